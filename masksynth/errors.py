@@ -1,0 +1,64 @@
+"""Errors: an inner fact, an outer context, a remedy where there is one."""
+
+from __future__ import annotations
+
+
+class MasksynthError(Exception):
+    """Base of every error that masksynth raises on purpose; its text is one line for people."""
+
+
+class InvalidInstance(MasksynthError):
+    """Something that cannot be read as an instance, a family, a mask or an option.
+
+    Parameters
+    ----------
+    fact : str
+        What is wrong, with the offending value.
+    path : str
+        JSON path of the place, ``$`` being the whole document.
+    remedy : str
+        What to do about it; may be empty.
+    source : str
+        The file (or ``<stdin>``); empty when the value came from Python.
+    """
+
+    def __init__(self, fact: str, path: str = "$", remedy: str = "", source: str = "") -> None:
+        self.fact, self.path, self.remedy, self.source = fact, path, remedy, source
+        place = f"{source}: {path}" if source else path
+        super().__init__(f"{place}: {fact}" + (f"; {remedy}" if remedy else ""))
+
+    def within(self, prefix: str = "$", source: str = "") -> InvalidInstance:
+        """The same fact seen from an outer document in which this one lies at ``prefix``."""
+        return InvalidInstance(self.fact, prefix + self.path[1:], self.remedy, source or self.source)
+
+    def __reduce__(self) -> tuple[type[InvalidInstance], tuple[str, str, str, str]]:
+        return InvalidInstance, (self.fact, self.path, self.remedy, self.source)
+
+
+class Unsupported(MasksynthError):
+    """A well-formed request that the chosen backend or format cannot serve; it never falls back silently."""
+
+
+class WrongAnswer(MasksynthError):
+    """An answer that the independent checker refuses.
+
+    Parameters
+    ----------
+    requirement : str
+        Which requirement is broken (``identity``, ``rows``, ``leak``, ``loss edges``, ``minimality``, ...).
+    fact : str
+        The witness in words, with tokens and numbers.
+    task, node : str
+        Where it shows, if it shows in one task or node.
+    path : tuple of str
+        A path of node names (or positions), one hop per layer, if there is one.
+    """
+
+    def __init__(self, requirement: str, fact: str, task: str = "", node: str = "", path: tuple[str, ...] = ()) -> None:
+        self.requirement, self.fact, self.task, self.node, self.path = requirement, fact, task, node, tuple(path)
+        place = "".join(f" {word} {name!r}" for word, name in (("task", task), ("node", node)) if name)
+        route = f"; path {' -> '.join(self.path)}" if self.path else ""
+        super().__init__(f"{requirement}:{place}{':' if place else ''} {fact}{route}".replace(":  ", ": "))
+
+    def __reduce__(self) -> tuple[type[WrongAnswer], tuple[str, str, str, str, tuple[str, ...]]]:
+        return WrongAnswer, (self.requirement, self.fact, self.task, self.node, self.path)
