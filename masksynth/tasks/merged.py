@@ -26,6 +26,15 @@ class LossEdge(NamedTuple):
     weight: float
 
 
+class Leak(NamedTuple):
+    """``node`` of ``task`` predicts while its context carries ``hides``; ``path`` runs from a carrying node to it, one hop per layer."""
+
+    task: str
+    node: str
+    hides: Any
+    path: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Question:
     """What was asked: layers, sparse, the length of the layer pattern, and the SHA-256 of the canonical instance."""
