@@ -1,0 +1,243 @@
+"""Contexts used again: encoder and decoder, conversations without earlier thinking, documents shared by questions, tables of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from masksynth.catalog.parameters import affordable, at_least, integer_rows, integers, require, words
+from masksynth.catalog.rows import chain, dense, hidden, instance, names, next_inputs, stack, text
+from masksynth.tasks import Instance, Node, Task
+
+
+def encdec_flat(m: int = 4, n: int = 5) -> Instance:
+    """Flat encoder-decoder: task i < n has e[0..m-1] (kind enc), which see one another, and d[0..i] (kind dec); d[i] predicts y[i].
+
+    d[j] sees all e and d[k <= j]. e[j] has input w[j], d[0] has "<bos>", and d[j] has the token y[j - 1] that it may see.
+
+    Parameters
+    ----------
+    m : int
+        Tokens read by the encoder, m >= 1.
+    n : int
+        Tokens written by the decoder, n >= 1.
+
+    Notes
+    -----
+    Published mask: e: all e; d[j]: all e, d[k <= j]. Count: the encoder once, and every decoder token predicts: m + n.
+    Source: Vaswani et al., arXiv 1706.03762.
+
+    Examples
+    --------
+    >>> from masksynth.merge import merge
+    >>> print(merge(encdec_flat(m=2, n=2)).mask)
+    """
+    at_least(1, m=m, n=n)
+    affordable(n * m + n * (n + 1) // 2, m=m, n=n)
+    encoder = [Node(f"e{j}", f"w{j}", j, "enc") for j in range(m)]
+    decoder = [Node(f"d{j}", f"y{j - 1}" if j else "<bos>", j, "dec", None if j else ()) for j in range(n)]
+    tasks = (
+        dense(f"predict y{i}", (*encoder, *decoder[: i + 1]), stack([encoder, *zip(decoder[: i + 1])]), [hidden(f"d{i}", f"y{i}")])
+        for i in range(n)
+    )
+    return instance("encdec_flat", [m, n], tasks, m + n, "encoder-decoder, arXiv 1706.03762")
+
+
+def multiturn_reasoning(turns: tuple[tuple[int, ...], ...] = ((2, 3, 2), (1, 2, 2))) -> Instance:
+    """Reasoning in turns: task i has H1 A1 .. H(i-1) A(i-1) H(i) T(i) A(i) from position 0, a chain; T(i) and A(i) are predicted.
+
+    Earlier thinking is stripped, so that an answer stands T(i) positions later in its own turn than in later ones.
+
+    Parameters
+    ----------
+    turns : tuple of (H, T, A)
+        Tokens of the human, the thinking and the answer of every turn; H >= 1, T >= 0, A >= 1.
+
+    Notes
+    -----
+    Published mask over human / think / answer-in / answer-out, in this order within a turn: k <= q and (k human; or k answer-in and (other
+    turn or q not answer-out); or same turn and k think and q not answer-in; or same turn and k answer-out). Count: the sum of H, of A
+    over all turns but the last (answer-in), and of T + A - 1 (thinking and answer-out without the last token); where T = 0 before the
+    last turn answer-out is answer-in and adds nothing. Source: multi-turn reasoning with stripped thinking.
+
+    Examples
+    --------
+    >>> from masksynth.merge import merge
+    >>> print(merge(multiturn_reasoning(turns=((1, 1, 2), (1, 1, 2)))).mask)
+    """
+    turns = integer_rows("turns", turns)
+    for place, turn in enumerate(turns):
+        fits = len(turn) == 3 and turn[0] >= 1 and turn[2] >= 1
+        require(fits, f"turns[{place}]", turn, "is not (H, T, A) with H >= 1 and A >= 1", "give three lengths")
+    last = len(turns) - 1
+    kept = sum(h + a for h, _, a in turns)
+    history = sum((h + a) * (last - place) for place, (h, _, a) in enumerate(turns))
+    affordable(history + kept + sum(t for _, t, _ in turns), turns=turns)
+    tasks, first = [], 0
+    past: tuple[Node, ...] = ()
+    for place, (h, t, a) in enumerate(turns):
+        human = text(first, first + h, len(past))
+        out = text(first + h, first + h + t + a, len(past) + h)
+        nodes = past + human + out
+        tasks.append(dense(f"turn {place}", nodes, chain(nodes), next_inputs(nodes, len(past) + h)))
+        past += human + text(first + h + t, first + h + t + a, len(past) + h)
+        first += h + t + a
+    own = sum(t + a - 1 for place, (_, t, a) in enumerate(turns) if t or place == last)
+    count = kept - turns[-1][2] + own if turns else 0
+    return instance("multiturn_reasoning", [turns], tasks, count, "multi-turn reasoning with stripped thinking")
+
+
+def parallel_context(
+    docs: tuple[int, ...] = (2, 3), questions: tuple[int, ...] = (3, 2), uses: tuple[tuple[int, ...], ...] = ((0, 1), (1,))
+) -> Instance:
+    """Parallel context: task x has its documents, each from position 0, and question x after the longest; documents do not see one another.
+
+    A document is a chain; a question token sees the documents and the question up to itself; question tokens predict the next.
+
+    Parameters
+    ----------
+    docs : tuple of int
+        Tokens of the documents, each >= 1.
+    questions : tuple of int
+        Tokens of the questions, each >= 2.
+    uses : tuple of tuples of int
+        The documents of every question; empty: all documents for every question.
+
+    Notes
+    -----
+    Published mask: same owner and k <= q, or q in question x and k in a document of x. Count: every used document once, and the questions
+    without their last token: sum of docs used + sum of (question - 1). Source: Ratner et al., arXiv 2212.10947.
+
+    Examples
+    --------
+    >>> from masksynth.merge import merge
+    >>> print(merge(parallel_context(docs=(2, 2), questions=(2, 3), uses=((0, 1), (1,)))).mask)
+    """
+    docs, questions, chosen = _documents(docs, questions, uses)
+    used = set().union(*chosen)
+    count = sum(docs[d] for d in used) + sum(questions) - len(questions)
+    tasks = _questions(docs, questions, chosen, bos=False)
+    return instance("parallel_context", [docs, questions], tasks, count, "parallel context windows, arXiv 2212.10947")
+
+
+def parallel_context_bos(
+    docs: tuple[int, ...] = (2, 3), questions: tuple[int, ...] = (3, 2), uses: tuple[tuple[int, ...], ...] = ((0, 1), (1,))
+) -> Instance:
+    """Parallel context whose documents all begin with "<bos>": as ``parallel_context``, the first input of every document being equal.
+
+    Parameters
+    ----------
+    docs : tuple of int
+        Tokens of the documents, "<bos>" included, each >= 1.
+    questions : tuple of int
+        Tokens of the questions, each >= 2.
+    uses : tuple of tuples of int
+        The documents of every question; empty: all documents for every question.
+
+    Notes
+    -----
+    Published mask: that of ``parallel_context``. Count: all "<bos>" nodes are one class, and a question attends to as many of them as it
+    has documents, so there are max |uses(x)| copies: that, + sum of (docs used - 1) + sum of (question - 1). Source: arXiv 2212.10947.
+
+    Examples
+    --------
+    >>> from masksynth.merge import merge
+    >>> print(merge(parallel_context_bos(docs=(2, 2), questions=(2,), uses=((0, 1),))).mask)
+    """
+    docs, questions, chosen = _documents(docs, questions, uses)
+    used = set().union(*chosen)
+    copies = max(map(len, chosen), default=0)
+    count = copies + sum(docs[d] - 1 for d in used) + sum(questions) - len(questions)
+    tasks = _questions(docs, questions, chosen, bos=True)
+    return instance("parallel_context_bos", [docs, questions], tasks, count, "parallel context windows with BOS, arXiv 2212.10947")
+
+
+def _documents(
+    docs: tuple[int, ...], questions: tuple[int, ...], uses: tuple[tuple[int, ...], ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    docs, questions, uses = integers("docs", docs, 1), integers("questions", questions, 2), integer_rows("uses", uses)
+    affordable(sum(questions) + (0 if uses else len(questions) * sum(docs)), docs=docs, questions=questions)
+    chosen = uses or (tuple(range(len(docs))),) * len(questions)
+    require(len(chosen) == len(questions), "uses", uses, f"is not one entry for each of {len(questions)} questions", "give one a question")
+    for place, row in enumerate(chosen):
+        fits = len(set(row)) == len(row) and all(d < len(docs) for d in row)
+        require(fits, f"uses[{place}]", row, f"is not different documents below {len(docs)}", "list each document once")
+    affordable(sum(questions) + sum(docs[d] for row in chosen for d in row), docs=docs, questions=questions)
+    return docs, questions, chosen
+
+
+def _questions(docs: Sequence[int], questions: Sequence[int], uses: Sequence[Sequence[int]], bos: bool) -> list[Task]:
+    starts = [sum(docs[:d]) for d in range(len(docs))]
+    documents = [text(start, start + length, 0) for start, length in zip(starts, docs, strict=True)]
+    if bos:
+        documents = [(Node(nodes[0].name, "<bos>", 0, carries=()), *nodes[1:]) for nodes in documents]
+    tasks, first = [], sum(docs)
+    for x, (length, used) in enumerate(zip(questions, uses, strict=True)):
+        question = text(first, first + length, max((docs[d] for d in used), default=0))
+        rows = chain(question)
+        for d in used:
+            rows |= chain(documents[d])
+        if used:
+            rows[question[0].name] = names(documents[d][-1] for d in used)
+        nodes = [node for d in used for node in documents[d]]
+        tasks.append(dense(f"question {x}", (*nodes, *question), rows, next_inputs(question)))
+        first += length
+    return tasks
+
+
+def tabpfn(n: int = 4, m: int = 3) -> Instance:
+    """TabPFN: one task a test row, the n training rows and the test row, all at position 0; it sees the training rows and itself.
+
+    Parameters
+    ----------
+    n : int
+        Training rows w[0..n-1] (features and label), n >= 1; they see one another.
+    m : int
+        Test rows w[n..n+m-1], m >= 1.
+
+    Notes
+    -----
+    Published mask: k a training row or k = q. Count: different rows, training rows once: n + m. Source: Hollmann et al., arXiv 2207.01848.
+
+    Examples
+    --------
+    >>> from masksynth.merge import merge
+    >>> print(merge(tabpfn(n=3, m=2)).mask)
+    """
+    at_least(1, n=n, m=m)
+    affordable((n + 1) * m, n=n, m=m)
+    tasks = _table([f"w{i}" for i in range(n)], [f"w{n + j}" for j in range(m)])
+    return instance("tabpfn", [n, m], tasks, n + m, "TabPFN v1, arXiv 2207.01848")
+
+
+def tabpfn_duplicates(train: tuple[str, ...] = ("a", "a", "b", "c"), test: tuple[str, ...] = ("x", "y", "x")) -> Instance:
+    """TabPFN with equal rows: as ``tabpfn`` with the given rows.
+
+    Parameters
+    ----------
+    train : tuple of str
+        Training rows, at least one.
+    test : tuple of str
+        Test rows, at least one.
+
+    Notes
+    -----
+    Published mask: k a training row or k = q. Count: every row attends to all copies of a training row, so all are kept; equal test rows
+    merge: |train| + |set(test)|. Source: arXiv 2207.01848.
+
+    Examples
+    --------
+    >>> from masksynth.merge import merge
+    >>> print(merge(tabpfn_duplicates(train=("a", "a", "b"), test=("x", "x"))).mask)
+    """
+    train, test = words("train", train), words("test", test)
+    require(bool(train), "train", train, "is empty", "give at least one training row")
+    affordable((len(train) + 1) * len(test), train=train, test=test)
+    return instance("tabpfn_duplicates", [train, test], _table(train, test), len(train) + len(set(test)), "TabPFN v1, arXiv 2207.01848")
+
+
+def _table(train: Sequence[str], test: Sequence[str]) -> list[Task]:
+    rows = [Node(f"train{i}", row, 0, carries=(f"train{i}",)) for i, row in enumerate(train)]
+    below = {**stack([rows]), "test": (rows[0].name,)}
+    return [
+        dense(f"test row {j}", (*rows, Node("test", row, 0, carries=())), below, [hidden("test", f"y{j}")]) for j, row in enumerate(test)
+    ]
