@@ -1,0 +1,184 @@
+"""From classes of nodes to the merged task: positions, rows as intervals, embeddings, loss edges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from masksynth.mask import Intervals, Mask
+from masksynth.merge.union import Rows, Union
+from masksynth.tasks import LossEdge, MergedTask, Position, Question, TaskFamily
+from masksynth.tasks.canonical import canonical
+from masksynth.tasks.files import content_hash
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the classes stand: class c holds positions ``start[c] .. start[c] + copies[c] - 1``; ``first[c]`` is its first node."""
+
+    start: list[int]
+    copies: list[int]
+    first: list[int]
+
+    @property
+    def size(self) -> int:
+        """Number of positions."""
+        return sum(self.copies)
+
+
+def lay_out(classes: Sequence[int], rows: Sequence[Sequence[int]]) -> Layout:
+    """Give class c max(1, most members of c in one row) positions, the least that its readers can count.
+
+    Parameters
+    ----------
+    classes : sequence of n ints
+        Classes of the live nodes, numbered by first appearance.
+    rows : sequence of row objects
+        Together they must show every multiplicity (compressed rows do: members of one class share a component or an explicit row).
+
+    Examples
+    --------
+    >>> lay_out([0, 0, 1], [[0, 1], [0, 1, 2]])
+    Layout(start=[0, 2], copies=[2, 1], first=[0, 2])
+    """
+    copies = [1] * (max(classes, default=-1) + 1)
+    first = [-1] * len(copies)
+    for live in range(len(classes) - 1, -1, -1):
+        first[classes[live]] = live
+    for row in rows:
+        seen = [classes[key] for key in row]
+        if len(set(seen)) < len(seen):
+            for own, count in Counter(seen).items():
+                copies[own] = max(copies[own], count)
+    start = [0] * len(copies)
+    for own in range(1, len(copies)):
+        start[own] = start[own - 1] + copies[own - 1]
+    return Layout(start, copies, first)
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> Intervals:
+    """Sorted, disjoint, not touching intervals with the same union as disjoint ``ranges``.
+
+    Examples
+    --------
+    >>> joined([(4, 6), (0, 2), (2, 4), (8, 9)])
+    ((0, 6), (8, 9))
+    """
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if result and result[-1][1] == start:
+            result[-1] = (result[-1][0], end)
+        else:
+            result.append((start, end))
+    return tuple(result)
+
+
+def _ranges(counts: Mapping[int, int], layout: Layout, own: int, copy: int) -> list[tuple[int, int]]:
+    """Positions that a row with ``counts`` of each class attends to: the lowest copies, the own copy before all."""
+    ranges = []
+    for key, count in counts.items():
+        low = layout.start[key]
+        if key == own and copy >= count:
+            ranges += [(low + copy, low + copy + 1), *([(low, low + count - 1)] if count > 1 else [])]
+        else:
+            ranges.append((low, low + count))
+    return ranges
+
+
+def class_rows(classes: Sequence[int], rows: Rows, layout: Layout) -> Mask:
+    """The mask in which every position takes the row of its class."""
+    tables = 1 if rows.compressed else len(rows.refs)
+    return Mask.from_intervals([_table(table, classes, rows, layout) for table in range(tables)])
+
+
+def _table(table: int, classes: Sequence[int], rows: Rows, layout: Layout) -> list[Intervals]:
+    result: list[Intervals | None] = [None] * layout.size
+    for bottom in layout.first:
+        for live in _with_tails(bottom, classes, rows, layout, result):
+            own = classes[live]
+            explicit = list(rows.rows[rows.refs[table][live]])
+            tail = rows.tail[live] if rows.compressed else -1
+            if rows.compressed and tail < 0:
+                explicit += rows.rows[rows.refs[1][live]]
+            counts = Counter([classes[key] for key in explicit])
+            below = result[layout.start[classes[tail]]] if tail >= 0 else ()
+            for copy in range(layout.copies[own]):
+                result[layout.start[own] + copy] = _appended(below or (), _ranges(counts, layout, own, copy))
+    return [row if row is not None else () for row in result]
+
+
+def _appended(below: Intervals, ranges: list[tuple[int, int]]) -> Intervals:
+    if len(ranges) == 1 and below and below[-1][1] <= ranges[0][0]:
+        (start, end), last = ranges[0], below[-1]
+        return (*below[:-1], (last[0], end)) if last[1] == start else (*below, (start, end))
+    return joined([*below, *ranges])
+
+
+def _with_tails(
+    live: int, classes: Sequence[int], rows: Rows, layout: Layout, result: Sequence[Intervals | None]
+) -> list[int]:
+    """First nodes of the classes whose rows must be known before that of ``live``'s class, lowest first."""
+    chain = []
+    at = live
+    while at >= 0:
+        at = layout.first[classes[at]]
+        if result[layout.start[classes[at]]] is not None:
+            break
+        chain.append(at)
+        at = rows.tail[at] if rows.compressed else -1
+    return chain[::-1]
+
+
+def labelled(family: TaskFamily) -> tuple[tuple[Any, ...], list[list[int]]]:
+    """Distinct labels in order of first use, and the label index of every prediction of every task."""
+    numbers: dict[str, int] = {}
+    labels: list[Any] = []
+    uses = []
+    for task in family.tasks:
+        row = []
+        for prediction in task.predict:
+            text = canonical(prediction.label)
+            if text not in numbers:
+                numbers[text] = len(labels)
+                labels.append(prediction.label)
+            row.append(numbers[text])
+        uses.append(row)
+    return tuple(labels), uses
+
+
+def assemble(
+    union: Union, positions: Sequence[int], mask: Mask, place: Mapping[int, int] | Sequence[int], question: Question
+) -> MergedTask:
+    """The merged task whose position i has the identity of live node ``positions[i]`` and in which node u stands at ``place[u]``.
+
+    ``place`` may leave out nodes (``-1`` or absent): those that no prediction demands within L layers.
+    """
+    family = union.family
+    embeddings: dict[str, dict[str, int]] = {task.name: {} for task in family.tasks}
+    for live in range(len(union.task)):
+        if place[live] >= 0:
+            task, node = union.at(live)
+            embeddings[task.name][node.name] = place[live]
+    labels, uses = labelled(family)
+    edges = tuple(
+        LossEdge(embeddings[task.name][prediction.node], label, number, prediction.weight)
+        for number, task in enumerate(family.tasks)
+        for prediction, label in zip(task.predict, uses[number], strict=True)
+    )
+    identities = tuple(Position(node.input, node.position, node.kind) for _, node in map(union.at, positions))
+    return MergedTask(identities, mask, embeddings, labels, tuple(task.name for task in family.tasks), edges, question)
+
+
+def question_of(family: TaskFamily, layers: int | None, sparse: bool = False) -> Question:
+    """The problem as it travels with its answer."""
+    return Question(layers, sparse, family.tables, content_hash(family))
+
+
+def merged_from_classes(union: Union, rows: Rows, classes: Sequence[int], question: Question) -> MergedTask:
+    """The merged task of a stable colouring of the live nodes (any depth); minimal iff the colouring is the coarsest."""
+    layout = lay_out(classes, rows.rows)
+    mask = class_rows(classes, rows, layout)
+    positions = [node for own, node in enumerate(layout.first) for _ in range(layout.copies[own])]
+    return assemble(union, positions, mask, [layout.start[own] for own in classes], question)

@@ -1,0 +1,116 @@
+"""Leaks: a prediction whose context carries an element that it hides, judged in each task over its own flow."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from masksynth.orders import components
+from masksynth.tasks import Leak, Task, TaskFamily
+from masksynth.tasks.canonical import canonical
+
+
+def find_leak(family: TaskFamily, layers: int | None = None) -> Leak | None:
+    """The first leak in task and prediction order, or None.
+
+    With ``layers`` = L only paths of at most L hops count, hop by hop through the layer pattern, waiting allowed (the residual connection).
+
+    Returns
+    -------
+    Leak or None
+        Its path is a shortest one, from a carrying node to the predicting node.
+
+    Examples
+    --------
+    >>> from masksynth.tasks import Node, Prediction, Task
+    >>> task = Task("t", [Node("a", "x", 0), Node("b", "y", 1)], {"b": ["a"]}, [Prediction("b", "x", hides=["x"])], closure=True)
+    >>> find_leak(TaskFamily((task,)))
+    Leak(task='t', node='b', hides='x', path=('a', 'b'))
+    """
+    for task in family.tasks:
+        for leak in _leaks(task, layers):
+            return leak
+    return None
+
+
+def _leaks(task: Task, layers: int | None) -> Iterator[Leak]:
+    hidden = {canonical(element) for prediction in task.predict for element in prediction.hides}
+    carriers: dict[str, list[int]] = {}
+    for number, node in enumerate(task.nodes):
+        for text in node.elements:
+            if text in hidden:
+                carriers.setdefault(text, []).append(number)
+    if not carriers:
+        return
+    level = _topological(task)
+    for prediction in task.predict:
+        reader = task.index[prediction.node]
+        for element in prediction.hides:
+            suspects = {node for node in carriers.get(canonical(element), ()) if level[node] <= level[reader]}
+            path = _shortest_path(task, reader, suspects, layers) if suspects else None
+            if path:
+                yield Leak(task.name, prediction.node, element, tuple(task.nodes[node].name for node in path))
+
+
+def _adjacency(task: Task, table: int) -> list[list[int]]:
+    rows = task.attends[table]
+    return [[task.index[key] for key in rows.get(node.name, ())] for node in task.nodes]
+
+
+def _topological(task: Task) -> list[int]:
+    """A number that never falls along the flow: if u depends on v then level[v] <= level[u]."""
+    merged = [sum(rows, []) for rows in zip(*(_adjacency(task, table) for table in range(len(task.attends))), strict=True)]
+    offset = np.zeros(len(merged) + 1, np.int64)
+    np.cumsum([len(row) for row in merged], out=offset[1:])
+    return [int(part) for part in components(offset, np.array([key for row in merged for key in row], np.int64))]
+
+
+def _shortest_path(task: Task, reader: int, suspects: set[int], layers: int | None) -> list[int] | None:
+    """A shortest path from one of ``suspects`` to ``reader``; one hop in a closed task, whose rows hold all that is reachable."""
+    if reader in suspects:
+        return [reader]
+    if layers is not None and not task.closure:
+        return _layered_path(task, reader, suspects, layers)
+    toward = {reader: reader}
+    todo = deque([reader])
+    while todo:
+        node = todo.popleft()
+        for table in task.attends:
+            for name in table.get(task.nodes[node].name, ()):
+                key = task.index[name]
+                if key not in toward:
+                    toward[key] = node
+                    if key in suspects:
+                        return [key, reader] if task.closure else _unwound(key, toward, reader)
+                    todo.append(key)
+    return None
+
+
+def _unwound(node: int, toward: dict[int, int], reader: int) -> list[int]:
+    path = [node]
+    while path[-1] != reader:
+        path.append(toward[path[-1]])
+    return path
+
+
+def _layered_path(task: Task, reader: int, suspects: set[int], layers: int) -> list[int] | None:
+    """Fewest hops within L layers: from the top layer down, each node keeps its fewest hops so far and the node above it."""
+    best: dict[int, tuple[int, ...]] = {reader: (reader,)}
+    pattern = len(task.attends)
+    idle = 0
+    for layer in range(layers, 0, -1):
+        rows = task.attends[(layer - 1) % pattern]
+        found: dict[int, tuple[int, ...]] = {}
+        for node, path in best.items():
+            for name in rows.get(task.nodes[node].name, ()):
+                key, longer = task.index[name], (task.index[name], *path)
+                if len(longer) < len(best.get(key, (0,) * len(longer) + (0,))) and len(longer) < len(found.get(key, longer + (0,))):
+                    found[key] = longer
+        idle = 0 if found else idle + 1
+        best |= found
+        if idle >= pattern:
+            break
+    hits = [best[node] for node in suspects if node in best]
+    return list(min(hits, key=lambda path: (len(path), path))) if hits else None

@@ -1,0 +1,234 @@
+"""The common-supergraph search as clauses and a cost, once for all solvers: *apply* (`encode`) and *invert* (`Encoding.classes`) side by side.
+
+Variables, in the order of the clause families below
+1. ``same[u, v]``   nodes u < v coincide (only pairs of one identity whose rows hold the same identities; others never can),
+2. ``meets[...]``   a one-to-one matching of the keys of equal identity in two rows, where a row has several,
+3. ``first[v]``     no earlier node coincides with v: v opens a class and costs one position,
+4. ``count[...]``   at least j of the first i keys of a row coincide with u (sequential counter, Sinz, CP 2005),
+5. ``copy[u, j]``   the class that u opens has j >= 2 keys in one row, which costs one more position.
+
+The cost is offset + the number of true ``first`` and ``copy``. The relation is the largest one that supports itself, so cycles need no care: a
+coincidence that only rests on itself is right (theory.md, section "Where a solver is needed").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from masksynth.errors import Unsupported
+from masksynth.problem import Problem
+
+MAX_PAIRS = 400_000
+"""Most pairs that may coincide before a search backend refuses."""
+MAX_CLAUSES = 20_000_000
+"""Most clauses that are built."""
+
+Pair = tuple[int, int]
+
+
+@dataclass
+class Encoding:
+    """Hard ``clauses`` over variables 1 .. ``variables``, and a cost: ``offset`` + the number of true literals of ``cost``."""
+
+    nodes: int
+    same: dict[Pair, int] = field(default_factory=dict)
+    clauses: list[list[int]] = field(default_factory=list)
+    first: dict[int, int] = field(default_factory=dict)
+    cost: list[int] = field(default_factory=list)
+    offset: int = 0
+    variables: int = 0
+
+    def new(self) -> int:
+        """A fresh variable."""
+        self.variables += 1
+        return self.variables
+
+    def add(self, *clause: int) -> None:
+        """One hard clause."""
+        if len(self.clauses) >= MAX_CLAUSES:
+            raise Unsupported(f"the search needs more than {MAX_CLAUSES} clauses; use --backend criterion")
+        self.clauses.append(list(clause))
+
+    def literal(self, u: int, v: int) -> int | None:
+        """The literal "u and v coincide"; 0 if they always do (u = v), None if they never do."""
+        return 0 if u == v else self.same.get((min(u, v), max(u, v)))
+
+    def classes(self, true: Iterable[int]) -> tuple[int, ...]:
+        """Decode the true literals of a model: the class of every node, numbered by first appearance."""
+        held = set(true)
+        leader = list(range(self.nodes))
+        for (u, v), literal in sorted(self.same.items(), key=lambda item: (item[0][1], item[0][0])):
+            if literal in held and leader[v] == v:
+                leader[v] = leader[u]
+        numbers: dict[int, int] = {}
+        return tuple(numbers.setdefault(node, len(numbers)) for node in leader)
+
+    def value(self, true: Iterable[int]) -> int:
+        """The cost of a model."""
+        held = set(true)
+        return self.offset + sum(literal in held for literal in self.cost)
+
+    def apart(self) -> set[int]:
+        """The true variables when no two nodes coincide: a solution to begin with."""
+        return set(self.first.values())
+
+
+def encode(problem: Problem) -> Encoding:
+    """The clauses and cost of a problem at any depth.
+
+    Raises
+    ------
+    Unsupported
+        At finite depth (the relation has no levels), or beyond ``MAX_PAIRS`` and ``MAX_CLAUSES``.
+
+    Examples
+    --------
+    >>> from masksynth import catalog
+    >>> encoding = encode(Problem(catalog.causal_lm(n=4).family))
+    >>> len(encoding.same), encoding.offset + len(encoding.cost)
+    (4, 6)
+    """
+    if problem.layers is not None:
+        raise Unsupported("the search backends know no layers; use --backend criterion (or auto) for finite depth")
+    if len(problem.pairs) > MAX_PAIRS:
+        raise Unsupported(f"{len(problem.pairs)} pairs of nodes may coincide, more than {MAX_PAIRS}; use --backend criterion")
+    encoding = Encoding(len(problem.nodes.name))
+    for pair in problem.pairs:
+        encoding.same[pair] = encoding.new()
+    _equivalence(encoding, problem)
+    _rows_match(encoding, problem)
+    _openers(encoding)
+    _copies(encoding, problem)
+    return encoding
+
+
+def _groups(problem: Problem) -> list[list[int]]:
+    """Sets of nodes that may coincide with one another; candidate pairs are an equivalence relation."""
+    leader: dict[int, list[int]] = {}
+    for u, v in problem.pairs:
+        group = leader.setdefault(u, [u])
+        if v not in leader:
+            group.append(v)
+            leader[v] = group
+    return [group for node, group in leader.items() if group[0] == node]
+
+
+def _equivalence(encoding: Encoding, problem: Problem) -> None:
+    """If u ~ v and v ~ w then u ~ w, in all three directions."""
+    for group in _groups(problem):
+        for u, v, w in combinations(sorted(group), 3):
+            uv, vw, uw = encoding.same[u, v], encoding.same[v, w], encoding.same[u, w]
+            encoding.add(-uv, -vw, uw)
+            encoding.add(-uv, -uw, vw)
+            encoding.add(-uw, -vw, uv)
+
+
+def _by_identity(row: Sequence[int], identity: Sequence[int]) -> dict[int, list[int]]:
+    groups: dict[int, list[int]] = {}
+    for key in row:
+        groups.setdefault(identity[key], []).append(key)
+    return groups
+
+
+def _rows_match(encoding: Encoding, problem: Problem) -> None:
+    """If u ~ v then in each table the keys of u and of v can be paired off so that partners coincide."""
+    nodes = problem.nodes
+    for (u, v), literal in encoding.same.items():
+        for table in nodes.rows:
+            if table[u] == table[v]:
+                continue
+            ours, theirs = _by_identity(table[u], nodes.identity), _by_identity(table[v], nodes.identity)
+            for identity, keys in ours.items():
+                _matching(encoding, literal, keys, theirs[identity])
+
+
+def _matching(encoding: Encoding, literal: int, ours: list[int], theirs: list[int]) -> None:
+    """``literal`` implies a one-to-one matching of two key lists of equal length whose partners coincide."""
+    if len(ours) == 1:
+        _implies(encoding, literal, encoding.literal(ours[0], theirs[0]))
+        return
+    meets = [[encoding.new() for _ in theirs] for _ in ours]
+    for key, row in zip(ours, meets, strict=True):
+        encoding.add(-literal, *row)
+        for other, meeting in zip(theirs, row, strict=True):
+            _implies(encoding, meeting, encoding.literal(key, other))
+    for column in zip(*meets, strict=True):
+        for one, two in combinations(column, 2):
+            encoding.add(-one, -two)
+
+
+def _implies(encoding: Encoding, premise: int, conclusion: int | None) -> None:
+    if conclusion is None:
+        encoding.add(-premise)
+    elif conclusion:
+        encoding.add(-premise, conclusion)
+
+
+def _openers(encoding: Encoding) -> None:
+    """A node opens a class, and costs a position, unless it coincides with an earlier one; a node without candidates always does."""
+    earlier: dict[int, list[int]] = {}
+    for (_, v), literal in encoding.same.items():
+        earlier.setdefault(v, []).append(literal)
+    encoding.offset += encoding.nodes - len(earlier)
+    for v, literals in earlier.items():
+        encoding.first[v] = encoding.new()
+        encoding.add(encoding.first[v], *literals)
+        encoding.cost.append(encoding.first[v])
+
+
+def _copies(encoding: Encoding, problem: Problem) -> None:
+    """Where j >= 2 keys of one row fall into the class that u opens, the class costs at least j positions."""
+    identity = problem.nodes.identity
+    rows = {row for table in problem.nodes.rows for row in table}
+    crowds = {tuple(sorted(part)) for row in rows for part in _by_identity(row, identity).values() if len(part) > 1}
+    copy: dict[Pair, int] = {}
+    groups = _groups(problem)
+    home = {node: number for number, group in enumerate(groups) for node in group}
+    for crowd in sorted(crowds):
+        for number in sorted({home[key] for key in crowd if key in home}):
+            present = [key for key in crowd if home.get(key) == number]
+            if len(present) > 1:
+                for u in groups[number]:
+                    if u <= present[-2]:
+                        _count(encoding, u, present, copy)
+
+
+def _count(encoding: Encoding, u: int, crowd: list[int], copy: dict[Pair, int]) -> None:
+    """``copy[u, j]`` holds if u opens its class and at least j of ``crowd`` coincide with u."""
+    always = int(u in crowd)
+    for number, reached in enumerate(_at_least(encoding, [encoding.same[min(u, key), max(u, key)] for key in crowd if key != u]), 1):
+        j = number + always
+        if j < 2:
+            continue
+        if (u, j) not in copy:
+            copy[u, j] = encoding.new()
+            encoding.cost.append(copy[u, j])
+        opens = [-encoding.first[u]] if u in encoding.first else []
+        encoding.add(*opens, -reached, copy[u, j])
+
+
+def _at_least(encoding: Encoding, literals: list[int]) -> list[int]:
+    """Literals implied by "at least 1, 2, ... of ``literals``" (sequential counter, implications towards the count only)."""
+    counted: list[int] = []
+    for literal in literals:
+        grown = [encoding.new() for _ in range(len(counted) + 1)]
+        for place, now in enumerate(grown):
+            if place < len(counted):
+                encoding.add(-counted[place], now)
+            encoding.add(-literal, *([-counted[place - 1]] if place else []), now)
+        counted = grown
+    return counted
+
+
+def wcnf(encoding: Encoding) -> Iterator[str]:
+    """Lines of the MaxSAT problem in the 2022 WCNF format: ``c offset K``, hard lines ``h``, soft lines of weight 1.
+
+    The optimum plus K is the number of positions.
+    """
+    yield f"c offset {encoding.offset}"
+    for clause in encoding.clauses:
+        yield f"h {' '.join(map(str, clause))} 0"
+    for literal in encoding.cost:
+        yield f"1 {-literal} 0"
