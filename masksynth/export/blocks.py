@@ -1,0 +1,146 @@
+"""Block lists of a mask, as block-sparse attention kernels read them, and their independent check.
+
+A kernel trusts its lists: a needed block that is missing, a partial block called full, or a block in both lists gives wrong attention
+without a word, and an eager run hides it because it ignores the lists. Hence the check.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.mask import Mask
+
+BlockSize = int | tuple[int, int]
+
+
+class BlockLists(NamedTuple):
+    """For each of Rq block rows, which of the Rk key blocks hold some (partial) or only (full) allowed pairs.
+
+    Indices have full width: row i lists ``index[i, : count[i]]`` in rising order, and the unlisted blocks follow in rising order.
+    """
+
+    partial_count: NDArray[np.int32]
+    partial_index: NDArray[np.int32]
+    full_count: NDArray[np.int32]
+    full_index: NDArray[np.int32]
+
+
+def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> BlockLists:
+    """The block lists of one table of a mask.
+
+    Block (i, j) covers queries iQ .. iQ + Q - 1 and keys jK .. jK + K - 1. It is full iff all QK pairs are allowed (never at a ragged
+    edge), partial iff some are. Takes O(T + R^2) time and memory for T intervals and R block rows; no (N, N) array.
+
+    Parameters
+    ----------
+    mask : Mask
+    table : int
+        Which table of the pattern.
+    block_size : int or (int, int)
+        (Q, K), or one number for both.
+
+    Examples
+    --------
+    >>> lists = block_lists(Mask.from_dense(np.tril(np.ones((5, 5), bool))), block_size=2)
+    >>> lists.partial_count.tolist(), lists.partial_index.tolist()
+    ([1, 1, 3], [[0, 1, 2], [1, 0, 2], [0, 1, 2]])
+    >>> lists.full_count.tolist(), lists.full_index[1].tolist()
+    ([0, 1, 0], [0, 1, 2])
+    """
+    rows, keys = _sizes(block_size)
+    allowed = _pairs(mask, table, rows, keys)
+    full = allowed == rows * keys
+    return BlockLists(*_ordered((allowed > 0) & ~full), *_ordered(full))
+
+
+def check_blocks(mask: Mask, lists: BlockLists, table: int = 0, block_size: BlockSize = 128) -> None:
+    """Check that attention computed from the lists is attention under the mask.
+
+    Every allowed pair lies in a listed block, full blocks hold allowed pairs only, no block is listed twice or in both lists, and every
+    index names a block. Block counts are not used: a block is touched iff an interval meets it, and full iff each of its rows has one
+    interval that covers it (intervals of a row never touch).
+
+    Raises
+    ------
+    WrongAnswer
+        Naming the table and the first offending block.
+    """
+    rows, keys = _sizes(block_size)
+    grid = (-(-mask.size // rows), -(-mask.size // keys))
+    partial = _listed(lists.partial_count, lists.partial_index, grid, "partial")
+    full = _listed(lists.full_count, lists.full_index, grid, "full")
+    query, start, end = _rows_of(mask, table)
+    touched = _spans(query // rows, start // keys, -(-end // keys), grid) > 0
+    covered = _spans(query // rows, -(-start // keys), np.maximum(end // keys, -(-start // keys)), grid) == rows
+    for fault, words in (
+        (partial & full, "is listed as partial and as full, so it counts twice"),
+        (touched & ~partial & ~full, "holds allowed pairs and is not listed"),
+        (full & ~covered, "is listed as full and holds a forbidden pair"),
+    ):
+        if fault.any():
+            place = tuple(int(x) for x in np.argwhere(fault)[0])
+            raise WrongAnswer("block lists", f"table {table}: block {place} of {rows} x {keys} pairs {words}")
+
+
+def _sizes(block_size: BlockSize) -> tuple[int, int]:
+    rows, keys = (block_size, block_size) if isinstance(block_size, int) else block_size
+    if rows < 1 or keys < 1:
+        raise InvalidInstance(f"block size {block_size} is not positive", remedy="use 128 or (256, 128)")
+    return rows, keys
+
+
+def _rows_of(mask: Mask, table: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(query, start, end) of every interval of one table."""
+    if not 0 <= table < mask.tables:
+        raise InvalidInstance(f"table {table} is not one of the mask's {mask.tables}")
+    offset = mask.row_offset[table]
+    part = slice(int(offset[0]), int(offset[-1]))
+    query = np.repeat(np.arange(mask.size, dtype=np.int64), np.diff(offset))
+    return query, mask.key_start[part].astype(np.int64), mask.key_end[part].astype(np.int64)
+
+
+def _pairs(mask: Mask, table: int, rows: int, keys: int) -> NDArray[np.int64]:
+    """Number of allowed pairs in each block.
+
+    The keys below x that fall in block j are K for j < x // K, x mod K for j = x // K, and none beyond: two steps of a difference array.
+    """
+    grid = (-(-mask.size // rows), -(-mask.size // keys))
+    query, start, end = _rows_of(mask, table)
+    steps = np.zeros((grid[0], grid[1] + 2), np.int64)
+    for bound, sign in ((end, 1), (start, -1)):
+        block, rest = np.divmod(bound, keys)
+        np.add.at(steps, (query // rows, block), sign * (rest - keys))
+        np.add.at(steps, (query // rows, block + 1), -sign * rest)
+    return steps.cumsum(axis=1)[:, : grid[1]]
+
+
+def _ordered(listed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    order = np.argsort(~listed, axis=1, kind="stable")
+    return listed.sum(axis=1).astype(np.int32), order.astype(np.int32)
+
+
+def _listed(count: NDArray[np.int32], index: NDArray[np.int32], grid: tuple[int, int], which: str) -> NDArray[np.bool_]:
+    """The listed blocks as a boolean grid, after checking that indices are distinct block numbers."""
+    if count.shape != grid[:1] or index.shape != grid or (count < 0).any() or (count > grid[1]).any():
+        raise WrongAnswer("block lists", f"{which} lists of shapes {count.shape} and {index.shape} do not fit a grid of {grid} blocks")
+    used = np.arange(grid[1]) < count[:, None]
+    row, chosen = np.nonzero(used)[0], index[used]
+    if ((chosen < 0) | (chosen >= grid[1])).any():
+        raise WrongAnswer("block lists", f"a {which} list names a block outside 0..{grid[1] - 1}")
+    times = np.zeros(grid, np.int64)
+    np.add.at(times, (row, chosen), 1)
+    if (times > 1).any():
+        raise WrongAnswer("block lists", f"block {tuple(int(x) for x in np.argwhere(times > 1)[0])} stands twice in a {which} list")
+    return times > 0
+
+
+def _spans(row: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.int64]:
+    """How many of the spans (row, start <= j < end) hold each block."""
+    steps = np.zeros((grid[0], grid[1] + 2), np.int64)
+    np.add.at(steps, (row, start), 1)
+    np.add.at(steps, (row, end), -1)
+    return steps.cumsum(axis=1)[:, : grid[1]]

@@ -1,0 +1,86 @@
+"""Arrays to bytes and back: safetensors and npz, the same bytes for the same arrays, and never pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.export.arrays import Array, Arrays, content_hash
+
+SCHEMA = "1"
+
+
+def safetensors_bytes(arrays: Mapping[str, Array]) -> bytes:
+    """The arrays as a safetensors file whose metadata hold ``schema`` and ``content_hash``.
+
+    The numpy writer of safetensors stores strided views wrongly, so every array is made C-contiguous first. The order of the metadata
+    keys, which the library leaves to chance, is fixed, so that equal arrays give equal files.
+
+    Examples
+    --------
+    >>> safetensors_bytes({"a": np.zeros((2, 3)).T}) == safetensors_bytes({"a": np.zeros((3, 2))})
+    True
+    """
+    solid = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = save(solid, metadata={"schema": SCHEMA, "content_hash": content_hash(solid)})
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(end - 8)
+    return data[:8] + text + data[end:]
+
+
+def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
+    """The arrays as a compressed npz file."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def read_safetensors(path: Path) -> Arrays:
+    """The arrays of a safetensors file.
+
+    Raises
+    ------
+    InvalidInstance
+        If it cannot be read, or is of another schema.
+    WrongAnswer
+        If it has a content hash that is not the hash of its arrays.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise InvalidInstance(f"cannot be read as safetensors: {error}", remedy="write the answer again", source=str(path)) from None
+    if metadata.get("schema", SCHEMA) != SCHEMA:
+        raise InvalidInstance(f"schema {metadata['schema']} is not known", remedy=f"this version reads schema {SCHEMA}", source=str(path))
+    if metadata.get("content_hash", (expected := content_hash(arrays))) != expected:
+        raise WrongAnswer("files", f"{path}: the arrays hash to {expected[:12]}..., the file says {metadata['content_hash'][:12]}...")
+    return arrays
+
+
+def read_npz(path: Path) -> Arrays:
+    """The arrays of an npz file; a file that needs pickle is refused."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise InvalidInstance(f"cannot be read as npz: {error}", remedy="write the answer again", source=str(path)) from None
+
+
+def same_arrays(left: Mapping[str, Array], right: Mapping[str, Array]) -> str:
+    """The name of the first array that differs in presence, dtype, shape or bytes; empty when none does."""
+    for name in sorted(left.keys() | right.keys()):
+        a, b = left.get(name), right.get(name)
+        if a is None or b is None or a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():
+            return name
+    return ""
