@@ -1,0 +1,34 @@
+"""Boolean relations, preorders and partial orders: where information flows under a mask, at any depth.
+
+``relation[q, k]`` is True iff q attends to k: rows are queries, columns are keys, and k <= q in the information order.
+"""
+
+from masksynth.orders.chains import certify_width
+from masksynth.orders.poset import Poset, quotient
+from masksynth.orders.preorder import classes, closure, depth, is_dense, is_preorder, mutual_pair, reduction
+from masksynth.orders.relation import Relation, as_relation, compose, covers, identity, layer_flows, layer_product, power, reflexive
+from masksynth.orders.sparse import components, levels
+
+__all__ = [
+    "Poset",
+    "Relation",
+    "as_relation",
+    "certify_width",
+    "classes",
+    "closure",
+    "components",
+    "compose",
+    "covers",
+    "depth",
+    "identity",
+    "is_dense",
+    "is_preorder",
+    "layer_flows",
+    "layer_product",
+    "levels",
+    "mutual_pair",
+    "power",
+    "quotient",
+    "reduction",
+    "reflexive",
+]
