@@ -26,6 +26,9 @@ def causal_lm(n: int = 8) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(causal_lm(n=4)).mask)
+    ■ · ·
+    ■ ■ ·
+    ■ ■ ■
     """
     at_least(1, n=n)
     affordable(n * (n - 1) // 2, n=n)
@@ -53,6 +56,10 @@ def prefix_lm(n: int = 8, P: int = 3) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(prefix_lm(n=5, P=2)).mask)
+    ■ ■ · ·
+    ■ ■ · ·
+    ■ ■ ■ ·
+    ■ ■ ■ ■
     """
     at_least(1, n=n, P=P)
     require(n > P, "P", P, f"is not less than n={n}", "give 1 <= P < n")
@@ -82,6 +89,11 @@ def packed_docs(lengths: tuple[int, ...] = (3, 4, 2)) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(packed_docs(lengths=(3, 4))).mask)
+    ■ · · · ·
+    ■ ■ · · ·
+    · · ■ · ·
+    · · ■ ■ ·
+    · · ■ ■ ■
     """
     lengths = integers("lengths", lengths, 1)
     affordable(sum(lengths), lengths=lengths)
@@ -112,6 +124,10 @@ def sliding_window(n: int = 8, w: int = 3) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(sliding_window(n=5, w=2)).mask)
+    ■ · · ·
+    ■ ■ · ·
+    · ■ ■ ·
+    · · ■ ■
     """
     at_least(1, n=n, w=w)
     affordable(n * (n - 1) // 2, n * (n - 1) // 2 * min(w, n), n=n, w=w)
@@ -142,6 +158,23 @@ def local_global(n: int = 8, w: int = 2, d: int = 2) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(local_global(n=6, w=2, d=2)).mask)
+    ■ · · · ·
+    ■ ■ · · ·
+    · ■ ■ · ·
+    · · ■ ■ ·
+    · · · ■ ■
+    <BLANKLINE>
+    ■ · · · ·
+    · ■ · · ·
+    ■ · ■ · ·
+    · ■ · ■ ·
+    ■ · ■ · ■
+    <BLANKLINE>
+    ■ · · · ·
+    ■ ■ · · ·
+    ■ ■ ■ · ·
+    ■ ■ ■ ■ ·
+    ■ ■ ■ ■ ■
     """
     at_least(1, n=n, w=w, d=d)
     nodes = n * (n - 1) // 2

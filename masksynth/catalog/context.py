@@ -30,6 +30,10 @@ def encdec_flat(m: int = 4, n: int = 5) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(encdec_flat(m=2, n=2)).mask)
+    ■ ■ · ·
+    ■ ■ · ·
+    ■ ■ ■ ·
+    ■ ■ ■ ■
     """
     at_least(1, m=m, n=n)
     affordable(n * m + n * (n + 1) // 2, m=m, n=n)
@@ -63,6 +67,14 @@ def multiturn_reasoning(turns: tuple[tuple[int, ...], ...] = ((2, 3, 2), (1, 2, 
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(multiturn_reasoning(turns=((1, 1, 2), (1, 1, 2)))).mask)
+    ■ · · · · · · ·
+    ■ ■ · · · · · ·
+    ■ ■ ■ · · · · ·
+    ■ · · ■ · · · ·
+    ■ · · ■ ■ · · ·
+    ■ · · ■ ■ ■ · ·
+    ■ · · ■ ■ ■ ■ ·
+    ■ · · ■ ■ ■ ■ ■
     """
     turns = integer_rows("turns", turns)
     for place, turn in enumerate(turns):
@@ -87,7 +99,7 @@ def multiturn_reasoning(turns: tuple[tuple[int, ...], ...] = ((2, 3, 2), (1, 2, 
 
 
 def parallel_context(
-    docs: tuple[int, ...] = (2, 3), questions: tuple[int, ...] = (3, 2), uses: tuple[tuple[int, ...], ...] = ((0, 1), (1,))
+    docs: tuple[int, ...] = (2, 3), questions: tuple[int, ...] = (3, 2), uses: tuple[tuple[int, ...], ...] = ()
 ) -> Instance:
     """Parallel context: task x has its documents, each from position 0, and question x after the longest; documents do not see one another.
 
@@ -111,6 +123,13 @@ def parallel_context(
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(parallel_context(docs=(2, 2), questions=(2, 3), uses=((0, 1), (1,)))).mask)
+    ■ · · · · · ·
+    ■ ■ · · · · ·
+    · · ■ · · · ·
+    · · ■ ■ · · ·
+    ■ ■ ■ ■ ■ · ·
+    · · ■ ■ · ■ ·
+    · · ■ ■ · ■ ■
     """
     docs, questions, chosen = _documents(docs, questions, uses)
     used = set().union(*chosen)
@@ -120,7 +139,7 @@ def parallel_context(
 
 
 def parallel_context_bos(
-    docs: tuple[int, ...] = (2, 3), questions: tuple[int, ...] = (3, 2), uses: tuple[tuple[int, ...], ...] = ((0, 1), (1,))
+    docs: tuple[int, ...] = (2, 3), questions: tuple[int, ...] = (3, 2), uses: tuple[tuple[int, ...], ...] = ()
 ) -> Instance:
     """Parallel context whose documents all begin with "<bos>": as ``parallel_context``, the first input of every document being equal.
 
@@ -142,6 +161,11 @@ def parallel_context_bos(
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(parallel_context_bos(docs=(2, 2), questions=(2,), uses=((0, 1),))).mask)
+    ■ · · · ·
+    · ■ · · ·
+    ■ · ■ · ·
+    ■ · · ■ ·
+    ■ ■ ■ ■ ■
     """
     docs, questions, chosen = _documents(docs, questions, uses)
     used = set().union(*chosen)
@@ -202,6 +226,11 @@ def tabpfn(n: int = 4, m: int = 3) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(tabpfn(n=3, m=2)).mask)
+    ■ ■ ■ · ·
+    ■ ■ ■ · ·
+    ■ ■ ■ · ·
+    ■ ■ ■ ■ ·
+    ■ ■ ■ · ■
     """
     at_least(1, n=n, m=m)
     affordable((n + 1) * m, n=n, m=m)
@@ -228,6 +257,10 @@ def tabpfn_duplicates(train: tuple[str, ...] = ("a", "a", "b", "c"), test: tuple
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(tabpfn_duplicates(train=("a", "a", "b"), test=("x", "x"))).mask)
+    ■ ■ ■ ·
+    ■ ■ ■ ·
+    ■ ■ ■ ·
+    ■ ■ ■ ■
     """
     train, test = words("train", train), words("test", test)
     require(bool(train), "train", train, "is empty", "give at least one training row")

@@ -33,6 +33,12 @@ def bd3lm(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> Instance:  # 
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(bd3lm(n=4, l=2, masked=(1, 2))).mask)
+    ■ ■ · · · ·
+    ■ ■ · · · ·
+    · · ■ ■ · ·
+    · · ■ ■ · ·
+    · · ■ ■ ■ ■
+    · · ■ ■ ■ ■
     """
     hit = _masked_positions(n, l, masked, views=1)
     blocks = sorted({i // l for i in hit})
@@ -61,6 +67,16 @@ def complementary_bd(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> In
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(complementary_bd(n=4, l=2)).mask)
+    ■ ■ · · · · · · · ·
+    ■ ■ · · · · · · · ·
+    · · ■ ■ · · · · · ·
+    · · ■ ■ · · · · · ·
+    · · · · ■ ■ · · · ·
+    · · · · ■ ■ · · · ·
+    · · · · ■ ■ ■ ■ · ·
+    · · · · ■ ■ ■ ■ · ·
+    · · · · ■ ■ · · ■ ■
+    · · · · ■ ■ · · ■ ■
     """
     hit = _masked_positions(n, l, masked, views=2)
     views = (hit, frozenset(range(n)) - hit)
@@ -108,6 +124,11 @@ def transfusion(segments: tuple[int, ...] = (3, 2, 2)) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(transfusion(segments=(2, 2, 2))).mask)
+    ■ · · · ·
+    ■ ■ · · ·
+    ■ ■ ■ ■ ·
+    ■ ■ ■ ■ ·
+    ■ ■ ■ ■ ■
     """
     segments = integers("segments", segments)
     for place in range(1, len(segments), 2):
@@ -150,6 +171,11 @@ def var_scales(patch_nums: tuple[int, ...] = (1, 2, 3)) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(var_scales(patch_nums=(1, 2))).mask)
+    ■ · · · ·
+    ■ ■ ■ ■ ■
+    ■ ■ ■ ■ ■
+    ■ ■ ■ ■ ■
+    ■ ■ ■ ■ ■
     """
     sides = integers("patch_nums", patch_nums, 1)
     sizes = [side * side for side in sides]

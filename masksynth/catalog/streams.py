@@ -28,6 +28,13 @@ def butterfly(n: int = 8) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(butterfly(n=3)).mask)
+    ■ · · · · · ·
+    ■ ■ · · · · ·
+    ■ ■ ■ · · · ·
+    · · · ■ · · ·
+    ■ · · ■ ■ · ·
+    · · · ■ · ■ ·
+    · · · ■ · ■ ■
     """
     at_least(2, n=n)
     affordable(n * n, n=n)
@@ -63,6 +70,12 @@ def block_two_stream(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 - the pa
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(block_two_stream(n=4, l=2)).mask)
+    ■ ■ · · · ·
+    ■ ■ · · · ·
+    · · ■ · · ·
+    · · ■ ■ · ·
+    · · ■ ■ ■ ■
+    · · ■ ■ ■ ■
     """
     _check_blocks(n, l)
     tasks = (_block(b, l, [masks(b * l, b * l + l)]) for b in range(n // l))
@@ -88,6 +101,12 @@ def block_two_stream_causal(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 -
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(block_two_stream_causal(n=4, l=2)).mask)
+    ■ · · · · ·
+    ■ ■ · · · ·
+    · · ■ · · ·
+    · · ■ ■ · ·
+    · · ■ ■ ■ ·
+    · · ■ ■ ■ ■
     """
     _check_blocks(n, l)
     tasks = (_block(b, l, [(m,) for m in masks(b * l, b * l + l)]) for b in range(n // l))
@@ -132,6 +151,11 @@ def xlnet_two_stream(n: int = 6, T: int = 3, z: tuple[int, ...] = ()) -> Instanc
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(xlnet_two_stream(n=4, T=2, z=(2, 0))).mask)
+    ■ ■ · · ·
+    ■ ■ · · ·
+    ■ ■ · · ·
+    ■ ■ · ■ ·
+    ■ ■ · ■ ·
     """
     at_least(1, n=n, T=T)
     require(n > T, "T", T, f"is not less than n={n}", "give 1 <= T < n")
@@ -167,6 +191,11 @@ def tnp_a(n: int = 6, m: int = 3) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(tnp_a(n=4, m=2)).mask)
+    ■ ■ · · ·
+    ■ ■ · · ·
+    ■ ■ · · ·
+    ■ ■ · ■ ·
+    ■ ■ · ■ ·
     """
     at_least(1, n=n, m=m)
     require(n > m, "m", m, f"is not less than n={n}", "give 1 <= m < n")
@@ -215,6 +244,10 @@ def loo_mlm(n: int = 4) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(loo_mlm(n=2)).mask)
+    ■ ■ · ·
+    ■ ■ · ·
+    · · ■ ■
+    · · ■ ■
     """
     at_least(1, n=n)
     affordable(n * n, n=n)

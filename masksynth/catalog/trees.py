@@ -30,6 +30,12 @@ def shared_prefix_group(P: int = 4, R: int = 3, G: int = 3) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(shared_prefix_group(P=2, R=3, G=2)).mask)
+    ■ · · · · ·
+    ■ ■ · · · ·
+    ■ ■ ■ · · ·
+    ■ ■ ■ ■ · ·
+    ■ ■ · · ■ ·
+    ■ ■ · · ■ ■
     """
     at_least(1, P=P, R=R, G=G)
     affordable(G * (P + R), P=P, R=R, G=G)
@@ -56,6 +62,11 @@ def dpo_prefix_sharing(P: int = 4, chosen: int = 3, rejected: int = 2) -> Instan
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(dpo_prefix_sharing(P=2, chosen=3, rejected=2)).mask)
+    ■ · · · ·
+    ■ ■ · · ·
+    ■ ■ ■ · ·
+    ■ ■ ■ ■ ·
+    ■ ■ · · ■
     """
     at_least(1, P=P, chosen=chosen, rejected=rejected)
     affordable(2 * P + chosen + rejected, P=P, chosen=chosen, rejected=rejected)
@@ -91,6 +102,10 @@ def agent_trie(rollouts: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3), (0, 1, 2, 
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(agent_trie(rollouts=((0, 1, 2, 3), (0, 1, 4), (0, 5, 6)))).mask)
+    ■ · · ·
+    ■ ■ · ·
+    ■ ■ ■ ·
+    ■ · · ■
     """
     rollouts = integer_rows("rollouts", rollouts)
     affordable(sum(map(len, rollouts)), rollouts=rollouts)
@@ -124,6 +139,12 @@ def medusa_tree(P: int = 3, choices: tuple[tuple[int, ...], ...] = ((0,), (0, 0)
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(medusa_tree(P=2, choices=((0, 0), (0, 1), (1,)))).mask)
+    ■ · · · · ·
+    ■ ■ · · · ·
+    ■ ■ ■ · · ·
+    ■ ■ ■ ■ · ·
+    ■ ■ ■ · ■ ·
+    ■ ■ · · · ■
     """
     at_least(0, P=P)
     choices = integer_rows("choices", choices)
@@ -162,6 +183,11 @@ def mask_token_chain(n: int = 6, K: int = 3) -> Instance:
     --------
     >>> from masksynth.merge import merge
     >>> print(merge(mask_token_chain(n=4, K=2)).mask)
+    ■ · · · ·
+    ■ ■ · · ·
+    ■ · ■ · ·
+    ■ · ■ ■ ·
+    ■ · ■ · ■
     """
     at_least(1, n=n, K=K)
     depth = min(K, n - 1)
