@@ -5,7 +5,7 @@
 
 from masksynth.orders.chains import certify_width
 from masksynth.orders.poset import Poset, quotient
-from masksynth.orders.preorder import classes, closure, depth, is_dense, is_preorder, mutual_pair, reduction
+from masksynth.orders.preorder import classes, closure, depth, is_dense, is_preorder, least_mutual, reduction
 from masksynth.orders.relation import Relation, as_relation, compose, covers, identity, layer_flows, layer_product, power, reflexive
 from masksynth.orders.sparse import components, levels
 
@@ -25,8 +25,8 @@ __all__ = [
     "is_preorder",
     "layer_flows",
     "layer_product",
+    "least_mutual",
     "levels",
-    "mutual_pair",
     "power",
     "quotient",
     "reduction",

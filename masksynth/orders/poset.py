@@ -12,13 +12,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.orders.chains import antichain_and_chains
 from masksynth.orders.extensions import all_extensions, count_extensions, first_extension, is_extension
 from masksynth.orders.packed import pack
-from masksynth.orders.preorder import classes, closure, mutual_pair
-from masksynth.orders.relation import Relation, as_relation, covers, identity
+from masksynth.orders.preorder import classes, closure, least_mutual
+from masksynth.orders.relation import Relation, as_relation, covers
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Poset:
     Parameters
     ----------
     order : (n, n) bool
-        ``[q, k]`` true = q attends to k, so k <= q. It is closed reflexively and transitively first; the field holds the closure, read-only.
+        ``[q, k]`` true = q attends to k, so k <= q. Closed reflexively and transitively first: the field holds the closure, read-only.
 
     Raises
     ------
@@ -37,13 +38,13 @@ class Poset:
 
     Examples
     --------
-    The two chains and the join of a diamond: 1 and 2 lie between 0 and 3.
+    A diamond: 1 and 2 lie between 0 and 3.
 
     >>> diamond = Poset(np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 1, 0]]) > 0)
     >>> diamond.upper_covers(0), diamond.lower_covers(3), diamond.heights
     ((1, 2), (1, 2), (0, 1, 1, 2))
     >>> diamond.height, diamond.width, diamond.antichain, diamond.chains
-    (3, 2, (1, 2), ((0, 2, 3), (1,)))
+    (3, 2, (1, 2), ((0, 1), (2, 3)))
     >>> list(diamond.linear_extensions())
     [(0, 1, 2, 3), (0, 2, 1, 3)]
     """
@@ -52,11 +53,11 @@ class Poset:
 
     def __post_init__(self) -> None:
         order = closure(as_relation(self.order, "order"))
-        pair = mutual_pair(order)
-        if pair:
-            raise InvalidInstance(
-                f"elements {pair[0]} and {pair[1]} see each other, so this is no partial order", remedy="take its quotient"
-            )
+        least = least_mutual(order)
+        later = np.flatnonzero(least != np.arange(len(order)))
+        if len(later):
+            pair = f"elements {least[later[0]]} and {later[0]}"
+            raise InvalidInstance(f"{pair} see each other, so this is no partial order", remedy="take its quotient")
         order.flags.writeable = False
         object.__setattr__(self, "order", order)
 
@@ -81,11 +82,11 @@ class Poset:
         return hasse
 
     def upper_covers(self, element: int) -> tuple[int, ...]:
-        """The elements that cover this one, ascending."""
+        """Return the elements that cover this one, ascending."""
         return _true(self.covers[:, self._element(element)])
 
     def lower_covers(self, element: int) -> tuple[int, ...]:
-        """The elements that this one covers, ascending."""
+        """Return the elements that this one covers, ascending."""
         return _true(self.covers[self._element(element)])
 
     @cached_property
@@ -131,15 +132,15 @@ class Poset:
         return self._dilworth[1]
 
     def down_set(self, elements: Iterable[int]) -> tuple[int, ...]:
-        """Everything at or below one of the elements, ascending: their joint context."""
+        """Return everything at or below one of the elements, ascending: their joint context."""
         return _true(self.order[[self._element(e) for e in elements]].any(axis=0))
 
     def up_set(self, elements: Iterable[int]) -> tuple[int, ...]:
-        """Everything at or above one of the elements, ascending: all that sees one of them."""
+        """Return everything at or above one of the elements, ascending: all that sees one of them."""
         return _true(self.order[:, [self._element(e) for e in elements]].any(axis=1))
 
     def dual(self) -> Poset:
-        """The same elements upside down: k <= q becomes q <= k."""
+        """Turn the order upside down: k <= q becomes q <= k."""
         return Poset(self.order.T)
 
     @cached_property
@@ -148,11 +149,11 @@ class Poset:
         return first_extension(self.order)
 
     def linear_extensions(self) -> Iterator[tuple[int, ...]]:
-        """Every linear extension once, in lexicographic order."""
+        """Yield every linear extension once, in lexicographic order."""
         return all_extensions(self.order)
 
     def count_linear_extensions(self, limit: int = 1_000_000) -> int:
-        """Their number, by a dynamic programme over down-sets; Unsupported if more than ``limit`` of one size must be held."""
+        """Count the linear extensions, by a dynamic programme over down-sets; Unsupported if more than ``limit`` of one size must be held."""
         return count_extensions(self.order, limit)
 
     def is_linear_extension(self, sequence: Sequence[int]) -> bool:
@@ -166,7 +167,7 @@ class Poset:
 
 
 def quotient(relation: Relation) -> Poset:
-    """The partial order of the classes of mutual visibility: element i is ``classes(relation)[i]``.
+    """Return the partial order of the classes of mutual visibility: element i is ``classes(relation)[i]``.
 
     One class is below another iff a member (then every member) of the other reaches a member of it. Its covers are the Hasse diagram
     of the relation, and ``range(m)`` is a linear extension of it.
@@ -182,5 +183,5 @@ def quotient(relation: Relation) -> Poset:
     return Poset(closure(relation)[np.ix_(leaders, leaders)])
 
 
-def _true(flags: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[int, ...]:
+def _true(flags: NDArray[np.bool_] | np.bool_) -> tuple[int, ...]:
     return tuple(np.flatnonzero(flags).tolist())

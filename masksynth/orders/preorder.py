@@ -13,7 +13,7 @@ Classes = tuple[tuple[int, ...], ...]
 
 
 def closure(relation: Relation) -> Relation:
-    """R = A*, the least reflexive and transitive relation that holds the given one: q reaches k in any number of layers.
+    """Return R = A*, the least reflexive and transitive relation that holds the given one: q reaches k in any number of layers.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def is_dense(mask: Relation) -> bool:
 
 
 def depth(relation: Relation) -> int:
-    """The least L with A^L = A*, where A = M or I: so many layers with this mask reach all that any number reaches.
+    """Return the least L with A^L = A*, where A = M or I: so many layers with this mask reach all that any number reaches.
 
     Notes
     -----
@@ -85,7 +85,7 @@ def depth(relation: Relation) -> int:
 
 
 def classes(relation: Relation) -> Classes:
-    """The classes of positions that reach each other (strongly connected components), each after all that it sees.
+    """Return the classes of positions that reach each other (strongly connected components), each after all that it sees.
 
     Returns
     -------
@@ -101,28 +101,25 @@ def classes(relation: Relation) -> Classes:
     ((1,), (0, 3), (2,))
     """
     reach = closure(relation)
-    least = _least_mutual(reach)
+    least = least_mutual(reach)
     leaders = np.flatnonzero(least == np.arange(len(reach)))
     found = [leaders[i] for i in first_extension(reach[np.ix_(leaders, leaders)])]
     return tuple(tuple(np.flatnonzero(least == leader).tolist()) for leader in found)
 
 
-def mutual_pair(relation: Relation) -> tuple[int, int] | None:
-    """Two different elements that reach each other, or None where the relation is acyclic apart from its diagonal.
+def least_mutual(preorder: Relation) -> NDArray[np.intp]:
+    """Return for each element the least member of its class: the relation must be reflexive and transitive already.
 
     Examples
     --------
-    >>> mutual_pair(np.array([[False, True], [True, False]])), mutual_pair(np.eye(2, dtype=bool))
-    ((0, 1), None)
+    >>> least_mutual(np.array([[True, False, True], [True, True, True], [True, False, True]])).tolist()
+    [0, 1, 0]
     """
-    reach = closure(relation)
-    least = _least_mutual(reach)
-    later = np.flatnonzero(least != np.arange(len(reach)))
-    return (int(least[later[0]]), int(later[0])) if len(later) else None
+    return (preorder & preorder.T).argmax(axis=1) if len(preorder) else np.zeros(0, np.intp)
 
 
 def reduction(relation: Relation) -> Relation:
-    """A relation with the fewest edges, none on the diagonal, whose closure is that of the given one.
+    """Return a relation with the fewest edges, none on the diagonal, whose closure is that of the given one.
 
     For an acyclic relation it is the cover relation of its closure, and unique. With cycles, each class of more than one element
     becomes one simple cycle through its members, and each cover of the quotient becomes one edge between the least members.
@@ -144,7 +141,7 @@ def reduction(relation: Relation) -> Relation:
     [[0, 2], [1, 0], [2, 1], [3, 0]]
     """
     reach = closure(relation)
-    least = _least_mutual(reach)
+    least = least_mutual(reach)
     leaders = np.flatnonzero(least == np.arange(len(reach)))
     reduced = np.zeros_like(reach)
     reduced[np.ix_(leaders, leaders)] = covers(reach[np.ix_(leaders, leaders)])
@@ -155,8 +152,3 @@ def reduction(relation: Relation) -> Relation:
     before[first] = nodes[np.roll(first, -1)]
     reduced[nodes, before] |= nodes != before
     return reduced
-
-
-def _least_mutual(reach: Relation) -> NDArray[np.intp]:
-    """For each element the least member of its class: ``reach`` is a preorder."""
-    return (reach & reach.T).argmax(axis=1) if len(reach) else np.zeros(0, np.intp)

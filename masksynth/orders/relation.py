@@ -6,6 +6,7 @@ Transformer with mask M carries A = M or I, since the residual connection keeps 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ Relation = NDArray[np.bool_]
 
 
 def as_relation(value: Any, name: str = "relation") -> Relation:
-    """The value as an ``(n, n)`` bool array; nothing is converted silently.
+    """Return the value as an ``(n, n)`` bool array; nothing is converted silently.
 
     Raises
     ------
@@ -40,12 +41,12 @@ def as_relation(value: Any, name: str = "relation") -> Relation:
 
 
 def identity(n: int) -> Relation:
-    """I: every node attends to itself alone."""
+    """Return I: every node attends to itself alone."""
     return np.eye(n, dtype=np.bool_)
 
 
 def reflexive(relation: Relation) -> Relation:
-    """A = M or I: what one layer with mask M and a residual connection carries.
+    """Return A = M or I: what one layer with mask M and a residual connection carries.
 
     Examples
     --------
@@ -57,7 +58,7 @@ def reflexive(relation: Relation) -> Relation:
 
 
 def compose(later: Relation, earlier: Relation) -> Relation:
-    """Boolean product: (later earlier)[q, k] iff later[q, m] and earlier[m, k] for some m.
+    """Return the Boolean product: (later earlier)[q, k] iff later[q, m] and earlier[m, k] for some m.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def compose(later: Relation, earlier: Relation) -> Relation:
 
 
 def power(relation: Relation, exponent: int) -> Relation:
-    """relation^exponent, by repeated squaring: q and k are joined by a walk of exactly ``exponent`` steps. Power 0 is I.
+    """Return relation^exponent, by repeated squaring: q and k are joined by a walk of exactly ``exponent`` steps. Power 0 is I.
 
     For what L layers with a residual connection reach, take the power of ``reflexive(relation)``.
 
@@ -114,7 +115,7 @@ def power(relation: Relation, exponent: int) -> Relation:
 
 
 def layer_flows(masks: Iterable[Relation]) -> Iterator[Relation]:
-    """What reaches what after each layer: A_1, A_2 A_1, ..., A_L ... A_1, where A_i = M_i or I and M_1 is applied first.
+    """Yield what reaches what after each layer: A_1, A_2 A_1, ..., A_L ... A_1, where A_i = M_i or I and M_1 is applied first.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def layer_flows(masks: Iterable[Relation]) -> Iterator[Relation]:
 
 
 def layer_product(masks: Iterable[Relation]) -> Relation:
-    """A_L ... A_1 with A_i = M_i or I: what the last layer has seen; the first mask is applied first.
+    """Return A_L ... A_1 with A_i = M_i or I: what the last layer has seen; the first mask is applied first.
 
     Raises
     ------
@@ -161,16 +162,14 @@ def layer_product(masks: Iterable[Relation]) -> Relation:
     >>> bool(layer_product([first, second])[2, 0]), bool(layer_product([second, first])[2, 0])
     (True, False)
     """
-    flow = None
-    for flow in layer_flows(masks):
-        pass
-    if flow is None:
+    last = deque(layer_flows(masks), maxlen=1)
+    if not last:
         raise InvalidInstance("a product of no layers has no size", remedy="give at least one mask")
-    return flow
+    return last[0]
 
 
 def covers(order: Relation) -> Relation:
-    """The cover relation of a partial order: q covers k iff k < q and no m lies between. Its picture is the Hasse diagram.
+    """Return the cover relation of a partial order: q covers k iff k < q and no m lies between. Its picture is the Hasse diagram.
 
     Parameters
     ----------

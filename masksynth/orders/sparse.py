@@ -15,7 +15,7 @@ from masksynth.errors import InvalidInstance
 
 
 def components(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """The strongly connected component of each node, numbered bottom-up: each comes after the components it attends to.
+    """Return the strongly connected component of each node, numbered bottom-up: each comes after the components it attends to.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def components(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]]) 
 
 
 def levels(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]], component: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """The height of each component: 0 if it attends to no other, else one more than the highest that it attends to.
+    """Return the height of each component: 0 if it attends to no other, else one more than the highest that it attends to.
 
     Parameters
     ----------
@@ -119,8 +119,9 @@ def _bottom_up(starts: list[int], keys: list[int]) -> Iterator[list[int]]:
                 rank += 1
                 low[node] = rank
             at, end, least = cursor[node], starts[node + 1], low[node]
-            while at < end and low[keys[at]]:
-                least = min(least, low[keys[at]])
+            while at < end and (met := low[keys[at]]):
+                if met < least:
+                    least = met
                 at += 1
             cursor[node], low[node] = at, least
             if at < end:  # an unmet key: descend, and read its low point on return
