@@ -1,0 +1,11 @@
+"""The independent checker: what an answer must be, from the definitions alone.
+
+It shares no code with what computes answers: tasks and masks are all that it knows. Every task is closed, coloured and searched here
+again. ``verify`` checks a merged task, ``verify_leak`` the witness of an infeasible instance, ``verify_folder`` an answer on disk.
+"""
+
+from masksynth.verify.check import Report, verify
+from masksynth.verify.folder import verify_folder
+from masksynth.verify.leak import verify_leak
+
+__all__ = ["Report", "verify", "verify_folder", "verify_leak"]

@@ -1,0 +1,99 @@
+"""``verify``: a merged task against its instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from masksynth.tasks.merged import MergedTask
+from masksynth.tasks.model import Instance
+from masksynth.verify.anydepth import check_any_depth
+from masksynth.verify.flow import family_flow
+from masksynth.verify.layered import check_layers, demand
+from masksynth.verify.leak import check_leaks
+from masksynth.verify.shape import check_loss, check_positions, check_problem, embedding
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found right.
+
+    Parameters
+    ----------
+    positions, classes : int
+        Positions of the merged task and how many of them differ (by any depth, or after L layers).
+    tables : int
+        Length of the layer pattern.
+    layers : int, optional
+        The depth at which equality was asked; None: any.
+    loss_edges : int
+    checks : tuple of str
+        The requirements checked, in order.
+    minimal : bool
+        Whether the number of positions was proven least.
+    """
+
+    positions: int
+    classes: int
+    tables: int
+    layers: int | None
+    loss_edges: int
+    checks: tuple[str, ...]
+    minimal: bool
+
+
+def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> Report:
+    """Check a merged task against its instance.
+
+    Parameters
+    ----------
+    instance : Instance
+        Only its family counts; the question answered travels in ``merged.problem``.
+    merged : MergedTask
+    minimal : bool
+        Also ask for the least number of positions and for the lowest index of each class.
+
+    Raises
+    ------
+    WrongAnswer
+        Naming the broken requirement with tokens and, for a leak, the path.
+    Unsupported
+        For sparse answers.
+
+    Notes
+    -----
+    A merged task is right iff every task maps to it preserving identity and, class by class, the number of keys in each row; it is
+    minimal iff moreover every class is hit and has max(1, largest multiplicity in a row) positions (Li & Guo, Hasse Diagrams for
+    Attention, arXiv 2606.09951, generalised from dense acyclic tasks without equal nodes). At L layers colours after L layers are
+    compared instead.
+
+    Examples
+    --------
+    >>> from masksynth.mask import Mask
+    >>> from masksynth.tasks import LossEdge, Node, Position, Prediction, Question, Task, TaskFamily
+    >>> from masksynth.verify.shape import instance_hash
+    >>> family = TaskFamily((Task("t", [Node("w", "a", 0)], {"w": ["w"]}, [Prediction("w", "b")]),))
+    >>> question = Question(None, False, 1, instance_hash(family))
+    >>> merged = MergedTask((Position("a", 0),), Mask.from_dense(np.eye(1, dtype=bool)), {"t": {"w": 0}}, ("b",), ("t",),
+    ...                     (LossEdge(0, 0, 0, 1.0),), question)
+    >>> report = verify(Instance(family, "one"), merged)
+    >>> report.positions, report.checks
+    (1, ('problem', 'shape', 'identity', 'labels', 'loss edges', 'rows', 'minimality', 'leak'))
+    """
+    problem = merged.problem
+    check_problem(problem, instance.family)
+    check_positions(merged, instance.family.tables)
+    flow = family_flow(instance.family)
+    if problem.layers is None:
+        index = embedding(flow, merged, np.ones(flow.first[-1], bool))
+        check_loss(flow, merged)
+        classes = check_any_depth(flow, merged, index, minimal)
+    else:
+        asked = demand(flow, problem.layers)
+        index = embedding(flow, merged, asked.age >= 0)
+        check_loss(flow, merged)
+        classes = check_layers(flow, merged, index, asked, problem.layers, minimal)
+    check_leaks(flow, problem.layers)
+    checks = ("problem", "shape", "identity", "labels", "loss edges", "rows", *(("minimality",) if minimal else ()), "leak")
+    return Report(merged.mask.size, classes, merged.mask.tables, problem.layers, len(merged.loss_edges), checks, minimal)

@@ -1,0 +1,158 @@
+"""``solution.json``, read by the checker itself: whatever the bytes, the outcome is a record or one ``InvalidInstance``."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from masksynth.errors import InvalidInstance
+from masksynth.tasks.canonical import frozen
+from masksynth.tasks.merged import LossEdge, Position, Question
+from masksynth.tasks.model import MAX_POSITION
+
+MAX_BYTES = 1 << 30
+"""Largest solution.json that is read (1 GiB)."""
+
+
+class Record(NamedTuple):
+    """What solution.json says, as far as it can be checked."""
+
+    status: str
+    positions: tuple[Position, ...]
+    labels: tuple[Any, ...]
+    tasks: tuple[str, ...]
+    embeddings: dict[str, dict[str, int]]
+    loss_edges: tuple[LossEdge, ...]
+    value: int
+    bound: int
+    problem: Question
+
+
+def parse(data: bytes) -> Any:
+    """JSON text -> value; repeated keys, NaN and Infinity are refused.
+
+    Examples
+    --------
+    >>> parse(b'{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    masksynth.errors.InvalidInstance: $: key 'a' is repeated in one object
+    """
+
+    def once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(items)
+        if len(value) < len(items):
+            keys = sorted(key for key, _ in items)
+            twice = next(key for key, after in pairwise(keys) if key == after)
+            raise InvalidInstance(f"key {twice!r} is repeated in one object")
+        return value
+
+    def constant(name: str) -> float:
+        raise InvalidInstance(f"{name} is not a JSON number")
+
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=constant)
+    except UnicodeDecodeError as error:
+        raise InvalidInstance(f"not UTF-8: byte {error.start}") from None
+    except RecursionError:
+        raise InvalidInstance("nested too deeply") from None
+    except ValueError as error:
+        raise InvalidInstance(f"not JSON: {error}") from None
+
+
+def read_record(path: Path) -> Record:
+    """Read and validate a solution.json.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming file and JSON path.
+    """
+    data = read_bytes(path, MAX_BYTES)
+    try:
+        return _record(parse(data))
+    except InvalidInstance as error:
+        raise error.within(source=str(path)) from None
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Read a regular file of at most ``limit`` bytes."""
+    try:
+        if not path.is_file():
+            raise InvalidInstance("there is no such file", remedy="name a folder that solve has written", source=str(path))
+        if path.stat().st_size > limit:
+            raise InvalidInstance(f"larger than {limit} bytes", source=str(path))
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InvalidInstance(f"cannot be read: {error}", source=str(path)) from None
+
+
+def _record(value: Any) -> Record:
+    document = _typed(value, dict, "$")
+    objective = _typed(_field(_field(document, "objective", "$"), "positions", "$.objective"), dict, "$.objective.positions")
+    return Record(
+        _typed(_field(document, "status", "$"), str, "$.status"),
+        tuple(_position(item, f"$.positions[{at}]") for at, item in enumerate(_list(document, "positions"))),
+        tuple(frozen(item, f"$.labels[{at}]") for at, item in enumerate(_list(document, "labels"))),
+        tuple(_typed(item, str, f"$.tasks[{at}]") for at, item in enumerate(_list(document, "tasks"))),
+        _embeddings(_field(document, "embeddings", "$")),
+        tuple(_loss_edge(item, f"$.loss_edges[{at}]") for at, item in enumerate(_list(document, "loss_edges"))),
+        _typed(_field(objective, "value", "$.objective.positions"), int, "$.objective.positions.value"),
+        _typed(_field(objective, "bound", "$.objective.positions"), int, "$.objective.positions.bound"),
+        _question(_field(document, "problem", "$")),
+    )
+
+
+def _typed(value: Any, kind: type, path: str) -> Any:
+    if type(value) is not kind:
+        raise InvalidInstance(f"{type(value).__name__} where {kind.__name__} is due", path)
+    return value
+
+
+def _field(value: Any, name: str, path: str) -> Any:
+    if name not in _typed(value, dict, path):
+        raise InvalidInstance(f"{name!r} is missing", path)
+    return value[name]
+
+
+def _list(document: dict[str, Any], name: str) -> list[Any]:
+    items: list[Any] = _typed(_field(document, name, "$"), list, f"$.{name}")
+    return items
+
+
+def _position(item: Any, path: str) -> Position:
+    number = _typed(_field(item, "position", path), int, f"{path}.position")
+    if not 0 <= number <= MAX_POSITION:
+        raise InvalidInstance(f"position {number} is not from 0 to {MAX_POSITION}", path)
+    return Position(frozen(_field(item, "input", path), f"{path}.input"), number, _typed(_field(item, "kind", path), str, f"{path}.kind"))
+
+
+def _embeddings(value: Any) -> dict[str, dict[str, int]]:
+    for task, nodes in _typed(value, dict, "$.embeddings").items():
+        for node, index in _typed(nodes, dict, f"$.embeddings[{task!r}]").items():
+            _typed(index, int, f"$.embeddings[{task!r}][{node!r}]")
+    embeddings: dict[str, dict[str, int]] = value
+    return embeddings
+
+
+def _loss_edge(item: Any, path: str) -> LossEdge:
+    if len(_typed(item, list, path)) != 4:
+        raise InvalidInstance(f"{len(item)} entries where [index, label index, task index, weight] is due", path)
+    if any(not 0 <= _typed(number, int, path) < 2**63 for number in item[:3]):
+        raise InvalidInstance("an index is not from 0 to 2**63 - 1", path)
+    weight = item[3]
+    if type(weight) not in (int, float) or (type(weight) is int and abs(weight) > 2**53) or not isfinite(weight):
+        raise InvalidInstance(f"weight {weight!r:.40} is not a finite number", path)
+    return LossEdge(item[0], item[1], item[2], float(weight))
+
+
+def _question(value: Any) -> Question:
+    layers = _field(value, "layers", "$.problem")
+    return Question(
+        layers if layers is None else _typed(layers, int, "$.problem.layers"),
+        _typed(_field(value, "sparse", "$.problem"), bool, "$.problem.sparse"),
+        _typed(_field(value, "pattern", "$.problem"), int, "$.problem.pattern"),
+        _typed(_field(value, "sha256", "$.problem"), str, "$.problem.sha256"),
+    )
