@@ -1,4 +1,4 @@
-"""Noise and scales: block diffusion, its complementary views, text beside noised images, next-scale prediction."""
+"""Masks, noise and scales: leave-one-out, block diffusion and its complementary views, text beside noised images, next-scale prediction."""
 
 from __future__ import annotations
 
@@ -195,3 +195,36 @@ def var_scales(patch_nums: tuple[int, ...] = (1, 2, 3)) -> Instance:
         for scale, block in enumerate(blocks)
     )
     return instance("var_scales", [sides], tasks, sum(sizes), "VAR, arXiv 2404.02905")
+
+
+def loo_mlm(n: int = 4) -> Instance:
+    """Leave-one-out masked language modelling: task j has the text with M at j, all see all, and w[j] predicts t[j].
+
+    Parameters
+    ----------
+    n : int
+        Tokens of the text, n >= 1.
+
+    Notes
+    -----
+    Published mask: all nodes of one task. Count: n^2, nothing merges, since every row holds the M of its task.
+    Source: Salazar et al., arXiv 1910.14659.
+
+    Examples
+    --------
+    >>> from masksynth.merge import merge
+    >>> print(merge(loo_mlm(n=2)).mask)
+    ■ ■ · ·
+    ■ ■ · ·
+    · · ■ ■
+    · · ■ ■
+    """
+    at_least(1, n=n)
+    affordable(n * n, n=n)
+    nodes = text(0, n)
+    rows = stack([nodes])
+    tasks = (
+        dense(f"predict w{j}", (*nodes[:j], Node(f"w{j}", "M", j, carries=()), *nodes[j + 1 :]), rows, [hidden(f"w{j}", f"w{j}")])
+        for j in range(n)
+    )
+    return instance("loo_mlm", [n], tasks, n * n, "leave-one-out masked language modelling, arXiv 1910.14659")

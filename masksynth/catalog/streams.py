@@ -225,36 +225,3 @@ def _query_tasks(context: Sequence[Node], targets: Sequence[Node], queries: Iter
         )
         for r, (query, label) in enumerate(queries)
     ]
-
-
-def loo_mlm(n: int = 4) -> Instance:
-    """Leave-one-out masked language modelling: task j has the text with M at j, all see all, and w[j] predicts t[j].
-
-    Parameters
-    ----------
-    n : int
-        Tokens of the text, n >= 1.
-
-    Notes
-    -----
-    Published mask: all nodes of one task. Count: n^2, nothing merges, since every row holds the M of its task.
-    Source: Salazar et al., arXiv 1910.14659.
-
-    Examples
-    --------
-    >>> from masksynth.merge import merge
-    >>> print(merge(loo_mlm(n=2)).mask)
-    ■ ■ · ·
-    ■ ■ · ·
-    · · ■ ■
-    · · ■ ■
-    """
-    at_least(1, n=n)
-    affordable(n * n, n=n)
-    nodes = text(0, n)
-    rows = stack([nodes])
-    tasks = (
-        dense(f"predict w{j}", (*nodes[:j], Node(f"w{j}", "M", j, carries=()), *nodes[j + 1 :]), rows, [hidden(f"w{j}", f"w{j}")])
-        for j in range(n)
-    )
-    return instance("loo_mlm", [n], tasks, n * n, "leave-one-out masked language modelling, arXiv 1910.14659")
