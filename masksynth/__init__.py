@@ -1,3 +1,17 @@
 """masksynth: the smallest single forward pass that trains a family of tasks, proved, checked, and handed to PyTorch."""
 
 __version__ = "0.1.0"
+
+from masksynth import catalog
+from masksynth.backends import Limits, Status
+from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
+from masksynth.mask import Mask
+from masksynth.synthesis import Answer, solve, write
+from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
+from masksynth.tasks.files import dumps, load, loads
+from masksynth.verify import verify
+
+__all__ = [
+    *("Answer", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node", "Prediction", "Status", "Task"),
+    *("TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps", "load", "loads", "solve", "verify", "write"),
+]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from masksynth.errors import InvalidInstance
-from masksynth.merge.build import merged_from_classes, question_of
+from masksynth.merge.build import merged_from_classes
 from masksynth.merge.leaks import find_leak
 from masksynth.merge.layers import merge_layers
 from masksynth.merge.refine import refine
 from masksynth.merge.union import live_union, read_rows
 from masksynth.tasks import Instance, MergedTask, TaskFamily
+from masksynth.tasks.files import question_of
 
 __all__ = ["find_leak", "merge", "merge_classes", "merge_family"]
 

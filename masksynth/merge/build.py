@@ -11,7 +11,6 @@ from masksynth.mask import Intervals, Mask
 from masksynth.merge.union import Rows, Union
 from masksynth.tasks import LossEdge, MergedTask, Position, Question, TaskFamily
 from masksynth.tasks.canonical import canonical
-from masksynth.tasks.files import content_hash
 
 
 @dataclass(frozen=True)
@@ -169,11 +168,6 @@ def assemble(
     )
     identities = tuple(Position(node.input, node.position, node.kind) for _, node in map(union.at, positions))
     return MergedTask(identities, mask, embeddings, labels, tuple(task.name for task in family.tasks), edges, question)
-
-
-def question_of(family: TaskFamily, layers: int | None, sparse: bool = False) -> Question:
-    """The problem as it travels with its answer."""
-    return Question(layers, sparse, family.tables, content_hash(family))
 
 
 def merged_from_classes(union: Union, rows: Rows, classes: Sequence[int], question: Question) -> MergedTask:

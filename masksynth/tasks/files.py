@@ -11,14 +11,17 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import canonical
-from masksynth.tasks.model import MAX_POSITION, Instance, Node, Prediction, Task, TaskFamily
+from masksynth.tasks.merged import Question
+from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily
+
+if TYPE_CHECKING:
+    from masksynth.tasks.shapes import TaskFile
 
 SCHEMA = 1
 MAX_BYTES = 1 << 30
@@ -28,53 +31,12 @@ MAX_NESTING = 48
 MAX_NODES = 4_000_000
 """Most task nodes in one instance."""
 
-Row = dict[str, list[str]]
-Weight = Annotated[float, msgspec.Meta(description="a finite number; negative and zero are valid")]
-
-
-class NodeFile(msgspec.Struct, forbid_unknown_fields=True, rename={}):
-    """A node: identity is (input, position, kind)."""
-
-    name: Annotated[str, msgspec.Meta(min_length=1)]
-    input: Any
-    position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
-    kind: str = "token"
-    carries: list[Any] | None = None
-
-
-class PredictionFile(msgspec.Struct, forbid_unknown_fields=True):
-    """``node`` predicts ``label`` with ``weight`` and must not see an element of ``hides``."""
-
-    node: str
-    label: Any
-    weight: Weight = 1.0
-    hides: list[Any] = []
-
-
-class TaskFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A task: nodes, the rows they attend to (one table or a layer pattern), predictions."""
-
-    name: Annotated[str, msgspec.Meta(min_length=1)]
-    nodes: list[NodeFile]
-    attends: Row | Annotated[list[Row], msgspec.Meta(min_length=1)]
-    predict: list[PredictionFile]
-    closure: bool = False
-
-
-class InstanceFile(msgspec.Struct, forbid_unknown_fields=True):
-    """An instance of masksynth, schema version 1."""
-
-    masksynth: Annotated[int, msgspec.Meta(ge=SCHEMA, le=SCHEMA)]
-    name: Annotated[str, msgspec.Meta(min_length=1)]
-    tasks: list[TaskFile]
-    source: str = ""
-    layers: Annotated[int, msgspec.Meta(ge=1, le=MAX_POSITION)] | None = None
-    sparse: bool = False
-    expect: dict[str, Any] = {}
-
-
 def schema() -> dict[str, Any]:
     """The JSON Schema of instance files, as published in ``masksynth/tasks/schema/instance.schema.json``."""
+    import msgspec
+
+    from masksynth.tasks.shapes import InstanceFile
+
     document = msgspec.json.schema(InstanceFile)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "masksynth instance", **document}
 
@@ -203,6 +165,10 @@ def nesting(data: bytes) -> int:
 
 def instance_of(document: Any) -> Instance:
     """A parsed JSON document -> the validated instance."""
+    import msgspec
+
+    from masksynth.tasks.shapes import InstanceFile
+
     if isinstance(document, dict) and type(document.get("masksynth")) is int and document["masksynth"] != SCHEMA:
         raise InvalidInstance(
             f"schema {document['masksynth']} is not known", "$.masksynth", f"this version of masksynth reads schema {SCHEMA}"
@@ -272,6 +238,11 @@ def content_hash(family: TaskFamily) -> str:
         digest.update(("," if place else "").encode() + canonical(task_document(task)).encode())
     digest.update(b"]")
     return digest.hexdigest()
+
+
+def question_of(family: TaskFamily, layers: int | None = None, sparse: bool = False) -> Question:
+    """The problem as it travels with its answer."""
+    return Question(layers, sparse, family.tables, content_hash(family))
 
 
 def dumps(instance: Instance) -> str:

@@ -13,9 +13,12 @@ coincidence that only rests on itself is right (theory.md, section "Where a solv
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from masksynth.errors import Unsupported
 from masksynth.problem import Problem
@@ -232,3 +235,26 @@ def wcnf(encoding: Encoding) -> Iterator[str]:
         yield f"h {' '.join(map(str, clause))} 0"
     for literal in encoding.cost:
         yield f"1 {-literal} 0"
+
+
+def write_wcnf(problem: Problem, path: str | Path) -> None:
+    """Write the search for a problem to a file, atomically, so that any MaxSAT solver can run it (``masksynth solve --emit``).
+
+    Raises
+    ------
+    Unsupported
+        At finite depth, or if the search is too large.
+    OSError
+        If the file cannot be written; a file that was there stays as it was.
+    """
+    target = Path(path)
+    encoding = encode(problem)
+    with NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as draft:
+        try:
+            draft.writelines(f"{line}\n" for line in wcnf(encoding))
+            draft.flush()
+            os.fsync(draft.fileno())
+            os.replace(draft.name, target)
+        except BaseException:
+            Path(draft.name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,6 @@
+"""``python -m masksynth``."""
+
+from masksynth.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""The whole way: family -> merge -> problem -> backend -> merged task -> verify -> answer."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from math import comb
+from pathlib import Path
+from time import perf_counter
+from types import EllipsisType
+from typing import Any
+
+from masksynth.backends import Limits, Outcome, Status, backend
+from masksynth.errors import MasksynthError, Unsupported
+from masksynth.merge import find_leak, merge_classes, merge_family
+from masksynth.problem import Problem
+from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
+from masksynth.verify import verify, verify_leak
+
+AUTO_NODES = 600
+"""`auto` searches only families of at most this many task nodes ..."""
+AUTO_PAIRS = 1_500
+"""... at most this many pairs of nodes that may coincide ..."""
+AUTO_TRIPLES = 12_000
+"""... and at most this many triples: what `cpsat` proves in about a second on one core (``docs/benchmarks.md``)."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A value that was reached and a bound that was proved; equal iff optimal."""
+
+    value: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `solve` answers; nothing in it has left unchecked.
+
+    Parameters
+    ----------
+    status : Status
+    merged : MergedTask or None
+        None iff INFEASIBLE or UNKNOWN.
+    objective : mapping of str to Objective
+        ``objective["positions"]``.
+    certificate : mapping
+        ``roads``: the backends that agreed, each with value, bound and kind of proof; ``checks``: the requirements that the checker confirmed.
+    backend, versions, limits, seconds
+        Who answered, by what, under which limits, in which time.
+    leak : Leak or None
+        The witness of INFEASIBLE.
+    """
+
+    status: Status
+    merged: MergedTask | None
+    objective: Mapping[str, Objective]
+    certificate: Mapping[str, Any]
+    backend: str
+    versions: Mapping[str, str]
+    limits: Limits
+    seconds: float
+    leak: Leak | None = None
+
+
+def solve(
+    instance: Instance,
+    *,
+    backend: str = "auto",
+    layers: int | None | EllipsisType = ...,
+    sparse: bool | EllipsisType = ...,
+    limits: Limits | None = None,
+) -> Answer:
+    """The smallest single forward pass that trains every task of an instance, checked.
+
+    Parameters
+    ----------
+    instance : Instance
+    backend : str
+        ``auto`` searches with ``cpsat`` and compares with the criterion wherever the search is small (``AUTO_NODES``, ``AUTO_PAIRS``,
+        ``AUTO_TRIPLES``), and takes the criterion alone above that and at finite depth. Any other name is that backend and nothing else; its
+        optimum is compared with the criterion.
+    layers, sparse
+        Override the instance's; ``layers=None`` is any depth.
+    limits : Limits, optional
+        Default: no time limit, one worker, seed 0.
+
+    Raises
+    ------
+    Unsupported
+        For what the backend cannot do.
+    WrongAnswer
+        If the checker refuses what was found; that is a defect of masksynth, never a result.
+
+    Examples
+    --------
+    >>> import masksynth as ms
+    >>> answer = ms.solve(ms.catalog.butterfly(n=4))
+    >>> answer.status.name, answer.objective["positions"].value, [road["backend"] for road in answer.certificate["roads"]]
+    ('OPTIMAL', 10, ['cpsat', 'criterion'])
+    """
+    begun = perf_counter()
+    limits = limits or Limits()
+    asked = _asked(instance, layers, sparse)
+    leak = find_leak(asked.family, asked.layers)
+    if leak is not None:
+        verify_leak(asked, leak, asked.layers)
+        return Answer(Status.INFEASIBLE, None, {}, {}, backend, _versions({}), limits, perf_counter() - begun, leak)
+    problem = Problem(asked.family, asked.layers)
+    return _checked(asked, _roads(problem, backend, limits), backend, limits, begun)
+
+
+@dataclass(frozen=True)
+class _Road:
+    name: str
+    outcome: Outcome
+    merged: MergedTask
+    versions: Mapping[str, str]
+
+
+def _asked(instance: Instance, layers: int | None | EllipsisType, sparse: bool | EllipsisType) -> Instance:
+    if not isinstance(layers, EllipsisType):
+        instance = replace(instance, layers=layers)
+    if not isinstance(sparse, EllipsisType):
+        instance = replace(instance, sparse=sparse)
+    if instance.sparse:
+        raise Unsupported("sparse masks are not part of this version; solve without sparse for the dense minimal mask")
+    return instance
+
+
+def is_small(problem: Problem) -> bool:
+    """Whether `auto` searches: any depth, and a size that ``cpsat`` proves in about a second."""
+    if problem.layers is not None or sum(len(task.nodes) for task in problem.family.tasks) > AUTO_NODES:
+        return False
+    if len(problem.pairs) > AUTO_PAIRS:
+        return False
+    later: dict[int, int] = {}
+    for _, v in problem.pairs:
+        later[v] = later.get(v, 0) + 1
+    return sum(comb(earlier, 2) for earlier in later.values()) <= AUTO_TRIPLES
+
+
+def _roads(problem: Problem, name: str, limits: Limits) -> list[_Road]:
+    """The asked-for backend, and beside a search the criterion."""
+    if name == "auto":
+        name = "cpsat" if is_small(problem) else "criterion"
+    roads = [_road(problem, name, limits)]
+    if name != "criterion":
+        roads.append(_road(problem, "criterion", limits))
+        _compare(*roads)
+    return roads
+
+
+def _road(problem: Problem, name: str, limits: Limits) -> _Road:
+    chosen = backend(name)
+    outcome = chosen.solve(problem, limits)
+    if outcome.found is None:
+        raise MasksynthError(f"backend {name!r} found nothing, although all nodes apart are always a solution")
+    merged = outcome.found if isinstance(outcome.found, MergedTask) else merge_classes(problem.family, outcome.found)
+    return _Road(name, outcome, merged, chosen.versions())
+
+
+def _compare(search: _Road, criterion: _Road) -> None:
+    """Two roads to one number; a disagreement is a defect and never an answer."""
+    best, value, bound = len(criterion.merged.positions), len(search.merged.positions), search.outcome.bound
+    proved = search.outcome.status is Status.OPTIMAL
+    if not bound <= best <= value or (proved and not bound == best == value):
+        raise MasksynthError(
+            f"backend {search.name!r} found {value} positions with bound {bound}, the criterion {best}; please report this instance"
+        )
+
+
+def _checked(asked: Instance, roads: list[_Road], name: str, limits: Limits, begun: float) -> Answer:
+    """The answer of the backend that was asked for, or for `auto` of the first that finished, after the checker has confirmed it."""
+    finished = [road for road in roads if road.outcome.status is Status.OPTIMAL]
+    leading = finished[0] if name == "auto" else roads[0]
+    status = leading.outcome.status
+    report = verify(asked, leading.merged, minimal=status is Status.OPTIMAL)
+    told = finished if status is Status.OPTIMAL else [leading]
+    certificate = {"roads": [_told(road) for road in told], "checks": list(report.checks)}
+    versions = _versions({key: text for road in roads for key, text in road.versions.items()})
+    objective = {"positions": Objective(len(leading.merged.positions), leading.outcome.bound)}
+    return Answer(status, leading.merged, objective, certificate, name, versions, limits, perf_counter() - begun)
+
+
+def _told(road: _Road) -> dict[str, Any]:
+    return {"backend": road.name, "value": len(road.merged.positions), "bound": road.outcome.bound, "proof": road.outcome.proof}
+
+
+def record(answer: Answer) -> dict[str, Any]:
+    """The answer as plain JSON values: the content of ``solution.json``, or the witness of INFEASIBLE.
+
+    Examples
+    --------
+    >>> from masksynth import catalog
+    >>> list(record(solve(catalog.causal_lm(n=3))))[:4]
+    ['status', 'positions', 'labels', 'tasks']
+    """
+    if answer.leak is not None:
+        return {"status": answer.status.name, **answer.leak._asdict(), "path": list(answer.leak.path)}
+    if answer.merged is None:
+        return {"status": answer.status.name}
+    from masksynth.export import solution_record
+
+    return {
+        "status": answer.status.name,
+        **solution_record(answer.merged),
+        "objective": {name: asdict(objective) for name, objective in answer.objective.items()},
+        "certificate": dict(answer.certificate),
+        "backend": answer.backend,
+        "versions": dict(answer.versions),
+        "limits": asdict(answer.limits),
+        "seconds": round(answer.seconds, 6),
+    }
+
+
+def write(answer: Answer, folder: str | Path, force: bool = False) -> Path:
+    """Write an answer as a folder (``docs/formats.md``), atomically.
+
+    Parameters
+    ----------
+    answer : Answer
+        With a merged task.
+    folder : path
+    force : bool
+        Replace the answer in a folder that is not empty.
+
+    Raises
+    ------
+    InvalidInstance
+        If the folder is not empty and ``force`` is False.
+    MasksynthError
+        If there is nothing to write (INFEASIBLE, UNKNOWN), or the disk refuses; nothing is left behind.
+    """
+    from masksynth.export import write_answer
+
+    if answer.merged is None:
+        raise MasksynthError(f"{answer.status.name}: {answer.status.value} Nothing is written.")
+    return write_answer(folder, record(answer), answer.merged, force)
+
+
+def _versions(more: Mapping[str, str]) -> dict[str, str]:
+    from masksynth import __version__
+
+    return {"masksynth": __version__, "python": platform.python_version(), "numpy": version("numpy"), **more}
+
+
+def nodes_of(family: TaskFamily) -> int:
+    """Number of task nodes, dead ones included.
+
+    Examples
+    --------
+    >>> from masksynth import catalog
+    >>> nodes_of(catalog.butterfly(n=8).family)
+    64
+    """
+    return sum(len(task.nodes) for task in family.tasks)
