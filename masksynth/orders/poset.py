@@ -109,7 +109,7 @@ class Poset:
 
     @cached_property
     def height(self) -> int:
-        """The most elements of a chain; by Mirsky's theorem the fewest antichains that hold all elements. Depth of the covers + 1."""
+        """The most elements of a chain; by Mirsky's theorem the fewest antichains that hold all elements."""
         return max(self.heights, default=-1) + 1
 
     @cached_property
@@ -153,7 +153,7 @@ class Poset:
         return all_extensions(self.order)
 
     def count_linear_extensions(self, limit: int = 1_000_000) -> int:
-        """Count the linear extensions, by a dynamic programme over down-sets; Unsupported if more than ``limit`` of one size must be held."""
+        """Count the linear extensions, by dynamic programming; Unsupported where more than ``limit`` down-sets of one size must be held."""
         return count_extensions(self.order, limit)
 
     def is_linear_extension(self, sequence: Sequence[int]) -> bool:
@@ -162,7 +162,7 @@ class Poset:
 
     def _element(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < len(self):
-            raise InvalidInstance(f"element {value!r} is not one of the {len(self)} elements", remedy="elements are numbered from 0")
+            raise InvalidInstance(f"element {value!r} is not one of 0, ..., n - 1 for n = {len(self)}")
         return int(value)
 
 

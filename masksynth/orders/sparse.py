@@ -85,11 +85,11 @@ def levels(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]], comp
     >>> levels(offset, key, components(offset, key)).tolist()
     [0, 1]
     """
-    _lists(offset, key)
+    starts = np.array(_lists(offset, key)[0], np.int64)
     component = np.asarray(component)
     if component.shape != (len(offset) - 1,) or component.dtype.kind not in "iu" or (component.size and component.min() < 0):
         raise InvalidInstance(f"component is not an array of {len(offset) - 1} integers >= 0")
-    upper, lower = np.repeat(component, np.diff(offset)), component[key]
+    upper, lower = np.repeat(component, starts[1:] - starts[:-1]), component[key]
     if (upper < lower).any():
         raise InvalidInstance("a node attends to a later component", remedy="number the components with components(offset, key)")
     upper, lower = upper[upper > lower], lower[upper > lower]
