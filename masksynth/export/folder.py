@@ -74,7 +74,7 @@ def write_answer(folder: str | Path, record: Mapping[str, Any], merged: MergedTa
     target = Path(os.path.abspath(folder))
     try:
         target = target.resolve()
-        _check_target(target, force)
+        check_target(target, force)
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(target)
         with _draft(target) as draft:
@@ -85,7 +85,7 @@ def write_answer(folder: str | Path, record: Mapping[str, Any], merged: MergedTa
                 raise InvalidInstance(
                     "the record given is not the record of the merged task", remedy="start it from solution_record(merged)"
                 )
-            _check_target(target, force)
+            check_target(target, force)
             _replace(target, draft)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -131,7 +131,7 @@ def same_merged(left: MergedTask, right: MergedTask) -> bool:
     return left.mask == right.mask and canonical(solution_record(left)) == canonical(solution_record(right))
 
 
-def _check_target(target: Path, force: bool) -> None:
+def check_target(target: Path, force: bool) -> None:
     if target.exists() and not target.is_dir():
         raise InvalidInstance("is a file", remedy="choose another folder", source=str(target))
     if Path.cwd().is_relative_to(target):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,9 +72,9 @@ def read_safetensors(path: Path) -> Arrays:
 def read_npz(path: Path) -> Arrays:
     """The arrays of an npz file; a file that needs pickle is refused."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise InvalidInstance(f"cannot be read as npz: {error}", remedy="write the answer again", source=str(path)) from None
 
 

@@ -176,12 +176,13 @@ def _packed(rows: Rows) -> Tensor:
     weights = 2 ** torch.arange(8, dtype=torch.uint8)
     query = _query(rows)
     for first in range(0, size, CHUNK):
-        part = slice(int(rows.offset[first]), int(rows.offset[min(first + CHUNK, size)]))
-        steps = torch.zeros(min(CHUNK, size - first), 8 * width + 1, dtype=torch.int8)
+        last = min(first + CHUNK, size)
+        part = slice(int(rows.offset[first]), int(rows.offset[last]))
+        steps = torch.zeros(last - first, 8 * width + 1, dtype=torch.int8)
         steps[query[part] - first, rows.start[part].long()] += 1
         steps[query[part] - first, rows.end[part].long()] -= 1
         keys = steps[:, :-1].cumsum(1, dtype=torch.int8).to(torch.uint8)
-        bits[first : first + CHUNK] = (keys.reshape(-1, width, 8) * weights).sum(-1, dtype=torch.uint8)
+        bits[first:last] = (keys.reshape(-1, width, 8) * weights).sum(-1, dtype=torch.uint8)
     return bits
 
 

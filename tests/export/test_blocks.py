@@ -1,0 +1,129 @@
+"""Block lists against the dense definition, and the check against wrong lists."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.export import block_lists, check_blocks
+from masksynth.mask import Mask
+from tests.export.samples import chain_mask, random_mask, star_mask
+
+
+def naive_lists(dense, rows, keys):
+    """Full and partial block numbers of every block row, by counting pairs."""
+    full, partial = [], []
+    for top in range(0, len(dense), rows):
+        counts = [int(dense[top : top + rows, left : left + keys].sum()) for left in range(0, len(dense), keys)]
+        full.append([j for j, count in enumerate(counts) if count == rows * keys])
+        partial.append([j for j, count in enumerate(counts) if 0 < count < rows * keys])
+    return full, partial
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 16, 50, 130])
+@pytest.mark.parametrize("block", [1, 3, 16, 128, (8, 4), (4, 8)])
+def test_lists_by_definition(size, block):
+    rows, keys = (block, block) if isinstance(block, int) else block
+    for seed, density in enumerate((0.0, 0.1, 0.5, 0.9, 1.0)):
+        mask = random_mask(size, 2, density, seed)
+        for table in range(2):
+            lists = block_lists(mask, table, block)
+            full, partial = naive_lists(mask.dense()[table], rows, keys)
+            width = -(-size // keys)
+            for count, index, expected in ((lists.full_count, lists.full_index, full), (lists.partial_count, lists.partial_index, partial)):
+                assert (count.dtype, index.dtype, index.shape) == (np.int32, np.int32, (-(-size // rows), width))
+                assert [row[:n].tolist() for row, n in zip(index, count, strict=True)] == expected
+                assert all(sorted(row) == list(range(width)) for row in index.tolist())
+            check_blocks(mask, lists, table, block)
+
+
+def test_large_masks_need_no_dense_array():
+    for mask in (chain_mask(100_000), star_mask(3_000)):
+        check_blocks(mask, block_lists(mask))
+    lists = block_lists(chain_mask(100_000))
+    assert lists.full_count.tolist() == [*range(781), 0]  # the last block row is ragged: 100,000 = 781 * 128 + 32
+    assert lists.partial_count.tolist() == [1] * 781 + [782]
+
+
+def tampered(lists, change):
+    parts = [part.copy() for part in lists]
+    change(*parts)
+    return type(lists)(*parts)
+
+
+def forget_partial(pc, pi, fc, fi):
+    pc[1] -= 1
+
+
+def forget_full(pc, pi, fc, fi):
+    fc[2] -= 1
+
+
+def call_partial_full(pc, pi, fc, fi):
+    fi[1, fc[1]] = pi[1, 0]
+    fc[1] += 1
+    pc[1] = 0
+
+
+def list_twice(pc, pi, fc, fi):
+    pi[2, pc[2]] = fi[2, 0]
+    pc[2] += 1
+
+
+def repeat_in_one_list(pc, pi, fc, fi):
+    fi[2, fc[2]] = fi[2, 0]
+    fc[2] += 1
+
+
+def leave_the_grid(pc, pi, fc, fi):
+    pi[0, 0] = 4
+
+
+def negative_index(pc, pi, fc, fi):
+    pi[0, 0] = -1
+
+
+def overlong(pc, pi, fc, fi):
+    pc[0] = 5
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (forget_partial, r"block \(1, 1\) .* not listed"),
+        (forget_full, r"block \(2, 1\) .* not listed"),
+        (call_partial_full, r"block \(1, 1\) .* forbidden pair"),
+        (list_twice, r"block \(2, 0\) .* counts twice"),
+        (repeat_in_one_list, r"block \(2, 0\) stands twice"),
+        (leave_the_grid, "outside 0..3"),
+        (negative_index, "outside 0..3"),
+        (overlong, "do not fit"),
+    ],
+)
+def test_wrong_lists_are_refused(change, text):
+    mask = chain_mask(32)
+    lists = block_lists(mask, 0, 8)
+    check_blocks(mask, lists, 0, 8)
+    with pytest.raises(WrongAnswer, match=text):
+        check_blocks(mask, tampered(lists, change), 0, 8)
+
+
+def test_a_listed_empty_block_is_allowed():
+    """It costs time and gives the same attention."""
+    mask = chain_mask(32)
+    lists = block_lists(mask, 0, 8)
+    lists.partial_count[0] += 1
+    check_blocks(mask, lists, 0, 8)
+
+
+def test_the_edge_of_the_mask_is_never_full():
+    mask = Mask.from_intervals([[((0, 10),)] * 10])
+    assert block_lists(mask, 0, 8).full_count.tolist() == [1, 0]
+
+
+def test_bad_arguments():
+    with pytest.raises(InvalidInstance, match="block size 0"):
+        block_lists(chain_mask(4), 0, 0)
+    with pytest.raises(InvalidInstance, match="table 1"):
+        block_lists(chain_mask(4), 1)
