@@ -183,14 +183,15 @@ def test_huge_parameters_are_refused_at_once(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sizes_are_estimated_exactly_enough(family, monkeypatch):
     """With the limit set to a family's own size it is built, one below it is refused."""
+    limits = catalog.FAMILIES[family].__globals__["affordable"].__globals__  # where this family reads its limit, however it was imported
     for parameters in itertools.islice(CASES[family], 3):
         size = sum(len(task.nodes) for task in catalog.FAMILIES[family](**parameters).family.tasks)
-        monkeypatch.setattr("masksynth.catalog.parameters.MAX_NODES", size - 1)
+        monkeypatch.setitem(limits, "MAX_NODES", size - 1)
         slack = family in ("complementary_bd", "bd3lm", "mask_token_chain")  # bounds: blocks without a mask are counted
         if not slack:
             with pytest.raises(InvalidInstance, match=f"more than {size - 1}"):
                 catalog.FAMILIES[family](**parameters)
-        monkeypatch.setattr("masksynth.catalog.parameters.MAX_NODES", size if not slack else 4 * size + 16)
+        monkeypatch.setitem(limits, "MAX_NODES", size if not slack else 4 * size + 16)
         catalog.FAMILIES[family](**parameters)
         monkeypatch.undo()
 
