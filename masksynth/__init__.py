@@ -11,7 +11,5 @@ from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFa
 from masksynth.tasks.files import dumps, load, loads
 from masksynth.verify import verify
 
-__all__ = [
-    *("Answer", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node", "Prediction", "Status", "Task"),
-    *("TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps", "load", "loads", "solve", "verify", "write"),
-]
+__all__ = ["Answer", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node", "Prediction", "Status"]
+__all__ += ["Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps", "load", "loads", "solve", "verify", "write"]

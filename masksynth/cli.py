@@ -33,7 +33,7 @@ class _Refused(click.ClickException):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares a class variable and reads the instance
 
 
 @contextmanager
@@ -85,7 +85,7 @@ QUIET = click.option("--quiet", is_flag=True, help="No progress and no text; the
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(masksynth.__version__, prog_name="masksynth")
 def main() -> None:
-    """Find the smallest single forward pass that trains a family of tasks, prove it, check it, and hand PyTorch the mask.
+    r"""Find the smallest single forward pass that trains a family of tasks, prove it, check it, and hand PyTorch the mask.
 
     \b
     masksynth new butterfly --n 8 | masksynth solve - -o out
@@ -132,7 +132,7 @@ def solve(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Find the smallest merged task of INSTANCE (a JSON file, or - for stdin).
+    r"""Find the smallest merged task of INSTANCE (a JSON file, or - for stdin).
 
     \b
     masksynth solve instances/butterfly-8.json -o out
@@ -141,12 +141,13 @@ def solve(
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. Ctrl-C and --time-limit give the best
     answer so far, marked FEASIBLE.
     """
+    from masksynth.export.folder import check_target
     from masksynth_solvers.encoding import write_wcnf
 
     with _one_line():
         asked = _read(instance)
         if output is not None:
-            _check_target(output, force)
+            check_target(output, force)
         with _progress(f"merging {asked.name} ...", quiet):
             chosen: Any = ... if sparse is None else sparse
             limits = Limits(time_limit, workers, seed)
@@ -162,13 +163,7 @@ def solve(
     sys.exit(EXIT[answer.status])
 
 
-def _check_target(output: Path, force: bool) -> None:
-    from masksynth.export.folder import check_target
-
-    check_target(output, force)
-
-
-def _told(asked: Instance, answer: masksynth.Answer, output: Path | None) -> str:
+def _told(asked: Instance, answer: synthesis.Answer, output: Path | None) -> str:
     """The answer in words, with a picture where the mask is small."""
     if answer.leak is not None:
         leak = answer.leak
@@ -201,7 +196,7 @@ def _told(asked: Instance, answer: masksynth.Answer, output: Path | None) -> str
 @JSON
 @QUIET
 def verify(instance: IO[bytes], folder: Path, as_json: bool, quiet: bool) -> None:
-    """Check the answer in FOLDER against INSTANCE with the independent checker.
+    r"""Check the answer in FOLDER against INSTANCE with the independent checker.
 
     \b
     masksynth verify instances/butterfly-8.json out
@@ -231,7 +226,7 @@ def verify(instance: IO[bytes], folder: Path, as_json: bool, quiet: bool) -> Non
 
 @main.group(context_settings={"max_content_width": 110})
 def new() -> None:
-    """Print a catalogue instance as JSON.
+    r"""Print a catalogue instance as JSON.
 
     \b
     masksynth new butterfly --n 8 > butterfly-8.json
@@ -285,7 +280,7 @@ def _kind(kind: Any) -> str:
         return "an integer"
     if kind is str:
         return "a text"
-    if hasattr(inner, "__args__"):
+    if inner is not None and hasattr(inner, "__args__"):
         return f"{'integers' if inner.__args__[0] is int else 'texts'} separated by commas, lists separated by semicolons"
     return f"{'integers' if inner is int else 'texts'} separated by commas"
 
@@ -301,7 +296,7 @@ for _name, _function in catalog.FAMILIES.items():
 @main.command("catalog")
 @JSON
 def list_catalog(as_json: bool) -> None:
-    """List the families of the catalogue with their parameters.
+    r"""List the families of the catalogue with their parameters.
 
     \b
     masksynth catalog --json
@@ -325,7 +320,7 @@ def list_catalog(as_json: bool) -> None:
 @main.command()
 @JSON
 def backends(as_json: bool) -> None:
-    """List the backends, whether they can run, and their versions.
+    r"""List the backends, whether they can run, and their versions.
 
     \b
     masksynth backends
@@ -351,7 +346,7 @@ def backends(as_json: bool) -> None:
 @click.option("--layers", callback=_layers, help="Judge equality at this many layers ('any': any depth) [default: the instance's].")
 @JSON
 def explain(instance: IO[bytes], nodes: tuple[str, str, str, str], layers: Any, as_json: bool) -> None:
-    """Say why two nodes of INSTANCE did or did not merge: the first difference in identity or upstream.
+    r"""Say why two nodes of INSTANCE did or did not merge: the first difference in identity or upstream.
 
     \b
     masksynth explain instances/butterfly-8.json "predict w2" f1 "predict w3" f1

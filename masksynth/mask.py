@@ -63,12 +63,12 @@ class Mask:
     @property
     def size(self) -> int:
         """n, the number of positions."""
-        return self.row_offset.shape[1] - 1
+        return int(self.row_offset.shape[1]) - 1
 
     @property
     def tables(self) -> int:
         """P, the length of the layer pattern: table i is used by layers i + 1, i + 1 + P, ..."""
-        return self.row_offset.shape[0]
+        return int(self.row_offset.shape[0])
 
     @property
     def shape(self) -> tuple[int, ...]:

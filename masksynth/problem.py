@@ -1,7 +1,8 @@
 """What a backend is asked: which live nodes may coincide, so that the fewest positions remain.
 
-Meaning of an answer. A *coincidence* is an equivalence relation on the live nodes such that coinciding nodes have the same identity and, for each
-table, rows that can be matched one to one with matched keys coinciding. Its cost is the sum over classes of max(1, most members of the class in one row).
+Meaning of an answer. A *coincidence* is an equivalence relation on the live nodes such that coinciding nodes have the same identity and,
+for each table, rows that can be matched one to one with matched keys coinciding. Its cost is the sum over classes of max(1, most members
+of the class in one row).
 Nothing here knows colour refinement: liveness and dense rows are computed anew, by naive search and by the closure of small relations.
 """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from masksynth.backends import Limits, Outcome, Status, backend
 from masksynth.errors import MasksynthError, Unsupported
-from masksynth.merge import find_leak, merge_classes, merge_family
+from masksynth.merge import find_leak, merge_classes
 from masksynth.problem import Problem
 from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
 from masksynth.verify import verify, verify_leak
@@ -47,7 +47,7 @@ class Answer:
     objective : mapping of str to Objective
         ``objective["positions"]``.
     certificate : mapping
-        ``roads``: the backends that agreed, each with value, bound and kind of proof; ``checks``: the requirements that the checker confirmed.
+        ``roads``: the backends that agreed, each with value, bound and kind of proof; ``checks``: what the checker confirmed.
     backend, versions, limits, seconds
         Who answered, by what, under which limits, in which time.
     leak : Leak or None
@@ -69,7 +69,7 @@ def solve(
     instance: Instance,
     *,
     backend: str = "auto",
-    layers: int | None | EllipsisType = ...,
+    layers: int | EllipsisType | None = ...,
     sparse: bool | EllipsisType = ...,
     limits: Limits | None = None,
 ) -> Answer:
@@ -80,8 +80,8 @@ def solve(
     instance : Instance
     backend : str
         ``auto`` searches with ``cpsat`` and compares with the criterion wherever the search is small (``AUTO_NODES``, ``AUTO_PAIRS``,
-        ``AUTO_TRIPLES``), and takes the criterion alone above that and at finite depth. Any other name is that backend and nothing else; its
-        optimum is compared with the criterion.
+        ``AUTO_TRIPLES``), and takes the criterion alone above that and at finite depth. Any other name is that backend and nothing
+        else; its optimum is compared with the criterion.
     layers, sparse
         Override the instance's; ``layers=None`` is any depth.
     limits : Limits, optional
@@ -120,7 +120,7 @@ class _Road:
     versions: Mapping[str, str]
 
 
-def _asked(instance: Instance, layers: int | None | EllipsisType, sparse: bool | EllipsisType) -> Instance:
+def _asked(instance: Instance, layers: int | EllipsisType | None, sparse: bool | EllipsisType) -> Instance:
     if not isinstance(layers, EllipsisType):
         instance = replace(instance, layers=layers)
     if not isinstance(sparse, EllipsisType):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from masksynth.errors import InvalidInstance
 from masksynth.merge.build import merged_from_classes
-from masksynth.merge.leaks import find_leak
 from masksynth.merge.layers import merge_layers
+from masksynth.merge.leaks import find_leak
 from masksynth.merge.refine import refine
 from masksynth.merge.union import live_union, read_rows
 from masksynth.tasks import Instance, MergedTask, TaskFamily

@@ -115,9 +115,7 @@ def _appended(below: Intervals, ranges: list[tuple[int, int]]) -> Intervals:
     return joined([*below, *ranges])
 
 
-def _with_tails(
-    live: int, classes: Sequence[int], rows: Rows, layout: Layout, result: Sequence[Intervals | None]
-) -> list[int]:
+def _with_tails(live: int, classes: Sequence[int], rows: Rows, layout: Layout, result: Sequence[Intervals | None]) -> list[int]:
     """First nodes of the classes whose rows must be known before that of ``live``'s class, lowest first."""
     chain = []
     at = live

@@ -1,7 +1,7 @@
 """The criterion: when a merged task of any origin is minimal, with a witness when it is not.
 
-A merged task is minimal iff (a) every task *maps* to it: identities are kept and, class by class, every node's row holds as many keys as its
-position's row; (b) every class is hit by some task; (c) every class has exactly max(1, largest multiplicity in a task's row) positions.
+A merged task is minimal iff (a) every task *maps* to it: identities are kept and, class by class, every node's row holds as many keys as
+its position's row; (b) every class is hit by some task; (c) every class has exactly max(1, largest multiplicity in a task's row) positions.
 Where no task holds two equivalent nodes this is the criterion of arXiv 2606.09951 word for word: down-closed images, every position in
 some image, no two equivalent positions.
 """
@@ -65,9 +65,7 @@ def _joint(union: Union, rows: Rows, merged: MergedTask) -> tuple[list[int], Row
     """The disjoint union of the tasks and the merged task; its positions follow the live nodes."""
     count = len(union.task)
     numbers = {union.at(live)[1].identity: union.identity[live] for live in range(count)}
-    extra = [
-        numbers.setdefault((canonical(at.input), at.position, at.kind), len(numbers)) for at in merged.positions
-    ]
+    extra = [numbers.setdefault((canonical(at.input), at.position, at.kind), len(numbers)) for at in merged.positions]
     written = list(rows.rows)
     refs = []
     for table, places in enumerate(rows.refs):

@@ -35,8 +35,8 @@ class Explanation:
 def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None) -> Explanation:
     """Compare two nodes, each given as (task name, node name).
 
-    Colours are followed level by level until the two nodes differ; from there the walk goes upstream, one level earlier at each step, to a pair
-    that differs in identity or whose rows differ in the number of keys of some colour that nothing earlier explains.
+    Colours are followed level by level until the two nodes differ; from there the walk goes upstream, one level earlier at each step, to a
+    pair that differs in identity or whose rows differ in the number of keys of some colour that nothing earlier explains.
 
     Raises
     ------
@@ -56,11 +56,10 @@ def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None)
             raise InvalidInstance(f"no task {name!r}", "$.tasks", f"name one of {', '.join(map(repr, list(tasks)[:5]))}")
     union = live_union(TaskFamily(tuple(tasks[name] for name in dict.fromkeys((one[0], two[0])))))
     place = {(union.at(live)[0].name, union.at(live)[1].name): live for live in range(len(union.task))}
-    for name in (one, two):
-        if name not in place:
-            known = name[1] in tasks[name[0]].index
-            fact = "is dead: no prediction depends on it" if known else "does not exist"
-            raise InvalidInstance(f"node {name[1]!r} of task {name[0]!r} {fact}", "$.tasks", "name a live node")
+    for name, node in (one, two):
+        if (name, node) not in place:
+            fact = "is dead: no prediction depends on it" if node in tasks[name].index else "does not exist"
+            raise InvalidInstance(f"node {node!r} of task {name!r} {fact}", "$.tasks", "name a live node")
     rows = read_rows(union, compress=False)
     colours = _until_apart(union, rows, place[one], place[two], layers)
     return _walk(union, rows, colours, place[one], place[two])

@@ -6,8 +6,8 @@ max(1, most keys of colour c in a demanded row read at layer l + 1),
 
     need(L, c) = 1,   need(l, c) = max(m_l(c), sum of need(l + 1, c') over demanded colours c' that refine c),
 
-and the least number of positions is the sum of need(0, c). It is reached by *slots*: the slots of a colour contain those of its refinements;
-what m_l(c) asks beyond them are extra slots, whose deepest colour is c.
+and the least number of positions is the sum of need(0, c). It is reached by *slots*: the slots of a colour contain those of its
+refinements; what m_l(c) asks beyond them are extra slots, whose deepest colour is c.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ def demand(predicting: Sequence[int], rows: Rows, count: int, layers: int) -> li
 
 def levels_of(union: Union, rows: Rows, layers: int) -> Levels:
     """Colours and demands of a family's live nodes for L layers."""
-    predicting = [
-        live for live in range(len(union.task)) if union.at(live)[1].name in {p.node for p in union.at(live)[0].predict}
-    ]
+    predicting = [live for live in range(len(union.task)) if union.at(live)[1].name in {p.node for p in union.at(live)[0].predict}]
     return Levels(colour_levels(union.identity, rows, layers), demand(predicting, rows, len(union.task), layers))
 
 
@@ -204,7 +202,5 @@ def merge_layers(union: Union, rows: Rows, layers: int, question: Question) -> M
     slots = _renumbered(allot(levels, rows, layers))
     size = range(len(slots.node))
     tables = [[joined((key, key + 1) for key in _row(q, table, levels, rows, slots)) for q in size] for table in range(len(rows.refs))]
-    place = [
-        slots.of[deep][levels.colour[deep][live]][0] if deep >= 0 else -1 for live, deep in enumerate(levels.deepest)
-    ]
+    place = [slots.of[deep][levels.colour[deep][live]][0] if deep >= 0 else -1 for live, deep in enumerate(levels.deepest)]
     return assemble(union, slots.node, Mask.from_intervals(tables), place, question)

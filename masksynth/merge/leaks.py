@@ -61,7 +61,8 @@ def _adjacency(task: Task, table: int) -> list[list[int]]:
 
 def _topological(task: Task) -> list[int]:
     """A number that never falls along the flow: if u depends on v then level[v] <= level[u]."""
-    merged = [sum(rows, []) for rows in zip(*(_adjacency(task, table) for table in range(len(task.attends))), strict=True)]
+    tables = [_adjacency(task, table) for table in range(len(task.attends))]
+    merged = [[key for row in rows for key in row] for rows in zip(*tables, strict=True)]
     offset = np.zeros(len(merged) + 1, np.int64)
     np.cumsum([len(row) for row in merged], out=offset[1:])
     return [int(part) for part in components(offset, np.array([key for row in merged for key in row], np.int64))]
@@ -105,12 +106,13 @@ def _layered_path(task: Task, reader: int, suspects: set[int], layers: int) -> l
         found: dict[int, tuple[int, ...]] = {}
         for node, path in best.items():
             for name in rows.get(task.nodes[node].name, ()):
-                key, longer = task.index[name], (task.index[name], *path)
-                if len(longer) < len(best.get(key, (0,) * len(longer) + (0,))) and len(longer) < len(found.get(key, longer + (0,))):
-                    found[key] = longer
+                key = task.index[name]
+                known = found.get(key) or best.get(key)
+                if known is None or len(path) + 1 < len(known):
+                    found[key] = (key, *path)
         idle = 0 if found else idle + 1
         best |= found
         if idle >= pattern:
             break
-    hits = [best[node] for node in suspects if node in best]
-    return list(min(hits, key=lambda path: (len(path), path))) if hits else None
+    hits = sorted((len(best[node]), best[node]) for node in suspects if node in best)
+    return list(hits[0][1]) if hits else None

@@ -215,7 +215,7 @@ def _compressed(union: Union) -> Rows:
         below.append(len(rows) - 1 if lower == -2 else lower if lower >= 0 else nothing)
         sizes.append(len(parts.members[number]) + (sizes[lower] if lower >= 0 else len(rows[below[-1]])))
     tail = [parts.members[lower][0] if lower >= 0 else -1 for lower in cover]
-    size = [(sizes[part], cover[part] == -2) for part in parts.of]
+    size: list[tuple[int, ...]] = [(sizes[part], cover[part] == -2) for part in parts.of]
     return Rows(rows, [parts.of, [below[part] for part in parts.of]], size, True, [tail[part] for part in parts.of])
 
 

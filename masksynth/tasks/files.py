@@ -31,6 +31,7 @@ MAX_NESTING = 48
 MAX_NODES = 4_000_000
 """Most task nodes in one instance."""
 
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of instance files, as published in ``masksynth/tasks/schema/instance.schema.json``."""
     import msgspec

@@ -51,5 +51,3 @@ class InstanceFile(msgspec.Struct, forbid_unknown_fields=True):
     layers: Annotated[int, msgspec.Meta(ge=1, le=MAX_POSITION)] | None = None
     sparse: bool = False
     expect: dict[str, Any] = {}
-
-

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from itertools import combinations_with_replacement, product
 from math import comb
 
-from masksynth import __version__
 from masksynth.backends import Limits, Outcome, Status
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
@@ -39,7 +39,7 @@ class Brute:
 
     def versions(self) -> dict[str, str]:
         """The version of masksynth itself."""
-        return {"masksynth": __version__}
+        return {"masksynth": version("masksynth")}
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """The first candidate that passes; raises Unsupported where there are too many."""
@@ -94,8 +94,11 @@ def candidates(nodes: Nodes) -> Iterator[tuple[int, ...]]:
         if total > MAX_PARTITIONS:
             raise Unsupported(f"brute force takes at most {MAX_PARTITIONS} partitions; use another backend")
     for choice in product(*(partitions(len(group)) for group in groups.values())):
-        label = {node: (number, part) for number, (group, parts) in enumerate(zip(groups.values(), choice, strict=True))
-                 for node, part in zip(group, parts, strict=True)}
+        label = {
+            node: (number, part)
+            for number, (group, parts) in enumerate(zip(groups.values(), choice, strict=True))
+            for node, part in zip(group, parts, strict=True)
+        }
         names: dict[tuple[int, int], int] = {}
         yield tuple(names.setdefault(label[node], len(names)) for node in range(len(nodes.identity)))
 
@@ -128,7 +131,9 @@ def cost(classes: Sequence[int], nodes: Nodes) -> int:
 
 def least_partition(nodes: Nodes) -> tuple[int, ...]:
     """The cheapest coincidence, by trying all partitions in the order of their cost."""
-    return next(classes for classes in sorted(candidates(nodes), key=lambda classes: cost(classes, nodes)) if is_coincidence(classes, nodes))
+    return next(
+        classes for classes in sorted(candidates(nodes), key=lambda classes: cost(classes, nodes)) if is_coincidence(classes, nodes)
+    )
 
 
 def colours(identity: Sequence[object], rows: Rows, layers: int) -> list[list[object]]:
@@ -199,7 +204,9 @@ def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict
     number = {name: live for live, name in enumerate(nodes.name)}
     deepest = demanded(sorted({place[node] for node in nodes.predicting}), rows, layers)
     read = {(deep - back - 1) % len(rows) + len(rows) * q for q, deep in deepest.items() for back in range(min(deep, len(rows)))}
-    tables = [[_intervals(row if table + len(rows) * q in read else (q,)) for q, row in enumerate(rows[table])] for table in range(len(rows))]
+    tables = [
+        [_intervals(row if table + len(rows) * q in read else (q,)) for q, row in enumerate(rows[table])] for table in range(len(rows))
+    ]
     example = {nodes.identity[live]: name for name, live in number.items()}
     shown = [next(task for task in family.tasks if task.name == example[own][0]).nodes for own in chosen]
     positions = [next(node for node in part if node.name == example[own][1]) for part, own in zip(shown, chosen, strict=True)]
@@ -213,8 +220,10 @@ def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict
         for index, task in enumerate(family.tasks)
         for p in task.predict
     )
-    embeddings = {task.name: {node: place[number[task.name, node]] for name, node in nodes.name
-                              if name == task.name and number[name, node] in place} for task in family.tasks}
+    embeddings = {
+        task.name: {node: place[number[task.name, node]] for name, node in nodes.name if name == task.name and number[name, node] in place}
+        for task in family.tasks
+    }
     return MergedTask(
         tuple(Position(node.input, node.position, node.kind) for node in positions),
         Mask.from_intervals(tables),

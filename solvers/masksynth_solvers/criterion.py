@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from masksynth import __version__
+from importlib.metadata import version
+
 from masksynth.backends import Limits, Outcome, Status
 from masksynth.merge import merge_family
 from masksynth.problem import Problem
@@ -19,7 +20,7 @@ class Criterion:
 
     def versions(self) -> dict[str, str]:
         """The version of masksynth itself."""
-        return {"masksynth": __version__}
+        return {"masksynth": version("masksynth")}
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """The minimal merged task."""

@@ -1,4 +1,4 @@
-"""The common-supergraph search as clauses and a cost, once for all solvers: *apply* (`encode`) and *invert* (`Encoding.classes`) side by side.
+"""The common-supergraph search as clauses and a cost, once for all solvers: *apply* (`encode`), *invert* (`Encoding.classes`).
 
 Variables, in the order of the clause families below
 1. ``same[u, v]``   nodes u < v coincide (only pairs of one identity whose rows hold the same identities; others never can),
@@ -7,8 +7,8 @@ Variables, in the order of the clause families below
 4. ``count[...]``   at least j of the first i keys of a row coincide with u (sequential counter, Sinz, CP 2005),
 5. ``copy[u, j]``   the class that u opens has j >= 2 keys in one row, which costs one more position.
 
-The cost is offset + the number of true ``first`` and ``copy``. The relation is the largest one that supports itself, so cycles need no care: a
-coincidence that only rests on itself is right (theory.md, section "Where a solver is needed").
+The cost is offset + the number of true ``first`` and ``copy``. The relation is the largest one that supports itself, so cycles need no
+care: a coincidence that only rests on itself is right (``docs/theory.md``).
 """
 
 from __future__ import annotations
