@@ -8,12 +8,13 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.tasks.merged import MergedTask
-from masksynth.verify.colours import Integers, draw, first_colours, most_in_a_row, row_sums, stable
+from masksynth.verify.colours import Integers, draw, first_colours, most_in_a_row, row_sums
 from masksynth.verify.flow import Flow
-from masksynth.verify.shape import text, word
+from masksynth.verify.shape import Identity, word
+from masksynth.verify.stable import stable
 
 
-def check_any_depth(flow: Flow, merged: MergedTask, index: Integers, minimal: bool) -> int:
+def check_any_depth(flow: Flow, merged: MergedTask, identity: list[Identity], index: Integers, minimal: bool) -> int:
     """Compare every row of every live node with the row of its position, counting classes; returns the number of classes.
 
     With K the coarsest stable colouring of the positions, u -> K(position of u) is then a stable colouring of the tasks, so a node and
@@ -28,8 +29,7 @@ def check_any_depth(flow: Flow, merged: MergedTask, index: Integers, minimal: bo
     words = draw(
         mask.size, merged.problem.sha256.encode(), *(part.tobytes() for part in (mask.row_offset, mask.key_start, mask.key_end, index))
     )
-    identity = first_colours((text(at.input, "an input"), at.position, at.kind) for at in merged.positions)
-    classes = stable(identity, mask, words)
+    classes = stable(first_colours(identity), mask, words)
     for table in range(mask.tables):
         due = row_sums(flow.rows, table, words[classes[index]])
         given = row_sums(mask, table, words[classes])[index]

@@ -126,7 +126,7 @@ def _reading(path: Path, *faults: type[Exception]) -> Iterator[None]:
         raise InvalidInstance("there is no such file", remedy="name a folder that solve has written", source=str(path))
     if path.stat().st_size > MAX_BYTES:
         raise InvalidInstance(f"larger than {MAX_BYTES} bytes", source=str(path))
-    expected = (OSError, ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError, *faults)
+    expected: tuple[type[Exception], ...] = (OSError, ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError, *faults)
     try:
         yield
     except InvalidInstance as error:

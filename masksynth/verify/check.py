@@ -12,7 +12,7 @@ from masksynth.verify.anydepth import check_any_depth
 from masksynth.verify.flow import family_flow
 from masksynth.verify.layered import check_layers, demand
 from masksynth.verify.leak import check_leaks
-from masksynth.verify.shape import check_loss, check_positions, check_problem, embedding
+from masksynth.verify.shape import check_loss, check_problem, embedding, identities
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,17 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
     """
     problem = merged.problem
     check_problem(problem, instance.family)
-    check_positions(merged, instance.family.tables)
+    identity = identities(merged, instance.family.tables)
     flow = family_flow(instance.family)
     if problem.layers is None:
-        index = embedding(flow, merged, np.ones(flow.first[-1], bool))
+        index = embedding(flow, merged, identity, np.ones(flow.first[-1], bool))
         check_loss(flow, merged)
-        classes = check_any_depth(flow, merged, index, minimal)
+        classes = check_any_depth(flow, merged, identity, index, minimal)
     else:
         asked = demand(flow, problem.layers)
-        index = embedding(flow, merged, asked.age >= 0)
+        index = embedding(flow, merged, identity, asked.age >= 0)
         check_loss(flow, merged)
-        classes = check_layers(flow, merged, index, asked, problem.layers, minimal)
+        classes = check_layers(flow, merged, identity, index, asked, problem.layers, minimal)
     check_leaks(flow, problem.layers)
     checks = ("problem", "shape", "identity", "labels", "loss edges", "rows", *(("minimality",) if minimal else ()), "leak")
     return Report(merged.mask.size, classes, merged.mask.tables, problem.layers, len(merged.loss_edges), checks, minimal)

@@ -75,28 +75,6 @@ def first_colours(identities: Iterable[Hashable]) -> Integers:
     return np.fromiter((known.setdefault(identity, len(known)) for identity in identities), np.int64)
 
 
-def refined(colour: Integers, rows: Mask, tables: Iterable[int], words: Words) -> Integers:
-    """One round: (own colour, for each table the multiset of colours over the row)."""
-    sums = [row_sums(rows, table, words[colour]).T for table in tables]
-    return ranks(colour, *(column for pair in sums for column in pair))
-
-
-def stable(colour: Integers, rows: Mask, words: Words) -> Integers:
-    """Find the coarsest stable colouring that refines ``colour``: two positions keep one colour iff they are equivalent.
-
-    Examples
-    --------
-    >>> rows = Mask.from_intervals([[[(0, 1)], [(1, 2)], [(0, 1), (2, 3)], [(1, 2), (3, 4)], [(4, 5)]]])
-    >>> first_colours(stable(np.array([0, 0, 1, 1, 1]), rows, draw(5)).tolist()).tolist()
-    [0, 0, 1, 1, 2]
-    """
-    while True:
-        finer = refined(colour, rows, range(rows.tables), words)
-        if finer.max(initial=0) == colour.max(initial=0):
-            return finer
-        colour = finer
-
-
 def levels(colour: Integers, sides: Sequence[Mask], words: Words, layers: int) -> list[Integers]:
     """Colours after 0, 1, ... layers over several relations side by side; the last entry holds for all later layers too.
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
-from masksynth.tasks.merged import MergedTask, Position
-from masksynth.tasks.model import Node
+from masksynth.tasks.canonical import canonical
+from masksynth.tasks.merged import MergedTask
 from masksynth.verify.colours import Integers, draw, first_colours, levels, most_in_a_row
 from masksynth.verify.flow import Flow
-from masksynth.verify.shape import text, word
+from masksynth.verify.shape import Identity, word
 
 
 class Demand(NamedTuple):
@@ -66,7 +66,9 @@ def check_unread(mask: Mask, layers: int) -> None:
             raise WrongAnswer("rows", f"table {table} is never read within {layers} layers and is not the identity")
 
 
-def check_layers(flow: Flow, merged: MergedTask, index: Integers, asked: Demand, layers: int, minimal: bool) -> int:
+def check_layers(
+    flow: Flow, merged: MergedTask, identity: list[Identity], index: Integers, asked: Demand, layers: int, minimal: bool
+) -> int:
     """Compare task nodes and positions by their colours over L layers; returns the number of colours at the loss edges' level.
 
     Raises
@@ -78,10 +80,9 @@ def check_layers(flow: Flow, merged: MergedTask, index: Integers, asked: Demand,
     check_unread(mask, layers)
     parts = (mask.row_offset, mask.key_start, mask.key_end, index)
     words = draw(total + mask.size, merged.problem.sha256.encode(), *(part.tobytes() for part in parts))
-    nodes = [task.nodes[task.index[name]] for task, own in flow.tasks for name in own.names]
-    both: chain[Node | Position] = chain(nodes, merged.positions)
-    identity = first_colours((text(at.input, "an input"), at.position, at.kind) for at in both)
-    colour = levels(identity, (flow.rows, mask), words, layers)
+    nodes = (task.nodes[task.index[name]] for task, own in flow.tasks for name in own.names)
+    both = chain(((canonical(node.input), node.position, node.kind) for node in nodes), identity)
+    colour = levels(first_colours(both), (flow.rows, mask), words, layers)
     for ago in np.unique(asked.age[asked.age >= 0]).tolist():
         level = layers - ago
         task_side, mask_side = np.split(colour[min(level, len(colour) - 1)], [total])

@@ -16,6 +16,8 @@ from masksynth.tasks.merged import LossEdge, MergedTask, Position, Question
 from masksynth.tasks.model import Task, TaskFamily
 from masksynth.verify.flow import Flow, Integers
 
+Identity = tuple[str, int, str]
+
 
 def instance_hash(family: TaskFamily) -> str:
     """SHA-256 (hex) of the sorted-key JSON of the tasks with every default filled in.
@@ -77,8 +79,11 @@ def check_problem(problem: Question, family: TaskFamily) -> None:
         raise Unsupported("the checker does not know sparse answers yet; solve without sparse to have the answer checked")
 
 
-def check_positions(merged: MergedTask, tables: int) -> None:
-    """As many rows as positions, as many tables as asked, and no row over which softmax would have nothing to choose from."""
+def identities(merged: MergedTask, tables: int) -> list[Identity]:
+    """(canonical input, position id, kind) of every position, after checking the shape.
+
+    As many rows as positions, as many tables as asked, and no row over which softmax would have nothing to choose from.
+    """
     if merged.mask.size != len(merged.positions) or merged.mask.tables != tables:
         raise WrongAnswer(
             "shape",
@@ -87,14 +92,14 @@ def check_positions(merged: MergedTask, tables: int) -> None:
     for index, position in enumerate(merged.positions):
         if type(position.position) is not int or type(position.kind) is not str:
             raise WrongAnswer("shape", f"position {index} has position id {position.position!r} and kind {position.kind!r}")
-        text(position.input, f"the input of position {index}")
     empty = np.argwhere(np.diff(merged.mask.row_offset, axis=1) == 0)
     if len(empty):
         table, index = empty[0].tolist()
         raise WrongAnswer("shape", f"the row of position {index} {word(merged.positions[index])} in table {table} is empty")
+    return [(text(at.input, "an input"), at.position, at.kind) for at in merged.positions]
 
 
-def embedding(flow: Flow, merged: MergedTask, due: NDArray[np.bool_]) -> Integers:
+def embedding(flow: Flow, merged: MergedTask, identity: list[Identity], due: NDArray[np.bool_]) -> Integers:
     """Index of the position of every live node, -1 where none is due; checks names, ranges and identities.
 
     Raises
@@ -105,7 +110,6 @@ def embedding(flow: Flow, merged: MergedTask, due: NDArray[np.bool_]) -> Integer
     names = tuple(task.name for task, _ in flow.tasks)
     if tuple(merged.tasks) != names or set(merged.embeddings) != set(names):
         raise WrongAnswer("shape", f"the answer is for {len(merged.tasks)} tasks, not for the {len(names)} of the family in their order")
-    identity = [(text(at.input, "an input"), at.position, at.kind) for at in merged.positions]
     index = np.full(flow.first[-1], -1, np.int64)
     for (task, own), first in zip(flow.tasks, flow.first, strict=False):
         given = merged.embeddings[task.name]
