@@ -17,6 +17,7 @@ from masksynth.tasks.model import MAX_POSITION
 
 Index = Annotated[int, msgspec.Meta(ge=0)]
 Layers = Annotated[int, msgspec.Meta(ge=1)]
+ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 class PositionRecord(msgspec.Struct):
@@ -143,7 +144,7 @@ def _field(value: Any) -> str:
 
 def _json(value: Any) -> str:
     try:
-        return json.dumps(value, allow_nan=False)
+        return ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise InvalidInstance(
             f"solution.json cannot hold {type(value).__name__}: {error}", remedy="use finite numbers, strings, lists"

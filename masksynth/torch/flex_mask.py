@@ -1,6 +1,7 @@
 """FlexAttention masks of one merged task, read from the ``mask.safetensors`` beside this file. Needs torch and safetensors only.
 
-This file is the same for every answer; what differs lies in the arrays. Compile once, at module level, and pass the position ids:
+This file is the same for every answer; what differs lies in the arrays. Compile once, at module level, pass the position ids, and for
+many answers import one copy of this file and give it each ``path``, since a compiled kernel is kept per copy:
 
     import torch
     from torch.nn.attention.flex_attention import flex_attention
@@ -26,6 +27,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+MASK = Path(__file__).with_name("mask.safetensors")
 MAX_INTERVALS = 8
 PADDING = 1024
 CHUNK = 256
@@ -42,24 +44,24 @@ class Rows(NamedTuple):
     end: Tensor
 
 
-def make_mask_mods(device: str | torch.device = "cpu") -> list[MaskMod]:
+def make_mask_mods(device: str | torch.device = "cpu", path: str | Path = MASK) -> list[MaskMod]:
     """The P mask_mods of the layer pattern: the i-th serves layers i + 1, i + 1 + P, ..."""
-    return [mask_mod_of(rows, device) for rows in read_tables()]
+    return [mask_mod_of(rows, device) for rows in read_tables(path)]
 
 
-def make_block_masks(device: str | torch.device = "cpu", block_size: BlockSize = 128) -> list[BlockMask]:
+def make_block_masks(device: str | torch.device = "cpu", block_size: BlockSize = 128, path: str | Path = MASK) -> list[BlockMask]:
     """The P BlockMasks; ``block_size`` is (queries, keys) of a block, or one number for both, at most 1,024."""
-    return [block_mask_of(rows, device, block_size) for rows in read_tables()]
+    return [block_mask_of(rows, device, block_size) for rows in read_tables(path)]
 
 
-def describe() -> list[str]:
+def describe(path: str | Path = MASK) -> list[str]:
     """One line per table: the form of its mask_mod."""
-    return [f"table {number}: {form_of(rows)}" for number, rows in enumerate(read_tables())]
+    return [f"table {number}: {form_of(rows)}" for number, rows in enumerate(read_tables(path))]
 
 
-def read_tables(path: Path | None = None) -> list[Rows]:
+def read_tables(path: str | Path = MASK) -> list[Rows]:
     """The tables of a mask.safetensors, by default the one beside this file."""
-    arrays = load_file(Path(__file__).with_name("mask.safetensors") if path is None else path)
+    arrays = load_file(path)
     size = len(arrays["position_ids"])
     if "row_offset" in arrays:
         return [

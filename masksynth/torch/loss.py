@@ -53,7 +53,7 @@ def merged_loss(
     scores = flat[place]
     scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
     weight = batch.loss_weight.to(scores)
-    terms = weight * (scores.logsumexp(-1)[slot] - scores[slot, target])
+    terms = -weight * scores.log_softmax(-1)[slot, target]
     if reduction == "none":
         return terms
     if reduction == "sum":
