@@ -1,0 +1,132 @@
+"""The formats page against the engine: its snippets, its tables of fields, limits and keys."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+import masksynth as ms
+from masksynth.tasks.files import content_hash, schema
+from tests.docs.pages import DOCS, ROOT, agrees, blocks, shell
+
+TEXT = (DOCS / "formats.md").read_text(encoding="utf-8")
+PAGE = blocks(DOCS / "formats.md")
+
+
+def snippets():
+    names = {}
+    for block in PAGE:
+        if block.language == "python" and not block.title:
+            exec(block.text, names)
+    return names
+
+
+def table(heading):
+    """Rows of the first table after a heading, cell by cell."""
+    lines = TEXT[TEXT.index(heading) :].splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith("|---"))
+    rows = []
+    for line in lines[start + 1 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def named(cell):
+    return re.findall(r"`([a-z_]+)`", cell)
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("formats")
+    (folder / "instance.json").write_text(next(block.text for block in PAGE if block.title == "instance.json"))
+    for block in PAGE:
+        if block.title == "use_flex.py":
+            (folder / block.title).write_text(block.text)
+    assert "OPTIMAL, 2 positions" in shell("masksynth solve instance.json -o answer", folder)
+    return folder
+
+
+def test_hash_snippet_is_the_hash(answer):
+    own = snippets()["instance_hash"]
+    paths = [path for path in sorted((ROOT / "instances").glob("*.json")) if path.name != "manifest.json"]
+    assert len(paths) > 50
+    for path in [*paths, answer / "instance.json"]:
+        assert own(json.loads(path.read_bytes())) == content_hash(ms.load(path).family), path.name
+    document = json.loads((answer / "instance.json").read_text())
+    document["tasks"][0]["predict"][0]["weight"] = 2
+    assert own(document) != content_hash(ms.load(answer / "instance.json").family)
+
+
+def test_content_hash_snippet_is_the_hash(answer):
+    arrays = load_file(answer / "answer/mask.safetensors")
+    with safe_open(answer / "answer/mask.safetensors", "numpy") as file:
+        assert file.metadata() == {"schema": "1", "content_hash": snippets()["content_hash"](arrays)}
+
+
+def test_arrays_are_those_of_the_table(answer):
+    due = {name: cells[1] for cells in table("### Arrays") for name in named(cells[0]) if "8,192" not in cells[3] or "≤" in cells[3]}
+    with np.load(answer / "answer/mask.npz") as file:
+        assert {name: str(file[name].dtype) for name in file} == due
+
+
+def test_keys_of_solution_json(answer):
+    record = json.loads((answer / "answer/solution.json").read_text())
+    assert list(record) == [named(cells[0])[0] for cells in table("### solution.json")]
+    assert list(record["problem"]) == ["layers", "sparse", "pattern", "sha256"]
+    assert list(record["limits"]) == ["seconds", "workers", "seed"]
+    assert list(record["certificate"]["roads"][0]) == ["backend", "value", "bound", "proof"]
+
+
+def test_flex_snippet(answer):
+    want = next(after.text for block, after in zip(PAGE, PAGE[1:], strict=False) if block.title == "use_flex.py")
+    assert agrees(want, shell("python use_flex.py", answer))
+
+
+@pytest.mark.parametrize(("heading", "kind"), [("## Instance", "Instance"), ("A task:", "Task"), ("A node:", "Node"), ("A prediction:", "Prediction")])
+def test_fields_and_defaults_are_those_of_the_schema(heading, kind):
+    shape = schema()["$defs"][f"{kind}File"]
+    rows = {named(cells[0])[0]: cells for cells in table(heading)}
+    assert set(rows) == set(shape["properties"])
+    for name, cells in rows.items():
+        assert (cells[2] == "required") == (name in shape["required"]), name
+        if name not in shape["required"]:
+            default = {"null": None}.get(cells[2].split(":")[0], ...)
+            assert (json.loads(cells[2].strip("`")) if default is ... else default) == shape["properties"][name]["default"], name
+
+
+def test_limits_are_those_of_the_code():
+    homes = {
+        "MAX_BYTES": "tasks.files", "MAX_NESTING": "tasks.files", "MAX_NODES": "tasks.files", "MAX_DEPTH": "tasks.canonical",
+        "MAX_POSITION": "tasks.model", "MAX_ENTRIES": "merge.union", "MAX_SEARCH_NODES": "problem", "MAX_SEARCH_ENTRIES": "problem",
+        "MAX_DENSE": "export.arrays",
+    }  # fmt: skip
+    values = {name: getattr(importlib.import_module(f"masksynth.{home}"), name) for name, home in homes.items()}
+    encoding = importlib.import_module("masksynth_solvers.encoding")
+    values |= {"MAX_PAIRS": encoding.MAX_PAIRS, "MAX_CLAUSES": encoding.MAX_CLAUSES}
+    assert {cells[0].strip("`"): int(cells[1].split(" ")[0].replace(",", "")) for cells in table("### Limits")} == values
+
+
+def test_keys_of_every_json_output(answer):
+    said = {named(cells[0])[0]: named(cells[1]) for cells in table("## What --json prints")}
+    found = {
+        "verify": "masksynth verify instance.json answer --json",
+        "explain": 'masksynth explain instance.json "predict b" a "predict b" m --json',
+        "catalog": "masksynth catalog --json",
+        "backends": "masksynth backends --json",
+    }
+    for command, line in found.items():
+        value = json.loads(shell(line, answer))
+        keys = list(value[0] if isinstance(value, list) else value)
+        assert [key for key in said[command] if key != "fact"] == keys, command
+    shown = shell("sed 's/MASK/b/; s/\"carries\": \\[\\]/\"carries\": [\"b\"]/' instance.json | masksynth solve - --json", answer)
+    assert list(json.loads(shown)) == said["solve"]
+    shell("sed -i 's/\"OPTIMAL\"/\"NONE\"/' answer/solution.json", answer)
+    assert list(json.loads(shell("masksynth verify instance.json answer --json", answer))) == [k for k in said["verify"] if k != "checks"]
