@@ -12,6 +12,49 @@ from masksynth.errors import InvalidInstance
 
 MAX_DEPTH = 32
 """Deepest nesting of an input, a label or an element (a plain token has depth 0)."""
+MAX_DIGITS = 4300
+"""Most digits of an integer, the default limit of Python."""
+SHOWN = 60
+"""Most characters of a value or a key in a message."""
+_TOO_LONG = 10**MAX_DIGITS
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: printable, on one line, cut where it is long.
+
+    Examples
+    --------
+    >>> shown(True), len(shown("x" * 10**6)), shown(10**5000)
+    ('True', 60, 'an integer of more than 4300 digits')
+    """
+    if type(value) is int and too_long(value):
+        return f"an integer of more than {MAX_DIGITS} digits"
+    if type(value) is str:
+        text = repr(value[:SHOWN])
+    else:
+        text = repr(value) if value is None or type(value) in (bool, int, float) else f"of type {type(value).__name__}"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def too_long(value: int) -> bool:
+    """Whether an integer has more than ``MAX_DIGITS`` digits."""
+    return not -_TOO_LONG < value < _TOO_LONG
+
+
+def step(key: str) -> str:
+    """One step of a JSON path into an object: ``.key``, or ``["any key"]``, cut where it is long.
+
+    Examples
+    --------
+    >>> step("nodes"), step("two words")
+    ('.nodes', '["two words"]')
+    """
+    return f".{key}" if len(key) <= SHOWN and key.isidentifier() else f"[{quoted(key)}]"
+
+
+def quoted(name: str) -> str:
+    """A name as JSON text, cut where it is long."""
+    return encode_basestring_ascii(name if len(name) <= SHOWN else f"{name[: SHOWN - 3]}...")
 
 
 def canonical(value: Any) -> str:
@@ -37,14 +80,18 @@ def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
     Raises
     ------
     InvalidInstance
-        If a number is not finite, a type is not JSON's, or the nesting exceeds ``MAX_DEPTH``.
+        If a number is not finite or too long, a type is not JSON's, or the nesting exceeds ``MAX_DEPTH``.
 
     Examples
     --------
     >>> frozen(["mean", "w1", "w3"])
     ('mean', 'w1', 'w3')
     """
-    if value is None or type(value) in (str, int, bool):
+    if value is None or type(value) in (str, bool):
+        return value
+    if type(value) is int:
+        if too_long(value):
+            raise InvalidInstance(shown(value), path, "use a smaller number or a string")
         return value
     if depth >= MAX_DEPTH:
         raise InvalidInstance(f"nested deeper than {MAX_DEPTH} levels", path, "flatten the value")
@@ -55,5 +102,5 @@ def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(frozen(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))
     if isinstance(value, Mapping) and all(type(key) is str for key in value):
-        return {key: frozen(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
+        return {key: frozen(item, path + step(key), depth + 1) for key, item in value.items()}
     raise InvalidInstance(f"{type(value).__name__} is not a JSON value", path, "use strings, numbers, booleans, null, lists or objects")

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from masksynth.errors import InvalidInstance
-from masksynth.tasks.canonical import canonical
+from masksynth.tasks.canonical import canonical, shown
 from masksynth.tasks.merged import Question
 from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily
+from masksynth.tasks.text import MAX_BYTES as MAX_BYTES
+from masksynth.tasks.text import MAX_NESTING as MAX_NESTING
+from masksynth.tasks.text import parse as parse
 
 if TYPE_CHECKING:
     from masksynth.tasks.shapes import TaskFile
 
 SCHEMA = 1
-MAX_BYTES = 1 << 30
-"""Largest instance file that is read (1 GiB)."""
-MAX_NESTING = 48
-"""Deepest nesting of brackets in an instance file."""
 MAX_NODES = 4_000_000
 """Most task nodes in one instance."""
 
@@ -58,12 +53,10 @@ def load(source: str | Path | IO[bytes] | IO[str]) -> Instance:
         If the file cannot be read.
     """
     if isinstance(source, (str, Path)):
-        path = Path(source)
-        if path.stat().st_size > MAX_BYTES:
-            raise InvalidInstance(f"larger than {MAX_BYTES} bytes", remedy="split the family", source=str(source))
-        return loads(path.read_bytes(), str(source))
-    data = source.read(MAX_BYTES + 1)
-    return loads(data.encode() if isinstance(data, str) else data, getattr(source, "name", "<stream>"))
+        with open(source, "rb") as file:
+            return loads(file.read(MAX_BYTES + 1), str(source))
+    name = getattr(source, "name", "<stream>")
+    return loads(source.read(MAX_BYTES + 1), name if isinstance(name, str) else "<stream>")
 
 
 def loads(data: bytes | str, source: str = "") -> Instance:
@@ -78,106 +71,26 @@ def loads(data: bytes | str, source: str = "") -> Instance:
     masksynth.errors.InvalidInstance: $.masksynth: Expected `int` <= 1; this is masksynth instance schema 1
     """
     try:
-        document = parse(data.encode() if isinstance(data, str) else data)
-        return instance_of(document)
+        return instance_of(parse(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data))
     except InvalidInstance as error:
         raise error.within(source=source) from None
-
-
-class _Repeated:
-    """Stands for an object in which ``key`` was given twice."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-
-class _Constant:
-    """Stands for NaN or Infinity."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-def parse(data: bytes) -> Any:
-    """JSON text -> value, refusing repeated keys, NaN, deep nesting, oversized and undecodable text."""
-    if len(data) > MAX_BYTES:
-        raise InvalidInstance(f"larger than {MAX_BYTES} bytes", remedy="split the family")
-    if not data.strip():
-        raise InvalidInstance("the file is empty", remedy='an instance begins {"masksynth": 1, "name": ..., "tasks": [...]}')
-    if nesting(data) > MAX_NESTING:
-        raise InvalidInstance(f"nested deeper than {MAX_NESTING} levels", remedy="flatten the document")
-    odd: list[_Repeated | _Constant] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> Any:
-        value = dict(items)
-        if len(value) == len(items):
-            return value
-        keys = [key for key, _ in items]
-        odd.append(_Repeated(next(key for key in keys if keys.count(key) > 1)))
-        return odd[-1]
-
-    def constant(text: str) -> _Constant:
-        odd.append(_Constant(text))
-        return odd[-1]  # type: ignore[return-value]
-
-    try:
-        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=pairs, parse_constant=constant)
-    except UnicodeDecodeError as error:
-        raise InvalidInstance(f"not UTF-8: byte {error.start}", remedy="save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InvalidInstance(f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}", remedy="check the text there") from None
-    except ValueError as error:  # an integer of more digits than Python reads
-        raise InvalidInstance(f"not JSON: {error}", remedy="use smaller numbers") from None
-    if odd:
-        path = next(place for place, found in _walk(value, "$") if found is odd[0] or isinstance(found, (_Repeated, _Constant)))
-        raise _fault(odd[0], path)
-    return value
-
-
-def _fault(odd: _Repeated | _Constant, path: str) -> InvalidInstance:
-    if isinstance(odd, _Repeated):
-        return InvalidInstance(f"key {odd.key!r} is repeated in one object", path, "keep one of them")
-    return InvalidInstance(f"{odd.text} is not a JSON number", path, "use a finite number")
-
-
-def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    yield path, value
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _walk(item, f"{path}.{key}" if key.isidentifier() else f"{path}[{canonical(key)}]")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _walk(item, f"{path}[{index}]")
-
-
-def nesting(data: bytes) -> int:
-    """Deepest nesting of brackets outside strings.
-
-    Examples
-    --------
-    >>> nesting(b'{"a": ["]", [1]]}')
-    3
-    """
-    text = np.frombuffer(re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data, flags=re.DOTALL), np.uint8)
-    marks = text[(text == ord("[")) | (text == ord("{")) | (text == ord("]")) | (text == ord("}"))]
-    steps = np.where((marks == ord("[")) | (marks == ord("{")), 1, -1)
-    return int(steps.cumsum().max(initial=0))
 
 
 def instance_of(document: Any) -> Instance:
     """A parsed JSON document -> the validated instance."""
     import msgspec
 
+    from masksynth.tasks.faults import shape_fault
     from masksynth.tasks.shapes import InstanceFile
 
     if isinstance(document, dict) and type(document.get("masksynth")) is int and document["masksynth"] != SCHEMA:
         raise InvalidInstance(
-            f"schema {document['masksynth']} is not known", "$.masksynth", f"this version of masksynth reads schema {SCHEMA}"
+            f"schema {shown(document['masksynth'])} is not known", "$.masksynth", f"this version of masksynth reads schema {SCHEMA}"
         )
     try:
         shape = msgspec.convert(document, InstanceFile, strict=True)
-    except msgspec.ValidationError as error:
-        raise _shape_fault(str(error)) from None
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise shape_fault(str(error), document) from None
     total = sum(len(task.nodes) for task in shape.tasks)
     if total > MAX_NODES:
         raise InvalidInstance(f"{total} nodes, more than {MAX_NODES}", "$.tasks", "split the family")
@@ -189,15 +102,6 @@ def instance_of(document: Any) -> Instance:
             raise error.within(f"$.tasks[{place}]") from None
     family = TaskFamily(tuple(tasks))
     return Instance(family, shape.name, shape.source, shape.layers, shape.sparse, shape.expect)
-
-
-def _shape_fault(message: str) -> InvalidInstance:
-    fact, _, path = message.partition(" - at `")
-    if fact.startswith("Object contains unknown field"):
-        return InvalidInstance(fact[0].lower() + fact[1:], path.rstrip("`") or "$", "remove it or correct its spelling")
-    if fact.startswith("Object missing required field"):
-        return InvalidInstance(fact[0].lower() + fact[1:], path.rstrip("`") or "$", "add it")
-    return InvalidInstance(fact[0].lower() + fact[1:], path.rstrip("`") or "$", "correct the value")
 
 
 def _task(shape: TaskFile) -> Task:

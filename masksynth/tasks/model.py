@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,17 +10,55 @@ from math import isfinite
 from typing import Any
 
 from masksynth.errors import InvalidInstance
-from masksynth.tasks.canonical import canonical, frozen
+from masksynth.tasks.canonical import canonical, frozen, quoted, shown
 
 MAX_POSITION = 2**31 - 1
+MAX_ROWS = 20_000_000
+"""Most rows of a family: nodes times tables of the layer pattern."""
 Rows = Mapping[str, tuple[str, ...]]
 
 
 def _text(value: Any, what: str, path: str) -> None:
     if type(value) is not str:
-        raise InvalidInstance(f"{what} must be a string, not {type(value).__name__}", path)
+        raise InvalidInstance(f"{what} must be a string, not {type(value).__name__}", path, "put it in quotes")
     if not value:
         raise InvalidInstance(f"{what} is empty", path, "give it a name")
+
+
+def _flag(value: Any, what: str, path: str) -> None:
+    if type(value) is not bool:
+        raise InvalidInstance(f"{what} must be true or false, not {shown(value)}", path, "use a boolean")
+
+
+def _elements(values: Any, what: str, path: str) -> tuple[Any, ...]:
+    """A list of elements, each frozen as an input is."""
+    if not isinstance(values, (list, tuple)):
+        raise InvalidInstance(f"{what} must be a list of elements, not {type(values).__name__}", path, "put it in a list")
+    return tuple(frozen(value, f"{path}[{place}]") for place, value in enumerate(values))
+
+
+def _row(row: Any, path: str) -> tuple[str, ...]:
+    if not isinstance(row, (list, tuple)) or not set(map(type, row)) <= {str}:
+        raise InvalidInstance("a row is not a list of node names", path, "list the names of its keys")
+    return tuple(row)
+
+
+def _table(table: Any, path: str) -> dict[str, tuple[str, ...]]:
+    if not isinstance(table, Mapping) or not set(map(type, table)) <= {str}:
+        raise InvalidInstance("a row table does not map node names to rows", path, "write {name: [keys], ...}")
+    return {name: _row(row, f"{path}[{quoted(name)}]") for name, row in table.items()}
+
+
+def _limit_rows(nodes: int, tables: int, path: str) -> None:
+    if nodes * tables > MAX_ROWS:
+        fact = f"{nodes} nodes with {tables} row tables make {nodes * tables} rows, more than {MAX_ROWS}"
+        raise InvalidInstance(fact, path, "shorten the layer pattern or split the family")
+
+
+def _all(values: Any, kind: type, path: str) -> tuple[Any, ...]:
+    if not isinstance(values, Sequence) or not all(isinstance(value, kind) for value in values):
+        raise InvalidInstance(f"not a sequence of {kind.__name__}", path, f"give {kind.__name__} objects")
+    return tuple(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +88,13 @@ class Node:
     def __post_init__(self) -> None:
         _text(self.name, "a node name", "$.name")
         if type(self.kind) is not str:
-            raise InvalidInstance(f"kind must be a string, not {type(self.kind).__name__}", "$.kind")
+            raise InvalidInstance(f"kind must be a string, not {type(self.kind).__name__}", "$.kind", "put it in quotes")
         if type(self.position) is not int or not 0 <= self.position <= MAX_POSITION:
-            raise InvalidInstance(f"position {self.position!r} is not an integer from 0 to {MAX_POSITION}", "$.position")
+            fact = f"position {shown(self.position)} is not an integer from 0 to {MAX_POSITION}"
+            raise InvalidInstance(fact, "$.position", "give the position id")
         object.__setattr__(self, "input", frozen(self.input, "$.input"))
-        carries = (self.input,) if self.carries is None else self.carries
-        if not isinstance(carries, (list, tuple)):
-            raise InvalidInstance(f"carries must be a list of elements, not {type(carries).__name__}", "$.carries")
-        object.__setattr__(self, "carries", frozen(carries, "$.carries"))
+        carries = (self.input,) if self.carries is None else _elements(self.carries, "carries", "$.carries")
+        object.__setattr__(self, "carries", carries)
 
     @property
     def identity(self) -> tuple[str, int, str]:
@@ -80,13 +118,15 @@ class Prediction:
 
     def __post_init__(self) -> None:
         _text(self.node, "the name of a predicting node", "$.node")
-        if type(self.weight) not in (int, float) or not isfinite(self.weight):
-            raise InvalidInstance(f"weight {self.weight!r} is not a finite number", "$.weight")
-        if not isinstance(self.hides, (list, tuple)):
-            raise InvalidInstance(f"hides must be a list of elements, not {type(self.hides).__name__}", "$.hides")
+        try:
+            finite = type(self.weight) in (int, float) and isfinite(self.weight)
+        except OverflowError:  # an integer beyond the range of floats
+            finite = False
+        if not finite:
+            raise InvalidInstance(f"weight {shown(self.weight)} is not a finite number", "$.weight", "use a finite number")
         object.__setattr__(self, "weight", float(self.weight))
         object.__setattr__(self, "label", frozen(self.label, "$.label"))
-        object.__setattr__(self, "hides", frozen(self.hides, "$.hides"))
+        object.__setattr__(self, "hides", _elements(self.hides, "hides", "$.hides"))
 
 
 @dataclass(frozen=True)
@@ -106,8 +146,8 @@ class Task:
     Raises
     ------
     InvalidInstance
-        For a repeated or unknown name, a repeated key, several tables with closure, or a live node with an empty row
-        (softmax over nothing). A node is *live* iff some prediction depends on it at any depth.
+        For a repeated or unknown name, a repeated key, more than ``MAX_ROWS`` rows, several tables with closure, or a live
+        node with an empty row (softmax over nothing). A node is *live* iff some prediction depends on it at any depth.
     """
 
     name: str
@@ -118,10 +158,11 @@ class Task:
 
     def __post_init__(self) -> None:
         _text(self.name, "a task name", "$.name")
-        tables = [self.attends] if isinstance(self.attends, Mapping) else list(self.attends)
-        object.__setattr__(self, "nodes", tuple(self.nodes))
-        object.__setattr__(self, "attends", tuple({name: tuple(row) for name, row in table.items()} for table in tables))
-        object.__setattr__(self, "predict", tuple(self.predict))
+        _flag(self.closure, "closure", "$.closure")
+        object.__setattr__(self, "nodes", _all(self.nodes, Node, "$.nodes"))
+        object.__setattr__(self, "predict", _all(self.predict, Prediction, "$.predict"))
+        object.__setattr__(self, "attends", self._tables())
+        tables = self.attends
         if not tables:
             raise InvalidInstance("attends is an empty list of row tables", "$.attends", "give at least one table")
         if self.closure and len(tables) > 1:
@@ -129,41 +170,54 @@ class Task:
                 f"closure with {len(tables)} row tables has no meaning", "$.closure", "write the rows out and set closure to false"
             )
         self._check_names()
-        self._check_rows()
+        self._check_empty_rows()
+
+    def _tables(self) -> tuple[Rows, ...]:
+        if not isinstance(self.attends, (list, tuple)):
+            return (_table(self.attends, "$.attends"),)
+        _limit_rows(len(self.nodes), len(self.attends), "$.attends")
+        single = len(self.attends) == 1
+        return tuple(_table(table, "$.attends" if single else f"$.attends[{number}]") for number, table in enumerate(self.attends))
 
     def _check_names(self) -> None:
         if len(self.index) != len(self.nodes):
             seen: set[str] = set()
             for place, node in enumerate(self.nodes):
                 if node.name in seen:
-                    raise InvalidInstance(f"node name {node.name!r} is used twice", f"$.nodes[{place}].name", "rename one of them")
+                    raise InvalidInstance(f"node name {shown(node.name)} is used twice", f"$.nodes[{place}].name", "rename one of them")
                 seen.add(node.name)
         for place, prediction in enumerate(self.predict):
             if prediction.node not in self.index:
-                raise InvalidInstance(f"unknown node {prediction.node!r}", f"$.predict[{place}].node", "name a node of this task")
+                raise InvalidInstance(f"unknown node {shown(prediction.node)}", f"$.predict[{place}].node", "name a node of this task")
         for number, table in enumerate(self.attends):
             for name, row in table.items():
-                if name not in self.index or not self.index.keys() >= set(row):
-                    unknown = name if name not in self.index else next(key for key in row if key not in self.index)
-                    raise InvalidInstance(f"unknown node {unknown!r}", self._row_path(number, name), "name a node of this task")
-                if len(set(row)) != len(row):
-                    twice = next(key for key in row if row.count(key) > 1)
-                    raise InvalidInstance(f"key {twice!r} stands twice in a row", self._row_path(number, name), "list each key once")
+                self._check_row(number, name, row)
+
+    def _check_row(self, table: int, name: str, row: tuple[str, ...]) -> None:
+        keys = set(row)
+        if name not in self.index or not self.index.keys() >= keys:
+            unknown = name if name not in self.index else next(key for key in row if key not in self.index)
+            raise InvalidInstance(f"unknown node {shown(unknown)}", self._row_path(table, name), "name a node of this task")
+        if len(keys) != len(row):
+            twice = next(key for key, count in Counter(row).items() if count > 1)
+            raise InvalidInstance(f"key {shown(twice)} stands twice in a row", self._row_path(table, name), "list each key once")
 
     def _row_path(self, table: int, name: str) -> str:
         number = "" if len(self.attends) == 1 else f"[{table}]"
-        return f"$.attends{number}[{canonical(name)}]"
+        return f"$.attends{number}[{quoted(name)}]"
 
-    def _check_rows(self) -> None:
+    def _check_empty_rows(self) -> None:
         if self.closure:
             return
-        for number, table in enumerate(self.attends):
-            empty = {node.name for node in self.nodes if not table.get(node.name)}
-            if empty and (bad := empty & self.live()):
-                name = min(bad, key=self.index.__getitem__)
+        given = Counter(name for table in self.attends for name, row in table.items() if row)
+        empty = [node.name for node in self.nodes if given[node.name] < len(self.attends)]
+        live = self.live() if empty else set()
+        for name in empty:
+            if name in live:
+                table = next(number for number, table in enumerate(self.attends) if not table.get(name))
                 raise InvalidInstance(
-                    f"live node {name!r} of task {self.name!r} has an empty row (softmax over nothing)",
-                    self._row_path(number, name),
+                    f"live node {shown(name)} of task {shown(self.name)} has an empty row (softmax over nothing)",
+                    self._row_path(table, name),
                     "let it attend at least to itself, or set closure to true",
                 )
 
@@ -193,11 +247,11 @@ class TaskFamily:
     tasks: tuple[Task, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tasks", tuple(self.tasks))
+        object.__setattr__(self, "tasks", _all(self.tasks, Task, "$.tasks"))
         seen: set[str] = set()
         for place, task in enumerate(self.tasks):
             if task.name in seen:
-                raise InvalidInstance(f"task name {task.name!r} is used twice", f"$.tasks[{place}].name", "rename one of them")
+                raise InvalidInstance(f"task name {shown(task.name)} is used twice", f"$.tasks[{place}].name", "rename one of them")
             seen.add(task.name)
             if len(task.attends) != self.tables:
                 raise InvalidInstance(
@@ -205,6 +259,7 @@ class TaskFamily:
                     f"$.tasks[{place}].attends",
                     "give every task a layer pattern of the same length",
                 )
+        _limit_rows(sum(len(task.nodes) for task in self.tasks), self.tables, "$.tasks")
 
     @property
     def tables(self) -> int:
@@ -236,14 +291,25 @@ class Instance:
     expect: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.family, TaskFamily):
+            raise InvalidInstance(f"family is {shown(self.family)}, not a TaskFamily", "$.tasks", "give TaskFamily(tasks)")
         _text(self.name, "an instance name", "$.name")
+        if type(self.source) is not str:
+            raise InvalidInstance(f"source must be a string, not {type(self.source).__name__}", "$.source", "put it in quotes")
         if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
-            raise InvalidInstance(f"layers {self.layers!r} is not null or an integer from 1 to {MAX_POSITION}", "$.layers")
+            fact = f"layers {shown(self.layers)} is not null or an integer from 1 to {MAX_POSITION}"
+            raise InvalidInstance(fact, "$.layers", "give the number of layers, or null for any depth")
+        _flag(self.sparse, "sparse", "$.sparse")
+        if not isinstance(self.expect, Mapping):
+            raise InvalidInstance(f"expect must be an object, not {type(self.expect).__name__}", "$.expect", "use {}")
+        object.__setattr__(self, "expect", frozen(self.expect, "$.expect"))
         if self.sparse:
             for place, task in enumerate(self.family.tasks):
                 if not task.closure:
                     raise InvalidInstance(
-                        f"sparse needs closure, and task {task.name!r} has literal rows", f"$.tasks[{place}].closure", "set closure to true"
+                        f"sparse needs closure, and task {shown(task.name)} has literal rows",
+                        f"$.tasks[{place}].closure",
+                        "set closure to true",
                     )
 
 

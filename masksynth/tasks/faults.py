@@ -1,0 +1,60 @@
+"""Faults of shape: what msgspec refuses, with the exact JSON path and a remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from masksynth.errors import InvalidInstance
+from masksynth.tasks.canonical import quoted, shown
+from masksynth.tasks.shapes import InstanceFile, NodeFile, PredictionFile, TaskFile
+
+
+def shape_fault(message: str, document: Any) -> InvalidInstance:
+    """The fault that msgspec found in a document, or could not name because of a lone surrogate.
+
+    Examples
+    --------
+    >>> print(shape_fault("Expected `str`, got `int` - at `$.tasks[0].attends[...][0]`", {"tasks": [{"attends": {"a": [], "b": [1]}}]}))
+    $.tasks[0].attends["b"][0]: expected `str`, got `int`; correct the value
+    """
+    for path, key in _unknown_fields(document):
+        return InvalidInstance(f"object contains unknown field `{shown(key)[1:-1]}`", path, "remove it or correct its spelling")
+    fact, _, path = message.partition(" - at `")
+    remedy = "add it" if fact.startswith("Object missing required field") else "correct the value"
+    return InvalidInstance(fact[0].lower() + fact[1:], _exact(path.rstrip("`") or "$", document), remedy)
+
+
+def _unknown_fields(document: Any) -> Iterator[tuple[str, str]]:
+    """(path, key) of every field that an instance file does not have."""
+    yield from _other_keys("$", document, InstanceFile)
+    for path, task in _items("$.tasks", document, "tasks"):
+        yield from _other_keys(path, task, TaskFile)
+        for place, node in _items(f"{path}.nodes", task, "nodes"):
+            yield from _other_keys(place, node, NodeFile)
+        for place, prediction in _items(f"{path}.predict", task, "predict"):
+            yield from _other_keys(place, prediction, PredictionFile)
+
+
+def _other_keys(path: str, value: Any, shape: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        yield from ((path, key) for key in value if key not in shape.__struct_fields__)
+
+
+def _items(path: str, value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    items = value.get(key) if isinstance(value, dict) else None
+    if isinstance(items, list):
+        yield from ((f"{path}[{place}]", item) for place, item in enumerate(items))
+
+
+def _exact(path: str, document: Any) -> str:
+    """The path with the row's name where msgspec writes ``[...]``: the first row of the table that is not a list of strings."""
+    before, dots, after = path.partition("[...]")
+    if not dots:
+        return path
+    table = document
+    for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", before):
+        table = table[key or int(index)]
+    name = next(name for name, row in table.items() if not isinstance(row, list) or not all(isinstance(key, str) for key in row))
+    return f"{before}[{quoted(name)}]{after}"
