@@ -14,7 +14,7 @@ from typing import Any
 
 from masksynth.backends import Limits, Outcome, Status, backend
 from masksynth.errors import MasksynthError, Unsupported
-from masksynth.merge import find_leak, merge_classes
+from masksynth.merge import at_lowest_copies, find_leak, merge_classes
 from masksynth.problem import Problem
 from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
 from masksynth.verify import verify, verify_leak
@@ -159,6 +159,8 @@ def _road(problem: Problem, name: str, limits: Limits) -> _Road:
     if outcome.found is None:
         raise MasksynthError(f"backend {name!r} found nothing, although all nodes apart are always a solution")
     merged = outcome.found if isinstance(outcome.found, MergedTask) else merge_classes(problem.family, outcome.found)
+    if outcome.status is Status.OPTIMAL and name != "criterion":
+        merged = at_lowest_copies(merged)
     return _Road(name, outcome, merged, chosen.versions())
 
 

@@ -10,7 +10,9 @@ from masksynth.tasks import Node, Prediction, Task, TaskFamily
 def random_task(rng: random.Random, name: str, most: int, closed: bool, pattern: int, letters: str) -> Task:
     """A task of at most ``most`` nodes over few inputs and positions, so that many nodes may meet."""
     count = rng.randint(1, most)
-    nodes = [Node(f"n{i}", rng.choice(letters), rng.choice((0, 0, 1)), rng.choice(("token", "token", "token", "query"))) for i in range(count)]
+    nodes = [
+        Node(f"n{i}", rng.choice(letters), rng.choice((0, 0, 1)), rng.choice(("token", "token", "token", "query"))) for i in range(count)
+    ]
     density = rng.choice((0.2, 0.4, 0.7))
     acyclic = rng.random() < 0.5
     tables = []

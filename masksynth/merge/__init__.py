@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from masksynth.errors import InvalidInstance
-from masksynth.merge.build import merged_from_classes
+from masksynth.merge.build import at_lowest_copies, merged_from_classes
 from masksynth.merge.layers import merge_layers
 from masksynth.merge.leaks import find_leak
 from masksynth.merge.refine import refine
@@ -13,7 +13,7 @@ from masksynth.merge.union import live_union, read_rows
 from masksynth.tasks import Instance, MergedTask, TaskFamily
 from masksynth.tasks.files import question_of
 
-__all__ = ["find_leak", "merge", "merge_classes", "merge_family"]
+__all__ = ["at_lowest_copies", "find_leak", "merge", "merge_classes", "merge_family"]
 
 
 def merge(instance: Instance) -> MergedTask:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from masksynth.mask import Intervals, Mask
+from masksynth.merge.refine import refine
 from masksynth.merge.union import Rows, Union
 from masksynth.tasks import LossEdge, MergedTask, Position, Question, TaskFamily
 from masksynth.tasks.canonical import canonical
@@ -174,3 +175,21 @@ def merged_from_classes(union: Union, rows: Rows, classes: Sequence[int], questi
     mask = class_rows(classes, rows, layout)
     positions = [node for own, node in enumerate(layout.first) for _ in range(layout.copies[own])]
     return assemble(union, positions, mask, [layout.start[own] for own in classes], question)
+
+
+def at_lowest_copies(merged: MergedTask) -> MergedTask:
+    """The same positions and mask, with every embedding and loss edge at the lowest position that holds equal values.
+
+    A search may keep equal keys of one row in classes of their own, at the same cost as copies of one class.
+    """
+    size = range(len(merged.positions))
+    start = [(canonical(at.input), at.position, at.kind) for at in merged.positions]
+    rows = [merged.mask.row(q, table).tolist() for table in range(merged.mask.tables) for q in size]
+    refs = [range(table * len(size), (table + 1) * len(size)) for table in range(merged.mask.tables)]
+    lowest: dict[int, int] = {}
+    place = [lowest.setdefault(own, position) for position, own in enumerate(refine(start, rows, refs))]
+    return replace(
+        merged,
+        embeddings={task: {node: place[q] for node, q in places.items()} for task, places in merged.embeddings.items()},
+        loss_edges=tuple(edge._replace(position=place[edge.position]) for edge in merged.loss_edges),
+    )

@@ -10,6 +10,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.merge.refine import multiset, numbered
 from masksynth.merge.union import Rows, Union, live_union, read_rows
 from masksynth.tasks import TaskFamily
+from masksynth.tasks.canonical import canonical
 
 Name = tuple[str, str]
 
@@ -125,7 +126,8 @@ def _identities(union: Union, one: int, two: int) -> str:
 def _some(union: Union, keys: Sequence[int]) -> str:
     if not keys:
         return "nothing more"
-    names = [repr(union.at(key)[1].name) for key in keys[:3]]
+    nodes = [union.at(key)[1] for key in keys[:3]]
+    names = [f"{node.name!r} (input {canonical(node.input)}, position {node.position})" for node in nodes]
     return ", ".join(names) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 

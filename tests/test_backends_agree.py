@@ -1,0 +1,160 @@
+"""Backends against the specification: brute's status and optimum on seeded tiny families; a failing case prints as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+import pytest
+
+from masksynth.backends import Limits, Status, backend
+from masksynth.errors import Unsupported
+from masksynth.merge import merge_classes, merge_family
+from masksynth.orders import is_preorder
+from masksynth.problem import Problem
+from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
+from masksynth.tasks.files import dumps
+from masksynth_solvers.brute import cost, is_coincidence
+from tests.random_families import random_family
+
+SEARCHES = ("cpsat", "maxsat", "ilp")
+
+
+def told(family: TaskFamily, layers: int | None = None) -> str:
+    """The failing case, ready for ``instances/``."""
+    return dumps(Instance(family, "disagreement", layers=layers))
+
+
+def test_criterion_agrees_with_brute_on_thousands_of_tiny_families() -> None:
+    tried = smaller = 0
+    for seed in range(3000):
+        family = random_family(seed)
+        try:
+            truth = backend("brute").solve(Problem(family), Limits())
+        except Unsupported:
+            continue
+        merged = merge_family(family)
+        assert truth.status is Status.OPTIMAL
+        assert len(merged.positions) == truth.bound, told(family)
+        tried += 1
+        smaller += truth.bound < len(Problem(family).nodes.name)
+    assert tried > 2500
+    assert smaller > 500
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_searches_agree_with_brute_in_status_optimum_and_relation(name: str) -> None:
+    for seed in range(500):
+        family = random_family(seed)
+        problem = Problem(family)
+        found = backend(name).solve(problem, Limits())
+        truth = backend("brute").solve(problem, Limits())
+        assert found.status is truth.status, told(family)
+        assert isinstance(found.found, tuple)
+        assert is_coincidence(found.found, problem.nodes), told(family)
+        assert found.bound == truth.bound == cost(found.found, problem.nodes), told(family)
+        assert len(merge_classes(family, found.found).positions) == truth.bound, told(family)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_searches_agree_with_the_criterion_on_larger_families(name: str) -> None:
+    for seed in range(10_000, 10_060):
+        family = random_family(seed, tasks=5, most=9)
+        found = backend(name).solve(Problem(family), Limits())
+        assert found.status is Status.OPTIMAL
+        assert found.bound == len(merge_family(family).positions), told(family)
+
+
+def test_finite_layers_agree_with_exhaustive_search() -> None:
+    tried = saved = 0
+    for seed in range(700):
+        family = random_family(seed, tasks=2, most=2 if seed % 3 else 3)
+        for layers in (1, 2, 3):
+            merged = merge_family(family, layers)
+            if len(merged.positions) ** 2 * family.tables > 14:
+                continue
+            try:
+                truth = backend("brute").solve(Problem(family, layers), Limits())
+            except Unsupported:
+                continue
+            assert len(merged.positions) == truth.bound, told(family, layers)
+            tried += 1
+            saved += truth.bound < len(merge_family(family).positions)
+    assert tried > 1000
+    assert saved > 20
+
+
+def labelled_posets(most: int) -> list[np.ndarray]:
+    """All reflexive orders on 1 .. ``most`` labelled elements: 1, 3, 19, 219 of them."""
+    found = []
+    for n in range(1, most + 1):
+        off = [(q, k) for q in range(n) for k in range(n) if q != k]
+        for bits in product((False, True), repeat=len(off)):
+            order = np.eye(n, dtype=bool)
+            for (q, k), bit in zip(off, bits, strict=True):
+                order[q, k] = bit
+            if not (order & order.T & ~np.eye(n, dtype=bool)).any() and is_preorder(order):
+                found.append(order)
+    return found
+
+
+def poset_task(order: np.ndarray, name: str) -> Task:
+    """The dense task of an order in which every element predicts; element i is input i at position i."""
+    nodes = [Node(str(i), i, i) for i in range(len(order))]
+    rows = {str(q): tuple(str(k) for k in np.flatnonzero(order[q])) for q in range(len(order))}
+    return Task(name, nodes, rows, [Prediction(str(i), i) for i in range(len(order))], True)
+
+
+def ideal(order: np.ndarray, top: int) -> tuple[int, tuple[int, ...], bytes]:
+    """An element with its principal ideal as an order."""
+    below = np.flatnonzero(order[top])
+    return top, tuple(below), order[np.ix_(below, below)].tobytes()
+
+
+def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Unordered pairs of labelled posets of up to 4 elements."""
+    posets = labelled_posets(4)
+    for place, one in enumerate(posets):
+        for two in posets[place:]:
+            yield one, two
+
+
+def test_all_pairs_of_labelled_posets_up_to_4_elements() -> None:
+    """The optimum is the number of distinct (element, principal ideal as an order): [H] for tasks without equal nodes."""
+    count = 0
+    searched = backend("cpsat")
+    for one, two in pairs():
+        family = TaskFamily((poset_task(one, "one"), poset_task(two, "two")))
+        ideals = {ideal(order, q) for order in (one, two) for q in range(len(order))}
+        assert len(merge_family(family).positions) == len(ideals), told(family)
+        if count % 23 == 0:
+            assert backend("brute").solve(Problem(family), Limits()).bound == len(ideals), told(family)
+        if count % 60 == 0:
+            assert searched.solve(Problem(family), Limits()).bound == len(ideals), told(family)
+        count += 1
+    assert count == 242 * 243 // 2
+
+
+def test_searches_refuse_finite_layers_and_never_fall_back() -> None:
+    for name in SEARCHES:
+        with pytest.raises(Unsupported, match="know no layers"):
+            backend(name).solve(Problem(random_family(1), 2), Limits())
+    with pytest.raises(Unsupported, match="unknown backend 'magic'"):
+        backend("magic")
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_time_out_gives_all_apart_or_better_with_a_proved_bound(name: str) -> None:
+    family = random_family(77, tasks=14, most=9)
+    best = len(merge_family(family).positions)
+    outcome = backend(name).solve(Problem(family), Limits(seconds=0))
+    assert outcome.status in (Status.FEASIBLE, Status.OPTIMAL)
+    assert isinstance(outcome.found, tuple)
+    assert is_coincidence(outcome.found, Problem(family).nodes)
+    assert outcome.bound <= best <= cost(outcome.found, Problem(family).nodes)
+
+
+def test_a_disagreement_prints_as_an_instance() -> None:
+    assert json.loads(told(random_family(3)))["masksynth"] == 1
