@@ -132,7 +132,8 @@ def same_merged(left: MergedTask, right: MergedTask) -> bool:
 
 
 def check_target(target: Path, force: bool) -> None:
-    """Refuse an absolute target that is a file, the current folder or above it, or a non-empty folder without ``force``."""
+    """Refuse a target that is a file, the current folder or above it, or a non-empty folder without ``force``."""
+    target = target.resolve()
     if target.exists() and not target.is_dir():
         raise InvalidInstance("is a file", remedy="choose another folder", source=str(target))
     if Path.cwd().is_relative_to(target):

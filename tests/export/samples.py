@@ -44,9 +44,9 @@ def chain_mask(size):
     return Mask.from_intervals([[((0, i + 1),) for i in range(size)]])
 
 
-def star_mask(size):
-    """Every position sees itself and every seventh before it: many intervals per row, few pairs."""
-    rows = [[(k, k + 1) for k in range(0, i, 7)] for i in range(size)]
+def star_mask(size, step=7):
+    """Every position sees itself and every ``step``-th before it: many intervals per row, few pairs."""
+    rows = [[(k, k + 1) for k in range(0, i, step)] for i in range(size)]
     for i, row in enumerate(rows):
         last = row.pop() if row and row[-1][1] == i else (i, i)
         row.append((last[0], i + 1))

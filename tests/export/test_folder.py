@@ -34,7 +34,7 @@ MASKS = {
     "dense": random_mask(20),
     "pattern": random_mask(9, 3),
     "chain": chain_mask(9000),
-    "star": star_mask(8200),
+    "star": star_mask(8200, 100),
 }
 
 
