@@ -132,4 +132,4 @@ def _some(union: Union, keys: Sequence[int]) -> str:
 
 
 def _behind(path: Sequence[Name]) -> str:
-    return f"{len(path) - 1} steps upstream, " if len(path) > 1 else ""
+    return "" if len(path) < 2 else "1 step upstream, " if len(path) == 2 else f"{len(path) - 1} steps upstream, "

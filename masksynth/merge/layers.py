@@ -202,5 +202,22 @@ def merge_layers(union: Union, rows: Rows, layers: int, question: Question) -> M
     slots = _renumbered(allot(levels, rows, layers))
     size = range(len(slots.node))
     tables = [[joined((key, key + 1) for key in _row(q, table, levels, rows, slots)) for q in size] for table in range(len(rows.refs))]
-    place = [slots.of[deep][levels.colour[deep][live]][0] if deep >= 0 else -1 for live, deep in enumerate(levels.deepest)]
-    return assemble(union, slots.node, Mask.from_intervals(tables), place, question)
+    mask = Mask.from_intervals(tables)
+    return assemble(union, slots.node, mask, _lowest(union, rows, levels.deepest, slots.node, mask, layers), question)
+
+
+def _lowest(union: Union, rows: Rows, deepest: Sequence[int], node: Sequence[int], mask: Mask, layers: int) -> list[int]:
+    """For each node the lowest position with its colour at its deepest demanded level, colours being taken over tasks and mask together.
+
+    A position may by chance have a colour beyond the level that it was made for, so the slots alone do not tell.
+    """
+    count = len(union.task)
+    written, refs = list(rows.rows), []
+    for table, places in enumerate(rows.refs):
+        refs.append([*places, *range(len(written), len(written) + mask.size)])
+        written += [[count + key for key in mask.row(q, table).tolist()] for q in range(mask.size)]
+    colour = colour_levels([*union.identity, *(union.identity[u] for u in node)], Rows(written, refs, []), layers)
+    lowest: list[dict[int, int]] = []
+    for level, last in zip(colour, [[], *colour], strict=False):
+        lowest.append(lowest[-1] if level is last else {level[count + q]: q for q in range(mask.size - 1, -1, -1)})
+    return [lowest[deep][colour[deep][live]] if deep >= 0 else -1 for live, deep in enumerate(deepest)]

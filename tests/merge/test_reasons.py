@@ -110,7 +110,7 @@ def test_explanations_name_the_first_difference() -> None:
     literal = TaskFamily(tuple(chain_of(first, first, closed=False) for first in ("one", "two")))
     found = explain(literal, ("one", "c"), ("two", "c"))
     assert found.path == (("c", "c"), ("b", "b"))
-    assert found.reason.startswith("1 steps upstream, node 'b' of task 'one' attends to 'a'")
+    assert found.reason.startswith("1 step upstream, node 'b' of task 'one' attends to 'a'")
     assert explain(literal, ("one", "c"), ("two", "c"), layers=1).merged
     assert explain(chains, ("one", "c"), ("two", "c"), layers=1).merged is False
     with pytest.raises(InvalidInstance, match="no task 'three'"):
