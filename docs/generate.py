@@ -28,7 +28,8 @@ NOTE = "<!-- Written by docs/generate.py; edit the docstrings instead. -->\n"
 
 def help_of(command: click.Command, path: str) -> str:
     """The text of ``path --help`` on a terminal of 100 columns."""
-    parent = click.Context(main, info_name="masksynth", terminal_width=WIDTH, max_content_width=WIDTH)
+    settings = {**main.context_settings, "max_content_width": WIDTH}
+    parent = click.Context(main, info_name="masksynth", terminal_width=WIDTH, **settings)
     context = parent if command is main else click.Context(command, info_name=path.partition(" ")[2], parent=parent)
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
@@ -41,7 +42,8 @@ def cli_page() -> str:
         "Answers go to stdout, everything else to stderr. `-` is stdin. What `--json` prints is listed in [Formats](formats.md).\n",
         "| exit code | meaning |\n|---|---|",
         "| 0 | yes: an answer was found, or the check passed |\n| 1 | no: infeasible, or the check failed |",
-        "| 2 | trouble: wrong usage, a file that cannot be read, a full disk |\n| 3 | unknown: a limit or Ctrl-C came before any answer |\n",
+        "| 2 | trouble: wrong usage, a file that cannot be read, a full disk |",
+        "| 3 | unknown: a limit or Ctrl-C came before any answer |\n",
     ]
     commands = [("masksynth", main), *((f"masksynth {name}", command) for name, command in main.commands.items())]
     for path, command in commands:
@@ -51,29 +53,18 @@ def cli_page() -> str:
 
 
 def sections(text: str) -> dict[str, str]:
-    """A numpydoc docstring by section; what comes before the first one is ``""``.
-
-    Examples
-    --------
-    >>> sections("One.\\n\\nNotes\\n-----\\nTwo.")
-    {'': 'One.', 'Notes': 'Two.'}
-    """
+    """A numpydoc docstring by section; what comes before the first one is ``""``."""
     pieces = re.split(r"^(\w+)\n-{3,}\n", text, flags=re.MULTILINE)
     return {name: body.strip() for name, body in zip(["", *pieces[1::2]], pieces[::2], strict=True)}
 
 
 def escaped(text: str) -> str:
-    """Plain text as Markdown that shows it unchanged; ``code`` stays code.
+    """Plain text as Markdown that shows it unchanged; ``code`` stays code."""
 
-    Examples
-    --------
-    >>> escaped("w[i] <= a * b, ``x_y``")
-    'w\\\\[i\\\\] &lt;= a \\\\* b, ``x_y``'
-    """
-    parts = re.split(r"(``.*?``)", text)
-    return "".join(
-        part if part.startswith("``") else re.sub(r"([\[\]*_|])", r"\\\1", part.replace("&", "&amp;").replace("<", "&lt;")) for part in parts
-    )
+    def plain(part: str) -> str:
+        return re.sub(r"([\[\]*_|])", r"\\\1", part.replace("&", "&amp;").replace("<", "&lt;"))
+
+    return "".join(part if part.startswith("``") else plain(part) for part in re.split(r"(``.*?``)", text))
 
 
 def family_part(name: str, function: Callable[..., Instance]) -> Iterator[str]:
@@ -131,9 +122,10 @@ def picture() -> str:
     merged = merge(catalog.butterfly(n=4))
     size = len(merged.positions)
     wide = LEFT + size * CELL + 70
+    width, height = wide + 330, TOP + size * CELL + 24
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide + 330} {TOP + size * CELL + 24}" font-family="sans-serif" font-size="11">',
-        f'<rect width="{wide + 330}" height="{TOP + size * CELL + 24}" fill="#ffffff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="16">mask: row = query, column = key</text>',
         f'<text x="{wide}" y="16">Hasse diagram: information flows up</text>',
         *_grid(merged),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -86,11 +87,13 @@ def test_keys_of_solution_json(answer):
 
 
 def test_flex_snippet(answer):
-    want = next(after.text for block, after in zip(PAGE, PAGE[1:], strict=False) if block.title == "use_flex.py")
+    want = next(after.text for block, after in pairwise(PAGE) if block.title == "use_flex.py")
     assert agrees(want, shell("python use_flex.py", answer))
 
 
-@pytest.mark.parametrize(("heading", "kind"), [("## Instance", "Instance"), ("A task:", "Task"), ("A node:", "Node"), ("A prediction:", "Prediction")])
+@pytest.mark.parametrize(
+    ("heading", "kind"), [("## Instance", "Instance"), ("A task:", "Task"), ("A node:", "Node"), ("A prediction:", "Prediction")]
+)
 def test_fields_and_defaults_are_those_of_the_schema(heading, kind):
     shape = schema()["$defs"][f"{kind}File"]
     rows = {named(cells[0])[0]: cells for cells in table(heading)}
@@ -126,7 +129,7 @@ def test_keys_of_every_json_output(answer):
         value = json.loads(shell(line, answer))
         keys = list(value[0] if isinstance(value, list) else value)
         assert [key for key in said[command] if key != "fact"] == keys, command
-    shown = shell("sed 's/MASK/b/; s/\"carries\": \\[\\]/\"carries\": [\"b\"]/' instance.json | masksynth solve - --json", answer)
+    shown = shell('sed \'s/MASK/b/; s/"carries": \\[\\]/"carries": ["b"]/\' instance.json | masksynth solve - --json', answer)
     assert list(json.loads(shown)) == said["solve"]
-    shell("sed -i 's/\"OPTIMAL\"/\"NONE\"/' answer/solution.json", answer)
+    shell('sed -i \'s/"OPTIMAL"/"NONE"/\' answer/solution.json', answer)
     assert list(json.loads(shell("masksynth verify instance.json answer --json", answer))) == [k for k in said["verify"] if k != "checks"]

@@ -38,6 +38,11 @@ def test_tutorial_runs_as_shown(tmp_path, monkeypatch):
     run(PAGE, tmp_path)
 
 
+def test_front_page_runs_as_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(blocks(DOCS / "index.md"), tmp_path)
+
+
 def test_a_wrong_output_would_be_seen(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for old, new in (("OPTIMAL, 10 positions", "OPTIMAL, 9 positions"), ("b2", "b1")):

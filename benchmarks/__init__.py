@@ -1,0 +1,1 @@
+"""Benchmarks of masksynth, printed as tables: ``python -m benchmarks --help``."""

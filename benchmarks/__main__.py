@@ -1,0 +1,46 @@
+"""``python -m benchmarks [merge|trie|search ...]``: print the tables, or write them into a page between its markers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from benchmarks.measure import machine
+from benchmarks.merging import merge_table, trie_table
+from benchmarks.searching import search_table
+
+TABLES: dict[str, Callable[[int, float], str]] = {
+    "merge": lambda most, _: merge_table(most),
+    "trie": lambda most, _: trie_table(most),
+    "search": lambda most, limit: search_table(limit, most),
+    "machine": lambda most, limit: f"`python -m benchmarks --most {most} --limit {limit:g}` on {machine()}",
+}
+
+
+def written(page: str, name: str, text: str) -> str:
+    """The page with ``text`` between the markers ``<!-- begin name -->`` and ``<!-- end name -->``."""
+    pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+    if not pattern.search(page):
+        raise click.ClickException(f"the page has no markers for {name!r}")
+    return pattern.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", page)
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice([*TABLES]))
+@click.option("--most", type=click.IntRange(1000), default=10**6, show_default=True, help="Most task nodes.")
+@click.option("--limit", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds for one search.")
+@click.option("--write", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Write the tables into this page.")
+def main(names: tuple[str, ...], most: int, limit: float, write: Path | None) -> None:
+    """Run the benchmarks NAMES (default: all), one cell at a time, each in a process of its own."""
+    for name in names or TABLES:
+        text = TABLES[name](most, limit)
+        click.echo(f"{name}\n\n{text}\n")
+        if write is not None:
+            write.write_text(written(write.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

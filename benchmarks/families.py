@@ -1,0 +1,74 @@
+"""Families of a given number of task nodes."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+from masksynth import catalog
+from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
+
+
+def sample(name: str, tokens: list[int]) -> Task:
+    """A causal sample: a chain of tokens, each of which but the last predicts the next."""
+    nodes = [Node(f"n{place}", token, place) for place, token in enumerate(tokens)]
+    rows = {later.name: (earlier.name,) for earlier, later in pairwise(nodes)}
+    predict = [Prediction(earlier.name, later.input) for earlier, later in pairwise(nodes)]
+    return Task(name, tuple(nodes), (rows,), tuple(predict), True)
+
+
+def chains(nodes: int) -> Instance:
+    """One chain in two copies, each half of the nodes: the longest rows, all of which meet."""
+    rng = random.Random(0)
+    tokens = [rng.randrange(50_000) for _ in range(nodes // 2)]
+    return Instance(TaskFamily((sample("first", tokens), sample("second", tokens))), f"chains-{nodes}")
+
+
+def sequences(nodes: int, length: int = 500) -> list[list[int]]:
+    """Token sequences of ``length``: each follows an earlier one up to a random place, then goes its own way."""
+    rng = random.Random(0)
+    found: list[list[int]] = []
+    for _ in range(max(1, nodes // length)):
+        old = rng.choice(found)[: rng.randrange(length)] if found else []
+        found.append(old + [rng.randrange(50_000) for _ in range(length - len(old))])
+    return found
+
+
+def prefix_tree(nodes: int) -> Instance:
+    """The causal samples of ``sequences``."""
+    tasks = tuple(sample(f"sample {number}", tokens) for number, tokens in enumerate(sequences(nodes, min(500, nodes // 4))))
+    return Instance(TaskFamily(tasks), f"prefix-tree-{nodes}")
+
+
+def butterfly(nodes: int) -> Instance:
+    """A text of n tokens has n tasks of n nodes; n^2 is about ``nodes``."""
+    return catalog.butterfly(n=max(2, round(nodes**0.5)))
+
+
+def block_two_stream(nodes: int) -> Instance:
+    """Blocks of 16 tokens; B blocks have 16 (B(B - 1)/2 + B) nodes."""
+    blocks = max(1, round((nodes / 8) ** 0.5))
+    return catalog.block_two_stream(n=16 * blocks, l=16)
+
+
+def random_family(nodes: int) -> Instance:
+    """Tasks of 6 nodes over two letters and two positions, closed, cycles included: many nodes may meet, and most copies matter."""
+    rng = random.Random(nodes)
+    tasks = []
+    for number in range(max(1, nodes // 6)):
+        own = [Node(f"n{i}", rng.choice("ab"), rng.choice((0, 1))) for i in range(6)]
+        rows = {f"n{i}": tuple(f"n{j}" for j in range(6) if i != j and rng.random() < (0.4 if j < i else 0.05)) for i in range(6)}
+        tasks.append(Task(f"t{number}", tuple(own), (rows,), (Prediction("n5", "x"), Prediction("n4", "y")), True))
+    return Instance(TaskFamily(tuple(tasks)), f"random-{nodes}")
+
+
+MERGED = {"chains": chains, "prefix tree": prefix_tree, "butterfly": butterfly, "block two-stream": block_two_stream}
+"""Families of the merge benchmark."""
+
+SEARCHED = {
+    "butterfly": [catalog.butterfly(n=n) for n in (4, 6, 8, 10, 12, 14, 16)],
+    "causal_lm": [catalog.causal_lm(n=n) for n in (8, 12, 16, 20, 24, 32)],
+    "block_two_stream": [catalog.block_two_stream(n=n, l=2) for n in (8, 12, 16, 20, 24, 32)],
+    "random": [random_family(nodes) for nodes in (24, 48, 96, 192, 384, 576)],
+}
+"""Families of the search benchmark, in growing sizes."""
