@@ -12,7 +12,7 @@ from masksynth.verify.anydepth import check_any_depth
 from masksynth.verify.flow import family_flow
 from masksynth.verify.layered import check_layers, demand
 from masksynth.verify.leak import check_leaks
-from masksynth.verify.shape import check_loss, check_problem, embedding, identities
+from masksynth.verify.shape import check_embeddings, check_loss, check_problem, embedding, identities
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,18 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
     >>> report.positions, report.checks
     (1, ('problem', 'shape', 'identity', 'labels', 'loss edges', 'rows', 'minimality', 'leak'))
     """
-    problem = merged.problem
-    check_problem(problem, instance.family)
-    identity = identities(merged, instance.family.tables)
-    flow = family_flow(instance.family)
+    family, problem = instance.family, merged.problem
+    check_problem(problem, family)
+    identity = identities(merged, family.tables)
+    check_embeddings(family, merged, identity)
+    check_loss(family, merged)
+    flow = family_flow(family)
     if problem.layers is None:
-        index = embedding(flow, merged, identity, np.ones(flow.first[-1], bool))
-        check_loss(flow, merged)
+        index = embedding(flow, merged, np.ones(flow.first[-1], bool))
         classes = check_any_depth(flow, merged, identity, index, minimal)
     else:
         asked = demand(flow, problem.layers)
-        index = embedding(flow, merged, identity, asked.age >= 0)
-        check_loss(flow, merged)
+        index = embedding(flow, merged, asked.age >= 0)
         classes = check_layers(flow, merged, identity, index, asked, problem.layers, minimal)
     check_leaks(flow, problem.layers)
     checks = ("problem", "shape", "identity", "labels", "loss edges", "rows", *(("minimality",) if minimal else ()), "leak")

@@ -129,17 +129,18 @@ def _least(flow: Flow, colour: list[Integers], asked: Demand, layers: int) -> in
     c in one demanded row read at layer l + 1. Where neither colours nor demand change, need settles within one period of the pattern.
     """
     last, period = len(colour) - 1, flow.rows.tables
+    colours = max(int(part.max(initial=-1)) for part in colour) + 1
     above = colour[min(layers, last)]
-    need = np.minimum(np.bincount(above[asked.age == 0], minlength=len(above)), 1)
+    need = np.minimum(np.bincount(above[asked.age == 0], minlength=colours), 1)
     for level in _unsettled(layers, layers - asked.depth - period, last):
         own = colour[min(level, last)]
         upper = np.flatnonzero((asked.age >= 0) & (asked.age < layers - level))
         finer, at = np.unique(above[upper], return_index=True)
-        total = np.zeros(len(own), np.int64)
+        total = np.zeros(colours, np.int64)
         np.add.at(total, own[upper[at]], need[finer])
         demanded = own[(asked.age >= 0) & (asked.age <= layers - level)]
-        most = most_in_a_row(flow.rows, level % period, upper, own, _most_in_a_task(flow, own))
-        need = np.zeros(len(own), np.int64)
+        most = most_in_a_row(flow.rows, level % period, upper, own, _most_in_a_task(flow, own, colours))
+        need = np.zeros(colours, np.int64)
         need[demanded] = np.maximum(total, most)[demanded]
         above = own
     return int(need.sum())
@@ -150,10 +151,10 @@ def _unsettled(layers: int, low: int, last: int) -> list[int]:
     return [*range(layers - 1, low - 1, -1), *range(last - 1, -1, -1)] if low > last else [*range(layers - 1, -1, -1)]
 
 
-def _most_in_a_task(flow: Flow, colour: Integers) -> Integers:
+def _most_in_a_task(flow: Flow, colour: Integers, colours: int) -> Integers:
     """Count the most nodes of each colour that one task holds, at least 1."""
     task = np.repeat(np.arange(len(flow.tasks)), np.diff(flow.first))
-    pairs, count = np.unique(task * len(colour) + colour, return_counts=True)
-    most = np.ones(len(colour), np.int64)
-    np.maximum.at(most, pairs % max(len(colour), 1), count)
+    pairs, count = np.unique(task * colours + colour, return_counts=True)
+    most = np.ones(colours, np.int64)
+    np.maximum.at(most, pairs % max(colours, 1), count)
     return most

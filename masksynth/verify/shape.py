@@ -99,45 +99,50 @@ def identities(merged: MergedTask, tables: int) -> list[Identity]:
     return [(text(at.input, "an input"), at.position, at.kind) for at in merged.positions]
 
 
-def embedding(flow: Flow, merged: MergedTask, identity: list[Identity], due: NDArray[np.bool_]) -> Integers:
-    """Index of the position of every live node, -1 where none is due; checks names, ranges and identities.
+def check_embeddings(family: TaskFamily, merged: MergedTask, identity: list[Identity]) -> None:
+    """Demand the tasks in order, and of every embedding a node that is there at a position of its identity.
 
     Raises
     ------
     WrongAnswer
         ``shape`` or ``identity``.
     """
-    names = tuple(task.name for task, _ in flow.tasks)
+    names = tuple(task.name for task in family.tasks)
     if tuple(merged.tasks) != names or set(merged.embeddings) != set(names):
         raise WrongAnswer("shape", f"the answer is for {len(merged.tasks)} tasks, not for the {len(names)} of the family in their order")
+    for task in family.tasks:
+        for name, at in merged.embeddings[task.name].items():
+            if name not in task.index:
+                raise WrongAnswer("shape", "has a position, though there is no such node", task.name, str(name))
+            if type(at) is not int or not 0 <= at < len(identity):
+                raise WrongAnswer("shape", f"index {at!r:.40} is not an integer from 0 to {len(identity) - 1}", task.name, name)
+            node = task.nodes[task.index[name]]
+            if identity[at] != (canonical(node.input), node.position, node.kind):
+                own = word(Position(node.input, node.position, node.kind))
+                raise WrongAnswer("identity", f"{own} is not position {at} {word(merged.positions[at])}", task.name, name)
+
+
+def embedding(flow: Flow, merged: MergedTask, due: NDArray[np.bool_]) -> Integers:
+    """Index of the position of every live node, -1 where none is due; positions for exactly the nodes that are due, or ``shape``."""
     index = np.full(flow.first[-1], -1, np.int64)
     for (task, own), first in zip(flow.tasks, flow.first, strict=False):
         given = merged.embeddings[task.name]
-        live = {name for name, number in own.number.items() if due[first + number]}
-        if odd := sorted(given.keys() ^ live, key=str):
+        live = {name: first + number for name, number in own.number.items() if due[first + number]}
+        if odd := sorted(given.keys() ^ live.keys()):
             fact = "is live and has no position" if odd[0] in live else "has a position, though nothing depends on it"
-            raise WrongAnswer("shape", fact, task.name, str(odd[0]))
-        for node in task.nodes:
-            if node.name not in live:
-                continue
-            at = given[node.name]
-            if type(at) is not int or not 0 <= at < len(identity):
-                raise WrongAnswer("shape", f"index {at!r} is not an integer from 0 to {len(identity) - 1}", task.name, node.name)
-            if identity[at] != (canonical(node.input), node.position, node.kind):
-                own_word = word(Position(node.input, node.position, node.kind))
-                raise WrongAnswer("identity", f"{own_word} is not position {at} {word(merged.positions[at])}", task.name, node.name)
-            index[first + own.number[node.name]] = at
+            raise WrongAnswer("shape", fact, task.name, odd[0])
+        index[list(live.values())] = [given[name] for name in live]
     return index
 
 
-def check_loss(flow: Flow, merged: MergedTask) -> None:
-    """Exactly one loss edge per ``predict`` entry, in task order, to the bit; labels distinct and in order of first use."""
+def check_loss(family: TaskFamily, merged: MergedTask) -> None:
+    """Demand one loss edge per ``predict`` entry, in task order, to the bit; labels distinct and in order of first use."""
     known: dict[str, int] = {}
-    entries = [(number, prediction) for number, (task, _) in enumerate(flow.tasks) for prediction in task.predict]
-    due = [
-        (merged.embeddings[flow.tasks[number][0].name][p.node], known.setdefault(canonical(p.label), len(known)), number, p.weight)
-        for number, p in entries
-    ]
+    entries = [(number, task.name, prediction) for number, task in enumerate(family.tasks) for prediction in task.predict]
+    missing = next(((task, p.node) for _, task, p in entries if p.node not in merged.embeddings[task]), None)
+    if missing:
+        raise WrongAnswer("shape", "is live and has no position", *missing)
+    due = [(merged.embeddings[task][p.node], known.setdefault(canonical(p.label), len(known)), at, p.weight) for at, task, p in entries]
     labels = [text(label, "a label") for label in merged.labels]
     if labels != list(known):
         odd = next((at for at, (a, b) in enumerate(zip(labels, known, strict=False)) if a != b), min(len(labels), len(known)))
@@ -147,10 +152,10 @@ def check_loss(flow: Flow, merged: MergedTask) -> None:
         )
     if len(merged.loss_edges) != len(due):
         raise WrongAnswer("loss edges", f"{len(merged.loss_edges)} loss edges where the tasks predict {len(due)} times")
-    for (number, prediction), edge, right in zip(entries, merged.loss_edges, due, strict=True):
+    for (_, task, prediction), edge, right in zip(entries, merged.loss_edges, due, strict=True):
         if _bits(edge) != _bits(right):
             fact = f"the edge {_fields(edge)} should be {_fields(right)} for the label {canonical(prediction.label)}"
-            raise WrongAnswer("loss edges", fact, flow.tasks[number][0].name, prediction.node)
+            raise WrongAnswer("loss edges", fact, task, prediction.node)
 
 
 def _fields(edge: tuple[Any, ...]) -> str:

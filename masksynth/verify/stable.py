@@ -1,6 +1,6 @@
 """The coarsest stable colouring of a mask: the checker's own colour refinement.
 
-A round re-reads every row over prefix sums, or, when few positions have changed colour, only the rows that contain them. The largest part of
+A round re-reads every row over prefix sums, or, if few positions have changed colour, only the rows that contain them. The largest part of
 a class that splits keeps the colour (Hopcroft 1971), or what was not touched at all.
 """
 
