@@ -30,7 +30,7 @@ def written(page: str, name: str, text: str) -> str:
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice([*TABLES]))
-@click.option("--most", type=click.IntRange(1000), default=10**6, show_default=True, help="Most task nodes.")
+@click.option("--most", type=click.IntRange(1), default=10**6, show_default=True, help="Most task nodes.")
 @click.option("--limit", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds for one search.")
 @click.option("--write", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Write the tables into this page.")
 def main(names: tuple[str, ...], most: int, limit: float, write: Path | None) -> None:

@@ -82,7 +82,7 @@ def family_part(name: str, function: Callable[..., Instance]) -> Iterator[str]:
 
 
 def _signature(function: Callable[..., Instance]) -> str:
-    values = [f"{key}={parameter.default!r}" for key, parameter in inspect.signature(function).parameters.items()]
+    values = [f"{key}={parameter.default!r}".replace("'", '"') for key, parameter in inspect.signature(function).parameters.items()]
     return f"({', '.join(values)})"
 
 
