@@ -21,9 +21,9 @@ from masksynth.verify import verify, verify_leak
 
 AUTO_NODES = 600
 """`auto` searches only families of at most this many task nodes ..."""
-AUTO_PAIRS = 1_500
+AUTO_PAIRS = 1_000
 """... at most this many pairs of nodes that may coincide ..."""
-AUTO_TRIPLES = 12_000
+AUTO_TRIPLES = 4_000
 """... and at most this many triples: what `cpsat` proves in about a second on one core (``docs/benchmarks.md``)."""
 
 
