@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import click
 
@@ -21,7 +23,8 @@ from masksynth.backends import Limits, Status, backend, names
 from masksynth.errors import MasksynthError, Unsupported, WrongAnswer
 from masksynth.problem import Problem
 from masksynth.tasks import Instance
-from masksynth.tasks.files import MAX_BYTES, dumps, loads
+from masksynth.tasks.canonical import SHOWN, canonical, shown
+from masksynth.tasks.files import dumps, load, question_of
 
 PICTURE = 40
 """Largest mask that is drawn on the terminal."""
@@ -45,9 +48,10 @@ def _one_line() -> Iterator[None]:
         raise _Refused(str(error), 1) from None
     except MasksynthError as error:
         raise _Refused(str(error), 2) from None
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        _drop_unwritten()
+        if isinstance(error, BrokenPipeError):  # the reader has gone, as in `| head -1`
+            sys.exit(2)
         place = f"{error.filename}: " if error.filename else ""
         raise _Refused(f"{place}{error.strerror or error}", 2) from None
     except MemoryError:
@@ -56,9 +60,37 @@ def _one_line() -> Iterator[None]:
         raise _Refused("interrupted; nothing was written", 3) from None
 
 
-def _read(stream: IO[bytes]) -> Instance:
-    name = getattr(stream, "name", "<stdin>")
-    return loads(stream.read(MAX_BYTES + 1), "<stdin>" if name in (0, "-") else str(name))
+def _drop_unwritten() -> None:
+    """Forget what stdout cannot take, so that it is not written again at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Commands(click.Group):
+    """A group whose commands refuse in one line and can print every name."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        with _one_line():
+            return super().invoke(ctx)
+
+
+def _read(path: str) -> Instance:
+    try:
+        return load(sys.stdin.buffer if path == "-" else path)
+    except OSError as error:
+        raise _Refused(f"{shown(path)[1:-1]}: {error.strerror}; name an instance file, or - for stdin", 2) from None
+
+
+def _plain(name: str) -> str:
+    """A name as text for people: printable, on one line, cut where it is long."""
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name[: SHOWN + 1])
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 @contextmanager
@@ -68,8 +100,9 @@ def _progress(text: str, quiet: bool) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(text):
+    with Console(stderr=True).status(Text(text)):
         yield
 
 
@@ -77,12 +110,12 @@ def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=True))
 
 
-INSTANCE = click.argument("instance", type=click.File("rb"))
+INSTANCE = click.argument("instance", type=click.Path(allow_dash=True))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress and no text; the exit code tells.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(masksynth.__version__, prog_name="masksynth")
 def main() -> None:
     r"""Find the smallest single forward pass that trains a family of tasks, prove it, check it, and hand PyTorch the mask.
@@ -100,9 +133,9 @@ def _layers(_: click.Context, __: click.Parameter, value: str | None) -> Any:
         return ...
     if value == "any":
         return None
-    if value.isdecimal() and int(value) > 0:
+    if value.isdecimal() and len(value) < SHOWN and int(value) > 0:
         return int(value)
-    raise click.BadParameter(f"{value!r} is neither a positive integer nor 'any'")
+    raise click.BadParameter(f"{shown(value)} is neither a positive integer nor 'any'")
 
 
 @main.command()
@@ -119,7 +152,7 @@ def _layers(_: click.Context, __: click.Parameter, value: str | None) -> Any:
 @JSON
 @QUIET
 def solve(
-    instance: IO[bytes],
+    instance: str,
     output: Path | None,
     force: bool,
     backend: str,
@@ -144,40 +177,40 @@ def solve(
     from masksynth.export.folder import check_target
     from masksynth_solvers.encoding import write_wcnf
 
-    with _one_line():
-        asked = _read(instance)
-        if output is not None:
-            check_target(output, force)
-        with _progress(f"merging {asked.name} ...", quiet):
-            chosen: Any = ... if sparse is None else sparse
-            limits = Limits(time_limit, workers, seed)
-            answer = synthesis.solve(asked, backend=backend, layers=layers, sparse=chosen, limits=limits)
-            if emit is not None and answer.merged is not None:
-                write_wcnf(Problem(asked.family, answer.merged.problem.layers), emit)
-            if output is not None and answer.merged is not None:
-                synthesis.write(answer, output, force)
-        if as_json:
-            _print_json(synthesis.record(answer))
-        elif not quiet:
-            click.echo(_told(asked, answer, output))
+    asked = _read(instance)
+    if output is not None:
+        check_target(output, force)
+    with _progress(f"merging {_plain(asked.name)} ...", quiet):
+        chosen: Any = ... if sparse is None else sparse
+        limits = Limits(time_limit, workers, seed)
+        answer = synthesis.solve(asked, backend=backend, layers=layers, sparse=chosen, limits=limits)
+        if emit is not None and answer.merged is not None:
+            write_wcnf(Problem(asked.family, answer.merged.problem.layers), emit)
+        if output is not None and answer.merged is not None:
+            synthesis.write(answer, output, force)
+    if as_json:
+        _print_json(synthesis.record(answer))
+    elif not quiet:
+        click.echo(_told(asked, answer, output))
     sys.exit(EXIT[answer.status])
 
 
 def _told(asked: Instance, answer: synthesis.Answer, output: Path | None) -> str:
     """The answer in words, with a picture where the mask is small."""
+    name = _plain(asked.name)
     if answer.leak is not None:
         leak = answer.leak
-        path = " -> ".join(leak.path)
+        path = " -> ".join(map(_plain, leak.path))
         return (
-            f"{asked.name}: INFEASIBLE. Node {leak.node!r} of task {leak.task!r} hides {json.dumps(leak.hides)} and sees it: {path} "
-            f"({len(leak.path) - 1} hops)."
+            f"{name}: INFEASIBLE. Node {shown(leak.node)} of task {shown(leak.task)} hides {_plain(canonical(leak.hides))} and sees it: "
+            f"{path} ({len(leak.path) - 1} hops)."
         )
     if answer.merged is None:
-        return f"{asked.name}: {answer.status.name}. {answer.status.value}"
+        return f"{name}: {answer.status.name}. {answer.status.value}"
     merged, size = answer.merged, answer.objective["positions"]
     roads = " and ".join(f"{road['backend']} ({road['value']})" for road in answer.certificate["roads"])
     lines = [
-        f"{asked.name}: {answer.status.name}, {size.value} positions instead of {synthesis.nodes_of(asked.family)} "
+        f"{name}: {answer.status.name}, {size.value} positions instead of {synthesis.nodes_of(asked.family)} "
         f"({len(merged.tasks)} tasks, {len(merged.loss_edges)} predictions)",
         f"  {'minimal' if answer.status is Status.OPTIMAL else f'at least {size.bound} are needed'}; found by {roads}",
         f"  checked: {', '.join(answer.certificate['checks'])}",
@@ -195,7 +228,7 @@ def _told(asked: Instance, answer: synthesis.Answer, output: Path | None) -> str
 @click.argument("folder", type=click.Path(path_type=Path))
 @JSON
 @QUIET
-def verify(instance: IO[bytes], folder: Path, as_json: bool, quiet: bool) -> None:
+def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
     r"""Check the answer in FOLDER against INSTANCE with the independent checker.
 
     \b
@@ -205,23 +238,24 @@ def verify(instance: IO[bytes], folder: Path, as_json: bool, quiet: bool) -> Non
     """
     from masksynth.verify.folder import verify_folder
 
-    with _one_line():
-        asked = _read(instance)
-        try:
-            with _progress(f"checking {folder} ...", quiet):
-                report = verify_folder(asked, folder)
-        except WrongAnswer as error:
-            if as_json:
-                found = {"requirement": error.requirement, "task": error.task, "node": error.node, "path": list(error.path)}
-                _print_json({"ok": False, **found, "fact": error.fact})
-                sys.exit(1)
-            raise
+    asked = _read(instance)
+    try:
+        with _progress(f"checking {folder} ...", quiet):
+            report = verify_folder(asked, folder)
+    except WrongAnswer as error:
+        if as_json:
+            found = {"requirement": error.requirement, "task": error.task, "node": error.node, "path": list(error.path)}
+            _print_json({"ok": False, **found, "fact": error.fact})
+            sys.exit(1)
+        raise
     if as_json:
         _print_json({"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)})
     elif not quiet:
         depth = "any depth" if report.layers is None else f"{report.layers} layers"
         claim = "minimal" if report.minimal else "not claimed minimal"
-        click.echo(f"{asked.name}: right. {report.positions} positions, {claim}, {depth}; checked: {', '.join(report.checks)}")
+        problem = question_of(asked.family, report.layers)
+        click.echo(f"{_plain(asked.name)}: right. {report.positions} positions, {claim}, {depth}; checked: {', '.join(report.checks)}")
+        click.echo(f"  problem: layers {report.layers or 'any'}, sparse no, pattern {problem.pattern}, SHA-256 {problem.sha256}")
 
 
 @main.group(context_settings={"max_content_width": 110})
@@ -263,8 +297,7 @@ def _family_command(name: str, function: Callable[..., Instance]) -> click.Comma
                 values[key] = _parsed(hints[key], text)
             except ValueError:
                 raise click.BadParameter(f"{text!r} is not {_kind(hints[key])}", param_hint=f"--{key}") from None
-        with _one_line():
-            click.echo(dumps(function(**values)), nl=False)
+        click.echo(dumps(function(**values)), nl=False)
 
     options = [
         click.Option([f"--{key}", key], default=_shown(parameter.default), show_default=True, help=_kind(hints[key]))
@@ -345,7 +378,7 @@ def backends(as_json: bool) -> None:
 @click.argument("nodes", nargs=4, metavar="TASK NODE TASK NODE")
 @click.option("--layers", callback=_layers, help="Judge equality at this many layers ('any': any depth) [default: the instance's].")
 @JSON
-def explain(instance: IO[bytes], nodes: tuple[str, str, str, str], layers: Any, as_json: bool) -> None:
+def explain(instance: str, nodes: tuple[str, str, str, str], layers: Any, as_json: bool) -> None:
     r"""Say why two nodes of INSTANCE did or did not merge: the first difference in identity or upstream.
 
     \b
@@ -353,10 +386,9 @@ def explain(instance: IO[bytes], nodes: tuple[str, str, str, str], layers: Any, 
     """
     from masksynth.merge.explain import explain as explained
 
-    with _one_line():
-        asked = _read(instance)
-        depth = asked.layers if layers is ... else layers
-        found = explained(asked.family, (nodes[0], nodes[1]), (nodes[2], nodes[3]), depth)
+    asked = _read(instance)
+    depth = asked.layers if layers is ... else layers
+    found = explained(asked.family, (nodes[0], nodes[1]), (nodes[2], nodes[3]), depth)
     if as_json:
         _print_json({"merged": found.merged, "reason": found.reason, "path": [list(pair) for pair in found.path]})
     else:

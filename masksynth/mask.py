@@ -46,19 +46,25 @@ class Mask:
     key_end: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        offset, start, end = self.row_offset, self.key_start, self.key_end
+        offset, start, end = np.asarray(self.row_offset), np.asarray(self.key_start), np.asarray(self.key_end)
+        if any(array.size and array.dtype.kind not in "iu" for array in (offset, start, end)):
+            raise InvalidInstance(f"row_offset, key_start and key_end hold {offset.dtype}, {start.dtype} and {end.dtype}, not integers")
         if offset.ndim != 2 or offset.shape[0] < 1 or offset.shape[1] < 1 or start.ndim != 1 or start.shape != end.shape:
             raise InvalidInstance(f"row_offset {offset.shape}, key_start {start.shape}, key_end {end.shape} are not [P, n + 1], [T], [T]")
         flat = offset.ravel()
         if flat[0] != 0 or flat[-1] != len(start) or (np.diff(flat) < 0).any() or (offset[1:, 0] != offset[:-1, -1]).any():
             raise InvalidInstance("row_offset does not run from 0 to T without falling, table after table")
-        if len(start) and (start.min() < 0 or int(end.max()) > self.size or (start >= end).any()):
-            raise InvalidInstance(f"an interval is empty or leaves 0..{self.size}")
+        size = offset.shape[1] - 1
+        if len(start) and (start.min() < 0 or int(end.max()) > size or (start >= end).any()):
+            raise InvalidInstance(f"an interval is empty or leaves 0..{size}")
         same_row = np.ones(max(len(start) - 1, 0), bool)
         cuts = flat[(flat > 0) & (flat < len(start))] - 1
         same_row[cuts] = False
         if (same_row & (end[:-1] >= start[1:])).any():
             raise InvalidInstance("the intervals of a row are not sorted, disjoint and apart")
+        object.__setattr__(self, "row_offset", offset.astype(np.int64, copy=False))
+        object.__setattr__(self, "key_start", start.astype(np.int32, copy=False))
+        object.__setattr__(self, "key_end", end.astype(np.int32, copy=False))
 
     @property
     def size(self) -> int:
@@ -122,7 +128,7 @@ class Mask:
         dense = np.asarray(array)
         if dense.dtype != bool or dense.ndim not in (2, 3) or dense.shape[-1] != dense.shape[-2] or 0 in dense.shape[:-2]:
             raise InvalidInstance(f"a mask is a bool array of shape (n, n) or (P, n, n), not {dense.dtype} {dense.shape}")
-        tables = dense.reshape(-1, dense.shape[-1], dense.shape[-1])
+        tables = dense if dense.ndim == 3 else dense[None]
         edges = np.diff(np.pad(tables, ((0, 0), (0, 0), (1, 1))).astype(np.int8), axis=2)
         counts = (edges == 1).sum(axis=2)
         offset = np.zeros((len(tables), dense.shape[-1] + 1), np.int64)
@@ -133,12 +139,27 @@ class Mask:
 
     @classmethod
     def from_intervals(cls, tables: Sequence[Iterable[Iterable[tuple[int, int]]]]) -> Mask:
-        """The mask whose table p has row q = the q-th iterable of half-open intervals (sorted, disjoint, not touching)."""
+        """The mask whose table p has row q = the q-th iterable of half-open intervals (sorted, disjoint, not touching).
+
+        Raises
+        ------
+        InvalidInstance
+            If there is no table, tables differ in length, or an interval is not a pair of integers in order.
+        """
         rows = [[list(row) for row in table] for table in tables]
-        counts = np.array([[len(row) for row in table] for table in rows], np.int64).reshape(len(rows), -1)
-        flat = [interval for table in rows for row in table for interval in row]
-        offset = np.zeros((len(rows), counts.shape[1] + 1), np.int64)
-        offset[:, 1:] = counts.cumsum().reshape(counts.shape)
+        if len({len(table) for table in rows}) != 1:
+            raise InvalidInstance(f"{len(rows)} tables of {[len(table) for table in rows][:5]} rows", remedy="give tables of one length")
+        size = len(rows[0])
+        counts = np.array([len(row) for table in rows for row in table], np.int64)
+        offset = np.zeros((len(rows), size + 1), np.int64)
+        offset[:, 1:] = counts.cumsum().reshape(len(rows), size)
         offset[1:, 0] = offset[:-1, -1]
-        pairs = np.array(flat, np.int64).reshape(-1, 2)
-        return cls(offset, pairs[:, 0].astype(np.int32), pairs[:, 1].astype(np.int32))
+        try:
+            pairs = np.array([pair for table in rows for row in table for pair in row])
+        except ValueError:  # tuples of different lengths
+            pairs = np.array(["?"])
+        if pairs.size == 0:
+            pairs = np.zeros((0, 2), np.int64)
+        if pairs.dtype.kind != "i" or pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise InvalidInstance("an interval is not a pair of integers", remedy="give (start, end) with start <= k < end")
+        return cls(offset, pairs[:, 0], pairs[:, 1])

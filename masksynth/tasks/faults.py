@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from masksynth.errors import InvalidInstance
-from masksynth.tasks.canonical import quoted, shown
+from masksynth.tasks.canonical import quoted
 from masksynth.tasks.shapes import InstanceFile, NodeFile, PredictionFile, TaskFile
 
 
@@ -20,7 +20,7 @@ def shape_fault(message: str, document: Any) -> InvalidInstance:
     $.tasks[0].attends["b"][0]: expected `str`, got `int`; correct the value
     """
     for path, key in _unknown_fields(document):
-        return InvalidInstance(f"object contains unknown field `{shown(key)[1:-1]}`", path, "remove it or correct its spelling")
+        return InvalidInstance(f"object contains unknown field `{quoted(key)[1:-1]}`", path, "remove it or correct its spelling")
     fact, _, path = message.partition(" - at `")
     remedy = "add it" if fact.startswith("Object missing required field") else "correct the value"
     return InvalidInstance(fact[0].lower() + fact[1:], _exact(path.rstrip("`") or "$", document), remedy)
