@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -82,7 +83,10 @@ def read_npz(path: Path, due: Shapes, longest: int) -> Arrays:
     InvalidInstance
         For anything but exactly the arrays due.
     """
-    with _reading(path, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError), zipfile.ZipFile(path) as archive:
+    with (
+        _reading(path, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, TokenError),
+        zipfile.ZipFile(path) as archive,
+    ):
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(members) != len(archive.infolist()) or any(not info.filename.endswith(".npy") for info in members.values()):
             raise InvalidInstance("a member is stored twice or is no array")

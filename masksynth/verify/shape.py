@@ -62,7 +62,7 @@ def text(value: Any, what: str) -> str:
 
 def word(position: Position) -> str:
     """Put a position in words."""
-    return f"({text(position.input, 'an input')}, {position.position}, {position.kind})"
+    return f"({text(position.input, 'an input')}, {position.position}, {text(position.kind, 'a kind')})"
 
 
 def check_problem(problem: Question, family: TaskFamily) -> None:

@@ -88,4 +88,4 @@ def test_witness_names_tokens() -> None:
     with pytest.raises(WrongAnswer) as caught:
         verify(instance, replace(merged, mask=Mask.from_dense(dense)))
     assert caught.value.requirement == "rows"
-    assert 'sees 1 of ("w0", 0, token) (class of position 0) in its task, position 2 sees 0 in the mask' in str(caught.value)
+    assert 'sees 1 of ("w0", 0, "token") (class of position 0) in its task, position 2 sees 0 in the mask' in str(caught.value)
