@@ -160,7 +160,7 @@ def _diagram(merged: MergedTask, wide: int) -> Iterator[str]:
     top = max(poset.heights) + 1
     names = _called(merged)
     level = [top if name.startswith("p") else height for name, height in zip(names, poset.heights, strict=True)]
-    place = [(wide + 30 + 84 * at.position, TOP + 20 + 40 * (top - height)) for at, height in zip(merged.positions, level, strict=True)]
+    place = [(wide + 30 + 84 * at.position, TOP + 20 + 34 * (top - height)) for at, height in zip(merged.positions, level, strict=True)]
     for q, k in np.argwhere(poset.covers).tolist():
         (x, y), (u, v) = place[k], place[q]
         yield f'<line x1="{x}" y1="{y}" x2="{u}" y2="{v}" stroke="#90a4ae"/>'
