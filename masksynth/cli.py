@@ -118,7 +118,7 @@ QUIET = click.option("--quiet", is_flag=True, help="No progress and no text; the
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(masksynth.__version__, prog_name="masksynth")
 def main() -> None:
-    r"""Find the smallest single forward pass that trains a family of tasks, prove it, check it, and hand PyTorch the mask.
+    """Find the smallest single forward pass that trains a family of tasks, prove it, check it, and hand PyTorch the mask.
 
     \b
     masksynth new butterfly --n 8 | masksynth solve - -o out
@@ -165,7 +165,7 @@ def solve(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Find the smallest merged task of INSTANCE (a JSON file, or - for stdin).
+    """Find the smallest merged task of INSTANCE (a JSON file, or - for stdin).
 
     \b
     masksynth solve instances/butterfly-8.json -o out
@@ -229,7 +229,7 @@ def _told(asked: Instance, answer: synthesis.Answer, output: Path | None) -> str
 @JSON
 @QUIET
 def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
-    r"""Check the answer in FOLDER against INSTANCE with the independent checker.
+    """Check the answer in FOLDER against INSTANCE with the independent checker.
 
     \b
     masksynth verify instances/butterfly-8.json out
@@ -260,7 +260,7 @@ def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
 
 @main.group(context_settings={"max_content_width": 110})
 def new() -> None:
-    r"""Print a catalogue instance as JSON.
+    """Print a catalogue instance as JSON.
 
     \b
     masksynth new butterfly --n 8 > butterfly-8.json
@@ -329,7 +329,7 @@ for _name, _function in catalog.FAMILIES.items():
 @main.command("catalog")
 @JSON
 def list_catalog(as_json: bool) -> None:
-    r"""List the families of the catalogue with their parameters.
+    """List the families of the catalogue with their parameters.
 
     \b
     masksynth catalog --json
@@ -353,7 +353,7 @@ def list_catalog(as_json: bool) -> None:
 @main.command()
 @JSON
 def backends(as_json: bool) -> None:
-    r"""List the backends, whether they can run, and their versions.
+    """List the backends, whether they can run, and their versions.
 
     \b
     masksynth backends
@@ -379,7 +379,7 @@ def backends(as_json: bool) -> None:
 @click.option("--layers", callback=_layers, help="Judge equality at this many layers ('any': any depth) [default: the instance's].")
 @JSON
 def explain(instance: str, nodes: tuple[str, str, str, str], layers: Any, as_json: bool) -> None:
-    r"""Say why two nodes of INSTANCE did or did not merge: the first difference in identity or upstream.
+    """Say why two nodes of INSTANCE did or did not merge: the first difference in identity or upstream.
 
     \b
     masksynth explain instances/butterfly-8.json "predict w2" f1 "predict w3" f1

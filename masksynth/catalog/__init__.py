@@ -53,4 +53,32 @@ _FUNCTIONS: tuple[Callable[..., Instance], ...] = (
 FAMILIES: dict[str, Callable[..., Instance]] = {function.__name__: function for function in _FUNCTIONS}
 """Family name -> function, in the order of the catalogue."""
 
-__all__ = ["FAMILIES", *FAMILIES]
+__all__ = [
+    "FAMILIES",
+    "agent_trie",
+    "bd3lm",
+    "block_two_stream",
+    "block_two_stream_causal",
+    "butterfly",
+    "causal_lm",
+    "complementary_bd",
+    "dpo_prefix_sharing",
+    "encdec_flat",
+    "local_global",
+    "loo_mlm",
+    "mask_token_chain",
+    "medusa_tree",
+    "multiturn_reasoning",
+    "packed_docs",
+    "parallel_context",
+    "parallel_context_bos",
+    "prefix_lm",
+    "shared_prefix_group",
+    "sliding_window",
+    "tabpfn",
+    "tabpfn_duplicates",
+    "tnp_a",
+    "transfusion",
+    "var_scales",
+    "xlnet_two_stream",
+]

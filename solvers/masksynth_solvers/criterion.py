@@ -25,4 +25,4 @@ class Criterion:
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """The minimal merged task."""
         merged = merge_family(problem.family, problem.layers)
-        return Outcome(Status.OPTIMAL, merged, len(merged.positions), "colour refinement: distinct classes hold distinct values")
+        return Outcome(Status.OPTIMAL, merged, len(merged.positions), "colour refinement: every class needs its copies (docs/theory.md)")
