@@ -58,16 +58,16 @@ def refine(start: Sequence[Hashable], rows: Adjacency, refs: Sequence[Sequence[i
     [0, 0]
     """
     colour = numbered(start)
-    count = max(colour, default=-1) + 1
-    users, readers = _users(rows, refs, len(colour))
-    members: list[set[int]] = [set() for _ in range(count)]
+    members: list[set[int]] = [set() for _ in range(max(colour, default=-1) + 1)]
     for node, own in enumerate(colour):
         members[own].add(node)
-    known: list[tuple[int, ...]] = [()] * count
+    # A class of one node never splits, so only rows with a reader in a larger class are ever looked at.
+    dirty: Iterable[int] = [node for node, own in enumerate(colour) if len(members[own]) > 1]
+    users, readers = _users(rows, refs, dirty)
+    known: list[tuple[int, ...]] = [()] * len(members)
     names: dict[tuple[int, ...], int] = {}
     row_colour = [-1] * len(rows)
-    dirty_rows: Iterable[int] = range(len(rows))
-    dirty: Iterable[int] = range(len(colour))
+    dirty_rows: Iterable[int] = [row for row, reading in enumerate(readers) if reading]
     while dirty:
         for row in dirty_rows:
             row_colour[row] = names.setdefault(multiset(rows[row], colour), len(names))
@@ -78,21 +78,25 @@ def refine(start: Sequence[Hashable], rows: Adjacency, refs: Sequence[Sequence[i
         moved: list[int] = []
         for own, groups in touched.items():
             moved += _split(own, groups, colour, members, known)
-        dirty_rows = {row for node in moved for row in users[node]}
-        dirty = {node for row in dirty_rows for node in readers[row]}
+        dirty_rows = {row for node in moved for row in users.get(node, ())}
+        dirty = {node for row in dirty_rows for node in readers[row] if len(members[colour[node]]) > 1}
+        dirty_rows &= {table[node] for node in dirty for table in refs}
     return numbered(colour)
 
 
-def _users(rows: Adjacency, refs: Sequence[Sequence[int]], count: int) -> tuple[list[list[int]], list[list[int]]]:
-    """For each node the rows that hold it; for each row the nodes that read it."""
-    users: list[list[int]] = [[] for _ in range(count)]
-    for number, row in enumerate(rows):
-        for key in row:
-            users[key].append(number)
+def _users(rows: Adjacency, refs: Sequence[Sequence[int]], reading: Iterable[int]) -> tuple[dict[int, list[int]], list[list[int]]]:
+    """For each node the rows that hold it, and for each row the nodes that read it, among the nodes ``reading`` and their rows."""
     readers: list[list[int]] = [[] for _ in rows]
     for table in refs:
-        for node, row_number in enumerate(table):
-            readers[row_number].append(node)
+        for node in reading:
+            readers[table[node]].append(node)
+    may_move = set(reading)
+    users: dict[int, list[int]] = {}
+    for number, row in enumerate(rows):
+        if readers[number]:
+            for key in row:
+                if key in may_move:
+                    users.setdefault(key, []).append(number)
     return users, readers
 
 
@@ -100,6 +104,8 @@ def _split(
     own: int, groups: dict[tuple[int, ...], list[int]], colour: list[int], members: list[set[int]], known: list[tuple[int, ...]]
 ) -> list[int]:
     """Split class ``own``: nodes not looked at share the signature ``known[own]``; the largest part keeps the colour."""
+    if len(groups) == 1 and groups.keys() == {known[own]}:
+        return []
     untouched = len(members[own]) - sum(map(len, groups.values()))
     sizes = {signature: len(group) for signature, group in groups.items()}
     if untouched:
