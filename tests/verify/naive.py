@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -156,19 +155,6 @@ def demanded(instance: Instance, layers: int) -> list[set[Thing]]:
         rows = tables[(layer - 1) % len(tables)]
         levels.insert(0, levels[0] | {k for u in levels[0] for k in rows[u]})
     return levels
-
-
-def at_lowest(instance: Instance, merged: MergedTask) -> MergedTask:
-    """The same mask at L layers, every embedding and loss edge at the lowest position that holds what is demanded of the node."""
-    colours = _layer_colours(instance, merged)
-    names = list(merged.tasks)
-    embeddings: dict[str, dict[str, int]] = {name: {} for name in names}
-    for (at, name), level in _deepest(instance, merged).items():
-        found = _lowest(colours[level], (at, name), len(merged.positions))
-        embeddings[names[at]][name] = merged.embeddings[names[at]][name] if found is None else found
-    predicting = [(task.name, p.node) for task in instance.family.tasks for p in task.predict]
-    edges = tuple(edge._replace(position=embeddings[a][b]) for edge, (a, b) in zip(merged.loss_edges, predicting, strict=True))
-    return replace(merged, embeddings=embeddings, loss_edges=edges)
 
 
 def _layer_colours(instance: Instance, merged: MergedTask) -> list[dict[Thing, int]]:

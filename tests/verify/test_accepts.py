@@ -16,7 +16,7 @@ from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFa
 from masksynth.tasks.files import content_hash
 from masksynth.verify import verify
 from masksynth.verify.shape import instance_hash
-from tests.verify.naive import at_lowest, demanded, minimal, random_instance, unmerged
+from tests.verify.naive import demanded, minimal, random_instance, unmerged
 
 FAMILIES = sorted(catalog.FAMILIES)
 
@@ -69,7 +69,7 @@ def test_random_families_from_two_makers() -> None:
         assert verify(instance, merge(instance)).positions == verify(instance, minimal(instance)).positions
         verify(instance, unmerged(instance), minimal=False)
         layered = replace(instance, layers=rng.randint(1, 5))
-        verify(layered, at_lowest(layered, merge(layered)))
+        verify(layered, merge(layered))
         verify(layered, at_depth(layered, minimal(layered)), minimal=False)
 
 
@@ -92,7 +92,7 @@ def test_layers_beyond_all_change_need_no_time() -> None:
     rng = Random(2)
     for _ in range(40):
         deep = random_instance(rng, 60)
-        found = at_lowest(deep, merge(deep))
+        found = merge(deep)
         further = replace(found, problem=replace(found.problem, layers=60 + 6 * 10**7))
         assert verify(deep, found).positions == verify(deep, further).positions
 

@@ -40,9 +40,8 @@ def document_of(merged: MergedTask, status: str = "OPTIMAL", bound: int | None =
 
 def arrays_of(merged: MergedTask) -> Arrays:
     columns = list(zip(*merged.loss_edges, strict=True)) or [()] * 4
-    mask = {"mask": merged.mask.dense()}
-    if len(merged.positions) > 8192:
-        mask = {"row_offset": merged.mask.row_offset, "key_start": merged.mask.key_start, "key_end": merged.mask.key_end}
+    runs = {"row_offset": merged.mask.row_offset, "key_start": merged.mask.key_start, "key_end": merged.mask.key_end}
+    mask = runs if len(merged.positions) > 8192 else {"mask": merged.mask.dense()}
     names = ("loss_position", "loss_label", "loss_task")
     loss = {name: np.array(column, np.int64) for name, column in zip(names, columns, strict=False)}
     ids = np.array([position.position for position in merged.positions], np.int64)
