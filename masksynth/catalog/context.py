@@ -70,11 +70,11 @@ def multiturn_reasoning(turns: tuple[tuple[int, ...], ...] = ((2, 3, 2), (1, 2, 
     ■ · · · · · · ·
     ■ ■ · · · · · ·
     ■ ■ ■ · · · · ·
-    ■ · · ■ · · · ·
-    ■ · · ■ ■ · · ·
-    ■ · · ■ ■ ■ · ·
-    ■ · · ■ ■ ■ ■ ·
-    ■ · · ■ ■ ■ ■ ■
+    ■ ■ ■ ■ · · · ·
+    ■ ■ ■ ■ ■ · · ·
+    ■ ■ ■ ■ ■ ■ · ·
+    ■ · · · · · ■ ·
+    ■ · · · · · ■ ■
     """
     turns = integer_rows("turns", turns)
     for place, turn in enumerate(turns):
@@ -127,9 +127,9 @@ def parallel_context(
     ■ ■ · · · · ·
     · · ■ · · · ·
     · · ■ ■ · · ·
-    ■ ■ ■ ■ ■ · ·
-    · · ■ ■ · ■ ·
-    · · ■ ■ · ■ ■
+    · · ■ ■ ■ · ·
+    · · ■ ■ ■ ■ ·
+    ■ ■ ■ ■ · · ■
     """
     docs, questions, chosen = _documents(docs, questions, uses)
     used = set().union(*chosen)

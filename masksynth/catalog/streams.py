@@ -32,9 +32,9 @@ def butterfly(n: int = 8) -> Instance:
     ■ ■ · · · · ·
     ■ ■ ■ · · · ·
     · · · ■ · · ·
-    ■ · · ■ ■ · ·
-    · · · ■ · ■ ·
-    · · · ■ · ■ ■
+    · · · ■ ■ · ·
+    · · · ■ ■ ■ ·
+    ■ · · ■ · · ■
     """
     at_least(2, n=n)
     affordable(n * n, n=n)

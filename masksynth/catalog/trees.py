@@ -185,9 +185,9 @@ def mask_token_chain(n: int = 6, K: int = 3) -> Instance:
     >>> print(merge(mask_token_chain(n=4, K=2)).mask)
     ■ · · · ·
     ■ ■ · · ·
-    ■ · ■ · ·
-    ■ · ■ ■ ·
-    ■ · ■ · ■
+    ■ ■ ■ · ·
+    ■ · · ■ ·
+    ■ ■ · · ■
     """
     at_least(1, n=n, K=K)
     depth = min(K, n - 1)

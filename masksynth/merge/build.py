@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from masksynth.mask import Intervals, Mask
+from masksynth.merge.order import heavy_paths
 from masksynth.merge.refine import refine
 from masksynth.merge.union import Rows, Union
 from masksynth.tasks import LossEdge, MergedTask, Position, Question, TaskFamily
@@ -28,34 +29,53 @@ class Layout:
         return sum(self.copies)
 
 
-def lay_out(classes: Sequence[int], rows: Sequence[Sequence[int]]) -> Layout:
+def lay_out(classes: Sequence[int], rows: Rows) -> Layout:
     """Give class c max(1, most members of c in one row) positions, the least that its readers can count.
+
+    Closed families stand along heavy paths (`masksynth.merge.order`), others in the order of first appearance; copies stand together.
 
     Parameters
     ----------
     classes : sequence of n ints
         Classes of the live nodes, numbered by first appearance.
-    rows : sequence of row objects
-        Together they must show every multiplicity (compressed rows do: members of one class share a component or an explicit row).
+    rows : Rows
+        Its row objects show every multiplicity, compressed or not: members of one class share a component or an explicit row.
 
     Examples
     --------
-    >>> lay_out([0, 0, 1], [[0, 1], [0, 1, 2]])
+    >>> lay_out([0, 0, 1], Rows([[0, 1], [0, 1, 2]], [[0, 0, 1]], []))
     Layout(start=[0, 2], copies=[2, 1], first=[0, 2])
     """
     copies = [1] * (max(classes, default=-1) + 1)
     first = [-1] * len(copies)
     for live in range(len(classes) - 1, -1, -1):
         first[classes[live]] = live
-    for row in rows:
+    for row in rows.rows:
         seen = [classes[key] for key in row]
         if len(set(seen)) < len(seen):
             for own, count in Counter(seen).items():
                 copies[own] = max(copies[own], count)
     start = [0] * len(copies)
-    for own in range(1, len(copies)):
-        start[own] = start[own - 1] + copies[own - 1]
+    at = 0
+    for own in _order(classes, rows, first, copies):
+        start[own] = at
+        at += copies[own]
     return Layout(start, copies, first)
+
+
+def _order(classes: Sequence[int], rows: Rows, first: Sequence[int], copies: Sequence[int]) -> list[int]:
+    """Classes in the order of their positions; classes of one component stand together."""
+    if not rows.compressed:
+        return list(range(len(first)))
+    units: dict[int, list[int]] = {}
+    for own, live in enumerate(first):
+        units.setdefault(rows.refs[0][live], []).append(own)
+    number = {own: unit for unit, members in enumerate(units.values()) for own in members}
+    lowest = [first[members[0]] for members in units.values()]
+    parent = [number[classes[rows.tail[live]]] if rows.tail[live] >= 0 else -1 for live in lowest]
+    weight = [sum(copies[own] for own in members) for members in units.values()]
+    members = list(units.values())
+    return [own for unit in heavy_paths(parent, weight, [rows.size[live][0] for live in lowest]) for own in members[unit]]
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> Intervals:
@@ -102,7 +122,7 @@ def _table(table: int, classes: Sequence[int], rows: Rows, layout: Layout) -> li
             tail = rows.tail[live] if rows.compressed else -1
             if rows.compressed and tail < 0:
                 explicit += rows.rows[rows.refs[1][live]]
-            counts = Counter([classes[key] for key in explicit])
+            counts = Counter([classes[key] for key in explicit]) if len(explicit) > 1 else {classes[key]: 1 for key in explicit}
             below = result[layout.start[classes[tail]]] if tail >= 0 else ()
             for copy in range(layout.copies[own]):
                 result[layout.start[own] + copy] = _appended(below or (), _ranges(counts, layout, own, copy))
@@ -171,9 +191,11 @@ def assemble(
 
 def merged_from_classes(union: Union, rows: Rows, classes: Sequence[int], question: Question) -> MergedTask:
     """The merged task of a stable colouring of the live nodes (any depth); minimal iff the colouring is the coarsest."""
-    layout = lay_out(classes, rows.rows)
+    layout = lay_out(classes, rows)
     mask = class_rows(classes, rows, layout)
-    positions = [node for own, node in enumerate(layout.first) for _ in range(layout.copies[own])]
+    positions = [0] * layout.size
+    for start, copies, node in zip(layout.start, layout.copies, layout.first, strict=True):
+        positions[start : start + copies] = [node] * copies
     return assemble(union, positions, mask, [layout.start[own] for own in classes], question)
 
 
