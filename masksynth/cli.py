@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ class _Refused(click.ClickException):
     """One line on stderr and an exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(_printable(message))
         self.exit_code = exit_code  # type: ignore[misc]  # click declares a class variable and reads the instance
 
 
@@ -84,12 +85,17 @@ def _read(path: str) -> Instance:
     try:
         return load(sys.stdin.buffer if path == "-" else path)
     except OSError as error:
-        raise _Refused(f"{shown(path)[1:-1]}: {error.strerror}; name an instance file, or - for stdin", 2) from None
+        raise _Refused(f"{path}: {error.strerror}; name an instance file, or - for stdin", 2) from None
+
+
+def _printable(text: str) -> str:
+    """A text on one line, with escapes for what a terminal would act upon or cannot show."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _plain(name: str) -> str:
     """A name as text for people: printable, on one line, cut where it is long."""
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name[: SHOWN + 1])
+    text = _printable(name[: SHOWN + 1])
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
@@ -104,6 +110,16 @@ def _progress(text: str, quiet: bool) -> Iterator[None]:
 
     with Console(stderr=True).status(Text(text)):
         yield
+
+
+@contextmanager
+def _to_the_end() -> Iterator[None]:
+    """An answer that is found is written and printed whole: Ctrl-C comes too late."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print_json(value: Any) -> None:
@@ -186,12 +202,13 @@ def solve(
         answer = synthesis.solve(asked, backend=backend, layers=layers, sparse=chosen, limits=limits)
         if emit is not None and answer.merged is not None:
             write_wcnf(Problem(asked.family, answer.merged.problem.layers), emit)
+    with _to_the_end():
         if output is not None and answer.merged is not None:
             synthesis.write(answer, output, force)
-    if as_json:
-        _print_json(synthesis.record(answer))
-    elif not quiet:
-        click.echo(_told(asked, answer, output))
+        if as_json:
+            _print_json(synthesis.record(answer))
+        elif not quiet:
+            click.echo(_told(asked, answer, output))
     sys.exit(EXIT[answer.status])
 
 

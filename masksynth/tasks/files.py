@@ -68,7 +68,7 @@ def loads(data: bytes | str, source: str = "") -> Instance:
     ()
     >>> loads('{"masksynth": 2, "name": "none", "tasks": []}')
     Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: $.masksynth: Expected `int` <= 1; this is masksynth instance schema 1
+    masksynth.errors.InvalidInstance: $.masksynth: schema 2 is not known; this version of masksynth reads schema 1
     """
     try:
         return instance_of(parse(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data))
