@@ -15,7 +15,6 @@ INSTANCES = Path(__file__).parent.parent.parent / "instances"
 GOOD = dumps(ms.catalog.causal_lm(n=3))
 BAD = [
     "empty-file", "truncated", "not-utf8", "nodes-announced", "nesting-unclosed", "weight-nan", "repeated-json-key", "empty-row",
-    "position-of-5000-digits", "unknown-field", "sparse-without-closure",
 ]  # fmt: skip
 
 
@@ -59,9 +58,7 @@ def test_a_file_without_an_end_is_refused():
     assert err == "Error: /dev/zero: $: larger than 1073741824 bytes; split the family\n"
 
 
-@pytest.mark.parametrize(
-    "name", ["\ud800", "\x1b[31mred\nline", "[/red]", "n" * 200_000, "../../x", "\u202e", "\x00"], ids=lambda name: ascii(name[:8])
-)
+@pytest.mark.parametrize("name", ["\ud800", "\x1b[31mred\nline\x00", "n" * 200_000, "../../x\u202e"], ids=lambda name: ascii(name[:8]))
 def test_any_name_can_be_solved_printed_written_and_verified(name, tmp_path):
     document = json.loads(GOOD)
     document["name"] = name
