@@ -75,9 +75,9 @@ MESSAGES = [
     ),
     (
         lambda _: explain(BUTTERFLY.family, ("t", "p"), ("t", "p")),
-        "$.tasks: no task 't'; name one of 'predict w0', 'predict w1', 'predict w2'",
+        "$.tasks: no task 't'; near it: 'predict w2', 'predict w1', 'predict w0'",
     ),
-    (lambda folder: written(folder), "{folder}: $: the folder is not empty; choose another folder or give --force"),
+    (lambda folder: written(folder), "{folder}: the folder is not empty; choose another folder or give --force (in Python force=True)"),
     (
         lambda folder: written(folder, ms.solve(LEAKY)),
         "INFEASIBLE: No merged task exists, because a task shows a prediction what it hides. Nothing is written.",

@@ -45,7 +45,8 @@ def test_verify_a_right_answer(solved):
         f"  problem: layers any, sparse no, pattern 1, SHA-256 {sha256}\n"
     )
     found = json.loads(verify(solved, "--json").stdout)
-    assert found == {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": checks.split(", ")}
+    right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": checks.split(", ")}
+    assert found == {**right, "positions": 10, "layers": None, "minimal": True}
     quiet = masksynth("verify", "-", "out", "--quiet", cwd=solved, text=(solved / "butterfly.json").read_text())
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
@@ -152,7 +153,7 @@ def test_explain(solved):
     other = json.loads(explain("predict w2", "p", "predict w3", "p").stdout)
     assert (other["merged"], other["path"][0]) == (False, ["p", "p"])
     assert explain("predict w2", "p", "predict w3", "p", json_=False).stdout == other["reason"] + "\n"
-    assert refused(explain("predict w9", "p", "predict w3", "p")).startswith("$.tasks: no task 'predict w9'; name one of")
+    assert refused(explain("predict w9", "p", "predict w3", "p")).startswith("$.tasks: no task 'predict w9'; near it: 'predict w")
     assert refused(explain("predict w2", "zz", "predict w3", "p")).startswith("$.tasks: node 'zz' of task 'predict w2' does not exist")
 
 
