@@ -21,9 +21,9 @@ import click
 import masksynth
 from masksynth import catalog, synthesis
 from masksynth.backends import Limits, Status, backend, names
-from masksynth.errors import MasksynthError, Unsupported, WrongAnswer
+from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.problem import Problem
-from masksynth.tasks import Instance
+from masksynth.tasks import Instance, MergedTask
 from masksynth.tasks.canonical import SHOWN, canonical, shown
 from masksynth.tasks.files import dumps, load, question_of
 
@@ -128,7 +128,7 @@ def _print_json(value: Any) -> None:
 
 INSTANCE = click.argument("instance", type=click.Path(allow_dash=True))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")
-QUIET = click.option("--quiet", is_flag=True, help="No progress and no text; the exit code tells.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress and no text for people; the exit code tells.")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -154,6 +154,16 @@ def _layers(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     raise click.BadParameter(f"{shown(value)} is neither a positive integer nor 'any'")
 
 
+def _file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    if value == Path("-"):
+        raise click.BadParameter("stdout holds the answer; name a file")
+    return value
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 @main.command()
 @INSTANCE
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the answer as a folder.")
@@ -161,10 +171,12 @@ def _layers(_: click.Context, __: click.Parameter, value: str | None) -> Any:
 @click.option("--backend", default="auto", show_default=True, help="auto, or one that `masksynth backends` lists.")
 @click.option("--layers", callback=_layers, help="The model has this many layers ('any': any depth) [default: the instance's].")
 @click.option("--sparse", is_flag=True, default=None, help="Ask for the fewest mask edges (not in this version).")
-@click.option("--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for the search [default: none].")
+@click.option("--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for encoding and search [default: none].")
 @click.option("--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Threads of the solver; 1 is deterministic.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solver.")
-@click.option("--emit", type=click.Path(path_type=Path, dir_okay=False), help="Also write the search as DIMACS WCNF (2022 format).")
+@click.option(
+    "--emit", type=click.Path(path_type=Path, dir_okay=False), callback=_file, help="Also write the search as DIMACS WCNF (2022 format)."
+)
 @JSON
 @QUIET
 def solve(
@@ -220,24 +232,37 @@ def _told(asked: Instance, answer: synthesis.Answer, output: Path | None) -> str
         path = " -> ".join(map(_plain, leak.path))
         return (
             f"{name}: INFEASIBLE. Node {shown(leak.node)} of task {shown(leak.task)} hides {_plain(canonical(leak.hides))} and sees it: "
-            f"{path} ({len(leak.path) - 1} hops)."
+            f"{path} ({_count(len(leak.path) - 1, 'hop')})."
         )
     if answer.merged is None:
         return f"{name}: {answer.status.name}. {answer.status.value}"
     merged, size = answer.merged, answer.objective["positions"]
     roads = " and ".join(f"{road['backend']} ({road['value']})" for road in answer.certificate["roads"])
     lines = [
-        f"{name}: {answer.status.name}, {size.value} positions instead of {synthesis.nodes_of(asked.family)} "
-        f"({len(merged.tasks)} tasks, {len(merged.loss_edges)} predictions)",
+        f"{name}: {answer.status.name}, {_count(size.value, 'position')} instead of {synthesis.nodes_of(asked.family)} "
+        f"({_count(len(merged.tasks), 'task')}, {_count(len(merged.loss_edges), 'prediction')})",
         f"  {'minimal' if answer.status is Status.OPTIMAL else f'at least {size.bound} are needed'}; found by {roads}",
         f"  checked: {', '.join(answer.certificate['checks'])}",
-        f"  mask: {merged.mask.pairs} pairs, {merged.mask.tables} table{'s' if merged.mask.tables > 1 else ''}; {answer.seconds:.2f} s",
+        f"  mask: {_count(merged.mask.pairs, 'pair')}, {_count(merged.mask.tables, 'table')}; {answer.seconds:.2f} s",
     ]
+    if answer.status is Status.FEASIBLE:
+        lines.append("  the search was stopped; --backend auto or criterion gives the minimum in closed form")
     if output is not None:
         lines.append(f"  written to {output}")
     if 0 < merged.mask.size <= PICTURE:
-        lines += ["", str(merged.mask)]
+        lines += ["", _picture(merged)]
     return "\n".join(lines)
+
+
+def _picture(merged: MergedTask) -> str:
+    """The mask with the input and position id of every row."""
+    names = [f"{_plain(at.input if isinstance(at.input, str) else canonical(at.input))}@{at.position}" for at in merged.positions]
+    width = min(max(map(len, names)), 24)
+    labels = [name if len(name) <= width else f"{name[: width - 3]}..." for name in names]
+    tables = str(merged.mask).split("\n\n")
+    return "\n\n".join(
+        "\n".join(f"{label:>{width}}  {row}" for label, row in zip(labels, table.splitlines(), strict=True)) for table in tables
+    )
 
 
 @main.command()
@@ -266,12 +291,15 @@ def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
             sys.exit(1)
         raise
     if as_json:
-        _print_json({"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)})
+        right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)}
+        _print_json({**right, "positions": report.positions, "layers": report.layers, "minimal": report.minimal})
     elif not quiet:
-        depth = "any depth" if report.layers is None else f"{report.layers} layers"
+        depth = "any depth" if report.layers is None else _count(report.layers, "layer")
         claim = "minimal" if report.minimal else "not claimed minimal"
         problem = question_of(asked.family, report.layers)
-        click.echo(f"{_plain(asked.name)}: right. {report.positions} positions, {claim}, {depth}; checked: {', '.join(report.checks)}")
+        click.echo(
+            f"{_plain(asked.name)}: right. {_count(report.positions, 'position')}, {claim}, {depth}; checked: {', '.join(report.checks)}"
+        )
         click.echo(f"  problem: layers {report.layers or 'any'}, sparse no, pattern {problem.pattern}, SHA-256 {problem.sha256}")
 
 
@@ -314,14 +342,26 @@ def _family_command(name: str, function: Callable[..., Instance]) -> click.Comma
                 values[key] = _parsed(hints[key], text)
             except ValueError:
                 raise click.BadParameter(f"{text!r} is not {_kind(hints[key])}", param_hint=f"--{key}") from None
-        click.echo(dumps(function(**values)), nl=False)
+        try:
+            instance = function(**values)
+        except InvalidInstance as error:
+            raise _Refused(f"{error.fact}; {error.remedy}", 2) from None
+        click.echo(dumps(instance), nl=False)
 
     options = [
-        click.Option([f"--{key}", key], default=_shown(parameter.default), show_default=True, help=_kind(hints[key]))
+        click.Option([f"--{key}", key], default=_shown(parameter.default), show_default=True, help=_meaning(function, key, hints[key]))
         for key, parameter in inspect.signature(function).parameters.items()
     ]
     text = inspect.getdoc(function) or ""
     return click.Command(name, params=list(options), callback=build, help=text.partition("\n\n")[0], short_help=_summary(function))
+
+
+def _meaning(function: Callable[..., Instance], key: str, kind: Any) -> str:
+    """What a parameter means, from the docstring, and how it is written."""
+    lines = (inspect.getdoc(function) or "").splitlines()
+    place = next((number for number, line in enumerate(lines) if line.startswith(f"{key} : ")), None)
+    meaning = lines[place + 1].strip().replace("`", "") if place is not None and place + 1 < len(lines) else ""
+    return f"{meaning} ({_kind(kind)})" if meaning else _kind(kind)
 
 
 def _kind(kind: Any) -> str:
@@ -336,7 +376,7 @@ def _kind(kind: Any) -> str:
 
 
 def _summary(function: Callable[..., Instance]) -> str:
-    return (inspect.getdoc(function) or "").partition("\n")[0]
+    return (inspect.getdoc(function) or "").partition("\n")[0].replace("``", "")
 
 
 for _name, _function in catalog.FAMILIES.items():
@@ -362,9 +402,11 @@ def list_catalog(as_json: bool) -> None:
     if as_json:
         _print_json(rows)
         return
+    lines = []
     for row in rows:
-        flags = " ".join(f"--{key} {value}" for key, value in row["parameters"].items())  # type: ignore[attr-defined]
-        click.echo(f"{row['name']:24} {flags}\n{'':24} {row['summary']}")
+        flags = " ".join(f"--{key} {value or '...'}" for key, value in row["parameters"].items())  # type: ignore[attr-defined]
+        lines.append(f"{row['name']:24} {flags}\n{'':24} {row['summary']}")
+    click.echo("\n".join(lines))
 
 
 @main.command()
@@ -392,11 +434,16 @@ def backends(as_json: bool) -> None:
 
 @main.command()
 @INSTANCE
-@click.argument("nodes", nargs=4, metavar="TASK NODE TASK NODE")
+@click.argument("task")
+@click.argument("node")
+@click.argument("other_task")
+@click.argument("other_node")
 @click.option("--layers", callback=_layers, help="Judge equality at this many layers ('any': any depth) [default: the instance's].")
 @JSON
-def explain(instance: str, nodes: tuple[str, str, str, str], layers: Any, as_json: bool) -> None:
-    """Say why two nodes of INSTANCE did or did not merge: the first difference in identity or upstream.
+def explain(instance: str, task: str, node: str, other_task: str, other_node: str, layers: Any, as_json: bool) -> None:
+    """Say why two nodes of INSTANCE did or did not merge.
+
+    The reason is the first difference in identity or upstream.
 
     \b
     masksynth explain instances/butterfly-8.json "predict w2" f1 "predict w3" f1
@@ -405,7 +452,7 @@ def explain(instance: str, nodes: tuple[str, str, str, str], layers: Any, as_jso
 
     asked = _read(instance)
     depth = asked.layers if layers is ... else layers
-    found = explained(asked.family, (nodes[0], nodes[1]), (nodes[2], nodes[3]), depth)
+    found = explained(asked.family, (task, node), (other_task, other_node), depth)
     if as_json:
         _print_json({"merged": found.merged, "reason": found.reason, "path": [list(pair) for pair in found.path]})
     else:

@@ -15,7 +15,7 @@ class InvalidInstance(MasksynthError):
     fact : str
         What is wrong, with the offending value.
     path : str
-        JSON path of the place, ``$`` being the whole document.
+        JSON path of the place, ``$`` being the whole document; empty where there is no document.
     remedy : str
         What to do about it; may be empty.
     source : str
@@ -24,8 +24,8 @@ class InvalidInstance(MasksynthError):
 
     def __init__(self, fact: str, path: str = "$", remedy: str = "", source: str = "") -> None:
         self.fact, self.path, self.remedy, self.source = fact, path, remedy, source
-        place = f"{source}: {path}" if source else path
-        super().__init__(f"{place}: {fact}" + (f"; {remedy}" if remedy else ""))
+        place = "".join(f"{part}: " for part in (source, path) if part)
+        super().__init__(f"{place}{fact}" + (f"; {remedy}" if remedy else ""))
 
     def within(self, prefix: str = "$", source: str = "") -> InvalidInstance:
         """The same fact seen from an outer document in which this one lies at ``prefix``."""

@@ -13,7 +13,7 @@ from types import EllipsisType
 from typing import Any
 
 from masksynth.backends import Limits, Outcome, Status, backend
-from masksynth.errors import MasksynthError, Unsupported
+from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.merge import at_lowest_copies, find_leak, merge_classes
 from masksynth.problem import Problem
 from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
@@ -35,7 +35,7 @@ class Objective:
     bound: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What `solve` answers; nothing in it has left unchecked.
 
@@ -63,6 +63,10 @@ class Answer:
     limits: Limits
     seconds: float
     leak: Leak | None = None
+
+    def __repr__(self) -> str:
+        sizes = "".join(f", {name}={size.value} (bound {size.bound})" for name, size in self.objective.items())
+        return f"Answer({self.status.name}{sizes}, backend={self.backend!r}{f', leak={self.leak!r}' if self.leak else ''})"
 
 
 def solve(
@@ -102,7 +106,9 @@ def solve(
     ('OPTIMAL', 10, ['cpsat', 'criterion'])
     """
     begun = perf_counter()
+    _check_type(instance, Instance, "solve", "masksynth.load(path) or Instance(family, name)")
     limits = limits or Limits()
+    _check_type(limits, Limits, "limits", "Limits(seconds=...)")
     asked = _asked(instance, layers, sparse)
     leak = find_leak(asked.family, asked.layers)
     if leak is not None:
@@ -110,6 +116,11 @@ def solve(
         return Answer(Status.INFEASIBLE, None, {}, {}, backend, _versions({}), limits, perf_counter() - begun, leak)
     problem = Problem(asked.family, asked.layers)
     return _checked(asked, _roads(problem, backend, limits), backend, limits, begun)
+
+
+def _check_type(value: object, kind: type, where: str, remedy: str) -> None:
+    if not isinstance(value, kind):
+        raise InvalidInstance(f"{where} takes {kind.__name__}, not {type(value).__name__}", "", f"give {remedy}")
 
 
 @dataclass(frozen=True)
@@ -238,6 +249,7 @@ def write(answer: Answer, folder: str | Path, force: bool = False) -> Path:
     """
     from masksynth.export import write_answer
 
+    _check_type(answer, Answer, "write", "what solve returns")
     if answer.merged is None:
         raise MasksynthError(f"{answer.status.name}: {answer.status.value} Nothing is written.")
     return write_answer(folder, record(answer), answer.merged, force)

@@ -27,7 +27,22 @@ def test_the_shown_output_is_printed() -> None:
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     shown = re.search(r"```text\n(butterfly-8:.*?)```", README, re.DOTALL)
     assert shown is not None
-    assert printed.startswith(shown.group(1))
+    assert printed.startswith(shown.group(1).removesuffix("  ...\n"))
+
+
+def test_the_savings_are_what_solve_finds() -> None:
+    found = {
+        (sum(len(task.nodes) for task in instance.family.tasks), instance.expect["positions"])
+        for instance in (
+            ms.catalog.shared_prefix_group(P=1000, R=200, G=8),
+            ms.catalog.multiturn_reasoning(turns=((300, 500, 200), (200, 500, 200), (200, 500, 200), (200, 500, 200))),
+            ms.catalog.butterfly(n=8),
+        )
+        if ms.solve(instance).objective["positions"].value == instance.expect["positions"]
+    }
+    rows = re.findall(r"^\|[^|]+\| ([\d,]+) \| ([\d,]+) \|$", README, re.MULTILINE)
+    assert {(int(a.replace(",", "")), int(b.replace(",", ""))) for a, b in rows} == found
+    assert len(found) == 3
 
 
 def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,4 +57,4 @@ def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+        assert (ROOT / target.partition("#")[0]).exists(), target

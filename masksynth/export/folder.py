@@ -135,11 +135,13 @@ def check_target(target: Path, force: bool) -> None:
     """Refuse a target that is a file, the current folder or above it, or a non-empty folder without ``force``."""
     target = target.resolve()
     if target.exists() and not target.is_dir():
-        raise InvalidInstance("is a file", remedy="choose another folder", source=str(target))
+        raise InvalidInstance("is a file", "", "choose another folder", source=str(target))
     if Path.cwd().is_relative_to(target):
-        raise InvalidInstance("is the current folder or above it", remedy="name a folder in it", source=str(target))
+        raise InvalidInstance("is the current folder or above it", "", "name a folder in it", source=str(target))
     if not force and target.is_dir() and any(target.iterdir()):
-        raise InvalidInstance("the folder is not empty", remedy="choose another folder or give --force", source=str(target))
+        raise InvalidInstance(
+            "the folder is not empty", "", "choose another folder or give --force (in Python force=True)", source=str(target)
+        )
 
 
 @contextmanager

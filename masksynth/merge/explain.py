@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from masksynth.errors import InvalidInstance
 from masksynth.merge.refine import multiset, numbered
@@ -54,13 +55,15 @@ def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None)
     tasks = {task.name: task for task in family.tasks}
     for name, _ in (one, two):
         if name not in tasks:
-            raise InvalidInstance(f"no task {name!r}", "$.tasks", f"name one of {', '.join(map(repr, list(tasks)[:5]))}")
+            near = get_close_matches(name, tasks, 3, 0) or ["none: the family is empty"]
+            raise InvalidInstance(f"no task {name!r}", "$.tasks", f"near it: {', '.join(map(repr, near))}")
     union = live_union(TaskFamily(tuple(tasks[name] for name in dict.fromkeys((one[0], two[0])))))
     place = {(union.at(live)[0].name, union.at(live)[1].name): live for live in range(len(union.task))}
     for name, node in (one, two):
         if (name, node) not in place:
             fact = "is dead: no prediction depends on it" if node in tasks[name].index else "does not exist"
-            raise InvalidInstance(f"node {node!r} of task {name!r} {fact}", "$.tasks", "name a live node")
+            near = get_close_matches(node, [other for owner, other in place if owner == name], 3, 0)
+            raise InvalidInstance(f"node {node!r} of task {name!r} {fact}", "$.tasks", f"live nodes near it: {', '.join(map(repr, near))}")
     rows = read_rows(union, compress=False)
     colours = _until_apart(union, rows, place[one], place[two], layers)
     return _walk(union, rows, colours, place[one], place[two])

@@ -8,6 +8,8 @@ from json.encoder import encode_basestring_ascii
 from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from masksynth.errors import InvalidInstance
 
 MAX_DEPTH = 32
@@ -75,7 +77,7 @@ def canonical(value: Any) -> str:
 
 
 def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
-    """A JSON value with its lists turned to tuples, checked to be JSON at all.
+    """A JSON value with its lists turned to tuples and numpy scalars to Python's, checked to be JSON at all.
 
     Raises
     ------
@@ -89,6 +91,8 @@ def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
     """
     if value is None or type(value) in (str, bool):
         return value
+    if isinstance(value, np.generic):
+        value = value.item()
     if type(value) is int:
         if too_long(value):
             raise InvalidInstance(shown(value), path, "use a smaller number or a string")

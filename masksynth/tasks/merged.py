@@ -45,7 +45,7 @@ class Question:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MergedTask:
     """A single sequence with its mask, standing for a family of tasks.
 
@@ -74,3 +74,6 @@ class MergedTask:
     tasks: tuple[str, ...]
     loss_edges: tuple[LossEdge, ...]
     problem: Question
+
+    def __repr__(self) -> str:
+        return f"MergedTask({len(self.positions)} positions, {len(self.tasks)} tasks, {len(self.loss_edges)} loss edges, {self.mask!r})"

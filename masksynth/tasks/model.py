@@ -9,6 +9,8 @@ from functools import cached_property
 from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import canonical, frozen, quoted, shown
 
@@ -89,6 +91,8 @@ class Node:
         _text(self.name, "a node name", "$.name")
         if type(self.kind) is not str:
             raise InvalidInstance(f"kind must be a string, not {type(self.kind).__name__}", "$.kind", "put it in quotes")
+        if isinstance(self.position, np.integer):
+            object.__setattr__(self, "position", int(self.position))
         if type(self.position) is not int or not 0 <= self.position <= MAX_POSITION:
             fact = f"position {shown(self.position)} is not an integer from 0 to {MAX_POSITION}"
             raise InvalidInstance(fact, "$.position", "give the position id")
@@ -118,6 +122,8 @@ class Prediction:
 
     def __post_init__(self) -> None:
         _text(self.node, "the name of a predicting node", "$.node")
+        if isinstance(self.weight, (np.integer, np.floating)):
+            object.__setattr__(self, "weight", float(self.weight))
         try:
             finite = type(self.weight) in (int, float) and isfinite(self.weight)
         except OverflowError:  # an integer beyond the range of floats

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from masksynth.errors import InvalidInstance
 from masksynth.tasks.merged import MergedTask
 from masksynth.tasks.model import Instance
 from masksynth.verify.anydepth import check_any_depth
@@ -29,7 +30,7 @@ class Report:
         The depth at which equality was asked; None: any.
     loss_edges : int
     checks : tuple of str
-        The requirements checked, in order.
+        The requirements checked, in order; ``leak`` only if some prediction hides something.
     minimal : bool
         Whether the number of positions was proven least.
     """
@@ -79,8 +80,11 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
     ...                     (LossEdge(0, 0, 0, 1.0),), question)
     >>> report = verify(Instance(family, "one"), merged)
     >>> report.positions, report.checks
-    (1, ('problem', 'shape', 'identity', 'labels', 'loss edges', 'rows', 'minimality', 'leak'))
+    (1, ('problem', 'shape', 'identity', 'labels', 'loss edges', 'rows', 'minimality'))
     """
+    if not isinstance(instance, Instance) or not isinstance(merged, MergedTask):
+        kinds = f"{type(instance).__name__} and {type(merged).__name__}"
+        raise InvalidInstance(f"verify takes an Instance and a MergedTask, not {kinds}", "", "give answer.merged")
     family, problem = instance.family, merged.problem
     check_problem(problem, family)
     identity = identities(merged, family.tables)
@@ -95,5 +99,7 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
         index = embedding(flow, merged, asked.age >= 0)
         classes = check_layers(flow, merged, identity, index, asked, problem.layers, minimal)
     check_leaks(flow, problem.layers)
-    checks = ("problem", "shape", "identity", "labels", "loss edges", "rows", *(("minimality",) if minimal else ()), "leak")
+    hiding = any(prediction.hides for task in family.tasks for prediction in task.predict)
+    asked_for = (("minimality",) if minimal else ()) + (("leak",) if hiding else ())
+    checks = ("problem", "shape", "identity", "labels", "loss edges", "rows", *asked_for)
     return Report(merged.mask.size, classes, merged.mask.tables, problem.layers, len(merged.loss_edges), checks, minimal)

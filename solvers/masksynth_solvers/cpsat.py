@@ -10,8 +10,8 @@ from typing import Any
 from masksynth.backends import Limits, Outcome, Status
 from masksynth.errors import MasksynthError
 from masksynth.problem import Problem
-from masksynth_solvers.encoding import Encoding, encode
-from masksynth_solvers.running import run
+from masksynth_solvers.encoding import Encoding
+from masksynth_solvers.running import run, search
 
 
 class CpSat:
@@ -29,15 +29,17 @@ class CpSat:
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """A least-cost coincidence, or the best found within the limits."""
+        return search(problem, limits, lambda encoding, seconds: self._search(encoding, seconds, limits))
+
+    def _search(self, encoding: Encoding, seconds: float | None, limits: Limits) -> Outcome:
         from ortools.sat.python import cp_model
 
-        encoding = encode(problem)
         model, variables = _model(encoding)
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = limits.workers
         solver.parameters.random_seed = limits.seed
         solver.parameters.catch_sigint_signal = False
-        native, _ = run(lambda: solver.solve(model), solver.stop_search, limits.seconds)
+        native, _ = run(lambda: solver.solve(model), solver.stop_search, seconds)
         proof = f"CP-SAT {self.versions()['ortools']}: the bound of its search"
         bound = encoding.offset
         if native in (cp_model.OPTIMAL, cp_model.FEASIBLE):

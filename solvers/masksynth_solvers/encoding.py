@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from time import monotonic
 
-from masksynth.errors import Unsupported
+from masksynth.errors import MasksynthError, Unsupported
 from masksynth.problem import Problem
 
 MAX_PAIRS = 400_000
@@ -29,6 +29,10 @@ MAX_CLAUSES = 20_000_000
 """Most clauses that are built."""
 
 Pair = tuple[int, int]
+
+
+class OutOfTime(Exception):
+    """The time limit was reached before the search was written down."""
 
 
 @dataclass
@@ -42,6 +46,7 @@ class Encoding:
     cost: list[int] = field(default_factory=list)
     offset: int = 0
     variables: int = 0
+    until: float | None = None
 
     def new(self) -> int:
         """A fresh variable."""
@@ -52,6 +57,8 @@ class Encoding:
         """One hard clause."""
         if len(self.clauses) >= MAX_CLAUSES:
             raise Unsupported(f"the search needs more than {MAX_CLAUSES} clauses; use --backend criterion")
+        if self.until is not None and len(self.clauses) % 4096 == 0 and monotonic() >= self.until:
+            raise OutOfTime
         self.clauses.append(list(clause))
 
     def literal(self, u: int, v: int) -> int | None:
@@ -78,11 +85,19 @@ class Encoding:
         return set(self.first.values())
 
 
-def encode(problem: Problem) -> Encoding:
+def encode(problem: Problem, until: float | None = None) -> Encoding:
     """The clauses and cost of a problem at any depth.
+
+    Parameters
+    ----------
+    problem : Problem
+    until : float, optional
+        When to give up, by ``time.monotonic``.
 
     Raises
     ------
+    OutOfTime
+        At ``until``.
     Unsupported
         At finite depth (the relation has no levels), or beyond ``MAX_PAIRS`` and ``MAX_CLAUSES``.
 
@@ -97,7 +112,7 @@ def encode(problem: Problem) -> Encoding:
         raise Unsupported("the search backends know no layers; use --backend criterion (or auto) for finite depth")
     if len(problem.pairs) > MAX_PAIRS:
         raise Unsupported(f"{len(problem.pairs)} pairs of nodes may coincide, more than {MAX_PAIRS}; use --backend criterion")
-    encoding = Encoding(len(problem.nodes.name))
+    encoding = Encoding(len(problem.nodes.name), until=until)
     for pair in problem.pairs:
         encoding.same[pair] = encoding.new()
     _equivalence(encoding, problem)
@@ -244,17 +259,19 @@ def write_wcnf(problem: Problem, path: str | Path) -> None:
     ------
     Unsupported
         At finite depth, or if the search is too large.
-    OSError
+    MasksynthError
         If the file cannot be written; a file that was there stays as it was.
     """
     target = Path(path)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
     encoding = encode(problem)
-    with NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as draft:
-        try:
-            draft.writelines(f"{line}\n" for line in wcnf(encoding))
-            draft.flush()
-            os.fsync(draft.fileno())
-            os.replace(draft.name, target)
-        except BaseException:
-            Path(draft.name).unlink(missing_ok=True)
-            raise
+    try:
+        with draft.open("w") as file:
+            file.writelines(f"{line}\n" for line in wcnf(encoding))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    except OSError as error:
+        raise MasksynthError(f"{target}: the search cannot be written: {error.strerror}; choose another place") from error
+    finally:
+        draft.unlink(missing_ok=True)

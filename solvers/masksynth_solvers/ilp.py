@@ -9,8 +9,8 @@ from math import ceil
 from masksynth.backends import Limits, Outcome, Status
 from masksynth.errors import MasksynthError
 from masksynth.problem import Problem
-from masksynth_solvers.encoding import encode
-from masksynth_solvers.running import run
+from masksynth_solvers.encoding import Encoding
+from masksynth_solvers.running import run, search
 
 
 class Ilp:
@@ -28,13 +28,15 @@ class Ilp:
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """A least-cost coincidence, or the best found within the limits."""
+        return search(problem, limits, lambda encoding, seconds: self._search(encoding, seconds, limits))
+
+    def _search(self, encoding: Encoding, seconds: float | None, limits: Limits) -> Outcome:
         from ortools.linear_solver import pywraplp
 
-        encoding = encode(problem)
         solver = pywraplp.Solver.CreateSolver("SCIP")
         if solver is None:
             raise MasksynthError("this build of ortools has no SCIP")
-        solver.SetSolverSpecificParametersAsString(f"randomization/randomseedshift = {limits.seed}\n")
+        solver.SetSolverSpecificParametersAsString(f"randomization/randomseedshift = {limits.seed}\nmisc/catchctrlc = FALSE\n")
         variables = [solver.BoolVar(str(number)) for number in range(encoding.variables + 1)]
         for clause in encoding.clauses:
             row = solver.Constraint(1 - sum(literal < 0 for literal in clause), solver.infinity())
@@ -45,7 +47,7 @@ class Ilp:
         solver.Objective().SetMinimization()
         apart = encoding.apart()
         solver.SetHint(variables, [float(number in apart) for number in range(len(variables))])
-        native, _ = run(solver.Solve, solver.InterruptSolve, limits.seconds)
+        native, _ = run(solver.Solve, solver.InterruptSolve, seconds)
         proof = f"SCIP of OR-Tools {self.versions()['ortools']}: branch and cut in floating point"
         if native in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             true = [number for number, variable in enumerate(variables) if variable.solution_value() > 0.5]

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from masksynth.backends import Limits, Outcome, Status
 from masksynth.errors import MasksynthError
 from masksynth.problem import Problem
-from masksynth_solvers.encoding import encode
-from masksynth_solvers.running import run
+from masksynth_solvers.encoding import Encoding
+from masksynth_solvers.running import run, search
 
 
 class MaxSat:
@@ -30,16 +30,18 @@ class MaxSat:
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """A least-cost coincidence; on a time-out all nodes apart, with the bound of the cores found so far."""
+        return search(problem, limits, self._search)
+
+    def _search(self, encoding: Encoding, seconds: float | None) -> Outcome:
         from pysat.examples.rc2 import RC2
         from pysat.formula import WCNF
 
-        encoding = encode(problem)
         formula = WCNF()
         formula.extend(encoding.clauses)
         formula.extend([[-literal] for literal in encoding.cost], weights=[1] * len(encoding.cost))
         proof = f"RC2 of PySAT {self.versions()['python-sat']}: disjoint unsatisfiable cores"
         with RC2(formula, solver="g4") as rc2:
-            model, stopped = run(lambda: rc2.compute(expect_interrupt=True), rc2.interrupt, limits.seconds)
+            model, stopped = run(lambda: rc2.compute(expect_interrupt=True), rc2.interrupt, seconds)
             bound = encoding.offset + int(rc2.cost)
         if model is None and not stopped:
             raise MasksynthError("RC2 found no model of a problem that always has a solution")

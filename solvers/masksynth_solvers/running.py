@@ -1,13 +1,32 @@
-"""Running a native solver so that a time-out and Ctrl-C can stop it."""
+"""Searching within limits: a time-out and Ctrl-C stop the encoder and the native solver, and leave the best that is known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 from typing import TypeVar
 
+from masksynth.backends import Limits, Outcome, Status
+from masksynth.problem import Problem
+from masksynth_solvers.encoding import Encoding, OutOfTime, encode
+
 Result = TypeVar("Result")
+
+
+def search(problem: Problem, limits: Limits, work: Callable[[Encoding, float | None], Outcome]) -> Outcome:
+    """Encode a problem and let ``work`` search it in the seconds that are left.
+
+    Where the time ends, or Ctrl-C comes, in the encoder, the answer is all nodes apart with the number of identities as bound: every
+    identity of a live node needs a position.
+    """
+    until = None if limits.seconds is None else monotonic() + limits.seconds
+    try:
+        encoding = encode(problem, until)
+    except (OutOfTime, KeyboardInterrupt):
+        nodes = problem.nodes
+        return Outcome(Status.FEASIBLE, tuple(range(len(nodes.name))), len(set(nodes.identity)), "no search: one position an identity")
+    return work(encoding, None if until is None else max(0.0, until - monotonic()))
 
 
 def run(work: Callable[[], Result], stop: Callable[[], None], seconds: float | None) -> tuple[Result, bool]:
@@ -25,21 +44,24 @@ def run(work: Callable[[], Result], stop: Callable[[], None], seconds: float | N
     """
     results: list[Result] = []
     faults: list[BaseException] = []
+    done = Event()
 
     def target() -> None:
         try:
             results.append(work())
         except BaseException as error:
             faults.append(error)
+        finally:
+            done.set()
 
-    thread = Thread(target=target, daemon=True)
     end = None if seconds is None else monotonic() + seconds
     stopped = False
-    thread.start()
-    while thread.is_alive():
+    Thread(target=target, daemon=True).start()
+    # Not Thread.join: interrupted, it can take a running thread for a finished one (CPython, threading.py, bpo-45274).
+    while not done.is_set():
         try:
-            thread.join(0.1 if end is None or stopped else max(0.0, min(0.1, end - monotonic())))
-            if end is not None and monotonic() >= end:
+            done.wait(0.1 if end is None or stopped else max(0.0, min(0.1, end - monotonic())))
+            if end is not None and monotonic() >= end and not done.is_set():
                 stopped = True
                 stop()
         except KeyboardInterrupt:
