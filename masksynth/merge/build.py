@@ -95,18 +95,6 @@ def joined(ranges: Iterable[tuple[int, int]]) -> Intervals:
     return tuple(result)
 
 
-def _ranges(counts: Mapping[int, int], layout: Layout, own: int, copy: int) -> list[tuple[int, int]]:
-    """Positions that a row with ``counts`` of each class attends to: the lowest copies, the own copy before all."""
-    ranges = []
-    for key, count in counts.items():
-        low = layout.start[key]
-        if key == own and copy >= count:
-            ranges += [(low + copy, low + copy + 1), *([(low, low + count - 1)] if count > 1 else [])]
-        else:
-            ranges.append((low, low + count))
-    return ranges
-
-
 def class_rows(classes: Sequence[int], rows: Rows, layout: Layout) -> Mask:
     """The mask in which every position takes the row of its class."""
     tables = 1 if rows.compressed else len(rows.refs)
@@ -114,19 +102,38 @@ def class_rows(classes: Sequence[int], rows: Rows, layout: Layout) -> Mask:
 
 
 def _table(table: int, classes: Sequence[int], rows: Rows, layout: Layout) -> list[Intervals]:
+    """One table's rows, computed once for each row object: the lowest copies of every class, a high copy before the last of its own."""
     result: list[Intervals | None] = [None] * layout.size
+    known: dict[tuple[int, int], tuple[Intervals, Mapping[int, int]]] = {}
     for bottom in layout.first:
         for live in _with_tails(bottom, classes, rows, layout, result):
-            own = classes[live]
-            explicit = list(rows.rows[rows.refs[table][live]])
-            tail = rows.tail[live] if rows.compressed else -1
-            if rows.compressed and tail < 0:
-                explicit += rows.rows[rows.refs[1][live]]
-            counts = Counter([classes[key] for key in explicit]) if len(explicit) > 1 else {classes[key]: 1 for key in explicit}
-            below = result[layout.start[classes[tail]]] if tail >= 0 else ()
+            own, tail = classes[live], rows.tail[live] if rows.compressed else -1
+            number = rows.refs[table][live], tail
+            if number not in known:
+                counts = _counts(table, live, tail, classes, rows)
+                below = result[layout.start[classes[tail]]] if tail >= 0 else ()
+                ranges = [(layout.start[key], layout.start[key] + count) for key, count in counts.items()]
+                known[number] = _appended(below or (), ranges), counts
+            row, counts = known[number]
+            first = layout.start[own]
             for copy in range(layout.copies[own]):
-                result[layout.start[own] + copy] = _appended(below or (), _ranges(counts, layout, own, copy))
+                high = own in counts and copy >= counts[own]
+                result[first + copy] = _exchanged(row, first + counts[own] - 1, first + copy) if high else row
     return [row if row is not None else () for row in result]
+
+
+def _counts(table: int, live: int, tail: int, classes: Sequence[int], rows: Rows) -> Mapping[int, int]:
+    """How many keys of each class a row object holds, without those of the tail's row."""
+    explicit = rows.rows[rows.refs[table][live]]
+    if rows.compressed and tail < 0:
+        explicit = explicit + rows.rows[rows.refs[1][live]]
+    return Counter([classes[key] for key in explicit]) if len(explicit) > 1 else {classes[key]: 1 for key in explicit}
+
+
+def _exchanged(row: Intervals, old: int, new: int) -> Intervals:
+    """The row with key ``new`` in the place of key ``old``."""
+    kept = [part for start, end in row for part in ((start, min(end, old)), (max(start, old + 1), end)) if part[0] < part[1]]
+    return joined([*kept, (new, new + 1)])
 
 
 def _appended(below: Intervals, ranges: list[tuple[int, int]]) -> Intervals:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from masksynth.errors import InvalidInstance
+from masksynth.merge import merge_family
+from masksynth.merge.layers import effective_layers, levels_of
 from masksynth.merge.refine import multiset, numbered
 from masksynth.merge.union import Rows, Union, live_union, read_rows
-from masksynth.tasks import TaskFamily
+from masksynth.tasks import Instance, TaskFamily
 from masksynth.tasks.canonical import canonical
 
 Name = tuple[str, str]
@@ -37,13 +39,14 @@ class Explanation:
 def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None) -> Explanation:
     """Compare two nodes, each given as (task name, node name).
 
-    Colours are followed level by level until the two nodes differ; from there the walk goes upstream, one level earlier at each step, to a
+    At finite depth nodes are compared as deep as predictions demand them (`masksynth.merge.layers`), and ``merged`` says whether they share a
+    position. Colours are followed level by level until the two nodes differ; from there the walk goes upstream, one level earlier at each step, to a
     pair that differs in identity or whose rows differ in the number of keys of some colour that nothing earlier explains.
 
     Raises
     ------
     InvalidInstance
-        If a task or node does not exist, or no prediction depends on it.
+        If a task or node does not exist, no prediction depends on it, or ``layers`` is no depth.
 
     Examples
     --------
@@ -52,7 +55,7 @@ def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None)
     >>> explain(family, ("predict w1", "w0"), ("predict w2", "w0")).merged
     True
     """
-    tasks = {task.name: task for task in family.tasks}
+    tasks = {task.name: task for task in Instance(family, "explained", layers=layers).family.tasks}
     for name, _ in (one, two):
         if name not in tasks:
             near = get_close_matches(name, tasks, 3, 0) or ["none: the family is empty"]
@@ -65,27 +68,49 @@ def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None)
             near = get_close_matches(node, [other for owner, other in place if owner == name], 3, 0)
             raise InvalidInstance(f"node {node!r} of task {name!r} {fact}", "$.tasks", f"live nodes near it: {', '.join(map(repr, near))}")
     rows = read_rows(union, compress=False)
-    colours = _until_apart(union, rows, place[one], place[two], layers)
-    return _walk(union, rows, colours, place[one], place[two])
+    if layers is not None:
+        return _within(family, union, rows, (one, two), (place[one], place[two]), layers)
+    colours = _until_apart(union, rows, place[one], place[two])
+    if colours[-1][place[one]] == colours[-1][place[two]]:
+        return Explanation(True, f"{_pair(union, place[one], place[two])} are equivalent: equal identity and equal upstream", ())
+    return _walk(union, rows, colours, place[one], place[two], None)
 
 
-def _until_apart(union: Union, rows: Rows, one: int, two: int, layers: int | None) -> list[list[int]]:
-    """Colours level by level, up to the first level at which the two nodes differ, or all that matter."""
+def _within(family: TaskFamily, union: Union, rows: Rows, names: tuple[Name, Name], pair: tuple[int, int], layers: int) -> Explanation:
+    """At finite depth: nodes share a position if they agree as deep as both are demanded and no deeper demand keeps them apart."""
+    depth = effective_layers(layers, len(union.task), len(rows.refs))
+    levels = levels_of(union, rows, depth)
+    one, two = pair
+    for live in pair:
+        if levels.deepest[live] < 0:
+            return Explanation(False, f"{_shown(union, live)} has no position: no prediction reads it within {layers} layers", ())
+    level = min(levels.deepest[one], levels.deepest[two])
+    colours = levels.colour[: level + 1]
+    if colours[-1][one] != colours[-1][two]:
+        return _walk(union, rows, colours, one, two, len(rows.refs))
+    embeddings = merge_family(family, layers).embeddings
+    merged = embeddings[names[0][0]][names[0][1]] == embeddings[names[1][0]][names[1][1]]
+    ages = [depth - levels.deepest[live] for live in pair]
+    agree = f"{_pair(union, one, two)} agree as deep as both are read, {max(ages)} layers below the top"
+    kept = "one of them is read deeper, at a position that the other cannot take"
+    return Explanation(merged, agree if merged else f"{agree}, but {kept}", ())
+
+
+def _until_apart(union: Union, rows: Rows, one: int, two: int) -> list[list[int]]:
+    """Colours round by round, up to the first at which the two nodes differ, or until they are stable."""
     levels = [numbered(union.identity)]
-    while levels[-1][one] == levels[-1][two] and (layers is None or len(levels) <= layers):
+    while levels[-1][one] == levels[-1][two]:
         last = levels[-1]
         seen = numbered(multiset(row, last) for row in rows.rows)
-        tables = rows.refs if layers is None else [rows.refs[(len(levels) - 1) % len(rows.refs)]]
-        level = numbered((own, *(seen[table[node]] for table in tables)) for node, own in enumerate(last))
-        if layers is None and level == last:
+        level = numbered((own, *(seen[table[node]] for table in rows.refs)) for node, own in enumerate(last))
+        if level == last:
             break
         levels.append(level)
     return levels
 
 
-def _walk(union: Union, rows: Rows, colours: list[list[int]], one: int, two: int) -> Explanation:
-    if colours[-1][one] == colours[-1][two]:
-        return Explanation(True, f"{_shown(union, one)} and {_shown(union, two)} are equivalent: equal identity and equal upstream", ())
+def _walk(union: Union, rows: Rows, colours: list[list[int]], one: int, two: int, pattern: int | None) -> Explanation:
+    """From two nodes of different colour upstream; with ``pattern`` = P, level l + 1 reads table l mod P only."""
     path: list[Name] = []
     level = len(colours) - 1
     while True:
@@ -93,19 +118,21 @@ def _walk(union: Union, rows: Rows, colours: list[list[int]], one: int, two: int
         while level and colours[level - 1][one] != colours[level - 1][two]:
             level -= 1
         if level == 0:
-            reason = f"{_shown(union, one)} and {_shown(union, two)} differ in identity: {_identities(union, one, two)}"
+            reason = f"{_pair(union, one, two)} differ in identity: {_identities(union, one, two)}"
             return Explanation(False, _behind(path) + reason, tuple(path))
-        ours, theirs = _surplus(rows, colours[level - 1], one, two)
+        tables = rows.refs if pattern is None else [rows.refs[(level - 1) % pattern]]
+        ours, theirs = _surplus(rows, tables, colours[level - 1], one, two)
         pair = next(((a, b) for a in ours for b in theirs if union.identity[a] == union.identity[b]), None)
         if pair is None:
             reason = f"{_shown(union, one)} attends to {_some(union, ours)} where {_shown(union, two)} attends to {_some(union, theirs)}"
             return Explanation(False, _behind(path) + reason, tuple(path))
         one, two = pair
+        level -= 1
 
 
-def _surplus(rows: Rows, colour: Sequence[int], one: int, two: int) -> tuple[list[int], list[int]]:
+def _surplus(rows: Rows, tables: Sequence[Sequence[int]], colour: Sequence[int], one: int, two: int) -> tuple[list[int], list[int]]:
     """Keys of each row, in the first table that differs, whose colour the other row holds less often."""
-    for table in rows.refs:
+    for table in tables:
         ours, theirs = rows.rows[table[one]], rows.rows[table[two]]
         mine, other = Counter(colour[key] for key in ours), Counter(colour[key] for key in theirs)
         if mine != other:
@@ -115,6 +142,10 @@ def _surplus(rows: Rows, colour: Sequence[int], one: int, two: int) -> tuple[lis
     raise AssertionError("nodes of different colour have a table that differs")
 
 
+def _pair(union: Union, one: int, two: int) -> str:
+    return f"{_shown(union, one)} and {_shown(union, two)}"
+
+
 def _shown(union: Union, live: int) -> str:
     task, node = union.at(live)
     return f"node {node.name!r} of task {task.name!r}"
@@ -122,8 +153,8 @@ def _shown(union: Union, live: int) -> str:
 
 def _identities(union: Union, one: int, two: int) -> str:
     nodes = union.at(one)[1], union.at(two)[1]
-    facts = [(what, *(getattr(node, what) for node in nodes)) for what in ("input", "position", "kind")]
-    return ", ".join(f"{what} {a!r} against {b!r}" for what, a, b in facts if a != b or type(a) is not type(b))
+    facts = [(what, *(canonical(getattr(node, what)) for node in nodes)) for what in ("input", "position", "kind")]
+    return ", ".join(f"{what} {a} against {b}" for what, a, b in facts if a != b)
 
 
 def _some(union: Union, keys: Sequence[int]) -> str:

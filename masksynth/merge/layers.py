@@ -97,7 +97,8 @@ def demand(predicting: Sequence[int], rows: Rows, count: int, layers: int) -> li
 
 def levels_of(union: Union, rows: Rows, layers: int) -> Levels:
     """Colours and demands of a family's live nodes for L layers."""
-    predicting = [live for live in range(len(union.task)) if union.at(live)[1].name in {p.node for p in union.at(live)[0].predict}]
+    names = [{prediction.node for prediction in task.predict} for task in union.family.tasks]
+    predicting = [live for live, task in enumerate(union.task) if union.at(live)[1].name in names[task]]
     return Levels(colour_levels(union.identity, rows, layers), demand(predicting, rows, len(union.task), layers))
 
 
@@ -180,6 +181,19 @@ def _row(position: int, table: int, levels: Levels, rows: Rows, slots: Slots) ->
     return keys
 
 
+def _cut(levels: Levels, layers: int, pattern: int) -> tuple[Levels, int]:
+    """Fewer layers with the same answer.
+
+    If colours are stable from level s on and every demand lies within d levels of the top, then beyond s + d layers every demanded colour
+    is stable, and 2 P more let every table be read there; only the depth modulo P matters from then on.
+    """
+    stable = next(level for level, colour in enumerate(levels.colour) if colour is levels.colour[-1])
+    age = max((layers - deep for deep in levels.deepest if deep >= 0), default=0)
+    enough = stable + age + 2 * pattern
+    fewer = layers if layers <= enough else enough + (layers - enough) % pattern
+    return Levels(levels.colour[: fewer + 1], [deep - (layers - fewer) if deep >= 0 else -1 for deep in levels.deepest]), fewer
+
+
 def effective_layers(layers: int, nodes: int, pattern: int) -> int:
     """A depth with the same answer as ``layers``, bounded by the family.
 
@@ -198,7 +212,7 @@ def effective_layers(layers: int, nodes: int, pattern: int) -> int:
 def merge_layers(union: Union, rows: Rows, layers: int, question: Question) -> MergedTask:
     """The minimal merged task for L layers; ``rows`` must be written out (not compressed)."""
     layers = effective_layers(layers, len(union.task), len(rows.refs))
-    levels = levels_of(union, rows, layers)
+    levels, layers = _cut(levels_of(union, rows, layers), layers, len(rows.refs))
     slots = _renumbered(allot(levels, rows, layers))
     size = range(len(slots.node))
     tables = [[joined((key, key + 1) for key in _row(q, table, levels, rows, slots)) for q in size] for table in range(len(rows.refs))]

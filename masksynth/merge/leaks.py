@@ -44,28 +44,78 @@ def _leaks(task: Task, layers: int | None) -> Iterator[Leak]:
                 carriers.setdefault(text, []).append(number)
     if not carriers:
         return
-    level = _topological(task)
+    flow = _Flow(task)
     for prediction in task.predict:
         reader = task.index[prediction.node]
         for element in prediction.hides:
-            suspects = {node for node in carriers.get(canonical(element), ()) if level[node] <= level[reader]}
+            suspects = {node for node in carriers.get(canonical(element), ()) if flow.reaches(reader, node)}
             path = _shortest_path(task, reader, suspects, layers) if suspects else None
             if path:
                 yield Leak(task.name, prediction.node, element, tuple(task.nodes[node].name for node in path))
 
 
+class _Flow:
+    """Who depends on whom at any depth, in a task's condensation.
+
+    Components with at most one lower component form a forest, in which "below" is "ancestor": two numbers of a depth-first walk decide.
+    Where the way down ends in a component with several lower ones, its down-set is searched once and kept for the next question.
+    """
+
+    def __init__(self, task: Task) -> None:
+        tables = [_adjacency(task, table) for table in range(len(task.attends))]
+        keys = [[key for row in rows for key in row] for rows in zip(*tables, strict=True)]
+        offset = np.zeros(len(keys) + 1, np.int64)
+        np.cumsum([len(row) for row in keys], out=offset[1:])
+        self.of: list[int] = components(offset, np.array([key for row in keys for key in row], np.int64)).tolist()
+        lower: list[set[int]] = [set() for _ in range(max(self.of, default=-1) + 1)]
+        for node, row in enumerate(keys):
+            lower[self.of[node]].update(self.of[key] for key in row)
+        self.lower = [sorted(below - {number}) for number, below in enumerate(lower)]
+        parent = [below[0] if len(below) == 1 else -1 for below in self.lower]
+        self.root = list(range(len(parent)))
+        size = [1] * len(parent)
+        for number, below in enumerate(parent):
+            if below >= 0:
+                self.root[number] = self.root[below]
+        for number in range(len(parent) - 1, -1, -1):
+            if parent[number] >= 0:
+                size[parent[number]] += size[number]
+        self.opens, free = [0] * len(parent), [0] * len(parent)
+        start = 0
+        for number, below in enumerate(parent):
+            self.opens[number] = start if below < 0 else free[below]
+            start += size[number] if below < 0 else 0
+            if below >= 0:
+                free[below] += size[number]
+            free[number] = self.opens[number] + 1
+        self.closes = [opened + count for opened, count in zip(self.opens, size, strict=True)]
+        self.known: tuple[int, set[int]] = (-1, set())
+
+    def reaches(self, reader: int, node: int) -> bool:
+        """Whether ``reader`` depends on ``node``."""
+        upper, lower = self.of[reader], self.of[node]
+        if self.opens[lower] <= self.opens[upper] < self.closes[lower]:
+            return True
+        root = self.root[upper]
+        if not self.lower[root] or lower >= root:
+            return False
+        if self.known[0] != root:
+            self.known = root, self._down_set(root)
+        return lower in self.known[1]
+
+    def _down_set(self, component: int) -> set[int]:
+        found, todo = {component}, [component]
+        while todo:
+            for below in self.lower[todo.pop()]:
+                if below not in found:
+                    found.add(below)
+                    todo.append(below)
+        return found
+
+
 def _adjacency(task: Task, table: int) -> list[list[int]]:
     rows = task.attends[table]
     return [[task.index[key] for key in rows.get(node.name, ())] for node in task.nodes]
-
-
-def _topological(task: Task) -> list[int]:
-    """A number that never falls along the flow: if u depends on v then level[v] <= level[u]."""
-    tables = [_adjacency(task, table) for table in range(len(task.attends))]
-    merged = [[key for row in rows for key in row] for rows in zip(*tables, strict=True)]
-    offset = np.zeros(len(merged) + 1, np.int64)
-    np.cumsum([len(row) for row in merged], out=offset[1:])
-    return [int(part) for part in components(offset, np.array([key for row in merged for key in row], np.int64))]
 
 
 def _shortest_path(task: Task, reader: int, suspects: set[int], layers: int | None) -> list[int] | None:

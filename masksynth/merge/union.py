@@ -21,7 +21,7 @@ from masksynth.errors import Unsupported
 from masksynth.orders import components
 from masksynth.tasks import Node, Task, TaskFamily
 
-MAX_ENTRIES = 150_000_000
+MAX_ENTRIES = 50_000_000
 """Most row entries that are written out explicitly."""
 
 Adjacency = list[list[int]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,8 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.merge import merge, merge_classes, merge_family
 from masksynth.merge.refine import numbered, refine
 from masksynth.merge.union import check_entries, live_union, read_rows
-from masksynth.tasks import Node, Prediction, Task, TaskFamily
+from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
+from masksynth.verify import verify
 from tests.random_families import random_family
 
 
@@ -113,7 +115,8 @@ def test_compressed_and_written_out_rows_give_one_answer() -> None:
             for task in family.tasks
         )
         again = merge_family(TaskFamily(literal))
-        assert (merged.positions, merged.mask, merged.embeddings) == (again.positions, again.mask, again.embeddings), seed
+        assert len(merged.positions) == len(again.positions), seed
+        verify(Instance(TaskFamily(literal), "literal"), replace(merged, problem=again.problem))
         seen += 1
     assert seen > 300
 
@@ -177,7 +180,8 @@ SCALE = """
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 from masksynth.merge import merge_family
-from masksynth.tasks import Node, Prediction, Task, TaskFamily
+from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
+from masksynth.verify import verify
 
 def text(number, length, differ):
     nodes = [Node(f"n{i}", number if i == differ else f"w{i}", i) for i in range(length)]
@@ -198,3 +202,32 @@ def test_100_000_nodes_of_chains_in_3_gib_without_an_n_by_n_array() -> None:
     assert [tuple(map(int, line.split())) for line in run.stdout.splitlines()] == list(
         zip([n, 100, n, m + 1], pairs, intervals, strict=True)
     )
+
+
+def test_rows_of_trees_and_cliques_stay_small() -> None:
+    """A spine with a leaf at every node: n^2 / 4 intervals in the order of the file, 1.5 n along heavy paths. A clique: one interval a row."""
+    n = 3000
+    nodes = [node for i in range(n) for node in (Node(f"s{i}", f"s{i}", i), Node(f"l{i}", f"l{i}", i + 1))]
+    rows = {f"s{i}": (f"s{i - 1}",) for i in range(1, n)} | {f"l{i}": (f"s{i}",) for i in range(n)}
+    comb = merge_family(TaskFamily((Task("comb", nodes, rows, [Prediction(f"l{i}", "y") for i in range(n)], True),)))
+    assert len(comb.positions) == 2 * n
+    assert len(comb.mask.key_start) < 4 * n
+    ring = [Node(f"n{i}", f"w{i}", i) for i in range(n)]
+    clique = Task("clique", ring, {f"n{i}": (f"n{(i + 1) % n}",) for i in range(n)}, [Prediction("n0", "y")], True)
+    assert len(merge_family(TaskFamily((clique,))).mask.key_start) == n
+
+
+def test_copies_beyond_the_first_see_themselves_first() -> None:
+    """Three equal rows of a table beside a task that holds one: three copies, each in the row of the pair that it belongs to."""
+    train = [Node(f"r{i}", "a", 0) for i in range(3)]
+    own = [Node("r", "a", 0), Node("q", "b", 1)]
+    family = TaskFamily(
+        (
+            Task("three", [*train, Node("q", "b", 1)], {"q": ("r0", "r1", "r2")}, [Prediction("q", "y")], True),
+            Task("one", own, {"q": ("r",)}, [Prediction("q", "y")], True),
+        )
+    )
+    merged = merge_family(family)
+    assert [position.input for position in merged.positions] == ["a", "a", "a", "b", "b"]
+    assert [merged.mask.row(q).tolist() for q in range(3)] == [[0], [1], [2]]
+    verify(Instance(family, "copies"), merged)

@@ -136,6 +136,33 @@ def test_explanations_agree_with_refinement() -> None:
     assert apart > 500
 
 
+def test_explanations_at_finite_depth_agree_with_the_positions() -> None:
+    merged_pairs = apart = 0
+    for seed in range(250):
+        family = random_family(seed, tasks=2, most=4)
+        for layers in (1, 2, 3, 10**6):
+            embeddings = merge_family(family, layers).embeddings
+            union = live_union(family)
+            names = [(union.at(live)[0].name, union.at(live)[1].name) for live in range(len(union.task))]
+            for u in range(len(names)):
+                for v in range(u):
+                    found = explain(family, names[u], names[v], layers)
+                    places = [embeddings[task].get(node) for task, node in (names[u], names[v])]
+                    assert found.merged == (places[0] == places[1] is not None), (seed, layers, names[u], names[v])
+                    assert found.reason
+                    merged_pairs, apart = merged_pairs + found.merged, apart + (not found.merged)
+    assert merged_pairs > 100
+    assert apart > 1000
+
+
+def test_explanations_tell_apart_what_only_canonical_text_does() -> None:
+    tasks = [Task(name, [Node("a", ["a", value], 0)], {"a": ("a",)}, [Prediction("a", "y")]) for name, value in (("one", 1), ("two", 1.0))]
+    found = explain(TaskFamily(tuple(tasks)), ("one", "a"), ("two", "a"))
+    assert found.reason.endswith('differ in identity: input ["a",1] against ["a",1.0]')
+    with pytest.raises(InvalidInstance, match="layers 0"):
+        explain(TaskFamily(tuple(tasks)), ("one", "a"), ("two", "a"), 0)
+
+
 def test_criterion_accepts_the_minimum_and_names_what_fails() -> None:
     family = catalog.butterfly(n=4).family
     merged = merge_family(family)
