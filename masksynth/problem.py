@@ -8,8 +8,10 @@ Nothing here knows colour refinement: liveness and dense rows are computed anew,
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 
 import numpy as np
 
@@ -57,14 +59,35 @@ class Problem:
         return written_out(self.family)
 
     @cached_property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Pairs u < v that may coincide: same identity and, table by table, as many keys of every identity."""
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Nodes that may coincide, in ascending order: same identity and, table by table, as many keys of every identity."""
         groups: dict[object, list[int]] = {}
         nodes = self.nodes
         for node, identity in enumerate(nodes.identity):
             inventory = tuple(tuple(sorted(nodes.identity[key] for key in table[node])) for table in nodes.rows)
             groups.setdefault((identity, inventory), []).append(node)
-        return tuple((u, v) for group in groups.values() for place, v in enumerate(group) for u in group[:place])
+        return tuple(map(tuple, groups.values()))
+
+    @property
+    def pair_count(self) -> int:
+        """How many pairs there are, without listing them."""
+        return sum(comb(len(group), 2) for group in self.groups)
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Pairs u < v that may coincide."""
+        return tuple((u, v) for group in self.groups for place, v in enumerate(group) for u in group[:place])
+
+    @cached_property
+    def most_clauses(self) -> int:
+        """An upper bound on the clauses: three a triple, and for each pair and k equal keys in a row k + k^2 (k + 1) / 2 (one if k = 1)."""
+        nodes = self.nodes
+        total = 3 * sum(comb(len(group), 3) for group in self.groups)
+        for group in self.groups:
+            crowds = [Counter(nodes.identity[key] for key in table[group[0]]).values() for table in nodes.rows]
+            matching = sum(1 if k == 1 else k + k * k * (k + 1) // 2 for crowd in crowds for k in crowd)
+            total += comb(len(group), 2) * matching
+        return total
 
 
 def live_rows(task: Task) -> dict[str, list[tuple[str, ...]]]:
@@ -92,8 +115,9 @@ def live_rows(task: Task) -> dict[str, list[tuple[str, ...]]]:
 
 def written_out(family: TaskFamily) -> Nodes:
     """The live nodes of a family with their rows written out."""
-    if sum(len(task.nodes) for task in family.tasks) > 4 * MAX_SEARCH_NODES:
-        raise Unsupported(f"a search backend takes at most {MAX_SEARCH_NODES} live nodes; use --backend criterion")
+    count = sum(len(task.live()) for task in family.tasks)
+    if count > MAX_SEARCH_NODES:
+        raise Unsupported(f"{count} live nodes, more than the {MAX_SEARCH_NODES} that a search backend takes; use --backend criterion")
     name: list[tuple[str, str]] = []
     identity: list[int] = []
     tables: list[list[tuple[int, ...]]] = [[] for _ in range(family.tables)]
@@ -110,6 +134,6 @@ def written_out(family: TaskFamily) -> Nodes:
             for table, row in zip(tables, rows[node], strict=True):
                 table.append(tuple(place[key] for key in row))
                 entries += len(row)
-        if len(name) > MAX_SEARCH_NODES or entries > MAX_SEARCH_ENTRIES:
-            raise Unsupported(f"a search backend takes at most {MAX_SEARCH_NODES} live nodes; use --backend criterion")
+        if entries > MAX_SEARCH_ENTRIES:
+            raise Unsupported(f"more than the {MAX_SEARCH_ENTRIES} row entries that a search backend takes; use --backend criterion")
     return Nodes(tuple(name), tuple(identity), tuple(map(tuple, tables)), frozenset(predicting))

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from math import comb
 from pathlib import Path
 from time import perf_counter
 from types import EllipsisType
@@ -21,10 +20,10 @@ from masksynth.verify import verify, verify_leak
 
 AUTO_NODES = 600
 """`auto` searches only families of at most this many task nodes ..."""
-AUTO_PAIRS = 1_000
+AUTO_PAIRS = 1_500
 """... at most this many pairs of nodes that may coincide ..."""
-AUTO_TRIPLES = 4_000
-"""... and at most this many triples: what `cpsat` proves in about a second on one core (``docs/benchmarks.md``)."""
+AUTO_CLAUSES = 25_000
+"""... and at most this many clauses (`Problem.most_clauses`): what ``cpsat`` proves in about a second (``docs/benchmarks.md``)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def solve(
     instance : Instance
     backend : str
         ``auto`` searches with ``cpsat`` and compares with the criterion wherever the search is small (``AUTO_NODES``, ``AUTO_PAIRS``,
-        ``AUTO_TRIPLES``), and takes the criterion alone above that and at finite depth. Any other name is that backend and nothing
+        ``AUTO_CLAUSES``), and takes the criterion alone above that and at finite depth. Any other name is that backend and nothing
         else; its optimum is compared with the criterion.
     layers, sparse
         Override the instance's; ``layers=None`` is any depth.
@@ -115,7 +114,21 @@ def solve(
         verify_leak(asked, leak, asked.layers)
         return Answer(Status.INFEASIBLE, None, {}, {}, backend, _versions({}), limits, perf_counter() - begun, leak)
     problem = Problem(asked.family, asked.layers)
-    return _checked(asked, _roads(problem, backend, limits), backend, limits, begun)
+    try:
+        roads = _roads(problem, backend, limits)
+    except _Unknown as nothing:
+        if nothing.outcome.status is not Status.UNKNOWN:
+            raise MasksynthError(f"backend {nothing.name!r} claims {nothing.outcome.status.name} and shows nothing") from None
+        return Answer(Status.UNKNOWN, None, {}, {}, backend, _versions({}), limits, perf_counter() - begun)
+    return _checked(asked, roads, backend, limits, begun)
+
+
+class _Unknown(Exception):
+    """A backend found nothing within its limits."""
+
+    def __init__(self, name: str, outcome: Outcome) -> None:
+        super().__init__(name)
+        self.name, self.outcome = name, outcome
 
 
 def _check_type(value: object, kind: type, where: str, remedy: str) -> None:
@@ -145,12 +158,10 @@ def is_small(problem: Problem) -> bool:
     """Whether `auto` searches: any depth, and a size that ``cpsat`` proves in about a second."""
     if problem.layers is not None or sum(len(task.nodes) for task in problem.family.tasks) > AUTO_NODES:
         return False
-    if len(problem.pairs) > AUTO_PAIRS:
+    try:
+        return problem.pair_count <= AUTO_PAIRS and problem.most_clauses <= AUTO_CLAUSES
+    except Unsupported:
         return False
-    later: dict[int, int] = {}
-    for _, v in problem.pairs:
-        later[v] = later.get(v, 0) + 1
-    return sum(comb(earlier, 2) for earlier in later.values()) <= AUTO_TRIPLES
 
 
 def _roads(problem: Problem, name: str, limits: Limits) -> list[_Road]:
@@ -168,7 +179,7 @@ def _road(problem: Problem, name: str, limits: Limits) -> _Road:
     chosen = backend(name)
     outcome = chosen.solve(problem, limits)
     if outcome.found is None:
-        raise MasksynthError(f"backend {name!r} found nothing, although all nodes apart are always a solution")
+        raise _Unknown(name, outcome)
     merged = outcome.found if isinstance(outcome.found, MergedTask) else merge_classes(problem.family, outcome.found)
     if outcome.status is Status.OPTIMAL and name != "criterion":
         merged = at_lowest_copies(merged)

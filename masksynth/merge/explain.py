@@ -39,9 +39,10 @@ class Explanation:
 def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None) -> Explanation:
     """Compare two nodes, each given as (task name, node name).
 
-    At finite depth nodes are compared as deep as predictions demand them (`masksynth.merge.layers`), and ``merged`` says whether they share a
-    position. Colours are followed level by level until the two nodes differ; from there the walk goes upstream, one level earlier at each step, to a
-    pair that differs in identity or whose rows differ in the number of keys of some colour that nothing earlier explains.
+    At finite depth nodes are compared as deep as predictions demand them (`masksynth.merge.layers`), and ``merged`` says whether they
+    share a position. Colours are followed level by level until the two nodes differ; from there the walk goes upstream, one level earlier
+    at each step, to a pair that differs in identity or whose rows differ in the number of keys of some colour that nothing earlier
+    explains.
 
     Raises
     ------

@@ -317,8 +317,3 @@ class Instance:
                         f"$.tasks[{place}].closure",
                         "set closure to true",
                     )
-
-
-def family_of(tasks: Sequence[Task]) -> TaskFamily:
-    """The family of the given tasks, in order."""
-    return TaskFamily(tuple(tasks))

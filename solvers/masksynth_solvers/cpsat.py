@@ -29,9 +29,9 @@ class CpSat:
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """A least-cost coincidence, or the best found within the limits."""
-        return search(problem, limits, lambda encoding, seconds: self._search(encoding, seconds, limits))
+        return search(problem, limits, lambda encoding, until: self._search(encoding, until, limits))
 
-    def _search(self, encoding: Encoding, seconds: float | None, limits: Limits) -> Outcome:
+    def _search(self, encoding: Encoding, until: float | None, limits: Limits) -> Outcome:
         from ortools.sat.python import cp_model
 
         model, variables = _model(encoding)
@@ -39,7 +39,7 @@ class CpSat:
         solver.parameters.num_workers = limits.workers
         solver.parameters.random_seed = limits.seed
         solver.parameters.catch_sigint_signal = False
-        native, _ = run(lambda: solver.solve(model), solver.stop_search, seconds)
+        native, _ = run(lambda: solver.solve(model), solver.stop_search, until)
         proof = f"CP-SAT {self.versions()['ortools']}: the bound of its search"
         bound = encoding.offset
         if native in (cp_model.OPTIMAL, cp_model.FEASIBLE):

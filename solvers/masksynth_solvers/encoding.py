@@ -110,8 +110,8 @@ def encode(problem: Problem, until: float | None = None) -> Encoding:
     """
     if problem.layers is not None:
         raise Unsupported("the search backends know no layers; use --backend criterion (or auto) for finite depth")
-    if len(problem.pairs) > MAX_PAIRS:
-        raise Unsupported(f"{len(problem.pairs)} pairs of nodes may coincide, more than {MAX_PAIRS}; use --backend criterion")
+    if problem.pair_count > MAX_PAIRS:
+        raise Unsupported(f"{problem.pair_count} pairs of nodes may coincide, more than {MAX_PAIRS}; use --backend criterion")
     encoding = Encoding(len(problem.nodes.name), until=until)
     for pair in problem.pairs:
         encoding.same[pair] = encoding.new()
@@ -122,21 +122,10 @@ def encode(problem: Problem, until: float | None = None) -> Encoding:
     return encoding
 
 
-def _groups(problem: Problem) -> list[list[int]]:
-    """Sets of nodes that may coincide with one another; candidate pairs are an equivalence relation."""
-    leader: dict[int, list[int]] = {}
-    for u, v in problem.pairs:
-        group = leader.setdefault(u, [u])
-        if v not in leader:
-            group.append(v)
-            leader[v] = group
-    return [group for node, group in leader.items() if group[0] == node]
-
-
 def _equivalence(encoding: Encoding, problem: Problem) -> None:
     """If u ~ v and v ~ w then u ~ w, in all three directions."""
-    for group in _groups(problem):
-        for u, v, w in combinations(sorted(group), 3):
+    for group in problem.groups:
+        for u, v, w in combinations(group, 3):
             uv, vw, uw = encoding.same[u, v], encoding.same[v, w], encoding.same[u, w]
             encoding.add(-uv, -vw, uw)
             encoding.add(-uv, -uw, vw)
@@ -163,25 +152,23 @@ def _rows_match(encoding: Encoding, problem: Problem) -> None:
 
 
 def _matching(encoding: Encoding, literal: int, ours: list[int], theirs: list[int]) -> None:
-    """``literal`` implies a one-to-one matching of two key lists of equal length whose partners coincide."""
-    if len(ours) == 1:
-        _implies(encoding, literal, encoding.literal(ours[0], theirs[0]))
-        return
-    meets = [[encoding.new() for _ in theirs] for _ in ours]
-    for key, row in zip(ours, meets, strict=True):
-        encoding.add(-literal, *row)
-        for other, meeting in zip(theirs, row, strict=True):
-            _implies(encoding, meeting, encoding.literal(key, other))
-    for column in zip(*meets, strict=True):
+    """``literal`` implies a one-to-one matching of two key lists of equal length whose partners coincide.
+
+    A key with one candidate meets it whenever ``literal`` holds, so it needs no variable of its own.
+    """
+    columns: dict[int, list[int]] = {}
+    for key in ours:
+        meets = {other: same for other in theirs if (same := encoding.literal(key, other)) is not None}
+        met = [literal] if len(meets) == 1 else [encoding.new() for _ in meets]
+        if len(meets) != 1:
+            encoding.add(-literal, *met)
+        for (other, same), meeting in zip(meets.items(), met, strict=True):
+            if same:
+                encoding.add(-meeting, same)
+            columns.setdefault(other, []).append(meeting)
+    for column in columns.values():
         for one, two in combinations(column, 2):
-            encoding.add(-one, -two)
-
-
-def _implies(encoding: Encoding, premise: int, conclusion: int | None) -> None:
-    if conclusion is None:
-        encoding.add(-premise)
-    elif conclusion:
-        encoding.add(-premise, conclusion)
+            encoding.add(*{-one, -two})
 
 
 def _openers(encoding: Encoding) -> None:
@@ -202,7 +189,7 @@ def _copies(encoding: Encoding, problem: Problem) -> None:
     rows = {row for table in problem.nodes.rows for row in table}
     crowds = {tuple(sorted(part)) for row in rows for part in _by_identity(row, identity).values() if len(part) > 1}
     copy: dict[Pair, int] = {}
-    groups = _groups(problem)
+    groups = problem.groups
     home = {node: number for number, group in enumerate(groups) for node in group}
     for crowd in sorted(crowds):
         for number in sorted({home[key] for key in crowd if key in home}):

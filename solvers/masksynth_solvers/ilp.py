@@ -28,9 +28,9 @@ class Ilp:
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """A least-cost coincidence, or the best found within the limits."""
-        return search(problem, limits, lambda encoding, seconds: self._search(encoding, seconds, limits))
+        return search(problem, limits, lambda encoding, until: self._search(encoding, until, limits))
 
-    def _search(self, encoding: Encoding, seconds: float | None, limits: Limits) -> Outcome:
+    def _search(self, encoding: Encoding, until: float | None, limits: Limits) -> Outcome:
         from ortools.linear_solver import pywraplp
 
         solver = pywraplp.Solver.CreateSolver("SCIP")
@@ -47,7 +47,7 @@ class Ilp:
         solver.Objective().SetMinimization()
         apart = encoding.apart()
         solver.SetHint(variables, [float(number in apart) for number in range(len(variables))])
-        native, _ = run(solver.Solve, solver.InterruptSolve, seconds)
+        native, _ = run(solver.Solve, solver.InterruptSolve, until)
         proof = f"SCIP of OR-Tools {self.versions()['ortools']}: branch and cut in floating point"
         if native in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             true = [number for number, variable in enumerate(variables) if variable.solution_value() > 0.5]

@@ -32,7 +32,7 @@ class MaxSat:
         """A least-cost coincidence; on a time-out all nodes apart, with the bound of the cores found so far."""
         return search(problem, limits, self._search)
 
-    def _search(self, encoding: Encoding, seconds: float | None) -> Outcome:
+    def _search(self, encoding: Encoding, until: float | None) -> Outcome:
         from pysat.examples.rc2 import RC2
         from pysat.formula import WCNF
 
@@ -41,7 +41,7 @@ class MaxSat:
         formula.extend([[-literal] for literal in encoding.cost], weights=[1] * len(encoding.cost))
         proof = f"RC2 of PySAT {self.versions()['python-sat']}: disjoint unsatisfiable cores"
         with RC2(formula, solver="g4") as rc2:
-            model, stopped = run(lambda: rc2.compute(expect_interrupt=True), rc2.interrupt, seconds)
+            model, stopped = run(lambda: rc2.compute(expect_interrupt=True), rc2.interrupt, until)
             bound = encoding.offset + int(rc2.cost)
         if model is None and not stopped:
             raise MasksynthError("RC2 found no model of a problem that always has a solution")

@@ -15,22 +15,21 @@ Result = TypeVar("Result")
 
 
 def search(problem: Problem, limits: Limits, work: Callable[[Encoding, float | None], Outcome]) -> Outcome:
-    """Encode a problem and let ``work`` search it in the seconds that are left.
+    """Encode a problem and let ``work`` search it until the time that it is given.
 
-    Where the time ends, or Ctrl-C comes, in the encoder, the answer is all nodes apart with the number of identities as bound: every
-    identity of a live node needs a position.
+    Where the time ends, or Ctrl-C comes, before the solver has begun, the answer is all nodes apart with the number of identities as
+    bound: every identity of a live node needs a position.
     """
     until = None if limits.seconds is None else monotonic() + limits.seconds
     try:
-        encoding = encode(problem, until)
+        return work(encode(problem, until), until)
     except (OutOfTime, KeyboardInterrupt):
         nodes = problem.nodes
         return Outcome(Status.FEASIBLE, tuple(range(len(nodes.name))), len(set(nodes.identity)), "no search: one position an identity")
-    return work(encoding, None if until is None else max(0.0, until - monotonic()))
 
 
-def run(work: Callable[[], Result], stop: Callable[[], None], seconds: float | None) -> tuple[Result, bool]:
-    """Run ``work`` in a thread and call ``stop`` at the time limit or on Ctrl-C.
+def run(work: Callable[[], Result], stop: Callable[[], None], until: float | None) -> tuple[Result, bool]:
+    """Run ``work`` in a thread and call ``stop`` at the time ``until`` (of ``time.monotonic``) or on Ctrl-C, again until it stops.
 
     Returns
     -------
@@ -54,19 +53,18 @@ def run(work: Callable[[], Result], stop: Callable[[], None], seconds: float | N
         finally:
             done.set()
 
-    end = None if seconds is None else monotonic() + seconds
     stopped = False
     Thread(target=target, daemon=True).start()
     # Not Thread.join: interrupted, it can take a running thread for a finished one (CPython, threading.py, bpo-45274).
     while not done.is_set():
         try:
-            done.wait(0.1 if end is None or stopped else max(0.0, min(0.1, end - monotonic())))
-            if end is not None and monotonic() >= end and not done.is_set():
-                stopped = True
-                stop()
+            done.wait(0.1 if until is None else min(0.1, max(0.001, until - monotonic())))
         except KeyboardInterrupt:
             stopped = True
+        stopped = stopped or (until is not None and monotonic() >= until)
+        if stopped and not done.is_set():
             stop()
+            done.wait(0.05)
     if faults:
         raise faults[0]
     return results[0], stopped

@@ -205,7 +205,7 @@ def test_100_000_nodes_of_chains_in_3_gib_without_an_n_by_n_array() -> None:
 
 
 def test_rows_of_trees_and_cliques_stay_small() -> None:
-    """A spine with a leaf at every node: n^2 / 4 intervals in the order of the file, 1.5 n along heavy paths. A clique: one interval a row."""
+    """A spine with a leaf at every node: n^2 / 4 intervals in the order of the file, 3 n along heavy paths. A clique: one a row."""
     n = 3000
     nodes = [node for i in range(n) for node in (Node(f"s{i}", f"s{i}", i), Node(f"l{i}", f"l{i}", i + 1))]
     rows = {f"s{i}": (f"s{i - 1}",) for i in range(1, n)} | {f"l{i}": (f"s{i}",) for i in range(n)}
