@@ -212,8 +212,6 @@ def solve(
         chosen: Any = ... if sparse is None else sparse
         limits = Limits(time_limit, workers, seed)
         answer = synthesis.solve(asked, backend=backend, layers=layers, sparse=chosen, limits=limits)
-        if emit is not None and answer.merged is not None:
-            write_wcnf(Problem(asked.family, answer.merged.problem.layers), emit)
     with _to_the_end():
         if output is not None and answer.merged is not None:
             synthesis.write(answer, output, force)
@@ -221,6 +219,8 @@ def solve(
             _print_json(synthesis.record(answer))
         elif not quiet:
             click.echo(_told(asked, answer, output))
+    if emit is not None and answer.merged is not None:
+        write_wcnf(Problem(asked.family, answer.merged.problem.layers), emit)
     sys.exit(EXIT[answer.status])
 
 
