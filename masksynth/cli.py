@@ -206,6 +206,8 @@ def solve(
     from masksynth_solvers.encoding import write_wcnf
 
     asked = _read(instance)
+    if emit is not None and (asked.layers if layers is ... else layers) is not None:
+        raise Unsupported("--emit writes the search, which knows no finite depth; give --layers any")
     if output is not None:
         check_target(output, force)
     with _progress(f"merging {_plain(asked.name)} ...", quiet):
