@@ -72,5 +72,5 @@ def test_the_wheel_holds_what_a_user_needs(tmp_path):
         names = set(archive.namelist())
         schema = archive.read("masksynth/tasks/schema/instance.schema.json")
     assert schema == (ROOT / "masksynth/tasks/schema/instance.schema.json").read_bytes()
-    assert {"masksynth/py.typed", "masksynth/cli.py", "masksynth/torch/flex_mask.py", "masksynth_solvers/cpsat.py"} <= names
+    assert {"masksynth/py.typed", "masksynth/cli/commands.py", "masksynth/torch/flex_mask.py", "masksynth_solvers/cpsat.py"} <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"masksynth", "masksynth_solvers"}

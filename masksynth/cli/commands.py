@@ -1,0 +1,194 @@
+"""The commands themselves: they read options, call the library and print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import masksynth
+from masksynth import synthesis
+from masksynth.backends import Limits, Status, backend, names
+from masksynth.cli.answers import count, told
+from masksynth.cli.families import list_catalog, new
+from masksynth.cli.terminal import INSTANCE, JSON, QUIET, Commands, layers_option, plain, print_json, progress, read_instance, to_the_end
+from masksynth.errors import Unsupported, WrongAnswer
+from masksynth.problem import Problem
+from masksynth.tasks.files import question_of
+
+EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(masksynth.__version__, prog_name="masksynth")
+def main() -> None:
+    """Find the smallest single forward pass that trains a family of tasks, prove it, check it, and hand PyTorch the mask.
+
+    \b
+    masksynth new butterfly --n 8 | masksynth solve - -o out
+    masksynth verify instance.json out
+
+    Exit codes: 0 yes, 1 no (infeasible, check failed), 2 trouble (usage, bad file), 3 unknown (limit reached, no answer).
+    """
+
+
+def _file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    if value == Path("-"):
+        raise click.BadParameter("stdout holds the answer; name a file")
+    return value
+
+
+@main.command()
+@INSTANCE
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the answer as a folder.")
+@click.option("--force", is_flag=True, help="Replace the answer in a folder that is not empty.")
+@click.option("--backend", default="auto", show_default=True, help="auto, or one that `masksynth backends` lists.")
+@click.option("--layers", callback=layers_option, help="The model has this many layers ('any': any depth) [default: the instance's].")
+@click.option("--sparse", is_flag=True, default=None, help="Ask for the fewest mask edges (not in this version).")
+@click.option("--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for encoding and search [default: none].")
+@click.option("--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Threads of the solver; 1 is deterministic.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solver.")
+@click.option(
+    "--emit", type=click.Path(path_type=Path, dir_okay=False), callback=_file, help="Also write the search as DIMACS WCNF (2022 format)."
+)
+@JSON
+@QUIET
+def solve(
+    instance: str,
+    output: Path | None,
+    force: bool,
+    backend: str,
+    layers: Any,
+    sparse: bool | None,
+    time_limit: float | None,
+    workers: int,
+    seed: int,
+    emit: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Find the smallest merged task of INSTANCE (a JSON file, or - for stdin).
+
+    \b
+    masksynth solve instances/butterfly-8.json -o out
+    masksynth solve instance.json --layers 4 --backend criterion --json
+
+    Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. Ctrl-C and --time-limit give the best
+    answer so far, marked FEASIBLE.
+    """
+    from masksynth.export.folder import check_target
+    from masksynth_solvers.encoding import write_wcnf
+
+    asked = read_instance(instance)
+    if emit is not None and (asked.layers if layers is ... else layers) is not None:
+        raise Unsupported("--emit writes the search, which knows no finite depth; give --layers any")
+    if output is not None:
+        check_target(output, force)
+    with progress(f"merging {plain(asked.name)} ...", quiet):
+        chosen: Any = ... if sparse is None else sparse
+        limits = Limits(time_limit, workers, seed)
+        answer = synthesis.solve(asked, backend=backend, layers=layers, sparse=chosen, limits=limits)
+    with to_the_end():
+        if output is not None and answer.merged is not None:
+            synthesis.write(answer, output, force)
+        if as_json:
+            print_json(synthesis.record(answer))
+        elif not quiet:
+            click.echo(told(asked, answer, output))
+    if emit is not None and answer.merged is not None:
+        write_wcnf(Problem(asked.family, answer.merged.problem.layers), emit)
+    sys.exit(EXIT[answer.status])
+
+
+@main.command()
+@INSTANCE
+@click.argument("folder", type=click.Path(path_type=Path))
+@JSON
+@QUIET
+def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
+    """Check the answer in FOLDER against INSTANCE with the independent checker.
+
+    \b
+    masksynth verify instances/butterfly-8.json out
+
+    Exit 0: right. Exit 1: wrong, with the broken requirement and a witness. Exit 2: a file cannot be read.
+    """
+    from masksynth.verify.folder import verify_folder
+
+    asked = read_instance(instance)
+    try:
+        with progress(f"checking {folder} ...", quiet):
+            report = verify_folder(asked, folder)
+    except WrongAnswer as error:
+        if as_json:
+            found = {"requirement": error.requirement, "task": error.task, "node": error.node, "path": list(error.path)}
+            print_json({"ok": False, **found, "fact": error.fact})
+            sys.exit(1)
+        raise
+    if as_json:
+        right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)}
+        print_json({**right, "positions": report.positions, "layers": report.layers, "minimal": report.minimal})
+    elif not quiet:
+        depth = "any depth" if report.layers is None else count(report.layers, "layer")
+        claim = "minimal" if report.minimal else "not claimed minimal"
+        problem = question_of(asked.family, report.layers)
+        click.echo(
+            f"{plain(asked.name)}: right. {count(report.positions, 'position')}, {claim}, {depth}; checked: {', '.join(report.checks)}"
+        )
+        click.echo(f"  problem: layers {report.layers or 'any'}, sparse no, pattern {problem.pattern}, SHA-256 {problem.sha256}")
+
+
+main.add_command(new)
+main.add_command(list_catalog)
+
+
+@main.command()
+@JSON
+def backends(as_json: bool) -> None:
+    """List the backends, whether they can run, and their versions.
+
+    \b
+    masksynth backends
+    """
+    rows = []
+    for name in names():
+        try:
+            found = backend(name)
+            rows.append({"name": name, "available": True, "versions": found.versions(), "remedy": ""})
+        except Unsupported as error:
+            rows.append({"name": name, "available": False, "versions": {}, "remedy": str(error)})
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())  # type: ignore[attr-defined]
+        click.echo(f"{row['name']:12} {versions if row['available'] else row['remedy']}")
+
+
+@main.command()
+@INSTANCE
+@click.argument("task")
+@click.argument("node")
+@click.argument("other_task")
+@click.argument("other_node")
+@click.option("--layers", callback=layers_option, help="Judge equality at this many layers ('any': any depth) [default: the instance's].")
+@JSON
+def explain(instance: str, task: str, node: str, other_task: str, other_node: str, layers: Any, as_json: bool) -> None:
+    """Say why two nodes of INSTANCE did or did not merge.
+
+    The reason is the first difference in identity or upstream.
+
+    \b
+    masksynth explain instances/butterfly-8.json "predict w2" f1 "predict w3" f1
+    """
+    from masksynth.merge.explain import explain as explained
+
+    asked = read_instance(instance)
+    depth = asked.layers if layers is ... else layers
+    found = explained(asked.family, (task, node), (other_task, other_node), depth)
+    if as_json:
+        print_json({"merged": found.merged, "reason": found.reason, "path": [list(pair) for pair in found.path]})
+    else:
+        click.echo(found.reason)

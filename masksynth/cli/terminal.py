@@ -1,0 +1,132 @@
+"""What every command shares: refusals in one line, reading, progress, printing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import Any
+
+import click
+
+from masksynth.errors import MasksynthError, WrongAnswer
+from masksynth.tasks import Instance
+from masksynth.tasks.canonical import SHOWN, shown
+from masksynth.tasks.files import load
+
+
+class Refused(click.ClickException):
+    """One line on stderr and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(printable(message))
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares a class variable and reads the instance
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Every refusal is one line: WrongAnswer exits with 1, other trouble with 2, Ctrl-C with 3."""
+    try:
+        yield
+    except WrongAnswer as error:
+        raise Refused(str(error), 1) from None
+    except MasksynthError as error:
+        raise Refused(str(error), 2) from None
+    except OSError as error:
+        drop_unwritten()
+        if isinstance(error, BrokenPipeError):  # the reader has gone, as in `| head -1`
+            sys.exit(2)
+        place = f"{error.filename}: " if error.filename else ""
+        raise Refused(f"{place}{error.strerror or error}", 2) from None
+    except MemoryError:
+        raise Refused("not enough memory; split the family", 2) from None
+    except KeyboardInterrupt:
+        raise Refused("interrupted; nothing was written", 3) from None
+
+
+def drop_unwritten() -> None:
+    """Forget what stdout cannot take, so that it is not written again at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Commands(click.Group):
+    """A group whose commands refuse in one line and can print every name."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what a terminal cannot encode is escaped."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        with one_line():
+            return super().invoke(ctx)
+
+
+def read_instance(path: str) -> Instance:
+    """The instance in a file, or on stdin where the path is ``-``."""
+    try:
+        return load(sys.stdin.buffer if path == "-" else path)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}; name an instance file, or - for stdin", 2) from None
+
+
+def printable(text: str) -> str:
+    """A text on one line, with escapes for what a terminal would act upon or cannot show."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def plain(name: str) -> str:
+    """A name as text for people: printable, on one line, cut where it is long."""
+    text = printable(name[: SHOWN + 1])
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+@contextmanager
+def progress(text: str, quiet: bool) -> Iterator[None]:
+    """A spinner on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(text)):
+        yield
+
+
+@contextmanager
+def to_the_end() -> Iterator[None]:
+    """An answer that is found is written and printed whole: Ctrl-C comes too late."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for programs: ASCII JSON."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=True))
+
+
+def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    """The value of ``--layers``: a depth, None for ``any``, ... where the option is not given."""
+    if value is None:
+        return ...
+    if value == "any":
+        return None
+    if value.isdecimal() and len(value) < SHOWN and int(value) > 0:
+        return int(value)
+    raise click.BadParameter(f"{shown(value)} is neither a positive integer nor 'any'")
+
+
+INSTANCE = click.argument("instance", type=click.Path(allow_dash=True))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress and no text for people; the exit code tells.")
