@@ -14,7 +14,7 @@ from masksynth.backends import Limits, Status, backend, names
 from masksynth.cli.answers import count, told
 from masksynth.cli.families import list_catalog, new
 from masksynth.cli.terminal import INSTANCE, JSON, QUIET, Commands, layers_option, plain, print_json, progress, read_instance, to_the_end
-from masksynth.errors import Unsupported, WrongAnswer
+from masksynth.errors import MasksynthError, Unsupported, WrongAnswer
 from masksynth.problem import Problem
 from masksynth.tasks.files import question_of
 
@@ -84,6 +84,8 @@ def solve(
     asked = read_instance(instance)
     if emit is not None and (asked.layers if layers is ... else layers) is not None:
         raise Unsupported("--emit writes the search, which knows no finite depth; give --layers any")
+    if emit is not None and not emit.absolute().parent.is_dir():
+        raise MasksynthError(f"{emit}: the search cannot be written: there is no folder {emit.parent}; choose another place")
     if output is not None:
         check_target(output, force)
     with progress(f"merging {plain(asked.name)} ...", quiet):
