@@ -74,7 +74,8 @@ def merged_of(instance: Instance, positions: list[Position], dense: np.ndarray, 
             labels.setdefault(canonical(p.label), p.label)
             edges.append(LossEdge(index(at, p.node), list(labels).index(canonical(p.label)), at, p.weight))
     embeddings = {
-        task.name: {name: index(at, name) for name in reach((p.node for p in task.predict), *task.attends)} for at, task in enumerate(tasks)
+        task.name: {name: index(at, name) for name in sorted(reach((p.node for p in task.predict), *task.attends))}
+        for at, task in enumerate(tasks)
     }
     names = tuple(task.name for task in tasks)
     mask = Mask.from_dense(dense) if positions else Mask.from_intervals([[] for _ in dense])
