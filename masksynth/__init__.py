@@ -6,10 +6,12 @@ from masksynth import catalog
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.spanner import SparseAnswer, sparsify
 from masksynth.synthesis import Answer, solve, write
 from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
 from masksynth.tasks.files import dumps, load, loads
 from masksynth.verify import verify
 
-__all__ = ["Answer", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node", "Prediction", "Status"]
-__all__ += ["Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps", "load", "loads", "solve", "verify", "write"]
+__all__ = ["Answer", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node", "Prediction"]
+__all__ += ["SparseAnswer", "Status", "Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps", "load", "loads"]
+__all__ += ["solve", "sparsify", "verify", "write"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Any, Protocol
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.problem import Problem
+from masksynth.sparsify import Reduction, SparseProblem
 from masksynth.tasks import MergedTask
 
 BACKENDS = {
@@ -21,14 +23,33 @@ BACKENDS = {
 }
 """Name -> "module:Class"; others register under the entry point group ``masksynth.backends``."""
 
+ENGINES = {
+    "sat": "masksynth_solvers.sparse.descent:Descent",
+    "maxsat": "masksynth_solvers.sparse.rc2:Rc2",
+    "cpsat": "masksynth_solvers.sparse.cores:Cores",
+    "ilp": "masksynth_solvers.sparse.linear:Linear",
+    "brute": "masksynth_solvers.sparse.brute:Brute",
+}
+"""Engines for sparse masks, name -> "module:Class"; others register under the entry point group ``masksynth.engines``."""
+PORTFOLIO = ("sat", "maxsat", "cpsat")
+"""The engines of ``auto``."""
+
 
 class Status(Enum):
     """What an answer claims; the value is the sentence that defines it."""
 
-    OPTIMAL = "A merged task was found, and no merged task has fewer positions."
-    FEASIBLE = "A merged task was found; a limit was reached before it was proved that none has fewer positions."
-    INFEASIBLE = "No merged task exists, because a task shows a prediction what it hides."
-    UNKNOWN = "A limit was reached before a merged task was found; nothing is proved."
+    OPTIMAL = "An answer was found, and none has fewer positions (of a sparse mask: fewer edges)."
+    FEASIBLE = "An answer was found; a limit was reached before it was proved that none is smaller."
+    INFEASIBLE = "No answer exists, because a task shows a prediction what it hides, or forbidden edges cut the flow."
+    UNKNOWN = "A limit was reached before an answer was found; nothing is proved."
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A value that was reached and a bound that was proved; equal iff optimal."""
+
+    value: int
+    bound: int
 
 
 @dataclass(frozen=True)
@@ -43,15 +64,20 @@ class Limits:
         Threads that a solver may use; 1 is deterministic.
     seed : int
         Random seed of the solver.
+    effort : float, optional
+        Deterministic limit of a sparse search, in units that take an engine about a second; None: no limit.
     """
 
     seconds: float | None = None
     workers: int = 1
     seed: int = 0
+    effort: float | None = None
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not (isinstance(self.seconds, (int, float)) and 0 <= self.seconds < 1e9):
-            raise InvalidInstance(f"seconds={self.seconds!r} is not a number from 0 to 1e9", "limits")
+        for name in ("seconds", "effort"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and 0 <= value < 1e9):
+                raise InvalidInstance(f"{name}={value!r} is not a number from 0 to 1e9", "limits")
         for name, low, high in (("workers", 1, 4096), ("seed", 0, 2**31 - 1)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
@@ -80,6 +106,70 @@ class Outcome:
     proof: str
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What is known about one part of a sparse problem: the best solution found and the best bound proved, and by which engine.
+
+    Parameters
+    ----------
+    upper : int
+        Weight of ``chosen``.
+    lower : int
+        No solution weighs less.
+    chosen : tuple of edges
+        (query, key), or (layer, query, key) of a layered problem.
+    found_by, proved_by : str
+    """
+
+    upper: int
+    lower: int
+    chosen: tuple[tuple[int, ...], ...]
+    found_by: str = "greedy"
+    proved_by: str = "none"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the solution is proved optimal."""
+        return self.lower >= self.upper
+
+    def better(self, other: Standing) -> Standing:
+        """The better solution and the better bound of two standings.
+
+        Examples
+        --------
+        >>> Standing(5, 2, ((1, 0),), "sat", "cpsat").better(Standing(4, 1, ((2, 0),), "cpsat", "sat"))
+        Standing(upper=4, lower=2, chosen=((2, 0),), found_by='cpsat', proved_by='cpsat')
+        """
+        best = self if self.upper <= other.upper else other
+        bound = self if self.lower >= other.lower else other
+        return Standing(best.upper, bound.lower, best.chosen, best.found_by, bound.proved_by)
+
+    def found(self, chosen: tuple[tuple[int, ...], ...], weight: int, engine: str) -> Standing:
+        """With a solution, if it is better."""
+        return Standing(weight, self.lower, chosen, engine, self.proved_by) if weight < self.upper else self
+
+    def proved(self, bound: int, engine: str) -> Standing:
+        """With a bound, if it is better."""
+        return Standing(self.upper, bound, self.chosen, self.found_by, engine) if bound > self.lower else self
+
+
+@dataclass(frozen=True)
+class SparseOutcome:
+    """What a sparse search returns: the problem taken apart, and how each part stands, in the order of ``reduction.parts``."""
+
+    reduction: Reduction
+    standings: tuple[Standing, ...]
+
+
+class Engine(Protocol):
+    """An exact search for one part of a sparse problem, which goes on in slices and learns from what others found meanwhile."""
+
+    def __init__(self, formula: Any, seed: int) -> None: ...
+
+    def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
+        """Search for about ``effort`` units of deterministic work, not beyond ``until`` (of ``time.monotonic``)."""
+
+
 class Backend(Protocol):
     """What a backend must offer; see ``solvers/README.md`` for how to add one."""
 
@@ -97,7 +187,16 @@ class Backend(Protocol):
 
 def names() -> list[str]:
     """Names of all registered backends."""
-    return [*BACKENDS, *sorted(point.name for point in entry_points(group="masksynth.backends") if point.name not in BACKENDS)]
+    return _names(BACKENDS, "masksynth.backends")
+
+
+def engine_names() -> list[str]:
+    """Names of all registered engines for sparse masks."""
+    return _names(ENGINES, "masksynth.engines")
+
+
+def _names(table: dict[str, str], group: str) -> list[str]:
+    return [*table, *sorted(point.name for point in entry_points(group=group) if point.name not in table)]
 
 
 def backend(name: str) -> Backend:
@@ -113,14 +212,55 @@ def backend(name: str) -> Backend:
     >>> backend("criterion").name
     'criterion'
     """
-    target = BACKENDS.get(name) or next((p.value for p in entry_points(group="masksynth.backends") if p.name == name), None)
-    if target is None:
-        raise Unsupported(f"unknown backend {name!r}; choose from auto, {', '.join(names())}")
-    module, _, attribute = target.partition(":")
-    try:
-        found: Backend = getattr(import_module(module), attribute)()
-    except (ImportError, AttributeError) as error:
-        raise Unsupported(f"backend {name!r} cannot be loaded from {target}: {error}") from error
+    found: Backend = _loaded(name, BACKENDS, "masksynth.backends", "backend")()
     if missing := found.available():
         raise Unsupported(f"backend {name!r} needs {missing}")
     return found
+
+
+def engine(name: str) -> type[Engine]:
+    """The engine for sparse masks called ``name``.
+
+    Raises
+    ------
+    Unsupported
+        If there is no such engine, or what it needs is not installed; it never falls back to another.
+
+    Examples
+    --------
+    >>> engine("sat").__name__
+    'Descent'
+    """
+    found: type[Engine] = _loaded(name, ENGINES, "masksynth.engines", "sparse backend")
+    return found
+
+
+def sparse_search(
+    problem: SparseProblem, engines: Sequence[str], limits: Limits, progress: Callable[[int, int], None] | None = None
+) -> SparseOutcome:
+    """Search a sparse problem with the named engines, side by side; ``progress`` hears weight and bound while it goes on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> outcome = sparse_search(SparseProblem(np.tril(np.ones((7, 7), bool)), 2), ["sat"], Limits())
+    >>> len(outcome.reduction.sure), [(standing.lower, standing.upper) for standing in outcome.standings]
+    (6, [(4, 4)])
+    """
+    for name in engines:
+        engine(name)
+    found: SparseOutcome = _loaded("search", {"search": "masksynth_solvers.sparse.portfolio:search"}, "", "sparse search")(
+        problem, engines, limits, *([progress] if progress else [])
+    )
+    return found
+
+
+def _loaded(name: str, table: dict[str, str], group: str, kind: str) -> Any:
+    target = table.get(name) or next((p.value for p in entry_points(group=group) if p.name == name), None)
+    if target is None:
+        raise Unsupported(f"unknown {kind} {name!r}; choose from auto, {', '.join(_names(table, group))}")
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise Unsupported(f"{kind} {name!r} cannot be loaded from {target}: {error}") from error

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from types import EllipsisType
 from typing import Any
 
-from masksynth.backends import Limits, Outcome, Status, backend
+from masksynth.backends import Limits, Objective, Outcome, Status, backend
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.merge import at_lowest_copies, find_leak, merge_classes
 from masksynth.problem import Problem
+from masksynth.spanner import SparseAnswer, sparsify
 from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
+from masksynth.tasks.files import question_of
 from masksynth.verify import verify, verify_leak
+from masksynth.versions import versions
 
 AUTO_NODES = 600
 """`auto` searches only families of at most this many task nodes ..."""
@@ -24,14 +25,6 @@ AUTO_PAIRS = 1_500
 """... at most this many pairs of nodes that may coincide ..."""
 AUTO_CLAUSES = 25_000
 """... and at most this many clauses (`Problem.most_clauses`): what ``cpsat`` proves in about a second (``docs/benchmarks.md``)."""
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A value that was reached and a bound that was proved; equal iff optimal."""
-
-    value: int
-    bound: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,13 +37,15 @@ class Answer:
     merged : MergedTask or None
         None iff INFEASIBLE or UNKNOWN.
     objective : mapping of str to Objective
-        ``objective["positions"]``.
+        ``objective["positions"]``, and ``objective["edges"]`` of a sparse answer.
     certificate : mapping
         ``roads``: the backends that agreed, each with value, bound and kind of proof; ``checks``: what the checker confirmed.
     backend, versions, limits, seconds
         Who answered, by what, under which limits, in which time.
     leak : Leak or None
         The witness of INFEASIBLE.
+    sparse : SparseAnswer or None
+        How the edges of a sparse answer were found.
     """
 
     status: Status
@@ -62,6 +57,7 @@ class Answer:
     limits: Limits
     seconds: float
     leak: Leak | None = None
+    sparse: SparseAnswer | None = None
 
     def __repr__(self) -> str:
         sizes = "".join(f", {name}={size.value} (bound {size.bound})" for name, size in self.objective.items())
@@ -75,6 +71,7 @@ def solve(
     layers: int | EllipsisType | None = ...,
     sparse: bool | EllipsisType = ...,
     limits: Limits | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Answer:
     """The smallest single forward pass that trains every task of an instance, checked.
 
@@ -86,9 +83,13 @@ def solve(
         ``AUTO_CLAUSES``), and takes the criterion alone above that and at finite depth. Any other name is that backend and nothing
         else; its optimum is compared with the criterion.
     layers, sparse
-        Override the instance's; ``layers=None`` is any depth.
+        Override the instance's; ``layers=None`` is any depth. ``sparse`` asks for the fewest edges through which that many layers carry
+        exactly the flow of the merged task: the positions then come from the criterion, and ``backend`` is one for sparse masks
+        (``sparsify``).
     limits : Limits, optional
-        Default: no time limit, one worker, seed 0.
+        Default: no time limit, one worker, seed 0; a sparse search by ``auto`` ends after a minute's effort.
+    progress : function, optional
+        Called with the best number of edges and its bound so far, while a sparse search goes on.
 
     Raises
     ------
@@ -112,14 +113,16 @@ def solve(
     leak = find_leak(asked.family, asked.layers)
     if leak is not None:
         verify_leak(asked, leak, asked.layers)
-        return Answer(Status.INFEASIBLE, None, {}, {}, backend, _versions({}), limits, perf_counter() - begun, leak)
+        return Answer(Status.INFEASIBLE, None, {}, {}, backend, versions(), limits, perf_counter() - begun, leak)
+    if asked.sparse:
+        return _sparse(asked, backend, limits, begun, progress)
     problem = Problem(asked.family, asked.layers)
     try:
         roads = _roads(problem, backend, limits)
     except _Unknown as nothing:
         if nothing.outcome.status is not Status.UNKNOWN:
             raise MasksynthError(f"backend {nothing.name!r} claims {nothing.outcome.status.name} and shows nothing") from None
-        return Answer(Status.UNKNOWN, None, {}, {}, backend, _versions({}), limits, perf_counter() - begun)
+        return Answer(Status.UNKNOWN, None, {}, {}, backend, versions(), limits, perf_counter() - begun)
     return _checked(asked, roads, backend, limits, begun)
 
 
@@ -149,9 +152,23 @@ def _asked(instance: Instance, layers: int | EllipsisType | None, sparse: bool |
         instance = replace(instance, layers=layers)
     if not isinstance(sparse, EllipsisType):
         instance = replace(instance, sparse=sparse)
-    if instance.sparse:
-        raise Unsupported("sparse masks are not part of this version; solve without sparse for the dense minimal mask")
     return instance
+
+
+def _sparse(asked: Instance, name: str, limits: Limits, begun: float, progress: Callable[[int, int], None] | None) -> Answer:
+    """The minimal positions from the criterion, then the fewest edges that carry their flow, then the checker."""
+    road = _road(Problem(asked.family, None), "criterion", limits)
+    flow = road.merged.mask
+    thin = sparsify(flow, asked.layers, backend=name, limits=limits, progress=progress)
+    if thin.mask is None or thin.objective is None:
+        raise MasksynthError(f"a sparse search answered {thin.status.name} though the dense mask is an answer; please report this instance")
+    merged = replace(road.merged, mask=thin.mask, problem=question_of(asked.family, asked.layers, True))
+    report = verify(asked, merged, minimal=True)
+    certificate = {"roads": [_told(road)], "checks": list(report.checks), "edges": dict(thin.certificate)}
+    positions = Objective(len(merged.positions), road.outcome.bound)
+    objective = {"positions": positions, "edges": thin.objective}
+    software = versions({**road.versions, **thin.versions})
+    return Answer(thin.status, merged, objective, certificate, name, software, thin.limits, perf_counter() - begun, None, thin)
 
 
 def is_small(problem: Problem) -> bool:
@@ -204,9 +221,9 @@ def _checked(asked: Instance, roads: list[_Road], name: str, limits: Limits, beg
     report = verify(asked, leading.merged, minimal=status is Status.OPTIMAL)
     told = finished if status is Status.OPTIMAL else [leading]
     certificate = {"roads": [_told(road) for road in told], "checks": list(report.checks)}
-    versions = _versions({key: text for road in roads for key, text in road.versions.items()})
+    software = versions({key: text for road in roads for key, text in road.versions.items()})
     objective = {"positions": Objective(len(leading.merged.positions), leading.outcome.bound)}
-    return Answer(status, leading.merged, objective, certificate, name, versions, limits, perf_counter() - begun)
+    return Answer(status, leading.merged, objective, certificate, name, software, limits, perf_counter() - begun)
 
 
 def _told(road: _Road) -> dict[str, Any]:
@@ -264,12 +281,6 @@ def write(answer: Answer, folder: str | Path, force: bool = False) -> Path:
     if answer.merged is None:
         raise MasksynthError(f"{answer.status.name}: {answer.status.value} Nothing is written.")
     return write_answer(folder, record(answer), answer.merged, force)
-
-
-def _versions(more: Mapping[str, str]) -> dict[str, str]:
-    from masksynth import __version__
-
-    return {"masksynth": __version__, "python": platform.python_version(), "numpy": version("numpy"), **more}
 
 
 def nodes_of(family: TaskFamily) -> int:

@@ -249,12 +249,16 @@ def write_wcnf(problem: Problem, path: str | Path) -> None:
     MasksynthError
         If the file cannot be written; a file that was there stays as it was.
     """
+    write_lines(wcnf(encode(problem)), path)
+
+
+def write_lines(lines: Iterable[str], path: str | Path) -> None:
+    """Write lines to a file, whole or not at all."""
     target = Path(path)
     draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    encoding = encode(problem)
     try:
         with draft.open("w") as file:
-            file.writelines(f"{line}\n" for line in wcnf(encoding))
+            file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, target)

@@ -1,0 +1,120 @@
+"""A bare mask in a file, in and out: ``.npy``, ``.npz``, ``.safetensors``, or the folder of an answer."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.export.arrays import MAX_DENSE, mask_arrays, mask_of
+from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safetensors_bytes
+from masksynth.mask import Mask
+
+ENDINGS = (".npy", ".npz", ".safetensors")
+
+
+def read_mask(path: str | Path) -> Mask:
+    """Read a mask.
+
+    Parameters
+    ----------
+    path : path
+        ``.npy``: a bool array (n, n) or (P, n, n). ``.npz``, ``.safetensors``: arrays named as in an answer. A folder: its mask.safetensors.
+
+    Raises
+    ------
+    InvalidInstance
+        If there is no such file, or it holds no mask.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/causal.npy", np.tril(np.ones((3, 3), bool)))
+    ...     read_mask(f"{folder}/causal.npy")
+    Mask(size=3, tables=1, pairs=6)
+    """
+    place = Path(path)
+    if place.is_dir():
+        place = place / "mask.safetensors"
+    if not place.is_file():
+        raise InvalidInstance("there is no such file", "", "name a .npy, .npz or .safetensors file, or an answer's folder", str(place))
+    try:
+        if place.suffix == ".npy":
+            return Mask.from_dense(_load(place))
+        arrays = read_npz(place) if place.suffix == ".npz" else read_safetensors(place)
+        sizes = [len(arrays[name]) for name in ("position_ids",) if name in arrays]
+        sizes += [arrays[name].shape[-1] - (name == "row_offset") for name in ("mask", "row_offset") if name in arrays]
+        if not sizes:
+            raise InvalidInstance(f"the arrays {sorted(arrays)} hold no mask", "", "store one of mask, row_offset, edge_query")
+        return mask_of(arrays, sizes[0])
+    except InvalidInstance as error:
+        raise InvalidInstance(error.fact, error.path if error.path != "$" else "", error.remedy, str(place)) from None
+
+
+def _load(path: Path) -> NDArray[np.generic]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (ValueError, EOFError, OSError) as error:
+        raise InvalidInstance(f"cannot be read: {str(error).splitlines()[0]}", "", "save a bool array with numpy.save") from None
+
+
+def check_mask_target(path: Path, force: bool) -> None:
+    """Refuse a place where no mask can be written.
+
+    Raises
+    ------
+    InvalidInstance
+        For another ending, a folder that does not exist, or a file that is there without ``force``.
+    """
+    if path.suffix not in ENDINGS:
+        raise InvalidInstance(f"ends in {path.suffix!r}", "", f"name a file that ends in {', '.join(ENDINGS)}", str(path))
+    if not path.absolute().parent.is_dir():
+        raise InvalidInstance(f"there is no folder {path.parent}", "", "choose another place", str(path))
+    if path.exists() and not force:
+        raise InvalidInstance("is there already", "", "choose another name or give --force", str(path))
+
+
+def write_mask(mask: Mask, path: str | Path) -> None:
+    """Write a mask whole or not at all: ``.npy`` as a bool array, ``.npz`` and ``.safetensors`` as an answer stores it.
+
+    Raises
+    ------
+    InvalidInstance
+        For another ending, or a mask of more than ``MAX_DENSE`` positions as ``.npy``.
+    MasksynthError
+        If the disk refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_mask(Mask.from_dense(np.tril(np.ones((3, 3), bool))), f"{folder}/causal.npz")
+    ...     read_mask(f"{folder}/causal.npz")
+    Mask(size=3, tables=1, pairs=6)
+    """
+    place = Path(path)
+    check_mask_target(place, force=True)
+    if place.suffix == ".npy":
+        if mask.size > MAX_DENSE:
+            raise InvalidInstance(f"{mask.size} positions are too many for an array", "", "name a .npz or .safetensors file", str(place))
+        stream = io.BytesIO()
+        np.save(stream, mask.dense())
+        content = stream.getvalue()
+    else:
+        arrays = mask_arrays(mask, sparse=mask.size > MAX_DENSE and mask.tables == 1)
+        if "edge_query" in arrays:
+            arrays["position_ids"] = np.arange(mask.size)
+        content = npz_bytes(arrays) if place.suffix == ".npz" else safetensors_bytes(arrays)
+    draft = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, place)
+    except OSError as error:
+        raise MasksynthError(f"{place}: the mask cannot be written: {error.strerror}; choose another place") from error
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+"""First solutions for a search to improve."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from masksynth.orders import layer_product
+from masksynth.sparsify.greedy import greedy
+from masksynth.sparsify.problem import Edge, SparseProblem
+from masksynth.sparsify.reduce import Part, reduce, relation_of
+
+LayeredEdge = tuple[int, int, int]
+"""(layer, query, key); layer 1 is applied first."""
+
+
+def first_solution(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> tuple[Edge, ...]:
+    """Edges that meet the demands of a part together with the sure ones."""
+    return greedy(problem, sure, part)
+
+
+def layered_part(problem: SparseProblem) -> Part:
+    """All pairs as demands, and every allowed edge in every layer."""
+    demands = [(int(q), int(k)) for q, k in np.argwhere(problem.relation) if q != k]
+    edges = [(int(q), int(k)) for q, k in np.argwhere(problem.allowed)]
+    return Part(tuple(demands), tuple((layer, *edge) for layer in range(1, problem.depth + 1) for edge in edges))  # type: ignore[misc]
+
+
+def first_layers(problem: SparseProblem) -> tuple[LayeredEdge, ...]:
+    """The uniform solution in every layer, less what can be taken away again, the dearest and topmost first.
+
+    The allowed edges must carry the flow.
+
+    Examples
+    --------
+    Two layers carry the flow of a chain of four through 4 edges in all, where one mask for both layers needs 4 in each.
+
+    >>> problem = SparseProblem(np.tril(np.ones((4, 4), bool)), 2, layered=True)
+    >>> len(first_layers(problem))
+    4
+    """
+    plain = SparseProblem(problem.relation, problem.layers, problem.forced, problem.forbidden, problem.weights)
+    reduction = reduce(plain)
+    uniform = reduction.sure | reduction.chosen
+    for part in reduction.parts:
+        uniform |= set(first_solution(plain, reduction.sure, part))
+    masks = [relation_of(problem.size, uniform) | np.eye(problem.size, dtype=bool) for _ in range(problem.depth)]
+    kept = [(layer, *edge) for layer in range(1, problem.depth + 1) for edge in sorted(uniform)]
+    for edge in sorted(reversed(kept), key=lambda edge: -problem.weight(edge[1:])):
+        layer, query, key = edge
+        if (query, key) in problem.forced:
+            continue
+        masks[layer - 1][query, key] = False
+        if np.array_equal(layer_product(masks), problem.relation):
+            kept.remove(edge)
+        else:
+            masks[layer - 1][query, key] = True
+    return tuple(kept)

@@ -1,0 +1,72 @@
+"""Every set of edges, lightest first, judged by a search of its own: the specification of the other engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from heapq import heapify, heappop, heappush
+from time import monotonic
+
+from masksynth.backends import Standing
+from masksynth.errors import Unsupported
+from masksynth_solvers.sparse.encoding import Formula
+
+MAX_EDGES = 26
+"""Most edges that may be chosen."""
+
+
+class Brute:
+    """The engine ``brute``: it reads a formula as what its names say, not its clauses."""
+
+    def __init__(self, formula: Formula, seed: int) -> None:
+        if len(formula.edges) > MAX_EDGES:
+            raise Unsupported(f"brute takes at most {MAX_EDGES} edges that may be chosen, not {len(formula.edges)}; use another backend")
+        self.formula = formula
+
+    def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
+        """All sets that weigh less than the best, whatever the effort."""
+        for weight, chosen in by_weight(self.formula):
+            if weight >= known.upper:
+                break
+            if until is not None and monotonic() >= until:
+                return known.proved(weight, "brute")
+            if meets(self.formula, chosen):
+                return known.found(chosen, weight, "brute").proved(weight, "brute")
+        return known.proved(known.upper, "brute")
+
+
+def meets(formula: Formula, chosen: Iterable[tuple[int, ...]]) -> bool:
+    """Whether chosen and sure edges meet every demand: from each query downwards, one layer after the other, the last layer first.
+
+    Examples
+    --------
+    >>> formula = Formula(depth=2, demands=((2, 0),))
+    >>> meets(formula, [(2, 1), (1, 0)]), meets(formula, [(2, 1)]), meets(formula, [(2, 2, 1), (1, 1, 0)]), meets(formula, [(1, 2, 1), (2, 1, 0)])
+    (True, False, True, False)
+    """
+    held = set(chosen)
+    if any(edge in formula.edges and edge not in held for edge in formula.sure):
+        return False
+    edges = formula.sure | held
+    for query, key in formula.demands:
+        seen = {query}
+        for layer in range(formula.depth, 0, -1):
+            seen |= {edge[-1] for edge in edges if edge[-2] in seen and (len(edge) == 2 or edge[0] == layer)}
+        if key not in seen:
+            return False
+    return True
+
+
+def by_weight(formula: Formula) -> Iterator[tuple[int, tuple[tuple[int, ...], ...]]]:
+    """Yield (weight, edges) of every set of edges, in the order of weight.
+
+    Each set grows from one without its last edge, so it is met once; weights are not negative, so no set comes before a lighter one.
+    """
+    edges = list(formula.edges)
+    costs = [formula.weights[formula.edges[edge]] for edge in edges]
+    heap: list[tuple[int, tuple[int, ...]]] = [(0, ())]
+    heapify(heap)
+    while heap:
+        weight, members = heappop(heap)
+        yield weight, tuple(edges[member] for member in members)
+        for member in range(members[-1] + 1 if members else 0, len(edges)):
+            heappush(heap, (weight + costs[member], (*members, member)))

@@ -1,0 +1,73 @@
+"""CP-SAT, core-guided: cores raise the bound until a solution meets it. Restarted with twice the deterministic time at each slice.
+
+With its default search CP-SAT is of little use here: its bound stays at what the linear relaxation gives.
+"""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from time import monotonic
+from typing import Any
+
+from masksynth.errors import MasksynthError
+from masksynth_solvers.running import run
+from masksynth_solvers.sparse.encoding import Formula
+from masksynth.backends import Standing
+
+
+class Cores:
+    """The engine ``cpsat``."""
+
+    def __init__(self, formula: Formula, seed: int) -> None:
+        self.formula, self.seed = formula, seed
+        self.spent = 0.0
+
+    def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
+        """Search for at least as long as all slices before, since nothing of them is kept."""
+        from ortools.sat.python import cp_model
+
+        model, variables = self._model(known)
+        solver = cp_model.CpSolver()
+        solver.parameters.num_workers = 1
+        solver.parameters.random_seed = self.seed
+        solver.parameters.optimize_with_core = True
+        solver.parameters.linearization_level = 0
+        solver.parameters.catch_sigint_signal = False
+        solver.parameters.max_deterministic_time = max(effort, self.spent)
+        self.spent += max(effort, self.spent)
+        native, interrupted = run(lambda: solver.solve(model), solver.stop_search, until)
+        if native in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+            chosen = self.formula.chosen(number for number, variable in variables.items() if solver.boolean_value(variable))
+            known = known.found(chosen, self.formula.cost(chosen), "cpsat")
+        elif native != cp_model.UNKNOWN:
+            raise MasksynthError(f"CP-SAT answered {solver.status_name(native)} to a problem that has a solution")
+        if interrupted and (until is None or monotonic() < until):
+            raise KeyboardInterrupt
+        bound = solver.best_objective_bound
+        return known.proved(min(known.upper, ceil(bound - 1e-6)), "cpsat") if -inf < bound < inf else known
+
+    def _model(self, known: Standing) -> tuple[Any, dict[int, Any]]:
+        from ortools.sat.python import cp_model
+
+        model = cp_model.CpModel()
+        variables = {number: model.new_bool_var("") for number in range(1, len(self.formula.names) + 1)}
+        for clause in self.formula.clauses:
+            model.add_bool_or([variables[literal] if literal > 0 else ~variables[-literal] for literal in clause])
+        cost = sum(weight * variables[number] for number, weight in self.formula.weights.items())
+        model.add(cost >= known.lower)
+        model.minimize(cost)
+        true = completed(self.formula, known.chosen)
+        for number, variable in variables.items():
+            model.add_hint(variable, number in true)
+        return model, variables
+
+
+def completed(formula: Formula, chosen: tuple[tuple[int, ...], ...]) -> set[int]:
+    """The true variables of a model in which exactly these edges are chosen."""
+    from pysat.solvers import Solver
+
+    held = set(chosen)
+    with Solver(name="cadical195", bootstrap_with=formula.clauses) as solver:
+        if not solver.solve(assumptions=[variable if edge in held else -variable for edge, variable in formula.edges.items()]):
+            raise MasksynthError("a solution handed to an engine does not satisfy its formula")
+        return {literal for literal in solver.get_model() if literal > 0}

@@ -1,0 +1,48 @@
+"""Integer linear programming by SCIP, as OR-Tools ships it: a clause is "sum of literals >= 1". For comparison; it shares no solutions."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from time import monotonic
+from typing import Any
+
+from masksynth.backends import Standing
+from masksynth.errors import MasksynthError
+from masksynth_solvers.running import run
+from masksynth_solvers.sparse.encoding import Formula
+
+
+class Linear:
+    """The engine ``ilp``. SCIP counts no deterministic effort, so a slice lasts as many seconds as its effort and goes on where it stopped."""
+
+    def __init__(self, formula: Formula, seed: int) -> None:
+        from ortools.linear_solver import pywraplp
+
+        self.formula = formula
+        self.solver: Any = pywraplp.Solver.CreateSolver("SCIP")
+        if self.solver is None:
+            raise MasksynthError("this build of ortools has no SCIP")
+        self.solver.SetSolverSpecificParametersAsString(f"randomization/randomseedshift = {seed}\nmisc/catchctrlc = FALSE\n")
+        self.variables = [self.solver.BoolVar(str(number)) for number in range(len(formula.names) + 1)]
+        for clause in formula.clauses:
+            row = self.solver.Constraint(1 - sum(literal < 0 for literal in clause), self.solver.infinity())
+            for literal in clause:
+                row.SetCoefficient(self.variables[abs(literal)], 1 if literal > 0 else -1)
+        for variable, weight in formula.weights.items():
+            self.solver.Objective().SetCoefficient(self.variables[variable], weight)
+        self.solver.Objective().SetMinimization()
+
+    def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
+        """Branch and cut until the end of the slice."""
+        end = min(monotonic() + effort, inf if until is None else until)
+        native, interrupted = run(self.solver.Solve, self.solver.InterruptSolve, end)
+        if native in (self.solver.OPTIMAL, self.solver.FEASIBLE):
+            true = [number for number, variable in enumerate(self.variables) if variable.solution_value() > 0.5]
+            chosen = self.formula.chosen(true)
+            known = known.found(chosen, self.formula.cost(chosen), "ilp")
+        elif native != self.solver.NOT_SOLVED:
+            raise MasksynthError(f"SCIP answered status {native} to a problem that has a solution")
+        if interrupted and monotonic() < end:
+            raise KeyboardInterrupt
+        bound = self.solver.Objective().BestBound()
+        return known.proved(min(known.upper, ceil(bound - 1e-6)), "ilp") if -inf < bound < inf else known

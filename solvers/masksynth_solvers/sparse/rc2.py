@@ -1,0 +1,68 @@
+"""MaxSAT by RC2 (PySAT) over CaDiCaL, one core at a time: its cost is a proved lower bound all the way.
+
+A. Ignatiev, A. Morgado, J. Marques-Silva, "RC2: an efficient MaxSAT solver", JSAT 11 (2019).
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from masksynth.errors import MasksynthError
+from masksynth_solvers.sparse.encoding import Formula
+from masksynth.backends import Standing
+
+CONFLICTS = 8_000
+"""Conflicts that count as one unit of effort."""
+SLICE = 2_000
+"""Conflicts between two looks at the clock."""
+
+
+class Rc2:
+    """The engine ``maxsat``."""
+
+    def __init__(self, formula: Formula, seed: int) -> None:
+        self.formula = formula
+        self.rc2: Any = None
+
+    def _start(self) -> None:
+        from pysat.examples.rc2 import RC2
+        from pysat.formula import WCNF
+
+        formula = WCNF()
+        formula.extend(self.formula.clauses)
+        costs = [(variable, weight) for variable, weight in self.formula.weights.items() if weight]
+        formula.extend([[-variable] for variable, _ in costs], weights=[weight for _, weight in costs])
+        self.rc2 = RC2(formula, solver="cd19", adapt=True, exhaust=True, minz=True)
+        self.rc2.adapt_am1()
+
+    def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
+        """Find cores until the formula is satisfied, or the conflicts are used up."""
+        if self.rc2 is None:
+            self._start()
+        rc2, oracle = self.rc2, self.rc2.oracle
+        left = int(effort * CONFLICTS)
+        while left > 0 and not known.closed:
+            before = oracle.accum_stats()["conflicts"]
+            oracle.conf_budget(min(left, SLICE))
+            answer = oracle.solve_limited(assumptions=rc2.active_assumps())
+            if answer:
+                chosen = self.formula.chosen(_outer(rc2, oracle.get_model()))
+                known = known.found(chosen, self.formula.cost(chosen), "maxsat")
+                return known.proved(min(known.upper, rc2.cost), "maxsat")
+            if answer is False:
+                rc2.get_core()
+                if not rc2.core:
+                    raise MasksynthError("RC2 found no model of a problem that has a solution")
+                rc2.process_core()
+                known = known.proved(min(known.upper, rc2.cost), "maxsat")
+            left -= oracle.accum_stats()["conflicts"] - before + 1
+            if until is not None and monotonic() >= until:
+                break
+        return known
+
+
+def _outer(rc2: Any, model: list[int]) -> list[int]:
+    """A model of RC2's own variables in those of the formula that it was given."""
+    outer = rc2.vmap.i2e
+    return [outer[literal] for literal in model if literal > 0 and literal in outer]

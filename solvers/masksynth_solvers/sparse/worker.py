@@ -1,0 +1,8 @@
+"""``python -m masksynth_solvers.sparse.worker DESCRIPTOR``: one engine in a process of its own, started by the portfolio."""
+
+import sys
+
+from masksynth_solvers.sparse.portfolio import work
+
+if __name__ == "__main__":
+    work(int(sys.argv[1]))
