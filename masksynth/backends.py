@@ -155,10 +155,22 @@ class Standing:
 
 @dataclass(frozen=True)
 class SparseOutcome:
-    """What a sparse search returns: the problem taken apart, and how each part stands, in the order of ``reduction.parts``."""
+    """What a sparse search returns.
+
+    Parameters
+    ----------
+    reduction : Reduction
+        The problem taken apart.
+    standings : tuple of Standing
+        How each part stands, in the order of ``reduction.parts``.
+    floor : int
+        A bound on the weight of the whole that a construction came with, and ``floor_proof``, where it comes from.
+    """
 
     reduction: Reduction
     standings: tuple[Standing, ...]
+    floor: int = 0
+    floor_proof: str = ""
 
 
 class Engine(Protocol):

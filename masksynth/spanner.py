@@ -19,14 +19,14 @@ from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.export.arrays import mask_of_edges, off_diagonal
 from masksynth.mask import Mask
 from masksynth.orders import closure
-from masksynth.sparsify import Edge, SparseProblem
+from masksynth.sparsify import Edge, SparseProblem, construct
 from masksynth.verify.sparse import check_flow
 from masksynth.versions import versions
 
 MAX_SEARCH = 1_500
 """Most positions of a flow that is searched ..."""
-MAX_WAYS = 600_000
-"""... and most triples q > w > k in it (a chain of 150); larger flows get a construction."""
+MAX_WAYS = 60_000
+"""... and most triples q > w > k in it (a chain of 71); larger flows get a construction."""
 MAX_CLOSED = 8_192
 """Most positions of a flow that is closed here; a larger one must be closed already."""
 AUTO_EFFORT = 60.0
@@ -174,8 +174,6 @@ class _Asked:
 
 
 def _constructed(asked: _Asked) -> SparseAnswer:
-    from masksynth.sparsify.construct import construct
-
     built = construct(asked.flow, asked.layers)
     mask = mask_of_edges(built.query, built.key, asked.flow.size)
     check_flow(mask, asked.flow, asked.layers)
@@ -196,9 +194,9 @@ def _searched(asked: _Asked, problem: SparseProblem, progress: Callable[[int, in
     check_flow(mask, asked.flow, problem.layers)
     settled = problem.cost(reduction.sure | reduction.chosen)
     value = settled + sum(standing.upper for standing in outcome.standings)
-    bound = settled + sum(standing.lower for standing in outcome.standings)
+    bound = max(outcome.floor, settled + sum(standing.lower for standing in outcome.standings))
     _recount(problem, mask, value)
-    return asked.answer(mask, Objective(value, bound), told(outcome), problem=problem, outcome=outcome)
+    return asked.answer(mask, Objective(value, bound), told(outcome, settled), problem=problem, outcome=outcome)
 
 
 def closed_flow(relation: Any) -> tuple[Mask, bool]:
@@ -256,12 +254,14 @@ def _recount(problem: SparseProblem, mask: Mask, value: int) -> None:
         raise MasksynthError(f"the mask weighs {problem.cost(edges)}, the search says {value}; please report this relation")
 
 
-def told(outcome: SparseOutcome) -> dict[str, Any]:
-    """How a search came to its value and bound, part by part, as JSON values."""
+def told(outcome: SparseOutcome, settled: int) -> dict[str, Any]:
+    """How a search came to its value and bound, part by part, as JSON values; ``settled`` is the weight outside the parts."""
     reduction = outcome.reduction
     return {
+        "settled": settled,
         "sure": len(reduction.sure),
         "packing": len(reduction.packing),
+        "floor": {"bound": outcome.floor, "proof": outcome.floor_proof},
         "parts": [_part(len(part.demands), len(part.edges), s) for part, s in zip(reduction.parts, outcome.standings, strict=True)],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,22 @@ from masksynth import synthesis
 from masksynth.backends import Limits, Status, backend, names
 from masksynth.cli.answers import count, told
 from masksynth.cli.families import list_catalog, new
-from masksynth.cli.terminal import INSTANCE, JSON, QUIET, Commands, layers_option, plain, print_json, progress, read_instance, to_the_end
-from masksynth.errors import MasksynthError, Unsupported, WrongAnswer
-from masksynth.problem import Problem
+from masksynth.cli.proofs import check_proof
+from masksynth.cli.sparse import check_extras, sparsify, write_extras
+from masksynth.cli.terminal import (
+    INSTANCE,
+    JSON,
+    QUIET,
+    Commands,
+    layers_option,
+    output_file,
+    plain,
+    print_json,
+    progress,
+    read_instance,
+    to_the_end,
+)
+from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.tasks.files import question_of
 
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
@@ -34,25 +48,21 @@ def main() -> None:
     """
 
 
-def _file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
-    if value == Path("-"):
-        raise click.BadParameter("stdout holds the answer; name a file")
-    return value
-
-
 @main.command()
 @INSTANCE
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the answer as a folder.")
 @click.option("--force", is_flag=True, help="Replace the answer in a folder that is not empty.")
 @click.option("--backend", default="auto", show_default=True, help="auto, or one that `masksynth backends` lists.")
 @click.option("--layers", callback=layers_option, help="The model has this many layers ('any': any depth) [default: the instance's].")
-@click.option("--sparse", is_flag=True, default=None, help="Ask for the fewest mask edges (not in this version).")
+@click.option("--sparse", is_flag=True, default=None, help="Ask for the fewest mask edges that carry the flow.")
 @click.option("--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for encoding and search [default: none].")
+@click.option("--effort", type=click.FloatRange(0, 1e9), help="Deterministic limit of a sparse search, in units of about a second.")
 @click.option("--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Threads of the solver; 1 is deterministic.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solver.")
 @click.option(
-    "--emit", type=click.Path(path_type=Path, dir_okay=False), callback=_file, help="Also write the search as DIMACS WCNF (2022 format)."
+    "--emit", type=click.Path(path_type=Path, dir_okay=False), callback=output_file, help="Also write the search as DIMACS WCNF (2022 format)."
 )
+@click.option("--proof", type=click.Path(path_type=Path), callback=output_file, help="Also write proofs of a sparse optimum as a folder.")
 @JSON
 @QUIET
 def solve(
@@ -63,9 +73,11 @@ def solve(
     layers: Any,
     sparse: bool | None,
     time_limit: float | None,
+    effort: float | None,
     workers: int,
     seed: int,
     emit: Path | None,
+    proof: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -74,24 +86,21 @@ def solve(
     \b
     masksynth solve instances/butterfly-8.json -o out
     masksynth solve instance.json --layers 4 --backend criterion --json
+    masksynth solve instances/sparse/chain-12-layers-2.json --proof proof
 
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. Ctrl-C and --time-limit give the best
     answer so far, marked FEASIBLE.
     """
     from masksynth.export.folder import check_target
-    from masksynth_solvers.encoding import write_wcnf
 
     asked = read_instance(instance)
-    if emit is not None and (asked.layers if layers is ... else layers) is not None:
-        raise Unsupported("--emit writes the search, which knows no finite depth; give --layers any")
-    if emit is not None and not emit.absolute().parent.is_dir():
-        raise MasksynthError(f"{emit}: the search cannot be written: there is no folder {emit.parent}; choose another place")
+    asked = replace(asked, layers=asked.layers if layers is ... else layers, sparse=sparse or asked.sparse)
+    check_extras(asked, emit, proof, force)
     if output is not None:
         check_target(output, force)
-    with progress(f"merging {plain(asked.name)} ...", quiet):
-        chosen: Any = ... if sparse is None else sparse
-        limits = Limits(time_limit, workers, seed)
-        answer = synthesis.solve(asked, backend=backend, layers=layers, sparse=chosen, limits=limits)
+    with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
+        limits = Limits(time_limit, workers, seed, effort)
+        answer = synthesis.solve(asked, backend=backend, limits=limits, progress=told_so_far)
     with to_the_end():
         if output is not None and answer.merged is not None:
             synthesis.write(answer, output, force)
@@ -99,8 +108,9 @@ def solve(
             print_json(synthesis.record(answer))
         elif not quiet:
             click.echo(told(asked, answer, output))
-    if emit is not None and answer.merged is not None:
-        write_wcnf(Problem(asked.family, answer.merged.problem.layers), emit)
+    if answer.merged is not None:
+        with progress("writing the proof ...", quiet):
+            write_extras(asked, answer.sparse, emit, proof, force, limits)
     sys.exit(EXIT[answer.status])
 
 
@@ -129,19 +139,23 @@ def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
             print_json({"ok": False, **found, "fact": error.fact})
             sys.exit(1)
         raise
+    edges = "" if report.edges is None else f", {count(report.edges, 'edge')}"
     if as_json:
         right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)}
-        print_json({**right, "positions": report.positions, "layers": report.layers, "minimal": report.minimal})
+        print_json({**right, "positions": report.positions, "layers": report.layers, "minimal": report.minimal, "edges": report.edges})
     elif not quiet:
         depth = "any depth" if report.layers is None else count(report.layers, "layer")
         claim = "minimal" if report.minimal else "not claimed minimal"
         problem = question_of(asked.family, report.layers)
+        sparse = "no" if report.edges is None else "yes"
         click.echo(
-            f"{plain(asked.name)}: right. {count(report.positions, 'position')}, {claim}, {depth}; checked: {', '.join(report.checks)}"
+            f"{plain(asked.name)}: right. {count(report.positions, 'position')}{edges}, {claim}, {depth}; checked: {', '.join(report.checks)}"
         )
-        click.echo(f"  problem: layers {report.layers or 'any'}, sparse no, pattern {problem.pattern}, SHA-256 {problem.sha256}")
+        click.echo(f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, SHA-256 {problem.sha256}")
 
 
+main.add_command(sparsify)
+main.add_command(check_proof)
 main.add_command(new)
 main.add_command(list_catalog)
 
@@ -161,12 +175,15 @@ def backends(as_json: bool) -> None:
             rows.append({"name": name, "available": True, "versions": found.versions(), "remedy": ""})
         except Unsupported as error:
             rows.append({"name": name, "available": False, "versions": {}, "remedy": str(error)})
+    from masksynth.backends import engine_names
+
     if as_json:
         print_json(rows)
         return
     for row in rows:
         versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())  # type: ignore[attr-defined]
         click.echo(f"{row['name']:12} {versions if row['available'] else row['remedy']}")
+    click.echo(f"for sparse masks: auto, construct, {', '.join(engine_names())}")
 
 
 @main.command()

@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import click
@@ -57,6 +58,13 @@ def drop_unwritten() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    """A file to write beside the answer, which has stdout for itself."""
+    if value == Path("-"):
+        raise click.BadParameter("stdout holds the answer; name a file")
+    return value
+
+
 class Commands(click.Group):
     """A group whose commands refuse in one line and can print every name."""
 
@@ -89,16 +97,16 @@ def plain(name: str) -> str:
 
 
 @contextmanager
-def progress(text: str, quiet: bool) -> Iterator[None]:
-    """A spinner on a terminal, nothing elsewhere."""
+def progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A spinner on a terminal, nothing elsewhere; what it yields shows the best value and bound of a search beside the text."""
     if quiet or not sys.stderr.isatty():
-        yield
+        yield lambda value, bound: None
         return
     from rich.console import Console
     from rich.text import Text
 
-    with Console(stderr=True).status(Text(text)):
-        yield
+    with Console(stderr=True).status(Text(text)) as status:
+        yield lambda value, bound: status.update(Text(f"{text} best so far {value}, at least {bound}"))
 
 
 @contextmanager

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
+from masksynth.mask import Mask
 from masksynth.orders import layer_product
-from masksynth.sparsify.greedy import greedy
+from masksynth.sparsify.construct import Construction, construct
+from masksynth.sparsify.greedy import greedy, meets, reverse_delete
 from masksynth.sparsify.problem import Edge, SparseProblem
 from masksynth.sparsify.reduce import Part, reduce, relation_of
 
@@ -13,9 +17,37 @@ LayeredEdge = tuple[int, int, int]
 """(layer, query, key); layer 1 is applied first."""
 
 
-def first_solution(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> tuple[Edge, ...]:
-    """Edges that meet the demands of a part together with the sure ones."""
-    return greedy(problem, sure, part)
+def built(problem: SparseProblem) -> Construction | None:
+    """A construction for a plain problem: one without weights, forced or forbidden edges; None for others."""
+    if not _is_plain(problem):
+        return None
+    return construct(Mask.from_dense(problem.relation), problem.layers)
+
+
+def _is_plain(problem: SparseProblem) -> bool:
+    return not (problem.forced or problem.forbidden or problem.weights or problem.layered)
+
+
+def built_edges(problem: SparseProblem, members: Sequence[int]) -> list[Edge]:
+    """Edges of a construction for the flow among some positions, none for a problem that is not plain.
+
+    Examples
+    --------
+    >>> built_edges(SparseProblem(np.tril(np.ones((9, 9), bool)), 2), [2, 4, 6])
+    [(4, 2), (6, 4)]
+    """
+    inside = SparseProblem(problem.relation[np.ix_(members, members)], problem.layers)
+    found = built(inside) if _is_plain(problem) else None
+    return [] if found is None else [(members[q], members[k]) for q, k in zip(found.query.tolist(), found.key.tolist(), strict=True)]
+
+
+def first_solution(problem: SparseProblem, sure: frozenset[Edge], part: Part, known: Iterable[Edge] = ()) -> tuple[Edge, ...]:
+    """Edges that meet the demands of a part together with the sure ones: greedy, or what is left of a known solution if that is lighter."""
+    chosen = greedy(problem, sure, part)
+    shared = set(known) & set(part.edges)
+    if not shared or not meets(problem, sure, part.demands, shared):
+        return chosen
+    return min(chosen, reverse_delete(problem, sure, part, sorted(shared)), key=problem.cost)
 
 
 def layered_part(problem: SparseProblem) -> Part:

@@ -173,6 +173,20 @@ def useful(distance: Hops, demand: Edge, limit: int) -> Relation:
     return on_the_way
 
 
+def span(problem: SparseProblem, demands: Iterable[Edge]) -> list[int]:
+    """The positions between the ends of some demands, ascending: all paths that meet them stay among these.
+
+    Examples
+    --------
+    >>> span(SparseProblem(np.tril(np.ones((9, 9), bool))), [(5, 3), (4, 2)])
+    [2, 3, 4, 5]
+    """
+    between = np.zeros(problem.size, bool)
+    for query, key in demands:
+        between |= problem.relation[query] & problem.relation[:, key]
+    return [int(position) for position in np.flatnonzero(between)]
+
+
 def _parts(problem: SparseProblem, sure: frozenset[Edge], demands: list[Edge], distance: Hops) -> tuple[Part, ...]:
     """Connected parts of "these demands share a useful edge", smallest first."""
     open_edges = problem.allowed & ~relation_of(problem.size, sure)

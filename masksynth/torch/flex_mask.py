@@ -12,8 +12,9 @@ many answers import one copy of this file and give it each ``path``, since a com
     # layer l (from 0) of the model: attend(q, k, v, block_mask=masks[l % len(masks)])
 
 ``mask[q, k]`` is true iff query q may attend to key k. A table whose rows have at most 8 intervals is read from 1-D tensors of interval
-bounds, which the fused kernels understand best; any other table is a bit-packed lookup. ``describe()`` says which. The block lists come
-from the row intervals, without any N x N array. Rows and keys beyond N, up to 1,024 of them (block padding), are forbidden.
+bounds, which the fused kernels understand best; any other table is a bit-packed lookup, above 8,192 positions by blocks of 128 x 128, of
+which empty and full ones take no room. ``describe()`` says which. The block lists come from the row intervals, without any N x N array.
+Rows and keys beyond N, up to 1,024 of them (block padding), are forbidden.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ MASK = Path(__file__).with_name("mask.safetensors")
 MAX_INTERVALS = 8
 PADDING = 1024
 CHUNK = 256
+FLAT = 8192
+SIDE = 128
 
 MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 BlockSize = int | tuple[int, int]
@@ -78,13 +81,16 @@ def form_of(rows: Rows) -> str:
     most = _most(rows)
     if most <= MAX_INTERVALS:
         return f"row intervals, at most {most} per row"
-    return f"bit-packed lookup, since a row has {most} intervals (more than {MAX_INTERVALS})"
+    blocks = f" by blocks of {SIDE} x {SIDE}" if _size(rows) > FLAT else ""
+    return f"bit-packed lookup{blocks}, since a row has {most} intervals (more than {MAX_INTERVALS})"
 
 
 def mask_mod_of(rows: Rows, device: str | torch.device = "cpu") -> MaskMod:
     """The mask_mod of one table, in the form that ``form_of`` names."""
     if _most(rows) <= MAX_INTERVALS:
         return interval_mask_mod(tuple((lo.to(device), hi.to(device)) for lo, hi in _bounds(rows)))
+    if _size(rows) > FLAT:
+        return blocked_mask_mod(*(part.to(device) for part in _blocked(rows)))
     return packed_mask_mod(_packed(rows).to(device))
 
 
@@ -110,12 +116,22 @@ def packed_mask_mod(bits: Tensor) -> MaskMod:
     return mask_mod
 
 
+def blocked_mask_mod(number: Tensor, bits: Tensor) -> MaskMod:
+    """As ``packed_mask_mod``, within block ``number[q // 128, k // 128]``: 128 rows of ``bits``, eight keys to a byte."""
+
+    def mask_mod(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
+        block = number[q_idx >> 7, kv_idx >> 7]
+        return ((bits[block, q_idx & 127, (kv_idx & 127) >> 3] >> (kv_idx & 7)) & 1) == 1
+
+    return mask_mod
+
+
 def block_mask_of(rows: Rows, device: str | torch.device = "cpu", block_size: BlockSize = 128) -> BlockMask:
     """The BlockMask of one table: partial and full lists of full width, listed blocks first, both in rising order."""
     height, width = (block_size, block_size) if isinstance(block_size, int) else block_size
     if not (0 < height <= PADDING and 0 < width <= PADDING):
         raise ValueError(f"block_size={block_size!r} is not from 1 to {PADDING}")
-    size = len(rows.offset) - 1
+    size = _size(rows)
     allowed = _pairs(rows, height, width)
     full = allowed == height * width
     some = (allowed > 0) & ~full
@@ -141,7 +157,7 @@ def _pairs(rows: Rows, height: int, width: int) -> Tensor:
 
     The keys below x in block j are ``width`` for j < x // width, x mod width at j = x // width, none beyond: two steps of a difference.
     """
-    size = len(rows.offset) - 1
+    size = _size(rows)
     grid = (-(-size // height), -(-size // width))
     line = (_query(rows) // height) * (grid[1] + 2)
     steps = torch.zeros(grid[0] * (grid[1] + 2), dtype=torch.int64)
@@ -152,7 +168,11 @@ def _pairs(rows: Rows, height: int, width: int) -> Tensor:
 
 
 def _query(rows: Rows) -> Tensor:
-    return torch.repeat_interleave(torch.arange(len(rows.offset) - 1), rows.offset.diff())
+    return torch.repeat_interleave(torch.arange(_size(rows)), rows.offset.diff())
+
+
+def _size(rows: Rows) -> int:
+    return len(rows.offset) - 1
 
 
 def _most(rows: Rows) -> int:
@@ -172,7 +192,7 @@ def _bounds(rows: Rows) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _packed(rows: Rows) -> Tensor:
     """The table as bits: (N + padding, ceil((N + padding) / 8)) uint8, eight keys to a byte, lowest bit first."""
-    size = len(rows.offset) - 1
+    size = _size(rows)
     width = -(-(size + PADDING) // 8)
     bits = torch.zeros(size + PADDING, width, dtype=torch.uint8)
     weights = 2 ** torch.arange(8, dtype=torch.uint8)
@@ -186,6 +206,36 @@ def _packed(rows: Rows) -> Tensor:
         keys = steps[:, :-1].cumsum(1, dtype=torch.int8).to(torch.uint8)
         bits[first:last] = (keys.reshape(-1, width, 8) * weights).sum(-1, dtype=torch.uint8)
     return bits
+
+
+def _blocked(rows: Rows) -> tuple[Tensor, Tensor]:
+    """The number of each block, and the bits of blocks 0, 1, ...: nothing, everything, then the mixed ones in order.
+
+    There is room for a power of two of them, so that a compiled kernel serves answers of about one size. In a row of blocks, key x is
+    column ``before[x // 128] + x % 128`` of the mixed blocks side by side, or their next column.
+    """
+    side, size = -(-(_size(rows) + PADDING) // SIDE), _size(rows)
+    allowed = torch.zeros(side, side, dtype=torch.int64)
+    grid = -(-size // SIDE)
+    allowed[:grid, :grid] = _pairs(rows, SIDE, SIDE)
+    mixed = (allowed > 0) & (allowed < SIDE * SIDE)
+    number = torch.where(mixed, 1 + mixed.flatten().cumsum(0).reshape(side, side), (allowed == SIDE * SIDE).long())
+    bits = torch.zeros(1 << (1 + int(mixed.sum())).bit_length(), SIDE, SIDE // 8, dtype=torch.uint8)
+    bits[1] = 255
+    weights, query, done = 2 ** torch.arange(8, dtype=torch.uint8), _query(rows), 2
+    for first, line in zip(range(0, size, SIDE), mixed, strict=False):
+        part = slice(int(rows.offset[first]), int(rows.offset[min(first + SIDE, size)]))
+        count = int(line.sum())
+        before = SIDE * (line.cumsum(0) - line.long())
+        width = SIDE * count + 1
+        steps = torch.zeros(SIDE * width, dtype=torch.int8)
+        for bound, sign in ((rows.start[part].long(), 1), (rows.end[part].long(), -1)):
+            column = before[bound // SIDE] + torch.where(line[bound // SIDE], bound % SIDE, 0)
+            steps.scatter_add_(0, (query[part] - first) * width + column, torch.full_like(column, sign, dtype=torch.int8))
+        keys = steps.reshape(SIDE, width)[:, :-1].cumsum(1, dtype=torch.int8).to(torch.uint8).reshape(SIDE, count, -1, 8)
+        bits[done : done + count] = (keys * weights).sum(-1, dtype=torch.uint8).transpose(0, 1)
+        done += count
+    return number.int(), bits
 
 
 def _rows_of_dense(table: Tensor) -> Rows:

@@ -1,11 +1,13 @@
 """The independent checker: what an answer must be, from the definitions alone.
 
 It shares no code with what computes answers: tasks and masks are all that it knows. Every task is closed, coloured and searched here
-again. ``verify`` checks a merged task, ``verify_leak`` the witness of an infeasible instance, ``verify_folder`` an answer on disk.
+again. ``verify`` checks a merged task, ``verify_leak`` the witness of an infeasible instance, ``verify_folder`` an answer on disk, and
+``check_flow`` a bare mask against the flow that L layers of it should carry.
 """
 
 from masksynth.verify.check import Report, verify
 from masksynth.verify.folder import verify_folder
 from masksynth.verify.leak import verify_leak
+from masksynth.verify.sparse import check_flow
 
-__all__ = ["Report", "verify", "verify_folder", "verify_leak"]
+__all__ = ["Report", "check_flow", "verify", "verify_folder", "verify_leak"]

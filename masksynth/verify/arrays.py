@@ -29,16 +29,18 @@ Shapes = dict[str, tuple[str, tuple[int | None, ...]]]
 _STORED = {"BOOL": "|b1", "I32": "<i4", "I64": "<i8", "F64": "<f8"}
 
 
-def due_shapes(size: int, tables: int, edges: int) -> Shapes:
+def due_shapes(size: int, tables: int, edges: int, sparse: bool = False) -> Shapes:
     """Name -> (dtype, shape) of the arrays of an answer with N positions, P tables and E loss edges; None is a free length.
 
     Examples
     --------
-    >>> due_shapes(3, 1, 2)["mask"], due_shapes(9000, 2, 2)["row_offset"]
-    (('|b1', (3, 3)), ('<i8', (2, 9001)))
+    >>> due_shapes(3, 1, 2)["mask"], due_shapes(9000, 2, 2)["row_offset"], due_shapes(9000, 1, 2, sparse=True)["edge_key"]
+    (('|b1', (3, 3)), ('<i8', (2, 9001)), ('<i8', (None,)))
     """
     dense: Shapes = {"mask": ("|b1", (size, size) if tables == 1 else (tables, size, size))}
     runs: Shapes = {"row_offset": ("<i8", (tables, size + 1)), "key_start": ("<i4", (None,)), "key_end": ("<i4", (None,))}
+    if sparse:
+        runs = dict.fromkeys(("edge_query", "edge_key"), ("<i8", (None,)))
     loss: Shapes = dict.fromkeys(("loss_position", "loss_label", "loss_task"), ("<i8", (edges,)))
     return {**(dense if size <= MAX_DENSE else runs), "position_ids": ("<i8", (size,)), **loss, "loss_weight": ("<f8", (edges,))}
 
@@ -148,12 +150,48 @@ def _check_bools(arrays: Arrays, path: Path) -> None:
 
 
 def stored_mask(arrays: Arrays, size: int, tables: int) -> Mask:
-    """Make the mask of its stored form, dense or intervals."""
+    """Make the mask of its stored form, dense, intervals or edges."""
+    if "edge_query" in arrays:
+        return mask_of_edges(arrays["edge_query"], arrays["edge_key"], size)
     if "mask" not in arrays:
         return Mask(arrays["row_offset"], arrays["key_start"], arrays["key_end"])
     if size == 0:
         return Mask(np.zeros((tables, 1), np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
     return Mask.from_dense(arrays["mask"])
+
+
+def mask_of_edges(query: NDArray[np.int64], key: NDArray[np.int64], size: int) -> Mask:
+    """Make a mask of its edges off the diagonal, ascending by query, then by key, each once; the diagonal is added.
+
+    Raises
+    ------
+    InvalidInstance
+        If lengths differ, or an edge is out of range, on the diagonal, out of order or repeated.
+
+    Examples
+    --------
+    >>> print(mask_of_edges(np.array([1, 2]), np.array([0, 0]), 3))
+    ■ · ·
+    ■ ■ ·
+    ■ · ■
+    """
+    if query.shape != key.shape:
+        raise InvalidInstance(f"{len(query)} entries in edge_query, {len(key)} in edge_key")
+    faults = (
+        ("outside the positions", (query < 0) | (key < 0) | (query >= size) | (key >= size)),
+        ("on the diagonal", query == key),
+        ("out of order or repeated", np.append(False, np.diff(query * size + key) <= 0)[: len(query)]),
+    )
+    for what, odd in faults:
+        if odd.any():
+            at = int(odd.argmax())
+            raise InvalidInstance(f"edge {at}, ({query[at]}, {key[at]}), is {what}")
+    pairs = np.sort(np.append(query * size + key, np.arange(size) * (size + 1)))
+    row, column = np.divmod(pairs, max(size, 1))
+    opens = np.append(True, (np.diff(column) != 1) | (np.diff(row) != 0))[: len(pairs)]
+    last = np.append(np.flatnonzero(opens)[1:], len(pairs)) - 1
+    offset = np.append(0, np.bincount(row[opens], minlength=size).cumsum())[None]
+    return Mask(offset, column[opens].astype(np.int32), (column[last] + 1).astype(np.int32))
 
 
 def content_hash(arrays: Arrays) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.merged import MergedTask
-from masksynth.tasks.model import Instance
+from masksynth.tasks.model import Instance, TaskFamily
 from masksynth.verify.anydepth import check_any_depth
+from masksynth.verify.classes import check_sparse
 from masksynth.verify.flow import family_flow
 from masksynth.verify.layered import check_layers, demand
 from masksynth.verify.leak import check_leaks
@@ -33,6 +34,8 @@ class Report:
         The requirements checked, in order; ``leak`` only if some prediction hides something.
     minimal : bool
         Whether the number of positions was proven least.
+    edges : int, optional
+        The pairs off the diagonal of a sparse mask; None for the dense mask.
     """
 
     positions: int
@@ -42,6 +45,7 @@ class Report:
     loss_edges: int
     checks: tuple[str, ...]
     minimal: bool
+    edges: int | None = None
 
 
 def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> Report:
@@ -59,15 +63,14 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
     ------
     WrongAnswer
         Naming the broken requirement with tokens and, for a leak, the path.
-    Unsupported
-        For sparse answers.
 
     Notes
     -----
     A merged task is right iff every task maps to it preserving identity and, class by class, the number of keys in each row; it is
     minimal iff moreover every class is hit and has max(1, largest multiplicity in a row) positions (Li & Guo, Hasse Diagrams for
     Attention, arXiv 2606.09951, generalised from dense acyclic tasks without equal nodes). At L layers colours after L layers are
-    compared instead.
+    compared instead. A sparse answer takes its classes from the tasks, and is right iff each position sees, through L layers of the mask
+    with its diagonal, exactly the classes in the closed row of its own; that it has the fewest edges is not checked here.
 
     Examples
     --------
@@ -91,7 +94,9 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
     check_embeddings(family, merged, identity)
     check_loss(family, merged)
     flow = family_flow(family)
-    if problem.layers is None:
+    if problem.sparse:
+        classes = check_sparse(flow, merged, identity, embedding(flow, merged, np.ones(flow.first[-1], bool)), minimal)
+    elif problem.layers is None:
         index = embedding(flow, merged, np.ones(flow.first[-1], bool))
         classes = check_any_depth(flow, merged, identity, index, minimal)
     else:
@@ -99,7 +104,13 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
         index = embedding(flow, merged, asked.age >= 0)
         classes = check_layers(flow, merged, identity, index, asked, problem.layers, minimal)
     check_leaks(flow, problem.layers)
+    edges = merged.mask.pairs - merged.mask.size if problem.sparse else None
+    checks = _checks(family, problem.sparse, minimal)
+    return Report(merged.mask.size, classes, merged.mask.tables, problem.layers, len(merged.loss_edges), checks, minimal, edges)
+
+
+def _checks(family: TaskFamily, sparse: bool, minimal: bool) -> tuple[str, ...]:
+    """List the requirements in the order in which they are checked."""
     hiding = any(prediction.hides for task in family.tasks for prediction in task.predict)
-    asked_for = (("minimality",) if minimal else ()) + (("leak",) if hiding else ())
-    checks = ("problem", "shape", "identity", "labels", "loss edges", "rows", *asked_for)
-    return Report(merged.mask.size, classes, merged.mask.tables, problem.layers, len(merged.loss_edges), checks, minimal)
+    core = ("classes", "flow") if sparse else ("rows",)
+    return ("problem", "shape", "identity", "labels", "loss edges", *core, *("minimality",) * minimal, *("leak",) * hiding)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.mask import Mask
 from masksynth.tasks.merged import MergedTask
 from masksynth.tasks.model import Instance
 from masksynth.verify.arrays import MAX_DENSE, Arrays, content_hash, due_shapes, read_npz, read_safetensors, stored_mask
 from masksynth.verify.check import Report, verify
-from masksynth.verify.record import Record, read_record
+from masksynth.verify.record import Objective, Record, read_record
 from masksynth.verify.shape import check_problem
 
 SCHEMA = "1"
@@ -29,16 +30,15 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
     Returns
     -------
     Report
-        ``minimal`` is True for status OPTIMAL.
+        ``minimal`` is True for status OPTIMAL, and for a sparse answer whose number of positions equals its bound.
 
     Raises
     ------
     InvalidInstance
         If a file is missing, unreadable or malformed.
     WrongAnswer
-        If the answer is to another instance, the files disagree, or the answer is wrong.
-    Unsupported
-        For sparse answers.
+        If the answer is to another instance, the files disagree, or the answer is wrong. For a sparse answer the number of edges is
+        counted and compared; its bound is no more than the number, and equal to it where OPTIMAL is claimed.
     """
     folder = Path(folder)
     record = read_record(folder / "solution.json")
@@ -51,25 +51,41 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
     except InvalidInstance as error:
         raise error.within(source=str(folder / "mask.safetensors")) from None
     merged = MergedTask(record.positions, mask, record.embeddings, record.labels, record.tasks, record.loss_edges, record.problem)
-    return verify(instance, merged, minimal=record.status == "OPTIMAL")
+    _check_edges(record, mask)
+    proved = record.status == "OPTIMAL" or (record.problem.sparse and record.size.value == record.size.bound)
+    return verify(instance, merged, minimal=proved)
 
 
 def _check_status(record: Record) -> None:
-    """OPTIMAL: value = bound = recount. FEASIBLE: value = recount, bound no higher. A folder holds nothing else."""
-    count, value, bound = len(record.positions), record.value, record.bound
+    """A folder holds an OPTIMAL or a FEASIBLE answer, with a right number of positions."""
     if record.status not in ("OPTIMAL", "FEASIBLE"):
         raise WrongAnswer("status", f"{record.status!r:.40} in a folder, where only OPTIMAL and FEASIBLE have an answer")
+    _check_objective(record.status, record.size, len(record.positions), "positions")
+
+
+def _check_edges(record: Record, mask: Mask) -> None:
+    """A sparse answer, and no other, says how many pairs its mask has off the diagonal."""
+    if (record.edges is not None) != record.problem.sparse:
+        fact = "says nothing of edges" if record.problem.sparse else "speaks of edges, though the answer is not sparse"
+        raise WrongAnswer("objective", f"solution.json {fact}")
+    if record.edges is not None:
+        _check_objective(record.status, record.edges, mask.pairs - mask.size, "edges")
+
+
+def _check_objective(status: str, objective: Objective, count: int, what: str) -> None:
+    """OPTIMAL: value = bound = recount. FEASIBLE: value = recount, bound no higher."""
+    value, bound = objective
     if value != count:
-        raise WrongAnswer("objective", f"the value {value!r:.40} is not the number of positions, {count}")
-    if bound > value or (record.status == "OPTIMAL" and bound != value):
-        raise WrongAnswer("objective", f"{record.status} with the bound {bound!r:.40} and the value {value}")
+        raise WrongAnswer("objective", f"the value {value!r:.40} is not the number of {what}, {count}")
+    if bound > value or (status == "OPTIMAL" and bound != value):
+        raise WrongAnswer("objective", f"{status} with the bound {bound!r:.40} and the value {value} of {what}")
 
 
 def _read_arrays(folder: Path, record: Record) -> Arrays:
     """Read mask.safetensors, its arrays equal to those of mask.npz where that is due, their hash right where it is given."""
     size, tables = len(record.positions), record.problem.pattern
-    due = due_shapes(size, tables, len(record.loss_edges))
-    longest = tables * size * (size // 2 + 1)
+    due = due_shapes(size, tables, len(record.loss_edges), record.problem.sparse)
+    longest = tables * size * (size if record.problem.sparse else size // 2 + 1)
     arrays, metadata = read_safetensors(folder / "mask.safetensors", due, longest)
     if metadata.get("schema", SCHEMA) != SCHEMA:
         raise InvalidInstance(f"schema {metadata['schema']!r:.40} is not known", source=str(folder / "mask.safetensors"))

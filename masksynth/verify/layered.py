@@ -139,7 +139,7 @@ def _least(flow: Flow, colour: list[Integers], asked: Demand, layers: int) -> in
         total = np.zeros(colours, np.int64)
         np.add.at(total, own[upper[at]], need[finer])
         demanded = own[(asked.age >= 0) & (asked.age <= layers - level)]
-        most = most_in_a_row(flow.rows, level % period, upper, own, _most_in_a_task(flow, own, colours))
+        most = most_in_a_row(flow.rows, level % period, upper, own, most_in_a_task(flow, own, colours))
         need = np.zeros(colours, np.int64)
         need[demanded] = np.maximum(total, most)[demanded]
         above = own
@@ -151,7 +151,7 @@ def _unsettled(layers: int, low: int, last: int) -> list[int]:
     return [*range(layers - 1, low - 1, -1), *range(last - 1, -1, -1)] if low > last else [*range(layers - 1, -1, -1)]
 
 
-def _most_in_a_task(flow: Flow, colour: Integers, colours: int) -> Integers:
+def most_in_a_task(flow: Flow, colour: Integers, colours: int) -> Integers:
     """Count the most nodes of each colour that one task holds, at least 1."""
     task = np.repeat(np.arange(len(flow.tasks)), np.diff(flow.first))
     pairs, count = np.unique(task * colours + colour, return_counts=True)

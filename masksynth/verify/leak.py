@@ -11,7 +11,8 @@ from masksynth.errors import WrongAnswer
 from masksynth.tasks.canonical import canonical
 from masksynth.tasks.merged import Leak
 from masksynth.tasks.model import Instance, Node, Task
-from masksynth.verify.flow import Flow, TaskFlow, contains, task_flow
+from masksynth.verify.flow import Flow, TaskFlow, task_flow
+from masksynth.verify.paths import contains
 
 
 def elements(node: Node) -> tuple[str, ...]:

@@ -17,8 +17,15 @@ MAX_BYTES = 1 << 30
 """Largest solution.json that is read (1 GiB)."""
 
 
+class Objective(NamedTuple):
+    """A value that was reached and a bound that was proved."""
+
+    value: int
+    bound: int
+
+
 class Record(NamedTuple):
-    """What solution.json says, as far as it can be checked."""
+    """What solution.json says, as far as it can be checked; ``edges`` is None where the objective has no such entry."""
 
     status: str
     positions: tuple[Position, ...]
@@ -26,8 +33,8 @@ class Record(NamedTuple):
     tasks: tuple[str, ...]
     embeddings: dict[str, dict[str, int]]
     loss_edges: tuple[LossEdge, ...]
-    value: int
-    bound: int
+    size: Objective
+    edges: Objective | None
     problem: Question
 
 
@@ -91,7 +98,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 def _record(value: Any) -> Record:
     document = _typed(value, dict, "$")
-    objective = _typed(_field(_field(document, "objective", "$"), "positions", "$.objective"), dict, "$.objective.positions")
+    objective = _typed(_field(document, "objective", "$"), dict, "$.objective")
     return Record(
         _typed(_field(document, "status", "$"), str, "$.status"),
         tuple(_position(item, f"$.positions[{at}]") for at, item in enumerate(_list(document, "positions"))),
@@ -99,10 +106,14 @@ def _record(value: Any) -> Record:
         tuple(_typed(item, str, f"$.tasks[{at}]") for at, item in enumerate(_list(document, "tasks"))),
         _embeddings(_field(document, "embeddings", "$")),
         tuple(_loss_edge(item, f"$.loss_edges[{at}]") for at, item in enumerate(_list(document, "loss_edges"))),
-        _typed(_field(objective, "value", "$.objective.positions"), int, "$.objective.positions.value"),
-        _typed(_field(objective, "bound", "$.objective.positions"), int, "$.objective.positions.bound"),
+        _objective(_field(objective, "positions", "$.objective"), "$.objective.positions"),
+        _objective(objective["edges"], "$.objective.edges") if "edges" in objective else None,
         _question(_field(document, "problem", "$")),
     )
+
+
+def _objective(value: Any, path: str) -> Objective:
+    return Objective(*(_typed(_field(value, name, path), int, f"{path}.{name}") for name in ("value", "bound")))
 
 
 def _typed(value: Any, kind: type, path: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
+from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.tasks.canonical import canonical, frozen
 from masksynth.tasks.merged import LossEdge, MergedTask, Position, Question
 from masksynth.tasks.model import Task, TaskFamily
@@ -75,8 +75,9 @@ def check_problem(problem: Question, family: TaskFamily) -> None:
         raise WrongAnswer("problem", f"layers {problem.layers!r} is not null or an integer from 1")
     if type(problem.sparse) is not bool:
         raise WrongAnswer("problem", f"sparse {problem.sparse!r} is not true or false")
-    if problem.sparse:
-        raise Unsupported("the checker does not know sparse answers yet; solve without sparse to have the answer checked")
+    literal = next((task.name for task in family.tasks if not task.closure), None)
+    if problem.sparse and literal is not None:
+        raise WrongAnswer("problem", "sparse needs closure, and this task has literal rows", literal)
 
 
 def identities(merged: MergedTask, tables: int) -> list[Identity]:

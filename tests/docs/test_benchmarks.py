@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT
 
-NAMES = ("machine", "merge", "trie", "search")
+NAMES = ("machine", "merge", "trie", "search", "sparse", "reach", "constructions")
 
 
 def benchmark(*arguments):
@@ -43,6 +43,66 @@ def test_tables_are_written_between_the_markers(tmp_path):
     assert len(cells) >= 3
     assert all(re.fullmatch(r"\d+\.\d\d", cell) for row in cells for cell in row[4:7])
     assert rows(page.read_text(), "merge")[0] == rows(text, "merge")[0]
+
+
+def test_sparse_masks_are_proved_by_every_method(tmp_path):
+    page = tmp_path / "page.md"
+    shutil.copy(DOCS / "benchmarks.md", page)
+    done = benchmark("sparse", "reach", "--most", 5, "--limit", 30, "--write", page)
+    assert done.returncode == 0, done.stderr
+    head, *cells = rows(page.read_text(), "sparse")
+    methods = ["CP-SAT, default", "RC2, default", "SCIP", "HiGHS", "sat", "maxsat", "cpsat", "auto"]
+    cases = 5 * 2 + 3 * 2
+    assert head[:2] == ["method", f"solved of {cases}"]
+    assert [cell[:2] for cell in cells[:8]] == [[method, str(cases)] for method in methods]
+    assert cells[8] == ["solved", "of", *methods]
+    assert cells[9:] == [[f"chains L = {layers}", *["2"] * 9] for layers in (2, 3, 4, 5, 6)] + [["classes", *["6"] * 9]]
+    assert "Proved by nobody: none." in page.read_text()
+    drawing = (tmp_path / "cactus.svg").read_text()
+    assert all(f">{method} ({cases})<" in drawing for method in methods)
+    _, *reached = rows(page.read_text(), "reach")
+    assert [cell[2:4] for cell in reached] == [["5", "5"]] * 9
+    assert [cell[5] for cell in reached[:3]] == ["6", "5", "4"]
+
+
+def program(text):
+    return subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_cpu_clock_ends_a_cell():
+    done = program(
+        "from benchmarks.measure import metered\n"
+        "import itertools, time\n"
+        "value, spent = metered(0.3, lambda: sum(itertools.repeat(1)))\n"
+        "print(value, 0.2 < spent < 1, metered(0.3, lambda: time.sleep(0.6) or 7)[0])\n"
+        "metered(9, lambda: 1 / 0)\n"
+    )
+    assert done.stdout.split() == ["None", "True", "7"]
+    assert "ZeroDivisionError" in done.stderr
+    assert "RuntimeError" in done.stderr
+
+
+def test_a_wrong_optimum_is_refused():
+    done = program(
+        "from benchmarks.sparse import agreed, _compared\n"
+        "from benchmarks.relations import suite\n"
+        "case = suite(3)[0]\n"
+        "print(agreed(case, [None, 2]))\n"
+        "try:\n    _compared({5: 6}, {5: 7})\nexcept AssertionError as error:\n    print(error)\n"
+        "agreed(case, [3])\n"
+    )
+    assert done.stdout.splitlines() == ["2", "5 positions: 6 and 7 edges are both claimed optimal"]
+    assert "chain 3, L = 2: several optima are claimed: [2, 3]" in done.stderr
+
+
+def test_the_plot_is_the_same_twice(tmp_path):
+    drawn = [tmp_path / "one.svg", tmp_path / "two.svg"]
+    for path in drawn:
+        times = {"SCIP": [0.5, 2.0], "HiGHS": [], "RC2": [0.001], "CP-SAT": [1.0], "auto": [0.1, 0.2, 0.3]}
+        done = program(f"from pathlib import Path; from benchmarks.plots import cactus; cactus(Path({str(path)!r}), {times!r}, 4, 5.0)")
+        assert done.returncode == 0, done.stderr
+    assert drawn[0].read_bytes() == drawn[1].read_bytes()
+    assert ">auto (3)<" in drawn[0].read_text()
 
 
 def test_a_page_without_markers_is_refused(tmp_path):

@@ -9,6 +9,7 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export import block_lists, check_blocks
 from masksynth.mask import Mask
 from tests.export.samples import chain_mask, random_mask, star_mask
+from tests.verify.hubs import hub_mask
 
 
 def naive_lists(dense, rows, keys):
@@ -44,6 +45,27 @@ def test_large_masks_need_no_dense_array():
     lists = block_lists(chain_mask(100_000))
     assert lists.full_count.tolist() == [*range(781), 0]  # the last block row is ragged: 100,000 = 781 * 128 + 32
     assert lists.partial_count.tolist() == [1] * 781 + [782]
+
+
+@pytest.mark.parametrize("size", [1, 5, 130, 700])
+@pytest.mark.parametrize("block", [16, 128, (64, 32)])
+def test_lists_of_single_keys(size, block):
+    """The rows of a sparse answer are single keys here and there, and a few long runs."""
+    rows, keys = (block, block) if isinstance(block, int) else block
+    mask = hub_mask(size)
+    lists = block_lists(mask, 0, block)
+    full, partial = naive_lists(mask.dense(), rows, keys)
+    assert [row[:n].tolist() for row, n in zip(lists.full_index, lists.full_count, strict=True)] == full
+    assert [row[:n].tolist() for row, n in zip(lists.partial_index, lists.partial_count, strict=True)] == partial
+    check_blocks(mask, lists, 0, block)
+
+
+def test_large_sparse_masks_touch_few_blocks():
+    """Hubs of a chain of 131,072: about a hundredth of the blocks, all of them listed."""
+    mask = hub_mask(131_072)
+    lists = block_lists(mask)
+    check_blocks(mask, lists)
+    assert 0 < int(lists.partial_count.sum() + lists.full_count.sum()) < 1024 * 1024 // 64
 
 
 def tampered(lists, change):

@@ -21,6 +21,7 @@ from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.tasks import Instance, LossEdge, Node, Prediction, Task, TaskFamily
 from tests.export.samples import HOSTILE, chain_mask, merged_task, random_mask, star_mask
+from tests.verify.hubs import hub_mask
 
 
 def write(folder, merged, force=False):
@@ -53,6 +54,33 @@ def test_round_trip(name, tmp_path):
 def test_sparse_round_trip(tmp_path):
     merged = merged_task(Mask.from_intervals([[((max(i - 1, 0), i + 1),) for i in range(9000)]]), sparse=True)
     assert read_merged(write(tmp_path / "out", merged)) == merged
+
+
+@pytest.mark.parametrize("size", [1, 40, 8192, 8193, 20_000])
+def test_sparse_answers_come_back(size, tmp_path):
+    """Dense with an npz up to 8,192 positions, off-diagonal edges above, whatever the number of intervals in a row."""
+    merged = merged_task(hub_mask(size), sparse=True)
+    folder = write(tmp_path / "out", merged)
+    assert read_merged(folder) == merged
+    assert read_merged(folder).problem.sparse
+    assert (folder / "mask.npz").exists() == (size <= 8192)
+
+
+EDGE_FAULTS = {
+    "unsorted": lambda query, key: (query[::-1].copy(), key[::-1].copy()),
+    "repeated": lambda query, key: (np.append(query, query[-1]), np.append(key, key[-1])),
+    "a loop": lambda query, key: (np.append(query, 8999), np.append(key, 8999)),
+}
+
+
+@pytest.mark.parametrize("name", EDGE_FAULTS)
+def test_edges_have_one_form(name, tmp_path):
+    merged = merged_task(Mask.from_intervals([[((max(i - 1, 0), i + 1),) for i in range(9000)]]), sparse=True)
+    folder, arrays = write(tmp_path / "out", merged), merged_arrays(merged)
+    query, key = EDGE_FAULTS[name](arrays["edge_query"], arrays["edge_key"])
+    (folder / "mask.safetensors").write_bytes(safetensors_bytes({**arrays, "edge_query": query, "edge_key": key}))
+    with pytest.raises(WrongAnswer, match=r"disagree in 'edge_"):
+        read_merged(folder)
 
 
 def test_equal_answers_are_equal_files(tmp_path):

@@ -22,6 +22,7 @@ from masksynth.merge import merge
 from masksynth.torch import batch_of, block_mask
 from masksynth.torch.attention import lists_of
 from tests.export.samples import chain_mask, merged_task, random_mask, star_mask
+from tests.verify.hubs import hub_mask
 
 LISTS = ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices")
 LISTS += ("q_num_blocks", "q_indices", "full_q_num_blocks", "full_q_indices")
@@ -168,6 +169,56 @@ def test_a_large_mask_with_many_intervals(tmp_path):
         assert mod(0, 0, torch.tensor(row), keys).equal(expected)
 
 
+@pytest.mark.parametrize("size", [8193, 30_000])
+def test_large_sparse_answers(size, tmp_path):
+    """Hubs of a chain: many rows of a dozen single keys, stored as edges, looked up in the few blocks that are neither empty nor full."""
+    merged = merged_task(hub_mask(size), sparse=True)
+    module = flex_mask(merged, tmp_path / "out")
+    assert "by blocks of 128 x 128" in module.describe()[0]
+    (found,), keys = module.make_block_masks(), torch.arange(size + 1024)
+    number, bits = (cell.cell_contents for cell in found.mask_mod.__closure__[::-1])
+    assert bits.numel() < size * size // 64
+    assert len(bits) // 2 < number.max() + 1 <= len(bits)
+    for row in (0, 1, 127, 128, size // 2 - 1, size // 2, size - 1, size, size + 1023):
+        expected = torch.zeros(size + 1024, dtype=torch.bool)
+        if row < size:
+            expected[torch.from_numpy(merged.mask.row(row))] = True
+        assert found.mask_mod(0, 0, torch.tensor(row), keys).equal(expected)
+    check_blocks(merged.mask, lists_of(found))
+    own = block_mask(batch_of(merged))
+    assert all(np.array_equal(a, b) for a, b in zip(lists_of(own), lists_of(found), strict=True))
+
+
+BLOCKED = {
+    "hubs": hub_mask(700),
+    "star": star_mask(600),
+    "random": random_mask(390),
+    "full and empty blocks between": Mask.from_dense(np.kron(np.random.default_rng(1).random((6, 9)) < 0.5, np.ones((150, 100), bool))),
+    "many intervals across full blocks": Mask.from_intervals([[[*((2 * i, 2 * i + 1) for i in range(9)), (100, 400), (512, 900)]] * 900]),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKED)
+def test_lookup_by_blocks_is_the_lookup(name, tmp_path, monkeypatch):
+    """The form of large masks on small ones, entry by entry."""
+    merged = merged_task(BLOCKED[name])
+    module = flex_mask(merged, tmp_path / "out")
+    monkeypatch.setattr(module, "FLAT", 0)
+    monkeypatch.setattr(module, "MAX_INTERVALS", 0)
+    assert "by blocks" in module.describe()[0]
+    check_mods(merged, module, beyond=1024)
+
+
+@pytest.mark.parametrize("size", [1, 30, 600])
+def test_sparse_answers_below_the_limit(size, tmp_path):
+    merged = merged_task(hub_mask(size), sparse=True)
+    module = flex_mask(merged, tmp_path / "out")
+    check_mods(merged, module, beyond=128)
+    for found in (*module.make_block_masks(), block_mask(batch_of(merged))):
+        compare_lists(found, create_block_mask(found.mask_mod, 1, 1, size, size, device="cpu"))
+        check_blocks(merged.mask, lists_of(found))
+
+
 def compare_lists(found, expected):
     for name in LISTS:
         assert getattr(found, name).equal(getattr(expected, name)), name
@@ -210,16 +261,18 @@ def test_block_sizes_are_bounded(block, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
-@pytest.mark.parametrize("form", ["row intervals", "bit-packed lookup"])
+@pytest.mark.parametrize("form", ["row intervals", "bit-packed lookup", "bit-packed lookup by blocks"])
 @torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True)
-def test_compiled_attention(form, tmp_path):
+def test_compiled_attention(form, tmp_path, monkeypatch):
     """Each form compiled once, with several masks of that form and no second compilation; here the block lists are used."""
     masks = (chain_mask(300), Mask.from_intervals([[((max(0, i - 70), i + 1),) for i in range(300)]]))
     if form != "row intervals":
-        masks = (star_mask(300), random_mask(300))
+        masks = (star_mask(300), star_mask(300, 5) if "blocks" in form else random_mask(300))
     torch._dynamo.reset()
     attend = torch.compile(flex_attention)
     module = flex_mask(merged_task(masks[0]), tmp_path / "0")
+    if "blocks" in form:
+        monkeypatch.setattr(module, "FLAT", 0)
     flex_mask(merged := merged_task(masks[1]), tmp_path / "1")
     second = tmp_path / "1" / "mask.safetensors"
     assert form in module.describe()[0]

@@ -40,8 +40,11 @@ class Transformer(nn.Module):
 
     def hidden(self, identities, tables, attend=None):
         """States after the embedding and after every layer, a list of (n, WIDTH)."""
-        kind = [self.kinds[kind] for _, _, kind in identities]
-        states = [self.embed(identities)]
+        return self.through(self.embed(identities), [self.kinds[kind] for _, _, kind in identities], tables, attend)
+
+    def through(self, inputs, kind, tables, attend=None):
+        """``inputs`` (n, WIDTH) and the states after every layer."""
+        states = [inputs]
         for layer in range(self.layers):
             x = states[-1]
             q, k, v = torch.einsum("ndw,nw->nd", self.qkv[layer][kind], x).reshape(len(x), 3, HEADS, -1).permute(1, 2, 0, 3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from masksynth import catalog
-from masksynth.errors import Unsupported, WrongAnswer
+from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
@@ -123,10 +123,3 @@ def test_instance_hash_is_the_published_one() -> None:
     plain = Node("é", {"b": 1, "a": [None, 1.5]}, 3)
     family = TaskFamily((Task("t", [plain], {"é": ["é"]}, [Prediction("é", 1, 2)]),))
     assert instance_hash(family) == content_hash(family)
-
-
-def test_sparse_is_refused_by_name() -> None:
-    instance = catalog.causal_lm(n=4)
-    merged = merge(instance)
-    with pytest.raises(Unsupported, match="sparse"):
-        verify(instance, replace(merged, problem=replace(merged.problem, sparse=True)))

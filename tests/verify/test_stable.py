@@ -8,7 +8,8 @@ import numpy as np
 
 from masksynth.mask import Mask
 from masksynth.verify.colours import draw, first_colours, most_in_a_row, row_sums
-from masksynth.verify.flow import components, family_flow
+from masksynth.verify.flow import family_flow
+from masksynth.verify.paths import components
 from masksynth.verify.stable import stable
 from tests.verify.naive import random_instance, task_rows
 from tests.verify.naive import stable as naive_stable

@@ -21,7 +21,7 @@ O. Bailleux, Y. Boufkhad, "Efficient CNF encoding of boolean cardinality constra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from masksynth.errors import Unsupported
@@ -37,6 +37,14 @@ MAX_CLAUSES = 5_000_000
 """Most clauses that are built."""
 MAX_TERMS = 20_000
 """Most weight that a totalizer counts."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A smaller part inside a part: every solution spends at least ``bound`` on its edges, so at most the rest elsewhere."""
+
+    part: Part
+    bound: int
 
 
 @dataclass
@@ -55,6 +63,8 @@ class Formula:
         Cost of each edge variable.
     depth, sure, demands
         What the clauses say: the chosen edges and the sure ones connect every demand within ``depth`` layers.
+    windows : list of Window
+        What is known besides: the weight inside some sets of edges is never below a bound.
     """
 
     names: list[Name] = field(default_factory=list)
@@ -64,6 +74,7 @@ class Formula:
     depth: int = 0
     sure: frozenset[tuple[int, ...]] = frozenset()
     demands: tuple[Edge, ...] = ()
+    windows: list[Window] = field(default_factory=list)
 
     def new(self, *name: str | int) -> int:
         """A fresh variable."""
@@ -90,9 +101,9 @@ class Formula:
         """Weight of chosen edges."""
         return sum(self.weights[self.edges[edge]] for edge in chosen)
 
-    def terms(self) -> list[int]:
-        """The edge variables, each repeated as often as its weight says."""
-        return [variable for variable, weight in self.weights.items() for _ in range(weight)]
+    def terms(self, without: Container[tuple[int, ...]] = ()) -> list[int]:
+        """The edge variables, each repeated as often as its weight says, except those of some edges."""
+        return [variable for edge, variable in self.edges.items() if edge not in without for _ in range(self.weights[variable])]
 
 
 def encode(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> Formula:
@@ -204,13 +215,22 @@ def _demand(
         formula.add(clause)
 
 
-def at_most(formula: Formula, bound: int) -> list[int]:
-    """Count the weight of the chosen edges up to ``bound + 1``: add a totalizer, whose t-th output is true if the weight is at least t.
+def at_most(formula: Formula, bound: int, terms: Sequence[int] | None = None, name: Name = ("count",)) -> list[int]:
+    """Count the true ``terms`` up to ``bound + 1``: add a totalizer, whose t-th output is true if there are at least t.
+
+    Parameters
+    ----------
+    formula : Formula
+        Gets the clauses, and variables called (*name, start, end, t): "at least t of terms[start:end]".
+    bound : int
+    terms : sequence of int, optional
+        Variables, one of weight w standing w times; all edges if none are given.
+    name : tuple
 
     Returns
     -------
     list of int
-        Outputs for t = 1, 2, ...; the weight is at most m < t iff output m + 1 may be false.
+        Outputs for t = 1, 2, ...; at most m <= bound are true iff output m + 1 may be false.
 
     Examples
     --------
@@ -220,7 +240,7 @@ def at_most(formula: Formula, bound: int) -> list[int]:
     >>> at_most(formula, 0), formula.clauses, formula.names[2]
     ([3], [[-2, 3], [-1, 3], [-1, -2, 3]], ('count', 0, 2, 1))
     """
-    terms = formula.terms()
+    terms = formula.terms() if terms is None else terms
     if len(terms) > MAX_TERMS:
         raise Unsupported(f"the weights add up to {len(terms)}, more than the {MAX_TERMS} that a totalizer counts; scale them down")
 
@@ -229,7 +249,7 @@ def at_most(formula: Formula, bound: int) -> list[int]:
             return [terms[start]]
         middle = (start + end) // 2
         left, right = outputs(start, middle), outputs(middle, end)
-        count = [formula.new("count", start, end, t) for t in range(1, min(end - start, bound + 1) + 1)]
+        count = [formula.new(*name, start, end, t) for t in range(1, min(end - start, bound + 1) + 1)]
         for a in range(len(left) + 1):
             for b in range(len(right) + 1):
                 if a + b:

@@ -11,15 +11,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from math import inf
 from multiprocessing.connection import Connection, Pipe, wait
 from time import monotonic
 from typing import Any
 
 from masksynth.backends import Limits, SparseOutcome, Standing, engine
 from masksynth.errors import MasksynthError
-from masksynth.sparsify import SparseProblem, first_layers, first_solution, layered_part, reduce
+from masksynth.sparsify import Edge, SparseProblem, built, first_layers, first_solution, layered_part, packing, reduce, windows
 from masksynth.sparsify.reduce import Part, Reduction
+from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.encoding import Formula, encode, encode_layers
+from masksynth_solvers.sparse.nested import helpful, windows_of
 
 Report = Callable[[int, int], None]
 
@@ -28,22 +31,9 @@ FIRST = 0.25
 LAST = 4.0
 """... up to this."""
 ALONE = 1.0
-"""Effort of each engine in turn before processes are started for them."""
-
-
-class _Budget:
-    """What is left of the limits; used up by Ctrl-C."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.until = None if limits.seconds is None else monotonic() + limits.seconds
-        self.effort = float("inf") if limits.effort is None else limits.effort
-
-    @property
-    def over(self) -> bool:
-        return self.effort <= 0 or (self.until is not None and monotonic() >= self.until)
-
-    def end(self) -> None:
-        self.effort = 0
+"""Effort of each engine in turn before windows are tried and processes are started."""
+MOST_HITS = 60
+"""Most demands of a part for which disjoint hitting sets are computed."""
 
 
 def search(problem: SparseProblem, names: Sequence[str], limits: Limits, report: Report = lambda value, bound: None) -> SparseOutcome:
@@ -58,29 +48,47 @@ def search(problem: SparseProblem, names: Sequence[str], limits: Limits, report:
     >>> len(outcome.reduction.sure), [(standing.lower, standing.upper) for standing in outcome.standings]
     (6, [(4, 4)])
     """
-    budget = _Budget(limits)
+    budget = Budget(None if limits.seconds is None else monotonic() + limits.seconds, inf if limits.effort is None else limits.effort)
     reduction = reduce(problem)
     if reduction.unreachable is not None:
         return SparseOutcome(reduction, ())
     if problem.layered:
         reduction = Reduction(frozenset(), (), (layered_part(problem),))
-    standings = [_start(problem, reduction, part) for part in reduction.parts]
+    construction = built(problem)
+    hint = [] if construction is None else list(zip(construction.query.tolist(), construction.key.tolist(), strict=True))
+    floor = 0 if construction is None else construction.bound
     settled = problem.cost(reduction.sure | reduction.chosen)
+    standings = [_start(problem, reduction, part, hint) for part in reduction.parts]
     for place, part in enumerate(reduction.parts):
+        others = standings[:place] + standings[place + 1 :]
+        if all(other.closed for other in others):
+            rest = floor - settled - sum(other.upper for other in others)
+            standings[place] = standings[place].proved(min(standings[place].upper, rest), "construction")
         for known in _settle(problem, reduction, part, standings[place], names, limits, budget):
             standings[place] = known
-            report(settled + sum(standing.upper for standing in standings), settled + sum(standing.lower for standing in standings))
-    return SparseOutcome(reduction, tuple(standings))
+            report(*_whole(settled, standings, floor))
+    return SparseOutcome(reduction, tuple(standings), floor, "" if construction is None else construction.bound_proof)
 
 
-def _start(problem: SparseProblem, reduction: Reduction, part: Part) -> Standing:
-    """A first solution of a part, and the bound that its demands are not met for nothing."""
-    chosen = first_layers(problem) if problem.layered else first_solution(problem, reduction.sure, part)
-    return Standing(problem.cost(chosen), min(map(problem.weight, part.edges)) if not problem.layered else 0, chosen)
+def _whole(settled: int, standings: Sequence[Standing], floor: int) -> tuple[int, int]:
+    """Weight and bound of all parts together."""
+    lower = settled + sum(standing.lower for standing in standings)
+    return settled + sum(standing.upper for standing in standings), max(lower, floor)
+
+
+def _start(problem: SparseProblem, reduction: Reduction, part: Part, hint: Sequence[Edge]) -> Standing:
+    """A first solution of a part, and a bound by disjoint sets that it must hit."""
+    if problem.layered:
+        chosen: tuple[tuple[int, ...], ...] = first_layers(problem)
+        return Standing(problem.cost(chosen), 0, chosen)
+    chosen = first_solution(problem, reduction.sure, part, hint)
+    known = Standing(problem.cost(chosen), min(map(problem.weight, part.edges)), chosen)
+    hits = packing(problem, reduction.sure, part) if len(part.demands) <= MOST_HITS else ()
+    return known.proved(min(known.upper, sum(min(map(problem.weight, hit.edges)) for hit in hits)), "packing")
 
 
 def _settle(
-    problem: SparseProblem, reduction: Reduction, part: Part, known: Standing, names: Sequence[str], limits: Limits, budget: _Budget
+    problem: SparseProblem, reduction: Reduction, part: Part, known: Standing, names: Sequence[str], limits: Limits, budget: Budget
 ) -> Iterator[Standing]:
     """Search one part until it is closed or the budget is over; Ctrl-C ends the budget."""
     if known.closed or budget.over:
@@ -88,16 +96,48 @@ def _settle(
     try:
         formula = encode_layers(problem) if problem.layered else encode(problem, reduction.sure, part)
         engines = [engine(name)(formula, limits.seed) for name in names]
-        alone = limits.workers == 1 or len(names) == 1
-        for known in _turns(engines, known, budget, float("inf") if alone else ALONE * len(names)):
+        for known in _turns(engines, known, budget, ALONE * len(names)):
             yield known
-        if not (alone or known.closed or budget.over):
+        if known.closed or budget.over:
+            return
+        if not problem.layered:
+            known = known.proved(min(known.upper, _by_windows(problem, reduction, part, limits, budget)), "windows")
+            yield known
+            if known.closed or budget.over:
+                return
+            formula = _with_windows(problem, reduction, part, known, budget)
+            engines = [engine(name)(formula, limits.seed) if name == "sat" else old for name, old in zip(names, engines, strict=True)]
+        if limits.workers == 1 or len(names) == 1:
+            yield from _turns(engines, known, budget, inf)
+        else:
             yield from _side_by_side(formula, names[: limits.workers], known, limits.seed, budget)
     except KeyboardInterrupt:
         budget.end()
 
 
-def _turns(engines: Sequence[Any], known: Standing, budget: _Budget, most: float) -> Iterator[Standing]:
+def _by_windows(problem: SparseProblem, reduction: Reduction, part: Part, limits: Limits, budget: Budget) -> int:
+    """The bounds of disjoint windows, added up: each window is small enough to be solved at once."""
+    total = 0
+    for window in windows(problem, reduction.sure, part):
+        chosen = first_solution(problem, reduction.sure, window)
+        known = Standing(problem.cost(chosen), min(map(problem.weight, window.edges)), chosen)
+        searching = engine("sat")(encode(problem, reduction.sure, window), limits.seed)
+        for known in _turns([searching], known, budget, ALONE):
+            pass
+        total += known.lower
+    return total
+
+
+def _with_windows(problem: SparseProblem, reduction: Reduction, part: Part, known: Standing, budget: Budget) -> Formula:
+    """The formula of a part with what its windows cost, for as long as half of the budget lasts."""
+    formula, half = encode(problem, reduction.sure, part), budget.half()
+    before = half.effort
+    formula.windows = helpful(windows_of(problem, reduction.sure, part, half), problem, part, known.upper)
+    budget.effort -= before - half.effort if before < inf else 0.0
+    return formula
+
+
+def _turns(engines: Sequence[Any], known: Standing, budget: Budget, most: float) -> Iterator[Standing]:
     """Each engine in turn, with growing slices, until ``most`` effort is spent."""
     effort = FIRST
     while most > 0:
@@ -112,7 +152,7 @@ def _turns(engines: Sequence[Any], known: Standing, budget: _Budget, most: float
         effort = min(2 * effort, LAST)
 
 
-def _side_by_side(formula: Formula, names: Sequence[str], known: Standing, seed: int, budget: _Budget) -> Iterator[Standing]:
+def _side_by_side(formula: Formula, names: Sequence[str], known: Standing, seed: int, budget: Budget) -> Iterator[Standing]:
     """Each engine in a process of its own; what one finds is told to the others at once."""
     with _workers(formula, names, known, seed) as ends:
         since = monotonic()

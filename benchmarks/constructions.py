@@ -1,0 +1,141 @@
+"""Sparse masks by construction: edges, the proven bound beside them, time and memory, for up to 2^17 positions."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import alone, peak_mib, table, timed
+from masksynth.mask import Mask
+from masksynth.sparsify.construct import construct
+
+LAYERS = (2, 3, 4, 6)
+
+
+def runs(rows: NDArray[np.int64]) -> Mask:
+    """The mask whose rows are the non-empty intervals ``rows[q] = (s0, e0, s1, e1, ...)``, sorted and apart."""
+    start, end = rows[:, ::2], rows[:, 1::2]
+    kept = start < end
+    offset = np.append(0, np.cumsum(kept.sum(axis=1)))
+    return Mask(offset[None], start[kept].astype(np.int32), end[kept].astype(np.int32))
+
+
+def chain(size: int) -> Mask:
+    """Causal attention."""
+    q = np.arange(size)
+    return runs(np.stack([0 * q, q + 1], axis=1))
+
+
+def documents(size: int) -> Mask:
+    """Causal documents of 16 to 4,096 positions, side by side; all lengths of a power of two are as likely."""
+    rng = random.Random(0)
+    starts = [0]
+    while starts[-1] < size:
+        starts.append(starts[-1] + round(2 ** rng.uniform(4, 12)))
+    q = np.arange(size)
+    first = np.array(starts)[np.searchsorted(starts, q, side="right") - 1]
+    return runs(np.stack([first, q + 1], axis=1))
+
+
+def prefix_tree(size: int, length: int = 500) -> Mask:
+    """A tree of sequences of 500 tokens: each follows an earlier one up to a random place, then goes its own way."""
+    rng = random.Random(0)
+    paths: list[list[tuple[int, int]]] = []
+    rows: list[list[tuple[int, int]]] = []
+    while len(rows) < size:
+        kept = _cut(rng.choice(paths), rng.randrange(min(length, size))) if paths else []
+        begin = len(rows)
+        fresh = min(min(length, size) - sum(end - start for start, end in kept), size - begin)
+        if kept and kept[-1][1] == begin:
+            begin = kept.pop()[0]
+        rows += [[*kept, (begin, q + 1)] for q in range(len(rows), len(rows) + fresh)]
+        paths.append(rows[-1])
+    return Mask.from_intervals([rows])
+
+
+def _cut(path: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """The first ``length`` positions of a path."""
+    kept: list[tuple[int, int]] = []
+    for start, end in path:
+        if length > 0:
+            kept.append((start, min(end, start + length)))
+        length -= end - start
+    return kept
+
+
+def butterfly(size: int) -> Mask:
+    """A forward and a backward chain, and a query for each token: 3n - 2 positions."""
+    n = max(2, (size + 2) // 3)
+    k, wing = np.arange(n), np.arange(n - 1)
+    zero = 0 * wing
+    forward = np.stack([zero, wing + 1, zero, zero, zero, zero], axis=1)
+    backward = np.stack([zero, zero, zero + n - 1, n + wing, zero, zero], axis=1)
+    own = 2 * n - 2 + k
+    queries = np.stack([0 * k, k, 0 * k + n - 1, 2 * n - 2 - k, own, own + 1], axis=1)
+    # The ends of neighbouring intervals touch for the last query, for one wing is empty, and for the first.
+    return runs(_apart(np.concatenate([forward, backward, queries])))
+
+
+def _apart(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Join intervals of a row that touch."""
+    for column in range(1, rows.shape[1] - 1, 2):
+        joined = (
+            (rows[:, column] == rows[:, column + 1]) & (rows[:, column] > rows[:, column - 1]) & (rows[:, column + 2] > rows[:, column + 1])
+        )
+        rows[joined, column + 1] = rows[joined, column - 1]
+        rows[joined, column - 1] = rows[joined, column] = 0
+    return rows
+
+
+def two_stream(size: int, block: int = 16) -> Mask:
+    """A content chain, and mask tokens in blocks of 16, which see their block and the content before it: 2n - 16 positions."""
+    return _streams(size, block, True)
+
+
+def two_stream_causal(size: int, block: int = 16) -> Mask:
+    """As ``two_stream``, but a mask token sees those of its block up to itself."""
+    return _streams(size, block, False)
+
+
+def _streams(size: int, block: int, full: bool) -> Mask:
+    n = max(1, (size + block) // (2 * block)) * block
+    content, token = np.arange(n - block), np.arange(n)
+    before = token // block * block
+    start = n - block + before
+    end = start + block if full else n - block + token + 1
+    last = np.stack([0 * token, before, start, end], axis=1)
+    return runs(_apart(np.concatenate([np.stack([0 * content, content + 1, 0 * content, 0 * content], axis=1), last])))
+
+
+MASKS = {
+    "chain": chain,
+    "packed documents": documents,
+    "prefix tree": prefix_tree,
+    "butterfly": butterfly,
+    "two-stream": two_stream,
+    "two-stream, causal": two_stream_causal,
+}
+"""Families of the construction benchmark, by number of positions."""
+
+
+def cell(family: str, size: int, layers: int) -> tuple[int, int, int, float, float]:
+    """(positions, edges, bound, seconds, peak MiB) of one family at one size and depth."""
+    mask = MASKS[family](size)
+    found, seconds = timed(lambda: construct(mask, layers))
+    return mask.size, found.edges, found.bound, seconds, peak_mib()
+
+
+def construction_table(most: int, smallest: int = 4) -> str:
+    """Every family at 2^4, 2^5, ... positions up to ``most`` or 2^17, for 2, 3, 4 and 6 layers."""
+    rows = []
+    for family in MASKS:
+        for layers in LAYERS:
+            for power in range(smallest, 18):
+                if 2**power <= most:
+                    size, edges, bound, seconds, peak = alone(cell, family, 2**power, layers)
+                    ratios = [f"{edges / bound:.3f}", f"{edges / size:.2f}"]
+                    rows.append([family, layers, f"{size:,}", f"{edges:,}", f"{bound:,}", *ratios, f"{seconds:.2f}", f"{peak:.0f}"])
+    head = ["family", "L", "positions", "edges", "bound", "edges / bound", "edges / position", "seconds", "peak MiB"]
+    return table(head, rows)

@@ -1,0 +1,239 @@
+"""Sparse masks solved to proof: plain solvers on the plain formula, each engine alone, and the portfolio, against CPU time.
+
+The plain solvers get the clauses that the engines get, sure edges taken out and all parts in one formula: only the search differs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from itertools import count, groupby
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pysat.examples.rc2
+from ortools.linear_solver import pywraplp
+from ortools.sat.python import cp_model
+
+import masksynth as ms
+from benchmarks.measure import metered, table
+from benchmarks.plots import cactus
+from benchmarks.relations import Case, suite
+from masksynth.backends import PORTFOLIO, engine
+from masksynth.orders import Relation
+from masksynth.sparsify import SparseProblem, reduce
+from masksynth.sparsify.reduce import Part
+from masksynth_solvers.sparse.encoding import Formula, encode
+from tests.sparsify.relations import chain, random_poset
+
+CELLS_AT_ONCE = 2
+ENDLESS = 1e8
+"""Effort that no cell comes to: the CPU clock ends a search."""
+Solver = Callable[[Formula], int]
+
+
+def plain(relation: Relation, layers: int) -> tuple[int, Formula]:
+    """The weight of the sure edges, and one formula for everything else."""
+    problem = SparseProblem(relation, layers)
+    found = reduce(problem)
+    demands = tuple(demand for part in found.parts for demand in part.demands)
+    edges = tuple(edge for part in found.parts for edge in part.edges)
+    return problem.cost(found.sure | found.chosen), encode(problem, found.sure, Part(demands, edges))
+
+
+def default_cpsat(formula: Formula) -> int:
+    """CP-SAT on one worker, everything else as it comes."""
+    model = cp_model.CpModel()
+    variables = [model.new_bool_var(str(name)) for name in formula.names]
+    for clause in formula.clauses:
+        model.add_bool_or([variables[literal - 1] if literal > 0 else ~variables[-literal - 1] for literal in clause])
+    model.minimize(sum(weight * variables[variable - 1] for variable, weight in formula.weights.items()))
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    if solver.solve(model) != cp_model.OPTIMAL:
+        raise AssertionError(f"CP-SAT ended with {solver.status_name()}")
+    return round(solver.objective_value)
+
+
+def default_rc2(formula: Formula) -> int:
+    """RC2 as its constructor makes it."""
+    soft = [[-variable] for variable in formula.weights]
+    wcnf = pysat.formula.WCNF()
+    wcnf.extend(formula.clauses)
+    wcnf.extend(soft, weights=list(formula.weights.values()))
+    with pysat.examples.rc2.RC2(wcnf) as solver:
+        if solver.compute() is None:
+            raise AssertionError("RC2 found no model")
+        return int(solver.cost)
+
+
+def integer_program(name: str, formula: Formula) -> int:
+    """SCIP or HiGHS as OR-Tools ships them, one thread: a clause is "the sum of its literals is at least 1"."""
+    solver = pywraplp.Solver.CreateSolver(name)
+    variables = [solver.BoolVar("") for _ in formula.names]
+    for clause in formula.clauses:
+        row = solver.Constraint(1 - sum(literal < 0 for literal in clause), solver.infinity())
+        for literal in clause:
+            row.SetCoefficient(variables[abs(literal) - 1], 1 if literal > 0 else -1)
+    for variable, weight in formula.weights.items():
+        solver.Objective().SetCoefficient(variables[variable - 1], weight)
+    solver.Objective().SetMinimization()
+    solver.SetNumThreads(1)
+    if (status := solver.Solve()) != solver.OPTIMAL:
+        raise AssertionError(f"{name} ended with status {status}")
+    return round(solver.Objective().Value())
+
+
+PLAIN: dict[str, Solver] = {
+    "CP-SAT, default": default_cpsat,
+    "RC2, default": default_rc2,
+    "SCIP": partial(integer_program, "SCIP"),
+    "HiGHS": partial(integer_program, "HIGHS"),
+}
+OURS = ("sat", "maxsat", "cpsat", "auto")
+METHODS = (*PLAIN, *OURS)
+
+
+def optimum(method: str, relation: Relation, layers: int) -> int | None:
+    """What one method proves to be the fewest edges; None where it ends without a proof."""
+    if method in PLAIN:
+        settled, formula = plain(relation, layers)
+        return settled + PLAIN[method](formula)
+    answer = ms.sparsify(relation, layers, backend=method, limits=ms.Limits(effort=ENDLESS))
+    return answer.objective.value if answer.status is ms.Status.OPTIMAL and answer.objective else None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one method made of one case: the optimum it proved, or None, and CPU seconds."""
+
+    value: int | None
+    seconds: float
+
+
+def row(limit: float, method: str, cases: Sequence[Case]) -> list[Cell]:
+    """One method on one family. A chain contains the shorter ones: after a miss, longer chains of the same depth are not tried."""
+    cells: list[Cell] = []
+    for case in cases:
+        if case.family.startswith("chains") and cells and cells[-1].value is None:
+            cells.append(Cell(None, 0.0))
+            continue
+        cells.append(Cell(*metered(limit, optimum, method, case.relation, case.layers)))
+        agreed(case, [cells[-1].value])
+    print(f"{method}: {cases[0].family}: {sum(cell.value is not None for cell in cells)} of {len(cells)}", file=sys.stderr, flush=True)
+    return cells
+
+
+def agreed(case: Case, values: Iterable[int | None]) -> int | None:
+    """The one optimum that everybody proved, the known table included."""
+    proved = {value for value in (case.optimum, *values) if value is not None}
+    if len(proved) > 1:
+        raise AssertionError(f"{case.title}: several optima are claimed: {sorted(proved)}")
+    return min(proved, default=None)
+
+
+def ready() -> None:
+    """Import what the engines import when they are asked for, so that no cell pays for it."""
+    for name in PORTFOLIO:
+        engine(name)
+    import_module("masksynth_solvers.sparse.portfolio")
+
+
+def spread(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """``work`` on every job, in order, two at a time; the first error ends it all."""
+    with ProcessPoolExecutor(CELLS_AT_ONCE, mp_context=get_context("spawn"), initializer=ready) as pool:
+        return list(pool.map(work, *zip(*jobs, strict=True)))
+
+
+def measured(cases: Sequence[Case], limit: float) -> dict[str, list[Cell]]:
+    """Every method on every case, checked against one another, two cells at a time."""
+    families = [list(members) for _, members in groupby(cases, lambda case: case.family)]
+    rows = iter(spread(row, [(limit, method, family) for method in METHODS for family in families]))
+    found = {method: [cell for _ in families for cell in next(rows)] for method in METHODS}
+    for place, case in enumerate(cases):
+        agreed(case, (found[method][place].value for method in METHODS))
+    return found
+
+
+def sparse_table(most: int, limit: float, folder: Path | None) -> str:
+    """Solved cases and their CPU seconds by method, solved cases by family, and what is new or open; ``cactus.svg`` into a folder."""
+    cases = suite(most)
+    found = measured(cases, limit)
+    solved = {method: sorted(cell.seconds for cell in found[method] if cell.value is not None) for method in METHODS}
+    if folder is not None:
+        cactus(folder / "cactus.svg", solved, len(cases), limit)
+    rows = [[method, *_summary(times, len(cases), limit)] for method, times in solved.items()]
+    head = ["method", f"solved of {len(cases)}", "in 1 s", "total CPU s", "median CPU s", "total, a miss as the limit"]
+    return "\n\n".join([f"Limit {limit:g} CPU seconds a cell.", table(head, rows), _by_family(cases, found), _news(cases, found)])
+
+
+def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
+    spent = sum(times)
+    middle = f"{median(times):.2f}" if times else "-"
+    return [str(len(times)), str(sum(time <= 1 for time in times)), f"{spent:.1f}", middle, f"{spent + (cases - len(times)) * limit:.0f}"]
+
+
+def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
+    families = list(dict.fromkeys(case.family for case in cases))
+    rows = []
+    for family in families:
+        places = [place for place, case in enumerate(cases) if case.family == family]
+        rows.append([family, len(places), *(sum(found[method][place].value is not None for place in places) for method in METHODS)])
+    return table(["solved", "of", *METHODS], rows)
+
+
+def _news(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
+    """Which cases nobody closed, and which optima the measured tables do not have."""
+    everybody = list(zip(cases, zip(*found.values(), strict=True), strict=True))
+    values = {case: agreed(case, (cell.value for cell in cells)) for case, cells in everybody}
+    new = [f"{case.title}: {values[case]}" for case in cases if case.optimum is None and values[case] is not None]
+    missed = [case.title for case, cells in everybody if all(cell.value is None for cell in cells)]
+    return f"Proved by nobody: {'; '.join(missed) or 'none'}.\n\nOptima beyond the measured tables: {'; '.join(new) or 'none'}."
+
+
+REACHED = ("CP-SAT, default", "auto")
+MOST_POSITIONS = {"chain": 70, "density 0.2": 200, "density 0.5": 100}
+"""Where a series ends at the latest: about where ``sparsify`` goes over to constructions."""
+
+
+def member(series: str, size: int) -> Relation:
+    """The relation of one size in a series."""
+    return chain(size) if series == "chain" else random_poset(size, float(series.removeprefix("density ")), 1)
+
+
+def furthest(method: str, series: str, layers: int, most: int, limit: float) -> dict[int, int]:
+    """Size to proved optimum in a growing series, up to the first miss."""
+    step = 1 if series == "chain" else 5
+    proved: dict[int, int] = {}
+    for size in count(5, step):
+        if size > min(most, MOST_POSITIONS[series]):
+            break
+        value, _ = metered(limit, optimum, method, member(series, size), layers)
+        if value is None:
+            break
+        proved[size] = value
+    print(f"{method}: {series}, L = {layers}: {max(proved, default=0)}", file=sys.stderr, flush=True)
+    return proved
+
+
+def reach_table(most: int, limit: float) -> str:
+    """The largest chain and random poset, all smaller ones included, that default CP-SAT and the portfolio prove."""
+    asked = [(series, layers) for series in MOST_POSITIONS for layers in (2, 3, 4)]
+    found = iter(spread(furthest, [(method, *series, most, limit) for series in asked for method in REACHED]))
+    rows = [[*series, *_compared(next(found), next(found))] for series in asked]
+    head = ["series", "L", *REACHED, "ratio", "edges there"]
+    return f"Limit {limit:g} CPU seconds a cell.\n\n{table(head, rows)}"
+
+
+def _compared(first: dict[int, int], second: dict[int, int]) -> list[str]:
+    for size in first.keys() & second.keys():
+        if first[size] != second[size]:
+            raise AssertionError(f"{size} positions: {first[size]} and {second[size]} edges are both claimed optimal")
+    low, high = max(first, default=0), max(second, default=0)
+    return [str(low), str(high), f"{high / low:.1f}" if low else "-", str(second.get(high, "-"))]

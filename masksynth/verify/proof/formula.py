@@ -1,0 +1,183 @@
+"""The formula of a part, built level by level from matrices of what is sure, possible and asked for.
+
+A literal is a text: ``edge 2 0``, ``reach 4 2 0`` or ``-reach 4 2 0``. At level l the state of a pair is 2 where its literal is true, 1
+where it is a variable, 0 where it is false. The levels are taken from the deepest down: the pairs asked for at a level are all known once
+the levels above are done. For each query one row of states meets one table of states, over all middle positions w and all keys at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.verify.proof.graphs import distances, table
+from masksynth.verify.proof.reading import Bools
+from masksynth.verify.proof.statement import Edge
+
+Clause = tuple[str, ...]
+States = NDArray[np.int8]
+FALSE, OPEN, TRUE = 0, 1, 2
+
+
+class Terms(NamedTuple):
+    """For one query, (middle, key) tables of terms: both literals open, only the first open, only the second open."""
+
+    both: Bools
+    first: Bools
+    second: Bools
+
+
+def part_clauses(size: int, depth: int, sure: Iterable[Edge], edges: Iterable[Edge], demands: Sequence[Edge]) -> Iterator[Clause]:
+    """Clauses that every solution meets, if sure edges are there and only ``edges`` are open: a path of <= L edges for every demand.
+
+    Parameters
+    ----------
+    size, depth : int
+        n and L.
+    sure, edges, demands : edges
+
+    Examples
+    --------
+    >>> for clause in part_clauses(3, 2, [(1, 0)], [(2, 0), (2, 1)], [(2, 0)]):
+    ...     print(clause)
+    ('reach 2 2 0',)
+    ('-reach 2 2 0', 'edge 2 0', 'edge 2 1')
+    """
+    surely = table(size, sure)
+    given, reachable = distances(surely, depth), distances(surely | table(size, edges), depth)
+
+    def states(level: int) -> States:
+        return np.where(given <= level, TRUE, reachable <= level).astype(np.int8)
+
+    def name(level: int, query: int, key: int) -> str:
+        return f"edge {query} {key}" if level == 1 else f"reach {level} {query} {key}"
+
+    yield from _units(states(depth), depth, demands, name)
+    asked = {depth: table(size, demands) & (states(depth) == OPEN)}
+    while (level := max(asked)) > 1:
+        low = level // 2
+        high = level - low
+        for other in (low, high):
+            asked.setdefault(other, np.zeros((size, size), bool))
+        firsts, seconds = states(low), states(high)
+        for query in np.flatnonzero(asked[level].any(axis=1)).tolist():
+            keys = np.flatnonzero(asked[level][query])
+            first = firsts[query].copy()
+            first[query] = FALSE  # a first half that stays where it is brings nothing
+            terms = _terms(first, seconds[:, keys])
+            asked[low][query] |= (terms.both | terms.first).any(axis=1)
+            asked[high][:, keys] |= terms.both | terms.second
+
+            yield from _implications(level, query, keys.tolist(), terms, _named(name, low), _named(name, high))
+        del asked[level]
+
+
+def layered_clauses(size: int, depth: int, edges: Sequence[Edge], demands: Sequence[Edge], forced: Iterable[Edge]) -> Iterator[Clause]:
+    """Clauses of a mask for each layer: a walk through all layers, that stays or takes an edge in each, for every demand.
+
+    Examples
+    --------
+    >>> list(layered_clauses(2, 2, [(1, 0)], [(1, 0)], []))
+    [('reach 2 1 0',), ('-reach 2 1 0', 'edge 2 1 0', 'edge 1 1 0')]
+    """
+    open_edges = table(size, edges)
+    hops = distances(open_edges, depth)
+
+    def states(level: int) -> States:
+        return np.where(hops == 0, TRUE, hops <= level).astype(np.int8)
+
+    def name(level: int, query: int, key: int) -> str:
+        return f"edge 1 {query} {key}" if level == 1 else f"reach {level} {query} {key}"
+
+    yield from _units(states(depth), depth, demands, name)
+    yield from ((f"edge {level} {query} {key}",) for query, key in forced for level in range(1, depth + 1))
+    steps = np.where(np.eye(size, dtype=bool), TRUE, open_edges).astype(np.int8)
+    asked = table(size, demands) & (states(depth) == OPEN)
+    for level in range(depth, 1, -1):
+        below, seconds = np.zeros((size, size), bool), states(level - 1)
+        for query in np.flatnonzero(asked.any(axis=1)).tolist():
+            keys = np.flatnonzero(asked[query])
+            terms = _terms(steps[query], seconds[:, keys])
+            below[:, keys] |= terms.both | terms.second
+
+            def step(query: int, middle: int, level: int = level) -> str:
+                return f"edge {level} {query} {middle}"
+
+            yield from _implications(level, query, keys.tolist(), terms, step, _named(name, level - 1))
+        asked = below
+
+
+def _named(name: Callable[[int, int, int], str], level: int) -> Callable[[int, int], str]:
+    return lambda query, key: name(level, query, key)
+
+
+def _units(state: States, level: int, demands: Sequence[Edge], name: Callable[[int, int, int], str]) -> Iterator[Clause]:
+    """Every demand is met: nothing to say where that is sure, no solution where it is impossible."""
+    for demand in demands:
+        if state[demand] == OPEN:
+            yield (name(level, *demand),)
+        elif state[demand] == FALSE:
+            yield ()
+
+
+def _terms(first: States, second: States) -> Terms:
+    ahead = first[:, None]
+    return Terms((ahead == OPEN) & (second == OPEN), (ahead == OPEN) & (second == TRUE), (ahead == TRUE) & (second == OPEN))
+
+
+def _implications(
+    level: int, query: int, keys: list[int], terms: Terms, first: Callable[[int, int], str], second: Callable[[int, int], str]
+) -> Iterator[Clause]:
+    """Reach from one query, key by key: one of its terms holds, and a term of two open literals holds only with both."""
+    for at, key in enumerate(keys):
+        literals = [first(query, middle) for middle in np.flatnonzero(terms.first[:, at]).tolist()]
+        literals += [second(middle, key) for middle in np.flatnonzero(terms.second[:, at]).tolist()]
+        for middle in np.flatnonzero(terms.both[:, at]).tolist():
+            via = f"via {level} {query} {middle} {key}"
+            literals.append(via)
+            yield f"-{via}", first(query, middle)
+            yield f"-{via}", second(middle, key)
+        yield f"-reach {level} {query} {key}", *dict.fromkeys(literals)
+
+
+def at_most(terms: Sequence[str], most: int) -> Iterator[Clause]:
+    """Clauses of a totalizer (Bailleux and Boufkhad 2003) by which at most ``most`` of the terms are true, counted up to ``most + 1``.
+
+    Segments [i, j) of the terms are halved; ``count i j t`` follows where t terms of the segment are true.
+
+    Examples
+    --------
+    >>> for clause in at_most(["edge 1 0", "edge 2 0"], 1):
+    ...     print(clause)
+    ('-edge 2 0', 'count 0 2 1')
+    ('-edge 1 0', 'count 0 2 1')
+    ('-edge 1 0', '-edge 2 0', 'count 0 2 2')
+    ('-count 0 2 2',)
+    """
+    if most < 0:
+        yield ()
+        return
+    if len(terms) <= most:
+        return
+    cap = most + 1
+
+    def outputs(begin: int, end: int) -> list[str]:
+        if end - begin == 1:
+            return [terms[begin]]
+        return [f"count {begin} {end} {true}" for true in range(1, min(end - begin, cap) + 1)]
+
+    segments = [(0, len(terms))]
+    for begin, end in segments:  # grows while it is read
+        if end - begin == 1:
+            continue
+        middle = (begin + end) // 2
+        segments += [(begin, middle), (middle, end)]
+        whole, left, right = outputs(begin, end), outputs(begin, middle), outputs(middle, end)
+        for both in range(1, len(left) + len(right) + 1):
+            for one in range(max(0, both - len(right)), min(both, len(left)) + 1):
+                here = [f"-{left[one - 1]}"] * (one > 0) + [f"-{right[both - one - 1]}"] * (both > one)
+                yield *here, whole[min(both, cap) - 1]
+    yield (f"-{outputs(0, len(terms))[cap - 1]}",)

@@ -1,0 +1,162 @@
+"""That relation, mask, sure edges, packing and parts are what a proof needs them to be: the first half of the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from masksynth.errors import WrongAnswer
+from masksynth.verify.proof.graphs import Numbers, connected, distances, flow, power, product, table, useful
+from masksynth.verify.proof.reading import Bools
+from masksynth.verify.proof.statement import ClaimedHit, ClaimedPart, Edge, Statement
+
+
+def check_relation(statement: Statement) -> None:
+    """The relation is a preorder; forced edges lie in it and are not forbidden.
+
+    Raises
+    ------
+    WrongAnswer
+        ``proof``.
+    """
+    relation = statement.relation
+    if not relation.diagonal().all():
+        raise _wrong("relation.npy", f"position {int(relation.diagonal().argmin())} does not see itself")
+    if (beyond := product(relation, relation) & ~relation).any():
+        raise _wrong("relation.npy", f"not transitive: {_first(beyond)} is missing")
+    allowed = allowed_edges(statement)
+    for edge in statement.forced:
+        if not allowed[edge]:
+            raise _wrong("problem.json", f"the forced edge {edge} is not allowed")
+    if statement.layered and min(statement.weights.values(), default=0) < 0:
+        raise _wrong("problem.json", "a negative weight where each layer has a mask of its own")
+
+
+def allowed_edges(statement: Statement) -> Bools:
+    """(n, n) bool: pairs of the relation off the diagonal that are not forbidden."""
+    off = ~np.eye(statement.size, dtype=bool)
+    allowed: Bools = statement.relation & off & ~table(statement.size, statement.forbidden)
+    return allowed
+
+
+def check_witness(statement: Statement) -> None:
+    """The mask carries exactly the relation over allowed edges, has every forced edge, and weighs what is claimed.
+
+    Raises
+    ------
+    WrongAnswer
+        ``proof``.
+    """
+    masks = statement.mask if statement.layered else statement.mask[None]
+    allowed, off = allowed_edges(statement), ~np.eye(statement.size, dtype=bool)
+    value = 0
+    for layer, mask in enumerate(masks, 1):
+        where = f"layer {layer}: " if statement.layered else ""
+        if not mask.diagonal().all():
+            raise _wrong("mask.npy", f"{where}position {int(mask.diagonal().argmin())} does not see itself")
+        if (odd := mask & off & ~allowed).any():
+            raise _wrong("mask.npy", f"{where}the edge {_first(odd)} is not allowed")
+        for edge in statement.forced:
+            if not mask[edge]:
+                raise _wrong("mask.npy", f"{where}the forced edge {edge} is missing")
+        value += int((mask & off).sum()) + sum(weight - 1 for edge, weight in statement.weights.items() if mask[edge])
+    seen = flow(masks, statement.size) if statement.layered else power(statement.mask, statement.depth)
+    if (lost := statement.relation & ~seen).any():
+        raise _wrong("mask.npy", f"no flow along {_first(lost)} within {statement.depth} layers")
+    if value != statement.value:
+        raise _wrong("mask.npy", f"it weighs {value}, not {statement.value} as problem.json claims")
+
+
+def check_structure(statement: Statement) -> int:
+    """Sure edges, packing and parts are sound; return the weight that sure edges and packing account for.
+
+    Raises
+    ------
+    WrongAnswer
+        ``proof``.
+    """
+    if statement.layered:
+        _check_layered(statement)
+        return 0
+    allowed = allowed_edges(statement)
+    _check_sure(statement, allowed)
+    open_edges = allowed & ~table(statement.size, statement.sure)
+    _check_disjoint(statement, open_edges)
+    for place, hit in enumerate(statement.packing):
+        _check_hit(statement, hit, f"packing[{place}]", allowed)
+    hops = distances(allowed, statement.depth)
+    for part in statement.parts:
+        _check_part(statement, part, open_edges, hops)
+    weights = [min(map(statement.weight, hit.edges)) for hit in statement.packing]
+    return sum(map(statement.weight, statement.sure)) + sum(weights)
+
+
+def _check_layered(statement: Statement) -> None:
+    """At most one part, with all pairs and all allowed edges."""
+    if statement.sure or statement.packing or len(statement.parts) > 1:
+        raise _wrong("problem.json", "sure edges, a packing or several parts where each layer has a mask of its own")
+    for part in statement.parts:
+        if set(part.edges) != set(_pairs(allowed_edges(statement))):
+            raise _wrong("problem.json", f"{part.folder}: its edges are not all that are allowed")
+        if set(part.demands) != set(_pairs(statement.relation & ~np.eye(statement.size, dtype=bool))):
+            raise _wrong("problem.json", f"{part.folder}: its demands are not all pairs of the relation")
+
+
+def _check_sure(statement: Statement, allowed: Bools) -> None:
+    """A sure edge costs nothing, is forced, or its ends are not connected without it; an edge that pays is sure."""
+    forced, sure = set(statement.forced), set(statement.sure)
+    for edge in statement.sure:
+        if not allowed[edge]:
+            raise _wrong("problem.json", f"the sure edge {edge} is not allowed")
+        if statement.weight(edge) > 0 and edge not in forced:
+            others = allowed.copy()
+            others[edge] = False
+            if connected(others, edge, statement.depth):
+                raise _wrong("problem.json", f"the edge {edge} is not sure: its ends are connected without it")
+    for edge, weight in statement.weights.items():
+        if weight < 0 and allowed[edge] and edge not in sure:
+            raise _wrong("problem.json", f"the edge {edge} of weight {weight} is not among the sure edges")
+
+
+def _check_disjoint(statement: Statement, open_edges: Bools) -> None:
+    """Sets of packing and parts hold allowed edges that are not sure, each edge in one set at most."""
+    taken: dict[Edge, str] = {}
+    sets: list[tuple[str, Iterable[Edge]]] = [(f"packing[{place}]", hit.edges) for place, hit in enumerate(statement.packing)]
+    for place, edges in sets + [(part.folder, part.edges) for part in statement.parts]:
+        for edge in edges:
+            if not open_edges[edge]:
+                raise _wrong("problem.json", f"{place}: the edge {edge} is sure or not allowed")
+            if edge in taken:
+                raise _wrong("problem.json", f"{place}: the edge {edge} is also in {taken[edge]}")
+            taken[edge] = place
+
+
+def _check_hit(statement: Statement, hit: ClaimedHit, place: str, allowed: Bools) -> None:
+    """Without the edges of a packing set its demand is not met."""
+    if not statement.relation[hit.demand]:
+        raise _wrong("problem.json", f"{place}: {hit.demand} is not a pair of the relation")
+    if connected(allowed & ~table(statement.size, hit.edges), hit.demand, statement.depth):
+        raise _wrong("problem.json", f"{place}: {hit.demand} is connected without its edges")
+
+
+def _check_part(statement: Statement, part: ClaimedPart, open_edges: Bools, hops: Numbers) -> None:
+    """Demands are pairs of the relation, and every edge that may help them is sure or in the part."""
+    for demand in part.demands:
+        if not statement.relation[demand]:
+            raise _wrong("problem.json", f"{part.folder}: the demand {demand} is not a pair of the relation")
+    lacking = useful(hops, part.demands, statement.depth) & open_edges & ~table(statement.size, part.edges)
+    if lacking.any():
+        raise _wrong("problem.json", f"{part.folder}: the edge {_first(lacking)} may help one of its demands and is not in it")
+
+
+def _pairs(edges: Bools) -> list[Edge]:
+    return [(int(query), int(key)) for query, key in np.argwhere(edges)]
+
+
+def _first(edges: Bools) -> Edge:
+    return _pairs(edges)[0]
+
+
+def _wrong(file: str, fact: str) -> WrongAnswer:
+    return WrongAnswer("proof", f"{file}: {fact}")

@@ -1,0 +1,210 @@
+"""Lower bounds by linear programming with rational duals, and branch trees of them: certificates for wide parts.
+
+A clause is read as ``sum of its literals >= 1`` over 0 <= x <= 1, a negative literal being ``1 - x``. GLOP's duals, rounded to a common
+denominator, prove the bound ``sum_c y_c (1 - negatives_c) + sum_x min(0, cost_x - sum_c y_c coefficient_cx)`` for any y >= 0 (Lagrange), so
+neither rounding nor a wrong solver can make it false. A demand may be left unmet at a price that no solution reaches: that keeps every
+program feasible, and its duals valid.
+
+The tree branches on edges, with the known optimum as cutoff: as every leaf must be closed, the order of the search is free and the choice
+of the edge decides. It is made by strong branching (Applegate, Bixby, Chvatal and Cook 1995) among the most fractional edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from masksynth_solvers.sparse.encoding import Formula
+
+DENOMINATOR = 1 << 24
+CANDIDATES = 12
+"""Edges that strong branching compares."""
+DEEPEST = 250
+"""Levels of a tree: as deep as its JSON is read by plain parsers."""
+MAX_NUMBERS = 30_000_000
+"""Most duals that a tree may hold."""
+
+Node = dict[str, Any]
+Fixed = Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Point:
+    """An optimal point of a linear program: its value, the values of the edge variables, numerators of the duals by clause."""
+
+    value: float
+    edges: dict[int, float]
+    duals: tuple[tuple[int, int], ...]
+
+
+class Program:
+    """The linear program of a formula, which keeps GLOP's basis from one call to the next."""
+
+    def __init__(self, formula: Formula) -> None:
+        from ortools.linear_solver import pywraplp
+
+        self.formula = formula
+        self.solver: Any = pywraplp.Solver.CreateSolver("GLOP")
+        self.solver.SetSolverSpecificParametersAsString("use_preprocessing: false use_dual_simplex: true")
+        self.variables = [self.solver.NumVar(0, 1, "") for _ in formula.names]
+        objective = self.solver.Objective()
+        objective.SetMinimization()
+        for variable, weight in formula.weights.items():
+            objective.SetCoefficient(self.variables[variable - 1], weight)
+        self.rows = [self._row(clause) for clause in formula.clauses]
+        self.fixed: dict[int, int] = {}
+
+    def _row(self, clause: list[int]) -> Any:
+        negatives = sum(literal < 0 for literal in clause)
+        row = self.solver.Constraint(1 - negatives, self.solver.infinity())
+        for literal in clause:
+            row.SetCoefficient(self.variables[abs(literal) - 1], 1 if literal > 0 else -1)
+        if not negatives:
+            unmet = self.solver.NumVar(0, 1, "")
+            self.solver.Objective().SetCoefficient(unmet, sum(self.formula.weights.values()) + 1)
+            row.SetCoefficient(unmet, 1)
+        return row
+
+    def _fix(self, fixed: Fixed) -> None:
+        for variable in self.fixed.keys() - fixed.keys():
+            self.variables[variable - 1].SetBounds(0, 1)
+        for variable, value in fixed.items():
+            if self.fixed.get(variable) != value:
+                self.variables[variable - 1].SetBounds(value, value)
+        self.fixed = dict(fixed)
+
+    def value(self, fixed: Fixed) -> float:
+        """Least value with some edges fixed; minus infinity where GLOP fails."""
+        self._fix(fixed)
+        return float(self.solver.Objective().Value()) if self.solver.Solve() == self.solver.OPTIMAL else float("-inf")
+
+    def point(self, fixed: Fixed) -> Point:
+        """Return an optimal point with some edges fixed."""
+        value = self.value(fixed)
+        edges = {variable: float(self.variables[variable - 1].solution_value()) for variable in self.formula.weights}
+        numerators = (round(max(0.0, row.dual_value()) * DENOMINATOR) for row in self.rows)
+        return Point(value, edges, tuple((place, numerator) for place, numerator in enumerate(numerators) if numerator))
+
+
+def lp_bound(formula: Formula) -> tuple[int, dict[str, Any]]:
+    """Return a proven lower bound on the weight of a part, and its certificate: the content of ``tree.json``, a tree of one leaf.
+
+    Examples
+    --------
+    On a chain of seven at L = 2 the optimum of what is left beside the six covers is 4.
+
+    >>> import numpy as np
+    >>> from masksynth.sparsify import SparseProblem, reduce
+    >>> from masksynth_solvers.sparse.encoding import encode
+    >>> problem = SparseProblem(np.tril(np.ones((7, 7), bool)), 2)
+    >>> found = reduce(problem)
+    >>> bound, certificate = lp_bound(encode(problem, found.sure, found.parts[0]))
+    >>> bound, sorted(certificate), sorted(certificate["tree"])
+    (4, ['denominator', 'tree'], ['duals'])
+    """
+    duals = Program(formula).point({}).duals
+    exact = max(0, leaf_bound(formula, duals, {}))
+    return -(-exact // DENOMINATOR), _document(_leaf(duals if exact else ()))
+
+
+def branch_tree(
+    formula: Formula, bound: int, until: float | None = None, nodes: int | None = None, stop: Callable[[], bool] = lambda: False
+) -> dict[str, Any] | None:
+    """Return a branch tree that proves ``bound``, as the content of ``tree.json``; None where a limit comes first.
+
+    Parameters
+    ----------
+    formula : Formula
+        A part's clauses, without any on the weight.
+    bound : int
+        At most the optimum.
+    until : float, optional
+        Of ``time.monotonic``.
+    nodes : int, optional
+        Most nodes of the tree.
+    stop : function
+        Asked at every node whether to give up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from masksynth.sparsify import SparseProblem, reduce
+    >>> from masksynth_solvers.sparse.encoding import encode
+    >>> problem = SparseProblem(np.tril(np.ones((9, 9), bool)), 2)
+    >>> found = reduce(problem)
+    >>> formula = encode(problem, found.sure, found.parts[0])
+    >>> branch_tree(formula, 8)["tree"].keys() == {"edge", "zero", "one"}, branch_tree(formula, 8, nodes=3)
+    (True, None)
+    """
+    end = float("inf") if until is None else until
+    growing = _Growing(formula, bound, lambda: monotonic() > end or stop(), float("inf") if nodes is None else nodes)
+    try:
+        return _document(growing.node({}))
+    except _LimitReached:
+        return None
+
+
+class _LimitReached(Exception):
+    """Time, nodes, depth or duals are used up, or no edge is left to branch on."""
+
+
+class _Growing:
+    """A tree while it grows, depth first."""
+
+    def __init__(self, formula: Formula, bound: int, stop: Callable[[], bool], nodes: float) -> None:
+        self.program = Program(formula)
+        self.formula, self.bound, self.stop, self.left = formula, bound, stop, nodes
+        self.numbers = 0
+
+    def node(self, fixed: Fixed) -> Node:
+        """The tree below the choices made so far."""
+        self.left -= 1
+        if self.left < 0 or len(fixed) > DEEPEST or self.stop():
+            raise _LimitReached
+        point = self.program.point(fixed)
+        if leaf_bound(self.formula, point.duals, fixed) > (self.bound - 1) * DENOMINATOR:
+            self.numbers += len(point.duals)
+            if self.numbers > MAX_NUMBERS:
+                raise _LimitReached
+            return _leaf(point.duals)
+        variable = self._choice(point, fixed)
+        edge = list(self.formula.names[variable - 1][1:])
+        return {"edge": edge, "zero": self.node({**fixed, variable: 0}), "one": self.node({**fixed, variable: 1})}
+
+    def _choice(self, point: Point, fixed: Fixed) -> int:
+        """The fractional edge that lifts the bounds of its two children most, taken as a product; a child needs no more than to close."""
+        fractional = [(abs(value - 0.5), variable) for variable, value in point.edges.items() if variable not in fixed]
+        candidates = [variable for distance, variable in sorted(fractional)[:CANDIDATES] if distance < 0.5 - 1e-6]
+        if not candidates:
+            raise _LimitReached
+        if len(candidates) == 1:
+            return candidates[0]
+        needed = self.bound - 1 - point.value + 1e-3
+
+        def merit(variable: int) -> float:
+            lifts = [min(self.program.value({**fixed, variable: side}) - point.value, needed) for side in (0, 1)]
+            return max(lifts[0], 1e-4) * max(lifts[1], 1e-4)
+
+        return max(candidates, key=merit)
+
+
+def leaf_bound(formula: Formula, duals: tuple[tuple[int, int], ...], fixed: Fixed) -> int:
+    """Return the Lagrangian bound of duals, times the denominator, with some variables fixed."""
+    reduced = {variable: DENOMINATOR * weight for variable, weight in formula.weights.items()}
+    total = 0
+    for place, numerator in duals:
+        clause = formula.clauses[place]
+        total += numerator * (1 - sum(literal < 0 for literal in clause))
+        for literal in clause:
+            reduced[abs(literal)] = reduced.get(abs(literal), 0) - (numerator if literal > 0 else -numerator)
+    return total + sum(cost * fixed.get(variable, cost < 0) for variable, cost in reduced.items())
+
+
+def _leaf(duals: tuple[tuple[int, int], ...]) -> Node:
+    return {"duals": [list(pair) for pair in duals]}
+
+
+def _document(tree: Node) -> dict[str, Any]:
+    return {"denominator": DENOMINATOR, "tree": tree}
