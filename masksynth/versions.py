@@ -15,6 +15,4 @@ def versions(more: Mapping[str, str] | None = None) -> dict[str, str]:
     >>> list(versions({"ortools": "9.15"}))
     ['masksynth', 'python', 'numpy', 'ortools']
     """
-    from masksynth import __version__
-
-    return {"masksynth": __version__, "python": platform.python_version(), "numpy": version("numpy"), **(more or {})}
+    return {"masksynth": version("masksynth"), "python": platform.python_version(), "numpy": version("numpy"), **(more or {})}

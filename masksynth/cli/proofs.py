@@ -37,11 +37,11 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
             report = checked(folder, checker)
     except WrongAnswer as error:
         if as_json:
-            print_json({"ok": False, "requirement": error.requirement, "fact": error.fact})
+            print_json({"ok": False, "reason": str(error)})
             sys.exit(1)
         raise
     if as_json:
-        print_json({"ok": True, **asdict(report)})
+        print_json({"ok": True, "reason": None, **asdict(report)})
     elif not quiet:
         depth = "any depth" if report.layers is None else count(report.layers, "layer")
         claim = "optimal" if report.optimal else f"at least {report.bound} is needed"

@@ -58,10 +58,12 @@ def write_sparse_extras(thin: SparseAnswer, emit: Path | None, proof: Path | Non
 
         write_sparse_wcnf(thin.problem, emit)
     if proof is not None and thin.mask is not None:
+        from masksynth.verify.proof import check_proof
         from masksynth_solvers.sparse.certificate import write_proof
 
         bounds = [standing.lower for standing in thin.outcome.standings]
-        write_proof(proof, thin.problem, thin.outcome.reduction, bounds, thin.mask.dense(), limits, force=force)
+        whole = thin.outcome.reduction
+        write_proof(proof, thin.problem, whole, bounds, thin.mask.dense(), limits, force=force, inspect=check_proof)
 
 
 def _rules(_: click.Context, __: click.Parameter, path: Path | None) -> dict[str, Any]:

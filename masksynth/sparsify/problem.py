@@ -81,9 +81,11 @@ class SparseProblem:
 
     @cached_property
     def depth(self) -> int:
-        """The layers that matter: L, or at most n - 1, beyond which no path is needed."""
+        """The layers that matter: L, or at most n - 1, beyond which no path is needed. A mask for each layer may gain by more of them."""
         longest = max(1, self.size - 1)
-        return longest if self.layers is None else min(self.layers, longest)
+        if self.layers is None:
+            return longest
+        return self.layers if self.layered else min(self.layers, longest)
 
     @cached_property
     def allowed(self) -> Relation:

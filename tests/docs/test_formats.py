@@ -82,7 +82,7 @@ def test_keys_of_solution_json(answer):
     record = json.loads((answer / "answer/solution.json").read_text())
     assert list(record) == [named(cells[0])[0] for cells in table("### solution.json")]
     assert list(record["problem"]) == ["layers", "sparse", "pattern", "sha256"]
-    assert list(record["limits"]) == ["seconds", "workers", "seed"]
+    assert list(record["limits"]) == ["seconds", "workers", "seed", "effort"]
     assert list(record["certificate"]["roads"][0]) == ["backend", "value", "bound", "proof"]
 
 
@@ -119,7 +119,9 @@ def test_limits_are_those_of_the_code():
 
 def test_keys_of_every_json_output(answer):
     said = {named(cells[0])[0]: named(cells[1]) for cells in table("## What --json prints")}
+    shell("masksynth new causal_lm --n 5 | masksynth solve - --sparse --layers 2 --quiet -o thin", answer)
     found = {
+        "sparsify": "masksynth sparsify thin --layers 2 --json",
         "verify": "masksynth verify instance.json answer --json",
         "explain": 'masksynth explain instance.json "predict b" a "predict b" m --json',
         "catalog": "masksynth catalog --json",
@@ -128,10 +130,10 @@ def test_keys_of_every_json_output(answer):
     for command, line in found.items():
         value = json.loads(shell(line, answer))
         keys = list(value[0] if isinstance(value, list) else value)
-        assert [key for key in said[command] if key != "fact"] == keys, command
+        assert [key for key in dict.fromkeys(said[command]) if key not in ("fact", "unreachable")] == keys, command
     shown = shell('sed \'s/MASK/b/; s/"carries": \\[\\]/"carries": ["b"]/\' instance.json | masksynth solve - --json', answer)
     assert list(json.loads(shown)) == said["solve"]
     shell('sed -i \'s/"OPTIMAL"/"NONE"/\' answer/solution.json', answer)
     assert list(json.loads(shell("masksynth verify instance.json answer --json", answer))) == [
-        key for key in said["verify"] if key not in ("checks", "positions", "layers", "minimal")
+        key for key in said["verify"] if key not in ("checks", "positions", "layers", "minimal", "edges")
     ]

@@ -95,9 +95,9 @@ def test_duals_with_large_weights(tmp_path):
 def test_nothing_is_left_where_a_part_is_not_proved_in_time(tmp_path):
     problem = SparseProblem(grid(2, 2, 2, 2, 2), 2)
     with pytest.raises(
-        Unsupported, match=r"^part-000 \(131 demands, \d+ edges\): the bound 16 is not proved within the limits; give more time"
+        Unsupported, match=r"^part-000 \(51 demands, 131 edges\): the bound 17 is not proved within the limits; give more time"
     ):
-        write_proof(tmp_path / "proof", problem, reduce(problem), [16], problem.relation, Limits(1.5))
+        write_proof(tmp_path / "proof", problem, reduce(problem), [17], problem.relation, Limits(1.5))
     assert not list(tmp_path.iterdir())
 
 

@@ -33,7 +33,7 @@ Step = tuple[str, int, int, int]
 """("reach" or "edge", level or layer, query, key)."""
 Literal = int | bool
 """A variable's number, or a constant."""
-MAX_CLAUSES = 5_000_000
+MAX_SPARSE_CLAUSES = 5_000_000
 """Most clauses that are built."""
 MAX_TERMS = 20_000
 """Most weight that a totalizer counts."""
@@ -88,8 +88,8 @@ class Formula:
 
     def add(self, clause: list[int]) -> None:
         """One clause."""
-        if len(self.clauses) >= MAX_CLAUSES:
-            raise Unsupported(f"the search needs more than {MAX_CLAUSES} clauses; a construction is what remains at this size")
+        if len(self.clauses) >= MAX_SPARSE_CLAUSES:
+            raise Unsupported(f"the search needs more than {MAX_SPARSE_CLAUSES} clauses; a construction is what remains at this size")
         self.clauses.append(clause)
 
     def chosen(self, true: Iterable[int]) -> tuple[tuple[int, ...], ...]:

@@ -20,6 +20,7 @@ from masksynth.backends import Limits, SparseOutcome, Standing, engine
 from masksynth.errors import MasksynthError
 from masksynth.sparsify import Edge, SparseProblem, built, first_layers, first_solution, layered_part, packing, reduce, windows
 from masksynth.sparsify.reduce import Part, Reduction
+from masksynth_solvers.sparse.branch import lp_bound
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.encoding import Formula, encode, encode_layers
 from masksynth_solvers.sparse.nested import helpful, windows_of
@@ -32,6 +33,8 @@ LAST = 4.0
 """... up to this."""
 ALONE = 1.0
 """Effort of each engine in turn before windows are tried and processes are started."""
+MOST_ROWS = 20_000
+"""Most clauses whose linear relaxation is solved for a bound."""
 MOST_HITS = 60
 """Most demands of a part for which disjoint hitting sets are computed."""
 
@@ -60,10 +63,6 @@ def search(problem: SparseProblem, names: Sequence[str], limits: Limits, report:
     settled = problem.cost(reduction.sure | reduction.chosen)
     standings = [_start(problem, reduction, part, hint) for part in reduction.parts]
     for place, part in enumerate(reduction.parts):
-        others = standings[:place] + standings[place + 1 :]
-        if all(other.closed for other in others):
-            rest = floor - settled - sum(other.upper for other in others)
-            standings[place] = standings[place].proved(min(standings[place].upper, rest), "construction")
         for known in _settle(problem, reduction, part, standings[place], names, limits, budget):
             standings[place] = known
             report(*_whole(settled, standings, floor))
@@ -100,13 +99,18 @@ def _settle(
             yield known
         if known.closed or budget.over:
             return
-        if not problem.layered:
+        if len(formula.clauses) <= MOST_ROWS:
+            known = known.proved(min(known.upper, lp_bound(formula)[0]), "duals")
+            yield known
+        if not (problem.layered or known.closed):
             known = known.proved(min(known.upper, _by_windows(problem, reduction, part, limits, budget)), "windows")
             yield known
             if known.closed or budget.over:
                 return
             formula = _with_windows(problem, reduction, part, known, budget)
             engines = [engine(name)(formula, limits.seed) if name == "sat" else old for name, old in zip(names, engines, strict=True)]
+        if known.closed or budget.over:
+            return
         if limits.workers == 1 or len(names) == 1:
             yield from _turns(engines, known, budget, inf)
         else:
