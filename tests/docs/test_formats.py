@@ -41,7 +41,7 @@ def table(heading):
 
 
 def named(cell):
-    return re.findall(r"`([a-z_]+)`", cell)
+    return re.findall(r"`([a-z_-]+)`", cell)
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +119,10 @@ def test_limits_are_those_of_the_code():
 
 def test_keys_of_every_json_output(answer):
     said = {named(cells[0])[0]: named(cells[1]) for cells in table("## What --json prints")}
-    shell("masksynth new causal_lm --n 5 | masksynth solve - --sparse --layers 2 --quiet -o thin", answer)
+    shell("masksynth new causal_lm --n 5 | masksynth solve - --sparse --layers 2 --quiet -o thin --proof proof", answer)
     found = {
         "sparsify": "masksynth sparsify thin --layers 2 --json",
+        "check-proof": "masksynth check-proof proof --json",
         "verify": "masksynth verify instance.json answer --json",
         "explain": 'masksynth explain instance.json "predict b" a "predict b" m --json',
         "catalog": "masksynth catalog --json",

@@ -53,7 +53,7 @@ def parted(name):
     >>> parted("two-chains-6-layers-3"), parted("chain-30-any-depth")
     (('two-chains', [6], 3), ('chain', [30], None))
     """
-    recipe, numbers, depth = re.fullmatch(r"([A-Za-z_-]+?)((?:-\d+)*)-(any-depth|layers-\d+)", name).groups()
+    recipe, numbers, depth = re.fullmatch(r"(.+?)((?:-\d+)*)-(any-depth|layers-\d+)", name).groups()
     return recipe, [int(number) for number in numbers.split("-")[1:]], None if depth == "any-depth" else int(depth[7:])
 
 
