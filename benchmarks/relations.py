@@ -1,11 +1,17 @@
-"""The suite of the sparse benchmark: relations in families, with the optima of the measured tables where they are known."""
+"""The suite of the sparse benchmark: the relations of the measured tables in families, then the other sparse instances of the manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from masksynth.orders import Relation
+import numpy as np
+
+from masksynth.merge import merge
+from masksynth.orders import Relation, closure
+from tests.sparsify.make_instances import RECIPES, instance_for, lines, parted
 from tests.sparsify.relations import chain, grid, one_class, random_poset, tree
 
 Optima = tuple[int | None, ...]
@@ -67,10 +73,35 @@ class Case:
         """Name and depth."""
         return f"{self.name}, L = {self.layers}"
 
+    @property
+    def question(self) -> tuple[int, bytes]:
+        """Depth and relation, to compare by."""
+        return self.layers, self.relation.tobytes()
+
 
 def suite(most: int) -> list[Case]:
-    """All cases of at most ``most`` positions; the chains of one depth in growing sizes."""
-    return [case for case in (*_chains(), *_named(), *_random()) if len(case.relation) <= most]
+    """All cases of at most ``most`` positions; the chains of one depth in growing sizes.
+
+    An optimum that the tables lack is taken from the manifest; an unlimited depth needs no search, and is left out.
+    """
+    listed = {case.question: case for case in map(_instance, lines()) if case.layers}
+    tables = [
+        replace(case, optimum=listed.pop(case.question, case).optimum) if case.optimum is None else case
+        for case in (*_chains(), *_named(), *_random())
+    ]
+    asked = {case.question for case in tables}
+    others = [case for case in listed.values() if case.question not in asked]
+    return [case for case in (*tables, *others) if len(case.relation) <= most]
+
+
+def _instance(line: dict[str, Any]) -> Case:
+    """One line of the manifest."""
+    name = Path(line["file"]).stem
+    recipe, numbers, layers = parted(name)
+    pattern = RECIPES[recipe](*numbers) if recipe in RECIPES else merge(instance_for(line)).mask.dense()
+    relation = closure(pattern) | np.eye(len(pattern), dtype=bool)
+    optimum = line["edges"] if line["status"] == "OPTIMAL" else None
+    return Case("instances", name.removesuffix(f"-layers-{layers}"), relation, layers or 0, optimum)
 
 
 def _chains() -> Iterator[Case]:

@@ -95,7 +95,7 @@ def solve(
 
     asked = read_instance(instance)
     asked = replace(asked, layers=asked.layers if layers is ... else layers, sparse=sparse or asked.sparse)
-    check_extras(asked, emit, proof, force)
+    check_extras(asked, backend, emit, proof, force)
     if output is not None:
         check_target(output, force)
     with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,26 @@ from masksynth.spanner import SparseAnswer
 from masksynth.spanner import record as sparse_record
 from masksynth.spanner import sparsify as sparsified
 from masksynth.tasks import Instance
+from masksynth.tasks.text import parse
 
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 
 
-def check_extras(asked: Instance, emit: Path | None, proof: Path | None, force: bool) -> None:
+def check_extras(asked: Instance, backend: str, emit: Path | None, proof: Path | None, force: bool) -> None:
     """Refuse before the work what could not be written after it."""
     if emit is not None and asked.layers is not None and not asked.sparse:
         raise Unsupported("--emit writes the search, which knows no finite depth; give --layers any")
-    if emit is not None and not emit.absolute().parent.is_dir():
-        raise MasksynthError(f"{emit}: the search cannot be written: there is no folder {emit.parent}; choose another place")
     if proof is not None and not asked.sparse:
         raise Unsupported("--proof writes the proof of a sparse optimum; give --sparse")
+    check_places(backend if asked.sparse else "", emit, proof, force)
+
+
+def check_places(backend: str, emit: Path | None, proof: Path | None, force: bool) -> None:
+    """Refuse places where no search or proof can be written, and a backend that has none."""
+    if emit is not None and not emit.absolute().parent.is_dir():
+        raise MasksynthError(f"{emit}: the search cannot be written: there is no folder {emit.parent}; choose another place")
+    if backend == "construct" and (emit is not None or proof is not None):
+        raise Unsupported("a construction has no search to write and no proof beside its bound; name another backend")
     if proof is not None:
         from masksynth.export.folder import check_target
 
@@ -71,20 +78,32 @@ def _rules(_: click.Context, __: click.Parameter, path: Path | None) -> dict[str
     if path is None:
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InvalidInstance(f"cannot be read as JSON: {error}", "", "", str(path)) from None
-    known = {"forced", "forbidden", "weights"}
-    if not isinstance(value, dict) or value.keys() - known:
-        raise InvalidInstance("is not an object with forced, forbidden and weights only", "$", "write lists of [query, key(, weight)]", str(path))
-    lists = {name: value.get(name, []) for name in known}
-    for name, entries in lists.items():
-        length = 3 if name == "weights" else 2
-        for place, entry in enumerate(entries if isinstance(entries, list) else [entries]):
-            if not (isinstance(entry, list) and len(entry) == length and all(type(number) is int for number in entry)):
-                raise InvalidInstance(f"{entry!r:.40} is not a list of {length} integers", f"$.{name}[{place}]", "", str(path))
+        lists = _lists(parse(path.read_bytes().strip() or b"null"))
+    except InvalidInstance as error:
+        raise error.within(source=str(path)) from None
     edges = {name: [tuple(entry) for entry in lists[name]] for name in ("forced", "forbidden")}
     return {**edges, "weights": {(query, key): weight for query, key, weight in lists["weights"]}}
+
+
+def _lists(value: Any) -> dict[str, list[list[int]]]:
+    """The three lists of a rules file, checked entry by entry."""
+    lengths = {"forced": 2, "forbidden": 2, "weights": 3}
+    if not isinstance(value, dict) or value.keys() - lengths.keys():
+        fact = "is not an object with forced, forbidden and weights only"
+        raise InvalidInstance(fact, "$", "write lists of [query, key], or [query, key, weight]")
+    lists = {name: value.get(name, []) for name in lengths}
+    for name, length in lengths.items():
+        if not isinstance(lists[name], list):
+            raise InvalidInstance(f"{lists[name]!r:.40} is not a list", f"$.{name}", f"write a list of lists of {length} integers")
+        seen: set[tuple[int, int]] = set()
+        for place, entry in enumerate(lists[name]):
+            where = f"$.{name}[{place}]"
+            if not (isinstance(entry, list) and len(entry) == length and all(type(number) is int for number in entry)):
+                raise InvalidInstance(f"{entry!r:.40} is not a list of {length} integers", where, "correct the entry")
+            if (entry[0], entry[1]) in seen:
+                raise InvalidInstance(f"the edge {entry[:2]} is given twice", where, "keep one of them")
+            seen.add((entry[0], entry[1]))
+    return lists
 
 
 @click.command()
@@ -93,7 +112,9 @@ def _rules(_: click.Context, __: click.Parameter, path: Path | None) -> dict[str
 @click.option("--layers", callback=layers_option, help="The model has this many layers [default: any number].")
 @click.option("--backend", default="auto", show_default=True, help="auto, construct, sat, maxsat, cpsat, ilp or brute.")
 @click.option("--layered", is_flag=True, help="A mask for each layer, with the fewest edges in all.")
-@click.option("--rules", type=click.Path(path_type=Path, exists=True, dir_okay=False), callback=_rules, help="JSON: forced, forbidden, weights.")
+@click.option(
+    "--rules", type=click.Path(path_type=Path, exists=True, dir_okay=False), callback=_rules, help="JSON: forced, forbidden, weights."
+)
 @click.option("--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for the search [default: none].")
 @click.option("--effort", type=click.FloatRange(0, 1e9), help="Deterministic limit, in units of about a second [default: 60 for auto].")
 @click.option("--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Engines that run at the same time.")
@@ -126,14 +147,11 @@ def sparsify(
     masksynth sparsify mask.npy --layers 2 -o sparse.npy
     masksynth sparsify out --layers 4 --proof proof && masksynth check-proof proof
 
-    The mask is closed first. Weights and forced or forbidden edges come from --rules: {"forced": [[q, k], ...], "weights": [[q, k, w], ...]}.
+    The mask is closed first. Weights, forced and forbidden edges come from --rules: {"forced": [[q, k], ...], "weights": [[q, k, w], ...]}.
     """
-    from masksynth.export.folder import check_target
-
     if output is not None:
         check_mask_target(output, force)
-    if proof is not None:
-        check_target(proof, force)
+    check_places(backend, emit, proof, force)
     given = read_mask(mask)
     limits = Limits(time_limit, workers, seed, effort)
     depth = None if layers is ... else layers

@@ -23,7 +23,7 @@ def read_mask(path: str | Path) -> Mask:
     Parameters
     ----------
     path : path
-        ``.npy``: a bool array (n, n) or (P, n, n). ``.npz``, ``.safetensors``: arrays named as in an answer. A folder: its mask.safetensors.
+        ``.npy``: a bool array (n, n) or (P, n, n). ``.npz``, ``.safetensors``: arrays named as in answers. A folder: its mask.safetensors.
 
     Raises
     ------
@@ -41,6 +41,10 @@ def read_mask(path: str | Path) -> Mask:
     place = Path(path)
     if place.is_dir():
         place = place / "mask.safetensors"
+    if place.suffix not in ENDINGS:
+        raise InvalidInstance(
+            f"ends in {place.suffix!r}", "", f"name a file that ends in {', '.join(ENDINGS)}, or an answer's folder", str(place)
+        )
     if not place.is_file():
         raise InvalidInstance("there is no such file", "", "name a .npy, .npz or .safetensors file, or an answer's folder", str(place))
     try:
@@ -59,8 +63,10 @@ def read_mask(path: str | Path) -> Mask:
 def _load(path: Path) -> NDArray[np.generic]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
-        raise InvalidInstance(f"cannot be read: {str(error).splitlines()[0]}", "", "save a bool array with numpy.save") from None
+    except OSError as error:
+        raise InvalidInstance(f"cannot be read: {error.strerror or error}", "", "save a bool array with numpy.save") from None
+    except (ValueError, EOFError):  # numpy's text tells people to unpickle what they should not
+        raise InvalidInstance("is not a whole .npy file of plain numbers", "", "save a bool array with numpy.save") from None
 
 
 def check_mask_target(path: Path, force: bool) -> None:

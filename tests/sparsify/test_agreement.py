@@ -93,6 +93,25 @@ def test_a_mask_for_each_layer(place):
     assert solved > 15
 
 
+ONE_WAY = {(0, 1), (1, 2), (2, 0)}
+
+
+@pytest.mark.parametrize("layers", [2, 3, 4, 5])
+@pytest.mark.parametrize("rules", [{"forbidden": ONE_WAY}, {"weights": dict.fromkeys(ONE_WAY, 5)}, {"forced": {(1, 0)}}])
+def test_layers_beyond_the_longest_way_can_save_edges(layers, rules):
+    """Where a class of three has arcs one way round only, 2 layers need 6 edges, 3 need 5, 4 need 4."""
+    due = least_layered_weight(one_class(3), layers, **rules)
+    answer = ms.sparsify(one_class(3), layers=layers, layered=True, **rules)
+    assert answer.objective == Objective(due, due)
+    assert answer.mask.tables == layers
+
+
+def test_a_great_reward_elsewhere_closes_no_search():
+    for n in (7, 8):
+        plain, rewarded = (ms.sparsify(chain(n), 2, weights=weights, backend="sat").objective for weights in ({}, {(1, 0): -100}))
+        assert rewarded == Objective(plain.value - 101, plain.bound - 101)
+
+
 def test_the_naive_search_knows_what_can_be_counted_by_hand():
     assert [least_weight(chain(4), layers) for layers in (1, 2, 3, None)] == [6, 4, 3, 3]
     assert [least_weight(one_class(3), layers) for layers in (1, 2)] == [6, 3]
@@ -106,6 +125,11 @@ def test_a_wrong_mask_fails_the_same_check():
     mask, options = np.eye(3, dtype=bool), (set(), set(), {})
     mask[1, 0] = mask[2, 1] = True
     right(mask[None], chain(3), 2, options, 2, "")
-    for wrong in [(chain(3), 1, options, 2), (chain(3), 2, options, 3), (chain(3), 2, ({(2, 0)}, set(), {}), 2), (np.eye(3, dtype=bool), 2, options, 2)]:
+    for wrong in [
+        (chain(3), 1, options, 2),
+        (chain(3), 2, options, 3),
+        (chain(3), 2, ({(2, 0)}, set(), {}), 2),
+        (np.eye(3, dtype=bool), 2, options, 2),
+    ]:
         with pytest.raises(AssertionError):
             right(mask[None], *wrong, "")

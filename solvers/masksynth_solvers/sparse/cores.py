@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from masksynth.errors import MasksynthError
+from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.running import run
 from masksynth_solvers.sparse.encoding import Formula
 from masksynth.backends import Standing
@@ -26,7 +27,7 @@ class Cores:
         """Search for at least as long as all slices before, since nothing of them is kept."""
         from ortools.sat.python import cp_model
 
-        model, variables = self._model(known)
+        model, variables = self._model(known, until)
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = self.seed
@@ -46,12 +47,14 @@ class Cores:
         bound = solver.best_objective_bound
         return known.proved(min(known.upper, ceil(bound - 1e-6)), "cpsat") if -inf < bound < inf else known
 
-    def _model(self, known: Standing) -> tuple[Any, dict[int, Any]]:
+    def _model(self, known: Standing, until: float | None) -> tuple[Any, dict[int, Any]]:
         from ortools.sat.python import cp_model
 
         model = cp_model.CpModel()
         variables = {number: model.new_bool_var("") for number in range(1, len(self.formula.names) + 1)}
-        for clause in self.formula.clauses:
+        for number, clause in enumerate(self.formula.clauses):
+            if until is not None and number % 4096 == 0 and monotonic() >= until:
+                raise OutOfTime
             model.add_bool_or([variables[literal] if literal > 0 else ~variables[-literal] for literal in clause])
         cost = sum(weight * variables[number] for number, weight in self.formula.weights.items())
         model.add(cost >= known.lower)

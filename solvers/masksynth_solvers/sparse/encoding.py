@@ -23,10 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from masksynth.errors import Unsupported
 from masksynth.sparsify.problem import Edge, SparseProblem
 from masksynth.sparsify.reduce import Part, hops, relation_of
+from masksynth_solvers.encoding import OutOfTime
 
 Name = tuple[str | int, ...]
 Step = tuple[str, int, int, int]
@@ -65,6 +67,8 @@ class Formula:
         What the clauses say: the chosen edges and the sure ones connect every demand within ``depth`` layers.
     windows : list of Window
         What is known besides: the weight inside some sets of edges is never below a bound.
+    until : float, optional
+        Time (``time.monotonic``) after which adding a clause raises OutOfTime.
     """
 
     names: list[Name] = field(default_factory=list)
@@ -75,6 +79,7 @@ class Formula:
     sure: frozenset[tuple[int, ...]] = frozenset()
     demands: tuple[Edge, ...] = ()
     windows: list[Window] = field(default_factory=list)
+    until: float | None = None
 
     def new(self, *name: str | int) -> int:
         """A fresh variable."""
@@ -88,6 +93,8 @@ class Formula:
 
     def add(self, clause: list[int]) -> None:
         """One clause."""
+        if self.until is not None and len(self.clauses) % 4096 == 0 and monotonic() >= self.until:
+            raise OutOfTime
         if len(self.clauses) >= MAX_SPARSE_CLAUSES:
             raise Unsupported(f"the search needs more than {MAX_SPARSE_CLAUSES} clauses; a construction is what remains at this size")
         self.clauses.append(clause)
@@ -106,7 +113,7 @@ class Formula:
         return [variable for edge, variable in self.edges.items() if edge not in without for _ in range(self.weights[variable])]
 
 
-def encode(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> Formula:
+def encode(problem: SparseProblem, sure: frozenset[Edge], part: Part, until: float | None = None) -> Formula:
     """The formula of one part of a problem.
 
     Examples
@@ -119,7 +126,7 @@ def encode(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> Formula
     >>> formula.names, formula.clauses
     ([('edge', 2, 0)], [[1]])
     """
-    formula = Formula(depth=problem.depth, sure=frozenset(sure), demands=part.demands)
+    formula = Formula(depth=problem.depth, sure=frozenset(sure), demands=part.demands, until=until)
     for edge in part.edges:
         formula.choose(edge, problem.weight(edge))
     certain = hops(relation_of(problem.size, sure), problem.depth).tolist()
@@ -142,7 +149,7 @@ def encode(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> Formula
     return formula
 
 
-def encode_layers(problem: SparseProblem) -> Formula:
+def encode_layers(problem: SparseProblem, until: float | None = None) -> Formula:
     """The formula of a layered problem: all pairs are demands on the product of the layers, and forced edges are in every layer.
 
     A way through layers l, l - 1, ..., 1 first stays where it is or takes an edge of layer l.
@@ -150,7 +157,7 @@ def encode_layers(problem: SparseProblem) -> Formula:
     demands = tuple((q, k) for q in range(problem.size) for k in range(problem.size) if q != k and problem.relation[q, k])
     layers = range(1, problem.depth + 1)
     forced = frozenset((layer, *edge) for layer in layers for edge in problem.forced)
-    formula = Formula(depth=problem.depth, sure=forced, demands=demands)
+    formula = Formula(depth=problem.depth, sure=forced, demands=demands, until=until)
     allowed = [(q, k) for q in range(problem.size) for k in range(problem.size) if problem.allowed[q, k]]
     for layer in layers:
         for edge in allowed:

@@ -67,7 +67,7 @@ def _bound(problem: SparseProblem, sure: frozenset[Edge], window: Part, budget: 
     known = Standing(problem.cost(chosen), max((small.bound for small in inner), default=0), chosen)
     if known.closed or budget.over:
         return known.lower
-    formula = encode(problem, sure, window)
+    formula = encode(problem, sure, window, budget.until)
     formula.windows = helpful(inner, problem, window, known.upper)
     searching = Descent(formula, 0)
     known = searching.advance(known, min(EFFORT, budget.effort), budget.until)

@@ -20,6 +20,7 @@ from masksynth.backends import Limits, SparseOutcome, Standing, engine
 from masksynth.errors import MasksynthError
 from masksynth.sparsify import Edge, SparseProblem, built, first_layers, first_solution, layered_part, packing, reduce, windows
 from masksynth.sparsify.reduce import Part, Reduction
+from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.sparse.branch import lp_bound
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.encoding import Formula, encode, encode_layers
@@ -33,7 +34,7 @@ LAST = 4.0
 """... up to this."""
 ALONE = 1.0
 """Effort of each engine in turn before windows are tried and processes are started."""
-MOST_ROWS = 20_000
+MOST_ROWS = 5_000
 """Most clauses whose linear relaxation is solved for a bound."""
 MOST_HITS = 60
 """Most demands of a part for which disjoint hitting sets are computed."""
@@ -93,7 +94,7 @@ def _settle(
     if known.closed or budget.over:
         return
     try:
-        formula = encode_layers(problem) if problem.layered else encode(problem, reduction.sure, part)
+        formula = encode_layers(problem, budget.until) if problem.layered else encode(problem, reduction.sure, part, budget.until)
         engines = [engine(name)(formula, limits.seed) for name in names]
         for known in _turns(engines, known, budget, ALONE * len(names)):
             yield known
@@ -114,8 +115,8 @@ def _settle(
         if limits.workers == 1 or len(names) == 1:
             yield from _turns(engines, known, budget, inf)
         else:
-            yield from _side_by_side(formula, names[: limits.workers], known, limits.seed, budget)
-    except KeyboardInterrupt:
+            yield from side_by_side(formula, names[: limits.workers], known, limits.seed, budget)
+    except (KeyboardInterrupt, OutOfTime):
         budget.end()
 
 
@@ -123,6 +124,8 @@ def _by_windows(problem: SparseProblem, reduction: Reduction, part: Part, limits
     """The bounds of disjoint windows, added up: each window is small enough to be solved at once."""
     total = 0
     for window in windows(problem, reduction.sure, part):
+        if budget.over:
+            break
         chosen = first_solution(problem, reduction.sure, window)
         known = Standing(problem.cost(chosen), min(map(problem.weight, window.edges)), chosen)
         searching = engine("sat")(encode(problem, reduction.sure, window), limits.seed)
@@ -134,7 +137,7 @@ def _by_windows(problem: SparseProblem, reduction: Reduction, part: Part, limits
 
 def _with_windows(problem: SparseProblem, reduction: Reduction, part: Part, known: Standing, budget: Budget) -> Formula:
     """The formula of a part with what its windows cost, for as long as half of the budget lasts."""
-    formula, half = encode(problem, reduction.sure, part), budget.half()
+    formula, half = encode(problem, reduction.sure, part, budget.until), budget.half()
     before = half.effort
     formula.windows = helpful(windows_of(problem, reduction.sure, part, half), problem, part, known.upper)
     budget.effort -= before - half.effort if before < inf else 0.0
@@ -156,7 +159,7 @@ def _turns(engines: Sequence[Any], known: Standing, budget: Budget, most: float)
         effort = min(2 * effort, LAST)
 
 
-def _side_by_side(formula: Formula, names: Sequence[str], known: Standing, seed: int, budget: Budget) -> Iterator[Standing]:
+def side_by_side(formula: Formula, names: Sequence[str], known: Standing, seed: int, budget: Budget) -> Iterator[Standing]:
     """Each engine in a process of its own; what one finds is told to the others at once."""
     with _workers(formula, names, known, seed) as ends:
         since = monotonic()

@@ -14,6 +14,8 @@ from masksynth.backends import Standing
 
 CONFLICTS = 8_000
 """Conflicts that count as one unit of effort."""
+MOST_PAIRED = 600
+"""Most edges that are tried in pairs for "at most one of them is left out"."""
 SLICE = 2_000
 """Conflicts between two looks at the clock."""
 
@@ -34,7 +36,8 @@ class Rc2:
         costs = [(variable, weight) for variable, weight in self.formula.weights.items() if weight]
         formula.extend([[-variable] for variable, _ in costs], weights=[weight for _, weight in costs])
         self.rc2 = RC2(formula, solver="cd19", adapt=True, exhaust=True, minz=True)
-        self.rc2.adapt_am1()
+        if len(costs) <= MOST_PAIRED:
+            self.rc2.adapt_am1()
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
         """Find cores until the formula is satisfied, or the conflicts are used up."""
