@@ -60,7 +60,10 @@ def main() -> None:
 @click.option("--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Threads of the solver; 1 is deterministic.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solver.")
 @click.option(
-    "--emit", type=click.Path(path_type=Path, dir_okay=False), callback=output_file, help="Also write the search as DIMACS WCNF (2022 format)."
+    "--emit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=output_file,
+    help="Also write the search as DIMACS WCNF (2022 format).",
 )
 @click.option("--proof", type=click.Path(path_type=Path), callback=output_file, help="Also write proofs of a sparse optimum as a folder.")
 @JSON
@@ -149,7 +152,8 @@ def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
         problem = question_of(asked.family, report.layers)
         sparse = "no" if report.edges is None else "yes"
         click.echo(
-            f"{plain(asked.name)}: right. {count(report.positions, 'position')}{edges}, {claim}, {depth}; checked: {', '.join(report.checks)}"
+            f"{plain(asked.name)}: right. {count(report.positions, 'position')}{edges}, {claim}, {depth}; "
+            f"checked: {', '.join(report.checks)}"
         )
         click.echo(f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, SHA-256 {problem.sha256}")
 

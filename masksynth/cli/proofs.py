@@ -47,6 +47,9 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
         claim = "optimal" if report.optimal else f"at least {report.bound} is needed"
         pattern = ", a mask for each" if report.layered else ""
         click.echo(f"{plain(str(folder))}: right. {count(report.size, 'position')}, {depth}{pattern}: weight {report.value}, {claim}")
+        if report.lemmas:
+            steps, seconds = sum(lemma.lines for lemma in report.lemmas), sum(lemma.seconds for lemma in report.lemmas)
+            click.echo(f"  {count(len(report.lemmas), 'lemma')}, {count(steps, 'step')}, {seconds:.2f} s")
         for part in report.parts:
             by = count(part.lines, "step" if part.kind == "drat" else "dual bound")
             clauses = count(part.clauses, "clause")

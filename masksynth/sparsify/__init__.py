@@ -1,4 +1,4 @@
-"""Sparse masks: the fewest edges through which L layers carry a given flow. Reduction, bounds, constructions; exact engines are backends."""
+"""Sparse masks: the fewest edges through which L layers carry a given flow. Reduction, bounds, constructions; engines are elsewhere."""
 
 from masksynth.sparsify.bounds import packing, windows
 from masksynth.sparsify.construct import Construction, construct

@@ -72,7 +72,9 @@ class SparseProblem:
             raise InvalidInstance(f"the edge {both[0]} is forced and forbidden", "", "choose one")
         for edge in sorted(self.forced):
             if not relation[edge]:
-                raise InvalidInstance(f"the forced edge {edge} would carry flow beyond the relation", "", "force only pairs of the relation")
+                raise InvalidInstance(
+                    f"the forced edge {edge} would carry flow beyond the relation", "", "force only pairs of the relation"
+                )
 
     @property
     def size(self) -> int:

@@ -125,7 +125,7 @@ def test_an_engine_that_is_killed_is_missed_but_the_search_goes_on():
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found in /proc")
 def test_a_search_without_engines_says_so():
-    with pytest.raises(ms.MasksynthError, match="every engine's process .* has died; try one worker"):
+    with pytest.raises(ms.MasksynthError, match=r"every engine's process .* has died; try one worker"):
         killed_while(lambda: shared(HARD, 2, ("sat", "maxsat"), 60), 2)
     assert not children()
 
@@ -164,7 +164,13 @@ def test_windows_inside_windows_prove_chains(n, layers, least):
 
 def test_quick_bounds_never_exceed_the_optimum():
     rng = np.random.default_rng(3)
-    for relation in (chain(9), grid(3, 3), grid(2, 5), one_class(4), *(random_poset(14, 0.6, int(seed)) for seed in rng.integers(0, 99, 6))):
+    for relation in (
+        chain(9),
+        grid(3, 3),
+        grid(2, 5),
+        one_class(4),
+        *(random_poset(14, 0.6, int(seed)) for seed in rng.integers(0, 99, 6)),
+    ):
         for layers in (2, 3):
             problem = SparseProblem(relation, layers)
             found = reduce(problem)

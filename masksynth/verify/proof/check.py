@@ -11,6 +11,7 @@ from masksynth.errors import WrongAnswer
 from masksynth.verify.proof.dimacs import NamedFormula, read_formula
 from masksynth.verify.proof.duals import check_tree
 from masksynth.verify.proof.formula import Clause, at_most, layered_clauses, part_clauses
+from masksynth.verify.proof.lemmas import check_images
 from masksynth.verify.proof.refutation import check_refutation
 from masksynth.verify.proof.statement import ClaimedPart, Statement, read_statement
 from masksynth.verify.proof.structure import check_relation, check_structure, check_witness
@@ -18,7 +19,7 @@ from masksynth.verify.proof.structure import check_relation, check_structure, ch
 
 @dataclass(frozen=True)
 class PartReport:
-    """How the bound of one part was checked.
+    """How the bound of one part, or lemma, was checked.
 
     Parameters
     ----------
@@ -55,6 +56,8 @@ class ProofReport:
     optimal : bool
         Whether the two are equal.
     parts : tuple of PartReport
+    lemmas : tuple of PartReport
+        Bounds of windows that proofs of parts make use of.
     """
 
     size: int
@@ -64,6 +67,7 @@ class ProofReport:
     bound: int
     optimal: bool
     parts: tuple[PartReport, ...]
+    lemmas: tuple[PartReport, ...] = ()
 
 
 def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
@@ -101,13 +105,15 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
     check_relation(statement)
     check_witness(statement)
     fixed = check_structure(statement)
+    check_images(statement)
+    lemmas = tuple(_check_part(folder, statement, lemma, checker) for lemma in statement.lemmas)
     parts = tuple(_check_part(folder, statement, part, checker) for part in statement.parts)
     if (total := fixed + sum(part.bound for part in parts)) != statement.bound:
         raise WrongAnswer("proof", f"problem.json: the bound {statement.bound} is not what sure edges, packing and parts sum to, {total}")
     if statement.bound > statement.value:
         raise WrongAnswer("proof", f"problem.json: the bound {statement.bound} is above the value {statement.value}")
     optimal = statement.bound == statement.value
-    return ProofReport(statement.size, statement.layers, statement.layered, statement.value, statement.bound, optimal, parts)
+    return ProofReport(statement.size, statement.layers, statement.layered, statement.value, statement.bound, optimal, parts, lemmas)
 
 
 def _check_part(folder: Path, statement: Statement, part: ClaimedPart, checker: str | None) -> PartReport:
@@ -140,12 +146,21 @@ def _due_clauses(statement: Statement, part: ClaimedPart, weights: dict[str, int
     else:
         yield from part_clauses(statement.size, statement.depth, statement.sure, part.edges, part.demands)
     if part.kind == "drat":
-        most = part.bound - 1
-        if 0 <= most < sum(weights.values()) and given < sum(weights.values()):
-            raise WrongAnswer(
-                "proof", f"{part.folder}/formula.cnf: {given} clauses are too few to count a weight of {sum(weights.values())}"
-            )
-        yield from at_most([name for name, weight in weights.items() for _ in range(weight)] if most >= 0 else [], most)
+        yield from _counted(part, weights, part.bound - 1, given, "count")
+    for place, window in enumerate(part.windows):
+        lemma = statement.lemmas[window.lemma]
+        inside = {f"edge {query} {key}" for query, key in window.image(lemma.edges)}
+        rest = {name: weight for name, weight in weights.items() if name not in inside}
+        yield from _counted(part, rest, part.bound - 1 - lemma.bound, given, f"rest {place}")
+
+
+def _counted(part: ClaimedPart, weights: dict[str, int], most: int, given: int, counter: str) -> Iterator[Clause]:
+    """That the weight of some edges is at most ``most``."""
+    total = sum(weights.values())
+    if 0 <= most < total and given < total:
+        raise WrongAnswer("proof", f"{part.folder}/formula.cnf: {given} clauses are too few to count a weight of {total}")
+    terms = [name for name, weight in weights.items() for _ in range(weight)] if 0 <= most < total else []
+    yield from at_most(terms, most, counter)
 
 
 def _compare(formula: NamedFormula, due: Callable[[], Iterable[Clause]], place: str) -> None:

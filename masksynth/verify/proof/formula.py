@@ -143,10 +143,10 @@ def _implications(
         yield f"-reach {level} {query} {key}", *dict.fromkeys(literals)
 
 
-def at_most(terms: Sequence[str], most: int) -> Iterator[Clause]:
+def at_most(terms: Sequence[str], most: int, counter: str = "count") -> Iterator[Clause]:
     """Clauses of a totalizer (Bailleux and Boufkhad 2003) by which at most ``most`` of the terms are true, counted up to ``most + 1``.
 
-    Segments [i, j) of the terms are halved; ``count i j t`` follows where t terms of the segment are true.
+    Segments [i, j) of the terms are halved; ``count i j t`` (or another name of the counter) follows where t terms of the segment are true.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def at_most(terms: Sequence[str], most: int) -> Iterator[Clause]:
     def outputs(begin: int, end: int) -> list[str]:
         if end - begin == 1:
             return [terms[begin]]
-        return [f"count {begin} {end} {true}" for true in range(1, min(end - begin, cap) + 1)]
+        return [f"{counter} {begin} {end} {true}" for true in range(1, min(end - begin, cap) + 1)]
 
     segments = [(0, len(terms))]
     for begin, end in segments:  # grows while it is read

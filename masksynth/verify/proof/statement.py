@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ MAX_WEIGHT = 10**6
 MAX_LAYERS = 10**9
 KINDS = ("drat", "duals")
 _KEYS = ("masksynth_proof", "size", "layers", "layered", "forced", "forbidden", "weights", "value", "bound", "sure", "packing", "parts")
-_MORE = ("positions", "sha256")
+_MORE = ("lemmas", "positions", "sha256")
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,27 @@ class ClaimedHit:
 
 
 @dataclass(frozen=True)
+class ClaimedWindow:
+    """A lemma used inside a part: the part's position for each of the lemma's."""
+
+    lemma: int
+    positions: Mapping[int, int]
+
+    def image(self, edges: Iterable[Edge]) -> tuple[Edge, ...]:
+        """Where the edges, or demands, of the lemma lie in the part."""
+        return tuple((self.positions[query], self.positions[key]) for query, key in edges)
+
+
+@dataclass(frozen=True)
 class ClaimedPart:
-    """Demands, the edges that may help, and the bound on the weight of those edges in any solution."""
+    """Demands, the edges that may help, and the bound on the weight of those edges in any solution; a lemma is one as well."""
 
     folder: str
     demands: tuple[Edge, ...]
     edges: tuple[Edge, ...]
     bound: int
     kind: str
+    windows: tuple[ClaimedWindow, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +76,7 @@ class Statement:
     sure: tuple[Edge, ...]
     packing: tuple[ClaimedHit, ...]
     parts: tuple[ClaimedPart, ...]
+    lemmas: tuple[ClaimedPart, ...] = ()
 
     @property
     def size(self) -> int:
@@ -116,6 +130,7 @@ def _statement(document: Any, relation: Bools, mask: Bools) -> Statement:
     if layered and (layers is None or layers > MAX_SIZE):
         raise InvalidInstance(f"a mask for each layer, but {layers} layers", "$.layers", f"give a number of layers up to {MAX_SIZE}")
     _notes(document, size)
+    lemmas = [_part(item, "lemma", at, size, at) for at, item in _items(document.get("lemmas", []), "$.lemmas")]
     return Statement(
         relation=relation,
         mask=mask,
@@ -128,20 +143,44 @@ def _statement(document: Any, relation: Bools, mask: Bools) -> Statement:
         bound=_int(document["bound"], "$.bound"),
         sure=_edges(document["sure"], "$.sure", size),
         packing=tuple(_hit(item, f"$.packing[{at}]", size) for at, item in _items(document["packing"], "$.packing")),
-        parts=tuple(_part(item, at, size) for at, item in _items(document["parts"], "$.parts")),
+        parts=tuple(_part(item, "part", at, size, len(lemmas)) for at, item in _items(document["parts"], "$.parts")),
+        lemmas=tuple(lemmas),
     )
 
 
-def _part(item: Any, at: int, size: int) -> ClaimedPart:
-    path = f"$.parts[{at}]"
-    _keys(item, path, ("folder", "demands", "edges", "bound", "kind"))
-    name, kind = f"part-{at:03d}", _typed(item["kind"], str, f"{path}.kind")
+def _part(item: Any, sort: str, at: int, size: int, lemmas: int) -> ClaimedPart:
+    """A part or lemma, whose windows use the first ``lemmas`` lemmas."""
+    path = f"$.{sort}s[{at}]"
+    _keys(item, path, ("folder", "demands", "edges", "bound", "kind"), ("windows",))
+    name, kind = f"{sort}-{at:03d}", _typed(item["kind"], str, f"{path}.kind")
     if item["folder"] != name:
         raise InvalidInstance(f"{item['folder']!r:.40} where {name!r} is due", f"{path}.folder")
     if kind not in KINDS:
         raise InvalidInstance(f"{kind!r:.40} is not one of {', '.join(KINDS)}", f"{path}.kind")
     demands, edges = (_edges(item[key], f"{path}.{key}", size) for key in ("demands", "edges"))
-    return ClaimedPart(name, demands, edges, _int(item["bound"], f"{path}.bound"), kind)
+    given = _items(item.get("windows", []), f"{path}.windows")
+    windows = tuple(_window(entry, f"{path}.windows[{place}]", size, lemmas) for place, entry in given)
+    if windows and kind != "drat":
+        raise InvalidInstance(f"windows beside a proof by {kind}", f"{path}.windows")
+    return ClaimedPart(name, demands, edges, _int(item["bound"], f"{path}.bound"), kind, windows)
+
+
+def _window(item: Any, path: str, size: int, lemmas: int) -> ClaimedWindow:
+    """A window, with a one to one map of positions."""
+    _keys(item, path, ("lemma", "positions"))
+    if not lemmas:
+        raise InvalidInstance("no lemma stands before it", path)
+    positions = {}
+    for at, pair in _items(item["positions"], place := f"{path}.positions"):
+        if type(pair) is not list or len(pair) != 2:
+            raise InvalidInstance(f"{pair!r:.40} is not [from, to]", f"{place}[{at}]")
+        source, target = (_int(number, f"{place}[{at}]", 0, size - 1) for number in pair)
+        if source in positions:
+            raise InvalidInstance(f"position {source} is mapped twice", place)
+        positions[source] = target
+    if len(set(positions.values())) < len(positions):
+        raise InvalidInstance("two positions are mapped to one", place)
+    return ClaimedWindow(_int(item["lemma"], f"{path}.lemma", 0, lemmas - 1), positions)
 
 
 def _hit(item: Any, path: str, size: int) -> ClaimedHit:

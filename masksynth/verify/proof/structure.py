@@ -8,6 +8,7 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.verify.proof.graphs import Numbers, connected, distances, flow, power, product, table, useful
+from masksynth.verify.proof.lemmas import image_of
 from masksynth.verify.proof.reading import Bools
 from masksynth.verify.proof.statement import ClaimedHit, ClaimedPart, Edge, Statement
 
@@ -86,16 +87,18 @@ def check_structure(statement: Statement) -> int:
     for place, hit in enumerate(statement.packing):
         _check_hit(statement, hit, f"packing[{place}]", allowed)
     hops = distances(allowed, statement.depth)
-    for part in statement.parts:
+    for part in statement.parts + statement.lemmas:
         _check_part(statement, part, open_edges, hops)
+        for place, window in enumerate(part.windows):
+            _check_part(statement, image_of(statement, part, window, f"{part.folder}: window {place}"), open_edges, hops)
     weights = [min(map(statement.weight, hit.edges)) for hit in statement.packing]
     return sum(map(statement.weight, statement.sure)) + sum(weights)
 
 
 def _check_layered(statement: Statement) -> None:
     """At most one part, with all pairs and all allowed edges."""
-    if statement.sure or statement.packing or len(statement.parts) > 1:
-        raise _wrong("problem.json", "sure edges, a packing or several parts where each layer has a mask of its own")
+    if statement.sure or statement.packing or statement.lemmas or len(statement.parts) > 1:
+        raise _wrong("problem.json", "sure edges, a packing, lemmas or several parts where each layer has a mask of its own")
     for part in statement.parts:
         if set(part.edges) != set(_pairs(allowed_edges(statement))):
             raise _wrong("problem.json", f"{part.folder}: its edges are not all that are allowed")
@@ -141,7 +144,10 @@ def _check_hit(statement: Statement, hit: ClaimedHit, place: str, allowed: Bools
 
 
 def _check_part(statement: Statement, part: ClaimedPart, open_edges: Bools, hops: Numbers) -> None:
-    """Demands are pairs of the relation, and every edge that may help them is sure or in the part."""
+    """Demands are pairs of the relation, its edges are open, and every edge that may help is sure or in the part."""
+    for edge in part.edges:
+        if not open_edges[edge]:
+            raise _wrong("problem.json", f"{part.folder}: the edge {edge} is sure or not allowed")
     for demand in part.demands:
         if not statement.relation[demand]:
             raise _wrong("problem.json", f"{part.folder}: the demand {demand} is not a pair of the relation")

@@ -40,8 +40,8 @@ def meets(formula: Formula, chosen: Iterable[tuple[int, ...]]) -> bool:
     Examples
     --------
     >>> formula = Formula(depth=2, demands=((2, 0),))
-    >>> meets(formula, [(2, 1), (1, 0)]), meets(formula, [(2, 1)]), meets(formula, [(2, 2, 1), (1, 1, 0)]), meets(formula, [(1, 2, 1), (2, 1, 0)])
-    (True, False, True, False)
+    >>> [meets(formula, chosen) for chosen in ([(2, 1), (1, 0)], [(2, 1)], [(2, 2, 1), (1, 1, 0)], [(1, 2, 1), (2, 1, 0)])]
+    [True, False, True, False]
     """
     held = set(chosen)
     if any(edge in formula.edges and edge not in held for edge in formula.sure):

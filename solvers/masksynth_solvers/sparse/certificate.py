@@ -2,6 +2,7 @@
 
 The bound of a part is proved by linear programming duals where they reach it at once; else by CaDiCaL, whose DRAT proof refutes "weight is
 at most the bound - 1", or by a branch tree with duals, whichever ends first. Tall orders are better for the one, wide ones for the other.
+Where neither comes soon, CaDiCaL gets the help of windows, whose bounds are proved first, as lemmas.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,22 +31,38 @@ from masksynth.sparsify.problem import Edge, SparseProblem
 from masksynth.sparsify.reduce import Part, Reduction
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
 from masksynth_solvers.sparse.encoding import Formula, at_most, encode, encode_layers
+from masksynth_solvers.sparse.lemmas import Lemmas, foremost
+from masksynth_solvers.sparse.nested import Lemma
 from masksynth_solvers.sparse.refute import HAS_MODEL, REFUTED
 
 FILES = ("problem.json", "relation.npy", "mask.npy")
 PART_FILES = ("formula.cnf", "proof.drat", "tree.json")
 ALONE = 2.0
-"""Seconds that CaDiCaL is given before a branch tree is grown beside it."""
+"""Seconds that CaDiCaL is given before a branch tree is grown beside it ..."""
+BESIDE = 5.0
+"""... and both before windows are tried."""
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """A part whose bound is to be proved in a folder until a time."""
+    """A part, or a lemma, whose bound is to be proved in a folder until a time."""
 
     folder: Path
+    part: Part
     formula: Formula
     bound: int
     until: float
+
+    def entry(self, kind: str, windows: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """What problem.json says of it."""
+        entry = {
+            "folder": self.folder.name,
+            "demands": _lists(self.part.demands),
+            "edges": _lists(self.part.edges),
+            "bound": self.bound,
+            "kind": kind,
+        }
+        return entry | {"windows": list(windows)} if windows else entry
 
 
 def write_proof(
@@ -114,16 +132,19 @@ def write_proof(
     if reduction.unreachable is not None or len(parts) != len(bounds):
         raise InvalidInstance(f"{len(bounds)} bounds for a reduction of {len(parts)} parts, unreachable {reduction.unreachable}", "")
     _check_target(target, force)
-    end = float("inf") if limits is None or limits.seconds is None else begun + limits.seconds
+    end = inf if limits is None or limits.seconds is None else begun + limits.seconds
+    effort = inf if limits is None or limits.effort is None else limits.effort
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _draft(target) as draft:
-            kinds = []
+            lemmas = Lemmas(problem, reduction.sure)
+            entries = []
             for place, (part, bound) in enumerate(zip(parts, bounds, strict=True)):
                 formula = encode_layers(problem) if problem.layered else encode(problem, reduction.sure, part)
                 until = monotonic() + (end - monotonic()) / (len(parts) - place)
-                kinds.append(_certify(_Claim(draft / f"part-{place:03d}", formula, int(bound), until), part))
-            statement = _statement(problem, reduction, parts, bounds, kinds, mask) | dict(extra or {})
+                claim = _Claim(draft / f"part-{place:03d}", part, formula, int(bound), until)
+                entries.append(_certify(claim, lemmas, effort))
+            statement = _statement(problem, reduction, entries, lemmas.entries, mask) | dict(extra or {})
             _write(draft / "problem.json", [json.dumps(statement, ensure_ascii=True), "\n"])
             np.save(draft / "relation.npy", np.ascontiguousarray(problem.relation), allow_pickle=False)
             np.save(draft / "mask.npy", np.ascontiguousarray(mask | np.eye(problem.size, dtype=bool)), allow_pickle=False)
@@ -149,9 +170,8 @@ def _parts(problem: SparseProblem, reduction: Reduction) -> tuple[Part, ...]:
 def _statement(
     problem: SparseProblem,
     reduction: Reduction,
-    parts: Sequence[Part],
-    bounds: Sequence[int],
-    kinds: Sequence[str],
+    parts: Sequence[Mapping[str, Any]],
+    lemmas: Sequence[Mapping[str, Any]],
     mask: NDArray[np.bool_],
 ) -> dict[str, Any]:
     """The content of problem.json."""
@@ -166,51 +186,105 @@ def _statement(
         "forbidden": _lists(sorted(problem.forbidden)),
         "weights": [[*edge, weight] for edge, weight in sorted(problem.weights.items()) if weight != 1],
         "value": problem.cost((int(q), int(k)) for *_, q, k in np.argwhere(mask) if q != k),
-        "bound": problem.cost(sure) + sum(hits) + sum(map(int, bounds)),
+        "bound": problem.cost(sure) + sum(hits) + sum(part["bound"] for part in parts),
         "sure": _lists(sure),
         "packing": [{"edges": _lists(hit.edges), "demand": list(hit.demand)} for hit in packing],
-        "parts": [
-            {
-                "folder": f"part-{place:03d}",
-                "demands": _lists(part.demands),
-                "edges": _lists(part.edges),
-                "bound": int(bound),
-                "kind": kind,
-            }
-            for place, (part, bound, kind) in enumerate(zip(parts, bounds, kinds, strict=True))
-        ],
-    }
+        "parts": list(parts),
+    } | ({"lemmas": list(lemmas)} if lemmas else {})
 
 
 def _lists(edges: Iterable[Edge]) -> list[list[int]]:
     return [[int(number) for number in edge] for edge in edges]
 
 
-def _certify(claim: _Claim, part: Part) -> str:
-    """Prove the bound of a part in its folder; return the kind of proof."""
-    claim.folder.mkdir()
+def _certify(claim: _Claim, lemmas: Lemmas, effort: float) -> dict[str, Any]:
+    """Prove the bound of a part in its folder; return its entry in problem.json."""
+    layered = lemmas.problem.layered
+    kind = _prove(claim, claim.until if layered else min(claim.until, monotonic() + ALONE + BESIDE))
+    if kind or layered:
+        return claim.entry(kind or _unproved(claim))
+    before = len(lemmas.entries)
+    helped = _helped(claim, lemmas, effort)
+    kind = _race(helped, claim.until)
+    if kind == "drat":
+        return helped.entry(kind, lemmas.used(helped.formula.windows))
+    _forget(claim, lemmas, before)
+    return claim.entry(kind or _unproved(claim))
+
+
+def _prove(claim: _Claim, until: float) -> str:
+    """The kind of proof that is in the folder, by duals alone or a race; nothing if none is found in time."""
+    return _by_duals(claim) or _race(claim, until)
+
+
+def _by_duals(claim: _Claim) -> str:
+    """``duals`` if linear programming proves the bound at once."""
     reached, tree = lp_bound(claim.formula)
-    if reached >= claim.bound:
-        _write_tree(claim, tree)
-        return "duals"
+    if reached < claim.bound:
+        return ""
+    _write_tree(claim, tree)
+    return "duals"
+
+
+def _race(claim: _Claim, until: float) -> str:
+    """CaDiCaL, and after a while a branch tree beside it: the kind of the first proof; nothing if none is found in time."""
     with _refuting(claim) as child:
-        if _proved(child, min(ALONE, (claim.until - monotonic()) / 3)):
+        if _proved(child, min(ALONE, (until - monotonic()) / 3)):
             return "drat"
-        grown = branch_tree(claim.formula, claim.bound, claim.until, stop=lambda: _proved(child, 0))
-        if grown is None and _proved(child, claim.until - monotonic()):
-            return "drat"
-    if grown is None:
-        raise Unsupported(
-            f"{claim.folder.name} ({len(part.demands)} demands, {len(part.edges)} edges): the bound {claim.bound} is not proved within the"
-            " limits; give more time, or leave out the proof"
-        )
+        grown = branch_tree(claim.formula, claim.bound, until, stop=lambda: _proved(child, 0))
+        if grown is None:
+            return "drat" if _proved(child, until - monotonic()) else ""
     (claim.folder / "proof.drat").unlink(missing_ok=True)
     _write_tree(claim, grown)
     return "duals"
 
 
+def _helped(claim: _Claim, lemmas: Lemmas, effort: float) -> _Claim:
+    """The claim with the help of windows, whose lemmas are proved beside its folder; as it was where one is not proved in time."""
+    before = len(lemmas.entries)
+    try:
+        windows = lemmas.windows(claim.part, claim.bound, monotonic() + (claim.until - monotonic()) / 2, effort)
+    except Unsupported:  # the weights are too many to count
+        return claim
+    if all(_lemma(lemma, claim, lemmas) for lemma in lemmas.needed(windows)):
+        return replace(claim, formula=replace(claim.formula, windows=windows))
+    _forget(claim, lemmas, before)
+    return claim
+
+
+def _lemma(lemma: Lemma, claim: _Claim, lemmas: Lemmas) -> bool:
+    """Prove a lemma for a claim, after those that it uses itself if duals alone are not enough; whether it was in time."""
+    formula, windows = encode(lemmas.problem, lemmas.sure, lemma.part), foremost(lemma.windows)
+
+    def numbered(formula: Formula) -> _Claim:
+        return _Claim(claim.folder.parent / f"lemma-{len(lemmas.entries):03d}", lemma.part, formula, lemma.bound, claim.until)
+
+    kind = _by_duals(numbered(formula))
+    if not kind:
+        if not all(_lemma(inner, claim, lemmas) for inner in lemmas.needed(windows)):
+            return False
+        kind = _race(numbered(replace(formula, windows=windows)), claim.until)
+    if kind:
+        lemmas.keep(lemma, numbered(formula).entry(kind, lemmas.used(windows) if kind == "drat" else ()))
+    return bool(kind)
+
+
+def _forget(claim: _Claim, lemmas: Lemmas, before: int) -> None:
+    """Remove the lemmas that were proved for a part in vain."""
+    for place in range(before, len(lemmas.entries) + 1):
+        shutil.rmtree(claim.folder.parent / f"lemma-{place:03d}", ignore_errors=True)
+    lemmas.forget(before)
+
+
+def _unproved(claim: _Claim) -> NoReturn:
+    raise Unsupported(
+        f"{claim.folder.name} ({len(claim.part.demands)} demands, {len(claim.part.edges)} edges): the bound {claim.bound} is not proved"
+        " within the limits; give more time, or leave out the proof"
+    )
+
+
 def cheaper(formula: Formula, most: int) -> Formula:
-    """The formula of a part with "the weight is at most ``most``" added.
+    """The formula of a part with "the weight is at most ``most``" added, and what windows leave of that to the edges outside them.
 
     Examples
     --------
@@ -224,6 +298,12 @@ def cheaper(formula: Formula, most: int) -> Formula:
         counted.add([])
     elif most < len(counted.terms()):
         counted.add([-at_most(counted, most)[most]])
+    for place, window in enumerate(formula.windows):
+        rest, left = counted.terms(set(window.part.edges)), most - window.bound
+        if left < 0:
+            counted.add([])
+        elif left < len(rest):
+            counted.add([-at_most(counted, left, rest, ("rest", place))[left]])
     return counted
 
 
@@ -251,7 +331,7 @@ def _proved(child: subprocess.Popen[bytes] | None, seconds: float) -> bool:
     if child is None:
         return False
     with suppress(subprocess.TimeoutExpired):
-        child.wait(None if seconds == float("inf") else max(0.0, seconds))
+        child.wait(None if seconds == inf else max(0.0, seconds))
     if child.returncode == HAS_MODEL:
         raise MasksynthError("a bound to be proved is above the optimum: a solution below it exists; please report this")
     return child.returncode == REFUTED
@@ -272,6 +352,7 @@ def _dimacs(formula: Formula) -> Iterator[str]:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
+    path.parent.mkdir(exist_ok=True)
     with path.open("w", encoding="ascii") as file:
         file.writelines(lines)
 
@@ -281,7 +362,7 @@ def _check_target(target: Path, force: bool) -> None:
     check_target(target, force)
     if target.is_dir():
         for entry in target.iterdir():
-            if not (entry.name in FILES or (entry.name.startswith("part-") and entry.is_dir())):
+            if not (entry.name in FILES or (entry.name.startswith(("part-", "lemma-")) and entry.is_dir())):
                 raise InvalidInstance(
                     f"the folder holds {entry.name!r:.60}, which is not of a proof", "", "choose another folder", str(target)
                 )
@@ -289,7 +370,7 @@ def _check_target(target: Path, force: bool) -> None:
 
 def _remove(target: Path) -> None:
     """Remove a proof's files and folders; whatever else lies in them is kept, and stops the removal."""
-    for part in target.glob("part-*"):
+    for part in [*target.glob("part-*"), *target.glob("lemma-*")]:
         for name in PART_FILES:
             (part / name).unlink(missing_ok=True)
         part.rmdir()

@@ -9,11 +9,11 @@ from math import ceil, inf
 from time import monotonic
 from typing import Any
 
+from masksynth.backends import Standing
 from masksynth.errors import MasksynthError
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.running import run
 from masksynth_solvers.sparse.encoding import Formula
-from masksynth.backends import Standing
 
 
 class Cores:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from masksynth_solvers.sparse.encoding import Formula, at_most
 from masksynth.backends import Standing
+from masksynth_solvers.sparse.encoding import Formula, at_most
 
 CONFLICTS = 8_000
 """Conflicts that count as one unit of effort."""

@@ -15,7 +15,7 @@ Reachability is implied one way only, which is enough where it is only asked for
 
 References
 ----------
-The problem is the minimum k-transitive-closure spanner: A. Bhattacharyya et al., "Transitive-closure spanners", SIAM J. Computing 41 (2012).
+The problem is the least k-transitive-closure spanner: A. Bhattacharyya et al., "Transitive-closure spanners", SIAM J. Computing 41 (2012).
 O. Bailleux, Y. Boufkhad, "Efficient CNF encoding of boolean cardinality constraints", CP 2003 (`at_most`).
 """
 

@@ -12,6 +12,7 @@ G. Verfaillie, M. Lemaitre, T. Schiex, "Russian doll search for solving constrai
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,7 +27,17 @@ EFFORT = 20.0
 MOST_COUNTED = 60_000
 """Most terms times bound of a window's counter; smaller windows help less and cost more."""
 
-Solved = dict[bytes, int]
+
+@dataclass(frozen=True)
+class Lemma:
+    """A window as it was solved: its bound is proved with the help of its own windows, and holds for all that are alike."""
+
+    part: Part
+    bound: int
+    windows: tuple[Window, ...]
+
+
+Solved = dict[bytes, Lemma]
 
 
 def windows_of(problem: SparseProblem, sure: frozenset[Edge], part: Part, budget: Budget, solved: Solved | None = None) -> list[Window]:
@@ -38,7 +49,7 @@ def windows_of(problem: SparseProblem, sure: frozenset[Edge], part: Part, budget
     budget : Budget
         Is spent; when it is over, the windows solved so far are returned.
     solved : dict, optional
-        Bounds of windows by form, shared by all that are alike.
+        Windows by form, each as it was solved first; shared by all that are alike.
 
     Examples
     --------
@@ -51,34 +62,34 @@ def windows_of(problem: SparseProblem, sure: frozenset[Edge], part: Part, budget
     solved = {} if solved is None else solved
     found = []
     for window in _inside(part, problem):
-        form = _form(problem, sure, window)
+        form = form_of(problem, sure, window)
         if form not in solved:
             if budget.over:
                 break
-            solved[form] = _bound(problem, sure, window, budget, solved)
-        found.append(Window(window, solved[form]))
+            solved[form] = _solve(problem, sure, window, budget, solved)
+        found.append(Window(window, solved[form].bound))
     return found
 
 
-def _bound(problem: SparseProblem, sure: frozenset[Edge], window: Part, budget: Budget, solved: Solved) -> int:
-    """A proved bound on the weight inside a window: its least weight if the effort lasts."""
+def _solve(problem: SparseProblem, sure: frozenset[Edge], window: Part, budget: Budget, solved: Solved) -> Lemma:
+    """A window with a proved bound on the weight inside: its least weight if the effort lasts."""
     inner = windows_of(problem, sure, window, budget, solved)
     chosen = first_solution(problem, sure, window, built_edges(problem, span(problem, window.demands)))
     known = Standing(problem.cost(chosen), max((small.bound for small in inner), default=0), chosen)
-    if known.closed or budget.over:
-        return known.lower
-    formula = encode(problem, sure, window, budget.until)
-    formula.windows = helpful(inner, problem, window, known.upper)
-    searching = Descent(formula, 0)
-    known = searching.advance(known, min(EFFORT, budget.effort), budget.until)
-    budget.effort -= searching.spent
-    return known.lower
+    kept = helpful(inner, problem, window, known.upper)
+    if not (known.closed or budget.over):
+        formula = encode(problem, sure, window, budget.until)
+        formula.windows = kept
+        searching = Descent(formula, 0)
+        known = searching.advance(known, min(EFFORT, budget.effort), budget.until)
+        budget.effort -= searching.spent
+    return Lemma(window, known.lower, tuple(kept))
 
 
 def helpful(found: list[Window], problem: SparseProblem, part: Part, upper: int) -> list[Window]:
     """The windows whose counters are small enough to help a search below ``upper``."""
     total = problem.cost(part.edges)
-    return [w for w in found if (total - problem.cost(w.part.edges)) * max(upper - w.bound, 1) <= MOST_COUNTED]
+    return [w for w in found if w.bound > 0 and (total - problem.cost(w.part.edges)) * max(upper - w.bound, 1) <= MOST_COUNTED]
 
 
 def _inside(part: Part, problem: SparseProblem) -> Iterator[Part]:
@@ -99,8 +110,11 @@ def _inside(part: Part, problem: SparseProblem) -> Iterator[Part]:
     yield from sorted(found, key=lambda window: len(window.edges))
 
 
-def _form(problem: SparseProblem, sure: frozenset[Edge], window: Part) -> bytes:
-    """What a window is, whatever its positions are called: equal forms have equal least weights."""
+def form_of(problem: SparseProblem, sure: frozenset[Edge], window: Part) -> bytes:
+    """What a window is, whatever its positions are called: equal forms have equal least weights.
+
+    Windows of one form are mapped to one another by pairing their `span` positions in order.
+    """
     place = {position: number for number, position in enumerate(span(problem, window.demands))}
     known = [(place[q], place[k]) for q, k in sorted(sure) if q in place and k in place]
     parts = (

@@ -96,18 +96,15 @@ def _settle(
     try:
         formula = encode_layers(problem, budget.until) if problem.layered else encode(problem, reduction.sure, part, budget.until)
         engines = [engine(name)(formula, limits.seed) for name in names]
-        for known in _turns(engines, known, budget, ALONE * len(names)):
+        for standing in _turns(engines, known, budget, ALONE * len(names)):
+            known = standing
             yield known
-        if known.closed or budget.over:
-            return
-        if len(formula.clauses) <= MOST_ROWS:
+        if not known.closed and len(names) > 1 and len(formula.clauses) <= MOST_ROWS:
             known = known.proved(min(known.upper, lp_bound(formula)[0]), "duals")
             yield known
-        if not (problem.layered or known.closed):
+        if not (known.closed or budget.over or problem.layered) and "sat" in names:
             known = known.proved(min(known.upper, _by_windows(problem, reduction, part, limits, budget)), "windows")
             yield known
-            if known.closed or budget.over:
-                return
             formula = _with_windows(problem, reduction, part, known, budget)
             engines = [engine(name)(formula, limits.seed) if name == "sat" else old for name, old in zip(names, engines, strict=True)]
         if known.closed or budget.over:
@@ -129,9 +126,7 @@ def _by_windows(problem: SparseProblem, reduction: Reduction, part: Part, limits
         chosen = first_solution(problem, reduction.sure, window)
         known = Standing(problem.cost(chosen), min(map(problem.weight, window.edges)), chosen)
         searching = engine("sat")(encode(problem, reduction.sure, window), limits.seed)
-        for known in _turns([searching], known, budget, ALONE):
-            pass
-        total += known.lower
+        total += [known, *_turns([searching], known, budget, ALONE)][-1].lower
     return total
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+from masksynth.backends import Standing
 from masksynth.errors import MasksynthError
 from masksynth_solvers.sparse.encoding import Formula
-from masksynth.backends import Standing
 
 CONFLICTS = 8_000
 """Conflicts that count as one unit of effort."""

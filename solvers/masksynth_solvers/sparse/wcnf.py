@@ -12,7 +12,7 @@ from masksynth_solvers.sparse.encoding import encode, encode_layers
 
 
 def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:
-    """Lines of a sparse problem in the 2022 WCNF format, all parts one after another: the optimum plus the offset is the weight of the mask.
+    """Lines of a sparse problem in the 2022 WCNF format, all parts in a row: the optimum plus the offset is the weight of the mask.
 
     Examples
     --------
