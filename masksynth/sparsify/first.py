@@ -77,7 +77,8 @@ def first_layers(problem: SparseProblem) -> tuple[LayeredEdge, ...]:
         uniform |= set(first_solution(plain, reduction.sure, part))
     masks = [relation_of(problem.size, uniform) | np.eye(problem.size, dtype=bool) for _ in range(problem.depth)]
     kept = [(layer, *edge) for layer in range(1, problem.depth + 1) for edge in sorted(uniform)]
-    for edge in sorted(kept[::-1], key=lambda edge: -problem.weight(edge[1:])):
+    topmost = list(reversed(kept))
+    for edge in sorted(topmost, key=lambda edge: -problem.weight(edge[1:])):
         layer, query, key = edge
         if (query, key) in problem.forced:
             continue

@@ -94,7 +94,8 @@ def reverse_delete(problem: SparseProblem, sure: frozenset[Edge], part: Part, pi
     kept = list(dict.fromkeys(picked))
     chosen = relation_of(problem.size, sure | set(kept))
     due = relation_of(problem.size, part.demands)
-    for edge in sorted(kept[::-1], key=lambda edge: -problem.weight(edge)):
+    latest = list(reversed(kept))
+    for edge in sorted(latest, key=lambda edge: -problem.weight(edge)):
         chosen[edge] = False
         if (due & (hops(chosen, limit) > limit)).any():
             chosen[edge] = True

@@ -13,7 +13,7 @@ from masksynth_solvers.sparse.encoding import Formula
 
 
 class Linear:
-    """The engine ``ilp``. SCIP counts no deterministic effort: a slice lasts as many seconds as its effort, and goes on where it stopped."""
+    """The engine ``ilp``. SCIP counts no deterministic effort: a slice lasts as many seconds as its effort, and goes on where it was."""
 
     def __init__(self, formula: Formula, seed: int) -> None:
         from ortools.linear_solver import pywraplp
