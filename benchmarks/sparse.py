@@ -192,9 +192,13 @@ def _news(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
     """Which cases nobody closed, and which optima the measured tables do not have."""
     everybody = list(zip(cases, zip(*found.values(), strict=True), strict=True))
     values = {case: agreed(case, (cell.value for cell in cells)) for case, cells in everybody}
-    new = [f"{case.title}: {values[case]}" for case in cases if case.optimum is None and values[case] is not None]
+    new = [f"{case.title}: {values[case]} ({_provers(cells)})" for case, cells in everybody if case.optimum is None and values[case]]
     missed = [case.title for case, cells in everybody if all(cell.value is None for cell in cells)]
-    return f"Proved by nobody: {'; '.join(missed) or 'none'}.\n\nOptima beyond the measured tables: {'; '.join(new) or 'none'}."
+    return f"Proved by nobody: {'; '.join(missed) or 'none'}.\n\nOptima that neither the measured tables nor the manifest have: {'; '.join(new) or 'none'}."
+
+
+def _provers(cells: Sequence[Cell]) -> str:
+    return ", ".join(method for method, cell in zip(METHODS, cells, strict=True) if cell.value is not None)
 
 
 REACHED = ("CP-SAT, default", "auto")
