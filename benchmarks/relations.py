@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from masksynth.merge import merge
+from masksynth.merge import merge_family
 from masksynth.orders import Relation, closure
 from tests.sparsify.make_instances import RECIPES, instance_for, lines, parted
 from tests.sparsify.relations import chain, grid, one_class, random_poset, tree
@@ -98,7 +98,7 @@ def _instance(line: dict[str, Any]) -> Case:
     """One line of the manifest."""
     name = Path(line["file"]).stem
     recipe, numbers, layers = parted(name)
-    pattern = RECIPES[recipe](*numbers) if recipe in RECIPES else merge(instance_for(line)).mask.dense()
+    pattern = RECIPES[recipe](*numbers) if recipe in RECIPES else merge_family(instance_for(line).family).mask.dense()
     relation = closure(pattern) | np.eye(len(pattern), dtype=bool)
     optimum = line["edges"] if line["status"] == "OPTIMAL" else None
     return Case("instances", name.removesuffix(f"-layers-{layers}"), relation, layers or 0, optimum)

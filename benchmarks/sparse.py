@@ -194,7 +194,8 @@ def _news(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
     values = {case: agreed(case, (cell.value for cell in cells)) for case, cells in everybody}
     new = [f"{case.title}: {values[case]} ({_provers(cells)})" for case, cells in everybody if case.optimum is None and values[case]]
     missed = [case.title for case, cells in everybody if all(cell.value is None for cell in cells)]
-    return f"Proved by nobody: {'; '.join(missed) or 'none'}.\n\nOptima that neither the measured tables nor the manifest have: {'; '.join(new) or 'none'}."
+    beyond = f"Optima that neither the measured tables nor the manifest have: {'; '.join(new) or 'none'}."
+    return f"Proved by nobody: {'; '.join(missed) or 'none'}.\n\n{beyond}"
 
 
 def _provers(cells: Sequence[Cell]) -> str:
