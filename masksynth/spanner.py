@@ -16,7 +16,6 @@ import numpy as np
 
 from masksynth.backends import PORTFOLIO, Limits, Objective, SparseOutcome, Standing, Status, sparse_search
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
-from masksynth.export.arrays import mask_of_edges, off_diagonal
 from masksynth.mask import Mask
 from masksynth.orders import closure
 from masksynth.sparsify import Edge, SparseProblem, construct
@@ -174,6 +173,8 @@ class _Asked:
 
 
 def _constructed(asked: _Asked) -> SparseAnswer:
+    from masksynth.export.arrays import mask_of_edges
+
     built = construct(asked.flow, asked.layers)
     mask = mask_of_edges(built.query, built.key, asked.flow.size)
     check_flow(mask, asked.flow, asked.layers)
@@ -231,6 +232,8 @@ def is_searchable(flow: Mask) -> bool:
 
 
 def _mask(size: int, edges: Iterable[tuple[int, ...]]) -> Mask:
+    from masksynth.export.arrays import mask_of_edges
+
     pairs = np.array(sorted(edges), np.int64).reshape(-1, 2)
     return mask_of_edges(pairs[:, 0], pairs[:, 1], size)
 
@@ -307,6 +310,8 @@ def edges_of(mask: Mask) -> list[list[int]]:
     >>> edges_of(Mask.from_dense(np.tril(np.ones((2, 2), bool))))
     [[1, 0]]
     """
+    from masksynth.export.arrays import off_diagonal
+
     if mask.tables == 1:
         return [[int(q), int(k)] for q, k in zip(*off_diagonal(mask), strict=True)]
     return [[int(table) + 1, int(q), int(k)] for table, q, k in np.argwhere(mask.dense()) if q != k]

@@ -5,7 +5,6 @@ Both are certificates: a set is judged by the paths that avoid it, a window is a
 
 from __future__ import annotations
 
-import networkx as nx
 import numpy as np
 
 from masksynth.orders import Relation
@@ -50,6 +49,8 @@ def packing(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> tuple[
 
 def _least_cut(solid: Relation, free: Relation, demand: Edge, limit: int) -> set[Edge]:
     """A set of free edges that meets every walk of at most ``limit`` edges; empty if solid ones alone connect the demand."""
+    import networkx as nx
+
     query, key = demand
     graph = nx.DiGraph()
     for edges, capacity in ((solid, FOREVER), (free, 1)):

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from networkx.utils import UnionFind
 from numpy.typing import NDArray
 
 from masksynth.orders import Relation, compose
@@ -189,6 +188,8 @@ def span(problem: SparseProblem, demands: Iterable[Edge]) -> list[int]:
 
 def _parts(problem: SparseProblem, sure: frozenset[Edge], demands: list[Edge], distance: Hops) -> tuple[Part, ...]:
     """Connected parts of "these demands share a useful edge", smallest first."""
+    from networkx.utils import UnionFind
+
     open_edges = problem.allowed & ~relation_of(problem.size, sure)
     number = np.cumsum(open_edges.ravel()) - 1
     last = np.full(int(open_edges.sum()), -1)  # the last demand that an edge was useful to
