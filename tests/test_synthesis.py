@@ -12,7 +12,7 @@ import pytest
 import masksynth as ms
 from masksynth import synthesis
 from masksynth.backends import BACKENDS, Outcome
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
+from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.merge import merge_family
 from masksynth.problem import Problem
@@ -71,9 +71,11 @@ def test_a_leak_is_infeasible_with_a_witness_and_nothing_to_write(tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-def test_sparse_is_refused_not_ignored() -> None:
-    with pytest.raises(Unsupported, match="sparse"):
-        ms.solve(ms.catalog.causal_lm(n=4), sparse=True)
+def test_sparse_is_answered_with_its_edges() -> None:
+    answer = ms.solve(ms.catalog.causal_lm(n=8), sparse=True, layers=2)
+    assert (answer.objective["positions"].value, answer.objective["edges"]) == (7, synthesis.Objective(10, 10))
+    assert answer.merged is not None
+    assert answer.merged.problem.sparse
 
 
 class Lying:

@@ -93,7 +93,7 @@ def test_backends(butterfly, backend):
     assert (record["status"], len(record["positions"]), record["backend"]) == ("OPTIMAL", 10, backend)
     roads = {"auto": ["cpsat", "criterion"], "criterion": ["criterion"]}.get(backend, [backend, "criterion"])
     assert [road["backend"] for road in record["certificate"]["roads"]] == roads
-    assert record["limits"] == {"seconds": None, "workers": 1, "seed": 3}
+    assert record["limits"] == {"seconds": None, "workers": 1, "seed": 3, "effort": None}
     assert all(name in record["versions"] for name in ("masksynth", "python", "numpy"))
 
 
