@@ -80,7 +80,8 @@ MESSAGES = [
     (lambda folder: written(folder), "{folder}: the folder is not empty; choose another folder or give --force (in Python force=True)"),
     (
         lambda folder: written(folder, ms.solve(LEAKY)),
-        "INFEASIBLE: No answer exists, because a task shows a prediction what it hides, or forbidden edges cut the flow. Nothing is written.",
+        "INFEASIBLE: No answer exists, because a task shows a prediction what it hides, or forbidden edges cut the flow. "
+        "Nothing is written.",
     ),
     (lambda folder: ms.load(folder / "missing.json"), "[Errno 2] No such file or directory: '{folder}/missing.json'"),
 ]  # fmt: skip
