@@ -163,13 +163,13 @@ class SparseOutcome:
         The problem taken apart.
     standings : tuple of Standing
         How each part stands, in the order of ``reduction.parts``.
-    floor : int
+    floor : int, optional
         A bound on the weight of the whole that a construction came with, and ``floor_proof``, where it comes from.
     """
 
     reduction: Reduction
     standings: tuple[Standing, ...]
-    floor: int = 0
+    floor: int | None = None
     floor_proof: str = ""
 
 

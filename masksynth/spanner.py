@@ -195,7 +195,8 @@ def _searched(asked: _Asked, problem: SparseProblem, progress: Callable[[int, in
     check_flow(mask, asked.flow, problem.layers)
     settled = problem.cost(reduction.sure | reduction.chosen)
     value = settled + sum(standing.upper for standing in outcome.standings)
-    bound = max(outcome.floor, settled + sum(standing.lower for standing in outcome.standings))
+    lower = settled + sum(standing.lower for standing in outcome.standings)
+    bound = lower if outcome.floor is None else max(lower, outcome.floor)
     _recount(problem, mask, value)
     return asked.answer(mask, Objective(value, bound), told(outcome, settled), problem=problem, outcome=outcome)
 

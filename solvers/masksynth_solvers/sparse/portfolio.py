@@ -60,7 +60,7 @@ def search(problem: SparseProblem, names: Sequence[str], limits: Limits, report:
         reduction = Reduction(frozenset(), (), (layered_part(problem),))
     construction = built(problem)
     hint = [] if construction is None else list(zip(construction.query.tolist(), construction.key.tolist(), strict=True))
-    floor = 0 if construction is None else construction.bound
+    floor = None if construction is None else construction.bound
     settled = problem.cost(reduction.sure | reduction.chosen)
     standings = [_start(problem, reduction, part, hint) for part in reduction.parts]
     for place, part in enumerate(reduction.parts):
@@ -70,10 +70,10 @@ def search(problem: SparseProblem, names: Sequence[str], limits: Limits, report:
     return SparseOutcome(reduction, tuple(standings), floor, "" if construction is None else construction.bound_proof)
 
 
-def _whole(settled: int, standings: Sequence[Standing], floor: int) -> tuple[int, int]:
+def _whole(settled: int, standings: Sequence[Standing], floor: int | None) -> tuple[int, int]:
     """Weight and bound of all parts together."""
     lower = settled + sum(standing.lower for standing in standings)
-    return settled + sum(standing.upper for standing in standings), max(lower, floor)
+    return settled + sum(standing.upper for standing in standings), lower if floor is None else max(lower, floor)
 
 
 def _start(problem: SparseProblem, reduction: Reduction, part: Part, hint: Sequence[Edge]) -> Standing:
