@@ -1,0 +1,172 @@
+"""One merged batch of token samples as arrays, and the same arrays as a file.
+
+=======================================  =========  ========  ================================================================
+name                                     dtype      shape     meaning
+=======================================  =========  ========  ================================================================
+``input_ids``, ``position_ids``          int64      [N]       what is embedded at each position, and where
+``row_offset``                           int64      [N + 1]   row q attends to ``key_start[t] <= k < key_end[t]`` for
+``key_start``, ``key_end``               int32      [T]       ``row_offset[q] <= t < row_offset[q + 1]``
+``loss_position``                        int64      [E]       the position that predicts
+``loss_label``                           int64      [E]       the token id that it predicts
+``loss_sample``                          int64      [E]       the sample that asks for it, an index into ``samples``
+``loss_weight``                          float64    [E]       the sample's weight times the label's own (``weights``), if given
+``sample_offset``                        int64      [S + 1]   where each sample's live tokens begin in ``sample_position``
+``sample_position``                      int64      [U]       the position of each live token, sample after sample
+``sample_weight``                        float64    [S]       the samples' weights
+``loss_index``                           int64      [E]       which token of its sample each label is: ``labels[loss_index]``
+``tail_offset``, ``tail_token``          int64      [S + 1],  the tokens of each sample on which no label depends
+                                                    [D]
+``field_<name>``                         float64    [E]       a token field (``advantages``, ...) at each label
+``key_<name>``                           int64      [N]       a further part of a position's identity (``kinds``, ...)
+=======================================  =========  ========  ================================================================
+
+One loss edge per trained label, never summed, sample after sample and in the order of the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance
+from masksynth.export.arrays import Array, Arrays, need
+from masksynth.export.formats import read_safetensors
+from masksynth.mask import Mask
+
+ARRAYS: dict[str, type] = {
+    "input_ids": np.int64,
+    "position_ids": np.int64,
+    "loss_position": np.int64,
+    "loss_label": np.int64,
+    "loss_sample": np.int64,
+    "loss_weight": np.float64,
+    "sample_offset": np.int64,
+    "sample_position": np.int64,
+    "sample_weight": np.float64,
+    "loss_index": np.int64,
+    "tail_offset": np.int64,
+    "tail_token": np.int64,
+}
+FIELD, KEY = "field_", "key_"
+
+
+@dataclass(frozen=True, eq=False)
+class PackedBatch:
+    """A merged batch of N positions that trains S samples; the table above names its arrays.
+
+    Parameters
+    ----------
+    samples : tuple of str
+        The samples' ids.
+    mask : Mask
+        One table over the N positions.
+    fields, keys : mapping of str to arrays
+        Token fields at each label, and further parts of a position's identity.
+    """
+
+    samples: tuple[str, ...]
+    input_ids: NDArray[np.int64]
+    position_ids: NDArray[np.int64]
+    mask: Mask
+    loss_position: NDArray[np.int64]
+    loss_label: NDArray[np.int64]
+    loss_sample: NDArray[np.int64]
+    loss_weight: NDArray[np.float64]
+    sample_offset: NDArray[np.int64]
+    sample_position: NDArray[np.int64]
+    sample_weight: NDArray[np.float64]
+    loss_index: NDArray[np.int64]
+    tail_offset: NDArray[np.int64]
+    tail_token: NDArray[np.int64]
+    fields: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    keys: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> int:
+        """N."""
+        return len(self.input_ids)
+
+    def __repr__(self) -> str:
+        return f"PackedBatch({len(self.samples)} samples, {self.positions} positions, {len(self.loss_label)} loss edges)"
+
+
+def batch_arrays(batch: PackedBatch) -> Arrays:
+    """The arrays of a batch, as the table above lists them."""
+    mask = batch.mask
+    return {
+        **{name: np.ascontiguousarray(getattr(batch, name), dtype) for name, dtype in ARRAYS.items()},
+        "row_offset": np.ascontiguousarray(mask.row_offset[0]),
+        "key_start": mask.key_start,
+        "key_end": mask.key_end,
+        **{FIELD + name: np.ascontiguousarray(values, np.float64) for name, values in batch.fields.items()},
+        **{KEY + name: np.ascontiguousarray(values, np.int64) for name, values in batch.keys.items()},
+    }
+
+
+def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str, ...]) -> PackedBatch:
+    """The batch that ``batch_arrays`` stored; every length and every index is checked.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming the first array that is missing, of another type, or points outside the batch.
+    """
+    plain = {name: need(arrays, name, dtype, 1) for name, dtype in ARRAYS.items()}
+    offset = need(arrays, "row_offset", np.int64, 1)
+    mask = Mask(offset[None], need(arrays, "key_start", np.int32, 1), need(arrays, "key_end", np.int32, 1))
+    batch = PackedBatch(
+        samples=samples,
+        mask=mask,
+        fields={name[len(FIELD) :]: need(arrays, name, np.float64, 1) for name in sorted(arrays) if name.startswith(FIELD)},
+        keys={name[len(KEY) :]: need(arrays, name, np.int64, 1) for name in sorted(arrays) if name.startswith(KEY)},
+        **plain,
+    )
+    _check_lengths(batch)
+    _check_bounds(batch)
+    return batch
+
+
+def read_batch(path: Path, samples: tuple[str, ...]) -> PackedBatch:
+    """The batch stored in a file; ``samples`` come from the manifest."""
+    try:
+        return batch_of_arrays(read_safetensors(path), samples)
+    except InvalidInstance as error:
+        raise error if error.source else error.within(source=str(path)) from None
+
+
+def _check_lengths(batch: PackedBatch) -> None:
+    n, e, s = batch.positions, len(batch.loss_label), len(batch.samples)
+    for name, length in (
+        ("position_ids", n),
+        *((name, e) for name in ("loss_position", "loss_sample", "loss_weight", "loss_index")),
+        *((name, s + 1) for name in ("sample_offset", "tail_offset")),
+        ("sample_weight", s),
+    ):
+        if len(getattr(batch, name)) != length:
+            raise InvalidInstance(f"{name} has {len(getattr(batch, name))} entries, not {length}", "", "pack the samples again")
+    if batch.mask.size != n:
+        raise InvalidInstance(f"row_offset has {batch.mask.size} rows, not {n}", "", "pack the samples again")
+    for name, values in (*batch.fields.items(), *batch.keys.items()):
+        length = e if name in batch.fields else n
+        if len(values) != length:
+            raise InvalidInstance(f"{name} has {len(values)} entries, not {length}", "", "pack the samples again")
+
+
+def _check_bounds(batch: PackedBatch) -> None:
+    for name, values, top in (
+        ("loss_position", batch.loss_position, batch.positions),
+        ("loss_sample", batch.loss_sample, len(batch.samples)),
+        ("sample_position", batch.sample_position, batch.positions),
+    ):
+        if len(values) and not (0 <= values.min() and values.max() < top):
+            raise InvalidInstance(f"{name} leaves 0..{top - 1}", "", "pack the samples again")
+    for name, offset, size in (
+        ("sample_offset", batch.sample_offset, len(batch.sample_position)),
+        ("tail_offset", batch.tail_offset, len(batch.tail_token)),
+    ):
+        if offset[0] != 0 or offset[-1] != size or (np.diff(offset) < 0).any():
+            raise InvalidInstance(f"{name} does not run from 0 to {size} without falling", "", "pack the samples again")
