@@ -14,8 +14,8 @@ name                                     dtype      shape     meaning
 ``sample_position``                      int64      [U]       the position of each live token, sample after sample
 ``sample_weight``                        float64    [S]       the samples' weights
 ``loss_index``                           int64      [E]       which token of its sample each label is: ``labels[loss_index]``
-``tail_offset``, ``tail_token``          int64      [S + 1],  the tokens of each sample on which no label depends
-                                                    [D]
+``dead_offset``                          int64      [S + 1]   where each sample's dead tokens begin in the next two
+``dead_index``, ``dead_token``           int64      [D]       the tokens on which no label depends: place in the sample, token id
 ``field_<name>``                         float64    [E]       a token field (``advantages``, ...) at each label
 ``key_<name>``                           int64      [N]       a further part of a position's identity (``kinds``, ...)
 =======================================  =========  ========  ================================================================
@@ -48,8 +48,9 @@ ARRAYS: dict[str, type] = {
     "sample_position": np.int64,
     "sample_weight": np.float64,
     "loss_index": np.int64,
-    "tail_offset": np.int64,
-    "tail_token": np.int64,
+    "dead_offset": np.int64,
+    "dead_index": np.int64,
+    "dead_token": np.int64,
 }
 FIELD, KEY = "field_", "key_"
 
@@ -60,7 +61,7 @@ class PackedBatch:
 
     Parameters
     ----------
-    samples : tuple of str
+    samples : tuple of str or int
         The samples' ids.
     mask : Mask
         One table over the N positions.
@@ -68,7 +69,7 @@ class PackedBatch:
         Token fields at each label, and further parts of a position's identity.
     """
 
-    samples: tuple[str, ...]
+    samples: tuple[str | int, ...]
     input_ids: NDArray[np.int64]
     position_ids: NDArray[np.int64]
     mask: Mask
@@ -80,8 +81,9 @@ class PackedBatch:
     sample_position: NDArray[np.int64]
     sample_weight: NDArray[np.float64]
     loss_index: NDArray[np.int64]
-    tail_offset: NDArray[np.int64]
-    tail_token: NDArray[np.int64]
+    dead_offset: NDArray[np.int64]
+    dead_index: NDArray[np.int64]
+    dead_token: NDArray[np.int64]
     fields: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     keys: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
@@ -107,7 +109,7 @@ def batch_arrays(batch: PackedBatch) -> Arrays:
     }
 
 
-def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str, ...]) -> PackedBatch:
+def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str | int, ...]) -> PackedBatch:
     """The batch that ``batch_arrays`` stored; every length and every index is checked.
 
     Raises
@@ -130,7 +132,7 @@ def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str, ...]) -> Pa
     return batch
 
 
-def read_batch(path: Path, samples: tuple[str, ...]) -> PackedBatch:
+def read_batch(path: Path, samples: tuple[str | int, ...]) -> PackedBatch:
     """The batch stored in a file; ``samples`` come from the manifest."""
     try:
         return batch_of_arrays(read_safetensors(path), samples)
@@ -143,8 +145,9 @@ def _check_lengths(batch: PackedBatch) -> None:
     for name, length in (
         ("position_ids", n),
         *((name, e) for name in ("loss_position", "loss_sample", "loss_weight", "loss_index")),
-        *((name, s + 1) for name in ("sample_offset", "tail_offset")),
+        *((name, s + 1) for name in ("sample_offset", "dead_offset")),
         ("sample_weight", s),
+        ("dead_index", len(batch.dead_token)),
     ):
         if len(getattr(batch, name)) != length:
             raise InvalidInstance(f"{name} has {len(getattr(batch, name))} entries, not {length}", "", "pack the samples again")
@@ -166,7 +169,7 @@ def _check_bounds(batch: PackedBatch) -> None:
             raise InvalidInstance(f"{name} leaves 0..{top - 1}", "", "pack the samples again")
     for name, offset, size in (
         ("sample_offset", batch.sample_offset, len(batch.sample_position)),
-        ("tail_offset", batch.tail_offset, len(batch.tail_token)),
+        ("dead_offset", batch.dead_offset, len(batch.dead_token)),
     ):
         if offset[0] != 0 or offset[-1] != size or (np.diff(offset) < 0).any():
             raise InvalidInstance(f"{name} does not run from 0 to {size} without falling", "", "pack the samples again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,11 +15,13 @@ MANIFEST = "manifest.json"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One batch: its file, its number of positions, the ids of its samples."""
+    """One batch: its file, its number of positions, the ids of its samples; their groups and segments where any has one."""
 
     file: str
     positions: int
-    samples: tuple[str, ...]
+    samples: tuple[str | int, ...]
+    groups: tuple[str | int | None, ...] | None = None
+    segments: tuple[Any, ...] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

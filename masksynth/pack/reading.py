@@ -1,0 +1,224 @@
+"""Files of samples: JSON lines, plain or gzipped, or Parquet; read in blocks, parsed by columns.
+
+Per-token lists are cut out of each line as raw text by the JSON parser, joined, and read by numpy in one call, so that no token becomes a
+Python object. Whatever that fast road cannot read goes to the slow one, which finds the line and says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance
+from masksynth.pack.samples import BLOCK, KEY_FIELDS, TOKEN_FIELDS, SampleTable, assemble, offsets, table_of
+
+CHUNK = 1 << 22
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+STDIN = "<stdin>"
+Line = tuple[int, bytes]
+
+
+def read_samples(
+    source: str | Path | IO[bytes], token_fields: Sequence[str] = TOKEN_FIELDS, key_fields: Sequence[str] = KEY_FIELDS
+) -> Iterator[SampleTable]:
+    """The samples of a file as checked tables of up to 1,024 samples.
+
+    Parameters
+    ----------
+    source : path, "-" or binary stream
+        JSON lines, gzip of JSON lines, or Parquet (needs ``masksynth[parquet]``), told apart by their first bytes; "-" is stdin.
+    token_fields, key_fields : sequence of str
+        Which optional per-token lists to carry.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming file and line, for anything that is not a sample, a truncated file, or a file without samples.
+    """
+    if isinstance(source, (str, Path)) and str(source) != "-":
+        name = str(source)
+        with open(source, "rb") as stream:
+            yield from _tables(stream, name, token_fields, key_fields)
+    else:
+        stream = sys.stdin.buffer if isinstance(source, (str, Path)) else source
+        yield from _tables(stream, STDIN if stream is sys.stdin.buffer else str(getattr(stream, "name", "<stream>")), token_fields, key_fields)
+
+
+def _tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
+    head = stream.read(4)
+    if head == PARQUET:
+        from masksynth.pack.parquet import parquet_tables
+
+        yield from parquet_tables(stream, name, token_fields, key_fields)
+        return
+    decode = _decoder(tuple(token_fields), tuple(key_fields))
+    empty = True
+    for lines in _blocks(_lines(_bytes(stream, head, name))):
+        empty = False
+        yield _fast(lines, name, decode, token_fields, key_fields) or _slow(lines, name, token_fields, key_fields)
+    if empty:
+        raise InvalidInstance("the file holds no sample", "", "give one JSON object a line", name)
+
+
+def _bytes(stream: IO[bytes], head: bytes, name: str) -> Iterator[bytes]:
+    """The content in chunks, unzipped where it is gzip."""
+    if not head.startswith(GZIP):
+        yield head
+        while chunk := stream.read(CHUNK):
+            yield chunk
+        return
+    with gzip.GzipFile(fileobj=_Pushed(head, stream)) as unzipped:  # type: ignore[arg-type]  # read() is all it needs
+        try:
+            while chunk := unzipped.read(CHUNK):
+                yield chunk
+        except (EOFError, zlib.error, OSError) as error:
+            yield b"\n"  # so that the whole lines before it are counted
+            raise InvalidInstance(f"the gzip stream is damaged or cut off: {error}", "", "copy or write the file again", name) from None
+
+
+class _Pushed:
+    """A stream with the bytes put back that were read to look at it."""
+
+    def __init__(self, head: bytes, stream: IO[bytes]) -> None:
+        self.head, self.stream = head, stream
+
+    def read(self, size: int = -1) -> bytes:
+        """As a stream's."""
+        head, self.head = self.head[:size] if size >= 0 else self.head, self.head[size:] if size >= 0 else b""
+        return head + self.stream.read(size - len(head) if size >= 0 else -1) if len(head) != size else head
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[Line]:
+    """(number from 1, text) of every line that is not blank."""
+    rest, number = b"", 0
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            number += 1
+            if line and not line.isspace():
+                yield number, line
+    if rest and not rest.isspace():
+        yield number + 1, rest
+
+
+def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    """Blocks of at most 1,024 lines and about 4 MiB; those before a fault in the stream come out before it is raised."""
+    block: list[Line] = []
+    size = 0
+    fault: InvalidInstance | None = None
+    try:
+        for line in lines:
+            block.append(line)
+            size += len(line[1])
+            if len(block) == BLOCK or size >= CHUNK:
+                yield block
+                block, size = [], 0
+    except InvalidInstance as error:
+        fault = error
+    if fault is not None:
+        last = block[-1][0] if block else 0
+        block = block[:-1]  # the last line may be cut
+        where = f"{fault.source}:{last}" if last else fault.source
+        if block:
+            yield block
+        raise InvalidInstance(fault.fact, "", fault.remedy, where)
+    if block:
+        yield block
+
+
+class _Decoder:
+    """A msgspec decoder of lines whose per-token lists stay raw text; attribute i + 6 holds optional list i."""
+
+    def __init__(self, token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> None:
+        self.optional = (*token_fields, *key_fields)
+        names = {f"x{i}": name for i, name in enumerate(self.optional)}
+        fields: list[Any] = [("id", str | int), ("input_ids", msgspec.Raw), ("labels", msgspec.Raw)]
+        fields += [("group", str | int | None, None), ("weight", float | None, None), ("segments", Any, None)]
+        fields += [(attribute, msgspec.Raw, msgspec.Raw()) for attribute in names]
+        self.decode = msgspec.json.Decoder(msgspec.defstruct("Line", fields, rename=names)).decode
+
+
+def _decoder(token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> _Decoder:
+    names = (*token_fields, *key_fields)
+    reserved = {"id", "input_ids", "labels", "group", "weight", "segments"}
+    for name in names:
+        if name in reserved or names.count(name) > 1:
+            raise InvalidInstance(f"{name!r} cannot be a further per-token field", "", "it has a meaning of its own")
+    return _Decoder(token_fields, key_fields)
+
+
+def _fast(
+    lines: list[Line], name: str, decoder: _Decoder, token_fields: Sequence[str], key_fields: Sequence[str]
+) -> SampleTable | None:
+    """The table of a block of lines, or None where something needs the slow road."""
+    try:
+        rows = [decoder.decode(line) for _, line in lines]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    tokens = _numbers([row.input_ids for row in rows], np.int64)
+    labels = _numbers([row.labels for row in rows], np.int64)
+    if tokens is None or labels is None or tokens[1] != labels[1]:
+        return None
+    extra: dict[str, list[NDArray[Any] | None]] = {}
+    for number, field in enumerate(decoder.optional):
+        raw = [getattr(row, f"x{number}") for row in rows]
+        given = [i for i, text in enumerate(raw) if len(bytes(text)) and bytes(text) != b"null"]
+        if given:
+            columns = _numbers([raw[i] for i in given], np.float64 if field in token_fields else np.int64)
+            if columns is None or columns[1] != [tokens[1][i] for i in given]:
+                return None
+            cut = offsets(columns[1])
+            extra[field] = [None] * len(rows)
+            for k, i in enumerate(given):
+                extra[field][i] = columns[0][cut[k] : cut[k + 1]]
+    return assemble(
+        ids=[row.id for row in rows],
+        groups=[row.group for row in rows],
+        place=[f"{name}:{number}" for number, _ in lines],
+        weight=[1.0 if row.weight is None else row.weight for row in rows],
+        lengths=tokens[1],
+        tokens=tokens[0],
+        labels=labels[0],
+        fields={field: extra[field] for field in token_fields if field in extra},
+        keys={field: extra[field] for field in key_fields if field in extra},
+        segments=[row.segments for row in rows],
+    )
+
+
+def _numbers(texts: Sequence[Any], dtype: type) -> tuple[NDArray[Any], list[int]] | None:
+    """All numbers of raw JSON lists and the length of each list; None if any of them is not a flat list of numbers."""
+    inner = [bytes(text)[1:-1] for text in texts]
+    lengths = [text.count(b",") + 1 if text and not text.isspace() else 0 for text in inner]
+    joined = b",".join(text for text, length in zip(inner, lengths, strict=True) if length)
+    if dtype is np.float64:
+        joined = joined.replace(b"null", b"nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy warns where it stops at something that is not a number; the count tells
+        values = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
+    whole = len(values) == sum(lengths) and all(bytes(text)[:1] == b"[" for text in texts)
+    if not whole or (dtype is np.int64 and len(values) and max(-int(values.min()), int(values.max())) >= 2**62):
+        return None
+    return values, lengths
+
+
+def _slow(lines: list[Line], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
+    """The same by one object a line, which finds the line at fault."""
+    rows = []
+    for number, line in lines:
+        place = f"{name}:{number}"
+        try:
+            rows.append((place, msgspec.json.decode(line)))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise InvalidInstance(words, "", "give one JSON object a line; NaN and Infinity are not JSON", place) from None
+        table_of(rows[-1:], token_fields, key_fields)
+    return table_of(rows, token_fields, key_fields)

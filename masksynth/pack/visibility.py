@@ -1,0 +1,119 @@
+"""Segments: how a sample that is not simply causal says what its tokens see.
+
+A sample's tokens are cut into consecutive segments. Token u of segment j sees every token of the segments that j ``sees`` (all of them
+earlier), and within its own segment
+
+* ``causal``: the tokens up to and with itself,
+* ``full``: all tokens,
+* ``self``: itself alone.
+
+Rows are literal: what a seen segment sees is not seen through it. Position ids follow ``position``, the id of a segment's first token
+(default: its place in the sample), unless the sample gives ``position_ids``. A trained label is predicted by the token before it in the
+segment (``predict: "next"``; the segment's first label by the last token of segment ``after``, default the one before), or by the token at
+its own place (``predict: "self"``, for mask tokens).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from masksynth.errors import InvalidInstance
+
+CAUSAL, FULL, SELF = "causal", "full", "self"
+
+
+class Segment(NamedTuple):
+    """A run of tokens with one visibility.
+
+    Parameters
+    ----------
+    start, length : int
+        Its tokens are ``start, ..., start + length - 1`` of the sample.
+    sees : tuple of int
+        Which earlier segments its tokens see, in rising order.
+    within : str
+        ``causal``, ``full`` or ``self``.
+    position : int
+        The position id of its first token.
+    predict : str
+        ``next`` or ``self``.
+    after : int
+        The segment whose last token predicts the first label; -1 for none.
+    """
+
+    start: int
+    length: int
+    sees: tuple[int, ...]
+    within: str
+    position: int
+    predict: str
+    after: int
+
+
+class _Given(msgspec.Struct, forbid_unknown_fields=True):
+    length: int
+    sees: list[int | tuple[int, int]] = []
+    within: Literal["causal", "full", "self"] = "causal"
+    position: int | None = None
+    predict: Literal["next", "self"] = "next"
+    after: int | None = None
+
+
+def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]:
+    """A sample's segments, as given in JSON, checked.
+
+    Parameters
+    ----------
+    given : list of objects
+        ``{"length": n, "sees": [0, [2, 5]], "within": "full", "position": 7, "predict": "self", "after": 0}``; only ``length`` is required;
+        in ``sees`` a pair stands for a half-open range of segments.
+    tokens : int
+        Number of tokens of the sample.
+    place : str
+        Named in errors.
+
+    Raises
+    ------
+    InvalidInstance
+        If the lengths do not add up, or a segment sees or follows one that is not earlier.
+
+    Examples
+    --------
+    >>> document, question = segments_of([{"length": 3}, {"length": 2, "sees": [0]}], 5)
+    >>> question.start, question.sees, question.position, question.after
+    (3, (0,), 3, 0)
+    """
+    try:
+        rows = msgspec.convert(given, list[_Given])
+    except msgspec.ValidationError as error:
+        raise InvalidInstance(str(error), "$.segments", 'give [{"length": ..., "sees": [...]}, ...]', place) from None
+    result: list[Segment] = []
+    start = 0
+    for number, row in enumerate(rows):
+        path = f"$.segments[{number}]"
+        if row.length < 0:
+            raise InvalidInstance(f"length {row.length} is negative", path, "give the number of tokens", place)
+        position = start if row.position is None else row.position
+        if position < 0:
+            raise InvalidInstance(f"position {position} is negative", path, "give the position id of the first token", place)
+        after = number - 1 if row.after is None else row.after
+        if not -1 <= after < number:
+            raise InvalidInstance(f"after {after} is not an earlier segment", path, f"name one of 0..{number - 1}", place)
+        result.append(Segment(start, row.length, _seen(row.sees, number, path, place), row.within, position, row.predict, after))
+        start += row.length
+    if start != tokens:
+        raise InvalidInstance(f"the segments hold {start} tokens, input_ids has {tokens}", "$.segments", "make the lengths add up", place)
+    return tuple(result)
+
+
+def _seen(sees: Sequence[int | tuple[int, int]], number: int, path: str, place: str) -> tuple[int, ...]:
+    seen: set[int] = set()
+    for item in sees:
+        low, high = (item, item + 1) if isinstance(item, int) else item
+        if not 0 <= low <= high <= number:
+            raise InvalidInstance(f"sees {item} is not an earlier segment", f"{path}.sees", f"name segments of 0..{number - 1}", place)
+        seen.update(range(low, high))
+    return tuple(sorted(seen))
