@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.export.rows import Ints, rows_of
 from masksynth.mask import Mask
 
 BlockSize = int | tuple[int, int]
@@ -73,7 +74,7 @@ def check_blocks(mask: Mask, lists: BlockLists, table: int = 0, block_size: Bloc
     grid = (-(-mask.size // rows), -(-mask.size // keys))
     partial = _listed(lists.partial_count, lists.partial_index, grid, "partial")
     full = _listed(lists.full_count, lists.full_index, grid, "full")
-    query, start, end = _rows_of(mask, table)
+    query, start, end = rows_of(mask, table)
     touched = _spans(query // rows, start // keys, -(-end // keys), grid) > 0
     covered = _spans(query // rows, -(-start // keys), np.maximum(end // keys, -(-start // keys)), grid) == rows
     for fault, words in (
@@ -86,21 +87,44 @@ def check_blocks(mask: Mask, lists: BlockLists, table: int = 0, block_size: Bloc
             raise WrongAnswer("block lists", f"table {table}: block {place} of {rows} x {keys} pairs {words}")
 
 
+def transposed_lists(lists: BlockLists) -> BlockLists:
+    """The same blocks listed by key block, as backward passes read them: which query blocks hold some or only allowed pairs.
+
+    Examples
+    --------
+    >>> lists = block_lists(Mask.from_dense(np.tril(np.ones((5, 5), bool))), block_size=2)
+    >>> back = transposed_lists(lists)
+    >>> back.partial_count.tolist(), back.partial_index[1].tolist(), back.full_count.tolist()
+    ([2, 2, 1], [1, 2, 0], [1, 0, 0])
+    """
+    grid = lists.partial_index.shape
+    partial = _listed(lists.partial_count, lists.partial_index, grid, "partial")
+    full = _listed(lists.full_count, lists.full_index, grid, "full")
+    return BlockLists(*_ordered(partial.T), *_ordered(full.T))
+
+
+def check_transposed(lists: BlockLists, back: BlockLists) -> None:
+    """Check that ``back`` lists by key block exactly the blocks that ``lists`` lists by query block, partial and full.
+
+    Raises
+    ------
+    WrongAnswer
+        Naming the first block that only one of them lists.
+    """
+    high, wide = lists.partial_index.shape
+    for which in ("partial", "full"):
+        forward = _listed(getattr(lists, f"{which}_count"), getattr(lists, f"{which}_index"), (high, wide), which)
+        backward = _listed(getattr(back, f"{which}_count"), getattr(back, f"{which}_index"), (wide, high), f"transposed {which}")
+        if (fault := forward != backward.T).any():
+            place = tuple(int(x) for x in np.argwhere(fault)[0])
+            raise WrongAnswer("block lists", f"block {place} is in one of the {which} lists and not in the transposed one, or the reverse")
+
+
 def _sizes(block_size: BlockSize) -> tuple[int, int]:
     rows, keys = (block_size, block_size) if isinstance(block_size, int) else block_size
     if rows < 1 or keys < 1:
         raise InvalidInstance(f"block size {block_size} is not positive", remedy="use 128 or (256, 128)")
     return rows, keys
-
-
-def _rows_of(mask: Mask, table: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(query, start, end) of every interval of one table."""
-    if not 0 <= table < mask.tables:
-        raise InvalidInstance(f"table {table} is not one of the mask's {mask.tables}")
-    offset = mask.row_offset[table]
-    part = slice(int(offset[0]), int(offset[-1]))
-    query = np.repeat(np.arange(mask.size, dtype=np.int64), np.diff(offset))
-    return query, mask.key_start[part].astype(np.int64), mask.key_end[part].astype(np.int64)
 
 
 def _pairs(mask: Mask, table: int, rows: int, keys: int) -> NDArray[np.int64]:
@@ -109,18 +133,26 @@ def _pairs(mask: Mask, table: int, rows: int, keys: int) -> NDArray[np.int64]:
     The keys below x that fall in block j are K for j < x // K, x mod K for j = x // K, and none beyond: two steps of a difference array.
     """
     grid = (-(-mask.size // rows), -(-mask.size // keys))
-    query, start, end = _rows_of(mask, table)
-    steps = np.zeros((grid[0], grid[1] + 2), np.int64)
+    query, start, end = rows_of(mask, table)
+    lines, width = query // rows * (grid[1] + 2), grid[1] + 2
+    steps = np.zeros(grid[0] * width)
     for bound, sign in ((end, 1), (start, -1)):
         block, rest = np.divmod(bound, keys)
-        np.add.at(steps, (query // rows, block), sign * (rest - keys))
-        np.add.at(steps, (query // rows, block + 1), -sign * rest)
-    return steps.cumsum(axis=1)[:, : grid[1]]
+        block += lines
+        steps += np.bincount(block, sign * (rest - keys), len(steps))
+        steps += np.bincount(block + 1, -sign * rest, len(steps))
+    return steps.astype(np.int64).reshape(grid[0], width).cumsum(axis=1)[:, : grid[1]]
 
 
 def _ordered(listed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    order = np.argsort(~listed, axis=1, kind="stable")
-    return listed.sum(axis=1).astype(np.int32), order.astype(np.int32)
+    """Counts and full-width indices of a grid of listed blocks: each block's place is the number of its like before it."""
+    count = listed.sum(axis=1, dtype=np.int32)
+    before = listed.cumsum(axis=1, dtype=np.int32) - 1
+    number = np.broadcast_to(np.arange(listed.shape[1], dtype=np.int32), listed.shape)
+    place = np.where(listed, before, count[:, None] + number - before - 1)
+    index = np.empty(listed.shape, np.int32)
+    np.put_along_axis(index, place.astype(np.intp), number, axis=1)
+    return count, index
 
 
 def _listed(count: NDArray[np.int32], index: NDArray[np.int32], grid: tuple[int, int], which: str) -> NDArray[np.bool_]:
@@ -131,16 +163,14 @@ def _listed(count: NDArray[np.int32], index: NDArray[np.int32], grid: tuple[int,
     row, chosen = np.nonzero(used)[0], index[used]
     if ((chosen < 0) | (chosen >= grid[1])).any():
         raise WrongAnswer("block lists", f"a {which} list names a block outside 0..{grid[1] - 1}")
-    times = np.zeros(grid, np.int64)
-    np.add.at(times, (row, chosen), 1)
+    times = np.bincount(row * grid[1] + chosen, minlength=grid[0] * grid[1]).reshape(grid)
     if (times > 1).any():
         raise WrongAnswer("block lists", f"block {tuple(int(x) for x in np.argwhere(times > 1)[0])} stands twice in a {which} list")
     return times > 0
 
 
-def _spans(row: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.int64]:
+def _spans(row: Ints, start: Ints, end: Ints, grid: tuple[int, int]) -> Ints:
     """How many of the spans (row, start <= j < end) hold each block."""
-    steps = np.zeros((grid[0], grid[1] + 2), np.int64)
-    np.add.at(steps, (row, start), 1)
-    np.add.at(steps, (row, end), -1)
-    return steps.cumsum(axis=1)[:, : grid[1]]
+    width, line = grid[1] + 2, row * (grid[1] + 2)
+    steps = np.bincount(line + start, minlength=grid[0] * width) - np.bincount(line + end, minlength=grid[0] * width)
+    return steps.reshape(grid[0], width).cumsum(axis=1)[:, : grid[1]]
