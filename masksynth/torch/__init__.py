@@ -1,4 +1,4 @@
-"""What needs torch: load an answer, its mask for each attention implementation, and the loss over its loss edges.
+"""What needs torch: answers and packed folders as tensors, masks for each attention implementation, and losses over loss edges.
 
 Install it with ``pip install 'masksynth[torch]'``; ``import masksynth`` never imports this package.
 """
@@ -10,6 +10,27 @@ if find_spec("torch") is None:
 
 from masksynth.torch.attention import attention_mask, block_mask
 from masksynth.torch.batch import Batch, batch_of, load
+from masksynth.torch.edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
 from masksynth.torch.loss import merged_loss
+from masksynth.torch.packed import Collator, PackedDataset, TrainingBatch
+from masksynth.torch.sampling import PackedSampler
+from masksynth.torch.selftest import self_test
 
-__all__ = ["Batch", "attention_mask", "batch_of", "block_mask", "load", "merged_loss"]
+__all__ = [
+    "Batch",
+    "Collator",
+    "PackedDataset",
+    "PackedSampler",
+    "SampleLogprobs",
+    "TrainingBatch",
+    "attention_mask",
+    "batch_of",
+    "block_mask",
+    "load",
+    "loss_divisor",
+    "merged_loss",
+    "packed_loss",
+    "sample_logprobs",
+    "self_test",
+    "total_weight",
+]

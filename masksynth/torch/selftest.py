@@ -1,0 +1,310 @@
+"""Does this model, called with this batch, train the samples and nothing else? Asked of the model itself, without knowing its insides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+
+from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.export.blocks import check_blocks
+from masksynth.mask import Mask
+from masksynth.pack.batch import PackedBatch
+from masksynth.torch.attention import lists_of
+from masksynth.torch.packed import Collator, TrainingBatch, without_samples
+
+Model = Callable[..., Any]
+IMPLEMENTATION = {"sdpa": "sdpa", "eager": "eager", "flex": "flex_attention"}
+RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+"""By how much of the largest logit merged and separate logits may differ."""
+
+
+class SelfTest(NamedTuple):
+    """What a passed test compared.
+
+    Parameters
+    ----------
+    forbidden : float
+        The largest movement of an output that had to stay; 0 on deterministic kernels.
+    apart : float
+        The largest difference between merged and separate logits.
+    probes, samples : int
+        How many sets of tokens were changed, and how many samples were run separately.
+    """
+
+    forbidden: float
+    apart: float
+    probes: int
+    samples: int
+
+
+def self_test(
+    model: Model,
+    batch: TrainingBatch,
+    samples: int = 4,
+    probes: int = 4,
+    seed: int = 0,
+    visible: Literal["causal", "mask"] = "causal",
+    tolerance: float | None = None,
+) -> SelfTest:
+    """Check that the model computes on the batch what it computes on the samples.
+
+    1. The arrays: every row of a sample allows exactly the sample's tokens up to itself, and every label belongs to the token before it
+       (``visible="causal"``); a BlockMask's lists are right; a Hugging Face model has the attention for which the batch was made.
+    2. Isolation: a token is changed, and then everything outside a sample (outside its first tokens). Only outputs that the mask lets
+       depend on the change, through any number of layers, may move.
+    3. Equality: the logits at all live tokens of some samples equal those of the sample run alone.
+
+    Runs without gradients and in evaluation mode, about 2 + probes + 2 samples forward passes.
+
+    Parameters
+    ----------
+    model : callable
+        Takes the keywords of ``batch.model_inputs``; returns logits ``[1, N, V]`` or ``[N, V]`` or something with ``.logits``. All that
+        stands between the batch and the logits should be part of it.
+    batch : TrainingBatch
+        On the model's device.
+    samples, probes : int
+        How many samples to run separately, and how many single tokens to change.
+    seed : int
+    visible : {"causal", "mask"}
+        What a sample sees when run alone: all its tokens before, or (samples with their own visibility) what the mask says. With "mask",
+        context that the mask lacks is not noticed.
+    tolerance : float, optional
+        Largest allowed difference of logits in 3, as a part of the largest logit; by default 1e-9 in float64, 1e-4 in float32, 1e-2 in
+        float16, 5e-2 in bfloat16.
+
+    Raises
+    ------
+    WrongAnswer
+        With a witness: which output moved or differs, and why it must not.
+    InvalidInstance
+        If the outputs are not one row of logits per position.
+
+    Examples
+    --------
+    >>> from masksynth.torch.packed import example_batch
+    >>> batch, table = Collator()([example_batch()]), torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
+    >>> def model(input_ids, position_ids, attention_mask, use_cache):
+    ...     return torch.einsum("qk,kv->qv", attention_mask[0, 0].float(), table[input_ids[0]])
+    >>> self_test(model, batch).forbidden
+    0.0
+    >>> self_test(lambda attention_mask, **inputs: model(attention_mask=attention_mask | True, **inputs), batch)
+    Traceback (most recent call last):
+    WrongAnswer: leak: the logits at position 0 (token 0 of sample 'a') moved by 1.93 when the token at position 2 was changed ...
+    """
+    if visible not in ("causal", "mask"):
+        raise InvalidInstance(f"visible {visible!r} is unknown", "", 'use "causal" or "mask"')
+    _check_arrays(batch, visible)
+    _check_kind(model, batch)
+    random = np.random.default_rng(seed)
+    offset = batch.source.sample_offset
+    chosen = random.permutation(np.flatnonzero(np.diff(offset)))[:samples].tolist()
+    training = bool(getattr(model, "training", False))
+    with torch.no_grad():
+        try:
+            _mode(model, False)
+            logits = _logits(model, batch.model_inputs, batch.source.positions)
+            moved = [_isolated(model, batch, logits, which) for which in _changes(batch.source, chosen, probes, visible, random)]
+            apart = [_equal(model, batch, logits, sample, visible, tolerance) for sample in chosen]
+        finally:
+            _mode(model, training)
+    if moved and not any(some for _, some in moved):
+        raise WrongAnswer("self test", "no output moved when tokens were changed: the model does not read input_ids")
+    return SelfTest(max((most for most, _ in moved), default=0.0), max(apart, default=0.0), len(moved), len(apart))
+
+
+def reachable(mask: Mask, sources: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The positions whose outputs may depend on one of the sources, through any number of layers.
+
+    Each round marks the rows that allow a marked key, in O(N + T) for T intervals; a mask that is transitive needs two rounds.
+
+    Examples
+    --------
+    >>> chain = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),), ((3, 4),)]])
+    >>> reachable(chain, np.array([True, False, False, False]))
+    array([ True,  True,  True, False])
+    """
+    query = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
+    marked, count = sources.copy(), -1
+    while count != (count := int(marked.sum())):
+        before = np.concatenate([[0], np.cumsum(marked)])
+        marked[query[before[mask.key_end] > before[mask.key_start]]] = True
+    return marked
+
+
+def _check_arrays(batch: TrainingBatch, visible: str) -> None:
+    source = batch.source
+    if isinstance(mask := batch.attention_mask, BlockMask):
+        check_blocks(source.mask, lists_of(mask), 0, batch.block_size)
+    if visible == "causal":
+        _check_rows(source)
+        _check_edges(source)
+
+
+def _check_rows(source: PackedBatch) -> None:
+    """Row of the i-th token of a sample = the positions of its tokens 0..i; sets are compared by sums of random 64-bit words."""
+    word = np.random.default_rng(0).integers(0, 2**64, source.positions, np.uint64)
+    held = _running(word)
+    in_rows = _running(held[source.mask.key_end] - held[source.mask.key_start])
+    rows = in_rows[source.mask.row_offset[0, 1:]] - in_rows[source.mask.row_offset[0, :-1]]
+    tokens, begin = _running(word[source.sample_position]), np.repeat(source.sample_offset[:-1], np.diff(source.sample_offset))
+    wrong = rows[source.sample_position] != tokens[1:] - tokens[begin]
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        position, due = int(source.sample_position[at]), source.sample_position[begin[at] : at + 1]
+        row = source.mask.row(position)
+        for keys, words in ((np.setdiff1d(row, due), "sees"), (np.setdiff1d(due, row), "does not see")):
+            if keys.size:
+                remedy = 'pass visible="mask" if the sample is not causal'
+                raise WrongAnswer("rows", f"{_place(source, position, at)} {words} {_place(source, int(keys[0]))}; {remedy}")
+
+
+def _check_edges(source: PackedBatch) -> None:
+    """The label of token i is predicted at the position of token i - 1."""
+    token = source.sample_offset[source.loss_sample] + source.loss_index - 1
+    inside = (source.loss_index >= 1) & (token < source.sample_offset[source.loss_sample + 1])
+    wrong = ~inside
+    wrong[inside] = source.sample_position[token[inside]] != source.loss_position[inside]
+    if wrong.any():
+        edge = int(np.argmax(wrong))
+        sample, index = source.samples[source.loss_sample[edge]], int(source.loss_index[edge])
+        fact = f"label {index} of sample {sample!r} is asked of position {int(source.loss_position[edge])}"
+        raise WrongAnswer("loss edges", f"{fact}, which is not where its token {index - 1} stands")
+
+
+def _check_kind(model: Model, batch: TrainingBatch) -> None:
+    found = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    if found is not None and found != IMPLEMENTATION[batch.attention]:
+        remedy = f"load the model with attn_implementation={IMPLEMENTATION[batch.attention]!r}"
+        raise WrongAnswer("attention", f"the batch was made for {batch.attention}, the model runs {found!r}; {remedy} or collate anew")
+
+
+def _changes(source: PackedBatch, chosen: list[int], probes: int, visible: str, random: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """The sets of positions to change: single ones, and all but a sample, or but the first tokens of one."""
+    found = [np.arange(source.positions) == p for p in random.permutation(source.positions)[:probes]]
+    for sample in chosen:
+        tokens = source.sample_position[source.sample_offset[sample] : source.sample_offset[sample + 1]]
+        kept = tokens[: random.integers(1, len(tokens) + 1)] if visible == "causal" else tokens
+        found.append(~np.isin(np.arange(source.positions), kept))
+    return [which for which in found if which.any()]
+
+
+def _isolated(model: Model, batch: TrainingBatch, logits: Tensor, which: NDArray[np.bool_]) -> tuple[float, bool]:
+    """(largest movement where nothing may move, whether anything moved) after changing the tokens of a set of positions."""
+    source, may = batch.source, reachable(batch.source.mask, which)
+    inputs = batch.model_inputs
+    other = inputs["input_ids"].clone()
+    other[0, torch.from_numpy(np.flatnonzero(which)).to(other.device)] = _others(batch.input_ids, logits.shape[-1])[
+        torch.from_numpy(which).to(other.device)
+    ]
+    moved = _distance(_logits(model, {**inputs, "input_ids": other}, source.positions), logits)
+    forbidden = np.where(may, 0.0, moved)
+    if forbidden.max() > 0 and forbidden.max() > 4 * _noise(model, batch, logits):
+        at = int(np.argmax(forbidden))
+        single = int(np.flatnonzero(which)[0]) if which.sum() == 1 else None
+        what = (
+            f"the token at {_place(source, single)} was" if single is not None else f"{int(which.sum())} tokens that it must not see were"
+        )
+        raise WrongAnswer("leak", f"the logits at {_place(source, at)} moved by {forbidden[at]:.3g} when {what} changed")
+    return float(forbidden.max()), bool(moved.max() > 0)
+
+
+def _equal(model: Model, batch: TrainingBatch, logits: Tensor, sample: int, visible: str, tolerance: float | None) -> float:
+    """Largest difference between the merged logits of a sample's live tokens and those of the sample alone."""
+    source = batch.source
+    tokens = source.sample_position[source.sample_offset[sample] : source.sample_offset[sample + 1]]
+    tokens = tokens if visible == "causal" else np.sort(tokens)
+    alone = _logits(model, _alone(model, batch, tokens, visible), len(tokens))
+    apart = _distance(alone, logits[torch.from_numpy(tokens).to(logits.device)])
+    scale = max(1.0, float(alone.abs().max()))
+    at = int(np.argmax(apart))
+    if not apart[at] <= (RELATIVE[logits.dtype] if tolerance is None else tolerance) * scale:
+        fact = f"the logits at {_place(source, int(tokens[at]), int(source.sample_offset[sample]) + at if visible == 'causal' else None)}"
+        raise WrongAnswer("logits", f"{fact} differ by {apart[at]:.3g} from those of the sample alone (largest logit {scale:.3g})")
+    return float(apart[at])
+
+
+def _alone(model: Model, batch: TrainingBatch, tokens: NDArray[np.int64], visible: str) -> dict[str, Any]:
+    """The inputs of one sample: a Hugging Face model gets no mask of ours where its own default is the truth."""
+    source, size = batch.source, len(tokens)
+    positions = source.position_ids[tokens]
+    if visible == "causal" and batch.attention != "flex" and hasattr(model, "config") and np.array_equal(positions, np.arange(size)):
+        return {"input_ids": torch.from_numpy(source.input_ids[tokens]).to(batch.device)[None], "use_cache": False}
+    mask = _lower(size) if visible == "causal" else _within(source.mask, tokens)
+    keys = {name: values[tokens] for name, values in source.keys.items()}
+    part = replace(without_samples(source), input_ids=source.input_ids[tokens], position_ids=positions, mask=mask, keys=keys)
+    return Collator(batch.attention, batch.dtype, batch.block_size)(part).to(batch.device).model_inputs
+
+
+def _lower(size: int) -> Mask:
+    """The causal mask: row q is 0..q."""
+    end = np.arange(1, size + 1)
+    return Mask(np.arange(size + 1)[None], np.zeros(size, np.int32), end.astype(np.int32))
+
+
+def _within(mask: Mask, kept: NDArray[np.int64]) -> Mask:
+    """The mask among some positions (rising), renumbered; intervals that come to touch become one."""
+    count = np.diff(mask.row_offset[0])[kept]
+    flat = np.repeat(mask.row_offset[0, kept] - (np.cumsum(count) - count), count) + np.arange(count.sum())
+    query = np.repeat(np.arange(len(kept)), count)
+    start, end = np.searchsorted(kept, mask.key_start[flat]), np.searchsorted(kept, mask.key_end[flat])
+    query, start, end = (part[start < end] for part in (query, start, end))
+    fresh = np.ones(len(start), bool)
+    fresh[1:] = (query[1:] != query[:-1]) | (start[1:] != end[:-1])
+    last = np.append(fresh[1:], True)[: len(fresh)]
+    offset = np.concatenate([[0], np.cumsum(np.bincount(query[fresh], minlength=len(kept)))])
+    return Mask(offset[None], start[fresh].astype(np.int32), end[last].astype(np.int32))
+
+
+def _logits(model: Model, inputs: dict[str, Any], size: int) -> Tensor:
+    found = model(**inputs)
+    logits = getattr(found, "logits", found)
+    if not isinstance(logits, Tensor) or tuple(logits.shape[:-1]) not in ((size,), (1, size)):
+        what = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InvalidInstance(f"the model returns {what}, the sequence has {size} positions", "", f"return logits [1, {size}, V]")
+    return logits.reshape(size, -1)
+
+
+def _others(tokens: Tensor, classes: int) -> Tensor:
+    """For each token a different one, of the batch's own tokens where it has two."""
+    used, slot = torch.unique(tokens, return_inverse=True)
+    return used[(slot + 1) % len(used)] if len(used) > 1 else (tokens + 1) % classes
+
+
+def _distance(a: Tensor, b: Tensor) -> NDArray[np.float64]:
+    """The largest difference in each row; a NaN on one side only counts as infinite."""
+    apart = (a.double() - b.double()).abs()
+    apart[a == b] = 0
+    result: NDArray[np.float64] = apart.nan_to_num(nan=float("inf")).amax(-1).cpu().numpy()
+    return result
+
+
+def _noise(model: Model, batch: TrainingBatch, logits: Tensor) -> float:
+    """How much the outputs differ between two equal runs."""
+    return float(_distance(_logits(model, batch.model_inputs, batch.source.positions), logits).max())
+
+
+def _mode(model: Model, training: bool) -> None:
+    if isinstance(model, torch.nn.Module):
+        model.train(training)
+
+
+def _running(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """0 and the running sums, modulo 2^64."""
+    return np.concatenate([np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)])
+
+
+def _place(source: PackedBatch, position: int, at: int | None = None) -> str:
+    """A position in words; ``at`` says which entry of ``sample_position`` is meant, where there are several."""
+    found = np.flatnonzero(source.sample_position == position)[:1].tolist() if at is None else [at]
+    if not found:
+        return f"position {position}"
+    sample = int(np.searchsorted(source.sample_offset, found[0], "right")) - 1
+    return f"position {position} (token {found[0] - int(source.sample_offset[sample])} of sample {source.samples[sample]!r})"
