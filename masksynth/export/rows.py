@@ -5,6 +5,7 @@ Nothing here is N x N. Rows are (query, start, end) triples sorted by query and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -116,6 +117,13 @@ def joined(found: Spans, what: str) -> Spans:
     opens = np.concatenate([[True], ~(same & (start[1:] == end[:-1]))])[: len(query)]
     closes = np.concatenate([opens[1:], [True]])[: len(query)]
     return query[opens], start[opens], end[closes]
+
+
+def joined_parts(parts: Iterable[Spans]) -> Spans:
+    """Spans one after the other, in the order given."""
+    listed = [(np.zeros(0, np.int64),) * 3, *parts]
+    query, start, end = (np.concatenate([part[column] for part in listed]) for column in range(3))
+    return query, start, end
 
 
 def few(intervals: list[tuple[int, int]], most: int = 4) -> str:
