@@ -221,7 +221,8 @@ def _equal(model: Model, batch: TrainingBatch, logits: Tensor, sample: int, visi
     source = batch.source
     tokens = source.sample_position[source.sample_offset[sample] : source.sample_offset[sample + 1]]
     tokens = tokens if visible == "causal" else np.sort(tokens)
-    alone = _logits(model, _alone(model, batch, tokens, visible), len(tokens))
+    inputs = _alone(model, batch, tokens, visible)
+    alone = _logits(model, inputs, inputs["input_ids"].shape[1])[: len(tokens)]
     apart = _distance(alone, logits[torch.from_numpy(tokens).to(logits.device)])
     scale = max(1.0, float(alone.abs().max()))
     at = int(np.argmax(apart))
@@ -232,15 +233,31 @@ def _equal(model: Model, batch: TrainingBatch, logits: Tensor, sample: int, visi
 
 
 def _alone(model: Model, batch: TrainingBatch, tokens: NDArray[np.int64], visible: str) -> dict[str, Any]:
-    """The inputs of one sample: a Hugging Face model gets no mask of ours where its own default is the truth."""
+    """The inputs of one sample. A Hugging Face model gets no mask of ours where its own default is the truth.
+
+    For flex the sample is filled up to N positions, each of which sees itself, so that the compiled kernel serves both.
+    """
     source, size = batch.source, len(tokens)
     positions = source.position_ids[tokens]
     if visible == "causal" and batch.attention != "flex" and hasattr(model, "config") and np.array_equal(positions, np.arange(size)):
         return {"input_ids": torch.from_numpy(source.input_ids[tokens]).to(batch.device)[None], "use_cache": False}
-    mask = _lower(size) if visible == "causal" else _within(source.mask, tokens)
-    keys = {name: values[tokens] for name, values in source.keys.items()}
-    part = replace(without_samples(source), input_ids=source.input_ids[tokens], position_ids=positions, mask=mask, keys=keys)
+    own = _lower(size) if visible == "causal" else _within(source.mask, tokens)
+    spare = source.positions - size if batch.attention == "flex" else 0
+    part = replace(
+        without_samples(source),
+        input_ids=np.append(source.input_ids[tokens], np.zeros(spare, np.int64)),
+        position_ids=np.append(positions, np.zeros(spare, np.int64)),
+        mask=_filled(own, spare),
+        keys={},
+    )
     return Collator(batch.attention, batch.dtype, batch.block_size)(part).to(batch.device).model_inputs
+
+
+def _filled(mask: Mask, spare: int) -> Mask:
+    """The mask with further positions, each of which sees itself."""
+    own = np.arange(mask.size, mask.size + spare, dtype=np.int32)
+    ends = mask.row_offset[0, -1] + np.arange(1, spare + 1)
+    return Mask(np.append(mask.row_offset[0], ends)[None], np.append(mask.key_start, own), np.append(mask.key_end, own + 1))
 
 
 def _lower(size: int) -> Mask:

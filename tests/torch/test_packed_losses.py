@@ -169,7 +169,9 @@ def test_dpo():
 
 def test_weights_may_be_negative_and_the_loss_differentiates_through_none():
     logits = logits_of()
-    policy = -(log_softmax(logits[0, BATCH.loss_position], -1).gather(1, BATCH.loss_label[:, None])[:, 0] * BATCH.fields["advantages"]).sum()
+    policy = -(
+        log_softmax(logits[0, BATCH.loss_position], -1).gather(1, BATCH.loss_label[:, None])[:, 0] * BATCH.fields["advantages"]
+    ).sum()
     found = -(edge_logprobs(logits, BATCH) * BATCH.fields["advantages"]).sum()
     assert (found - policy).abs() < EXACT
     assert furthest(torch.autograd.grad(found, logits), torch.autograd.grad(policy, logits)) < EXACT
