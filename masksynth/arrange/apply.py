@@ -1,0 +1,126 @@
+"""Merged tasks and packed batches with their positions in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from masksynth.arrange.measure import Integers
+from masksynth.arrange.permute import checked_order, inverse, permuted
+from masksynth.arrange.search import kept
+from masksynth.mask import Mask
+from masksynth.pack.batch import PackedBatch
+from masksynth.tasks import MergedTask
+from masksynth.tasks.canonical import canonical
+
+
+def arranged_batch(batch: PackedBatch, order: ArrayLike) -> PackedBatch:
+    """The batch whose position i is the old position ``order[i]``; loss edges and samples keep their order and point to the new places.
+
+    Raises
+    ------
+    InvalidInstance
+        If ``order`` is not a permutation of the positions.
+
+    Examples
+    --------
+    >>> from masksynth.pack.batch import ARRAYS
+    >>> arrays = {name: np.arange(2).astype(kind) for name, kind in ARRAYS.items()}
+    >>> batch = PackedBatch(samples=("a", "b"), mask=Mask.from_intervals([[[(0, 1)], [(0, 2)]]]), **arrays)
+    >>> moved = arranged_batch(batch, [1, 0])
+    >>> moved.input_ids.tolist(), moved.loss_position.tolist(), moved.loss_label.tolist(), moved.mask.intervals(0)
+    ([1, 0], [1, 0], [0, 1], ((0, 2),))
+    """
+    order = checked_order(order, batch.positions)
+    place = inverse(order)
+    return replace(
+        batch,
+        input_ids=batch.input_ids[order],
+        position_ids=batch.position_ids[order],
+        mask=permuted(batch.mask, order),
+        loss_position=place[batch.loss_position],
+        sample_position=place[batch.sample_position],
+        keys={name: values[order] for name, values in batch.keys.items()},
+    )
+
+
+def arranged_merged(merged: MergedTask, order: ArrayLike) -> MergedTask:
+    """The merged task whose position i is the old position ``order[i]``, `copies` in their old order.
+
+    Embeddings and loss edges follow; they keep pointing to the lowest position of a class, because `copies` never pass one another.
+
+    Raises
+    ------
+    InvalidInstance
+        If ``order`` is not a permutation of the positions.
+
+    Examples
+    --------
+    >>> from masksynth import catalog
+    >>> from masksynth.merge import merge
+    >>> moved = arranged_merged(merge(catalog.causal_lm(n=4)), [2, 1, 0])
+    >>> moved.positions[0].input, [edge.position for edge in moved.loss_edges], moved.mask.intervals(0)
+    ('w2', [2, 1, 0], ((0, 3),))
+    """
+    order = kept(checked_order(order, len(merged.positions)), copies(merged))
+    place = inverse(order).tolist()
+    return replace(
+        merged,
+        positions=tuple(merged.positions[at] for at in order.tolist()),
+        mask=permuted(merged.mask, order),
+        embeddings={task: {node: place[at] for node, at in places.items()} for task, places in merged.embeddings.items()},
+        loss_edges=tuple(edge._replace(position=place[edge.position]) for edge in merged.loss_edges),
+    )
+
+
+def copies(merged: MergedTask) -> Integers:
+    """A number for each position, equal wherever two positions hold equal values.
+
+    At any depth the stable colours of the mask, rows compared by sums of random 64-bit words; for finite layers and sparse answers, whose
+    classes do not follow from the mask alone, the identities, which are coarser.
+
+    Examples
+    --------
+    >>> from masksynth import catalog
+    >>> from masksynth.merge import merge
+    >>> merged = merge(catalog.tabpfn_duplicates())
+    >>> [at.input for at in merged.positions], copies(merged).tolist()
+    (['a', 'a', 'b', 'c', 'x', 'y'], [0, 0, 1, 2, 3, 4])
+    """
+    numbers: dict[tuple[str, int, str], int] = {}
+    identity = [numbers.setdefault((canonical(at.input), at.position, at.kind), len(numbers)) for at in merged.positions]
+    colour = np.array(identity, np.int64)
+    if merged.problem.sparse or merged.problem.layers is not None:
+        return colour
+    return _stable(merged.mask, colour)
+
+
+def _stable(mask: Mask, colour: Integers) -> Integers:
+    """Refine colours by the colours in each row until their number stays."""
+    count, rng = len(np.unique(colour)), np.random.default_rng(0)
+    while count < mask.size:
+        word = rng.integers(0, 2**64, count, np.uint64)[colour]
+        finer = _numbered([colour.view(np.uint64), *(_row_sums(mask, table, word) for table in range(mask.tables))])
+        if int(finer.max(initial=-1)) + 1 == count:
+            break
+        colour, count = finer, int(finer.max(initial=-1)) + 1
+    return colour
+
+
+def _row_sums(mask: Mask, table: int, word: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The sum of the words of each row's keys, modulo 2^64."""
+    sums = np.append(np.uint64(0), word.cumsum(dtype=np.uint64))
+    total = np.append(np.uint64(0), (sums[mask.key_end] - sums[mask.key_start]).cumsum(dtype=np.uint64))
+    row: NDArray[np.uint64] = total[mask.row_offset[table, 1:]] - total[mask.row_offset[table, :-1]]
+    return row
+
+
+def _numbered(parts: Sequence[NDArray[np.uint64]]) -> Integers:
+    """Equal columns of the parts get one number, numbers by first appearance."""
+    _, first, number = np.unique(np.stack(parts, axis=1), axis=0, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[number.reshape(-1)]

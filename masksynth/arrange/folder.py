@@ -1,0 +1,135 @@
+"""Folders arranged: an answer's, or all batches of a packed one; written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from masksynth.arrange.apply import arranged_batch, arranged_merged, copies
+from masksynth.arrange.search import Arrangement, arrange
+from masksynth.backends import Limits
+from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.export.folder import SOLUTION, check_target, read_merged, write_answer
+from masksynth.export.formats import safetensors_bytes
+from masksynth.export.record import solution_record
+from masksynth.mask import Mask
+from masksynth.pack.batch import PackedBatch, batch_arrays
+from masksynth.pack.folder import MANIFEST, PackedFolder, open_packed
+from masksynth.tasks import MergedTask
+from masksynth.tasks.text import parse
+
+Told = Callable[[int, Mask, Arrangement], None]
+"""Hears the number of a batch, its mask and its arrangement."""
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether a folder is a packed one (True) or an answer's (False).
+
+    Raises
+    ------
+    InvalidInstance
+        If it is neither.
+    """
+    for name, packed in ((MANIFEST, True), (SOLUTION, False)):
+        if (folder / name).is_file():
+            return packed
+    fact = f"holds neither {MANIFEST} nor {SOLUTION}"
+    raise InvalidInstance(fact, "", "name a folder written by masksynth pack or by masksynth solve -o", str(folder))
+
+
+def arrange_answer(folder: Path, output: Path | None, block_size: int, exact: bool, limits: Limits, told: Told) -> None:
+    """Arrange the answer in a folder; with ``output``, write the arranged answer there.
+
+    Raises
+    ------
+    InvalidInstance
+        If the folder cannot be read, or ``output`` is not empty.
+    """
+    if output is not None:
+        check_target(output, False)
+    merged = read_merged(folder)
+    found = arrange(merged.mask, block_size, exact=exact, alike=copies(merged), limits=limits)
+    told(0, merged.mask, found)
+    if output is not None:
+        write_arranged(folder, output, arranged_merged(merged, found.order))
+
+
+def write_arranged(folder: Path, output: Path, merged: MergedTask) -> Path:
+    """Write an arranged merged task as an answer with the record of the one in ``folder``: status, objective and certificate stay."""
+    record: Any = parse((folder / SOLUTION).read_bytes())
+    return write_answer(output, {**record, **solution_record(merged)}, merged)
+
+
+def arrange_packed(
+    folder: Path, output: Path | None, block_size: int, exact: bool, limits: Limits, told: Told, batch: int | None = None
+) -> None:
+    """Arrange the batches of a packed folder, or one of them; with ``output``, write all of them there.
+
+    Raises
+    ------
+    InvalidInstance
+        If the folder cannot be read, has no such batch, or ``output`` is not empty.
+    MasksynthError
+        If ``output`` cannot be written; nothing is left there.
+    """
+    packed = open_packed(folder)
+    if batch is not None and not 0 <= batch < len(packed):
+        raise InvalidInstance(f"has {len(packed)} batches, no batch {batch}", "", f"name one of 0..{len(packed) - 1}", str(folder))
+    numbers = range(len(packed)) if batch is None else (batch,)
+    arranged = _arranged(packed, numbers, block_size, exact, limits, told)
+    if output is None:
+        for _ in arranged:
+            pass
+    else:
+        write_packed(packed, output, arranged)
+
+
+def _arranged(
+    packed: PackedFolder, numbers: range | tuple[int, ...], block_size: int, exact: bool, limits: Limits, told: Told
+) -> Iterator[tuple[str, PackedBatch]]:
+    """(file name, arranged batch) of each batch, one at a time."""
+    for number in numbers:
+        batch = packed[number]
+        found = arrange(batch.mask, block_size, exact=exact, limits=limits)
+        told(number, batch.mask, found)
+        yield packed.manifest.batches[number].file, arranged_batch(batch, found.order)
+
+
+def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str, PackedBatch]]) -> Path:
+    """Write batches with the manifest of ``packed`` as a new folder; it gets its name when all files have reached the disk.
+
+    Raises
+    ------
+    InvalidInstance
+        If the target is a file or a folder that is not empty.
+    MasksynthError
+        If it cannot be written; nothing is left.
+    """
+    target = Path(os.path.abspath(output)).resolve()
+    check_target(target, False)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+        try:
+            draft.chmod(packed.path.stat().st_mode & 0o777)
+            for name, batch in batches:
+                _write(draft / name, safetensors_bytes(batch_arrays(batch)))
+            _write(draft / MANIFEST, (packed.path / MANIFEST).read_bytes())
+            draft.rename(target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MasksynthError(f"{target}: the batches cannot be written: {reason}; nothing was left there, choose another folder") from error
+    return target
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,192 @@
+r"""Local search: exchanges of two positions between blocks, judged by what they do to every block that they touch.
+
+The number of non-empty blocks is flat: only the last pair that leaves a block counts. So the search goes down
+:math:`\sum_{IJ} m_{IJ} / (m_{IJ} + \tau)` for the pairs m in each block and falling tau, which rewards emptying the emptier blocks, and
+ends with the counts themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.arrange.measure import Integers
+from masksynth.mask import Mask
+
+Floats = NDArray[np.float64]
+Score = Callable[[Floats], Floats]
+UNIT = 4e3
+"""Exchanges tried in about a second."""
+WIDTH = 24
+"""Most positions of a block that an exchange is tried for, those that would rather leave first."""
+
+
+@dataclass
+class Table:
+    """One table's pairs, by blocks.
+
+    Parameters
+    ----------
+    pairs : (E,) int64
+        The allowed pairs as ``q * N + k``, sorted.
+    offset, keys : rows as lists of keys.
+    back_offset, queries : columns as lists of queries.
+    rows, columns : (N, R) float64
+        The keys of each query in each block, and the queries of each key in each block.
+    blocks : (R, R) float64
+        The pairs in each block.
+    """
+
+    pairs: Integers
+    offset: Integers
+    keys: Integers
+    back_offset: Integers
+    queries: Integers
+    rows: Floats
+    columns: Floats
+    blocks: Floats
+
+    def sees(self, queries: Integers, keys: Integers) -> Floats:
+        """``A[queries, keys]`` of equal shapes, or of shapes that broadcast."""
+        wanted = queries * (len(self.offset) - 1) + keys
+        at = np.minimum(np.searchsorted(self.pairs, wanted), max(len(self.pairs) - 1, 0))
+        return (self.pairs[at] == wanted).astype(np.float64) if len(self.pairs) else np.zeros(wanted.shape)
+
+    def move(self, position: int, old: int, new: int) -> None:
+        """Take a position from one block into another."""
+        seen = self.queries[self.back_offset[position] : self.back_offset[position + 1]]
+        self.rows[seen, old] -= 1
+        self.rows[seen, new] += 1
+        sees = self.keys[self.offset[position] : self.offset[position + 1]]
+        self.columns[sees, old] -= 1
+        self.columns[sees, new] += 1
+
+
+def table_of(mask: Mask, table: int, home: Integers, blocks: int) -> Table:
+    """The pairs of a table, positions lying in the blocks ``home``."""
+    size = mask.size
+    part = slice(int(mask.row_offset[table, 0]), int(mask.row_offset[table, -1]))
+    start, length = mask.key_start[part].astype(np.int64), (mask.key_end[part] - mask.key_start[part]).astype(np.int64)
+    query: Integers = np.repeat(np.repeat(np.arange(size), np.diff(mask.row_offset[table])), length)
+    key = np.repeat(start - (length.cumsum() - length), length) + np.arange(len(query))
+    by = np.argsort(key, kind="stable")
+    offset, back = np.append(0, np.bincount(query, minlength=size).cumsum()), np.append(0, np.bincount(key, minlength=size).cumsum())
+    rows = np.bincount(query * blocks + home[key], minlength=size * blocks).reshape(size, blocks).astype(np.float64)
+    columns = np.bincount(key * blocks + home[query], minlength=size * blocks).reshape(size, blocks).astype(np.float64)
+    grid = np.zeros((blocks, blocks))
+    np.add.at(grid, home, rows)
+    return Table(query * size + key, offset, key, back, query[by], rows, columns, grid)
+
+
+def improved(mask: Mask, order: Integers, block: int, effort: float = 1.0) -> tuple[Integers, float]:
+    """An order of lower smoothed cost, by exchanges of positions between blocks, and the effort it took.
+
+    Parameters
+    ----------
+    mask : Mask
+    order : (N,) int64
+    block : int
+    effort : float
+        Deterministic limit, in units of about a second.
+    """
+    blocks = -(-mask.size // block)
+    home = np.empty(mask.size, np.int64)
+    home[order] = np.arange(mask.size) // block
+    tables = [table_of(mask, table, home, blocks) for table in range(mask.tables)]
+    budget = effort * UNIT
+    for score in (*_smooth(block), _counted(block, blocks * mask.tables)):
+        budget = _descend(tables, home, score, budget)
+    return np.lexsort((np.arange(mask.size), home)), effort - budget / UNIT
+
+
+def _smooth(block: int) -> list[Score]:
+    """Concave scores with falling tau."""
+    return [lambda m, tau=block * block / share: m / (m + tau) for share in (4, 16, 64)]  # type: ignore[misc]
+
+
+def _counted(block: int, blocks: int) -> Score:
+    """Non-empty blocks, then partial ones, then (as a slope) emptier ones."""
+    whole, least = float(block * block), 1.0 / (2 * blocks * blocks)
+    return lambda m: (m > 0) + least * ((m > 0) & (m < whole)) + least * 0.25 * np.sqrt(m / whole)
+
+
+def _descend(tables: list[Table], home: Integers, score: Score, budget: float) -> float:
+    """Exchange positions of every two blocks while that lowers the score; what is left of the budget."""
+    blocks = len(tables[0].blocks)
+    work = 1.0 + (WIDTH * WIDTH * blocks * len(tables)) / 20_000
+    again = True
+    while again:
+        again = False
+        for one in range(blocks):
+            for two in range(one + 1, blocks):
+                while budget > 0 and _exchange(tables, home, one, two, score):
+                    again = True
+                    budget -= work
+                budget -= work
+                if budget <= 0:
+                    return budget
+    return budget
+
+
+def _exchange(tables: list[Table], home: Integers, one: int, two: int, score: Score) -> bool:
+    """The best exchange of a position of block ``one`` with one of block ``two``, made if it lowers the score."""
+    left, right = np.flatnonzero(home == one), np.flatnonzero(home == two)
+    left, right = _willing(tables, left, one, two, score), _willing(tables, right, two, one, score)
+    gain = sum(_gain(table, left, right, one, two, score) for table in tables)
+    best = int(np.argmin(gain))
+    if np.asarray(gain).flat[best] > -1e-9:
+        return False
+    p, q = int(left[best // len(right)]), int(right[best % len(right)])
+    for table in tables:
+        table.move(p, one, two)
+        table.move(q, two, one)
+    home[p], home[q] = two, one
+    for table in tables:
+        for block in (one, two):
+            members = home == block
+            table.blocks[block] = table.rows[members].sum(axis=0)
+            table.blocks[:, block] = table.columns[members].sum(axis=0)
+    return True
+
+
+def _willing(tables: list[Table], members: Integers, own: int, other: int, score: Score) -> Integers:
+    """The ``WIDTH`` members for which moving alone, their own pairs aside, raises the score least."""
+    if len(members) <= WIDTH:
+        return members
+    cost = np.zeros(len(members))
+    for table in tables:
+        for lines, grid in ((table.rows[members], table.blocks), (table.columns[members], table.blocks.T)):
+            cost += (score(np.maximum(grid[own] - lines, 0)) + score(grid[other] + lines)).sum(axis=1)
+    return members[np.argsort(cost, kind="stable")[:WIDTH]]
+
+
+def _gain(table: Table, left: Integers, right: Integers, one: int, two: int, score: Score) -> Floats:
+    """(left, right) changes of the score when a position p of block ``one`` and q of block ``two`` change places.
+
+    The blocks that both lines cross are counted by inclusion and exclusion of the four pairs between p and q.
+    """
+    p, q = left[:, None], right[None]
+    rows, columns, grid = table.rows, table.columns, table.blocks
+    apart = np.ones(len(grid), bool)
+    apart[[one, two]] = False
+    change = np.zeros((len(left), len(right)))
+    for lines, field in ((rows, grid), (columns, grid.T)):
+        shift = lines[right][None] - lines[left][:, None]
+        for block, sign in ((one, 1), (two, -1)):
+            before = field[block]
+            change += ((score(before + sign * shift) - score(before)) @ apart).astype(np.float64)
+    pp, qq, pq, qp = table.sees(p, p), table.sees(q, q), table.sees(p, q), table.sees(q, p)
+
+    def stay(own: int, a: Integers, b: Integers, aa: Floats, bb: Floats) -> Floats:
+        moved = grid[own, own] - rows[a, own] - columns[a, own] + aa + rows[b, own] + columns[b, own] - pq - qp + bb
+        return score(moved) - score(grid[own, own])
+
+    def cross(i: int, j: int, a: Integers, b: Integers, aa: Floats, bb: Floats) -> Floats:
+        moved = grid[i, j] - rows[a, j] - columns[b, i] + rows[b, j] + columns[a, i] + pq + qp - aa - bb
+        return score(moved) - score(grid[i, j])
+
+    corners = stay(one, p, q, pp, qq) + stay(two, q, p, qq, pp) + cross(one, two, p, q, pp, qq) + cross(two, one, q, p, qq, pp)
+    return change + corners
