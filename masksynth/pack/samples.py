@@ -65,8 +65,7 @@ class SampleTable:
 def select(table: SampleTable, which: ArrayLike) -> SampleTable:
     """The samples with the given indices, in that order."""
     chosen = np.asarray(which, np.int64)
-    length = np.diff(table.offset)[chosen]
-    flat = spread(table.offset[chosen], length)
+    start, length = table.offset[chosen], np.diff(table.offset)[chosen]
     picked = chosen.tolist()
     return SampleTable(
         ids=tuple(table.ids[i] for i in picked),
@@ -74,10 +73,10 @@ def select(table: SampleTable, which: ArrayLike) -> SampleTable:
         place=tuple(table.place[i] for i in picked),
         weight=table.weight[chosen],
         offset=offsets(length),
-        tokens=table.tokens[flat],
-        labels=table.labels[flat],
-        fields={name: values[flat] for name, values in table.fields.items()},
-        keys={name: values[flat] for name, values in table.keys.items()},
+        tokens=stretches(table.tokens, start, length),
+        labels=stretches(table.labels, start, length),
+        fields={name: stretches(values, start, length) for name, values in table.fields.items()},
+        keys={name: stretches(values, start, length) for name, values in table.keys.items()},
         segments=tuple(table.segments[i] for i in picked),
     )
 
@@ -153,6 +152,19 @@ def spread(start: ArrayLike, length: ArrayLike) -> Ints:
     starts, lengths = np.asarray(start, np.int64), np.asarray(length, np.int64)
     begin = np.cumsum(lengths) - lengths
     return np.repeat(starts - begin, lengths) + np.arange(int(lengths.sum()))
+
+
+def stretches(array: NDArray[Any], start: ArrayLike, length: ArrayLike) -> NDArray[Any]:
+    """``array[start[i] : start[i] + length[i]]`` of every i, one after another: ``array[spread(start, length)]``, copied stretch by stretch.
+
+    Examples
+    --------
+    >>> stretches(np.array([4, 5, 6, 7]), [2, 0], [2, 1]).tolist()
+    [6, 7, 4]
+    """
+    begin = np.asarray(start, np.int64)
+    end = begin + np.asarray(length, np.int64)
+    return np.concatenate([array[:0], *(array[a:b] for a, b in zip(begin.tolist(), end.tolist(), strict=True))])
 
 
 def checked(table: SampleTable) -> SampleTable:

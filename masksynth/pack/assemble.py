@@ -1,0 +1,81 @@
+"""Pieces to batches: positions one piece after another, loss edges sample after sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from masksynth.mask import Mask
+from masksynth.pack.batch import PackedBatch
+from masksynth.pack.layout import Piece
+from masksynth.pack.samples import Ints, SampleTable, key_of, offsets, spread
+
+
+def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, predictor: Ints, at: Ints) -> PackedBatch:
+    """The batch of some pieces, isolated from one another.
+
+    Parameters
+    ----------
+    table : SampleTable
+    pieces : sequence of Piece
+    trained, predictor : (E,) int64
+        All trained labels of the table, rising, and the token that predicts each.
+    at : (U,) int64
+        Scratch, -1 at every token of these samples; filled with the tokens' positions.
+    """
+    size = [len(piece.source) for piece in pieces]
+    base = np.cumsum([0, *size])[:-1].tolist()
+    source = np.concatenate([piece.source for piece in pieces])
+    mask = _stacked(pieces, base)
+    samples = np.sort(np.concatenate([piece.samples for piece in pieces]))
+    for piece, begin in zip(pieces, base, strict=True):
+        at[piece.live] = piece.position + begin
+    begin, length = table.offset[samples], np.diff(table.offset)[samples]
+    flat = spread(begin, length)
+    place = at[flat]
+    live = place >= 0
+    cut = offsets(length)
+    low = np.searchsorted(trained, begin)
+    edges = spread(low, np.searchsorted(trained, begin + length) - low)
+    label, asked = trained[edges], predictor[edges]
+    owner = np.repeat(np.arange(len(samples)), np.searchsorted(trained, begin + length) - low)
+    weight = table.weight[samples][owner]
+    fields = {name: values[label] for name, values in table.fields.items()}
+    own = fields.get("weights")
+    counted = offsets(live)
+    return PackedBatch(
+        samples=tuple(table.ids[s] for s in samples.tolist()),
+        input_ids=table.tokens[source],
+        position_ids=_positions(table, source),
+        mask=mask,
+        loss_position=at[asked],
+        loss_label=table.labels[label],
+        loss_sample=owner,
+        loss_weight=weight if own is None else weight * np.where(np.isnan(own), 1.0, own),
+        sample_offset=counted[cut],
+        sample_position=place[live],
+        sample_weight=table.weight[samples],
+        loss_index=label - begin[owner],
+        dead_offset=(cut - counted[cut]),
+        dead_index=(flat - np.repeat(begin, length))[~live],
+        dead_token=table.tokens[flat[~live]],
+        fields=fields,
+        keys={name: values[source] for name, values in table.keys.items() if name != "position_ids"},
+    )
+
+
+def _positions(table: SampleTable, source: Ints) -> Ints:
+    if "position_ids" in table.keys:
+        return key_of(table, "position_ids")[source]
+    return source - table.offset[np.searchsorted(table.offset, source, "right") - 1]
+
+
+def _stacked(pieces: Sequence[Piece], base: Sequence[int]) -> Mask:
+    """The masks of the pieces down the diagonal."""
+    counts = np.concatenate([np.diff(piece.row_offset) for piece in pieces])
+    return Mask(
+        offsets(counts)[None],
+        np.concatenate([piece.key_start + np.int32(begin) for piece, begin in zip(pieces, base, strict=True)]),
+        np.concatenate([piece.key_end + np.int32(begin) for piece, begin in zip(pieces, base, strict=True)]),
+    )

@@ -1,0 +1,119 @@
+"""Causal samples merge as sorted sequences: neighbours in lexicographic order share the longest prefixes.
+
+A causal token's context is its prefix, so two tokens are equivalent iff they end equal prefixes of identities (token id, position, further
+keys), and the minimal merged task is the prefix tree (``docs/theory.md``, section 6). With the samples sorted, sample i adds the tokens
+beyond its longest common prefix with sample i - 1 to the tree, and the tree is laid out depth first: a sort of byte strings, one comparison
+of two long arrays, and running sums; no tree is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.pack.samples import IGNORED, Ints, SampleTable, key_of, offsets, stretches
+
+GROUP = 8
+BLOCK = 1 << 16
+"""How many tokens are compared at a time: what the cache holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """The prefix trees of S causal samples, in depth-first order.
+
+    Parameters
+    ----------
+    samples : (S,) int64
+        The samples in sorted order: group by group, prefixes first.
+    length : (S,) int64
+        How many live tokens each has.
+    shared : (S,) int64
+        Of those, how many it shares with the sample before it; 0 at the first sample of a group.
+    """
+
+    samples: Ints
+    length: Ints
+    shared: Ints
+
+
+def trained_tokens(table: SampleTable) -> tuple[Ints, Ints]:
+    """(flat indices of the trained labels, where each sample's begin among them)."""
+    trained = np.flatnonzero(table.labels != IGNORED)
+    return trained, np.searchsorted(trained, table.offset)
+
+
+def live_lengths(table: SampleTable, trained: Ints, cut: Ints) -> Ints:
+    """Of each causal sample, how many tokens stand before its last trained label: on the others no prediction depends."""
+    has = cut[1:] > cut[:-1]
+    last = trained[np.maximum(cut[1:] - 1, 0)] if len(trained) else np.zeros(len(table), np.int64)
+    return np.where(has, last - table.offset[:-1], 0)
+
+
+def identities(table: SampleTable) -> NDArray[np.int32]:
+    """One number for each token, equal iff token id and all keys are; where a token stands in its sample is not part of it."""
+    if not table.keys:
+        return table.tokens.astype(np.int32)
+    code = table.tokens
+    for name in sorted(table.keys):
+        key = key_of(table, name)
+        code = np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
+    return code.astype(np.int32)
+
+
+def group_codes(table: SampleTable) -> list[int]:
+    """A number for each sample's group, in order of first appearance."""
+    known: dict[str | int | None, int] = {}
+    return [known.setdefault(group, len(known)) for group in table.groups]
+
+
+def forest_of(table: SampleTable, length: Ints) -> Forest:
+    """The prefix forest of a table of causal samples, of which sample s has ``length[s]`` live tokens.
+
+    Examples
+    --------
+    >>> from masksynth.pack.samples import tables_of
+    >>> rows = {"a": [1, 2, 3], "b": [1, 2, 4, 5], "c": [1]}
+    >>> [table] = tables_of({"id": name, "input_ids": ids, "labels": ids[:0] + [-100] * len(ids)} for name, ids in rows.items())
+    >>> forest = forest_of(table, np.array([3, 4, 1]))
+    >>> [table.ids[s] for s in forest.samples], forest.length.tolist(), forest.shared.tolist()
+    (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
+    """
+    code, group = identities(table), group_codes(table)
+    text = code.astype("<i4", copy=False).tobytes()
+    begin = (4 * table.offset[:-1]).tolist()
+    end = (4 * (table.offset[:-1] + length)).tolist()
+    word = [text[a:b] for a, b in zip(begin, end, strict=True)]
+    if group[-1:] != [0] or any(group):
+        word = [number.to_bytes(GROUP, "big") + rest for number, rest in zip(group, word, strict=True)]
+    order = np.array(sorted(range(len(word)), key=word.__getitem__), np.int64)
+    sizes = length[order]
+    shared = common_prefixes(code, table.offset[order], sizes)
+    code_of_group = np.array(group, np.int64)[order]
+    shared[1:][code_of_group[1:] != code_of_group[:-1]] = 0
+    return Forest(order, sizes, shared)
+
+
+def common_prefixes(code: NDArray[np.int32], start: Ints, length: Ints) -> Ints:
+    """Length of the longest common prefix of each sequence ``code[start : start + length]`` with the one before it; 0 for the first.
+
+    Examples
+    --------
+    >>> common_prefixes(np.array([7, 8, 9, 7, 8, 5, 7], np.int32), np.array([0, 3, 6]), np.array([3, 3, 1])).tolist()
+    [0, 2, 1]
+    """
+    both = np.minimum(length[1:], length[:-1])
+    cut = offsets(both)
+    blocks = np.unique([0, *np.searchsorted(cut, np.arange(BLOCK, int(cut[-1]), BLOCK)), len(both)])
+    parts = [_common(code, start, both, cut, a, b) for a, b in zip(blocks[:-1].tolist(), blocks[1:].tolist(), strict=True)]
+    return np.concatenate([np.zeros(min(len(start), 1), np.int64), *parts])
+
+
+def _common(code: NDArray[np.int32], start: Ints, both: Ints, cut: Ints, low: int, high: int) -> Ints:
+    """Of the pairs ``low <= i < high``: the first place, below ``both[i]``, in which sequences i and i + 1 differ."""
+    here, there = stretches(code, start[low + 1 : high + 1], both[low:high]), stretches(code, start[low:high], both[low:high])
+    begin = cut[low:high] - cut[low]
+    differs = np.append(np.flatnonzero(here != there), len(here))
+    return np.minimum(differs[np.searchsorted(differs, begin)] - begin, both[low:high])

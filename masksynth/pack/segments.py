@@ -1,0 +1,272 @@
+"""Segmented samples merged: classes to positions, rows to intervals, without a loop over tokens.
+
+A class gets max(1, the most of its tokens in one row) positions, its *copies* (``docs/theory.md``, section 3). Positions are numbered by the
+first appearance of their class, so what a token sees comes before it (outside full segments), and the rows of a run of tokens that appear
+for the first time are one base of intervals and a last interval that grows. Only samples in which a class stands twice need rows written
+out key by key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.pack.colours import classes_of
+from masksynth.pack.layout import Piece
+from masksynth.pack.prefix import group_codes, identities
+from masksynth.pack.samples import Ints, SampleTable, key_of, offsets, spread
+from masksynth.pack.spans import Spans, spans_of
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Classes of the live tokens and where they stand.
+
+    Parameters
+    ----------
+    number : (U,) int64
+        The class of each token, -1 for dead ones.
+    copies : (C,) int64
+        Positions of each class.
+    position : (C,) int64
+        The first of them.
+    twin : (U,) bool
+        Whether another token of the sample has the same class.
+    """
+
+    number: Ints
+    copies: Ints
+    position: Ints
+    twin: NDArray[np.bool_]
+
+
+def merge_segments(table: SampleTable) -> tuple[Piece, Ints]:
+    """All samples of a table in one piece, and the group code of each position; groups lie one after another.
+
+    The samples must be sorted by group (``group_codes`` rising).
+    """
+    spans = spans_of(table)
+    group = np.repeat(np.array(group_codes(table), np.int64), np.diff(table.offset))
+    identity = np.unique(
+        np.stack([group, identities(table).astype(np.int64), key_of(table, "position_ids")]), axis=1, return_inverse=True
+    )[1].reshape(-1)
+    number = classes_of(table, spans, identity)
+    classes = _placed(table, spans, number)
+    live = np.flatnonzero(spans.live)
+    first = np.zeros(len(classes.copies), np.int64)
+    first[number[live][::-1]] = live[::-1]
+    source = np.repeat(first, classes.copies)
+    rows = _rows(table, spans, classes, first)
+    piece = Piece(np.arange(len(table)), source, *rows, live, classes.position[number[live]])
+    return piece, group[source]
+
+
+def _placed(table: SampleTable, spans: Spans, number: Ints) -> Classes:
+    """Copies and positions of every class."""
+    live = np.flatnonzero(spans.live)
+    many = int(number.max(initial=-1)) + 1
+    sample = np.repeat(np.arange(len(table)), np.diff(table.offset))
+    pair = sample[live] * many + number[live]
+    order = np.argsort(pair, kind="stable")
+    same = pair[order][1:] == pair[order][:-1]
+    twin = np.zeros(len(table.tokens), bool)
+    twin[live[order[1:][same]]] = True
+    twin[live[order[:-1][same]]] = True
+    copies = np.ones(many, np.int64)
+    if twin.any():
+        _count_copies(spans, number, twin, copies)
+    return Classes(number, copies, offsets(copies)[:-1], twin)
+
+
+def _count_copies(spans: Spans, number: Ints, twin: NDArray[np.bool_], copies: Ints) -> None:
+    """copies[c] = the most tokens of class c in one row, where that is more than one.
+
+    The fullest row of a segment is that of its last live token: what the segment sees, and its own tokens up to there (of a segment whose
+    tokens see themselves alone: one).
+    """
+    token = np.flatnonzero(twin)
+    some = np.flatnonzero(spans.length > 0)
+    segment = some[np.searchsorted(spans.start[some], token, "right") - 1]
+    order = np.argsort(segment, kind="stable")
+    token, segment = token[order], segment[order]
+    cut = np.searchsorted(segment, np.arange(len(spans.start) + 1))
+    alive = spans.count > 0
+    seen = alive[spans.viewer]
+    own = np.flatnonzero(alive)
+    viewer = np.concatenate([spans.viewer[seen], own])
+    target = np.concatenate([spans.seen[seen], own])
+    size = (cut[1:] - cut[:-1])[target]
+    index = spread(cut[target], size)
+    holder, kind = np.repeat(viewer, size), number[token[index]]
+    lonely = np.repeat((viewer == target) & spans.alone[target], size)
+    many = len(copies)
+    keys = np.concatenate([(holder * many + kind)[~lonely], np.unique((holder * many + kind)[lonely])])
+    row, count = np.unique(keys, return_counts=True)
+    np.maximum.at(copies, row % many, count)
+
+
+def _rows(table: SampleTable, spans: Spans, classes: Classes, first: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+    """The row intervals of all positions.
+
+    The first tokens of the classes are cut into runs: consecutive tokens of one segment without twins. Token t of a run that begins with
+    token a sees what a sees and the positions after a's up to its own.
+    """
+    bases = _runs(spans, classes, first)
+    plain = _grown(bases, *_base_intervals(spans, classes, bases))
+    twins = np.flatnonzero(classes.copies > 1)
+    return _with_copies(plain, classes, twins) if len(twins) else plain
+
+
+@dataclass(frozen=True, eq=False)
+class _Bases:
+    """Runs of first tokens: the first token of each, its segment, its number of tokens, and whether the row grows along it."""
+
+    token: Ints
+    segment: Ints
+    size: Ints
+    grows: NDArray[np.bool_]
+
+
+def _runs(spans: Spans, classes: Classes, first: Ints) -> _Bases:
+    some = np.flatnonzero(spans.length > 0)
+    segment = some[np.searchsorted(spans.start[some], first, "right") - 1]
+    lone = classes.twin[first] | spans.alone[segment]
+    opens = np.ones(len(first), bool)
+    opens[1:] = (first[1:] != first[:-1] + 1) | (segment[1:] != segment[:-1]) | lone[1:] | lone[:-1]
+    begin = np.flatnonzero(opens)
+    size = np.diff(np.append(begin, len(first)))
+    return _Bases(first[begin], segment[begin], size, ~spans.clique[segment[begin]])
+
+
+def _base_intervals(spans: Spans, classes: Classes, bases: _Bases) -> tuple[Ints, Ints, Ints]:
+    """(start, end, run) of the row intervals of every run's first token: what its segment sees, and the segment's tokens up to it.
+
+    For a full segment: all its tokens. A token that sees itself alone has no tokens before it.
+    """
+    runs = _position_runs(spans, classes)
+    own = bases.segment
+    order = np.argsort(spans.viewer, kind="stable")
+    cut = np.searchsorted(spans.viewer[order], np.arange(len(spans.start) + 1))
+    many = (cut[1:] - cut[:-1])[own]
+    owner = np.concatenate([np.repeat(np.arange(len(own)), many), np.arange(len(own))])
+    target = np.concatenate([spans.seen[order][spread(cut[own], many)], own])
+    until = spans.start[target] + spans.count[target]
+    mine = np.arange(len(owner)) >= len(owner) - len(own)
+    before = np.where(spans.alone[own], spans.start[own], np.where(bases.grows, bases.token, until[mine]))
+    until[mine] = before
+    size = runs.cut[target + 1] - runs.cut[target]
+    index = spread(runs.cut[target], size)
+    owner, until = np.repeat(owner, size), np.repeat(until, size)
+    length = np.minimum(runs.token[index] + runs.size[index], until) - runs.token[index]
+    some = length > 0
+    grows = np.flatnonzero(bases.grows)
+    own_place = classes.position[classes.number[bases.token[grows]]]
+    owner = np.concatenate([owner[some], grows])
+    start = np.concatenate([runs.position[index][some], own_place])
+    return _united(classes, owner, start, np.concatenate([length[some], np.ones(len(grows), np.int64)]))
+
+
+@dataclass(frozen=True, eq=False)
+class _PositionRuns:
+    """Stretches of a segment's live tokens whose positions are consecutive; those of segment s are ``cut[s] <= i < cut[s + 1]``."""
+
+    token: Ints
+    size: Ints
+    position: Ints
+    cut: Ints
+
+
+def _position_runs(spans: Spans, classes: Classes) -> _PositionRuns:
+    count = np.where(spans.alone & ~_all_live(spans), 0, spans.count)
+    token = spread(spans.start, count)
+    segment = np.repeat(np.arange(len(count)), count)
+    place = classes.position[classes.number[token]]
+    opens = np.ones(len(token), bool)
+    opens[1:] = (place[1:] != place[:-1] + 1) | (segment[1:] != segment[:-1])
+    begin = np.flatnonzero(opens)
+    size = np.diff(np.append(begin, len(token)))
+    return _PositionRuns(token[begin], size, place[begin], np.searchsorted(segment[begin], np.arange(len(count) + 1)))
+
+
+def _all_live(spans: Spans) -> NDArray[np.bool_]:
+    total = offsets(spans.live)
+    return total[spans.start + spans.length] - total[spans.start] == spans.length
+
+
+def _united(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[Ints, Ints, Ints]:
+    """Sorted intervals of each owner; a position that stands in it m times becomes the first m copies of its class."""
+    order = np.lexsort((start, owner))
+    owner, start, length = owner[order], start[order], length[order]
+    overlap = (owner[1:] == owner[:-1]) & (start[1:] < (start + length)[:-1])
+    if overlap.any():
+        twice = np.isin(owner, np.unique(owner[1:][overlap]))
+        extra = _written_out(classes, owner[twice], start[twice], length[twice])
+        owner, start, length = (np.concatenate([a[~twice], b]) for a, b in zip((owner, start, length), extra, strict=True))
+        order = np.lexsort((start, owner))
+        owner, start, length = owner[order], start[order], length[order]
+    return _coalesced(owner, start, start + length)
+
+
+def _written_out(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[Ints, Ints, Ints]:
+    size = int(classes.copies.sum())
+    row, count = np.unique(np.repeat(owner, length) * size + spread(start, length), return_counts=True)
+    key = spread(row % size, count)
+    return np.repeat(row // size, count), key, np.ones(len(key), np.int64)
+
+
+def _coalesced(owner: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
+    """Intervals of one owner that touch, taken together."""
+    opens = np.ones(len(owner), bool)
+    opens[1:] = (owner[1:] != owner[:-1]) | (start[1:] != end[:-1])
+    begin = np.flatnonzero(opens)
+    last = np.append(begin[1:], len(owner)) - 1
+    return start[begin], end[last], owner[begin]
+
+
+def _grown(bases: _Bases, start: Ints, end: Ints, owner: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+    """Rows of all tokens of the runs: the first token's, whose last interval grows by one a token unless the segment is full."""
+    cut = np.searchsorted(owner, np.arange(len(bases.token) + 1))
+    many = np.repeat(cut[1:] - cut[:-1], bases.size)
+    offset = offsets(many)
+    index = spread(np.repeat(cut[:-1], bases.size), many)
+    key_start, key_end = start[index], end[index]
+    moving = np.repeat(bases.grows, bases.size)
+    step = spread(np.zeros(len(bases.size), np.int64), bases.size)
+    key_end[offset[1:][moving] - 1] += step[moving]
+    return offset, key_start.astype(np.int32), key_end.astype(np.int32)
+
+
+def _with_copies(
+    rows: tuple[Ints, NDArray[np.int32], NDArray[np.int32]], classes: Classes, twins: Ints
+) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+    """Each class's row for all its copies; a copy's row holds the copy itself in place of the last of its class that the row holds."""
+    offset, low, high = rows
+    source = np.repeat(np.arange(len(classes.copies)), classes.copies)
+    many = np.diff(offset)[source]
+    index = spread(offset[:-1][source], many)
+    owner, start, end = np.repeat(np.arange(len(source)), many), low[index].astype(np.int64), high[index].astype(np.int64)
+    first = classes.position
+    moved: list[tuple[int, int, int]] = []
+    for kind in twins.tolist():
+        for copy in range(int(classes.copies[kind])):
+            moved.append((int(first[kind]) + copy, int(first[kind]), int(first[kind]) + copy))
+    keep = np.ones(len(owner), bool)
+    extra: list[Ints] = []
+    extra_owner: list[Ints] = []
+    for place, begin, own in moved:
+        span = slice(*np.searchsorted(owner, [place, place + 1]).tolist())
+        keys = spread(start[span], end[span] - start[span])
+        of_class = keys[(keys >= begin) & (keys <= begin + int(classes.copies[source[place]]) - 1)]
+        if own not in of_class and len(of_class):
+            keys = np.sort(np.append(keys[keys != of_class[-1]], own))
+            keep[span] = False
+            extra.append(keys)
+            extra_owner.append(np.full(len(keys), place))
+    owner = np.concatenate([owner[keep], *extra_owner])
+    start = np.concatenate([start[keep], *extra])
+    end = np.concatenate([end[keep], *(keys + 1 for keys in extra)])
+    order = np.lexsort((start, owner))
+    start, end, owner = _coalesced(owner[order], start[order], end[order])
+    return np.searchsorted(owner, np.arange(len(source) + 1)), start.astype(np.int32), end.astype(np.int32)
