@@ -17,7 +17,7 @@ name                                     dtype      shape     meaning
 ``dead_offset``                          int64      [S + 1]   where each sample's dead tokens begin in the next two
 ``dead_index``, ``dead_token``           int64      [D]       the tokens on which no label depends: place in the sample, token id
 ``field_<name>``                         float64    [E]       a token field (``advantages``, ...) at each label
-``key_<name>``                           int64      [N]       a further part of a position's identity (``kinds``, ...)
+``extra_<name>``                         int64      [N]       a further part of a position's identity (``kinds``, ...)
 =======================================  =========  ========  ================================================================
 
 One loss edge per trained label, never summed, sample after sample and in the order of the labels.
@@ -52,7 +52,7 @@ ARRAYS: dict[str, type] = {
     "dead_index": np.int64,
     "dead_token": np.int64,
 }
-FIELD, KEY = "field_", "key_"
+FIELD, KEY = "field_", "extra_"
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,9 +49,7 @@ def merge_segments(table: SampleTable) -> tuple[Piece, Ints]:
     """
     spans = spans_of(table)
     group = np.repeat(np.array(group_codes(table), np.int64), np.diff(table.offset))
-    identity = np.unique(
-        np.stack([group, identities(table).astype(np.int64), key_of(table, "position_ids")]), axis=1, return_inverse=True
-    )[1].reshape(-1)
+    identity = _paired(_paired(identities(table).astype(np.int64), key_of(table, "position_ids")), group)
     number = classes_of(table, spans, identity)
     classes = _placed(table, spans, number)
     live = np.flatnonzero(spans.live)
@@ -61,6 +59,11 @@ def merge_segments(table: SampleTable) -> tuple[Piece, Ints]:
     rows = _rows(table, spans, classes, first)
     piece = Piece(np.arange(len(table)), source, *rows, live, classes.position[number[live]])
     return piece, group[source]
+
+
+def _paired(left: Ints, right: Ints) -> Ints:
+    """One number for each pair of numbers below 2^31."""
+    return np.unique(left * (int(right.max(initial=0)) + 1) + right, return_inverse=True)[1].astype(np.int64)
 
 
 def _placed(table: SampleTable, spans: Spans, number: Ints) -> Classes:

@@ -109,6 +109,11 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
     return tuple(result)
 
 
+def described(segments: Sequence[Segment]) -> list[dict[str, Any]]:
+    """Segments as ``segments_of`` reads them."""
+    return [{name: value for name, value in segment._asdict().items() if name != "start"} for segment in segments]
+
+
 def _seen(sees: Sequence[int | tuple[int, int]], number: int, path: str, place: str) -> tuple[int, ...]:
     seen: set[int] = set()
     for item in sees:

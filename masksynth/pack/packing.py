@@ -1,0 +1,274 @@
+"""Pack: samples in, a folder of merged batches out, window by window."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+from typing import IO, Any
+
+import numpy as np
+
+from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.pack.batch import PackedBatch
+from masksynth.pack.batches import batches_of, refuse_long, too_long
+from masksynth.pack.costs import Shape, block_counts, separate_pairs
+from masksynth.pack.folder import Entry
+from masksynth.pack.reading import read_samples
+from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, tables_of, without
+from masksynth.pack.windows import WINDOW, Window, windows
+from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, write_window
+from masksynth.verify.packs import check_packed
+
+MAX_LENGTH = 32768
+COUNTS = ("samples", "tokens", "live_tokens", "loss_edges", "groups", "positions", "pairs_separate", "pairs_merged")
+COUNTS += ("blocks_full", "blocks_partial", "blocks_all", "labelled_positions", "labels")
+Progress = Callable[[str], None]
+Samples = str | Path | IO[bytes] | Iterable[Mapping[str, Any]]
+
+
+@dataclass
+class Summary:
+    """What a run read, wrote and saved.
+
+    Parameters
+    ----------
+    max_length : int
+    counts : mapping of str to int
+        ``COUNTS`` and ``batches``, summed over all windows.
+    seconds : dict
+        ``read``, ``merge``, ``check`` and ``write``, of this run.
+    scattered, skipped : list
+        Groups merged in parts; samples left out because they are too long.
+    """
+
+    max_length: int
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "merge", "check", "write"), 0.0))
+    scattered: list[str | int] = field(default_factory=list)
+    skipped: list[str | int] = field(default_factory=list)
+
+    def record(self, shape: Shape | None = None) -> dict[str, Any]:
+        """The summary for programs."""
+        c = self.counts
+        result: dict[str, Any] = {
+            **{name: c[name] for name in ("samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups")},
+            "max_length": self.max_length,
+            "ratio": round(c["tokens"] / c["positions"], 4) if c["positions"] else None,
+            "pairs": {"separate": c["pairs_separate"], "merged": c["pairs_merged"]},
+            "padding": c["batches"] * self.max_length - c["positions"],
+            "blocks": {"size": 128, "full": c["blocks_full"], "partial": c["blocks_partial"], "all": c["blocks_all"]},
+            "scattered_groups": self.scattered,
+            "skipped_samples": self.skipped,
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+        }
+        if shape is not None:
+            result["flops"] = {
+                "separate": shape.flops(c["tokens"], c["labels"], c["pairs_separate"]),
+                "merged": shape.flops(c["positions"], c["labelled_positions"], c["pairs_merged"]),
+            }
+        return result
+
+
+def pack_batches(
+    samples: Samples,
+    *,
+    max_length: int = MAX_LENGTH,
+    window: int = WINDOW,
+    token_fields: Sequence[str] = (),
+    key_fields: Sequence[str] = (),
+    skip_long: bool = False,
+) -> Iterator[PackedBatch]:
+    """The merged batches of some samples, one by one, nothing written.
+
+    Parameters
+    ----------
+    samples : path, "-", binary stream, or iterable of mappings
+        See ``pack_samples``.
+
+    Examples
+    --------
+    >>> rows = [{"id": "a", "input_ids": [1, 2, 3], "labels": [-100, 2, 3]}, {"id": "b", "input_ids": [1, 2, 4], "labels": [-100, -100, 4]}]
+    >>> [batch] = pack_batches(rows)
+    >>> batch.input_ids.tolist(), batch.loss_label.tolist(), batch.loss_sample.tolist()
+    ([1, 2], [2, 3, 4], [0, 0, 1])
+    """
+    _check_numbers(max_length, window)
+    for each in windows(_tables(samples, token_fields, key_fields), window):
+        table, _ = _fitting(each.table, max_length, skip_long)
+        for part, chosen, batch in batches_of(table, max_length):
+            check_packed(batch, part, chosen)
+            yield batch
+
+
+def pack_samples(
+    samples: Samples,
+    output: str | Path,
+    *,
+    max_length: int = MAX_LENGTH,
+    window: int = WINDOW,
+    token_fields: Sequence[str] = (),
+    key_fields: Sequence[str] = (),
+    skip_long: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress = lambda _: None,
+) -> Summary:
+    """Pack training samples into merged batches that train exactly like the separate samples.
+
+    Two tokens become one position iff they are equivalent: equal identity (token id, position, kind, further keys) and equal rows
+    (``docs/theory.md``, section 3). For causal samples that is the prefix tree of each group. Every batch is checked against its samples
+    before it is written.
+
+    Parameters
+    ----------
+    samples : path, "-", binary stream, or iterable of mappings
+        JSON lines, gzip or Parquet; or mappings with ``id``, ``input_ids``, ``labels`` and, optionally, ``group``, ``weight``,
+        ``segments``, per-token fields and keys.
+    output : path
+        The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears when all is done.
+    max_length : int
+        Most positions of a batch. A group that does not fit is cut between samples; what its parts share is repeated.
+    window : int
+        How many samples are held and merged at a time.
+    token_fields, key_fields : sequence of str
+        Further per-token lists to carry with the loss edges, and to count as parts of a token's identity, beside the usual ones.
+    skip_long : bool
+        Leave out, and list, samples with more live tokens than ``max_length``, instead of raising.
+    resume : bool
+        Go on after the last whole window of an unfinished run with the same samples and options.
+    force : bool
+        Replace a packed folder, or begin an unfinished run again.
+    progress : callable
+        Given one line of text now and then.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    InvalidInstance
+        Naming file and line of a malformed sample; whole windows before it are kept for ``resume``.
+    MasksynthError
+        If the disk is full or the place is not writable.
+    """
+    _check_numbers(max_length, window)
+    target = Path(os.path.abspath(output))
+    fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
+    settings = {"max_length": max_length, "window": window, "token_fields": fields, "key_fields": keys, "skip_long": skip_long}
+    summary = Summary(max_length)
+    try:
+        with draft(target, settings, resume, force) as (folder, done):
+            entries: list[Entry] = []
+            for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds)):
+                if number < len(done):
+                    record = done[number]
+                    if record.checksum != checksum(each.table):
+                        fact = f"window {number + 1} of the unfinished run held other samples"
+                        raise InvalidInstance(fact, "", "give the same file, or --force to begin again", str(partial_of(target)))
+                else:
+                    record = _do_window(folder, each, len(entries), max_length, skip_long, summary.seconds)
+                entries += record.batches
+                _add(summary, record)
+                c = summary.counts
+                progress(f"{c['samples']:,} samples, {c['tokens']:,} tokens -> {c['positions']:,} positions in {c['batches']:,} batches")
+            if len(done) > number + 1:
+                raise InvalidInstance("the unfinished run had read more samples", "", "give the same file, or --force", str(folder))
+            finish(folder, target, max_length, entries)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        rest = f"whole windows are kept in {partial_of(target).name}, finish with --resume"
+        raise MasksynthError(f"{error.filename or target}: {reason}; {rest}") from error
+    return summary
+
+
+def _check_numbers(max_length: int, window: int) -> None:
+    if max_length < 1 or window < 1:
+        raise InvalidInstance(f"max_length {max_length} and window {window} are not positive", "", "give positive numbers")
+
+
+def _tables(samples: Samples, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
+    fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
+    if isinstance(samples, (str, Path)) or hasattr(samples, "read"):
+        return read_samples(samples, fields, keys)  # type: ignore[arg-type]
+    return _some(tables_of(samples, fields, keys))
+
+
+def _some(tables: Iterator[SampleTable]) -> Iterator[SampleTable]:
+    first = next(tables, None)
+    if first is None:
+        raise InvalidInstance("there is no sample", "", "give at least one")
+    return chain([first], tables)
+
+
+def _timed(items: Iterator[Window], seconds: dict[str, float]) -> Iterator[Window]:
+    """The windows, with the time that reading them took."""
+    while True:
+        start = perf_counter()
+        item = next(items, None)
+        seconds["read"] += perf_counter() - start
+        if item is None:
+            return
+        yield item
+
+
+def _fitting(table: SampleTable, max_length: int, skip_long: bool) -> tuple[SampleTable, list[str | int]]:
+    long = too_long(table, max_length)
+    if long.any() and not skip_long:
+        refuse_long(table, long, max_length)
+    return without(table, long), [table.ids[s] for s in np.flatnonzero(long).tolist()]
+
+
+def _do_window(folder: Path, window: Window, first: int, max_length: int, skip_long: bool, seconds: dict[str, float]) -> Record:
+    """Merge, check and write one window."""
+    start = perf_counter()
+    table, skipped = _fitting(window.table, max_length, skip_long)
+    counts: Counter[str] = Counter(samples=len(table), tokens=len(table.tokens), pairs_separate=separate_pairs(table))
+    counts["groups"] = len({(type(group), group) for group in table.groups if group is not None})
+    entries: list[Entry] = []
+    contents: list[bytes] = []
+    for part, chosen, batch in batches_of(table, max_length):
+        merged = perf_counter()
+        check_packed(batch, part, chosen)
+        checked = perf_counter()
+        _count(counts, batch)
+        entries.append(entry_of(first + len(entries), part, chosen, batch))
+        contents.append(batch_bytes(batch))
+        end = perf_counter()
+        for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
+            seconds[name] += value
+        start = end
+    record = Record(checksum(window.table), entries, dict(counts), list(window.scattered), skipped)
+    write_window(folder, record, contents)
+    seconds["write"] += perf_counter() - start
+    return record
+
+
+def _count(counts: Counter[str], batch: PackedBatch) -> None:
+    labelled = int(np.count_nonzero(np.bincount(batch.loss_position, minlength=1)))
+    blocks = block_counts(batch.mask)
+    counts.update(
+        positions=batch.positions,
+        live_tokens=len(batch.sample_position),
+        loss_edges=len(batch.loss_label),
+        labels=len(batch.loss_label),
+        labelled_positions=labelled,
+        pairs_merged=batch.mask.pairs,
+        blocks_full=blocks["full"],
+        blocks_partial=blocks["partial"],
+        blocks_all=blocks["all"],
+    )
+
+
+def _add(summary: Summary, record: Record) -> None:
+    summary.counts.update(record.counts)
+    summary.counts["batches"] += len(record.batches)
+    summary.scattered += [group for group in record.scattered if group not in summary.scattered]
+    summary.skipped += record.skipped
+
+

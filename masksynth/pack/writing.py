@@ -1,0 +1,178 @@
+"""The folder of a run: batches and a journal in a hidden sibling, which gets its name when all is done.
+
+A run that is killed, refused or out of disk leaves the sibling with whole windows only, and a run with ``resume`` goes on after the last
+of them. The journal has one line of settings and one for each window, written after the window's batches have reached the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from safetensors.numpy import save
+
+from masksynth.errors import InvalidInstance
+from masksynth.export.folder import check_target
+from masksynth.pack.batch import PackedBatch, batch_arrays
+from masksynth.pack.folder import MANIFEST, Entry, Manifest
+from masksynth.pack.samples import Ints, SampleTable
+from masksynth.pack.visibility import described
+
+JOURNAL = "journal.jsonl"
+
+
+class Record(msgspec.Struct):
+    """One window: a checksum of its samples, its batches, and what it adds to the summary."""
+
+    checksum: int
+    batches: list[Entry]
+    counts: dict[str, int]
+    scattered: list[str | int]
+    skipped: list[str | int]
+
+
+def checksum(table: SampleTable) -> int:
+    """CRC-32 of the samples of a window: ids, groups, weights, tokens, labels."""
+    text = msgspec.json.encode([table.ids, table.groups])
+    crc = zlib.crc32(text)
+    for values in (table.weight, table.offset, table.tokens.astype(np.int32), table.labels.astype(np.int32)):
+        crc = zlib.crc32(np.ascontiguousarray(values).view(np.uint8).data, crc)
+    for name in sorted((*table.fields, *table.keys)):
+        crc = zlib.crc32(np.ascontiguousarray(table.fields.get(name, table.keys.get(name))).view(np.uint8).data, crc)
+    return crc
+
+
+def partial_of(target: Path) -> Path:
+    """Where an unfinished run keeps its batches."""
+    return target.parent / f".{target.name}.partial"
+
+
+@contextmanager
+def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Iterator[tuple[Path, list[Record]]]:
+    """The hidden sibling of a target, locked, and the windows that it already holds.
+
+    Raises
+    ------
+    InvalidInstance
+        If the target holds something, an unfinished run lies beside it (without ``resume`` or ``force``), another process is at work on it,
+        or it was begun with other settings.
+    """
+    check_target(target, force)
+    if target.is_dir() and (others := sorted(file.name for file in target.iterdir() if not _ours(file.name))):
+        raise InvalidInstance(f"holds {others[0]!r}, which no packing wrote", "", "choose another folder", str(target))
+    folder = partial_of(target)
+    if folder.exists() and not (resume or force):
+        raise InvalidInstance("an unfinished run lies there", "", "give --resume to finish it, or --force to begin again", str(folder))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InvalidInstance("another run is writing there", "", "wait for it, or choose another folder", str(folder)) from None
+        if not resume:
+            _clear(folder)
+        yield folder, _journal(folder, settings)
+    finally:
+        if not any(file.name.startswith("batch-") for file in folder.glob("*")):
+            _clear(folder)
+            if folder.exists():
+                folder.rmdir()
+        os.close(handle)
+
+
+def _clear(folder: Path) -> None:
+    for file in folder.glob("*"):
+        if _ours(file.name):
+            file.unlink()
+
+
+def _ours(name: str) -> bool:
+    return name.startswith("batch-") or name in (JOURNAL, MANIFEST)
+
+
+def _journal(folder: Path, settings: Mapping[str, Any]) -> list[Record]:
+    """The windows that are done; batches that belong to none of them are removed, and the journal is cut to whole lines."""
+    path = folder / JOURNAL
+    first = msgspec.json.encode(dict(settings)) + b"\n"
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    if lines and lines[0].endswith(b"\n") and lines[0] != first:
+        fact = f"the run was begun with {lines[0].decode().strip()}, not {first.decode().strip()}"
+        raise InvalidInstance(fact, "", "give the same options, or --force to begin again", str(path))
+    whole = [line for line in lines[1:] if line.endswith(b"\n")]
+    try:
+        records = [msgspec.json.decode(line, type=Record) for line in whole]
+    except msgspec.MsgspecError as error:
+        raise InvalidInstance(f"the journal is damaged: {error}", "", "give --force to begin again", str(path)) from None
+    known = {entry.file for record in records for entry in record.batches}
+    for file in folder.glob("batch-*"):
+        if file.name not in known:
+            file.unlink()
+    if missing := sorted(name for name in known if not (folder / name).exists()):
+        raise InvalidInstance(f"{missing[0]} is missing", "", "give --force to begin again", str(folder))
+    write_whole(path, first + b"".join(whole))
+    return records
+
+
+def write_window(folder: Path, record: Record, batches: Sequence[bytes]) -> None:
+    """Write the batches of a window, wait until they are on the disk, and enter the window into the journal."""
+    for entry, content in zip(record.batches, batches, strict=True):
+        write_whole(folder / entry.file, content)
+    with (folder / JOURNAL).open("ab") as file:
+        file.write(msgspec.json.encode(record) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name and rename it, so that it is there whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def batch_bytes(batch: PackedBatch) -> bytes:
+    """A batch as a safetensors file."""
+    return save(batch_arrays(batch), metadata={"schema": "1"})
+
+
+def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch) -> Entry:
+    """A batch's entry in the manifest."""
+    chosen = samples.tolist()
+    groups = tuple(table.groups[s] for s in chosen)
+    segments = tuple(None if (part := table.segments[s]) is None else described(part) for s in chosen)
+    return Entry(
+        file=f"batch-{number:05d}.safetensors",
+        positions=batch.positions,
+        samples=batch.samples,
+        groups=groups if any(group is not None for group in groups) else None,
+        segments=segments if any(part is not None for part in segments) else None,
+    )
+
+
+def finish(folder: Path, target: Path, max_length: int, entries: Sequence[Entry]) -> None:
+    """Write the manifest and give the folder its name."""
+    write_whole(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(Manifest(1, max_length, tuple(entries))), indent=1))
+    (folder / JOURNAL).unlink()
+    if target.is_dir() and any(target.iterdir()):
+        _clear(target)
+        target.rmdir()
+    folder.rename(target)
+    handle = os.open(target.parent, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)

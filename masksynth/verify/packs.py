@@ -1,0 +1,204 @@
+"""The independent check of a packed batch against the samples it stands for.
+
+Nothing of ``masksynth.pack`` is used. The samples are read again from their own columns, and their rows are rebuilt from what they say they
+see: a causal token sees the tokens up to itself, a segmented one what its segment's description says.
+
+Rows are compared as multisets by sums of random words, one word per position: over a row by prefix sums, over a sample's tokens by running
+sums. Unequal multisets have equal sums with a chance of 2^-64; equal sums of two rows, and all else, are exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import WrongAnswer
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+IGNORED = -100
+
+
+def check_packed(batch: Any, table: Any, samples: Ints) -> None:
+    """Check that a batch trains exactly the given samples.
+
+    Every sample's live and dead tokens are its tokens; every trained label has one loss edge at the token that predicts it, with its weight
+    and fields; every live token's row holds, class by class, the classes of the tokens that it sees in its sample; every position serves
+    some sample. Hence (``docs/theory.md``, section 9) outputs, loss and gradients equal those of the separate samples.
+
+    Parameters
+    ----------
+    batch : PackedBatch
+    table : SampleTable
+    samples : (S,) int64
+        Which samples of the table the batch holds, in its order.
+
+    Raises
+    ------
+    WrongAnswer
+        Naming the requirement and the first sample at fault.
+    """
+    begin, end = table.offset[samples], table.offset[samples + 1]
+    flat = _concatenated(begin, end - begin)
+    owner = np.repeat(np.arange(len(samples)), end - begin)
+    dead = _dead(batch, begin, end, flat)
+    _check_tokens(batch, table, flat, owner, dead)
+    at = np.full(len(flat), -1, np.int64)
+    at[~dead] = batch.sample_position
+    _check_losses(batch, table, samples, flat, owner, at)
+    _check_rows(batch, table, samples, flat, at)
+
+
+def _concatenated(begin: Ints, length: Ints) -> Ints:
+    total = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    return np.arange(total[-1]) - np.repeat(total[:-1] - begin, length)
+
+
+def _fail(requirement: str, batch: Any, sample: int, fact: str) -> None:
+    raise WrongAnswer(requirement, f"sample {batch.samples[sample]!r}: {fact}")
+
+
+def _dead(batch: Any, begin: Ints, end: Ints, flat: Ints) -> NDArray[np.bool_]:
+    """Which of the samples' tokens the batch calls dead."""
+    length = end - begin
+    if len(batch.samples) != len(begin) or not np.array_equal(np.diff(batch.sample_offset) + np.diff(batch.dead_offset), length):
+        raise WrongAnswer("identity", "the batch's live and dead tokens are not as many as the samples' tokens")
+    where = np.concatenate([[0], np.cumsum(length)])[:-1]
+    owner = np.repeat(np.arange(len(begin)), np.diff(batch.dead_offset))
+    if len(owner) and ((batch.dead_index < 0) | (batch.dead_index >= length[owner])).any():
+        raise WrongAnswer("identity", "a dead token lies outside its sample")
+    dead = np.zeros(len(flat), bool)
+    dead[where[owner] + batch.dead_index] = True
+    if int(dead.sum()) != len(owner):
+        raise WrongAnswer("identity", "a dead token is listed twice")
+    return dead
+
+
+def _check_tokens(batch: Any, table: Any, flat: Ints, owner: Ints, dead: NDArray[np.bool_]) -> None:
+    names = [("input_ids", batch.input_ids, table.tokens)]
+    place = table.keys.get("position_ids")
+    if place is None:
+        place = np.arange(len(table.tokens)) - np.repeat(table.offset[:-1], np.diff(table.offset))
+    names.append(("position_ids", batch.position_ids, place))
+    names += [(name, batch.keys.get(name), values) for name, values in table.keys.items() if name != "position_ids"]
+    for name, given, values in names:
+        if given is None or not np.array_equal(given[batch.sample_position], values[flat[~dead]]):
+            wrong = 0 if given is None else int(np.argmax(given[batch.sample_position] != values[flat[~dead]]))
+            _fail("identity", batch, int(owner[~dead][wrong]), f"{name} of a live token differ from the sample's")
+    if not np.array_equal(batch.dead_token, table.tokens[flat[dead]]):
+        wrong = int(np.argmax(batch.dead_token != table.tokens[flat[dead]]))
+        _fail("identity", batch, int(owner[dead][wrong]), "a dead token differs from the sample's")
+
+
+def _check_losses(batch: Any, table: Any, samples: Ints, flat: Ints, owner: Ints, at: Ints) -> None:
+    trained = np.flatnonzero(table.labels[flat] != IGNORED)
+    token, sample = flat[trained], owner[trained]
+    if len(trained) != len(batch.loss_label):
+        raise WrongAnswer("loss edges", f"{len(batch.loss_label)} loss edges for {len(trained)} trained labels")
+    weight = table.weight[samples][sample]
+    if (own := table.fields.get("weights")) is not None:
+        weight = weight * np.nan_to_num(own[token], nan=1.0)
+    expected = {
+        "loss_sample": sample,
+        "loss_label": table.labels[token],
+        "loss_index": token - table.offset[samples][sample],
+        "loss_weight": weight,
+        "loss_position": at[_predictors(table, samples, flat, trained)],
+    }
+    for name, values in expected.items():
+        given = getattr(batch, name)
+        if not np.array_equal(given, values):
+            wrong = int(np.argmax(given != values))
+            _fail("loss edges", batch, int(sample[wrong]), f"{name} is {given[wrong]}, not {values[wrong]}")
+    if (expected["loss_position"] < 0).any():
+        raise WrongAnswer("loss edges", "a label is predicted by a dead token")
+    if not np.array_equal(batch.sample_weight, table.weight[samples]):
+        raise WrongAnswer("loss edges", "the samples' weights differ")
+    for name, values in table.fields.items():
+        if name not in batch.fields or not np.array_equal(batch.fields[name], values[token], equal_nan=True):
+            raise WrongAnswer("loss edges", f"the field {name} differs")
+
+
+def _predictors(table: Any, samples: Ints, flat: Ints, trained: Ints) -> Ints:
+    """Index into ``flat`` of the token that predicts each trained label."""
+    predictor = trained - 1
+    cut = 0
+    for sample in samples.tolist():
+        length = int(table.offset[sample + 1] - table.offset[sample])
+        for segment in table.segments[sample] or ():
+            low, high = np.searchsorted(trained, [cut + segment.start, cut + segment.start + segment.length]).tolist()
+            if segment.predict == "self":
+                predictor[low:high] = trained[low:high]
+            elif high > low and trained[low] == cut + segment.start:
+                before = table.segments[sample][segment.after]
+                predictor[low] = cut + before.start + before.length - 1
+        cut += length
+    return predictor
+
+
+def _check_rows(batch: Any, table: Any, samples: Ints, flat: Ints, at: Ints) -> None:
+    """The sum of words over each live token's row is the sum over the tokens that it sees."""
+    size = len(batch.input_ids)
+    used = np.zeros(size, bool)
+    used[batch.sample_position] = True
+    word, lowest = _words(batch, used)
+    over = np.concatenate([np.zeros(1, np.uint64), np.cumsum(word, dtype=np.uint64)])
+    mask = batch.mask
+    part = np.concatenate([np.zeros(1, np.uint64), np.cumsum(over[mask.key_end] - over[mask.key_start], dtype=np.uint64)])
+    row = part[mask.row_offset[0][1:]] - part[mask.row_offset[0][:-1]]
+    if (row != row[lowest]).any():
+        raise WrongAnswer("rows", f"position {int(np.argmax(row != row[lowest]))} is a copy of another and has another row")
+    live = at >= 0
+    value = np.where(live, word[at], np.uint64(0))
+    running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(value, dtype=np.uint64)])
+    cut = np.concatenate([[0], np.cumsum(table.offset[samples + 1] - table.offset[samples])]).astype(np.int64)
+    expected = running[1:] - np.repeat(running[cut[:-1]], np.diff(cut))
+    for number, sample in enumerate(samples.tolist()):
+        if table.segments[sample] is not None:
+            part_of = slice(int(cut[number]), int(cut[number + 1]))
+            expected[part_of] = _segment_rows(table.segments[sample], value[part_of], running[cut[number] : cut[number + 1] + 1])
+    wrong = live & (row[at] != expected)
+    if wrong.any():
+        token = int(np.argmax(wrong))
+        sample = int(np.searchsorted(cut, token, "right")) - 1
+        place = token - int(cut[sample])
+        _fail("rows", batch, sample, f"token {place} at position {int(at[token])} does not see exactly what it sees in the sample")
+
+
+def _words(batch: Any, used: NDArray[np.bool_]) -> tuple[Words, Ints]:
+    """A random word for each class, and each position's first copy: an unused position is a copy of the used one before it."""
+    size = len(used)
+    lowest = np.maximum.accumulate(np.where(used, np.arange(size), -1))
+    if size and lowest[0] < 0:
+        raise WrongAnswer("rows", "position 0 serves no sample")
+    for values in (batch.input_ids, batch.position_ids, *batch.keys.values()):
+        if (values != values[lowest]).any():
+            raise WrongAnswer("identity", f"position {int(np.argmax(values != values[lowest]))} serves no sample and is no copy")
+    mask = batch.mask
+    own = np.repeat(np.arange(size), np.diff(mask.row_offset[0]))
+    sees = np.zeros(size, bool)
+    sees[own[(mask.key_start <= own) & (own < mask.key_end)]] = True
+    if not sees.all():
+        raise WrongAnswer("rows", f"position {int(np.argmin(sees))} does not see itself")
+    seed = [size, len(mask.key_start), int(batch.input_ids.sum()), int(mask.key_start.sum())]
+    words = np.random.default_rng(seed).integers(0, 2**64, size, np.uint64)
+    return words[lowest], lowest
+
+
+def _segment_rows(segments: Any, value: Words, running: Words) -> Words:
+    """The sums of words over what each token of a segmented sample sees."""
+    result = np.zeros(len(value), np.uint64)
+    start = np.array([s.start for s in segments], np.int64)
+    total = running[start + np.array([s.length for s in segments], np.int64)] - running[start]
+    for number, segment in enumerate(segments):
+        part = slice(segment.start, segment.start + segment.length)
+        if segment.within == "full":
+            own = total[[number]]
+        elif segment.within == "self":
+            own = value[part]
+        else:
+            own = running[segment.start + 1 : segment.start + segment.length + 1] - running[[segment.start]]
+        result[part] = own + total[list(segment.sees)].sum(keepdims=True, dtype=np.uint64)
+    return result
