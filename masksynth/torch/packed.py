@@ -195,11 +195,14 @@ class Collator:
         Of the additive mask.
     block_size : int or (int, int)
         (queries, keys) of a block of the BlockMask.
+    multiple : int
+        Fill the sequence up to a multiple of so many positions, each of which sees only itself and has no label: compiled models and
+        kernels then meet few lengths.
 
     Raises
     ------
     InvalidInstance
-        For another attention, no batch, batches of different fields, edges out of order, or a row without keys.
+        For another attention, a multiple below 1, no batch, batches of different fields, edges out of order, or a row without keys.
     Unsupported
         For a dense mask above 8,192 positions.
 
@@ -217,14 +220,18 @@ class Collator:
     attention: Attention = "sdpa"
     dtype: torch.dtype = torch.float32
     block_size: BlockSize = 128
+    multiple: int = 1
 
     def __post_init__(self) -> None:
+        if self.multiple < 1:
+            raise InvalidInstance(f"sequences of a multiple of {self.multiple} positions", "", "give a positive number")
         if self.attention not in get_args(Attention):
             raise InvalidInstance(f"attention {self.attention!r} is unknown", "", f"use one of {', '.join(get_args(Attention))}")
 
     def __call__(self, batches: PackedBatch | Sequence[PackedBatch]) -> TrainingBatch:
         """The batches as one sequence."""
         source = batches if isinstance(batches, PackedBatch) else join(batches)
+        source = filled(source, -source.positions % self.multiple)
         if self.attention != "flex" and source.positions > MAX_DENSE:
             fact = f"a dense mask of {source.positions} positions is refused above {MAX_DENSE}"
             raise Unsupported(f'{fact}; use Collator("flex"), or pack with --max-length {MAX_DENSE}')
@@ -294,6 +301,27 @@ def join(batches: Sequence[PackedBatch]) -> PackedBatch:
         fields={name: np.concatenate([batch.fields[name] for batch in batches]) for name in batches[0].fields},
         keys={name: np.concatenate([batch.keys[name] for batch in batches]) for name in batches[0].keys},
         **arrays,
+    )
+
+
+def filled(batch: PackedBatch, spare: int) -> PackedBatch:
+    """The batch with ``spare`` further positions, each of which sees only itself.
+
+    Examples
+    --------
+    >>> filled(example_batch(), 2).input_ids, filled(example_batch(), 2).mask.intervals(4)
+    (array([5, 6, 7, 0, 0]), ((4, 5),))
+    """
+    if not spare:
+        return batch
+    nothing, own = np.zeros(spare, np.int64), np.arange(batch.positions, batch.positions + spare, dtype=np.int32)
+    offset = np.append(batch.mask.row_offset[0], batch.mask.row_offset[0, -1] + np.arange(1, spare + 1))
+    return replace(
+        batch,
+        input_ids=np.append(batch.input_ids, nothing),
+        position_ids=np.append(batch.position_ids, nothing),
+        mask=Mask(offset[None], np.append(batch.mask.key_start, own), np.append(batch.mask.key_end, own + 1)),
+        keys={name: np.append(values, nothing) for name, values in batch.keys.items()},
     )
 
 

@@ -17,7 +17,7 @@ from masksynth.export.blocks import check_blocks
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.attention import lists_of
-from masksynth.torch.packed import Collator, TrainingBatch, without_samples
+from masksynth.torch.packed import Collator, TrainingBatch, filled, without_samples
 
 Model = Callable[..., Any]
 IMPLEMENTATION = {"sdpa": "sdpa", "eager": "eager", "flex": "flex_attention"}
@@ -220,7 +220,7 @@ def _equal(model: Model, batch: TrainingBatch, logits: Tensor, sample: int, visi
     """Largest difference between the merged logits of a sample's live tokens and those of the sample alone."""
     source = batch.source
     tokens = source.sample_position[source.sample_offset[sample] : source.sample_offset[sample + 1]]
-    tokens = tokens if visible == "causal" else np.sort(tokens)
+    tokens = tokens if visible == "causal" else np.unique(tokens)
     inputs = _alone(model, batch, tokens, visible)
     alone = _logits(model, inputs, inputs["input_ids"].shape[1])[: len(tokens)]
     apart = _distance(alone, logits[torch.from_numpy(tokens).to(logits.device)])
@@ -243,21 +243,8 @@ def _alone(model: Model, batch: TrainingBatch, tokens: NDArray[np.int64], visibl
         return {"input_ids": torch.from_numpy(source.input_ids[tokens]).to(batch.device)[None], "use_cache": False}
     own = _lower(size) if visible == "causal" else _within(source.mask, tokens)
     spare = source.positions - size if batch.attention == "flex" else 0
-    part = replace(
-        without_samples(source),
-        input_ids=np.append(source.input_ids[tokens], np.zeros(spare, np.int64)),
-        position_ids=np.append(positions, np.zeros(spare, np.int64)),
-        mask=_filled(own, spare),
-        keys={},
-    )
-    return Collator(batch.attention, batch.dtype, batch.block_size)(part).to(batch.device).model_inputs
-
-
-def _filled(mask: Mask, spare: int) -> Mask:
-    """The mask with further positions, each of which sees itself."""
-    own = np.arange(mask.size, mask.size + spare, dtype=np.int32)
-    ends = mask.row_offset[0, -1] + np.arange(1, spare + 1)
-    return Mask(np.append(mask.row_offset[0], ends)[None], np.append(mask.key_start, own), np.append(mask.key_end, own + 1))
+    tokens_only = replace(without_samples(source), input_ids=source.input_ids[tokens], position_ids=positions, mask=own, keys={})
+    return Collator(batch.attention, batch.dtype, batch.block_size)(filled(tokens_only, spare)).to(batch.device).model_inputs
 
 
 def _lower(size: int) -> Mask:

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.torch import Collator, PackedDataset, PackedSampler, packed_loss
+from masksynth.torch import Collator, PackedDataset, PackedSampler, packed_loss, self_test
 from masksynth.torch.packed import Silent, dense_mask, join
 from tests.torch import trie
+from tests.torch.models import gpt2
 
 BATCHES = [trie.packed(data) for data in (trie.rollouts(seed=1), trie.rollouts(seed=2, groups=5), trie.rollouts(seed=3, answers=2))]
 
@@ -118,7 +119,24 @@ def test_joined_batches():
     assert whole.sample_offset[-1] == len(whole.sample_position)
     assert whole.dead_offset[-1] == len(whole.dead_token)
     assert np.array_equal(whole.input_ids[whole.loss_position], np.concatenate([b.input_ids[b.loss_position] for b in BATCHES]))
-    assert whole.fields["advantages"].tolist() == sum((b.fields["advantages"].tolist() for b in BATCHES), [])
+    assert whole.fields["advantages"].tolist() == [x for b in BATCHES for x in b.fields["advantages"].tolist()]
+
+
+def test_filling_up():
+    """More positions, the same training: they see themselves and are seen by nobody."""
+    plain, full = Collator()(BATCHES[0]), Collator(multiple=64)(BATCHES[0])
+    size = len(plain.input_ids)
+    assert len(full.input_ids) % 64 == 0 < len(full.input_ids) - size
+    assert full.attention_mask[0, 0, :size, :size].equal(plain.attention_mask[0, 0])
+    assert full.attention_mask[0, 0, size:].sum() == full.attention_mask[0, 0, size:].diagonal(size).sum() == len(full.input_ids) - size
+    assert not full.attention_mask[0, 0, :size, size:].any()
+    assert self_test(gpt2(), full).forbidden == 0
+    model = gpt2()
+    losses = [packed_loss(model(**batch.model_inputs).logits, batch) for batch in (plain, full)]
+    assert (losses[0] - losses[1]).abs() < 1e-11
+    assert Collator(multiple=len(full.input_ids))(full.source).source is full.source
+    with pytest.raises(InvalidInstance, match="multiple of 0"):
+        Collator(multiple=0)
 
 
 def test_silent_batches(folder):

@@ -1,4 +1,4 @@
-"""Merged training of real models is separate training: logits, loss, gradients, for each kind of attention; and what goes wrong otherwise."""
+"""Merged training of real models is separate training: logits, loss, gradients, each kind of attention; what goes wrong otherwise."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Scripts that show masksynth in use; run them from a checkout."""
