@@ -96,7 +96,7 @@ def _links(spans: tuple[Ints, Ints, Ints], place: Ints, first: Ints, last: Ints)
     """``[i, j]``: every row that sees the first key of run j, its own row aside, sees the last key of run i."""
     runs, query, chunk = len(first), spans[0], 4096
     broken = np.zeros((runs, runs), np.float32)
-    for low in range(0, len(place), chunk):
+    for low in range(0, len(place) if runs else 0, chunk):
         part = slice(int(np.searchsorted(query, low)), int(np.searchsorted(query, low + chunk)))
         heads, tails = (_holds([span[part] for span in spans], low, min(chunk, len(place) - low), keys) for keys in (first, last))
         own = place[low : low + chunk]
@@ -104,7 +104,7 @@ def _links(spans: tuple[Ints, Ints, Ints], place: Ints, first: Ints, last: Ints)
         mine = (at < runs) & (first[np.minimum(at, runs - 1)] == own)
         heads[np.flatnonzero(mine), at[mine]] = False
         broken += (~tails).astype(np.float32).T @ heads.astype(np.float32)
-    return broken == 0
+    return np.asarray(broken == 0)
 
 
 def _holds(spans: list[Ints], low: int, rows: int, keys: Ints) -> NDArray[np.bool_]:
@@ -113,7 +113,7 @@ def _holds(spans: list[Ints], low: int, rows: int, keys: Ints) -> NDArray[np.boo
     steps = np.zeros((rows, len(keys) + 1), np.int32)
     np.add.at(steps, (query - low, np.searchsorted(keys, start)), 1)
     np.add.at(steps, (query - low, np.searchsorted(keys, end)), -1)
-    return steps[:, :-1].cumsum(axis=1) > 0
+    return np.asarray(steps[:, :-1].cumsum(axis=1) > 0)
 
 
 def _greedy(links: NDArray[np.bool_], seen: Ints, first: Ints, last: Ints) -> NDArray[np.int32]:

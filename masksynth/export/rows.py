@@ -49,7 +49,8 @@ def rows_of(mask: Mask, table: int = 0) -> Spans:
 
 def row_counts(mask: Mask, table: int = 0) -> Ints:
     """(N,) the number of intervals of each row."""
-    return np.diff(mask.row_offset[table])
+    counts: Ints = np.diff(mask.row_offset[table])
+    return counts
 
 
 def column_counts(mask: Mask, table: int = 0) -> Ints:

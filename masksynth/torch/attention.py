@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export.blocks import BlockLists, check_blocks
+from masksynth.export.blocks import BlockLists, block_lists, check_blocks, check_transposed, transposed_lists
+from masksynth.mask import Mask
 from masksynth.torch.batch import Batch
-from masksynth.torch.flex_mask import BlockSize, Rows, block_mask_of
+from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, Rows, mask_mod_of
 
 
 def attention_mask(
@@ -81,13 +82,56 @@ def block_mask(batch: Batch, block_size: BlockSize = 128, table: int | None = No
     table : int, optional
         As in ``attention_mask``.
     """
-    number = _table(batch, table)
-    offset = batch.rows.row_offset[number]
+    return block_mask_of_rows(batch.rows, batch.position_ids.device, block_size, _table(batch, table))
+
+
+def block_mask_of_rows(mask: Mask, device: str | torch.device = "cpu", block_size: BlockSize = 128, table: int = 0) -> BlockMask:
+    """The BlockMask of one table of a mask; its lists, forward and backward, are checked against the mask.
+
+    Raises
+    ------
+    InvalidInstance
+        For a block size that is not from 1 to 1,024, or a table that is not there.
+    Unsupported
+        If the mask_mod needs more than 1 GiB of bits.
+
+    Examples
+    --------
+    >>> found = block_mask_of_rows(Mask.from_intervals([[((0, 1),), ((0, 2),)]]), block_size=1)
+    >>> found.kv_num_blocks.tolist(), found.full_kv_num_blocks.tolist(), found.full_q_num_blocks.tolist()
+    ([[[0, 0]]], [[[1, 2]]], [[[2, 1]]])
+    """
+    height, width = (block_size, block_size) if isinstance(block_size, int) else block_size
+    if max(height, width) > PADDING:
+        raise InvalidInstance(f"block size {block_size} is above {PADDING}", remedy="use 128 or (256, 128)")
+    lists = block_lists(mask, table, block_size)
+    back = transposed_lists(lists)
+    check_blocks(mask, lists, table, block_size)
+    check_transposed(lists, back)
+    offset = mask.row_offset[table]
     part = slice(int(offset[0]), int(offset[-1]))
-    arrays = (offset - offset[0], batch.rows.key_start[part], batch.rows.key_end[part])
-    mask = block_mask_of(Rows(*(torch.from_numpy(array.copy()) for array in arrays)), batch.position_ids.device, block_size)
-    check_blocks(batch.rows, lists_of(mask), number, block_size)
-    return mask
+    rows = Rows(*(torch.from_numpy(array.copy()) for array in (offset - offset[0], mask.key_start[part], mask.key_end[part])))
+    forward, backward = ([torch.from_numpy(array)[None, None].to(device) for array in each] for each in (lists, back))
+    return BlockMask(
+        seq_lengths=(mask.size, mask.size),
+        kv_num_blocks=forward[0],
+        kv_indices=forward[1],
+        full_kv_num_blocks=forward[2],
+        full_kv_indices=forward[3],
+        q_num_blocks=backward[0],
+        q_indices=backward[1],
+        full_q_num_blocks=backward[2],
+        full_q_indices=backward[3],
+        BLOCK_SIZE=(height, width),
+        mask_mod=_mask_mod(rows, device),
+    )
+
+
+def _mask_mod(rows: Rows, device: str | torch.device) -> MaskMod:
+    try:
+        return mask_mod_of(rows, device)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
 
 
 def lists_of(mask: BlockMask) -> BlockLists:

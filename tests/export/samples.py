@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from masksynth.mask import Mask
@@ -51,3 +53,38 @@ def star_mask(size, step=7):
         last = row.pop() if row and row[-1][1] == i else (i, i)
         row.append((last[0], i + 1))
     return Mask.from_intervals([rows])
+
+
+def chains_mask(size, chains, seed=0):
+    """Keys shuffled into chains; every row sees a prefix of each, up to where it stands, and itself."""
+    rng = np.random.default_rng(seed)
+    chain, rank = rng.integers(0, chains, size), np.zeros(size, int)
+    for number in range(chains):
+        rank[chain == number] = np.arange((chain == number).sum())
+    limit = rng.integers(0, size // chains, (size, chains))
+    dense = (rank[None, :] < limit[:, chain]) | np.eye(size, dtype=bool)
+    return Mask.from_dense(dense)
+
+
+def tree_mask(size, segment=8, seed=0):
+    """A random tree in depth-first order: segments of consecutive positions, each seeing its ancestors and itself up to the row."""
+    rng = np.random.default_rng(seed)
+    cuts = np.unique([0, size, *rng.integers(0, size + 1, size // segment)])
+    path, rows = [], []
+    for start, end in itertools.pairwise(cuts.tolist()):
+        path = path[: int(rng.integers(0, len(path) + 1))]
+        for row in range(start, end):
+            rows.append(joined([*path, (start, row + 1)]))
+        path.append((start, end))
+    return Mask.from_intervals([rows])
+
+
+def joined(intervals):
+    """Sorted disjoint intervals, touching ones made one."""
+    found = []
+    for start, end in intervals:
+        if found and found[-1][1] == start:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found

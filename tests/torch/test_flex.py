@@ -21,7 +21,7 @@ from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.torch import batch_of, block_mask
 from masksynth.torch.attention import lists_of
-from tests.export.samples import chain_mask, merged_task, random_mask, star_mask
+from tests.export.samples import chain_mask, chains_mask, merged_task, random_mask, star_mask
 from tests.verify.hubs import hub_mask
 
 LISTS = ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices")
@@ -102,7 +102,7 @@ def test_mask_mods(name, tmp_path):
     ("name", "lines"),
     [
         ("exactly eight intervals", ["table 0: row intervals, at most 8 per row"]),
-        ("nine intervals", ["table 0: bit-packed lookup, since a row has 9 intervals (more than 8)"]),
+        ("nine intervals", ["table 0: column intervals, at most 1 per key, since row 0 has 9 intervals (more than 8)"]),
         ("empty", ["table 0: row intervals, at most 0 per row"]),
     ],
 )
@@ -176,9 +176,10 @@ def test_large_sparse_answers(size, tmp_path):
     module = flex_mask(merged, tmp_path / "out")
     assert "by blocks of 128 x 128" in module.describe()[0]
     (found,), keys = module.make_block_masks(), torch.arange(size + 1024)
-    number, bits = (cell.cell_contents for cell in found.mask_mod.__closure__[::-1])
-    assert bits.numel() < size * size // 64
-    assert len(bits) // 2 < number.max() + 1 <= len(bits)
+    tensors = dict(zip(found.mask_mod.__code__.co_freevars, (cell.cell_contents for cell in found.mask_mod.__closure__), strict=True))
+    blocks = tensors["bits"].numel() // (128 * 128 // 32)
+    assert tensors["bits"].numel() * 4 < size * size // 64
+    assert blocks // 2 < tensors["number"].max() + 1 <= blocks
     for row in (0, 1, 127, 128, size // 2 - 1, size // 2, size - 1, size, size + 1023):
         expected = torch.zeros(size + 1024, dtype=torch.bool)
         if row < size:
@@ -187,6 +188,11 @@ def test_large_sparse_answers(size, tmp_path):
     check_blocks(merged.mask, lists_of(found))
     own = block_mask(batch_of(merged))
     assert all(np.array_equal(a, b) for a, b in zip(lists_of(own), lists_of(found), strict=True))
+
+
+def only_bits(module, monkeypatch):
+    for name, most in (("MAX_INTERVALS", 0), ("MAX_COLUMNS", 0), ("MAX_CHAINS", -1)):
+        monkeypatch.setattr(module, name, most)
 
 
 BLOCKED = {
@@ -203,8 +209,8 @@ def test_lookup_by_blocks_is_the_lookup(name, tmp_path, monkeypatch):
     """The form of large masks on small ones, entry by entry."""
     merged = merged_task(BLOCKED[name])
     module = flex_mask(merged, tmp_path / "out")
+    only_bits(module, monkeypatch)
     monkeypatch.setattr(module, "FLAT", 0)
-    monkeypatch.setattr(module, "MAX_INTERVALS", 0)
     assert "by blocks" in module.describe()[0]
     check_mods(merged, module, beyond=1024)
 
@@ -261,13 +267,19 @@ def test_block_sizes_are_bounded(block, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
-@pytest.mark.parametrize("form", ["row intervals", "bit-packed lookup", "bit-packed lookup by blocks"])
+@pytest.mark.parametrize(
+    "form", ["row intervals", "column intervals", "ranks in 3 chains", "bit-packed lookup", "bit-packed lookup by blocks"]
+)
 @torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True)
 def test_compiled_attention(form, tmp_path, monkeypatch):
     """Each form compiled once, with several masks of that form and no second compilation; here the block lists are used."""
     masks = (chain_mask(300), Mask.from_intervals([[((max(0, i - 70), i + 1),) for i in range(300)]]))
-    if form != "row intervals":
-        masks = (star_mask(300), star_mask(300, 5) if "blocks" in form else random_mask(300))
+    if form == "column intervals":
+        masks = star_mask(300), star_mask(300, 5)
+    if "chains" in form:
+        masks = chains_mask(300, 3), chains_mask(300, 3, seed=1)
+    if "lookup" in form:
+        masks = random_mask(300), random_mask(300, seed=1)
     torch._dynamo.reset()
     attend = torch.compile(flex_attention)
     module = flex_mask(merged_task(masks[0]), tmp_path / "0")
