@@ -52,7 +52,7 @@ def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> Bloc
     >>> lists.full_count.tolist(), lists.full_index[1].tolist()
     ([0, 1, 0], [0, 1, 2])
     """
-    rows, keys = _sizes(block_size)
+    rows, keys = block_sizes(block_size)
     allowed = _pairs(mask, table, rows, keys)
     full = allowed == rows * keys
     return BlockLists(*_ordered((allowed > 0) & ~full), *_ordered(full))
@@ -70,7 +70,7 @@ def check_blocks(mask: Mask, lists: BlockLists, table: int = 0, block_size: Bloc
     WrongAnswer
         Naming the table and the first offending block.
     """
-    rows, keys = _sizes(block_size)
+    rows, keys = block_sizes(block_size)
     grid = (-(-mask.size // rows), -(-mask.size // keys))
     partial = _listed(lists.partial_count, lists.partial_index, grid, "partial")
     full = _listed(lists.full_count, lists.full_index, grid, "full")
@@ -120,7 +120,8 @@ def check_transposed(lists: BlockLists, back: BlockLists) -> None:
             raise WrongAnswer("block lists", f"block {place} is in one of the {which} lists and not in the transposed one, or the reverse")
 
 
-def _sizes(block_size: BlockSize) -> tuple[int, int]:
+def block_sizes(block_size: BlockSize) -> tuple[int, int]:
+    """(queries, keys) of a block; InvalidInstance where one is below 1."""
     rows, keys = (block_size, block_size) if isinstance(block_size, int) else block_size
     if rows < 1 or keys < 1:
         raise InvalidInstance(f"block size {block_size} is not positive", remedy="use 128 or (256, 128)")
