@@ -6,6 +6,7 @@ from masksynth import catalog
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.pack import pack_batches, pack_samples, unpack_samples
 from masksynth.spanner import SparseAnswer, sparsify
 from masksynth.synthesis import Answer, solve, write
 from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
@@ -14,4 +15,4 @@ from masksynth.verify import verify
 
 __all__ = ["Answer", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node", "Prediction"]
 __all__ += ["SparseAnswer", "Status", "Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps", "load", "loads"]
-__all__ += ["solve", "sparsify", "verify", "write"]
+__all__ += ["pack_batches", "pack_samples", "solve", "sparsify", "unpack_samples", "verify", "write"]

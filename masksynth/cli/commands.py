@@ -14,6 +14,7 @@ from masksynth import synthesis
 from masksynth.backends import Limits, Status, backend, names
 from masksynth.cli.answers import count, told
 from masksynth.cli.families import list_catalog, new
+from masksynth.cli.packing import pack, unpack
 from masksynth.cli.proofs import check_proof
 from masksynth.cli.sparse import check_extras, sparsify, write_extras
 from masksynth.cli.terminal import (
@@ -160,6 +161,8 @@ def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
 
 main.add_command(sparsify)
 main.add_command(check_proof)
+main.add_command(pack)
+main.add_command(unpack)
 main.add_command(new)
 main.add_command(list_catalog)
 

@@ -155,4 +155,6 @@ def _moved(table: SampleTable, sub: SampleTable, which: Ints, piece: Piece) -> P
     def token(flat: Ints) -> Ints:
         return flat + shift[np.searchsorted(sub.offset, flat, "right") - 1]
 
-    return Piece(which[piece.samples], token(piece.source), piece.row_offset, piece.key_start, piece.key_end, token(piece.live), piece.position)
+    return Piece(
+        which[piece.samples], token(piece.source), piece.row_offset, piece.key_start, piece.key_end, token(piece.live), piece.position
+    )

@@ -114,7 +114,7 @@ def rows_of(runs: Runs, new: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.
     opens = np.ones(len(size), bool)
     opens[1:] = (runs.owner[1:] != runs.owner[:-1]) | (runs.base[1:] != (runs.base + size)[:-1])
     first = np.flatnonzero(opens)
-    last = np.append(first[1:], len(size)) - 1
+    last = np.append(first[1:], len(size))[: len(first)] - 1
     begin, end = runs.base[first].astype(np.int32), (runs.base + size)[last].astype(np.int32)
     many = np.bincount(runs.owner[first], minlength=len(new))
     where = offsets(many).tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -107,7 +108,7 @@ def pack_batches(
 
 def pack_samples(
     samples: Samples,
-    output: str | Path,
+    output: str | Path | None,
     *,
     max_length: int = MAX_LENGTH,
     window: int = WINDOW,
@@ -129,8 +130,8 @@ def pack_samples(
     samples : path, "-", binary stream, or iterable of mappings
         JSON lines, gzip or Parquet; or mappings with ``id``, ``input_ids``, ``labels`` and, optionally, ``group``, ``weight``,
         ``segments``, per-token fields and keys.
-    output : path
-        The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears when all is done.
+    output : path or None
+        The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears when all is done. None: count only.
     max_length : int
         Most positions of a batch. A group that does not fit is cut between samples; what its parts share is repeated.
     window : int
@@ -158,19 +159,19 @@ def pack_samples(
         If the disk is full or the place is not writable.
     """
     _check_numbers(max_length, window)
-    target = Path(os.path.abspath(output))
+    target = None if output is None else Path(os.path.abspath(output))
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
     settings = {"max_length": max_length, "window": window, "token_fields": fields, "key_fields": keys, "skip_long": skip_long}
     summary = Summary(max_length)
     try:
-        with draft(target, settings, resume, force) as (folder, done):
+        with nullcontext((None, [])) if target is None else draft(target, settings, resume, force) as (folder, done):
             entries: list[Entry] = []
             for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds)):
                 if number < len(done):
                     record = done[number]
                     if record.checksum != checksum(each.table):
                         fact = f"window {number + 1} of the unfinished run held other samples"
-                        raise InvalidInstance(fact, "", "give the same file, or --force to begin again", str(partial_of(target)))
+                        raise InvalidInstance(fact, "", "give the same file, or --force to begin again", str(folder))
                 else:
                     record = _do_window(folder, each, len(entries), max_length, skip_long, summary.seconds)
                 entries += record.batches
@@ -179,11 +180,11 @@ def pack_samples(
                 progress(f"{c['samples']:,} samples, {c['tokens']:,} tokens -> {c['positions']:,} positions in {c['batches']:,} batches")
             if len(done) > number + 1:
                 raise InvalidInstance("the unfinished run had read more samples", "", "give the same file, or --force", str(folder))
-            finish(folder, target, max_length, entries)
+            if folder is not None and target is not None:
+                finish(folder, target, max_length, entries)
     except OSError as error:
-        reason = error.strerror or str(error)
-        rest = f"whole windows are kept in {partial_of(target).name}, finish with --resume"
-        raise MasksynthError(f"{error.filename or target}: {reason}; {rest}") from error
+        kept = "" if target is None or not partial_of(target).exists() else f"; finish what is in {partial_of(target)} with --resume"
+        raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error
     return summary
 
 
@@ -224,8 +225,8 @@ def _fitting(table: SampleTable, max_length: int, skip_long: bool) -> tuple[Samp
     return without(table, long), [table.ids[s] for s in np.flatnonzero(long).tolist()]
 
 
-def _do_window(folder: Path, window: Window, first: int, max_length: int, skip_long: bool, seconds: dict[str, float]) -> Record:
-    """Merge, check and write one window."""
+def _do_window(folder: Path | None, window: Window, first: int, max_length: int, skip_long: bool, seconds: dict[str, float]) -> Record:
+    """Merge and check one window, and write it if there is a folder."""
     start = perf_counter()
     table, skipped = _fitting(window.table, max_length, skip_long)
     counts: Counter[str] = Counter(samples=len(table), tokens=len(table.tokens), pairs_separate=separate_pairs(table))
@@ -238,13 +239,14 @@ def _do_window(folder: Path, window: Window, first: int, max_length: int, skip_l
         checked = perf_counter()
         _count(counts, batch)
         entries.append(entry_of(first + len(entries), part, chosen, batch))
-        contents.append(batch_bytes(batch))
+        contents += [] if folder is None else [batch_bytes(batch)]
         end = perf_counter()
         for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
             seconds[name] += value
         start = end
     record = Record(checksum(window.table), entries, dict(counts), list(window.scattered), skipped)
-    write_window(folder, record, contents)
+    if folder is not None:
+        write_window(folder, record, contents)
     seconds["write"] += perf_counter() - start
     return record
 
@@ -270,5 +272,3 @@ def _add(summary: Summary, record: Record) -> None:
     summary.counts["batches"] += len(record.batches)
     summary.scattered += [group for group in record.scattered if group not in summary.scattered]
     summary.skipped += record.skipped
-
-

@@ -60,7 +60,9 @@ def _table(batch: Any, name: str, row: int, token_fields: Sequence[str], key_fie
     if any(sample.get(f) is not None for sample in rows for f in ("segments", *token_fields, *key_fields)):
         return table_of(list(zip(places, batch.to_pylist(), strict=True)), token_fields, key_fields)
     nothing = ("group", "weight")
-    table_of([(p, {**{k: s.get(k) for k in ("id", *nothing)}, "input_ids": [], "labels": []}) for p, s in zip(places, rows, strict=True)], (), ())
+    table_of(
+        [(p, {**{k: s.get(k) for k in ("id", *nothing)}, "input_ids": [], "labels": []}) for p, s in zip(places, rows, strict=True)], (), ()
+    )
     return assemble(
         ids=[sample["id"] for sample in rows],
         groups=[sample.get("group") for sample in rows],

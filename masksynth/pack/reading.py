@@ -50,7 +50,9 @@ def read_samples(
             yield from _tables(stream, name, token_fields, key_fields)
     else:
         stream = sys.stdin.buffer if isinstance(source, (str, Path)) else source
-        yield from _tables(stream, STDIN if stream is sys.stdin.buffer else str(getattr(stream, "name", "<stream>")), token_fields, key_fields)
+        yield from _tables(
+            stream, STDIN if stream is sys.stdin.buffer else str(getattr(stream, "name", "<stream>")), token_fields, key_fields
+        )
 
 
 def _tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
@@ -156,9 +158,7 @@ def _decoder(token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> _Dec
     return _Decoder(token_fields, key_fields)
 
 
-def _fast(
-    lines: list[Line], name: str, decoder: _Decoder, token_fields: Sequence[str], key_fields: Sequence[str]
-) -> SampleTable | None:
+def _fast(lines: list[Line], name: str, decoder: _Decoder, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable | None:
     """The table of a block of lines, or None where something needs the slow road."""
     try:
         rows = [decoder.decode(line) for _, line in lines]

@@ -188,10 +188,7 @@ def checked(table: SampleTable) -> SampleTable:
             f"is neither {IGNORED} nor from 0 to {TOP}",
             f"use {IGNORED} where nothing is trained",
         ),
-        *(
-            (name, values, (values < 0) | (values > TOP), f"is not from 0 to {TOP}", "give integers")
-            for name, values in table.keys.items()
-        ),
+        *((name, values, (values < 0) | (values > TOP), f"is not from 0 to {TOP}", "give integers") for name, values in table.keys.items()),
         *((name, values, np.isinf(values), "is not finite", "give finite numbers") for name, values in table.fields.items()),
     ):
         if bad.any():

@@ -139,7 +139,7 @@ def _runs(spans: Spans, classes: Classes, first: Ints) -> _Bases:
     opens = np.ones(len(first), bool)
     opens[1:] = (first[1:] != first[:-1] + 1) | (segment[1:] != segment[:-1]) | lone[1:] | lone[:-1]
     begin = np.flatnonzero(opens)
-    size = np.diff(np.append(begin, len(first)))
+    size = np.diff(np.append(begin, len(first)))[: len(begin)]
     return _Bases(first[begin], segment[begin], size, ~spans.clique[segment[begin]])
 
 
@@ -189,7 +189,7 @@ def _position_runs(spans: Spans, classes: Classes) -> _PositionRuns:
     opens = np.ones(len(token), bool)
     opens[1:] = (place[1:] != place[:-1] + 1) | (segment[1:] != segment[:-1])
     begin = np.flatnonzero(opens)
-    size = np.diff(np.append(begin, len(token)))
+    size = np.diff(np.append(begin, len(token)))[: len(begin)]
     return _PositionRuns(token[begin], size, place[begin], np.searchsorted(segment[begin], np.arange(len(count) + 1)))
 
 
@@ -224,7 +224,7 @@ def _coalesced(owner: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
     opens = np.ones(len(owner), bool)
     opens[1:] = (owner[1:] != owner[:-1]) | (start[1:] != end[:-1])
     begin = np.flatnonzero(opens)
-    last = np.append(begin[1:], len(owner)) - 1
+    last = np.append(begin[1:], len(owner))[: len(begin)] - 1
     return start[begin], end[last], owner[begin]
 
 

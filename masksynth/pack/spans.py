@@ -80,7 +80,17 @@ def spans_of(table: SampleTable) -> Spans:
     trained, predictor = _predictors(table, start, length, own.astype(bool), after)
     live, count = _live(len(table.tokens), start, length, clique.astype(bool), alone.astype(bool), pairs, predictor)
     return Spans(
-        sample_, start, length, clique.astype(bool), alone.astype(bool), *pairs, _levels(len(start), *pairs), live, count, trained, predictor
+        sample_,
+        start,
+        length,
+        clique.astype(bool),
+        alone.astype(bool),
+        *pairs,
+        _levels(len(start), *pairs),
+        live,
+        count,
+        trained,
+        predictor,
     )
 
 
@@ -122,7 +132,7 @@ def _live(
     viewer, seen = pairs
     while True:
         reached = whole.copy()
-        reached[seen[(count[viewer] > 0) | whole[viewer]]] = True
+        reached[seen[(count[viewer] > 0) | (whole[viewer] & (length[viewer] > 0))]] = True
         if np.array_equal(reached, whole):
             break
         whole = reached

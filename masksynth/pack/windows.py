@@ -72,4 +72,6 @@ def _window(table: SampleTable, seen: Words) -> tuple[Window, Words]:
 
 
 def _code(group: str | int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{type(group).__name__}:{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return int.from_bytes(
+        hashlib.blake2b(f"{type(group).__name__}:{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )

@@ -151,7 +151,7 @@ def _check_rows(batch: Any, table: Any, samples: Ints, flat: Ints, at: Ints) -> 
     if (row != row[lowest]).any():
         raise WrongAnswer("rows", f"position {int(np.argmax(row != row[lowest]))} is a copy of another and has another row")
     live = at >= 0
-    value = np.where(live, word[at], np.uint64(0))
+    value = np.append(word, np.uint64(0))[at]  # at is -1 for dead tokens
     running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(value, dtype=np.uint64)])
     cut = np.concatenate([[0], np.cumsum(table.offset[samples + 1] - table.offset[samples])]).astype(np.int64)
     expected = running[1:] - np.repeat(running[cut[:-1]], np.diff(cut))
@@ -159,7 +159,7 @@ def _check_rows(batch: Any, table: Any, samples: Ints, flat: Ints, at: Ints) -> 
         if table.segments[sample] is not None:
             part_of = slice(int(cut[number]), int(cut[number + 1]))
             expected[part_of] = _segment_rows(table.segments[sample], value[part_of], running[cut[number] : cut[number + 1] + 1])
-    wrong = live & (row[at] != expected)
+    wrong = live & (np.append(row, np.uint64(0))[at] != expected)
     if wrong.any():
         token = int(np.argmax(wrong))
         sample = int(np.searchsorted(cut, token, "right")) - 1
