@@ -29,9 +29,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from masksynth.pack import PackedBatch
-from masksynth.pack.batches import batches_of
-from masksynth.pack.samples import tables_of
+from masksynth.pack.batch import PackedBatch
+from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, TrainingBatch, packed_loss
 
 IGNORED = -100
@@ -86,7 +85,7 @@ def vocabulary_of(samples: Sequence[Sample]) -> int:
 def packed(samples: Sequence[Sample], max_length: int, merge: bool = True) -> list[PackedBatch]:
     """Batches of at most ``max_length`` positions: merged within groups, or every sample in a group of its own."""
     given = samples if merge else [{**one, "group": one["id"]} for one in samples]
-    return [batch for table in tables_of(given) for _, _, batch in batches_of(table, max_length)]
+    return list(pack_batches(given, max_length=max_length))
 
 
 def model_of(setting: Setting, vocabulary: int, longest: int) -> torch.nn.Module:
@@ -103,7 +102,7 @@ def model_of(setting: Setting, vocabulary: int, longest: int) -> torch.nn.Module
         model = LlamaForCausalLM(LlamaConfig(**shape, attn_implementation=kind))
     model = model.to(setting.device, setting.dtype)
     if setting.compile:
-        model.compile(dynamic=False)
+        model.compile()
     return model
 
 
@@ -224,7 +223,7 @@ def main() -> None:
         losses = "  ".join(f"{way} {cost.loss:.9f} ({cost.tokens:,} tokens, {cost.seconds:.2f} s)" for way, cost in costs.items())
         print(f"step {number}: {losses}  gradients {apart:.1e} apart")
         rows.append((costs, tokens))
-    rows = rows[1:] or rows  # the first step warms up
+    rows = rows[3 if setting.compile else 1 :] or rows[-1:]  # the first steps warm up
     for way in rows[0][0]:
         seconds, ran = (sum(getattr(costs[way], name) for costs, _ in rows) for name in ("seconds", "tokens"))
         memory = f", peak {max(costs[way].mebibytes for costs, _ in rows):,.0f} MiB" if setting.device != "cpu" else ""
