@@ -47,9 +47,10 @@ def dense_chunks(spans: Spans, size: int, chunk: int) -> Iterator[NDArray[np.boo
 
 def spans_of(dense: NDArray[np.bool_], low: int) -> Spans:
     """The intervals of rows low, low + 1, ... of a bool array."""
-    step = np.diff(np.pad(dense, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    query, start = np.nonzero(step == 1)
-    return query + low, start, np.nonzero(step == -1)[1]
+    padded = np.pad(dense, ((0, 0), (1, 1)))
+    change = np.flatnonzero(padded[:, 1:] != padded[:, :-1])  # starts and ends in turn, since every row begins and ends with False
+    query, key = np.divmod(change, dense.shape[1] + 1)
+    return query[::2] + low, key[::2], key[1::2]
 
 
 def bits_to_rows(arrays: dict[str, NDArray[np.int32]], size: int) -> Spans:

@@ -33,12 +33,13 @@ class Chains(NamedTuple):
 def chains_of(mask: Mask, table: int = 0) -> Chains | str:
     """Chains of keys of which every row sees prefixes, or why none were found.
 
-    Keys are taken in runs: consecutive keys each of which is seen only by rows that see the one before, themselves aside. Runs, from the
-    most seen to the least, are put behind the tightest chain whose last key is seen by all that see the run's first; up to ``MAX_RUNS``
-    runs and ``MAX_CHAINS`` chains. The greedy choice may miss chains that exist; what it finds is exact, as each row's keys in a chain
-    are counted and their ranks summed: m distinct ranks are 0 .. m - 1 iff their sum is m (m - 1) / 2.
+    Up to ``MAX_RUNS`` keys are taken one by one, which gives the fewest chains that there are. More are taken in runs: consecutive keys
+    each of which is seen only by rows that see the one before, themselves aside. A run may follow another if all that see its first key
+    see the other's last; a largest matching of such pairs gives the fewest chains of runs, of which at most ``MAX_RUNS`` are tried. What
+    is found is exact, as each row's keys in a chain are counted and their ranks summed: m distinct ranks are 0 .. m - 1 iff their sum is
+    m (m - 1) / 2.
 
-    Takes O(T + N R^2) time for R runs.
+    Takes O(T + N R^2) time for R runs, and O(R^3) at worst for the matching.
 
     Examples
     --------
@@ -50,16 +51,18 @@ def chains_of(mask: Mask, table: int = 0) -> Chains | str:
     seen, own = _viewers(mask, table)
     social = np.flatnonzero(seen - own > 0)
     spans, place = _compressed(mask, table, social)
-    first = _runs(spans, place, len(social))
+    first = _runs(spans, place, len(social)) if len(social) > MAX_RUNS else np.arange(len(social))
     if len(first) > MAX_RUNS:
         return f"its keys fall into {len(first):,} runs (more than {MAX_RUNS})"
     last = np.concatenate([first[1:], [len(social)]])[: len(first)] - 1
-    rank = _greedy(_links(spans, place, first, last), (seen - own)[social], first, last)
-    if len(rank) > MAX_CHAINS:
-        return f"its keys need {len(rank)} chains or more (more than {MAX_CHAINS})"
-    full = np.full((len(rank), mask.size), NEVER, np.int32)
-    full[:, social] = rank
-    return _limits(mask, table, full, own)
+    chains = _fewest(_links(spans, place, first, last), (seen - own)[social][first])
+    if len(chains) > MAX_CHAINS:
+        return f"its keys need {len(chains)} chains (more than {MAX_CHAINS})"
+    rank = np.full((len(chains), mask.size), NEVER, np.int32)
+    for number, chain in enumerate(chains):
+        keys = np.concatenate([np.arange(first[run], last[run] + 1) for run in chain])
+        rank[number, social[keys]] = np.arange(len(keys))
+    return _limits(mask, table, rank, own)
 
 
 def _viewers(mask: Mask, table: int) -> tuple[Ints, Ints]:
@@ -116,20 +119,33 @@ def _holds(spans: list[Ints], low: int, rows: int, keys: Ints) -> NDArray[np.boo
     return np.asarray(steps[:, :-1].cumsum(axis=1) > 0)
 
 
-def _greedy(links: NDArray[np.bool_], seen: Ints, first: Ints, last: Ints) -> NDArray[np.int32]:
-    """(chains, keys) ranks, NEVER where a key is in another chain."""
-    chains: list[list[int]] = []
-    for run in np.argsort(-seen[first], kind="stable").tolist() if len(first) else []:
-        fits = [chain for chain in chains if links[chain[-1], run]]
-        if fits:
-            min(fits, key=lambda chain: int(seen[last[chain[-1]]])).append(run)
-        else:
-            chains.append([run])
-    rank = np.full((len(chains), len(seen)), NEVER, np.int32)
-    for number, chain in enumerate(chains):
-        keys = np.concatenate([np.arange(first[run], last[run] + 1) for run in chain])
-        rank[number, keys] = np.arange(len(keys))
-    return rank
+def _fewest(links: NDArray[np.bool_], seen: Ints) -> list[list[int]]:
+    """The fewest chains of runs, each linked to the next; ``seen`` is how many rows see each run's first key, which falls along a chain.
+
+    A largest matching of runs with their successors (Kuhn); runs without a predecessor begin chains.
+    """
+    order = np.argsort(-seen, kind="stable")
+    following = [[int(run) for run in order[place + 1 :] if links[one, run]] for place, one in enumerate(order)]
+    after = dict(zip(order.tolist(), following, strict=True))
+    before: dict[int, int] = {}
+
+    def augment(run: int, tried: set[int]) -> bool:
+        for one in after[run]:
+            if one not in tried:
+                tried.add(one)
+                if one not in before or augment(before[one], tried):
+                    before[one] = run
+                    return True
+        return False
+
+    for run in after:
+        augment(run, set())
+    successor = {run: one for one, run in before.items()}
+    chains = [[run] for run in after if run not in before]
+    for chain in chains:
+        while chain[-1] in successor:
+            chain.append(successor[chain[-1]])
+    return chains
 
 
 def _limits(mask: Mask, table: int, rank: NDArray[np.int32], own: Ints) -> Chains | str:

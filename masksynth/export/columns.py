@@ -34,9 +34,9 @@ class FlashMask(NamedTuple):
 def to_flashmask(mask: Mask, table: int = 0) -> FlashMask:
     """The fewest columns c that express the mask, causal before not; checked.
 
-    Where a key's own row sees it, as in every answer of ``solve``, the first pair of bounds lies below the diagonal and the second above,
-    as FlashMask's documentation words it; where it does not, they are what the table above says, which is what Paddle's dense reference
-    computes.
+    Where a key is hidden from rows on both sides of its own, the first bounds are those below the diagonal and the second those above,
+    as FlashMask's documentation words it. Elsewhere (two gaps on one side) they are what the table above says, which is what Paddle's
+    dense reference computes.
 
     Raises
     ------

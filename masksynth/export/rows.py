@@ -39,17 +39,22 @@ def rows_of(mask: Mask, table: int = 0) -> Spans:
     >>> [part.tolist() for part in rows_of(Mask.from_intervals([[(), ((0, 2),)]]))]
     [[1], [0], [2]]
     """
-    if not 0 <= table < mask.tables:
-        raise InvalidInstance(f"table {table} is not one of the mask's {mask.tables}")
-    offset = mask.row_offset[table]
+    offset = mask.row_offset[known(mask, table)]
     part = slice(int(offset[0]), int(offset[-1]))
     query = np.repeat(np.arange(mask.size, dtype=np.int64), np.diff(offset))
     return query, mask.key_start[part].astype(np.int64), mask.key_end[part].astype(np.int64)
 
 
+def known(mask: Mask, table: int) -> int:
+    """The table, after checking that the mask has it."""
+    if not 0 <= table < mask.tables:
+        raise InvalidInstance(f"table {table} is not one of the mask's {mask.tables}")
+    return table
+
+
 def row_counts(mask: Mask, table: int = 0) -> Ints:
     """(N,) the number of intervals of each row."""
-    counts: Ints = np.diff(mask.row_offset[table])
+    counts: Ints = np.diff(mask.row_offset[known(mask, table)])
     return counts
 
 

@@ -308,9 +308,9 @@ def _by_key(spans: tuple[Tensor, ...]) -> Tensor:
 def _chains(rows: Rows) -> tuple[Tensor, tuple[tuple[Tensor, Tensor], ...]] | str:
     """Chains of keys of which every row sees prefixes, or why none were found.
 
-    Consecutive keys are a run while each is seen only by rows that see the one before, itself aside. Runs, from the most seen to the
-    least, are put behind the tightest chain whose last key is seen by all that see the run's first. Keys that only their own rows see
-    need no chain.
+    Beyond 256 keys, consecutive keys are a run while each is seen only by rows that see the one before, itself aside. A run may follow
+    another if all that see its first key see the other's last; a largest matching of such pairs gives the fewest chains. Keys that only
+    their own rows see need no chain.
     """
     query, start, end = _query(rows), rows.start.long(), rows.end.long()
     own = torch.bincount(query[(start <= query) & (query < end)], minlength=_size(rows))
@@ -319,14 +319,13 @@ def _chains(rows: Rows) -> tuple[Tensor, tuple[tuple[Tensor, Tensor], ...]] | st
     spans = _compressed(query, start, end, seen > 0)
     place = torch.full((_size(rows),), -1)
     place[keys] = torch.arange(len(keys))
-    alone = (spans[1] == place[spans[0]]) & (spans[2] == spans[1] + 1)
-    first = torch.unique(torch.cat([torch.zeros(min(len(keys), 1), dtype=torch.int64), spans[1][~alone]]))
+    first = _runs(spans, place) if len(keys) > MAX_RUNS else torch.arange(len(keys))
     if len(first) > MAX_RUNS:
         return f"its keys fall into {len(first):,} runs (more than {MAX_RUNS})"
     last = torch.cat([first[1:], torch.tensor([len(keys)])])[: len(first)] - 1
-    chains = _greedy(_links(spans, place, first, last), seen[keys][first].tolist(), seen[keys][last].tolist())
+    chains = _fewest(_links(spans, place, first, last), seen[keys][first])
     if len(chains) > MAX_CHAINS:
-        return f"its keys need {len(chains)} chains or more (more than {MAX_CHAINS})"
+        return f"its keys need {len(chains)} chains (more than {MAX_CHAINS})"
     ordered = [keys[torch.cat([torch.arange(int(first[run]), int(last[run]) + 1) for run in chain])] for chain in chains]
     return _limits(query, start, end, ordered, own > 0)
 
@@ -340,6 +339,14 @@ def _compressed(query: Tensor, start: Tensor, end: Tensor, kept: Tensor) -> tupl
     cut = torch.ones(len(query) + 1, dtype=torch.bool)
     cut[1:-1] = (query.diff() != 0) | (start[1:] != end[:-1])
     return query[cut[:-1]], start[cut[:-1]], end[cut[1:]]
+
+
+def _runs(spans: tuple[Tensor, Tensor, Tensor], place: Tensor) -> Tensor:
+    """The first keys of the runs: 0, and every key where an interval of a row begins that is not the row's own key alone."""
+    query, start, end = spans
+    alone = (start == place[query]) & (end == start + 1)
+    first: Tensor = torch.unique(torch.cat([torch.zeros(1, dtype=torch.int64), start[~alone]]))
+    return first
 
 
 def _links(spans: tuple[Tensor, Tensor, Tensor], place: Tensor, first: Tensor, last: Tensor) -> Tensor:
@@ -366,15 +373,32 @@ def _holds(spans: list[Tensor], low: int, rows: int, keys: Tensor) -> Tensor:
     return steps.reshape(rows, width)[:, :-1].cumsum(1) > 0
 
 
-def _greedy(links: Tensor, head: list[int], tail: list[int]) -> list[list[int]]:
-    """Runs in chains; ``head`` and ``tail`` say how many rows see the first and the last key of each run."""
-    chains: list[list[int]] = []
-    for run in sorted(range(len(head)), key=lambda run: -head[run]):
-        fits = [chain for chain in chains if links[chain[-1], run]]
-        if fits:
-            min(fits, key=lambda chain: tail[chain[-1]]).append(run)
-        else:
-            chains.append([run])
+def _fewest(links: Tensor, seen: Tensor) -> list[list[int]]:
+    """The fewest chains of runs, each linked to the next, by a largest matching of runs with their successors (Kuhn).
+
+    ``seen`` is how many rows see each run's first key, which falls along a chain.
+    """
+    order = seen.argsort(descending=True, stable=True).tolist()
+    allowed = links.tolist()
+    after = {run: [one for one in order[place + 1 :] if allowed[run][one]] for place, run in enumerate(order)}
+    before: dict[int, int] = {}
+
+    def augment(run: int, tried: set[int]) -> bool:
+        for one in after[run]:
+            if one not in tried:
+                tried.add(one)
+                if one not in before or augment(before[one], tried):
+                    before[one] = run
+                    return True
+        return False
+
+    for run in order:
+        augment(run, set())
+    successor = {run: one for one, run in before.items()}
+    chains = [[run] for run in order if run not in before]
+    for chain in chains:
+        while chain[-1] in successor:
+            chain.append(successor[chain[-1]])
     return chains
 
 
