@@ -69,16 +69,19 @@ def table_of(mask: Mask, table: int, home: Integers, blocks: int) -> Table:
     """The pairs of a table, positions lying in the blocks ``home``."""
     size = mask.size
     part = slice(int(mask.row_offset[table, 0]), int(mask.row_offset[table, -1]))
-    start, length = mask.key_start[part].astype(np.int64), (mask.key_end[part] - mask.key_start[part]).astype(np.int64)
+    start = mask.key_start[part].astype(np.int64)
+    length: Integers = mask.key_end[part] - start
     query: Integers = np.repeat(np.repeat(np.arange(size), np.diff(mask.row_offset[table])), length)
-    key = np.repeat(start - (length.cumsum() - length), length) + np.arange(len(query))
+    key: Integers = np.repeat(start - (length.cumsum() - length), length) + np.arange(len(query))
     by = np.argsort(key, kind="stable")
-    offset, back = np.append(0, np.bincount(query, minlength=size).cumsum()), np.append(0, np.bincount(key, minlength=size).cumsum())
+    offset: Integers = np.append(0, np.bincount(query, minlength=size).cumsum())
+    back: Integers = np.append(0, np.bincount(key, minlength=size).cumsum())
     rows = np.bincount(query * blocks + home[key], minlength=size * blocks).reshape(size, blocks).astype(np.float64)
     columns = np.bincount(key * blocks + home[query], minlength=size * blocks).reshape(size, blocks).astype(np.float64)
-    grid = np.zeros((blocks, blocks))
+    grid: Floats = np.zeros((blocks, blocks))
     np.add.at(grid, home, rows)
-    return Table(query * size + key, offset, key, back, query[by], rows, columns, grid)
+    pairs: Integers = query * size + key
+    return Table(pairs, offset, key, back, query[by], rows, columns, grid)
 
 
 def improved(mask: Mask, order: Integers, block: int, effort: float = 1.0) -> tuple[Integers, float]:

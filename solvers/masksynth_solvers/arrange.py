@@ -26,7 +26,7 @@ from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth_solvers.running import run
 
-MAX_CLAUSES = 2_000_000
+MAX_CLAUSES = 1_000_000
 """Most clauses of a model."""
 
 Integers = NDArray[np.int64]
