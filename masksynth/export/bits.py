@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from masksynth.errors import WrongAnswer
 from masksynth.export.rows import Spans, joined_parts, rows_of
 from masksynth.mask import Mask
 
@@ -59,15 +60,22 @@ def bits_to_rows(arrays: dict[str, NDArray[np.int32]], size: int) -> Spans:
 
 
 def _unpacked(arrays: dict[str, NDArray[np.int32]], low: int, size: int) -> NDArray[np.bool_]:
-    rows, line, bits = np.arange(low, min(low + SIDE, size)), arrays["line"], arrays["bits"]
+    rows, line, bits = np.arange(low, min(low + SIDE, size)), arrays["line"].astype(np.int64), arrays["bits"]
     if "number" in arrays:
-        across = -(-size // SIDE)
-        block = arrays["number"][line[low // SIDE] + np.arange(across)].astype(np.int64)
-        word = (block[None, :, None] * SIDE + (rows - low)[:, None, None]) * (SIDE // WORD) + np.arange(SIDE // WORD)
+        across, words = -(-size // SIDE), SIDE // WORD
+        block = _taken(arrays["number"], line[low // SIDE] + np.arange(across), "number").astype(np.int64)
+        place = (block[None, :, None] * SIDE + (rows - low)[:, None, None]) * words + np.arange(words)
     else:
-        word = line[rows][:, None] + np.arange(-(-size // WORD))
-    octets = np.ascontiguousarray(bits[word.reshape(len(rows), -1)]).view(np.uint8)
+        place = line[rows][:, None] + np.arange(-(-size // WORD))
+    octets = np.ascontiguousarray(_taken(bits, place.reshape(len(rows), -1), "bits")).view(np.uint8)
     return np.unpackbits(octets, axis=1, bitorder="little")[:, :size].astype(bool)
+
+
+def _taken(array: NDArray[np.int32], place: NDArray[np.int64], name: str) -> NDArray[np.int32]:
+    """``array[place]``, after checking that the places are there."""
+    if place.size and (place.min() < 0 or place.max() >= len(array)):
+        raise WrongAnswer("bit-packed lookup", f"a place in {name} leaves 0..{len(array) - 1}")
+    return array[place]
 
 
 def _words(dense: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -86,6 +86,9 @@ def form_to_rows(form: Form, mask: Mask, table: int = 0) -> Spans:
     """The row intervals of a form over ``mask.size`` positions; ``mask`` only bounds how much may be written out."""
     arrays, size = form.arrays, mask.size
     index = np.arange(size)
+    for name, array in arrays.items():
+        if name.startswith(("lo_", "hi_")) and len(array) and (array.min() < 0 or array.max() > size):
+            raise WrongAnswer(form.name, f"a bound of {name} leaves 0..{size}")
     pairs = [(arrays[f"lo_{i}"].astype(np.int64), arrays[f"hi_{i}"].astype(np.int64)) for i in range(len(arrays) // 2) if "lo_0" in arrays]
     if form.name == "row intervals":
         spans = [(index[lo < hi], lo[lo < hi], hi[lo < hi]) for lo, hi in pairs]
