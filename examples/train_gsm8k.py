@@ -186,7 +186,7 @@ def steps(samples: Sequence[Sample], setting: Setting, count: int) -> Iterator[t
     separate = model_of(setting._replace(attention="sdpa"), vocabulary, longest)
     merged, probe = (model_of(setting, vocabulary, longest) for _ in range(2))
     merged.load_state_dict(separate.state_dict())
-    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-3) for model in (separate, merged)]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9) for model in (separate, merged)]
     for batch in packed(samples, setting.max_length)[:count]:
         own = [named[name] for name in batch.samples]
         together, apart = collate(batch), [collate(one) for one in packed(own, setting.max_length, merge=False)]

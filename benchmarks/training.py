@@ -1,0 +1,58 @@
+"""Seconds of a training step on a CPU: the samples of a merged batch padded, packed with a document mask, and merged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from benchmarks.measure import alone, table
+from examples.train_gsm8k import Setting, read, steps
+
+DATA = Path(os.environ.get("MASKSYNTH_DATA", Path(__file__).parent.parent / "tests/pack/data"))
+"""Where the sample files are; excerpts stand in for them."""
+WAYS = ("padded", "packed", "merged")
+LENGTHS = (512, 2048)
+TOKENS = 6144
+"""About how many positions are run for each cell."""
+
+
+def files() -> list[Path]:
+    """The sample files, by name."""
+    return sorted(DATA.glob("*.jsonl.gz"))
+
+
+def cell(path: Path, length: int) -> tuple[int, int, float, dict[str, tuple[int, float]]]:
+    """(longest sequence, tokens of the samples, largest difference of gradients, {way: (tokens run, seconds)}), the first step left out."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    samples = read(path, groups=40)
+    setting = Setting(width=384, layers=3, max_length=max(length, max(len(one["input_ids"]) for one in samples)))
+    found = list(steps(samples, setting, 1 + max(2, TOKENS // setting.max_length)))
+    found = found[1:] or found
+    spent = {way: (sum(costs[way].tokens for costs, *_ in found), sum(costs[way].seconds for costs, *_ in found)) for way in WAYS}
+    return setting.max_length, sum(tokens for *_, tokens in found), max(apart for _, apart, _ in found), spent
+
+
+def training_table(most: int) -> str:
+    """A row for each file, length and way; sequences of at most ``most`` positions, or of the longest sample if that is more."""
+    rows, done = [], set()
+    for path in files():
+        for wanted in LENGTHS:
+            if wanted > max(most, LENGTHS[0]):
+                continue
+            length, tokens, apart, spent = alone(cell, path, wanted)
+            if (path, length) not in done:
+                done.add((path, length))
+                rows += _rows(path.name.removesuffix(".jsonl.gz"), length, tokens, apart, spent)
+    return table(
+        ["samples", "length", "way", "their tokens", "tokens run", "s", "their tokens / s", "padded s / s", "gradients apart"], rows
+    )
+
+
+def _rows(name: str, length: int, tokens: int, apart: float, spent: dict[str, tuple[int, float]]) -> list[list[str]]:
+    rows = []
+    for way, (ran, seconds) in spent.items():
+        speed = [f"{seconds:.2f}", f"{tokens / seconds:,.0f}", f"{spent['padded'][1] / seconds:.2f}"]
+        rows.append([name, f"{length:,}", way, f"{tokens:,}", f"{ran:,}", *speed, f"{apart:.0e}" if way == "merged" else ""])
+    return rows
