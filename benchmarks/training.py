@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from benchmarks.measure import alone, table
-from examples.train_gsm8k import Setting, read, steps
 
 DATA = Path(os.environ.get("MASKSYNTH_DATA", Path(__file__).parent.parent / "tests/pack/data"))
 """Where the sample files are; excerpts stand in for them."""
@@ -24,6 +23,8 @@ def files() -> list[Path]:
 def cell(path: Path, length: int) -> tuple[int, int, float, dict[str, tuple[int, float]]]:
     """(longest sequence, tokens of the samples, largest difference of gradients, {way: (tokens run, seconds)}), the first step left out."""
     import torch
+
+    from examples.train_gsm8k import Setting, read, steps
 
     torch.set_num_threads(os.cpu_count() or 1)
     samples = read(path, groups=40)

@@ -29,8 +29,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from masksynth.pack.batch import PackedBatch
-from masksynth.pack.packing import pack_batches
+from masksynth.pack import PackedBatch, pack_batches
 from masksynth.torch import Collator, TrainingBatch, packed_loss
 
 IGNORED = -100
