@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from benchmarks.arranging import arrange_table
+from benchmarks.blocks import blocks_table
 from benchmarks.constructions import construction_table
 from benchmarks.measure import machine
 from benchmarks.merging import merge_table, trie_table
@@ -21,6 +23,8 @@ TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
     "sparse": sparse_table,
     "reach": lambda most, limit, _: reach_table(most, limit),
     "constructions": lambda most, *_: construction_table(most),
+    "arrange": lambda most, limit, _: arrange_table(most, limit),
+    "blocks": lambda most, *_: blocks_table(most),
     "machine": lambda most, limit, _: f"`python -m benchmarks --most {most} --limit {limit:g}` on {machine()}",
 }
 """Name -> table from most nodes, seconds, and the folder that takes plots."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from masksynth.cli.terminal import JSON, QUIET, Refused, output_file, plain, print_json, progress, to_the_end
+from masksynth.cli.terminal import JSON, QUIET, Refused, output_file, plain, print_json, printable, progress, to_the_end
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.folder import SOLUTION, read_merged
 from masksynth.export.maskfile import read_mask
@@ -104,7 +104,7 @@ def export(
         if as_json:
             print_json(found if to is not None else _record(mask, found))
         elif not quiet:
-            click.echo(told(mask, found) if to is None else f"{plain(str(output))}: {found['bytes']:,} bytes of {to}, checked")
+            click.echo(told(mask, found) if to is None else f"{printable(str(output))}: {found['bytes']:,} bytes of {to}, checked")
 
 
 def _written(mask: Mask, to: str, output: Path, block_size: tuple[int, int], table: int | None, force: bool, source: str) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""Block lists of prefix-tree masks: ours in numpy, the BlockMask around them, and torch's own construction, compiled and eager."""
+
+from __future__ import annotations
+
+import gc
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import alone, peak_mib, table, timed
+from masksynth.mask import Mask
+
+SIZES = (16_384, 65_536, 131_072)
+EAGER = 16_384
+"""Most positions of the eager construction, which needs 10 bytes a pair: 2.6 GiB here, 172 GB at the last size."""
+HEAD = ("positions", "intervals", "kept blocks", "what", "seconds", "times ours", "peak MiB")
+
+
+def tree_mask(positions: int, segment: int = 256) -> Mask:
+    """A random prefix tree in depth-first order: segments of about ``segment`` tokens, half of which start at an earlier branch point."""
+    rng = np.random.default_rng(0)
+    cuts = np.unique([0, positions, *rng.integers(1, positions, positions // segment)])
+    path: list[tuple[int, int]] = []
+    starts, ends, counts = [], [], []
+    for start, end in pairwise(cuts.tolist()):
+        path = path[: int(rng.integers(0, len(path) + 1))] if rng.random() < 0.5 else path
+        path.append((start, end))
+        bounds = np.array(path)
+        apart = bounds[1:, 0] != bounds[:-1, 1]
+        bounds = np.stack([bounds[np.r_[True, apart], 0], bounds[np.r_[apart, True], 1]], axis=1)
+        low, high = (np.tile(bound, (end - start, 1)) for bound in bounds.T)
+        high[:, -1] = np.arange(start, end) + 1
+        starts.append(low.ravel())
+        ends.append(high.ravel())
+        counts += [len(bounds)] * (end - start)
+    offset = np.concatenate([[0], np.cumsum(counts)])
+    return Mask(offset[None], np.concatenate(starts).astype(np.int32), np.concatenate(ends).astype(np.int32))
+
+
+def numpy_lists(positions: int) -> dict[str, Any]:
+    """Forward and transposed lists and their checks; nothing of torch is loaded."""
+    from masksynth.export.blocks import block_lists, check_blocks, check_transposed, transposed_lists
+
+    mask = tree_mask(positions)
+    before = peak_mib()
+    lists, seconds = timed(lambda: block_lists(mask))
+    peak = peak_mib()
+    back, transposing = timed(lambda: transposed_lists(lists))
+    _, checking = timed(lambda: (check_blocks(mask, lists), check_transposed(lists, back)))
+    kept = int(lists.partial_count.sum() + lists.full_count.sum())
+    return {
+        "intervals": len(mask.key_start),
+        "kept": f"{kept:,} of {lists.partial_index.size:,}",
+        "rows": [("lists, numpy", seconds, peak), ("lists, transposed and checked", seconds + transposing + checking, peak_mib())],
+        "before": before,
+    }
+
+
+def block_mask(positions: int) -> tuple[float, float]:
+    """``masksynth.torch``'s BlockMask: lists, transposed lists, checks and mask_mod."""
+    from masksynth.torch.attention import block_mask_of_rows
+
+    mask = tree_mask(positions)
+    return *timed(lambda: block_mask_of_rows(mask))[1:], peak_mib()
+
+
+def from_kv_blocks(positions: int) -> tuple[float, float]:
+    """Torch's ``BlockMask.from_kv_blocks`` on ready forward lists."""
+    import torch
+    from torch.nn.attention.flex_attention import BlockMask
+
+    from masksynth.export.blocks import block_lists
+
+    lists = [torch.from_numpy(part)[None, None] for part in block_lists(tree_mask(positions))]
+    return *timed(lambda: BlockMask.from_kv_blocks(*lists, BLOCK_SIZE=128, seq_lengths=(positions, positions)))[1:], peak_mib()
+
+
+def created(positions: int, compiled: bool) -> tuple[float, float, float]:
+    """Torch's ``create_block_mask`` with our mask_mod: the first call, the best of the next two, and the peak."""
+    import torch
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    from masksynth.torch.attention import block_mask_of_rows
+
+    mod = block_mask_of_rows(tree_mask(positions)).mask_mod
+    gc.collect()
+    create = torch.compile(create_block_mask) if compiled else create_block_mask
+
+    def once() -> float:
+        return timed(lambda: create(mod, 1, 1, positions, positions, device="cpu"))[1]
+
+    first = once()
+    return first, min(once(), once()), peak_mib()
+
+
+def rows_of(positions: int) -> list[list[Any]]:
+    """The lines of one size."""
+    ours = alone(numpy_lists, positions)
+    lines = [*ours["rows"], ("BlockMask, masksynth.torch", *alone(block_mask, positions))]
+    lines.append(("BlockMask.from_kv_blocks, lists given", *alone(from_kv_blocks, positions)))
+    first, seconds, peak = alone(created, positions, True)
+    lines.append((f"torch.compile(create_block_mask), after {first:.0f} s of compiling", seconds, peak))
+    if positions <= EAGER:
+        _, seconds, peak = alone(created, positions, False)
+        lines.append(("create_block_mask, eager", seconds, peak))
+    base = lines[0][1]
+    return [
+        [f"{positions:,}", f"{ours['intervals']:,}", ours["kept"], what, f"{seconds:.3f}", f"{seconds / base:,.1f}", f"{peak:,.0f}"]
+        for what, seconds, peak in lines
+    ]
+
+
+def blocks_table(most: int) -> str:
+    """Block lists at 128 x 128 of prefix-tree masks up to ``most`` positions, each line in a process of its own, whose peak is told."""
+    return table(HEAD, [line for size in SIZES if size <= most for line in rows_of(size)])
