@@ -1,0 +1,54 @@
+"""The page on kernels: its commands and its example, run as shown; its limits against the code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from click.testing import CliRunner
+
+from masksynth.cli.export import export
+from masksynth.cli.terminal import Commands
+from masksynth.export.arrays import MAX_DENSE
+from masksynth.export.bits import MAX_BITS
+from masksynth.export.chains import MAX_CHAINS, MAX_RUNS
+from masksynth.export.forms import MAX_COLUMNS, MAX_ROWS
+from masksynth.export.packedbits import MAX_PACKED
+from masksynth.export.targets import TARGETS
+from tests.docs.pages import DOCS, agrees, blocks, commands, shell
+
+PAGE = DOCS / "kernels.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def test_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = (block for block in blocks(PAGE) if block.language == "console")
+    for command, expected in commands(block):
+        if command.startswith("masksynth export"):
+            said = CliRunner().invoke(Commands(commands={"export": export}), command.split()[1:]).output
+        else:
+            said = shell(command, tmp_path)
+        assert agrees(expected, said), (command, said)
+
+
+def test_example(tmp_path):
+    found = blocks(PAGE)
+    place = next(number for number, block in enumerate(found) if block.title == "use_forms.py")
+    said = subprocess.run([sys.executable, "-c", found[place].text], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said == found[place + 1].text
+
+
+def test_every_format_has_its_line():
+    assert re.findall(r"^\| `([\w-]+)` \|", TEXT, flags=re.MULTILINE) == ["--to", *TARGETS]
+
+
+def test_limits():
+    assert f"at most {MAX_ROWS} intervals in every row" in TEXT
+    assert f"at most {MAX_COLUMNS} intervals in every column" in TEXT
+    assert f"at most {MAX_CHAINS} chains found" in TEXT
+    assert TEXT.count(f"{MAX_RUNS}") == 2
+    assert MAX_BITS == 2**30
+    assert f"{MAX_PACKED:,} positions" in TEXT
+    assert TEXT.count(f"{MAX_DENSE:,} positions |") == 2
