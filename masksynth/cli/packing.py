@@ -57,24 +57,29 @@ def pack(
     masksynth pack samples.jsonl.gz -o packed --max-length 32768
     masksynth pack samples.jsonl --shape layers=32,hidden=4096,intermediate=11008,vocabulary=32000
 
-    A sample has "id", "input_ids", "labels" (-100: not trained; labels[i] is predicted by the token at i - 1), and may have "group" (samples
-    worth merging), "weight", "segments", "position_ids", "kinds", "weights", "advantages", "old_logprobs", "ref_logprobs".
+    A sample has "id", "input_ids", "labels" (-100: not trained; labels[i] is predicted by the token at i - 1), and may have "group"
+    (samples worth merging), "weight", "segments", "position_ids", "kinds", and numbers for each token: "weights", "advantages",
+    "old_logprobs", "ref_logprobs".
     """
     if resume and (output is None or samples == "-"):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
-    with _bar(samples, quiet) as (source, told):
-        summary = pack_samples(
-            source,
-            output,
-            max_length=max_length,
-            window=window,
-            token_fields=token_field,
-            key_fields=key_field,
-            skip_long=skip_long,
-            resume=resume,
-            force=force,
-            progress=told,
-        )
+    try:
+        with _bar(samples, quiet) as (source, told):
+            summary = pack_samples(
+                source,
+                output,
+                max_length=max_length,
+                window=window,
+                token_fields=token_field,
+                key_fields=key_field,
+                skip_long=skip_long,
+                resume=resume,
+                force=force,
+                progress=told,
+            )
+    except KeyboardInterrupt:
+        kept = "" if output is None else "; finish it with --resume"
+        raise MasksynthError(f"interrupted, no batch is half written{kept}") from None
     if as_json:
         print_json(summary.record(shape))
     elif not quiet:
@@ -112,9 +117,8 @@ def told_summary(name: str, summary: Summary, shape: Shape | None, output: Path 
         separate, merged = r["flops"]["separate"], r["flops"]["merged"]
         lines.append(f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({separate / max(merged, 1):.2f}x fewer)")
     if summary.scattered:
-        lines.append(
-            f"  {count(len(summary.scattered), 'group')} merged in parts, not contiguous within a window: {_some(summary.scattered)}"
-        )
+        parts = count(len(summary.scattered), "group")
+        lines.append(f"  {parts} merged in parts, since a window ended between their samples: {_some(summary.scattered)}")
     if summary.skipped:
         lines.append(f"  {count(len(summary.skipped), 'sample')} left out, longer than a batch: {_some(summary.skipped)}")
     lines.append("  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items()))

@@ -165,7 +165,7 @@ def _check_bounds(batch: PackedBatch) -> None:
         ("loss_sample", batch.loss_sample, len(batch.samples)),
         ("sample_position", batch.sample_position, batch.positions),
     ):
-        if len(values) and not (0 <= values.min() and values.max() < top):
+        if len(values) and (values.min() < 0 or values.max() >= top):
             raise InvalidInstance(f"{name} leaves 0..{top - 1}", "", "pack the samples again")
     for name, offset, size in (
         ("sample_offset", batch.sample_offset, len(batch.sample_position)),

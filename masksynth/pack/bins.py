@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def slices_of(forest: Forest, opens: Ints, limit: int) -> list[Slice]:
     bounds = [*opens.tolist(), len(forest.samples)]
     total = np.cumsum(forest.length - forest.shared)
     result: list[Slice] = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         size = int(total[end - 1] - total[start] + forest.length[start])
         result += [(start, end)] if size <= limit else _cut(forest, start, end, limit)
     return result

@@ -5,9 +5,9 @@ Segments see earlier segments only, so colours are found segment by segment, all
 
 * The *context* of a segment is the multiset of the classes it sees. Its key is the wrapping sum of one word per token, so that the order in
   which it is seen does not matter.
-* Within a causal segment the colour of a token is the polynomial hash of the identities up to it, started from the context's key: the key
-  of a row that ends in token v *is* the colour of v. A context that equals such a row therefore takes that colour as its key, and a text cut
-  into two segments has the colours of the same text in one.
+* Within a causal segment the colour of a token is the polynomial hash of the identities up to it, started from the context's key: the
+  key of a row that ends in token v *is* the colour of v. A context that equals such a row therefore takes that colour as its key, and a
+  text cut into two segments has the colours of the same text in one.
 * All members of a full segment have one row; their colours come from the context, the multiset of identities and their own.
 
 Two lanes of 64 bits each decide; two different colours meet with a chance below 2^-64 for any two tokens, and the checker of packed batches
@@ -91,7 +91,7 @@ def _lane(spans: Spans, identity: Ints, base: int, seed: int) -> Lane:
 
 
 def _contexts(lane: Lane, spans: Spans, chosen: Ints) -> None:
-    """context = sum of the seen segments' totals; key = its hash."""
+    """Context = sum of the seen segments' totals; key = its hash."""
     seen = np.isin(spans.viewer, chosen)
     np.add.at(lane.context, spans.viewer[seen], lane.total[spans.seen[seen]])
     lane.key[chosen] = mix(lane.context[chosen], lane.seed ^ 0x5555)

@@ -17,7 +17,7 @@ SHAPE = ("layers", "hidden", "intermediate", "vocabulary", "kv")
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder's shape: layers, hidden width, width of the gated MLP, vocabulary, and width of keys and values (less with shared heads)."""
+    """A decoder's shape: layers, hidden width, width of the gated MLP, vocabulary, width of keys and values (less with shared heads)."""
 
     layers: int
     hidden: int

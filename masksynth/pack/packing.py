@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -26,8 +26,6 @@ from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_o
 from masksynth.verify.packs import check_packed
 
 MAX_LENGTH = 32768
-COUNTS = ("samples", "tokens", "live_tokens", "loss_edges", "groups", "positions", "pairs_separate", "pairs_merged")
-COUNTS += ("blocks_full", "blocks_partial", "blocks_all", "labelled_positions", "labels")
 Progress = Callable[[str], None]
 Samples = str | Path | IO[bytes] | Iterable[Mapping[str, Any]]
 
@@ -40,7 +38,7 @@ class Summary:
     ----------
     max_length : int
     counts : mapping of str to int
-        ``COUNTS`` and ``batches``, summed over all windows.
+        Samples, tokens, positions, pairs, blocks, ..., summed over all windows.
     seconds : dict
         ``read``, ``merge``, ``check`` and ``write``, of this run.
     scattered, skipped : list
@@ -164,7 +162,7 @@ def pack_samples(
     settings = {"max_length": max_length, "window": window, "token_fields": fields, "key_fields": keys, "skip_long": skip_long}
     summary = Summary(max_length)
     try:
-        with nullcontext((None, [])) if target is None else draft(target, settings, resume, force) as (folder, done):
+        with _nowhere() if target is None else draft(target, settings, resume, force) as (folder, done):
             entries: list[Entry] = []
             for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds)):
                 if number < len(done):
@@ -186,6 +184,11 @@ def pack_samples(
         kept = "" if target is None or not partial_of(target).exists() else f"; finish what is in {partial_of(target)} with --resume"
         raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error
     return summary
+
+
+@contextmanager
+def _nowhere() -> Iterator[tuple[None, list[Record]]]:
+    yield None, []
 
 
 def _check_numbers(max_length: int, window: int) -> None:

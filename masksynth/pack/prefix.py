@@ -116,4 +116,5 @@ def _common(code: NDArray[np.int32], start: Ints, both: Ints, cut: Ints, low: in
     here, there = stretches(code, start[low + 1 : high + 1], both[low:high]), stretches(code, start[low:high], both[low:high])
     begin = cut[low:high] - cut[low]
     differs = np.append(np.flatnonzero(here != there), len(here))
-    return np.minimum(differs[np.searchsorted(differs, begin)] - begin, both[low:high])
+    shared: Ints = np.minimum(differs[np.searchsorted(differs, begin)] - begin, both[low:high])
+    return shared

@@ -7,12 +7,13 @@ Python object. Whatever that fast road cannot read goes to the slow one, which f
 from __future__ import annotations
 
 import gzip
+import io
 import sys
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from masksynth.pack.samples import BLOCK, KEY_FIELDS, TOKEN_FIELDS, SampleTable,
 CHUNK = 1 << 22
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
+REQUIRED = ("id", "input_ids", "labels", "group", "weight", "segments")
 Line = tuple[int, bytes]
 
 
@@ -45,117 +47,83 @@ def read_samples(
         Naming file and line, for anything that is not a sample, a truncated file, or a file without samples.
     """
     if isinstance(source, (str, Path)) and str(source) != "-":
-        name = str(source)
-        with open(source, "rb") as stream:
-            yield from _tables(stream, name, token_fields, key_fields)
-    else:
-        stream = sys.stdin.buffer if isinstance(source, (str, Path)) else source
-        yield from _tables(
-            stream, STDIN if stream is sys.stdin.buffer else str(getattr(stream, "name", "<stream>")), token_fields, key_fields
-        )
+        with open(source, "rb") as file:
+            yield from _tables(file, str(source), token_fields, key_fields)
+        return
+    stream: IO[bytes] = sys.stdin.buffer if isinstance(source, (str, Path)) else source
+    name = STDIN if stream is sys.stdin.buffer else str(getattr(stream, "name", "<stream>"))
+    yield from _tables(stream, name, token_fields, key_fields)
 
 
 def _tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
-    head = stream.read(4)
-    if head == PARQUET:
-        from masksynth.pack.parquet import parquet_tables
+    buffered: Any = stream
+    if not hasattr(stream, "peek"):
+        buffered = io.BufferedReader(cast(Any, stream))
+    try:
+        head = buffered.peek(4)
+        if head.startswith(PARQUET):
+            from masksynth.pack.parquet import parquet_tables
 
-        yield from parquet_tables(stream, name, token_fields, key_fields)
-        return
-    decode = _decoder(tuple(token_fields), tuple(key_fields))
-    empty = True
-    for lines in _blocks(_lines(_bytes(stream, head, name))):
-        empty = False
-        yield _fast(lines, name, decode, token_fields, key_fields) or _slow(lines, name, token_fields, key_fields)
-    if empty:
-        raise InvalidInstance("the file holds no sample", "", "give one JSON object a line", name)
-
-
-def _bytes(stream: IO[bytes], head: bytes, name: str) -> Iterator[bytes]:
-    """The content in chunks, unzipped where it is gzip."""
-    if not head.startswith(GZIP):
-        yield head
-        while chunk := stream.read(CHUNK):
-            yield chunk
-        return
-    with gzip.GzipFile(fileobj=_Pushed(head, stream)) as unzipped:  # type: ignore[arg-type]  # read() is all it needs
-        try:
-            while chunk := unzipped.read(CHUNK):
-                yield chunk
-        except (EOFError, zlib.error, OSError) as error:
-            yield b"\n"  # so that the whole lines before it are counted
-            raise InvalidInstance(f"the gzip stream is damaged or cut off: {error}", "", "copy or write the file again", name) from None
+            yield from parquet_tables(buffered, name, token_fields, key_fields)
+            return
+        plain: Any = gzip.GzipFile(fileobj=buffered, mode="rb") if head.startswith(GZIP) else buffered
+        decoder = _Decoder(tuple(token_fields), tuple(key_fields))
+        empty = True
+        for lines in _blocks(_lines(plain, name)):
+            empty = False
+            table = _fast(lines, name, decoder, token_fields, key_fields)
+            yield _slow(lines, name, token_fields, key_fields) if table is None else table
+        if empty:
+            raise InvalidInstance("the file holds no sample", "", "give one JSON object a line", name)
+    finally:
+        if buffered is not stream:
+            buffered.detach()
 
 
-class _Pushed:
-    """A stream with the bytes put back that were read to look at it."""
-
-    def __init__(self, head: bytes, stream: IO[bytes]) -> None:
-        self.head, self.stream = head, stream
-
-    def read(self, size: int = -1) -> bytes:
-        """As a stream's."""
-        head, self.head = self.head[:size] if size >= 0 else self.head, self.head[size:] if size >= 0 else b""
-        return head + self.stream.read(size - len(head) if size >= 0 else -1) if len(head) != size else head
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[Line]:
+def _lines(stream: Any, name: str) -> Iterator[Line]:
     """(number from 1, text) of every line that is not blank."""
     rest, number = b"", 0
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            number += 1
-            if line and not line.isspace():
-                yield number, line
+    try:
+        while chunk := stream.read1(CHUNK):
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                number += 1
+                if line and not line.isspace():
+                    yield number, line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        fact = f"the gzip stream is damaged or cut off in this line: {error}"
+        raise InvalidInstance(fact, "", "copy or write the file again", f"{name}:{number + 1}") from None
     if rest and not rest.isspace():
         yield number + 1, rest
 
 
 def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    """Blocks of at most 1,024 lines and about 4 MiB; those before a fault in the stream come out before it is raised."""
+    """Blocks of at most 1,024 lines and about 4 MiB."""
     block: list[Line] = []
     size = 0
-    fault: InvalidInstance | None = None
-    try:
-        for line in lines:
-            block.append(line)
-            size += len(line[1])
-            if len(block) == BLOCK or size >= CHUNK:
-                yield block
-                block, size = [], 0
-    except InvalidInstance as error:
-        fault = error
-    if fault is not None:
-        last = block[-1][0] if block else 0
-        block = block[:-1]  # the last line may be cut
-        where = f"{fault.source}:{last}" if last else fault.source
-        if block:
+    for line in lines:
+        block.append(line)
+        size += len(line[1])
+        if len(block) == BLOCK or size >= CHUNK:
             yield block
-        raise InvalidInstance(fault.fact, "", fault.remedy, where)
+            block, size = [], 0
     if block:
         yield block
 
 
 class _Decoder:
-    """A msgspec decoder of lines whose per-token lists stay raw text; attribute i + 6 holds optional list i."""
+    """A msgspec decoder of lines whose per-token lists stay raw text; attribute ``x<i>`` holds optional list i."""
 
     def __init__(self, token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> None:
         self.optional = (*token_fields, *key_fields)
+        for name in self.optional:
+            if name in REQUIRED or self.optional.count(name) > 1:
+                raise InvalidInstance(f"{name!r} cannot be a further per-token field", "", "it has a meaning of its own")
         names = {f"x{i}": name for i, name in enumerate(self.optional)}
         fields: list[Any] = [("id", str | int), ("input_ids", msgspec.Raw), ("labels", msgspec.Raw)]
         fields += [("group", str | int | None, None), ("weight", float | None, None), ("segments", Any, None)]
         fields += [(attribute, msgspec.Raw, msgspec.Raw()) for attribute in names]
-        self.decode = msgspec.json.Decoder(msgspec.defstruct("Line", fields, rename=names)).decode
-
-
-def _decoder(token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> _Decoder:
-    names = (*token_fields, *key_fields)
-    reserved = {"id", "input_ids", "labels", "group", "weight", "segments"}
-    for name in names:
-        if name in reserved or names.count(name) > 1:
-            raise InvalidInstance(f"{name!r} cannot be a further per-token field", "", "it has a meaning of its own")
-    return _Decoder(token_fields, key_fields)
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(msgspec.defstruct("Line", fields, rename=names)).decode
 
 
 def _fast(lines: list[Line], name: str, decoder: _Decoder, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable | None:
@@ -202,8 +170,11 @@ def _numbers(texts: Sequence[Any], dtype: type) -> tuple[NDArray[Any], list[int]
     if dtype is np.float64:
         joined = joined.replace(b"null", b"nan")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy warns where it stops at something that is not a number; the count tells
-        values = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
+        warnings.simplefilter("error", DeprecationWarning)  # older numpy warns where it stops at what is not a number, newer raises
+        try:
+            values: NDArray[Any] = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
+        except (ValueError, DeprecationWarning):
+            return None
     whole = len(values) == sum(lengths) and all(bytes(text)[:1] == b"[" for text in texts)
     if not whole or (dtype is np.int64 and len(values) and max(-int(values.min()), int(values.max())) >= 2**62):
         return None
@@ -218,7 +189,7 @@ def _slow(lines: list[Line], name: str, token_fields: Sequence[str], key_fields:
         try:
             rows.append((place, msgspec.json.decode(line)))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(type(error), str(error))
             raise InvalidInstance(words, "", "give one JSON object a line; NaN and Infinity are not JSON", place) from None
         table_of(rows[-1:], token_fields, key_fields)
     return table_of(rows, token_fields, key_fields)

@@ -155,7 +155,7 @@ def spread(start: ArrayLike, length: ArrayLike) -> Ints:
 
 
 def stretches(array: NDArray[Any], start: ArrayLike, length: ArrayLike) -> NDArray[Any]:
-    """``array[start[i] : start[i] + length[i]]`` of every i, one after another: ``array[spread(start, length)]``, copied stretch by stretch.
+    """``array[start[i] : start[i] + length[i]]`` of every i, one after another: ``array[spread(start, length)]`` by stretches.
 
     Examples
     --------
@@ -301,9 +301,9 @@ def assemble(
     parts = tuple(None if s is None else segments_of(s, n, at) for s, n, at in zip(segments, lengths, place, strict=True))
     offset = offsets(lengths)
     position = spread(np.zeros(len(lengths), np.int64), lengths) if "position_ids" in keys or any(parts) else np.zeros(0, np.int64)
-    for sample, table in enumerate(parts):
-        if table:
-            position[offset[sample] : offset[sample + 1]] = spread([s.position for s in table], [s.length for s in table])
+    for sample, cut in enumerate(parts):
+        if cut:
+            position[offset[sample] : offset[sample + 1]] = spread([s.position for s in cut], [s.length for s in cut])
     filled = {name: _filled(columns, lengths, np.zeros(len(tokens), np.int64), offset) for name, columns in keys.items()}
     if "position_ids" in keys or any(parts):
         filled["position_ids"] = _filled(keys.get("position_ids", [None] * len(lengths)), lengths, position, offset)

@@ -1,9 +1,9 @@
 """Segmented samples merged: classes to positions, rows to intervals, without a loop over tokens.
 
-A class gets max(1, the most of its tokens in one row) positions, its *copies* (``docs/theory.md``, section 3). Positions are numbered by the
-first appearance of their class, so what a token sees comes before it (outside full segments), and the rows of a run of tokens that appear
-for the first time are one base of intervals and a last interval that grows. Only samples in which a class stands twice need rows written
-out key by key.
+A class gets max(1, the most of its tokens in one row) positions, its *copies* (``docs/theory.md``, section 3). Positions are numbered by
+the first appearance of their class, so what a token sees comes before it (outside full segments), and the rows of a run of tokens that
+appear for the first time are one base of intervals and a last interval that grows. Only samples in which a class stands twice need rows
+written out key by key.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def merge_segments(table: SampleTable) -> tuple[Piece, Ints]:
 
 def _paired(left: Ints, right: Ints) -> Ints:
     """One number for each pair of numbers below 2^31."""
-    return np.unique(left * (int(right.max(initial=0)) + 1) + right, return_inverse=True)[1].astype(np.int64)
+    number: Ints = np.unique(left * (int(right.max(initial=0)) + 1) + right, return_inverse=True)[1].astype(np.int64)
+    return number
 
 
 def _placed(table: SampleTable, spans: Spans, number: Ints) -> Classes:
@@ -195,7 +196,8 @@ def _position_runs(spans: Spans, classes: Classes) -> _PositionRuns:
 
 def _all_live(spans: Spans) -> NDArray[np.bool_]:
     total = offsets(spans.live)
-    return total[spans.start + spans.length] - total[spans.start] == spans.length
+    whole: NDArray[np.bool_] = total[spans.start + spans.length] - total[spans.start] == spans.length
+    return whole
 
 
 def _united(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[Ints, Ints, Ints]:

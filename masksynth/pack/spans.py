@@ -64,34 +64,24 @@ def spans_of(table: SampleTable) -> Spans:
     InvalidInstance
         If a trained label has no token that predicts it.
     """
-    rows, viewer, seen = [], [], []
+    rows: list[tuple[int, ...]] = []
+    viewer: list[int] = []
+    seen: list[int] = []
     for sample in range(len(table)):
         base, begin = len(rows), int(table.offset[sample])
         for number, segment in enumerate(segments_or_causal(table, sample)):
-            clique = segment.within == FULL and segment.length > 1
-            alone = segment.within == SELF
-            after = base + segment.after if segment.after >= 0 else -1
-            rows.append((sample, begin + segment.start, segment.length, clique, alone, segment.predict == "self", after))
+            full = segment.within == FULL and segment.length > 1
+            before = base + segment.after if segment.after >= 0 else -1
+            kind = (full, segment.within == SELF, segment.predict == "self", before)
+            rows.append((sample, begin + segment.start, segment.length, *kind))
             viewer += [base + number] * len(segment.sees)
             seen += [base + s for s in segment.sees]
-    columns = np.array(rows, np.int64).reshape(-1, 7).T
-    sample_, start, length, clique, alone, own, after = (np.ascontiguousarray(column) for column in columns)
+    owner, start, length, cliques, lonely, own, after = np.array(rows, np.int64).reshape(-1, 7).T.copy()
+    clique, alone = cliques.astype(bool), lonely.astype(bool)
     pairs = np.array(viewer, np.int64), np.array(seen, np.int64)
     trained, predictor = _predictors(table, start, length, own.astype(bool), after)
-    live, count = _live(len(table.tokens), start, length, clique.astype(bool), alone.astype(bool), pairs, predictor)
-    return Spans(
-        sample_,
-        start,
-        length,
-        clique.astype(bool),
-        alone.astype(bool),
-        *pairs,
-        _levels(len(start), *pairs),
-        live,
-        count,
-        trained,
-        predictor,
-    )
+    live, count = _live(len(table.tokens), start, length, clique, alone, pairs, predictor)
+    return Spans(owner, start, length, clique, alone, *pairs, _levels(len(start), *pairs), live, count, trained, predictor)
 
 
 def _predictors(table: SampleTable, start: Ints, length: Ints, own: NDArray[np.bool_], after: Ints) -> tuple[Ints, Ints]:

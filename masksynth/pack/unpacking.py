@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.folder import Entry, open_packed
-from masksynth.pack.samples import IGNORED
+from masksynth.pack.samples import IGNORED, Ints
 
 
 def unpack_samples(folder: str | Path) -> Iterator[dict[str, Any]]:
@@ -62,14 +63,14 @@ def samples_of(batch: PackedBatch, entry: Entry) -> Iterator[dict[str, Any]]:
         yield sample
 
 
-def _filled(dead: np.ndarray, live: np.ndarray, others: np.ndarray) -> list[int]:  # type: ignore[type-arg]
+def _filled(dead: NDArray[np.bool_], live: Ints, others: Ints) -> list[int]:
     values = np.empty(len(dead), np.int64)
     values[~dead], values[dead] = live, others
     result: list[int] = values.tolist()
     return result
 
 
-def _at(size: int, index: np.ndarray, labels: np.ndarray) -> list[int]:  # type: ignore[type-arg]
+def _at(size: int, index: Ints, labels: Ints) -> list[int]:
     values = np.full(size, IGNORED, np.int64)
     values[index] = labels
     result: list[int] = values.tolist()

@@ -74,19 +74,27 @@ def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
     folder.mkdir(exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InvalidInstance("another run is writing there", "", "wait for it, or choose another folder", str(folder)) from None
-        if not resume:
-            _clear(folder)
-        yield folder, _journal(folder, settings)
+        with _locked(handle, folder):
+            if not resume:
+                _clear(folder)
+            yield folder, _journal(folder, settings)
     finally:
-        if not any(file.name.startswith("batch-") for file in folder.glob("*")):
-            _clear(folder)
-            if folder.exists():
-                folder.rmdir()
         os.close(handle)
+
+
+@contextmanager
+def _locked(handle: int, folder: Path) -> Iterator[None]:
+    """The folder locked while this process works on it, and removed at the end if no batch is in it. The lock ends with the process."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise InvalidInstance("another run is writing there", "", "wait for it, or choose another folder", str(folder)) from None
+    try:
+        yield
+    finally:
+        if folder.exists() and not list(folder.glob("batch-*.safetensors")):
+            _clear(folder)
+            folder.rmdir()
 
 
 def _clear(folder: Path) -> None:

@@ -65,9 +65,13 @@ def merged_of(batch: PackedBatch, instance: Instance) -> MergedTask:
         live = [f"t{i}" for i in range(len(task.nodes)) if i not in dead]
         places = batch.sample_position[batch.sample_offset[number] : batch.sample_offset[number + 1]].tolist()
         embeddings[task.name] = dict(zip(live, places, strict=True))
-    edges = zip(batch.loss_position.tolist(), batch.loss_label.tolist(), batch.loss_sample.tolist(), batch.loss_weight.tolist(), strict=True)
+    edges = zip(
+        batch.loss_position.tolist(), batch.loss_label.tolist(), batch.loss_sample.tolist(), batch.loss_weight.tolist(), strict=True
+    )
     return MergedTask(
-        tuple(Position(i, p, str(k)) for i, p, k in zip(batch.input_ids.tolist(), batch.position_ids.tolist(), kinds.tolist(), strict=True)),
+        tuple(
+            Position(i, p, str(k)) for i, p, k in zip(batch.input_ids.tolist(), batch.position_ids.tolist(), kinds.tolist(), strict=True)
+        ),
         batch.mask,
         embeddings,
         labels,

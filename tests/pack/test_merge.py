@@ -1,7 +1,5 @@
 """Packed batches are the merged tasks of their samples: equal to `merge` in number, accepted by `verify`, which asks for minimality."""
 
-import numpy as np
-import pytest
 from hypothesis import given, settings
 
 import masksynth as ms

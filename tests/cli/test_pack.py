@@ -1,0 +1,197 @@
+"""`pack` and `unpack` as a user runs them: killed, interrupted, out of disk, from a pipe."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import COMMAND, ENVIRONMENT, masksynth, refused, start
+
+DATA = Path(__file__).parents[1] / "pack" / "data"
+GSM8K = DATA / "gsm8k_rollouts.jsonl.gz"
+
+
+def many(path, count=6000, seed=0):
+    """A file of groups of four samples that share prefixes."""
+    rng = random.Random(seed)
+    with gzip.open(path, "wt", 1) as file:
+        for number in range(count):
+            if number % 4 == 0:
+                prefix = [rng.randrange(1000) for _ in range(30)]
+            ids = prefix[: rng.randrange(10, 30)] + [rng.randrange(1000) for _ in range(rng.randrange(5, 40))]
+            labels = [-100] * 10 + ids[10:]
+            file.write(json.dumps({"id": number, "group": number // 4, "input_ids": ids, "labels": labels}) + "\n")
+    return path
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_summary_for_people_and_programs(tmp_path):
+    done = masksynth("pack", GSM8K, "-o", tmp_path / "out", "--shape", "layers=2,hidden=8,intermediate=16,vocabulary=100")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3,216 tokens of 40 samples ->" in done.stdout
+    assert "FLOPs" in done.stdout
+    done = masksynth("pack", GSM8K, "--json")
+    record = json.loads(done.stdout)
+    keys = {"samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups", "max_length", "ratio", "pairs", "padding"}
+    assert set(record) == keys | {"blocks", "scattered_groups", "skipped_samples", "seconds"}
+    assert record["batches"] == len(list((tmp_path / "out").glob("batch-*.safetensors"))) == 1
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["masksynth_pack"], manifest["max_length"], len(manifest["batches"][0]["samples"])) == (1, 32768, 40)
+
+
+def test_a_pipe_in_and_out(tmp_path):
+    with GSM8K.open("rb") as file:
+        first = subprocess.run([COMMAND, "pack", "-", "-o", tmp_path / "out", "--quiet"], stdin=file, capture_output=True, check=False)
+    assert (first.returncode, first.stdout, first.stderr) == (0, b"", b"")
+    back = masksynth("unpack", tmp_path / "out")
+    given = sorted(map(json.loads, gzip.open(GSM8K)), key=lambda row: row["id"])
+    assert sorted(map(json.loads, back.stdout.splitlines()), key=lambda row: row["id"]) == given
+    assert masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz").returncode == 0
+    assert gzip.open(tmp_path / "back.jsonl.gz").read() == back.stdout.encode()
+    assert "the file exists" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
+
+
+def test_a_killed_run_is_finished_by_resume(tmp_path):
+    path = many(tmp_path / "samples.jsonl.gz", 3000)
+    options = ("--window", "150", "--max-length", "700")
+    begun = time.monotonic()
+    assert masksynth("pack", path, "-o", tmp_path / "whole", *options).returncode == 0
+    whole = time.monotonic() - begun
+    rng, kills, out, done = random.Random(1), 0, tmp_path / "out", False
+    while not done:
+        process = start("pack", path, "-o", out, *options, *(["--resume"] if kills else []))
+        time.sleep(whole * rng.uniform(0.3, 0.9))
+        process.send_signal(signal.SIGKILL)
+        text, complaints = process.communicate()
+        done = process.returncode == 0
+        assert done or process.returncode == -signal.SIGKILL, (text, complaints)
+        assert out.exists() == done
+        kills += not done
+        if kills == 4:
+            finished = masksynth("pack", path, "-o", out, *options, "--resume")
+            assert finished.returncode == 0, finished.stderr
+            done = True
+    assert kills
+    assert contents(out) == contents(tmp_path / "whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"samples.jsonl.gz", "whole", "out"}
+
+
+def unfinished(tmp_path, rows=1400):
+    """A run that stopped at its last line, after some windows."""
+    path = many(tmp_path / "samples.jsonl.gz", rows)
+    lines = gzip.open(path).read().splitlines(keepends=True)
+    broken = tmp_path / "broken.jsonl"
+    broken.write_bytes(b"".join(lines) + b'{"id": 1}\n')
+    said = refused(masksynth("pack", broken, "-o", tmp_path / "out", "--window", "100"))
+    assert said.startswith(f"{broken}:1401: $: input_ids is missing")
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / ".out.partial").is_dir()
+    broken.write_bytes(b"".join(lines))
+    return broken
+
+
+def test_a_mended_file_is_finished_by_resume(tmp_path):
+    path = unfinished(tmp_path)
+    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100"))
+    assert "an unfinished run lies there" in said
+    assert "--resume" in said
+    done = masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--json")
+    assert json.loads(done.stdout)["samples"] == 1400
+    masksynth("pack", path, "-o", tmp_path / "other", "--window", "100")
+    assert contents(tmp_path / "out") == contents(tmp_path / "other")
+
+
+def test_resume_refuses_another_file_and_other_options(tmp_path):
+    path = unfinished(tmp_path)
+    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--max-length", "999"))
+    assert "the run was begun with" in said
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[4:]))
+    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume"))
+    assert "window 1 of the unfinished run held other samples" in said
+    path.write_bytes(b"".join(lines[:500]))
+    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume"))
+    assert "other samples" in said or "had read more samples" in said
+    done = masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--force", "--json")
+    assert json.loads(done.stdout)["samples"] == 500
+
+
+def test_a_bad_first_window_leaves_nothing(tmp_path):
+    path = tmp_path / "s.jsonl"
+    path.write_text('{"id": 1, "input_ids": [1], "labels": [-100, 3]}\n')
+    said = refused(masksynth("pack", path, "-o", tmp_path / "out"))
+    assert said.startswith(f"{path}:1: $.labels: 2 entries, but input_ids has 1")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["s.jsonl"]
+
+
+def test_ctrl_c(tmp_path):
+    path = many(tmp_path / "samples.jsonl.gz")
+    process = start("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700")
+    while not list(tmp_path.glob(".out.partial/batch-*.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    text, complaints = process.communicate()
+    assert (process.returncode, text) == (2, "")
+    assert complaints == "Error: interrupted, no batch is half written; finish it with --resume\n"
+    assert masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--resume").returncode == 0
+
+
+def test_a_full_disk(tmp_path):
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+
+    done = subprocess.run(
+        [COMMAND, "pack", GSM8K, "-o", tmp_path / "out"], capture_output=True, text=True, env=ENVIRONMENT, preexec_fn=limited, check=False
+    )
+    assert "File too large" in refused(done)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "folder"])
+def test_a_file_that_cannot_be_read(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    said = refused(masksynth("pack", tmp_path / name, "-o", tmp_path / "out"))
+    assert str(tmp_path / name) in said
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder"]
+
+
+def test_a_folder_that_is_no_packing_is_never_replaced(tmp_path):
+    out = tmp_path / "out"
+    assert masksynth("pack", GSM8K, "-o", out).returncode == 0
+    assert "not empty" in refused(masksynth("pack", GSM8K, "-o", out))
+    assert masksynth("pack", GSM8K, "-o", out, "--force", "--max-length", "500").returncode == 0
+    (out / "notes.txt").write_text("mine")
+    assert "holds 'notes.txt'" in refused(masksynth("pack", GSM8K, "-o", out, "--force"))
+    assert (out / "notes.txt").read_text() == "mine"
+    assert "cannot be read" in refused(masksynth("unpack", tmp_path))
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path):
+    path = many(tmp_path / "samples.jsonl.gz")
+    process = start("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700")
+    while not (tmp_path / ".out.partial" / "journal.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--resume"))
+    process.send_signal(signal.SIGCONT)
+    assert "another run is writing there" in said
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_a_shape_that_is_none(tmp_path):
+    assert "is not part of a shape" in refused(masksynth("pack", GSM8K, "--shape", "layers=x"))
+    assert "the shape lacks hidden" in refused(masksynth("pack", GSM8K, "--shape", "layers=2"))

@@ -1,0 +1,163 @@
+"""Samples from files: the fast road and the slow one agree, and every fault is one line with file and line number."""
+
+import gzip
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from masksynth.errors import InvalidInstance
+from masksynth.pack.reading import read_samples
+from masksynth.pack.samples import TOKEN_FIELDS, join, key_of, tables_of
+
+GOOD = [
+    {"id": "a", "group": "g", "input_ids": [1, 2, 3], "labels": [-100, 2, 3], "weight": 0.5, "advantages": [0.0, 1.5, -2e-3]},
+    {"id": 7, "group": 3, "input_ids": [], "labels": []},
+    {"id": "ü", "input_ids": [2**31 - 1, 0], "labels": [-100, -100], "kinds": [1, 0], "text": "ignored", "ref_logprobs": [None, 1]},
+    {"id": "s", "input_ids": [5, 6, 7], "labels": [-100, -100, 7], "segments": [{"length": 2}, {"length": 1, "sees": [0], "position": 9}]},
+]
+
+
+def same(left, right):
+    assert (left.ids, left.groups, left.segments) == (right.ids, right.groups, right.segments)
+    for name in ("weight", "offset", "tokens", "labels"):
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
+    for name in {*left.fields, *right.fields}:
+        np.testing.assert_array_equal(left.fields[name], right.fields[name])
+    for name in {*left.keys, *right.keys, "position_ids"}:
+        np.testing.assert_array_equal(key_of(left, name), key_of(right, name))
+
+
+def written(path, rows, zipped=False):
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(text) if zipped else text)
+    return path
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_files_equal_mappings(tmp_path, zipped):
+    path = written(tmp_path / "samples", GOOD, zipped)
+    same(join(list(read_samples(path))), join(list(tables_of(GOOD))))
+    same(join(list(read_samples(io.BytesIO(path.read_bytes())))), join(list(tables_of(GOOD))))
+
+
+def test_blank_lines_carriage_returns_and_a_missing_last_newline(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(b"\r\n \n" + b"\r\n\n".join(json.dumps(row).encode() for row in GOOD))
+    table = join(list(read_samples(path)))
+    same(table, join(list(tables_of(GOOD))))
+    assert table.place[1].endswith(":5")
+
+
+def test_many_blocks(tmp_path):
+    rows = [{"id": i, "input_ids": list(range(i % 7)), "labels": [-100] * (i % 7)} for i in range(3000)]
+    tables = list(read_samples(written(tmp_path / "s", rows)))
+    assert len(tables) == 3
+    same(join(tables), join(list(tables_of(rows))))
+
+
+def test_parquet(tmp_path):
+    plain = [{k: v for k, v in row.items() if k in ("id", "group", "input_ids", "labels", "weight")} for row in GOOD]
+    plain = [{**row, "id": str(row["id"]), "group": str(row.get("group"))} for row in plain]
+    pq.write_table(pa.Table.from_pylist(plain), tmp_path / "s.parquet")
+    same(join(list(read_samples(tmp_path / "s.parquet"))), join(list(tables_of(plain))))
+    rich = [{**row, "advantages": [0.5] * len(row["input_ids"])} for row in plain]
+    pq.write_table(pa.Table.from_pylist(rich), tmp_path / "r.parquet")
+    same(join(list(read_samples(tmp_path / "r.parquet"))), join(list(tables_of(rich))))
+
+
+SAMPLE = {"id": "x", "input_ids": [1, 2], "labels": [-100, 2]}
+FAULTS = {
+    "unequal lengths": ({**SAMPLE, "labels": [-100]}, "$.labels: 1 entries, but input_ids has 2"),
+    "unequal field": ({**SAMPLE, "advantages": [1.0]}, "$.advantages: 1 entries, but input_ids has 2"),
+    "negative id": ({**SAMPLE, "input_ids": [1, -2]}, "$.input_ids[1]: -2 is not from 0"),
+    "huge id": ({**SAMPLE, "input_ids": [1, 2**31]}, "$.input_ids[1]: 2147483648 is not from 0"),
+    "huger id": ({**SAMPLE, "input_ids": [1, 2**70]}, "$.input_ids: is not a flat list of integers"),
+    "negative label": ({**SAMPLE, "labels": [-100, -7]}, "$.labels[1]: -7 is neither -100"),
+    "first label": ({**SAMPLE, "labels": [1, 2]}, "$.labels[0]: the first label is 1"),
+    "missing ids": ({"id": "x", "labels": []}, "input_ids is missing"),
+    "missing labels": ({"id": "x", "input_ids": []}, "labels is missing"),
+    "missing id": ({"input_ids": [], "labels": []}, "id is missing"),
+    "id of another type": ({**SAMPLE, "id": [1]}, "$.id: list is not a string"),
+    "group of another type": ({**SAMPLE, "group": 1.5}, "$.group: float is not a string"),
+    "weight of another type": ({**SAMPLE, "weight": "1"}, "$.weight: str is not a number"),
+    "nested": ({**SAMPLE, "input_ids": [[1], [2]]}, "$.input_ids: is not a flat list of integers"),
+    "fractions": ({**SAMPLE, "input_ids": [1, 2.5]}, "$.input_ids: is not a flat list of integers"),
+    "booleans": ({**SAMPLE, "input_ids": [True, False]}, "$.input_ids: is not a flat list of integers"),
+    "strings": ({**SAMPLE, "input_ids": ["1", "2"]}, "$.input_ids: is not a flat list of integers"),
+    "an array": ([1, 2], "a sample is an object, not list"),
+    "segments that do not add up": ({**SAMPLE, "segments": [{"length": 1}]}, "the segments hold 1 tokens"),
+    "segments that see themselves": ({**SAMPLE, "segments": [{"length": 2, "sees": [0]}]}, "sees 0 is not an earlier segment"),
+    "a field of segments unknown": ({**SAMPLE, "segments": [{"length": 2, "sight": 1}]}, "sight"),
+    "field without a number at a label": ({**SAMPLE, "advantages": [1.0, None]}, "$.advantages[1]: is null at a trained label"),
+    "negative key": ({**SAMPLE, "kinds": [0, -1]}, "$.kinds[1]: -1 is not from 0"),
+}
+TEXTS = {
+    "NaN weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":NaN}', "NaN and Infinity are not JSON"),
+    "infinite weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":1e999}', ""),
+    "cut line": (b'{"id":"x","input_ids":[1', "give one JSON object a line"),
+    "not JSON": (b"hello", "give one JSON object a line"),
+    "not UTF-8": (b'{"id":"\xff","input_ids":[1],"labels":[-100]}', "UTF-8"),
+    "deep": (b"[" * 100_000, ""),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_names_file_and_line(tmp_path, name):
+    sample, words = FAULTS[name]
+    path = written(tmp_path / "bad.jsonl", [*GOOD, sample, SAMPLE])
+    with pytest.raises(InvalidInstance) as caught:
+        list(read_samples(path))
+    assert str(caught.value).startswith(f"{path}:5: ")
+    assert words in str(caught.value)
+    with pytest.raises(InvalidInstance, match="samples:5"):
+        list(tables_of([*GOOD, sample, SAMPLE]))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_line_that_is_no_sample(tmp_path, name):
+    line, words = TEXTS[name]
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(json.dumps(SAMPLE).encode() + b"\n" + line + b"\n")
+    with pytest.raises(InvalidInstance) as caught:
+        list(read_samples(path))
+    assert str(caught.value).startswith(f"{path}:2: ")
+    assert "\n" not in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_weights_must_be_finite():
+    with pytest.raises(InvalidInstance, match=r"samples:1: \$.weight: weight nan is not finite"):
+        list(tables_of([{**SAMPLE, "weight": float("nan")}]))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"")])
+def test_an_empty_file(tmp_path, content):
+    path = tmp_path / "empty.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInstance, match="holds no sample"):
+        list(read_samples(path))
+
+
+def test_a_truncated_gzip_names_the_line(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [{"id": i, "input_ids": rng.integers(0, 10**6, 50).tolist(), "labels": [-100] * 50} for i in range(400)]
+    path = written(tmp_path / "s.jsonl.gz", rows, True)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(InvalidInstance, match=rf"{path}:(3\d\d|400): the gzip stream is damaged or cut off"):
+        list(read_samples(path))
+
+
+def test_a_damaged_parquet_file(tmp_path):
+    path = tmp_path / "s.parquet"
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(InvalidInstance, match=r"s\.parquet: cannot be read as Parquet"):
+        list(read_samples(path))
+
+
+def test_a_field_may_not_take_a_name_that_has_a_meaning(tmp_path):
+    with pytest.raises(InvalidInstance, match="'labels' cannot be a further per-token field"):
+        list(read_samples(written(tmp_path / "s", GOOD), (*TOKEN_FIELDS, "labels")))
