@@ -124,12 +124,12 @@ def padded_loss(model: torch.nn.Module, row: Sequence[Sample], device: str) -> t
         tokens[number, : len(one["input_ids"])] = one["input_ids"]
         labels[number, : len(one["labels"])] = one["labels"]
     sample, place = np.nonzero(labels != IGNORED)
-    weight = torch.tensor([row[i]["weight"] for i in sample], device=device, dtype=torch.float32)
+    weight = torch.tensor([row[i]["weight"] for i in sample], device=device, dtype=torch.float64)
     logits = model(input_ids=torch.tensor(tokens, device=device), use_cache=False).logits
     chosen = logits[torch.tensor(sample, device=device), torch.tensor(place - 1, device=device)]
     chosen = chosen.float() if chosen.dtype in (torch.float16, torch.bfloat16) else chosen
     terms = cross_entropy(chosen, torch.tensor(labels[sample, place], device=device), reduction="none")
-    return (weight * terms).sum(), tokens.size
+    return (weight.to(terms) * terms).sum(), tokens.size
 
 
 def padded_step(model: torch.nn.Module, samples: Sequence[Sample], divisor: float, setting: Setting) -> tuple[float, int]:

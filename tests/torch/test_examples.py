@@ -1,0 +1,103 @@
+"""The scripts in examples/, loaded as files: what they print and yield."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from masksynth.pack import pack_batches
+from tests.torch import trie
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "samples.jsonl.gz"
+    with gzip.open(path, "wt") as lines:
+        lines.writelines(json.dumps(one) + "\n" for one in trie.rollouts(groups=6))
+    return path
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_both_ways_step_by_step(file, attention):
+    """In double precision the two models stay equal through their own steps, and the merged one runs fewer tokens."""
+    train = example("train_gsm8k")
+    samples = train.read(file, 100)
+    assert train.vocabulary_of(samples) <= 40
+    setting = train.Setting(model="gpt2", attention=attention, dtype=torch.float64, max_length=48, width=64, layers=2)
+    found = list(train.steps(samples, setting, 4))
+    assert len(found) == 4
+    losses = [costs["merged"].loss for costs, *_ in found]
+    assert len(set(losses)) == 4
+    for costs, apart, tokens in found:
+        assert abs(costs["padded"].loss - costs["merged"].loss) < 1e-12
+        assert abs(costs["packed"].loss - costs["merged"].loss) < 1e-12
+        assert apart < 1e-10
+        assert costs["merged"].tokens < costs["packed"].tokens < tokens <= costs["padded"].tokens
+
+
+def test_another_model_is_seen(file):
+    """What the step by step comparison is for."""
+    train = example("train_gsm8k")
+    setting = train.Setting(width=64, layers=2)
+    one, other = (train.model_of(setting, 40, 64) for _ in range(2))
+    assert all(a.equal(b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    samples = train.read(file, 1)
+    batch = train.Collator()(train.packed(samples, 64)[0])
+    train.measured(one, train.padded_step, samples, 1.0, setting)
+    train.measured(other, train.packed_step, [batch], 1.0, setting)
+    assert train.further(one, other) < 1e-5
+    train.measured(other, train.packed_step, [batch], 1.1, setting)
+    assert train.further(one, other) > 1e-2
+
+
+def test_the_command(file, monkeypatch, capsys):
+    train = example("train_gsm8k")
+    monkeypatch.setattr(sys, "argv", ["train", str(file), "--steps", "2", "--max-length", "64", "--width", "64", "--layers", "1"])
+    train.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("24 samples")
+    assert [line.split(":")[0] for line in lines[1:]] == ["step 0", "step 1", "padded", "packed", "merged"]
+
+
+def test_chat_template(monkeypatch, capsys):
+    """Each call's prompt is what the template makes of the messages before it, and only answers are trained."""
+    chat = example("chat_to_samples")
+    chat.main()
+    samples = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    words = chat.small_tokenizer(" ".join(f"{text} <|user|> <|assistant|> <think> </think> <|end|>" for text in said(chat)))
+    texts = [words.decode(one["input_ids"]) for one in samples]
+    assert texts[0] == "<|user|> two plus three ? <|assistant|> <think> three after two </think> five <|end|>"
+    assert texts[1].startswith("<|user|> two plus three ? <|assistant|> five <|end|> <|user|> plus one ? <|assistant|> <think> one")
+    trained = [words.decode([label for label in one["labels"] if label != -100]) for one in samples]
+    assert trained == ["<think> three after two </think> five <|end|>", "<think> one after five </think> six <|end|>"]
+    (batch,) = pack_batches(samples)
+    assert batch.samples == ("chat-0/1", "chat-0/3")
+    assert batch.positions == sum(len(one["input_ids"]) for one in samples) - 6 - 2
+
+
+def said(chat):
+    return [text for message in chat.CONVERSATION for text in message.values()]
+
+
+def test_a_template_that_rewrites_its_prompt_is_refused():
+    chat = example("chat_to_samples")
+    words = chat.small_tokenizer("a b <|user|> <|assistant|> <|end|>")
+    words.chat_template = chat.TEMPLATE.replace("{% if add_generation_prompt %}<|assistant|> {% endif %}", "b")
+    with pytest.raises(ValueError, match="message 1: the template does not continue"):
+        list(chat.samples_of(words, [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "x"))
