@@ -15,6 +15,7 @@ from benchmarks.measure import machine
 from benchmarks.merging import merge_table, trie_table
 from benchmarks.searching import search_table
 from benchmarks.sparse import reach_table, sparse_table
+from benchmarks.training import training_table
 
 TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
     "merge": lambda most, *_: merge_table(most),
@@ -25,6 +26,7 @@ TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
     "constructions": lambda most, *_: construction_table(most),
     "arrange": lambda most, limit, _: arrange_table(most, limit),
     "blocks": lambda most, *_: blocks_table(most),
+    "training": lambda most, *_: training_table(most),
     "machine": lambda most, limit, _: f"`python -m benchmarks --most {most} --limit {limit:g}` on {machine()}",
 }
 """Name -> table from most nodes, seconds, and the folder that takes plots."""

@@ -21,7 +21,7 @@ import gzip
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -51,7 +51,10 @@ class Setting(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one way of doing a step took: its mean loss, seconds, peak MiB on the device (0 on a CPU), tokens run through the model."""
+    """What one way of doing a step took: its mean loss, seconds, peak MiB on the device (0 on a CPU), tokens run through the model.
+
+    On a CPU the seconds are those of the processor, over all threads, which other programs do not lengthen.
+    """
 
     loss: float
     seconds: float
@@ -160,11 +163,12 @@ def measured(model: torch.nn.Module, step: Any, *arguments: Any) -> Cost:
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-    begun = perf_counter()
+    clock = perf_counter if cuda else process_time
+    begun = clock()
     loss, tokens = step(model, *arguments)
     if cuda:
         torch.cuda.synchronize()
-    return Cost(loss, perf_counter() - begun, torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0, tokens)
+    return Cost(loss, clock() - begun, torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0, tokens)
 
 
 def further(one: torch.nn.Module, other: torch.nn.Module) -> float:
