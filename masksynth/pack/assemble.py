@@ -9,10 +9,10 @@ import numpy as np
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.layout import Piece
-from masksynth.pack.samples import Ints, SampleTable, key_of, offsets, spread
+from masksynth.pack.samples import Ints, SampleTable, offsets, spread
 
 
-def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, predictor: Ints, at: Ints) -> PackedBatch:
+def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, predictor: Ints, at: Ints, place: Ints) -> PackedBatch:
     """The batch of some pieces, isolated from one another.
 
     Parameters
@@ -23,6 +23,8 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, 
         All trained labels of the table, rising, and the token that predicts each.
     at : (U,) int64
         Scratch, -1 at every token of these samples; filled with the tokens' positions.
+    place : (U,) int64
+        The position id of every token.
     """
     size = [len(piece.source) for piece in pieces]
     base = np.cumsum([0, *size])[:-1].tolist()
@@ -33,8 +35,8 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, 
         at[piece.live] = piece.position + begin
     begin, length = table.offset[samples], np.diff(table.offset)[samples]
     flat = spread(begin, length)
-    place = at[flat]
-    live = place >= 0
+    where = at[flat]
+    live = where >= 0
     cut = offsets(length)
     low = np.searchsorted(trained, begin)
     edges = spread(low, np.searchsorted(trained, begin + length) - low)
@@ -47,14 +49,14 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, 
     return PackedBatch(
         samples=tuple(table.ids[s] for s in samples.tolist()),
         input_ids=table.tokens[source],
-        position_ids=_positions(table, source),
+        position_ids=place[source],
         mask=mask,
         loss_position=at[asked],
         loss_label=table.labels[label],
         loss_sample=owner,
         loss_weight=weight if own is None else weight * np.where(np.isnan(own), 1.0, own),
         sample_offset=counted[cut],
-        sample_position=place[live],
+        sample_position=where[live],
         sample_weight=table.weight[samples],
         loss_index=label - begin[owner],
         dead_offset=(cut - counted[cut]),
@@ -63,12 +65,6 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, 
         fields=fields,
         keys={name: values[source] for name, values in table.keys.items() if name != "position_ids"},
     )
-
-
-def _positions(table: SampleTable, source: Ints) -> Ints:
-    if "position_ids" in table.keys:
-        return key_of(table, "position_ids")[source]
-    return source - table.offset[np.searchsorted(table.offset, source, "right") - 1]
 
 
 def _stacked(pieces: Sequence[Piece], base: Sequence[int]) -> Mask:

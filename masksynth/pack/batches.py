@@ -13,7 +13,7 @@ from masksynth.pack.batch import PackedBatch
 from masksynth.pack.bins import Slice, bins_of, sizes_of, slices_of
 from masksynth.pack.layout import Piece, lay_out
 from masksynth.pack.prefix import Forest, forest_of, group_codes, live_lengths, trained_tokens
-from masksynth.pack.samples import Ints, SampleTable, select
+from masksynth.pack.samples import Ints, SampleTable, key_of, select
 from masksynth.pack.segments import merge_segments
 from masksynth.pack.spans import spans_of
 
@@ -69,13 +69,13 @@ def _causal(table: SampleTable, max_length: int) -> Iterator[tuple[Ints, PackedB
     trained, cut = trained_tokens(table)
     forest = forest_of(table, live_lengths(table, trained, cut))
     slices = slices_of(forest, _openings(table, forest), max_length)
-    at = np.full(len(table.tokens), -1, np.int64)
+    at, place = np.full(len(table.tokens), -1, np.int64), key_of(table, "position_ids")
     first = [int(forest.samples[a:b].min()) for a, b in slices]
     order = sorted(range(len(slices)), key=first.__getitem__)
     sizes = sizes_of(forest, slices).tolist()
     for items in bins_of([sizes[i] for i in order], max_length):
         piece = lay_out(table, _gathered(forest, [slices[order[i]] for i in items]))
-        yield piece.samples, batch_of_pieces(table, [piece], trained, trained - 1, at)
+        yield piece.samples, batch_of_pieces(table, [piece], trained, trained - 1, at, place)
 
 
 def _openings(table: SampleTable, forest: Forest) -> Ints:
@@ -100,11 +100,11 @@ def _with_segments(table: SampleTable, max_length: int) -> Iterator[tuple[Ints, 
     spans = spans_of(table)
     order = np.argsort(np.array(group_codes(table)), kind="stable")
     pieces = sorted(_pieces(table, order, max_length), key=lambda piece: int(piece.samples[0]))
-    at = np.full(len(table.tokens), -1, np.int64)
+    at, place = np.full(len(table.tokens), -1, np.int64), key_of(table, "position_ids")
     for items in bins_of([len(piece.source) for piece in pieces], max_length):
         chosen = [pieces[i] for i in items]
         samples = np.sort(np.concatenate([piece.samples for piece in chosen]))
-        yield samples, batch_of_pieces(table, chosen, spans.trained, spans.predictor, at)
+        yield samples, batch_of_pieces(table, chosen, spans.trained, spans.predictor, at, place)
 
 
 def _pieces(table: SampleTable, which: Ints, max_length: int) -> Iterator[Piece]:

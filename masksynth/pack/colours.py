@@ -143,16 +143,23 @@ def _colour(lane: Lane, spans: Spans, chosen: Ints) -> None:
 
 def _numbered(colours: list[Words]) -> Ints:
     """Equal pairs of words get equal numbers, counted by first appearance."""
-    order = np.lexsort(colours)
-    new = np.ones(len(order), bool)
-    new[1:] = np.logical_or.reduce([words[order][1:] != words[order][:-1] for words in colours])
+    order = np.argsort(colours[0])
+    new = _changes(colours[0][order])
+    if _changes(colours[1][order])[~new].any():  # the first lane alone does not tell all colours apart
+        order = np.lexsort(colours)
+        new = _changes(colours[0][order]) | _changes(colours[1][order])
     group = np.cumsum(new) - 1
     first = np.minimum.reduceat(order, np.flatnonzero(new)) if len(order) else order
     rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
+    rank[np.argsort(first)] = np.arange(len(first))
     result = np.empty(len(order), np.int64)
     result[order] = rank[group]
     return result
+
+
+def _changes(words: Words) -> NDArray[np.bool_]:
+    """Where a word differs from the one before it; True for the first."""
+    return np.append(np.ones(min(len(words), 1), bool), words[1:] != words[:-1])
 
 
 def _check_identities(number: Ints, identity: Ints) -> None:

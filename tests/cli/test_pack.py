@@ -32,6 +32,10 @@ def many(path, count=6000, seed=0):
     return path
 
 
+def unzipped(path):
+    return gzip.decompress(path.read_bytes())
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -55,10 +59,10 @@ def test_a_pipe_in_and_out(tmp_path):
         first = subprocess.run([COMMAND, "pack", "-", "-o", tmp_path / "out", "--quiet"], stdin=file, capture_output=True, check=False)
     assert (first.returncode, first.stdout, first.stderr) == (0, b"", b"")
     back = masksynth("unpack", tmp_path / "out")
-    given = sorted(map(json.loads, gzip.open(GSM8K)), key=lambda row: row["id"])
+    given = sorted(map(json.loads, unzipped(GSM8K).splitlines()), key=lambda row: row["id"])
     assert sorted(map(json.loads, back.stdout.splitlines()), key=lambda row: row["id"]) == given
     assert masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz").returncode == 0
-    assert gzip.open(tmp_path / "back.jsonl.gz").read() == back.stdout.encode()
+    assert unzipped(tmp_path / "back.jsonl.gz") == back.stdout.encode()
     assert "the file exists" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
 
 
@@ -90,7 +94,7 @@ def test_a_killed_run_is_finished_by_resume(tmp_path):
 def unfinished(tmp_path, rows=1400):
     """A run that stopped at its last line, after some windows."""
     path = many(tmp_path / "samples.jsonl.gz", rows)
-    lines = gzip.open(path).read().splitlines(keepends=True)
+    lines = unzipped(path).splitlines(keepends=True)
     broken = tmp_path / "broken.jsonl"
     broken.write_bytes(b"".join(lines) + b'{"id": 1}\n')
     said = refused(masksynth("pack", broken, "-o", tmp_path / "out", "--window", "100"))

@@ -1,6 +1,6 @@
 """Cuts and bins: nothing lost, nothing too large, cuts as cheap as the best of all ways to cut."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from masksynth.pack.prefix import Forest
 @st.composite
 def forests(draw):
     length = draw(st.lists(st.integers(1, 6), min_size=1, max_size=7))
-    shared = [0] + [draw(st.integers(0, min(a, b))) for a, b in zip(length, length[1:], strict=False)]
+    shared = [0] + [draw(st.integers(0, min(a, b))) for a, b in pairwise(length)]
     return Forest(np.arange(len(length)), np.array(length), np.array(shared))
 
 
