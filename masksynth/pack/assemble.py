@@ -9,7 +9,7 @@ import numpy as np
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.layout import Piece
-from masksynth.pack.samples import Ints, SampleTable, offsets, spread
+from masksynth.pack.samples import Ints, SampleTable, offsets, stretches
 
 
 def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, predictor: Ints, at: Ints, place: Ints) -> PackedBatch:
@@ -34,18 +34,20 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, 
     for piece, begin in zip(pieces, base, strict=True):
         at[piece.live] = piece.position + begin
     begin, length = table.offset[samples], np.diff(table.offset)[samples]
-    flat = spread(begin, length)
-    where = at[flat]
+    where = stretches(at, begin, length)
     live = where >= 0
     cut = offsets(length)
     low = np.searchsorted(trained, begin)
-    edges = spread(low, np.searchsorted(trained, begin + length) - low)
-    label, asked = trained[edges], predictor[edges]
-    owner = np.repeat(np.arange(len(samples)), np.searchsorted(trained, begin + length) - low)
+    many = np.searchsorted(trained, begin + length) - low
+    label, asked = stretches(trained, low, many), stretches(predictor, low, many)
+    owner = np.repeat(np.arange(len(samples)), many)
     weight = table.weight[samples][owner]
     fields = {name: values[label] for name, values in table.fields.items()}
     own = fields.get("weights")
     counted = offsets(live)
+    dead = np.flatnonzero(~live)
+    home = np.searchsorted(cut, dead, "right") - 1
+    index = dead - cut[home]
     return PackedBatch(
         samples=tuple(table.ids[s] for s in samples.tolist()),
         input_ids=table.tokens[source],
@@ -60,8 +62,8 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, 
         sample_weight=table.weight[samples],
         loss_index=label - begin[owner],
         dead_offset=(cut - counted[cut]),
-        dead_index=(flat - np.repeat(begin, length))[~live],
-        dead_token=table.tokens[flat[~live]],
+        dead_index=index,
+        dead_token=table.tokens[index + begin[home]],
         fields=fields,
         keys={name: values[source] for name, values in table.keys.items() if name != "position_ids"},
     )

@@ -11,13 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from masksynth.pack.samples import IGNORED, Ints, SampleTable, key_of, offsets, stretches
+from masksynth.pack.samples import IGNORED, Ints, SampleTable, key_of
 
 GROUP = 8
-BLOCK = 1 << 16
-"""How many tokens are compared at a time: what the cache holds."""
+SHORTEST, LONGEST = 32, 1024
+"""How many tokens of a pair are compared at a time: from the first number, doubled up to the second while nothing differs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +83,11 @@ def forest_of(table: SampleTable, length: Ints) -> Forest:
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
     """
     code, group = identities(table), group_codes(table)
-    text = code.astype("<i4", copy=False).tobytes()
+    text = memoryview(code.astype("<i4", copy=False).tobytes())
     begin = (4 * table.offset[:-1]).tolist()
     end = (4 * (table.offset[:-1] + length)).tolist()
-    word = [text[a:b] for a, b in zip(begin, end, strict=True)]
-    if group[-1:] != [0] or any(group):
-        word = [number.to_bytes(GROUP, "big") + rest for number, rest in zip(group, word, strict=True)]
+    head = [number.to_bytes(GROUP, "big") for number in range(max(group, default=0) + 1)]
+    word = [head[number] + text[a:b] for number, a, b in zip(group, begin, end, strict=True)]
     order = np.array(sorted(range(len(word)), key=word.__getitem__), np.int64)
     sizes = length[order]
     shared = common_prefixes(code, table.offset[order], sizes)
@@ -105,16 +105,15 @@ def common_prefixes(code: NDArray[np.int32], start: Ints, length: Ints) -> Ints:
     [0, 2, 1]
     """
     both = np.minimum(length[1:], length[:-1])
-    cut = offsets(both)
-    blocks = np.unique([0, *np.searchsorted(cut, np.arange(BLOCK, int(cut[-1]), BLOCK)), len(both)])
-    parts = [_common(code, start, both, cut, a, b) for a, b in zip(blocks[:-1].tolist(), blocks[1:].tolist(), strict=True)]
-    return np.concatenate([np.zeros(min(len(start), 1), np.int64), *parts])
-
-
-def _common(code: NDArray[np.int32], start: Ints, both: Ints, cut: Ints, low: int, high: int) -> Ints:
-    """Of the pairs ``low <= i < high``: the first place, below ``both[i]``, in which sequences i and i + 1 differ."""
-    here, there = stretches(code, start[low + 1 : high + 1], both[low:high]), stretches(code, start[low:high], both[low:high])
-    begin = cut[low:high] - cut[low]
-    differs = np.append(np.flatnonzero(here != there), len(here))
-    shared: Ints = np.minimum(differs[np.searchsorted(differs, begin)] - begin, both[low:high])
-    return shared
+    shared = np.zeros(len(both), np.int64)
+    padded = np.append(code, np.zeros(LONGEST, code.dtype))
+    active, step = np.flatnonzero(both), SHORTEST
+    while len(active):
+        window = sliding_window_view(padded, step)
+        at = shared[active]
+        differs = window[start[1:][active] + at] != window[start[:-1][active] + at]
+        first = differs.argmax(axis=1)
+        found = differs[np.arange(len(active)), first]
+        shared[active] = at = np.minimum(at + np.where(found, first, step), both[active])
+        active, step = active[~found & (at < both[active])], min(2 * step, LONGEST)
+    return np.append(np.zeros(min(len(start), 1), np.int64), shared)

@@ -1,0 +1,154 @@
+"""Packing token samples beside a plain dict trie, with and without reading and writing.
+
+The files are those of ``MASKSYNTH_DATA`` (default: the excerpts among the tests). Each cell runs in a process of its own; the best of
+``REPEATS`` runs counts. The trie is the code that most packers have: one dict lookup for each token, nothing else done for it. Its garbage
+collector is off, as a user in a hurry would have it.
+"""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.measure import alone, peak_mib
+from masksynth.pack.batches import batches_of
+from masksynth.pack.layout import lay_out
+from masksynth.pack.packing import pack_samples
+from masksynth.pack.prefix import forest_of, live_lengths, trained_tokens
+from masksynth.pack.reading import read_samples
+from masksynth.pack.samples import SampleTable, join
+
+DATA = Path(os.environ.get("MASKSYNTH_DATA", Path(__file__).parent.parent / "tests/pack/data"))
+REPEATS = 5
+MAX_LENGTH = 32768
+Rows = Sequence[tuple[object, Sequence[int]]]
+
+
+def packing_table() -> str:
+    """A row for each file: million tokens a second of each road, and ratios."""
+    lines = [
+        "| file | tokens | positions | trie | trie, placed | merge | placed | batches | merge / trie | placed / trie, placed |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for path in sorted(DATA.glob("*.jsonl.gz")):
+        tokens, positions, *seconds = alone(without_files, path)
+        trie, placed_trie, merge, placed, batches = (tokens / s / 1e6 for s in seconds)
+        speeds = " | ".join(f"{speed:.1f}" for speed in (trie, placed_trie, merge, placed, batches))
+        name = path.name.split(".")[0]
+        lines.append(f"| {name} | {tokens:,} | {positions:,} | {speeds} | {merge / trie:.0f}x | {placed / placed_trie:.0f}x |")
+    lines += [
+        "",
+        "| file | trie from file to file, s | masksynth pack, s | of which read | merge | check | write | ratio | peak MiB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for path in sorted(DATA.glob("*.jsonl.gz")):
+        slow = alone(trie_with_files, path)
+        fast, steps, peak = alone(pack_with_files, path)
+        parts = " | ".join(f"{steps[name]:.3f}" for name in ("read", "merge", "check", "write"))
+        lines.append(f"| {path.name.split('.')[0]} | {slow:.3f} | {fast:.3f} | {parts} | {slow / fast:.1f}x | {peak:.0f} |")
+    return "\n".join(lines)
+
+
+def best(work: Callable[[], object]) -> float:
+    """Least seconds of several runs."""
+    seconds = []
+    for _ in range(REPEATS):
+        begun = perf_counter()
+        work()
+        seconds.append(perf_counter() - begun)
+    return min(seconds)
+
+
+def without_files(path: Path) -> tuple[int, int, float, float, float, float, float]:
+    table = join(list(read_samples(path)))
+    trained, cut = trained_tokens(table)
+    length = live_lengths(table, trained, cut)
+    ends = (table.offset[:-1] + length).tolist()
+    rows = [(g, table.tokens[a:b].tolist()) for g, a, b in zip(table.groups, table.offset.tolist(), ends, strict=False)]
+    forest = forest_of(table, length)
+    gc.disable()
+    assert count_trie(rows) == int((forest.length - forest.shared).sum())
+    works = (
+        lambda: count_trie(rows),
+        lambda: place_trie(rows),
+        lambda: forest_of(table, live_lengths(table, *trained_tokens(table))),
+        lambda: placed(table),
+        lambda: list(batches_of(table, MAX_LENGTH)),
+    )
+    return (len(table.tokens), int((forest.length - forest.shared).sum()), *(best(work) for work in works))
+
+
+def placed(table: SampleTable) -> object:
+    """Positions, rows, and every token's position."""
+    return lay_out(table, forest_of(table, live_lengths(table, *trained_tokens(table))))
+
+
+def count_trie(rows: Rows) -> int:
+    """The nodes of a dict trie, counted."""
+    roots: dict[object, dict[int, object]] = {}
+    nodes = 0
+    for group, ids in rows:
+        node = roots.setdefault(group, {})
+        for token in ids:
+            below = node.get(token)
+            if below is None:
+                below = node[token] = {}
+                nodes += 1
+            node = below  # type: ignore[assignment]
+    return nodes
+
+
+def place_trie(rows: Rows) -> tuple[list[int], list[int], list[list[int]]]:
+    """Token ids and position ids of a dict trie's nodes, and the node of every token."""
+    roots: dict[object, tuple[dict[int, object], int]] = {}
+    tokens: list[int] = []
+    places: list[int] = []
+    where = []
+    for group, ids in rows:
+        node = roots.setdefault(group, ({}, -1))
+        path = []
+        for place, token in enumerate(ids):
+            below = node[0].get(token)
+            if below is None:
+                below = node[0][token] = ({}, len(tokens))
+                tokens.append(token)
+                places.append(place)
+            node = below  # type: ignore[assignment]
+            path.append(node[1])
+        where.append(path)
+    return tokens, places, where
+
+
+def trie_with_files(path: Path) -> float:
+    """The json module, the placed trie, numpy's own files."""
+    gc.disable()
+
+    def work() -> None:
+        with gzip.open(path) as lines, tempfile.TemporaryDirectory() as folder:
+            samples = [json.loads(line) for line in lines]
+            tokens, places, where = place_trie([(sample["group"], sample["input_ids"]) for sample in samples])
+            labels = [label for sample in samples for label in sample["labels"]]
+            flat = [place for path in where for place in path]
+            np.savez(Path(folder) / "batch.npz", *(np.array(values) for values in (tokens, places, flat, labels)))
+
+    return best(work)
+
+
+def pack_with_files(path: Path) -> tuple[float, dict[str, float], float]:
+    """``pack_samples`` from the same file to a folder, every batch checked."""
+    found = []
+    for _ in range(REPEATS):
+        with tempfile.TemporaryDirectory() as folder:
+            begun = perf_counter()
+            summary = pack_samples(path, Path(folder) / "out", max_length=MAX_LENGTH)
+            found.append((perf_counter() - begun, summary.seconds))
+    seconds, steps = min(found, key=lambda pair: pair[0])
+    return seconds, steps, peak_mib()
