@@ -26,11 +26,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from masksynth.pack import PackedBatch, pack_batches
 from masksynth.torch import Collator, TrainingBatch, packed_loss
+from masksynth.torch.edges import label_logprobs
 
 IGNORED = -100
 IMPLEMENTATION = {"sdpa": "sdpa", "eager": "eager", "flex": "flex_attention"}
@@ -51,7 +51,7 @@ class Setting(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one way of doing a step took: its mean loss, seconds, peak MiB on the device (0 on a CPU), tokens run through the model.
+    """What one way of doing a step took: its mean loss, seconds, peak MiB on the device above what was held before, tokens run.
 
     On a CPU the seconds are those of the processor, over all threads, which other programs do not lengthen.
     """
@@ -127,12 +127,11 @@ def padded_loss(model: torch.nn.Module, row: Sequence[Sample], device: str) -> t
         tokens[number, : len(one["input_ids"])] = one["input_ids"]
         labels[number, : len(one["labels"])] = one["labels"]
     sample, place = np.nonzero(labels != IGNORED)
-    weight = torch.tensor([row[i]["weight"] for i in sample], device=device, dtype=torch.float64)
+    given = (sample * size + place - 1, np.arange(len(sample)), labels[sample, place], np.array([row[i].get("weight", 1.0) for i in sample]))
+    where, slot, label, weight = (torch.tensor(values, device=device) for values in given)
     logits = model(input_ids=torch.tensor(tokens, device=device), use_cache=False).logits
-    chosen = logits[torch.tensor(sample, device=device), torch.tensor(place - 1, device=device)]
-    chosen = chosen.float() if chosen.dtype in (torch.float16, torch.bfloat16) else chosen
-    terms = cross_entropy(chosen, torch.tensor(labels[sample, place], device=device), reduction="none")
-    return (weight.to(terms) * terms).sum(), tokens.size
+    terms = label_logprobs(logits.flatten(0, 1), where, slot, label)
+    return -(weight.to(terms) * terms).sum(), tokens.size
 
 
 def padded_step(model: torch.nn.Module, samples: Sequence[Sample], divisor: float, setting: Setting) -> tuple[float, int]:
@@ -159,16 +158,17 @@ def packed_step(model: torch.nn.Module, batches: Sequence[TrainingBatch], diviso
 def measured(model: torch.nn.Module, step: Any, *arguments: Any) -> Cost:
     """One step from zero gradients, on the clock."""
     model.zero_grad()
-    cuda = next(model.parameters()).is_cuda
+    cuda, held = next(model.parameters()).is_cuda, 0
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
     clock = perf_counter if cuda else process_time
     begun = clock()
     loss, tokens = step(model, *arguments)
     if cuda:
         torch.cuda.synchronize()
-    return Cost(loss, clock() - begun, torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0, tokens)
+    return Cost(loss, clock() - begun, (torch.cuda.max_memory_allocated() - held) / 2**20 if cuda else 0.0, tokens)
 
 
 def further(one: torch.nn.Module, other: torch.nn.Module) -> float:
@@ -218,6 +218,8 @@ def main() -> None:
     words.add_argument("--compile", action="store_true", help="compile the model")
     given = vars(words.parse_args())
     path, count, groups = (given.pop(name) for name in ("samples", "steps", "groups"))
+    if given["attention"] == "flex" and given["device"] == "cpu":
+        words.error("FlexAttention has no backward pass on a CPU; use --attention sdpa or --device cuda")
     samples = read(path, groups)
     print(f"{len(samples)} samples, {sum(len(one['input_ids']) for one in samples):,} tokens, {vocabulary_of(samples):,} different ones")
     setting = Setting(**{**given, "dtype": getattr(torch, given["dtype"])})

@@ -109,8 +109,27 @@ def edge_logprobs(logits: Tensor, batch: TrainingBatch, chunk: int | None = None
     if chunk is not None and chunk < 1:
         raise InvalidInstance(f"chunk {chunk} is not positive", "", "give the number of rows to hold at a time")
     place = batch.loss_place if len(flat) == len(batch.input_ids) else torch.arange(len(flat), device=flat.device)
+    return label_logprobs(flat, place, batch.loss_slot, batch.loss_label, chunk)
+
+
+def label_logprobs(flat: Tensor, place: Tensor, slot: Tensor, label: Tensor, chunk: int | None = None) -> Tensor:
+    """``flat[place[slot], label] - logsumexp(flat[place])[slot]``, in float32 or wider; gradients in the dtype of ``flat``.
+
+    Parameters
+    ----------
+    flat : (N, V)
+    place : (P,) int64, distinct
+    slot, label : (E,) int64
+    chunk : int, optional
+        Rows held in higher precision at a time.
+
+    Examples
+    --------
+    >>> label_logprobs(torch.zeros(3, 10), torch.tensor([2]), torch.tensor([0, 0]), torch.tensor([4, 5]))
+    tensor([-2.3026, -2.3026])
+    """
     rows = chunk or max(1, CHUNK // max(1, flat.shape[-1]))
-    found: Tensor = _EdgeLogprobs.apply(flat, place, batch.loss_slot, batch.loss_label, rows)  # type: ignore[no-untyped-call]
+    found: Tensor = _EdgeLogprobs.apply(flat, place, slot, label, rows)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -187,6 +206,8 @@ def _rows(logits: Tensor, batch: TrainingBatch) -> Tensor:
         fact = f"logits are {str(logits.dtype).removeprefix('torch.')} {list(shape)}"
         remedy = f"give floating-point logits [1, {sizes[0]}, V], or [1, {sizes[1]}, V] at batch.loss_place"
         raise InvalidInstance(f"{fact}, the batch has {sizes[0]} positions, {sizes[1]} with labels", "", remedy)
+    if logits.device != batch.device:
+        raise InvalidInstance(f"logits are on {logits.device}, the batch is on {batch.device}", "", f"use batch.to({str(logits.device)!r})")
     labels = batch.source.loss_label
     if len(labels) and (labels.min() < 0 or labels.max() >= shape[-1]):
         bad = int(labels.min() if labels.min() < 0 else labels.max())

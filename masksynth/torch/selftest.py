@@ -17,6 +17,7 @@ from masksynth.export.blocks import check_blocks
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.attention import lists_of
+from masksynth.torch.edges import CHUNK
 from masksynth.torch.packed import Collator, TrainingBatch, filled, without_samples
 
 Model = Callable[..., Any]
@@ -284,10 +285,16 @@ def _others(tokens: Tensor, classes: int) -> Tensor:
 
 def _distance(a: Tensor, b: Tensor) -> NDArray[np.float64]:
     """The largest difference in each row; a NaN on one side only counts as infinite."""
+    rows = max(1, CHUNK // max(1, a.shape[-1]))
+    parts = [_apart(a[i : i + rows], b[i : i + rows]) for i in range(0, len(a), rows)]
+    result: NDArray[np.float64] = torch.cat(parts).cpu().numpy()
+    return result
+
+
+def _apart(a: Tensor, b: Tensor) -> Tensor:
     apart = (a.double() - b.double()).abs()
     apart[a == b] = 0
-    result: NDArray[np.float64] = apart.nan_to_num(nan=float("inf")).amax(-1).cpu().numpy()
-    return result
+    return apart.nan_to_num(nan=float("inf")).amax(-1)
 
 
 def _noise(model: Model, batch: TrainingBatch, logits: Tensor) -> float:

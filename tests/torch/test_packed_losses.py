@@ -187,6 +187,7 @@ def test_weights_may_be_negative_and_the_loss_differentiates_through_none():
         (logits_of(), {"reduction": "avg"}, "'avg' is unknown"),
         (logits_of(), {"divisor": 2.0}, "a divisor of 2.0 with reduction 'sum'"),
         (logits_of(), {"reduction": "mean", "divisor": 0.0}, "sum to 0"),
+        (torch.zeros(len(BATCH.input_ids), 40, device="meta"), {}, r"logits are on meta, the batch is on cpu; use batch.to\('meta'\)"),
         (logits_of(), {"chunk": 0}, "chunk 0 is not positive"),
     ],
 )
