@@ -17,7 +17,8 @@ def rows_of_sample(sample):
     rows, predictor = [], {}
     for number, segment in enumerate(segments):
         own = list(range(starts[number], starts[number + 1]))
-        seen = [t for s in segment.get("sees", []) for t in range(starts[s], starts[s + 1])]
+        chosen = [s for item in segment.get("sees", []) for s in (range(*item) if isinstance(item, list) else [item])]
+        seen = [t for s in chosen for t in range(starts[s], starts[s + 1])]
         for place, token in enumerate(own):
             within = {"causal": own[: place + 1], "full": own, "self": [token]}[segment.get("within", "causal")]
             rows.append(seen + within)

@@ -18,13 +18,13 @@ def check(samples):
     return batch
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(causal_samples())
 def test_causal_samples(samples):
     check(samples)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(segmented_samples())
 def test_segmented_samples(samples):
     check(samples)
