@@ -72,7 +72,7 @@ def table_of(mask: Mask, table: int, home: Integers, blocks: int) -> Table:
     start = mask.key_start[part].astype(np.int64)
     length: Integers = mask.key_end[part] - start
     query: Integers = np.repeat(np.repeat(np.arange(size), np.diff(mask.row_offset[table])), length)
-    key: Integers = np.repeat(start - (length.cumsum() - length), length) + np.arange(len(query))
+    key = (np.repeat(start - (length.cumsum() - length), length) + np.arange(len(query))).astype(np.int64)
     by = np.argsort(key, kind="stable")
     offset: Integers = np.append(0, np.bincount(query, minlength=size).cumsum())
     back: Integers = np.append(0, np.bincount(key, minlength=size).cumsum())
@@ -119,7 +119,7 @@ def _counted(block: int, blocks: int) -> Score:
 def _descend(tables: list[Table], home: Integers, score: Score, budget: float) -> float:
     """Exchange positions of every two blocks while that lowers the score; what is left of the budget."""
     blocks = len(tables[0].blocks)
-    work = 1.0 + (WIDTH * WIDTH * blocks * len(tables)) / 20_000
+    work = 1.0 + (WIDTH * WIDTH * blocks * len(tables)) / 4_000
     again = True
     while again:
         again = False

@@ -20,10 +20,11 @@ from masksynth.mask import Mask
 
 EXACT = "masksynth_solvers.arrange:fewest_blocks"
 """The exact search, "module:function"."""
-MAX_PIECES = 1 << 24
-"""An order that cuts the intervals into more pieces is not tried."""
-MAX_IMPROVED = 8192
+FEW_PIECES, MANY_PIECES = 1 << 18, 1 << 23
+"""An order is tried if it cuts the intervals into few pieces, and all orders together into no more than many (large masks: 4T and 2T)."""
+MAX_IMPROVED = 4096
 """Most positions for which blocks are improved by exchanges."""
+NAMES = ("depth first", "depth first, heaviest first", "depth first, laid out")
 DESCENTS, STARTS = 24, 6
 """Most local searches, and how many of them begin at different heuristics."""
 
@@ -79,7 +80,7 @@ def arrange(
     *,
     exact: bool = False,
     alike: ArrayLike | None = None,
-    effort: float = 2.0,
+    effort: float = 1.0,
     limits: Limits | None = None,
 ) -> Arrangement:
     """An order of the positions with few non-empty blocks, then few partial blocks, then few row intervals.
@@ -158,7 +159,7 @@ def _judge(mask: Mask, block: int, alike: Integers | None) -> Judge:
 
     def judge(order: Integers, method: str) -> _Found | None:
         order = order if alike is None else kept(order, alike)
-        if pieces(mask, order) > MAX_PIECES:
+        if pieces(mask, order) > max(FEW_PIECES, 4 * len(mask.key_start)):
             return None
         return _Found(counts(permuted(mask, order), block), order, method)
 
@@ -177,21 +178,30 @@ def _better(one: _Found, two: _Found | None) -> _Found:
 def _search(mask: Mask, block: int, judge: Judge, given: _Found, least: int, effort: float) -> _Found:
     """The best order that the heuristics find."""
     parent = parents(mask)
-    if parent is not None:
-        names = ("depth first", "depth first, heaviest first", "depth first, laid out")
-        found = [judge(order, name) for name, order in zip(names, tree_orders(mask, parent, block), strict=True)]
-    else:
-        found = [judge(order, name) for name, order in _both_ways(mask)]
-    ranked = sorted([given, *(one for one in found if one is not None)], key=lambda one: one.value)
+    orders = _both_ways(mask) if parent is None else zip(NAMES, tree_orders(mask, parent, block), strict=True)
+    found, left = [given], max(MANY_PIECES, 2 * len(mask.key_start))
+    for name, order in orders:
+        left -= (cut := pieces(mask, order))
+        if left < 0:
+            left += cut
+        elif one := judge(order, name):
+            found.append(one)
+        if mask.size > MAX_IMPROVED and min(one.value.nonempty for one in found) <= least:
+            break
+    ranked = sorted(found, key=lambda one: one.value)
     if mask.size > MAX_IMPROVED or mask.pairs > MAX_PAIRS or mask.size <= block:
         return ranked[0]
     return _descents(mask, block, judge, ranked, least, effort)
 
 
 def _both_ways(mask: Mask) -> Iterator[tuple[str, Integers]]:
+    """The starting orders that differ, each followed by its reverse where the mask is small."""
+    seen = set()
     for name, order in starting_orders(mask):
-        yield name, order
-        yield f"{name}, reversed", order[::-1].copy()
+        for title, one in ((name, order), (f"{name}, reversed", order[::-1].copy()))[: 1 + (mask.size <= MAX_IMPROVED)]:
+            if (text := one.tobytes()) not in seen:
+                seen.add(text)
+                yield title, one
 
 
 def _descents(mask: Mask, block: int, judge: Judge, ranked: list[_Found], least: int, effort: float) -> _Found:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.arrange.measure import Integers, column_sizes, row_sizes
 from masksynth.mask import Mask
+from masksynth.merge.order import heavy_paths
 
 Vectors = NDArray[np.float64]
 MAX_PAIRS = 1 << 23
 """Most allowed pairs for which chains are searched and blocks are improved."""
+MAX_INTERVALS = 1 << 19
+"""Most intervals for which eigenvectors are computed."""
+MAX_CHAINED = 4096
+"""Most positions for which chains are searched."""
 CHAINS, STEPS = 24, 40
 """Most chains taken out, and steps of the power iteration."""
 
 
 def starting_orders(mask: Mask, seed: int = 0) -> Iterator[tuple[str, Integers]]:
-    """(name, order) of every heuristic, the given order first."""
+    """(name, order) of every heuristic, the cheapest first."""
     every = np.arange(mask.size)
     rows, columns = row_sizes(mask), column_sizes(mask)
+    paths = cover_paths(mask)
+    yield "paths", np.concatenate(paths)
+    yield "paths by viewers", np.concatenate(sorted(paths, key=lambda path: -float(columns[path].mean())))
+    yield "paths by length", np.concatenate(sorted(paths, key=lambda path: -len(path)))
     yield "given", every
     yield "viewers", np.lexsort((every, -columns))
     yield "sizes", np.lexsort((every, rows))
     yield "sums", np.lexsort((every, rows - columns))
-    if mask.pairs <= MAX_PAIRS:
+    if mask.pairs <= MAX_PAIRS and mask.size <= MAX_CHAINED:
         chains = chain_cover(mask)
         yield "chains", np.concatenate(chains)
         yield "chains by viewers", np.concatenate(sorted(chains, key=lambda chain: -float(columns[chain].mean())))
+    if len(mask.key_start) > MAX_INTERVALS:
+        return
     rank, both = eigen_ranks(mask, seed)
     yield "eigenvector", np.argsort(rank, kind="stable")
     yield "row and column eigenvectors", np.argsort(both, kind="stable")
@@ -90,6 +102,50 @@ def eigen_ranks(mask: Mask, seed: int = 0) -> tuple[Vectors, Vectors]:
     left = sum(times(mask, y / np.sqrt(columns), t) for t in tables) / rows
     both = y / np.sqrt(columns)
     return (x / degree)[:, 1], (both / np.linalg.norm(both, axis=0) + left / np.maximum(np.linalg.norm(left, axis=0), 1e-300))[:, 1]
+
+
+def cover_paths(mask: Mask) -> list[Integers]:
+    """Heavy paths of what is a forest in a mask, in near-linear time.
+
+    Positions of equal rows form a group; a group stands above another if its row is the other's row and its own members. Each group has at
+    most one below, so the groups form a forest, and its heavy paths (`masksynth.merge.order`) become the paths of positions. Rows are
+    compared by sums of random 64-bit words.
+
+    Examples
+    --------
+    >>> wings = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]], bool)
+    >>> [path.tolist() for path in cover_paths(Mask.from_dense(wings))]
+    [[0, 2], [1, 3]]
+    """
+    rows, own = _words(mask)
+    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    group, first = rank[group.reshape(-1)], np.sort(first)
+    by = np.argsort(group, kind="stable")
+    cut = np.append(0, np.bincount(group, minlength=len(first)).cumsum())
+    sums = np.append(np.uint64(0), own[by].cumsum(dtype=np.uint64))
+    wanted = rows[first] - (sums[cut[1:]] - sums[cut[:-1]])
+    sorted_by = np.argsort(rows[first])
+    at = sorted_by[np.minimum(np.searchsorted(rows[first][sorted_by], wanted), max(len(first) - 1, 0))]
+    size = row_sizes(mask)[first]
+    below = np.where((rows[first][at] == wanted) & (size[at] < size), at, -1)
+    order = heavy_paths(below.tolist(), np.diff(cut).tolist(), size.tolist())
+    parts = [by[cut[one] : cut[one + 1]] for one in order]
+    breaks = [number for number, (one, two) in enumerate(pairwise(order), 1) if below[two] != one]
+    return [np.concatenate(parts[a:b]) for a, b in pairwise([0, *breaks, len(parts)])]
+
+
+def _words(mask: Mask) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """For each position the sum of random words over its rows in all tables, and the sum of its own words."""
+    word = np.random.default_rng(0).integers(0, 2**64, (mask.tables, mask.size), np.uint64)
+    rows = np.zeros(mask.size, np.uint64)
+    for table in range(mask.tables):
+        offset = mask.row_offset[table]
+        part = slice(int(offset[0]), int(offset[-1]))
+        sums = np.append(np.uint64(0), word[table].cumsum(dtype=np.uint64))
+        total = np.append(np.uint64(0), (sums[mask.key_end[part]] - sums[mask.key_start[part]]).cumsum(dtype=np.uint64))
+        rows += total[offset[1:] - offset[0]] - total[offset[:-1] - offset[0]]
+    return rows, word.sum(axis=0, dtype=np.uint64)
 
 
 def chain_cover(mask: Mask) -> list[Integers]:

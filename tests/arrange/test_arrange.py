@@ -39,7 +39,7 @@ def test_counts_by_definition(seed, size, block):
 
 
 @given(seed=SEEDS, size=st.integers(1, 40), block=st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_between_the_bound_and_the_given_order(seed, size, block):
     mask = any_mask(seed, size)
     found = arrange(mask, block, effort=0.02)
@@ -53,7 +53,7 @@ def test_between_the_bound_and_the_given_order(seed, size, block):
 
 
 @given(seed=SEEDS, size=st.integers(1, 8), block=st.integers(2, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_bound_below_the_fewest_of_all(seed, size, block):
     mask = any_mask(seed, size)
     assert bound(mask, block) <= fewest(mask.dense(), block) <= arrange(mask, block, effort=0.02).value.nonempty

@@ -149,7 +149,7 @@ def packed_folder(path, batches):
     return path
 
 
-def shuffled_tree(seed, size=300):
+def shuffled_tree(seed, size=140):
     rng = np.random.default_rng(seed)
     return permuted(random_tree(rng, size, 0.95), rng.permutation(size))
 

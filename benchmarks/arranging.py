@@ -1,0 +1,174 @@
+"""Orders of positions: given, reverse Cuthill-McKee, depth-first and arranged, beside the bound and the proved optimum."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import alone, table, timed
+from masksynth import catalog
+from masksynth.arrange import Arrangement, arrange, counts, permuted
+from masksynth.arrange.measure import row_sizes
+from masksynth.arrange.trees import forest, parents
+from masksynth.backends import Limits
+from masksynth.mask import Mask
+from masksynth.merge import merge
+from masksynth.tasks import Instance
+
+ROOT = Path(__file__).parents[1]
+FILES = ("gsm8k_rollouts", "preference_pairs", "reasoning_calls")
+BATCH = 32_768
+SEARCHED = 320
+"""Most positions for which the exact search is tried."""
+
+FAMILIES: dict[str, tuple[Callable[[], Instance], int]] = {
+    "butterfly": (lambda: catalog.butterfly(n=86), 32),
+    "block_two_stream": (lambda: catalog.block_two_stream(n=128, l=8), 32),
+    "xlnet_two_stream": (lambda: catalog.xlnet_two_stream(n=128, T=64), 32),
+    "bd3lm": (lambda: catalog.bd3lm(n=128, l=8), 32),
+    "complementary_bd": (lambda: catalog.complementary_bd(n=96, l=8), 32),
+    "mask_token_chain": (lambda: catalog.mask_token_chain(n=80, K=4), 32),
+    "multiturn_reasoning": (lambda: catalog.multiturn_reasoning(turns=((9, 31, 14), (12, 40, 11), (7, 22, 17), (10, 25, 20))), 16),
+    "parallel_context": (
+        lambda: catalog.parallel_context(
+            docs=(40, 25, 33, 50), questions=(11, 9, 14, 8, 12), uses=((0, 1), (1, 2), (0, 3), (2, 3), (0, 1, 2, 3))
+        ),
+        32,
+    ),
+    "transfusion": (lambda: catalog.transfusion(segments=(20, 30, 25, 30, 18, 30, 21)), 16),
+    "var_scales": (lambda: catalog.var_scales(patch_nums=(1, 2, 3, 4, 5, 6, 8)), 16),
+    "tabpfn": (lambda: catalog.tabpfn(n=90, m=150), 32),
+    "tnp_a": (lambda: catalog.tnp_a(n=130, m=50), 32),
+    "local_global": (lambda: catalog.local_global(n=128, w=8, d=4), 16),
+    "sliding_window": (lambda: catalog.sliding_window(n=160, w=12), 16),
+    "butterfly, large": (lambda: catalog.butterfly(n=684), 128),
+    "bd3lm, large": (lambda: catalog.bd3lm(n=1024, l=16), 128),
+    "tnp_a, large": (lambda: catalog.tnp_a(n=320, m=100), 64),
+    "multiturn_reasoning, large": (
+        lambda: catalog.multiturn_reasoning(turns=((60, 300, 90), (80, 420, 120), (40, 250, 150), (90, 380, 70))),
+        128,
+    ),
+    "parallel_context, large": (
+        lambda: catalog.parallel_context(docs=(400, 250, 330, 500), questions=(110, 90, 140, 80), uses=((0, 1), (1, 2), (0, 3), (2, 3))),
+        128,
+    ),
+    "butterfly, small": (lambda: catalog.butterfly(n=12), 8),
+    "parallel_context, small": (lambda: catalog.parallel_context(docs=(7, 5, 6), questions=(4, 5, 4), uses=((0, 1), (1, 2), (0, 2))), 6),
+    "mask_token_chain, small": (lambda: catalog.mask_token_chain(n=12, K=4), 8),
+    "sliding_window, small": (lambda: catalog.sliding_window(n=33, w=4), 8),
+    "local_global, small": (lambda: catalog.local_global(n=25, w=3, d=2), 6),
+}
+"""name -> (what builds the instance, block size)."""
+
+
+def prefix_trees(file: Path, most: int = BATCH) -> Iterator[Mask]:
+    """The prefix trees of a file's groups, in the order of first appearance, as many groups as fit into ``most`` positions."""
+    parent: list[int] = []
+    with gzip.open(file, "rt") as lines:
+        for _, group in groupby(map(json.loads, lines), key=lambda sample: sample["group"]):
+            own = _prefix_tree([sample["input_ids"] for sample in group])
+            if parent and len(parent) + len(own) > most:
+                yield _tree_mask(parent)
+                parent = []
+            parent += [at + len(parent) if at >= 0 else -1 for at in own]
+    if parent:
+        yield _tree_mask(parent)
+
+
+def _prefix_tree(samples: list[list[int]]) -> list[int]:
+    parent: list[int] = []
+    children: dict[tuple[int, int], int] = {}
+    for tokens in samples:
+        at = -1
+        for token in tokens:
+            if (at, token) not in children:
+                children[at, token] = len(parent)
+                parent.append(at)
+            at = children[at, token]
+    return parent
+
+
+def _tree_mask(parent: list[int]) -> Mask:
+    rows: list[tuple[tuple[int, int], ...]] = []
+    for node, above in enumerate(parent):
+        row = rows[above] if above >= 0 else ()
+        rows.append((*row[:-1], (row[-1][0], node + 1)) if row and row[-1][1] == node else (*row, (node, node + 1)))
+    return Mask.from_intervals([rows])
+
+
+def reverse_cuthill_mckee(mask: Mask) -> NDArray[np.int64]:
+    """The order that scipy gives for the union of the tables and its transpose."""
+    from scipy.sparse import csgraph, csr_matrix
+
+    lengths = (mask.key_end - mask.key_start).astype(np.int64)
+    key = np.arange(int(lengths.sum())) - np.repeat(lengths.cumsum() - lengths - mask.key_start, lengths)
+    query = np.repeat(np.repeat(np.tile(np.arange(mask.size), mask.tables), np.diff(mask.row_offset, axis=1).ravel()), lengths)
+    graph = csr_matrix((np.ones(len(key), np.int8), (query, key)), (mask.size, mask.size))
+    return csgraph.reverse_cuthill_mckee(graph + graph.T, symmetric_mode=True).astype(np.int64)
+
+
+def depth_first(mask: Mask) -> NDArray[np.int64] | None:
+    """The depth-first order of a forest, children as given; None for what is no forest."""
+    parent = parents(mask)
+    if parent is None:
+        return None
+    trees = forest(parent, row_sizes(mask))
+    return trees.order(trees.nodes[trees.start[:-1]].astype(np.float64))[0]
+
+
+def mask_of(name: str, number: int) -> tuple[Mask, int]:
+    """The mask of a family, or of a batch of a file, and its block size."""
+    if name in FAMILIES:
+        instance, block = FAMILIES[name]
+        return merge(instance()).mask, block
+    return next(islice(prefix_trees(data_folder() / f"{name}.jsonl.gz"), number, None)), 128
+
+
+def data_folder() -> Path:
+    """The folder of the token samples, in the checkout or beside it."""
+    return next((path for path in (ROOT / "shared" / "data", ROOT.parent / "shared" / "data") if path.is_dir()), ROOT / "shared" / "data")
+
+
+def cell(name: str, number: int, limit: float) -> list[str]:
+    """One row of the table."""
+    mask, block = mask_of(name, number)
+    found, seconds = timed(lambda: arrange(mask, block))
+    exact = "-"
+    if found.gap and mask.size <= SEARCHED:
+        exact = _proved(arrange(mask, block, exact=True, limits=Limits(limit, workers=2)))
+    elif not found.gap:
+        exact = str(found.bound)
+    others = [_told(counts(permuted(mask, order), block)) if order is not None else "-" for order in _others(mask)]
+    title = name if name in FAMILIES else f"{name}, batch {number}"
+    return [title, f"{mask.size:,}", str(block), _told(found.given), *others, _told(found.value), str(found.bound), exact, f"{seconds:.2f}"]
+
+
+def _others(mask: Mask) -> tuple[Any, Any]:
+    return reverse_cuthill_mckee(mask), depth_first(mask)
+
+
+def _told(value: tuple[int, int, int]) -> str:
+    return " / ".join(f"{number:,}" for number in value)
+
+
+def _proved(found: Arrangement) -> str:
+    return str(found.bound) if found.gap == 0 else f"{found.bound}..{found.value.nonempty}"
+
+
+def arrange_table(most: int, limit: float) -> str:
+    """Families of the catalogue, and the first two batches of every file of token samples where they are at hand."""
+    files = FILES if data_folder().is_dir() and most >= BATCH else ()
+    cells = [(name, 0) for name in FAMILIES] + [(name, number) for name in files for number in (0, 1)]
+    rows = [alone(cell, name, number, limit) for name, number in cells]
+    head = ["mask", "N", "B", "given", "reverse Cuthill-McKee", "depth-first", "arranged", "bound", "fewest", "s"]
+    return (
+        table(head, rows)
+        + "\n\nEach order: non-empty blocks / partial blocks / row intervals. Fewest: proved, or what is left between bound and value."
+    )
