@@ -26,7 +26,7 @@ TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
     "constructions": lambda most, *_: construction_table(most),
     "arrange": lambda most, limit, _: arrange_table(most, limit),
     "blocks": lambda most, *_: blocks_table(most),
-    "training": lambda most, *_: training_table(most),
+    "training": lambda *_: training_table(),
     "machine": lambda most, limit, _: f"`python -m benchmarks --most {most} --limit {limit:g}` on {machine()}",
 }
 """Name -> table from most nodes, seconds, and the folder that takes plots."""

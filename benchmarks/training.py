@@ -10,7 +10,8 @@ from benchmarks.measure import alone, table
 DATA = Path(os.environ.get("MASKSYNTH_DATA", Path(__file__).parent.parent / "tests/pack/data"))
 """Where the sample files are; excerpts stand in for them."""
 WAYS = ("padded", "packed", "merged")
-LENGTHS = (512, 2048)
+LENGTH = 512
+"""Most positions of a sequence, or those of the longest sample: dense attention pays for every pair, so batches are kept short."""
 TOKENS = 6144
 """About how many positions are run for each cell."""
 
@@ -20,7 +21,7 @@ def files() -> list[Path]:
     return sorted(DATA.glob("*.jsonl.gz"))
 
 
-def cell(path: Path, length: int) -> tuple[int, int, float, dict[str, tuple[int, float]]]:
+def cell(path: Path) -> tuple[int, int, float, dict[str, tuple[int, float]]]:
     """(longest sequence, tokens of the samples, largest difference of gradients, {way: (tokens run, seconds)}), the first step left out."""
     import torch
 
@@ -28,28 +29,18 @@ def cell(path: Path, length: int) -> tuple[int, int, float, dict[str, tuple[int,
 
     torch.set_num_threads(1)
     samples = read(path, groups=40)
-    setting = Setting(width=384, layers=3, max_length=max(length, max(len(one["input_ids"]) for one in samples)))
+    setting = Setting(width=768, layers=2, max_length=max(LENGTH, max(len(one["input_ids"]) for one in samples)))
     found = list(steps(samples, setting, 1 + max(2, TOKENS // setting.max_length)))
     found = found[1:] or found
     spent = {way: (sum(costs[way].tokens for costs, *_ in found), sum(costs[way].seconds for costs, *_ in found)) for way in WAYS}
     return setting.max_length, sum(tokens for *_, tokens in found), max(apart for _, apart, _ in found), spent
 
 
-def training_table(most: int) -> str:
-    """A row for each file, length and way; sequences of at most ``most`` positions, or of the longest sample if that is more."""
-    rows, done = [], set()
-    for path in files():
-        for wanted in LENGTHS:
-            if wanted > max(most, LENGTHS[0]):
-                continue
-            length, tokens, apart, spent = alone(cell, path, wanted)
-            if (path, length) not in done:
-                done.add((path, length))
-                rows += _rows(path.name.removesuffix(".jsonl.gz"), length, tokens, apart, spent)
-    return table(
-        ["samples", "length", "way", "their tokens", "tokens run", "CPU s", "their tokens / s", "faster than padded", "gradients apart"],
-        rows,
-    )
+def training_table() -> str:
+    """Three rows for each file."""
+    rows = [row for path in files() for row in _rows(path.name.removesuffix(".jsonl.gz"), *alone(cell, path))]
+    head = ["samples", "length", "way", "their tokens", "tokens run", "CPU s", "their tokens / s", "faster than padded", "gradients apart"]
+    return table(head, rows)
 
 
 def _rows(name: str, length: int, tokens: int, apart: float, spent: dict[str, tuple[int, float]]) -> list[list[str]]:
