@@ -1,18 +1,31 @@
 """masksynth: the smallest single forward pass that trains a family of tasks, proved, checked, and handed to PyTorch."""
 
+import typing
+
 __version__ = "0.1.0"
 
 from masksynth import catalog
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.mask import Mask
-from masksynth.pack import pack_batches, pack_samples, unpack_samples
 from masksynth.spanner import SparseAnswer, sparsify
 from masksynth.synthesis import Answer, solve, write
 from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
 from masksynth.tasks.files import dumps, load, loads
 from masksynth.verify import verify
 
+if typing.TYPE_CHECKING:
+    from masksynth.pack import pack_batches, pack_samples, unpack_samples
+
 __all__ = ["Answer", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node", "Prediction"]
 __all__ += ["SparseAnswer", "Status", "Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps", "load", "loads"]
 __all__ += ["pack_batches", "pack_samples", "solve", "sparsify", "unpack_samples", "verify", "write"]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """Packing needs more than numpy, so it is imported when it is asked for."""
+    if name in ("pack_batches", "pack_samples", "unpack_samples"):
+        from masksynth import pack
+
+        return getattr(pack, name)
+    raise AttributeError(f"module 'masksynth' has no attribute {name!r}")

@@ -13,6 +13,8 @@ import masksynth
 from masksynth import synthesis
 from masksynth.backends import Limits, Status, backend, names
 from masksynth.cli.answers import count, told
+from masksynth.cli.arrange import arrange
+from masksynth.cli.export import export
 from masksynth.cli.families import list_catalog, new
 from masksynth.cli.packing import pack, unpack
 from masksynth.cli.proofs import check_proof
@@ -162,6 +164,8 @@ def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
 main.add_command(sparsify)
 main.add_command(check_proof)
 main.add_command(pack)
+main.add_command(arrange)
+main.add_command(export)
 main.add_command(unpack)
 main.add_command(new)
 main.add_command(list_catalog)
