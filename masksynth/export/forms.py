@@ -27,7 +27,7 @@ from masksynth.export.columns import rows_of_columns
 from masksynth.export.rows import Ints, Spans, column_counts, columns_of, compare_rows, expand, joined_parts, row_counts, rows_of
 from masksynth.mask import Mask
 
-MAX_ROWS, MAX_COLUMNS = 8, 2
+MAX_INTERVALS, MAX_COLUMNS = 8, 2
 """Most intervals of a row, and of a column, in the first two forms."""
 
 Arrays32 = dict[str, NDArray[np.int32]]
@@ -136,9 +136,9 @@ def _united(spans: Spans, size: int) -> Spans:
 def _choose(mask: Mask, table: int) -> Form:
     counts = row_counts(mask, table)
     most = int(counts.max(initial=0))
-    if most <= MAX_ROWS:
+    if most <= MAX_INTERVALS:
         return Form("row intervals", "", _pairs_of(mask.row_offset[table] - mask.row_offset[table, 0], *rows_of(mask, table)[1:], most))
-    why = f"row {int(counts.argmax())} has {most} intervals (more than {MAX_ROWS})"
+    why = f"row {int(counts.argmax())} has {most} intervals (more than {MAX_INTERVALS})"
     counts = column_counts(mask, table)
     most = int(counts.max(initial=0))
     if most <= MAX_COLUMNS:

@@ -46,7 +46,7 @@ def attempt(export, mask):
 def test_forms(mask, rows, columns, most, blocks):
     """Every form, the cheaper ones forbidden here and there so that all are met."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forms, "MAX_ROWS", rows)
+        patch.setattr(forms, "MAX_INTERVALS", rows)
         patch.setattr(forms, "MAX_COLUMNS", columns)
         patch.setattr(chains, "MAX_CHAINS", most)
         patch.setattr(bits, "FLAT", 0 if blocks else 8192)

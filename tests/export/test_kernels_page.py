@@ -13,7 +13,7 @@ from masksynth.cli.terminal import Commands
 from masksynth.export.arrays import MAX_DENSE
 from masksynth.export.bits import MAX_BITS
 from masksynth.export.chains import MAX_CHAINS, MAX_RUNS
-from masksynth.export.forms import MAX_COLUMNS, MAX_ROWS
+from masksynth.export.forms import MAX_COLUMNS, MAX_INTERVALS
 from masksynth.export.packedbits import MAX_PACKED
 from masksynth.export.targets import TARGETS
 from tests.docs.pages import DOCS, agrees, blocks, commands, shell
@@ -45,7 +45,7 @@ def test_every_format_has_its_line():
 
 
 def test_limits():
-    assert f"at most {MAX_ROWS} intervals in every row" in TEXT
+    assert f"at most {MAX_INTERVALS} intervals in every row" in TEXT
     assert f"at most {MAX_COLUMNS} intervals in every column" in TEXT
     assert f"at most {MAX_CHAINS} chains found" in TEXT
     assert TEXT.count(f"{MAX_RUNS}") == 2

@@ -28,7 +28,7 @@ from tests.export.masks import MASKS
 from tests.export.samples import chain_mask, chains_mask, random_mask, star_mask, tree_mask
 
 LIMITS = (
-    (forms, "MAX_ROWS", "MAX_INTERVALS"),
+    (forms, "MAX_INTERVALS", "MAX_INTERVALS"),
     (forms, "MAX_COLUMNS", "MAX_COLUMNS"),
     (chains, "MAX_CHAINS", "MAX_CHAINS"),
     (bits, "FLAT", "FLAT"),
