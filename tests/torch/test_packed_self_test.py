@@ -34,6 +34,17 @@ def test_right_models_pass(model, data, kind):
     assert built.training
 
 
+@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(dtype, kind):
+    """Isolation is exact in any dtype; equality is up to rounding."""
+    batch = Collator(kind, dtype)(SOURCE)
+    found = self_test(rotary("llama", kind).to(dtype), batch, samples=99)
+    assert (found.forbidden, found.samples) == (0, 12)
+    with pytest.raises(WrongAnswer, match="logits"):
+        self_test(rotary("llama", kind).to(dtype), replace(batch, position_ids=torch.arange(len(batch.input_ids))))
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 def test_flex_passes_and_its_lists_are_checked():
     torch._dynamo.reset()  # a second length makes torch's CPU code generator fail
