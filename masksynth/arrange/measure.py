@@ -14,6 +14,10 @@ from masksynth.mask import Mask
 Integers = NDArray[np.int64]
 
 
+MAX_BLOCKS = 8192
+"""Most blocks in a row of blocks: all of them are counted."""
+
+
 class Counts(NamedTuple):
     """The cost of an order, compared from left to right; sums over the tables of a pattern.
 
@@ -35,12 +39,21 @@ class Counts(NamedTuple):
 def counts(mask: Mask, block_size: int = 128) -> Counts:
     """The counts of a mask in the order it stands in.
 
+    Raises
+    ------
+    InvalidInstance
+        If the block size is not positive, or so small that there are more than ``MAX_BLOCKS`` blocks in a row.
+
     Examples
     --------
     >>> counts(Mask.from_dense(np.tril(np.ones((8, 8), bool))), 4)
     Counts(nonempty=3, partial=2, intervals=8)
     """
     check_block_size(block_size)
+    blocks = -(-mask.size // block_size)
+    if blocks > MAX_BLOCKS:
+        fact = f"{mask.size} positions in blocks of {block_size} are {blocks} x {blocks} blocks, more than {MAX_BLOCKS} x {MAX_BLOCKS}"
+        raise InvalidInstance(fact, "", f"take a block size of at least {-(-mask.size // MAX_BLOCKS)}")
     lists = [block_lists(mask, table, block_size) for table in range(mask.tables)]
     partial = sum(int(one.partial_count.sum()) for one in lists)
     return Counts(partial + sum(int(one.full_count.sum()) for one in lists), partial, len(mask.key_start))

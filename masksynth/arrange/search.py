@@ -29,7 +29,7 @@ DESCENTS, STARTS = 24, 6
 """Most local searches, and how many of them begin at different heuristics."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arrangement:
     """An order of the positions and what it costs.
 
@@ -67,7 +67,7 @@ class Arrangement:
         return self.value.nonempty - self.bound
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Found:
     value: Counts
     order: Integers
@@ -107,7 +107,7 @@ def arrange(
     Raises
     ------
     InvalidInstance
-        If the block size is not positive or ``alike`` has another length.
+        If the block size is not positive or far too small, or ``alike`` has another length.
     Unsupported
         If an exact search is asked for and cannot be served.
 

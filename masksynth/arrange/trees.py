@@ -19,8 +19,8 @@ from masksynth.arrange.measure import Integers, row_sizes
 from masksynth.arrange.permute import permuted
 from masksynth.mask import Mask
 
-FIRST, SECOND = 1 << 40, 1 << 20
-"""Weights of non-empty and partial blocks beside intervals."""
+FIRST, SECOND = 1 << 34, 1 << 10
+"""Weights of non-empty and partial blocks beside intervals while trees are laid out; a sum stays below 2^63 up to 2^28 blocks."""
 ROUNDS = 10
 """How many orders of children are tried for every tree, beside four fixed ones."""
 PROPOSALS, BATCH = 400, 64

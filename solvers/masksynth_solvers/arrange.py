@@ -108,8 +108,9 @@ def _model(mask: Mask, block: int, order: Integers, least: int) -> tuple[Any, li
     model.add(sum(paid) >= least)
     model.minimize(sum(paid))
     dense = mask.dense().reshape(mask.tables, size, size)
-    _break_symmetry(model, dense, place, room, block)
-    _hint(model, dense, place, order, block)
+    twins = _twins(dense)
+    _break_symmetry(model, twins, place, room, block)
+    _hint(model, twins, place, order, block)
     return model, place
 
 
@@ -138,12 +139,12 @@ def _table(model: Any, rows: list[list[int]], place: list[list[Any]], room: list
     return [variable for line in paid for variable in line]
 
 
-def _break_symmetry(model: Any, dense: NDArray[np.bool_], place: list[list[Any]], room: list[int], block: int) -> None:
+def _break_symmetry(model: Any, twins: list[list[int]], place: list[list[Any]], room: list[int], block: int) -> None:
     whole = sum(1 for space in room if space == block)
     for b in range(1, whole):
         for p, row in enumerate(place):
             model.add_bool_or([~row[b], *(place[lower][b - 1] for lower in range(p))])
-    for members in _twins(dense):
+    for members in twins:
         for low, high in pairwise(members):
             model.add(
                 sum(b * variable for b, variable in enumerate(place[low])) <= sum(b * variable for b, variable in enumerate(place[high]))
@@ -164,18 +165,23 @@ def _twins(dense: NDArray[np.bool_]) -> list[list[int]]:
 
 
 def _exchangeable(dense: NDArray[np.bool_], p: int, q: int) -> bool:
-    names = np.arange(dense.shape[1])
-    names[[p, q]] = q, p
-    return bool((dense == dense[:, names][:, :, names]).all())
+    others = np.ones(dense.shape[1], bool)
+    others[[p, q]] = False
+    return bool(
+        (dense[:, p, others] == dense[:, q, others]).all()
+        and (dense[:, others, p] == dense[:, others, q]).all()
+        and (dense[:, p, p] == dense[:, q, q]).all()
+        and (dense[:, p, q] == dense[:, q, p]).all()
+    )
 
 
-def _hint(model: Any, dense: NDArray[np.bool_], place: list[list[Any]], order: Integers, block: int) -> None:
+def _hint(model: Any, twins: list[list[int]], place: list[list[Any]], order: Integers, block: int) -> None:
     """The known order, renamed until it respects the symmetry constraints or nearly so."""
     home = np.empty(len(order), np.int64)
     home[order] = np.arange(len(order)) // block
     whole = len(order) // block
     for _ in range(3):
-        for members in _twins(dense):
+        for members in twins:
             home[members] = np.sort(home[members])
         firsts = np.array([int(np.flatnonzero(home == b)[0]) for b in range(whole)])
         names = np.arange(-(-len(order) // block))

@@ -142,6 +142,12 @@ def test_refuses_block_sizes(block):
         arrange(Mask.from_dense(np.eye(2, dtype=bool)), block)
 
 
+def test_refuses_millions_of_blocks():
+    chain = Mask(np.arange(20_001)[None], np.zeros(20_000, np.int32), np.arange(1, 20_001).astype(np.int32))
+    with pytest.raises(InvalidInstance, match="more than 8192 x 8192; take a block size of at least 3"):
+        arrange(chain, 2)
+
+
 def test_refuses_groups_of_another_length():
     with pytest.raises(InvalidInstance, match=r"alike has shape \(3,\), not \(2,\)"):
         arrange(Mask.from_dense(np.eye(2, dtype=bool)), 2, alike=[0, 0, 0])
