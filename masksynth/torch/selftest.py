@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -107,15 +108,10 @@ def self_test(
     random = np.random.default_rng(seed)
     offset = batch.source.sample_offset
     chosen = random.permutation(np.flatnonzero(np.diff(offset)))[:samples].tolist()
-    training = bool(getattr(model, "training", False))
-    with torch.no_grad():
-        try:
-            _mode(model, False)
-            logits = _logits(model, batch.model_inputs, batch.source.positions)
-            moved = [_isolated(model, batch, logits, which) for which in _changes(batch.source, chosen, probes, visible, random)]
-            apart = [_equal(model, batch, logits, sample, visible, tolerance) for sample in chosen]
-        finally:
-            _mode(model, training)
+    with torch.no_grad(), _evaluating(model):
+        logits = _logits(model, batch.model_inputs, batch.source.positions)
+        moved = [_isolated(model, batch, logits, which) for which in _changes(batch.source, chosen, probes, visible, random)]
+        apart = [_equal(model, batch, logits, sample, visible, tolerance) for sample in chosen]
     if moved and not any(some for _, some in moved):
         raise WrongAnswer("self test", "no output moved when tokens were changed: the model does not read input_ids")
     return SelfTest(max((most for most, _ in moved), default=0.0), max(apart, default=0.0), len(moved), len(apart))
@@ -302,9 +298,18 @@ def _noise(model: Model, batch: TrainingBatch, logits: Tensor) -> float:
     return float(_distance(_logits(model, batch.model_inputs, batch.source.positions), logits).max())
 
 
-def _mode(model: Model, training: bool) -> None:
-    if isinstance(model, torch.nn.Module):
-        model.train(training)
+@contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode; afterwards every module is in the mode that it was in."""
+    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
+    before = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.training = training
 
 
 def _running(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

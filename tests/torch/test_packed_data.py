@@ -75,6 +75,10 @@ def test_loader_with_a_sampler(folder):
     sampler = PackedSampler(data, seed=5)
     loader = DataLoader(data, batch_size=1, sampler=sampler, collate_fn=Collator(), num_workers=1)
     assert [one.samples for one in loader] == [BATCHES[number].samples for number in sampler.order()]
+    second = PackedSampler(data, rank=1, ranks=2, shuffle=False)
+    found = list(DataLoader(data, batch_size=1, sampler=second, collate_fn=Collator(), num_workers=1))
+    assert [one.samples for one in found] == [BATCHES[1].samples, ()]
+    assert found[1].source.positions == min(data.positions)
 
 
 def test_masks():

@@ -26,12 +26,14 @@ SOURCE = trie.packed(trie.rollouts())
 @pytest.mark.parametrize("model", [gpt2, lambda kind: rotary("qwen", kind)], ids=["gpt2", "qwen"])
 def test_right_models_pass(model, data, kind):
     built = model(kind).train()
+    next(built.children()).eval()
+    modes = [module.training for module in built.modules()]
     dtype = next(built.parameters()).dtype
     found = self_test(built, Collator(kind, dtype)(trie.packed(data)), samples=99, probes=5)
     assert found.forbidden == 0
     assert found.samples == len(data)
     assert found.probes >= 5
-    assert built.training
+    assert [module.training for module in built.modules()] == modes
 
 
 @pytest.mark.parametrize("kind", ["sdpa", "eager"])
