@@ -13,6 +13,7 @@ from benchmarks.blocks import blocks_table
 from benchmarks.constructions import construction_table
 from benchmarks.measure import machine
 from benchmarks.merging import merge_table, trie_table
+from benchmarks.packing import packing_table
 from benchmarks.searching import search_table
 from benchmarks.sparse import reach_table, sparse_table
 from benchmarks.training import training_table
@@ -24,6 +25,7 @@ TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
     "sparse": sparse_table,
     "reach": lambda most, limit, _: reach_table(most, limit),
     "constructions": lambda most, *_: construction_table(most),
+    "packing": lambda *_: packing_table(),
     "arrange": lambda most, limit, _: arrange_table(most, limit),
     "blocks": lambda most, *_: blocks_table(most),
     "training": lambda *_: training_table(),

@@ -18,7 +18,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.measure import alone, peak_mib
+from benchmarks.measure import alone, peak_mib, table
 from masksynth.pack.batches import batches_of
 from masksynth.pack.layout import lay_out
 from masksynth.pack.packing import pack_samples
@@ -27,6 +27,8 @@ from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import SampleTable, join
 
 DATA = Path(os.environ.get("MASKSYNTH_DATA", Path(__file__).parent.parent / "tests/pack/data"))
+HEAD = ("file", "tokens", "positions", "trie", "trie, placed", "merge", "placed", "batches", "merge / trie", "placed / placed")
+FILES = ("file", "trie, seconds", "pack, seconds", "read", "merge", "check", "write", "ratio", "peak MiB")
 REPEATS = 5
 MAX_LENGTH = 32768
 Rows = Sequence[tuple[object, Sequence[int]]]
@@ -34,27 +36,23 @@ Rows = Sequence[tuple[object, Sequence[int]]]
 
 def packing_table() -> str:
     """A row for each file: million tokens a second of each road, and ratios."""
-    lines = [
-        "| file | tokens | positions | trie | trie, placed | merge | placed | batches | merge / trie | placed / trie, placed |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for path in sorted(DATA.glob("*.jsonl.gz")):
-        tokens, positions, *seconds = alone(without_files, path)
-        trie, placed_trie, merge, placed, batches = (tokens / s / 1e6 for s in seconds)
-        speeds = " | ".join(f"{speed:.1f}" for speed in (trie, placed_trie, merge, placed, batches))
-        name = path.name.split(".")[0]
-        lines.append(f"| {name} | {tokens:,} | {positions:,} | {speeds} | {merge / trie:.0f}x | {placed / placed_trie:.0f}x |")
-    lines += [
-        "",
-        "| file | trie from file to file, s | masksynth pack, s | of which read | merge | check | write | ratio | peak MiB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for path in sorted(DATA.glob("*.jsonl.gz")):
-        slow = alone(trie_with_files, path)
-        fast, steps, peak = alone(pack_with_files, path)
-        parts = " | ".join(f"{steps[name]:.3f}" for name in ("read", "merge", "check", "write"))
-        lines.append(f"| {path.name.split('.')[0]} | {slow:.3f} | {fast:.3f} | {parts} | {slow / fast:.1f}x | {peak:.0f} |")
-    return "\n".join(lines)
+    paths = sorted(DATA.glob("*.jsonl.gz"))
+    return "\n\n".join([table(HEAD, [_without(path) for path in paths]), table(FILES, [_with(path) for path in paths])])
+
+
+def _without(path: Path) -> list[str]:
+    tokens, positions, *seconds = alone(without_files, path)
+    trie, placed_trie, merge, with_rows, batches = (tokens / s / 1e6 for s in seconds)
+    speeds = [f"{speed:.1f}" for speed in (trie, placed_trie, merge, with_rows, batches)]
+    name = path.name.split(".")[0]
+    return [name, f"{tokens:,}", f"{positions:,}", *speeds, f"{merge / trie:.0f}x", f"{with_rows / placed_trie:.0f}x"]
+
+
+def _with(path: Path) -> list[str]:
+    slow = alone(trie_with_files, path)
+    fast, steps, peak = alone(pack_with_files, path)
+    parts = [f"{steps[name]:.3f}" for name in ("read", "merge", "check", "write")]
+    return [path.name.split(".")[0], f"{slow:.3f}", f"{fast:.3f}", *parts, f"{slow / fast:.1f}x", f"{peak:.0f}"]
 
 
 def best(work: Callable[[], object]) -> float:
@@ -68,27 +66,27 @@ def best(work: Callable[[], object]) -> float:
 
 
 def without_files(path: Path) -> tuple[int, int, float, float, float, float, float]:
-    table = join(list(read_samples(path)))
-    trained, cut = trained_tokens(table)
-    length = live_lengths(table, trained, cut)
-    ends = (table.offset[:-1] + length).tolist()
-    rows = [(g, table.tokens[a:b].tolist()) for g, a, b in zip(table.groups, table.offset.tolist(), ends, strict=False)]
-    forest = forest_of(table, length)
+    samples = join(list(read_samples(path)))
+    trained, cut = trained_tokens(samples)
+    length = live_lengths(samples, trained, cut)
+    ends = (samples.offset[:-1] + length).tolist()
+    rows = [(g, samples.tokens[a:b].tolist()) for g, a, b in zip(samples.groups, samples.offset.tolist(), ends, strict=False)]
+    forest = forest_of(samples, length)
     gc.disable()
     assert count_trie(rows) == int((forest.length - forest.shared).sum())
     works = (
         lambda: count_trie(rows),
         lambda: place_trie(rows),
-        lambda: forest_of(table, live_lengths(table, *trained_tokens(table))),
-        lambda: placed(table),
-        lambda: list(batches_of(table, MAX_LENGTH)),
+        lambda: forest_of(samples, live_lengths(samples, *trained_tokens(samples))),
+        lambda: placed(samples),
+        lambda: list(batches_of(samples, MAX_LENGTH)),
     )
-    return (len(table.tokens), int((forest.length - forest.shared).sum()), *(best(work) for work in works))
+    return (len(samples.tokens), int((forest.length - forest.shared).sum()), *(best(work) for work in works))
 
 
-def placed(table: SampleTable) -> object:
+def placed(samples: SampleTable) -> object:
     """Positions, rows, and every token's position."""
-    return lay_out(table, forest_of(table, live_lengths(table, *trained_tokens(table))))
+    return lay_out(samples, forest_of(samples, live_lengths(samples, *trained_tokens(samples))))
 
 
 def count_trie(rows: Rows) -> int:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT
 
-NAMES = ("machine", "merge", "trie", "search", "sparse", "reach", "constructions")
+FILES = ["gsm8k_rollouts", "preference_pairs", "reasoning_calls"]
+NAMES = ("machine", "merge", "trie", "search", "sparse", "reach", "constructions", "packing", "blocks", "arrange", "training")
 
 
 def benchmark(*arguments):
@@ -65,6 +66,16 @@ def test_sparse_masks_are_proved_by_every_method(tmp_path):
     _, *reached = rows(page.read_text(), "reach")
     assert [cell[2:4] for cell in reached] == [["5", "5"]] * 9
     assert [cell[5] for cell in reached[:3]] == ["6", "5", "4"]
+
+
+def test_packing_beside_a_trie(tmp_path):
+    page = tmp_path / "page.md"
+    shutil.copy(DOCS / "benchmarks.md", page)
+    done = benchmark("packing", "--write", page)
+    assert done.returncode == 0, done.stderr
+    cells = rows(page.read_text(), "packing")
+    assert [cell[0] for cell in cells] == ["file", *FILES, "file", *FILES]
+    assert [cell[1] for cell in cells[1:4]] == ["3,216", "767", "8,425"]
 
 
 def program(text):
