@@ -3,7 +3,7 @@
     python -m examples.train_gsm8k gsm8k_rollouts.jsonl.gz
     python -m examples.train_gsm8k gsm8k_rollouts.jsonl.gz --model gpt2 --dtype float64        # equal to the last digits
     python -m examples.train_gsm8k gsm8k_rollouts.jsonl.gz --device cuda --dtype bfloat16 --attention flex --compile \
-        --max-length 32768 --width 1024 --layers 12                                            # on a GPU
+        --groups 2000 --max-length 32768 --width 1024 --layers 12 --steps 12                   # on a GPU
 
 Three ways to do one step on the samples of one merged batch:
 
@@ -68,7 +68,7 @@ def read(path: Path, groups: int) -> list[Sample]:
         samples, seen = [], set()
         for line in lines:
             one = json.loads(line)
-            seen.add(one["group"])
+            seen.add(one.get("group", one["id"]))
             if len(seen) > groups:
                 break
             samples.append(one)
@@ -127,7 +127,12 @@ def padded_loss(model: torch.nn.Module, row: Sequence[Sample], device: str) -> t
         tokens[number, : len(one["input_ids"])] = one["input_ids"]
         labels[number, : len(one["labels"])] = one["labels"]
     sample, place = np.nonzero(labels != IGNORED)
-    given = (sample * size + place - 1, np.arange(len(sample)), labels[sample, place], np.array([row[i].get("weight", 1.0) for i in sample]))
+    given = (
+        sample * size + place - 1,
+        np.arange(len(sample)),
+        labels[sample, place],
+        np.array([row[i].get("weight", 1.0) for i in sample]),
+    )
     where, slot, label, weight = (torch.tensor(values, device=device) for values in given)
     logits = model(input_ids=torch.tensor(tokens, device=device), use_cache=False).logits
     terms = label_logprobs(logits.flatten(0, 1), where, slot, label)
@@ -189,7 +194,7 @@ def steps(samples: Sequence[Sample], setting: Setting, count: int) -> Iterator[t
     separate = model_of(setting._replace(attention="sdpa"), vocabulary, longest)
     merged, probe = (model_of(setting, vocabulary, longest) for _ in range(2))
     merged.load_state_dict(separate.state_dict())
-    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9) for model in (separate, merged)]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9) for model in (separate, merged)]
     for batch in packed(samples, setting.max_length)[:count]:
         own = [named[name] for name in batch.samples]
         together, apart = collate(batch), [collate(one) for one in packed(own, setting.max_length, merge=False)]
