@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from masksynth.arrange.folder import arrange_packed
+from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack import open_packed, pack_batches, pack_samples, unpack_samples
 from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import join
+from masksynth.verify.packs import check_packed
 from tests.pack.strategies import causal_samples, segmented_samples
 
 DATA = Path(__file__).parent / "data"
@@ -182,3 +185,14 @@ def test_no_sample(tmp_path):
     with pytest.raises(MasksynthError, match="there is no sample"):
         pack_samples([], tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_arranged_batches_hold_the_same_samples(tmp_path):
+    """Another order of the positions is another layout of the same training."""
+    pack_samples(DATA / "reasoning_calls.jsonl.gz", tmp_path / "packed")
+    arrange_packed(tmp_path / "packed", tmp_path / "arranged", 16, False, Limits(), lambda *_: None)
+    assert list(unpack_samples(tmp_path / "arranged")) == list(unpack_samples(tmp_path / "packed"))
+    table = join(list(read_samples(DATA / "reasoning_calls.jsonl.gz")))
+    [batch] = open_packed(tmp_path / "arranged")
+    assert batch.input_ids.tolist() != open_packed(tmp_path / "packed")[0].input_ids.tolist()
+    check_packed(batch, table, np.arange(len(table)))
