@@ -26,7 +26,7 @@ def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTabl
 
     Examples
     --------
-    >>> from masksynth.pack.samples import tables_of
+    >>> from masksynth.pack.intake import tables_of
     >>> rows = [[1, 2, 3], [1, 2, 4]]
     >>> [table] = tables_of({"id": i, "input_ids": ids, "labels": [-100, *ids[1:]]} for i, ids in enumerate(rows))
     >>> [(_, samples, batch)] = batches_of(table, 100)

@@ -56,7 +56,7 @@ def lay_out(table: SampleTable, forest: Forest) -> Piece:
     Examples
     --------
     >>> from masksynth.pack.prefix import forest_of
-    >>> from masksynth.pack.samples import tables_of
+    >>> from masksynth.pack.intake import tables_of
     >>> [table] = tables_of({"id": i, "input_ids": ids, "labels": [-100] * len(ids)} for i, ids in enumerate([[1, 2, 3], [1, 4]]))
     >>> piece = lay_out(table, forest_of(table, np.array([3, 2])))
     >>> table.tokens[piece.source].tolist(), piece.position.tolist(), piece.key_start.tolist(), piece.key_end.tolist()

@@ -19,8 +19,9 @@ from masksynth.pack.batch import PackedBatch
 from masksynth.pack.batches import batches_of, refuse_long, too_long
 from masksynth.pack.costs import Shape, block_counts, separate_pairs
 from masksynth.pack.folder import Entry
+from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, tables_of, without
+from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
 from masksynth.pack.windows import WINDOW, Window, windows
 from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, write_window
 from masksynth.verify.packs import check_packed

@@ -9,7 +9,8 @@ from typing import IO, Any
 import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.pack.samples import BLOCK, SampleTable, assemble, same_length, table_of
+from masksynth.pack.intake import BLOCK, assemble, same_length, table_of
+from masksynth.pack.samples import SampleTable
 
 
 def parquet_tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:

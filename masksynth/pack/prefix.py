@@ -75,7 +75,7 @@ def forest_of(table: SampleTable, length: Ints) -> Forest:
 
     Examples
     --------
-    >>> from masksynth.pack.samples import tables_of
+    >>> from masksynth.pack.intake import tables_of
     >>> rows = {"a": [1, 2, 3], "b": [1, 2, 4, 5], "c": [1]}
     >>> [table] = tables_of({"id": name, "input_ids": ids, "labels": ids[:0] + [-100] * len(ids)} for name, ids in rows.items())
     >>> forest = forest_of(table, np.array([3, 4, 1]))

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.samples import BLOCK, KEY_FIELDS, TOKEN_FIELDS, SampleTable, assemble, offsets, table_of
+from masksynth.pack.intake import BLOCK, assemble, table_of
+from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, offsets
 
 CHUNK = 1 << 22
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"

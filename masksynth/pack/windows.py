@@ -33,7 +33,7 @@ def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WIN
 
     Examples
     --------
-    >>> from masksynth.pack.samples import tables_of
+    >>> from masksynth.pack.intake import tables_of
     >>> rows = [{"id": i, "group": g, "input_ids": [1], "labels": [-100]} for i, g in enumerate("aabba")]
     >>> [(window.table.ids, window.scattered) for window in windows(tables_of(rows), 3)]
     [((0, 1), ()), ((2, 3), ()), ((4,), ('a',))]

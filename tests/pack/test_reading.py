@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from masksynth.errors import InvalidInstance
+from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import TOKEN_FIELDS, join, key_of, tables_of
+from masksynth.pack.samples import TOKEN_FIELDS, join, key_of
 
 GOOD = [
     {"id": "a", "group": "g", "input_ids": [1, 2, 3], "labels": [-100, 2, 3], "weight": 0.5, "advantages": [0.0, 1.5, -2e-3]},
