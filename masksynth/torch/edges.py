@@ -71,7 +71,8 @@ def packed_loss(
 
     Examples
     --------
-    >>> from masksynth.torch.packed import Collator, example_batch
+    >>> from masksynth.torch.joining import example_batch
+    >>> from masksynth.torch.packed import Collator
     >>> batch = Collator()([example_batch()])
     >>> packed_loss(torch.zeros(1, 3, 10), batch, "none")
     tensor([2.3026, 2.3026, 2.3026, 2.3026])
@@ -93,7 +94,8 @@ def sample_logprobs(logits: Tensor, batch: TrainingBatch, chunk: int | None = No
 
     Examples
     --------
-    >>> from masksynth.torch.packed import Collator, example_batch
+    >>> from masksynth.torch.joining import example_batch
+    >>> from masksynth.torch.packed import Collator
     >>> found = sample_logprobs(torch.zeros(3, 10), Collator()([example_batch()]))
     >>> found.sample, found.offset
     (tensor([-4.6052, -4.6052]), tensor([0, 2, 4]))

@@ -15,11 +15,12 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export.blocks import check_blocks
-from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.attention import lists_of
 from masksynth.torch.edges import CHUNK
-from masksynth.torch.packed import Collator, TrainingBatch, filled, without_samples
+from masksynth.torch.joining import filled, without_samples
+from masksynth.torch.packed import Collator, TrainingBatch
+from masksynth.torch.sight import causal_mask, check_edges, check_rows, reachable, within, words_of
 
 Model = Callable[..., Any]
 IMPLEMENTATION = {"sdpa": "sdpa", "eager": "eager", "flex": "flex_attention"}
@@ -91,7 +92,7 @@ def self_test(
 
     Examples
     --------
-    >>> from masksynth.torch.packed import example_batch
+    >>> from masksynth.torch.joining import example_batch
     >>> batch, table = Collator()([example_batch()]), torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
     >>> def model(input_ids, position_ids, attention_mask, use_cache):
     ...     return torch.einsum("qk,kv->qv", attention_mask[0, 0].float(), table[input_ids[0]])
@@ -117,63 +118,13 @@ def self_test(
     return SelfTest(max((most for most, _ in moved), default=0.0), max(apart, default=0.0), len(moved), len(apart))
 
 
-def reachable(mask: Mask, sources: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The positions whose outputs may depend on one of the sources, through any number of layers.
-
-    Each round marks the rows that allow a marked key, in O(N + T) for T intervals; a mask that is transitive needs two rounds.
-
-    Examples
-    --------
-    >>> chain = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),), ((3, 4),)]])
-    >>> reachable(chain, np.array([True, False, False, False]))
-    array([ True,  True,  True, False])
-    """
-    query = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    marked, count = sources.copy(), -1
-    while count != (count := int(marked.sum())):
-        before = np.concatenate([[0], np.cumsum(marked)])
-        marked[query[before[mask.key_end] > before[mask.key_start]]] = True
-    return marked
-
-
 def _check_arrays(batch: TrainingBatch, visible: str) -> None:
     source = batch.source
     if isinstance(mask := batch.attention_mask, BlockMask):
         check_blocks(source.mask, lists_of(mask), 0, batch.block_size)
     if visible == "causal":
-        _check_rows(source)
-        _check_edges(source)
-
-
-def _check_rows(source: PackedBatch) -> None:
-    """Row of the i-th token of a sample = the positions of its tokens 0..i; sets are compared by sums of random 64-bit words."""
-    word = np.random.default_rng(0).integers(0, 2**64, source.positions, np.uint64)
-    held = _running(word)
-    in_rows = _running(held[source.mask.key_end] - held[source.mask.key_start])
-    rows = in_rows[source.mask.row_offset[0, 1:]] - in_rows[source.mask.row_offset[0, :-1]]
-    tokens, begin = _running(word[source.sample_position]), np.repeat(source.sample_offset[:-1], np.diff(source.sample_offset))
-    wrong = rows[source.sample_position] != tokens[1:] - tokens[begin]
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        position, due = int(source.sample_position[at]), source.sample_position[begin[at] : at + 1]
-        row = source.mask.row(position)
-        for keys, words in ((np.setdiff1d(row, due), "sees"), (np.setdiff1d(due, row), "does not see")):
-            if keys.size:
-                remedy = 'pass visible="mask" if the sample is not causal'
-                raise WrongAnswer("rows", f"{_place(source, position, at)} {words} {_place(source, int(keys[0]))}; {remedy}")
-
-
-def _check_edges(source: PackedBatch) -> None:
-    """The label of token i is predicted at the position of token i - 1."""
-    token = source.sample_offset[source.loss_sample] + source.loss_index - 1
-    inside = (source.loss_index >= 1) & (token < source.sample_offset[source.loss_sample + 1])
-    wrong = ~inside
-    wrong[inside] = source.sample_position[token[inside]] != source.loss_position[inside]
-    if wrong.any():
-        edge = int(np.argmax(wrong))
-        sample, index = source.samples[source.loss_sample[edge]], int(source.loss_index[edge])
-        fact = f"label {index} of sample {sample!r} is asked of position {int(source.loss_position[edge])}"
-        raise WrongAnswer("loss edges", f"{fact}, which is not where its token {index - 1} stands")
+        check_rows(source)
+        check_edges(source)
 
 
 def _check_kind(model: Model, batch: TrainingBatch) -> None:
@@ -207,9 +158,9 @@ def _isolated(model: Model, batch: TrainingBatch, logits: Tensor, which: NDArray
         at = int(np.argmax(forbidden))
         single = int(np.flatnonzero(which)[0]) if which.sum() == 1 else None
         what = (
-            f"the token at {_place(source, single)} was" if single is not None else f"{int(which.sum())} tokens that it must not see were"
+            f"the token at {words_of(source, single)} was" if single is not None else f"{int(which.sum())} tokens that it must not see were"
         )
-        raise WrongAnswer("leak", f"the logits at {_place(source, at)} moved by {forbidden[at]:.3g} when {what} changed")
+        raise WrongAnswer("leak", f"the logits at {words_of(source, at)} moved by {forbidden[at]:.3g} when {what} changed")
     return float(forbidden.max()), bool(moved.max() > 0)
 
 
@@ -224,7 +175,7 @@ def _equal(model: Model, batch: TrainingBatch, logits: Tensor, sample: int, visi
     scale = max(1.0, float(alone.abs().max()))
     at = int(np.argmax(apart))
     if not apart[at] <= (RELATIVE[logits.dtype] if tolerance is None else tolerance) * scale:
-        fact = f"the logits at {_place(source, int(tokens[at]), int(source.sample_offset[sample]) + at if visible == 'causal' else None)}"
+        fact = f"the logits at {words_of(source, int(tokens[at]), int(source.sample_offset[sample]) + at if visible == 'causal' else None)}"
         raise WrongAnswer("logits", f"{fact} differ by {apart[at]:.3g} from those of the sample alone (largest logit {scale:.3g})")
     return float(apart[at])
 
@@ -238,30 +189,10 @@ def _alone(model: Model, batch: TrainingBatch, tokens: NDArray[np.int64], visibl
     positions = source.position_ids[tokens]
     if visible == "causal" and batch.attention != "flex" and hasattr(model, "config") and np.array_equal(positions, np.arange(size)):
         return {"input_ids": torch.from_numpy(source.input_ids[tokens]).to(batch.device)[None], "use_cache": False}
-    own = _lower(size) if visible == "causal" else _within(source.mask, tokens)
+    own = causal_mask(size) if visible == "causal" else within(source.mask, tokens)
     spare = source.positions - size if batch.attention == "flex" else 0
     tokens_only = replace(without_samples(source), input_ids=source.input_ids[tokens], position_ids=positions, mask=own, keys={})
     return Collator(batch.attention, batch.dtype, batch.block_size)(filled(tokens_only, spare)).to(batch.device).model_inputs
-
-
-def _lower(size: int) -> Mask:
-    """The causal mask: row q is 0..q."""
-    end = np.arange(1, size + 1)
-    return Mask(np.arange(size + 1)[None], np.zeros(size, np.int32), end.astype(np.int32))
-
-
-def _within(mask: Mask, kept: NDArray[np.int64]) -> Mask:
-    """The mask among some positions (rising), renumbered; intervals that come to touch become one."""
-    count = np.diff(mask.row_offset[0])[kept]
-    flat = np.repeat(mask.row_offset[0, kept] - (np.cumsum(count) - count), count) + np.arange(count.sum())
-    query = np.repeat(np.arange(len(kept)), count)
-    start, end = np.searchsorted(kept, mask.key_start[flat]), np.searchsorted(kept, mask.key_end[flat])
-    query, start, end = (part[start < end] for part in (query, start, end))
-    fresh = np.ones(len(start), bool)
-    fresh[1:] = (query[1:] != query[:-1]) | (start[1:] != end[:-1])
-    last = np.append(fresh[1:], True)[: len(fresh)]
-    offset = np.concatenate([[0], np.cumsum(np.bincount(query[fresh], minlength=len(kept)))])
-    return Mask(offset[None], start[fresh].astype(np.int32), end[last].astype(np.int32))
 
 
 def _logits(model: Model, inputs: dict[str, Any], size: int) -> Tensor:
@@ -310,17 +241,3 @@ def _evaluating(model: Model) -> Iterator[None]:
     finally:
         for module, training in zip(modules, before, strict=True):
             module.training = training
-
-
-def _running(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """0 and the running sums, modulo 2^64."""
-    return np.concatenate([np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)])
-
-
-def _place(source: PackedBatch, position: int, at: int | None = None) -> str:
-    """A position in words; ``at`` says which entry of ``sample_position`` is meant, where there are several."""
-    found = np.flatnonzero(source.sample_position == position)[:1].tolist() if at is None else [at]
-    if not found:
-        return f"position {position}"
-    sample = int(np.searchsorted(source.sample_offset, found[0], "right")) - 1
-    return f"position {position} (token {found[0] - int(source.sample_offset[sample])} of sample {source.samples[sample]!r})"

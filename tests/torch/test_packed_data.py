@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.torch import Collator, PackedDataset, PackedSampler, packed_loss, self_test
-from masksynth.torch.packed import Silent, dense_mask, join
+from masksynth.torch.joining import join
+from masksynth.torch.packed import Silent, dense_mask
 from tests.torch import trie
 from tests.torch.models import gpt2
 
