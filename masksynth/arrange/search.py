@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from masksynth.arrange.improve import improved
 from masksynth.arrange.measure import Counts, Integers, bound, check_block_size, counts
 from masksynth.arrange.permute import inverse, permuted, pieces
-from masksynth.arrange.seriate import MAX_PAIRS, starting_orders
+from masksynth.arrange.seriate import MAX_ALLOWED, starting_orders
 from masksynth.arrange.trees import parents, tree_orders
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
@@ -189,7 +189,7 @@ def _search(mask: Mask, block: int, judge: Judge, given: _Found, least: int, eff
         if mask.size > MAX_IMPROVED and min(one.value.nonempty for one in found) <= least:
             break
     ranked = sorted(found, key=lambda one: one.value)
-    if mask.size > MAX_IMPROVED or mask.pairs > MAX_PAIRS or mask.size <= block:
+    if mask.size > MAX_IMPROVED or mask.pairs > MAX_ALLOWED or mask.size <= block:
         return ranked[0]
     return _descents(mask, block, judge, ranked, least, effort)
 

@@ -13,9 +13,9 @@ from masksynth.mask import Mask
 from masksynth.merge.order import heavy_paths
 
 Vectors = NDArray[np.float64]
-MAX_PAIRS = 1 << 23
+MAX_ALLOWED = 1 << 23
 """Most allowed pairs for which chains are searched and blocks are improved."""
-MAX_INTERVALS = 1 << 19
+MAX_SERIATED = 1 << 19
 """Most intervals for which eigenvectors are computed."""
 MAX_CHAINED = 4096
 """Most positions for which chains are searched."""
@@ -35,11 +35,11 @@ def starting_orders(mask: Mask, seed: int = 0) -> Iterator[tuple[str, Integers]]
     yield "viewers", np.lexsort((every, -columns))
     yield "sizes", np.lexsort((every, rows))
     yield "sums", np.lexsort((every, rows - columns))
-    if mask.pairs <= MAX_PAIRS and mask.size <= MAX_CHAINED:
+    if mask.pairs <= MAX_ALLOWED and mask.size <= MAX_CHAINED:
         chains = chain_cover(mask)
         yield "chains", np.concatenate(chains)
         yield "chains by viewers", np.concatenate(sorted(chains, key=lambda chain: -float(columns[chain].mean())))
-    if len(mask.key_start) > MAX_INTERVALS:
+    if len(mask.key_start) > MAX_SERIATED:
         return
     rank, both = eigen_ranks(mask, seed)
     yield "eigenvector", np.argsort(rank, kind="stable")

@@ -15,7 +15,7 @@ from masksynth.cli.answers import count
 from masksynth.cli.terminal import JSON, QUIET, output_file, plain, print_json
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack.costs import Shape, shape_of
-from masksynth.pack.packing import MAX_LENGTH, Summary, pack_samples
+from masksynth.pack.packing import LENGTH, Summary, pack_samples
 from masksynth.pack.unpacking import unpack_samples
 from masksynth.pack.windows import WINDOW
 
@@ -27,7 +27,7 @@ def _shape(_: click.Context, __: click.Parameter, value: str | None) -> Shape | 
 @click.command()
 @click.argument("samples", type=click.Path(allow_dash=True))
 @click.option("-o", "--output", type=click.Path(path_type=Path), callback=output_file, help="Folder to write [default: only count].")
-@click.option("--max-length", type=click.IntRange(1, 2**31 - 1), default=MAX_LENGTH, show_default=True, help="Most positions of a batch.")
+@click.option("--max-length", type=click.IntRange(1, 2**31 - 1), default=LENGTH, show_default=True, help="Most positions of a batch.")
 @click.option("--window", type=click.IntRange(1, 2**31 - 1), default=WINDOW, show_default=True, help="Samples held and merged at a time.")
 @click.option("--token-field", multiple=True, metavar="NAME", help="A further list of numbers, one a token, to carry with the labels.")
 @click.option("--key-field", multiple=True, metavar="NAME", help="A further list of integers, one a token, that tells tokens apart.")

@@ -26,7 +26,7 @@ from masksynth.pack.windows import WINDOW, Window, windows
 from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, write_window
 from masksynth.verify.packs import check_packed
 
-MAX_LENGTH = 32768
+LENGTH = 32768
 Progress = Callable[[str], None]
 Samples = str | Path | IO[bytes] | Iterable[Mapping[str, Any]]
 
@@ -77,7 +77,7 @@ class Summary:
 def pack_batches(
     samples: Samples,
     *,
-    max_length: int = MAX_LENGTH,
+    max_length: int = LENGTH,
     window: int = WINDOW,
     token_fields: Sequence[str] = (),
     key_fields: Sequence[str] = (),
@@ -109,7 +109,7 @@ def pack_samples(
     samples: Samples,
     output: str | Path | None,
     *,
-    max_length: int = MAX_LENGTH,
+    max_length: int = LENGTH,
     window: int = WINDOW,
     token_fields: Sequence[str] = (),
     key_fields: Sequence[str] = (),

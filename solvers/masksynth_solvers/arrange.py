@@ -26,7 +26,7 @@ from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth_solvers.running import run
 
-MAX_CLAUSES = 1_000_000
+MAX_ORDER_CLAUSES = 1_000_000
 """Most clauses of a model."""
 
 Integers = NDArray[np.int64]
@@ -55,7 +55,7 @@ def fewest_blocks(mask: Mask, block_size: int, order: Integers, least: int, limi
     Raises
     ------
     Unsupported
-        If the model would have more than ``MAX_CLAUSES`` clauses.
+        If the model would have more than ``MAX_ORDER_CLAUSES`` clauses.
 
     Examples
     --------
@@ -66,8 +66,8 @@ def fewest_blocks(mask: Mask, block_size: int, order: Integers, least: int, limi
     """
     blocks = -(-mask.size // block_size)
     clauses = mask.pairs * blocks + mask.tables * mask.size * blocks * blocks
-    if clauses > MAX_CLAUSES:
-        remedy = f"at most {MAX_CLAUSES:,} are searched: leave out the exact search, or take larger blocks or a smaller mask"
+    if clauses > MAX_ORDER_CLAUSES:
+        remedy = f"at most {MAX_ORDER_CLAUSES:,} are searched: leave out the exact search, or take larger blocks or a smaller mask"
         raise Unsupported(f"the exact search of {mask.size} positions in {blocks} blocks has {clauses:,} clauses; {remedy}")
     proof = f"CP-SAT {version('ortools')}: the bound of its search"
     if mask.size == 0:
