@@ -16,6 +16,8 @@ import masksynth as ms
 from masksynth.tasks.files import content_hash, schema
 from tests.docs.pages import DOCS, ROOT, agrees, blocks, shell
 
+ELSEWHERE = {"fact", "unreachable", "flops", "format", "file", "table", "bytes", "arrays"}
+"""Keys that these commands print in other cases."""
 SAMPLES = ROOT / "tests/pack/data/reasoning_calls.jsonl.gz"
 
 TEXT = (DOCS / "formats.md").read_text(encoding="utf-8")
@@ -136,7 +138,7 @@ def test_keys_of_every_json_output(answer):
     for command, line in found.items():
         value = json.loads(shell(line, answer))
         keys = list(value[0] if isinstance(value, list) else value)
-        assert [key for key in dict.fromkeys(said[command]) if key not in ("fact", "unreachable", "flops", "format", "file", "table", "bytes", "arrays")] == keys, command
+        assert [key for key in dict.fromkeys(said[command]) if key not in ELSEWHERE] == keys, command
     shown = shell('sed \'s/MASK/b/; s/"carries": \\[\\]/"carries": ["b"]/\' instance.json | masksynth solve - --json', answer)
     assert list(json.loads(shown)) == said["solve"]
     shell('sed -i \'s/"OPTIMAL"/"NONE"/\' answer/solution.json', answer)
