@@ -53,7 +53,7 @@ def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> Bloc
     ([0, 1, 0], [0, 1, 2])
     """
     rows, keys = block_sizes(block_size)
-    allowed = _pairs(mask, table, rows, keys)
+    allowed = block_pairs(mask, table, rows, keys)
     full = allowed == rows * keys
     return BlockLists(*_ordered((allowed > 0) & ~full), *_ordered(full))
 
@@ -128,10 +128,15 @@ def block_sizes(block_size: BlockSize) -> tuple[int, int]:
     return rows, keys
 
 
-def _pairs(mask: Mask, table: int, rows: int, keys: int) -> NDArray[np.int64]:
-    """Number of allowed pairs in each block.
+def block_pairs(mask: Mask, table: int, rows: int, keys: int) -> NDArray[np.int64]:
+    """Number of allowed pairs in each block of ``rows`` x ``keys``.
 
     The keys below x that fall in block j are K for j < x // K, x mod K for j = x // K, and none beyond: two steps of a difference array.
+
+    Examples
+    --------
+    >>> block_pairs(Mask.from_dense(np.tril(np.ones((5, 5), bool))), 0, 2, 2).tolist()
+    [[3, 0, 0], [4, 3, 0], [2, 2, 1]]
     """
     grid = (-(-mask.size // rows), -(-mask.size // keys))
     query, start, end = rows_of(mask, table)

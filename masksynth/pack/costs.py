@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.export.blocks import block_lists
+from masksynth.export.blocks import block_pairs
 from masksynth.mask import Mask
 from masksynth.pack.samples import SampleTable
 
@@ -70,6 +70,6 @@ def separate_pairs(table: SampleTable) -> int:
 
 def block_counts(mask: Mask, block_size: int = 128) -> Mapping[str, int]:
     """How many blocks of a mask are full, partial, and in all."""
-    lists = block_lists(mask, 0, block_size)
-    side = -(-mask.size // block_size)
-    return {"full": int(lists.full_count.sum()), "partial": int(lists.partial_count.sum()), "all": side * side}
+    allowed = block_pairs(mask, 0, block_size, block_size)
+    full = int((allowed == block_size * block_size).sum())
+    return {"full": full, "partial": int((allowed > 0).sum()) - full, "all": allowed.size}

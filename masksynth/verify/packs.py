@@ -44,7 +44,7 @@ def check_packed(batch: Any, table: Any, samples: Ints) -> None:
     flat = _concatenated(begin, end - begin)
     owner = np.repeat(np.arange(len(samples)), end - begin)
     dead = _dead(batch, begin, end, flat)
-    _check_tokens(batch, table, flat, owner, dead)
+    _check_tokens(batch, table, begin, flat, owner, dead)
     at = np.full(len(flat), -1, np.int64)
     at[~dead] = batch.sample_position
     _check_losses(batch, table, samples, flat, owner, at)
@@ -76,16 +76,15 @@ def _dead(batch: Any, begin: Ints, end: Ints, flat: Ints) -> NDArray[np.bool_]:
     return dead
 
 
-def _check_tokens(batch: Any, table: Any, flat: Ints, owner: Ints, dead: NDArray[np.bool_]) -> None:
-    names = [("input_ids", batch.input_ids, table.tokens)]
+def _check_tokens(batch: Any, table: Any, begin: Ints, flat: Ints, owner: Ints, dead: NDArray[np.bool_]) -> None:
+    live = flat[~dead]
     place = table.keys.get("position_ids")
-    if place is None:
-        place = np.arange(len(table.tokens)) - np.repeat(table.offset[:-1], np.diff(table.offset))
-    names.append(("position_ids", batch.position_ids, place))
-    names += [(name, batch.keys.get(name), values) for name, values in table.keys.items() if name != "position_ids"]
-    for name, given, values in names:
-        if given is None or not np.array_equal(given[batch.sample_position], values[flat[~dead]]):
-            wrong = 0 if given is None else int(np.argmax(given[batch.sample_position] != values[flat[~dead]]))
+    where = live - begin[owner[~dead]] if place is None else place[live]
+    names = [("input_ids", batch.input_ids, table.tokens[live]), ("position_ids", batch.position_ids, where)]
+    names += [(name, batch.keys.get(name), values[live]) for name, values in table.keys.items() if name != "position_ids"]
+    for name, given, expected in names:
+        if given is None or not np.array_equal(given[batch.sample_position], expected):
+            wrong = 0 if given is None else int(np.argmax(given[batch.sample_position] != expected))
             _fail("identity", batch, int(owner[~dead][wrong]), f"{name} of a live token differ from the sample's")
     if not np.array_equal(batch.dead_token, table.tokens[flat[dead]]):
         wrong = int(np.argmax(batch.dead_token != table.tokens[flat[dead]]))
