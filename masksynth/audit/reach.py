@@ -1,0 +1,186 @@
+"""Who sees whom through layers: one direct look at all rows, a proof that deeper looks are needless, and a bounded search where it fails.
+
+All of it works on row intervals. With N positions, T intervals and H questions (does query q reach a member of set s?):
+
+* direct: O(intervals of the asked rows x log), at once for all questions;
+* closed masks (trees, chains, documents, cliques, whatever `closed` recognises in O(T + N log N)): what is reached is seen directly, done;
+* lower triangular masks: a set that lies above q is out of reach, done;
+* the rest: breadth first (`masksynth.audit.search`) from up to ``ENTRIES / N`` queries at a time, O(N + intervals met) for each query and layer, until ``BUDGET``
+  entries have been touched. What is left then is reported as not decided.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.mask import Mask
+from masksynth.verify.colours import draw, row_sums
+from masksynth.verify.sets import Runs, chunks, holds, prefix, ranges, runs_of
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+ENTRIES = 1 << 23
+"""Entries that are held at once."""
+CHUNK = 1 << 22
+FAR = np.iinfo(np.int32).max
+
+
+class Sets(NamedTuple):
+    """Set s holds the positions ``item[offset[s] : offset[s + 1]]``, rising."""
+
+    offset: Ints
+    item: Ints
+
+
+def sets_of(groups: list[list[int]] | list[Ints]) -> Sets:
+    """Sets from lists of positions.
+
+    Examples
+    --------
+    >>> sets_of([[2, 1], []])
+    Sets(offset=array([0, 2, 2]), item=array([1, 2]))
+    """
+    parts = [np.unique(np.asarray(group, np.int64)) for group in groups]
+    return Sets(prefix(np.array([len(part) for part in parts], np.int64)), np.concatenate([*parts, np.zeros(0, np.int64)]))
+
+
+def tables_used(mask: Mask, layers: int | None) -> range:
+    """The tables that some layer reads."""
+    return range(mask.tables if layers is None else min(mask.tables, layers))
+
+
+def seen_directly(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None = None) -> Ints:
+    """For each question the lowest member of set ``which[i]`` that row ``query[i]`` holds in some table, or -1.
+
+    Examples
+    --------
+    >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]])
+    >>> seen_directly(mask, np.array([2, 1]), np.array([0, 0]), sets_of([[0, 2]])).tolist()
+    [2, 0]
+    """
+    width = mask.size + 1
+    code = np.repeat(np.arange(len(sets.offset) - 1), np.diff(sets.offset)) * width + sets.item
+    found = np.full(len(query), FAR, np.int64)
+    for table in tables_used(mask, layers):
+        rows = runs_of(mask, table)
+        count = np.diff(rows.offset)[query]
+        for first, last in chunks(prefix(count), CHUNK, len(query)):
+            at = ranges(rows.offset[query[first:last]], count[first:last])
+            owner = np.repeat(np.arange(first, last), count[first:last])
+            place = np.searchsorted(code, which[owner] * width + rows.start[at])
+            member = np.append(code, FAR * width)[place]
+            hit = member < which[owner] * width + rows.end[at]
+            np.minimum.at(found, owner[hit], member[hit] % width)
+    return np.where(found == FAR, -1, found)
+
+
+def sees_itself(mask: Mask, table: int) -> Bools:
+    """Which rows hold their own position."""
+    number = np.arange(mask.size)
+    return holds(runs_of(mask, table), number, number, max(mask.size, 1))
+
+
+def closed(mask: Mask) -> bool:
+    """Whether rows are recognised as closed: what a position reaches through any number of layers it sees directly, or is itself.
+
+    A row, with its own position, is closed if it is the disjoint union of all positions that have this same row and of the row of some
+    position, if that is closed. Sums of random words decide (see `masksynth.verify.colours`). True is right; False means not recognised.
+
+    Examples
+    --------
+    >>> closed(Mask.from_dense(np.tril(np.ones((5, 5), bool)))), closed(Mask.from_dense(~np.eye(3, dtype=bool)))
+    (True, True)
+    >>> closed(Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]]))
+    False
+    """
+    if mask.size == 0:
+        return True
+    words = draw(mask.size, mask.row_offset.tobytes(), mask.key_start.tobytes(), mask.key_end.tobytes())
+    first = _own_rows(mask, 0, words)
+    if any((_own_rows(mask, table, words) != first).any() for table in range(1, mask.tables)):
+        return False
+    number, group = np.unique(first, axis=0, return_inverse=True)
+    group = group.ravel()
+    total = np.zeros_like(number)
+    np.add.at(total, group, words)
+    rest = number - total
+    empty = (rest == 0).all(axis=1)
+    pair = np.dtype([("a", np.uint64), ("b", np.uint64)])
+    known, sought = (np.ascontiguousarray(part).view(pair).ravel() for part in (number, rest))
+    place = np.minimum(np.searchsorted(known, sought), len(known) - 1)
+    return bool((empty | (known[place] == sought)).all()) and _falling(mask, group, place, empty)
+
+
+def _own_rows(mask: Mask, table: int, words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Sums of all rows, each with its own position."""
+    sums: NDArray[np.uint64] = row_sums(mask, table, words)
+    return sums + np.where(sees_itself(mask, table)[:, None], np.uint64(0), words)
+
+
+def _falling(mask: Mask, group: Ints, place: Ints, empty: Bools) -> bool:
+    """Rows get smaller from each to the one that it is built upon, so that none is built upon itself."""
+    size = row_sums(mask, 0, np.ones(mask.size, np.int64)) + ~sees_itself(mask, 0)
+    length = np.zeros(len(empty), np.int64)
+    length[group] = size
+    return bool((empty | (length[place] < length)).all())
+
+
+def lower_triangular(mask: Mask) -> bool:
+    """Whether every key stands at or before its query, in every table."""
+    return all(_no_later(runs_of(mask, table), mask.size) for table in range(mask.tables))
+
+
+def _no_later(rows: Runs, size: int) -> bool:
+    return bool((rows.end <= np.repeat(np.arange(size), np.diff(rows.offset)) + 1).all())
+
+
+def spread(mask: Mask, table: int, chosen: Bools) -> Bools:
+    """``(m, N)``: the keys of the rows chosen in each line.
+
+    Examples
+    --------
+    >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]])
+    >>> spread(mask, 0, np.array([[False, False, True]])).tolist()
+    [[False, True, True]]
+    """
+    rows, width = runs_of(mask, table), mask.size + 1
+    line, query = np.nonzero(chosen)
+    count = np.diff(rows.offset)[query]
+    steps = np.zeros(len(chosen) * width, np.int32)
+    for first, last in chunks(prefix(count), CHUNK, len(query)):
+        at = ranges(rows.offset[query[first:last]], count[first:last])
+        base = np.repeat(line[first:last], count[first:last]) * width
+        steps += np.bincount(base + rows.start[at], minlength=len(steps)).astype(np.int32)
+        steps -= np.bincount(base + rows.end[at], minlength=len(steps)).astype(np.int32)
+    found: Bools = steps.reshape(len(chosen), width)[:, :-1].cumsum(axis=1, dtype=np.int32) > 0
+    return found
+
+
+def depended_on(mask: Mask, sources: Ints, layers: int | None) -> Bools:
+    """Which positions some source reads, itself included, within the layers: the positions that are not dead.
+
+    Examples
+    --------
+    >>> depended_on(Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]]), np.array([1]), None).tolist()
+    [True, True, False]
+    """
+    live = np.zeros((1, mask.size), bool)
+    live[0, sources] = True
+    fresh, layer, quiet = live.copy(), layers, 0
+    while (layer is None or layer > 0) and quiet < mask.tables:
+        if layer is None:
+            tables, reading = list(range(mask.tables)), fresh
+        else:
+            tables, reading = [(layer - 1) % mask.tables], fresh if mask.tables == 1 else live
+        found = np.zeros_like(live)
+        for table in tables:
+            found |= spread(mask, table, reading)
+        fresh = found & ~live
+        live |= fresh
+        quiet = 0 if fresh.any() else mask.tables if layer is None else quiet + 1
+        layer = None if layer is None else layer - 1
+    result: Bools = live[0]
+    return result

@@ -1,0 +1,175 @@
+"""Shortest paths through layers: hop by hop, breadth first, within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.audit.reach import ENTRIES, FAR, Bools, Ints, Sets, closed, lower_triangular, seen_directly, spread, tables_used
+from masksynth.mask import Mask
+from masksynth.verify.sets import runs_of
+
+BUDGET = 1 << 32
+"""Entries that the search may touch."""
+MAX_PATHS = 500
+"""Most paths of two hops or more that are written out."""
+
+
+class Search:
+    """Fewest hops from some queries to all positions, with what is left of the budget."""
+
+    def __init__(self, mask: Mask, layers: int | None) -> None:
+        self.mask, self.layers, self.left = mask, layers, BUDGET
+        self.layered = mask.tables > 1 and layers is not None
+
+    def hops(self, queries: Ints) -> list[NDArray[np.int32]] | None:
+        """``(m, N)`` fewest hops within the layers after each round, FAR where there are none; None where the budget ends."""
+        start = np.full((len(queries), self.mask.size), FAR, np.int32)
+        start[np.arange(len(queries)), queries] = 0
+        rounds = self._layered(start) if self.layered else self._plain(start)
+        found = [start]
+        for after in rounds:
+            self.left -= start.size
+            if self.left < 0:
+                return None
+            found = [*found, after] if self.layered else [after]
+        return found
+
+    def _plain(self, best: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+        """Round r finds what is r hops away; any table may serve, waiting is allowed."""
+        number = 0
+        while self.layers is None or number < self.layers:
+            fresh = best == number
+            if not fresh.any():
+                return
+            reached = np.zeros_like(fresh)
+            for table in tables_used(self.mask, self.layers):
+                reached |= spread(self.mask, table, fresh)
+            number += 1
+            best = np.where(reached & (best == FAR), np.int32(number), best)
+            yield best
+
+    def _layered(self, best: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+        """Round r is layer L - r + 1, from the top down; a hop reads the table of its layer."""
+        quiet, layer = 0, self.layers or 0
+        while layer > 0 and quiet < self.mask.tables:
+            after = best
+            for number in np.unique(best[best < FAR]).tolist():
+                reached = spread(self.mask, (layer - 1) % self.mask.tables, best == number)
+                after = np.where(reached & (after > number + 1), np.int32(number + 1), after)
+            quiet = 0 if (after != best).any() else quiet + 1
+            layer, best = layer - 1, after
+            yield best
+
+    def path(self, rounds: list[NDArray[np.int32]], line: int, key: int) -> list[int]:
+        """A shortest path from ``key`` to the query of a line, lowest positions first."""
+        path, turn = [key], len(rounds) - 1
+        while (left := int(rounds[turn][line, path[-1]])) > 0:
+            if self.layered and rounds[turn - 1][line, path[-1]] == left:
+                turn -= 1
+                continue
+            before = rounds[turn - 1][line] if self.layered else rounds[-1][line]
+            tables = (
+                [(self.layers - turn) % self.mask.tables] if self.layered and self.layers else list(tables_used(self.mask, self.layers))
+            )
+            path.append(_reader(self.mask, tables, before == left - 1, path[-1]))
+            turn -= self.layered
+        return path
+
+
+def _reader(mask: Mask, tables: list[int], among: Bools, key: int) -> int:
+    """The lowest position among some whose row holds ``key`` in one of the tables."""
+    best = mask.size
+    for table in tables:
+        rows = runs_of(mask, table)
+        query = np.repeat(np.arange(mask.size), np.diff(rows.offset))
+        hit = query[(rows.start <= key) & (key < rows.end) & among[query]]
+        best = min(best, int(hit.min(initial=best)))
+    return best
+
+
+def layers_of(mask: Mask, path: list[int]) -> list[int]:
+    """The earliest layers at which the hops of a path can happen, one after the other.
+
+    Examples
+    --------
+    >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),)], [((0, 1),), ((1, 2),)]])
+    >>> layers_of(mask, [0, 1])
+    [1]
+    """
+    found: list[int] = []
+    for key, query in pairwise(path):
+        layer = (found[-1] if found else 0) + 1
+        while not any(start <= key < end for start, end in mask.intervals(query, (layer - 1) % mask.tables)):
+            layer += 1
+        found.append(layer)
+    return found
+
+
+class Found(NamedTuple):
+    """Question ``number`` is answered by a path of ``hops`` hops to ``key``; the path may be left out (None) where there are many."""
+
+    number: int
+    key: int
+    hops: int
+    path: list[int] | None
+
+
+def reached(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None) -> tuple[list[Found], int]:
+    """The questions whose query reaches a member of its set within the layers, with shortest paths, and how many were not decided.
+
+    Parameters
+    ----------
+    query, which : (H,) int64
+        Question i: does ``query[i]`` reach a member of set ``which[i]``?
+    layers : int, optional
+        None: at any depth.
+
+    Examples
+    --------
+    >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]])
+    >>> reached(mask, np.array([2, 1]), np.array([0, 1]), sets_of([[0], [2]]), None)
+    ([Found(number=0, key=0, hops=2, path=[0, 1, 2])], 0)
+    """
+    query, which = np.asarray(query, np.int64), np.asarray(which, np.int64)
+    width = mask.size + 1
+    code = np.repeat(np.arange(len(sets.offset) - 1), np.diff(sets.offset)) * width + sets.item
+    own = np.isin(which * width + query, code)
+    direct = seen_directly(mask, query, which, sets, layers)
+    found = [Found(i, int(query[i]), 0, [int(query[i])]) for i in np.flatnonzero(own).tolist()]
+    hits = np.flatnonzero(~own & (direct >= 0)).tolist()
+    found += [Found(i, int(direct[i]), 1, [int(direct[i]), int(query[i])]) for i in hits]
+    open_ = ~own & (direct < 0) & (np.diff(sets.offset)[which] > 0)
+    if not open_.any() or layers == 1 or closed(mask):
+        return sorted(found), 0
+    if lower_triangular(mask):
+        open_[open_] = sets.item[sets.offset[which[open_]]] < query[open_]
+    deeper, undecided = _searched(mask, query, which, sets, layers, np.flatnonzero(open_))
+    return sorted([*found, *deeper], key=lambda one: one.number), undecided
+
+
+def _searched(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None, open_: Ints) -> tuple[list[Found], int]:
+    search = Search(mask, layers)
+    found: list[Found] = []
+    order = open_[np.argsort(query[open_], kind="stable")]
+    queries, first = np.unique(query[order], return_index=True)
+    ends = np.append(first[1:], len(order))
+    step = max(1, ENTRIES // (max(mask.size, 1) * (min(layers or 1, 64) if search.layered else 1)))
+    for low in range(0, len(queries), step):
+        high = min(low + step, len(queries))
+        rounds = search.hops(queries[low:high])
+        if rounds is None:
+            return found, len(order) - int(first[low])
+        for line in range(high - low):
+            for number in order[first[low + line] : ends[low + line]].tolist():
+                members = sets.item[sets.offset[which[number]] : sets.offset[which[number] + 1]]
+                hops = rounds[-1][line, members]
+                if (least := int(hops.min())) < FAR:
+                    key = int(members[int(hops.argmin())])
+                    path = search.path(rounds, line, key) if len(found) < MAX_PATHS else None
+                    found.append(Found(number, key, least, path))
+    return found, 0
