@@ -1,7 +1,19 @@
 """Audit: what is wrong with a mask that already exists, each finding with its place, a witness and a remedy."""
 
 from masksynth.audit.finding import CODES, SEVERITIES, Finding
+from masksynth.audit.report import Report, audit
 from masksynth.audit.sources import subject_of_batch, subject_of_merged
 from masksynth.audit.subject import Labels, Subject, read_subject
 
-__all__ = ["CODES", "SEVERITIES", "Finding", "Labels", "Subject", "read_subject", "subject_of_batch", "subject_of_merged"]
+__all__ = [
+    "CODES",
+    "SEVERITIES",
+    "Finding",
+    "Labels",
+    "Report",
+    "Subject",
+    "audit",
+    "read_subject",
+    "subject_of_batch",
+    "subject_of_merged",
+]

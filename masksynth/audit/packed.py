@@ -1,13 +1,18 @@
-"""Packed batches know their samples: which position each label's token has, and which should predict it."""
+"""Where labels stand: packed batches know their samples, and shifted labels give themselves away."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from masksynth.audit.finding import Finding
+from masksynth.audit.reach import Sets, seen_directly
+from masksynth.audit.subject import Subject
 from masksynth.pack import PackedBatch
+from masksynth.tasks.canonical import canonical
 
 Ints = NDArray[np.int64]
 
@@ -63,3 +68,45 @@ def _before(parts: Any, index: Ints) -> Ints:
     after = np.array([number - 1 if part.get("after") is None else part["after"] for number, part in enumerate(parts)])[own]
     found: Ints = np.where(itself, index, np.where(index > start[own], index - 1, np.where(after >= 0, start[after + 1] - 1, -1)))
     return found
+
+
+def packed_labels(subject: Subject) -> Iterator[Finding]:
+    """MS003, MS004 of a packed batch: each label stands where its sample predicts it, and once."""
+    batch = subject.batch
+    if batch is None:
+        return
+    due = predictors(batch, subject.segments)
+    for edge in np.flatnonzero(batch.loss_position != due).tolist():
+        at, sample = int(batch.loss_position[edge]), batch.samples[batch.loss_sample[edge]]
+        witness = {"sample": sample, "index": int(batch.loss_index[edge]), "label": int(batch.loss_label[edge]), "due": int(due[edge])}
+        what = f"position {subject.token(int(due[edge]))} should predict it" if due[edge] >= 0 else "no live token of it should predict it"
+        message = f"label {witness['label']} (token {witness['index']} of sample {sample!r}) stands at position {subject.token(at)}; {what}"
+        yield Finding("MS003", "error", at, witness, "pack the samples again; labels are never shifted along the mask", message)
+    code = batch.loss_sample * (int(batch.loss_index.max(initial=0)) + 1) + batch.loss_index
+    _, first, count = np.unique(code, return_index=True, return_counts=True)
+    for edge, times in zip(first[count > 1].tolist(), count[count > 1].tolist(), strict=True):
+        at, sample = int(batch.loss_position[edge]), batch.samples[batch.loss_sample[edge]]
+        witness = {"sample": sample, "index": int(batch.loss_index[edge]), "label": int(batch.loss_label[edge]), "given": times, "asked": 1}
+        message = f"label {witness['label']} (token {witness['index']} of sample {sample!r}) stands {times} times"
+        yield Finding("MS004", "error", at, witness, "pack the samples again", message)
+
+
+def shifted_labels(subject: Subject) -> Iterator[Finding]:
+    """MS003 without a family: labels that are the inputs shifted by one along the mask, where the next position is no continuation.
+
+    Told only if every label is the input one place further on, and some of them stand before a position that does not see them.
+    """
+    if subject.labels is None or subject.inputs is None or not len(subject.labels) or subject.batch is not None:
+        return
+    position = subject.labels.position
+    texts = [canonical(value) for value in subject.inputs]
+    if (position + 1 >= subject.size).any() or any(
+        texts[place + 1] != canonical(value) for place, value in zip(position.tolist(), subject.labels.value, strict=True)
+    ):
+        return
+    following = seen_directly(subject.mask, position + 1, np.arange(len(position)), Sets(np.arange(len(position) + 1), position))
+    for edge in np.flatnonzero(following < 0).tolist():
+        at = int(position[edge])
+        message = f"position {subject.token(at)} predicts the input of position {subject.token(at + 1)}, which does not continue it"
+        remedy = "give each position the next token of its own text; at a branch it has several, at the end of a text none"
+        yield Finding("MS003", "warning", at, {"label": texts[at + 1], "next": at + 1}, remedy, message)

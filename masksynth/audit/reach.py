@@ -5,8 +5,8 @@ All of it works on row intervals. With N positions, T intervals and H questions 
 * direct: O(intervals of the asked rows x log), at once for all questions;
 * closed masks (trees, chains, documents, cliques, whatever `closed` recognises in O(T + N log N)): what is reached is seen directly, done;
 * lower triangular masks: a set that lies above q is out of reach, done;
-* the rest: breadth first (`masksynth.audit.search`) from up to ``ENTRIES / N`` queries at a time, O(N + intervals met) for each query and layer, until ``BUDGET``
-  entries have been touched. What is left then is reported as not decided.
+* the rest (`masksynth.audit.search`): breadth first from up to ``ENTRIES / N`` queries at a time, O(N + intervals met) for each query and
+  layer, until ``BUDGET`` entries have been touched. What is left then is reported as not decided.
 """
 
 from __future__ import annotations

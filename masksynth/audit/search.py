@@ -131,6 +131,7 @@ def reached(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None
 
     Examples
     --------
+    >>> from masksynth.audit.reach import sets_of
     >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]])
     >>> reached(mask, np.array([2, 1]), np.array([0, 1]), sets_of([[0], [2]]), None)
     ([Found(number=0, key=0, hops=2, path=[0, 1, 2])], 0)

@@ -1,0 +1,162 @@
+"""`audit`: everything that can be found out about a mask, and how small and how expressible it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from masksynth.audit.family import Plan, family_findings, plan_of
+from masksynth.audit.finding import SEVERITIES, Finding
+from masksynth.audit.leaks import leak_findings
+from masksynth.audit.packed import packed_labels, shifted_labels
+from masksynth.audit.reach import Bools, sees_itself
+from masksynth.audit.rows import (
+    Size,
+    dead_positions,
+    duplicates,
+    empty_rows,
+    live_positions,
+    rows_without_themselves,
+    size_of,
+    value_classes,
+)
+from masksynth.audit.storage import broken_heuristics, finite_infinity, wrong_blocks
+from masksynth.audit.subject import Subject
+from masksynth.export.targets import Entry, summary
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an audit found.
+
+    Parameters
+    ----------
+    findings : tuple of Finding
+        Errors first, then by code and position.
+    minimal : Size, optional
+        How many positions the minimal equivalent has; None unless inputs, position ids and labels are known.
+    kernels : tuple of tuples of Entry
+        For each table, what each export format makes of it.
+    unchecked : mapping
+        Code -> what must be known to check it.
+    """
+
+    findings: tuple[Finding, ...]
+    minimal: Size | None
+    kernels: tuple[tuple[Entry, ...], ...]
+    unchecked: Mapping[str, str]
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
+    def record(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return {
+            "findings": [finding.record() for finding in self.findings],
+            "minimal": None if self.minimal is None else self.minimal._asdict(),
+            "kernels": {str(table): {entry.format: entry._asdict() for entry in entries} for table, entries in enumerate(self.kernels)},
+            "unchecked": dict(self.unchecked),
+        }
+
+
+def audit(subject: Subject, layers: int | None = None) -> Report:
+    """Look for every fault that the subject's knowledge allows to find.
+
+    Parameters
+    ----------
+    subject : Subject
+    layers : int, optional
+        Layers of the model [default: the subject's; None there: any depth].
+
+    Returns
+    -------
+    Report
+
+    Notes
+    -----
+    Near-linear in positions and row intervals, without any N x N array, except where rows are not recognised as closed: then a bounded
+    search looks for leaks, and what it leaves is a finding MS014 (`masksynth.audit.reach`).
+
+    Examples
+    --------
+    >>> from masksynth.audit import Subject
+    >>> from masksynth.audit.tokens import with_tokens
+    >>> from masksynth.mask import Mask
+    >>> mask = Mask.from_intervals([[((0, 1),), ((0, 3),), ((0, 3),)]])
+    >>> subject = with_tokens(Subject(mask, "peek"), {"inputs": ["a", "b", "c"], "labels": [[0, "b", ["b"]], [1, "c", ["c"]]]})
+    >>> for finding in audit(subject).findings:
+    ...     print(finding.code, finding.severity, finding.message)
+    MS001 error position 1 (b) sees "c", which its label hides: 2 (c) -> 1 (b) (1 hop)
+    """
+    if layers is not None:
+        subject = replace(subject, layers=layers)
+    live, classes = live_positions(subject), value_classes(subject)
+    found = sorted(_findings(subject, live, classes), key=_rank)
+    kernels = tuple(tuple(summary(subject.mask, table)) for table in range(subject.mask.tables))
+    return Report(tuple(found), size_of(subject, live, classes), kernels, unchecked(subject))
+
+
+def _rank(finding: Finding) -> tuple[int, str, int]:
+    return SEVERITIES.index(finding.severity), finding.code, -1 if finding.position is None else finding.position
+
+
+def _findings(subject: Subject, live: Bools, classes: Any) -> Iterator[Finding]:
+    plan = plan_of(subject)
+    if isinstance(plan, Finding):
+        yield plan
+        plan = None
+    yield from leak_findings(subject, plan)
+    if plan is not None:
+        yield from family_findings(subject, plan)
+    else:
+        yield from packed_labels(subject)
+        yield from shifted_labels(subject)
+    yield from empty_rows(subject, live)
+    yield from rows_without_themselves(subject, live, None if plan is None else due_to_see_themselves(plan))
+    yield from dead_positions(subject, live)
+    yield from duplicates(subject, live, classes)
+    yield from broken_heuristics(subject)
+    yield from finite_infinity(subject)
+    yield from wrong_blocks(subject)
+
+
+def due_to_see_themselves(plan: Plan) -> Bools:
+    """``(P, N)``: whether the family wants the position's row to hold the position; nowhere if its labels come out right as it is."""
+    home, classes, mask = plan.matched.home, plan.matched.classes, plan.intended.mask
+    if plan.right or not mask.size:
+        return np.zeros((mask.tables, len(home)), bool)
+    first = np.zeros(int(classes.max()) + 1, np.int64)
+    first[classes[::-1]] = np.arange(mask.size)[::-1]
+    return np.stack([(home >= 0) & sees_itself(mask, table)[first[home]] for table in range(mask.tables)])
+
+
+def unchecked(subject: Subject) -> dict[str, str]:
+    """Code -> what is not known and would be needed.
+
+    Examples
+    --------
+    >>> from masksynth.mask import Mask
+    >>> unchecked(Subject(Mask.from_dense(np.eye(1, dtype=bool)), "m"))["MS001"]
+    'labels that say what they hide, or a family'
+    """
+    labels, family = subject.labels, subject.family is not None
+    hiding = labels is not None and (any(labels.hides) or bool((labels.target >= 0).any()))
+    needs = {
+        "MS001": (hiding or family, "labels that say what they hide, or a family"),
+        "MS002": (family, "a family"),
+        "MS003": (family or subject.batch is not None, "a family"),
+        "MS004": (family or subject.batch is not None, "a family"),
+        "MS007": (labels is not None, "labels"),
+        "MS008": (subject.inputs is not None and subject.positions is not None, "inputs and position ids"),
+        "MS009": (family, "a family"),
+        "MS010": (subject.positions is not None, "position ids"),
+        "MS011": (subject.dtype.startswith(("float", "bfloat")), "an additive mask"),
+        "MS012": (subject.blocks is not None, "block lists"),
+        "MS013": (family, "a family"),
+    }
+    return {code: need for code, (known, need) in needs.items() if not known}
