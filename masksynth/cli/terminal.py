@@ -47,6 +47,10 @@ def one_line() -> Iterator[None]:
         raise Refused("not enough memory; split the family", 2) from None
     except KeyboardInterrupt:
         raise Refused("interrupted; nothing was written", 3) from None
+    except ImportError as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # Ctrl-C while a compiled module was starting
+            raise Refused("interrupted; nothing was written", 3) from None
+        raise
 
 
 def drop_unwritten() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
@@ -51,13 +52,23 @@ def start(*arguments, **options):
 
 
 def wait_for_search(process, seconds=60):
-    """Wait until the solver runs: until the process has a second thread."""
+    """Wait until the solver runs: until threads other than the first have worked for a fifth of a second."""
     end = time.monotonic() + seconds
-    while len(list(Path(f"/proc/{process.pid}/task").iterdir())) < 2:
+    while worked(process.pid) < os.sysconf("SC_CLK_TCK") / 5:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.02)
-    time.sleep(0.5)
+    time.sleep(0.3)
+
+
+def worked(pid):
+    """CPU ticks of a process's threads other than the first."""
+    ticks = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # a thread may end while we look
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            ticks += 0 if task.name == str(pid) else int(fields[11]) + int(fields[12])
+    return ticks
 
 
 def interrupt(process, seconds=15):
