@@ -1,0 +1,5 @@
+"""Pictures of masks: Hasse diagrams, token-exact tables, blocks, differences and flows, as text, SVG and PNG."""
+
+from masksynth.draw.pictures import FORMATS, WHAT, draw, format_of, write_picture
+
+__all__ = ["FORMATS", "WHAT", "draw", "format_of", "write_picture"]

@@ -1,0 +1,245 @@
+"""Pictures of masks as tables of cells: one cell a pair, or a block of pairs where the mask is large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.anatomy import convergence, flow_after
+from masksynth.anatomy.algebra import difference, intersection, same_size, single
+from masksynth.draw.names import position_names, printable
+from masksynth.draw.owners import Owners, owners
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.export.blocks import block_lists
+from masksynth.mask import Mask
+
+if TYPE_CHECKING:
+    from masksynth.audit import Subject
+
+States = NDArray[np.int8]
+
+LARGEST_EXACT = 64
+"""Largest mask of which every pair is drawn."""
+MOST_CELLS = 256
+"""Most rows of blocks in a picture."""
+MOST_PANELS = 6
+"""Most tables of a pattern, or steps of a flow, in one picture."""
+
+KINDS = ("empty", "allowed", "full", "partial", "first", "second", "changed", "earlier")
+"""What a cell may be. ``first`` and ``second``: in one of two masks only; ``changed``: some of both; ``earlier``: reached before."""
+EMPTY, ALLOWED, FULL, PARTIAL, FIRST, SECOND, CHANGED, EARLIER = range(len(KINDS))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A table of cells: row = query, column = key, each an index into ``KINDS``."""
+
+    title: str
+    cells: States
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One or more tables of cells over the same positions.
+
+    Parameters
+    ----------
+    title : str
+    panels : tuple of Panel
+    unit : int
+        Positions in a cell.
+    size : int
+        N, the number of positions.
+    names : tuple of str
+        Of the positions; empty for blocks.
+    owners : Owners or None
+        Of the positions; None for blocks.
+    legend : tuple of (kind, text)
+    grid : int
+        Size of the blocks drawn over single pairs; 0 for none.
+    """
+
+    title: str
+    panels: tuple[Panel, ...]
+    unit: int
+    size: int
+    names: tuple[str, ...]
+    owners: Owners | None
+    legend: tuple[tuple[int, str], ...]
+    grid: int = 0
+
+
+def mask_picture(subject: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
+    """Every pair of a mask, with the blocks of a given size over it; blocks alone where the mask is larger than ``largest``.
+
+    Raises
+    ------
+    Unsupported
+        If there are more than ``MOST_CELLS`` rows of blocks.
+    """
+    if subject.size > largest:
+        return block_picture(subject, block_size, largest)
+    panels = _tables(subject.mask, lambda table: table.dense().astype(np.int8) * ALLOWED)
+    legend = ((ALLOWED, "row attends to column"),)
+    return _exact(subject, _called(subject, "mask"), panels, legend, block_size or 0)
+
+
+def block_picture(subject: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
+    """Which blocks of a mask hold allowed pairs, and which of these hold nothing else.
+
+    Raises
+    ------
+    Unsupported
+        If there are more than ``MOST_CELLS`` rows of blocks.
+    """
+    unit = _unit(subject.size, block_size, largest)
+    panels = _tables(subject.mask, lambda table: block_states(table, unit))
+    return _blocks(subject, _called(subject, "mask"), panels, unit)
+
+
+def diff_picture(subject: Subject, other: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
+    """Which pairs only one of two masks allows.
+
+    Raises
+    ------
+    InvalidInstance
+        If the masks differ in length.
+    Unsupported
+        If there are more than ``MOST_CELLS`` rows of blocks.
+    """
+    same_size(subject.mask, other.mask)
+    exact = subject.size <= largest
+    unit = 1 if exact else _unit(subject.size, block_size, largest)
+    count = int(np.lcm(subject.mask.tables, other.mask.tables))
+    panels = []
+    for table in range(min(count, MOST_PANELS)):
+        one, two = single(subject.mask, table % subject.mask.tables), single(other.mask, table % other.mask.tables)
+        panels.append(Panel(_numbered("table", table, count), _differences(one, two, unit)))
+    first, second = printable(subject.name) or "the first", printable(other.name) or "the second"
+    legend = [(ALLOWED, "in both"), (FIRST, f"only in {first}"), (SECOND, f"only in {second}")]
+    title = f"{first} compared with {second}"
+    if exact:
+        return _exact(subject, title, tuple(panels), tuple(legend), block_size or 0)
+    legend.append((CHANGED, "some only in either"))
+    return Picture(title, tuple(panels), unit, subject.size, (), None, tuple(legend))
+
+
+def flow_picture(subject: Subject, layers: int | None = None, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
+    """What reaches what after 1, 2, ..., L layers; L is the depth to convergence where it is not given.
+
+    At most ``MOST_PANELS`` steps are shown: 1, 2, 4, ... and the last, where there are more.
+
+    Raises
+    ------
+    Unsupported
+        If the flow falls into too many intervals, or there are more than ``MOST_CELLS`` rows of blocks.
+    """
+    depth = convergence(subject.mask).depth if layers is None else layers
+    exact = subject.size <= largest
+    unit = 1 if exact else _unit(subject.size, block_size, largest)
+    panels, before = list[Panel](), None
+    for step in steps(max(depth, 1)):
+        flow = flow_after(subject.mask, step)
+        cells = flow.dense().astype(np.int8) * ALLOWED if exact else block_states(flow, unit)
+        if exact and before is not None:
+            cells[before > 0] = EARLIER
+        panels.append(Panel(f"{step} layer{'' if step == 1 else 's'}", cells))
+        before = cells
+    title = _called(subject, "what is reached")
+    if exact:
+        legend = ((ALLOWED, "reached by now"), (EARLIER, "reached in an earlier picture"))[: 1 + (len(panels) > 1)]
+        return _exact(subject, title, tuple(panels), legend, 0)
+    return _blocks(subject, title, tuple(panels), unit)
+
+
+def steps(depth: int) -> list[int]:
+    """The numbers of layers that are shown.
+
+    Examples
+    --------
+    >>> steps(3), steps(100)
+    ([1, 2, 3], [1, 2, 4, 8, 16, 100])
+    """
+    if depth <= MOST_PANELS:
+        return list(range(1, depth + 1))
+    return [2**power for power in range(MOST_PANELS - 1)] + [depth]
+
+
+def block_states(mask: Mask, unit: int, table: int = 0) -> States:
+    """(R, R) ``FULL``, ``PARTIAL`` or ``EMPTY`` for each block of ``unit`` x ``unit`` pairs.
+
+    Examples
+    --------
+    >>> block_states(Mask.from_dense(np.tril(np.ones((4, 4), bool))), 2).tolist()
+    [[3, 0], [2, 3]]
+    """
+    lists = block_lists(mask, table, unit)
+    cells = np.zeros(lists.full_index.shape, np.int8)
+    for kind, counts, index in ((PARTIAL, lists.partial_count, lists.partial_index), (FULL, lists.full_count, lists.full_index)):
+        row, place = np.nonzero(np.arange(index.shape[1]) < counts[:, None])
+        cells[row, index[row, place]] = kind
+    return cells
+
+
+def runs(row: States) -> list[tuple[int, int, int]]:
+    """(start, end, kind) of each run of equal cells that are not empty.
+
+    Examples
+    --------
+    >>> runs(np.array([1, 1, 0, 3], np.int8))
+    [(0, 2, 1), (3, 4, 3)]
+    """
+    bounds = np.flatnonzero(np.diff(row, prepend=-1, append=-1)).tolist()
+    return [(start, end, int(row[start])) for start, end in pairwise(bounds) if row[start] != EMPTY]
+
+
+def _called(subject: Subject, what: str) -> str:
+    return f"{what}: {printable(subject.name)}" if subject.name else what
+
+
+def _numbered(word: str, number: int, count: int) -> str:
+    return "" if count == 1 else f"{word} {number} of {count}"
+
+
+def _tables(mask: Mask, cells: object) -> tuple[Panel, ...]:
+    count = mask.tables
+    return tuple(Panel(_numbered("table", table, count), cells(single(mask, table))) for table in range(min(count, MOST_PANELS)))  # type: ignore[operator]
+
+
+def _exact(subject: Subject, title: str, panels: Sequence[Panel], legend: tuple[tuple[int, str], ...], grid: int) -> Picture:
+    if grid < 0:
+        raise InvalidInstance(f"block size {grid}", "", "give a positive number")
+    whose = owners(subject, convergence(subject.mask).flow)
+    return Picture(title, tuple(panels), 1, subject.size, position_names(subject), whose, legend, grid)
+
+
+def _blocks(subject: Subject, title: str, panels: tuple[Panel, ...], unit: int) -> Picture:
+    legend = ((FULL, "full block"), (PARTIAL, "partial block"))
+    return Picture(f"{title}, blocks of {unit}", panels, unit, subject.size, (), None, legend)
+
+
+def _unit(size: int, block_size: int | None, largest: int) -> int:
+    """The block size: as asked, else the power of two that makes at most ``largest`` rows of blocks."""
+    if block_size is None:
+        return 1 << max(-(-size // largest) - 1, 0).bit_length()
+    if block_size < 1:
+        raise InvalidInstance(f"block size {block_size}", "", "give a positive number")
+    if -(-size // block_size) > MOST_CELLS:
+        least = -(-size // MOST_CELLS)
+        raise Unsupported(
+            f"{size:,} positions in blocks of {block_size} are more than {MOST_CELLS} rows; choose blocks of at least {least}"
+        )
+    return block_size
+
+
+def _differences(one: Mask, two: Mask, unit: int) -> States:
+    """Cells in both, in one, in the other; for blocks: whether any pair is in one only."""
+    both, first, second = intersection(one, two), difference(one, two), difference(two, one)
+    there = [block_states(mask, unit) > 0 for mask in (both, first, second)]
+    cells = np.select([there[1] & there[2], there[1], there[2], there[0]], [CHANGED, FIRST, SECOND, ALLOWED], EMPTY)
+    return cells.astype(np.int8)

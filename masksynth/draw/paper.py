@@ -1,0 +1,146 @@
+"""Paper to draw on: a matplotlib figure measured in points, texts that fit, and its bytes as SVG or PNG.
+
+matplotlib is imported inside functions, so that the library itself stays light. Equal pictures have equal bytes: no dates, and ids from
+a fixed salt. Names are drawn as plain text, never as formulas.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
+from xml.sax.saxutils import escape, quoteattr
+
+from masksynth.draw.names import ELLIPSIS, printable
+from masksynth.errors import Unsupported
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARGIN = 8.0
+FONT = 8.0
+PIXELS = 2.0
+"""Pixels of a PNG for each point."""
+INK, LINE, GROUND = "#1a237e", "#78909c", "#eceff1"
+PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
+"""Okabe and Ito's colours, which people with any colour vision tell apart."""
+HATCHES = ("", "////", "\\\\\\\\", "||||", "----", "xxxx", "++++", "//")
+MORE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Micro Hei",
+    "PingFang SC",
+    "Noto Sans Arabic",
+    "Noto Sans Hebrew",
+    "Noto Emoji",
+)
+INSTALL = "drawing needs matplotlib; pip install 'masksynth[draw]', or leave out -o for a picture in text"
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Matplotlib's own defaults, whatever the user has set, and silence about letters that no font here has.
+
+    Raises
+    ------
+    Unsupported
+        If matplotlib is not installed.
+    """
+    try:
+        import matplotlib.style
+        from matplotlib.font_manager import fontManager
+    except ImportError:
+        raise Unsupported(INSTALL) from None
+    known = {font.name for font in fontManager.ttflist}
+    settings: dict[Any, Any] = {
+        "svg.hashsalt": "masksynth",
+        "svg.fonttype": "none",
+        "font.family": ["DejaVu Sans", *(name for name in MORE_FONTS if name in known)],
+        "font.size": FONT,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "hatch.linewidth": 0.6,
+        "path.simplify": False,
+    }
+    with matplotlib.style.context("default"), matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
+
+
+def paper(width: float, height: float) -> tuple[Figure, Axes]:
+    """A sheet in points, the origin above left."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((width / 72, height / 72), dpi=72, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    return figure, axes
+
+
+def measure(text: str, size: float = FONT, weight: str = "normal") -> float:
+    """The width of a text in points; wide letters count as square, which they are in fonts that have them."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.font_manager import FontProperties
+
+    renderer: Any = RendererAgg
+    width, _, _ = renderer(1, 1, 720).get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return float(width) / 10 + 0.5 * size * wide
+
+
+def fitted(text: str, most: float, size: float = FONT, weight: str = "normal") -> str:
+    """A text cut so that it is at most so many points wide."""
+    text = printable(text)
+    if measure(text, size, weight) <= most:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the longest start that fits with an ellipsis
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if measure(text[:middle] + ELLIPSIS, size, weight) <= most else (low, middle - 1)
+    return text[:low] + ELLIPSIS
+
+
+def write(axes: Axes, x: float, y: float, text: str, gid: str, **style: Any) -> None:
+    """A text, centred in height at y."""
+    style = {"fontsize": FONT, "va": "center", "color": "black", **style}
+    axes.text(x, y, text, gid=gid, parse_math=False, clip_on=False, **style)
+
+
+def rectangle(axes: Axes, x: float, y: float, width: float, height: float, gid: str, **style: Any) -> None:
+    """A rectangle with its corner above left at (x, y)."""
+    from matplotlib.patches import Rectangle
+
+    axes.add_patch(Rectangle((x, y), width, height, gid=gid, clip_on=False, **{"linewidth": 0, "facecolor": "none", **style}))
+
+
+def swatch(axes: Axes, x: float, y: float, width: float, height: float, task: int, gid: str) -> None:
+    """The colour and hatching of a task; grey for positions of several tasks, empty for those of none."""
+    if task >= 0:
+        style = {"facecolor": PALETTE[task % len(PALETTE)], "hatch": HATCHES[task % len(HATCHES)]}
+    else:
+        style = {"facecolor": "#cfd8dc" if task == -1 else "white"}
+    rectangle(axes, x, y, width, height, gid, edgecolor="#37474f", linewidth=0.4, **style)
+
+
+def to_svg(figure: Figure, title: str) -> str:
+    """The picture as SVG text that names itself to screen readers."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": "masksynth", "Title": printable(title)})
+    head, opening, rest = stream.getvalue().decode("utf-8").partition("<svg ")
+    attributes, _, body = rest.partition(">")
+    label = printable(title)
+    return f'{head}{opening}role="img" aria-label={quoteattr(label)} {attributes}>\n <title>{escape(label)}</title>{body}'
+
+
+def to_png(figure: Figure) -> bytes:
+    """The picture as PNG."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=72 * PIXELS, metadata={"Software": None})
+    return stream.getvalue()

@@ -1,0 +1,147 @@
+"""``draw``: a picture of a mask as text, SVG or PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from masksynth.draw.boxes import Diagram, diagram
+from masksynth.draw.cells import LARGEST_EXACT, Picture, block_picture, diff_picture, flow_picture, mask_picture
+from masksynth.draw.text import LARGEST_TEXT, hasse_text, table_text
+from masksynth.errors import InvalidInstance, MasksynthError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from masksynth.audit import Subject
+
+WHAT = ("mask", "hasse", "blocks", "flow", "diff")
+FORMATS = ("text", "svg", "png")
+
+
+def draw(
+    subject: Subject,
+    what: str = "mask",
+    form: str = "text",
+    *,
+    layers: int | None = None,
+    other: Subject | None = None,
+    block_size: int | None = None,
+) -> str | bytes:
+    """Draw a mask.
+
+    Parameters
+    ----------
+    subject : Subject
+        The mask with what is known of its positions; see ``masksynth.audit.read_subject``.
+    what : str
+        ``mask``: every pair, in blocks where there are more than 64 positions (40 in text). ``hasse``: the Hasse diagram. ``blocks``: full
+        and partial blocks. ``flow``: what is reached after 1, 2, ..., L layers. ``diff``: pairs that only this mask or ``other`` allows.
+    form : str
+        ``text``, ``svg`` (text) or ``png`` (bytes).
+    layers : int, optional
+        L [default: the subject's, else the depth to convergence].
+    other : Subject, optional
+        What to compare with.
+    block_size : int, optional
+        Positions of a block [default: the power of two that leaves at most 64 rows of blocks, 40 in text].
+
+    Raises
+    ------
+    InvalidInstance
+        If a word or a number is none of those above, or ``diff`` lacks a second mask of the same length.
+    Unsupported
+        If the picture would be too large, or matplotlib is not installed.
+    MasksynthError
+        If Graphviz fails.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from masksynth.audit import Subject
+    >>> from masksynth.mask import Mask
+    >>> window = Mask.from_dense(np.tri(4, dtype=bool) & ~np.tri(4, k=-2, dtype=bool))
+    >>> print(draw(Subject(window, "window"), "flow", layers=2))
+    what is reached: window
+    1 layer
+    0 ■ · · ·
+    1 ■ ■ · ·
+    2 · ■ ■ ·
+    3 · · ■ ■
+    2 layers
+    0 □ · · ·
+    1 □ □ · ·
+    2 ■ □ □ ·
+    3 · ■ □ □
+    ■ reached by now   □ reached in an earlier picture
+    """
+    if form not in FORMATS:
+        raise InvalidInstance(f"format {form!r:.40}", "", f"choose one of {', '.join(FORMATS)}")
+    found = drawn(subject, what, layers, other, block_size, LARGEST_TEXT if form == "text" else LARGEST_EXACT)
+    if form == "text":
+        return hasse_text(found) if isinstance(found, Diagram) else table_text(found)
+    from masksynth.draw.paper import drawing, to_png, to_svg
+
+    with drawing():
+        picture = figure(found)
+        return to_svg(picture, found.title) if form == "svg" else to_png(picture)
+
+
+def drawn(
+    subject: Subject, what: str, layers: int | None, other: Subject | None, block_size: int | None, largest: int
+) -> Picture | Diagram:
+    """What is to be seen, whatever it is drawn with."""
+    if what not in WHAT:
+        raise InvalidInstance(f"picture {what!r:.40}", "", f"choose one of {', '.join(WHAT)}")
+    if (other is None) == (what == "diff"):
+        fact = "diff needs a second mask" if other is None else f"a second mask does not go with {what}"
+        raise InvalidInstance(fact, "", "give both diff and another mask, or neither")
+    if subject.size == 0:
+        raise InvalidInstance("a mask of 0 positions", "", "draw one that has some")
+    if what == "hasse":
+        return diagram(subject)
+    if what == "flow":
+        return flow_picture(subject, subject.layers if layers is None else layers, block_size, largest)
+    if other is not None:
+        return diff_picture(subject, other, block_size, largest)
+    return (mask_picture if what == "mask" else block_picture)(subject, block_size, largest)
+
+
+def figure(found: Picture | Diagram) -> Figure:
+    """A matplotlib figure; call it inside ``drawing()``."""
+    from masksynth.draw.hassefigure import hasse_figure
+    from masksynth.draw.tables import table_figure
+
+    return hasse_figure(found) if isinstance(found, Diagram) else table_figure(found)
+
+
+def format_of(path: Path) -> str:
+    """``svg`` or ``png``, by the ending of a file.
+
+    Raises
+    ------
+    InvalidInstance
+        For another ending.
+    """
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise InvalidInstance(f"ends in {path.suffix!r:.40}", "", "name a .svg or .png file, or - for SVG on stdout", str(path))
+    return path.suffix.lower()[1:]
+
+
+def write_picture(picture: str | bytes, path: str | Path, force: bool = False) -> None:
+    """Write a picture to a file.
+
+    Raises
+    ------
+    InvalidInstance
+        If the file is there already and ``force`` is not given.
+    MasksynthError
+        If the disk refuses.
+    """
+    place = Path(path)
+    if place.exists() and not force:
+        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
+    try:
+        place.write_bytes(picture.encode("utf-8") if isinstance(picture, str) else picture)
+    except OSError as error:
+        raise MasksynthError(f"{place}: the picture cannot be written: {error.strerror}; choose another place") from error

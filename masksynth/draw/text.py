@@ -1,0 +1,90 @@
+"""Pictures in text for a terminal."""
+
+from __future__ import annotations
+
+import networkx as nx
+
+from masksynth.draw import cells as kinds
+from masksynth.draw.boxes import Diagram
+from masksynth.draw.cells import Picture
+from masksynth.draw.names import columns, cut, padded
+
+LARGEST_TEXT = 40
+"""Largest mask of which every pair is shown on a terminal, and most rows of blocks chosen unasked."""
+NAME, LABEL = 16, 48
+"""Columns of the longest name of a position, and of the longest label of a box."""
+SIGNS = {
+    kinds.EMPTY: "·",
+    kinds.ALLOWED: "■",
+    kinds.FULL: "█",
+    kinds.PARTIAL: "▒",
+    kinds.FIRST: "-",
+    kinds.SECOND: "+",
+    kinds.CHANGED: "±",
+    kinds.EARLIER: "□",
+}
+
+
+def table_text(picture: Picture) -> str:
+    """Tables of cells, one line a row, and what the signs mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from masksynth.audit import Subject
+    >>> from masksynth.draw.cells import mask_picture
+    >>> from masksynth.mask import Mask
+    >>> causal = Mask.from_dense(np.tril(np.ones((3, 3), bool)))
+    >>> print(table_text(mask_picture(Subject(causal, "", inputs=("the", "cat", "sat")))))
+    mask
+    the ■ · ·
+    cat ■ ■ ·
+    sat ■ ■ ■
+    ■ row attends to column
+    """
+    rows = len(picture.panels[0].cells)
+    names = list(picture.names) or [str(row * picture.unit) for row in range(rows)]
+    width = min(max(map(columns, names), default=0), NAME)
+    lines = [cut(picture.title, 100)]
+    for panel in picture.panels:
+        lines += [panel.title] if panel.title else []
+        lines += [
+            f"{padded(name, width)} {' '.join(SIGNS[int(kind)] for kind in row)}" for name, row in zip(names, panel.cells, strict=True)
+        ]
+    return "\n".join([*lines, "   ".join(f"{SIGNS[kind]} {cut(text, 60)}" for kind, text in picture.legend)])
+
+
+def hasse_text(diagram: Diagram) -> str:
+    """A Hasse diagram from the bottom up: what sees a box stands further in; ``╾`` names what else it sees.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from masksynth.audit import Subject
+    >>> from masksynth.draw.boxes import diagram
+    >>> from masksynth.mask import Mask
+    >>> fork = Mask.from_dense(np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]]) > 0)
+    >>> print(hasse_text(diagram(Subject(fork, "", inputs=("root", "left", "right")))))
+    Hasse diagram
+    ╙── root
+        ├─╼ left
+        └─╼ right
+    """
+    graph = nx.DiGraph()
+    for number, box in enumerate(diagram.boxes):
+        mark = " *" if box.predicts else ""
+        label = cut(box.label, LABEL)
+        graph.add_node(number, label=(f"{{{label}}}" if len(box.positions) > 1 and not box.chain else label) + mark)
+    graph.add_edges_from(sorted((lower, upper) for upper, lower in diagram.edges))
+    lines = [cut(diagram.title, 100), *nx.generate_network_text(graph, vertical_chains=True)]
+    notes = [text for text, there in _notes(diagram) if there]
+    return "\n".join(lines + (["   ".join(notes)] if notes else []))
+
+
+def _notes(diagram: Diagram) -> list[tuple[str, bool]]:
+    boxes = diagram.boxes
+    return [
+        ("* predicts", any(box.predicts for box in boxes)),
+        ("{} see each other", any(len(box.positions) > 1 and not box.chain for box in boxes)),
+        ("… a chain", any(box.chain for box in boxes)),
+    ]
