@@ -1,0 +1,66 @@
+"""Files that a page carries: the mask, the answer and the findings, where they are small."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from masksynth.audit.finding import Finding
+from masksynth.audit.subject import Subject
+from masksynth.export.arrays import Arrays
+from masksynth.export.formats import npz_bytes
+from masksynth.export.record import json_text
+from masksynth.mask import Mask
+from masksynth.report.text import count
+from masksynth.synthesis import Answer, record
+
+MOST_BYTES = 800_000
+"""Largest file that a page carries."""
+MOST_DENSE = 1_024
+"""Most positions for which the mask is carried as an array; above, as row intervals."""
+JSON, NPZ = "application/json", "application/octet-stream"
+
+
+def downloads(subject: Subject | None, answer: Answer | None, findings: Sequence[Finding] | None) -> list[dict[str, Any]]:
+    """Each file as ``name``, ``type``, ``base64`` and ``size``; a file that is too large has a ``note`` instead.
+
+    Examples
+    --------
+    >>> [(file["name"], file["size"]) for file in downloads(None, None, [])]
+    [('findings.json', 20)]
+    """
+    return [_carried(*file) for file in _files(subject, answer, findings)]
+
+
+def _files(subject: Subject | None, answer: Answer | None, findings: Sequence[Finding] | None) -> Iterator[tuple[str, str, bytes]]:
+    if subject is not None and len(subject.mask.key_start) <= MOST_BYTES:
+        yield "mask.npz", NPZ, npz_bytes(small_arrays(subject.mask))
+    if answer is not None:
+        told = {name: value for name, value in record(answer).items() if name != "seconds"}
+        yield "solution.json", JSON, json_text(told).encode("ascii")
+    if findings is not None:
+        told = {"findings": [finding.record() for finding in findings]}
+        yield "findings.json", JSON, f"{json.dumps(told, indent=1)}\n".encode("ascii")
+
+
+def small_arrays(mask: Mask) -> Arrays:
+    """The mask as named arrays: ``mask`` where it is small, else ``row_offset``, ``key_start`` and ``key_end``.
+
+    Examples
+    --------
+    >>> sorted(small_arrays(Mask.from_dense(np.eye(2, dtype=bool))))
+    ['mask']
+    """
+    if mask.tables * mask.size**2 <= MOST_DENSE**2:
+        return {"mask": np.ascontiguousarray(mask.dense())}
+    return {"row_offset": mask.row_offset, "key_start": mask.key_start, "key_end": mask.key_end}
+
+
+def _carried(name: str, kind: str, content: bytes) -> dict[str, Any]:
+    if len(content) > MOST_BYTES:
+        return {"name": name, "note": f"{name} has {count(len(content), 'byte')} and is not carried; write it with -o or --json."}
+    return {"name": name, "type": kind, "size": len(content), "base64": b64encode(content).decode("ascii")}

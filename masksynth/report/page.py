@@ -1,0 +1,201 @@
+"""The page: data, style, library and program in one HTML file that may run nothing else and reach no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from base64 import b64encode
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from masksynth.audit.finding import Finding
+from masksynth.audit.report import Report
+from masksynth.audit.sources import subject_of_merged
+from masksynth.audit.subject import Subject
+from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.report.downloads import downloads
+from masksynth.report.facts import MOST_FINDINGS, answer_facts, audit_facts, finding_records, subject_facts, verdict
+from masksynth.report.text import SHORT, Names, cut
+from masksynth.report.units import units
+from masksynth.synthesis import Answer
+from masksynth.tasks import Instance, MergedTask
+
+NOTHING = {"step": 1, "units": [], "tables": [], "left_out": 0, "diagram": {"note": "There is no mask to show."}}
+
+
+def write_report(
+    path: str | Path,
+    what: Subject | Instance | MergedTask,
+    *,
+    answer: Answer | None = None,
+    findings: Report | Sequence[Finding] | None = None,
+    name: str | None = None,
+) -> Path:
+    """Write a report as one HTML file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        A file that is there already is replaced.
+    what, answer, findings, name
+        As for ``report_html``.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InvalidInstance
+        If there is nothing that can be shown.
+    MasksynthError
+        If the file cannot be written; nothing is left.
+
+    Examples
+    --------
+    >>> import masksynth as ms
+    >>> asked = ms.catalog.butterfly(n=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(f"{folder}/report.html", asked, answer=ms.solve(asked)).name
+    'report.html'
+    """
+    target = Path(path)
+    content = report_html(what, answer=answer, findings=findings, name=name).encode("utf-8")
+    draft = None
+    try:
+        handle, draft = tempfile.mkstemp(prefix=".report-", dir=target.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(draft, 0o666 & ~_umask())
+        os.replace(draft, target)
+    except OSError as error:
+        if draft is not None:
+            with suppress(OSError):
+                os.unlink(draft)
+        raise MasksynthError(f"{target}: the report cannot be written: {error.strerror or error}; choose another file") from error
+    return target
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def report_html(
+    what: Subject | Instance | MergedTask,
+    *,
+    answer: Answer | None = None,
+    findings: Report | Sequence[Finding] | None = None,
+    name: str | None = None,
+) -> str:
+    """The text of a report; equal arguments give equal text.
+
+    Parameters
+    ----------
+    what : Subject, Instance or MergedTask
+        A mask with what is known of it, the instance that ``answer`` answers, or a merged task.
+    answer : Answer, optional
+        Needed with an instance.
+    findings : Report or sequence of Finding, optional
+        What an audit found; None: there was no audit.
+    name : str, optional
+        The title [default: the name of the subject or instance].
+
+    Raises
+    ------
+    InvalidInstance
+        For an instance without its answer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from masksynth.mask import Mask
+    >>> text = report_html(Subject(Mask.from_dense(np.eye(2, dtype=bool)), "</script><b>"))
+    >>> text.startswith("<!doctype html>"), "</script><b>" in text
+    (True, False)
+    """
+    subject, title = _subject(what, answer), name or str(getattr(what, "name", "merged task"))
+    facts = [] if answer is None or not isinstance(what, Instance) else answer_facts(what, answer)
+    facts += [] if subject is None else subject_facts(subject)
+    if isinstance(findings, Report):
+        facts += audit_facts(findings)
+        findings = findings.findings
+    return _page({"title": cut(title, SHORT), "facts": facts, **_data(subject, answer, findings)})
+
+
+def _subject(what: Subject | Instance | MergedTask, answer: Answer | None) -> Subject | None:
+    if isinstance(what, Subject):
+        return what
+    if isinstance(what, MergedTask):
+        return subject_of_merged(what, "merged task")
+    if not isinstance(what, Instance) or answer is None:
+        fact = "an instance without its answer" if isinstance(what, Instance) else f"{type(what).__name__}"
+        raise InvalidInstance(f"a report cannot show {fact}", "", "give a Subject, a MergedTask, or an Instance with answer=solve(...)")
+    return None if answer.merged is None else replace(subject_of_merged(answer.merged, what.name), family=what)
+
+
+def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Finding] | None) -> dict[str, Any]:
+    import masksynth
+
+    names = Names()
+    grade, line = verdict(answer, findings)
+    shown: dict[str, Any] = NOTHING if subject is None else units(subject, names)
+    return {
+        "grade": grade,
+        "verdict": line,
+        "size": 0 if subject is None else subject.size,
+        **shown,
+        "names": names.texts,
+        "findings": None if findings is None else finding_records(findings),
+        "findings_left_out": max(len(findings or ()) - MOST_FINDINGS, 0),
+        "downloads": downloads(subject, answer, findings),
+        "by": f"masksynth {masksynth.__version__}",
+    }
+
+
+def _page(data: dict[str, Any]) -> str:
+    parts = {name: _part(name) for name in ("page.css", "page.js", "vendor/d3.min.js")}
+    scripts = f"'{_hash(parts['vendor/d3.min.js'])}' '{_hash(parts['page.js'])}'"
+    policy = (
+        f"default-src 'none'; script-src {scripts}; style-src '{_hash(parts['page.css'])}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    fields = {
+        "POLICY": policy,
+        "STYLE": parts["page.css"],
+        "LICENCE": _part("vendor/LICENSE.d3"),
+        "LIBRARY": parts["vendor/d3.min.js"],
+        "PROGRAM": parts["page.js"],
+        "DATA": data_text(data),
+    }
+    return "".join(piece if index % 2 == 0 else fields[piece] for index, piece in enumerate(_part("page.html").split("@@")))
+
+
+def data_text(data: Any) -> str:
+    r"""JSON that no HTML parser can take for markup: ASCII, with ``<``, ``>`` and ``&`` escaped.
+
+    Examples
+    --------
+    >>> print(data_text({"a": "</script>&" + chr(0x2028)}))
+    {"a":"\u003c/script\u003e\u0026\u2028"}
+    """
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+@cache
+def _part(name: str) -> str:
+    """A file of this package; what stands between tags is what the policy's hash is taken of."""
+    return resources.files("masksynth").joinpath("report", *name.split("/")).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode('utf-8')).digest()).decode('ascii')}"
