@@ -121,11 +121,12 @@ def diff_picture(subject: Subject, other: Subject, block_size: int | None = None
         one, two = single(subject.mask, table % subject.mask.tables), single(other.mask, table % other.mask.tables)
         panels.append(Panel(_numbered("table", table, count), _differences(one, two, unit)))
     first, second = printable(subject.name) or "the first", printable(other.name) or "the second"
-    legend = [(ALLOWED, "in both"), (FIRST, f"only in {first}"), (SECOND, f"only in {second}")]
-    title = f"{first} compared with {second}"
+    some = "" if exact else "some "
+    legend = [(ALLOWED, "in both"), (FIRST, f"{some}only in {first}"), (SECOND, f"{some}only in {second}")]
+    title = f"{first} compared with {second}" + ("" if exact else f", blocks of {unit}")
     if exact:
         return _exact(subject, title, tuple(panels), tuple(legend), block_size or 0)
-    legend.append((CHANGED, "some only in either"))
+    legend += [(CHANGED, "some only in each")] if any((panel.cells == CHANGED).any() for panel in panels) else []
     return Picture(title, tuple(panels), unit, subject.size, (), None, tuple(legend))
 
 

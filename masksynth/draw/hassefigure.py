@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HEIGHT, STRIP, PAD, LABEL, TITLE = 18.0, 7.0, 5.0, 150.0, 18.0
 """Points: of a box, its strip of tasks, the space beside a label, the widest label, the title."""
+OUTLINE: dict[str, Any] = {"facecolor": "white", "edgecolor": "#263238", "linewidth": 0.8}
 
 
 def hasse_figure(diagram: Diagram) -> Figure:
@@ -47,21 +48,22 @@ def _edge(axes: Axes, line: list[Point], found: Layout, gid: str) -> None:
 
 def _box(axes: Axes, box: Box, label: str, corner: Point, wide: float, strip: float, number: int) -> None:
     """A position is a plain box, a class of several has a thick line, a chain a second box behind it; round corners predict."""
-    from matplotlib.patches import FancyBboxPatch
-
     x, y = corner
     several = len(box.positions) > 1 and not box.chain
+    outline = _rounded if box.predicts else rectangle
     if box.chain:
-        rectangle(axes, x + 2.5, y - 2.5, wide, HEIGHT, f"behind-{number}", facecolor="white", edgecolor="#37474f", linewidth=0.8)
-    style: dict[str, Any] = {"facecolor": "white", "edgecolor": "#263238", "linewidth": 1.8 if several else 0.8}
-    if box.predicts:
-        shape = f"round,pad=0,rounding_size={HEIGHT / 2.5}"
-        axes.add_patch(FancyBboxPatch(corner, wide, HEIGHT, boxstyle=shape, gid=f"box-{number}", clip_on=False, **style))
-    else:
-        rectangle(axes, x, y, wide, HEIGHT, f"box-{number}", **style)
+        outline(axes, x + 2.5, y - 2.5, wide, HEIGHT, f"behind-{number}", **OUTLINE)
+    outline(axes, x, y, wide, HEIGHT, f"box-{number}", **OUTLINE | {"linewidth": 1.8 if several else 0.8})
     if strip:
         swatch(axes, x + PAD, y + 3, strip - 2, HEIGHT - 6, box.owner, f"task-{number}")
     write(axes, x + strip + PAD, y + HEIGHT / 2, label, f"label-{number}", ha="left")
+
+
+def _rounded(axes: Axes, x: float, y: float, width: float, height: float, gid: str, **style: Any) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    shape = f"round,pad=0,rounding_size={height / 2.5}"
+    axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, gid=gid, clip_on=False, **style))
 
 
 def _entries(diagram: Diagram) -> list[Entry]:
@@ -78,16 +80,13 @@ def _entries(diagram: Diagram) -> list[Entry]:
 
 
 def _round(axes: Axes, x: float, y: float, gid: str) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    style: dict[str, Any] = {"facecolor": "white", "edgecolor": "#263238", "linewidth": 0.8}
-    axes.add_patch(FancyBboxPatch((x, y), SIDE, SIDE, boxstyle="round,pad=0,rounding_size=4", gid=gid, clip_on=False, **style))
+    _rounded(axes, x, y, SIDE, SIDE, gid, **OUTLINE)
 
 
 def _thick(axes: Axes, x: float, y: float, gid: str) -> None:
-    rectangle(axes, x, y, SIDE, SIDE, gid, facecolor="white", edgecolor="#263238", linewidth=1.8)
+    rectangle(axes, x, y, SIDE, SIDE, gid, **OUTLINE | {"linewidth": 1.8})
 
 
 def _double(axes: Axes, x: float, y: float, gid: str) -> None:
-    rectangle(axes, x + 2, y - 2, SIDE - 2, SIDE - 2, f"{gid}-behind", facecolor="white", edgecolor="#37474f", linewidth=0.8)
-    rectangle(axes, x, y, SIDE - 2, SIDE - 2, gid, facecolor="white", edgecolor="#263238", linewidth=0.8)
+    rectangle(axes, x + 2, y - 2, SIDE - 2, SIDE - 2, f"{gid}-behind", **OUTLINE)
+    rectangle(axes, x, y, SIDE - 2, SIDE - 2, gid, **OUTLINE)

@@ -132,11 +132,11 @@ def swatch(axes: Axes, x: float, y: float, width: float, height: float, task: in
 def to_svg(figure: Figure, title: str) -> str:
     """The picture as SVG text that names itself to screen readers."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": "masksynth", "Title": printable(title)})
-    head, opening, rest = stream.getvalue().decode("utf-8").partition("<svg ")
-    attributes, _, body = rest.partition(">")
-    label = printable(title)
-    return f'{head}{opening}role="img" aria-label={quoteattr(label)} {attributes}>\n <title>{escape(label)}</title>{body}'
+    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    head, label = stream.getvalue().decode("utf-8"), printable(title)
+    attributes, _, body = head[head.index("<svg ") + len("<svg ") :].partition(">")
+    opening = f'<?xml version="1.0" encoding="utf-8"?>\n<svg role="img" aria-label={quoteattr(label)} '
+    return f"{opening}{attributes}>\n <title>{escape(label)}</title>{body}"
 
 
 def to_png(figure: Figure) -> bytes:

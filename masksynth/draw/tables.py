@@ -147,7 +147,7 @@ def _outlines(axes: Axes, picture: Picture, panel: Panel, number: int, origin: t
 
 def _outline(axes: Axes, x: float, y: float, wide: float, high: float, kind: int, gid: str) -> None:
     line = "solid" if kind == kinds.FULL else (0, (2.5, 1.5))
-    rectangle(axes, x, y, wide, high, gid, edgecolor="#d84315", linewidth=1.5, linestyle=line)
+    rectangle(axes, x, y, wide, high, gid, edgecolor="#d84315", linewidth=1.5, linestyle=line, zorder=3)
 
 
 def _entries(picture: Picture) -> list[Entry]:

@@ -1,0 +1,71 @@
+"""``masksynth draw``: pictures of a mask."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from masksynth.cli.inspect import read, read_other, subject_options
+from masksynth.cli.terminal import QUIET, layers_option, plain, printable, progress, to_the_end
+from masksynth.draw import WHAT, format_of, write_picture
+from masksynth.errors import InvalidInstance
+
+NO_GRAPHVIZ = "Graphviz is not installed, so a simpler layout was used; with it (apt-get install graphviz) edges cross less"
+
+
+@click.command("draw")
+@subject_options
+@click.option("--what", type=click.Choice(WHAT), default="mask", show_default=True, help="The picture.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, allow_dash=True), help="FILE.svg, FILE.png, or - for SVG [default: text].")
+@click.option("--layers", callback=layers_option, help="Layers, for the flow [default: the subject's, else until nothing is added].")
+@click.option("--other", metavar="OTHER", help="The mask to compare with, for diff.")
+@click.option("--block-size", type=click.IntRange(1), help="Positions of a block [default: what fits the picture].")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@QUIET
+def draw_mask(
+    subject: str,
+    tokens: Path | None,
+    length: int | None,
+    batch: int | None,
+    what: str,
+    output: Path | None,
+    layers: Any,
+    other: str | None,
+    block_size: int | None,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Draw the mask in SUBJECT: a mask file, the folder of an answer or of packed batches, or package.module:mask_mod.
+
+    \b
+    masksynth draw out
+    masksynth draw out --what hasse -o hasse.svg
+    masksynth draw mask.npy --what diff --other other.npy
+    masksynth draw packed --batch 3 --what blocks --block-size 128 -o blocks.png
+
+    mask: every pair, in blocks where there are many positions. hasse: classes of positions, and who sees whom at any depth. blocks: full
+    and partial blocks. flow: what is reached after 1, 2, ... layers. diff: pairs that only one of two masks allows.
+    """
+    from masksynth.draw import draw
+    from masksynth.draw.layout import has_graphviz
+
+    to_file = output is not None and str(output) != "-"
+    form = "text" if output is None else format_of(output) if to_file else "svg"
+    if to_file and output is not None and output.exists() and not force:
+        raise InvalidInstance("is there already", "", "choose another name or give --force", str(output))
+    looked_at = read(subject, tokens, length, batch, layers)
+    with progress(f"drawing {plain(subject)} ...", quiet):
+        second = read_other(other, length) if other is not None else None
+        picture = draw(looked_at, what, form, layers=looked_at.layers, other=second, block_size=block_size)
+    if what == "hasse" and form != "text" and not has_graphviz() and not quiet:
+        click.echo(NO_GRAPHVIZ, err=True)
+    with to_the_end():
+        if to_file and output is not None:
+            write_picture(picture, output, force)
+            if not quiet:
+                click.echo(f"written to {printable(str(output))}")
+        elif isinstance(picture, str):
+            click.echo(picture, nl=not picture.endswith("\n"), file=sys.stdout)
