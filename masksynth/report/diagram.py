@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, sqrt
 from typing import Any
 
-from masksynth.anatomy import Hasse, convergence, hasse
+from masksynth.anatomy import Hasse, convergence, flow_after, hasse
 from masksynth.errors import Unsupported
 from masksynth.export.rows import rows_of
 from masksynth.mask import Mask
@@ -20,7 +20,7 @@ MOST_LINES = 4_000
 """Most covers that are drawn."""
 
 
-def diagram(mask: Mask) -> dict[str, Any]:
+def diagram(mask: Mask, layers: int | None = None) -> dict[str, Any]:
     """Lay out the diagram of a mask as JSON values, or give the ``note`` why there is none.
 
     Returns
@@ -28,7 +28,7 @@ def diagram(mask: Mask) -> dict[str, Any]:
     dict
         ``boxes``: [x, y, width, height, columns, [positions]] with the upper left corner; ``lines``: [lower box, upper box, [x, y, ...]];
         ``width``, ``height``; ``chip`` and ``pad``: the size of a position in its box and what lies around it;
-        ``reach``: for each position what flows to it at any depth, as [start, end, ...].
+        ``reach``: for each position what flows to it within ``layers`` layers (None: at any depth), as [start, end, ...].
 
     Examples
     --------
@@ -42,11 +42,12 @@ def diagram(mask: Mask) -> dict[str, Any]:
     try:
         flow = convergence(mask).flow
         found = hasse(flow)
+        within = reach(flow if layers is None else flow_after(mask, layers))
     except Unsupported as error:
         return {"note": f"The order is not drawn: {error}."}
     if len(found.upper) > MOST_LINES:
-        return {"note": f"The order is not drawn: it has {count(len(found.upper), 'line')}.", "reach": reach(flow)}
-    return {**_drawn(found), "chip": list(CHIP), "pad": PAD, "reach": reach(flow)}
+        return {"note": f"The order is not drawn: it has {count(len(found.upper), 'line')}.", "reach": within}
+    return {**_drawn(found), "chip": list(CHIP), "pad": PAD, "reach": within}
 
 
 def reach(flow: Mask) -> list[list[int]]:

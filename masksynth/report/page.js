@@ -117,7 +117,7 @@
     const { full, part } = row(unit);
     if (step === 1) pairs.push(["Sees", words(full)], ["Seen by", words(flatten(seers(unit)))]);
     else pairs.push(["Full blocks", words(full)], ["Partial blocks", words(part)], ["Seen by block rows", words(flatten(seers(unit)))]);
-    if (diagram.reach) pairs.push(["Reached by", `${words(diagram.reach[unit])} (at any depth)`]);
+    if (diagram.reach) pairs.push(["Reached by", `${words(diagram.reach[unit])} (${data.depth})`]);
     if (step > 1) pairs.push(["Labels", total]);
     body.replaceChildren(facts(make("dl"), pairs));
     if (why) put(body, make("h3", step === 1 && standing > 1 ? "Why it merged" : "Who stands here"), put(make("p"), why));
@@ -153,7 +153,9 @@
       return;
     }
     const [wide, high] = diagram.chip;
-    const board = svg.append("g");
+    const room = svg.append("clipPath").attr("id", "chip-room").append("rect");
+    room.attr("x", 3).attr("y", 0).attr("width", wide - 6).attr("height", high);
+    const board = svg.append("g").attr("role", "presentation");
     const line = d3.line().curve(d3.curveMonotoneY);
     const edges = board.append("g").attr("aria-hidden", "true").selectAll("path").data(diagram.lines).join("path");
     edges.attr("class", "edge").attr("d", ([, , flat]) => line(spans(flat)));
@@ -173,7 +175,8 @@
     chips.attr("aria-label", spoken).attr("transform", (unit) => `translate(${place[unit]})`);
     chips.append("rect").attr("x", 2).attr("y", 2).attr("width", wide - 4).attr("height", high - 4).attr("rx", 4);
     chips.append("text").attr("class", "number").attr("x", 7).attr("y", 15).text((unit) => unit);
-    chips.append("text").attr("class", "token").attr("x", 7).attr("y", 27).text((unit) => short(units[unit].input ?? "", 9));
+    chips.append("text").attr("class", "token").attr("x", 7).attr("y", 27).attr("clip-path", "url(#chip-room)")
+      .text((unit) => short(units[unit].input ?? "", 10));
     chips.filter((unit) => units[unit].labels_total).append("path").attr("class", "mark").attr("d", `M${wide - 16},8 l9,0 l-4.5,8 z`);
     chips.filter((unit) => foundAt.has(unit)).append("text").attr("class", "warn").attr("x", wide - 24).attr("y", 16).text("!");
     chips.on("click", (event, unit) => pick(unit, { look: "mask" }));
@@ -227,14 +230,16 @@
   function drawMask() {
     const digits = 8 * String(count * step - 1).length;
     const room = Math.min(Math.max(byId("mask-frame").clientWidth, 300), 760) - 12;
-    const size = (margin) => Math.max(2, Math.min(20, Math.floor((room - margin) / count)));
-    const tall = size(112) >= 11;
+    const size = (before) => Math.max(2, Math.min(20, Math.floor((room - before) / count)));
+    const tall = size(112) >= 12;
     const left = tall ? 112 : digits + 14;
     const cell = size(left);
     const top = 22;
     const every = [1, 2, 5, 10, 20, 50, 100].find((number) => number * cell >= digits + 2);
     const svg = d3.select("#mask").attr("width", left + count * cell + 8).attr("height", top + count * cell + 8);
     svg.attr("viewBox", `0 0 ${left + count * cell + 8} ${top + count * cell + 8}`);
+    const margin = svg.append("clipPath").attr("id", "label-room").append("rect");
+    margin.attr("width", left - 4).attr("height", top + count * cell + 8);
     const path = (flat, unit) =>
       spans(flat).map(([low, high]) => `M${left + low * cell},${top + unit * cell}h${(high - low) * cell}v${cell}h${(low - high) * cell}z`).join("");
     svg.append("g").attr("aria-hidden", "true").selectAll("text").data(d3.range(0, count, every)).join("text")
@@ -246,7 +251,7 @@
     const part = rows.append("path").attr("class", "part");
     const full = rows.append("path").attr("class", "full");
     const labelled = rows.filter((unit) => tall || unit % every === 0);
-    labelled.append("text").attr("x", 6).attr("y", (unit) => top + (unit + 0.5) * cell + 4)
+    labelled.append("text").attr("clip-path", "url(#label-room)").attr("x", 6).attr("y", (unit) => top + (unit + 0.5) * cell + 4)
       .text((unit) => (tall ? `${units[unit].name}  ${short(units[unit].input ?? "", 11)}` : unit * step));
     rows.on("click", (event, unit) => pick(unit, { look: "order" }));
     rows.on("pointerenter", (event, unit) => event.pointerType === "mouse" && show(unit)).on("pointerleave", () => show(picked));
@@ -349,9 +354,13 @@
   facts(byId("facts"), data.facts);
   byId("by").textContent = `Written by ${data.by}. This file holds all that it shows and asks no network for anything.`;
   drawFindings();
+  drawDownloads();
   drawOrder();
   byId("goto").max = String(Math.max(data.size - 1, 0));
-  byId("goto").addEventListener("change", () => { const at = Number(byId("goto").value); if (Number.isInteger(at)) pick(Math.floor(at / step), { at }); });
+  byId("goto").addEventListener("change", () => {
+    const at = Number(byId("goto").value || NaN);
+    if (Number.isInteger(at)) pick(Math.floor(at / step), { at });
+  });
   if (count) {
     drawMask();
     drawPositions();

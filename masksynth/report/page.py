@@ -22,7 +22,7 @@ from masksynth.audit.subject import Subject
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.report.downloads import downloads
 from masksynth.report.facts import MOST_FINDINGS, answer_facts, audit_facts, finding_records, subject_facts, verdict
-from masksynth.report.text import SHORT, Names, cut
+from masksynth.report.text import SHORT, Names, count, cut
 from masksynth.report.units import units
 from masksynth.synthesis import Answer
 from masksynth.tasks import Instance, MergedTask
@@ -154,6 +154,7 @@ def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Fin
         "size": 0 if subject is None else subject.size,
         **shown,
         "names": names.texts,
+        "depth": "at any depth" if subject is None or subject.layers is None else f"within {count(subject.layers, 'layer')}",
         "findings": None if findings is None else finding_records(findings),
         "findings_left_out": max(len(findings or ()) - MOST_FINDINGS, 0),
         "downloads": downloads(subject, answer, findings),

@@ -64,7 +64,13 @@ def _positions(subject: Subject, names: Names) -> dict[str, Any]:
         shown.append(unit | _identity(subject, place))
     kept = _tables_kept(subject.mask)
     tables = [[{"full": row, "part": []} for row in reach(single(subject.mask, number))] for number in range(kept)]
-    return {"step": 1, "units": shown, "tables": tables, "left_out": subject.mask.tables - kept, "diagram": diagram(subject.mask)}
+    return {
+        "step": 1,
+        "units": shown,
+        "tables": tables,
+        "left_out": subject.mask.tables - kept,
+        "diagram": diagram(subject.mask, subject.layers),
+    }
 
 
 def _identity(subject: Subject, place: int) -> dict[str, Any]:
