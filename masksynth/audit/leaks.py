@@ -21,12 +21,15 @@ REMEDY = "forbid one hop of the path, or do not let the label hide this"
 
 
 class Secrets(NamedTuple):
-    """Question i asks whether ``query[i]`` sees a member of set ``which[i]``, whose positions carry the hidden element ``name[i]``."""
+    """Question i asks whether ``query[i]`` sees a member of set ``which[i]``, whose positions carry the hidden element ``name[i]``.
+
+    Without names each set is one position, and the hidden element is what stands there.
+    """
 
     query: Ints
     which: Ints
     sets: Sets
-    name: tuple[str, ...]
+    name: tuple[str, ...] | None
 
 
 def secrets_of(questions: list[tuple[int, int, str]], groups: list[list[int]]) -> Secrets:
@@ -36,7 +39,7 @@ def secrets_of(questions: list[tuple[int, int, str]], groups: list[list[int]]) -
 
 
 def hidden_by_labels(subject: Subject) -> Secrets:
-    """What the labels of a subject hide: elements that inputs are equal to, positions, and the labels' own tokens.
+    """What the labels of a subject say that they hide: elements that inputs are equal to, and positions.
 
     Examples
     --------
@@ -55,15 +58,23 @@ def hidden_by_labels(subject: Subject) -> Secrets:
         for number, value in enumerate(subject.inputs or ()):
             carriers.setdefault(canonical(value), []).append(number)
     known: dict[str, int] = {}
-    target: list[int] = subject.labels.target.tolist()
-    for position, hides, own in zip(subject.labels.position.tolist(), subject.labels.hides, target, strict=True):
-        for element in ({"at": own},) * (own >= 0) + hides:
+    for position, hides in zip(subject.labels.position.tolist(), subject.labels.hides, strict=True):
+        for element in hides:
             text, place = canonical(element), place_of(element)
             if text not in known:
                 known[text] = len(groups)
                 groups.append([place] if place is not None else carriers.get(text, []))
             questions.append((position, known[text], text if place is None else subject.token(place)))
     return secrets_of(questions, groups)
+
+
+def hidden_targets(subject: Subject) -> Secrets:
+    """The positions of the labels' own tokens, where they are known."""
+    if subject.labels is None:
+        return secrets_of([], [])
+    known = np.flatnonzero(subject.labels.target >= 0)
+    number = np.arange(len(known))
+    return Secrets(subject.labels.position[known], number, Sets(np.arange(len(known) + 1), subject.labels.target[known]), None)
 
 
 def hidden_by_family(merged: MergedTask, family: Instance) -> Secrets:
@@ -92,7 +103,7 @@ def leak_findings(subject: Subject, plan: Plan | None) -> Iterator[Finding]:
     tasks have themselves is told as such.
     """
     seen: set[tuple[int, str]] = set()
-    both = [hidden_by_labels(subject)]
+    both = [hidden_targets(subject), hidden_by_labels(subject)]
     if plan is not None and subject.family is not None:
         yield from _own_leak(subject, plan, subject.family)
         if not plan.right:
@@ -100,7 +111,8 @@ def leak_findings(subject: Subject, plan: Plan | None) -> Iterator[Finding]:
     for secrets in both:
         found, undecided = reached(subject.mask, secrets.query, secrets.which, secrets.sets, subject.layers)
         for one in found:
-            position, name = int(secrets.query[one.number]), secrets.name[one.number]
+            position = int(secrets.query[one.number])
+            name = subject.token(one.key) if secrets.name is None else secrets.name[one.number]
             if (position, name) not in seen:
                 seen.add((position, name))
                 yield _leak(subject, position, name, one)
@@ -151,7 +163,7 @@ def _placed(subject: Subject, plan: Plan, secrets: Secrets) -> Secrets:
     ]
     questions = [
         (place, int(which), name)
-        for number, (at, which, name) in enumerate(zip(secrets.query.tolist(), secrets.which.tolist(), secrets.name, strict=True))
+        for number, (at, which, name) in enumerate(zip(secrets.query.tolist(), secrets.which.tolist(), secrets.name or (), strict=True))
         if number not in coincidences
         for place in places.get(int(classes[at]), ())
         if labelled is None or place in labelled

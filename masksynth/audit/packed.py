@@ -13,6 +13,7 @@ from masksynth.audit.reach import Sets, seen_directly
 from masksynth.audit.subject import Subject
 from masksynth.pack import PackedBatch
 from masksynth.tasks.canonical import canonical
+from masksynth.verify.colours import first_colours
 
 Ints = NDArray[np.int64]
 
@@ -44,6 +45,17 @@ def targets(batch: PackedBatch) -> Ints:
     known = inside & (place[at] >= 0) & (place[at] != batch.loss_position) & (token[at] == batch.loss_label) if len(place) else inside
     found: Ints = np.where(known, place[at], -1) if len(place) else np.full(len(at), -1)
     return found
+
+
+def group_numbers(batch: PackedBatch, groups: tuple[Any, ...] | None) -> Ints | None:
+    """The group that each position serves, numbered by first appearance; unused copies belong to the group before them."""
+    if groups is None:
+        return None
+    number = first_colours(map(repr, groups))
+    found = np.full(batch.positions, -1, np.int64)
+    found[batch.sample_position] = np.repeat(number, np.diff(batch.sample_offset))
+    last = np.maximum.accumulate(np.where(found >= 0, np.arange(batch.positions), 0))
+    return found[last]
 
 
 def predictors(batch: PackedBatch, segments: tuple[Any, ...] | None) -> Ints:

@@ -4,13 +4,15 @@ All of it works on row intervals. With N positions, T intervals and H questions 
 
 * direct: O(intervals of the asked rows x log), at once for all questions;
 * closed masks (trees, chains, documents, cliques, whatever `closed` recognises in O(T + N log N)): what is reached is seen directly, done;
-* lower triangular masks: a set that lies above q is out of reach, done;
+* bounds: in a causal mask a set that lies above q is out of reach, and with few keys from the future still for nearly all q;
 * the rest (`masksynth.audit.search`): breadth first from up to ``ENTRIES / N`` queries at a time, O(N + intervals met) for each query and
   layer, until ``BUDGET`` entries have been touched. What is left then is reported as not decided.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from masksynth.mask import Mask
 from masksynth.verify.colours import draw, row_sums
-from masksynth.verify.sets import Runs, chunks, holds, prefix, ranges, runs_of
+from masksynth.verify.sets import chunks, holds, prefix, ranges, runs_of
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -35,7 +37,7 @@ class Sets(NamedTuple):
     item: Ints
 
 
-def sets_of(groups: list[list[int]] | list[Ints]) -> Sets:
+def sets_of(groups: Sequence[Sequence[int]]) -> Sets:
     """Sets from lists of positions.
 
     Examples
@@ -43,8 +45,10 @@ def sets_of(groups: list[list[int]] | list[Ints]) -> Sets:
     >>> sets_of([[2, 1], []])
     Sets(offset=array([0, 2, 2]), item=array([1, 2]))
     """
-    parts = [np.unique(np.asarray(group, np.int64)) for group in groups]
-    return Sets(prefix(np.array([len(part) for part in parts], np.int64)), np.concatenate([*parts, np.zeros(0, np.int64)]))
+    count = np.array([len(group) for group in groups], np.int64)
+    item = np.fromiter(chain.from_iterable(groups), np.int64, int(count.sum()))
+    pairs = np.unique(np.column_stack([np.repeat(np.arange(len(groups)), count), item]), axis=0)
+    return Sets(prefix(np.bincount(pairs[:, 0], minlength=len(groups))), pairs[:, 1])
 
 
 def tables_used(mask: Mask, layers: int | None) -> range:
@@ -128,13 +132,33 @@ def _falling(mask: Mask, group: Ints, place: Ints, empty: Bools) -> bool:
     return bool((empty | (length[place] < length)).all())
 
 
-def lower_triangular(mask: Mask) -> bool:
-    """Whether every key stands at or before its query, in every table."""
-    return all(_no_later(runs_of(mask, table), mask.size) for table in range(mask.tables))
+def bounds(mask: Mask) -> tuple[Ints, Ints]:
+    """For each position no less than the lowest, no more than the highest position that it reaches at any depth, by two prefix maxima.
+
+    Whoever stands at or below x goes up by a key of a row at or below x alone, so the highest key of those rows, asked again until it
+    stays, is above all that x reaches. A causal mask with one key from the future thus needs no search beyond the few rows below that key.
+
+    Examples
+    --------
+    >>> low, high = bounds(Mask.from_intervals([[((0, 1),), ((0, 2), (3, 4)), ((0, 3),), ((0, 4),), ((0, 5),)]]))
+    >>> low.tolist(), high.tolist()
+    ([0, 0, 0, 0, 0], [0, 3, 3, 3, 4])
+    """
+    number = np.arange(mask.size)
+    low, high = number.copy(), number.copy()
+    for table in range(mask.tables):
+        rows = runs_of(mask, table)
+        full = np.flatnonzero(np.diff(rows.offset) > 0)
+        low[full] = np.minimum(low[full], rows.start[rows.offset[full]])
+        high[full] = np.maximum(high[full], rows.end[rows.offset[full + 1] - 1] - 1)
+    return _repeated(np.minimum.accumulate(low[::-1])[::-1]), _repeated(np.maximum.accumulate(high))
 
 
-def _no_later(rows: Runs, size: int) -> bool:
-    return bool((rows.end <= np.repeat(np.arange(size), np.diff(rows.offset)) + 1).all())
+def _repeated(step: Ints) -> Ints:
+    """The end of x, step[x], step[step[x]], ..., which moves one way."""
+    while ((after := step[step]) != step).any():
+        step = after
+    return step
 
 
 def spread(mask: Mask, table: int, chosen: Bools) -> Bools:

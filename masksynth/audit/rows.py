@@ -104,7 +104,7 @@ def copies_needed(subject: Subject, classes: Ints, live: Bools) -> Ints:
 
 
 def duplicates(subject: Subject, live: Bools, classes: Ints | None) -> Iterator[Finding]:
-    """MS008: live positions of one class, of which no row holds as many as there are."""
+    """MS008: live positions of one class, of which no row holds as many as there are; a note where groups of samples keep them apart."""
     if classes is None:
         return
     most, members = copies_needed(subject, classes, live), np.flatnonzero(live)
@@ -114,9 +114,18 @@ def duplicates(subject: Subject, live: Bools, classes: Ints | None) -> Iterator[
         needed = int(most[classes[order[at]]])
         if size > needed:
             here = order[at : at + size].tolist()
-            message = f"positions {_listed(here)} hold the same {subject.token(here[0])} and the same rows; {needed} would do"
-            remedy = "keep one and give it all their labels, as loss edges"
-            yield Finding("MS008", "warning", here[needed], {"positions": here[:100], "count": size, "needed": needed}, remedy, message)
+            apart = subject.groups is not None and int(np.bincount(subject.groups[here]).max()) <= needed
+            why = "; their groups keep them apart" if apart else ""
+            message = f"positions {_listed(here)} hold the same {subject.token(here[0])} and the same rows; {needed} would do{why}"
+            remedy = "keep one and give it all their labels, as loss edges" if not apart else "put the samples into one group"
+            yield Finding(
+                "MS008",
+                "note" if apart else "warning",
+                here[needed],
+                {"positions": here[:100], "count": size, "needed": needed},
+                remedy,
+                message,
+            )
 
 
 def _listed(places: list[int]) -> str:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.audit.reach import ENTRIES, FAR, Bools, Ints, Sets, closed, lower_triangular, seen_directly, spread, tables_used
+from masksynth.audit.reach import ENTRIES, FAR, Bools, Ints, Sets, bounds, closed, seen_directly, spread, tables_used
 from masksynth.mask import Mask
 from masksynth.verify.sets import runs_of
 
-BUDGET = 1 << 32
+BUDGET = 1 << 31
 """Entries that the search may touch."""
 MAX_PATHS = 500
 """Most paths of two hops or more that are written out."""
@@ -144,11 +144,13 @@ def reached(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None
     found = [Found(i, int(query[i]), 0, [int(query[i])]) for i in np.flatnonzero(own).tolist()]
     hits = np.flatnonzero(~own & (direct >= 0)).tolist()
     found += [Found(i, int(direct[i]), 1, [int(direct[i]), int(query[i])]) for i in hits]
-    open_ = ~own & (direct < 0) & (np.diff(sets.offset)[which] > 0)
+    open_: Bools = ~own & (direct < 0) & (np.diff(sets.offset)[which] > 0)
     if not open_.any() or layers == 1 or closed(mask):
         return sorted(found), 0
-    if lower_triangular(mask):
-        open_[open_] = sets.item[sets.offset[which[open_]]] < query[open_]
+    low, high = bounds(mask)
+    asked = np.flatnonzero(open_)
+    place = np.searchsorted(code, which[asked] * width + low[query[asked]])
+    open_[asked] = np.append(code, FAR * width)[place] <= which[asked] * width + high[query[asked]]
     deeper, undecided = _searched(mask, query, which, sets, layers, np.flatnonzero(open_))
     return sorted([*found, *deeper], key=lambda one: one.number), undecided
 

@@ -65,7 +65,8 @@ def _of_packed(folder: Path, number: int) -> Subject:
     packed = open_packed(folder)
     if not 0 <= number < len(packed):
         raise InvalidInstance(f"has {len(packed)} batches, not a batch {number}", "", "batches are counted from 0", str(folder))
-    return subject_of_batch(packed[number], f"{folder}, batch {number}", packed.manifest.batches[number].segments)
+    entry = packed.manifest.batches[number]
+    return subject_of_batch(packed[number], f"{folder}, batch {number}", entry.segments, entry.groups)
 
 
 def subject_of_merged(merged: MergedTask, name: str = "answer") -> Subject:
@@ -101,9 +102,14 @@ def subject_of_merged(merged: MergedTask, name: str = "answer") -> Subject:
     )
 
 
-def subject_of_batch(batch: PackedBatch, name: str = "batch", segments: tuple[Any, ...] | None = None) -> Subject:
-    """A packed batch as a subject: a label that predicts the next token hides the position of that token."""
-    from masksynth.audit.packed import targets
+def subject_of_batch(
+    batch: PackedBatch, name: str = "batch", segments: tuple[Any, ...] | None = None, groups: tuple[Any, ...] | None = None
+) -> Subject:
+    """A packed batch as a subject: a label that predicts the next token hides the position of that token.
+
+    ``segments`` and ``groups`` are those of the samples, as the manifest of a packed folder lists them.
+    """
+    from masksynth.audit.packed import group_numbers, targets
 
     labels = Labels(
         batch.loss_position,
@@ -122,7 +128,9 @@ def subject_of_batch(batch: PackedBatch, name: str = "batch", segments: tuple[An
             for row in zip(*(batch.keys[name].tolist() for name in names), strict=True)
         )
     inputs = tuple(batch.input_ids.tolist())
-    return Subject(batch.mask, name, inputs, batch.position_ids, kinds, labels, batch=batch, segments=segments)
+    return Subject(
+        batch.mask, name, inputs, batch.position_ids, kinds, labels, batch=batch, segments=segments, groups=group_numbers(batch, groups)
+    )
 
 
 def _of_file(place: Path) -> Subject:

@@ -80,6 +80,8 @@ class Subject:
         Block lists that came with the mask, and their block size (queries, keys).
     batch : PackedBatch, optional
         The packed batch that the mask belongs to; ``segments`` are those of its samples, None for a plain sample.
+    groups : (N,) int64, optional
+        Number of the group of samples that each position of a packed batch serves; positions of different groups are kept apart on purpose.
     embeddings : mapping, optional
         Task name -> {node name -> position}, where an answer's folder says so.
     sparse : bool
@@ -110,6 +112,7 @@ class Subject:
     blocks: tuple[BlockLists, tuple[int, int]] | None = None
     batch: PackedBatch | None = None
     segments: tuple[Any, ...] | None = None
+    groups: Integers | None = None
     embeddings: Mapping[str, Mapping[str, int]] | None = None
     sparse: bool = False
 

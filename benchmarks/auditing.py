@@ -1,0 +1,83 @@
+"""Auditing a prefix tree of 1,024, 16,384 and 131,072 positions: clean, with one leak, and with rows that are not closed.
+
+Each cell runs in a process of its own. The tree: prompts of 256 tokens with 8 answers each, in depth-first order, the last token of a
+prompt with 8 labels, every other with one, and each label hides the position of its own token. Rows that are not closed: a band of 64 keys
+below every position, at 16 layers, with one key from the future; there the search has to walk.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.measure import alone, peak_mib, table
+from masksynth.audit import Labels, Subject, audit
+from masksynth.mask import Mask
+
+SIZES = (1024, 16_384, 131_072)
+PROMPT, ANSWERS = 256, 8
+HEAD = ("mask", "positions", "intervals", "labels", "seconds", "peak MiB", "findings")
+WINDOW, LAYERS = 64, 16
+
+
+def auditing_table() -> str:
+    """A row for each mask and size."""
+    return table(HEAD, [alone(audited, kind, size) for kind in ("tree", "tree, a leak", "band, a leak") for size in SIZES])
+
+
+def audited(kind: str, size: int) -> list[str]:
+    """One audit, timed."""
+    subject = band(size) if kind.startswith("band") else tree(size, leak=kind.endswith("leak"))
+    begun = perf_counter()
+    report = audit(subject)
+    seconds = perf_counter() - begun
+    codes = sorted({finding.code for finding in report.findings if finding.severity != "note"})
+    labels = 0 if subject.labels is None else len(subject.labels)
+    name = ", ".join(codes) or "-"
+    return [kind, f"{size:,}", f"{len(subject.mask.key_start):,}", f"{labels:,}", f"{seconds:.2f}", f"{peak_mib():.0f}", name]
+
+
+def tree(size: int, leak: bool = False) -> Subject:
+    """Prompts with answers in depth-first order; with ``leak`` the first position also sees the third."""
+    group = min(size, 4096)
+    answer = (group - PROMPT) // ANSWERS
+    place = np.arange(size) % group
+    start = np.arange(size) - place
+    branch = np.where(place < PROMPT, 0, (place - PROMPT) // answer)
+    own = np.where(place < PROMPT, start, start + PROMPT + branch * answer)
+    position = np.where(place < PROMPT, place, place - branch * answer)
+    rows = [_row(q, p, s, o) for q, p, s, o in zip(range(size), place.tolist(), start.tolist(), own.tolist(), strict=True)]
+    if leak:
+        rows[0] = ((0, 1), (2, 3))
+    target = np.flatnonzero(place > 0)
+    parent = np.where((place - PROMPT) % answer == 0, start + PROMPT - 1, np.arange(size) - 1)
+    parent = np.where(place <= PROMPT, np.arange(size) - 1, parent)
+    inputs = tuple((np.arange(size) * 7919 % 50_000).tolist())
+    return Subject(Mask.from_intervals([rows]), "tree", inputs, position + start, labels=_labels(parent[target], target, inputs))
+
+
+def _row(query: int, place: int, start: int, own: int) -> tuple[tuple[int, int], ...]:
+    if place < PROMPT or own == start + PROMPT:
+        return ((start, query + 1),)
+    return ((start, start + PROMPT), (own, query + 1))
+
+
+def band(size: int) -> Subject:
+    """A window of keys below each position, and one key from the future in the middle."""
+    rows: list[tuple[tuple[int, int], ...]] = [((max(q - WINDOW + 1, 0), q + 1),) for q in range(size)]
+    rows[size // 2] = (*rows[size // 2], (size // 2 + 2, size // 2 + 3))
+    target = np.arange(1, size)
+    inputs = tuple(range(size))
+    mask = Mask.from_intervals([rows])
+    return Subject(mask, "band", inputs, np.arange(size), labels=_labels(target - 1, target, inputs), layers=LAYERS)
+
+
+def _labels(position: np.ndarray, target: np.ndarray, inputs: tuple[int, ...]) -> Labels:
+    count = len(position)
+    values = tuple(inputs[place] for place in target.tolist())
+    return Labels(position.astype(np.int64), values, np.ones(count), np.zeros(count, np.int64), (), ((),) * count, target.astype(np.int64))
+
+
+if __name__ == "__main__":
+    print(auditing_table())

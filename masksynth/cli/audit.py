@@ -1,0 +1,77 @@
+"""`audit`: what is wrong with a mask that already exists."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import click
+
+from masksynth.audit import Finding, Report, Subject, audit, read_subject
+from masksynth.audit.finding import SEVERITIES
+from masksynth.cli.answers import count, depth
+from masksynth.cli.terminal import JSON, QUIET, plain, print_json, printable, progress, to_the_end
+
+FEW = 4
+"""Findings of one code and severity that are told one by one."""
+
+
+@click.command(name="audit")
+@click.argument("subject", metavar="SUBJECT", type=click.Path())
+@click.option("--tokens", type=click.Path(path_type=Path), help="JSON: inputs, positions, kinds, labels, family; each may be left out.")
+@click.option("--length", type=click.IntRange(1), help="How many positions, for package.module:mask_mod.")
+@click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
+@click.option("--layers", type=click.IntRange(1), help="The model has this many layers [default: those of the answer or family, or any].")
+@JSON
+@QUIET
+def audit_command(
+    subject: str, tokens: Path | None, length: int | None, batch: int | None, layers: int | None, as_json: bool, quiet: bool
+) -> None:
+    """Say what is wrong with a mask: leaks, missing context, wrong labels, dead and duplicate positions, and more.
+
+    \b
+    masksynth audit mask.npy --tokens tokens.json
+    masksynth audit packed --batch 3 --json
+    masksynth audit my_masks:mask_mod --length 4096
+
+    SUBJECT is a mask file, the folder of an answer or of packed batches, or package.module:name of a FlexAttention mask_mod or BlockMask,
+    which is imported. Exit code 1 if there is an error among the findings, 0 if not, 2 if something cannot be read.
+    """
+    with progress(f"auditing {plain(subject)} ...", quiet):
+        found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch)
+        report = audit(found)
+    with to_the_end():
+        if as_json:
+            print_json(report.record())
+        elif not quiet:
+            click.echo("\n".join(told(found, report)))
+    sys.exit(1 if report.errors else 0)
+
+
+def told(subject: Subject, report: Report) -> Iterator[str]:
+    """A report for people: by severity, a few findings of each code, then the minimal equivalent and the kernels."""
+    mask = subject.mask
+    tables = f", {count(mask.tables, 'table')}" if mask.tables > 1 else ""
+    counts = ", ".join(count(sum(one.severity == severity for one in report.findings), severity) for severity in SEVERITIES)
+    yield f"{printable(subject.name)}: {mask.size:,} positions, {mask.pairs:,} allowed pairs{tables}, {depth(subject.layers)}"
+    yield f"  {counts}"
+    for (severity, code), group in groupby(report.findings, key=lambda one: (one.severity, one.code)):
+        yield from _group(severity, code, list(group))
+    if (size := report.minimal) is not None:
+        yield f"  minimal equivalent: {size.minimal:,} positions ({size.dead:,} dead, {size.duplicates:,} duplicate)"
+    for table, entries in enumerate(report.kernels):
+        able = ", ".join(entry.format for entry in entries if entry.bytes is not None) or "none"
+        yield f"  kernels{f' for table {table}' if mask.tables > 1 else ''}: {able}"
+    for need, codes in groupby(sorted(report.unchecked.items(), key=lambda item: item[1]), key=lambda item: item[1]):
+        yield f"  not checked without {need}: {', '.join(code for code, _ in codes)}"
+
+
+def _group(severity: str, code: str, findings: list[Finding]) -> Iterator[str]:
+    yield f"  {severity} {code} {findings[0].name}"
+    for finding in findings[:FEW]:
+        yield f"    {printable(finding.message)}"
+    if len(findings) > FEW:
+        yield f"    and {len(findings) - FEW:,} more like these"
+    yield f"    -> {printable(findings[0].remedy)}"
