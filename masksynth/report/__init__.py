@@ -4,6 +4,6 @@
 file; texts of an instance reach it as JSON and are shown as text, never as markup, address or code.
 """
 
-from masksynth.report.page import report_html, write_report
+from masksynth.report.page import check_place, report_html, write_report
 
-__all__ = ["report_html", "write_report"]
+__all__ = ["check_place", "report_html", "write_report"]

@@ -37,15 +37,17 @@ def write_report(
     answer: Answer | None = None,
     findings: Report | Sequence[Finding] | None = None,
     name: str | None = None,
+    force: bool = False,
 ) -> Path:
     """Write a report as one HTML file, whole or not at all.
 
     Parameters
     ----------
     path : path
-        A file that is there already is replaced.
     what, answer, findings, name
         As for ``report_html``.
+    force : bool
+        Replace a file that is there already.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def write_report(
     Raises
     ------
     InvalidInstance
-        If there is nothing that can be shown.
+        If there is nothing that can be shown, or the file is there already and ``force`` is False.
     MasksynthError
         If the file cannot be written; nothing is left.
 
@@ -67,6 +69,7 @@ def write_report(
     'report.html'
     """
     target = Path(path)
+    check_place(target, force)
     content = report_html(what, answer=answer, findings=findings, name=name).encode("utf-8")
     draft = None
     try:
@@ -81,6 +84,21 @@ def write_report(
                 os.unlink(draft)
         raise MasksynthError(f"{target}: the report cannot be written: {error.strerror or error}; choose another file") from error
     return target
+
+
+def check_place(path: Path, force: bool) -> None:
+    """Refuse, before any work is done, a place at which no report can be written.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is a folder, lies in no folder, or is a file that is there already and ``force`` is False.
+    """
+    if os.path.isdir(path) or not os.path.isdir(path.parent):
+        fact = "is a folder" if os.path.isdir(path) else f"lies in no folder: there is no {path.parent}"
+        raise InvalidInstance(fact, "", "name an HTML file in a folder that is there", str(path))
+    if os.path.lexists(path) and not force:
+        raise InvalidInstance("is there already", "", "choose another name or give --force", str(path))
 
 
 def _umask() -> int:

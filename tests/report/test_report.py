@@ -231,15 +231,20 @@ def test_a_report_replaces_a_file_whole_or_not_at_all(tmp_path):
     target = tmp_path / "report.html"
     target.write_text("old")
     os.umask(before := os.umask(0))
-    assert write_report(target, subject) == target
+    with pytest.raises(InvalidInstance, match=r"report.html: is there already; choose another name or give --force"):
+        write_report(target, subject)
+    assert target.read_text() == "old"
+    assert write_report(target, subject, force=True) == target
     assert target.read_text(encoding="utf-8") == report_html(subject)
     assert target.stat().st_mode & 0o777 == 0o666 & ~before
     assert os.listdir(tmp_path) == ["report.html"]
-    with pytest.raises(MasksynthError, match=r"missing.*cannot be written: No such file"):
+    with pytest.raises(InvalidInstance, match="lies in no folder: there is no "):
         write_report(tmp_path / "missing" / "report.html", subject)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(MasksynthError, match="cannot be written"):
-        write_report(tmp_path / "folder", subject)
+    with pytest.raises(InvalidInstance, match="is a folder"):
+        write_report(tmp_path / "folder", subject, force=True)
+    with pytest.raises(MasksynthError, match=f"{'n' * 250}.*the report cannot be written: File name too long"):
+        write_report(tmp_path / ("n" * 300), subject)
     assert sorted(os.listdir(tmp_path)) == ["folder", "report.html"]
 
 
