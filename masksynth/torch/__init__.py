@@ -10,6 +10,7 @@ if find_spec("torch") is None:
 
 from masksynth.torch.attention import attention_mask, block_mask
 from masksynth.torch.batch import Batch, batch_of, load
+from masksynth.torch.checkmodel import ModelFinding, ModelReport, WrongModel, check_model
 from masksynth.torch.edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
 from masksynth.torch.loss import merged_loss
 from masksynth.torch.packed import Collator, PackedDataset, TrainingBatch
@@ -19,13 +20,17 @@ from masksynth.torch.selftest import self_test
 __all__ = [
     "Batch",
     "Collator",
+    "ModelFinding",
+    "ModelReport",
     "PackedDataset",
     "PackedSampler",
     "SampleLogprobs",
     "TrainingBatch",
+    "WrongModel",
     "attention_mask",
     "batch_of",
     "block_mask",
+    "check_model",
     "load",
     "loss_divisor",
     "merged_loss",

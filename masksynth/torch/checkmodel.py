@@ -1,0 +1,302 @@
+"""Does this model use this mask? Asked of the model itself, called as its user calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.torch.batch import Batch
+from masksynth.torch.blackbox import BlackBox, Model, inputs_of_batch
+from masksynth.torch.failures import Diagnosis, diagnose
+from masksynth.torch.flow import hops
+from masksynth.torch.looking import Look, blocked, leaks, look, silent, tables_used
+from masksynth.torch.packed import TrainingBatch
+from masksynth.torch.selftest import _evaluating
+from masksynth.torch.sight import words_of
+from masksynth.torch.stack import Cause, cause
+from masksynth.torch.twins import positions_wrong
+
+OF_MASK = ("leak", "missing context")
+"""Kinds of findings that a diagnosis explains."""
+
+
+@dataclass(frozen=True)
+class ModelFinding:
+    """Where a model does not do what the mask says.
+
+    Parameters
+    ----------
+    kind : {"leak", "missing context", "no gradient", "positions", "not a number", "no input"}
+    position : int
+        The query: whose output it shows in.
+    key : int or None
+        The other position: whose input was changed, or which should have the same output.
+    path : tuple of int
+        The way from key to query that the mask allows, one hop for each layer; () if it allows none.
+    moved : float
+        By how much the output moved (for ``positions``: differs).
+    pairs : int
+        In how many of the pairs (query, key) that were looked at it shows.
+    message, remedy : str
+    """
+
+    kind: str
+    position: int
+    key: int | None
+    path: tuple[int, ...]
+    moved: float
+    pairs: int
+    message: str
+    remedy: str
+
+    def record(self) -> dict[str, Any]:
+        """The finding as plain JSON values."""
+        return {**self.__dict__, "path": list(self.path)}
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """What ``check_model`` looked at and found.
+
+    Parameters
+    ----------
+    findings : tuple of ModelFinding
+    diagnosis : Diagnosis or None
+        Which known failure moves the same outputs; None without a leak or missing context.
+    cause : Cause or None
+        What of the call makes it so (``words``, ``remedy``), where trying other arguments shows it.
+    layers : int or None
+        Through how many layers the mask was followed; None: any number.
+    keys, queries : int
+        How many inputs were changed, and how many outputs were looked through.
+    noise : float
+        How much two equal runs differ.
+    no_gradients : str
+        Why no gradients were taken; empty if they were.
+    """
+
+    findings: tuple[ModelFinding, ...]
+    diagnosis: Diagnosis | None
+    cause: Cause | None
+    layers: int | None
+    keys: int
+    queries: int
+    noise: float
+    no_gradients: str
+
+    def __str__(self) -> str:
+        """Findings, diagnosis and remedy, one a line."""
+        through = "any number of layers" if self.layers is None else f"{self.layers} layer{'s' * (self.layers != 1)}"
+        way = f"no gradients: {self.no_gradients}" if self.no_gradients else "by gradients"
+        lines = [f"{self.keys} inputs changed, {self.queries} outputs looked through ({way}), {through}"]
+        lines += [f"{finding.kind}: {finding.message}" for finding in self.findings] or ["the model uses the mask"]
+        if self.diagnosis is not None:
+            lines += [f"looks {self.diagnosis.words}" if self.diagnosis.name != "unknown" else self.diagnosis.words]
+        lines += [f"because {self.cause.words}"] if self.cause else []
+        lines += [f"remedy: {self.remedy}"] if self.remedy else []
+        return "\n".join(lines)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about the first finding."""
+        if self.cause is not None:
+            return self.cause.remedy
+        if self.findings and self.findings[0].kind in OF_MASK and self.diagnosis is not None:
+            return self.diagnosis.remedy
+        return self.findings[0].remedy if self.findings else ""
+
+
+class WrongModel(WrongAnswer):
+    """A model that does not use the mask as it stands; ``report`` has all findings.
+
+    Parameters
+    ----------
+    report : ModelReport
+    """
+
+    def __init__(self, report: ModelReport) -> None:
+        self.report = report
+        first = report.findings[0]
+        parts = [first.message, report.diagnosis.words if report.diagnosis else "", f"because {report.cause.words}" if report.cause else ""]
+        super().__init__(first.kind, "; ".join(part for part in [*parts, report.remedy] if part), path=tuple(map(str, first.path)))
+
+    def __reduce__(self) -> Any:
+        return WrongModel, (self.report,)
+
+
+def check_model(
+    model: Model,
+    batch: Batch | TrainingBatch,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    layers: int | None = None,
+    probes: int = 16,
+    seed: int = 0,
+    gradients: bool = True,
+) -> ModelReport:
+    """Check that the outputs of a model depend on those inputs that the mask of a batch allows, and on no others.
+
+    The model is a black box, called as ``model(**inputs)``: pass what training calls, with its wrappers, its mask and its arguments.
+
+    1. ``probes`` inputs are changed, one at a time. Output q may move only if the mask has a way from the changed position to q, through
+       the given number of layers, each of which also keeps a position's own state.
+    2. Of ``probes`` outputs the gradients at all embeddings are taken, as far as the token ids go through an ``nn.Embedding`` or
+       ``inputs_embeds`` are passed: exactly 0 where there is no way. Without gradients, all inputs without a way are changed at once.
+    3. Of a pair that the mask allows in one layer the output has to move, or a gradient to flow.
+    4. Position ids: those in ``inputs`` are compared with the batch's, left out ones are tried, and twins (same position id, same context)
+       are given the same input: their outputs have to be equal.
+
+    What moved is compared with known failures (causal, no mask, documents cut at position ids, off by one, ...), and the arguments of the
+    call are varied, to name the cause. With ``probes`` at least N every pair is looked at.
+
+    Parameters
+    ----------
+    model : callable
+        Gives outputs [N, V] or [1, N, V], or an object with ``logits`` or ``last_hidden_state``.
+    batch : Batch or TrainingBatch
+        An answer (``load``) or a packed batch (``Collator``).
+    inputs : mapping, optional
+        The keyword arguments of the call: token ids as ``input_ids`` or ``tokens``, or ``inputs_embeds``, and whatever else the model
+        gets. By default those of a Hugging Face causal LM: ``batch.model_inputs``; for an answer, ids by order of appearance, position ids
+        and the mask in the type that ``model.config`` names.
+    layers : int, optional
+        How many layers the model has; by default as its ``config`` says, else any number.
+    probes, seed : int
+    gradients : bool
+
+    Raises
+    ------
+    WrongModel
+        A WrongAnswer whose ``report`` holds the findings.
+    InvalidInstance
+        If the outputs or inputs are not one row per position, or two equal runs differ.
+
+    Examples
+    --------
+    >>> from masksynth import catalog
+    >>> from masksynth.merge import merge
+    >>> from masksynth.torch import batch_of
+    >>> batch, table = batch_of(merge(catalog.agent_trie())), torch.randn(9, 9, generator=torch.Generator().manual_seed(0))
+    >>> def model(input_ids, position_ids, attention_mask, use_cache):
+    ...     return attention_mask[0, 0].float() @ table[input_ids[0]]
+    >>> print(check_model(model, batch, layers=1))
+    5 inputs changed, 5 outputs looked through (no gradients: no nn.Embedding of the token ids was found; pass inputs_embeds), 1 layer
+    the model uses the mask
+    >>> check_model(lambda attention_mask, **others: model(attention_mask=attention_mask.tril() | True, **others), batch, layers=1)
+    Traceback (most recent call last):
+    WrongModel: leak: the output at position 0 ... as if no mask: every position sees every other; because attention_mask has no effect ...
+    """
+    mask, position_ids = (batch.rows, batch.position_ids) if isinstance(batch, Batch) else (batch.source.mask, batch.position_ids)
+    given = inputs_of_batch(model, batch) if inputs is None else inputs
+    layers = _configured(model, "num_hidden_layers") if layers is None else layers
+    if layers is not None and layers < 1:
+        raise InvalidInstance(f"a model of {layers} layers", "", "give a positive number, or None if it is not known")
+    with _evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
+        box = BlackBox(model, given, mask.size)
+        keys, queries = _probes(position_ids, probes, seed)
+        report = _report(look(box, mask, layers, keys, queries, seed, gradients), batch, position_ids, _configured(model, "sliding_window"))
+    if report.findings:
+        raise WrongModel(report)
+    return report
+
+
+def _report(seen: Look, batch: Batch | TrainingBatch, position_ids: Tensor, window: int | None) -> ModelReport:
+    findings = [*_unreadable(seen, batch), *_of_mask(seen, batch)]
+    positions = None if any(each.kind == "no input" for each in findings) else positions_wrong(seen, batch, twins=not findings)
+    if positions is not None:
+        query, key, differs, message, remedy = positions
+        findings.append(ModelFinding("positions", query, key, (), differs, 1, message, remedy))
+    diagnosis = None
+    if any(each.kind in OF_MASK for each in findings):
+        diagnosis = diagnose(seen.mask, position_ids.cpu().numpy(), seen.evidence, seen.layers, window)
+    why = cause(seen, diagnosis) if diagnosis is not None else None
+    counts = (len(seen.keys), len(seen.queries))
+    return ModelReport(tuple(findings), diagnosis, why, seen.layers, *counts, seen.noise, seen.why_not)
+
+
+def _unreadable(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:
+    found = []
+    if len(wrong := np.flatnonzero(~seen.judged)):
+        message = f"{len(wrong)} outputs are not numbers, the first at {_words(batch, int(wrong[0]))}"
+        remedy = "let every row see a key: softmax over nothing is NaN"
+        found.append(ModelFinding("not a number", int(wrong[0]), None, (), float("inf"), len(wrong), message, remedy))
+    if len(seen.keys) and not seen.evidence.columns.any() and not seen.evidence.rows.any():
+        remedy = "pass inputs that the model reads, under the name it reads them by"
+        found.append(ModelFinding("no input", 0, None, (), 0.0, 0, f"no output moves with {seen.box.name}", remedy))
+    return found
+
+
+def _of_mask(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:
+    if not seen.judged.any() or (len(seen.keys) and not seen.evidence.columns.any() and not seen.evidence.rows.any()):
+        return []
+    found = []
+    if (worst := leaks(seen)) is not None:
+        found.append(_leak(seen, batch, *worst))
+    if missing := silent(seen):
+        found.append(_missing(seen, batch, missing))
+    if stopped := blocked(seen):
+        query, key = stopped[0]
+        message = f"the output at {_words(batch, query)} moves with the input at {_words(batch, key)}, but has no gradient at it"
+        way = hops(seen.mask, query, key, seen.layers)
+        found.append(ModelFinding("no gradient", query, key, way, 0.0, len(stopped), message, "look for detach() or no_grad() on the way"))
+    return found
+
+
+def _leak(seen: Look, batch: Batch | TrainingBatch, query: int, key: int, moved: float, pairs: int) -> ModelFinding:
+    longer = hops(seen.mask, query, key, None) if seen.layers is not None else ()
+    why = "the mask has no path between them"
+    if longer:
+        why = f"the path {' -> '.join(map(str, longer))} takes {len(longer) - 1} layers, the model has {seen.layers}"
+    what = f"the output at {_words(batch, query)} moved by {moved:.3g} when the input at {_words(batch, key)} was changed"
+    message = f"{what}; {why}{_others(pairs)}"
+    return ModelFinding("leak", query, key, (), moved, pairs, message, "keep the mask as it is on its way to the attention")
+
+
+def _missing(seen: Look, batch: Batch | TrainingBatch, pairs: list[tuple[int, int]]) -> ModelFinding:
+    query, key = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
+    table = next(table for table in tables_used(seen) if key in seen.mask.row(query, table))
+    where = f"table {table} of the mask" if seen.mask.tables > 1 else "the mask"
+    message = f"the output at {_words(batch, query)} does not depend on the input at {_words(batch, key)}, which {where} allows"
+    message += _others(len(pairs))
+    way = hops(seen.mask, query, key, seen.layers)
+    return ModelFinding("missing context", query, key, way, 0.0, len(pairs), message, "keep the mask as it is on its way to the attention")
+
+
+def _others(pairs: int) -> str:
+    return f" (and {pairs - 1} other pair{'s' * (pairs != 2)})" if pairs > 1 else ""
+
+
+def _words(batch: Batch | TrainingBatch, position: int) -> str:
+    if isinstance(batch, TrainingBatch):
+        return words_of(batch.source, position)
+    text = repr(batch.inputs[position])
+    return f"position {position} ({text if len(text) <= 24 else text[:21] + '...'})"
+
+
+def _probes(position_ids: Tensor, probes: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Inputs to change and outputs to look through, half of them beside steps of the position ids, where masks go wrong."""
+    ids, random = position_ids.cpu().numpy(), np.random.default_rng(seed)
+    steps = np.flatnonzero(np.diff(ids) != 1)
+    steps = np.unique(np.concatenate([steps, steps + 1, [0, len(ids) - 1] if len(ids) else []]).astype(np.int64))
+    chosen = []
+    for _ in range(2):
+        some = random.permutation(steps)[: probes // 2]
+        rest = random.permutation(np.setdiff1d(np.arange(len(ids)), some))[: max(0, probes - len(some))]
+        chosen.append(np.sort(np.concatenate([some, rest])))
+    return chosen[0], chosen[1]
+
+
+def _configured(model: Model, name: str) -> int | None:
+    """A positive number of the model's configuration, within wrappers that keep it as ``module``."""
+    while not hasattr(model, "config") and isinstance(inner := getattr(model, "module", None), torch.nn.Module):
+        model = inner
+    found = getattr(getattr(model, "config", None), name, None)
+    return found if isinstance(found, int) and found > 0 else None
