@@ -16,6 +16,8 @@ from masksynth.tasks import Instance, Leak
 
 MOST_FINDINGS = 1_000
 """Most findings that are listed."""
+MOST_PLACES = 16
+"""Most positions of a witness that have a button."""
 MOST_TABLES = 8
 """Most tables whose kernels are listed."""
 Facts = list[list[str]]
@@ -135,7 +137,7 @@ def verdict(answer: Answer | None, findings: Sequence[Finding] | None) -> tuple[
     return "bad" if bad else "open" if still else "good", "; ".join(words) or "shown as it is"
 
 
-def finding_records(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+def finding_records(findings: Sequence[Finding], size: int) -> list[dict[str, Any]]:
     """The first ``MOST_FINDINGS`` findings as texts; errors first, otherwise in the given order."""
     ranked = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))[:MOST_FINDINGS]
     return [
@@ -147,6 +149,22 @@ def finding_records(findings: Sequence[Finding]) -> list[dict[str, Any]]:
             "message": cut(finding.message),
             "remedy": cut(finding.remedy),
             "witness": text_of(dict(finding.witness)) if finding.witness else "",
+            "places": places_of(finding, size),
+            "arrow": bool(finding.witness.get("path")),
         }
         for finding in ranked
     ]
+
+
+def places_of(finding: Finding, size: int) -> list[int]:
+    """Return the first positions that the witness of a finding names: a path in its order, else keys or positions.
+
+    Examples
+    --------
+    >>> places_of(Finding("MS001", "error", 3, {"hops": 2, "path": [5, 4, 3]}, "", "a leak"), 6)
+    [5, 4, 3]
+    """
+    found: Any = next((finding.witness[name] for name in ("path", "keys", "positions") if finding.witness.get(name)), [])
+    if not isinstance(found, list | tuple) or not all(type(place) is int and 0 <= place < size for place in found):
+        return []
+    return list(found[:MOST_PLACES])

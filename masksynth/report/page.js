@@ -135,8 +135,22 @@
     if (foundAt.has(unit)) {
       put(body, make("h3", "Findings"));
       const list = body.appendChild(make("ul"));
-      for (const found of foundAt.get(unit).slice(0, 50)) put(list, put(make("li"), name(`${found.code} ${found.severity}: ${found.message}`)));
+      for (const found of foundAt.get(unit).slice(0, 50)) {
+        put(list, put(make("li"), name(`${found.code} ${found.severity}: ${found.message}`), places(found)));
+      }
     }
+  }
+
+  // The positions that a finding's witness names, as buttons.
+  function places(found) {
+    const line = make("p");
+    found.places.forEach((position, at) => {
+      if (at) put(line, found.arrow ? " → " : " ");
+      const button = make("button", String(position), { type: "button", "aria-label": `Show position ${position}` });
+      button.addEventListener("click", () => jump(position));
+      put(line, button);
+    });
+    return found.places.length ? line : "";
   }
 
   // The diagram.
@@ -321,7 +335,7 @@
         where.addEventListener("click", () => jump(found.position));
       }
       const witness = make("details");
-      put(witness, make("summary", "show"), put(make("p"), name(found.witness)));
+      put(witness, make("summary", "show"), put(make("p"), name(found.witness)), places(found));
       cells(rows, [severity, `${found.code} ${found.name}`, where, found.message, found.remedy, found.witness ? witness : ""]);
     }
   }

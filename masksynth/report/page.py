@@ -173,7 +173,7 @@ def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Fin
         **shown,
         "names": names.texts,
         "depth": "at any depth" if subject is None or subject.layers is None else f"within {count(subject.layers, 'layer')}",
-        "findings": None if findings is None else finding_records(findings),
+        "findings": None if findings is None else finding_records(findings, 0 if subject is None else subject.size),
         "findings_left_out": max(len(findings or ()) - MOST_FINDINGS, 0),
         "downloads": downloads(subject, answer, findings),
         "by": f"masksynth {masksynth.__version__}",

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.audit import Finding, Subject
+from masksynth.audit import Finding, Subject, audit
+from masksynth.audit.tokens import with_tokens
 from masksynth.mask import Mask
 from masksynth.report import write_report
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
@@ -190,6 +191,20 @@ def test_findings_jump(page, hostile):
     assert page.picked()[2] == "Position 5"
     assert page.driver.switch_to.active_element.get_attribute("id") == "details"
     assert "MS001 error: 5 " in page.text("#details-body")
+
+
+def test_a_leak_is_followed_along_its_path(page, folder):
+    rows = np.tril(np.ones((5, 5), bool))
+    rows[1, 3] = True
+    tokens = {"inputs": list("abcde"), "labels": [[2, "d", ["d"]]]}
+    subject = with_tokens(Subject(Mask.from_dense(rows), "peek"), tokens)
+    page.open(write_report(folder / "peek.html", subject, findings=audit(subject)))
+    assert page.text("#verdict").startswith("1 error")
+    assert page.picked()[2] == "Position 2"
+    path = page.all("#details-body li button")
+    assert page.one("#details-body li p").text == "3 → 1 → 2"
+    path[1].click()
+    assert page.picked() == (["row-1"], ["chip-1"], "Position 1")
 
 
 def test_hostile_names_are_text_and_nothing_runs(page, hostile):
