@@ -137,14 +137,18 @@ def flow_picture(subject: Subject, layers: int | None = None, block_size: int | 
 
     Raises
     ------
+    InvalidInstance
+        If the number of layers is not positive.
     Unsupported
         If the flow falls into too many intervals, or there are more than ``MOST_CELLS`` rows of blocks.
     """
-    depth = convergence(subject.mask).depth if layers is None else layers
+    depth = max(convergence(subject.mask).depth, 1) if layers is None else layers
+    if depth < 1:
+        raise InvalidInstance(f"{depth} layers", "", "give a positive number of layers")
     exact = subject.size <= largest
     unit = 1 if exact else _unit(subject.size, block_size, largest)
     panels, before = list[Panel](), None
-    for step in steps(max(depth, 1)):
+    for step in steps(depth):
         flow = flow_after(subject.mask, step)
         cells = flow.dense().astype(np.int8) * ALLOWED if exact else block_states(flow, unit)
         if exact and before is not None:

@@ -63,6 +63,7 @@ def drawing() -> Iterator[None]:
         "font.size": FONT,
         "text.parse_math": False,
         "text.usetex": False,
+        "text.hinting": "none",
         "hatch.linewidth": 0.6,
         "path.simplify": False,
     }

@@ -1,0 +1,92 @@
+"""Pictures on a terminal, large masks, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from masksynth.audit import Subject
+from masksynth.draw import draw, format_of, write_picture
+from masksynth.draw.names import columns
+from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.mask import Mask
+from tests.draw import svg
+from tests.draw.subjects import family, hostile, window
+
+
+def long_window(size=32_768, width=2048):
+    place = np.arange(size)
+    return Subject(Mask(np.arange(size + 1)[None], np.maximum(place - width + 1, 0), place + 1), "long")
+
+
+def test_signs_are_pairs():
+    subject = window(9, 3)
+    rows = draw(subject).splitlines()[1:-1]
+    assert [[sign == "■" for sign in row.split()[1:]] for row in rows] == subject.mask.dense().tolist()
+
+
+def test_signs_of_a_difference():
+    one, other = window(5, 2), window(5, 3)
+    text = draw(one, "diff", other=other)
+    assert text.splitlines()[3].split()[1:] == ["+", "■", "■", "·", "·"]
+    assert draw(other, "diff", other=one).splitlines()[3].split()[1:] == ["-", "■", "■", "·", "·"]
+
+
+def test_hasse_in_text_names_each_box_once_and_marks_predictions():
+    subject = family("agent_trie")
+    text = draw(subject, "hasse")
+    lines = [line for line in text.splitlines()[1:-1] if not line.rstrip().endswith(("╽", "..."))]
+    assert len(lines) == len({line.split("╾")[0] for line in lines}) == subject.size
+    assert sum(line.endswith(" *") for line in lines) == len(set(subject.labels.position.tolist()))
+
+
+@pytest.mark.parametrize("what", ["mask", "hasse", "flow", "blocks"])
+def test_hostile_names_do_not_reach_the_terminal(what):
+    text = draw(hostile(), what)
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert max(map(columns, text.split("\n"))) < 160
+
+
+def test_large_masks_are_drawn_in_blocks():
+    subject = long_window()
+    picture = draw(subject, "mask", "svg")
+    assert svg.texts(picture)["title"].endswith("blocks of 512")
+    assert svg.cells(picture, "full", 64).sum() == 64 * 3 - 6
+    rows = draw(subject).splitlines()
+    assert len(rows) == 34
+    assert draw(subject, "hasse").splitlines()[1] == "╙── 0 … 32767 (32768)"
+
+
+def test_too_large_pictures_are_refused():
+    with pytest.raises(Unsupported, match="32,768 positions in blocks of 16 are more than 256 rows; choose blocks of at least 128"):
+        draw(long_window(), "blocks", "svg", block_size=16)
+    chance = np.random.default_rng(0)
+    tangled = Subject(Mask.from_dense(np.tril(chance.random((300, 300)) < 0.02)), "tangled")
+    with pytest.raises(Unsupported, match=r"a Hasse diagram of \d+ boxes \(more than 200\)"):
+        draw(tangled, "hasse")
+
+
+def test_refusals(tmp_path):
+    subject = window(4, 2)
+    for options, fact in (
+        ({"form": "pdf"}, "format 'pdf'"),
+        ({"what": "heap"}, "picture 'heap'"),
+        ({"what": "diff"}, "diff needs a second mask"),
+        ({"what": "mask", "other": subject}, "a second mask does not go with mask"),
+        ({"what": "diff", "other": window(5, 2)}, "masks of 4 and of 5 positions"),
+        ({"what": "blocks", "block_size": 0}, "block size 0"),
+        ({"what": "flow", "layers": 0}, "0 layers"),
+    ):
+        with pytest.raises(InvalidInstance, match=fact):
+            draw(subject, **options)
+    with pytest.raises(InvalidInstance, match="a mask of 0 positions"):
+        draw(Subject(Mask.from_dense(np.zeros((0, 0), bool)), "none"))
+    with pytest.raises(InvalidInstance, match=r"ends in '\.jpg'"):
+        format_of(tmp_path / "a.jpg")
+    write_picture("one", tmp_path / "a.svg")
+    with pytest.raises(InvalidInstance, match="is there already"):
+        write_picture("two", tmp_path / "a.svg")
+    write_picture(b"two", tmp_path / "a.svg", force=True)
+    assert (tmp_path / "a.svg").read_text() == "two"
+    with pytest.raises(MasksynthError, match="cannot be written"):
+        write_picture("one", tmp_path / "no" / "a.svg")
