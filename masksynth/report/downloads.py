@@ -44,7 +44,7 @@ def _files(subject: Subject | None, answer: Answer | None, findings: Sequence[Fi
         yield "solution.json", JSON, json_text(told).encode("ascii")
     if findings is not None:
         told = {"findings": [finding.record() for finding in findings]}
-        yield "findings.json", JSON, f"{json.dumps(told, indent=1)}\n".encode("ascii")
+        yield "findings.json", JSON, f"{json.dumps(told, indent=1, default=str)}\n".encode("ascii")
 
 
 def small_arrays(mask: Mask) -> Arrays:

@@ -141,7 +141,8 @@ def report_html(
     (True, False)
     """
     subject, title = _subject(what, answer), name or str(getattr(what, "name", "merged task"))
-    facts = [] if answer is None or not isinstance(what, Instance) else answer_facts(what, answer)
+    asked = what if isinstance(what, Instance) else None if subject is None else subject.family
+    facts = [] if answer is None or asked is None else answer_facts(asked, answer)
     facts += [] if subject is None else subject_facts(subject)
     if isinstance(findings, Report):
         facts += audit_facts(findings)

@@ -24,16 +24,21 @@ def cut(text: str, most: int = LONG) -> str:
 
 
 def text_of(value: Any, most: int = LONG) -> str:
-    """A JSON value as text: a string as it is, anything else in canonical JSON.
+    """A value as text: a string as it is, anything else in canonical JSON.
 
     Examples
     --------
-    >>> text_of("w1"), text_of(("mean", "w1")), text_of(10**5000)
-    ('w1', '["mean","w1"]', 'an integer of more than 4300 digits')
+    >>> text_of("w1"), text_of(("mean", "w1")), text_of(10**5000), text_of(float("inf"))
+    ('w1', '["mean","w1"]', 'an integer of more than 4300 digits', 'inf')
     """
     if type(value) is int and too_long(value):
         return "an integer of more than 4300 digits"
-    return cut(value if isinstance(value, str) else canonical(value), most)
+    if isinstance(value, str):
+        return cut(value, most)
+    try:
+        return cut(canonical(value), most)
+    except (TypeError, ValueError):  # not JSON: a number that is not finite, or of another library
+        return cut(repr(value), most)
 
 
 def count(number: int, thing: str) -> str:

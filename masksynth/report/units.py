@@ -95,7 +95,7 @@ def _labels(subject: Subject, names: Names, each: int) -> list[tuple[list[list[A
         if total < each:
             task = int(labels.task[number])
             name = names.number(str(labels.tasks[task])) if 0 <= task < len(labels.tasks) else -1
-            listed = [*listed, [text_of(labels.value[number], SHORT), float(labels.weight[number]), name]]
+            listed = [*listed, [text_of(labels.value[number], SHORT), text_of(float(labels.weight[number])), name]]
         found[place] = listed, total + 1
     return found
 

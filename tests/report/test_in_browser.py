@@ -107,7 +107,7 @@ def test_the_facts_say_who_stands_there_and_why(page, butterfly):
     assert all(f"{task} {node}" in body for task, node in here)
     edge = merged.loss_edges[0]
     page.one(f"#row-{edge.position} .hit").click()
-    assert f"{merged.labels[edge.label]} 1 {merged.tasks[edge.task]}" in page.text("#details-body")
+    assert f"{merged.labels[edge.label]} 1.0 {merged.tasks[edge.task]}" in page.text("#details-body")
 
 
 def test_hovering_shows_and_leaving_returns(page, butterfly):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import masksynth as ms
 from masksynth.anatomy import convergence
-from masksynth.audit import Finding, Subject, audit, read_subject, subject_of_merged
+from masksynth.audit import Finding, Labels, Subject, audit, read_subject, subject_of_merged
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.mask import Mask
 from masksynth.pack import pack_samples
@@ -212,6 +212,14 @@ def test_copies_say_that_they_are_copies():
     found = standings(subject)
     for place in range(subject.size):
         assert found[place].why.startswith("A copy") == (place not in taken)
+
+
+def test_numbers_that_are_not_json_are_shown():
+    labels = Labels(np.array([0, 1]), (1, 2), np.array([np.nan, np.inf]), np.array([0, 0]), (), ((), ()), np.array([-1, -1]))
+    finding = Finding("MS011", "note", 0, {"value": float("-inf"), "at": np.int64(3)}, "", "")
+    data = data_of(report_html(Subject(Mask.from_dense(np.eye(2, dtype=bool)), "odd", labels=labels), findings=[finding]))
+    assert [unit["labels"][0][1] for unit in data["units"]] == ["nan", "inf"]
+    assert "-inf" in data["findings"][0]["witness"]
 
 
 def test_control_characters_are_escaped():
