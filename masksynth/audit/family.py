@@ -37,7 +37,7 @@ class Plan:
         The minimal merged task of the family.
     matched : Matched
     right : bool
-        Every label is predicted, as often as asked, by positions of the right value.
+        Every label is predicted, as often as asked, by positions of the right value; without labels: every position has a value of a task.
     """
 
     intended: MergedTask
@@ -68,7 +68,8 @@ def _plan(subject: Subject, family: TaskFamily) -> Plan:
     intended = merge_family(family, subject.layers)
     identity = identities(subject, intended.positions)
     colour = same_values(subject, intended.mask, identity, subject.layers)
-    right = subject.labels is not None and _asked(intended, colour[subject.size :]) == _given(subject, colour[: subject.size])
+    mine, theirs = colour[: subject.size], colour[subject.size :]
+    right = bool(np.isin(mine, theirs).all()) if subject.labels is None else _asked(intended, theirs) == _given(subject, mine)
     return Plan(intended, match(subject, intended.mask, identity), right)
 
 
@@ -232,6 +233,9 @@ def family_findings(subject: Subject, plan: Plan) -> Iterator[Finding]:
     """Everything that a comparison with the family finds; never nothing where labels come out wrong."""
     found = [*context_findings(subject, plan), *label_findings(subject, plan)]
     yield from found
+    if not plan.right and not plan.matched.complete:
+        message = "too many positions look alike to place them all: findings about context may point at the wrong ones of them"
+        yield Finding("MS014", "note", None, {"codes": ["MS002", "MS009", "MS013"]}, "give position ids and kinds with --tokens", message)
     if subject.labels is not None and not plan.right and not any(finding.severity == "error" for finding in found):
         message = "some label is predicted from other values than its task gives, and no single row or label was found to blame"
         yield Finding("MS002", "error" if not found else "note", None, {}, "compare the mask with masksynth solve of the family", message)

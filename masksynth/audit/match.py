@@ -39,13 +39,13 @@ class Matched(NamedTuple):
         Class of each intended position, 0, 1, ...; copies share one.
     home : (N,) int64
         Class of each position of the subject, -1 where it has none.
-    exact : bool
-        Whether every position was placed without guessing among equals.
+    complete : bool
+        Whether no limit (``ROUNDS``, ``PAIRS``) left positions unplaced.
     """
 
     classes: Ints
     home: Ints
-    exact: bool
+    complete: bool
 
 
 def identities(subject: Subject, intended: Sequence[Position]) -> Ints:
@@ -126,9 +126,19 @@ def match(subject: Subject, intended: Mask, identity: Ints) -> Matched:
     lookup = np.full(int(colour.max(initial=-1)) + 1, -1, np.int64)
     lookup[list(single)] = list(single.values())
     home = lookup[mine]
-    several = [own for own, found in names.items() if len(found) > 1]
-    guessed = _closest(subject.mask, intended, colour, classes, home, names, several)
-    return Matched(classes, home, settled and not guessed)
+    groups = [(np.flatnonzero(mine == own).tolist(), found, True) for own, found in names.items() if len(found) > 1]
+    groups += [(here, found, False) for here, found in _strays(home, lookup[mine] < 0, ranks(identity), size, classes) if found]
+    ended = _closest(subject.mask, intended, colour, classes, home, [group for group in groups if group[0]])
+    return Matched(classes, home, settled and not ended)
+
+
+def _strays(home: Ints, open_: NDArray[np.bool_], identity: Ints, size: int, classes: Ints) -> list[tuple[list[int], list[int]]]:
+    """Positions whose rows fit no class, with the classes of their identity."""
+    known = _classes_of_colours(identity[size:], classes)
+    found: dict[int, list[int]] = {}
+    for place in np.flatnonzero(open_ & (home < 0)).tolist():
+        found.setdefault(int(identity[place]), []).append(place)
+    return [(here, known.get(own, [])) for own, here in found.items()]
 
 
 def _told_apart(left: Mask, right: Mask, colour: Ints, words: Words) -> tuple[Ints, bool]:
@@ -159,17 +169,23 @@ def _classes_of_colours(colour: Ints, classes: Ints) -> dict[int, list[int]]:
     return found
 
 
-def _closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints, names: dict[int, list[int]], several: list[int]) -> bool:
-    """Among several classes of one colour each position takes the one whose row differs least; whether any was guessed."""
-    size, left = mask.size, PAIRS
-    for own in several:
-        here = np.flatnonzero(colour[:size] == own).tolist()
-        left -= len(here) * len(names[own])
+Group = tuple[list[int], list[int], bool]
+
+
+def _closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints, groups: list[Group]) -> bool:
+    """Among several classes each position takes the one whose row differs least; whether a limit ended this.
+
+    A group is (positions, classes, whether every class should be taken once before any is taken twice).
+    """
+    left = PAIRS
+    for here, numbers, once in groups:
+        left -= len(here) * len(numbers)
         if left < 0:
             return True
-        first = {number: int(np.flatnonzero(classes == number)[0]) for number in names[own]}
+        first = {number: int(np.flatnonzero(classes == number)[0]) for number in numbers}
+        here = [q for q in here if home[q] < 0]
         costs = sorted((_difference(mask, q, intended, at, colour), number, q) for q in here for number, at in first.items())
-        free = set(names[own])
+        free = set(numbers) if once else set()
         for _, number, q in costs:
             if home[q] < 0 and number in free:
                 home[q] = number
@@ -177,7 +193,7 @@ def _closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints
         for _, number, q in costs:
             if home[q] < 0:
                 home[q] = number
-    return bool(several)
+    return False
 
 
 def _difference(left: Mask, query: int, right: Mask, other: int, colour: Ints) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 
@@ -37,7 +39,7 @@ def _any_depth(seen, query):
 def is_path(mask, path, layers=None):
     """Whether each position attends to the one before it, hop by hop in rising layers."""
     tables, layer = tables_of(mask), 0
-    for key, query in zip(path, path[1:], strict=False):
+    for key, query in itertools.pairwise(path):
         waits = [wait for wait in range(1, len(tables) + 1) if tables[(layer + wait - 1) % len(tables), query, key]]
         if not waits:
             return False

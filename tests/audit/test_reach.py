@@ -31,8 +31,11 @@ def test_shortest_paths(layers, tables, causal):
                 expected[number] = min(near)
         assert {one.number: one.hops for one in found} == expected
         for one in found:
-            assert one.path[0] == one.key and one.key in groups[which[one.number]] and one.path[-1] == query[one.number]
-            assert len(one.path) == one.hops + 1 and is_path(mask, one.path, layers)
+            assert one.path[0] == one.key
+            assert one.key in groups[which[one.number]]
+            assert one.path[-1] == query[one.number]
+            assert len(one.path) == one.hops + 1
+            assert is_path(mask, one.path, layers)
             assert len(layers_of(mask, one.path)) == one.hops
 
 
@@ -66,4 +69,5 @@ def test_a_budget_that_ends_is_told(monkeypatch):
     monkeypatch.setattr(search, "BUDGET", 10)
     window = Mask.from_intervals([[((max(q - 1, 0), q + 1),) for q in range(30)]])
     found, undecided = reached(window, np.array([29, 5, 1]), np.array([0, 0, 0]), sets_of([[0]]), None)
-    assert [one.number for one in found] == [2] and undecided == 2
+    assert [one.number for one in found] == [2]
+    assert undecided == 2

@@ -1,0 +1,187 @@
+"""One planted fault and one silent neighbour for each code that needs no family, and for what can be known of labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from masksynth.audit import CODES, Finding, Subject, audit
+from masksynth.audit.tokens import with_tokens
+from masksynth.errors import InvalidInstance
+from masksynth.export import block_lists
+from masksynth.mask import Mask
+
+TEXT = ["a", "b", "c", "d"]
+
+
+def causal(size):
+    return np.tril(np.ones((size, size), bool))
+
+
+def subject(dense, **tokens):
+    return with_tokens(Subject(Mask.from_dense(dense), "mask"), tokens)
+
+
+def codes(report, severity=None):
+    return [found.code for found in report.findings if severity in (None, found.severity)]
+
+
+def test_a_finding_has_a_known_code_and_severity():
+    with pytest.raises(InvalidInstance):
+        Finding("MS999", "error", None, {}, "", "")
+    with pytest.raises(InvalidInstance):
+        Finding("MS001", "fatal", None, {}, "", "")
+    assert len(set(CODES.values())) == len(CODES)
+
+
+def test_next_tokens_are_hidden_where_nothing_is_said():
+    labels = [[0, "b"], [1, "c"], [2, "d"]]
+    assert codes(audit(subject(causal(4), inputs=TEXT, positions=range_of(4), labels=labels))) == ["MS007"]  # the last token is dead
+    full = audit(subject(np.ones((4, 4), bool), inputs=TEXT, positions=range_of(4), labels=labels))
+    assert [(found.code, found.position) for found in full.findings if found.severity == "error"] == [
+        ("MS001", 0),
+        ("MS001", 1),
+        ("MS001", 2),
+    ]
+
+
+def range_of(size):
+    return list(range(size))
+
+
+def test_masked_language_models_hide_nothing_by_default():
+    labels = [[1, "b"], [3, "d"]]
+    assert codes(audit(subject(np.ones((4, 4), bool), inputs=["a", "M", "c", "M"], positions=range_of(4), labels=labels))) == []
+    repeated = [[1, "c"], [2, "b"]]  # the label of position 1 stands one place further on by chance; that of 2 does not
+    assert codes(audit(subject(np.ones((4, 4), bool), inputs=["a", "M", "c", "d"], positions=range_of(4), labels=repeated))) == []
+
+
+def test_nothing_hidden_is_respected():
+    labels = [[0, "b", []], [1, "c", []]]
+    assert "MS001" not in codes(audit(subject(np.ones((4, 4), bool), inputs=TEXT, positions=range_of(4), labels=labels)))
+
+
+def test_all_but_self_masks_leak_at_depth_two():
+    dense = ~np.eye(4, dtype=bool)
+    stream = subject(
+        dense, inputs=["M0", "M1", "M2", "M3"], positions=range_of(4), labels=[[q, t, [{"at": q}]] for q, t in enumerate(TEXT)]
+    )
+    assert [found.witness["hops"] for found in audit(stream, 1).findings if found.code == "MS001"] == [0] * 4
+    beside = np.zeros((5, 5), bool)
+    beside[:4, :4] = dense
+    beside[4, :3] = True
+    last = subject(beside, inputs=[*TEXT, "M"], positions=[0, 1, 2, 3, 3], labels=[[4, "d", ["d"]]])
+    assert "MS001" not in codes(audit(last, 1))
+    leak = next(found for found in audit(last, 2).findings if found.code == "MS001")
+    assert (leak.position, leak.witness["path"]) == (4, [3, 0, 4])
+
+
+def test_empty_rows():
+    dense = causal(4)
+    dense[2] = False
+    live = audit(subject(dense))
+    assert [(found.code, found.severity, found.position) for found in live.findings] == [("MS005", "error", 2)]
+    dead = audit(subject(dense, labels=[[0, "b"], [1, "c"]]))
+    assert ("MS005", "warning", 2) in [(found.code, found.severity, found.position) for found in dead.findings]
+    assert codes(audit(subject(causal(4)))) == []
+
+
+def test_rows_without_themselves():
+    dense = causal(4)
+    dense[2, 2] = False
+    report = audit(subject(dense))
+    assert [(found.code, found.severity, found.position) for found in report.findings] == [("MS006", "warning", 2)]
+    dense = causal(4)
+    dense[3, 3] = False  # nobody reads position 3: a query stream
+    assert [(found.code, found.severity) for found in audit(subject(dense)).findings] == [("MS006", "note")]
+
+
+def test_dead_positions_at_finite_depth():
+    window = np.triu(causal(5), -1)
+    labelled = subject(window, labels=[[4, "x"]])
+    assert codes(audit(labelled)) == []
+    assert [found.position for found in audit(labelled, 2).findings if found.code == "MS007"] == [0, 1]
+
+
+def test_duplicates_need_equal_identities_and_rows():
+    dense = np.zeros((4, 4), bool)
+    dense[[0, 1, 2, 2, 3, 3], [0, 1, 2, 0, 3, 1]] = True
+    known = {"labels": [[2, "x", []], [3, "y", []]], "positions": [0, 0, 1, 1]}
+    report = audit(subject(dense, inputs=["a", "a", "b", "b"], **known))
+    assert [found.witness["positions"] for found in report.findings if found.code == "MS008"] == [[0, 1], [2, 3]]
+    assert report.minimal == (4, 0, 2, 2)
+    assert "MS008" not in codes(audit(subject(dense, inputs=["a", "c", "b", "b"], **known)))
+    assert "MS008" not in codes(audit(subject(dense, inputs=["a", "a", "b", "b"], kinds=["x", "y", "x", "x"], **known)))
+
+
+def test_document_heuristics():
+    tree = causal(4)
+    tree[3, 2] = False
+    report = audit(subject(tree, positions=[0, 1, 2, 2]))
+    assert [(found.code, found.severity, found.witness["used_by"]) for found in report.findings] == [("MS010", "note", "transformers")]
+    assert report.findings[0].witness["query"] == 3
+    assert report.findings[0].witness["documents"] == 2
+    again = audit(subject(tree, positions=[0, 1, 0, 1]))
+    assert [found.witness["used_by"] for found in again.findings] == ["transformers", "torchtitan and TRL"]
+    documents = np.kron(np.eye(2, dtype=bool), causal(2)).astype(bool)
+    assert codes(audit(subject(documents, positions=[0, 1, 0, 1]))) == []
+
+
+def test_finite_minus_infinity(tmp_path):
+    from masksynth.audit import read_subject
+
+    def stored(value, dense, dtype=np.float32):
+        np.save(tmp_path / "mask.npy", np.where(dense, 0, value).astype(dtype)[None, None])
+        return audit(read_subject(tmp_path / "mask.npy"))
+
+    assert codes(stored(-np.inf, causal(4))) == []
+    for dtype in (np.float16, np.float32, np.float64):
+        assert codes(stored(np.finfo(dtype).min, causal(4), dtype)) == ["MS011"]
+        assert stored(np.finfo(dtype).min, causal(4), dtype).findings[0].severity == "note"
+    assert stored(-1e4, causal(4)).findings[0].severity == "warning"
+    empty = causal(4)
+    empty[2] = False
+    assert ("MS011", "warning") in [(found.code, found.severity) for found in stored(np.finfo(np.float32).min, empty).findings]
+
+
+@pytest.mark.parametrize("fault", ["missing", "full", "twice"])
+def test_block_lists(fault):
+    mask = Mask.from_dense(causal(10))
+    lists = block_lists(mask, block_size=4)
+    right = Subject(mask, "m", blocks=(lists, (4, 4)))
+    assert codes(audit(right)) == []
+    arrays = [part.copy() for part in lists]
+    if fault == "missing":
+        arrays[0][2] -= 1
+    elif fault == "full":
+        arrays[2][0], arrays[3][0, 0] = 1, 0
+        arrays[0][0] = 0
+    else:
+        arrays[1][2, 1] = arrays[1][2, 0]
+    report = audit(replace(right, blocks=(type(lists)(*arrays), (4, 4))))
+    assert codes(report) == ["MS012"]
+    assert report.errors == 1
+
+
+def test_labels_shifted_along_a_merged_mask():
+    tree = causal(6)  # a prompt of two, answers of two each
+    tree[4:, 2:4] = False
+    known = {"inputs": ["p", "q", "x", "y", "u", "v"], "positions": [0, 1, 2, 3, 2, 3]}
+    shifted = [[q, known["inputs"][q + 1], []] for q in range(5)]
+    report = audit(subject(tree, labels=shifted, **known))
+    assert [(found.code, found.severity, found.position) for found in report.findings if found.code == "MS003"] == [("MS003", "warning", 3)]
+    right = [[0, "q"], [1, "x"], [1, "u"], [2, "y"], [4, "v"]]
+    assert not {"MS001", "MS003"} & set(codes(audit(subject(tree, labels=right, **known))))
+    straight = [[q, known["inputs"][q + 1]] for q in range(5)]
+    assert codes(audit(subject(causal(6), inputs=known["inputs"], positions=range_of(6), labels=straight))) == ["MS007"]
+
+
+def test_what_cannot_be_compared_is_told():
+    from tests.audit.cases import clean
+
+    nameless = replace(clean("butterfly"), inputs=None)
+    assert ("MS014", "note") in [(found.code, found.severity) for found in audit(nameless).findings]
+    table = replace(clean("local_global"), mask=clean("causal_lm").mask, inputs=None, positions=None, kinds=None, labels=None)
+    assert "MS014" in codes(audit(table))

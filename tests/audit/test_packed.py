@@ -1,0 +1,86 @@
+"""Packed batches of real samples: silent; moved, repeated and leaking labels are found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from masksynth.audit import audit, read_subject, subject_of_batch
+from masksynth.mask import Mask
+from masksynth.pack import pack_batches
+
+DATA = sorted((Path(__file__).parent.parent / "pack/data").glob("*.jsonl.gz"))
+SEGMENTED = {
+    "id": "s",
+    "input_ids": [1, 2, 3, 90, 90, 3, 4],
+    "labels": [-100, -100, -100, 3, 4, -100, 7],
+    "segments": [
+        {"length": 3},
+        {"length": 2, "sees": [0], "within": "full", "predict": "self", "position": 3},
+        {"length": 2, "sees": [0], "after": 0, "position": 3},
+    ],
+}
+
+
+@pytest.fixture(scope="module", params=range(3), ids=[path.name.split(".")[0] for path in DATA])
+def folder(request, tmp_path_factory):
+    from click.testing import CliRunner
+
+    from masksynth.cli.commands import main
+
+    target = tmp_path_factory.mktemp("packed") / "out"
+    done = CliRunner().invoke(main, ["pack", str(DATA[request.param]), "-o", str(target), "--max-length", "4096"])
+    assert done.exit_code == 0, done.output
+    return target
+
+
+def test_real_batches_are_silent(folder):
+    report = audit(read_subject(folder))
+    assert not [found for found in report.findings if found.severity != "note"]
+    assert report.minimal is not None
+    assert report.minimal.dead == 0
+
+
+def test_a_label_moved_repeated_or_seen(folder):
+    subject = read_subject(folder)
+    packed, rng = subject.batch, np.random.default_rng(1)
+    for edge in rng.integers(0, len(packed.loss_label), 5).tolist():
+        position = packed.loss_position.copy()
+        position[edge] = (position[edge] + 1) % packed.positions
+        moved = audit(subject_of_batch(replace(packed, loss_position=position), "b", subject.segments))
+        assert [found.position for found in moved.findings if found.code == "MS003"] == [position[edge]]
+    names = ("loss_position", "loss_label", "loss_sample", "loss_weight", "loss_index")
+    twice = replace(packed, **{name: np.append(getattr(packed, name), getattr(packed, name)[3]) for name in names})
+    assert [found.code for found in audit(subject_of_batch(twice, "b", subject.segments)).findings if found.severity == "error"] == [
+        "MS004"
+    ]
+
+
+def test_a_prompt_that_sees_its_answer(folder):
+    subject = read_subject(folder)
+    edge = int(np.flatnonzero(subject.labels.target >= 0)[0])
+    query, key = int(subject.labels.position[edge]), int(subject.labels.target[edge])
+    rows = [list(subject.mask.intervals(q)) for q in range(subject.size)]
+    rows[query] = _with(rows[query], key)
+    report = audit(replace(subject, mask=Mask.from_intervals([rows])))
+    leaks = [found for found in report.findings if found.code == "MS001"]
+    assert any(found.position == query and found.witness["path"] == [key, query] for found in leaks)
+
+
+def _with(row, key):
+    keys = sorted({k for start, end in row for k in range(start, end)} | {key})
+    cuts = [place for place in range(len(keys)) if place == 0 or keys[place] != keys[place - 1] + 1]
+    return [(keys[a], keys[b - 1] + 1) for a, b in zip(cuts, [*cuts[1:], len(keys)], strict=True)]
+
+
+def test_segments_say_who_predicts():
+    packed = next(iter(pack_batches([SEGMENTED], max_length=100)))
+    subject = subject_of_batch(packed, "b", (SEGMENTED["segments"],))
+    assert not [found for found in audit(subject).findings if found.code in ("MS001", "MS003", "MS004")]
+    moved = replace(packed, loss_position=(packed.loss_position + 1) % packed.positions)
+    assert [found.code for found in audit(subject_of_batch(moved, "b", (SEGMENTED["segments"],))).findings if found.code == "MS003"] == [
+        "MS003"
+    ] * 3
