@@ -166,7 +166,7 @@ def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Fin
 
     names = Names()
     grade, line = verdict(answer, findings)
-    shown: dict[str, Any] = NOTHING if subject is None else units(subject, names)
+    shown: dict[str, Any] = NOTHING if subject is None else units(subject, names, _has_checked_rows(answer))
     return {
         "grade": grade,
         "verdict": line,
@@ -179,6 +179,13 @@ def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Fin
         "downloads": downloads(subject, answer, findings),
         "by": f"masksynth {masksynth.__version__}",
     }
+
+
+def _has_checked_rows(answer: Answer | None) -> bool:
+    """Whether the checker confirmed that every node sees exactly what its position sees: of dense answers at any depth."""
+    return (
+        answer is not None and answer.merged is not None and answer.merged.problem.layers is None and "rows" in answer.certificate["checks"]
+    )
 
 
 def _page(data: dict[str, Any]) -> str:

@@ -23,8 +23,14 @@ class Standing(NamedTuple):
     why: str
 
 
-def standings(subject: Subject) -> list[Standing]:
+def standings(subject: Subject, checked: bool = False) -> list[Standing]:
     """For each position who stands there, as far as the subject tells: its embeddings, or the samples of its packed batch.
+
+    Parameters
+    ----------
+    subject : Subject
+    checked : bool
+        The checker has confirmed that every node sees exactly what its position sees; then rows of a large family need not be compared.
 
     Examples
     --------
@@ -37,20 +43,20 @@ def standings(subject: Subject) -> list[Standing]:
     2 nodes of 2 tasks stand here: equal input, position id and kind, and equal rows, which read position 0.
     """
     if subject.embeddings is not None:
-        return _of_tasks(subject, subject.embeddings)
+        return _of_tasks(subject, subject.embeddings, checked)
     if subject.batch is not None:
         return _of_samples(subject)
     return [Standing([], "")] * subject.size
 
 
-def _of_tasks(subject: Subject, embeddings: Mapping[str, Mapping[str, int]]) -> list[Standing]:
+def _of_tasks(subject: Subject, embeddings: Mapping[str, Mapping[str, int]], checked: bool) -> list[Standing]:
     here: list[list[tuple[str, str]]] = [[] for _ in range(subject.size)]
     for task, places in embeddings.items():
         for node, place in places.items():
             if 0 <= place < subject.size:
                 here[place].append((task, node))
     rows = None if subject.family is None else mapped_rows(subject.family.family, embeddings)
-    return [Standing(nodes, _why(subject, nodes, rows)) for nodes in here]
+    return [Standing(nodes, _why(subject, nodes, rows, checked)) for nodes in here]
 
 
 def mapped_rows(family: TaskFamily, embeddings: Mapping[str, Mapping[str, int]]) -> dict[tuple[str, str], tuple[Row, ...]] | None:
@@ -91,12 +97,14 @@ def _counted(places: list[int]) -> Row:
     return tuple(sorted(counts.items()))
 
 
-def _why(subject: Subject, nodes: list[tuple[str, str]], rows: Mapping[tuple[str, str], tuple[Row, ...]] | None) -> str:
+def _why(subject: Subject, nodes: list[tuple[str, str]], rows: Mapping[tuple[str, str], tuple[Row, ...]] | None, checked: bool) -> str:
     if not nodes:
         return "A copy: a row of some task reads several equal nodes, and each needs a position of its own."
     if len(nodes) == 1:
         return "One node stands here; no other is equal to it."
     who = f"{count(len(nodes), 'node')} of {count(len({task for task, _ in nodes}), 'task')} stand here"
+    if rows is None and checked:
+        return f"{who}: equal input, position id and kind, and each sees exactly what this position sees, as the checker confirmed."
     if rows is None:
         told = "the family is not at hand" if subject.family is None else "the family is large"
         return f"{who}; {told}, so their rows are not compared here."

@@ -26,11 +26,11 @@ MOST_INTERVALS = 250_000
 """Most row intervals over all tables; further tables are left out."""
 
 
-def units(subject: Subject, names: Names) -> dict[str, Any]:
+def units(subject: Subject, names: Names, checked: bool = False) -> dict[str, Any]:
     """``step`` (positions in a unit), ``units`` (facts of each), ``tables`` (rows of each) and ``diagram``, as JSON values.
 
     A unit is a position up to ``MOST_POSITIONS`` positions, and above that a row of blocks of step x step pairs, so that there are
-    ``MOST_BLOCKS`` at most. A row is {"full": [start, end, ...], "part": [start, end, ...]} in units.
+    ``MOST_BLOCKS`` at most; ``checked`` is that of ``standings``. A row is {"full": [start, end, ...], "part": [start, end, ...]} in units.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def units(subject: Subject, names: Names) -> dict[str, Any]:
     (2, '2 to 3', {'full': [0, 2], 'part': [2, 3]}, 0)
     """
     if subject.size <= MOST_POSITIONS:
-        return _positions(subject, names)
+        return _positions(subject, names, checked)
     step = -(-subject.size // MOST_BLOCKS)
     note = f"{count(subject.size, 'position')} are too many for a diagram; the mask is drawn in blocks of {step} x {step} pairs."
     kept = min(subject.mask.tables, 8)
@@ -52,10 +52,10 @@ def units(subject: Subject, names: Names) -> dict[str, Any]:
     }
 
 
-def _positions(subject: Subject, names: Names) -> dict[str, Any]:
+def _positions(subject: Subject, names: Names, checked: bool) -> dict[str, Any]:
     each = max(MOST_LISTED // max(subject.size, 1), 4)
     labels = _labels(subject, names, each)
-    here = standings(subject)
+    here = standings(subject, checked)
     shown = []
     for place in range(subject.size):
         unit: dict[str, Any] = {"name": str(place), "why": here[place].why, "labels": labels[place][0], "labels_total": labels[place][1]}

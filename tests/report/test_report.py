@@ -222,6 +222,16 @@ def test_numbers_that_are_not_json_are_shown():
     assert "-inf" in data["findings"][0]["witness"]
 
 
+def test_large_families_rest_on_the_checker(monkeypatch):
+    monkeypatch.setattr("masksynth.report.reasons.MOST_ENTRIES", 10)
+    asked = ms.catalog.causal_lm(n=5)
+    answer = ms.solve(asked)
+    why = [unit["why"] for unit in data_of(report_html(asked, answer=answer))["units"]]
+    assert why[0].endswith("and each sees exactly what this position sees, as the checker confirmed.")
+    alone = [unit["why"] for unit in data_of(report_html(answer.merged))["units"]]
+    assert alone[0].endswith("the family is not at hand, so their rows are not compared here.")
+
+
 def test_control_characters_are_escaped():
     assert cut("a\u202eb\x00\n") == "a\\u202eb\\x00\\n"
 
