@@ -9,7 +9,7 @@ import numpy as np
 
 from masksynth.audit.finding import Finding
 from masksynth.audit.match import words_for
-from masksynth.audit.reach import Bools, Ints, depended_on, sees_itself
+from masksynth.audit.reach import Bools, Ints, depended_on, sees_itself, tables_used
 from masksynth.audit.subject import Subject
 from masksynth.tasks.canonical import canonical
 from masksynth.verify.colours import first_colours, most_in_a_row
@@ -35,7 +35,7 @@ def live_positions(subject: Subject) -> Bools:
 
 def empty_rows(subject: Subject, live: Bools) -> Iterator[Finding]:
     """MS005: softmax over nothing has no value, or, under a finite minus infinity, attends to everything. O(N)."""
-    for table in range(subject.mask.tables):
+    for table in tables_used(subject.mask, subject.layers):
         for query in np.flatnonzero(np.diff(subject.mask.row_offset[table]) == 0).tolist():
             where = f" in table {table}" if subject.mask.tables > 1 else ""
             what = "sees everything alike" if subject.forbidden is not None else "softmax over nothing has no value"
@@ -50,7 +50,7 @@ def rows_without_themselves(subject: Subject, live: Bools, due: Bools | None) ->
     Where the family is known (``due``: whether the position's row in it holds itself) only departures from it are told. Elsewhere a
     position that no other sees, a query stream, gets a note, and any other a warning: what it adds to others is computed without itself.
     """
-    for table in range(subject.mask.tables):
+    for table in tables_used(subject.mask, subject.layers):
         lacking = ~sees_itself(subject.mask, table) & (np.diff(subject.mask.row_offset[table]) > 0) & live
         if due is not None:
             lacking &= due[table]
