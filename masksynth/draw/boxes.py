@@ -91,7 +91,7 @@ def diagram(subject: Subject, contract: bool | None = None) -> Diagram:
     edges = [(q, k) for q, k in np.unique(ends[ends[:, 0] != ends[:, 1]], axis=0).tolist()]
     heights = _heights(len(heads), edges)
     boxes = tuple(_box(found, whose, names, part, heights[number]) for number, part in enumerate(parts))
-    title = "Hasse diagram, information flows up" + (f": {printable(subject.name)}" if subject.name else "")
+    title = f"Hasse diagram: {printable(subject.name)}" if subject.name else "Hasse diagram"
     return Diagram(title, boxes, tuple(edges), whose.tasks, count > len(heads))
 
 

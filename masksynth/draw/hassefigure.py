@@ -69,7 +69,7 @@ def _rounded(axes: Axes, x: float, y: float, width: float, height: float, gid: s
 def _entries(diagram: Diagram) -> list[Entry]:
     """What boxes and strips mean, as far as there are such."""
     boxes = diagram.boxes
-    entries: list[Entry] = []
+    entries: list[Entry] = [(_upwards, "information flows up")] if diagram.edges else []
     if any(box.predicts for box in boxes):
         entries.append((_round, "predicts"))
     if any(len(box.positions) > 1 and not box.chain for box in boxes):
@@ -77,6 +77,16 @@ def _entries(diagram: Diagram) -> list[Entry]:
     if any(box.chain for box in boxes):
         entries.append((_double, "a chain, from … to"))
     return entries + task_entries(diagram.tasks, {box.owner for box in boxes})
+
+
+def _upwards(axes: Axes, x: float, y: float, gid: str) -> None:
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    middle, head = x + SIDE / 2, 3.0
+    points = [(middle, y + SIDE), (middle, y), (middle - head, y + head), (middle, y), (middle + head, y + head)]
+    arrow = Path(points, [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO, Path.LINETO])
+    axes.add_patch(PathPatch(arrow, facecolor="none", edgecolor=LINE, linewidth=1.0, gid=gid, clip_on=False))
 
 
 def _round(axes: Axes, x: float, y: float, gid: str) -> None:

@@ -23,15 +23,15 @@ STRIP, NAME, TITLE = 6.0, 90.0, 16.0
 """Points: of the strip of tasks, of the widest name, of a line of title."""
 
 STYLES: dict[int, dict[str, Any]] = {
-    kinds.ALLOWED: {"facecolor": INK},
-    kinds.FULL: {"facecolor": INK},
+    kinds.ALLOWED: {"facecolor": INK, "edgecolor": INK, "linewidth": 0.4},
+    kinds.FULL: {"facecolor": INK, "edgecolor": INK, "linewidth": 0.4},
     kinds.PARTIAL: {"facecolor": "#c5cae9", "hatch": "////", "edgecolor": INK},
     kinds.FIRST: {"facecolor": "#ffe0b2", "hatch": "\\\\\\\\", "edgecolor": "#e65100"},
     kinds.SECOND: {"facecolor": "#b2dfdb", "hatch": "||||", "edgecolor": "#004d40"},
     kinds.CHANGED: {"facecolor": "#f8bbd0", "hatch": "xxxx", "edgecolor": "#880e4f"},
-    kinds.EARLIER: {"facecolor": "#9fa8da"},
+    kinds.EARLIER: {"facecolor": "#9fa8da", "edgecolor": "#9fa8da", "linewidth": 0.4},
 }
-"""Fill, and hatching in another lightness, so that the kinds differ without colour."""
+"""Fill, and hatching in another lightness, so that the kinds differ without colour; a thin line closes the seam between two rows."""
 
 
 def table_figure(picture: Picture) -> Figure:

@@ -65,10 +65,11 @@ def hasse_text(diagram: Diagram) -> str:
     >>> from masksynth.mask import Mask
     >>> fork = Mask.from_dense(np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]]) > 0)
     >>> print(hasse_text(diagram(Subject(fork, "", inputs=("root", "left", "right")))))
-    Hasse diagram, from the bottom up
+    Hasse diagram
     ╙── root
         ├─╼ left
         └─╼ right
+    the lowest stands furthest left
     """
     graph = nx.DiGraph()
     for number, box in enumerate(diagram.boxes):
@@ -76,15 +77,14 @@ def hasse_text(diagram: Diagram) -> str:
         label = cut(box.label, LABEL)
         graph.add_node(number, label=(f"{{{label}}}" if len(box.positions) > 1 and not box.chain else label) + mark)
     graph.add_edges_from(sorted((lower, upper) for upper, lower in diagram.edges))
-    title = diagram.title.replace("information flows up", "from the bottom up", 1)
-    lines = [cut(title, 100), *nx.generate_network_text(graph, vertical_chains=True)]
-    notes = [text for text, there in _notes(diagram) if there]
-    return "\n".join(lines + (["   ".join(notes)] if notes else []))
+    lines = [cut(diagram.title, 100), *nx.generate_network_text(graph, vertical_chains=True)]
+    return "\n".join([*lines, "   ".join(text for text, there in _notes(diagram) if there)])
 
 
 def _notes(diagram: Diagram) -> list[tuple[str, bool]]:
     boxes = diagram.boxes
     return [
+        ("the lowest stands furthest left", True),
         ("* predicts", any(box.predicts for box in boxes)),
         ("{} see each other", any(len(box.positions) > 1 and not box.chain for box in boxes)),
         ("… a chain", any(box.chain for box in boxes)),

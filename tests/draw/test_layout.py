@@ -42,8 +42,8 @@ def test_boxes_lie_apart_on_the_paper_and_lower_ones_lower(method, poset, chance
         assert min(a[2], b[2]) - max(a[0], b[0]) < 0.01 or min(a[3], b[3]) - max(a[1], b[1]) < 0.01
     for (upper, lower), line in zip(edges, found.lines, strict=True):
         assert found.places[upper][1] > found.places[lower][1]
-        assert abs(line[0][1] - boxes[lower][3]) < 2
-        assert abs(line[-1][1] - boxes[upper][1]) < 2
+        assert abs(line[0][1] - boxes[lower][3]) < 4
+        assert abs(line[-1][1] - boxes[upper][1]) < 4
 
 
 def test_long_edges_bend_around_boxes():
