@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -86,7 +87,8 @@ class BlackBox:
 
     def gradients(self, queries: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float64] | str:
         """(Q, N): the largest entry of the gradient of one random combination of each query's outputs at each embedding; or why not."""
-        with torch.enable_grad(), self._leaf() as leaves:
+        with torch.enable_grad(), self._leaf() as leaves, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the compiler looks at .grad of what is no leaf
             try:
                 outputs = self._outputs(**({} if self.tokens else {self.name: leaves[0]}))
             except NotImplementedError as error:

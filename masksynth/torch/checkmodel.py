@@ -16,7 +16,7 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.torch.batch import Batch
 from masksynth.torch.blackbox import BlackBox, Model, inputs_of_batch
 from masksynth.torch.failures import Diagnosis, diagnose
-from masksynth.torch.flow import hops
+from masksynth.torch.flow import depth, hops
 from masksynth.torch.looking import Look, blocked, leaks, look, silent, tables_used
 from masksynth.torch.packed import TrainingBatch
 from masksynth.torch.selftest import _evaluating
@@ -251,10 +251,11 @@ def _of_mask(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:
 
 
 def _leak(seen: Look, batch: Batch | TrainingBatch, query: int, key: int, moved: float, pairs: int) -> ModelFinding:
-    longer = hops(seen.mask, query, key, None) if seen.layers is not None else ()
+    needed = depth(seen.mask, query, key)
     why = "the mask has no path between them"
-    if longer:
-        why = f"the path {' -> '.join(map(str, longer))} takes {len(longer) - 1} layers, the model has {seen.layers}"
+    if needed is not None:
+        path = " -> ".join(map(str, hops(seen.mask, query, key, None)))
+        why = f"the path {path} takes {needed} layers, the model has {seen.layers}"
     what = f"the output at {_words(batch, query)} moved by {moved:.3g} when the input at {_words(batch, key)} was changed"
     message = f"{what}; {why}{_others(pairs)}"
     return ModelFinding("leak", query, key, (), moved, pairs, message, "keep the mask as it is on its way to the attention")

@@ -12,9 +12,9 @@ from masksynth.mask import Mask
 from masksynth.torch.flow import inputs_of, outputs_of
 
 Bools = NDArray[np.bool_]
-DENSE, DEPTHS, HIDDEN = 2048, 6, 0.02
-"""Masks above DENSE positions are compared with fewer failures; depths tried where the number of layers is not known; and the part of
-the expected movements that rounding may hide."""
+FEW, DENSE, DEPTHS, HIDDEN = 256, 2048, 6, 0.02
+"""Above FEW positions the first failure that fits is enough, and above DENSE fewer are tried; depths tried where the number of layers is
+not known; and the part of the expected movements that rounding may hide."""
 
 PASS_4D = "pass the mask as [1, 1, N, N] in the type of the model's attention (sdpa: bool, eager: additive, flex: BlockMask)"
 FAILURES = {
@@ -141,6 +141,8 @@ def diagnose(mask: Mask, position_ids: NDArray[np.int64], seen: Evidence, layers
                 continue
             score = _score(found, expected)
             scored[name] = max(score, scored.get(name, score))
+        if mask.size > FEW and scored.get(name, (False, 0.0))[0]:
+            break
     return _best(scored, _score(found, right)[1])
 
 

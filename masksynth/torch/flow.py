@@ -54,19 +54,36 @@ def hops(mask: Mask, query: int, key: int, layers: int | None) -> tuple[int, ...
     >>> hops(chain, 3, 0, None), hops(chain, 3, 0, 2)
     ((0, 1, 2, 3), ())
     """
-    states: list[Marks] = []
-    for marked in _states(mask, np.arange(mask.size) == key, layers):
-        states.append(marked)
-        if marked[query]:
-            break
-    else:
-        return ()
-    way = [query]
+    states = _until(mask, query, key, layers)
+    way = [query] if states else []
     for layer in range(len(states) - 2, -1, -1):
         if not states[layer][way[0]]:
             row = mask.row(way[0], layer % mask.tables)
             way.insert(0, int(row[np.argmax(states[layer][row])]))
     return tuple(way)
+
+
+def depth(mask: Mask, query: int, key: int) -> int | None:
+    """After how many layers output ``query`` may depend on input ``key``; None: never.
+
+    Examples
+    --------
+    >>> chain = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),), ((2, 4),)]])
+    >>> depth(chain, 3, 0), depth(chain, 0, 3)
+    (3, None)
+    """
+    states = _until(mask, query, key, None)
+    return len(states) - 1 if states else None
+
+
+def _until(mask: Mask, query: int, key: int, layers: int | None) -> list[Marks]:
+    """What is marked after each layer until the query is; nothing if it never is."""
+    states: list[Marks] = []
+    for marked in _states(mask, np.arange(mask.size) == key, layers):
+        states.append(marked)
+        if marked[query]:
+            return states
+    return []
 
 
 def _states(mask: Mask, marked: Marks, layers: int | None) -> Iterator[Marks]:

@@ -68,13 +68,8 @@ def _unlike(seen: Look, batch: Batch | TrainingBatch) -> Wrong | None:
     first, other = int(group[0]), int(group[at])
     place = int(batch.position_ids[first])
     which = f"positions {first} and {other} have position id {place}, one context and, for this test, one input"
-    return (
-        other,
-        first,
-        differs,
-        f"{which}, but outputs {differs:.3g} apart; as if position ids were not passed, or a row lacks itself",
-        REMEDY,
-    )
+    way = "as if position ids were not passed, or a row lacks itself"
+    return other, first, differs, f"{which}, but outputs {differs:.3g} apart; {way}", REMEDY
 
 
 def _apart(outputs: Tensor, group: NDArray[np.int64]) -> tuple[int, float]:
