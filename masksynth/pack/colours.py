@@ -70,11 +70,12 @@ def classes_of(table: SampleTable, spans: Spans, identity: Ints) -> Ints:
         Equal iff group, token id, position and all keys are.
     """
     lanes = [_lane(spans, identity, base, seed) for base, seed in zip(BASES, SEEDS, strict=True)]
-    for level in range(int(spans.level.max(initial=-1)) + 1):
-        chosen = np.flatnonzero(spans.level == level)
+    by_level, pairs = _by_level(spans.level), _by_level(spans.level[spans.viewer])
+    for level, chosen in enumerate(by_level):
+        pair = pairs[level] if level < len(pairs) else chosen[:0]
         for lane in lanes:
-            _contexts(lane, spans, chosen)
-        _continue(lanes, spans, chosen)
+            _contexts(lane, spans, chosen, pair)
+        _continue(lanes, spans, pair)
         for lane in lanes:
             _colour(lane, spans, chosen)
     live = np.flatnonzero(spans.live)
@@ -90,16 +91,21 @@ def _lane(spans: Spans, identity: Ints, base: int, seed: int) -> Lane:
     return Lane(base, seed, mix(identity.astype(np.uint64), seed), *blank)
 
 
-def _contexts(lane: Lane, spans: Spans, chosen: Ints) -> None:
+def _by_level(level: Ints) -> list[Ints]:
+    """The indices of each level, 0, 1, ..."""
+    order = np.argsort(level, kind="stable")
+    return np.split(order, np.searchsorted(level[order], np.arange(1, int(level.max(initial=0)) + 1)))
+
+
+def _contexts(lane: Lane, spans: Spans, chosen: Ints, pair: Ints) -> None:
     """Context = sum of the seen segments' totals; key = its hash."""
-    seen = np.isin(spans.viewer, chosen)
-    np.add.at(lane.context, spans.viewer[seen], lane.total[spans.seen[seen]])
+    np.add.at(lane.context, spans.viewer[pair], lane.total[spans.seen[pair]])
     lane.key[chosen] = mix(lane.context[chosen], lane.seed ^ 0x5555)
 
 
-def _continue(lanes: list[Lane], spans: Spans, chosen: Ints) -> None:
+def _continue(lanes: list[Lane], spans: Spans, pairs: Ints) -> None:
     """Where a context is the row of the last token of a seen segment, its key is that token's colour."""
-    pair = np.flatnonzero(np.isin(spans.viewer, chosen) & ~spans.clique[spans.seen] & (spans.count[spans.seen] > 0))
+    pair = pairs[~spans.clique[spans.seen[pairs]] & (spans.count[spans.seen[pairs]] > 0)]
     viewer, seen = spans.viewer[pair], spans.seen[pair]
     last = spans.start[seen] + spans.length[seen] - 1
     same = np.ones(len(pair), bool)

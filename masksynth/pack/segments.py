@@ -1,9 +1,9 @@
 """Segmented samples merged: classes to positions, rows to intervals, without a loop over tokens.
 
-A class gets max(1, the most of its tokens in one row) positions, its *copies* (``docs/theory.md``, section 3). Positions are numbered by
+A class gets max(1, the most of its tokens in one row) positions, its *copies* (``docs/theory.md``, section 3). First copies are numbered by
 the first appearance of their class, so what a token sees comes before it (outside full segments), and the rows of a run of tokens that
-appear for the first time are one base of intervals and a last interval that grows. Only samples in which a class stands twice need rows
-written out key by key.
+appear for the first time are one base of intervals of which that of the token itself grows. Second copies follow all first ones of the
+group, then third ones, so that a run that stands twice is two runs.
 """
 
 from __future__ import annotations
@@ -30,16 +30,24 @@ class Classes:
         The class of each token, -1 for dead ones.
     copies : (C,) int64
         Positions of each class.
-    position : (C,) int64
-        The first of them.
-    twin : (U,) bool
-        Whether another token of the sample has the same class.
+    place : (sum of copies,) int64
+        The positions of each class, class after class.
+    cut : (C + 1,) int64
+        Where each class's begin in ``place``.
+    kind : (sum of copies,) int64
+        The class of each position.
     """
 
     number: Ints
     copies: Ints
-    position: Ints
-    twin: NDArray[np.bool_]
+    place: Ints
+    cut: Ints
+    kind: Ints
+
+    @property
+    def position(self) -> Ints:
+        """The first position of each class."""
+        return self.place[self.cut[:-1]]
 
 
 def merge_segments(table: SampleTable) -> tuple[Piece, Ints]:
@@ -51,14 +59,13 @@ def merge_segments(table: SampleTable) -> tuple[Piece, Ints]:
     group = np.repeat(np.array(group_codes(table), np.int64), np.diff(table.offset))
     identity = _paired(_paired(identities(table).astype(np.int64), key_of(table, "position_ids")), group)
     number = classes_of(table, spans, identity)
-    classes = _placed(table, spans, number)
     live = np.flatnonzero(spans.live)
-    first = np.zeros(len(classes.copies), np.int64)
+    first = np.zeros(int(number.max(initial=-1)) + 1, np.int64)
     first[number[live][::-1]] = live[::-1]
-    source = np.repeat(first, classes.copies)
-    rows = _rows(table, spans, classes, first)
-    piece = Piece(np.arange(len(table)), source, *rows, live, classes.position[number[live]])
-    return piece, group[source]
+    classes = _placed(table, spans, number, group[first])
+    rows = _rows(spans, classes, first)
+    source = first[classes.kind]
+    return Piece(np.arange(len(table)), source, *rows, live, classes.position[number[live]]), group[source]
 
 
 def _paired(left: Ints, right: Ints) -> Ints:
@@ -67,10 +74,10 @@ def _paired(left: Ints, right: Ints) -> Ints:
     return number
 
 
-def _placed(table: SampleTable, spans: Spans, number: Ints) -> Classes:
-    """Copies and positions of every class."""
+def _placed(table: SampleTable, spans: Spans, number: Ints, group: Ints) -> Classes:
+    """Copies and positions of every class: group after group, in each all first copies, then all second ones, and so on."""
     live = np.flatnonzero(spans.live)
-    many = int(number.max(initial=-1)) + 1
+    many = len(group)
     sample = np.repeat(np.arange(len(table)), np.diff(table.offset))
     pair = sample[live] * many + number[live]
     order = np.argsort(pair, kind="stable")
@@ -81,7 +88,12 @@ def _placed(table: SampleTable, spans: Spans, number: Ints) -> Classes:
     copies = np.ones(many, np.int64)
     if twin.any():
         _count_copies(spans, number, twin, copies)
-    return Classes(number, copies, offsets(copies)[:-1], twin)
+    kind = np.repeat(np.arange(many), copies)
+    level = spread(np.zeros(many, np.int64), copies)
+    by_level = np.lexsort((kind, level, group[kind]))
+    place = np.empty(len(kind), np.int64)
+    place[by_level] = np.arange(len(kind))
+    return Classes(number, copies, place, offsets(copies), kind[by_level])
 
 
 def _count_copies(spans: Spans, number: Ints, twin: NDArray[np.bool_], copies: Ints) -> None:
@@ -111,16 +123,15 @@ def _count_copies(spans: Spans, number: Ints, twin: NDArray[np.bool_], copies: I
     np.maximum.at(copies, row % many, count)
 
 
-def _rows(table: SampleTable, spans: Spans, classes: Classes, first: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+def _rows(spans: Spans, classes: Classes, first: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
     """The row intervals of all positions.
 
-    The first tokens of the classes are cut into runs: consecutive tokens of one segment without twins. Token t of a run that begins with
-    token a sees what a sees and the positions after a's up to its own.
+    The first tokens of the classes are cut into runs: consecutive tokens of one segment whose classes have one copy. Token t of a run that
+    begins with token a sees what a sees and the positions after a's up to its own.
     """
     bases = _runs(spans, classes, first)
-    plain = _grown(bases, *_base_intervals(spans, classes, bases))
-    twins = np.flatnonzero(classes.copies > 1)
-    return _with_copies(plain, classes, twins) if len(twins) else plain
+    plain = _grown(bases, classes, *_base_intervals(spans, classes, bases))
+    return plain if len(classes.place) == len(classes.copies) else _with_copies(plain, classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +147,7 @@ class _Bases:
 def _runs(spans: Spans, classes: Classes, first: Ints) -> _Bases:
     some = np.flatnonzero(spans.length > 0)
     segment = some[np.searchsorted(spans.start[some], first, "right") - 1]
-    lone = classes.twin[first] | spans.alone[segment]
+    lone = (classes.copies > 1) | spans.alone[segment]
     opens = np.ones(len(first), bool)
     opens[1:] = (first[1:] != first[:-1] + 1) | (segment[1:] != segment[:-1]) | lone[1:] | lone[:-1]
     begin = np.flatnonzero(opens)
@@ -215,9 +226,10 @@ def _united(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[I
 
 
 def _written_out(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[Ints, Ints, Ints]:
-    size = int(classes.copies.sum())
+    """The rows of some owners key by key: a class that stands in one m times, at its first position, becomes its first m copies."""
+    size = len(classes.place)
     row, count = np.unique(np.repeat(owner, length) * size + spread(start, length), return_counts=True)
-    key = spread(row % size, count)
+    key = classes.place[spread(classes.cut[classes.kind[row % size]], count)]
     return np.repeat(row // size, count), key, np.ones(len(key), np.int64)
 
 
@@ -230,48 +242,66 @@ def _coalesced(owner: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
     return start[begin], end[last], owner[begin]
 
 
-def _grown(bases: _Bases, start: Ints, end: Ints, owner: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
-    """Rows of all tokens of the runs: the first token's, whose last interval grows by one a token unless the segment is full."""
+def _grown(bases: _Bases, classes: Classes, start: Ints, end: Ints, owner: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+    """Rows of the classes of all runs: the first token's, of which the interval of the token itself grows unless the segment is full."""
     cut = np.searchsorted(owner, np.arange(len(bases.token) + 1))
     many = np.repeat(cut[1:] - cut[:-1], bases.size)
     offset = offsets(many)
     index = spread(np.repeat(cut[:-1], bases.size), many)
     key_start, key_end = start[index], end[index]
-    moving = np.repeat(bases.grows, bases.size)
-    step = spread(np.zeros(len(bases.size), np.int64), bases.size)
-    key_end[offset[1:][moving] - 1] += step[moving]
-    return offset, key_start.astype(np.int32), key_end.astype(np.int32)
+    step = np.repeat(spread(np.zeros(len(bases.size), np.int64), bases.size), many)
+    own = classes.position[classes.number[bases.token]][owner]
+    grows = (bases.grows[owner] & (start <= own) & (own < end))[index]
+    key_end[grows] += step[grows]
+    return _table(len(offset) - 1, np.repeat(np.arange(len(many)), many), key_start, key_end)
+
+
+def _table(size: int, owner: Ints, start: Ints, end: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+    """Sorted intervals of rows 0 .. size - 1 as arrays of a mask."""
+    start, end, owner = _coalesced(owner, start, end)
+    return np.searchsorted(owner, np.arange(size + 1)), start.astype(np.int32), end.astype(np.int32)
 
 
 def _with_copies(
-    rows: tuple[Ints, NDArray[np.int32], NDArray[np.int32]], classes: Classes, twins: Ints
+    rows: tuple[Ints, NDArray[np.int32], NDArray[np.int32]], classes: Classes
 ) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
-    """Each class's row for all its copies; a copy's row holds the copy itself in place of the last of its class that the row holds."""
+    """The rows of all positions from those of the classes.
+
+    A copy's row holds the copy itself: where it is not among the first m of its class that the row holds, it stands in for the m-th.
+    """
     offset, low, high = rows
-    source = np.repeat(np.arange(len(classes.copies)), classes.copies)
-    many = np.diff(offset)[source]
-    index = spread(offset[:-1][source], many)
-    owner, start, end = np.repeat(np.arange(len(source)), many), low[index].astype(np.int64), high[index].astype(np.int64)
-    first = classes.position
-    moved: list[tuple[int, int, int]] = []
-    for kind in twins.tolist():
-        for copy in range(int(classes.copies[kind])):
-            moved.append((int(first[kind]) + copy, int(first[kind]), int(first[kind]) + copy))
-    keep = np.ones(len(owner), bool)
-    extra: list[Ints] = []
-    extra_owner: list[Ints] = []
-    for place, begin, own in moved:
-        span = slice(*np.searchsorted(owner, [place, place + 1]).tolist())
-        keys = spread(start[span], end[span] - start[span])
-        of_class = keys[(keys >= begin) & (keys <= begin + int(classes.copies[source[place]]) - 1)]
-        if own not in of_class and len(of_class):
-            keys = np.sort(np.append(keys[keys != of_class[-1]], own))
-            keep[span] = False
-            extra.append(keys)
-            extra_owner.append(np.full(len(keys), place))
-    owner = np.concatenate([owner[keep], *extra_owner])
-    start = np.concatenate([start[keep], *extra])
-    end = np.concatenate([end[keep], *(keys + 1 for keys in extra)])
-    order = np.lexsort((start, owner))
-    start, end, owner = _coalesced(owner[order], start[order], end[order])
-    return np.searchsorted(owner, np.arange(len(source) + 1)), start.astype(np.int32), end.astype(np.int32)
+    size = len(classes.kind)
+    many = np.diff(offset)[classes.kind]
+    index = spread(offset[:-1][classes.kind], many)
+    owner, start, end = np.repeat(np.arange(size), many), low[index].astype(np.int64), high[index].astype(np.int64)
+    own = np.arange(size)
+    last = _last_seen(classes, owner, start, end)
+    swaps = ~_holds(owner, start, end, own)
+    gone = np.where(swaps, last, -1)[owner]
+    inside = (start <= gone) & (gone < end)
+    parts = (
+        (owner, start, np.where(inside, gone, end)),
+        (owner[inside], gone[inside] + 1, end[inside]),
+        (own[swaps], own[swaps], own[swaps] + 1),
+    )
+    owner, start, end = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    some = end > start
+    order = np.lexsort((start[some], owner[some]))
+    return _table(size, owner[some][order], start[some][order], end[some][order])
+
+
+def _holds(owner: Ints, start: Ints, end: Ints, key: Ints) -> NDArray[np.bool_]:
+    """Whether row q holds ``key[q]``."""
+    held = np.zeros(len(key), bool)
+    held[owner[(start <= key[owner]) & (key[owner] < end)]] = True
+    return held
+
+
+def _last_seen(classes: Classes, owner: Ints, start: Ints, end: Ints) -> Ints:
+    """Of each position's row, the highest copy of the position's own class that it holds."""
+    last = np.full(len(classes.kind), -1, np.int64)
+    for level in range(int(classes.copies.max())):
+        has = classes.copies[classes.kind] > level
+        copy = classes.place[np.where(has, classes.cut[classes.kind] + level, 0)]
+        last = np.where(has & _holds(owner, start, end, copy), copy, last)
+    return last

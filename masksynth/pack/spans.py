@@ -65,6 +65,7 @@ def spans_of(table: SampleTable) -> Spans:
         If a trained label has no token that predicts it.
     """
     rows: list[tuple[int, ...]] = []
+    level: list[int] = []
     viewer: list[int] = []
     seen: list[int] = []
     for sample in range(len(table)):
@@ -74,6 +75,7 @@ def spans_of(table: SampleTable) -> Spans:
             before = base + segment.after if segment.after >= 0 else -1
             kind = (full, segment.within == SELF, segment.predict == "self", before)
             rows.append((sample, begin + segment.start, segment.length, *kind))
+            level.append(1 + max((level[base + s] for s in segment.sees), default=-1))
             viewer += [base + number] * len(segment.sees)
             seen += [base + s for s in segment.sees]
     owner, start, length, cliques, lonely, own, after = np.array(rows, np.int64).reshape(-1, 7).T.copy()
@@ -81,7 +83,7 @@ def spans_of(table: SampleTable) -> Spans:
     pairs = np.array(viewer, np.int64), np.array(seen, np.int64)
     trained, predictor = _predictors(table, start, length, own.astype(bool), after)
     live, count = _live(len(table.tokens), start, length, clique, alone, pairs, predictor)
-    return Spans(owner, start, length, clique, alone, *pairs, _levels(len(start), *pairs), live, count, trained, predictor)
+    return Spans(owner, start, length, clique, alone, *pairs, np.array(level, np.int64), live, count, trained, predictor)
 
 
 def _predictors(table: SampleTable, start: Ints, length: Ints, own: NDArray[np.bool_], after: Ints) -> tuple[Ints, Ints]:
@@ -97,17 +99,6 @@ def _predictors(table: SampleTable, start: Ints, length: Ints, own: NDArray[np.b
         place = f"$.labels[{token - int(table.offset[sample])}]"
         raise InvalidInstance(fact, place, 'name the segment whose last token predicts it as "after"', table.place[sample])
     return trained, predictor
-
-
-def _levels(count: int, viewer: Ints, seen: Ints) -> Ints:
-    level = np.zeros(count, np.int64)
-    while len(viewer):
-        higher = level.copy()
-        np.maximum.at(higher, viewer, level[seen] + 1)
-        if np.array_equal(higher, level):
-            break
-        level = higher
-    return level
 
 
 def _live(

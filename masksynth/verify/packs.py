@@ -143,10 +143,7 @@ def _check_rows(batch: Any, table: Any, samples: Ints, flat: Ints, at: Ints) -> 
     used = np.zeros(size, bool)
     used[batch.sample_position] = True
     word, lowest = _words(batch, used)
-    over = np.concatenate([np.zeros(1, np.uint64), np.cumsum(word, dtype=np.uint64)])
-    mask = batch.mask
-    part = np.concatenate([np.zeros(1, np.uint64), np.cumsum(over[mask.key_end] - over[mask.key_start], dtype=np.uint64)])
-    row = part[mask.row_offset[0][1:]] - part[mask.row_offset[0][:-1]]
+    row = _row_sums(batch.mask, word)
     if (row != row[lowest]).any():
         raise WrongAnswer("rows", f"position {int(np.argmax(row != row[lowest]))} is a copy of another and has another row")
     live = at >= 0
@@ -167,14 +164,8 @@ def _check_rows(batch: Any, table: Any, samples: Ints, flat: Ints, at: Ints) -> 
 
 
 def _words(batch: Any, used: NDArray[np.bool_]) -> tuple[Words, Ints]:
-    """A random word for each class, and each position's first copy: an unused position is a copy of the used one before it."""
+    """A random word for each class, and for each position a used one of its class: itself, or of which it is a copy."""
     size = len(used)
-    lowest = np.maximum.accumulate(np.where(used, np.arange(size), -1))
-    if size and lowest[0] < 0:
-        raise WrongAnswer("rows", "position 0 serves no sample")
-    for values in (batch.input_ids, batch.position_ids, *batch.keys.values()):
-        if (values != values[lowest]).any():
-            raise WrongAnswer("identity", f"position {int(np.argmax(values != values[lowest]))} serves no sample and is no copy")
     mask = batch.mask
     own = np.repeat(np.arange(size), np.diff(mask.row_offset[0]))
     sees = np.zeros(size, bool)
@@ -183,7 +174,37 @@ def _words(batch: Any, used: NDArray[np.bool_]) -> tuple[Words, Ints]:
         raise WrongAnswer("rows", f"position {int(np.argmin(sees))} does not see itself")
     seed = [size, len(mask.key_start), int(batch.input_ids.sum()), int(mask.key_start.sum())]
     words = np.random.default_rng(seed).integers(0, 2**64, size, np.uint64)
+    lowest = np.arange(size)
+    if not used.all():
+        lowest[~used] = _copied(batch, np.where(used, words, np.uint64(0)), used)
     return words[lowest], lowest
+
+
+def _copied(batch: Any, words: Words, used: NDArray[np.bool_]) -> Ints:
+    """For each unused position a used one of which it may be a copy; whether it is one, the comparison of their rows tells.
+
+    It has the same identity and, copies aside, sees the same, less the used position itself where the row holds one of the class only.
+    """
+    columns = [batch.input_ids, batch.position_ids, *(batch.keys[name] for name in sorted(batch.keys))]
+    identity = np.unique(np.stack(columns), axis=1, return_inverse=True)[1].reshape(-1).astype(np.uint64)
+    row = _row_sums(batch.mask, words)
+    first, rest = np.flatnonzero(used), np.flatnonzero(~used)
+    names = np.concatenate([identity[first], identity[first], identity[rest]])
+    sums = np.concatenate([row[first], row[first] - words[first], row[rest]])
+    number = np.unique(np.stack([names, sums]), axis=1, return_inverse=True)[1].reshape(-1)
+    found = np.full(len(number), -1, np.int64)
+    found[number[: 2 * len(first)]] = np.concatenate([first, first])
+    copied = found[number[2 * len(first) :]]
+    if (copied < 0).any():
+        raise WrongAnswer("identity", f"position {int(rest[np.argmin(copied)])} serves no sample and is no copy of one that does")
+    return copied
+
+
+def _row_sums(mask: Any, words: Words) -> Words:
+    """The sum of words over each row."""
+    over = np.concatenate([np.zeros(1, np.uint64), np.cumsum(words, dtype=np.uint64)])
+    part = np.concatenate([np.zeros(1, np.uint64), np.cumsum(over[mask.key_end] - over[mask.key_start], dtype=np.uint64)])
+    return part[mask.row_offset[0][1:]] - part[mask.row_offset[0][:-1]]
 
 
 def _segment_rows(segments: Any, value: Words, running: Words) -> Words:
