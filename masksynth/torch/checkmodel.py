@@ -17,7 +17,7 @@ from masksynth.torch.batch import Batch
 from masksynth.torch.blackbox import BlackBox, Model, inputs_of_batch
 from masksynth.torch.failures import Diagnosis, diagnose
 from masksynth.torch.flow import depth, hops
-from masksynth.torch.looking import Look, blocked, leaks, look, silent, tables_used
+from masksynth.torch.looking import Look, blocked, leaks, look, silent
 from masksynth.torch.packed import TrainingBatch
 from masksynth.torch.selftest import _evaluating
 from masksynth.torch.sight import words_of
@@ -126,7 +126,8 @@ class WrongModel(WrongAnswer):
         self.report = report
         first = report.findings[0]
         parts = [first.message, report.diagnosis.words if report.diagnosis else "", f"because {report.cause.words}" if report.cause else ""]
-        super().__init__(first.kind, "; ".join(part for part in [*parts, report.remedy] if part), path=tuple(map(str, first.path)))
+        super().__init__(first.kind, "; ".join(part for part in [*parts, report.remedy] if part))
+        self.path = tuple(map(str, first.path))
 
     def __reduce__(self) -> Any:
         return WrongModel, (self.report,)
@@ -150,7 +151,8 @@ def check_model(
        the given number of layers, each of which also keeps a position's own state.
     2. Of ``probes`` outputs the gradients at all embeddings are taken, as far as the token ids go through an ``nn.Embedding`` or
        ``inputs_embeds`` are passed: exactly 0 where there is no way. Without gradients, all inputs without a way are changed at once.
-    3. Of a pair that the mask allows in one layer the output has to move, or a gradient to flow.
+    3. Where the mask allows a pair in one layer (with gradients and a known number of layers: where anything flows through them), the
+       output has to move, or a gradient to flow.
     4. Position ids: those in ``inputs`` are compared with the batch's, left out ones are tried, and twins (same position id, same context)
        are given the same input: their outputs have to be equal.
 
@@ -263,11 +265,9 @@ def _leak(seen: Look, batch: Batch | TrainingBatch, query: int, key: int, moved:
 
 def _missing(seen: Look, batch: Batch | TrainingBatch, pairs: list[tuple[int, int]]) -> ModelFinding:
     query, key = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
-    table = next(table for table in tables_used(seen) if key in seen.mask.row(query, table))
-    where = f"table {table} of the mask" if seen.mask.tables > 1 else "the mask"
-    message = f"the output at {_words(batch, query)} does not depend on the input at {_words(batch, key)}, which {where} allows"
-    message += _others(len(pairs))
     way = hops(seen.mask, query, key, seen.layers)
+    how = "which the mask allows" if len(way) < 3 else f"which the mask lets flow there along {' -> '.join(map(str, way))}"
+    message = f"the output at {_words(batch, query)} does not depend on the input at {_words(batch, key)}, {how}{_others(len(pairs))}"
     return ModelFinding("missing context", query, key, way, 0.0, len(pairs), message, "keep the mask as it is on its way to the attention")
 
 

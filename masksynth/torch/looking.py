@@ -159,14 +159,18 @@ def leaks(seen: Look) -> tuple[int, int, float, int] | None:
 
 
 def silent(seen: Look) -> list[tuple[int, int]]:
-    """Pairs (query, key) that the mask allows in one layer, of which nothing moves and no gradient flows."""
+    """Pairs (query, key) that depend on each other by the mask, of which nothing moves and no gradient flows.
+
+    Where gradients and the number of layers are known, all that flows through the layers; else only what one layer allows, since a movement
+    through several layers may be rounded away.
+    """
     if seen.why_not and half_precision(seen.base):
         return []  # a small movement may be rounded away
     return _confirmed_by_gradient(seen, _unmoved(seen)) + _confirmed_by_movement(seen, _without_gradient(seen))
 
 
 def blocked(seen: Look) -> list[tuple[int, int]]:
-    """Pairs (query, key) that the mask allows in one layer and of which the output moves, but no gradient flows."""
+    """Pairs (query, key) that depend on each other by the mask and of which the output moves, but no gradient flows."""
     place = {int(key): column for column, key in enumerate(seen.keys)}
     pairs = [pair for pair in _without_gradient(seen) if pair[1] in place]
     return [(query, key) for query, key in pairs if seen.moved[place[key], query] > seen.least]
@@ -182,16 +186,25 @@ def tables_used(seen: Look) -> range:
     return range(1 if seen.layers is None else min(seen.mask.tables, seen.layers))
 
 
+def _through(seen: Look) -> bool:
+    """Whether dependence through several layers can be demanded."""
+    return seen.layers is not None and not seen.why_not
+
+
 def _unmoved(seen: Look) -> list[tuple[int, int]]:
     found = []
     for column, key in enumerate(seen.keys):
         marked = np.arange(seen.mask.size) == key
         still = (seen.moved[column] <= seen.least) & seen.judged
-        due = np.unique(np.concatenate([np.zeros(0, np.int64), *(rows_with(seen.mask, table, marked) for table in tables_used(seen))]))
+        due = np.zeros(seen.mask.size, bool)
+        for table in tables_used(seen):
+            due[rows_with(seen.mask, table, marked)] = True
+        if _through(seen):
+            due |= outputs_of(seen.mask, marked, seen.layers) & ~marked
         for attempt in range(1, ATTEMPTS):
             if still[due].any():
                 still &= _still(seen, int(key), attempt)
-        found += [(int(query), int(key)) for query in due[still[due]]]
+        found += [(int(query), int(key)) for query in np.flatnonzero(due & still)]
     return found
 
 
@@ -200,6 +213,8 @@ def _without_gradient(seen: Look) -> list[tuple[int, int]]:
     for row, query in enumerate(seen.queries[: len(seen.gradients)]):
         marked = np.arange(seen.mask.size) == query
         due = np.any([keys_of(seen.mask, table, marked) for table in tables_used(seen)], axis=0)
+        if _through(seen):
+            due |= inputs_of(seen.mask, marked, seen.layers) & ~marked
         found += [(int(query), int(key)) for key in np.flatnonzero(due & (seen.gradients[row] == 0))]
     return found
 

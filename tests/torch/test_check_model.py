@@ -23,6 +23,7 @@ from tests.torch import trie
 from tests.torch.compare import tables_of
 from tests.torch.models import gpt2, rotary
 from tests.torch.transformer import Transformer
+from tests.verify.hubs import hub_mask
 
 ALL = 999
 MODELS = {"gpt2": gpt2, "llama": lambda kind="sdpa": rotary("llama", kind)}
@@ -195,6 +196,8 @@ def test_right_calls_are_silent(name, kind):
         report = check_model(model, TREE, inputs=call(TREE, attention_mask=mask), probes=probes)
         assert (report.layers, report.keys, report.no_gradients, report.findings) == (3, min(probes, 24), "", ())
     assert not check_model(lambda **inputs: model(**inputs), TREE, inputs=call(TREE, attention_mask=mask)).findings
+    finite = additive(TREE, name).clamp(min=torch.finfo(additive(TREE, name).dtype).min)
+    assert not check_model(model, TREE, inputs=call(TREE, attention_mask=finite), probes=ALL).findings
     assert not check_model(model, DOCUMENTS, inputs=call(DOCUMENTS), probes=ALL).findings
     assert str(report).endswith("the model uses the mask")
 
@@ -308,6 +311,34 @@ def test_missing_context_names_the_path():
     assert (found.kind, found.path, report.diagnosis.name) == ("missing context", (2, 0), "causal")
     assert "mask and causal" in report.diagnosis.also
     assert found.record()["path"] == [2, 0]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_sparse_masks(layers):
+    """A chain served by hubs in two layers: right at any depth; a model with fewer layers than said lacks context."""
+    family = catalog.causal_lm(n=17)
+    batch = replace(batch_of(merge(family)), rows=hub_mask(16))
+    inputs, run = plain(Transformer(family.family, layers, sink=False), batch)
+    for told in (layers, None):
+        assert not check_model(run, batch, inputs=inputs, layers=told, probes=ALL).findings
+    if layers == 1:
+        (found,) = wrong(run, batch, inputs, layers=2, probes=ALL).findings
+        assert (found.kind, len(found.path)) == ("missing context", 3)
+        assert " -> ".join(map(str, found.path)) in found.message
+
+
+@pytest.mark.parametrize("name", ["prefix_lm", "shared_prefix_group", "butterfly", "sliding_window"])
+def test_bounds_off_by_one(name):
+    """< where <= stands, and the other way round."""
+    family = catalog.FAMILIES[name]()
+    batch = batch_of(merge(family))
+    right, model = tables_of(batch), Transformer(family.family, 1, sink=False)
+    for table, named in ((right | shifted(right, 1), "one key more"), (right & shifted(right, -1), "one key less")):
+        inputs, run = plain(model, batch, table | torch.eye(len(table[0]), dtype=torch.bool))
+        if torch.equal(table | torch.eye(len(table[0])).bool(), right | torch.eye(len(table[0])).bool()):
+            continue  # lost keys are the positions themselves, which their states keep
+        report = wrong(run, batch, inputs, layers=1, probes=ALL)
+        assert named in (report.diagnosis.name, *report.diagnosis.also)
 
 
 def test_gradients_that_do_not_flow():
