@@ -120,7 +120,7 @@ PARTS = (
         "The numbers of a mask",
         "`masksynth inspect` tells how deep information flows, how many positions see each other, how long and how wide the "
         "order is, and what a kernel can skip; `--why` explains one pair. It works on row intervals: masks of 131,072 positions"
-        " take seconds, and a number that would take too much is named with the reason. The width of a part of more than 2,048 "
+        " take seconds, and a number that would take too much is named with the reason. The width of a part of more than 8,192 "
         "classes that is no tree is a lower bound, and said to be one.",
         ("masksynth inspect butterfly --block-size 2", "masksynth inspect window --why 6 0"),
     ),

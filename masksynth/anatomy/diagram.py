@@ -16,7 +16,7 @@ from masksynth.export.rows import Ints, expand, rows_of
 from masksynth.mask import Mask
 from masksynth.orders import Poset, components, levels
 
-LARGEST_WIDTH = 2048
+LARGEST_WIDTH = 8192
 """Most classes of one connected part for which a largest antichain is searched by matching."""
 
 

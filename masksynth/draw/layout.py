@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+import networkx as nx
 
 from masksynth.errors import MasksynthError
 
@@ -43,7 +45,7 @@ def has_graphviz() -> bool:
 
 
 def layout(sizes: Sequence[Point], edges: Sequence[tuple[int, int]], heights: Sequence[int]) -> Layout:
-    """Lay out boxes so that every edge (upper, lower) points up.
+    """Lay out boxes so that every edge (upper, lower) points up, connected parts side by side on shelves.
 
     Parameters
     ----------
@@ -53,11 +55,63 @@ def layout(sizes: Sequence[Point], edges: Sequence[tuple[int, int]], heights: Se
     heights : sequence of int
         Layers of the boxes, for the layout without Graphviz.
     """
-    return by_graphviz(sizes, edges) if has_graphviz() else by_barycentres(sizes, edges, heights)
+    graph = nx.Graph(edges)
+    graph.add_nodes_from(range(len(sizes)))
+    parts = sorted(sorted(part) for part in nx.connected_components(graph))
+    lay = by_graphviz if has_graphviz() else by_barycentres
+    found = [_part(lay, part, sizes, edges, heights) for part in parts]
+    corners, width, height = _shelves([(one.width, one.height) for one in found])
+    places: dict[int, Point] = {}
+    lines: dict[tuple[int, int], tuple[Point, ...]] = {}
+    for part, one, (x, y) in zip(parts, found, corners, strict=True):
+        places |= {node: (u + x, v + y) for node, (u, v) in zip(part, one.places, strict=True)}
+        own = [edge for edge in edges if edge[0] in set(part)]
+        lines |= {edge: tuple((u + x, v + y) for u, v in line) for edge, line in zip(own, one.lines, strict=True)}
+    ordered = tuple(places[node] for node in range(len(sizes)))
+    return Layout(ordered, tuple(lines[edge] for edge in edges), width, height, lay is by_graphviz)
 
 
-def by_graphviz(sizes: Sequence[Point], edges: Sequence[tuple[int, int]]) -> Layout:
-    """Layout by ``dot``.
+def _part(
+    lay: Callable[[Sequence[Point], Sequence[tuple[int, int]], Sequence[int]], Layout],
+    part: list[int],
+    sizes: Sequence[Point],
+    edges: Sequence[tuple[int, int]],
+    heights: Sequence[int],
+) -> Layout:
+    """One connected part; a single box needs no layout."""
+    if len(part) == 1:
+        width, height = sizes[part[0]]
+        return Layout(((width / 2, height / 2),), (), width, height, False)
+    number = {node: place for place, node in enumerate(part)}
+    inside = [(number[upper], number[lower]) for upper, lower in edges if upper in number]
+    return lay([sizes[node] for node in part], inside, [heights[node] for node in part])
+
+
+def _shelves(sizes: list[Point]) -> tuple[list[Point], float, float]:
+    """Corners below left of parts on shelves from the top down, about twice as wide as high, and the width and height of all."""
+    area = sum((wide + APART) * (high + BETWEEN) for wide, high in sizes)
+    room = max([1.4 * area**0.5, *(wide for wide, _ in sizes)])
+    shelves: list[list[int]] = []
+    used = room + 1
+    for number, (wide, _) in enumerate(sizes):
+        if used + wide > room:
+            shelves.append([])
+            used = 0.0
+        shelves[-1].append(number)
+        used += wide + APART
+    corners, top = [(0.0, 0.0)] * len(sizes), 0.0
+    for shelf in reversed(shelves):
+        x = 0.0
+        for number in shelf:
+            corners[number] = (x, top)
+            x += sizes[number][0] + APART
+        top += max(sizes[number][1] for number in shelf) + BETWEEN
+    width = max((corner[0] + size[0] for corner, size in zip(corners, sizes, strict=True)), default=0.0)
+    return corners, width, max(top - BETWEEN, 0.0)
+
+
+def by_graphviz(sizes: Sequence[Point], edges: Sequence[tuple[int, int]], heights: Sequence[int] = ()) -> Layout:
+    """Layout by ``dot``, which finds layers of its own.
 
     Raises
     ------

@@ -16,17 +16,12 @@ from tests.draw import svg
 from tests.draw.subjects import family
 from tests.orders.strategies import posets
 
-METHODS = [
-    pytest.param("by_barycentres", id="barycentres"),
-    pytest.param("by_graphviz", id="graphviz"),
-]
+METHODS = ["by_barycentres", "by_graphviz", "layout"]
 
 
 def laid_out(method, poset, sizes):
     edges = [(int(q), int(k)) for q, k in np.argwhere(poset.covers)]
-    if method == "by_graphviz":
-        return edges, layout.by_graphviz(sizes, edges)
-    return edges, layout.by_barycentres(sizes, edges, poset.heights)
+    return edges, getattr(layout, method)(sizes, edges, poset.heights)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -55,6 +50,13 @@ def test_long_edges_bend_around_boxes():
     assert len(bends) == 2
     for x, y in bends:
         assert all(abs(x - u) > 30 or abs(y - v) > 9 for u, v in found.places)
+
+
+def test_many_parts_stand_on_shelves():
+    found = layout.layout([(60.0, 18.0)] * 60, [(2 * i + 1, 2 * i) for i in range(30)], [0, 1] * 30)
+    assert found.width < 3 * found.height
+    assert found.height < 3 * found.width
+    assert len(found.lines) == 30
 
 
 def test_without_graphviz_the_same_diagram_is_drawn(monkeypatch):
