@@ -183,15 +183,23 @@ def _words(batch: Any, used: NDArray[np.bool_]) -> tuple[Words, Ints]:
 def _copied(batch: Any, words: Words, used: NDArray[np.bool_]) -> Ints:
     """For each unused position a used one of which it may be a copy; whether it is one, the comparison of their rows tells.
 
-    It has the same identity and, copies aside, sees the same, less the used position itself where the row holds one of the class only.
+    Some used position sees the copy, and therefore the first of its class, in one sample. That one has the same identity, sees as many keys
+    and, copies aside, the same ones, less itself where its row holds one of the class only.
     """
     columns = [batch.input_ids, batch.position_ids, *(batch.keys[name] for name in sorted(batch.keys))]
     identity = np.unique(np.stack(columns), axis=1, return_inverse=True)[1].reshape(-1).astype(np.uint64)
-    row = _row_sums(batch.mask, words)
-    first, rest = np.flatnonzero(used), np.flatnonzero(~used)
+    row, size = _row_sums(batch.mask, words), _row_sums(batch.mask, np.ones(len(words), np.uint64))
+    rest = np.flatnonzero(~used)
+    home = _seen_in(batch, used, rest)
+    lengths = np.diff(batch.sample_offset)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    pairs = np.isin(owner, home)
+    first, owner = batch.sample_position[pairs], owner[pairs]
     names = np.concatenate([identity[first], identity[first], identity[rest]])
     sums = np.concatenate([row[first], row[first] - words[first], row[rest]])
-    number = np.unique(np.stack([names, sums]), axis=1, return_inverse=True)[1].reshape(-1)
+    sizes = np.concatenate([size[first], size[first], size[rest]])
+    homes = np.concatenate([owner, owner, home]).astype(np.uint64)
+    number = np.unique(np.stack([homes, names, sums, sizes]), axis=1, return_inverse=True)[1].reshape(-1)
     found = np.full(len(number), -1, np.int64)
     found[number[: 2 * len(first)]] = np.concatenate([first, first])
     copied = found[number[2 * len(first) :]]
@@ -200,11 +208,27 @@ def _copied(batch: Any, words: Words, used: NDArray[np.bool_]) -> Ints:
     return copied
 
 
+def _seen_in(batch: Any, used: NDArray[np.bool_], rest: Ints) -> Ints:
+    """For each unused position a sample that holds a used position which sees it."""
+    mask = batch.mask
+    query = np.repeat(np.arange(len(used)), np.diff(mask.row_offset[0]))
+    low, high = np.searchsorted(rest, mask.key_start), np.searchsorted(rest, mask.key_end)
+    hits = np.flatnonzero((high > low) & used[query])
+    viewer = np.full(len(rest), -1, np.int64)
+    viewer[_concatenated(low[hits], (high - low)[hits])] = np.repeat(query[hits], (high - low)[hits])
+    if (viewer < 0).any():
+        raise WrongAnswer("identity", f"position {int(rest[np.argmin(viewer)])} serves no sample, and none sees it")
+    sample = np.zeros(len(used), np.int64)
+    sample[batch.sample_position] = np.repeat(np.arange(len(batch.samples)), np.diff(batch.sample_offset))
+    return sample[viewer]
+
+
 def _row_sums(mask: Any, words: Words) -> Words:
     """The sum of words over each row."""
     over = np.concatenate([np.zeros(1, np.uint64), np.cumsum(words, dtype=np.uint64)])
     part = np.concatenate([np.zeros(1, np.uint64), np.cumsum(over[mask.key_end] - over[mask.key_start], dtype=np.uint64)])
-    return part[mask.row_offset[0][1:]] - part[mask.row_offset[0][:-1]]
+    sums: Words = part[mask.row_offset[0][1:]] - part[mask.row_offset[0][:-1]]
+    return sums
 
 
 def _segment_rows(segments: Any, value: Words, running: Words) -> Words:
