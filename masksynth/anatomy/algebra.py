@@ -133,7 +133,7 @@ def product(later: Mask, earlier: Mask) -> Mask:
 
 
 def power(mask: Mask, exponent: int) -> Mask:
-    """The product of ``exponent`` equal factors, by repeated squaring; I for 0.
+    """The product of ``exponent`` equal factors, by repeated squaring until a square stands still; I for 0.
 
     Examples
     --------
@@ -145,7 +145,9 @@ def power(mask: Mask, exponent: int) -> Mask:
         if exponent & 1:
             result = product(square, result)
         exponent >>= 1
-        square = product(square, square) if exponent else square
+        if exponent and (further := product(square, square)) == square:
+            return product(square, result)
+        square = further if exponent else square
     return result
 
 

@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import networkx as nx
-
 from masksynth.errors import MasksynthError
 
 Point = tuple[float, float]
@@ -55,6 +53,8 @@ def layout(sizes: Sequence[Point], edges: Sequence[tuple[int, int]], heights: Se
     heights : sequence of int
         Layers of the boxes, for the layout without Graphviz.
     """
+    import networkx as nx
+
     graph = nx.Graph(edges)
     graph.add_nodes_from(range(len(sizes)))
     parts = sorted(sorted(part) for part in nx.connected_components(graph))

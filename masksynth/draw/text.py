@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import networkx as nx
-
 from masksynth.draw import cells as kinds
 from masksynth.draw.boxes import Diagram
 from masksynth.draw.cells import Picture
@@ -71,6 +69,8 @@ def hasse_text(diagram: Diagram) -> str:
         └─╼ right
     the lowest stands furthest left
     """
+    import networkx as nx
+
     graph = nx.DiGraph()
     for number, box in enumerate(diagram.boxes):
         mark = " *" if box.predicts else ""

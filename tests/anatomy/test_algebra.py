@@ -35,6 +35,11 @@ def test_powers(relation, exponent):
     assert algebra.power(mask(relation), exponent) == mask(np.linalg.matrix_power(relation.astype(object), exponent) > 0)
 
 
+def test_a_power_that_stands_still_takes_no_longer():
+    chain = mask(np.eye(9, k=-1, dtype=bool) | np.eye(9, dtype=bool))
+    assert algebra.power(chain, 2**200) == mask(np.tri(9, dtype=bool))
+
+
 @given(PAIRS)
 @settings(max_examples=30)
 def test_over_the_limit_small_masks_are_done_in_arrays_and_large_ones_refused(pair):

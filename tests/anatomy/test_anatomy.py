@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import masksynth as ms
+from masksynth import orders
 from masksynth.anatomy import (
     algebra,
     anatomy,
@@ -138,6 +139,18 @@ def test_known_families():
     assert (found.largest_class, found.height, found.width) == (3, 5, 1)
     found = anatomy(Mask.from_dense(np.tri(12, dtype=bool) & ~np.tri(12, k=-3, dtype=bool)), layers=2)
     assert (found.depth, found.flow_pairs, found.layer_pairs) == (6, 78, 78 - 7 * 8 // 2)
+
+
+@pytest.mark.parametrize("name", ms.catalog.FAMILIES)
+def test_every_family_as_the_room_of_orders_counts_it(name):
+    mask = merge(ms.catalog.FAMILIES[name]()).mask
+    found = anatomy(mask)
+    union = mask.dense().reshape(-1, mask.size, mask.size).any(axis=0)
+    order = orders.quotient(union)
+    assert (found.classes, found.height, found.width, found.hasse_edges) == (len(order), order.height, order.width, order.covers.sum())
+    assert found.flow_pairs == orders.closure(union).sum()
+    assert mask.tables > 1 or found.depth == orders.depth(union)
+    assert compare(mask, mask).rows == 0
 
 
 def test_what_is_too_much_is_named(monkeypatch):

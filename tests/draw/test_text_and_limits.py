@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import masksynth as ms
 from masksynth.audit import Subject
 from masksynth.draw import draw, format_of, write_picture
+from masksynth.draw.boxes import diagram
 from masksynth.draw.names import columns
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.mask import Mask
+from masksynth.orders import classes, quotient
 from tests.draw import svg
 from tests.draw.subjects import family, hostile, window
 
@@ -38,6 +41,19 @@ def test_hasse_in_text_names_each_box_once_and_marks_predictions():
     lines = [line for line in text.splitlines()[1:-1] if not line.rstrip().endswith(("╽", "..."))]
     assert len(lines) == len({line.split("╾")[0] for line in lines}) == subject.size
     assert sum(line.endswith(" *") for line in lines) == len(set(subject.labels.position.tolist()))
+
+
+@pytest.mark.parametrize("name", ms.catalog.FAMILIES)
+def test_every_family_is_drawn(name):
+    subject = family(name)
+    lines = [line.split()[-subject.size :] for line in draw(subject).split("\n")]
+    signs = [[sign == "■" for sign in line] for line in lines if len(line) == subject.size and set(line) <= {"■", "·"}]
+    assert signs == subject.mask.dense().reshape(-1, subject.size).tolist()
+    union = subject.mask.dense().reshape(-1, subject.size, subject.size).any(axis=0)
+    order, found = quotient(union), diagram(subject, contract=False)
+    leaders = [group[0] for group in classes(union)]
+    drawn = {(found.boxes[q].positions[0], found.boxes[k].positions[0]) for q, k in found.edges}
+    assert drawn == {(leaders[q], leaders[k]) for q, k in np.argwhere(order.covers)}
 
 
 @pytest.mark.parametrize("what", ["mask", "hasse", "flow", "blocks"])
