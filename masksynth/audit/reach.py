@@ -183,8 +183,15 @@ def spread(mask: Mask, table: int, chosen: Bools) -> Bools:
     return found
 
 
+ROUNDS = 64
+"""Rounds of all positions at once, before positions are taken one by one."""
+
+
 def depended_on(mask: Mask, sources: Ints, layers: int | None) -> Bools:
     """Which positions some source reads, itself included, within the layers: the positions that are not dead.
+
+    Each round takes O(N + intervals met). At any depth, what ``ROUNDS`` rounds have not finished is walked one position after the other,
+    each once and each interval once, so that a chain of N positions costs no N^2.
 
     Examples
     --------
@@ -193,18 +200,61 @@ def depended_on(mask: Mask, sources: Ints, layers: int | None) -> Bools:
     """
     live = np.zeros((1, mask.size), bool)
     live[0, sources] = True
-    fresh, layer, quiet = live.copy(), layers, 0
-    while (layer is None or layer > 0) and quiet < mask.tables:
-        if layer is None:
-            tables, reading = list(range(mask.tables)), fresh
-        else:
-            tables, reading = [(layer - 1) % mask.tables], fresh if mask.tables == 1 else live
+    if layers is None or layers >= mask.tables * (mask.size + 1):
+        return _at_any_depth(mask, live)
+    quiet = 0
+    for layer in range(layers, 0, -1):
+        found = spread(mask, (layer - 1) % mask.tables, live) & ~live
+        live |= found
+        quiet = 0 if found.any() else quiet + 1
+        if quiet == mask.tables:
+            break
+    within: Bools = live[0]
+    return within
+
+
+def _at_any_depth(mask: Mask, live: Bools) -> Bools:
+    fresh = live.copy()
+    row: Bools = live[0]
+    for _ in range(ROUNDS):
         found = np.zeros_like(live)
-        for table in tables:
-            found |= spread(mask, table, reading)
+        for table in range(mask.tables):
+            found |= spread(mask, table, fresh)
         fresh = found & ~live
         live |= fresh
-        quiet = 0 if fresh.any() else mask.tables if layer is None else quiet + 1
-        layer = None if layer is None else layer - 1
-    result: Bools = live[0]
-    return result
+        if not fresh.any():
+            return row
+    known = np.where(row, 0, FAR).astype(np.int32)
+    within: Bools = walked(mask, known, np.flatnonzero(fresh[0]).tolist(), None) < FAR
+    return within
+
+
+def walked(mask: Mask, hops: NDArray[np.int32], todo: list[int], layers: int | None) -> NDArray[np.int32]:
+    """Fewest hops to every position, one position after the other, O(N + T) steps: from ``todo``, whose hops are known, as others may be.
+
+    ``after[k]`` leads to the first position from k on whose hops are not known (path halving).
+
+    Examples
+    --------
+    >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]])
+    >>> walked(mask, np.array([FAR, FAR, 0], np.int32), [2], None).tolist()
+    [2, 1, 0]
+    """
+    after = [*np.where(hops < FAR, np.arange(1, mask.size + 1), np.arange(mask.size)).tolist(), mask.size]
+    tables = [[part.tolist() for part in runs_of(mask, table)] for table in tables_used(mask, layers)]
+    found = hops.tolist()
+    for query in todo:
+        step = found[query] + 1
+        if layers is not None and step > layers:
+            break
+        for offset, start, end in tables:
+            for at in range(offset[query], offset[query + 1]):
+                key = start[at]
+                while key < end[at]:
+                    while after[key] != key:
+                        after[key] = after[after[key]]
+                        key = after[key]
+                    if key < end[at]:
+                        after[key], found[key] = key + 1, step
+                        todo.append(key)
+    return np.array(found, np.int32)

@@ -9,14 +9,41 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.audit.reach import ENTRIES, FAR, Bools, Ints, Sets, bounds, closed, seen_directly, spread, tables_used
+from masksynth.audit.reach import ENTRIES, FAR, ROUNDS, Bools, Ints, Sets, bounds, closed, seen_directly, spread, tables_used, walked
 from masksynth.mask import Mask
-from masksynth.verify.sets import runs_of
+from masksynth.verify.sets import ranges, runs_of
 
 BUDGET = 1 << 31
 """Entries that the search may touch."""
-MAX_PATHS = 500
-"""Most paths of two hops or more that are written out."""
+MAX_PATHS, MAX_HOPS = 500, 256
+"""Most paths of two hops or more that are written out, and the most hops of one."""
+WALK = 64
+"""What a step of a walk counts beside an entry."""
+
+
+class Asked(NamedTuple):
+    """Questions of some lines: question ``owner[i]``, which belongs to ``line[owner[i]]``, asks for ``item[i]``, a member of its set."""
+
+    line: Ints
+    owner: Ints
+    item: Ints
+    lines: int
+
+    def unanswered(self, best: NDArray[np.int32]) -> Bools:
+        """Which lines have a question of whose set nothing has been reached."""
+        answered = np.zeros(len(self.line), bool)
+        answered[self.owner[best[self.line[self.owner], self.item] < FAR]] = True
+        found = np.zeros(self.lines, bool)
+        found[self.line[~answered]] = True
+        return found
+
+
+def asked_of(query: Ints, which: Ints, sets: Sets) -> Asked:
+    """The questions (query, number of the set), sorted by query; a line for each query."""
+    count = np.diff(sets.offset)[which]
+    line = np.unique(query, return_inverse=True)[1].ravel()
+    item = sets.item[ranges(sets.offset[:-1][which], count)]
+    return Asked(line, np.repeat(np.arange(len(query)), count), item, int(line.max(initial=-1)) + 1)
 
 
 class Search:
@@ -26,32 +53,50 @@ class Search:
         self.mask, self.layers, self.left = mask, layers, BUDGET
         self.layered = mask.tables > 1 and layers is not None
 
-    def hops(self, queries: Ints) -> list[NDArray[np.int32]] | None:
-        """``(m, N)`` fewest hops within the layers after each round, FAR where there are none; None where the budget ends."""
+    def hops(self, queries: Ints, asked: Asked) -> list[NDArray[np.int32]] | None:
+        """``(m, N)`` fewest hops within the layers after each round, FAR where there are none; None where the budget ends.
+
+        Without a layer pattern only the last round is kept, and a line is followed no further than its questions need.
+        """
         start = np.full((len(queries), self.mask.size), FAR, np.int32)
         start[np.arange(len(queries)), queries] = 0
-        rounds = self._layered(start) if self.layered else self._plain(start)
         found = [start]
-        for after in rounds:
-            self.left -= start.size
+        for after in self._layered(start) if self.layered else self._plain(start, asked):
             if self.left < 0:
                 return None
             found = [*found, after] if self.layered else [after]
         return found
 
-    def _plain(self, best: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+    def _plain(self, best: NDArray[np.int32], asked: Asked) -> Iterator[NDArray[np.int32]]:
         """Round r finds what is r hops away; any table may serve, waiting is allowed."""
         number = 0
         while self.layers is None or number < self.layers:
-            fresh = best == number
+            lines = np.flatnonzero(asked.unanswered(best))
+            here = best[lines]
+            fresh = here == number
             if not fresh.any():
+                return
+            if number == ROUNDS:
+                yield from self._one_by_one(best, lines)
                 return
             reached = np.zeros_like(fresh)
             for table in tables_used(self.mask, self.layers):
                 reached |= spread(self.mask, table, fresh)
             number += 1
-            best = np.where(reached & (best == FAR), np.int32(number), best)
+            best[lines] = np.where(reached & (here == FAR), np.int32(number), here)
+            self.left -= here.size
             yield best
+
+    def _one_by_one(self, best: NDArray[np.int32], lines: Ints) -> Iterator[NDArray[np.int32]]:
+        """Lines that are deep are walked to their end, position by position."""
+        for line in lines.tolist():
+            self.left -= WALK * (self.mask.size + len(self.mask.key_start))
+            if self.left >= 0:
+                start = np.full(self.mask.size, FAR, np.int32)
+                query = int(best[line].argmin())
+                start[query] = 0
+                best[line] = walked(self.mask, start, [query], self.layers)
+        yield best
 
     def _layered(self, best: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
         """Round r is layer L - r + 1, from the top down; a hop reads the table of its layer."""
@@ -63,6 +108,7 @@ class Search:
                 after = np.where(reached & (after > number + 1), np.int32(number + 1), after)
             quiet = 0 if (after != best).any() else quiet + 1
             layer, best = layer - 1, after
+            self.left -= best.size
             yield best
 
     def path(self, rounds: list[NDArray[np.int32]], line: int, key: int) -> list[int]:
@@ -164,7 +210,8 @@ def _searched(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | No
     step = max(1, ENTRIES // (max(mask.size, 1) * (min(layers or 1, 64) if search.layered else 1)))
     for low in range(0, len(queries), step):
         high = min(low + step, len(queries))
-        rounds = search.hops(queries[low:high])
+        part = order[first[low] : ends[high - 1]]
+        rounds = search.hops(queries[low:high], asked_of(query[part], which[part], sets))
         if rounds is None:
             return found, len(order) - int(first[low])
         for line in range(high - low):
@@ -173,6 +220,6 @@ def _searched(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | No
                 hops = rounds[-1][line, members]
                 if (least := int(hops.min())) < FAR:
                     key = int(members[int(hops.argmin())])
-                    path = search.path(rounds, line, key) if len(found) < MAX_PATHS else None
+                    path = search.path(rounds, line, key) if len(found) < MAX_PATHS and least <= MAX_HOPS else None
                     found.append(Found(number, key, least, path))
     return found, 0

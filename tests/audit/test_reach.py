@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.audit import search
+from masksynth.audit import reach, search
 from masksynth.audit.reach import closed, depended_on, sets_of
 from masksynth.audit.search import layers_of, reached
 from masksynth.mask import Mask
@@ -71,3 +71,44 @@ def test_a_budget_that_ends_is_told(monkeypatch):
     found, undecided = reached(window, np.array([29, 5, 1]), np.array([0, 0, 0]), sets_of([[0]]), None)
     assert [one.number for one in found] == [2]
     assert undecided == 2
+
+
+def test_long_chains_are_walked():
+    rng = np.random.default_rng(2)
+    chain = [[((max(q - 1, 0), q + 1),) for q in range(400)], [((q, q + 1),) for q in range(400)]]
+    assert np.flatnonzero(depended_on(Mask.from_intervals(chain), np.array([350, 20]), None)).tolist() == list(range(351))
+    for _ in range(20):
+        mask = Mask.from_dense(random_mask(rng, 300, 2, 0.004))
+        sources = rng.choice(300, 2, replace=False)
+        expected = set().union(*(fewest_hops(mask, q) for q in sources.tolist()))
+        assert set(np.flatnonzero(depended_on(mask, sources, None)).tolist()) == expected
+
+
+def test_rounds_and_walks_agree(monkeypatch):
+    rng = np.random.default_rng(3)
+    for rounds in (0, 1, 2, 64):
+        monkeypatch.setattr(reach, "ROUNDS", rounds)
+        for _ in range(10):
+            mask = Mask.from_dense(random_mask(rng, 30, 1, 0.05))
+            expected = set(fewest_hops(mask, 0))
+            assert set(np.flatnonzero(depended_on(mask, np.array([0]), None)).tolist()) == expected
+
+
+@pytest.mark.parametrize("layers", [None, 3, 9])
+def test_walks_find_shortest_paths_too(monkeypatch, layers):
+    monkeypatch.setattr(search, "ROUNDS", 1)
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        mask = Mask.from_dense(random_mask(rng, 25, 1 if layers else 2, 0.06))
+        query, key = (int(place) for place in rng.integers(0, 25, 2))
+        found, undecided = reached(mask, np.array([query]), np.array([0]), sets_of([[key]]), layers)
+        hops = fewest_hops(mask, query, layers)
+        assert undecided == 0
+        assert [one.hops for one in found] == [hops[place] for place in [key] if place in hops]
+        assert all(len(one.path) == one.hops + 1 and is_path(mask, one.path, layers) for one in found)
+
+
+def test_a_leak_through_very_many_layers():
+    window = Mask.from_intervals([[((max(q - 1, 0), q + 1),) for q in range(5000)]])
+    (found,), undecided = reached(window, np.array([4999]), np.array([0]), sets_of([[0]]), None)
+    assert (found.hops, found.path, undecided) == (4999, None, 0)
