@@ -118,7 +118,13 @@ def told_summary(name: str, summary: Summary, shape: Shape | None, output: Path 
         lines.append(f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({separate / max(merged, 1):.2f}x fewer)")
     if summary.scattered:
         parts = count(len(summary.scattered), "group")
-        lines.append(f"  {parts} merged in parts, since a window ended between their samples: {_some(summary.scattered)}")
+        lines.append(f"  {parts} merged in parts, since a window ended between their samples: {_some(list(summary.scattered))}")
+    if summary.cut:
+        lines.append(f"  {count(len(summary.cut), 'group')} in several batches, since they do not fit into one: {_some(list(summary.cut))}")
+    if summary.missing:
+        lines.append(f"  no sample has {', '.join(map(plain, sorted(summary.missing)))}")
+    if not r["loss_edges"]:
+        lines.append("  no label is trained: all are -100")
     if summary.skipped:
         lines.append(f"  {count(len(summary.skipped), 'sample')} left out, longer than a batch: {_some(summary.skipped)}")
     lines.append("  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items()))

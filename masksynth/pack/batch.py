@@ -167,9 +167,24 @@ def _check_bounds(batch: PackedBatch) -> None:
     ):
         if len(values) and (values.min() < 0 or values.max() >= top):
             raise InvalidInstance(f"{name} leaves 0..{top - 1}", "", "pack the samples again")
+    for name, numbers in (("input_ids", batch.input_ids), ("position_ids", batch.position_ids), ("dead_token", batch.dead_token)):
+        if len(numbers) and numbers.min() < 0:
+            raise InvalidInstance(f"{name} holds {numbers.min()}", "", "pack the samples again")
+    for name, reals in (("loss_weight", batch.loss_weight), ("sample_weight", batch.sample_weight)):
+        if not np.isfinite(reals).all():
+            raise InvalidInstance(f"{name} is not finite everywhere", "", "pack the samples again")
+    if (np.diff(batch.loss_sample) < 0).any():
+        raise InvalidInstance("loss_sample falls", "", "pack the samples again")
     for name, offset, size in (
         ("sample_offset", batch.sample_offset, len(batch.sample_position)),
         ("dead_offset", batch.dead_offset, len(batch.dead_token)),
     ):
         if offset[0] != 0 or offset[-1] != size or (np.diff(offset) < 0).any():
             raise InvalidInstance(f"{name} does not run from 0 to {size} without falling", "", "pack the samples again")
+    length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)
+    home = np.repeat(np.arange(len(length)), np.diff(batch.dead_offset))
+    for name, index, owner in (("loss_index", batch.loss_index, batch.loss_sample), ("dead_index", batch.dead_index, home)):
+        if len(index) and (index.min() < 0 or (index >= length[owner]).any()):
+            raise InvalidInstance(f"{name} leaves its sample", "", "pack the samples again")
+    if ((np.diff(batch.dead_index) <= 0) & (np.diff(home) == 0)).any():
+        raise InvalidInstance("dead_index does not rise within its sample", "", "pack the samples again")

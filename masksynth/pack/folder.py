@@ -72,4 +72,8 @@ def open_packed(folder: str | Path) -> PackedFolder:
     for entry in manifest.batches:
         if Path(entry.file).name != entry.file:
             raise InvalidInstance(f"{entry.file!r} is not a file name", "", "pack the samples again", str(path / MANIFEST))
+        for name, given in (("groups", entry.groups), ("segments", entry.segments)):
+            if given is not None and len(given) != len(entry.samples):
+                fact = f"{entry.file} has {len(given)} {name} for {len(entry.samples)} samples"
+                raise InvalidInstance(fact, "", "pack the samples again", str(path / MANIFEST))
     return PackedFolder(path, manifest)

@@ -55,6 +55,12 @@ def checked(table: SampleTable) -> SampleTable:
     if odd.any():
         place = int(np.argmax(odd))
         raise InvalidInstance(f"weight {table.weight[place]} is not finite", "$.weight", "use a finite number", table.place[place])
+    own = table.fields.get("weights")
+    if own is not None:
+        with np.errstate(over="ignore"):
+            large = trained & np.isinf(own * np.repeat(table.weight, np.diff(table.offset)))
+        if large.any():
+            _refuse(table, int(np.argmax(large)), "weights", "times the sample's weight is not finite", "use smaller numbers")
     return table
 
 
@@ -198,13 +204,18 @@ def _check_sample(place: str, sample: Any) -> None:
         if not isinstance(value, kinds) or isinstance(value, bool):
             words = "a number" if name == "weight" else "a string or an integer"
             raise InvalidInstance(f"{type(value).__name__} is not {words}", f"$.{name}", f"give {words}", place)
+        try:
+            float(value) if name == "weight" and value is not None else str(value).encode()
+        except (OverflowError, UnicodeEncodeError):
+            fact = "the weight is beyond the range of numbers" if name == "weight" else f"{value!a} is not valid text"
+            raise InvalidInstance(fact, f"$.{name}", "give another", place) from None
 
 
 def _column(place: str, sample: Mapping[str, Any], name: str, dtype: type) -> NDArray[Any]:
     """One per-token list as an array; booleans and fractions are no integers."""
     try:
         given = np.asarray([np.nan if x is None else x for x in sample[name]] if dtype is np.float64 else sample[name])
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last from a tensor that needs its gradient
         given = np.array("?")
     wanted = "iu" if dtype is np.int64 else "iuf"
     if given.size and (given.ndim != 1 or given.dtype.kind not in wanted):

@@ -23,7 +23,7 @@ from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
 from masksynth.pack.windows import WINDOW, Window, windows
-from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, write_window
+from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, records_of, write_window
 from masksynth.verify.packs import check_packed
 
 LENGTH = 32768
@@ -42,15 +42,21 @@ class Summary:
         Samples, tokens, positions, pairs, blocks, ..., summed over all windows.
     seconds : dict
         ``read``, ``merge``, ``check`` and ``write``, of this run.
-    scattered, skipped : list
-        Groups merged in parts; samples left out because they are too long.
+    scattered, cut : dict
+        Groups merged in parts since a window ended between their samples; groups in several batches since they did not fit into one.
+    skipped : list
+        Samples left out because they are too long.
+    missing : set
+        Fields that were asked for and that no sample has.
     """
 
     max_length: int
     counts: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "merge", "check", "write"), 0.0))
-    scattered: list[str | int] = field(default_factory=list)
+    scattered: dict[str | int, None] = field(default_factory=dict)
+    cut: dict[str | int, None] = field(default_factory=dict)
     skipped: list[str | int] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
 
     def record(self, shape: Shape | None = None) -> dict[str, Any]:
         """The summary for programs."""
@@ -62,8 +68,10 @@ class Summary:
             "pairs": {"separate": c["pairs_separate"], "merged": c["pairs_merged"]},
             "padding": c["batches"] * self.max_length - c["positions"],
             "blocks": {"size": 128, "full": c["blocks_full"], "partial": c["blocks_partial"], "all": c["blocks_all"]},
-            "scattered_groups": self.scattered,
+            "scattered_groups": list(self.scattered),
+            "cut_groups": list(self.cut),
             "skipped_samples": self.skipped,
+            "missing_fields": sorted(self.missing),
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
         }
         if shape is not None:
@@ -97,7 +105,7 @@ def pack_batches(
     >>> batch.input_ids.tolist(), batch.loss_label.tolist(), batch.loss_sample.tolist()
     ([1, 2], [2, 3, 4], [0, 0, 1])
     """
-    _check_numbers(max_length, window)
+    _check_options(max_length, window, token_fields, key_fields)
     for each in windows(_tables(samples, token_fields, key_fields), window):
         table, _ = _fitting(each.table, max_length, skip_long)
         for part, chosen, batch in batches_of(table, max_length):
@@ -157,30 +165,30 @@ def pack_samples(
     MasksynthError
         If the disk is full or the place is not writable.
     """
-    _check_numbers(max_length, window)
-    target = None if output is None else Path(os.path.abspath(output))
+    _check_options(max_length, window, token_fields, key_fields)
+    target = None if output is None else Path(os.path.abspath(output)).resolve()
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
     settings = {"max_length": max_length, "window": window, "token_fields": fields, "key_fields": keys, "skip_long": skip_long}
-    summary = Summary(max_length)
+    summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:
         with _nowhere() if target is None else draft(target, settings, resume, force) as (folder, done):
-            entries: list[Entry] = []
-            for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds)):
-                if number < len(done):
-                    record = done[number]
+            old = records_of(folder) if folder is not None and done else iter(())
+            number = 0
+            for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds), 1):
+                if number <= done:
+                    record = next(old)
                     if record.checksum != checksum(each.table):
-                        fact = f"window {number + 1} of the unfinished run held other samples"
+                        fact = f"window {number} of the unfinished run held other samples"
                         raise InvalidInstance(fact, "", "give the same file, or --force to begin again", str(folder))
                 else:
-                    record = _do_window(folder, each, len(entries), max_length, skip_long, summary.seconds)
-                entries += record.batches
+                    record = _do_window(folder, each, summary.counts["batches"], max_length, skip_long, summary.seconds)
                 _add(summary, record)
                 c = summary.counts
                 progress(f"{c['samples']:,} samples, {c['tokens']:,} tokens -> {c['positions']:,} positions in {c['batches']:,} batches")
-            if len(done) > number + 1:
+            if done > number:
                 raise InvalidInstance("the unfinished run had read more samples", "", "give the same file, or --force", str(folder))
             if folder is not None and target is not None:
-                finish(folder, target, max_length, entries)
+                finish(folder, target, max_length)
     except OSError as error:
         kept = "" if target is None or not partial_of(target).exists() else f"; finish what is in {partial_of(target)} with --resume"
         raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error
@@ -188,11 +196,13 @@ def pack_samples(
 
 
 @contextmanager
-def _nowhere() -> Iterator[tuple[None, list[Record]]]:
-    yield None, []
+def _nowhere() -> Iterator[tuple[None, int]]:
+    yield None, 0
 
 
-def _check_numbers(max_length: int, window: int) -> None:
+def _check_options(max_length: int, window: int, *fields: Sequence[str]) -> None:
+    if any(isinstance(names, str) for names in fields):
+        raise InvalidInstance("token_fields and key_fields are lists of names, not one name", "", 'give ["name"]')
     if max_length < 1 or window < 1:
         raise InvalidInstance(f"max_length {max_length} and window {window} are not positive", "", "give positive numbers")
 
@@ -248,7 +258,9 @@ def _do_window(folder: Path | None, window: Window, first: int, max_length: int,
         for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
             seconds[name] += value
         start = end
-    record = Record(checksum(window.table), entries, dict(counts), list(window.scattered), skipped)
+    places = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
+    cut = [group for group, times in places.items() if times > 1]
+    record = Record(checksum(window.table), entries, dict(counts), list(window.scattered), cut, skipped, [*table.fields, *table.keys])
     if folder is not None:
         write_window(folder, record, contents)
     seconds["write"] += perf_counter() - start
@@ -274,5 +286,7 @@ def _count(counts: Counter[str], batch: PackedBatch) -> None:
 def _add(summary: Summary, record: Record) -> None:
     summary.counts.update(record.counts)
     summary.counts["batches"] += len(record.batches)
-    summary.scattered += [group for group in record.scattered if group not in summary.scattered]
+    summary.scattered.update(dict.fromkeys(record.scattered))
+    summary.cut.update(dict.fromkeys(record.cut))
+    summary.missing -= set(record.fields)
     summary.skipped += record.skipped

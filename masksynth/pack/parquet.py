@@ -38,6 +38,8 @@ def parquet_tables(stream: IO[bytes], name: str, token_fields: Sequence[str], ke
         for column in ("id", "input_ids", "labels"):
             if column not in file.schema_arrow.names:
                 raise InvalidInstance(f"column {column} is missing", "", 'give the columns "id", "input_ids", "labels"', name)
+        if twice := sorted({column for column in wanted if file.schema_arrow.names.count(column) > 1}):
+            raise InvalidInstance(f"there are two columns {twice[0]}", "", "keep one of them", name)
         for batch in file.iter_batches(BLOCK, columns=[column for column in wanted if column in file.schema_arrow.names]):
             if len(batch):
                 yield _table(batch, name, row, token_fields, key_fields)
@@ -87,7 +89,10 @@ def _plain(*columns: Any) -> bool:
     import pyarrow.types as kinds
 
     return all(
-        (kinds.is_list(c.type) or kinds.is_large_list(c.type)) and kinds.is_integer(c.type.value_type) and not c.flatten().null_count
+        (kinds.is_list(c.type) or kinds.is_large_list(c.type))
+        and kinds.is_integer(c.type.value_type)
+        and not kinds.is_uint64(c.type.value_type)
+        and not c.flatten().null_count
         for c in columns
     )
 

@@ -23,6 +23,7 @@ import msgspec
 from masksynth.errors import InvalidInstance
 
 CAUSAL, FULL, SELF = "causal", "full", "self"
+TOP = 2**31 - 1
 
 
 class Segment(NamedTuple):
@@ -55,10 +56,10 @@ class Segment(NamedTuple):
 
 class _Given(msgspec.Struct, forbid_unknown_fields=True):
     length: int
-    sees: list[int | tuple[int, int]] = []
-    within: Literal["causal", "full", "self"] = "causal"
+    sees: list[int | tuple[int, int]] | None = None
+    within: Literal["causal", "full", "self"] | None = None
     position: int | None = None
-    predict: Literal["next", "self"] = "next"
+    predict: Literal["next", "self"] | None = None
     after: int | None = None
 
 
@@ -97,12 +98,14 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
         if row.length < 0:
             raise InvalidInstance(f"length {row.length} is negative", path, "give the number of tokens", place)
         position = start if row.position is None else row.position
-        if position < 0:
-            raise InvalidInstance(f"position {position} is negative", path, "give the position id of the first token", place)
+        if not 0 <= position <= TOP - row.length:
+            fact = f"positions from {position} on leave 0..{TOP}"
+            raise InvalidInstance(fact, f"{path}.position", "give the position id of the first token", place)
         after = number - 1 if row.after is None else row.after
+        kind = (row.within or CAUSAL, position, row.predict or "next", after)
         if not -1 <= after < number:
             raise InvalidInstance(f"after {after} is not an earlier segment", path, f"name one of 0..{number - 1}", place)
-        result.append(Segment(start, row.length, _seen(row.sees, number, path, place), row.within, position, row.predict, after))
+        result.append(Segment(start, row.length, _seen(row.sees or (), number, path, place), *kind))
         start += row.length
     if start != tokens:
         raise InvalidInstance(f"the segments hold {start} tokens, input_ids has {tokens}", "$.segments", "make the lengths add up", place)
@@ -111,7 +114,22 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
 
 def described(segments: Sequence[Segment]) -> list[dict[str, Any]]:
     """Segments as ``segments_of`` reads them."""
-    return [{name: value for name, value in segment._asdict().items() if name != "start"} for segment in segments]
+    names = ("length", "within", "position", "predict", "after")
+    return [{"sees": _ranges(segment.sees), **{name: getattr(segment, name) for name in names}} for segment in segments]
+
+
+def _ranges(sees: Sequence[int]) -> list[int | list[int]]:
+    """Segments as numbers and, where three or more follow one another, half-open ranges."""
+    result: list[int | list[int]] = []
+    for number in sees:
+        last = result[-1] if result else None
+        if isinstance(last, list) and last[1] == number:
+            last[1] += 1
+        elif len(result) > 1 and result[-2:] == [number - 2, number - 1]:
+            result[-2:] = [[number - 2, number + 1]]
+        else:
+            result.append(number)
+    return result
 
 
 def _seen(sees: Sequence[int | tuple[int, int]], number: int, path: str, place: str) -> tuple[int, ...]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.pack.samples import SampleTable, join, part, select
 
-Words = NDArray[np.uint64]
 WINDOW = 4096
 """Samples in a window, unless said otherwise."""
 WINDOW_TOKENS = 1 << 24
@@ -38,7 +36,7 @@ def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WIN
     >>> [(window.table.ids, window.scattered) for window in windows(tables_of(rows), 3)]
     [((0, 1), ()), ((2, 3), ()), ((4,), ('a',))]
     """
-    seen = np.zeros(0, np.uint64)
+    seen = _Seen()
     held: list[SampleTable] = []
     for table in tables:
         begin = 0
@@ -48,10 +46,9 @@ def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WIN
             begin = end
             if sum(map(len, held)) >= size or sum(len(each.tokens) for each in held) >= tokens:
                 ready, held = _split(join(held))
-                window, seen = _window(ready, seen)
-                yield window
+                yield _window(ready, seen)
     if held:
-        yield _window(join(held), seen)[0]
+        yield _window(join(held), seen)
 
 
 def _split(table: SampleTable) -> tuple[SampleTable, list[SampleTable]]:
@@ -63,12 +60,30 @@ def _split(table: SampleTable) -> tuple[SampleTable, list[SampleTable]]:
     return select(table, np.flatnonzero(~waits)), [select(table, np.flatnonzero(waits))]
 
 
-def _window(table: SampleTable, seen: Words) -> tuple[Window, Words]:
+class _Seen:
+    """Codes of the groups of closed windows: a sorted array, and a set of the latest ones that joins it as it grows."""
+
+    def __init__(self) -> None:
+        self.old = np.zeros(0, np.uint64)
+        self.new: set[int] = set()
+
+    def known(self, codes: Sequence[int]) -> list[bool]:
+        """Which codes were there before; all are there now."""
+        array = np.array(codes, np.uint64)
+        at = np.minimum(np.searchsorted(self.old, array), max(len(self.old) - 1, 0))
+        old = self.old[at] == array if len(self.old) else np.zeros(len(array), bool)
+        found = [was or code in self.new for was, code in zip(old.tolist(), codes, strict=True)]
+        self.new.update(codes)
+        if len(self.new) > 1024 + len(self.old) // 8:
+            self.old = np.union1d(self.old, np.fromiter(self.new, np.uint64, len(self.new)))
+            self.new = set()
+        return found
+
+
+def _window(table: SampleTable, seen: _Seen) -> Window:
     groups = list(dict.fromkeys(group for group in table.groups if group is not None))
-    codes = np.array([_code(group) for group in groups], np.uint64)
-    again = np.isin(codes, seen)
-    scattered = tuple(group for group, back in zip(groups, again.tolist(), strict=True) if back)
-    return Window(table, scattered), np.union1d(seen, codes)
+    again = seen.known([_code(group) for group in groups])
+    return Window(table, tuple(group for group, back in zip(groups, again, strict=True) if back))
 
 
 def _code(group: str | int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from safetensors.numpy import save
 from masksynth.errors import InvalidInstance
 from masksynth.export.folder import check_target
 from masksynth.pack.batch import PackedBatch, batch_arrays
-from masksynth.pack.folder import MANIFEST, Entry, Manifest
+from masksynth.pack.folder import MANIFEST, Entry
 from masksynth.pack.samples import Ints, SampleTable
 from masksynth.pack.visibility import described
 
@@ -35,12 +36,15 @@ class Record(msgspec.Struct):
     batches: list[Entry]
     counts: dict[str, int]
     scattered: list[str | int]
+    cut: list[str | int]
     skipped: list[str | int]
+    fields: list[str]
 
 
 def checksum(table: SampleTable) -> int:
-    """CRC-32 of the samples of a window: ids, groups, weights, tokens, labels."""
-    text = msgspec.json.encode([table.ids, table.groups])
+    """CRC-32 of the samples of a window: everything that is packed."""
+    names = [sorted(table.fields), sorted(table.keys)]
+    text = msgspec.json.encode([table.ids, table.groups, names, table.segments if any(table.segments) else None])
     crc = zlib.crc32(text)
     for values in (table.weight, table.offset, table.tokens.astype(np.int32), table.labels.astype(np.int32)):
         crc = zlib.crc32(np.ascontiguousarray(values).view(np.uint8).data, crc)
@@ -55,8 +59,8 @@ def partial_of(target: Path) -> Path:
 
 
 @contextmanager
-def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Iterator[tuple[Path, list[Record]]]:
-    """The hidden sibling of a target, locked, and the windows that it already holds.
+def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Iterator[tuple[Path, int]]:
+    """The hidden sibling of a target, locked, and how many windows it already holds.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
         or it was begun with other settings.
     """
     check_target(target, force)
-    if target.is_dir() and (others := sorted(file.name for file in target.iterdir() if not _ours(file.name))):
+    if target.is_dir() and (others := sorted(file.name for file in target.iterdir() if not _ours(file))):
         raise InvalidInstance(f"holds {others[0]!r}, which no packing wrote", "", "choose another folder", str(target))
     folder = partial_of(target)
     if folder.exists() and not (resume or force):
@@ -99,35 +103,68 @@ def _locked(handle: int, folder: Path) -> Iterator[None]:
 
 def _clear(folder: Path) -> None:
     for file in folder.glob("*"):
-        if _ours(file.name):
+        if _ours(file):
             file.unlink()
 
 
-def _ours(name: str) -> bool:
-    return name.startswith("batch-") or name in (JOURNAL, MANIFEST)
+def _ours(file: Path) -> bool:
+    """Whether a packing wrote this file."""
+    if re.fullmatch(r"batch-\d{5,}\.safetensors(\.part)?|journal\.jsonl(\.part)?|manifest\.json\.part", file.name):
+        return file.is_file()
+    if file.name != MANIFEST or not file.is_file():
+        return False
+    try:
+        return b'"masksynth_pack"' in file.read_bytes()[:64]
+    except OSError:
+        return False
 
 
-def _journal(folder: Path, settings: Mapping[str, Any]) -> list[Record]:
-    """The windows that are done; batches that belong to none of them are removed, and the journal is cut to whole lines."""
+def _journal(folder: Path, settings: Mapping[str, Any]) -> int:
+    """The number of windows that are done; batches of none of them are removed, and the journal is cut to whole lines."""
     path = folder / JOURNAL
     first = msgspec.json.encode(dict(settings)) + b"\n"
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    if lines and lines[0].endswith(b"\n") and lines[0] != first:
-        fact = f"the run was begun with {lines[0].decode().strip()}, not {first.decode().strip()}"
-        raise InvalidInstance(fact, "", "give the same options, or --force to begin again", str(path))
-    whole = [line for line in lines[1:] if line.endswith(b"\n")]
-    try:
-        records = [msgspec.json.decode(line, type=Record) for line in whole]
-    except msgspec.MsgspecError as error:
-        raise InvalidInstance(f"the journal is damaged: {error}", "", "give --force to begin again", str(path)) from None
-    known = {entry.file for record in records for entry in record.batches}
-    for file in folder.glob("batch-*"):
-        if file.name not in known:
-            file.unlink()
+    if not path.exists():
+        _remove_others(folder, set())
+        write_whole(path, first)
+        return 0
+    with path.open("r+b") as file:
+        begun = file.readline()
+        if begun.endswith(b"\n") and begun != first:
+            fact = f"the run was begun with {begun.decode().strip()}, not {first.decode().strip()}"
+            raise InvalidInstance(fact, "", "give the same options, or --force to begin again", str(path))
+        whole, windows = len(begun), 0
+        known: set[str] = set()
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            known.update(entry.file for entry in _record(line, path).batches)
+            whole, windows = whole + len(line), windows + 1
+        file.truncate(whole)
+    _remove_others(folder, known)
     if missing := sorted(name for name in known if not (folder / name).exists()):
         raise InvalidInstance(f"{missing[0]} is missing", "", "give --force to begin again", str(folder))
-    write_whole(path, first + b"".join(whole))
-    return records
+    return windows
+
+
+def _remove_others(folder: Path, known: set[str]) -> None:
+    for file in folder.glob("batch-*"):
+        if file.name not in known and _ours(file):
+            file.unlink()
+
+
+def _record(line: bytes, path: Path) -> Record:
+    try:
+        return msgspec.json.decode(line, type=Record)
+    except msgspec.MsgspecError as error:
+        raise InvalidInstance(f"the journal is damaged: {error}", "", "give --force to begin again", str(path)) from None
+
+
+def records_of(folder: Path) -> Iterator[Record]:
+    """The windows of a journal, one by one."""
+    with (folder / JOURNAL).open("rb") as file:
+        next(file, None)
+        for line in file:
+            yield _record(line, folder / JOURNAL)
 
 
 def write_window(folder: Path, record: Record, batches: Sequence[bytes]) -> None:
@@ -173,14 +210,25 @@ def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch)
     )
 
 
-def finish(folder: Path, target: Path, max_length: int, entries: Sequence[Entry]) -> None:
-    """Write the manifest and give the folder its name."""
-    write_whole(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(Manifest(1, max_length, tuple(entries))), indent=1))
-    (folder / JOURNAL).unlink()
+def finish(folder: Path, target: Path, max_length: int) -> None:
+    """Write the manifest out of the journal and give the folder its name; what had the name goes last."""
+    part = folder / f"{MANIFEST}.part"
+    with part.open("wb") as file:
+        file.write(b'{"masksynth_pack": 1, "max_length": %d, "batches": [' % max_length)
+        for number, entry in enumerate(entry for record in records_of(folder) for entry in record.batches):
+            file.write((b",\n" if number else b"\n") + msgspec.json.encode(entry))
+        file.write(b"\n]}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(folder / MANIFEST)
+    aside = target.parent / f".{target.name}.replaced"
     if target.is_dir() and any(target.iterdir()):
-        _clear(target)
-        target.rmdir()
+        target.rename(aside)
     folder.rename(target)
+    (target / JOURNAL).unlink()
+    if aside.is_dir():
+        _clear(aside)
+        aside.rmdir()
     handle = os.open(target.parent, os.O_RDONLY)
     os.fsync(handle)
     os.close(handle)
