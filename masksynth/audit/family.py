@@ -17,7 +17,7 @@ from masksynth.audit.subject import Subject
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.merge import merge_family
 from masksynth.tasks import MergedTask, TaskFamily
-from masksynth.tasks.canonical import canonical, shown
+from masksynth.tasks.canonical import canonical
 from masksynth.verify.colours import draw, row_sums
 
 Ints = NDArray[np.int64]
@@ -143,7 +143,10 @@ def _words(plan: Plan, number: int) -> str:
 
 
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else canonical(value)
+    return _cut(value if isinstance(value, str) else canonical(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
@@ -196,15 +199,15 @@ def _positions_of_labels(subject: Subject, home: Ints) -> dict[Pair, list[int]]:
 def _wrong_row(subject: Subject, plan: Plan, at: list[int], pair: Pair, other: Pair) -> Finding:
     due = np.flatnonzero(plan.matched.home == other[0])[:LISTED].tolist()
     witness = {"label": pair[1], "positions": at[:LISTED], "due": due, "due_token": _words(plan, other[0])}
-    text = f"label {shown(pair[1])} stands at position {subject.token(at[-1])}, and {_words(plan, other[0])}"
+    text = f"label {_cut(pair[1])} stands at position {subject.token(at[-1])}, and {_words(plan, other[0])}"
     message = f"{text} (position {due[0]}) should predict it" if due else f"{text} should predict it, which has no position"
     return Finding("MS003", "error", at[-1], witness, "put the label where its task predicts it; never shift along the mask", message)
 
 
 def _wrong_value(subject: Subject, at: list[int], pair: Pair, other: Pair) -> Finding:
     witness = {"label": pair[1], "positions": at[:LISTED], "due_label": other[1]}
-    message = f"position {subject.token(at[-1])} predicts {shown(pair[1])}, its task asks for {shown(other[1])}"
-    return Finding("MS003", "error", at[-1], witness, f"predict {shown(other[1])} there", message)
+    message = f"position {subject.token(at[-1])} predicts {_cut(pair[1])}, its task asks for {_cut(other[1])}"
+    return Finding("MS003", "error", at[-1], witness, f"predict {_cut(other[1])} there", message)
 
 
 def _counted(
@@ -215,17 +218,17 @@ def _counted(
         due = np.flatnonzero(plan.matched.home == pair[0])[:LISTED].tolist()
         witness = {"label": pair[1], "asked": asked[pair], "given": given[pair], "token": _words(plan, pair[0]), "positions": due}
         name = subject.token(due[0]) if due else f"{_words(plan, pair[0])} (which has no position)"
-        message = f"{name} should predict {shown(pair[1])} {asked[pair]} times and does {given[pair]} times; {count} lost"
+        message = f"{name} should predict {_cut(pair[1])} {asked[pair]} times and does {given[pair]} times; {count} lost"
         remedy = "add a loss edge for each task that asks, or weight the one that is there"
         yield Finding("MS004", "warning" if given[pair] else "error", due[0] if due else None, witness, remedy, message)
     for pair, count in (+extra).items():
         at = where[pair]
         witness = {"label": pair[1], "asked": asked[pair], "given": given[pair], "positions": at[:LISTED]}
         if asked[pair]:
-            message = f"position {subject.token(at[-1])} predicts {shown(pair[1])} {given[pair]} times, its tasks ask {asked[pair]} times"
+            message = f"position {subject.token(at[-1])} predicts {_cut(pair[1])} {given[pair]} times, its tasks ask {asked[pair]} times"
             yield Finding("MS004", "error", at[-1], witness, f"remove {count} of them, or weight them", message)
         else:
-            message = f"position {subject.token(at[-1])} predicts {shown(pair[1])}, and no task asks for that"
+            message = f"position {subject.token(at[-1])} predicts {_cut(pair[1])}, and no task asks for that"
             yield Finding("MS003", "error", at[-1], witness, "remove the label", message)
 
 

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from masksynth.audit import Finding, Report, Subject, audit, read_subject
-from masksynth.audit.finding import SEVERITIES
 from masksynth.cli.answers import count, depth
 from masksynth.cli.terminal import JSON, QUIET, plain, print_json, printable, progress, to_the_end
+
+if TYPE_CHECKING:
+    from masksynth.audit import Finding, Report, Subject
 
 FEW = 4
 """Findings of one code and severity that are told one by one."""
@@ -39,6 +41,8 @@ def audit_command(
     SUBJECT is a mask file, the folder of an answer or of packed batches, or package.module:name of a FlexAttention mask_mod or BlockMask,
     which is imported. Exit code 1 if there is an error among the findings, 0 if not, 2 if something cannot be read.
     """
+    from masksynth.audit import audit, read_subject
+
     with progress(f"auditing {plain(subject)} ...", quiet):
         found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch)
         report = audit(found)
@@ -52,6 +56,8 @@ def audit_command(
 
 def told(subject: Subject, report: Report) -> Iterator[str]:
     """A report for people: by severity, a few findings of each code, then the minimal equivalent and the kernels."""
+    from masksynth.audit import SEVERITIES
+
     mask = subject.mask
     tables = f", {count(mask.tables, 'table')}" if mask.tables > 1 else ""
     counts = ", ".join(count(sum(one.severity == severity for one in report.findings), severity) for severity in SEVERITIES)
