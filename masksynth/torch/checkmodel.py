@@ -17,7 +17,7 @@ from masksynth.torch.batch import Batch
 from masksynth.torch.blackbox import BlackBox, Model, inputs_of_batch
 from masksynth.torch.failures import Diagnosis, diagnose
 from masksynth.torch.flow import depth, hops
-from masksynth.torch.looking import Look, blocked, leaks, look, silent
+from masksynth.torch.looking import Look, blocked, flattened, leaks, look, silent
 from masksynth.torch.packed import TrainingBatch
 from masksynth.torch.selftest import _evaluating
 from masksynth.torch.sight import words_of
@@ -152,7 +152,8 @@ def check_model(
     2. Of ``probes`` outputs the gradients at all embeddings are taken, as far as the token ids go through an ``nn.Embedding`` or
        ``inputs_embeds`` are passed: exactly 0 where there is no way. Without gradients, all inputs without a way are changed at once.
     3. Where the mask allows a pair in one layer (with gradients and a known number of layers: where anything flows through them), the
-       output has to move, or a gradient to flow.
+       output has to move, or a gradient to flow; if neither does, both are tried again with attention made flat, since a sharp softmax
+       rounds weights to 0.
     4. Position ids: those in ``inputs`` are compared with the batch's, left out ones are tried, and twins (same position id, same context)
        are given the same input: their outputs have to be equal.
 
@@ -204,14 +205,22 @@ def check_model(
     with _evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
         box = BlackBox(model, given, mask.size)
         keys, queries = _probes(position_ids, probes, seed)
-        report = _report(look(box, mask, layers, keys, queries, seed, gradients), batch, position_ids, _configured(model, "sliding_window"))
+        report = _report(
+            look(box, mask, layers, keys, queries, seed, gradients), batch, position_ids, _configured(model, "sliding_window"), seed
+        )
     if report.findings:
         raise WrongModel(report)
     return report
 
 
-def _report(seen: Look, batch: Batch | TrainingBatch, position_ids: Tensor, window: int | None) -> ModelReport:
-    findings = [*_unreadable(seen, batch), *_of_mask(seen, batch)]
+def _report(seen: Look, batch: Batch | TrainingBatch, position_ids: Tensor, window: int | None, seed: int) -> ModelReport:
+    findings = _unreadable(seen, batch)
+    if seen.judged.any() and not any(each.kind == "no input" for each in findings):
+        findings += _leaks(seen, batch)
+        if absent := _absent(seen, batch):
+            seen = flattened(seen, seed)
+            absent = _absent(seen, batch)
+        findings += absent
     positions = None if any(each.kind == "no input" for each in findings) else positions_wrong(seen, batch, twins=not findings)
     if positions is not None:
         query, key, differs, message, remedy = positions
@@ -236,12 +245,13 @@ def _unreadable(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:
     return found
 
 
-def _of_mask(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:
-    if not seen.judged.any() or (len(seen.keys) and not seen.evidence.columns.any() and not seen.evidence.rows.any()):
-        return []
+def _leaks(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:
+    worst = leaks(seen)
+    return [] if worst is None else [_leak(seen, batch, *worst)]
+
+
+def _absent(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:
     found = []
-    if (worst := leaks(seen)) is not None:
-        found.append(_leak(seen, batch, *worst))
     if missing := silent(seen):
         found.append(_missing(seen, batch, missing))
     if stopped := blocked(seen):

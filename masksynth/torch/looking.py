@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.torch.blackbox import BlackBox
 from masksynth.torch.failures import Evidence
+from masksynth.torch.flat import Flat
 from masksynth.torch.flow import inputs_of, keys_of, outputs_of, rows_with
 from masksynth.torch.selftest import RELATIVE, _distance
 
@@ -43,6 +45,8 @@ class Look:
         The largest gradient at each embedding; (0, N) where there are none.
     why_not : str
         Why there are none.
+    flat : bool
+        Whether inputs and gradients were looked at under flat attention too.
     """
 
     box: BlackBox
@@ -55,6 +59,7 @@ class Look:
     moved: NDArray[np.float64]
     gradients: NDArray[np.float64]
     why_not: str
+    flat: bool = False
 
     @property
     def least(self) -> float:
@@ -83,6 +88,10 @@ class Look:
         for column, key in enumerate(self.keys):
             rows[:, key] |= self.moved[column, self.queries[: len(rows)]] > self.least
         return Evidence(self.keys, self.queries[: len(rows)], columns, rows, self.judged)
+
+    def attention(self) -> AbstractContextManager[object]:
+        """Within it the model's attention is flat, if it is to be."""
+        return Flat() if self.flat else nullcontext()
 
     def differs(self, other: Tensor | None) -> NDArray[np.bool_]:
         """Which outputs are not those of the model, up to rounding."""
@@ -119,6 +128,19 @@ def look(box: BlackBox, mask: Mask, layers: int | None, keys: NDArray[np.int64],
     found.queries = queries[found.judged[queries]]
     found.gradients = found.gradients[found.judged[queries]] if len(found.gradients) else found.gradients
     return found
+
+
+def flattened(seen: Look, seed: int) -> Look:
+    """What was seen, and what is seen besides when the model's attention is made flat, so that no allowed key has a weight of 0."""
+    try:
+        with Flat():
+            flat = look(seen.box, seen.mask, seen.layers, seen.keys, seen.queries, seed, not seen.why_not)
+    except InvalidInstance:
+        return seen
+    if not np.array_equal(flat.keys, seen.keys) or flat.gradients.shape != seen.gradients.shape:
+        return seen
+    moved, gradients = np.maximum(seen.moved, flat.moved), np.maximum(seen.gradients, flat.gradients)
+    return replace(seen, noise=max(seen.noise, flat.noise), moved=moved, gradients=gradients, flat=True)
 
 
 def _apart(run: Tensor, base: Tensor) -> float:
@@ -223,7 +245,8 @@ def _confirmed_by_gradient(seen: Look, pairs: list[tuple[int, int]]) -> list[tup
     if seen.why_not or not pairs:
         return pairs
     queries = np.array(sorted({query for query, _ in pairs})[: max(1, len(seen.queries))])
-    found = seen.box.gradients(queries, np.random.default_rng(1))
+    with seen.attention():
+        found = seen.box.gradients(queries, np.random.default_rng(1))
     row = {int(query): at for at, query in enumerate(queries)}
     return [pair for pair in pairs if pair[0] in row and not isinstance(found, str) and found[row[pair[0]], pair[1]] == 0]
 
@@ -236,5 +259,7 @@ def _confirmed_by_movement(seen: Look, pairs: list[tuple[int, int]]) -> list[tup
 
 def _still(seen: Look, key: int, attempt: int) -> NDArray[np.bool_]:
     """The outputs that do not move with an input."""
-    still: NDArray[np.bool_] = seen.judged & (seen.box.moved(seen.base, np.array([key]), attempt) <= seen.least)
+    with seen.attention():
+        base = seen.box.run() if seen.flat else seen.base
+        still: NDArray[np.bool_] = seen.judged & (seen.box.moved(base, np.array([key]), attempt) <= seen.least)
     return still

@@ -1,0 +1,32 @@
+"""Attention made flat: a sharp softmax gives allowed keys weights that round to 0, as if they were masked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+TEMPERATURE = 4096.0
+"""Scores are divided by it; minus infinity, and the least finite number, stay what they are for a softmax."""
+
+
+class Flat(TorchFunctionMode):
+    """Within it, ``scaled_dot_product_attention`` and ``softmax`` see scores near 0; compiled code and other kernels are as they were.
+
+    Examples
+    --------
+    >>> import torch
+    >>> with Flat():
+    ...     torch.softmax(torch.tensor([0.0, 200.0, -torch.inf]), -1).round(decimals=1)
+    tensor([0.5000, 0.5000, 0.0000])
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in ("softmax", "scaled_dot_product_attention") and args and isinstance(args[0], Tensor):
+            args = (args[0] / TEMPERATURE, *args[1:])
+        return func(*args, **(kwargs or {}))
