@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +100,8 @@ def _gathered(forest: Forest, slices: Sequence[Slice]) -> Forest:
 
 def _with_segments(table: SampleTable, max_length: int) -> Iterator[tuple[Ints, PackedBatch]]:
     spans = spans_of(table)
+    if any(group is None for group in table.groups):
+        table = replace(table, groups=_units(table))
     order = np.argsort(np.array(group_codes(table)), kind="stable")
     pieces = sorted(_pieces(table, order, max_length), key=lambda piece: int(piece.samples[0]))
     at, place = np.full(len(table.tokens), -1, np.int64), key_of(table, "position_ids")
@@ -107,8 +111,24 @@ def _with_segments(table: SampleTable, max_length: int) -> Iterator[tuple[Ints, 
         yield samples, batch_of_pieces(table, chosen, spans.trained, spans.predictor, at, place)
 
 
+def _units(table: SampleTable) -> tuple[Any, ...]:
+    """The groups, where samples without one get a number that those share which have a position in common, over any number of samples."""
+    whole, _ = merge_segments(table)
+    sample = np.searchsorted(table.offset, whole.live, "right") - 1
+    unit = np.arange(len(table))
+    while True:
+        least = np.full(len(whole.source), len(table), np.int64)
+        np.minimum.at(least, whole.position, unit[sample])
+        lower = unit.copy()
+        np.minimum.at(lower, sample, least[whole.position])
+        if np.array_equal(lower, unit):
+            break
+        unit = lower
+    return tuple(("unit", number) if group is None else group for group, number in zip(table.groups, unit.tolist(), strict=True))
+
+
 def _pieces(table: SampleTable, which: Ints, max_length: int) -> Iterator[Piece]:
-    """One piece a group, each of at most ``max_length`` positions; a larger group is merged again in halves."""
+    """One piece a group, each of at most ``max_length`` positions; a larger group is cut between samples that share little."""
     sub = select(table, which)
     whole, group = merge_segments(sub)
     codes = np.array(group_codes(sub), np.int64)
@@ -120,9 +140,32 @@ def _pieces(table: SampleTable, which: Ints, max_length: int) -> Iterator[Piece]
         elif len(members) == 1:
             refuse_copies(sub, int(members[0]), high - low, max_length)
         else:
-            half = len(members) // 2
-            yield from _pieces(table, which[members[:half]], max_length)
-            yield from _pieces(table, which[members[half:]], max_length)
+            for part in _cut(sub, whole, members, max_length):
+                yield from _pieces(table, np.sort(which[part]), max_length)
+
+
+def _cut(sub: SampleTable, whole: Piece, members: Ints, max_length: int) -> list[Ints]:
+    """Samples in parts of at most ``max_length`` distinct positions, two parts at least.
+
+    Samples are taken in the order of the positions that they begin with, as causal ones are, and a part is closed where the next sample
+    does not fit.
+    """
+    cut = np.searchsorted(whole.live, sub.offset)
+    own = [np.unique(whole.position[cut[s] : cut[s + 1]]) for s in members.tolist()]
+    text = [whole.position[cut[s] : cut[s + 1]].astype(">i4").tobytes() for s in members.tolist()]
+    parts: list[list[int]] = [[]]
+    held = np.zeros(0, np.int64)
+    for i in sorted(range(len(members)), key=text.__getitem__):
+        both = np.union1d(held, own[i])
+        if len(both) > max_length and parts[-1]:
+            parts.append([])
+            both = own[i]
+        parts[-1].append(int(members[i]))
+        held = both
+    if len(parts) == 1:  # it is the copies that do not fit
+        half = len(members) // 2
+        parts = [parts[0][:half], parts[0][half:]]
+    return [np.array(part) for part in parts]
 
 
 def refuse_copies(table: SampleTable, sample: int, positions: int, max_length: int) -> None:

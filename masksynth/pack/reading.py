@@ -6,6 +6,7 @@ Python object. Whatever that fast road cannot read goes to the slow one, which f
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import sys
@@ -86,6 +87,8 @@ def _lines(stream: Any, name: str) -> Iterator[Line]:
     rest, number = b"", 0
     try:
         while chunk := stream.read1(CHUNK):
+            if not number and not rest:
+                chunk = chunk.removeprefix(codecs.BOM_UTF8)
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
                 number += 1

@@ -231,9 +231,9 @@ class Collator:
             raise InvalidInstance(f"attention {self.attention!r} is unknown", "", f"use one of {', '.join(get_args(Attention))}")
 
     def __call__(self, batches: PackedBatch | Sequence[PackedBatch]) -> TrainingBatch:
-        """The batches as one sequence."""
+        """The batches as one sequence; samples of which nothing is trained get one position that sees only itself."""
         source = batches if isinstance(batches, PackedBatch) else join(batches)
-        source = filled(source, -source.positions % self.multiple)
+        source = filled(source, -max(source.positions, 1) % self.multiple + (source.positions == 0))
         if self.attention != "flex" and source.positions > MAX_DENSE:
             fact = f"a dense mask of {source.positions} positions is refused above {MAX_DENSE}"
             raise Unsupported(f'{fact}; use Collator("flex"), or pack with --max-length {MAX_DENSE}')

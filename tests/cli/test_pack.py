@@ -199,3 +199,37 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path):
 def test_a_shape_that_is_none(tmp_path):
     assert "is not part of a shape" in refused(masksynth("pack", GSM8K, "--shape", "layers=x"))
     assert "the shape lacks hidden" in refused(masksynth("pack", GSM8K, "--shape", "layers=2"))
+
+
+def test_what_no_packing_wrote_stays(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "batch-notes.txt").write_text("mine")
+    (out / "manifest.json").write_text('{"name": "my web app"}')
+    assert "which no packing wrote" in refused(masksynth("pack", GSM8K, "-o", out, "--force"))
+    assert sorted(path.name for path in out.iterdir()) == ["batch-notes.txt", "manifest.json"]
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "place").mkdir()
+    (tmp_path / "link").symlink_to("place")
+    for options in ([], ["--force"]):
+        assert masksynth("pack", GSM8K, "-o", tmp_path / "link", *options).returncode == 0
+        assert (tmp_path / "place" / "manifest.json").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "place"]
+
+
+def test_resume_compares_segments(tmp_path):
+    path = tmp_path / "s.jsonl"
+
+    def write(within, last):
+        rows = [
+            {"id": i, "input_ids": [1, 2, i], "labels": [-100, 2, i], "segments": [{"length": 3, "within": within}]} for i in range(2000)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows) + last)
+
+    write("causal", "{}\n")
+    refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "500"))
+    write("full", "")
+    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "500", "--resume"))
+    assert "window 1 of the unfinished run held other samples" in said

@@ -196,3 +196,35 @@ def test_arranged_batches_hold_the_same_samples(tmp_path):
     [batch] = open_packed(tmp_path / "arranged")
     assert batch.input_ids.tolist() != open_packed(tmp_path / "packed")[0].input_ids.tolist()
     check_packed(batch, table, np.arange(len(table)))
+
+
+@pytest.mark.parametrize("group", [{}, {"group": "g"}])
+def test_segmented_samples_are_cut_where_they_share_little(group):
+    """Twenty documents with ten questions each, shuffled: hardly a document is repeated."""
+    rng = np.random.default_rng(0)
+    documents = rng.integers(0, 1000, (20, 60)).tolist()
+    parts = [{"length": 60, "position": 0}, {"length": 2, "position": 60, "sees": [0]}]
+    samples = [
+        {"id": int(i), "input_ids": documents[i % 20] + [int(i), 7], "labels": [-100] * 61 + [7], "segments": parts} | group
+        for i in rng.permutation(200)
+    ]
+    batches = list(pack_batches(samples, max_length=200))
+    assert sum(batch.positions for batch in batches) < 1.2 * (20 * 60 + 200)
+
+
+def test_cut_groups_and_missing_fields_are_told(tmp_path):
+    rows = [{"id": i, "group": i // 2, "input_ids": [i // 2] * 30 + [i] * 30, "labels": [-100] * 30 + [i] * 30} for i in range(6)]
+    record = pack_samples(rows, None, max_length=70, token_fields=["entropy"]).record()
+    assert record["cut_groups"] == [0, 1, 2]
+    assert record["missing_fields"] == ["entropy"]
+    with pytest.raises(InvalidInstance, match="lists of names"):
+        pack_samples(rows, None, token_fields="entropy")
+
+
+def test_segments_are_stored_as_ranges(tmp_path):
+    """What a segment sees is not written out segment by segment."""
+    parts = [{"length": 2, "sees": [[0, j]]} for j in range(200)]
+    pack_samples([{"id": 1, "input_ids": list(range(400)), "labels": [-100, *range(1, 400)], "segments": parts}], tmp_path / "out")
+    assert (tmp_path / "out" / "manifest.json").stat().st_size < 40_000
+    [back] = unpack_samples(tmp_path / "out")
+    assert back["segments"][50]["sees"] == [[0, 50]]

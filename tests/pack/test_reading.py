@@ -60,6 +60,31 @@ def test_many_blocks(tmp_path):
     same(join(tables), join(list(tables_of(rows))))
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD[0]).encode())
+    assert join(list(read_samples(path))).ids == ("a",)
+
+
+def test_parquet_segments_have_every_field_and_null_is_the_default(tmp_path):
+    row = {"id": "s", "input_ids": [5, 6, 7], "labels": [-100, -100, 7]}
+    row["segments"] = [{"length": 2, "within": "full"}, {"length": 1, "sees": [0], "position": 9}]
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "s.parquet")
+    same(join(list(read_samples(tmp_path / "s.parquet"))), join(list(tables_of([row]))))
+
+
+def test_parquet_with_a_column_twice(tmp_path):
+    array = pa.array(["a"])
+    pq.write_table(pa.table([array, array, pa.array([[1]]), pa.array([[-100]])], names=["id", "id", "input_ids", "labels"]), tmp_path / "s")
+    with pytest.raises(InvalidInstance, match="there are two columns id"):
+        list(read_samples(tmp_path / "s"))
+
+
+def test_what_is_no_text_and_no_number_in_python():
+    with pytest.raises(InvalidInstance, match="is not valid text"):
+        list(tables_of([{**SAMPLE, "id": "\ud800"}]))
+
+
 def test_parquet(tmp_path):
     plain = [{k: v for k, v in row.items() if k in ("id", "group", "input_ids", "labels", "weight")} for row in GOOD]
     plain = [{**row, "id": str(row["id"]), "group": str(row.get("group"))} for row in plain]
@@ -94,6 +119,9 @@ FAULTS = {
     "segments that see themselves": ({**SAMPLE, "segments": [{"length": 2, "sees": [0]}]}, "sees 0 is not an earlier segment"),
     "a field of segments unknown": ({**SAMPLE, "segments": [{"length": 2, "sight": 1}]}, "sight"),
     "field without a number at a label": ({**SAMPLE, "advantages": [1.0, None]}, "$.advantages[1]: is null at a trained label"),
+    "a weight beyond numbers": ({**SAMPLE, "weight": 10**400}, "the weight is beyond the range of numbers"),
+    "a product beyond numbers": ({**SAMPLE, "weight": 1e300, "weights": [0, 1e300]}, "$.weights[1]: times the sample's weight is not finite"),
+    "a position beyond all": ({**SAMPLE, "segments": [{"length": 2, "position": 10**30}]}, "$.segments[0].position: positions from 1000"),
     "negative key": ({**SAMPLE, "kinds": [0, -1]}, "$.kinds[1]: -1 is not from 0"),
 }
 TEXTS = {
