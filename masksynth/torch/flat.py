@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-TEMPERATURE = 4096.0
-"""Scores are divided by it; minus infinity, and the least finite number, stay what they are for a softmax."""
+TEMPERATURE, MASKED = 4096.0, -9000.0
+"""Scores are divided by the first; scores at or below the second are masked, by whatever finite number (-10000, the least of a dtype)."""
 
 
 class Flat(TorchFunctionMode):
@@ -17,9 +18,8 @@ class Flat(TorchFunctionMode):
 
     Examples
     --------
-    >>> import torch
     >>> with Flat():
-    ...     torch.softmax(torch.tensor([0.0, 200.0, -torch.inf]), -1).round(decimals=1)
+    ...     torch.softmax(torch.tensor([0.0, 200.0, -1e4]), -1).round(decimals=1)
     tensor([0.5000, 0.5000, 0.0000])
     """
 
@@ -28,5 +28,6 @@ class Flat(TorchFunctionMode):
     ) -> Any:
         name = getattr(func, "__name__", "")
         if name in ("softmax", "scaled_dot_product_attention") and args and isinstance(args[0], Tensor):
-            args = (args[0] / TEMPERATURE, *args[1:])
+            flat = args[0] / TEMPERATURE
+            args = (flat if name != "softmax" else torch.where(args[0] > MASKED, flat, args[0]), *args[1:])
         return func(*args, **(kwargs or {}))

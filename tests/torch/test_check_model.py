@@ -355,6 +355,23 @@ def test_gradients_that_do_not_flow():
     assert not check_model(lambda **inputs: model(**inputs).detach(), TREE).findings
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+def test_sharp_attention(kind, dtype, monkeypatch):
+    """Weights of allowed keys that round to 0 are not missing context; what the stack hides is."""
+    model = rotary("llama", kind).to(dtype)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "q_proj" in name:
+                weight *= 300
+    inputs = call(TREE, attention_mask=attention_mask(TREE, kind, dtype))
+    assert not check_model(model, TREE, inputs=inputs, probes=ALL).findings
+    report = wrong(model, TREE, call(TREE, attention_mask=None), probes=ALL)
+    assert report.diagnosis.name == "documents"
+    monkeypatch.setattr("masksynth.torch.flat.TEMPERATURE", 1.0)
+    assert kinds(wrong(model, TREE, inputs, probes=ALL)) <= {"missing context", "no gradient"}
+
+
 def test_other_refusals():
     model = gpt2()
     assert kinds(wrong(lambda input_ids, **_: torch.zeros(24, 3), TREE)) == {"no input"}
