@@ -14,10 +14,14 @@ from masksynth import synthesis
 from masksynth.backends import Limits, Status, backend, names
 from masksynth.cli.answers import count, told
 from masksynth.cli.arrange import arrange
+from masksynth.cli.audit import audit_command
+from masksynth.cli.draw import draw_mask
 from masksynth.cli.export import export
 from masksynth.cli.families import list_catalog, new
+from masksynth.cli.inspect import inspect_mask
 from masksynth.cli.packing import pack, unpack
 from masksynth.cli.proofs import check_proof
+from masksynth.cli.report import REPORT, check_report
 from masksynth.cli.sparse import check_extras, sparsify, write_extras
 from masksynth.cli.terminal import (
     INSTANCE,
@@ -69,6 +73,7 @@ def main() -> None:
     help="Also write the search as DIMACS WCNF (2022 format).",
 )
 @click.option("--proof", type=click.Path(path_type=Path), callback=output_file, help="Also write proofs of a sparse optimum as a folder.")
+@REPORT
 @JSON
 @QUIET
 def solve(
@@ -84,6 +89,7 @@ def solve(
     seed: int,
     emit: Path | None,
     proof: Path | None,
+    report: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -93,6 +99,7 @@ def solve(
     masksynth solve instances/butterfly-8.json -o out
     masksynth solve instance.json --layers 4 --backend criterion --json
     masksynth solve instances/sparse/chain-12-layers-2.json --proof proof
+    masksynth solve instance.json --report report.html
 
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. Ctrl-C and --time-limit give the best
     answer so far, marked FEASIBLE.
@@ -102,6 +109,7 @@ def solve(
     asked = read_instance(instance)
     asked = replace(asked, layers=asked.layers if layers is ... else layers, sparse=sparse or asked.sparse)
     check_extras(asked, backend, emit, proof, force)
+    check_report(report, force)
     if output is not None:
         check_target(output, force)
     with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
@@ -110,6 +118,10 @@ def solve(
     with to_the_end():
         if output is not None and answer.merged is not None:
             synthesis.write(answer, output, force)
+        if report is not None:
+            from masksynth.report import write_report
+
+            write_report(report, asked, answer=answer, force=force)
         if as_json:
             print_json(synthesis.record(answer))
         elif not quiet:
@@ -166,6 +178,9 @@ main.add_command(check_proof)
 main.add_command(pack)
 main.add_command(arrange)
 main.add_command(export)
+main.add_command(audit_command)
+main.add_command(inspect_mask)
+main.add_command(draw_mask)
 main.add_command(unpack)
 main.add_command(new)
 main.add_command(list_catalog)
