@@ -132,6 +132,8 @@ def test_keys_of_every_json_output(answer):
         "pack": f"masksynth pack {SAMPLES} -o packed --json",
         "export": "masksynth export packed --json",
         "arrange": "masksynth arrange packed --json",
+        "audit": "masksynth audit packed --json",
+        "inspect": "masksynth inspect packed --json",
         "catalog": "masksynth catalog --json",
         "backends": "masksynth backends --json",
     }
