@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from masksynth.audit.reach import Sets, seen_directly
 from masksynth.audit.subject import Labels, Subject
 from masksynth.errors import InvalidInstance
 from masksynth.tasks import Instance
@@ -170,19 +171,19 @@ def _next_tokens(subject: Subject, rows: list[Row]) -> Any:
     unsaid = [number for number, row in enumerate(rows) if row[2] is None]
     if subject.inputs is None or subject.positions is None or not unsaid:
         return target
-    texts = [canonical(value) for value in subject.inputs]
+    texts = list(map(canonical, subject.inputs))
+    places = subject.positions.tolist()
     after: dict[int, list[int]] = {}
-    for place, number in enumerate(subject.positions.tolist()):
+    for place, number in enumerate(places):
         after.setdefault(number, []).append(place)
-    for number in unsaid:
-        position, label, _ = rows[number]
-        follows = [k for k in after.get(int(subject.positions[position]) + 1, ()) if _attends(subject, k, position)]
-        same = [k for k in follows if texts[k] == canonical(label)]
-        if follows and not same:
-            return np.full(len(rows), -1, np.int64)
-        target[number] = same[0] if same else -1
+    pairs = [(number, key) for number in unsaid for key in after.get(places[rows[number][0]] + 1, ())]
+    owner, follower = np.array(pairs, np.int64).reshape(-1, 2).T
+    query = np.array([rows[number][0] for number in owner.tolist()], np.int64)
+    single = Sets(np.arange(len(query) + 1), query)
+    continues = seen_directly(subject.mask, follower, np.arange(len(query)), single) >= 0
+    owner, follower = owner[continues], follower[continues]
+    same = np.array([texts[key] == canonical(rows[number][1]) for number, key in zip(owner.tolist(), follower.tolist(), strict=True)], bool)
+    if len(np.setdiff1d(owner, owner[same])):
+        return target
+    target[owner[same][::-1]] = follower[same][::-1]
     return target
-
-
-def _attends(subject: Subject, query: int, key: int) -> bool:
-    return any(start <= key < end for table in range(subject.mask.tables) for start, end in subject.mask.intervals(query, table))

@@ -72,6 +72,7 @@ PLANTED = Counter()
 @pytest.mark.parametrize("name", NAMES)
 def test_planted_leaks(name, layers, depth):
     subject = with_hidden_places(clean(name))
+    PLANTED["tests"] += 1
     rng = np.random.default_rng([NAMES.index(name), depth, layers or 0])
     if not hidden(subject):
         return
@@ -101,7 +102,7 @@ def test_planted_leaks(name, layers, depth):
 
 
 def test_leaks_of_every_depth_were_planted():
-    if PLANTED:  # the tests above ran in this process
+    if PLANTED["tests"] == 12 * len(NAMES):  # all of the tests above ran in this process
         assert min(PLANTED[depth] for depth in (1, 2, 3)) > 20
 
 
