@@ -355,7 +355,7 @@ def test_gradients_that_do_not_flow():
     assert not check_model(lambda **inputs: model(**inputs).detach(), TREE).findings
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("kind", ["sdpa", "eager"])
 def test_sharp_attention(kind, dtype, monkeypatch):
     """Weights of allowed keys that round to 0 are not missing context; what the stack hides is."""
@@ -434,7 +434,7 @@ def test_flow_against_matrices(dense, layers):
 
 
 @given(tables, st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_failures_explain_themselves(dense, layers):
     """What a failure would show is diagnosed as that failure or one that shows the same."""
     mask, size = Mask.from_dense(dense), dense.shape[-1]
