@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +13,8 @@ from masksynth.audit.reach import Ints, Sets, sets_of
 from masksynth.audit.search import Found, layers_of, reached
 from masksynth.audit.subject import Subject
 from masksynth.audit.tokens import place_of
-from masksynth.merge import find_leak
-from masksynth.tasks import Instance, MergedTask
+from masksynth.merge import find_leak, merge_family
+from masksynth.tasks import Instance
 from masksynth.tasks.canonical import canonical
 
 REMEDY = "forbid one hop of the path, or do not let the label hide this"
@@ -77,22 +77,33 @@ def hidden_targets(subject: Subject) -> Secrets:
     return Secrets(subject.labels.position[known], number, Sets(np.arange(len(known) + 1), subject.labels.target[known]), None)
 
 
-def hidden_by_family(merged: MergedTask, family: Instance) -> Secrets:
-    """What the family's predictions hide, over the positions of its merged task."""
+def hidden_by_family(embeddings: Mapping[str, Mapping[str, int]], family: Instance) -> Secrets:
+    """What the family's predictions hide, over the positions of a mask in which its nodes stand where ``embeddings`` says.
+
+    Two questions for each: about the nodes of the same task that carry the element, and about those of any task.
+    """
     questions: list[tuple[int, int, str]] = []
     groups: list[list[int]] = []
+    anywhere: dict[str, int] = {}
     for task in family.family.tasks:
-        places, hiding = merged.embeddings[task.name], [prediction for prediction in task.predict if prediction.hides]
-        known = {canonical(element): -1 for prediction in hiding for element in prediction.hides}
-        for text in known:
-            known[text] = len(groups) + list(known).index(text)
-        groups += [[] for _ in known]
+        hidden = dict.fromkeys(canonical(element) for prediction in task.predict for element in prediction.hides)
+        own = {text: len(groups) + number for number, text in enumerate(hidden)}
+        groups += [[] for _ in own]
+        for text in own:
+            if text not in anywhere:
+                anywhere[text] = len(groups)
+                groups.append([])
+        for prediction in task.predict:
+            for text in map(canonical, prediction.hides):
+                place = embeddings[task.name][prediction.node]
+                questions += [(place, own[text], text), (place, anywhere[text], text)]
+        for node in task.nodes if own else ():
+            for text in own.keys() & set(node.elements) if node.name in embeddings[task.name] else ():
+                groups[own[text]].append(embeddings[task.name][node.name])
+    for task in family.family.tasks:
         for node in task.nodes:
-            for text in node.elements if node.name in places else ():
-                if text in known:
-                    groups[known[text]].append(places[node.name])
-        for prediction in hiding:
-            questions += [(places[prediction.node], known[text], text) for text in map(canonical, prediction.hides)]
+            for text in anywhere.keys() & set(node.elements) if node.name in embeddings[task.name] else ():
+                groups[anywhere[text]].append(embeddings[task.name][node.name])
     return secrets_of(questions, groups)
 
 
@@ -107,7 +118,9 @@ def leak_findings(subject: Subject, plan: Plan | None) -> Iterator[Finding]:
     if plan is not None and subject.family is not None:
         yield from _own_leak(subject, plan, subject.family)
         if not plan.right:
-            both.append(_placed(subject, plan, hidden_by_family(plan.intended, subject.family)))
+            both.append(_placed(subject, plan, hidden_by_family(plan.intended.embeddings, subject.family)))
+    elif subject.sparse and subject.family is not None and subject.embeddings is not None:
+        both.append(_of_sparse(subject.family, subject.embeddings))
     for secrets in both:
         found, undecided = reached(subject.mask, secrets.query, secrets.which, secrets.sets, subject.layers)
         for one in found:
@@ -146,6 +159,17 @@ def _own_leak(subject: Subject, plan: Plan, family: Instance) -> Iterator[Findin
     witness = {"hides": canonical(leak.hides), "hops": len(leak.path) - 1, "path": None, "task": leak.task, "nodes": list(leak.path)}
     message = f"task {leak.task!r} of the family leaks by itself: node {leak.node!r} hides {canonical(leak.hides)} and sees it: {path}"
     yield Finding("MS001", "error", here[0] if here else None, witness, "change the rows of the task", message)
+
+
+def _of_sparse(family: Instance, embeddings: Mapping[str, Mapping[str, int]]) -> Secrets:
+    """The family's secrets where a sparse answer has its nodes, without those that the dense mask shows by coincidence."""
+    if any(task.name not in embeddings for task in family.family.tasks):
+        return secrets_of([], [])
+    dense = merge_family(family.family)
+    asked, own = hidden_by_family(dense.embeddings, family), hidden_by_family(embeddings, family)
+    shown, _ = reached(dense.mask, asked.query, asked.which, asked.sets, None)
+    keep = np.setdiff1d(np.arange(len(own.query)), [one.number for one in shown])
+    return Secrets(own.query[keep], own.which[keep], own.sets, tuple((own.name or ())[number] for number in keep.tolist()))
 
 
 def _placed(subject: Subject, plan: Plan, secrets: Secrets) -> Secrets:

@@ -152,7 +152,7 @@ def unchecked(subject: Subject) -> dict[str, str]:
         "MS003": (family or subject.batch is not None, "a family"),
         "MS004": (family or subject.batch is not None, "a family"),
         "MS007": (labels is not None, "labels"),
-        "MS008": (subject.inputs is not None and subject.positions is not None, "inputs and position ids"),
+        "MS008": (not subject.sparse and subject.inputs is not None and subject.positions is not None, "inputs and position ids"),
         "MS009": (family, "a family"),
         "MS010": (subject.positions is not None, "position ids"),
         "MS011": (subject.dtype.startswith(("float", "bfloat")), "an additive mask"),

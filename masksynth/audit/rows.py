@@ -87,8 +87,11 @@ def identity_colours(subject: Subject) -> Ints | None:
 
 
 def value_classes(subject: Subject) -> Ints | None:
-    """Classes of positions that hold equal values at every layer: colour refinement on row intervals, near-linear."""
-    identity = identity_colours(subject)
+    """Classes of positions that hold equal values at every layer: colour refinement on row intervals, near-linear.
+
+    None for a sparse answer, whose rows stand for what flows through them, copies included.
+    """
+    identity = None if subject.sparse else identity_colours(subject)
     return None if identity is None else stable(identity, subject.mask, words_for(subject.mask))
 
 

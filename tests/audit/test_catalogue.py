@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from masksynth.audit import audit
+from masksynth.audit import audit, subject_of_merged
 from masksynth.audit.family import context_findings, label_findings, plan_of
 from masksynth.audit.leaks import leak_findings
+from masksynth.backends import Limits
+from masksynth.synthesis import solve
 from tests.audit.cases import (
     NAMES,
     changed,
@@ -224,3 +226,27 @@ def test_every_row_emptied(name):
         for known in (subject, replace(subject, family=None)):
             report = audit(with_mask(known, tables))
             assert ("MS005", "error", place) in serious(report)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_less_knowledge_raises_no_alarm(name):
+    subject = clean(name)
+    for unknown in ({"kinds": None}, {"positions": None}, {"kinds": None, "positions": None}, {"labels": None}, {"inputs": None}):
+        report = audit(replace(subject, **unknown))
+        assert serious(report) == [], unknown
+        assert ("MS014" in {found.code for found in report.findings}) == ("inputs" in unknown)
+
+
+@pytest.mark.parametrize("name", ["butterfly", "parallel_context_bos", "causal_lm"])
+def test_sparse_answers(name):
+    made = clean(name).family
+    merged = solve(replace(made, layers=2, sparse=True), limits=Limits(2.0)).merged
+    subject = replace(subject_of_merged(merged), family=made)
+    report = audit(subject)
+    assert serious(report) == []
+    assert {found.code for found in report.findings} <= {"MS010", "MS014"}
+    query = subject.embeddings[made.family.tasks[0].name][made.family.tasks[0].predict[0].node]
+    element = made.family.tasks[0].predict[0].hides[0]
+    key = subject.inputs.index(element)
+    leaks = [found for found in audit(changed(subject, query, key, True)).findings if found.code == "MS001"]
+    assert any(found.position == query and found.witness["path"] == [key, query] for found in leaks)
