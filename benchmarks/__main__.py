@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from benchmarks.arranging import arrange_table
+from benchmarks.auditing import auditing_table
 from benchmarks.blocks import blocks_table
 from benchmarks.constructions import construction_table
 from benchmarks.measure import machine
@@ -28,6 +29,7 @@ TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
     "packing": lambda *_: packing_table(),
     "arrange": lambda most, limit, _: arrange_table(most, limit),
     "blocks": lambda most, *_: blocks_table(most),
+    "audit": lambda *_: auditing_table(),
     "training": lambda *_: training_table(),
     "machine": lambda most, limit, _: f"`python -m benchmarks --most {most} --limit {limit:g}` on {machine()}",
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from masksynth.cli.answers import count, depth
+from masksynth.cli.report import REPORT, check_report
 from masksynth.cli.terminal import JSON, QUIET, plain, print_json, printable, progress, to_the_end
 
 if TYPE_CHECKING:
@@ -26,16 +27,26 @@ FEW = 4
 @click.option("--length", type=click.IntRange(1), help="How many positions, for package.module:mask_mod.")
 @click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 @click.option("--layers", type=click.IntRange(1), help="The model has this many layers [default: those of the answer or family, or any].")
+@REPORT
+@click.option("--force", is_flag=True, help="Replace a report that is there.")
 @JSON
 @QUIET
 def audit_command(
-    subject: str, tokens: Path | None, length: int | None, batch: int | None, layers: int | None, as_json: bool, quiet: bool
+    subject: str,
+    tokens: Path | None,
+    length: int | None,
+    batch: int | None,
+    layers: int | None,
+    report: Path | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Say what is wrong with a mask: leaks, missing context, wrong labels, dead and duplicate positions, and more.
 
     \b
     masksynth audit mask.npy --tokens tokens.json
-    masksynth audit packed --batch 3 --json
+    masksynth audit packed --batch 3 --report report.html
     masksynth audit my_masks:mask_mod --length 4096
 
     SUBJECT is a mask file, the folder of an answer or of packed batches, or package.module:name of a FlexAttention mask_mod or BlockMask,
@@ -43,15 +54,20 @@ def audit_command(
     """
     from masksynth.audit import audit, read_subject
 
+    check_report(report, force)
     with progress(f"auditing {plain(subject)} ...", quiet):
         found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch)
-        report = audit(found)
+        result = audit(found)
     with to_the_end():
+        if report is not None:
+            from masksynth.report import write_report
+
+            write_report(report, found, findings=result, force=force)
         if as_json:
-            print_json(report.record())
+            print_json(result.record())
         elif not quiet:
-            click.echo("\n".join(told(found, report)))
-    sys.exit(1 if report.errors else 0)
+            click.echo("\n".join(told(found, result)))
+    sys.exit(1 if result.errors else 0)
 
 
 def told(subject: Subject, report: Report) -> Iterator[str]:

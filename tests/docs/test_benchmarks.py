@@ -12,7 +12,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT
 
 FILES = ["gsm8k_rollouts", "preference_pairs", "reasoning_calls"]
-NAMES = ("machine", "merge", "trie", "search", "sparse", "reach", "constructions", "packing", "blocks", "training")
+NAMES = ("machine", "merge", "trie", "search", "sparse", "reach", "constructions", "packing", "blocks", "audit", "training")
 
 
 def benchmark(*arguments):

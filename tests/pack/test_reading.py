@@ -120,7 +120,7 @@ FAULTS = {
     "a field of segments unknown": ({**SAMPLE, "segments": [{"length": 2, "sight": 1}]}, "sight"),
     "field without a number at a label": ({**SAMPLE, "advantages": [1.0, None]}, "$.advantages[1]: is null at a trained label"),
     "a weight beyond numbers": ({**SAMPLE, "weight": 10**400}, "the weight is beyond the range of numbers"),
-    "a product beyond numbers": ({**SAMPLE, "weight": 1e300, "weights": [0, 1e300]}, "$.weights[1]: times the sample's weight is not finite"),
+    "a product beyond numbers": ({**SAMPLE, "weight": 1e300, "weights": [0, 1e300]}, "$.weights[1]: times the sample's weight"),
     "a position beyond all": ({**SAMPLE, "segments": [{"length": 2, "position": 10**30}]}, "$.segments[0].position: positions from 1000"),
     "negative key": ({**SAMPLE, "kinds": [0, -1]}, "$.kinds[1]: -1 is not from 0"),
 }
