@@ -163,7 +163,7 @@ def test_weights_must_be_finite():
         list(tables_of([{**SAMPLE, "weight": float("nan")}]))
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"", mtime=0)], ids=["empty", "blank", "gzip"])
 def test_an_empty_file(tmp_path, content):
     path = tmp_path / "empty.jsonl"
     path.write_bytes(content)
