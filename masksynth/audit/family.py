@@ -55,7 +55,7 @@ def plan_of(subject: Subject) -> Plan | Finding | None:
         text = error.fact if isinstance(error, InvalidInstance) else str(error)
         remedy = error.remedy if isinstance(error, InvalidInstance) else "split the family"
         message = f"the mask was not compared with its family: {text}"
-        return Finding("MS014", "note", None, {"codes": ["MS002", "MS003", "MS004", "MS009", "MS013"]}, remedy, message)
+        return Finding("MS014", "note", None, {"codes": ["MS001", "MS002", "MS003", "MS004", "MS009", "MS013"]}, remedy, message)
 
 
 def _plan(subject: Subject, family: TaskFamily) -> Plan:
@@ -232,9 +232,24 @@ def _counted(
             yield Finding("MS003", "error", at[-1], witness, "remove the label", message)
 
 
+def absent(subject: Subject, plan: Plan) -> Iterator[Finding]:
+    """MS002: positions that the family needs and that the mask has none of, by input, position id and kind as far as they are known."""
+    identity = identities(subject, plan.intended.positions)
+    here = identity[: subject.size]
+    lacking = np.flatnonzero(~np.isin(identity[subject.size :], here))
+    for place in lacking[:LISTED].tolist():
+        node = plan.intended.positions[place]
+        name = f"{canonical(node.input)} at position id {node.position}"
+        message = f"no position of the mask is {name}, which the family needs" + (f" ({len(lacking)} such)" if len(lacking) > 1 else "")
+        witness = {"input": node.input, "position_id": node.position, "kind": node.kind}
+        yield Finding(
+            "MS002", "warning", None, witness, "correct the inputs, position ids and kinds of --tokens, or add the position", message
+        )
+
+
 def family_findings(subject: Subject, plan: Plan) -> Iterator[Finding]:
     """Everything that a comparison with the family finds; never nothing where labels come out wrong."""
-    found = [*context_findings(subject, plan), *label_findings(subject, plan)]
+    found = [*context_findings(subject, plan), *label_findings(subject, plan), *absent(subject, plan)]
     yield from found
     if not plan.right and not plan.matched.complete:
         message = "too many positions look alike to place them all: findings about context may point at the wrong ones of them"

@@ -37,7 +37,7 @@ def imported(spec: str) -> Any:
         found = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as error:  # a module may raise anything
+    except (Exception, SystemExit) as error:  # a module may raise anything, and may exit
         text = " ".join(str(error).split()) or type(error).__name__
         raise InvalidInstance(
             f"cannot be imported: {type(error).__name__}: {text}", "", "name it as package.module:mask_mod", spec
@@ -82,6 +82,30 @@ def mask_of_mod(mask_mod: Callable[..., Any], length: int, source: str = "mask_m
     return coalesced([_stretches(mask_mod, length, source)], length)
 
 
+def other_masks(mask_mod: Callable[..., Any], length: int, source: str) -> str:
+    """What is left out where batch 0 and head 0 alone are read: whether another batch or head has another mask, on up to 256 rows.
+
+    Examples
+    --------
+    >>> other_masks(lambda b, h, q, k: (q >= k) | (h == 1), 4, "mine")
+    'another head has another mask; batch 0 and head 0 alone were read'
+    >>> other_masks(lambda b, h, q, k: q >= k, 4, "mine")
+    ''
+    """
+    rows, step = min(length, 256), max(length // 256, 1)
+    for word, batch, head in (("head", 0, 1), ("batch", 1, 0)):
+
+        def differs(b: Any, h: Any, q: Any, k: Any, batch: int = batch, head: int = head) -> Any:
+            return mask_mod(b, h, q * step, k) != mask_mod(b + batch, h + head, q * step, k)
+
+        try:
+            if _rows(differs, 0, rows, length, source).any():
+                return f"another {word} has another mask; batch 0 and head 0 alone were read"
+        except InvalidInstance:  # it knows no other batch or head
+            continue
+    return ""
+
+
 def _stretches(mask_mod: Callable[..., Any], length: int, source: str) -> Iterator[NDArray[np.bool_]]:
     step = rows_at_once(length)
     for first in range(0, length, step):
@@ -102,12 +126,13 @@ def _rows(mask_mod: Callable[..., Any], first: int, rows: int, length: int, sour
     try:
         with torch.no_grad():
             dense = create_mask(moved, 1, 1, rows, length, device="cpu")
-    except Exception as error:  # a mask_mod may raise anything
+    except (Exception, SystemExit) as error:  # a mask_mod may raise anything
         text = " ".join(str(error).split())[:200] or type(error).__name__
         fact = f"fails for rows {first} to {first + rows - 1} of {length}: {type(error).__name__}: {text}"
         if kinds and kinds != {torch.bool}:
             fact = f"gives {', '.join(sorted(map(str, kinds)))}, not torch.bool"
-        raise InvalidInstance(fact, "", "a mask_mod works on index tensors on the CPU and gives a boolean", source) from None
+        remedy = "a mask_mod works on index tensors on the CPU, with & | ~ and torch.where in place of and, or, not, if"
+        raise InvalidInstance(fact, "", remedy, source) from None
     if kinds != {torch.bool}:
         raise InvalidInstance(f"gives {', '.join(sorted(map(str, kinds)))}, not torch.bool", "", "compare, do not add or multiply", source)
     return np.asarray(dense[0, 0].expand(rows, length).numpy(), dtype=bool)

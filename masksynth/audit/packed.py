@@ -1,4 +1,4 @@
-"""Where labels stand: packed batches know their samples, and shifted labels give themselves away."""
+"""Where labels stand in a packed batch, which knows its samples."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.reach import Sets, seen_directly
 from masksynth.audit.subject import Subject
 from masksynth.pack import PackedBatch
-from masksynth.tasks.canonical import canonical
 from masksynth.verify.colours import first_colours
 
 Ints = NDArray[np.int64]
@@ -101,24 +99,3 @@ def packed_labels(subject: Subject) -> Iterator[Finding]:
         witness = {"sample": sample, "index": int(batch.loss_index[edge]), "label": int(batch.loss_label[edge]), "given": times, "asked": 1}
         message = f"label {witness['label']} (token {witness['index']} of sample {sample!r}) stands {times} times"
         yield Finding("MS004", "error", at, witness, "pack the samples again", message)
-
-
-def shifted_labels(subject: Subject) -> Iterator[Finding]:
-    """MS003 without a family: labels that are the inputs shifted by one along the mask, where the next position is no continuation.
-
-    Told only if every label is the input one place further on, and some of them stand before a position that does not see them.
-    """
-    if subject.labels is None or subject.inputs is None or not len(subject.labels) or subject.batch is not None:
-        return
-    position = subject.labels.position
-    texts = [canonical(value) for value in subject.inputs]
-    if (position + 1 >= subject.size).any() or any(
-        texts[place + 1] != canonical(value) for place, value in zip(position.tolist(), subject.labels.value, strict=True)
-    ):
-        return
-    following = seen_directly(subject.mask, position + 1, np.arange(len(position)), Sets(np.arange(len(position) + 1), position))
-    for edge in np.flatnonzero(following < 0).tolist():
-        at = int(position[edge])
-        message = f"position {subject.token(at)} predicts the input of position {subject.token(at + 1)}, which does not continue it"
-        remedy = "give each position the next token of its own text; at a branch it has several, at the end of a text none"
-        yield Finding("MS003", "warning", at, {"label": texts[at + 1], "next": at + 1}, remedy, message)

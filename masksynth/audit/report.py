@@ -10,8 +10,10 @@ import numpy as np
 
 from masksynth.audit.family import Plan, family_findings, plan_of
 from masksynth.audit.finding import SEVERITIES, Finding
+from masksynth.audit.hints import own_labels, shifted_labels, unknown_hides, unsaid_labels
 from masksynth.audit.leaks import leak_findings
-from masksynth.audit.packed import packed_labels, shifted_labels
+from masksynth.audit.packed import packed_labels
+from masksynth.audit.packedrows import packed_rows
 from masksynth.audit.reach import Bools, sees_itself
 from masksynth.audit.rows import (
     Size,
@@ -110,12 +112,18 @@ def _findings(subject: Subject, live: Bools, classes: Any) -> Iterator[Finding]:
     if isinstance(plan, Finding):
         yield plan
         plan = None
+    if subject.partial:
+        yield Finding("MS014", "note", None, {"codes": ["all"]}, "audit each batch and head by a mask_mod of its own", subject.partial)
     yield from leak_findings(subject, plan)
     if plan is not None:
         yield from family_findings(subject, plan)
     else:
         yield from packed_labels(subject)
+        yield from packed_rows(subject)
         yield from shifted_labels(subject)
+        yield from own_labels(subject)
+        yield from unsaid_labels(subject)
+    yield from unknown_hides(subject)
     yield from empty_rows(subject, live)
     yield from rows_without_themselves(subject, live, None if plan is None else due_to_see_themselves(plan))
     yield from dead_positions(subject, live)
@@ -148,7 +156,7 @@ def unchecked(subject: Subject) -> dict[str, str]:
     hiding = labels is not None and (any(labels.hides) or bool((labels.target >= 0).any()))
     needs = {
         "MS001": (hiding or family, "labels that say what they hide, or a family"),
-        "MS002": (family, "a family"),
+        "MS002": (family or subject.batch is not None, "a family"),
         "MS003": (family or subject.batch is not None, "a family"),
         "MS004": (family or subject.batch is not None, "a family"),
         "MS007": (labels is not None, "labels"),
@@ -157,6 +165,6 @@ def unchecked(subject: Subject) -> dict[str, str]:
         "MS010": (subject.positions is not None, "position ids"),
         "MS011": (subject.dtype.startswith(("float", "bfloat")), "an additive mask"),
         "MS012": (subject.blocks is not None, "block lists"),
-        "MS013": (family, "a family"),
+        "MS013": (family or subject.batch is not None, "a family"),
     }
     return {code: need for code, (known, need) in needs.items() if not known}

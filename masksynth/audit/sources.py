@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.audit.coalesce import coalesced, rows_at_once
-from masksynth.audit.maskmod import NAME, block_mask_parts, imported, lists_of, mask_of_mod
+from masksynth.audit.maskmod import NAME, block_mask_parts, imported, lists_of, mask_of_mod, other_masks
 from masksynth.audit.subject import Labels, Subject
 from masksynth.errors import InvalidInstance
 from masksynth.export.arrays import mask_of_edges, need
@@ -40,6 +40,8 @@ def read_source(path: str | Path, length: int | None, batch: int | None) -> Subj
         if batch is not None:
             raise InvalidInstance("is no packed folder, so it has no batches", "", "leave --batch out", text)
         return _of_object(imported(text), length, text)
+    if not place.exists():
+        raise InvalidInstance("there is no such file or folder", "", "name one, or package.module:mask_mod with --length", text)
     if length is not None:
         raise InvalidInstance("has a length of its own", "", "give --length with package.module:mask_mod only", text)
     if place.is_dir() and (place / MANIFEST).is_file():
@@ -53,12 +55,15 @@ def read_source(path: str | Path, length: int | None, batch: int | None) -> Subj
 
 def _of_object(found: Any, length: int | None, source: str) -> Subject:
     """A mask_mod, or a BlockMask with its lists."""
-    blocks = None
+    blocks, partial = None, ""
     if hasattr(found, "mask_mod") and hasattr(found, "kv_num_blocks"):
+        many = found.kv_num_blocks.shape[:-1].numel()
         found, length, blocks = block_mask_parts(found, length, source)
+        partial = f"the BlockMask has {many} masks; batch 0 and head 0 alone were read" if many > 1 else ""
     if length is None or type(length) is not int or length < 1:
         raise InvalidInstance("has no length of its own", "", "give --length N", source)
-    return Subject(mask_of_mod(found, length, source), source, dtype="mask_mod", blocks=blocks)
+    mask = mask_of_mod(found, length, source)
+    return Subject(mask, source, dtype="mask_mod", blocks=blocks, partial=partial or other_masks(found, length, source))
 
 
 def _of_packed(folder: Path, number: int) -> Subject:

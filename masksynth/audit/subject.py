@@ -40,6 +40,8 @@ class Labels:
         Elements that the context must not carry, compared with ``Subject.inputs`` by canonical text; ``{"at": k}`` is position k itself.
     target : (E,) int64
         The position that holds the label's own token, -1 where there is none or it is not known; hidden too.
+    odd : int, optional
+        Where most labels are next tokens, the first that is none and does not say what it hides; no label is taken for a next token then.
     """
 
     position: Integers
@@ -49,6 +51,7 @@ class Labels:
     tasks: tuple[Any, ...]
     hides: tuple[tuple[Any, ...], ...]
     target: Integers
+    odd: int | None = None
 
     def __len__(self) -> int:
         return len(self.position)
@@ -86,6 +89,8 @@ class Subject:
         Task name -> {node name -> position}, where an answer's folder says so.
     sparse : bool
         A sparse answer: it carries a flow through its layers, and its rows are not those of the tasks.
+    partial : str
+        What was not read of it; empty where it was read whole.
 
     Raises
     ------
@@ -115,6 +120,7 @@ class Subject:
     groups: Integers | None = None
     embeddings: Mapping[str, Mapping[str, int]] | None = None
     sparse: bool = False
+    partial: str = ""
 
     def __post_init__(self) -> None:
         for name in ("inputs", "positions", "kinds"):

@@ -112,9 +112,9 @@ def _labels(subject: Subject, values: Any) -> Labels:
     rows = [_label(value, f"$.labels[{place}]", subject.size) for place, value in enumerate(values)]
     position = np.array([row[0] for row in rows], np.int64)
     hides = tuple(row[2] or () for row in rows)
-    target = _next_tokens(subject, rows)
+    target, odd = _next_tokens(subject, rows)
     value = tuple(row[1] for row in rows)
-    return Labels(position, value, np.ones(len(rows)), np.zeros(len(rows), np.int64), (), hides, target)
+    return Labels(position, value, np.ones(len(rows)), np.zeros(len(rows), np.int64), (), hides, target, odd)
 
 
 Row = tuple[int, Any, tuple[Any, ...] | None]
@@ -161,16 +161,17 @@ def subject_needs_inputs(element: Any) -> bool:
     return isinstance(element, Mapping) and set(element) == {"at"}
 
 
-def _next_tokens(subject: Subject, rows: list[Row]) -> Any:
+def _next_tokens(subject: Subject, rows: list[Row]) -> tuple[Any, int | None]:
     """For labels that do not say what they hide: the position of the next token of the same text, where all of them have one or end a text.
 
     Position k holds the next token of q iff its input is the label, its position id is one more, and it attends to q. If some label has
-    keys one further on and none of them is it, the labels are no next tokens, and nothing is taken to be hidden.
+    keys one further on and none of them is it, the labels are no next tokens, and nothing is taken to be hidden; where most
+    labels are next tokens, the first that is none is given too.
     """
     target = np.full(len(rows), -1, np.int64)
     unsaid = [number for number, row in enumerate(rows) if row[2] is None]
     if subject.inputs is None or subject.positions is None or not unsaid:
-        return target
+        return target, None
     texts = list(map(canonical, subject.inputs))
     places = subject.positions.tolist()
     after: dict[int, list[int]] = {}
@@ -183,7 +184,8 @@ def _next_tokens(subject: Subject, rows: list[Row]) -> Any:
     continues = seen_directly(subject.mask, follower, np.arange(len(query)), single) >= 0
     owner, follower = owner[continues], follower[continues]
     same = np.array([texts[key] == canonical(rows[number][1]) for number, key in zip(owner.tolist(), follower.tolist(), strict=True)], bool)
-    if len(np.setdiff1d(owner, owner[same])):
-        return target
+    odd = np.setdiff1d(owner, owner[same])
+    if len(odd):
+        return target, int(odd[0]) if 2 * len(odd) < len(np.unique(owner)) else None
     target[owner[same][::-1]] = follower[same][::-1]
-    return target
+    return target, None

@@ -169,10 +169,12 @@ def steps(depth: int) -> list[int]:
     --------
     >>> steps(3), steps(100)
     ([1, 2, 3], [1, 2, 4, 8, 16, 100])
+    >>> steps(8)
+    [1, 2, 4, 8]
     """
     if depth <= MOST_PANELS:
         return list(range(1, depth + 1))
-    return [2**power for power in range(MOST_PANELS - 1)] + [depth]
+    return [2**power for power in range(MOST_PANELS - 1) if 2**power < depth] + [depth]
 
 
 def block_states(mask: Mask, unit: int, table: int = 0) -> States:

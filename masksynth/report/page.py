@@ -27,6 +27,7 @@ from masksynth.report.units import units
 from masksynth.synthesis import Answer
 from masksynth.tasks import Instance, MergedTask
 
+BEGIN = b"<!doctype html>"
 NOTHING = {"step": 1, "units": [], "tables": [], "left_out": 0, "diagram": {"note": "There is no mask to show."}}
 
 
@@ -92,13 +93,24 @@ def check_place(path: Path, force: bool) -> None:
     Raises
     ------
     InvalidInstance
-        If it is a folder, lies in no folder, or is a file that is there already and ``force`` is False.
+        If it is a folder, lies in no folder, has another suffix, or is there already: with ``force`` a report gives way, nothing else does.
+    MasksynthError
+        If the folder takes no files.
     """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InvalidInstance("a report is an HTML file", "", "name it FILE.html", str(path))
     if os.path.isdir(path) or not os.path.isdir(path.parent):
         fact = "is a folder" if os.path.isdir(path) else f"lies in no folder: there is no {path.parent}"
         raise InvalidInstance(fact, "", "name an HTML file in a folder that is there", str(path))
     if os.path.lexists(path) and not force:
         raise InvalidInstance("is there already", "", "choose another name or give --force", str(path))
+    try:
+        if os.path.lexists(path) and path.read_bytes()[: len(BEGIN)] != BEGIN:
+            raise InvalidInstance("is no report and is not replaced", "", "choose another name", str(path))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise MasksynthError(f"{path}: the report cannot be written: {error.strerror or error}; choose another file") from error
 
 
 def _umask() -> int:

@@ -9,6 +9,7 @@ sums. Unequal multisets have equal sums with a chance of 2^-64; equal sums of tw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def check_packed(batch: Any, table: Any, samples: Ints) -> None:
     at = np.full(len(flat), -1, np.int64)
     at[~dead] = batch.sample_position
     _check_losses(batch, table, samples, flat, owner, at)
-    _check_rows(batch, table, samples, flat, at)
+    _check_rows(batch, table, samples, at)
 
 
 def _concatenated(begin: Ints, length: Ints) -> Ints:
@@ -137,10 +138,38 @@ def _predictors(table: Any, samples: Ints, flat: Ints, trained: Ints) -> Ints:
     return predictor
 
 
-def _check_rows(batch: Any, table: Any, samples: Ints, flat: Ints, at: Ints) -> None:
-    """The sum of words over each live token's row is the sum over the tokens that it sees."""
-    size = len(batch.input_ids)
-    used = np.zeros(size, bool)
+def _check_rows(batch: Any, table: Any, samples: Ints, at: Ints) -> None:
+    """The rows of all live tokens."""
+    cut = np.concatenate([[0], np.cumsum(table.offset[samples + 1] - table.offset[samples])]).astype(np.int64)
+    wrong, _ = wrong_tokens(batch, cut, tuple(table.segments[sample] for sample in samples.tolist()), at)
+    if len(wrong):
+        token = int(wrong[0])
+        sample = int(np.searchsorted(cut, token, "right")) - 1
+        place = token - int(cut[sample])
+        _fail("rows", batch, sample, f"token {place} at position {int(at[token])} does not see exactly what it sees in the sample")
+
+
+def wrong_tokens(batch: Any, cut: Ints, segments: Sequence[Any], at: Ints) -> tuple[Ints, Ints]:
+    """The live tokens whose position's row is not, class by class, what they see in their sample; and each position's first copy.
+
+    The sum of words over a token's row is the sum over the tokens that it sees.
+
+    Parameters
+    ----------
+    batch : PackedBatch
+    cut : (S + 1,) int64
+        Where each sample's tokens begin.
+    segments : sequence of S
+        Each sample's segments; None for a causal one.
+    at : (U,) int64
+        The position of each token, -1 for dead ones.
+
+    Raises
+    ------
+    WrongAnswer
+        If a position does not see itself, or serves no sample and is no copy.
+    """
+    used = np.zeros(len(batch.input_ids), bool)
     used[batch.sample_position] = True
     word, lowest = _words(batch, used)
     row = _row_sums(batch.mask, word)
@@ -149,18 +178,12 @@ def _check_rows(batch: Any, table: Any, samples: Ints, flat: Ints, at: Ints) -> 
     live = at >= 0
     value = np.append(word, np.uint64(0))[at]  # at is -1 for dead tokens
     running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(value, dtype=np.uint64)])
-    cut = np.concatenate([[0], np.cumsum(table.offset[samples + 1] - table.offset[samples])]).astype(np.int64)
     expected = running[1:] - np.repeat(running[cut[:-1]], np.diff(cut))
-    for number, sample in enumerate(samples.tolist()):
-        if table.segments[sample] is not None:
-            part_of = slice(int(cut[number]), int(cut[number + 1]))
-            expected[part_of] = _segment_rows(table.segments[sample], value[part_of], running[cut[number] : cut[number + 1] + 1])
-    wrong = live & (np.append(row, np.uint64(0))[at] != expected)
-    if wrong.any():
-        token = int(np.argmax(wrong))
-        sample = int(np.searchsorted(cut, token, "right")) - 1
-        place = token - int(cut[sample])
-        _fail("rows", batch, sample, f"token {place} at position {int(at[token])} does not see exactly what it sees in the sample")
+    for number, parts in enumerate(segments):
+        if parts is not None:
+            own = slice(int(cut[number]), int(cut[number + 1]))
+            expected[own] = _segment_rows(parts, value[own], running[cut[number] : cut[number + 1] + 1])
+    return np.flatnonzero(live & (np.append(row, np.uint64(0))[at] != expected)), lowest
 
 
 def _words(batch: Any, used: NDArray[np.bool_]) -> tuple[Words, Ints]:

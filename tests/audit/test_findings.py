@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from masksynth.audit import CODES, Finding, Subject, audit
+from masksynth import catalog
+from masksynth.audit import CODES, Finding, Subject, audit, read_subject
 from masksynth.audit.tokens import with_tokens
 from masksynth.errors import InvalidInstance
 from masksynth.export import block_lists
@@ -185,3 +186,51 @@ def test_what_cannot_be_compared_is_told():
     assert ("MS014", "note") in [(found.code, found.severity) for found in audit(nameless).findings]
     table = replace(clean("local_global"), mask=clean("causal_lm").mask, inputs=None, positions=None, kinds=None, labels=None)
     assert "MS014" in codes(audit(table))
+
+
+def test_labels_on_their_own_rows():
+    own = subject(causal(4), inputs=TEXT, positions=range_of(4), labels=[[k, TEXT[k]] for k in range(4)])
+    assert codes(audit(own), "warning") == ["MS003"]
+    equal = subject(causal(3), inputs=["a", "a", "a"], labels=[[0, "a"], [1, "a"]])
+    assert "MS003" not in codes(audit(equal))
+
+
+def test_one_odd_label_is_named_where_the_others_are_next_tokens():
+    labels = [[0, "b"], [1, "c"], [2, "X"], [3, "e"]]
+    found = audit(subject(causal(5), inputs=list("abcde"), positions=range_of(5), labels=labels)).findings
+    assert [(each.code, each.position, each.witness.get("label")) for each in found if each.code == "MS014"] == [("MS014", 2, 2)]
+    right = [[0, "b"], [1, "c"], [2, "d"], [3, "e"]]
+    assert "MS014" not in codes(audit(subject(causal(5), inputs=list("abcde"), positions=range_of(5), labels=right)))
+
+
+def test_what_is_hidden_and_carried_by_nothing_is_told():
+    assert "MS014" in codes(audit(subject(causal(4), inputs=TEXT, labels=[[0, "b", ["zzz"]]])))
+    assert "MS014" in codes(audit(subject(causal(4), labels=[[0, "b", ["b"]]])))
+    assert "MS014" not in codes(audit(subject(causal(4), inputs=TEXT, labels=[[0, "b", ["b"]]])))
+
+
+def test_a_family_whose_nodes_are_not_there():
+    family = catalog.causal_lm(n=5)
+    known = {"inputs": ["w0", "w1", "w2", "W3"], "positions": range_of(4)}
+    told = [each for each in audit(replace(subject(causal(4), **known), family=family)).findings if each.code == "MS002"]
+    assert [each.witness["input"] for each in told] == ["w3"]
+    right = replace(subject(causal(4), inputs=["w0", "w1", "w2", "w3"], positions=range_of(4)), family=family)
+    assert "MS002" not in codes(audit(right))
+
+
+def test_masks_that_differ_by_head(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "by_head.py").write_text(
+        "def leak(b, h, q, k):\n    return (q >= k) | (h == 1)\n\n\ndef same(b, h, q, k):\n    return q >= k\n"
+    )
+    assert codes(audit(read_subject("by_head:leak", length=300))) == ["MS014"]
+    assert codes(audit(read_subject("by_head:same", length=300))) == []
+
+
+def test_a_module_that_exits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "leaves.py").write_text("import sys\n\nsys.exit(0)\n")
+    with pytest.raises(InvalidInstance, match="cannot be imported: SystemExit"):
+        read_subject("leaves:mask", length=3)
+    with pytest.raises(InvalidInstance, match="there is no such file or folder"):
+        read_subject("leaves.mask", length=3)

@@ -84,3 +84,29 @@ def test_segments_say_who_predicts():
     assert [found.code for found in audit(subject_of_batch(moved, "b", (SEGMENTED["segments"],))).findings if found.code == "MS003"] == [
         "MS003"
     ] * 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_pair_flipped_in_a_packed_batch(seed):
+    """A key more is MS013, a key less MS002, at its row; segments and copies included."""
+    rng = np.random.default_rng(seed)
+    document = {"length": 3, "position": 0}
+    segments = [document, document, {"length": 3, "position": 3, "sees": [0, 1]}]
+    row = {"group": "g", "input_ids": [1, 2, 3, 1, 2, 3, 7, 8, 9], "labels": [-100] * 7 + [8, 9]}
+    plain = {"group": "h", "input_ids": [1, 2, 3, 4], "labels": [-100, 2, 3, 4]}
+    samples = [{**row, "id": 0, "segments": segments}] if seed % 2 else [{**plain, "id": 1}, {**plain, "id": 2, "group": "i"}]
+    [batch] = pack_batches(samples)
+    parts = (samples[0]["segments"],) if seed % 2 else None
+    assert not [found for found in audit(subject_of_batch(batch, "batch", parts)).findings if found.severity == "error"]
+    used = batch.sample_position
+    query, key = int(rng.choice(used)), int(rng.integers(batch.positions))
+    if query == key:
+        return
+    dense = batch.mask.dense()
+    dense[query, key] ^= True
+    wrong = audit(subject_of_batch(replace(batch, mask=Mask.from_dense(dense)), "batch", parts)).findings
+    told = [(found.code, found.position) for found in wrong if found.severity == "error"]
+    if seed % 2:  # copies of a class stand for one another, so the place may be told as another of them
+        assert {code for code, _ in told} & {"MS002", "MS009", "MS013"}
+    else:
+        assert ("MS013" if dense[query, key] else "MS002", query) in told
