@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import json
 
-import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from masksynth.cli.audit import audit_command
-from masksynth.cli.terminal import Commands
+from masksynth.cli import main
 
 CAUSAL = np.tril(np.ones((12, 12), bool))
-
-
-@click.group(cls=Commands)
-def main():
-    """One command as the program has it."""
-
-
-main.add_command(audit_command)
 
 
 def run(*arguments):
