@@ -128,6 +128,9 @@ def batch_of(mask, seed):
         "sample_position": np.concatenate(paths),
         "sample_weight": np.ones(len(paths)),
         "loss_index": np.array([len(path) for path in paths]),
+        "dead_offset": np.arange(len(paths) + 1),
+        "dead_index": np.array([len(path) for path in paths]),
+        "dead_token": rng.integers(0, 1000, len(paths)),
     }
     rest = {
         field: np.zeros(len(paths) + 1 if field.endswith("offset") else 0, np.int64)
