@@ -12,8 +12,7 @@ import masksynth as ms
 from masksynth import catalog
 from masksynth.arrange import arrange, arranged_batch, arranged_merged, copies, counts, permuted
 from masksynth.arrange.permute import inverse
-from masksynth.cli.arrange import arrange as command
-from masksynth.cli.terminal import Commands
+from masksynth.cli import main
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export import read_merged
 from masksynth.export.formats import safetensors_bytes
@@ -25,11 +24,9 @@ from masksynth.verify import verify
 from masksynth.verify.folder import verify_folder
 from tests.arrange.samples import random_tree
 
-MAIN = Commands(commands={"arrange": command})
-
 
 def run(*arguments):
-    return CliRunner().invoke(MAIN, ["arrange", *map(str, arguments)])
+    return CliRunner().invoke(main, ["arrange", *map(str, arguments)])
 
 
 @pytest.mark.parametrize("name", catalog.FAMILIES)

@@ -10,8 +10,7 @@ from itertools import pairwise
 from click.testing import CliRunner
 
 from masksynth.audit import CODES
-from masksynth.cli.audit import audit_command
-from masksynth.cli.terminal import Commands
+from masksynth.cli import main
 from tests.docs.pages import DOCS, agrees, blocks, commands, shell
 
 PAGE = DOCS / "audit.md"
@@ -19,7 +18,7 @@ PAGE = DOCS / "audit.md"
 
 def printed(command, folder):
     if command.startswith("masksynth audit "):
-        return CliRunner().invoke(Commands(commands={"audit": audit_command}), command.split()[1:]).output
+        return CliRunner().invoke(main, command.split()[1:]).output
     return shell(command, folder)
 
 

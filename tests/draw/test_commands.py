@@ -9,17 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 import masksynth as ms
-from masksynth.cli.draw import draw_mask
-from masksynth.cli.inspect import inspect_mask
-from masksynth.cli.terminal import Commands
+from masksynth.cli import main
 from masksynth.draw import layout
 from tests.draw import svg
 
-GROUP = Commands("masksynth", commands=[inspect_mask, draw_mask])
-
 
 def run(*arguments):
-    return CliRunner().invoke(GROUP, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from masksynth.cli.export import export
-from masksynth.cli.terminal import Commands
+from masksynth.cli import main
 from masksynth.export import solution_record, write_answer
 from masksynth.export.columns import FlashMask, check_flashmask
 from masksynth.export.formats import read_safetensors
@@ -19,11 +18,9 @@ from masksynth.mask import Mask
 from masksynth.pack import open_packed, pack_samples
 from tests.export.samples import chain_mask, merged_task, random_mask, star_mask, tree_mask
 
-PROGRAM = Commands(commands={"export": export})
-
 
 def run(*arguments, code=0):
-    done = CliRunner().invoke(PROGRAM, ["export", *map(str, arguments)])
+    done = CliRunner().invoke(main, ["export", *map(str, arguments)])
     assert done.exit_code == code, done.output
     return done.output
 

@@ -8,8 +8,7 @@ import sys
 
 from click.testing import CliRunner
 
-from masksynth.cli.export import export
-from masksynth.cli.terminal import Commands
+from masksynth.cli import main
 from masksynth.export.arrays import MAX_DENSE
 from masksynth.export.bits import MAX_BITS
 from masksynth.export.chains import MAX_CHAINS, MAX_RUNS
@@ -27,7 +26,7 @@ def test_commands(tmp_path, monkeypatch):
     (block,) = (block for block in blocks(PAGE) if block.language == "console")
     for command, expected in commands(block):
         if command.startswith("masksynth export"):
-            said = CliRunner().invoke(Commands(commands={"export": export}), command.split()[1:]).output
+            said = CliRunner().invoke(main, command.split()[1:]).output
         else:
             said = shell(command, tmp_path)
         assert agrees(expected, said), (command, said)

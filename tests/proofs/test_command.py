@@ -9,8 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from masksynth.cli.proofs import check_proof as command
-from masksynth.cli.terminal import Commands
+from masksynth.cli import main
 from tests.proofs.folders import KNOWN, written
 
 OUTSIDE = f"""#!{sys.executable}
@@ -44,8 +43,7 @@ def outside(tmp_path):
 
 
 def run(*arguments):
-    group = Commands("masksynth", commands={"check-proof": command})
-    return CliRunner().invoke(group, ["check-proof", *map(str, arguments)])
+    return CliRunner().invoke(main, ["check-proof", *map(str, arguments)])
 
 
 def test_right(proof):
