@@ -247,11 +247,11 @@ def test_what_cannot_be_shown_is_refused():
 def test_a_report_replaces_a_file_whole_or_not_at_all(tmp_path):
     subject = Subject(Mask.from_dense(np.eye(2, dtype=bool)), "two")
     target = tmp_path / "report.html"
-    target.write_text("old")
+    target.write_text("<!doctype html>old")
     os.umask(before := os.umask(0))
     with pytest.raises(InvalidInstance, match=r"report.html: is there already; choose another name or give --force"):
         write_report(target, subject)
-    assert target.read_text() == "old"
+    assert target.read_text() == "<!doctype html>old"
     assert write_report(target, subject, force=True) == target
     assert target.read_text(encoding="utf-8") == report_html(subject)
     assert target.stat().st_mode & 0o777 == 0o666 & ~before
@@ -262,7 +262,7 @@ def test_a_report_replaces_a_file_whole_or_not_at_all(tmp_path):
     with pytest.raises(InvalidInstance, match="is a folder"):
         write_report(tmp_path / "folder", subject, force=True)
     with pytest.raises(MasksynthError, match=f"{'n' * 250}.*the report cannot be written: File name too long"):
-        write_report(tmp_path / ("n" * 300), subject)
+        write_report(tmp_path / ("n" * 300 + ".html"), subject)
     assert sorted(os.listdir(tmp_path)) == ["folder", "report.html"]
 
 
