@@ -97,11 +97,11 @@ def check_place(path: Path, force: bool) -> None:
     MasksynthError
         If the folder takes no files.
     """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InvalidInstance("a report is an HTML file", "", "name it FILE.html", str(path))
     if os.path.isdir(path) or not os.path.isdir(path.parent):
         fact = "is a folder" if os.path.isdir(path) else f"lies in no folder: there is no {path.parent}"
         raise InvalidInstance(fact, "", "name an HTML file in a folder that is there", str(path))
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InvalidInstance("a report is an HTML file", "", "name it FILE.html", str(path))
     if os.path.lexists(path) and not force:
         raise InvalidInstance("is there already", "", "choose another name or give --force", str(path))
     try:
