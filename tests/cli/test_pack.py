@@ -78,16 +78,16 @@ def test_a_killed_run_is_finished_by_resume(tmp_path):
         time.sleep(whole * rng.uniform(0.3, 0.9))
         process.send_signal(signal.SIGKILL)
         text, complaints = process.communicate()
-        done = process.returncode == 0
-        assert done or process.returncode == -signal.SIGKILL, (text, complaints)
-        assert out.exists() == done
-        kills += not done
-        if kills == 4:
+        assert process.returncode in (0, -signal.SIGKILL), (text, complaints)
+        done = out.exists()  # whole, even if the kill came after the folder had its name
+        assert done or process.returncode
+        kills += process.returncode != 0
+        if kills == 4 and not done:
             finished = masksynth("pack", path, "-o", out, *options, "--resume")
             assert finished.returncode == 0, finished.stderr
             done = True
     assert kills
-    assert contents(out) == contents(tmp_path / "whole")
+    assert {name: content for name, content in contents(out).items() if name != "journal.jsonl"} == contents(tmp_path / "whole")
     assert {p.name for p in tmp_path.iterdir()} == {"samples.jsonl.gz", "whole", "out"}
 
 
