@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -213,9 +213,9 @@ def _numbered(word: str, number: int, count: int) -> str:
     return "" if count == 1 else f"{word} {number} of {count}"
 
 
-def _tables(mask: Mask, cells: object) -> tuple[Panel, ...]:
+def _tables(mask: Mask, cells: Callable[[Mask], States]) -> tuple[Panel, ...]:
     count = mask.tables
-    return tuple(Panel(_numbered("table", table, count), cells(single(mask, table))) for table in range(min(count, MOST_PANELS)))  # type: ignore[operator]
+    return tuple(Panel(_numbered("table", table, count), cells(single(mask, table))) for table in range(min(count, MOST_PANELS)))
 
 
 def _exact(subject: Subject, title: str, panels: Sequence[Panel], legend: tuple[tuple[int, str], ...], grid: int) -> Picture:

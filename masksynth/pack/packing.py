@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Summary:
         }
         if shape is not None:
             result["flops"] = {
-                "separate": shape.flops(c["tokens"], c["labels"], c["pairs_separate"]),
+                "separate": shape.flops(c["tokens"], c["loss_edges"], c["pairs_separate"]),
                 "merged": shape.flops(c["positions"], c["labelled_positions"], c["pairs_merged"]),
             }
         return result
@@ -209,8 +209,10 @@ def _check_options(max_length: int, window: int, *fields: Sequence[str]) -> None
 
 def _tables(samples: Samples, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
-    if isinstance(samples, (str, Path)) or hasattr(samples, "read"):
-        return read_samples(samples, fields, keys)  # type: ignore[arg-type]
+    if isinstance(samples, (str, Path)):
+        return read_samples(samples, fields, keys)
+    if hasattr(samples, "read"):
+        return read_samples(cast(IO[bytes], samples), fields, keys)
     return _some(tables_of(samples, fields, keys))
 
 
@@ -274,7 +276,6 @@ def _count(counts: Counter[str], batch: PackedBatch) -> None:
         positions=batch.positions,
         live_tokens=len(batch.sample_position),
         loss_edges=len(batch.loss_label),
-        labels=len(batch.loss_label),
         labelled_positions=labelled,
         pairs_merged=batch.mask.pairs,
         blocks_full=blocks["full"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -167,4 +167,4 @@ def stretches(array: NDArray[Any], start: ArrayLike, length: ArrayLike) -> NDArr
 
 def without(table: SampleTable, drop: NDArray[np.bool_]) -> SampleTable:
     """The table less the samples marked True."""
-    return select(table, np.flatnonzero(~drop)) if drop.any() else replace(table)
+    return select(table, np.flatnonzero(~drop)) if drop.any() else table

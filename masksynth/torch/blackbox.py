@@ -18,7 +18,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.torch.attention import attention_mask, block_mask
 from masksynth.torch.batch import Batch
 from masksynth.torch.packed import TrainingBatch
-from masksynth.torch.selftest import _distance
+from masksynth.torch.selftest import distance
 
 Model = Callable[..., Any]
 NAMES = ("input_ids", "inputs_embeds", "tokens")
@@ -76,7 +76,7 @@ class BlackBox:
         at = torch.from_numpy(which).to(self.given.device)
         flat = self._flat()
         flat[at] = self._others(flat[at], attempt, base.shape[-1])
-        return _distance(self.run(**{self.name: flat.reshape(self.given.shape)}), base)
+        return distance(self.run(**{self.name: flat.reshape(self.given.shape)}), base)
 
     def alike(self, groups: list[NDArray[np.int64]]) -> Tensor:
         """The outputs when the positions of each group have the input of its first."""

@@ -19,7 +19,7 @@ from masksynth.torch.failures import Diagnosis, diagnose
 from masksynth.torch.flow import depth, hops
 from masksynth.torch.looking import Look, blocked, flattened, leaks, look, silent
 from masksynth.torch.packed import TrainingBatch
-from masksynth.torch.selftest import _evaluating
+from masksynth.torch.selftest import evaluating
 from masksynth.torch.sight import words_of
 from masksynth.torch.stack import Cause, cause
 from masksynth.torch.twins import positions_wrong
@@ -202,7 +202,7 @@ def check_model(
     layers = _configured(model, "num_hidden_layers") if layers is None else layers
     if layers is not None and layers < 1:
         raise InvalidInstance(f"a model of {layers} layers", "", "give a positive number, or None if it is not known")
-    with _evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
+    with evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
         box = BlackBox(model, given, mask.size)
         keys, queries = _probes(position_ids, probes, seed)
         report = _report(

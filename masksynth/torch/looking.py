@@ -16,7 +16,7 @@ from masksynth.torch.blackbox import BlackBox
 from masksynth.torch.failures import Evidence
 from masksynth.torch.flat import Flat
 from masksynth.torch.flow import inputs_of, keys_of, outputs_of, rows_with
-from masksynth.torch.selftest import RELATIVE, _distance
+from masksynth.torch.selftest import RELATIVE, distance
 
 ATTEMPTS, SETTLING = 3, 3
 """How many other values an input is given before an output is said not to depend on it; and how often one begins anew when equal runs
@@ -97,7 +97,7 @@ class Look:
         """Which outputs are not those of the model, up to rounding."""
         if other is None:
             return np.zeros(self.mask.size, bool)
-        return (_distance(other, self.base) > self.tolerance) & self.judged
+        return (distance(other, self.base) > self.tolerance) & self.judged
 
 
 def look(box: BlackBox, mask: Mask, layers: int | None, keys: NDArray[np.int64], queries: NDArray[np.int64], seed: int, grad: bool) -> Look:
@@ -146,7 +146,7 @@ def flattened(seen: Look, seed: int) -> Look:
 def _apart(run: Tensor, base: Tensor) -> float:
     """The largest difference between two equal runs, where they are numbers."""
     finite = torch.isfinite(base).all(-1).cpu().numpy()
-    return float(np.where(finite, _distance(run, base), 0).max(initial=0))
+    return float(np.where(finite, distance(run, base), 0).max(initial=0))
 
 
 def _leaking(seen: Look) -> NDArray[np.int64]:

@@ -18,9 +18,10 @@ from masksynth.export.blocks import check_blocks
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.attention import lists_of
 from masksynth.torch.edges import CHUNK
+from masksynth.torch.flow import outputs_of
 from masksynth.torch.joining import filled, without_samples
 from masksynth.torch.packed import Collator, TrainingBatch
-from masksynth.torch.sight import causal_mask, check_edges, check_rows, reachable, within, words_of
+from masksynth.torch.sight import causal_mask, check_edges, check_rows, within, words_of
 
 Model = Callable[..., Any]
 IMPLEMENTATION = {"sdpa": "sdpa", "eager": "eager", "flex": "flex_attention"}
@@ -109,7 +110,7 @@ def self_test(
     random = np.random.default_rng(seed)
     offset = batch.source.sample_offset
     chosen = random.permutation(np.flatnonzero(np.diff(offset)))[:samples].tolist()
-    with torch.no_grad(), _evaluating(model):
+    with torch.no_grad(), evaluating(model):
         logits = _logits(model, batch.model_inputs, batch.source.positions)
         moved = [_isolated(model, batch, logits, which) for which in _changes(batch.source, chosen, probes, visible, random)]
         apart = [_equal(model, batch, logits, sample, visible, tolerance) for sample in chosen]
@@ -146,13 +147,13 @@ def _changes(source: PackedBatch, chosen: list[int], probes: int, visible: str, 
 
 def _isolated(model: Model, batch: TrainingBatch, logits: Tensor, which: NDArray[np.bool_]) -> tuple[float, bool]:
     """(largest movement where nothing may move, whether anything moved) after changing the tokens of a set of positions."""
-    source, may = batch.source, reachable(batch.source.mask, which)
+    source, may = batch.source, outputs_of(batch.source.mask, which, None)
     inputs = batch.model_inputs
     other = inputs["input_ids"].clone()
     other[0, torch.from_numpy(np.flatnonzero(which)).to(other.device)] = _others(batch.input_ids, logits.shape[-1])[
         torch.from_numpy(which).to(other.device)
     ]
-    moved = _distance(_logits(model, {**inputs, "input_ids": other}, source.positions), logits)
+    moved = distance(_logits(model, {**inputs, "input_ids": other}, source.positions), logits)
     forbidden = np.where(may, 0.0, moved)
     if forbidden.max() > 0 and forbidden.max() > 4 * _noise(model, batch, logits):
         at = int(np.argmax(forbidden))
@@ -171,7 +172,7 @@ def _equal(model: Model, batch: TrainingBatch, logits: Tensor, sample: int, visi
     tokens = tokens if visible == "causal" else np.unique(tokens)
     inputs = _alone(model, batch, tokens, visible)
     alone = _logits(model, inputs, inputs["input_ids"].shape[1])[: len(tokens)]
-    apart = _distance(alone, logits[torch.from_numpy(tokens).to(logits.device)])
+    apart = distance(alone, logits[torch.from_numpy(tokens).to(logits.device)])
     scale = max(1.0, float(alone.abs().max()))
     at = int(np.argmax(apart))
     if not apart[at] <= (RELATIVE[logits.dtype] if tolerance is None else tolerance) * scale:
@@ -210,7 +211,7 @@ def _others(tokens: Tensor, classes: int) -> Tensor:
     return used[(slot + 1) % len(used)] if len(used) > 1 else (tokens + 1) % classes
 
 
-def _distance(a: Tensor, b: Tensor) -> NDArray[np.float64]:
+def distance(a: Tensor, b: Tensor) -> NDArray[np.float64]:
     """The largest difference in each row; a NaN on one side only counts as infinite."""
     rows = max(1, CHUNK // max(1, a.shape[-1]))
     parts = [_apart(a[i : i + rows], b[i : i + rows]) for i in range(0, len(a), rows)]
@@ -226,11 +227,11 @@ def _apart(a: Tensor, b: Tensor) -> Tensor:
 
 def _noise(model: Model, batch: TrainingBatch, logits: Tensor) -> float:
     """How much the outputs differ between two equal runs."""
-    return float(_distance(_logits(model, batch.model_inputs, batch.source.positions), logits).max())
+    return float(distance(_logits(model, batch.model_inputs, batch.source.positions), logits).max())
 
 
 @contextmanager
-def _evaluating(model: Model) -> Iterator[None]:
+def evaluating(model: Model) -> Iterator[None]:
     """Evaluation mode; afterwards every module is in the mode that it was in."""
     modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
     before = [module.training for module in modules]

@@ -10,25 +10,6 @@ from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 
 
-def reachable(mask: Mask, sources: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The positions whose outputs may depend on one of the sources, through any number of layers.
-
-    Each round marks the rows that allow a marked key, in O(N + T) for T intervals; a mask that is transitive needs two rounds.
-
-    Examples
-    --------
-    >>> chain = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),), ((3, 4),)]])
-    >>> reachable(chain, np.array([True, False, False, False]))
-    array([ True,  True,  True, False])
-    """
-    query = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    marked, count = sources.copy(), -1
-    while count != (count := int(marked.sum())):
-        before = np.concatenate([[0], np.cumsum(marked)])
-        marked[query[before[mask.key_end] > before[mask.key_start]]] = True
-    return marked
-
-
 def check_rows(source: PackedBatch) -> None:
     """Check that samples are causal: the row of a sample's token i is the positions of its tokens 0..i.
 
@@ -40,10 +21,10 @@ def check_rows(source: PackedBatch) -> None:
         Naming the first row that is not, and a key that it lacks or has too many.
     """
     word = np.random.default_rng(0).integers(0, 2**64, source.positions, np.uint64)
-    held = _running(word)
-    in_rows = _running(held[source.mask.key_end] - held[source.mask.key_start])
+    held = running_sums(word)
+    in_rows = running_sums(held[source.mask.key_end] - held[source.mask.key_start])
     rows = in_rows[source.mask.row_offset[0, 1:]] - in_rows[source.mask.row_offset[0, :-1]]
-    tokens, begin = _running(word[source.sample_position]), np.repeat(source.sample_offset[:-1], np.diff(source.sample_offset))
+    tokens, begin = running_sums(word[source.sample_position]), np.repeat(source.sample_offset[:-1], np.diff(source.sample_offset))
     wrong = rows[source.sample_position] != tokens[1:] - tokens[begin]
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -108,7 +89,7 @@ def within(mask: Mask, kept: NDArray[np.int64]) -> Mask:
     return Mask(offset[None], start[fresh].astype(np.int32), end[last].astype(np.int32))
 
 
-def _running(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def running_sums(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """0 and the running sums, modulo 2^64."""
     return np.concatenate([np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)])
 

@@ -11,7 +11,8 @@ from masksynth.mask import Mask
 from masksynth.torch.batch import Batch
 from masksynth.torch.looking import Look
 from masksynth.torch.packed import TrainingBatch
-from masksynth.torch.selftest import _distance
+from masksynth.torch.selftest import distance
+from masksynth.torch.sight import running_sums
 
 Wrong = tuple[int, int | None, float, str, str]
 REMEDY = "pass position_ids=batch.position_ids[None]: merged positions branch, and no stack can guess them"
@@ -52,7 +53,7 @@ def _left_out(seen: Look, due: Tensor) -> Wrong | None:
 def _furthest(seen: Look, other: Tensor | None) -> tuple[int | None, float]:
     if other is None or not seen.differs(other).any():
         return None, 0.0
-    moved = np.where(seen.differs(other), _distance(other, seen.base), 0)
+    moved = np.where(seen.differs(other), distance(other, seen.base), 0)
     return int(np.argmax(moved)), float(moved.max())
 
 
@@ -75,7 +76,7 @@ def _unlike(seen: Look, batch: Batch | TrainingBatch) -> Wrong | None:
 def _apart(outputs: Tensor, group: NDArray[np.int64]) -> tuple[int, float]:
     """Which of a group is furthest from its first, and how far."""
     rows = outputs[torch.from_numpy(group).to(outputs.device)]
-    found = _distance(rows, rows[:1].expand_as(rows))
+    found = distance(rows, rows[:1].expand_as(rows))
     return int(np.argmax(found)), float(found.max())
 
 
@@ -104,8 +105,8 @@ def twin_groups(mask: Mask, *identity: NDArray[np.int64]) -> list[NDArray[np.int
         own = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[table]))
         part = slice(int(mask.row_offset[table, 0]), int(mask.row_offset[table, -1]))
         start, end = mask.key_start[part], mask.key_end[part]
-        held = _running(word)
-        sums = _running(held[end] - held[start])
+        held = running_sums(word)
+        sums = running_sums(held[end] - held[start])
         offset = mask.row_offset[table] - mask.row_offset[table, 0]
         itself = np.bincount(own[(start <= own) & (own < end)], minlength=mask.size).astype(bool)
         row = sums[offset[1:]] - sums[offset[:-1]]
@@ -114,8 +115,3 @@ def twin_groups(mask: Mask, *identity: NDArray[np.int64]) -> list[NDArray[np.int
     order = np.argsort(group.ravel(), kind="stable")
     edges = np.flatnonzero(np.diff(group.ravel()[order])) + 1
     return [part for part in np.split(order, edges) if len(part) > 1]
-
-
-def _running(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """0 and the running sums, modulo 2^64."""
-    return np.concatenate([np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)])

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import re
-from contextlib import redirect_stdout
-from itertools import pairwise
-
-from click.testing import CliRunner
 
 from masksynth.audit import CODES
-from masksynth.cli import main
-from tests.docs.pages import DOCS, agrees, blocks, commands, shell
+from tests.docs.pages import DOCS, blocks
+from tests.docs.test_tutorial import run
 
 PAGE = DOCS / "audit.md"
 
 
-def printed(command, folder):
-    if command.startswith("masksynth audit "):
-        return CliRunner().invoke(main, command.split()[1:]).output
-    return shell(command, folder)
-
-
 def test_the_page_runs_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for block, after in pairwise([*blocks(PAGE), None]):
-        if block.language == "console":
-            for command, want in commands(block):
-                got = printed(command, tmp_path)
-                assert agrees(want, got), f"line {block.line}: {command}\n{got}"
-        elif block.language == "python":
-            out = io.StringIO()
-            with redirect_stdout(out):
-                exec(compile(block.text, f"audit.md:{block.line}", "exec"), names)
-            want = after.text if after is not None and after.language == "text" else ""
-            assert agrees(want, out.getvalue()), f"line {block.line}:\n{out.getvalue()}"
+    run(blocks(PAGE), tmp_path)
 
 
 def test_every_code_has_an_entry_with_a_bad_and_a_good_example():

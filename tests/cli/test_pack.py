@@ -126,7 +126,7 @@ def test_resume_refuses_another_file_and_other_options(tmp_path):
     assert "window 1 of the unfinished run held other samples" in said
     path.write_bytes(b"".join(lines[:500]))
     said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume"))
-    assert "other samples" in said or "had read more samples" in said
+    assert "held other samples" in said
     done = masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--force", "--json")
     assert json.loads(done.stdout)["samples"] == 500
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.torch import Collator, self_test
+from masksynth.torch.flow import outputs_of
 from masksynth.torch.packed import dense_mask
-from masksynth.torch.sight import reachable, within
+from masksynth.torch.sight import within
 from tests.torch import trie
 from tests.torch.models import gpt2, rotary
 
@@ -191,7 +192,7 @@ def test_reach_and_restriction_against_matrices(size, seed):
     np.fill_diagonal(dense, True)
     mask, sources, kept = Mask.from_dense(dense), random.random(size) < 0.3, np.flatnonzero(random.random(size) < 0.6)
     closure = np.linalg.matrix_power(dense.astype(float), size) > 0
-    assert np.array_equal(reachable(mask, sources), (closure[:, sources]).any(1))
+    assert np.array_equal(outputs_of(mask, sources, None), (closure[:, sources]).any(1))
     assert within(mask, kept) == Mask.from_dense(dense[np.ix_(kept, kept)])
 
 
