@@ -23,8 +23,7 @@ __all__ += ["pack_batches", "pack_samples", "solve", "sparsify", "unpack_samples
 
 
 def __getattr__(name: str) -> typing.Any:
-    """Packing needs more than numpy, so it is imported when it is asked for."""
-    if name in ("pack_batches", "pack_samples", "unpack_samples"):
+    if name in ("pack_batches", "pack_samples", "unpack_samples"):  # packing needs more than numpy: imported when it is asked for
         from masksynth import pack
 
         return getattr(pack, name)

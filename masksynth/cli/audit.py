@@ -82,7 +82,8 @@ def told(subject: Subject, report: Report) -> Iterator[str]:
     for (severity, code), group in groupby(report.findings, key=lambda one: (one.severity, one.code)):
         yield from _group(severity, code, list(group))
     if (size := report.minimal) is not None:
-        yield f"  minimal equivalent: {size.minimal:,} positions ({size.dead:,} dead, {size.duplicates:,} duplicate)"
+        most = "" if subject.layers is None else "at most "  # positions may be equal at this depth and at no greater one
+        yield f"  minimal equivalent: {most}{size.minimal:,} positions ({size.dead:,} dead, {size.duplicates:,} duplicate)"
     for table, entries in enumerate(report.kernels):
         able = ", ".join(entry.format for entry in entries if entry.bytes is not None) or "none"
         yield f"  kernels{f' for table {table}' if mask.tables > 1 else ''}: {able}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from masksynth.anatomy import Hasse, convergence, hasse
-from masksynth.draw.names import position_names, printable
+from masksynth.draw.names import cut, position_names, printable, text_of
 from masksynth.draw.owners import NOBODY, SHARED, Owners, owners
 from masksynth.errors import Unsupported
 from masksynth.export.rows import Ints
@@ -20,6 +21,9 @@ CONTRACT_ABOVE = 40
 """More classes than this, and chains are drawn as one box each."""
 MOST_BOXES = 200
 """Most boxes of a diagram."""
+NAME = 20
+"""Most columns of the name of a position, and of a label that it predicts."""
+PREDICTS = "⇒"
 LISTED = 4
 """Most members of a class that are named."""
 
@@ -31,6 +35,7 @@ class Box:
     Parameters
     ----------
     label : str
+        The names of its positions and, unless it is a chain, what they predict.
     positions : tuple of int
     chain : bool
         Whether it stands for a chain of several classes.
@@ -83,14 +88,14 @@ def diagram(subject: Subject, contract: bool | None = None) -> Diagram:
     if len(heads) > MOST_BOXES:
         fact = f"a Hasse diagram of {len(heads):,} boxes (more than {MOST_BOXES})"
         raise Unsupported(f"{fact}; draw --what blocks, or read the numbers with inspect")
-    names = position_names(subject)
+    names, labels = position_names(subject, NAME), _predicted(subject)
     box = box_of[found.of]
     bottom_up = np.lexsort((np.arange(subject.size), found.heights[found.of], box))
     parts = np.split(bottom_up, np.bincount(box, minlength=len(heads)).cumsum()[:-1])
     ends = np.stack([box_of[found.upper], box_of[found.lower]], axis=1)
     edges = [(q, k) for q, k in np.unique(ends[ends[:, 0] != ends[:, 1]], axis=0).tolist()]
     heights = _heights(len(heads), edges)
-    boxes = tuple(_box(found, whose, names, part, heights[number]) for number, part in enumerate(parts))
+    boxes = tuple(_box(found, whose, names, labels, part, heights[number]) for number, part in enumerate(parts))
     title = f"Hasse diagram: {printable(subject.name)}" if subject.name else "Hasse diagram"
     return Diagram(title, boxes, tuple(edges), whose.tasks, count > len(heads))
 
@@ -117,11 +122,23 @@ def _chains(found: Hasse, whose: Owners) -> Ints:
     return head
 
 
-def _box(found: Hasse, whose: Owners, names: tuple[str, ...], positions: Ints, height: int) -> Box:
+def _predicted(subject: Subject) -> Mapping[int, Sequence[str]]:
+    """The distinct labels of each position that predicts, in order of first use."""
+    found: dict[int, dict[str, None]] = {}
+    if subject.labels is not None:
+        for place, value in zip(subject.labels.position.tolist(), subject.labels.value, strict=True):
+            found.setdefault(place, {})[text_of(value)] = None
+    return {place: list(values) for place, values in found.items()}
+
+
+def _box(found: Hasse, whose: Owners, names: tuple[str, ...], labels: Mapping[int, Sequence[str]], positions: Ints, height: int) -> Box:
     mine = np.unique(whose.of[positions])
     owner = int(mine[0]) if len(mine) == 1 else SHARED if len(whose.tasks) else NOBODY
     chain = len(np.unique(found.of[positions])) > 1
     label = _label([names[place] for place in positions.tolist()], chain)
+    told = list(dict.fromkeys(text for place in positions.tolist() for text in labels.get(place, ())))
+    if told and not chain:
+        label += f" {PREDICTS} {', '.join(cut(text, NAME) for text in told[:2])}" + (f" +{len(told) - 2}" if len(told) > 2 else "")
     return Box(label, tuple(positions.tolist()), chain, owner, bool(whose.predicts[positions].any()), height)
 
 

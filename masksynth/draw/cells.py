@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from masksynth.audit import Subject
 
 States = NDArray[np.int8]
+NAME = 16
+"""Most columns of the name of a position beside its row."""
 
 LARGEST_EXACT = 64
 """Largest mask of which every pair is drawn."""
@@ -222,7 +224,7 @@ def _exact(subject: Subject, title: str, panels: Sequence[Panel], legend: tuple[
     if grid < 0:
         raise InvalidInstance(f"block size {grid}", "", "give a positive number")
     whose = owners(subject, convergence(subject.mask).flow)
-    return Picture(title, tuple(panels), 1, subject.size, position_names(subject), whose, legend, grid)
+    return Picture(title, tuple(panels), 1, subject.size, position_names(subject, NAME), whose, legend, grid)
 
 
 def _blocks(subject: Subject, title: str, panels: tuple[Panel, ...], unit: int) -> Picture:

@@ -72,9 +72,12 @@ def text_of(value: Any) -> str:
         return printable(str(value))
 
 
-def position_names(subject: Subject) -> tuple[str, ...]:
-    """The name of each position: its token and position id, or its number where no tokens are known."""
+def position_names(subject: Subject, most: int) -> tuple[str, ...]:
+    """The name of each position, in at most ``most`` columns: its token, cut where it is long, and its position id, which is never cut.
+
+    Where no tokens are known it is the position's number.
+    """
     if subject.inputs is None:
         return tuple(str(place) for place in range(subject.size))
-    places = None if subject.positions is None else subject.positions.tolist()
-    return tuple(text_of(value) + ("" if places is None else f"@{places[number]}") for number, value in enumerate(subject.inputs))
+    ends = [""] * subject.size if subject.positions is None else [f"@{place}" for place in subject.positions.tolist()]
+    return tuple(cut(text_of(value), max(most - len(end), 2)) + end for value, end in zip(subject.inputs, ends, strict=True))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from masksynth.draw import cells as kinds
 from masksynth.draw.boxes import Diagram
-from masksynth.draw.cells import Picture
+from masksynth.draw.cells import NAME, Picture
 from masksynth.draw.names import columns, cut, padded
 
 LARGEST_TEXT = 40
 """Largest mask of which every pair is shown on a terminal, and most rows of blocks chosen unasked."""
-NAME, LABEL = 16, 48
-"""Columns of the longest name of a position, and of the longest label of a box."""
+LABEL = 48
+"""Columns of the longest label of a box."""
 SIGNS = {
     kinds.EMPTY: "·",
     kinds.ALLOWED: "■",

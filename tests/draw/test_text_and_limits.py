@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.audit import Subject
+from masksynth.audit import Subject, subject_of_merged
 from masksynth.draw import draw, format_of, write_picture
 from masksynth.draw.boxes import diagram
-from masksynth.draw.names import columns
+from masksynth.draw.names import columns, position_names
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth.orders import classes, quotient
@@ -106,3 +106,24 @@ def test_refusals(tmp_path):
     assert (tmp_path / "a.svg").read_text() == "two"
     with pytest.raises(MasksynthError, match="cannot be written"):
         write_picture("one", tmp_path / "no" / "a.svg")
+
+
+def test_a_box_says_what_it_predicts():
+    merged = ms.solve(ms.catalog.butterfly(n=4)).merged
+    found = diagram(subject_of_merged(merged))
+    told = {box.label for box in found.boxes if box.predicts}
+    assert {label.rpartition(" ⇒ ")[2] for label in told} == {"w0", "w1", "w2", "w3"}
+    assert not any("⇒" in box.label for box in found.boxes if not box.predicts)
+    assert "⇒ w2 *" in draw(subject_of_merged(merged), "hasse", "text")
+
+
+def test_long_names_keep_their_position_ids():
+    """Cut or not, two positions of one token are told apart."""
+    inputs = ("a very long token " * 20,) * 3
+    mask = Mask.from_dense(np.tril(np.ones((3, 3), bool)))
+    subject = Subject(mask, "long", inputs=inputs, positions=np.array([7, 8, 123456]))
+    for most in (16, 20):
+        names = position_names(subject, most)
+        assert [name.rpartition("@")[2] for name in names] == ["7", "8", "123456"]
+        assert all(columns(name) <= most and "…" in name for name in names)
+    assert "@123456" in draw(subject, "mask", "text")
