@@ -12,7 +12,7 @@ from masksynth.anatomy.algebra import contains_itself, difference, identity, int
 from masksynth.anatomy.diagram import Hasse, hasse, width
 from masksynth.anatomy.flow import Convergence, convergence, flow_after
 from masksynth.errors import Unsupported
-from masksynth.export.blocks import block_lists
+from masksynth.export import blocks
 from masksynth.export.rows import row_counts
 from masksynth.mask import Mask
 
@@ -191,9 +191,8 @@ def block_counts(mask: Mask, block_size: int = 128) -> Blocks:
     """
     if block_size > 0 and -(-mask.size // block_size) > MOST_BLOCK_ROWS:
         raise Unsupported(f"more than {MOST_BLOCK_ROWS:,} rows of blocks; choose larger blocks")
-    found = [block_lists(mask, table, block_size) for table in range(mask.tables)]
-    full, partial_ = (int(sum(getattr(lists, name).sum() for lists in found)) for name in ("full_count", "partial_count"))
-    return Blocks(block_size, mask.tables * (-(-mask.size // block_size)) ** 2, full + partial_, full, partial_)
+    found = blocks.block_counts(mask, block_size)
+    return Blocks(block_size, found.all, found.full + found.partial, found.full, found.partial)
 
 
 def _attempt(skipped: dict[str, str], names: tuple[str, ...], compute: Any) -> Any:

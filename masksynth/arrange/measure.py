@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
-from masksynth.export.blocks import block_lists
+from masksynth.export.blocks import block_counts
 from masksynth.mask import Mask
 
 Integers = NDArray[np.int64]
@@ -54,9 +54,8 @@ def counts(mask: Mask, block_size: int = 128) -> Counts:
     if blocks > MAX_BLOCKS:
         fact = f"{mask.size} positions in blocks of {block_size} are {blocks} x {blocks} blocks, more than {MAX_BLOCKS} x {MAX_BLOCKS}"
         raise InvalidInstance(fact, "", f"take a block size of at least {-(-mask.size // MAX_BLOCKS)}")
-    lists = [block_lists(mask, table, block_size) for table in range(mask.tables)]
-    partial = sum(int(one.partial_count.sum()) for one in lists)
-    return Counts(partial + sum(int(one.full_count.sum()) for one in lists), partial, len(mask.key_start))
+    found = block_counts(mask, block_size)
+    return Counts(found.full + found.partial, found.partial, len(mask.key_start))
 
 
 def check_block_size(block_size: int) -> None:

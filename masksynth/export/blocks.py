@@ -128,6 +128,37 @@ def block_sizes(block_size: BlockSize) -> tuple[int, int]:
     return rows, keys
 
 
+class BlockCounts(NamedTuple):
+    """How many blocks hold allowed pairs only, some and not only, and how many there are; over all tables."""
+
+    full: int
+    partial: int
+    all: int
+
+
+def block_counts(mask: Mask, block_size: BlockSize = 128) -> BlockCounts:
+    """Count the blocks of a mask without listing them.
+
+    Raises
+    ------
+    InvalidInstance
+        If the block size is not positive.
+
+    Examples
+    --------
+    >>> block_counts(Mask.from_dense(np.tril(np.ones((4, 4), bool))), 2)
+    BlockCounts(full=1, partial=2, all=4)
+    """
+    rows, keys = block_sizes(block_size)
+    full = some = total = 0
+    for table in range(mask.tables):
+        allowed = block_pairs(mask, table, rows, keys)
+        full += int((allowed == rows * keys).sum())
+        some += int((allowed > 0).sum())
+        total += allowed.size
+    return BlockCounts(full, some - full, total)
+
+
 def block_pairs(mask: Mask, table: int, rows: int, keys: int) -> NDArray[np.int64]:
     """Number of allowed pairs in each block of ``rows`` x ``keys``.
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.export.blocks import block_pairs
-from masksynth.mask import Mask
 from masksynth.pack.samples import SampleTable
 
 SHAPE = ("layers", "hidden", "intermediate", "vocabulary", "kv")
@@ -66,10 +63,3 @@ def separate_pairs(table: SampleTable) -> int:
             pairs += n * sum(part[s].length for s in segment.sees) if part else 0
             pairs += {"causal": n * (n + 1) // 2, "full": n * n, "self": n}[segment.within]
     return pairs
-
-
-def block_counts(mask: Mask, block_size: int = 128) -> Mapping[str, int]:
-    """How many blocks of a mask are full, partial, and in all."""
-    allowed = block_pairs(mask, 0, block_size, block_size)
-    full = int((allowed == block_size * block_size).sum())
-    return {"full": full, "partial": int((allowed > 0).sum()) - full, "all": allowed.size}

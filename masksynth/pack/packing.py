@@ -15,9 +15,10 @@ from typing import IO, Any, cast
 import numpy as np
 
 from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.export.blocks import block_counts
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.batches import batches_of, refuse_long, too_long
-from masksynth.pack.costs import Shape, block_counts, separate_pairs
+from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.folder import Entry
 from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
@@ -278,9 +279,9 @@ def _count(counts: Counter[str], batch: PackedBatch) -> None:
         loss_edges=len(batch.loss_label),
         labelled_positions=labelled,
         pairs_merged=batch.mask.pairs,
-        blocks_full=blocks["full"],
-        blocks_partial=blocks["partial"],
-        blocks_all=blocks["all"],
+        blocks_full=blocks.full,
+        blocks_partial=blocks.partial,
+        blocks_all=blocks.all,
     )
 
 
