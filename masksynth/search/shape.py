@@ -1,0 +1,35 @@
+"""The shape of one line of results, for msgspec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Depth = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Size(msgspec.Struct):
+    """A value that was reached and a bound that was proved."""
+
+    value: int
+    bound: int
+
+
+class Line(msgspec.Struct):
+    """One line; see `masksynth.search.Result`."""
+
+    instance: str
+    hash: str | None
+    backend: str
+    layers: Depth | None
+    sparse: bool
+    status: Literal["OPTIMAL", "FEASIBLE", "INFEASIBLE", "UNKNOWN"] | None
+    objective: dict[str, Size]
+    winner: str | None
+    seconds: Seconds
+    error: str | None
+    versions: dict[str, str]
+    limits: dict[str, Any]
+    folder: str | None
