@@ -27,7 +27,7 @@ def new() -> None:
     """
 
 
-def _parsed(kind: Any, text: str) -> Any:
+def parsed(kind: Any, text: str) -> Any:
     """A flag's text as the annotated type: int, str, tuple[int, ...], tuple[str, ...] or a tuple of tuples."""
     inner = getattr(kind, "__args__", (kind,))[0]
     if kind is int:
@@ -35,7 +35,7 @@ def _parsed(kind: Any, text: str) -> Any:
     if kind is str:
         return text
     separator = ";" if hasattr(inner, "__args__") else ","
-    return tuple(_parsed(inner, part) for part in text.split(separator) if part)
+    return tuple(parsed(inner, part) for part in text.split(separator) if part)
 
 
 def _shown(value: Any) -> str:
@@ -51,7 +51,7 @@ def _family_command(name: str, function: Callable[..., Instance]) -> click.Comma
         values = {}
         for key, text in flags.items():
             try:
-                values[key] = _parsed(hints[key], text)
+                values[key] = parsed(hints[key], text)
             except ValueError:
                 raise click.BadParameter(f"{text!r} is not {_kind(hints[key])}", param_hint=f"--{key}") from None
         try:

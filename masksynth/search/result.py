@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance
 from masksynth.synthesis import Answer
+from masksynth.tasks import Instance
+from masksynth.versions import versions
 
-KEYS = ("instance", "hash", "backend", "layers", "sparse", "status", "objective", "winner", "seconds", "error", "versions", "limits", "folder")
+KEYS = (
+    "instance",
+    "hash",
+    "backend",
+    "layers",
+    "sparse",
+    "status",
+    "objective",
+    "winner",
+    "seconds",
+    "error",
+    "versions",
+    "limits",
+    "folder",
+)
 """The keys of a line, in their order."""
+
+
+Question = tuple[str | None, int | None, bool, str]
+"""What was asked of whom: hash of the tasks, depth, whether for the fewest edges, backends."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An instance about which two backends prove different things, and what each of them answered."""
+
+    instance: Instance
+    answers: Mapping[str, Answer]
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,8 @@ class Result:
         Where the answer was written.
     answer : Answer or None
         The answer itself; not part of the line, and not compared.
+    disagreement : Disagreement or None
+        What backends that contradict one another said; not part of the line, and not compared.
     """
 
     instance: str
@@ -63,6 +93,7 @@ class Result:
     limits: Mapping[str, Any]
     folder: str | None = None
     answer: Answer | None = field(default=None, compare=False, repr=False)
+    disagreement: Disagreement | None = field(default=None, compare=False, repr=False)
 
     @property
     def proved(self) -> bool:
@@ -70,7 +101,7 @@ class Result:
         return self.status in (Status.OPTIMAL.name, Status.INFEASIBLE.name)
 
     @property
-    def question(self) -> tuple[str | None, int | None, bool, str]:
+    def question(self) -> Question:
         """What was asked of whom: equal for two results iff they answer the same question."""
         return (self.hash, self.layers, self.sparse, self.backend)
 
@@ -105,11 +136,14 @@ def result_of(line: bytes | str, source: str = "", number: int = 1) -> Result:
     try:
         fields = msgspec.json.decode(line, type=_shape(), strict=True)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidInstance(f"not a line of results: {error}", f"line {number}", "name a file that `masksynth search` wrote", source) from None
+        raise InvalidInstance(
+            f"not a line of results: {error}", f"line {number}", "name a file that `masksynth search` wrote", source
+        ) from None
     if (fields.status is None) == (fields.error is None):
-        raise InvalidInstance("a result has either a status or an error", f"line {number}", "name a file that `masksynth search` wrote", source)
-    objective = {name: {"value": size.value, "bound": size.bound} for name, size in fields.objective.items()}
-    return Result(**{key: objective if key == "objective" else getattr(fields, key) for key in KEYS})
+        raise InvalidInstance(
+            "a result has either a status or an error", f"line {number}", "name a file that `masksynth search` wrote", source
+        )
+    return Result(**msgspec.to_builtins(fields))
 
 
 def _shape() -> Any:
@@ -120,31 +154,37 @@ def _shape() -> Any:
 
 
 def result_from(
-    label: str, answer: Answer, backend: str, winner: str, layers: int | None, sparse: bool, digest: str, seconds: float
+    name: str, answer: Answer, backend: str, layers: int | None, sparse: bool, digest: str, seconds: float, limits: Limits
 ) -> Result:
-    """An answer as a result."""
-    from dataclasses import asdict
-
-    objective = {name: asdict(size) for name, size in answer.objective.items()}
-    limits = asdict(answer.limits)
-    return Result(label, digest, backend, layers, sparse, answer.status.name, objective, winner, seconds, None, answer.versions, limits, None, answer)
+    """An answer as a result, under the limits that were asked for."""
+    objective = {kind: asdict(size) for kind, size in answer.objective.items()}
+    return Result(
+        name,
+        digest,
+        backend,
+        layers,
+        sparse,
+        answer.status.name,
+        objective,
+        winner=backend,
+        seconds=round(seconds, 6),
+        error=None,
+        versions=answer.versions,
+        limits=asdict(limits),
+        answer=answer,
+    )
 
 
 def failure(
-    label: str,
+    name: str,
     reason: str,
     backend: str,
     limits: Limits,
-    *,
     digest: str | None = None,
     layers: int | None = None,
     sparse: bool = False,
     seconds: float = 0.0,
 ) -> Result:
-    """A result without an answer: the reason is one line."""
-    from dataclasses import asdict
-
-    from masksynth.versions import versions
-
+    """A result without an answer; the reason is made one line."""
     reason = " ".join(reason.split())
-    return Result(label, digest, backend, layers, sparse, None, {}, None, seconds, reason, versions(), asdict(limits))
+    return Result(name, digest, backend, layers, sparse, None, {}, None, round(seconds, 6), reason, versions(), asdict(limits))

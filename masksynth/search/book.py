@@ -1,0 +1,223 @@
+"""The file of results: one line for each, whole or not at all, kept through every interruption."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+
+from masksynth.backends import Limits
+from masksynth.errors import InvalidInstance
+from masksynth.search.result import Question, Result, line_of, result_of
+from masksynth.synthesis import record, write
+from masksynth.tasks.files import dumps
+
+BEGIN = b'{"instance": '
+"""How every line begins, by which the rest of one that was cut off is known."""
+
+
+def read_results(path: str | Path) -> Iterator[Result]:
+    """The results in a file, in order; a last line without its end is the trace of a run that was killed, and left out.
+
+    Raises
+    ------
+    InvalidInstance
+        If a line is not a result.
+    OSError
+        If the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                yield result_of(line, str(path), number)
+
+
+class Book:
+    """A file of results that is open for one run; others are refused meanwhile.
+
+    Parameters
+    ----------
+    path : path
+        JSON lines; see ``docs/formats.md``.
+    mode : "new", "resume" or "force"
+        Only a file that is new or empty; one that is continued (its failures are dropped, to be tried again); one that is overwritten.
+    limits : Limits, optional
+        Of this run: an answer that is not proved counts as finished only if it was sought under the same limits.
+    folder : path, optional
+        Where answers are written, each as a folder.
+
+    Raises
+    ------
+    InvalidInstance
+        If the file is not empty and ``mode`` is "new", if it holds something else than results, or if another run writes to it.
+    OSError
+        If it cannot be written.
+    """
+
+    def __init__(self, path: str | Path, mode: str = "new", limits: Limits | None = None, folder: str | Path | None = None) -> None:
+        self.path, self.folder = Path(path), None if folder is None else Path(folder)
+        self._limits = asdict(limits or Limits())
+        self._places: dict[bytes, tuple[int, ...]] = {}
+        self._file = _locked(self.path)
+        try:
+            self._begin(mode)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Book:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with suppress(OSError):  # what is not a file on a disk has nothing to sync
+            os.fsync(self._file)
+        os.close(self._file)
+
+    def __len__(self) -> int:
+        """Number of results that were there before."""
+        return sum(map(len, self._places.values()))
+
+    def _begin(self, mode: str) -> None:
+        if mode == "new" and os.fstat(self._file).st_size:
+            raise InvalidInstance("the file is not empty", "", "continue it with --resume, or overwrite it with --force", str(self.path))
+        _check_kind(self.path)
+        if mode == "force":
+            os.ftruncate(self._file, 0)
+        if not all([self._is_finished(result) for result in read_results(self.path)]) or _is_torn(self.path):
+            self._drop_unfinished()
+        self._index()
+
+    def _is_finished(self, result: Result) -> bool:
+        return result.error is None and (result.proved or dict(result.limits) == self._limits)
+
+    def _drop_unfinished(self) -> None:
+        """Put a file with the finished lines alone in the place of this one, at once."""
+        folder, name = self.path.absolute().parent, self.path.name
+        file, new = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.fchmod(file, os.fstat(self._file).st_mode & 0o777)
+            for result in read_results(self.path):
+                if self._is_finished(result):
+                    _append(file, line_of(result))
+            os.fsync(file)
+            os.replace(new, self.path.resolve())
+        except BaseException:
+            os.unlink(new)
+            os.close(file)
+            raise
+        os.close(self._file)
+        self._file = file
+
+    def _index(self) -> None:
+        at = 0
+        with open(self.path, "rb") as file:
+            for line in file:
+                key = _key(result_of(line).question)
+                self._places[key] = (*self._places.get(key, ()), at)
+                at += len(line)
+
+    def recall(self, name: str, question: Question) -> Result | None:
+        """The finished result of a question: of the instance with this name, or else of any that asked the same; None if there is none."""
+        known = [result for place in self._places.get(_key(question), ()) if (result := self._at(place)).question == question]
+        return next((result for result in known if result.instance == name), known[0] if known else None)
+
+    def _at(self, place: int) -> Result:
+        with open(self.path, "rb") as file:
+            file.seek(place)
+            return result_of(file.readline(), str(self.path))
+
+    def write(self, result: Result) -> Result:
+        """Write a result: its answer's folder first, then its line; the result as it is written.
+
+        Raises
+        ------
+        OSError
+            If the disk is full; the file then ends with the last whole line.
+        """
+        if result.disagreement is not None:
+            result = replace(result, folder=str(self._keep(result)))
+        elif self.folder is not None and result.answer is not None and result.answer.merged is not None:
+            result = replace(result, folder=str(write(result.answer, self.folder / folder_name(result), force=True)))
+        _append(self._file, line_of(result), str(self.path))
+        return result
+
+    def _keep(self, result: Result) -> Path:
+        """Keep answers that contradict one another, and their instance."""
+        assert result.disagreement is not None
+        folder = (self.folder or self.path.with_suffix(".answers")) / f"{folder_name(result)}-disagreement"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "instance.json").write_text(dumps(result.disagreement.instance), encoding="utf-8")
+        for name, answer in result.disagreement.answers.items():
+            if answer.merged is None:
+                (folder / f"{name}.json").write_text(json.dumps(record(answer)), encoding="utf-8")
+            else:
+                write(answer, folder / name, force=True)
+        return folder
+
+
+def folder_name(result: Result) -> str:
+    """A name for the folder of a result's answer: the instance's, and a digest of the question.
+
+    Examples
+    --------
+    >>> from masksynth.search.result import Result
+    >>> folder_name(Result("some/where/butterfly 8.json", "00", "auto", None, False, "OPTIMAL", {}, "auto", 1.0, None, {}, {}))
+    'butterfly-8-01c55b0b8a5d'
+    """
+    stem = re.sub(r"[^A-Za-z0-9_.]+", "-", result.instance.rpartition("/")[2].removesuffix(".json")).strip("-.")[:60]
+    return f"{stem or 'instance'}-{_key((result.hash, result.layers, result.sparse, f'{result.backend} {result.instance}')).hex()[:12]}"
+
+
+def _key(question: Question) -> bytes:
+    return sha256(repr(question).encode()).digest()[:16]
+
+
+def _locked(path: Path) -> int:
+    """The file, open for appending and ours alone."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise InvalidInstance("another run writes to this file", "", "wait for it, or name another file", str(path)) from None
+        if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
+            return file
+        os.close(file)  # the file was replaced between the two steps
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse to write to a file of another kind, whatever the mode."""
+    with open(path, "rb") as file:
+        head = file.readline()
+    if head.endswith(b"\n"):
+        result_of(head, str(path))
+    elif not head.startswith(BEGIN[: len(head)]):
+        raise InvalidInstance("not a file of results", "line 1", "name a file that `masksynth search` wrote", str(path))
+
+
+def _is_torn(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.seek(0, os.SEEK_END) > 0 and bool(file.seek(-1, os.SEEK_END) + 1) and file.read(1) != b"\n"
+
+
+def _append(file: int, line: bytes, name: str = "") -> None:
+    """Append a whole line, or nothing."""
+    before = os.fstat(file).st_size
+    try:
+        at = 0
+        while at < len(line):
+            at += os.write(file, line[at:])
+    except OSError as error:
+        with suppress(OSError):
+            os.ftruncate(file, before)
+        raise OSError(error.errno, error.strerror, name) from None
