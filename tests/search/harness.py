@@ -1,0 +1,144 @@
+"""Batches in processes of their own: instances that tell faulty backends what to do, results read back, workers found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from masksynth.search import Result
+from masksynth.search.result import result_of
+from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
+from masksynth.tasks.files import dumps
+from tests.cli.command import ENVIRONMENT
+
+SITE = Path(__file__).parent / "faulty"
+COMMAND = (sys.executable, "-m", "masksynth", "search")
+
+
+def chain(order, nodes=3):
+    """An instance of one task, a chain; its name is the order to a faulty backend."""
+    names = [f"w{number}" for number in range(nodes)]
+    rows = {name: names[: place + 1] for place, name in enumerate(names)}
+    task = Task(order, [Node(name, name, place) for place, name in enumerate(names)], rows, [Prediction(names[-1], "y")])
+    return Instance(TaskFamily((task,)), order.replace(" ", "-"))
+
+
+def folder(path, orders):
+    """A file for each name and order."""
+    path.mkdir(exist_ok=True)
+    for name, order in orders.items():
+        (path / f"{name}.json").write_text(dumps(chain(order)))
+    return path
+
+
+def good(count, first=0):
+    """Orders that nothing is wrong with, no two instances the same."""
+    return {f"good-{number:03}": f"answer #{number}" for number in range(first, first + count)}
+
+
+def home(path):
+    """Where the backends of a test leave their marks."""
+    place = path / "home"
+    place.mkdir(exist_ok=True)
+    return place
+
+
+def environment(path, **more):
+    """Of a process that finds the faulty backends."""
+    return {**ENVIRONMENT, "PYTHONPATH": str(SITE), "FAULTY_HOME": str(home(path)), **more}
+
+
+def search(path, *arguments, calm=False, timeout=100, **options):
+    """Run ``masksynth search`` in a folder to its end."""
+    variables = environment(path, **({"FAULTY_CALM": "1"} if calm else {}))
+    options = {"cwd": path, "env": variables, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True} | options
+    return subprocess.run([*COMMAND, *map(str, arguments)], timeout=timeout, check=False, **options)
+
+
+def start(path, *arguments, **options):
+    """Start it as the leader of a process group, as a terminal does."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], cwd=path, env=environment(path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
+    )  # fmt: skip
+
+
+def until(condition, process=None, seconds=60):
+    """Wait for something true, and return it."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return found
+
+
+def results(path) -> list[Result]:
+    """Every line of a whole file."""
+    text = path.read_bytes()
+    assert text.endswith(b"\n") or not text
+    return [result_of(line, str(path), place) for place, line in enumerate(text.splitlines(), 1)]
+
+
+def whole_lines(path):
+    """The lines of a file that may end in the middle of one."""
+    return [result_of(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+
+
+def said(lines):
+    """What is the same in every run: instance, hash, status, objective; no instance twice."""
+    told = [(line.instance, line.hash, line.status, json.dumps(line.objective, sort_keys=True)) for line in lines]
+    assert len({line[0] for line in told}) == len(told)
+    return sorted(told, key=str)
+
+
+def undisturbed(path, *arguments, code=0):
+    """What the same command says when nothing goes wrong."""
+    out = path / "undisturbed.jsonl"
+    done = search(path, *arguments, "-o", out, calm=True)
+    assert done.returncode == code, done
+    return said(results(out))
+
+
+def errors(lines):
+    """Reason of each failure, by the name of its file without ending."""
+    return {Path(line.instance).stem: line.error for line in lines if line.error is not None}
+
+
+def alive(pid):
+    """Whether a process runs (one that has ended and was not waited for does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def asked(path, backend="faulty"):
+    """Numbers of the processes in which a backend was asked."""
+    return {int(mark.name.rpartition("-")[2]) for mark in home(path).glob(f"{backend}-*")}
+
+
+def in_group(group):
+    """Processes of a group that still run."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError, IndexError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group and fields[0] not in "ZX":
+                found.add(int(entry.name))
+    return found
+
+
+def named(path):
+    """Processes whose environment names the home of a test: all that were started by it, wherever they have gone."""
+    mark, found = f"FAULTY_HOME={home(path)}\0".encode(), set()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            if mark in (entry / "environ").read_bytes() and alive(int(entry.name)):
+                found.add(int(entry.name))
+    return found - {os.getpid()}

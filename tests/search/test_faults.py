@@ -1,0 +1,394 @@
+"""What can go wrong with a batch on one machine: every finished result is kept, every failure has a line with its reason."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.cli.command import refused
+from tests.search.harness import (
+    alive,
+    asked,
+    errors,
+    folder,
+    good,
+    home,
+    named,
+    results,
+    said,
+    search,
+    start,
+    undisturbed,
+    until,
+    whole_lines,
+)
+
+FAULTS = {
+    "dies": ("die", "SIGKILL"),
+    "crashes": ("crash", "SIGSEGV"),
+    "exits": ("exit", "the worker died"),
+    "leaves": ("leave", "SystemExit"),
+    "raises": ("raise", "RuntimeError: the solver has crashed"),
+    "odd": ("odd", "an exception of no module"),
+    "eats": ("eat", "memory"),
+    "stuck": ("stuck", "killed after 4 s"),
+}
+OPTIONS = ("instances", "--backend", "faulty", "--jobs", "2")
+FAR = ("--kill-after", "4", "--memory", "3000")
+
+
+def test_every_fault_among_good_instances(tmp_path):
+    orders = {name: order for name, (order, _) in FAULTS.items()} | good(10)
+    folder(tmp_path / "instances", orders)
+    out = tmp_path / "r.jsonl"
+    done = search(tmp_path, *OPTIONS, *FAR, "-o", out)
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    lines = results(out)
+    assert len(lines) == len(orders)
+    told = errors(lines)
+    assert set(told) == set(FAULTS)
+    for name, (_, reason) in FAULTS.items():
+        assert reason in told[name], (name, told[name])
+        assert told[name].isprintable()
+    assert {line.status for line in lines if line.error is None} == {"OPTIMAL"}
+    assert all(line.hash for line in lines)
+    assert not named(tmp_path)
+    again = search(tmp_path, *OPTIONS, *FAR, "-o", out, "--resume", calm=True)
+    assert again.returncode == 0, again
+    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_that_is_killed_from_outside_costs_one_line(jobs, tmp_path):
+    folder(tmp_path / "instances", {"aaa": "once sleep 3600"} | good(6))
+    out, options = tmp_path / "r.jsonl", ("instances", "--backend", "faulty", "--jobs", jobs)
+    process = start(tmp_path, *options, "-o", out)
+    mark = home(tmp_path) / "once-sleep-3600"
+    worker = int(until(lambda: mark.exists() and mark.read_text(), process))
+    assert worker != process.pid
+    os.kill(worker, signal.SIGKILL)
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 1, complaints
+    assert not alive(worker)
+    lines = results(out)
+    assert len(lines) == 7
+    assert set(errors(lines)) == {"aaa"}
+    assert "SIGKILL" in errors(lines)["aaa"]
+    assert search(tmp_path, *options, "-o", out, "--resume").returncode == 0
+    assert said(results(out)) == undisturbed(tmp_path, *options)
+
+
+def test_every_worker_is_killed_again_and_again(tmp_path):
+    folder(tmp_path / "instances", {f"slow-{number:02}": f"sleep 0.2 #{number}" for number in range(16)})
+    out = tmp_path / "r.jsonl"
+    process = start(tmp_path, *OPTIONS, "-o", out)
+    chance, seen = random.Random(3), set()
+    while process.poll() is None:
+        for worker in asked(tmp_path) - seen:
+            if len(seen) < 6 and chance.random() < 0.7:
+                with_luck(worker)
+                seen.add(worker)
+        time.sleep(0.1)
+    process.communicate()
+    assert process.returncode == 1
+    lines = results(out)
+    assert len(said(lines)) == 16
+    assert 1 <= len(errors(lines)) <= len(seen)
+    assert all("SIGKILL" in reason for reason in errors(lines).values())
+    assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
+    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+
+
+def with_luck(worker):
+    """Kill a process, if it is still there."""
+    if alive(worker):
+        os.kill(worker, signal.SIGKILL)
+
+
+def spoil(instances):
+    """Files that are no instances, in every way a folder can hold them; name -> what the line must say."""
+    (instances / "text.json").write_text("{")
+    (instances / "binary.json").write_bytes(bytes(range(256)) * 40)
+    (instances / "empty.json").write_bytes(b"")
+    (instances / "folder.json").mkdir()
+    (instances / "loop.json").symlink_to("loop.json")
+    (instances / "nowhere.json").symlink_to("gone")
+    (instances / "unreadable.json").symlink_to("/proc/self/mem")
+    (instances / "other.json").write_text('{"masksynth": 1, "name": "x", "tasks": 3}')
+    os.mkfifo(instances / "pipe.json")
+    return {
+        "text": "not JSON",
+        "binary": "text.",
+        "empty": "not JSON",
+        "folder": "directory",
+        "loop": "symbolic links",
+        "nowhere": "No such file",
+        "unreadable": "Input/output error",
+        "other": "$.tasks",
+        "pipe": "file",
+    }
+
+
+def test_malformed_instances_among_good_ones(tmp_path):
+    instances = folder(tmp_path / "instances", good(4))
+    reasons = spoil(instances)
+    out = tmp_path / "r.jsonl"
+    done = search(tmp_path, *(str(path.relative_to(tmp_path)) for path in sorted(instances.iterdir())), *OPTIONS[1:], "-o", out)
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    told = errors(results(out))
+    assert {name: reason for name, reason in told.items() if reasons[name].lower() not in reason.lower()} == {}
+    assert set(told) == set(reasons)
+    assert len(results(out)) == 13
+    for name in reasons:
+        path = instances / f"{name}.json"
+        path.rmdir() if path.is_dir() else path.unlink()
+        folder(instances, {name: f"answer {name}"})
+    assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
+    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+
+
+def test_a_folder_with_such_files_is_walked_to_its_end(tmp_path):
+    instances = folder(tmp_path / "instances", good(2))
+    spoil(instances)
+    (instances / "around").symlink_to(".")
+    (instances / "folder.json" / "inner.json").write_text("[]")
+    done = search(tmp_path, *OPTIONS, "-o", "r.jsonl", timeout=60)
+    assert done.returncode == 1, done
+    assert sum(line.status == "OPTIMAL" for line in results(tmp_path / "r.jsonl")) == 2
+
+
+def test_what_is_not_there_at_all(tmp_path):
+    done = search(tmp_path, "nothing.json", "-o", "r.jsonl")
+    if done.returncode == 2:
+        assert "nothing.json" in refused(done)
+        assert not (tmp_path / "r.jsonl").exists()
+    else:
+        assert (done.returncode, list(errors(results(tmp_path / "r.jsonl")))) == (1, ["nothing"])
+
+
+def test_a_backend_that_does_not_exist_is_refused_before_anything_is_written(tmp_path):
+    folder(tmp_path / "instances", good(3))
+    assert "unknown backend 'nope'" in refused(search(tmp_path, "instances", "--backend", "faulty,nope", "-o", "r.jsonl"))
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_a_backend_that_prints_spoils_no_line(tmp_path):
+    folder(tmp_path / "instances", {f"c{number}": f"chatter #{number}" for number in range(6)})
+    done = search(tmp_path, *OPTIONS, "--quiet")
+    assert done.returncode == 0, done
+    (tmp_path / "r.jsonl").write_text(done.stdout)
+    assert len(said(results(tmp_path / "r.jsonl"))) == 6
+
+
+@pytest.mark.parametrize("most", [0, 1500, 4000])
+def test_a_full_disk(most, tmp_path):
+    folder(tmp_path / "instances", good(20))
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    out = tmp_path / "r.jsonl"
+    done = search(tmp_path, *OPTIONS, "-o", out, preexec_fn=small_files)
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
+    assert "File too large" in done.stderr
+    kept = whole_lines(out)
+    assert len(kept) >= most // 1000
+    assert set(said(kept)) <= set(undisturbed(tmp_path, *OPTIONS))
+    assert not named(tmp_path)
+    again = search(tmp_path, *OPTIONS, "-o", out, "--resume")
+    assert again.returncode == 0, again
+    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS, "--force")
+
+
+def test_a_small_file_system(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount")
+    try:
+        folder(tmp_path / "instances", good(40))
+        done = search(tmp_path, *OPTIONS, "-o", "disk/r.jsonl")
+        assert done.returncode == 2, done
+        assert "No space left on device" in done.stderr
+        kept = whole_lines(disk / "r.jsonl")
+        assert kept
+        (tmp_path / "r.jsonl").write_bytes((disk / "r.jsonl").read_bytes())
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
+    assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path, *OPTIONS)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-o", "/dev/full")])
+def test_a_device_that_is_full(arguments, tmp_path):
+    folder(tmp_path / "instances", good(3))
+    with open("/dev/full", "wb") as full:
+        done = search(tmp_path, *OPTIONS, *arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
+    assert not named(tmp_path)
+
+
+def test_a_reader_that_has_gone(tmp_path):
+    folder(tmp_path / "instances", {f"s{number:02}": f"sleep 0.1 #{number}" for number in range(30)})
+    process = start(tmp_path, *OPTIONS, "--quiet")
+    assert process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in complaints
+    until(lambda: not named(tmp_path))
+
+
+MOMENTS = {
+    "workers start": lambda path: (path / "r.jsonl").exists(),
+    "first asked": lambda path: asked(path),
+    "first line": lambda path: whole_lines(path / "r.jsonl"),
+    "tenth line": lambda path: len(whole_lines(path / "r.jsonl")) >= 10,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("whom", ["process", "group"])
+def test_ctrl_c(whom, moment, tmp_path):
+    folder(tmp_path / "instances", {f"s{number:02}": f"sleep 0.1 #{number}" for number in range(40)})
+    out = tmp_path / "r.jsonl"
+    process = start(tmp_path, *OPTIONS, "-o", out)
+    until(lambda: MOMENTS[moment](tmp_path), process)
+    (os.kill if whom == "process" else os.killpg)(process.pid, signal.SIGINT)
+    begun = time.monotonic()
+    text, complaints = process.communicate(timeout=30)
+    assert process.returncode == 3, (text, complaints)
+    assert time.monotonic() - begun < 10
+    assert "Traceback" not in complaints
+    assert "--resume" in complaints
+    until(lambda: not named(tmp_path), seconds=10)
+    kept = results(out)
+    assert len(kept) < 40
+    assert not errors(kept)
+    marks = [line.hash for line in kept]
+    again = search(tmp_path, *OPTIONS, "-o", out, "--resume")
+    assert again.returncode == 0, again
+    assert [line.hash for line in results(out)][: len(kept)] == marks
+    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+
+
+def test_ctrl_c_pressed_again_and_again_in_the_middle_of_long_searches(tmp_path):
+    folder(tmp_path / "instances", {"a": "stuck #1", "b": "sleep 3600", "c": "sleep 3600 #2"})
+    process = start(tmp_path, *OPTIONS, "-o", "r.jsonl")
+    until(lambda: len(asked(tmp_path)) == 2, process)
+    for _ in range(5):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+    text, complaints = process.communicate(timeout=30)
+    assert process.returncode == 3, (text, complaints)
+    assert "Traceback" not in complaints
+    until(lambda: not named(tmp_path), seconds=10)
+    assert results(tmp_path / "r.jsonl") == []
+
+
+def test_ctrl_c_at_any_time_leaves_whole_lines_and_no_process(tmp_path):
+    folder(tmp_path / "instances", {f"s{number:02}": f"sleep 0.05 #{number}" for number in range(30)})
+    chance, out = random.Random(7), tmp_path / "r.jsonl"
+    for turn in range(8):
+        process = start(tmp_path, *OPTIONS, "-o", out, *(["--resume"] if turn else []))
+        time.sleep(chance.uniform(0.6, 2.2))
+        os.killpg(process.pid, signal.SIGINT)
+        text, complaints = process.communicate(timeout=30)
+        assert process.returncode in (0, 3, -signal.SIGINT, 1, 130), (text, complaints)  # before main() Python itself answers
+        until(lambda: not named(tmp_path), seconds=10)
+        if out.exists():
+            said(results(out))
+            assert not errors(results(out))
+    assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
+    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(tmp_path):
+    folder(tmp_path / "instances", {f"s{number:02}": f"sleep 0.1 #{number}" for number in range(40)})
+    process = start(tmp_path, *OPTIONS, "-o", "r.jsonl")
+    until(lambda: whole_lines(tmp_path / "r.jsonl"), process)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    until(lambda: not named(tmp_path), seconds=10)
+    said(whole_lines(tmp_path / "r.jsonl"))
+    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
+    assert len(said(results(tmp_path / "r.jsonl"))) == 40
+
+
+def test_killed_itself_it_leaves_no_worker(tmp_path):
+    folder(tmp_path / "instances", {"a": "once sleep 3600", "b": "once stuck"} | good(8))
+    process = start(tmp_path, *OPTIONS, "-o", "r.jsonl")
+    until(lambda: len(list(home(tmp_path).glob("once-*"))) == 2, process)
+    process.kill()
+    process.communicate()
+    until(lambda: not named(tmp_path), seconds=15)
+    said(whole_lines(tmp_path / "r.jsonl"))
+    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
+    assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path, *OPTIONS)
+
+
+def test_two_runs_do_not_write_into_one_file(tmp_path):
+    folder(tmp_path / "instances", {f"s{number}": f"sleep 0.3 #{number}" for number in range(12)})
+    process = start(tmp_path, *OPTIONS, "-o", "r.jsonl")
+    until(lambda: whole_lines(tmp_path / "r.jsonl"), process)
+    process.send_signal(signal.SIGSTOP)
+    before = (tmp_path / "r.jsonl").read_bytes()
+    for option in ("--resume", "--force"):
+        assert "another run" in refused(search(tmp_path, *OPTIONS, "-o", "r.jsonl", option))
+        assert (tmp_path / "r.jsonl").read_bytes() == before
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert len(said(results(tmp_path / "r.jsonl"))) == 12
+
+
+OTHERS = {
+    "notes": b"my notes",
+    "lines": b"my notes\nin two lines\n",
+    "json": b'{"instance": 3}\n',
+    "array": b"[1, 2]\n",
+    "binary": bytes(range(256)),
+    "samples": b'{"id": 1, "input_ids": [1], "labels": [1]}\n' * 3,
+    "after a result": None,
+}
+
+
+@pytest.mark.parametrize("option", [None, "--resume", "--force"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_file_of_another_kind_is_not_touched(name, option, tmp_path):
+    folder(tmp_path / "instances", good(1))
+    out = tmp_path / "r.jsonl"
+    content = OTHERS[name]
+    if content is None:
+        if option == "--force":
+            return
+        assert search(tmp_path, *OPTIONS, "-o", out).returncode == 0
+        content = out.read_bytes() + b"my notes\n"
+    out.write_bytes(content)
+    said = refused(search(tmp_path, *OPTIONS, "-o", out, *([option] if option else [])))
+    assert "r.jsonl" in said
+    assert out.read_bytes() == content
+
+
+@pytest.mark.parametrize("place", ["folder", "missing/r.jsonl", "instances/good-000.json"])
+def test_a_place_that_takes_no_results(place, tmp_path):
+    folder(tmp_path / "instances", good(1))
+    (tmp_path / "folder").mkdir()
+    before = (tmp_path / "instances/good-000.json").read_bytes()
+    for option in ([], ["--resume"], ["--force"]):
+        refused(search(tmp_path, *OPTIONS, "-o", place, *option))
+    assert (tmp_path / "instances/good-000.json").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "home") == ["folder", "instances"]
