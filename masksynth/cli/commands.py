@@ -22,6 +22,7 @@ from masksynth.cli.inspect import inspect_mask
 from masksynth.cli.packing import pack, unpack
 from masksynth.cli.proofs import check_proof
 from masksynth.cli.report import REPORT, check_report
+from masksynth.cli.search import search_command
 from masksynth.cli.sparse import check_extras, sparsify, write_extras
 from masksynth.cli.terminal import (
     INSTANCE,
@@ -184,6 +185,7 @@ main.add_command(draw_mask)
 main.add_command(unpack)
 main.add_command(new)
 main.add_command(list_catalog)
+main.add_command(search_command)
 
 
 @main.command()

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance
@@ -64,7 +65,7 @@ class Book:
 
     def __init__(self, path: str | Path, mode: str = "new", limits: Limits | None = None, folder: str | Path | None = None) -> None:
         self.path, self.folder = Path(path), None if folder is None else Path(folder)
-        self._limits = asdict(limits or Limits())
+        self._limits = _comparable(asdict(limits or Limits()))
         self._places: dict[bytes, tuple[int, ...]] = {}
         self._file = _locked(self.path)
         try:
@@ -91,12 +92,13 @@ class Book:
         _check_kind(self.path)
         if mode == "force":
             os.ftruncate(self._file, 0)
-        if not all([self._is_finished(result) for result in read_results(self.path)]) or _is_torn(self.path):
+        kept = [self._is_finished(result) for result in read_results(self.path)]  # every line is looked at before any is dropped
+        if not all(kept) or _is_torn(self.path):
             self._drop_unfinished()
         self._index()
 
     def _is_finished(self, result: Result) -> bool:
-        return result.error is None and (result.proved or dict(result.limits) == self._limits)
+        return result.error is None and (result.proved or _comparable(result.limits) == self._limits)
 
     def _drop_unfinished(self) -> None:
         """Put a file with the finished lines alone in the place of this one, at once."""
@@ -175,6 +177,11 @@ def folder_name(result: Result) -> str:
     """
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", result.instance.rpartition("/")[2].removesuffix(".json")).strip("-.")[:60]
     return f"{stem or 'instance'}-{_key((result.hash, result.layers, result.sparse, f'{result.backend} {result.instance}')).hex()[:12]}"
+
+
+def _comparable(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Limits without the number of threads, which follows the machine."""
+    return {name: value for name, value in limits.items() if name != "workers"}
 
 
 def _key(question: Question) -> bytes:

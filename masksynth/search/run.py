@@ -109,12 +109,23 @@ def search(
     source = entries(instances)
     if executor is None:
         room = jobs or processors()
-        limits = replace(limits, workers=max(1, min(limits.workers, processors() // room)))
+        limits = divided(limits, room)
         pool: Pool = LocalPool(room, limits.workers, memory)
     else:
         pool = Borrowed(executor, jobs or getattr(executor, "_max_workers", None) or 32)
     ask = Ask("", layers, sparse, limits, answers or len(asked) > 1)
     return _Batch(source, pool, asked, ask, ordered, budget, kill_after, answers, recall).results()
+
+
+def divided(limits: Limits, jobs: int) -> Limits:
+    """Limits whose ``workers`` (threads of a solver) are at most processors / jobs, so that jobs side by side do not crowd the machine.
+
+    Examples
+    --------
+    >>> divided(Limits(workers=64), 10**6).workers
+    1
+    """
+    return replace(limits, workers=max(1, min(limits.workers, processors() // jobs)))
 
 
 @dataclass(eq=False)

@@ -116,7 +116,7 @@ def entries(instances: Any) -> Iterator[Entry]:
     Parameters
     ----------
     instances : path, glob, Instance, Entry, or an iterable of these
-        A folder stands for every ``*.json`` below it in the order of their paths, except those named ``manifest.json``.
+        A folder stands for every ``*.json`` below it in the order of their paths; folders and globs leave out ``manifest.json``.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def paths(place: str) -> list[str]:
     elif os.path.lexists(place) or not glob.has_magic(place):
         found = [place] if os.path.lexists(place) else []
     else:
-        found = sorted(path for path in glob.iglob(place, recursive=True) if os.path.isfile(path))
+        found = sorted(path for path in glob.iglob(place, recursive=True) if os.path.isfile(path) and os.path.basename(path) != MANIFEST)
     if not found:
         nothing = "no *.json below this folder" if os.path.isdir(place) else "no such file"
         raise InvalidInstance(nothing, "", "name instance files, folders or globs", place)
