@@ -175,16 +175,18 @@ def _figure(
     axes = figure.add_subplot()
     most = max(cases.values(), default=0)
     axes.axhline(most, color="0.8", linewidth=0.8, zorder=0)
-    for place, (method, times) in enumerate(seconds.items()):
-        label = _label(method, len(times), cases)
-        axes.step(*steps(times, left, right), where="post", linewidth=1.2, label=label, **_style(place, dashed))
+    curves = [
+        axes.step(*steps(times, left, right), where="post", linewidth=1.2, **_style(place, dashed))[0]
+        for place, times in enumerate(seconds.values())
+    ]
     axes.set(xscale="log", xlim=(left, right), ylim=(0, max(1.04 * most, 1)))
     axes.set(xlabel=f"{clock} for one instance", ylabel=_counted(list(cases.values())))
     axes.xaxis.set_major_formatter(lambda second, _: f"{second:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if seconds:
-        figure.legend(loc="outside right upper", frameon=False)
+        labels = [_label(method, len(times), cases) for method, times in seconds.items()]
+        figure.legend(curves, labels, loc="outside right upper", frameon=False)
     return figure
 
 

@@ -10,7 +10,8 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from masksynth.errors import InvalidInstance
-from masksynth.search.compare import Change, Comparison, Known, changes_between, in_order, known, latest
+from masksynth.search.book import read_results
+from masksynth.search.compare import Change, Comparison, Known, changes_between, compare, in_order, known, latest
 from masksynth.search.result import Result
 
 HARD = ("large", "open")
@@ -131,6 +132,21 @@ def compare_expected(expected: Sequence[Expectation], results: Iterable[Result],
     missing = [entry for entry in expected if entry.file not in met]
     changes += [Change(str(entry.path), "", "missing", f"{entry.status} expected, not run") for entry in missing if complete]
     return Comparison(in_order(changes), compared, len(missing), new)
+
+
+def compare_with(path: str | Path, results: Iterable[Result]) -> Comparison:
+    """Compare results with a file: a manifest if it begins with ``[``, else results of an earlier run.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is neither.
+    OSError
+        If it cannot be read.
+    """
+    with open(path, "rb") as file:
+        is_manifest = file.read(1) == b"["
+    return compare_expected(expectations(path), results) if is_manifest else compare(read_results(path), results)
 
 
 def _entry_of(label: str, entries: Sequence[Expectation]) -> Expectation | None:
