@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from masksynth.backends import Status
 from masksynth.errors import InvalidInstance
+from masksynth.search.matching import Known, known, latest, matched
 from masksynth.search.result import Result
 from masksynth.search.summary import printable
 
@@ -66,32 +67,6 @@ class Comparison:
         return any(change.kind in ("contradiction", "regression") for change in self.changes)
 
 
-class Known(NamedTuple):
-    """What a comparison keeps of a result; ``seconds`` is None where no time was promised."""
-
-    instance: str
-    hash: str | None
-    backend: str
-    layers: int | None
-    sparse: bool
-    status: str | None
-    sizes: tuple[tuple[str, int, int], ...]
-    seconds: float | None
-    error: str | None
-
-    @property
-    def question(self) -> tuple[str | None, int | None, bool, str]:
-        """As that of a result."""
-        return (self.hash, self.layers, self.sparse, self.backend)
-
-
-def known(result: Result) -> Known:
-    """What a comparison keeps of a result."""
-    sizes = tuple((name, size["value"], size["bound"]) for name, size in sorted(result.objective.items()))
-    asked = (result.instance, result.hash, result.backend, result.layers, result.sparse)
-    return Known(*asked, result.status, sizes, result.seconds, result.error)
-
-
 def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER) -> Comparison:
     """Compare two runs.
 
@@ -127,56 +102,16 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
     both = [(before, after) for before, after in pairs if before is not None and after is not None]
     names = Counter((line.instance, line.backend) for line in gone if line is not None)
     changes = [change for before, after in both for change in changes_between(before, after, slower)]
-    changes += [Change(line.instance, line.backend, "missing", f"was {_ending(line)}") for line in gone if line is not None]
+    changes += [Change(line.instance, line.backend, "missing", f"was {_found(line)}") for line in gone if line is not None]
     for line in come:
         other = "; under this name there was another question before" if names[line.instance, line.backend] else ""
-        changes.append(Change(line.instance, line.backend, "new", f"{_ending(line)}{other}"))
+        changes.append(Change(line.instance, line.backend, "new", f"{_found(line)}{other}"))
     return Comparison(in_order(changes), len(both), len(gone), len(come))
 
 
 def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Changes by kind, the worst first, then by name."""
     return tuple(sorted(changes, key=lambda change: (KINDS.index(change.kind), change.instance, change.backend, change.what)))
-
-
-def latest(lines: Iterable[Known]) -> list[Known]:
-    """The last line of each question of each instance; a line without a hash yields to any other of its name."""
-    found: dict[Any, Known] = {}
-    for line in lines:
-        found.pop((line.instance, line.question), None)
-        found[line.instance, line.question] = line
-    readable = {(line.instance, line.backend) for line in found.values() if line.hash is not None}
-    return [line for line in found.values() if line.hash is not None or (line.instance, line.backend) not in readable]
-
-
-def matched(old: Sequence[Known], new: Sequence[Known]) -> Iterator[tuple[Known | None, Known | None]]:
-    """Pairs (old, new) that belong together, None where the other side has nothing."""
-    questions: dict[Any, dict[str, Known]] = defaultdict(dict)
-    names: dict[Any, list[Known]] = defaultdict(list)
-    for line in old:
-        names[line.instance, line.backend].append(line)
-        if line.hash is not None:
-            questions[line.question][line.instance] = line
-    used: set[Any] = set()
-    for line in new:
-        before = _partner(line, questions.get(line.question, {}), names.get((line.instance, line.backend), []))
-        if before is not None:
-            used.add(_identity(before))
-        yield before, line
-    yield from ((line, None) for line in old if _identity(line) not in used)
-
-
-def _identity(line: Known) -> Any:
-    """Equal for lines that a match of one of them settles: the question, or without a hash the name."""
-    return (line.instance, line.question) if line.hash is None else line.question
-
-
-def _partner(line: Known, same: dict[str, Known], namesakes: Sequence[Known]) -> Known | None:
-    if same:
-        return same.get(line.instance) or next(reversed(same.values()))
-    free = [other for other in namesakes if other.hash is None or line.hash is None]
-    alike = [other for other in free if (other.layers, other.sparse) == (line.layers, line.sparse)]
-    return next(iter([*alike, *reversed(free)]), None)
 
 
 def changes_between(old: Known, new: Known, slower: float = SLOWER) -> list[Change]:
@@ -216,9 +151,12 @@ def _endings(old: Known, new: Known) -> Iterator[tuple[int, str]]:
 
 def _ending(line: Known) -> str:
     """How a line ended, in words."""
-    if line.error is not None:
-        return f"failed ({line.error.removeprefix(f'{line.instance}: ')})"
-    return f"{line.status}{''.join(f', {value} {name}' for name, value, _ in line.sizes)}"
+    return f"failed ({line.error.removeprefix(f'{line.instance}: ')})" if line.error is not None else str(line.status)
+
+
+def _found(line: Known) -> str:
+    """How a line ended, with what was found."""
+    return f"{_ending(line)}{''.join(f', {value} {name}' for name, value, _ in line.sizes)}"
 
 
 def _sizes(old: Known, new: Known) -> Iterator[tuple[int, str]]:

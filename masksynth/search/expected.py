@@ -11,7 +11,8 @@ from typing import Literal
 
 from masksynth.errors import InvalidInstance
 from masksynth.search.book import read_results
-from masksynth.search.compare import Change, Comparison, Known, changes_between, compare, in_order, known, latest
+from masksynth.search.compare import Change, Comparison, changes_between, compare, in_order
+from masksynth.search.matching import Known, known, latest
 from masksynth.search.result import Result
 
 HARD = ("large", "open")
