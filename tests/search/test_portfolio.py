@@ -131,7 +131,7 @@ def test_a_disagreement_in_the_command_is_exit_1_and_stays_in_the_file(tmp_path)
 
 def test_several_feasible_answers_give_the_best(tmp_path):
     (tmp_path / "instances").mkdir()
-    shutil.copy(SPARSE.parent / "random-100-20-1-layers-2.json", tmp_path / "instances/hard.json")
+    shutil.copy(SPARSE.parent / "random-30-80-1-layers-2.json", tmp_path / "instances/hard.json")
     done = search(tmp_path, "instances", "--backend", "sat,cpsat", "--jobs", "2", "--time-limit", "1", "-o", "r.jsonl")
     assert done.returncode == 0, done
     (line,) = results(tmp_path / "r.jsonl")

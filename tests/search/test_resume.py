@@ -10,8 +10,9 @@ import time
 
 import pytest
 
+import masksynth as ms
 from masksynth.tasks.files import dumps
-from tests.search.harness import asked, chain, errors, folder, good, home, results, said, search, start, undisturbed, whole_lines
+from tests.search.harness import asked, chain, due, errors, folder, good, home, results, said, search, start, whole_lines
 
 OPTIONS = ("instances", "--backend", "faulty", "--jobs", "2")
 
@@ -69,7 +70,7 @@ def test_a_run_that_is_killed_again_and_again(tmp_path):
         kills += 1
         assert kills < 12
     assert kills
-    assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path, *OPTIONS)
+    assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
 
 
 def test_a_torn_last_line_is_done_again(tmp_path):
@@ -141,7 +142,7 @@ def test_another_question_is_not_answered_by_an_old_line(tmp_path):
 
 def test_what_was_not_proved_is_done_again_under_other_limits(tmp_path):
     (tmp_path / "instances").mkdir()
-    shutil.copy("instances/sparse/random-100-20-1-layers-2.json", tmp_path / "instances/hard.json")
+    shutil.copy("instances/sparse/random-30-80-1-layers-2.json", tmp_path / "instances/hard.json")
     options = ("instances", "--time-limit", "0.1")
     assert search(tmp_path, *options, "-o", "r.jsonl").returncode == 0
     (line,) = results(tmp_path / "r.jsonl")
@@ -183,3 +184,21 @@ def test_blank_ends_do_no_harm(last, tmp_path):
     assert done.returncode == 2 if last else done.returncode == 0, done
     if not last:
         assert said(results(tmp_path / "r.jsonl")) == whole
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_many_known_under_another_name(ordered):
+    instances = [chain(f"answer #{number}") for number in range(2500)]
+    (known,) = ms.search(chain("answer"), backend="criterion", jobs=1)
+    found = list(ms.search(instances, backend="criterion", jobs=1, recall=lambda name, question: known, ordered=ordered))
+    assert [result.instance for result in found] == [instance.name for instance in instances]
+
+
+def test_a_folder_that_was_moved_needs_no_solving(tmp_path):
+    folder(tmp_path / "instances", good(6))
+    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl").returncode == 0
+    shutil.rmtree(home(tmp_path))
+    (tmp_path / "instances").rename(tmp_path / "moved")
+    assert resume(tmp_path, "moved", *OPTIONS[1:]) == 6
+    assert not asked(tmp_path)
+    assert len(said(results(tmp_path / "r.jsonl"))) == 12
