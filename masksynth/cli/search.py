@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,7 @@ from masksynth.search.book import Book, read_results
 from masksynth.search.cactus import check_cactus, write_cactus
 from masksynth.search.compare import compare as differences
 from masksynth.search.compare import comparison_record, comparison_text
+from masksynth.search.dask import connected
 from masksynth.search.expected import compare_expected, expectations
 from masksynth.search.result import line_of
 from masksynth.search.sources import Entry, paths
@@ -166,40 +168,45 @@ def _run(things: list[str], swept: Iterator[Entry] | None, output: Path | None, 
     limits = Limits(options["time_limit"], options["workers"], options["seed"])
     files = [path for thing in things if thing != "-" for path in paths(thing)]
     piped = (line.rstrip("\n") for line in sys.stdin) if "-" in things else ()
-    batch = chain(files, piped, swept or ())
     total = None if "-" in things or swept is not None else len(files)
-    done = failed = 0
+    books: list[Book] = []
     with ExitStack() as stack:
-        executor, jobs = (None, None) if options["dask"] else (None, None)
-        jobs = options["jobs"] or jobs
-        book = stack.enter_context(Book(output, mode, limits, options["answers"])) if output else None
+        executor, jobs = stack.enter_context(connected(options["dask"])) if options["dask"] else (None, None)
         results = search(
-            batch,
+            chain(files, piped, swept or ()),
             backend=options["backend"],
             layers=options["layers"],
             sparse=True if options["sparse"] else ...,
             limits=limits,
-            jobs=jobs,
+            jobs=options["jobs"] or jobs,
             executor=executor,
             ordered=options["ordered"],
             budget=options["budget"],
             kill_after=options["kill_after"],
             memory=None if options["memory"] is None else options["memory"] * MEGABYTE,
             answers=options["answers"] is not None,
-            recall=None if book is None or not len(book) else book.recall,
+            recall=(lambda name, question: books[0].recall(name, question)) if mode == "resume" else None,
         )
-        show = stack.enter_context(_progress(total, 0 if book is None else len(book), quiet))
-        try:
-            for result in results:
-                with to_the_end():
-                    written = _print(result) if book is None else book.write(result)
-                    done, failed = done + 1, failed + (written.error is not None)
-                show(written)
-        except KeyboardInterrupt:
-            results.close()  # type: ignore[attr-defined]
-            go_on = f"; continue with --resume: {done} results are in {output}" if output else f" after {done} results"
-            click.echo(f"stopped{go_on}", err=True)
-            return 3
+        if output is not None:
+            books.append(stack.enter_context(Book(output, mode, limits, options["answers"])))
+        show = stack.enter_context(_progress(total, sum(map(len, books)), quiet))
+        return _take(results, books, output, show)
+
+
+def _take(results: Generator[Result, None, None], books: list[Book], output: Path | None, show: Callable[[Result], None]) -> int:
+    """Write results as they come; the exit code. After a first Ctrl-C no further one is heard."""
+    done = failed = 0
+    try:
+        for result in results:
+            with to_the_end():
+                written = books[0].write(result) if books else _print(result)
+                done, failed = done + 1, failed + (written.error is not None)
+            show(written)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        results.close()
+        click.echo(f"stopped after {done} results" + (f"; they are in {output}, --resume goes on" if output else ""), err=True)
+        return 3
     return 1 if failed else 0
 
 

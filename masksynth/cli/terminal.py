@@ -17,6 +17,7 @@ import click
 from masksynth.errors import MasksynthError, WrongAnswer
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import SHOWN, shown
+from masksynth.tasks.canonical import printable as printable
 from masksynth.tasks.files import load
 
 
@@ -87,11 +88,6 @@ def read_instance(path: str) -> Instance:
         return load(sys.stdin.buffer if path == "-" else path)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}; name an instance file, or - for stdin", 2) from None
-
-
-def printable(text: str) -> str:
-    """A text on one line, with escapes for what a terminal would act upon or cannot show."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def plain(name: str) -> str:

@@ -191,6 +191,8 @@ def _key(question: Question) -> bytes:
 def _locked(path: Path) -> int:
     """The file, open for appending and ours alone."""
     while True:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise InvalidInstance("not a regular file", "", "name a file, or leave -o away for stdout", str(path))
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

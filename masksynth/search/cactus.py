@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.search.summary import Summary, printable
+from masksynth.search.summary import Summary
+from masksynth.tasks.canonical import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from masksynth.backends import Status
 from masksynth.errors import InvalidInstance
 from masksynth.search.matching import Known, known, latest, matched
 from masksynth.search.result import Result
-from masksynth.search.summary import printable
+from masksynth.tasks.canonical import printable
 
 KINDS = ("contradiction", "regression", "missing", "new", "improvement")
 SLOWER = 2.0
@@ -72,7 +72,8 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
 
     Results belong together if they answer the same question (hash, layers, sparse, backend), whatever the files are called; where one of
     them could not be read and so has no hash, if instance and backend have the same names. Of several lines for one question the last
-    counts. Both sides are held in memory, a few hundred bytes a result.
+    counts. What another backend said about the same tasks before is not compared, but must not contradict it. Both sides are held in
+    memory, a few hundred bytes a result.
 
     Parameters
     ----------
@@ -102,11 +103,23 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
     both = [(before, after) for before, after in pairs if before is not None and after is not None]
     names = Counter((line.instance, line.backend) for line in gone if line is not None)
     changes = [change for before, after in both for change in changes_between(before, after, slower)]
+    changes += _other_backends(left, come)
     changes += [Change(line.instance, line.backend, "missing", f"was {_found(line)}") for line in gone if line is not None]
     for line in come:
         other = "; under this name there was another question before" if names[line.instance, line.backend] else ""
         changes.append(Change(line.instance, line.backend, "new", f"{_found(line)}{other}"))
     return Comparison(in_order(changes), len(both), len(gone), len(come))
+
+
+def _other_backends(old: Iterable[Known], new: Iterable[Known]) -> Iterator[Change]:
+    """Contradictions between what one backend said before and another one says now."""
+    said: dict[Any, list[Known]] = defaultdict(list)
+    for line in old:
+        said[line.question[:-1]].append(line)
+    for line in new:
+        for other in said[line.question[:-1]] if line.hash is not None else ():
+            if wrong := list(_contradictions(other, line)):
+                yield Change(line.instance, line.backend, "contradiction", f"{'; '.join(wrong)} (before by {other.backend})")
 
 
 def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
@@ -188,6 +201,8 @@ def comparison_text(found: Comparison, most: int = SHOWN) -> str:
     counts = [f"{number[kind]:,} {kind}{'' if number[kind] == 1 else 's'}" for kind in ("contradiction", "regression", "improvement")]
     results = f"{found.compared:,} result{'' if found.compared == 1 else 's'} compared"
     lines = [f"{results}: {', '.join(counts)}; {found.missing:,} missing, {found.new:,} new"]
+    if not found.compared and found.missing and found.new:
+        lines.append("nothing to compare: the two sides have no instance, depth and backend in common")
     for kind in KINDS:
         changes = [change for change in found.changes if change.kind == kind]
         lines += [printable(f"{kind}: {change.instance} ({change.backend}): {change.what}") for change in changes[:most]]

@@ -11,6 +11,7 @@ from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance
 from masksynth.synthesis import Answer
 from masksynth.tasks import Instance
+from masksynth.tasks.canonical import printable
 from masksynth.versions import versions
 
 KEYS = (
@@ -186,5 +187,5 @@ def failure(
     seconds: float = 0.0,
 ) -> Result:
     """A result without an answer; the reason is made one line."""
-    reason = " ".join(reason.split())
+    reason = printable(" ".join(reason.split()))
     return Result(name, digest, backend, layers, sparse, None, {}, None, round(seconds, 6), reason, versions(), asdict(limits))

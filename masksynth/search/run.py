@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from time import monotonic
@@ -46,7 +46,7 @@ def search(
     memory: int | None = None,
     answers: bool = True,
     recall: Callable[[str, Question], Result | None] | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Solve many instances side by side; one result for each, whatever happens to it.
 
     Parameters
@@ -173,14 +173,14 @@ class _Batch:
         self.trouble: BaseException | None = None
         self.not_before = 0.0
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Generator[Result, None, None]:
         """Every result, as soon as it may be taken."""
         deadline = None if self.budget is None else monotonic() + self.budget
         try:
             while True:
                 self._fill()
                 yield from self._ready()
-                if not self.under_way and not self.waiting:
+                if not self.under_way and not self.waiting and (self.exhausted or self.trouble is not None):
                     break
                 if deadline is not None and monotonic() >= deadline:
                     self._spend()
@@ -210,7 +210,8 @@ class _Batch:
             try:
                 self.under_way[self._submit(job)] = (job, monotonic())
             except Exception as error:
-                self._lost(job, error)
+                for race in self._lost(job, error):
+                    self._close(race)
 
     def _submit(self, job: _Job) -> Future[list[Result]]:
         return self.pool.submit(attempt_all, [race.entry for race in job.races], replace(self.ask, backend=job.backend))
@@ -375,14 +376,16 @@ def _sleep_until(moment: float, deadline: float | None) -> None:
 
 
 def _is_shut(error: BaseException) -> bool:
-    """Whether an executor refuses every job."""
-    return isinstance(error, RuntimeError) and "shutdown" in str(error)
+    """Whether an executor refuses every job: one that was shut down, or Dask's, whose client gave its scheduler up."""
+    return type(error).__name__ == "ClosedClientError" or (isinstance(error, RuntimeError) and "shutdown" in str(error))
 
 
 def _told(error: BaseException) -> str:
     """Why a job brought no results."""
     if isinstance(error, CancelledError):
         return f"lost by the executor {TRIES + 1} times"
+    if type(error).__name__ == "KilledWorker":  # of Dask, which has tried it on several workers
+        return f"the worker died {getattr(error, 'allowed_failures', 0) + 1} times"
     if isinstance(error, BrokenExecutor):
         signals = str(error).rpartition("exit codes of the workers are ")[2]
         return f"the worker died{f' {signals}' if signals.startswith('{') else ''}"

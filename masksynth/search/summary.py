@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from masksynth.backends import Status
 from masksynth.search.result import Result
+from masksynth.tasks.canonical import printable
 
 REASONS = 1000
 """Most reasons of a backend that are counted one by one."""
@@ -159,11 +160,6 @@ def summary_text(summaries: Sequence[Summary]) -> str:
         if rest := found.reasons[SHOWN:]:
             lines.append(f"{_name(found.backend)} failed {sum(number for _, number in rest):,} x for {len(rest):,} more reasons")
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """A text on one line, with escapes for what a terminal would act upon."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _name(backend: str) -> str:

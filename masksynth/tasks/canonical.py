@@ -108,3 +108,14 @@ def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
     if isinstance(value, Mapping) and all(type(key) is str for key in value):
         return {key: frozen(item, path + step(key), depth + 1) for key, item in value.items()}
     raise InvalidInstance(f"{type(value).__name__} is not a JSON value", path, "use strings, numbers, booleans, null, lists or objects")
+
+
+def printable(text: str) -> str:
+    r"""A text on one line, with escapes for what a terminal would act upon or cannot show.
+
+    Examples
+    --------
+    >>> printable("a\nb\u202e")
+    'a\\nb\\u202e'
+    """
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
