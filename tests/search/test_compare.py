@@ -103,6 +103,17 @@ def test_results_meet_by_their_question_not_by_their_name():
         assert not found.worse
 
 
+def test_another_backend_must_not_contradict():
+    old = [line(backend="maxsat"), line("FEASIBLE", 30, 21, backend="ilp")]
+    found = compare(old, [line()])
+    assert (found.compared, found.worse) == (0, False)
+    assert comparison_text(found).splitlines()[1].startswith("nothing to compare: ")
+    found = compare(old, [line(value=21)])
+    assert found.changes[0] == Change("a.json", "cpsat", "contradiction", "positions: 22 was proved optimal, now 21 is (before by maxsat)")
+    assert [change.kind for change in found.changes] == ["contradiction", "missing", "missing", "new"]
+    assert compare(old, [line(value=21, layers=2)]).changes[0].kind == "missing"
+
+
 def test_equal_instances_under_several_names_meet_their_own():
     old = [line(instance="a.json", seconds=1), line(instance="b.json", seconds=9)]
     new = [line(instance="b.json", seconds=9), line(instance="a.json", seconds=1)]
