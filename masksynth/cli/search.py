@@ -19,10 +19,9 @@ from masksynth.cli.terminal import JSON, QUIET, Refused, layers_option, plain, p
 from masksynth.search import Result, search, sweep
 from masksynth.search.book import Book, read_results
 from masksynth.search.cactus import check_cactus, write_cactus
-from masksynth.search.compare import compare as differences
 from masksynth.search.compare import comparison_record, comparison_text
 from masksynth.search.dask import connected
-from masksynth.search.expected import compare_expected, expectations
+from masksynth.search.expected import compare_with, expectations, is_manifest, unpromised_failures
 from masksynth.search.result import line_of
 from masksynth.search.sources import Entry, paths
 from masksynth.search.summary import summary, summary_record, summary_text
@@ -103,6 +102,8 @@ def search_command(
         if output is None:
             raise SystemExit(code)
         read = [output]
+        if code == 1 and compare is not None and is_manifest(compare):
+            code = min(1, unpromised_failures(expectations(compare), read_results(output)))
     told, worse = _look(read, picture, compare, table, force or resume)
     if as_json:
         print_json({name: value for name, (value, _) in told.items()})
@@ -263,8 +264,7 @@ def _look(
         rows = write_table(table, results(), force)
         told["table"] = (str(table), f"table: {table} ({rows} rows)")
     if compare is not None:
-        is_manifest = compare.suffix == ".json"
-        changes = compare_expected(expectations(compare), results()) if is_manifest else differences(read_results(compare), results())
+        changes = compare_with(compare, results())
         worse = changes.worse
         told["comparison"] = (comparison_record(changes), comparison_text(changes))
     return told, worse

@@ -145,9 +145,27 @@ def compare_with(path: str | Path, results: Iterable[Result]) -> Comparison:
     OSError
         If it cannot be read.
     """
+    return compare_expected(expectations(path), results) if is_manifest(path) else compare(read_results(path), results)
+
+
+def is_manifest(path: str | Path) -> bool:
+    """Whether a file begins as a manifest does, with ``[``."""
     with open(path, "rb") as file:
-        is_manifest = file.read(1) == b"["
-    return compare_expected(expectations(path), results) if is_manifest else compare(read_results(path), results)
+        return file.read(1) == b"["
+
+
+def unpromised_failures(expected: Sequence[Expectation], results: Iterable[Result]) -> int:
+    """How many results are failures that no entry of the manifest expects (those of status INVALID do).
+
+    Examples
+    --------
+    >>> gone = Result("b.json", None, "auto", None, False, None, {}, None, 0.0, "no such file", {}, {})
+    >>> unpromised_failures([Expectation("b.json", "INVALID", folder="/suite")], [gone]), unpromised_failures([], [gone])
+    (0, 1)
+    """
+    failed = [result.instance for result in results if result.error is not None]
+    named = (_entry_of(name, [entry for entry in expected if PurePath(entry.file).name == PurePath(name).name]) for name in failed)
+    return sum(entry is None or entry.status != "INVALID" for entry in named)
 
 
 def _entry_of(label: str, entries: Sequence[Expectation]) -> Expectation | None:
