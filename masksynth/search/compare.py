@@ -73,7 +73,7 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
     Results belong together if they answer the same question (hash, layers, sparse, backend), whatever the files are called; where one of
     them could not be read and so has no hash, if instance and backend have the same names. Of several lines for one question the last
     counts. What another backend said about the same tasks before is not compared, but must not contradict it. Both sides are held in
-    memory, a few hundred bytes a result.
+    memory, under a kilobyte a result.
 
     Parameters
     ----------
