@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from time import perf_counter
 from types import EllipsisType
 
-from masksynth.backends import Limits
+from masksynth.backends import BACKENDS, Limits
+from masksynth.catalog import butterfly
 from masksynth.errors import MasksynthError
 from masksynth.search.result import Result, failure, result_from
 from masksynth.search.sources import Entry, instance_in
@@ -47,12 +50,21 @@ def attempt_all(entries: Sequence[Entry], ask: Ask) -> list[Result]:
     >>> [result.status for result in attempt_all(list(sweep("butterfly", n=[4])), Ask("criterion", ..., ..., Limits(), False))]
     ['OPTIMAL']
     """
+    _warm(ask.backend)
     begun, results = perf_counter(), []
     for entry in entries:
         results.append(attempt(entry, ask))
         if perf_counter() - begun > SLICE:
             break
     return results
+
+
+@cache
+def _warm(name: str) -> None:
+    """Load the solvers of one of our backends by a first small question, so that no instance of the batch is charged with it."""
+    if name in ("auto", *BACKENDS):
+        with suppress(MasksynthError):  # what is missing shows when it is asked
+            solve(butterfly(n=2), backend=name)
 
 
 def attempt(entry: Entry, ask: Ask) -> Result:

@@ -174,11 +174,12 @@ def _of_one(thing: Any, number: int) -> Iterator[Entry]:
 
 
 def _read(path: str) -> Entry:
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer must not stop the batch
         with open(file, "rb") as stream:
             if not stat.S_ISREG(os.fstat(file).st_mode):
-                return Entry(path, Unreadable("not a regular file"))
-            return Entry(path, stream.read(MAX_BYTES + 1))
+                return Entry(name, Unreadable("not a regular file"))
+            return Entry(name, stream.read(MAX_BYTES + 1))
     except OSError as error:
-        return Entry(path, Unreadable(error.strerror or str(error)))
+        return Entry(name, Unreadable(error.strerror or str(error)))

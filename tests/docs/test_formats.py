@@ -109,6 +109,14 @@ def test_fields_and_defaults_are_those_of_the_schema(heading, kind):
             assert (json.loads(cells[2].strip("`")) if default is ... else default) == shape["properties"][name]["default"], name
 
 
+def test_line_of_results_is_what_the_command_writes(answer):
+    (block,) = [block for block in PAGE if block.title == "results.jsonl"]
+    told, found = json.loads(block.text), json.loads(shell("masksynth search instance.json --jobs 1", answer))
+    assert list(told) == list(found) == [key for cells in table("## Results of a batch") for key in named(cells[0])]
+    for key in set(told) - {"seconds", "versions"}:
+        assert told[key] == found[key], key
+
+
 def test_limits_are_those_of_the_code():
     """Every constant MAX_... of the packages, but for those of the checker, which has its own."""
     values = {}
@@ -134,6 +142,7 @@ def test_keys_of_every_json_output(answer):
         "arrange": "masksynth arrange packed --json",
         "audit": "masksynth audit packed --json",
         "inspect": "masksynth inspect packed --json",
+        "search": "masksynth search instance.json -o run.jsonl --quiet; masksynth search run.jsonl --report --compare run.jsonl --json",
         "catalog": "masksynth catalog --json",
         "backends": "masksynth backends --json",
     }
