@@ -91,10 +91,10 @@ def _check_versions(client: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the client from writing stack traces about a scheduler that is away."""
-    log = logging.getLogger("distributed.client")
-    before, log.disabled = log.disabled, True
+    """Keep Dask from writing stack traces about a scheduler that is away."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        log.disabled = before
+        logging.disable(before)
