@@ -147,11 +147,20 @@ def paths(place: str) -> list[str]:
     elif os.path.lexists(place) or not glob.has_magic(place):
         found = [place] if os.path.lexists(place) else []
     else:
-        found = sorted(path for path in glob.iglob(place, recursive=True) if os.path.isfile(path) and os.path.basename(path) != MANIFEST)
+        found = _matching(place)
     if not found:
         nothing = "no *.json below this folder" if os.path.isdir(place) else "no such file"
         raise InvalidInstance(nothing, "", "name instance files, folders or globs", place)
     return found
+
+
+def _matching(pattern: str) -> list[str]:
+    """The files that a pattern matches, each once, by its shortest path, though links may lead to it again and again."""
+    found: dict[str, str] = {}
+    for path in sorted(glob.iglob(pattern, recursive=True), key=lambda path: (len(path), path)):
+        if os.path.isfile(path) and os.path.basename(path) != MANIFEST:
+            found.setdefault(os.path.realpath(path), path)
+    return sorted(found.values())
 
 
 def _below(folder: str) -> list[str]:
