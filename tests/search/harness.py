@@ -136,22 +136,12 @@ def asked(path, backend="faulty"):
     return {int(mark.name.rpartition("-")[2]) for mark in home(path).glob(f"{backend}-*")}
 
 
-def in_group(group):
-    """Processes of a group that still run."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError, IndexError):
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group and fields[0] not in "ZX":
-                found.add(int(entry.name))
-    return found
-
-
 def named(path):
-    """Processes whose environment names the home of a test: all that were started by it, wherever they have gone."""
+    """Processes whose environment names the home of a test: all that were started by it, but for Python's trackers of semaphores."""
     mark, found = f"FAULTY_HOME={home(path)}\0".encode(), set()
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
-            if mark in (entry / "environ").read_bytes() and alive(int(entry.name)):
+            is_tracker = b"resource_tracker" in (entry / "cmdline").read_bytes()
+            if mark in (entry / "environ").read_bytes() and alive(int(entry.name)) and not is_tracker:
                 found.add(int(entry.name))
     return found - {os.getpid()}

@@ -11,10 +11,12 @@ import time
 
 import pytest
 
+from masksynth.tasks.files import dumps
 from tests.cli.command import refused
 from tests.search.harness import (
     alive,
     asked,
+    chain,
     due,
     errors,
     folder,
@@ -38,7 +40,11 @@ FAULTS = {
     "raises": ("raise", "RuntimeError: the solver has crashed"),
     "odd": ("odd", "an exception of no module"),
     "eats": ("eat", "memory"),
+    "interrupts": ("interrupt", "KeyboardInterrupt"),
     "stuck": ("stuck", "killed after 4 s"),
+    "stopped": ("stop", "killed after 4 s"),
+    "shuts": ("shut", ""),
+    "child": ("child", "killed after 4 s"),
 }
 OPTIONS = ("instances", "--backend", "faulty", "--jobs", "2")
 FAR = ("--kill-after", "4", "--memory", "3000")
@@ -127,8 +133,8 @@ def spoil(instances):
     os.mkfifo(instances / "pipe.json")
     return {
         "text": "not JSON",
-        "binary": "text.",
-        "empty": "not JSON",
+        "binary": "not UTF-8",
+        "empty": "the file is empty",
         "loop": "symbolic links",
         "nowhere": "No such file",
         "unreadable": "Input/output error",
@@ -155,6 +161,36 @@ def test_malformed_instances_among_good_ones(tmp_path):
     (instances / "around").unlink()
     assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
     assert said(results(out)) == due(tmp_path)
+
+
+NAMES = [b"plain.json", b"two words.json", b"line\nend.json", b"\xff\xfe.json", "\N{SNOWMAN}.json".encode(), b"\x1b[31m.json", b"-o.json"]
+
+
+def test_any_file_name(tmp_path):
+    instances = folder(tmp_path / "instances", good(1))
+    for number, name in enumerate(NAMES):
+        with open(os.fsencode(instances) + b"/" + name, "w") as file:
+            file.write(dumps(chain(f"once raise #{number}" if number % 2 else f"answer of {number}")))
+    done = search(tmp_path, *OPTIONS, "-o", "r.jsonl")
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    assert {line.instance for line in results(tmp_path / "r.jsonl")} == {f"instances/{os.fsdecode(name)}" for name in NAMES} | {
+        "instances/good-000.json"
+    }
+    done = search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume")
+    assert done.returncode == 0, done
+    assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
+
+
+def test_a_file_that_goes_away_while_others_are_solved(tmp_path):
+    instances = folder(tmp_path / "instances", {f"s{number}": f"sleep 0.3 #{number}" for number in range(10)})
+    process = start(tmp_path, *OPTIONS, "-o", "r.jsonl")
+    until(lambda: asked(tmp_path), process)
+    (instances / "s9.json").unlink()
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert {name: "no such file" in reason.lower() for name, reason in errors(results(tmp_path / "r.jsonl")).items()} == {"s9": True}
+    assert len(said(results(tmp_path / "r.jsonl"))) == 10
 
 
 def test_what_is_not_there_at_all(tmp_path):
@@ -232,6 +268,24 @@ def test_a_small_file_system(tmp_path):
         subprocess.run(["umount", "-l", disk], check=True)
     assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
     assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
+
+
+def test_a_disk_that_is_full_of_answers(tmp_path):
+    folder(tmp_path / "instances", good(8))
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+
+    options = (*OPTIONS, "-o", "r.jsonl", "--answers", "answers")
+    done = search(tmp_path, *options, preexec_fn=small_files)
+    assert done.returncode == 2, done
+    assert "File too large" in done.stderr
+    assert all((tmp_path / line.folder / "mask.npz").exists() for line in whole_lines(tmp_path / "r.jsonl"))
+    assert search(tmp_path, *options, "--resume").returncode == 0
+    assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
+    assert {path.parent for path in (tmp_path / "answers").rglob("mask.npz")} == {
+        tmp_path / line.folder for line in results(tmp_path / "r.jsonl")
+    }
 
 
 def little_memory():

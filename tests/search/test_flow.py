@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 import masksynth as ms
 from masksynth import Limits
 from masksynth.search.run import AHEAD, MOST
-from tests.search.harness import SITE, asked, chain, folder, home, named, results, search
+from tests.search.harness import SITE, asked, chain, environment, folder, home, named, results, search
 
 JOBS = 2
 BOUND = AHEAD + MOST * JOBS
@@ -183,3 +186,22 @@ def test_one_name_for_many_instances_of_python(site):
     found = list(ms.search([chain("answer"), chain("answer"), chain("answer #2")], backend="faulty", jobs=JOBS))
     assert len(found) == 3
     assert len({result.hash for result in found}) == 2
+
+
+def test_a_search_that_is_handed_from_thread_to_thread(site):
+    stream = ms.search([chain(f"sleep 0.3 #{number}") for number in range(8)], backend="faulty", jobs=JOBS)
+    found = []
+    for _ in range(4):
+        thread = threading.Thread(target=lambda: found.append(next(stream)))
+        thread.start()
+        thread.join()
+        time.sleep(0.2)
+    found += stream
+    assert [(result.status, result.error) for result in found] == [("OPTIMAL", None)] * 8
+
+
+def test_a_script_without_a_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import masksynth as ms\nprint(len(list(ms.search(ms.sweep('butterfly', n=[2, 4]), backend='criterion', jobs=2))))\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment(tmp_path), timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -58,6 +59,26 @@ def fail(*words: str) -> None:
 def leave() -> None:
     """Ask the interpreter to end."""
     sys.exit(5)
+
+
+def interrupt() -> None:
+    """Raise what Ctrl-C raises."""
+    raise KeyboardInterrupt
+
+
+def stop() -> None:
+    """Be stopped, as by a debugger."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def shut() -> None:
+    """Close every file, those of the worker too."""
+    os.closerange(3, 256)
+
+
+def child() -> None:
+    """Start a program and wait for it."""
+    subprocess.run(["sleep", "3600"], check=False)
 
 
 def odd() -> None:
@@ -119,6 +140,10 @@ ORDERS: dict[str, Callable[..., None]] = {
     "stuck": stuck,
     "raise": fail,
     "leave": leave,
+    "interrupt": interrupt,
+    "stop": stop,
+    "shut": shut,
+    "child": child,
     "odd": odd,
     "die": die,
     "crash": crash,
