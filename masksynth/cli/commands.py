@@ -15,6 +15,7 @@ from masksynth.backends import Limits, Status, backend, names
 from masksynth.cli.answers import count, told
 from masksynth.cli.arrange import arrange
 from masksynth.cli.audit import audit_command
+from masksynth.cli.diagnose import diagnose
 from masksynth.cli.draw import draw_mask
 from masksynth.cli.export import export
 from masksynth.cli.families import list_catalog, new
@@ -186,6 +187,7 @@ main.add_command(unpack)
 main.add_command(new)
 main.add_command(list_catalog)
 main.add_command(search_command)
+main.add_command(diagnose)
 
 
 @main.command()

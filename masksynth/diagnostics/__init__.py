@@ -1,0 +1,1 @@
+"""Published analyses of masks and attention weights: clustering, hierarchy, symmetry."""
