@@ -25,8 +25,9 @@ HEAD = ("way", "workers", "instances", "seconds", "instances/s", "overhead, ms")
 Way = Callable[[list[Instance], int], int]
 
 
-def batches_table(count: int = COUNT) -> str:
-    """A row for each way and number of workers; the plain loop first, with which the others are compared."""
+def batches_table(most: int = COUNT) -> str:
+    """A row for each way and number of workers, at most ``most`` instances; the plain loop first, with which the others are compared."""
+    count = min(most, COUNT)
     loop = seconds_of("plain loop", count, 1)
     rows = [_row("plain loop", count, 1, loop, loop)]
     for name in list(WAYS)[1:]:

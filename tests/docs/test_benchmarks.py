@@ -12,7 +12,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT
 
 FILES = ["gsm8k_rollouts", "preference_pairs", "reasoning_calls"]
-NAMES = ("machine", "merge", "trie", "search", "sparse", "reach", "constructions", "packing", "blocks", "audit", "training")
+NAMES = ("machine", "merge", "trie", "search", "sparse", "reach", "constructions", "packing", "blocks", "audit", "training", "batches")
 
 
 def benchmark(*arguments):
@@ -76,6 +76,19 @@ def test_packing_beside_a_trie(tmp_path):
     cells = rows(page.read_text(), "packing")
     assert [cell[0] for cell in cells] == ["file", *FILES, "file", *FILES]
     assert [cell[1] for cell in cells[1:4]] == ["3,216", "767", "8,425"]
+
+
+def test_batches_beside_a_plain_loop(tmp_path):
+    page = tmp_path / "page.md"
+    shutil.copy(DOCS / "benchmarks.md", page)
+    done = benchmark("batches", "--most", 60, "--write", page)
+    assert done.returncode == 0, done.stderr
+    _, *cells = rows(page.read_text(), "batches")
+    assert [cell[1] for cell in cells] == ["1", "1", "2", "1", "2", "1", "2"]
+    assert {cell[2] for cell in cells} == {"60"}
+    assert cells[0][5] == "0.00"
+    for row in cells:
+        assert abs(float(row[3]) * float(row[4].replace(",", "")) - 60) < 6
 
 
 def program(text):

@@ -107,6 +107,11 @@ def undisturbed(path, *arguments):
     return said(results(out))
 
 
+def name_of(path):
+    """A path as a line of results gives it: bytes that are not UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def due(path):
     """The same from a plain loop over the files of ``instances``."""
     told = []
@@ -114,8 +119,8 @@ def due(path):
         instance = load(file)
         answer = solve(instance, backend="criterion")
         objective = json.dumps({name: asdict(size) for name, size in answer.objective.items()}, sort_keys=True)
-        told.append((str(file.relative_to(path)), content_hash(instance.family), answer.status.name, objective))
-    return sorted(told)
+        told.append((name_of(file.relative_to(path)), content_hash(instance.family), answer.status.name, objective))
+    return sorted(told, key=str)
 
 
 def errors(lines):

@@ -22,6 +22,7 @@ from tests.search.harness import (
     folder,
     good,
     home,
+    name_of,
     named,
     results,
     said,
@@ -174,7 +175,7 @@ def test_any_file_name(tmp_path):
     done = search(tmp_path, *OPTIONS, "-o", "r.jsonl")
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
-    assert {line.instance for line in results(tmp_path / "r.jsonl")} == {f"instances/{os.fsdecode(name)}" for name in NAMES} | {
+    assert {line.instance for line in results(tmp_path / "r.jsonl")} == {name_of(b"instances/" + name) for name in NAMES} | {
         "instances/good-000.json"
     }
     done = search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume")
