@@ -41,14 +41,15 @@ class Cluster:
         self._awaited.append((process, log, word))
         return process
 
-    def start_scheduler(self):
+    def start_scheduler(self, **variables):
         """At the same port each time."""
-        self.scheduler = self._start("Scheduler at:", "scheduler", "--host", HOST, "--port", self.port, "--no-dashboard")
+        options = ("--host", HOST, "--port", self.port, "--no-dashboard")
+        self.scheduler = self._start("Scheduler at:", "scheduler", *options, **variables)
 
     def start_workers(self, count, nanny=False, **variables):
-        """A nanny starts its worker again when it dies."""
-        kind = "--nanny" if nanny else "--no-nanny"
-        options = ("--nthreads", "1", kind, "--no-dashboard", "--local-directory", self.path / "scratch")
+        """A nanny ends a worker that takes too much memory, and starts it again when it dies."""
+        kind = ("--nanny", "--memory-limit", "1GB") if nanny else ("--no-nanny",)
+        options = ("--nthreads", "1", *kind, "--no-dashboard", "--local-directory", self.path / "scratch")
         for _ in range(count):
             self._start("Registered to:", "worker", self.address, *options, **variables)
 
@@ -58,9 +59,9 @@ class Cluster:
             until(lambda log=log, word=word: word in log.read_text(), process)
         self._awaited = []
 
-    def start(self, workers=2, nanny=False):
+    def start(self, workers=2, nanny=False, **variables):
         """Scheduler and workers, side by side."""
-        self.start_scheduler()
+        self.start_scheduler(**variables)
         self.start_workers(workers, nanny)
         self.wait()
 
@@ -79,11 +80,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(path, workers=2, nanny=False):
-    """A cluster for one test."""
+def cluster(path, workers=2, nanny=False, **variables):
+    """A cluster for one test; the variables are for its scheduler."""
     found = Cluster(path)
     try:
-        found.start(workers, nanny)
+        found.start(workers, nanny, **variables)
         yield found
     finally:
         found.end()
