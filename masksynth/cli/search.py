@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,7 +16,7 @@ import click
 from masksynth import catalog
 from masksynth.backends import Limits
 from masksynth.cli.families import parsed
-from masksynth.cli.terminal import JSON, QUIET, Refused, layers_option, plain, print_json, printable, to_the_end
+from masksynth.cli.terminal import JSON, QUIET, Refused, layers_option, plain, print_json, printable
 from masksynth.search import Result, search, sweep
 from masksynth.search.book import Book, read_results
 from masksynth.search.cactus import check_cactus, write_cactus
@@ -23,6 +24,7 @@ from masksynth.search.compare import comparison_record, comparison_text
 from masksynth.search.dask import connected
 from masksynth.search.expected import compare_with, expectations, is_manifest, unpromised_failures
 from masksynth.search.result import line_of
+from masksynth.search.run import UNFINISHED
 from masksynth.search.sources import Entry, paths
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
@@ -195,20 +197,43 @@ def _run(things: list[str], swept: Iterator[Entry] | None, output: Path | None, 
 
 
 def _take(results: Generator[Result, None, None], books: list[Book], output: Path | None, show: Callable[[Result], None]) -> int:
-    """Write results as they come; the exit code. After a first Ctrl-C no further one is heard."""
-    done = failed = 0
+    """Write results as they come; the exit code. After a first Ctrl-C what is finished is written, and no further one is heard."""
+    endings: Counter[str] = Counter()
+
+    def keep(result: Result) -> None:
+        with _held():
+            written = books[0].write(result) if books else _print(result)
+            endings["spent" if (written.error or "").startswith(UNFINISHED) else "failed" if written.error else "done"] += 1
+        show(written)
+
     try:
         for result in results:
-            with to_the_end():
-                written = books[0].write(result) if books else _print(result)
-                done, failed = done + 1, failed + (written.error is not None)
-            show(written)
+            keep(result)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        results.close()
-        click.echo(f"stopped after {done} results" + (f"; they are in {output}, --resume goes on" if output else ""), err=True)
+        for result in _rest(results):
+            keep(result)
+        go_on = f"; they are in {output}, --resume goes on" if output else ""
+        click.echo(f"stopped after {endings.total()} results{go_on}", err=True)
         return 3
-    return 1 if failed else 0
+    return 1 if endings["failed"] else 3 if endings["spent"] else 0
+
+
+def _rest(results: Generator[Result, None, None]) -> Iterator[Result]:
+    """What a search has finished when it is interrupted."""
+    with suppress(KeyboardInterrupt, StopIteration):
+        yield results.throw(KeyboardInterrupt())
+        yield from results
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """Ctrl-C waits until a result is written whole."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _print(result: Result) -> Result:

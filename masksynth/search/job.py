@@ -77,7 +77,7 @@ def attempt(entry: Entry, ask: Ask) -> Result:
         instance = instance_in(entry)
         digest, layers, sparse = content_hash(instance.family), ask.depth(instance), ask.thin(instance)
         answer = solve(instance, backend=ask.backend, layers=layers, sparse=sparse, limits=ask.limits)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # workers hear no Ctrl-C; a solver that raises KeyboardInterrupt has only failed
         reason = reason_of(error, entry.name)
         return failure(entry.name, reason, ask.backend, ask.limits, digest, layers, sparse, perf_counter() - begun)
     result = result_from(entry.name, answer, ask.backend, layers, sparse, digest, perf_counter() - begun, ask.limits)

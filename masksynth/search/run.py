@@ -27,6 +27,8 @@ TRIES = 8
 """How often a job that an executor lost is sent again."""
 PAUSE = 30.0
 """Longest pause in seconds before it is sent again; the first is a quarter of a second, each further one twice as long."""
+UNFINISHED = "not finished: the budget of"
+"""How the reason begins where a budget ended."""
 TICK = 1.0
 """Longest wait in seconds between two looks at the clock."""
 
@@ -190,6 +192,10 @@ class _Batch:
                 yield from self._ready()
             if self.trouble is not None:
                 raise self.trouble
+        except KeyboardInterrupt:  # what is finished is handed over first
+            self.pool.close()
+            yield from (self.finished.pop(number) for number in sorted(self.finished))
+            raise
         finally:
             self.pool.close()
 
@@ -365,7 +371,7 @@ class _Batch:
         for race in races:
             if not race.over:
                 race.over, race.results = True, {}
-                self._fail(race, ",".join(self.asked), f"not finished: the budget of {self.budget:g} s was spent", 0.0)
+                self._fail(race, ",".join(self.asked), f"{UNFINISHED} {self.budget:g} s was spent", 0.0)
                 self.finished[race.number] = race.results.popitem()[1]
 
 
