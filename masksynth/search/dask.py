@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.errors import MasksynthError, Unsupported
 
 WAIT = 10
 """Seconds in which a scheduler must answer, and in which the first worker must join it."""
@@ -32,8 +33,6 @@ def connected(address: str) -> Iterator[tuple[Executor, int]]:
 
     Raises
     ------
-    InvalidInstance
-        If this is no address.
     Unsupported
         If Dask is not installed.
     MasksynthError
@@ -44,45 +43,53 @@ def connected(address: str) -> Iterator[tuple[Executor, int]]:
     >>> with connected("butterfly"):
     ...     pass
     Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: butterfly: not an address of a Dask scheduler; give tcp://HOST:PORT
+    masksynth.errors.MasksynthError: butterfly: no Dask scheduler answers; start one with `dask scheduler`, and give its tcp://HOST:PORT
     """
     with _quiet():
-        with _client(address, WAIT) as client:
-            threads = _threads(client, address)
-            _check_versions(client)
-        with _client(address, AWAY) as client:
+        threads, versions = asyncio.run(_look(address))
+        _check_versions(versions)
+        with _client()(address, timeout=AWAY, set_as_default=False) as client:
             yield client.get_executor(pure=False), max(LEAST, 2 * threads)
 
 
-def _client(address: str, seconds: float) -> Any:
-    """A client that waits so long for its scheduler, at first and whenever it is lost."""
+def _client() -> Any:
     try:
         from distributed import Client
     except ImportError:
         raise Unsupported("a cluster needs Dask; pip install 'masksynth[dask]'") from None
-    try:
-        connect: Any = Client
-        return connect(address, timeout=seconds, set_as_default=False)
-    except ValueError:
-        raise InvalidInstance("not an address of a Dask scheduler", "", "give tcp://HOST:PORT", address) from None
-    except (OSError, AssertionError):  # the latter where somebody else listens, and says nothing
-        raise MasksynthError(f"{address}: no Dask scheduler answers; start one with `dask scheduler`") from None
+    return Client
 
 
-def _threads(client: Any, address: str) -> int:
-    """Threads of all workers, as soon as there is one."""
+async def _look(address: str) -> tuple[int, dict[str, Any]]:
+    """Threads of all workers, as soon as there is one, and the version of masksynth that each has."""
+    # A client that is not asynchronous cannot be closed where its scheduler does not answer, and a second one may then wait for ever.
+    client = _client()(address, timeout=WAIT, set_as_default=False, asynchronous=True)
     try:
-        client.wait_for_workers(1, timeout=WAIT)
+        await _meet(client, address)
+        threads = await client.nthreads()
+        return sum(threads.values()), await client.run(version, "masksynth", on_error="return")
+    finally:
+        await client.close()
+
+
+async def _meet(client: Any, address: str) -> None:
+    """Wait for the scheduler and its first worker."""
+    try:
+        async with asyncio.timeout(WAIT):  # the client's own time does not end where somebody listens who is silent
+            await client
+    except Exception:  # of any kind: the client takes what others answer for lengths of arrays
+        raise MasksynthError(
+            f"{address}: no Dask scheduler answers; start one with `dask scheduler`, and give its tcp://HOST:PORT"
+        ) from None
+    try:
+        await client.wait_for_workers(1, timeout=WAIT)
     except TimeoutError:
         raise MasksynthError(f"{address}: the scheduler has no workers; start one with `dask worker {address}`") from None
-    threads: int = sum(client.nthreads().values())
-    return threads
 
 
-def _check_versions(client: Any) -> None:
+def _check_versions(found: dict[str, Any]) -> None:
     """Every worker has the masksynth that asks it."""
     here = version("masksynth")
-    found: dict[str, Any] = client.run(version, "masksynth", on_error="return")
     for worker, there in sorted(found.items()):
         if there != here:
             has = "no masksynth" if isinstance(there, Exception) else f"masksynth {there}"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
+from threading import Thread
 
 import pytest
 
-from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.errors import MasksynthError
 from masksynth.search import dask as room
 from masksynth.search.dask import connected
 from tests.cli.command import refused
@@ -177,14 +181,27 @@ def test_from_python_with_the_executor_as_dask_gives_it(tmp_path):
     assert done.stdout == f"{['OPTIMAL'] * 2} {{'OPTIMAL'}} {names}\n[10, 22]\n", done
 
 
+@contextmanager
+def web_server():
+    """The port of something else than a scheduler."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
 def test_what_is_missing_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "WAIT", 1)
-    nobody = f"tcp://127.0.0.1:{free_port()}"
-    with pytest.raises(MasksynthError, match=f"^{nobody}: no Dask scheduler answers; start one with `dask scheduler`$"), connected(nobody):
-        pass
-    for address in ("nonsense", "", "127.0.0.1", "http://127.0.0.1:80", "tcp://127.0.0.1:port"):
-        with pytest.raises(InvalidInstance, match=r"not an address of a Dask scheduler; give tcp://HOST:PORT$"), connected(address):
-            pass
+    with socket.create_server(("127.0.0.1", 0)) as silent, web_server() as web:
+        ports = free_port(), silent.getsockname()[1], web
+        for address in (*(f"tcp://127.0.0.1:{port}" for port in ports), "nonsense", "", "127.0.0.1", "http://127.0.0.1:80", "tcp://h:port"):
+            with (
+                pytest.raises(MasksynthError, match=f"^{address}: no Dask scheduler answers; start one with `dask sch"),
+                connected(address),
+            ):
+                pass
     with cluster(tmp_path, workers=0) as dask:
         with pytest.raises(MasksynthError, match=f"no workers; start one with `dask worker {dask.address}`$"), connected(dask.address):
             pass
