@@ -1,0 +1,157 @@
+"""``masksynth diagnose clustering``: how fast the positions of a mask collapse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from masksynth.cli.answers import count
+from masksynth.cli.inspect import BATCH, LENGTH, read
+from masksynth.cli.terminal import JSON, QUIET, output_file, plain, print_json, printable, progress, to_the_end
+from masksynth.errors import InvalidInstance
+
+if TYPE_CHECKING:
+    from masksynth.diagnostics.clustering import Clustering
+    from masksynth.mask import Mask
+
+GROUPS = 8
+"""Most groups that are named in text."""
+
+
+@click.command()
+@click.argument("subject", required=False, metavar="[MASK]")
+@click.option("--causal", type=click.IntRange(1, 8192), metavar="N", help="Take the causal mask of N positions.")
+@LENGTH
+@BATCH
+@click.option("--beta", type=click.FloatRange(0, min_open=True), default=9.0, show_default=True, help="Inverse temperature.")
+@click.option("--dim", type=click.IntRange(2, 4096), default=3, show_default=True, help="Dimension; 2 is the circle.")
+@click.option("--seeds", type=click.IntRange(1, 100_000), default=8, show_default=True, help="Random starts.")
+@click.option("--time", type=click.FloatRange(0, min_open=True), default=100.0, show_default=True, help="How long; 1 is about a layer.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the random starts.")
+@click.option(
+    "-o", "--plot", type=click.Path(path_type=Path, dir_okay=False), callback=output_file, help="Draw it: FILE.svg, .png or .pdf."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@JSON
+@QUIET
+def clustering(
+    subject: str | None,
+    causal: int | None,
+    length: int | None,
+    batch: int | None,
+    beta: float,
+    dim: int,
+    seeds: int,
+    time: float,
+    seed: int,
+    plot: Path | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """How fast the positions of MASK collapse, if attention alone moves them (arXiv 2411.04990).
+
+    MASK is a mask file, the folder of an answer or of packed batches, or package.module:mask_mod; without it, --causal N.
+
+    \b
+    masksynth diagnose clustering out
+    masksynth diagnose clustering mask.npy --beta 64 --dim 2 --seeds 64 -o clusters.svg
+    masksynth diagnose clustering --causal 200 --beta 64 --dim 2 --time 150
+
+    Positions start at random on a sphere and turn towards what they attend to (Q = K = V = I). Prints clusters over time, how many
+    positions the Renyi centres of the start capture, and for positions that follow the same roots how fast they gather and whether that is
+    a theorem or a conjecture.
+    """
+    from masksynth.diagnostics.clustering import diagnose
+
+    if (subject is None) == (causal is None):
+        raise InvalidInstance("name a mask or give --causal N" if subject is None else "a mask and --causal N", "", "give one of them")
+    if plot is not None:
+        from masksynth.search.cactus import check_cactus
+
+        check_cactus(plot, force)
+    mask, name = _mask(subject, causal, length, batch)
+    with progress(f"moving {mask.size:,} positions from {count(seeds, 'start')} ...", quiet):
+        found = diagnose(mask, beta=beta, dim=dim, seeds=seeds, time=time, seed=seed, paths=plot is not None)
+    with to_the_end():
+        if as_json:
+            print_json({"subject": name, **found.record()})
+        elif not quiet:
+            click.echo("\n".join([f"{plain(name)}: {_head(found)}", *(f"  {line}" for line in _lines(found))]))
+        if plot is not None:
+            from masksynth.draw.clusteringfigure import write_clustering
+
+            write_clustering(found, plot, title=plain(name), force=force)
+            if not quiet and not as_json:
+                click.echo(f"written to {printable(str(plot))}")
+
+
+def _mask(subject: str | None, causal: int | None, length: int | None, batch: int | None) -> tuple[Mask, str]:
+    from masksynth.diagnostics.clustering import causal_mask
+
+    if causal is not None:
+        return causal_mask(causal), f"causal {causal}"
+    looked_at = read(subject or "", None, length, batch)
+    return looked_at.mask, looked_at.name
+
+
+def _head(found: Clustering) -> str:
+    return f"{count(found.positions, 'position')}, beta {found.beta:g}, dimension {found.dim}, {count(found.seeds, 'start')}, time {found.time:g}"
+
+
+def _lines(found: Clustering) -> list[str]:
+    """The diagnosis in words."""
+    lines = [_clusters(found), _centres(found), *_captured(found)]
+    if found.empty:
+        lines.append(f"{count(found.empty, 'row')} empty: such a position attends to nothing and stays where it is")
+    if found.without_self:
+        lines.append(f"{count(found.without_self, 'row')} without themselves: such a position follows the others with its whole weight")
+    for group in found.groups[:GROUPS]:
+        lines += _group(group, found)
+    rest = found.groups[GROUPS:]
+    if rest:
+        lines.append(f"and {count(len(rest), 'group')} more of {count(sum(len(group.positions) for group in rest), 'position')} (--json)")
+    return lines
+
+
+def _clusters(found: Clustering) -> str:
+    shown = [0, *(min(range(len(found.times)), key=lambda i: abs(found.times[i] - found.time * share)) for share in (0.01, 0.1)), -1]
+    counts = ", ".join(f"{found.clusters.mean[i]:.1f} at {found.times[i]:.3g}" for i in dict.fromkeys(shown))
+    return f"clusters (neighbours within {found.angle:.3g} rad): {counts}"
+
+
+def _centres(found: Clustering) -> str:
+    text = f"centres of the start at distance {found.delta:.3g}: {found.centres:.1f} Renyi, {found.strong:.1f} strong"
+    plain_causal = f"{found.expected_strong:.1f} strong" if found.expected_strong is not None else ""
+    return f"{text}; a causal mask expects {plain_causal}" if plain_causal else text
+
+
+def _captured(found: Clustering) -> list[str]:
+    renyi, strong = (found.captured[name].mean for name in ("renyi", "strong"))
+    return [
+        f"within {found.radius:.3g} of a centre: {renyi[0]:.0%} at 0, {renyi[-1]:.0%} at the end; of a strong one {strong[0]:.0%}, {strong[-1]:.0%}"
+    ]
+
+
+def _group(group, found: Clustering) -> list[str]:  # type: ignore[no-untyped-def]
+    from masksynth.diagnostics.clustering import MEANING
+    from masksynth.export.rows import few
+
+    roots = f"{', '.join(map(str, group.roots[:4]))}{', ...' if len(group.roots) > 4 else ''}"
+    when = "not yet half of them" if group.half is None else f"half of them from time {group.half:.3g}"
+    near = f"{group.gathered[-1]:.0%} within {found.angle:.3g} rad of a root at the end, {when}"
+    places = few(_stretches(group.positions))
+    head = f"{count(len(group.positions), 'position')} {places}, {'root' if len(group.roots) == 1 else 'roots'} {roots}"
+    return [f"{head}: {near}", f"  {MEANING[group.status]}"]
+
+
+def _stretches(places: tuple[int, ...]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for place in places:
+        if found and found[-1][1] == place:
+            found[-1] = (found[-1][0], place + 1)
+        else:
+            found.append((place, place + 1))
+    return found

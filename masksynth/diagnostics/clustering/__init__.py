@@ -1,0 +1,54 @@
+"""Clustering of tokens by attention, for any mask (arXiv 2411.04990): the particle system, its centres, and what is proved."""
+
+from masksynth.diagnostics.clustering.blocks import causal_mask
+from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
+from masksynth.diagnostics.clustering.conditions import Compared, Verdict, captures_all, enough, stays
+from masksynth.diagnostics.clustering.counts import cap_mass, expected_renyi_circle, expected_strong, parking, parking_constant
+from masksynth.diagnostics.clustering.diagnosis import Clustering, Curve, Group, diagnose
+from masksynth.diagnostics.clustering.interaction import (
+    energy,
+    interaction,
+    interaction_bounds,
+    peak,
+    slope,
+    two_tokens,
+    two_tokens_time,
+)
+from masksynth.diagnostics.clustering.roots import MEANING, PROVED, Following, following
+from masksynth.diagnostics.clustering.simulate import angles, starts, trajectories
+
+__all__ = [
+    "MEANING",
+    "PROVED",
+    "Clustering",
+    "Compared",
+    "Curve",
+    "Following",
+    "Group",
+    "Verdict",
+    "angles",
+    "cap_mass",
+    "captured",
+    "captures_all",
+    "causal_mask",
+    "clusters",
+    "diagnose",
+    "energy",
+    "enough",
+    "expected_renyi_circle",
+    "expected_strong",
+    "following",
+    "interaction",
+    "interaction_bounds",
+    "parking",
+    "parking_constant",
+    "peak",
+    "renyi_centres",
+    "slope",
+    "starts",
+    "stays",
+    "strong_centres",
+    "trajectories",
+    "two_tokens",
+    "two_tokens_time",
+]

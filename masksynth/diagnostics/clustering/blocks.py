@@ -1,0 +1,108 @@
+"""A mask as blocks of rows, each with the stretch of keys that it needs and nothing of the rest."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.mask import Mask
+
+ROWS = 64
+"""Rows of a block."""
+LARGEST_DENSE = 8192
+"""Most positions whose pairs are all looked at."""
+
+
+class Block(NamedTuple):
+    """Rows ``start:end`` read keys ``low:high``; ``allowed`` is (rows, high - low) of 0 and 1, or None where all are allowed."""
+
+    start: int
+    end: int
+    low: int
+    high: int
+    allowed: NDArray[np.float64] | None
+
+
+def blocks_of(mask: Mask) -> tuple[Block, ...]:
+    """Blocks of ``ROWS`` rows; rows that see nothing may lie in none.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As ``check_mask``; and where the mask has more than ``LARGEST_DENSE`` positions.
+
+    Examples
+    --------
+    >>> causal = Mask.from_dense(np.tri(3, dtype=bool))
+    >>> [(block.start, block.end, block.low, block.high) for block in blocks_of(causal)]
+    [(0, 3, 0, 3)]
+    """
+    check_mask(mask)
+    if mask.size > LARGEST_DENSE:
+        raise Unsupported(f"{mask.size:,} positions on a sphere; up to {LARGEST_DENSE:,} are computed, or more on the circle (--dim 2)")
+    found = (_block(mask, start, min(start + ROWS, mask.size)) for start in range(0, mask.size, ROWS))
+    return tuple(block for block in found if block.high > block.low)
+
+
+def check_mask(mask: Mask) -> None:
+    """Refuse a mask without positions, and a pattern of several tables, whose particles would have no one law of motion."""
+    if mask.size == 0:
+        raise InvalidInstance("a mask of 0 positions", "", "give one that has some")
+    if mask.tables > 1:
+        fact = f"a layer pattern of {mask.tables} tables"
+        raise InvalidInstance(fact, "", "the particle system has one mask; give one table, as in Mask.from_dense(mask.dense()[0])")
+
+
+def _block(mask: Mask, start: int, end: int) -> Block:
+    first, last = int(mask.row_offset[0, start]), int(mask.row_offset[0, end])
+    if first == last:
+        return Block(start, end, 0, 0, None)
+    low, high = int(mask.key_start[first:last].min()), int(mask.key_end[first:last].max())
+    rows = np.repeat(np.arange(end - start), np.diff(mask.row_offset[0, start : end + 1]))
+    steps = np.zeros((end - start, high - low + 1))
+    steps[rows, mask.key_start[first:last] - low] += 1
+    steps[rows, mask.key_end[first:last] - low] -= 1
+    allowed = np.cumsum(steps[:, :-1], axis=1)
+    return Block(start, end, low, high, None if allowed.all() else allowed)
+
+
+def sees_itself(mask: Mask) -> NDArray[np.bool_]:
+    """(n,) bool: whether each row of the one table holds its own position.
+
+    Examples
+    --------
+    >>> sees_itself(Mask.from_dense(np.array([[True, False], [True, False]]))).tolist()
+    [True, False]
+    """
+    rows = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
+    found = np.zeros(mask.size, bool)
+    found[rows[(mask.key_start <= rows) & (rows < mask.key_end)]] = True
+    return found
+
+
+def others(mask: Mask) -> NDArray[np.int64]:
+    """(n,) int64: how many positions besides itself each row holds.
+
+    Examples
+    --------
+    >>> others(Mask.from_dense(np.tri(3, dtype=bool))).tolist()
+    [0, 1, 2]
+    """
+    ends = np.concatenate([[0], np.cumsum(mask.key_end.astype(np.int64) - mask.key_start)])[mask.row_offset[0]]
+    return np.asarray(np.diff(ends) - sees_itself(mask), np.int64)
+
+
+def causal_mask(n: int) -> Mask:
+    """The causal mask of n positions, each of which sees itself and all before it.
+
+    Examples
+    --------
+    >>> causal_mask(3).pairs
+    6
+    """
+    if n < 1:
+        raise InvalidInstance(f"{n} positions", "", "give a positive number")
+    return Mask(np.arange(n + 1)[None], np.zeros(n, np.int32), np.arange(1, n + 1, dtype=np.int32))

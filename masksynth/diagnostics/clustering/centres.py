@@ -1,0 +1,181 @@
+"""Centres of clusters before there are clusters: Renyi centres, strong ones, and what they capture; clusters themselves.
+
+Points are unit vectors (..., n, d); distances are angles, or chords where ``chord`` is True.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+def square_of_chord(delta: float, chord: bool = False) -> float:
+    """The squared straight distance of two points of the sphere at angle delta: (2 sin(delta / 2))^2; delta^2 where it is a chord already.
+
+    Raises
+    ------
+    InvalidInstance
+        Unless 0 < delta <= pi (angle) or 2 (chord).
+
+    Examples
+    --------
+    >>> round(square_of_chord(np.pi), 12), square_of_chord(0.5, chord=True)
+    (4.0, 0.25)
+    """
+    if not 0 < delta <= (2 if chord else np.pi):
+        raise InvalidInstance(f"delta is {delta:g}", "", "give a positive angle up to pi, or a chord up to 2")
+    return float(delta**2 if chord else 4 * np.sin(delta / 2) ** 2)
+
+
+def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, chord: bool = False) -> Bools:
+    """Which positions are Renyi centres: scanned in order, one is kept iff it is farther than delta from every centre kept before.
+
+    Parameters
+    ----------
+    points : (..., n, d) float64
+        Unit vectors, in the order in which they are scanned.
+    delta : float
+    sees : (n, n) bool, optional
+        Compare position k only with earlier ones that it sees at any depth [default: with all earlier ones, as in the paper].
+    chord : bool
+        Take delta for a straight distance.
+
+    Returns
+    -------
+    (..., n) bool
+
+    References
+    ----------
+    arXiv 2411.04990, section 5: cars that park at random, so that their number is Renyi's.
+
+    Examples
+    --------
+    The third is 0.4 from the second, which is no centre, and farther than 0.5 from the first, which is one.
+
+    >>> angle = np.array([0.0, 0.4, 0.8])
+    >>> points = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    >>> renyi_centres(points, 0.5).tolist(), strong_centres(points, 0.5).tolist()
+    ([True, False, True], [True, False, False])
+    """
+    return _scan(points, square_of_chord(delta, chord), sees, strong=False)
+
+
+def strong_centres(points: Floats, delta: float, *, sees: Bools | None = None, chord: bool = False) -> Bools:
+    """Which positions are strong Renyi centres: farther than delta from every earlier position. Each is a Renyi centre too.
+
+    Parameters, result and reference as ``renyi_centres``, where there is an example.
+
+    Examples
+    --------
+    >>> strong_centres(np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]), 0.5).tolist()
+    [True, False, True]
+    """
+    return _scan(points, square_of_chord(delta, chord), sees, strong=True)
+
+
+def _scan(points: Floats, near: float, sees: Bools | None, strong: bool) -> Bools:
+    kept = np.zeros(points.shape[:-1], bool)
+    for place in range(points.shape[-2]):
+        gaps = points[..., :place, :] - points[..., place : place + 1, :]
+        close = np.einsum("...i,...i->...", gaps, gaps) <= near
+        if sees is not None:
+            close = close & sees[place, :place]
+        kept[..., place] = ~(close if strong else close & kept[..., :place]).any(axis=-1)
+    return kept
+
+
+def captured(points: Floats, centres: Floats, kept: Bools, radius: float, *, sees: Bools | None = None, chord: bool = False) -> Floats:
+    """The share of positions that lie within a radius of some centre.
+
+    Parameters
+    ----------
+    points : (s, n, d)
+        Where the positions are.
+    centres : (s, n, d)
+        Where each position would be as a centre: ``points`` for centres that move, the start for centres that are fixed.
+    kept : (s, n) bool
+        Which positions are centres.
+    radius : float
+        Angle, or chord.
+    sees : (n, n) bool, optional
+        A position is captured only by itself and by centres that it sees at any depth.
+
+    Returns
+    -------
+    (s,) float64
+
+    Notes
+    -----
+    The paper's figure 3 shows the share "consumed" by centres; its definition was not at hand, and this one is ours.
+
+    Examples
+    --------
+    >>> points = np.array([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
+    >>> captured(points, points, np.array([[True, False, False]]), 0.1).round(3).tolist()
+    [0.667]
+    """
+    near = square_of_chord(radius, chord)
+    shares = [_share(*parts, near, sees) for parts in zip(points, centres, kept, strict=True)]
+    return np.array(shares)
+
+
+def _share(points: Floats, centres: Floats, kept: Bools, near: float, sees: Bools | None) -> float:
+    which = np.flatnonzero(kept)
+    close = _squares(points, centres[which]) <= near
+    if sees is not None:
+        close &= sees[:, which]
+    return float(close.any(axis=1).mean())
+
+
+def _squares(points: Floats, others: Floats) -> Floats:
+    """Squared straight distances, (n, m), by differences so that near points keep their digits."""
+    found = np.zeros((len(points), len(others)))
+    for axis in range(points.shape[1]):
+        found += (points[:, axis, None] - others[None, :, axis]) ** 2
+    return found
+
+
+def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
+    """The number of clusters: connected components where two positions are joined iff their angle is at most ``angle``.
+
+    Single linkage, so a string of near neighbours is one cluster however long it is. Which positions see which plays no part.
+
+    Parameters
+    ----------
+    points : (..., n, d) float64
+        Unit vectors.
+    angle : float
+
+    Returns
+    -------
+    (...) int64
+
+    Examples
+    --------
+    >>> turn = np.array([0.0, 0.09, 0.18, 3.0])
+    >>> int(clusters(np.stack([np.cos(turn), np.sin(turn)], axis=-1), 0.1))
+    2
+    """
+    near = square_of_chord(angle)
+    flat = points.reshape(-1, *points.shape[-2:])
+    count = _on_circle if flat.shape[-1] == 2 else _on_sphere
+    return np.array([count(each, near) for each in flat], np.int64).reshape(points.shape[:-2])
+
+
+def _on_circle(points: Floats, near: float) -> int:
+    """Gaps between neighbours in order of angle, the last and the first being neighbours."""
+    order = points[np.argsort(np.arctan2(points[:, 1], points[:, 0]))]
+    gaps = order - np.roll(order, 1, axis=0)
+    return max(1, int((np.einsum("ij,ij->i", gaps, gaps) > near).sum()))
+
+
+def _on_sphere(points: Floats, near: float) -> int:
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    return int(connected_components(csr_array(_squares(points, points) <= near), directed=False, return_labels=False))

@@ -1,0 +1,288 @@
+"""The diagnosis of a mask: its tokens as particles, their clusters over time, who captures whom, and who follows whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.diagnostics.clustering.blocks import others, sees_itself
+from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
+from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong
+from masksynth.diagnostics.clustering.interaction import check_beta
+from masksynth.diagnostics.clustering.roots import MEANING, Following, following
+from masksynth.diagnostics.clustering.simulate import starts, trajectories
+from masksynth.errors import InvalidInstance
+from masksynth.mask import Mask
+
+Floats = NDArray[np.float64]
+ANGLE = float(np.arccos(0.999))
+"""Two positions are in one cluster at an inner product of 0.999 or more, 0.0447 radians."""
+MOMENTS = 61
+SHOWN = 256
+"""Most positions whose paths a record keeps for a picture."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A number over the times of a record: mean, 10th and 90th percentile over seeds."""
+
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Positions that follow the same roots and of which the same is known.
+
+    Parameters
+    ----------
+    status : str
+        Key of ``masksynth.diagnostics.clustering.MEANING``.
+    roots : tuple of int
+        The least position of each minimal class that they see.
+    positions : tuple of int
+    gap : tuple of float
+        Over time: the angle to the nearest position of a root (for members of a root of several: to the farthest other), the mean over
+        positions and seeds.
+    gathered : tuple of float
+        Over time: the share of them with an angle of at most ``Clustering.angle``, the mean over seeds.
+    half : float or None
+        The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is not reached.
+    """
+
+    status: str
+    roots: tuple[int, ...]
+    positions: tuple[int, ...]
+    gap: tuple[float, ...]
+    gathered: tuple[float, ...]
+    half: float | None
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What the particle system of a mask does from random starts, with V = Q = K = I.
+
+    Parameters
+    ----------
+    positions, pairs : int
+    empty, without_self : int
+        Rows that see nothing, and rows that see others but not themselves.
+    beta, dim, seeds, seed, time : numbers
+        How it was run.
+    delta, radius, angle : float
+        Distance of centres (4 / sqrt(beta)), what a centre captures (delta / 4), what joins two positions to a cluster.
+    times : tuple of float
+    clusters : Curve
+    centres, strong : float
+        Renyi and strong Renyi centres of the starts, the mean over seeds.
+    expected_strong, expected_renyi : float or None
+        Of as many uniform points that all see their predecessors; the second for a circle without room left. None where delta > pi.
+    captured : mapping of str to Curve
+        Share of positions within ``radius`` of a centre: ``renyi``, ``strong`` as they move, ``renyi fixed``, ``strong fixed`` at their start.
+    groups : tuple of Group
+        Largest first.
+    paths : (n, moments, dim) nested tuples or None
+        The first seed's trajectories, for a picture.
+    """
+
+    positions: int
+    pairs: int
+    empty: int
+    without_self: int
+    beta: float
+    dim: int
+    seeds: int
+    seed: int
+    time: float
+    delta: float
+    radius: float
+    angle: float
+    times: tuple[float, ...]
+    clusters: Curve
+    centres: float
+    strong: float
+    expected_strong: float | None
+    expected_renyi: float | None
+    captured: dict[str, Curve]
+    groups: tuple[Group, ...]
+    paths: tuple[Any, ...] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The fields as values that JSON knows, and ``meaning``: what is known for each status."""
+        found = asdict(self)
+        return {**found, "meaning": {group.status: MEANING[group.status] for group in self.groups}}
+
+
+def diagnose(
+    mask: Mask,
+    *,
+    beta: float = 9.0,
+    dim: int = 3,
+    seeds: int = 8,
+    time: float = 100.0,
+    seed: int = 0,
+    paths: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Clustering:
+    """Let the positions of a mask attract each other by attention from random starts, and say who gathers where.
+
+    Parameters
+    ----------
+    mask : Mask
+        One table of at most 8,192 positions.
+    beta : float
+        Inverse temperature, positive.
+    dim : int
+        Of the space whose unit sphere holds the tokens, at least 2.
+    seeds : int
+        Starts: independent uniform points.
+    time : float
+        How long; a time of 1 is a layer whose step is 1.
+    seed : int
+        Of the random starts.
+    paths : bool
+        Keep trajectories of the first seed, for a picture.
+    progress : callable
+        Is told what is being done.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        If the mask has no positions, several tables or too many positions, or a number is out of range.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> found = diagnose(causal_mask(8), beta=1.0, time=60.0, seeds=2)
+    >>> found.clusters.mean[-1], [(group.status, group.roots, group.gathered[-1]) for group in found.groups]
+    (1.0, [('chain', (0,), 1.0), ('fixed', (0,), 1.0)])
+    """
+    check_beta(beta, 1e-12)
+    if not 0 < time < np.inf:
+        raise InvalidInstance(f"time is {time:g}", "", "give a positive number")
+    progress("who sees whom")
+    found = following(mask)
+    times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
+    times[-1] = time
+    start = starts(seeds, mask.size, dim, seed)
+    progress("moving")
+    x = trajectories(mask, start, times, beta=beta)
+    progress("counting")
+    order = scan_order(mask, found)
+    delta = min(4 / np.sqrt(beta), np.pi)
+    kept = _centres(start[:, order], delta, found.sees[np.ix_(order, order)])
+    return Clustering(
+        positions=mask.size,
+        pairs=mask.pairs,
+        empty=int((np.diff(mask.row_offset[0]) == 0).sum()),
+        without_self=int((~sees_itself(mask) & (others(mask) > 0)).sum()),
+        beta=float(beta),
+        dim=dim,
+        seeds=seeds,
+        seed=seed,
+        time=float(time),
+        delta=float(delta),
+        radius=float(delta / 4),
+        angle=ANGLE,
+        times=tuple(times.tolist()),
+        clusters=curve(clusters(x, ANGLE).T),
+        centres=float(kept["renyi"].sum(axis=1).mean()),
+        strong=float(kept["strong"].sum(axis=1).mean()),
+        expected_strong=expected_strong(delta, dim, mask.size),
+        expected_renyi=expected_renyi_circle(delta) if dim == 2 else None,
+        captured=_captures(x[:, :, order], kept, delta / 4, found.sees[np.ix_(order, order)]),
+        groups=groups(x, times, found, ANGLE),
+        paths=tuple(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
+    )
+
+
+def scan_order(mask: Mask, found: Following) -> NDArray[np.intp]:
+    """The order in which centres are chosen: the mask's own where it is causal, else by the size of down-sets, which is bottom-up."""
+    rows = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
+    if (mask.key_end <= rows + 1).all():
+        return np.arange(mask.size)
+    return np.argsort(found.sees.sum(axis=1), kind="stable")
+
+
+def curve(values: NDArray[Any]) -> Curve:
+    """(T, seeds) to mean, 10th and 90th percentile for each time.
+
+    Examples
+    --------
+    >>> curve(np.array([[1, 3], [2, 2]])).mean
+    (2.0, 2.0)
+    """
+    low, high = np.percentile(values, [10, 90], axis=1)
+    return Curve(*(tuple(np.round(each, 6).tolist()) for each in (values.mean(axis=1), low, high)))
+
+
+def _centres(start: Floats, delta: float, sees: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+    return {"renyi": renyi_centres(start, delta, sees=sees), "strong": strong_centres(start, delta, sees=sees)}
+
+
+def _captures(x: Floats, kept: dict[str, NDArray[np.bool_]], radius: float, sees: NDArray[np.bool_]) -> dict[str, Curve]:
+    found = {}
+    for name, which in kept.items():
+        for ending, fixed in (("", False), (" fixed", True)):
+            shares = [captured(x[:, t], x[:, 0 if fixed else t], which, radius, sees=sees) for t in range(x.shape[1])]
+            found[name + ending] = curve(np.array(shares))
+    return found
+
+
+def gaps(x: Floats, found: Following) -> Floats:
+    """(seeds, T, n): the angle from each position to the nearest position of its roots; inside a root, to the farthest other member."""
+    result = np.full(x.shape[:-1], np.pi)
+    for number, root in enumerate(found.roots):
+        members = np.flatnonzero(found.leader == root)
+        above = np.flatnonzero(found.below[:, number] & (found.leader != root))
+        near = np.full((*x.shape[:2], len(above)), 4.0)
+        far = np.zeros((*x.shape[:2], len(members)))
+        for member in members:
+            centre = x[:, :, member : member + 1]
+            near = np.minimum(near, ((x[:, :, above] - centre) ** 2).sum(axis=-1))
+            far = np.maximum(far, ((x[:, :, members] - centre) ** 2).sum(axis=-1))
+        result[..., above] = np.minimum(result[..., above], _angle(near))
+        result[..., members] = _angle(far)
+    return result
+
+
+def _angle(square: Floats) -> Floats:
+    return np.asarray(2 * np.arcsin(np.minimum(np.sqrt(square) / 2, 1.0)), np.float64)
+
+
+def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Group, ...]:
+    """Positions by what is known of them and by their roots, the largest group first."""
+    apart = gaps(x, found)
+    roots = np.array(found.roots)
+    by: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    for place, status in enumerate(found.status):
+        by.setdefault((status, tuple(roots[found.below[place]].tolist())), []).append(place)
+    made = [_group(*known, places, apart[:, :, places], times, angle) for known, places in by.items()]
+    return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
+
+
+def _group(status: str, roots: tuple[int, ...], places: list[int], apart: Floats, times: Floats, angle: float) -> Group:
+    inside = apart <= angle
+    shares = inside.mean(axis=-1)
+    late = np.median([_since(share >= 0.5, times) for share in shares])
+    return Group(
+        status,
+        roots,
+        tuple(places),
+        tuple(np.round(apart.mean(axis=(0, 2)), 6).tolist()),
+        tuple(np.round(shares.mean(axis=0), 6).tolist()),
+        float(late) if np.isfinite(late) else None,
+    )
+
+
+def _since(reached: NDArray[np.bool_], times: Floats) -> float:
+    """The time from which on something holds; infinite where it does not hold at the end."""
+    if not reached[-1]:
+        return np.inf
+    missed = np.flatnonzero(~reached)
+    return float(times[missed[-1] + 1]) if len(missed) else 0.0

@@ -1,0 +1,165 @@
+"""The right-hand side of the particle system, for many starts at once: on any sphere, and by angles on the circle.
+
+    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y> x.
+
+A row without keys gives no pull: its position stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.diagnostics.clustering.blocks import Block, blocks_of
+from masksynth.diagnostics.clustering.interaction import check_beta
+from masksynth.errors import InvalidInstance
+from masksynth.mask import Mask
+
+Floats = NDArray[np.float64]
+Field = Callable[[Floats], Floats]
+CELLS = 2**16
+"""Scores that are held at once, so that they stay in the cache."""
+SAFE = 600.0
+"""The widest range of scores whose exponentials are all positive numbers without looking for the largest."""
+
+
+class Weights(NamedTuple):
+    """Q, K and V, each (d, d); they act on column vectors: the score of key j for query k is beta <Q x_k, K x_j>."""
+
+    query: Floats
+    key: Floats
+    value: Floats
+
+
+def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> Weights:
+    """Q, K, V as arrays, each the identity where it is None.
+
+    Raises
+    ------
+    InvalidInstance
+        If one is no (d, d) array of finite numbers, or d is below 2.
+
+    Examples
+    --------
+    >>> weights(2).value.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if dim < 2:
+        raise InvalidInstance(f"dimension {dim}", "", "give at least 2; on two points nothing can move")
+    given = {"query": query, "key": key, "value": value}
+    return Weights(*(_square(name, matrix, dim) for name, matrix in given.items()))
+
+
+def _square(name: str, matrix: Any, dim: int) -> Floats:
+    if matrix is None:
+        return np.eye(dim)
+    found = np.asarray(matrix, np.float64)
+    if found.shape != (dim, dim) or not np.isfinite(found).all():
+        raise InvalidInstance(f"{name} is not a ({dim}, {dim}) array of finite numbers: {found.shape}", "", "give d x d numbers")
+    return found
+
+
+def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
+    """x -> x' for x of shape (seeds, n, d).
+
+    It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> = 0.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As ``blocks_of``; and for a beta that is no finite number >= 0.
+
+    Examples
+    --------
+    The first token of a causal mask stands still; the second turns towards it.
+
+    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> field = sphere_field(causal_mask(2), 0.0, weights(2))
+    >>> field(np.array([[[1.0, 0.0], [0.0, 1.0]]])).tolist()
+    [[[0.0, 0.0], [0.5, 0.0]]]
+    """
+    blocks = blocks_of(mask)
+    scores = check_beta(beta) * given.query.T @ given.key
+    most = float(np.linalg.norm(scores, 2)) if scores.size else 0.0
+    shift = most if 2 * most < SAFE else None
+
+    def field(x: Floats) -> Floats:
+        x = normalised(x)
+        pull = _pull(blocks, x @ scores, x, x @ given.value.T, shift)
+        return pull - (pull * x).sum(axis=-1, keepdims=True) * x
+
+    return field
+
+
+def normalised(x: Floats) -> Floats:
+    """Vectors along the last axis brought to length 1.
+
+    Examples
+    --------
+    >>> normalised(np.array([[3.0, 4.0]])).tolist()
+    [[0.6, 0.8]]
+    """
+    return np.asarray(x / np.sqrt(np.einsum("...i,...i->...", x, x))[..., None], np.float64)
+
+
+def circle_field(mask: Mask, beta: float) -> Field:
+    """phi -> phi' for angles (seeds, n) on the circle with Q = K = V = I.
+
+    phi_k' = (1 / Z_k) sum_j exp(beta (cos(phi_k - phi_j) - 1)) sin(phi_j - phi_k). sin(phi_j - phi_k) = sin phi_j cos phi_k - cos phi_j
+    sin phi_k, so that one exponential for each pair and products of matrices are all it takes.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As ``sphere_field``.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> circle_field(causal_mask(2), 0.0)(np.array([[0.0, 1.0]])).round(6).tolist()
+    [[0.0, -0.420735]]
+    """
+    blocks, beta = blocks_of(mask), check_beta(beta)
+    shift = beta if 2 * beta < SAFE else None
+
+    def field(phi: Floats) -> Floats:
+        x = np.stack([np.cos(phi), np.sin(phi)], axis=-1)
+        pull = _pull(blocks, beta * x, x, x, shift)
+        return np.asarray(pull[..., 1] * x[..., 0] - pull[..., 0] * x[..., 1], np.float64)
+
+    return field
+
+
+def _pull(blocks: tuple[Block, ...], query: Floats, key: Floats, value: Floats, shift: float | None) -> Floats:
+    """Weighted means of the values, (seeds, n, d); zero where a row sees nothing."""
+    seeds, n, dim = value.shape
+    keys = np.ascontiguousarray(key.transpose(0, 2, 1))
+    values = np.concatenate([value, np.ones((seeds, n, 1))], axis=-1)
+    sums = np.zeros((seeds, n, dim + 1))
+    for block in blocks:
+        start, end, low, high, _ = block
+        at_once = max(1, CELLS // ((end - start) * (high - low)))
+        for first in range(0, seeds, at_once):
+            part = slice(first, first + at_once)
+            found = _weights(np.matmul(query[part, start:end], keys[part, :, low:high]), block.allowed, shift)
+            np.matmul(found, values[part, low:high], out=sums[part, start:end])
+    total = sums[..., dim:]
+    return np.asarray(sums[..., :dim] / np.where(total > 0, total, 1.0), np.float64)
+
+
+def _weights(scores: Floats, allowed: Floats | None, shift: float | None) -> Floats:
+    """Exponentials of scores up to a factor for each row, 0 where not allowed."""
+    if shift is None:
+        if allowed is not None:
+            scores[:, allowed == 0] = -np.inf
+        top = scores.max(axis=-1, keepdims=True)
+        scores -= np.where(np.isfinite(top), top, 0.0)
+    else:
+        scores -= shift
+    np.exp(scores, out=scores)
+    if allowed is not None and shift is not None:
+        scores *= allowed
+    return scores

@@ -1,0 +1,108 @@
+"""Whom a position follows under a mask, and what is proved about where it goes (V = I).
+
+A class is a set of positions that see each other at some depth. A class is minimal, a *root*, if its positions see nothing outside it.
+The *down-set* of a position is what it sees at any depth, itself included. The dynamics of a down-set does not depend on the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.diagnostics.clustering.blocks import LARGEST_DENSE, check_mask, others
+from masksynth.errors import Unsupported
+from masksynth.mask import Mask
+from masksynth.orders import closure, least_mutual
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+FIXED, CHAIN, ONE_ROOT, FIXED_KEYS, ONE_CLASS, SEVERAL = "fixed", "chain", "one root", "fixed keys", "one class", "several roots"
+MEANING = {
+    FIXED: "theorem: sees nothing but itself and never moves",
+    CHAIN: "theorem (arXiv 2411.04990, 4.1): goes to its root's start, for almost every start",
+    ONE_ROOT: "theorem (docs/clustering.md, B): goes to its root's start, for almost every start",
+    FIXED_KEYS: "theorem (docs/clustering.md, D): comes to rest, where depends on the start",
+    ONE_CLASS: "conjecture: gathers in one point; theorem (docs/clustering.md, C) if its down-set starts in an open hemisphere",
+    SEVERAL: "conjecture: comes to rest in one of several clusters",
+}
+"""Status of a position -> what is known, for V = I and d >= 2; FIXED_KEYS for Q = K = I alone."""
+PROVED = (FIXED, CHAIN, ONE_ROOT, FIXED_KEYS)
+
+
+@dataclass(frozen=True, eq=False)
+class Following:
+    """Whom each of n positions follows.
+
+    Parameters
+    ----------
+    sees : (n, n) bool
+        ``[q, k]``: q sees k at some depth, or is k.
+    leader : (n,) int64
+        The least member of each position's class.
+    roots : tuple of int
+        Leaders of minimal classes, ascending.
+    below : (n, roots) bool
+        Which roots each position sees.
+    status : tuple of n str
+        Keys of ``MEANING``.
+    """
+
+    sees: Bools
+    leader: Ints
+    roots: tuple[int, ...]
+    below: Bools
+    status: tuple[str, ...]
+
+
+def following(mask: Mask) -> Following:
+    """Say for each position which roots it follows, and which theorem speaks of it.
+
+    Raises
+    ------
+    InvalidInstance
+        If the mask has no positions or several tables.
+    Unsupported
+        If it has more than 8,192 positions.
+
+    Examples
+    --------
+    Two roots, a position that sees one of them, and one that sees both through others.
+
+    >>> rows = np.eye(4, dtype=bool)
+    >>> rows[2, 0] = rows[3, 1] = rows[3, 2] = True
+    >>> found = following(Mask.from_dense(rows))
+    >>> found.roots, found.status
+    ((0, 1), ('fixed', 'fixed', 'chain', 'several roots'))
+    """
+    check_mask(mask)
+    if mask.size > LARGEST_DENSE:
+        raise Unsupported(f"{mask.size:,} positions: what follows what is computed up to {LARGEST_DENSE:,}")
+    direct = mask.dense()
+    sees = closure(direct)
+    leader = np.asarray(least_mutual(sees), np.int64)
+    members = np.bincount(leader, minlength=mask.size)
+    down = sees.sum(axis=1)
+    roots = np.flatnonzero((leader == np.arange(mask.size)) & (down == members))
+    below = sees[:, roots]
+    status = _status(direct, sees, members[leader], below.sum(axis=1), others(mask))
+    return Following(sees, leader, tuple(roots.tolist()), below, status)
+
+
+def _status(direct: Bools, sees: Bools, of_class: Ints, roots: Ints, keys: Ints) -> tuple[str, ...]:
+    """The strongest statement for each position; later choices are stronger."""
+    down = sees.sum(axis=1)
+    acyclic = ~(sees & (of_class > 1)).any(axis=1)
+    full = ~(sees & (direct != sees).any(axis=1)).any(axis=1)
+    total = (sees @ down.astype(np.float64)).astype(np.int64) == down * (down + 1) // 2
+    moves = keys > 0
+    of_fixed = ~(direct & moves & ~np.eye(len(direct), dtype=bool)).any(axis=1)
+    found = np.full(len(down), SEVERAL, dtype=object)
+    found[roots == 1] = ONE_CLASS
+    found[of_fixed & (roots > 1)] = FIXED_KEYS
+    found[acyclic & (roots == 1)] = ONE_ROOT
+    found[acyclic & full & total] = CHAIN
+    found[~moves] = FIXED
+    return tuple(found.tolist())

@@ -1,0 +1,131 @@
+"""Trajectories of tokens under a mask, for many random starts at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from masksynth.diagnostics.clustering.blocks import check_mask
+from masksynth.diagnostics.clustering.fields import circle_field, normalised, sphere_field, weights
+from masksynth.diagnostics.clustering.harmonics import harmonic_field, pays
+from masksynth.diagnostics.clustering.stepping import integrate
+from masksynth.errors import InvalidInstance
+from masksynth.mask import Mask
+
+Floats = NDArray[np.float64]
+
+
+def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Floats:
+    """(seeds, n, dim): independent uniform points of the sphere; start s is the same whatever the number of seeds.
+
+    Examples
+    --------
+    >>> bool(np.array_equal(starts(1, 5, 3), starts(4, 5, 3)[:1]))
+    True
+    """
+    if seeds < 1 or n < 1 or dim < 2:
+        raise InvalidInstance(f"{seeds} seeds of {n} positions in dimension {dim}", "", "give at least 1, 1 and 2")
+    return normalised(np.stack([np.random.default_rng([seed, number]).standard_normal((n, dim)) for number in range(seeds)]))
+
+
+def trajectories(
+    mask: Mask,
+    start: ArrayLike,
+    times: ArrayLike,
+    *,
+    beta: float = 1.0,
+    query: Any = None,
+    key: Any = None,
+    value: Any = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+) -> Floats:
+    """Move tokens on the sphere by attention: x_k' = P_{x_k}(sum over j in row k of softmax(beta <Q x_k, K x_j>) V x_j).
+
+    Parameters
+    ----------
+    mask : Mask
+        One table; row k holds the positions that k attends to, itself or not. A position whose row is empty does not move.
+    start : (seeds, n, d)
+        Points other than 0; they are brought to length 1.
+    times : (T,)
+        Ascending from 0 or later.
+    beta : float
+        Inverse temperature, >= 0; there is no further factor 1 / sqrt(d).
+    query, key, value : (d, d), optional
+        Q, K, V, the identity where None.
+    rtol, atol : float
+        Tolerances of a step.
+
+    Returns
+    -------
+    (seeds, T, n, d) float64
+        Unit vectors. Every seed has its own steps, so that its trajectory does not depend on its neighbours.
+
+    Raises
+    ------
+    InvalidInstance
+        If shapes do not fit, a number is not finite, or the mask has several tables.
+    Unsupported
+        If the mask is too large for a sphere.
+
+    Notes
+    -----
+    In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every step ends on the sphere, and
+    since the field depends on directions alone this changes nothing that the next step sees. A large interval mask on the circle is
+    computed by harmonics, in a time that does not depend on its pairs.
+
+    References
+    ----------
+    N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv 2411.04990, for causal masks.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> start = starts(1, 4, 3)
+    >>> end = trajectories(causal_mask(4), start, [60.0])[0, -1]
+    >>> bool(np.abs(end - start[0, 0]).max() < 1e-6)
+    True
+    """
+    x = checked_start(mask, start)
+    when = np.asarray(times, np.float64)
+    given = weights(x.shape[-1], query, key, value)
+    if x.shape[-1] == 2 and query is None and key is None and value is None:
+        phi = angles(mask, np.arctan2(x[..., 1], x[..., 0]), when, beta=beta, rtol=rtol, atol=atol)
+        return np.stack([np.cos(phi), np.sin(phi)], axis=-1)
+    return integrate(sphere_field(mask, beta, given), x, when, rtol=rtol, atol=atol, project=normalised).states
+
+
+def angles(mask: Mask, start: ArrayLike, times: ArrayLike, *, beta: float = 1.0, rtol: float = 1e-6, atol: float = 1e-9) -> Floats:
+    """Move tokens on the circle with Q = K = V = I: (seeds, n) angles to (seeds, T, n) angles, not reduced modulo 2 pi.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As ``trajectories``.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> angles(causal_mask(2), [[0.0, 2.0]], [1.0, 2.0], beta=0.0, rtol=1e-10, atol=1e-12)[0, :, 1].round(8).tolist()
+    [1.51384985, 1.04056693]
+    """
+    check_mask(mask)
+    phi = np.asarray(start, np.float64)
+    if phi.ndim != 2 or phi.shape[1] != mask.size or not np.isfinite(phi).all():
+        raise InvalidInstance(f"start has shape {phi.shape}", "", f"give (seeds, {mask.size}) finite angles")
+    field = harmonic_field(mask, beta) if pays(mask, beta) else circle_field(mask, beta)
+    return integrate(field, phi, np.asarray(times, np.float64), rtol=rtol, atol=atol).states
+
+
+def checked_start(mask: Mask, start: ArrayLike) -> Floats:
+    """Points as unit vectors; InvalidInstance where they do not fit the mask, are not finite, or one is 0."""
+    check_mask(mask)
+    x = np.asarray(start, np.float64)
+    if x.ndim != 3 or x.shape[1] != mask.size or x.shape[2] < 2:
+        raise InvalidInstance(f"start has shape {x.shape}", "", f"give (seeds, {mask.size}, d) points with d >= 2")
+    if not np.isfinite(x).all() or not (np.abs(x).max(axis=-1) > 0).all():
+        raise InvalidInstance("a point of the start is 0 or not finite", "", "give points that have a direction")
+    return normalised(x)

@@ -1,0 +1,185 @@
+"""Many systems side by side, each with its own step: scipy's RK45 in lockstep.
+
+``solve_ivp`` on all systems at once would give them one step and one error norm: the hardest moment of any would slow down all, and an
+error in one would be thinned by the others. Here each system keeps the step, the norm and the rejections that ``solve_ivp`` would give it
+alone, while the right-hand side is computed for all of them in one call. The tableau and the constants are scipy's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance, MasksynthError
+
+Floats = NDArray[np.float64]
+Field = Callable[[Floats], Floats]
+SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
+"""How a step changes, as in scipy.integrate: a factor of safety, the least and the largest change."""
+POWER = -1 / 5
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """``states``: (systems, times, ...); ``steps``, ``evaluations``: (systems,), rejected steps counted as evaluations only."""
+
+    states: Floats
+    steps: NDArray[np.int64]
+    evaluations: NDArray[np.int64]
+
+
+def integrate(field: Field, start: Floats, times: Floats, *, rtol: float = 1e-6, atol: float = 1e-9, project: Field | None = None) -> Path:
+    """Solve y' = field(y) for each of S systems by Dormand and Prince's pair of order 5(4).
+
+    Parameters
+    ----------
+    field : (s, ...) -> (s, ...)
+        The right-hand side of any s of the systems; it must treat each by itself.
+    start : (S, ...) float64
+        At time 0.
+    times : (T,) float64
+        Ascending from 0 or later; states are interpolated there, to order 4, as ``solve_ivp(t_eval=...)`` does.
+    rtol, atol : float
+        Tolerances of a step, as in ``solve_ivp``.
+    project : (s, ...) -> (s, ...), optional
+        Applied to every state that is kept, for a constraint that the field respects. The field must not notice it: field(y) =
+        field(project(y)).
+
+    Raises
+    ------
+    InvalidInstance
+        If the times do not ascend from 0 or later.
+    MasksynthError
+        If a step becomes smaller than what numbers can tell apart.
+
+    References
+    ----------
+    J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl. Math. 6 (1980); L. F. Shampine, "Some
+    practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant; both as in scipy.integrate.RK45.
+
+    Examples
+    --------
+    >>> path = integrate(lambda y: -y, np.array([[1.0], [2.0]]), np.array([0.0, 1.0]), rtol=1e-9, atol=1e-12)
+    >>> path.states[:, 1, 0].round(6).tolist()
+    [0.367879, 0.735759]
+    """
+    times = np.asarray(times, np.float64)
+    if times.ndim != 1 or not len(times) or times[0] < 0 or (np.diff(times) < 0).any() or not np.isfinite(times).all():
+        raise InvalidInstance("the times do not ascend from 0 or later", "", "give times such as np.linspace(0, 10, 101)")
+    return _Lockstep(field, np.array(start, np.float64), times, rtol, atol, project).run()
+
+
+class _Lockstep:
+    """State of the systems that have not arrived; ``index`` says which of all each row is."""
+
+    def __init__(self, field: Field, start: Floats, times: Floats, rtol: float, atol: float, project: Field | None) -> None:
+        from scipy.integrate import RK45
+
+        self.tableau: tuple[Any, Any, Any, Any] = RK45.A, RK45.B, RK45.E, RK45.P
+        self.field, self.times, self.project, self.end = field, times, project, float(times[-1])
+        self.rtol, self.atol, self.axes = rtol, atol, tuple(range(1, start.ndim))
+        self.index, self.y, self.f = np.arange(len(start)), start, field(start)
+        self.t = np.zeros(len(start))
+        self.h = self._first_steps()
+        self.rejected = np.zeros(len(start), bool)
+        self.next = np.zeros(len(start), np.int64)
+        self.states = np.empty((len(start), len(times), *start.shape[1:]))
+        self.steps, self.evaluations = np.zeros(len(start), np.int64), np.full(len(start), 2)
+
+    def run(self) -> Path:
+        """Step until all have arrived."""
+        self._save(np.zeros_like(self.t), np.zeros((len(self.y), 7, *self.y.shape[1:])), self.y)
+        self._leave()
+        while len(self.index):
+            self._step()
+            self._leave()
+        return Path(self.states, self.steps, self.evaluations)
+
+    def _norm(self, x: Floats) -> Floats:
+        found: Floats = np.sqrt((x * x).mean(axis=self.axes))
+        return found
+
+    def _wide(self, x: Floats) -> Floats:
+        return x.reshape(-1, *(1,) * len(self.axes))
+
+    def _first_steps(self) -> Floats:
+        """Hairer, Norsett and Wanner's choice, II.4, as in scipy."""
+        scale = self.atol + np.abs(self.y) * self.rtol
+        d0, d1 = self._norm(self.y / scale), self._norm(self.f / scale)
+        small = (d0 < 1e-5) | (d1 < 1e-5)
+        h0 = np.minimum(np.where(small, 1e-6, 0.01 * d0 / np.where(small, 1, d1)), self.end)
+        change = self.field(self.y + self._wide(h0) * self.f) - self.f
+        d2 = self._norm(change / scale) / np.where(h0 > 0, h0, 1)
+        still = (d1 <= 1e-15) & (d2 <= 1e-15)
+        h1 = np.where(still, np.maximum(1e-6, h0 * 1e-3), (0.01 / np.where(still, 1, np.maximum(d1, d2))) ** -POWER)
+        return np.minimum(np.minimum(100 * h0, h1), self.end)
+
+    def _step(self) -> None:
+        a, b, error, _ = self.tableau
+        least = 10 * np.abs(np.nextafter(self.t, np.inf) - self.t)
+        if (self.rejected & (self.h < least)).any():
+            raise MasksynthError("a step became too small; the field is not smooth enough, or the tolerance too small")
+        new_t = np.minimum(self.t + np.maximum(self.h, least), self.end)
+        h = new_t - self.t
+        stages = np.empty((len(h), 7, *self.y.shape[1:]))
+        stages[:, 0] = self.f
+        for place in range(1, 6):
+            stages[:, place] = self.field(self.y + self._moved(stages, a[place, :place], h))
+        new = self.y + self._moved(stages, b, h)
+        stages[:, 6] = self.field(new)
+        scale = self.atol + np.maximum(np.abs(self.y), np.abs(new)) * self.rtol
+        err = self._norm(self._moved(stages, error, h) / scale)
+        self.evaluations[self.index] += 6
+        self._control(err, h, new_t, stages, new)
+
+    def _moved(self, stages: Floats, weights: Floats, h: Floats) -> Floats:
+        """h times the weighted sum of the first stages."""
+        total = weights[0] * stages[:, 0]
+        for place in range(1, len(weights)):
+            if weights[place]:
+                total += weights[place] * stages[:, place]
+        total *= self._wide(h)
+        return total
+
+    def _control(self, err: Floats, h: Floats, new_t: Floats, stages: Floats, new: Floats) -> None:
+        good = err < 1
+        factor = SAFETY * np.where(err > 0, err, 1e-300) ** POWER
+        grown = np.minimum(np.where(self.rejected, 1.0, LARGEST), factor)
+        self.h = h * np.where(good, grown, np.maximum(SMALLEST, factor))
+        self.rejected = ~good
+        new_t = np.where(good, new_t, self.t)
+        kept = new if self.project is None else self.project(new)
+        self._save(np.where(good, h, 0), stages, kept, new_t)
+        self.steps[self.index] += good
+        self.y = np.where(self._wide(good), kept, self.y)
+        self.f = np.where(self._wide(good), stages[:, 6], self.f)
+        self.t = new_t
+
+    def _save(self, h: Floats, stages: Floats, new: Floats, new_t: Floats | None = None) -> None:
+        """States at the times that the step from ``self.t`` to ``new_t`` has passed."""
+        until = np.searchsorted(self.times, self.t if new_t is None else new_t, side="right")
+        place = self.next[self.index]
+        while (due := np.flatnonzero(place < until)).size:
+            self.states[self.index[due], place[due]] = self._between(due, self.times[place[due]], h[due], stages[due], new[due])
+            place[due] += 1
+        self.next[self.index] = place
+
+    def _between(self, due: NDArray[np.intp], time: Floats, h: Floats, stages: Floats, new: Floats) -> Floats:
+        share = np.where(h > 0, (time - self.t[due]) / np.where(h > 0, h, 1), 1.0)
+        powers = share[:, None] ** np.arange(1, 5)
+        weights = powers @ self.tableau[3].T
+        moved = np.einsum("sk,sk...->s...", weights, stages) * self._wide(h)
+        state = self.y[due] + moved
+        state = state if self.project is None else self.project(state)
+        return np.where(self._wide(share) >= 1, new, state)
+
+    def _leave(self) -> None:
+        """Forget systems that have arrived."""
+        on = self.t < self.end
+        if not on.all():
+            self.index, self.y, self.f = self.index[on], self.y[on], self.f[on]
+            self.t, self.h, self.rejected = self.t[on], self.h[on], self.rejected[on]
