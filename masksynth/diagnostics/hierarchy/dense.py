@@ -1,0 +1,105 @@
+"""The block-tied attention matrix written out, from the definitions: for checks at small sizes. It shares nothing with the fast road."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from masksynth.diagnostics.hierarchy.tree import Tree
+
+Matrix = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+def leaf_scores(tree: Tree, q: ArrayLike, k: ArrayLike, scale: float | None = None, eps: ArrayLike | None = None) -> Matrix:
+    """``-psi(i -> j)`` of all positions: scaled dot products, and those of the embeddings of the highest distinct ancestors.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> leaf_scores(tree_of_lists([0, 1]), [[1.0], [2.0]], [[3.0], [5.0]]).tolist()
+    [[3.0, 5.0], [6.0, 10.0]]
+    """
+    queries, keys = np.asarray(q, np.float64), np.asarray(k, np.float64)
+    found: Matrix = queries @ keys.T * (1 / np.sqrt(queries.shape[1]) if scale is None else scale)
+    if eps is None:
+        return found
+    where = np.asarray(eps, np.float64)
+    for node in range(tree.nodes):
+        below = _below(tree, node)
+        if tree.position[node] >= 0:
+            found[below[0], below[0]] += where[node] @ where[node]
+        for a in _children(tree, node):
+            for b in _children(tree, node):
+                if a != b:
+                    found[np.ix_(_below(tree, a), _below(tree, b))] += where[a] @ where[b]
+    return found
+
+
+def attention_matrix(tree: Tree, scores: ArrayLike, allowed: ArrayLike | None = None, included: bool = False) -> Matrix:
+    """Theta, N x N, by the closed form node by node; ``allowed`` (N, N) bool forbids a block with one forbidden pair.
+
+    ``theta[i, j] = s(P) e^-psi(A -> B) / (e^-phi(A) + e^-eta(A))`` for i below A, j below B, siblings with parent P; s(root) = 1 and
+    ``s(A) = s(P) e^-phi(A) / (e^-phi(A) + e^-eta(A))``. Rows with nothing to attend to are 0.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> attention_matrix(tree_of_lists([[0, 1], 2]), np.zeros((3, 3))).round(3).tolist()
+    [[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
+    """
+    table = np.asarray(scores, np.float64)
+    may = np.ones(table.shape, bool) if allowed is None else np.asarray(allowed, bool)
+    theta = np.zeros(table.shape)
+    with np.errstate(divide="ignore"):
+        _fill(tree, 0, 1.0, table, may, included, theta)
+    return theta
+
+
+def _children(tree: Tree, node: int) -> list[int]:
+    return [child for child in range(tree.nodes) if tree.parent[child] == node]
+
+
+def _below(tree: Tree, node: int) -> list[int]:
+    if tree.position[node] >= 0:
+        return [int(tree.position[node])]
+    return [place for child in _children(tree, node) for place in _below(tree, child)]
+
+
+def _crosses(tree: Tree, node: int, table: Matrix, may: Bools) -> dict[int, float]:
+    """``e^-psi`` to each sibling that may be seen."""
+    found = {}
+    for other in _children(tree, int(tree.parent[node])) if node else []:
+        block = np.ix_(_below(tree, node), _below(tree, other))
+        if other != node and may[block].all():
+            found[other] = float(np.exp(table[block].mean()))
+    return found
+
+
+def _inner(tree: Tree, node: int, table: Matrix, may: Bools, included: bool) -> float:
+    """``e^-phi``."""
+    if tree.position[node] >= 0:
+        place = tree.position[node]
+        return float(np.exp(table[place, place])) if included and may[place, place] else 0.0
+    energy = 0.0
+    for child in _children(tree, node):
+        whole = _inner(tree, child, table, may, included) + _outer(tree, child, table, may)
+        energy -= len(_below(tree, child)) / len(_below(tree, node)) * float(np.log(whole))
+    return float(np.exp(-energy))
+
+
+def _outer(tree: Tree, node: int, table: Matrix, may: Bools) -> float:
+    """``e^-eta``."""
+    return sum(len(_below(tree, other)) * value for other, value in _crosses(tree, node, table, may).items())
+
+
+def _fill(tree: Tree, node: int, mass: float, table: Matrix, may: Bools, included: bool, theta: Matrix) -> None:
+    if tree.position[node] >= 0:
+        theta[tree.position[node], tree.position[node]] = mass if included and may[tree.position[node], tree.position[node]] else 0.0
+        return
+    for child in _children(tree, node):
+        inner = _inner(tree, child, table, may, included)
+        whole = inner + _outer(tree, child, table, may)
+        for other, value in _crosses(tree, child, table, may).items() if whole else ():
+            theta[np.ix_(_below(tree, child), _below(tree, other))] = mass * value / whole
+        _fill(tree, child, mass * inner / whole if whole else 0.0, table, may, included, theta)

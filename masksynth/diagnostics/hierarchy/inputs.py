@@ -1,0 +1,84 @@
+"""Queries, keys, values and position embeddings, checked and brought to dot products."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.errors import InvalidInstance
+
+Floats = NDArray[np.floating[Any]]
+SCORES = ("dot", "distance")
+
+
+class Inputs(NamedTuple):
+    """``score[i, j] = scale q[i] . k[j] + eps[A] . eps[B]``, A and B the highest distinct ancestors of i and j; psi = -score."""
+
+    q: Floats
+    k: Floats
+    scale: float
+    eps: Floats | None
+
+
+def inputs_of(
+    tree: Tree, q: ArrayLike, k: ArrayLike, *, scale: float | None = None, scores: str = "dot", eps: ArrayLike | None = None
+) -> Inputs:
+    """Queries and keys as they enter the energies.
+
+    Parameters
+    ----------
+    q, k : (N, d) float
+        Row i belongs to position i.
+    scale : float, optional
+        [default: 1 / sqrt(d)].
+    scores : str
+        ``dot``: psi(i -> j) = -scale q_i . k_j, what a pretrained model has. ``distance``: psi(i -> j) = scale |q_i - k_j|^2 / 2, the
+        paper's eq. 7; it equals sqrt(d) - q_i . k_j / sqrt(d), its eq. 16, where |q_i|^2 = |k_j|^2 = d. A distance is a dot product too:
+        of (q, -|q|^2 / 2, 1) and (k, 1, -|k|^2 / 2).
+    eps : (V, e) float, optional
+        Position embedding of each node within its family.
+
+    Raises
+    ------
+    InvalidInstance
+        For another shape, numbers that are not finite, another word.
+    """
+    queries, keys = _finite(q, "q"), _finite(k, "k")
+    if queries.shape != keys.shape or len(queries) != tree.size or not queries.shape[1]:
+        raise InvalidInstance(f"q {queries.shape} and k {keys.shape} for {tree.size} positions", "", "give (N, d) arrays")
+    if scores not in SCORES:
+        raise InvalidInstance(f"scores {scores!r:.40}", "", f"choose one of {', '.join(SCORES)}")
+    scale = 1 / np.sqrt(queries.shape[1]) if scale is None else float(scale)
+    if scores == "distance":
+        queries, keys = _as_dots(queries, keys)
+    where = None if eps is None else _finite(eps, "eps")
+    if where is not None and len(where) != tree.nodes:
+        raise InvalidInstance(f"eps {where.shape} for {tree.nodes} nodes", "", "give (V, e): one row for each node")
+    return Inputs(queries, keys, scale, where)
+
+
+def values_of(tree: Tree, v: ArrayLike) -> Floats:
+    """(N, c) values; InvalidInstance for another shape or numbers that are not finite."""
+    values = _finite(v, "v")
+    if len(values) != tree.size:
+        raise InvalidInstance(f"v {values.shape} for {tree.size} positions", "", "give (N, c)")
+    return values
+
+
+def _as_dots(q: Floats, k: Floats) -> tuple[Floats, Floats]:
+    squares = [-(x * x).sum(axis=1, keepdims=True) / 2 for x in (q, k)]
+    ones = np.ones_like(squares[0])
+    return np.hstack([q, squares[0], ones]), np.hstack([k, ones, squares[1]])
+
+
+def _finite(value: ArrayLike, name: str) -> Floats:
+    array = np.asarray(value)
+    array = array.astype(np.float64) if array.dtype not in (np.float32, np.float64) else array
+    if array.ndim != 2:
+        raise InvalidInstance(f"{name} has shape {array.shape}", "", "give a table with one row for each position")
+    if not np.isfinite(array).all():
+        raise InvalidInstance(f"{name} holds numbers that are not finite", "", "give finite numbers")
+    return array

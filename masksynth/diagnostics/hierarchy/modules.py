@@ -1,0 +1,214 @@
+"""The tree of a mask: positions that the rest cannot tell apart stand together.
+
+A *module* of a mask is a set of positions such that every position outside sees all of it or nothing, and is seen by all of it or by
+nothing. A module is *strong* if it overlaps no other, that is, any other contains it, lies in it or is disjoint from it. The strong modules
+form a tree. Two disjoint modules see one another whole or not at all, so no block of that tree is allowed in part.
+
+What a family looks like to its own nodes is one of four kinds: nobody sees anybody (*parallel*), all see all (*complete*), each sees those
+before it (*linear*), or *prime*, where no proper part of two or more nodes is a module.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.diagnostics.hierarchy.tree import Ints, Tree, tree_of_lists
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.mask import Mask
+
+Bools = NDArray[np.bool_]
+LARGEST = 2048
+"""Positions up to which modules are looked for; dense tables of pairs are held."""
+
+
+def module_tree(mask: Mask | Bools, most: int | None = None) -> Tree:
+    """The tree of the strong modules of a mask, or of a partial order's relation; whether positions see themselves does not matter.
+
+    Parameters
+    ----------
+    mask : Mask of one table, or (n, n) bool
+        ``[q, k]`` true iff q sees k.
+    most : int, optional
+        Families of more nodes that are not prime are split into windows of so many: neighbours in such a family are modules too, so no
+        block is lost.
+
+    Raises
+    ------
+    InvalidInstance
+        For no positions, several tables, or ``most`` below 2.
+    Unsupported
+        Above 2,048 positions.
+
+    Examples
+    --------
+    Two prompts that do not see each other, each with two answers that see it:
+
+    >>> from masksynth.diagnostics.hierarchy.tree import lists_of_tree
+    >>> sees = np.zeros((6, 6), bool)
+    >>> sees[[1, 2], 0] = sees[[4, 5], 3] = True
+    >>> lists_of_tree(module_tree(sees))
+    [[0, [1, 2]], [3, [4, 5]]]
+    >>> lists_of_tree(module_tree(np.tri(8, dtype=bool), most=3))
+    [[0, 1, 2], [3, 4, 5], [6, 7]]
+    """
+    sees = _relation(mask)
+    if most is not None and (type(most) is not int or most < 2):
+        raise InvalidInstance(f"families of at most {most!r:.40}", "", "give a whole number from 2")
+    root: list[Any] = []
+    pending = [(np.arange(len(sees)), root)]
+    while pending:
+        places, into = pending.pop()
+        if len(places) == 1:
+            into.append(int(places[0]))
+            continue
+        parts, prime = _children(sees, places)
+        made: list[Any] = [[] for _ in parts]
+        pending += list(zip(parts, made, strict=True))
+        into.append(made if prime or most is None else _split(made, most))
+    return tree_of_lists(_without_wraps(root[0]))
+
+
+def kind_of(sees: Bools, parts: list[Ints]) -> str:
+    """What the nodes of a family see of one another: ``parallel``, ``complete``, ``linear`` or ``prime``."""
+    ones = np.array([part[0] for part in parts])
+    inner = sees[np.ix_(ones, ones)] & ~np.eye(len(ones), dtype=bool)
+    size = len(ones)
+    if not inner.any():
+        return "parallel"
+    if inner.sum() == size * (size - 1):
+        return "complete"
+    ranks = np.sort(inner.sum(axis=1))
+    return "linear" if (ranks == np.arange(size)).all() and not (inner & inner.T).any() else "prime"
+
+
+def _relation(mask: Mask | Bools) -> Bools:
+    table = mask.dense() if isinstance(mask, Mask) and mask.size <= LARGEST else mask
+    size = mask.size if isinstance(mask, Mask) else len(mask)
+    if size > LARGEST:
+        raise Unsupported(f"{size:,} positions: modules are found up to {LARGEST:,}; give --branching or a tree")
+    if not isinstance(table, np.ndarray) or table.dtype != bool or table.ndim != 2 or table.shape[0] != table.shape[1]:
+        shape = getattr(table, "shape", None)
+        raise InvalidInstance(f"modules of a mask of shape {shape}", "", "give one boolean table (n, n)")
+    if not size:
+        raise InvalidInstance("a mask of 0 positions", "", "give one that has some")
+    return table & ~np.eye(size, dtype=bool)
+
+
+def _children(sees: Bools, places: Ints) -> tuple[list[Ints], bool]:
+    """The maximal strong modules inside a strong module, and whether they are a prime family."""
+    inner = sees[np.ix_(places, places)]
+    off = ~np.eye(len(places), dtype=bool)
+    for linked in (inner | inner.T, ~(inner & inner.T) & off):
+        parts = _components(linked)
+        if len(parts) > 1:
+            return [places[part] for part in parts], False
+    parts = _line(inner)
+    if len(parts) > 1:
+        return [places[part] for part in parts], False
+    return [places[part] for part in _prime(inner)], True
+
+
+def _components(linked: Bools) -> list[Ints]:
+    """Connected components of a symmetric relation, by least member."""
+    left = np.ones(len(linked), bool)
+    parts = []
+    while left.any():
+        part = _reached(linked, int(np.argmax(left)))
+        left &= ~part
+        parts.append(np.flatnonzero(part))
+    return parts
+
+
+def _reached(linked: Bools, start: int) -> Bools:
+    found = np.zeros(len(linked), bool)
+    found[start] = True
+    front = np.array([start])
+    while len(front):
+        new = linked[front].any(axis=0) & ~found
+        found |= new
+        front = np.flatnonzero(new)
+    return found
+
+
+def _line(inner: Bools) -> list[Ints]:
+    """The finest parts of which each is seen by all of every later one and sees nothing of it.
+
+    A first part of k positions comes before n - k others each, every other position before fewer: so the parts are cuts of the order by
+    that number, namely where all k (n - k) pairs across are right.
+    """
+    size = len(inner)
+    before = inner.T & ~inner
+    order = np.argsort(-before.sum(axis=1), kind="stable")
+    table = before[np.ix_(order, order)]
+    within = np.cumsum([table[:k, k].sum() + table[k, :k].sum() for k in range(size)])
+    across = np.cumsum(table.sum(axis=1)) - within
+    many = np.arange(1, size + 1)
+    cuts = np.flatnonzero(across == many * (size - many)) + 1
+    return [np.sort(part) for part in np.split(order, cuts[:-1])]
+
+
+def _prime(inner: Bools) -> list[Ints]:
+    """The maximal proper modules of a family that is neither parallel, complete nor linear; they are disjoint there.
+
+    One is the largest that holds position 0; the others are the largest that do not, and lie outside it.
+    """
+    first = _largest_module(inner, 0)
+    label = _without_first(inner)
+    label[first] = -1
+    return [first, *(np.flatnonzero(label == one) for one in np.unique(label[label >= 0]))]
+
+
+def _without_first(inner: Bools) -> Ints:
+    """The largest modules without position 0, as labels: parts are split by what positions outside them tell apart until nothing is."""
+    colour = inner + 2 * inner.T.astype(np.int64)
+    label = (np.arange(len(inner)) > 0).astype(np.int64)
+    parts, before = 2, 0
+    while parts > before:
+        before = parts
+        for pivot in range(len(inner)):
+            split = 4 * label + np.where(label == label[pivot], 0, colour[pivot])
+            values, label = np.unique(split, return_inverse=True)
+            parts = len(values)
+    return label
+
+
+def _largest_module(inner: Bools, v: int) -> Ints:
+    """The largest proper module that holds v.
+
+    The least module with v and x holds x, with every s also each y outside that tells s from v. It is what x reaches along these arrows; x
+    stays out of the largest proper module iff it reaches everything. All such x reach one of them, the last start of a search over all.
+    """
+    tells = (inner[:, v] != inner.T) | (inner != inner[v])
+    tells[v], tells[:, v] = False, False
+    np.fill_diagonal(tells, False)
+    seen = np.zeros(len(inner), bool)
+    seen[v] = True
+    last = v
+    while not seen.all():
+        last = int(np.argmin(seen))
+        seen |= _reached(tells, last)
+    outside = _reached(tells.T, last)
+    outside[v] = False
+    return np.flatnonzero(~outside)
+
+
+def _split(parts: list[Any], most: int) -> list[Any]:
+    while len(parts) > most:
+        parts = [parts[low : low + most] if low + 1 < len(parts) else parts[low] for low in range(0, len(parts), most)]
+    return parts
+
+
+def _without_wraps(root: Any) -> Any:
+    """Nested lists in which a child stands for the list of one element that took it."""
+    pending = [root]
+    while pending:
+        family = pending.pop()
+        for place, one in enumerate(family if isinstance(family, list) else []):
+            while isinstance(one, list) and len(one) == 1:
+                one = one[0]
+            family[place] = one
+            pending.append(one)
+    return root

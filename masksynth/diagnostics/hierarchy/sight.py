@@ -1,0 +1,126 @@
+"""Which siblings a node may attend to, and whether a leaf may attend to itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.diagnostics.hierarchy.tree import Families, Tree
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.mask import Mask
+
+Bools = NDArray[np.bool_]
+LARGEST_MASK = 8192
+"""Positions up to which the blocks of a mask are counted; 8 bytes a pair are held."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What may attend to what in a tree.
+
+    Parameters
+    ----------
+    itself : (N,) bool
+        Whether each position may attend to itself.
+    blocks : tuple of tuples of (F, b, b) or (1, b, b) bool
+        For each group of ``Tree.plan``: ``[f, i, j]`` is true iff child i of family f may attend to child j. The diagonal is false: a node
+        is no sibling of itself.
+    causal : bool
+        Left siblings only.
+    mask : Mask, optional
+        The mask from which the blocks come.
+    lost : int
+        Allowed pairs of the mask that lie in blocks which are not allowed as a whole, so that no block-tied matrix can use them.
+    """
+
+    itself: Bools
+    blocks: tuple[tuple[Bools, ...], ...]
+    causal: bool = False
+    mask: Mask | None = None
+    lost: int = 0
+
+    @property
+    def included(self) -> bool:
+        """Whether some position may attend to itself."""
+        return bool(self.itself.any())
+
+
+def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: Mask | None = None) -> Sight:
+    """What may attend to what.
+
+    Parameters
+    ----------
+    tree : Tree
+    included : bool
+        A leaf may attend to itself; the paper excludes it, pretrained models include it.
+    causal : bool
+        Left siblings alone; the leaves must stand in the order of their positions.
+    mask : Mask, optional
+        One table over the positions. A block of two siblings is usable iff the mask allows all its pairs: with one forbidden pair, a value
+        that is the same on the whole block must be 0.
+
+    Raises
+    ------
+    InvalidInstance
+        If the mask has another size or several tables, or goes with ``causal``; if the leaves of a causal tree are not in order.
+    Unsupported
+        Above 8,192 positions with a mask.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> tree = tree_of_lists([[0, 1], [2, 3]])
+    >>> sight_of(tree, mask=Mask.from_dense(np.array([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 1]]) > 0)).lost
+    3
+    """
+    itself = np.full(tree.size, included)
+    if mask is not None:
+        if causal:
+            raise InvalidInstance("both a mask and causal", "", "leave causal out: the mask says what is seen")
+        return _of_mask(tree, mask, itself)
+    if causal and (np.diff(tree.order) < 0).any():
+        raise InvalidInstance("the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out")
+    return Sight(itself, tuple(tuple(_plain(group, causal) for group in level) for level in tree.plan), causal)
+
+
+def _plain(group: Families, causal: bool) -> Bools:
+    size = group.child.shape[1]
+    return np.tri(size, k=-1, dtype=bool)[None] if causal else ~np.eye(size, dtype=bool)[None]
+
+
+def _of_mask(tree: Tree, mask: Mask, itself: Bools) -> Sight:
+    if mask.size != tree.size or mask.tables != 1:
+        raise InvalidInstance(f"a mask of shape {mask.shape} for a tree of {tree.size} positions", "", "give one table of that size")
+    if mask.size > LARGEST_MASK:
+        raise Unsupported(f"{mask.size:,} positions: blocks of a mask are counted up to {LARGEST_MASK:,}; give the tree alone")
+    sums = _sums(mask, tree)
+    used, blocks = 0, []
+    for level in tree.plan:
+        found = []
+        for group in level:
+            low, high = tree.first[group.child], tree.first[group.child] + tree.count[group.child]
+            allowed = _inside(sums, low, high)
+            area = tree.count[group.child][:, :, None] * tree.count[group.child][:, None, :]
+            full = (allowed == area) & ~np.eye(group.child.shape[1], dtype=bool)
+            used += int(area[full].sum())
+            found.append(full)
+        blocks.append(tuple(found))
+    loops = mask.dense().diagonal()
+    return Sight(itself & loops, tuple(blocks), mask=mask, lost=mask.pairs - int(loops.sum()) - used)
+
+
+def _sums(mask: Mask, tree: Tree) -> NDArray[np.int64]:
+    """Allowed pairs in the first rows and columns of the mask whose positions stand as leaves do."""
+    sums = np.zeros((mask.size + 1, mask.size + 1), np.int64)
+    np.cumsum(np.cumsum(mask.dense()[np.ix_(tree.order, tree.order)], axis=0), axis=1, out=sums[1:, 1:])
+    return sums
+
+
+def _inside(sums: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Allowed pairs in the block of each two siblings."""
+    rows = (low[:, :, None], high[:, :, None])
+    keys = (low[:, None, :], high[:, None, :])
+    found: NDArray[np.int64] = sums[rows[1], keys[1]] - sums[rows[0], keys[1]] - sums[rows[1], keys[0]] + sums[rows[0], keys[0]]
+    return found

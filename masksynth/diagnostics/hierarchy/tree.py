@@ -1,0 +1,296 @@
+"""Signal hierarchies: rooted trees whose leaves are positions, as arrays in level order.
+
+Level order: the root is node 0, a level follows the one above it, and the children of a node are neighbours. A *family* is the children of
+one node; M is the number of families (nodes that are no leaves), b the size of the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from masksynth.errors import InvalidInstance
+from masksynth.pack.samples import offsets, spread
+
+Ints = NDArray[np.int64]
+
+
+class Families(NamedTuple):
+    """All families of F nodes at one depth that have b children each: node numbers ``parent`` (F,) and ``child`` (F, b)."""
+
+    parent: Ints
+    child: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A signal hierarchy over positions 0, ..., N - 1; make one with `tree_of_lists`, `tree_of_parents`, `windows` and the like.
+
+    Parameters
+    ----------
+    parent : (V,) int64
+        The parent of each node in level order; -1 for the root, node 0.
+    position : (V,) int64
+        The position of each leaf, -1 for the others; every position is one leaf.
+
+    Raises
+    ------
+    InvalidInstance
+        In one line: no nodes, no level order, an empty family, a position in two families or in none.
+
+    Examples
+    --------
+    >>> tree = tree_of_lists([[0, 1], [2, 3, 4]])
+    >>> tree.size, tree.families, tree.largest, tree.depth, tree.count.tolist()
+    (5, 3, 3, 2, [5, 2, 3, 1, 1, 1, 1, 1])
+    """
+
+    parent: Ints
+    position: Ints
+
+    def __post_init__(self) -> None:
+        parent, position = (np.ascontiguousarray(a) for a in (self.parent, self.position))
+        if parent.ndim != 1 or parent.shape != position.shape or not len(parent):
+            raise InvalidInstance("the tree is empty", remedy="give at least one position")
+        if any(array.dtype.kind not in "iu" for array in (parent, position)):
+            raise InvalidInstance(f"parent and position hold {parent.dtype} and {position.dtype}", remedy="give integers")
+        parent, position = parent.astype(np.int64), position.astype(np.int64)
+        if parent[0] != -1 or (parent[1:] < 0).any() or (parent >= np.arange(len(parent))).any() or (np.diff(parent) < 0).any():
+            raise InvalidInstance("the nodes are not in level order", remedy="make the tree with tree_of_parents")
+        _check_leaves(parent, position)
+        for name, array in (("parent", parent), ("position", position)):
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        return f"Tree({self.size} positions, {self.families} families of at most {self.largest}, depth {self.depth})"
+
+    @property
+    def size(self) -> int:
+        """N, the number of positions."""
+        return len(self.order)
+
+    @property
+    def nodes(self) -> int:
+        """V, the number of nodes."""
+        return len(self.parent)
+
+    @property
+    def families(self) -> int:
+        """M, the number of families."""
+        return self.nodes - self.size
+
+    @property
+    def largest(self) -> int:
+        """The paper's b, the most children of a node; 0 where the root is a leaf."""
+        return int(np.diff(self.child_offset).max())
+
+    @property
+    def depth(self) -> int:
+        """The most steps from the root to a leaf."""
+        return len(self.level_offset) - 2
+
+    @property
+    def sibling_pairs(self) -> int:
+        """The sum of b^2 over the families: pairs of siblings, each node with itself included."""
+        return int((np.diff(self.child_offset) ** 2).sum())
+
+    @cached_property
+    def child_offset(self) -> Ints:
+        """(V + 1,): the children of node v are ``range(child_offset[v], child_offset[v + 1])``; none for a leaf."""
+        return 1 + offsets(np.bincount(self.parent[1:], minlength=self.nodes))
+
+    @cached_property
+    def level_offset(self) -> Ints:
+        """(depth + 2,): the nodes at depth l are ``range(level_offset[l], level_offset[l + 1])``."""
+        found = [0, 1]
+        while found[-1] < self.nodes:
+            found.append(int(self.child_offset[found[-1]]))
+        return np.array(found)
+
+    @cached_property
+    def count(self) -> Ints:
+        """(V,): how many leaves are below each node, itself included."""
+        found = (self.position >= 0).astype(np.int64)
+        for low, high in self.levels[:0:-1]:
+            base = int(self.parent[low])
+            sums = np.bincount(self.parent[low:high] - base, weights=found[low:high]).astype(np.int64)
+            found[base : base + len(sums)] += sums
+        return found
+
+    @cached_property
+    def first(self) -> Ints:
+        """(V,): leaves from left to right have ranks; those below node v are ``first[v] .. first[v] + count[v] - 1``."""
+        found = np.zeros(self.nodes, np.int64)
+        for low, high in self.levels[1:]:
+            before = np.cumsum(self.count[low:high]) - self.count[low:high]
+            family = self.parent[low:high]
+            found[low:high] = found[family] + before - before[self.child_offset[family] - low]
+        return found
+
+    @cached_property
+    def leaves(self) -> Ints:
+        """(N,): the leaves from left to right, as nodes."""
+        found = np.flatnonzero(self.position >= 0)
+        return found[np.argsort(self.first[found])]
+
+    @cached_property
+    def order(self) -> Ints:
+        """(N,): the positions of the leaves from left to right."""
+        found = np.flatnonzero(self.position >= 0)
+        return self.position[found] if len(found) == 1 else self.position[self.leaves]
+
+    @cached_property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """The half-open ranges of nodes of the levels, from the root down."""
+        cut = self.level_offset.tolist()
+        return tuple(zip(cut[:-1], cut[1:], strict=True))
+
+    @cached_property
+    def plan(self) -> tuple[tuple[Families, ...], ...]:
+        """For each depth of parents, from the root down: its families, those of one size together."""
+        return tuple(self._families(low, high) for low, high in self.levels[:-1])
+
+    def _families(self, low: int, high: int) -> tuple[Families, ...]:
+        many = np.diff(self.child_offset[low : high + 1])
+        groups = []
+        for size in np.unique(many[many > 0]).tolist():
+            parents = low + np.flatnonzero(many == size)
+            groups.append(Families(parents, self.child_offset[parents][:, None] + np.arange(size)))
+        return tuple(groups)
+
+
+def _check_leaves(parent: Ints, position: Ints) -> None:
+    """Leaves have a position each, other nodes none, and the positions are 0, ..., N - 1."""
+    has_children = np.bincount(parent[1:], minlength=len(parent)) > 0
+    if (empty := np.flatnonzero(~has_children & (position < 0))).size:
+        raise InvalidInstance(f"the family of node {empty[0]} is empty" if len(parent) > 1 else "the tree is empty", remedy="leave it out")
+    if (both := np.flatnonzero(has_children & (position >= 0))).size:
+        raise InvalidInstance(f"position {position[both[0]]} has children", remedy="give positions to leaves only")
+    leaves = np.sort(position[~has_children])
+    if (twice := leaves[1:][leaves[1:] == leaves[:-1]]).size:
+        raise InvalidInstance(f"position {twice[0]} is a leaf of two families, or twice of one", remedy="name every position once")
+    if leaves[-1] != len(leaves) - 1:
+        missing = int(np.flatnonzero(leaves != np.arange(len(leaves)))[0])
+        raise InvalidInstance(f"position {missing} is no leaf, {leaves[-1]} is one", remedy="name every position from 0 once")
+
+
+def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
+    """The tree in which node v has parent ``parent[v]`` (-1: the root) and is the leaf of ``position[v]`` (-1: is none).
+
+    Nodes may be numbered in any way; the children of a node stand in the order of their numbers.
+
+    Raises
+    ------
+    InvalidInstance
+        If there is no root or there are several, a parent is no node, nodes form a cycle, or `Tree` refuses.
+
+    Examples
+    --------
+    >>> tree_of_parents([-1, 0, 0, 2, 2], [-1, 0, -1, 1, 2]).parent.tolist()
+    [-1, 0, 0, 2, 2]
+    """
+    parents, positions = (_integers(value) for value in (parent, position))
+    if not len(parents) or parents.shape != positions.shape:
+        raise InvalidInstance(f"{len(parents)} parents for {len(positions)} nodes", remedy="give one parent and one position for each node")
+    roots = np.flatnonzero(parents == -1)
+    if (outside := np.flatnonzero((parents < -1) | (parents >= len(parents)))).size:
+        raise InvalidInstance(f"node {outside[0]} has parent {parents[outside[0]]} of {len(parents)} nodes", remedy="count nodes from 0")
+    if len(roots) > 1:
+        raise InvalidInstance(f"nodes {roots[0]} and {roots[1]} are both roots", remedy="give one node the parent -1")
+    order = _level_order(parents, roots)
+    if len(order) < len(parents):
+        raise InvalidInstance(f"node {_on_cycle(parents, order)} is its own ancestor: a cycle", remedy="let every node lead to the root")
+    number = np.zeros(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    above = parents[order]
+    return Tree(np.where(above < 0, -1, number[above]), positions[order])
+
+
+def _integers(value: ArrayLike) -> Ints:
+    try:
+        found = np.asarray(value)
+    except ValueError:
+        found = np.zeros((0, 0))
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise InvalidInstance("parents and positions are not lists of integers", remedy="give -1 where there is none")
+    return found.astype(np.int64)
+
+
+def _level_order(parents: Ints, frontier: Ints) -> Ints:
+    """The nodes that lead to the root, level by level."""
+    children = np.argsort(parents, kind="stable")
+    cut = np.searchsorted(parents[children], np.arange(len(parents) + 1))
+    found = [frontier]
+    while len(frontier):
+        frontier = children[spread(cut[frontier], cut[frontier + 1] - cut[frontier])]
+        found.append(frontier)
+    return np.concatenate(found)
+
+
+def _on_cycle(parents: Ints, reached: Ints) -> int:
+    node = int(np.setdiff1d(np.arange(len(parents)), reached)[0])
+    for _ in range(len(parents)):  # after V steps up a walk that never ends is on its cycle
+        node = int(parents[node])
+    return node
+
+
+def tree_of_lists(nested: Sequence[Any] | int) -> Tree:
+    """The tree of nested lists: a list is a family, an integer a leaf.
+
+    Raises
+    ------
+    InvalidInstance
+        If something in it is neither, a list holds itself, or `Tree` refuses.
+
+    Examples
+    --------
+    >>> tree_of_lists([0, [1, [2, 3]]])
+    Tree(4 positions, 3 families of at most 2, depth 3)
+    """
+    parent: list[int] = []
+    position: list[int] = []
+    open_lists: dict[int, None] = {}
+    pending: list[tuple[Any, int]] = [(nested, -1)]
+    while pending:
+        value, above = pending.pop()
+        if above == CLOSE:
+            del open_lists[value]
+            continue
+        parent.append(above)
+        if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < 2**62:
+            position.append(int(value))
+            continue
+        if not isinstance(value, list | tuple):
+            raise InvalidInstance(f"{value!r:.40} is neither a list nor a position", remedy="write a tree as [[0, 1], [2, 3]]")
+        if id(value) in open_lists:
+            raise InvalidInstance("a family holds itself: a cycle", remedy="write a tree as [[0, 1], [2, 3]]")
+        open_lists[id(value)] = None
+        position.append(-1)
+        pending.append((id(value), CLOSE))
+        node = len(parent) - 1
+        pending += [(one, node) for one in reversed(value)]
+    return tree_of_parents(parent, position)
+
+
+CLOSE = -2
+"""A mark among the parents: the list is left."""
+
+
+def lists_of_tree(tree: Tree) -> Any:
+    """Nested lists from which `tree_of_lists` makes the tree.
+
+    Examples
+    --------
+    >>> lists_of_tree(tree_of_lists([0, [1, [2, 3]]]))
+    [0, [1, [2, 3]]]
+    """
+    made: list[Any] = [[] if place < 0 else int(place) for place in tree.position]
+    for node, above in enumerate(tree.parent[1:].tolist(), 1):
+        made[above].append(made[node])
+    return made[0]

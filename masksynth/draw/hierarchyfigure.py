@@ -1,0 +1,196 @@
+"""The picture of a hierarchy: the blocks of its tree over the attention matrix, and the divergence of every position.
+
+It is drawn from the record alone; equal records have equal pictures. matplotlib is imported when one is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.draw.names import printable
+from masksynth.draw.paper import FONT, LINE, drawing, to_png, to_svg
+from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from masksynth.diagnostics.hierarchy import Hierarchy
+
+FORMATS = (".svg", ".png", ".pdf")
+INSTALL = "a picture needs matplotlib; pip install 'masksynth[draw]'"
+DEPTHS = ("#e3f2fd", "#bbdefb", "#90caf9", "#64b5f6", "#42a5f5", "#1e88e5", "#1565c0", "#0d47a1")
+"""Blocks of siblings at depth 1, 2, ...: the deeper, the darker."""
+LARGEST_BLOCKS = 256
+"""Blocks of one family at most that are drawn apart."""
+SIDE = 300.0
+"""Points of the matrix."""
+
+
+def check_hierarchy_figure(path: str | Path, force: bool = False) -> None:
+    """Refuse, before any work is done, a file that no picture can be written to.
+
+    Raises
+    ------
+    InvalidInstance
+        If the file does not end in .svg, .png or .pdf, or is there already and ``force`` is False.
+    Unsupported
+        Without matplotlib.
+    """
+    place = Path(path)
+    if place.suffix.lower() not in FORMATS:
+        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
+    if place.exists() and not force:
+        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
+    if find_spec("matplotlib") is None:
+        raise Unsupported(INSTALL)
+
+
+def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = False) -> Path:
+    """Draw a diagnosis into FILE.svg, .png or .pdf.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As `check_hierarchy_figure`.
+    MasksynthError
+        If the disk refuses.
+    """
+    check_hierarchy_figure(path, force)
+    place = Path(path)
+    with drawing():
+        figure = hierarchy_figure(found)
+        data = _bytes(figure, place.suffix.lower(), title_of(found))
+    try:
+        place.write_bytes(data)
+    except OSError as error:
+        raise MasksynthError(f"{place}: the picture cannot be written: {error.strerror}; choose another place") from error
+    return place
+
+
+def title_of(found: Hierarchy) -> str:
+    """One line over the picture."""
+    return f"{printable(found.name)[:60]}: {found.positions:,} positions, {found.families:,} families, depth {found.depth}"
+
+
+def hierarchy_figure(found: Hierarchy) -> Figure:
+    """The picture as a matplotlib figure; call it inside ``drawing()``."""
+    from matplotlib.figure import Figure
+
+    wide, tall = SIDE + 90.0, SIDE + 190.0
+    figure = Figure((wide / 72, tall / 72), dpi=72, facecolor="white")
+    left, width = 50.0 / wide, SIDE / wide
+    figure.text(left, 1 - 14 / tall, title_of(found), fontsize=FONT + 1, weight="bold", va="center", parse_math=False, gid="title")
+    matrix = figure.add_axes((left, 1 - (30 + SIDE) / tall, width, SIDE / tall))
+    _matrix(matrix, found)
+    rows = figure.add_axes((left, 50 / tall, width, 80 / tall))
+    _rows(rows, found)
+    return figure
+
+
+def _matrix(axes: Axes, found: Hierarchy) -> None:
+    """Every block of two siblings in the shade of its depth; what lies within a leaf of the drawn tree is black."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    size = found.positions
+    axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
+    axes.tick_params(labelsize=FONT - 1, length=2, color=LINE)
+    axes.set_ylabel("query, in the order of the leaves", fontsize=FONT)
+    axes.xaxis.tick_top()
+    for depth, starts in enumerate(found.blocks):
+        ends = ends_of(found, depth)
+        above = (0, *starts) if depth == 0 else found.blocks[depth - 1]
+        blocks = [
+            Rectangle((starts[b], starts[a]), ends[b] - starts[b], ends[a] - starts[a])
+            for family in families_of(starts, above)
+            for a, b in _pairs(family, found)
+        ]
+        colour = DEPTHS[min(depth, len(DEPTHS) - 1)]
+        drawn = PatchCollection(blocks, facecolor=colour, edgecolor="white", linewidth=0.3, gid=f"depth-{depth + 1}")
+        drawn.set_rasterized(len(blocks) > LARGEST_BLOCKS)
+        axes.add_collection(drawn)
+    starts = np.array(sorted({one for level in found.blocks for one in level} | {0}))
+    ends = np.append(starts[1:], size)
+    own = [Rectangle((low, low), high - low, high - low) for low, high in zip(starts.tolist(), ends.tolist(), strict=True)]
+    cells = PatchCollection(own, facecolor="#263238" if found.included else "white", edgecolor="#b0bec5", linewidth=0.2, gid="own")
+    cells.set_rasterized(len(own) > LARGEST_BLOCKS)
+    axes.add_collection(cells)
+
+
+def families_of(starts: tuple[int, ...], above: tuple[int, ...]) -> list[list[int]]:
+    """Indices of the nodes of a depth, those of one parent together: a parent begins where its first child does.
+
+    Examples
+    --------
+    >>> families_of((0, 1, 2, 3), (0, 2))
+    [[0, 1], [2, 3]]
+    """
+    parent = np.searchsorted(np.asarray(above), np.asarray(starts), side="right")
+    cuts = np.flatnonzero(np.diff(parent)) + 1
+    return [part.tolist() for part in np.split(np.arange(len(starts)), cuts)]
+
+
+def ends_of(found: Hierarchy, depth: int) -> NDArray[np.int64]:
+    """Where the nodes of a depth end: at the next node's start, or where one of a depth above starts before that."""
+    cuts = np.array(sorted({one for level in found.blocks[: depth + 1] for one in level} | {found.positions}))
+    ends: NDArray[np.int64] = cuts[np.searchsorted(cuts, np.asarray(found.blocks[depth]), side="right")]
+    return ends
+
+
+def _pairs(family: list[int], found: Hierarchy) -> list[tuple[int, int]]:
+    if len(family) > LARGEST_BLOCKS:
+        return []
+    return [(a, b) for a in family for b in family if (b < a if found.causal else a != b)]
+
+
+def _rows(axes: Axes, found: Hierarchy) -> None:
+    """The divergence of each position, or why there is none."""
+    values = np.array([np.nan if row is None else row for row in found.kl_rows], float)
+    axes.tick_params(labelsize=FONT - 1, length=2, color=LINE)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_xlim(0, found.positions)
+    axes.set_xlabel("position", fontsize=FONT)
+    axes.set_ylabel("KL, nats", fontsize=FONT)
+    if not len(values) or np.isnan(values).all():
+        reason = found.skipped or "every row is empty"
+        axes.text(0.5, 0.5, reason[:70], transform=axes.transAxes, ha="center", va="center", fontsize=FONT, gid="none")
+        return
+    x, y = reduced(values)
+    axes.plot(x, y, drawstyle="steps-post", color="#0072b2", linewidth=0.9, gid="kl")
+    axes.axhline(float(np.nanmean(values)), color="#d55e00", linewidth=0.8, linestyle="--", gid="mean")
+    axes.set_ylim(0, float(np.nanmax(values)) * 1.1 or 1.0)
+
+
+def reduced(values: NDArray[np.float64], most: int = 512) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """At most so many points: the means of equal stretches of positions.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in reduced(np.array([1.0, 3.0, 5.0, 7.0]), most=2)]
+    [[0.0, 2.0, 4.0], [2.0, 6.0, 6.0]]
+    """
+    step = -(-len(values) // most)
+    padded = np.pad(values, (0, -len(values) % step), constant_values=np.nan).reshape(-1, step)
+    known = ~np.isnan(padded)
+    means = np.where(known.any(axis=1), np.where(known, padded, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+    places = np.append(np.arange(len(means)) * step, len(values)).astype(float)
+    return places, np.append(means, means[-1])
+
+
+def _bytes(figure: Figure, ending: str, title: str) -> bytes:
+    if ending == ".svg":
+        return to_svg(figure, title).encode("utf-8")
+    if ending == ".png":
+        return to_png(figure)
+    stream = io.BytesIO()
+    nothing: dict[Any, Any] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+    figure.savefig(stream, format="pdf", metadata=nothing)
+    return stream.getvalue()
