@@ -13,7 +13,7 @@ from masksynth.cli.terminal import JSON, QUIET, output_file, plain, print_json, 
 from masksynth.errors import InvalidInstance
 
 if TYPE_CHECKING:
-    from masksynth.diagnostics.clustering import Clustering
+    from masksynth.diagnostics.clustering import Clustering, Group
     from masksynth.mask import Mask
 
 GROUPS = 8
@@ -98,7 +98,8 @@ def _mask(subject: str | None, causal: int | None, length: int | None, batch: in
 
 
 def _head(found: Clustering) -> str:
-    return f"{count(found.positions, 'position')}, beta {found.beta:g}, dimension {found.dim}, {count(found.seeds, 'start')}, time {found.time:g}"
+    run = f"beta {found.beta:g}, dimension {found.dim}, {count(found.seeds, 'start')}, time {found.time:g}"
+    return f"{count(found.positions, 'position')}, {run}"
 
 
 def _lines(found: Clustering) -> list[str]:
@@ -108,6 +109,7 @@ def _lines(found: Clustering) -> list[str]:
         lines.append(f"{count(found.empty, 'row')} empty: such a position attends to nothing and stays where it is")
     if found.without_self:
         lines.append(f"{count(found.without_self, 'row')} without themselves: such a position follows the others with its whole weight")
+    lines.append(_covered(found))
     for group in found.groups[:GROUPS]:
         lines += _group(group, found)
     rest = found.groups[GROUPS:]
@@ -123,28 +125,40 @@ def _clusters(found: Clustering) -> str:
 
 
 def _centres(found: Clustering) -> str:
+    if found.centres is None or found.strong is None:
+        return f"no centres: their distance 4 / sqrt(beta) = {found.delta:.3g} exceeds pi; give a beta of 1.63 or more"
     text = f"centres of the start at distance {found.delta:.3g}: {found.centres:.1f} Renyi, {found.strong:.1f} strong"
-    plain_causal = f"{found.expected_strong:.1f} strong" if found.expected_strong is not None else ""
-    return f"{text}; a causal mask expects {plain_causal}" if plain_causal else text
+    jammed = "" if found.expected_renyi is None else f", {found.expected_renyi:.1f} Renyi once there is no room"
+    return f"{text} (expected: {found.expected_strong:.1f} strong{jammed})" if found.expected_strong is not None else text
 
 
 def _captured(found: Clustering) -> list[str]:
+    if not found.captured:
+        return []
     renyi, strong = (found.captured[name].mean for name in ("renyi", "strong"))
-    return [
-        f"within {found.radius:.3g} of a centre: {renyi[0]:.0%} at 0, {renyi[-1]:.0%} at the end; of a strong one {strong[0]:.0%}, {strong[-1]:.0%}"
-    ]
+    shares = f"{renyi[0]:.0%} at 0, {renyi[-1]:.0%} at the end; of a strong one {strong[0]:.0%}, {strong[-1]:.0%}"
+    return [f"within {found.radius:.3g} of a centre: {shares}"]
 
 
-def _group(group, found: Clustering) -> list[str]:  # type: ignore[no-untyped-def]
-    from masksynth.diagnostics.clustering import MEANING
+def _covered(found: Clustering) -> str:
+    """How many positions a theorem speaks of; it speaks of infinite time, at any beta."""
+    from masksynth.diagnostics.clustering import PROVED
+
+    proved = sum(len(group.positions) for group in found.groups if group.status in PROVED)
+    return f"where they go at last: a theorem for {proved:,} of {count(found.positions, 'position')}, else a conjecture"
+
+
+def _group(group: Group, found: Clustering) -> list[str]:
+    from masksynth.diagnostics.clustering import FIXED, MEANING
     from masksynth.export.rows import few
 
     roots = f"{', '.join(map(str, group.roots[:4]))}{', ...' if len(group.roots) > 4 else ''}"
-    when = "not yet half of them" if group.half is None else f"half of them from time {group.half:.3g}"
-    near = f"{group.gathered[-1]:.0%} within {found.angle:.3g} rad of a root at the end, {when}"
-    places = few(_stretches(group.positions))
-    head = f"{count(len(group.positions), 'position')} {places}, {'root' if len(group.roots) == 1 else 'roots'} {roots}"
-    return [f"{head}: {near}", f"  {MEANING[group.status]}"]
+    head = f"{count(len(group.positions), 'position')} ({few(_stretches(group.positions))})"
+    if group.status == FIXED:
+        return [f"{head}: {MEANING[FIXED]}"]
+    when = "less than half of them so far" if group.half is None else f"half of them from time {group.half:.3g}"
+    near = f"{group.gathered[-1]:.0%} within {found.angle:.3g} rad, {when}"
+    return [f"{head} of {'root' if len(group.roots) == 1 else 'roots'} {roots}: {near}", f"  {MEANING[group.status]}"]
 
 
 def _stretches(places: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -14,10 +14,11 @@ from masksynth.diagnostics.clustering.interaction import (
     two_tokens,
     two_tokens_time,
 )
-from masksynth.diagnostics.clustering.roots import MEANING, PROVED, Following, following
+from masksynth.diagnostics.clustering.roots import FIXED, MEANING, PROVED, Following, following
 from masksynth.diagnostics.clustering.simulate import angles, starts, trajectories
 
 __all__ = [
+    "FIXED",
     "MEANING",
     "PROVED",
     "Clustering",

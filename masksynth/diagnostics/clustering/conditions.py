@@ -60,10 +60,10 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
 
     Examples
     --------
-    >>> found = stays([0.0, 1.0], 1, 150.0, 64.0, 4.0, 0.1)
+    >>> found = stays([0.0, 1.0], 1, 100.0, 64.0, 4.0, 0.1)
     >>> found.holds, round(found.bound, 3)
     (True, 0.05)
-    >>> stays([0.0, 0.55], 1, 150.0, 64.0, 4.0, 0.1).holds
+    >>> stays([0.0, 0.55], 1, 100.0, 64.0, 4.0, 0.1).holds
     False
     """
     unit = _unit(beta, c=c, epsilon=epsilon, horizon=horizon)
@@ -106,15 +106,16 @@ def captures_all(fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float
     Notes
     -----
     The paper prints the last condition without the minus sign. Then it would say next to nothing: past the peak g is negative, so that N g
-    < 0 < g(epsilon beta^(-1/2)) for every N. What has to be shown is that a token near theta_i is at a stable point: the slope of its
-    pull, -g(epsilon ...) at best from theta_i plus at most N times the largest -g from all that is farther than (c - 2 epsilon)
-    beta^(-1/2), must be negative. That is the condition with the sign. m >= 1 is not printed either; without it nothing holds the tokens.
+    < 0 < g(epsilon beta^(-1/2)) for every N as long as epsilon is before the peak. What has to be shown is that a token near theta_i is at
+    a stable point: theta_i alone gives its pull a slope of -g(epsilon beta^(-1/2)) at most, all that is farther than (c - 2 epsilon)
+    beta^(-1/2) adds at most N times -g there, and the sum must be negative. m >= 1 is not printed either; without it nothing holds the
+    tokens.
 
     Examples
     --------
     >>> captures_all([0.0, 2.0], 100, 64.0, 6.5, 0.1).holds
     True
-    >>> [each.name for each in captures_all([0.0, 2.0], 9000, 64.0, 6.5, 0.1).comparisons if not each.holds]
+    >>> [each.name for each in captures_all([0.0, 2.0], 20_000, 64.0, 6.5, 0.1).comparisons if not each.holds]
     ['N h((c - 1 - 2 epsilon) beta^(-1/2)) < h(epsilon beta^(-1/2))']
     >>> captures_all([], 100, 64.0, 6.5, 0.1).holds
     False

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,7 +62,7 @@ def expected_strong(delta: float, dim: int, n: int | None = None) -> float:
 
 
 def parking_constant() -> float:
-    """m = integral from 0 of exp(-2 integral from 0 to x of (1 - e^-y) / y dy) dx = 0.7475979202534..., by quadrature.
+    """Return m, the integral from 0 of exp(-2 integral from 0 to x of (1 - e^-y) / y dy) dx = 0.7475979202534..., by quadrature.
 
     The inner integral is E1(x) + log x + gamma, so that the integrand is e^(-2 gamma) / x^2 from x = 40 on, to all digits, and the rest
     of the integral e^(-2 gamma) / 40.
@@ -79,7 +82,7 @@ def parking_constant() -> float:
     def integrand(x: float) -> float:
         return float(np.exp(-2 * (exp1(x) + np.log(x) + np.euler_gamma))) if x > 0 else 1.0
 
-    parts = [quad(integrand, low, high, epsabs=1e-15, epsrel=1e-14)[0] for low, high in ((0, 1), (1, 4), (4, 12), (12, 40))]
+    parts = [quad(integrand, low, high, epsabs=1e-14, epsrel=1e-13)[0] for low, high in ((0, 1), (1, 4), (4, 12), (12, 40))]
     return float(sum(parts) + np.exp(-2 * np.euler_gamma) / 40)
 
 
@@ -111,10 +114,14 @@ def parking(length: float) -> float:
     while len(pieces) <= int(length):  # the piece on [k, k + 1) from that on [k - 1, k), ``area`` being the integral up to k - 1
         before, k = pieces[-1], len(pieces)
         whole = before.integ(lbnd=k - 1)
-        sums = area
-        pieces.append(Chebyshev.interpolate(lambda x, w=whole, s=sums: 1 + 2 * (s + w(x - 1)) / (x - 1), DEGREE, [k, k + 1]))
+        pieces.append(Chebyshev.interpolate(partial(_next_piece, whole, area), DEGREE, [k, k + 1]))
         area += float(whole(k))
     return float(pieces[int(length)](length))
+
+
+def _next_piece(whole: Callable[[Floats], Floats], area: float, x: Floats) -> Floats:
+    """M on [k, k + 1] from the integral ``area`` up to k - 1 and the one from there."""
+    return 1 + 2 * (area + whole(x - 1)) / (x - 1)
 
 
 def expected_renyi_circle(delta: float) -> float:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.diagnostics.clustering.blocks import others, sees_itself
+from masksynth.diagnostics.clustering.blocks import causal_mask, others, sees_itself
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
 from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong
 from masksynth.diagnostics.clustering.interaction import check_beta
-from masksynth.diagnostics.clustering.roots import MEANING, Following, following
+from masksynth.diagnostics.clustering.roots import FIXED, MEANING, Following, following
 from masksynth.diagnostics.clustering.simulate import starts, trajectories
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -44,7 +44,7 @@ class Group:
     status : str
         Key of ``masksynth.diagnostics.clustering.MEANING``.
     roots : tuple of int
-        The least position of each minimal class that they see.
+        The least position of each minimal class that they see; all that never move are one group without.
     positions : tuple of int
     gap : tuple of float
         Over time: the angle to the nearest position of a root (for members of a root of several: to the farthest other), the mean over
@@ -76,14 +76,17 @@ class Clustering:
         How it was run.
     delta, radius, angle : float
         Distance of centres (4 / sqrt(beta)), what a centre captures (delta / 4), what joins two positions to a cluster.
+    causal : bool
+        The mask is the whole causal one, of which the expected numbers speak.
     times : tuple of float
     clusters : Curve
-    centres, strong : float
-        Renyi and strong Renyi centres of the starts, the mean over seeds.
+    centres, strong : float or None
+        Renyi and strong Renyi centres of the starts, the mean over seeds; None where delta exceeds pi.
     expected_strong, expected_renyi : float or None
-        Of as many uniform points that all see their predecessors; the second for a circle without room left. None where delta > pi.
+        Their expected numbers for the causal mask; the second on a circle without room left. None elsewhere.
     captured : mapping of str to Curve
-        Share of positions within ``radius`` of a centre: ``renyi``, ``strong`` as they move, ``renyi fixed``, ``strong fixed`` at their start.
+        Share of positions within ``radius`` of a centre: ``renyi``, ``strong`` as they move, ``renyi fixed``, ``strong fixed`` where they
+        began. Empty where delta exceeds pi.
     groups : tuple of Group
         Largest first.
     paths : (n, moments, dim) nested tuples or None
@@ -102,10 +105,11 @@ class Clustering:
     delta: float
     radius: float
     angle: float
+    causal: bool
     times: tuple[float, ...]
     clusters: Curve
-    centres: float
-    strong: float
+    centres: float | None
+    strong: float | None
     expected_strong: float | None
     expected_renyi: float | None
     captured: dict[str, Curve]
@@ -160,7 +164,7 @@ def diagnose(
     >>> from masksynth.diagnostics.clustering.blocks import causal_mask
     >>> found = diagnose(causal_mask(8), beta=1.0, time=60.0, seeds=2)
     >>> found.clusters.mean[-1], [(group.status, group.roots, group.gathered[-1]) for group in found.groups]
-    (1.0, [('chain', (0,), 1.0), ('fixed', (0,), 1.0)])
+    (1.0, [('chain', (0,), 1.0), ('fixed', (), 1.0)])
     """
     check_beta(beta, 1e-12)
     if not 0 < time < np.inf:
@@ -173,9 +177,11 @@ def diagnose(
     progress("moving")
     x = trajectories(mask, start, times, beta=beta)
     progress("counting")
+    delta, causal = float(4 / np.sqrt(beta)), mask == causal_mask(mask.size)
     order = scan_order(mask, found)
-    delta = min(4 / np.sqrt(beta), np.pi)
-    kept = _centres(start[:, order], delta, found.sees[np.ix_(order, order)])
+    sees = found.sees[np.ix_(order, order)]
+    kept = _centres(start[:, order], delta, sees) if delta <= np.pi else {}
+    means = {name: float(which.sum(axis=1).mean()) for name, which in kept.items()}
     return Clustering(
         positions=mask.size,
         pairs=mask.pairs,
@@ -186,16 +192,17 @@ def diagnose(
         seeds=seeds,
         seed=seed,
         time=float(time),
-        delta=float(delta),
-        radius=float(delta / 4),
+        delta=delta,
+        radius=delta / 4,
         angle=ANGLE,
+        causal=causal,
         times=tuple(times.tolist()),
         clusters=curve(clusters(x, ANGLE).T),
-        centres=float(kept["renyi"].sum(axis=1).mean()),
-        strong=float(kept["strong"].sum(axis=1).mean()),
-        expected_strong=expected_strong(delta, dim, mask.size),
-        expected_renyi=expected_renyi_circle(delta) if dim == 2 else None,
-        captured=_captures(x[:, :, order], kept, delta / 4, found.sees[np.ix_(order, order)]),
+        centres=means.get("renyi"),
+        strong=means.get("strong"),
+        expected_strong=expected_strong(delta, dim, mask.size) if kept and causal else None,
+        expected_renyi=expected_renyi_circle(delta) if kept and causal and dim == 2 else None,
+        captured=_captures(x[:, :, order], kept, delta / 4, sees),
         groups=groups(x, times, found, ANGLE),
         paths=tuple(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
     )
@@ -261,7 +268,8 @@ def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Gr
     roots = np.array(found.roots)
     by: dict[tuple[str, tuple[int, ...]], list[int]] = {}
     for place, status in enumerate(found.status):
-        by.setdefault((status, tuple(roots[found.below[place]].tolist())), []).append(place)
+        of = () if status == FIXED else tuple(roots[found.below[place]].tolist())
+        by.setdefault((status, of), []).append(place)
     made = [_group(*known, places, apart[:, :, places], times, angle) for known, places in by.items()]
     return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
 

@@ -63,7 +63,7 @@ def _square(name: str, matrix: Any, dim: int) -> Floats:
 
 
 def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
-    """x -> x' for x of shape (seeds, n, d).
+    """The map x -> x' for x of shape (seeds, n, d).
 
     It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> = 0.
 
@@ -89,7 +89,7 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     def field(x: Floats) -> Floats:
         x = normalised(x)
         pull = _pull(blocks, x @ scores, x, x @ given.value.T, shift)
-        return pull - (pull * x).sum(axis=-1, keepdims=True) * x
+        return np.asarray(pull - (pull * x).sum(axis=-1, keepdims=True) * x, np.float64)
 
     return field
 
@@ -106,7 +106,7 @@ def normalised(x: Floats) -> Floats:
 
 
 def circle_field(mask: Mask, beta: float) -> Field:
-    """phi -> phi' for angles (seeds, n) on the circle with Q = K = V = I.
+    """The map phi -> phi' for angles (seeds, n) on the circle with Q = K = V = I.
 
     phi_k' = (1 / Z_k) sum_j exp(beta (cos(phi_k - phi_j) - 1)) sin(phi_j - phi_k). sin(phi_j - phi_k) = sin phi_j cos phi_k - cos phi_j
     sin phi_k, so that one exponential for each pair and products of matrices are all it takes.

@@ -27,7 +27,7 @@ CELLS = 2**16
 
 
 def terms(beta: float) -> Floats:
-    """c_0, c_1, ..., as far as they count.
+    """Return c_0, c_1, ..., as far as they count.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def pays(mask: Mask, beta: float) -> bool:
 
 
 def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
-    """phi -> phi' for angles (seeds, n), as ``circle_field``, by harmonics.
+    """The map phi -> phi' for angles (seeds, n), as ``circle_field``, by harmonics.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
 
 
 def _speed(phi: Floats, factors: Floats, beta: float, mask: Mask, rows: NDArray[np.intp], starts: NDArray[np.int64]) -> Floats:
-    """h(x) = (1/beta) sum of m c_m sin(m x); beta = 0 is the mean of sines."""
+    """By h(x) = (1/beta) sum of m c_m sin(m x); beta = 0 is the mean of sines."""
     powers = _powers(np.exp(1j * phi), max(len(factors), 2))
     running = np.zeros((*powers.shape[:-1], mask.size + 1), np.complex128)
     np.cumsum(powers, axis=-1, out=running[..., 1:])
@@ -103,7 +103,7 @@ def _speed(phi: Floats, factors: Floats, beta: float, mask: Mask, rows: NDArray[
 
 
 def _powers(z: NDArray[np.complex128], count: int) -> NDArray[np.complex128]:
-    """z^0, z^1, ... along a new first axis, by doubling."""
+    """The powers z^0, z^1, ... along a new first axis, by doubling."""
     found = np.empty((count, *z.shape), np.complex128)
     found[0], found[1] = 1, z
     have = 2

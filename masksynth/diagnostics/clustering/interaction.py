@@ -21,7 +21,7 @@ def check_beta(beta: float, least: float = 0.0) -> float:
 
 
 def interaction(angle: ArrayLike, beta: float) -> Any:
-    """h(x) = exp(beta (cos x - 1)) sin x: the pull of a token at angle x on the circle, before it is divided by Z.
+    """Return h(x) = exp(beta (cos x - 1)) sin x: the pull of a token at angle x on the circle, before it is divided by Z.
 
     References
     ----------
@@ -37,7 +37,7 @@ def interaction(angle: ArrayLike, beta: float) -> Any:
 
 
 def slope(angle: ArrayLike, beta: float) -> Any:
-    """g(x) = h'(x) = exp(beta (cos x - 1)) (cos x - beta sin^2 x).
+    """Return g(x) = h'(x) = exp(beta (cos x - 1)) (cos x - beta sin^2 x).
 
     Examples
     --------
@@ -49,7 +49,7 @@ def slope(angle: ArrayLike, beta: float) -> Any:
 
 
 def peak(beta: float) -> float:
-    """tau in (0, pi/2], where h is largest: h rises on [0, tau] and falls on [tau, pi].
+    """Return tau in (0, pi/2], where h is largest: h rises on [0, tau] and falls on [tau, pi].
 
     cos tau = (sqrt(4 beta^2 + 1) - 1) / (2 beta), the root of cos x = beta sin^2 x; for beta >= 1, (beta + 1/2)^(-1/2) < tau < beta^(-1/2).
 
@@ -63,12 +63,12 @@ def peak(beta: float) -> float:
 
 
 def _cosine(beta: float) -> float:
-    """cos tau without the difference of large numbers."""
+    """The cosine of tau without the difference of large numbers."""
     return float(2 * beta / (np.sqrt(4 * beta**2 + 1) + 1))
 
 
 def _square_of_sine(beta: float) -> float:
-    """sin^2 tau = cos tau / beta, and 1 at beta = 0."""
+    """The squared sine of tau, cos tau / beta, and 1 at beta = 0."""
     return float(2 / (np.sqrt(4 * beta**2 + 1) + 1))
 
 
@@ -96,7 +96,7 @@ def interaction_bounds(angle: ArrayLike, beta: float) -> tuple[Floats, Floats]:
 
 
 def energy(angles: ArrayLike, position: int, beta: float) -> Any:
-    """E_k = -(1/beta) sum over j < k of exp(beta (cos(phi_k - phi_j) - 1)), for the causal system on the circle.
+    """Return E_k = -(1/beta) sum over j < k of exp(beta (cos(phi_k - phi_j) - 1)), for the causal system on the circle.
 
     Its slope is -dE_k / dphi_k = sum over j < k of h(phi_j - phi_k) = Z_k phi_k', so token k goes downhill as long as those before it
     stand still. They do not, so the whole is a sequence of gradient flows, not one.

@@ -100,10 +100,9 @@ class _Lockstep:
         return Path(self.states, self.steps, self.evaluations)
 
     def _norm(self, x: Floats) -> Floats:
-        found: Floats = np.sqrt((x * x).mean(axis=self.axes))
-        return found
+        return np.asarray(np.sqrt((x * x).mean(axis=self.axes)), np.float64)
 
-    def _wide(self, x: Floats) -> Floats:
+    def _wide(self, x: NDArray[Any]) -> NDArray[Any]:
         return x.reshape(-1, *(1,) * len(self.axes))
 
     def _first_steps(self) -> Floats:
@@ -116,7 +115,7 @@ class _Lockstep:
         d2 = self._norm(change / scale) / np.where(h0 > 0, h0, 1)
         still = (d1 <= 1e-15) & (d2 <= 1e-15)
         h1 = np.where(still, np.maximum(1e-6, h0 * 1e-3), (0.01 / np.where(still, 1, np.maximum(d1, d2))) ** -POWER)
-        return np.minimum(np.minimum(100 * h0, h1), self.end)
+        return np.asarray(np.minimum(np.minimum(100 * h0, h1), self.end), np.float64)
 
     def _step(self) -> None:
         a, b, error, _ = self.tableau
@@ -137,8 +136,8 @@ class _Lockstep:
         self._control(err, h, new_t, stages, new)
 
     def _moved(self, stages: Floats, weights: Floats, h: Floats) -> Floats:
-        """h times the weighted sum of the first stages."""
-        total = weights[0] * stages[:, 0]
+        """Step times the weighted sum of the first stages."""
+        total: Floats = weights[0] * stages[:, 0]
         for place in range(1, len(weights)):
             if weights[place]:
                 total += weights[place] * stages[:, place]

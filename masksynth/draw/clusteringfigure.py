@@ -1,0 +1,220 @@
+"""A clustering diagnosis on paper: paths on the circle or the sphere, clusters over time, what centres capture, who gathers how fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.draw.names import printable
+from masksynth.draw.paper import PALETTE
+from masksynth.draw.pictures import write_picture
+from masksynth.errors import InvalidInstance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from masksynth.diagnostics.clustering import Clustering, Curve
+
+Floats = NDArray[np.float64]
+ROOT = "#d55e00"
+FORMATS = (".svg", ".png", ".pdf")
+LINES = 6
+MOST_PATHS = 36
+"""Most paths that are drawn, those of roots among them."""
+"""Most groups with a line of their own."""
+LABELS = {
+    "renyi": "Renyi centres",
+    "strong": "strong centres",
+    "renyi fixed": "Renyi, where they began",
+    "strong fixed": "strong, where they began",
+}
+STYLES = {"renyi": ("#0072b2", "-"), "strong": ("#d55e00", "-"), "renyi fixed": ("#0072b2", ":"), "strong fixed": ("#d55e00", ":")}
+
+
+def write_clustering(found: Clustering, path: str | Path, *, title: str = "", force: bool = False) -> Path:
+    """Draw a clustering diagnosis from its record alone.
+
+    Parameters
+    ----------
+    found : Clustering
+        With ``paths``, from ``diagnose(..., paths=True)``.
+    path : path
+        Ends in .svg, .png or .pdf.
+    title : str
+        What was diagnosed.
+    force : bool
+        Replace a file that is there.
+
+    Raises
+    ------
+    InvalidInstance
+        If the record has no paths, the ending is another, or the file is there already.
+    Unsupported
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from masksynth.diagnostics.clustering import causal_mask, diagnose
+    >>> found = diagnose(causal_mask(4), beta=4.0, dim=2, seeds=2, time=5.0, paths=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_clustering(found, f"{folder}/clusters.svg").name
+    'clusters.svg'
+    """
+    from masksynth.draw.paper import drawing
+
+    place = Path(path)
+    if place.suffix.lower() not in FORMATS:
+        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
+    with drawing():
+        write_picture(_picture(clustering_figure(found, title), place.suffix.lower()), place, force)
+    return place
+
+
+def clustering_figure(found: Clustering, title: str = "") -> Figure:
+    """A clustering diagnosis as a matplotlib figure; call it inside ``drawing()``.
+
+    Raises
+    ------
+    InvalidInstance
+        If the record has no paths.
+    """
+    from matplotlib.figure import Figure
+
+    if found.paths is None:
+        raise InvalidInstance("the record has no paths", "", "make it with diagnose(..., paths=True)")
+    figure = Figure((10, 7.2), dpi=72, facecolor="white", layout="constrained")
+    axes = figure.subplots(2, 2)
+    figure.suptitle(_title(found, title), parse_math=False, fontsize=9)
+    _paths(axes[0, 0], found)
+    _clusters(axes[0, 1], found)
+    _captured(axes[1, 0], found)
+    _gathered(axes[1, 1], found)
+    return figure
+
+
+def _title(found: Clustering, title: str) -> str:
+    name = printable(title)[:60]
+    about = f"{found.positions:,} positions, beta {found.beta:g}, dimension {found.dim}, {found.seeds} starts"
+    return f"{name}: {about}" if name else about
+
+
+def _paths(axes: Axes, found: Clustering) -> None:
+    x = np.array(found.paths)
+    roots = sorted({root for group in found.groups for root in group.roots if root < len(x)})[: MOST_PATHS // 4]
+    spread = np.linspace(0, len(x) - 1, min(len(x), MOST_PATHS - len(roots))).astype(int)
+    places = np.unique(np.concatenate([np.array(roots, int), spread]))
+    which = np.flatnonzero(np.isin(places, roots)).tolist()
+    (circle_paths if found.dim == 2 else sphere_paths)(axes, x[places], np.array(found.times), which)
+    shown = "paths" if len(places) == found.positions else f"{len(places)} of {found.positions:,} paths"
+    marks = "roots thick" if found.dim == 2 else "ends: dots, roots: crosses"
+    axes.set_title(f"the first start, {shown} ({marks})")
+
+
+def circle_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None:
+    """Angles over time for points (n, T, 2), those of roots thick; a path that crosses -pi is cut there."""
+    turn = np.arctan2(x[..., 1], x[..., 0])
+    for place, path in enumerate(turn):
+        path = np.insert(path, cuts := np.flatnonzero(np.abs(np.diff(path)) > np.pi) + 1, np.nan)
+        style: dict[str, Any] = {"color": ROOT, "linewidth": 1.8, "zorder": 3} if place in roots else {"color": INKS[place % len(INKS)]}
+        axes.plot(np.insert(times, cuts, np.nan), path, **{"linewidth": 0.6, **style})
+    axes.set(ylabel="angle", ylim=(-np.pi, np.pi))
+    _over_time(axes, times)
+
+
+INKS = ("#37474f", "#0072b2", "#009e73", "#56b4e9", "#999999")
+
+
+def sphere_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None:
+    """The first three coordinates of points (n, T, d) from above: paths on the far half pale, ends as dots, roots as crosses."""
+    turned = x[..., :3] @ _view().T
+    axes.set_aspect("equal")
+    outline = np.linspace(0, 2 * np.pi, 121)
+    axes.plot(np.cos(outline), np.sin(outline), color="0.8", linewidth=0.8)
+    for place, path in enumerate(turned):
+        colour = ROOT if place in roots else INKS[place % len(INKS)]
+        for shown, strength in ((path[:, 2] >= 0, 0.9), (path[:, 2] < 0, 0.25)):
+            seen = np.where(shown[:, None], path[:, :2], np.nan)
+            axes.plot(seen[:, 0], seen[:, 1], color=colour, linewidth=0.6, alpha=strength)
+    axes.plot(turned[:, -1, 0], turned[:, -1, 1], "o", color="black", markersize=3)
+    axes.plot(turned[roots, 0, 0], turned[roots, 0, 1], "x", color=ROOT, markersize=6)
+    axes.set(xticks=[], yticks=[], xlabel=f"to time {times[-1]:g}")
+    axes.set_frame_on(False)
+
+
+def _view() -> Floats:
+    """Looking down a little from the side."""
+    turn, tilt = 0.6, 0.5
+    about = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    lean = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    return np.asarray(lean @ about, np.float64)
+
+
+def _clusters(axes: Axes, found: Clustering) -> None:
+    _curve(axes, found.times, found.clusters, "clusters, mean and 10 % to 90 % of starts", "#0072b2", "-")
+    if found.expected_strong is not None:
+        axes.axhline(found.expected_strong, color="#d55e00", linewidth=0.8, linestyle="--", label="strong centres expected, causal")
+    if found.expected_renyi is not None:
+        axes.axhline(found.expected_renyi, color="#009e73", linewidth=0.8, linestyle="--", label="Renyi centres expected, no room left")
+    axes.set(yscale="log", ylabel="clusters", title=f"clusters: neighbours within {found.angle:.3g} rad")
+    most = max(found.clusters.high)
+    ticks = [step * 10**power for power in range(5) for step in (1, 2, 5) if step * 10**power <= most]
+    axes.set_yticks(ticks, [str(tick) for tick in ticks])
+    axes.set_yticks([], minor=True)
+    _over_time(axes, np.array(found.times))
+    axes.legend(frameon=False, loc="upper right")
+
+
+def _captured(axes: Axes, found: Clustering) -> None:
+    for name, curve in found.captured.items():
+        colour, dash = STYLES[name]
+        _curve(axes, found.times, curve, LABELS[name], colour, dash, band=not name.endswith("fixed"))
+    axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.radius:.3g} rad of a centre of the start")
+    _over_time(axes, np.array(found.times))
+    if found.captured:
+        axes.legend(frameon=False, loc="lower right")
+    else:
+        axes.set_title("no centres: beta is too small")
+
+
+def _gathered(axes: Axes, found: Clustering) -> None:
+    shown = [group for group in found.groups if group.status != "fixed"][:LINES]
+    for number, group in enumerate(shown):
+        label = f"{len(group.positions)} of {', '.join(map(str, group.roots[:3]))}{'...' if len(group.roots) > 3 else ''}: {group.status}"
+        axes.plot(found.times, group.gathered, color=PALETTE[number % len(PALETTE)], linewidth=1.3, label=label)
+    axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.angle:.3g} rad of a root")
+    _over_time(axes, np.array(found.times))
+    if shown:
+        axes.legend(frameon=False, loc="upper left")
+
+
+def _curve(axes: Axes, times: tuple[float, ...], curve: Curve, label: str, colour: str, dash: str, band: bool = True) -> None:
+    if band:
+        axes.fill_between(times, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(times, curve.mean, color=colour, linestyle=dash, linewidth=1.2, label=label)
+
+
+def _over_time(axes: Axes, times: Floats) -> None:
+    """Time from 0 with room for its beginning: log(1 + t)."""
+    axes.set_xscale("function", functions=(np.log1p, np.expm1))
+    ticks = [0.0, *(float(10**power) for power in range(-1, 6) if 10**power <= times[-1])]
+    axes.set(xlim=(0, times[-1]), xlabel="time", xticks=[tick for tick in ticks if tick in (0.0, 1.0) or tick >= 10 or times[-1] < 10])
+    axes.xaxis.set_major_formatter(lambda number, _: f"{number:g}")
+
+
+def _picture(figure: Figure, ending: str) -> str | bytes:
+    import io
+
+    from masksynth.draw.paper import to_png, to_svg
+
+    if ending == ".svg":
+        return to_svg(figure, "Clusters of the positions of a mask over time")
+    if ending == ".png":
+        return to_png(figure)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    return stream.getvalue()
