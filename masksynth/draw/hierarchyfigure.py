@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.draw.names import printable
-from masksynth.draw.paper import FONT, LINE, drawing, to_png, to_svg
+from masksynth.draw.paper import FONT, LINE, drawing, fitted, to_png, to_svg
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ FORMATS = (".svg", ".png", ".pdf")
 INSTALL = "a picture needs matplotlib; pip install 'masksynth[draw]'"
 DEPTHS = ("#e3f2fd", "#bbdefb", "#90caf9", "#64b5f6", "#42a5f5", "#1e88e5", "#1565c0", "#0d47a1")
 """Blocks of siblings at depth 1, 2, ...: the deeper, the darker."""
-LARGEST_BLOCKS = 256
-"""Blocks of one family at most that are drawn apart."""
+VECTORS = 256
+"""Cells of one kind above which they are drawn as dots, so that files stay small."""
 SIDE = 300.0
 """Points of the matrix."""
 
@@ -76,18 +76,19 @@ def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = Fal
 
 def title_of(found: Hierarchy) -> str:
     """One line over the picture."""
-    return f"{printable(found.name)[:60]}: {found.positions:,} positions, {found.families:,} families, depth {found.depth}"
+    return f"{printable(found.name)}: {found.positions:,} positions, {found.families:,} families, depth {found.depth}"
 
 
 def hierarchy_figure(found: Hierarchy) -> Figure:
     """The picture as a matplotlib figure; call it inside ``drawing()``."""
     from matplotlib.figure import Figure
 
-    wide, tall = SIDE + 90.0, SIDE + 190.0
+    wide, tall = SIDE + 90.0, SIDE + 185.0
     figure = Figure((wide / 72, tall / 72), dpi=72, facecolor="white")
     left, width = 50.0 / wide, SIDE / wide
-    figure.text(left, 1 - 14 / tall, title_of(found), fontsize=FONT + 1, weight="bold", va="center", parse_math=False, gid="title")
-    matrix = figure.add_axes((left, 1 - (30 + SIDE) / tall, width, SIDE / tall))
+    title = fitted(title_of(found), SIDE + 30, FONT + 1, "bold")
+    figure.text(left, 1 - 10 / tall, title, fontsize=FONT + 1, weight="bold", va="center", parse_math=False, gid="title")
+    matrix = figure.add_axes((left, 1 - (34 + SIDE) / tall, width, SIDE / tall))
     _matrix(matrix, found)
     rows = figure.add_axes((left, 50 / tall, width, 80 / tall))
     _rows(rows, found)
@@ -95,8 +96,7 @@ def hierarchy_figure(found: Hierarchy) -> Figure:
 
 
 def _matrix(axes: Axes, found: Hierarchy) -> None:
-    """Every block of two siblings in the shade of its depth; what lies within a leaf of the drawn tree is black."""
-    from matplotlib.collections import PatchCollection
+    """Every usable block in the shade of its depth; leaves dark where they see themselves; hatched what is too fine to draw."""
     from matplotlib.patches import Rectangle
 
     size = found.positions
@@ -104,50 +104,25 @@ def _matrix(axes: Axes, found: Hierarchy) -> None:
     axes.tick_params(labelsize=FONT - 1, length=2, color=LINE)
     axes.set_ylabel("query, in the order of the leaves", fontsize=FONT)
     axes.xaxis.tick_top()
-    for depth, starts in enumerate(found.blocks):
-        ends = ends_of(found, depth)
-        above = (0, *starts) if depth == 0 else found.blocks[depth - 1]
-        blocks = [
-            Rectangle((starts[b], starts[a]), ends[b] - starts[b], ends[a] - starts[a])
-            for family in families_of(starts, above)
-            for a, b in _pairs(family, found)
-        ]
-        colour = DEPTHS[min(depth, len(DEPTHS) - 1)]
-        drawn = PatchCollection(blocks, facecolor=colour, edgecolor="white", linewidth=0.3, gid=f"depth-{depth + 1}")
-        drawn.set_rasterized(len(blocks) > LARGEST_BLOCKS)
+    for depth in sorted({block[0] for block in found.blocks}):
+        blocks = [Rectangle((key, row), keys, rows) for at, row, rows, key, keys in found.blocks if at == depth]
+        colour = DEPTHS[min(depth, len(DEPTHS)) - 1]
+        _cells(axes, blocks, f"depth-{depth}", facecolor=colour, edgecolor="white", linewidth=0.3)
+    ends = (*found.parts[1:], size)
+    squares = [(low, high - low) for low, high in zip(found.parts, ends, strict=True)]
+    leaves = [Rectangle((low, low), 1, 1) for low, wide in squares if wide == 1]
+    deeper = [Rectangle((low, low), wide, wide) for low, wide in squares if wide > 1]
+    _cells(axes, leaves, "leaves", facecolor="#263238" if found.included else "white", edgecolor="#b0bec5", linewidth=0.2)
+    _cells(axes, deeper, "deeper", facecolor="#eceff1", edgecolor="#607d8b", linewidth=0.4, hatch="////")
+
+
+def _cells(axes: Axes, cells: list[Any], gid: str, **style: Any) -> None:
+    from matplotlib.collections import PatchCollection
+
+    if cells:
+        drawn = PatchCollection(cells, gid=gid, **style)
+        drawn.set_rasterized(len(cells) > VECTORS)
         axes.add_collection(drawn)
-    starts = np.array(sorted({one for level in found.blocks for one in level} | {0}))
-    ends = np.append(starts[1:], size)
-    own = [Rectangle((low, low), high - low, high - low) for low, high in zip(starts.tolist(), ends.tolist(), strict=True)]
-    cells = PatchCollection(own, facecolor="#263238" if found.included else "white", edgecolor="#b0bec5", linewidth=0.2, gid="own")
-    cells.set_rasterized(len(own) > LARGEST_BLOCKS)
-    axes.add_collection(cells)
-
-
-def families_of(starts: tuple[int, ...], above: tuple[int, ...]) -> list[list[int]]:
-    """Indices of the nodes of a depth, those of one parent together: a parent begins where its first child does.
-
-    Examples
-    --------
-    >>> families_of((0, 1, 2, 3), (0, 2))
-    [[0, 1], [2, 3]]
-    """
-    parent = np.searchsorted(np.asarray(above), np.asarray(starts), side="right")
-    cuts = np.flatnonzero(np.diff(parent)) + 1
-    return [part.tolist() for part in np.split(np.arange(len(starts)), cuts)]
-
-
-def ends_of(found: Hierarchy, depth: int) -> NDArray[np.int64]:
-    """Where the nodes of a depth end: at the next node's start, or where one of a depth above starts before that."""
-    cuts = np.array(sorted({one for level in found.blocks[: depth + 1] for one in level} | {found.positions}))
-    ends: NDArray[np.int64] = cuts[np.searchsorted(cuts, np.asarray(found.blocks[depth]), side="right")]
-    return ends
-
-
-def _pairs(family: list[int], found: Hierarchy) -> list[tuple[int, int]]:
-    if len(family) > LARGEST_BLOCKS:
-        return []
-    return [(a, b) for a in family for b in family if (b < a if found.causal else a != b)]
 
 
 def _rows(axes: Axes, found: Hierarchy) -> None:

@@ -78,10 +78,10 @@ def _leaves(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
     if inputs.eps is not None:
         own -= (inputs.eps[leaf] ** 2).sum(axis=1)
     phi[leaf] = np.where(sight.itself[at], own, np.inf)
-    means = [np.zeros((tree.nodes, table.shape[1]), kind) for table in (inputs.q, inputs.k, v)]
-    for mean, table in zip(means, (inputs.q, inputs.k, v), strict=True):
+    q, k, values = (np.zeros((tree.nodes, table.shape[1]), kind) for table in (inputs.q, inputs.k, v))
+    for mean, table in zip((q, k, values), (inputs.q, inputs.k, v), strict=True):
         mean[leaf] = table[at]
-    return Energies(phi, eta, *means, np.zeros_like(means[2]))
+    return Energies(phi, eta, q, k, values, np.zeros_like(values))
 
 
 def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allowed: Bools) -> None:
@@ -99,7 +99,7 @@ def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allo
 
 
 def portions(group: Families, allowed: Bools) -> Iterator[tuple[Ints, Ints, Bools]]:
-    """Pieces of a group with at most ``ENTRIES`` scores, or one row: nodes (f, r), their families (f, b), and what they may see (f, r, b)."""
+    """Pieces of a group of at most ``ENTRIES`` scores, or one row: nodes (f, r), their families (f, b), what they may see (f, r, b)."""
     many, size = group.child.shape
     step = max(1, ENTRIES // size**2)
     rows = max(1, min(size, ENTRIES // size))

@@ -8,7 +8,7 @@ import numpy as np
 
 from masksynth.diagnostics.hierarchy.attention import Attention, attend, massless_rows
 from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs
-from masksynth.diagnostics.hierarchy.sight import Sight
+from masksynth.diagnostics.hierarchy.sight import Bools, Sight
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.errors import Unsupported
 
@@ -104,7 +104,7 @@ def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> Floats:
     return logs
 
 
-def _allowed(sight: Sight, size: int, low: int, high: int) -> np.ndarray:  # type: ignore[type-arg]
+def _allowed(sight: Sight, size: int, low: int, high: int) -> Bools:
     """Rows low .. high - 1 of what softmax attention may use."""
     rows = np.arange(low, high)
     if sight.mask is not None:

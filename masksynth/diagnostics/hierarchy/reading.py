@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def _owners(batch: PackedBatch) -> Ints:
     cut = np.searchsorted(place, np.arange(batch.positions + 1)).tolist()
     known: dict[bytes, int] = {}
     found = np.zeros(batch.positions, np.int64)
-    for position, (low, high) in enumerate(zip(cut[:-1], cut[1:], strict=True)):
+    for position, (low, high) in enumerate(pairwise(cut)):
         if low == high and position:
             found[position] = found[position - 1]
         else:

@@ -13,7 +13,7 @@ from masksynth.diagnostics.hierarchy.cost import cost
 from masksynth.diagnostics.hierarchy.inputs import inputs_of
 from masksynth.diagnostics.hierarchy.optimum import distance
 from masksynth.diagnostics.hierarchy.sight import Sight, sight_of
-from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.diagnostics.hierarchy.tree import Families, Tree
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 
@@ -50,8 +50,10 @@ class Hierarchy:
         Where queries and keys come from.
     tree_pairs, flat_pairs, tree_flops, flat_flops, tree_bytes, flat_bytes : int
         `Cost`, in float32.
-    blocks : tuple of tuples of int
-        For each depth the first leaf of every node, left to right, as far down as 4,096 are enough.
+    blocks : tuple of (depth, row, rows, key, keys)
+        Every block that may be used, leaves counted from left to right, as far down as 4,096 blocks are enough.
+    parts : tuple of int
+        Where the nodes begin within which no blocks are listed: leaves, or what lies deeper.
     kl_total, kl_identity : float, optional
         The sum of KL(theta_i || softmax_i) over positions and heads: from the rows, and as the optimum's value. None where rows are empty,
         or it was not computed.
@@ -83,7 +85,8 @@ class Hierarchy:
     flat_flops: int
     tree_bytes: int
     flat_bytes: int
-    blocks: tuple[tuple[int, ...], ...]
+    blocks: tuple[tuple[int, int, int, int, int], ...]
+    parts: tuple[int, ...]
     kl_total: float | None = None
     kl_identity: float | None = None
     kl_rows: tuple[float | None, ...] = ()
@@ -142,6 +145,7 @@ def diagnose_hierarchy(
     (21, 336, 4096, 0.438)
     """
     sight = sight_of(tree, included=included, causal=causal, mask=mask)
+    blocks, parts = blocks_of(tree, sight)
     queries, keys = _heads(tree, q, k, dim, seed)
     empty = np.flatnonzero(massless_rows(tree, sight))
     spent = cost(tree, queries.shape[2])
@@ -165,7 +169,8 @@ def diagnose_hierarchy(
         heads=len(queries),
         source=source or (f"standard normal, seed {seed}" if q is None else "given"),
         **spent._asdict(),
-        blocks=block_starts(tree),
+        blocks=blocks,
+        parts=parts,
         kl_total=total,
         kl_identity=identity,
         kl_rows=rows,
@@ -175,22 +180,32 @@ def diagnose_hierarchy(
     )
 
 
-def block_starts(tree: Tree, most: int = DRAWN) -> tuple[tuple[int, ...], ...]:
-    """For each depth from 1 the first leaf of every node, as long as there are at most so many together.
+def blocks_of(tree: Tree, sight: Sight, most: int = DRAWN) -> tuple[tuple[tuple[int, int, int, int, int], ...], tuple[int, ...]]:
+    """Usable blocks as (depth, row, rows, key, keys), depth by depth as long as there are at most so many, and where what is left begins.
 
     Examples
     --------
     >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
-    >>> block_starts(tree_of_lists([[0, 1], [2, [3, 4]]]))
-    ((0, 2), (0, 1, 2, 3), (3, 4))
+    >>> tree = tree_of_lists([0, [1, 2]])
+    >>> blocks_of(tree, sight_of(tree, causal=True))
+    (((1, 1, 2, 0, 1), (2, 2, 1, 1, 1)), (0, 1, 2))
     """
-    found: list[tuple[int, ...]] = []
-    for low, high in tree.levels[1:]:
-        most -= high - low
-        if most < 0:
+    found: list[tuple[int, int, int, int, int]] = []
+    starts = [0]
+    for depth, (level, tables) in enumerate(zip(tree.plan, sight.blocks, strict=True), 1):
+        made = [_listed(tree, depth, group, allowed) for group, allowed in zip(level, tables, strict=True)]
+        if len(found) + sum(map(len, made)) > most:
             break
-        found.append(tuple(tree.first[low:high].tolist()))
-    return tuple(found)
+        found += [block for part in made for block in part]
+        starts += tree.first[tree.levels[depth][0] : tree.levels[depth][1]].tolist()
+    return tuple(found), tuple(sorted(set(starts)))
+
+
+def _listed(tree: Tree, depth: int, group: Families, allowed: NDArray[np.bool_]) -> list[tuple[int, int, int, int, int]]:
+    family, row, key = np.nonzero(np.broadcast_to(allowed, (*group.child.shape, group.child.shape[1])))
+    nodes = [group.child[family, side] for side in (row, key)]
+    columns = [values[node].tolist() for node in nodes for values in (tree.first, tree.count)]
+    return [(depth, *block) for block in zip(*columns, strict=True)]
 
 
 def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -203,7 +218,7 @@ def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed:
     found = [np.asarray(value) for value in (q, k)]
     found = [value[None] if value.ndim == 2 else value for value in found]
     if found[0].ndim != 3 or found[0].shape != found[1].shape or not len(found[0]):
-        raise InvalidInstance(f"q {np.shape(q)} and k {np.shape(k)}", "", "give arrays (N, d) or (H, N, d) of one shape")
+        raise InvalidInstance(f"q {found[0].shape} and k {found[1].shape}", "", "give arrays (N, d) or (H, N, d) of one shape")
     return found[0], found[1]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,8 +149,7 @@ class Tree:
     @cached_property
     def levels(self) -> tuple[tuple[int, int], ...]:
         """The half-open ranges of nodes of the levels, from the root down."""
-        cut = self.level_offset.tolist()
-        return tuple(zip(cut[:-1], cut[1:], strict=True))
+        return tuple(pairwise(self.level_offset.tolist()))
 
     @cached_property
     def plan(self) -> tuple[tuple[Families, ...], ...]:
