@@ -17,6 +17,7 @@ import numpy as np
 
 from masksynth import catalog
 from masksynth.cli import main
+from masksynth.cli.diagnose import diagnose
 from masksynth.merge import merge
 from masksynth.orders import Poset
 from masksynth.tasks import Instance, MergedTask
@@ -46,6 +47,7 @@ def cli_page() -> str:
         "| 3 | unknown: a limit or Ctrl-C came before any answer |\n",
     ]
     commands = [("masksynth", main), *((f"masksynth {name}", command) for name, command in main.commands.items())]
+    commands += [(f"masksynth diagnose {name}", command) for name, command in diagnose.commands.items()]
     for path, command in commands:
         parts += [f"## {path}\n", f"```text\n{help_of(command, path)}\n```\n"]
     parts.append("The parameters of every family of `masksynth new` stand in the [catalogue](catalog.md).\n")

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 
-NAMES = ("clustering", "hierarchy", "symmetry")
-"""Each is a command of this name in a module of this name."""
+from masksynth.cli.clustering import clustering
+from masksynth.cli.hierarchy import hierarchy
+from masksynth.cli.symmetry import symmetry
 
 
-class Diagnoses(click.Group):
-    """A group whose commands are loaded when they are used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the diagnoses."""
-        return list(NAMES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a diagnosis."""
-        if cmd_name not in NAMES:
-            return None
-        command: click.Command = getattr(import_module(f"masksynth.cli.{cmd_name}"), cmd_name)
-        return command
-
-
-@click.group(cls=Diagnoses)
+@click.group()
 def diagnose() -> None:
     """What a mask will do to a model: three published analyses.
 
@@ -34,3 +18,7 @@ def diagnose() -> None:
     masksynth diagnose hierarchy tree.json
     masksynth diagnose symmetry model.safetensors
     """
+
+
+for _command in (clustering, hierarchy, symmetry):
+    diagnose.add_command(_command)
