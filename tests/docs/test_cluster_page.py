@@ -24,6 +24,7 @@ def folder(tmp_path, monkeypatch):
     """An empty folder to work in; what was started there is ended."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FAULTY_HOME", str(home(tmp_path)))  # by which its processes are known
+    monkeypatch.setenv("DASK_TEMPORARY_DIRECTORY", str(tmp_path / "scratch"))
     yield tmp_path
     until(lambda: not any(map(end, named(tmp_path))))
 
