@@ -1,8 +1,8 @@
 """A batch of 10,000 tiny instances beside a plain loop, and beside what a user would write with the standard library.
 
-Every cell runs in a process of its own; the best of ``REPEATS`` runs counts. Instances are built before the clock starts; starting and
-ending the workers is inside the clock. Overhead per instance is (seconds x workers - seconds of the loop) / instances: what a worker does
-besides solving, and what it waits.
+Every cell runs in a process of its own, all cells in turn for ``ROUNDS`` rounds, and the best of each counts. Instances are built before the
+clock starts; starting and ending the workers is inside the clock. Overhead per instance is (seconds x workers - seconds of the loop) /
+instances: what a worker does besides solving, and what it waits.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from benchmarks.measure import alone, table
 from masksynth.tasks import Instance
 
 COUNT = 10_000
-SIZES = range(2, 7)
+SIZES = range(2, 5)
 CHUNK = 100
-REPEATS = 1
+ROUNDS = 3
 HEAD = ("way", "workers", "instances", "seconds", "instances/s", "overhead, ms")
 Way = Callable[[list[Instance], int], int]
 
@@ -28,21 +28,15 @@ Way = Callable[[list[Instance], int], int]
 def batches_table(most: int = COUNT) -> str:
     """A row for each way and number of workers, at most ``most`` instances; the plain loop first, with which the others are compared."""
     count = min(most, COUNT)
-    loop = seconds_of("plain loop", count, 1)
-    rows = [_row("plain loop", count, 1, loop, loop)]
-    for name in list(WAYS)[1:]:
-        rows += [_row(name, count, workers, seconds_of(name, count, workers), loop) for workers in (1, 2)]
-    return table(HEAD, rows)
+    cells = [("plain loop", 1), *((name, workers) for name in list(WAYS)[1:] for workers in (1, 2))]
+    rounds = [[alone(timed_way, name, count, workers) for name, workers in cells] for _ in range(ROUNDS)]
+    best = [min(seconds) for seconds in zip(*rounds, strict=True)]
+    return table(HEAD, [_row(name, count, workers, seconds, best[0]) for (name, workers), seconds in zip(cells, best, strict=True)])
 
 
 def _row(name: str, count: int, workers: int, seconds: float, loop: float) -> list[str]:
     overhead = (seconds * workers - loop) / count * 1e3
     return [name, str(workers), f"{count:,}", f"{seconds:.2f}", f"{count / seconds:,.0f}", f"{overhead:.2f}"]
-
-
-def seconds_of(name: str, count: int, workers: int) -> float:
-    """The least seconds of several runs, each in a process of its own."""
-    return min(alone(timed_way, name, count, workers) for _ in range(REPEATS))
 
 
 def timed_way(name: str, count: int, workers: int) -> float:
@@ -58,7 +52,7 @@ def timed_way(name: str, count: int, workers: int) -> float:
 
 
 def tiny(count: int) -> list[Instance]:
-    """Instances of 4 to 36 task nodes, which the criterion merges in about a millisecond."""
+    """Instances of 4 to 16 task nodes, which the criterion merges in about a millisecond."""
     return list(islice(cycle(ms.catalog.butterfly(n=n) for n in SIZES), count))
 
 
