@@ -1,7 +1,7 @@
 """A batch of 10,000 tiny instances beside a plain loop, and beside what a user would write with the standard library.
 
-Every cell runs in a process of its own, all cells in turn for ``ROUNDS`` rounds, and the best of each counts. Instances are built before the
-clock starts; starting and ending the workers is inside the clock. Overhead per instance is (seconds x workers - seconds of the loop) /
+Every cell runs in a process of its own, all cells in turn for ``ROUNDS`` rounds, and the best of each counts. Instances are built before
+the clock starts; starting and ending the workers is inside the clock. Overhead per instance is (seconds x workers - seconds of the loop) /
 instances: what a worker does besides solving, and what it waits.
 """
 
