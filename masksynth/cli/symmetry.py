@@ -1,0 +1,194 @@
+"""``masksynth diagnose symmetry``: scores of attention weights, and what a mask will do to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from masksynth.cli.answers import count
+from masksynth.cli.inspect import BATCH, LENGTH, read
+from masksynth.cli.terminal import JSON, QUIET, plain, print_json, progress, to_the_end
+from masksynth.errors import InvalidInstance
+
+if TYPE_CHECKING:
+    from masksynth.diagnostics.symmetry import LayerScores, MaskDiagnosis, TablePrediction, TrainingDiagnosis, WeightDiagnosis
+
+    Found = WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis
+
+REMEDY = "give --check, --length and --batch with a mask, --mode, --gamma and --head-dim with a checkpoint, --train alone"
+ORIENTATION = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
+
+
+@click.command("symmetry")
+@click.argument("subject", required=False)
+@click.option("--mode", type=click.Choice(("sum", "excess")), help="How directionality weighs outliers [default: sum; published: excess].")
+@click.option("--gamma", type=float, help="Standard deviations from which a norm is an outlier [default: 2].")
+@click.option("--head-dim", type=click.IntRange(1), help="Size of a head, where no config.json lies beside the weights.")
+@LENGTH
+@BATCH
+@click.option("--check", is_flag=True, help="Confirm the prediction for a mask by Monte Carlo.")
+@click.option("--train", is_flag=True, help="Train small models under three masks and watch the score; needs torch, about a minute.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --check and --train.")
+@click.option("-o", "--plot", type=click.Path(path_type=Path), help="Also draw FILE.svg, FILE.png or FILE.pdf.")
+@click.option("--force", is_flag=True, help="Replace a picture that is there.")
+@JSON
+@QUIET
+def symmetry(
+    subject: str | None,
+    mode: str | None,
+    gamma: float | None,
+    head_dim: int | None,
+    length: int | None,
+    batch: int | None,
+    check: bool,
+    train: bool,
+    seed: int,
+    plot: Path | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Symmetry of attention: of the weights in a checkpoint, or of the updates that a mask makes.
+
+    \b
+    masksynth diagnose symmetry model.safetensors
+    masksynth diagnose symmetry mask.npz --check
+    masksynth diagnose symmetry --train -o curves.svg
+
+    SUBJECT is a checkpoint (.safetensors, *.safetensors.index.json, a folder, .npz) with weights named as in GPT-2, BERT, DistilBERT,
+    ModernBERT, T5 or Llama, or a mask (a mask file, the folder of an answer or of packed batches, package.module:mask_mod); which one is
+    told by its content. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric one, 0 on average for a random one.
+    """
+    weighs = {"mode": mode, "gamma": gamma, "head_dim": head_dim}
+    masks = {"length": length, "batch": batch, "check": check or None}
+    if plot is not None:
+        from masksynth.draw.symmetryfigure import check_plot
+
+        check_plot(plot, force)
+    with progress(f"looking at {plain(subject or 'small models in training')} ...", quiet):
+        found = _trained(subject, seed, [*weighs.values(), *masks.values()]) if train else _diagnosed(subject, weighs, masks, seed)
+    with to_the_end():
+        if plot is not None:
+            from masksynth.draw.symmetryfigure import draw_symmetry
+
+            draw_symmetry(found, plot, force)
+        if as_json:
+            print_json(found.record())
+        elif not quiet:
+            click.echo("\n".join(_lines(found)))
+
+
+def _trained(subject: str | None, seed: int, others: list[Any]) -> Found:
+    if subject is not None or any(other is not None for other in others):
+        raise InvalidInstance("--train takes no subject and no option of other diagnoses", "", REMEDY)
+    from masksynth.torch.symmetrytraining import train_masks
+
+    return train_masks(seed=seed)
+
+
+def _diagnosed(subject: str | None, weighs: dict[str, Any], masks: dict[str, Any], seed: int) -> Found:
+    from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
+    from masksynth.diagnostics.symmetry.kinds import is_checkpoint
+
+    if subject is None:
+        raise InvalidInstance("no subject", "", "name a checkpoint or a mask, or give --train")
+    weights = is_checkpoint(subject)
+    wrong = [name for name, value in (masks if weights else weighs).items() if value is not None]
+    if wrong:
+        fact = f"is a {'checkpoint' if weights else 'mask'}, with which --{wrong[0].replace('_', '-')} does not go"
+        raise InvalidInstance(fact, "", REMEDY, subject)
+    if weights:
+        given = {name: value for name, value in weighs.items() if value is not None}
+        return diagnose_weights(subject, **given)
+    looked_at = read(subject, None, masks["length"], masks["batch"])
+    return diagnose_mask(looked_at.mask, looked_at.name, check=bool(masks["check"]), seed=seed)
+
+
+def _lines(found: Found) -> list[str]:
+    from masksynth.diagnostics.symmetry import MaskDiagnosis, WeightDiagnosis
+
+    if isinstance(found, WeightDiagnosis):
+        return _weights(found)
+    return _mask(found) if isinstance(found, MaskDiagnosis) else _training(found)
+
+
+def _weights(found: WeightDiagnosis) -> list[str]:
+    kinds = ", ".join(dict.fromkeys(one.kind for one in found.layers))
+    width = max(len("layer"), *(len(plain(one.name)) for one in found.layers))
+    table = [f"{'layer':<{width}}  symmetry  directionality  symmetry of heads: least, median, most"]
+    table += [
+        f"{plain(one.name):<{width}}  {_number(one.symmetry, 8)}  {_number(one.directionality, 14)}  {_heads(one)}" for one in found.layers
+    ]
+    table += [f"{'median':<{width}}  {_number(found.symmetry, 8)}  {_number(found.directionality, 14)}"]
+    head = f"{plain(found.source)}: {count(len(found.layers), 'layer')}, weights named as in {kinds}"
+    rule = f"directionality: mode {found.mode}, gamma {found.gamma:g}; positive: long rows (queries), negative: long columns (keys)"
+    lines = [*table, rule, *[f"note: {note}" for note in found.notes], *_published()]
+    return [head, *[f"  {line}" for line in lines]]
+
+
+def _heads(one: LayerScores) -> str:
+    known = [value for value in one.head_symmetry if value is not None]
+    if not known:
+        return "not known" if one.heads is None else "all zero"
+    shared = f", {one.key_heads} key heads" if one.key_heads != one.heads else ""
+    return f"{min(known):.3f}, {median(known):.3f}, {max(known):.3f} ({one.heads} of {one.head_dim}{shared})"
+
+
+def _number(value: float | None, width: int) -> str:
+    return f"{'zero' if value is None else f'{value:.3f}':>{width}}"
+
+
+def _published() -> list[str]:
+    from masksynth.diagnostics.symmetry import PUBLISHED, published_range
+
+    lines = ["published medians, symmetry and directionality (mode excess), arXiv 2502.10927:"]
+    for name, decoder in (("encoders", False), ("decoders", True)):
+        (low, high), (least, most) = published_range(decoder)
+        shown = ", ".join(
+            f"{p.model} {p.symmetry:.2f} {p.directionality:+.2f}" for p in PUBLISHED if p.decoder == decoder and p.model in ORIENTATION
+        )
+        lines.append(f"  {name} {low:.2f} to {high:.2f} and {least:+.2f} to {most:+.2f}: {shown}")
+    return lines
+
+
+def _mask(found: MaskDiagnosis) -> list[str]:
+    lines = [f"{plain(found.source)}: {found.positions:,} positions"]
+    for number, one in enumerate(found.tables):
+        lines += [f"  {line}" for line in _table(one, f"table {number}: " if len(found.tables) > 1 else "")]
+    if found.left_out:
+        lines.append(f"  not drawn, too large at so many positions: d = {', '.join(map(str, found.left_out))}")
+    return lines
+
+
+def _table(one: TablePrediction, name: str) -> list[str]:
+    lines = [f"{name}reciprocity {one.reciprocity:.4f} of {one.pairs:,} pairs: the symmetry score of the update of W_qk tends to it"]
+    if one.early_ratio is not None:
+        lines.append(
+            f"a token that stands early is context {one.early_ratio:.3g} times as often as it is predicted (p ~ N - k): {_leaning(one)}"
+        )
+    for drawn in one.sampled:
+        means = f"mean {drawn.mean:.4f} +- {drawn.error:.4f} of {drawn.draws} random updates"
+        lines.append(f"d = {drawn.dimension:>5}: {means}, expected {drawn.expected:.4f}")
+    return lines
+
+
+def _leaning(one: TablePrediction) -> str:
+    ratio = one.early_ratio or 1.0
+    if abs(ratio - 1) < 1e-9:
+        return "rows and columns alike"
+    return "columns grow faster" if ratio > 1 else "rows grow faster"
+
+
+def _training(found: TrainingDiagnosis) -> list[str]:
+    rows = [f"{'mask':<13}  reciprocity  symmetry: random start  symmetric start  loss: random, symmetric  speed-up"]
+    for one in found.trends:
+        last = f"{one.last:.3f} +- {one.spread:.3f}"
+        losses = f"{one.loss:.3f}, {one.loss_symmetric:.3f}"
+        rows.append(
+            f"{one.mask:<13}  {one.reciprocity:>11.3f}  {last:>22}  {one.last_symmetric:>15.3f}  {losses:>23}  {one.speed_up:>8.0%}"
+        )
+    seeds = count(len({curve.seed for curve in found.curves}), "seed")
+    return [f"{seeds}, {found.steps[-1]} steps each; {found.model}", *[f"  {row}" for row in rows]]

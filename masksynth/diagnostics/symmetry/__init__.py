@@ -1,0 +1,60 @@
+"""Symmetry and directionality of attention weights, and what a mask does to them (after arXiv 2502.10927)."""
+
+from masksynth.diagnostics.symmetry.heads import Scores, factor_scores, head_scores, layer_scores
+from masksynth.diagnostics.symmetry.initial import skew_query, skew_rotation, symmetric_query
+from masksynth.diagnostics.symmetry.masks import (
+    causal_reciprocity,
+    count_ratio,
+    prefix_reciprocity,
+    reciprocity,
+    update_symmetry,
+    window_reciprocity,
+)
+from masksynth.diagnostics.symmetry.montecarlo import MaskDiagnosis, Sampled, TablePrediction, diagnose_mask, drawn_score, sample
+from masksynth.diagnostics.symmetry.published import PUBLISHED, Published, published_range
+from masksynth.diagnostics.symmetry.scores import GAMMA, MODES, directionality_of_norms, directionality_score, symmetry_score
+from masksynth.diagnostics.symmetry.speedup import speed_up
+from masksynth.diagnostics.symmetry.store import Store, open_checkpoint, store_of
+from masksynth.diagnostics.symmetry.training import Curve, TrainingDiagnosis, Trend, trend
+from masksynth.diagnostics.symmetry.weights import LayerScores, WeightDiagnosis, diagnose_weights
+
+__all__ = [
+    "GAMMA",
+    "MODES",
+    "PUBLISHED",
+    "Curve",
+    "LayerScores",
+    "MaskDiagnosis",
+    "Published",
+    "Sampled",
+    "Scores",
+    "Store",
+    "TablePrediction",
+    "TrainingDiagnosis",
+    "Trend",
+    "WeightDiagnosis",
+    "causal_reciprocity",
+    "count_ratio",
+    "diagnose_mask",
+    "diagnose_weights",
+    "directionality_of_norms",
+    "directionality_score",
+    "drawn_score",
+    "factor_scores",
+    "head_scores",
+    "layer_scores",
+    "open_checkpoint",
+    "prefix_reciprocity",
+    "published_range",
+    "reciprocity",
+    "sample",
+    "skew_query",
+    "skew_rotation",
+    "speed_up",
+    "store_of",
+    "symmetric_query",
+    "symmetry_score",
+    "trend",
+    "update_symmetry",
+    "window_reciprocity",
+]

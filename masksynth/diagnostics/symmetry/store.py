@@ -1,0 +1,183 @@
+"""Named weights, read one at a time: arrays in memory, safetensors files, sharded checkpoints, folders.
+
+safetensors has no numpy type for bfloat16, so tensors are sliced out of the mapped file here: a bfloat16 number is the upper half of a
+float32 number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+
+from masksynth.diagnostics.symmetry.scores import Floats
+from masksynth.errors import InvalidInstance
+
+INDEX = ".safetensors.index.json"
+PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""Types of numbers that are weights as they stand; all others are quantised or no weights."""
+
+
+class Entry(NamedTuple):
+    """A tensor that can be read: its shape, and its type as safetensors names it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Weights by name.
+
+    Parameters
+    ----------
+    entries : mapping of str to Entry
+    fetch : callable
+        The values of a name as float64.
+    source : str
+        Where they are from, for messages.
+    config : mapping
+        The model's config.json; empty where there is none.
+    """
+
+    entries: Mapping[str, Entry]
+    fetch: Callable[[str], Floats]
+    source: str
+    config: Mapping[str, Any]
+
+    def read(self, name: str) -> Floats:
+        """The values of a name as float64.
+
+        Raises
+        ------
+        InvalidInstance
+            If they are quantised, or not all finite.
+        """
+        dtype = self.entries[name].dtype
+        if dtype not in PLAIN:
+            raise InvalidInstance(f"holds {dtype}, which is quantised", name, "dequantise the weights first", self.source)
+        values = self.fetch(name)
+        if not np.isfinite(values).all():
+            raise InvalidInstance("holds values that are NaN or infinite", name, "take a checkpoint that is whole", self.source)
+        return values
+
+
+def store_of(arrays: Mapping[str, ArrayLike], config: Mapping[str, Any] | None = None, source: str = "weights") -> Store:
+    """Weights in memory, by the names of their checkpoint.
+
+    Examples
+    --------
+    >>> store_of({"layer.0.attention.self.query.weight": np.eye(2)}).entries
+    {'layer.0.attention.self.query.weight': Entry(shape=(2, 2), dtype='F64')}
+    """
+    held: dict[str, NDArray[Any]] = {name: np.asarray(value) for name, value in arrays.items()}
+    names = {"float64": "F64", "float32": "F32", "float16": "F16"}
+    entries = {name: Entry(value.shape, names.get(value.dtype.name, value.dtype.name.upper())) for name, value in held.items()}
+    return Store(entries, lambda name: held[name].astype(np.float64), source, config or {})
+
+
+def open_checkpoint(path: str | Path) -> Store:
+    """The weights of a checkpoint: a .safetensors file, a ``*.safetensors.index.json``, a folder with either, or an .npz of named arrays.
+
+    ``config.json`` beside the weights is read too.
+
+    Raises
+    ------
+    InvalidInstance
+        If there is nothing of the kind, or a file is not whole.
+    """
+    place = Path(path)
+    files = _files(place)
+    folder = place if place.is_dir() else place.parent
+    config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if files[0].suffix == ".npz":
+        return store_of(_npz(files[0]), config, str(place))
+    entries: dict[str, Entry] = {}
+    fetchers: dict[str, Callable[[], Floats]] = {}
+    for file in files:
+        for name, entry, fetch in tensors(file):
+            entries[name], fetchers[name] = entry, fetch
+    return Store(entries, lambda name: fetchers[name](), str(place), config)
+
+
+def _files(place: Path) -> list[Path]:
+    if not place.exists():
+        raise InvalidInstance("there is no such file or folder", "", "name a checkpoint", str(place))
+    if place.name.endswith(INDEX):
+        return _shards(place)
+    if place.is_dir():
+        indices = sorted(place.glob(f"*{INDEX}"))
+        found = _shards(indices[0]) if indices else sorted(place.glob("*.safetensors"))
+        if not found:
+            raise InvalidInstance("holds no .safetensors file", "", "save the model with safe_serialization", str(place))
+        return found
+    if place.suffix not in (".safetensors", ".npz"):
+        remedy = f"name a .safetensors or .npz file, a *{INDEX}, or a folder; convert .bin and .pt files"
+        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", remedy, str(place))
+    return [place]
+
+
+def _shards(index: Path) -> list[Path]:
+    names = _json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise InvalidInstance("has no weight_map of tensor names to files", "", "take the index that belongs to the shards", str(index))
+    shards = [index.parent / name for name in sorted(set(names.values()))]
+    missing = [shard.name for shard in shards if not shard.is_file()]
+    if missing:
+        raise InvalidInstance(f"{len(missing)} of {len(shards)} shards are missing, {missing[0]} first", "", "fetch them", str(index))
+    return shards
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInstance(f"is not JSON: {error}", "", "take a file that is whole", str(path)) from None
+    if not isinstance(found, dict):
+        raise InvalidInstance("is not a JSON object", "", "take the file that belongs to the checkpoint", str(path))
+    return found
+
+
+def _npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError):
+        raise InvalidInstance("is not a whole .npz file of plain numbers", "", "save arrays with numpy.savez", str(path)) from None
+
+
+def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Floats]]]:
+    """(name, entry, how to read it) of every tensor in a safetensors file.
+
+    Raises
+    ------
+    InvalidInstance
+        If the file is not a whole safetensors file.
+    """
+    try:
+        with safe_open(path, framework="numpy"):  # the header, and that it covers the file exactly
+            pass
+    except (SafetensorError, OSError) as error:
+        raise InvalidInstance(f"is not a whole safetensors file: {error}", "", "fetch it again", str(path)) from None
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return [
+        (name, entry := Entry(tuple(item["shape"]), item["dtype"]), partial(_read, path, entry, 8 + length + item["data_offsets"][0]))
+        for name, item in header.items()
+    ]
+
+
+def _read(path: Path, entry: Entry, offset: int) -> Floats:
+    raw = np.fromfile(path, PLAIN[entry.dtype], int(np.prod(entry.shape)), offset=offset).reshape(entry.shape)
+    if entry.dtype == "BF16":
+        raw = (raw.astype("<u4") << 16).view("<f4")
+    return raw.astype(np.float64)

@@ -1,0 +1,115 @@
+"""What a training run showed: curves of loss and symmetry by mask, start and seed, and what they say on average."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from masksynth.diagnostics.symmetry.speedup import speed_up
+
+STARTS = ("random", "symmetric")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run.
+
+    Parameters
+    ----------
+    mask : str
+    start : str
+        ``random``, or ``symmetric`` where W_q began as a copy of W_k.
+    seed : int
+    loss : tuple of float
+        On texts that are not trained on, at each recorded step.
+    symmetry : tuple of float
+        Mean of the layers' symmetry scores.
+    """
+
+    mask: str
+    start: str
+    seed: int
+    loss: tuple[float, ...]
+    symmetry: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Trend:
+    """What the runs of one mask say.
+
+    Parameters
+    ----------
+    mask : str
+    reciprocity : float
+        Of the mask: the limit for one update with errors of equal size, no prediction of a trained score.
+    last : float
+        Mean over seeds of the last symmetry score after a random start.
+    spread : float
+        Its standard deviation over seeds.
+    last_symmetric : float
+        The same mean after a symmetric start.
+    loss, loss_symmetric : float
+        Mean last losses.
+    speed_up : float
+        Mean over seeds of `speed_up` by the symmetric start.
+    """
+
+    mask: str
+    reciprocity: float
+    last: float
+    spread: float
+    last_symmetric: float
+    loss: float
+    loss_symmetric: float
+    speed_up: float
+
+
+@dataclass(frozen=True)
+class TrainingDiagnosis:
+    """Small models trained under several masks.
+
+    Parameters
+    ----------
+    model : str
+        The model and its text in words.
+    steps : tuple of int
+        Steps at which the curves are recorded; the first is 0, before training.
+    curves : tuple of Curve
+    trends : tuple of Trend
+    """
+
+    model: str
+    steps: tuple[int, ...]
+    curves: tuple[Curve, ...]
+    trends: tuple[Trend, ...]
+
+    def record(self) -> dict[str, Any]:
+        """All fields as plain values, ready for JSON."""
+        return {"diagnosis": "symmetry in training", **asdict(self)}
+
+
+def trend(curves: tuple[Curve, ...], mask: str, reciprocity: float) -> Trend:
+    """The trend of one mask from curves that hold both starts of every seed.
+
+    Examples
+    --------
+    >>> plain = Curve("causal", "random", 0, (3.0, 2.0, 1.0), (0.0, 0.1, 0.2))
+    >>> other = Curve("causal", "symmetric", 0, (3.0, 0.9, 0.8), (1.0, 0.5, 0.25))
+    >>> found = trend((plain, other), "causal", 0.2)
+    >>> found.last, found.spread, found.speed_up
+    (0.2, 0.0, 0.5)
+    """
+    chosen = [one for one in curves if one.mask == mask]
+    plain, other = ([one for one in chosen if one.start == start] for start in STARTS)
+    last = [one.symmetry[-1] for one in plain]
+    return Trend(
+        mask,
+        reciprocity,
+        fmean(last),
+        stdev(last) if len(last) > 1 else 0.0,
+        fmean(one.symmetry[-1] for one in other),
+        fmean(one.loss[-1] for one in plain),
+        fmean(one.loss[-1] for one in other),
+        fmean(speed_up(one.loss[1:], two.loss[1:]) for one, two in zip(plain, other, strict=True)),
+    )

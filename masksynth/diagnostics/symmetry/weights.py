@@ -1,0 +1,154 @@
+"""The scores of a model's attention weights, layer by layer and head by head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from masksynth.diagnostics.symmetry.heads import Scores, head_scores, layer_scores
+from masksynth.diagnostics.symmetry.layouts import Attention, attentions, read_parts
+from masksynth.diagnostics.symmetry.scores import GAMMA, check_mode
+from masksynth.diagnostics.symmetry.store import Store, open_checkpoint, store_of
+
+ROTARY = "rotary position embeddings: the scores are those of the part without positions"
+NORMED = "queries and keys are normalised before they meet: the scores are those of the weights alone"
+
+
+@dataclass(frozen=True)
+class LayerScores:
+    """One layer.
+
+    Parameters
+    ----------
+    name, kind : str
+        As in the checkpoint; ``kind`` is the layout.
+    heads, key_heads, head_dim : int or None
+        H, G and d_h; None where nothing tells them.
+    symmetry, directionality : float or None
+        Of the sum over heads; None where the weights are zero.
+    head_symmetry, head_directionality : tuple
+        Of each head; empty where the heads are not known.
+    """
+
+    name: str
+    kind: str
+    heads: int | None
+    key_heads: int | None
+    head_dim: int | None
+    symmetry: float | None
+    directionality: float | None
+    head_symmetry: tuple[float | None, ...]
+    head_directionality: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class WeightDiagnosis:
+    """Symmetry and directionality of every layer of a model.
+
+    Parameters
+    ----------
+    source : str
+    mode : str
+        ``sum`` or ``excess``.
+    gamma : float
+    layers : tuple of LayerScores
+    symmetry, directionality : float or None
+        Medians over the layers.
+    notes : tuple of str
+        What the scores leave out.
+    """
+
+    source: str
+    mode: str
+    gamma: float
+    layers: tuple[LayerScores, ...]
+    symmetry: float | None
+    directionality: float | None
+    notes: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """All fields as plain values, ready for JSON."""
+        return {"diagnosis": "symmetry of weights", **asdict(self)}
+
+
+def diagnose_weights(
+    weights: str | Path | Mapping[str, ArrayLike] | Store,
+    *,
+    mode: str = "sum",
+    gamma: float = GAMMA,
+    head_dim: int | None = None,
+    config: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> WeightDiagnosis:
+    """Symmetry and directionality of W_qk = sum_h W_q,h W_k,g(h)^T in every layer, and of every head.
+
+    Parameters
+    ----------
+    weights : path, mapping of names to arrays, or Store
+        A checkpoint (.safetensors, ``*.safetensors.index.json``, a folder, .npz), or its tensors by name.
+    mode : {"sum", "excess"}
+        How directionality weighs what stands out.
+    gamma : float
+        Standard deviations above the mean from which a norm stands out.
+    head_dim : int, optional
+        d_h, where config.json does not tell it.
+    config : mapping, optional
+        What config.json would say, for arrays.
+    progress : callable
+        Called with layers done and all layers.
+
+    Raises
+    ------
+    InvalidInstance
+        If the layout is not known, weights are quantised or not finite, or an option makes no sense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> key = np.random.default_rng(0).normal(size=(8, 8))
+    >>> found = diagnose_weights({"layer.0.attention.self.query.weight": key, "layer.0.attention.self.key.weight": key})
+    >>> found.layers[0].kind, round(found.symmetry, 12)
+    ('BERT', 1.0)
+    """
+    check_mode(mode, gamma)
+    store = _store(weights, config)
+    found = attentions(store, head_dim)
+    layers = []
+    for done, one in enumerate(found):
+        progress(done, len(found))
+        layers.append(_layer(store, one, mode, gamma))
+    s, d = (_median([getattr(layer, name) for layer in layers]) for name in ("symmetry", "directionality"))
+    return WeightDiagnosis(store.source, mode, float(gamma), tuple(layers), s, d, _notes(store, found))
+
+
+def _store(weights: str | Path | Mapping[str, ArrayLike] | Store, config: Mapping[str, Any] | None) -> Store:
+    if isinstance(weights, Store):
+        return weights
+    return open_checkpoint(weights) if isinstance(weights, str | Path) else store_of(weights, config)
+
+
+def _layer(store: Store, one: Attention, mode: str, gamma: float) -> LayerScores:
+    query, key = read_parts(store, one)
+    heads, shared = one.heads or None, one.key_heads or None
+    whole = layer_scores(query, key, heads, shared, mode, gamma)
+    each: tuple[Scores, ...] = head_scores(query, key, heads, shared, mode, gamma) if heads else ()
+    width = query.shape[1] // heads if heads else None
+    return LayerScores(one.name, one.kind, heads, shared, width, *whole, *(tuple(zip(*each, strict=True)) if each else ((), ())))
+
+
+def _median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _notes(store: Store, found: tuple[Attention, ...]) -> tuple[str, ...]:
+    config = {**store.config, **(store.config.get("text_config") or {})}
+    rotary = any(name in config for name in ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "global_rope_theta"))
+    rotary = rotary or any(name.endswith("inv_freq") for name in store.entries)
+    normed = any(f"{one.name}.{norm}.weight" in store.entries for one in found for norm in ("q_norm", "q_layernorm"))
+    return tuple(note for note, holds in ((ROTARY, rotary), (NORMED, normed)) if holds)
