@@ -31,10 +31,11 @@ class Cluster:
         self.address = f"tcp://{HOST}:{self.port}"
 
     def _start(self, word, *arguments, **variables):
+        variables = environment(self.path, DASK_TEMPORARY_DIRECTORY=str(self.path / "scratch")) | variables
         log = self.path / f"dask-{len(self.processes)}.log"
         with log.open("w") as file:
             process = subprocess.Popen(
-                [DASK, *map(str, arguments)], cwd=self.path, env=environment(self.path) | variables, stdin=subprocess.DEVNULL, stdout=file,
+                [DASK, *map(str, arguments)], cwd=self.path, env=variables, stdin=subprocess.DEVNULL, stdout=file,
                 stderr=file, start_new_session=True,
             )  # fmt: skip
         self.processes.append(process)
@@ -49,7 +50,7 @@ class Cluster:
     def start_workers(self, count, nanny=False, **variables):
         """A nanny ends a worker that takes too much memory, and starts it again when it dies."""
         kind = ("--nanny", "--memory-limit", "1GB") if nanny else ("--no-nanny",)
-        options = ("--nthreads", "1", *kind, "--no-dashboard", "--local-directory", self.path / "scratch")
+        options = ("--nthreads", "1", *kind, "--no-dashboard")
         for _ in range(count):
             self._start("Registered to:", "worker", self.address, *options, **variables)
 

@@ -81,7 +81,7 @@ def test_every_fault_among_good_instances(tmp_path):
     folder(tmp_path / "instances", orders)
     (tmp_path / "instances" / "malformed.json").write_text("{")
     with cluster(tmp_path, nanny=True, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1") as dask:
-        done = search(tmp_path, *OPTIONS, *OUT, "--dask", dask.address)
+        done = search(tmp_path, *OPTIONS, *OUT, "--dask", dask.address, "--jobs", "1")
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
     found = results(tmp_path / "r.jsonl")
