@@ -362,7 +362,9 @@ class _Batch:
                     self._close(race)
 
     def _spend(self) -> None:
-        """The budget is spent: end what is under way, and let one more instance show that the batch is not complete."""
+        """The budget is spent: take what has ended, end what is under way, and let one more instance show that the batch is not complete."""
+        for race in [race for future in list(self.under_way) if future.done() for race in self._take(future)]:
+            self._close(race)
         races = [race for job, _ in self.under_way.values() for race in job.races] + [race for job in self.waiting for race in job.races]
         while not races and not self.exhausted:
             entry = self._next()
