@@ -17,12 +17,17 @@ LARGEST_DENSE = 8192
 
 
 class Block(NamedTuple):
-    """Rows ``start:end`` read keys ``low:high``; ``allowed`` is (rows, high - low) of 0 and 1, or None where all are allowed."""
+    """Rows ``start:end`` read keys ``low:high``, all of them except where ``allowed`` is 0.
+
+    ``allowed`` is (rows, last - first) of 0 and 1 for the keys ``low + first:low + last``, or None where there are no exceptions.
+    """
 
     start: int
     end: int
     low: int
     high: int
+    first: int
+    last: int
     allowed: NDArray[np.float64] | None
 
 
@@ -59,14 +64,20 @@ def check_mask(mask: Mask) -> None:
 def _block(mask: Mask, start: int, end: int) -> Block:
     first, last = int(mask.row_offset[0, start]), int(mask.row_offset[0, end])
     if first == last:
-        return Block(start, end, 0, 0, None)
+        return Block(start, end, 0, 0, 0, 0, None)
     low, high = int(mask.key_start[first:last].min()), int(mask.key_end[first:last].max())
     rows = np.repeat(np.arange(end - start), np.diff(mask.row_offset[0, start : end + 1]))
     steps = np.zeros((end - start, high - low + 1))
     steps[rows, mask.key_start[first:last] - low] += 1
     steps[rows, mask.key_end[first:last] - low] -= 1
     allowed = np.cumsum(steps[:, :-1], axis=1)
-    return Block(start, end, low, high, None if allowed.all() else allowed)
+    some = np.flatnonzero(~allowed.all(axis=0))
+    if not len(some):
+        return Block(start, end, low, high, 0, 0, None)
+    left, right = int(some[0]), int(some[-1]) + 1
+    if 2 * (right - left) > high - low:  # whole rows are multiplied faster than most of them
+        left, right = 0, high - low
+    return Block(start, end, low, high, left, right, np.ascontiguousarray(allowed[:, left:right]))
 
 
 def sees_itself(mask: Mask) -> NDArray[np.bool_]:

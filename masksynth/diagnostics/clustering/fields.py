@@ -88,8 +88,9 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
 
     def field(x: Floats) -> Floats:
         x = normalised(x)
-        pull = _pull(blocks, x @ scores, x, x @ given.value.T, shift)
-        return np.asarray(pull - (pull * x).sum(axis=-1, keepdims=True) * x, np.float64)
+        flat = x.reshape(-1, x.shape[-1])  # one product instead of one for each seed
+        pull = _pull(blocks, (flat @ scores).reshape(x.shape), x, (flat @ given.value.T).reshape(x.shape), shift)
+        return np.asarray(pull - np.einsum("...i,...i->...", pull, x)[..., None] * x, np.float64)
 
     return field
 
@@ -136,30 +137,35 @@ def circle_field(mask: Mask, beta: float) -> Field:
 def _pull(blocks: tuple[Block, ...], query: Floats, key: Floats, value: Floats, shift: float | None) -> Floats:
     """Weighted means of the values, (seeds, n, d); zero where a row sees nothing."""
     seeds, n, dim = value.shape
+    ones = np.ones((seeds, n, 1))
+    if shift is not None:  # one more coordinate takes it off within the product
+        query, key = np.concatenate([query, -shift * ones], axis=-1), np.concatenate([key, ones], axis=-1)
     keys = np.ascontiguousarray(key.transpose(0, 2, 1))
-    values = np.concatenate([value, np.ones((seeds, n, 1))], axis=-1)
+    values = np.concatenate([value, ones], axis=-1)
     sums = np.zeros((seeds, n, dim + 1))
+    room = np.empty(max([CELLS, *((block.end - block.start) * (block.high - block.low) for block in blocks)]))
     for block in blocks:
-        start, end, low, high, _ = block
-        at_once = max(1, CELLS // ((end - start) * (high - low)))
+        rows, width = block.end - block.start, block.high - block.low
+        at_once = max(1, CELLS // (rows * width))
         for first in range(0, seeds, at_once):
-            part = slice(first, first + at_once)
-            found = _weights(np.matmul(query[part, start:end], keys[part, :, low:high]), block.allowed, shift)
-            np.matmul(found, values[part, low:high], out=sums[part, start:end])
+            part = slice(first, min(first + at_once, seeds))
+            count = part.stop - first
+            scores = room[: count * rows * width].reshape(count, rows, width)
+            np.matmul(query[part, block.start : block.end], keys[part, :, block.low : block.high], out=scores)
+            np.matmul(_weights(scores, block, shift is None), values[part, block.low : block.high], out=sums[part, block.start : block.end])
     total = sums[..., dim:]
     return np.asarray(sums[..., :dim] / np.where(total > 0, total, 1.0), np.float64)
 
 
-def _weights(scores: Floats, allowed: Floats | None, shift: float | None) -> Floats:
-    """Exponentials of scores up to a factor for each row, 0 where not allowed."""
-    if shift is None:
-        if allowed is not None:
-            scores[:, allowed == 0] = -np.inf
+def _weights(scores: Floats, block: Block, wide: bool) -> Floats:
+    """Exponentials of scores up to a factor for each row, 0 where not allowed; in place."""
+    some = scores[..., block.first : block.last]
+    if wide and block.allowed is not None:
+        some[:, block.allowed == 0] = -np.inf
+    if wide:
         top = scores.max(axis=-1, keepdims=True)
         scores -= np.where(np.isfinite(top), top, 0.0)
-    else:
-        scores -= shift
     np.exp(scores, out=scores)
-    if allowed is not None and shift is not None:
-        scores *= allowed
+    if block.allowed is not None and not wide:
+        some *= block.allowed
     return scores

@@ -92,7 +92,8 @@ def interaction_bounds(angle: ArrayLike, beta: float) -> tuple[Floats, Floats]:
     x = np.asarray(angle, np.float64)
     if not (x > 0).all():
         raise InvalidInstance("an angle is not positive", "", "h is odd: give its absolute value")
-    return np.exp(-beta * x**2 / 2) * (x - x**3 / 6), np.exp(-beta * x**2 / 2 + beta * x**4 / 24) * x
+    with np.errstate(over="ignore"):  # an infinite upper bound is one
+        return np.exp(-beta * x**2 / 2) * (x - x**3 / 6), np.exp(-beta * x**2 / 2 + beta * x**4 / 24) * x
 
 
 def energy(angles: ArrayLike, position: int, beta: float) -> Any:

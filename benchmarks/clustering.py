@@ -1,0 +1,121 @@
+"""64 random starts of the particle system at once, beside a loop of ``solve_ivp`` over starts with a right-hand side as a user writes it.
+
+Both ways have the same tolerances and the same method (RK45 of scipy); the loop's states must agree with ours. Each way runs in a process
+of its own, on one thread; CPU seconds of that process count.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import process_time
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import alone, table
+from masksynth.diagnostics.clustering import angles, causal_mask, starts, trajectories
+
+SEEDS = 64
+RTOL, ATOL = 1e-6, 1e-9
+HEAD = ("system", "right-hand side of the loop", "n", "d", "beta", "T", "starts", "loop, s", "together, s", "ratio", "apart, 99 %")
+
+
+class Case(NamedTuple):
+    """One system, and how its loop is written: by ``angles`` as the paper prints the circle, or by ``vectors``."""
+
+    name: str
+    n: int
+    dim: int
+    beta: float
+    time: float
+    by: str
+
+
+CASES = (
+    Case("circle", 200, 2, 64.0, 150.0, "angles"),
+    Case("circle", 200, 2, 64.0, 150.0, "vectors"),
+    Case("circle", 32, 2, 9.0, 100.0, "angles"),
+    Case("sphere", 16, 3, 1.0, 60.0, "vectors"),
+    Case("sphere", 32, 3, 9.0, 500.0, "vectors"),
+    Case("sphere", 200, 3, 9.0, 100.0, "vectors"),
+)
+
+
+def clustering_table(most: int = SEEDS) -> str:
+    """A row for each case, with at most ``most`` starts."""
+    os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    return table(HEAD, [_row(case, min(most, SEEDS)) for case in CASES])
+
+
+def _row(case: Case, seeds: int) -> list[str]:
+    loop, theirs = alone(timed, looped, case, seeds)
+    ours, found = alone(timed, together, case, seeds)
+    apart = float(np.quantile(np.abs(theirs - found).max(axis=-1), 0.99))
+    if apart > 1e-3:  # where two clusters are about to part or to meet, errors of a step grow, whatever the way
+        raise AssertionError(f"{case}: the two ways differ by {apart:.1g} at 1 % of the positions")
+    numbers = [str(case.n), str(case.dim), f"{case.beta:g}", f"{case.time:g}", str(seeds)]
+    return [case.name, case.by, *numbers, f"{loop:.2f}", f"{ours:.2f}", f"{loop / ours:.1f}", f"{apart:.0e}"]
+
+
+def timed(way: Callable[[Case, int], NDArray[np.float64]], case: Case, seeds: int) -> tuple[float, NDArray[np.float64]]:
+    """CPU seconds and result of a way."""
+    way(case._replace(time=0.1), 1)  # what is imported at the first call is not the way's fault
+    begun = process_time()
+    found = way(case, seeds)
+    return process_time() - begun, found
+
+
+def together(case: Case, seeds: int) -> NDArray[np.float64]:
+    """Unit vectors at the end, (seeds, n, d)."""
+    start = starts(seeds, case.n, case.dim)
+    mask = causal_mask(case.n)
+    if case.dim == 2:
+        phi = angles(mask, np.arctan2(start[..., 1], start[..., 0]), [case.time], beta=case.beta, rtol=RTOL, atol=ATOL)[:, 0]
+        return np.stack([np.cos(phi), np.sin(phi)], axis=-1)
+    return trajectories(mask, start, [case.time], beta=case.beta, rtol=RTOL, atol=ATOL)[:, 0]
+
+
+def looped(case: Case, seeds: int) -> NDArray[np.float64]:
+    """The same by one call of ``solve_ivp`` for each start."""
+    from scipy.integrate import solve_ivp
+
+    start = starts(seeds, case.n, case.dim)
+    causal = np.tri(case.n, dtype=bool)
+    if case.by == "angles":
+        turn = np.arctan2(start[..., 1], start[..., 0])
+        field = by_angles(causal, case.beta)
+        ends = np.array([solve_ivp(field, (0, case.time), phi, rtol=RTOL, atol=ATOL).y[:, -1] for phi in turn])
+        return np.stack([np.cos(ends), np.sin(ends)], axis=-1)
+    field = by_vectors(causal, case.beta, case.dim)
+    ends = [solve_ivp(field, (0, case.time), x.ravel(), rtol=RTOL, atol=ATOL).y[:, -1] for x in start]
+    found = np.array(ends).reshape(start.shape)
+    return np.asarray(found / np.linalg.norm(found, axis=-1, keepdims=True), np.float64)
+
+
+def by_angles(allowed: NDArray[np.bool_], beta: float) -> Callable[[float, NDArray[np.float64]], NDArray[np.float64]]:
+    """phi_k' = sum of h(phi_j - phi_k) / Z_k, as printed."""
+
+    def field(_: float, phi: NDArray[np.float64]) -> NDArray[np.float64]:
+        gap = phi[None, :] - phi[:, None]
+        weight = np.exp(beta * (np.cos(gap) - 1)) * allowed
+        return np.asarray((weight * np.sin(gap)).sum(axis=1) / weight.sum(axis=1), np.float64)
+
+    return field
+
+
+def by_vectors(allowed: NDArray[np.bool_], beta: float, dim: int) -> Callable[[float, NDArray[np.float64]], NDArray[np.float64]]:
+    """x_k' = P_{x_k}(sum of softmax weights times x_j), with products of matrices."""
+
+    def field(_: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        x = flat.reshape(-1, dim)
+        weight = np.exp(beta * (x @ x.T - 1)) * allowed
+        pull = weight @ x / weight.sum(axis=1, keepdims=True)
+        return np.asarray((pull - (pull * x).sum(axis=1, keepdims=True) * x).ravel(), np.float64)
+
+    return field
+
+
+if __name__ == "__main__":
+    print(clustering_table())
