@@ -18,13 +18,14 @@ from masksynth.backends import Limits
 from masksynth.cli.families import parsed
 from masksynth.cli.terminal import JSON, QUIET, Refused, layers_option, plain, print_json, printable
 from masksynth.search import Result, search, sweep
+from masksynth.search.batch import UNFINISHED
 from masksynth.search.book import Book, read_results
 from masksynth.search.cactus import check_cactus, write_cactus
 from masksynth.search.compare import comparison_record, comparison_text
 from masksynth.search.dask import connected
 from masksynth.search.expected import compare_with, expectations, is_manifest, unpromised_failures
+from masksynth.search.pool import ExecutorBroke
 from masksynth.search.result import line_of
-from masksynth.search.run import UNFINISHED
 from masksynth.search.sources import Entry, paths
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
@@ -216,6 +217,9 @@ def _take(results: Generator[Result, None, None], books: list[Book], output: Pat
         go_on = f"; they are in {output}, --resume goes on" if output else ""
         click.echo(f"stopped after {endings.total()} results{go_on}", err=True)
         return 3
+    except ExecutorBroke as error:
+        click.echo(f"Error: {error}" + (f"; --resume goes on from {output}" if output else ""), err=True)
+        return 1
     return 1 if endings["failed"] else 3 if endings["spent"] else 0
 
 

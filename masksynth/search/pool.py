@@ -10,8 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from typing import Any, Protocol
+
+from masksynth.errors import MasksynthError
+from masksynth.search.job import reason_of
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """How many threads numerical libraries take."""
@@ -19,6 +22,10 @@ PR_SET_PDEATHSIG = 1
 """From ``linux/prctl.h``: the signal a process gets when its parent ends, even while it is in a solver that lets no thread run."""
 WATCH = 0.5
 """Seconds between two looks of a worker at whether its parent still lives."""
+
+
+class ExecutorBroke(MasksynthError):
+    """An executor takes no more jobs; what was not begun is not done."""
 
 
 class Pool(Protocol):
@@ -149,3 +156,25 @@ class Borrowed:
         """Ask for every job to be cancelled."""
         for future in list(self._busy):
             self.kill(future)
+
+
+def is_shut(error: BaseException) -> bool:
+    """Whether an executor refuses every job: one that was shut down, or Dask's, whose client gave its scheduler up."""
+    return type(error).__name__ == "ClosedClientError" or (isinstance(error, RuntimeError) and "shutdown" in str(error))
+
+
+def is_killed(error: BaseException) -> bool:
+    """Whether every worker died that Dask gave a job to."""
+    return type(error).__name__ == "KilledWorker"
+
+
+def why(error: BaseException, tries: int) -> str:
+    """Why a job brought no results."""
+    if isinstance(error, CancelledError):
+        return f"lost by the executor {tries + 1} times"
+    if is_killed(error):
+        return f"the worker died {getattr(error, 'allowed_failures', 0) + 1} times"
+    if isinstance(error, BrokenExecutor):
+        signals = str(error).rpartition("exit codes of the workers are ")[2]
+        return f"the worker died{f' {signals}' if signals.startswith('{') else ''}"
+    return reason_of(error)

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from masksynth.search import dask
-from masksynth.search.run import SLICE
+from masksynth.search.job import SLICE
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
 from tests.search.clusters import free_port
