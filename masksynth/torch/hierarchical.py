@@ -1,0 +1,217 @@
+"""The two passes of hierarchical self-attention over tensors: energies up, masses and values down, level by level.
+
+Energies that are infinite (of a leaf that does not see itself, of a node without siblings to see) are flags beside finite numbers that are
+dropped, never large numbers: values are exact and no gradient is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from masksynth.diagnostics.hierarchy.tree import Tree
+
+
+class Group(NamedTuple):
+    """Families of one size: ``child`` (F, b) counted from the start of the children's level, ``parent`` (F,) from that of theirs."""
+
+    child: Tensor
+    parent: Tensor
+
+
+class Level(NamedTuple):
+    """Nodes at a depth: ``leaf`` those that are leaves, of ``position``; ``above`` the parent of each; the families below the others.
+
+    ``nodes`` sorts the leaves and the parents of the groups, ``children`` the children of the groups; None where they are in order.
+    """
+
+    leaf: Tensor
+    position: Tensor
+    above: Tensor
+    groups: tuple[Group, ...]
+    nodes: Tensor | None
+    children: Tensor | None
+
+
+class Plan(NamedTuple):
+    """A tree as index tensors on a device, where each position stands among all leaves, and whether the leaves are in order."""
+
+    levels: tuple[Level, ...]
+    place: Tensor
+    size: int
+    ordered: bool
+
+
+class Sums(NamedTuple):
+    """The nodes of a level, over batch and heads: means, numbers of leaves, log e^-phi, and whether e^-phi is above 0."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    count: Tensor
+    inner: Tensor
+    lives: Tensor
+
+
+class Seen(NamedTuple):
+    """What nodes see of their siblings: the mean value, log e^-eta, and whether there is something."""
+
+    value: Tensor
+    outer: Tensor
+    crosses: Tensor
+
+
+class Rule(NamedTuple):
+    """Scale of the dot products, what is seen, which positions are real (None: all), and embeddings of the nodes of each depth from 1."""
+
+    scale: float
+    included: bool
+    causal: bool
+    real: Tensor | None
+    eps: Sequence[Tensor] | None
+
+
+def plan_of(tree: Tree, device: str | torch.device = "cpu") -> Plan:
+    """The index tensors of a tree on a device; make them once for many calls.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy import tree_of_lists
+    >>> plan_of(tree_of_lists([[0, 1], 2])).place.tolist()
+    [1, 2, 0]
+    """
+    levels = tuple(_level(tree, depth, device) for depth in range(tree.depth + 1))
+    place = torch.argsort(torch.cat([level.position for level in levels]))
+    return Plan(levels, place, tree.size, bool((tree.order[1:] > tree.order[:-1]).all()))
+
+
+def _level(tree: Tree, depth: int, device: str | torch.device) -> Level:
+    low, high = tree.levels[depth]
+    position = torch.from_numpy(tree.position[low:high].copy()).to(device)
+    leaf = torch.nonzero(position >= 0)[:, 0]
+    above = torch.from_numpy(tree.parent[low:high] - (tree.levels[depth - 1][0] if depth else 0)).to(device)
+    families = tree.plan[depth] if depth < tree.depth else ()
+    groups = tuple(Group(*(torch.from_numpy(ids).to(device) for ids in (one.child - high, one.parent - low))) for one in families)
+    nodes = _sorting([leaf, *(group.parent for group in groups)])
+    return Level(leaf, position[leaf], above, groups, nodes, _sorting([group.child.reshape(-1) for group in groups]))
+
+
+def _sorting(parts: list[Tensor]) -> Tensor | None:
+    numbers = torch.cat(parts) if parts else torch.zeros(0)
+    return torch.argsort(numbers) if (numbers[1:] < numbers[:-1]).any() else None
+
+
+def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
+    """The output for each position; batch axes of q, k, v broadcast, and all have the same number of axes."""
+    levels, deepest = plan.levels, len(plan.levels) - 1
+    below = _leaves(levels[-1], deepest, q, k, v, rule)
+    sums, sights = [below], []
+    for depth in range(deepest - 1, -1, -1):
+        looked = _siblings(levels[depth], depth, below, rule)
+        below = _parents(levels[depth], below, looked, _leaves(levels[depth], depth, q, k, v, rule))
+        sums.append(below)
+        sights.append(looked)
+    output = _down(levels, sums[::-1], sights[::-1], v, rule).index_select(-2, plan.place)
+    return output if rule.real is None else torch.where(rule.real.unsqueeze(-1), output, 0.0)
+
+
+def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Tensor, rule: Rule) -> Tensor:
+    """Masses s(A) and values from the root to the leaves, which stand level by level."""
+    root = sums[0]
+    shape = torch.broadcast_shapes(root.inner.shape[:-1], v.shape[:-2])
+    value, mass = v.new_zeros(*shape, 1, v.shape[-1]), v.new_ones(*shape, 1)
+    found = [_ends(levels[0], value, mass, root)]
+    for level, nodes, looked in zip(levels[1:], sums[1:], sights, strict=True):
+        keep, cross = _shares(nodes, looked)
+        given = mass.index_select(-1, level.above)
+        value = value.index_select(-2, level.above) + (given * cross).unsqueeze(-1) * looked.value
+        mass = given * keep
+        found.append(_ends(level, value, mass, nodes))
+    return torch.cat(found, -2)
+
+
+def _ends(level: Level, value: Tensor, mass: Tensor, nodes: Sums) -> Tensor:
+    """The outputs of the leaves of a level."""
+    kept = torch.where(nodes.lives, mass, 0.0).index_select(-1, level.leaf)
+    return value.index_select(-2, level.leaf) + kept.unsqueeze(-1) * nodes.v.index_select(-2, level.leaf)
+
+
+def _shares(nodes: Sums, looked: Seen) -> tuple[Tensor, Tensor]:
+    """The shares of its mass that a row keeps inside each node and gives to the siblings."""
+    both = nodes.lives & looked.crosses
+    gap = torch.where(both, looked.outer - nodes.inner, 0.0)
+    keep = torch.where(both, logsigmoid(-gap).exp(), nodes.lives.to(gap.dtype))
+    cross = torch.where(both, logsigmoid(gap).exp(), looked.crosses.to(gap.dtype))
+    return keep, cross
+
+
+def _leaves(level: Level, depth: int, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Sums:
+    queries, keys, values = (table.index_select(-2, level.position) for table in (q, k, v))
+    own = rule.scale * (queries * keys).sum(-1)
+    if rule.eps is not None and depth:
+        own = own + (rule.eps[depth - 1].index_select(0, level.leaf) ** 2).sum(-1)
+    real = torch.ones_like(level.position, dtype=torch.bool) if rule.real is None else rule.real.index_select(-1, level.position)
+    lives = (real & rule.included).expand(own.shape)
+    return Sums(queries, keys, values, real.to(q.dtype), torch.where(lives, own, 0.0), lives)
+
+
+def _siblings(level: Level, depth: int, below: Sums, rule: Rule) -> Seen:
+    """What each node of the next level sees of its siblings."""
+    parts = [_seen(group, below, rule, None if rule.eps is None else rule.eps[depth]) for group in level.groups]
+    value = torch.cat([part.value.flatten(-3, -2) for part in parts], -2)
+    outer, crosses = (torch.cat([part[number].flatten(-2, -1) for part in parts], -1) for number in (1, 2))
+    if level.children is None:
+        return Seen(value, outer, crosses)
+    return Seen(*(table.index_select(axis, level.children) for table, axis in ((value, -2), (outer, -1), (crosses, -1))))
+
+
+def _seen(group: Group, below: Sums, rule: Rule, eps: Tensor | None) -> Seen:
+    q, k, v = (_families(table, group, -2) for table in (below.q, below.k, below.v))
+    count = _families(below.count, group, -1)
+    score = rule.scale * (q @ k.transpose(-1, -2)) + count.clamp(min=1).log().unsqueeze(-2)
+    if eps is not None:
+        score = score + eps[group.child] @ eps[group.child].transpose(-1, -2)
+    square = torch.ones(score.shape[-2:], dtype=torch.bool, device=q.device)
+    others = square.tril(-1) if rule.causal else square.tril(-1) | square.triu(1)
+    may = others & (count > 0).unsqueeze(-2)
+    crosses = may.any(-1).expand(score.shape[:-1])
+    score = torch.where(may, score, float("-inf"))
+    score = torch.where(crosses.unsqueeze(-1), score, 0.0)  # rows that see nothing: any finite numbers, dropped at once
+    outer = score.logsumexp(-1)
+    value = torch.where(crosses.unsqueeze(-1), (score - outer.unsqueeze(-1)).exp() @ v, 0.0)
+    return Seen(value, torch.where(crosses, outer, 0.0), crosses)
+
+
+def _families(table: Tensor, group: Group, axis: int) -> Tensor:
+    """The children of the families of a group: (F, b) in place of the axis of nodes."""
+    if table.shape[axis] != group.child.numel():  # otherwise the level is this group, in order
+        table = table.index_select(axis, group.child.reshape(-1))
+    return table.unflatten(axis, tuple(group.child.shape))
+
+
+def _parents(level: Level, below: Sums, looked: Seen, own: Sums) -> Sums:
+    """The sums of a level from those of the next one, and of its own leaves."""
+    parts = [_parent(group, below, looked) for group in level.groups]
+    if not len(level.leaf) and len(parts) == 1:
+        return parts[0]
+    axes = (-2, -2, -2, -1, -1, -1)
+    tables = [torch.cat(one, axis) for one, axis in zip(zip(own, *parts, strict=True), axes, strict=True)]
+    if level.nodes is None:
+        return Sums(*tables)
+    return Sums(*(table.index_select(axis, level.nodes) for table, axis in zip(tables, axes, strict=True)))
+
+
+def _parent(group: Group, below: Sums, looked: Seen) -> Sums:
+    count, inner, lives = (_families(table, group, -1) for table in below[3:])
+    outer, crosses = (_families(table, group, -1) for table in looked[1:])
+    total = count.sum(-1)
+    share = count / total.clamp(min=1).unsqueeze(-1)
+    means = [(share.unsqueeze(-1) * _families(table, group, -2)).sum(-2) for table in below[:3]]
+    whole = torch.where(lives & crosses, torch.logaddexp(inner, outer), torch.where(lives, inner, outer))
+    kept = (lives | crosses | (count == 0)).all(-1) & (total > 0)
+    energy = torch.where(kept, (share * whole).sum(-1), 0.0)
+    return Sums(means[0], means[1], means[2], total, energy, kept)
