@@ -119,14 +119,21 @@ def _weights(found: WeightDiagnosis) -> list[str]:
     kinds = ", ".join(dict.fromkeys(one.kind for one in found.layers))
     width = max(len("layer"), *(len(plain(one.name)) for one in found.layers))
     table = [f"{'layer':<{width}}  symmetry  directionality  symmetry of heads: least, median, most"]
-    table += [
-        f"{plain(one.name):<{width}}  {_number(one.symmetry, 8)}  {_number(one.directionality, 14)}  {_heads(one)}" for one in found.layers
-    ]
-    table += [f"{'median':<{width}}  {_number(found.symmetry, 8)}  {_number(found.directionality, 14)}"]
-    head = f"{plain(found.source)}: {count(len(found.layers), 'layer')}, weights named as in {kinds}"
+    table += [_row(plain(one.name), width, one.symmetry, one.directionality, _heads(one)) for one in found.layers]
+    table += [_row("median", width, found.symmetry, found.directionality)]
+    head = f"{_tail(found.source)}: {count(len(found.layers), 'layer')}, weights named as in {kinds}"
     rule = f"directionality: mode {found.mode}, gamma {found.gamma:g}; positive: long rows (queries), negative: long columns (keys)"
     lines = [*table, rule, *[f"note: {note}" for note in found.notes], *_published()]
     return [head, *[f"  {line}" for line in lines]]
+
+
+def _tail(source: str, most: int = 60) -> str:
+    """The end of a long name, where a path tells most."""
+    return plain(source if len(source) <= most else f"...{source[3 - most :]}")
+
+
+def _row(name: str, width: int, symmetry: float | None, directionality: float | None, rest: str = "") -> str:
+    return f"{name:<{width}}  {_number(symmetry, 8)}  {_number(directionality, 14)}  {rest}".rstrip()
 
 
 def _heads(one: LayerScores) -> str:

@@ -1,13 +1,14 @@
 """A small training run that watches the symmetry of W_qk under causal, prefix-LM and bidirectional masks.
 
-The text is that of random Markov chains whose words are of very unequal frequency, so that nothing has to be fetched. Causal and prefix-LM
-models predict the next word, bidirectional ones words that are hidden from them. All runs are trained side by side: every parameter has a
+A word of the text follows the one before it or the one before that, by random Markov chains, so that nothing has to be fetched. Causal
+and prefix-LM models predict the next word, bidirectional ones words that are hidden from them. All runs are trained side by side: every parameter has a
 first axis of runs, and the sum of the runs' losses gives each its own gradient. Runs of one seed share texts and all weights but W_q.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import product
 from typing import NamedTuple
 
@@ -23,11 +24,11 @@ from masksynth.mask import Mask
 from masksynth.merge import merge
 
 WORDS, LENGTH, PREFIX, HIDDEN = 64, 24, 12, 0.3
-WIDTH, HEADS, LAYERS, BATCH, TESTED = 64, 4, 2, 16, 64
+WIDTH, HEADS, LAYERS, BATCH, TESTED = 64, 4, 2, 12, 64
 RATE, STEPS, EVERY, SCALE = 1e-3, 250, 10, 0.02
 SEEDS = 3
 MODEL = (
-    f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions; text of Markov chains over {WORDS} words; "
+    f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions; text of Markov chains of order 2 over {WORDS} words; "
     f"AdamW at {RATE:g}, {BATCH} texts a step"
 )
 Weights = dict[str, Tensor]
@@ -103,12 +104,24 @@ def train_masks(
     masks = settings()
     runs = [Run(*one) for one in product(masks, STARTS, range(seed, seed + seeds))]
     recorded = [step for step in range(steps) if step % EVERY == 0] + [steps]
-    loss, symmetry = _train(runs, recorded, progress)
+    with one_thread():
+        loss, symmetry = _train(runs, recorded, progress)
     curves = tuple(
         Curve(run.setting.name, run.start, run.seed, tuple(loss[number]), tuple(symmetry[number])) for number, run in enumerate(runs)
     )
     trends = tuple(trend(curves, one.name, reciprocity(one.mask)) for one in masks)
     return TrainingDiagnosis(MODEL, tuple(recorded), curves, trends)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in one order whatever the number of cores, so that equal seeds give equal curves; models as small as these lose nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _train(runs: list[Run], recorded: list[int], progress: Callable[[int, int], None]) -> tuple[list[list[float]], list[list[float]]]:
@@ -126,7 +139,8 @@ def _train(runs: list[Run], recorded: list[int], progress: Callable[[int, int], 
             progress(step, steps)
             optimizer.zero_grad()
             part = slice(step * BATCH, (step + 1) * BATCH)
-            _losses(weights, masks, Texts(*(values[:, part] for values in trained))).sum().backward()
+            total = _losses(weights, masks, Texts(*(values[:, part] for values in trained))).sum()
+            torch.autograd.backward(total)
             optimizer.step()
     return torch.stack([one for one, _ in found], dim=1).tolist(), [list(one) for one in zip(*(scores for _, scores in found), strict=True)]
 
@@ -139,20 +153,21 @@ class Texts(NamedTuple):
     predicts: Tensor
 
 
-def markov_chain(seed: int) -> Tensor:
-    """(V, V) float64 transition probabilities: each word is followed mostly by a few others, the frequent ones by preference."""
-    logits = 2.0 * torch.randn(WORDS, WORDS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.softmax(logits - torch.log(torch.arange(1, WORDS + 1, dtype=torch.float64)), dim=1)
+def chains(seed: int) -> Tensor:
+    """(2, V, V) float64: what follows a word at once, and after one word between; mostly a few others, the frequent ones by preference."""
+    logits = 2.0 * torch.randn(2, WORDS, WORDS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.softmax(logits - torch.log(torch.arange(1, WORDS + 1, dtype=torch.float64)), dim=2)
 
 
 def _words(seed: int, count: int, stream: int) -> tuple[Tensor, Tensor]:
-    """(count, N + 1) words of one chain, and (count, N) which are hidden where words are hidden."""
+    """(count, N + 1) words of one pair of chains, and (count, N) which are hidden where words are hidden."""
     draw = torch.Generator().manual_seed(2 * seed + stream + 1000)
-    chain = markov_chain(seed)
+    near, far = chains(seed)
     words = torch.empty(count, LENGTH + 1, dtype=torch.int64)
-    words[:, 0] = torch.randint(WORDS, (count,), generator=draw)
-    for place in range(1, LENGTH + 1):
-        words[:, place] = torch.multinomial(chain[words[:, place - 1]], 1, generator=draw)[:, 0]
+    words[:, :2] = torch.randint(WORDS, (count, 2), generator=draw)
+    for place in range(2, LENGTH + 1):
+        follows = (near[words[:, place - 1]] + far[words[:, place - 2]]) / 2
+        words[:, place] = torch.multinomial(follows, 1, generator=draw)[:, 0]
     return words, torch.rand(count, LENGTH, generator=draw) < HIDDEN
 
 
@@ -200,7 +215,7 @@ def _logits(weights: Weights, masks: Tensor, words: Tensor) -> Tensor:
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=masks)
         states = states + mixed.transpose(2, 3).reshape(states.shape) @ weights[f"mix{layer}"]
         states = states + F.gelu(_normal(states) @ weights[f"up{layer}"]) @ weights[f"down{layer}"]
-    return (_normal(states) @ weights["out"]).unflatten(1, shape[1:])
+    return (_normal(states) @ weights["out"]).view(*shape, WORDS)
 
 
 def _normal(states: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What a mask does to the weights: its reciprocity predicts the symmetry of the update of W_qk.
 
-The update is W = sum_ij M_ij beta_ij x_i x_j^T (Proposition 2.1 of arXiv 2502.10927, C_i being row i of the mask). For independent isotropic
-x_i in R^d and beta_ij of equal size, W = X^T M X, and with the Gram matrix G = X X^T
+The update is W = sum_ij M_ij beta_ij x_i x_j^T (Proposition 2.1 of arXiv 2502.10927, C_i being row i of the mask). For independent
+isotropic x_i in R^d and equal beta_ij, W = X^T M X, and with the Gram matrix G = X X^T
 
     Tr(W W) = Tr(M G M G),    |W|_F^2 = Tr(M G M^T G).
 
@@ -14,8 +14,8 @@ whose quotient tends to r as d grows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,8 +62,8 @@ def pairs_of(mask: Mask, table: int = 0) -> int:
 def mutual_pairs(mask: Mask, table: int = 0) -> int:
     """Pairs (i, j) such that (j, i) is allowed too, i = j included: the size of the intersection of rows and columns.
 
-    Both are disjoint intervals on one line, place i * (N + 1) + j; the overlap is the sum of F(end) - F(start) over the rows, F(x) being how
-    much of the columns lies before x.
+    Both are disjoint intervals on one line, at i * (N + 1) + j; the overlap is the sum of F(end) - F(start) over the rows, F(x) being
+    how much of the columns lies before x.
 
     Examples
     --------
@@ -80,15 +80,14 @@ def mutual_pairs(mask: Mask, table: int = 0) -> int:
     return int((before(line + end) - before(line + start)).sum())
 
 
-def _measure(start: Ints, end: Ints) -> Any:
+def _measure(start: Ints, end: Ints) -> Callable[[Ints], Ints]:
     """F(x) = how many integers below x lie in sorted disjoint intervals."""
-    total = np.concatenate([[0], np.cumsum(end - start)])
+    total = np.concatenate([np.zeros(1, np.int64), np.cumsum(end - start)])
 
     def before(x: Ints) -> Ints:
         opened = np.searchsorted(start, x)
-        beyond = np.where(opened > 0, np.maximum(end[opened - 1] - x, 0), 0) if len(end) else 0
-        found: Ints = total[opened] - beyond
-        return found
+        last = np.concatenate([np.zeros(1, np.int64), end])[opened]
+        return total[opened] - np.maximum(last - x, 0)
 
     return before
 
@@ -100,7 +99,7 @@ def diagonal_pairs(mask: Mask, table: int = 0) -> int:
 
 
 def causal_reciprocity(size: int, diagonal: bool = True) -> Fraction:
-    """r of the causal mask in closed form: N of N (N + 1) / 2 pairs are their own reverse, so 2 / (N + 1); 0 without the diagonal.
+    """Reciprocity of the causal mask: N of N (N + 1) / 2 pairs are their own reverse, so 2 / (N + 1); 0 without the diagonal.
 
     Raises
     ------
@@ -118,9 +117,9 @@ def causal_reciprocity(size: int, diagonal: bool = True) -> Fraction:
 
 
 def prefix_reciprocity(size: int, prefix: int) -> Fraction:
-    """r of the prefix-LM mask (k < P or k <= q) in closed form: P^2 + (N - P) mutual pairs of P^2 + P (N - P) + (N - P) (N - P + 1) / 2.
+    """Reciprocity of the prefix-LM mask (k < P or k <= q) in closed form.
 
-    P = 1 is the causal mask, P = N the full one.
+    P^2 + (N - P) pairs are mutual, of P^2 + P (N - P) + (N - P) (N - P + 1) / 2. P = 1 is the causal mask, P = N the full one.
 
     Raises
     ------
@@ -139,7 +138,7 @@ def prefix_reciprocity(size: int, prefix: int) -> Fraction:
 
 
 def window_reciprocity(size: int, width: int) -> Fraction:
-    """r of the causal window (q - w < k <= q) in closed form: N of N w - w (w - 1) / 2 pairs.
+    """Reciprocity of the causal window (q - w < k <= q) in closed form: N of N w - w (w - 1) / 2 pairs.
 
     Raises
     ------
@@ -200,8 +199,8 @@ def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) 
 
     Examples
     --------
-    >>> always_third = np.arange(10) == 2
-    >>> count_ratio(Mask.from_dense(np.tri(10, dtype=bool)), always_third), count_ratio(Mask.from_dense(np.ones((10, 10), bool)), always_third)
+    >>> always_third, causal = np.arange(10) == 2, Mask.from_dense(np.tri(10, dtype=bool))
+    >>> count_ratio(causal, always_third), count_ratio(Mask.from_dense(np.ones((10, 10), bool)), always_third)
     (3.5, 1.0)
     """
     weights = finite(np.ones(mask.size) if positions is None else positions, "the distribution of positions")

@@ -1,7 +1,7 @@
 """Updates W = sum_ij M_ij x_i x_j^T drawn at random, and their symmetry scores, with nothing larger than needed.
 
-With X (N, d), Y = M X from running sums along the rows' intervals: W = X^T Y. Where N <= d the scores come from N x N products, G = X X^T and
-Z = Y X^T = M G: Tr(W W) = Tr(Z Z) and |W|_F^2 = Tr(G Y Y^T). Where d < N they come from W itself.
+With X (N, d), Y = M X from running sums along the rows' intervals: W = X^T Y. Where N <= d the scores come from N x N products,
+G = X X^T and Z = Y X^T = M G: Tr(W W) = Tr(Z Z) and |W|_F^2 = Tr(G Y Y^T). Where d < N they come from W itself.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def diagnose_mask(
     kept = tuple(d for d in wanted if draws * d * mask.size * min(d, mask.size) <= MOST)
     tables, of = [], len(kept) * mask.tables
     for table in range(mask.tables):
-        sampled = []
+        sampled: list[Sampled] = []
         for d in kept:
             progress(table * len(kept) + len(sampled), of)
             sampled.append(sample(mask, d, draws, seed, table))

