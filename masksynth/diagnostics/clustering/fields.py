@@ -83,16 +83,35 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     """
     blocks = blocks_of(mask)
     scores = check_beta(beta) * given.query.T @ given.key
-    most = float(np.linalg.norm(scores, 2)) if scores.size else 0.0
-    shift = most if 2 * most < SAFE else None
+    matrix, wide = _matrix(scores, float(np.linalg.norm(scores, 2)))
+    value = None if np.array_equal(given.value, np.eye(len(scores))) else _beside(given.value.T, 1.0)
 
     def field(x: Floats) -> Floats:
-        x = normalised(x)
-        flat = x.reshape(-1, x.shape[-1])  # one product instead of one for each seed
-        pull = _pull(blocks, (flat @ scores).reshape(x.shape), x, (flat @ given.value.T).reshape(x.shape), shift)
-        return np.asarray(pull - np.einsum("...i,...i->...", pull, x)[..., None] * x, np.float64)
+        points = _with_ones(normalised(x))
+        x, pull = points[..., :-1], _pull(blocks, points, matrix, value, wide)
+        pull -= np.einsum("...i,...i->...", pull, x)[..., None] * x
+        return pull
 
     return field
+
+
+def _matrix(scores: Floats, most: float) -> tuple[Floats, bool]:
+    """What makes a query of (x, 1) whose product with a key (x, 1) is a score, shifted to at most 0 unless scores range too wide."""
+    wide = 2 * most > SAFE
+    return _beside(scores, 0.0 if wide else -most), wide
+
+
+def _beside(matrix: Floats, number: float) -> Floats:
+    """One more row and column, with a number in the corner."""
+    found = np.zeros((len(matrix) + 1, len(matrix) + 1))
+    found[:-1, :-1], found[-1, -1] = matrix, number
+    return found
+
+
+def _with_ones(x: Floats) -> Floats:
+    found = np.ones((*x.shape[:-1], x.shape[-1] + 1))
+    found[..., :-1] = x
+    return found
 
 
 def normalised(x: Floats) -> Floats:
@@ -123,26 +142,28 @@ def circle_field(mask: Mask, beta: float) -> Field:
     >>> circle_field(causal_mask(2), 0.0)(np.array([[0.0, 1.0]])).round(6).tolist()
     [[0.0, -0.420735]]
     """
-    blocks, beta = blocks_of(mask), check_beta(beta)
-    shift = beta if 2 * beta < SAFE else None
+    blocks = blocks_of(mask)
+    matrix, wide = _matrix(check_beta(beta) * np.eye(2), beta)
 
     def field(phi: Floats) -> Floats:
-        x = np.stack([np.cos(phi), np.sin(phi)], axis=-1)
-        pull = _pull(blocks, beta * x, x, x, shift)
-        return np.asarray(pull[..., 1] * x[..., 0] - pull[..., 0] * x[..., 1], np.float64)
+        points = np.ones((*phi.shape, 3))
+        x, y = points[..., 0], points[..., 1]
+        np.cos(phi, out=x)
+        np.sin(phi, out=y)
+        pull = _pull(blocks, points, matrix, None, wide)
+        return np.asarray(pull[..., 1] * x - pull[..., 0] * y, np.float64)
 
     return field
 
 
-def _pull(blocks: tuple[Block, ...], query: Floats, key: Floats, value: Floats, shift: float | None) -> Floats:
-    """Weighted means of the values, (seeds, n, d); zero where a row sees nothing."""
-    seeds, n, dim = value.shape
-    ones = np.ones((seeds, n, 1))
-    if shift is not None:  # one more coordinate takes it off within the product
-        query, key = np.concatenate([query, -shift * ones], axis=-1), np.concatenate([key, ones], axis=-1)
-    keys = np.ascontiguousarray(key.transpose(0, 2, 1))
-    values = np.concatenate([value, ones], axis=-1)
-    sums = np.zeros((seeds, n, dim + 1))
+def _pull(blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floats | None, wide: bool) -> Floats:
+    """Weighted means of the values, (seeds, n, d), from points (x, 1); zero where a row sees nothing."""
+    seeds, _, dim = points.shape
+    flat = points.reshape(-1, dim)  # one product instead of one for each seed
+    queries = (flat @ matrix).reshape(points.shape)
+    values = points if value is None else (flat @ value).reshape(points.shape)
+    keys = np.ascontiguousarray(points.transpose(0, 2, 1))
+    sums = np.zeros(points.shape)
     room = np.empty(max([CELLS, *((block.end - block.start) * (block.high - block.low) for block in blocks)]))
     for block in blocks:
         rows, width = block.end - block.start, block.high - block.low
@@ -151,10 +172,11 @@ def _pull(blocks: tuple[Block, ...], query: Floats, key: Floats, value: Floats, 
             part = slice(first, min(first + at_once, seeds))
             count = part.stop - first
             scores = room[: count * rows * width].reshape(count, rows, width)
-            np.matmul(query[part, block.start : block.end], keys[part, :, block.low : block.high], out=scores)
-            np.matmul(_weights(scores, block, shift is None), values[part, block.low : block.high], out=sums[part, block.start : block.end])
-    total = sums[..., dim:]
-    return np.asarray(sums[..., :dim] / np.where(total > 0, total, 1.0), np.float64)
+            np.matmul(queries[part, block.start : block.end], keys[part, :, block.low : block.high], out=scores)
+            np.matmul(_weights(scores, block, wide), values[part, block.low : block.high], out=sums[part, block.start : block.end])
+    total = sums[..., -1:]
+    total[total == 0] = 1
+    return np.asarray(sums[..., :-1] / total, np.float64)
 
 
 def _weights(scores: Floats, block: Block, wide: bool) -> Floats:

@@ -1,0 +1,127 @@
+"""Whom a position follows, from the definitions by another library, and what is proved, by running it."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import masksynth as ms
+from masksynth.diagnostics.clustering import MEANING, PROVED, causal_mask, following, starts, trajectories
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.mask import Mask
+from tests.diagnostics.clustering.naive import random_mask
+
+
+def by_definition(allowed):
+    """(roots, roots below each, status) with networkx, position by position."""
+    n = len(allowed)
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(n))
+    graph.add_edges_from(np.argwhere(allowed).tolist())
+    down = [nx.descendants(graph, q) | {q} for q in range(n)]
+    same = [{k for k in down[q] if q in down[k]} for q in range(n)]
+    roots = sorted({min(same[q]) for q in range(n) if down[q] == same[q]})
+    below = [tuple(root for root in roots if root in down[q]) for q in range(n)]
+    fixed = [not set(np.flatnonzero(allowed[q])) - {q} for q in range(n)]
+    return roots, below, tuple(status(allowed, q, down, same, below, fixed) for q in range(n))
+
+
+def status(allowed, q, down, same, below, fixed):
+    keys = set(np.flatnonzero(allowed[q])) - {q}
+    acyclic = all(len(same[k]) == 1 for k in down[q])
+    if fixed[q]:
+        return "fixed"
+    line = sorted(down[q], key=lambda k: len(down[k]))
+    if acyclic and all(set(np.flatnonzero(allowed[k])) == set(line[: place + 1]) for place, k in enumerate(line)):
+        return "chain"
+    if acyclic and len(below[q]) == 1:
+        return "one root"
+    if len(below[q]) > 1 and all(fixed[k] for k in keys):
+        return "fixed keys"
+    return "one class" if len(below[q]) == 1 else "several roots"
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from([0.1, 0.2, 0.35, 0.6]), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_following_is_its_definition(number, n, share, causal):
+    allowed = random_mask(np.random.default_rng(number), n, share, causal)
+    found = following(Mask.from_dense(allowed))
+    roots, below, known = by_definition(allowed)
+    assert found.roots == tuple(roots)
+    assert [tuple(np.array(found.roots)[row].tolist()) for row in found.below] == below
+    assert found.status == known
+
+
+def test_a_causal_mask_is_a_chain():
+    assert set(following(causal_mask(30)).status[1:]) == {"chain"}
+    assert set(following(Mask.from_dense(np.ones((5, 5), bool))).status) == {"one class"}
+    assert set(following(Mask.from_dense(np.zeros((4, 4), bool))).status) == {"fixed"}
+    assert set(following(Mask.from_dense(np.tri(6, k=-1, dtype=bool))).status[1:]) == {"one root"}
+    assert set(PROVED) < set(MEANING)
+    assert all(MEANING[each].startswith("theorem" if each in PROVED else "conjecture") for each in MEANING)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_one_root_gathers_all(number):
+    """Theorem B: acyclic, one minimal position; any Q and K; rows with and without themselves."""
+    rng = np.random.default_rng(number)
+    rows = np.tril(rng.random((10, 10)) < 0.3)
+    rows[np.arange(1, 10), rng.integers(0, np.arange(1, 10))] = True
+    query, key = rng.standard_normal((2, 3, 3)) / np.sqrt(3)
+    assert set(following(Mask.from_dense(rows)).status) <= {"fixed", "chain", "one root"}
+    x = starts(4, 10, 3, seed=number)
+    end = trajectories(Mask.from_dense(rows), x, [150.0], beta=0.5, query=query, key=key)[:, 0]
+    assert np.abs(end - x[:, :1]).max() < 1e-4
+
+
+def test_an_open_hemisphere_gathers_with_cycles():
+    """Theorem C: one minimal class, here of three; a start where all look one way."""
+    rows = np.zeros((6, 6), bool)
+    rows[0, 1] = rows[1, 2] = rows[2, 0] = rows[3, 0] = rows[4, 3] = rows[5, 4] = rows[3, 5] = True
+    assert set(following(Mask.from_dense(rows)).status) == {"one class"}
+    x = starts(6, 6, 4, seed=2)
+    x[..., 0] = np.abs(x[..., 0]) + 0.01
+    end = trajectories(Mask.from_dense(rows), x, [200.0], beta=2.0)[:, 0]
+    assert np.abs(end - end[:, :1]).max() < 1e-4
+
+
+def test_without_a_hemisphere_a_cycle_need_not_gather():
+    """The conjecture needs almost every start: three on the circle that chase one another stand still."""
+    rows = np.roll(np.eye(3, dtype=bool), 1, axis=1)
+    turn = 2 * np.pi * np.arange(3) / 3
+    x = np.stack([np.cos(turn), np.sin(turn)], axis=-1)[None]
+    end = trajectories(Mask.from_dense(rows), x, [3.0])[0, 0]
+    assert np.linalg.norm(end - np.roll(end, 1, axis=0), axis=-1).min() > 1.7
+
+
+def test_fixed_keys_come_to_rest_between_roots():
+    """Theorem D: Q = K = V = I, all keys fixed; the point of rest is critical, and depends on the start."""
+    rows = np.eye(5, dtype=bool)
+    rows[3, :4] = rows[4, [0, 1]] = True
+    assert following(Mask.from_dense(rows)).status == ("fixed", "fixed", "fixed", "fixed keys", "fixed keys")
+    x = starts(8, 5, 3, seed=1)
+    x[:, :3] = x[:1, :3]
+    end = trajectories(Mask.from_dense(rows), x, [400.0, 500.0], beta=4.0)
+    assert np.abs(end[:, 0] - end[:, 1]).max() < 1e-5
+    pull = np.einsum("sj,jd->sd", np.exp(4 * (end[:, 1, 3] @ x[0, :3].T - 1)), x[0, :3])
+    assert np.abs(pull - (pull * end[:, 1, 3]).sum(axis=1, keepdims=True) * end[:, 1, 3]).max() < 1e-6
+    assert np.ptp(end[:, 1, 3], axis=0).max() > 0.1
+
+
+def test_a_mask_of_the_catalogue():
+    mask = ms.solve(ms.catalog.butterfly(n=4)).merged.mask
+    found = following(mask)
+    assert found.status.count("chain") == 6
+    assert found.status.count("fixed") == 2
+    assert len(found.roots) == 2
+    assert sum(below.sum() == 2 for below in found.below) == 2
+
+
+def test_what_is_refused():
+    with pytest.raises(InvalidInstance, match="0 positions"):
+        following(Mask.from_dense(np.zeros((0, 0), bool)))
+    with pytest.raises(Unsupported, match="9,000 positions"):
+        following(causal_mask(9000))
