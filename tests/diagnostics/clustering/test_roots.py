@@ -103,10 +103,10 @@ def test_fixed_keys_come_to_rest_between_roots():
     rows[3, :4] = rows[4, [0, 1]] = True
     assert following(Mask.from_dense(rows)).status == ("fixed", "fixed", "fixed", "fixed keys", "fixed keys")
     x = starts(8, 5, 3, seed=1)
-    x[:, :3] = x[:1, :3]
-    end = trajectories(Mask.from_dense(rows), x, [400.0, 500.0], beta=4.0)
+    x[:, :3] = [[1, 0, 0], [-0.5, 0.75**0.5, 0], [-0.5, -(0.75**0.5), 0]]
+    end = trajectories(Mask.from_dense(rows), x, [200.0, 220.0], beta=6.0, rtol=1e-9, atol=1e-12)
     assert np.abs(end[:, 0] - end[:, 1]).max() < 1e-5
-    pull = np.einsum("sj,jd->sd", np.exp(4 * (end[:, 1, 3] @ x[0, :3].T - 1)), x[0, :3])
+    pull = np.einsum("sj,jd->sd", np.exp(6 * (end[:, 1, 3] @ x[0, :3].T - 1)), x[0, :3])
     assert np.abs(pull - (pull * end[:, 1, 3]).sum(axis=1, keepdims=True) * end[:, 1, 3]).max() < 1e-6
     assert np.ptp(end[:, 1, 3], axis=0).max() > 0.1
 
