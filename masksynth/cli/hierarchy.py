@@ -169,6 +169,8 @@ def told(found: Hierarchy) -> list[str]:
     if found.empty_rows:
         shown = ", ".join(map(str, found.first_empty)) + (", ..." if found.empty_rows > len(found.first_empty) else "")
         lines.append(f"  empty: {count(found.empty_rows, 'row')} of nothing to attend to ({shown})")
+    if found.leaking_rows:
+        lines.append(f"  leak: {count(found.leaking_rows, 'row')} weighted by queries of positions that the row may not see")
     return lines + [f"  {line}" for line in _divergence(found)]
 
 

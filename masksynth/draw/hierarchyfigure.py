@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".svg", ".png", ".pdf")
 INSTALL = "a picture needs matplotlib; pip install 'masksynth[draw]'"
-DEPTHS = ("#e3f2fd", "#bbdefb", "#90caf9", "#64b5f6", "#42a5f5", "#1e88e5", "#1565c0", "#0d47a1")
+DEPTHS = ("#c5e1f9", "#a9d3f7", "#90caf9", "#64b5f6", "#42a5f5", "#1e88e5", "#1565c0", "#0d47a1")
 """Blocks of siblings at depth 1, 2, ...: the deeper, the darker."""
 VECTORS = 256
 """Cells of one kind above which they are drawn as dots, so that files stay small."""

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from masksynth.diagnostics.hierarchy.leaks import leaking_rows
+from masksynth.diagnostics.hierarchy.sight import sight_of
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.diagnostics.hierarchy.windows import BRANCHING, windows
 from masksynth.errors import InvalidInstance, Unsupported
@@ -32,6 +34,7 @@ def hierarchical_layers(
     tree: Sequence[int] | Callable[[int], Tree] = BRANCHING,
     *,
     included: bool = True,
+    leaks: bool = False,
 ) -> Iterator[nn.Module]:
     """The model with block-tied attention in some layers, until the ``with`` block is left.
 
@@ -45,14 +48,16 @@ def hierarchical_layers(
         Windows from the tokens up, or the tree for a number of positions.
     included : bool
         Positions attend to themselves, as pretrained models expect.
+    leaks : bool
+        Run causal models on trees that let rows depend on later positions (`leaking_rows`), as windows do; `histories` do not.
 
     Raises
     ------
     InvalidInstance
         For a layer that the model does not have, or a tree of another size.
     Unsupported
-        For a model without that interface. When the model runs: for a mask that is neither padding nor causal, for cached keys, and for
-        dropout on attention weights, which are never written down.
+        For a model without that interface. When the model runs: for a causal mask on a tree that leaks, unless ``leaks``; for a mask that
+        is neither padding nor causal; for cached keys; for dropout on attention weights, which are never written down.
 
     Examples
     --------
@@ -70,7 +75,7 @@ def hierarchical_layers(
     chosen = _chosen(layers, int(config.num_hidden_layers))  # type: ignore[union-attr]
     made = (lambda size: windows(size, tree)) if isinstance(tree, Sequence) else tree
     name = f"masksynth_hierarchy_{next(NUMBERS)}"
-    _register(name, before, chosen, made, included)
+    _register(name, before, chosen, made, (included, leaks))
     model.set_attn_implementation(name)
     try:
         yield model
@@ -87,36 +92,42 @@ def _chosen(layers: Iterable[int], many: int) -> frozenset[int]:
     return frozenset(layer % many for layer in found)
 
 
-def _register(name: str, before: str, chosen: frozenset[int], made: Callable[[int], Tree], included: bool) -> None:
+def _register(name: str, before: str, chosen: frozenset[int], made: Callable[[int], Tree], options: tuple[bool, bool]) -> None:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+    included, leaks = options
+
     @lru_cache(maxsize=8)
-    def plan(size: int, device: torch.device) -> Plan:
-        return plan_of(made(size), device)
+    def plan(size: int, device: torch.device, causal: bool) -> Plan:
+        tree = made(size)
+        if causal and not leaks and (late := leaking_rows(tree, sight_of(tree, causal=True, included=included))).any():
+            fact = f"{int(late.sum())} of {size} rows of this tree depend on later positions under a causal mask"
+            raise Unsupported(f"{fact}; use histories(size, window), or accept it with leaks=True")
+        return plan_of(tree, device)
 
     def attention(
-        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
     ) -> tuple[Tensor, None]:
         if getattr(module, "layer_idx", None) not in chosen:
-            return _softmax(module, query, key, value, attention_mask, options)
-        _refuse(query, key, options)
+            return _softmax(module, query, key, value, attention_mask, settings)
+        _refuse(query, key, settings)
         padding, causal = padding_of(attention_mask, query)
         found = hierarchical_attention(
-            plan(query.shape[-2], query.device),
+            plan(query.shape[-2], query.device, causal),
             query,
             key,
             value,
-            scale=options.get("scaling"),
+            scale=settings.get("scaling"),
             included=included,
             causal=causal,
             padding=padding,
         )
         return found.transpose(1, 2), None
 
-    def mask(*given: Any, **options: Any) -> Tensor | None:
-        options |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
-        found: Tensor | None = sdpa_mask(*given, **options)
+    def mask(*given: Any, **settings: Any) -> Tensor | None:
+        settings |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+        found: Tensor | None = sdpa_mask(*given, **settings)
         return found
 
     if before not in ("sdpa", "eager"):

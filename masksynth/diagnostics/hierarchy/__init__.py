@@ -10,13 +10,14 @@ from masksynth.diagnostics.hierarchy.attention import (
 from masksynth.diagnostics.hierarchy.cost import Cost, cost, published_flops, published_pairs
 from masksynth.diagnostics.hierarchy.energies import Energies, energies
 from masksynth.diagnostics.hierarchy.inputs import inputs_of
+from masksynth.diagnostics.hierarchy.leaks import leaking_rows
 from masksynth.diagnostics.hierarchy.modules import module_tree
 from masksynth.diagnostics.hierarchy.optimum import Distance, distance
 from masksynth.diagnostics.hierarchy.reading import packed_tree, read_tree, tree_of_json
 from masksynth.diagnostics.hierarchy.record import Hierarchy, diagnose_hierarchy
 from masksynth.diagnostics.hierarchy.sight import Sight, sight_of
 from masksynth.diagnostics.hierarchy.tree import Tree, lists_of_tree, tree_of_lists, tree_of_parents
-from masksynth.diagnostics.hierarchy.windows import BRANCHING, windows
+from masksynth.diagnostics.hierarchy.windows import BRANCHING, histories, windows
 
 __all__ = [
     "BRANCHING",
@@ -34,7 +35,9 @@ __all__ = [
     "distance",
     "energies",
     "hierarchical_attention",
+    "histories",
     "inputs_of",
+    "leaking_rows",
     "lists_of_tree",
     "massless_rows",
     "module_tree",

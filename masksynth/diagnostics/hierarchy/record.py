@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from masksynth.diagnostics.hierarchy.attention import degenerate_families, massless_rows
 from masksynth.diagnostics.hierarchy.cost import cost
 from masksynth.diagnostics.hierarchy.inputs import inputs_of
+from masksynth.diagnostics.hierarchy.leaks import leaking_rows
 from masksynth.diagnostics.hierarchy.optimum import distance
 from masksynth.diagnostics.hierarchy.sight import Sight, sight_of
 from masksynth.diagnostics.hierarchy.tree import Families, Tree
@@ -44,6 +45,8 @@ class Hierarchy:
         The first of them.
     degenerate : int
         Families in which no row can keep mass, as one of their nodes has nothing there.
+    leaking_rows : int
+        Positions whose row depends on positions that they may not attend to, as `leaking_rows` tells.
     dim, heads : int
         Numbers of a query; heads that were measured.
     source : str
@@ -76,6 +79,7 @@ class Hierarchy:
     empty_rows: int
     first_empty: tuple[int, ...]
     degenerate: int
+    leaking_rows: int
     dim: int
     heads: int
     source: str
@@ -165,6 +169,7 @@ def diagnose_hierarchy(
         empty_rows=len(empty),
         first_empty=tuple(empty[:NAMED].tolist()),
         degenerate=int(degenerate_families(tree, sight).sum()),
+        leaking_rows=int(leaking_rows(tree, sight).sum()),
         dim=queries.shape[2],
         heads=len(queries),
         source=source or (f"standard normal, seed {seed}" if q is None else "given"),

@@ -196,7 +196,9 @@ def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
     [-1, 0, 0, 2, 2]
     """
     parents, positions = (_integers(value) for value in (parent, position))
-    if not len(parents) or parents.shape != positions.shape:
+    if not len(parents) and not len(positions):
+        raise InvalidInstance("the tree is empty", remedy="give at least one position")
+    if parents.shape != positions.shape:
         raise InvalidInstance(f"{len(parents)} parents for {len(positions)} nodes", remedy="give one parent and one position for each node")
     roots = np.flatnonzero(parents == -1)
     if (outside := np.flatnonzero((parents < -1) | (parents >= len(parents)))).size:
@@ -217,6 +219,7 @@ def _integers(value: ArrayLike) -> Ints:
         found = np.asarray(value)
     except ValueError:
         found = np.zeros((0, 0))
+    found = found.astype(np.int64) if found.shape == (0,) else found
     if found.ndim != 1 or found.dtype.kind not in "iu":
         raise InvalidInstance("parents and positions are not lists of integers", remedy="give -1 where there is none")
     return found.astype(np.int64)

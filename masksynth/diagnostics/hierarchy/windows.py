@@ -1,4 +1,4 @@
-"""Trees of fixed windows."""
+"""Trees of fixed windows, and of windows that each see all before them as one block."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_parents
 from masksynth.errors import InvalidInstance
 
 BRANCHING = (2, 4, 8, 16)
@@ -44,6 +44,30 @@ def windows(size: int, branching: Sequence[int] = BRANCHING) -> Tree:
     position = np.full(sum(counts), -1)
     position[-size:] = np.arange(size)
     return Tree(np.concatenate(parent), position)
+
+
+def histories(size: int, window: int) -> Tree:
+    """Windows of positions, each beside one node that holds all positions before it: ``[[[0, 1], 2, 3], 4, 5]``.
+
+    A position sees those of its own window one by one and everything earlier as one block. No inner node has a left sibling, so under a
+    causal mask no row depends on later positions (`leaking_rows`).
+
+    Raises
+    ------
+    InvalidInstance
+        For no positions, or windows of less than one.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy.tree import lists_of_tree
+    >>> lists_of_tree(histories(5, 2))
+    [[[0, 1], 2, 3], 4]
+    """
+    _checked(size, [window])
+    many = -(-size // window)
+    number = np.arange(size)
+    depth = np.maximum(many - 1 - number // window, 0)  # of the family that holds the position
+    return tree_of_parents(np.concatenate([np.arange(-1, many - 1), depth]), np.concatenate([np.full(many, -1), number]))
 
 
 def _checked(size: int, branching: Sequence[int]) -> list[int]:

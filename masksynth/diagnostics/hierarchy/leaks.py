@@ -1,0 +1,56 @@
+"""Which rows of a block-tied matrix depend on positions that they may not see.
+
+A row of node A divides its mass between A and the siblings of A by the mean query of A and the energy of A, to which all positions in A
+contribute. Under a causal mask a row in the middle of A therefore depends on later positions, although its matrix is lower-triangular.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from masksynth.diagnostics.hierarchy.sight import Bools, Sight
+from masksynth.diagnostics.hierarchy.tree import Ints, Tree
+
+
+def leaking_rows(tree: Tree, sight: Sight) -> Bools:
+    """(N,) whether the row of each position depends on queries of positions that the position may not attend to.
+
+    It does iff, of the nodes above it that have several leaves and may see a sibling, the highest holds such a position.
+
+    Examples
+    --------
+    In windows all but the last of each later window leak; where only first children have children, none does.
+
+    >>> from masksynth.diagnostics.hierarchy import sight_of, tree_of_lists
+    >>> for nested in ([[0, 1], [2, 3, 4]], [[[0, 1], 2], 3, 4]):
+    ...     tree = tree_of_lists(nested)
+    ...     leaking_rows(tree, sight_of(tree, causal=True, included=True)).tolist()
+    [False, False, True, True, False]
+    [False, False, False, False, False]
+    """
+    shared = _highest_shared(tree, sight)[tree.leaves]
+    low, high = tree.first[shared], tree.first[shared] + tree.count[shared]
+    ranks = np.arange(tree.size)
+    found = np.zeros(tree.size, bool)
+    if sight.mask is not None:
+        table = sight.mask.dense()[np.ix_(tree.order, tree.order)]
+        np.fill_diagonal(table, True)
+        sums = np.concatenate([np.zeros((tree.size, 1), np.int64), np.cumsum(table, axis=1)], axis=1)
+        hidden = sums[ranks, high] - sums[ranks, low] < high - low
+    else:
+        hidden = (ranks < high - 1) if sight.causal else found
+    found[tree.order] = (shared >= 0) & hidden
+    return found
+
+
+def _highest_shared(tree: Tree, sight: Sight) -> Ints:
+    """(V,) of each node and those above it the highest that has several leaves and may see a sibling, or -1."""
+    crosses = np.zeros(tree.nodes, bool)
+    for level, tables in zip(tree.plan, sight.blocks, strict=True):
+        for group, allowed in zip(level, tables, strict=True):
+            crosses[group.child] = allowed.any(axis=2)
+    found = np.where(crosses & (tree.count > 1), np.arange(tree.nodes), -1)
+    for low, high in tree.levels[1:]:
+        above = found[tree.parent[low:high]]
+        found[low:high] = np.where(above >= 0, above, found[low:high])
+    return found
