@@ -1,4 +1,4 @@
-"""Draw the figures of the pages on diagnoses: ``python docs/diagnostics.py`` writes them into docs/diagnostics/, ``NAME`` only one page's."""
+"""Figures of the pages on diagnoses: ``python docs/diagnostics.py`` draws all into docs/diagnostics/, with a page's name its own."""
 
 from __future__ import annotations
 

@@ -145,7 +145,8 @@ def _covered(found: Clustering) -> str:
     from masksynth.diagnostics.clustering import PROVED
 
     proved = sum(len(group.positions) for group in found.groups if group.status in PROVED)
-    return f"where they go at last: a theorem for {proved:,} of {count(found.positions, 'position')}, else a conjecture"
+    rest = found.positions - proved
+    return f"where they go at last: a theorem for {count(proved, 'position')}, " + (f"a conjecture for {rest:,}" if rest else "that is all")
 
 
 def _group(group: Group, found: Clustering) -> list[str]:

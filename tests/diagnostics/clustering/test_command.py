@@ -29,7 +29,7 @@ def test_a_causal_mask_in_words():
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
     assert lines[0] == "causal 8: 8 positions, beta 1, dimension 3, 8 starts, time 60"
-    assert "a theorem for 8 of 8 positions" in done.output
+    assert "a theorem for 8 positions, that is all" in done.output
     assert "7 positions (1..7) of root 0: 100% within 0.0447 rad" in done.output
     assert "theorem (arXiv 2411.04990, 4.1)" in done.output
 
@@ -44,7 +44,7 @@ def test_a_mask_file_with_every_kind_of_row(tmp_path):
     for text in (
         "1 row empty: such a position attends to nothing and stays where it is",
         "1 row without themselves",
-        "a theorem for 4 of 7 positions, else a conjecture",
+        "a theorem for 4 positions, a conjecture for 3",
         "of roots 0, 1",
         "theorem (docs/clustering.md, D): comes to rest",
         "conjecture: comes to rest in one of several clusters",
