@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     Found = WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis
 
-REMEDY = "give --check, --length and --batch with a mask, --mode, --gamma and --head-dim with a checkpoint, --train alone"
 ORIENTATION = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
 
 
@@ -31,6 +30,7 @@ ORIENTATION = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
 @BATCH
 @click.option("--check", is_flag=True, help="Confirm the prediction for a mask by Monte Carlo.")
 @click.option("--train", is_flag=True, help="Train small models under three masks and watch the score; needs torch, about a minute.")
+@click.option("--steps", type=click.IntRange(1), help="Of --train [default: 500].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --check and --train.")
 @click.option("-o", "--plot", type=click.Path(path_type=Path), help="Also draw FILE.svg, FILE.png or FILE.pdf.")
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")
@@ -45,6 +45,7 @@ def symmetry(
     batch: int | None,
     check: bool,
     train: bool,
+    steps: int | None,
     seed: int,
     plot: Path | None,
     force: bool,
@@ -62,14 +63,20 @@ def symmetry(
     ModernBERT, T5 or Llama, or a mask (a mask file, the folder of an answer or of packed batches, package.module:mask_mod); which one is
     told by its content. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric one, 0 on average for a random one.
     """
-    weighs = {"mode": mode, "gamma": gamma, "head_dim": head_dim}
-    masks = {"length": length, "batch": batch, "check": check or None}
     if plot is not None:
         from masksynth.draw.symmetryfigure import check_plot
 
         check_plot(plot, force)
+    kind = _kind(subject, train)
+    given = {
+        "checkpoint": {"mode": mode, "gamma": gamma, "head_dim": head_dim},
+        "mask": {"length": length, "batch": batch, "check": check or None},
+        "training": {"steps": steps},
+    }
+    _refuse_others(kind, given, subject or "")
+    options = {name: value for name, value in given[kind].items() if value is not None}
     with progress(f"looking at {plain(subject or 'small models in training')} ...", quiet):
-        found = _trained(subject, seed, [*weighs.values(), *masks.values()]) if train else _diagnosed(subject, weighs, masks, seed)
+        found = _diagnosed(kind, subject or "", options, seed)
     with to_the_end():
         if plot is not None:
             from masksynth.draw.symmetryfigure import draw_symmetry
@@ -81,30 +88,37 @@ def symmetry(
             click.echo("\n".join(_lines(found)))
 
 
-def _trained(subject: str | None, seed: int, others: list[Any]) -> Found:
-    if subject is not None or any(other is not None for other in others):
-        raise InvalidInstance("--train takes no subject and no option of other diagnoses", "", REMEDY)
-    from masksynth.torch.symmetrytraining import train_masks
-
-    return train_masks(seed=seed)
-
-
-def _diagnosed(subject: str | None, weighs: dict[str, Any], masks: dict[str, Any], seed: int) -> Found:
-    from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
+def _kind(subject: str | None, train: bool) -> str:
     from masksynth.diagnostics.symmetry.kinds import is_checkpoint
 
+    if train and subject is not None:
+        raise InvalidInstance("--train takes no subject", "", "leave one of them out", subject)
+    if train:
+        return "training"
     if subject is None:
         raise InvalidInstance("no subject", "", "name a checkpoint or a mask, or give --train")
-    weights = is_checkpoint(subject)
-    wrong = [name for name, value in (masks if weights else weighs).items() if value is not None]
-    if wrong:
-        fact = f"is a {'checkpoint' if weights else 'mask'}, with which --{wrong[0].replace('_', '-')} does not go"
-        raise InvalidInstance(fact, "", REMEDY, subject)
-    if weights:
-        given = {name: value for name, value in weighs.items() if value is not None}
-        return diagnose_weights(subject, **given)
-    looked_at = read(subject, None, masks["length"], masks["batch"])
-    return diagnose_mask(looked_at.mask, looked_at.name, check=bool(masks["check"]), seed=seed)
+    return "checkpoint" if is_checkpoint(subject) else "mask"
+
+
+def _refuse_others(kind: str, given: dict[str, dict[str, Any]], subject: str) -> None:
+    """An option that goes with another kind of subject is an error, not ignored."""
+    for other, options in given.items():
+        for name, value in options.items():
+            if other != kind and value is not None:
+                raise InvalidInstance(f"--{name.replace('_', '-')} goes with a {other}, not with a {kind}", "", "leave it out", subject)
+
+
+def _diagnosed(kind: str, subject: str, options: dict[str, Any], seed: int) -> Found:
+    from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
+
+    if kind == "training":
+        from masksynth.torch.symmetrytraining import train_masks
+
+        return train_masks(seed=seed, **options)
+    if kind == "checkpoint":
+        return diagnose_weights(subject, **options)
+    looked_at = read(subject, None, options.get("length"), options.get("batch"))
+    return diagnose_mask(looked_at.mask, looked_at.name, check="check" in options, seed=seed)
 
 
 def _lines(found: Found) -> list[str]:

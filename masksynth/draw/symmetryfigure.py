@@ -127,7 +127,8 @@ def _layers(axes: Axes, found: WeightDiagnosis, name: str, colour: str) -> None:
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="layer", ylabel=name, ylim=(-1.05, 1.05))
     _whole(axes)
-    axes.legend(frameon=False, fontsize=7)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize=7)
 
 
 def _whole(axes: Axes) -> None:

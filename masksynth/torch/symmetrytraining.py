@@ -1,8 +1,9 @@
 """A small training run that watches the symmetry of W_qk under causal, prefix-LM and bidirectional masks.
 
-A word of the text follows the one before it or the one before that, by random Markov chains, so that nothing has to be fetched. Causal
-and prefix-LM models predict the next word, bidirectional ones words that are hidden from them. All runs are trained side by side: every parameter has a
-first axis of runs, and the sum of the runs' losses gives each its own gradient. Runs of one seed share texts and all weights but W_q.
+Each word of the text follows the one before it, or one of the two before, by random Markov chains, so that nothing has to be fetched.
+Causal and prefix-LM models predict the next word, bidirectional ones words that are hidden from them. All runs are trained side by side:
+every parameter has a first axis of runs, and the sum of the runs' losses gives each its own gradient. Runs of one seed share texts and all
+weights but W_q.
 """
 
 from __future__ import annotations
@@ -27,10 +28,8 @@ WORDS, LENGTH, PREFIX, HIDDEN = 64, 24, 12, 0.3
 WIDTH, HEADS, LAYERS, BATCH, TESTED = 64, 4, 2, 12, 64
 RATE, STEPS, EVERY, SCALE = 1e-3, 250, 10, 0.02
 SEEDS = 3
-MODEL = (
-    f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions; text of Markov chains of order 2 over {WORDS} words; "
-    f"AdamW at {RATE:g}, {BATCH} texts a step"
-)
+MODEL = f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions, {WORDS} words, AdamW at {RATE:g}, {BATCH} texts a step"
+TEXT = {1: "each word follows the one before", 2: "each word follows one of the two before"}
 Weights = dict[str, Tensor]
 SHAPES = {
     "words": (WORDS + 1, WIDTH),
@@ -74,7 +73,7 @@ def settings() -> tuple[Setting, ...]:
 
 
 def train_masks(
-    *, seed: int = 0, seeds: int = SEEDS, steps: int = STEPS, progress: Callable[[int, int], None] = lambda done, of: None
+    *, seed: int = 0, seeds: int = SEEDS, steps: int = STEPS, order: int = 1, progress: Callable[[int, int], None] = lambda done, of: None
 ) -> TrainingDiagnosis:
     """Train small models under three masks, from random and from symmetric weights, and record loss and symmetry as they go.
 
@@ -85,13 +84,15 @@ def train_masks(
     seeds : int
         How many there are.
     steps : int
+    order : {1, 2}
+        Each word of the text follows the one before, or one of the two before.
     progress : callable
         Called with steps done and all steps.
 
     Raises
     ------
     InvalidInstance
-        If there is nothing to train.
+        If there is nothing to train, or the order is another.
 
     Examples
     --------
@@ -101,16 +102,18 @@ def train_masks(
     """
     if seeds < 1 or steps < 1:
         raise InvalidInstance(f"{seeds} seeds and {steps} steps", "", "give at least one of each")
+    if order not in TEXT:
+        raise InvalidInstance(f"text of order {order}", "", "choose 1 or 2")
     masks = settings()
     runs = [Run(*one) for one in product(masks, STARTS, range(seed, seed + seeds))]
     recorded = [step for step in range(steps) if step % EVERY == 0] + [steps]
     with one_thread():
-        loss, symmetry = _train(runs, recorded, progress)
+        loss, symmetry = _train(runs, recorded, order, progress)
     curves = tuple(
         Curve(run.setting.name, run.start, run.seed, tuple(loss[number]), tuple(symmetry[number])) for number, run in enumerate(runs)
     )
     trends = tuple(trend(curves, one.name, reciprocity(one.mask)) for one in masks)
-    return TrainingDiagnosis(MODEL, tuple(recorded), curves, trends)
+    return TrainingDiagnosis(f"{MODEL}; {TEXT[order]}", tuple(recorded), curves, trends)
 
 
 @contextmanager
@@ -124,11 +127,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train(runs: list[Run], recorded: list[int], progress: Callable[[int, int], None]) -> tuple[list[list[float]], list[list[float]]]:
+def _train(
+    runs: list[Run], recorded: list[int], order: int, progress: Callable[[int, int], None]
+) -> tuple[list[list[float]], list[list[float]]]:
     """Losses and symmetry scores of each run at the recorded steps."""
     weights, steps = _first_weights(runs), recorded[-1]
     masks = torch.stack([torch.from_numpy(run.setting.mask.dense()) for run in runs])[:, None, None]
-    trained, tested = _texts(runs, steps * BATCH, 0), _texts(runs, TESTED, 1)
+    trained, tested = _texts(runs, steps * BATCH, 0, order), _texts(runs, TESTED, 1, order)
     optimizer = torch.optim.AdamW(list(weights.values()), lr=RATE, weight_decay=0.01)
     found: list[tuple[Tensor, list[float]]] = []
     for step in range(steps + 1):
@@ -159,20 +164,20 @@ def chains(seed: int) -> Tensor:
     return torch.softmax(logits - torch.log(torch.arange(1, WORDS + 1, dtype=torch.float64)), dim=2)
 
 
-def _words(seed: int, count: int, stream: int) -> tuple[Tensor, Tensor]:
+def _words(seed: int, count: int, stream: int, order: int) -> tuple[Tensor, Tensor]:
     """(count, N + 1) words of one pair of chains, and (count, N) which are hidden where words are hidden."""
     draw = torch.Generator().manual_seed(2 * seed + stream + 1000)
     near, far = chains(seed)
     words = torch.empty(count, LENGTH + 1, dtype=torch.int64)
-    words[:, :2] = torch.randint(WORDS, (count, 2), generator=draw)
-    for place in range(2, LENGTH + 1):
-        follows = (near[words[:, place - 1]] + far[words[:, place - 2]]) / 2
+    words[:, :order] = torch.randint(WORDS, (count, order), generator=draw)
+    for place in range(order, LENGTH + 1):
+        follows = near[words[:, place - 1]] + (far[words[:, place - 2]] if order == 2 else 0)
         words[:, place] = torch.multinomial(follows, 1, generator=draw)[:, 0]
     return words, torch.rand(count, LENGTH, generator=draw) < HIDDEN
 
 
-def _texts(runs: list[Run], count: int, stream: int) -> Texts:
-    drawn = {seed: _words(seed, count, stream) for seed in {run.seed for run in runs}}
+def _texts(runs: list[Run], count: int, stream: int, order: int) -> Texts:
+    drawn = {seed: _words(seed, count, stream, order) for seed in {run.seed for run in runs}}
     parts = [_text(run.setting, *drawn[run.seed]) for run in runs]
     return Texts(*(torch.stack(part) for part in zip(*parts, strict=True)))
 
