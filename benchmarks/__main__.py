@@ -12,6 +12,7 @@ from benchmarks.arranging import arrange_table
 from benchmarks.auditing import auditing_table
 from benchmarks.batches import batches_table
 from benchmarks.blocks import blocks_table
+from benchmarks.clustering import clustering_table
 from benchmarks.constructions import construction_table
 from benchmarks.measure import machine
 from benchmarks.merging import merge_table, trie_table
@@ -33,6 +34,7 @@ TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
     "audit": lambda *_: auditing_table(),
     "training": lambda *_: training_table(),
     "batches": lambda most, *_: batches_table(most),
+    "clustering": lambda most, *_: clustering_table(most),
     "machine": lambda most, limit, _: f"`python -m benchmarks --most {most} --limit {limit:g}` on {machine()}",
 }
 """Name -> table from most nodes, seconds, and the folder that takes plots."""

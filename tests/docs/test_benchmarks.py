@@ -12,7 +12,21 @@ import pytest
 from tests.docs.pages import DOCS, ROOT
 
 FILES = ["gsm8k_rollouts", "preference_pairs", "reasoning_calls"]
-NAMES = ("machine", "merge", "trie", "search", "sparse", "reach", "constructions", "packing", "blocks", "audit", "training", "batches")
+NAMES = (
+    "machine",
+    "merge",
+    "trie",
+    "search",
+    "sparse",
+    "reach",
+    "constructions",
+    "packing",
+    "blocks",
+    "audit",
+    "training",
+    "batches",
+    "clustering",
+)
 
 
 def benchmark(*arguments):
@@ -89,6 +103,18 @@ def test_batches_beside_a_plain_loop(tmp_path):
     assert cells[0][5] == "0.00"
     for row in cells:
         assert abs(float(row[3]) * float(row[4].replace(",", "")) - 60) < 6
+
+
+def test_starts_together_beside_a_loop(tmp_path):
+    page = tmp_path / "page.md"
+    shutil.copy(DOCS / "benchmarks.md", page)
+    done = benchmark("clustering", "--most", 1, "--write", page)
+    assert done.returncode == 0, done.stderr
+    _, *cells = rows(page.read_text(), "clustering")
+    assert [cell[:2] for cell in cells] == [["circle", "angles"], ["circle", "vectors"]] + [["circle", "angles"]] + [
+        ["sphere", "vectors"]
+    ] * 3
+    assert all(cell[6] == "1" and float(cell[10]) < 1e-3 for cell in cells)
 
 
 def program(text):
