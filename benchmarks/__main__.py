@@ -14,6 +14,7 @@ from benchmarks.batches import batches_table
 from benchmarks.blocks import blocks_table
 from benchmarks.clustering import clustering_table
 from benchmarks.constructions import construction_table
+from benchmarks.hierarchy import hierarchy_table
 from benchmarks.measure import machine
 from benchmarks.merging import merge_table, trie_table
 from benchmarks.packing import packing_table
@@ -35,6 +36,7 @@ TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
     "training": lambda *_: training_table(),
     "batches": lambda most, *_: batches_table(most),
     "clustering": lambda most, *_: clustering_table(most),
+    "hierarchy": lambda most, *_: hierarchy_table(most),
     "machine": lambda most, limit, _: f"`python -m benchmarks --most {most} --limit {limit:g}` on {machine()}",
 }
 """Name -> table from most nodes, seconds, and the folder that takes plots."""

@@ -26,6 +26,7 @@ NAMES = (
     "training",
     "batches",
     "clustering",
+    "hierarchy",
 )
 
 
@@ -176,3 +177,14 @@ def test_fitted_exponents():
     program = "from benchmarks.measure import exponent as e; print(round(e([1, 10, 100], [3, 300, 30000]), 6), round(e([1, 2], [5, 5]), 6))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2.0", "0.0"]
+
+
+def test_hierarchies_beside_softmax(tmp_path):
+    page = tmp_path / "page.md"
+    shutil.copy(DOCS / "benchmarks.md", page)
+    done = benchmark("hierarchy", "--most", 1024, "--write", page)
+    assert done.returncode == 0, done.stderr
+    _, *cells = rows(page.read_text(), "hierarchy")
+    assert len(cells) == 5
+    assert {cell[0] for cell in cells} == {"1,024"}
+    assert [cell[4] for cell in cells] == ["0.1", "0.1", "0.1", "4.0", "0.0"]

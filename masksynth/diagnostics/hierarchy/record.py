@@ -198,10 +198,11 @@ def blocks_of(tree: Tree, sight: Sight, most: int = DRAWN) -> tuple[tuple[tuple[
     found: list[tuple[int, int, int, int, int]] = []
     starts = [0]
     for depth, (level, tables) in enumerate(zip(tree.plan, sight.blocks, strict=True), 1):
-        made = [_listed(tree, depth, group, allowed) for group, allowed in zip(level, tables, strict=True)]
-        if len(found) + sum(map(len, made)) > most:
+        many = sum(int(table.sum()) * (len(group.child) // len(table)) for group, table in zip(level, tables, strict=True))
+        if len(found) + many > most:
             break
-        found += [block for part in made for block in part]
+        for group, allowed in zip(level, tables, strict=True):
+            found += _listed(tree, depth, group, allowed)
         starts += tree.first[tree.levels[depth][0] : tree.levels[depth][1]].tolist()
     return tuple(found), tuple(sorted(set(starts)))
 

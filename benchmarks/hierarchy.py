@@ -1,0 +1,108 @@
+"""Hierarchical attention beside softmax attention, one head on a processor: seconds and memory as the sequence grows."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import alone, peak_mib, table, timed
+
+SIZES = (1024, 4096, 16384, 65536, 262144)
+LARGEST_FLAT = 16384
+"""Positions up to which all scores are held at once: 1 GiB here, 16 GiB at 65,536."""
+DIM, BRANCHING = 64, (16, 16, 16, 16, 16)
+HEAD = ["positions", "attention", "seconds", "peak MiB above inputs", "scores held, MiB"]
+
+
+def _inputs(positions: int) -> Any:
+    return np.random.default_rng(0).standard_normal((3, positions, DIM), np.float32)
+
+
+def _measured(work: Callable[[], Any]) -> tuple[float, float]:
+    """The best of three times, and the memory that was taken."""
+    gc.collect()
+    before = peak_mib()
+    return min(timed(work)[1] for _ in range(3)), peak_mib() - before
+
+
+def tied(positions: int) -> tuple[float, float]:
+    """The dynamic programme in numpy, windows of 16; the tree is made once."""
+    from masksynth.diagnostics.hierarchy import hierarchical_attention, windows
+
+    tree, (q, k, v) = windows(positions, BRANCHING), _inputs(positions)
+    _ = tree.plan, tree.count, tree.first
+    return _measured(lambda: hierarchical_attention(tree, q, k, v))
+
+
+def tied_directly(positions: int) -> tuple[float, float]:
+    """Leaf by leaf."""
+    from masksynth.diagnostics.hierarchy import direct_attention, windows
+
+    tree, (q, k, v) = windows(positions, BRANCHING), _inputs(positions)
+    _ = tree.plan, tree.count, tree.leaves
+    return _measured(lambda: direct_attention(tree, q, k, v))
+
+
+def tied_in_torch(positions: int) -> tuple[float, float]:
+    """The same as a torch function."""
+    import torch
+
+    from masksynth.diagnostics.hierarchy import windows
+    from masksynth.torch.hierarchy import hierarchical_attention, plan_of
+
+    plan = plan_of(windows(positions, BRANCHING))
+    q, k, v = (torch.from_numpy(one)[None] for one in _inputs(positions))
+    with torch.no_grad():
+        return _measured(lambda: hierarchical_attention(plan, q, k, v))
+
+
+def flat(positions: int) -> tuple[float, float]:
+    """Softmax attention with all scores, in place."""
+    q, k, v = _inputs(positions)
+
+    def attention() -> Any:
+        scores = q @ k.T
+        scores /= np.float32(DIM**0.5)
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=1, keepdims=True)
+        return scores @ v
+
+    return _measured(attention)
+
+
+def fused(positions: int) -> tuple[float, float]:
+    """Torch's scaled_dot_product_attention, which holds no scores."""
+    import torch
+
+    q, k, v = (torch.from_numpy(one)[None, None] for one in _inputs(positions))
+    with torch.no_grad():
+        return _measured(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v))
+
+
+WAYS: tuple[tuple[str, Callable[[int], tuple[float, float]], int], ...] = (
+    ("tied, dynamic programme", tied, SIZES[-1]),
+    ("tied, leaf by leaf", tied_directly, SIZES[-1]),
+    ("tied, torch", tied_in_torch, SIZES[-1]),
+    ("softmax, all scores", flat, LARGEST_FLAT),
+    ("softmax, fused in torch", fused, 65536),
+)
+
+
+def _line(positions: int, name: str, work: Callable[[int], tuple[float, float]], most: int) -> list[str]:
+    from masksynth.diagnostics.hierarchy import windows
+
+    pairs = 0 if "fused" in name else positions**2 if "softmax" in name else windows(positions, BRANCHING).sibling_pairs
+    held = f"{pairs * 4 / 2**20:,.1f}"
+    if positions > most:
+        return [f"{positions:,}", name, "not run", "-", held]
+    seconds, peak = alone(work, positions)
+    return [f"{positions:,}", name, f"{seconds:.3f}", f"{peak:,.0f}", held]
+
+
+def hierarchy_table(most: int) -> str:
+    """Every way at every size up to ``most`` positions, each in a process of its own."""
+    return table(HEAD, [_line(size, *way) for size in SIZES if size <= most for way in WAYS])
