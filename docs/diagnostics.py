@@ -53,7 +53,24 @@ def symmetry_quick(folder: Path) -> list[Path]:
     ]
 
 
-PAGES: dict[str, Callable[[Path], list[Path]]] = {"clustering": clustering, "symmetry": symmetry}
+def hierarchy(folder: Path) -> list[Path]:
+    """Windows under causal attention, and the modules of a mask of four answers to one prompt."""
+    import masksynth as ms
+    from masksynth.diagnostics.hierarchy import diagnose_hierarchy, histories, module_tree
+    from masksynth.draw.hierarchyfigure import write_hierarchy_figure
+
+    merged = ms.solve(ms.catalog.shared_prefix_group(P=24, R=8, G=4)).merged
+    assert merged is not None
+    tree = module_tree(merged.mask, most=4)
+    modules = diagnose_hierarchy(tree, name="four answers to one prompt", mask=merged.mask, included=True)
+    plain = diagnose_hierarchy(histories(48, 8), name="histories of windows of 8", causal=True, included=True)
+    return [
+        write_hierarchy_figure(folder / "hierarchy-modules.svg", modules, force=True),
+        write_hierarchy_figure(folder / "hierarchy-histories.svg", plain, force=True),
+    ]
+
+
+PAGES: dict[str, Callable[[Path], list[Path]]] = {"clustering": clustering, "symmetry": symmetry, "hierarchy": hierarchy}
 """Page -> what draws its figures into a folder and returns their paths."""
 
 
