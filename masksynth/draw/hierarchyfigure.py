@@ -75,20 +75,28 @@ def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = Fal
 
 
 def title_of(found: Hierarchy) -> str:
-    """One line over the picture."""
-    return f"{printable(found.name)}: {found.positions:,} positions, {found.families:,} families, depth {found.depth}"
+    """One line that names the picture."""
+    return f"hierarchy: {printable(found.name)}"
+
+
+def subtitle_of(found: Hierarchy) -> str:
+    """The size of the tree, and who sees what."""
+    sees = "left siblings" if found.causal else "siblings" if found.mask_pairs is None else "siblings that the mask allows"
+    itself = "and themselves" if found.included else "but not themselves"
+    return f"{found.positions:,} positions, {found.families:,} families, depth {found.depth}; see {sees} {itself}"
 
 
 def hierarchy_figure(found: Hierarchy) -> Figure:
     """The picture as a matplotlib figure; call it inside ``drawing()``."""
     from matplotlib.figure import Figure
 
-    wide, tall = SIDE + 90.0, SIDE + 185.0
+    wide, tall = SIDE + 90.0, SIDE + 195.0
     figure = Figure((wide / 72, tall / 72), dpi=72, facecolor="white")
     left, width = 50.0 / wide, SIDE / wide
     title = fitted(title_of(found), SIDE + 30, FONT + 1, "bold")
     figure.text(left, 1 - 10 / tall, title, fontsize=FONT + 1, weight="bold", va="center", parse_math=False, gid="title")
-    matrix = figure.add_axes((left, 1 - (34 + SIDE) / tall, width, SIDE / tall))
+    figure.text(left, 1 - 22 / tall, subtitle_of(found), fontsize=FONT - 1, va="center", parse_math=False, gid="subtitle")
+    matrix = figure.add_axes((left, 1 - (44 + SIDE) / tall, width, SIDE / tall))
     _matrix(matrix, found)
     rows = figure.add_axes((left, 50 / tall, width, 80 / tall))
     _rows(rows, found)

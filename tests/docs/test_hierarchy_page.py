@@ -1,0 +1,42 @@
+"""The page on hierarchies, run from top to bottom in an empty folder."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from tests.docs.pages import DOCS, blocks
+from tests.docs.test_tutorial import run
+
+PAGE = DOCS / "hierarchy.md"
+
+
+def page(folder, text=None):
+    """The blocks of the page, that of the list too."""
+    copy = folder / "page.md"
+    lines = (text or PAGE.read_text(encoding="utf-8")).split("\n")
+    copy.write_text("\n".join(textwrap.dedent(line) if line.startswith("    ```") else line for line in lines), encoding="utf-8")
+    found = [block._replace(text=textwrap.dedent(block.text)) for block in blocks(copy)]
+    return [block for number, block in enumerate(found) if block.language != "text" or (number and found[number - 1].language == "python")]
+
+
+def test_the_page_runs_as_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = page(tmp_path)
+    assert [block.language for block in found].count("console") == 3
+    assert [block.language for block in found].count("python") == 3
+    run(found, tmp_path)
+
+
+def test_a_wrong_output_would_be_seen(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = PAGE.read_text(encoding="utf-8").replace("657 families", "658 families")
+    with pytest.raises(AssertionError, match="line"):
+        run(page(tmp_path, text)[:1], tmp_path)
+
+
+def test_its_figures_are_there_and_small():
+    for name in ("hierarchy-modules", "hierarchy-histories"):
+        assert f"diagnostics/{name}.svg" in PAGE.read_text(encoding="utf-8")
+        assert (DOCS / "diagnostics" / f"{name}.svg").stat().st_size < 100_000
