@@ -52,7 +52,7 @@ class Sums(NamedTuple):
     q: Tensor
     k: Tensor
     v: Tensor
-    count: Tensor
+    leaves: Tensor
     inner: Tensor
     lives: Tensor
 
@@ -122,7 +122,7 @@ def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
 def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Tensor, rule: Rule) -> Tensor:
     """Masses s(A) and values from the root to the leaves, which stand level by level."""
     root = sums[0]
-    shape = torch.broadcast_shapes(root.inner.shape[:-1], v.shape[:-2])
+    shape = torch.broadcast_tensors(root.inner[..., 0], v[..., 0, 0])[0].shape
     value, mass = v.new_zeros(*shape, 1, v.shape[-1]), v.new_ones(*shape, 1)
     found = [_ends(levels[0], value, mass, root)]
     for level, nodes, looked in zip(levels[1:], sums[1:], sights, strict=True):
@@ -171,7 +171,7 @@ def _siblings(level: Level, depth: int, below: Sums, rule: Rule) -> Seen:
 
 def _seen(group: Group, below: Sums, rule: Rule, eps: Tensor | None) -> Seen:
     q, k, v = (_families(table, group, -2) for table in (below.q, below.k, below.v))
-    count = _families(below.count, group, -1)
+    count = _families(below.leaves, group, -1)
     score = rule.scale * (q @ k.transpose(-1, -2)) + count.clamp(min=1).log().unsqueeze(-2)
     if eps is not None:
         score = score + eps[group.child] @ eps[group.child].transpose(-1, -2)
@@ -190,7 +190,8 @@ def _families(table: Tensor, group: Group, axis: int) -> Tensor:
     """The children of the families of a group: (F, b) in place of the axis of nodes."""
     if table.shape[axis] != group.child.numel():  # otherwise the level is this group, in order
         table = table.index_select(axis, group.child.reshape(-1))
-    return table.unflatten(axis, tuple(group.child.shape))
+    after = table.shape[axis + 1 :] if axis < -1 else ()
+    return table.reshape(*table.shape[:axis], *group.child.shape, *after)
 
 
 def _parents(level: Level, below: Sums, looked: Seen, own: Sums) -> Sums:

@@ -70,17 +70,18 @@ def hierarchical_layers(
     """
     config = getattr(model, "config", None)
     before = getattr(config, "_attn_implementation", None)
-    if before is None or not hasattr(model, "set_attn_implementation"):
+    change: Any = getattr(model, "set_attn_implementation", None)
+    if before is None or change is None:
         raise Unsupported(f"{type(model).__name__} does not take its attention from transformers' interface; use HierarchicalAttention")
     chosen = _chosen(layers, int(config.num_hidden_layers))  # type: ignore[union-attr]
     made = (lambda size: windows(size, tree)) if isinstance(tree, Sequence) else tree
     name = f"masksynth_hierarchy_{next(NUMBERS)}"
     _register(name, before, chosen, made, (included, leaks))
-    model.set_attn_implementation(name)
+    change(name)
     try:
         yield model
     finally:
-        model.set_attn_implementation(before)
+        change(before)
         _forget(name)
 
 

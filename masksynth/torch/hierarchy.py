@@ -66,7 +66,7 @@ def hierarchical_attention(
     _check(plan, q, k, v, padding, causal)
     shape = (*q.shape[:-1], v.shape[-1])
     if q.shape[-3] != k.shape[-3]:  # (..., H / g, g, N, d) beside (..., H / g, 1, N, d)
-        q = q.unflatten(-3, (k.shape[-3], -1))
+        q = q.reshape(*q.shape[:-3], k.shape[-3], -1, *q.shape[-2:])
         k, v = k.unsqueeze(-3), v.unsqueeze(-3)
     real = None if padding is None else padding.reshape(*padding.shape[:-1], *(1,) * (q.dim() - 1 - padding.dim()), plan.size)
     return attended(plan, q, k, v, Rule(q.shape[-1] ** -0.5 if scale is None else scale, included, causal, real, eps)).reshape(shape)
