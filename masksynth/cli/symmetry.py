@@ -29,8 +29,8 @@ ORIENTATION = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
 @LENGTH
 @BATCH
 @click.option("--check", is_flag=True, help="Confirm the prediction for a mask by Monte Carlo.")
-@click.option("--train", is_flag=True, help="Train small models under three masks and watch the score; needs torch, about a minute.")
-@click.option("--steps", type=click.IntRange(1), help="Of --train [default: 500].")
+@click.option("--train", is_flag=True, help="Train small models under three masks and watch the score; needs torch, a minute or two.")
+@click.option("--steps", type=click.IntRange(1), help="Of --train [default: 600].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --check and --train.")
 @click.option("-o", "--plot", type=click.Path(path_type=Path), help="Also draw FILE.svg, FILE.png or FILE.pdf.")
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")
@@ -68,7 +68,7 @@ def symmetry(
 
         check_plot(plot, force)
     kind = _kind(subject, train)
-    given = {
+    given: dict[str, dict[str, Any]] = {
         "checkpoint": {"mode": mode, "gamma": gamma, "head_dim": head_dim},
         "mask": {"length": length, "batch": batch, "check": check or None},
         "training": {"steps": steps},

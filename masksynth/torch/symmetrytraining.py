@@ -25,8 +25,8 @@ from masksynth.mask import Mask
 from masksynth.merge import merge
 
 WORDS, LENGTH, PREFIX, HIDDEN = 64, 24, 12, 0.3
-WIDTH, HEADS, LAYERS, BATCH, TESTED = 64, 4, 2, 12, 64
-RATE, STEPS, EVERY, SCALE = 1e-3, 250, 10, 0.02
+WIDTH, HEADS, LAYERS, BATCH, TESTED = 64, 4, 2, 12, 48
+RATE, STEPS, EVERY, SCALE = 1e-3, 600, 20, 0.02
 SEEDS = 3
 MODEL = f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions, {WORDS} words, AdamW at {RATE:g}, {BATCH} texts a step"
 TEXT = {1: "each word follows the one before", 2: "each word follows one of the two before"}

@@ -169,7 +169,7 @@ def update_symmetry(mask: Mask, dimension: float = np.inf, table: int = 0) -> fl
     --------
     >>> causal = Mask.from_dense(np.tril(np.ones((8, 8), bool)))
     >>> [round(update_symmetry(causal, d), 4) for d in (64, 4096, np.inf)]
-    [0.2577, 0.2228, 0.2222]
+    [0.2576, 0.2228, 0.2222]
     """
     if not dimension >= 1:
         raise InvalidInstance(f"dimension {dimension}", "", "give 1 or more")
