@@ -12,6 +12,8 @@ from masksynth.errors import InvalidInstance
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+DIGITS = 1e-8
+"""Squared distances above this keep eight digits when they are computed as 2 - 2 <x, y>."""
 
 
 def square_of_chord(delta: float, chord: bool = False) -> float:
@@ -126,18 +128,20 @@ def captured(points: Floats, centres: Floats, kept: Bools, radius: float, *, see
 
 def _share(points: Floats, centres: Floats, kept: Bools, near: float, sees: Bools | None) -> float:
     which = np.flatnonzero(kept)
-    close = _squares(points, centres[which]) <= near
+    close = _close(points, centres[which], near)
     if sees is not None:
         close &= sees[:, which]
     return float(close.any(axis=1).mean())
 
 
-def _squares(points: Floats, others: Floats) -> Floats:
-    """Squared straight distances, (n, m), by differences so that near points keep their digits."""
+def _close(points: Floats, others: Floats, near: float) -> Bools:
+    """Whether |x - y|^2 <= near, (n, m): by products of unit vectors, or by differences where products would lose the digits."""
+    if near > DIGITS:
+        return np.asarray(points @ others.T >= 1 - near / 2)
     found = np.zeros((len(points), len(others)))
     for axis in range(points.shape[1]):
         found += (points[:, axis, None] - others[None, :, axis]) ** 2
-    return found
+    return found <= near
 
 
 def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
@@ -175,7 +179,13 @@ def _on_circle(points: Floats, near: float) -> int:
 
 
 def _on_sphere(points: Floats, near: float) -> int:
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    return int(connected_components(csr_array(_squares(points, points) <= near), directed=False, return_labels=False))
+    """Each component from one of its members, a front of neighbours at a time; every row is read once."""
+    close, left, count = _close(points, points, near), np.ones(len(points), bool), 0
+    for first in range(len(points)):
+        count += bool(left[first])
+        front = np.array([first]) if left[first] else np.zeros(0, np.intp)
+        left[front] = False
+        while front.size:
+            front = np.flatnonzero(close[front].any(axis=0) & left)
+            left[front] = False
+    return count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -131,7 +130,6 @@ def diagnose(
     time: float = 100.0,
     seed: int = 0,
     paths: bool = False,
-    progress: Callable[[str], None] = lambda text: None,
 ) -> Clustering:
     """Let the positions of a mask attract each other by attention from random starts, and say who gathers where.
 
@@ -151,8 +149,6 @@ def diagnose(
         Of the random starts.
     paths : bool
         Keep trajectories of the first seed, for a picture.
-    progress : callable
-        Is told what is being done.
 
     Raises
     ------
@@ -169,14 +165,11 @@ def diagnose(
     check_beta(beta, 1e-12)
     if not 0 < time < np.inf:
         raise InvalidInstance(f"time is {time:g}", "", "give a positive number")
-    progress("who sees whom")
     found = following(mask)
     times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
     times[-1] = time
     start = starts(seeds, mask.size, dim, seed)
-    progress("moving")
     x = trajectories(mask, start, times, beta=beta)
-    progress("counting")
     delta, causal = float(4 / np.sqrt(beta)), mask == causal_mask(mask.size)
     order = scan_order(mask, found)
     sees = found.sees[np.ix_(order, order)]
@@ -247,19 +240,31 @@ def gaps(x: Floats, found: Following) -> Floats:
     for number, root in enumerate(found.roots):
         members = np.flatnonzero(found.leader == root)
         above = np.flatnonzero(found.below[:, number] & (found.leader != root))
-        near = np.full((*x.shape[:2], len(above)), 4.0)
-        far = np.zeros((*x.shape[:2], len(members)))
-        for member in members:
-            centre = x[:, :, member : member + 1]
-            near = np.minimum(near, ((x[:, :, above] - centre) ** 2).sum(axis=-1))
-            far = np.maximum(far, ((x[:, :, members] - centre) ** 2).sum(axis=-1))
-        result[..., above] = np.minimum(result[..., above], _angle(near))
-        result[..., members] = _angle(far)
+        near, far = _nearest(x[:, :, above], x[:, :, members]), _farthest(x[:, :, members])
+        result[..., above] = np.minimum(result[..., above], near)
+        result[..., members] = far
     return result
 
 
+def _nearest(points: Floats, members: Floats) -> Floats:
+    """Angles by differences, which keep small ones, where there is one member, and by products where there are several."""
+    if members.shape[2] == 1:
+        return _angle(((points - members) ** 2).sum(axis=-1))
+    found = np.empty(points.shape[:-1])
+    for place in np.ndindex(points.shape[:2]):
+        found[place] = (points[place] @ members[place].T).max(axis=-1, initial=-1.0)
+    return _angle(2 - 2 * found)
+
+
+def _farthest(members: Floats) -> Floats:
+    found = np.ones(members.shape[:-1])
+    for place in np.ndindex(members.shape[:2]) if members.shape[2] > 1 else ():
+        found[place] = (members[place] @ members[place].T).min(axis=-1)
+    return _angle(2 - 2 * found)
+
+
 def _angle(square: Floats) -> Floats:
-    return np.asarray(2 * np.arcsin(np.minimum(np.sqrt(square) / 2, 1.0)), np.float64)
+    return np.asarray(2 * np.arcsin(np.minimum(np.sqrt(np.maximum(square, 0)) / 2, 1.0)), np.float64)
 
 
 def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Group, ...]:

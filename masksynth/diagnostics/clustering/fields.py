@@ -84,11 +84,12 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     blocks = blocks_of(mask)
     scores = check_beta(beta) * given.query.T @ given.key
     matrix, wide = _matrix(scores, float(np.linalg.norm(scores, 2)))
+    cells = _cells(blocks)
     value = None if np.array_equal(given.value, np.eye(len(scores))) else _beside(given.value.T, 1.0)
 
     def field(x: Floats) -> Floats:
         points = _with_ones(normalised(x))
-        x, pull = points[..., :-1], _pull(blocks, points, matrix, value, wide)
+        x, pull = points[..., :-1], _pull(blocks, points, matrix, value, wide, cells)
         pull -= np.einsum("...i,...i->...", pull, x)[..., None] * x
         return pull
 
@@ -106,6 +107,11 @@ def _beside(matrix: Floats, number: float) -> Floats:
     found = np.zeros((len(matrix) + 1, len(matrix) + 1))
     found[:-1, :-1], found[-1, -1] = matrix, number
     return found
+
+
+def _cells(blocks: tuple[Block, ...]) -> int:
+    """Room for the scores of one block and one seed, or of several seeds."""
+    return max([CELLS, *((block.end - block.start) * (block.high - block.low) for block in blocks)])
 
 
 def _with_ones(x: Floats) -> Floats:
@@ -144,19 +150,20 @@ def circle_field(mask: Mask, beta: float) -> Field:
     """
     blocks = blocks_of(mask)
     matrix, wide = _matrix(check_beta(beta) * np.eye(2), beta)
+    cells = _cells(blocks)
 
     def field(phi: Floats) -> Floats:
         points = np.ones((*phi.shape, 3))
         x, y = points[..., 0], points[..., 1]
         np.cos(phi, out=x)
         np.sin(phi, out=y)
-        pull = _pull(blocks, points, matrix, None, wide)
+        pull = _pull(blocks, points, matrix, None, wide, cells)
         return np.asarray(pull[..., 1] * x - pull[..., 0] * y, np.float64)
 
     return field
 
 
-def _pull(blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floats | None, wide: bool) -> Floats:
+def _pull(blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floats | None, wide: bool, cells: int) -> Floats:
     """Weighted means of the values, (seeds, n, d), from points (x, 1); zero where a row sees nothing."""
     seeds, _, dim = points.shape
     flat = points.reshape(-1, dim)  # one product instead of one for each seed
@@ -164,7 +171,7 @@ def _pull(blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floa
     values = points if value is None else (flat @ value).reshape(points.shape)
     keys = np.ascontiguousarray(points.transpose(0, 2, 1))
     sums = np.zeros(points.shape)
-    room = np.empty(max([CELLS, *((block.end - block.start) * (block.high - block.low) for block in blocks)]))
+    room = np.empty(cells)
     for block in blocks:
         rows, width = block.end - block.start, block.high - block.low
         at_once = max(1, CELLS // (rows * width))

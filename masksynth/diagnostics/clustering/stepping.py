@@ -92,7 +92,7 @@ class _Lockstep:
 
     def run(self) -> Path:
         """Step until all have arrived."""
-        self._save(np.zeros_like(self.t), np.zeros((len(self.y), 7, *self.y.shape[1:])), self.y)
+        self._save(np.zeros_like(self.t), np.zeros((7, *self.y.shape)), self.y)
         self._leave()
         while len(self.index):
             self._step()
@@ -124,12 +124,12 @@ class _Lockstep:
             raise MasksynthError("a step became too small; the field is not smooth enough, or the tolerance too small")
         new_t = np.minimum(self.t + np.maximum(self.h, least), self.end)
         h = new_t - self.t
-        stages = np.empty((len(h), 7, *self.y.shape[1:]))
-        stages[:, 0] = self.f
+        stages = np.empty((7, *self.y.shape))
+        stages[0] = self.f
         for place in range(1, 6):
-            stages[:, place] = self.field(self.y + self._moved(stages, a[place, :place], h))
+            stages[place] = self.field(self.y + self._moved(stages, a[place, :place], h))
         new = self.y + self._moved(stages, b, h)
-        stages[:, 6] = self.field(new)
+        stages[6] = self.field(new)
         scale = self.atol + np.maximum(np.abs(self.y), np.abs(new)) * self.rtol
         err = self._norm(self._moved(stages, error, h) / scale)
         self.evaluations[self.index] += 6
@@ -137,10 +137,8 @@ class _Lockstep:
 
     def _moved(self, stages: Floats, weights: Floats, h: Floats) -> Floats:
         """Step times the weighted sum of the first stages."""
-        total: Floats = weights[0] * stages[:, 0]
-        for place in range(1, len(weights)):
-            if weights[place]:
-                total += weights[place] * stages[:, place]
+        flat = stages[: len(weights)].reshape(len(weights), -1)
+        total = np.asarray(weights @ flat, np.float64).reshape(stages.shape[1:])
         total *= self._wide(h)
         return total
 
@@ -155,7 +153,7 @@ class _Lockstep:
         self._save(np.where(good, h, 0), stages, kept, new_t)
         self.steps[self.index] += good
         self.y = np.where(self._wide(good), kept, self.y)
-        self.f = np.where(self._wide(good), stages[:, 6], self.f)
+        self.f = np.where(self._wide(good), stages[6], self.f)
         self.t = new_t
 
     def _save(self, h: Floats, stages: Floats, new: Floats, new_t: Floats | None = None) -> None:
@@ -163,7 +161,7 @@ class _Lockstep:
         until = np.searchsorted(self.times, self.t if new_t is None else new_t, side="right")
         place = self.next[self.index]
         while (due := np.flatnonzero(place < until)).size:
-            self.states[self.index[due], place[due]] = self._between(due, self.times[place[due]], h[due], stages[due], new[due])
+            self.states[self.index[due], place[due]] = self._between(due, self.times[place[due]], h[due], stages[:, due], new[due])
             place[due] += 1
         self.next[self.index] = place
 
@@ -171,7 +169,7 @@ class _Lockstep:
         share = np.where(h > 0, (time - self.t[due]) / np.where(h > 0, h, 1), 1.0)
         powers = share[:, None] ** np.arange(1, 5)
         weights = powers @ self.tableau[3].T
-        moved = np.einsum("sk,sk...->s...", weights, stages) * self._wide(h)
+        moved = np.einsum("sk,ks...->s...", weights, stages) * self._wide(h)
         state = self.y[due] + moved
         state = state if self.project is None else self.project(state)
         return np.where(self._wide(share) >= 1, new, state)
