@@ -50,6 +50,13 @@ def test_masks_of_the_catalogue():
     assert room.reciprocity(merge(catalog.prefix_lm(n=9, P=4)).mask) == pytest.approx(20 / 42)
 
 
+def test_rows_with_errors_alone_make_a_prefix_less_mutual_than_a_causal_mask():
+    """What the page says of prefix-LM models: 24 positions, 12 of them prefix, words predicted from the last of the prefix on."""
+    dense = merge(catalog.prefix_lm(n=25, P=12)).mask.dense()
+    dense[:11] = False
+    assert room.symmetry_score(dense) == room.reciprocity(Mask.from_dense(dense)) == 13 / 234 < 2 / 25
+
+
 def test_long_masks_need_no_square():
     n = 1 << 17
     rows = Mask(np.arange(n + 1)[None], np.zeros(n, np.int32), np.arange(1, n + 1, dtype=np.int32))
