@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 from masksynth.cli.answers import count
 from masksynth.cli.inspect import BATCH, LENGTH, read
 from masksynth.cli.terminal import JSON, QUIET, output_file, plain, print_json, printable, progress, to_the_end
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, Unsupported
 
 if TYPE_CHECKING:
     from masksynth.diagnostics.clustering import Clustering, Group
@@ -66,12 +67,14 @@ def clustering(
     """
     from masksynth.diagnostics.clustering import diagnose
 
+    if find_spec("scipy") is None:
+        raise Unsupported("clustering needs scipy; pip install 'masksynth[diagnose]'")
     if (subject is None) == (causal is None):
         raise InvalidInstance("name a mask or give --causal N" if subject is None else "a mask and --causal N", "", "give one of them")
     if plot is not None:
-        from masksynth.search.cactus import check_cactus
+        from masksynth.draw.clusteringfigure import check_target
 
-        check_cactus(plot, force)
+        check_target(plot, force)
     mask, name = _mask(subject, causal, length, batch)
     with progress(f"moving {mask.size:,} positions from {count(seeds, 'start')} ...", quiet):
         found = diagnose(mask, beta=beta, dim=dim, seeds=seeds, time=time, seed=seed, paths=plot is not None)

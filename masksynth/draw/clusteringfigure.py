@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from masksynth.draw.names import printable
 from masksynth.draw.paper import PALETTE
 from masksynth.draw.pictures import write_picture
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, Unsupported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,11 +68,34 @@ def write_clustering(found: Clustering, path: str | Path, *, title: str = "", fo
     """
     from masksynth.draw.paper import drawing
 
+    place = check_target(path, force)
+    with drawing():
+        write_picture(_picture(clustering_figure(found, title), place.suffix.lower()), place, force)
+    return place
+
+
+def check_target(path: str | Path, force: bool = False) -> Path:
+    """The place of a picture, refused before any work is done where none can be written to.
+
+    Raises
+    ------
+    InvalidInstance
+        If it does not end in .svg, .png or .pdf, or is there already and ``force`` is False.
+    Unsupported
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> check_target("clusters.svg").suffix
+    '.svg'
+    """
     place = Path(path)
     if place.suffix.lower() not in FORMATS:
         raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
-    with drawing():
-        write_picture(_picture(clustering_figure(found, title), place.suffix.lower()), place, force)
+    if place.exists() and not force:
+        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
+    if find_spec("matplotlib") is None:
+        raise Unsupported("a picture needs matplotlib; pip install 'masksynth[draw]'")
     return place
 
 

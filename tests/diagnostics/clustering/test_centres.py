@@ -12,12 +12,15 @@ from masksynth.diagnostics.clustering import (
     clusters,
     expected_renyi_circle,
     expected_strong,
+    following,
     renyi_centres,
     starts,
     strong_centres,
 )
+from masksynth.diagnostics.clustering.diagnosis import gaps
 from masksynth.errors import InvalidInstance
-from tests.diagnostics.clustering.naive import angle, centres, components
+from masksynth.mask import Mask
+from tests.diagnostics.clustering.naive import angle, centres, components, random_mask
 
 
 @pytest.mark.parametrize("dim", [2, 3, 4])
@@ -118,3 +121,26 @@ def test_distances_that_are_none(delta):
         renyi_centres(starts(1, 3, 3), delta)
     with pytest.raises(InvalidInstance, match="delta is"):
         clusters(starts(1, 3, 3), delta)
+
+
+def test_tiny_distances_keep_their_digits():
+    turn = np.array([0.0, 1e-7, 3e-7, 1.0])
+    x = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=-1)
+    assert clusters(x, 1.5e-7) == 3
+    assert clusters(x, 2.5e-7) == 2
+    kept = np.array([[True, False, False, False]])
+    assert captured(x[None], x[None], kept, 1.5e-7).tolist() == [0.5]
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_gaps_are_those_of_a_loop(number):
+    rng = np.random.default_rng(number)
+    found = following(Mask.from_dense(random_mask(rng, 9, 0.15 + 0.02 * number, causal=number % 2 == 0)))
+    x = starts(2, 9, 3, seed=number)[:, None]
+    apart = gaps(x, found)
+    for seed, place in np.ndindex(2, 9):
+        roots = [root for root in found.roots if found.sees[place, root]]
+        members = [k for k in range(9) if found.leader[k] in roots]
+        own = found.leader[place] in roots
+        angles_to = [angle(x[seed, 0, place], x[seed, 0, k]) for k in members]
+        assert abs(apart[seed, 0, place] - (max if own else min)(angles_to)) < 1e-7

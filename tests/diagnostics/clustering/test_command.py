@@ -142,3 +142,31 @@ def test_the_figure_of_the_paper_takes_seconds():
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "expected: 6.3 strong, 9.4 Renyi" in done.stdout
+
+
+@pytest.mark.parametrize(("missing", "text"), [("scipy", "masksynth[diagnose]"), ("matplotlib", "masksynth[draw]")])
+def test_a_missing_package_is_named_with_its_remedy(tmp_path, missing, text):
+    """In a fresh interpreter where the package cannot be found."""
+    program = (
+        "import sys, importlib.abc\n"
+        "class Nowhere(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] == {missing!r}:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "import importlib.util\n"
+        "plain = importlib.util.find_spec\n"
+        f"importlib.util.find_spec = lambda name, package=None: None if name == {missing!r} else plain(name, package)\n"
+        "sys.meta_path.insert(0, Nowhere())\n"
+        "from masksynth.cli import main\n"
+        f"main(['diagnose', 'clustering', '--causal', '3', '-o', {str(tmp_path / 'a.svg')!r}])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert text in done.stderr
+
+
+def test_importing_the_library_loads_nothing_of_it():
+    text = "import masksynth, sys; print(sorted({name.split('.')[0] for name in sys.modules} & {'scipy', 'matplotlib', 'torch'}))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
