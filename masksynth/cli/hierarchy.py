@@ -155,10 +155,10 @@ def told(found: Hierarchy) -> list[str]:
     """The record in words."""
     itself = "themselves included" if found.included else "themselves excluded"
     lines = [
-        f"{plain(found.name)}: {found.positions:,} positions, {_families(found.families)} of at most "
+        f"{plain(found.name)}: {_many(found.positions, 'position')}, {_families(found.families)} of at most "
         f"{found.largest:,}, depth {found.depth}",
         f"  positions see {'left siblings' if found.causal else 'siblings'}, {itself}",
-        f"  cost: {found.tree_pairs:,} scores instead of {found.flat_pairs:,}, {_ratio(found.flat_pairs, found.tree_pairs)}; "
+        f"  cost: {_many(found.tree_pairs, 'score')} instead of {found.flat_pairs:,}, {_ratio(found.flat_pairs, found.tree_pairs)}; "
         f"{_bytes(found.tree_bytes)} of float32 scores instead of {_bytes(found.flat_bytes)}",
     ]
     if found.mask_pairs is not None:
@@ -182,13 +182,15 @@ def _divergence(found: Hierarchy) -> list[str]:
     if found.kl_total is None or found.kl_mean is None:
         return [f"divergence from softmax: infinite, as no row-stochastic matrix is tied on the blocks; {where}"]
     return [
-        f"KL(tied || softmax): {found.kl_total:.6g} nats in total, {found.kl_mean:.4g} for a position; {where}",
-        f"no matrix that is constant on the blocks is closer: N phi(root) + sum log Z = {found.kl_identity:.6g}",
+        f"KL(tied || softmax): {_nats(found.kl_total)} nats in total, {_nats(found.kl_mean, 4)} for a position; {where}",
+        f"no matrix that is constant on the blocks is closer: N phi(root) + sum log Z = {_nats(found.kl_identity or 0.0)}",
     ]
 
 
 def _ratio(flat: int, tree: int) -> str:
-    return f"{flat / tree:,.1f}x fewer" if tree and flat >= tree else "more"
+    if tree == flat:
+        return "as many"
+    return f"{flat / tree:,.1f}x fewer" if tree and flat > tree else "more" if tree else "none at all"
 
 
 def _bytes(many: int) -> str:
@@ -200,3 +202,12 @@ def _bytes(many: int) -> str:
 
 def _families(number: int) -> str:
     return "1 family" if number == 1 else f"{number:,} families"
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _nats(value: float, digits: int = 6) -> str:
+    """A divergence; what only rounding has made is 0."""
+    return f"{value if abs(value) > 1e-12 else 0.0:.{digits}g}"

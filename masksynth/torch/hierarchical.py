@@ -122,7 +122,7 @@ def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
 def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Tensor, rule: Rule) -> Tensor:
     """Masses s(A) and values from the root to the leaves, which stand level by level."""
     root = sums[0]
-    shape = torch.broadcast_tensors(root.inner[..., 0], v[..., 0, 0])[0].shape
+    shape = (root.inner[..., 0] + v[..., 0, 0]).shape
     value, mass = v.new_zeros(*shape, 1, v.shape[-1]), v.new_ones(*shape, 1)
     found = [_ends(levels[0], value, mass, root)]
     for level, nodes, looked in zip(levels[1:], sums[1:], sights, strict=True):

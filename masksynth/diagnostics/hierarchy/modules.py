@@ -71,19 +71,6 @@ def module_tree(mask: Mask | Bools, most: int | None = None) -> Tree:
     return tree_of_lists(_without_wraps(root[0]))
 
 
-def kind_of(sees: Bools, parts: list[Ints]) -> str:
-    """What the nodes of a family see of one another: ``parallel``, ``complete``, ``linear`` or ``prime``."""
-    ones = np.array([part[0] for part in parts])
-    inner = sees[np.ix_(ones, ones)] & ~np.eye(len(ones), dtype=bool)
-    size = len(ones)
-    if not inner.any():
-        return "parallel"
-    if inner.sum() == size * (size - 1):
-        return "complete"
-    ranks = np.sort(inner.sum(axis=1))
-    return "linear" if (ranks == np.arange(size)).all() and not (inner & inner.T).any() else "prime"
-
-
 def _relation(mask: Mask | Bools) -> Bools:
     table = mask.dense() if isinstance(mask, Mask) and mask.size <= LARGEST else mask
     size = mask.size if isinstance(mask, Mask) else len(mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -14,9 +15,18 @@ from click.testing import CliRunner
 
 from masksynth import pack
 from masksynth.cli import main
-from masksynth.diagnostics.hierarchy import cost, diagnose_hierarchy, published_flops, published_pairs, tree_of_lists, windows
+from masksynth.diagnostics.hierarchy import (
+    cost,
+    diagnose_hierarchy,
+    distance,
+    published_flops,
+    published_pairs,
+    sight_of,
+    tree_of_lists,
+    windows,
+)
 from masksynth.draw.hierarchyfigure import write_hierarchy_figure
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 
 TABLE = {  # tokens: MFLOPs of a layer before and after, as printed (arXiv 2509.15448, table 3)
@@ -60,6 +70,19 @@ def test_the_record_is_plain_and_says_what_was_measured():
         diagnose_hierarchy(tree, both[0])
     with pytest.raises(InvalidInstance, match="one shape"):
         diagnose_hierarchy(tree, both[0], both[1, 0])
+
+
+def test_two_ways_that_disagree_are_no_answer(monkeypatch):
+    """The identity of a tree that is not the one attended to."""
+    tree, other = windows(16, (2, 4)), windows(16, (4, 2))
+
+    def mixed(_, inputs, sight):
+        right, wrong = (distance(one, inputs, sight_of(one, included=True)) for one in (tree, other))
+        return right._replace(identity=wrong.identity)
+
+    monkeypatch.setattr(importlib.import_module("masksynth.diagnostics.hierarchy.record"), "distance", mixed)
+    with pytest.raises(WrongAnswer, match="optimum: the rows sum to"):
+        diagnose_hierarchy(tree, included=True)
 
 
 def test_pictures_come_from_the_record_and_are_equal_each_time(tmp_path):
