@@ -20,7 +20,7 @@ def test_the_page_runs_as_shown(tmp_path, monkeypatch):
 
 def test_a_wrong_output_would_be_seen(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = [block._replace(text=block.text.replace("a conjecture for 6", "a conjecture for 5")) for block in PAGE[:1]]
+    page = [block._replace(text=block.text.replace("chain (0,) 7", "chain (0,) 6")) for block in PAGE[1:3]]
     with pytest.raises(AssertionError, match="line"):
         run(page, tmp_path)
 
