@@ -5,11 +5,21 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+import torch
 
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
 
 PAGE = DOCS / "hierarchy.md"
+
+
+@pytest.fixture
+def one_thread():
+    """More threads only wait for one another where other tests run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def page(folder, text=None):
@@ -21,6 +31,7 @@ def page(folder, text=None):
     return [block for number, block in enumerate(found) if block.language != "text" or (number and found[number - 1].language == "python")]
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_page_runs_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = page(tmp_path)
