@@ -168,9 +168,9 @@ def told(found: Hierarchy) -> list[str]:
         lines.append(f"  degenerate: {_families(found.degenerate)} in which no row can keep mass")
     if found.empty_rows:
         shown = ", ".join(map(str, found.first_empty)) + (", ..." if found.empty_rows > len(found.first_empty) else "")
-        lines.append(f"  empty: {count(found.empty_rows, 'row')} of nothing to attend to ({shown})")
+        lines.append(f"  empty: {_many(found.empty_rows, 'row')} of nothing to attend to ({shown})")
     if found.leaking_rows:
-        lines.append(f"  leak: {count(found.leaking_rows, 'row')} weighted by queries of positions that the row may not see")
+        lines.append(f"  leak: {_many(found.leaking_rows, 'row')} weighted by queries of positions that the row may not see")
     return lines + [f"  {line}" for line in _divergence(found)]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from masksynth.diagnostics.hierarchy.sight import Bools, Sight
 from masksynth.diagnostics.hierarchy.tree import Ints, Tree
+from masksynth.mask import Mask
 
 
 def leaking_rows(tree: Tree, sight: Sight) -> Bools:
@@ -31,15 +32,20 @@ def leaking_rows(tree: Tree, sight: Sight) -> Bools:
     shared = _highest_shared(tree, sight)[tree.leaves]
     low, high = tree.first[shared], tree.first[shared] + tree.count[shared]
     ranks = np.arange(tree.size)
+    late = (ranks < high - 1) & sight.causal
     found = np.zeros(tree.size, bool)
-    if sight.mask is not None:
-        table = sight.mask.dense()[np.ix_(tree.order, tree.order)]
-        np.fill_diagonal(table, True)
-        sums = np.concatenate([np.zeros((tree.size, 1), np.int64), np.cumsum(table, axis=1)], axis=1)
-        hidden = sums[ranks, high] - sums[ranks, low] < high - low
-    else:
-        hidden = (ranks < high - 1) if sight.causal else found
-    found[tree.order] = (shared >= 0) & hidden
+    found[tree.order] = (shared >= 0) & (late if sight.mask is None else _some_hidden(sight.mask, tree, low, high))
+    return found
+
+
+def _some_hidden(mask: Mask, tree: Tree, low: Ints, high: Ints) -> Bools:
+    """Whether the position of each rank may not attend to some other position whose rank is from low to high - 1."""
+    found = np.zeros(tree.size, bool)
+    for rank in range(tree.size):
+        inside = np.zeros(tree.size, bool)
+        inside[mask.row(int(tree.order[rank]))] = True
+        inside[tree.order[rank]] = True
+        found[rank] = not inside[tree.order[low[rank] : high[rank]]].all()
     return found
 
 

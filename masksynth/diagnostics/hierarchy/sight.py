@@ -13,7 +13,7 @@ from masksynth.mask import Mask
 
 Bools = NDArray[np.bool_]
 LARGEST_MASK = 8192
-"""Positions up to which the blocks of a mask are counted; 8 bytes a pair are held."""
+"""Positions up to which the pairs of blocks are counted, 8 bytes a pair; above it row intervals serve, for leaves in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
     InvalidInstance
         If the mask has another size or several tables, or goes with ``causal``; if the leaves of a causal tree are not in order.
     Unsupported
-        Above 8,192 positions with a mask.
+        Above 8,192 positions with a mask, if the leaves are not in order.
 
     Examples
     --------
@@ -93,22 +93,51 @@ def _plain(group: Families, causal: bool) -> Bools:
 def _of_mask(tree: Tree, mask: Mask, itself: Bools) -> Sight:
     if mask.size != tree.size or mask.tables != 1:
         raise InvalidInstance(f"a mask of shape {mask.shape} for a tree of {tree.size} positions", "", "give one table of that size")
-    if mask.size > LARGEST_MASK:
-        raise Unsupported(f"{mask.size:,} positions: blocks of a mask are counted up to {LARGEST_MASK:,}; give the tree alone")
-    sums = _sums(mask, tree)
+    if (large := mask.size > LARGEST_MASK) and (np.diff(tree.order) < 0).any():
+        raise Unsupported(f"{mask.size:,} positions: above {LARGEST_MASK:,} the leaves of a masked tree must be in order; order them")
+    sums = None if large else _sums(mask, tree)
     used, blocks = 0, []
     for level in tree.plan:
         found = []
         for group in level:
             low, high = tree.first[group.child], tree.first[group.child] + tree.count[group.child]
-            allowed = _inside(sums, low, high)
             area = tree.count[group.child][:, :, None] * tree.count[group.child][:, None, :]
-            full = (allowed == area) & ~np.eye(group.child.shape[1], dtype=bool)
+            full = _covered(mask, low, high) if sums is None else _inside(sums, low, high) == area
+            full &= ~np.eye(group.child.shape[1], dtype=bool)
             used += int(area[full].sum())
             found.append(full)
         blocks.append(tuple(found))
-    loops = mask.dense().diagonal()
+    each = np.arange(mask.size)
+    loops = holds(mask, each, each, each + 1)
     return Sight(itself & loops, tuple(blocks), mask=mask, lost=mask.pairs - int(loops.sum()) - used)
+
+
+def holds(mask: Mask, row: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Bools:
+    """Whether a row of the first table allows all keys from low to high - 1, low < high: one of its intervals does.
+
+    Examples
+    --------
+    >>> mask = Mask.from_intervals([[[(0, 1)], [(0, 1), (2, 3)], [(0, 3)]]])
+    >>> holds(mask, np.array([1, 1, 2]), np.array([0, 2, 1]), np.array([2, 3, 3])).tolist()
+    [False, True, True]
+    """
+    if not len(mask.key_start):
+        return np.zeros(np.broadcast_shapes(row.shape, low.shape), bool)
+    owner = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
+    place = np.searchsorted(owner * (mask.size + 1) + mask.key_start, row * (mask.size + 1) + low, side="right") - 1
+    found: Bools = (place >= 0) & (owner[place] == row) & (high <= mask.key_end[place])
+    return found
+
+
+def _covered(mask: Mask, low: NDArray[np.int64], high: NDArray[np.int64]) -> Bools:
+    """Whether all rows low .. high - 1 of a node hold those of each of its family; rows of the mask stand as leaves do."""
+    many, size = low.shape
+    found = np.zeros((many, size, size), bool)
+    for family in range(many):
+        rows = np.arange(low[family, 0], high[family, -1])
+        seen = holds(mask, rows[:, None], low[family][None], high[family][None])
+        found[family] = np.logical_and.reduceat(seen, low[family] - rows[0], axis=0)
+    return found
 
 
 def _sums(mask: Mask, tree: Tree) -> NDArray[np.int64]:

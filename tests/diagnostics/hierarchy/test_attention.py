@@ -197,8 +197,25 @@ def test_bad_inputs_are_refused():
         sight_of(tree, causal=True, mask=Mask.from_dense(np.ones((4, 4), bool)))
     with pytest.raises(InvalidInstance, match="one table of that size"):
         sight_of(tree, mask=Mask.from_dense(np.ones((5, 5), bool)))
+    backwards = tree_of_lists(list(range(8999, -1, -1)))
     with pytest.raises(Unsupported, match="8,192"):
-        sight_of(windows(9000), mask=Mask.from_intervals([[[(0, 9000)]] * 9000]))
+        sight_of(backwards, mask=Mask.from_intervals([[[(0, 9000)]] * 9000]))
+
+
+def test_large_masks_are_read_by_their_intervals(monkeypatch):
+    module = importlib.import_module("masksynth.diagnostics.hierarchy.sight")
+    random = np.random.default_rng(9)
+    for _ in range(60):
+        tree = random_tree(random, int(random.integers(1, 14)), ordered=True)
+        mask = Mask.from_dense(random.random((tree.size, tree.size)) < random.choice([0.0, 0.7, 0.95, 1.0]))
+        found = []
+        for largest in (8192, 0):
+            monkeypatch.setattr(module, "LARGEST_MASK", largest)
+            found.append(sight_of(tree, mask=mask, included=True))
+        assert found[0].lost == found[1].lost
+        assert found[0].itself.tolist() == found[1].itself.tolist()
+        for one, other in zip(*(sum(sight.blocks, ()) for sight in found), strict=True):
+            assert (one == other).all()
 
 
 def test_sixty_five_thousand_positions_take_seconds():
