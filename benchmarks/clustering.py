@@ -19,6 +19,8 @@ from masksynth.diagnostics.clustering import angles, causal_mask, starts, trajec
 
 SEEDS = 64
 RTOL, ATOL = 1e-6, 1e-9
+REPEATS, LONG = 3, 10.0
+"""The best of so many runs counts; a run of so many seconds is not repeated."""
 HEAD = ("system", "right-hand side of the loop", "n", "d", "beta", "T", "starts", "loop, s", "together, s", "ratio", "apart, 99 %")
 
 
@@ -60,11 +62,17 @@ def _row(case: Case, seeds: int) -> list[str]:
 
 
 def timed(way: Callable[[Case, int], NDArray[np.float64]], case: Case, seeds: int) -> tuple[float, NDArray[np.float64]]:
-    """CPU seconds and result of a way."""
+    """The least CPU seconds of a way, and its result."""
     way(case._replace(time=0.1), 1)  # what is imported at the first call is not the way's fault
-    begun = process_time()
-    found = way(case, seeds)
-    return process_time() - begun, found
+    best = float("inf")
+    for _ in range(REPEATS):
+        begun = process_time()
+        found = way(case, seeds)
+        spent = process_time() - begun
+        best = min(best, spent)
+        if spent > LONG:
+            break
+    return best, found
 
 
 def together(case: Case, seeds: int) -> NDArray[np.float64]:
