@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from masksynth import catalog
 from masksynth.backends import Limits
@@ -25,12 +28,28 @@ from masksynth.search.compare import comparison_record, comparison_text
 from masksynth.search.dask import connected
 from masksynth.search.expected import compare_with, expectations, is_manifest, unpromised_failures
 from masksynth.search.pool import ExecutorBroke
-from masksynth.search.result import line_of
-from masksynth.search.sources import Entry, paths
+from masksynth.search.result import Question, Recalled, line_of
+from masksynth.search.sources import paths
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
 
 MEGABYTE = 2**20
+SOLVING = (
+    "backend",
+    "layers",
+    "sparse",
+    "jobs",
+    "workers",
+    "seed",
+    "time_limit",
+    "kill_after",
+    "budget",
+    "memory",
+    "dask",
+    "answers",
+    "ordered",
+)
+"""Options that mean nothing where results are read."""
 
 
 @click.command("search", context_settings={"ignore_unknown_options": True})
@@ -54,7 +73,7 @@ MEGABYTE = 2**20
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Solve on the workers of this Dask scheduler.")
 @click.option("--answers", type=click.Path(path_type=Path, file_okay=False), help="Write every answer as a folder below this one.")
 @click.option("--resume", is_flag=True, help="Continue the file of -o: what is finished is not solved again, failures are.")
-@click.option("--force", is_flag=True, help="Overwrite the file of -o.")
+@click.option("--force", is_flag=True, help="Overwrite the file of -o, the plot and the table.")
 @click.option("--ordered", is_flag=True, help="Write results in the order of the instances, not as they finish.")
 @click.option("--report", is_flag=True, help="Print a table, and draw solved instances against time beside the results (FILE.svg).")
 @click.option("--compare", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Show what changed since these results.")
@@ -92,16 +111,17 @@ def search_command(
     _check_use(things, read, family, output, resume or force, bool(report or compare or table))
     if resume and force:
         raise click.UsageError("--resume continues the file and --force overwrites it; give one of them")
+    picture = (read[0] if read else output or Path("results")).with_suffix(".svg") if report else None
+    _check_files([*dict.fromkeys(read), *filter(None, (output, picture, table))])
+    _check_files([*filter(None, (output, compare))])
     if table is not None:
         check_table(table, force or resume)
-    picture = (read[0] if read else output or Path("results")).with_suffix(".svg") if report else None
     if picture is not None:
-        check_cactus(picture, force=True)
+        check_cactus(picture, force or resume)
     code = 0
     if not read:
-        code = _run(
-            things, sweep(family, **flags) if family else None, output, "resume" if resume else "force" if force else "new", quiet, options
-        )
+        mode = "resume" if resume else "force" if force else "new"
+        code = _run(things, family, flags, output, mode, quiet, options)
         if output is None:
             raise SystemExit(code)
         read = [output]
@@ -116,20 +136,30 @@ def search_command(
 
 
 def _check_use(things: list[str], read: list[Path], family: str | None, output: Path | None, kept: bool, looks: bool) -> None:
-    if read and (things or family or output):
-        raise click.UsageError(f"{read[0]} holds results to read; leave instances, --family and -o away")
+    given = [name for name in SOLVING if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if read and (things or family or output or given):
+        more = "".join(f", --{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"{read[0]} holds results to read; leave instances, --family, -o{more} away")
     if not (things or family or read):
         raise click.UsageError("nothing to search; name instances, or --family")
-    if output is None and kept:
+    if output is None and kept and not read:
         raise click.UsageError("--resume and --force need -o")
     if output is None and looks and not read:
         raise click.UsageError("--report, --compare and --table need -o")
 
 
-def _split(tokens: tuple[str, ...], family: str | None) -> tuple[list[str], dict[str, list[Any]]]:
+def _check_files(files: list[Path]) -> None:
+    """Refuse one file for two things, before either is lost."""
+    places = [os.path.realpath(file) for file in files]
+    for place, file in zip(places, files, strict=True):
+        if places.count(place) > 1:
+            raise click.UsageError(f"{file} is named for two things; name two files")
+
+
+def _split(tokens: tuple[str, ...], family: str | None) -> tuple[list[str], dict[str, Sequence[Any]]]:
     """What was given as (things to search, values of the family's parameters)."""
     things: list[str] = []
-    flags: dict[str, list[Any]] = {}
+    flags: dict[str, Sequence[Any]] = {}
     rest = iter(tokens)
     for token in rest:
         if not token.startswith("-") or token == "-":
@@ -140,23 +170,24 @@ def _split(tokens: tuple[str, ...], family: str | None) -> tuple[list[str], dict
         name, is_joined, text = token[2:].partition("=")
         if not is_joined and (text := next(rest, "")) == "":
             raise click.UsageError(f"option '--{name}' requires an argument")
-        flags.setdefault(name, []).extend(_values(family, name, text))
+        values = _values(family, name, text)
+        flags[name] = [*flags[name], *values] if name in flags else values
     return things, flags
 
 
-def _values(family: str, name: str, text: str) -> list[Any]:
+def _values(family: str, name: str, text: str) -> Sequence[Any]:
     """The values of a parameter: ``4..64``, ``4..64..4`` and ``4,8`` of a number, one value of anything else."""
     if family not in catalog.FAMILIES:
         raise Refused(f"unknown family {family!r}; choose from {', '.join(catalog.FAMILIES)}", 2)
     kinds = get_type_hints(catalog.FAMILIES[family])
     if name not in kinds or name == "return":
-        raise Refused(f"{family} has no parameter {name!r}; its parameters are {', '.join(set(kinds) - {'return'})}", 2)
+        raise Refused(f"{family} has no parameter {name!r}; its parameters are {', '.join(kind for kind in kinds if kind != 'return')}", 2)
     try:
         if kinds[name] is not int:
             return [parsed(kinds[name], text)]
-        return [value for part in text.split(",") for value in _numbers(part)]
+        return [value for part in text.split(",") for value in _numbers(part)] if "," in text else _numbers(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a number, a range like 4..64 nor a list", param_hint=f"--{name}") from None
+        raise click.BadParameter(f"{text!r} is neither a number, a growing range like 4..64 nor a list", param_hint=f"--{name}") from None
 
 
 def _numbers(text: str) -> range:
@@ -167,17 +198,35 @@ def _numbers(text: str) -> range:
     return range(first, last + 1, step)
 
 
-def _run(things: list[str], swept: Iterator[Entry] | None, output: Path | None, mode: str, quiet: bool, options: dict[str, Any]) -> int:
+def _run(
+    things: list[str],
+    family: str | None,
+    flags: dict[str, Sequence[Any]],
+    output: Path | None,
+    mode: str,
+    quiet: bool,
+    options: dict[str, Any],
+) -> int:
     """Solve, and write every result as it comes; the exit code."""
     limits = Limits(options["time_limit"], options["workers"], options["seed"])
     files = [path for thing in things if thing != "-" for path in paths(thing)]
-    piped = (line.rstrip("\n") for line in sys.stdin) if "-" in things else ()
-    total = None if "-" in things or swept is not None else len(files)
+    piped = (line.rstrip("\n") for line in sys.stdin if line.strip()) if "-" in things else ()
+    swept = sweep(family, **flags) if family else ()
+    total = None if "-" in things else len(files) + (prod(map(len, flags.values())) if family else 0)
     books: list[Book] = []
+    shows: list[Callable[[Result], None]] = []
+
+    def recall(name: str, question: Question) -> Recalled | None:
+        known = books[0].recall(name, question)
+        if known is not None and known.is_there:
+            shows[0](known.result)
+        return known
+
     with ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
         executor, jobs = stack.enter_context(connected(options["dask"])) if options["dask"] else (None, None)
         results = search(
-            chain(files, piped, swept or ()),
+            chain(files, piped, swept),
             backend=options["backend"],
             layers=options["layers"],
             sparse=True if options["sparse"] else ...,
@@ -189,11 +238,12 @@ def _run(things: list[str], swept: Iterator[Entry] | None, output: Path | None, 
             kill_after=options["kill_after"],
             memory=None if options["memory"] is None else options["memory"] * MEGABYTE,
             answers=options["answers"] is not None,
-            recall=(lambda name, question: books[0].recall(name, question)) if mode == "resume" else None,
+            recall=recall if mode == "resume" else None,
         )
         if output is not None:
             books.append(stack.enter_context(Book(output, mode, limits, options["answers"])))
-        show = stack.enter_context(_progress(total, sum(map(len, books)), quiet))
+        show = stack.enter_context(_progress(total, quiet))
+        shows.append(show)
         return _take(results, books, output, show)
 
 
@@ -247,7 +297,7 @@ def _print(result: Result) -> Result:
 
 
 @contextmanager
-def _progress(total: int | None, before: int, quiet: bool) -> Iterator[Callable[[Result], None]]:
+def _progress(total: int | None, quiet: bool) -> Iterator[Callable[[Result], None]]:
     """A bar on a terminal, nothing elsewhere; failures are told as they come."""
     if quiet or not sys.stderr.isatty():
         yield lambda result: None
@@ -263,7 +313,7 @@ def _progress(total: int | None, before: int, quiet: bool) -> Iterator[Callable[
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total, completed=min(before, total) if total is not None else before)
+        task = bar.add_task("", total=total)
 
         def show(result: Result) -> None:
             bar.update(task, advance=1, description=plain(result.instance))
@@ -294,6 +344,6 @@ def _look(
         told["table"] = (str(table), f"table: {table} ({rows} rows)")
     if compare is not None:
         changes = compare_with(compare, results())
-        worse = changes.worse
+        worse = changes.worse or not changes.compared
         told["comparison"] = (comparison_record(changes), comparison_text(changes))
     return told, worse

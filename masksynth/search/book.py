@@ -17,7 +17,7 @@ from typing import Any
 
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance
-from masksynth.search.result import Question, Result, line_of, result_of
+from masksynth.search.result import Question, Recalled, Result, line_of, result_of
 from masksynth.synthesis import record, write
 from masksynth.tasks.files import dumps
 
@@ -49,11 +49,12 @@ class Book:
     path : path
         JSON lines; see ``docs/formats.md``.
     mode : "new", "resume" or "force"
-        Only a file that is new or empty; one that is continued (its failures are dropped, to be tried again); one that is overwritten.
+        Only a file that is new or empty; one that is continued; one that is overwritten. What is not finished in a file that is continued
+        (failures, and answers that are not proved and were sought under other limits) stays until a result takes its place.
     limits : Limits, optional
-        Of this run: an answer that is not proved counts as finished only if it was sought under the same limits.
+        Of this run.
     folder : path, optional
-        Where answers are written, each as a folder.
+        Where answers are written, each as a folder. An answer without one is then not finished either.
 
     Raises
     ------
@@ -66,7 +67,9 @@ class Book:
     def __init__(self, path: str | Path, mode: str = "new", limits: Limits | None = None, folder: str | Path | None = None) -> None:
         self.path, self.folder = Path(path), None if folder is None else Path(folder)
         self._limits = _comparable(asdict(limits or Limits()))
-        self._places: dict[bytes, tuple[int, ...]] = {}
+        self._finished: dict[bytes, list[tuple[str, int]]] = {}
+        self._unfinished: dict[tuple[str, str], list[tuple[bytes | None, int]]] = {}
+        self._replaced: set[int] = set()
         self._file = _locked(self.path)
         try:
             self._begin(mode)
@@ -78,13 +81,11 @@ class Book:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with suppress(OSError):  # what is not a file on a disk has nothing to sync
+        with suppress(OSError):  # on a full disk the lines that were replaced stay, to be dropped another time
+            self._drop_replaced()
+        with suppress(OSError):
             os.fsync(self._file)
         os.close(self._file)
-
-    def __len__(self) -> int:
-        """Number of results that were there before."""
-        return sum(map(len, self._places.values()))
 
     def _begin(self, mode: str) -> None:
         if mode == "new" and os.fstat(self._file).st_size:
@@ -92,24 +93,50 @@ class Book:
         _check_kind(self.path)
         if mode == "force":
             os.ftruncate(self._file, 0)
-        kept = [self._is_finished(result) for result in read_results(self.path)]  # every line is looked at before any is dropped
-        if not all(kept) or _is_torn(self.path):
-            self._drop_unfinished()
-        self._index()
+        at = 0
+        with open(self.path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    self._note(result_of(line, str(self.path), number), at)
+                    at += len(line)
+        os.ftruncate(self._file, at)  # without the rest of a line that was cut off
+
+    def _note(self, result: Result, at: int) -> None:
+        """Take note of a line that is there."""
+        self._replace(result)
+        key = _key(result.question)
+        if self._is_finished(result):
+            self._finished.setdefault(key, []).append((result.instance, at))
+        else:
+            self._unfinished.setdefault((result.instance, result.backend), []).append((None if result.error else key, at))
+
+    def _replace(self, result: Result) -> None:
+        """Find the unfinished lines that a result takes the place of: a failure of the same name, or an answer to the same question."""
+        before = self._unfinished.pop((result.instance, result.backend), None)
+        if before is not None:
+            key = _key(result.question)
+            self._replaced.update(place for question, place in before if question in (None, key))
+            if left := [line for line in before if line[0] not in (None, key)]:
+                self._unfinished[result.instance, result.backend] = left
 
     def _is_finished(self, result: Result) -> bool:
-        return result.error is None and (result.proved or _comparable(result.limits) == self._limits)
+        is_kept = self.folder is None or not result.objective or (result.folder is not None and os.path.isdir(result.folder))
+        return result.error is None and is_kept and (result.proved or _comparable(result.limits) == self._limits)
 
-    def _drop_unfinished(self) -> None:
-        """Put a file with the finished lines alone in the place of this one, at once."""
-        folder, name = self.path.absolute().parent, self.path.name
-        file, new = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    def _drop_replaced(self) -> None:
+        """Put a file without the lines that were replaced in the place of this one, at once."""
+        if not self._replaced:
+            return
+        file, new = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.resolve().parent)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             os.fchmod(file, os.fstat(self._file).st_mode & 0o777)
-            for result in read_results(self.path):
-                if self._is_finished(result):
-                    _append(file, line_of(result))
+            at = 0
+            with open(self.path, "rb") as lines:
+                for line in lines:
+                    if at not in self._replaced:
+                        _append(file, line)
+                    at += len(line)
             os.fsync(file)
             os.replace(new, self.path.resolve())
         except BaseException:
@@ -119,18 +146,19 @@ class Book:
         os.close(self._file)
         self._file = file
 
-    def _index(self) -> None:
-        at = 0
-        with open(self.path, "rb") as file:
-            for line in file:
-                key = _key(result_of(line).question)
-                self._places[key] = (*self._places.get(key, ()), at)
-                at += len(line)
-
-    def recall(self, name: str, question: Question) -> Result | None:
-        """The finished result of a question: of the instance with this name, or else of any that asked the same; None if there is none."""
-        known = [result for place in self._places.get(_key(question), ()) if (result := self._at(place)).question == question]
-        return next((result for result in known if result.instance == name), known[0] if known else None)
+    def recall(self, name: str, question: Question) -> Recalled | None:
+        """The finished result of a question: of the instance with this name, once for each of its lines, or else of any that asked it."""
+        places = self._finished.get(_key(question), [])
+        known = next((place for place in places if place[0] == name), places[0] if places else None)
+        if known is None:
+            return None
+        result = self._at(known[1])
+        if result.question != question:
+            return None
+        if known[0] != name:
+            return Recalled(result, False)
+        places[places.index(known)] = ("", known[1])  # an equal instance of the same name has a line of its own
+        return Recalled(result, True)
 
     def _at(self, place: int) -> Result:
         with open(self.path, "rb") as file:
@@ -150,6 +178,7 @@ class Book:
         elif self.folder is not None and result.answer is not None and result.answer.merged is not None:
             result = replace(result, folder=str(write(result.answer, self.folder / folder_name(result), force=True)))
         _append(self._file, line_of(result), str(self.path))
+        self._replace(result)
         return result
 
     def _keep(self, result: Result) -> Path:
@@ -173,7 +202,7 @@ def folder_name(result: Result) -> str:
     --------
     >>> from masksynth.search.result import Result
     >>> folder_name(Result("some/where/butterfly 8.json", "00", "auto", None, False, "OPTIMAL", {}, "auto", 1.0, None, {}, {}))
-    'butterfly-8-01c55b0b8a5d'
+    'butterfly-8-2ad1daf1e1b4'
     """
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", result.instance.rpartition("/")[2].removesuffix(".json")).strip("-.")[:60]
     return f"{stem or 'instance'}-{_key((result.hash, result.layers, result.sparse, f'{result.backend} {result.instance}')).hex()[:12]}"
@@ -212,11 +241,6 @@ def _check_kind(path: Path) -> None:
         result_of(head, str(path))
     elif not head.startswith(BEGIN[: len(head)]):
         raise InvalidInstance("not a file of results", "line 1", "name a file that `masksynth search` wrote", str(path))
-
-
-def _is_torn(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.seek(0, os.SEEK_END) > 0 and bool(file.seek(-1, os.SEEK_END) + 1) and file.read(1) != b"\n"
 
 
 def _append(file: int, line: bytes, name: str = "") -> None:

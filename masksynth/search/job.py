@@ -50,7 +50,7 @@ def attempt_all(entries: Sequence[Entry], ask: Ask) -> list[Result]:
     >>> [result.status for result in attempt_all(list(sweep("butterfly", n=[4])), Ask("criterion", ..., ..., Limits(), False))]
     ['OPTIMAL']
     """
-    _warm(ask.backend)
+    warm([ask.backend])
     begun, results = perf_counter(), []
     for entry in entries:
         results.append(attempt(entry, ask))
@@ -59,11 +59,17 @@ def attempt_all(entries: Sequence[Entry], ask: Ask) -> list[Result]:
     return results
 
 
+def warm(names: Sequence[str]) -> None:
+    """Load the solvers of backends of ours, so that no instance of the batch is charged with it."""
+    for name in names:
+        _warm(name)
+
+
 @cache
 def _warm(name: str) -> None:
-    """Load the solvers of one of our backends by a first small question, so that no instance of the batch is charged with it."""
+    """Load solvers by a first small question."""
     if name in ("auto", *BACKENDS):
-        with suppress(MasksynthError):  # what is missing shows when it is asked
+        with suppress(Exception):  # what is missing shows when it is asked
             solve(butterfly(n=2), backend=name)
 
 

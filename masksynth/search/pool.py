@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -11,10 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from math import inf
 from typing import Any, Protocol
 
 from masksynth.errors import MasksynthError
-from masksynth.search.job import reason_of
+from masksynth.search.job import reason_of, warm
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """How many threads numerical libraries take."""
@@ -35,6 +37,9 @@ class Pool(Protocol):
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Start a job; at most ``room`` are under way."""
+
+    def since(self, future: Future[Any]) -> float:
+        """When a job could begin (of ``time.monotonic``); infinity while its worker is starting."""
 
     def release(self, future: Future[Any]) -> None:
         """Say that a job has ended."""
@@ -62,12 +67,15 @@ class LocalPool:
         Threads of the numerical libraries in each.
     memory : int, optional
         Bytes of address space of each.
+    names : tuple of str
+        Backends that are loaded before a worker's first job.
     """
 
-    def __init__(self, room: int, threads: int = 1, memory: int | None = None) -> None:
-        self.room, self._threads, self._memory = room, threads, memory
+    def __init__(self, room: int, threads: int = 1, memory: int | None = None, names: tuple[str, ...] = ()) -> None:
+        self.room, self._threads, self._memory, self._names = room, threads, memory, names
         self._idle: list[Executor] = []
         self._busy: dict[Future[Any], Executor] = {}
+        self._since: dict[Future[Any], float] = {}
 
     def _worker(self) -> Executor:
         from loky import ProcessPoolExecutor
@@ -79,15 +87,31 @@ class LocalPool:
         return worker
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Start a job in a free worker."""
-        worker = self._idle.pop() if self._idle else self._worker()
-        future = worker.submit(function, *arguments)
-        self._busy[future] = worker
+        """Start a job in a free worker; one that died while it was idle is replaced."""
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                return self._begun(worker, worker.submit(function, *arguments), time.monotonic())
+            except BrokenExecutor:
+                _end(worker)
+        worker = self._worker()
+        ready = worker.submit(warm, self._names)
+        future = self._begun(worker, worker.submit(function, *arguments), inf)
+        ready.add_done_callback(lambda _: self._since.update({future: time.monotonic()}) if future in self._since else None)
         return future
+
+    def _begun(self, worker: Executor, future: Future[Any], moment: float) -> Future[Any]:
+        self._busy[future], self._since[future] = worker, moment
+        return future
+
+    def since(self, future: Future[Any]) -> float:
+        """When a job could begin; infinity while its worker is starting."""
+        return self._since.get(future, inf)
 
     def release(self, future: Future[Any]) -> None:
         """Take the worker of a job that has ended back; one that died is forgotten."""
         worker = self._busy.pop(future)
+        self._since.pop(future, None)
         if isinstance(future.exception(), BrokenExecutor):
             _end(worker)
         else:
@@ -95,6 +119,7 @@ class LocalPool:
 
     def kill(self, future: Future[Any]) -> None:
         """End a job by ending its worker."""
+        self._since.pop(future, None)
         _end(self._busy.pop(future))
 
     def close(self) -> None:
@@ -135,21 +160,25 @@ class Borrowed:
 
     def __init__(self, executor: Executor, room: int) -> None:
         self.executor, self.room = executor, room
-        self._busy: set[Future[Any]] = set()
+        self._busy: dict[Future[Any], float] = {}
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Start a job."""
         future = self.executor.submit(function, *arguments)
-        self._busy.add(future)
+        self._busy[future] = time.monotonic()
         return future
+
+    def since(self, future: Future[Any]) -> float:
+        """When a job was sent."""
+        return self._busy.get(future, inf)
 
     def release(self, future: Future[Any]) -> None:
         """Forget a job that has ended."""
-        self._busy.discard(future)
+        self._busy.pop(future, None)
 
     def kill(self, future: Future[Any]) -> None:
         """Ask for a job to be cancelled; one that runs already may go on, and what it finds is dropped."""
-        self._busy.discard(future)
+        self._busy.pop(future, None)
         future.cancel()
 
     def close(self) -> None:
@@ -175,6 +204,6 @@ def why(error: BaseException, tries: int) -> str:
     if is_killed(error):
         return f"the worker died {getattr(error, 'allowed_failures', 0) + 1} times"
     if isinstance(error, BrokenExecutor):
-        signals = str(error).rpartition("exit codes of the workers are ")[2]
-        return f"the worker died{f' {signals}' if signals.startswith('{') else ''}"
+        signals = re.search(r"exit codes of the workers are (\{.*?\})", str(error))
+        return f"the worker died {signals[1]}" if signals else "the worker died"
     return reason_of(error)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance
@@ -34,6 +34,17 @@ KEYS = (
 
 Question = tuple[str | None, int | None, bool, str]
 """What was asked of whom: hash of the tasks, depth, whether for the fewest edges, backends."""
+
+
+class Recalled(NamedTuple):
+    """A result that is known already, and whether it stands under the name that was asked for."""
+
+    result: Result
+    is_there: bool
+
+
+Recall = Callable[[str, Question], Recalled | None]
+"""What is known of an instance's name and question, each result once."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +170,7 @@ def result_from(
 ) -> Result:
     """An answer as a result, under the limits that were asked for."""
     objective = {kind: asdict(size) for kind, size in answer.objective.items()}
+    roads = answer.certificate.get("roads") or [{"backend": backend}]
     return Result(
         name,
         digest,
@@ -167,7 +179,7 @@ def result_from(
         sparse,
         answer.status.name,
         objective,
-        winner=backend,
+        winner=backend if sparse else roads[0]["backend"],
         seconds=round(seconds, 6),
         error=None,
         versions=answer.versions,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from concurrent.futures import Executor
+from collections.abc import Generator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from types import EllipsisType
 from typing import Any
@@ -14,8 +14,11 @@ from masksynth.search.batch import Batch
 from masksynth.search.job import Ask
 from masksynth.search.pool import Borrowed, LocalPool, Pool, processors
 from masksynth.search.portfolio import portfolio
-from masksynth.search.result import Question, Result
+from masksynth.search.result import Recall, Result
 from masksynth.search.sources import entries
+
+LEAST_MEMORY = 512 * 2**20
+"""Least address space of a worker in bytes: what Python, numpy and a solver take before they begin."""
 
 
 def search(
@@ -32,7 +35,7 @@ def search(
     kill_after: float | None = None,
     memory: int | None = None,
     answers: bool = True,
-    recall: Callable[[str, Question], Result | None] | None = None,
+    recall: Recall | None = None,
 ) -> Generator[Result, None, None]:
     """Solve many instances side by side; one result for each, whatever happens to it.
 
@@ -48,7 +51,7 @@ def search(
         Of every instance and backend. Its ``workers`` (threads of a solver) are at most processors / jobs.
     jobs : int, optional
         How many instances are under way at a time: the number of worker processes (default: one for each processor), or of an
-        executor's workers (default: what it says of itself, or 32).
+        executor's workers (default: what it says of itself, or 32). A portfolio has at least one worker for each of its backends.
     executor : concurrent.futures.Executor, optional
         Where jobs run instead of this machine's own worker processes, for instance ``client.get_executor()`` of Dask. It stays open.
     ordered : bool
@@ -62,7 +65,8 @@ def search(
     answers : bool
         Whether results carry their `Answer`; without, less is sent between processes.
     recall : function, optional
-        Called with an instance's name and question; a result that it returns is not sought again (and not yielded, if it has this name).
+        Called with an instance's name and question. What it returns is not sought again, and yielded only if it does not stand under this
+        name yet (`masksynth.search.book.Book.recall`).
 
     Yields
     ------
@@ -84,24 +88,42 @@ def search(
     [('butterfly(n=2)', 4), ('butterfly(n=4)', 10), ('butterfly(n=8)', 22)]
     """
     asked = portfolio(backend)
-    for name, value in (("budget", budget), ("kill_after", kill_after)):
-        if value is not None and not (isinstance(value, (int, float)) and 0 < value < 1e9):
-            raise InvalidInstance(f"{name}={value!r} is not a number of seconds above 0")
-    for name, number in (("jobs", jobs), ("memory", memory)):
-        if number is not None and (type(number) is not int or number < 1):
-            raise InvalidInstance(f"{name}={number!r} is not a positive integer")
-    if executor is not None and (kill_after is not None or memory is not None):
-        raise Unsupported("kill_after and memory are for masksynth's own workers; an executor rules over its workers itself")
     limits = limits or Limits()
+    _check(limits, layers, jobs, executor, {"budget": budget, "kill_after": kill_after}, memory)
     source = entries(instances)
-    if executor is None:
-        room = jobs or processors()
+    room = jobs or (processors() if executor is None else getattr(executor, "_max_workers", None) or 32)
+    if executor is None or isinstance(executor, (ThreadPoolExecutor, ProcessPoolExecutor)):
+        room = max(room, len(asked)) if executor is None else room
         limits = divided(limits, room)
-        pool: Pool = LocalPool(room, limits.workers, memory)
-    else:
-        pool = Borrowed(executor, jobs or getattr(executor, "_max_workers", None) or 32)
+    pool: Pool = LocalPool(room, limits.workers, memory, asked) if executor is None else Borrowed(executor, room)
     ask = Ask("", layers, sparse, limits, answers or len(asked) > 1)
     return Batch(source, pool, asked, ask, ordered, budget, kill_after, answers, recall).results()
+
+
+def _check(
+    limits: Limits,
+    layers: int | EllipsisType | None,
+    jobs: int | None,
+    executor: Executor | None,
+    seconds: dict[str, float | None],
+    memory: int | None,
+) -> None:
+    """Refuse at once what makes no sense for any instance."""
+    if not isinstance(limits, Limits):
+        raise InvalidInstance(f"limits takes Limits, not {type(limits).__name__}", "", "give limits=Limits(seconds=...)")
+    if not (layers is None or isinstance(layers, EllipsisType) or (type(layers) is int and layers > 0)):
+        raise InvalidInstance(f"layers={layers!r} is neither a positive integer nor None", "")
+    if jobs is not None and (type(jobs) is not int or not 0 < jobs <= 4096):
+        raise InvalidInstance(f"jobs={jobs!r} is not an integer from 1 to 4096", "")
+    for name, value in seconds.items():
+        if value is not None and not (type(value) in (int, float) and 0 < value < 1e9):
+            raise InvalidInstance(f"{name}={value!r} is not a number of seconds above 0", "")
+    if memory is not None and (type(memory) is not int or not LEAST_MEMORY <= memory < 2**62):
+        raise InvalidInstance(f"memory={memory!r} is not an integer of bytes", "", f"a worker needs at least {LEAST_MEMORY:,}")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise InvalidInstance(f"executor takes an executor of concurrent.futures, not {type(executor).__name__}", "")
+    if executor is not None and (seconds["kill_after"] is not None or memory is not None):
+        raise Unsupported("kill_after and memory are for masksynth's own workers; an executor rules over its workers itself")
 
 
 def divided(limits: Limits, jobs: int) -> Limits:

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ def instance_in(entry: Entry) -> Instance:
     """
     content = entry.content
     if isinstance(content, Unreadable):
-        raise InvalidInstance(content.reason, source=entry.name)
+        raise InvalidInstance(content.reason, "", source=entry.name)
     if isinstance(content, Built):
         return catalog.FAMILIES[content.family](**dict(content.parameters))
     return content if isinstance(content, Instance) else loads(content, entry.name)
@@ -80,7 +80,7 @@ def sweep(family: str, **parameters: Any) -> Iterator[Entry]:
     family : str
         One of `masksynth.catalog.FAMILIES`.
     **parameters
-        A range, list or iterator: every value of it; anything else, a tuple included: this one value.
+        A range, list or iterator: every value of it; anything else, a tuple included: this one value. Only the first may be without end.
 
     Raises
     ------
@@ -98,12 +98,23 @@ def sweep(family: str, **parameters: Any) -> Iterator[Entry]:
     for name in parameters:
         if name not in known:
             raise InvalidInstance(f"{family} has no parameter {name!r}", "", f"its parameters are {', '.join(known)}")
-    values = {name: _values(value) for name, value in parameters.items()}
-    return (_built(family, combination) for combination in itertools.product(*([(name, v) for v in vs] for name, vs in values.items())))
+    return (_built(family, combination) for combination in _combinations([(name, _values(value)) for name, value in parameters.items()]))
 
 
-def _values(value: Any) -> list[Any]:
-    return [value] if isinstance(value, (tuple, str)) or not isinstance(value, Iterable) else list(value)
+def _values(value: Any) -> Iterable[Any]:
+    return (value,) if isinstance(value, (tuple, str, bytes)) or not isinstance(value, Iterable) else value
+
+
+def _combinations(parameters: list[tuple[str, Iterable[Any]]]) -> Iterator[tuple[tuple[str, Any], ...]]:
+    """Every choice of a value for each parameter, the last one running fastest; only the first may be without end."""
+    if not parameters:
+        yield ()
+        return
+    (name, values), *others = parameters
+    others = [(other, choices if isinstance(choices, Sequence) else list(choices)) for other, choices in others]
+    for value in values:
+        for rest in _combinations(others):
+            yield ((name, value), *rest)
 
 
 def _built(family: str, parameters: tuple[tuple[str, Any], ...]) -> Entry:
@@ -129,7 +140,7 @@ def entries(instances: Any) -> Iterator[Entry]:
         return iter([Entry(instances.name, instances)])
     if isinstance(instances, Entry):
         return iter([instances])
-    if not isinstance(instances, Iterable):
+    if not isinstance(instances, Iterable) or isinstance(instances, (bytes, bytearray)):
         raise InvalidInstance(f"search takes instances, not {type(instances).__name__}", "", "give paths, a folder, a glob or instances")
     return itertools.chain.from_iterable(map(_of_one, instances, itertools.count()))
 

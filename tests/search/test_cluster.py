@@ -19,9 +19,10 @@ import masksynth as ms
 from masksynth.errors import MasksynthError
 from masksynth.search import dask as room
 from masksynth.search.dask import connected
+from masksynth.tasks.files import dumps
 from tests.cli.command import refused
 from tests.search.clusters import cluster, free_port
-from tests.search.harness import environment, errors, folder, good, home, results, said, search, start, until, whole_lines
+from tests.search.harness import chain, environment, errors, folder, good, home, results, said, search, start, until, whole_lines
 
 OPTIONS = ("instances", "--backend", "faulty")
 OUT = ("-o", "r.jsonl")
@@ -91,7 +92,7 @@ def test_every_fault_among_good_instances(tmp_path):
     for name, (_, reason) in faults.items():
         assert reason in told[name], told[name]
     assert "not JSON" in told["malformed"]
-    (tmp_path / "instances" / "malformed.json").unlink()
+    (tmp_path / "instances" / "malformed.json").write_text(dumps(chain("answer #99")))
     again = search(tmp_path, *OPTIONS, *OUT, "--resume", calm=True)
     assert again.returncode == 0, again
     assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path)

