@@ -12,14 +12,18 @@ from masksynth.torch.attention import attention_mask, block_mask
 from masksynth.torch.batch import Batch, batch_of, load
 from masksynth.torch.checkmodel import ModelFinding, ModelReport, WrongModel, check_model
 from masksynth.torch.edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
+from masksynth.torch.hierarchicalmodels import hierarchical_layers
+from masksynth.torch.hierarchy import HierarchicalAttention, hierarchical_attention
 from masksynth.torch.loss import merged_loss
 from masksynth.torch.packed import Collator, PackedDataset, TrainingBatch
 from masksynth.torch.sampling import PackedSampler
 from masksynth.torch.selftest import self_test
+from masksynth.torch.symmetry import diagnose_module, make_skew, make_symmetric
 
 __all__ = [
     "Batch",
     "Collator",
+    "HierarchicalAttention",
     "ModelFinding",
     "ModelReport",
     "PackedDataset",
@@ -31,8 +35,13 @@ __all__ = [
     "batch_of",
     "block_mask",
     "check_model",
+    "diagnose_module",
+    "hierarchical_attention",
+    "hierarchical_layers",
     "load",
     "loss_divisor",
+    "make_skew",
+    "make_symmetric",
     "merged_loss",
     "packed_loss",
     "sample_logprobs",
