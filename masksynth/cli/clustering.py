@@ -29,7 +29,9 @@ GROUPS = 8
 @click.option("--beta", type=click.FloatRange(0, min_open=True), default=9.0, show_default=True, help="Inverse temperature.")
 @click.option("--dim", type=click.IntRange(2, 4096), default=3, show_default=True, help="Dimension; 2 is the circle.")
 @click.option("--seeds", type=click.IntRange(1, 100_000), default=8, show_default=True, help="Random starts.")
-@click.option("--time", type=click.FloatRange(0, min_open=True), default=100.0, show_default=True, help="How long; 1 is about a layer.")
+@click.option(
+    "--time", type=click.FloatRange(0, 100_000, min_open=True), default=100.0, show_default=True, help="How long; 1 is about a layer."
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the random starts.")
 @click.option(
     "-o", "--plot", type=click.Path(path_type=Path, dir_okay=False), callback=output_file, help="Draw it: FILE.svg, .png or .pdf."
@@ -80,7 +82,7 @@ def clustering(
         found = diagnose(mask, beta=beta, dim=dim, seeds=seeds, time=time, seed=seed, paths=plot is not None)
     with to_the_end():
         if as_json:
-            print_json({"subject": name, **found.record()})
+            print_json({"diagnosis": "clustering", "subject": name, **found.record()})
         elif not quiet:
             click.echo("\n".join([f"{plain(name)}: {_head(found)}", *(f"  {line}" for line in _lines(found))]))
         if plot is not None:
@@ -108,6 +110,8 @@ def _head(found: Clustering) -> str:
 def _lines(found: Clustering) -> list[str]:
     """The diagnosis in words."""
     lines = [_clusters(found), _centres(found), *_captured(found)]
+    if found.parts > 1:
+        lines.append(f"the mask falls into {found.parts:,} parts that see nothing of one another")
     if found.empty:
         lines.append(f"{count(found.empty, 'row')} empty: such a position attends to nothing and stays where it is")
     if found.without_self:
@@ -138,31 +142,52 @@ def _centres(found: Clustering) -> str:
 def _captured(found: Clustering) -> list[str]:
     if not found.captured:
         return []
-    renyi, strong = (found.captured[name].mean for name in ("renyi", "strong"))
+    captured = dict(found.captured)
+    renyi, strong = (captured[name].mean for name in ("renyi", "strong"))
     shares = f"{renyi[0]:.0%} at 0, {renyi[-1]:.0%} at the end; of a strong one {strong[0]:.0%}, {strong[-1]:.0%}"
     return [f"within {found.radius:.3g} of a centre: {shares}"]
 
 
 def _covered(found: Clustering) -> str:
     """How many positions a theorem speaks of; it speaks of infinite time, at any beta."""
-    from masksynth.diagnostics.clustering import PROVED
+    sums = dict.fromkeys(("theorem", "conjecture", "open"), 0)
+    for group in found.groups:
+        sums[_standing(group, found)] += len(group.positions)
+    texts = [f"a theorem for {count(sums['theorem'], 'position')}"]
+    texts += [f"a conjecture for {sums['conjecture']:,}"] if sums["conjecture"] else []
+    texts += [f"open for {sums['open']:,}"] if sums["open"] else []
+    return f"where they go at last: {', '.join(texts if len(texts) > 1 else [*texts, 'that is all'])}"
 
-    proved = sum(len(group.positions) for group in found.groups if group.status in PROVED)
-    rest = found.positions - proved
-    return f"where they go at last: a theorem for {count(proved, 'position')}, " + (f"a conjecture for {rest:,}" if rest else "that is all")
+
+def _standing(group: Group, found: Clustering) -> str:
+    """Theorem, conjecture or open, for the starts of this run."""
+    from masksynth.diagnostics.clustering import meaning
+
+    text = meaning(group.status, found.dim)
+    return (
+        "theorem" if group.hemisphere == found.seeds else next(word for word in ("theorem", "conjecture", "open") if text.startswith(word))
+    )
 
 
 def _group(group: Group, found: Clustering) -> list[str]:
-    from masksynth.diagnostics.clustering import FIXED, MEANING
+    from masksynth.diagnostics.clustering import FIXED, meaning
     from masksynth.export.rows import few
 
     roots = f"{', '.join(map(str, group.roots[:4]))}{', ...' if len(group.roots) > 4 else ''}"
     head = f"{count(len(group.positions), 'position')} ({few(_stretches(group.positions))})"
     if group.status == FIXED:
-        return [f"{head}: {MEANING[FIXED]}"]
+        return [f"{head}: {meaning(FIXED, found.dim)}"]
     when = "less than half of them so far" if group.half is None else f"half of them from time {group.half:.3g}"
     near = f"{group.gathered[-1]:.0%} within {found.angle:.3g} rad, {when}"
-    return [f"{head} of {'root' if len(group.roots) == 1 else 'roots'} {roots}: {near}", f"  {MEANING[group.status]}"]
+    known = [meaning(group.status, found.dim), *_hemispheres(group, found)]
+    return [f"{head} of {'root' if len(group.roots) == 1 else 'roots'} {roots}: {near}", *(f"  {line}" for line in known)]
+
+
+def _hemispheres(group: Group, found: Clustering) -> list[str]:
+    if group.hemisphere is None:
+        return []
+    name = "half" if found.dim == 2 else "hemisphere"
+    return [f"in an open {name}, so that the theorem holds: {group.hemisphere:,} of {count(found.seeds, 'start')}"]
 
 
 def _stretches(places: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -194,7 +194,7 @@ def _clusters(axes: Axes, found: Clustering) -> None:
 
 
 def _captured(axes: Axes, found: Clustering) -> None:
-    for name, curve in found.captured.items():
+    for name, curve in found.captured:
         colour, dash = STYLES[name]
         _curve(axes, found.times, curve, LABELS[name], colour, dash, band=not name.endswith("fixed"))
     axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.radius:.3g} rad of a centre of the start")
@@ -210,7 +210,7 @@ def _gathered(axes: Axes, found: Clustering) -> None:
     for number, group in enumerate(shown):
         label = f"{len(group.positions)} of {', '.join(map(str, group.roots[:3]))}{'...' if len(group.roots) > 3 else ''}: {group.status}"
         axes.plot(found.times, group.gathered, color=PALETTE[number % len(PALETTE)], linewidth=1.3, label=label)
-    axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.angle:.3g} rad of a root")
+    axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.angle:.3g} rad of all of a root")
     _over_time(axes, np.array(found.times))
     if shown:
         axes.legend(frameon=False, loc="upper left")

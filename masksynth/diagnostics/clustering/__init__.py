@@ -5,6 +5,7 @@ from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_c
 from masksynth.diagnostics.clustering.conditions import Compared, Verdict, captures_all, enough, stays
 from masksynth.diagnostics.clustering.counts import cap_mass, expected_renyi_circle, expected_strong, parking, parking_constant
 from masksynth.diagnostics.clustering.diagnosis import Clustering, Curve, Group, diagnose
+from masksynth.diagnostics.clustering.hemispheres import in_hemisphere
 from masksynth.diagnostics.clustering.interaction import (
     energy,
     interaction,
@@ -14,7 +15,7 @@ from masksynth.diagnostics.clustering.interaction import (
     two_tokens,
     two_tokens_time,
 )
-from masksynth.diagnostics.clustering.roots import FIXED, MEANING, PROVED, Following, following
+from masksynth.diagnostics.clustering.roots import FIXED, MEANING, PROVED, Following, following, meaning, parts
 from masksynth.diagnostics.clustering.simulate import angles, starts, trajectories
 
 __all__ = [
@@ -39,10 +40,13 @@ __all__ = [
     "expected_renyi_circle",
     "expected_strong",
     "following",
+    "in_hemisphere",
     "interaction",
     "interaction_bounds",
+    "meaning",
     "parking",
     "parking_constant",
+    "parts",
     "peak",
     "renyi_centres",
     "slope",

@@ -58,7 +58,8 @@ def check_mask(mask: Mask) -> None:
         raise InvalidInstance("a mask of 0 positions", "", "give one that has some")
     if mask.tables > 1:
         fact = f"a layer pattern of {mask.tables} tables"
-        raise InvalidInstance(fact, "", "the particle system has one mask; give one table, as in Mask.from_dense(mask.dense()[0])")
+        remedy = 'the particle system has one mask; give one table, which np.save("one.npy", mask.dense()[0]) writes'
+        raise InvalidInstance(fact, "", remedy)
 
 
 def _block(mask: Mask, start: int, end: int) -> Block:

@@ -16,6 +16,15 @@ DIGITS = 1e-8
 """Squared distances above this keep eight digits when they are computed as 2 - 2 <x, y>."""
 
 
+def check_points(points: Floats) -> None:
+    """InvalidInstance unless points are (..., n, d) finite numbers with n >= 1 and d >= 2."""
+    shape = np.shape(points)
+    if len(shape) < 2 or shape[-2] < 1 or shape[-1] < 2 or not np.isfinite(points).all():
+        raise InvalidInstance(
+            f"points of shape {shape} that are too few or not finite", "", "give (..., n, d) unit vectors, n >= 1, d >= 2"
+        )
+
+
 def square_of_chord(delta: float, chord: bool = False) -> float:
     """The squared straight distance of two points of the sphere at angle delta: (2 sin(delta / 2))^2; delta^2 where it is a chord already.
 
@@ -81,6 +90,7 @@ def strong_centres(points: Floats, delta: float, *, sees: Bools | None = None, c
 
 
 def _scan(points: Floats, near: float, sees: Bools | None, strong: bool) -> Bools:
+    check_points(points)
     kept = np.zeros(points.shape[:-1], bool)
     for place in range(points.shape[-2]):
         gaps = points[..., :place, :] - points[..., place : place + 1, :]
@@ -121,6 +131,8 @@ def captured(points: Floats, centres: Floats, kept: Bools, radius: float, *, see
     >>> captured(points, points, np.array([[True, False, False]]), 0.1).round(3).tolist()
     [0.667]
     """
+    check_points(points)
+    check_points(centres)
     near = square_of_chord(radius, chord)
     shares = [_share(*parts, near, sees) for parts in zip(points, centres, kept, strict=True)]
     return np.array(shares)
@@ -165,6 +177,7 @@ def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
     >>> int(clusters(np.stack([np.cos(turn), np.sin(turn)], axis=-1), 0.1))
     2
     """
+    check_points(points)
     near = square_of_chord(angle)
     flat = points.reshape(-1, *points.shape[-2:])
     count = _on_circle if flat.shape[-1] == 2 else _on_sphere

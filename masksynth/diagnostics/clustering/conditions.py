@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from masksynth.diagnostics.clustering.interaction import check_beta, interaction, peak, slope
 from masksynth.errors import InvalidInstance
@@ -56,7 +56,7 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
     Raises
     ------
     InvalidInstance
-        If a number is not positive, or the position does not exist.
+        If a number is not positive or not finite, or the position does not exist.
 
     Examples
     --------
@@ -70,6 +70,7 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
     phi = np.asarray(angles, np.float64)
     if phi.ndim != 1 or not 0 <= centre < len(phi):
         raise InvalidInstance(f"position {centre} of angles of shape {phi.shape}", "", "give (n,) angles and one of 0, ..., n - 1")
+    _finite("angles", phi)
     nearest = _nearest(phi[centre], phi[:centre])
     pull = float(interaction(c * unit, beta))
     return _verdict(
@@ -82,6 +83,8 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
 
 def captures_all(fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float, multiplicity: Sequence[float] | None = None) -> Verdict:
     """Theorem 5.2: whether n tokens beside fixed ones end, with probability one, within epsilon beta^(-1/2) of these.
+
+    The start of the n tokens is random with a density (absolutely continuous).
 
     The conditions: at least one fixed token (m >= 1); multiplicities a_j >= 1; |theta_i - theta_j| > c beta^(-1/2); c > 2 + 2 epsilon;
     N h((c - 1 - 2 epsilon) beta^(-1/2)) < h(epsilon beta^(-1/2)) and -N g((c - 2 epsilon) beta^(-1/2)) < g(epsilon beta^(-1/2)), where N =
@@ -101,7 +104,7 @@ def captures_all(fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float
     Raises
     ------
     InvalidInstance
-        If a number is not positive, or multiplicities do not fit.
+        If a number is not positive or not finite, or multiplicities do not fit.
 
     Notes
     -----
@@ -123,7 +126,9 @@ def captures_all(fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float
     unit = _unit(beta, c=c, epsilon=epsilon)
     theta = np.asarray(fixed, np.float64).reshape(-1)
     weights = np.ones(len(theta)) if multiplicity is None else np.asarray(multiplicity, np.float64)
-    if weights.shape != theta.shape or n < 0:
+    _finite("fixed", theta)
+    _finite("multiplicity", weights)
+    if weights.shape != theta.shape or not 0 <= n < np.inf:
         raise InvalidInstance(f"{len(theta)} fixed tokens, multiplicities {weights.shape}, {n} others", "", "give one number for each")
     total = n + float(weights.sum())
     apart = min((_nearest(angle, theta[:place]) for place, angle in enumerate(theta)), default=np.inf)
@@ -153,7 +158,7 @@ def enough(total: float, beta: float, c: float, epsilon: float) -> Verdict:
     >>> found.holds, round(found.comparisons[3].right, 2), enough(700, 14.045, 6.5, 0.1).holds
     (True, 682.95, False)
     """
-    unit = _unit(beta, c=c, epsilon=epsilon)
+    unit = _unit(beta, c=c, epsilon=epsilon, total=total)
     reach = c - 1 - 2 * epsilon
     most = epsilon / (c - 1) * float(np.exp(3 * reach**2 / 8)) if c > 1 else 0.0
     return _verdict(
@@ -171,6 +176,11 @@ def _unit(beta: float, **positive: float) -> float:
         if not 0 < value < np.inf:
             raise InvalidInstance(f"{name} is {value:g}", "", "give a positive number")
     return float(check_beta(beta, 1e-12) ** -0.5)
+
+
+def _finite(name: str, values: NDArray[np.float64]) -> None:
+    if not np.isfinite(values).all():
+        raise InvalidInstance(f"{name} holds a number that is not finite", "", "give finite numbers")
 
 
 def _nearest(angle: float, angles: ArrayLike) -> float:

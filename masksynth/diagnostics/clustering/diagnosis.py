@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from masksynth.diagnostics.clustering.blocks import causal_mask, others, sees_itself
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
 from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong
+from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
 from masksynth.diagnostics.clustering.interaction import check_beta
-from masksynth.diagnostics.clustering.roots import FIXED, MEANING, Following, following
+from masksynth.diagnostics.clustering.roots import FIXED, ONE_CLASS, Following, following, meaning, parts
 from masksynth.diagnostics.clustering.simulate import starts, trajectories
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -23,6 +24,8 @@ ANGLE = float(np.arccos(0.999))
 MOMENTS = 61
 SHOWN = 256
 """Most positions whose paths a record keeps for a picture."""
+LONGEST = 100_000.0
+"""Longest time; even at rest steps cannot grow beyond a few units."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,15 @@ class Group:
         The least position of each minimal class that they see; all that never move are one group without.
     positions : tuple of int
     gap : tuple of float
-        Over time: the angle to the nearest position of a root (for members of a root of several: to the farthest other), the mean over
-        positions and seeds.
+        Over time: the angle to the farthest position of a root, the least of these where there are several roots; the mean over positions
+        and seeds.
     gathered : tuple of float
         Over time: the share of them with an angle of at most ``Clustering.angle``, the mean over seeds.
     half : float or None
         The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is not reached.
+    hemisphere : int or None
+        For ``one class``: the number of starts at which all that these positions see lies in an open hemisphere, so that gathering is a
+        theorem. None elsewhere, and where that would be too much to compute.
     """
 
     status: str
@@ -60,6 +66,7 @@ class Group:
     gap: tuple[float, ...]
     gathered: tuple[float, ...]
     half: float | None
+    hemisphere: int | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class Clustering:
     positions, pairs : int
     empty, without_self : int
         Rows that see nothing, and rows that see others but not themselves.
+    parts : int
+        Into how many the mask falls that see nothing of one another.
     beta, dim, seeds, seed, time : numbers
         How it was run.
     delta, radius, angle : float
@@ -82,8 +91,9 @@ class Clustering:
     centres, strong : float or None
         Renyi and strong Renyi centres of the starts, the mean over seeds; None where delta exceeds pi.
     expected_strong, expected_renyi : float or None
-        Their expected numbers for the causal mask; the second on a circle without room left. None elsewhere.
-    captured : mapping of str to Curve
+        Their expected numbers for the causal mask; the second on a circle without room left, where there are as many positions. None
+        elsewhere.
+    captured : tuple of (str, Curve)
         Share of positions within ``radius`` of a centre: ``renyi``, ``strong`` as they move, ``renyi fixed``, ``strong fixed`` where they
         began. Empty where delta exceeds pi.
     groups : tuple of Group
@@ -96,6 +106,7 @@ class Clustering:
     pairs: int
     empty: int
     without_self: int
+    parts: int
     beta: float
     dim: int
     seeds: int
@@ -111,14 +122,15 @@ class Clustering:
     strong: float | None
     expected_strong: float | None
     expected_renyi: float | None
-    captured: dict[str, Curve]
+    captured: tuple[tuple[str, Curve], ...]
     groups: tuple[Group, ...]
     paths: tuple[Any, ...] | None = None
 
     def record(self) -> dict[str, Any]:
-        """The fields as values that JSON knows, and ``meaning``: what is known for each status."""
+        """The fields as values that JSON knows, ``captured`` by names, and ``meaning``: what is known for each status."""
         found = asdict(self)
-        return {**found, "meaning": {group.status: MEANING[group.status] for group in self.groups}}
+        found["captured"] = dict(found["captured"])
+        return {**found, "meaning": {group.status: meaning(group.status, self.dim) for group in self.groups}}
 
 
 def diagnose(
@@ -144,7 +156,7 @@ def diagnose(
     seeds : int
         Starts: independent uniform points.
     time : float
-        How long; a time of 1 is a layer whose step is 1.
+        How long, up to 100,000; a time of 1 is a layer whose step is 1.
     seed : int
         Of the random starts.
     paths : bool
@@ -163,8 +175,8 @@ def diagnose(
     (1.0, [('chain', (0,), 1.0), ('fixed', (), 1.0)])
     """
     check_beta(beta, 1e-12)
-    if not 0 < time < np.inf:
-        raise InvalidInstance(f"time is {time:g}", "", "give a positive number")
+    if not 0 < time <= LONGEST:
+        raise InvalidInstance(f"time is {time:g}", "", f"give a positive number up to {LONGEST:,.0f}")
     found = following(mask)
     times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
     times[-1] = time
@@ -180,6 +192,7 @@ def diagnose(
         pairs=mask.pairs,
         empty=int((np.diff(mask.row_offset[0]) == 0).sum()),
         without_self=int((~sees_itself(mask) & (others(mask) > 0)).sum()),
+        parts=parts(found),
         beta=float(beta),
         dim=dim,
         seeds=seeds,
@@ -194,10 +207,10 @@ def diagnose(
         centres=means.get("renyi"),
         strong=means.get("strong"),
         expected_strong=expected_strong(delta, dim, mask.size) if kept and causal else None,
-        expected_renyi=expected_renyi_circle(delta) if kept and causal and dim == 2 else None,
+        expected_renyi=_expected_renyi(delta, mask.size) if kept and causal and dim == 2 else None,
         captured=_captures(x[:, :, order], kept, delta / 4, sees),
         groups=groups(x, times, found, ANGLE),
-        paths=tuple(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
+        paths=_nested(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
     )
 
 
@@ -225,41 +238,42 @@ def _centres(start: Floats, delta: float, sees: NDArray[np.bool_]) -> dict[str, 
     return {"renyi": renyi_centres(start, delta, sees=sees), "strong": strong_centres(start, delta, sees=sees)}
 
 
-def _captures(x: Floats, kept: dict[str, NDArray[np.bool_]], radius: float, sees: NDArray[np.bool_]) -> dict[str, Curve]:
+def _nested(values: list[Any]) -> tuple[Any, ...]:
+    return tuple(_nested(value) if isinstance(value, list) else value for value in values)
+
+
+def _expected_renyi(delta: float, n: int) -> float | None:
+    """Renyi centres of a full circle, where n positions are enough to fill one."""
+    found = expected_renyi_circle(delta)
+    return found if found <= n else None
+
+
+def _captures(x: Floats, kept: dict[str, NDArray[np.bool_]], radius: float, sees: NDArray[np.bool_]) -> tuple[tuple[str, Curve], ...]:
     found = {}
     for name, which in kept.items():
         for ending, fixed in (("", False), (" fixed", True)):
             shares = [captured(x[:, t], x[:, 0 if fixed else t], which, radius, sees=sees) for t in range(x.shape[1])]
             found[name + ending] = curve(np.array(shares))
-    return found
+    return tuple(found.items())
 
 
 def gaps(x: Floats, found: Following) -> Floats:
-    """(seeds, T, n): the angle from each position to the nearest position of its roots; inside a root, to the farthest other member."""
+    """(seeds, T, n): the angle from each position to the farthest position of a root, the least of these over the roots that it sees."""
     result = np.full(x.shape[:-1], np.pi)
     for number, root in enumerate(found.roots):
         members = np.flatnonzero(found.leader == root)
-        above = np.flatnonzero(found.below[:, number] & (found.leader != root))
-        near, far = _nearest(x[:, :, above], x[:, :, members]), _farthest(x[:, :, members])
-        result[..., above] = np.minimum(result[..., above], near)
-        result[..., members] = far
+        above = np.flatnonzero(found.below[:, number])
+        result[..., above] = np.minimum(result[..., above], _farthest(x[:, :, above], x[:, :, members]))
     return result
 
 
-def _nearest(points: Floats, members: Floats) -> Floats:
+def _farthest(points: Floats, members: Floats) -> Floats:
     """Angles by differences, which keep small ones, where there is one member, and by products where there are several."""
     if members.shape[2] == 1:
         return _angle(((points - members) ** 2).sum(axis=-1))
     found = np.empty(points.shape[:-1])
     for place in np.ndindex(points.shape[:2]):
-        found[place] = (points[place] @ members[place].T).max(axis=-1, initial=-1.0)
-    return _angle(2 - 2 * found)
-
-
-def _farthest(members: Floats) -> Floats:
-    found = np.ones(members.shape[:-1])
-    for place in np.ndindex(members.shape[:2]) if members.shape[2] > 1 else ():
-        found[place] = (members[place] @ members[place].T).min(axis=-1)
+        found[place] = (points[place] @ members[place].T).min(axis=-1)
     return _angle(2 - 2 * found)
 
 
@@ -275,11 +289,13 @@ def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Gr
     for place, status in enumerate(found.status):
         of = () if status == FIXED else tuple(roots[found.below[place]].tolist())
         by.setdefault((status, of), []).append(place)
-    made = [_group(*known, places, apart[:, :, places], times, angle) for known, places in by.items()]
+    made = [
+        _group(*known, places, apart[:, :, places], times, angle, _hemisphere(known[0], places, x, found)) for known, places in by.items()
+    ]
     return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
 
 
-def _group(status: str, roots: tuple[int, ...], places: list[int], apart: Floats, times: Floats, angle: float) -> Group:
+def _group(status: str, roots: tuple[int, ...], places: list[int], apart: Floats, times: Floats, angle: float, half: int | None) -> Group:
     inside = apart <= angle
     shares = inside.mean(axis=-1)
     late = np.median([_since(share >= 0.5, times) for share in shares])
@@ -290,7 +306,14 @@ def _group(status: str, roots: tuple[int, ...], places: list[int], apart: Floats
         tuple(np.round(apart.mean(axis=(0, 2)), 6).tolist()),
         tuple(np.round(shares.mean(axis=0), 6).tolist()),
         float(late) if np.isfinite(late) else None,
+        half,
     )
+
+
+def _hemisphere(status: str, places: list[int], x: Floats, found: Following) -> int | None:
+    if status != ONE_CLASS:
+        return None
+    return starts_in_hemispheres(x[:, 0], np.flatnonzero(found.sees[places].any(axis=0)))
 
 
 def _since(reached: NDArray[np.bool_], times: Floats) -> float:

@@ -110,12 +110,21 @@ def energy(angles: ArrayLike, position: int, beta: float) -> Any:
     beta : float
         Positive.
 
+    Raises
+    ------
+    InvalidInstance
+        If beta is not positive, an angle is not finite, or the position does not exist.
+
     Examples
     --------
     >>> float(energy([0.0, 0.0], 1, 4.0))
     -0.25
     """
     phi = np.asarray(angles, np.float64)
+    if phi.ndim < 1 or not 0 <= position < phi.shape[-1] or not np.isfinite(phi).all():
+        raise InvalidInstance(
+            f"position {position} of angles of shape {phi.shape}", "", "give finite angles (..., n) and one of 0, ..., n - 1"
+        )
     gaps = phi[..., :position] - phi[..., position : position + 1]
     return -np.exp(check_beta(beta, 1e-12) * (np.cos(gaps) - 1)).sum(axis=-1) / beta
 

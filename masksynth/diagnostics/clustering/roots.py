@@ -20,6 +20,7 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 FIXED, CHAIN, ONE_ROOT, FIXED_KEYS, ONE_CLASS, SEVERAL = "fixed", "chain", "one root", "fixed keys", "one class", "several roots"
+CYCLES = "several roots, cycles"
 MEANING = {
     FIXED: "theorem: sees nothing but itself and never moves",
     CHAIN: "theorem (arXiv 2411.04990, 4.1): goes to its root's start, for almost every start",
@@ -27,8 +28,11 @@ MEANING = {
     FIXED_KEYS: "theorem (docs/clustering.md, D): comes to rest, where depends on the start",
     ONE_CLASS: "conjecture: gathers in one point; theorem (docs/clustering.md, C) if its down-set starts in an open hemisphere",
     SEVERAL: "conjecture: comes to rest in one of several clusters",
+    CYCLES: "open: may move for ever (docs/clustering.md, E)",
 }
-"""Status of a position -> what is known, for V = I and d >= 2; FIXED_KEYS for Q = K = I alone."""
+"""Status of a position -> what is known, for V = I; ONE_CLASS for d >= 3, the others for d >= 2; FIXED_KEYS for Q = K = I alone."""
+CIRCLE = "open on the circle: may stay twisted round it for ever; theorem (docs/clustering.md, C) if its down-set starts in an open half"
+"""What is known for ONE_CLASS at d = 2."""
 PROVED = (FIXED, CHAIN, ONE_ROOT, FIXED_KEYS)
 
 
@@ -55,6 +59,19 @@ class Following:
     roots: tuple[int, ...]
     below: Bools
     status: tuple[str, ...]
+
+
+def meaning(status: str, dim: int) -> str:
+    """What is known of positions of a status in a dimension, beginning with "theorem", "conjecture" or "open".
+
+    Examples
+    --------
+    Rings of five and more may stay twisted round the circle, so that gathering is conjectured from the sphere on.
+
+    >>> [meaning(ONE_CLASS, dim).split(":")[0] for dim in (2, 3)]
+    ['open on the circle', 'conjecture']
+    """
+    return CIRCLE if dim == 2 and status == ONE_CLASS else MEANING[status]
 
 
 def following(mask: Mask) -> Following:
@@ -91,6 +108,23 @@ def following(mask: Mask) -> Following:
     return Following(sees, leader, tuple(roots.tolist()), below, status)
 
 
+def parts(found: Following) -> int:
+    """Into how many parts a mask falls that see nothing of one another: two positions are in one part if they see a common root.
+
+    Examples
+    --------
+    >>> parts(following(Mask.from_dense(np.kron(np.eye(2, dtype=bool), np.ones((3, 3), dtype=bool)))))
+    2
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    n, roots = found.below.shape
+    place, root = np.nonzero(found.below)
+    graph = csr_matrix((np.ones(len(place), np.int8), (place, n + root)), shape=(n + roots, n + roots))
+    return int(connected_components(graph, directed=False, return_labels=False))
+
+
 def _status(direct: Bools, sees: Bools, of_class: Ints, roots: Ints, keys: Ints) -> tuple[str, ...]:
     """The strongest statement for each position; later choices are stronger."""
     down = sees.sum(axis=1)
@@ -99,7 +133,7 @@ def _status(direct: Bools, sees: Bools, of_class: Ints, roots: Ints, keys: Ints)
     total = (sees @ down.astype(np.float64)).astype(np.int64) == down * (down + 1) // 2
     moves = keys > 0
     of_fixed = ~(direct & moves & ~np.eye(len(direct), dtype=bool)).any(axis=1)
-    found = np.full(len(down), SEVERAL, dtype=object)
+    found = np.where(acyclic, SEVERAL, CYCLES).astype(object)
     found[roots == 1] = ONE_CLASS
     found[of_fixed & (roots > 1)] = FIXED_KEYS
     found[acyclic & (roots == 1)] = ONE_ROOT

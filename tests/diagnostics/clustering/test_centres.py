@@ -140,7 +140,15 @@ def test_gaps_are_those_of_a_loop(number):
     apart = gaps(x, found)
     for seed, place in np.ndindex(2, 9):
         roots = [root for root in found.roots if found.sees[place, root]]
-        members = [k for k in range(9) if found.leader[k] in roots]
-        own = found.leader[place] in roots
-        angles_to = [angle(x[seed, 0, place], x[seed, 0, k]) for k in members]
-        assert abs(apart[seed, 0, place] - (max if own else min)(angles_to)) < 1e-7
+        far = [max(angle(x[seed, 0, place], x[seed, 0, k]) for k in range(9) if found.leader[k] == root) for root in roots]
+        assert abs(apart[seed, 0, place] - min(far)) < 1e-7
+
+
+def test_points_that_are_none_are_refused():
+    bad = (np.zeros((0, 2)), np.array([[1.0, 0.0], [np.nan, 0.0]]), np.ones(2), np.ones((3, 1)))
+    for points in bad:
+        for call in (renyi_centres, strong_centres, clusters):
+            with pytest.raises(InvalidInstance, match="too few or not finite"):
+                call(points, 0.1)
+    with pytest.raises(InvalidInstance, match="not finite"):
+        captured(bad[1][None], bad[1][None], np.ones((1, 2), bool), 0.1)

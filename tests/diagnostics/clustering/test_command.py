@@ -44,7 +44,9 @@ def test_a_mask_file_with_every_kind_of_row(tmp_path):
     for text in (
         "1 row empty: such a position attends to nothing and stays where it is",
         "1 row without themselves",
-        "a theorem for 4 positions, a conjecture for 3",
+        "a theorem for 6 positions, a conjecture for 1",
+        "the mask falls into 3 parts that see nothing of one another",
+        "in an open hemisphere, so that the theorem holds: 2 of 2 starts",
         "of roots 0, 1",
         "theorem (docs/clustering.md, D): comes to rest",
         "conjecture: comes to rest in one of several clusters",
@@ -59,7 +61,7 @@ def test_json_is_the_record_and_the_same_twice():
     assert first.output == second.output
     found = json.loads(first.output)
     own = diagnose(causal_mask(12), dim=2, seeds=2, time=5.0)
-    assert found == json.loads(json.dumps({"subject": "causal 12", **own.record()}))
+    assert found == json.loads(json.dumps({"diagnosis": "clustering", "subject": "causal 12", **own.record()}))
     assert found["times"][0] == 0
     assert found["times"][-1] == 5
     assert json.loads(run("--causal", 12, "--seed", 1, *QUICK, "--json").output)["clusters"] != found["clusters"]
@@ -69,8 +71,10 @@ def test_the_curves_are_those_of_the_trajectories():
     found = diagnose(causal_mask(20), beta=16.0, dim=2, seeds=3, time=200.0, paths=True)
     assert found.clusters.mean[0] > found.clusters.mean[-1]
     assert all(low <= high for low, high in zip(found.clusters.low, found.clusters.high, strict=True))
-    assert found.captured["renyi"].mean[0] == found.captured["renyi fixed"].mean[0]
-    assert all(strong <= renyi for strong, renyi in zip(found.captured["strong"].mean, found.captured["renyi"].mean, strict=True))
+    captured = dict(found.captured)
+    assert captured["renyi"].mean[0] == captured["renyi fixed"].mean[0]
+    assert all(strong <= renyi for strong, renyi in zip(captured["strong"].mean, captured["renyi"].mean, strict=True))
+    assert hash(found) == hash(replace(found))
     (chain,) = (group for group in found.groups if group.status == "chain")
     assert chain.gathered[-1] > chain.gathered[0]
     assert np.array(found.paths).shape == (20, len(found.times), 2)
@@ -123,9 +127,33 @@ def test_refusals(tmp_path):
         assert done.exit_code == 2, (arguments, done.output)
         assert len(done.output.strip().splitlines()) == 1, done.output
         assert done.output.startswith("Error: ")
-    for arguments in (("--causal", 0), ("--causal", 3, "--beta", 0), ("--causal", 3, "--dim", 1), ("--causal", 3, "--time", "nan")):
+    for arguments in (
+        ("--causal", 0),
+        ("--causal", 3, "--beta", 0),
+        ("--causal", 3, "--dim", 1),
+        ("--causal", 3, "--time", "nan"),
+        ("--causal", 3, "--time", 1e12),
+    ):
         assert run(*arguments).exit_code == 2
     assert "layer pattern of 2 tables" in run(tmp_path / "pattern.npy").output
+
+
+def test_a_ring_on_the_circle_is_open_and_on_the_sphere_conjectured(tmp_path):
+    np.save(tmp_path / "ring.npy", np.roll(np.eye(6, dtype=bool), 1, axis=1))
+    circle, sphere = (run(tmp_path / "ring.npy", "--dim", dim, "--seeds", 40, "--time", 1).output for dim in (2, 3))
+    assert "a theorem for 0 positions, open for 6" in circle
+    assert "open on the circle: may stay twisted round it for ever" in circle
+    assert "conjecture" not in circle
+    assert "a theorem for 0 positions, a conjecture for 6" in sphere
+    assert "the mask falls" not in sphere
+    for text, name in ((circle, "half"), (sphere, "hemisphere")):
+        held = int(text.split(f"in an open {name}, so that the theorem holds: ")[1].split(" of 40 starts")[0])
+        assert 0 < held < 40
+    assert "a theorem for 6 positions, that is all" in run(tmp_path / "ring.npy", "--dim", 6, *QUICK).output
+
+
+def test_more_centres_than_positions_are_not_expected():
+    assert "expected: 6.0 strong)" in run("--causal", 6, "--dim", 2, "--beta", 1e6, *QUICK).output
 
 
 def test_help_says_what_it_is():

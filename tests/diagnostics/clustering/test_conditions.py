@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.diagnostics.clustering import angles, captures_all, causal_mask, enough, interaction, peak, slope, starts, stays
+from masksynth.diagnostics.clustering import angles, captures_all, causal_mask, energy, enough, interaction, peak, slope, starts, stays
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 
@@ -132,5 +132,20 @@ def test_what_is_refused():
         captures_all([0.0], 1, 0.0, 6.5, 0.1)
     with pytest.raises(InvalidInstance, match="multiplicities"):
         captures_all([0.0], 1, 64.0, 6.5, 0.1, multiplicity=[1.0, 2.0])
+    nan = float("nan")
+    for call in (
+        lambda: captures_all([0.0, nan], 10, 64.0, 6.5, 0.1),
+        lambda: captures_all([0.0, 2.0], 10, 64.0, 6.5, 0.1, multiplicity=[nan, 1.0]),
+        lambda: stays([0.0, nan], 1, 1.0, 64.0, 4.0, 0.1),
+    ):
+        with pytest.raises(InvalidInstance, match="not finite"):
+            call()
+    with pytest.raises(InvalidInstance, match="nan others"):
+        captures_all([0.0], nan, 64.0, 6.5, 0.1)
+    with pytest.raises(InvalidInstance, match="total is nan"):
+        enough(nan, 64.0, 6.5, 0.1)
+    for phi, place in (([0.0, 1.0], 5), ([0.0, 1.0], -1), ([0.0, nan], 1)):
+        with pytest.raises(InvalidInstance, match=f"position {place}"):
+            energy(phi, place, 1.0)
     with pytest.raises(InvalidInstance, match="c is nan"):
         enough(1, 64.0, np.nan, 0.1)
