@@ -61,7 +61,7 @@ def symmetry(
 
     SUBJECT is a checkpoint (.safetensors, *.safetensors.index.json, a folder, .npz) with weights named as in GPT-2, BERT, DistilBERT,
     ModernBERT, T5 or Llama, or a mask (a mask file, the folder of an answer or of packed batches, package.module:mask_mod); which one is
-    told by its content. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric one, 0 on average for a random one.
+    told by its content. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric one, 1/n on average for a random n x n one.
     """
     if plot is not None:
         from masksynth.draw.symmetryfigure import check_plot
@@ -147,19 +147,19 @@ def _tail(source: str, most: int = 60) -> str:
 
 
 def _row(name: str, width: int, symmetry: float | None, directionality: float | None, rest: str = "") -> str:
-    return f"{name:<{width}}  {_number(symmetry, 8)}  {_number(directionality, 14)}  {rest}".rstrip()
+    return f"{name:<{width}} {_number(symmetry, 9)}  {_number(directionality, 14)}  {rest}".rstrip()
 
 
 def _heads(one: LayerScores) -> str:
     known = [value for value in one.head_symmetry if value is not None]
     if not known:
-        return "not known" if one.heads is None else "all zero"
+        return "not known" if one.heads is None else "all undefined"
     shared = f", {one.key_heads} key heads" if one.key_heads != one.heads else ""
     return f"{min(known):.3f}, {median(known):.3f}, {max(known):.3f} ({one.heads} of {one.head_dim}{shared})"
 
 
 def _number(value: float | None, width: int) -> str:
-    return f"{'zero' if value is None else f'{value:.3f}':>{width}}"
+    return f"{'undefined' if value is None else f'{value:.3f}':>{width}}"
 
 
 def _published() -> list[str]:
@@ -176,7 +176,7 @@ def _published() -> list[str]:
 
 
 def _mask(found: MaskDiagnosis) -> list[str]:
-    lines = [f"{plain(found.source)}: {found.positions:,} positions"]
+    lines = [f"{plain(found.source)}: {found.positions:,} position{'' if found.positions == 1 else 's'}"]
     for number, one in enumerate(found.tables):
         lines += [f"  {line}" for line in _table(one, f"table {number}: " if len(found.tables) > 1 else "")]
     if found.left_out:
@@ -185,22 +185,29 @@ def _mask(found: MaskDiagnosis) -> list[str]:
 
 
 def _table(one: TablePrediction, name: str) -> list[str]:
-    lines = [f"{name}reciprocity {one.reciprocity:.4f} of {one.pairs:,} pairs: the symmetry score of the update of W_qk tends to it"]
-    if one.early_ratio is not None:
-        lines.append(
-            f"a token that stands early is context {one.early_ratio:.3g} times as often as it is predicted (p ~ N - k): {_leaning(one)}"
-        )
+    pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
+    lines = [f"{name}reciprocity {one.reciprocity:.4f} of {pairs}: the symmetry score of the update of W_qk tends to it"]
+    if one.parts > 1:
+        lines.append(f"the mask falls into {one.parts:,} parts that see nothing of one another")
+    lines.append(f"a token that stands early (p ~ N - k) {_early(one)}")
     for drawn in one.sampled:
         means = f"mean {drawn.mean:.4f} +- {drawn.error:.4f} of {drawn.draws} random updates"
         lines.append(f"d = {drawn.dimension:>5}: {means}, expected {drawn.expected:.4f}")
     return lines
 
 
-def _leaning(one: TablePrediction) -> str:
-    ratio = one.early_ratio or 1.0
-    if abs(ratio - 1) < 1e-9:
-        return "rows and columns alike"
-    return "columns grow faster" if ratio > 1 else "rows grow faster"
+def _early(one: TablePrediction) -> str:
+    context, predicted = one.early_context, one.early_predicted
+    if not context and not predicted:
+        return "neither sees another nor is seen by one: rows and columns alike"
+    if abs(context - predicted) < 1e-9 * max(context, predicted):
+        return "is context as often as it is predicted: rows and columns alike"
+    if not predicted:
+        return "is context and never predicted from another: columns grow faster"
+    if not context:
+        return "is predicted and never context: rows grow faster"
+    faster = "columns" if context > predicted else "rows"
+    return f"is context {context / predicted:.3g} times as often as it is predicted: {faster} grow faster"
 
 
 def _training(found: TrainingDiagnosis) -> list[str]:

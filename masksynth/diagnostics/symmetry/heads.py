@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masksynth.diagnostics.symmetry.scores import GAMMA, Floats, check_mode, directionality_of_norms, finite, quotient
+from masksynth.diagnostics.symmetry.scores import GAMMA, Floats, check_mode, directionality_of_norms, finite, quotient, scaled
 from masksynth.errors import InvalidInstance
 
 
@@ -45,12 +45,22 @@ def factor_scores(query: ArrayLike, key: ArrayLike, mode: str = "sum", gamma: fl
 
 
 def _scores(q: Floats, k: Floats, mode: str, gamma: float) -> Scores:
+    q, k = _balanced(q, k)
     mixed, left, right = k.T @ q, q.T @ q, k.T @ k
     below = np.vdot(left, right)
     if not below > 0:
         return Scores(None, None)
     rows, columns = _lengths(q, right), _lengths(k, left)
     return Scores(quotient(np.vdot(mixed, mixed.T), below), directionality_of_norms(rows, columns, mode, gamma))
+
+
+def _balanced(q: Floats, k: Floats) -> tuple[Floats, Floats]:
+    """Factors of the same W up to a power of two, with column sizes that neither overflow nor vanish when they are multiplied."""
+    of_q, of_k = (np.frexp(np.abs(factor).max(axis=0))[1] for factor in (q, k))
+    live = q.any(axis=0) & k.any(axis=0)
+    both = of_q + of_k
+    shift = np.where(live, both - both[live].max(initial=-(1 << 14)), -(1 << 14))
+    return np.ldexp(q, -of_q), np.ldexp(k, shift - of_k)
 
 
 def _lengths(factor: Floats, gram: Floats) -> Floats:
@@ -118,7 +128,7 @@ def layer_scores(
         return factor_scores(query, key, mode, gamma)
     q, k, group = _grouped(query, key, heads, key_heads)
     size, _, width = q.shape
-    summed = q.reshape(size, heads // group, group, width).sum(axis=2)
+    summed = scaled(q).reshape(size, heads // group, group, width).sum(axis=2)
     return factor_scores(summed.reshape(size, -1), k.reshape(size, -1), mode, gamma)
 
 

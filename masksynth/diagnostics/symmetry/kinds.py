@@ -55,5 +55,5 @@ def _names(place: Path) -> set[str]:
                 header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), place.stat().st_size)))
             return set(header) - {"__metadata__"}
     except (OSError, ValueError, zipfile.BadZipFile, RecursionError, TypeError):
-        raise InvalidInstance("is not whole", "", NEITHER, str(place)) from None
+        raise InvalidInstance("is not a whole file of arrays", "", "fetch it again", str(place)) from None
     return set()

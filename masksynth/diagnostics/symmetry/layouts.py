@@ -13,6 +13,7 @@ from masksynth.diagnostics.symmetry.scores import Floats
 from masksynth.diagnostics.symmetry.store import PLAIN, Entry, Store
 from masksynth.errors import InvalidInstance
 
+BELONGS = "take the config.json that belongs to the weights"
 Shapes = Mapping[str, Entry]
 
 
@@ -43,6 +44,8 @@ PAIRS = (
     ("T5", "SelfAttention.q", "SelfAttention.k"),
 )
 FUSED = (("GPT-2", "attn.c_attn"), ("ModernBERT", "attn.Wqkv"))
+STACKED = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer", "modernbert", "modernbert-decoder", "mpt", "qwen")
+"""Values of model_type whose fused tensors hold all queries, then all keys; others may hold them head by head."""
 CROSS = re.compile(r"cross|encoder_attn|EncDecAttention", re.IGNORECASE)
 LOOKED_FOR = ", ".join([*(f"*{query}.weight + *{key}.weight" for _, query, key in PAIRS), *(f"*{name}.weight" for _, name in FUSED)])
 QUANTISED = re.compile(r"\.(qweight|qzeros|SCB|weight_scale(_inv)?|weight\.(absmax|quant_map)|weight\.quant_state\.\w+)$")
@@ -127,6 +130,7 @@ def _fused(store: Store) -> Iterator[Attention]:
         for name, entry in store.entries.items():
             if not re.search(rf"(^|\.){re.escape(ending)}\.weight$", name) or CROSS.search(name):
                 continue
+            _stacked(store, name)
             _matrices(store, {name: entry})
             rows, columns = entry.shape
             if columns != 3 * rows and rows != 3 * columns:
@@ -134,6 +138,14 @@ def _fused(store: Store) -> Iterator[Attention]:
                 raise InvalidInstance(fact, name, "give W_q and W_k as arrays", store.source)
             axis, size = (1, rows) if columns == 3 * rows else (0, columns)
             yield Attention(name.removesuffix(".weight"), kind, Part(name, axis, 0, size), Part(name, axis, size, 2 * size))
+
+
+def _stacked(store: Store, name: str) -> None:
+    """Refuse a fused tensor of a model that is not known to hold all queries before all keys."""
+    model = _config(store.config, name).get("model_type", store.config.get("model_type"))
+    if model and model not in STACKED:
+        fact = f"is a fused tensor of model_type {model!r:.40}, whose order of queries and keys is not known here"
+        raise InvalidInstance(fact, name, "give W_q and W_k as tensors query.weight and key.weight", store.source)
 
 
 def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention:
@@ -144,28 +156,54 @@ def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention
         return one
     if width is None:
         fact = f"{queries} query and {keys} key outputs are grouped heads, and nothing tells the size of a head"
-        raise InvalidInstance(fact, one.name, "put config.json beside the weights, or give the head size", store.source)
-    if width < 1 or queries % width or keys % width or queries % keys:
+        raise InvalidInstance(fact, one.name, "put config.json beside the weights, or give --head-dim (head_dim in Python)", store.source)
+    if queries % width or keys % width or queries % keys:
         fact = f"{queries} query and {keys} key outputs do not split into heads of {width}"
-        raise InvalidInstance(fact, one.name, "take the config.json that belongs to the weights", store.source)
-    return one._replace(heads=queries // width, key_heads=keys // width)
+        raise InvalidInstance(fact, one.name, BELONGS, store.source)
+    split = one._replace(heads=queries // width, key_heads=keys // width)
+    if head_dim is None:
+        _agree(store, split, width)
+    return split
+
+
+def _agree(store: Store, one: Attention, width: int) -> None:
+    """Refuse a config.json with other numbers of heads than the weights have."""
+    for names, found, what in ((_head_names(one), one.heads, "query"), (("num_key_value_heads",), one.key_heads, "key")):
+        name, said = _first(store, one, names)
+        if said is not None and said != found:
+            fact = f"the weights have {found} {what} heads of {width}, and config.json gives {name} {said}"
+            raise InvalidInstance(fact, one.name, f"{BELONGS}, or give --head-dim", store.source)
 
 
 def _head_dim(store: Store, one: Attention, queries: int) -> int | None:
-    config = _config(store.config, one.name)
-    for name in ("head_dim", "d_kv"):
-        if isinstance(config.get(name), int):
-            return int(config[name])
-    side = "decoder" if "decoder" in one.name else "encoder"
-    for name in (f"{side}_attention_heads", "num_attention_heads", "n_head", "n_heads", "num_heads"):
-        heads = config.get(name)
-        if isinstance(heads, int) and heads > 0:
-            if queries % heads:
-                fact = f"{queries} query outputs do not split into {heads} heads"
-                raise InvalidInstance(fact, one.name, "take the config.json that belongs to the weights", store.source)
-            return queries // heads
+    _, width = _first(store, one, ("head_dim", "d_kv"))
+    _, heads = _first(store, one, _head_names(one))
+    if width is not None:
+        return width
+    if heads is not None and queries % heads:
+        raise InvalidInstance(f"{queries} query outputs do not split into {heads} heads", one.name, BELONGS, store.source)
+    if heads is not None:
+        return queries // heads
     norm = store.entries.get(f"{one.name}.q_norm.weight")
-    return norm.shape[0] if norm is not None and len(norm.shape) == 1 and norm.shape[0] < queries else None
+    return norm.shape[0] if norm is not None and len(norm.shape) == 1 and 0 < norm.shape[0] < queries else None
+
+
+def _head_names(one: Attention) -> tuple[str, ...]:
+    side = "decoder" if "decoder" in one.name else "encoder"
+    return (f"{side}_attention_heads", "num_attention_heads", "n_head", "n_heads", "num_heads")
+
+
+def _first(store: Store, one: Attention, names: tuple[str, ...]) -> tuple[str, int | None]:
+    """The first of the names that config.json gives a number; lists, one number for each stage, tell nothing here."""
+    config = _config(store.config, one.name)
+    for name in names:
+        value = config.get(name)
+        if value is None or isinstance(value, list | tuple | dict):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidInstance(f"config.json gives {name} {value!r:.40}, not a whole number from 1 on", one.name, BELONGS, store.source)
+        return name, value
+    return "", None
 
 
 def _config(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -215,6 +215,18 @@ def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) 
     return float(weights @ seen) / below
 
 
+def early_counts(mask: Mask, table: int = 0) -> tuple[float, float]:
+    """Sums over k = 1 ... N of (N - k) times the others that see k, and times the others that k sees.
+
+    Examples
+    --------
+    >>> early_counts(Mask.from_dense(np.tri(3, dtype=bool))), early_counts(Mask.from_dense(np.tri(2, dtype=bool)))
+    ((5.0, 1.0), (1.0, 0.0))
+    """
+    weights = np.arange(mask.size - 1, -1, -1)
+    return float(weights @ seen_by(mask, table)), float(weights @ row_sizes(mask, table))
+
+
 def row_sizes(mask: Mask, table: int = 0) -> Ints:
     """(N,) how many other positions each sees."""
     query, start, end = rows_of(mask, table)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from masksynth.diagnostics.symmetry.masks import count_ratio, pairs_of, reciprocity, update_symmetry
-from masksynth.diagnostics.symmetry.scores import Floats, quotient
+from masksynth.diagnostics.symmetry.masks import early_counts, pairs_of, reciprocity, update_symmetry
+from masksynth.diagnostics.symmetry.parts import mask_parts
+from masksynth.diagnostics.symmetry.scores import Floats, finite, quotient, scaled
 from masksynth.errors import InvalidInstance
 from masksynth.export.rows import rows_of
 from masksynth.mask import Mask
@@ -53,14 +54,21 @@ class TablePrediction:
     reciprocity : float
         r: the symmetry score of the update as the dimension grows.
     pairs : int
+    parts : int
+        Parts of the mask that see nothing of one another.
+    early_context, early_predicted : float
+        E[mu_c] and E[mu_p] of a token that is the likelier the earlier, p_k proportional to N - k.
     early_ratio : float or None
-        E[mu_c] / E[mu_p] of a token that is the likelier the earlier, p_k proportional to N - k; None where it sees nothing.
+        Their quotient; None where the token sees no other position.
     sampled : tuple of Sampled
         The Monte Carlo confirmation; empty unless asked for.
     """
 
     reciprocity: float
     pairs: int
+    parts: int
+    early_context: float
+    early_predicted: float
     early_ratio: float | None
     sampled: tuple[Sampled, ...]
 
@@ -134,15 +142,16 @@ def diagnose_mask(
         for d in kept:
             progress(table * len(kept) + len(sampled), of)
             sampled.append(sample(mask, d, draws, seed, table))
-        tables.append(TablePrediction(reciprocity(mask, table), pairs_of(mask, table), _early(mask, table), tuple(sampled)))
+        tables.append(_prediction(mask, table, tuple(sampled)))
     return MaskDiagnosis(source, mask.size, tuple(tables), seed, tuple(d for d in wanted if d not in kept))
 
 
-def _early(mask: Mask, table: int) -> float | None:
-    try:
-        return count_ratio(mask, np.arange(mask.size, 0, -1) - 1.0, table)
-    except InvalidInstance:
-        return None
+def _prediction(mask: Mask, table: int, sampled: tuple[Sampled, ...]) -> TablePrediction:
+    r, pairs, parts = reciprocity(mask, table), pairs_of(mask, table), mask_parts(mask, table)
+    context, predicted = early_counts(mask, table)
+    whole = mask.size * (mask.size - 1) / 2 or 1.0
+    ratio = context / predicted if predicted else None
+    return TablePrediction(r, pairs, parts, context / whole, predicted / whole, ratio, sampled)
 
 
 def sample(mask: Mask, dimension: int, draws: int = SEEDS, seed: int = 0, table: int = 0) -> Sampled:
@@ -171,6 +180,7 @@ def drawn_score(mask: Mask, states: Floats, table: int = 0) -> float:
     >>> bool(np.isclose(drawn_score(Mask.from_dense(causal > 0), states), np.trace(update @ update) / (update**2).sum()))
     True
     """
+    states = scaled(finite(states, "the states"))
     seen = _row_sums(mask, states, table)
     if mask.size <= states.shape[1]:
         product = seen @ states.T

@@ -1,7 +1,8 @@
 """Published medians over layers, for orientation (arXiv 2502.10927v2, Tables S4 and S5, and the result files of its official code).
 
 The symmetry scores are Tr(M M)/|M|^2, the directionality scores in mode ``excess`` with the sign of Definition 3.2. LLaMA-3 and Mistral
-models are left out: the published code pairs the heads of grouped queries with other keys than the model does.
+models are left out: the published code pairs the heads of grouped queries with other keys than the model does. So is LLaMA2-7B, of which
+two directionalities are published, -0.26 and -0.29.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def symmetry_score(matrix: ArrayLike) -> float:
     >>> symmetry_score([[1, 2], [0, 1]])
     0.3333333333333333
     """
-    array = square(matrix)
+    array = scaled(square(matrix))
     return quotient(np.vdot(array, array.T), np.vdot(array, array))
 
 
@@ -69,7 +69,7 @@ def directionality_score(matrix: ArrayLike, mode: str = "sum", gamma: float = GA
     >>> directionality_score(heavy), directionality_score(heavy.T), directionality_score(np.ones((20, 20)))
     (-1.0, 1.0, 0.0)
     """
-    array = square(matrix)
+    array = scaled(square(matrix))
     return directionality_of_norms(np.linalg.norm(array, axis=1), np.linalg.norm(array, axis=0), mode, gamma)
 
 
@@ -79,7 +79,7 @@ def directionality_of_norms(rows: ArrayLike, columns: ArrayLike, mode: str = "su
     Raises
     ------
     InvalidInstance
-        If the mode is unknown or gamma is no finite number.
+        If the mode is unknown, or gamma or a norm is no finite number.
 
     Examples
     --------
@@ -87,7 +87,9 @@ def directionality_of_norms(rows: ArrayLike, columns: ArrayLike, mode: str = "su
     1.0
     """
     check_mode(mode, gamma)
-    r, c = (_standing_out(np.asarray(norms, np.float64), mode, gamma) for norms in (rows, columns))
+    first, second = finite(rows, "the row norms"), finite(columns, "the column norms")
+    both = scaled(np.concatenate([first, second]))
+    r, c = (_standing_out(norms, mode, gamma) for norms in (both[: len(first)], both[len(first) :]))
     return float((r - c) / (r + c)) if r + c else 0.0
 
 
@@ -142,6 +144,21 @@ def finite(value: ArrayLike, name: str = "the matrix") -> Floats:
     if not np.isfinite(array).all():
         raise InvalidInstance(f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite", "", "give finite numbers")
     return array
+
+
+def scaled(array: Floats) -> Floats:
+    """An array times the power of two that takes its largest entry to between a half and one: squares neither overflow nor vanish.
+
+    Scores do not depend on scale, and a power of two changes no digit.
+
+    Examples
+    --------
+    >>> scaled(np.array([6.0, -1.0])), bool(scaled(np.array([3e200, 0.0]))[0] < 1)
+    (array([ 0.75 , -0.125]), True)
+    """
+    _, exponent = np.frexp(np.abs(array).max(initial=0))
+    found: Floats = np.ldexp(array, -exponent)
+    return found
 
 
 def quotient(above: Any, below: Any) -> float:

@@ -103,6 +103,8 @@ def open_checkpoint(path: str | Path) -> Store:
     fetchers: dict[str, Callable[[], Floats]] = {}
     for file in files:
         for name, entry, fetch in tensors(file):
+            if name in entries:
+                raise InvalidInstance(f"{file.name} holds a tensor that another file holds too", name, "name one file", str(place))
             entries[name], fetchers[name] = entry, fetch
     return Store(entries, lambda name: fetchers[name](), str(place), config)
 
@@ -114,6 +116,8 @@ def _files(place: Path) -> list[Path]:
         return _shards(place)
     if place.is_dir():
         indices = sorted(place.glob(f"*{INDEX}"))
+        if len(indices) > 1:
+            raise InvalidInstance(f"holds {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(place))
         found = _shards(indices[0]) if indices else sorted(place.glob("*.safetensors"))
         if not found:
             raise InvalidInstance("holds no .safetensors file", "", "save the model with safe_serialization", str(place))
@@ -165,7 +169,9 @@ def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Floats]]]:
         with safe_open(path, framework="numpy"):  # the header, and that it covers the file exactly
             pass
     except (SafetensorError, OSError) as error:
-        raise InvalidInstance(f"is not a whole safetensors file: {error}", "", "fetch it again", str(path)) from None
+        raise InvalidInstance(
+            f"is not a whole safetensors file: {error}", "", "fetch it again, or name the file that you mean", str(path)
+        ) from None
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

@@ -16,6 +16,7 @@ from masksynth.diagnostics.symmetry.scores import GAMMA, check_mode
 from masksynth.diagnostics.symmetry.store import Store, open_checkpoint, store_of
 
 ROTARY = "rotary position embeddings: the scores are those of the part without positions"
+FLAT = "c_attn [3d, d] without a model_type in config.json: taken for all queries, then all keys"
 NORMED = "queries and keys are normalised before they meet: the scores are those of the weights alone"
 
 
@@ -151,4 +152,5 @@ def _notes(store: Store, found: tuple[Attention, ...]) -> tuple[str, ...]:
     rotary = any(name in config for name in ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "global_rope_theta"))
     rotary = rotary or any(name.endswith("inv_freq") for name in store.entries)
     normed = any(f"{one.name}.{norm}.weight" in store.entries for one in found for norm in ("q_norm", "q_layernorm"))
-    return tuple(note for note, holds in ((ROTARY, rotary), (NORMED, normed)) if holds)
+    flat = not config.get("model_type") and any(one.kind == "GPT-2" and one.query.axis == 0 for one in found)
+    return tuple(note for note, holds in ((ROTARY, rotary), (NORMED, normed), (FLAT, flat)) if holds)

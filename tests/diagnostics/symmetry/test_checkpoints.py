@@ -202,12 +202,59 @@ def wrong(name, value, config=None):
         (wrong("layer.key.weight", np.full((4, 4), np.nan)), "NaN or infinite; take a checkpoint that is whole"),
         (wrong("x", np.ones(1), {"num_attention_heads": 3}), "4 query outputs do not split into 3 heads"),
         (wrong("x", np.ones(1), {"head_dim": 3}), "do not split into heads of 3"),
+        (
+            wrong("x", np.ones(1), {"num_attention_heads": "four"}),
+            "config.json gives num_attention_heads 'four', not a whole number from 1",
+        ),
+        (wrong("x", np.ones(1), {"num_attention_heads": 0}), "gives num_attention_heads 0, not a whole number"),
+        (wrong("x", np.ones(1), {"head_dim": True}), "gives head_dim True, not a whole number"),
+        (wrong("x", np.ones(1), {"head_dim": 2, "n_head": 4}), "the weights have 2 query heads of 2, and config.json gives n_head 4"),
+        (wrong("x", np.ones(1), {"n_head": 4, "num_key_value_heads": 2}), "4 key heads of 1, and config.json gives num_key_value_heads 2"),
     ],
 )
 def test_refusals(call, fact):
     with pytest.raises(InvalidInstance, match=fact) as refusal:
         call()
     assert "\n" not in str(refusal.value)
+
+
+def test_grouped_heads_of_another_config_are_refused(tmp_path):
+    arrays = {"q_proj.weight": np.ones((16, 16)), "k_proj.weight": np.ones((8, 16))}
+    config = {"num_attention_heads": 4, "num_key_value_heads": 4}
+    with pytest.raises(InvalidInstance, match=r"the weights have 2 key heads of 4, and config\.json gives num_key_value_heads 4"):
+        diagnose_weights(arrays, config=config)
+    assert diagnose_weights(arrays, config=config, head_dim=4).layers[0].key_heads == 2
+    assert diagnose_weights(arrays, config={**config, "num_key_value_heads": 2}).layers[0].key_heads == 2
+    assert diagnose_weights(arrays, config={"num_heads": [3, 6], "head_dim": 4}).layers[0].heads == 4
+
+
+@pytest.mark.parametrize("options", [{"multi_query": False}, {"multi_query": True}])
+def test_fused_tensors_of_unknown_models_are_refused(options, tmp_path):
+    """GPT-BigCode's c_attn is interleaved by head: read as all queries, then all keys, it would give wrong scores."""
+    config = transformers.GPTBigCodeConfig(n_embd=48, n_layer=2, n_head=4, n_positions=16, **options, **SMALL)
+    transformers.GPTBigCodeForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(InvalidInstance, match=r"h.0.attn.c_attn.weight: is a fused tensor of model_type 'gpt_bigcode', whose order"):
+        diagnose_weights(tmp_path)
+
+
+def test_a_fused_linear_layer_without_a_config_has_a_note():
+    fused = np.random.default_rng(0).normal(size=(12, 4))
+    assert "taken for all queries, then all keys" in diagnose_weights({"h.0.attn.c_attn.weight": fused}).notes[0]
+    assert diagnose_weights({"h.0.attn.c_attn.weight": fused.T}).notes == ()
+    assert diagnose_weights({"h.0.attn.c_attn.weight": fused}, config={"model_type": "qwen"}).notes == ()
+
+
+def test_a_folder_in_which_a_tensor_is_there_twice_is_refused(tmp_path):
+    for name in ("one", "two"):
+        save_file({f"layer.{part}.weight": torch.ones(4, 4) for part in ("query", "key")}, tmp_path / f"{name}.safetensors")
+    with pytest.raises(
+        InvalidInstance, match=r"layer.(key|query).weight: two.safetensors holds a tensor that another file holds too; name one"
+    ):
+        diagnose_weights(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.safetensors.index.json").write_text("{}")
+    with pytest.raises(InvalidInstance, match=r"holds 2 indices, one.safetensors.index.json first; name one of them"):
+        diagnose_weights(tmp_path)
 
 
 def test_files_that_are_no_checkpoints(tmp_path):

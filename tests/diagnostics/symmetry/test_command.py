@@ -42,8 +42,40 @@ def test_a_mask_is_told_by_its_arrays(name, folder):
     done = run(name)
     assert (done.exit_code, done.stderr) == (0, "")
     assert "reciprocity 0.2222 of 36 pairs" in done.stdout
-    assert "context 2.5 times as often as it is predicted (p ~ N - k): columns grow faster" in done.stdout
+    assert "early (p ~ N - k) is context 2.5 times as often as it is predicted: columns grow faster" in done.stdout
     assert "d =" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("dense", "line"),
+    [
+        ([[0, 1], [0, 0]], "is predicted and never context: rows grow faster"),
+        ([[1, 0], [1, 1]], "is context and never predicted from another: columns grow faster"),
+        ([[1, 0], [0, 1]], "neither sees another nor is seen by one: rows and columns alike"),
+        ([[1]], "neither sees another nor is seen by one: rows and columns alike"),
+        ([[1, 1], [1, 1]], "is context as often as it is predicted: rows and columns alike"),
+        (np.tri(8).T, "is context 0.4 times as often as it is predicted: rows grow faster"),
+    ],
+)
+def test_what_an_early_token_is(dense, line, folder):
+    np.save("small.npy", np.array(dense, bool))
+    assert f"a token that stands early (p ~ N - k) {line}\n" in run("small.npy").stdout
+    assert run("small.npy").stdout.startswith(f"small.npy: {len(dense)} position{'s' if len(dense) > 1 else ''}\n")
+    assert run("small.npy", "--json").exit_code == 0
+
+
+def test_a_mask_that_falls_into_parts_has_a_line(folder):
+    np.save("blocks.npy", np.kron(np.eye(3), np.tri(4)) > 0)
+    assert "  the mask falls into 3 parts that see nothing of one another\n" in run("blocks.npy").stdout
+    assert json.loads(run("blocks.npy", "--json").stdout)["tables"][0]["parts"] == 3
+    assert "parts" not in run("causal.npy").stdout
+
+
+def test_zero_weights_have_undefined_scores(folder):
+    np.savez("zero.npz", **{"layer.query.weight": np.zeros((4, 4)), "layer.key.weight": np.eye(4)})
+    lines = run("zero.npz", "--head-dim", 2).stdout.splitlines()
+    assert lines[2] == "  layer undefined       undefined  all undefined"
+    assert lines[1].index("directionality") + len("directionality") == lines[2].index("undefined  all") + len("undefined")
 
 
 def test_the_check_prints_random_updates_beside_the_prediction(folder):

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from masksynth import Mask, catalog
 from masksynth.diagnostics import symmetry as room
+from masksynth.diagnostics.symmetry.parts import mask_parts
 from masksynth.errors import InvalidInstance
 from masksynth.merge import merge
 
@@ -57,11 +58,27 @@ def test_rows_with_errors_alone_make_a_prefix_less_mutual_than_a_causal_mask():
     assert room.symmetry_score(dense) == room.reciprocity(Mask.from_dense(dense)) == 13 / 234 < 2 / 25
 
 
+@given(DENSE)
+@settings(max_examples=100, deadline=None)
+def test_parts_against_a_search_from_each_position(dense):
+    joined = dense | dense.T
+    left, parts = {int(one) for one in np.flatnonzero(joined.any(axis=0))}, 0
+    while left:
+        parts, front = parts + 1, [left.pop()]
+        while front:
+            new = left & {int(one) for one in np.flatnonzero(joined[front.pop()])}
+            left, front = left - new, front + list(new)
+    assert mask_parts(Mask.from_dense(dense)) == parts
+
+
 def test_long_masks_need_no_square():
     n = 1 << 17
     rows = Mask(np.arange(n + 1)[None], np.zeros(n, np.int32), np.arange(1, n + 1, dtype=np.int32))
     assert room.reciprocity(rows) == 2 / (n + 1)
     assert room.count_ratio(rows, np.arange(n) == 2) == (n - 3) / 2
+    assert mask_parts(rows) == 1
+    chain = Mask(np.arange(n + 1)[None], (np.arange(n, dtype=np.int32) + 2) % n, (np.arange(n, dtype=np.int32) + 2) % n + 1)
+    assert mask_parts(chain) == 2  # each sees the second after it: the even and the odd
 
 
 @given(DENSE.filter(lambda dense: dense.any()), st.integers(1, 12), st.integers(0, 999))

@@ -121,6 +121,33 @@ def test_cheap_forms_against_the_whole_matrix(heads, key_heads, mode):
     assert layer.directionality == pytest.approx(dense.directionality(sum(whole), mode, 1.0), abs=1e-12)
 
 
+@pytest.mark.parametrize(("size", "other"), [(1e200, 1e200), (1e-200, 1e-200), (1e300, 1e-300), (1e-300, 1.0), (1e308, 1e308)])
+def test_scale_does_not_matter_however_large_or_small(size, other):
+    rng = np.random.default_rng(6)
+    query, key = rng.uniform(-1, 1, size=(2, 40, 8)) * rng.uniform(size=(40, 1)) ** 4
+    whole = query @ key.T / 8
+    assert room.symmetry_score(size * whole) == pytest.approx(dense.symmetry(whole), abs=1e-12)
+    assert room.directionality_score(size * whole) == pytest.approx(dense.directionality(whole, "sum"), abs=1e-12)
+    assert dense.directionality(whole, "sum") != 0
+    for heads, shared in ((4, 4), (4, 2)):
+        narrow = key[:, : 2 * shared]
+        want, each = room.layer_scores(query, narrow, heads, shared), room.head_scores(query, narrow, heads, shared)
+        assert room.layer_scores(size * query, other * narrow, heads, shared) == pytest.approx(want, abs=1e-12)
+        found = room.head_scores(size * query, other * narrow, heads, shared)
+        assert np.array(found) == pytest.approx(np.array(each), abs=1e-12)
+
+
+def test_the_smallest_numbers_have_a_score():
+    assert room.symmetry_score(np.array([[1.0, 2.0], [0.0, 1.0]]) * 5e-324) == pytest.approx(1 / 3)
+
+
+def test_columns_of_unlike_sizes_do_not_vanish():
+    query, key = np.array([[1.0, 1e-200], [1.0, 2e-200]]), np.array([[1e-200, 1.0], [3e-200, 1.0]])
+    want = dense.symmetry(1e200 * (query @ key.T))
+    assert room.factor_scores(query, key).symmetry == pytest.approx(want, abs=1e-12)
+    assert room.factor_scores([[1.0, 0.0]], [[0.0, 1.0]]) == (None, None)
+
+
 def test_another_pairing_of_grouped_heads_would_be_seen():
     rng = np.random.default_rng(4)
     query, key = rng.normal(size=(40, 24)), rng.normal(size=(40, 12))
@@ -144,6 +171,7 @@ def test_equal_queries_and_keys_are_symmetric():
         (lambda: room.symmetry_score([["a"]]), "not real numbers"),
         (lambda: room.directionality_score(np.eye(3), "both"), "mode 'both'; choose one of sum, excess"),
         (lambda: room.directionality_score(np.eye(3), gamma=np.nan), "gamma nan is not a finite number"),
+        (lambda: room.directionality_of_norms([1, np.nan], [1, 1]), "the row norms holds 1 values that are NaN"),
         (lambda: room.factor_scores(np.ones((3, 2)), np.ones((3, 1))), "are not two factors"),
         (lambda: room.layer_scores(np.ones((3, 8)), np.ones((3, 4)), 4, 3), "do not split into 4 query and 3 key heads"),
         (lambda: room.speed_up([1, 2], [1]), r"runs of shapes \(2,\) and \(1,\)"),
