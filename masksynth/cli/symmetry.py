@@ -219,4 +219,4 @@ def _training(found: TrainingDiagnosis) -> list[str]:
             f"{one.mask:<13}  {one.reciprocity:>11.3f}  {last:>22}  {one.last_symmetric:>15.3f}  {losses:>23}  {one.speed_up:>8.0%}"
         )
     seeds = count(len({curve.seed for curve in found.curves}), "seed")
-    return [f"{seeds}, {found.steps[-1]} steps each; {found.model}", *[f"  {row}" for row in rows]]
+    return [f"{seeds}, {count(found.steps[-1], 'step')} each; {found.model}", *[f"  {row}" for row in rows]]

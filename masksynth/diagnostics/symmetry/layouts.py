@@ -63,7 +63,7 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
     Raises
     ------
     InvalidInstance
-        If no layout is known, weights are quantised, shapes do not fit, or grouped queries come without a head size.
+        If no layout is known, weights are quantised, shapes or config.json do not fit, or grouped queries come without a head size.
     """
     quantised = next((name for name in store.entries if QUANTISED.search(name)), None)
     if quantised is not None:

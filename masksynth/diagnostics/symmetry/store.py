@@ -91,7 +91,7 @@ def open_checkpoint(path: str | Path) -> Store:
     Raises
     ------
     InvalidInstance
-        If there is nothing of the kind, or a file is not whole.
+        If there is nothing of the kind, a file is not whole, or two files of a folder hold a tensor of the same name.
     """
     place = Path(path)
     files = _files(place)
