@@ -65,7 +65,7 @@ def clustering(
 
     Positions start at random on a sphere and turn towards what they attend to (Q = K = V = I). Prints clusters over time, how many
     positions the Renyi centres of the start capture, and for positions that follow the same roots how fast they gather and whether that is
-    a theorem or a conjecture.
+    a theorem, a conjecture or open.
     """
     from masksynth.diagnostics.clustering import diagnose
 

@@ -24,9 +24,9 @@ Floats = NDArray[np.float64]
 ROOT = "#d55e00"
 FORMATS = (".svg", ".png", ".pdf")
 LINES = 6
+"""Most groups with a line of their own."""
 MOST_PATHS = 32
 """Most paths that are drawn, those of roots among them."""
-"""Most groups with a line of their own."""
 LABELS = {
     "renyi": "Renyi centres",
     "strong": "strong centres",

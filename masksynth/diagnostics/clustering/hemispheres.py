@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.errors import MasksynthError
-
 Floats = NDArray[np.float64]
-MOST = 200_000
-"""Most points of all starts together for which linear programs are solved."""
+MOST = 500_000
+"""Most coordinates of all starts together for which linear programs are solved."""
+LEAST = 1e-9
+"""Products above this are positive whatever the rounding."""
 
 
 def in_hemisphere(points: Floats) -> bool:
@@ -27,14 +27,14 @@ def in_hemisphere(points: Floats) -> bool:
 
 
 def _feasible(points: Floats) -> bool:
-    """<u, x> >= 1 for all x: a u with <u, x> > 0, made longer."""
+    """The u of a cube whose least product with a point is largest; True only if that u proves it."""
     from scipy.optimize import linprog
 
     n, dim = points.shape
-    done = linprog(np.zeros(dim), A_ub=-points, b_ub=-np.ones(n), bounds=(None, None), method="highs")
-    if done.status not in (0, 2):
-        raise MasksynthError(f"the linear program of a hemisphere ended with: {done.message}")
-    return bool(done.status == 0)
+    goal = np.append(np.zeros(dim), -1.0)
+    bounds = [(-1, 1)] * dim + [(None, None)]
+    done = linprog(goal, A_ub=np.column_stack([-points, np.ones(n)]), b_ub=np.zeros(n), bounds=bounds, method="highs")
+    return done.x is not None and bool((points @ done.x[:dim]).min() > LEAST)
 
 
 def starts_in_hemispheres(start: Floats, down: NDArray[np.intp]) -> int | None:
@@ -45,6 +45,6 @@ def starts_in_hemispheres(start: Floats, down: NDArray[np.intp]) -> int | None:
     seeds, dim = int(start.shape[0]), int(start.shape[2])
     if len(down) <= dim:
         return seeds
-    if dim > 2 and seeds * len(down) > MOST:
+    if dim > 2 and seeds * len(down) * dim > MOST:
         return None
     return sum(int(in_hemisphere(points)) for points in start[:, down])

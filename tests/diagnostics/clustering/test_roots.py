@@ -151,7 +151,7 @@ def test_hemispheres_as_often_as_wendel_says(n, dim):
 
 
 def test_too_many_programs_are_not_solved():
-    assert starts_in_hemispheres(starts(101, 2000, 3), np.arange(2000)) is None
+    assert starts_in_hemispheres(starts(101, 2000, 3)[:84], np.arange(2000)) is None
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9))
