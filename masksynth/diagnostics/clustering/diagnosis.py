@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from masksynth.diagnostics.clustering.blocks import causal_mask, others, sees_itself
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
 from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong
-from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
+from masksynth.diagnostics.clustering.groups import Group, groups
 from masksynth.diagnostics.clustering.interaction import check_beta
-from masksynth.diagnostics.clustering.roots import FIXED, ONE_CLASS, Following, following, meaning, parts
+from masksynth.diagnostics.clustering.roots import Following, following, meaning, parts
 from masksynth.diagnostics.clustering.simulate import starts, trajectories
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -35,38 +35,6 @@ class Curve:
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Positions that follow the same roots and of which the same is known.
-
-    Parameters
-    ----------
-    status : str
-        Key of ``masksynth.diagnostics.clustering.MEANING``.
-    roots : tuple of int
-        The least position of each minimal class that they see; all that never move are one group without.
-    positions : tuple of int
-    gap : tuple of float
-        Over time: the angle to the farthest position of a root, the least of these where there are several roots; the mean over positions
-        and seeds.
-    gathered : tuple of float
-        Over time: the share of them with an angle of at most ``Clustering.angle``, the mean over seeds.
-    half : float or None
-        The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is not reached.
-    hemisphere : int or None
-        For ``one class``: the number of starts at which all that these positions see lies in an open hemisphere, so that gathering is a
-        theorem. None elsewhere, and where that would be too much to compute.
-    """
-
-    status: str
-    roots: tuple[int, ...]
-    positions: tuple[int, ...]
-    gap: tuple[float, ...]
-    gathered: tuple[float, ...]
-    half: float | None
-    hemisphere: int | None
 
 
 @dataclass(frozen=True)
@@ -255,70 +223,3 @@ def _captures(x: Floats, kept: dict[str, NDArray[np.bool_]], radius: float, sees
             shares = [captured(x[:, t], x[:, 0 if fixed else t], which, radius, sees=sees) for t in range(x.shape[1])]
             found[name + ending] = curve(np.array(shares))
     return tuple(found.items())
-
-
-def gaps(x: Floats, found: Following) -> Floats:
-    """(seeds, T, n): the angle from each position to the farthest position of a root, the least of these over the roots that it sees."""
-    result = np.full(x.shape[:-1], np.pi)
-    for number, root in enumerate(found.roots):
-        members = np.flatnonzero(found.leader == root)
-        above = np.flatnonzero(found.below[:, number])
-        result[..., above] = np.minimum(result[..., above], _farthest(x[:, :, above], x[:, :, members]))
-    return result
-
-
-def _farthest(points: Floats, members: Floats) -> Floats:
-    """Angles by differences, which keep small ones, where there is one member, and by products where there are several."""
-    if members.shape[2] == 1:
-        return _angle(((points - members) ** 2).sum(axis=-1))
-    found = np.empty(points.shape[:-1])
-    for place in np.ndindex(points.shape[:2]):
-        found[place] = (points[place] @ members[place].T).min(axis=-1)
-    return _angle(2 - 2 * found)
-
-
-def _angle(square: Floats) -> Floats:
-    return np.asarray(2 * np.arcsin(np.minimum(np.sqrt(np.maximum(square, 0)) / 2, 1.0)), np.float64)
-
-
-def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Group, ...]:
-    """Positions by what is known of them and by their roots, the largest group first."""
-    apart = gaps(x, found)
-    roots = np.array(found.roots)
-    by: dict[tuple[str, tuple[int, ...]], list[int]] = {}
-    for place, status in enumerate(found.status):
-        of = () if status == FIXED else tuple(roots[found.below[place]].tolist())
-        by.setdefault((status, of), []).append(place)
-    made = [
-        _group(*known, places, apart[:, :, places], times, angle, _hemisphere(known[0], places, x, found)) for known, places in by.items()
-    ]
-    return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
-
-
-def _group(status: str, roots: tuple[int, ...], places: list[int], apart: Floats, times: Floats, angle: float, half: int | None) -> Group:
-    inside = apart <= angle
-    shares = inside.mean(axis=-1)
-    late = np.median([_since(share >= 0.5, times) for share in shares])
-    return Group(
-        status,
-        roots,
-        tuple(places),
-        tuple(np.round(apart.mean(axis=(0, 2)), 6).tolist()),
-        tuple(np.round(shares.mean(axis=0), 6).tolist()),
-        float(late) if np.isfinite(late) else None,
-        half,
-    )
-
-
-def _hemisphere(status: str, places: list[int], x: Floats, found: Following) -> int | None:
-    if status != ONE_CLASS:
-        return None
-    return starts_in_hemispheres(x[:, 0], np.flatnonzero(found.sees[places].any(axis=0)))
-
-
-def _since(reached: NDArray[np.bool_], times: Floats) -> float:
-    """The time from which on something holds; infinite where it does not hold at the end."""
-    if not reached[-1]:
-        return np.inf
-    missed = np.flatnonzero(~reached)
-    return float(times[missed[-1] + 1]) if len(missed) else 0.0

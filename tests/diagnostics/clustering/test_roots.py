@@ -20,6 +20,7 @@ from masksynth.diagnostics.clustering import (
     in_hemisphere,
     meaning,
     parts,
+    peak,
     starts,
     trajectories,
 )
@@ -123,6 +124,17 @@ def test_a_ring_stays_twisted_round_the_circle(n):
     assert meaning("one class", 2).startswith("open")
     few = angles(Mask.from_dense(np.roll(np.eye(3, dtype=bool), 1, axis=1)), [[0.0, 2.2, 4.1]], [300.0])[0, 0]
     assert np.abs(np.exp(1j * few) - np.exp(1j * few[0])).max() < 1e-5
+
+
+@pytest.mark.parametrize(("n", "stays"), [(8, True), (6, False)])
+def test_a_ring_that_looks_both_ways_stays_twisted_below_the_peak(n, stays):
+    """At beta 1 the peak of h is 0.9046, between 2 pi / 8 and 2 pi / 6."""
+    ring, turn = np.roll(np.eye(n, dtype=bool), 1, axis=1), 2 * np.pi / n
+    start = turn * np.arange(n) + np.random.default_rng(n).uniform(-0.05, 0.05, (4, n))
+    end = angles(Mask.from_dense(ring | ring.T), start, [400.0], rtol=1e-9, atol=1e-12)[:, 0]
+    steps = (np.roll(end, -1, axis=1) - end) % (2 * np.pi)
+    assert (np.abs(steps - turn).max(axis=1) < 1e-5).all() == stays
+    assert (turn < peak(1.0)) == stays
 
 
 def test_a_cycle_above_several_roots_may_move_for_ever_on_the_sphere():
