@@ -68,7 +68,7 @@ def hierarchy(
     masksynth diagnose hierarchy tree.json
     masksynth diagnose hierarchy --length 4096 --branching 2,4,8,16 --self included
     masksynth diagnose hierarchy mask.npz --most 16 --plot tree.svg
-    masksynth diagnose hierarchy packed --batch 3 --branching 16,16 --causal
+    masksynth diagnose hierarchy packed --batch 3 --branching 16,16
 
     SUBJECT: a JSON file of nested lists of positions (- for stdin), a mask file or the folder of an answer (the tree is that of its
     modules), the folder of packed batches (groups, runs of the same samples, tokens), or package.module:mask_mod. Without SUBJECT:
@@ -112,11 +112,10 @@ def _asked(
     if subject is None:
         if length is None:
             raise InvalidInstance("there is neither a tree nor a length", "", "name a tree or a mask, or give --length N")
+        _refuse("there is no mask", {"--most": most, "--batch": batch})
         return f"windows of {', '.join(map(str, branching or BRANCHING))}", windows(length, branching or BRANCHING), None
     if subject == "-" or Path(subject).suffix == ".json":
-        given = {"--branching": branching, "--most": most, "--length": length, "--batch": batch}
-        for option in (name for name, value in given.items() if value is not None):
-            raise InvalidInstance(f"is a tree, so {option} says nothing", "", "leave it out, or name a mask", subject)
+        _refuse("is a tree", {"--branching": branching, "--most": most, "--length": length, "--batch": batch}, subject)
         return subject, read_tree(subject), None
     return _of_mask(subject, branching, most, length, batch, causal)
 
@@ -129,12 +128,24 @@ def _of_mask(
     found = read(subject, length=length, batch=batch)
     if found.mask.tables != 1:
         raise InvalidInstance(f"has {found.mask.tables} tables", "", "name a mask with one", subject)
-    mask = None if causal else found.mask
+    if causal:
+        raise InvalidInstance(
+            "is a mask, which says itself what is seen", "", "leave --causal out, or give --length and --branching", subject
+        )
+    mask = found.mask
+    if most is not None and (found.batch is not None or branching is not None):
+        _refuse("is not split by modules", {"--most": most}, subject)
     if found.batch is not None:
         return found.name, packed_tree(found.batch, found.groups, branching or ()), mask
     if branching is not None:
         return found.name, windows(found.size, branching), mask
     return found.name, module_tree(found.mask, most), mask
+
+
+def _refuse(why: str, options: dict[str, Any], subject: str = "") -> None:
+    """Refuse options that would change nothing."""
+    for option in (name for name, value in options.items() if value is not None):
+        raise InvalidInstance(f"{why}, so {option} says nothing", "", f"leave {option} out", subject)
 
 
 def _read_qkv(path: Path, size: int) -> tuple[Any, Any]:
@@ -165,7 +176,7 @@ def told(found: Hierarchy) -> list[str]:
         used = "no block is lost" if not found.lost_pairs else f"{found.lost_pairs:,} lie in blocks that it allows in part, and are lost"
         lines.append(f"  mask: {found.mask_pairs:,} pairs; {used}")
     if found.degenerate:
-        lines.append(f"  degenerate: {_families(found.degenerate)} in which no row can keep mass")
+        lines.append(f"  degenerate: {_families(found.degenerate)} with a child in which no row can keep mass")
     if found.empty_rows:
         shown = ", ".join(map(str, found.first_empty)) + (", ..." if found.empty_rows > len(found.first_empty) else "")
         lines.append(f"  empty: {_many(found.empty_rows, 'row')} of nothing to attend to ({shown})")
@@ -180,7 +191,7 @@ def _divergence(found: Hierarchy) -> list[str]:
     heads = f", {count(found.heads, 'head')}" if found.heads > 1 else ""
     where = f"q, k: {plain(found.source)}, {count(found.dim, 'number')} each{heads}"
     if found.kl_total is None or found.kl_mean is None:
-        return [f"divergence from softmax: infinite, as no row-stochastic matrix is tied on the blocks; {where}"]
+        return [f"divergence from softmax: none, as no row-stochastic matrix is tied on the blocks within what may be seen; {where}"]
     return [
         f"KL(tied || softmax): {_nats(found.kl_total)} nats in total, {_nats(found.kl_mean, 4)} for a position; {where}",
         f"no matrix that is constant on the blocks is closer: N phi(root) + sum log Z = {_nats(found.kl_identity or 0.0)}",

@@ -21,6 +21,8 @@ from masksynth.mask import Mask
 LARGEST_FLAT = 16384
 """Positions up to which the distance to softmax attention is computed, which takes all N^2 scores."""
 DRAWN, NAMED, TOLERANCE = 4096, 8, 1e-9
+LARGEST_NUMBER = 1e100
+"""Largest number of a query or key that is compared with softmax."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Hierarchy:
     first_empty : tuple of int
         The first of them.
     degenerate : int
-        Families in which no row can keep mass, as one of their nodes has nothing there.
+        Families with a child in which no row can keep mass, as it has nothing there.
     leaking_rows : int
         Positions whose row depends on positions that they may not attend to, as `leaking_rows` tells.
     dim, heads : int
@@ -225,6 +227,10 @@ def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed:
     found = [value[None] if value.ndim == 2 else value for value in found]
     if found[0].ndim != 3 or found[0].shape != found[1].shape or not len(found[0]):
         raise InvalidInstance(f"q {found[0].shape} and k {found[1].shape}", "", "give arrays (N, d) or (H, N, d) of one shape")
+    if any(np.iscomplexobj(value) for value in found):
+        raise InvalidInstance("q or k is complex", "", "give real numbers")
+    if any(float(np.abs(value).max(initial=0)) > LARGEST_NUMBER for value in found):  # NaN is refused where the scores are made
+        raise InvalidInstance(f"q or k has numbers above {LARGEST_NUMBER:g}", "", "scale them; their products must fit float64")
     return found[0], found[1]
 
 
@@ -239,6 +245,8 @@ def _divergence(tree: Tree, sight: Sight, q: NDArray[Any], k: NDArray[Any]) -> D
     if np.isinf(rows).any():
         return None, None, shown
     total, identity = sum(one.total for one in heads), sum(one.identity for one in heads)
+    if not np.isfinite([total, identity]).all():
+        raise InvalidInstance("the divergence does not fit float64", "", "scale q and k")
     if abs(total - identity) > TOLERANCE * max(1.0, abs(total), float(np.abs(q).max() * np.abs(k).max())) * tree.size:
         raise WrongAnswer("optimum", f"the rows sum to {total!r}, the closed form is {identity!r}")
     return float(total), float(identity), shown

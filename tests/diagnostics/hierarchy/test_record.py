@@ -144,10 +144,28 @@ def test_queries_and_keys_from_files(tmp_path):
         assert said in found.output
 
 
+def test_numbers_that_fit_no_score_are_refused(tmp_path):
+    for wrong, said in ((1e200, "above 1e+100"), (1j, "complex"), (np.nan, "")):
+        np.savez(tmp_path / "qk.npz", q=np.full((8, 2), wrong), k=np.ones((8, 2)))
+        found = command("--length", 8, "--branching", "2,2", "--qkv", tmp_path / "qk.npz")
+        assert found.exit_code == 2, found.output
+        assert said in found.output
+
+
+def test_a_mask_says_itself_what_is_seen(tmp_path):
+    np.save(tmp_path / "mask.npy", np.tri(8, dtype=bool))
+    for options in (("--causal",), ("--branching", "2,2", "--most", "4")):
+        found = command(tmp_path / "mask.npy", *options)
+        assert found.exit_code == 2, found.output
+        assert "leave --" in found.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ((), "neither a tree nor a length"),
+        (("--length", "9", "--most", "4"), "--most says nothing"),
+        (("--length", "9", "--batch", "0"), "--batch says nothing"),
         (("--length", "9", "--branching", "2,0"), "no list of positive integers"),
         (("tree.json", "--branching", "2"), "--branching says nothing"),
         (("nowhere.json",), "No such file"),
