@@ -164,6 +164,86 @@ def test_causal_models_stay_causal_on_histories_and_would_not_on_windows():
     assert early((2, 3), leaks=True)[0] > 1e-2
 
 
+SMALL = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 16, "pad_token_id": 0}
+
+
+def special(kind):
+    """Small models with what softmax attention alone has: caps, sinks, position biases, windows."""
+    import transformers as hf
+
+    torch.manual_seed(0)
+    some = SMALL | {"num_key_value_heads": 2, "head_dim": 4}
+    if kind == "softcap":
+        model = hf.Gemma2Model._from_config(hf.Gemma2Config(**some, attn_logit_softcapping=0.01), attn_implementation="eager")
+    elif kind == "s_aux":
+        config = hf.GptOssConfig(**some, num_local_experts=2, num_experts_per_tok=1, sliding_window=64)
+        model = hf.GptOssModel._from_config(config, attn_implementation="eager")
+    elif kind == "position_bias":
+        model = hf.T5EncoderModel(hf.T5Config(vocab_size=50, d_model=16, num_layers=2, num_heads=2, d_ff=16, d_kv=8))
+    else:
+        some.pop("head_dim")
+        model = hf.MistralModel(hf.MistralConfig(**some, sliding_window=4))
+    for one in model.parameters():
+        one.data.normal_(0, 0.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("kind", ["softcap", "s_aux", "position_bias", "sliding window"])
+def test_layers_that_are_not_chosen_keep_all_they_have_and_chosen_ones_refuse_it(kind):
+    model = special(kind)
+    tokens = torch.randint(3, 50, (2, 20), generator=torch.Generator().manual_seed(0))
+    options = {} if kind == "position_bias" else {"use_cache": False}
+    with torch.no_grad():
+        before = model(input_ids=tokens, **options)[0]
+        with hierarchical_layers(model, []):
+            assert torch.equal(model(input_ids=tokens, **options)[0], before)
+        with pytest.raises(Unsupported, match=kind), hierarchical_layers(model, [1], ()):
+            model(input_ids=tokens, **options)
+        assert torch.equal(model(input_ids=tokens, **options)[0], before)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("make", [bert, gpt2], ids=["bert", "gpt2"])
+def test_masks_of_both_implementations_are_read(make, padded, attention):
+    model = make().eval()
+    model.set_attn_implementation(attention)
+    tokens, real = torch.arange(1, 19).reshape(2, 9), torch.ones(2, 9, dtype=torch.long)
+    real[1, 6:] = 1 - padded
+    with torch.no_grad():
+        before = model(input_ids=tokens, attention_mask=real, use_cache=False)[0]
+        with hierarchical_layers(model, [0, 1], ()):
+            after = model(input_ids=tokens, attention_mask=real, use_cache=False)[0]
+    assert (after - before)[real.bool()].abs().max() < 1e-5 * before.abs().max()
+
+
+def test_models_in_which_nothing_would_be_replaced_are_refused():
+    import transformers as hf
+
+    class Idle(hf.BertModel):
+        def forward(self, x):
+            return x
+
+    small = {"vocab_size": 50, "max_position_embeddings": 64}
+    parts = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    for model, said in (
+        (hf.DistilBertModel(hf.DistilBertConfig(**small, dim=16, n_layers=2, n_heads=2, hidden_dim=16)), "layer 0"),
+        (hf.AlbertModel(hf.AlbertConfig(**small, **parts, embedding_size=16)), "layer 0"),
+        (hf.MPNetModel(hf.MPNetConfig(**small, **parts)), "interface"),
+        (hf.BertModel(hf.BertConfig(**small, **parts, is_decoder=True, add_cross_attention=True)), "other sequences"),
+    ):
+        with pytest.raises(Unsupported, match=said), hierarchical_layers(model, [0, 1]):
+            pass
+    with (
+        pytest.raises(Unsupported, match="ran without the attention of layer 1"),
+        hierarchical_layers(Idle(hf.BertConfig(**parts)), [1]) as idle,
+    ):
+        idle(3)
+    for layers in (3, ["a"], [True], [0.5]):
+        with pytest.raises(InvalidInstance, match="list of whole numbers"), hierarchical_layers(idle, layers):
+            pass
+
+
 def test_masks_caches_and_models_that_have_no_tree_are_refused():
     model = gpt2().eval()
     tokens = torch.arange(1, 9)[None]
@@ -180,7 +260,7 @@ def test_masks_caches_and_models_that_have_no_tree_are_refused():
     with pytest.raises(Unsupported, match="transformers' interface"), hierarchical_layers(torch.nn.Linear(2, 2), [0]):
         pass
     with pytest.raises(Unsupported, match="2D padding"):
-        padding_of(torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 2))
+        padding_of(torch.full((1, 1, 3, 3), 0.5), torch.zeros(1, 1, 3, 2))
 
 
 def test_a_pretrained_sentence_model():
