@@ -101,7 +101,7 @@ def _minus(part: Floats, whole: Floats) -> Floats:
 def massless_rows(tree: Tree, sight: Sight) -> Bools:
     """Whether each position's row of the block-tied matrix is empty: it and all nodes above it have nothing to attend to.
 
-    A family is *degenerate* where one of its children has nothing: phi is infinite there, and no row can keep mass inside it.
+    A family is *degenerate* where one of its children has nothing: phi is infinite there, and no row can keep mass inside that child.
 
     Examples
     --------
@@ -123,11 +123,17 @@ def massless_rows(tree: Tree, sight: Sight) -> Bools:
     return empty
 
 
-def degenerate_families(tree: Tree, sight: Sight) -> Bools:
-    """(V,) whether each node is a family in which no row can keep mass; a leaf is none."""
+def endless(tree: Tree, sight: Sight) -> Bools:
+    """(V,) whether phi of each node is infinite: no row can keep mass inside it, unless it is the root."""
     zeros = np.zeros((tree.size, 1))
-    found = energies(tree, Inputs(zeros, zeros, 1.0, None), zeros, sight)
-    return np.isposinf(found.phi) & (tree.position < 0)
+    return np.isposinf(energies(tree, Inputs(zeros, zeros, 1.0, None), zeros, sight).phi)
+
+
+def degenerate_families(tree: Tree, sight: Sight) -> Bools:
+    """(V,) whether each node is a family, below the root, in which no row can keep mass; a leaf is none, the root keeps all mass."""
+    found = endless(tree, sight) & (tree.position < 0)
+    found[0] = False
+    return found
 
 
 def direct_attention(

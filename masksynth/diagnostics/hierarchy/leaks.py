@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from masksynth.diagnostics.hierarchy.attention import endless
 from masksynth.diagnostics.hierarchy.sight import Bools, Sight
 from masksynth.diagnostics.hierarchy.tree import Ints, Tree
 from masksynth.mask import Mask
@@ -16,7 +17,8 @@ from masksynth.mask import Mask
 def leaking_rows(tree: Tree, sight: Sight) -> Bools:
     """(N,) whether the row of each position depends on queries of positions that the position may not attend to.
 
-    It does iff, of the nodes above it that have several leaves and may see a sibling, the highest holds such a position.
+    It does, for almost all queries and keys, iff it has mass in a node that holds such a position and divides its mass by its queries: one
+    that may see two siblings or more, or one sibling with phi finite. Where phi is infinite no mass goes on below.
 
     Examples
     --------
@@ -28,6 +30,12 @@ def leaking_rows(tree: Tree, sight: Sight) -> Bools:
     ...     leaking_rows(tree, sight_of(tree, causal=True, included=True)).tolist()
     [False, False, True, True, False]
     [False, False, False, False, False]
+
+    Without themselves, rows whose node sees one sibling and keeps nothing have nothing to divide:
+
+    >>> tree = tree_of_lists([[0, 1], [2, 3], [4, 5]])
+    >>> leaking_rows(tree, sight_of(tree, causal=True)).tolist()
+    [False, False, False, False, True, False]
     """
     shared = _highest_shared(tree, sight)[tree.leaves]
     low, high = tree.first[shared], tree.first[shared] + tree.count[shared]
@@ -50,13 +58,17 @@ def _some_hidden(mask: Mask, tree: Tree, low: Ints, high: Ints) -> Bools:
 
 
 def _highest_shared(tree: Tree, sight: Sight) -> Ints:
-    """(V,) of each node and those above it the highest that has several leaves and may see a sibling, or -1."""
-    crosses = np.zeros(tree.nodes, bool)
+    """(V,) of each node and those above it the highest that divides mass by the queries of several leaves, or -1."""
+    seen = np.zeros(tree.nodes, np.int64)
     for level, tables in zip(tree.plan, sight.blocks, strict=True):
         for group, allowed in zip(level, tables, strict=True):
-            crosses[group.child] = allowed.any(axis=2)
-    found = np.where(crosses & (tree.count > 1), np.arange(tree.nodes), -1)
+            seen[group.child] = allowed.sum(axis=2)
+    ends = endless(tree, sight)
+    divides = (tree.count > 1) & np.where(ends, seen > 1, seen > 0)
+    ends[0] = False  # the root has all mass, whatever its energy
+    found = np.where(divides, np.arange(tree.nodes), -1)
     for low, high in tree.levels[1:]:
-        above = found[tree.parent[low:high]]
-        found[low:high] = np.where(above >= 0, above, found[low:high])
+        above = tree.parent[low:high]
+        found[low:high] = np.where((found[above] >= 0) | ends[above], found[above], found[low:high])
+        ends[low:high] |= ends[above]
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.diagnostics.hierarchy import hierarchical_attention, histories, leaking_rows, sight_of, windows
+from masksynth.diagnostics.hierarchy import histories, leaking_rows, massless_rows, sight_of, windows
+from masksynth.diagnostics.hierarchy.dense import attention_matrix, leaf_scores
 from masksynth.mask import Mask
 from tests.diagnostics.hierarchy.trees import normal, random_tree
 
@@ -14,30 +15,39 @@ def changed_rows(tree, sight, allowed, random):
     """Rows of Theta that change when queries and keys of positions change that the row's position may not attend to."""
     size = tree.size
     q, k = normal(random, 2, size, 3)
-    before = hierarchical_attention(tree, q, k, np.eye(size), sight=sight)
+    before = dense(tree, q, k, allowed, sight.included)
     found = np.zeros(size, bool)
     for i in range(size):
         hidden = ~allowed[i] & (np.arange(size) != i)
         other_q, other_k = q.copy(), k.copy()
         other_q[hidden] += normal(random, hidden.sum(), 3)
         other_k[hidden] += normal(random, hidden.sum(), 3)
-        after = hierarchical_attention(tree, other_q, other_k, np.eye(size), sight=sight)
+        after = dense(tree, other_q, other_k, allowed, sight.included)
         found[i] = np.abs(after[i] - before[i]).max() > 1e-12
     return found
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_exactly_the_named_rows_leak(causal):
-    random = np.random.default_rng(causal)
+@pytest.mark.parametrize("included", [True, False])
+@pytest.mark.parametrize("kind", ["causal", "mask", "loopless mask", "causal mask"])
+def test_exactly_the_named_rows_leak(kind, included):
+    random = np.random.default_rng(included)
     some = 0
-    for _ in range(40):
-        tree = random_tree(random, int(random.integers(1, 10)), ordered=causal)
-        allowed = np.tri(tree.size, dtype=bool) if causal else (random.random((tree.size, tree.size)) < 0.8) | np.eye(tree.size, dtype=bool)
-        sight = sight_of(tree, included=True, causal=causal, mask=None if causal else Mask.from_dense(allowed))
+    for _ in range(60):
+        tree = random_tree(random, int(random.integers(1, 10)), ordered="causal" in kind)
+        allowed = np.tri(tree.size, dtype=bool) if "causal" in kind else np.ones((tree.size, tree.size), bool)
+        if "mask" in kind:
+            allowed &= (random.random((tree.size, tree.size)) < 0.85) | (np.eye(tree.size, dtype=bool) * (kind == "mask"))
+        mask = Mask.from_dense(allowed) if "mask" in kind else None
+        sight = sight_of(tree, included=included, causal=kind == "causal", mask=mask)
         named = leaking_rows(tree, sight)
         assert (named == changed_rows(tree, sight, allowed, random)).all()
+        assert not (named & massless_rows(tree, sight)).any()
         some += named.any()
-    assert some > 5
+    assert some >= 5
+
+
+def dense(tree, q, k, allowed, included):
+    return attention_matrix(tree, leaf_scores(tree, q, k), allowed, included)
 
 
 def test_histories_do_not_leak_and_windows_do():
