@@ -36,7 +36,7 @@ def branching_option(_: click.Context, __: click.Parameter, value: str | None) -
 @click.option(
     "--self", "own", type=click.Choice(["included", "excluded"]), default="excluded", show_default=True, help="Positions themselves."
 )
-@click.option("--causal", is_flag=True, help="Attend to left siblings only.")
+@click.option("--causal", is_flag=True, help="Attend to left siblings only; for trees and windows without a mask.")
 @click.option("--dim", type=click.IntRange(1, 65536), default=64, show_default=True, help="Numbers of a random query.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random queries and keys.")
 @click.option(
@@ -176,7 +176,7 @@ def told(found: Hierarchy) -> list[str]:
         used = "no block is lost" if not found.lost_pairs else f"{found.lost_pairs:,} lie in blocks that it allows in part, and are lost"
         lines.append(f"  mask: {found.mask_pairs:,} pairs; {used}")
     if found.degenerate:
-        lines.append(f"  degenerate: {_families(found.degenerate)} with a child in which no row can keep mass")
+        lines.append(f"  degenerate: {_families(found.degenerate)} with a child that has nothing to attend to")
     if found.empty_rows:
         shown = ", ".join(map(str, found.first_empty)) + (", ..." if found.empty_rows > len(found.first_empty) else "")
         lines.append(f"  empty: {_many(found.empty_rows, 'row')} of nothing to attend to ({shown})")
@@ -191,7 +191,11 @@ def _divergence(found: Hierarchy) -> list[str]:
     heads = f", {count(found.heads, 'head')}" if found.heads > 1 else ""
     where = f"q, k: {plain(found.source)}, {count(found.dim, 'number')} each{heads}"
     if found.kl_total is None or found.kl_mean is None:
-        return [f"divergence from softmax: none, as no row-stochastic matrix is tied on the blocks within what may be seen; {where}"]
+        if found.sightless:
+            return [f"divergence from softmax: undefined, as {_many(found.sightless, 'row')} of softmax may see nothing either; {where}"]
+        return [
+            f"divergence from softmax: infinite, as no row-stochastic matrix that is tied on the blocks lies within what is seen; {where}"
+        ]
     return [
         f"KL(tied || softmax): {_nats(found.kl_total)} nats in total, {_nats(found.kl_mean, 4)} for a position; {where}",
         f"no matrix that is constant on the blocks is closer: N phi(root) + sum log Z = {_nats(found.kl_identity or 0.0)}",

@@ -101,7 +101,7 @@ def _minus(part: Floats, whole: Floats) -> Floats:
 def massless_rows(tree: Tree, sight: Sight) -> Bools:
     """Whether each position's row of the block-tied matrix is empty: it and all nodes above it have nothing to attend to.
 
-    A family is *degenerate* where one of its children has nothing: phi is infinite there, and no row can keep mass inside that child.
+    A family is *degenerate* where one of its children has nothing: its phi is infinite, and below the root it keeps no mass.
 
     Examples
     --------
@@ -130,10 +130,8 @@ def endless(tree: Tree, sight: Sight) -> Bools:
 
 
 def degenerate_families(tree: Tree, sight: Sight) -> Bools:
-    """(V,) whether each node is a family, below the root, in which no row can keep mass; a leaf is none, the root keeps all mass."""
-    found = endless(tree, sight) & (tree.position < 0)
-    found[0] = False
-    return found
+    """(V,) whether each node is a family with a child that has nothing to attend to, inside or beside it; a leaf is none."""
+    return endless(tree, sight) & (tree.position < 0)
 
 
 def direct_attention(

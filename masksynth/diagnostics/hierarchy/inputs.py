@@ -44,7 +44,7 @@ def inputs_of(
     Raises
     ------
     InvalidInstance
-        For another shape, numbers that are not finite, another word.
+        For another shape, numbers that are not finite or whose scores would not be, another word.
     """
     queries, keys = _finite(q, "q"), _finite(k, "k")
     if queries.shape != keys.shape or len(queries) != tree.size or not queries.shape[1]:
@@ -52,12 +52,31 @@ def inputs_of(
     if scores not in SCORES:
         raise InvalidInstance(f"scores {scores!r:.40}", "", f"choose one of {', '.join(SCORES)}")
     scale = 1 / np.sqrt(queries.shape[1]) if scale is None else float(scale)
+    if not np.isfinite(scale):
+        raise InvalidInstance(f"scale {scale}", "", "give a finite number")
     if scores == "distance":
-        queries, keys = _as_dots(queries, keys)
+        with np.errstate(over="ignore"):
+            queries, keys = _as_dots(queries, keys)
     where = None if eps is None else _finite(eps, "eps")
     if where is not None and len(where) != tree.nodes:
         raise InvalidInstance(f"eps {where.shape} for {tree.nodes} nodes", "", "give (V, e): one row for each node")
-    return Inputs(queries, keys, scale, where)
+    found = Inputs(queries, keys, scale, where)
+    if not largest_score(found) < float(np.finfo(queries.dtype).max) / 4:
+        raise InvalidInstance("scores of q and k are too large for their numbers", "", "scale them down")
+    return found
+
+
+def largest_score(inputs: Inputs) -> float:
+    """A bound of the absolute value of all scores.
+
+    Examples
+    --------
+    >>> largest_score(Inputs(np.ones((2, 3)), np.full((2, 3), -2.0), 0.5, None))
+    3.0
+    """
+    q, k, eps = (0.0 if table is None or not table.size else float(np.abs(table).max()) for table in (inputs.q, inputs.k, inputs.eps))
+    most: float = float(abs(inputs.scale)) * inputs.q.shape[1] * q * k
+    return most if inputs.eps is None else most + inputs.eps.shape[1] * eps * eps
 
 
 def values_of(tree: Tree, v: ArrayLike) -> Floats:
@@ -74,8 +93,16 @@ def _as_dots(q: Floats, k: Floats) -> tuple[Floats, Floats]:
     return np.hstack([q, squares[0], ones]), np.hstack([k, ones, squares[1]])
 
 
-def _finite(value: ArrayLike, name: str) -> Floats:
+def real_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
+    """An array of numbers that are neither complex nor something else; InvalidInstance otherwise."""
     array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise InvalidInstance(f"{name} holds {array.dtype}", "", "give real numbers")
+    return array
+
+
+def _finite(value: ArrayLike, name: str) -> Floats:
+    array = real_numbers(value, name)
     array = array.astype(np.float64) if array.dtype not in (np.float32, np.float64) else array
     if array.ndim != 2:
         raise InvalidInstance(f"{name} has shape {array.shape}", "", "give a table with one row for each position")

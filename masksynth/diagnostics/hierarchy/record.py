@@ -10,17 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from masksynth.diagnostics.hierarchy.attention import degenerate_families, massless_rows
 from masksynth.diagnostics.hierarchy.cost import cost
-from masksynth.diagnostics.hierarchy.inputs import inputs_of
+from masksynth.diagnostics.hierarchy.inputs import inputs_of, largest_score, real_numbers
 from masksynth.diagnostics.hierarchy.leaks import leaking_rows
 from masksynth.diagnostics.hierarchy.optimum import distance
-from masksynth.diagnostics.hierarchy.sight import Sight, sight_of
+from masksynth.diagnostics.hierarchy.sight import Sight, sight_of, sightless_rows
 from masksynth.diagnostics.hierarchy.tree import Families, Tree
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 
 LARGEST_FLAT = 16384
 """Positions up to which the distance to softmax attention is computed, which takes all N^2 scores."""
-DRAWN, NAMED, TOLERANCE = 4096, 8, 1e-9
+DRAWN, NAMED, TOLERANCE, LARGEST_SCORE = 4096, 8, 1e-9, 1e12
 LARGEST_NUMBER = 1e100
 """Largest number of a query or key that is compared with softmax."""
 
@@ -46,7 +46,7 @@ class Hierarchy:
     first_empty : tuple of int
         The first of them.
     degenerate : int
-        Families with a child in which no row can keep mass, as it has nothing there.
+        Families with a child that has nothing to attend to, inside or beside it.
     leaking_rows : int
         Positions whose row depends on positions that they may not attend to, as `leaking_rows` tells.
     dim, heads : int
@@ -66,6 +66,8 @@ class Hierarchy:
         The mean over the heads at each position; None in an empty row.
     skipped : str
         Why the divergence was not computed.
+    sightless : int
+        Positions that may attend to nothing at all: softmax attention has no row there, and the divergence is not defined.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Hierarchy:
     kl_identity: float | None = None
     kl_rows: tuple[float | None, ...] = ()
     skipped: str = ""
+    sightless: int = 0
 
     @property
     def kl_mean(self) -> float | None:
@@ -181,6 +184,7 @@ def diagnose_hierarchy(
         kl_total=total,
         kl_identity=identity,
         kl_rows=rows,
+        sightless=int(sightless_rows(sight).sum()),
         skipped=""
         if wanted
         else f"softmax attention takes {tree.size**2:,} scores a head; it is compared up to {LARGEST_FLAT:,} positions",
@@ -223,12 +227,10 @@ def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed:
         random = np.random.default_rng(seed)
         made = random.standard_normal((2, 1, tree.size, dim))
         return made[0], made[1]
-    found = [np.asarray(value) for value in (q, k)]
+    found = [real_numbers(value, name) for value, name in ((q, "q"), (k, "k")) if value is not None]
     found = [value[None] if value.ndim == 2 else value for value in found]
     if found[0].ndim != 3 or found[0].shape != found[1].shape or not len(found[0]):
         raise InvalidInstance(f"q {found[0].shape} and k {found[1].shape}", "", "give arrays (N, d) or (H, N, d) of one shape")
-    if any(np.iscomplexobj(value) for value in found):
-        raise InvalidInstance("q or k is complex", "", "give real numbers")
     if any(float(np.abs(value).max(initial=0)) > LARGEST_NUMBER for value in found):  # NaN is refused where the scores are made
         raise InvalidInstance(f"q or k has numbers above {LARGEST_NUMBER:g}", "", "scale them; their products must fit float64")
     return found[0], found[1]
@@ -239,7 +241,10 @@ Divergence = tuple[float | None, float | None, tuple[float | None, ...]]
 
 def _divergence(tree: Tree, sight: Sight, q: NDArray[Any], k: NDArray[Any]) -> Divergence:
     """The two sums, which must agree, and the rows."""
-    heads = [distance(tree, inputs_of(tree, *one), sight) for one in zip(q.astype(np.float64), k.astype(np.float64), strict=True)]
+    inputs = [inputs_of(tree, *one) for one in zip(q.astype(np.float64), k.astype(np.float64), strict=True)]
+    if (score := max(map(largest_score, inputs))) > LARGEST_SCORE:
+        raise InvalidInstance(f"scores of up to {score:.1e}", "", "scale q and k down: no digit of a divergence would be right")
+    heads = [distance(tree, one, sight) for one in inputs]
     rows = np.mean([one.rows for one in heads], axis=0)
     shown = tuple(None if np.isinf(row) else max(0.0, float(row)) for row in rows)
     if np.isinf(rows).any():
@@ -247,6 +252,6 @@ def _divergence(tree: Tree, sight: Sight, q: NDArray[Any], k: NDArray[Any]) -> D
     total, identity = sum(one.total for one in heads), sum(one.identity for one in heads)
     if not np.isfinite([total, identity]).all():
         raise InvalidInstance("the divergence does not fit float64", "", "scale q and k")
-    if abs(total - identity) > TOLERANCE * max(1.0, abs(total), float(np.abs(q).max() * np.abs(k).max())) * tree.size:
+    if not abs(total - identity) <= TOLERANCE * max(1.0, abs(total), float(np.abs(q).max() * np.abs(k).max())) * tree.size:
         raise WrongAnswer("optimum", f"the rows sum to {total!r}, the closed form is {identity!r}")
     return float(total), float(identity), shown

@@ -112,6 +112,26 @@ def _of_mask(tree: Tree, mask: Mask, itself: Bools) -> Sight:
     return Sight(itself & loops, tuple(blocks), mask=mask, lost=mask.pairs - int(loops.sum()) - used)
 
 
+def sightless_rows(sight: Sight) -> Bools:
+    """(N,) whether each position may attend to nothing at all, in whole blocks or in part.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> sightless_rows(sight_of(tree_of_lists([0, [1, 2]]), causal=True)).tolist()
+    [True, False, False]
+    """
+    size, mask = len(sight.itself), sight.mask
+    each = np.arange(size)
+    if mask is None:
+        alone: Bools = (each if sight.causal else np.full(size, size - 1)) + sight.itself == 0
+        return alone
+    owner = np.repeat(each, np.diff(mask.row_offset[0]))
+    many = np.bincount(owner, mask.key_end[: len(owner)] - mask.key_start[: len(owner)], minlength=size)
+    found: Bools = many - holds(mask, each, each, each + 1) + sight.itself == 0
+    return found
+
+
 def holds(mask: Mask, row: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Bools:
     """Whether a row of the first table allows all keys from low to high - 1, low < high: one of its intervals does.
 

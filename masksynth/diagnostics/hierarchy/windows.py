@@ -73,7 +73,7 @@ def histories(size: int, window: int) -> Tree:
 def _checked(size: int, branching: Sequence[int]) -> list[int]:
     if type(size) is not int or size < 1:
         raise InvalidInstance(f"{size!r:.40} positions", "", "give at least one position")
-    steps = list(branching)
-    if not all(isinstance(step, int) and step >= 1 for step in steps):
-        raise InvalidInstance(f"branching {steps!r:.60}", "", "give whole numbers from 1, such as 2,4,8,16")
+    steps = list(branching) if isinstance(branching, Sequence) else [0]
+    if not all(type(step) is int and step >= 1 for step in steps):
+        raise InvalidInstance(f"branching {branching!r:.60}", "", "give whole numbers from 1, such as 2,4,8,16")
     return steps

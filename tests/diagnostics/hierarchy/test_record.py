@@ -19,12 +19,14 @@ from masksynth.diagnostics.hierarchy import (
     cost,
     diagnose_hierarchy,
     distance,
+    inputs_of,
     published_flops,
     published_pairs,
     sight_of,
     tree_of_lists,
     windows,
 )
+from masksynth.diagnostics.hierarchy.sight import sightless_rows
 from masksynth.draw.hierarchyfigure import write_hierarchy_figure
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
@@ -145,11 +147,41 @@ def test_queries_and_keys_from_files(tmp_path):
 
 
 def test_numbers_that_fit_no_score_are_refused(tmp_path):
-    for wrong, said in ((1e200, "above 1e+100"), (1j, "complex"), (np.nan, "")):
+    for wrong, said in ((1e200, "above 1e+100"), (1j, "complex"), (np.nan, "not finite"), (1e90, "no digit")):
         np.savez(tmp_path / "qk.npz", q=np.full((8, 2), wrong), k=np.ones((8, 2)))
         found = command("--length", 8, "--branching", "2,2", "--qkv", tmp_path / "qk.npz")
         assert found.exit_code == 2, found.output
         assert said in found.output
+
+
+def test_scores_that_are_not_finite_are_refused_in_both_precisions():
+    tree, x = windows(4, (2,)), np.ones((4, 2))
+    for given, options, said in (
+        (1e200 * x, {}, "too large"),
+        (np.float32(1e25) * x.astype(np.float32), {}, "too large"),
+        (1e200 * x, {"scores": "distance"}, "too large"),
+        (x, {"scale": np.nan}, "scale nan"),
+        (x, {"scale": np.inf}, "scale inf"),
+        (x, {"eps": np.full((tree.nodes, 1), 1e200)}, "too large"),
+        (x + 1j, {}, "complex"),
+    ):
+        with pytest.raises(InvalidInstance, match=said):
+            inputs_of(tree, given, given, **options)
+
+
+def test_divergences_that_are_undefined_and_infinite_are_told_apart(tmp_path):
+    mask = np.ones((4, 4), bool)
+    mask[0, 2] = False
+    mask[0, 1] = False
+    np.save(tmp_path / "cut.npy", mask)
+    infinite = command(tmp_path / "cut.npy", "--branching", "2,2")
+    assert "infinite, as no row-stochastic matrix that is tied" in infinite.output, infinite.output
+    mask[0] = False
+    np.save(tmp_path / "blind.npy", mask)
+    assert "undefined, as 1 row of softmax" in command(tmp_path / "blind.npy", "--branching", "2,2").output
+    for included in (False, True):
+        sight = sight_of(tree_of_lists([[0, 1], [2, 3]]), included=included, mask=Mask.from_dense(mask | np.eye(4, dtype=bool)))
+        assert sightless_rows(sight).tolist() == [not included, False, False, False]
 
 
 def test_a_mask_says_itself_what_is_seen(tmp_path):
@@ -193,9 +225,9 @@ def test_the_degenerate_case_is_said_and_the_whole_thing_runs_as_a_process(tmp_p
         [sys.executable, "-m", "masksynth", "diagnose", "hierarchy", str(tmp_path / "tree.json"), "--causal"],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert "degenerate: 4 families" in done.stdout
+    assert "degenerate: 4 families with a child that has nothing" in done.stdout
     assert "empty: 2 rows of nothing to attend to (0, 1)" in done.stdout
-    assert "infinite" in done.stdout
+    assert "undefined, as 1 row of softmax" in done.stdout
     assert "nan" not in done.stdout.lower()
 
 
