@@ -106,7 +106,12 @@ def _sorting(parts: list[Tensor]) -> Tensor | None:
 
 
 def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
-    """The output for each position; batch axes of q, k, v broadcast, and all have the same number of axes."""
+    """The output for each position; batch axes of q, k, v broadcast, and all have the same number of axes.
+
+    Half precision is computed in float32, as it cannot count more than some thousand leaves, and rounded at the end.
+    """
+    given, kind = v.dtype, torch.promote_types(torch.promote_types(q.dtype, v.dtype), torch.float32)
+    q, k, v = (table.to(kind) for table in (q, k, v))
     levels, deepest = plan.levels, len(plan.levels) - 1
     below = _leaves(levels[-1], deepest, q, k, v, rule)
     sums, sights = [below], []
@@ -116,7 +121,7 @@ def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         sums.append(below)
         sights.append(looked)
     output = _down(levels, sums[::-1], sights[::-1], v, rule).index_select(-2, plan.place)
-    return output if rule.real is None else torch.where(rule.real.unsqueeze(-1), output, 0.0)
+    return (output if rule.real is None else torch.where(rule.real.unsqueeze(-1), output, 0.0)).to(given)
 
 
 def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Tensor, rule: Rule) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,7 @@ def hierarchical_attention(
     """
     plan = plan_of(tree, q.device) if isinstance(tree, Tree) else tree
     _check(plan, q, k, v, padding, causal)
+    _check_eps(plan, eps, scale)
     shape = (*q.shape[:-1], v.shape[-1])
     if q.shape[-3] != k.shape[-3]:  # (..., H / g, g, N, d) beside (..., H / g, 1, N, d)
         q = q.reshape(*q.shape[:-3], k.shape[-3], -1, *q.shape[-2:])
@@ -83,6 +85,16 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
         raise InvalidInstance(f"padding {padding.dtype} {tuple(padding.shape)}", "", "give bool (..., N), true for real positions")
     if causal and not plan.ordered:
         raise InvalidInstance("the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out")
+
+
+def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) -> None:
+    if scale is not None and not isfinite(scale):
+        raise InvalidInstance(f"scale {scale}", "", "give a finite number")
+    nodes = [len(level.above) for level in plan.levels[1:]]
+    if eps is not None and [one.shape[0] if one.dim() == 2 else -1 for one in eps] != nodes:
+        raise InvalidInstance(
+            f"eps {[tuple(one.shape) for one in eps]!s:.60}", "", f"give tables of {nodes!s:.60} rows, one for each depth"
+        )
 
 
 class HierarchicalAttention(nn.Module):

@@ -108,9 +108,23 @@ def test_shapes_that_do_not_fit_are_refused():
         (windows(4), torch.zeros(1, 3, 4, 3), x, x, {}, "share"),
         (windows(4), x, x, x, {"padding": torch.ones(4)}, "padding"),
         (tree_of_lists([1, 0, 3, 2]), x, x, x, {"causal": True}, "order"),
+        (windows(4, (2,)), x, x, x, {"eps": []}, "rows, one for each depth"),
+        (windows(4, (2,)), x, x, x, {"eps": [torch.zeros(2, 1), torch.zeros(3, 1)]}, "rows, one for each depth"),
+        (windows(4), x, x, x, {"scale": float("nan")}, "scale nan"),
     ):
         with pytest.raises(InvalidInstance, match=said):
             hierarchical_attention(tree, q, k, v, **options)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_counts_leaves_beyond_its_own_numbers(kind):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 1, 1, 2**17, 4).to(kind)
+    plan = plan_of(windows(2**17, (64, 64)))
+    found = hierarchical_attention(plan, q, k, v)
+    assert found.dtype == kind
+    want = hierarchical_attention(plan, q.double(), k.double(), v.double())
+    assert (found.double() - want).abs().max() < 2 * torch.finfo(kind).eps * want.abs().max()
 
 
 def bert():
