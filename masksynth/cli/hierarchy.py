@@ -174,7 +174,7 @@ def told(found: Hierarchy) -> list[str]:
     ]
     if found.mask_pairs is not None:
         used = "no block is lost" if not found.lost_pairs else f"{found.lost_pairs:,} lie in blocks that it allows in part, and are lost"
-        lines.append(f"  mask: {found.mask_pairs:,} pairs; {used}")
+        lines.append(f"  mask: {_many(found.mask_pairs, 'pair')}; {used}")
     if found.degenerate:
         lines.append(f"  degenerate: {_families(found.degenerate)} with a child that has nothing to attend to")
     if found.empty_rows:

@@ -46,7 +46,7 @@ def tree_of_json(value: Any) -> Tree:
     Examples
     --------
     >>> tree_of_json({"parent": [None, 0, 0], "position": [None, 0, 1]})
-    Tree(2 positions, 1 families of at most 2, depth 1)
+    Tree(2 positions, 1 family of at most 2, depth 1)
     """
     if isinstance(value, list):
         return tree_of_lists(value)

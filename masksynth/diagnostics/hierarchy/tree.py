@@ -69,7 +69,8 @@ class Tree:
             object.__setattr__(self, name, array)
 
     def __repr__(self) -> str:
-        return f"Tree({self.size} positions, {self.families} families of at most {self.largest}, depth {self.depth})"
+        families = "1 family" if self.families == 1 else f"{self.families} families"
+        return f"Tree({self.size} positions, {families} of at most {self.largest}, depth {self.depth})"
 
     @property
     def size(self) -> int:

@@ -184,6 +184,16 @@ def test_divergences_that_are_undefined_and_infinite_are_told_apart(tmp_path):
         assert sightless_rows(sight).tolist() == [not included, False, False, False]
 
 
+def test_the_divergences_of_parts_that_do_not_see_each_other_add_up():
+    q, k = np.random.default_rng(0).standard_normal((2, 7, 3))
+    parts = ([[0, 1], 2], [3, [4, 5], 6])
+    apart = np.zeros((7, 7), bool)
+    apart[:3, :3] = apart[3:, 3:] = True
+    whole = diagnose_hierarchy(tree_of_lists(list(parts)), q, k, mask=Mask.from_dense(apart))
+    second = diagnose_hierarchy(tree_of_lists([0, [1, 2], 3]), q[3:], k[3:])
+    assert whole.kl_total == pytest.approx(diagnose_hierarchy(tree_of_lists(parts[0]), q[:3], k[:3]).kl_total + second.kl_total)
+
+
 def test_a_mask_says_itself_what_is_seen(tmp_path):
     np.save(tmp_path / "mask.npy", np.tri(8, dtype=bool))
     for options in (("--causal",), ("--branching", "2,2", "--most", "4")):
