@@ -168,3 +168,9 @@ def test_a_packed_batch_has_prompts_answers_and_tokens():
     prompts = lists_of_tree(tree)
     assert [[len(run) for run in prompt] for prompt in prompts] == [[4, 2, 2], [4, 2, 2]]
     assert lists_of_tree(packed_tree(batch, groups, (2,)))[0][0] == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("branching", [2, True, (2, True), (2.5,), (0,)])
+def test_branchings_that_are_none_are_refused_in_one_line(branching):
+    with pytest.raises(InvalidInstance, match="branching"):
+        windows(5, branching)
