@@ -74,9 +74,9 @@ def clustering(
     if (subject is None) == (causal is None):
         raise InvalidInstance("name a mask or give --causal N" if subject is None else "a mask and --causal N", "", "give one of them")
     if plot is not None:
-        from masksynth.draw.clusteringfigure import check_target
+        from masksynth.draw.pictures import check_picture
 
-        check_target(plot, force)
+        check_picture(plot, force)
     mask, name = _mask(subject, causal, length, batch)
     with progress(f"moving {mask.size:,} positions from {count(seeds, 'start')} ...", quiet):
         found = diagnose(mask, beta=beta, dim=dim, seeds=seeds, time=time, seed=seed, paths=plot is not None)

@@ -80,9 +80,9 @@ def hierarchy(
     from masksynth.diagnostics.hierarchy import diagnose_hierarchy
 
     if plot is not None:
-        from masksynth.draw.hierarchyfigure import check_hierarchy_figure
+        from masksynth.draw.pictures import check_picture
 
-        check_hierarchy_figure(plot, force)
+        check_picture(plot, force)
     with progress(f"measuring {plain(subject or 'windows')} ...", quiet):
         name, tree, mask = _asked(subject, branching, most, length, batch, causal)
         q, k = _read_qkv(qkv, tree.size) if qkv is not None else (None, None)

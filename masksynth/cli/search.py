@@ -20,10 +20,11 @@ from masksynth import catalog
 from masksynth.backends import Limits
 from masksynth.cli.families import parsed
 from masksynth.cli.terminal import JSON, QUIET, Refused, layers_option, plain, print_json, printable
+from masksynth.draw.pictures import check_picture
 from masksynth.search import Result, search, sweep
 from masksynth.search.batch import UNFINISHED
 from masksynth.search.book import Book, read_results
-from masksynth.search.cactus import check_cactus, write_cactus
+from masksynth.search.cactus import write_cactus
 from masksynth.search.compare import comparison_record, comparison_text
 from masksynth.search.dask import connected
 from masksynth.search.expected import compare_with, expectations, is_manifest, unpromised_failures
@@ -117,7 +118,7 @@ def search_command(
     if table is not None:
         check_table(table, force or resume)
     if picture is not None:
-        check_cactus(picture, force or resume)
+        check_picture(picture, force or resume)
     code = 0
     if not read:
         mode = "resume" if resume else "force" if force else "new"

@@ -64,9 +64,9 @@ def symmetry(
     told by its content. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric one, 1/n on average for a random n x n one.
     """
     if plot is not None:
-        from masksynth.draw.symmetryfigure import check_plot
+        from masksynth.draw.pictures import check_picture
 
-        check_plot(plot, force)
+        check_picture(plot, force)
     kind = _kind(subject, train)
     given: dict[str, dict[str, Any]] = {
         "checkpoint": {"mode": mode, "gamma": gamma, "head_dim": head_dim},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from masksynth.draw.names import printable
 from masksynth.draw.paper import PALETTE
-from masksynth.draw.pictures import write_picture
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.draw.pictures import check_picture, write_figure
+from masksynth.errors import InvalidInstance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 ROOT = "#d55e00"
-FORMATS = (".svg", ".png", ".pdf")
 LINES = 6
 """Most groups with a line of their own."""
 MOST_PATHS = 32
@@ -68,35 +66,9 @@ def write_clustering(found: Clustering, path: str | Path, *, title: str = "", fo
     """
     from masksynth.draw.paper import drawing
 
-    place = check_target(path, force)
+    place = check_picture(path, force)
     with drawing():
-        write_picture(_picture(clustering_figure(found, title), place.suffix.lower()), place, force)
-    return place
-
-
-def check_target(path: str | Path, force: bool = False) -> Path:
-    """The place of a picture, refused before any work is done where none can be written to.
-
-    Raises
-    ------
-    InvalidInstance
-        If it does not end in .svg, .png or .pdf, or is there already and ``force`` is False.
-    Unsupported
-        Without matplotlib.
-
-    Examples
-    --------
-    >>> check_target("clusters.svg").suffix
-    '.svg'
-    """
-    place = Path(path)
-    if place.suffix.lower() not in FORMATS:
-        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
-    if place.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
-    if find_spec("matplotlib") is None:
-        raise Unsupported("a picture needs matplotlib; pip install 'masksynth[draw]'")
-    return place
+        return write_figure(clustering_figure(found, title), place, "Clusters of the positions of a mask over time")
 
 
 def clustering_figure(found: Clustering, title: str = "") -> Figure:
@@ -228,17 +200,3 @@ def _over_time(axes: Axes, times: Floats) -> None:
     ticks = [0.0, *(float(10**power) for power in range(-1, 6) if 10**power <= times[-1])]
     axes.set(xlim=(0, times[-1]), xlabel="time", xticks=[tick for tick in ticks if tick in (0.0, 1.0) or tick >= 10 or times[-1] < 10])
     axes.xaxis.set_major_formatter(lambda number, _: f"{number:g}")
-
-
-def _picture(figure: Figure, ending: str) -> str | bytes:
-    import io
-
-    from masksynth.draw.paper import to_png, to_svg
-
-    if ending == ".svg":
-        return to_svg(figure, "Clusters of the positions of a mask over time")
-    if ending == ".png":
-        return to_png(figure)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
-    return stream.getvalue()

@@ -5,8 +5,6 @@ It is drawn from the record alone; equal records have equal pictures. matplotlib
 
 from __future__ import annotations
 
-import io
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.draw.names import printable
-from masksynth.draw.paper import FONT, LINE, drawing, fitted, to_png, to_svg
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.draw.paper import FONT, LINE, drawing, fitted
+from masksynth.draw.pictures import check_picture, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
     from masksynth.diagnostics.hierarchy import Hierarchy
 
-FORMATS = (".svg", ".png", ".pdf")
-INSTALL = "a picture needs matplotlib; pip install 'masksynth[draw]'"
 DEPTHS = ("#c5e1f9", "#a9d3f7", "#90caf9", "#64b5f6", "#42a5f5", "#1e88e5", "#1565c0", "#0d47a1")
 """Blocks of siblings at depth 1, 2, ...: the deeper, the darker."""
 VECTORS = 256
@@ -33,45 +29,19 @@ SIDE = 300.0
 """Points of the matrix."""
 
 
-def check_hierarchy_figure(path: str | Path, force: bool = False) -> None:
-    """Refuse, before any work is done, a file that no picture can be written to.
-
-    Raises
-    ------
-    InvalidInstance
-        If the file does not end in .svg, .png or .pdf, or is there already and ``force`` is False.
-    Unsupported
-        Without matplotlib.
-    """
-    place = Path(path)
-    if place.suffix.lower() not in FORMATS:
-        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
-    if place.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
-    if find_spec("matplotlib") is None:
-        raise Unsupported(INSTALL)
-
-
 def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = False) -> Path:
     """Draw a diagnosis into FILE.svg, .png or .pdf.
 
     Raises
     ------
     InvalidInstance, Unsupported
-        As `check_hierarchy_figure`.
+        As `masksynth.draw.pictures.check_picture`.
     MasksynthError
         If the disk refuses.
     """
-    check_hierarchy_figure(path, force)
-    place = Path(path)
+    place = check_picture(path, force)
     with drawing():
-        figure = hierarchy_figure(found)
-        data = _bytes(figure, place.suffix.lower(), title_of(found))
-    try:
-        place.write_bytes(data)
-    except OSError as error:
-        raise MasksynthError(f"{place}: the picture cannot be written: {error.strerror}; choose another place") from error
-    return place
+        return write_figure(hierarchy_figure(found), place, title_of(found))
 
 
 def title_of(found: Hierarchy) -> str:
@@ -166,14 +136,3 @@ def reduced(values: NDArray[np.float64], most: int = 512) -> tuple[NDArray[np.fl
     means = np.where(known.any(axis=1), np.where(known, padded, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
     places = np.append(np.arange(len(means)) * step, len(values)).astype(float)
     return places, np.append(means, means[-1])
-
-
-def _bytes(figure: Figure, ending: str, title: str) -> bytes:
-    if ending == ".svg":
-        return to_svg(figure, title).encode("utf-8")
-    if ending == ".png":
-        return to_png(figure)
-    stream = io.BytesIO()
-    nothing: dict[Any, Any] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
-    figure.savefig(stream, format="pdf", metadata=nothing)
-    return stream.getvalue()

@@ -145,3 +145,11 @@ def to_png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=72 * PIXELS, metadata={"Software": None})
     return stream.getvalue()
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The picture as PDF."""
+    stream = io.BytesIO()
+    nothing: dict[Any, Any] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+    figure.savefig(stream, format="pdf", metadata=nothing)
+    return stream.getvalue()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masksynth.draw.boxes import Diagram, diagram
 from masksynth.draw.cells import LARGEST_EXACT, Picture, block_picture, diff_picture, flow_picture, mask_picture
 from masksynth.draw.text import LARGEST_TEXT, hasse_text, table_text
-from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 WHAT = ("mask", "hasse", "blocks", "flow", "diff")
 FORMATS = ("text", "svg", "png")
+FIGURES = (".svg", ".png", ".pdf")
+"""Endings of files that figures of results are written to."""
 
 
 def draw(
@@ -126,6 +129,46 @@ def format_of(path: Path) -> str:
     if path.suffix.lower() not in (".svg", ".png"):
         raise InvalidInstance(f"ends in {path.suffix!r:.40}", "", "name a .svg or .png file, or - for SVG on stdout", str(path))
     return path.suffix.lower()[1:]
+
+
+def check_picture(path: str | Path, force: bool = False) -> Path:
+    """The place of a figure, refused before any work is done where none can be written to.
+
+    Raises
+    ------
+    InvalidInstance
+        If it does not end in .svg, .png or .pdf, or is there already and ``force`` is False.
+    Unsupported
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> check_picture("clusters.svg").suffix
+    '.svg'
+    """
+    place = Path(path)
+    if place.suffix.lower() not in FIGURES:
+        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
+    if place.exists() and not force:
+        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
+    if find_spec("matplotlib") is None:
+        raise Unsupported("a picture needs matplotlib; pip install 'masksynth[draw]'")
+    return place
+
+
+def write_figure(figure: Figure, path: Path, title: str) -> Path:
+    """Write a figure as its file's ending says, over what is there; call it inside ``drawing()``, after `check_picture`.
+
+    Raises
+    ------
+    MasksynthError
+        If the disk refuses.
+    """
+    from masksynth.draw.paper import to_pdf, to_png, to_svg
+
+    ending = path.suffix.lower()
+    write_picture(to_svg(figure, title) if ending == ".svg" else to_png(figure) if ending == ".png" else to_pdf(figure), path, True)
+    return path
 
 
 def write_picture(picture: str | bytes, path: str | Path, force: bool = False) -> None:

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from masksynth.diagnostics.symmetry import MaskDiagnosis, TrainingDiagnosis, WeightDiagnosis
 from masksynth.draw.names import printable
-from masksynth.draw.pictures import write_picture
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.draw.pictures import check_picture, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = (".svg", ".png", ".pdf")
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#607d8b"
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
 MARKS = ("o", "s", "^", "D", "v", "P")
-INSTALL = "a picture needs matplotlib; pip install 'masksynth[draw]'"
-
-
-def check_plot(path: str | Path, force: bool = False) -> None:
-    """Refuse, before any work is done, a file that no picture can be written to.
-
-    Raises
-    ------
-    InvalidInstance
-        If the file does not end in .svg, .png or .pdf, or is there already and ``force`` is False.
-    Unsupported
-        Without matplotlib.
-    """
-    place = Path(path)
-    if place.suffix.lower() not in FORMATS:
-        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
-    if place.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
-    if find_spec("matplotlib") is None:
-        raise Unsupported(INSTALL)
 
 
 def draw_symmetry(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, path: str | Path, force: bool = False) -> Path:
@@ -56,7 +32,7 @@ def draw_symmetry(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, pa
     Raises
     ------
     InvalidInstance, Unsupported
-        As `check_plot`.
+        As `masksynth.draw.pictures.check_picture`.
 
     Examples
     --------
@@ -71,10 +47,9 @@ def draw_symmetry(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, pa
     """
     from masksynth.draw.paper import drawing
 
-    check_plot(path, force)
+    place = check_picture(path, force)
     with drawing():
-        write_picture(_bytes(symmetry_figure(found), Path(path).suffix.lower()), path, force)
-    return Path(path)
+        return write_figure(symmetry_figure(found), place, "Symmetry of attention")
 
 
 def symmetry_figure(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) -> Figure:
@@ -82,18 +57,6 @@ def symmetry_figure(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) 
     if isinstance(found, WeightDiagnosis):
         return _weights(found)
     return _mask(found) if isinstance(found, MaskDiagnosis) else _training(found)
-
-
-def _bytes(figure: Figure, ending: str) -> str | bytes:
-    from masksynth.draw.paper import to_png, to_svg
-
-    if ending == ".svg":
-        return to_svg(figure, "Symmetry of attention")
-    if ending == ".png":
-        return to_png(figure)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
-    return stream.getvalue()
 
 
 def _sheet(panels: int, width: float = 3.6, height: float = 2.8) -> tuple[Figure, list[Axes]]:

@@ -5,49 +5,25 @@ Equal results have equal pictures, byte for byte. matplotlib is imported when on
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.search.summary import Summary
 from masksynth.tasks.canonical import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = (".svg", ".png", ".pdf")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 """Okabe and Ito's colours without yellow, which is too light for a line."""
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1)))
 STEPS = 1000
 """Most steps of a curve; one with more is drawn at this many times, exactly at each."""
 SHORTEST = 0.001
-INSTALL = "a cactus plot needs matplotlib; pip install 'masksynth[draw]'"
-
-
-def check_cactus(path: str | Path, force: bool = False) -> None:
-    """Refuse, before any work is done, a file that no plot can be written to.
-
-    Raises
-    ------
-    InvalidInstance
-        If the file does not end in .svg, .png or .pdf, or is there already and ``force`` is False.
-    Unsupported
-        Without matplotlib.
-    """
-    place = Path(path)
-    if place.suffix.lower() not in FORMATS:
-        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
-    if place.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
-    if find_spec("matplotlib") is None:
-        raise Unsupported(INSTALL)
 
 
 def write_cactus(path: str | Path, summaries: Iterable[Summary], force: bool = False) -> Path:
@@ -67,7 +43,7 @@ def write_cactus(path: str | Path, summaries: Iterable[Summary], force: bool = F
     Raises
     ------
     InvalidInstance, Unsupported
-        As `check_cactus`.
+        As `masksynth.draw.pictures.check_picture`.
     MasksynthError
         If the disk refuses.
 
@@ -119,16 +95,15 @@ def draw_cactus(
     InvalidInstance, Unsupported, MasksynthError
         As `write_cactus`.
     """
-    from masksynth.draw import write_picture
     from masksynth.draw.paper import drawing
+    from masksynth.draw.pictures import check_picture, write_figure
 
-    check_cactus(path, force)
+    place = check_picture(path, force)
     seconds = {method: np.sort(np.asarray(times, dtype=np.float64)) for method, times in curves.items()}
     left = _left(seconds.values()) if shortest is None else shortest
     with drawing():
         figure = _figure(seconds, cases, left, max(limit, 10 * left), clock, dashed)
-        write_picture(_picture(figure, Path(path).suffix.lower()), path, force=True)
-    return Path(path)
+        return write_figure(figure, place, "Instances proved against seconds")
 
 
 def _left(curves: Iterable[NDArray[np.float64]]) -> float:
@@ -193,15 +168,3 @@ def _figure(
 
 def _counted(cases: Sequence[int]) -> str:
     return f"proved, of {cases[0]} instances" if len(set(cases)) == 1 else "proved instances"
-
-
-def _picture(figure: Figure, ending: str) -> str | bytes:
-    from masksynth.draw.paper import to_png, to_svg
-
-    if ending == ".svg":
-        return to_svg(figure, "Instances proved against seconds")
-    if ending == ".png":
-        return to_png(figure)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
-    return stream.getvalue()

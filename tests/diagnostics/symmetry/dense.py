@@ -22,6 +22,5 @@ def directionality(matrix, mode="sum", gamma=2.0):
 
 def heads(query, key, count, key_count):
     """(H, d, d): W_q,h W_k,g(h)^T, one by one."""
-    width = query.shape[1] // count
-    cut = lambda weight, head: weight[:, head * width : (head + 1) * width]  # noqa: E731
-    return [cut(query, head) @ cut(key, head * key_count // count).T for head in range(count)]
+    queries, keys = np.split(query, count, axis=1), np.split(key, key_count, axis=1)
+    return [queries[head] @ keys[head * key_count // count].T for head in range(count)]
