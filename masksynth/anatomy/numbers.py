@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from masksynth.anatomy.algebra import contains_itself, difference, identity, intersection, is_causal, single, transpose
+from masksynth.anatomy.algebra import contains_itself, is_causal, single
 from masksynth.anatomy.diagram import Hasse, hasse, width
 from masksynth.anatomy.flow import Convergence, convergence, flow_after
 from masksynth.errors import Unsupported
 from masksynth.export import blocks
+from masksynth.export.mutual import diagonal_pairs, mutual_pairs
 from masksynth.export.rows import row_counts
 from masksynth.mask import Mask
 
@@ -169,8 +170,8 @@ def reciprocity(mask: Mask) -> float:
         return 0.0
     both = pairs = 0
     for table in range(mask.tables):
-        others = difference(single(mask, table), identity(mask.size))
-        both, pairs = both + intersection(others, transpose(others)).pairs, pairs + others.pairs
+        own = diagonal_pairs(mask, table)
+        both, pairs = both + mutual_pairs(mask, table) - own, pairs + single(mask, table).pairs - own
     return both / pairs if pairs else 0.0
 
 

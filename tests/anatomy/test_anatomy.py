@@ -24,6 +24,7 @@ from masksynth.anatomy import (
     width,
 )
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.export import mutual
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from tests.anatomy import naive
@@ -157,6 +158,7 @@ def test_what_is_too_much_is_named(monkeypatch):
     relation = np.random.default_rng(0).random((40, 40)) < 0.2
     for name, value in (("MOST_INTERVALS", 20), ("MAX_DENSE", 10)):
         monkeypatch.setattr(algebra, name, value)
+        monkeypatch.setattr(mutual, name, value)
     monkeypatch.setattr(numbers, "MOST_BLOCK_ROWS", 10)
     found = anatomy(Mask.from_dense(relation), layers=2, block_size=2)
     assert set(found.skipped) == {

@@ -160,7 +160,7 @@ def diagnose(
         pairs=mask.pairs,
         empty=int((np.diff(mask.row_offset[0]) == 0).sum()),
         without_self=int((~sees_itself(mask) & (others(mask) > 0)).sum()),
-        parts=parts(found),
+        parts=parts(mask),
         beta=float(beta),
         dim=dim,
         seeds=seeds,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.diagnostics.clustering.blocks import LARGEST_DENSE, check_mask, others
+from masksynth.diagnostics.parts import part_of
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
 from masksynth.orders import closure, least_mutual
@@ -108,21 +109,16 @@ def following(mask: Mask) -> Following:
     return Following(sees, leader, tuple(roots.tolist()), below, status)
 
 
-def parts(found: Following) -> int:
-    """Into how many parts a mask falls that see nothing of one another: two positions are in one part if they see a common root.
+def parts(mask: Mask) -> int:
+    """Into how many parts a mask falls that see nothing of one another; a position that neither sees nor is seen is one.
 
     Examples
     --------
-    >>> parts(following(Mask.from_dense(np.kron(np.eye(2, dtype=bool), np.ones((3, 3), dtype=bool)))))
+    >>> parts(Mask.from_dense(np.kron(np.eye(2, dtype=bool), np.ones((3, 3), dtype=bool))))
     2
     """
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    n, roots = found.below.shape
-    place, root = np.nonzero(found.below)
-    graph = csr_matrix((np.ones(len(place), np.int8), (place, n + root)), shape=(n + roots, n + roots))
-    return int(connected_components(graph, directed=False, return_labels=False))
+    part = part_of(mask)
+    return int(part.max(initial=-1)) + 1 + int((part < 0).sum())
 
 
 def _status(direct: Bools, sees: Bools, of_class: Ints, roots: Ints, keys: Ints) -> tuple[str, ...]:

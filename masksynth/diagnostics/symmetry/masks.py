@@ -14,20 +14,18 @@ whose quotient tends to r as d grows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masksynth.diagnostics.symmetry.scores import finite
-from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export.rows import column_counts, columns_of, rows_of
+from masksynth.errors import InvalidInstance
+from masksynth.export.mutual import diagonal_pairs, mutual_pairs
+from masksynth.export.rows import rows_of
 from masksynth.mask import Mask
 
 Ints = NDArray[np.int64]
-MOST_INTERVALS = 1 << 24
-"""Most intervals of columns that are written out."""
 
 
 def reciprocity(mask: Mask, table: int = 0) -> float:
@@ -40,7 +38,7 @@ def reciprocity(mask: Mask, table: int = 0) -> float:
     InvalidInstance
         If the table allows no pair.
     Unsupported
-        If the columns fall into more than ``MOST_INTERVALS`` intervals.
+        As `masksynth.export.mutual.mutual_pairs`.
 
     Examples
     --------
@@ -57,45 +55,6 @@ def pairs_of(mask: Mask, table: int = 0) -> int:
     """Allowed pairs of one table."""
     _, start, end = rows_of(mask, table)
     return int((end - start).sum())
-
-
-def mutual_pairs(mask: Mask, table: int = 0) -> int:
-    """Pairs (i, j) such that (j, i) is allowed too, i = j included: the size of the intersection of rows and columns.
-
-    Both are disjoint intervals on one line, at i * (N + 1) + j; the overlap is the sum of F(end) - F(start) over the rows, F(x) being
-    how much of the columns lies before x.
-
-    Examples
-    --------
-    >>> mutual_pairs(Mask.from_dense(np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]]) > 0))
-    3
-    """
-    if int(column_counts(mask, table).sum()) > MOST_INTERVALS:
-        raise Unsupported(f"the columns fall into more than {MOST_INTERVALS:,} intervals; sort the positions, or take a part of the mask")
-    query, start, end = rows_of(mask, table)
-    columns = columns_of(mask, table)
-    line = query * (mask.size + 1)
-    other = np.repeat(np.arange(mask.size, dtype=np.int64), np.diff(columns.offset)) * (mask.size + 1)
-    before = _measure(other + columns.start, other + columns.end)
-    return int((before(line + end) - before(line + start)).sum())
-
-
-def _measure(start: Ints, end: Ints) -> Callable[[Ints], Ints]:
-    """F(x) = how many integers below x lie in sorted disjoint intervals."""
-    total = np.concatenate([np.zeros(1, np.int64), np.cumsum(end - start)])
-
-    def before(x: Ints) -> Ints:
-        opened = np.searchsorted(start, x)
-        last = np.concatenate([np.zeros(1, np.int64), end])[opened]
-        return total[opened] - np.maximum(last - x, 0)
-
-    return before
-
-
-def diagonal_pairs(mask: Mask, table: int = 0) -> int:
-    """Tr(M): positions that may attend to themselves."""
-    query, start, end = rows_of(mask, table)
-    return int(((start <= query) & (query < end)).sum())
 
 
 def causal_reciprocity(size: int, diagonal: bool = True) -> Fraction:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from masksynth.diagnostics.parts import mask_parts
 from masksynth.diagnostics.symmetry.masks import early_counts, pairs_of, reciprocity, update_symmetry
-from masksynth.diagnostics.symmetry.parts import mask_parts
 from masksynth.diagnostics.symmetry.scores import Floats, finite, quotient, scaled
 from masksynth.errors import InvalidInstance
 from masksynth.export.rows import rows_of

@@ -10,8 +10,9 @@ from hypothesis.extra.numpy import arrays
 
 from masksynth import Mask, catalog
 from masksynth.diagnostics import symmetry as room
-from masksynth.diagnostics.symmetry.parts import mask_parts
-from masksynth.errors import InvalidInstance
+from masksynth.diagnostics.parts import mask_parts
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.export import mutual
 from masksynth.merge import merge
 
 DENSE = st.integers(1, 9).flatmap(lambda n: arrays(bool, (n, n)))
@@ -188,3 +189,14 @@ def test_refusals(call, fact):
     with pytest.raises(InvalidInstance, match=fact) as refusal:
         call()
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("table", [0, 1])
+def test_pairs_are_counted_in_an_array_where_columns_are_in_pieces(table, monkeypatch):
+    dense = np.random.default_rng(0).random((2, 30, 30)) < 0.4
+    mask = Mask.from_dense(dense)
+    monkeypatch.setattr(mutual, "MOST_INTERVALS", 5)
+    assert mutual.mutual_pairs(mask, table) == (dense[table] & dense[table].T).sum()
+    monkeypatch.setattr(mutual, "MAX_DENSE", 5)
+    with pytest.raises(Unsupported, match="more than 5 intervals"):
+        mutual.mutual_pairs(mask, table)

@@ -11,22 +11,38 @@ from masksynth.mask import Mask
 Ints = NDArray[np.int64]
 
 
-def mask_parts(mask: Mask, table: int = 0) -> int:
-    """Into how many parts the pairs of a mask fall such that no position of one sees, or is seen by, a position of another.
+def part_of(mask: Mask, table: int = 0) -> Ints:
+    """(N,) the part of each position, such that no position of one part sees, or is seen by, a position of another.
 
-    A position that neither sees nor is seen belongs to no part.
+    A position that neither sees nor is seen belongs to no part: -1.
+
+    Examples
+    --------
+    >>> part_of(Mask.from_dense(np.kron(np.eye(2), np.ones((2, 2))) > 0)).tolist()
+    [0, 0, 1, 1]
+    """
+    query, start, end = rows_of(mask, table)
+    found = np.full(mask.size, -1)
+    if not len(query):
+        return found
+    run = _runs(start, end, mask.size)
+    label = _least(run[query], run[start], int(run[-1]) + 1)[run]
+    steps = np.bincount(start, minlength=mask.size + 1) - np.bincount(end, minlength=mask.size + 1)
+    met = np.cumsum(steps)[: mask.size] > 0
+    met[query] = True
+    found[met] = np.unique(label[met], return_inverse=True)[1]
+    return found
+
+
+def mask_parts(mask: Mask, table: int = 0) -> int:
+    """How many parts of a mask see nothing of one another, positions that neither see nor are seen apart.
 
     Examples
     --------
     >>> mask_parts(Mask.from_dense(np.tri(4, dtype=bool))), mask_parts(Mask.from_dense(np.kron(np.eye(2), np.ones((3, 3))) > 0))
     (1, 2)
     """
-    query, start, end = rows_of(mask, table)
-    if not len(query):
-        return 0
-    run = _runs(start, end, mask.size)
-    label = _least(run[query], run[start], int(run[-1]) + 1)
-    return len(np.unique(label[run[query]]))
+    return int(part_of(mask, table).max(initial=-1)) + 1
 
 
 def _runs(start: Ints, end: Ints, size: int) -> Ints:
