@@ -198,7 +198,7 @@ def backends(as_json: bool) -> None:
     \b
     masksynth backends
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in names():
         try:
             found = backend(name)
@@ -211,7 +211,7 @@ def backends(as_json: bool) -> None:
         print_json(rows)
         return
     for row in rows:
-        versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())  # type: ignore[attr-defined]
+        versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())
         click.echo(f"{row['name']:12} {versions if row['available'] else row['remedy']}")
     click.echo(f"for sparse masks: auto, construct, {', '.join(engine_names())}")
 

@@ -103,7 +103,7 @@ def list_catalog(as_json: bool) -> None:
     \b
     masksynth catalog --json
     """
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "summary": _summary(function),
@@ -116,6 +116,6 @@ def list_catalog(as_json: bool) -> None:
         return
     lines = []
     for row in rows:
-        flags = " ".join(f"--{key} {value or '...'}" for key, value in row["parameters"].items())  # type: ignore[attr-defined]
+        flags = " ".join(f"--{key} {value or '...'}" for key, value in row["parameters"].items())
         lines.append(f"{row['name']:24} {flags}\n{'':24} {row['summary']}")
     click.echo("\n".join(lines))
