@@ -1,4 +1,4 @@
-"""formula.cnf: a name for every variable, then the clauses as DIMACS."""
+"""formula.cnf: a name for every variable, then the clauses as DIMACS. proof.drat: clauses added and deleted, one a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _NAME = re.compile(r"c var ([1-9][0-9]{0,8}) ([a-z]+(?: [0-9]+)+)")
 _HEADER = re.compile(r"p cnf ([0-9]{1,9}) ([0-9]{1,9})")
 _BODY = re.compile(r"[-0-9 \n]*")
 
+_STEP = re.compile(r"(d\s+)?((?:-?[1-9][0-9]{0,8}\s+)*)0")
+
 Literals = tuple[int, ...]
+Step = tuple[bool, Literals]
+"""Whether a clause is deleted, rather than added, and its literals."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,35 @@ def _clause(line: str, at: int, variables: int) -> Literals:
     if end != 0 or any(literal == 0 or abs(literal) > variables for literal in literals):
         raise _fault(f"line {at}: {line!r:.40} is not a clause over {variables} variables with its 0 at the end")
     return tuple(literals)
+
+
+def parse_steps(text: str, variables: int) -> list[Step]:
+    r"""Return the steps in the text of a proof: one clause a line, with its 0 at the end, after ``d`` if it is deleted.
+
+    Empty lines and lines that begin with ``c`` are comments. Variables beyond those of the formula may occur, at most
+    as many as the proof has literals.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming the line, without the file.
+
+    Examples
+    --------
+    >>> parse_steps("1 -2 0\nd 1 -2 0\n0\n", 2)
+    [(False, (1, -2)), (True, (1, -2)), (False, ())]
+    """
+    steps = []
+    for at, line in enumerate(text.splitlines(), 1):
+        if (stripped := line.strip()) and stripped[0] != "c":
+            step = _STEP.fullmatch(stripped)
+            if step is None:
+                raise _fault(f"line {at}: expected a clause with its 0 at the end, got {line!r:.40}")
+            steps.append((step[1] is not None, tuple(map(int, step[2].split()))))
+    largest = max((abs(literal) for _, literals in steps for literal in literals), default=0)
+    if largest > (most := variables + sum(len(literals) for _, literals in steps)):
+        raise _fault(f"variable {largest}: expected at most {most} variables of the formula and the proof")
+    return steps
 
 
 def _fault(fact: str) -> InvalidInstance:

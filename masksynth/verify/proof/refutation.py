@@ -1,31 +1,40 @@
-"""That a DRAT proof refutes a formula: asked of dratify, or of a program of the user's choice."""
+"""Check that a DRUP proof refutes a formula: by dratify, by the small checker in ``rup.py``, or by a program."""
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.verify.proof.dimacs import NamedFormula, write_plain
+from masksynth.verify.proof.dimacs import Literals, NamedFormula, Step, parse_steps, write_plain
 from masksynth.verify.proof.reading import read_bytes, read_text
+from masksynth.verify.proof.rup import find_fault
 
 MAX_PROOF = 1 << 28
 """Largest proof that is checked inside this process (256 MiB)."""
 VERIFIED = "s VERIFIED"
+RUP = "rup"
+"""The name by which ``--checker`` asks for the small checker."""
 
 
-def check_refutation(formula: NamedFormula, path: Path, program: str | None) -> int:
-    """Check that the proof in a file refutes a formula; return its number of lines.
+def check_refutation(formula: NamedFormula, path: Path, checker: str | None) -> int:
+    """Check that the proof in a file refutes a formula; return its number of steps.
+
+    Only steps that are sound without RAT are accepted (by a program: what it accepts). dratify keeps a literal that
+    is implied when the clause that implied it is deleted. That is sound for RUP, whose clauses follow from the formula,
+    but a RAT clause may be refuted by the literals so kept: then five steps would prove anything.
 
     Parameters
     ----------
     formula : NamedFormula
     path : path
-        The proof as text, DRUP or DRAT.
-    program : str or None
-        Called as ``PROGRAM formula.cnf proof.drat``, it says ``s VERIFIED`` on a line; None: dratify.
+        The proof as text, DRUP.
+    checker : str or None
+        None: dratify, without RAT. ``rup``: `masksynth.verify.proof.rup`. Any other is a program, called as ``PROGRAM
+        formula.cnf proof.drat``, that prints ``s VERIFIED`` on a line.
 
     Raises
     ------
@@ -34,31 +43,44 @@ def check_refutation(formula: NamedFormula, path: Path, program: str | None) -> 
     WrongAnswer
         ``proof``: if the formula is not refuted.
     """
-    return _by_dratify(formula, path) if program is None else _by_program(formula, path, program)
-
-
-def _by_dratify(formula: NamedFormula, path: Path) -> int:
-    from dratify import CNF, check_proof, parse_proof
-
-    if find_spec("cdclkit") is not None:  # its compiled checker, if it has one, enters itself with dratify
-        import cdclkit  # noqa: F401
+    if checker not in (None, RUP):
+        return _by_program(formula, path, checker)
     try:
-        steps = parse_proof(read_text(path, MAX_PROOF))
-    except (ValueError, OverflowError) as error:
-        raise InvalidInstance(f"not a DRAT proof: {error}", "", source=str(path)) from None
-    plain = CNF(formula.variables)
-    for clause in formula.clauses:
-        plain.add_dimacs(clause)
-    if () in plain.clauses:
-        return len(steps)
-    try:
-        result = check_proof(plain, steps)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInstance(f"not a DRAT proof: {error}", "", source=str(path)) from None
-    if not (result.ok and result.reached_empty):
-        at = f"step {result.failed_step}: " if result.failed_step > 0 else ""
-        raise WrongAnswer("proof", f"{_place(path)}: {at}{result.reason}")
+        steps = parse_steps(read_text(path, MAX_PROOF), formula.variables)
+    except InvalidInstance as error:
+        raise (error if error.source else InvalidInstance(f"not a DRUP proof: {error.fact}", "", source=str(path))) from None
+    if fault := (find_fault if checker == RUP else find_fault_by_dratify)(formula.clauses, steps):
+        raise WrongAnswer("proof", f"{_place(path)}: {fault}")
     return len(steps)
+
+
+def find_fault_by_dratify(formula: Sequence[Literals], steps: Sequence[Step]) -> str:
+    """Return why the steps do not refute a formula; empty if they do. Like `masksynth.verify.proof.rup.find_fault`.
+
+    Examples
+    --------
+    The five steps that RAT would let prove anything, here of a formula that x = 1 satisfies:
+
+    >>> steps = [(False, (2,)), (False, (3, -2)), (True, (3, -2)), (False, (-3,)), (False, ())]
+    >>> find_fault_by_dratify([(1,)], steps)
+    'step 1: the clause does not follow by unit propagation'
+    """
+    from dratify import CNF, check_proof
+
+    if find_spec("cdclkit") is not None:  # its compiled checker, if it has one, registers itself with dratify
+        import cdclkit  # noqa: F401
+    every = [*formula, *(literals for _, literals in steps)]
+    plain = CNF(max((abs(literal) for clause in every for literal in clause), default=0))
+    for clause in formula:
+        plain.add_dimacs(clause)
+    coded = [("d" if deleted else "a", tuple(2 * abs(x) - 2 + (x < 0) for x in literals)) for deleted, literals in steps]
+    # Without RAT every accepted clause follows from the formula, with and without deletions.
+    result = check_proof(plain, coded, check_rat=False)
+    if result.ok and result.reached_empty and result.rat_steps == 0:
+        return ""
+    if result.failed_step > 0:
+        return f"step {result.failed_step}: the clause does not follow by unit propagation"
+    return "no step is the empty clause"
 
 
 def _by_program(formula: NamedFormula, path: Path, program: str) -> int:
