@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 from masksynth import catalog
 from masksynth.backends import Limits, Status
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
+from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.search import Result, search, sweep
 from masksynth.spanner import SparseAnswer, sparsify
@@ -19,9 +19,9 @@ from masksynth.verify import verify
 if typing.TYPE_CHECKING:
     from masksynth.pack import pack_batches, pack_samples, unpack_samples
 
-__all__ = ["Answer", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node", "Prediction"]
-__all__ += ["Result", "SparseAnswer", "Status", "Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps", "load", "loads"]
-__all__ += ["pack_batches", "pack_samples", "search", "solve", "sparsify", "sweep", "unpack_samples", "verify", "write"]
+__all__ = ["Answer", "Contradiction", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node"]
+__all__ += ["Prediction", "Result", "SparseAnswer", "Status", "Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps"]
+__all__ += ["load", "loads", "pack_batches", "pack_samples", "search", "solve", "sparsify", "sweep", "unpack_samples", "verify", "write"]
 
 
 def __getattr__(name: str) -> typing.Any:

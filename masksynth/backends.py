@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import Contradiction, InvalidInstance, Unsupported
 from masksynth.problem import Problem
 from masksynth.sparsify import Reduction, SparseProblem
 from masksynth.tasks import MergedTask
@@ -46,10 +46,20 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Objective:
-    """A value that was reached and a bound that was proved; equal iff optimal."""
+    """A value that was reached and a bound that was proved; equal iff optimal.
+
+    Raises
+    ------
+    Contradiction
+        If the bound is above the value.
+    """
 
     value: int
     bound: int
+
+    def __post_init__(self) -> None:
+        if self.bound > self.value:
+            raise Contradiction("a bound", self.bound, "an answer", self.value)
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,18 @@ class Standing:
     chosen : tuple of edges
         (query, key), or (layer, query, key) of a layered problem.
     found_by, proved_by : str
+        The engines that the solution and the bound are from.
+
+    Raises
+    ------
+    Contradiction
+        If the bound is above the weight of the solution, by whichever of the methods below it came to that.
+
+    Examples
+    --------
+    >>> Standing(5, 2, ((1, 0),)).proved(6, "sat")
+    Traceback (most recent call last):
+    masksynth.errors.Contradiction: contradiction: sat proved that at least 6 are needed, but greedy found 5; ...
     """
 
     upper: int
@@ -127,10 +149,14 @@ class Standing:
     found_by: str = "greedy"
     proved_by: str = "none"
 
+    def __post_init__(self) -> None:
+        if self.lower > self.upper:
+            raise Contradiction(self.proved_by, self.lower, self.found_by, self.upper)
+
     @property
     def closed(self) -> bool:
         """Whether the solution is proved optimal."""
-        return self.lower >= self.upper
+        return self.lower == self.upper
 
     def better(self, other: Standing) -> Standing:
         """The better solution and the better bound of two standings.

@@ -62,3 +62,41 @@ class WrongAnswer(MasksynthError):
 
     def __reduce__(self) -> tuple[type[WrongAnswer], tuple[str, str, str, str, tuple[str, ...]]]:
         return WrongAnswer, (self.requirement, self.fact, self.task, self.node, self.path)
+
+
+class Contradiction(MasksynthError):
+    """A lower bound that was called proved lies above a value that was found: a defect, never a result.
+
+    Parameters
+    ----------
+    engine : str
+        Who proved the bound.
+    bound : int
+        What it proved every solution to cost at least.
+    found_by : str
+        Who found the value.
+    value : int
+        Cost of a solution.
+    instance : str
+        Of what problem; empty where the one who raises does not know it.
+
+    Examples
+    --------
+    >>> str(Contradiction("maxsat", 9, "greedy", 8, "a chain")).partition(";")[0]
+    'contradiction: maxsat proved that at least 9 are needed, but greedy found 8 (a chain)'
+    """
+
+    def __init__(self, engine: str, bound: int, found_by: str, value: int, instance: str = "") -> None:
+        self.engine, self.bound, self.found_by, self.value, self.instance = engine, bound, found_by, value, instance
+        super().__init__(
+            f"contradiction: {engine} proved that at least {bound} are needed, but {found_by} found {value}"
+            f"{f' ({instance})' if instance else ''}; this is a defect of masksynth or of a solver, please report it"
+        )
+
+    def within(self, instance: str) -> Contradiction:
+        """Return the same contradiction as a part of a larger problem."""
+        inner = f"{instance}, {self.instance}" if self.instance else instance
+        return Contradiction(self.engine, self.bound, self.found_by, self.value, inner)
+
+    def __reduce__(self) -> tuple[type[Contradiction], tuple[str, int, str, int, str]]:
+        return Contradiction, (self.engine, self.bound, self.found_by, self.value, self.instance)

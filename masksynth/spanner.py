@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.backends import PORTFOLIO, Limits, Objective, SparseOutcome, Standing, Status, sparse_search
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth.orders import closure
 from masksynth.sparsify import Edge, SparseProblem, construct
@@ -158,10 +158,14 @@ class _Asked:
     def pairs(self) -> int:
         return self.flow.pairs - self.flow.size
 
+    @property
+    def name(self) -> str:
+        """What a contradiction says of the problem."""
+        depth = "any number of layers" if self.layers is None else f"{self.layers} layers"
+        return f"flow of {self.flow.size} positions and {self.pairs} pairs through {depth}"
+
     def answer(self, mask: Mask, objective: Objective, certificate: Mapping[str, Any], **more: Any) -> SparseAnswer:
         """The answer that a checked mask gives."""
-        if objective.bound > objective.value:
-            raise MasksynthError(f"the bound {objective.bound} exceeds the value {objective.value}; please report this relation")
         status = Status.OPTIMAL if objective.bound == objective.value else Status.FEASIBLE
         return self.any(status, mask, objective, certificate, **more)
 
@@ -178,6 +182,8 @@ def _constructed(asked: _Asked) -> SparseAnswer:
     built = construct(asked.flow, asked.layers)
     mask = mask_of_edges(built.query, built.key, asked.flow.size)
     check_flow(mask, asked.flow, asked.layers)
+    if built.bound > len(built.query):
+        raise Contradiction(built.bound_proof, built.bound, built.scheme, len(built.query), asked.name)
     return asked.answer(mask, Objective(len(built.query), built.bound), {"scheme": built.scheme, "bound": built.bound_proof})
 
 
@@ -186,7 +192,10 @@ def _searched(asked: _Asked, problem: SparseProblem, progress: Callable[[int, in
     if asked.backend == "auto" and limits.seconds is None and limits.effort is None:
         limits = replace(limits, effort=AUTO_EFFORT)
         asked = replace(asked, limits=limits)
-    outcome = sparse_search(problem, PORTFOLIO if asked.backend == "auto" else (asked.backend,), limits, progress)
+    try:
+        outcome = sparse_search(problem, PORTFOLIO if asked.backend == "auto" else (asked.backend,), limits, progress)
+    except Contradiction as error:
+        raise error.within(asked.name) from error
     reduction = outcome.reduction
     if reduction.unreachable is not None:
         return asked.any(Status.INFEASIBLE, None, None, {}, problem=problem, unreachable=reduction.unreachable)
@@ -198,6 +207,8 @@ def _searched(asked: _Asked, problem: SparseProblem, progress: Callable[[int, in
     lower = settled + sum(standing.lower for standing in outcome.standings)
     bound = lower if outcome.floor is None else max(lower, outcome.floor)
     _recount(problem, mask, value)
+    if bound > value:  # each part stands by itself, so it can only be the bound of the whole
+        raise Contradiction(outcome.floor_proof, bound, "the search", value, asked.name)
     return asked.answer(mask, Objective(value, bound), told(outcome, settled), problem=problem, outcome=outcome)
 
 

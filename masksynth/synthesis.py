@@ -10,7 +10,7 @@ from types import EllipsisType
 from typing import Any
 
 from masksynth.backends import Limits, Objective, Outcome, Status, backend
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
 from masksynth.merge import at_lowest_copies, find_leak, merge_classes
 from masksynth.problem import Problem
 from masksynth.spanner import SparseAnswer, sparsify
@@ -123,6 +123,8 @@ def solve(
         if nothing.outcome.status is not Status.UNKNOWN:
             raise MasksynthError(f"backend {nothing.name!r} claims {nothing.outcome.status.name} and shows nothing") from None
         return Answer(Status.UNKNOWN, None, {}, {}, backend, versions(), limits, perf_counter() - begun)
+    except Contradiction as error:
+        raise error.within(asked.name) from error
     return _checked(asked, roads, backend, limits, begun)
 
 
@@ -159,7 +161,10 @@ def _sparse(asked: Instance, name: str, limits: Limits, begun: float, progress: 
     """The minimal positions from the criterion, then the fewest edges that carry their flow, then the checker."""
     road = _road(Problem(asked.family, None), "criterion", limits)
     flow = road.merged.mask
-    thin = sparsify(flow, asked.layers, backend=name, limits=limits, progress=progress)
+    try:
+        thin = sparsify(flow, asked.layers, backend=name, limits=limits, progress=progress)
+    except Contradiction as error:
+        raise error.within(asked.name) from error
     if thin.mask is None or thin.objective is None:
         raise MasksynthError(f"a sparse search answered {thin.status.name} though the dense mask is an answer; please report this instance")
     merged = replace(road.merged, mask=thin.mask, problem=question_of(asked.family, asked.layers, True))
@@ -207,6 +212,8 @@ def _compare(search: _Road, criterion: _Road) -> None:
     """Two roads to one number; a disagreement is a defect and never an answer."""
     best, value, bound = len(criterion.merged.positions), len(search.merged.positions), search.outcome.bound
     proved = search.outcome.status is Status.OPTIMAL
+    if bound > best:
+        raise Contradiction(search.name, bound, criterion.name, best)
     if not bound <= best <= value or (proved and not bound == best == value):
         raise MasksynthError(
             f"backend {search.name!r} found {value} positions with bound {bound}, the criterion {best}; please report this instance"

@@ -15,7 +15,7 @@ from masksynth.arrange.permute import inverse, permuted, pieces
 from masksynth.arrange.seriate import MAX_ALLOWED, starting_orders
 from masksynth.arrange.trees import parents, tree_orders
 from masksynth.backends import Limits, Status
-from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
+from masksynth.errors import Contradiction, InvalidInstance, Unsupported
 from masksynth.mask import Mask
 
 EXACT = "masksynth_solvers.arrange:fewest_blocks"
@@ -110,6 +110,8 @@ def arrange(
         If the block size is not positive or far too small, or ``alike`` has another length.
     Unsupported
         If an exact search is asked for and cannot be served.
+    Contradiction
+        If a bound is above the number of blocks that were counted: a defect, never a result.
 
     Examples
     --------
@@ -133,7 +135,14 @@ def arrange(
     proof = "counting rows and columns"
     if exact and best.value.nonempty > least:
         best, least, proof = _exactly(mask, block_size, judge, best, least, limits or Limits())
+    if least > best.value.nonempty:
+        raise Contradiction(proof, least, best.method, best.value.nonempty, _name(mask, block_size))
     return Arrangement(best.order, best.value, given.value, least, block_size, best.method, proof)
+
+
+def _name(mask: Mask, block: int) -> str:
+    """What a contradiction says of the problem."""
+    return f"blocks of {block} of a mask of {mask.size} positions and {mask.pairs} pairs"
 
 
 def kept(order: Integers, alike: Integers) -> Integers:
@@ -250,6 +259,4 @@ def _exactly(mask: Mask, block: int, judge: Judge, best: _Found, least: int, lim
     order, proved, proof = search(mask, block, best.order, least, limits)
     for variant in _tidy(order, best.order, block):
         best = _better(best, judge(variant, "cp-sat"))
-    if proved > best.value.nonempty:
-        raise WrongAnswer("bound", f"{proof} says {proved} blocks, an order has {best.value.nonempty}")
     return best, max(least, proved), proof if proved > least else "counting rows and columns"

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.arrange import Counts, arrange, bound, counts, permuted
+from masksynth.arrange import search as arranging
 from masksynth.arrange.search import kept
 from masksynth.backends import Limits, Status
-from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
+from masksynth.errors import Contradiction, InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from tests.arrange.naive import fewest, naive_counts
 from tests.arrange.samples import FAMILIES, random_order, random_relation, random_tree, rcm_order
@@ -85,8 +86,12 @@ def test_a_false_bound_is_refused(monkeypatch):
 
     monkeypatch.setattr(solver, "fewest_blocks", lambda mask, block, order, least, limits: (order, 10**6, "a liar"))
     mask = Mask.from_dense(np.roll(np.eye(9, dtype=bool), 1, axis=1))
-    with pytest.raises(WrongAnswer, match="a liar says 1000000 blocks"):
+    with pytest.raises(Contradiction, match="a liar proved that at least 1000000 are needed") as raised:
         arrange(mask, 4, exact=True, effort=0.0)
+    assert "blocks of 4 of a mask of 9 positions and 9 pairs" in str(raised.value)
+    monkeypatch.setattr(arranging, "bound", lambda mask, block: 7)
+    with pytest.raises(Contradiction, match="counting rows and columns proved that at least 7 are needed"):
+        arrange(mask, 4, effort=0.0)
 
 
 def test_same_answer_twice():

@@ -71,7 +71,7 @@ def test_all_fail_in_one_line(tmp_path):
     lines = results(tmp_path / "r.jsonl")
     assert len(lines) == 2
     for reason in errors(lines).values():
-        for part in ("raising", "RuntimeError: out of luck", "killer", "SIGKILL", "wrong", "please report this instance"):
+        for part in ("raising", "RuntimeError: out of luck", "killer", "SIGKILL", "wrong", "please report it"):
             assert part in reason
         assert "\n" not in reason
 
@@ -81,7 +81,7 @@ def test_a_claim_that_the_checker_refuses_is_no_answer(tmp_path):
     done = search(tmp_path, "instances", "--backend", "wrong", "-o", "r.jsonl")
     assert done.returncode == 1, done
     (reason,) = errors(results(tmp_path / "r.jsonl")).values()
-    assert "backend 'wrong' found 3 positions with bound 4, the criterion 3" in reason
+    assert "contradiction: wrong proved that at least 4 are needed, but criterion found 3 (" in reason
 
 
 def test_what_no_backend_can_do_is_a_line(tmp_path):

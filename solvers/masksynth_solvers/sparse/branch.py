@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from masksynth.errors import Contradiction
+from masksynth_solvers.sparse.brute import meets
 from masksynth_solvers.sparse.encoding import Formula
 
 DENOMINATOR = 1 << 24
@@ -127,6 +129,11 @@ def branch_tree(
     stop : function
         Asked at every node whether to give up.
 
+    Raises
+    ------
+    Contradiction
+        If an optimal point of a linear program is a solution below the bound.
+
     Examples
     --------
     >>> import numpy as np
@@ -178,6 +185,7 @@ class _Growing:
         fractional = [(abs(value - 0.5), variable) for variable, value in point.edges.items() if variable not in fixed]
         candidates = [variable for distance, variable in sorted(fractional)[:CANDIDATES] if distance < 0.5 - 1e-6]
         if not candidates:
+            self._check_claim(point)
             raise _LimitReached
         if len(candidates) == 1:
             return candidates[0]
@@ -188,6 +196,12 @@ class _Growing:
             return max(lifts[0], 1e-4) * max(lifts[1], 1e-4)
 
         return max(candidates, key=merit)
+
+    def _check_claim(self, point: Point) -> None:
+        """Raise if the edges of an integral point are a solution below the bound that is to be proved."""
+        chosen = self.formula.chosen(variable for variable, value in point.edges.items() if value > 0.5)
+        if (cost := self.formula.cost(chosen)) < self.bound and meets(self.formula, chosen):
+            raise Contradiction("the search", self.bound, "linear programming", cost)
 
 
 def leaf_bound(formula: Formula, duals: tuple[tuple[int, int], ...], fixed: Fixed) -> int:

@@ -1,6 +1,6 @@
 """``write_proof``: a folder that proves a lower bound on the weight of a sparse mask, part by part, for ``masksynth check-proof``.
 
-The bound of a part is proved by linear programming duals where they reach it at once; else by CaDiCaL, whose DRAT proof refutes "weight is
+The bound of a part is proved by linear programming duals where they reach it at once; else by CaDiCaL, whose DRUP proof refutes "weight is
 at most the bound - 1", or by a branch tree with duals, whichever ends first. Tall orders are better for the one, wide ones for the other.
 Where neither comes soon, CaDiCaL gets the help of windows, whose bounds are proved first, as lemmas.
 """
@@ -229,11 +229,11 @@ def _by_duals(claim: _Claim) -> str:
 def _race(claim: _Claim, until: float) -> str:
     """CaDiCaL, and after a while a branch tree beside it: the kind of the first proof; nothing if none is found in time."""
     with _refuting(claim) as child:
-        if _proved(child, min(ALONE, (until - monotonic()) / 3)):
+        if _proved(claim, child, min(ALONE, (until - monotonic()) / 3)):
             return "drat"
-        grown = branch_tree(claim.formula, claim.bound, until, stop=lambda: _proved(child, 0))
+        grown = branch_tree(claim.formula, claim.bound, until, stop=lambda: _proved(claim, child, 0))
         if grown is None:
-            return "drat" if _proved(child, until - monotonic()) else ""
+            return "drat" if _proved(claim, child, until - monotonic()) else ""
     (claim.folder / "proof.drat").unlink(missing_ok=True)
     _write_tree(claim, grown)
     return "duals"
@@ -326,14 +326,17 @@ def _refuting(claim: _Claim) -> Iterator[subprocess.Popen[bytes] | None]:
         child.wait()
 
 
-def _proved(child: subprocess.Popen[bytes] | None, seconds: float) -> bool:
+def _proved(claim: _Claim, child: subprocess.Popen[bytes] | None, seconds: float) -> bool:
     """Whether CaDiCaL has written its proof, or does so within some seconds."""
     if child is None:
         return False
     with suppress(subprocess.TimeoutExpired):
         child.wait(None if seconds == inf else max(0.0, seconds))
     if child.returncode == HAS_MODEL:
-        raise MasksynthError("a bound to be proved is above the optimum: a solution below it exists; please report this")
+        raise MasksynthError(
+            f"{claim.folder.name}: the bound {claim.bound} is above the optimum: CaDiCaL found a solution of weight"
+            f" {claim.bound - 1} or less; this is a defect of masksynth or of a solver, please report it"
+        )
     return child.returncode == REFUTED
 
 

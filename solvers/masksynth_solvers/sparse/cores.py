@@ -45,7 +45,7 @@ class Cores:
         if interrupted and (until is None or monotonic() < until):
             raise KeyboardInterrupt
         bound = solver.best_objective_bound
-        return known.proved(min(known.upper, ceil(bound - 1e-6)), "cpsat") if -inf < bound < inf else known
+        return known.proved(ceil(bound - 1e-6), "cpsat") if -inf < bound < inf else known
 
     def _model(self, known: Standing, until: float | None) -> tuple[Any, dict[int, Any]]:
         from ortools.sat.python import cp_model

@@ -1,4 +1,8 @@
-"""Integer linear programming by SCIP, as OR-Tools ships it: a clause is "sum of literals >= 1". For comparison; it shares no solutions."""
+"""Integer linear programming by SCIP, as OR-Tools ships it: a clause is "sum of literals >= 1". For comparison; it shares no solutions.
+
+SCIP calculates in floating point: a value may be off by its tolerance times the sum of the weights. A bound is lowered by as much before it
+is rounded up, and weights for which that is half a unit or more are refused.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,14 @@ from time import monotonic
 from typing import Any
 
 from masksynth.backends import Standing
-from masksynth.errors import MasksynthError
+from masksynth.errors import MasksynthError, Unsupported
 from masksynth_solvers.running import run
 from masksynth_solvers.sparse.encoding import Formula
+
+TOLERANCE = 1e-6
+"""How far SCIP lets a variable be from an integer, or a row be unmet."""
+SETTINGS = ("misc/catchctrlc = FALSE", "propagating/genvbounds/freq = -1")
+"""Ctrl-C is ours. The propagator of generic bounds fails ("No memory": it sorts an empty list) where an interrupted search goes on."""
 
 
 class Linear:
@@ -19,10 +28,13 @@ class Linear:
         from ortools.linear_solver import pywraplp
 
         self.formula = formula
+        self.tolerance = TOLERANCE * (1 + sum(formula.weights.values()))
+        if self.tolerance >= 0.5:
+            raise Unsupported("ilp: the weights are too large for floating point; scale them down, or use another backend")
         self.solver: Any = pywraplp.Solver.CreateSolver("SCIP")
         if self.solver is None:
             raise MasksynthError("this build of ortools has no SCIP")
-        self.solver.SetSolverSpecificParametersAsString(f"randomization/randomseedshift = {seed}\nmisc/catchctrlc = FALSE\n")
+        self.solver.SetSolverSpecificParametersAsString("\n".join((f"randomization/randomseedshift = {seed}", *SETTINGS, "")))
         self.variables = [self.solver.BoolVar(str(number)) for number in range(len(formula.names) + 1)]
         for clause in formula.clauses:
             row = self.solver.Constraint(1 - sum(literal < 0 for literal in clause), self.solver.infinity())
@@ -45,4 +57,4 @@ class Linear:
         if interrupted and monotonic() < end:
             raise KeyboardInterrupt
         bound = self.solver.Objective().BestBound()
-        return known.proved(min(known.upper, ceil(bound - 1e-6)), "ilp") if -inf < bound < inf else known
+        return known.proved(ceil(bound - self.tolerance), "ilp") if -inf < bound < inf else known

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 from masksynth.backends import Limits, SparseOutcome, Standing, engine
-from masksynth.errors import MasksynthError
+from masksynth.errors import Contradiction, MasksynthError
 from masksynth.sparsify import Edge, SparseProblem, built, first_layers, first_solution, layered_part, packing, reduce, windows
 from masksynth.sparsify.reduce import Part, Reduction
 from masksynth_solvers.encoding import OutOfTime
@@ -62,12 +62,27 @@ def search(problem: SparseProblem, names: Sequence[str], limits: Limits, report:
     hint = [] if construction is None else list(zip(construction.query.tolist(), construction.key.tolist(), strict=True))
     floor = None if construction is None else construction.bound
     settled = problem.cost(reduction.sure | reduction.chosen)
-    standings = [_start(problem, reduction, part, hint) for part in reduction.parts]
+    standings: list[Standing] = []
+    for place in range(len(reduction.parts)):
+        with _named_part(reduction, place):
+            standings.append(_start(problem, reduction, reduction.parts[place], hint))
     for place, part in enumerate(reduction.parts):
-        for known in _settle(problem, reduction, part, standings[place], names, limits, budget):
-            standings[place] = known
-            report(*_whole(settled, standings, floor))
+        with _named_part(reduction, place):
+            for known in _settle(problem, reduction, part, standings[place], names, limits, budget):
+                standings[place] = known
+                report(*_whole(settled, standings, floor))
     return SparseOutcome(reduction, tuple(standings), floor, "" if construction is None else construction.bound_proof)
+
+
+@contextmanager
+def _named_part(reduction: Reduction, place: int) -> Iterator[None]:
+    """Name a part in a contradiction between a bound and a solution of it."""
+    try:
+        yield
+    except Contradiction as error:
+        parts = reduction.parts
+        size = f"{len(parts[place].demands)} demands, {len(parts[place].edges)} edges"
+        raise error.within(f"part {place + 1} of {len(parts)}, {size}") from error
 
 
 def _whole(settled: int, standings: Sequence[Standing], floor: int | None) -> tuple[int, int]:
@@ -84,7 +99,7 @@ def _start(problem: SparseProblem, reduction: Reduction, part: Part, hint: Seque
     chosen = first_solution(problem, reduction.sure, part, hint)
     known = Standing(problem.cost(chosen), min(map(problem.weight, part.edges)), chosen)
     hits = packing(problem, reduction.sure, part) if len(part.demands) <= MOST_HITS else ()
-    return known.proved(min(known.upper, sum(min(map(problem.weight, hit.edges)) for hit in hits)), "packing")
+    return known.proved(sum(min(map(problem.weight, hit.edges)) for hit in hits), "packing")
 
 
 def _settle(
@@ -100,12 +115,14 @@ def _settle(
             known = standing
             yield known
         if not known.closed and len(names) > 1 and len(formula.clauses) <= MOST_ROWS:
-            known = known.proved(min(known.upper, lp_bound(formula)[0]), "duals")
+            known = known.proved(lp_bound(formula)[0], "duals")
             yield known
         if not (known.closed or budget.over or problem.layered) and "sat" in names:
-            known = known.proved(min(known.upper, _by_windows(problem, reduction, part, limits, budget)), "windows")
+            known = known.proved(_by_windows(problem, reduction, part, limits, budget), "windows")
             yield known
             formula = _with_windows(problem, reduction, part, known, budget)
+            # What a solution has inside a window solves the window, so the dearest window alone bounds the part.
+            known = known.proved(max((window.bound for window in formula.windows), default=0), "windows")
             engines = [engine(name)(formula, limits.seed) if name == "sat" else old for name, old in zip(names, engines, strict=True)]
         if known.closed or budget.over:
             return

@@ -52,13 +52,13 @@ class Rc2:
             if answer:
                 chosen = self.formula.chosen(_outer(rc2, oracle.get_model()))
                 known = known.found(chosen, self.formula.cost(chosen), "maxsat")
-                return known.proved(min(known.upper, rc2.cost), "maxsat")
+                return known.proved(rc2.cost, "maxsat")
             if answer is False:
                 rc2.get_core()
                 if not rc2.core:
                     raise MasksynthError("RC2 found no model of a problem that has a solution")
                 rc2.process_core()
-                known = known.proved(min(known.upper, rc2.cost), "maxsat")
+                known = known.proved(rc2.cost, "maxsat")
             left -= oracle.accum_stats()["conflicts"] - before + 1
             if until is not None and monotonic() >= until:
                 break

@@ -15,7 +15,7 @@ SLICE = 20_000
 
 
 def refute(formula: Path, proof: Path) -> bool:
-    """Write a DRAT proof, as text, that a DIMACS formula has no model; False if it has one."""
+    """Write a DRUP proof, as text, that a DIMACS formula has no model; return False if it has one."""
     from pysat.solvers import Solver
 
     parent = os.getppid()
