@@ -62,11 +62,19 @@ def altered(bases, tmp_path):
 
 
 def checked(folder):
-    """The report, or the refusal; any other exception is a fault of the checker."""
-    try:
-        return check_proof(folder)
-    except (InvalidInstance, WrongAnswer) as error:
-        return error
+    """The report, or the refusal, by dratify and by the small checker alike; any other exception is a fault of the checker."""
+    found = []
+    for checker in (None, "rup"):
+        try:
+            found.append(check_proof(folder, checker))
+        except (InvalidInstance, WrongAnswer) as error:
+            found.append(error)
+    assert _verdict(found[0]) == _verdict(found[1])
+    return found[0]
+
+
+def _verdict(found):
+    return str(found) if isinstance(found, Exception) else (found.value, found.bound)
 
 
 def refused(found):
@@ -202,7 +210,7 @@ def test_formulas(name, altered):
 
 @pytest.mark.parametrize("name", ["drat", "class", "weighted"])
 def test_refutations(name, bases, altered):
-    """A proof with lines missing is right exactly where dratify's plain engine, asked by the test, says so."""
+    """A proof with lines missing is right exactly where dratify's plain engine without RAT, asked by the test, says so."""
     chance = random.Random(3)
     for text in ("", "0\n", "1 0\n0\n", "-1 0\n0\n", "d 1 0\n0\n", "0 0\n", "x\n", "1\n", "999999999999 0\n0\n", "d d 0\n", "\x00\n", "é"):
         refused(altered(name, lambda folder, text=text: (folder / "part-000/proof.drat").write_text(text, encoding="utf-8")))
@@ -228,7 +236,7 @@ def _refuted(part):
     for line in (part / "formula.cnf").read_text().splitlines():
         if line[0] not in "cp":
             formula.add_dimacs(list(map(int, line.split()))[:-1])
-    return dratify_check(formula, (part / "proof.drat").read_text(), engine="python").ok
+    return dratify_check(formula, (part / "proof.drat").read_text(), check_rat=False, engine="python").ok
 
 
 def test_duals(bases, altered):

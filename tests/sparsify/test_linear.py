@@ -65,4 +65,4 @@ def test_weights_within_and_beyond_floating_point():
     assert answers[0].objective == answers[1].objective
     assert answers[0].status is ms.Status.OPTIMAL
     with pytest.raises(Unsupported, match="ilp: the weights are too large for floating point; scale them down, or use another backend"):
-        ms.sparsify(chain(6), layers=2, weights={edge: 10**6 for edge in edges}, backend="ilp")
+        ms.sparsify(chain(6), layers=2, weights=dict.fromkeys(edges, 10**6), backend="ilp")
