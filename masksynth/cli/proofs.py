@@ -15,7 +15,7 @@ from masksynth.errors import WrongAnswer
 
 @click.command("check-proof")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--checker", metavar="PROGRAM", help="Check DRAT proofs by a program like drat-trim instead of dratify.")
+@click.option("--checker", metavar="PROGRAM", help="Check refutations by rup (small, slow) or a program like drat-trim, not by dratify.")
 @JSON
 @QUIET
 def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -> None:
@@ -23,10 +23,12 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
 
     \b
     masksynth check-proof proof
+    masksynth check-proof proof --checker rup
     masksynth check-proof proof --checker drat-trim
 
-    Nothing in FOLDER is trusted: flow, distances and formulas are computed again from relation.npy and problem.json. PROGRAM is called with
-    a formula (DIMACS) and a proof (DRAT), and must say "s VERIFIED".
+    Nothing in FOLDER is trusted: flow, distances and formulas are computed again from relation.npy and problem.json. A step of a refutation
+    is accepted only if it follows by unit propagation (DRUP). PROGRAM is called with a formula (DIMACS) and a proof, and must say
+    "s VERIFIED"; what it accepts is believed.
 
     Exit 0: right. Exit 1: wrong, with the file, the part and the reason. Exit 2: a file cannot be read.
     """
@@ -53,4 +55,5 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
         for part in report.parts:
             by = count(part.lines, "step" if part.kind == "drat" else "dual bound")
             clauses = count(part.clauses, "clause")
-            click.echo(f"  {part.folder}: at least {part.bound}, {part.kind}, {clauses}, {by}, {part.seconds:.2f} s")
+            kind = "DRUP" if part.kind == "drat" else part.kind
+            click.echo(f"  {part.folder}: at least {part.bound}, {kind}, {clauses}, {by}, {part.seconds:.2f} s")

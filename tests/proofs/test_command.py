@@ -51,8 +51,9 @@ def test_right(proof):
     assert done.exit_code == 0
     first, second = done.stdout.splitlines()
     assert first == f"{proof}: right. 9 positions, 2 layers: weight 16, optimal"
-    assert second.startswith("  part-000: at least 8, drat, 483 clauses, ")
+    assert second.startswith("  part-000: at least 8, DRUP, 483 clauses, ")
     assert run(proof, "--quiet").stdout == ""
+    assert run(proof, "--checker", "rup").stdout.splitlines()[1].startswith("  part-000: at least 8, DRUP, 483 clauses, ")
 
 
 def test_json(proof, wrong):

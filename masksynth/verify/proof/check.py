@@ -24,7 +24,7 @@ class PartReport:
     Parameters
     ----------
     kind : str
-        ``drat`` or ``duals``.
+        ``drat`` (a DRUP refutation) or ``duals``.
     bound, clauses : int
     lines : int
         Steps of the proof, or leaves of the tree.
@@ -73,15 +73,16 @@ class ProofReport:
 def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
     """Check a proof folder without trust in what has written it.
 
-    Distances, flow, sure edges, packing and parts are computed again from ``relation.npy`` and ``problem.json``; the formula of every part
-    is built again by an encoder of its own and compared clause by clause; its proof is checked by dratify or by ``checker``, or in integer
-    arithmetic where it is a tree of duals.
+    Distances, flow, sure edges, packing and parts are computed again from ``relation.npy`` and ``problem.json``; the
+    formula of every part is built again by an encoder of its own and compared clause by clause; its proof is checked
+    step by step (`masksynth.verify.proof.refutation`), or in integer arithmetic where it is a tree of duals.
 
     Parameters
     ----------
     folder : path
     checker : str, optional
-        A program that is called as ``PROGRAM formula.cnf proof.drat`` and says ``s VERIFIED``, like drat-trim.
+        None: dratify without RAT. ``rup``: the checker of 100 lines in ``rup.py``. Otherwise a program like drat-trim that is called as
+        ``PROGRAM formula.cnf proof.drat`` and prints ``s VERIFIED``.
 
     Returns
     -------
