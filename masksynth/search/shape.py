@@ -16,6 +16,10 @@ class Size(msgspec.Struct):
     value: int
     bound: int
 
+    def __post_init__(self) -> None:
+        if self.bound > self.value:
+            raise ValueError(f"expected a bound of at most the value {self.value}, got {self.bound}")
+
 
 class Line(msgspec.Struct):
     """One line; see `masksynth.search.Result`."""

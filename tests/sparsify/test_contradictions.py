@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import masksynth as ms
 from masksynth import spanner, synthesis
 from masksynth.backends import Limits, Objective, Outcome, Standing, Status, sparse_search
 from masksynth.errors import Contradiction
+from masksynth.search.result import result_of
 from masksynth.sparsify import SparseProblem, greedy, reduce
 from masksynth_solvers.cpsat import CpSat
 from masksynth_solvers.sparse import portfolio
@@ -160,6 +162,14 @@ def test_backends(monkeypatch):
     monkeypatch.setattr(synthesis, "backend", lambda name, known=synthesis.backend: Liar() if name == "cpsat" else known(name))
     with lies(r"^contradiction: cpsat proved that at least 1000000 are needed, but criterion found \d+ \(butterfly-4\)"):
         ms.solve(ms.catalog.butterfly(n=4), backend="cpsat")
+
+
+def test_lines_of_results():
+    line = {"instance": "a", "hash": None, "backend": "sat", "layers": 2, "sparse": True, "status": "FEASIBLE", "winner": "sat"}
+    line |= {"seconds": 1.0, "error": None, "versions": {}, "limits": {}, "folder": None}
+    assert result_of(json.dumps(line | {"objective": {"edges": {"value": 5, "bound": 5}}})).objective["edges"]["bound"] == 5
+    with pytest.raises(ms.InvalidInstance, match="line 1: not a line of results: expected a bound of at most the value 5, got 6"):
+        result_of(json.dumps(line | {"objective": {"edges": {"value": 5, "bound": 6}}}))
 
 
 def test_contradictions_travel_between_processes():
