@@ -1,7 +1,7 @@
 """Forged proofs of formulas that have a model: ``python -m tests.proofs.fuzz --count 100000``.
 
 Each formula is random with a planted model, so that no proof of it can be right. Each kind of forgery is written for it
-as the text of a proof, read, and put to both checkers, and to dratify as it comes, with RAT, which accepts some of them.
+as the text of a proof, read, and put to both checkers, and to one with RAT, as dratify is by default, which accepts some.
 A true proof of an unsatisfiable neighbour is put to the checkers as well: both must accept it for the neighbour.
 """
 
@@ -16,7 +16,7 @@ from time import perf_counter
 from masksynth.errors import InvalidInstance
 from masksynth.verify.proof.dimacs import parse_steps
 from masksynth.verify.proof.refutation import find_fault_by_dratify
-from masksynth.verify.proof.rup import find_fault
+from masksynth.verify.proof.rup import Clauses, find_fault
 
 EMPTY = (False, ())
 
@@ -185,14 +185,33 @@ def text_of(chance, steps):
     return "".join(line + end for line in lines)
 
 
-def with_rat(clauses, steps):
-    """Whether dratify as it comes accepts the steps, as masksynth once asked it."""
-    from dratify import CNF, check_proof
+def with_rat(formula, steps):
+    """Whether a checker accepts the steps that also takes RAT clauses, and keeps literals whose reasons are deleted.
 
-    formula = CNF(max(abs(literal) for clause in (*clauses, *(literals for _, literals in steps)) for literal in clause))
-    for clause in clauses:
-        formula.add_dimacs(clause)
-    return check_proof(formula, [("d" if gone else "a", tuple(2 * abs(x) - 2 + (x < 0) for x in literals)) for gone, literals in steps]).ok
+    dratify 0.1.10 is one as it comes, and so was masksynth's check of refutations.
+    """
+    held = Clauses(max(abs(literal) for clause in (*formula, *(literals for _, literals in steps)) for literal in clause))
+    for clause in formula:
+        held.add(clause)
+    for deleted, literals in steps:
+        if deleted:
+            held.delete(literals)
+        elif not (held.implies(literals) or is_rat(held, literals)):
+            return False
+        elif not literals:
+            return True
+        else:
+            held.add(literals)
+    return False
+
+
+def is_rat(held, literals):
+    """Whether each resolvent of a clause on its first literal follows by unit propagation."""
+    if not literals:
+        return False
+    pivot = literals[0]
+    others = [clause for copies in held.copies.values() for clause in copies if -pivot in clause]
+    return all(held.implies((*literals, *(literal for literal in clause if literal != -pivot))) for clause in others)
 
 
 def fuzz(count, seed=0):
