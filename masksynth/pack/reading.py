@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Annotated, Any, cast
 
 import msgspec
 import numpy as np
@@ -31,11 +31,14 @@ from masksynth.tasks.text import decode_text
 CHUNK = 1 << 22
 MAX_LINE = 1 << 29
 """Longest line that is read (512 MiB)."""
-MAX_UNPACKED, MAX_RATIO = 1 << 30, 200
-"""A gzip file may unpack to the first number of bytes (1 GiB), or to this many times what is read of it, whichever is more."""
+MAX_UNPACKED = 1 << 30
+"""Bytes to which any gzip file may unpack (1 GiB)."""
+MAX_RATIO = 200
+"""A larger gzip file may unpack to this many times its size."""
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
 ABSENT = msgspec.Raw()
+NAME = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 ESCAPE, COLON, NUMBERS = re.compile(rb"\\.", re.DOTALL), re.compile(rb"\s*:"), re.compile(rb"\[[-+0-9.eE,\s]*\]")
 Line = tuple[int, bytes]
 
@@ -178,7 +181,7 @@ class _Decoder:
     def __init__(self, token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> None:
         attributes = {f"x{i}": name for i, name in enumerate(list_names(token_fields, key_fields))}
         self.lists = {name: attrgetter(attribute) for attribute, name in attributes.items()}
-        fields: list[Any] = [("input_ids", msgspec.Raw), ("id", str | int | None, None), ("group", str | int | None, None)]
+        fields: list[Any] = [("input_ids", msgspec.Raw), ("id", NAME, None), ("group", NAME, None)]
         fields += [("weight", float | None, None), ("segments", Any, None)]
         fields += [(attribute, msgspec.Raw, ABSENT) for attribute in attributes]
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(msgspec.defstruct("Line", fields, rename=attributes)).decode
