@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masksynth.booleans import BOOLEANS
 from masksynth.errors import InvalidInstance
 from masksynth.pack.masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.samples import IGNORED, KEY_FIELDS, TOKEN_FIELDS, TOP, Ints, SampleTable, given_labels, offsets, spread, stretches
@@ -19,7 +20,6 @@ BLOCK = 1024
 """Most samples of a table."""
 SCALARS = ("id", "group", "weight", "segments")
 """Fields of a sample that are not per-token lists."""
-BOOLEANS = frozenset((bool, np.bool_))
 
 
 @dataclass(frozen=True, eq=False)
