@@ -319,7 +319,7 @@ def _array(values: Any, dtype: type, mask: bool) -> NDArray[Any] | None:
 def _odd_entry(values: Any, dtype: type) -> str:
     """Return the first entry that is not a number of ``dtype``, in words; empty if no single entry is at fault."""
     if not isinstance(values, (list, tuple)):
-        return ""
+        return "" if hasattr(values, "__array__") else f": it is {shown(values)}"
     kinds = (int, np.integer) if dtype is np.int64 else (int, float, np.integer, np.floating, type(None))
     for index, value in enumerate(values):
         large = isinstance(value, int) and abs(value) >= (2**63 if dtype is np.int64 else 2**1024)
