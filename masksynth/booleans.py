@@ -15,7 +15,7 @@ def holds_booleans(values: Any) -> bool:
 
     Examples
     --------
-    >>> np.asarray([5, True]).tolist(), holds_booleans([5, True]), holds_booleans([5, 1]), holds_booleans(np.array([True]))
+    >>> np.asarray([5, True]).tolist(), holds_booleans([5, True]), holds_booleans([5, 1]), holds_booleans(np.eye(1) > 0)
     ([5, 1], True, False, True)
     """
     if isinstance(values, (list, tuple)):

@@ -9,10 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.booleans import BOOLEANS
+from masksynth.booleans import BOOLEANS, holds_booleans
 from masksynth.errors import InvalidInstance
 from masksynth.pack.masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
-from masksynth.pack.samples import IGNORED, KEY_FIELDS, TOKEN_FIELDS, TOP, Ints, SampleTable, given_labels, offsets, spread, stretches
+from masksynth.pack.samples import (
+    IGNORED,
+    KEY_FIELDS,
+    TOKEN_FIELDS,
+    TOP,
+    Ints,
+    SampleTable,
+    given_labels,
+    offsets,
+    spread,
+    stretches,
+)
 from masksynth.pack.visibility import Segment, segments_of
 from masksynth.tasks.canonical import shown
 
@@ -56,15 +67,27 @@ def check_table(table: SampleTable, rows: Rows) -> SampleTable:
     Raises
     ------
     InvalidInstance
-        Naming the first sample with a negative or huge id, a label that is neither -100 nor an id, a weight that is not finite, a token
-        field that is infinite or missing at a label.
+        Naming the first sample with a negative or huge id, a label that is neither -100 nor an id, a weight that is not
+        finite, a token field that is infinite or missing at a label.
     """
     trained = table.labels != IGNORED
     labels = given_labels(table)
     outside = (labels != IGNORED) & ((labels < 0) | (labels > TOP))
     for name, values, bad, why, remedy in (
-        ("input_ids", table.tokens, (table.tokens < 0) | (table.tokens > TOP), f"is not from 0 to {TOP}", "give token ids"),
-        ("labels", labels, outside, f"is neither {IGNORED} nor from 0 to {TOP}", f"use {IGNORED} where nothing is trained"),
+        (
+            "input_ids",
+            table.tokens,
+            (table.tokens < 0) | (table.tokens > TOP),
+            f"is not from 0 to {TOP}",
+            "give token ids",
+        ),
+        (
+            "labels",
+            labels,
+            outside,
+            f"is neither {IGNORED} nor from 0 to {TOP}",
+            f"use {IGNORED} where nothing is trained",
+        ),
         *((name, values, (values < 0) | (values > TOP), f"is not from 0 to {TOP}", "give integers") for name, values in table.keys.items()),
         *((name, values, np.isinf(values), "is not finite", "give finite numbers") for name, values in table.fields.items()),
     ):
@@ -99,8 +122,8 @@ def tables_of(
     Parameters
     ----------
     samples : iterable of mappings
-        ``input_ids`` and ``labels`` or a mask of the trained tokens (lists or arrays of one length); optional ``id``, ``group``,
-        ``weight``, ``segments``, ``attention_mask``, token fields, keys.
+        ``input_ids`` and ``labels`` or a mask of the trained tokens (lists or arrays of one length); optional ``id``,
+        ``group``, ``weight``, ``segments``, ``attention_mask``, token fields, keys.
     token_fields, key_fields : sequence of str
         Names of the optional per-token lists to carry.
     source : str
@@ -128,7 +151,11 @@ def tables_of(
         yield table_of(rows, token_fields, key_fields)
 
 
-def table_of(rows: Sequence[tuple[str, Mapping[str, Any]]], token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
+def table_of(
+    rows: Sequence[tuple[str, Mapping[str, Any]]],
+    token_fields: Sequence[str],
+    key_fields: Sequence[str],
+) -> SampleTable:
     """Return one checked table of (place, sample) pairs."""
     for place, sample in rows:
         check_scalars(place, sample)
@@ -138,11 +165,14 @@ def table_of(rows: Sequence[tuple[str, Mapping[str, Any]]], token_fields: Sequen
     lists: dict[str, Lists] = {}
     for name in list_names(token_fields, key_fields):
         dtype = np.float64 if name in token_fields else np.int64
-        columns = [None if sample.get(name) is None else read_list(place, name, sample[name], dtype) for place, sample in rows]
+        values = [sample.get(name) for _, sample in rows]
+        if all(value is None for value in values):
+            continue
+        columns = [None if value is None else read_list(place, name, value, dtype) for (place, _), value in zip(rows, values, strict=True)]
         for (place, _), column, ids in zip(rows, columns, tokens, strict=True):
-            check_length(place, name, len(ids) if column is None else len(column), len(ids))
-        if any(column is not None for column in columns):
-            lists[name] = columns
+            if column is not None:
+                check_length(place, name, len(column), len(ids))
+        lists[name] = columns
     given = Columns(
         ids=[sample.get("id") for _, sample in rows],
         groups=[sample.get("group") for _, sample in rows],
@@ -168,8 +198,8 @@ def list_names(token_fields: Sequence[str], key_fields: Sequence[str]) -> tuple[
 def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
     """Return the checked table of some samples: pads dropped, masks turned into labels, defaults filled in.
 
-    Where a sample has no ``position_ids`` they count from 0 at its first real token, or follow its segments. A sample without an ``id`` is
-    named after the line, row or item in which it was read: ``#7``.
+    Where a sample has no ``position_ids`` they count from 0 at its first real token, or follow its segments. A sample
+    without an ``id`` is named after the line, row or item in which it was read: ``#7``.
     """
     parts = tuple(
         None if given is None else segments_of(given, tokens, place)
@@ -184,7 +214,7 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
     labels, first_label = ignore_first_labels(labels, causal, rows.offset)
     nothing = np.full(len(tokens), np.nan)
     table = SampleTable(
-        ids=tuple(f"#{place.rpartition(':')[2]}" if name is None else name for name, place in zip(columns.ids, columns.place, strict=True)),
+        ids=tuple(map(_name, columns.ids, columns.place)),
         groups=tuple(columns.groups),
         place=tuple(columns.place),
         weight=np.asarray(columns.weight, np.float64),
@@ -199,18 +229,28 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
     return check_table(table, rows)
 
 
-def drop_pads(tokens: Ints, lists: Mapping[str, Lists], rows: Rows, lead: Ints, kept: Ints) -> tuple[Ints, Mapping[str, Lists], Rows]:
+def _name(given: Any, place: str) -> Any:
+    return f"#{place.rpartition(':')[2]}" if given is None else given
+
+
+def drop_pads(
+    tokens: Ints,
+    lists: Mapping[str, Lists],
+    rows: Rows,
+    lead: Ints,
+    kept: Ints,
+) -> tuple[Ints, Mapping[str, Lists], Rows]:
     """Return tokens, lists and rows with the entries ``lead[s] <= i < lead[s] + kept[s]`` of each sample s only."""
-    begin, end = lead.tolist(), (lead + kept).tolist()
+    real = [slice(start, start + count) for start, count in zip(lead.tolist(), kept.tolist(), strict=True)]
     cut = {
-        name: [None if column is None else column[a:b] for column, a, b in zip(column_of_samples, begin, end, strict=True)]
-        for name, column_of_samples in lists.items()
+        name: [None if column is None else column[part] for column, part in zip(columns, real, strict=True)]
+        for name, columns in lists.items()
     }
     return stretches(tokens, rows.offset[:-1] + lead, kept), cut, Rows(rows.place, offsets(kept), lead)
 
 
 def ignore_first_labels(labels: Ints, causal: Sequence[bool], offset: Ints) -> tuple[Ints, Ints]:
-    """Return the labels with -100 at the first token of each causal sample, and for each sample the label that was there.
+    """Return the labels with -100 at the first token of each causal sample, and the label that each had there.
 
     No token stands before the first one, so nothing predicts its label; Hugging Face's losses leave it out as well.
 
@@ -228,7 +268,12 @@ def ignore_first_labels(labels: Ints, causal: Sequence[bool], offset: Ints) -> t
     return labels, first_label
 
 
-def _keys(lists: Mapping[str, Lists], names: Sequence[str], parts: Sequence[tuple[Segment, ...] | None], rows: Rows) -> dict[str, Ints]:
+def _keys(
+    lists: Mapping[str, Lists],
+    names: Sequence[str],
+    parts: Sequence[tuple[Segment, ...] | None],
+    rows: Rows,
+) -> dict[str, Ints]:
     """Return the keys that some sample gives; ``position_ids`` also where some sample has segments."""
     total = int(rows.offset[-1])
     keys = {name: fill_column(lists[name], np.zeros(total, np.int64), rows.offset) for name in names if name in lists}
@@ -237,7 +282,8 @@ def _keys(lists: Mapping[str, Lists], names: Sequence[str], parts: Sequence[tupl
         position = spread(np.zeros(len(length), np.int64), length)
         for sample, cut in enumerate(parts):
             if cut:
-                position[rows.offset[sample] : rows.offset[sample + 1]] = spread([s.position for s in cut], [s.length for s in cut])
+                own = slice(int(rows.offset[sample]), int(rows.offset[sample + 1]))
+                position[own] = spread([s.position for s in cut], [s.length for s in cut])
         keys["position_ids"] = fill_column(lists.get("position_ids", [None] * len(length)), position, rows.offset)
     return keys
 
@@ -250,17 +296,22 @@ def check_length(place: str, name: str, length: int, expected: int) -> None:
 
 
 def check_scalars(place: str, sample: Any) -> None:
-    """Refuse a sample that is not an object, or whose ``id``, ``group`` or ``weight`` has another type or is out of range."""
+    """Refuse a sample that is not an object, and an ``id``, ``group`` or ``weight`` of another type or out of range."""
     if not isinstance(sample, Mapping):
-        raise InvalidInstance(f"a sample is an object, not {type(sample).__name__}", "$", 'give {"input_ids", "labels"}', place)
+        fact = f"a sample is an object, not {type(sample).__name__}"
+        raise InvalidInstance(fact, "$", 'give {"input_ids", "labels"}', place)
     for name in ("id", "group"):
         value = sample.get(name)
         if not isinstance(value, (str, int, type(None))) or isinstance(value, bool):
             raise InvalidInstance(
-                f"{type(value).__name__} is not a string or an integer", f"$.{name}", "give a string or an integer", place
+                f"{type(value).__name__} is not a string or an integer",
+                f"$.{name}",
+                "give a string or an integer",
+                place,
             )
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise InvalidInstance(f"{shown(int(value))} is not an integer of 64 bits", f"$.{name}", "give it as a string", place)
+            fact = f"{shown(int(value))} is not an integer of 64 bits"
+            raise InvalidInstance(fact, f"$.{name}", "give it as a string", place)
         try:
             str(value).encode()
         except UnicodeEncodeError:
@@ -280,15 +331,16 @@ def read_list(place: str, name: str, values: Any, dtype: type) -> NDArray[Any]:
     Raises
     ------
     InvalidInstance
-        If it is not a flat list of such numbers. Fractions are not integers and booleans are not numbers; a mask may consist of booleans.
+        If it is not a flat list of such numbers. Fractions are not integers and booleans are not numbers; a mask may
+        consist of booleans.
 
     Examples
     --------
     >>> read_list("a:1", "attention_mask", [True, False], np.int64).tolist()
     [1, 0]
-    >>> read_list("a:1", "input_ids", [True, 5], np.int64)
+    >>> read_list("a:1", "weights", [True, 5], np.float64)
     Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: a:1: $.input_ids: is not a flat list of integers below 2^63: entry 0 is True; give integers below 2^63
+    masksynth.errors.InvalidInstance: a:1: $.weights: is not a flat list of numbers: entry 0 is True; give numbers
     """
     words = "integers below 2^63" if dtype is np.int64 else "numbers"
     array = _array(values, dtype, name in MASKS)
@@ -296,24 +348,34 @@ def read_list(place: str, name: str, values: Any, dtype: type) -> NDArray[Any]:
         fact = f"is not a flat list of {words}{_odd_entry(values, dtype)}"
         raise InvalidInstance(fact, f"$.{name}", f"give {words}", place)
     if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
-        raise InvalidInstance(f"{array.max()} is not from 0 to {TOP}", f"$.{name}[{int(array.argmax())}]", "give token ids", place)
+        fact = f"{array.max()} is not from 0 to {TOP}"
+        raise InvalidInstance(fact, f"$.{name}[{int(array.argmax())}]", "give token ids", place)
     return np.ascontiguousarray(array, dtype)
 
 
 def _array(values: Any, dtype: type, mask: bool) -> NDArray[Any] | None:
     """Return a list as a flat array of numbers, None if it is not one."""
-    types = set(map(type, values)) if isinstance(values, (list, tuple)) else set()
-    if types & BOOLEANS and not (mask and types <= BOOLEANS):
-        return None
+    listed = isinstance(values, (list, tuple))
     try:
-        if dtype is np.float64 and types and all(issubclass(each, (int, float, np.number, type(None))) for each in types):
-            array = np.array([np.nan if value is None else value for value in values] if type(None) in types else values, np.float64)
-        else:
-            array = np.asarray(values)
+        array = _reals(values) if listed and dtype is np.float64 else np.asarray(values)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last from a tensor that needs its gradient
         return None
     kinds = ("iu" if dtype is np.int64 else "iuf") + ("b" if mask else "")
-    return array if array.ndim == 1 and (not array.size or array.dtype.kind in kinds) else None
+    if array.ndim != 1 or (array.size and array.dtype.kind not in kinds):
+        return None
+    # a boolean among integers became 0 or 1, the two numbers of which x >> 1 is 0
+    if listed and array.dtype.kind in "iu" and (array >> 1 == 0).any() and holds_booleans(values):
+        return None
+    return array
+
+
+def _reals(values: Sequence[Any]) -> NDArray[Any]:
+    """Return numbers as float64, null as NaN; integers may be of any size below the range of floats."""
+    types = set(map(type, values))
+    if types & BOOLEANS or not all(issubclass(each, (int, float, np.number, type(None))) for each in types):
+        raise TypeError("expected numbers")
+    given = [np.nan if value is None else value for value in values] if type(None) in types else values
+    return np.array(given, np.float64)
 
 
 def _odd_entry(values: Any, dtype: type) -> str:

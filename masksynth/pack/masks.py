@@ -69,12 +69,13 @@ def fill_binary(columns: Lists, name: str, rows: Rows) -> Ints:
     bad = (values != 0) & (values != 1)
     if bad.any():
         token = int(np.argmax(bad))
-        rows.refuse(token, name, f"{values[token]} is neither 0 nor 1", "give 1 for each token that counts and 0 for the others")
+        fact = f"{values[token]} is neither 0 nor 1"
+        rows.refuse(token, name, fact, "give 1 for each token that counts and 0 for the others")
     return values
 
 
 def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) -> tuple[Ints, Ints] | None:
-    """Return the pads before each sample's first real token and its count of real tokens; None where no sample has a pad.
+    """Return the count of pads before each sample's first real token and of its real tokens; None if there are no pads.
 
     Parameters
     ----------
@@ -87,7 +88,8 @@ def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) 
     Raises
     ------
     InvalidInstance
-        If the real tokens of a sample are not consecutive, a label on a pad is trained, or a sample with segments has a pad.
+        If the real tokens of a sample are not consecutive, a label on a pad is trained, or a sample with segments has a
+        pad.
 
     Examples
     --------
@@ -110,18 +112,25 @@ def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) 
     if len(holes):
         start = int(first[holes[0]])
         hole = start + int(np.argmin(real[start : rows.offset[holes[0] + 1]]))
-        rows.refuse(hole, PADS, "is 0 between two real tokens", "pads stand before or after the tokens; give segments for other masks")
+        rows.refuse(
+            hole,
+            PADS,
+            "is 0 between two real tokens",
+            "pads stand before or after the tokens; give segments for other masks",
+        )
     pads = np.flatnonzero(kept < np.diff(rows.offset))
     for sample in pads.tolist():
         if not causal[sample]:
             remedy = "drop the pads from every list, or the segments"
             raise InvalidInstance("marks pads in a sample with segments", f"$.{PADS}", remedy, rows.place[sample])
     for name, ignored in (("labels", IGNORED), *((name, 0) for name in TRAINED)):
-        values = fill_column(lists.get(name, [None] * len(rows.place)), np.full(len(real), ignored, np.int64), rows.offset)
+        default = np.full(len(real), ignored, np.int64)
+        values = fill_column(lists.get(name, [None] * len(rows.place)), default, rows.offset)
         trained = ~real & (values != ignored)
         if name in lists and trained.any():
             token = int(np.argmax(trained))
-            rows.refuse(token, name, f"{values[token]} trains a pad, since {PADS} is 0 there", f"give {ignored} on pads")
+            fact = f"{values[token]} trains a pad, since {PADS} is 0 there"
+            rows.refuse(token, name, fact, f"give {ignored} on pads")
     return first - rows.offset[:-1], kept
 
 
@@ -134,13 +143,15 @@ def resolve_labels(tokens: Ints, lists: Mapping[str, Lists], causal: Sequence[bo
     lists : mapping of str to sequence of S arrays or None
         ``labels``, ``completion_mask`` and ``assistant_masks``, as far as some sample has them.
     causal : sequence of S bool
-        Whether a sample has no segments. The first label of a causal sample is ignored, so ``labels`` may differ from a mask there.
+        Whether a sample has no segments. The first label of a causal sample is ignored, so ``labels`` may differ from a
+        mask there.
     rows : Rows
 
     Raises
     ------
     InvalidInstance
-        If a sample has neither labels nor a mask, a mask has an entry other than 0 and 1, or two of the lists contradict each other.
+        If a sample has neither labels nor a mask, a mask has an entry other than 0 and 1, or two of the lists contradict
+        each other.
 
     Examples
     --------

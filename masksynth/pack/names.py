@@ -39,4 +39,5 @@ class SeenNames:
 
 
 def _code(name: str | int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{type(name).__name__}:{name}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    text = f"{type(name).__name__}:{name}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")

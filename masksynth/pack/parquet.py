@@ -38,7 +38,10 @@ def parquet_tables(stream: IO[bytes], name: str, token_fields: Sequence[str], ke
     try:
         file = pq.ParquetFile(stream)
         names = file.schema_arrow.names
-        for column, found in (("input_ids", "input_ids" in names), ("labels", any(way in names for way in ("labels", *TRAINED)))):
+        for column, found in (
+            ("input_ids", "input_ids" in names),
+            ("labels", any(way in names for way in ("labels", *TRAINED))),
+        ):
             if not found:
                 remedy = 'give the columns "input_ids" and "labels", "completion_mask" or "assistant_masks"'
                 raise InvalidInstance(f"column {column} is missing", "", remedy, name)
@@ -95,7 +98,8 @@ def _lists(column: Any, real: bool, mask: bool) -> list[NDArray[Any] | None] | N
         return None
     kind, flat = column.type.value_type, column.flatten()
     number = kinds.is_integer(kind) and not kinds.is_uint64(kind)
-    if not (number or (real and kinds.is_floating(kind)) or (mask and kinds.is_boolean(kind))) or (flat.null_count and not real):
+    known = number or (real and kinds.is_floating(kind)) or (mask and kinds.is_boolean(kind))
+    if not known or (flat.null_count and not real):
         return None
     values = flat.to_numpy(zero_copy_only=False).astype(np.float64 if real else np.int64)  # nulls become NaN
     lengths = column.value_lengths().to_pylist()

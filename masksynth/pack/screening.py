@@ -30,7 +30,7 @@ def refuse_repeated_ids(tables: Iterable[SampleTable]) -> Iterator[SampleTable]:
     >>> rows = [{"id": "a", "input_ids": [], "labels": []}] * 2
     >>> list(refuse_repeated_ids(tables_of(rows)))
     Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: samples:2: $.id: 'a' is the id of an earlier sample, too; give each sample an id of its own, or none
+    masksynth.errors.InvalidInstance: samples:2: $.id: 'a' is the id of an earlier sample, too; give each its own, or none
     """
     seen = SeenNames()
     for table in tables:
@@ -39,7 +39,7 @@ def refuse_repeated_ids(tables: Iterable[SampleTable]) -> Iterator[SampleTable]:
         for sample, name in enumerate(table.ids):
             if again[sample] or (type(name), name) in here:
                 fact = f"{shown(name)} is the id of an earlier sample, too"
-                raise InvalidInstance(fact, "$.id", "give each sample an id of its own, or none", table.place[sample])
+                raise InvalidInstance(fact, "$.id", "give each its own, or none", table.place[sample])
             here.add((type(name), name))
         yield table
 
@@ -119,8 +119,8 @@ def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> 
 def _judge(counts: LabelCounts, samples: int, place: str) -> None:
     if counts.shifted:
         fact = (
-            f"labels were shifted beforehand: in the first {samples} samples from here, {counts.next} of {counts.trained} trained labels "
-            f"equal the next token, {counts.own} their own"
+            f"labels were shifted beforehand: in the first {samples} samples from here, {counts.next} of {counts.trained} "
+            f"trained labels equal the next token, {counts.own} their own"
         )
         remedy = "do not shift them: labels[i] is input_ids[i] where it is trained, and the token at i - 1 predicts it"
         raise InvalidInstance(fact, "$.labels", remedy, place)

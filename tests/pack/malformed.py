@@ -15,9 +15,42 @@ from masksynth.pack.intake import tables_of
 from masksynth.pack.packing import _tables
 from masksynth.pack.samples import join, key_of
 
-FIELDS = ("id", "group", "weight", "input_ids", "labels", "attention_mask", "completion_mask", "assistant_masks", "position_ids", "kinds")
+FIELDS = (
+    "id",
+    "group",
+    "weight",
+    "input_ids",
+    "labels",
+    "attention_mask",
+    "completion_mask",
+    "assistant_masks",
+    "position_ids",
+    "kinds",
+)
 FIELDS += ("advantages", "weights", "segments")
-ODD = [True, False, None, "", "x", 0, -1, 2, 0.5, 1e400, 2**31, 2**63, 2**70, -(2**70), 10**400, [], {}, [[]], [[1], [2]], {"a": 1}, [None]]
+ODD = [
+    True,
+    False,
+    None,
+    "",
+    "x",
+    0,
+    -1,
+    2,
+    0.5,
+    1e400,
+    2**31,
+    2**63,
+    2**70,
+    -(2**70),
+    10**400,
+    [],
+    {},
+    [[]],
+    [[1], [2]],
+    {"a": 1},
+    [None],
+]
 ENTRIES = [True, False, None, "x", "", 0, 1, 2, -1, -100, 0.5, 1e400, 2**31, 2**63, 2**64, 2**70, 10**400, [], [1], {}]
 
 
@@ -29,7 +62,13 @@ def sample(rng: random.Random, number: int) -> dict:
     row = {"id": rng.choice([f"s{number}", number]), "input_ids": ids}
     labels = [token if one else -100 for token, one in zip(ids, mask, strict=True)]
     row |= rng.choice([{"labels": labels}, {"completion_mask": mask}, {"assistant_masks": mask, "labels": labels}])
-    optional = {"group": "g", "weight": 0.5, "position_ids": list(range(3, 3 + size)), "kinds": [1] * size, "advantages": [0.5] * size}
+    optional = {
+        "group": "g",
+        "weight": 0.5,
+        "position_ids": list(range(3, 3 + size)),
+        "kinds": [1] * size,
+        "advantages": [0.5] * size,
+    }
     row |= {name: value for name, value in optional.items() if rng.random() < 0.3}
     if rng.random() < 0.2:
         row["attention_mask"] = [1] * size
@@ -73,7 +112,24 @@ def damaged(rng: random.Random, line: bytes) -> bytes:
             data[at:at] = data[at - rng.randrange(20) : at]
         elif way == 3:
             data[at:at] = rng.choice(
-                [b"{", b"}", b"[", b"]", b'"', b"\\", b",", b":", b"-", b"e", b".", b"true", b"null", b"NaN", b"\xff", b"\\u00"]
+                [
+                    b"{",
+                    b"}",
+                    b"[",
+                    b"]",
+                    b'"',
+                    b"\\",
+                    b",",
+                    b":",
+                    b"-",
+                    b"e",
+                    b".",
+                    b"true",
+                    b"null",
+                    b"NaN",
+                    b"\xff",
+                    b"\\u00",
+                ]
             )
         else:
             data = data[:at] or bytearray(b"x")
@@ -133,7 +189,11 @@ def check_altered(rng: random.Random, folder) -> bool:
         return isinstance(found, str)
     parquet = outcome(folder / "s.parquet")
     check_one_line(parquet, folder / "s.parquet", ":")
-    assert isinstance(parquet, str) == isinstance(found, str) or name == "segments" or _coerced(rows, name), (rows, found, parquet)
+    assert isinstance(parquet, str) == isinstance(found, str) or name == "segments" or _coerced(rows, name), (
+        rows,
+        found,
+        parquet,
+    )
     return isinstance(found, str)
 
 

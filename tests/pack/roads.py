@@ -7,7 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-LISTS = ("input_ids", "labels", "attention_mask", "completion_mask", "assistant_masks", "position_ids", "kinds", "advantages")
+LISTS = (
+    "input_ids",
+    "labels",
+    "attention_mask",
+    "completion_mask",
+    "assistant_masks",
+    "position_ids",
+    "kinds",
+    "advantages",
+)
 
 
 def json_lines(rows, folder):
@@ -52,6 +61,9 @@ ROADS = {road.__name__: road for road in (json_lines, gzipped, slow_lines, mappi
 
 def named(road):
     """What an error says of the file that a road wrote, without the number behind the colon."""
-    return {"json_lines": "samples.jsonl", "gzipped": "samples.jsonl.gz", "slow_lines": "samples.jsonl", "parquet": "samples.parquet"}.get(
-        road, "samples"
-    )
+    return {
+        "json_lines": "samples.jsonl",
+        "gzipped": "samples.jsonl.gz",
+        "slow_lines": "samples.jsonl",
+        "parquet": "samples.parquet",
+    }.get(road, "samples")

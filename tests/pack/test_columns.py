@@ -16,7 +16,13 @@ from tests.pack.roads import ROADS, named
 
 road = pytest.mark.parametrize("road", ROADS)
 PLAIN = [
-    {"id": "a", "input_ids": [5, 6, 7, 8], "labels": [-100, 6, -100, 8], "advantages": [0.0, 1.5, 0.0, 2.5], "kinds": [0, 1, 0, 0]},
+    {
+        "id": "a",
+        "input_ids": [5, 6, 7, 8],
+        "labels": [-100, 6, -100, 8],
+        "advantages": [0.0, 1.5, 0.0, 2.5],
+        "kinds": [0, 1, 0, 0],
+    },
     {"id": "b", "input_ids": [5, 6, 9], "labels": [-100, -100, 9], "position_ids": [4, 5, 6]},
     {"id": "c", "input_ids": [5, 6, 7, 3], "labels": [-100, 6, 7, 3], "weight": 0.5},
 ]
@@ -72,7 +78,10 @@ def test_positions_begin_at_the_first_real_token_unless_they_are_given(tmp_path,
 def test_samples_with_and_without_a_mask_and_samples_of_pads_only(tmp_path, road):
     rows = [pad(PLAIN[0], 2, 2), PLAIN[1], {**PLAIN[2], "attention_mask": [1] * 4}]
     empty = {"id": "d", "input_ids": [0, 0], "labels": [-100, -100], "attention_mask": [0, 0]}
-    same(read([*rows, empty], road, tmp_path), join(list(tables_of([*PLAIN, {"id": "d", "input_ids": [], "labels": []}]))))
+    same(
+        read([*rows, empty], road, tmp_path),
+        join(list(tables_of([*PLAIN, {"id": "d", "input_ids": [], "labels": []}]))),
+    )
 
 
 @road
@@ -103,13 +112,22 @@ def test_unpacking_and_loss_indices_count_real_tokens(tmp_path):
 SAMPLE = {"id": "x", "input_ids": [1, 2, 3, 4], "labels": [-100, 2, 3, -100]}
 FAULTS = {
     "a hole": ({"attention_mask": [1, 0, 1, 1]}, "$.attention_mask[1]: is 0 between two real tokens"),
-    "a hole behind pads": ({"attention_mask": [0, 1, 0, 1], "labels": [-100] * 4}, "$.attention_mask[2]: is 0 between two real tokens"),
+    "a hole behind pads": (
+        {"attention_mask": [0, 1, 0, 1], "labels": [-100] * 4},
+        "$.attention_mask[2]: is 0 between two real tokens",
+    ),
     "another value": ({"attention_mask": [1, 1, 2, 1]}, "$.attention_mask[2]: 2 is neither 0 nor 1"),
     "a negative value": ({"completion_mask": [0, 1, 1, -1]}, "$.completion_mask[3]: -1 is neither 0 nor 1"),
     "another length": ({"attention_mask": [1, 1, 1]}, "$.attention_mask: 3 entries, but input_ids has 4"),
     "fractions": ({"attention_mask": [0.5, 1.0, 1.0, 1.0]}, "$.attention_mask: is not a flat list of integers"),
-    "a trained left pad": ({"attention_mask": [0, 0, 1, 1]}, "$.labels[1]: 2 trains a pad, since attention_mask is 0 there"),
-    "a trained right pad": ({"attention_mask": [1, 1, 0, 0]}, "$.labels[2]: 3 trains a pad, since attention_mask is 0 there"),
+    "a trained left pad": (
+        {"attention_mask": [0, 0, 1, 1]},
+        "$.labels[1]: 2 trains a pad, since attention_mask is 0 there",
+    ),
+    "a trained right pad": (
+        {"attention_mask": [1, 1, 0, 0]},
+        "$.labels[2]: 3 trains a pad, since attention_mask is 0 there",
+    ),
     "a first label on a pad": ({"attention_mask": [0, 1, 1, 1], "labels": [1, 2, 3, 4]}, "$.labels[0]: 1 trains a pad"),
     "a mask on a pad": (
         {"attention_mask": [1, 1, 1, 0], "labels": None, "completion_mask": [0, 0, 1, 1]},
@@ -119,12 +137,18 @@ FAULTS = {
         {"attention_mask": [0, 1, 1, 1], "labels": [-100, -100, 3, -100], "segments": [{"length": 4}]},
         "$.attention_mask: marks pads in a sample with segments",
     ),
-    "a fault behind pads": ({"attention_mask": [0, 1, 1, 1], "labels": [-100, -100, 3, -7]}, "$.labels[3]: -7 is neither -100"),
+    "a fault behind pads": (
+        {"attention_mask": [0, 1, 1, 1], "labels": [-100, -100, 3, -7]},
+        "$.labels[3]: -7 is neither -100",
+    ),
     "two masks": (
         {"labels": None, "completion_mask": [0, 1, 1, 0], "assistant_masks": [0, 0, 1, 0]},
         "$.assistant_masks[1]: makes the label -100, but by completion_mask it is 2",
     ),
-    "a mask and labels": ({"completion_mask": [0, 1, 1, 1]}, "$.completion_mask[3]: makes the label 4, but by labels it is -100"),
+    "a mask and labels": (
+        {"completion_mask": [0, 1, 1, 1]},
+        "$.completion_mask[3]: makes the label 4, but by labels it is -100",
+    ),
     "a mask and other labels": (
         {"completion_mask": [0, 1, 1, 0], "labels": [-100, 9, 3, -100]},
         "$.completion_mask[1]: makes the label 2, but by labels it is 9",
@@ -168,7 +192,10 @@ def test_masks_instead_of_labels(tmp_path, road, name):
 @road
 def test_masks_that_agree(tmp_path, road):
     both = {"completion_mask": [1, 0, 1], "assistant_masks": [1, 0, 1]}
-    rows = [{"id": 1, "input_ids": [5, 6, 7], **both}, {"id": 2, "input_ids": [5, 6, 7], **both, "labels": [-100, -100, 7]}]
+    rows = [
+        {"id": 1, "input_ids": [5, 6, 7], **both},
+        {"id": 2, "input_ids": [5, 6, 7], **both, "labels": [-100, -100, 7]},
+    ]
     table = read(rows, road, tmp_path)
     assert table.labels.tolist() == [-100, -100, 7] * 2
     assert table.first_label.tolist() == [5, -100]

@@ -63,7 +63,12 @@ def test_two_tokens_are_enough():
 
 @road
 def test_right_labels_pass(tmp_path, road):
-    for labels in (lambda ids: ids, lambda ids: [-100] * 19 + ids[19:], lambda ids: [-100] * len(ids), lambda ids: [3] * len(ids)):
+    for labels in (
+        lambda ids: ids,
+        lambda ids: [-100] * 19 + ids[19:],
+        lambda ids: [-100] * len(ids),
+        lambda ids: [3] * len(ids),
+    ):
         pack_samples(ROADS[road](rows_of(texts(5), labels), tmp_path), None)
     pack_samples(ROADS[road](rows_of([[7] * 20], lambda ids: ids), tmp_path), None)
     pack_samples(ROADS[road](rows_of([[7] * 20], shifted), tmp_path), None)
@@ -112,7 +117,12 @@ def test_nothing_appears_where_windows_were_written_before_the_end(tmp_path):
 
 def test_segments_that_predict_themselves_are_left_out():
     rows = [
-        {"id": 1, "input_ids": [5, 6, 7, 8], "labels": [6, 7, 8, -100], "segments": [{"length": 4, "within": "full", "predict": "self"}]}
+        {
+            "id": 1,
+            "input_ids": [5, 6, 7, 8],
+            "labels": [6, 7, 8, -100],
+            "segments": [{"length": 4, "within": "full", "predict": "self"}],
+        }
     ]
     [table] = tables_of(rows)
     assert count_labels(table) == (0, 0, 0)
@@ -129,7 +139,7 @@ def test_a_next_token_is_one_of_the_same_segment():
 def test_a_repeated_id_is_refused(tmp_path, road):
     rows = [{"id": name, "input_ids": [1], "labels": [-100]} for name in "abcb"]
     text = refused(rows, road, tmp_path)
-    assert f"{named(road)}:4: $.id: 'b' is the id of an earlier sample, too; give each sample an id of its own, or none" in text
+    assert f"{named(road)}:4: $.id: 'b' is the id of an earlier sample, too; give each its own, or none" in text
 
 
 @pytest.mark.parametrize("window", [10, 4096])
