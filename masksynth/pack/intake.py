@@ -174,8 +174,8 @@ def table_of(
                 check_length(place, name, len(column), len(ids))
         lists[name] = columns
     given = Columns(
-        ids=[sample.get("id") for _, sample in rows],
-        groups=[sample.get("group") for _, sample in rows],
+        ids=[_plain(sample.get("id")) for _, sample in rows],
+        groups=[_plain(sample.get("group")) for _, sample in rows],
         place=[place for place, _ in rows],
         weight=[1.0 if sample.get("weight") is None else float(sample["weight"]) for _, sample in rows],
         lengths=[len(ids) for ids in tokens],
@@ -227,6 +227,11 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
         segments=parts,
     )
     return check_table(table, rows)
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar of numpy as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _name(given: Any, place: str) -> Any:
@@ -302,14 +307,14 @@ def check_scalars(place: str, sample: Any) -> None:
         raise InvalidInstance(fact, "$", 'give {"input_ids", "labels"}', place)
     for name in ("id", "group"):
         value = sample.get(name)
-        if not isinstance(value, (str, int, type(None))) or isinstance(value, bool):
+        if not isinstance(value, (str, int, np.integer, type(None))) or isinstance(value, bool):
             raise InvalidInstance(
                 f"{type(value).__name__} is not a string or an integer",
                 f"$.{name}",
                 "give a string or an integer",
                 place,
             )
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        if isinstance(value, (int, np.integer)) and not -(2**63) <= value < 2**63:
             fact = f"{shown(int(value))} is not an integer of 64 bits"
             raise InvalidInstance(fact, f"$.{name}", "give it as a string", place)
         try:

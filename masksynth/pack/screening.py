@@ -118,8 +118,9 @@ def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> 
 
 def _judge(counts: LabelCounts, samples: int, place: str) -> None:
     if counts.shifted:
+        read = "1 sample" if samples == 1 else f"{samples:,} samples"
         fact = (
-            f"labels were shifted beforehand: in the first {samples} samples from here, {counts.next} of {counts.trained} "
+            f"labels were shifted beforehand: in the first {read} from here, {counts.next} of {counts.trained} "
             f"trained labels equal the next token, {counts.own} their own"
         )
         remedy = "do not shift them: labels[i] is input_ids[i] where it is trained, and the token at i - 1 predicts it"

@@ -95,7 +95,7 @@ def test_the_first_thousand_samples_decide():
     """One batch of tables has 1,024 samples: those after the thousandth count for nothing, nor is anything held back for them."""
     right, wrong = rows_of(texts(2000), lambda ids: ids), rows_of(texts(2000), shifted)
     pack_samples(right[:1000] + wrong[1000:], None)
-    with pytest.raises(InvalidInstance, match="first 1000 samples from here, 19000 of 19000"):
+    with pytest.raises(InvalidInstance, match="first 1,000 samples from here, 19000 of 19000"):
         pack_samples(wrong[:1000] + right[1000:], None)
     given = []
 
