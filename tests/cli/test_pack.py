@@ -48,15 +48,8 @@ def test_the_summary_for_people_and_programs(tmp_path):
     done = masksynth("pack", GSM8K, "--json")
     record = json.loads(done.stdout)
     keys = {"samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups", "max_length", "ratio", "pairs", "padding"}
-    assert set(record) == keys | {
-        "blocks",
-        "scattered_groups",
-        "cut_groups",
-        "skipped_samples",
-        "ignored_first_labels",
-        "missing_fields",
-        "seconds",
-    }
+    keys |= {"blocks", "scattered_groups", "cut_groups", "skipped_samples", "ignored_first_labels", "missing_fields"}
+    assert set(record) == keys | {"seconds"}
     assert record["batches"] == len(list((tmp_path / "out").glob("batch-*.safetensors"))) == 1
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["masksynth_pack"], manifest["max_length"], len(manifest["batches"][0]["samples"])) == (1, 32768, 40)

@@ -264,3 +264,10 @@ def test_the_name_does_not_depend_on_where_the_file_is(tmp_path):
 def test_a_given_id_may_not_be_that_of_a_sample_without_one(tmp_path, road):
     text = refused([{"input_ids": [1], "labels": [-100]}, {"id": "#1", "input_ids": [1], "labels": [-100]}], road, tmp_path)
     assert f"{named(road)}:2: $.id: '#1' is the id of an earlier sample, too" in text
+
+
+def test_scalars_of_numpy_are_those_of_python(tmp_path):
+    row = {"id": np.int64(7), "group": np.str_("g"), "weight": np.float32(0.5), "input_ids": [1, 2], "labels": [-100, 2]}
+    pack_samples([row], tmp_path / "out")
+    [back] = unpack_samples(tmp_path / "out")
+    assert back == {"id": 7, "group": "g", "weight": 0.5, "input_ids": [1, 2], "labels": [-100, 2]}
