@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,6 @@ def holds_booleans(values: Any) -> bool:
     >>> np.asarray([5, True]).tolist(), holds_booleans([5, True]), holds_booleans([5, 1]), holds_booleans(np.eye(1) > 0)
     ([5, 1], True, False, True)
     """
-    if isinstance(values, (list, tuple)):
+    if isinstance(values, Sequence):
         return not BOOLEANS.isdisjoint(map(type, values))
     return getattr(getattr(values, "dtype", None), "kind", "") == "b"

@@ -350,7 +350,7 @@ def read_list(place: str, name: str, values: Any, dtype: type) -> NDArray[Any]:
     words = "integers below 2^63" if dtype is np.int64 else "numbers"
     array = _array(values, dtype, name in MASKS)
     if array is None:
-        fact = f"is not a flat list of {words}{_odd_entry(values, dtype)}"
+        fact = f"is not a flat list of {words}{_odd_entry(values, dtype, name in MASKS)}"
         raise InvalidInstance(fact, f"$.{name}", f"give {words}", place)
     if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
         fact = f"{array.max()} is not from 0 to {TOP}"
@@ -360,7 +360,7 @@ def read_list(place: str, name: str, values: Any, dtype: type) -> NDArray[Any]:
 
 def _array(values: Any, dtype: type, mask: bool) -> NDArray[Any] | None:
     """Return a list as a flat array of numbers, None if it is not one."""
-    listed = isinstance(values, (list, tuple))
+    listed = _is_list(values)
     try:
         array = _reals(values) if listed and dtype is np.float64 else np.asarray(values)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last from a tensor that needs its gradient
@@ -374,6 +374,10 @@ def _array(values: Any, dtype: type, mask: bool) -> NDArray[Any] | None:
     return array
 
 
+def _is_list(values: Any) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray))
+
+
 def _reals(values: Sequence[Any]) -> NDArray[Any]:
     """Return numbers as float64, null as NaN; integers may be of any size below the range of floats."""
     types = set(map(type, values))
@@ -383,13 +387,19 @@ def _reals(values: Sequence[Any]) -> NDArray[Any]:
     return np.array(given, np.float64)
 
 
-def _odd_entry(values: Any, dtype: type) -> str:
+def _odd_entry(values: Any, dtype: type, mask: bool) -> str:
     """Return the first entry that is not a number of ``dtype``, in words; empty if no single entry is at fault."""
-    if not isinstance(values, (list, tuple)):
+    if not _is_list(values):
         return "" if hasattr(values, "__array__") else f": it is {shown(values)}"
-    kinds = (int, np.integer) if dtype is np.int64 else (int, float, np.integer, np.floating, type(None))
+    reals = (float, np.floating, type(None))
+    kinds: tuple[type, ...] = (int, np.integer, *(reals if dtype is np.float64 else ()))
+    limit = 2**63 if dtype is np.int64 else 2**1024
     for index, value in enumerate(values):
-        large = isinstance(value, int) and abs(value) >= (2**63 if dtype is np.int64 else 2**1024)
-        if not isinstance(value, kinds) or isinstance(value, bool) or large:
+        if mask and type(value) in BOOLEANS:
+            odd = type(values[0]) not in BOOLEANS
+        else:
+            odd = type(value) in BOOLEANS or not isinstance(value, kinds)
+            odd = odd or (isinstance(value, int) and abs(value) >= limit)
+        if odd:
             return f": entry {index} is {shown(value)}"
     return ""

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import time
+from collections import deque
 
 import numpy as np
 import pyarrow as pa
@@ -245,6 +246,10 @@ LINE_FAULTS = {
     "true as id": (b'{"id":true,"input_ids":[5,6],"labels":[-100,6]}', "$.id: bool is not a string or an integer"),
     "true as group": (b'{"id":1,"group":false,"input_ids":[5,6],"labels":[-100,6]}', "$.group: bool is not a string or an integer"),
     "true as length": (b'{"id":1,"input_ids":[5],"labels":[-100],"segments":[{"length":true}]}', "$.segments"),
+    "null in a mask": (
+        b'{"id":"x","input_ids":[5,6],"completion_mask":[true,null]}',
+        "$.completion_mask: is not a flat list of integers below 2^63: entry 1 is None",
+    ),
     "an empty list within": (b'{"id":1,"input_ids":[[]],"labels":[]}', "$.input_ids: is not a flat list"),
     "an ignored field that is not UTF-8": (b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\xff"}', "is not UTF-8 text"),
     "half of a surrogate pair": (b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\\ud800"}', "give one JSON object a line"),
@@ -264,7 +269,7 @@ def test_a_faulty_line_is_named_with_its_field(tmp_path, name, pipe):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("values", [[2, True], [True, True], np.array([True, False]), (np.True_, 5), [2, np.False_]])
+@pytest.mark.parametrize("values", [[2, True], [True, True], np.array([True, False]), (np.True_, 5), [2, np.False_], deque([5, True])])
 @pytest.mark.parametrize("name", ["input_ids", "labels", "kinds", "position_ids", "advantages", "weights"])
 def test_booleans_are_not_numbers_in_python(name, values):
     with pytest.raises(InvalidInstance, match=rf"samples:1: \$.{name}: is not a flat list of"):
