@@ -9,11 +9,10 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import re
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, Annotated, Any, cast
@@ -39,7 +38,8 @@ GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
 ABSENT = msgspec.Raw()
 NAME = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
-ESCAPE, COLON, NUMBERS = re.compile(rb"\\.", re.DOTALL), re.compile(rb"\s*:"), re.compile(rb"\[[-+0-9.eE,\s]*\]")
+SHORT = 32
+"""Lists of up to so many bytes stay in a text whose keys are checked."""
 Line = tuple[int, bytes]
 
 
@@ -185,6 +185,7 @@ class _Decoder:
     def __init__(self, token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> None:
         attributes = {f"x{i}": name for i, name in enumerate(list_names(token_fields, key_fields))}
         self.lists = {name: attrgetter(attribute) for attribute, name in attributes.items()}
+        self.read_lists = attrgetter("input_ids", *attributes)
         fields: list[Any] = [("input_ids", msgspec.Raw), ("id", NAME, None), ("group", NAME, None)]
         fields += [("weight", float | None, None), ("segments", Any, None)]
         fields += [(attribute, msgspec.Raw, ABSENT) for attribute in attributes]
@@ -202,10 +203,8 @@ def _fast(
     """The table of a block of lines, or None where something needs the slow road."""
     try:
         rows = [decoder.decode(line) for _, line in lines]
-        for _, line in lines:
-            if may_repeat_key(line):
-                # lists of numbers hold no key, and keys that are equal stay equal without them
-                decode_text(NUMBERS.sub(b"[]", line).decode())
+        for (_, line), row in zip(lines, rows, strict=True):
+            check_keys(line, map(bytes, decoder.read_lists(row)))
     except (msgspec.MsgspecError, InvalidInstance, ValueError, RecursionError):
         return None
     tokens = _numbers([bytes(row.input_ids) for row in rows], np.int64)
@@ -241,32 +240,36 @@ def _fast(
     return assemble(given_columns, token_fields, key_fields)
 
 
-def may_repeat_key(line: bytes) -> bool:
-    r"""Whether some key may be given twice in one object of a JSON text; False is certain.
+def check_keys(line: bytes, lists: Iterable[bytes]) -> None:
+    """Refuse a JSON text that gives a key twice in one object, or is not UTF-8.
 
-    Numbers hold no quotes, so the text between quotes is cheap to cut out: its strings are every second piece, and keys
-    are those before a colon. A key that is written with an escape may equal any other.
+    Numbers hold no quotes, so the strings of a text are every second piece between quotes, and cutting them out is cheap. Where
+    two of them are equal, or one may hide behind an escape, the text is decoded without its long ``lists`` of numbers: no key
+    is in them, and keys that are equal stay equal.
 
     Raises
     ------
-    UnicodeDecodeError
-        If the text is not UTF-8.
+    InvalidInstance
+        If a key is repeated, or may be.
+    ValueError, RecursionError
+        If the text cannot be decoded.
 
     Examples
     --------
-    >>> may_repeat_key(b'{"a": [1, 2], "b": "a"}'), may_repeat_key(b'{"a": [1, 2], "a" : 1}')
-    (False, True)
-    >>> may_repeat_key(b'{"a": 1, "\\u0061": 2}')
-    True
+    >>> check_keys(b'{"a": [1, 2], "b": "a"}', [])
+    >>> check_keys(b'{"a": [1, 2], "a" : 1}', [])
+    Traceback (most recent call last):
+    masksynth.errors.InvalidInstance: $: key 'a' is repeated in one object; keep one of them
     """
     if not line.isascii():
         line.decode()
-    escaped = b"\\" in line
-    pieces = (ESCAPE.sub(b"\\\\", line) if escaped else line).split(b'"')
-    if not escaped and len(set(pieces[1::2])) == len(pieces) // 2:  # no two strings are equal
-        return False
-    keys = [text for text, after in zip(pieces[1::2], pieces[2::2], strict=True) if COLON.match(after)]
-    return len(set(keys)) < len(keys) or any(b"\\" in key for key in keys)
+    if b"\\" not in line:
+        strings = line.split(b'"')[1::2]
+        if len(set(strings)) == len(strings):
+            return
+    for text in lists:
+        line = line.replace(text, b"[]") if len(text) > SHORT else line
+    decode_text(line.decode())
 
 
 def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[NDArray[Any], list[int]] | None:
