@@ -290,7 +290,9 @@ def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[N
         except (ValueError, DeprecationWarning):
             return None
     whole = len(values) == sum(lengths) and all(text.startswith(b"[") for text in texts)
-    if not whole or (dtype is np.int64 and len(values) and max(-int(values.min()), int(values.max())) >= 2**62):
+    if not whole or (dtype is np.float64 and np.isinf(values).any()):
+        return None
+    if dtype is np.int64 and len(values) and max(-int(values.min()), int(values.max())) >= 2**62:
         return None
     return values, lengths
 

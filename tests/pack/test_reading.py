@@ -210,7 +210,10 @@ LINE_FAULTS = {
     "a group beyond 64 bits": (b'{"id":1,"group":%d,"input_ids":[1],"labels":[-100]}' % -(2**64), "$.group: -18446744073709551616 is not"),
     "an infinite weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":1e400}', "$.weight: weight inf is not finite"),
     "an infinite field": (b'{"id":"x","input_ids":[1,2],"labels":[-100,2],"advantages":[0,1e400]}', "$.advantages[1]: inf is not finite"),
-    "an overlong field": (b'{"id":"x","input_ids":[1],"labels":[-100],"advantages":[1%s]}' % (b"0" * 400), "$.advantages"),
+    "an overlong field": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"advantages":[1%s]}' % (b"0" * 400),
+        "$.advantages: is not a flat list of numbers: entry 0 is 1000",
+    ),
     "an overlong token": (b'{"id":"x","input_ids":[1,1%s],"labels":[-100,2]}' % (b"0" * 5000), "$.input_ids"),
     "a huge token": (
         b'{"id":"x","input_ids":[1,%d],"labels":[-100,2]}' % 2**70,
