@@ -86,7 +86,8 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("seconds", "effort"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, (int, float)) and 0 <= value < 1e9):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and 0 <= value < 1e9):
                 raise InvalidInstance(f"{name}={value!r} is not a number from 0 to 1e9", "limits")
         for name, low, high in (("workers", 1, 4096), ("seed", 0, 2**31 - 1)):
             value = getattr(self, name)

@@ -72,7 +72,7 @@ def flow_after(mask: Mask, layers: int) -> Mask:
     >>> flow_after(Mask.from_dense(np.eye(6, k=-1, dtype=bool)), 2).intervals(5)
     ((3, 6),)
     """
-    if layers < 1:
+    if isinstance(layers, bool) or layers < 1:
         raise InvalidInstance(f"{layers} layers", "", "give a positive number of layers")
     tables = layers_of(mask)
     whole, rest = divmod(layers, mask.tables)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 
@@ -42,7 +43,7 @@ def checked_order(order: ArrayLike, size: int) -> Integers:
     [1, 0, 2]
     """
     array = np.asarray(order)
-    if array.shape != (size,) or (size and array.dtype.kind not in "iu"):
+    if array.shape != (size,) or (size and array.dtype.kind not in "iu") or holds_booleans(order):
         raise InvalidInstance(f"an order of {size} positions is {size} integers, not {array.dtype} {array.shape}", "")
     array = array.astype(np.int64)
     if size and (array.min() < 0 or array.max() >= size or (np.bincount(array, minlength=size) != 1).any()):

@@ -175,11 +175,20 @@ def _of_arrays(arrays: Mapping[str, Array], name: str) -> Subject:
         mask = Mask(offset, need(arrays, "key_start", np.int32, 1), need(arrays, "key_end", np.int32, 1))
     else:
         mask = mask_of_edges(need(arrays, "edge_query", np.int64, 1), need(arrays, "edge_key", np.int64, 1), _places(arrays))
-    inputs = tuple(arrays["input_ids"].ravel().tolist()) if "input_ids" in arrays else None
-    positions = arrays["position_ids"].ravel().astype(np.int64) if "position_ids" in arrays else None
+    inputs = tuple(_numbers(arrays, "input_ids").tolist()) if "input_ids" in arrays else None
+    positions = _numbers(arrays, "position_ids").astype(np.int64) if "position_ids" in arrays else None
     return Subject(
         mask, name, inputs, positions, labels=_labels(arrays), forbidden=forbidden, dtype=dtype, blocks=_blocks(arrays, mask.size)
     )
+
+
+def _numbers(arrays: Mapping[str, Array], name: str, kinds: str = "iu") -> Array:
+    """Return a stored array, flat, after checking that it holds integers, or numbers; booleans are neither."""
+    array = arrays[name].ravel()
+    if array.size and array.dtype.kind not in kinds:
+        words = "integers" if kinds == "iu" else "numbers"
+        raise InvalidInstance(f"array {name!r} holds {array.dtype}, not {words}", "", f"store {words}")
+    return array
 
 
 def _places(arrays: Mapping[str, Array]) -> int:
@@ -192,8 +201,9 @@ def _labels(arrays: Mapping[str, Array]) -> Labels | None:
         return None
     position, value = need(arrays, "loss_position", np.int64, 1), need(arrays, "loss_label", np.int64, 1)
     count = len(position)
-    task = arrays.get("loss_task", arrays.get("loss_sample", np.zeros(count, np.int64))).astype(np.int64)
-    weight = arrays.get("loss_weight", np.ones(count)).astype(np.float64)
+    named_tasks = next((name for name in ("loss_task", "loss_sample") if name in arrays), None)
+    task = np.zeros(count, np.int64) if named_tasks is None else _numbers(arrays, named_tasks).astype(np.int64)
+    weight = _numbers(arrays, "loss_weight", "iuf").astype(np.float64) if "loss_weight" in arrays else np.ones(count)
     if not len(value) == len(task) == len(weight) == count:
         raise InvalidInstance("the loss arrays differ in length", "", "store one entry for each loss edge")
     return Labels(position, tuple(value.tolist()), weight, task, (), ((),) * count, np.full(count, -1))
@@ -205,7 +215,7 @@ def _blocks(arrays: Mapping[str, Array], size: int) -> Any:
         return None
     if missing := [name for name in names[:2] if name not in arrays]:
         raise InvalidInstance(f"array {missing[0]!r} is missing", "", "store kv_num_blocks and kv_indices")
-    block = arrays.get("block_size", np.array([128, 128])).ravel().tolist()
+    block = _numbers(arrays, "block_size").tolist() if "block_size" in arrays else [128, 128]
     rows, keys = int(block[0]), int(block[-1])
     if rows < 1 or keys < 1:
         raise InvalidInstance(f"block_size {block} is not positive", "", "store [queries, keys]")

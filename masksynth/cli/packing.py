@@ -57,9 +57,9 @@ def pack(
     masksynth pack samples.jsonl.gz -o packed --max-length 32768
     masksynth pack samples.jsonl --shape layers=32,hidden=4096,intermediate=11008,vocabulary=32000
 
-    A sample has "id", "input_ids", "labels" (-100: not trained; labels[i] is predicted by the token at i - 1), and may have "group"
-    (samples worth merging), "weight", "segments", "position_ids", "kinds", and numbers for each token: "weights", "advantages",
-    "old_logprobs", "ref_logprobs".
+    A sample has "input_ids" and "labels" (-100: not trained; labels[i] is predicted by the token at i - 1), or instead of labels a
+    "completion_mask" or "assistant_masks". It may have "attention_mask" (pads are dropped), "id", "group" (samples worth merging),
+    "weight", "segments", "position_ids", "kinds", and numbers for each token: "weights", "advantages", "old_logprobs", "ref_logprobs".
     """
     if resume and (output is None or samples == "-"):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
@@ -121,6 +121,9 @@ def told_summary(name: str, summary: Summary, shape: Shape | None, output: Path 
         lines.append(f"  {parts} merged in parts, since a window ended between their samples: {_some(list(summary.scattered))}")
     if summary.cut:
         lines.append(f"  {count(len(summary.cut), 'group')} in several batches, since they do not fit into one: {_some(list(summary.cut))}")
+    if r["ignored_first_labels"]:
+        told = count(r["ignored_first_labels"], "sample")
+        lines.append(f"  {told} trained at the first token: that label is ignored, since no token stands before it")
     if summary.missing:
         lines.append(f"  no sample has {', '.join(map(plain, sorted(summary.missing)))}")
     if not r["loss_edges"]:

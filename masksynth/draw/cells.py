@@ -145,7 +145,7 @@ def flow_picture(subject: Subject, layers: int | None = None, block_size: int | 
         If the flow falls into too many intervals, or there are more than ``MOST_CELLS`` rows of blocks.
     """
     depth = max(convergence(subject.mask).depth, 1) if layers is None else layers
-    if depth < 1:
+    if isinstance(depth, bool) or depth < 1:
         raise InvalidInstance(f"{depth} layers", "", "give a positive number of layers")
     exact = subject.size <= largest
     unit = 1 if exact else _unit(subject.size, block_size, largest)
@@ -236,7 +236,7 @@ def _unit(size: int, block_size: int | None, largest: int) -> int:
     """The block size: as asked, else the power of two that makes at most ``largest`` rows of blocks."""
     if block_size is None:
         return 1 << max(-(-size // largest) - 1, 0).bit_length()
-    if block_size < 1:
+    if isinstance(block_size, bool) or block_size < 1:
         raise InvalidInstance(f"block size {block_size}", "", "give a positive number")
     if -(-size // block_size) > MOST_CELLS:
         least = -(-size // MOST_CELLS)

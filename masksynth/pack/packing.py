@@ -22,9 +22,11 @@ from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.folder import Entry
 from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
+from masksynth.pack.samples import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
+from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
 from masksynth.pack.windows import WINDOW, Window, windows
 from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, records_of, write_window
+from masksynth.tasks.canonical import shown
 from masksynth.verify.packs import check_packed
 
 LENGTH = 32768
@@ -72,6 +74,7 @@ class Summary:
             "scattered_groups": list(self.scattered),
             "cut_groups": list(self.cut),
             "skipped_samples": self.skipped,
+            "ignored_first_labels": c["first_labels"],
             "missing_fields": sorted(self.missing),
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
         }
@@ -136,8 +139,8 @@ def pack_samples(
     Parameters
     ----------
     samples : path, "-", binary stream, or iterable of mappings
-        JSON lines, gzip or Parquet; or mappings with ``id``, ``input_ids``, ``labels`` and, optionally, ``group``, ``weight``,
-        ``segments``, per-token fields and keys.
+        JSON lines, gzip or Parquet; or mappings with ``input_ids``, ``labels`` (or ``completion_mask`` or ``assistant_masks``) and,
+        optionally, ``id``, ``group``, ``weight``, ``segments``, ``attention_mask``, per-token fields and keys.
     output : path or None
         The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears when all is done. None: count only.
     max_length : int
@@ -162,7 +165,8 @@ def pack_samples(
     Raises
     ------
     InvalidInstance
-        Naming file and line of a malformed sample; whole windows before it are kept for ``resume``.
+        Naming file and line of a malformed sample, of an id that was there before, or of labels that were shifted beforehand; whole windows
+        before it are kept for ``resume``.
     MasksynthError
         If the disk is full or the place is not writable.
     """
@@ -204,17 +208,22 @@ def _nowhere() -> Iterator[tuple[None, int]]:
 def _check_options(max_length: int, window: int, *fields: Sequence[str]) -> None:
     if any(isinstance(names, str) for names in fields):
         raise InvalidInstance("token_fields and key_fields are lists of names, not one name", "", 'give ["name"]')
-    if max_length < 1 or window < 1:
-        raise InvalidInstance(f"max_length {max_length} and window {window} are not positive", "", "give positive numbers")
+    for name, value in (("max_length", max_length), ("window", window)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise InvalidInstance(f"{name} is {shown(value)}, not an integer", "", "give a positive integer")
+        if value < 1:
+            raise InvalidInstance(f"{name} {value} is not positive", "", "give a positive number")
 
 
 def _tables(samples: Samples, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
     if isinstance(samples, (str, Path)):
-        return read_samples(samples, fields, keys)
-    if hasattr(samples, "read"):
-        return read_samples(cast(IO[bytes], samples), fields, keys)
-    return _some(tables_of(samples, fields, keys))
+        tables = read_samples(samples, fields, keys)
+    elif hasattr(samples, "read"):
+        tables = read_samples(cast(IO[bytes], samples), fields, keys)
+    else:
+        tables = _some(tables_of(samples, fields, keys))
+    return refuse_shifted_labels(refuse_repeated_ids(tables))
 
 
 def _some(tables: Iterator[SampleTable]) -> Iterator[SampleTable]:
@@ -247,6 +256,7 @@ def _do_window(folder: Path | None, window: Window, first: int, max_length: int,
     start = perf_counter()
     table, skipped = _fitting(window.table, max_length, skip_long)
     counts: Counter[str] = Counter(samples=len(table), tokens=len(table.tokens), pairs_separate=separate_pairs(table))
+    counts["first_labels"] = int(np.count_nonzero(table.first_label != IGNORED))
     counts["groups"] = len({(type(group), group) for group in table.groups if group is not None})
     entries: list[Entry] = []
     contents: list[bytes] = []

@@ -7,10 +7,12 @@ from importlib.util import find_spec
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.pack.intake import BLOCK, assemble, same_length, table_of
-from masksynth.pack.samples import SampleTable
+from masksynth.pack.intake import BLOCK, SCALARS, Columns, assemble, check_length, check_scalars, list_names, table_of
+from masksynth.pack.masks import MASKS, TRAINED, Lists
+from masksynth.pack.samples import SampleTable, offsets
 
 
 def parquet_tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
@@ -31,16 +33,21 @@ def parquet_tables(stream: IO[bytes], name: str, token_fields: Sequence[str], ke
     import pyarrow.parquet as pq
 
     stream.seek(0)
-    wanted = ["id", "group", "input_ids", "labels", "weight", "segments", *token_fields, *key_fields]
+    wanted = [*SCALARS, "input_ids", *list_names(token_fields, key_fields)]
     row = 1
     try:
         file = pq.ParquetFile(stream)
-        for column in ("id", "input_ids", "labels"):
-            if column not in file.schema_arrow.names:
-                raise InvalidInstance(f"column {column} is missing", "", 'give the columns "id", "input_ids", "labels"', name)
-        if twice := sorted({column for column in wanted if file.schema_arrow.names.count(column) > 1}):
+        names = file.schema_arrow.names
+        for column, found in (
+            ("input_ids", "input_ids" in names),
+            ("labels", any(way in names for way in ("labels", *TRAINED))),
+        ):
+            if not found:
+                remedy = 'give the columns "input_ids" and "labels", "completion_mask" or "assistant_masks"'
+                raise InvalidInstance(f"column {column} is missing", "", remedy, name)
+        if twice := sorted({column for column in wanted if names.count(column) > 1}):
             raise InvalidInstance(f"there are two columns {twice[0]}", "", "keep one of them", name)
-        for batch in file.iter_batches(BLOCK, columns=[column for column in wanted if column in file.schema_arrow.names]):
+        for batch in file.iter_batches(BLOCK, columns=[column for column in wanted if column in names]):
             if len(batch):
                 yield _table(batch, name, row, token_fields, key_fields)
             row += len(batch)
@@ -52,50 +59,49 @@ def parquet_tables(stream: IO[bytes], name: str, token_fields: Sequence[str], ke
 
 def _table(batch: Any, name: str, row: int, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
     places = [f"{name}:{row + i}" for i in range(len(batch))]
-    columns = {column: batch.column(column) for column in batch.schema.names}
-    if any(_odd(columns[column]) for column in ("id", "input_ids", "labels")) or not _plain(columns["input_ids"], columns["labels"]):
+    scalars = batch.select([column for column in SCALARS if column in batch.schema.names]).to_pylist()
+    lists: dict[str, Lists] = {}
+    for column in batch.schema.names:
+        if column not in SCALARS:
+            values = _lists(batch.column(column), column in token_fields, column in MASKS)
+            if values is None:
+                return table_of(list(zip(places, batch.to_pylist(), strict=True)), token_fields, key_fields)
+            lists[column] = values
+    tokens = [ids for ids in lists.pop("input_ids") if ids is not None]
+    if len(tokens) < len(batch):
         return table_of(list(zip(places, batch.to_pylist(), strict=True)), token_fields, key_fields)
-    tokens, lengths = _flat(columns["input_ids"], np.int64)
-    labels, others = _flat(columns["labels"], np.int64)
-    for place, length, expected in zip(places, others, lengths, strict=True):
-        same_length(place, "labels", length, expected)
-    rows = batch.select([c for c in batch.schema.names if c not in ("input_ids", "labels")]).to_pylist()
-    if any(sample.get(f) is not None for sample in rows for f in ("segments", *token_fields, *key_fields)):
-        return table_of(list(zip(places, batch.to_pylist(), strict=True)), token_fields, key_fields)
-    nothing = ("group", "weight")
-    table_of(
-        [(p, {**{k: s.get(k) for k in ("id", *nothing)}, "input_ids": [], "labels": []}) for p, s in zip(places, rows, strict=True)], (), ()
-    )
-    return assemble(
-        ids=[sample["id"] for sample in rows],
-        groups=[sample.get("group") for sample in rows],
+    for place, sample in zip(places, scalars, strict=True):
+        check_scalars(place, sample)
+    for column, each in lists.items():
+        for place, entries, ids in zip(places, each, tokens, strict=True):
+            check_length(place, column, len(ids) if entries is None else len(entries), len(ids))
+    columns = Columns(
+        ids=[sample.get("id") for sample in scalars],
+        groups=[sample.get("group") for sample in scalars],
         place=places,
-        weight=[1.0 if sample.get("weight") is None else float(sample["weight"]) for sample in rows],
-        lengths=lengths,
-        tokens=tokens,
-        labels=labels,
-        fields={},
-        keys={},
-        segments=[None] * len(rows),
+        weight=[1.0 if sample.get("weight") is None else float(sample["weight"]) for sample in scalars],
+        lengths=[len(ids) for ids in tokens],
+        tokens=np.concatenate([np.zeros(0, np.int64), *tokens]),
+        lists={column: each for column, each in lists.items() if any(entries is not None for entries in each)},
+        segments=[sample.get("segments") for sample in scalars],
     )
+    return assemble(columns, token_fields, key_fields)
 
 
-def _odd(column: Any) -> bool:
-    return bool(column.null_count)
-
-
-def _plain(*columns: Any) -> bool:
-    """Whether every column is a list of integers without nulls."""
+def _lists(column: Any, real: bool, mask: bool) -> list[NDArray[Any] | None] | None:
+    """The lists of a column as arrays, None for null rows; None for a column that needs the slow road."""
     import pyarrow.types as kinds
 
-    return all(
-        (kinds.is_list(c.type) or kinds.is_large_list(c.type))
-        and kinds.is_integer(c.type.value_type)
-        and not kinds.is_uint64(c.type.value_type)
-        and not c.flatten().null_count
-        for c in columns
-    )
-
-
-def _flat(column: Any, dtype: type) -> tuple[Any, list[int]]:
-    return column.flatten().to_numpy(zero_copy_only=False).astype(dtype), column.value_lengths().to_pylist()
+    if kinds.is_null(column.type):
+        return [None] * len(column)
+    if not (kinds.is_list(column.type) or kinds.is_large_list(column.type)):
+        return None
+    kind, flat = column.type.value_type, column.flatten()
+    number = kinds.is_integer(kind) and not kinds.is_uint64(kind)
+    known = number or (real and kinds.is_floating(kind)) or (mask and kinds.is_boolean(kind))
+    if not known or (flat.null_count and not real):
+        return None
+    values = flat.to_numpy(zero_copy_only=False).astype(np.float64 if real else np.int64)  # nulls become NaN
+    lengths = column.value_lengths().to_pylist()
+    cut = offsets([length or 0 for length in lengths]).tolist()
+    return [None if length is None else values[cut[i] : cut[i + 1]] for i, length in enumerate(lengths)]

@@ -12,22 +12,34 @@ import io
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Annotated, Any, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.intake import BLOCK, assemble, table_of
+from masksynth.pack.intake import BLOCK, Columns, assemble, list_names, table_of
+from masksynth.pack.masks import MASKS, Lists
 from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, offsets
+from masksynth.tasks.text import decode_text
 
 CHUNK = 1 << 22
+MAX_LINE = 1 << 29
+"""Longest line that is read (512 MiB)."""
+MAX_UNPACKED = 1 << 30
+"""Bytes to which any gzip file may unpack (1 GiB)."""
+MAX_RATIO = 200
+"""A larger gzip file may unpack to this many times its size."""
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
-REQUIRED = ("id", "input_ids", "labels", "group", "weight", "segments")
+ABSENT = msgspec.Raw()
+NAME = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
+SHORT = 32
+"""Lists of up to so many bytes stay in a text whose keys are checked."""
 Line = tuple[int, bytes]
 
 
@@ -68,10 +80,10 @@ def _tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_field
 
             yield from parquet_tables(buffered, name, token_fields, key_fields)
             return
-        plain: Any = gzip.GzipFile(fileobj=buffered, mode="rb") if head.startswith(GZIP) else buffered
+        chunks = _unpacked_chunks(buffered, name) if head.startswith(GZIP) else iter(lambda: buffered.read1(CHUNK), b"")
         decoder = _Decoder(tuple(token_fields), tuple(key_fields))
         empty = True
-        for lines in _blocks(_lines(plain, name)):
+        for lines in _blocks(_lines(chunks, name)):
             empty = False
             table = _fast(lines, name, decoder, token_fields, key_fields)
             yield _slow(lines, name, token_fields, key_fields) if table is None else table
@@ -82,23 +94,75 @@ def _tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_field
             buffered.detach()
 
 
-def _lines(stream: Any, name: str) -> Iterator[Line]:
-    """(number from 1, text) of every line that is not blank."""
-    rest, number = b"", 0
+class _Counted:
+    """A binary stream that counts the bytes read from it."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.count = stream, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self.stream.read(size)
+        self.count += len(data)
+        return data
+
+
+class _Damaged(Exception):
+    """A gzip stream that cannot be unpacked, or not to its end."""
+
+
+def _unpacked_chunks(stream: Any, name: str) -> Iterator[bytes]:
+    """Yield the content of a gzip stream, until it is larger than its size allows."""
+    packed = _Counted(stream)
+    file, size = gzip.GzipFile(fileobj=cast(Any, packed), mode="rb"), 0
+    while True:
+        try:
+            chunk = file.read1(CHUNK)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise _Damaged(str(error)) from None
+        if not chunk:
+            return
+        size += len(chunk)
+        if size > max(MAX_UNPACKED, MAX_RATIO * packed.count):
+            limit = max(MAX_UNPACKED, MAX_RATIO * packed.count)
+            fact = f"{packed.count} bytes of gzip unpack to more than {limit} bytes"
+            rule = f"the limit is {MAX_UNPACKED} bytes or {MAX_RATIO} times the packed size"
+            raise InvalidInstance(fact, "", f"{rule}; if the file is right, unpack it first", name)
+        yield chunk
+
+
+def _lines(chunks: Iterator[bytes], name: str) -> Iterator[Line]:
+    """Yield (number from 1, text) of every line that is not blank, in time linear in the bytes, however long a line is."""
+    begun: list[bytes] = []  # the pieces of a line whose end has not been read yet
+    size, number, first = 0, 0, True
     try:
-        while chunk := stream.read1(CHUNK):
-            if not number and not rest:
-                chunk = chunk.removeprefix(codecs.BOM_UTF8)
-            *whole, rest = (rest + chunk).split(b"\n")
+        for chunk in chunks:
+            text = chunk.removeprefix(codecs.BOM_UTF8) if first else chunk
+            first = False
+            if not begun and text.isspace():
+                number += text.count(b"\n")
+                continue
+            *whole, rest = text.split(b"\n")
+            if whole:
+                whole[0] = b"".join((*begun, whole[0]))
+                begun, size = [], 0
             for line in whole:
                 number += 1
                 if line and not line.isspace():
                     yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            begun += [rest] if rest else []
+            size += len(rest)
+            if size > MAX_LINE:
+                fact, remedy = (
+                    f"the line is longer than {MAX_LINE} bytes",
+                    "give one JSON object a line, and split longer samples",
+                )
+                raise InvalidInstance(fact, "", remedy, f"{name}:{number + 1}")
+    except _Damaged as error:
         fact = f"the gzip stream is damaged or cut off in this line: {error}"
         raise InvalidInstance(fact, "", "copy or write the file again", f"{name}:{number + 1}") from None
-    if rest and not rest.isspace():
-        yield number + 1, rest
+    last = b"".join(begun)
+    if last and not last.isspace():
+        yield number + 1, last
 
 
 def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
@@ -116,60 +180,106 @@ def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
 
 
 class _Decoder:
-    """A msgspec decoder of lines whose per-token lists stay raw text; attribute ``x<i>`` holds optional list i."""
+    """Decode lines by msgspec with per-token lists as raw text; ``lists`` has a getter of each beside ``input_ids``."""
 
     def __init__(self, token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> None:
-        self.optional = (*token_fields, *key_fields)
-        for name in self.optional:
-            if name in REQUIRED or self.optional.count(name) > 1:
-                raise InvalidInstance(f"{name!r} cannot be a further per-token field", "", "it has a meaning of its own")
-        names = {f"x{i}": name for i, name in enumerate(self.optional)}
-        fields: list[Any] = [("id", str | int), ("input_ids", msgspec.Raw), ("labels", msgspec.Raw)]
-        fields += [("group", str | int | None, None), ("weight", float | None, None), ("segments", Any, None)]
-        fields += [(attribute, msgspec.Raw, msgspec.Raw()) for attribute in names]
-        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(msgspec.defstruct("Line", fields, rename=names)).decode
+        attributes = {f"x{i}": name for i, name in enumerate(list_names(token_fields, key_fields))}
+        self.lists = {name: attrgetter(attribute) for attribute, name in attributes.items()}
+        self.read_lists = attrgetter("input_ids", *attributes)
+        fields: list[Any] = [("input_ids", msgspec.Raw), ("id", NAME, None), ("group", NAME, None)]
+        fields += [("weight", float | None, None), ("segments", Any, None)]
+        fields += [(attribute, msgspec.Raw, ABSENT) for attribute in attributes]
+        shape = msgspec.defstruct("Line", fields, rename=attributes)
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
 
 
-def _fast(lines: list[Line], name: str, decoder: _Decoder, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable | None:
+def _fast(
+    lines: list[Line],
+    name: str,
+    decoder: _Decoder,
+    token_fields: Sequence[str],
+    key_fields: Sequence[str],
+) -> SampleTable | None:
     """The table of a block of lines, or None where something needs the slow road."""
     try:
         rows = [decoder.decode(line) for _, line in lines]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        for (_, line), row in zip(lines, rows, strict=True):
+            check_keys(line, map(bytes, decoder.read_lists(row)))
+    except (msgspec.MsgspecError, InvalidInstance, ValueError, RecursionError):
         return None
-    tokens = _numbers([row.input_ids for row in rows], np.int64)
-    labels = _numbers([row.labels for row in rows], np.int64)
-    if tokens is None or labels is None or tokens[1] != labels[1]:
+    tokens = _numbers([bytes(row.input_ids) for row in rows], np.int64)
+    if tokens is None:
         return None
-    extra: dict[str, list[NDArray[Any] | None]] = {}
-    for number, field in enumerate(decoder.optional):
-        raw = [getattr(row, f"x{number}") for row in rows]
-        given = [i for i, text in enumerate(raw) if len(bytes(text)) and bytes(text) != b"null"]
+    lists: dict[str, Lists] = {}
+    for field, read_raw in decoder.lists.items():
+        raws = list(map(read_raw, rows))
+        if raws.count(ABSENT) == len(raws):
+            continue
+        raw = list(map(bytes, raws))
+        given = [i for i, text in enumerate(raw) if text and text != b"null"]
         if given:
-            columns = _numbers([raw[i] for i in given], np.float64 if field in token_fields else np.int64)
+            dtype = np.float64 if field in token_fields else np.int64
+            columns = _numbers([raw[i] for i in given], dtype, field in MASKS)
             if columns is None or columns[1] != [tokens[1][i] for i in given]:
                 return None
             cut = offsets(columns[1])
-            extra[field] = [None] * len(rows)
+            each: list[NDArray[Any] | None] = [None] * len(rows)
             for k, i in enumerate(given):
-                extra[field][i] = columns[0][cut[k] : cut[k + 1]]
-    return assemble(
+                each[i] = columns[0][cut[k] : cut[k + 1]]
+            lists[field] = each
+    given_columns = Columns(
         ids=[row.id for row in rows],
         groups=[row.group for row in rows],
         place=[f"{name}:{number}" for number, _ in lines],
         weight=[1.0 if row.weight is None else row.weight for row in rows],
         lengths=tokens[1],
         tokens=tokens[0],
-        labels=labels[0],
-        fields={field: extra[field] for field in token_fields if field in extra},
-        keys={field: extra[field] for field in key_fields if field in extra},
+        lists=lists,
         segments=[row.segments for row in rows],
     )
+    return assemble(given_columns, token_fields, key_fields)
 
 
-def _numbers(texts: Sequence[Any], dtype: type) -> tuple[NDArray[Any], list[int]] | None:
+def check_keys(line: bytes, lists: Iterable[bytes]) -> None:
+    """Refuse a JSON text that gives a key twice in one object, or is not UTF-8.
+
+    Numbers hold no quotes, so the strings of a text are every second piece between quotes, and cutting them out is cheap. Where
+    two of them are equal, or one may hide behind an escape, the text is decoded without its long ``lists`` of numbers: no key
+    is in them, and keys that are equal stay equal.
+
+    Raises
+    ------
+    InvalidInstance
+        If a key is repeated, or may be.
+    ValueError, RecursionError
+        If the text cannot be decoded.
+
+    Examples
+    --------
+    >>> check_keys(b'{"a": [1, 2], "b": "a"}', [])
+    >>> check_keys(b'{"a": [1, 2], "a" : 1}', [])
+    Traceback (most recent call last):
+    masksynth.errors.InvalidInstance: $: key 'a' is repeated in one object; keep one of them
+    """
+    if not line.isascii():
+        line.decode()
+    if b"\\" not in line:
+        strings = line.split(b'"')[1::2]
+        if len(set(strings)) == len(strings):
+            return
+    for text in lists:
+        line = line.replace(text, b"[]") if len(text) > SHORT else line
+    decode_text(line.decode())
+
+
+def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[NDArray[Any], list[int]] | None:
     """All numbers of raw JSON lists and the length of each list; None if any of them is not a flat list of numbers."""
-    inner = [bytes(text)[1:-1] for text in texts]
+    inner = [text[1:-1] for text in texts]
     lengths = [text.count(b",") + 1 if text and not text.isspace() else 0 for text in inner]
+    if mask and any(b"e" in text for text in inner):  # true, false
+        if any(b"e" in text and text.count(b"e") != length for text, length in zip(inner, lengths, strict=True)):
+            return None
+        inner = [text.replace(b"true", b"1").replace(b"false", b"0") for text in inner]
     joined = b",".join(text for text, length in zip(inner, lengths, strict=True) if length)
     if dtype is np.float64:
         joined = joined.replace(b"null", b"nan")
@@ -179,8 +289,10 @@ def _numbers(texts: Sequence[Any], dtype: type) -> tuple[NDArray[Any], list[int]
             values: NDArray[Any] = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
         except (ValueError, DeprecationWarning):
             return None
-    whole = len(values) == sum(lengths) and all(bytes(text)[:1] == b"[" for text in texts)
-    if not whole or (dtype is np.int64 and len(values) and max(-int(values.min()), int(values.max())) >= 2**62):
+    whole = len(values) == sum(lengths) and all(text.startswith(b"[") for text in texts)
+    if not whole or (dtype is np.float64 and np.isinf(values).any()):
+        return None
+    if dtype is np.int64 and len(values) and max(-int(values.min()), int(values.max())) >= 2**62:
         return None
     return values, lengths
 
@@ -190,10 +302,19 @@ def _slow(lines: list[Line], name: str, token_fields: Sequence[str], key_fields:
     rows = []
     for number, line in lines:
         place = f"{name}:{number}"
-        try:
-            rows.append((place, msgspec.json.decode(line)))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(type(error), str(error))
-            raise InvalidInstance(words, "", "give one JSON object a line; NaN and Infinity are not JSON", place) from None
+        rows.append((place, _decoded(line, place)))
         table_of(rows[-1:], token_fields, key_fields)
     return table_of(rows, token_fields, key_fields)
+
+
+def _decoded(line: bytes, place: str) -> Any:
+    """The value of a line."""
+    try:
+        # strict where Python's own reader takes NaN and halves of surrogate pairs
+        msgspec.json.decode(line, type=msgspec.Raw)
+        return decode_text(line.decode())
+    except InvalidInstance as error:
+        raise error.within(source=place) from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(type(error), str(error))
+        raise InvalidInstance(words, "", "give one JSON object a line; NaN and Infinity are not JSON", place) from None

@@ -37,6 +37,8 @@ class SampleTable:
     offset : (S + 1,) int64
     tokens, labels : (U,) int64
         ``labels[u]`` is -100 where nothing is trained.
+    first_label : (S,) int64
+        The label that a causal sample gave to its first token, which nothing predicts: it is -100 in ``labels``.
     fields : mapping of str to (U,) float64
         Token fields; NaN where a sample has none.
     keys : mapping of str to (U,) int64
@@ -52,6 +54,7 @@ class SampleTable:
     offset: Ints
     tokens: Ints
     labels: Ints
+    first_label: Ints
     fields: Mapping[str, Floats] = field(default_factory=dict)
     keys: Mapping[str, Ints] = field(default_factory=dict)
     segments: tuple[tuple[Segment, ...] | None, ...] = ()
@@ -73,6 +76,7 @@ def select(table: SampleTable, which: ArrayLike) -> SampleTable:
         offset=offsets(length),
         tokens=stretches(table.tokens, start, length),
         labels=stretches(table.labels, start, length),
+        first_label=table.first_label[chosen],
         fields={name: stretches(values, start, length) for name, values in table.fields.items()},
         keys={name: stretches(values, start, length) for name, values in table.keys.items()},
         segments=tuple(table.segments[i] for i in picked),
@@ -90,6 +94,7 @@ def part(table: SampleTable, start: int, end: int) -> SampleTable:
         offset=table.offset[start : end + 1] - table.offset[start],
         tokens=table.tokens[flat],
         labels=table.labels[flat],
+        first_label=table.first_label[start:end],
         fields={name: values[flat] for name, values in table.fields.items()},
         keys={name: values[flat] for name, values in table.keys.items()},
         segments=table.segments[start:end],
@@ -110,10 +115,19 @@ def join(tables: Sequence[SampleTable]) -> SampleTable:
         offset=offsets(np.concatenate([np.zeros(0, np.int64), *(np.diff(table.offset) for table in tables)])),
         tokens=np.concatenate([np.zeros(0, np.int64), *(table.tokens for table in tables)]),
         labels=np.concatenate([np.zeros(0, np.int64), *(table.labels for table in tables)]),
+        first_label=np.concatenate([np.zeros(0, np.int64), *(table.first_label for table in tables)]),
         fields={n: np.concatenate([t.fields.get(n, np.full(len(t.tokens), np.nan)) for t in tables]) for n in fields},
         keys={name: np.concatenate([key_of(table, name) for table in tables]) for name in keys},
         segments=tuple(x for table in tables for x in table.segments),
     )
+
+
+def given_labels(table: SampleTable) -> Ints:
+    """Return the labels of all tokens as they were given, with those of first tokens."""
+    labels = table.labels.copy()
+    some = np.flatnonzero(table.first_label != IGNORED)
+    labels[table.offset[some]] = table.first_label[some]
+    return labels
 
 
 def key_of(table: SampleTable, name: str) -> Ints:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from masksynth.pack.names import SeenNames
 from masksynth.pack.samples import SampleTable, join, part, select
 
 WINDOW = 4096
@@ -36,7 +36,7 @@ def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WIN
     >>> [(window.table.ids, window.scattered) for window in windows(tables_of(rows), 3)]
     [((0, 1), ()), ((2, 3), ()), ((4,), ('a',))]
     """
-    seen = _Seen()
+    seen = SeenNames()
     held: list[SampleTable] = []
     for table in tables:
         begin = 0
@@ -60,33 +60,7 @@ def _split(table: SampleTable) -> tuple[SampleTable, list[SampleTable]]:
     return select(table, np.flatnonzero(~waits)), [select(table, np.flatnonzero(waits))]
 
 
-class _Seen:
-    """Codes of the groups of closed windows: a sorted array, and a set of the latest ones that joins it as it grows."""
-
-    def __init__(self) -> None:
-        self.old = np.zeros(0, np.uint64)
-        self.new: set[int] = set()
-
-    def known(self, codes: Sequence[int]) -> list[bool]:
-        """Which codes were there before; all are there now."""
-        array = np.array(codes, np.uint64)
-        at = np.minimum(np.searchsorted(self.old, array), max(len(self.old) - 1, 0))
-        old = self.old[at] == array if len(self.old) else np.zeros(len(array), bool)
-        found = [was or code in self.new for was, code in zip(old.tolist(), codes, strict=True)]
-        self.new.update(codes)
-        if len(self.new) > 1024 + len(self.old) // 8:
-            self.old = np.union1d(self.old, np.fromiter(self.new, np.uint64, len(self.new)))
-            self.new = set()
-        return found
-
-
-def _window(table: SampleTable, seen: _Seen) -> Window:
+def _window(table: SampleTable, seen: SeenNames) -> Window:
     groups = list(dict.fromkeys(group for group in table.groups if group is not None))
-    again = seen.known([_code(group) for group in groups])
+    again = seen.add(groups)
     return Window(table, tuple(group for group, back in zip(groups, again, strict=True) if back))
-
-
-def _code(group: str | int) -> int:
-    return int.from_bytes(
-        hashlib.blake2b(f"{type(group).__name__}:{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
-    )

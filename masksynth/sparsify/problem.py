@@ -121,7 +121,7 @@ def _check_layers(layers: Any, layered: bool) -> None:
 
 def _edges(given: Any, name: str, size: int) -> frozenset[Edge]:
     try:
-        edges = frozenset((int(q), int(k)) for q, k in given)
+        edges = frozenset((_position(q), _position(k)) for q, k in given)
     except (TypeError, ValueError):
         raise InvalidInstance(f"{name} is not a list of pairs (query, key)") from None
     for edge in sorted(edges):
@@ -138,10 +138,20 @@ def _weights(given: Any, size: int) -> dict[Edge, int]:
             raise InvalidInstance(f"weights has the key {edge!r}, not a pair (query, key)")
         if not isinstance(weight, (int, np.integer)) or isinstance(weight, bool) or abs(int(weight)) > MAX_WEIGHT:
             raise InvalidInstance(f"the weight {weight!r} of {edge} is not an integer from -{MAX_WEIGHT} to {MAX_WEIGHT}")
-        place = (int(edge[0]), int(edge[1]))
+        try:
+            place = (_position(edge[0]), _position(edge[1]))
+        except TypeError:
+            raise InvalidInstance(f"weights has the key {edge!r}, not a pair of integers (query, key)") from None
         _check_edge(place, "weights", size)
         weights[place] = int(weight)
     return weights
+
+
+def _position(value: Any) -> int:
+    """Return a position as an int; fractions and booleans are not positions."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"expected int, got {type(value).__name__}")
+    return int(value)
 
 
 def _check_edge(edge: Edge, name: str, size: int) -> None:

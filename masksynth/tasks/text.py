@@ -47,9 +47,30 @@ def parse(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise InvalidInstance(f"not UTF-8: byte {error.start}", remedy="save the file as UTF-8") from None
     try:
-        value, odd = _decoded(text)
+        return decode_text(text)
     except json.JSONDecodeError as error:
         raise InvalidInstance(f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}", remedy="check the text there") from None
+
+
+def decode_text(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming the JSON path of a repeated key, of NaN or Infinity, or of an integer of more than ``MAX_DIGITS`` digits.
+    json.JSONDecodeError
+        If the text is not JSON.
+    RecursionError
+        If it is nested deeper than Python allows.
+
+    Examples
+    --------
+    >>> decode_text('{"a": [{"b": 1, "b": 2}]}')
+    Traceback (most recent call last):
+    masksynth.errors.InvalidInstance: $.a[0]: key 'b' is repeated in one object; keep one of them
+    """
+    value, odd = _decoded(text)
     if odd:
         raise next(_fault(found, path) for path, found in _walk(value, "$") if isinstance(found, (_Repeated, _Constant)))
     return value

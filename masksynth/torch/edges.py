@@ -108,7 +108,7 @@ def sample_logprobs(logits: Tensor, batch: TrainingBatch, chunk: int | None = No
 def edge_logprobs(logits: Tensor, batch: TrainingBatch, chunk: int | None = None) -> Tensor:
     """The log-probability of the label of every loss edge, (E,); parameters as in ``packed_loss``."""
     flat = _rows(logits, batch)
-    if chunk is not None and chunk < 1:
+    if chunk is not None and (isinstance(chunk, bool) or chunk < 1):
         raise InvalidInstance(f"chunk {chunk} is not positive", "", "give the number of rows to hold at a time")
     place = batch.loss_place if len(flat) == len(batch.input_ids) else torch.arange(len(flat), device=flat.device)
     return label_logprobs(flat, place, batch.loss_slot, batch.loss_label, chunk)

@@ -48,7 +48,8 @@ def test_the_summary_for_people_and_programs(tmp_path):
     done = masksynth("pack", GSM8K, "--json")
     record = json.loads(done.stdout)
     keys = {"samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups", "max_length", "ratio", "pairs", "padding"}
-    assert set(record) == keys | {"blocks", "scattered_groups", "cut_groups", "skipped_samples", "missing_fields", "seconds"}
+    keys |= {"blocks", "scattered_groups", "cut_groups", "skipped_samples", "ignored_first_labels", "missing_fields"}
+    assert set(record) == keys | {"seconds"}
     assert record["batches"] == len(list((tmp_path / "out").glob("batch-*.safetensors"))) == 1
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["masksynth_pack"], manifest["max_length"], len(manifest["batches"][0]["samples"])) == (1, 32768, 40)
@@ -64,6 +65,45 @@ def test_a_pipe_in_and_out(tmp_path):
     assert masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz").returncode == 0
     assert unzipped(tmp_path / "back.jsonl.gz") == back.stdout.encode()
     assert "the file exists" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
+
+
+def test_first_labels_are_counted_and_names_given(tmp_path):
+    """The usual data set of trainers: labels = input_ids, no ids."""
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(json.dumps({"input_ids": ids, "labels": ids}) + "\n" for ids in ([1, 2, 3], [1, 2, 4], [5])))
+    done = masksynth("pack", path, "-o", tmp_path / "out")
+    assert "3 samples trained at the first token: that label is ignored, since no token stands before it" in done.stdout
+    assert json.loads(masksynth("pack", path, "--json").stdout)["ignored_first_labels"] == 3
+    back = [json.loads(line) for line in masksynth("unpack", tmp_path / "out").stdout.splitlines()]
+    assert sorted((row["id"], row["labels"]) for row in back) == [("#1", [-100, 2, 3]), ("#2", [-100, 2, 4]), ("#3", [-100])]
+
+
+def test_a_long_line_through_a_pipe_takes_seconds(tmp_path):
+    """40 MB in one line, through a pipe that holds 64 KiB; the reader of pieces put together anew took minutes."""
+    line = b'{"id":1,"input_ids":[1,2],"labels":[-100,2],"text":"' + b"x" * 40_000_000 + b'"}\n'
+    begun = time.monotonic()
+    done = subprocess.run([COMMAND, "pack", "-", "--json"], input=line, capture_output=True, check=False, timeout=120)
+    assert (done.returncode, json.loads(done.stdout)["samples"]) == (0, 1)
+    assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"id": 2, "input_ids": [1, 2, 3], "labels": [2, 3, -100]},
+            "$.labels: labels were shifted beforehand: in the first 1 sample from here",
+        ),
+        ({"id": 2, "input_ids": [True, 2], "labels": [-100, 2]}, "$.input_ids: is not a flat list of integers"),
+        ({"id": 2, "input_ids": [1, 2**70], "labels": [-100, 2]}, "$.input_ids: is not a flat list of integers"),
+        ({"id": 2, "input_ids": [1, 2], "labels": [-100, 2], "attention_mask": [1, 2]}, "$.attention_mask[1]: 2 is neither 0 nor 1"),
+    ],
+)
+def test_refused_samples_leave_nothing(tmp_path, row, said):
+    path = tmp_path / "samples.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    assert refused(masksynth("pack", path, "-o", tmp_path / "out")).startswith(f"{path}:1: {said}")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_killed_run_is_finished_by_resume(tmp_path):

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import time
+from collections import deque
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from masksynth.errors import InvalidInstance
+from masksynth.pack import reading
 from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import TOKEN_FIELDS, join, key_of
@@ -103,10 +106,9 @@ FAULTS = {
     "huge id": ({**SAMPLE, "input_ids": [1, 2**31]}, "$.input_ids[1]: 2147483648 is not from 0"),
     "huger id": ({**SAMPLE, "input_ids": [1, 2**70]}, "$.input_ids: is not a flat list of integers"),
     "negative label": ({**SAMPLE, "labels": [-100, -7]}, "$.labels[1]: -7 is neither -100"),
-    "first label": ({**SAMPLE, "labels": [1, 2]}, "$.labels[0]: the first label is 1"),
+    "malformed first label": ({**SAMPLE, "labels": [-1, 2]}, "$.labels[0]: -1 is neither -100"),
     "missing ids": ({"id": "x", "labels": []}, "input_ids is missing"),
     "missing labels": ({"id": "x", "input_ids": []}, "labels is missing"),
-    "missing id": ({"input_ids": [], "labels": []}, "id is missing"),
     "id of another type": ({**SAMPLE, "id": [1]}, "$.id: list is not a string"),
     "group of another type": ({**SAMPLE, "group": 1.5}, "$.group: float is not a string"),
     "weight of another type": ({**SAMPLE, "weight": "1"}, "$.weight: str is not a number"),
@@ -190,3 +192,205 @@ def test_a_damaged_parquet_file(tmp_path):
 def test_a_field_may_not_take_a_name_that_has_a_meaning(tmp_path):
     with pytest.raises(InvalidInstance, match="'labels' cannot be a further per-token field"):
         list(read_samples(written(tmp_path / "s", GOOD), (*TOKEN_FIELDS, "labels")))
+
+
+LINE_FAULTS = {
+    "a repeated key": (b'{"id":"x","input_ids":[1],"labels":[-100],"id":"y"}', "$: key 'id' is repeated in one object; keep one of them"),
+    "a repeated list": (b'{"id":"x","input_ids":[1],"labels":[-100],"input_ids":[1]}', "$: key 'input_ids' is repeated"),
+    "a repeated key by an escape": (b'{"id":"x","input_ids":[1],"labels":[-100],"\\u0069d":"y"}', "$: key 'id' is repeated"),
+    "a repeated key of a segment": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"segments":[{"length":1,"length":1}]}',
+        "$.segments[0]: key 'length' is repeated",
+    ),
+    "a repeated ignored key": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"a":{"b":"\\"","c":[{"b":1}],"b":2}}',
+        "$.a: key 'b' is repeated",
+    ),
+    "an id beyond 64 bits": (b'{"id":%d,"input_ids":[1],"labels":[-100]}' % 2**70, f"$.id: {2**70} is not an integer of 64 bits"),
+    "a group beyond 64 bits": (b'{"id":1,"group":%d,"input_ids":[1],"labels":[-100]}' % -(2**64), "$.group: -18446744073709551616 is not"),
+    "an infinite weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":1e400}', "$.weight: weight inf is not finite"),
+    "an infinite field": (b'{"id":"x","input_ids":[1,2],"labels":[-100,2],"advantages":[0,1e400]}', "$.advantages[1]: inf is not finite"),
+    "an overlong field": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"advantages":[1%s]}' % (b"0" * 400),
+        "$.advantages: is not a flat list of numbers: entry 0 is 1000",
+    ),
+    "an overlong token": (b'{"id":"x","input_ids":[1,1%s],"labels":[-100,2]}' % (b"0" * 5000), "$.input_ids"),
+    "a huge token": (
+        b'{"id":"x","input_ids":[1,%d],"labels":[-100,2]}' % 2**70,
+        f"$.input_ids: is not a flat list of integers below 2^63: entry 1 is {2**70}",
+    ),
+    "a huge label": (b'{"id":"x","input_ids":[1,2],"labels":[-100,%d]}' % 2**63, "$.labels"),
+    "an infinite token": (
+        b'{"id":"x","input_ids":[1,1e400],"labels":[-100,2]}',
+        "$.input_ids: is not a flat list of integers below 2^63: entry 1 is inf",
+    ),
+    "a huge position": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"position_ids":[2147483648]}',
+        "$.position_ids[0]: 2147483648 is not from 0",
+    ),
+    "true among tokens": (
+        b'{"id":"x","input_ids":[5,true],"labels":[-100,2]}',
+        "$.input_ids: is not a flat list of integers below 2^63: entry 1 is True",
+    ),
+    "false among labels": (
+        b'{"id":"x","input_ids":[5,6],"labels":[-100,false]}',
+        "$.labels: is not a flat list of integers below 2^63: entry 1 is False",
+    ),
+    "true among weights": (
+        b'{"id":"x","input_ids":[5,6],"labels":[-100,6],"weights":[null,true]}',
+        "$.weights: is not a flat list of numbers: entry 1 is True",
+    ),
+    "true among kinds": (b'{"id":"x","input_ids":[5,6],"labels":[-100,6],"kinds":[0,true]}', "$.kinds: is not a flat list"),
+    "true beside 1 in a mask": (
+        b'{"id":"x","input_ids":[5,6],"completion_mask":[1,true]}',
+        "$.completion_mask: is not a flat list of integers",
+    ),
+    "true as weight": (b'{"id":"x","input_ids":[5,6],"labels":[-100,6],"weight":true}', "$.weight: bool is not a number"),
+    "true as id": (b'{"id":true,"input_ids":[5,6],"labels":[-100,6]}', "$.id: bool is not a string or an integer"),
+    "true as group": (b'{"id":1,"group":false,"input_ids":[5,6],"labels":[-100,6]}', "$.group: bool is not a string or an integer"),
+    "true as length": (b'{"id":1,"input_ids":[5],"labels":[-100],"segments":[{"length":true}]}', "$.segments"),
+    "null in a mask": (
+        b'{"id":"x","input_ids":[5,6],"completion_mask":[true,null]}',
+        "$.completion_mask: is not a flat list of integers below 2^63: entry 1 is None",
+    ),
+    "an empty list within": (b'{"id":1,"input_ids":[[]],"labels":[]}', "$.input_ids: is not a flat list"),
+    "an ignored field that is not UTF-8": (b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\xff"}', "is not UTF-8 text"),
+    "half of a surrogate pair": (b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\\ud800"}', "give one JSON object a line"),
+}
+
+
+@pytest.mark.parametrize("name", LINE_FAULTS)
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_faulty_line_is_named_with_its_field(tmp_path, name, pipe):
+    line, words = LINE_FAULTS[name]
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(json.dumps(SAMPLE).encode() + b"\n" + line + b"\n")
+    with pytest.raises(InvalidInstance) as caught:
+        list(read_samples(io.BytesIO(gzip.compress(path.read_bytes())) if pipe else path))
+    assert str(caught.value).startswith(f"{'<stream>' if pipe else path}:2: {words}" if words[0] == "$" else "")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [[2, True], [True, True], np.array([True, False]), (np.True_, 5), [2, np.False_], deque([5, True])])
+@pytest.mark.parametrize("name", ["input_ids", "labels", "kinds", "position_ids", "advantages", "weights"])
+def test_booleans_are_not_numbers_in_python(name, values):
+    with pytest.raises(InvalidInstance, match=rf"samples:1: \$.{name}: is not a flat list of"):
+        list(tables_of([{**SAMPLE, name: values}]))
+
+
+@pytest.mark.parametrize("name", ["input_ids", "labels", "kinds", "position_ids", "advantages", "weights"])
+def test_booleans_are_not_numbers_in_parquet(tmp_path, name):
+    pq.write_table(pa.Table.from_pylist([{**SAMPLE, name: [True, False]}]), tmp_path / "s.parquet")
+    with pytest.raises(InvalidInstance, match=rf"s\.parquet:1: \$.{name}: is not a flat list of"):
+        list(read_samples(tmp_path / "s.parquet"))
+
+
+@pytest.mark.parametrize("name", ["id", "group", "weight"])
+@pytest.mark.parametrize("value", [True, np.True_])
+def test_booleans_are_not_scalars(tmp_path, name, value):
+    with pytest.raises(InvalidInstance, match=rf"\$.{name}: bool_? is not"):
+        list(tables_of([{**SAMPLE, name: value}]))
+    pq.write_table(pa.Table.from_pylist([{**SAMPLE, name: bool(value)}]), tmp_path / "s.parquet")
+    with pytest.raises(InvalidInstance, match=rf"s\.parquet:1: \$.{name}: bool is not"):
+        list(read_samples(tmp_path / "s.parquet"))
+
+
+@pytest.mark.parametrize("values", [[0.0, 10**400], [0.0, "1"], [0.0, [1]], "12", {"a": 1}, [0.0, 1j], np.array([0, 1j])])
+def test_lists_of_numbers_in_python(values):
+    with pytest.raises(InvalidInstance, match=r"samples:1: \$.advantages: is not a flat list of numbers"):
+        list(tables_of([{**SAMPLE, "advantages": values}]))
+
+
+def test_large_integers_are_numbers_where_numbers_are_asked_for(tmp_path):
+    rows = [{**SAMPLE, "advantages": [None, 2**70]}, {**SAMPLE, "advantages": [2**64, 2**63]}]
+    expected = [np.nan, 2.0**70, 2.0**64, 2.0**63]
+    np.testing.assert_array_equal(join(list(tables_of(rows))).fields["advantages"], expected)
+    np.testing.assert_array_equal(join(list(read_samples(written(tmp_path / "s", rows)))).fields["advantages"], expected)
+
+
+def test_equal_texts_that_are_not_equal_keys(tmp_path):
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b'{"id":"id","group":"id","a[1]":1,"a[2]":{"id":{"id":"\\"id\\":"}},"input_ids":[1,2],"labels":[-100,2]}\n' * 2)
+    assert join(list(read_samples(path))).ids == ("id", "id")
+
+
+def test_a_line_is_looked_at_once_however_it_comes(monkeypatch):
+    """The bytes of a long line that comes in small pieces are put together once, not once for each piece."""
+
+    class Pieces(io.RawIOBase):
+        """A pipe that gives a few bytes at a time."""
+
+        def __init__(self, data):
+            self.data, self.at = data, 0
+
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            piece = self.data[self.at : self.at + min(len(buffer), 7)]
+            buffer[: len(piece)] = piece
+            self.at += len(piece)
+            return len(piece)
+
+    data = b"".join(json.dumps(row).encode() + b"\n \n" for row in GOOD)
+    same(join(list(read_samples(io.BufferedReader(Pieces(data), 8)))), join(list(tables_of(GOOD))))
+    marked = b"\xef\xbb\xbf" + data + json.dumps({**SAMPLE, "text": "x" * 1000}).encode()
+    table = join(list(read_samples(io.BufferedReader(Pieces(marked), 8))))
+    assert table.place[-1] == "<stream>:9"
+
+
+def test_a_line_beyond_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_LINE", 2000)
+    monkeypatch.setattr(reading, "CHUNK", 100)
+    path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 2500}])
+    with pytest.raises(InvalidInstance, match=r"s\.jsonl:2: the line is longer than 2000 bytes; give one JSON object a line"):
+        list(read_samples(path))
+    path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 1500}])
+    assert len(join(list(read_samples(path)))) == 2
+
+
+@pytest.mark.parametrize("content", [b" ", b"\n", b" \n", b"x"])
+def test_a_gzip_bomb_is_refused(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(reading, "MAX_UNPACKED", 1 << 22)
+    path = tmp_path / "bomb.jsonl.gz"
+    path.write_bytes(gzip.compress(content * (32 << 20)))
+    with pytest.raises(InvalidInstance) as caught:
+        list(read_samples(path))
+    assert "bytes of gzip unpack to more than" in str(caught.value)
+    assert "the limit is 4194304 bytes or 200 times the packed size; if the file is right, unpack it first" in str(caught.value)
+
+
+def test_a_large_gzip_file_is_no_bomb(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_UNPACKED", 1000)
+    rng = np.random.default_rng(0)
+    rows = [{"id": i, "input_ids": rng.integers(0, 10**5, 500).tolist(), "labels": [-100] * 500} for i in range(100)]
+    assert len(join(list(read_samples(written(tmp_path / "s.gz", rows, True))))) == 100
+
+
+def test_the_cost_of_a_long_line_is_linear():
+    """Four times the bytes through a pipe take about four times the time; putting the pieces together anew for each takes 16 times."""
+
+    class Pipe(io.RawIOBase):
+        def __init__(self, size):
+            head, tail = b'{"id":1,"input_ids":[1],"labels":[-100],"text":"', b'"}'
+            self.data, self.at = head + b"x" * size + tail, 0
+
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            piece = self.data[self.at : self.at + min(len(buffer), 4096)]
+            buffer[: len(piece)] = piece
+            self.at += len(piece)
+            return len(piece)
+
+    def seconds(size):
+        pipe = Pipe(size)
+        begun = time.process_time()
+        [table] = read_samples(io.BufferedReader(pipe, 4096))
+        assert len(table) == 1
+        return time.process_time() - begun
+
+    seconds(1 << 20)
+    assert min(seconds(1 << 24) for _ in range(2)) < 10 * min(seconds(1 << 22) for _ in range(3))

@@ -56,7 +56,10 @@ def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> 
 def _square(name: str, matrix: Any, dim: int) -> Floats:
     if matrix is None:
         return np.eye(dim)
-    found = np.asarray(matrix, np.float64)
+    given = np.asarray(matrix)
+    if given.dtype.kind not in "fiu":
+        raise InvalidInstance(f"{name} holds {given.dtype}, not real numbers", "", "give d x d numbers")
+    found = given.astype(np.float64)
     if found.shape != (dim, dim) or not np.isfinite(found).all():
         raise InvalidInstance(f"{name} is not a ({dim}, {dim}) array of finite numbers: {found.shape}", "", "give d x d numbers")
     return found

@@ -96,7 +96,7 @@ def _as_dots(q: Floats, k: Floats) -> tuple[Floats, Floats]:
 def real_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
     """An array of numbers that are neither complex nor something else; InvalidInstance otherwise."""
     array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiu":
         raise InvalidInstance(f"{name} holds {array.dtype}", "", "give real numbers")
     return array
 

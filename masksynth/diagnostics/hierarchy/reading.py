@@ -13,6 +13,7 @@ import numpy as np
 
 from masksynth.diagnostics.hierarchy.tree import Ints, Tree, tree_of_lists, tree_of_parents
 from masksynth.errors import InvalidInstance
+from masksynth.tasks.text import decode_text
 
 if TYPE_CHECKING:
     from masksynth.pack import PackedBatch
@@ -31,7 +32,7 @@ def read_tree(path: str | Path) -> Tree:
     name = "<stdin>" if str(path) == "-" else str(path)
     try:
         text = sys.stdin.read() if str(path) == "-" else Path(path).read_text(encoding="utf-8")
-        return tree_of_json(json.loads(text))
+        return tree_of_json(decode_text(text))
     except InvalidInstance as error:
         raise error.within(source=name) from None
     except RecursionError:

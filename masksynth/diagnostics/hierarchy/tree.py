@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance
 from masksynth.pack.samples import offsets, spread
 
@@ -221,7 +222,7 @@ def _integers(value: ArrayLike) -> Ints:
     except ValueError:
         found = np.zeros((0, 0))
     found = found.astype(np.int64) if found.shape == (0,) else found
-    if found.ndim != 1 or found.dtype.kind not in "iu":
+    if found.ndim != 1 or found.dtype.kind not in "iu" or holds_booleans(value):
         raise InvalidInstance("parents and positions are not lists of integers", remedy="give -1 where there is none")
     return found.astype(np.int64)
 

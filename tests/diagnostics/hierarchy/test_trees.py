@@ -141,6 +141,9 @@ def test_trees_from_files(tmp_path):
         ("7", "neither a list nor an object"),
         ('{"parent": [-1, "a"], "position": [-1, 0]}', "not lists of integers"),
         ("[" * 100000, "too deep|is no JSON"),
+        ('{"parent": [-1], "position": [0], "parent": [-1]}', "key 'parent' is repeated"),
+        (f"[0, {'1' * 5000}]", "an integer of 5000 digits"),
+        ("[0, NaN]", "NaN is not a JSON number"),
     ):
         place.write_text(text)
         with pytest.raises(InvalidInstance, match=said) as error:

@@ -1,0 +1,127 @@
+"""Checks across the samples of a run, as they stream by: repeated ids, and labels that were shifted beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from masksynth.errors import InvalidInstance
+from masksynth.pack.names import SeenNames
+from masksynth.pack.samples import IGNORED, SampleTable, given_labels, part
+from masksynth.tasks.canonical import shown
+
+FIRST = 1000
+"""Samples of a run from which it is told whether labels were shifted."""
+
+
+def refuse_repeated_ids(tables: Iterable[SampleTable]) -> Iterator[SampleTable]:
+    """Yield the tables; 8 bytes are kept for each id.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming the second sample of an id.
+
+    Examples
+    --------
+    >>> from masksynth.pack.intake import tables_of
+    >>> rows = [{"id": "a", "input_ids": [], "labels": []}] * 2
+    >>> list(refuse_repeated_ids(tables_of(rows)))
+    Traceback (most recent call last):
+    masksynth.errors.InvalidInstance: samples:2: $.id: 'a' is the id of an earlier sample, too; give each its own, or none
+    """
+    seen = SeenNames()
+    for table in tables:
+        here: set[tuple[type, str | int]] = set()
+        again = seen.add(table.ids)
+        for sample, name in enumerate(table.ids):
+            if again[sample] or (type(name), name) in here:
+                fact = f"{shown(name)} is the id of an earlier sample, too"
+                raise InvalidInstance(fact, "$.id", "give each its own, or none", table.place[sample])
+            here.add((type(name), name))
+        yield table
+
+
+class LabelCounts(NamedTuple):
+    """Trained labels that have a next token, and how many of them equal that token's id and their own token's."""
+
+    trained: int
+    next: int
+    own: int
+
+    def plus(self, other: LabelCounts) -> LabelCounts:
+        """Return the sums."""
+        return LabelCounts(self.trained + other.trained, self.next + other.next, self.own + other.own)
+
+    @property
+    def shifted(self) -> bool:
+        """Whether more than 99 % equal the next token and less than half their own."""
+        return 100 * self.next > 99 * self.trained and 2 * self.own < self.trained
+
+
+def count_labels(table: SampleTable) -> LabelCounts:
+    """Count the labels that equal the next token and those that equal their own, as they were given.
+
+    Labels of segments that predict themselves are left out, and so is the last token of a sample or segment.
+
+    Examples
+    --------
+    >>> from masksynth.pack.intake import tables_of
+    >>> [table] = tables_of([{"input_ids": [5, 6, 7, 8], "labels": [6, 7, 8, -100]}])
+    >>> count_labels(table)
+    LabelCounts(trained=3, next=3, own=0)
+    """
+    labels = given_labels(table)
+    counted = labels != IGNORED
+    counted[table.offset[1:][np.diff(table.offset) > 0] - 1] = False
+    for sample, segments in enumerate(table.segments):
+        for segment in segments or ():
+            start = int(table.offset[sample]) + segment.start
+            end = start + segment.length
+            counted[start if segment.predict == "self" else max(start, end - 1) : end] = False
+    chosen = np.flatnonzero(counted)
+    following, own = table.tokens[chosen + 1] == labels[chosen], table.tokens[chosen] == labels[chosen]
+    return LabelCounts(len(chosen), int(following.sum()), int(own.sum()))
+
+
+def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> Iterator[SampleTable]:
+    """Yield the tables, after comparing the labels of the run's first samples with the tokens.
+
+    The run is judged as soon as ``first`` samples have been read, or at its end; nothing but three counters is kept.
+
+    Raises
+    ------
+    InvalidInstance
+        If more than 99 % of the trained labels equal the next token and less than half their own.
+
+    Examples
+    --------
+    >>> from masksynth.pack.intake import tables_of
+    >>> len(list(refuse_shifted_labels(tables_of([{"input_ids": [7] * 20, "labels": [7] * 20}]))))
+    1
+    """
+    counts, samples = LabelCounts(0, 0, 0), 0
+    begun = ""
+    for table in tables:
+        begun = begun or table.place[0]
+        if samples < first:
+            counts = counts.plus(count_labels(part(table, 0, min(len(table), first - samples))))
+            samples += len(table)
+            if samples >= first:
+                _judge(counts, first, begun)
+        yield table
+    if samples < first:
+        _judge(counts, samples, begun)
+
+
+def _judge(counts: LabelCounts, samples: int, place: str) -> None:
+    if counts.shifted:
+        read = "1 sample" if samples == 1 else f"{samples:,} samples"
+        fact = (
+            f"labels were shifted beforehand: in the first {read} from here, {counts.next} of {counts.trained} "
+            f"trained labels equal the next token, {counts.own} their own"
+        )
+        remedy = "do not shift them: labels[i] is input_ids[i] where it is trained, and the token at i - 1 predicts it"
+        raise InvalidInstance(fact, "$.labels", remedy, place)
