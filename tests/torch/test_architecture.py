@@ -6,7 +6,9 @@ import pickle
 import re
 import subprocess
 import sys
+import tomllib
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +17,7 @@ from torch import nn
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.pack.packing import pack_batches
-from masksynth.torch import Architecture, Collator, Reach, architecture_of_config, read_architecture, use_registered_attention
-from masksynth.torch import versions
+from masksynth.torch import Architecture, Collator, Reach, architecture_of_config, read_architecture, use_registered_attention, versions
 from masksynth.torch.architecture import KINDS, shortest_period
 from tests.torch import trie
 from tests.torch.architectures import NO_DROPOUT, SHAPE, build
@@ -82,7 +83,7 @@ def test_what_a_config_does_not_show_is_refused():
         architecture_of_config(transformers.Llama4TextConfig(**{**SHAPE, **LLAMA4, **large}), "sdpa")
     with pytest.raises(Unsupported, match="the first position id of RobertaForCausalLM is not in its config"):
         architecture_of_config(transformers.RobertaConfig(**{**SHAPE, **NO_DROPOUT, **large, "pad_token_id": 1}), "sdpa")
-    with pytest.raises(Unsupported, match="no model of transformers can be made of Gemma2Config: .*does not support"):
+    with pytest.raises(Unsupported, match=r"no model of transformers can be made of Gemma2Config: .*does not support"):
         architecture_of_config(transformers.Gemma2Config(**SHAPE), "sdpa")
 
 
@@ -267,7 +268,7 @@ def test_layers_that_count_positions_are_exact_up_to_a_length():
     with pytest.raises(Unsupported, match="counts positions by itself"):
         read_architecture(build("llama4", floor_scale=4, **LLAMA4))
     few = Architecture(**{**vars(record), "position_limit": 8})
-    with pytest.raises(Unsupported, match="counts positions by itself, and the batch has .*; pack with --max-length 8"):
+    with pytest.raises(Unsupported, match=r"counts positions by itself, and the batch has .*; pack with --max-length 8"):
         Collator(architecture=few)([source])
 
 
@@ -283,6 +284,12 @@ def test_layers_that_count_positions_are_exact_up_to_a_length():
 def test_options_that_contradict_the_model(options, words):
     with pytest.raises(InvalidInstance, match=words):
         Collator(model=build("llama"), **options)
+
+
+def test_the_range_of_versions_is_that_of_the_extra():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    low, high = (".".join(map(str, version)) for version in versions.TRANSFORMERS)
+    assert f"transformers>={low},<{high}" in project["project"]["optional-dependencies"]["hf"]
 
 
 def test_versions_of_transformers(monkeypatch):
