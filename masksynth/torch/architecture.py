@@ -276,14 +276,14 @@ def _model_of_config(config: Any, implementation: str) -> Any:
         raise InvalidInstance(f"{type(config).__name__} is no config of transformers", "", "give model.config")
     own = copy.deepcopy(config)
     own._attn_implementation = implementation
+    empty = copy.deepcopy(own)
+    empty._experts_implementation = "batched_mm"  # other experts look at values, which the model does not have
     with torch.device("meta"):
-        model = _build(transformers, own)
-    if sum(parameter.numel() for parameter in model.parameters()) <= SMALL:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return _build(transformers, own)
-    own._experts_implementation = "batched_mm"  # other experts look at values, which the model does not have
-    with torch.device("meta"):
+        model = _build(transformers, empty)
+    if sum(parameter.numel() for parameter in model.parameters()) > SMALL:
+        return model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         return _build(transformers, own)
 
 

@@ -53,7 +53,7 @@ def random_trees(seed):
 
 
 def random_segments(seed):
-    """Samples of a shared full or causal beginning, and two branches that see it, the second behind the first or not."""
+    """Samples of a shared full or causal beginning, and two branches that see it; the second may see the first."""
     random = np.random.default_rng(seed)
     lengths = [int(n) for n in random.integers(1, 6, 3)]
     begin = random.integers(1, 9, lengths[0]).tolist()
@@ -79,7 +79,8 @@ def test_the_cut_is_the_definition(make, seed):
         index = token_index(batch)
         assert np.array_equal(index, index_by_walk(batch))
         for reach in REACHES:
-            assert np.array_equal(cut_mask(batch.mask, index, reach).dense(), allowed_pairs(batch.mask, index, reach)), reach
+            cut = cut_mask(batch.mask, index, reach).dense()
+            assert np.array_equal(cut, allowed_pairs(batch.mask, index, reach)), reach
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -113,8 +114,10 @@ def test_a_path_of_a_prefix_tree_keeps_its_intervals():
 
 def test_position_ids_that_jump_do_not_count():
     """Models without a mask count tokens: images and other jumps of position ids leave the window as it is."""
-    samples = [{**sample, "position_ids": [7 * i for i in range(len(sample["input_ids"]))]} for sample in trie.rollouts()]
-    [jumping], [plain] = pack_batches(samples), pack_batches(trie.rollouts())
+    samples = trie.rollouts()
+    jumps = [[7 * i for i in range(len(sample["input_ids"]))] for sample in samples]
+    moved = [{**sample, "position_ids": ids} for sample, ids in zip(samples, jumps, strict=True)]
+    [jumping], [plain] = pack_batches(moved), pack_batches(samples)
     masks = [cut_mask(batch.mask, token_index(batch), Reach(window=4)) for batch in (jumping, plain)]
     assert masks[0] == masks[1]
 
@@ -147,7 +150,8 @@ def test_every_layer_with_one_window_without_a_model():
 
 
 def test_tables_without_a_model():
-    batch = Collator("sdpa", tables={"full_attention": None, "sliding_attention": 1, "chunked": Reach(chunk=2)})([example_batch()])
+    tables = {"full_attention": None, "sliding_attention": 1, "chunked": Reach(chunk=2)}
+    batch = Collator("sdpa", tables=tables)([example_batch()])
     masks = batch.model_inputs["attention_mask"]
     assert {name: mask[0, 0].int().tolist() for name, mask in masks.items()} == {
         "full_attention": [[1, 0, 0], [1, 1, 0], [1, 0, 1]],
