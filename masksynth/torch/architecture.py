@@ -361,8 +361,12 @@ class _Reader:
             plain = {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False}
             reaches = [call.mask for call in trace(self.model, plain).calls]
             return "bidirectional" if Reach("bidirectional") in reaches else "causal"
-        with evaluating(self.model), torch.no_grad():
-            return "causal" if is_causal(self.model, self.ids()[0]) else "bidirectional"
+        try:
+            with evaluating(self.model), torch.no_grad():
+                return "causal" if is_causal(self.model, self.ids()[0]) else "bidirectional"
+        except Exception as error:
+            words = str(error).strip().split("\n")[0][:200]
+            raise Unsupported(f"{self.record.model} fails on {TOKENS} plain tokens: {words}") from error
 
     @property
     def device(self) -> torch.device:

@@ -399,3 +399,9 @@ def test_learned_tokens_before_the_sequence_are_refused():
     model.active_peft_config = type("Config", (), {"is_prompt_learning": True})
     with pytest.raises(Unsupported, match="puts learned tokens before the sequence"):
         read_architecture(model)
+
+
+def test_models_without_one_output_for_each_token():
+    model = transformers.BertForSequenceClassification(build("bert").config)
+    with pytest.raises(Unsupported, match="BertForSequenceClassification fails on 11 plain tokens: has no output with one"):
+        read_architecture(model, merge=False)

@@ -12,7 +12,7 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, Reach
-from masksynth.torch.joining import example_batch, join
+from masksynth.torch.joining import example_batch, join, without_samples
 from masksynth.torch.windows import cut_mask, token_index
 from tests.torch import trie
 
@@ -174,3 +174,35 @@ def test_windows_and_filling():
     batch = Collator("sdpa", attention_window=2, multiple=8)([example_batch()])
     assert batch.attention_mask.shape == (1, 1, 8, 8)
     assert batch.attention_mask[0, 0, 3:].nonzero().tolist() == [[i, i + 3] for i in range(5)]
+
+
+def test_windows_of_encoders_without_a_model():
+    [source] = pack_batches(random_segments(1))
+    reach = Reach("bidirectional", window=1)
+    batch = Collator("sdpa", attention_window=reach)([source])
+    assert np.array_equal(batch.layer_mask.dense(), allowed_pairs(source.mask, token_index(source), reach))
+
+
+def test_silent_batches_have_windows_too():
+    """A rank without work runs positions of no sample: the masks have their kinds and shapes, and no loss."""
+    [source] = pack_batches(trie.rollouts())
+    batch = Collator("sdpa", attention_window=3)([without_samples(source)])
+    assert batch.attention_mask.shape == (1, 1, source.positions, source.positions)
+    assert batch.attention_mask.any(-1).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tables": {}}, "tables: expected a mapping of windows by layer type, got dict {}"),
+        ({"tables": [4]}, r"tables: expected a mapping of windows by layer type, got list \[4\]"),
+        ({"tables": {"full_attention": "4"}}, "window: expected an integer from 1, got '4'"),
+        ({"attention": Reach()}, r"attention: expected str, got Reach; give a model as Collator\(model=model\)"),
+        ({"attention": "flash"}, "attention 'flash' is unknown"),
+        ({"multiple": 0}, "sequences of a multiple of 0 positions"),
+    ],
+)
+def test_options_of_other_types(options, words):
+    with pytest.raises(InvalidInstance, match=words) as caught:
+        Collator(**options)
+    assert "\n" not in str(caught.value)
