@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from masksynth.booleans import BOOLEANS, holds_booleans
 from masksynth.errors import InvalidInstance
+from masksynth.pack.dimensions import split_dimensions
 from masksynth.pack.masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.samples import (
     IGNORED,
@@ -157,6 +158,7 @@ def table_of(
     key_fields: Sequence[str],
 ) -> SampleTable:
     """Return one checked table of (place, sample) pairs."""
+    rows, key_fields = split_dimensions(rows, key_fields)
     for place, sample in rows:
         check_scalars(place, sample)
         if sample.get("input_ids") is None:

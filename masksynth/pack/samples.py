@@ -19,6 +19,9 @@ TOKEN_FIELDS = ("weights", "advantages", "old_logprobs", "ref_logprobs")
 KEY_FIELDS = ("position_ids", "kinds")
 """Optional integers for each token that belong to its identity, beside the token id and the place in the sample."""
 
+FURTHER = "position_ids_"
+"""Before the number of a further dimension of ``position_ids``, as a key: ``position_ids_1`` is the second list."""
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -134,6 +137,8 @@ def key_of(table: SampleTable, name: str) -> Ints:
     """One part of every token's identity: as given, or else the place in the sample for ``position_ids`` and 0 for any other."""
     if name in table.keys:
         return table.keys[name]
+    if name.startswith(FURTHER):
+        return key_of(table, "position_ids")  # of text, every dimension of position ids is the first
     if name == "position_ids":
         return spread(np.zeros(len(table), np.int64), np.diff(table.offset))
     return np.zeros(len(table.tokens), np.int64)
