@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from masksynth.arrange.apply import arranged_batch, arranged_merged, copies
 from masksynth.arrange.search import Arrangement, arrange
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.export.folder import SOLUTION, check_target, read_merged, write_answer
-from masksynth.export.formats import safetensors_bytes
 from masksynth.export.record import solution_record
 from masksynth.mask import Mask
-from masksynth.pack.batch import PackedBatch, batch_arrays
+from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.folder import MANIFEST, PackedFolder, open_packed
+from masksynth.pack.writing import batch_bytes, write_manifest, write_whole
 from masksynth.tasks import MergedTask
 from masksynth.tasks.text import parse
 
@@ -116,9 +118,12 @@ def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
         try:
             draft.chmod(packed.path.stat().st_mode & 0o777)
+            digests = {}
             for name, batch in batches:
-                _write(draft / name, safetensors_bytes(batch_arrays(batch)))
-            _write(draft / MANIFEST, (packed.path / MANIFEST).read_bytes())
+                digests[name] = batch_hash(batch)
+                write_whole(draft / name, batch_bytes(batch, digests[name]))
+            entries = [structs.replace(entry, hash=digests[entry.file]) for entry in packed.manifest.batches]
+            write_manifest(draft / MANIFEST, packed.manifest.head(), lambda: entries)
             draft.rename(target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -126,10 +131,3 @@ def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str
         reason = error.strerror or str(error)
         raise MasksynthError(f"{target}: the batches cannot be written: {reason}; nothing was left there, choose another folder") from error
     return target
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from masksynth.errors import MasksynthError, WrongAnswer
+from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import SHOWN, shown
 from masksynth.tasks.canonical import printable as printable
@@ -82,10 +82,24 @@ class Commands(click.Group):
             return super().invoke(ctx)
 
 
+def standard_input() -> TextIOWrapper:
+    """Return stdin.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is closed, as by ``<&-``.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", "-")
+    stream: Any = sys.stdin
+    return stream
+
+
 def read_instance(path: str) -> Instance:
     """The instance in a file, or on stdin where the path is ``-``."""
     try:
-        return load(sys.stdin.buffer if path == "-" else path)
+        return load(standard_input().buffer if path == "-" else path)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}; name an instance file, or - for stdin", 2) from None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO, Any, cast
 
+import msgspec
 import numpy as np
 
 from masksynth.errors import InvalidInstance, MasksynthError
@@ -19,13 +20,14 @@ from masksynth.export.blocks import block_counts
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.batches import batches_of, refuse_long, too_long
 from masksynth.pack.costs import Shape, separate_pairs
-from masksynth.pack.folder import Entry
+from masksynth.pack.folder import Entry, Options
 from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
 from masksynth.pack.windows import WINDOW, Window, windows
 from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, records_of, write_window
 from masksynth.verify.packs import check_packed
+from masksynth.versions import versions
 
 LENGTH = 32768
 Progress = Callable[[str], None]
@@ -169,10 +171,10 @@ def pack_samples(
     _check_options(max_length, window, token_fields, key_fields)
     target = None if output is None else Path(os.path.abspath(output)).resolve()
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
-    settings = {"max_length": max_length, "window": window, "token_fields": fields, "key_fields": keys, "skip_long": skip_long}
+    options = Options(max_length, window, fields, keys, skip_long, versions()["masksynth"])
     summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:
-        with _nowhere() if target is None else draft(target, settings, resume, force) as (folder, done):
+        with _nowhere() if target is None else draft(target, msgspec.to_builtins(options), resume, force) as (folder, done):
             old = records_of(folder) if folder is not None and done else iter(())
             number = 0
             for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds), 1):
@@ -189,7 +191,7 @@ def pack_samples(
             if done > number:
                 raise InvalidInstance("the unfinished run had read more samples", "", "give the same file, or --force", str(folder))
             if folder is not None and target is not None:
-                finish(folder, target, max_length)
+                finish(folder, target, options, summary.skipped)
     except OSError as error:
         kept = "" if target is None or not partial_of(target).exists() else f"; finish what is in {partial_of(target)} with --resume"
         raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error
@@ -256,7 +258,7 @@ def _do_window(folder: Path | None, window: Window, first: int, max_length: int,
         checked = perf_counter()
         _count(counts, batch)
         entries.append(entry_of(first + len(entries), part, chosen, batch))
-        contents += [] if folder is None else [batch_bytes(batch)]
+        contents += [] if folder is None else [batch_bytes(batch, entries[-1].hash)]
         end = perf_counter()
         for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
             seconds[name] += value

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from safetensors.numpy import save
 
 from masksynth.errors import InvalidInstance
 from masksynth.export.folder import check_target
-from masksynth.pack.batch import PackedBatch, batch_arrays
-from masksynth.pack.folder import MANIFEST, Entry
+from masksynth.export.formats import sorted_metadata
+from masksynth.pack.batch import BATCH_HASH, PackedBatch, batch_arrays, batch_hash
+from masksynth.pack.folder import MANIFEST, Entry, Options, manifest_hash, manifest_head
 from masksynth.pack.samples import Ints, SampleTable
 from masksynth.pack.visibility import described
 
@@ -191,9 +192,9 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def batch_bytes(batch: PackedBatch) -> bytes:
-    """A batch as a safetensors file."""
-    return save(batch_arrays(batch), metadata={"schema": "1"})
+def batch_bytes(batch: PackedBatch, digest: str | None = None) -> bytes:
+    """A batch as a safetensors file, its hash (``digest``, or computed here) in the metadata; equal batches give equal bytes."""
+    return sorted_metadata(save(batch_arrays(batch), metadata={"schema": "1", BATCH_HASH: digest or batch_hash(batch)}))
 
 
 def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch) -> Entry:
@@ -207,19 +208,26 @@ def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch)
         samples=batch.samples,
         groups=groups if any(group is not None for group in groups) else None,
         segments=segments if any(part is not None for part in segments) else None,
+        hash=batch_hash(batch),
     )
 
 
-def finish(folder: Path, target: Path, max_length: int) -> None:
-    """Write the manifest out of the journal and give the folder its name; what had the name goes last."""
-    part = folder / f"{MANIFEST}.part"
-    with part.open("wb") as file:
-        file.write(b'{"masksynth_pack": 1, "max_length": %d, "batches": [' % max_length)
-        for number, entry in enumerate(entry for record in records_of(folder) for entry in record.batches):
+def write_manifest(path: Path, head: Mapping[str, Any], entries: Callable[[], Iterable[Entry]]) -> None:
+    """Write a manifest, entry by entry, with its hash at the end; ``entries`` is called twice."""
+    with path.open("wb") as file:
+        file.write(msgspec.json.encode(head)[:-1] + b', "batches": [')
+        for number, entry in enumerate(entries()):
             file.write((b",\n" if number else b"\n") + msgspec.json.encode(entry))
-        file.write(b"\n]}\n")
+        file.write(b'\n], "hash": "%s"}\n' % manifest_hash(head, entries()).encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def finish(folder: Path, target: Path, options: Options, skipped: Sequence[str | int]) -> None:
+    """Write the manifest out of the journal and give the folder its name; what had the name goes last."""
+    part = folder / f"{MANIFEST}.part"
+    head = manifest_head(options.max_length, options, tuple(skipped))
+    write_manifest(part, head, lambda: (entry for record in records_of(folder) for entry in record.batches))
     part.rename(folder / MANIFEST)
     aside = target.parent / f".{target.name}.replaced"
     if target.is_dir() and any(target.iterdir()):
