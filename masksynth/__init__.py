@@ -5,6 +5,9 @@ import typing
 
 __version__ = "0.1.0"
 
+from masksynth import early_interrupt as early_interrupt  # first: it minds Ctrl-C while the rest is imported
+
+# isort: split
 from masksynth import catalog
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer

@@ -30,6 +30,8 @@ from masksynth.cli.terminal import (
     JSON,
     QUIET,
     Commands,
+    check_outputs,
+    input_files,
     layers_option,
     output_file,
     plain,
@@ -106,28 +108,32 @@ def solve(
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. Ctrl-C and --time-limit give the best
     answer so far, marked FEASIBLE.
     """
-    from masksynth.export.folder import check_target
+    from masksynth.export.folder import is_answer_file
+    from masksynth.files import check_folder, claimed
 
+    inputs = input_files(instance)
     asked = read_instance(instance)
     asked = replace(asked, layers=asked.layers if layers is ... else layers, sparse=sparse or asked.sparse)
-    check_extras(asked, backend, emit, proof, force)
-    check_report(report, force)
+    check_outputs(inputs, output, emit, proof, report)
+    check_extras(asked, backend, emit, proof, force, inputs)
+    check_report(report, force, inputs)
     if output is not None:
-        check_target(output, force)
-    with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
-        limits = Limits(time_limit, workers, seed, effort)
-        answer = synthesis.solve(asked, backend=backend, limits=limits, progress=told_so_far)
-    with to_the_end():
-        if output is not None and answer.merged is not None:
-            synthesis.write(answer, output, force)
-        if report is not None:
-            from masksynth.report import write_report
+        check_folder(output, force, inputs, is_answer_file)
+    with claimed(output):
+        with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
+            limits = Limits(time_limit, workers, seed, effort)
+            answer = synthesis.solve(asked, backend=backend, limits=limits, progress=told_so_far)
+        with to_the_end():
+            if output is not None and answer.merged is not None:
+                synthesis.write(answer, output, force)
+            if report is not None:
+                from masksynth.report import write_report
 
-            write_report(report, asked, answer=answer, force=force)
-        if as_json:
-            print_json(synthesis.record(answer))
-        elif not quiet:
-            click.echo(told(asked, answer, output))
+                write_report(report, asked, answer=answer, force=force)
+            if as_json:
+                print_json(synthesis.record(answer))
+            elif not quiet:
+                click.echo(told(asked, answer, output))
     if answer.merged is not None:
         with progress("writing the proof ...", quiet):
             write_extras(asked, answer.sparse, emit, proof, force, limits)

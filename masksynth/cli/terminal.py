@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,11 +15,16 @@ from typing import Any
 
 import click
 
-from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
+from masksynth import early_interrupt
+from masksynth.errors import InvalidInstance, MasksynthError, MasksynthWarning, WrongAnswer
+from masksynth.files import check_inputs, is_same
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import SHOWN, shown
 from masksynth.tasks.canonical import printable as printable
 from masksynth.tasks.files import load
+
+DATA = (".json", ".jsonl", ".gz", ".parquet", ".safetensors", ".npz", ".npy", ".py")
+"""Endings of files that hold data, as pictures and reports do not."""
 
 
 class Refused(click.ClickException):
@@ -47,10 +53,10 @@ def one_line() -> Iterator[None]:
     except MemoryError:
         raise Refused("not enough memory; split the family", 2) from None
     except KeyboardInterrupt:
-        raise Refused("interrupted; nothing was written", 3) from None
-    except ImportError as error:
+        raise Refused(early_interrupt.TEXT, early_interrupt.exit_code()) from None
+    except (ImportError, SystemError) as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # Ctrl-C while a compiled module was starting
-            raise Refused("interrupted; nothing was written", 3) from None
+            raise Refused(early_interrupt.TEXT, early_interrupt.exit_code()) from None
         raise
 
 
@@ -70,6 +76,29 @@ def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Pa
     return value
 
 
+def input_files(*subjects: str | Path | None) -> list[Path]:
+    """The files that a command reads: each subject, and the data in those that are folders."""
+    given = [Path(subject) for subject in subjects if subject is not None and str(subject) != "-"]
+    return [*given, *(file for folder in given if folder.is_dir() for file in folder.iterdir() if file.suffix in DATA)]
+
+
+def check_outputs(inputs: Sequence[Path], *targets: Path | None) -> None:
+    """Refuse, before any work is done, to write over an input, or two things to one place.
+
+    Raises
+    ------
+    InvalidInstance
+        If a target is an input.
+    click.UsageError
+        If two targets are one.
+    """
+    given = [target for target in targets if target is not None and str(target) != "-"]
+    for number, target in enumerate(given):
+        check_inputs(target, inputs)
+        if any(is_same(target, other) for other in given[:number]):
+            raise click.UsageError(f"{target} is named for two things; name two places")
+
+
 class Commands(click.Group):
     """A group whose commands refuse in one line and can print every name."""
 
@@ -78,11 +107,41 @@ class Commands(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
-        with one_line():
-            return super().invoke(ctx)
+        try:
+            with one_line(), _warnings_in_one_line():
+                early_interrupt.release()
+                _open_descriptors()
+                return super().invoke(ctx)
+        finally:
+            early_interrupt.ignore()
 
 
-def standard_input() -> TextIOWrapper:
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Our own warnings are one line on stderr, without the line of code that gave them."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+            if issubclass(category, MasksynthWarning):
+                click.echo(f"Warning: {printable(str(message))}", err=True)
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
+
+
+def _open_descriptors() -> None:
+    """Open what was closed of stdin, stdout and stderr, so that no file of ours gets its number and no library writes into it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+
+
+def standard_input() -> Any:
     """Return stdin.
 
     Raises
@@ -92,8 +151,7 @@ def standard_input() -> TextIOWrapper:
     """
     if sys.stdin is None or sys.stdin.closed:
         raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", "-")
-    stream: Any = sys.stdin
-    return stream
+    return sys.stdin
 
 
 def read_instance(path: str) -> Instance:

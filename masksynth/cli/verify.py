@@ -39,7 +39,7 @@ def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     *sources, last = subjects
     folder = Path(last)
     if not sources:
-        raise click.UsageError("name an instance, or files of samples, and then the folder to check")
+        raise click.UsageError("Missing argument 'FOLDER': name an instance, or files of samples, and then the folder")
     if folder.is_file() or last == "-":
         raise InvalidInstance("is not a folder", "", "name the instance or the samples first, the folder last", last)
     if sources.count("-") > 1:
@@ -111,10 +111,10 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
         print_json({**right, **counts})
     elif not quiet:
         left_out = f", {count(report.skipped, 'sample')} longer than a batch left out" if report.skipped else ""
-        click.echo(
-            f"{plain(str(folder))}: right. {count(report.samples, 'sample')} in {report.batches:,} batch{'' if report.batches == 1 else 'es'} "
-            f"of {report.positions:,} positions, {count(report.loss_edges, 'loss edge')}{left_out}; checked: {', '.join(report.checks)}"
-        )
+        batches = f"{report.batches:,} batch{'' if report.batches == 1 else 'es'}"
+        counted = f"{count(report.samples, 'sample')} in {batches} of {report.positions:,} positions"
+        edges = count(report.loss_edges, "loss edge")
+        click.echo(f"{plain(str(folder))}: right. {counted}, {edges}{left_out}; checked: {', '.join(report.checks)}")
         if "hashes" not in report.checks:
             click.echo("  not compared: hashes, since the folder was packed before there were any")
 

@@ -172,9 +172,10 @@ def pack_samples(
     target = None if output is None else Path(os.path.abspath(output)).resolve()
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
     options = Options(max_length, window, fields, keys, skip_long, versions()["masksynth"])
+    inputs = [samples] if isinstance(samples, (str, Path)) else []
     summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:
-        with _nowhere() if target is None else draft(target, msgspec.to_builtins(options), resume, force) as (folder, done):
+        with _nowhere() if target is None else draft(target, msgspec.to_builtins(options), resume, force, inputs) as (folder, done):
             old = records_of(folder) if folder is not None and done else iter(())
             number = 0
             for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds), 1):

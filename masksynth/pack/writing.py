@@ -20,8 +20,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from masksynth.errors import InvalidInstance
-from masksynth.export.folder import check_target
 from masksynth.export.formats import sorted_metadata
+from masksynth.files import check_folder
 from masksynth.pack.batch import BATCH_HASH, PackedBatch, batch_arrays, batch_hash
 from masksynth.pack.folder import MANIFEST, Entry, Options, manifest_hash, manifest_head
 from masksynth.pack.samples import Ints, SampleTable
@@ -60,7 +60,9 @@ def partial_of(target: Path) -> Path:
 
 
 @contextmanager
-def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Iterator[tuple[Path, int]]:
+def draft(
+    target: Path, settings: Mapping[str, Any], resume: bool, force: bool, inputs: Sequence[str | Path] = ()
+) -> Iterator[tuple[Path, int]]:
     """The hidden sibling of a target, locked, and how many windows it already holds.
 
     Raises
@@ -69,7 +71,7 @@ def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
         If the target holds something, an unfinished run lies beside it (without ``resume`` or ``force``), another process is at work on it,
         or it was begun with other settings.
     """
-    check_target(target, force)
+    check_folder(target, force, inputs, lambda name: True)
     if target.is_dir() and (others := sorted(file.name for file in target.iterdir() if not _ours(file))):
         raise InvalidInstance(f"holds {others[0]!r}, which no packing wrote", "", "choose another folder", str(target))
     folder = partial_of(target)

@@ -184,7 +184,7 @@ def _wrong_hashes(arrays: dict[str, NDArray[Any]], written: dict[str, str | None
 
 def _check_types(arrays: dict[str, NDArray[Any]]) -> None:
     """Exactly the arrays of a batch, each with its type, one-dimensional but for position ids."""
-    expected = dict.fromkeys((*POSITION_ARRAYS, *EDGE_ARRAYS, *OTHER_ARRAYS), np.dtype(np.int64))
+    expected: dict[str, Any] = dict.fromkeys((*POSITION_ARRAYS, *EDGE_ARRAYS, *OTHER_ARRAYS), np.dtype(np.int64))
     expected |= dict.fromkeys(REALS, np.dtype(np.float64)) | dict.fromkeys(INTERVALS, np.dtype(np.int32))
     if missing := sorted(expected.keys() - arrays.keys()):
         raise InvalidInstance(f"array {missing[0]} is missing")

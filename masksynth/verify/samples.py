@@ -206,10 +206,10 @@ def _matched(table: Any, sample: int, slots: Sequence[tuple[int, int]], known: l
     length = int(table.offset[sample + 1] - table.offset[sample])
     for number, place in slots:
         batch = known[number]
-        if not batch.used[place] and batch.length[place] == length:
-            if digest(table, sample, batch.live(place)) == batch.digests[place]:
-                batch.used[place] = 1
-                return True
+        is_free = not batch.used[place] and batch.length[place] == length
+        if is_free and digest(table, sample, batch.live(place)) == batch.digests[place]:
+            batch.used[place] = 1
+            return True
     return False
 
 

@@ -15,7 +15,6 @@ from masksynth.arrange.permute import inverse
 from masksynth.cli import main
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export import read_merged
-from masksynth.export.formats import safetensors_bytes
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch, batch_arrays
 from masksynth.pack.folder import open_packed

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
-from safetensors.numpy import save_file
 
 from masksynth.mask import Mask
 from masksynth.pack import PackedBatch
