@@ -104,13 +104,13 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what a terminal cannot encode is escaped."""
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
         try:
             with one_line(), _warnings_in_one_line():
                 early_interrupt.release()
                 _open_descriptors()
+                for stream in (sys.stdout, sys.stderr):
+                    if isinstance(stream, TextIOWrapper):
+                        stream.reconfigure(errors="backslashreplace")
                 return super().invoke(ctx)
         finally:
             early_interrupt.ignore()
@@ -119,26 +119,35 @@ class Commands(click.Group):
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
     """Our own warnings are one line on stderr, without the line of code that gave them."""
+    told: set[str] = set()
     with warnings.catch_warnings():
+        warnings.simplefilter("always", MasksynthWarning)
         others = warnings.showwarning
 
         def show(message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
-            if issubclass(category, MasksynthWarning):
-                click.echo(f"Warning: {printable(str(message))}", err=True)
-            else:
+            if not issubclass(category, MasksynthWarning):
                 others(message, category, filename, lineno, file, line)
+            elif str(message) not in told:
+                told.add(str(message))
+                click.echo(f"Warning: {printable(str(message))}", err=True)
 
         warnings.showwarning = show
         yield
 
 
 def _open_descriptors() -> None:
-    """Open what was closed of stdin, stdout and stderr, so that no file of ours gets its number and no library writes into it."""
+    """Open what was closed of stdin, stdout and stderr, so that no file of ours gets its number and no library writes into it.
+
+    What is printed to a closed stream goes nowhere; reading a closed stdin stays an error.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
 
 
 def standard_input() -> Any:

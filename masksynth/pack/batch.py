@@ -157,7 +157,7 @@ def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None =
         arrays, metadata = read_stored(path)
         batch = batch_of_arrays(arrays, samples)
     except InvalidInstance as error:
-        raise error if error.source else error.within(source=str(path)) from None
+        raise error if error.source else InvalidInstance(error.fact, "", error.remedy or CHANGED, str(path)) from None
     expected = {"manifest.json": written, "the file's metadata": metadata.get(BATCH_HASH)}
     if any(expected.values()):
         found = batch_hash(batch)
