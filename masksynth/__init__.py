@@ -1,13 +1,13 @@
 """masksynth: the smallest single forward pass that trains a family of tasks, proved, checked, and handed to PyTorch."""
 
+from masksynth import early_interrupt as early_interrupt  # first: it minds Ctrl-C while the rest is imported
+
+# isort: split
 import importlib
 import typing
 
 __version__ = "0.1.0"
 
-from masksynth import early_interrupt as early_interrupt  # first: it minds Ctrl-C while the rest is imported
-
-# isort: split
 from masksynth import catalog
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer

@@ -5,11 +5,13 @@ The first thing that ``masksynth`` imports; importing it is enough. Programs tha
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps, without the time that `signal` takes to import
 import os
-import signal
 import sys
-import threading
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` takes time to import
+if TYPE_CHECKING:
+    from typing import Any
 
 TEXT = "interrupted; nothing was written"
 
@@ -27,7 +29,7 @@ def exit_code() -> int:
     return 2 if "pack" in sys.argv[1:2] else 3
 
 
-def stop(_: int, __: Any) -> None:
+def stop(_: int, __: object) -> None:
     """Say one line and end the process."""
     os.write(2, f"Error: {TEXT}\n".encode())
     os._exit(exit_code())
@@ -35,24 +37,27 @@ def stop(_: int, __: Any) -> None:
 
 def hold() -> None:
     """Handle Ctrl-C by `stop` until the command is ready for it, if this process is the command."""
-    if (
-        is_command()
-        and threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):
-        signal.signal(signal.SIGINT, stop)
+    if is_command() and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _handle(stop)
 
 
 def release() -> None:
     """From here on Ctrl-C raises KeyboardInterrupt."""
-    if signal.getsignal(signal.SIGINT) is stop:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _signal.getsignal(_signal.SIGINT) is stop:
+        _handle(_signal.default_int_handler)
 
 
 def ignore() -> None:
     """The outcome of the command is known: Ctrl-C comes too late."""
-    if is_command() and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if is_command():
+        _handle(_signal.SIG_IGN)
+
+
+def _handle(handler: Any) -> None:
+    try:  # noqa: SIM105 - contextlib takes time to import
+        _signal.signal(_signal.SIGINT, handler)
+    except ValueError:  # not the main thread, which alone hears of Ctrl-C
+        pass
 
 
 hold()

@@ -137,9 +137,13 @@ def test_a_folder_keeps_what_is_not_the_writers(tmp_path):
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path):
-    with pytest.raises(MasksynthError, match="the files cannot be written: No space"), writing_folder(tmp_path / "out") as draft:
-        (draft / "a.txt").write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+    def fill():
+        with writing_folder(tmp_path / "out") as draft:
+            (draft / "a.txt").write_bytes(b"half")
+            Path("/dev/full").write_bytes(b"x")
+
+    with pytest.raises(MasksynthError, match="the files cannot be written: No space"):
+        fill()
     assert list(tmp_path.iterdir()) == []
 
 

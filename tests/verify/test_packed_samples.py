@@ -24,7 +24,7 @@ from tests.pack.strategies import causal_samples, segmented_samples
 from tests.pack.test_check import DATA, SEGMENTED
 
 GSM8K = DATA / "gsm8k_rollouts.jsonl.gz"
-ROWS = [json.loads(line) for line in gzip.open(GSM8K)]
+ROWS = [json.loads(line) for line in gzip.decompress(GSM8K.read_bytes()).splitlines()]
 RICH = [
     {**row, "id": number, "weight": 0.5 + number, "advantages": [float(number)] * 8, "kinds": [0] * 6 + [1, 2]}
     for number, row in enumerate(SEGMENTED * 3)
