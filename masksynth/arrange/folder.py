@@ -19,7 +19,7 @@ from masksynth.files import check_folder, writing_folder
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.folder import MANIFEST, PackedFolder, open_packed
-from masksynth.pack.writing import batch_bytes, write_manifest, write_whole
+from masksynth.pack.writing import batch_content, write_manifest, write_whole
 from masksynth.tasks import MergedTask
 from masksynth.tasks.text import parse
 
@@ -114,7 +114,7 @@ def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str
     with writing_folder(output, inputs=[packed.path], what="the batches") as draft:
         for name, batch in batches:
             digests[name] = batch_hash(batch)
-            write_whole(draft / name, batch_bytes(batch, digests[name]))
+            write_whole(draft / name, batch_content(batch, digests[name]))
         entries = [structs.replace(entry, hash=digests[entry.file]) for entry in packed.manifest.batches]
         write_manifest(draft / MANIFEST, packed.manifest.head(), lambda: entries)
     return Path(os.path.abspath(output)).resolve()

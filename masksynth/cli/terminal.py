@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from masksynth import early_interrupt
+from masksynth import abort
 from masksynth.errors import InvalidInstance, MasksynthError, MasksynthWarning, WrongAnswer
 from masksynth.files import check_inputs, is_same
 from masksynth.tasks import Instance
@@ -53,10 +53,10 @@ def one_line() -> Iterator[None]:
     except MemoryError:
         raise Refused("not enough memory; split the family", 2) from None
     except KeyboardInterrupt:
-        raise Refused(early_interrupt.TEXT, early_interrupt.exit_code()) from None
+        raise Refused(abort.TEXT, abort.exit_code()) from None
     except (ImportError, SystemError) as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # Ctrl-C while a compiled module was starting
-            raise Refused(early_interrupt.TEXT, early_interrupt.exit_code()) from None
+            raise Refused(abort.TEXT, abort.exit_code()) from None
         raise
 
 
@@ -106,14 +106,14 @@ class Commands(click.Group):
         """Run the command; what a terminal cannot encode is escaped."""
         try:
             with one_line(), _warnings_in_one_line():
-                early_interrupt.release()
+                abort.release()
                 _open_descriptors()
                 for stream in (sys.stdout, sys.stderr):
                     if isinstance(stream, TextIOWrapper):
                         stream.reconfigure(errors="backslashreplace")
                 return super().invoke(ctx)
         finally:
-            early_interrupt.ignore()
+            abort.ignore()
 
 
 @contextmanager

@@ -31,16 +31,16 @@ def safetensors_bytes(arrays: Mapping[str, Array]) -> bytes:
     True
     """
     solid = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return sorted_metadata(save(solid, metadata={"schema": SCHEMA, "content_hash": content_hash(solid)}))
+    return b"".join(sorted_metadata(save(solid, metadata={"schema": SCHEMA, "content_hash": content_hash(solid)})))
 
 
-def sorted_metadata(data: bytes) -> bytes:
-    """A safetensors file with its metadata in the order of their keys, which the library leaves to chance."""
+def sorted_metadata(data: bytes) -> tuple[bytes, memoryview]:
+    """Head and arrays of a safetensors file, its metadata in the order of their keys, which the library leaves to chance."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode().ljust(end - 8)
-    return data[:8] + text + data[end:]
+    return data[:8] + text, memoryview(data)[end:]
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.export.blocks import block_counts
-from masksynth.pack.batch import PackedBatch
+from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.batches import batches_of, refuse_long, too_long
 from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.folder import Entry, Options
@@ -25,7 +25,7 @@ from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
 from masksynth.pack.windows import WINDOW, Window, windows
-from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, records_of, write_window
+from masksynth.pack.writing import Content, Record, batch_content, checksum, draft, entry_of, finish, partial_of, records_of, write_window
 from masksynth.verify.packs import check_packed
 from masksynth.versions import versions
 
@@ -252,14 +252,15 @@ def _do_window(folder: Path | None, window: Window, first: int, max_length: int,
     counts: Counter[str] = Counter(samples=len(table), tokens=len(table.tokens), pairs_separate=separate_pairs(table))
     counts["groups"] = len({(type(group), group) for group in table.groups if group is not None})
     entries: list[Entry] = []
-    contents: list[bytes] = []
+    contents: list[Content] = []
     for part, chosen, batch in batches_of(table, max_length):
         merged = perf_counter()
         check_packed(batch, part, chosen)
         checked = perf_counter()
         _count(counts, batch)
-        entries.append(entry_of(first + len(entries), part, chosen, batch))
-        contents += [] if folder is None else [batch_bytes(batch, entries[-1].hash)]
+        digest = None if folder is None else batch_hash(batch)
+        entries.append(entry_of(first + len(entries), part, chosen, batch, digest))
+        contents += [] if folder is None else [batch_content(batch, digest)]
         end = perf_counter()
         for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
             seconds[name] += value

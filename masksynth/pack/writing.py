@@ -28,6 +28,7 @@ from masksynth.pack.samples import Ints, SampleTable
 from masksynth.pack.visibility import described
 
 JOURNAL = "journal.jsonl"
+Content = Iterable[bytes | memoryview]
 
 
 class Record(msgspec.Struct):
@@ -128,7 +129,7 @@ def _journal(folder: Path, settings: Mapping[str, Any]) -> int:
     first = msgspec.json.encode(dict(settings)) + b"\n"
     if not path.exists():
         _remove_others(folder, set())
-        write_whole(path, first)
+        write_whole(path, [first])
         return 0
     with path.open("r+b") as file:
         begun = file.readline()
@@ -170,7 +171,7 @@ def records_of(folder: Path) -> Iterator[Record]:
             yield _record(line, folder / JOURNAL)
 
 
-def write_window(folder: Path, record: Record, batches: Sequence[bytes]) -> None:
+def write_window(folder: Path, record: Record, batches: Sequence[Content]) -> None:
     """Write the batches of a window, wait until they are on the disk, and enter the window into the journal."""
     for entry, content in zip(record.batches, batches, strict=True):
         write_whole(folder / entry.file, content)
@@ -180,12 +181,12 @@ def write_window(folder: Path, record: Record, batches: Sequence[bytes]) -> None
         os.fsync(file.fileno())
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: Content) -> None:
     """Write a file under another name and rename it, so that it is there whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
@@ -194,13 +195,13 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def batch_bytes(batch: PackedBatch, digest: str | None = None) -> bytes:
+def batch_content(batch: PackedBatch, digest: str | None = None) -> Content:
     """A batch as a safetensors file, its hash (``digest``, or computed here) in the metadata; equal batches give equal bytes."""
     return sorted_metadata(save(batch_arrays(batch), metadata={"schema": "1", BATCH_HASH: digest or batch_hash(batch)}))
 
 
-def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch) -> Entry:
-    """A batch's entry in the manifest."""
+def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch, digest: str | None) -> Entry:
+    """A batch's entry in the manifest, with its hash where it is written."""
     chosen = samples.tolist()
     groups = tuple(table.groups[s] for s in chosen)
     segments = tuple(None if (part := table.segments[s]) is None else described(part) for s in chosen)
@@ -210,7 +211,7 @@ def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch)
         samples=batch.samples,
         groups=groups if any(group is not None for group in groups) else None,
         segments=segments if any(part is not None for part in segments) else None,
-        hash=batch_hash(batch),
+        hash=digest,
     )
 
 

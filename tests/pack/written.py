@@ -2,7 +2,7 @@
 
 from masksynth.pack.batch import batch_hash
 from masksynth.pack.folder import MANIFEST, Entry, manifest_head
-from masksynth.pack.writing import batch_bytes, write_manifest
+from masksynth.pack.writing import batch_content, write_manifest
 
 
 def packed_folder(path, batches, max_length=None):
@@ -11,7 +11,7 @@ def packed_folder(path, batches, max_length=None):
     entries = []
     for number, batch in enumerate(batches):
         name = f"batch-{number:05}.safetensors"
-        (path / name).write_bytes(batch_bytes(batch))
+        (path / name).write_bytes(b"".join(batch_content(batch)))
         entries.append(Entry(name, batch.positions, tuple(batch.samples), hash=batch_hash(batch)))
     longest = max((batch.positions for batch in batches), default=0)
     write_manifest(path / MANIFEST, manifest_head(max_length or longest, None, ()), lambda: entries)

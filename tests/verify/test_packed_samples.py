@@ -17,7 +17,7 @@ from masksynth.pack import open_packed, pack_samples
 from masksynth.pack.batch import batch_arrays, batch_hash, batch_of_arrays
 from masksynth.pack.folder import MANIFEST
 from masksynth.pack.intake import tables_of
-from masksynth.pack.writing import batch_bytes, write_manifest
+from masksynth.pack.writing import batch_content, write_manifest
 from masksynth.verify.packs import WrongSample, check_packed
 from masksynth.verify.samples import verify_packed
 from tests.pack.strategies import causal_samples, segmented_samples
@@ -145,7 +145,7 @@ def rewritten(folder, place, change):
         if number == 0:
             batch = batch_of_arrays(change(batch_arrays(batch)), batch.samples)
             entry = type(entry)(entry.file, batch.positions, entry.samples, entry.groups, entry.segments, batch_hash(batch))
-            (target / entry.file).write_bytes(batch_bytes(batch))
+            (target / entry.file).write_bytes(b"".join(batch_content(batch)))
         entries.append(entry)
     write_manifest(target / MANIFEST, packed.manifest.head(), lambda: entries)
     return target
