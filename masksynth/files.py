@@ -18,7 +18,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -125,11 +125,12 @@ def writing_file(path: str | Path, force: bool = False, inputs: Iterable[str | P
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_drafts(target)
-        handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=SUFFIX, dir=target.parent)
+        with _alone_in(target.parent):
+            _remove_drafts(target)
+            handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=SUFFIX, dir=target.parent)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         draft = Path(name)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             os.fchmod(handle, 0o666 & ~_umask())
             yield draft
             _sync(draft)
@@ -180,6 +181,11 @@ def check_folder(target: Path, force: bool, inputs: Iterable[str | Path] = (), o
         Naming the target.
     """
     target = target.resolve()
+    with _alone_in(target.parent):
+        _check_folder(target, force, inputs, ours)
+
+
+def _check_folder(target: Path, force: bool, inputs: Iterable[str | Path], ours: Callable[[str], bool]) -> None:
     if target.exists() and not target.is_dir():
         raise InvalidInstance("is a file", "", "choose another folder", source=str(target))
     if Path.cwd().is_relative_to(target):
@@ -240,12 +246,11 @@ def writing_folder(
         target = target.resolve()
         check_folder(target, force, inputs, ours)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_drafts(target)
         with _draft_folder(target) as draft:
             yield draft
             _sync(draft)
             with _alone_in(target.parent):
-                check_folder(target, force, inputs, ours)
+                _check_folder(target, force, inputs, ours)
                 _replace(target, draft, ours)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -255,10 +260,12 @@ def writing_folder(
 @contextmanager
 def _draft_folder(target: Path) -> Iterator[Path]:
     """A locked hidden sibling of the target, removed if the block fails. The lock ends with the process, however it ends."""
-    draft = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=SUFFIX, dir=target.parent))
-    handle = os.open(draft, os.O_RDONLY)
+    with _alone_in(target.parent):
+        _remove_drafts(target)
+        draft = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=SUFFIX, dir=target.parent))
+        handle = os.open(draft, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         draft.chmod(0o777 & ~_umask())
         yield draft
     except BaseException:
@@ -271,13 +278,12 @@ def _draft_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def _alone_in(parent: Path) -> Iterator[None]:
     """Hold the lock of a folder, for the moment in which names change in it."""
-    handle = os.open(parent, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a disk without locks: the renames themselves are at once
+    with ExitStack() as stack:
+        with suppress(OSError):  # a folder that cannot be read, or a disk without locks: the renames themselves are at once
+            handle = os.open(parent, os.O_RDONLY)
+            stack.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(handle)
 
 
 def _replace(target: Path, draft: Path, ours: Callable[[str], bool]) -> None:
