@@ -101,12 +101,12 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
             report = verify_packed(folder, read)
     except WrongAnswer as error:
         if as_json:
-            found = {name: getattr(error, name, None) for name in ("sample", "token", "file")}
+            found = {key: getattr(error, name, None) for key, name in (("sample", "sample"), ("token", "token"), ("batch", "file"))}
             print_json({"ok": False, "requirement": error.requirement, **found, "fact": getattr(error, "said", error.fact)})
             sys.exit(1)
         raise
     if as_json:
-        right = {"ok": True, "requirement": None, "sample": None, "token": None, "file": None, "checks": list(report.checks)}
+        right = {"ok": True, "requirement": None, "sample": None, "token": None, "batch": None, "checks": list(report.checks)}
         counts = {name: getattr(report, name) for name in ("samples", "batches", "positions", "loss_edges", "skipped")}
         print_json({**right, **counts})
     elif not quiet:
