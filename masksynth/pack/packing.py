@@ -192,7 +192,7 @@ def pack_samples(
             if done > number:
                 raise InvalidInstance("the unfinished run had read more samples", "", "give the same file, or --force", str(folder))
             if folder is not None and target is not None:
-                finish(folder, target, options, summary.skipped)
+                finish(folder, target, options, summary.skipped, force)
     except OSError as error:
         kept = "" if target is None or not partial_of(target).exists() else f"; finish what is in {partial_of(target)} with --resume"
         raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error

@@ -72,17 +72,16 @@ def draft(
         If the target holds something, an unfinished run lies beside it (without ``resume`` or ``force``), another process is at work on it,
         or it was begun with other settings.
     """
-    check_folder(target, force, inputs, lambda name: True)
-    if target.is_dir() and (others := sorted(file.name for file in target.iterdir() if not _ours(file))):
-        raise InvalidInstance(f"holds {others[0]!r}, which no packing wrote", "", "choose another folder", str(target))
+    _check_target(target, force, inputs)
     folder = partial_of(target)
-    if folder.exists() and not (resume or force):
-        raise InvalidInstance("an unfinished run lies there", "", "give --resume to finish it, or --force to begin again", str(folder))
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(exist_ok=True)
+    new = _made(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         with _locked(handle, folder):
+            if not (new or resume or force):
+                remedy = "give --resume to finish it, or --force to begin again"
+                raise InvalidInstance("an unfinished run lies there", "", remedy, str(folder))
             if not resume:
                 _clear(folder)
             yield folder, _journal(folder, settings)
@@ -90,11 +89,29 @@ def draft(
         os.close(handle)
 
 
+def _check_target(target: Path, force: bool, inputs: Sequence[str | Path] = ()) -> None:
+    """Refuse a target that is taken; ``force`` replaces a packed folder, and nothing else."""
+    check_folder(target, force, inputs, lambda name: True)
+    if target.is_dir() and (others := sorted(file.name for file in target.iterdir() if not _ours(file))):
+        raise InvalidInstance(f"holds {others[0]!r}, which no packing wrote", "", "choose another folder", str(target))
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder; False if it was there."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
 @contextmanager
 def _locked(handle: int, folder: Path) -> Iterator[None]:
     """The folder locked while this process works on it, and removed at the end if no batch is in it. The lock ends with the process."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(handle), folder.stat()):  # the other run has finished between the two steps
+            raise FileNotFoundError
     except OSError:
         raise InvalidInstance("another run is writing there", "", "wait for it, or choose another folder", str(folder)) from None
     try:
@@ -226,12 +243,19 @@ def write_manifest(path: Path, head: Mapping[str, Any], entries: Callable[[], It
         os.fsync(file.fileno())
 
 
-def finish(folder: Path, target: Path, options: Options, skipped: Sequence[str | int]) -> None:
-    """Write the manifest out of the journal and give the folder its name; what had the name goes last."""
+def finish(folder: Path, target: Path, options: Options, skipped: Sequence[str | int], force: bool) -> None:
+    """Write the manifest out of the journal and give the folder its name; what had the name goes last.
+
+    Raises
+    ------
+    InvalidInstance
+        If something has taken the target meanwhile; the run can then be finished elsewhere, or with ``force``.
+    """
     part = folder / f"{MANIFEST}.part"
     head = manifest_head(options.max_length, options, tuple(skipped))
     write_manifest(part, head, lambda: (entry for record in records_of(folder) for entry in record.batches))
     part.rename(folder / MANIFEST)
+    _check_target(target, force)
     aside = target.parent / f".{target.name}.replaced"
     if target.is_dir() and any(target.iterdir()):
         target.rename(aside)
