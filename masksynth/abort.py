@@ -1,6 +1,7 @@
-"""Ctrl-C while the command ``masksynth`` is still importing: one line and an exit code, no traceback of a half-done import.
+"""Ctrl-C while the command ``masksynth`` is still importing: one line and an exit code, no traceback of an import.
 
-The first thing that ``masksynth`` imports; importing it is enough. Programs that use masksynth as a library keep their own handling.
+The first thing that ``masksynth`` imports; importing it is enough. Programs that use masksynth as a library keep their
+own handling.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 * Parents are made.
 * A target that is there is refused without ``force``; with it, only what the writer itself writes gives way.
 * An input is never replaced, whatever ``force`` says: not through links, relative paths or hard links either.
-* A target is there whole or not at all: drafts lie beside it under a hidden name, reach the disk, and get its name at once. Of two runs
-  without ``force`` the second is refused, and takes nothing away from the first.
-* A draft that a kill has left is removed by the next run with the same target. Drafts are locked, so none in use is removed.
+* A target is there whole or not at all: drafts lie beside it under a hidden name, reach the disk, and get its name at
+  once. Of two runs without ``force`` the second is refused, and takes nothing away from the first.
+* A draft that a kill has left is removed by the next run with the same target. Drafts are locked, so none in use is
+  removed.
 """
 
 from __future__ import annotations
@@ -81,7 +82,11 @@ def check_file(path: str | Path, force: bool, inputs: Iterable[str | Path] = ())
 
 
 def write_file(
-    path: str | Path, content: bytes | Iterable[bytes], force: bool = False, inputs: Iterable[str | Path] = (), what: str = "the file"
+    path: str | Path,
+    content: bytes | Iterable[bytes],
+    force: bool = False,
+    inputs: Iterable[str | Path] = (),
+    what: str = "the file",
 ) -> None:
     """Write a file, whole or not at all.
 
@@ -116,7 +121,12 @@ def write_file(
 
 
 @contextmanager
-def writing_file(path: str | Path, force: bool = False, inputs: Iterable[str | Path] = (), what: str = "the file") -> Iterator[Path]:
+def writing_file(
+    path: str | Path,
+    force: bool = False,
+    inputs: Iterable[str | Path] = (),
+    what: str = "the file",
+) -> Iterator[Path]:
     """Yield an empty draft, which gets the name of the file at the end of the block, or is removed if the block fails.
 
     Parameters and errors are those of `write_file`.
@@ -139,7 +149,8 @@ def writing_file(path: str | Path, force: bool = False, inputs: Iterable[str | P
             draft.unlink(missing_ok=True)
             os.close(handle)
     except OSError as error:
-        raise MasksynthError(f"{path}: {what} cannot be written: {error.strerror or error}; choose another place") from error
+        reason = error.strerror or error
+        raise MasksynthError(f"{path}: {what} cannot be written: {reason}; choose another place") from error
 
 
 def _give_name(draft: Path, target: Path, force: bool, path: str | Path) -> None:
@@ -162,8 +173,13 @@ def _is_kept(name: str) -> bool:
     return False
 
 
-def check_folder(target: Path, force: bool, inputs: Iterable[str | Path] = (), ours: Callable[[str], bool] = _is_kept) -> None:
-    """Refuse a target that is a file, the current folder or above it, an input, or a non-empty folder without ``force``.
+def check_folder(
+    target: Path,
+    force: bool,
+    inputs: Iterable[str | Path] = (),
+    ours: Callable[[str], bool] = _is_kept,
+) -> None:
+    """Refuse a target that is a file, the current folder or above it, an input, or not empty without ``force``.
 
     Parameters
     ----------
@@ -192,7 +208,10 @@ def _check_folder(target: Path, force: bool, inputs: Iterable[str | Path], ours:
         raise InvalidInstance("is the current folder or above it", "", "name a folder in it", source=str(target))
     if not force and target.is_dir() and any(target.iterdir()):
         raise InvalidInstance(
-            "the folder is not empty", "", "choose another folder or give --force (in Python force=True)", source=str(target)
+            "the folder is not empty",
+            "",
+            "choose another folder or give --force (in Python force=True)",
+            source=str(target),
         )
     given = [path for path in inputs if str(path) != "-"]
     check_inputs(target, given)
@@ -210,7 +229,7 @@ def writing_folder(
     inputs: Iterable[str | Path] = (),
     what: str = "the files",
 ) -> Iterator[Path]:
-    """Yield an empty draft folder, which gets the target's name at the end of the block, or is removed if the block fails.
+    """Yield an empty draft, which gets the name of the folder at the end of the block, or is removed if the block fails.
 
     Parameters
     ----------
@@ -254,12 +273,13 @@ def writing_folder(
                 _replace(target, draft, ours)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise MasksynthError(f"{target}: {what} cannot be written: {reason}; nothing was left there, choose another folder") from error
+        said = f"{target}: {what} cannot be written: {reason}; nothing was left there, choose another folder"
+        raise MasksynthError(said) from error
 
 
 @contextmanager
 def _draft_folder(target: Path) -> Iterator[Path]:
-    """A locked hidden sibling of the target, removed if the block fails. The lock ends with the process, however it ends."""
+    """A locked hidden sibling of the target, removed if the block fails. The lock ends with the process."""
     with _alone_in(target.parent):
         _remove_drafts(target)
         draft = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=SUFFIX, dir=target.parent))
@@ -279,7 +299,7 @@ def _draft_folder(target: Path) -> Iterator[Path]:
 def _alone_in(parent: Path) -> Iterator[None]:
     """Hold the lock of a folder, for the moment in which names change in it."""
     with ExitStack() as stack:
-        with suppress(OSError):  # a folder that cannot be read, or a disk without locks: the renames themselves are at once
+        with suppress(OSError):  # a folder that cannot be read, a disk without locks: each rename is at once anyway
             handle = os.open(parent, os.O_RDONLY)
             stack.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -310,8 +330,8 @@ def _replace(target: Path, draft: Path, ours: Callable[[str], bool]) -> None:
 def claimed(target: str | Path | None) -> Iterator[None]:
     """Keep other runs of this user away from a target while the block works; None: from nothing.
 
-    The claim is a name that the system forgets with the process, so a kill leaves nothing behind. Where there are no such names (macOS)
-    or machines share a disk, the first run to end wins and the other is refused then.
+    The claim is a name that the system forgets with the process, so a kill leaves nothing behind. Where there are no such
+    names (macOS) or machines share a disk, the first run to end wins and the other is refused then.
 
     Raises
     ------
@@ -332,7 +352,8 @@ def claimed(target: str | Path | None) -> Iterator[None]:
         try:
             claim.bind(f"\0masksynth-{name}")
         except OSError:
-            raise InvalidInstance("another run is writing there", "", "wait for it, or choose another place", str(target)) from None
+            remedy = "wait for it, or choose another place"
+            raise InvalidInstance("another run is writing there", "", remedy, str(target)) from None
         yield
 
 

@@ -1,4 +1,4 @@
-"""The writer of files and folders: parents, force, inputs, whole or not at all, two at a time, and what a kill leaves."""
+"""The writer of files and folders: force, inputs, whole or not at all, two at a time, and what a kill leaves."""
 
 import os
 import signal
@@ -27,7 +27,11 @@ with {"file": writing_file, "folder": writing_folder, "claim": claimed}[kind](ta
 def hold(kind, target):
     """Another process in the middle of writing; a line on its stdin lets it end."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, kind, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, kind, str(target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "ready\n"
     return process
@@ -74,7 +78,11 @@ def test_a_link_is_followed_and_stays(tmp_path):
 
 def test_only_regular_files_give_way(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for place, fact in ((tmp_path, "is a folder"), (tmp_path / "pipe", "not a regular file"), ("/dev/null", "not a regular file")):
+    for place, fact in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "pipe", "not a regular file"),
+        ("/dev/null", "not a regular file"),
+    ):
         with pytest.raises(InvalidInstance, match=fact):
             write_file(place, b"x", force=True)
     assert Path("/dev/null").is_char_device()
@@ -85,7 +93,14 @@ def ways(given, place):
     (place / "soft").symlink_to(given)
     os.link(given, place / "hard")
     (place / "around").symlink_to(given.parent)
-    return [given, os.path.relpath(given), place / "soft", place / "hard", place / "around" / given.name, given.parent / "." / given.name]
+    return [
+        given,
+        os.path.relpath(given),
+        place / "soft",
+        place / "hard",
+        place / "around" / given.name,
+        given.parent / "." / given.name,
+    ]
 
 
 def test_an_input_is_never_replaced(tmp_path):
@@ -115,7 +130,10 @@ def test_an_input_in_a_folder_that_is_replaced(tmp_path):
         writing_folder(out, True, lambda name: name == "solution.json", [out / "solution.json"]),
     ):
         pass
-    with pytest.raises(InvalidInstance, match="is the input"), writing_folder(out, True, inputs=[tmp_path / "." / "out"]):
+    with (
+        pytest.raises(InvalidInstance, match="is the input"),
+        writing_folder(out, True, inputs=[tmp_path / "." / "out"]),
+    ):
         pass
     with writing_folder(out, True, lambda name: name == "solution.json", [out / "notes.json"]) as draft:
         (draft / "solution.json").write_bytes(b"new")
@@ -131,7 +149,12 @@ def test_a_folder_keeps_what_is_not_the_writers(tmp_path):
         pass
     with writing_folder(out, True, lambda name: name == "ours.txt") as draft:
         (draft / "both.txt").write_bytes(b"new")
-    assert sorted(str(path.relative_to(out)) for path in out.rglob("*")) == ["both.txt", "other.txt", "sub", "sub/deep.txt"]
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*")) == [
+        "both.txt",
+        "other.txt",
+        "sub",
+        "sub/deep.txt",
+    ]
     assert (out / "both.txt").read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["out"]
 
@@ -209,7 +232,10 @@ def test_the_draft_of_a_kill_goes_with_the_next_run(kind, tmp_path):
 def test_a_claim_ends_with_its_process(tmp_path):
     target = tmp_path / "out"
     process = hold("claim", tmp_path / "." / "out")
-    with pytest.raises(InvalidInstance, match="out: another run is writing there; wait for it, or choose another place"), claimed(target):
+    with (
+        pytest.raises(InvalidInstance, match="out: another run is writing there; wait for it, or choose another place"),
+        claimed(target),
+    ):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -31,8 +31,8 @@ def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     masksynth verify samples.jsonl.gz packed
     masksynth verify part-1.jsonl part-2.parquet packed --json
 
-    SAMPLES: JSON lines, plain or gzipped, Parquet, or - for stdin; several files in any order. Each sample must be in FOLDER once, with its
-    tokens, labels, weights, fields and rows, and nothing else.
+    SAMPLES: JSON lines, plain or gzipped, Parquet, or - for stdin; several files in any order. Each sample must be in
+    FOLDER once, with its tokens, labels, weights, fields and rows, and nothing else.
 
     Exit 0: right. Exit 1: wrong, with the broken requirement and a witness. Exit 2: a file cannot be read.
     """
@@ -76,7 +76,15 @@ def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> N
     edges = "" if report.edges is None else f", {count(report.edges, 'edge')}"
     if as_json:
         right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)}
-        print_json({**right, "positions": report.positions, "layers": report.layers, "minimal": report.minimal, "edges": report.edges})
+        print_json(
+            {
+                **right,
+                "positions": report.positions,
+                "layers": report.layers,
+                "minimal": report.minimal,
+                "edges": report.edges,
+            }
+        )
     elif not quiet:
         depth = "any depth" if report.layers is None else count(report.layers, "layer")
         claim = "minimal" if report.minimal else "not claimed minimal"
@@ -101,12 +109,20 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
             report = verify_packed(folder, read)
     except WrongAnswer as error:
         if as_json:
-            found = {key: getattr(error, name, None) for key, name in (("sample", "sample"), ("token", "token"), ("batch", "file"))}
-            print_json({"ok": False, "requirement": error.requirement, **found, "fact": getattr(error, "said", error.fact)})
+            sample, token, file = (getattr(error, name, None) for name in ("sample", "token", "file"))
+            found = {"sample": sample, "token": token, "batch": file or None, "fact": getattr(error, "said", error.fact)}
+            print_json({"ok": False, "requirement": error.requirement, **found})
             sys.exit(1)
         raise
     if as_json:
-        right = {"ok": True, "requirement": None, "sample": None, "token": None, "batch": None, "checks": list(report.checks)}
+        right = {
+            "ok": True,
+            "requirement": None,
+            "sample": None,
+            "token": None,
+            "batch": None,
+            "checks": list(report.checks),
+        }
         counts = {name: getattr(report, name) for name in ("samples", "batches", "positions", "loss_edges", "skipped")}
         print_json({**right, **counts})
     elif not quiet:

@@ -1,4 +1,4 @@
-"""The files of a packed folder, read by the checker itself: the manifest, and each batch as the samples that it says it trains.
+"""The files of a packed folder, read by the checker itself: the manifest, and each batch as the samples it trains.
 
 Nothing of ``masksynth.pack`` is used: types, lengths, ranges and hashes are checked here again.
 """
@@ -113,7 +113,8 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     names = Counter(entry.file for entry in manifest.batches)
     for name, times in names.items():
         if Path(name).name != name or times > 1:
-            raise WrongAnswer("files", f"{MANIFEST} names {name!r:.80} {times} times, expected a file of the folder, once")
+            expected = "expected a file of the folder, once"
+            raise WrongAnswer("files", f"{MANIFEST} names {name!r:.80} {times} times, {expected}")
     if others := sorted({path.name for path in folder.glob("batch-*.safetensors")} - names.keys()):
         raise WrongAnswer("files", f"{MANIFEST} does not name {others[0]}")
     for entry in manifest.batches:
@@ -132,7 +133,8 @@ def wrong_hash(manifest: Manifest) -> str:
         digest.update(msgspec.json.encode(part, order="sorted"))
         digest.update(b"\n")
     found = digest.hexdigest()
-    return "" if found == manifest.hash else f"the entries of {MANIFEST} have the hash {found[:12]}..., it says {manifest.hash[:12]}..."
+    fact = f"the entries of {MANIFEST} have the hash {found[:12]}..., it says {manifest.hash[:12]}..."
+    return "" if found == manifest.hash else fact
 
 
 def read_batch(folder: Path, entry: Entry) -> tuple[SimpleNamespace, str]:
@@ -193,7 +195,8 @@ def _check_types(arrays: dict[str, NDArray[Any]]) -> None:
         if kind is None:
             raise InvalidInstance(f"array {name!r:.80} is not part of a batch")
         if array.dtype != kind or array.ndim != 1:
-            raise InvalidInstance(f"array {name!r:.80} is {array.dtype} {list(array.shape)}, expected {np.dtype(kind)}, one-dimensional")
+            expected_type = f"expected {np.dtype(kind)}, one-dimensional"
+            raise InvalidInstance(f"array {name!r:.80} is {array.dtype} {list(array.shape)}, {expected_type}")
 
 
 def _batch(arrays: dict[str, NDArray[Any]], entry: Entry) -> SimpleNamespace:
@@ -214,7 +217,8 @@ def _check_ranges(batch: SimpleNamespace) -> None:
             raise InvalidInstance(f"array {name} has {len(getattr(batch, name))} entries, expected {length}")
     for name, values in (*batch.fields.items(), *batch.keys.items()):
         if len(values) != (edges if name in batch.fields and values is batch.fields[name] else size):
-            raise InvalidInstance(f"array {name!r:.80} has {len(values)} entries, expected one for each label or position")
+            fact = f"array {name!r:.80} has {len(values)} entries"
+            raise InvalidInstance(f"{fact}, expected one for each label or position")
     if batch.mask.size != size:
         raise InvalidInstance(f"row_offset has {batch.mask.size} rows, expected {size}")
     for name, total in (("sample_offset", len(batch.sample_position)), ("dead_offset", len(batch.dead_index))):
@@ -266,11 +270,19 @@ def samples_of(batch: SimpleNamespace, entry: Entry) -> tuple[SimpleNamespace, N
         keys[name] = np.zeros(len(live), np.int64)
         keys[name][live] = values[batch.sample_position]
     groups = entry.groups or (None,) * len(entry.samples)
-    parts = tuple(None if part is None else _parts(part, entry.file) for part in entry.segments or (None,) * len(entry.samples))
+    given = entry.segments or (None,) * len(entry.samples)
+    parts = tuple(None if part is None else _parts(part, entry.file) for part in given)
     for sample, described in enumerate(parts):
         if described is not None and sum(part.length for part in described) != length[sample]:
-            raise WrongAnswer("files", f"the segments of sample {entry.samples[sample]!r} do not hold its {length[sample]} tokens")
-    columns = {"ids": entry.samples, "groups": groups, "weight": batch.sample_weight, "offset": offset, "tokens": tokens}
+            fact = f"the segments of sample {entry.samples[sample]!r} do not hold its {length[sample]} tokens"
+            raise WrongAnswer("files", fact)
+    columns = {
+        "ids": entry.samples,
+        "groups": groups,
+        "weight": batch.sample_weight,
+        "offset": offset,
+        "tokens": tokens,
+    }
     return SimpleNamespace(**columns, labels=labels, fields=fields, keys=keys, segments=parts), live
 
 
@@ -279,7 +291,8 @@ def _parts(described: Sequence[Described], file: str) -> tuple[Part, ...]:
     start, parts = 0, []
     for number, given in enumerate(described):
         runs = [(item, item + 1) if isinstance(item, int) else item for item in given.sees]
-        if given.length < 0 or not -1 <= given.after < number or any(not 0 <= low <= high <= number for low, high in runs):
+        is_earlier = -1 <= given.after < number and all(0 <= low <= high <= number for low, high in runs)
+        if given.length < 0 or not is_earlier:
             raise WrongAnswer("files", f"a segment of {file} sees or follows one that is not earlier")
         seen = tuple(sorted({index for low, high in runs for index in range(low, high)}))
         parts.append(Part(start, given.length, seen, given.within, given.position, given.predict, given.after))

@@ -1,10 +1,11 @@
 """``verify_packed``: a packed folder against the samples that it should train, whatever the order of either.
 
-The folder is read once, batch by batch: what each says it trains is rebuilt from its arrays, compared with its mask, positions and loss
-edges by ``check_packed``, and kept as a digest for each sample. Then the samples are read once, and each must have the digest of one
-sample of the folder with its id, none used twice, none left. Only where two digests differ is a batch read again, to name the token.
+The folder is read once, batch by batch: what each says it trains is rebuilt from its arrays, compared with its mask,
+positions and loss edges by ``check_packed``, and kept as a digest for each sample. Then the samples are read once, and
+each must have the digest of one sample of the folder with its id, none used twice, none left. Only where two digests
+differ is a batch read again, to name the token.
 
-Memory: one batch, one block of samples, and for each sample its id, about 150 bytes, and 4 bytes for each of its dead tokens.
+Memory: one batch, one block of samples, and for each sample its id, about 150 bytes, and 4 bytes for each dead token.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,8 @@ def verify_packed(folder: str | Path, read: Read) -> PackedReport:
     folder : path
         Written by ``masksynth pack``.
     read : callable
-        ``read(token_fields, key_fields)`` gives the samples as tables, in any order; the names are those the folder was packed with.
+        ``read(token_fields, key_fields)`` gives the samples as tables, in any order; the names are those that the
+        folder was packed with.
 
     Returns
     -------
@@ -97,15 +100,18 @@ def verify_packed(folder: str | Path, read: Read) -> PackedReport:
     InvalidInstance
         If a file is missing or malformed.
     WrongAnswer
-        If a sample is missing, added, repeated or changed, a batch does not train its samples, files disagree, or a hash is wrong. A
-        `WrongSample` names the sample and the token.
+        If a sample is missing, added, repeated or changed, a batch does not train its samples, files disagree, or a
+        hash is wrong. A `WrongSample` names the sample and the token.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     ids: Ids = {}
     known: list[_Batch] = []
-    names = {"fields": list(manifest.option("token_fields", TOKEN_FIELDS)), "keys": list(manifest.option("key_fields", KEY_FIELDS))}
+    names = {
+        "fields": list(manifest.option("token_fields", TOKEN_FIELDS)),
+        "keys": list(manifest.option("key_fields", KEY_FIELDS)),
+    }
     wrong, positions, edges = [wrong_hash(manifest)], 0, 0
     for number, entry in enumerate(manifest.batches):
         batch, faulty = read_batch(folder, entry)
@@ -126,8 +132,8 @@ def verify_packed(folder: str | Path, read: Read) -> PackedReport:
 def _checked(batch: Any, entry: Entry, manifest: Manifest) -> _Batch:
     """Check a batch against what it says it trains, and keep what the comparison with the samples needs."""
     if len(batch.input_ids) != entry.positions or entry.positions > manifest.max_length:
-        fact = f"{entry.file} has {len(batch.input_ids)} positions, expected {entry.positions} and at most {manifest.max_length}"
-        raise WrongAnswer("files", fact)
+        expected = f"expected {entry.positions} and at most {manifest.max_length}"
+        raise WrongAnswer("files", f"{entry.file} has {len(batch.input_ids)} positions, {expected}")
     try:
         table, live = samples_of(batch, entry)
         check_packed(batch, table, np.arange(len(entry.samples)))
@@ -135,7 +141,8 @@ def _checked(batch: Any, entry: Entry, manifest: Manifest) -> _Batch:
         raise WrongSample(error.requirement, error.said, error.sample, error.token, entry.file) from None
     except WrongAnswer as error:
         raise WrongSample(error.requirement, error.fact, file=entry.file) from None
-    digests = [digest(table, sample, live[table.offset[sample] : table.offset[sample + 1]]) for sample in range(len(entry.samples))]
+    cuts = list(pairwise(table.offset.tolist()))
+    digests = [digest(table, sample, live[begin:end]) for sample, (begin, end) in enumerate(cuts)]
     dead = batch.dead_index.astype(np.int32)
     return _Batch(digests, np.diff(table.offset), batch.dead_offset, dead, bytearray(len(digests)))
 
@@ -143,7 +150,8 @@ def _checked(batch: Any, entry: Entry, manifest: Manifest) -> _Batch:
 def parts_of(table: Any, sample: int, live: NDArray[np.bool_]) -> Iterator[tuple[str, str, Any]]:
     """Everything of a sample that a folder keeps, as (requirement, name, value): arrays, or what JSON holds.
 
-    Token fields count at trained labels only, keys at live tokens only; a field of NaN and a key of 0 alone are as if not given.
+    Token fields count at trained labels only, keys at live tokens only; a field of NaN and a key of 0 alone are as if
+    not given.
     """
     own = slice(int(table.offset[sample]), int(table.offset[sample + 1]))
     labels = table.labels[own]
@@ -171,7 +179,8 @@ def digest(table: Any, sample: int, live: NDArray[np.bool_]) -> bytes:
     """Return 16 bytes that tell samples apart by everything a folder keeps of them."""
     found = hashlib.blake2b(digest_size=16)
     for _, name, value in parts_of(table, sample, live):
-        content = value.tobytes() if isinstance(value, np.ndarray) else msgspec.json.encode([type(value).__name__, value])
+        is_array = isinstance(value, np.ndarray)
+        content = value.tobytes() if is_array else msgspec.json.encode([type(value).__name__, value])
         found.update(f"{name}:{len(content)}\n".encode())
         found.update(content)
     return found.digest()
@@ -194,10 +203,12 @@ def _compare(folder: Path, manifest: Manifest, ids: Ids, known: list[_Batch], ta
     for entry, batch in zip(manifest.batches, known, strict=True):
         if (place := batch.used.find(0)) >= 0:
             name = entry.samples[place]
-            word = "is repeated in the folder" if any(known[n].used[p] for n, p in ids[name]) else "is not among the samples"
+            is_repeated = any(known[number].used[slot] for number, slot in ids[name])
+            word = "is repeated in the folder" if is_repeated else "is not among the samples"
             raise WrongSample("samples", word, name, None, entry.file)
     for name in skipped - left_out:
-        raise WrongSample("samples", "is listed as left out, and the samples have none that is longer than a batch", name)
+        fact = "is listed as left out, and the samples have none that is longer than a batch"
+        raise WrongSample("samples", fact, name)
     return samples, len(left_out)
 
 
@@ -218,8 +229,8 @@ def _refuse(folder: Path, manifest: Manifest, table: Any, sample: int, slots: Se
     name, where = table.ids[sample], table.place[sample]
     free = [(number, place) for number, place in slots if not known[number].used[place]]
     if not free:
-        word = f"is there again at {where}, the folder has it {len(slots)} times" if slots else f"is missing in the folder ({where})"
-        raise WrongSample("samples", word, name)
+        word = f"is there again at {where}, the folder has it {len(slots)} times"
+        raise WrongSample("samples", word if slots else f"is missing in the folder ({where})", name)
     number, place = free[0]
     entry = manifest.batches[number]
     batch, _ = read_batch(folder, entry)
@@ -230,7 +241,7 @@ def _refuse(folder: Path, manifest: Manifest, table: Any, sample: int, slots: Se
 
 
 def difference(packed: Any, place: int, table: Any, sample: int, live: NDArray[np.bool_]) -> tuple[str, int | None, str]:
-    """Return requirement, token and fact of the first difference between a sample of a folder and one of the samples."""
+    """Return requirement, token and fact of the first difference between a sample of a folder and a given one."""
     length = int(table.offset[sample + 1] - table.offset[sample])
     if len(live) != length:
         return "identity", None, f"has {length} tokens, the folder {len(live)}"
@@ -245,5 +256,9 @@ def difference(packed: Any, place: int, table: Any, sample: int, live: NDArray[n
         elif mine.tobytes() != theirs.tobytes():
             token = int(np.argmax(~np.isclose(mine, theirs, rtol=0, atol=0, equal_nan=True)))
             where = "" if len(mine) != length or name == "weight" else f" of token {token}"
-            return requirement, None if name == "weight" else token, f"{name}{where} is {mine[token]}, the folder has {theirs[token]}"
+            return (
+                requirement,
+                None if name == "weight" else token,
+                f"{name}{where} is {mine[token]}, the folder has {theirs[token]}",
+            )
     raise InvalidInstance("the folder was changed while it was read", "", "run the check again")

@@ -1,4 +1,4 @@
-"""The borders of the command: inputs that are never replaced, closed streams, Ctrl-C from the first moment on, two runs at a time."""
+"""The borders of the command: inputs that are never replaced, closed streams, early Ctrl-C, two runs at a time."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ EARLY = (0, 0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.
 
 
 def wait_for_imports(process):
-    """Wait until numpy is being imported: before our first line, which comes just before that, Python itself answers to signals."""
+    """Wait until numpy is being imported: before our first line, just ahead of that, Python itself answers signals."""
     end = time.monotonic() + 30
     while process.poll() is None and "numpy" not in Path(f"/proc/{process.pid}/maps").read_text():
         assert time.monotonic() < end
@@ -223,11 +223,22 @@ def test_the_very_first_moment_is_held():
         "sys.meta_path.insert(0, Stop())\n"
         "import masksynth.cli\n"
     )
-    for module in ("numpy", "masksynth.catalog", "masksynth.backends", "masksynth.cli", "click", "masksynth.cli.commands"):
+    for module in (
+        "numpy",
+        "masksynth.catalog",
+        "masksynth.backends",
+        "masksynth.cli",
+        "click",
+        "masksynth.cli.commands",
+    ):
         for arguments, code in ((["solve", "-"], 3), (["pack", "x"], 2)):
             text = program.format(arguments=arguments, module=module)
             done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=ENVIRONMENT, check=False)
-            assert (done.returncode, done.stdout, done.stderr) == (code, "", "Error: interrupted; nothing was written\n"), module
+            assert (done.returncode, done.stdout, done.stderr) == (
+                code,
+                "",
+                "Error: interrupted; nothing was written\n",
+            ), module
 
 
 def test_a_library_keeps_its_own_ctrl_c():

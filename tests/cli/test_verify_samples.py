@@ -1,4 +1,4 @@
-"""`verify SAMPLES PACKED` as a user runs it: files of every kind, the words and the codes of what is wrong, things mixed up."""
+"""`verify SAMPLES PACKED` as a user runs it: files of every kind, words and codes of what is wrong, mix-ups."""
 
 from __future__ import annotations
 
@@ -86,7 +86,11 @@ def test_what_is_wrong_for_people_and_programs(place, tmp_path):
     right = json.loads(run("verify", GSM8K, place / "packed", "--json").stdout)
     assert (right["ok"], right["samples"], right["batches"], right["skipped"]) == (True, 40, 4, 0)
     done = run("verify", place / "first.jsonl", place / "packed", "--json")
-    assert (done.exit_code, json.loads(done.stdout)["requirement"], json.loads(done.stdout)["token"]) == (1, "samples", None)
+    assert (done.exit_code, json.loads(done.stdout)["requirement"], json.loads(done.stdout)["token"]) == (
+        1,
+        "samples",
+        None,
+    )
 
 
 def test_things_mixed_up_are_one_line(place, tmp_path):

@@ -1,4 +1,4 @@
-"""A packed folder beside its samples: whatever is missing, added, repeated or changed is found, in any order of either."""
+"""A packed folder beside its samples: what is missing, added, repeated or changed is found, in any order."""
 
 import gzip
 import json
@@ -250,7 +250,11 @@ def test_a_needed_token_called_dead():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.one_of(causal_samples(3), segmented_samples(2)), min_size=1, max_size=4), st.integers(1, 7), st.randoms())
+@given(
+    st.lists(st.one_of(causal_samples(3), segmented_samples(2)), min_size=1, max_size=4),
+    st.integers(1, 7),
+    st.randoms(),
+)
 def test_random_samples(tmp_path_factory, families, window, chance):
     rows = [{**sample, "id": f"{g}/{sample['id']}", "group": g} for g, family in enumerate(families) for sample in family]
     folder = tmp_path_factory.mktemp("packed") / "out"
