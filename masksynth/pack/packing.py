@@ -171,7 +171,7 @@ def pack_samples(
     _check_options(max_length, window, token_fields, key_fields)
     target = None if output is None else Path(os.path.abspath(output)).resolve()
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
-    options = Options(max_length, window, fields, keys, skip_long, versions()["masksynth"])
+    options = Options(int(max_length), int(window), fields, keys, bool(skip_long), versions()["masksynth"])
     inputs = [samples] if isinstance(samples, (str, Path)) else []
     summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:

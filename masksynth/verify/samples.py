@@ -11,6 +11,7 @@ Memory: one batch, one block of samples, and for each sample its id, about 150 b
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -38,7 +39,13 @@ TOKEN_FIELDS = ("weights", "advantages", "old_logprobs", "ref_logprobs")
 """Token fields that every packing looks for."""
 KEY_FIELDS = ("position_ids", "kinds")
 """Keys that every packing looks for."""
-Ids = dict[str | int, list[tuple[int, int]]]
+FURTHER = "position_ids_"
+"""Before the number of a further dimension of position ids, as a key; of text it equals the first."""
+UNNAMED = re.compile(r"#[0-9]+")
+"""Ids of samples without one, named after their line: in another order another sample has the name."""
+Content = tuple[bytes]
+"""A digest of the tokens and labels of a sample without an id, in place of one; as a tuple it is no id."""
+Ids = dict[str | int | Content, list[tuple[int, int]]]
 Read = Callable[[Sequence[str], Sequence[str]], Iterable[Any]]
 
 
@@ -68,6 +75,7 @@ class _Batch:
     """What is kept of a batch: a digest of each sample, and which of its tokens are dead."""
 
     digests: list[bytes]
+    contents: dict[int, Content]
     length: NDArray[np.int64]
     dead_offset: NDArray[np.int64]
     dead_index: NDArray[np.int32]
@@ -118,10 +126,13 @@ def verify_packed(folder: str | Path, read: Read) -> PackedReport:
         wrong.append(faulty)
         known.append(_checked(batch, entry, manifest))
         positions, edges = positions + len(batch.input_ids), edges + len(batch.loss_label)
-        for kind, found in (("fields", batch.fields), ("keys", batch.keys)):
-            names[kind] += [name for name in found if name not in names[kind]]
+        if manifest.options is None:  # a folder from before does not say what it was packed with
+            for kind, found in (("fields", batch.fields), ("keys", batch.keys)):
+                names[kind] += [name for name in found if name not in names[kind] and not name.startswith(FURTHER)]
         for place, name in enumerate(entry.samples):
             ids.setdefault(name, []).append((number, place))
+            if is_unnamed(name):
+                ids.setdefault(known[-1].contents[place], []).append((number, place))
     samples, skipped = _compare(folder, manifest, ids, known, read(tuple(names["fields"]), tuple(names["keys"])))
     if fact := next(filter(None, wrong), ""):
         raise WrongAnswer("hashes", f"{fact}, though the samples are right; pack them again")
@@ -144,14 +155,15 @@ def _checked(batch: Any, entry: Entry, manifest: Manifest) -> _Batch:
     cuts = list(pairwise(table.offset.tolist()))
     digests = [digest(table, sample, live[begin:end]) for sample, (begin, end) in enumerate(cuts)]
     dead = batch.dead_index.astype(np.int32)
-    return _Batch(digests, np.diff(table.offset), batch.dead_offset, dead, bytearray(len(digests)))
+    contents = {place: content_of(table, place) for place, name in enumerate(entry.samples) if is_unnamed(name)}
+    return _Batch(digests, contents, np.diff(table.offset), batch.dead_offset, dead, bytearray(len(digests)))
 
 
 def parts_of(table: Any, sample: int, live: NDArray[np.bool_]) -> Iterator[tuple[str, str, Any]]:
     """Everything of a sample that a folder keeps, as (requirement, name, value): arrays, or what JSON holds.
 
     Token fields count at trained labels only, keys at live tokens only; a field of NaN and a key of 0 alone are as if
-    not given.
+    not given, and so is a further dimension of position ids that equals the first.
     """
     own = slice(int(table.offset[sample]), int(table.offset[sample + 1]))
     labels = table.labels[own]
@@ -161,8 +173,9 @@ def parts_of(table: Any, sample: int, live: NDArray[np.bool_]) -> Iterator[tuple
     positions = np.arange(own.stop - own.start) if place is None else place[own]
     yield "identity", "position_ids", np.where(live, positions, 0)
     for name in sorted(table.keys.keys() - {"position_ids"}):
+        default = np.where(live, positions, 0) if name.startswith(FURTHER) else np.zeros(len(live), np.int64)
         values = np.where(live, table.keys[name][own], 0)
-        if values.any():
+        if not np.array_equal(values, default):
             yield "identity", name, values
     yield "loss edges", "labels", labels
     yield "loss edges", "weight", np.array([table.weight[sample]]) + 0.0  # -0.0 is 0.0
@@ -173,6 +186,19 @@ def parts_of(table: Any, sample: int, live: NDArray[np.bool_]) -> Iterator[tuple
     segments = table.segments[sample] if table.segments else None
     yield "rows", "segments", None if segments is None else [tuple(part) for part in segments]
     yield "groups", "group", table.groups[sample]
+
+
+def is_unnamed(name: str | int) -> bool:
+    """Return whether a sample was given this id since it had none."""
+    return isinstance(name, str) and UNNAMED.fullmatch(name) is not None
+
+
+def content_of(table: Any, sample: int) -> Content:
+    """Return what a sample without an id is looked up by: a digest of its tokens and labels."""
+    own = slice(int(table.offset[sample]), int(table.offset[sample + 1]))
+    found = hashlib.blake2b(table.tokens[own].tobytes(), digest_size=16)
+    found.update(table.labels[own].tobytes())
+    return (found.digest(),)
 
 
 def digest(table: Any, sample: int, live: NDArray[np.bool_]) -> bytes:
@@ -194,12 +220,15 @@ def _compare(folder: Path, manifest: Manifest, ids: Ids, known: list[_Batch], ta
     for table in tables:
         samples += len(table.ids)
         for sample, name in enumerate(table.ids):
-            if not _matched(table, sample, ids.get(name, ()), known):
+            slots = ids.get(name, [])
+            if is_unnamed(name):
+                slots = [*ids.get(content_of(table, sample), []), *slots]
+            if not _matched(table, sample, slots, known):
                 length = int(table.offset[sample + 1] - table.offset[sample])
                 if name in skipped - left_out and name not in ids and length > manifest.max_length:
                     left_out.add(name)
                 else:
-                    _refuse(folder, manifest, table, sample, ids.get(name, ()), known)
+                    _refuse(folder, manifest, table, sample, slots, known)
     for entry, batch in zip(manifest.batches, known, strict=True):
         if (place := batch.used.find(0)) >= 0:
             name = entry.samples[place]

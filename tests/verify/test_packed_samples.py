@@ -225,6 +225,35 @@ def test_a_folder_from_before(plain, tmp_path):
     wrong(target, ROWS[1:], "samples")
 
 
+def test_samples_without_ids_in_another_order(tmp_path):
+    """They are named after their lines, and found by what they hold."""
+    named = [{**row, "id": f"#{number}"} for number, row in enumerate([*ROWS, ROWS[3]], 1)]
+    pack_samples(named, tmp_path / "out", max_length=500)
+    rng = random.Random(3)
+    for _ in range(5):
+        rows = rng.sample(named, len(named))
+        again = [{**row, "id": f"#{number}"} for number, row in enumerate(rows, 1)]
+        assert verified(tmp_path / "out", again).samples == len(named)
+        wrong(tmp_path / "out", again[1:], "samples")
+        place = rng.randrange(len(rows))
+        again[place] = {**again[place], "weight": 7.0}
+        assert "weight is 7.0, the folder has 1.0" in wrong(tmp_path / "out", again, "loss edges").said
+
+
+def test_further_dimensions_of_position_ids(tmp_path):
+    """Of text each equals the first, given or not."""
+    rows = [
+        {"id": number, "input_ids": [1, 2, 3, number], "labels": [-100, 2, 3, number], "position_ids": [0, 1, 1, 2]} for number in range(3)
+    ]
+    rows[1] |= {"position_ids_1": [0, 1, 2, 3]}
+    rows[2] |= {"position_ids_1": [0, 1, 1, 2]}
+    pack_samples([rows[1], rows[2]], tmp_path / "out", key_fields=["position_ids_1"])
+    verified(tmp_path / "out", [rows[1], {**rows[2], "position_ids_1": [0, 1, 1, 9]}])  # the last token is dead
+    for number, changed in ((1, [0, 1, 1, 2]), (2, [0, 0, 0, 0])):
+        given = [{**row, "position_ids_1": changed} if row["id"] == number else row for row in rows[1:]]
+        assert wrong(tmp_path / "out", given, "identity").sample == number
+
+
 def test_a_needed_token_called_dead():
     """A batch without a sample's first token, every row complete but for it."""
     [table] = tables_of([{"id": "a", "input_ids": [5, 6, 7, 8], "labels": [-100, -100, 7, 8]}])
