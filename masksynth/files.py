@@ -46,14 +46,28 @@ def is_same(left: str | Path, right: str | Path) -> bool:
 def check_inputs(target: str | Path, inputs: Iterable[str | Path]) -> None:
     """Refuse to write to one of the inputs.
 
+    Parameters
+    ----------
+    target : path
+    inputs : iterable of paths
+        ``-`` is stdin: the file that was redirected to it, if it is one.
+
     Raises
     ------
     InvalidInstance
         If the target is one of them.
     """
     for given in inputs:
-        if str(given) != "-" and is_same(target, given):
+        if _is_stdin(target) if str(given) == "-" else is_same(target, given):
             raise InvalidInstance("is the input, which is never replaced", "", "choose another name", str(target))
+
+
+def _is_stdin(target: str | Path) -> bool:
+    """Return whether stdin reads from the target."""
+    try:
+        return os.path.samestat(os.fstat(0), os.stat(target))
+    except (OSError, ValueError):
+        return False
 
 
 def check_file(path: str | Path, force: bool, inputs: Iterable[str | Path] = ()) -> None:
@@ -213,7 +227,7 @@ def _check_folder(target: Path, force: bool, inputs: Iterable[str | Path], ours:
             "choose another folder or give --force (in Python force=True)",
             source=str(target),
         )
-    given = [path for path in inputs if str(path) != "-"]
+    given = tuple(inputs)
     check_inputs(target, given)
     if given and target.is_dir():
         for entry in filter(lambda entry: ours(entry.name), target.iterdir()):

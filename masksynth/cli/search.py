@@ -162,8 +162,8 @@ def _check_use(things: list[str], read: list[Path], family: str | None, output: 
 
 
 def _instance_files(things: list[str]) -> list[str]:
-    """The files among the instances."""
-    return [path for thing in things if thing != "-" for path in paths(thing)]
+    """The files among the instances; stdin stays ``-``."""
+    return [path for thing in things for path in (["-"] if thing == "-" else paths(thing))]
 
 
 def _check_files(files: list[Path]) -> None:

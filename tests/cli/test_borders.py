@@ -124,6 +124,16 @@ def test_the_words_for_the_input(place):
     assert line(run("sparsify", "mask.npy", "-o", "mask.npy", "--force")) == f"Error: mask.npy: {INPUT}\n"
 
 
+def test_an_input_that_is_redirected_to_stdin(place):
+    os.link("mine.json", "hard.wcnf")
+    for target in ("mine.json", "hard.wcnf", "./out/../mine.json"):
+        with open("mine.json", "rb") as given:
+            arguments = [COMMAND, "solve", "-", "--emit", target, "--force"]
+            done = subprocess.run(arguments, stdin=given, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+        assert INPUT in refused(done)
+    assert Path("mine.json").read_text() == SMALL
+
+
 def test_an_existing_file_gives_way_to_force_alone(place):
     (place / "model.wcnf").write_text("old\n")
     for arguments in (
