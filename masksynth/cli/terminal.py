@@ -79,7 +79,7 @@ def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Pa
 def input_files(*subjects: str | Path | None) -> list[Path]:
     """The files that a command reads: each subject (``-``: stdin), and the data in those that are folders."""
     given = [Path(subject) for subject in subjects if subject is not None]
-    return [*given, *(file for folder in given if folder.is_dir() for file in folder.iterdir() if file.suffix in DATA)]
+    return [*given, *(file for folder in given if os.path.isdir(folder) for file in folder.iterdir() if file.suffix in DATA)]
 
 
 def check_outputs(inputs: Sequence[Path], *targets: Path | None) -> None:
