@@ -1,10 +1,8 @@
 """masksynth: the smallest single forward pass that trains a family of tasks, proved, checked, and handed to PyTorch."""
 
-import importlib
-import typing
-
 __version__ = "0.1.0"
 
+from masksynth import abort as abort  # the first import: Ctrl-C during the others is one line of the command
 from masksynth import catalog
 from masksynth.backends import Limits, Status
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported, WrongAnswer
@@ -16,15 +14,17 @@ from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFa
 from masksynth.tasks.files import dumps, load, loads
 from masksynth.verify import verify
 
-if typing.TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from masksynth.pack import pack_batches, pack_samples, unpack_samples
+del TYPE_CHECKING
 
 __all__ = ["Answer", "Contradiction", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node"]
 __all__ += ["Prediction", "Result", "SparseAnswer", "Status", "Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps"]
 __all__ += ["load", "loads", "pack_batches", "pack_samples", "search", "solve", "sparsify", "sweep", "unpack_samples", "verify", "write"]
 
 
-def __getattr__(name: str) -> typing.Any:
+def __getattr__(name: str) -> object:
     if name in ("pack_batches", "pack_samples", "unpack_samples"):  # packing needs more than numpy: imported when it is asked for
-        return getattr(importlib.import_module("masksynth.pack"), name)
+        return getattr(__import__("masksynth.pack", fromlist=[name]), name)
     raise AttributeError(f"module 'masksynth' has no attribute {name!r}")

@@ -7,6 +7,10 @@ class MasksynthError(Exception):
     """Base of every error that masksynth raises on purpose; its text is one line for people."""
 
 
+class MasksynthWarning(UserWarning):
+    """Something that works and that people should know of; its text is one line."""
+
+
 class InvalidInstance(MasksynthError):
     """Something that cannot be read as an instance, a family, a mask or an option.
 

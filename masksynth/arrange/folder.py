@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from masksynth.arrange.apply import arranged_batch, arranged_merged, copies
 from masksynth.arrange.search import Arrangement, arrange
 from masksynth.backends import Limits
-from masksynth.errors import InvalidInstance, MasksynthError
-from masksynth.export.folder import SOLUTION, check_target, read_merged, write_answer
-from masksynth.export.formats import safetensors_bytes
+from masksynth.errors import InvalidInstance
+from masksynth.export.folder import SOLUTION, read_merged, write_answer
 from masksynth.export.record import solution_record
+from masksynth.files import check_folder, writing_folder
 from masksynth.mask import Mask
-from masksynth.pack.batch import PackedBatch, batch_arrays
+from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.folder import MANIFEST, PackedFolder, open_packed
+from masksynth.pack.writing import batch_content, write_manifest, write_whole
 from masksynth.tasks import MergedTask
 from masksynth.tasks.text import parse
 
@@ -50,7 +51,7 @@ def arrange_answer(folder: Path, output: Path | None, block_size: int, exact: bo
         If the folder cannot be read, or ``output`` is not empty.
     """
     if output is not None:
-        check_target(output, False)
+        check_folder(output, False, [folder])
     merged = read_merged(folder)
     found = arrange(merged.mask, block_size, exact=exact, alike=copies(merged), limits=limits)
     told(0, merged.mask, found)
@@ -109,27 +110,11 @@ def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str
     MasksynthError
         If it cannot be written; nothing is left.
     """
-    target = Path(os.path.abspath(output)).resolve()
-    check_target(target, False)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-        try:
-            draft.chmod(packed.path.stat().st_mode & 0o777)
-            for name, batch in batches:
-                _write(draft / name, safetensors_bytes(batch_arrays(batch)))
-            _write(draft / MANIFEST, (packed.path / MANIFEST).read_bytes())
-            draft.rename(target)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MasksynthError(f"{target}: the batches cannot be written: {reason}; nothing was left there, choose another folder") from error
-    return target
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    digests = {}
+    with writing_folder(output, inputs=[packed.path], what="the batches") as draft:
+        for name, batch in batches:
+            digests[name] = batch_hash(batch)
+            write_whole(draft / name, batch_content(batch, digests[name]))
+        entries = [structs.replace(entry, hash=digests[entry.file]) for entry in packed.manifest.batches]
+        write_manifest(draft / MANIFEST, packed.manifest.head(), lambda: entries)
+    return Path(os.path.abspath(output)).resolve()

@@ -36,7 +36,17 @@ def packed_rows(subject: Subject) -> Iterator[Finding]:
         return
     for token in _one_each(place, wrong)[:TOLD].tolist():
         sample = int(np.searchsorted(cut, token, "right")) - 1
-        due = place[_seen(segments[sample], int(cut[sample]), token)]
+        seen = _seen(segments[sample], int(cut[sample]), token)
+        due = place[seen]
+        if (due < 0).any():
+            lost = int(seen[due < 0][0] - cut[sample])
+            at, which = int(place[token]), token - int(cut[sample])
+            fact = (
+                f"position {subject.token(at)} (token {which} of sample {batch.samples[sample]!r}) does not see token {lost} of its sample"
+            )
+            witness = {"sample": batch.samples[sample], "token": which, "missing": lost}
+            yield Finding("MS002", "error", at, witness, "pack the samples again", f"{fact}, which takes no position")
+            continue
         row = lowest[subject.mask.row(int(place[token]))]
         yield from _compared(subject, int(place[token]), row, due, batch.samples[sample], token - int(cut[sample]), len(wrong))
 

@@ -12,7 +12,7 @@ import click
 
 from masksynth.cli.answers import count, depth
 from masksynth.cli.report import REPORT, check_report
-from masksynth.cli.terminal import JSON, QUIET, plain, print_json, printable, progress, to_the_end
+from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, printable, progress, to_the_end
 
 if TYPE_CHECKING:
     from masksynth.audit import Finding, Report, Subject
@@ -54,7 +54,7 @@ def audit_command(
     """
     from masksynth.audit import audit, read_subject
 
-    check_report(report, force)
+    check_report(report, force, input_files(subject, tokens))
     with progress(f"auditing {plain(subject)} ...", quiet):
         found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch)
         result = audit(found)

@@ -10,7 +10,7 @@ import click
 
 from masksynth.cli.answers import count
 from masksynth.cli.inspect import BATCH, LENGTH, read
-from masksynth.cli.terminal import JSON, QUIET, output_file, plain, print_json, printable, progress, to_the_end
+from masksynth.cli.terminal import JSON, QUIET, input_files, output_file, plain, print_json, printable, progress, to_the_end
 from masksynth.errors import InvalidInstance, Unsupported
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def clustering(
     if plot is not None:
         from masksynth.draw.pictures import check_picture
 
-        check_picture(plot, force)
+        check_picture(plot, force, input_files(subject))
     mask, name = _mask(subject, causal, length, batch)
     with progress(f"moving {mask.size:,} positions from {count(seeds, 'start')} ...", quiet):
         found = diagnose(mask, beta=beta, dim=dim, seeds=seeds, time=time, seed=seed, paths=plot is not None)

@@ -12,7 +12,7 @@ import click
 import masksynth
 from masksynth import synthesis
 from masksynth.backends import Limits, Status, backend, names
-from masksynth.cli.answers import count, told
+from masksynth.cli.answers import told
 from masksynth.cli.arrange import arrange
 from masksynth.cli.audit import audit_command
 from masksynth.cli.diagnose import diagnose
@@ -30,6 +30,8 @@ from masksynth.cli.terminal import (
     JSON,
     QUIET,
     Commands,
+    check_outputs,
+    input_files,
     layers_option,
     output_file,
     plain,
@@ -38,8 +40,8 @@ from masksynth.cli.terminal import (
     read_instance,
     to_the_end,
 )
-from masksynth.errors import Unsupported, WrongAnswer
-from masksynth.tasks.files import question_of
+from masksynth.cli.verify import verify
+from masksynth.errors import Unsupported
 
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 
@@ -106,75 +108,39 @@ def solve(
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. Ctrl-C and --time-limit give the best
     answer so far, marked FEASIBLE.
     """
-    from masksynth.export.folder import check_target
+    from masksynth.export.folder import is_answer_file
+    from masksynth.files import check_folder, claimed
 
+    inputs = input_files(instance)
     asked = read_instance(instance)
     asked = replace(asked, layers=asked.layers if layers is ... else layers, sparse=sparse or asked.sparse)
-    check_extras(asked, backend, emit, proof, force)
-    check_report(report, force)
+    check_outputs(inputs, output, emit, proof, report)
+    check_extras(asked, backend, emit, proof, force, inputs)
+    check_report(report, force, inputs)
     if output is not None:
-        check_target(output, force)
-    with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
-        limits = Limits(time_limit, workers, seed, effort)
-        answer = synthesis.solve(asked, backend=backend, limits=limits, progress=told_so_far)
-    with to_the_end():
-        if output is not None and answer.merged is not None:
-            synthesis.write(answer, output, force)
-        if report is not None:
-            from masksynth.report import write_report
+        check_folder(output, force, inputs, is_answer_file)
+    with claimed(output):
+        with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
+            limits = Limits(time_limit, workers, seed, effort)
+            answer = synthesis.solve(asked, backend=backend, limits=limits, progress=told_so_far)
+        with to_the_end():
+            if output is not None and answer.merged is not None:
+                synthesis.write(answer, output, force)
+            if report is not None:
+                from masksynth.report import write_report
 
-            write_report(report, asked, answer=answer, force=force)
-        if as_json:
-            print_json(synthesis.record(answer))
-        elif not quiet:
-            click.echo(told(asked, answer, output))
+                write_report(report, asked, answer=answer, force=force)
+            if as_json:
+                print_json(synthesis.record(answer))
+            elif not quiet:
+                click.echo(told(asked, answer, output))
     if answer.merged is not None:
         with progress("writing the proof ...", quiet):
             write_extras(asked, answer.sparse, emit, proof, force, limits)
     sys.exit(EXIT[answer.status])
 
 
-@main.command()
-@INSTANCE
-@click.argument("folder", type=click.Path(path_type=Path))
-@JSON
-@QUIET
-def verify(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
-    """Check the answer in FOLDER against INSTANCE with the independent checker.
-
-    \b
-    masksynth verify instances/butterfly-8.json out
-
-    Exit 0: right. Exit 1: wrong, with the broken requirement and a witness. Exit 2: a file cannot be read.
-    """
-    from masksynth.verify.folder import verify_folder
-
-    asked = read_instance(instance)
-    try:
-        with progress(f"checking {folder} ...", quiet):
-            report = verify_folder(asked, folder)
-    except WrongAnswer as error:
-        if as_json:
-            found = {"requirement": error.requirement, "task": error.task, "node": error.node, "path": list(error.path)}
-            print_json({"ok": False, **found, "fact": error.fact})
-            sys.exit(1)
-        raise
-    edges = "" if report.edges is None else f", {count(report.edges, 'edge')}"
-    if as_json:
-        right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)}
-        print_json({**right, "positions": report.positions, "layers": report.layers, "minimal": report.minimal, "edges": report.edges})
-    elif not quiet:
-        depth = "any depth" if report.layers is None else count(report.layers, "layer")
-        claim = "minimal" if report.minimal else "not claimed minimal"
-        problem = question_of(asked.family, report.layers)
-        sparse = "no" if report.edges is None else "yes"
-        click.echo(
-            f"{plain(asked.name)}: right. {count(report.positions, 'position')}{edges}, {claim}, {depth}; "
-            f"checked: {', '.join(report.checks)}"
-        )
-        click.echo(f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, SHA-256 {problem.sha256}")
-
-
+main.add_command(verify)
 main.add_command(sparsify)
 main.add_command(check_proof)
 main.add_command(pack)

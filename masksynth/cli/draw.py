@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from masksynth.cli.inspect import read, read_other, subject_options
-from masksynth.cli.terminal import QUIET, layers_option, plain, printable, progress, to_the_end
+from masksynth.cli.terminal import QUIET, input_files, layers_option, plain, printable, progress, to_the_end
 from masksynth.draw import WHAT, format_of, write_picture
-from masksynth.errors import InvalidInstance
+from masksynth.files import check_file
 
 NO_GRAPHVIZ = "Graphviz is not installed, so a simpler layout was used; with it (apt-get install graphviz) edges cross less"
 
@@ -54,8 +54,8 @@ def draw_mask(
 
     to_file = output is not None and str(output) != "-"
     form = "text" if output is None else format_of(output) if to_file else "svg"
-    if to_file and output is not None and output.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(output))
+    if to_file and output is not None:
+        check_file(output, force, input_files(subject, tokens, other))
     looked_at = read(subject, tokens, length, batch, layers)
     with progress(f"drawing {plain(subject)} ...", quiet):
         second = read_other(other, length) if other is not None else None

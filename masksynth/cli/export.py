@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from masksynth.cli.terminal import JSON, QUIET, Refused, output_file, plain, print_json, printable, progress, to_the_end
+from masksynth.cli.terminal import JSON, QUIET, Refused, input_files, output_file, plain, print_json, printable, progress, to_the_end
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.folder import SOLUTION, read_merged
 from masksynth.export.maskfile import read_mask
@@ -90,7 +90,7 @@ def export(
     if (to is None) != (output is None):
         raise click.UsageError("--to and -o go together: a format and a file")
     if output is not None:
-        check_target_file(output, force)
+        check_target_file(output, force, input_files(folder))
     mask = read_any(folder, batch)
     if table is not None and table >= mask.tables:
         raise InvalidInstance(f"has {mask.tables} tables, not a table {table}", "", "tables are counted from 0", str(folder))

@@ -9,7 +9,7 @@ import click
 
 from masksynth.cli.answers import count
 from masksynth.cli.inspect import read
-from masksynth.cli.terminal import JSON, QUIET, output_file, plain, print_json, printable, progress, to_the_end
+from masksynth.cli.terminal import JSON, QUIET, input_files, output_file, plain, print_json, printable, progress, to_the_end
 from masksynth.errors import InvalidInstance
 
 if TYPE_CHECKING:
@@ -30,11 +30,22 @@ def branching_option(_: click.Context, __: click.Parameter, value: str | None) -
 @click.command("hierarchy")
 @click.argument("subject", required=False)
 @click.option("--branching", callback=branching_option, help="Windows from the tokens up, such as 2,4,8,16, instead of the mask's modules.")
-@click.option("--most", type=click.IntRange(2), help="Split families of a mask's tree that have more nodes, where no block is lost by it.")
+@click.option(
+    "--max-children",
+    "--most",
+    "most",
+    type=click.IntRange(2),
+    help="Split families of a mask's tree that have more nodes, where no block is lost by it.",
+)
 @click.option("--length", type=click.IntRange(1), help="Positions, for windows alone or for package.module:mask_mod.")
 @click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 @click.option(
-    "--self", "own", type=click.Choice(["included", "excluded"]), default="excluded", show_default=True, help="Positions themselves."
+    "--self",
+    "own",
+    type=click.Choice(["included", "excluded"]),
+    default="included",
+    show_default=True,
+    help="Whether a position attends to itself.",
 )
 @click.option("--causal", is_flag=True, help="Attend to left siblings only; for trees and windows without a mask.")
 @click.option("--dim", type=click.IntRange(1, 65536), default=64, show_default=True, help="Numbers of a random query.")
@@ -66,8 +77,8 @@ def hierarchy(
 
     \b
     masksynth diagnose hierarchy tree.json
-    masksynth diagnose hierarchy --length 4096 --branching 2,4,8,16 --self included
-    masksynth diagnose hierarchy mask.npz --most 16 --plot tree.svg
+    masksynth diagnose hierarchy --length 4096 --branching 2,4,8,16
+    masksynth diagnose hierarchy mask.npz --max-children 16 --plot tree.svg
     masksynth diagnose hierarchy packed --batch 3 --branching 16,16
 
     SUBJECT: a JSON file of nested lists of positions (- for stdin), a mask file or the folder of an answer (the tree is that of its
@@ -82,7 +93,7 @@ def hierarchy(
     if plot is not None:
         from masksynth.draw.pictures import check_picture
 
-        check_picture(plot, force)
+        check_picture(plot, force, input_files(subject, qkv))
     with progress(f"measuring {plain(subject or 'windows')} ...", quiet):
         name, tree, mask = _asked(subject, branching, most, length, batch, causal)
         q, k = _read_qkv(qkv, tree.size) if qkv is not None else (None, None)
@@ -112,7 +123,7 @@ def _asked(
     if subject is None:
         if length is None:
             raise InvalidInstance("there is neither a tree nor a length", "", "name a tree or a mask, or give --length N")
-        _refuse("there is no mask", {"--most": most, "--batch": batch})
+        _refuse("there is no mask", {"--max-children/--most": most, "--batch": batch})
         return f"windows of {', '.join(map(str, branching or BRANCHING))}", windows(length, branching or BRANCHING), None
     if subject == "-" or Path(subject).suffix == ".json":
         _refuse("is a tree", {"--branching": branching, "--most": most, "--length": length, "--batch": batch}, subject)
@@ -134,7 +145,7 @@ def _of_mask(
         )
     mask = found.mask
     if most is not None and (found.batch is not None or branching is not None):
-        _refuse("is not split by modules", {"--most": most}, subject)
+        _refuse("is not split by modules", {"--max-children/--most": most}, subject)
     if found.batch is not None:
         return found.name, packed_tree(found.batch, found.groups, branching or ()), mask
     if branching is not None:

@@ -12,12 +12,16 @@ import click
 import msgspec
 
 from masksynth.cli.answers import count
-from masksynth.cli.terminal import JSON, QUIET, output_file, plain, print_json
+from masksynth.cli.terminal import JSON, QUIET, input_files, output_file, plain, print_json, standard_input
 from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
 from masksynth.pack.packing import LENGTH, Summary, pack_samples
 from masksynth.pack.unpacking import unpack_samples
 from masksynth.pack.windows import WINDOW
+
+CHUNK = 1 << 20
+"""Bytes of a gzip stream that are written at a time."""
 
 
 def _shape(_: click.Context, __: click.Parameter, value: str | None) -> Shape | None:
@@ -63,6 +67,8 @@ def pack(
     """
     if resume and (output is None or samples == "-"):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
+    if samples == "-":
+        standard_input()
     try:
         with _bar(samples, quiet) as (source, told):
             summary = pack_samples(
@@ -157,19 +163,21 @@ def unpack(folder: Path, output: Path | None, force: bool) -> None:
         return
     if output.exists() and not force:
         raise InvalidInstance("the file exists", "", "choose another, or give --force", str(output))
-    _write_lines(output, lines)
+    check_file(output, force, input_files(folder))
+    write_file(output, _gzipped(lines) if output.suffix == ".gz" else lines, force, input_files(folder), "the samples")
 
 
-def _write_lines(output: Path, lines: Iterator[bytes]) -> None:
+def _gzipped(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines as a gzip stream without a time, so that equal lines give equal bytes."""
     import gzip
+    from io import BytesIO
 
-    part = output.with_name(f".{output.name}.partial")
-    try:
-        with gzip.GzipFile(part, "wb", mtime=0) if output.suffix == ".gz" else part.open("wb") as file:
-            for line in lines:
-                file.write(line)
-        part.replace(output)
-    except OSError as error:
-        raise MasksynthError(f"{output}: {error.strerror or error}; nothing was left there") from error
-    finally:
-        part.unlink(missing_ok=True)
+    stream = BytesIO()
+    with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed:
+        for line in lines:
+            packed.write(line)
+            if stream.tell() > CHUNK:
+                yield stream.getvalue()
+                stream.seek(0)
+                stream.truncate()
+    yield stream.getvalue()

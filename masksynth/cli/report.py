@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from masksynth.cli.terminal import output_file
+from masksynth.files import check_inputs
 
 REPORT = click.option(
     "--report",
@@ -17,9 +19,10 @@ REPORT = click.option(
 )
 
 
-def check_report(path: Path | None, force: bool) -> None:
-    """Refuse a place for a report before any work is done."""
+def check_report(path: Path | None, force: bool, inputs: Sequence[Path] = ()) -> None:
+    """Refuse a place for a report before any work is done; an input is never one."""
     if path is not None:
         from masksynth.report import check_place
 
+        check_inputs(path, inputs)
         check_place(path, force)

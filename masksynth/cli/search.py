@@ -19,7 +19,18 @@ from click.core import ParameterSource
 from masksynth import catalog
 from masksynth.backends import Limits
 from masksynth.cli.families import parsed
-from masksynth.cli.terminal import JSON, QUIET, Refused, layers_option, plain, print_json, printable
+from masksynth.cli.terminal import (
+    JSON,
+    QUIET,
+    Refused,
+    check_outputs,
+    input_files,
+    layers_option,
+    plain,
+    print_json,
+    printable,
+    standard_input,
+)
 from masksynth.draw.pictures import check_picture
 from masksynth.search import Result, search, sweep
 from masksynth.search.batch import UNFINISHED
@@ -115,6 +126,7 @@ def search_command(
     picture = (read[0] if read else output or Path("results")).with_suffix(".svg") if report else None
     _check_files([*dict.fromkeys(read), *filter(None, (output, picture, table))])
     _check_files([*filter(None, (output, compare))])
+    check_outputs(input_files(compare, *_instance_files(things)), table, picture)
     if table is not None:
         check_table(table, force or resume)
     if picture is not None:
@@ -147,6 +159,11 @@ def _check_use(things: list[str], read: list[Path], family: str | None, output: 
         raise click.UsageError("--resume and --force need -o")
     if output is None and looks and not read:
         raise click.UsageError("--report, --compare and --table need -o")
+
+
+def _instance_files(things: list[str]) -> list[str]:
+    """The files among the instances; stdin stays ``-``."""
+    return [path for thing in things for path in (["-"] if thing == "-" else paths(thing))]
 
 
 def _check_files(files: list[Path]) -> None:
@@ -211,7 +228,7 @@ def _run(
     """Solve, and write every result as it comes; the exit code."""
     limits = Limits(options["time_limit"], options["workers"], options["seed"])
     files = [path for thing in things if thing != "-" for path in paths(thing)]
-    piped = (line.rstrip("\n") for line in sys.stdin if line.strip()) if "-" in things else ()
+    piped = (line.rstrip("\n") for line in standard_input() if line.strip()) if "-" in things else ()
     swept = sweep(family, **flags) if family else ()
     total = None if "-" in things else len(files) + (prod(map(len, flags.values())) if family else 0)
     books: list[Book] = []

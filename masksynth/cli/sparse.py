@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,21 @@ import click
 
 from masksynth.backends import Limits, Status
 from masksynth.cli.answers import told_relation
-from masksynth.cli.terminal import JSON, QUIET, layers_option, output_file, plain, print_json, progress, to_the_end
+from masksynth.cli.terminal import (
+    JSON,
+    QUIET,
+    check_outputs,
+    input_files,
+    layers_option,
+    output_file,
+    plain,
+    print_json,
+    progress,
+    to_the_end,
+)
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.export.maskfile import check_mask_target, read_mask, write_mask
+from masksynth.files import check_file, check_folder
 from masksynth.problem import Problem
 from masksynth.spanner import SparseAnswer
 from masksynth.spanner import record as sparse_record
@@ -23,25 +36,25 @@ from masksynth.tasks.text import parse
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 
 
-def check_extras(asked: Instance, backend: str, emit: Path | None, proof: Path | None, force: bool) -> None:
+def check_extras(asked: Instance, backend: str, emit: Path | None, proof: Path | None, force: bool, inputs: Sequence[Path]) -> None:
     """Refuse before the work what could not be written after it."""
     if emit is not None and asked.layers is not None and not asked.sparse:
         raise Unsupported("--emit writes the search, which knows no finite depth; give --layers any")
     if proof is not None and not asked.sparse:
         raise Unsupported("--proof writes the proof of a sparse optimum; give --sparse")
-    check_places(backend if asked.sparse else "", emit, proof, force)
+    check_places(backend if asked.sparse else "", emit, proof, force, inputs)
 
 
-def check_places(backend: str, emit: Path | None, proof: Path | None, force: bool) -> None:
+def check_places(backend: str, emit: Path | None, proof: Path | None, force: bool, inputs: Sequence[Path]) -> None:
     """Refuse places where no search or proof can be written, and a backend that has none."""
     if emit is not None and not emit.absolute().parent.is_dir():
         raise MasksynthError(f"{emit}: the search cannot be written: there is no folder {emit.parent}; choose another place")
+    if emit is not None:
+        check_file(emit, force, inputs)
     if backend == "construct" and (emit is not None or proof is not None):
         raise Unsupported("a construction has no search to write and no proof beside its bound; name another backend")
     if proof is not None:
-        from masksynth.export.folder import check_target
-
-        check_target(proof, force)
+        check_folder(proof, force, inputs, lambda name: True)
 
 
 def write_extras(asked: Instance, thin: SparseAnswer | None, emit: Path | None, proof: Path | None, force: bool, limits: Limits) -> None:
@@ -49,7 +62,7 @@ def write_extras(asked: Instance, thin: SparseAnswer | None, emit: Path | None, 
     from masksynth_solvers.encoding import write_wcnf
 
     if emit is not None and thin is None:
-        write_wcnf(Problem(asked.family, asked.layers), emit)
+        write_wcnf(Problem(asked.family, asked.layers), emit, force)
     elif thin is not None:
         write_sparse_extras(thin, emit, proof, force, limits)
 
@@ -63,7 +76,7 @@ def write_sparse_extras(thin: SparseAnswer, emit: Path | None, proof: Path | Non
     if emit is not None:
         from masksynth_solvers.sparse.wcnf import write_sparse_wcnf
 
-        write_sparse_wcnf(thin.problem, emit)
+        write_sparse_wcnf(thin.problem, emit, force)
     if proof is not None and thin.mask is not None:
         from masksynth.verify.proof import check_proof
         from masksynth_solvers.sparse.certificate import write_proof
@@ -82,7 +95,7 @@ def _rules(_: click.Context, __: click.Parameter, path: Path | None) -> dict[str
     except InvalidInstance as error:
         raise error.within(source=str(path)) from None
     edges = {name: [tuple(entry) for entry in lists[name]] for name in ("forced", "forbidden")}
-    return {**edges, "weights": {(query, key): weight for query, key, weight in lists["weights"]}}
+    return {**edges, "weights": {(query, key): weight for query, key, weight in lists["weights"]}, "source": path}
 
 
 def _lists(value: Any) -> dict[str, list[list[int]]]:
@@ -149,9 +162,11 @@ def sparsify(
 
     The mask is closed first. Weights, forced and forbidden edges come from --rules: {"forced": [[q, k], ...], "weights": [[q, k, w], ...]}.
     """
+    inputs = input_files(mask, rules.pop("source", None))
+    check_outputs(inputs, output, emit, proof)
     if output is not None:
-        check_mask_target(output, force)
-    check_places(backend, emit, proof, force)
+        check_mask_target(output, force, inputs)
+    check_places(backend, emit, proof, force, inputs)
     given = read_mask(mask)
     limits = Limits(time_limit, workers, seed, effort)
     depth = None if layers is ... else layers
@@ -159,7 +174,7 @@ def sparsify(
         answer = sparsified(given, depth, layered=layered, backend=backend, limits=limits, progress=told_so_far, **rules)
     with to_the_end():
         if output is not None and answer.mask is not None:
-            write_mask(answer.mask, output)
+            write_mask(answer.mask, output, force, inputs)
         if as_json:
             print_json(sparse_record(answer))
         elif not quiet:

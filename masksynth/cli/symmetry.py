@@ -10,7 +10,7 @@ import click
 
 from masksynth.cli.answers import count
 from masksynth.cli.inspect import BATCH, LENGTH, read
-from masksynth.cli.terminal import JSON, QUIET, plain, print_json, progress, to_the_end
+from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, progress, to_the_end
 from masksynth.errors import InvalidInstance
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def symmetry(
     if plot is not None:
         from masksynth.draw.pictures import check_picture
 
-        check_picture(plot, force)
+        check_picture(plot, force, input_files(subject))
     kind = _kind(subject, train)
     given: dict[str, dict[str, Any]] = {
         "checkpoint": {"mode": mode, "gamma": gamma, "head_dim": head_dim},

@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,11 +15,16 @@ from typing import Any
 
 import click
 
-from masksynth.errors import MasksynthError, WrongAnswer
+from masksynth import abort
+from masksynth.errors import InvalidInstance, MasksynthError, MasksynthWarning, WrongAnswer
+from masksynth.files import check_inputs, is_same
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import SHOWN, shown
 from masksynth.tasks.canonical import printable as printable
 from masksynth.tasks.files import load
+
+DATA = (".json", ".jsonl", ".gz", ".parquet", ".safetensors", ".npz", ".npy", ".py")
+"""Endings of files that hold data, as pictures and reports do not."""
 
 
 class Refused(click.ClickException):
@@ -47,10 +53,10 @@ def one_line() -> Iterator[None]:
     except MemoryError:
         raise Refused("not enough memory; split the family", 2) from None
     except KeyboardInterrupt:
-        raise Refused("interrupted; nothing was written", 3) from None
-    except ImportError as error:
+        raise Refused(abort.TEXT, abort.exit_code()) from None
+    except (ImportError, SystemError) as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # Ctrl-C while a compiled module was starting
-            raise Refused("interrupted; nothing was written", 3) from None
+            raise Refused(abort.TEXT, abort.exit_code()) from None
         raise
 
 
@@ -70,22 +76,97 @@ def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Pa
     return value
 
 
+def input_files(*subjects: str | Path | None) -> list[Path]:
+    """The files that a command reads: each subject (``-``: stdin), and the data in those that are folders."""
+    given = [Path(subject) for subject in subjects if subject is not None]
+    return [*given, *(file for folder in given if os.path.isdir(folder) for file in folder.iterdir() if file.suffix in DATA)]
+
+
+def check_outputs(inputs: Sequence[Path], *targets: Path | None) -> None:
+    """Refuse, before any work is done, to write over an input, or two things to one place.
+
+    Raises
+    ------
+    InvalidInstance
+        If a target is an input.
+    click.UsageError
+        If two targets are one.
+    """
+    given = [target for target in targets if target is not None and str(target) != "-"]
+    for number, target in enumerate(given):
+        check_inputs(target, inputs)
+        if any(is_same(target, other) for other in given[:number]):
+            raise click.UsageError(f"{target} is named for two things; name two places")
+
+
 class Commands(click.Group):
     """A group whose commands refuse in one line and can print every name."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what a terminal cannot encode is escaped."""
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
-        with one_line():
-            return super().invoke(ctx)
+        try:
+            with one_line(), _warnings_in_one_line():
+                abort.release()
+                _open_descriptors()
+                for stream in (sys.stdout, sys.stderr):
+                    if isinstance(stream, TextIOWrapper):
+                        stream.reconfigure(errors="backslashreplace")
+                return super().invoke(ctx)
+        finally:
+            abort.ignore()
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Our own warnings are one line on stderr, without the line of code that gave them."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MasksynthWarning)
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+            if not issubclass(category, MasksynthWarning):
+                others(message, category, filename, lineno, file, line)
+            elif str(message) not in told:
+                told.add(str(message))
+                click.echo(f"Warning: {printable(str(message))}", err=True)
+
+        warnings.showwarning = show
+        yield
+
+
+def _open_descriptors() -> None:
+    """Open what was closed of stdin, stdout and stderr, so that no file of ours gets its number and no library writes into it.
+
+    What is printed to a closed stream goes nowhere; reading a closed stdin stays an error.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+
+
+def standard_input() -> Any:
+    """Return stdin.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is closed, as by ``<&-``.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", "-")
+    return sys.stdin
 
 
 def read_instance(path: str) -> Instance:
     """The instance in a file, or on stdin where the path is ``-``."""
     try:
-        return load(sys.stdin.buffer if path == "-" else path)
+        return load(standard_input().buffer if path == "-" else path)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}; name an instance file, or - for stdin", 2) from None
 

@@ -68,7 +68,7 @@ def write_clustering(found: Clustering, path: str | Path, *, title: str = "", fo
 
     place = check_picture(path, force)
     with drawing():
-        return write_figure(clustering_figure(found, title), place, "Clusters of the positions of a mask over time")
+        return write_figure(clustering_figure(found, title), place, "Clusters of the positions of a mask over time", force)
 
 
 def clustering_figure(found: Clustering, title: str = "") -> Figure:

@@ -41,7 +41,7 @@ def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = Fal
     """
     place = check_picture(path, force)
     with drawing():
-        return write_figure(hierarchy_figure(found), place, title_of(found))
+        return write_figure(hierarchy_figure(found), place, title_of(found), force)
 
 
 def title_of(found: Hierarchy) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from masksynth.draw.boxes import Diagram, diagram
 from masksynth.draw.cells import LARGEST_EXACT, Picture, block_picture, diff_picture, flow_picture, mask_picture
 from masksynth.draw.text import LARGEST_TEXT, hasse_text, table_text
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.files import check_file, write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +133,7 @@ def format_of(path: Path) -> str:
     return path.suffix.lower()[1:]
 
 
-def check_picture(path: str | Path, force: bool = False) -> Path:
+def check_picture(path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> Path:
     """The place of a figure, refused before any work is done where none can be written to.
 
     Raises
@@ -149,15 +151,14 @@ def check_picture(path: str | Path, force: bool = False) -> Path:
     place = Path(path)
     if place.suffix.lower() not in FIGURES:
         raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(place))
-    if place.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
+    check_file(place, force, inputs)
     if find_spec("matplotlib") is None:
         raise Unsupported("a picture needs matplotlib; pip install 'masksynth[draw]'")
     return place
 
 
-def write_figure(figure: Figure, path: Path, title: str) -> Path:
-    """Write a figure as its file's ending says, over what is there; call it inside ``drawing()``, after `check_picture`.
+def write_figure(figure: Figure, path: Path, title: str, force: bool = False) -> Path:
+    """Write a figure as its file's ending says; call it inside ``drawing()``, after `check_picture`.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def write_figure(figure: Figure, path: Path, title: str) -> Path:
     from masksynth.draw.paper import to_pdf, to_png, to_svg
 
     ending = path.suffix.lower()
-    write_picture(to_svg(figure, title) if ending == ".svg" else to_png(figure) if ending == ".png" else to_pdf(figure), path, True)
+    write_picture(to_svg(figure, title) if ending == ".svg" else to_png(figure) if ending == ".png" else to_pdf(figure), path, force)
     return path
 
 
@@ -182,9 +183,6 @@ def write_picture(picture: str | bytes, path: str | Path, force: bool = False) -
         If the disk refuses.
     """
     place = Path(path)
-    if place.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
-    try:
-        place.write_bytes(picture.encode("utf-8") if isinstance(picture, str) else picture)
-    except OSError as error:
-        raise MasksynthError(f"{place}: the picture cannot be written: {error.strerror}; choose another place") from error
+    if not place.absolute().parent.is_dir():
+        raise MasksynthError(f"{place}: the picture cannot be written: there is no folder {place.parent}; choose another place")
+    write_file(place, picture.encode("utf-8") if isinstance(picture, str) else picture, force, (), "the picture")

@@ -49,7 +49,7 @@ def draw_symmetry(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, pa
 
     place = check_picture(path, force)
     with drawing():
-        return write_figure(symmetry_figure(found), place, "Symmetry of attention")
+        return write_figure(symmetry_figure(found), place, "Symmetry of attention", force)
 
 
 def symmetry_figure(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) -> Figure:

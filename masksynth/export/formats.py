@@ -31,12 +31,16 @@ def safetensors_bytes(arrays: Mapping[str, Array]) -> bytes:
     True
     """
     solid = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    data = save(solid, metadata={"schema": SCHEMA, "content_hash": content_hash(solid)})
+    return b"".join(sorted_metadata(save(solid, metadata={"schema": SCHEMA, "content_hash": content_hash(solid)})))
+
+
+def sorted_metadata(data: bytes) -> tuple[bytes, memoryview]:
+    """Head and arrays of a safetensors file, its metadata in the order of their keys, which the library leaves to chance."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode().ljust(end - 8)
-    return data[:8] + text + data[end:]
+    return data[:8] + text, memoryview(data)[end:]
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
@@ -56,6 +60,11 @@ def read_safetensors(path: Path) -> Arrays:
     WrongAnswer
         If it has a content hash that is not the hash of its arrays.
     """
+    return read_stored(path)[0]
+
+
+def read_stored(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """The arrays and the metadata of a safetensors file; raises as ``read_safetensors``."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -64,9 +73,9 @@ def read_safetensors(path: Path) -> Arrays:
         raise InvalidInstance(f"cannot be read as safetensors: {error}", remedy="write the answer again", source=str(path)) from None
     if metadata.get("schema", SCHEMA) != SCHEMA:
         raise InvalidInstance(f"schema {metadata['schema']} is not known", remedy=f"this version reads schema {SCHEMA}", source=str(path))
-    if metadata.get("content_hash", (expected := content_hash(arrays))) != expected:
+    if "content_hash" in metadata and metadata["content_hash"] != (expected := content_hash(arrays)):
         raise WrongAnswer("files", f"{path}: the arrays hash to {expected[:12]}..., the file says {metadata['content_hash'][:12]}...")
-    return arrays
+    return arrays, metadata
 
 
 def read_npz(path: Path) -> Arrays:

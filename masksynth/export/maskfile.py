@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.errors import InvalidInstance
 from masksynth.export.arrays import MAX_DENSE, mask_arrays, mask_of
 from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safetensors_bytes
+from masksynth.files import check_file, write_file
 from masksynth.mask import Mask
 
 ENDINGS = (".npy", ".npz", ".safetensors")
@@ -69,7 +70,7 @@ def _load(path: Path) -> NDArray[np.generic]:
         raise InvalidInstance("is not a whole .npy file of plain numbers", "", "save a bool array with numpy.save") from None
 
 
-def check_mask_target(path: Path, force: bool) -> None:
+def check_mask_target(path: Path, force: bool, inputs: Iterable[str | Path] = ()) -> None:
     """Refuse a place where no mask can be written.
 
     Raises
@@ -81,12 +82,20 @@ def check_mask_target(path: Path, force: bool) -> None:
         raise InvalidInstance(f"ends in {path.suffix!r}", "", f"name a file that ends in {', '.join(ENDINGS)}", str(path))
     if not path.absolute().parent.is_dir():
         raise InvalidInstance(f"there is no folder {path.parent}", "", "choose another place", str(path))
-    if path.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(path))
+    check_file(path, force, inputs)
 
 
-def write_mask(mask: Mask, path: str | Path) -> None:
+def write_mask(mask: Mask, path: str | Path, force: bool = True, inputs: Iterable[str | Path] = ()) -> None:
     """Write a mask whole or not at all: ``.npy`` as a bool array, ``.npz`` and ``.safetensors`` as an answer stores it.
+
+    Parameters
+    ----------
+    mask : Mask
+    path : path
+    force : bool
+        Whether a file that is there is replaced.
+    inputs : iterable of paths
+        Files that are never replaced.
 
     Raises
     ------
@@ -104,7 +113,7 @@ def write_mask(mask: Mask, path: str | Path) -> None:
     Mask(size=3, tables=1, pairs=6)
     """
     place = Path(path)
-    check_mask_target(place, force=True)
+    check_mask_target(place, force, inputs)
     if place.suffix == ".npy":
         if mask.size > MAX_DENSE:
             raise InvalidInstance(f"{mask.size} positions are too many for an array", "", "name a .npz or .safetensors file", str(place))
@@ -116,11 +125,4 @@ def write_mask(mask: Mask, path: str | Path) -> None:
         if "edge_query" in arrays:
             arrays["position_ids"] = np.arange(mask.size)
         content = npz_bytes(arrays) if place.suffix == ".npz" else safetensors_bytes(arrays)
-    draft = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, place)
-    except OSError as error:
-        raise MasksynthError(f"{place}: the mask cannot be written: {error.strerror}; choose another place") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write_file(place, content, force, inputs, "the mask")

@@ -19,14 +19,13 @@ Every array that leaves this module has been turned back into row intervals by c
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
+from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.export.arrays import MAX_DENSE, Arrays
 from masksynth.export.blocks import BlockSize, block_lists, block_sizes, check_blocks, check_transposed, transposed_lists
 from masksynth.export.columns import to_flashmask
@@ -37,6 +36,7 @@ from masksynth.export.lengths import to_lengths
 from masksynth.export.packedbits import MAX_PACKED, to_packed_bits
 from masksynth.export.rows import row_counts
 from masksynth.export.slices import to_slices
+from masksynth.files import check_file, writing_file
 from masksynth.mask import Mask
 
 
@@ -94,7 +94,7 @@ def summary(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> list[Ent
     return found
 
 
-def check_target_file(path: Path, force: bool) -> None:
+def check_target_file(path: Path, force: bool, inputs: Iterable[str | Path] = ()) -> None:
     """Refuse a place where no export can be written.
 
     Raises
@@ -106,13 +106,10 @@ def check_target_file(path: Path, force: bool) -> None:
         raise InvalidInstance(f"ends in {path.suffix!r}", "", "name a file that ends in .safetensors", str(path))
     if not path.absolute().parent.is_dir():
         raise InvalidInstance(f"there is no folder {path.parent}", "", "choose another place", str(path))
-    if path.is_dir():
-        raise InvalidInstance("is a folder", "", "choose another name", str(path))
-    if os.path.lexists(path) and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force (in Python force=True)", str(path))
+    check_file(path, force, inputs)
 
 
-def write_arrays(arrays: Arrays, path: str | Path, force: bool = False) -> None:
+def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
     """Write arrays as safetensors, whole or not at all: beside the target, to the disk, read back, compared, renamed.
 
     Raises
@@ -131,21 +128,11 @@ def write_arrays(arrays: Arrays, path: str | Path, force: bool = False) -> None:
     {'cu_seqlens': array([0, 3])}
     """
     place = Path(path)
-    check_target_file(place, force)
-    draft = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    try:
-        with draft.open("wb") as file:
-            file.write(safetensors_bytes(arrays))
-            file.flush()
-            os.fsync(file.fileno())
+    check_target_file(place, force, inputs)
+    with writing_file(place, force, inputs, "the export") as draft:
+        draft.write_bytes(safetensors_bytes(arrays))
         if name := same_arrays(arrays, read_safetensors(draft)):
             raise WrongAnswer("files", f"{place}: array {name!r} was not written as it is; try again")
-        check_target_file(place, force)
-        os.replace(draft, place)
-    except OSError as error:
-        raise MasksynthError(f"{place}: the export cannot be written: {error.strerror}; choose another place") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _flex(mask: Mask, table: int, _: BlockSize) -> Arrays:

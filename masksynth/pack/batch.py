@@ -25,6 +25,7 @@ One loss edge per trained label, never summed, sample after sample and in the or
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.export.arrays import Array, Arrays, need
-from masksynth.export.formats import read_safetensors
+from masksynth.export.formats import read_stored
 from masksynth.mask import Mask
 
 ARRAYS: dict[str, type] = {
@@ -53,6 +54,10 @@ ARRAYS: dict[str, type] = {
     "dead_token": np.int64,
 }
 FIELD, KEY = "field_", "extra_"
+BATCH_HASH = "batch_hash"
+"""Key of the hash in the metadata of a batch's file."""
+CHANGED = "restore the folder, or pack the samples again"
+"""Remedy for a folder that is not as it was written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +137,56 @@ def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str | int, ...])
     return batch
 
 
-def read_batch(path: Path, samples: tuple[str | int, ...]) -> PackedBatch:
-    """The batch stored in a file; ``samples`` come from the manifest."""
+def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None = None) -> PackedBatch:
+    """The batch stored in a file.
+
+    Parameters
+    ----------
+    path : Path
+    samples : tuple of str or int
+        The samples' ids, from the manifest.
+    written : str, optional
+        The hash of its arrays, from the manifest.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming the file, if it is malformed, or its arrays are not those of ``written`` or of the hash in its own metadata.
+    """
     try:
-        return batch_of_arrays(read_safetensors(path), samples)
+        arrays, metadata = read_stored(path)
+        batch = batch_of_arrays(arrays, samples)
     except InvalidInstance as error:
-        raise error if error.source else error.within(source=str(path)) from None
+        raise error if error.source else InvalidInstance(error.fact, "", error.remedy or CHANGED, str(path)) from None
+    expected = {"manifest.json": written, "the file's metadata": metadata.get(BATCH_HASH)}
+    if any(expected.values()):
+        found = batch_hash(batch)
+        for where, due in expected.items():
+            if due is not None and due != found:
+                fact = f"the arrays have the hash {found[:12]}..., {where} says {due[:12]}...: the file was changed or exchanged"
+                raise InvalidInstance(fact, "", CHANGED, str(path))
+    return batch
+
+
+def batch_hash(batch: PackedBatch) -> str:
+    """Return the SHA-256 (hex) of a batch's arrays, name by name in sorted order.
+
+    For each array: ``name:dtype:shape`` and a newline, then its values in C order, little-endian. The arrays are those of the table in
+    ``masksynth.pack.batch``, with its types; hashing releases the interpreter lock.
+
+    Examples
+    --------
+    >>> from masksynth.pack.packing import pack_batches
+    >>> [batch] = pack_batches([{"id": "a", "input_ids": [1, 2, 3], "labels": [-100, 2, -100], "weight": 0.5}])
+    >>> batch_hash(batch)[:12]
+    'ad5dd197f4b1'
+    """
+    digest = hashlib.sha256()
+    for name, array in sorted(batch_arrays(batch).items()):
+        values = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        digest.update(f"{name}:{values.dtype.str}:{list(values.shape)}\n".encode())
+        digest.update(values.data)
+    return digest.hexdigest()
 
 
 def _check_lengths(batch: PackedBatch) -> None:

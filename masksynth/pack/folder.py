@@ -1,40 +1,99 @@
-"""A packed folder: ``manifest.json`` beside ``batch-00000.safetensors``, ``batch-00001.safetensors``, ..."""
+"""A packed folder: ``manifest.json`` beside ``batch-00000.safetensors``, ``batch-00001.safetensors``, ...
+
+Hashes are of values in memory, not of bytes in files: another order of the arrays in a file, other metadata or other white space in the
+manifest change none; a changed label, token, interval, weight, id or option does.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from masksynth.errors import InvalidInstance
-from masksynth.pack.batch import PackedBatch, read_batch
+from masksynth.errors import InvalidInstance, MasksynthWarning
+from masksynth.pack.batch import CHANGED, PackedBatch, read_batch
 
 MANIFEST = "manifest.json"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One batch: its file, its number of positions, the ids of its samples; their groups and segments where any has one."""
+    """One batch: its file, its number of positions, the ids of its samples; their groups and segments where any has one.
+
+    ``hash`` is that of its arrays; None in folders from before there were hashes.
+    """
 
     file: str
     positions: int
     samples: tuple[str | int, ...]
     groups: tuple[str | int | None, ...] | None = None
     segments: tuple[Any, ...] | None = None
+    hash: str | None = None
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the samples were packed with: the options of ``pack_samples``, and the version of masksynth.
+
+    ``token_fields`` and ``key_fields`` name every per-token list that was looked for, the usual ones among them.
+    """
+
+    max_length: int
+    window: int
+    token_fields: tuple[str, ...]
+    key_fields: tuple[str, ...]
+    skip_long: bool
+    version: str
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a packed folder holds."""
+    """What a packed folder holds; ``options``, ``skipped`` (samples left out) and ``hash`` are None in folders from before."""
 
     masksynth_pack: int
     max_length: int
     batches: tuple[Entry, ...]
+    options: Options | None = None
+    skipped: tuple[str | int, ...] | None = None
+    hash: str | None = None
+
+    def head(self) -> dict[str, Any]:
+        """Everything but the batches and the hash."""
+        return manifest_head(self.max_length, self.options, self.skipped, self.masksynth_pack)
+
+
+def manifest_head(max_length: int, options: Options | None, skipped: tuple[str | int, ...] | None, schema: int = 1) -> dict[str, Any]:
+    """Return what a manifest says of the folder as a whole."""
+    return {"masksynth_pack": schema, "max_length": max_length, "options": options, "skipped": skipped}
+
+
+def manifest_hash(head: Mapping[str, Any], entries: Iterable[Any]) -> str:
+    """Return the SHA-256 (hex) of a manifest: its head, then each entry, as JSON with sorted keys on a line of its own.
+
+    Parameters
+    ----------
+    head : mapping
+        Everything in the manifest but ``batches`` and ``hash``.
+    entries : iterable
+        The entries of ``batches``, in their order.
+
+    Examples
+    --------
+    >>> manifest_hash({"masksynth_pack": 1, "max_length": 8}, [])[:12]
+    '31c641557ee6'
+    """
+    digest = hashlib.sha256()
+    for part in chain([head], entries):
+        digest.update(msgspec.json.encode(part, order="sorted") + b"\n")
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class PackedFolder:
-    """A packed folder: ``len(folder)`` batches, ``folder[i]`` reads one (nothing is kept in memory)."""
+    """A packed folder: ``len(folder)`` batches, ``folder[i]`` reads one (nothing is kept in memory) and checks its hash."""
 
     path: Path
     manifest: Manifest
@@ -44,10 +103,11 @@ class PackedFolder:
 
     def __getitem__(self, number: int) -> PackedBatch:
         entry = self.manifest.batches[number]
-        batch = read_batch(self.path / entry.file, entry.samples)
+        path = self.path / entry.file
+        batch = read_batch(path, entry.samples, entry.hash)
         if batch.positions != entry.positions:
             fact = f"has {batch.positions} positions, {MANIFEST} says {entry.positions}"
-            raise InvalidInstance(fact, "", "pack the samples again", str(self.path / entry.file))
+            raise InvalidInstance(fact, "", "pack the samples again", str(path))
         return batch
 
 
@@ -57,23 +117,47 @@ def open_packed(folder: str | Path) -> PackedFolder:
     Raises
     ------
     InvalidInstance
-        If its manifest is missing (an unfinished run has none), malformed, or of another schema.
+        If its manifest is missing (an unfinished run has none), malformed, of another schema, or not as it was written.
+
+    Warns
+    -----
+    MasksynthWarning
+        If the folder was written before there were hashes: nobody can tell whether it was changed.
     """
     path = Path(folder)
+    place = str(path / MANIFEST)
     try:
         manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
     except OSError as error:
         remedy = "name a folder written by masksynth pack, or finish it with --resume"
         raise InvalidInstance(f"{MANIFEST} cannot be read: {error.strerror}", "", remedy, str(path)) from None
-    except msgspec.MsgspecError as error:
-        raise InvalidInstance(str(error), "", "pack the samples again", str(path / MANIFEST)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInstance(str(error), "", "pack the samples again", place) from None
     if manifest.masksynth_pack != 1:
-        raise InvalidInstance(f"schema {manifest.masksynth_pack} is not known", "", "this version reads schema 1", str(path / MANIFEST))
+        raise InvalidInstance(f"schema {manifest.masksynth_pack} is not known", "", "this version reads schema 1", place)
     for entry in manifest.batches:
         if Path(entry.file).name != entry.file:
-            raise InvalidInstance(f"{entry.file!r} is not a file name", "", "pack the samples again", str(path / MANIFEST))
+            raise InvalidInstance(f"{entry.file!r} is not a file name", "", "pack the samples again", place)
         for name, given in (("groups", entry.groups), ("segments", entry.segments)):
             if given is not None and len(given) != len(entry.samples):
                 fact = f"{entry.file} has {len(given)} {name} for {len(entry.samples)} samples"
-                raise InvalidInstance(fact, "", "pack the samples again", str(path / MANIFEST))
+                raise InvalidInstance(fact, "", "pack the samples again", place)
+    _check_manifest(manifest, path)
     return PackedFolder(path, manifest)
+
+
+def _check_manifest(manifest: Manifest, path: Path) -> None:
+    """Refuse a manifest that is not as it was written; warn where it has no hashes."""
+    place = str(path / MANIFEST)
+    if manifest.hash is None:
+        if manifest.options is not None or any(entry.hash for entry in manifest.batches):
+            raise InvalidInstance("the hash of the manifest is missing", "", CHANGED, place)
+        fact = "was packed before folders had hashes, so a later change cannot be noticed; pack the samples again to have them"
+        warnings.warn(f"{path}: {fact}", MasksynthWarning, stacklevel=3)
+        return
+    found = manifest_hash(manifest.head(), manifest.batches)
+    if found != manifest.hash:
+        fact = f"the entries have the hash {found[:12]}..., the manifest says {manifest.hash[:12]}...: it was changed"
+        raise InvalidInstance(fact, "", CHANGED, place)
+    if missing := [entry.file for entry in manifest.batches if entry.hash is None]:
+        raise InvalidInstance(f"{missing[0]} has no hash", "", CHANGED, place)

@@ -12,22 +12,24 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO, Any, cast
 
+import msgspec
 import numpy as np
 
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.export.blocks import block_counts
-from masksynth.pack.batch import PackedBatch
+from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.batches import batches_of, refuse_long, too_long
 from masksynth.pack.costs import Shape, separate_pairs
-from masksynth.pack.folder import Entry
+from masksynth.pack.folder import Entry, Options
 from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
 from masksynth.pack.windows import WINDOW, Window, windows
-from masksynth.pack.writing import Record, batch_bytes, checksum, draft, entry_of, finish, partial_of, records_of, write_window
+from masksynth.pack.writing import Content, Record, batch_content, checksum, draft, entry_of, finish, partial_of, records_of, write_window
 from masksynth.tasks.canonical import shown
 from masksynth.verify.packs import check_packed
+from masksynth.versions import versions
 
 LENGTH = 32768
 Progress = Callable[[str], None]
@@ -173,10 +175,11 @@ def pack_samples(
     _check_options(max_length, window, token_fields, key_fields)
     target = None if output is None else Path(os.path.abspath(output)).resolve()
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
-    settings = {"max_length": max_length, "window": window, "token_fields": fields, "key_fields": keys, "skip_long": skip_long}
+    options = Options(int(max_length), int(window), fields, keys, bool(skip_long), versions()["masksynth"])
+    inputs = [samples] if isinstance(samples, (str, Path)) else []
     summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:
-        with _nowhere() if target is None else draft(target, settings, resume, force) as (folder, done):
+        with _nowhere() if target is None else draft(target, msgspec.to_builtins(options), resume, force, inputs) as (folder, done):
             old = records_of(folder) if folder is not None and done else iter(())
             number = 0
             for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds), 1):
@@ -193,7 +196,7 @@ def pack_samples(
             if done > number:
                 raise InvalidInstance("the unfinished run had read more samples", "", "give the same file, or --force", str(folder))
             if folder is not None and target is not None:
-                finish(folder, target, max_length)
+                finish(folder, target, options, summary.skipped, force)
     except OSError as error:
         kept = "" if target is None or not partial_of(target).exists() else f"; finish what is in {partial_of(target)} with --resume"
         raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error
@@ -259,14 +262,15 @@ def _do_window(folder: Path | None, window: Window, first: int, max_length: int,
     counts["first_labels"] = int(np.count_nonzero(table.first_label != IGNORED))
     counts["groups"] = len({(type(group), group) for group in table.groups if group is not None})
     entries: list[Entry] = []
-    contents: list[bytes] = []
+    contents: list[Content] = []
     for part, chosen, batch in batches_of(table, max_length):
         merged = perf_counter()
         check_packed(batch, part, chosen)
         checked = perf_counter()
         _count(counts, batch)
-        entries.append(entry_of(first + len(entries), part, chosen, batch))
-        contents += [] if folder is None else [batch_bytes(batch)]
+        digest = None if folder is None else batch_hash(batch)
+        entries.append(entry_of(first + len(entries), part, chosen, batch, digest))
+        contents += [] if folder is None else [batch_content(batch, digest)]
         end = perf_counter()
         for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
             seconds[name] += value

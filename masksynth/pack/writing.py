@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,15 @@ import numpy as np
 from safetensors.numpy import save
 
 from masksynth.errors import InvalidInstance
-from masksynth.export.folder import check_target
-from masksynth.pack.batch import PackedBatch, batch_arrays
-from masksynth.pack.folder import MANIFEST, Entry
+from masksynth.export.formats import sorted_metadata
+from masksynth.files import check_folder
+from masksynth.pack.batch import BATCH_HASH, PackedBatch, batch_arrays, batch_hash
+from masksynth.pack.folder import MANIFEST, Entry, Options, manifest_hash, manifest_head
 from masksynth.pack.samples import Ints, SampleTable
 from masksynth.pack.visibility import described
 
 JOURNAL = "journal.jsonl"
+Content = Iterable[bytes | memoryview]
 
 
 class Record(msgspec.Struct):
@@ -59,7 +61,9 @@ def partial_of(target: Path) -> Path:
 
 
 @contextmanager
-def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Iterator[tuple[Path, int]]:
+def draft(
+    target: Path, settings: Mapping[str, Any], resume: bool, force: bool, inputs: Sequence[str | Path] = ()
+) -> Iterator[tuple[Path, int]]:
     """The hidden sibling of a target, locked, and how many windows it already holds.
 
     Raises
@@ -68,17 +72,16 @@ def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
         If the target holds something, an unfinished run lies beside it (without ``resume`` or ``force``), another process is at work on it,
         or it was begun with other settings.
     """
-    check_target(target, force)
-    if target.is_dir() and (others := sorted(file.name for file in target.iterdir() if not _ours(file))):
-        raise InvalidInstance(f"holds {others[0]!r}, which no packing wrote", "", "choose another folder", str(target))
+    _check_target(target, force, inputs)
     folder = partial_of(target)
-    if folder.exists() and not (resume or force):
-        raise InvalidInstance("an unfinished run lies there", "", "give --resume to finish it, or --force to begin again", str(folder))
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(exist_ok=True)
+    new = _made(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         with _locked(handle, folder):
+            if not (new or resume or force):
+                remedy = "give --resume to finish it, or --force to begin again"
+                raise InvalidInstance("an unfinished run lies there", "", remedy, str(folder))
             if not resume:
                 _clear(folder)
             yield folder, _journal(folder, settings)
@@ -86,11 +89,29 @@ def draft(target: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
         os.close(handle)
 
 
+def _check_target(target: Path, force: bool, inputs: Sequence[str | Path] = ()) -> None:
+    """Refuse a target that is taken; ``force`` replaces a packed folder, and nothing else."""
+    check_folder(target, force, inputs, lambda name: True)
+    if target.is_dir() and (others := sorted(file.name for file in target.iterdir() if not _ours(file))):
+        raise InvalidInstance(f"holds {others[0]!r}, which no packing wrote", "", "choose another folder", str(target))
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder; False if it was there."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
 @contextmanager
 def _locked(handle: int, folder: Path) -> Iterator[None]:
     """The folder locked while this process works on it, and removed at the end if no batch is in it. The lock ends with the process."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(handle), folder.stat()):  # the other run has finished between the two steps
+            raise FileNotFoundError
     except OSError:
         raise InvalidInstance("another run is writing there", "", "wait for it, or choose another folder", str(folder)) from None
     try:
@@ -125,7 +146,7 @@ def _journal(folder: Path, settings: Mapping[str, Any]) -> int:
     first = msgspec.json.encode(dict(settings)) + b"\n"
     if not path.exists():
         _remove_others(folder, set())
-        write_whole(path, first)
+        write_whole(path, [first])
         return 0
     with path.open("r+b") as file:
         begun = file.readline()
@@ -167,7 +188,7 @@ def records_of(folder: Path) -> Iterator[Record]:
             yield _record(line, folder / JOURNAL)
 
 
-def write_window(folder: Path, record: Record, batches: Sequence[bytes]) -> None:
+def write_window(folder: Path, record: Record, batches: Sequence[Content]) -> None:
     """Write the batches of a window, wait until they are on the disk, and enter the window into the journal."""
     for entry, content in zip(record.batches, batches, strict=True):
         write_whole(folder / entry.file, content)
@@ -177,12 +198,12 @@ def write_window(folder: Path, record: Record, batches: Sequence[bytes]) -> None
         os.fsync(file.fileno())
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: Content) -> None:
     """Write a file under another name and rename it, so that it is there whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
@@ -191,13 +212,13 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def batch_bytes(batch: PackedBatch) -> bytes:
-    """A batch as a safetensors file."""
-    return save(batch_arrays(batch), metadata={"schema": "1"})
+def batch_content(batch: PackedBatch, digest: str | None = None) -> Content:
+    """A batch as a safetensors file, its hash (``digest``, or computed here) in the metadata; equal batches give equal bytes."""
+    return sorted_metadata(save(batch_arrays(batch), metadata={"schema": "1", BATCH_HASH: digest or batch_hash(batch)}))
 
 
-def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch) -> Entry:
-    """A batch's entry in the manifest."""
+def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch, digest: str | None) -> Entry:
+    """A batch's entry in the manifest, with its hash where it is written."""
     chosen = samples.tolist()
     groups = tuple(table.groups[s] for s in chosen)
     segments = tuple(None if (part := table.segments[s]) is None else described(part) for s in chosen)
@@ -207,20 +228,34 @@ def entry_of(number: int, table: SampleTable, samples: Ints, batch: PackedBatch)
         samples=batch.samples,
         groups=groups if any(group is not None for group in groups) else None,
         segments=segments if any(part is not None for part in segments) else None,
+        hash=digest,
     )
 
 
-def finish(folder: Path, target: Path, max_length: int) -> None:
-    """Write the manifest out of the journal and give the folder its name; what had the name goes last."""
-    part = folder / f"{MANIFEST}.part"
-    with part.open("wb") as file:
-        file.write(b'{"masksynth_pack": 1, "max_length": %d, "batches": [' % max_length)
-        for number, entry in enumerate(entry for record in records_of(folder) for entry in record.batches):
+def write_manifest(path: Path, head: Mapping[str, Any], entries: Callable[[], Iterable[Entry]]) -> None:
+    """Write a manifest, entry by entry, with its hash at the end; ``entries`` is called twice."""
+    with path.open("wb") as file:
+        file.write(msgspec.json.encode(head)[:-1] + b', "batches": [')
+        for number, entry in enumerate(entries()):
             file.write((b",\n" if number else b"\n") + msgspec.json.encode(entry))
-        file.write(b"\n]}\n")
+        file.write(b'\n], "hash": "%s"}\n' % manifest_hash(head, entries()).encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def finish(folder: Path, target: Path, options: Options, skipped: Sequence[str | int], force: bool) -> None:
+    """Write the manifest out of the journal and give the folder its name; what had the name goes last.
+
+    Raises
+    ------
+    InvalidInstance
+        If something has taken the target meanwhile; the run can then be finished elsewhere, or with ``force``.
+    """
+    part = folder / f"{MANIFEST}.part"
+    head = manifest_head(options.max_length, options, tuple(skipped))
+    write_manifest(part, head, lambda: (entry for record in records_of(folder) for entry in record.batches))
     part.rename(folder / MANIFEST)
+    _check_target(target, force)
     aside = target.parent / f".{target.name}.replaced"
     if target.is_dir() and any(target.iterdir()):
         target.rename(aside)

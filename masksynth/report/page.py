@@ -7,7 +7,6 @@ import os
 import tempfile
 from base64 import b64encode
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -20,6 +19,7 @@ from masksynth.audit.report import Report
 from masksynth.audit.sources import subject_of_merged
 from masksynth.audit.subject import Subject
 from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.files import write_file
 from masksynth.report.downloads import downloads
 from masksynth.report.facts import MOST_FINDINGS, answer_facts, audit_facts, finding_records, subject_facts, verdict
 from masksynth.report.text import SHORT, Names, count, cut
@@ -72,18 +72,7 @@ def write_report(
     target = Path(path)
     check_place(target, force)
     content = report_html(what, answer=answer, findings=findings, name=name).encode("utf-8")
-    draft = None
-    try:
-        handle, draft = tempfile.mkstemp(prefix=".report-", dir=target.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(draft, 0o666 & ~_umask())
-        os.replace(draft, target)
-    except OSError as error:
-        if draft is not None:
-            with suppress(OSError):
-                os.unlink(draft)
-        raise MasksynthError(f"{target}: the report cannot be written: {error.strerror or error}; choose another file") from error
+    write_file(target, content, force, (), "the report")
     return target
 
 
@@ -111,12 +100,6 @@ def check_place(path: Path, force: bool) -> None:
             pass
     except OSError as error:
         raise MasksynthError(f"{path}: the report cannot be written: {error.strerror or error}; choose another file") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def report_html(

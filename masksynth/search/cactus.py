@@ -103,7 +103,7 @@ def draw_cactus(
     left = _left(seconds.values()) if shortest is None else shortest
     with drawing():
         figure = _figure(seconds, cases, left, max(limit, 10 * left), clock, dashed)
-        return write_figure(figure, place, "Instances proved against seconds")
+        return write_figure(figure, place, "Instances proved against seconds", force)
 
 
 def _left(curves: Iterable[NDArray[np.float64]]) -> float:

@@ -20,6 +20,8 @@ from masksynth.errors import WrongAnswer
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 IGNORED = -100
+DEAD = np.uint64(0x9E3779B97F4A7C15)
+"""The word of dead tokens; any number that is not 0."""
 
 
 def check_packed(batch: Any, table: Any, samples: Ints) -> None:
@@ -39,7 +41,7 @@ def check_packed(batch: Any, table: Any, samples: Ints) -> None:
     Raises
     ------
     WrongAnswer
-        Naming the requirement and the first sample at fault.
+        Naming the requirement and the first sample at fault; a `WrongSample` where there is one.
     """
     begin, end = table.offset[samples], table.offset[samples + 1]
     flat = _concatenated(begin, end - begin)
@@ -57,8 +59,32 @@ def _concatenated(begin: Ints, length: Ints) -> Ints:
     return np.arange(total[-1]) - np.repeat(total[:-1] - begin, length)
 
 
-def _fail(requirement: str, batch: Any, sample: int, fact: str) -> None:
-    raise WrongAnswer(requirement, f"sample {batch.samples[sample]!r}: {fact}")
+class WrongSample(WrongAnswer):
+    """A batch that does not train a sample as it is.
+
+    Parameters
+    ----------
+    requirement : str
+    fact : str
+    sample : str, int or None
+        The sample's id.
+    token : int or None
+        The first token at fault, its place in the sample.
+    file : str
+        The batch, where it has one.
+    """
+
+    def __init__(self, requirement: str, fact: str, sample: str | int | None = None, token: int | None = None, file: str = "") -> None:
+        self.said, self.sample, self.token, self.file = fact, sample, token, file
+        place = f"{file}: " if file else ""
+        super().__init__(requirement, place + (fact if sample is None else f"sample {sample!r}: {fact}"))
+
+    def __reduce__(self) -> Any:
+        return WrongSample, (self.requirement, self.said, self.sample, self.token, self.file)
+
+
+def _fail(requirement: str, batch: Any, sample: int, token: int, fact: str) -> None:
+    raise WrongSample(requirement, fact, batch.samples[sample], token)
 
 
 def _dead(batch: Any, begin: Ints, end: Ints, flat: Ints) -> NDArray[np.bool_]:
@@ -86,10 +112,12 @@ def _check_tokens(batch: Any, table: Any, begin: Ints, flat: Ints, owner: Ints, 
     for name, given, expected in names:
         if given is None or not np.array_equal(given[batch.sample_position], expected):
             wrong = 0 if given is None else int(np.argmax(given[batch.sample_position] != expected))
-            _fail("identity", batch, int(owner[~dead][wrong]), f"{name} of a live token differ from the sample's")
+            sample = int(owner[~dead][wrong])
+            _fail("identity", batch, sample, int(live[wrong] - begin[sample]), f"{name} of a live token differ from the sample's")
     if not np.array_equal(batch.dead_token, table.tokens[flat[dead]]):
         wrong = int(np.argmax(batch.dead_token != table.tokens[flat[dead]]))
-        _fail("identity", batch, int(owner[dead][wrong]), "a dead token differs from the sample's")
+        sample = int(owner[dead][wrong])
+        _fail("identity", batch, sample, int(flat[dead][wrong] - begin[sample]), "a dead token differs from the sample's")
 
 
 def _check_losses(batch: Any, table: Any, samples: Ints, flat: Ints, owner: Ints, at: Ints) -> None:
@@ -111,7 +139,8 @@ def _check_losses(batch: Any, table: Any, samples: Ints, flat: Ints, owner: Ints
         given = getattr(batch, name)
         if not np.array_equal(given, values):
             wrong = int(np.argmax(given != values))
-            _fail("loss edges", batch, int(sample[wrong]), f"{name} is {given[wrong]}, not {values[wrong]}")
+            place = int(expected["loss_index"][wrong])
+            _fail("loss edges", batch, int(sample[wrong]), place, f"{name} is {given[wrong]}, not {values[wrong]}")
     if (expected["loss_position"] < 0).any():
         raise WrongAnswer("loss edges", "a label is predicted by a dead token")
     if not np.array_equal(batch.sample_weight, table.weight[samples]):
@@ -146,13 +175,15 @@ def _check_rows(batch: Any, table: Any, samples: Ints, at: Ints) -> None:
         token = int(wrong[0])
         sample = int(np.searchsorted(cut, token, "right")) - 1
         place = token - int(cut[sample])
-        _fail("rows", batch, sample, f"token {place} at position {int(at[token])} does not see exactly what it sees in the sample")
+        fact = f"token {place} at position {int(at[token])} does not see exactly what it sees in the sample"
+        _fail("rows", batch, sample, place, fact)
 
 
 def wrong_tokens(batch: Any, cut: Ints, segments: Sequence[Any], at: Ints) -> tuple[Ints, Ints]:
     """The live tokens whose position's row is not, class by class, what they see in their sample; and each position's first copy.
 
-    The sum of words over a token's row is the sum over the tokens that it sees.
+    The sum of words over a token's row is the sum over the tokens that it sees. Dead tokens have a word that no position has, so a live
+    token that sees one, which it could not in the batch, is wrong.
 
     Parameters
     ----------
@@ -176,7 +207,7 @@ def wrong_tokens(batch: Any, cut: Ints, segments: Sequence[Any], at: Ints) -> tu
     if (row != row[lowest]).any():
         raise WrongAnswer("rows", f"position {int(np.argmax(row != row[lowest]))} is a copy of another and has another row")
     live = at >= 0
-    value = np.append(word, np.uint64(0))[at]  # at is -1 for dead tokens
+    value = np.append(word, DEAD)[at]  # at is -1 for dead tokens
     running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(value, dtype=np.uint64)])
     expected = running[1:] - np.repeat(running[cut[:-1]], np.diff(cut))
     for number, parts in enumerate(segments):

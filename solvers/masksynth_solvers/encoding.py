@@ -13,14 +13,14 @@ care: a coincidence that only rests on itself is right (``docs/theory.md``).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from time import monotonic
 
-from masksynth.errors import MasksynthError, Unsupported
+from masksynth.errors import Unsupported
+from masksynth.files import write_file
 from masksynth.problem import Problem
 
 MAX_PAIRS = 400_000
@@ -239,30 +239,21 @@ def wcnf(encoding: Encoding) -> Iterator[str]:
         yield f"1 {-literal} 0"
 
 
-def write_wcnf(problem: Problem, path: str | Path) -> None:
+def write_wcnf(problem: Problem, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
     """Write the search for a problem to a file, atomically, so that any MaxSAT solver can run it (``masksynth solve --emit``).
 
     Raises
     ------
     Unsupported
         At finite depth, or if the search is too large.
+    InvalidInstance
+        If the file is there and ``force`` is not given, or is one of the ``inputs``.
     MasksynthError
         If the file cannot be written; a file that was there stays as it was.
     """
-    write_lines(wcnf(encode(problem)), path)
+    write_lines(wcnf(encode(problem)), path, force, inputs)
 
 
-def write_lines(lines: Iterable[str], path: str | Path) -> None:
+def write_lines(lines: Iterable[str], path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
     """Write lines to a file, whole or not at all."""
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with draft.open("w") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    except OSError as error:
-        raise MasksynthError(f"{target}: the search cannot be written: {error.strerror}; choose another place") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write_file(path, (f"{line}\n".encode() for line in lines), force, inputs, "the search")

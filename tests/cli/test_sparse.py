@@ -350,10 +350,12 @@ def test_bad_options(tmp_path):
 
 
 def test_places_are_refused_before_the_work(tmp_path):
-    path = saved(tmp_path, chain(60))
+    path, other = saved(tmp_path, chain(60)), tmp_path / "other.npy"
+    other.write_bytes(b"old")
     wrong = {
         ("-o", tmp_path / "out.txt"): f"{tmp_path}/out.txt: ends in '.txt'; name a file that ends in .npy, .npz, .safetensors",
-        ("-o", path): f"{path}: is there already; choose another name or give --force",
+        ("-o", path): f"{path}: is the input, which is never replaced; choose another name",
+        ("-o", other): f"{other}: is there already; choose another name or give --force (in Python force=True)",
         ("-o", tmp_path / "no/out.npy"): f"{tmp_path}/no/out.npy: there is no folder {tmp_path}/no; choose another place",
         ("--emit", tmp_path / "no/m.wcnf"): f"{tmp_path}/no/m.wcnf: the search cannot be written: there is no folder {tmp_path}/no; "
         "choose another place",
@@ -365,9 +367,9 @@ def test_places_are_refused_before_the_work(tmp_path):
         begun = time.monotonic()
         assert refused(masksynth("sparsify", path, "--layers", "2", "--effort", "1000", *options)) == said
         assert time.monotonic() - begun < 20
-    assert list(tmp_path.iterdir()) == [path]
-    assert masksynth("sparsify", path, "--layers", "2", "--effort", "0", "-o", path, "--force", "--quiet").returncode == 0
-    assert carries(read_mask(path).dense(), chain(60), 2)
+    assert sorted(tmp_path.iterdir()) == sorted([path, other])
+    assert masksynth("sparsify", path, "--layers", "2", "--effort", "0", "-o", other, "--force", "--quiet").returncode == 0
+    assert carries(read_mask(other).dense(), chain(60), 2)
 
 
 def test_sparse_needs_closed_tasks():

@@ -70,6 +70,18 @@ def test_hash_snippet_is_the_hash(answer):
     assert own(document) != content_hash(ms.load(answer / "instance.json").family)
 
 
+def test_manifest_hash_snippet_is_the_hash(answer):
+    shell(f"masksynth pack {SAMPLES} -o hashed --quiet", answer)
+    manifest = json.loads((answer / "hashed/manifest.json").read_text(encoding="utf-8"))
+    names = snippets()
+    assert names["manifest_hash"](manifest) == manifest["hash"]
+    with safe_open(answer / "hashed" / manifest["batches"][0]["file"], framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        assert file.metadata()["batch_hash"] == manifest["batches"][0]["hash"] == names["content_hash"](arrays)
+    keys = {named(cells[0])[0] for cells in table("## Packed folder")}
+    assert keys == set(manifest)
+
+
 def test_content_hash_snippet_is_the_hash(answer):
     arrays = load_file(answer / "answer/mask.safetensors")
     with safe_open(answer / "answer/mask.safetensors", "numpy") as file:
@@ -136,6 +148,7 @@ def test_keys_of_every_json_output(answer):
         "sparsify": "masksynth sparsify thin --layers 2 --json",
         "check-proof": "masksynth check-proof proof --json",
         "verify": "masksynth verify instance.json answer --json",
+        "samples": f"masksynth pack {SAMPLES} -o thick --quiet; masksynth verify {SAMPLES} thick --json",
         "explain": 'masksynth explain instance.json "predict b" a "predict b" m --json',
         "pack": f"masksynth pack {SAMPLES} -o packed --json",
         "export": "masksynth export packed --json",

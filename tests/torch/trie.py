@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
-from safetensors.numpy import save_file
 
 from masksynth.mask import Mask
-from masksynth.pack import PackedBatch, batch_arrays
+from masksynth.pack import PackedBatch
+from tests.pack.written import packed_folder
 
 IGNORED = -100
 FIELDS = ("advantages", "old_logprobs", "ref_logprobs")
@@ -150,13 +148,5 @@ def intervals(row):
 
 
 def folder_of(path, batches):
-    """A packed folder, written by hand."""
-    path.mkdir()
-    entries = []
-    for number, batch in enumerate(batches):
-        name = f"batch-{number:05}.safetensors"
-        save_file(batch_arrays(batch), path / name)
-        entries.append({"file": name, "positions": batch.positions, "samples": list(batch.samples)})
-    manifest = {"masksynth_pack": 1, "max_length": max((b.positions for b in batches), default=0), "batches": entries}
-    (path / "manifest.json").write_text(json.dumps(manifest))
-    return path
+    """A packed folder of given batches."""
+    return packed_folder(path, batches)

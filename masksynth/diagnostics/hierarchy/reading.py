@@ -30,6 +30,8 @@ def read_tree(path: str | Path) -> Tree:
         In one line with the file, the fault and what to write.
     """
     name = "<stdin>" if str(path) == "-" else str(path)
+    if str(path) == "-" and (sys.stdin is None or sys.stdin.closed):
+        raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", "-")
     try:
         text = sys.stdin.read() if str(path) == "-" else Path(path).read_text(encoding="utf-8")
         return tree_of_json(decode_text(text))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
-from masksynth.export.folder import check_target
+from masksynth.files import check_folder
 from masksynth.sparsify.problem import Edge, SparseProblem
 from masksynth.sparsify.reduce import Part, Reduction
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
@@ -362,7 +362,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 def _check_target(target: Path, force: bool) -> None:
     """Refuse a target that is taken; ``force`` replaces a proof, and nothing else."""
-    check_target(target, force)
+    check_folder(target, force)
     if target.is_dir():
         for entry in target.iterdir():
             if not (entry.name in FILES or (entry.name.startswith(("part-", "lemma-")) and entry.is_dir())):

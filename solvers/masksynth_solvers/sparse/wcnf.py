@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from masksynth.errors import MasksynthError
@@ -35,6 +35,6 @@ def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:
         before += len(formula.names)
 
 
-def write_sparse_wcnf(problem: SparseProblem, path: str | Path) -> None:
-    """Write a sparse search to a file, atomically (``masksynth solve --sparse --emit``)."""
-    write_lines(sparse_wcnf(problem), path)
+def write_sparse_wcnf(problem: SparseProblem, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
+    """Write a sparse search to a file, atomically (``masksynth solve --sparse --emit``); refused as by `write_file`."""
+    write_lines(sparse_wcnf(problem), path, force, inputs)

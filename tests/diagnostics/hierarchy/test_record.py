@@ -118,7 +118,7 @@ def test_the_command_reads_trees_masks_and_packed_folders(tmp_path):
     assert json.loads(stdin.output)["families"] == 3
     mask = json.loads(command(tmp_path / "mask.npy", "--most", 4, "--self", "included", "--json").output)
     assert (mask["lost_pairs"], mask["mask_pairs"], mask["largest"], mask["kl_total"] > 0) == (0, 78, 4, True)
-    cut = json.loads(command(tmp_path / "mask.npy", "--branching", "4,4", "--json").output)
+    cut = json.loads(command(tmp_path / "mask.npy", "--branching", "4,4", "--self", "excluded", "--json").output)
     assert (cut["empty_rows"], cut["kl_total"]) == (4, None)
     packed = json.loads(command(tmp_path / "packed", "--self", "included", "--json").output)
     assert (packed["positions"], packed["depth"], packed["lost_pairs"]) == (pack.open_packed(tmp_path / "packed")[0].positions, 3, 0)
@@ -174,11 +174,11 @@ def test_divergences_that_are_undefined_and_infinite_are_told_apart(tmp_path):
     mask[0, 2] = False
     mask[0, 1] = False
     np.save(tmp_path / "cut.npy", mask)
-    infinite = command(tmp_path / "cut.npy", "--branching", "2,2")
+    infinite = command(tmp_path / "cut.npy", "--branching", "2,2", "--self", "excluded")
     assert "infinite, as no row-stochastic matrix that is tied" in infinite.output, infinite.output
     mask[0] = False
     np.save(tmp_path / "blind.npy", mask)
-    assert "undefined, as 1 row of softmax" in command(tmp_path / "blind.npy", "--branching", "2,2").output
+    assert "undefined, as 1 row of softmax" in command(tmp_path / "blind.npy", "--branching", "2,2", "--self", "excluded").output
     for included in (False, True):
         sight = sight_of(tree_of_lists([[0, 1], [2, 3]]), included=included, mask=Mask.from_dense(mask | np.eye(4, dtype=bool)))
         assert sightless_rows(sight).tolist() == [not included, False, False, False]
@@ -232,7 +232,7 @@ def test_bad_input_gets_one_line(tmp_path, monkeypatch, arguments, said):
 def test_the_degenerate_case_is_said_and_the_whole_thing_runs_as_a_process(tmp_path):
     (tmp_path / "tree.json").write_text("[[0, 1], [2, 3], [4, 5]]")
     done = subprocess.run(
-        [sys.executable, "-m", "masksynth", "diagnose", "hierarchy", str(tmp_path / "tree.json"), "--causal"],
+        [sys.executable, "-m", "masksynth", "diagnose", "hierarchy", str(tmp_path / "tree.json"), "--causal", "--self", "excluded"],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert "degenerate: 4 families with a child that has nothing" in done.stdout

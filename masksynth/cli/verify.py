@@ -1,0 +1,163 @@
+"""``masksynth verify``: an answer against its instance, or a packed folder against its samples."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import click
+
+from masksynth.cli.answers import count
+from masksynth.cli.terminal import JSON, QUIET, plain, print_json, progress, read_instance, standard_input
+from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
+from masksynth.tasks.files import load, question_of
+
+MANIFEST, SOLUTION = "manifest.json", "solution.json"
+
+
+@click.command()
+@click.argument("subjects", nargs=-1, required=True, metavar="INSTANCE|SAMPLES... FOLDER", type=click.Path(allow_dash=True))
+@JSON
+@QUIET
+def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Check the answer in FOLDER against INSTANCE, or the packed batches in FOLDER against SAMPLES, independently.
+
+    \b
+    masksynth verify instances/butterfly-8.json out
+    masksynth verify samples.jsonl.gz packed
+    masksynth verify part-1.jsonl part-2.parquet packed --json
+
+    SAMPLES: JSON lines, plain or gzipped, Parquet, or - for stdin; several files in any order. Each sample must be in
+    FOLDER once, with its tokens, labels, weights, fields and rows, and nothing else.
+
+    Exit 0: right. Exit 1: wrong, with the broken requirement and a witness. Exit 2: a file cannot be read.
+    """
+    *sources, last = subjects
+    folder = Path(last)
+    if not sources:
+        raise click.UsageError("Missing argument 'FOLDER': name an instance, or files of samples, and then the folder")
+    if folder.is_file() or last == "-":
+        raise InvalidInstance("is not a folder", "", "name the instance or the samples first, the folder last", last)
+    if sources.count("-") > 1:
+        raise click.UsageError("stdin can be read once; name - once")
+    if (folder / MANIFEST).is_file() and not (folder / SOLUTION).is_file():
+        _verify_samples(sources, folder, as_json, quiet)
+    elif len(sources) > 1:
+        fact = "holds an answer, which has one instance" if (folder / SOLUTION).is_file() else f"holds no {MANIFEST}"
+        raise InvalidInstance(fact, "", "name the folder that masksynth pack has written from these samples", last)
+    else:
+        _verify_answer(sources[0], folder, as_json, quiet)
+
+
+def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
+    """Check an answer, print what was found, exit with 1 if it is wrong."""
+    from masksynth.verify.folder import verify_folder
+
+    try:
+        asked = read_instance(instance)
+    except InvalidInstance:
+        if instance != "-" and _are_samples(instance):
+            fact = f"holds samples, and {folder} an answer, not packed batches"
+            raise InvalidInstance(fact, "", "name the instance, or the packed folder", instance) from None
+        raise
+    try:
+        with progress(f"checking {folder} ...", quiet):
+            report = verify_folder(asked, folder)
+    except WrongAnswer as error:
+        if as_json:
+            found = {"requirement": error.requirement, "task": error.task, "node": error.node, "path": list(error.path)}
+            print_json({"ok": False, **found, "fact": error.fact})
+            sys.exit(1)
+        raise
+    edges = "" if report.edges is None else f", {count(report.edges, 'edge')}"
+    if as_json:
+        right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)}
+        print_json(
+            {
+                **right,
+                "positions": report.positions,
+                "layers": report.layers,
+                "minimal": report.minimal,
+                "edges": report.edges,
+            }
+        )
+    elif not quiet:
+        depth = "any depth" if report.layers is None else count(report.layers, "layer")
+        claim = "minimal" if report.minimal else "not claimed minimal"
+        problem = question_of(asked.family, report.layers)
+        sparse = "no" if report.edges is None else "yes"
+        click.echo(
+            f"{plain(asked.name)}: right. {count(report.positions, 'position')}{edges}, {claim}, {depth}; "
+            f"checked: {', '.join(report.checks)}"
+        )
+        click.echo(f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, SHA-256 {problem.sha256}")
+
+
+def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: bool) -> None:
+    """Check a packed folder, print what was found, exit with 1 if it is wrong."""
+    from masksynth.verify.samples import verify_packed
+
+    def read(token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
+        return chain.from_iterable(_read_samples(source, folder, token_fields, key_fields) for source in sources)
+
+    try:
+        with progress(f"checking {folder} ...", quiet):
+            report = verify_packed(folder, read)
+    except WrongAnswer as error:
+        if as_json:
+            sample, token, file = (getattr(error, name, None) for name in ("sample", "token", "file"))
+            found = {"sample": sample, "token": token, "batch": file or None, "fact": getattr(error, "said", error.fact)}
+            print_json({"ok": False, "requirement": error.requirement, **found})
+            sys.exit(1)
+        raise
+    if as_json:
+        right = {
+            "ok": True,
+            "requirement": None,
+            "sample": None,
+            "token": None,
+            "batch": None,
+            "checks": list(report.checks),
+        }
+        counts = {name: getattr(report, name) for name in ("samples", "batches", "positions", "loss_edges", "skipped")}
+        print_json({**right, **counts})
+    elif not quiet:
+        left_out = f", {count(report.skipped, 'sample')} longer than a batch left out" if report.skipped else ""
+        batches = f"{report.batches:,} batch{'' if report.batches == 1 else 'es'}"
+        counted = f"{count(report.samples, 'sample')} in {batches} of {report.positions:,} positions"
+        edges = count(report.loss_edges, "loss edge")
+        click.echo(f"{plain(str(folder))}: right. {counted}, {edges}{left_out}; checked: {', '.join(report.checks)}")
+        if "hashes" not in report.checks:
+            click.echo("  not compared: hashes, since the folder was packed before there were any")
+
+
+def _read_samples(source: str, folder: Path, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
+    """The samples of a file as tables; an instance is refused by name."""
+    from masksynth.pack.reading import read_samples
+
+    try:
+        yield from read_samples(standard_input().buffer if source == "-" else source, token_fields, key_fields)
+    except InvalidInstance:
+        if source != "-" and _is_instance(source):
+            fact = f"is an instance, and {folder} holds packed batches, not an answer"
+            raise InvalidInstance(fact, "", "name the samples that were packed, or the folder of an answer", source) from None
+        raise
+
+
+def _is_instance(path: str) -> bool:
+    with suppress(MasksynthError, OSError):
+        load(path)
+        return True
+    return False
+
+
+def _are_samples(path: str) -> bool:
+    from masksynth.pack.reading import read_samples
+
+    with suppress(MasksynthError, OSError):
+        return next(read_samples(path), None) is not None
+    return False

@@ -1,0 +1,300 @@
+"""The files of a packed folder, read by the checker itself: the manifest, and each batch as the samples it trains.
+
+Nothing of ``masksynth.pack`` is used: types, lengths, ranges and hashes are checked here again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.mask import Mask
+
+Ints = NDArray[np.int64]
+IGNORED = -100
+MANIFEST = "manifest.json"
+SCHEMA = 1
+FIELD, KEY = "field_", "extra_"
+POSITION_ARRAYS = ("input_ids", "position_ids")
+EDGE_ARRAYS = ("loss_position", "loss_label", "loss_sample", "loss_index")
+OTHER_ARRAYS = ("row_offset", "sample_offset", "sample_position", "dead_offset", "dead_index", "dead_token")
+REALS = ("loss_weight", "sample_weight")
+INTERVALS = ("key_start", "key_end")
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A segment in the manifest."""
+
+    length: int
+    sees: tuple[int | tuple[int, int], ...]
+    within: Literal["causal", "full", "self"]
+    position: int
+    predict: Literal["next", "self"]
+    after: int
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What the manifest says of one batch."""
+
+    file: str
+    positions: int
+    samples: tuple[str | int, ...]
+    groups: tuple[str | int | None, ...] | None = None
+    segments: tuple[tuple[Described, ...] | None, ...] | None = None
+    hash: str | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What the manifest says."""
+
+    masksynth_pack: int
+    max_length: int
+    batches: tuple[Entry, ...]
+    options: dict[str, Any] | None = None
+    skipped: tuple[str | int, ...] | None = None
+    hash: str | None = None
+
+    def option(self, name: str, default: Any) -> Any:
+        """An option of the packing, or the default where the folder does not say."""
+        return default if self.options is None else self.options.get(name, default)
+
+
+class Part(NamedTuple):
+    """A segment as the manifest describes it."""
+
+    start: int
+    length: int
+    sees: tuple[int, ...]
+    within: str
+    position: int
+    predict: str
+    after: int
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a packed folder.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is missing, malformed or of another schema.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        remedy = "name a folder written by masksynth pack, or finish it with --resume"
+        raise InvalidInstance(f"{MANIFEST} cannot be read: {error.strerror}", "", remedy, str(folder)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInstance(f"not a manifest: {error}", "", "pack the samples again", str(path)) from None
+    if manifest.masksynth_pack != SCHEMA:
+        fact = f"schema {manifest.masksynth_pack} is not known"
+        raise InvalidInstance(fact, "", f"this version reads schema {SCHEMA}", str(path))
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Check that the manifest names each batch file once, each in this folder, and leaves none out.
+
+    Raises
+    ------
+    WrongAnswer
+        Naming the file.
+    """
+    names = Counter(entry.file for entry in manifest.batches)
+    for name, times in names.items():
+        if Path(name).name != name or times > 1:
+            expected = "expected a file of the folder, once"
+            raise WrongAnswer("files", f"{MANIFEST} names {name!r:.80} {times} times, {expected}")
+    if others := sorted({path.name for path in folder.glob("batch-*.safetensors")} - names.keys()):
+        raise WrongAnswer("files", f"{MANIFEST} does not name {others[0]}")
+    for entry in manifest.batches:
+        for word, values in (("groups", entry.groups), ("segments", entry.segments)):
+            if values is not None and len(values) != len(entry.samples):
+                raise WrongAnswer("files", f"{entry.file} has {len(values)} {word} for {len(entry.samples)} samples")
+
+
+def wrong_hash(manifest: Manifest) -> str:
+    """Return what is wrong with the hash of the manifest; empty if it is right or there is none."""
+    if manifest.hash is None:
+        return ""
+    digest = hashlib.sha256()
+    head = {name: getattr(manifest, name) for name in ("masksynth_pack", "max_length", "options", "skipped")}
+    for part in (head, *manifest.batches):
+        digest.update(msgspec.json.encode(part, order="sorted"))
+        digest.update(b"\n")
+    found = digest.hexdigest()
+    fact = f"the entries of {MANIFEST} have the hash {found[:12]}..., it says {manifest.hash[:12]}..."
+    return "" if found == manifest.hash else fact
+
+
+def read_batch(folder: Path, entry: Entry) -> tuple[SimpleNamespace, str]:
+    """Read a batch; returns it, and what is wrong with its hashes (empty if nothing is, or there are none).
+
+    Returns
+    -------
+    batch : namespace
+        With the attributes of a ``PackedBatch`` that the checks read.
+    wrong : str
+
+    Raises
+    ------
+    InvalidInstance
+        If the file is missing or malformed: a type, a length or an index out of range.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / entry.file
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise InvalidInstance(f"cannot be read: {error}", "", "pack the samples again", str(path)) from None
+    try:
+        _check_types(arrays)
+        batch = _batch(arrays, entry)
+        _check_ranges(batch)
+    except InvalidInstance as error:
+        raise InvalidInstance(error.fact, "", "pack the samples again", str(path)) from None
+    return batch, _wrong_hashes(arrays, {MANIFEST: entry.hash, "its metadata": metadata.get("batch_hash")}, entry.file)
+
+
+def _wrong_hashes(arrays: dict[str, NDArray[Any]], written: dict[str, str | None], name: str) -> str:
+    if not any(written.values()):
+        return ""
+    digest = hashlib.sha256()
+    for array_name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[array_name])
+        digest.update(f"{array_name}:{array.dtype.newbyteorder('<').str}:{list(array.shape)}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+    found = digest.hexdigest()
+    for where, expected in written.items():
+        if expected is not None and expected != found:
+            return f"the arrays of {name} have the hash {found[:12]}..., {where} says {expected[:12]}..."
+    return ""
+
+
+def _check_types(arrays: dict[str, NDArray[Any]]) -> None:
+    """Exactly the arrays of a batch, each with its type, one-dimensional but for position ids."""
+    expected: dict[str, Any] = dict.fromkeys((*POSITION_ARRAYS, *EDGE_ARRAYS, *OTHER_ARRAYS), np.dtype(np.int64))
+    expected |= dict.fromkeys(REALS, np.dtype(np.float64)) | dict.fromkeys(INTERVALS, np.dtype(np.int32))
+    if missing := sorted(expected.keys() - arrays.keys()):
+        raise InvalidInstance(f"array {missing[0]} is missing")
+    for name, array in arrays.items():
+        kind = np.float64 if name.startswith(FIELD) else np.int64 if name.startswith(KEY) else expected.get(name)
+        if kind is None:
+            raise InvalidInstance(f"array {name!r:.80} is not part of a batch")
+        if array.dtype != kind or array.ndim != 1:
+            expected_type = f"expected {np.dtype(kind)}, one-dimensional"
+            raise InvalidInstance(f"array {name!r:.80} is {array.dtype} {list(array.shape)}, {expected_type}")
+
+
+def _batch(arrays: dict[str, NDArray[Any]], entry: Entry) -> SimpleNamespace:
+    mask = Mask(arrays["row_offset"][None], arrays["key_start"], arrays["key_end"])
+    plain = {name: arrays[name] for name in (*POSITION_ARRAYS, *EDGE_ARRAYS, *OTHER_ARRAYS[1:], *REALS)}
+    fields = {name.removeprefix(FIELD): values for name, values in arrays.items() if name.startswith(FIELD)}
+    keys = {name.removeprefix(KEY): values for name, values in arrays.items() if name.startswith(KEY)}
+    return SimpleNamespace(samples=entry.samples, mask=mask, fields=fields, keys=keys, **plain)
+
+
+def _check_ranges(batch: SimpleNamespace) -> None:
+    """Lengths that fit and indices inside: what every later step relies on."""
+    size, edges, samples = len(batch.input_ids), len(batch.loss_label), len(batch.samples)
+    lengths = {"position_ids": size, "sample_weight": samples, "sample_offset": samples + 1, "dead_offset": samples + 1}
+    lengths |= dict.fromkeys((*EDGE_ARRAYS, "loss_weight"), edges) | {"dead_token": len(batch.dead_index)}
+    for name, length in lengths.items():
+        if len(getattr(batch, name)) != length:
+            raise InvalidInstance(f"array {name} has {len(getattr(batch, name))} entries, expected {length}")
+    for name, values in (*batch.fields.items(), *batch.keys.items()):
+        if len(values) != (edges if name in batch.fields and values is batch.fields[name] else size):
+            fact = f"array {name!r:.80} has {len(values)} entries"
+            raise InvalidInstance(f"{fact}, expected one for each label or position")
+    if batch.mask.size != size:
+        raise InvalidInstance(f"row_offset has {batch.mask.size} rows, expected {size}")
+    for name, total in (("sample_offset", len(batch.sample_position)), ("dead_offset", len(batch.dead_index))):
+        offset = getattr(batch, name)
+        if offset[0] != 0 or offset[-1] != total or (np.diff(offset) < 0).any():
+            raise InvalidInstance(f"array {name} does not rise from 0 to {total}")
+    length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)
+    owner = np.repeat(np.arange(samples), np.diff(batch.dead_offset))
+    _check_indices("loss_sample", batch.loss_sample, samples)
+    for name, limit in (
+        ("loss_position", size),
+        ("sample_position", size),
+        ("loss_index", length[batch.loss_sample]),
+        ("dead_index", length[owner]),
+    ):
+        _check_indices(name, getattr(batch, name), limit)
+
+
+def _check_indices(name: str, index: Ints, limit: Any) -> None:
+    wrong = (index < 0) | (index >= limit)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise InvalidInstance(f"array {name} has {index[place]} at {place}, which is out of range")
+
+
+def samples_of(batch: SimpleNamespace, entry: Entry) -> tuple[SimpleNamespace, NDArray[np.bool_]]:
+    """Return the samples that a batch says it trains, as columns, and which of their tokens it calls live.
+
+    Token fields are NaN where nothing is trained; keys of dead tokens are 0.
+    """
+    length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)
+    offset = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    live = np.ones(int(offset[-1]), bool)
+    # the place of each dead token among all tokens: where its sample begins, plus its place in the sample
+    dead = np.repeat(offset[:-1], np.diff(batch.dead_offset)) + batch.dead_index
+    live[dead] = False
+    if int(live.sum()) != len(batch.sample_position):
+        raise WrongAnswer("identity", "a dead token is listed twice")
+    tokens, labels = np.zeros(len(live), np.int64), np.full(len(live), IGNORED, np.int64)
+    tokens[live] = batch.input_ids[batch.sample_position]
+    tokens[dead] = batch.dead_token
+    label = offset[batch.loss_sample] + batch.loss_index
+    labels[label] = batch.loss_label
+    fields, keys = {}, {}
+    for name, values in batch.fields.items():
+        fields[name] = np.full(len(live), np.nan)
+        fields[name][label] = values
+    for name, values in (("position_ids", batch.position_ids), *batch.keys.items()):
+        keys[name] = np.zeros(len(live), np.int64)
+        keys[name][live] = values[batch.sample_position]
+    groups = entry.groups or (None,) * len(entry.samples)
+    given = entry.segments or (None,) * len(entry.samples)
+    parts = tuple(None if part is None else _parts(part, entry.file) for part in given)
+    for sample, described in enumerate(parts):
+        if described is not None and sum(part.length for part in described) != length[sample]:
+            fact = f"the segments of sample {entry.samples[sample]!r} do not hold its {length[sample]} tokens"
+            raise WrongAnswer("files", fact)
+    columns = {
+        "ids": entry.samples,
+        "groups": groups,
+        "weight": batch.sample_weight,
+        "offset": offset,
+        "tokens": tokens,
+    }
+    return SimpleNamespace(**columns, labels=labels, fields=fields, keys=keys, segments=parts), live
+
+
+def _parts(described: Sequence[Described], file: str) -> tuple[Part, ...]:
+    """Segments as the manifest describes them, each seeing and following earlier ones only."""
+    start, parts = 0, []
+    for number, given in enumerate(described):
+        runs = [(item, item + 1) if isinstance(item, int) else item for item in given.sees]
+        is_earlier = -1 <= given.after < number and all(0 <= low <= high <= number for low, high in runs)
+        if given.length < 0 or not is_earlier:
+            raise WrongAnswer("files", f"a segment of {file} sees or follows one that is not earlier")
+        seen = tuple(sorted({index for low, high in runs for index in range(low, high)}))
+        parts.append(Part(start, given.length, seen, given.within, given.position, given.predict, given.after))
+        start += given.length
+    return tuple(parts)
