@@ -117,7 +117,7 @@ def match(subject: Subject, intended: Mask, identity: Ints) -> Matched:
     [0, 1, 2]
     """
     size, words = subject.size, words_for(subject.mask, intended)
-    colour, settled = _told_apart(subject.mask, intended, identity, words)
+    colour, settled = split_colours(subject.mask, intended, identity, words)
     classes = stable(ranks(identity[size:]), intended, words)
     home = np.full(size, -1, np.int64)
     names = _classes_of_colours(colour[size:], classes)
@@ -128,7 +128,7 @@ def match(subject: Subject, intended: Mask, identity: Ints) -> Matched:
     home = lookup[mine]
     groups = [(np.flatnonzero(mine == own).tolist(), found, True) for own, found in names.items() if len(found) > 1]
     groups += [(here, found, False) for here, found in _strays(home, lookup[mine] < 0, ranks(identity), size, classes) if found]
-    ended = _closest(subject.mask, intended, colour, classes, home, [group for group in groups if group[0]])
+    ended = place_closest(subject.mask, intended, colour, classes, home, [group for group in groups if group[0]])
     return Matched(classes, home, settled and not ended)
 
 
@@ -141,8 +141,8 @@ def _strays(home: Ints, open_: NDArray[np.bool_], identity: Ints, size: int, cla
     return [(here, known.get(own, [])) for own, here in found.items()]
 
 
-def _told_apart(left: Mask, right: Mask, colour: Ints, words: Words) -> tuple[Ints, bool]:
-    """Split colours until nothing changes, and whether that came to an end."""
+def split_colours(left: Mask, right: Mask, colour: Ints, words: Words) -> tuple[Ints, bool]:
+    """Split colours by rows until nothing changes; return them and whether that came to an end."""
     colour, count = ranks(colour), -1
     for _ in range(ROUNDS):
         if (now := int(colour.max(initial=-1))) == count:
@@ -172,7 +172,7 @@ def _classes_of_colours(colour: Ints, classes: Ints) -> dict[int, list[int]]:
 Group = tuple[list[int], list[int], bool]
 
 
-def _closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints, groups: list[Group]) -> bool:
+def place_closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints, groups: list[Group]) -> bool:
     """Among several classes each position takes the one whose row differs least; whether a limit ended this.
 
     A group is (positions, classes, whether every class should be taken once before any is taken twice).

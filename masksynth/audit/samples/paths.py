@@ -1,0 +1,209 @@
+"""Map positions onto causal samples by paths: what a position continues, and so on down to a beginning.
+
+A position of a causal sample stands at the end of a path of tokens. The position that it continues is guessed, best guess first;
+the path is then compared with the prefixes of all samples by rolling hashes, so that a row with a key too many or too few, or a chain
+of thousands of wrong rows, is still placed. A position whose token is wrong is taken for the sample's next token that stands nowhere,
+and the path goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.audit.reach import nearest_key
+from masksynth.audit.samples.expected import Expected
+from masksynth.mask import Mask
+from masksynth.verify.colours import draw
+from masksynth.verify.sets import runs_of
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+BASE = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that it has an inverse modulo 2^64."""
+GUESSES = 24
+"""Rounds in which wrong tokens on one path are guessed, one a round."""
+TOPS = 4096
+"""Most guesses in one round."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trie:
+    """The prefix tree of the causal samples.
+
+    Parameters
+    ----------
+    node : (U,) int64
+        The node of each token, -1 in samples with segments.
+    key : (M,) uint64
+        Rolling hash of each node's prefix, rising.
+    token : (M,) int64
+        A token of each node.
+    parent : (M,) int64
+        The node before it, -1 for a first token.
+    live : (M,) bool
+        Whether some label depends on a token of it.
+    """
+
+    node: Ints
+    key: Words
+    token: Ints
+    parent: Ints
+    live: NDArray[np.bool_]
+
+
+def build_trie(expected: Expected, identity: Ints, words: Words) -> Trie:
+    """Return the prefix tree of the causal samples; ``words`` are random, one for each identity."""
+    node = np.full(len(identity), -1, np.int64)
+    token = np.flatnonzero(expected.causal)
+    key, first, inverse = np.unique(_prefix_hashes(expected, words[identity])[token], return_index=True, return_inverse=True)
+    node[token] = inverse
+    some = token[first]
+    before = np.where(expected.index[some] > 0, node[some - 1], -1)
+    live = np.zeros(len(key), bool)
+    live[node[token[expected.spans.live[token]]]] = True
+    return Trie(node, key, some, before, live)
+
+
+def _prefix_hashes(expected: Expected, word: Words) -> Words:
+    """Return sum of word[v] * BASE ** (u - v) over the tokens v up to u of the same sample, modulo 2^64."""
+    count = len(word)
+    power, inverse = _powers(BASE, count + 1), _powers(_inverse(BASE), count + 1)
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(word * inverse[:count], dtype=np.uint64)])
+    begin = expected.table.offset[expected.sample]
+    found: Words = (total[1:] - total[begin]) * power[:count]
+    return found
+
+
+def _powers(base: np.uint64, count: int) -> Words:
+    steps = np.full(count, base, np.uint64)
+    steps[:1] = 1
+    return np.cumprod(steps, dtype=np.uint64)
+
+
+def _inverse(odd: np.uint64) -> np.uint64:
+    return np.uint64(pow(int(odd), -1, 2**64))
+
+
+def match_paths(mask: Mask, positions: Ints | None, mine: Ints, expected: Expected, theirs: Ints) -> tuple[Trie, Ints]:
+    """Return the prefix tree and the node of each position, -1 for none.
+
+    Parameters
+    ----------
+    mask : Mask
+    positions : (N,) int64, optional
+        Position ids.
+    mine, theirs : (N,), (U,) int64
+        Identities of positions and tokens, numbered together.
+    """
+    words = draw(int(max(mine.max(initial=-1), theirs.max(initial=-1))) + 1, mine.tobytes(), theirs.tobytes())[:, 0]
+    trie = build_trie(expected, theirs, words)
+    node = np.full(mask.size, -1, np.int64)
+    if not len(trie.key):
+        return trie, node
+    followed = list(_followed(mask, positions))
+    for before in followed:
+        _place(trie, node, words[mine], before)
+    _guess(trie, node, words[mine], mine, theirs, followed)
+    return trie, node
+
+
+def _place(trie: Trie, node: Ints, word: Words, before: Ints) -> None:
+    """Give a node to every position whose path, through positions not placed yet, is a prefix; in place.
+
+    Pointers are doubled: after r rounds a position knows the hash of 2^r positions below it.
+    """
+    size = len(node)
+    placed = node >= 0
+    link = np.append(np.where(placed | (before < 0), size, before), size)
+    value = np.append(np.where(placed, trie.key[node], word), np.uint64(0))
+    power = np.append(np.full(size, BASE), np.uint64(1))
+    while (link < size).any():
+        value = value + value[link] * power
+        power = power * np.where(link < size, power[link], np.uint64(1))
+        link = link[link]
+    at = np.minimum(np.searchsorted(trie.key, value[:size]), len(trie.key) - 1)
+    fits = ~placed & (trie.key[at] == value[:size])
+    node[fits] = at[fits]
+
+
+def _followed(mask: Mask, positions: Ints | None) -> Iterator[Ints]:
+    """Yield for each position the one that it continues, -1 for a beginning, by one rule after the other.
+
+    First a key of its row whose position id is one less, the nearest before it; then the nearest key before it; then, whatever its row
+    holds, the nearest position before it whose position id is one less; then the position before it.
+    """
+    number = np.arange(mask.size)
+    yield from () if positions is None else [_key_one_less(mask, positions)]
+    yield nearest_key(mask)
+    if positions is not None:
+        width = mask.size + 1
+        code = np.sort(positions * width + number)
+        at = np.searchsorted(code, (positions - 1) * width + number) - 1
+        known = (at >= 0) & (code[at] >= (positions - 1) * width)
+        yield np.where(known, code[at] % width, -1)
+    yield number - 1
+
+
+def _key_one_less(mask: Mask, positions: Ints) -> Ints:
+    width = mask.size + 1
+    code = np.sort(positions * width + np.arange(mask.size))
+    below, above = np.full(mask.size, -1, np.int64), np.full(mask.size, width, np.int64)
+    for table in range(mask.tables):
+        rows = runs_of(mask, table)
+        query = np.repeat(np.arange(mask.size), np.diff(rows.offset))
+        wanted = (positions[query] - 1) * width
+        at = np.searchsorted(code, wanted + np.minimum(rows.end, query)) - 1
+        hit = (at >= 0) & (code[at] >= wanted + rows.start) & (rows.start < query)
+        np.maximum.at(below, query[hit], code[at[hit]] % width)
+        at = np.searchsorted(code, wanted + np.maximum(rows.start, query + 1))
+        hit = np.append(code, np.iinfo(np.int64).max)[at] < wanted + rows.end
+        np.minimum.at(above, query[hit], code[at[hit]] % width)
+    return np.where(below >= 0, below, np.where(above < width, above, -1))
+
+
+def _guess(trie: Trie, node: Ints, word: Words, mine: Ints, theirs: Ints, followed: list[Ints]) -> None:
+    """Take positions whose path breaks at themselves for live tokens that stand nowhere; in place."""
+    order = np.lexsort((np.arange(len(trie.key)), trie.parent))
+    cut = np.searchsorted(trie.parent[order], np.arange(-1, len(trie.key) + 1))
+    for before in followed:
+        for _ in range(GUESSES):
+            free = trie.live.copy()
+            free[node[node >= 0]] = False
+            below = np.where(before >= 0, node[before], -1)
+            tops = np.flatnonzero((node < 0) & ((before < 0) | (below >= 0)))
+            after = _continued_by(before, node)
+            changed = False
+            for top in tops[:TOPS].tolist():
+                here = order[cut[below[top] + 1] : cut[below[top] + 2]]
+                here = here[free[here]]
+                if (choice := _choose(trie, order, cut, here, after.get(top, ()), mine, theirs)) >= 0:
+                    node[top] = choice
+                    free[choice], changed = False, True
+            if not changed:
+                break
+            _place(trie, node, word, before)
+
+
+def _continued_by(before: Ints, node: Ints) -> dict[int, list[int]]:
+    """Return for each position the positions without a node that continue it."""
+    found: dict[int, list[int]] = {}
+    for place in np.flatnonzero((node < 0) & (before >= 0))[: 4 * TOPS].tolist():
+        found.setdefault(int(before[place]), []).append(place)
+    return found
+
+
+def _choose(trie: Trie, order: Ints, cut: Ints, here: Ints, after: tuple[int, ...] | list[int], mine: Ints, theirs: Ints) -> int:
+    """Return the node among ``here`` that goes on as the position does: -1 if none is free, the only one if there is one."""
+    if len(here) == 0:
+        return -1
+    if after:
+        seen = set(mine[list(after)].tolist())
+        for number in here[:TOPS].tolist():
+            below = order[cut[number + 1] : cut[number + 2]]
+            if seen & set(theirs[trie.token[below]].tolist()):
+                return int(number)
+    return -1 if len(here) > 1 or after else int(here[0])
