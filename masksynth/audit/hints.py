@@ -7,17 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.reach import Bools, Ints, Sets, nearest_key, seen_directly
+from masksynth.audit.reach import Bools, Ints, Sets, nearest_key, seen_directly, sets_of
 from masksynth.audit.subject import Labels, Subject
 from masksynth.audit.tokens import place_of
 from masksynth.tasks.canonical import canonical
 from masksynth.verify.sets import runs_of
 
-WIDE = 1 << 31
-"""Above every number of a position or a text."""
 
-
-def offset_labels(subject: Subject) -> Iterator[Finding]:
+def offset_labels(subject: Subject, live: Bools) -> Iterator[Finding]:
     """MS003 without a family or samples: what the places of labels in the mask give away.
 
     Labels over a boundary (the input one place further on, which does not continue the row's text), and most labels being the input of
@@ -36,10 +33,10 @@ def offset_labels(subject: Subject) -> Iterator[Finding]:
         found: Bools = inside & (texts[np.where(inside, place, 0)] == values)
         return found
 
-    yield from _over_boundaries(subject, labels, values, equals(1))
+    yield from _over_boundaries(subject, labels, values, equals(1), live)
     right = equals(1) | (labels.target >= 0)
     for shift, what in ((0, "the input of its own row"), (2, "the input two places further on")):
-        off = np.flatnonzero(equals(shift) & ~right)
+        off = np.flatnonzero(equals(shift) & ~right & _goes_on(subject, labels.position, shift))
         if 2 * len(off) > len(labels) and len(np.unique(values[off])) > 1:
             at, label = int(labels.position[off[0]]), canonical(labels.value[off[0]])
             every = "every label" if len(off) == len(labels) else f"{len(off)} of {len(labels)} labels, each"
@@ -48,25 +45,25 @@ def offset_labels(subject: Subject) -> Iterator[Finding]:
             yield Finding("MS003", "warning", at, witness, "give each position the next token of its text", message)
 
 
-def _over_boundaries(subject: Subject, labels: Labels, values: Ints, along: Bools) -> Iterator[Finding]:
-    """Labels that are the input of the next position, which does not hold their row, where most labels are inputs of the next position.
+def _over_boundaries(subject: Subject, labels: Labels, values: Ints, along: Bools, live: Bools) -> Iterator[Finding]:
+    """Labels that are the input of the next position, which does not hold their row, where most labels are next tokens.
 
     A label that ends a text may be equal to the next position's input by chance. So where the next position begins a text, most labels
-    before such positions must be equal to it, and where it branches off, no label of the row that it continues may predict it.
+    before such positions must be equal to it, and where it goes on from elsewhere, no label of a row that it holds may predict it.
+    A next position on which no label depends says nothing.
     """
     position = labels.position
-    if 2 * int(along.sum()) <= len(labels):
-        return
-    inner = position + 1 < subject.size
-    edge = np.flatnonzero(inner)
+    edge = np.flatnonzero(position + 1 < subject.size)
     after = position[edge] + 1
     held = seen_directly(subject.mask, after, np.arange(len(edge)), Sets(np.arange(len(edge) + 1), position[edge])) >= 0
+    if not along.all() and 2 * int(along[edge[held]].sum()) <= len(labels):
+        return
     edge, after = edge[~held], after[~held]
-    before = nearest_key(subject.mask)[after]
-    predicted = np.isin(before * WIDE + values[edge], position * WIDE + values)
-    begins = before < 0
+    predictors = sets_of(_positions_by_value(position, values))
+    predicted = seen_directly(subject.mask, after, values[edge], predictors) >= 0
+    begins = nearest_key(subject.mask)[after] < 0
     certain = 2 * int(along[edge[begins]].sum()) >= int(begins.sum())
-    wrong = edge[along[edge] & np.where(begins, certain, ~predicted)]
+    wrong = edge[along[edge] & live[after] & np.where(begins, certain, ~predicted)]
     width, goes_on = _chunks_between(subject, position[wrong] + 1)
     if goes_on.any() and subject.rules is None:
         at = int(position[wrong[goes_on][0]])
@@ -81,6 +78,27 @@ def _over_boundaries(subject: Subject, labels: Labels, values: Ints, along: Bool
         message = f"position {subject.token(at)} predicts the input of position {subject.token(at + 1)}, which does not continue it"
         remedy = "give each position the next token of its own text; at a branch it has several, at the end of a text none"
         yield Finding("MS003", "warning", at, {"label": canonical(labels.value[number]), "next": at + 1}, remedy, message)
+
+
+def _goes_on(subject: Subject, position: Ints, steps: int) -> Bools:
+    """Return after which positions the text goes on for some steps in the mask: each next position has the next id and holds the last."""
+    found = position + steps < subject.size
+    for step in range(steps if subject.positions is not None else 0):
+        here = np.where(found, position + step, 0)
+        single = Sets(np.arange(len(here) + 1), here)
+        following = np.minimum(here + 1, subject.size - 1)
+        found &= seen_directly(subject.mask, following, np.arange(len(here)), single) >= 0
+        if subject.positions is not None:
+            found &= subject.positions[following] == subject.positions[here] + 1
+    return found if steps == 0 or subject.positions is not None else np.zeros_like(found)
+
+
+def _positions_by_value(position: Ints, values: Ints) -> list[list[int]]:
+    """Return the positions that predict each value."""
+    found: list[list[int]] = [[] for _ in range(int(values.max(initial=-1)) + 1)]
+    for place, value in zip(position.tolist(), values.tolist(), strict=True):
+        found[value].append(place)
+    return found
 
 
 def _chunks_between(subject: Subject, begins: Ints) -> tuple[int, Bools]:

@@ -128,7 +128,7 @@ def match(subject: Subject, intended: Mask, identity: Ints) -> Matched:
     home = lookup[mine]
     groups = [(np.flatnonzero(mine == own).tolist(), found, True) for own, found in names.items() if len(found) > 1]
     groups += [(here, found, False) for here, found in _strays(home, lookup[mine] < 0, ranks(identity), size, classes) if found]
-    ended = place_closest(subject.mask, intended, colour, classes, home, [group for group in groups if group[0]])
+    ended = _closest(subject.mask, intended, colour, classes, home, [group for group in groups if group[0]])
     return Matched(classes, home, settled and not ended)
 
 
@@ -172,7 +172,7 @@ def _classes_of_colours(colour: Ints, classes: Ints) -> dict[int, list[int]]:
 Group = tuple[list[int], list[int], bool]
 
 
-def place_closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints, groups: list[Group]) -> bool:
+def _closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints, groups: list[Group]) -> bool:
     """Among several classes each position takes the one whose row differs least; whether a limit ended this.
 
     A group is (positions, classes, whether every class should be taken once before any is taken twice).

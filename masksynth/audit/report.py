@@ -142,7 +142,7 @@ def _findings(subject: Subject, live: Bools, classes: Any, compared: tuple[Findi
     else:
         told = {(_kind(one), one.position) for one in compared}
         yield from (one for one in (*packed_labels(subject), *packed_rows(subject)) if (_kind(one), one.position) not in told)
-        yield from offset_labels(subject)
+        yield from offset_labels(subject, live)
         yield from unsaid_labels(subject)
     yield from compared
     yield from padding_findings(subject, live)

@@ -232,12 +232,13 @@ class _Explanation:
         at, name = int(self.labels.position[edge]), self.expected.table.ids[sample]
         how = {-1: "each position predicts its own token", 1: "they were shifted twice"}.get(shift, f"off by {shift} tokens")
         right = token - shift
+        inside = 0 <= right < len(self.asks) and self.expected.sample[right] == sample
+        due = f"{self.asks[right]}, token {self.expected.index[right]}" if inside else "nothing"
         witness = {"sample": name, "token": int(self.expected.index[token]), "shift": shift, "labels": len(pairs)}
         witness["label"] = self.labels.value[edge]
         message = (
             f"{len(pairs)} labels of sample {name!r} are shifted, {how}: position {self.subject.token(at)} predicts "
-            f"{self._text(edge)}, token {self.expected.index[token]}, and should predict {self.asks[right]}, "
-            f"token {self.expected.index[right]}"
+            f"{self._text(edge)}, token {self.expected.index[token]}, and should predict {due}"
         )
         remedy = "shift the labels exactly once: a token predicts the next one of its own sample"
         return Finding("MS016", "error", at, witness, remedy, message)

@@ -8,7 +8,7 @@ and the path goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +88,8 @@ def _inverse(odd: np.uint64) -> np.uint64:
     return np.uint64(pow(int(odd), -1, 2**64))
 
 
-def match_paths(mask: Mask, positions: Ints | None, mine: Ints, expected: Expected, theirs: Ints) -> tuple[Trie, Ints]:
-    """Return the prefix tree and the node of each position, -1 for none.
+class Paths:
+    """The prefix tree of the causal samples, and the node of each position that is known so far.
 
     Parameters
     ----------
@@ -98,17 +98,39 @@ def match_paths(mask: Mask, positions: Ints | None, mine: Ints, expected: Expect
         Position ids.
     mine, theirs : (N,), (U,) int64
         Identities of positions and tokens, numbered together.
+    expected : Expected
+
+    Attributes
+    ----------
+    trie : Trie
+    node : (N,) int64
+        -1 where none is known.
+    held, near : list of (N,) int64
+        What each position may continue, best guess first: keys of its rows; positions near it, whatever its rows hold.
     """
-    words = draw(int(max(mine.max(initial=-1), theirs.max(initial=-1))) + 1, mine.tobytes(), theirs.tobytes())[:, 0]
-    trie = build_trie(expected, theirs, words)
-    node = np.full(mask.size, -1, np.int64)
-    if not len(trie.key):
-        return trie, node
-    followed = list(_followed(mask, positions))
-    for before in followed:
-        _place(trie, node, words[mine], before)
-    _guess(trie, node, words[mine], mine, theirs, followed)
-    return trie, node
+
+    def __init__(self, mask: Mask, positions: Ints | None, mine: Ints, theirs: Ints, expected: Expected) -> None:
+        words = draw(int(max(mine.max(initial=-1), theirs.max(initial=-1))) + 1, mine.tobytes(), theirs.tobytes())[:, 0]
+        self.mine, self.theirs, self.word = mine, theirs, words[mine]
+        self.trie = build_trie(expected, theirs, words)
+        self.node = np.full(mask.size, -1, np.int64)
+        self.held = [*(() if positions is None else _keys_one_less(mask, positions)), nearest_key(mask)]
+        self.near = [*(() if positions is None else [_nearest_one_less(positions)]), np.arange(mask.size) - 1]
+
+    def follow(self, ways: list[Ints]) -> None:
+        """Give a node to every position whose path is a prefix of a sample, by one way after the other."""
+        for before in ways if len(self.trie.key) else ():
+            _place(self.trie, self.node, self.word, before)
+
+    def guess(self) -> None:
+        """Take positions whose path breaks at themselves for live tokens that stand nowhere, and go on from there."""
+        if len(self.trie.key):
+            _guess(self.trie, self.node, self.word, self.mine, self.theirs, [*self.held, *self.near])
+
+    def tops(self) -> NDArray[np.bool_]:
+        """Return which positions without a node continue a position with one, or none at all."""
+        before = self.held[0]
+        return (self.node < 0) & ((before < 0) | (self.node[before] >= 0))
 
 
 def _place(trie: Trie, node: Ints, word: Words, before: Ints) -> None:
@@ -130,39 +152,42 @@ def _place(trie: Trie, node: Ints, word: Words, before: Ints) -> None:
     node[fits] = at[fits]
 
 
-def _followed(mask: Mask, positions: Ints | None) -> Iterator[Ints]:
-    """Yield for each position the one that it continues, -1 for a beginning, by one rule after the other.
+def _nearest_one_less(positions: Ints) -> Ints:
+    """Return the nearest position before each one whose position id is one less, -1 for none."""
+    width, number = len(positions) + 1, np.arange(len(positions))
+    code = np.sort(positions * width + number)
+    at = np.searchsorted(code, (positions - 1) * width + number) - 1
+    known = (at >= 0) & (code[at] >= (positions - 1) * width)
+    return np.where(known, code[at] % width, -1)
 
-    First a key of its row whose position id is one less, the nearest before it; then the nearest key before it; then, whatever its row
-    holds, the nearest position before it whose position id is one less; then the position before it.
+
+def _keys_one_less(mask: Mask, positions: Ints) -> list[Ints]:
+    """Return for each position a key of its rows whose position id is one less, -1 for none.
+
+    Three choices: the nearest before it, else the nearest after it; the first; the last.
     """
-    number = np.arange(mask.size)
-    yield from () if positions is None else [_key_one_less(mask, positions)]
-    yield nearest_key(mask)
-    if positions is not None:
-        width = mask.size + 1
-        code = np.sort(positions * width + number)
-        at = np.searchsorted(code, (positions - 1) * width + number) - 1
-        known = (at >= 0) & (code[at] >= (positions - 1) * width)
-        yield np.where(known, code[at] % width, -1)
-    yield number - 1
-
-
-def _key_one_less(mask: Mask, positions: Ints) -> Ints:
     width = mask.size + 1
-    code = np.sort(positions * width + np.arange(mask.size))
-    below, above = np.full(mask.size, -1, np.int64), np.full(mask.size, width, np.int64)
+    code = np.append(np.sort(positions * width + np.arange(mask.size)), np.iinfo(np.int64).max)
+    below, last = np.full(mask.size, -1, np.int64), np.full(mask.size, -1, np.int64)
+    above, first = np.full(mask.size, width, np.int64), np.full(mask.size, width, np.int64)
     for table in range(mask.tables):
         rows = runs_of(mask, table)
         query = np.repeat(np.arange(mask.size), np.diff(rows.offset))
         wanted = (positions[query] - 1) * width
-        at = np.searchsorted(code, wanted + np.minimum(rows.end, query)) - 1
-        hit = (at >= 0) & (code[at] >= wanted + rows.start) & (rows.start < query)
-        np.maximum.at(below, query[hit], code[at[hit]] % width)
-        at = np.searchsorted(code, wanted + np.maximum(rows.start, query + 1))
-        hit = np.append(code, np.iinfo(np.int64).max)[at] < wanted + rows.end
-        np.minimum.at(above, query[hit], code[at[hit]] % width)
-    return np.where(below >= 0, below, np.where(above < width, above, -1))
+        for begin, end, low, high in (
+            (rows.start, np.minimum(rows.end, query), None, below),
+            (np.maximum(rows.start, query + 1), rows.end, above, None),
+            (rows.start, rows.end, first, last),
+        ):
+            # the keys of an interval with the wanted position id are one range of the sorted code
+            lower, upper = np.searchsorted(code, wanted + begin), np.searchsorted(code, wanted + end)
+            hit = (lower < upper) & (begin < end)
+            if low is not None:
+                np.minimum.at(low, query[hit], code[lower[hit]] - wanted[hit])
+            if high is not None:
+                np.maximum.at(high, query[hit], code[upper[hit] - 1] - wanted[hit])
+    nearest = np.where(below >= 0, below, np.where(above < width, above, -1))
+    return [nearest, np.where(first < width, first, -1), last]
 
 
 def _guess(trie: Trie, node: Ints, word: Words, mine: Ints, theirs: Ints, followed: list[Ints]) -> None:
@@ -175,12 +200,11 @@ def _guess(trie: Trie, node: Ints, word: Words, mine: Ints, theirs: Ints, follow
             free[node[node >= 0]] = False
             below = np.where(before >= 0, node[before], -1)
             tops = np.flatnonzero((node < 0) & ((before < 0) | (below >= 0)))
-            after = _continued_by(before, node)
+            after = _continued_by(before, tops[:TOPS])
             changed = False
             for top in tops[:TOPS].tolist():
                 here = order[cut[below[top] + 1] : cut[below[top] + 2]]
-                here = here[free[here]]
-                if (choice := _choose(trie, order, cut, here, after.get(top, ()), mine, theirs)) >= 0:
+                if (choice := _choose(trie, order, cut, here, free, after.get(top, ()), node, mine, theirs)) >= 0:
                     node[top] = choice
                     free[choice], changed = False, True
             if not changed:
@@ -188,22 +212,30 @@ def _guess(trie: Trie, node: Ints, word: Words, mine: Ints, theirs: Ints, follow
             _place(trie, node, word, before)
 
 
-def _continued_by(before: Ints, node: Ints) -> dict[int, list[int]]:
-    """Return for each position the positions without a node that continue it."""
+def _continued_by(before: Ints, tops: Ints) -> dict[int, list[int]]:
+    """Return for each of some positions those that continue it."""
     found: dict[int, list[int]] = {}
-    for place in np.flatnonzero((node < 0) & (before >= 0))[: 4 * TOPS].tolist():
+    for place in np.flatnonzero((before >= 0) & np.isin(before, tops))[: 4 * TOPS].tolist():
         found.setdefault(int(before[place]), []).append(place)
     return found
 
 
-def _choose(trie: Trie, order: Ints, cut: Ints, here: Ints, after: tuple[int, ...] | list[int], mine: Ints, theirs: Ints) -> int:
-    """Return the node among ``here`` that goes on as the position does: -1 if none is free, the only one if there is one."""
-    if len(here) == 0:
-        return -1
-    if after:
-        seen = set(mine[list(after)].tolist())
-        for number in here[:TOPS].tolist():
-            below = order[cut[number + 1] : cut[number + 2]]
-            if seen & set(theirs[trie.token[below]].tolist()):
-                return int(number)
-    return -1 if len(here) > 1 or after else int(here[0])
+def _choose(trie: Trie, order: Ints, cut: Ints, here: Ints, free: NDArray[np.bool_], after: Sequence[int], mine: Ints, theirs: Ints) -> int:
+    """Return the node among ``here`` that goes on as the position does, a free one if there is; where nothing goes on, the only free one.
+
+    -1 if there is none.
+    """
+    open_ = here[free[here]]
+    if not after:
+        return int(open_[0]) if len(open_) == 1 else -1
+    following = np.array(after)
+    placed = following[node[following] >= 0]
+    between = np.intersect1d(trie.parent[node[placed]], here)
+    if len(between):
+        return int(between[0])
+    seen = set(mine[following].tolist())
+    for number in [*open_[:TOPS].tolist(), *here[~free[here]][:TOPS].tolist()]:
+        below = order[cut[number + 1] : cut[number + 2]]
+        if seen & set(theirs[trie.token[below]].tolist()):
+            return int(number)
+    return -1

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.audit.match import place_closest, side_by_side, split_colours, words_for
+from masksynth.audit.match import side_by_side, split_colours, words_for
 from masksynth.audit.samples.expected import Expected, code_identities, expected_rows, token_ids
-from masksynth.audit.samples.paths import Trie, match_paths
+from masksynth.audit.samples.paths import Paths, Trie
 from masksynth.audit.samples.tables import FULL, TableRule, infer_rule
 from masksynth.audit.subject import Subject
 from masksynth.mask import Mask
@@ -26,6 +26,10 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 PROBES = 384
 """Tokens whose rows are looked at to find a table's rule."""
+PAIRS = 20_000
+"""Most comparisons of a row with that of a class, one by one."""
+WORK = 1 << 25
+"""Most keys in all of them."""
 WIDTHS = (16, 4, 2)
 """Lengths of the beginnings by which runs of token ids are looked up."""
 
@@ -81,31 +85,135 @@ class Placement:
 def place_samples(subject: Subject, expected: Expected) -> Placement:
     """Map the samples' tokens onto the subject's positions."""
     mine, theirs = code_identities(subject, expected)
-    trie, node = match_paths(subject.mask, subject.positions, mine, expected, theirs)
-    rules = subject.rules or tuple(_infer(subject.mask, table, expected, trie, node) for table in range(subject.mask.tables))
+    paths = Paths(subject.mask, subject.positions, mine, theirs, expected)
+    paths.follow(paths.held)
+    tables = range(subject.mask.tables)
+    rules = subject.rules or tuple(_infer(subject.mask, table, expected, paths.trie, paths.node) for table in tables)
     rows = expected_rows(expected, rules)
-    words = words_for(subject.mask, rows)
-    both = side_by_side(subject.mask, rows)
-    colour = ranks(stable(ranks(np.concatenate([mine, theirs])), both, words))
-    classes, home = colour[subject.size :], colour[: subject.size]
-    code, first, classes = np.unique(classes, return_index=True, return_inverse=True)
-    # colours become classes 0, 1, ... of tokens; a colour that no token has becomes -1
-    lookup = np.full(int(colour.max(initial=-1)) + 1, -1, np.int64)
-    lookup[code] = np.arange(len(code))
-    home = lookup[home]
+    classes, home, first = _same_values(subject.mask, rows, mine, theirs)
     real = np.ones(subject.size, bool) if subject.padding is None else ~subject.padding
-    lost = (home < 0) & real
-    by_path = lost & (node >= 0)
-    home[by_path] = classes[trie.token[node[by_path]]]
-    complete = _place_others(subject, expected, rows, (mine, theirs), classes, home)
+    search = _Search(subject.mask, rows, expected, paths, classes, home, first, mine, theirs)
+    complete = search.run()
     _place_runs(subject, expected, classes, home)
     home[~real] = -1
-    same = np.zeros(subject.size, bool)
-    known = home >= 0
+    same, known = np.zeros(subject.size, bool), home >= 0
     same[known] = mine[known] == theirs[first[home[known]]]
     token = _name_positions(expected, classes, home)
     alone = known & (np.bincount(home[known], minlength=len(first))[home] > 1)
     return Placement(tuple(rules), rows, classes, home, first, token, alone, same, complete)
+
+
+def _same_values(mask: Mask, rows: Mask, mine: Ints, theirs: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the class of each token, that of each position with the same value at every depth (-1: none), and each class's first token."""
+    colour = stable(ranks(np.concatenate([mine, theirs])), side_by_side(mask, rows), words_for(mask, rows))
+    code, first, classes = np.unique(colour[mask.size :], return_index=True, return_inverse=True)
+    lookup = np.full(int(colour.max(initial=-1)) + 1, -1, np.int64)
+    lookup[code] = np.arange(len(code))
+    return classes, lookup[colour[: mask.size]], first
+
+
+@dataclass(eq=False)
+class _Search:
+    """Find the class of the positions whose values are nobody's, in place of ``home``."""
+
+    mask: Mask
+    rows: Mask
+    expected: Expected
+    paths: Paths
+    classes: Ints
+    home: Ints
+    first: Ints
+    mine: Ints
+    theirs: Ints
+    pairs: int = PAIRS
+    work: int = WORK
+
+    def run(self) -> bool:
+        """Place what can be placed, the best evidence first; return whether no limit ended it."""
+        known = np.isin(self.mine, self.theirs)
+        self._by_paths()
+        complete = self._by_colours(known) if not self.expected.causal.all() else True
+        while self._closest(known & (self.home < 0) & self.paths.tops()):
+            self.paths.follow(self.paths.held)
+            self._by_paths()
+        self.paths.follow(self.paths.near)
+        self._by_paths()
+        self._closest(known & (self.home < 0))
+        self.paths.guess()
+        self._by_paths()
+        return complete and self.pairs >= 0 and self.work >= 0
+
+    def _by_paths(self) -> None:
+        found = (self.home < 0) & (self.paths.node >= 0)
+        self.home[found] = self.classes[self.paths.trie.token[self.paths.node[found]]]
+
+    def _by_colours(self, known: Bools) -> bool:
+        """Place by colours that a fault does not spread through, where these leave one class; for samples with segments."""
+        colour = ranks(np.concatenate([self.mine, self.theirs]))
+        colour, settled = split_colours(self.mask, self.rows, colour, words_for(self.mask, self.rows))
+        own, others = colour[: self.mask.size], colour[self.mask.size :]
+        wanted = np.flatnonzero(known & (self.home < 0))
+        low, high = (np.full(int(colour.max(initial=-1)) + 1, start, np.int64) for start in (len(self.first), -1))
+        np.minimum.at(low, others, self.classes)
+        np.maximum.at(high, others, self.classes)
+        single = wanted[low[own[wanted]] == high[own[wanted]]]
+        self.home[single] = low[own[single]]
+        return settled
+
+    def _closest(self, chosen: Bools) -> bool:
+        """Give each chosen position the class of its identity whose row is closest, each class once while there are others.
+
+        Returns whether any was placed.
+        """
+        order = np.argsort(self.theirs[self.first], kind="stable")
+        code = self.theirs[self.first][order]
+        served, live = np.zeros(len(self.first), bool), np.zeros(len(self.first), bool)
+        served[self.home[self.home >= 0]] = True
+        live[self.classes[self.expected.spans.live]] = True
+        costs: list[tuple[bool, int, bool, int, int]] = []
+        for query in np.flatnonzero(chosen).tolist():
+            low, high = np.searchsorted(code, self.mine[query], "left"), np.searchsorted(code, self.mine[query], "right")
+            size = sum(end - start for table in range(self.mask.tables) for start, end in self.mask.intervals(query, table))
+            self.pairs, self.work = self.pairs - int(high - low), self.work - int(high - low) * size
+            if self.pairs < 0 or self.work < 0:
+                break
+            for number in order[low:high].tolist():
+                wanted = bool(live[number] and not served[number])
+                if (cost := self._difference(query, number, wanted)) >= 0:
+                    goes_on = query > 0 and self._goes_on(int(self.home[query - 1]), number)
+                    costs.append((not wanted, cost, not goes_on, number, query))
+        placed = False
+        for unwanted, _, _, number, query in sorted(costs):
+            if self.home[query] < 0 and (unwanted or not served[number]):
+                self.home[query] = number
+                served[number] = placed = True
+                if self.paths.node[query] < 0:
+                    self.paths.node[query] = self.paths.trie.node[self.first[number]]
+        return placed
+
+    def _goes_on(self, before: int, number: int) -> bool:
+        """Return whether a class follows another in the sample of its first token."""
+        token = int(self.first[number])
+        return before >= 0 and int(self.expected.index[token]) > 0 and int(self.classes[token - 1]) == before
+
+    def _difference(self, query: int, number: int, wanted: bool) -> int:
+        """Return in how many keys, by class, a row differs from that of a class, themselves aside; -1 if it is no row of that class.
+
+        It is one if it holds half of what it should, or if nothing should be held and the class has no position yet (``wanted``).
+        """
+        differs = held = asked = 0
+        token = int(self.first[number])
+        for table in range(self.mask.tables):
+            given, due = self.mask.row(query, table), self.rows.row(token, table)
+            given, due = self.home[given[given != query]], self.classes[due[due != token]]
+            _, place = np.unique(np.concatenate([given, due]), return_inverse=True)
+            mine = np.bincount(place[: len(given)], minlength=int(place.max(initial=-1)) + 1)
+            theirs = np.bincount(place[len(given) :], minlength=len(mine))
+            differs += int(np.abs(mine - theirs).sum())
+            held += int(np.minimum(mine, theirs).sum())
+            asked += len(due)
+        fits = 2 * held >= asked if asked else wanted or differs <= 1
+        return differs if fits else -1
 
 
 def _name_positions(expected: Expected, classes: Ints, home: Ints) -> Ints:
@@ -160,44 +268,6 @@ def _infer(mask: Mask, table: int, expected: Expected, trie: Trie, node: Ints) -
     return infer_rule(expected.index[chosen], np.array(lowest, np.int64), expected.sample[chosen])
 
 
-def _place_others(subject: Subject, expected: Expected, rows: Mask, identity: tuple[Ints, Ints], classes: Ints, home: Ints) -> bool:
-    """Place positions of segmented samples, and whatever else paths left, by identity and the closest row; in place."""
-    mine, theirs = identity
-    lost = home < 0 if subject.padding is None else (home < 0) & ~subject.padding
-    lost &= np.isin(mine, theirs)
-    if not lost.any():
-        return True
-    colour, settled = ranks(np.concatenate([mine, theirs])), True
-    if not expected.causal.all():
-        colour, settled = split_colours(subject.mask, rows, colour, words_for(subject.mask, rows))
-    complete = settled
-    for code in (colour, ranks(np.concatenate([mine, theirs]))):
-        own, others = code[: subject.size], code[subject.size :]
-        wanted = np.flatnonzero(lost & (home < 0))
-        token = np.flatnonzero(np.isin(others, own[wanted]))
-        taken = np.isin(np.arange(int(classes.max()) + 1), home)
-        groups = []
-        for here, numbers in _group(own[wanted], wanted, others[token], classes[token]):
-            free = [number for number in numbers if not taken[number]]
-            if len(free or numbers) == 1:
-                home[here] = (free or numbers)[0]
-            else:
-                groups.append((here, free or numbers, bool(free)))
-        complete &= not place_closest(subject.mask, rows, colour, classes, home, groups)
-    return complete
-
-
-def _group(own: Ints, position: Ints, others: Ints, classes: Ints) -> list[tuple[list[int], list[int]]]:
-    """Return (positions, classes of the tokens) of each code."""
-    here: dict[int, list[int]] = {}
-    there: dict[int, dict[int, None]] = {}
-    for code, place in zip(own.tolist(), position.tolist(), strict=True):
-        here.setdefault(code, []).append(place)
-    for code, number in zip(others.tolist(), classes.tolist(), strict=True):
-        there.setdefault(code, {})[number] = None
-    return [(places, list(there[code])) for code, places in here.items() if code in there]
-
-
 def _place_runs(subject: Subject, expected: Expected, classes: Ints, home: Ints) -> None:
     """Place samples whose live tokens stand side by side with other position ids; in place."""
     served = np.zeros(int(classes.max(initial=-1)) + 1, bool)
@@ -207,10 +277,12 @@ def _place_runs(subject: Subject, expected: Expected, classes: Ints, home: Ints)
     if not free.any():
         return
     begins: dict[int, dict[bytes, list[int]]] = {}
-    for sample in range(len(expected.table)):
+    lacking = np.zeros(len(expected.table), bool)
+    lacking[expected.sample[expected.spans.live & ~served[classes]]] = True
+    for sample in np.argsort(~lacking, kind="stable").tolist():  # those that stand nowhere come first
         own = np.arange(int(expected.table.offset[sample]), int(expected.table.offset[sample + 1]))
         own = own[expected.spans.live[own]]
-        if len(own) < 2 or served[classes[own]].all() or (np.diff(own) != 1).any():
+        if len(own) < 2 or (np.diff(own) != 1).any():
             continue
         text = expected.table.tokens[own]
         width = next(width for width in WIDTHS if width <= len(own))
@@ -220,8 +292,7 @@ def _place_runs(subject: Subject, expected: Expected, classes: Ints, home: Ints)
             run = slice(begin, begin + len(own))
             if len(ids[run]) == len(own) and free[run].all() and np.array_equal(ids[run], text):
                 home[run], free[run] = classes[own], False
-                served[classes[own]] = True
-                del places[: number + 1]
+                del places[number]
                 break
 
 

@@ -57,7 +57,7 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement) ->
         )
         where = expected.place(owner) if high == low + 1 else f"{expected.place(owner)} to {expected.place(int(token[high - 1]))}"
         verb = "stands" if high == low + 1 else "stand"
-        message = f"{here} {verb} in the place of {where} from {expected.name(owner)} on, which is nowhere else"
+        message = f"{here} {verb} in the place of {where} from {expected.name(owner)} on"
         witness = {**expected.witness(owner), "positions": [at, int(wrong[high - 1])], "count": high - low}
         witness["expected"] = {
             "input": int(expected.table.tokens[owner]),

@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 ROWS = 1000
 """Most wrong rows that are written out, those that come first in each sample before all others."""
-ENTRIES = 1 << 24
+ENTRIES = 1 << 25
 """Most keys of wrong rows that are looked at one by one."""
 LISTED = 20
 """Most positions in a witness."""
@@ -49,7 +49,7 @@ def row_findings(subject: Subject, expected: Expected, placed: Placement, live: 
         left = ENTRIES
         told = 0
         for query in chosen[:ROWS].tolist():
-            left -= subject.size
+            left -= sum(end - start for start, end in subject.mask.intervals(query, table))
             if left < 0 and told:
                 break
             told += 1
