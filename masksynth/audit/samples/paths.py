@@ -122,10 +122,10 @@ class Paths:
         for before in ways if len(self.trie.key) else ():
             _place(self.trie, self.node, self.word, before)
 
-    def guess(self) -> None:
-        """Take positions whose path breaks at themselves for live tokens that stand nowhere, and go on from there."""
-        if len(self.trie.key):
-            _guess(self.trie, self.node, self.word, self.mine, self.theirs, [*self.held, *self.near])
+    def guess(self, open_: NDArray[np.bool_]) -> None:
+        """Take open positions whose path breaks at themselves for live tokens that stand nowhere, and go on from there."""
+        if len(self.trie.key) and open_.any():
+            _guess(self.trie, self.node, self.word, self.mine, self.theirs, [*self.held, *self.near], open_)
 
     def tops(self) -> NDArray[np.bool_]:
         """Return which positions without a node continue a position with one, or none at all."""
@@ -190,7 +190,7 @@ def _keys_one_less(mask: Mask, positions: Ints) -> list[Ints]:
     return [nearest, np.where(first < width, first, -1), last]
 
 
-def _guess(trie: Trie, node: Ints, word: Words, mine: Ints, theirs: Ints, followed: list[Ints]) -> None:
+def _guess(trie: Trie, node: Ints, word: Words, mine: Ints, theirs: Ints, followed: list[Ints], allowed: NDArray[np.bool_]) -> None:
     """Take positions whose path breaks at themselves for live tokens that stand nowhere; in place."""
     order = np.lexsort((np.arange(len(trie.key)), trie.parent))
     cut = np.searchsorted(trie.parent[order], np.arange(-1, len(trie.key) + 1))
@@ -199,7 +199,7 @@ def _guess(trie: Trie, node: Ints, word: Words, mine: Ints, theirs: Ints, follow
             free = trie.live.copy()
             free[node[node >= 0]] = False
             below = np.where(before >= 0, node[before], -1)
-            tops = np.flatnonzero((node < 0) & ((before < 0) | (below >= 0)))
+            tops = np.flatnonzero(allowed & (node < 0) & ((before < 0) | (below >= 0)))
             after = _continued_by(before, tops[:TOPS])
             changed = False
             for top in tops[:TOPS].tolist():
@@ -220,7 +220,17 @@ def _continued_by(before: Ints, tops: Ints) -> dict[int, list[int]]:
     return found
 
 
-def _choose(trie: Trie, order: Ints, cut: Ints, here: Ints, free: NDArray[np.bool_], after: Sequence[int], mine: Ints, theirs: Ints) -> int:
+def _choose(
+    trie: Trie,
+    order: Ints,
+    cut: Ints,
+    here: Ints,
+    free: NDArray[np.bool_],
+    after: Sequence[int],
+    node: Ints,
+    mine: Ints,
+    theirs: Ints,
+) -> int:
     """Return the node among ``here`` that goes on as the position does, a free one if there is; where nothing goes on, the only free one.
 
     -1 if there is none.

@@ -92,7 +92,7 @@ def place_samples(subject: Subject, expected: Expected) -> Placement:
     rows = expected_rows(expected, rules)
     classes, home, first = _same_values(subject.mask, rows, mine, theirs)
     real = np.ones(subject.size, bool) if subject.padding is None else ~subject.padding
-    search = _Search(subject.mask, rows, expected, paths, classes, home, first, mine, theirs)
+    search = _Search(subject.mask, rows, expected, paths, classes, home, first, mine, theirs, real)
     complete = search.run()
     _place_runs(subject, expected, classes, home)
     home[~real] = -1
@@ -125,12 +125,13 @@ class _Search:
     first: Ints
     mine: Ints
     theirs: Ints
+    real: Bools
     pairs: int = PAIRS
     work: int = WORK
 
     def run(self) -> bool:
         """Place what can be placed, the best evidence first; return whether no limit ended it."""
-        known = np.isin(self.mine, self.theirs)
+        known = self.real & np.isin(self.mine, self.theirs)
         self._by_paths()
         complete = self._by_colours(known) if not self.expected.causal.all() else True
         while self._closest(known & (self.home < 0) & self.paths.tops()):
@@ -139,7 +140,7 @@ class _Search:
         self.paths.follow(self.paths.near)
         self._by_paths()
         self._closest(known & (self.home < 0))
-        self.paths.guess()
+        self.paths.guess((self.home < 0) & self.real)
         self._by_paths()
         return complete and self.pairs >= 0 and self.work >= 0
 
