@@ -67,7 +67,7 @@ def compare_samples(subject: Subject, live: NDArray[np.bool_]) -> Comparison | N
         return Comparison((Finding("MS022", "warning", None, {"codes": codes}, "audit the dense answer", message),), read, 0, ())
     expected = expect(subject.samples)
     placed = place_samples(subject, expected)
-    findings = [*presence_findings(subject, expected, placed)]
+    findings = [*presence_findings(subject, expected, placed, live)]
     if not _right_at_depth(subject, expected, placed):
         findings += row_findings(subject, expected, placed, live)
     findings += label_findings(subject, expected, placed)

@@ -15,14 +15,15 @@ from masksynth.audit.subject import Subject
 from masksynth.pack.samples import key_of
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 TOLD = 1000
 """Most findings of one kind."""
 
 
-def presence_findings(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
+def presence_findings(subject: Subject, expected: Expected, placed: Placement, live: Bools) -> Iterator[Finding]:
     """MS018, MS019: tokens without a position, positions with another token in a token's place, positions without a token."""
     yield from _missing_ids(subject, expected)
-    yield from _replaced_tokens(subject, expected, placed)
+    yield from _replaced_tokens(subject, expected, placed, live)
     yield from _lost_samples(subject, expected, placed)
     yield from _idle_positions(subject, placed)
     if not placed.complete:
@@ -41,8 +42,14 @@ def _missing_ids(subject: Subject, expected: Expected) -> Iterator[Finding]:
         yield Finding("MS018", "error", None, {"sample": name}, "give the samples that were packed", message)
 
 
-def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
-    """Positions that stand in a token's place and have another identity: one finding for each run of them."""
+def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, live: Bools) -> Iterator[Finding]:
+    """Positions that stand in a token's place and have another identity: one finding for each run of them.
+
+    Errors if some label depends on them, or on a token that stands nowhere else.
+    """
+    needed = np.zeros(len(placed.first), bool)
+    needed[placed.classes[expected.spans.live]] = True
+    needed[placed.home[placed.same]] = False
     wrong = np.flatnonzero((placed.home >= 0) & ~placed.same)
     token = placed.token[wrong]
     begins = np.ones(len(wrong), bool)
@@ -63,7 +70,9 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement) ->
             "input": int(expected.table.tokens[owner]),
             "position_id": int(key_of(expected.table, "position_ids")[owner]),
         }
-        yield Finding("MS018", "error", at, witness, "correct the inputs and position ids, or give the samples that were packed", message)
+        run = wrong[low:high]
+        severity = "error" if (live[run] | needed[placed.home[run]]).any() else "warning"
+        yield Finding("MS018", severity, at, witness, "correct the inputs and position ids, or give the samples that were packed", message)
 
 
 def _lost_samples(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
