@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from masksynth.audit.match import side_by_side, split_colours, words_for
 from masksynth.audit.samples.expected import Expected, code_identities, expected_rows, token_ids
 from masksynth.audit.samples.paths import Paths, Trie
-from masksynth.audit.samples.tables import FULL, TableRule, infer_rule
+from masksynth.audit.samples.tables import TableRule, infer_rule
 from masksynth.audit.subject import Subject
 from masksynth.mask import Mask
 from masksynth.verify.colours import ranks
@@ -87,8 +87,7 @@ def place_samples(subject: Subject, expected: Expected) -> Placement:
     mine, theirs = code_identities(subject, expected)
     paths = Paths(subject.mask, subject.positions, mine, theirs, expected)
     paths.follow(paths.held)
-    tables = range(subject.mask.tables)
-    rules = subject.rules or tuple(_infer(subject.mask, table, expected, paths.trie, paths.node) for table in tables)
+    rules = subject.rules or _infer_rules(subject, expected, paths)
     rows = expected_rows(expected, rules)
     classes, home, first = _same_values(subject.mask, rows, mine, theirs)
     real = np.ones(subject.size, bool) if subject.padding is None else ~subject.padding
@@ -245,28 +244,47 @@ def _name_positions(expected: Expected, classes: Ints, home: Ints) -> Ints:
     return np.where(fits, named, token)
 
 
-def _infer(mask: Mask, table: int, expected: Expected, trie: Trie, node: Ints) -> TableRule:
-    """Return the rule of a table, from the rows of positions that paths place in causal samples."""
+def _infer_rules(subject: Subject, expected: Expected, paths: Paths) -> tuple[TableRule, ...]:
+    """Return the rule of each table, from the rows of positions that paths place in causal samples.
+
+    Paths may here go through positions that a row does not hold, as at the first token of a chunk. Positions that they do not reach are
+    taken to stand at the index that their position id says.
+    """
+    held = paths.node.copy()
+    paths.follow(paths.near)
+    node, paths.node = paths.node, held
+    return tuple(_infer_rule(subject, table, expected, paths.trie, node) for table in range(subject.mask.tables))
+
+
+def _infer_rule(subject: Subject, table: int, expected: Expected, trie: Trie, node: Ints) -> TableRule:
     place = np.full(len(trie.key), -1, np.int64)
     place[node[node >= 0]] = np.flatnonzero(node >= 0)
     token = np.flatnonzero((trie.node >= 0) & (expected.index > 0))
-    token = token[place[trie.node[token]] >= 0]
-    token = token[np.linspace(0, len(token) - 1, min(PROBES, len(token))).astype(np.int64)] if len(token) else token
-    lowest, kept = [], []
+    token = _some(token[place[trie.node[token]] >= 0])
+    seen: list[tuple[int, int, int]] = []  # index, lowest index in the row, sample
     held = np.zeros(len(trie.key) + 1, bool)
     for one in token.tolist():
-        keys = node[mask.row(int(place[trie.node[one]]), table)]
+        keys = node[subject.mask.row(int(place[trie.node[one]]), table)]
         held[keys] = True
         held[-1] = False
         own = held[trie.node[one - int(expected.index[one]) : one + 1]]
         held[keys] = False
         if own.any():
-            lowest.append(int(own.argmax()))
-            kept.append(one)
-    if not kept:
-        return FULL
-    chosen = np.array(kept, np.int64)
-    return infer_rule(expected.index[chosen], np.array(lowest, np.int64), expected.sample[chosen])
+            seen.append((int(expected.index[one]), int(own.argmax()), int(expected.sample[one])))
+    if subject.positions is not None and expected.causal.all() and "position_ids" not in expected.table.keys:
+        empty = np.diff(subject.mask.row_offset[table]) == 0
+        for query in _some(np.flatnonzero((node < 0) & ~empty & (subject.positions > 0))).tolist():
+            lowest = int(subject.positions[subject.mask.row(query, table)].min())
+            seen.append((int(subject.positions[query]), lowest, -1 - query))
+    index, lowest, sample = np.array(seen, np.int64).reshape(-1, 3).T
+    return infer_rule(index, lowest, sample)
+
+
+def _some(numbers: Ints) -> Ints:
+    """Return at most ``PROBES`` of some numbers, evenly."""
+    if len(numbers) <= PROBES:
+        return numbers
+    return numbers[np.linspace(0, len(numbers) - 1, PROBES).astype(np.int64)]
 
 
 def _place_runs(subject: Subject, expected: Expected, classes: Ints, home: Ints) -> None:
