@@ -50,7 +50,7 @@ def _over_boundaries(subject: Subject, labels: Labels, values: Ints, along: Bool
 
     A label that ends a text may be equal to the next position's input by chance. So where the next position begins a text, most labels
     before such positions must be equal to it, and where it goes on from elsewhere, no label of a row that it holds may predict it.
-    A next position on which no label depends says nothing.
+    A next position on which no label depends says nothing, unless every label is equal to the next input.
     """
     position = labels.position
     edge = np.flatnonzero(position + 1 < subject.size)
@@ -63,7 +63,7 @@ def _over_boundaries(subject: Subject, labels: Labels, values: Ints, along: Bool
     predicted = seen_directly(subject.mask, after, values[edge], predictors) >= 0
     begins = nearest_key(subject.mask)[after] < 0
     certain = 2 * int(along[edge[begins]].sum()) >= int(begins.sum())
-    wrong = edge[along[edge] & live[after] & np.where(begins, certain, ~predicted)]
+    wrong = edge[along[edge] & (live[after] | along.all()) & np.where(begins, certain, ~predicted)]
     width, goes_on = _chunks_between(subject, position[wrong] + 1)
     if goes_on.any() and subject.rules is None:
         at = int(position[wrong[goes_on][0]])
