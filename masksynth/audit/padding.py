@@ -36,7 +36,12 @@ def padding_findings(subject: Subject, live: Bools) -> Iterator[Finding]:
         if len(wrong) > TOLD:
             message = f"{len(wrong) - TOLD} more rows see padding; {TOLD} are written out"
             yield Finding(
-                "MS014", "note", int(wrong[TOLD]), {"codes": ["MS020"], "rows": len(wrong)}, "forbid padding in all rows", message
+                "MS014",
+                "note",
+                int(wrong[TOLD]),
+                {"codes": ["MS020"], "rows": len(wrong)},
+                "forbid padding in all rows",
+                message,
             )
     if subject.labels is None:
         return

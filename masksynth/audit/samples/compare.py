@@ -114,4 +114,11 @@ def _left_out(subject: Subject) -> Iterator[Finding]:
     if subject.batch is None and keys - ({"kinds"} if subject.kinds is not None else set()):
         names = ", ".join(sorted(keys))
         message = f"{names} of the samples were not compared: the mask's positions do not have them"
-        yield Finding("MS022", "warning", None, {"codes": ["MS018"]}, "give kinds with --tokens, or audit the packed folder", message)
+        yield Finding(
+            "MS022",
+            "warning",
+            None,
+            {"codes": ["MS018"]},
+            "give kinds with --tokens, or audit the packed folder",
+            message,
+        )

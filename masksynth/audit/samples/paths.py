@@ -130,7 +130,8 @@ class Paths:
     def tops(self) -> NDArray[np.bool_]:
         """Return which positions without a node continue a position with one, or none at all."""
         before = self.held[0]
-        return (self.node < 0) & ((before < 0) | (self.node[before] >= 0))
+        found: NDArray[np.bool_] = (self.node < 0) & ((before < 0) | (self.node[before] >= 0))
+        return found
 
 
 def _place(trie: Trie, node: Ints, word: Words, before: Ints) -> None:

@@ -172,7 +172,10 @@ class _Search:
         live[self.classes[self.expected.spans.live]] = True
         costs: list[tuple[bool, int, bool, int, int]] = []
         for query in np.flatnonzero(chosen).tolist():
-            low, high = np.searchsorted(code, self.mine[query], "left"), np.searchsorted(code, self.mine[query], "right")
+            low, high = (
+                np.searchsorted(code, self.mine[query], "left"),
+                np.searchsorted(code, self.mine[query], "right"),
+            )
             size = sum(end - start for table in range(self.mask.tables) for start, end in self.mask.intervals(query, table))
             self.pairs, self.work = self.pairs - int(high - low), self.work - int(high - low) * size
             if self.pairs < 0 or self.work < 0:
@@ -274,10 +277,9 @@ def _infer_rule(subject: Subject, table: int, expected: Expected, trie: Trie, no
     if subject.positions is not None and expected.causal.all() and "position_ids" not in expected.table.keys:
         empty = np.diff(subject.mask.row_offset[table]) == 0
         for query in _some(np.flatnonzero((node < 0) & ~empty & (subject.positions > 0))).tolist():
-            lowest = int(subject.positions[subject.mask.row(query, table)].min())
-            seen.append((int(subject.positions[query]), lowest, -1 - query))
-    index, lowest, sample = np.array(seen, np.int64).reshape(-1, 3).T
-    return infer_rule(index, lowest, sample)
+            ids = subject.positions[subject.mask.row(query, table)]
+            seen.append((int(subject.positions[query]), int(ids.min()), -1 - query))
+    return infer_rule(*np.array(seen, np.int64).reshape(-1, 3).T)
 
 
 def _some(numbers: Ints) -> Ints:

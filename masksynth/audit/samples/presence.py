@@ -72,7 +72,14 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, li
         }
         run = wrong[low:high]
         severity = "error" if (live[run] | needed[placed.home[run]]).any() else "warning"
-        yield Finding("MS018", severity, at, witness, "correct the inputs and position ids, or give the samples that were packed", message)
+        yield Finding(
+            "MS018",
+            severity,
+            at,
+            witness,
+            "correct the inputs and position ids, or give the samples that were packed",
+            message,
+        )
 
 
 def _lost_samples(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:

@@ -72,7 +72,13 @@ def _first_of_each_sample(wrong: Ints, expected: Expected, placed: Placement) ->
 
 
 def _row_findings(
-    subject: Subject, expected: Expected, placed: Placement, tokens: tuple[Ints, Ints], query: int, table: int, live: bool
+    subject: Subject,
+    expected: Expected,
+    placed: Placement,
+    tokens: tuple[Ints, Ints],
+    query: int,
+    table: int,
+    live: bool,
 ) -> Iterator[Finding]:
     home, number = placed.home, int(placed.home[query])
     keys = subject.mask.row(query, table)
@@ -92,7 +98,14 @@ def _row_findings(
         witness = {**expected.witness(owner), "missing": expected.index[missing[:LISTED]].tolist()}
         witness["positions"] = [placed.position_of(token) for token in missing[:LISTED].tolist()]
         message = f"position {subject.token(query)}, {expected.name(owner)}, does not see {names}{dead}"
-        yield Finding("MS002", severity, query, {**witness, "count": len(missing), **where}, "allow these keys in its row", message)
+        yield Finding(
+            "MS002",
+            severity,
+            query,
+            {**witness, "count": len(missing), **where},
+            "allow these keys in its row",
+            message,
+        )
     both, mine, theirs = np.intersect1d(due, given, return_indices=True)
     copies = [
         _copies_of_others(expected, placed, keys, int(both[place]), query, int(given_count[theirs[place]] - due_count[mine[place]]))
@@ -152,7 +165,13 @@ def _extra_findings(
             for key, token in zip(keys[:3].tolist(), others[:3].tolist(), strict=True)
         ]
         ids = [expected.table.ids[sample] for sample in dict.fromkeys(expected.sample[others].tolist())]
-        witness = {**expected.witness(owner), "keys": keys[:LISTED].tolist(), "samples": ids[:LISTED], "count": len(keys), **where}
+        witness = {
+            **expected.witness(owner),
+            "keys": keys[:LISTED].tolist(),
+            "samples": ids[:LISTED],
+            "count": len(keys),
+            **where,
+        }
         message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{dead}"
         yield Finding("MS015", severity, query, witness, "forbid these keys in its row: samples do not see one another", message)
     if (~foreign).any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,10 +30,17 @@ class Layout:
 
     def subject(self, samples=None, **tokens):
         """Return the subject; tokens replace what the layout says."""
-        known = {"inputs": self.inputs, "positions": self.positions, "labels": [[*one, []] for one in self.labels], **self.extra, **tokens}
+        known = {
+            "inputs": self.inputs,
+            "positions": self.positions,
+            "labels": [[*one, []] for one in self.labels],
+            **self.extra,
+            **tokens,
+        }
         known = {key: value for key, value in known.items() if value is not None}
         return with_samples(
-            with_tokens(Subject(Mask.from_dense(self.tables), "layout"), known), self.samples if samples is None else samples
+            with_tokens(Subject(Mask.from_dense(self.tables), "layout"), known),
+            self.samples if samples is None else samples,
         )
 
     def owners(self, position):
@@ -67,7 +75,7 @@ def segmented(sample, rng):
     size = len(sample["input_ids"])
     cuts = sorted({0, size, *rng.integers(1, size, 2).tolist()}) if size > 1 else [0, size]
     parts = []
-    for number, (low, high) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (low, high) in enumerate(pairwise(cuts)):
         within = ("causal", "full", "self")[int(rng.integers(3))]
         sees = [other for other in range(number) if rng.random() < 0.7]
         parts.append({"length": high - low, "within": within, "sees": sees, "position": int(rng.integers(0, 3)) + low})

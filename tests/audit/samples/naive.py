@@ -94,7 +94,8 @@ def is_right(tables, inputs, positions, labels, samples, rules, layers=None):
         names, before = (
             {
                 node: known.setdefault(
-                    (names[node], *(tuple(sorted(map(repr, (names[k] for k in rows[node][t])))) for t in used)), len(known)
+                    (names[node], *(tuple(sorted(map(repr, (names[k] for k in rows[node][t])))) for t in used)),
+                    len(known),
                 )
                 for node in nodes
             },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -47,9 +49,22 @@ def block_diffusion(rng, blocks=3, width=4):
     samples = []
     for number in range(blocks):
         parts = [{"length": width, "within": "full", "sees": list(range(before))} for before in range(number)]
-        noisy = {"length": width, "within": "full", "sees": list(range(number)), "predict": "self", "position": number * width}
+        noisy = {
+            "length": width,
+            "within": "full",
+            "sees": list(range(number)),
+            "predict": "self",
+            "position": number * width,
+        }
         labels = [-100] * (number * width) + text[number * width : (number + 1) * width]
-        samples.append({"id": number, "input_ids": text[: number * width] + [99] * width, "labels": labels, "segments": [*parts, noisy]})
+        samples.append(
+            {
+                "id": number,
+                "input_ids": text[: number * width] + [99] * width,
+                "labels": labels,
+                "segments": [*parts, noisy],
+            }
+        )
     inputs, positions = [99] * size + text, [*range(size), *range(size)]
     labels = [[place, token, []] for place, token in enumerate(text)]
     return mask, samples, {"inputs": inputs, "positions": positions, "labels": labels}
@@ -67,7 +82,11 @@ def shared_prefix(rng):
     for one in answers:
         labels += [[4, one[0]], *([begin + place, one[place + 1]] for place in range(len(one) - 1))]
         begin += len(one)
-    return mask, samples, {"inputs": prompt + sum(answers, []), "positions": positions, "labels": labels}
+    return (
+        mask,
+        samples,
+        {"inputs": prompt + list(chain.from_iterable(answers)), "positions": positions, "labels": labels},
+    )
 
 
 def parallel_documents(rng):
@@ -76,7 +95,11 @@ def parallel_documents(rng):
     owner = np.repeat([0, 1, 2], [4, 3, 5])
     number = np.arange(12)
     mask = (number <= number[:, None]) & ((owner[:, None] == owner) | (owner[:, None] == 2))
-    segments = [{"length": 4, "position": 0}, {"length": 3, "position": 0}, {"length": 5, "position": 4, "sees": [0, 1]}]
+    segments = [
+        {"length": 4, "position": 0},
+        {"length": 3, "position": 0},
+        {"length": 5, "position": 4, "sees": [0, 1]},
+    ]
     labels = [-100] * 8 + question[1:]
     samples = [{"id": "q", "input_ids": first + second + question, "labels": labels, "segments": segments}]
     edges = [[7 + place, question[place + 1], []] for place in range(4)]

@@ -17,7 +17,12 @@ RULES = [FULL, ("window", 2), ("window", 5), ("chunk", 2), ("chunk", 3), ("chunk
 def test_rules_are_inferred_from_right_masks(rule, seed):
     """Silent but for a note that says how the table is read."""
     samples = random_samples(np.random.default_rng([1, seed]), count=6, longest=16, tokens=6)
-    for layout in (documents(samples, (rule,)), tree(samples, (rule,)), documents(samples, (FULL, rule)), tree(samples, (rule, FULL))):
+    for layout in (
+        documents(samples, (rule,)),
+        tree(samples, (rule,)),
+        documents(samples, (FULL, rule)),
+        tree(samples, (rule, FULL)),
+    ):
         report = audit(layout.subject())
         assert {one.code for one in report.findings} <= {"MS006", "MS007", "MS008", "MS010", "MS021"}, report.samples.tables
         assert report.complete
