@@ -28,8 +28,9 @@ from masksynth.audit.rows import (
 )
 from masksynth.audit.samples import Comparison, compare_samples
 from masksynth.audit.storage import broken_heuristics, finite_infinity, wrong_blocks
-from masksynth.audit.subject import Subject
+from masksynth.audit.subject import Subject, with_samples
 from masksynth.export.targets import Entry, summary
+from masksynth.subject.samples import Source
 
 UNDECIDED = ("MS014", "MS022")
 """Codes of what was not compared, or not to the end."""
@@ -87,7 +88,7 @@ class Report:
         }
 
 
-def audit(subject: Subject, layers: int | None = None) -> Report:
+def audit(subject: Subject, layers: int | None = None, *, samples: Source | None = None) -> Report:
     """Look for every fault that the subject's knowledge allows to find.
 
     Parameters
@@ -95,6 +96,8 @@ def audit(subject: Subject, layers: int | None = None) -> Report:
     subject : Subject
     layers : int, optional
         Layers of the model [default: the subject's; None there: any depth].
+    samples : path, "-", SampleTable or iterable of mappings, optional
+        The samples that the mask is meant to train [default: the subject's].
 
     Returns
     -------
@@ -118,6 +121,8 @@ def audit(subject: Subject, layers: int | None = None) -> Report:
     """
     if layers is not None:
         subject = replace(subject, layers=layers)
+    if samples is not None:
+        subject = with_samples(subject, samples)
     live, classes = live_positions(subject), value_classes(subject)
     compared = compare_samples(subject, live)
     found = sorted(_findings(subject, live, classes, () if compared is None else compared.findings), key=_rank)

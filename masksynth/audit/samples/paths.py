@@ -8,7 +8,6 @@ and the path goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +24,9 @@ Words = NDArray[np.uint64]
 BASE = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that it has an inverse modulo 2^64."""
 GUESSES = 24
-"""Rounds in which wrong tokens on one path are guessed, one a round."""
-TOPS = 4096
-"""Most guesses in one round."""
+"""Most wrong tokens on one path that are guessed."""
+TOPS = 20_000
+"""Most positions that are guessed at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +121,16 @@ class Paths:
         for before in ways if len(self.trie.key) else ():
             _place(self.trie, self.node, self.word, before)
 
-    def guess(self, open_: NDArray[np.bool_]) -> None:
-        """Take open positions whose path breaks at themselves for live tokens that stand nowhere, and go on from there."""
-        if len(self.trie.key) and open_.any():
-            _guess(self.trie, self.node, self.word, self.mine, self.theirs, [*self.held, *self.near], open_)
+    def guess(self, allowed: NDArray[np.bool_]) -> bool:
+        """Take positions whose path breaks at themselves for live tokens that stand nowhere, and go on from there.
+
+        Returns whether no limit ended it.
+        """
+        if not len(self.trie.key) or not (allowed & (self.node < 0)).any():
+            return True
+        guesser = _Guesser(self)
+        ended = [guesser.run(before, allowed) for before in (*self.held, *self.near)]
+        return all(ended)
 
     def tops(self) -> NDArray[np.bool_]:
         """Return which positions without a node continue a position with one, or none at all."""
@@ -191,26 +196,63 @@ def _keys_one_less(mask: Mask, positions: Ints) -> list[Ints]:
     return [nearest, np.where(first < width, first, -1), last]
 
 
-def _guess(trie: Trie, node: Ints, word: Words, mine: Ints, theirs: Ints, followed: list[Ints], allowed: NDArray[np.bool_]) -> None:
-    """Take positions whose path breaks at themselves for live tokens that stand nowhere; in place."""
-    order = np.lexsort((np.arange(len(trie.key)), trie.parent))
-    cut = np.searchsorted(trie.parent[order], np.arange(-1, len(trie.key) + 1))
-    for before in followed:
+class _Guesser:
+    """Take positions whose path breaks at themselves for live tokens that stand nowhere.
+
+    Children of a node are looked up by their parent; children that go on with some identity by parent and that identity.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths, trie = paths, paths.trie
+        self.node, self.left = paths.node, TOPS
+        self.children = np.argsort(trie.parent, kind="stable")
+        self.cut = np.searchsorted(trie.parent[self.children], np.arange(-1, len(trie.key) + 1))
+        self.width = int(max(paths.mine.max(initial=-1), paths.theirs.max(initial=-1))) + 1
+        inner = np.flatnonzero(trie.parent >= 0)
+        code = (trie.parent[trie.parent[inner]] + 1) * self.width + paths.theirs[trie.token[inner]]
+        order = np.argsort(code, kind="stable")
+        self.code, self.between = code[order], trie.parent[inner[order]]
+        self.free = trie.live.copy()
+        self.free[self.node[self.node >= 0]] = False
+
+    def run(self, before: Ints, allowed: NDArray[np.bool_]) -> bool:
+        """Guess along one way of continuing positions; return whether no limit ended it."""
         for _ in range(GUESSES):
-            free = trie.live.copy()
-            free[node[node >= 0]] = False
-            below = np.where(before >= 0, node[before], -1)
-            tops = np.flatnonzero(allowed & (node < 0) & ((before < 0) | (below >= 0)))
-            after = _continued_by(before, tops[:TOPS])
-            changed = False
-            for top in tops[:TOPS].tolist():
-                here = order[cut[below[top] + 1] : cut[below[top] + 2]]
-                if (choice := _choose(trie, order, cut, here, free, after.get(top, ()), node, mine, theirs)) >= 0:
-                    node[top] = choice
-                    free[choice], changed = False, True
-            if not changed:
-                break
-            _place(trie, node, word, before)
+            below = np.where(before >= 0, self.node[before], -1)
+            tops = np.flatnonzero(allowed & (self.node < 0) & ((before < 0) | (below >= 0)))[: self.left]
+            self.left -= len(tops)
+            after = _continued_by(before, tops)
+            placed = False
+            for top in tops.tolist():
+                if (choice := self._choose(int(below[top]), after.get(top, []))) >= 0:
+                    self.node[top], self.free[choice], placed = choice, False, True
+            if not placed:
+                return self.left > 0
+            _place(self.paths.trie, self.node, self.paths.word, before)
+            self.free[self.node[self.node >= 0]] = False
+        return False
+
+    def _choose(self, below: int, after: list[int]) -> int:
+        """Return the child of a node that goes on as a position does, a free one if there is; where nothing goes on, the only free one.
+
+        -1 if there is none.
+        """
+        if not after:
+            here = self.children[self.cut[below + 1] : self.cut[below + 2]]
+            here = here[self.free[here]]
+            return int(here[0]) if len(here) == 1 else -1
+        for place in after:
+            if (number := int(self.node[place])) >= 0:
+                parent = int(self.paths.trie.parent[number])
+                if parent >= 0 and int(self.paths.trie.parent[parent]) == below:
+                    return parent
+        for place in after:
+            wanted = (below + 1) * self.width + int(self.paths.mine[place])
+            low, high = np.searchsorted(self.code, wanted, "left"), np.searchsorted(self.code, wanted, "right")
+            if low < high:
+                numbers = self.between[low:high]
+                return int(numbers[self.free[numbers].argmax()])
+        return -1
 
 
 def _continued_by(before: Ints, tops: Ints) -> dict[int, list[int]]:
@@ -219,34 +261,3 @@ def _continued_by(before: Ints, tops: Ints) -> dict[int, list[int]]:
     for place in np.flatnonzero((before >= 0) & np.isin(before, tops))[: 4 * TOPS].tolist():
         found.setdefault(int(before[place]), []).append(place)
     return found
-
-
-def _choose(
-    trie: Trie,
-    order: Ints,
-    cut: Ints,
-    here: Ints,
-    free: NDArray[np.bool_],
-    after: Sequence[int],
-    node: Ints,
-    mine: Ints,
-    theirs: Ints,
-) -> int:
-    """Return the node among ``here`` that goes on as the position does, a free one if there is; where nothing goes on, the only free one.
-
-    -1 if there is none.
-    """
-    open_ = here[free[here]]
-    if not after:
-        return int(open_[0]) if len(open_) == 1 else -1
-    following = np.array(after)
-    placed = following[node[following] >= 0]
-    between = np.intersect1d(trie.parent[node[placed]], here)
-    if len(between):
-        return int(between[0])
-    seen = set(mine[following].tolist())
-    for number in [*open_[:TOPS].tolist(), *here[~free[here]][:TOPS].tolist()]:
-        below = order[cut[number + 1] : cut[number + 2]]
-        if seen & set(theirs[trie.token[below]].tolist()):
-            return int(number)
-    return -1

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.audit.match import side_by_side, split_colours, words_for
+from masksynth.audit.reach import depended_on
 from masksynth.audit.samples.expected import Expected, code_identities, expected_rows, token_ids
 from masksynth.audit.samples.paths import Paths, Trie
-from masksynth.audit.samples.tables import TableRule, infer_rule
+from masksynth.audit.samples.tables import FULL, TableRule, infer_rule
 from masksynth.audit.subject import Subject
 from masksynth.mask import Mask
 from masksynth.verify.colours import ranks
@@ -26,6 +27,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 PROBES = 384
 """Tokens whose rows are looked at to find a table's rule."""
+ROUNDS = 16
+"""Most rounds in which the position that others continue is placed by its row, and then these."""
 PAIRS = 20_000
 """Most comparisons of a row with that of a class, one by one."""
 WORK = 1 << 25
@@ -47,6 +50,8 @@ class Placement:
         Class of each token: tokens of one class hold equal values in their samples.
     home : (N,) int64
         Class that each position stands for; -1: none.
+    live : (U,) bool
+        Tokens on which some label of the samples depends, through these rows and the model's layers.
     first : (C,) int64
         The first token of each class.
     token : (N,) int64
@@ -63,6 +68,7 @@ class Placement:
     rows: Mask
     classes: Ints
     home: Ints
+    live: Bools
     first: Ints
     token: Ints
     alone: Bools
@@ -99,7 +105,8 @@ def place_samples(subject: Subject, expected: Expected) -> Placement:
     same[known] = mine[known] == theirs[first[home[known]]]
     token = _name_positions(expected, classes, home)
     alone = known & (np.bincount(home[known], minlength=len(first))[home] > 1)
-    return Placement(tuple(rules), rows, classes, home, first, token, alone, same, complete)
+    live = depended_on(rows, expected.spans.predictor, subject.layers)
+    return Placement(tuple(rules), rows, classes, home, live, first, token, alone, same, complete)
 
 
 def _same_values(mask: Mask, rows: Mask, mine: Ints, theirs: Ints) -> tuple[Ints, Ints, Ints]:
@@ -133,13 +140,15 @@ class _Search:
         known = self.real & np.isin(self.mine, self.theirs)
         self._by_paths()
         complete = self._by_colours(known) if not self.expected.causal.all() else True
-        while self._closest(known & (self.home < 0) & self.paths.tops()):
+        for _ in range(ROUNDS):
+            if not self._closest(known & (self.home < 0) & self.paths.tops()):
+                break
             self.paths.follow(self.paths.held)
             self._by_paths()
         self.paths.follow(self.paths.near)
         self._by_paths()
         self._closest(known & (self.home < 0))
-        self.paths.guess((self.home < 0) & self.real)
+        complete &= self.paths.guess((self.home < 0) & self.real)
         self._by_paths()
         return complete and self.pairs >= 0 and self.work >= 0
 
@@ -279,7 +288,9 @@ def _infer_rule(subject: Subject, table: int, expected: Expected, trie: Trie, no
         for query in _some(np.flatnonzero((node < 0) & ~empty & (subject.positions > 0))).tolist():
             ids = subject.positions[subject.mask.row(query, table)]
             seen.append((int(subject.positions[query]), int(ids.min()), -1 - query))
-    return infer_rule(*np.array(seen, np.int64).reshape(-1, 3).T)
+    rule = infer_rule(*np.array(seen, np.int64).reshape(-1, 3).T)
+    longest = int(np.diff(expected.table.offset).max(initial=0))
+    return rule if rule.width < longest else FULL  # what cuts no sample is no rule
 
 
 def _some(numbers: Ints) -> Ints:

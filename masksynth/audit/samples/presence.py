@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.samples.expected import Expected
+from masksynth.audit.samples.expected import Expected, token_ids
 from masksynth.audit.samples.placement import Placement
 from masksynth.audit.subject import Subject
 from masksynth.pack.samples import key_of
@@ -37,7 +37,9 @@ def _missing_ids(subject: Subject, expected: Expected) -> Iterator[Finding]:
     if subject.batch is None:
         return
     known = set(map(repr, expected.table.ids))
-    for name in [name for name in subject.batch.samples if repr(name) not in known][:TOLD]:
+    missing = [name for name in subject.batch.samples if repr(name) not in known]
+    yield from _left_out(len(missing), "samples of the batch were not given")
+    for name in missing[:TOLD]:
         message = f"sample {name!r} of the batch is not among the samples that were given"
         yield Finding("MS018", "error", None, {"sample": name}, "give the samples that were packed", message)
 
@@ -48,13 +50,14 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, li
     Errors if some label depends on them, or on a token that stands nowhere else.
     """
     needed = np.zeros(len(placed.first), bool)
-    needed[placed.classes[expected.spans.live]] = True
+    needed[placed.classes[placed.live]] = True
     needed[placed.home[placed.same]] = False
     wrong = np.flatnonzero((placed.home >= 0) & ~placed.same)
     token = placed.token[wrong]
     begins = np.ones(len(wrong), bool)
     begins[1:] = (np.diff(wrong) != 1) | (np.diff(token) != 1) | (expected.sample[token][1:] != expected.sample[token][:-1])
     cuts = np.append(np.flatnonzero(begins), len(wrong)).tolist()
+    yield from _left_out(len(cuts) - 1, "runs of positions stand in the place of other tokens")
     for low, high in list(pairwise(cuts))[:TOLD]:
         at, owner = int(wrong[low]), int(token[low])
         here = (
@@ -84,9 +87,10 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, li
 
 def _lost_samples(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
     """Samples of which a token that some label depends on has no position: one finding for each."""
-    lost = np.flatnonzero(expected.spans.live & ~placed.served[placed.classes])
+    lost = np.flatnonzero(placed.live & ~placed.served[placed.classes])
     sample, first, count = np.unique(expected.sample[lost], return_index=True, return_counts=True)
-    live = np.bincount(expected.sample[expected.spans.live], minlength=len(expected.table))
+    live = np.bincount(expected.sample[placed.live], minlength=len(expected.table))
+    yield from _left_out(len(sample), "samples are not found")
     for number, at, many in list(zip(sample.tolist(), first.tolist(), count.tolist(), strict=True))[:TOLD]:
         token, name = int(lost[at]), expected.table.ids[number]
         whole = many == live[number]
@@ -104,7 +108,7 @@ def _lost_samples(subject: Subject, expected: Expected, placed: Placement) -> It
 
 def _nearest_miss(subject: Subject, expected: Expected, placed: Placement, token: int) -> tuple[str, int | None]:
     """Return in words what comes closest to a token that stands nowhere, and at which position."""
-    ids = np.array([value == int(expected.table.tokens[token]) for value in subject.inputs or ()], bool)
+    ids = token_ids(subject) == expected.table.tokens[token]
     free = placed.home < 0
     place = int(key_of(expected.table, "position_ids")[token])
     right = np.ones(subject.size, bool) if subject.positions is None else subject.positions == place
@@ -126,9 +130,19 @@ def _idle_positions(subject: Subject, placed: Placement) -> Iterator[Finding]:
     """Positions that stand for no token and are not padding: one finding for each run of them."""
     idle = placed.home < 0 if subject.padding is None else (placed.home < 0) & ~subject.padding
     edges = np.diff(np.concatenate([[0], idle.astype(np.int8), [0]]))
-    for first, last in list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))[:TOLD]:
+    begins, ends = np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist()
+    yield from _left_out(len(begins), "runs of positions serve no sample")
+    for first, last in list(zip(begins, ends, strict=True))[:TOLD]:
         here = f"position {subject.token(first)} serves" if last == first + 1 else f"positions {first} to {last - 1} serve"
         message = f"{here} no sample"
         witness = {"positions": [first, last - 1], "count": last - first}
         remedy = "drop it; if it is padding, say so under padding in --tokens; or give the sample that it belongs to"
         yield Finding("MS019", "warning", first, witness, remedy, message)
+
+
+def _left_out(count: int, what: str) -> Iterator[Finding]:
+    """MS014: findings of one kind beyond those that are written out."""
+    if count > TOLD:
+        message = f"{count - TOLD} more {what}; {TOLD} are written out"
+        witness = {"codes": ["MS018", "MS019"], "count": count, "written": TOLD}
+        yield Finding("MS014", "note", None, witness, "mend what is written out and audit again", message)
