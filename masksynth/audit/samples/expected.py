@@ -30,6 +30,8 @@ class Expected:
         Their segments, live tokens, and which token predicts each trained label.
     sample, index : (U,) int64
         The sample of each token, and its index in the sample.
+    positions : (U,) int64
+        Position ids.
     causal : (U,) bool
         Whether the token's sample has no segments.
     """
@@ -38,6 +40,7 @@ class Expected:
     spans: Spans
     sample: Ints
     index: Ints
+    positions: Ints
     causal: NDArray[np.bool_]
 
     def name(self, token: int) -> str:
@@ -46,7 +49,7 @@ class Expected:
 
     def place(self, token: int) -> str:
         """Return the token id and the position id of a token."""
-        return f"{self.table.tokens[token]}@{key_of(self.table, 'position_ids')[token]}"
+        return f"{self.table.tokens[token]}@{self.positions[token]}"
 
     def witness(self, token: int) -> dict[str, object]:
         """Return sample and token as JSON values."""
@@ -70,6 +73,7 @@ def expect(table: SampleTable) -> Expected:
         spans_of(table),
         np.repeat(np.arange(len(table)), length),
         ranges(np.zeros_like(length), length),
+        key_of(table, "position_ids"),
         np.repeat(causal, length),
     )
 
@@ -152,7 +156,7 @@ def code_identities(subject: Subject, expected: Expected) -> tuple[Ints, Ints]:
     table = expected.table
     columns = [(token_ids(subject), table.tokens)]
     if subject.positions is not None:
-        columns.append((subject.positions, key_of(table, "position_ids")))
+        columns.append((subject.positions, expected.positions))
     if subject.batch is not None:
         for name in sorted({*subject.batch.keys, *table.keys} - {"position_ids"}):
             given = subject.batch.keys.get(name, np.zeros(subject.size, np.int64))

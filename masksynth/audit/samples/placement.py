@@ -8,6 +8,7 @@ without faults is placed by that alone. A fault changes the colour of all that s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ class Placement:
     same: Bools
     complete: bool
 
-    @property
+    @cached_property
     def served(self) -> Bools:
         """``(C,)``: whether some position stands for the class."""
         found = np.zeros(len(self.first), bool)

@@ -12,7 +12,6 @@ from masksynth.audit.finding import Finding
 from masksynth.audit.samples.expected import Expected, token_ids
 from masksynth.audit.samples.placement import Placement
 from masksynth.audit.subject import Subject
-from masksynth.pack.samples import key_of
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -71,7 +70,7 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, li
         witness = {**expected.witness(owner), "positions": [at, int(wrong[high - 1])], "count": high - low}
         witness["expected"] = {
             "input": int(expected.table.tokens[owner]),
-            "position_id": int(key_of(expected.table, "position_ids")[owner]),
+            "position_id": int(expected.positions[owner]),
         }
         run = wrong[low:high]
         severity = "error" if (live[run] | needed[placed.home[run]]).any() else "warning"
@@ -90,35 +89,32 @@ def _lost_samples(subject: Subject, expected: Expected, placed: Placement) -> It
     lost = np.flatnonzero(placed.live & ~placed.served[placed.classes])
     sample, first, count = np.unique(expected.sample[lost], return_index=True, return_counts=True)
     live = np.bincount(expected.sample[placed.live], minlength=len(expected.table))
+    ids = token_ids(subject)
     yield from _left_out(len(sample), "samples are not found")
     for number, at, many in list(zip(sample.tolist(), first.tolist(), count.tolist(), strict=True))[:TOLD]:
         token, name = int(lost[at]), expected.table.ids[number]
-        whole = many == live[number]
-        what = (
-            f"sample {name!r} is nowhere in the mask"
-            if whole
-            else f"sample {name!r}: {many} of its {live[number]} tokens are nowhere in the mask"
-        )
-        miss, near = _nearest_miss(subject, expected, placed, token)
+        what = f"sample {name!r} is nowhere in the mask"
+        if many < live[number]:
+            what = f"sample {name!r}: {many} of its {live[number]} tokens are nowhere in the mask"
+        miss, near = _nearest_miss(subject, expected, placed, ids, token)
         witness = {**expected.witness(token), "count": many, "tokens": int(live[number]), "nearest": near}
         message = f"{what}, token {expected.index[token]} ({expected.place(token)}) first; {miss}"
-        position = None if near is None else near
-        yield Finding("MS018", "error", position, witness, "add its positions, or leave the sample out", message)
+        yield Finding("MS018", "error", near, witness, "add its positions, or leave the sample out", message)
 
 
-def _nearest_miss(subject: Subject, expected: Expected, placed: Placement, token: int) -> tuple[str, int | None]:
+def _nearest_miss(subject: Subject, expected: Expected, placed: Placement, ids: Ints, token: int) -> tuple[str, int | None]:
     """Return in words what comes closest to a token that stands nowhere, and at which position."""
-    ids = token_ids(subject) == expected.table.tokens[token]
+    alike = ids == expected.table.tokens[token]
     free = placed.home < 0
-    place = int(key_of(expected.table, "position_ids")[token])
+    place = int(expected.positions[token])
     right = np.ones(subject.size, bool) if subject.positions is None else subject.positions == place
     before = placed.position_of(token - 1) if expected.index[token] else -1
     for chosen, words in (
-        (ids & right & free, "position {} has its identity, and its row is another's"),
-        (ids & right, "position {} has its identity and stands for another token"),
-        (ids & free, "position {} holds its token id at another position id"),
+        (alike & right & free, "position {} has its identity, and its row is another's"),
+        (alike & right, "position {} has its identity and stands for another token"),
+        (alike & free, "position {} holds its token id at another position id"),
         (right & free & (np.arange(subject.size) == before + 1), "position {} comes after the token before it"),
-        (ids, "position {} holds its token id at another position id"),
+        (alike, "position {} holds its token id at another position id"),
     ):
         if chosen.any():
             at = int(np.flatnonzero(chosen)[0])
