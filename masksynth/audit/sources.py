@@ -119,6 +119,7 @@ def subject_of_batch(
     """
     from masksynth.audit.packed import group_numbers, targets
 
+    target, unsaid = targets(batch)
     labels = Labels(
         batch.loss_position,
         tuple(batch.loss_label.tolist()),
@@ -126,7 +127,9 @@ def subject_of_batch(
         batch.loss_sample,
         batch.samples,
         ((),) * len(batch.loss_label),
-        targets(batch),
+        target,
+        unsaid,
+        "it is not the token of its sample that it stands for",
     )
     kinds = None
     if batch.keys:

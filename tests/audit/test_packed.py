@@ -112,6 +112,17 @@ def test_one_pair_flipped_in_a_packed_batch(seed):
         assert ("MS013" if dense[query, key] else "MS002", query) in told
 
 
+def test_labels_that_are_not_their_own_tokens():
+    """Such a label hides nothing, so that no leak of it is looked for: that is a finding, and samples say the rest."""
+    sample = {"id": 1, "input_ids": [5, 6, 7, 8], "labels": [-100, 6, 9, 8]}
+    [batch] = pack_batches([sample])
+    report = audit(subject_of_batch(batch, "b"))
+    assert [(one.code, one.position, one.witness["label"]) for one in report.findings] == [("MS022", 1, 1)]
+    assert not report.complete
+    assert audit(subject_of_batch(batch, "b"), samples=[sample]).complete
+    assert [one.code for one in audit(subject_of_batch(batch, "b"), samples=[{**sample, "labels": [-100, 6, 7, 8]}]).findings] == ["MS003"]
+
+
 def test_real_batches_with_their_samples(folder, request):
     """Silent as they are; a changed row, label, token or sample is named."""
     source = next(path for path in DATA if path.name.split(".")[0] in request.node.name)
