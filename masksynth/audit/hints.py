@@ -17,8 +17,8 @@ from masksynth.verify.sets import runs_of
 def offset_labels(subject: Subject, live: Bools) -> Iterator[Finding]:
     """MS003 without a family or samples: what the places of labels in the mask give away.
 
-    Labels over a boundary (the input one place further on, which does not continue the row's text), and most labels being the input of
-    their own row, or of two places further on.
+    Labels over a boundary (the input one place further on, which does not continue the row's text), and most labels
+    being the input of their own row, or of two places further on.
     """
     labels = subject.labels
     if labels is None or subject.inputs is None or not len(labels) or subject.batch is not None or subject.samples is not None:
@@ -48,9 +48,10 @@ def offset_labels(subject: Subject, live: Bools) -> Iterator[Finding]:
 def _over_boundaries(subject: Subject, labels: Labels, values: Ints, along: Bools, live: Bools) -> Iterator[Finding]:
     """Labels that are the input of the next position, which does not hold their row, where most labels are next tokens.
 
-    A label that ends a text may be equal to the next position's input by chance. So where the next position begins a text, most labels
-    before such positions must be equal to it, and where it goes on from elsewhere, no label of a row that it holds may predict it.
-    A next position on which no label depends says nothing, unless every label is equal to the next input.
+    A label that ends a text may be equal to the next position's input by chance. So where the next position begins a
+    text, most labels before such positions must be equal to it, and where it goes on from elsewhere, no label of a row
+    that it holds may predict it. A next position on which no label depends says nothing, unless every label is equal to
+    the next input.
     """
     position = labels.position
     edge = np.flatnonzero(position + 1 < subject.size)
@@ -81,7 +82,7 @@ def _over_boundaries(subject: Subject, labels: Labels, values: Ints, along: Bool
 
 
 def _goes_on(subject: Subject, position: Ints, steps: int) -> Bools:
-    """Return after which positions the text goes on for some steps in the mask: each next position has the next id and holds the last."""
+    """Return after which positions the text goes on: each next one has the next id and holds the last."""
     found = position + steps < subject.size
     for step in range(steps if subject.positions is not None else 0):
         here = np.where(found, position + step, 0)
@@ -102,7 +103,7 @@ def _positions_by_value(position: Ints, values: Ints) -> list[list[int]]:
 
 
 def _chunks_between(subject: Subject, begins: Ints) -> tuple[int, Bools]:
-    """Return the width of the chunks that all rows of all tables keep to, 0 for none, and which positions begin one while ids go on.
+    """Return the width of the chunks that all rows keep to, 0 for none, and which positions begin one as ids go on.
 
     Of the widths that fit, the largest: the greatest common divisor of the position ids at which chunks begin.
     """
@@ -125,7 +126,7 @@ def _chunks_between(subject: Subject, begins: Ints) -> tuple[int, Bools]:
 
 
 def unsaid_labels(subject: Subject) -> Iterator[Finding]:
-    """MS022: labels that do not say what they hide and cannot be taken for next tokens, so that no leak of them is looked for.
+    """MS022: labels that do not say what they hide and are no next tokens, so that no leak is looked for.
 
     Samples say it instead: rows that hold what samples show, and nothing else, cannot leak.
     """

@@ -1,7 +1,8 @@
-"""Compare a mask with the samples that it should train: every sample's tokens are mapped onto positions, then rows and labels are compared.
+"""Compare a mask with the samples that it should train.
 
-`expected` builds the rows that the samples ask for, `tables` finds out which tables are cut into windows or chunks, `paths` and
-`placement` map tokens onto positions, faults and all; `rows`, `labels` and `presence` report what differs.
+Every token of every sample is mapped onto a position; then rows and labels are compared. `expected` builds the rows
+that the samples ask for, `tables` finds out which tables are cut into windows or chunks, `paths` and `placement` map
+tokens onto positions, faults and all; `rows`, `labels` and `presence` report what differs.
 """
 
 from masksynth.audit.samples.compare import Comparison, compare_samples

@@ -76,7 +76,7 @@ def compare_samples(subject: Subject, live: NDArray[np.bool_]) -> Comparison | N
 
 
 def _right_at_depth(subject: Subject, expected: Expected, placed: Placement) -> bool:
-    """Return whether all labels are predicted, as often as asked, from the values that the samples give, after the model's layers.
+    """Return whether all labels are predicted, as often as asked, from the right values after the model's layers.
 
     At a finite depth values count, not rows; at any depth rows do.
     """
@@ -93,13 +93,18 @@ def _right_at_depth(subject: Subject, expected: Expected, placed: Placement) -> 
 
 
 def _assumed_tables(subject: Subject, placed: Placement) -> Iterator[Finding]:
-    """MS021: a table whose rows are cut to windows or chunks, which nobody has said that they should be."""
+    """MS021: a table whose rows are cut to windows or chunks, which nobody has said; MS022 where it may be lost context."""
     for table, rule in enumerate(placed.rules if subject.rules is None else ()):
         if rule.kind != "full":
             where = f"table {table}" if subject.mask.tables > 1 else "the mask"
+            remedy = 'say so under tables in --tokens, such as {"window": 4096}, {"chunk": 8192} or "full"'
+            if not rule.certain:
+                message = f"rows of {where} are cut at token {rule.width} of every sample: {rule}, or context that is missing"
+                codes = ["MS002"]
+                yield Finding("MS022", "warning", None, {"codes": codes, "table": table, "chunk": rule.width}, remedy, message)
+                continue
             message = f"{where} is read as a {rule}" if rule.kind == "window" else f"{where} is read as {rule}"
             message += ": right for layers that have this, missing context for all others"
-            remedy = 'say so under tables in --tokens, such as {"window": 4096}, {"chunk": 8192} or "full"'
             yield Finding("MS021", "note", None, {"table": table, rule.kind: rule.width}, remedy, message)
 
 

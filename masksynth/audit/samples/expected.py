@@ -149,7 +149,9 @@ def _coalesce(query: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def code_identities(subject: Subject, expected: Expected) -> tuple[Ints, Ints]:
-    """Return equal numbers for positions and tokens of equal identity: token id, position id, and further keys known on both sides.
+    """Return numbers for the identities of positions and tokens, equal iff these are.
+
+    An identity is token id, position id, and further keys that are known on both sides.
 
     Padding and inputs other than token ids are equal to no token.
     """

@@ -1,8 +1,9 @@
 """Labels of a mask beside those of the samples: wrong, shifted, lost and repeated ones, and labels over a boundary.
 
-Both sides are multisets of (class of the predicting position, label). What is given and not asked for is explained in this order: it stands
-on a position of no sample; it is the input of the next position, which does not continue the sample; many labels of the sample are off by
-the same number of tokens; the sample leaves it untrained; another label is asked for there; it is asked for elsewhere; nobody asks for it.
+Both sides are multisets of (class of the predicting position, label). What is given and not asked for is explained in
+this order: it stands on a position of no sample; it is the input of the next position, which does not continue the
+sample; many labels of the sample are off by the same number of tokens; the sample leaves it untrained; another label is
+asked for there; it is asked for elsewhere; nobody asks for it.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def compare_labels(labels: Labels, expected: Expected, placed: Placement) -> Dif
 
 
 def label_findings(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
-    """MS003, MS004, MS016, MS017: labels that the samples do not ask for there, and labels that they ask for in vain."""
+    """MS003, MS004, MS016, MS017: labels that the samples do not ask for, and labels that are lacking."""
     if subject.labels is None:
         if len(expected.spans.trained):
             message = f"the labels of the mask are not known: {len(expected.spans.trained)} labels of the samples were not compared"
@@ -152,7 +153,7 @@ class _Explanation:
         return np.where(inside, other, -1)
 
     def _asked_at(self, edge: int, shift: int) -> int:
-        """Return a token whose label has the value of a label and is due ``shift`` tokens later, -1 if there is none."""
+        """Return a token whose label has the same value and is due ``shift`` tokens later, -1 if there is none."""
         token = self._tokens(edge)
         other = self._shifted_tokens(token, shift)
         fits = (other >= 0) & (self.asks[other] == self.value[edge])
@@ -173,7 +174,7 @@ class _Explanation:
             yield Finding("MS003", "error", at, {"label": self.labels.value[edge]}, "remove the label", message)
 
     def _over_boundaries(self) -> Iterator[Finding]:
-        """Labels that are the input of the position after theirs, in the mask, where that does not continue the sample."""
+        """Labels that are the input of the next position of the mask, which does not continue the sample."""
         placed, expected = self.placed, self.expected
         inner, count = np.flatnonzero(expected.index[1:] > 0), len(placed.first)
         steps = placed.classes[inner] * count + placed.classes[inner + 1]
@@ -294,7 +295,7 @@ class _Explanation:
         return pairs[-1]
 
     def _lacking(self) -> Iterator[Finding]:
-        """Labels that are given too seldom; a warning where they are given at all, as one may carry the weight of several."""
+        """Labels that are given too seldom; a warning where some are, as one may carry the weight of several."""
         for pair in list(self.lost):
             count = self.lost.pop(pair)
             tokens, given = self.difference.asked[pair], self.difference.given.get(pair, 0)

@@ -1,9 +1,9 @@
 """Map positions onto causal samples by paths: what a position continues, and so on down to a beginning.
 
-A position of a causal sample stands at the end of a path of tokens. The position that it continues is guessed, best guess first;
-the path is then compared with the prefixes of all samples by rolling hashes, so that a row with a key too many or too few, or a chain
-of thousands of wrong rows, is still placed. A position whose token is wrong is taken for the sample's next token that stands nowhere,
-and the path goes on.
+A position of a causal sample stands at the end of a path of tokens. The position that it continues is guessed, best
+guess first; the path is then compared with the prefixes of all samples by rolling hashes, so that a row with a key too
+many or too few, or a chain of thousands of wrong rows, is still placed. A position whose token is wrong is taken for
+the sample's next token that stands nowhere, and the path goes on.
 """
 
 from __future__ import annotations
@@ -199,7 +199,8 @@ def _keys_one_less(mask: Mask, positions: Ints) -> list[Ints]:
 class _Guesser:
     """Take positions whose path breaks at themselves for live tokens that stand nowhere.
 
-    Children of a node are looked up by their parent; children that go on with some identity by parent and that identity.
+    Children of a node are looked up by their parent; children that go on with some identity by parent and that
+    identity.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -233,9 +234,9 @@ class _Guesser:
         return False
 
     def _choose(self, below: int, after: list[int]) -> int:
-        """Return the child of a node that goes on as a position does, a free one if there is; where nothing goes on, the only free one.
+        """Return the child of a node that goes on as a position does, a free one if there is; -1 for none.
 
-        -1 if there is none.
+        Where no position goes on, that is the only free child.
         """
         if not after:
             here = self.children[self.cut[below + 1] : self.cut[below + 2]]

@@ -1,8 +1,9 @@
 """Map the tokens of samples onto positions of a mask, faults and all.
 
-Tokens and positions are put side by side and coloured by rows (`masksynth.verify.stable`): equal colours hold equal values, and a mask
-without faults is placed by that alone. A fault changes the colour of all that sees it; what is left is placed by paths of causal samples
-(`paths`), then by colours that a fault does not spread through (`masksynth.audit.match`), then by whole runs of token ids.
+Tokens and positions are put side by side and coloured by rows (`masksynth.verify.stable`): equal colours hold equal
+values, and a mask without faults is placed by that alone. A fault changes the colour of all that sees it; what is left
+is placed by paths of causal samples (`paths`), then by colours that a fault does not spread through
+(`masksynth.audit.match`), then by whole runs of token ids.
 """
 
 from __future__ import annotations
@@ -56,9 +57,11 @@ class Placement:
     first : (C,) int64
         The first token of each class.
     token : (N,) int64
-        The token that each position is named after, -1 where it has no class: of the tokens of its class one that goes on as the mask does.
+        The token that each position is named after, -1 where it has no class: of the tokens of its class one that goes
+        on as the mask does.
     alone : (N,) bool
-        Whether other positions stand for the same class, so that the position serves its own token's sample and no other.
+        Whether other positions stand for the same class, so that the position serves its own token's sample and no
+        other.
     same : (N,) bool
         Whether the position's identity is that of its class.
     complete : bool
@@ -111,7 +114,10 @@ def place_samples(subject: Subject, expected: Expected) -> Placement:
 
 
 def _same_values(mask: Mask, rows: Mask, mine: Ints, theirs: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return the class of each token, that of each position with the same value at every depth (-1: none), and each class's first token."""
+    """Return the class of each token, the class of each position, and the first token of each class.
+
+    A position has the class of the tokens with its value at every depth, -1 for none.
+    """
     colour = stable(ranks(np.concatenate([mine, theirs])), side_by_side(mask, rows), words_for(mask, rows))
     code, first, classes = np.unique(colour[mask.size :], return_index=True, return_inverse=True)
     lookup = np.full(int(colour.max(initial=-1)) + 1, -1, np.int64)
@@ -158,7 +164,7 @@ class _Search:
         self.home[found] = self.classes[self.paths.trie.token[self.paths.node[found]]]
 
     def _by_colours(self, known: Bools) -> bool:
-        """Place by colours that a fault does not spread through, where these leave one class; for samples with segments."""
+        """Place by colours that a fault does not spread through, where these leave one class."""
         colour = ranks(np.concatenate([self.mine, self.theirs]))
         colour, settled = split_colours(self.mask, self.rows, colour, words_for(self.mask, self.rows))
         own, others = colour[: self.mask.size], colour[self.mask.size :]
@@ -171,7 +177,7 @@ class _Search:
         return settled
 
     def _closest(self, chosen: Bools) -> bool:
-        """Give each chosen position the class of its identity whose row is closest, each class once while there are others.
+        """Give each chosen position the class of its identity whose row is closest, each class once if it can be.
 
         Returns whether any was placed.
         """
@@ -210,9 +216,10 @@ class _Search:
         return before >= 0 and int(self.expected.index[token]) > 0 and int(self.classes[token - 1]) == before
 
     def _difference(self, query: int, number: int, wanted: bool) -> int:
-        """Return in how many keys, by class, a row differs from that of a class, themselves aside; -1 if it is no row of that class.
+        """Return in how many keys a row differs from that of a class, themselves aside; -1 if it is none of it.
 
-        It is one if it holds half of what it should, or if nothing should be held and the class has no position yet (``wanted``).
+        It is one if it holds half of what it should, or if nothing should be held and the class has no position yet
+        (``wanted``).
         """
         differs = held = asked = 0
         token = int(self.first[number])
@@ -232,8 +239,8 @@ class _Search:
 def _name_positions(expected: Expected, classes: Ints, home: Ints) -> Ints:
     """Return a token for each position, so that positions which go on as a sample does are named after one sample.
 
-    The last position of such a run takes a token of its class, the n-th position of a class the n-th token; those before it take the
-    tokens before that.
+    The last position of such a run takes a token of its class, the n-th position of a class the n-th token; those
+    before it take the tokens before that.
     """
     count = int(classes.max(initial=-1)) + 1
     order = np.argsort(classes, kind="stable")
@@ -260,8 +267,8 @@ def _name_positions(expected: Expected, classes: Ints, home: Ints) -> Ints:
 def _infer_rules(subject: Subject, expected: Expected, paths: Paths) -> tuple[TableRule, ...]:
     """Return the rule of each table, from the rows of positions that paths place in causal samples.
 
-    Paths may here go through positions that a row does not hold, as at the first token of a chunk. Positions that they do not reach are
-    taken to stand at the index that their position id says.
+    Paths may here go through positions that a row does not hold, as at the first token of a chunk. Positions that they
+    do not reach are taken to stand at the index that their position id says.
     """
     held = paths.node.copy()
     paths.follow(paths.near)

@@ -20,7 +20,7 @@ TOLD = 1000
 
 
 def presence_findings(subject: Subject, expected: Expected, placed: Placement, live: Bools) -> Iterator[Finding]:
-    """MS018, MS019: tokens without a position, positions with another token in a token's place, positions without a token."""
+    """MS018, MS019: tokens without a position, positions with another token, positions without a token."""
     yield from _missing_ids(subject, expected)
     yield from _replaced_tokens(subject, expected, placed, live)
     yield from _lost_samples(subject, expected, placed)

@@ -1,4 +1,4 @@
-"""Rows of a mask beside what the samples' tokens see: missing context, contamination, extra context, changed multiplicity."""
+"""Rows of a mask beside what the samples' tokens see."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _extra_findings(
     dead: str,
     where: dict[str, Any],
 ) -> Iterator[Finding]:
-    """MS015 for keys of other samples, MS013 for keys of the own sample that it does not show, and for keys of no sample."""
+    """MS015 for keys of other samples, MS013 for other keys that the sample does not show."""
     if not len(extra):
         return
     order, cut = tokens

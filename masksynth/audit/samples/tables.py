@@ -22,10 +22,13 @@ class TableRule(NamedTuple):
         ``"full"``, ``"window"`` (key > query - width) or ``"chunk"`` (key // width = query // width).
     width : int
         Tokens of the window or the chunk; 0 for ``"full"``.
+    certain : bool
+        False if rows were seen to begin at one token alone, so that context may be missing just as well.
     """
 
     kind: str = "full"
     width: int = 0
+    certain: bool = True
 
     def lowest(self, index: Ints) -> Ints:
         """Return the index of the first token that the tokens at ``index`` may see.
@@ -56,10 +59,10 @@ FULL = TableRule()
 
 
 def infer_rule(index: Ints, lowest: Ints, sample: Ints) -> TableRule:
-    """Return the rule that explains most observed rows of causal samples; ``FULL`` unless there is evidence for another.
+    """Return the rule that explains most observed rows of causal samples, ``FULL`` without evidence.
 
-    A window needs rows that begin at two different tokens beyond the first; chunks need rows that begin at two different ones, or rows
-    of two samples, so that one sample which lost its beginning is not taken for a chunk.
+    A window needs rows that begin at two different tokens beyond the first, and so do chunks; those of several samples
+    that all begin at one token may be chunks or have lost the same beginning, and the rule is then not certain.
 
     Parameters
     ----------
@@ -90,9 +93,10 @@ def infer_rule(index: Ints, lowest: Ints, sample: Ints) -> TableRule:
     for rule in rules:
         agrees = rule.lowest(index) == lowest
         begin = agrees & cut
-        evidence = len(np.unique(lowest[begin])) > 1 or (rule.kind == "chunk" and len(np.unique(sample[begin])) > 1)
+        certain = len(np.unique(lowest[begin])) > 1
+        evidence = certain or (rule.kind == "chunk" and len(np.unique(sample[begin])) > 1)
         if evidence and agrees.mean() > max(share, AGREE):
-            best, share = rule, float(agrees.mean())
+            best, share = rule._replace(certain=certain), float(agrees.mean())
     return best
 
 

@@ -54,9 +54,9 @@ def test_a_window_off_by_one_is_found_where_the_table_is_declared():
 
 def test_one_sample_that_lost_its_beginning_is_no_chunk():
     index = np.arange(12)
-    assert infer_rule(index, np.where(index < 6, 0, 6), np.zeros(12, np.int64)) == FULL
+    assert infer_rule(index, np.where(index < 6, 0, 6), np.zeros(12, np.int64)) == TableRule()
     two = np.repeat([0, 1], 12)
-    assert infer_rule(np.tile(index, 2), np.tile(np.where(index < 6, 0, 6), 2), two) == TableRule("chunk", 6)
+    assert infer_rule(np.tile(index, 2), np.tile(np.where(index < 6, 0, 6), 2), two) == TableRule("chunk", 6, False)
     noise = np.where(index < 9, 0, index - 8)
     assert infer_rule(index, noise, np.zeros(12, np.int64)) == TableRule("window", 9)
 
@@ -65,4 +65,16 @@ def test_few_cut_rows_among_many_are_no_window():
     index = np.tile(np.arange(10), 10)
     lowest = np.zeros(100, np.int64)
     lowest[[9, 19, 29]] = 5
-    assert infer_rule(index, lowest, np.repeat(np.arange(10), 10)) == FULL
+    assert infer_rule(index, lowest, np.repeat(np.arange(10), 10)) == TableRule()
+
+
+def test_a_prompt_that_all_samples_lost_is_not_taken_for_a_chunk():
+    """Answers of up to three tokens that do not see prompts of three: chunks of three, or lost context; nobody can know."""
+    samples = [{"id": n, "input_ids": [1, 2, 3, n, n + 1, n + 2], "labels": [-100] * 4 + [n + 1, n + 2]} for n in (10, 20, 30)]
+    layout = documents(samples, (("chunk", 3),))
+    report = audit(layout.subject())
+    assert [(one.severity, one.witness["chunk"]) for one in report.findings if one.code == "MS022"] == [("warning", 3)]
+    assert not report.complete
+    assert {one.code for one in audit(layout.subject(tables=["full"])).findings if one.severity == "error"} == {"MS002"}
+    said = audit(layout.subject(tables=[{"chunk": 3}]))
+    assert (said.errors, said.complete) == (0, True)
