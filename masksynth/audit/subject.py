@@ -14,6 +14,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import BlockLists
 from masksynth.mask import Mask
 from masksynth.tasks import Instance
+from masksynth.tasks.canonical import shown
 
 if TYPE_CHECKING:
     from masksynth.audit.samples.tables import TableRule
@@ -240,6 +241,9 @@ def with_samples(subject: Subject, samples: Source) -> Subject:
     if subject.inputs is None:
         remedy = "give inputs and positions with --tokens"
         raise InvalidInstance("samples cannot be compared: the inputs of its positions are not known", "", remedy, subject.name)
+    if subject.size and not subject.sparse and not any(type(value) is int for value in subject.inputs):
+        fact = f"samples cannot be compared: expected token ids as inputs, got {shown(subject.inputs[0])}"
+        raise InvalidInstance(fact, "", "give integers as inputs", subject.name)
     keys = dict.fromkeys((*KEY_FIELDS, *(subject.batch.keys if subject.batch is not None else ())))
     table = read_sample_table(samples, tuple(keys))
     elsewhere = set(map(repr, subject.elsewhere))

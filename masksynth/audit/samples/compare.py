@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
 from masksynth.audit.match import words_for
-from masksynth.audit.samples.expected import Expected, code_identities, expect
+from masksynth.audit.samples.expected import Expected, code_identities, expect, numbered_kinds
 from masksynth.audit.samples.labels import label_findings, values_of
 from masksynth.audit.samples.placement import Placement, place_samples
 from masksynth.audit.samples.presence import presence_findings
@@ -116,9 +116,9 @@ def _left_out(subject: Subject) -> Iterator[Finding]:
         message = "position ids of the mask are not known, and were not compared with those of the samples"
         yield Finding("MS022", "warning", None, {"codes": ["MS018"]}, "give positions with --tokens", message)
     keys = set(subject.samples.keys) - {"position_ids"}
-    if subject.batch is None and keys - ({"kinds"} if subject.kinds is not None else set()):
+    if subject.batch is None and keys - ({"kinds"} if numbered_kinds(subject) is not None else set()):
         names = ", ".join(sorted(keys))
-        message = f"{names} of the samples were not compared: the mask's positions do not have them"
+        message = f"{names} of the samples were not compared: the mask's positions do not have them, or not as numbers"
         yield Finding(
             "MS022",
             "warning",

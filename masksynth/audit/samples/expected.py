@@ -163,11 +163,17 @@ def code_identities(subject: Subject, expected: Expected) -> tuple[Ints, Ints]:
         for name in sorted({*subject.batch.keys, *table.keys} - {"position_ids"}):
             given = subject.batch.keys.get(name, np.zeros(subject.size, np.int64))
             columns.append((given, key_of(table, name)))
-    elif subject.kinds is not None and "kinds" in table.keys:
-        kinds = np.array([int(kind) if kind.isascii() and kind.isdigit() else -1 for kind in subject.kinds], np.int64)
+    elif (kinds := numbered_kinds(subject)) is not None and "kinds" in table.keys:
         columns.append((kinds, table.keys["kinds"]))
     code = ranks(*(np.concatenate(pair) for pair in columns))
     return code[: subject.size], code[subject.size :]
+
+
+def numbered_kinds(subject: Subject) -> Ints | None:
+    """Return the kinds of the positions as the numbers that samples have, None where some kind is not a number."""
+    if subject.kinds is None or not all(kind.isascii() and kind.isdigit() and len(kind) < 19 for kind in subject.kinds):
+        return None
+    return np.array(list(map(int, subject.kinds)), np.int64)
 
 
 def token_ids(subject: Subject) -> Ints:

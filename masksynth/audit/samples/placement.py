@@ -108,7 +108,7 @@ def place_samples(subject: Subject, expected: Expected) -> Placement:
     same, known = np.zeros(subject.size, bool), home >= 0
     same[known] = mine[known] == theirs[first[home[known]]]
     token = _name_positions(expected, classes, home)
-    alone = known & (np.bincount(home[known], minlength=len(first))[home] > 1)
+    alone = known & (np.append(np.bincount(home[known], minlength=len(first)), 0)[home] > 1)  # -1: the last, 0
     live = depended_on(rows, expected.spans.predictor, subject.layers)
     return Placement(tuple(rules), rows, classes, home, live, first, token, alone, same, complete)
 
