@@ -145,10 +145,21 @@ class _Search:
     def run(self) -> bool:
         """Place what can be placed, the best evidence first; return whether no limit ended it."""
         known = self.real & np.isin(self.mine, self.theirs)
+        valued = self.home >= 0
         self._by_paths()
+        if (doubtful := self._doubtful(~valued)).any():
+            self.home[doubtful] = self.paths.node[doubtful] = -1
+            self._closest(doubtful)
+            self.paths.follow(self.paths.held)
+            self._by_paths()
         complete = self._by_colours(known) if not self.expected.causal.all() else True
         for _ in range(ROUNDS):
             if not self._closest(known & (self.home < 0) & self.paths.tops()):
+                break
+            self.paths.follow(self.paths.held)
+            self._by_paths()
+        for _ in range(ROUNDS):
+            if not self._closest(known & (self.home < 0) & self.paths.tops(), wanted_only=True):
                 break
             self.paths.follow(self.paths.held)
             self._by_paths()
@@ -163,6 +174,19 @@ class _Search:
         found = (self.home < 0) & (self.paths.node >= 0)
         self.home[found] = self.classes[self.paths.trie.token[self.paths.node[found]]]
 
+    def _doubtful(self, by_path: Bools) -> Bools:
+        """Return positions placed by paths in a class that others have too, while a live class of their identity has none.
+
+        A key too many may have led the path astray.
+        """
+        count = np.bincount(self.home[self.home >= 0], minlength=len(self.first))
+        live = np.zeros(len(self.first), bool)
+        live[self.classes[self.expected.spans.live]] = True
+        lacking = self.theirs[self.first[live & (count == 0)]]
+        found = by_path & (self.home >= 0) & np.isin(self.mine, lacking)
+        found[found] = count[self.home[found]] > 1
+        return found
+
     def _by_colours(self, known: Bools) -> bool:
         """Place by colours that a fault does not spread through, where these leave one class."""
         colour = ranks(np.concatenate([self.mine, self.theirs]))
@@ -176,17 +200,17 @@ class _Search:
         self.home[single] = low[own[single]]
         return settled
 
-    def _closest(self, chosen: Bools) -> bool:
+    def _closest(self, chosen: Bools, wanted_only: bool = False) -> bool:
         """Give each chosen position the class of its identity whose row is closest, each class once if it can be.
 
-        Returns whether any was placed.
+        With ``wanted_only`` whatever the row, and live classes without a position alone. Returns whether any was placed.
         """
         order = np.argsort(self.theirs[self.first], kind="stable")
         code = self.theirs[self.first][order]
         served, live = np.zeros(len(self.first), bool), np.zeros(len(self.first), bool)
         served[self.home[self.home >= 0]] = True
         live[self.classes[self.expected.spans.live]] = True
-        costs: list[tuple[bool, int, bool, int, int]] = []
+        costs: list[tuple[int, bool, bool, int, int]] = []
         for query in np.flatnonzero(chosen).tolist():
             low, high = (
                 np.searchsorted(code, self.mine[query], "left"),
@@ -198,11 +222,13 @@ class _Search:
                 break
             for number in order[low:high].tolist():
                 wanted = bool(live[number] and not served[number])
-                if (cost := self._difference(query, number, wanted)) >= 0:
+                if wanted_only and not wanted:
+                    continue
+                if (cost := self._difference(query, number, wanted, wanted_only)) >= 0:
                     goes_on = query > 0 and self._goes_on(int(self.home[query - 1]), number)
-                    costs.append((not wanted, cost, not goes_on, number, query))
+                    costs.append((cost, not wanted, not goes_on, number, query))
         placed = False
-        for unwanted, _, _, number, query in sorted(costs):
+        for _, unwanted, _, number, query in sorted(costs):
             if self.home[query] < 0 and (unwanted or not served[number]):
                 self.home[query] = number
                 served[number] = placed = True
@@ -215,7 +241,7 @@ class _Search:
         token = int(self.first[number])
         return before >= 0 and int(self.expected.index[token]) > 0 and int(self.classes[token - 1]) == before
 
-    def _difference(self, query: int, number: int, wanted: bool) -> int:
+    def _difference(self, query: int, number: int, wanted: bool, whatever: bool) -> int:
         """Return in how many keys a row differs from that of a class, themselves aside; -1 if it is none of it.
 
         It is one if it holds half of what it should, or if nothing should be held and the class has no position yet
@@ -233,7 +259,7 @@ class _Search:
             held += int(np.minimum(mine, theirs).sum())
             asked += len(due)
         fits = 2 * held >= asked if asked else wanted or differs <= 1
-        return differs if fits else -1
+        return differs if fits or whatever else -1
 
 
 def _name_positions(expected: Expected, classes: Ints, home: Ints) -> Ints:
