@@ -44,7 +44,7 @@ def cli_page() -> str:
         "| exit code | meaning |\n|---|---|",
         "| 0 | yes: an answer was found, or the check passed |\n| 1 | no: infeasible, or the check failed |",
         "| 2 | trouble: wrong usage, a file that cannot be read, a full disk |",
-        "| 3 | unknown: a limit or Ctrl-C came before any answer |\n",
+        "| 3 | unknown: a limit or Ctrl-C came before any answer, or `audit` did not compare all that was asked for |\n",
     ]
     commands = [("masksynth", main), *((f"masksynth {name}", command) for name, command in main.commands.items())]
     commands += [(f"masksynth diagnose {name}", command) for name, command in diagnose.commands.items()]

@@ -3,7 +3,7 @@
 from masksynth.audit.finding import CODES, SEVERITIES, Finding
 from masksynth.audit.report import Report, audit
 from masksynth.audit.sources import subject_of_batch, subject_of_merged
-from masksynth.audit.subject import Labels, Subject, read_subject
+from masksynth.audit.subject import Labels, Subject, read_subject, with_samples
 
 __all__ = [
     "CODES",
@@ -16,4 +16,5 @@ __all__ = [
     "read_subject",
     "subject_of_batch",
     "subject_of_merged",
+    "with_samples",
 ]

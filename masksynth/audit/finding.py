@@ -26,6 +26,14 @@ CODES = {
     "MS012": "block list wrong",
     "MS013": "extra context",
     "MS014": "not decided",
+    "MS015": "contamination between samples",
+    "MS016": "shifted labels",
+    "MS017": "label over a boundary",
+    "MS018": "sample not found",
+    "MS019": "position of no sample",
+    "MS020": "padding not kept apart",
+    "MS021": "window or chunks assumed",
+    "MS022": "not compared",
 }
 """Code -> its name; codes are never reused."""
 

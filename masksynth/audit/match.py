@@ -117,7 +117,7 @@ def match(subject: Subject, intended: Mask, identity: Ints) -> Matched:
     [0, 1, 2]
     """
     size, words = subject.size, words_for(subject.mask, intended)
-    colour, settled = _told_apart(subject.mask, intended, identity, words)
+    colour, settled = split_colours(subject.mask, intended, identity, words)
     classes = stable(ranks(identity[size:]), intended, words)
     home = np.full(size, -1, np.int64)
     names = _classes_of_colours(colour[size:], classes)
@@ -141,8 +141,8 @@ def _strays(home: Ints, open_: NDArray[np.bool_], identity: Ints, size: int, cla
     return [(here, known.get(own, [])) for own, here in found.items()]
 
 
-def _told_apart(left: Mask, right: Mask, colour: Ints, words: Words) -> tuple[Ints, bool]:
-    """Split colours until nothing changes, and whether that came to an end."""
+def split_colours(left: Mask, right: Mask, colour: Ints, words: Words) -> tuple[Ints, bool]:
+    """Split colours by rows until nothing changes; return them and whether that came to an end."""
     colour, count = ranks(colour), -1
     for _ in range(ROUNDS):
         if (now := int(colour.max(initial=-1))) == count:

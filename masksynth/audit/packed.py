@@ -34,15 +34,20 @@ def token_places(batch: PackedBatch) -> tuple[Ints, Ints, Ints]:
     return cut, place, token
 
 
-def targets(batch: PackedBatch) -> Ints:
-    """The position of each label's own token, -1 where it is dead, is the predictor itself, or differs from the label."""
+def targets(batch: PackedBatch) -> tuple[Ints, Ints]:
+    """Return the position of each label's own token, and the labels that differ from it.
+
+    -1 where the token is dead, is the predictor itself, or differs from the label, which then says nothing of what it hides.
+    """
     cut, place, token = token_places(batch)
     at = cut[batch.loss_sample] + batch.loss_index
     inside = (batch.loss_index >= 0) & (at < cut[batch.loss_sample + 1])
     at = np.where(inside, at, 0)
-    known = inside & (place[at] >= 0) & (place[at] != batch.loss_position) & (token[at] == batch.loss_label) if len(place) else inside
-    found: Ints = np.where(known, place[at], -1) if len(place) else np.full(len(at), -1)
-    return found
+    if not len(place):
+        return np.full(len(at), -1), np.zeros(0, np.int64)
+    another = inside & (place[at] >= 0) & (place[at] != batch.loss_position)
+    same = token[at] == batch.loss_label
+    return np.where(another & same, place[at], -1), np.flatnonzero(another & ~same)
 
 
 def group_numbers(batch: PackedBatch, groups: tuple[Any, ...] | None) -> Ints | None:

@@ -87,6 +87,23 @@ def sees_itself(mask: Mask, table: int) -> Bools:
     return holds(runs_of(mask, table), number, number, max(mask.size, 1))
 
 
+def nearest_key(mask: Mask) -> Ints:
+    """Return for each position the nearest key before it in its rows, over all tables; -1 where there is none.
+
+    Examples
+    --------
+    >>> nearest_key(Mask.from_intervals([[((0, 1),), ((0, 2),), ((0, 1), (2, 3))]])).tolist()
+    [-1, 0, 0]
+    """
+    found = np.full(mask.size, -1, np.int64)
+    for table in range(mask.tables):
+        rows = runs_of(mask, table)
+        query = np.repeat(np.arange(mask.size), np.diff(rows.offset))
+        before = rows.start < query
+        np.maximum.at(found, query[before], np.minimum(rows.end, query)[before] - 1)
+    return found
+
+
 def closed(mask: Mask) -> bool:
     """Whether rows are recognised as closed: what a position reaches through any number of layers it sees directly, or is itself.
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from masksynth.audit.family import Plan, family_findings, plan_of
 from masksynth.audit.finding import SEVERITIES, Finding
-from masksynth.audit.hints import own_labels, shifted_labels, unknown_hides, unsaid_labels
+from masksynth.audit.hints import offset_labels, unknown_hides, unsaid_labels
 from masksynth.audit.leaks import leak_findings
 from masksynth.audit.packed import packed_labels
 from masksynth.audit.packedrows import packed_rows
+from masksynth.audit.padding import padding_findings
 from masksynth.audit.reach import Bools, sees_itself
 from masksynth.audit.rows import (
     Size,
@@ -25,9 +26,14 @@ from masksynth.audit.rows import (
     size_of,
     value_classes,
 )
+from masksynth.audit.samples import Comparison, compare_samples
 from masksynth.audit.storage import broken_heuristics, finite_infinity, wrong_blocks
-from masksynth.audit.subject import Subject
+from masksynth.audit.subject import Subject, with_samples
 from masksynth.export.targets import Entry, summary
+from masksynth.subject.samples import Source
+
+UNDECIDED = ("MS014", "MS022")
+"""Codes of what was not compared, or not to the end."""
 
 
 @dataclass(frozen=True)
@@ -39,34 +45,50 @@ class Report:
     findings : tuple of Finding
         Errors first, then by code and position.
     minimal : Size, optional
-        How many positions the minimal equivalent has; None unless inputs, position ids and labels are known.
+        How many positions the minimal equivalent has, at most so many where ``minimal.exact`` is False; None unless inputs, position
+        ids and labels are known.
     kernels : tuple of tuples of Entry
         For each table, what each export format makes of it.
     unchecked : mapping
         Code -> what must be known to check it.
+    samples : Comparison, optional
+        How many samples the mask was compared with, and how its tables were read; None without samples.
     """
 
     findings: tuple[Finding, ...]
     minimal: Size | None
     kernels: tuple[tuple[Entry, ...], ...]
     unchecked: Mapping[str, str]
+    samples: Comparison | None = None
 
     @property
     def errors(self) -> int:
         """How many findings are errors."""
         return sum(finding.severity == "error" for finding in self.findings)
 
+    @property
+    def undecided(self) -> int:
+        """How many findings say that something was asked for and not compared, or not to the end."""
+        return sum(finding.code in UNDECIDED for finding in self.findings)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked for has been compared; only then does no error mean that none is there."""
+        return self.undecided == 0
+
     def record(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         return {
             "findings": [finding.record() for finding in self.findings],
-            "minimal": None if self.minimal is None else self.minimal._asdict(),
+            "minimal": None if self.minimal is None else self.minimal.record(),
             "kernels": {str(table): {entry.format: entry._asdict() for entry in entries} for table, entries in enumerate(self.kernels)},
             "unchecked": dict(self.unchecked),
+            "complete": self.complete,
+            "samples": None if self.samples is None else self.samples.record(),
         }
 
 
-def audit(subject: Subject, layers: int | None = None) -> Report:
+def audit(subject: Subject, layers: int | None = None, *, samples: Source | None = None) -> Report:
     """Look for every fault that the subject's knowledge allows to find.
 
     Parameters
@@ -74,6 +96,8 @@ def audit(subject: Subject, layers: int | None = None) -> Report:
     subject : Subject
     layers : int, optional
         Layers of the model [default: the subject's; None there: any depth].
+    samples : path, "-", SampleTable or iterable of mappings, optional
+        The samples that the mask is meant to train [default: the subject's].
 
     Returns
     -------
@@ -97,17 +121,20 @@ def audit(subject: Subject, layers: int | None = None) -> Report:
     """
     if layers is not None:
         subject = replace(subject, layers=layers)
+    if samples is not None:
+        subject = with_samples(subject, samples)
     live, classes = live_positions(subject), value_classes(subject)
-    found = sorted(_findings(subject, live, classes), key=_rank)
+    compared = compare_samples(subject, live)
+    found = sorted(_findings(subject, live, classes, () if compared is None else compared.findings), key=_rank)
     kernels = tuple(tuple(summary(subject.mask, table)) for table in range(subject.mask.tables))
-    return Report(tuple(found), size_of(subject, live, classes), kernels, unchecked(subject))
+    return Report(tuple(found), size_of(subject, live, classes), kernels, unchecked(subject), compared)
 
 
 def _rank(finding: Finding) -> tuple[int, str, int]:
     return SEVERITIES.index(finding.severity), finding.code, -1 if finding.position is None else finding.position
 
 
-def _findings(subject: Subject, live: Bools, classes: Any) -> Iterator[Finding]:
+def _findings(subject: Subject, live: Bools, classes: Any, compared: tuple[Finding, ...]) -> Iterator[Finding]:
     plan = plan_of(subject)
     if isinstance(plan, Finding):
         yield plan
@@ -118,11 +145,12 @@ def _findings(subject: Subject, live: Bools, classes: Any) -> Iterator[Finding]:
     if plan is not None:
         yield from family_findings(subject, plan)
     else:
-        yield from packed_labels(subject)
-        yield from packed_rows(subject)
-        yield from shifted_labels(subject)
-        yield from own_labels(subject)
+        told = {(_kind(one), one.position) for one in compared}
+        yield from (one for one in (*packed_labels(subject), *packed_rows(subject)) if (_kind(one), one.position) not in told)
+        yield from offset_labels(subject, live)
         yield from unsaid_labels(subject)
+    yield from compared
+    yield from padding_findings(subject, live)
     yield from unknown_hides(subject)
     yield from empty_rows(subject, live)
     yield from rows_without_themselves(subject, live, None if plan is None else due_to_see_themselves(plan))
@@ -131,6 +159,11 @@ def _findings(subject: Subject, live: Bools, classes: Any) -> Iterator[Finding]:
     yield from broken_heuristics(subject)
     yield from finite_infinity(subject)
     yield from wrong_blocks(subject)
+
+
+def _kind(finding: Finding) -> str:
+    """Return whether a finding is about a row or about labels: a batch and its samples may tell the same of one position."""
+    return "row" if finding.code in ("MS002", "MS009", "MS013", "MS015") else "label"
 
 
 def due_to_see_themselves(plan: Plan) -> Bools:
@@ -150,21 +183,28 @@ def unchecked(subject: Subject) -> dict[str, str]:
     --------
     >>> from masksynth.mask import Mask
     >>> unchecked(Subject(Mask.from_dense(np.eye(1, dtype=bool)), "m"))["MS001"]
-    'labels that say what they hide, or a family'
+    'labels that say what they hide, a family, or samples'
     """
-    labels, family = subject.labels, subject.family is not None
+    labels, family, samples = subject.labels, subject.family is not None, subject.samples is not None
+    known = family or samples or subject.batch is not None
     hiding = labels is not None and (any(labels.hides) or bool((labels.target >= 0).any()))
     needs = {
-        "MS001": (hiding or family, "labels that say what they hide, or a family"),
-        "MS002": (family or subject.batch is not None, "a family"),
-        "MS003": (family or subject.batch is not None, "a family"),
-        "MS004": (family or subject.batch is not None, "a family"),
+        "MS001": (hiding or family or samples, "labels that say what they hide, a family, or samples"),
+        "MS002": (known, "a family or samples"),
+        "MS003": (known, "a family or samples"),
+        "MS004": (known, "a family or samples"),
         "MS007": (labels is not None, "labels"),
         "MS008": (not subject.sparse and subject.inputs is not None and subject.positions is not None, "inputs and position ids"),
-        "MS009": (family, "a family"),
+        "MS009": (known, "a family or samples"),
         "MS010": (subject.positions is not None, "position ids"),
         "MS011": (subject.dtype.startswith(("float", "bfloat")), "an additive mask"),
         "MS012": (subject.blocks is not None, "block lists"),
-        "MS013": (family or subject.batch is not None, "a family"),
+        "MS013": (known, "a family or samples"),
+        "MS015": (samples, "samples"),
+        "MS016": (samples, "samples"),
+        "MS017": (samples, "samples"),
+        "MS018": (samples, "samples"),
+        "MS019": (samples, "samples"),
+        "MS020": (subject.padding is not None, "padding"),
     }
-    return {code: need for code, (known, need) in needs.items() if not known}
+    return {code: need for code, (given, need) in needs.items() if not given}

@@ -18,18 +18,39 @@ from masksynth.verify.stable import stable
 
 
 class Size(NamedTuple):
-    """How many positions there are, how many no label depends on, how many are one too many, and how many would do."""
+    """Count the positions, those that no label depends on, those that are one too many, and those that would do.
+
+    What is none of the last three is padding.
+    """
 
     positions: int
     dead: int
     duplicates: int
     minimal: int
 
+    @property
+    def exact(self) -> bool:
+        """Whether ``minimal`` is the least number; else at most so many are needed."""
+        return True
+
+    def record(self) -> dict[str, int | bool]:
+        """Return the counts as plain JSON values."""
+        return {**self._asdict(), "exact": self.exact}
+
+
+class SizeAtMost(Size):
+    """Counts for a finite depth: positions may hold equal values after the model's layers and at no greater depth."""
+
+    @property
+    def exact(self) -> bool:
+        """Return False: at most ``minimal`` positions are needed."""
+        return False
+
 
 def live_positions(subject: Subject) -> Bools:
-    """Positions that some label depends on; all of them where labels are not known. O(N + T) for each layer that adds any."""
+    """Positions that some label depends on; all but padding where labels are not known. O(N + T) for each layer that adds any."""
     if subject.labels is None:
-        return np.ones(subject.size, bool)
+        return np.ones(subject.size, bool) if subject.padding is None else ~subject.padding
     return depended_on(subject.mask, subject.labels.position, subject.layers)
 
 
@@ -73,7 +94,8 @@ def _readers(subject: Subject, table: int) -> Bools:
 
 def dead_positions(subject: Subject, live: Bools) -> Iterator[Finding]:
     """MS007: positions that are computed and on which no label depends."""
-    for query in np.flatnonzero(~live).tolist():
+    idle = ~live if subject.padding is None else ~live & ~subject.padding
+    for query in np.flatnonzero(idle).tolist():
         message = f"no label depends on position {subject.token(query)}"
         yield Finding("MS007", "warning", query, {"layers": subject.layers}, "drop it, or give it the label that it lacks", message)
 
@@ -141,4 +163,6 @@ def size_of(subject: Subject, live: Bools, classes: Ints | None) -> Size | None:
         return None
     count = np.bincount(classes[live], minlength=int(classes.max(initial=-1)) + 1)
     minimal = int(copies_needed(subject, classes, live)[count > 0].sum())
-    return Size(subject.size, int((~live).sum()), int(live.sum()) - minimal, minimal)
+    dead = int((~live if subject.padding is None else ~live & ~subject.padding).sum())
+    counts = subject.size, dead, int(live.sum()) - minimal, minimal
+    return Size(*counts) if subject.layers is None else SizeAtMost(*counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,10 @@ def _of_packed(folder: Path, number: int) -> Subject:
     packed = open_packed(folder)
     if not 0 <= number < len(packed):
         raise InvalidInstance(f"has {len(packed)} batches, not a batch {number}", "", "batches are counted from 0", str(folder))
-    entry = packed.manifest.batches[number]
-    return subject_of_batch(packed[number], f"{folder}, batch {number}", entry.segments, entry.groups)
+    entries = packed.manifest.batches
+    subject = subject_of_batch(packed[number], f"{folder}, batch {number}", entries[number].segments, entries[number].groups)
+    elsewhere = tuple(name for at, entry in enumerate(entries) for name in entry.samples if at != number)
+    return replace(subject, elsewhere=elsewhere)
 
 
 def subject_of_merged(merged: MergedTask, name: str = "answer") -> Subject:
@@ -116,6 +119,7 @@ def subject_of_batch(
     """
     from masksynth.audit.packed import group_numbers, targets
 
+    target, unsaid = targets(batch)
     labels = Labels(
         batch.loss_position,
         tuple(batch.loss_label.tolist()),
@@ -123,7 +127,9 @@ def subject_of_batch(
         batch.loss_sample,
         batch.samples,
         ((),) * len(batch.loss_label),
-        targets(batch),
+        target,
+        unsaid,
+        "it is not the token of its sample that it stands for",
     )
     kinds = None
     if batch.keys:

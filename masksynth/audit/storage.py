@@ -32,6 +32,8 @@ def _cut(subject: Subject, begins: Bools, who: str, rule: str) -> Iterator[Findi
         rows = runs_of(subject.mask, table)
         query = np.repeat(np.arange(subject.size), np.diff(rows.offset))
         wrong = (document[rows.start] != document[query]) | (document[rows.end - 1] != document[query])
+        if subject.padding is not None:  # what padding sees is of no account
+            wrong &= ~subject.padding[query]
         if wrong.any():
             at = int(wrong.argmax())
             own, first = int(query[at]), int(rows.start[at])

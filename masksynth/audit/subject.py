@@ -14,9 +14,13 @@ from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import BlockLists
 from masksynth.mask import Mask
 from masksynth.tasks import Instance
+from masksynth.tasks.canonical import shown
 
 if TYPE_CHECKING:
+    from masksynth.audit.samples.tables import TableRule
     from masksynth.pack import PackedBatch
+    from masksynth.pack.samples import SampleTable
+    from masksynth.subject.samples import Source
 
 Integers = NDArray[np.int64]
 
@@ -40,8 +44,10 @@ class Labels:
         Elements that the context must not carry, compared with ``Subject.inputs`` by canonical text; ``{"at": k}`` is position k itself.
     target : (E,) int64
         The position that holds the label's own token, -1 where there is none or it is not known; hidden too.
-    odd : int, optional
-        Where most labels are next tokens, the first that is none and does not say what it hides; no label is taken for a next token then.
+    unsaid : (U,) int64, optional
+        Labels that do not say what they hide, and that cannot be taken for next tokens; None where nothing is said of hiding at all.
+    why : str
+        Why they cannot.
     """
 
     position: Integers
@@ -51,7 +57,8 @@ class Labels:
     tasks: tuple[Any, ...]
     hides: tuple[tuple[Any, ...], ...]
     target: Integers
-    odd: int | None = None
+    unsaid: Integers | None = None
+    why: str = ""
 
     def __len__(self) -> int:
         return len(self.position)
@@ -91,6 +98,16 @@ class Subject:
         A sparse answer: it carries a flow through its layers, and its rows are not those of the tasks.
     partial : str
         What was not read of it; empty where it was read whole.
+    padding : (N,) bool, optional
+        Positions that are padding: nothing may see them.
+    samples : SampleTable, optional
+        The samples that the mask is meant to train.
+    elsewhere : tuple
+        Ids of the samples in the other batches of a packed folder.
+    others : int
+        Samples that were given and belong to other batches of the folder.
+    rules : tuple of P TableRule, optional
+        What each table shows of a sample's earlier tokens; None: it is inferred from the rows.
 
     Raises
     ------
@@ -121,9 +138,14 @@ class Subject:
     embeddings: Mapping[str, Mapping[str, int]] | None = None
     sparse: bool = False
     partial: str = ""
+    padding: NDArray[np.bool_] | None = None
+    samples: SampleTable | None = None
+    elsewhere: tuple[Any, ...] = ()
+    others: int = 0
+    rules: tuple[TableRule, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "positions", "kinds"):
+        for name in ("inputs", "positions", "kinds", "padding"):
             values = getattr(self, name)
             if values is not None and len(values) != self.mask.size:
                 raise InvalidInstance(f"{len(values)} {name} for {self.mask.size} positions", f"$.{name}", "give one for each position")
@@ -155,6 +177,7 @@ def read_subject(
     length: int | None = None,
     layers: int | None = None,
     batch: int | None = None,
+    samples: Source | None = None,
 ) -> Subject:
     """Read what is to be looked at.
 
@@ -171,6 +194,9 @@ def read_subject(
         Layers of the model [default: those of the answer or the family].
     batch : int, optional
         Which batch of a packed folder [default: 0].
+    samples : path, "-", SampleTable or iterable of mappings, optional
+        The samples that the mask is meant to train, with which it is then compared; those that a packed folder has in other batches
+        are left out.
 
     Raises
     ------
@@ -192,8 +218,36 @@ def read_subject(
     subject = read_source(path, length, batch)
     if tokens is not None:
         subject = with_tokens(subject, tokens)
+    if samples is not None:
+        subject = with_samples(subject, samples)
     if layers is not None:
         if type(layers) is not int or layers < 1:
             raise InvalidInstance(f"layers {layers!r} is not a positive integer", "", "give the number of layers, or leave it out")
         subject = replace(subject, layers=layers)
     return subject
+
+
+def with_samples(subject: Subject, samples: Source) -> Subject:
+    """Return the subject with the samples that it is meant to train.
+
+    Raises
+    ------
+    InvalidInstance
+        If the inputs of the subject are not known, or something is not a sample.
+    """
+    from masksynth.pack.samples import KEY_FIELDS, select
+    from masksynth.subject import read_sample_table
+
+    if subject.inputs is None:
+        remedy = "give inputs and positions with --tokens"
+        raise InvalidInstance("samples cannot be compared: the inputs of its positions are not known", "", remedy, subject.name)
+    if subject.size and not subject.sparse and not any(type(value) is int for value in subject.inputs):
+        fact = f"samples cannot be compared: expected token ids as inputs, got {shown(subject.inputs[0])}"
+        raise InvalidInstance(fact, "", "give integers as inputs", subject.name)
+    keys = dict.fromkeys((*KEY_FIELDS, *(subject.batch.keys if subject.batch is not None else ())))
+    table = read_sample_table(samples, tuple(keys))
+    elsewhere = set(map(repr, subject.elsewhere))
+    if subject.batch is not None:
+        elsewhere -= set(map(repr, subject.batch.samples))
+    kept = [number for number, name in enumerate(table.ids) if repr(name) not in elsewhere]
+    return replace(subject, samples=select(table, kept), others=len(table) - len(kept))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from masksynth.audit.reach import Sets, seen_directly
+from masksynth.audit.reach import CHUNK, FAR
+from masksynth.audit.samples.tables import TableRule
 from masksynth.audit.subject import Labels, Subject
 from masksynth.errors import InvalidInstance
 from masksynth.tasks import Instance
@@ -17,8 +18,10 @@ from masksynth.tasks.canonical import canonical, frozen, shown, step
 from masksynth.tasks.files import instance_of, load
 from masksynth.tasks.model import MAX_POSITION
 from masksynth.tasks.text import MAX_BYTES, parse
+from masksynth.verify.colours import ranks
+from masksynth.verify.sets import chunks, prefix, ranges, runs_of
 
-KEYS = ("inputs", "positions", "kinds", "labels", "family")
+KEYS = ("inputs", "positions", "kinds", "labels", "family", "padding", "tables")
 
 
 def with_tokens(subject: Subject, tokens: str | Path | Mapping[str, Any]) -> Subject:
@@ -62,7 +65,11 @@ def _merged(subject: Subject, document: Any, folder: Path) -> Subject:
         found["family"] = _family(document["family"], folder)
         if subject.layers is None:
             found["layers"] = found["family"].layers
+    if "tables" in document:
+        found["rules"] = _rules(document["tables"], subject.mask.tables)
     subject = replace(subject, **found)
+    if "padding" in document:
+        subject = replace(subject, padding=_padding(subject, document["padding"]))
     return replace(subject, labels=_labels(subject, document["labels"])) if "labels" in document else subject
 
 
@@ -90,6 +97,45 @@ def _kinds(values: list[Any]) -> tuple[str, ...]:
     return tuple(values)
 
 
+def _padding(subject: Subject, value: Any) -> Any:
+    """Return which positions are padding: those listed, and those whose input is one of the ids."""
+    remedy = 'write {"ids": [0]} for what padding embeds, or {"positions": [5, 6]}'
+    if not isinstance(value, Mapping) or not value or set(value) - {"ids", "positions"}:
+        raise InvalidInstance(f"expected an object with ids or positions, got {shown(value)}", "$.padding", remedy)
+    for key, values in value.items():
+        if not isinstance(values, (list, tuple)):
+            raise InvalidInstance(f"expected a list, got {shown(values)}", f"$.padding.{key}", remedy)
+    padding = np.zeros(subject.size, bool)
+    for number, place in enumerate(value.get("positions", ())):
+        if type(place) is not int or not 0 <= place < subject.size:
+            fact = f"position {shown(place)} is not an integer from 0 to {subject.size - 1}"
+            raise InvalidInstance(fact, f"$.padding.positions[{number}]", "count positions of the mask from 0")
+        padding[place] = True
+    ids = {canonical(frozen(one, f"$.padding.ids[{number}]")) for number, one in enumerate(value.get("ids", ()))}
+    if ids and subject.inputs is None:
+        raise InvalidInstance("the inputs are not known", "$.padding.ids", "give inputs, or positions of the padding")
+    if ids:
+        padding |= np.fromiter((canonical(one) in ids for one in subject.inputs or ()), bool, subject.size)
+    return padding
+
+
+def _rules(value: Any, tables: int) -> tuple[TableRule, ...]:
+    """Return what each table shows of a sample: "full", or a window or chunks of some tokens."""
+    remedy = 'write one entry for each table: "full", {"window": 4096} or {"chunk": 8192}'
+    if not isinstance(value, (list, tuple)) or len(value) != tables:
+        raise InvalidInstance(f"expected a list of {tables} entries, got {shown(value)}", "$.tables", remedy)
+    found = []
+    for number, entry in enumerate(value):
+        if entry == "full":
+            found.append(TableRule())
+            continue
+        kind, width = next(iter(entry.items())) if isinstance(entry, Mapping) and len(entry) == 1 else ("", 0)
+        if kind not in ("window", "chunk") or type(width) is not int or not 1 <= width <= MAX_POSITION:
+            raise InvalidInstance(f"expected a table's rule, got {shown(entry)}", f"$.tables[{number}]", remedy)
+        found.append(TableRule(kind, width))
+    return tuple(found)
+
+
 def _family(value: Any, folder: Path) -> Instance:
     if isinstance(value, Instance):
         return value
@@ -112,9 +158,9 @@ def _labels(subject: Subject, values: Any) -> Labels:
     rows = [_label(value, f"$.labels[{place}]", subject.size) for place, value in enumerate(values)]
     position = np.array([row[0] for row in rows], np.int64)
     hides = tuple(row[2] or () for row in rows)
-    target, odd = _next_tokens(subject, rows)
+    target, unsaid, why = _next_tokens(subject, rows)
     value = tuple(row[1] for row in rows)
-    return Labels(position, value, np.ones(len(rows)), np.zeros(len(rows), np.int64), (), hides, target, odd)
+    return Labels(position, value, np.ones(len(rows)), np.zeros(len(rows), np.int64), (), hides, target, unsaid, why)
 
 
 Row = tuple[int, Any, tuple[Any, ...] | None]
@@ -161,31 +207,56 @@ def subject_needs_inputs(element: Any) -> bool:
     return isinstance(element, Mapping) and set(element) == {"at"}
 
 
-def _next_tokens(subject: Subject, rows: list[Row]) -> tuple[Any, int | None]:
-    """For labels that do not say what they hide: the position of the next token of the same text, where all of them have one or end a text.
+def _next_tokens(subject: Subject, rows: list[Row]) -> tuple[Any, Any, str]:
+    """Return for labels that do not say what they hide: the position of their next token, those that have none, and why.
 
-    Position k holds the next token of q iff its input is the label, its position id is one more, and it attends to q. If some label has
-    keys one further on and none of them is it, the labels are no next tokens, and nothing is taken to be hidden; where most
-    labels are next tokens, the first that is none is given too.
+    Position k holds the next token of q iff its input is the label, its position id is one more, and it attends to q. A label that stands
+    where nothing goes on ends a text and hides nothing. If more than half of the others have a next token, labels are next tokens, and the
+    rest are returned; else none is, and all of them are returned.
     """
     target = np.full(len(rows), -1, np.int64)
-    unsaid = [number for number, row in enumerate(rows) if row[2] is None]
-    if subject.inputs is None or subject.positions is None or not unsaid:
-        return target, None
-    texts = list(map(canonical, subject.inputs))
-    places = subject.positions.tolist()
-    after: dict[int, list[int]] = {}
-    for place, number in enumerate(places):
-        after.setdefault(number, []).append(place)
-    pairs = [(number, key) for number in unsaid for key in after.get(places[rows[number][0]] + 1, ())]
-    owner, follower = np.array(pairs, np.int64).reshape(-1, 2).T
-    query = np.array([rows[number][0] for number in owner.tolist()], np.int64)
-    single = Sets(np.arange(len(query) + 1), query)
-    continues = seen_directly(subject.mask, follower, np.arange(len(query)), single) >= 0
-    owner, follower = owner[continues], follower[continues]
-    same = np.array([texts[key] == canonical(rows[number][1]) for number, key in zip(owner.tolist(), follower.tolist(), strict=True)], bool)
-    odd = np.setdiff1d(owner, owner[same])
-    if len(odd):
-        return target, int(odd[0]) if 2 * len(odd) < len(np.unique(owner)) else None
-    target[owner[same][::-1]] = follower[same][::-1]
-    return target, None
+    unsaid = np.array([number for number, row in enumerate(rows) if row[2] is None], np.int64)
+    if not len(unsaid):
+        return target, None, ""
+    if subject.inputs is None or subject.positions is None:
+        return target, unsaid, "inputs and position ids are not known"
+    continued, following = _continuations(subject, rows, unsaid)
+    odd = unsaid[continued & (following < 0)]
+    if len(odd) and 2 * len(odd) >= int(continued.sum()):
+        return target, unsaid, "most labels are not the token that follows in a row's text"
+    target[unsaid] = following
+    return target, odd, "it is not a token that follows there, as most labels are"
+
+
+def _continuations(subject: Subject, rows: list[Row], unsaid: Any) -> tuple[Any, Any]:
+    """Return for each label in ``unsaid`` whether some position continues its row's text, and the first that holds the label, else -1.
+
+    A row k that holds q continues its text if its position id is one more. Labels are sorted by position id of their row, label and row,
+    so that those which an interval of keys of k answers are one range.
+    """
+    if subject.positions is None:
+        return np.zeros(len(unsaid), bool), np.full(len(unsaid), -1, np.int64)
+    known: dict[str, int] = {}
+    texts = np.array([known.setdefault(canonical(value), len(known)) for value in subject.inputs or ()], np.int64)
+    query = np.array([rows[number][0] for number in unsaid.tolist()], np.int64)
+    label = np.array([known.setdefault(canonical(rows[number][1]), len(known)) for number in unsaid.tolist()], np.int64)
+    width, place = subject.size + 1, subject.positions
+    group = ranks(np.concatenate([place[query], place - 1]))  # place - 1: what the label's row has, if the position continues it
+    by_text = ranks(group, np.concatenate([label, texts]))
+    continued, found = np.zeros(len(unsaid), bool), np.full(len(unsaid), FAR, np.int64)
+    for table in range(subject.mask.tables):
+        keys = runs_of(subject.mask, table)
+        reader = np.repeat(np.arange(subject.size), np.diff(keys.offset))
+        for code, texted in ((group, False), (by_text, True)):
+            mine, theirs = code[: len(unsaid)] * width + query, code[len(unsaid) :][reader] * width
+            order = np.argsort(mine, kind="stable")
+            low = np.searchsorted(mine[order], theirs + keys.start)
+            high = np.searchsorted(mine[order], theirs + keys.end)
+            if not texted:
+                steps = np.bincount(low, minlength=len(mine) + 1) - np.bincount(high, minlength=len(mine) + 1)
+                continued[order] |= steps.cumsum()[:-1] > 0
+                continue
+            for first, last in chunks(prefix(high - low), CHUNK, len(low)):
+                count = (high - low)[first:last]
+                np.minimum.at(found, order[ranges(low[first:last], count)], np.repeat(reader[first:last], count))
+    return continued, np.where(found == FAR, -1, found)

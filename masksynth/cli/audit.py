@@ -23,7 +23,12 @@ FEW = 4
 
 @click.command(name="audit")
 @click.argument("subject", metavar="SUBJECT", type=click.Path())
-@click.option("--tokens", type=click.Path(path_type=Path), help="JSON: inputs, positions, kinds, labels, family; each may be left out.")
+@click.option(
+    "--tokens",
+    type=click.Path(path_type=Path),
+    help="JSON: inputs, positions, kinds, labels, family, padding, tables; each may be left out.",
+)
+@click.option("--samples", type=click.Path(), help="The samples that the mask should train: JSON lines, gzip, Parquet, or - for stdin.")
 @click.option("--length", type=click.IntRange(1), help="How many positions, for package.module:mask_mod.")
 @click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 @click.option("--layers", type=click.IntRange(1), help="The model has this many layers [default: those of the answer or family, or any].")
@@ -34,6 +39,7 @@ FEW = 4
 def audit_command(
     subject: str,
     tokens: Path | None,
+    samples: str | None,
     length: int | None,
     batch: int | None,
     layers: int | None,
@@ -47,16 +53,18 @@ def audit_command(
     \b
     masksynth audit mask.npy --tokens tokens.json
     masksynth audit packed --batch 3 --report report.html
+    masksynth audit mask.npy --tokens tokens.json --samples samples.jsonl
     masksynth audit my_masks:mask_mod --length 4096
 
     SUBJECT is a mask file, the folder of an answer or of packed batches, or package.module:name of a FlexAttention mask_mod or BlockMask,
-    which is imported. Exit code 1 if there is an error among the findings, 0 if not, 2 if something cannot be read.
+    which is imported. Exit code 1 if there is an error among the findings, 3 if there is none and something was not compared
+    (MS014, MS022), 0 if neither, 2 if something cannot be read.
     """
     from masksynth.audit import audit, read_subject
 
     check_report(report, force, input_files(subject, tokens))
     with progress(f"auditing {plain(subject)} ...", quiet):
-        found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch)
+        found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch, samples=samples)
         result = audit(found)
     with to_the_end():
         if report is not None:
@@ -67,7 +75,7 @@ def audit_command(
             print_json(result.record())
         elif not quiet:
             click.echo("\n".join(told(found, result)))
-    sys.exit(1 if result.errors else 0)
+    sys.exit(1 if result.errors else 0 if result.complete else 3)
 
 
 def told(subject: Subject, report: Report) -> Iterator[str]:
@@ -82,8 +90,13 @@ def told(subject: Subject, report: Report) -> Iterator[str]:
     for (severity, code), group in groupby(report.findings, key=lambda one: (one.severity, one.code)):
         yield from _group(severity, code, list(group))
     if (size := report.minimal) is not None:
-        most = "" if subject.layers is None else "at most "  # positions may be equal at this depth and at no greater one
-        yield f"  minimal equivalent: {most}{size.minimal:,} positions ({size.dead:,} dead, {size.duplicates:,} duplicate)"
+        most = "" if size.exact else "at most "  # positions may be equal at this depth and at no greater one
+        rest = size.positions - size.dead - size.duplicates - size.minimal
+        padding = f", {rest:,} padding" if rest else ""
+        yield f"  minimal equivalent: {most}{size.minimal:,} positions ({size.dead:,} dead, {size.duplicates:,} duplicate{padding})"
+    if (compared := report.samples) is not None:
+        others = f", {compared.read - compared.compared:,} in other batches" if compared.read > compared.compared else ""
+        yield f"  compared with {count(compared.compared, 'sample')}{others}"
     for table, entries in enumerate(report.kernels):
         able = ", ".join(entry.format for entry in entries if entry.bytes is not None) or "none"
         yield f"  kernels{f' for table {table}' if mask.tables > 1 else ''}: {able}"

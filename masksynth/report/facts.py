@@ -109,7 +109,8 @@ def audit_facts(report: Report) -> Facts:
     if report.unchecked:
         facts.append(["Not checked", "; ".join(f"{code} {CODES[code]} (needs {need})" for code, need in report.unchecked.items())])
     if (size := report.minimal) is not None:
-        told = f"{count(size.minimal, 'position')} would do instead of {count(size.positions, 'position')}"
+        most = "" if size.exact else "at most "
+        told = f"{most}{count(size.minimal, 'position')} would do instead of {count(size.positions, 'position')}"
         facts.append(["Minimal", f"{told}: {size.dead:,} are dead, {size.duplicates:,} are duplicates"])
     for table, entries in enumerate(report.kernels[:MOST_TABLES]):
         can = "; ".join(f"{entry.format}: {'no' if entry.bytes is None else 'yes'}, {entry.note}" for entry in entries)

@@ -52,11 +52,23 @@ def range_of(size):
     return list(range(size))
 
 
-def test_masked_language_models_hide_nothing_by_default():
-    labels = [[1, "b"], [3, "d"]]
-    assert codes(audit(subject(np.ones((4, 4), bool), inputs=["a", "M", "c", "M"], positions=range_of(4), labels=labels))) == []
+def test_labels_that_are_no_next_tokens_and_do_not_say_what_they_hide():
+    """No leak is looked for, and that is a finding: `[]` says that nothing is hidden."""
+    everything, masked = np.ones((4, 4), bool), {"inputs": ["a", "M", "c", "M"], "positions": range_of(4)}
+    report = audit(subject(everything, labels=[[1, "b"], [3, "d"]], **masked))
+    assert [(found.code, found.severity, found.position) for found in report.findings] == [("MS022", "warning", 1)]
+    assert report.findings[0].witness == {"codes": ["MS001"], "label": 0, "labels": 2}
+    assert not report.complete
+    said = audit(subject(everything, labels=[[1, "b", []], [3, "d", []]], **masked))
+    assert (said.findings, said.complete) == ((), True)
     repeated = [[1, "c"], [2, "b"]]  # the label of position 1 stands one place further on by chance; that of 2 does not
-    assert codes(audit(subject(np.ones((4, 4), bool), inputs=["a", "M", "c", "d"], positions=range_of(4), labels=repeated))) == []
+    assert codes(audit(subject(everything, inputs=["a", "M", "c", "d"], positions=range_of(4), labels=repeated))) == ["MS022"]
+
+
+def test_labels_without_inputs_are_not_looked_at():
+    for known in ({}, {"inputs": TEXT}, {"positions": range_of(4)}):
+        assert "MS022" in codes(audit(subject(causal(4), labels=[[0, "b"]], **known)))
+        assert "MS022" not in codes(audit(subject(causal(4), labels=[[0, "b", []]], **known)))
 
 
 def test_nothing_hidden_is_respected():
@@ -101,7 +113,7 @@ def test_rows_without_themselves():
 
 def test_dead_positions_at_finite_depth():
     window = np.triu(causal(5), -1)
-    labelled = subject(window, labels=[[4, "x"]])
+    labelled = subject(window, labels=[[4, "x", []]])
     assert codes(audit(labelled)) == []
     assert [found.position for found in audit(labelled, 2).findings if found.code == "MS007"] == [0, 1]
 
@@ -189,18 +201,72 @@ def test_what_cannot_be_compared_is_told():
 
 
 def test_labels_on_their_own_rows():
-    own = subject(causal(4), inputs=TEXT, positions=range_of(4), labels=[[k, TEXT[k]] for k in range(4)])
+    own = subject(causal(4), inputs=TEXT, positions=range_of(4), labels=[[k, TEXT[k], []] for k in range(4)])
     assert codes(audit(own), "warning") == ["MS003"]
-    equal = subject(causal(3), inputs=["a", "a", "a"], labels=[[0, "a"], [1, "a"]])
+    most = subject(causal(4), inputs=TEXT, positions=range_of(4), labels=[*([k, TEXT[k], []] for k in range(3)), [3, "z", []]])
+    assert [found.witness["labels"] for found in audit(most).findings if found.code == "MS003"] == [3]
+    equal = subject(causal(3), inputs=["a", "a", "a"], labels=[[0, "a", []], [1, "a", []]])
     assert "MS003" not in codes(audit(equal))
+
+
+def test_labels_shifted_twice():
+    twice = subject(causal(6), inputs=list("abcdef"), positions=range_of(6), labels=[[k, "abcdef"[k + 2], []] for k in range(4)])
+    [found] = [found for found in audit(twice).findings if found.code == "MS003"]
+    assert (found.severity, found.witness["shift"], found.witness["labels"]) == ("warning", 1, 4)
 
 
 def test_one_odd_label_is_named_where_the_others_are_next_tokens():
     labels = [[0, "b"], [1, "c"], [2, "X"], [3, "e"]]
-    found = audit(subject(causal(5), inputs=list("abcde"), positions=range_of(5), labels=labels)).findings
-    assert [(each.code, each.position, each.witness.get("label")) for each in found if each.code == "MS014"] == [("MS014", 2, 2)]
+    leaking = causal(5)
+    leaking[0, 1] = True
+    for dense, leaks in ((causal(5), []), (leaking, [0])):
+        found = audit(subject(dense, inputs=list("abcde"), positions=range_of(5), labels=labels)).findings
+        odd = [(each.code, each.severity, each.position, each.witness.get("label")) for each in found if each.code == "MS022"]
+        assert odd == [("MS022", "warning", 2, 2)]
+        assert [each.position for each in found if each.code == "MS001"] == leaks  # the others are looked at all the same
     right = [[0, "b"], [1, "c"], [2, "d"], [3, "e"]]
-    assert "MS014" not in codes(audit(subject(causal(5), inputs=list("abcde"), positions=range_of(5), labels=right)))
+    assert "MS022" not in codes(audit(subject(causal(5), inputs=list("abcde"), positions=range_of(5), labels=right)))
+
+
+def test_one_odd_label_does_not_switch_off_the_rule_of_boundaries():
+    documents = np.kron(np.eye(2, dtype=bool), causal(4)).astype(bool)
+    known = {"inputs": list("abcdefgh"), "positions": [0, 1, 2, 3] * 2}
+    labels = [[q, known["inputs"][q + 1], []] for q in range(7)]
+    labels[1][1] = "X"
+    told = [found for found in audit(subject(documents, labels=labels, **known)).findings if found.code == "MS003"]
+    assert [(found.severity, found.position) for found in told] == [("warning", 3)]
+    del labels[3]
+    assert "MS003" not in codes(audit(subject(documents, labels=labels, **known)))
+
+
+@pytest.mark.parametrize("pattern", [False, True])
+@pytest.mark.parametrize("chunk", [2, 3, 4])
+def test_right_chunked_tables_raise_no_alarm(chunk, pattern):
+    """Attention in chunks, as in Llama 4: the last token of a chunk predicts the first of the next one, which does not see it."""
+    number = np.arange(12)
+    chunked = causal(12) & (number[:, None] // chunk == number // chunk)
+    dense = np.stack([chunked, causal(12)]) if pattern else chunked
+    known = {"inputs": list("abcdefghijkl"), "positions": range_of(12)}
+    labels = [[q, known["inputs"][q + 1]] for q in range(11)]
+    report = audit(subject(dense, labels=labels, **known))
+    assert not codes(report, "error")
+    assert codes(report, "warning") == ["MS007"]  # the last token
+    assert codes(report, "note") == ([] if pattern else ["MS021"])
+    assert report.complete
+    tables = [{"chunk": chunk}, "full"] if pattern else [{"chunk": chunk}]
+    assert not codes(audit(subject(dense, labels=labels, tables=tables, **known)), "note")
+
+
+def test_documents_are_not_taken_for_chunks():
+    documents = np.zeros((9, 9), bool)
+    for low, high in ((0, 4), (4, 7), (7, 9)):
+        documents[low:high, low:high] = causal(high - low)
+    inputs = list("abcdefghi")
+    labels = [[q, inputs[q + 1], []] for q in range(8)]
+    for positions in (range_of(9), [0, 1, 2, 3, 0, 1, 2, 0, 1], None):
+        known = {} if positions is None else {"positions": positions}
+        found = audit(subject(documents, inputs=inputs, labels=labels, **known)).findings
+        assert [each.position for each in found if each.code == "MS003"] == [3, 6]
 
 
 def test_what_is_hidden_and_carried_by_nothing_is_told():

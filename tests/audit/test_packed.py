@@ -110,3 +110,52 @@ def test_one_pair_flipped_in_a_packed_batch(seed):
         assert {code for code, _ in told} & {"MS002", "MS009", "MS013"}
     else:
         assert ("MS013" if dense[query, key] else "MS002", query) in told
+
+
+def test_labels_that_are_not_their_own_tokens():
+    """Such a label hides nothing, so that no leak of it is looked for: that is a finding, and samples say the rest."""
+    sample = {"id": 1, "input_ids": [5, 6, 7, 8], "labels": [-100, 6, 9, 8]}
+    [batch] = pack_batches([sample])
+    report = audit(subject_of_batch(batch, "b"))
+    assert [(one.code, one.position, one.witness["label"]) for one in report.findings] == [("MS022", 1, 1)]
+    assert not report.complete
+    assert audit(subject_of_batch(batch, "b"), samples=[sample]).complete
+    assert [one.code for one in audit(subject_of_batch(batch, "b"), samples=[{**sample, "labels": [-100, 6, 7, 8]}]).findings] == ["MS003"]
+
+
+def test_real_batches_with_their_samples(folder, request):
+    """Silent as they are; a changed row, label, token or sample is named."""
+    source = next(path for path in DATA if path.name.split(".")[0] in request.node.name)
+    subject = read_subject(folder, samples=source)
+    report = audit(subject)
+    assert not [found for found in report.findings if found.severity != "note"]
+    assert report.complete
+    assert report.samples.read == report.samples.compared + subject.others
+    rng = np.random.default_rng(2)
+    numbered = dict(enumerate(subject.batch.samples))
+    for edge in rng.integers(0, len(subject.labels), 3).tolist():
+        position, sample = int(subject.labels.position[edge]), numbered[int(subject.labels.task[edge])]
+        value = list(subject.labels.value)
+        value[edge] = 7
+        wrong = audit(replace(subject, labels=replace(subject.labels, value=tuple(value)))).findings
+        told = [found for found in wrong if found.code in ("MS003", "MS004") and found.position == position]
+        owners = {found.witness["sample"] for found in told}
+        shared = (subject.batch.sample_position == position).sum() > 1
+        assert owners == {sample} or (owners and shared)
+        rows = [list(subject.mask.intervals(query)) for query in range(subject.size)]
+        start, end = rows[position][0]
+        rows[position][0] = (start + 1, end)
+        if start + 1 == end:
+            continue
+        lost = audit(replace(subject, mask=Mask.from_intervals([rows]), batch=None)).findings
+        assert position in {found.position for found in lost if found.severity == "error" and found.code in ("MS002", "MS009")}
+
+
+def test_another_file_of_samples_is_told(folder):
+    table = read_subject(folder, samples=DATA[0]).samples
+    first = read_subject(folder)
+    changed = [{"id": name, "input_ids": [1, 2, 3], "labels": [-100, 2, 3]} for name in first.batch.samples[:5]]
+    found = [one for one in audit(read_subject(folder, samples=changed)).findings if one.code == "MS018"]
+    assert {one.witness["sample"] for one in found} >= set(first.batch.samples[:5])
+    assert len({repr(one.witness["sample"]) for one in found}) >= min(len(first.batch.samples), 1000)
+    assert len(table)

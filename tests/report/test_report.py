@@ -108,7 +108,7 @@ def test_an_audit_tells_what_was_and_was_not_checked():
     data = data_of(report_html(subject, findings=audit(subject)))
     facts = dict(data["facts"])
     assert "MS005 empty row" in facts["Checked"]
-    assert "MS002 missing context (needs a family)" in facts["Not checked"]
+    assert "MS002 missing context (needs a family or samples)" in facts["Not checked"]
     assert [finding["position"] for finding in data["findings"] if finding["code"] == "MS005"] == [1]
     assert data["grade"] == "bad"
     assert [file["name"] for file in data["downloads"]] == ["mask.npz", "findings.json"]

@@ -1,0 +1,68 @@
+"""Small and odd inputs: every one gives findings or one line, never a trace."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from masksynth.audit import Subject, audit, with_samples
+from masksynth.audit.tokens import with_tokens
+from masksynth.errors import InvalidInstance
+from masksynth.mask import Mask
+
+SAMPLE = {"id": "a", "input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
+KNOWN = {"inputs": [1, 2, 3], "positions": [0, 1, 2], "labels": [[0, 2], [1, 3]]}
+
+
+def causal(size):
+    return np.tril(np.ones((size, size), bool))
+
+
+def told(dense, tokens, samples):
+    """Return (code, severity, position) of what samples say; dead and duplicate positions, and heuristics, aside."""
+    report = audit(with_tokens(Subject(Mask.from_dense(np.asarray(dense, bool)), "mask"), tokens), samples=samples)
+    found = [(one.code, one.severity, one.position) for one in report.findings]
+    return [one for one in found if one[0] not in ("MS007", "MS008", "MS010")]
+
+
+@pytest.mark.parametrize(
+    ("dense", "tokens", "samples", "expected"),
+    [
+        (causal(3), KNOWN, [SAMPLE, {"id": "e", "input_ids": [], "labels": []}], []),
+        (causal(3), KNOWN, [SAMPLE, {"id": "u", "input_ids": [9, 9], "labels": [-100, -100]}], []),
+        (causal(1), {"inputs": [1], "positions": [0], "labels": [[0, 2]]}, [{"id": 1, "input_ids": [1, 2], "labels": [-100, 2]}], []),
+        (causal(3)[::-1, ::-1], {"inputs": [3, 2, 1], "positions": [2, 1, 0], "labels": [[2, 2], [1, 3]]}, [SAMPLE], []),
+        (causal(3), {**KNOWN, "positions": [5, 7, 7]}, [{**SAMPLE, "position_ids": [5, 7, 7]}], []),
+        (causal(3), {**KNOWN, "kinds": ["0", "1", "1"]}, [{**SAMPLE, "kinds": [0, 1, 1]}], []),
+        (causal(3), {**KNOWN, "kinds": ["0", "0", "1"]}, [{**SAMPLE, "kinds": [0, 1, 1]}], [("MS018", "error", 1)]),
+        (causal(3), KNOWN, [{**SAMPLE, "kinds": [0, 1, 1]}], [("MS022", "warning", None)]),
+        (causal(3), {**KNOWN, "kinds": ["token"] * 3}, [{**SAMPLE, "kinds": [0, 1, 1]}], [("MS022", "warning", None)]),
+        (causal(3), KNOWN, [SAMPLE, SAMPLE], [("MS004", "warning", 0), ("MS004", "warning", 1)]),
+        (np.zeros((0, 0)), {"inputs": [], "positions": [], "labels": []}, [SAMPLE], [("MS018", "error", None)]),
+        (
+            causal(3),
+            KNOWN,
+            [{"id": "e", "input_ids": [], "labels": []}],
+            [("MS003", "error", 0), ("MS003", "error", 1), ("MS019", "warning", 0)],
+        ),
+    ],
+)
+def test_small_and_odd(dense, tokens, samples, expected):
+    assert told(dense, tokens, samples) == expected
+
+
+def test_left_padding():
+    dense = np.pad(causal(3), ((2, 0), (2, 0)))
+    dense[:2, :2] = causal(2)
+    tokens = {"inputs": [0, 0, 1, 2, 3], "positions": [0, 0, 0, 1, 2], "labels": [[2, 2], [3, 3]], "padding": {"ids": [0]}}
+    assert told(dense, tokens, [SAMPLE]) == []
+    dense[3, 1] = True
+    assert told(dense, tokens, [SAMPLE]) == [("MS020", "error", 3)]
+
+
+def test_inputs_that_are_no_token_ids():
+    subject = with_tokens(Subject(Mask.from_dense(causal(3)), "mask"), {**KNOWN, "inputs": ["1", "2", "3"]})
+    with pytest.raises(InvalidInstance, match="expected token ids as inputs, got '1'"):
+        with_samples(subject, [SAMPLE])
+    with pytest.raises(InvalidInstance, match="the inputs of its positions are not known"):
+        with_samples(Subject(Mask.from_dense(causal(3)), "mask"), [SAMPLE])

@@ -1,0 +1,45 @@
+"""Samples from files, pipes, mappings and tables."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+
+import pytest
+
+from masksynth.errors import InvalidInstance
+from masksynth.subject import read_sample_table
+
+ROWS = [{"id": number, "input_ids": [1, 2, number], "labels": [-100, 2, number], "experts": [0, 1, 0]} for number in range(3, 2003)]
+
+
+def test_every_form_gives_the_same_table(tmp_path, monkeypatch):
+    text = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    (tmp_path / "a.jsonl").write_bytes(text)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(text))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    tables = [read_sample_table(source) for source in (ROWS, tmp_path / "a.jsonl", str(tmp_path / "a.jsonl.gz"), "-")]
+    for table in tables:
+        assert table.ids == tuple(range(3, 2003))
+        assert table.tokens.tolist() == tables[0].tokens.tolist()
+        assert table.labels.tolist() == tables[0].labels.tolist()
+    assert read_sample_table(tables[0]) is tables[0]
+    assert "experts" in read_sample_table(ROWS, ("experts",)).keys
+
+
+@pytest.mark.parametrize("rows", [[], [{"id": 1, "input_ids": [1]}], [{"id": 1, "input_ids": ["x"], "labels": [-100]}]])
+def test_what_are_no_samples(rows, tmp_path):
+    with pytest.raises(InvalidInstance):
+        read_sample_table(rows)
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InvalidInstance) as raised:
+        read_sample_table(tmp_path / "a.jsonl")
+    assert "\n" not in str(raised.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    for path in (tmp_path, tmp_path / "nowhere.jsonl"):
+        with pytest.raises(InvalidInstance, match="cannot be read"):
+            read_sample_table(path)
