@@ -18,8 +18,8 @@ from masksynth.torch.blackbox import BlackBox, Model, inputs_of_batch
 from masksynth.torch.failures import Diagnosis, diagnose
 from masksynth.torch.flow import depth, hops
 from masksynth.torch.looking import Look, blocked, flattened, leaks, look, silent
+from masksynth.torch.model_check.comparison import evaluating
 from masksynth.torch.packed import TrainingBatch
-from masksynth.torch.selftest import evaluating
 from masksynth.torch.sight import words_of
 from masksynth.torch.stack import Cause, cause
 from masksynth.torch.twins import positions_wrong

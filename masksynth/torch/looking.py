@@ -16,7 +16,7 @@ from masksynth.torch.blackbox import BlackBox
 from masksynth.torch.failures import Evidence
 from masksynth.torch.flat import Flat
 from masksynth.torch.flow import inputs_of, keys_of, outputs_of, rows_with
-from masksynth.torch.selftest import RELATIVE, distance
+from masksynth.torch.model_check.comparison import RELATIVE, distance
 
 ATTEMPTS, SETTLING = 3, 3
 """How many other values an input is given before an output is said not to depend on it; and how often one begins anew when equal runs

@@ -1,0 +1,120 @@
+"""What is checked: the callable, the transformers model within, and the masks and position ids that its layers should have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from masksynth.errors import MasksynthError, Unsupported
+from masksynth.mask import Mask
+from masksynth.torch.architecture import Architecture, read_architecture
+from masksynth.torch.batch import Batch
+from masksynth.torch.model_check.collating import layer_masks, true_position_ids
+from masksynth.torch.model_check.layer_faults import RightLayers
+from masksynth.torch.model_check.transformers_models import ModelCall
+from masksynth.torch.packed import TrainingBatch
+from masksynth.torch.windows import token_index
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A batch and the call that is checked.
+
+    Parameters
+    ----------
+    batch : Batch or TrainingBatch
+    call : ModelCall or str
+        Of the one transformers model within; or why there is none.
+    architecture : Architecture or str
+        The model's record, or why it is not understood; empty where there is no model to read.
+    mask : Mask
+        What the layers should attend by, as a pattern.
+    """
+
+    batch: Batch | TrainingBatch
+    call: ModelCall | str
+    architecture: Architecture | str
+    mask: Mask
+
+    @property
+    def layers(self) -> int | None:
+        """How many layers the model has, as its record or its configuration says; None where neither does."""
+        if isinstance(self.architecture, Architecture):
+            return len(self.architecture.layers) or None
+        if isinstance(self.call, str):
+            return None
+        count = getattr(self.call.model.config.get_text_config(), "num_hidden_layers", None)
+        return count if isinstance(count, int) and count > 0 else None
+
+    @property
+    def right(self) -> RightLayers:
+        """What each layer should attend by, table by table."""
+        tables = split_tables(self.mask)
+        record = self.architecture if isinstance(self.architecture, Architecture) else None
+        if isinstance(self.batch, TrainingBatch) and record is not None and record.layers:
+            masks = tuple(tables[layer % len(tables)] for layer in range(len(record.layers)))
+            index = token_index(self.batch.source) if any(reach.limited for reach in record.layers) else self.batch.source.position_ids
+            return RightLayers(masks, self.batch.source.mask, index, layer_types(record), record.layers)
+        count = self.layers if self.layers is not None and len(tables) > 1 else len(tables)
+        full = max(tables, key=lambda table: table.pairs)
+        masks = tuple(tables[layer % len(tables)] for layer in range(count))
+        return RightLayers(masks, full, self.batch.position_ids.cpu().numpy())
+
+    @property
+    def position_ids(self) -> Tensor:
+        """The batch's position ids in the shape that the model takes."""
+        if isinstance(self.batch, Batch):
+            return self.batch.position_ids[None]
+        first = self.architecture.first_position if isinstance(self.architecture, Architecture) else 0
+        return true_position_ids(self.batch, self.architecture) + first
+
+    @property
+    def padding(self) -> Int64Array:
+        """Positions of no sample, which fill the sequence up."""
+        if isinstance(self.batch, Batch):
+            return np.zeros(0, np.int64)
+        return np.setdiff1d(np.arange(self.batch.source.positions), self.batch.source.sample_position)
+
+
+def subject_of(batch: Batch | TrainingBatch, call: ModelCall | str) -> Subject:
+    """Return what is checked; for a packed batch the model's own record says what its layers should attend by."""
+    if isinstance(batch, Batch):
+        return Subject(batch, call, "", batch.rows)
+    architecture = read_or_refuse(batch, call)
+    try:
+        return Subject(batch, call, architecture, layer_masks(batch, architecture))
+    except Unsupported as error:
+        return Subject(batch, call, str(error), batch.source.mask)
+
+
+def read_or_refuse(batch: TrainingBatch, call: ModelCall | str) -> Architecture | str:
+    """Return the record of the model that is called, or of the batch where no model is; or why there is none."""
+    try:
+        return (batch.architecture or "") if isinstance(call, str) else read_architecture(call.model)
+    except MasksynthError as error:
+        return str(error)
+
+
+def layer_types(record: Architecture) -> tuple[str, ...]:
+    """Return what each layer is called: the name of its mask in a mapping, or what it sees."""
+    return record.tables if record.mask_argument == "mapping" else tuple(str(reach) for reach in record.layers)
+
+
+def split_tables(mask: Mask) -> list[Mask]:
+    """Return the tables of a pattern, each as a mask.
+
+    Examples
+    --------
+    >>> [table.pairs for table in split_tables(Mask.from_dense(np.stack([np.eye(2, dtype=bool), np.ones((2, 2), bool)])))]
+    [2, 4]
+    """
+    if mask.tables == 1:
+        return [mask]
+    parts = [slice(int(offset[0]), int(offset[-1])) for offset in mask.row_offset]
+    offsets = mask.row_offset - mask.row_offset[:, :1]
+    return [Mask(offset[None], mask.key_start[part], mask.key_end[part]) for offset, part in zip(offsets, parts, strict=True)]
