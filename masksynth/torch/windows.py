@@ -59,7 +59,7 @@ class Reach:
         return self.window is not None or self.chunk is not None
 
     def __str__(self) -> str:
-        parts = [self.kind]
+        parts: list[str] = [self.kind]
         parts += [f"window {self.window}"] if self.window is not None else []
         parts += [f"chunk {self.chunk}"] if self.chunk is not None else []
         return ", ".join(parts)
