@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,16 @@ from masksynth.torch.blackbox import BlackBox, Model, inputs_of_batch
 from masksynth.torch.failures import Diagnosis, diagnose
 from masksynth.torch.flow import depth, hops
 from masksynth.torch.looking import Look, blocked, flattened, leaks, look, silent
-from masksynth.torch.model_check.comparison import evaluating
+from masksynth.torch.model_check.collating import check_merged
+from masksynth.torch.model_check.comparison import evaluating, tolerance_of
+from masksynth.torch.model_check.forced_masks import force_torch_model, force_transformers_model
+from masksynth.torch.model_check.layer_faults import faults_of_other_flow
+from masksynth.torch.model_check.lone_values import differ_from_lone_samples
+from masksynth.torch.model_check.position_values import position_ids_wrong
+from masksynth.torch.model_check.subject import Subject, subject_of
+from masksynth.torch.model_check.transformers_models import record_calls, the_call
+from masksynth.torch.model_check.unmasked_layers import unmasked_layers
+from masksynth.torch.model_check.values import ValueComparison, compare_values
 from masksynth.torch.packed import TrainingBatch
 from masksynth.torch.sight import words_of
 from masksynth.torch.stack import Cause, cause
@@ -34,7 +42,7 @@ class ModelFinding:
 
     Parameters
     ----------
-    kind : {"leak", "missing context", "no gradient", "positions", "not a number", "no input"}
+    kind : {"leak", "missing context", "no gradient", "values", "positions", "not a number", "no input"}
     position : int
         The query: whose output it shows in.
     key : int or None
@@ -81,6 +89,12 @@ class ModelReport:
         How much two equal runs differ.
     no_gradients : str
         Why no gradients were taken; empty if they were.
+    told_apart : tuple of str
+        Failures of equal flow that were told apart by values: under them the outputs would be other ones.
+    not_told_apart : tuple of str
+        What could not be told from a right call, and why: where it matters, check another batch.
+    no_values : str
+        Why the outputs were not compared with those under the right masks; empty if they were.
     """
 
     findings: tuple[ModelFinding, ...]
@@ -91,25 +105,36 @@ class ModelReport:
     queries: int
     noise: float
     no_gradients: str
+    told_apart: tuple[str, ...] = ()
+    not_told_apart: tuple[str, ...] = ()
+    no_values: str = "not asked for"
 
     def __str__(self) -> str:
         """Findings, diagnosis and remedy, one a line."""
         through = "any number of layers" if self.layers is None else f"{self.layers} layer{'s' * (self.layers != 1)}"
         way = f"no gradients: {self.no_gradients}" if self.no_gradients else "by gradients"
         lines = [f"{self.keys} inputs changed, {self.queries} outputs looked through ({way}), {through}"]
-        lines += [f"{finding.kind}: {finding.message}" for finding in self.findings] or ["the model uses the mask"]
+        lines += [f"{finding.kind}: {finding.message}" for finding in self.findings] or self._passed()
         if self.diagnosis is not None:
             lines += [f"looks {self.diagnosis.words}" if self.diagnosis.name != "unknown" else self.diagnosis.words]
         lines += [f"because {self.cause.words}"] if self.cause else []
         lines += [f"remedy: {self.remedy}"] if self.remedy else []
         return "\n".join(lines)
 
+    def _passed(self) -> list[str]:
+        """Return what was told apart and what was not; that the model uses the mask is said only of what was."""
+        lines = [f"told apart by values: {', '.join(self.told_apart)}"] if self.told_apart else []
+        lines += [f"not told apart: {each}" for each in self.not_told_apart]
+        if self.no_values:
+            return [*lines, f"values not compared: {self.no_values}", "outputs depend on the inputs that the mask allows, and on no others"]
+        return [*lines, "the model uses the mask"]
+
     @property
     def remedy(self) -> str:
         """What to do about the first finding."""
         if self.cause is not None:
             return self.cause.remedy
-        if self.findings and self.findings[0].kind in OF_MASK and self.diagnosis is not None:
+        if self.findings and self.findings[0].kind in (*OF_MASK, "values") and self.diagnosis is not None:
             return self.diagnosis.remedy
         return self.findings[0].remedy if self.findings else ""
 
@@ -197,40 +222,86 @@ def check_model(
     Traceback (most recent call last):
     WrongModel: leak: the output at position 0 ... as if no mask: every position sees every other; because attention_mask has no effect ...
     """
-    mask, position_ids = (batch.rows, batch.position_ids) if isinstance(batch, Batch) else (batch.source.mask, batch.position_ids)
-    given = inputs_of_batch(model, batch) if inputs is None else inputs
-    layers = _configured(model, "num_hidden_layers") if layers is None else layers
+    position_ids = batch.position_ids
+    size = batch.rows.size if isinstance(batch, Batch) else batch.source.positions
+    if isinstance(batch, TrainingBatch):
+        check_merged(batch)
     if layers is not None and layers < 1:
         raise InvalidInstance(f"a model of {layers} layers", "", "give a positive number, or None if it is not known")
-    with evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
-        box = BlackBox(model, given, mask.size)
-        keys, queries = _probes(position_ids, probes, seed)
-        report = _report(
-            look(box, mask, layers, keys, queries, seed, gradients), batch, position_ids, _configured(model, "sliding_window"), seed
-        )
+    box = BlackBox(model, inputs_of_batch(model, batch) if inputs is None else inputs, size)
+    with evaluating(model):
+        _, calls = record_calls(box.run, size)
+        with evaluating(*(call.model for call in calls)):
+            if any(call.training for call in calls):
+                _, calls = record_calls(box.run, size)
+            subject = subject_of(batch, the_call(calls))
+            layers = _configured(model, "num_hidden_layers") if layers is None else layers
+            layers = subject.layers if layers is None else layers
+            keys, queries = _probes(position_ids, probes, seed)
+            seen = look(box, subject.mask, layers, keys, queries, seed, gradients)
+            report = _report(seen, subject, _configured(model, "sliding_window"), seed)
     if report.findings:
         raise WrongModel(report)
     return report
 
 
-def _report(seen: Look, batch: Batch | TrainingBatch, position_ids: Tensor, window: int | None, seed: int) -> ModelReport:
+def _report(seen: Look, subject: Subject, window: int | None, seed: int) -> ModelReport:
+    batch, position_ids = subject.batch, subject.batch.position_ids
     findings = _unreadable(seen, batch)
-    if seen.judged.any() and not any(each.kind == "no input" for each in findings):
+    readable = not any(each.kind == "no input" for each in findings)
+    if seen.judged.any() and readable:
         findings += _leaks(seen, batch)
         if absent := _absent(seen, batch):
             seen = flattened(seen, seed)
             absent = _absent(seen, batch)
         findings += absent
-    positions = None if any(each.kind == "no input" for each in findings) else positions_wrong(seen, batch, twins=not findings)
+    values = _compare_values(seen, subject) if seen.judged.any() and readable else ValueComparison(why_not="the outputs tell nothing")
+    if values.position is not None and not any(each.kind in OF_MASK for each in findings):
+        findings.append(_other_values(batch, values))
+    not_told_apart = list(values.not_told_apart)
+    positions = positions_wrong(seen, batch, twins=not findings) if readable else None
+    if positions is None and not findings and not values.why_not:
+        positions, untold = position_ids_wrong(subject, seen.tolerance)
+        not_told_apart += untold
     if positions is not None:
         query, key, differs, message, remedy = positions
         findings.append(ModelFinding("positions", query, key, (), differs, 1, message, remedy))
+    if not findings and (apart := differ_from_lone_samples(subject)) is not None:
+        findings.append(ModelFinding("values", apart.position, None, (), apart.moved, 1, apart.message, apart.remedy))
     diagnosis = None
     if any(each.kind in OF_MASK for each in findings):
         diagnosis = diagnose(seen.mask, position_ids.cpu().numpy(), seen.evidence, seen.layers, window)
-    why = cause(seen, diagnosis) if diagnosis is not None else None
+    if values.fault is not None:
+        diagnosis = Diagnosis(values.fault.name, values.fault.likeness, values.fault.remedy)
+    why = unmasked_layers(subject) if any(each.kind in OF_MASK + ("positions",) for each in findings) else None
+    if why is None and diagnosis is not None:
+        why = cause(seen, diagnosis)
     counts = (len(seen.keys), len(seen.queries))
-    return ModelReport(tuple(findings), diagnosis, why, seen.layers, *counts, seen.noise, seen.why_not)
+    apart_by_values = (values.told_apart, tuple(not_told_apart), values.why_not)
+    return ModelReport(tuple(findings), diagnosis, why, seen.layers, *counts, seen.noise, seen.why_not, *apart_by_values)
+
+
+def _compare_values(seen: Look, subject: Subject) -> ValueComparison:
+    """Return how the outputs compare with those of runs under known masks: of the transformers model within, else of the callable."""
+    call = subject.call
+    if isinstance(call, str):
+        force, outputs = force_torch_model(seen.box.model, seen.box.inputs, seen.mask.size), seen.base
+    else:
+        force, outputs = force_transformers_model(call), call.outputs
+    right = subject.right
+    others = faults_of_other_flow(right, subject.batch.position_ids.cpu().numpy(), subject.padding)
+    tolerance = tolerance_of(outputs[outputs.isfinite().all(-1)]) + seen.least
+    found = compare_values(outputs, force, right, others, tolerance, seen.layers)
+    if found.why_not and isinstance(call, str):
+        return replace(found, why_not=f"{call}, and {found.why_not}")
+    return found
+
+
+def _other_values(batch: Batch | TrainingBatch, values: ValueComparison) -> ModelFinding:
+    at = values.position or 0
+    fact = f"the output at {_words(batch, at)} differs by {values.differs:.3g} from that of the model under the mask of each layer"
+    remedy = values.fault.remedy if values.fault is not None else "follow the mask of each layer through the stack"
+    return ModelFinding("values", at, None, (), values.differs, 1, fact, remedy)
 
 
 def _unreadable(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:

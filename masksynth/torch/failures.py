@@ -43,7 +43,6 @@ FAILURES = {
     "last table": ("the last table of the pattern in every layer", "give layer l, counted from 0, table l mod P"),
     "reversed tables": ("the tables of the pattern in reverse", "give layer l, counted from 0, table l mod P"),
     "blocks": ("whole blocks of 128 x 128: partial blocks taken for full", "give the BlockMask its mask_mod and separate full blocks"),
-    "padding attended": ("the mask, and every position sees the filling", "let filling positions see themselves only, and nothing else see them"),
     "nothing": ("no attention: each position sees itself only", "look whether the mask is all False, or attention is switched off"),
 }
 """Name -> (what it looks like, what to do)."""

@@ -15,6 +15,10 @@ from masksynth.torch.windows import Reach, cut_mask
 
 Int64Array = NDArray[np.int64]
 ONE_TABLE_EACH = "give each layer its own mask: Collator(model=model) makes them, or a mapping by layer type"
+PADDING = (
+    "the mask, and every position sees the filling: padding attended",
+    "let filling positions see themselves only, and let nothing else see them",
+)
 LAYERS_TRIED = 16
 """In so many layers, evenly chosen, another layer's table is tried."""
 
@@ -175,7 +179,7 @@ def faults_of_other_flow(right: RightLayers, position_ids: Int64Array, padding: 
     everything = one_interval(np.zeros_like(order), np.full_like(order, size))
     yield LayerFault("no mask", *FAILURES["no mask"], (everything,) * len(right.masks))
     if len(padding):
-        yield LayerFault("padding attended", *FAILURES["padding attended"], tuple(_with_keys(mask, padding) for mask in right.masks))
+        yield LayerFault("padding attended", *PADDING, tuple(_with_keys(mask, padding) for mask in right.masks))
 
 
 def _with_keys(mask: Mask, keys: Int64Array) -> Mask:

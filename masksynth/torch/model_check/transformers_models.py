@@ -36,6 +36,11 @@ class ModelCall(NamedTuple):
     outputs: Tensor
 
     @property
+    def training(self) -> bool:
+        """Whether some part of the model is in training mode."""
+        return any(module.training for module in self.model.modules())
+
+    @property
     def sequence(self) -> str:
         """The name under which the sequence was given."""
         return next(name for name in INPUTS if name in self.inputs)

@@ -81,7 +81,7 @@ def compare_values(
         return ValueComparison(why_not=expected)
     if expected.layers % len(right.masks) or (layers is not None and expected.layers != layers):
         return ValueComparison(why_not=f"{expected.layers} attentions take a mask in a model of {layers or len(right.masks)} layers")
-    judged = torch.isfinite(outputs).all(-1).cpu().numpy()
+    judged = (torch.isfinite(outputs) & torch.isfinite(expected.outputs)).all(-1).cpu().numpy()
     apart = np.where(judged, distance(expected.outputs, outputs), 0.0)
     differs, wrong = float(apart.max(initial=0.0)), bool(apart.max(initial=0.0) > tolerance)
     tried: list[tuple[LayerFault, str]] = []
@@ -96,7 +96,7 @@ def compare_values(
             continue
         distant = float(np.where(judged, distance(run.outputs, expected.outputs), 0.0).max())
         here = float(np.where(judged, distance(run.outputs, outputs), 0.0).max())
-        if here * CLOSER < differs and here < least:
+        if here <= tolerance and here * CLOSER < differs and here < least:
             best, least = fault, here
         rounding = not wrong and distant <= CLOSER * differs
         tried.append((fault, f"outputs differ by {distant:.3g} only, which may be rounding" if rounding else ""))
