@@ -16,7 +16,7 @@ from masksynth.torch.batch import Batch
 from masksynth.torch.blackbox import BlackBox, Model, inputs_of_batch
 from masksynth.torch.failures import Diagnosis, diagnose
 from masksynth.torch.flow import depth, hops
-from masksynth.torch.looking import Look, blocked, flattened, leaks, look, silent
+from masksynth.torch.looking import Look, blocked, flattened, leaks, look, silent, without_rounding
 from masksynth.torch.model_check.collating import check_merged
 from masksynth.torch.model_check.comparison import evaluating, tolerance_of
 from masksynth.torch.model_check.forced_masks import force_torch_model, force_transformers_model
@@ -231,14 +231,14 @@ def check_model(
     box = BlackBox(model, inputs_of_batch(model, batch) if inputs is None else inputs, size)
     with evaluating(model):
         _, calls = record_calls(box.run, size)
+        training = any(call.training for call in calls)
         with evaluating(*(call.model for call in calls)):
-            if any(call.training for call in calls):
-                _, calls = record_calls(box.run, size)
+            _, calls = record_calls(box.run, size) if training else (None, calls)
             subject = subject_of(batch, the_call(calls))
             layers = _configured(model, "num_hidden_layers") if layers is None else layers
             layers = subject.layers if layers is None else layers
             keys, queries = _probes(position_ids, probes, seed)
-            seen = look(box, subject.mask, layers, keys, queries, seed, gradients)
+            seen = without_rounding(look(box, subject.mask, layers, keys, queries, seed, gradients))
             report = _report(seen, subject, _configured(model, "sliding_window"), seed)
     if report.findings:
         raise WrongModel(report)
@@ -273,7 +273,8 @@ def _report(seen: Look, subject: Subject, window: int | None, seed: int) -> Mode
         diagnosis = diagnose(seen.mask, position_ids.cpu().numpy(), seen.evidence, seen.layers, window)
     if values.fault is not None:
         diagnosis = Diagnosis(values.fault.name, values.fault.likeness, values.fault.remedy)
-    why = unmasked_layers(subject) if any(each.kind in OF_MASK + ("positions",) for each in findings) else None
+    unexplained = any(each.kind in (*OF_MASK, "positions") for each in findings) or (findings and values.why_not)
+    why = unmasked_layers(subject) if unexplained and readable else None
     if why is None and diagnosis is not None:
         why = cause(seen, diagnosis)
     counts = (len(seen.keys), len(seen.queries))
