@@ -21,7 +21,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from masksynth.errors import MasksynthError, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.pack import PackedBatch
 from masksynth.torch import Collator, ModelFinding, WrongModel, check_model, read_architecture, self_test, use_registered_attention
@@ -224,7 +224,7 @@ def setting_of(name: str, **options: Any) -> Setting:
             record = read_architecture(model)
         except Unsupported:
             return Setting(name, model, Collator("eager" if name in EAGER else "sdpa", dtype)(source), None)
-        return Setting(name, model, Collator(model=model)(source), record)
+        return Setting(name, model, Collator(architecture=record)(source), record)
 
 
 def given(batch: TrainingBatch, **changed: Any) -> TrainingBatch:
@@ -362,8 +362,8 @@ def say_check_model(case: Case) -> str:
         report = check_model(case.model, case.batch)
     except WrongModel as error:
         report = error.report
-    except MasksynthError as error:
-        return f"refused: {error}"
+    except InvalidInstance as error:
+        return f"refused: {error.remedy}"
     if not report.findings:
         untold = f"; not told apart: {_kinds(report.not_told_apart)}" if report.not_told_apart else ""
         return ("right" if not report.no_values else "no finding") + untold
@@ -379,6 +379,8 @@ def _kinds(untold: tuple[str, ...]) -> str:
 
 def _short(finding: ModelFinding) -> str:
     """Return what a finding says without the numbers of this batch."""
+    if "the model within is called without position_ids" in finding.message:
+        return "the model is called without position_ids"
     words = {"leak": "one output depends on an input too many", "values": "outputs are not those under the mask of each layer"}
     return words.get(finding.kind) or finding.message.split("; with the batch's")[0]
 
@@ -387,8 +389,10 @@ def say_self_test(case: Case) -> str:
     """Return what ``self_test`` says: caught, and in which part, or passed."""
     try:
         found = self_test(case.model, case.batch, visible=case.visible)
-    except MasksynthError as error:
-        return f"caught ({str(error).split(':')[0].split(';')[0]})"
+    except WrongAnswer as error:
+        return f"caught: {error.requirement}"
+    except InvalidInstance as error:
+        return f"refused: {error.remedy}"
     return "passes" if found else "not compared"
 
 

@@ -20,6 +20,7 @@ from masksynth.torch.looking import Look, blocked, flattened, leaks, look, silen
 from masksynth.torch.model_check.collating import check_merged
 from masksynth.torch.model_check.comparison import evaluating, tolerance_of
 from masksynth.torch.model_check.forced_masks import force_torch_model, force_transformers_model
+from masksynth.torch.model_check.given_masks import UnusedPair, find_unused_pair
 from masksynth.torch.model_check.layer_faults import faults_of_other_flow
 from masksynth.torch.model_check.lone_values import differ_from_lone_samples
 from masksynth.torch.model_check.position_values import position_ids_wrong
@@ -217,7 +218,9 @@ def check_model(
     ...     return attention_mask[0, 0].float() @ table[input_ids[0]]
     >>> print(check_model(model, batch, layers=1))
     5 inputs changed, 5 outputs looked through (no gradients: no nn.Embedding of the token ids was found; pass inputs_embeds), 1 layer
-    the model uses the mask
+    not told apart: masks that let the same inputs reach the same outputs; 2 pairs of the masks in the call were removed, and each is used
+    values not compared: no transformers model is called with the sequence, and the model does not call scaled_dot_product_attention
+    outputs depend on the inputs that the mask allows, and on no others
     >>> check_model(lambda attention_mask, **others: model(attention_mask=attention_mask.tril() | True, **others), batch, layers=1)
     Traceback (most recent call last):
     WrongModel: leak: the output at position 0 ... as if no mask: every position sees every other; because attention_mask has no effect ...
@@ -259,12 +262,18 @@ def _report(seen: Look, subject: Subject, window: int | None, seed: int) -> Mode
     if values.position is not None and not any(each.kind in OF_MASK for each in findings):
         findings.append(_other_values(batch, values))
     not_told_apart = list(values.not_told_apart)
+    if not findings and values.why_not:
+        unused, removed = find_unused_pair(seen, np.random.default_rng(seed))
+        findings += [_unused(batch, unused)] if unused is not None else []
+        not_told_apart.append(_of_equal_flow(removed))
     positions = positions_wrong(seen, batch, twins=not findings) if readable else None
     if positions is None and not findings and not values.why_not:
         positions, untold = position_ids_wrong(subject, seen.tolerance)
         not_told_apart += untold
     if positions is not None:
         query, key, differs, message, remedy = positions
+        if key is not None and not isinstance(subject.call, str) and "position_ids" not in subject.call.inputs:
+            message += "; the model within is called without position_ids"
         findings.append(ModelFinding("positions", query, key, (), differs, 1, message, remedy))
     if not findings and (apart := differ_from_lone_samples(subject)) is not None:
         findings.append(ModelFinding("values", apart.position, None, (), apart.moved, 1, apart.message, apart.remedy))
@@ -303,6 +312,17 @@ def _other_values(batch: Batch | TrainingBatch, values: ValueComparison) -> Mode
     fact = f"the output at {_words(batch, at)} differs by {values.differs:.3g} from that of the model under the mask of each layer"
     remedy = values.fault.remedy if values.fault is not None else "follow the mask of each layer through the stack"
     return ModelFinding("values", at, None, (), values.differs, 1, fact, remedy)
+
+
+def _unused(batch: Batch | TrainingBatch, pair: UnusedPair) -> ModelFinding:
+    fact = f"the output at {_words(batch, pair.query)} stays when the key {_words(batch, pair.key)} is removed from its row of {pair.table}"
+    remedy = "look what cuts the mask on its way, such as a window of the model's own"
+    return ModelFinding("values", pair.query, pair.key, (), 0.0, 1, fact, remedy)
+
+
+def _of_equal_flow(removed: int) -> str:
+    seen = f"; {removed} pairs of the masks in the call were removed, and each is used" if removed else ""
+    return f"masks that let the same inputs reach the same outputs{seen}"
 
 
 def _unreadable(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:

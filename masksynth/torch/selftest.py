@@ -196,7 +196,7 @@ def self_test(
     2 samples compared: logits differ by at most 0 from the samples alone
     longest sample compared: 2 tokens
     not compared: derivative: no nn.Embedding of the token ids was found; pass inputs_embeds
-    6 sets of tokens changed: the largest forbidden movement is 0
+    5 sets of tokens changed: the largest forbidden movement is 0
     >>> self_test(lambda attention_mask, **inputs: model(attention_mask=attention_mask | True, **inputs), batch)
     Traceback (most recent call last):
     WrongAnswer: leak: the logits at position 0 (token 0 of sample 'a') moved by 1.93 when the token at position 2 was changed ...
@@ -213,9 +213,18 @@ def self_test(
             try:
                 return _tested(subject, samples, probes, np.random.default_rng(seed))
             except WrongAnswer as error:
-                if isinstance(subject.architecture, str) and subject.architecture:
-                    raise WrongAnswer(error.requirement, f"{error.fact}; {subject.architecture}") from None
+                if hint := _hint(subject):
+                    raise WrongAnswer(error.requirement, f"{error.fact}; {hint}") from None
                 raise
+
+
+def _hint(subject: _Subject) -> str:
+    """Return what of the model's record may be why it is wrong."""
+    if isinstance(subject.architecture, str):
+        return subject.architecture
+    if subject.visible == "causal" and not subject.architecture.causal:
+        return f'{subject.architecture.model} sees whole samples by itself: pass visible="mask" if these are to be seen whole'
+    return ""
 
 
 def _subject(

@@ -59,7 +59,7 @@ class Subject:
         if isinstance(self.batch, TrainingBatch) and record is not None and record.layers:
             masks = tuple(tables[layer % len(tables)] for layer in range(len(record.layers)))
             index = token_index(self.batch.source) if any(reach.limited for reach in record.layers) else self.batch.source.position_ids
-            return RightLayers(masks, self.batch.source.mask, index, layer_types(record), record.layers)
+            return RightLayers(masks, self.batch.source.mask, index, layer_types(record, self.call), record.layers)
         count = self.layers if self.layers is not None and len(tables) > 1 else len(tables)
         full = max(tables, key=lambda table: table.pairs)
         masks = tuple(tables[layer % len(tables)] for layer in range(count))
@@ -100,9 +100,10 @@ def read_or_refuse(batch: TrainingBatch, call: ModelCall | str) -> Architecture 
         return str(error)
 
 
-def layer_types(record: Architecture) -> tuple[str, ...]:
-    """Return what each layer is called: the name of its mask in a mapping, or what it sees."""
-    return record.tables if record.mask_argument == "mapping" else tuple(str(reach) for reach in record.layers)
+def layer_types(record: Architecture, call: ModelCall | str) -> tuple[str, ...]:
+    """Return what each layer is called: its type in the model's configuration, or what it sees."""
+    named = () if isinstance(call, str) else getattr(call.model.config.get_text_config(), "layer_types", None) or ()
+    return tuple(named) if len(named) == len(record.layers) else tuple(str(reach) for reach in record.layers)
 
 
 def split_tables(mask: Mask) -> list[Mask]:
