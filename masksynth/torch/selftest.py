@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 
-from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
+from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export.arrays import MAX_DENSE
 from masksynth.export.blocks import check_blocks
 from masksynth.pack.batch import PackedBatch
-from masksynth.torch.architecture import IMPLEMENTATIONS, REGISTERED, Architecture, read_architecture
+from masksynth.torch.architecture import IMPLEMENTATIONS, REGISTERED, Architecture
 from masksynth.torch.attention import lists_of
 from masksynth.torch.blackbox import BlackBox
 from masksynth.torch.flow import inputs_of, outputs_of
@@ -33,6 +33,7 @@ from masksynth.torch.model_check.lone_samples import (
     own_mask_is_right,
     positions_of_sample,
 )
+from masksynth.torch.model_check.subject import read_or_refuse
 from masksynth.torch.model_check.transformers_models import (
     ModelCall,
     eager_instead_of_flex,
@@ -234,15 +235,7 @@ def _subject(
     result, calls = record_calls(lambda: model(**batch.model_inputs), size)
     call = the_call(calls)
     described = reference if is_transformers_model(reference) else None if isinstance(call, str) else call.model
-    return _Subject(model, batch, visible, tolerance, reference, rows_of(result, size), call, _architecture(described, batch))
-
-
-def _architecture(model: nn.Module | None, batch: TrainingBatch) -> Architecture | str:
-    """Return the record of a transformers model, or of the batch where there is no model; or why there is none."""
-    try:
-        return read_architecture(model) if model is not None else batch.architecture or ""
-    except MasksynthError as error:
-        return str(error)
+    return _Subject(model, batch, visible, tolerance, reference, rows_of(result, size), call, read_or_refuse(described, batch))
 
 
 def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Generator) -> SelfTest:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
@@ -85,17 +86,24 @@ def subject_of(batch: Batch | TrainingBatch, call: ModelCall | str) -> Subject:
     """Return what is checked; for a packed batch the model's own record says what its layers should attend by."""
     if isinstance(batch, Batch):
         return Subject(batch, call, "", batch.rows)
-    architecture = read_or_refuse(batch, call)
+    architecture = read_or_refuse(None if isinstance(call, str) else call.model, batch)
     try:
         return Subject(batch, call, architecture, layer_masks(batch, architecture))
     except Unsupported as error:
         return Subject(batch, call, str(error), batch.source.mask)
 
 
-def read_or_refuse(batch: TrainingBatch, call: ModelCall | str) -> Architecture | str:
-    """Return the record of the model that is called, or of the batch where no model is; or why there is none."""
+def read_or_refuse(model: nn.Module | None, batch: TrainingBatch) -> Architecture | str:
+    """Return the record of a model, or of the batch where there is no model; or why there is none."""
+    return (batch.architecture or "") if model is None else read_model(model)
+
+
+def read_model(model: nn.Module) -> Architecture | str:
+    """Return the record of a transformers model, or why it is refused."""
     try:
-        return (batch.architecture or "") if isinstance(call, str) else read_architecture(call.model)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*one draw of dropout", UserWarning)  # checks run in evaluation mode
+            return read_architecture(model)
     except MasksynthError as error:
         return str(error)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from masksynth.errors import Unsupported
-from masksynth.torch.architecture import read_architecture
 from masksynth.torch.model_check.comparison import distance
 from masksynth.torch.model_check.forced_masks import force_transformers_model
-from masksynth.torch.model_check.subject import Subject
+from masksynth.torch.model_check.subject import Subject, read_model
 from masksynth.torch.model_check.transformers_models import ModelCall
 from masksynth.torch.stack import Cause
 
@@ -20,10 +18,8 @@ def unmasked_layers(subject: Subject) -> Cause | None:
     """Return which layers make outputs depend on other positions with no mask on the way; None if attention alone mixes positions."""
     if isinstance(subject.call, str) or not mixes_without_attention(subject.call):
         return None
-    try:
-        read_architecture(subject.call.model)
-    except Unsupported as error:
-        words, _, remedy = str(error).rpartition("; ")
+    if isinstance(refusal := read_model(subject.call.model), str):
+        words, _, remedy = refusal.rpartition("; ")
         return Cause(words, remedy or FALLBACK)
     return Cause(f"a layer of {type(subject.call.model).__name__} mixes positions without a mask", FALLBACK)
 
