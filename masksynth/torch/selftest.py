@@ -414,7 +414,9 @@ def _run_callable(subject: _Subject, lone: LoneSample, own: bool) -> tuple[Tenso
 def _run_without_mask(subject: _Subject, lone: LoneSample) -> Tensor:
     assert isinstance(subject.call, ModelCall)
     inputs = {"attention_mask": None, "position_ids": None, "use_cache": False}
-    inputs |= plain_inputs("input_ids", torch.from_numpy(subject.source.input_ids[lone.positions]).to(subject.batch.device), lone.position_ids)
+    inputs |= plain_inputs(
+        "input_ids", torch.from_numpy(subject.source.input_ids[lone.positions]).to(subject.batch.device), lone.position_ids
+    )
     with eager_instead_of_flex(subject.call.model):
         return rows_of(subject.model(**inputs), len(lone.positions))
 

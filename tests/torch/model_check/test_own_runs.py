@@ -190,11 +190,10 @@ def test_samples_that_come_last_are_compared():
             self_test(wrong, batch, samples=1, seed=seed)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_leak_that_rounding_hides(dtype):
+def test_a_leak_that_rounding_hides():
     """What is leaked is too small to move a rounded logit; the derivative is not 0."""
-    model = gpt2().to(dtype)
-    batch = Collator(dtype=dtype)(SOURCE)
+    model = gpt2().bfloat16()
+    batch = Collator(dtype=torch.bfloat16)(SOURCE)
     assert self_test(model, batch)
 
     def leaking(**inputs):
@@ -203,7 +202,7 @@ def test_a_leak_that_rounding_hides(dtype):
 
     quiet = leaking(**batch.model_inputs)
     assert torch.allclose(quiet, model(**batch.model_inputs).logits, atol=1e-2)
-    with pytest.raises(WrongAnswer, match=r"leak: the logits (of sample .* have a derivative of|at position)"):
+    with pytest.raises(WrongAnswer, match=r"leak: the logits of sample .* have a derivative of .* which is outside the sample"):
         self_test(leaking, batch, probes=0)
 
 
@@ -218,7 +217,10 @@ def test_dropout():
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("LFM2", "layer 0 (Lfm2ShortConv, layer type 'conv')"), ("Qwen3-Next", "layer 0 (Qwen3NextGatedDeltaNet, layer type 'linear_attention')")],
+    [
+        ("LFM2", "layer 0 (Lfm2ShortConv, layer type 'conv')"),
+        ("Qwen3-Next", "layer 0 (Qwen3NextGatedDeltaNet, layer type 'linear_attention')"),
+    ],
 )
 def test_layers_that_no_mask_reaches_are_named(name, words):
     setting = faults.setting_of(name)

@@ -78,7 +78,9 @@ def test_a_lost_pair_of_one_layer():
         changed[..., 25, 3] = False
         return changed
 
-    report = wrong(setting.model, setting.batch, inputs={**setting.batch.model_inputs, "attention_mask": lost(setting.batch.attention_mask)})
+    report = wrong(
+        setting.model, setting.batch, inputs={**setting.batch.model_inputs, "attention_mask": lost(setting.batch.attention_mask)}
+    )
     assert {finding.kind for finding in report.findings} == {"values"}
     assert report.findings[0].position == 25
     assert "differs by" in str(report)
@@ -117,7 +119,9 @@ def test_what_short_samples_cannot_tell_is_listed():
 def test_an_answer_of_two_tables():
     """The tables of an answer's pattern go to the layers by their type."""
     model = faults.build("Gemma 3")
-    rows = Mask.from_dense(torch.stack([dense_mask(cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5))), dense_mask(SOURCE.mask)]).numpy())
+    rows = Mask.from_dense(
+        torch.stack([dense_mask(cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5))), dense_mask(SOURCE.mask)]).numpy()
+    )
     batch = replace(batch_of(merge(catalog.causal_lm(SOURCE.positions + 1))), rows=rows)
     local, full = (dense_mask(mask)[None, None] for mask in (cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5)), SOURCE.mask))
     ids = torch.from_numpy(SOURCE.input_ids)[None]
@@ -215,7 +219,7 @@ def test_dropped_arguments_are_seen_within_the_wrapper():
     assert "the model within is called without position_ids" in report.findings[0].message
 
 
-@pytest.mark.parametrize("data", [trie.rollouts(), trie.calls(), trie.pairs()], ids=["rollouts", "calls", "pairs"])
+@pytest.mark.parametrize("data", [trie.rollouts(), trie.calls()], ids=["rollouts", "calls"])
 @pytest.mark.parametrize("name", ["Mistral", "Gemma 3", "Llama 4", "GPT-OSS"])
 def test_right_batches_of_windowed_models_are_silent(name, data):
     model = faults.build(name)
@@ -240,7 +244,15 @@ def test_faults_of_a_pattern_are_different_masks():
     masks = tuple(cut_mask(SOURCE.mask, token_index(SOURCE), reach) for reach in (Reach(window=5), Reach(), Reach(window=5)))
     right = RightLayers(masks, SOURCE.mask, token_index(SOURCE))
     names = [fault.name for fault in faults_of_equal_flow(right)]
-    assert names == ["window dropped", "window one more", "window one less", "tables swapped", "one table", "one table", *["wrong table"] * 3]
+    assert names == [
+        "window dropped",
+        "window one more",
+        "window one less",
+        "tables swapped",
+        "one table",
+        "one table",
+        *["wrong table"] * 3,
+    ]
     longer = next(fault for fault in faults_of_equal_flow(right) if fault.name == "window one more")
     assert longer.masks[0] == cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=6))
     assert longer.masks[1] == SOURCE.mask
