@@ -1,4 +1,6 @@
-"""Write the table of planted faults in ``checkmodel.md``: what ``check_model`` and ``self_test`` say of each fault in real models.
+"""Write the table of planted faults in ``checkmodel.md``.
+
+What ``check_model`` and ``self_test`` say of each fault in real models.
 
 python docs/planted_faults.py            writes it
 python docs/planted_faults.py --check    exits 1 if it is stale
@@ -12,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,15 @@ from torch import Tensor
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.pack import PackedBatch
-from masksynth.torch import Collator, ModelFinding, WrongModel, check_model, read_architecture, self_test, use_registered_attention
+from masksynth.torch import (
+    Collator,
+    ModelFinding,
+    WrongModel,
+    check_model,
+    read_architecture,
+    self_test,
+    use_registered_attention,
+)
 from masksynth.torch.architecture import Architecture
 from masksynth.torch.packed import TrainingBatch, dense_mask
 from masksynth.torch.windows import Reach, cut_mask, token_index
@@ -47,7 +58,12 @@ SHAPE = {
 GPT = {"vocab_size": VOCABULARY, "n_positions": 256, "n_embd": 32, "n_layer": 3, "n_head": 4, "initializer_range": 0.3}
 GPT |= {"bos_token_id": None, "eos_token_id": None}
 SLIDING, FULL, CHUNKED = "sliding_attention", "full_attention", "chunked_attention"
-EXPERTS = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
+EXPERTS = {
+    "num_experts": 2,
+    "num_experts_per_tok": 1,
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16,
+}
 LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
 TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 
@@ -55,7 +71,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "Llama": ("LlamaForCausalLM", SHAPE),
     "GPT-2": ("GPT2LMHeadModel", GPT),
     "Mistral": ("MistralForCausalLM", {**SHAPE, "sliding_window": WINDOW}),
-    "Qwen2": ("Qwen2ForCausalLM", {**SHAPE, "use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1}),
+    "Qwen2": (
+        "Qwen2ForCausalLM",
+        {**SHAPE, "use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
+    ),
     "Gemma 3": (
         "Gemma3ForCausalLM",
         {**SHAPE, "head_dim": 8, "sliding_window": WINDOW, "layer_types": [SLIDING, FULL, SLIDING]},
@@ -74,7 +93,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "ModernBERT": (
         "ModernBertForMaskedLM",
-        {**SHAPE, **TOKENS, "local_attention": 2 * (WINDOW - 1), "global_attn_every_n_layers": 2, "initializer_cutoff_factor": 2.0},
+        {
+            **SHAPE,
+            **TOKENS,
+            "local_attention": 2 * (WINDOW - 1),
+            "global_attn_every_n_layers": 2,
+            "initializer_cutoff_factor": 2.0,
+        },
     ),
     "Qwen2-VL": (
         "Qwen2VLTextModel",
@@ -99,11 +124,24 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "MPT": (
         "MptForCausalLM",
-        {"d_model": 32, "n_heads": 4, "n_layers": 3, "vocab_size": VOCABULARY, "max_seq_len": 256, "initializer_range": 0.3},
+        {
+            "d_model": 32,
+            "n_heads": 4,
+            "n_layers": 3,
+            "vocab_size": VOCABULARY,
+            "max_seq_len": 256,
+            "initializer_range": 0.3,
+        },
     ),
     "RWKV": (
         "RwkvForCausalLM",
-        {"vocab_size": VOCABULARY, "hidden_size": 32, "attention_hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2},
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 32,
+            "attention_hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+        },
     ),
 }
 PLAIN, WINDOWED, TYPED = (
@@ -137,14 +175,17 @@ def build(name: str, dtype: torch.dtype = torch.float32, dropout: float = 0.0) -
 
 
 def source_of(causal: bool = True, prompt: int = 9, answers: tuple[int, ...] = (7, 4, 6), keys: bool = False) -> PackedBatch:
-    """Return a merged batch of samples that share a prompt, or (not causal) of samples side by side, each seen whole."""
+    """Return a merged batch of samples that share a prompt, or (not causal) of samples side by side.
+
+    Those side by side see themselves whole.
+    """
     random = np.random.default_rng(0)
     shared = prompt if causal else 0
     sizes = answers if causal else tuple(prompt + size for size in answers)
     begin = shared + np.cumsum([0, *sizes])
     rows: list[list[tuple[int, int]]] = [[(0, end + 1)] for end in range(shared)]
     position_ids, samples = list(range(shared)), []
-    for first, last in zip(begin, begin[1:], strict=False):
+    for first, last in pairwise(begin):
         for end in range(first, last):
             before = [(0, shared)] if shared else []
             own = (int(first), int(end) + 1) if causal else (int(first), int(last))
@@ -195,13 +236,18 @@ class Setting:
 
     @property
     def visible(self) -> str:
+        """What a sample sees alone."""
         return "mask" if self.name == "ModernBERT" else "causal"
 
     def case(self, model: Any = None, batch: TrainingBatch | None = None) -> Case:
+        """Return the case with another callable or batch."""
         return Case(model or self.model, batch or self.batch, self.visible)
 
     def with_masks(self, change: Callable[[int, Reach], Mask]) -> Case:
-        """Return the case in which layer l has the mask ``change(l, reach)``, by a mapping where the class takes one, else by registered masks."""
+        """Return the case in which layer l has the mask ``change(l, reach)``, layer by layer.
+
+        By a mapping where the class takes one, else by registered masks.
+        """
         assert self.record is not None
         masks = [self.as_taken(dense_mask(change(layer, reach))[None, None]) for layer, reach in enumerate(self.record.layers)]
         named = dict(zip(self.record.tables, masks, strict=True))
@@ -220,6 +266,7 @@ class Setting:
         return torch.zeros(mask.shape, dtype=self.batch.dtype).masked_fill(~mask, float("-inf"))
 
     def cut(self, reach: Reach) -> Mask:
+        """Return the stored rows, cut to a window or chunk."""
         return cut_mask(self.batch.source.mask, token_index(self.batch.source), reach)
 
 
@@ -250,6 +297,8 @@ def without(model: Any, *names: str) -> Callable[..., Any]:
 
 
 def moved_window(step: int) -> Callable[[Setting], Case]:
+    """Return how windows are made longer."""
+
     def plant(setting: Setting) -> Case:
         def change(layer: int, reach: Reach) -> Mask:
             if not reach.limited:
@@ -263,6 +312,7 @@ def moved_window(step: int) -> Callable[[Setting], Case]:
 
 
 def dropped_window(setting: Setting) -> Case:
+    """Return the case in which every layer has the stored rows."""
     return setting.with_masks(lambda layer, reach: setting.batch.source.mask)
 
 
@@ -272,12 +322,14 @@ def plain_collator(setting: Setting) -> Case:
 
 
 def swapped_tables(setting: Setting) -> Case:
+    """Return the case in which layers with a window have none, and the others have it."""
     assert setting.record is not None
     limit = next(reach for reach in setting.record.layers if reach.limited)
     return setting.with_masks(lambda layer, reach: setting.batch.source.mask if reach.limited else setting.cut(limit))
 
 
 def wrong_layer(setting: Setting) -> Case:
+    """Return the case in which layer 2 has the table of the other kind of layer."""
     assert setting.record is not None
     limit = next(reach for reach in setting.record.layers if reach.limited)
 
@@ -290,11 +342,13 @@ def wrong_layer(setting: Setting) -> Case:
 
 
 def causal_only(setting: Setting) -> Case:
+    """Return the case with a 2-D mask of ones."""
     ones = torch.ones(1, setting.batch.source.positions, dtype=torch.int64)
     return setting.case(batch=given(setting.batch, attention_mask=ones))
 
 
 def padding_attended(setting: Setting) -> Case:
+    """Return the case in which every position sees the filling."""
     source = setting.batch.source
     assert setting.record is not None
     batch = Collator(architecture=setting.record, multiple=source.positions + 7)(source)
@@ -325,15 +379,18 @@ def extra_pair(setting: Setting) -> Case:
 
 
 def dropout_on(setting: Setting) -> Case:
+    """Return the case of a model in training mode within a function."""
     model = setting.model.train()
     return setting.case(model=lambda **inputs: model(**inputs))
 
 
 def dropout_never_off(setting: Setting) -> Case:
+    """Return the case of dropout that no mode switches off."""
     return setting.case(model=lambda **inputs: torch.nn.functional.dropout(setting.model(**inputs)[0], 0.1, training=True))
 
 
 def one_dimension(setting: Setting) -> Case:
+    """Return the case in which only the first dimension of the position ids is passed."""
     return setting.case(batch=given(setting.batch, position_ids=setting.batch.position_ids[None]))
 
 
@@ -361,11 +418,20 @@ FAULTS = (
     Fault("position-id dimensions dropped", ("Qwen2-VL",), one_dimension, keys=True),
     Fault("padding attended to", MERGED, padding_attended),
     Fault("window dropped, every sample shorter", WINDOWED[:-1], plain_collator, prompt=2, answers=(2, 1)),
-    Fault("window one token longer, in bfloat16", ("Mistral", "Gemma 3", "ModernBERT"), moved_window(1), dtype=torch.bfloat16),
+    Fault(
+        "window one token longer, in bfloat16",
+        ("Mistral", "Gemma 3", "ModernBERT"),
+        moved_window(1),
+        dtype=torch.bfloat16,
+    ),
     Fault("one pair too many, in bfloat16", MERGED, extra_pair, dtype=torch.bfloat16),
     Fault("dropout on", PLAIN, dropout_on, dropout=0.1),
     Fault("dropout that evaluation mode leaves on", PLAIN, dropout_never_off),
-    Fault("a wrapper drops attention_mask", MERGED, lambda setting: setting.case(model=without(setting.model, "attention_mask"))),
+    Fault(
+        "a wrapper drops attention_mask",
+        MERGED,
+        lambda setting: setting.case(model=without(setting.model, "attention_mask")),
+    ),
     Fault("layers that mix without a mask", UNMASKED, lambda setting: setting.case()),
 )
 
@@ -395,7 +461,10 @@ def _short(finding: ModelFinding) -> str:
     """Return what a finding says without the numbers of this batch."""
     if "the model within is called without position_ids" in finding.message:
         return "the model is called without position_ids"
-    words = {"leak": "one output depends on an input too many", "values": "outputs are not those under the mask of each layer"}
+    words = {
+        "leak": "one output depends on an input too many",
+        "values": "outputs are not those under the mask of each layer",
+    }
     return words.get(finding.kind) or finding.message.split("; with the batch's")[0]
 
 
@@ -442,6 +511,7 @@ def page() -> str:
 
 
 def main() -> None:
+    """Write the table, or check it."""
     made = page()
     if "--check" in sys.argv:
         if PAGE.read_text(encoding="utf-8") != made:

@@ -187,9 +187,10 @@ def _forbidden(seen: Look, column: int) -> NDArray[np.bool_]:
 
 
 def without_rounding(seen: Look) -> Look:
-    """Return what was seen without forbidden movements that are rounding: layers of experts compute tokens in groups, which other tokens change.
+    """Return what was seen without forbidden movements that are rounding.
 
-    Such a movement is within the tolerance, and the derivative of the outputs by the changed input is exactly 0.
+    Layers of experts compute tokens in groups, which other tokens change. Such a movement is within the tolerance, and
+    the derivative of the outputs by the changed input is exactly 0.
     """
     if seen.why_not:
         return seen

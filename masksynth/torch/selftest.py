@@ -1,4 +1,4 @@
-"""Does this model, called with this batch, train the samples and nothing else? Asked of the model itself, without knowing its insides."""
+"""Check that a model, called with a batch, trains the samples and nothing else: asked of the model itself."""
 
 from __future__ import annotations
 
@@ -65,14 +65,16 @@ class SelfTest:
     samples : int
         How many samples were looked at.
     compared : int
-        How many of them, and of longer ones made for the test, were compared with the model's own run of the sample alone, or with
-        ``reference``; 0: none.
+        How many of them, and of longer ones made for the test, were compared with the model's own run of the sample
+        alone, or with ``reference``; 0: none.
     longest : int
         The tokens of the longest sample compared.
     window : int or None
         The model's longest window or chunk, in tokens; None where it has none, or is not known.
     not_compared : tuple of str
         What was not compared, and why.
+    understood : bool
+        False where the transformers model within is one whose windows are not understood.
     """
 
     forbidden: float
@@ -83,10 +85,11 @@ class SelfTest:
     longest: int
     window: int | None
     not_compared: tuple[str, ...]
+    understood: bool = True
 
     def __bool__(self) -> bool:
-        """Whether samples were compared, one of them longer than the model's window."""
-        return self.compared > 0 and (self.window is None or self.longest > self.window)
+        """Whether samples were compared, one of them longer than the model's window, in a model that is understood."""
+        return self.compared > 0 and self.understood and (self.window is None or self.longest > self.window)
 
     def __str__(self) -> str:
         """Return what was compared and what was not, one a line."""
@@ -108,8 +111,8 @@ class SelfTest:
 class _Subject:
     """What is tested, and what stands for the truth.
 
-    ``call`` is the call of the transformers model within, or why there is none; ``architecture`` its record, or why it is not understood
-    (empty where there is no model to read).
+    ``call`` is the call of the transformers model within, or why there is none; ``architecture`` its record, or why it
+    is not understood (empty where there is no model to read).
     """
 
     model: Model
@@ -143,39 +146,42 @@ def self_test(
 ) -> SelfTest:
     """Check that the model computes on the batch what it computes on the samples.
 
-    1. The arrays: every row of a sample allows exactly the sample's tokens up to itself, and every label belongs to the token before it
-       (``visible="causal"``); a BlockMask's lists are right; a Hugging Face model has the attention for which the batch was made.
-    2. Isolation: a token is changed, and then everything outside a sample (outside its first tokens). Only outputs that the mask lets
-       depend on the change, through any number of layers, may move. The derivative of a sample's outputs by the embeddings of tokens
-       outside it is exactly 0: in half precision values alone cannot tell a leak from rounding.
-    3. Equality: the logits at all live tokens of some samples equal those of the sample run alone, by the model's own masks and with none of
-       ours. Among them are those that end last in the merged order. Where the model has a window or chunks and no sample is longer, two
-       longer ones are made of the batch's tokens.
+    1. The arrays: every row of a sample allows exactly the sample's tokens up to itself, and every label belongs to the
+       token before it (``visible="causal"``); a BlockMask's lists are right; a Hugging Face model has the attention for
+       which the batch was made.
+    2. Isolation: a token is changed, and then everything outside a sample (outside its first tokens). Only outputs that
+       the mask lets depend on the change, through any number of layers, may move. The derivative of a sample's outputs
+       by the embeddings of tokens outside it is exactly 0: in half precision values alone cannot tell a leak from
+       rounding.
+    3. Equality: the logits at all live tokens of some samples equal those of the sample run alone, by the model's own
+       masks and with none of ours. Among them are those that end last in the merged order. Where the model has a window
+       or chunks and no sample is longer, two longer ones are made of the batch's tokens.
 
-    Wrappers, closures, adapters and parallel modules are seen through: the transformers model within is watched as it is called. Where none
-    is called, nothing knows what the model would do alone: give ``reference``, or the result says "not compared" and is false.
-    Runs in evaluation mode, about 4 + probes + 2 samples forward passes and a backward pass for each sample.
+    Wrappers, closures, adapters and parallel modules are seen through: the transformers model within is watched as it
+    is called. Where none is called, nothing knows what the model would do alone: give ``reference``, or the result says
+    "not compared" and is false. Runs in evaluation mode, about 4 + probes + 2 samples forward passes and a backward
+    pass for each sample.
 
     Parameters
     ----------
     model : callable
-        Takes the keywords of ``batch.model_inputs``; returns logits ``[1, N, V]`` or ``[N, V]`` or something with ``.logits``. All that
-        stands between the batch and the logits should be part of it.
+        Takes the keywords of ``batch.model_inputs``; returns logits ``[1, N, V]`` or ``[N, V]`` or something with
+        ``.logits``. All that stands between the batch and the logits should be part of it.
     batch : TrainingBatch
         On the model's device.
     samples, probes : int
         How many samples to run separately, and how many single tokens to change.
     seed : int
     visible : {"causal", "mask"}
-        What a sample sees when run alone: all its tokens before, or (samples with their own visibility) what the mask says. With "mask",
-        context that the mask lacks is not noticed.
+        What a sample sees when run alone: all its tokens before, or (samples with their own visibility) what the mask
+        says. With "mask", context that the mask lacks is not noticed.
     tolerance : float, optional
-        Largest allowed difference of logits in 3, as a part of the largest logit; by default 1e-9 in float64, 1e-4 in float32, 1e-2 in
-        float16, 5e-2 in bfloat16.
+        Largest allowed difference of logits in 3, as a part of the largest logit; by default 1e-9 in float64, 1e-4 in
+        float32, 1e-2 in float16, 5e-2 in bfloat16.
     reference : transformers model or callable, optional
-        What a sample alone should give: a transformers model, called plainly, or ``reference(input_ids, position_ids)`` with ``[1, n]`` ids
-        (``[D, 1, n]`` position ids where the batch has several dimensions), which returns logits like ``model``. By default the
-        transformers model that ``model`` calls.
+        What a sample alone should give: a transformers model, called plainly, or ``reference(input_ids, position_ids)``
+        with ``[1, n]`` ids (``[D, 1, n]`` position ids where the batch has several dimensions), which returns logits
+        like ``model``. By default the transformers model that ``model`` calls.
 
     Raises
     ------
@@ -200,7 +206,8 @@ def self_test(
     5 sets of tokens changed: the largest forbidden movement is 0
     >>> self_test(lambda attention_mask, **inputs: model(attention_mask=attention_mask | True, **inputs), batch)
     Traceback (most recent call last):
-    WrongAnswer: leak: the logits at position 0 (token 0 of sample 'a') moved by 1.93 when the token at position 2 was changed ...
+    WrongAnswer: leak: the logits at position 0 (token 0 of sample 'a') moved by 1.93 when the token at position 2 was
+    changed ...
     """
     if visible not in ("causal", "mask"):
         raise InvalidInstance(f"visible {visible!r} is unknown", "", 'use "causal" or "mask"')
@@ -254,7 +261,8 @@ def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Gene
         longest_made, why = _equal_beyond_the_window(subject)
         longest, compared = max(longest, longest_made), compared + bool(longest_made)
         reasons += [why] if why else []
-    if isinstance(subject.architecture, str) and subject.architecture:
+    refused = isinstance(subject.architecture, str) and subject.architecture != ""
+    if refused:
         reasons += [f"windows of the model, which is not understood: {subject.architecture}"]
     return SelfTest(
         forbidden=max((most for most, _ in moved), default=0.0),
@@ -265,6 +273,7 @@ def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Gene
         longest=longest,
         window=subject.window,
         not_compared=tuple(dict.fromkeys([*reasons, *not_compared])),
+        understood=not refused,
     )
 
 
@@ -284,7 +293,12 @@ def _check_block_lists(batch: TrainingBatch) -> None:
         given = {"": given}
     if isinstance(given, Mapping):
         for name, mask in given.items():
-            check_blocks(batch.cut(batch.tables.get(name, next(iter(batch.tables.values()), Reach()))), lists_of(mask), 0, batch.block_size)
+            check_blocks(
+                batch.cut(batch.tables.get(name, next(iter(batch.tables.values()), Reach()))),
+                lists_of(mask),
+                0,
+                batch.block_size,
+            )
 
 
 def _check_kind(model: Model, batch: TrainingBatch) -> None:
@@ -306,7 +320,7 @@ def _changes(source: PackedBatch, chosen: list[int], probes: int, visible: str, 
 
 
 def _isolated(subject: _Subject, which: NDArray[np.bool_]) -> tuple[float, bool]:
-    """Return (largest movement where nothing may move, whether anything moved) after changing the tokens of a set of positions."""
+    """Return (largest forbidden movement, whether anything moved) when a set of tokens is changed."""
     source, batch, logits = subject.source, subject.batch, subject.logits
     may = outputs_of(source.mask, which, None)
     inputs = batch.model_inputs
@@ -327,7 +341,9 @@ def _isolated(subject: _Subject, which: NDArray[np.bool_]) -> tuple[float, bool]
 
 
 def _is_rounding(subject: _Subject, forbidden: NDArray[np.float64], which: NDArray[np.bool_]) -> bool:
-    """Return whether outputs that had to stay moved by rounding only: layers of experts compute tokens in groups, which other tokens change.
+    """Return whether outputs that had to stay moved by rounding only.
+
+    Layers of experts compute tokens in groups, which other tokens change.
 
     The movement is within the tolerance, and the derivative of those outputs by the changed tokens is exactly 0.
     """
@@ -339,7 +355,10 @@ def _is_rounding(subject: _Subject, forbidden: NDArray[np.float64], which: NDArr
 
 
 def _check_derivative(subject: _Subject, chosen: Sequence[int], random: np.random.Generator) -> list[str]:
-    """Check that each sample's outputs have no derivative by tokens outside it; return why it was not taken, if it was not."""
+    """Check that each sample's outputs have no derivative by tokens outside it.
+
+    Return why it was not taken, if it was not.
+    """
     source = subject.source
     samples = [np.unique(positions_of_sample(source, sample)) for sample in chosen]
     found = BlackBox(subject.model, subject.batch.model_inputs, source.positions).gradients_of_groups(samples, random)
@@ -358,11 +377,16 @@ def _check_derivative(subject: _Subject, chosen: Sequence[int], random: np.rando
 
 
 def _equal(subject: _Subject, sample: int) -> tuple[float, str]:
-    """Return the largest difference between the merged logits of a sample and those of the sample alone; and why alone is not by itself."""
+    """Return the largest difference between the merged logits of a sample and those of the sample alone.
+
+    The second entry says why that is not compared with the model's own run; empty if it is.
+    """
     call, positions = subject.call, positions_of_sample(subject.source, sample)
     if subject.visible == "mask":
         positions = np.unique(positions)
-    sequence = subject.batch.model_inputs["input_ids"] if isinstance(call, str) else call.inputs[call.sequence]
+    sequence = torch.from_numpy(subject.source.input_ids)[None].to(subject.batch.device)
+    if isinstance(call, ModelCall) and call.sequence != "input_ids" and subject.reference is None:
+        sequence = call.inputs[call.sequence]  # a wrapper embeds the tokens
     lone = lone_sample(positions, sequence, true_position_ids(subject.batch, subject.architecture))
     if subject.reference is not None:
         return _compare(subject, sample, lone, _run_reference(subject.reference, lone), subject.logits), ""
@@ -394,7 +418,9 @@ def _run_reference(reference: nn.Module | Reference, lone: LoneSample) -> Tensor
 
 
 def _run_callable(subject: _Subject, lone: LoneSample, own: bool) -> tuple[Tensor, str]:
-    """Return the callable's outputs for a lone sample: with no mask if the model within has the right one by itself, else under ours.
+    """Return the callable's outputs for a lone sample.
+
+    They are those with no mask if the model within has the right one by itself, else under ours.
 
     The second entry says why that is not compared with the model's own run; empty if it is.
     """
@@ -415,14 +441,19 @@ def _run_without_mask(subject: _Subject, lone: LoneSample) -> Tensor:
     assert isinstance(subject.call, ModelCall)
     inputs = {"attention_mask": None, "position_ids": None, "use_cache": False}
     inputs |= plain_inputs(
-        "input_ids", torch.from_numpy(subject.source.input_ids[lone.positions]).to(subject.batch.device), lone.position_ids
+        "input_ids",
+        torch.from_numpy(subject.source.input_ids[lone.positions]).to(subject.batch.device),
+        lone.position_ids,
     )
     with eager_instead_of_flex(subject.call.model):
         return rows_of(subject.model(**inputs), len(lone.positions))
 
 
 def _run_under_our_mask(subject: _Subject, lone: LoneSample) -> Tensor:
-    """Run the callable as on the merged batch; for flex filled up to N positions, each of which sees itself: one compiled kernel serves both."""
+    """Run the callable on a lone sample as on the merged batch, under a mask of ours.
+
+    For flex it is filled up to N positions, each of which sees itself: one compiled kernel serves both.
+    """
     source, batch, tokens = subject.source, subject.batch, lone.positions
     size = len(tokens)
     own = causal_mask(size) if subject.visible == "causal" else within(source.mask, tokens)
@@ -458,7 +489,10 @@ def _compare(subject: _Subject, sample: int, lone: LoneSample, alone: Tensor, me
 
 
 def _equal_beyond_the_window(subject: _Subject) -> tuple[int, str]:
-    """Compare a sample that is longer than the window: one of the batch, else one that is made; return its length, or 0 and why not."""
+    """Compare a sample that is longer than the window: one of the batch, else one that is made.
+
+    Return its length, or 0 and why not.
+    """
     source, window = subject.source, subject.window
     assert window is not None
     lengths = np.diff(source.sample_offset)

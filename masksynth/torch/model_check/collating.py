@@ -45,10 +45,12 @@ def check_merged(batch: TrainingBatch) -> None:
 
 
 def true_position_ids(batch: TrainingBatch, architecture: Architecture | str) -> Tensor:
-    """Return the position ids of a merged batch as its samples have them, ``[1, N]``, or ``[D, 1, N]`` if the model takes D dimensions.
+    """Return the position ids of a merged batch as its samples have them.
 
-    Further dimensions are those with which the batch was made; else the batch's keys, if it has as many as the model takes; else (text) they
-    equal the first.
+    They are ``[1, N]``, or ``[D, 1, N]`` if the model takes D dimensions.
+
+    Further dimensions are those with which the batch was made; else the batch's keys, if it has as many as the model
+    takes; else (text) they equal the first.
     """
     source, count = batch.source, 1
     if isinstance(architecture, Architecture):

@@ -26,7 +26,8 @@ def rows_of(result: Any, size: int) -> Tensor:
     Parameters
     ----------
     result : Tensor, tuple or object
-        ``[N, V]`` or ``[1, N, V]``; a tuple whose first entry is such a tensor; an object with ``logits`` or ``last_hidden_state``.
+        ``[N, V]`` or ``[1, N, V]``; a tuple whose first entry is such a tensor; an object with ``logits`` or
+        ``last_hidden_state``.
     size : int
         N.
 
@@ -76,7 +77,9 @@ def _largest_difference(a: Tensor, b: Tensor) -> Tensor:
 
 
 def tolerance_of(outputs: Tensor, tolerance: float | None = None) -> float:
-    """Return by how much equal outputs may differ: a part, by their dtype, of the largest of them (of 1 where all are smaller).
+    """Return by how much equal outputs may differ.
+
+    A part, by their dtype, of the largest of them (of 1 where all are smaller).
 
     Examples
     --------
@@ -89,7 +92,7 @@ def tolerance_of(outputs: Tensor, tolerance: float | None = None) -> float:
 
 
 @contextmanager
-def evaluating(*models: Model) -> Iterator[None]:
+def evaluating(*models: Model | torch.nn.Module | None) -> Iterator[None]:
     """Switch models to evaluation mode; afterwards every module is in the mode that it was in."""
     modules = [module for model in models if isinstance(model, torch.nn.Module) for module in model.modules()]
     before = [module.training for module in modules]

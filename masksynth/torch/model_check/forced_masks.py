@@ -32,16 +32,23 @@ class ForcedRun(NamedTuple):
 
 
 class Force(Protocol):
-    """Run a model with ``masks[l mod P]`` in layer l, and other position ids where they are given; or say why it cannot be run so."""
+    """Run a model with ``masks[l mod P]`` in layer l, and other position ids where they are given.
 
-    def __call__(self, masks: Sequence[Tensor], position_ids: Tensor | None = None) -> ForcedRun | str: ...
+    The result is why it cannot be run so, where it cannot.
+    """
+
+    def __call__(self, masks: Sequence[Tensor], position_ids: Tensor | None = None) -> ForcedRun | str:
+        """Return the run, or why there is none."""
+        ...
 
 
 def force_transformers_model(call: ModelCall) -> Force:
-    """Return how a transformers model is run with masks of ours: each attention that its layers take from transformers' interface gets one.
+    """Return how a transformers model is run with masks of ours.
 
-    It is the attention of the model's own implementation (sdpa, eager; eager for flex), called as the layer calls it: what the layer adds
-    of its own (scaling, sinks, soft caps) stays.
+    Each attention that its layers take from transformers' interface gets one.
+
+    It is the attention of the model's own implementation (sdpa, eager; eager for flex), called as the layer calls it:
+    what the layer adds of its own (scaling, sinks, soft caps) stays.
 
     Parameters
     ----------
@@ -79,7 +86,10 @@ def force_transformers_model(call: ModelCall) -> Force:
 
 
 def _as_taken(attention: Function, mask: Tensor, query: Tensor) -> Tensor:
-    """Return a mask ``[1, 1, N, N]`` as an attention function takes it: bool for sdpa, and added to the scores otherwise."""
+    """Return a mask ``[1, 1, N, N]`` as an attention function takes it.
+
+    Bool for sdpa, and added to the scores otherwise.
+    """
     mask = mask[None, None].to(query.device)
     if getattr(attention, "__name__", "") == "sdpa_attention_forward":
         return mask
@@ -92,15 +102,18 @@ def attention_functions(wrap: Callable[[Function], Function]) -> Iterator[None]:
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS as interface
 
     given = interface.get_interface
-    interface.get_interface = lambda name, default: wrap(given(name, default))  # type: ignore[method-assign]
+    # an attribute of the one instance, which hides the method of its class
+    interface.__dict__["get_interface"] = lambda name, default: wrap(given(name, default))
     try:
         yield
     finally:
-        del interface.get_interface
+        del interface.__dict__["get_interface"]
 
 
 def force_torch_model(model: Model, inputs: Mapping[str, Any], size: int) -> Force:
-    """Return how any callable is run with masks of ours: in each call of ``scaled_dot_product_attention`` over the whole sequence.
+    """Return how any callable is run with masks of ours.
+
+    Each call of ``scaled_dot_product_attention`` over the whole sequence gets one.
 
     Examples
     --------
@@ -121,7 +134,10 @@ def force_torch_model(model: Model, inputs: Mapping[str, Any], size: int) -> For
 
 
 class _ForcedMasks(TorchFunctionMode):
-    """Within it the calls of ``scaled_dot_product_attention`` over N positions get the masks in turn; compiled code is as it was."""
+    """Within it the calls of ``scaled_dot_product_attention`` over N positions get the masks in turn.
+
+    Compiled code is as it was.
+    """
 
     def __init__(self, masks: Sequence[Tensor], size: int) -> None:
         super().__init__()

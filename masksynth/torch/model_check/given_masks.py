@@ -1,4 +1,7 @@
-"""Remove single pairs of the masks that a callable is given: where a mask is used, the output of the pair's query moves."""
+"""Remove single pairs of the masks that a callable is given.
+
+Where a mask is used, the output of the pair's query moves.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,12 @@ class UnusedPair(NamedTuple):
 
 
 def find_unused_pair(seen: Look, random: np.random.Generator) -> tuple[UnusedPair | None, int]:
-    """Return an allowed pair of a mask in the call whose removal moves no output, and how many pairs were removed; (None, 0) without masks.
+    """Return an allowed pair of a mask in the call whose removal moves no output, and how many were removed.
 
-    Before a pair is called unused it is tried again with flat attention, since a sharp softmax gives allowed keys weights of 0.
+    It is (None, 0) for a call without masks.
+
+    Before a pair is called unused it is tried again with flat attention, since a sharp softmax gives allowed keys
+    weights of 0.
     """
     removed = 0
     for path, mask in masks_of_call(seen.box.inputs, seen.mask.size):
@@ -62,10 +68,11 @@ def masks_of_call(inputs: Mapping[str, Any], size: int) -> Iterator[tuple[tuple[
     """
     for name in NAMES:
         given = inputs.get(name)
-        parts = {(name,): given} if isinstance(given, Tensor) else {}
+        parts: dict[tuple[str, ...], Any] = {(name,): given}
         if isinstance(given, Mapping):
-            parts = {(name, key): part for key, part in given.items() if isinstance(part, Tensor)}
-        yield from ((path, part) for path, part in parts.items() if part.shape[-2:] == (size, size) and part.numel() == size * size)
+            parts = {(name, key): part for key, part in given.items()}
+        tensors = ((path, part) for path, part in parts.items() if isinstance(part, Tensor))
+        yield from ((path, part) for path, part in tensors if part.shape[-2:] == (size, size) and part.numel() == size * size)
 
 
 def _pairs(mask: Tensor, random: np.random.Generator) -> list[tuple[int, int]]:

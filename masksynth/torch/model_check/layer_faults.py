@@ -72,7 +72,10 @@ class RightLayers:
         return f"layer {layer}" + (f" ({self.types[layer]})" if self.types else "")
 
     def reach_of(self, layer: int) -> Reach | None:
-        """Return the window or chunk of a layer; where nothing says it, the window that makes its mask of the full one, if one does."""
+        """Return the window or chunk of a layer.
+
+        Where nothing says it, the window that makes its mask of the full one, if one does.
+        """
         if self.reaches:
             return self.reaches[layer]
         mask = self.masks[layer]
@@ -98,13 +101,21 @@ def tables_of(masks: Sequence[Mask]) -> list[Mask]:
 
 
 def faults_of_equal_flow(right: RightLayers) -> Iterator[LayerFault]:
-    """Yield the faults that may leave which inputs reach which outputs as it is: windows and tables in the wrong layers."""
+    """Yield the faults that may leave which inputs reach which outputs as it is.
+
+    These are windows and tables in the wrong layers.
+    """
     tables = tables_of(right.masks)
     limited = [not (mask is right.full or mask == right.full) for mask in right.masks]
     limited = [here or _is_limited(right, layer) for layer, here in enumerate(limited)]
     if any(limited):
         remedy = "give windowed layers the mask cut to their window: Collator(model=model) does"
-        yield LayerFault("window dropped", "the mask without the windows or chunks of its layers", remedy, (right.full,) * len(right.masks))
+        yield LayerFault(
+            "window dropped",
+            "the mask without the windows or chunks of its layers",
+            remedy,
+            (right.full,) * len(right.masks),
+        )
         for step, words in ((1, "one more"), (-1, "one less")):
             if (moved := _stepped(right, limited, step)) is not None:
                 likeness = f"windows that reach one token {'further' if step > 0 else 'less far'} than they should: off by one"
@@ -141,7 +152,10 @@ def _is_limited(right: RightLayers, layer: int) -> bool:
 
 
 def _stepped(right: RightLayers, limited: Sequence[bool], step: int) -> tuple[Mask, ...] | None:
-    """Return the masks with every window or chunk one longer or shorter; None where that is no window, or none is known."""
+    """Return the masks with every window or chunk one longer or shorter.
+
+    None where that is no window, or none is known.
+    """
     masks, some = [], False
     for layer, mask in enumerate(right.masks):
         reach = right.reach_of(layer) if limited[layer] else None
@@ -156,7 +170,9 @@ def _stepped(right: RightLayers, limited: Sequence[bool], step: int) -> tuple[Ma
 
 
 def faults_of_other_flow(right: RightLayers, position_ids: Int64Array, padding: Int64Array) -> Iterator[LayerFault]:
-    """Yield the faults that let outputs depend on other inputs: masks that a stack makes by itself, with the model's windows.
+    """Yield the faults that let outputs depend on other inputs.
+
+    These are masks that a stack makes by itself, with the model's windows.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""One sample of a packed batch by itself: its tokens and position ids, whether the model's own mask is its truth, one that is long."""
+"""One sample of a packed batch by itself.
+
+Its tokens and position ids, whether the model's own mask is its truth, one that is long.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,9 @@ def lone_sample(positions: Int64Array, sequence: Tensor, position_ids: Tensor) -
 
 
 def own_mask_is_right(mask: Mask, positions: Int64Array, causal: bool) -> bool:
-    """Return whether a sample of a merged mask sees its tokens as a model does by itself: those up to each, or (encoders) all.
+    """Return whether a sample of a merged mask sees its tokens as a model does by itself.
+
+    It sees those up to each, or (encoders) all.
 
     Examples
     --------
@@ -75,7 +80,9 @@ def own_mask_is_right(mask: Mask, positions: Int64Array, causal: bool) -> bool:
 
 
 def choose_samples(source: PackedBatch, count: int, random: np.random.Generator) -> list[int]:
-    """Return some samples, without repeats: the one that ends last in the merged order, the longest, others that end late, others at random.
+    """Return some samples, without repeats.
+
+    First the one that ends last in the merged order, the longest, late ones, any others.
 
     The samples that come first are right in every faulty model, since little comes before them.
 
@@ -87,7 +94,7 @@ def choose_samples(source: PackedBatch, count: int, random: np.random.Generator)
     """
     length = np.diff(source.sample_offset)
     live = np.flatnonzero(length)
-    ends = np.array([positions_of_sample(source, sample).max() for sample in live], np.int64)
+    ends = np.array([positions_of_sample(source, int(sample)).max() for sample in live], np.int64)
     late = live[np.argsort(-ends, kind="stable")].tolist()
     longest = live[np.argsort(-length[live], kind="stable")].tolist()
     order = [*late[:1], *longest[:1], *late[: count // 2], *random.permutation(live).tolist()]
@@ -95,7 +102,9 @@ def choose_samples(source: PackedBatch, count: int, random: np.random.Generator)
 
 
 def longest_reach(layers: Sequence[Reach]) -> int | None:
-    """Return how many tokens a sample may have for every layer to see all of it; None where no layer has a window or chunk.
+    """Return how many tokens a sample may have for every layer to see all of it.
+
+    None where no layer has a window or chunk.
 
     Examples
     --------
@@ -110,8 +119,8 @@ def longest_reach(layers: Sequence[Reach]) -> int | None:
 def batch_with_long_samples(source: PackedBatch, tokens: int) -> PackedBatch:
     """Return a batch of two samples of more than so many tokens, that share all but their last ones.
 
-    Token ids are those of the given batch, position ids are 0, 1, ...; keys have the position ids too, as those of text have in models
-    with several dimensions of position ids.
+    Token ids are those of the given batch, position ids are 0, 1, ...; keys have the position ids too, as those of text
+    have in models with several dimensions of position ids.
 
     Examples
     --------
@@ -143,5 +152,5 @@ def batch_with_long_samples(source: PackedBatch, tokens: int) -> PackedBatch:
         dead_index=np.full(2, tokens + BEYOND),
         dead_token=ids[:2],
         fields={name: np.zeros(2) for name in source.fields},
-        keys={name: position_ids for name in source.keys},
+        keys=dict.fromkeys(source.keys, position_ids),
     )

@@ -36,14 +36,18 @@ class LoneDifference(NamedTuple):
     remedy: str
 
 
-def differ_from_lone_samples(subject: Subject) -> LoneDifference | None:
-    """Return where the outputs of a packed batch are not those of the sample that ends last, or of the longest, run alone; None if nowhere.
+def compare_lone_samples(subject: Subject) -> LoneDifference | int:
+    """Return where the outputs of a packed batch are not those of a sample run alone.
 
-    Samples with their own visibility, which the model's own mask does not know, are left out.
+    Where there is no such place, return how many samples were compared.
+
+    The samples are the one that ends last in the merged order, and the longest. Samples with their own visibility,
+    which the model's own mask does not know, are left out.
     """
     batch, call = subject.batch, subject.call
     if isinstance(call, str) or not isinstance(batch, TrainingBatch):
-        return None
+        return 0
+    compared = 0
     causal = not isinstance(subject.architecture, Architecture) or subject.architecture.causal
     for sample in choose_samples(batch.source, SAMPLES, np.random.default_rng(0)):
         positions = positions_of_sample(batch.source, sample)
@@ -59,4 +63,5 @@ def differ_from_lone_samples(subject: Subject) -> LoneDifference | None:
             message = f"the output at {where} differs by {apart[at]:.3g} from that of the sample alone"
             refusal = subject.architecture if isinstance(subject.architecture, str) else ""
             return LoneDifference(int(positions[at]), float(apart[at]), message, refusal or NOT_BY_POSITION)
-    return None
+        compared += 1
+    return compared

@@ -19,7 +19,9 @@ SEVERAL = "pass position ids of every dimension: Collator(model=model, position_
 
 
 def position_ids_wrong(subject: Subject, tolerance: float) -> tuple[PositionFinding | None, list[str]]:
-    """Return (query, None, difference, message, remedy) if the model computes other outputs with the batch's own position ids, else None.
+    """Return what is wrong if the model computes other outputs with the batch's own position ids, else None.
+
+    It is (query, None, difference, message, remedy).
 
     The second result lists what the batch cannot tell: dimensions of position ids that are all equal in it.
     """

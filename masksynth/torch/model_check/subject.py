@@ -1,9 +1,10 @@
-"""What is checked: the callable, the transformers model within, and the masks and position ids that its layers should have."""
+"""What is checked: the callable, the transformers model within, and what is right for its layers."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Subject:
             return len(self.architecture.layers) or None
         if isinstance(self.call, str):
             return None
-        count = getattr(self.call.model.config.get_text_config(), "num_hidden_layers", None)
+        count = getattr(text_config(self.call), "num_hidden_layers", None)
         return count if isinstance(count, int) and count > 0 else None
 
     @property
@@ -108,9 +109,15 @@ def read_model(model: nn.Module) -> Architecture | str:
         return str(error)
 
 
+def text_config(call: ModelCall) -> Any:
+    """Return the configuration of the part of a transformers model that reads text."""
+    config: Any = call.model.config
+    return config.get_text_config()
+
+
 def layer_types(record: Architecture, call: ModelCall | str) -> tuple[str, ...]:
     """Return what each layer is called: its type in the model's configuration, or what it sees."""
-    named = () if isinstance(call, str) else getattr(call.model.config.get_text_config(), "layer_types", None) or ()
+    named = () if isinstance(call, str) else getattr(text_config(call), "layer_types", None) or ()
     return tuple(named) if len(named) == len(record.layers) else tuple(str(reach) for reach in record.layers)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class ModelCall(NamedTuple):
         return next(name for name in INPUTS if name in self.inputs)
 
 
-def is_transformers_model(module: Any) -> bool:
+def is_transformers_model(module: Any) -> TypeGuard[nn.Module]:
     """Return whether an object is a ``PreTrainedModel``; transformers is not imported for it.
 
     Examples
@@ -60,7 +60,8 @@ def is_transformers_model(module: Any) -> bool:
 def record_calls(run: Callable[[], Any], size: int) -> tuple[Any, tuple[ModelCall, ...]]:
     """Return the result of a function, and the transformers models that it calls with a sequence of N positions.
 
-    Wrappers, closures, adapters and data-parallel modules are seen through, since the calls are watched and not the names.
+    Wrappers, closures, adapters and data-parallel modules are seen through, since the calls are watched and not the
+    names.
 
     Parameters
     ----------
@@ -127,9 +128,9 @@ def the_call(calls: tuple[ModelCall, ...]) -> ModelCall | str:
 def own_run(model: nn.Module, call: ModelCall | None, sample: Tensor, position_ids: Tensor | None) -> Tensor:
     """Return the outputs of a transformers model for one plain sample, (n, V): its own mask, no cache, nothing of ours.
 
-    Position ids are passed only where they are not 0, 1, ..., n - 1; then a 2-D mask of ones is passed with them, since without one a model
-    takes every step of the position ids for the beginning of another document. A model with flex attention runs with eager attention here:
-    the values are the same, and no kernel is compiled for another length.
+    Position ids are passed only where they are not 0, 1, ..., n - 1; then a 2-D mask of ones is passed with them, since
+    without one a model takes every step of the position ids for the beginning of another document. A model with flex
+    attention runs with eager attention here: the values are the same, and no kernel is compiled for another length.
 
     Parameters
     ----------
@@ -175,7 +176,10 @@ def takes(model: nn.Module, name: str) -> bool:
 
 @contextmanager
 def eager_instead_of_flex(model: nn.Module) -> Iterator[None]:
-    """Within it a transformers model that runs flex attention runs eager attention; every configuration is then put back."""
+    """Within it a transformers model that runs flex attention runs eager attention.
+
+    Every configuration is then put back.
+    """
     configs = {id(config): config for module in model.modules() if (config := getattr(module, "config", None)) is not None}
     names = {key: str(getattr(config, "_attn_implementation", "")) for key, config in configs.items()}
     flexible = {key: name for key, name in names.items() if name.endswith("flex_attention")}

@@ -1,4 +1,7 @@
-"""Name the layers of a transformers model that mix positions without a mask: linear attention, convolutions, state spaces."""
+"""Name the layers of a transformers model that mix positions without a mask.
+
+Linear attention, convolutions, state spaces.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ FALLBACK = "use Collator(model=model, merge=False), which gives one sample a row
 
 
 def unmasked_layers(subject: Subject) -> Cause | None:
-    """Return which layers make outputs depend on other positions with no mask on the way; None if attention alone mixes positions."""
+    """Return which layers make outputs depend on other positions with no mask on the way.
+
+    None if attention alone mixes positions.
+    """
     if isinstance(subject.call, str) or not mixes_without_attention(subject.call):
         return None
     if isinstance(refusal := read_model(subject.call.model), str):
@@ -25,7 +31,10 @@ def unmasked_layers(subject: Subject) -> Cause | None:
 
 
 def mixes_without_attention(call: ModelCall) -> bool:
-    """Return whether outputs move with other positions' inputs when every attention sees only the position itself, or none takes a mask."""
+    """Return whether outputs move with other positions' inputs when every attention sees only the position itself.
+
+    Where no attention takes a mask, it is true.
+    """
     size = len(call.outputs)
     alone = [torch.eye(size, dtype=torch.bool, device=call.outputs.device)]
     base = force_transformers_model(call)(alone)

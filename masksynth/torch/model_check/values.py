@@ -1,4 +1,7 @@
-"""Compare a model's outputs with those of runs under known masks: under the right ones, and under what a stack may give it instead."""
+"""Compare a model's outputs with those of runs under known masks.
+
+These are the right ones, and what a stack may give the model instead.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,13 @@ from masksynth.export.arrays import MAX_DENSE
 from masksynth.mask import Mask
 from masksynth.torch.model_check.comparison import distance
 from masksynth.torch.model_check.forced_masks import Force, ForcedRun
-from masksynth.torch.model_check.layer_faults import LayerFault, RightLayers, faults_of_equal_flow, layers_tried, tables_of
+from masksynth.torch.model_check.layer_faults import (
+    LayerFault,
+    RightLayers,
+    faults_of_equal_flow,
+    layers_tried,
+    tables_of,
+)
 from masksynth.torch.packed import dense_mask
 
 KINDS = {
@@ -41,7 +50,8 @@ class ValueComparison:
     fault : LayerFault or None
         The known failure under which the outputs are the model's.
     told_apart, not_told_apart : tuple of str
-        Failures whose outputs are other ones than the model's; failures that this batch does not tell from the right masks, and why.
+        Failures whose outputs are other ones than the model's; failures that this batch does not tell from the right
+        masks, and why.
     why_not : str
         Why nothing was compared; empty if it was.
     """
@@ -55,9 +65,16 @@ class ValueComparison:
 
 
 def compare_values(
-    outputs: Tensor, force: Force, right: RightLayers, others: Iterable[LayerFault], tolerance: float, layers: int | None
+    outputs: Tensor,
+    force: Force,
+    right: RightLayers,
+    others: Iterable[LayerFault],
+    tolerance: float,
+    layers: int | None,
 ) -> ValueComparison:
-    """Return how outputs compare with those of the same model under the right masks, and which known failure they are those of.
+    """Return how outputs compare with those of the same model under the right masks.
+
+    Where they are not, they may be those under a known failure.
 
     Parameters
     ----------
@@ -106,7 +123,7 @@ def compare_values(
 
 
 def sort_out(tried: Sequence[tuple[LayerFault, str]], untried: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return (what was told apart, what was not and why) by kind of failure, from each failure and why it was not told apart.
+    """Return (what was told apart, what was not and why) by kind of failure.
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""The self-test compares with the model's own run of lone samples: through wrappers, beyond windows, with all dimensions of position ids."""
+"""The self-test compares with the model's own run of lone samples:
+
+through wrappers, beyond windows, with all dimensions of position ids.
+"""
 
 from __future__ import annotations
 
@@ -211,7 +214,7 @@ def test_dropout():
     assert self_test(wrapped(model), Collator()(SOURCE))
     assert model.training
     always = lambda **inputs: torch.nn.functional.dropout(model(**inputs).logits, 0.2, training=True)  # noqa: E731
-    with pytest.raises((InvalidInstance, WrongAnswer), match="two equal runs differ|moved"):
+    with pytest.raises((InvalidInstance, WrongAnswer), match=r"two equal runs differ|moved"):
         self_test(always, Collator()(SOURCE))
 
 
@@ -251,7 +254,10 @@ def test_encoders_with_whole_samples():
 
 
 def test_samples_with_their_own_visibility():
-    """Where the model has no window, the sample under its part of the mask is the truth; where it has, nothing knows it."""
+    """Where the model has no window, the sample under its part of the mask is the truth.
+
+    Where it has, nothing knows it.
+    """
     mask = faults.source_of(causal=False).mask
     source = replace(faults.source_of(causal=False), mask=mask)  # whole samples in a causal model
     assert self_test(faults.build("Llama"), Collator()(source), visible="mask")

@@ -37,7 +37,10 @@ def wrong(model, batch, **others):
 
 @pytest.mark.parametrize("name", ["Llama", "GPT-2", "Mistral", "Qwen2", "Gemma 3", "Llama 4", "GPT-OSS"])
 def test_forced_masks_are_what_the_model_does_alone(name):
-    """With its own masks cut to windows, each layer of a merged run gives a sample what the model gives it alone: two independent roads."""
+    """With its own masks cut to windows, each layer of a merged run gives a sample what the model gives it alone.
+
+    The two computations share no code of ours.
+    """
     setting = faults.setting_of(name)
     inputs = {**setting.batch.model_inputs, "attention_mask": torch.zeros(1, 1, SOURCE.positions, SOURCE.positions)}
     with torch.no_grad():
@@ -53,7 +56,10 @@ def test_forced_masks_are_what_the_model_does_alone(name):
 
 
 def test_every_single_pair_is_told_by_value():
-    """Whatever pair of one layer is added or removed, the outputs are not those of the right mask: even where nothing else can flow."""
+    """Whatever pair of one layer is added or removed, the outputs are not those of the right mask.
+
+    Even where nothing else can flow.
+    """
     model = rotary("llama")
     batch = Collator()(SOURCE)
     _, calls = record_calls(lambda: model(**batch.model_inputs), SOURCE.positions)
@@ -79,7 +85,9 @@ def test_a_lost_pair_of_one_layer():
         return changed
 
     report = wrong(
-        setting.model, setting.batch, inputs={**setting.batch.model_inputs, "attention_mask": lost(setting.batch.attention_mask)}
+        setting.model,
+        setting.batch,
+        inputs={**setting.batch.model_inputs, "attention_mask": lost(setting.batch.attention_mask)},
     )
     assert {finding.kind for finding in report.findings} == {"values"}
     assert report.findings[0].position == 25
@@ -165,7 +173,11 @@ def test_a_plain_torch_model():
     """Layer patterns of equal flow, in a model that is no transformers model."""
     window, full = cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5)), SOURCE.mask
     rows = Mask.from_dense(torch.stack([dense_mask(window), dense_mask(full)]).numpy())
-    batch = replace(batch_of(merge(catalog.causal_lm(SOURCE.positions + 1))), rows=rows, position_ids=torch.from_numpy(SOURCE.position_ids))
+    batch = replace(
+        batch_of(merge(catalog.causal_lm(SOURCE.positions + 1))),
+        rows=rows,
+        position_ids=torch.from_numpy(SOURCE.position_ids),
+    )
     local, wide = dense_mask(window), dense_mask(full)
     inputs = {"input_ids": torch.from_numpy(SOURCE.input_ids)[None]}
     model = TwoLayers()
@@ -174,7 +186,10 @@ def test_a_plain_torch_model():
     for tables, words in (
         ((wide, local), "the tables of the layers swapped"),
         ((wide, wide), "the mask without the windows or chunks of its layers"),
-        ((dense_mask(cut_mask(full, token_index(SOURCE), Reach(window=6))), wide), "one token further than they should"),
+        (
+            (dense_mask(cut_mask(full, token_index(SOURCE), Reach(window=6))), wide),
+            "one token further than they should",
+        ),
     ):
         found = wrong(lambda tables=tables, **given: model(tables=tables, **given), batch, inputs=inputs, layers=4)
         assert words in found.diagnosis.likeness
