@@ -1,9 +1,10 @@
 """Read from a loaded transformers model what a merged batch must know of it, or refuse the model by name.
 
-Nothing is concluded from the name of a class. The model is run on a few tokens with recording attention (``tracing``), and the record says:
-which tokens each layer sees by the model's own masks; whether one mask tensor reaches every layer, a mapping by layer type, or neither;
-how many dimensions the position ids have. A model in which anything but attention mixes positions, or which counts positions by itself, is
-refused with the layer's index and type.
+Nothing is concluded from the name of a class. The model is run on a few tokens with recording attention
+(``tracing``), and the record says: which tokens each layer sees by the model's own masks; whether one mask tensor
+reaches every layer, a mapping by layer type, or neither; how many dimensions the position ids have. A model in which
+anything but attention mixes positions, or which counts positions by itself, is refused with the layer's index and
+type.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import copy
 import inspect
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -34,7 +35,7 @@ IMPLEMENTATIONS = {kind: name for name, kind in KINDS.items()}
 REGISTERED = "masksynth_"
 """Before the name of the implementation that a registered attention hands on to."""
 ROUNDING = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
-"""By how much of the largest entry queries and keys may differ by rounding; rotary tables are float32 in every model."""
+"""By how much of the largest entry queries and keys may differ; rotary tables are float32 in every model."""
 FALLBACK = "use Collator(model=model, merge=False), which gives one sample a row"
 SMALL = 50_000_000
 """A config of no more parameters is read from a random model; a larger one from a model without values."""
@@ -58,7 +59,8 @@ class Architecture:
     tables : tuple of str
         The name of each layer's mask: its layer type where the class takes a mapping.
     mask_argument : {"tensor", "mapping", "registered"}
-        Whether ``attention_mask`` is one mask, a mapping of masks by layer type, or one mask for each layer of a registered attention.
+        Whether ``attention_mask`` is one mask, a mapping of masks by layer type, or one mask for each layer of a
+        registered attention.
     position_dimensions : int
         Dimensions of ``position_ids``: 1, or 3 for models of images and video.
     first_position : int
@@ -67,6 +69,8 @@ class Architecture:
         Batches of more positions are refused, since some layer counts positions by itself and is exact only below.
     rope_limit : int or None
         Where rotary frequencies depend on the longest sequence of the batch: up to this many tokens they do not.
+    rope_switch : bool
+        Whether beyond that limit they are the same for all lengths (``longrope``).
     merge : bool
         False for a record of a model that takes one sample a row.
     kind : {"causal", "bidirectional"}
@@ -83,6 +87,7 @@ class Architecture:
     first_position: int = 0
     position_limit: int | None = None
     rope_limit: int | None = None
+    rope_switch: bool = False
     merge: bool = True
     kind: Literal["causal", "bidirectional"] = "causal"
 
@@ -110,7 +115,8 @@ def shortest_period(values: Sequence[Any]) -> int:
     >>> shortest_period("ababa"), shortest_period("aaa"), shortest_period("aab"), shortest_period("")
     (2, 1, 3, 1)
     """
-    return next(p for p in range(1, len(values) + 2) if all(values[i] == values[i % p] for i in range(len(values))) or p > len(values))
+    periods = range(1, max(len(values), 1) + 1)
+    return next(p for p in periods if all(values[i] == values[i % p] for i in range(len(values))))
 
 
 def read_architecture(model: Any, merge: bool = True) -> Architecture:
@@ -145,13 +151,14 @@ def read_architecture(model: Any, merge: bool = True) -> Architecture:
     return _complete(plain, _plain_record(plain, config, merge))
 
 
-def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = True) -> Architecture:
+def architecture_of_config(config: Any, attention: str | None = None, merge: bool = True) -> Architecture:
     """Return the record of the model that a config describes, built without weights.
 
     Parameters
     ----------
     config : transformers.PreTrainedConfig
-    attention : {"sdpa", "eager", "flex"}
+    attention : {"sdpa", "eager", "flex"}, optional
+        By default what the config says, or sdpa.
     merge : bool
         As in ``read_architecture``.
 
@@ -163,6 +170,8 @@ def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = T
         Naming what cannot be right, or what a model without values does not show.
     """
     require_transformers()
+    own = str(getattr(config, "_attn_implementation", None)).removeprefix(REGISTERED)
+    attention = attention or KINDS.get(own, "sdpa")
     if attention not in IMPLEMENTATIONS:
         raise InvalidInstance(f"attention {attention!r} is unknown", "", f"use one of {', '.join(IMPLEMENTATIONS)}")
     plain = _model_of_config(config, IMPLEMENTATIONS[attention])
@@ -171,8 +180,17 @@ def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = T
 
 
 def unwrap(model: Any) -> Any:
-    """Return the transformers model within wrappers: compiled, parallel, PEFT."""
+    """Return the transformers model within wrappers: compiled, parallel, PEFT.
+
+    Raises
+    ------
+    Unsupported
+        If a wrapper puts tokens of its own before the sequence (prompt and prefix tuning).
+    """
     while True:
+        if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+            name = type(model).__name__
+            raise Unsupported(f"{name} puts learned tokens before the sequence, which no merged row sees")
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
         elif hasattr(model, "get_base_model"):
@@ -222,27 +240,30 @@ def _plain_record(model: Any, config: Any, merge: bool) -> Architecture:
     if kind is None and merge:
         remedy = "load the model with attn_implementation='sdpa', 'eager' or 'flex_attention'"
         raise Unsupported(f"attention {name!r} of {type(model).__name__} takes no mask of single pairs; {remedy}")
+    limit, switch = _rope_limit(config.get_text_config())
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     return Architecture(
         model=type(model).__name__,
         attention=kind or "sdpa",
         dtype=dtype,
         mask_argument="registered" if name.startswith(REGISTERED) else "tensor",
-        rope_limit=_rope_limit(config.get_text_config()),
+        rope_limit=limit,
+        rope_switch=switch,
         merge=merge,
     )
 
 
-def _rope_limit(config: Any) -> int | None:
-    """Return the length from which rotary frequencies depend on the longest sequence; None where they never do."""
+def _rope_limit(config: Any) -> tuple[int | None, bool]:
+    """Return (length beyond which rotary frequencies are others, whether they are the same for all such lengths)."""
     parameters = getattr(config, "rope_parameters", None) or {}
     nested = [value for value in parameters.values() if isinstance(value, Mapping)] or [parameters]
-    limits = []
+    limits, kinds = [], set()
     for part in nested:
         if part.get("rope_type") in ("dynamic", "longrope"):
-            own = part.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
-            limits.append(own or config.max_position_embeddings)
-    return min(limits, default=None)
+            kinds.add(part["rope_type"])
+            name = "original_max_position_embeddings"
+            limits.append(part.get(name) or getattr(config, name, None) or config.max_position_embeddings)
+    return min(limits, default=None), kinds == {"longrope"} and len(set(limits)) == 1
 
 
 def _model_of_config(config: Any, implementation: str) -> Any:
@@ -255,14 +276,14 @@ def _model_of_config(config: Any, implementation: str) -> Any:
         raise InvalidInstance(f"{type(config).__name__} is no config of transformers", "", "give model.config")
     own = copy.deepcopy(config)
     own._attn_implementation = implementation
+    empty = copy.deepcopy(own)
+    empty._experts_implementation = "batched_mm"  # other experts look at values, which the model does not have
     with torch.device("meta"):
-        model = _build(transformers, own)
-    if sum(parameter.numel() for parameter in model.parameters()) <= SMALL:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return _build(transformers, own)
-    own._experts_implementation = "batched_mm"  # other experts look at values, which the model does not have
-    with torch.device("meta"):
+        model = _build(transformers, empty)
+    if sum(parameter.numel() for parameter in model.parameters()) > SMALL:
+        return model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         return _build(transformers, own)
 
 
@@ -298,8 +319,12 @@ class _Reader:
 
     def read(self) -> Architecture:
         """Run after run; each refusal names a layer."""
-        _refuse_convolutions(self.model)
-        self.first = trace(self.model, {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False})
+        try:
+            self.first = trace(self.model, {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False})
+        except Unsupported:
+            _refuse_convolutions(self.model, {name for name, _ in self.model.named_modules()})  # the better reason
+            raise
+        _refuse_convolutions(self.model, self.first.called)
         if not self.first.calls:
             return self._read_closed()
         self._refuse_silent_layers()
@@ -310,33 +335,38 @@ class _Reader:
         if not self.on_meta:
             self._refuse_mixing(record)
             self._refuse_counting(record)
-        record = replace_record(record, position_limit=self._position_limit(record), position_dimensions=self._dimensions(record))
-        return record
+        limit, dimensions = self._position_limit(record), self._dimensions(record)
+        return replace_record(record, position_limit=limit, position_dimensions=dimensions)
 
     def _read_closed(self) -> Architecture:
         """Read a model whose attention is its own code."""
         if self.on_meta:
-            raise Unsupported(f"{self.record.model} has attention of its own, which a config does not show; give the loaded model")
+            fact = f"{self.record.model} has attention of its own, which a config does not show"
+            raise Unsupported(f"{fact}; give the loaded model")
         if self.record.attention == "flex":
-            raise Unsupported(f"{self.record.model} has attention of its own, which takes no BlockMask; {FALLBACK}")
+            raise _unmergeable(f"{self.record.model} has attention of its own, which takes no BlockMask")
         dtype = self.record.dtype
         with evaluating(self.model):
             ids, items = self.ids()[0], _items_of(self.model.config)
             reach = read_closed(self.model, self.record.attention == "eager", ids, ROUNDING.get(dtype, 1e-1), items)
         if isinstance(reach, str):
             layer = self.name_layer(_first_layer(self.model)) + " of " if "position" in reach else ""
-            raise Unsupported(f"{layer}{self.record.model} {reach}; {FALLBACK}")
+            raise _unmergeable(f"{layer}{self.record.model} {reach}")
         count = self.model.config.get_text_config().num_hidden_layers
         return replace_record(self.record, layers=(reach,) * count, tables=(str(reach),) * count)
 
     def kind_of_rows(self) -> Literal["causal", "bidirectional"]:
-        """Return whether tokens of a lone sample see earlier tokens only: the first output stays when the last token changes."""
+        """Return whether tokens of a lone sample see earlier tokens only: the last does not move the first output."""
         if self.on_meta:
             plain = {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False}
             reaches = [call.mask for call in trace(self.model, plain).calls]
             return "bidirectional" if Reach("bidirectional") in reaches else "causal"
-        with evaluating(self.model), torch.no_grad():
-            return "causal" if is_causal(self.model, self.ids()[0]) else "bidirectional"
+        try:
+            with evaluating(self.model), torch.no_grad():
+                return "causal" if is_causal(self.model, self.ids()[0]) else "bidirectional"
+        except Exception as error:
+            words = str(error).strip().split("\n")[0][:200]
+            raise Unsupported(f"{self.record.model} fails on {TOKENS} plain tokens: {words}") from error
 
     @property
     def device(self) -> torch.device:
@@ -346,6 +376,12 @@ class _Reader:
     @property
     def on_meta(self) -> bool:
         return self.device.type == "meta"
+
+    @property
+    def takes_positions(self) -> bool:
+        """Whether the model has the keyword ``position_ids``, or hands on any keyword."""
+        parameters = inspect.signature(self.model.forward).parameters.values()
+        return any(part.name == "position_ids" or part.kind is part.VAR_KEYWORD for part in parameters)
 
     def ids(self) -> Tensor:
         """Return token ids that no config names as special, all different where the vocabulary allows."""
@@ -365,8 +401,8 @@ class _Reader:
         kind = torch.bool if self.record.attention == "sdpa" else self.record.dtype
         return mark_mask(torch.zeros(1, 1, TOKENS, TOKENS, dtype=kind, device=self.device), mark)
 
-    def run(self, record: Architecture, change: Mapping[str, Any] | None = None, shift: int = 0, base: Trace | None = None) -> Trace:
-        """Run as a merged batch would."""
+    def run(self, record: Architecture, change: Mapping[str, Any] | None = None, **options: Any) -> Trace:
+        """Run as a merged batch would; ``options`` are those of ``trace``."""
         names = dict.fromkeys(record.tables or ("",))
         masks = {name: self.mask(name) for name in names}
         inputs = {
@@ -375,7 +411,7 @@ class _Reader:
             "attention_mask": masks if record.mask_argument == "mapping" else next(iter(masks.values())),
             "use_cache": False,
         }
-        return trace(self.model, {**inputs, **(change or {})}, shift, base)
+        return trace(self.model, {**inputs, **(change or {})}, **options)
 
     def name_layer(self, module: str) -> str:
         """Return "layer 3 (Lfm2ShortConv, layer type 'conv')" of the module with that name."""
@@ -395,7 +431,7 @@ class _Reader:
                 own = f"{stack}.{number}"
                 if self.on_meta and not any(part == own or part.startswith(own + ".") for part in used):
                     kind = _mixer_of(layer)
-                    raise Unsupported(f"{self.name_layer(f'{own}.{kind}' if kind else own)} goes through no attention; {FALLBACK}")
+                    raise _unmergeable(f"{self.name_layer(f'{own}.{kind}' if kind else own)} goes through no attention")
 
     def _layers(self) -> tuple[Reach, ...]:
         """Return the reach of each layer, from the masks that the model made itself."""
@@ -403,24 +439,26 @@ class _Reader:
         for call in self.first.calls:
             reach = self._reach(call)
             if reaches.setdefault(call.layer, reach) != reach:
-                raise Unsupported(f"layer {call.layer} of {self.record.model} attends twice, with different masks; {FALLBACK}")
+                raise _unmergeable(f"layer {call.layer} of {self.record.model} attends twice, with different masks")
         return tuple(reaches[layer] for layer in sorted(reaches))
 
     def _reach(self, call: AttentionCall) -> Reach:
         if call.biased:
-            raise Unsupported(f"layer {call.layer} ({type(call.module).__name__}) adds a position bias to its mask; {FALLBACK}")
+            raise _unmergeable(f"layer {call.layer} ({type(call.module).__name__}) adds a position bias to its mask")
         if isinstance(call.mask, Reach):
             return call.mask
-        if call.mask is None and call.window is None and isinstance(causal := getattr(call.module, "is_causal", None), bool):
+        causal = getattr(call.module, "is_causal", None)
+        if call.mask is None and call.window is None and isinstance(causal, bool):
             return Reach("causal" if causal else "bidirectional")
         why = call.mask if isinstance(call.mask, str) else "the model gives it no mask"
-        raise Unsupported(f"layer {call.layer} ({type(call.module).__name__}) is not understood: {why}; {FALLBACK}")
+        raise _unmergeable(f"layer {call.layer} ({type(call.module).__name__}) is not understood: {why}")
 
     def _first_position(self) -> int:
-        """Return the position id that the model gives by itself to its first token: 0, or behind the padding id as in RoBERTa."""
+        """Return the position id that the model gives to its first token: 0, or behind the padding id as in RoBERTa."""
         if self.on_meta and any(_hides_offset(name, part) for name, part in self.model.named_modules()):
-            raise Unsupported(f"the first position id of {self.record.model} is not in its config; give the loaded model")
-        if self.on_meta or "position_ids" not in inspect.signature(self.model.forward).parameters:
+            fact = f"the first position id of {self.record.model} is not in its config"
+            raise Unsupported(f"{fact}; give the loaded model")
+        if self.on_meta or not self.takes_positions:
             return 0
         pad = getattr(self.model.config, "pad_token_id", None)
         offsets = [0] if not isinstance(pad, int) or pad < 0 else [0, pad + 1]
@@ -428,7 +466,7 @@ class _Reader:
             inputs = {"input_ids": self.ids(), "attention_mask": self.ones(), "position_ids": self.positions() + offset}
             if self._equal(trace(self.model, {**inputs, "use_cache": False}), self.first) is None:
                 return offset
-        raise Unsupported(f"{self.record.model} gives its tokens other positions than 0, 1, 2, ... by itself; {FALLBACK}")
+        raise _unmergeable(f"{self.record.model} gives its tokens other positions than 0, 1, 2, ... by itself")
 
     def _mask_argument(self, record: Architecture) -> tuple[MaskArgument, tuple[str, ...]]:
         """Return how masks reach every layer, and the name of each layer's mask."""
@@ -441,8 +479,8 @@ class _Reader:
         if named is not None:
             return "mapping", named
         reason = "different masks in its layers" if len(set(layers)) > 1 else "a mask that does not reach every layer"
-        remedy = "call masksynth.torch.use_registered_attention(model) first, or " + FALLBACK
-        raise Unsupported(f"{record.model} has {reason} and takes no mapping of masks by layer type; {remedy}")
+        fact = f"{record.model} has {reason} and takes no mapping of masks by layer type"
+        raise _unmergeable(f"{fact}; call masksynth.torch.use_registered_attention(model) first")
 
     def _reached(self, record: Architecture, names: tuple[str, ...], argument: MaskArgument = "tensor") -> bool:
         """Whether each layer is given the mask of its name."""
@@ -451,7 +489,7 @@ class _Reader:
         return len(by_layer) == len(names) and tuple(by_layer[layer] for layer in sorted(by_layer)) == names
 
     def _mapping_names(self, record: Architecture) -> tuple[str, ...] | None:
-        """Return the key of a mapping from which each layer takes its mask, if the class takes one and keys and masks agree."""
+        """Return the key of a mapping from which each layer takes its mask; None if the class takes no mapping."""
         types = getattr(self.model.config.get_text_config(), "layer_types", None) or ()
         keys = tuple(dict.fromkeys([*types, "full_attention", "sliding_attention", "chunked_attention"]))
         try:
@@ -474,27 +512,27 @@ class _Reader:
             raise Unsupported(f"{record.model} gives outputs that are not finite on {TOKENS} plain tokens")
         moved = self.run(record, {"input_ids": ids}, base=base).moved
         if moved:  # modules complete before what holds them: the first is the innermost
-            raise Unsupported(f"{self.name_layer(_part_of_layer(moved[0]))} of {record.model} mixes positions without a mask; {FALLBACK}")
+            where = self.name_layer(_part_of_layer(moved[0]))
+            raise _unmergeable(f"{where} of {record.model} mixes positions without a mask")
 
     def _refuse_counting(self, record: Architecture) -> None:
         """Refuse what depends on where a token stands in the sequence beside its position id."""
-        if "position_ids" not in inspect.signature(self.model.forward).parameters:
-            raise Unsupported(f"{record.model} takes no position_ids, which branches of a merged batch need; {FALLBACK}")
+        if not self.takes_positions:
+            raise _unmergeable(f"{record.model} takes no position_ids, which branches of a merged batch need")
         backwards = {"input_ids": self.ids().flip(1), "position_ids": self.positions().flip(1) + record.first_position}
         where = self._equal(self.run(record, backwards), self.run(record), flip=True)
         if where is not None:
-            raise Unsupported(f"{where} of {record.model} counts positions by itself instead of reading position_ids; {FALLBACK}")
+            raise _unmergeable(f"{where} of {record.model} counts positions by itself instead of reading position_ids")
 
     def _position_limit(self, record: Architecture) -> int | None:
-        """Return up to how many positions a layer that counts positions by itself is not changed by the count; None for any number."""
+        """Return up to how many positions layers that count them are not changed by the count; None for any number."""
         base = self.run(record)
         if not base.counting:
             return None
         if self.on_meta:
             where = self.name_layer(sorted(base.counting)[0])
-            raise Unsupported(
-                f"{where} of {record.model} counts positions by itself, and a config does not show how; give the loaded model"
-            )
+            fact = f"{where} of {record.model} counts positions by itself, and a config does not show how"
+            raise Unsupported(f"{fact}; give the loaded model")
         limit = 0
         for power in range(4, SHIFTS):
             shifted = self.run(record, shift=2**power)
@@ -504,11 +542,12 @@ class _Reader:
         else:
             return None
         if limit <= TOKENS:
-            raise Unsupported(f"{self.name_layer(sorted(base.counting)[0])} of {record.model} counts positions by itself; {FALLBACK}")
+            where = self.name_layer(sorted(base.counting)[0])
+            raise _unmergeable(f"{where} of {record.model} counts positions by itself")
         return limit
 
     def _dimensions(self, record: Architecture) -> int:
-        """Return how many dimensions of position ids the model takes: more than 1 only if each of them moves queries or keys."""
+        """Return D, the number of dimensions of the position ids: of D equal ones queries and keys are those of one."""
         sections = [value for key, value in _items_of(self.model.config) if key == "mrope_section"]
         count = max((len(value) for value in sections if isinstance(value, Sequence)), default=1)
         if count == 1 or self.on_meta:
@@ -516,11 +555,12 @@ class _Reader:
         single = self.run(record)
         same = self.positions().expand(count, 1, TOKENS)
         if self._equal(self.run(record, {"position_ids": same}), single) is not None:
-            raise Unsupported(f"{record.model} has {count} dimensions of position ids, but does not take [{count}, 1, N]; {FALLBACK}")
+            fact = f"{record.model} has {count} dimensions of position ids"
+            raise _unmergeable(f"{fact}, but does not take [{count}, 1, N]")
         return count
 
     def _equal(self, left: Trace, right: Trace, flip: bool = False) -> str | None:
-        """Return None if queries, keys and values of all layers are equal to rounding, else the first layer where they are not."""
+        """Return None if queries, keys and values are equal to rounding, else the first layer where they are not."""
         names = {id(module): name for name, module in self.model.named_modules()}
         for a, b in zip(left.calls, right.calls, strict=True):
             for x, y in zip(a.states, b.states, strict=True):
@@ -533,23 +573,29 @@ class _Reader:
         return None
 
 
+def _unmergeable(fact: str) -> Unsupported:
+    """Return the refusal of a model, with the way that remains."""
+    return Unsupported(f"{fact}; {FALLBACK}")
+
+
 def replace_record(record: Architecture, **changes: Any) -> Architecture:
     """Return the record with some fields changed."""
     values: dict[str, Any] = {**vars(record), **changes}
     return Architecture(**values)
 
 
-def _refuse_convolutions(model: Any) -> None:
-    """Refuse convolutions and recurrences in the layers, whose weights may hide in a run what they mix."""
+def _refuse_convolutions(model: Any, called: Collection[str]) -> None:
+    """Refuse convolutions and recurrences in layers that a text calls; their weights may hide what they mix."""
     types = getattr(model.config.get_text_config(), "layer_types", None) or ()
     for name, module in model.named_modules():
         numbers = [int(part) for part in name.split(".") if part.isdigit()]
-        if not numbers or any(word in name for word in ("vision", "visual", "audio", "image")):
+        if not numbers or name.rpartition(".")[0] not in called:
             continue
         if isinstance(module, (torch.nn.modules.conv._ConvNd, torch.nn.RNNBase)) and _width(module) > 1:
             holder = type(model.get_submodule(name.rpartition(".")[0])).__name__
             label = f", layer type {types[numbers[0]]!r}" if numbers[0] < len(types) else ""
-            raise Unsupported(f"layer {numbers[0]} ({holder}{label}) of {type(model).__name__} mixes positions without a mask; {FALLBACK}")
+            where = f"layer {numbers[0]} ({holder}{label}) of {type(model).__name__}"
+            raise _unmergeable(f"{where} mixes positions without a mask")
 
 
 def _hides_offset(name: str, module: torch.nn.Module) -> bool:
@@ -564,9 +610,9 @@ def _width(module: Any) -> int:
 
 def _first_layer(model: torch.nn.Module) -> str:
     """Return the name of the part that may mix positions in the first layer of a model."""
-    lists = [(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList) and len(part)]
+    lists = [(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList)]
     name, layers = max(lists, key=lambda pair: len(pair[1]), default=("", None))
-    if layers is None:
+    if not layers:
         return ""
     mixer = _mixer_of(layers[0])
     return f"{name}.0.{mixer}" if mixer else f"{name}.0"
@@ -606,4 +652,5 @@ def _items_of(config: Any) -> list[tuple[str, Any]]:
 
 def _numbers_of(config: Any) -> list[int]:
     """Return all token ids that a config names: of padding, beginning, images."""
-    return [value for key, value in _items_of(config) if key.endswith(("token_id", "token_index")) and isinstance(value, int)]
+    named = (value for key, value in _items_of(config) if key.endswith(("token_id", "token_index")))
+    return [value for value in named if isinstance(value, int)]
