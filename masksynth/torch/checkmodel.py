@@ -328,7 +328,8 @@ def _compare_values(seen: Look, subject: Subject) -> ValueComparison:
     outputs = seen.base if isinstance(call, str) else call.outputs
     right = subject.right
     others = faults_of_other_flow(right, subject.batch.position_ids.cpu().numpy(), subject.padding)
-    tolerance = tolerance_of(outputs[outputs.isfinite().all(-1)]) + seen.least
+    precision = outputs.dtype if isinstance(call, str) else call.dtype
+    tolerance = tolerance_of(outputs[outputs.isfinite().all(-1)].to(precision)) + seen.least
     ways = [] if isinstance(call, str) else [force_transformers_model(call)]
     plainly = (seen.box.model, seen.box.inputs) if isinstance(call, str) else (call.model, call.inputs)
     ways.append(force_torch_model(*plainly, seen.mask.size))

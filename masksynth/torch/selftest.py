@@ -396,7 +396,8 @@ def _equal(subject: _Subject, sample: int) -> tuple[float, str]:
         assert isinstance(call, ModelCall)
         alone = own_run(call.model, call, lone.tokens, lone.position_ids)
         apart = _compare(subject, sample, lone, alone, call.outputs)
-        if call.outputs.dtype == subject.logits.dtype and torch.equal(call.outputs, subject.logits):  # handed on as they are
+        widened = subject.logits.dtype in (call.outputs.dtype, torch.float32)
+        if widened and torch.equal(call.outputs.to(subject.logits.dtype), subject.logits):  # handed on as they are
             return apart, ""
     alone, why = _run_callable(subject, lone, own)
     return max(apart, _compare(subject, sample, lone, alone, subject.logits)), why
@@ -478,14 +479,22 @@ def _compare(subject: _Subject, sample: int, lone: LoneSample, alone: Tensor, me
         raise InvalidInstance(fact, "", "give a reference that returns the same outputs")
     apart = distance(alone.to(merged.device), merged)
     at = int(np.argmax(apart))
-    if apart[at] <= tolerance_of(alone.to(merged.dtype), subject.tolerance):
+    precision = _precision(subject, merged)
+    if apart[at] <= tolerance_of(alone.to(precision), subject.tolerance):
         return float(apart[at])
-    if tolerance_of(merged, subject.tolerance) < (noise := _noise(subject)) < float("inf"):
+    if tolerance_of(merged.to(precision), subject.tolerance) < (noise := _noise(subject)) < float("inf"):
         raise InvalidInstance(f"two equal runs differ by {noise:.3g}", "", "switch dropout off: model.eval()")
     which = int(source.sample_offset[sample]) + at if subject.visible == "causal" else None
     fact = f"the logits at {words_of(source, int(lone.positions[at]), which)} differ by {apart[at]:.3g}"
     scale = max(1.0, float(alone.abs().max()))
     raise WrongAnswer("logits", f"{fact} from those of the sample alone (largest logit {scale:.3g})")
+
+
+def _precision(subject: _Subject, outputs: Tensor) -> torch.dtype:
+    """Return the dtype in which outputs were computed: half precision may be widened to float32, as trainers do."""
+    if isinstance(subject.call, str) or outputs.dtype != torch.float32:
+        return outputs.dtype
+    return subject.call.dtype
 
 
 def _equal_beyond_the_window(subject: _Subject) -> tuple[int, str]:

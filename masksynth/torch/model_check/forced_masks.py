@@ -76,7 +76,7 @@ def force_transformers_model(call: ModelCall) -> Force:
 
             return attend
 
-        with torch.no_grad(), eager_instead_of_flex(call.model), attention_functions(with_mask):
+        with torch.no_grad(), call.computing(), eager_instead_of_flex(call.model), attention_functions(with_mask):
             outputs = rows_of(call.model(**inputs), size)
         if not layer[0]:
             return f"{type(call.model).__name__} does not take its attention from transformers' interface"

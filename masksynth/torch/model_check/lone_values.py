@@ -58,7 +58,7 @@ def compare_lone_samples(subject: Subject) -> LoneDifference | int:
             alone = own_run(call.model, call, lone.tokens, lone.position_ids)
         apart = distance(alone, call.outputs[torch.from_numpy(positions).to(call.outputs.device)])
         at = int(np.argmax(apart))
-        if not apart[at] <= tolerance_of(alone):
+        if not apart[at] <= tolerance_of(alone.to(call.dtype)):
             where = words_of(batch.source, int(positions[at]), int(batch.source.sample_offset[sample]) + at)
             message = f"the output at {where} differs by {apart[at]:.3g} from that of the sample alone"
             refusal = subject.architecture if isinstance(subject.architecture, str) else ""

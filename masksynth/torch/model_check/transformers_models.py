@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
@@ -29,11 +29,23 @@ class ModelCall(NamedTuple):
         The arguments of the call by name, without those that are None.
     outputs : Tensor
         (N, V), one row for each position.
+    autocast : torch.dtype or None
+        In which the call computed, if it was made within ``torch.autocast``.
     """
 
     model: nn.Module
     inputs: dict[str, Any]
     outputs: Tensor
+    autocast: torch.dtype | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which the model computes."""
+        return self.autocast or self.outputs.dtype
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Return the context in which other runs compute as this call did."""
+        return torch.autocast(self.outputs.device.type, self.autocast) if self.autocast is not None else nullcontext()
 
     @property
     def training(self) -> bool:
@@ -105,9 +117,11 @@ def _call_of(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], r
     if sequence is None or tuple(sequence.shape[:2]) != (1, size):
         return None
     try:
-        return ModelCall(module, inputs, rows_of(result, size).detach())
+        outputs = rows_of(result, size).detach()
     except InvalidInstance:
         return None
+    kind = outputs.device.type
+    return ModelCall(module, inputs, outputs, torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None)
 
 
 def the_call(calls: tuple[ModelCall, ...]) -> ModelCall | str:
@@ -137,7 +151,7 @@ def own_run(model: nn.Module, call: ModelCall | None, sample: Tensor, position_i
     model : nn.Module
         A ``PreTrainedModel``.
     call : ModelCall, optional
-        The merged call, for the name of its sequence.
+        The merged call, for the name of its sequence and the precision in which it computes.
     sample : (n,) or (n, H) Tensor
         Token ids, or embeddings where the call passes those.
     position_ids : (n,) or (D, n) Tensor, optional
@@ -146,7 +160,7 @@ def own_run(model: nn.Module, call: ModelCall | None, sample: Tensor, position_i
     inputs = plain_inputs(name, sample, position_ids)
     if takes(model, "use_cache"):
         inputs["use_cache"] = False
-    with eager_instead_of_flex(model):
+    with eager_instead_of_flex(model), call.computing() if call is not None else nullcontext():
         return rows_of(model(**inputs), len(sample))
 
 

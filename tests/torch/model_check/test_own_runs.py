@@ -144,6 +144,25 @@ def test_what_a_wrapper_does_after_the_model():
     assert self_test(lambda attention_mask, **inputs: model(attention_mask=attention_mask & True, **inputs), batch)
 
 
+@pytest.mark.parametrize("name", ["Llama", "Gemma 3"])
+def test_mixed_precision(name):
+    """The model's own run computes as the call does, and half precision that is widened is compared as half precision."""
+    model, half = faults.build(name), faults.build(name, torch.bfloat16)
+
+    def automatic(**inputs):
+        with torch.autocast("cpu", torch.bfloat16):
+            return model(**inputs).logits.float()
+
+    for call in (automatic, lambda **inputs: half(**inputs).logits.float() / 0.7):
+        batch = Collator(model=model)(SOURCE)
+        assert self_test(call, batch)
+        assert not check_model(call, batch).findings
+    if name == "Gemma 3":
+        for check in (self_test, check_model):
+            with pytest.raises(WrongAnswer, match=r"logits|window"):
+                check(automatic, Collator("sdpa")(SOURCE))
+
+
 def test_two_models_in_one_callable_need_a_reference():
     first, second = rotary("llama"), rotary("llama", seed=1)
     batch = Collator()(trie.packed(trie.rollouts()))
