@@ -75,6 +75,8 @@ class SelfTest:
         What was not compared, and why.
     understood : bool
         False where the transformers model within is one whose windows are not understood.
+    derivative : bool
+        Whether the derivative of the samples' outputs by tokens outside them was taken; it is exactly 0.
     """
 
     forbidden: float
@@ -86,6 +88,7 @@ class SelfTest:
     window: int | None
     not_compared: tuple[str, ...]
     understood: bool = True
+    derivative: bool = False
 
     def __bool__(self) -> bool:
         """Whether samples were compared, one of them longer than the model's window, in a model that is understood."""
@@ -98,6 +101,7 @@ class SelfTest:
             lines += [f"{self.compared} samples compared: logits differ by at most {self.apart:.3g} from the samples alone"]
             window = "" if self.window is None else f", the model's window {self.window}"
             lines += [f"longest sample compared: {self.longest} tokens{window}"]
+        lines += ["derivative by tokens outside the samples: 0"] * self.derivative
         lines += [f"not compared: {each}" for each in self.not_compared]
         lines += [f"{self.probes} sets of tokens changed: the largest forbidden movement is {self.forbidden:.3g}"]
         return "\n".join(lines)
@@ -261,6 +265,9 @@ def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Gene
         longest_made, why = _equal_beyond_the_window(subject)
         longest, compared = max(longest, longest_made), compared + bool(longest_made)
         reasons += [why] if why else []
+    ids = true_position_ids(subject.batch, subject.architecture)
+    if ids.dim() == 3 and bool((ids == ids[:1]).all()):
+        reasons += [f"{len(ids)} dimensions of position ids: on this batch all are equal"]
     refused = isinstance(subject.architecture, str) and subject.architecture != ""
     if refused:
         reasons += [f"windows of the model, which is not understood: {subject.architecture}"]
@@ -274,6 +281,7 @@ def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Gene
         window=subject.window,
         not_compared=tuple(dict.fromkeys([*reasons, *not_compared])),
         understood=not refused,
+        derivative=not not_compared,
     )
 
 

@@ -41,6 +41,7 @@ def test_a_dropped_window_is_caught(name, wrap):
     found = self_test(wrap(model), Collator(model=model)(SOURCE))
     assert found
     assert (found.compared, found.longest, found.window, found.not_compared) == (3, 16, 5, ())
+    assert "derivative by tokens outside the samples: 0" in str(found)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
@@ -53,6 +54,7 @@ def test_a_dropped_window_is_caught_with_flex():
     found = self_test(wrapped(model), Collator(model=model)(SOURCE), samples=1, probes=1)
     assert found
     assert "not compared: derivative" in str(found)
+    assert "outside the samples: 0" not in str(found)
     assert model.config._attn_implementation == "flex_attention"
 
 
@@ -178,7 +180,9 @@ def test_dimensions_of_position_ids_travel():
     model = faults.build("Qwen2-VL")
     names = ("position_ids_1", "position_ids_2")
     right = Collator(model=model)(KEYED)
-    assert self_test(wrapped(model), right)
+    assert self_test(wrapped(model), right).not_compared == ()
+    equal = self_test(wrapped(model), Collator(model=model)(SOURCE))
+    assert equal.not_compared == ("3 dimensions of position ids: on this batch all are equal",)
     assert not check_model(wrapped(model), right).findings
     plainly = Collator()(replace(KEYED, keys={"height": KEYED.keys[names[0]], "width": KEYED.keys[names[1]]}))
     stacked = torch.stack([plainly.position_ids, plainly.keys["height"], plainly.keys["width"]])[:, None]
