@@ -33,6 +33,7 @@ from masksynth.torch.model_check.lone_samples import (
     own_mask_is_right,
     positions_of_sample,
 )
+from masksynth.torch.model_check.smaller_windows import smaller_windows
 from masksynth.torch.model_check.subject import read_or_refuse
 from masksynth.torch.model_check.transformers_models import (
     ModelCall,
@@ -70,7 +71,8 @@ class SelfTest:
     longest : int
         The tokens of the longest sample compared.
     window : int or None
-        The model's longest window or chunk, in tokens; None where it has none, or is not known.
+        The model's longest window or chunk, in tokens, made smaller for the test where no sample can exceed it; None
+        where it has none, or is not known.
     not_compared : tuple of str
         What was not compared, and why.
     understood : bool
@@ -159,7 +161,8 @@ def self_test(
        rounding.
     3. Equality: the logits at all live tokens of some samples equal those of the sample run alone, by the model's own
        masks and with none of ours. Among them are those that end last in the merged order. Where the model has a window
-       or chunks and no sample is longer, two longer ones are made of the batch's tokens.
+       or chunks and no sample is longer, two longer ones are made of the batch's tokens, or the model is run with a
+       smaller window.
 
     Wrappers, closures, adapters and parallel modules are seen through: the transformers model within is watched as it
     is called. Where none is called, nothing knows what the model would do alone: give ``reference``, or the result says
@@ -260,9 +263,9 @@ def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Gene
     lengths = {sample: len(positions_of_sample(source, sample)) for sample, (_, why) in apart.items() if not why}
     reasons = [why for _, why in apart.values() if why]
     longest = max(lengths.values(), default=0)
-    compared = len(lengths)
+    compared, window = len(lengths), subject.window
     if compared and subject.window is not None and longest <= subject.window:
-        longest_made, why = _equal_beyond_the_window(subject)
+        longest_made, window, why = _equal_beyond_the_window(subject)
         longest, compared = max(longest, longest_made), compared + bool(longest_made)
         reasons += [why] if why else []
     ids = true_position_ids(subject.batch, subject.architecture)
@@ -278,7 +281,7 @@ def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Gene
         samples=len(chosen),
         compared=compared,
         longest=longest,
-        window=subject.window,
+        window=window,
         not_compared=tuple(dict.fromkeys([*reasons, *not_compared])),
         understood=not refused,
         derivative=not not_compared,
@@ -505,20 +508,20 @@ def _precision(subject: _Subject, outputs: Tensor) -> torch.dtype:
     return subject.call.dtype
 
 
-def _equal_beyond_the_window(subject: _Subject) -> tuple[int, str]:
-    """Compare a sample that is longer than the window: one of the batch, else one that is made.
+def _equal_beyond_the_window(subject: _Subject) -> tuple[int, int, str]:
+    """Compare a sample that is longer than the window: one of the batch, one that is made, or one with a smaller window.
 
-    Return its length, or 0 and why not.
+    Return its length and the window, or (0, the window, why not).
     """
     source, window = subject.source, subject.window
     assert window is not None
     lengths = np.diff(source.sample_offset)
     if lengths.max() > window:
         _, why = _equal(subject, int(np.argmax(lengths)))
-        return (0, why) if why else (int(lengths.max()), "")
-    long = f"samples longer than the window of {window} tokens"
+        return (0, window, why) if why else (int(lengths.max()), window, "")
     if why := _why_not_made(subject, window + BEYOND):
-        return 0, f"{long}: the batch has none, and {why}"
+        smaller = _equal_with_a_smaller_window(subject, int(np.argmax(lengths)))
+        return smaller or (0, window, f"samples longer than the window of {window} tokens: the batch has none, and {why}")
     made = collate_alike(subject.batch, batch_with_long_samples(source, window))
     beyond = _subject(subject.model, made, "causal", subject.tolerance, subject.reference)
     try:
@@ -526,7 +529,31 @@ def _equal_beyond_the_window(subject: _Subject) -> tuple[int, str]:
     except WrongAnswer as error:
         fact = f"on a sample of {window + BEYOND} tokens, longer than the model's window of {window}: {error.fact}"
         raise WrongAnswer(error.requirement, fact) from None
-    return (0, why) if why else (window + BEYOND, "")
+    return (0, window, why) if why else (window + BEYOND, window, "")
+
+
+def _equal_with_a_smaller_window(subject: _Subject, sample: int) -> tuple[int, int, str] | None:
+    """Compare a sample in the model with windows that it exceeds; None where the model cannot be run so.
+
+    The batch is collated anew for the changed model if it was made for the model, and as it is if no window was given.
+    """
+    length = len(positions_of_sample(subject.source, sample))
+    window, batch = length - BEYOND + 1, subject.batch
+    by_hand = batch.architecture is None and any(reach.limited for reach in batch.tables.values())
+    if isinstance(subject.call, str) or subject.reference is not None or window < 1 or by_hand:
+        return None
+    with smaller_windows(subject.call.model, window):
+        record = read_or_refuse(subject.call.model, batch)
+        if not isinstance(record, Architecture) or longest_reach(record.layers) != window:
+            return None
+        made = collate_alike(replace(batch, architecture=record if batch.architecture is not None else None), subject.source)
+        changed = _subject(subject.model, made, subject.visible, subject.tolerance, None)
+        try:
+            _, why = _equal(changed, sample)
+        except WrongAnswer as error:
+            fact = f"with the model's window made {window} tokens, which a sample of {length} exceeds: {error.fact}"
+            raise WrongAnswer(error.requirement, fact) from None
+    return None if why else (length, window, "")
 
 
 def _why_not_made(subject: _Subject, size: int) -> str:

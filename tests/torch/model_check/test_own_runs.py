@@ -67,15 +67,29 @@ def test_where_samples_are_short_a_longer_one_is_made(name):
     assert (bool(found), found.longest, found.window) == (True, 8, 5)
 
 
-def test_a_window_that_no_sample_can_exceed_is_not_called_compared():
+@pytest.mark.parametrize(("name", "key"), [("Mistral", "sliding_window"), ("Llama 4", "attention_chunk_size")])
+def test_a_window_that_no_sample_can_exceed_is_made_smaller(name, key):
+    """300 tokens of 256 positions, or more than a dense mask may have: the class is run with a smaller window."""
+    model = faults.build(name)
+    for window in (300, 9000):
+        setattr(model.config, key, window)
+        found = self_test(wrapped(model), Collator(model=model)(SOURCE))
+        assert (bool(found), found.longest, found.window, found.not_compared) == (True, 16, 14, ())
+        assert getattr(model.config, key) == window
+        with pytest.raises(WrongAnswer, match="with the model's window made 14 tokens, which a sample of 16 exceeds: the logits"):
+            self_test(wrapped(model), Collator("sdpa")(SOURCE))
+        assert getattr(model.config, key) == window
+
+
+def test_a_window_that_is_not_exceeded_is_not_called_compared():
+    """Windows given by hand stay as they are; the model's is beyond its positions."""
     model = faults.build("Mistral")
-    model.config.sliding_window = 300  # of 256 positions
-    found = self_test(model, Collator(model=model)(SHORT))
+    model.config.sliding_window = 300
+    found = self_test(model, Collator(attention_window=300)(SHORT))
     assert not found
     assert found.compared == 2
-    assert "not compared: samples longer than the window of 300 tokens: the batch has none, and the model has 256 positions" in str(found)
-    model.config.sliding_window = 9000
-    assert "a dense mask of more than 8192 positions is not made" in str(self_test(model, Collator(model=model)(SHORT)))
+    words = "samples longer than the window of 300 tokens: the batch has none, and the model has 256 positions"
+    assert f"not compared: {words}" in str(found)
 
 
 def test_batches_made_for_windows_without_a_model():
