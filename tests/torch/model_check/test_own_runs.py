@@ -92,6 +92,15 @@ def test_a_window_that_is_not_exceeded_is_not_called_compared():
     assert f"not compared: {words}" in str(found)
 
 
+def test_a_sample_one_token_longer_than_the_window_suffices():
+    """Its last token tells a window that is one too long."""
+    model, source = faults.build("Mistral"), faults.source_of(prompt=3, answers=(3, 2))  # of 6 tokens
+    found = self_test(model, Collator(model=model)(source))
+    assert (bool(found), found.longest) == (True, 6)
+    with pytest.raises(WrongAnswer, match=r"logits: the logits at position 5 \(token 5 "):
+        self_test(model, Collator(attention_window=6)(source))
+
+
 def test_batches_made_for_windows_without_a_model():
     """What is made for the test is collated as the batch was."""
     model, typed = faults.build("Mistral"), faults.build("Gemma 3")
