@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +17,9 @@ from torch.nn.modules.module import register_module_forward_hook
 from masksynth.errors import InvalidInstance
 from masksynth.torch.attention import attention_mask, block_mask
 from masksynth.torch.batch import Batch
+from masksynth.torch.model_check.comparison import Model, distance
 from masksynth.torch.packed import TrainingBatch
-from masksynth.torch.selftest import distance
 
-Model = Callable[..., Any]
 NAMES = ("input_ids", "inputs_embeds", "tokens")
 """Under which names the inputs that are changed may be passed."""
 
@@ -87,6 +86,16 @@ class BlackBox:
 
     def gradients(self, queries: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float64] | str:
         """(Q, N): the largest entry of the gradient of one random combination of each query's outputs at each embedding; or why not."""
+        return self.gradients_of_groups([np.array([query]) for query in queries], random)
+
+    def gradients_of_groups(self, groups: Sequence[NDArray[np.int64]], random: np.random.Generator) -> NDArray[np.float64] | str:
+        """Return the gradient of a random combination of the outputs of each group of positions, or why there is none.
+
+        Returns
+        -------
+        (G, N) float64
+            The largest entry, by absolute value, of the gradient at each embedding.
+        """
         with torch.enable_grad(), self._leaf() as leaves, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the compiler looks at .grad of what is no leaf
             try:
@@ -98,7 +107,9 @@ class BlackBox:
             if not outputs.requires_grad:
                 return "the model's outputs carry no gradient"
             weight = torch.from_numpy(random.standard_normal(outputs.shape[-1])).to(outputs)
-            return np.array([self._gradient((outputs[int(query)] * weight).sum(), leaves[0]) for query in queries]).reshape(-1, self.size)
+            combined = outputs @ weight
+            rows = [self._gradient(combined[torch.from_numpy(group).to(outputs.device)].sum(), leaves[0]) for group in groups]
+            return np.array(rows).reshape(-1, self.size)
 
     def _gradient(self, output: Tensor, leaf: Tensor) -> NDArray[np.float64]:
         (found,) = torch.autograd.grad(output, leaf, retain_graph=True, allow_unused=True)

@@ -16,7 +16,7 @@ from masksynth.torch.blackbox import BlackBox
 from masksynth.torch.failures import Evidence
 from masksynth.torch.flat import Flat
 from masksynth.torch.flow import inputs_of, keys_of, outputs_of, rows_with
-from masksynth.torch.selftest import RELATIVE, distance
+from masksynth.torch.model_check.comparison import RELATIVE, distance
 
 ATTEMPTS, SETTLING = 3, 3
 """How many other values an input is given before an output is said not to depend on it; and how often one begins anew when equal runs
@@ -167,8 +167,7 @@ def leaks(seen: Look) -> tuple[int, int, float, int] | None:
     """(query, key, movement, number of such pairs) of the largest movement that the mask forbids; the movement is 0 by gradient only."""
     size, found = seen.mask.size, dict[tuple[int, int], float]()
     for column, key in enumerate(seen.keys):
-        may = outputs_of(seen.mask, np.arange(size) == key, seen.layers)
-        for query in np.flatnonzero((seen.moved[column] > seen.least) & ~may & seen.judged):
+        for query in np.flatnonzero(_forbidden(seen, column)):
             found[int(query), int(key)] = float(seen.moved[column, query])
     for row, query in enumerate(seen.queries[: len(seen.gradients)]):
         may = inputs_of(seen.mask, np.arange(size) == query, seen.layers)
@@ -178,6 +177,36 @@ def leaks(seen: Look) -> tuple[int, int, float, int] | None:
         return None
     worst = max(found, key=lambda pair: found[pair])
     return *worst, found[worst] or float(seen.box.moved(seen.base, np.array([worst[1]]))[worst[0]]), len(found)
+
+
+def _forbidden(seen: Look, column: int) -> NDArray[np.bool_]:
+    """Return which outputs moved with one of the keys although the mask has no way between them."""
+    may = outputs_of(seen.mask, np.arange(seen.mask.size) == seen.keys[column], seen.layers)
+    forbidden: NDArray[np.bool_] = (seen.moved[column] > seen.least) & ~may & seen.judged
+    return forbidden
+
+
+def without_rounding(seen: Look) -> Look:
+    """Return what was seen without forbidden movements that are rounding.
+
+    Layers of experts compute tokens in groups, which other tokens change. Such a movement is within the tolerance, and
+    the derivative of the outputs by the changed input is exactly 0.
+    """
+    if seen.why_not:
+        return seen
+    columns = [column for column in range(len(seen.keys)) if _forbidden(seen, column).any()]
+    small = [column for column in columns if seen.moved[column][_forbidden(seen, column)].max() <= seen.tolerance]
+    if not small:
+        return seen
+    groups = [np.flatnonzero(_forbidden(seen, column)) for column in small]
+    derivative = seen.box.gradients_of_groups(groups, np.random.default_rng(2))
+    if isinstance(derivative, str):
+        return seen
+    moved = seen.moved.copy()
+    for row, column in enumerate(small):
+        if derivative[row, seen.keys[column]] == 0:
+            moved[column, groups[row]] = 0.0
+    return replace(seen, moved=moved)
 
 
 def silent(seen: Look) -> list[tuple[int, int]]:

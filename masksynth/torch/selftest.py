@@ -1,36 +1,59 @@
-"""Does this model, called with this batch, train the samples and nothing else? Asked of the model itself, without knowing its insides."""
+"""Check that a model, called with a batch, trains the samples and nothing else: asked of the model itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 
 from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.export.arrays import MAX_DENSE
 from masksynth.export.blocks import check_blocks
 from masksynth.pack.batch import PackedBatch
+from masksynth.torch.architecture import IMPLEMENTATIONS, REGISTERED, Architecture
 from masksynth.torch.attention import lists_of
-from masksynth.torch.edges import CHUNK
-from masksynth.torch.flow import outputs_of
+from masksynth.torch.blackbox import BlackBox
+from masksynth.torch.flow import inputs_of, outputs_of
 from masksynth.torch.joining import filled, without_samples
-from masksynth.torch.packed import Collator, TrainingBatch
+from masksynth.torch.model_check.collating import check_merged, collate_alike, true_position_ids
+from masksynth.torch.model_check.comparison import Model, distance, evaluating, rows_of, tolerance_of
+from masksynth.torch.model_check.lone_samples import (
+    BEYOND,
+    LoneSample,
+    batch_with_long_samples,
+    choose_samples,
+    lone_sample,
+    longest_reach,
+    own_mask_is_right,
+    positions_of_sample,
+)
+from masksynth.torch.model_check.smaller_windows import smaller_windows
+from masksynth.torch.model_check.subject import read_or_refuse
+from masksynth.torch.model_check.transformers_models import (
+    ModelCall,
+    eager_instead_of_flex,
+    is_transformers_model,
+    own_run,
+    plain_inputs,
+    record_calls,
+    the_call,
+)
+from masksynth.torch.packed import TrainingBatch
 from masksynth.torch.sight import causal_mask, check_edges, check_rows, within, words_of
+from masksynth.torch.windows import Reach
 
-Model = Callable[..., Any]
-IMPLEMENTATION = {"sdpa": "sdpa", "eager": "eager", "flex": "flex_attention"}
-RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
-"""By how much of the largest logit merged and separate logits may differ."""
+Reference = Callable[[Tensor, Tensor], Any]
 
 
-class SelfTest(NamedTuple):
-    """What a passed test compared.
+@dataclass(frozen=True, repr=False)
+class SelfTest:
+    """What a test compared, and what it did not; true only if samples were compared with a reference.
 
     Parameters
     ----------
@@ -38,14 +61,83 @@ class SelfTest(NamedTuple):
         The largest movement of an output that had to stay; 0 on deterministic kernels.
     apart : float
         The largest difference between merged and separate logits.
-    probes, samples : int
-        How many sets of tokens were changed, and how many samples were run separately.
+    probes : int
+        How many sets of tokens were changed.
+    samples : int
+        How many samples were looked at.
+    compared : int
+        How many of them, and of longer ones made for the test, were compared with the model's own run of the sample
+        alone, or with ``reference``; 0: none.
+    longest : int
+        The tokens of the longest sample compared.
+    window : int or None
+        The model's longest window or chunk, in tokens, made smaller for the test where no sample can exceed it; None
+        where it has none, or is not known.
+    not_compared : tuple of str
+        What was not compared, and why.
+    understood : bool
+        False where the transformers model within is one whose windows are not understood.
+    derivative : bool
+        Whether the derivative of the samples' outputs by tokens outside them was taken; it is exactly 0.
     """
 
     forbidden: float
     apart: float
     probes: int
     samples: int
+    compared: int
+    longest: int
+    window: int | None
+    not_compared: tuple[str, ...]
+    understood: bool = True
+    derivative: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether samples were compared, one of them longer than the model's window, in a model that is understood."""
+        return self.compared > 0 and self.understood and (self.window is None or self.longest > self.window)
+
+    def __str__(self) -> str:
+        """Return what was compared and what was not, one a line."""
+        lines = []
+        if self.compared:
+            lines += [f"{self.compared} samples compared: logits differ by at most {self.apart:.3g} from the samples alone"]
+            window = "" if self.window is None else f", the model's window {self.window}"
+            lines += [f"longest sample compared: {self.longest} tokens{window}"]
+        lines += ["derivative by tokens outside the samples: 0"] * self.derivative
+        lines += [f"not compared: {each}" for each in self.not_compared]
+        lines += [f"{self.probes} sets of tokens changed: the largest forbidden movement is {self.forbidden:.3g}"]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        missing = "".join(f", not compared: {each}" for each in self.not_compared)
+        return f"SelfTest(compared={self.compared}, apart={self.apart:.3g}, forbidden={self.forbidden:.3g}{missing})"
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """What is tested, and what stands for the truth.
+
+    ``call`` is the call of the transformers model within, or why there is none; ``architecture`` its record, or why it
+    is not understood (empty where there is no model to read).
+    """
+
+    model: Model
+    batch: TrainingBatch
+    visible: str
+    tolerance: float | None
+    reference: nn.Module | Reference | None
+    logits: Tensor
+    call: ModelCall | str
+    architecture: Architecture | str
+
+    @property
+    def source(self) -> PackedBatch:
+        return self.batch.source
+
+    @property
+    def window(self) -> int | None:
+        """Return how many tokens every layer sees; None for any number."""
+        return longest_reach(self.architecture.layers) if isinstance(self.architecture, Architecture) else None
 
 
 def self_test(
@@ -56,106 +148,200 @@ def self_test(
     seed: int = 0,
     visible: Literal["causal", "mask"] = "causal",
     tolerance: float | None = None,
+    reference: nn.Module | Reference | None = None,
 ) -> SelfTest:
     """Check that the model computes on the batch what it computes on the samples.
 
-    1. The arrays: every row of a sample allows exactly the sample's tokens up to itself, and every label belongs to the token before it
-       (``visible="causal"``); a BlockMask's lists are right; a Hugging Face model has the attention for which the batch was made.
-    2. Isolation: a token is changed, and then everything outside a sample (outside its first tokens). Only outputs that the mask lets
-       depend on the change, through any number of layers, may move.
-    3. Equality: the logits at all live tokens of some samples equal those of the sample run alone.
+    1. The arrays: every row of a sample allows exactly the sample's tokens up to itself, and every label belongs to the
+       token before it (``visible="causal"``); a BlockMask's lists are right; a Hugging Face model has the attention for
+       which the batch was made.
+    2. Isolation: a token is changed, and then everything outside a sample (outside its first tokens). Only outputs that
+       the mask lets depend on the change, through any number of layers, may move. The derivative of a sample's outputs
+       by the embeddings of tokens outside it is exactly 0: in half precision values alone cannot tell a leak from
+       rounding.
+    3. Equality: the logits at all live tokens of some samples equal those of the sample run alone, by the model's own
+       masks and with none of ours. Among them are those that end last in the merged order. Where the model has a window
+       or chunks and no sample is longer, two longer ones are made of the batch's tokens, or the model is run with a
+       smaller window.
 
-    Runs without gradients and in evaluation mode, about 2 + probes + 2 samples forward passes.
+    Wrappers, closures, adapters and parallel modules are seen through: the transformers model within is watched as it
+    is called. Where none is called, nothing knows what the model would do alone: give ``reference``, or the result says
+    "not compared" and is false. Runs in evaluation mode, about 4 + probes + 2 samples forward passes and a backward
+    pass for each sample.
 
     Parameters
     ----------
     model : callable
-        Takes the keywords of ``batch.model_inputs``; returns logits ``[1, N, V]`` or ``[N, V]`` or something with ``.logits``. All that
-        stands between the batch and the logits should be part of it.
+        Takes the keywords of ``batch.model_inputs``; returns logits ``[1, N, V]`` or ``[N, V]`` or something with
+        ``.logits``. All that stands between the batch and the logits should be part of it.
     batch : TrainingBatch
         On the model's device.
     samples, probes : int
         How many samples to run separately, and how many single tokens to change.
     seed : int
     visible : {"causal", "mask"}
-        What a sample sees when run alone: all its tokens before, or (samples with their own visibility) what the mask says. With "mask",
-        context that the mask lacks is not noticed.
+        What a sample sees when run alone: all its tokens before, or (samples with their own visibility) what the mask
+        says. With "mask", context that the mask lacks is not noticed.
     tolerance : float, optional
-        Largest allowed difference of logits in 3, as a part of the largest logit; by default 1e-9 in float64, 1e-4 in float32, 1e-2 in
-        float16, 5e-2 in bfloat16.
+        Largest allowed difference of logits in 3, as a part of the largest logit; by default 1e-9 in float64, 1e-4 in
+        float32, 1e-2 in float16, 5e-2 in bfloat16.
+    reference : transformers model or callable, optional
+        What a sample alone should give: a transformers model, called plainly, or ``reference(input_ids, position_ids)``
+        with ``[1, n]`` ids (``[D, 1, n]`` position ids where the batch has several dimensions), which returns logits
+        like ``model``. By default the transformers model that ``model`` calls.
 
     Raises
     ------
     WrongAnswer
         With a witness: which output moved or differs, and why it must not.
     InvalidInstance
-        If the outputs are not one row of logits per position.
+        If the outputs are not one row of logits per position, or two equal runs differ.
 
     Examples
     --------
     >>> from masksynth.torch.joining import example_batch
+    >>> from masksynth.torch.packed import Collator
     >>> batch, table = Collator()([example_batch()]), torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
     >>> def model(input_ids, position_ids, attention_mask, use_cache):
     ...     return torch.einsum("qk,kv->qv", attention_mask[0, 0].float(), table[input_ids[0]])
-    >>> self_test(model, batch).forbidden
-    0.0
+    >>> bool(self_test(model, batch)), self_test(model, batch).compared
+    (False, 0)
+    >>> print(self_test(model, batch, reference=lambda input_ids, position_ids: table[input_ids[0]].cumsum(0)))
+    2 samples compared: logits differ by at most 0 from the samples alone
+    longest sample compared: 2 tokens
+    not compared: derivative: no nn.Embedding of the token ids was found; pass inputs_embeds
+    5 sets of tokens changed: the largest forbidden movement is 0
     >>> self_test(lambda attention_mask, **inputs: model(attention_mask=attention_mask | True, **inputs), batch)
     Traceback (most recent call last):
-    WrongAnswer: leak: the logits at position 0 (token 0 of sample 'a') moved by 1.93 when the token at position 2 was changed ...
+    WrongAnswer: leak: the logits at position 0 (token 0 of sample 'a') moved by 1.93 when the token at position 2 was
+    changed ...
     """
     if visible not in ("causal", "mask"):
         raise InvalidInstance(f"visible {visible!r} is unknown", "", 'use "causal" or "mask"')
+    check_merged(batch)
     _check_arrays(batch, visible)
     _check_kind(model, batch)
-    random = np.random.default_rng(seed)
-    offset = batch.source.sample_offset
-    chosen = random.permutation(np.flatnonzero(np.diff(offset)))[:samples].tolist()
-    with torch.no_grad(), evaluating(model):
-        logits = _logits(model, batch.model_inputs, batch.source.positions)
-        moved = [_isolated(model, batch, logits, which) for which in _changes(batch.source, chosen, probes, visible, random)]
-        apart = [_equal(model, batch, logits, sample, visible, tolerance) for sample in chosen]
+    with torch.no_grad(), evaluating(model, reference):
+        _, calls = record_calls(lambda: model(**batch.model_inputs), batch.source.positions)
+        with evaluating(*(call.model for call in calls)):
+            subject = _subject(model, batch, visible, tolerance, reference)
+            try:
+                return _tested(subject, samples, probes, np.random.default_rng(seed))
+            except WrongAnswer as error:
+                if hint := _hint(subject):
+                    raise WrongAnswer(error.requirement, f"{error.fact}; {hint}") from None
+                raise
+
+
+def _hint(subject: _Subject) -> str:
+    """Return what of the model's record may be why it is wrong."""
+    if isinstance(subject.architecture, str):
+        return subject.architecture
+    if subject.visible == "causal" and not subject.architecture.causal:
+        return f'{subject.architecture.model} sees whole samples by itself: pass visible="mask" if these are to be seen whole'
+    return ""
+
+
+def _subject(
+    model: Model, batch: TrainingBatch, visible: str, tolerance: float | None, reference: nn.Module | Reference | None
+) -> _Subject:
+    size = batch.source.positions
+    result, calls = record_calls(lambda: model(**batch.model_inputs), size)
+    call = the_call(calls)
+    described = reference if is_transformers_model(reference) else None if isinstance(call, str) else call.model
+    return _Subject(model, batch, visible, tolerance, reference, rows_of(result, size), call, read_or_refuse(described, batch))
+
+
+def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Generator) -> SelfTest:
+    source = subject.source
+    chosen = choose_samples(source, samples, random)
+    moved = [_isolated(subject, which) for which in _changes(source, chosen, probes, subject.visible, random)]
     if moved and not any(some for _, some in moved):
         raise WrongAnswer("self test", "no output moved when tokens were changed: the model does not read input_ids")
-    return SelfTest(max((most for most, _ in moved), default=0.0), max(apart, default=0.0), len(moved), len(apart))
+    apart = {sample: _equal(subject, sample) for sample in chosen}
+    not_compared = _check_derivative(subject, chosen, random)
+    lengths = {sample: len(positions_of_sample(source, sample)) for sample, (_, why) in apart.items() if not why}
+    reasons = [why for _, why in apart.values() if why]
+    longest = max(lengths.values(), default=0)
+    compared, window = len(lengths), subject.window
+    if compared and subject.window is not None and longest <= subject.window:
+        longest_made, window, why = _equal_beyond_the_window(subject)
+        longest, compared = max(longest, longest_made), compared + bool(longest_made)
+        reasons += [why] if why else []
+    ids = true_position_ids(subject.batch, subject.architecture)
+    if ids.dim() == 3 and bool((ids == ids[:1]).all()):
+        reasons += [f"{len(ids)} dimensions of position ids: on this batch all are equal"]
+    refused = isinstance(subject.architecture, str) and subject.architecture != ""
+    if refused:
+        reasons += [f"windows of the model, which is not understood: {subject.architecture}"]
+    return SelfTest(
+        forbidden=max((most for most, _ in moved), default=0.0),
+        apart=max((most for most, _ in apart.values()), default=0.0),
+        probes=len(moved),
+        samples=len(chosen),
+        compared=compared,
+        longest=longest,
+        window=window,
+        not_compared=tuple(dict.fromkeys([*reasons, *not_compared])),
+        understood=not refused,
+        derivative=not not_compared,
+    )
 
 
 def _check_arrays(batch: TrainingBatch, visible: str) -> None:
     source = batch.source
-    if isinstance(mask := batch.attention_mask, BlockMask):
-        check_blocks(source.mask, lists_of(mask), 0, batch.block_size)
+    if batch.attention == "flex":
+        _check_block_lists(batch)
     if visible == "causal":
         check_rows(source)
         check_edges(source)
 
 
+def _check_block_lists(batch: TrainingBatch) -> None:
+    """Check the lists of a BlockMask against the rows of its table; of a mapping, of each."""
+    given = batch.attention_mask
+    if isinstance(given, BlockMask) and len(batch.tables) < 2:
+        given = {"": given}
+    if isinstance(given, Mapping):
+        for name, mask in given.items():
+            check_blocks(
+                batch.cut(batch.tables.get(name, next(iter(batch.tables.values()), Reach()))),
+                lists_of(mask),
+                0,
+                batch.block_size,
+            )
+
+
 def _check_kind(model: Model, batch: TrainingBatch) -> None:
     found = getattr(getattr(model, "config", None), "_attn_implementation", None)
-    if found is not None and found != IMPLEMENTATION[batch.attention]:
-        remedy = f"load the model with attn_implementation={IMPLEMENTATION[batch.attention]!r}"
+    found = found.removeprefix(REGISTERED) if isinstance(found, str) else found
+    if found is not None and found != IMPLEMENTATIONS[batch.attention]:
+        remedy = f"load the model with attn_implementation={IMPLEMENTATIONS[batch.attention]!r}"
         raise WrongAnswer("attention", f"the batch was made for {batch.attention}, the model runs {found!r}; {remedy} or collate anew")
 
 
 def _changes(source: PackedBatch, chosen: list[int], probes: int, visible: str, random: np.random.Generator) -> list[NDArray[np.bool_]]:
-    """The sets of positions to change: single ones, and all but a sample, or but the first tokens of one."""
+    """Return the sets of positions to change: single ones, and all but a sample, or but the first tokens of one."""
     found = [np.arange(source.positions) == p for p in random.permutation(source.positions)[:probes]]
     for sample in chosen:
-        tokens = source.sample_position[source.sample_offset[sample] : source.sample_offset[sample + 1]]
+        tokens = positions_of_sample(source, sample)
         kept = tokens[: random.integers(1, len(tokens) + 1)] if visible == "causal" else tokens
         found.append(~np.isin(np.arange(source.positions), kept))
     return [which for which in found if which.any()]
 
 
-def _isolated(model: Model, batch: TrainingBatch, logits: Tensor, which: NDArray[np.bool_]) -> tuple[float, bool]:
-    """(largest movement where nothing may move, whether anything moved) after changing the tokens of a set of positions."""
-    source, may = batch.source, outputs_of(batch.source.mask, which, None)
+def _isolated(subject: _Subject, which: NDArray[np.bool_]) -> tuple[float, bool]:
+    """Return (largest forbidden movement, whether anything moved) when a set of tokens is changed."""
+    source, batch, logits = subject.source, subject.batch, subject.logits
+    may = outputs_of(source.mask, which, None)
     inputs = batch.model_inputs
     other = inputs["input_ids"].clone()
     other[0, torch.from_numpy(np.flatnonzero(which)).to(other.device)] = _others(batch.input_ids, logits.shape[-1])[
         torch.from_numpy(which).to(other.device)
     ]
-    moved = distance(_logits(model, {**inputs, "input_ids": other}, source.positions), logits)
+    moved = distance(rows_of(subject.model(**{**inputs, "input_ids": other}), source.positions), logits)
     forbidden = np.where(may, 0.0, moved)
-    if forbidden.max() > 0 and forbidden.max() > 4 * _noise(model, batch, logits):
+    if forbidden.max() > 0 and forbidden.max() > 4 * _noise(subject) and not _is_rounding(subject, forbidden, which):
         at = int(np.argmax(forbidden))
         single = int(np.flatnonzero(which)[0]) if which.sum() == 1 else None
         what = (
@@ -165,44 +351,221 @@ def _isolated(model: Model, batch: TrainingBatch, logits: Tensor, which: NDArray
     return float(forbidden.max()), bool(moved.max() > 0)
 
 
-def _equal(model: Model, batch: TrainingBatch, logits: Tensor, sample: int, visible: str, tolerance: float | None) -> float:
-    """Largest difference between the merged logits of a sample's live tokens and those of the sample alone."""
-    source = batch.source
-    tokens = source.sample_position[source.sample_offset[sample] : source.sample_offset[sample + 1]]
-    tokens = tokens if visible == "causal" else np.unique(tokens)
-    inputs = _alone(model, batch, tokens, visible)
-    alone = _logits(model, inputs, inputs["input_ids"].shape[1])[: len(tokens)]
-    apart = distance(alone, logits[torch.from_numpy(tokens).to(logits.device)])
-    scale = max(1.0, float(alone.abs().max()))
-    at = int(np.argmax(apart))
-    if not apart[at] <= (RELATIVE[logits.dtype] if tolerance is None else tolerance) * scale:
-        fact = f"the logits at {words_of(source, int(tokens[at]), int(source.sample_offset[sample]) + at if visible == 'causal' else None)}"
-        raise WrongAnswer("logits", f"{fact} differ by {apart[at]:.3g} from those of the sample alone (largest logit {scale:.3g})")
-    return float(apart[at])
+def _is_rounding(subject: _Subject, forbidden: NDArray[np.float64], which: NDArray[np.bool_]) -> bool:
+    """Return whether outputs that had to stay moved by rounding only.
 
+    Layers of experts compute tokens in groups, which other tokens change.
 
-def _alone(model: Model, batch: TrainingBatch, tokens: NDArray[np.int64], visible: str) -> dict[str, Any]:
-    """The inputs of one sample. A Hugging Face model gets no mask of ours where its own default is the truth.
-
-    For flex the sample is filled up to N positions, each of which sees itself, so that the compiled kernel serves both.
+    The movement is within the tolerance, and the derivative of those outputs by the changed tokens is exactly 0.
     """
-    source, size = batch.source, len(tokens)
-    positions = source.position_ids[tokens]
-    if visible == "causal" and batch.attention != "flex" and hasattr(model, "config") and np.array_equal(positions, np.arange(size)):
-        return {"input_ids": torch.from_numpy(source.input_ids[tokens]).to(batch.device)[None], "use_cache": False}
-    own = causal_mask(size) if visible == "causal" else within(source.mask, tokens)
+    if forbidden.max() > tolerance_of(subject.logits, subject.tolerance):
+        return False
+    box = BlackBox(subject.model, subject.batch.model_inputs, subject.source.positions)
+    derivative = box.gradients_of_groups([np.flatnonzero(forbidden)], np.random.default_rng(0))
+    return not isinstance(derivative, str) and not derivative[0, which].any()
+
+
+def _check_derivative(subject: _Subject, chosen: Sequence[int], random: np.random.Generator) -> list[str]:
+    """Check that each sample's outputs have no derivative by tokens outside it.
+
+    Return why it was not taken, if it was not.
+    """
+    source = subject.source
+    samples = [np.unique(positions_of_sample(source, sample)) for sample in chosen]
+    found = BlackBox(subject.model, subject.batch.model_inputs, source.positions).gradients_of_groups(samples, random)
+    if isinstance(found, str):
+        return [f"derivative: {found}"]
+    for sample, positions, derivative in zip(chosen, samples, found, strict=True):
+        inside = np.isin(np.arange(source.positions), positions)
+        if subject.visible == "mask":
+            inside = inputs_of(source.mask, inside, None)
+        outside = np.where(inside, 0.0, derivative)
+        if outside.max() > 0:
+            at = int(np.argmax(outside))
+            fact = f"the logits of sample {source.samples[sample]!r} have a derivative of {outside[at]:.3g} by the token at"
+            raise WrongAnswer("leak", f"{fact} {words_of(source, at)}, which is outside the sample")
+    return []
+
+
+def _equal(subject: _Subject, sample: int) -> tuple[float, str]:
+    """Return the largest difference between the merged logits of a sample and those of the sample alone.
+
+    The second entry says why that is not compared with the model's own run; empty if it is.
+    """
+    call, positions = subject.call, positions_of_sample(subject.source, sample)
+    if subject.visible == "mask":
+        positions = np.unique(positions)
+    sequence = torch.from_numpy(subject.source.input_ids)[None].to(subject.batch.device)
+    if isinstance(call, ModelCall) and call.sequence != "input_ids" and subject.reference is None:
+        sequence = call.inputs[call.sequence]  # a wrapper embeds the tokens
+    lone = lone_sample(positions, sequence, true_position_ids(subject.batch, subject.architecture))
+    if subject.reference is not None:
+        return _compare(subject, sample, lone, _run_reference(subject.reference, lone), subject.logits), ""
+    own = not isinstance(call, str) and _own_mask_is_right(subject, positions)
+    apart = 0.0
+    if own:
+        assert isinstance(call, ModelCall)
+        alone = own_run(call.model, call, lone.tokens, lone.position_ids)
+        apart = _compare(subject, sample, lone, alone, call.outputs)
+        widened = subject.logits.dtype in (call.outputs.dtype, torch.float32)
+        if widened and torch.equal(call.outputs.to(subject.logits.dtype), subject.logits):  # handed on as they are
+            return apart, ""
+    alone, why = _run_callable(subject, lone, own)
+    return max(apart, _compare(subject, sample, lone, alone, subject.logits)), why
+
+
+def _own_mask_is_right(subject: _Subject, positions: NDArray[np.int64]) -> bool:
+    """Return whether the model by itself sees of a sample what the sample is to see."""
+    if subject.visible == "causal":
+        return True
+    causal = not isinstance(subject.architecture, Architecture) or subject.architecture.causal
+    return own_mask_is_right(subject.source.mask, positions, causal)
+
+
+def _run_reference(reference: nn.Module | Reference, lone: LoneSample) -> Tensor:
+    if is_transformers_model(reference):
+        return own_run(reference, None, lone.tokens, lone.position_ids)
+    ids = lone.position_ids
+    return rows_of(reference(lone.tokens[None], ids[None] if ids.dim() == 1 else ids[:, None]), len(lone.positions))
+
+
+def _run_callable(subject: _Subject, lone: LoneSample, own: bool) -> tuple[Tensor, str]:
+    """Return the callable's outputs for a lone sample.
+
+    They are those with no mask if the model within has the right one by itself, else under ours.
+
+    The second entry says why that is not compared with the model's own run; empty if it is.
+    """
+    if own:
+        try:
+            return _run_without_mask(subject, lone), ""
+        except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
+            return _run_under_our_mask(subject, lone), "what the callable does after the model: it runs no sample without a mask"
+    alone = _run_under_our_mask(subject, lone)
+    if isinstance(subject.call, str):
+        return alone, f"with a model's own run: {subject.call}; pass reference="
+    if subject.window is None and isinstance(subject.architecture, Architecture):
+        return alone, ""  # the model has no mask of its own that ours could hide
+    return alone, "samples with their own visibility: the model's own masks do not know it; pass reference="
+
+
+def _run_without_mask(subject: _Subject, lone: LoneSample) -> Tensor:
+    assert isinstance(subject.call, ModelCall)
+    inputs = {"attention_mask": None, "position_ids": None, "use_cache": False}
+    inputs |= plain_inputs(
+        "input_ids",
+        torch.from_numpy(subject.source.input_ids[lone.positions]).to(subject.batch.device),
+        lone.position_ids,
+    )
+    with eager_instead_of_flex(subject.call.model):
+        return rows_of(subject.model(**inputs), len(lone.positions))
+
+
+def _run_under_our_mask(subject: _Subject, lone: LoneSample) -> Tensor:
+    """Run the callable on a lone sample as on the merged batch, under a mask of ours.
+
+    For flex it is filled up to N positions, each of which sees itself: one compiled kernel serves both.
+    """
+    source, batch, tokens = subject.source, subject.batch, lone.positions
+    size = len(tokens)
+    own = causal_mask(size) if subject.visible == "causal" else within(source.mask, tokens)
+    alone = replace(
+        without_samples(source),
+        input_ids=source.input_ids[tokens],
+        position_ids=source.position_ids[tokens],
+        mask=own,
+        keys={name: values[tokens] for name, values in source.keys.items()},
+    )
     spare = source.positions - size if batch.attention == "flex" else 0
-    tokens_only = replace(without_samples(source), input_ids=source.input_ids[tokens], position_ids=positions, mask=own, keys={})
-    return Collator(batch.attention, batch.dtype, batch.block_size)(filled(tokens_only, spare)).to(batch.device).model_inputs
+    inputs = collate_alike(batch, filled(alone, spare)).model_inputs
+    return rows_of(subject.model(**inputs), size + spare)[:size]
 
 
-def _logits(model: Model, inputs: dict[str, Any], size: int) -> Tensor:
-    found = model(**inputs)
-    logits = getattr(found, "logits", found)
-    if not isinstance(logits, Tensor) or tuple(logits.shape[:-1]) not in ((size,), (1, size)):
-        what = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InvalidInstance(f"the model returns {what}, the sequence has {size} positions", "", f"return logits [1, {size}, V]")
-    return logits.reshape(size, -1)
+def _compare(subject: _Subject, sample: int, lone: LoneSample, alone: Tensor, merged: Tensor) -> float:
+    """Return the largest difference of a sample's logits, after checking that it is rounding."""
+    source = subject.source
+    merged = merged[torch.from_numpy(lone.positions).to(merged.device)]
+    if alone.shape != merged.shape:
+        fact = f"outputs of the sample alone are {list(alone.shape)}, of the merged batch {list(merged.shape)}"
+        raise InvalidInstance(fact, "", "give a reference that returns the same outputs")
+    apart = distance(alone.to(merged.device), merged)
+    at = int(np.argmax(apart))
+    precision = _precision(subject, merged)
+    if apart[at] <= tolerance_of(alone.to(precision), subject.tolerance):
+        return float(apart[at])
+    if tolerance_of(merged.to(precision), subject.tolerance) < (noise := _noise(subject)) < float("inf"):
+        raise InvalidInstance(f"two equal runs differ by {noise:.3g}", "", "switch dropout off: model.eval()")
+    which = int(source.sample_offset[sample]) + at if subject.visible == "causal" else None
+    fact = f"the logits at {words_of(source, int(lone.positions[at]), which)} differ by {apart[at]:.3g}"
+    scale = max(1.0, float(alone.abs().max()))
+    raise WrongAnswer("logits", f"{fact} from those of the sample alone (largest logit {scale:.3g})")
+
+
+def _precision(subject: _Subject, outputs: Tensor) -> torch.dtype:
+    """Return the dtype in which outputs were computed: half precision may be widened to float32, as trainers do."""
+    if isinstance(subject.call, str) or outputs.dtype != torch.float32:
+        return outputs.dtype
+    return subject.call.dtype
+
+
+def _equal_beyond_the_window(subject: _Subject) -> tuple[int, int, str]:
+    """Compare a sample that is longer than the window: one of the batch, one that is made, or one with a smaller window.
+
+    Return its length and the window, or (0, the window, why not).
+    """
+    source, window = subject.source, subject.window
+    assert window is not None
+    lengths = np.diff(source.sample_offset)
+    if lengths.max() > window:
+        _, why = _equal(subject, int(np.argmax(lengths)))
+        return (0, window, why) if why else (int(lengths.max()), window, "")
+    if why := _why_not_made(subject, window + BEYOND):
+        smaller = _equal_with_a_smaller_window(subject, int(np.argmax(lengths)))
+        return smaller or (0, window, f"samples longer than the window of {window} tokens: the batch has none, and {why}")
+    made = collate_alike(subject.batch, batch_with_long_samples(source, window))
+    beyond = _subject(subject.model, made, "causal", subject.tolerance, subject.reference)
+    try:
+        _, why = _equal(beyond, 1)
+    except WrongAnswer as error:
+        fact = f"on a sample of {window + BEYOND} tokens, longer than the model's window of {window}: {error.fact}"
+        raise WrongAnswer(error.requirement, fact) from None
+    return (0, window, why) if why else (window + BEYOND, window, "")
+
+
+def _equal_with_a_smaller_window(subject: _Subject, sample: int) -> tuple[int, int, str] | None:
+    """Compare a sample in the model with windows that it exceeds; None where the model cannot be run so.
+
+    The batch is collated anew for the changed model if it was made for the model, and as it is if no window was given.
+    """
+    length = len(positions_of_sample(subject.source, sample))
+    window, batch = length - BEYOND + 1, subject.batch
+    by_hand = batch.architecture is None and any(reach.limited for reach in batch.tables.values())
+    if isinstance(subject.call, str) or subject.reference is not None or window < 1 or by_hand:
+        return None
+    with smaller_windows(subject.call.model, window):
+        record = read_or_refuse(subject.call.model, batch)
+        if not isinstance(record, Architecture) or longest_reach(record.layers) != window:
+            return None
+        made = collate_alike(replace(batch, architecture=record if batch.architecture is not None else None), subject.source)
+        changed = _subject(subject.model, made, subject.visible, subject.tolerance, None)
+        try:
+            _, why = _equal(changed, sample)
+        except WrongAnswer as error:
+            fact = f"with the model's window made {window} tokens, which a sample of {length} exceeds: {error.fact}"
+            raise WrongAnswer(error.requirement, fact) from None
+    return None if why else (length, window, "")
+
+
+def _why_not_made(subject: _Subject, size: int) -> str:
+    """Return why no batch of samples of so many tokens can be made; empty if it can."""
+    if subject.visible != "causal" or not (isinstance(subject.architecture, Architecture) and subject.architecture.causal):
+        return "none is made of samples that are not causal"
+    if subject.batch.attention != "flex" and size + BEYOND > MAX_DENSE:
+        return f"a dense mask of more than {MAX_DENSE} positions is not made"
+    if subject.batch.attention == "flex" and subject.batch.device.type == "cpu":
+        return "compiled kernels of a CPU run one length"
+    limit = None if isinstance(subject.call, str) else getattr(subject.call.model.config, "max_position_embeddings", None)
+    return f"the model has {limit} positions" if isinstance(limit, int) and size > limit else ""
 
 
 def _others(tokens: Tensor, classes: int) -> Tensor:
@@ -211,34 +574,7 @@ def _others(tokens: Tensor, classes: int) -> Tensor:
     return used[(slot + 1) % len(used)] if len(used) > 1 else (tokens + 1) % classes
 
 
-def distance(a: Tensor, b: Tensor) -> NDArray[np.float64]:
-    """The largest difference in each row; a NaN on one side only counts as infinite."""
-    rows = max(1, CHUNK // max(1, a.shape[-1]))
-    parts = [_apart(a[i : i + rows], b[i : i + rows]) for i in range(0, len(a), rows)]
-    result: NDArray[np.float64] = torch.cat(parts).cpu().numpy()
-    return result
-
-
-def _apart(a: Tensor, b: Tensor) -> Tensor:
-    apart = (a.double() - b.double()).abs()
-    apart[a == b] = 0
-    return apart.nan_to_num(nan=float("inf")).amax(-1)
-
-
-def _noise(model: Model, batch: TrainingBatch, logits: Tensor) -> float:
-    """How much the outputs differ between two equal runs."""
-    return float(distance(_logits(model, batch.model_inputs, batch.source.positions), logits).max())
-
-
-@contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode; afterwards every module is in the mode that it was in."""
-    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
-    before = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module, training in zip(modules, before, strict=True):
-            module.training = training
+def _noise(subject: _Subject) -> float:
+    """Return how much the outputs differ between two equal runs."""
+    again = rows_of(subject.model(**subject.batch.model_inputs), subject.source.positions)
+    return float(distance(again, subject.logits).max())

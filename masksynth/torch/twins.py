@@ -10,8 +10,8 @@ from torch import Tensor
 from masksynth.mask import Mask
 from masksynth.torch.batch import Batch
 from masksynth.torch.looking import Look
+from masksynth.torch.model_check.comparison import distance
 from masksynth.torch.packed import TrainingBatch
-from masksynth.torch.selftest import distance
 from masksynth.torch.sight import running_sums
 
 Wrong = tuple[int, int | None, float, str, str]
