@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,9 @@ TOKEN_FIELDS = ("weights", "advantages", "old_logprobs", "ref_logprobs")
 """Optional real numbers for each token, carried with the loss edge of its label."""
 KEY_FIELDS = ("position_ids", "kinds")
 """Optional integers for each token that belong to its identity, beside the token id and the place in the sample."""
+
+FURTHER = "position_ids_"
+"""Before the number of a further dimension of ``position_ids``, from 1, as a key: ``position_ids_1`` is the second list."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -114,6 +117,18 @@ def join(tables: Sequence[SampleTable]) -> SampleTable:
         keys={name: np.concatenate([key_of(table, name) for table in tables]) for name in keys},
         segments=tuple(x for table in tables for x in table.segments),
     )
+
+
+def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:
+    """Return the keys that are further dimensions of ``position_ids``, in order.
+
+    Examples
+    --------
+    >>> further_dimensions(["kinds", "position_ids_2", "position_ids_1"])
+    ('position_ids_1', 'position_ids_2')
+    """
+    numbered = [int(key.removeprefix(FURTHER)) for key in keys if key.startswith(FURTHER) and key.removeprefix(FURTHER).isdigit()]
+    return tuple(f"{FURTHER}{number}" for number in sorted(numbered))
 
 
 def key_of(table: SampleTable, name: str) -> Ints:

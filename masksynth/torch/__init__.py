@@ -8,6 +8,7 @@ from importlib.util import find_spec
 if find_spec("torch") is None:
     raise ImportError("masksynth.torch needs torch; install it with: pip install 'masksynth[torch]'")
 
+from masksynth.torch.architecture import Architecture, architecture_of_config, read_architecture
 from masksynth.torch.attention import attention_mask, block_mask
 from masksynth.torch.batch import Batch, batch_of, load
 from masksynth.torch.checkmodel import ModelFinding, ModelReport, WrongModel, check_model
@@ -16,11 +17,14 @@ from masksynth.torch.hierarchicalmodels import hierarchical_layers
 from masksynth.torch.hierarchy import HierarchicalAttention, hierarchical_attention
 from masksynth.torch.loss import merged_loss
 from masksynth.torch.packed import Collator, PackedDataset, TrainingBatch
+from masksynth.torch.registered_attention import use_registered_attention
 from masksynth.torch.sampling import PackedSampler
 from masksynth.torch.selftest import self_test
 from masksynth.torch.symmetry import diagnose_module, make_skew, make_symmetric
+from masksynth.torch.windows import Reach
 
 __all__ = [
+    "Architecture",
     "Batch",
     "Collator",
     "HierarchicalAttention",
@@ -28,9 +32,11 @@ __all__ = [
     "ModelReport",
     "PackedDataset",
     "PackedSampler",
+    "Reach",
     "SampleLogprobs",
     "TrainingBatch",
     "WrongModel",
+    "architecture_of_config",
     "attention_mask",
     "batch_of",
     "block_mask",
@@ -44,7 +50,9 @@ __all__ = [
     "make_symmetric",
     "merged_loss",
     "packed_loss",
+    "read_architecture",
     "sample_logprobs",
     "self_test",
     "total_weight",
+    "use_registered_attention",
 ]

@@ -204,7 +204,9 @@ def _cuts(slot: Tensor, size: int, chunk: int) -> list[int]:
 def _rows(logits: Tensor, batch: TrainingBatch) -> Tensor:
     """The logits as (rows, V), checked against the batch."""
     sizes, shape = (len(batch.input_ids), len(batch.loss_place)), tuple(logits.shape)
-    if not logits.is_floating_point() or len(shape) not in (2, 3) or shape[-2] not in sizes or shape[:-2] not in ((), (1,)):
+    flat = len(shape) in (2, 3) and shape[-2] in sizes and shape[:-2] in ((), (1,))
+    padded = batch.rows > 1 and shape[:-1] == (batch.rows, sizes[0] // batch.rows)  # samples of merge=False, one a row
+    if not logits.is_floating_point() or not (flat or padded):
         fact = f"logits are {str(logits.dtype).removeprefix('torch.')} {list(shape)}"
         remedy = f"give floating-point logits [1, {sizes[0]}, V], or [1, {sizes[1]}, V] at batch.loss_place"
         raise InvalidInstance(f"{fact}, the batch has {sizes[0]} positions, {sizes[1]} with labels", "", remedy)
@@ -214,7 +216,7 @@ def _rows(logits: Tensor, batch: TrainingBatch) -> Tensor:
     if len(labels) and (labels.min() < 0 or labels.max() >= shape[-1]):
         bad = int(labels.min() if labels.min() < 0 else labels.max())
         raise InvalidInstance(f"label {bad} is not one of the {shape[-1]} classes of the logits", "", "pack with the model's own tokenizer")
-    return logits.reshape(shape[-2:])
+    return logits.reshape(-1, shape[-1])
 
 
 def _check_reduction(reduction: str, divisor: float | None) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import InitVar, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -20,10 +20,14 @@ from masksynth.export.arrays import MAX_DENSE
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.folder import open_packed
+from masksynth.torch.architecture import Architecture, Attention, architecture_of_config, read_architecture
 from masksynth.torch.flex_mask import BlockSize, Rows, block_mask_of
 from masksynth.torch.joining import filled, join, without_samples
+from masksynth.torch.padded import pad_samples
+from masksynth.torch.position_ids import check_limits, default_positions, position_names, stack_positions
+from masksynth.torch.windows import Reach, cut_mask, token_index
 
-Attention = Literal["sdpa", "eager", "flex"]
+PLAIN = Reach()
 
 
 class Silent(int):
@@ -96,6 +100,18 @@ class TrainingBatch:
         The token fields (``advantages``, ``old_logprobs``, ...) at each loss edge.
     keys : mapping of str to (N,) int64
         Further parts of the positions' identities.
+    architecture : Architecture, optional
+        Of the model for which the batch was made.
+    tables : mapping of str to Reach
+        What the masks of the model's layers allow beside the stored rows, by the name of the mask; empty: nothing is cut.
+    mask_argument : {"tensor", "mapping", "registered"}
+        Whether ``attention_mask`` is the one mask of ``tables``, a mapping of masks by name, or one mask for each layer.
+    token_index : (N,) int64 array, optional
+        The index of each position's token in its sample, on the host; where windows are cut.
+    position_names : tuple of str
+        The keys that are the second and further dimensions of the position ids.
+    rows : int
+        1 for a merged sequence; otherwise the samples of ``merge=False``, one a row: positions are those of row after row.
     """
 
     source: PackedBatch
@@ -114,6 +130,17 @@ class TrainingBatch:
     sample_weight: Tensor
     fields: Mapping[str, Tensor]
     keys: Mapping[str, Tensor]
+    architecture: Architecture | None = None
+    tables: Mapping[str, Reach] = field(default_factory=dict)
+    mask_argument: str = "tensor"
+    token_index: NDArray[np.int64] | None = None
+    position_names: tuple[str, ...] = ()
+    rows: int = 1
+
+    @property
+    def merged(self) -> bool:
+        """Whether samples share positions: False for a batch of ``merge=False``."""
+        return self.architecture is None or self.architecture.merge
 
     @property
     def samples(self) -> tuple[str | int, ...]:
@@ -131,27 +158,90 @@ class TrainingBatch:
         return self.input_ids.device
 
     @cached_property
-    def attention_mask(self) -> Tensor | BlockMask:
-        """The mask as the attention wants it, made on first use: bool or additive ``[1, 1, N, N]``, or a BlockMask."""
+    def attention_mask(self) -> Any:
+        """The mask as the model takes it, made on first use.
+
+        For sdpa a bool tensor ``[1, 1, N, N]``, for eager attention an additive one, for flex a BlockMask; a mapping of them by layer type,
+        or all of them for a registered attention, where the layers of the model differ. For ``merge=False`` the 2-D mask of padded rows.
+        """
+        if not self.merged:
+            return self._padding_mask()
+        if self.mask_argument == "mapping":
+            return {name: self._mask_of(reach) for name, reach in self.tables.items()}
+        if self.mask_argument == "registered" and self.architecture is not None:
+            layers = self.architecture.layers[: self.architecture.period]
+            return _stack_layers([self._mask_of(reach) for reach in layers])
+        return self._mask_of(next(iter(self.tables.values()), PLAIN))
+
+    @cached_property
+    def layer_mask(self) -> Mask:
+        """The masks that the layers of the model must have: a pattern of P tables, layer l (from 0) has table l mod P.
+
+        Without a window it is ``source.mask``.
+
+        Raises
+        ------
+        Unsupported
+            If ``tables=`` names different masks and no model says which layer has which.
+        """
+        if self.architecture is not None and self.architecture.layers:
+            layers = self.architecture.layers[: self.architecture.period]
+        elif len(set(self.tables.values())) <= 1:
+            layers = (next(iter(self.tables.values()), PLAIN),)
+        else:
+            raise Unsupported("tables= names masks, not layers: give Collator(model=model) or config= to say which layer has which")
+        masks = [self.cut(reach) for reach in layers]
+        return masks[0] if len(masks) == 1 else _stack_masks(masks)
+
+    def cut(self, reach: Reach) -> Mask:
+        """The stored rows without what a window or a chunk forbids; equal masks are one object."""
+        if reach not in self._cuts:
+            self._cuts[reach] = self.source.mask if self.token_index is None else cut_mask(self.source.mask, self.token_index, reach)
+        return self._cuts[reach]
+
+    @cached_property
+    def _cuts(self) -> dict[Reach, Mask]:
+        return {}
+
+    @cached_property
+    def _made(self) -> dict[int, Any]:
+        """Masks of the attention's own kind, by the identity of the mask that they are made of."""
+        return {}
+
+    def _mask_of(self, reach: Reach) -> Tensor | BlockMask:
+        mask = self.cut(reach)
+        if id(mask) not in self._made:
+            self._made[id(mask)] = self._make(mask)
+        made: Tensor | BlockMask = self._made[id(mask)]
+        return made
+
+    def _make(self, mask: Mask) -> Tensor | BlockMask:
         if self.attention == "flex":
-            return block_mask_of(_tensors(self.source.mask), self.device, self.block_size)
-        dense = dense_mask(self.source.mask, self.device)[None, None]
+            return block_mask_of(_tensors(mask), self.device, self.block_size)
+        dense = dense_mask(mask, self.device)[None, None]
         if self.attention == "sdpa":
             return dense
         return torch.zeros(dense.shape, dtype=self.dtype, device=self.device).masked_fill_(~dense, float("-inf"))
 
+    def _padding_mask(self) -> Tensor:
+        """1 at tokens and 0 at pads, ``[B, T]``."""
+        real = torch.zeros(len(self.input_ids), dtype=torch.long, device=self.device)
+        real[torch.as_tensor(self.source.sample_position, device=self.device)] = 1
+        if not len(self.samples):
+            real[:] = 1  # a batch without samples runs for its shape only
+        return real.reshape(self.rows, -1)
+
     @cached_property
     def model_inputs(self) -> dict[str, Any]:
-        """What a Hugging Face causal LM is called with: ``model(**batch.model_inputs).logits`` is ``[1, N, V]``.
+        """What a Hugging Face model is called with: ``model(**batch.model_inputs).logits`` is ``[1, N, V]``.
 
-        ``position_ids`` and ``use_cache=False`` are part of it: without either, a causal LM reads branching positions as documents.
+        ``position_ids`` and ``use_cache=False`` are part of it: without either, a causal LM reads branching positions as documents. For
+        ``merge=False`` all is ``[B, T]``, and position ids that count from 0 are left to the model.
         """
-        return {
-            "input_ids": self.input_ids[None],
-            "position_ids": self.position_ids[None],
-            "attention_mask": self.attention_mask,
-            "use_cache": False,
-        }
+        inputs: dict[str, Any] = {"input_ids": self.input_ids.reshape(self.rows, -1)}
+        if self.merged or not default_positions(self.source):
+            inputs["position_ids"] = stack_positions(self)
+        return {**inputs, "attention_mask": self.attention_mask, "use_cache": False}
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> TrainingBatch:
         """The batch with its tensors on ``device``; a mask that was not made yet will be made there."""
@@ -199,13 +289,28 @@ class Collator:
     multiple : int
         Fill the sequence up to a multiple of so many positions, each of which sees only itself and has no label: compiled models and
         kernels then meet few lengths.
+    attention_window : int, optional
+        Every layer of the model has this window: token i of a sample sees token j only if i - j is below it. Not with ``model``.
+    tables : mapping of str to int, Reach or None, optional
+        The model takes a mapping of masks by layer type: the window of each, None for none. Not with ``model``.
+    merge : bool
+        False: one sample a row, padded on the right, with a 2-D mask: for models in which no mask makes merged samples right. Losses are
+        the same.
+    position_keys : sequence of str
+        Key fields of the samples that are the second and further dimensions of the position ids.
+    architecture : Architecture, optional
+        The record of a model, as ``read_architecture`` gives it.
+    model : transformers.PreTrainedModel, optional
+        The loaded model for which batches are made. It is read once, and not kept: loader workers get its record only.
+    config : transformers.PreTrainedConfig, optional
+        In place of the model, with ``attention``.
 
     Raises
     ------
     InvalidInstance
         For another attention, a multiple below 1, no batch, batches of different fields, edges out of order, or a row without keys.
     Unsupported
-        For a dense mask above 8,192 positions.
+        For a dense mask above 8,192 positions; for a model that cannot be right in merged batches, naming its layer.
 
     Examples
     --------
@@ -219,28 +324,77 @@ class Collator:
     (tensor([0, 1, 0, 2]), tensor([6, 8, 7, 9]))
     """
 
-    attention: Attention = "sdpa"
-    dtype: torch.dtype = torch.float32
+    attention: Attention = None  # type: ignore[assignment]  # by default the model's, or sdpa
+    dtype: torch.dtype = None  # type: ignore[assignment]  # by default the model's, or float32
     block_size: BlockSize = 128
     multiple: int = 1
+    attention_window: int | None = None
+    tables: Mapping[str, int | Reach | None] | None = None
+    merge: bool = True
+    position_keys: tuple[str, ...] = ()
+    architecture: Architecture | None = None
+    model: InitVar[Any] = None
+    config: InitVar[Any] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, model: Any, config: Any) -> None:
         if self.multiple < 1:
             raise InvalidInstance(f"sequences of a multiple of {self.multiple} positions", "", "give a positive number")
-        if self.attention not in get_args(Attention):
+        if self.attention is not None and self.attention not in get_args(Attention):
             raise InvalidInstance(f"attention {self.attention!r} is unknown", "", f"use one of {', '.join(get_args(Attention))}")
+        record = self._read(model, config)
+        attention = self.attention or (record.attention if record else "sdpa")
+        if record is not None and record.attention != attention:
+            fact = f"attention {attention!r} for a model that runs {record.attention!r}"
+            raise InvalidInstance(fact, "", "leave attention out, or load the model with the other attn_implementation")
+        if record is not None and self.dtype not in (None, record.dtype):
+            raise InvalidInstance(f"masks of {self.dtype} for a model of {record.dtype}", "", "leave dtype out")
+        object.__setattr__(self, "architecture", record)
+        object.__setattr__(self, "attention", attention)
+        object.__setattr__(self, "dtype", self.dtype or (record.dtype if record else torch.float32))
+        object.__setattr__(self, "position_keys", tuple(self.position_keys))
+        self._reaches()
+
+    def _read(self, model: Any, config: Any) -> Architecture | None:
+        """Return the record of the model, if one is given."""
+        given = [name for name, value in (("model", model), ("config", config), ("architecture", self.architecture)) if value is not None]
+        asked = [name for name in ("attention_window", "tables") if getattr(self, name) is not None]
+        if len(given) > 1 or len(asked) > 1 or (given and asked):
+            raise InvalidInstance(f"{' and '.join((given + asked)[:2])} both say what the layers see", "", "give one of them")
+        if model is not None:
+            return read_architecture(model, self.merge)
+        if config is not None:
+            return architecture_of_config(config, self.attention or "sdpa", self.merge)
+        if self.architecture is None and not self.merge:
+            return Architecture("", self.attention or "sdpa", self.dtype or torch.float32, merge=False)
+        return self.architecture
+
+    def _reaches(self) -> dict[str, Reach]:
+        """Return what each mask allows beside the stored rows, by its name."""
+        if self.architecture is not None:
+            return self.architecture.reaches
+        if self.attention_window is not None:
+            return {"": Reach(window=self.attention_window)}
+        named = self.tables or {}
+        return {name: value if isinstance(value, Reach) else Reach(window=value) for name, value in named.items()}
 
     def __call__(self, batches: PackedBatch | Sequence[PackedBatch]) -> TrainingBatch:
         """The batches as one sequence; samples of which nothing is trained get one position that sees only itself."""
         source = batches if isinstance(batches, PackedBatch) else join(batches)
-        source = filled(source, -max(source.positions, 1) % self.multiple + (source.positions == 0))
-        if self.attention != "flex" and source.positions > MAX_DENSE:
+        rows = 1
+        if self.merge:
+            source = filled(source, -max(source.positions, 1) % self.multiple + (source.positions == 0))
+        else:
+            source, rows = pad_samples(source, self.multiple, self.architecture is None or self.architecture.causal)
+        if self.merge and self.attention != "flex" and source.positions > MAX_DENSE:
             fact = f"a dense mask of {source.positions} positions is refused above {MAX_DENSE}"
             raise Unsupported(f'{fact}; use Collator("flex"), or pack with --max-length {MAX_DENSE}')
         if (empty := np.flatnonzero(np.diff(source.mask.row_offset[0]) == 0)).size:
             raise InvalidInstance(f"row {empty[0]} has no key: softmax over nothing has no value", "", "pack the samples again")
         if (np.diff(source.loss_sample) < 0).any():
             raise InvalidInstance("loss_sample falls: edges stand sample after sample", "", "pack the samples again")
+        if self.architecture is not None and self.merge:
+            check_limits(source, self.architecture)
+        reaches = self._reaches()
         place, slot = np.unique(source.loss_position, return_inverse=True)
         arrays = {name: getattr(source, name) for name in ("input_ids", "position_ids", "sample_weight")}
         arrays |= {name: getattr(source, name) for name in ("loss_position", "loss_label", "loss_sample", "loss_weight")}
@@ -253,6 +407,12 @@ class Collator:
             block_size=self.block_size,
             fields={name: torch.tensor(values) for name, values in source.fields.items()},
             keys={name: torch.tensor(values) for name, values in source.keys.items()},
+            architecture=self.architecture,
+            tables=reaches,
+            mask_argument=self.architecture.mask_argument if self.architecture else "tensor" if self.tables is None else "mapping",
+            token_index=token_index(source) if self.merge and any(reach.limited for reach in reaches.values()) else None,
+            position_names=position_names(source, self.position_keys, self.architecture),
+            rows=rows,
             **{name: torch.tensor(array) for name, array in arrays.items()},
         )
 
@@ -271,6 +431,23 @@ def dense_mask(mask: Mask, device: str | torch.device = "cpu") -> Tensor:
     steps[query, rows.start.long().to(device)] = 1  # intervals of a row do not touch: no entry is set twice
     steps[query, rows.end.long().to(device)] = -1
     return steps.cumsum_(1)[:, :-1].bool()
+
+
+def _stack_masks(masks: Sequence[Mask]) -> Mask:
+    """Return the layer pattern of masks of one table each."""
+    base = np.cumsum([0, *(len(mask.key_start) for mask in masks)])
+    offset = np.stack([mask.row_offset[0] + begin for mask, begin in zip(masks, base[:-1], strict=True)])
+    return Mask(offset, np.concatenate([mask.key_start for mask in masks]), np.concatenate([mask.key_end for mask in masks]))
+
+
+def _stack_layers(masks: Sequence[Tensor | BlockMask]) -> Tensor | BlockMask:
+    """Return what a registered attention takes: ``[1, P, N, N]``, or P BlockMasks."""
+    from masksynth.torch.registered_attention import LayerBlockMask
+
+    if len(masks) == 1:
+        return masks[0]
+    tensors = [mask for mask in masks if isinstance(mask, Tensor)]
+    return torch.cat(tensors, 1) if tensors else LayerBlockMask([mask for mask in masks if isinstance(mask, BlockMask)])
 
 
 def _tensors(mask: Mask) -> Rows:

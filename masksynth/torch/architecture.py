@@ -1,0 +1,527 @@
+"""Read from a loaded transformers model what a merged batch must know of it, or refuse the model by name.
+
+Nothing is concluded from the name of a class. The model is run on a few tokens with recording attention (``tracing``), and the record says:
+which tokens each layer sees by the model's own masks; whether one mask tensor reaches every layer, a mapping by layer type, or neither;
+how many dimensions the position ids have. A model in which anything but attention mixes positions, or which counts positions by itself, is
+refused with the layer's index and type.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.torch.tracing import TOKENS, AttentionCall, Trace, mark_mask, trace
+from masksynth.torch.versions import require_transformers
+from masksynth.torch.windows import Reach
+
+Attention = Literal["sdpa", "eager", "flex"]
+MaskArgument = Literal["tensor", "mapping", "registered"]
+KINDS: dict[str, Attention] = {"sdpa": "sdpa", "eager": "eager", "flex_attention": "flex"}
+IMPLEMENTATIONS = {kind: name for name, kind in KINDS.items()}
+REGISTERED = "masksynth_"
+"""Before the name of the implementation that a registered attention hands on to."""
+ROUNDING = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
+"""By how much of the largest entry queries and keys may differ by rounding; rotary tables are float32 in every model."""
+FALLBACK = "use Collator(model=model, merge=False), which gives one sample a row"
+SHIFTS = 20
+"""A layer that counts positions by itself is tried at counts shifted by up to two to this power."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Frozen record of a model, as far as a merged batch depends on it; picklable, without any weight.
+
+    Parameters
+    ----------
+    model : str
+        The class.
+    attention : {"sdpa", "eager", "flex"}
+    dtype : torch.dtype
+        Of additive masks: the model's own.
+    layers : tuple of Reach
+        Which tokens each layer sees by the model's own masks.
+    tables : tuple of str
+        The name of each layer's mask: its layer type where the class takes a mapping.
+    mask_argument : {"tensor", "mapping", "registered"}
+        Whether ``attention_mask`` is one mask, a mapping of masks by layer type, or one mask for each layer of a registered attention.
+    position_dimensions : int
+        Dimensions of ``position_ids``: 1, or 3 for models of images and video.
+    first_position : int
+        The position id that the model gives to the first token of a sequence by itself.
+    position_limit : int or None
+        Batches of more positions are refused, since some layer counts positions by itself and is exact only below.
+    rope_limit : int or None
+        Where rotary frequencies depend on the longest sequence of the batch: up to this many tokens they do not.
+    merge : bool
+        False for a record of a model that takes one sample a row.
+    """
+
+    model: str
+    attention: Attention
+    dtype: torch.dtype
+    layers: tuple[Reach, ...] = ()
+    tables: tuple[str, ...] = ()
+    mask_argument: MaskArgument = "tensor"
+    position_dimensions: int = 1
+    first_position: int = 0
+    position_limit: int | None = None
+    rope_limit: int | None = None
+    merge: bool = True
+
+    @property
+    def causal(self) -> bool:
+        """Whether tokens see only earlier tokens by the model's own masks, in every layer."""
+        return all(reach.kind == "causal" for reach in self.layers)
+
+    @property
+    def reaches(self) -> dict[str, Reach]:
+        """The distinct masks by name."""
+        return dict(zip(self.tables, self.layers, strict=True))
+
+    @property
+    def period(self) -> int:
+        """P, the length of the shortest layer pattern: layer l has the mask of layer l mod P."""
+        return shortest_period(self.layers)
+
+
+def shortest_period(values: Sequence[Any]) -> int:
+    """Return the least P >= 1 with ``values[i] == values[i % P]`` for all i.
+
+    Examples
+    --------
+    >>> shortest_period("ababa"), shortest_period("aaa"), shortest_period("aab"), shortest_period("")
+    (2, 1, 3, 1)
+    """
+    return next(p for p in range(1, len(values) + 2) if all(values[i] == values[i % p] for i in range(len(values))) or p > len(values))
+
+
+def read_architecture(model: Any, merge: bool = True) -> Architecture:
+    """Return the record of a loaded transformers model.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Or a wrapper of one: DistributedDataParallel, FullyShardedDataParallel, a compiled module, a PEFT model.
+    merge : bool
+        Whether samples shall share positions. Without, only what a padded batch needs is read, and no layer is refused.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is no transformers model.
+    Unsupported
+        Naming what cannot be right in a merged batch.
+
+    Examples
+    --------
+    >>> from transformers import MistralConfig, MistralForCausalLM
+    >>> shape = dict(vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2)
+    >>> config = MistralConfig(**shape, num_key_value_heads=1, sliding_window=5, attn_implementation="sdpa")
+    >>> found = read_architecture(MistralForCausalLM(config))
+    >>> found.attention, found.mask_argument, [str(reach) for reach in found.layers]
+    ('sdpa', 'tensor', ['causal, window 5', 'causal, window 5'])
+    """
+    plain = unwrap(model)
+    config = _config_of(plain)
+    warn_of_dropout(plain)
+    record = _plain_record(plain, config, merge)
+    return _complete(plain, record) if merge else record
+
+
+def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = True) -> Architecture:
+    """Return the record of the model that a config describes, built without weights.
+
+    Parameters
+    ----------
+    config : transformers.PreTrainedConfig
+    attention : {"sdpa", "eager", "flex"}
+    merge : bool
+        As in ``read_architecture``.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is no config of a known class, or the attention is unknown.
+    Unsupported
+        Naming what cannot be right, or what a model without values does not show.
+    """
+    require_transformers()
+    if attention not in IMPLEMENTATIONS:
+        raise InvalidInstance(f"attention {attention!r} is unknown", "", f"use one of {', '.join(IMPLEMENTATIONS)}")
+    plain = _model_without_weights(config, IMPLEMENTATIONS[attention])
+    warn_of_dropout(plain)
+    record = _plain_record(plain, plain.config, merge)
+    return _complete(plain, record) if merge else record
+
+
+def unwrap(model: Any) -> Any:
+    """Return the transformers model within wrappers: compiled, parallel, PEFT."""
+    while True:
+        if hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif hasattr(model, "get_base_model"):
+            model = model.get_base_model()
+        elif isinstance(getattr(model, "module", None), torch.nn.Module):
+            model = model.module
+        else:
+            return model
+
+
+def warn_of_dropout(model: torch.nn.Module) -> None:
+    """Warn if some dropout of a model is above 0: positions that samples share have one draw."""
+    for name, module in model.named_modules():
+        rates = {key: value for key, value in vars(module).items() if "dropout" in key and isinstance(value, float)}
+        rates |= {"p": module.p} if isinstance(module, torch.nn.modules.dropout._DropoutNd) else {}
+        for key, rate in rates.items():
+            if rate > 0:
+                fact = f"{name + '.' if name else ''}{key} of {type(model).__name__} is {rate:g}"
+                warnings.warn(f"{fact}: positions shared by samples get one draw of dropout; set dropout to 0 for exactness", stacklevel=4)
+                return
+
+
+def _config_of(model: Any) -> Any:
+    transformers = require_transformers()
+    config = getattr(model, "config", None)
+    if not isinstance(model, torch.nn.Module) or not isinstance(config, transformers.PreTrainedConfig):
+        remedy = 'give a transformers model, or Collator("sdpa", attention_window=...) without one'
+        raise InvalidInstance(f"{type(model).__name__} is no model of transformers", "", remedy)
+    if getattr(config, "is_encoder_decoder", False):
+        raise Unsupported(f"{type(model).__name__} is an encoder with a decoder: a merged batch is one sequence")
+    return config
+
+
+def _plain_record(model: Any, config: Any, merge: bool) -> Architecture:
+    """Return what needs no run: attention, dtype, position ids."""
+    name = str(config.get_text_config()._attn_implementation)
+    kind = KINDS.get(name.removeprefix(REGISTERED))
+    if kind is None and merge:
+        remedy = "load the model with attn_implementation='sdpa', 'eager' or 'flex_attention'"
+        raise Unsupported(f"attention {name!r} of {type(model).__name__} takes no mask of single pairs; {remedy}")
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return Architecture(
+        model=type(model).__name__,
+        attention=kind or "sdpa",
+        dtype=dtype,
+        mask_argument="registered" if name.startswith(REGISTERED) else "tensor",
+        rope_limit=_rope_limit(config.get_text_config()),
+        merge=merge,
+    )
+
+
+def _rope_limit(config: Any) -> int | None:
+    """Return the length from which rotary frequencies depend on the longest sequence; None where they never do."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = [value for value in parameters.values() if isinstance(value, Mapping)] or [parameters]
+    limits = []
+    for part in nested:
+        if part.get("rope_type") in ("dynamic", "longrope"):
+            own = part.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+            limits.append(own or config.max_position_embeddings)
+    return min(limits, default=None)
+
+
+def _model_without_weights(config: Any, implementation: str) -> Any:
+    """Return the model of a config on the meta device: its class by ``architectures``, else the causal model, else the plain one."""
+    transformers = require_transformers()
+    if not isinstance(config, transformers.PreTrainedConfig):
+        raise InvalidInstance(f"{type(config).__name__} is no config of transformers", "", "give model.config")
+    own = copy.deepcopy(config)
+    own._attn_implementation = implementation
+    named = [getattr(transformers, name, None) for name in getattr(config, "architectures", None) or ()]
+    with torch.device("meta"):
+        for build in (*(part._from_config for part in named if part is not None), *_automatic(transformers)):
+            try:
+                return build(own)
+            except ValueError as error:
+                reason = str(error).strip().split("\n")[0]
+    raise Unsupported(f"no model of transformers can be made of {type(config).__name__}: {reason}")
+
+
+def _automatic(transformers: Any) -> list[Any]:
+    return [partial(auto.from_config) for auto in (transformers.AutoModelForCausalLM, transformers.AutoModel)]
+
+
+def _complete(model: Any, record: Architecture) -> Architecture:
+    """Return the record with what runs on a few tokens show; refuse what they do not explain."""
+    return _Reader(model, record).read()
+
+
+@dataclass
+class _Reader:
+    """The runs of one model, and what is concluded from each."""
+
+    model: Any
+    record: Architecture
+    first: Trace = field(default_factory=Trace)
+
+    def read(self) -> Architecture:
+        """Run after run; each refusal names a layer."""
+        _refuse_convolutions(self.model)
+        self.first = trace(self.model, {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False})
+        if not self.first.calls:
+            raise Unsupported(f"no layer of {self.record.model} goes through the attention interface of transformers; {FALLBACK}")
+        self._refuse_silent_layers()
+        layers = self._layers()
+        record = replace_record(self.record, layers=layers, first_position=self._first_position())
+        argument, tables = self._mask_argument(record)
+        record = replace_record(record, mask_argument=argument, tables=tables)
+        if not self.on_meta:
+            self._refuse_mixing(record)
+            self._refuse_counting(record)
+        record = replace_record(record, position_limit=self._position_limit(record), position_dimensions=self._dimensions(record))
+        return record
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    @property
+    def on_meta(self) -> bool:
+        return self.device.type == "meta"
+
+    def ids(self) -> Tensor:
+        """Return token ids that no config names as special, all different where the vocabulary allows."""
+        size = self.model.get_input_embeddings().num_embeddings
+        values = (value for value in _numbers_of(self.model.config))
+        special = {number for number in values if 0 <= number < size}
+        plain = [token for token in range(size) if token not in special] or list(range(size))
+        return torch.tensor([[plain[(5 * i + 2) % len(plain)] for i in range(TOKENS)]], device=self.device)
+
+    def ones(self) -> Tensor:
+        return torch.ones(1, TOKENS, dtype=torch.long, device=self.device)
+
+    def positions(self) -> Tensor:
+        return torch.arange(TOKENS, device=self.device)[None]
+
+    def mask(self, mark: Any) -> Tensor:
+        kind = torch.bool if self.record.attention == "sdpa" else self.record.dtype
+        return mark_mask(torch.zeros(1, 1, TOKENS, TOKENS, dtype=kind, device=self.device), mark)
+
+    def run(self, record: Architecture, change: Mapping[str, Any] | None = None, shift: int = 0, base: Trace | None = None) -> Trace:
+        """Run as a merged batch would."""
+        names = dict.fromkeys(record.tables or ("",))
+        masks = {name: self.mask(name) for name in names}
+        inputs = {
+            "input_ids": self.ids(),
+            "position_ids": self.positions() + record.first_position,
+            "attention_mask": masks if record.mask_argument == "mapping" else next(iter(masks.values())),
+            "use_cache": False,
+        }
+        return trace(self.model, {**inputs, **(change or {})}, shift, base)
+
+    def name_layer(self, module: str) -> str:
+        """Return "layer 3 (Lfm2ShortConv, layer type 'conv')" of the module with that name."""
+        number = next((int(part) for part in module.split(".") if part.isdigit()), None)
+        kind = type(self.model.get_submodule(module)).__name__
+        types = getattr(self.model.config.get_text_config(), "layer_types", None) or ()
+        label = f", layer type {types[number]!r}" if number is not None and number < len(types) else ""
+        return f"{'the model' if number is None else f'layer {number}'} ({kind}{label})"
+
+    def _refuse_silent_layers(self) -> None:
+        """Refuse layers whose attention interface was never called, where no run with values shows what they do."""
+        names = {id(module): name for name, module in self.model.named_modules()}
+        used = [names[id(call.module)] for call in self.first.calls]
+        stacks = {name.rpartition(".")[0] for part in used for name in _numbered_prefixes(part)}
+        for stack in stacks:
+            for number, layer in enumerate(self.model.get_submodule(stack)):
+                own = f"{stack}.{number}"
+                if self.on_meta and not any(part == own or part.startswith(own + ".") for part in used):
+                    kind = _mixer_of(layer)
+                    raise Unsupported(f"{self.name_layer(f'{own}.{kind}' if kind else own)} goes through no attention; {FALLBACK}")
+
+    def _layers(self) -> tuple[Reach, ...]:
+        """Return the reach of each layer, from the masks that the model made itself."""
+        reaches = dict[int, Reach]()
+        for call in self.first.calls:
+            reach = self._reach(call)
+            if reaches.setdefault(call.layer, reach) != reach:
+                raise Unsupported(f"layer {call.layer} of {self.record.model} attends twice, with different masks; {FALLBACK}")
+        return tuple(reaches[layer] for layer in sorted(reaches))
+
+    def _reach(self, call: AttentionCall) -> Reach:
+        if call.biased:
+            raise Unsupported(f"layer {call.layer} ({type(call.module).__name__}) adds a position bias to its mask; {FALLBACK}")
+        if isinstance(call.mask, Reach):
+            return call.mask
+        if call.mask is None and call.window is None and isinstance(causal := getattr(call.module, "is_causal", None), bool):
+            return Reach("causal" if causal else "bidirectional")
+        why = call.mask if isinstance(call.mask, str) else "the model gives it no mask"
+        raise Unsupported(f"layer {call.layer} ({type(call.module).__name__}) is not understood: {why}; {FALLBACK}")
+
+    def _first_position(self) -> int:
+        """Return the position id that the model gives by itself to its first token: 0, or behind the padding id as in RoBERTa."""
+        if self.on_meta or "position_ids" not in inspect.signature(self.model.forward).parameters:
+            return 0
+        pad = getattr(self.model.config, "pad_token_id", None)
+        offsets = [0] if not isinstance(pad, int) or pad < 0 else [0, pad + 1]
+        for offset in offsets:
+            inputs = {"input_ids": self.ids(), "attention_mask": self.ones(), "position_ids": self.positions() + offset}
+            if self._equal(trace(self.model, {**inputs, "use_cache": False}), self.first) is None:
+                return offset
+        raise Unsupported(f"{self.record.model} gives its tokens other positions than 0, 1, 2, ... by itself; {FALLBACK}")
+
+    def _mask_argument(self, record: Architecture) -> tuple[MaskArgument, tuple[str, ...]]:
+        """Return how masks reach every layer, and the name of each layer's mask."""
+        layers = record.layers
+        if record.mask_argument == "registered":
+            return "registered", tuple(str(reach) for reach in layers)
+        if len(set(layers)) == 1 and self._reached(record, ("",) * len(layers)):
+            return "tensor", (str(layers[0]),) * len(layers)
+        named = self._mapping_names(record)
+        if named is not None:
+            return "mapping", named
+        reason = "different masks in its layers" if len(set(layers)) > 1 else "a mask that does not reach every layer"
+        remedy = "call masksynth.torch.use_registered_attention(model) first, or " + FALLBACK
+        raise Unsupported(f"{record.model} has {reason} and takes no mapping of masks by layer type; {remedy}")
+
+    def _reached(self, record: Architecture, names: tuple[str, ...], argument: MaskArgument = "tensor") -> bool:
+        """Whether each layer is given the mask of its name."""
+        tried = self.run(replace_record(record, mask_argument=argument, tables=names))
+        by_layer = {call.layer: call.mask for call in tried.calls}
+        return len(by_layer) == len(names) and tuple(by_layer[layer] for layer in sorted(by_layer)) == names
+
+    def _mapping_names(self, record: Architecture) -> tuple[str, ...] | None:
+        """Return the key of a mapping from which each layer takes its mask, if the class takes one and keys and masks agree."""
+        types = getattr(self.model.config.get_text_config(), "layer_types", None) or ()
+        keys = tuple(dict.fromkeys([*types, "full_attention", "sliding_attention", "chunked_attention"]))
+        try:
+            tried = self.run(replace_record(record, mask_argument="mapping", tables=keys))
+        except Unsupported:
+            return None
+        names = {call.layer: call.mask for call in tried.calls}
+        ordered = tuple(names[layer] for layer in sorted(names))
+        pairs = set(zip(ordered, record.layers, strict=False))
+        clear = len(ordered) == len(record.layers) and len({name for name, _ in pairs}) == len(pairs)
+        return ordered if clear and all(name in keys for name in ordered) else None
+
+    def _refuse_mixing(self, record: Architecture) -> None:
+        """Refuse what moves other tokens' rows although attention mixes nothing."""
+        middle = TOKENS // 2
+        ids = self.ids()
+        ids[0, middle] = ids[0, (middle + 1) % TOKENS]
+        moved = self.run(record, {"input_ids": ids}, base=self.run(record)).moved
+        if moved:  # modules complete before what holds them: the first is the innermost
+            raise Unsupported(f"{self.name_layer(_part_of_layer(moved[0]))} of {record.model} mixes positions without a mask; {FALLBACK}")
+
+    def _refuse_counting(self, record: Architecture) -> None:
+        """Refuse what depends on where a token stands in the sequence beside its position id."""
+        if "position_ids" not in inspect.signature(self.model.forward).parameters:
+            raise Unsupported(f"{record.model} takes no position_ids, which branches of a merged batch need; {FALLBACK}")
+        backwards = {"input_ids": self.ids().flip(1), "position_ids": self.positions().flip(1) + record.first_position}
+        where = self._equal(self.run(record, backwards), self.run(record), flip=True)
+        if where is not None:
+            raise Unsupported(f"{where} of {record.model} counts positions by itself instead of reading position_ids; {FALLBACK}")
+
+    def _position_limit(self, record: Architecture) -> int | None:
+        """Return up to how many positions a layer that counts positions by itself is not changed by the count; None for any number."""
+        base = self.run(record)
+        if not base.counting:
+            return None
+        limit = 0
+        for power in range(4, SHIFTS):
+            shifted = self.run(record, shift=2**power)
+            if self.on_meta or self._equal(shifted, base) is not None:
+                break
+            limit = 2**power
+        else:
+            return None
+        if limit <= TOKENS:
+            raise Unsupported(f"{self.name_layer(sorted(base.counting)[0])} of {record.model} counts positions by itself; {FALLBACK}")
+        return limit
+
+    def _dimensions(self, record: Architecture) -> int:
+        """Return how many dimensions of position ids the model takes: more than 1 only if each of them moves queries or keys."""
+        sections = [value for key, value in _items_of(self.model.config) if key == "mrope_section"]
+        count = max((len(value) for value in sections if isinstance(value, Sequence)), default=1)
+        if count == 1 or self.on_meta:
+            return count
+        single = self.run(record)
+        same = self.positions().expand(count, 1, TOKENS)
+        if self._equal(self.run(record, {"position_ids": same}), single) is not None:
+            raise Unsupported(f"{record.model} has {count} dimensions of position ids, but does not take [{count}, 1, N]; {FALLBACK}")
+        return count
+
+    def _equal(self, left: Trace, right: Trace, flip: bool = False) -> str | None:
+        """Return None if queries, keys and values of all layers are equal to rounding, else the first layer where they are not."""
+        names = {id(module): name for name, module in self.model.named_modules()}
+        for a, b in zip(left.calls, right.calls, strict=True):
+            for x, y in zip(a.states, b.states, strict=True):
+                x = x.flip(2) if flip else x
+                if x.is_meta:
+                    continue
+                scale = max(float(y.abs().max()), 1e-9)
+                if not float((x - y).abs().max()) <= ROUNDING.get(y.dtype, 1e-1) * scale:
+                    return self.name_layer(names[id(a.module)])
+        return None
+
+
+def replace_record(record: Architecture, **changes: Any) -> Architecture:
+    """Return the record with some fields changed."""
+    values: dict[str, Any] = {**vars(record), **changes}
+    return Architecture(**values)
+
+
+def _refuse_convolutions(model: Any) -> None:
+    """Refuse convolutions and recurrences in the layers, whose weights may hide in a run what they mix."""
+    types = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    for name, module in model.named_modules():
+        numbers = [int(part) for part in name.split(".") if part.isdigit()]
+        if not numbers or any(word in name for word in ("vision", "visual", "audio", "image")):
+            continue
+        if isinstance(module, (torch.nn.modules.conv._ConvNd, torch.nn.RNNBase)) and _width(module) > 1:
+            holder = type(model.get_submodule(name.rpartition(".")[0])).__name__
+            label = f", layer type {types[numbers[0]]!r}" if numbers[0] < len(types) else ""
+            raise Unsupported(f"layer {numbers[0]} ({holder}{label}) of {type(model).__name__} mixes positions without a mask; {FALLBACK}")
+
+
+def _width(module: Any) -> int:
+    """Return how many neighbours a convolution reads; a recurrence reads all."""
+    return int(np.prod(module.kernel_size)) if hasattr(module, "kernel_size") else 2
+
+
+def _mixer_of(layer: torch.nn.Module) -> str:
+    """Return the name of the part of a layer that may mix positions: the first that is no norm and no feed-forward."""
+    plain = ("norm", "mlp", "moe", "feed_forward", "dropout", "experts")
+    return next((name for name, _ in layer.named_children() if not any(word in name.lower() for word in plain)), "")
+
+
+def _part_of_layer(name: str) -> str:
+    """Return the name of the part of a layer that holds a module: up to one word behind the first number."""
+    parts = name.split(".")
+    return ".".join(parts[: next((i + 2 for i, part in enumerate(parts) if part.isdigit()), len(parts))])
+
+
+def _numbered_prefixes(name: str) -> list[str]:
+    """Return the parts of a module's name up to its first number."""
+    parts = name.split(".")
+    numbers = [i for i, part in enumerate(parts) if part.isdigit()]
+    return [".".join(parts[: numbers[0] + 1])] if numbers else []
+
+
+def _items_of(config: Any) -> list[tuple[str, Any]]:
+    """Return all (key, value) of a config and what is nested in it."""
+    found: list[tuple[str, Any]] = []
+    queue: list[Any] = [config.to_dict()]
+    while queue:
+        for key, value in queue.pop().items():
+            found.append((str(key), value))
+            if isinstance(value, Mapping):
+                queue.append(value)
+    return found
+
+
+def _numbers_of(config: Any) -> list[int]:
+    """Return all token ids that a config names: of padding, beginning, images."""
+    return [value for key, value in _items_of(config) if key.endswith(("token_id", "token_index")) and isinstance(value, int)]

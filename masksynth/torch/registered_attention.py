@@ -1,0 +1,170 @@
+"""Attention for transformers models in which every layer has a mask of its own.
+
+``use_registered_attention(model)`` lets an unmodified model call the functions of this module in place of its attention. They get what the
+model was given as ``attention_mask``, choose the part of their layer, and hand on to the attention that the model ran before:
+
+- eager and sdpa: a tensor ``[1, P, N, N]``; layer l takes ``[:, l mod P]``.
+- flex: a ``LayerBlockMask`` of P BlockMasks; layer l takes number l mod P.
+
+A mask with P = 1, or the model's own, is handed on as it is, so the model generates and evaluates as before. The model's keyword for a
+window is dropped: the mask has the window. Learned sinks and soft caps reach the eager and flex functions, which know them; sdpa refuses.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.torch.architecture import KINDS, REGISTERED, unwrap
+from masksynth.torch.versions import require_transformers
+
+
+class LayerBlockMask(BlockMask):
+    """P BlockMasks, one for each layer of a pattern; elsewhere it is the first of them.
+
+    Parameters
+    ----------
+    tables : sequence of BlockMask
+        Of one length and one block size.
+    """
+
+    tables: tuple[BlockMask, ...]
+
+    def __init__(self, tables: Sequence[BlockMask]) -> None:
+        self.__dict__.update(vars(tables[0]))
+        self.tables = tuple(tables)
+
+    def to(self, device: Any) -> LayerBlockMask:
+        """Return the masks on a device."""
+        return LayerBlockMask([table.to(device) for table in self.tables])
+
+
+def register() -> tuple[str, ...]:
+    """Register the attention functions and their masks with transformers, and return their names; again and again is the same."""
+    transformers = require_transformers()
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+
+    for name in KINDS:
+        transformers.AttentionInterface.register(REGISTERED + name, partial(layer_attention, name))
+        AttentionMaskInterface.register(REGISTERED + name, ALL_MASK_ATTENTION_FUNCTIONS[name])
+    return tuple(REGISTERED + name for name in KINDS)
+
+
+def use_registered_attention(model: Any) -> Any:
+    """Let a loaded transformers model take one mask for each layer; return the model.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        With attention "sdpa", "eager" or "flex_attention"; the registered function hands on to it. Changed in place:
+        ``config._attn_implementation`` is "masksynth_sdpa", say.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is no transformers model.
+    Unsupported
+        If its attention is another, or its class does not go through the attention interface.
+
+    Examples
+    --------
+    >>> from transformers import LlamaConfig, LlamaForCausalLM
+    >>> shape = dict(vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2)
+    >>> model = LlamaForCausalLM(LlamaConfig(**shape, attn_implementation="sdpa"))
+    >>> use_registered_attention(model).config._attn_implementation
+    'masksynth_sdpa'
+    """
+    transformers = require_transformers()
+    plain = unwrap(model)
+    if not isinstance(plain, transformers.PreTrainedModel):
+        raise InvalidInstance(f"{type(plain).__name__} is no model of transformers", "", "give a loaded transformers model")
+    name = str(plain.config.get_text_config()._attn_implementation)
+    if name.startswith(REGISTERED):
+        register()
+        return model
+    if name not in KINDS:
+        remedy = f"load the model with attn_implementation={', '.join(map(repr, KINDS))}"
+        raise Unsupported(f"attention {name!r} of {type(plain).__name__} takes no mask of single pairs; {remedy}")
+    if not plain._can_set_attn_implementation():
+        raise Unsupported(f"{type(plain).__name__} does not go through the attention interface of transformers; use sdpa or eager masks")
+    register()
+    plain.set_attn_implementation(REGISTERED + name)
+    return model
+
+
+def layer_attention(
+    name: str, module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **keywords: Any
+) -> tuple[Tensor, Tensor | None]:
+    """Attend under the mask of the module's own layer; the function that transformers calls.
+
+    Parameters
+    ----------
+    name : {"sdpa", "eager", "flex_attention"}
+        What it hands on to.
+    module : torch.nn.Module
+        The layer's attention, with a ``layer_idx``.
+    query, key, value : Tensor
+        ``[B, heads, N, d]``.
+    attention_mask : Tensor, BlockMask or None
+        ``[1, P, N, N]``, or a ``LayerBlockMask``, or the model's own.
+    keywords : dict
+        What the model adds: scaling, dropout, sinks.
+    """
+    keywords.pop("sliding_window", None)
+    if name == "sdpa":
+        for part, word in (("s_aux", "learned sinks"), ("softcap", "a soft cap")):
+            if keywords.get(part) is not None:
+                raise Unsupported(f"sdpa computes no attention with {word}; load the model with attn_implementation='eager'")
+    mask = mask_of_layer(attention_mask, module)
+    result: tuple[Tensor, Tensor | None] = attention_function(name, module)(module, query, key, value, mask, **keywords)
+    return result
+
+
+def mask_of_layer(attention_mask: Any, module: torch.nn.Module) -> Any:
+    """Return the part of a mask that belongs to the module's layer: number ``layer_idx`` mod P.
+
+    Raises
+    ------
+    Unsupported
+        If there are several and the module does not say its layer.
+    """
+    if isinstance(attention_mask, LayerBlockMask):
+        count: int = len(attention_mask.tables)
+    elif isinstance(attention_mask, Tensor) and attention_mask.ndim == 4:
+        count = attention_mask.shape[1]
+    else:
+        return attention_mask
+    layer = getattr(module, "layer_idx", None)
+    if count > 1 and not isinstance(layer, int):
+        raise Unsupported(f"{type(module).__name__} has no layer_idx, so it has no mask of its own among {count}")
+    number = int(layer or 0) % count
+    if isinstance(attention_mask, LayerBlockMask):
+        return attention_mask.tables[number]
+    return attention_mask[:, number : number + 1]
+
+
+def attention_function(name: str, module: torch.nn.Module) -> Callable[..., Any]:
+    """Return the function that the module would call: of transformers, or for eager attention of the file of its class.
+
+    Raises
+    ------
+    Unsupported
+        If that file has no eager attention.
+    """
+    if name != "eager":
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+        function: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS[name]
+        return function
+    for kind in type(module).__mro__:
+        own = getattr(sys.modules.get(kind.__module__), "eager_attention_forward", None)
+        if own is not None:
+            return own  # type: ignore[no-any-return]
+    raise Unsupported(f"{type(module).__name__} has no eager attention; load the model with attn_implementation='sdpa'")

@@ -1,0 +1,36 @@
+"""The versions of transformers that masksynth reads models of."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from types import ModuleType
+
+TRANSFORMERS = ((5, 20), (6, 0))
+"""From the first version on, below the second."""
+
+
+def require_transformers() -> ModuleType:
+    """Import transformers, if its version is one whose attention and mask interfaces are known.
+
+    Raises
+    ------
+    ImportError
+        If it is missing, or another version: the range and what is installed.
+    """
+    low, high = (f"{major}.{minor}" for major, minor in TRANSFORMERS)
+    remedy = f"pip install 'transformers>={low},<{high}'"
+    try:
+        installed = metadata.version("transformers")
+    except metadata.PackageNotFoundError:
+        raise ImportError(f"reading a model needs transformers >={low},<{high}, which is not installed; {remedy}") from None
+    if not TRANSFORMERS[0] <= _release(installed) < TRANSFORMERS[1]:
+        raise ImportError(f"reading a model needs transformers >={low},<{high}, installed is {installed}; {remedy}")
+    import transformers
+
+    return transformers
+
+
+def _release(version: str) -> tuple[int, int]:
+    """Return the first two numbers of a version."""
+    parts = [*version.split(".")[:2], "0"]
+    return int("".join(c for c in parts[0] if c.isdigit()) or 0), int("".join(c for c in parts[1] if c.isdigit()) or 0)
