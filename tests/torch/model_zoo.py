@@ -140,7 +140,7 @@ EXACT = {
     "Arcee": Entry("ArceeForCausalLM"),
     "Nemotron": Entry("NemotronForCausalLM"),
     "Helium": Entry("HeliumForCausalLM", HEAD),
-    "Seed-OSS": Entry("SeedOssForCausalLM", HEAD),
+    "Seed-OSS": Entry("SeedOssForCausalLM", {**HEAD, "attention_dropout": 0.0, "residual_dropout": 0.0}),
     "ERNIE 4.5": Entry("Ernie4_5ForCausalLM", HEAD),
     "dots1, windows": Entry("Dots1ForCausalLM", {**HEAD, **ROUTED, **WINDOWS}),
     "OPT": Entry("OPTForCausalLM", {"ffn_dim": 24, "word_embed_proj_dim": 16, "dropout": 0.0, "pad_token_id": 1}),

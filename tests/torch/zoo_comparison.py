@@ -84,7 +84,7 @@ def compare_entry(name: str, attention: str) -> Outcome:
     """Return what becomes of a model of the zoo with the samples of its kind; each is run once."""
     model = make_model({**EXACT, **MIXING, **ENCODERS}[name], attention)
     samples = masked_samples() if name in ENCODERS else zoo_samples()
-    packed = pack_batches(samples)[0] if name in ENCODERS else trie.packed(samples)
+    packed = next(pack_batches(samples)) if name in ENCODERS else trie.packed(samples)
     try:
         collator = Collator(model=model)
     except Unsupported as error:
