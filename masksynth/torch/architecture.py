@@ -65,6 +65,8 @@ class Architecture:
         Where rotary frequencies depend on the longest sequence of the batch: up to this many tokens they do not.
     merge : bool
         False for a record of a model that takes one sample a row.
+    router_loss : bool
+        Whether the class has an auxiliary loss of its routers, which weights tokens by ``attention_mask``.
     """
 
     model: str
@@ -78,6 +80,7 @@ class Architecture:
     position_limit: int | None = None
     rope_limit: int | None = None
     merge: bool = True
+    router_loss: bool = False
 
     @property
     def causal(self) -> bool:
@@ -216,6 +219,7 @@ def _plain_record(model: Any, config: Any, merge: bool) -> Architecture:
         mask_argument="registered" if name.startswith(REGISTERED) else "tensor",
         rope_limit=_rope_limit(config.get_text_config()),
         merge=merge,
+        router_loss="output_router_logits" in inspect.signature(model.forward).parameters,
     )
 
 
