@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.pack.dimensions import split_dimensions
 from masksynth.pack.samples import IGNORED, KEY_FIELDS, TOKEN_FIELDS, TOP, Ints, SampleTable, offsets, spread
 from masksynth.pack.visibility import segments_of
 
@@ -110,6 +111,7 @@ def tables_of(
 
 def table_of(rows: Sequence[tuple[str, Mapping[str, Any]]], token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
     """One checked table of (place, sample) pairs."""
+    rows, key_fields = split_dimensions(rows, key_fields)
     for place, sample in rows:
         _check_sample(place, sample)
     ints = {name: [_column(place, sample, name, np.int64) for place, sample in rows] for name in ("input_ids", "labels")}

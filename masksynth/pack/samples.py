@@ -135,6 +135,8 @@ def key_of(table: SampleTable, name: str) -> Ints:
     """One part of every token's identity: as given, or else the place in the sample for ``position_ids`` and 0 for any other."""
     if name in table.keys:
         return table.keys[name]
+    if name.startswith(FURTHER):
+        return key_of(table, "position_ids")  # of text, every dimension of position ids is the first
     if name == "position_ids":
         return spread(np.zeros(len(table), np.int64), np.diff(table.offset))
     return np.zeros(len(table.tokens), np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.pack.batch import PackedBatch
+from masksynth.pack.dimensions import join_dimensions
 from masksynth.pack.folder import Entry, open_packed
 from masksynth.pack.samples import IGNORED, Ints
 
@@ -60,7 +61,7 @@ def samples_of(batch: PackedBatch, entry: Entry) -> Iterator[dict[str, Any]]:
             if not np.isnan(reals[edges]).all():
                 given = dict(zip(batch.loss_index[edges].tolist(), reals[edges].tolist(), strict=True))
                 sample[field] = [given.get(i) for i in range(size)]
-        yield sample
+        yield join_dimensions(sample)
 
 
 def _filled(dead: NDArray[np.bool_], live: Ints, others: Ints) -> list[int]:

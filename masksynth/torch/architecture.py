@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.torch.tracing import TOKENS, AttentionCall, Trace, mark_mask, trace
+from masksynth.torch.closed_attention import read_closed
+from masksynth.torch.tracing import TOKENS, AttentionCall, Trace, evaluating, mark_mask, trace
 from masksynth.torch.versions import require_transformers
 from masksynth.torch.windows import Reach
 
@@ -34,6 +35,8 @@ REGISTERED = "masksynth_"
 ROUNDING = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
 """By how much of the largest entry queries and keys may differ by rounding; rotary tables are float32 in every model."""
 FALLBACK = "use Collator(model=model, merge=False), which gives one sample a row"
+SMALL = 50_000_000
+"""A config of no more parameters is read from a random model; a larger one from a model without values."""
 SHIFTS = 20
 """A layer that counts positions by itself is tried at counts shifted by up to two to this power."""
 
@@ -162,7 +165,7 @@ def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = T
     require_transformers()
     if attention not in IMPLEMENTATIONS:
         raise InvalidInstance(f"attention {attention!r} is unknown", "", f"use one of {', '.join(IMPLEMENTATIONS)}")
-    plain = _model_without_weights(config, IMPLEMENTATIONS[attention])
+    plain = _model_of_config(config, IMPLEMENTATIONS[attention])
     warn_of_dropout(plain)
     record = _plain_record(plain, plain.config, merge)
     return _complete(plain, record) if merge else record
@@ -235,20 +238,36 @@ def _rope_limit(config: Any) -> int | None:
     return min(limits, default=None)
 
 
-def _model_without_weights(config: Any, implementation: str) -> Any:
-    """Return the model of a config on the meta device: its class by ``architectures``, else the causal model, else the plain one."""
+def _model_of_config(config: Any, implementation: str) -> Any:
+    """Return the model of a config: its class by ``architectures``, else the causal model, else the plain one.
+
+    Without values (on the meta device) where it is large.
+    """
     transformers = require_transformers()
     if not isinstance(config, transformers.PreTrainedConfig):
         raise InvalidInstance(f"{type(config).__name__} is no config of transformers", "", "give model.config")
     own = copy.deepcopy(config)
     own._attn_implementation = implementation
-    named = [getattr(transformers, name, None) for name in getattr(config, "architectures", None) or ()]
     with torch.device("meta"):
-        for build in (*(part._from_config for part in named if part is not None), *_automatic(transformers)):
-            try:
-                return build(own)
-            except ValueError as error:
-                reason = str(error).strip().split("\n")[0]
+        model = _build(transformers, own)
+    if sum(parameter.numel() for parameter in model.parameters()) <= SMALL:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return _build(transformers, own)
+    own._experts_implementation = "batched_mm"  # other experts look at values, which the model does not have
+    with torch.device("meta"):
+        return _build(transformers, own)
+
+
+def _build(transformers: Any, config: Any) -> Any:
+    """Return the model of a config."""
+    named = [getattr(transformers, name, None) for name in getattr(config, "architectures", None) or ()]
+    reason = "no class is known for it"
+    for build in (*(part._from_config for part in named if part is not None), *_automatic(transformers)):
+        try:
+            return build(copy.deepcopy(config)).eval()
+        except (ValueError, ImportError) as error:
+            reason = str(error).strip().split("\n")[0]
     raise Unsupported(f"no model of transformers can be made of {type(config).__name__}: {reason}")
 
 
@@ -274,7 +293,7 @@ class _Reader:
         _refuse_convolutions(self.model)
         self.first = trace(self.model, {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False})
         if not self.first.calls:
-            raise Unsupported(f"no layer of {self.record.model} goes through the attention interface of transformers; {FALLBACK}")
+            return self._read_closed()
         self._refuse_silent_layers()
         layers = self._layers()
         record = replace_record(self.record, layers=layers, first_position=self._first_position())
@@ -285,6 +304,22 @@ class _Reader:
             self._refuse_counting(record)
         record = replace_record(record, position_limit=self._position_limit(record), position_dimensions=self._dimensions(record))
         return record
+
+    def _read_closed(self) -> Architecture:
+        """Read a model whose attention is its own code."""
+        if self.on_meta:
+            raise Unsupported(f"{self.record.model} has attention of its own, which a config does not show; give the loaded model")
+        if self.record.attention == "flex":
+            raise Unsupported(f"{self.record.model} has attention of its own, which takes no BlockMask; {FALLBACK}")
+        dtype = self.record.dtype
+        with evaluating(self.model):
+            ids, items = self.ids()[0], _items_of(self.model.config)
+            reach = read_closed(self.model, self.record.attention == "eager", ids, ROUNDING.get(dtype, 1e-1), items)
+        if isinstance(reach, str):
+            layer = self.name_layer(_first_layer(self.model)) + " of " if "position" in reach else ""
+            raise Unsupported(f"{layer}{self.record.model} {reach}; {FALLBACK}")
+        count = self.model.config.get_text_config().num_hidden_layers
+        return replace_record(self.record, layers=(reach,) * count, tables=(str(reach),) * count)
 
     @property
     def device(self) -> torch.device:
@@ -366,6 +401,8 @@ class _Reader:
 
     def _first_position(self) -> int:
         """Return the position id that the model gives by itself to its first token: 0, or behind the padding id as in RoBERTa."""
+        if self.on_meta and any(_hides_offset(name, part) for name, part in self.model.named_modules()):
+            raise Unsupported(f"the first position id of {self.record.model} is not in its config; give the loaded model")
         if self.on_meta or "position_ids" not in inspect.signature(self.model.forward).parameters:
             return 0
         pad = getattr(self.model.config, "pad_token_id", None)
@@ -415,7 +452,10 @@ class _Reader:
         middle = TOKENS // 2
         ids = self.ids()
         ids[0, middle] = ids[0, (middle + 1) % TOKENS]
-        moved = self.run(record, {"input_ids": ids}, base=self.run(record)).moved
+        base = self.run(record)
+        if not all(bool(torch.isfinite(output).all()) for output in base.outputs.values()):
+            raise Unsupported(f"{record.model} gives outputs that are not finite on {TOKENS} plain tokens")
+        moved = self.run(record, {"input_ids": ids}, base=base).moved
         if moved:  # modules complete before what holds them: the first is the innermost
             raise Unsupported(f"{self.name_layer(_part_of_layer(moved[0]))} of {record.model} mixes positions without a mask; {FALLBACK}")
 
@@ -433,10 +473,15 @@ class _Reader:
         base = self.run(record)
         if not base.counting:
             return None
+        if self.on_meta:
+            where = self.name_layer(sorted(base.counting)[0])
+            raise Unsupported(
+                f"{where} of {record.model} counts positions by itself, and a config does not show how; give the loaded model"
+            )
         limit = 0
         for power in range(4, SHIFTS):
             shifted = self.run(record, shift=2**power)
-            if self.on_meta or self._equal(shifted, base) is not None:
+            if self._equal(shifted, base) is not None:
                 break
             limit = 2**power
         else:
@@ -490,15 +535,31 @@ def _refuse_convolutions(model: Any) -> None:
             raise Unsupported(f"layer {numbers[0]} ({holder}{label}) of {type(model).__name__} mixes positions without a mask; {FALLBACK}")
 
 
+def _hides_offset(name: str, module: torch.nn.Module) -> bool:
+    """Whether a module embeds positions beside a padding position, as in RoBERTa: positions then begin behind it."""
+    return isinstance(module, torch.nn.Embedding) and "position" in name and module.padding_idx is not None
+
+
 def _width(module: Any) -> int:
     """Return how many neighbours a convolution reads; a recurrence reads all."""
     return int(np.prod(module.kernel_size)) if hasattr(module, "kernel_size") else 2
 
 
+def _first_layer(model: torch.nn.Module) -> str:
+    """Return the name of the part that may mix positions in the first layer of a model."""
+    lists = [(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList) and len(part)]
+    name, layers = max(lists, key=lambda pair: len(pair[1]), default=("", None))
+    if layers is None:
+        return ""
+    mixer = _mixer_of(layers[0])
+    return f"{name}.0.{mixer}" if mixer else f"{name}.0"
+
+
 def _mixer_of(layer: torch.nn.Module) -> str:
     """Return the name of the part of a layer that may mix positions: the first that is no norm and no feed-forward."""
     plain = ("norm", "mlp", "moe", "feed_forward", "dropout", "experts")
-    return next((name for name, _ in layer.named_children() if not any(word in name.lower() for word in plain)), "")
+    parts = ((name, f"{name} {type(part).__name__}".lower()) for name, part in layer.named_children())
+    return next((name for name, words in parts if not any(word in words for word in plain)), "")
 
 
 def _part_of_layer(name: str) -> str:

@@ -108,7 +108,7 @@ def trace(model: torch.nn.Module, inputs: Mapping[str, Any], shift: int = 0, bas
         inputs = {**inputs, "output_router_logits": False}  # the routers' loss reads the mask of a merged batch in its own way
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_evaluating(model))
+        stack.enter_context(evaluating(model))
         stack.enter_context(_recording(model, found))
         for name, module in model.named_modules():
             stack.callback(module.register_forward_hook(_keep_output(found, name, base)).remove)
@@ -290,7 +290,7 @@ def _keep_output(found: Trace, name: str, base: Trace | None) -> Callable[..., A
 
 
 @contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode; afterwards every module is in the mode that it was in."""
     before = [(module, module.training) for module in model.modules()]
     try:

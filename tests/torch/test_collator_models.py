@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, packed_loss, use_registered_attention
 from tests.torch import trie
-from tests.torch.architectures import build, compare
+from tests.torch.architectures import SHAPE, build, compare
 
 SAMPLES = trie.rollouts(groups=2, answers=3, prompt=11, answer=9)
 TIGHT = 1e-5
@@ -58,3 +64,100 @@ def test_registered_attention(name):
     assert batch.mask_argument == "registered"
     terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
     assert max(compare(model, SAMPLES, terms)) < TIGHT
+
+
+HYBRIDS = {
+    "qwen3_next": {"head_dim": 8, "num_experts": 4, "moe_intermediate_size": 16, "num_experts_per_tok": 2},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
+    "mamba": {"num_hidden_layers": 2},
+}
+REFUSALS = {
+    "qwen3_next": "layer 0 (Qwen3NextGatedDeltaNet, layer type 'linear_attention') of Qwen3NextForCausalLM mixes positions",
+    "lfm2": "layer 0 (Lfm2ShortConv, layer type 'conv') of Lfm2ForCausalLM mixes positions",
+    "mamba": "layer 0 (MambaMixer",
+}
+
+
+@pytest.mark.parametrize("name", HYBRIDS)
+def test_one_sample_a_row_where_no_mask_can_be_right(name):
+    model = build(name, "eager", dtype=torch.float32, **HYBRIDS[name])
+    [source] = pack_batches(SAMPLES)
+    with pytest.raises(Unsupported, match=re.escape(REFUSALS[name])):
+        Collator(model=model)
+    batch = Collator(model=model, merge=False)([source])
+    assert batch.model_inputs["attention_mask"].shape == batch.model_inputs["input_ids"].shape == (6, 20)
+    terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+    apart = compare(model, SAMPLES, terms)
+    assert max(apart) < 1e-3, apart
+
+
+VISION = {"depth": 1, "embed_dim": 16, "hidden_size": 32, "num_heads": 2}
+
+
+def vision_model(kind="sdpa", **changes):
+    text = {**SHAPE, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}, **changes}
+    config = transformers.Qwen2VLConfig(text_config=text, vision_config=VISION, attn_implementation=kind)
+    torch.manual_seed(0)
+    return transformers.Qwen2VLForConditionalGeneration(config).double().eval()
+
+
+def image_samples():
+    """Samples whose position ids jump and differ by dimension, as those of images do; they share the image."""
+    random = np.random.default_rng(0)
+    image = [[4, 4, 4, 4], [4, 4, 5, 5], [4, 5, 4, 5]]  # time, height, width of 2 x 2 patches behind four words
+    found = []
+    for number in range(3):
+        size = 8 + number
+        ids = [*range(3, 11), *random.integers(3, 40, size).tolist()]
+        tail = list(range(6, 6 + size))
+        positions = [[*range(4), *part, *tail] for part in image]
+        labels = [-100] * 8 + ids[8:]
+        found.append({"id": number, "group": "g", "input_ids": ids, "labels": labels, "position_ids": positions})
+    return found
+
+
+def separate_images(model, samples):
+    terms = []
+    for sample in samples:
+        positions = torch.tensor(sample["position_ids"])[:, None]
+        ids = torch.tensor([sample["input_ids"]])
+        logits = model(input_ids=ids, position_ids=positions, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
+        labels = torch.tensor(sample["labels"])[8:]
+        terms.append(-logits[7:-1].log_softmax(-1)[torch.arange(len(labels)), labels])
+    return torch.cat(terms)
+
+
+@pytest.mark.parametrize("changes", [{}, {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}])
+def test_position_ids_of_three_dimensions(changes):
+    model, samples = vision_model(**changes), image_samples()
+    [source] = pack_batches(samples)
+    batch = Collator(model=model)([source])
+    assert batch.model_inputs["position_ids"].shape == (3, 1, source.positions)
+    terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+    assert float((terms - separate_images(model, samples)).detach().abs().max()) < TIGHT
+
+
+def test_text_gives_all_dimensions_the_same_ids():
+    model = vision_model()
+    [source] = pack_batches(SAMPLES)
+    batch = Collator(model=model)([source])
+    assert batch.model_inputs["position_ids"].shape == (3, 1, source.positions)
+    terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+    assert max(compare(model, SAMPLES, terms)) < TIGHT
+
+
+def test_key_fields_as_dimensions_are_named_never_guessed():
+    model, samples = vision_model(), image_samples()
+    named = [{**one, **dict(zip(("position_ids", "height", "width"), one["position_ids"], strict=True))} for one in samples]
+    [source] = pack_batches(named, key_fields=("height", "width"))
+    with pytest.raises(InvalidInstance, match="nothing says whether height, width are among them"):
+        Collator(model=model)([source])
+    batch = Collator(model=model, position_keys=("height", "width"))([source])
+    terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+    assert float((terms - separate_images(model, samples)).detach().abs().max()) < TIGHT
+
+
+def test_dimensions_that_the_model_does_not_take():
+    [source] = pack_batches(image_samples())
+    with pytest.raises(InvalidInstance, match="takes position ids of 1 dimension, the samples have 3"):
+        Collator(model=build("llama"))([source])

@@ -1,0 +1,103 @@
+"""Models whose attention is their own code: what they do under a mask is compared with what they do to the samples alone.
+
+No recorder sees the masks of such a model, so it is asked: a short and a long sample that share their first tokens are run merged, as a
+batch would, and alone. The branches stand far apart in the merged order, so a model that counts positions by itself differs by much. What a
+short run cannot show, a window, is looked for in the config: if one is named there, the model is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from masksynth.errors import Unsupported
+from masksynth.torch.windows import Reach
+
+SHARED, SHORT, LONG = 4, 10, 68
+"""Tokens that the two samples share, and lengths of the short and of the long one."""
+UNSEEN = ("window", "chunk_size", "local", "block_size", "sparse")
+"""Words in the name of a config's entry that may mean a mask of the model's own."""
+
+
+def read_closed(model: Any, additive: bool, ids: Tensor, tolerance: float, items: list[tuple[str, Any]]) -> Reach | str:
+    """Return the reach that all layers have, or why merged batches cannot be right.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        In evaluation mode.
+    additive : bool
+        Whether it adds the mask to the scores, or takes a bool mask.
+    ids : (M,) int64
+        Token ids to make samples of.
+    tolerance : float
+        By how much of the largest output a merged and a lone run may differ.
+    items : list of (str, object)
+        The entries of the config.
+    """
+    named = [f"{key}={value}" for key, value in items if value and any(word in key for word in UNSEEN)]
+    if named:
+        return f"does not go through the attention interface of transformers, and its config has {named[0]}, which no mask shows"
+    long, short = ids.repeat(LONG)[: _longest(items)], ids.flip(0).repeat(2)[:SHORT]
+    short[:SHARED] = long[:SHARED]
+    device = ids.device
+    merged = torch.cat([long, short[SHARED:]])
+    positions = torch.cat([torch.arange(len(long)), torch.arange(SHARED, SHORT)]).to(device)
+    try:
+        with torch.no_grad():
+            alone = [_outputs(model, {"input_ids": sample[None]}) for sample in (long, short)]
+            causal = _is_causal(model, short, alone[1])
+            together = _merged(model, merged, positions, _mask(len(long), causal, additive, alone[0].dtype, device))
+    except Unsupported as error:
+        return str(error)
+    except Exception as error:
+        return f"fails under a mask of single pairs ({type(error).__name__}: {str(error).splitlines()[0][:100]})"
+    rows = torch.cat([torch.arange(SHARED), torch.arange(len(long), len(merged))]).to(device)
+    apart = [together[: len(long)] - alone[0], together[rows] - alone[1]] if causal else [together[rows] - alone[1]]
+    scale = max(float(part.abs().max()) for part in alone)
+    if not max(float(part.abs().max()) for part in apart) <= tolerance * scale:
+        return "mixes positions without a mask, or counts them by itself: a merged sample is not what it is alone"
+    return Reach("causal" if causal else "bidirectional")
+
+
+def _longest(items: list[tuple[str, Any]]) -> int:
+    """Return the length of the long sample: less where the model has fewer positions."""
+    limits = [value for key, value in items if key in ("max_position_embeddings", "n_positions") and isinstance(value, int)]
+    return min([LONG, *(limit for limit in limits if limit > SHORT)])
+
+
+def _merged(model: Any, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+    return _outputs(model, {"input_ids": ids[None], "position_ids": positions[None], "attention_mask": mask})
+
+
+def _mask(long: int, causal: bool, additive: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the mask of the long sample and the branch of the short one; bidirectional tokens see the short sample alone."""
+    size = long + SHORT - SHARED
+    index = torch.arange(size, device=device)
+    in_short = (index < SHARED) | (index >= long)
+    own = (index[:, None] < long) & (index[None] < long)
+    seen = (own | (in_short[:, None] & in_short[None])) & (index[:, None] >= index[None])
+    if not causal:
+        seen = (in_short[:, None] & in_short[None]) | (~in_short[:, None] & ~in_short[None])
+    if not additive:
+        return seen[None, None]
+    return torch.zeros(1, 1, size, size, dtype=dtype, device=device).masked_fill_(~seen, float("-inf"))
+
+
+def _is_causal(model: Any, sample: Tensor, outputs: Tensor) -> bool:
+    """Return whether the first output stays when the last token changes."""
+    other = sample.clone()
+    other[-1] = sample[0]
+    return torch.equal(_outputs(model, {"input_ids": other[None]})[0], outputs[0])
+
+
+def _outputs(model: Any, inputs: dict[str, Tensor]) -> Tensor:
+    found = model(**inputs, use_cache=False)
+    for key in ("logits", "last_hidden_state"):
+        if isinstance(value := getattr(found, key, None), Tensor):
+            if value.ndim == 3 and value.shape[1] == inputs["input_ids"].shape[1]:
+                return value[0]
+            break
+    raise Unsupported("has no output with one row for each token")
