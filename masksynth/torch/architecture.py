@@ -391,7 +391,11 @@ class _Reader:
 
     def _reach(self, call: AttentionCall) -> Reach:
         if call.biased:
-            raise Unsupported(f"layer {call.layer} ({type(call.module).__name__}) adds a position bias to its mask; {FALLBACK}")
+            layer = f"layer {call.layer} ({type(call.module).__name__}) of {self.record.model}"
+            raise Unsupported(f"{layer} adds a position bias to its mask; {FALLBACK}")
+        if call.unknown is not None:
+            layer = f"layer {call.layer} ({type(call.module).__name__}) of {self.record.model}"
+            raise Unsupported(f"{layer} gives its attention {call.unknown!r} beside the mask, which then is not all that it sees; {FALLBACK}")
         if isinstance(call.mask, Reach):
             return call.mask
         if call.mask is None and call.window is None and isinstance(causal := getattr(call.module, "is_causal", None), bool):

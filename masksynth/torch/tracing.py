@@ -27,10 +27,12 @@ from masksynth.torch.windows import Reach
 TOKENS = 11
 """Tokens of a traced run."""
 ROUNDING = 8
-"""Units of the last place of the largest entry by which equal rows may differ."""
+"""Units of the last place of the largest entry by which equal rows may differ; of float32 in float64, since models cast to it inside."""
 SPAN = 1 << 18
 """A window is looked for up to so many tokens where the model does not say its size."""
 NAME = "masksynth_trace"
+TENSOR_KEYWORDS = ("position_ids", "s_aux", "position_bias")
+"""Tensors that layers give to their attention beside the mask: positions, learned sinks, and the biases that are refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,8 @@ class AttentionCall:
         The keyword ``sliding_window``, which kernels without masks use.
     biased : bool
         Whether a position bias or a mask that is not ours reached the attention.
+    unknown : str or None
+        A keyword that holds a tensor and is none of ``TENSOR_KEYWORDS``: keys that the layer chose by itself, say.
     """
 
     layer: int
@@ -58,6 +62,7 @@ class AttentionCall:
     mask: Any
     window: int | None
     biased: bool
+    unknown: str | None
 
 
 @dataclass
@@ -150,7 +155,7 @@ def reach_of(mask_function: Callable[..., Tensor], size: int | None) -> Reach | 
     except Exception as error:
         return f"its mask function cannot be evaluated ({type(error).__name__})"
     candidates = [Reach(), Reach("bidirectional")]
-    if size is not None:
+    if size:  # 0 where a config has no window: such a mask serves no layer
         candidates += [Reach(window=size), Reach(chunk=size), Reach("bidirectional", window=size)]
         candidates += [Reach("bidirectional", window=size // 2), Reach("bidirectional", chunk=size)]
     for reach in candidates:
@@ -220,7 +225,9 @@ def _recording(model: torch.nn.Module, found: Trace) -> Iterator[None]:
         biased = keywords.get("position_bias") is not None or (attention_mask is not None and mark is None)
         layer = getattr(module, "layer_idx", None)
         number = layer if isinstance(layer, int) else len(found.calls)
-        found.calls.append(AttentionCall(number, module, (query, key, value), mark, keywords.get("sliding_window"), biased))
+        tensors = (name for name, given in keywords.items() if isinstance(given, Tensor) and name not in TENSOR_KEYWORDS)
+        window, unknown = keywords.get("sliding_window"), next(tensors, None)
+        found.calls.append(AttentionCall(number, module, (query, key, value), mark, window, biased, unknown))
         own = value.repeat_interleave(query.shape[1] // value.shape[1], 1)
         return own.transpose(1, 2).contiguous(), None
 
@@ -273,12 +280,13 @@ def _keep_output(found: Trace, name: str, base: Trace | None) -> Callable[..., A
             return None
         call = (name, found.completed[name])
         found.completed[name] += 1
-        found.outputs[call] = first.detach()
+        found.outputs[call] = first.detach().clone()  # Gemma 3n changes an output in place
         if base is None or call not in base.outputs or not first.is_floating_point():
             return None
         expected = base.outputs[call][:, others]
         scale = float(expected.abs().max())
-        if not float((first[:, others] - expected).abs().max()) <= ROUNDING * torch.finfo(first.dtype).eps * scale:
+        unit = max(torch.finfo(first.dtype).eps, torch.finfo(torch.float32).eps)
+        if not float((first[:, others] - expected).abs().max()) <= ROUNDING * unit * scale:
             found.moved.append(name)
         elif whole is first:
             corrected = first.clone()

@@ -72,7 +72,9 @@ LATENT = {"num_key_value_heads": 4, "kv_lora_rank": 8, "q_lora_rank": 12, "v_hea
 LATENT |= {"qk_rope_head_dim": 4, "qk_nope_head_dim": 4}
 SHARED = {"num_experts": 4, "moe_intermediate_size": 12, "shared_expert_intermediate_size": 12, **EXPERTS}
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2, "pad_token_id": 0}
+INDEXED = {**LATENT, "index_head_dim": 8, "index_n_heads": 2, "index_topk": 4}
 NO_DROPOUT = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
+NO_DROPOUT_ENCODER = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 CODE = {"residual_dropout": 0.0, "embedding_dropout": 0.0}
 CHUNKS = {"attention_chunk_size": CHUNK, "no_rope_layers": [1, 0, 1], **HEAD}
 CHUNKS |= layer_types("chunked_attention", "full_attention", "chunked_attention")
@@ -90,6 +92,11 @@ SHARED_KEYS |= layer_types(*["sliding_attention", "full_attention"] * 2)
 
 EXACT = {
     "Llama": Entry("LlamaForCausalLM"),
+    "XLM-RoBERTa decoder": Entry(
+        "XLMRobertaForCausalLM", {**NO_DROPOUT_ENCODER, "is_decoder": True, "pad_token_id": 1}
+    ),
+    "CodeGen": Entry("CodeGenForCausalLM", {"rotary_dim": 4, **NO_DROPOUT}, GPT, EAGER),
+    "Beam, windows": Entry("BeamForCausalLM", {**HEAD, **ROUTED, **WINDOWS}),
     "Mistral": Entry("MistralForCausalLM", {"sliding_window": None}),
     "Mistral, window": Entry("MistralForCausalLM", {"sliding_window": WINDOW}),
     "Mixtral": Entry("MixtralForCausalLM", LOCAL),
@@ -112,7 +119,6 @@ EXACT = {
     "GPT-2": Entry("GPT2LMHeadModel", NO_DROPOUT, GPT),
     "GPT-NeoX": Entry("GPTNeoXForCausalLM", {"hidden_dropout": 0.0, "attention_dropout": 0.0}),
     "GPT-J": Entry("GPTJForCausalLM", {"rotary_dim": 4, **NO_DROPOUT}, GPT, EAGER),
-    "GPT-Neo, local layers": Entry("GPTNeoForCausalLM", LOCAL_GPT, attention=EAGER),
     "SmolLM3": Entry("SmolLM3ForCausalLM", {"no_rope_layers": [1, 0, 1]}),
     "SmolLM3, windows": Entry(
         "SmolLM3ForCausalLM", {"no_rope_layers": [1, 0, 1], "use_sliding_window": True, **WINDOWS}
@@ -156,8 +162,25 @@ LINEAR |= layer_types("linear_attention", "full_attention")
 SCAN = {"mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 4, "mamba_chunk_size": 8}
 PERIODS = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 PERIODS |= {"num_experts": 2, "mamba_d_state": 4, "mamba_dt_rank": 4, "experts_implementation": "eager"}
+DECODER = {
+    "d_model": 16,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 24,
+    "dropout": 0.0,
+    "pad_token_id": 1,
+}
+DECODER |= {
+    "is_decoder": True,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 24,
+    "activation_dropout": 0.0,
+}
 GATED = {"block_types": ["recurrent", "attention"], "num_hidden_layers": 2, "attention_window_size": WINDOW}
 MIXING = {
+    "DeepSeek-V3.2, indexed layers": Entry("DeepseekV32ForCausalLM", INDEXED),
+    "BART decoder": Entry("BartForCausalLM", DECODER),
     "Qwen3-Next": Entry("Qwen3NextForCausalLM", {**HEAD, **LINEAR, **SHARED}),
     "Qwen3.5": Entry("Qwen3_5ForCausalLM", {"head_dim": 8, **LINEAR}),
     "LFM2": Entry(
@@ -179,16 +202,16 @@ MIXING = {
     "RWKV": Entry("RwkvForCausalLM", {"attention_hidden_size": 16, "context_length": 64}, attention=EAGER),
     "MPT": Entry(
         "MptForCausalLM",
-        {"d_model": 16, "n_heads": 4, "n_layers": 2, "max_seq_len": 64, "expansion_ratio": 2},
+        {"d_model": 16, "n_heads": 4, "n_layers": 2, "max_seq_len": 128, "expansion_ratio": 2},
         attention=EAGER,
     ),
+    "GPT-Neo, local layers": Entry("GPTNeoForCausalLM", LOCAL_GPT, attention=EAGER),
     "Bloom": Entry("BloomForCausalLM", {"n_layer": 2, "n_head": 4}, attention=EAGER),
     "Falcon, ALiBi": Entry("FalconForCausalLM", {"alibi": True, "new_decoder_architecture": False}),
     "xLSTM": Entry("xLSTMForCausalLM", {"num_heads": 4, "qk_dim_factor": 1.0}, attention=EAGER),
 }
 """Models with layers that mix positions along the sequence without a mask, or that count positions by the place in it."""
 
-NO_DROPOUT_ENCODER = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 MODERN = {"local_attention": 2 * WINDOW, **TOKENS}
 ENCODERS = {
     "BERT": Entry("BertForMaskedLM", {**NO_DROPOUT_ENCODER, "pad_token_id": 0}),
