@@ -155,9 +155,10 @@ def reach_of(mask_function: Callable[..., Tensor], size: int | None) -> Reach | 
     except Exception as error:
         return f"its mask function cannot be evaluated ({type(error).__name__})"
     candidates = [Reach(), Reach("bidirectional")]
-    if size:  # 0 where a config has no window: such a mask serves no layer
-        candidates += [Reach(window=size), Reach(chunk=size), Reach("bidirectional", window=size)]
-        candidates += [Reach("bidirectional", window=size // 2), Reach("bidirectional", chunk=size)]
+    if size is not None:
+        candidates += [Reach("bidirectional", window=size), Reach("bidirectional", window=size // 2)]
+    if size:  # 0 where a config has no window: such a mask serves no causal layer
+        candidates += [Reach(window=size), Reach(chunk=size), Reach("bidirectional", chunk=size)]
     for reach in candidates:
         if torch.equal(values, _definition(reach, query, key)):
             return reach
