@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.torch.closed_attention import read_closed
+from masksynth.torch.closed_attention import is_causal, read_closed
 from masksynth.torch.tracing import TOKENS, AttentionCall, Trace, evaluating, mark_mask, trace
 from masksynth.torch.versions import require_transformers
 from masksynth.torch.windows import Reach
@@ -68,6 +69,8 @@ class Architecture:
         Where rotary frequencies depend on the longest sequence of the batch: up to this many tokens they do not.
     merge : bool
         False for a record of a model that takes one sample a row.
+    kind : {"causal", "bidirectional"}
+        Whether tokens of such a row see earlier tokens only.
     router_loss : bool
         Whether the class has an auxiliary loss of its routers, which weights tokens by ``attention_mask``.
     """
@@ -83,12 +86,13 @@ class Architecture:
     position_limit: int | None = None
     rope_limit: int | None = None
     merge: bool = True
+    kind: Literal["causal", "bidirectional"] = "causal"
     router_loss: bool = False
 
     @property
     def causal(self) -> bool:
         """Whether tokens see only earlier tokens by the model's own masks, in every layer."""
-        return all(reach.kind == "causal" for reach in self.layers)
+        return all(reach.kind == "causal" for reach in self.layers) and self.kind == "causal"
 
     @property
     def reaches(self) -> dict[str, Reach]:
@@ -141,8 +145,7 @@ def read_architecture(model: Any, merge: bool = True) -> Architecture:
     plain = unwrap(model)
     config = _config_of(plain)
     warn_of_dropout(plain)
-    record = _plain_record(plain, config, merge)
-    return _complete(plain, record) if merge else record
+    return _complete(plain, _plain_record(plain, config, merge))
 
 
 def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = True) -> Architecture:
@@ -167,8 +170,7 @@ def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = T
         raise InvalidInstance(f"attention {attention!r} is unknown", "", f"use one of {', '.join(IMPLEMENTATIONS)}")
     plain = _model_of_config(config, IMPLEMENTATIONS[attention])
     warn_of_dropout(plain)
-    record = _plain_record(plain, plain.config, merge)
-    return _complete(plain, record) if merge else record
+    return _complete(plain, _plain_record(plain, plain.config, merge))
 
 
 def unwrap(model: Any) -> Any:
@@ -192,8 +194,17 @@ def warn_of_dropout(model: torch.nn.Module) -> None:
         for key, rate in rates.items():
             if rate > 0:
                 fact = f"{name + '.' if name else ''}{key} of {type(model).__name__} is {rate:g}"
-                warnings.warn(f"{fact}: positions shared by samples get one draw of dropout; set dropout to 0 for exactness", stacklevel=4)
+                remedy = "positions shared by samples get one draw of dropout; set dropout to 0 for exactness"
+                warnings.warn(f"{fact}: {remedy}", stacklevel=_caller_level())
                 return
+
+
+def _caller_level() -> int:
+    """Return the stack level, as seen by who calls this, of the first frame outside masksynth."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("masksynth."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _config_of(model: Any) -> Any:
@@ -277,7 +288,8 @@ def _automatic(transformers: Any) -> list[Any]:
 
 def _complete(model: Any, record: Architecture) -> Architecture:
     """Return the record with what runs on a few tokens show; refuse what they do not explain."""
-    return _Reader(model, record).read()
+    reader = _Reader(model, record)
+    return reader.read() if record.merge else replace_record(record, kind=reader.kind_of_rows())
 
 
 @dataclass
@@ -320,6 +332,15 @@ class _Reader:
             raise Unsupported(f"{layer}{self.record.model} {reach}; {FALLBACK}")
         count = self.model.config.get_text_config().num_hidden_layers
         return replace_record(self.record, layers=(reach,) * count, tables=(str(reach),) * count)
+
+    def kind_of_rows(self) -> Literal["causal", "bidirectional"]:
+        """Return whether tokens of a lone sample see earlier tokens only: the first output stays when the last token changes."""
+        if self.on_meta:
+            plain = {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False}
+            reaches = [call.mask for call in trace(self.model, plain).calls]
+            return "bidirectional" if Reach("bidirectional") in reaches else "causal"
+        with evaluating(self.model), torch.no_grad():
+            return "causal" if is_causal(self.model, self.ids()[0]) else "bidirectional"
 
     @property
     def device(self) -> torch.device:

@@ -228,8 +228,10 @@ class TrainingBatch:
         """1 at tokens and 0 at pads, ``[B, T]``."""
         real = torch.zeros(len(self.input_ids), dtype=torch.long, device=self.device)
         real[torch.as_tensor(self.source.sample_position, device=self.device)] = 1
-        if not len(self.samples):
-            real[:] = 1  # a batch without samples runs for its shape only
+        causal = self.architecture is None or self.architecture.causal
+        overflows = self.attention == "eager" and self.dtype == torch.float64  # a pad that sees pads only is NaN in transformers
+        if not len(self.samples) or (causal and overflows):  # no token sees a pad on its right
+            real[:] = 1
         return real.reshape(self.rows, -1)
 
     @cached_property

@@ -90,12 +90,9 @@ def _refuse_visibility(batch: PackedBatch, live: NDArray[np.int64], causal: bool
     ordinal = np.arange(len(batch.sample_position)) - np.repeat(batch.sample_offset[:-1], live)
     expected = ordinal + 1 if causal else np.repeat(live, live)
     inner = batch.dead_index < np.repeat(live, np.diff(batch.dead_offset))  # dead tokens before a live one
-    wrong = keys[batch.sample_position] != expected
-    if wrong.any() or inner.any():
-        at = (
-            int(np.argmax(wrong))
-            if wrong.any()
-            else int(batch.sample_offset[np.repeat(np.arange(len(live)), np.diff(batch.dead_offset))[inner.argmax()]])
-        )
-        name = batch.samples[int(np.searchsorted(batch.sample_offset, at, "right")) - 1]
+    wrong = np.flatnonzero(keys[batch.sample_position] != expected)
+    home = np.repeat(np.arange(len(live)), np.diff(batch.dead_offset))
+    samples = [*(np.searchsorted(batch.sample_offset, wrong[:1], "right") - 1), *home[inner][:1]]
+    if samples:
+        name = batch.samples[int(samples[0])]
         raise Unsupported(f"sample {name!r} has a visibility of its own (segments), which a padded row without a mask does not have")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from torch.utils.data import DataLoader
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.pack.packing import pack_batches
-from masksynth.torch import Collator, packed_loss, use_registered_attention
+from masksynth.pack.packing import pack_batches, pack_samples
+from masksynth.pack.unpacking import unpack_samples
+from masksynth.torch import Collator, PackedDataset, packed_loss, sample_logprobs, use_registered_attention
 from tests.torch import trie
-from tests.torch.architectures import SHAPE, build, compare
+from tests.torch.architectures import SHAPE, build, compare, separate_terms
 
 SAMPLES = trie.rollouts(groups=2, answers=3, prompt=11, answer=9)
 TIGHT = 1e-5
@@ -161,3 +164,103 @@ def test_dimensions_that_the_model_does_not_take():
     [source] = pack_batches(image_samples())
     with pytest.raises(InvalidInstance, match="takes position ids of 1 dimension, the samples have 3"):
         Collator(model=build("llama"))([source])
+
+
+def whole(number, ids, labels):
+    """A sample whose tokens all see one another, and which trains tokens at their own positions."""
+    segments = [{"length": len(ids), "within": "full", "predict": "self"}]
+    return {"id": number, "input_ids": ids, "labels": labels, "segments": segments}
+
+
+def texts(seed=0):
+    """Samples for encoders, of several lengths."""
+    random = np.random.default_rng(seed)
+    found = []
+    for number in range(4):
+        ids = random.integers(3, 40, 9 + 4 * number).tolist()
+        found.append(whole(number, ids, [token if i % 3 == 0 else -100 for i, token in enumerate(ids)]))
+    return found
+
+
+ENCODERS = {
+    "bert": {},
+    "roberta": {"pad_token_id": 1, "max_position_embeddings": 64},
+    "modernbert": {"local_attention": 6},
+}
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders(name, kind, merge):
+    dtype = torch.float64 if merge else torch.float32  # transformers' own masks of pads are NaN in float64 and eager attention
+    model, samples = build(name, kind, dtype=dtype, **ENCODERS[name]), texts()
+    [source] = pack_batches(samples)
+    batch = Collator(model=model, merge=merge)([source])
+    terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+    assert max(compare(model, samples, terms)) < (TIGHT if merge else 1e-3)
+
+
+@pytest.mark.parametrize("name", ["mistral with a window", "gpt-oss"])
+def test_one_sample_a_row_is_the_same_loss(name):
+    architecture, changes = DECODERS[name]
+    model = build(architecture, "eager", **changes)
+    [source] = pack_batches(SAMPLES)
+    merged, rows = Collator(model=model)([source]), Collator(model=model, merge=False, multiple=8)([source])
+    left, right = (packed_loss(model(**batch.model_inputs).logits, batch, "none") for batch in (merged, rows))
+    assert float((left - right).detach().abs().max()) < TIGHT
+    assert rows.model_inputs["input_ids"].shape == (6, 24)
+    both = [sample_logprobs(model(**batch.model_inputs).logits, batch).sample for batch in (merged, rows)]
+    assert float((both[0] - both[1]).detach().abs().max()) < TIGHT
+
+
+def test_rows_of_no_samples_and_of_segments():
+    from masksynth.torch.joining import without_samples
+
+    model = build("llama")
+    [source] = pack_batches(SAMPLES)
+    silent = Collator(model=model, merge=False)([without_samples(source)])
+    assert packed_loss(model(**silent.model_inputs).logits, silent) == 0
+    segments = [{"length": 3, "within": "full"}, {"length": 2, "sees": [0], "predict": "self"}]
+    odd = {"id": "a", "input_ids": [3, 4, 5, 6, 7], "labels": [-100, -100, -100, 6, 7], "segments": segments}
+    [source] = pack_batches([odd])
+    with pytest.raises(Unsupported, match="sample 'a' has a visibility of its own"):
+        Collator(model=model, merge=False)([source])
+
+
+def test_attention_that_is_the_class_s_own():
+    shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "rotary_dim": 4, "n_positions": 64, "initializer_range": 0.3}
+    shape |= {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "bos_token_id": 1, "eos_token_id": 2}
+    torch.manual_seed(0)
+    model = transformers.GPTJForCausalLM(transformers.GPTJConfig(vocab_size=40, **shape, attn_implementation="eager")).double()
+    [source] = pack_batches(SAMPLES)
+    batch = Collator(model=model)([source])
+    terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+    assert max(compare(model, SAMPLES, terms)) < TIGHT
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+def test_half_precision(kind, dtype):
+    """Masks of the model's dtype; equality to the rounding of the dtype."""
+    model = build("gemma3", kind, dtype=dtype, sliding_window=5, head_dim=8, num_hidden_layers=6, initializer_range=0.1)
+    exact = build("gemma3", kind, sliding_window=5, head_dim=8, num_hidden_layers=6, initializer_range=0.1)
+    [source] = pack_batches(SAMPLES)
+    batch = Collator(model=model)([source])
+    assert batch.dtype == dtype
+    with torch.no_grad():
+        terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+        assert float((terms - separate_terms(exact, SAMPLES)).abs().max()) < 0.3
+
+
+def test_images_in_loader_workers(tmp_path):
+    """Through files: D lists, packed to a folder, loaded by workers, of which none has the model."""
+    lines = tmp_path / "samples.jsonl"
+    lines.write_text("".join(json.dumps(sample) + "\n" for sample in image_samples()))
+    pack_samples(lines, tmp_path / "packed")
+    model = vision_model()
+    loader = DataLoader(PackedDataset(tmp_path / "packed"), batch_size=1, collate_fn=Collator(model=model), num_workers=1)
+    [batch] = list(loader)
+    terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+    assert float((terms - separate_images(model, image_samples())).detach().abs().max()) < TIGHT
+    assert [sample["position_ids"] for sample in unpack_samples(tmp_path / "packed")][0][1][:8] == [0, 1, 2, 3, 4, 4, 5, 5]

@@ -1,0 +1,315 @@
+"""What is read of a loaded model or a config, and what is refused by name."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.pack.packing import pack_batches
+from masksynth.torch import Architecture, Collator, Reach, architecture_of_config, read_architecture, use_registered_attention
+from masksynth.torch import versions
+from masksynth.torch.architecture import KINDS, shortest_period
+from tests.torch import trie
+from tests.torch.architectures import NO_DROPOUT, SHAPE, build
+
+CAUSAL, WINDOW, CHUNK = Reach(), Reach(window=5), Reach(chunk=5)
+LLAMA4 = {"attention_chunk_size": 5, "head_dim": 8, "intermediate_size_mlp": 32, "num_local_experts": 2}
+READ = {
+    "llama": ({}, "tensor", [CAUSAL] * 4),
+    "mistral": ({"sliding_window": 5}, "tensor", [WINDOW] * 4),
+    "qwen2": ({"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 3}, "mapping", [CAUSAL] * 3 + [WINDOW]),
+    "gemma3": (
+        {"sliding_window": 5, "head_dim": 8, "layer_types": ["sliding_attention", "full_attention"] * 2},
+        "mapping",
+        [WINDOW, CAUSAL] * 2,
+    ),
+    "llama4": (LLAMA4, "mapping", [CHUNK] * 3 + [CAUSAL]),
+    "modernbert": ({"local_attention": 6}, "mapping", [Reach("bidirectional"), *[Reach("bidirectional", window=3)] * 2] * 2),
+    "bert": ({}, "tensor", [Reach("bidirectional")] * 4),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_layers_see(name):
+    changes, argument, layers = READ[name]
+    found = read_architecture(build(name, **changes))
+    assert found.mask_argument == argument
+    assert list(found.layers) == layers[:4]
+    assert (found.attention, found.dtype) == ("sdpa", torch.float64)
+    assert found.causal is (name not in ("modernbert", "bert"))
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "gemma3", "llama4"])
+def test_a_config_gives_the_same_record(name):
+    changes, *_ = READ[name]
+    model = build(name, dtype=torch.float32, **changes)
+    assert architecture_of_config(model.config, "sdpa") == read_architecture(model)
+    assert architecture_of_config(model.config, "eager").attention == "eager"
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma3", "qwen2"])
+def test_a_large_config_is_read_without_values(name):
+    """Ten billion parameters and more, in seconds."""
+    changes, argument, _ = READ[name]
+    large = {"hidden_size": 4096, "intermediate_size": 16384, "num_hidden_layers": 48, "num_attention_heads": 32, "layer_types": None}
+    shape = {**SHAPE, **changes, **large, "sliding_window": 4096}
+    config = type(build(name, **changes).config)(**shape)
+    found = architecture_of_config(config, "flex")
+    assert found.attention == "flex"
+    assert found.mask_argument == argument
+    assert Reach(window=4096) in found.layers
+    assert len(found.layers) == 48
+
+
+def test_a_large_config_of_experts():
+    shape = {**SHAPE, "hidden_size": 4096, "intermediate_size": 14336, "num_local_experts": 8, "sliding_window": 64}
+    found = architecture_of_config(transformers.MixtralConfig(**shape), "sdpa")
+    assert set(found.layers) == {Reach(window=64)}
+
+
+def test_what_a_config_does_not_show_is_refused():
+    large = {"hidden_size": 4096, "intermediate_size": 16384, "intermediate_size_mlp": 16384, "head_dim": 128}
+    with pytest.raises(Unsupported, match=re.escape("layer 3 (Llama4TextAttention, layer type 'full_attention')") + ".*give the loaded"):
+        architecture_of_config(transformers.Llama4TextConfig(**{**SHAPE, **LLAMA4, **large}), "sdpa")
+    with pytest.raises(Unsupported, match="the first position id of RobertaForCausalLM is not in its config"):
+        architecture_of_config(transformers.RobertaConfig(**{**SHAPE, **NO_DROPOUT, **large, "pad_token_id": 1}), "sdpa")
+    with pytest.raises(Unsupported, match="no model of transformers can be made of Gemma2Config: .*does not support"):
+        architecture_of_config(transformers.Gemma2Config(**SHAPE), "sdpa")
+
+
+def test_the_record_travels_without_the_model():
+    collate = Collator(model=build("mistral", sliding_window=5))
+    again = pickle.loads(pickle.dumps(collate))
+    assert again == collate
+    assert again.architecture.layers == (WINDOW,) * 4
+    assert len(pickle.dumps(collate)) < 2000
+    [source] = pack_batches(trie.rollouts())
+    batch = pickle.loads(pickle.dumps(again([source])))
+    assert batch.architecture == collate.architecture
+    assert batch.layer_mask == again([source]).layer_mask != source.mask
+
+
+def test_layer_masks_of_a_pattern():
+    changes, *_ = READ["gemma3"]
+    [source] = pack_batches(trie.rollouts(answer=12))
+    batch = Collator(model=build("gemma3", **changes))([source])
+    assert batch.layer_mask.tables == 2
+    plain = Collator("sdpa", attention_window=5)([source]).layer_mask
+    assert batch.layer_mask.intervals(20, 0) == plain.intervals(20)
+    assert batch.layer_mask.intervals(20, 1) == source.mask.intervals(20)
+
+
+@pytest.mark.parametrize(("layers", "period"), [("", 1), ("aaaa", 1), ("abab", 2), ("aabaab", 3), ("aab", 3), ("aaba", 3)])
+def test_shortest_period(layers, period):
+    assert shortest_period(layers) == period
+
+
+def test_the_model_is_as_it_was():
+    model = build("gemma3", **READ["gemma3"][0]).train()
+    hooks = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+    state = torch.random.get_rng_state()
+    read_architecture(model)
+    assert model.training
+    assert model.config._attn_implementation == "sdpa"
+    assert sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()) == hooks
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert "masksynth_trace" not in transformers.AttentionInterface._global_mapping
+
+
+class Wrapper(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_wrappers():
+    model = build("mistral", sliding_window=5)
+    plain = read_architecture(model)
+    assert read_architecture(Wrapper(model)) == plain
+    assert read_architecture(torch.compile(model)) == plain
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(dtype):
+    for name, changes in (("llama", {}), ("gpt_oss", {"sliding_window": 5, "head_dim": 8, "num_local_experts": 4})):
+        kind = "eager" if name == "gpt_oss" else "sdpa"
+        found = read_architecture(build(name, kind, dtype=dtype, **changes))
+        assert found.dtype == dtype
+
+
+def test_other_attention_is_refused():
+    model = build("llama")
+    model.config._attn_implementation_internal = "flash_attention_2"
+    with pytest.raises(Unsupported, match="attention 'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs; load"):
+        read_architecture(model)
+
+
+@pytest.mark.parametrize("what", [nn.Linear(2, 2), "gpt2", None])
+def test_what_is_no_model(what):
+    with pytest.raises(InvalidInstance, match="is no model of transformers"):
+        read_architecture(what)
+
+
+def test_encoders_with_decoders_are_refused():
+    shape = {"vocab_size": 40, "d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2, "d_kv": 8, "dropout_rate": 0.0}
+    with pytest.raises(Unsupported, match="T5ForConditionalGeneration is an encoder with a decoder"):
+        read_architecture(transformers.T5ForConditionalGeneration(transformers.T5Config(**shape)))
+
+
+class Shifting(transformers.LlamaForCausalLM):
+    """A class that nobody listed, whose embeddings look at the token before."""
+
+    def forward(self, input_ids=None, **inputs):
+        embedded = self.get_input_embeddings()(input_ids)
+        mixed = self.model.layers[2].mlp.down_proj.weight.new_tensor(0.1) * embedded.roll(1, 1)
+        return super().forward(inputs_embeds=embedded + mixed, **inputs)
+
+
+class IndexedAttention(transformers.LlamaForCausalLM):
+    """A class that nobody listed, which counts positions instead of reading them."""
+
+    def forward(self, input_ids=None, position_ids=None, **inputs):
+        return super().forward(input_ids=input_ids, position_ids=None, **inputs)
+
+
+class DoubleWindow(transformers.MistralForCausalLM):
+    """A class that nobody listed, which changes the mask that it is given."""
+
+    def forward(self, input_ids=None, attention_mask=None, **inputs):
+        mask = attention_mask.roll(1, -1) if attention_mask.ndim == 4 else attention_mask
+        return super().forward(input_ids=input_ids, attention_mask=mask, **inputs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Shifting, "Shifting.* mixes positions without a mask"),
+        (IndexedAttention, "counts positions by itself instead of reading position_ids"),
+        (DoubleWindow, "layer 0 .* adds a position bias|has a mask that does not reach every layer"),
+    ],
+)
+def test_classes_that_nobody_listed(kind, words):
+    config = kind.config_class(**{**SHAPE, **NO_DROPOUT}, attn_implementation="sdpa")
+    with pytest.raises(Unsupported, match=words):
+        read_architecture(kind(config).eval())
+
+
+CLOSED = {
+    "GPTJ": ({"n_embd": 32, "n_layer": 2, "n_head": 2, "rotary_dim": 4, "n_positions": 64}, None),
+    "CodeGen": ({"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4, "n_positions": 64}, None),
+    "Mpt": ({"d_model": 32, "n_heads": 2, "n_layers": 2}, "layer 0 (MptAttention) of MptForCausalLM mixes positions"),
+    "Bloom": ({"hidden_size": 32, "n_layer": 2, "n_head": 2}, "BloomForCausalLM fails under a mask of single pairs"),
+    "Rwkv": ({"hidden_size": 32, "num_hidden_layers": 2}, "layer 0 (RwkvSelfAttention) of RwkvForCausalLM mixes positions"),
+    "GPTNeo": (
+        {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]], "window_size": 5},
+        "its config has window_size=5, which no mask shows",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.filterwarnings("ignore:.*dropout")
+def test_attention_that_is_the_class_s_own(name):
+    shape, refusal = CLOSED[name]
+    config = getattr(transformers, f"{name}Config")(vocab_size=40, **shape, bos_token_id=1, eos_token_id=2, attn_implementation="eager")
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    if refusal is None:
+        assert read_architecture(model).layers == (CAUSAL, CAUSAL)
+        return
+    with pytest.raises(Unsupported, match=re.escape(refusal)) as caught:
+        read_architecture(model)
+    assert str(caught.value).endswith("use Collator(model=model, merge=False), which gives one sample a row")
+    assert "\n" not in str(caught.value)
+
+
+def test_dropout_warns_once_and_names_it():
+    config = transformers.GPT2Config(vocab_size=40, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=2)
+    model = transformers.GPT2LMHeadModel(config)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Collator(model=model)
+    [warning] = caught
+    assert "of GPT2LMHeadModel is 0.1: positions shared by samples get one draw of dropout" in str(warning.message)
+    assert warning.filename == __file__
+
+
+def test_positions_that_begin_behind_the_padding():
+    model = build("roberta", pad_token_id=1, max_position_embeddings=64)
+    assert read_architecture(model).first_position == 2
+
+
+def test_rotary_frequencies_of_the_longest_sample():
+    """A short sample beside one that is longer than the original length would get the long one's frequencies."""
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    collate = Collator(model=build("llama", max_position_embeddings=16, rope_parameters=rope))
+    [short] = pack_batches([trie.sample("a", "g", [3, 4], [5, 6])])
+    assert collate([short]).architecture.rope_limit == 16
+    [long] = pack_batches([trie.sample("a", "g", [3, 4], [5, 6]), trie.sample("b", "g", [3, 4], list(range(20)))])
+    with pytest.raises(Unsupported, match="depend on the longest sequence from 16 tokens on, and sample 'b' has 22"):
+        collate([long])
+
+
+def test_layers_that_count_positions_are_exact_up_to_a_length():
+    [source] = pack_batches(trie.rollouts())
+    record = read_architecture(build("llama4", **LLAMA4))
+    assert record.position_limit == 4096  # temperature tuning begins at 8,192
+    with pytest.raises(Unsupported, match="counts positions by itself"):
+        read_architecture(build("llama4", floor_scale=4, **LLAMA4))
+    few = Architecture(**{**vars(record), "position_limit": 8})
+    with pytest.raises(Unsupported, match="counts positions by itself, and the batch has .*; pack with --max-length 8"):
+        Collator(architecture=few)([source])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"attention": "eager"}, "attention 'eager' for a model that runs 'sdpa'"),
+        ({"dtype": torch.bfloat16}, "masks of torch.bfloat16 for a model of torch.float64"),
+        ({"attention_window": 4}, "model and attention_window both say what the layers see"),
+        ({"config": transformers.LlamaConfig()}, "model and config both say what the layers see"),
+    ],
+)
+def test_options_that_contradict_the_model(options, words):
+    with pytest.raises(InvalidInstance, match=words):
+        Collator(model=build("llama"), **options)
+
+
+def test_versions_of_transformers(monkeypatch):
+    low, high = (".".join(map(str, version)) for version in versions.TRANSFORMERS)
+    for installed, words in (("4.57.1", "installed is 4.57.1"), ("6.0.0", "installed is 6.0.0")):
+        monkeypatch.setattr(versions.metadata, "version", lambda name, installed=installed: installed)
+        with pytest.raises(ImportError, match=re.escape(f"needs transformers >={low},<{high}, {words}; pip install")):
+            read_architecture(nn.Linear(1, 1))
+
+
+def test_transformers_is_missing(monkeypatch):
+    def missing(name):
+        raise versions.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(versions.metadata, "version", missing)
+    with pytest.raises(ImportError, match="which is not installed; pip install 'transformers"):
+        use_registered_attention(nn.Linear(1, 1))
+
+
+def test_torch_part_imports_without_transformers():
+    code = "import sys; sys.modules['transformers'] = None; import masksynth.torch; print(masksynth.torch.Collator('sdpa').attention)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "sdpa\n"
+
+
+def test_registered_implementations_are_read_as_what_they_hand_on_to():
+    model = use_registered_attention(build("mistral", sliding_window=5))
+    found = read_architecture(model)
+    assert (found.attention, found.mask_argument, set(found.layers)) == ("sdpa", "registered", {WINDOW})
+    assert set(KINDS.values()) == {"sdpa", "eager", "flex"}
