@@ -1,9 +1,10 @@
 """Masks of pairs that also say how often each token counts, for the auxiliary loss of a mixture of experts.
 
-The load-balancing loss of transformers (Fedus et al., Switch Transformers, 2021, equations 4 to 6) takes the same ``attention_mask`` as the
-layers and reads ``attention_mask.reshape(-1)`` as the weight of each token: 1, or 0 for a pad. A merged position weighs as much as samples
-have it, so that the loss is that of the separate samples; a mask of pairs cannot say that. The masks made here are what they were, except
-that ``reshape(-1)`` gives those weights.
+The load-balancing loss of transformers (Fedus et al., Switch Transformers, 2021, equations 4 to 6) takes the same
+``attention_mask`` as the layers and reads ``attention_mask.reshape(-1)`` as the weight of each token: 1, or 0 for a
+pad. The weight of a merged position is the number of samples that have it; then the loss is that of the separate
+samples. A mask of pairs cannot say that. The masks made here are what they were, except that ``reshape(-1)`` gives
+those weights.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from masksynth.pack.batch import PackedBatch
 
 
 class WeightedMask(Tensor):
-    """A mask ``[1, P, N, N]``; ``reshape(-1)`` is the weights of the N tokens. Whatever is computed from it is a plain tensor."""
+    """A mask ``[1, P, N, N]`` whose ``reshape(-1)`` is the weights of the N tokens; what is computed from it is plain."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
     token_weights: Tensor

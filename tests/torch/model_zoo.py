@@ -210,7 +210,7 @@ MIXING = {
     "Falcon, ALiBi": Entry("FalconForCausalLM", {"alibi": True, "new_decoder_architecture": False}),
     "xLSTM": Entry("xLSTMForCausalLM", {"num_heads": 4, "qk_dim_factor": 1.0}, attention=EAGER),
 }
-"""Models with layers that mix positions along the sequence without a mask, or that count positions by the place in it."""
+"""Models that mix positions without a mask, count positions by their place in the sequence, or choose keys themselves."""
 
 MODERN = {"local_attention": 2 * WINDOW, **TOKENS}
 ENCODERS = {

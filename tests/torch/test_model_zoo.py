@@ -97,7 +97,7 @@ def test_one_sample_a_row_has_the_same_loss(name):
 
 
 def test_flex():
-    """Logits and loss in float32, without gradients: one process, since a second length makes torch's code generator fail."""
+    """In float32, without gradients; a process of its own, since a second length makes torch's code generator fail."""
     command = [sys.executable, "-m", "tests.torch.flex_zoo", *FLEX]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Compare training on a merged batch with training on the separate samples, each of which the model runs its own way."""
+"""Compare training on a merged batch with the model's own runs of the separate samples."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Apart(NamedTuple):
 class DoublePrecision(TorchFunctionMode):
     """Within it, what a model casts to float32 (norms, softmax, rotary tables) stays in float64.
 
-    Otherwise gradients of merged and separate runs agree to float32's rounding only, since their sums are taken in another order.
+    Otherwise gradients of merged and separate runs agree to float32's rounding only: their sums have another order.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -95,8 +95,8 @@ def compare_entry(name: str, attention: str) -> Outcome:
 def zoo_samples(seed: int = 0, vocabulary: int = VOCABULARY, prompt: int = 9) -> list[dict[str, Any]]:
     """Return two groups of three samples of 17 to 24 tokens that share a prompt, and two of them four tokens more.
 
-    Windows of 5 and chunks of 8 end inside prompts, at branchings and inside answers. In the second group a part of the shared prompt is
-    trained too.
+    Windows of 5 and chunks of 8 end inside prompts, at branchings and inside answers. In the second group a part of the
+    shared prompt is trained too.
     """
     random = np.random.default_rng(seed)
     samples = []
@@ -114,7 +114,7 @@ def zoo_samples(seed: int = 0, vocabulary: int = VOCABULARY, prompt: int = 9) ->
 
 
 def own_logprobs(model: torch.nn.Module, samples: list[dict[str, Any]]) -> list[Tensor]:
-    """Return the log-probabilities of each sample's labels; the model runs it alone, with no mask and no positions of ours."""
+    """Return the log-probabilities of each sample's labels; the model runs it alone, with no mask or positions of ours."""
     logprobs = []
     for sample in samples:
         logits = model(input_ids=torch.tensor([sample["input_ids"]]), use_cache=False).logits[0]
@@ -128,7 +128,7 @@ def own_logprobs(model: torch.nn.Module, samples: list[dict[str, Any]]) -> list[
 def compare_training(
     model: torch.nn.Module, batch: Any, samples: list[dict[str, Any]], backward: bool = True, keep_double: bool = True
 ) -> Apart:
-    """Return how far the batch's weighted log-probabilities, and their gradients, are from those of the separate samples."""
+    """Return how far the batch's weighted log-probabilities and their gradients are from the separate samples'."""
     with torch.set_grad_enabled(backward), DoublePrecision() if keep_double else nullcontext():
         merged = packed_loss(model(**batch.model_inputs).logits, batch, "none")
         parts = own_logprobs(model, samples)
