@@ -125,9 +125,8 @@ def describe_layers(architecture: Architecture) -> str:
     if len(set(reaches)) == 1:
         return reaches[0]
     layers = {reach: [str(i) for i, other in enumerate(reaches) if other == reach] for reach in dict.fromkeys(reaches)}
-    return "; ".join(
-        f"{reach} (layer{'s' * (len(numbers) > 1)} {', '.join(numbers)})" for reach, numbers in layers.items()
-    )
+    words = {reach: f"layer{'s' * (len(numbers) > 1)} {', '.join(numbers)}" for reach, numbers in layers.items()}
+    return "; ".join(f"{reach} ({where})" for reach, where in words.items())
 
 
 def describe_masks(architecture: Architecture) -> str:
@@ -156,15 +155,14 @@ def entry_row(name: str) -> str:
     if name in MIXING:
         return refused_row(name, MIXING[name], compare_entry(name, MIXING[name].attention[0]))
     entry = {**EXACT, **ENCODERS}[name]
-    return exact_row(
-        name, entry, {kind: compare_entry(name, kind) for kind in entry.attention}, "exact" if name in FLEX else ""
-    )
+    outcomes = {kind: compare_entry(name, kind) for kind in entry.attention}
+    return exact_row(name, entry, outcomes, "exact" if name in FLEX else "")
 
 
 def page(rows: dict[str, str]) -> str:
     """Return the page with these rows, by the models' names."""
     head = "| model | class | each token sees | masks | sdpa | eager | flex |\n|---|---|---|---|---|---|---|\n"
-    low, high = ("%d.%d" % version for version in TRANSFORMERS)
+    low, high = (f"{major}.{minor}" for major, minor in TRANSFORMERS)
     intro = HEAD.format(window=WINDOW, chunk=CHUNK, tolerance=TOLERANCE, low=low, high=high)
     parts = [intro, head, _lines(rows[name] for name in EXACT), FLEX_NOTE, ENCODER_NOTE, head]
     parts += [_lines(rows[name] for name in ENCODERS), REFUSED, "| model | class | because |\n|---|---|---|\n"]
@@ -178,7 +176,6 @@ def _lines(rows: Iterable[str]) -> str:
 if __name__ == "__main__":
     written = page({name: entry_row(name) for name in {**EXACT, **ENCODERS, **MIXING}})
     if sys.argv[1:] == ["--check"]:
-        sys.exit(
-            0 if PAGE.exists() and PAGE.read_text(encoding="utf-8") == written else "stale: run python docs/models.py"
-        )
+        current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+        sys.exit(0 if current == written else "stale: run python docs/models.py")
     PAGE.write_text(written, encoding="utf-8")

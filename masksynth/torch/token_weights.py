@@ -20,9 +20,9 @@ from masksynth.pack.batch import PackedBatch
 
 
 class WeightedMask(Tensor):
-    """A mask ``[1, P, N, N]`` whose ``reshape(-1)`` is the weights of the N tokens; what is computed from it is plain."""
+    """A mask ``[1, P, N, N]`` whose ``reshape(-1)`` is the weights of N tokens; what is computed from it is plain."""
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
     token_weights: Tensor
 
     def reshape(self, *shape: Any) -> Tensor:

@@ -62,6 +62,7 @@ def layer_types(*kinds: str) -> dict[str, Any]:
 
 
 WINDOWS = {"sliding_window": WINDOW, **layer_types("sliding_attention", "full_attention", "sliding_attention")}
+USED_WINDOWS = {"use_sliding_window": True, **WINDOWS}
 LATER_WINDOWS = {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1}
 HEAD = {"head_dim": 4}
 EXPERTS = {"experts_implementation": "eager", "num_experts_per_tok": 2}  # grouped products know no float64
@@ -71,10 +72,11 @@ ROUTED |= {"n_group": 1, "topk_group": 1, **EXPERTS}
 LATENT = {"num_key_value_heads": 4, "kv_lora_rank": 8, "q_lora_rank": 12, "v_head_dim": 4, **HEAD, **ROUTED}
 LATENT |= {"qk_rope_head_dim": 4, "qk_nope_head_dim": 4}
 SHARED = {"num_experts": 4, "moe_intermediate_size": 12, "shared_expert_intermediate_size": 12, **EXPERTS}
+HALF_WINDOW = {"local_attention": 2 * WINDOW}  # half of it is seen on each side
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2, "pad_token_id": 0}
 INDEXED = {**LATENT, "index_head_dim": 8, "index_n_heads": 16, "index_topk": 4}
 NO_DROPOUT = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
-NO_DROPOUT_ENCODER = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+UNDROPPED = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 CODE = {"residual_dropout": 0.0, "embedding_dropout": 0.0}
 CHUNKS = {"attention_chunk_size": CHUNK, "no_rope_layers": [1, 0, 1], **HEAD}
 CHUNKS |= layer_types("chunked_attention", "full_attention", "chunked_attention")
@@ -92,9 +94,7 @@ SHARED_KEYS |= layer_types(*["sliding_attention", "full_attention"] * 2)
 
 EXACT = {
     "Llama": Entry("LlamaForCausalLM"),
-    "XLM-RoBERTa decoder": Entry(
-        "XLMRobertaForCausalLM", {**NO_DROPOUT_ENCODER, "is_decoder": True, "pad_token_id": 1}
-    ),
+    "XLM-RoBERTa decoder": Entry("XLMRobertaForCausalLM", {**UNDROPPED, "is_decoder": True, "pad_token_id": 1}),
     "CodeGen": Entry("CodeGenForCausalLM", {"rotary_dim": 4, **NO_DROPOUT}, GPT, EAGER),
     "Beam, windows": Entry("BeamForCausalLM", {**HEAD, **ROUTED, **WINDOWS}),
     "Mistral": Entry("MistralForCausalLM", {"sliding_window": None}),
@@ -120,9 +120,7 @@ EXACT = {
     "GPT-NeoX": Entry("GPTNeoXForCausalLM", {"hidden_dropout": 0.0, "attention_dropout": 0.0}),
     "GPT-J": Entry("GPTJForCausalLM", {"rotary_dim": 4, **NO_DROPOUT}, GPT, EAGER),
     "SmolLM3": Entry("SmolLM3ForCausalLM", {"no_rope_layers": [1, 0, 1]}),
-    "SmolLM3, windows": Entry(
-        "SmolLM3ForCausalLM", {"no_rope_layers": [1, 0, 1], "use_sliding_window": True, **WINDOWS}
-    ),
+    "SmolLM3, windows": Entry("SmolLM3ForCausalLM", {"no_rope_layers": [1, 0, 1], **USED_WINDOWS}),
     "Granite": Entry("GraniteForCausalLM"),
     "GraniteMoE": Entry("GraniteMoeForCausalLM", LOCAL),
     "DeepSeek-V2": Entry("DeepseekV2ForCausalLM", LATENT),
@@ -151,14 +149,14 @@ EXACT = {
     "dots1, windows": Entry("Dots1ForCausalLM", {**HEAD, **ROUTED, **WINDOWS}),
     "OPT": Entry("OPTForCausalLM", {"ffn_dim": 24, "word_embed_proj_dim": 16, "dropout": 0.0, "pad_token_id": 1}),
     "Falcon": Entry("FalconForCausalLM", {"alibi": False, "num_kv_heads": 2, "new_decoder_architecture": True}),
-    "ModernBERT decoder, windows": Entry(
-        "ModernBertDecoderForCausalLM", {"local_attention": 2 * WINDOW, **WINDOWS, **TOKENS}
-    ),
+    "ModernBERT decoder, windows": Entry("ModernBertDecoderForCausalLM", {**HALF_WINDOW, **WINDOWS, **TOKENS}),
 }
 """Models whose layers mix positions through masked attention alone."""
 
 LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 4, "linear_value_head_dim": 4}
-LINEAR |= layer_types("linear_attention", "full_attention")
+LINEAR_LAYERS = layer_types("linear_attention", "full_attention")
+LINEAR |= LINEAR_LAYERS
+CONVOLUTIONS = layer_types("conv", "full_attention", "conv")
 SCAN = {"mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 4, "mamba_chunk_size": 8}
 PERIODS = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
 PERIODS |= {"num_experts": 2, "mamba_d_state": 4, "mamba_dt_rank": 4, "experts_implementation": "eager"}
@@ -183,9 +181,7 @@ MIXING = {
     "BART decoder": Entry("BartForCausalLM", DECODER),
     "Qwen3-Next": Entry("Qwen3NextForCausalLM", {**HEAD, **LINEAR, **SHARED}),
     "Qwen3.5": Entry("Qwen3_5ForCausalLM", {"head_dim": 8, **LINEAR}),
-    "LFM2": Entry(
-        "Lfm2ForCausalLM", {"block_auto_adjust_ff_dim": False, **layer_types("conv", "full_attention", "conv")}
-    ),
+    "LFM2": Entry("Lfm2ForCausalLM", {"block_auto_adjust_ff_dim": False, **CONVOLUTIONS}),
     "Mamba": Entry("MambaForCausalLM", {"state_size": 4, "time_step_rank": 4}, attention=EAGER),
     "Mamba 2": Entry(
         "Mamba2ForCausalLM",
@@ -196,9 +192,7 @@ MIXING = {
     "Jamba": Entry("JambaForCausalLM", {**PERIODS, "num_hidden_layers": 2}),
     "Bamba": Entry("BambaForCausalLM", {"attn_layer_indices": [1], **SCAN}),
     "RecurrentGemma": Entry("RecurrentGemmaForCausalLM", {**GATED, "lru_width": 16, **HEAD}),
-    "MiniMax": Entry(
-        "MiniMaxForCausalLM", {"block_size": 8, **LOCAL, **layer_types("linear_attention", "full_attention")}
-    ),
+    "MiniMax": Entry("MiniMaxForCausalLM", {"block_size": 8, **LOCAL, **LINEAR_LAYERS}),
     "RWKV": Entry("RwkvForCausalLM", {"attention_hidden_size": 16, "context_length": 64}, attention=EAGER),
     "MPT": Entry(
         "MptForCausalLM",
@@ -210,12 +204,12 @@ MIXING = {
     "Falcon, ALiBi": Entry("FalconForCausalLM", {"alibi": True, "new_decoder_architecture": False}),
     "xLSTM": Entry("xLSTMForCausalLM", {"num_heads": 4, "qk_dim_factor": 1.0}, attention=EAGER),
 }
-"""Models that mix positions without a mask, count positions by their place in the sequence, or choose keys themselves."""
+"""Models that mix positions without a mask, count positions by their place in it, or choose keys themselves."""
 
-MODERN = {"local_attention": 2 * WINDOW, **TOKENS}
+MODERN = {**HALF_WINDOW, **TOKENS}
 ENCODERS = {
-    "BERT": Entry("BertForMaskedLM", {**NO_DROPOUT_ENCODER, "pad_token_id": 0}),
-    "RoBERTa": Entry("RobertaForMaskedLM", {**NO_DROPOUT_ENCODER, "pad_token_id": 1}),
+    "BERT": Entry("BertForMaskedLM", {**UNDROPPED, "pad_token_id": 0}),
+    "RoBERTa": Entry("RobertaForMaskedLM", {**UNDROPPED, "pad_token_id": 1}),
     "ModernBERT, windows": Entry(
         "ModernBertForMaskedLM", {**MODERN, **layer_types("sliding_attention", "full_attention", "sliding_attention")}
     ),

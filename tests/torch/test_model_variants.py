@@ -56,9 +56,10 @@ def test_other_windows_of_an_encoder(half):
     assert apart(model, samples, *pack_batches(samples)) < TOLERANCE
 
 
-@pytest.mark.parametrize(
-    "name", ["Mistral, window", "Gemma 3, windows", "Llama 4, chunks", "GPT-2", "ModernBERT, windows"]
-)
+JOINED = ["Mistral, window", "Gemma 3, windows", "Llama 4, chunks", "GPT-2", "ModernBERT, windows"]
+
+
+@pytest.mark.parametrize("name", JOINED)
 def test_several_batches_and_filling(name):
     """Batches laid end to end see nothing of one another; filling sees itself only."""
     entry = {**EXACT, **ENCODERS}[name]

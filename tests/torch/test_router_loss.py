@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -126,12 +127,7 @@ def test_the_weighted_mask_is_a_mask():
 
 def test_counts():
     batch = trie.packed(zoo_samples())
-    expected = [
-        sum(position in batch.sample_position[a:b] for a, b in pairs(batch)) for position in range(batch.positions)
-    ]
+    samples = [batch.sample_position[a:b].tolist() for a, b in pairwise(batch.sample_offset)]
+    expected = [sum(position in sample for sample in samples) for position in range(batch.positions)]
     assert count_samples(batch).tolist() == expected
     assert np.sum(expected) == len(batch.sample_position)
-
-
-def pairs(batch):
-    return list(zip(batch.sample_offset[:-1], batch.sample_offset[1:], strict=True))

@@ -19,7 +19,6 @@ from tests.torch import trie
 from tests.torch.model_zoo import ENCODERS, EXACT, MIXING, RESERVED, VOCABULARY, make_model
 from tests.torch.models import furthest, gradients
 
-
 TOLERANCE = 1e-11
 """Of ``Apart``, where what models cast to float32 is kept in float64."""
 
@@ -114,7 +113,7 @@ def zoo_samples(seed: int = 0, vocabulary: int = VOCABULARY, prompt: int = 9) ->
 
 
 def own_logprobs(model: torch.nn.Module, samples: list[dict[str, Any]]) -> list[Tensor]:
-    """Return the log-probabilities of each sample's labels; the model runs it alone, with no mask or positions of ours."""
+    """Return the log-probabilities of each sample's labels; it is run alone, with no mask or positions of ours."""
     logprobs = []
     for sample in samples:
         logits = model(input_ids=torch.tensor([sample["input_ids"]]), use_cache=False).logits[0]
