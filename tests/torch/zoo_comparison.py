@@ -131,11 +131,11 @@ def compare_training(
     with torch.set_grad_enabled(backward), DoublePrecision() if keep_double else nullcontext():
         merged = packed_loss(model(**batch.model_inputs).logits, batch, "none")
         parts = own_logprobs(model, samples)
-    separate = torch.cat([-s.get("weight", 1.0) * part for s, part in zip(samples, parts, strict=True)])
-    terms = relative(merged.detach(), separate.detach())
-    if not backward:
-        return Apart(terms, 0.0)
-    ours, theirs = gradients(model, merged.sum()), gradients(model, separate.sum())
+        separate = torch.cat([-s.get("weight", 1.0) * part for s, part in zip(samples, parts, strict=True)])
+        terms = relative(merged.detach(), separate.detach())
+        if not backward:
+            return Apart(terms, 0.0)
+        ours, theirs = gradients(model, merged.sum()), gradients(model, separate.sum())
     scale = max(gradient.abs().max().item() for gradient in theirs)
     return Apart(terms, furthest(ours, theirs) / scale)
 
