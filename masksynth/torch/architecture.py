@@ -12,7 +12,7 @@ import copy
 import inspect
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -148,13 +148,14 @@ def read_architecture(model: Any, merge: bool = True) -> Architecture:
     return _complete(plain, _plain_record(plain, config, merge))
 
 
-def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = True) -> Architecture:
+def architecture_of_config(config: Any, attention: str | None = None, merge: bool = True) -> Architecture:
     """Return the record of the model that a config describes, built without weights.
 
     Parameters
     ----------
     config : transformers.PreTrainedConfig
-    attention : {"sdpa", "eager", "flex"}
+    attention : {"sdpa", "eager", "flex"}, optional
+        By default what the config says, or sdpa.
     merge : bool
         As in ``read_architecture``.
 
@@ -166,6 +167,8 @@ def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = T
         Naming what cannot be right, or what a model without values does not show.
     """
     require_transformers()
+    own = str(getattr(config, "_attn_implementation", None)).removeprefix(REGISTERED)
+    attention = attention or KINDS.get(own, "sdpa")
     if attention not in IMPLEMENTATIONS:
         raise InvalidInstance(f"attention {attention!r} is unknown", "", f"use one of {', '.join(IMPLEMENTATIONS)}")
     plain = _model_of_config(config, IMPLEMENTATIONS[attention])
@@ -174,8 +177,16 @@ def architecture_of_config(config: Any, attention: str = "sdpa", merge: bool = T
 
 
 def unwrap(model: Any) -> Any:
-    """Return the transformers model within wrappers: compiled, parallel, PEFT."""
+    """Return the transformers model within wrappers: compiled, parallel, PEFT.
+
+    Raises
+    ------
+    Unsupported
+        If a wrapper puts tokens of its own before the sequence (prompt and prefix tuning).
+    """
     while True:
+        if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+            raise Unsupported(f"{type(model).__name__} puts learned tokens before the sequence, which no merged row sees")
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
         elif hasattr(model, "get_base_model"):
@@ -302,8 +313,12 @@ class _Reader:
 
     def read(self) -> Architecture:
         """Run after run; each refusal names a layer."""
-        _refuse_convolutions(self.model)
-        self.first = trace(self.model, {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False})
+        try:
+            self.first = trace(self.model, {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False})
+        except Unsupported:
+            _refuse_convolutions(self.model, {name for name, _ in self.model.named_modules()})  # the better reason
+            raise
+        _refuse_convolutions(self.model, self.first.called)
         if not self.first.calls:
             return self._read_closed()
         self._refuse_silent_layers()
@@ -322,14 +337,14 @@ class _Reader:
         if self.on_meta:
             raise Unsupported(f"{self.record.model} has attention of its own, which a config does not show; give the loaded model")
         if self.record.attention == "flex":
-            raise Unsupported(f"{self.record.model} has attention of its own, which takes no BlockMask; {FALLBACK}")
+            raise _unmergeable(f"{self.record.model} has attention of its own, which takes no BlockMask")
         dtype = self.record.dtype
         with evaluating(self.model):
             ids, items = self.ids()[0], _items_of(self.model.config)
             reach = read_closed(self.model, self.record.attention == "eager", ids, ROUNDING.get(dtype, 1e-1), items)
         if isinstance(reach, str):
             layer = self.name_layer(_first_layer(self.model)) + " of " if "position" in reach else ""
-            raise Unsupported(f"{layer}{self.record.model} {reach}; {FALLBACK}")
+            raise _unmergeable(f"{layer}{self.record.model} {reach}")
         count = self.model.config.get_text_config().num_hidden_layers
         return replace_record(self.record, layers=(reach,) * count, tables=(str(reach),) * count)
 
@@ -350,6 +365,12 @@ class _Reader:
     @property
     def on_meta(self) -> bool:
         return self.device.type == "meta"
+
+    @property
+    def takes_positions(self) -> bool:
+        """Whether the model has the keyword ``position_ids``, or hands on any keyword."""
+        parameters = inspect.signature(self.model.forward).parameters.values()
+        return any(part.name == "position_ids" or part.kind is part.VAR_KEYWORD for part in parameters)
 
     def ids(self) -> Tensor:
         """Return token ids that no config names as special, all different where the vocabulary allows."""
@@ -399,7 +420,7 @@ class _Reader:
                 own = f"{stack}.{number}"
                 if self.on_meta and not any(part == own or part.startswith(own + ".") for part in used):
                     kind = _mixer_of(layer)
-                    raise Unsupported(f"{self.name_layer(f'{own}.{kind}' if kind else own)} goes through no attention; {FALLBACK}")
+                    raise _unmergeable(f"{self.name_layer(f'{own}.{kind}' if kind else own)} goes through no attention")
 
     def _layers(self) -> tuple[Reach, ...]:
         """Return the reach of each layer, from the masks that the model made itself."""
@@ -407,28 +428,27 @@ class _Reader:
         for call in self.first.calls:
             reach = self._reach(call)
             if reaches.setdefault(call.layer, reach) != reach:
-                raise Unsupported(f"layer {call.layer} of {self.record.model} attends twice, with different masks; {FALLBACK}")
+                raise _unmergeable(f"layer {call.layer} of {self.record.model} attends twice, with different masks")
         return tuple(reaches[layer] for layer in sorted(reaches))
 
     def _reach(self, call: AttentionCall) -> Reach:
+        layer = f"layer {call.layer} ({type(call.module).__name__}) of {self.record.model}"
         if call.biased:
-            layer = f"layer {call.layer} ({type(call.module).__name__}) of {self.record.model}"
-            raise Unsupported(f"{layer} adds a position bias to its mask; {FALLBACK}")
+            raise _unmergeable(f"{layer} adds a position bias to its mask")
         if call.unknown is not None:
-            layer = f"layer {call.layer} ({type(call.module).__name__}) of {self.record.model}"
-            raise Unsupported(f"{layer} gives its attention {call.unknown!r} beside the mask, which then is not all that it sees; {FALLBACK}")
+            raise _unmergeable(f"{layer} gives its attention {call.unknown!r} beside the mask, which then is not all it sees")
         if isinstance(call.mask, Reach):
             return call.mask
         if call.mask is None and call.window is None and isinstance(causal := getattr(call.module, "is_causal", None), bool):
             return Reach("causal" if causal else "bidirectional")
         why = call.mask if isinstance(call.mask, str) else "the model gives it no mask"
-        raise Unsupported(f"layer {call.layer} ({type(call.module).__name__}) is not understood: {why}; {FALLBACK}")
+        raise _unmergeable(f"{layer} is not understood: {why}")
 
     def _first_position(self) -> int:
         """Return the position id that the model gives by itself to its first token: 0, or behind the padding id as in RoBERTa."""
         if self.on_meta and any(_hides_offset(name, part) for name, part in self.model.named_modules()):
             raise Unsupported(f"the first position id of {self.record.model} is not in its config; give the loaded model")
-        if self.on_meta or "position_ids" not in inspect.signature(self.model.forward).parameters:
+        if self.on_meta or not self.takes_positions:
             return 0
         pad = getattr(self.model.config, "pad_token_id", None)
         offsets = [0] if not isinstance(pad, int) or pad < 0 else [0, pad + 1]
@@ -436,7 +456,7 @@ class _Reader:
             inputs = {"input_ids": self.ids(), "attention_mask": self.ones(), "position_ids": self.positions() + offset}
             if self._equal(trace(self.model, {**inputs, "use_cache": False}), self.first) is None:
                 return offset
-        raise Unsupported(f"{self.record.model} gives its tokens other positions than 0, 1, 2, ... by itself; {FALLBACK}")
+        raise _unmergeable(f"{self.record.model} gives its tokens other positions than 0, 1, 2, ... by itself")
 
     def _mask_argument(self, record: Architecture) -> tuple[MaskArgument, tuple[str, ...]]:
         """Return how masks reach every layer, and the name of each layer's mask."""
@@ -449,8 +469,8 @@ class _Reader:
         if named is not None:
             return "mapping", named
         reason = "different masks in its layers" if len(set(layers)) > 1 else "a mask that does not reach every layer"
-        remedy = "call masksynth.torch.use_registered_attention(model) first, or " + FALLBACK
-        raise Unsupported(f"{record.model} has {reason} and takes no mapping of masks by layer type; {remedy}")
+        fact = f"{record.model} has {reason} and takes no mapping of masks by layer type"
+        raise _unmergeable(f"{fact}; call masksynth.torch.use_registered_attention(model) first")
 
     def _reached(self, record: Architecture, names: tuple[str, ...], argument: MaskArgument = "tensor") -> bool:
         """Whether each layer is given the mask of its name."""
@@ -482,16 +502,16 @@ class _Reader:
             raise Unsupported(f"{record.model} gives outputs that are not finite on {TOKENS} plain tokens")
         moved = self.run(record, {"input_ids": ids}, base=base).moved
         if moved:  # modules complete before what holds them: the first is the innermost
-            raise Unsupported(f"{self.name_layer(_part_of_layer(moved[0]))} of {record.model} mixes positions without a mask; {FALLBACK}")
+            raise _unmergeable(f"{self.name_layer(_part_of_layer(moved[0]))} of {record.model} mixes positions without a mask")
 
     def _refuse_counting(self, record: Architecture) -> None:
         """Refuse what depends on where a token stands in the sequence beside its position id."""
-        if "position_ids" not in inspect.signature(self.model.forward).parameters:
-            raise Unsupported(f"{record.model} takes no position_ids, which branches of a merged batch need; {FALLBACK}")
+        if not self.takes_positions:
+            raise _unmergeable(f"{record.model} takes no position_ids, which branches of a merged batch need")
         backwards = {"input_ids": self.ids().flip(1), "position_ids": self.positions().flip(1) + record.first_position}
         where = self._equal(self.run(record, backwards), self.run(record), flip=True)
         if where is not None:
-            raise Unsupported(f"{where} of {record.model} counts positions by itself instead of reading position_ids; {FALLBACK}")
+            raise _unmergeable(f"{where} of {record.model} counts positions by itself instead of reading position_ids")
 
     def _position_limit(self, record: Architecture) -> int | None:
         """Return up to how many positions a layer that counts positions by itself is not changed by the count; None for any number."""
@@ -512,11 +532,11 @@ class _Reader:
         else:
             return None
         if limit <= TOKENS:
-            raise Unsupported(f"{self.name_layer(sorted(base.counting)[0])} of {record.model} counts positions by itself; {FALLBACK}")
+            raise _unmergeable(f"{self.name_layer(sorted(base.counting)[0])} of {record.model} counts positions by itself")
         return limit
 
     def _dimensions(self, record: Architecture) -> int:
-        """Return how many dimensions of position ids the model takes: more than 1 only if each of them moves queries or keys."""
+        """Return D, the number of dimensions of the position ids: of D equal ones queries and keys are those of one."""
         sections = [value for key, value in _items_of(self.model.config) if key == "mrope_section"]
         count = max((len(value) for value in sections if isinstance(value, Sequence)), default=1)
         if count == 1 or self.on_meta:
@@ -524,7 +544,7 @@ class _Reader:
         single = self.run(record)
         same = self.positions().expand(count, 1, TOKENS)
         if self._equal(self.run(record, {"position_ids": same}), single) is not None:
-            raise Unsupported(f"{record.model} has {count} dimensions of position ids, but does not take [{count}, 1, N]; {FALLBACK}")
+            raise _unmergeable(f"{record.model} has {count} dimensions of position ids, but does not take [{count}, 1, N]")
         return count
 
     def _equal(self, left: Trace, right: Trace, flip: bool = False) -> str | None:
@@ -541,23 +561,28 @@ class _Reader:
         return None
 
 
+def _unmergeable(fact: str) -> Unsupported:
+    """Return the refusal of a model, with the way that remains."""
+    return Unsupported(f"{fact}; {FALLBACK}")
+
+
 def replace_record(record: Architecture, **changes: Any) -> Architecture:
     """Return the record with some fields changed."""
     values: dict[str, Any] = {**vars(record), **changes}
     return Architecture(**values)
 
 
-def _refuse_convolutions(model: Any) -> None:
-    """Refuse convolutions and recurrences in the layers, whose weights may hide in a run what they mix."""
+def _refuse_convolutions(model: Any, called: Collection[str]) -> None:
+    """Refuse convolutions and recurrences in the layers that a text calls; their weights may hide in a run what they mix."""
     types = getattr(model.config.get_text_config(), "layer_types", None) or ()
     for name, module in model.named_modules():
         numbers = [int(part) for part in name.split(".") if part.isdigit()]
-        if not numbers or any(word in name for word in ("vision", "visual", "audio", "image")):
+        if not numbers or name.rpartition(".")[0] not in called:
             continue
         if isinstance(module, (torch.nn.modules.conv._ConvNd, torch.nn.RNNBase)) and _width(module) > 1:
             holder = type(model.get_submodule(name.rpartition(".")[0])).__name__
             label = f", layer type {types[numbers[0]]!r}" if numbers[0] < len(types) else ""
-            raise Unsupported(f"layer {numbers[0]} ({holder}{label}) of {type(model).__name__} mixes positions without a mask; {FALLBACK}")
+            raise _unmergeable(f"layer {numbers[0]} ({holder}{label}) of {type(model).__name__} mixes positions without a mask")
 
 
 def _hides_offset(name: str, module: torch.nn.Module) -> bool:

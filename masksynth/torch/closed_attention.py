@@ -17,7 +17,7 @@ from masksynth.torch.windows import Reach
 
 SHARED, SHORT, LONG = 4, 10, 68
 """Tokens that the two samples share, and lengths of the short and of the long one."""
-UNSEEN = ("window", "chunk_size", "local", "block_size", "sparse")
+UNSEEN = ("window", "attention_chunk", "local_att", "block_size", "sparse_att")
 """Words in the name of a config's entry that may mean a mask of the model's own."""
 
 

@@ -370,7 +370,8 @@ class Collator:
         if model is not None:
             return read_architecture(model, self.merge)
         if config is not None:
-            return architecture_of_config(config, self.attention or "sdpa", self.merge)
+            record = architecture_of_config(config, self.attention, self.merge)
+            return replace(record, dtype=self.dtype or record.dtype)
         if self.architecture is None and not self.merge:
             return Architecture("", self.attention or "sdpa", self.dtype or torch.float32, merge=False)
         return self.architecture

@@ -123,6 +123,8 @@ def layer_attention(
             if keywords.get(part) is not None:
                 raise Unsupported(f"sdpa computes no attention with {word}; load the model with attn_implementation='eager'")
     mask = mask_of_layer(attention_mask, module)
+    if isinstance(mask, Tensor):
+        check_mask(mask, name, query, key)
     result: tuple[Tensor, Tensor | None] = attention_function(name, module)(module, query, key, value, mask, **keywords)
     return result
 
@@ -148,6 +150,34 @@ def mask_of_layer(attention_mask: Any, module: torch.nn.Module) -> Any:
     if isinstance(attention_mask, LayerBlockMask):
         return attention_mask.tables[number]
     return attention_mask[:, number : number + 1]
+
+
+def check_mask(mask: Tensor, name: str, query: Tensor, key: Tensor) -> None:
+    """Refuse a mask that the attention would read otherwise than it is meant, or not at all.
+
+    Parameters
+    ----------
+    mask : Tensor
+        ``[1, 1, N, M]`` of the layer.
+    name : {"sdpa", "eager", "flex_attention"}
+    query, key : Tensor
+        ``[B, heads, N, d]`` and ``[B, heads, M, d]``.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming type, shape or device.
+    """
+    kinds = {"sdpa": (torch.bool, query.dtype), "eager": (query.dtype,)}.get(name, ())
+    if mask.dtype not in kinds:
+        words = " or ".join(str(kind) for kind in kinds) or "a BlockMask"
+        raise InvalidInstance(f"mask of {name} attention: expected {words}, got {mask.dtype}", "", "give batch.model_inputs")
+    shape = (query.shape[2], key.shape[2])
+    if mask.ndim != 4 or tuple(mask.shape[2:]) != shape:
+        fact = f"mask of {name} attention: expected [1, P, {shape[0]}, {shape[1]}], got {list(mask.shape)}"
+        raise InvalidInstance(fact, "", "give batch.model_inputs of one batch")
+    if mask.device != query.device:
+        raise InvalidInstance(f"the mask is on {mask.device}, the model on {query.device}", "", f'use batch.to("{query.device}")')
 
 
 def attention_function(name: str, module: torch.nn.Module) -> Callable[..., Any]:

@@ -79,7 +79,9 @@ class Trace:
     moved : list of str
         Modules, in order of completion, whose rows of unchanged tokens differ from those of the base run.
     completed : Counter
-        How often each module was called.
+        How often each of the modules with ``outputs`` was called.
+    called : set of str
+        All modules that were called.
     """
 
     calls: list[AttentionCall] = field(default_factory=list)
@@ -87,6 +89,7 @@ class Trace:
     counting: set[str] = field(default_factory=set)
     moved: list[str] = field(default_factory=list)
     completed: Counter[str] = field(default_factory=Counter)
+    called: set[str] = field(default_factory=set)
 
 
 def trace(model: torch.nn.Module, inputs: Mapping[str, Any], shift: int = 0, base: Trace | None = None) -> Trace:
@@ -274,6 +277,7 @@ def _keep_output(found: Trace, name: str, base: Trace | None) -> Callable[..., A
 
     def hook(module: torch.nn.Module, inputs: Any, output: Any) -> Any:
         whole = output
+        found.called.add(name)
         for key in ("logits", "last_hidden_state"):
             output = getattr(output, key, output)
         first = output[0] if isinstance(output, (tuple, list)) and output else output

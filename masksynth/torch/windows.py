@@ -3,7 +3,7 @@
 A model with a window of W lets token i of a sample see token j only if ``i - j < W`` (encoders: ``|i - j| <= W``), a model with chunks of C
 only if ``i // C == j // C``. The stored rows of a merged batch know neither. They are cut here on their intervals: positions between whose
 indices the steps are 1 form a run, an interval within a run holds consecutive indices, so each cut moves its two ends. The work is linear
-in rows, intervals and runs that the intervals cross; in a prefix tree every interval lies in one run (``docs/theory.md``, section 18).
+in rows, intervals and runs that the intervals cross; in a prefix tree every interval lies in one run (``docs/theory.md``, section 11).
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ import pickle
 import re
 import subprocess
 import sys
+import tomllib
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +17,15 @@ from torch import nn
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.pack.packing import pack_batches
-from masksynth.torch import Architecture, Collator, Reach, architecture_of_config, read_architecture, use_registered_attention
-from masksynth.torch import versions
+from masksynth.torch import (
+    Architecture,
+    Collator,
+    Reach,
+    architecture_of_config,
+    read_architecture,
+    use_registered_attention,
+    versions,
+)
 from masksynth.torch.architecture import KINDS, shortest_period
 from tests.torch import trie
 from tests.torch.architectures import NO_DROPOUT, SHAPE, build
@@ -26,14 +35,22 @@ LLAMA4 = {"attention_chunk_size": 5, "head_dim": 8, "intermediate_size_mlp": 32,
 READ = {
     "llama": ({}, "tensor", [CAUSAL] * 4),
     "mistral": ({"sliding_window": 5}, "tensor", [WINDOW] * 4),
-    "qwen2": ({"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 3}, "mapping", [CAUSAL] * 3 + [WINDOW]),
+    "qwen2": (
+        {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 3},
+        "mapping",
+        [CAUSAL] * 3 + [WINDOW],
+    ),
     "gemma3": (
         {"sliding_window": 5, "head_dim": 8, "layer_types": ["sliding_attention", "full_attention"] * 2},
         "mapping",
         [WINDOW, CAUSAL] * 2,
     ),
     "llama4": (LLAMA4, "mapping", [CHUNK] * 3 + [CAUSAL]),
-    "modernbert": ({"local_attention": 6}, "mapping", [Reach("bidirectional"), *[Reach("bidirectional", window=3)] * 2] * 2),
+    "modernbert": (
+        {"local_attention": 6},
+        "mapping",
+        [Reach("bidirectional"), *[Reach("bidirectional", window=3)] * 2] * 2,
+    ),
     "bert": ({}, "tensor", [Reach("bidirectional")] * 4),
 }
 
@@ -60,7 +77,13 @@ def test_a_config_gives_the_same_record(name):
 def test_a_large_config_is_read_without_values(name):
     """Ten billion parameters and more, in seconds."""
     changes, argument, _ = READ[name]
-    large = {"hidden_size": 4096, "intermediate_size": 16384, "num_hidden_layers": 48, "num_attention_heads": 32, "layer_types": None}
+    large = {
+        "hidden_size": 4096,
+        "intermediate_size": 16384,
+        "num_hidden_layers": 48,
+        "num_attention_heads": 32,
+        "layer_types": None,
+    }
     shape = {**SHAPE, **changes, **large, "sliding_window": 4096}
     config = type(build(name, **changes).config)(**shape)
     found = architecture_of_config(config, "flex")
@@ -82,7 +105,7 @@ def test_what_a_config_does_not_show_is_refused():
         architecture_of_config(transformers.Llama4TextConfig(**{**SHAPE, **LLAMA4, **large}), "sdpa")
     with pytest.raises(Unsupported, match="the first position id of RobertaForCausalLM is not in its config"):
         architecture_of_config(transformers.RobertaConfig(**{**SHAPE, **NO_DROPOUT, **large, "pad_token_id": 1}), "sdpa")
-    with pytest.raises(Unsupported, match="no model of transformers can be made of Gemma2Config: .*does not support"):
+    with pytest.raises(Unsupported, match=r"no model of transformers can be made of Gemma2Config: .*does not support"):
         architecture_of_config(transformers.Gemma2Config(**SHAPE), "sdpa")
 
 
@@ -161,7 +184,15 @@ def test_what_is_no_model(what):
 
 
 def test_encoders_with_decoders_are_refused():
-    shape = {"vocab_size": 40, "d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2, "d_kv": 8, "dropout_rate": 0.0}
+    shape = {
+        "vocab_size": 40,
+        "d_model": 16,
+        "d_ff": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "d_kv": 8,
+        "dropout_rate": 0.0,
+    }
     with pytest.raises(Unsupported, match="T5ForConditionalGeneration is an encoder with a decoder"):
         read_architecture(transformers.T5ForConditionalGeneration(transformers.T5Config(**shape)))
 
@@ -209,9 +240,18 @@ CLOSED = {
     "CodeGen": ({"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4, "n_positions": 64}, None),
     "Mpt": ({"d_model": 32, "n_heads": 2, "n_layers": 2}, "layer 0 (MptAttention) of MptForCausalLM mixes positions"),
     "Bloom": ({"hidden_size": 32, "n_layer": 2, "n_head": 2}, "BloomForCausalLM fails under a mask of single pairs"),
-    "Rwkv": ({"hidden_size": 32, "num_hidden_layers": 2}, "layer 0 (RwkvSelfAttention) of RwkvForCausalLM mixes positions"),
+    "Rwkv": (
+        {"hidden_size": 32, "num_hidden_layers": 2},
+        "layer 0 (RwkvSelfAttention) of RwkvForCausalLM mixes positions",
+    ),
     "GPTNeo": (
-        {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]], "window_size": 5},
+        {
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 2,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 5,
+        },
         "its config has window_size=5, which no mask shows",
     ),
 }
@@ -267,7 +307,7 @@ def test_layers_that_count_positions_are_exact_up_to_a_length():
     with pytest.raises(Unsupported, match="counts positions by itself"):
         read_architecture(build("llama4", floor_scale=4, **LLAMA4))
     few = Architecture(**{**vars(record), "position_limit": 8})
-    with pytest.raises(Unsupported, match="counts positions by itself, and the batch has .*; pack with --max-length 8"):
+    with pytest.raises(Unsupported, match=r"counts positions by itself, and the batch has .*; pack with --max-length 8"):
         Collator(architecture=few)([source])
 
 
@@ -283,6 +323,12 @@ def test_layers_that_count_positions_are_exact_up_to_a_length():
 def test_options_that_contradict_the_model(options, words):
     with pytest.raises(InvalidInstance, match=words):
         Collator(model=build("llama"), **options)
+
+
+def test_the_range_of_versions_is_that_of_the_extra():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    low, high = (".".join(map(str, version)) for version in versions.TRANSFORMERS)
+    assert f"transformers>={low},<{high}" in project["project"]["optional-dependencies"]["hf"]
 
 
 def test_versions_of_transformers(monkeypatch):
@@ -313,3 +359,17 @@ def test_registered_implementations_are_read_as_what_they_hand_on_to():
     found = read_architecture(model)
     assert (found.attention, found.mask_argument, set(found.layers)) == ("sdpa", "registered", {WINDOW})
     assert set(KINDS.values()) == {"sdpa", "eager", "flex"}
+
+
+def test_a_config_that_says_its_attention():
+    """The config of a loaded model knows it; bool masks would be added to the scores of eager attention."""
+    assert Collator(config=build("llama", "eager").config).attention == "eager"
+    assert Collator(config=transformers.LlamaConfig(**SHAPE)).attention == "sdpa"
+    assert Collator("eager", torch.bfloat16, config=transformers.LlamaConfig(**SHAPE)).dtype == torch.bfloat16
+
+
+def test_learned_tokens_before_the_sequence_are_refused():
+    model = build("llama")
+    model.active_peft_config = type("Config", (), {"is_prompt_learning": True})
+    with pytest.raises(Unsupported, match="puts learned tokens before the sequence"):
+        read_architecture(model)

@@ -10,9 +10,15 @@ from torch import nn
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, packed_loss, use_registered_attention
-from masksynth.torch.registered_attention import LayerBlockMask, attention_function, layer_attention, mask_of_layer, register
+from masksynth.torch.registered_attention import (
+    LayerBlockMask,
+    attention_function,
+    layer_attention,
+    mask_of_layer,
+    register,
+)
 from tests.torch import trie
-from tests.torch.architectures import build, separate_terms
+from tests.torch.architectures import SHAPE, build, compare, separate_terms
 
 MODELS = {
     "llama": {},
@@ -143,8 +149,48 @@ def test_refusals():
     other.config._attn_implementation_internal = "flash_attention_2"
     with pytest.raises(Unsupported, match="attention 'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs"):
         use_registered_attention(other)
-    config = transformers.GPTJConfig(vocab_size=40, n_embd=16, n_layer=1, n_head=2, rotary_dim=4, attn_implementation="eager")
-    with pytest.raises(Unsupported, match="GPTJForCausalLM does not go through the attention interface"):
-        use_registered_attention(transformers.GPTJForCausalLM(config))
+    config = transformers.RwkvConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, attn_implementation="eager")
+    with pytest.raises(Unsupported, match="RwkvForCausalLM does not go through the attention interface"):
+        use_registered_attention(transformers.RwkvForCausalLM(config))
     with pytest.raises(Unsupported, match="Linear has no eager attention"):
         attention_function("eager", nn.Linear(1, 1))
+
+
+class OneMask(transformers.Qwen2ForCausalLM):
+    """A class that nobody listed: windows in some layers, and no mapping of masks."""
+
+    def forward(self, input_ids=None, attention_mask=None, **inputs):
+        if isinstance(attention_mask, dict):
+            raise TypeError("attention_mask is a tensor")
+        return super().forward(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+
+
+def test_a_class_that_takes_one_mask_for_layers_with_several():
+    windows = {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 2}
+    torch.manual_seed(0)
+    model = OneMask(transformers.Qwen2Config(**{**SHAPE, **windows}, attn_implementation="sdpa")).double()
+    with pytest.raises(Unsupported, match=r"takes no mapping of masks by layer type; call .*use_registered_attention\(model\) first"):
+        Collator(model=model)
+    samples = trie.rollouts(groups=2, answers=3, prompt=11, answer=9)
+    [source] = pack_batches(samples)
+    batch = Collator(model=use_registered_attention(model))([source])
+    assert batch.attention_mask.shape[1] == 4
+    terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+    assert max(compare(model, samples, terms)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("kind", "mask", "words"),
+    [
+        ("eager", torch.ones(1, 1, 3, 3, dtype=torch.bool), "mask of eager attention: expected torch.float64, got torch.bool"),
+        ("sdpa", torch.ones(1, 1, 3, 3, dtype=torch.int64), "expected torch.bool or torch.float64, got torch.int64"),
+        ("sdpa", torch.zeros(1, 1, 3, 3), "expected torch.bool or torch.float64, got torch.float32"),
+        ("sdpa", torch.ones(1, 4, 5, 5, dtype=torch.bool), r"expected \[1, P, 3, 3\], got \[1, 1, 5, 5\]"),
+        ("sdpa", torch.ones(1, 1, 3, 3, dtype=torch.bool, device="meta"), "the mask is on meta, the model on cpu"),
+    ],
+)
+def test_masks_that_would_be_read_otherwise(kind, mask, words):
+    model = use_registered_attention(build("llama", kind))
+    with pytest.raises(InvalidInstance, match=words) as caught:
+        model(input_ids=torch.tensor([[3, 4, 5]]), attention_mask=mask)
+    assert "\n" not in str(caught.value)
