@@ -1,4 +1,4 @@
-"""Position ids of several dimensions: a sample gives D lists, of which the first are its ``position_ids`` and the others further keys."""
+"""Position ids of several dimensions: of D lists the first are a sample's ``position_ids``, the others further keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = tuple[str, Mapping[str, Any]]
 
 
 def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Sequence[Row], Sequence[str]]:
-    """Return samples whose ``position_ids`` are flat lists, and the key fields with the names of the further dimensions.
+    """Return samples whose ``position_ids`` are flat lists, and the key fields with those of the further dimensions.
 
     Where some sample of the block has D lists, a sample with one list, or none, has D equal ones: so models read text.
 
@@ -45,7 +45,8 @@ def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Se
     for (place, _), count in zip(rows, counts, strict=True):
         if count not in (0, most):
             fact = f"{count} lists, but another sample has {most}"
-            raise InvalidInstance(fact, "$.position_ids", "give one list for each dimension, as many in every sample", place)
+            remedy = "give one list for each dimension, as many in every sample"
+            raise InvalidInstance(fact, "$.position_ids", remedy, place)
     names = tuple(f"{FURTHER}{number}" for number in range(1, most))
     split = [
         (place, {**sample, **dict(zip(("position_ids", *names), _lists(place, sample, most, count), strict=True))})
@@ -77,8 +78,9 @@ def _dimensions(sample: Any) -> int:
         return 0
     if getattr(given, "ndim", 1) == 2:
         return len(given)
-    nested = isinstance(given, (list, tuple)) and len(given) > 0 and all(isinstance(part, (list, tuple, np.ndarray)) for part in given)
-    return len(given) if nested else 0
+    if not isinstance(given, (list, tuple)):
+        return 0
+    return len(given) if all(isinstance(part, (list, tuple, np.ndarray)) for part in given) else 0
 
 
 def _lists(place: str, sample: Mapping[str, Any], most: int, count: int) -> list[Any]:
@@ -94,5 +96,6 @@ def _lists(place: str, sample: Mapping[str, Any], most: int, count: int) -> list
     tokens = sample.get("input_ids")
     size = 0 if tokens is None else len(tokens)
     mask = sample.get("attention_mask")
-    own = np.arange(size) if mask is None else np.maximum(np.cumsum(np.asarray(mask, np.int64)) - 1, 0)  # pads are dropped later
-    return [own] * most
+    if mask is None:
+        return [np.arange(size)] * most
+    return [np.maximum(np.cumsum(np.asarray(mask, np.int64)) - 1, 0)] * most  # pads are dropped later

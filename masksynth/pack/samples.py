@@ -20,7 +20,7 @@ KEY_FIELDS = ("position_ids", "kinds")
 """Optional integers for each token that belong to its identity, beside the token id and the place in the sample."""
 
 FURTHER = "position_ids_"
-"""Before the number of a further dimension of ``position_ids``, from 1, as a key: ``position_ids_1`` is the second list."""
+"""Before the number of a further dimension of ``position_ids``, as a key: ``position_ids_1`` is the second list."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -127,8 +127,8 @@ def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:
     >>> further_dimensions(["kinds", "position_ids_2", "position_ids_1"])
     ('position_ids_1', 'position_ids_2')
     """
-    numbered = [int(key.removeprefix(FURTHER)) for key in keys if key.startswith(FURTHER) and key.removeprefix(FURTHER).isdigit()]
-    return tuple(f"{FURTHER}{number}" for number in sorted(numbered))
+    ends = (key.removeprefix(FURTHER) for key in keys if key.startswith(FURTHER))
+    return tuple(f"{FURTHER}{number}" for number in sorted(int(end) for end in ends if end.isdigit()))
 
 
 def key_of(table: SampleTable, name: str) -> Ints:

@@ -1,9 +1,10 @@
 """Read from a loaded transformers model what a merged batch must know of it, or refuse the model by name.
 
-Nothing is concluded from the name of a class. The model is run on a few tokens with recording attention (``tracing``), and the record says:
-which tokens each layer sees by the model's own masks; whether one mask tensor reaches every layer, a mapping by layer type, or neither;
-how many dimensions the position ids have. A model in which anything but attention mixes positions, or which counts positions by itself, is
-refused with the layer's index and type.
+Nothing is concluded from the name of a class. The model is run on a few tokens with recording attention
+(``tracing``), and the record says: which tokens each layer sees by the model's own masks; whether one mask tensor
+reaches every layer, a mapping by layer type, or neither; how many dimensions the position ids have. A model in which
+anything but attention mixes positions, or which counts positions by itself, is refused with the layer's index and
+type.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ IMPLEMENTATIONS = {kind: name for name, kind in KINDS.items()}
 REGISTERED = "masksynth_"
 """Before the name of the implementation that a registered attention hands on to."""
 ROUNDING = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
-"""By how much of the largest entry queries and keys may differ by rounding; rotary tables are float32 in every model."""
+"""By how much of the largest entry queries and keys may differ; rotary tables are float32 in every model."""
 FALLBACK = "use Collator(model=model, merge=False), which gives one sample a row"
 SMALL = 50_000_000
 """A config of no more parameters is read from a random model; a larger one from a model without values."""
@@ -58,7 +59,8 @@ class Architecture:
     tables : tuple of str
         The name of each layer's mask: its layer type where the class takes a mapping.
     mask_argument : {"tensor", "mapping", "registered"}
-        Whether ``attention_mask`` is one mask, a mapping of masks by layer type, or one mask for each layer of a registered attention.
+        Whether ``attention_mask`` is one mask, a mapping of masks by layer type, or one mask for each layer of a
+        registered attention.
     position_dimensions : int
         Dimensions of ``position_ids``: 1, or 3 for models of images and video.
     first_position : int
@@ -67,6 +69,8 @@ class Architecture:
         Batches of more positions are refused, since some layer counts positions by itself and is exact only below.
     rope_limit : int or None
         Where rotary frequencies depend on the longest sequence of the batch: up to this many tokens they do not.
+    rope_switch : bool
+        Whether beyond that limit they are the same for all lengths (``longrope``).
     merge : bool
         False for a record of a model that takes one sample a row.
     kind : {"causal", "bidirectional"}
@@ -85,6 +89,7 @@ class Architecture:
     first_position: int = 0
     position_limit: int | None = None
     rope_limit: int | None = None
+    rope_switch: bool = False
     merge: bool = True
     kind: Literal["causal", "bidirectional"] = "causal"
     router_loss: bool = False
@@ -113,7 +118,8 @@ def shortest_period(values: Sequence[Any]) -> int:
     >>> shortest_period("ababa"), shortest_period("aaa"), shortest_period("aab"), shortest_period("")
     (2, 1, 3, 1)
     """
-    return next(p for p in range(1, len(values) + 2) if all(values[i] == values[i % p] for i in range(len(values))) or p > len(values))
+    periods = range(1, max(len(values), 1) + 1)
+    return next(p for p in periods if all(values[i] == values[i % p] for i in range(len(values))))
 
 
 def read_architecture(model: Any, merge: bool = True) -> Architecture:
@@ -186,7 +192,8 @@ def unwrap(model: Any) -> Any:
     """
     while True:
         if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
-            raise Unsupported(f"{type(model).__name__} puts learned tokens before the sequence, which no merged row sees")
+            name = type(model).__name__
+            raise Unsupported(f"{name} puts learned tokens before the sequence, which no merged row sees")
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
         elif hasattr(model, "get_base_model"):
@@ -236,28 +243,31 @@ def _plain_record(model: Any, config: Any, merge: bool) -> Architecture:
     if kind is None and merge:
         remedy = "load the model with attn_implementation='sdpa', 'eager' or 'flex_attention'"
         raise Unsupported(f"attention {name!r} of {type(model).__name__} takes no mask of single pairs; {remedy}")
+    limit, switch = _rope_limit(config.get_text_config())
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     return Architecture(
         model=type(model).__name__,
         attention=kind or "sdpa",
         dtype=dtype,
         mask_argument="registered" if name.startswith(REGISTERED) else "tensor",
-        rope_limit=_rope_limit(config.get_text_config()),
+        rope_limit=limit,
+        rope_switch=switch,
         merge=merge,
         router_loss="output_router_logits" in inspect.signature(model.forward).parameters,
     )
 
 
-def _rope_limit(config: Any) -> int | None:
-    """Return the length from which rotary frequencies depend on the longest sequence; None where they never do."""
+def _rope_limit(config: Any) -> tuple[int | None, bool]:
+    """Return (length beyond which rotary frequencies are others, whether they are the same for all such lengths)."""
     parameters = getattr(config, "rope_parameters", None) or {}
     nested = [value for value in parameters.values() if isinstance(value, Mapping)] or [parameters]
-    limits = []
+    limits, kinds = [], set()
     for part in nested:
         if part.get("rope_type") in ("dynamic", "longrope"):
-            own = part.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
-            limits.append(own or config.max_position_embeddings)
-    return min(limits, default=None)
+            kinds.add(part["rope_type"])
+            name = "original_max_position_embeddings"
+            limits.append(part.get(name) or getattr(config, name, None) or config.max_position_embeddings)
+    return min(limits, default=None), kinds == {"longrope"} and len(set(limits)) == 1
 
 
 def _model_of_config(config: Any, implementation: str) -> Any:
@@ -329,13 +339,14 @@ class _Reader:
         if not self.on_meta:
             self._refuse_mixing(record)
             self._refuse_counting(record)
-        record = replace_record(record, position_limit=self._position_limit(record), position_dimensions=self._dimensions(record))
-        return record
+        limit, dimensions = self._position_limit(record), self._dimensions(record)
+        return replace_record(record, position_limit=limit, position_dimensions=dimensions)
 
     def _read_closed(self) -> Architecture:
         """Read a model whose attention is its own code."""
         if self.on_meta:
-            raise Unsupported(f"{self.record.model} has attention of its own, which a config does not show; give the loaded model")
+            fact = f"{self.record.model} has attention of its own, which a config does not show"
+            raise Unsupported(f"{fact}; give the loaded model")
         if self.record.attention == "flex":
             raise _unmergeable(f"{self.record.model} has attention of its own, which takes no BlockMask")
         dtype = self.record.dtype
@@ -349,7 +360,7 @@ class _Reader:
         return replace_record(self.record, layers=(reach,) * count, tables=(str(reach),) * count)
 
     def kind_of_rows(self) -> Literal["causal", "bidirectional"]:
-        """Return whether tokens of a lone sample see earlier tokens only: the first output stays when the last token changes."""
+        """Return whether tokens of a lone sample see earlier tokens only: the last does not move the first output."""
         if self.on_meta:
             plain = {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False}
             reaches = [call.mask for call in trace(self.model, plain).calls]
@@ -390,8 +401,8 @@ class _Reader:
         kind = torch.bool if self.record.attention == "sdpa" else self.record.dtype
         return mark_mask(torch.zeros(1, 1, TOKENS, TOKENS, dtype=kind, device=self.device), mark)
 
-    def run(self, record: Architecture, change: Mapping[str, Any] | None = None, shift: int = 0, base: Trace | None = None) -> Trace:
-        """Run as a merged batch would."""
+    def run(self, record: Architecture, change: Mapping[str, Any] | None = None, **options: Any) -> Trace:
+        """Run as a merged batch would; ``options`` are those of ``trace``."""
         names = dict.fromkeys(record.tables or ("",))
         masks = {name: self.mask(name) for name in names}
         inputs = {
@@ -400,7 +411,7 @@ class _Reader:
             "attention_mask": masks if record.mask_argument == "mapping" else next(iter(masks.values())),
             "use_cache": False,
         }
-        return trace(self.model, {**inputs, **(change or {})}, shift, base)
+        return trace(self.model, {**inputs, **(change or {})}, **options)
 
     def name_layer(self, module: str) -> str:
         """Return "layer 3 (Lfm2ShortConv, layer type 'conv')" of the module with that name."""
@@ -439,15 +450,17 @@ class _Reader:
             raise _unmergeable(f"{layer} gives its attention {call.unknown!r} beside the mask, which then is not all it sees")
         if isinstance(call.mask, Reach):
             return call.mask
-        if call.mask is None and call.window is None and isinstance(causal := getattr(call.module, "is_causal", None), bool):
+        causal = getattr(call.module, "is_causal", None)
+        if call.mask is None and call.window is None and isinstance(causal, bool):
             return Reach("causal" if causal else "bidirectional")
         why = call.mask if isinstance(call.mask, str) else "the model gives it no mask"
         raise _unmergeable(f"{layer} is not understood: {why}")
 
     def _first_position(self) -> int:
-        """Return the position id that the model gives by itself to its first token: 0, or behind the padding id as in RoBERTa."""
+        """Return the position id that the model gives to its first token: 0, or behind the padding id as in RoBERTa."""
         if self.on_meta and any(_hides_offset(name, part) for name, part in self.model.named_modules()):
-            raise Unsupported(f"the first position id of {self.record.model} is not in its config; give the loaded model")
+            fact = f"the first position id of {self.record.model} is not in its config"
+            raise Unsupported(f"{fact}; give the loaded model")
         if self.on_meta or not self.takes_positions:
             return 0
         pad = getattr(self.model.config, "pad_token_id", None)
@@ -479,7 +492,7 @@ class _Reader:
         return len(by_layer) == len(names) and tuple(by_layer[layer] for layer in sorted(by_layer)) == names
 
     def _mapping_names(self, record: Architecture) -> tuple[str, ...] | None:
-        """Return the key of a mapping from which each layer takes its mask, if the class takes one and keys and masks agree."""
+        """Return the key of a mapping from which each layer takes its mask; None if the class takes no mapping."""
         types = getattr(self.model.config.get_text_config(), "layer_types", None) or ()
         keys = tuple(dict.fromkeys([*types, "full_attention", "sliding_attention", "chunked_attention"]))
         try:
@@ -502,7 +515,8 @@ class _Reader:
             raise Unsupported(f"{record.model} gives outputs that are not finite on {TOKENS} plain tokens")
         moved = self.run(record, {"input_ids": ids}, base=base).moved
         if moved:  # modules complete before what holds them: the first is the innermost
-            raise _unmergeable(f"{self.name_layer(_part_of_layer(moved[0]))} of {record.model} mixes positions without a mask")
+            where = self.name_layer(_part_of_layer(moved[0]))
+            raise _unmergeable(f"{where} of {record.model} mixes positions without a mask")
 
     def _refuse_counting(self, record: Architecture) -> None:
         """Refuse what depends on where a token stands in the sequence beside its position id."""
@@ -514,15 +528,14 @@ class _Reader:
             raise _unmergeable(f"{where} of {record.model} counts positions by itself instead of reading position_ids")
 
     def _position_limit(self, record: Architecture) -> int | None:
-        """Return up to how many positions a layer that counts positions by itself is not changed by the count; None for any number."""
+        """Return up to how many positions layers that count them are not changed by the count; None for any number."""
         base = self.run(record)
         if not base.counting:
             return None
         if self.on_meta:
             where = self.name_layer(sorted(base.counting)[0])
-            raise Unsupported(
-                f"{where} of {record.model} counts positions by itself, and a config does not show how; give the loaded model"
-            )
+            fact = f"{where} of {record.model} counts positions by itself, and a config does not show how"
+            raise Unsupported(f"{fact}; give the loaded model")
         limit = 0
         for power in range(4, SHIFTS):
             shifted = self.run(record, shift=2**power)
@@ -532,7 +545,8 @@ class _Reader:
         else:
             return None
         if limit <= TOKENS:
-            raise _unmergeable(f"{self.name_layer(sorted(base.counting)[0])} of {record.model} counts positions by itself")
+            where = self.name_layer(sorted(base.counting)[0])
+            raise _unmergeable(f"{where} of {record.model} counts positions by itself")
         return limit
 
     def _dimensions(self, record: Architecture) -> int:
@@ -544,11 +558,12 @@ class _Reader:
         single = self.run(record)
         same = self.positions().expand(count, 1, TOKENS)
         if self._equal(self.run(record, {"position_ids": same}), single) is not None:
-            raise _unmergeable(f"{record.model} has {count} dimensions of position ids, but does not take [{count}, 1, N]")
+            fact = f"{record.model} has {count} dimensions of position ids"
+            raise _unmergeable(f"{fact}, but does not take [{count}, 1, N]")
         return count
 
     def _equal(self, left: Trace, right: Trace, flip: bool = False) -> str | None:
-        """Return None if queries, keys and values of all layers are equal to rounding, else the first layer where they are not."""
+        """Return None if queries, keys and values are equal to rounding, else the first layer where they are not."""
         names = {id(module): name for name, module in self.model.named_modules()}
         for a, b in zip(left.calls, right.calls, strict=True):
             for x, y in zip(a.states, b.states, strict=True):
@@ -573,7 +588,7 @@ def replace_record(record: Architecture, **changes: Any) -> Architecture:
 
 
 def _refuse_convolutions(model: Any, called: Collection[str]) -> None:
-    """Refuse convolutions and recurrences in the layers that a text calls; their weights may hide in a run what they mix."""
+    """Refuse convolutions and recurrences in layers that a text calls; their weights may hide what they mix."""
     types = getattr(model.config.get_text_config(), "layer_types", None) or ()
     for name, module in model.named_modules():
         numbers = [int(part) for part in name.split(".") if part.isdigit()]
@@ -582,7 +597,8 @@ def _refuse_convolutions(model: Any, called: Collection[str]) -> None:
         if isinstance(module, (torch.nn.modules.conv._ConvNd, torch.nn.RNNBase)) and _width(module) > 1:
             holder = type(model.get_submodule(name.rpartition(".")[0])).__name__
             label = f", layer type {types[numbers[0]]!r}" if numbers[0] < len(types) else ""
-            raise _unmergeable(f"layer {numbers[0]} ({holder}{label}) of {type(model).__name__} mixes positions without a mask")
+            where = f"layer {numbers[0]} ({holder}{label}) of {type(model).__name__}"
+            raise _unmergeable(f"{where} mixes positions without a mask")
 
 
 def _hides_offset(name: str, module: torch.nn.Module) -> bool:
@@ -597,9 +613,9 @@ def _width(module: Any) -> int:
 
 def _first_layer(model: torch.nn.Module) -> str:
     """Return the name of the part that may mix positions in the first layer of a model."""
-    lists = [(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList) and len(part)]
+    lists = [(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList)]
     name, layers = max(lists, key=lambda pair: len(pair[1]), default=("", None))
-    if layers is None:
+    if not layers:
         return ""
     mixer = _mixer_of(layers[0])
     return f"{name}.0.{mixer}" if mixer else f"{name}.0"
@@ -639,4 +655,5 @@ def _items_of(config: Any) -> list[tuple[str, Any]]:
 
 def _numbers_of(config: Any) -> list[int]:
     """Return all token ids that a config names: of padding, beginning, images."""
-    return [value for key, value in _items_of(config) if key.endswith(("token_id", "token_index")) and isinstance(value, int)]
+    named = (value for key, value in _items_of(config) if key.endswith(("token_id", "token_index")))
+    return [value for value in named if isinstance(value, int)]

@@ -1,8 +1,9 @@
-"""Models whose attention is their own code: what they do under a mask is compared with what they do to the samples alone.
+"""Models whose attention is their own code: samples run merged, under a mask, are compared with samples run alone.
 
-No recorder sees the masks of such a model, so it is asked: a short and a long sample that share their first tokens are run merged, as a
-batch would, and alone. The branches stand far apart in the merged order, so a model that counts positions by itself differs by much. What a
-short run cannot show, a window, is looked for in the config: if one is named there, the model is refused.
+No recorder sees the masks of such a model, so it is asked: a short and a long sample that share their first tokens
+are run merged, as a batch would, and alone. The branches stand far apart in the merged order, so a model that counts
+positions by itself differs by much. What a short run cannot show, a window, is looked for in the config: if one is
+named there, the model is refused.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def read_closed(model: Any, additive: bool, ids: Tensor, tolerance: float, items
     """
     named = [f"{key}={value}" for key, value in items if value and any(word in key for word in UNSEEN)]
     if named:
-        return f"does not go through the attention interface of transformers, and its config has {named[0]}, which no mask shows"
+        fact = f"its config has {named[0]}, which no mask shows"
+        return f"does not go through the attention interface of transformers, and {fact}"
     long, short = ids.repeat(LONG)[: _longest(items)], ids.flip(0).repeat(2)[:SHORT]
     short[:SHARED] = long[:SHARED]
     device = ids.device
@@ -64,8 +66,8 @@ def read_closed(model: Any, additive: bool, ids: Tensor, tolerance: float, items
 
 def _longest(items: list[tuple[str, Any]]) -> int:
     """Return the length of the long sample: less where the model has fewer positions."""
-    limits = [value for key, value in items if key in ("max_position_embeddings", "n_positions") and isinstance(value, int)]
-    return min([LONG, *(limit for limit in limits if limit > SHORT)])
+    limits = (value for key, value in items if key in ("max_position_embeddings", "n_positions"))
+    return min([LONG, *(limit for limit in limits if isinstance(limit, int) and limit > SHORT)])
 
 
 def _merged(model: Any, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
@@ -73,7 +75,7 @@ def _merged(model: Any, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
 
 
 def _mask(long: int, causal: bool, additive: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the mask of the long sample and the branch of the short one; bidirectional tokens see the short sample alone."""
+    """Return the mask of the long sample and the branch of the short one; without a direction, of the short one."""
     size = long + SHORT - SHARED
     index = torch.arange(size, device=device)
     in_short = (index < SHARED) | (index >= long)

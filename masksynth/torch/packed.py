@@ -104,15 +104,18 @@ class TrainingBatch:
     architecture : Architecture, optional
         Of the model for which the batch was made.
     tables : mapping of str to Reach
-        What the masks of the model's layers allow beside the stored rows, by the name of the mask; empty: nothing is cut.
+        What the masks of the model's layers allow beside the stored rows, by the name of the mask; empty: nothing is
+        cut.
     mask_argument : {"tensor", "mapping", "registered"}
-        Whether ``attention_mask`` is the one mask of ``tables``, a mapping of masks by name, or one mask for each layer.
+        Whether ``attention_mask`` is the one mask of ``tables``, a mapping of masks by name, or one mask for each
+        layer.
     token_index : (N,) int64 array, optional
         The index of each position's token in its sample, on the host; where windows are cut.
     position_names : tuple of str
         The keys that are the second and further dimensions of the position ids.
     rows : int
-        1 for a merged sequence; otherwise the samples of ``merge=False``, one a row: positions are those of row after row.
+        1 for a merged sequence; otherwise the samples of ``merge=False``, one a row: positions are those of row after
+        row.
     """
 
     source: PackedBatch
@@ -162,8 +165,9 @@ class TrainingBatch:
     def attention_mask(self) -> Any:
         """The mask as the model takes it, made on first use.
 
-        For sdpa a bool tensor ``[1, 1, N, N]``, for eager attention an additive one, for flex a BlockMask; a mapping of them by layer type,
-        or all of them for a registered attention, where the layers of the model differ. For ``merge=False`` the 2-D mask of padded rows.
+        For sdpa a bool tensor ``[1, 1, N, N]``, for eager attention an additive one, for flex a BlockMask; a mapping
+        of them by layer type, or all of them for a registered attention, where the layers of the model differ. For
+        ``merge=False`` the 2-D mask of padded rows.
         """
         if not self.merged:
             return self._padding_mask()
@@ -190,14 +194,16 @@ class TrainingBatch:
         elif len(set(self.tables.values())) <= 1:
             layers = (next(iter(self.tables.values()), PLAIN),)
         else:
-            raise Unsupported("tables= names masks, not layers: give Collator(model=model) or config= to say which layer has which")
+            remedy = "give Collator(model=model) or config= to say which layer has which"
+            raise Unsupported(f"tables= names masks, not layers: {remedy}")
         masks = [self.cut(reach) for reach in layers]
         return masks[0] if len(masks) == 1 else _stack_masks(masks)
 
     def cut(self, reach: Reach) -> Mask:
         """The stored rows without what a window or a chunk forbids; equal masks are one object."""
         if reach not in self._cuts:
-            self._cuts[reach] = self.source.mask if self.token_index is None else cut_mask(self.source.mask, self.token_index, reach)
+            mask, index = self.source.mask, self.token_index
+            self._cuts[reach] = mask if index is None else cut_mask(mask, index, reach)
         return self._cuts[reach]
 
     @cached_property
@@ -229,7 +235,8 @@ class TrainingBatch:
         real = torch.zeros(len(self.input_ids), dtype=torch.long, device=self.device)
         real[torch.as_tensor(self.source.sample_position, device=self.device)] = 1
         causal = self.architecture is None or self.architecture.causal
-        overflows = self.attention == "eager" and self.dtype == torch.float64  # a pad that sees pads only is NaN in transformers
+        # transformers gives NaN for a pad that sees pads only, in float64 and eager attention
+        overflows = self.attention == "eager" and self.dtype == torch.float64
         if not len(self.samples) or (causal and overflows):  # no token sees a pad on its right
             real[:] = 1
         return real.reshape(self.rows, -1)
@@ -297,12 +304,13 @@ class Collator:
         Fill the sequence up to a multiple of so many positions, each of which sees only itself and has no label: compiled models and
         kernels then meet few lengths.
     attention_window : int, optional
-        Every layer of the model has this window: token i of a sample sees token j only if i - j is below it. Not with ``model``.
+        Every layer of the model has this window: token i of a sample sees token j only if i - j is below it. Not with
+        ``model``.
     tables : mapping of str to int, Reach or None, optional
         The model takes a mapping of masks by layer type: the window of each, None for none. Not with ``model``.
     merge : bool
-        False: one sample a row, padded on the right, with a 2-D mask: for models in which no mask makes merged samples right. Losses are
-        the same.
+        False: one sample a row, padded on the right, with a 2-D mask: for models in which no mask makes merged
+        samples right. Losses are the same.
     position_keys : sequence of str
         Key fields of the samples that are the second and further dimensions of the position ids.
     architecture : Architecture, optional
@@ -363,10 +371,12 @@ class Collator:
 
     def _read(self, model: Any, config: Any) -> Architecture | None:
         """Return the record of the model, if one is given."""
-        given = [name for name, value in (("model", model), ("config", config), ("architecture", self.architecture)) if value is not None]
+        sources = {"model": model, "config": config, "architecture": self.architecture}
+        given = [name for name, value in sources.items() if value is not None]
         asked = [name for name in ("attention_window", "tables") if getattr(self, name) is not None]
         if len(given) > 1 or len(asked) > 1 or (given and asked):
-            raise InvalidInstance(f"{' and '.join((given + asked)[:2])} both say what the layers see", "", "give one of them")
+            both = " and ".join((given + asked)[:2])
+            raise InvalidInstance(f"{both} both say what the layers see", "", "give one of them")
         if model is not None:
             return read_architecture(model, self.merge)
         if config is not None:
@@ -403,6 +413,8 @@ class Collator:
         if self.architecture is not None and self.merge:
             check_limits(source, self.architecture)
         reaches = self._reaches()
+        limited = self.merge and any(reach.limited for reach in reaches.values())
+        argument = "tensor" if self.tables is None else "mapping"
         place, slot = np.unique(source.loss_position, return_inverse=True)
         arrays = {name: getattr(source, name) for name in ("input_ids", "position_ids", "sample_weight")}
         arrays |= {name: getattr(source, name) for name in ("loss_position", "loss_label", "loss_sample", "loss_weight")}
@@ -417,8 +429,8 @@ class Collator:
             keys={name: torch.tensor(values) for name, values in source.keys.items()},
             architecture=self.architecture,
             tables=reaches,
-            mask_argument=self.architecture.mask_argument if self.architecture else "tensor" if self.tables is None else "mapping",
-            token_index=token_index(source) if self.merge and any(reach.limited for reach in reaches.values()) else None,
+            mask_argument=self.architecture.mask_argument if self.architecture else argument,
+            token_index=token_index(source) if limited else None,
             position_names=position_names(source, self.position_keys, self.architecture),
             rows=rows,
             **{name: torch.tensor(array) for name, array in arrays.items()},
@@ -445,7 +457,8 @@ def _stack_masks(masks: Sequence[Mask]) -> Mask:
     """Return the layer pattern of masks of one table each."""
     base = np.cumsum([0, *(len(mask.key_start) for mask in masks)])
     offset = np.stack([mask.row_offset[0] + begin for mask, begin in zip(masks, base[:-1], strict=True)])
-    return Mask(offset, np.concatenate([mask.key_start for mask in masks]), np.concatenate([mask.key_end for mask in masks]))
+    start, end = (np.concatenate([getattr(mask, name) for mask in masks]) for name in ("key_start", "key_end"))
+    return Mask(offset, start, end)
 
 
 def _stack_layers(masks: Sequence[Tensor | BlockMask]) -> Tensor | BlockMask:

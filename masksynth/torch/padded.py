@@ -1,4 +1,4 @@
-"""Batches of separate samples: one a row, padded on the right; for models in which no mask makes merged samples right."""
+"""Batches of separate samples, one a row, padded on the right: for models that no mask makes right when merged."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from masksynth.pack.batch import PackedBatch
 def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True) -> tuple[PackedBatch, int]:
     """Return the batch with each sample's live tokens in a row of their own, and the number of rows.
 
-    The B rows of T positions stand one behind the other: position ``row * T + i`` is token i of sample ``row``. The mask says what a model
-    computes on padded rows: its own tokens, and each pad itself.
+    The B rows of T positions stand one behind the other: position ``row * T + i`` is token i of sample ``row``. The
+    mask says what a model computes on padded rows: its own tokens, and each pad itself.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True) -> t
 
 
 def _occurrence(batch: PackedBatch) -> NDArray[np.int64]:
-    """Return for each loss edge where its position stands among the positions of its sample, as an index into ``sample_position``."""
+    """Return for each loss edge where its sample has its position: an index into ``sample_position``."""
     owner = np.repeat(np.arange(len(batch.samples)), np.diff(batch.sample_offset))
     code = owner * max(batch.positions, 1) + batch.sample_position  # one number for each (sample, position)
     order = np.argsort(code, kind="stable")
@@ -95,4 +95,5 @@ def _refuse_visibility(batch: PackedBatch, live: NDArray[np.int64], causal: bool
     samples = [*(np.searchsorted(batch.sample_offset, wrong[:1], "right") - 1), *home[inner][:1]]
     if samples:
         name = batch.samples[int(samples[0])]
-        raise Unsupported(f"sample {name!r} has a visibility of its own (segments), which a padded row without a mask does not have")
+        fact = f"sample {name!r} has a visibility of its own (segments)"
+        raise Unsupported(f"{fact}, which a padded row without a mask does not have")

@@ -37,18 +37,22 @@ def position_names(source: PackedBatch, given: Sequence[str], record: Architectu
     for name in given:
         if name not in source.keys:
             known = ", ".join(source.keys) or "none"
-            raise InvalidInstance(f"position key {name!r} is not in the batch, which has {known}", "", "pack with that key field")
+            fact = f"position key {name!r} is not in the batch, which has {known}"
+            raise InvalidInstance(fact, "", "pack with that key field")
     names = tuple(given) or further_dimensions(source.keys)
     if record is None or not record.merge:
         return names
     count = record.position_dimensions
     if names and len(names) + 1 != count:
-        fact = f"{record.model} takes position ids of {count} dimension{'s' * (count > 1)}, the samples have {len(names) + 1}"
+        takes = f"{record.model} takes position ids of {count} dimension{'s' * (count > 1)}"
+        fact = f"{takes}, the samples have {len(names) + 1}"
         raise InvalidInstance(fact, "", "pack position_ids as the model's processor gives them")
     others = [name for name in source.keys if name != "kinds"]
     if not names and count > 1 and others:
-        fact = f"{record.model} takes position ids of {count} dimensions, and nothing says whether {', '.join(others)} are among them"
-        raise InvalidInstance(fact, "", f"give Collator(position_keys=...) {count - 1} names, or pack position_ids as {count} lists")
+        takes = f"{record.model} takes position ids of {count} dimensions"
+        fact = f"{takes}, and nothing says whether {', '.join(others)} are among them"
+        remedy = f"give Collator(position_keys=...) {count - 1} names, or pack position_ids as {count} lists"
+        raise InvalidInstance(fact, "", remedy)
     return names
 
 
@@ -80,17 +84,20 @@ def check_limits(source: PackedBatch, record: Architecture) -> None:
     Raises
     ------
     Unsupported
-        For more positions than a layer that counts them by itself allows, or samples on both sides of the length from which the model's
-        rotary frequencies change.
+        For more positions than a layer that counts them by itself allows, or samples on both sides of the length from
+        which the model's rotary frequencies change.
     """
     if record.position_limit is not None and source.positions > record.position_limit:
         fact = f"some layer of {record.model} counts positions by itself, and the batch has {source.positions}"
-        raise Unsupported(f"{fact}; pack with --max-length {record.position_limit}, or use Collator(model=model, merge=False)")
+        remedy = f"pack with --max-length {record.position_limit}, or use Collator(model=model, merge=False)"
+        raise Unsupported(f"{fact}; {remedy}")
     if record.rope_limit is None or not len(source.samples):
         return
     last = np.maximum.reduceat(np.append(source.position_ids[source.sample_position], 0), source.sample_offset[:-1])
     length = np.maximum(np.diff(source.sample_offset) + np.diff(source.dead_offset), last + 1)
-    if length.max() > record.rope_limit:
+    all_beyond = record.rope_switch and min(length.min(), last.max() + 1) > record.rope_limit
+    if length.max() > record.rope_limit and not all_beyond:
         longest = source.samples[int(length.argmax())]
         fact = f"rotary frequencies of {record.model} depend on the longest sequence from {record.rope_limit} tokens on"
-        raise Unsupported(f"{fact}, and sample {longest!r} has {length.max()}; use Collator(model=model, merge=False, ...) for it alone")
+        remedy = "pack samples of such lengths apart, and use Collator(model=model, merge=False) with batches of one"
+        raise Unsupported(f"{fact}, and sample {longest!r} has {length.max()}; {remedy}")

@@ -1,13 +1,15 @@
 """Attention for transformers models in which every layer has a mask of its own.
 
-``use_registered_attention(model)`` lets an unmodified model call the functions of this module in place of its attention. They get what the
-model was given as ``attention_mask``, choose the part of their layer, and hand on to the attention that the model ran before:
+``use_registered_attention(model)`` lets an unmodified model call the functions of this module in place of its
+attention. They get what the model was given as ``attention_mask``, choose the part of their layer, and hand on to the
+attention that the model ran before:
 
 - eager and sdpa: a tensor ``[1, P, N, N]``; layer l takes ``[:, l mod P]``.
 - flex: a ``LayerBlockMask`` of P BlockMasks; layer l takes number l mod P.
 
-A mask with P = 1, or the model's own, is handed on as it is, so the model generates and evaluates as before. The model's keyword for a
-window is dropped: the mask has the window. Learned sinks and soft caps reach the eager and flex functions, which know them; sdpa refuses.
+A mask with P = 1, or the model's own, is handed on as it is, so the model generates and evaluates as before. The
+model's keyword for a window is dropped: the mask has the window. Learned sinks and soft caps reach the eager and flex
+functions, which know them; sdpa refuses.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class LayerBlockMask(BlockMask):
 
 
 def register() -> tuple[str, ...]:
-    """Register the attention functions and their masks with transformers, and return their names; again and again is the same."""
+    """Register the attention functions and their masks with transformers, and return their names; twice is once."""
     transformers = require_transformers()
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
@@ -84,7 +86,8 @@ def use_registered_attention(model: Any) -> Any:
     transformers = require_transformers()
     plain = unwrap(model)
     if not isinstance(plain, transformers.PreTrainedModel):
-        raise InvalidInstance(f"{type(plain).__name__} is no model of transformers", "", "give a loaded transformers model")
+        fact = f"{type(plain).__name__} is no model of transformers"
+        raise InvalidInstance(fact, "", "give a loaded transformers model")
     name = str(plain.config.get_text_config()._attn_implementation)
     if name.startswith(REGISTERED):
         register()
@@ -93,7 +96,8 @@ def use_registered_attention(model: Any) -> Any:
         remedy = f"load the model with attn_implementation={', '.join(map(repr, KINDS))}"
         raise Unsupported(f"attention {name!r} of {type(plain).__name__} takes no mask of single pairs; {remedy}")
     if not plain._can_set_attn_implementation():
-        raise Unsupported(f"{type(plain).__name__} does not go through the attention interface of transformers; use sdpa or eager masks")
+        fact = f"{type(plain).__name__} does not go through the attention interface of transformers"
+        raise Unsupported(f"{fact}; use sdpa or eager masks")
     register()
     plain.set_attn_implementation(REGISTERED + name)
     return model
@@ -121,7 +125,8 @@ def layer_attention(
     if name == "sdpa":
         for part, word in (("s_aux", "learned sinks"), ("softcap", "a soft cap")):
             if keywords.get(part) is not None:
-                raise Unsupported(f"sdpa computes no attention with {word}; load the model with attn_implementation='eager'")
+                remedy = "load the model with attn_implementation='eager'"
+                raise Unsupported(f"sdpa computes no attention with {word}; {remedy}")
     mask = mask_of_layer(attention_mask, module)
     if isinstance(mask, Tensor):
         check_mask(mask, name, query, key)
@@ -171,13 +176,15 @@ def check_mask(mask: Tensor, name: str, query: Tensor, key: Tensor) -> None:
     kinds = {"sdpa": (torch.bool, query.dtype), "eager": (query.dtype,)}.get(name, ())
     if mask.dtype not in kinds:
         words = " or ".join(str(kind) for kind in kinds) or "a BlockMask"
-        raise InvalidInstance(f"mask of {name} attention: expected {words}, got {mask.dtype}", "", "give batch.model_inputs")
+        fact = f"mask of {name} attention: expected {words}, got {mask.dtype}"
+        raise InvalidInstance(fact, "", "give batch.model_inputs")
     shape = (query.shape[2], key.shape[2])
     if mask.ndim != 4 or tuple(mask.shape[2:]) != shape:
         fact = f"mask of {name} attention: expected [1, P, {shape[0]}, {shape[1]}], got {list(mask.shape)}"
         raise InvalidInstance(fact, "", "give batch.model_inputs of one batch")
     if mask.device != query.device:
-        raise InvalidInstance(f"the mask is on {mask.device}, the model on {query.device}", "", f'use batch.to("{query.device}")')
+        fact = f"the mask is on {mask.device}, the model on {query.device}"
+        raise InvalidInstance(fact, "", f'use batch.to("{query.device}")')
 
 
 def attention_function(name: str, module: torch.nn.Module) -> Callable[..., Any]:

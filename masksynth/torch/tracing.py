@@ -1,9 +1,10 @@
 """Run a transformers model on a few tokens with recording attention, to see which mask each of its layers is given.
 
-Every layer that goes through transformers' attention interface is called with a recorder in place of its attention: it keeps the layer's
-queries, keys and mask, and returns each token's own values, so that attention mixes nothing. What mixes positions all the same is no
-attention, and what changes when tokens and position ids are reversed together counts positions by itself. The recorder of the mask
-interface sees the model's mask functions before they become tensors and evaluates them at far indices, whatever the window is.
+Every layer that goes through transformers' attention interface is called with a recorder in place of its attention:
+it keeps the layer's queries, keys and mask, and returns each token's own values, so that attention mixes nothing.
+What mixes positions all the same is no attention, and what changes when tokens and position ids are reversed together
+counts positions by itself. The recorder of the mask interface sees the model's mask functions before they become
+tensors and evaluates them at far indices, whatever the window is.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ TENSOR_KEYWORDS = ("position_ids", "s_aux", "position_bias")
 
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
-    """One call of the attention interface: the layer's module, its queries, keys and values, and which mask it was given.
+    """One call of the attention interface: the layer's module, its queries, keys and values, and its mask.
 
     Parameters
     ----------
@@ -103,8 +104,9 @@ def trace(model: torch.nn.Module, inputs: Mapping[str, Any], shift: int = 0, bas
     shift : int
         Added to what ``torch.arange`` gives within attention modules.
     base : Trace, optional
-        A run of the same tokens but the one in the middle. Rows of the others that differ from it by rounding are set to it, since rounding
-        (of experts, whose groups of tokens change) would grow from layer to layer; ``moved`` names the modules that differ by more.
+        A run of the same tokens but the one in the middle. Rows of the others that differ from it by rounding are set
+        to it, since rounding (of experts, whose groups of tokens change) would grow from layer to layer; ``moved``
+        names the modules that differ by more.
 
     Raises
     ------
@@ -125,14 +127,16 @@ def trace(model: torch.nn.Module, inputs: Mapping[str, Any], shift: int = 0, bas
             model(**inputs)
         except Exception as error:
             words = str(error).strip().split("\n")[0][:200]
-            raise Unsupported(f"{type(model).__name__} fails on {TOKENS} plain tokens ({type(error).__name__}: {words})") from error
+            fact = f"{type(model).__name__} fails on {TOKENS} plain tokens"
+            raise Unsupported(f"{fact} ({type(error).__name__}: {words})") from error
     return found
 
 
 def reach_of(mask_function: Callable[..., Tensor], size: int | None) -> Reach | str:
     """Return which tokens a mask function of transformers lets a token see, or in words why it cannot be said.
 
-    The function is compared with each kind of mask at indices around 0, around multiples of the window or chunk, and far beyond.
+    The function is compared with each kind of mask at indices around 0, around multiples of the window or chunk, and
+    far beyond.
 
     Parameters
     ----------
@@ -169,7 +173,7 @@ def reach_of(mask_function: Callable[..., Tensor], size: int | None) -> Reach | 
 
 
 def _on_cpu(value: Any) -> Any:
-    """Return a mask function whose closure holds tensors on the CPU; those without values (number of left pads) become 0."""
+    """Return a mask function whose closure holds tensors on the CPU; those without values (left pads) become 0."""
     if isinstance(value, Tensor):
         return torch.zeros(value.shape, dtype=value.dtype) if value.is_meta else value.cpu()
     if isinstance(value, tuple):
@@ -195,7 +199,8 @@ def _definition(reach: Reach, query: Tensor, key: Tensor) -> Tensor:
     if reach.kind == "causal":
         allowed = allowed & (key <= query)
     if reach.window is not None:
-        allowed = allowed & ((query - key < reach.window) if reach.kind == "causal" else ((query - key).abs() <= reach.window))
+        distance = query - key
+        allowed = allowed & (distance < reach.window if reach.kind == "causal" else distance.abs() <= reach.window)
     if reach.chunk is not None:
         allowed = allowed & (query // reach.chunk == key // reach.chunk)
     return allowed
@@ -261,7 +266,8 @@ class _Counting(TorchFunctionMode):
         for name, module in model.named_modules():
             if hasattr(module, "layer_idx") and not any(hasattr(part, "layer_idx") for part in module.children()):
                 stack.callback(module.register_forward_pre_hook(lambda *_, name=name: self.inside.append(name)).remove)
-                stack.callback(module.register_forward_hook(lambda *_: self.inside.pop() and None, always_call=True).remove)
+                leave = module.register_forward_hook(lambda *_: self.inside.pop() and None, always_call=True)
+                stack.callback(leave.remove)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -272,7 +278,7 @@ class _Counting(TorchFunctionMode):
 
 
 def _keep_output(found: Trace, name: str, base: Trace | None) -> Callable[..., Any]:
-    """Return a forward hook that keeps the output of a module where it has one row for each token, and compares it with the base run's."""
+    """Return a forward hook that keeps a module's output of one row for each token, and compares it with the base."""
     others = [i for i in range(TOKENS) if i != TOKENS // 2]
 
     def hook(module: torch.nn.Module, inputs: Any, output: Any) -> Any:

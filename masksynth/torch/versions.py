@@ -18,13 +18,14 @@ def require_transformers() -> ModuleType:
         If it is missing, or another version: the range and what is installed.
     """
     low, high = (f"{major}.{minor}" for major, minor in TRANSFORMERS)
+    needs = f"reading a model needs transformers >={low},<{high}"
     remedy = f"pip install 'transformers>={low},<{high}'"
     try:
         installed = metadata.version("transformers")
     except metadata.PackageNotFoundError:
-        raise ImportError(f"reading a model needs transformers >={low},<{high}, which is not installed; {remedy}") from None
+        raise ImportError(f"{needs}, which is not installed; {remedy}") from None
     if not TRANSFORMERS[0] <= _release(installed) < TRANSFORMERS[1]:
-        raise ImportError(f"reading a model needs transformers >={low},<{high}, installed is {installed}; {remedy}")
+        raise ImportError(f"{needs}, installed is {installed}; {remedy}")
     import transformers
 
     return transformers

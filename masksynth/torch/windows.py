@@ -1,9 +1,10 @@
 """Cut the rows of a mask to a sliding window or to a chunk, by the index of each token in its sample.
 
-A model with a window of W lets token i of a sample see token j only if ``i - j < W`` (encoders: ``|i - j| <= W``), a model with chunks of C
-only if ``i // C == j // C``. The stored rows of a merged batch know neither. They are cut here on their intervals: positions between whose
-indices the steps are 1 form a run, an interval within a run holds consecutive indices, so each cut moves its two ends. The work is linear
-in rows, intervals and runs that the intervals cross; in a prefix tree every interval lies in one run (``docs/theory.md``, section 11).
+A model with a window of W lets token i of a sample see token j only if ``i - j < W`` (encoders: ``|i - j| <= W``), a
+model with chunks of C only if ``i // C == j // C``. The stored rows of a merged batch know neither. They are cut here
+on their intervals: positions between whose indices the steps are 1 form a run, an interval within a run holds
+consecutive indices, so each cut moves its two ends. The work is linear in rows, intervals and runs that the intervals
+cross; in a prefix tree every interval lies in one run (``docs/theory.md``, section 11).
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Reach:
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < bound):
-                raise InvalidInstance(f"{name}: expected an integer from {bound}, got {value!r}", "", "give the model's own number")
+                fact = f"{name}: expected an integer from {bound}, got {value!r}"
+                raise InvalidInstance(fact, "", "give the model's own number")
 
     @property
     def limited(self) -> bool:
@@ -186,7 +188,8 @@ def _conflict(batch: PackedBatch, index_in_sample: Ints, at: int) -> str:
     position = int(batch.sample_position[at])
     other = int(np.flatnonzero((batch.sample_position == position) & (index_in_sample != index_in_sample[at]))[0])
     sample = np.searchsorted(batch.sample_offset, [at, other], "right") - 1
-    words = [f"token {index_in_sample[i]} of sample {batch.samples[s]!r}" for i, s in zip((at, other), sample.tolist(), strict=True)]
+    names = [batch.samples[number] for number in sample.tolist()]
+    words = [f"token {index_in_sample[i]} of sample {name!r}" for i, name in zip((at, other), names, strict=True)]
     return (
         f"position {position} is {words[0]} and {words[1]}, so a window or chunk cannot be cut for both; "
         "pack such samples in groups of their own, or use Collator(merge=False)"

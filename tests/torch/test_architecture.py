@@ -22,13 +22,14 @@ from masksynth.torch import (
     Collator,
     Reach,
     architecture_of_config,
+    packed_loss,
     read_architecture,
     use_registered_attention,
     versions,
 )
 from masksynth.torch.architecture import KINDS, shortest_period
 from tests.torch import trie
-from tests.torch.architectures import NO_DROPOUT, SHAPE, build
+from tests.torch.architectures import NO_DROPOUT, SHAPE, build, compare
 
 CAUSAL, WINDOW, CHUNK = Reach(), Reach(window=5), Reach(chunk=5)
 LLAMA4 = {"attention_chunk_size": 5, "head_dim": 8, "intermediate_size_mlp": 32, "num_local_experts": 2}
@@ -298,6 +299,25 @@ def test_rotary_frequencies_of_the_longest_sample():
     [long] = pack_batches([trie.sample("a", "g", [3, 4], [5, 6]), trie.sample("b", "g", [3, 4], list(range(20)))])
     with pytest.raises(Unsupported, match="depend on the longest sequence from 16 tokens on, and sample 'b' has 22"):
         collate([long])
+
+
+def test_rotary_frequencies_that_switch_once():
+    """Longrope has two sets of frequencies: samples on one side of the limit are exact together."""
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 8}
+    rope |= {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "factor": 2.0}
+    model = build("llama", rope_parameters=rope, initializer_range=0.3)
+    collate = Collator(model=model)
+    lengths = {"short": (3, 4), "long": (12, 20), "both": (4, 12), "edge": (9, 9)}
+    for name, sizes in lengths.items():
+        samples = [trie.sample(i, "g", [3, 4], [*range(5, 3 + size)], weight=1.0) for i, size in enumerate(sizes)]
+        [source] = pack_batches(samples)
+        if name in ("both", "edge"):
+            with pytest.raises(Unsupported, match="depend on the longest sequence from 8 tokens on"):
+                collate([source])
+            continue
+        batch = collate([source])
+        terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
+        assert max(compare(model, samples, terms)) < 1e-5
 
 
 def test_layers_that_count_positions_are_exact_up_to_a_length():

@@ -1,0 +1,99 @@
+"""Position ids of several dimensions: D lists in mappings, JSON lines and Parquet; identity, text beside images, refusals, unpacking."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from masksynth.errors import InvalidInstance
+from masksynth.pack.packing import pack_batches, pack_samples
+from masksynth.pack.reading import read_samples
+from masksynth.pack.samples import key_of
+from masksynth.pack.unpacking import unpack_samples
+
+IMAGE = [[0, 1, 1, 1, 2], [0, 1, 1, 2, 3], [0, 1, 2, 1, 3]]
+
+
+def sample(name, ids, **more):
+    return {"id": name, "group": "g", "input_ids": ids, "labels": [-100, *ids[1:]], **more}
+
+
+def test_each_dimension_is_part_of_the_identity():
+    """Two samples that differ only in the height of one token share what stands before it."""
+    other = [IMAGE[0], [0, 1, 2, 2, 3], IMAGE[2]]
+    [batch] = pack_batches([sample("a", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("b", [5, 6, 7, 8, 9], position_ids=other)])
+    assert batch.positions == 2 + 2 * 2
+    assert batch.keys["position_ids_1"].tolist() == [0, 1, 1, 2, 2, 2]
+    assert batch.keys["position_ids_2"].tolist() == [0, 1, 2, 1, 2, 1]
+    assert batch.position_ids.tolist() == [0, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array])
+def test_lists_tuples_and_arrays(form):
+    [batch] = pack_batches([sample("a", [5, 6, 7, 8, 9], position_ids=form(IMAGE))])
+    assert [batch.position_ids.tolist(), *(values.tolist() for values in batch.keys.values())] == [part[:4] for part in IMAGE]
+
+
+def test_text_beside_images_has_equal_dimensions():
+    rows = [sample("image", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("text", [3, 4, 5]), sample("flat", [3, 4], position_ids=[7, 8])]
+    [batch] = pack_batches([{**row, "group": row["id"]} for row in rows])
+    for number, name in enumerate(("text", "flat"), 1):
+        positions = batch.sample_position[batch.sample_offset[number] : batch.sample_offset[number + 1]]
+        expected = [0, 1] if name == "text" else [7]
+        for values in (batch.position_ids, batch.keys["position_ids_1"], batch.keys["position_ids_2"]):
+            assert values[positions].tolist() == expected
+
+
+def test_text_in_another_block_of_lines(tmp_path):
+    """Blocks of a file are read apart and merged together."""
+    rows = [sample(number, [3, 4, 5]) for number in range(1100)] + [sample("image", [5, 6, 7, 8, 9], position_ids=IMAGE)]
+    [batch] = pack_batches(rows)
+    position = batch.sample_position[batch.sample_offset[5] : batch.sample_offset[6]]
+    assert batch.keys["position_ids_2"][position].tolist() == [0, 1]
+
+
+def test_files_and_the_way_back(tmp_path):
+    rows = [sample("a", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("b", [5, 6, 7, 8, 4], position_ids=IMAGE)]
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    [table] = list(read_samples(path))
+    assert key_of(table, "position_ids_1").tolist() == 2 * IMAGE[1]
+    pack_samples(path, tmp_path / "packed")
+    back = list(unpack_samples(tmp_path / "packed"))
+    assert [row["position_ids"] for row in back] == [[[*part[:4], 0] for part in IMAGE]] * 2  # those of dead tokens are 0
+    assert all("position_ids_1" not in row for row in back)
+
+
+def test_parquet(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [sample("a", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("b", [5, 6], position_ids=[[0, 1]] * 3)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "samples.parquet")
+    [table] = list(read_samples(tmp_path / "samples.parquet"))
+    assert key_of(table, "position_ids_2").tolist() == [*IMAGE[2], 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("positions", "words"),
+    [
+        ([[0, 1, 2], [0, 1]], "2 lists, but another sample has 3"),
+        ([[0, 1, 2], [0, 1], [0, 1, 2]], "entries, but input_ids has 3"),
+        ([[0, 1, 2], [0, 1, "2"], [0, 1, 2]], "is not a flat list"),
+        ([[0, 1, 2], [0, 1, -2], [0, 1, 2]], "is not from 0 to"),
+        ([[0, 1, 2], 5, [0, 1, 2]], "is not a flat list"),
+    ],
+)
+def test_refusals(positions, words):
+    rows = [sample("a", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("b", [5, 6, 7], position_ids=positions)]
+    with pytest.raises(InvalidInstance, match=words) as caught:
+        list(pack_batches(rows))
+    assert "samples:2" in str(caught.value)
+
+
+def test_segments_need_positions_of_their_own():
+    rows = [sample("a", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("b", [5, 6, 7], segments=[{"length": 3}])]
+    with pytest.raises(InvalidInstance, match="no position_ids, but other samples have 3 dimensions of them"):
+        list(pack_batches(rows))
