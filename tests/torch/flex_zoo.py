@@ -18,15 +18,21 @@ from tests.torch.zoo_comparison import own_logprobs, relative, zoo_samples
 
 
 def compare_flex(name: str) -> float:
-    """Return the largest relative difference of a label's log-probability, in float32."""
+    """Return the largest relative difference of a label's log-probability, and of the auxiliary loss, in float32."""
     entry, samples = EXACT[name], zoo_samples()
     plain = make_model(entry, entry.attention[0], torch.float32)
     flex = make_model(entry, "flex_attention", torch.float32)
-    batch = Collator(model=flex)(trie.packed(samples))
+    packed = trie.packed(samples)
+    batch, rows = Collator(model=flex)(packed), Collator(model=plain, merge=False)(packed)
+    routers = {"output_router_logits": True} if batch.architecture.router_loss else {}
     with torch.no_grad():
-        merged = packed_loss(flex(**batch.model_inputs).logits, batch, "none")
+        output = flex(**batch.model_inputs, **routers)
+        merged = packed_loss(output.logits, batch, "none")
         separate = [-s["weight"] * part for s, part in zip(samples, own_logprobs(plain, samples), strict=True)]
-    return relative(merged, torch.cat(separate))
+        apart = [relative(merged, torch.cat(separate))]
+        if routers:
+            apart.append(relative(output.aux_loss, plain(**rows.model_inputs, **routers).aux_loss))
+    return max(apart)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,14 @@ def test_the_config_says_the_same(name):
         assert architecture_of_config(model.config, entry.attention[0]) == read_architecture(model)
 
 
+@pytest.mark.parametrize("name", ["Llama", "Gemma 3, windows", "Mixtral, window", "Llama 4, chunks"])
+def test_gradient_checkpointing(name):
+    """Layers that are run again in the backward pass get the same masks."""
+    model = make_model(EXACT[name], "sdpa").train()
+    model.gradient_checkpointing_enable()
+    assert apart(model, SAMPLES) < TOLERANCE
+
+
 def own_masked_loss(model, entry, sample):
     """The loss of a sample run alone, under the visibility of its segments, cut to the model's windows by index."""
     seen = visibility(sample)
