@@ -142,7 +142,7 @@ def test_the_config_says_the_same(name):
 def test_gradient_checkpointing(name):
     """Layers that are run again in the backward pass get the same masks."""
     model = make_model(EXACT[name], "sdpa").train()
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     assert apart(model, SAMPLES) < TOLERANCE
 
 
