@@ -280,14 +280,14 @@ def _model_of_config(config: Any, implementation: str) -> Any:
         raise InvalidInstance(f"{type(config).__name__} is no config of transformers", "", "give model.config")
     own = copy.deepcopy(config)
     own._attn_implementation = implementation
+    empty = copy.deepcopy(own)
+    empty._experts_implementation = "batched_mm"  # other experts look at values, which the model does not have
     with torch.device("meta"):
-        model = _build(transformers, own)
-    if sum(parameter.numel() for parameter in model.parameters()) <= SMALL:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return _build(transformers, own)
-    own._experts_implementation = "batched_mm"  # other experts look at values, which the model does not have
-    with torch.device("meta"):
+        model = _build(transformers, empty)
+    if sum(parameter.numel() for parameter in model.parameters()) > SMALL:
+        return model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         return _build(transformers, own)
 
 
@@ -365,8 +365,12 @@ class _Reader:
             plain = {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False}
             reaches = [call.mask for call in trace(self.model, plain).calls]
             return "bidirectional" if Reach("bidirectional") in reaches else "causal"
-        with evaluating(self.model), torch.no_grad():
-            return "causal" if is_causal(self.model, self.ids()[0]) else "bidirectional"
+        try:
+            with evaluating(self.model), torch.no_grad():
+                return "causal" if is_causal(self.model, self.ids()[0]) else "bidirectional"
+        except Exception as error:
+            words = str(error).strip().split("\n")[0][:200]
+            raise Unsupported(f"{self.record.model} fails on {TOKENS} plain tokens: {words}") from error
 
     @property
     def device(self) -> torch.device:

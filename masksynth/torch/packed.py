@@ -303,7 +303,7 @@ class Collator:
     multiple : int
         Fill the sequence up to a multiple of so many positions, each of which sees only itself and has no label: compiled models and
         kernels then meet few lengths.
-    attention_window : int, optional
+    attention_window : int or Reach, optional
         Every layer of the model has this window: token i of a sample sees token j only if i - j is below it. Not with
         ``model``.
     tables : mapping of str to int, Reach or None, optional
@@ -343,7 +343,7 @@ class Collator:
     dtype: torch.dtype = None  # type: ignore[assignment]  # by default the model's, or float32
     block_size: BlockSize = 128
     multiple: int = 1
-    attention_window: int | None = None
+    attention_window: int | Reach | None = None
     tables: Mapping[str, int | Reach | None] | None = None
     merge: bool = True
     position_keys: tuple[str, ...] = ()
@@ -354,6 +354,9 @@ class Collator:
     def __post_init__(self, model: Any, config: Any) -> None:
         if self.multiple < 1:
             raise InvalidInstance(f"sequences of a multiple of {self.multiple} positions", "", "give a positive number")
+        if self.attention is not None and not isinstance(self.attention, str):
+            fact = f"attention: expected str, got {type(self.attention).__name__}"
+            raise InvalidInstance(fact, "", "give a model as Collator(model=model)")
         if self.attention is not None and self.attention not in get_args(Attention):
             raise InvalidInstance(f"attention {self.attention!r} is unknown", "", f"use one of {', '.join(get_args(Attention))}")
         record = self._read(model, config)
@@ -366,7 +369,8 @@ class Collator:
         object.__setattr__(self, "architecture", record)
         object.__setattr__(self, "attention", attention)
         object.__setattr__(self, "dtype", self.dtype or (record.dtype if record else torch.float32))
-        object.__setattr__(self, "position_keys", tuple(self.position_keys))
+        keys = (self.position_keys,) if isinstance(self.position_keys, str) else tuple(self.position_keys)
+        object.__setattr__(self, "position_keys", keys)
         self._reaches()
 
     def _read(self, model: Any, config: Any) -> Architecture | None:
@@ -390,9 +394,10 @@ class Collator:
         """Return what each mask allows beside the stored rows, by its name."""
         if self.architecture is not None:
             return self.architecture.reaches
-        if self.attention_window is not None:
-            return {"": Reach(window=self.attention_window)}
-        named = self.tables or {}
+        named = {"": self.attention_window} if self.tables is None else self.tables
+        if not isinstance(named, Mapping) or not named:
+            fact = f"tables: expected a mapping of windows by layer type, got {type(named).__name__} {named!r}"
+            raise InvalidInstance(fact, "", 'give {"full_attention": None, "sliding_attention": 4096}')
         return {name: value if isinstance(value, Reach) else Reach(window=value) for name, value in named.items()}
 
     def __call__(self, batches: PackedBatch | Sequence[PackedBatch]) -> TrainingBatch:

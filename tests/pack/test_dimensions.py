@@ -1,4 +1,4 @@
-"""Position ids of several dimensions: D lists in mappings, JSON lines and Parquet; identity, text beside images, refusals, unpacking."""
+"""Position ids as D lists in mappings, JSON lines and Parquet: identity, text beside images, refusals, unpacking."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def sample(name, ids, **more):
 def test_each_dimension_is_part_of_the_identity():
     """Two samples that differ only in the height of one token share what stands before it."""
     other = [IMAGE[0], [0, 1, 2, 2, 3], IMAGE[2]]
-    [batch] = pack_batches([sample("a", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("b", [5, 6, 7, 8, 9], position_ids=other)])
+    ids = [5, 6, 7, 8, 9]
+    [batch] = pack_batches([sample("a", ids, position_ids=IMAGE), sample("b", ids, position_ids=other)])
     assert batch.positions == 2 + 2 * 2
     assert batch.keys["position_ids_1"].tolist() == [0, 1, 1, 2, 2, 2]
     assert batch.keys["position_ids_2"].tolist() == [0, 1, 2, 1, 2, 1]
@@ -33,11 +34,13 @@ def test_each_dimension_is_part_of_the_identity():
 @pytest.mark.parametrize("form", [list, tuple, np.array])
 def test_lists_tuples_and_arrays(form):
     [batch] = pack_batches([sample("a", [5, 6, 7, 8, 9], position_ids=form(IMAGE))])
-    assert [batch.position_ids.tolist(), *(values.tolist() for values in batch.keys.values())] == [part[:4] for part in IMAGE]
+    dimensions = [batch.position_ids, *batch.keys.values()]
+    assert [values.tolist() for values in dimensions] == [part[:4] for part in IMAGE]
 
 
 def test_text_beside_images_has_equal_dimensions():
-    rows = [sample("image", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("text", [3, 4, 5]), sample("flat", [3, 4], position_ids=[7, 8])]
+    rows = [sample("image", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("text", [3, 4, 5])]
+    rows.append(sample("flat", [3, 4], position_ids=[7, 8]))
     [batch] = pack_batches([{**row, "group": row["id"]} for row in rows])
     for number, name in enumerate(("text", "flat"), 1):
         positions = batch.sample_position[batch.sample_offset[number] : batch.sample_offset[number + 1]]
@@ -48,8 +51,8 @@ def test_text_beside_images_has_equal_dimensions():
 
 def test_text_in_another_block_of_lines(tmp_path):
     """Blocks of a file are read apart and merged together."""
-    rows = [sample(number, [3, 4, 5]) for number in range(1100)] + [sample("image", [5, 6, 7, 8, 9], position_ids=IMAGE)]
-    [batch] = pack_batches(rows)
+    rows = [sample(number, [3, 4, 5]) for number in range(1100)]
+    [batch] = pack_batches([*rows, sample("image", [5, 6, 7, 8, 9], position_ids=IMAGE)])
     position = batch.sample_position[batch.sample_offset[5] : batch.sample_offset[6]]
     assert batch.keys["position_ids_2"][position].tolist() == [0, 1]
 
@@ -62,7 +65,8 @@ def test_files_and_the_way_back(tmp_path):
     assert key_of(table, "position_ids_1").tolist() == 2 * IMAGE[1]
     pack_samples(path, tmp_path / "packed")
     back = list(unpack_samples(tmp_path / "packed"))
-    assert [row["position_ids"] for row in back] == [[[*part[:4], 0] for part in IMAGE]] * 2  # those of dead tokens are 0
+    expected = [[*part[:4], 0] for part in IMAGE]  # those of dead tokens are 0
+    assert [row["position_ids"] for row in back] == [expected] * 2
     assert all("position_ids_1" not in row for row in back)
 
 

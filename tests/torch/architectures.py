@@ -1,4 +1,4 @@
-"""Tiny random models of many architectures, with windows and chunks shorter than the samples, and training them sample by sample."""
+"""Tiny random models of many architectures, and training them sample by sample."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_DROPOUT = {"attention_dropout": 0.0, "hidden_dropout_prob": 0.0, "attention_p
 
 
 def build(name, kind="sdpa", seed=0, dtype=torch.float64, **changes):
-    """A model by the prefix of its classes' names, like ``Mistral``; sinks and other parameters of zeros are made random."""
+    """A random model by its name in ``CLASSES``; sinks and other parameters of zeros are made random too."""
     config_class, model_class = CLASSES[name]
     config = config_class(**{**SHAPE, **NO_DROPOUT, **changes}, attn_implementation=kind)
     torch.manual_seed(seed)
@@ -60,7 +60,7 @@ CLASSES = {
 
 
 def separate_terms(model, samples, own="labels"):
-    """For each sample, the weighted losses of its labels when it is run alone, without any mask or position ids of ours."""
+    """For each sample, the weighted losses of its labels when it is run alone, without masks or position ids of ours."""
     found = []
     for sample in samples:
         logits = model(input_ids=torch.tensor([sample["input_ids"]]), use_cache=False).logits[0]

@@ -74,14 +74,14 @@ def test_a_config_gives_the_same_record(name):
     assert architecture_of_config(model.config, "eager").attention == "eager"
 
 
-@pytest.mark.parametrize("name", ["mistral", "gemma3", "qwen2"])
+@pytest.mark.parametrize("name", ["mistral", "gemma3"])
 def test_a_large_config_is_read_without_values(name):
-    """Ten billion parameters and more, in seconds."""
+    """Five billion parameters and more, in seconds and without memory."""
     changes, argument, _ = READ[name]
     large = {
         "hidden_size": 4096,
         "intermediate_size": 16384,
-        "num_hidden_layers": 48,
+        "num_hidden_layers": 30,
         "num_attention_heads": 32,
         "layer_types": None,
     }
@@ -91,7 +91,7 @@ def test_a_large_config_is_read_without_values(name):
     assert found.attention == "flex"
     assert found.mask_argument == argument
     assert Reach(window=4096) in found.layers
-    assert len(found.layers) == 48
+    assert len(found.layers) == 30
 
 
 def test_a_large_config_of_experts():
@@ -102,10 +102,12 @@ def test_a_large_config_of_experts():
 
 def test_what_a_config_does_not_show_is_refused():
     large = {"hidden_size": 4096, "intermediate_size": 16384, "intermediate_size_mlp": 16384, "head_dim": 128}
-    with pytest.raises(Unsupported, match=re.escape("layer 3 (Llama4TextAttention, layer type 'full_attention')") + ".*give the loaded"):
+    layer = re.escape("layer 3 (Llama4TextAttention, layer type 'full_attention')")
+    with pytest.raises(Unsupported, match=f"{layer}.*give the loaded"):
         architecture_of_config(transformers.Llama4TextConfig(**{**SHAPE, **LLAMA4, **large}), "sdpa")
+    shape = {**SHAPE, **NO_DROPOUT, **large, "pad_token_id": 1}
     with pytest.raises(Unsupported, match="the first position id of RobertaForCausalLM is not in its config"):
-        architecture_of_config(transformers.RobertaConfig(**{**SHAPE, **NO_DROPOUT, **large, "pad_token_id": 1}), "sdpa")
+        architecture_of_config(transformers.RobertaConfig(**shape), "sdpa")
     with pytest.raises(Unsupported, match=r"no model of transformers can be made of Gemma2Config: .*does not support"):
         architecture_of_config(transformers.Gemma2Config(**SHAPE), "sdpa")
 
@@ -132,7 +134,10 @@ def test_layer_masks_of_a_pattern():
     assert batch.layer_mask.intervals(20, 1) == source.mask.intervals(20)
 
 
-@pytest.mark.parametrize(("layers", "period"), [("", 1), ("aaaa", 1), ("abab", 2), ("aabaab", 3), ("aab", 3), ("aaba", 3)])
+@pytest.mark.parametrize(
+    ("layers", "period"),
+    [("", 1), ("a", 1), ("aaaa", 1), ("abab", 2), ("aabaab", 3), ("aab", 3), ("aaba", 3)],
+)
 def test_shortest_period(layers, period):
     assert shortest_period(layers) == period
 
@@ -174,7 +179,7 @@ def test_half_precision(dtype):
 def test_other_attention_is_refused():
     model = build("llama")
     model.config._attn_implementation_internal = "flash_attention_2"
-    with pytest.raises(Unsupported, match="attention 'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs; load"):
+    with pytest.raises(Unsupported, match="'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs; load"):
         read_architecture(model)
 
 
@@ -262,7 +267,8 @@ CLOSED = {
 @pytest.mark.filterwarnings("ignore:.*dropout")
 def test_attention_that_is_the_class_s_own(name):
     shape, refusal = CLOSED[name]
-    config = getattr(transformers, f"{name}Config")(vocab_size=40, **shape, bos_token_id=1, eos_token_id=2, attn_implementation="eager")
+    shape = {"vocab_size": 40, "bos_token_id": 1, "eos_token_id": 2, **shape}
+    config = getattr(transformers, f"{name}Config")(**shape, attn_implementation="eager")
     torch.manual_seed(0)
     model = getattr(transformers, f"{name}ForCausalLM")(config).eval()
     if refusal is None:
@@ -275,8 +281,8 @@ def test_attention_that_is_the_class_s_own(name):
 
 
 def test_dropout_warns_once_and_names_it():
-    config = transformers.GPT2Config(vocab_size=40, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=2)
-    model = transformers.GPT2LMHeadModel(config)
+    shape = {"vocab_size": 40, "n_positions": 32, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**shape, bos_token_id=1, eos_token_id=2))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         Collator(model=model)
@@ -327,7 +333,7 @@ def test_layers_that_count_positions_are_exact_up_to_a_length():
     with pytest.raises(Unsupported, match="counts positions by itself"):
         read_architecture(build("llama4", floor_scale=4, **LLAMA4))
     few = Architecture(**{**vars(record), "position_limit": 8})
-    with pytest.raises(Unsupported, match=r"counts positions by itself, and the batch has .*; pack with --max-length 8"):
+    with pytest.raises(Unsupported, match=r"positions by itself, and the batch has .*; pack with --max-length 8"):
         Collator(architecture=few)([source])
 
 
@@ -369,7 +375,7 @@ def test_transformers_is_missing(monkeypatch):
 
 
 def test_torch_part_imports_without_transformers():
-    code = "import sys; sys.modules['transformers'] = None; import masksynth.torch; print(masksynth.torch.Collator('sdpa').attention)"
+    code = "import sys; sys.modules['transformers'] = None; import masksynth.torch as t; print(t.Collator('sdpa').attention)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "sdpa\n"
 
@@ -393,3 +399,9 @@ def test_learned_tokens_before_the_sequence_are_refused():
     model.active_peft_config = type("Config", (), {"is_prompt_learning": True})
     with pytest.raises(Unsupported, match="puts learned tokens before the sequence"):
         read_architecture(model)
+
+
+def test_models_without_one_output_for_each_token():
+    model = transformers.BertForSequenceClassification(build("bert").config)
+    with pytest.raises(Unsupported, match="BertForSequenceClassification fails on 11 plain tokens: has no output with one"):
+        read_architecture(model, merge=False)

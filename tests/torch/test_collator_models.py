@@ -78,7 +78,7 @@ HYBRIDS = {
     "mamba": {"num_hidden_layers": 2},
 }
 REFUSALS = {
-    "qwen3_next": "layer 0 (Qwen3NextGatedDeltaNet, layer type 'linear_attention') of Qwen3NextForCausalLM mixes positions",
+    "qwen3_next": "layer 0 (Qwen3NextGatedDeltaNet, layer type 'linear_attention') of Qwen3NextForCausalLM mixes",
     "lfm2": "layer 0 (Lfm2ShortConv, layer type 'conv') of Lfm2ForCausalLM mixes positions",
     "mamba": "layer 0 (MambaMixer",
 }
@@ -131,7 +131,8 @@ def separate_images(model, samples):
     for sample in samples:
         positions = torch.tensor(sample["position_ids"])[:, None]
         ids = torch.tensor([sample["input_ids"]])
-        logits = model(input_ids=ids, position_ids=positions, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
+        inputs = {"position_ids": positions, "attention_mask": torch.ones_like(ids), "use_cache": False}
+        logits = model(input_ids=ids, **inputs).logits[0]
         labels = torch.tensor(sample["labels"])[8:]
         terms.append(-logits[7:-1].log_softmax(-1)[torch.arange(len(labels)), labels])
     return torch.cat(terms)
@@ -158,7 +159,8 @@ def test_text_gives_all_dimensions_the_same_ids():
 
 def test_key_fields_as_dimensions_are_named_never_guessed():
     model, samples = vision_model(), image_samples()
-    named = [{**one, **dict(zip(("position_ids", "height", "width"), one["position_ids"], strict=True))} for one in samples]
+    names = ("position_ids", "height", "width")
+    named = [{**one, **dict(zip(names, one["position_ids"], strict=True))} for one in samples]
     [source] = pack_batches(named, key_fields=("height", "width"))
     with pytest.raises(InvalidInstance, match="nothing says whether height, width are among them"):
         Collator(model=model)([source])
@@ -200,7 +202,7 @@ ENCODERS = {
 @pytest.mark.parametrize("kind", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoders(name, kind, merge):
-    dtype = torch.float64 if merge else torch.float32  # transformers' own masks of pads are NaN in float64 and eager attention
+    dtype = torch.float64 if merge else torch.float32  # pads are NaN in transformers' eager attention in float64
     model, samples = build(name, kind, dtype=dtype, **ENCODERS[name]), texts()
     [source] = pack_batches(samples)
     batch = Collator(model=model, merge=merge)([source])
@@ -239,7 +241,8 @@ def test_attention_that_is_the_class_s_own():
     shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "rotary_dim": 4, "n_positions": 64, "initializer_range": 0.3}
     shape |= {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "bos_token_id": 1, "eos_token_id": 2}
     torch.manual_seed(0)
-    model = transformers.GPTJForCausalLM(transformers.GPTJConfig(vocab_size=40, **shape, attn_implementation="eager")).double()
+    config = transformers.GPTJConfig(vocab_size=40, **shape, attn_implementation="eager")
+    model = transformers.GPTJForCausalLM(config).double()
     [source] = pack_batches(SAMPLES)
     batch = Collator(model=model)([source])
     terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
@@ -266,7 +269,8 @@ def test_images_in_loader_workers(tmp_path):
     lines.write_text("".join(json.dumps(sample) + "\n" for sample in image_samples()))
     pack_samples(lines, tmp_path / "packed")
     model = vision_model()
-    loader = DataLoader(PackedDataset(tmp_path / "packed"), batch_size=1, collate_fn=Collator(model=model), num_workers=1)
+    data, collate = PackedDataset(tmp_path / "packed"), Collator(model=model)
+    loader = DataLoader(data, batch_size=1, collate_fn=collate, num_workers=1)
     [batch] = list(loader)
     terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
     assert float((terms - separate_images(model, image_samples())).detach().abs().max()) < TIGHT

@@ -66,7 +66,8 @@ def test_the_model_with_its_own_masks_is_as_before(name):
     pads = torch.ones_like(ids)
     pads[0, 12:] = 0
     for mask in (None, pads):
-        assert torch.equal(plain(input_ids=ids, attention_mask=mask).logits, registered(input_ids=ids, attention_mask=mask).logits)
+        before, after = (model(input_ids=ids, attention_mask=mask).logits for model in (plain, registered))
+        assert torch.equal(before, after)
 
 
 def test_generation_goes_on_as_before():
@@ -147,7 +148,7 @@ def test_refusals():
         use_registered_attention(nn.Linear(1, 1))
     other = build("llama")
     other.config._attn_implementation_internal = "flash_attention_2"
-    with pytest.raises(Unsupported, match="attention 'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs"):
+    with pytest.raises(Unsupported, match="'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs"):
         use_registered_attention(other)
     config = transformers.RwkvConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, attn_implementation="eager")
     with pytest.raises(Unsupported, match="RwkvForCausalLM does not go through the attention interface"):
@@ -169,7 +170,8 @@ def test_a_class_that_takes_one_mask_for_layers_with_several():
     windows = {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 2}
     torch.manual_seed(0)
     model = OneMask(transformers.Qwen2Config(**{**SHAPE, **windows}, attn_implementation="sdpa")).double()
-    with pytest.raises(Unsupported, match=r"takes no mapping of masks by layer type; call .*use_registered_attention\(model\) first"):
+    words = r"takes no mapping of masks by layer type; call .*use_registered_attention\(model\) first"
+    with pytest.raises(Unsupported, match=words):
         Collator(model=model)
     samples = trie.rollouts(groups=2, answers=3, prompt=11, answer=9)
     [source] = pack_batches(samples)
@@ -182,7 +184,7 @@ def test_a_class_that_takes_one_mask_for_layers_with_several():
 @pytest.mark.parametrize(
     ("kind", "mask", "words"),
     [
-        ("eager", torch.ones(1, 1, 3, 3, dtype=torch.bool), "mask of eager attention: expected torch.float64, got torch.bool"),
+        ("eager", torch.ones(1, 1, 3, 3, dtype=torch.bool), "eager attention: expected torch.float64, got torch.bool"),
         ("sdpa", torch.ones(1, 1, 3, 3, dtype=torch.int64), "expected torch.bool or torch.float64, got torch.int64"),
         ("sdpa", torch.zeros(1, 1, 3, 3), "expected torch.bool or torch.float64, got torch.float32"),
         ("sdpa", torch.ones(1, 4, 5, 5, dtype=torch.bool), r"expected \[1, P, 3, 3\], got \[1, 1, 5, 5\]"),

@@ -12,7 +12,7 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, Reach
-from masksynth.torch.joining import example_batch, join
+from masksynth.torch.joining import example_batch, join, without_samples
 from masksynth.torch.windows import cut_mask, token_index
 from tests.torch import trie
 
@@ -53,7 +53,7 @@ def random_trees(seed):
 
 
 def random_segments(seed):
-    """Samples of a shared full or causal beginning, and two branches that see it, the second behind the first or not."""
+    """Samples of a shared full or causal beginning, and two branches that see it; the second may see the first."""
     random = np.random.default_rng(seed)
     lengths = [int(n) for n in random.integers(1, 6, 3)]
     begin = random.integers(1, 9, lengths[0]).tolist()
@@ -79,7 +79,8 @@ def test_the_cut_is_the_definition(make, seed):
         index = token_index(batch)
         assert np.array_equal(index, index_by_walk(batch))
         for reach in REACHES:
-            assert np.array_equal(cut_mask(batch.mask, index, reach).dense(), allowed_pairs(batch.mask, index, reach)), reach
+            cut = cut_mask(batch.mask, index, reach).dense()
+            assert np.array_equal(cut, allowed_pairs(batch.mask, index, reach)), reach
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -113,8 +114,10 @@ def test_a_path_of_a_prefix_tree_keeps_its_intervals():
 
 def test_position_ids_that_jump_do_not_count():
     """Models without a mask count tokens: images and other jumps of position ids leave the window as it is."""
-    samples = [{**sample, "position_ids": [7 * i for i in range(len(sample["input_ids"]))]} for sample in trie.rollouts()]
-    [jumping], [plain] = pack_batches(samples), pack_batches(trie.rollouts())
+    samples = trie.rollouts()
+    jumps = [[7 * i for i in range(len(sample["input_ids"]))] for sample in samples]
+    moved = [{**sample, "position_ids": ids} for sample, ids in zip(samples, jumps, strict=True)]
+    [jumping], [plain] = pack_batches(moved), pack_batches(samples)
     masks = [cut_mask(batch.mask, token_index(batch), Reach(window=4)) for batch in (jumping, plain)]
     assert masks[0] == masks[1]
 
@@ -147,7 +150,8 @@ def test_every_layer_with_one_window_without_a_model():
 
 
 def test_tables_without_a_model():
-    batch = Collator("sdpa", tables={"full_attention": None, "sliding_attention": 1, "chunked": Reach(chunk=2)})([example_batch()])
+    tables = {"full_attention": None, "sliding_attention": 1, "chunked": Reach(chunk=2)}
+    batch = Collator("sdpa", tables=tables)([example_batch()])
     masks = batch.model_inputs["attention_mask"]
     assert {name: mask[0, 0].int().tolist() for name, mask in masks.items()} == {
         "full_attention": [[1, 0, 0], [1, 1, 0], [1, 0, 1]],
@@ -170,3 +174,35 @@ def test_windows_and_filling():
     batch = Collator("sdpa", attention_window=2, multiple=8)([example_batch()])
     assert batch.attention_mask.shape == (1, 1, 8, 8)
     assert batch.attention_mask[0, 0, 3:].nonzero().tolist() == [[i, i + 3] for i in range(5)]
+
+
+def test_windows_of_encoders_without_a_model():
+    [source] = pack_batches(random_segments(1))
+    reach = Reach("bidirectional", window=1)
+    batch = Collator("sdpa", attention_window=reach)([source])
+    assert np.array_equal(batch.layer_mask.dense(), allowed_pairs(source.mask, token_index(source), reach))
+
+
+def test_silent_batches_have_windows_too():
+    """A rank without work runs positions of no sample: the masks have their kinds and shapes, and no loss."""
+    [source] = pack_batches(trie.rollouts())
+    batch = Collator("sdpa", attention_window=3)([without_samples(source)])
+    assert batch.attention_mask.shape == (1, 1, source.positions, source.positions)
+    assert batch.attention_mask.any(-1).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tables": {}}, "tables: expected a mapping of windows by layer type, got dict {}"),
+        ({"tables": [4]}, r"tables: expected a mapping of windows by layer type, got list \[4\]"),
+        ({"tables": {"full_attention": "4"}}, "window: expected an integer from 1, got '4'"),
+        ({"attention": Reach()}, r"attention: expected str, got Reach; give a model as Collator\(model=model\)"),
+        ({"attention": "flash"}, "attention 'flash' is unknown"),
+        ({"multiple": 0}, "sequences of a multiple of 0 positions"),
+    ],
+)
+def test_options_of_other_types(options, words):
+    with pytest.raises(InvalidInstance, match=words) as caught:
+        Collator(**options)
+    assert "\n" not in str(caught.value)
