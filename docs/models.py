@@ -82,12 +82,14 @@ torch.manual_seed(0)
 shape = dict(vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_local_experts=4)
 heads = dict(num_attention_heads=2, num_key_value_heads=1, attn_implementation="sdpa")
 model = MixtralForCausalLM(MixtralConfig(**shape, **heads))
-prompt = [11, 12, 13, 14, 15]
-samples = [
-    {"id": answer, "group": "q", "input_ids": [*prompt, 20 + answer, 1], "labels": [-100] * 5 + [20 + answer, 1]}
-    for answer in range(3)
-]
-[packed] = ms.pack_batches(samples)
+
+
+def sample(answer):
+    ids = [11, 12, 13, 14, 15, answer, 1]
+    return {"id": answer, "group": "q", "input_ids": ids, "labels": [-100] * 5 + ids[5:]}
+
+
+[packed] = ms.pack_batches([sample(answer) for answer in (20, 21, 22)])
 batch = Collator(model=model)(packed)
 
 output = model(**batch.model_inputs, output_router_logits=True)
