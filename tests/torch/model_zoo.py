@@ -175,6 +175,8 @@ DECODER |= {
     "encoder_ffn_dim": 24,
     "activation_dropout": 0.0,
 }
+LANGUAGES = {"vocab_size": VOCABULARY, "emb_dim": 16, "n_layers": 2, "n_heads": 4, "n_langs": 1, "causal": True}
+LANGUAGES |= {"dropout": 0.0, "attention_dropout": 0.0, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 GATED = {"block_types": ["recurrent", "attention"], "num_hidden_layers": 2, "attention_window_size": WINDOW}
 MIXING = {
     "DeepSeek-V3.2, indexed layers": Entry("DeepseekV32ForCausalLM", INDEXED),
@@ -202,6 +204,7 @@ MIXING = {
     "GPT-Neo, local layers": Entry("GPTNeoForCausalLM", LOCAL_GPT, attention=EAGER),
     "Bloom": Entry("BloomForCausalLM", {"n_layer": 2, "n_head": 4}, attention=EAGER),
     "Falcon, ALiBi": Entry("FalconForCausalLM", {"alibi": True, "new_decoder_architecture": False}),
+    "XLM": Entry("XLMWithLMHeadModel", LANGUAGES, {}, EAGER),
     "xLSTM": Entry("xLSTMForCausalLM", {"num_heads": 4, "qk_dim_factor": 1.0}, attention=EAGER),
 }
 """Models that mix positions without a mask, count positions by their place in it, or choose keys themselves."""

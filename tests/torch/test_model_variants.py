@@ -149,6 +149,28 @@ def test_gradient_checkpointing(name):
     assert max(compare_training(model, batch, SAMPLES, keep_double=False)) < CAST
 
 
+class Mixing(torch.nn.Module):
+    """Adds a part of the mean over all positions."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, states):
+        return states + self.part * states.mean(1, keepdim=True)
+
+
+def test_mixing_is_told_from_rounding():
+    """Models in float64 cast to float32 inside, where other rows of an expert's product round otherwise."""
+    model = make_model(EXACT["Llama"], "sdpa")
+    plain = model.model.layers[1].mlp
+    model.model.layers[1].mlp = torch.nn.Sequential(plain, Mixing(1e-8))
+    assert read_architecture(model) == read_architecture(make_model(EXACT["Llama"], "sdpa"))
+    model.model.layers[1].mlp = torch.nn.Sequential(plain, Mixing(1e-4))
+    with pytest.raises(Unsupported, match=r"layer 1 .* of LlamaForCausalLM mixes positions"):
+        read_architecture(model)
+
+
 def own_masked_loss(model, entry, sample):
     """The loss of a sample run alone, under the visibility of its segments, cut to the model's windows by index."""
     seen = visibility(sample)
