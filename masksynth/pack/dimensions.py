@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.samples import FURTHER, further_dimensions
+from masksynth.pack.samples import FURTHER
 
 Row = tuple[str, Mapping[str, Any]]
 
@@ -53,6 +53,18 @@ def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Se
         for (place, sample), count in zip(rows, counts, strict=True)
     ]
     return split, (*key_fields, *names)
+
+
+def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:
+    """Return the keys that are further dimensions of ``position_ids``, in order.
+
+    Examples
+    --------
+    >>> further_dimensions(["kinds", "position_ids_2", "position_ids_1"])
+    ('position_ids_1', 'position_ids_2')
+    """
+    ends = (key.removeprefix(FURTHER) for key in keys if key.startswith(FURTHER))
+    return tuple(f"{FURTHER}{number}" for number in sorted(int(end) for end in ends if end.isdigit()))
 
 
 def join_dimensions(sample: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,18 +117,6 @@ def join(tables: Sequence[SampleTable]) -> SampleTable:
         keys={name: np.concatenate([key_of(table, name) for table in tables]) for name in keys},
         segments=tuple(x for table in tables for x in table.segments),
     )
-
-
-def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:
-    """Return the keys that are further dimensions of ``position_ids``, in order.
-
-    Examples
-    --------
-    >>> further_dimensions(["kinds", "position_ids_2", "position_ids_1"])
-    ('position_ids_1', 'position_ids_2')
-    """
-    ends = (key.removeprefix(FURTHER) for key in keys if key.startswith(FURTHER))
-    return tuple(f"{FURTHER}{number}" for number in sorted(int(end) for end in ends if end.isdigit()))
 
 
 def key_of(table: SampleTable, name: str) -> Ints:

@@ -354,8 +354,7 @@ class _Reader:
             ids, items = self.ids()[0], _items_of(self.model.config)
             reach = read_closed(self.model, self.record.attention == "eager", ids, ROUNDING.get(dtype, 1e-1), items)
         if isinstance(reach, str):
-            layer = self.name_layer(_first_layer(self.model)) + " of " if "position" in reach else ""
-            raise _unmergeable(f"{layer}{self.record.model} {reach}")
+            raise _unmergeable(f"{self.name_layer(_first_layer(self.model))} of {self.record.model} {reach}")
         count = self.model.config.get_text_config().num_hidden_layers
         return replace_record(self.record, layers=(reach,) * count, tables=(str(reach),) * count)
 

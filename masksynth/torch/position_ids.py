@@ -11,7 +11,7 @@ from torch import Tensor
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.pack.batch import PackedBatch
-from masksynth.pack.samples import further_dimensions
+from masksynth.pack.dimensions import further_dimensions
 from masksynth.torch.architecture import Architecture
 
 if TYPE_CHECKING:

@@ -245,7 +245,7 @@ CLOSED = {
     "GPTJ": ({"n_embd": 32, "n_layer": 2, "n_head": 2, "rotary_dim": 4, "n_positions": 64}, None),
     "CodeGen": ({"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4, "n_positions": 64}, None),
     "Mpt": ({"d_model": 32, "n_heads": 2, "n_layers": 2}, "layer 0 (MptAttention) of MptForCausalLM mixes positions"),
-    "Bloom": ({"hidden_size": 32, "n_layer": 2, "n_head": 2}, "BloomForCausalLM fails under a mask of single pairs"),
+    "Bloom": ({"hidden_size": 32, "n_layer": 2, "n_head": 2}, "layer 0 (BloomAttention) of BloomForCausalLM fails under a mask"),
     "Rwkv": (
         {"hidden_size": 32, "num_hidden_layers": 2},
         "layer 0 (RwkvSelfAttention) of RwkvForCausalLM mixes positions",

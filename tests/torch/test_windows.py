@@ -206,3 +206,15 @@ def test_options_of_other_types(options, words):
     with pytest.raises(InvalidInstance, match=words) as caught:
         Collator(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_long_rows_are_cut_without_pairs():
+    """A hundred thousand positions: the array of all pairs would take 10 GB."""
+    size = 100_000
+    ends = np.arange(1, size + 1, dtype=np.int32)
+    mask = Mask(np.arange(size + 1)[None], np.zeros(size, np.int32), ends)
+    window = cut_mask(mask, np.arange(size), Reach(window=7))
+    assert np.array_equal(window.key_start, np.maximum(np.arange(size) - 6, 0))
+    chunk = cut_mask(mask, np.arange(size), Reach(chunk=4096))
+    assert np.array_equal(chunk.key_start, np.arange(size) // 4096 * 4096)
+    assert all(np.array_equal(cut.key_end, ends) for cut in (window, chunk))
