@@ -360,7 +360,7 @@ class _Reader:
 
     def kind_of_rows(self) -> Literal["causal", "bidirectional"]:
         """Return whether tokens of a lone sample see earlier tokens only: the last does not move the first output."""
-        if self.on_meta:
+        if self.on_meta or self.record.attention == "flex":  # flex would be compiled for these few tokens
             plain = {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False}
             reaches = [call.mask for call in trace(self.model, plain).calls]
             return "bidirectional" if Reach("bidirectional") in reaches else "causal"

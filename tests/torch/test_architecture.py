@@ -405,3 +405,11 @@ def test_models_without_one_output_for_each_token():
     model = transformers.BertForSequenceClassification(build("bert").config)
     with pytest.raises(Unsupported, match="BertForSequenceClassification fails on 11 plain tokens: has no output with one"):
         read_architecture(model, merge=False)
+
+
+@pytest.mark.parametrize("kind", ["sdpa", "flex_attention"])
+def test_rows_of_separate_samples_are_causal_or_not(kind):
+    for name in ("llama", "bert"):
+        record = read_architecture(build(name, kind, dtype=torch.float32), merge=False)
+        assert record.kind == ("causal" if name == "llama" else "bidirectional")
+        assert not record.merge
