@@ -212,6 +212,13 @@ def mark_mask(mask: Tensor, mark: Any) -> Tensor:
     return mask
 
 
+def mark_of(mask: Any) -> Any:
+    """Return the mark of a mask, or of the one of which it is a full view (Gemma 4, layers with shared keys)."""
+    if isinstance(mask, Tensor) and mask._base is not None and mask._base.shape == mask.shape:
+        mask = mask._base
+    return getattr(mask, "masksynth_mark", None)
+
+
 @contextmanager
 def _recording(model: torch.nn.Module, found: Trace) -> Iterator[None]:
     """Let the configs of a model name recorders as their attention."""
@@ -230,7 +237,7 @@ def _recording(model: torch.nn.Module, found: Trace) -> Iterator[None]:
     def attention_recorder(
         module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **keywords: Any
     ) -> tuple[Tensor, None]:
-        mark = getattr(attention_mask, "masksynth_mark", None)
+        mark = mark_of(attention_mask)
         biased = keywords.get("position_bias") is not None or (attention_mask is not None and mark is None)
         layer = getattr(module, "layer_idx", None)
         number = layer if isinstance(layer, int) else len(found.calls)

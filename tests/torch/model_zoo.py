@@ -89,7 +89,7 @@ LOCAL_GPT = {
 }
 LOCAL_GPT |= {"attention_dropout": 0.0, "embed_dropout": 0.0, "resid_dropout": 0.0}
 SHARED_KEYS = {**HEAD, "sliding_window": WINDOW, "num_kv_shared_layers": 2, "vocab_size_per_layer_input": VOCABULARY}
-SHARED_KEYS |= {"hidden_size_per_layer_input": 8, "laurel_rank": 4, "altup_num_inputs": 2}
+SHARED_KEYS |= {"hidden_size_per_layer_input": 8}
 SHARED_KEYS |= layer_types(*["sliding_attention", "full_attention"] * 2)
 
 EXACT = {
@@ -112,7 +112,8 @@ EXACT = {
     "Gemma": Entry("GemmaForCausalLM", HEAD),
     "Gemma 2, windows": Entry("Gemma2ForCausalLM", {**HEAD, "query_pre_attn_scalar": 4, **WINDOWS}, attention=EAGER),
     "Gemma 3, windows": Entry("Gemma3ForCausalLM", {**HEAD, "query_pre_attn_scalar": 4, **WINDOWS}),
-    "Gemma 3n, windows": Entry("Gemma3nForCausalLM", SHARED_KEYS),
+    "Gemma 3n, windows": Entry("Gemma3nForCausalLM", {**SHARED_KEYS, "laurel_rank": 4, "altup_num_inputs": 2}),
+    "Gemma 4, windows": Entry("Gemma4ForCausalLM", {**SHARED_KEYS, "global_head_dim": 8}),
     "Phi": Entry("PhiForCausalLM"),
     "Phi-3": Entry("Phi3ForCausalLM", {"sliding_window": None, "pad_token_id": 0}),
     "Phi-3, window": Entry("Phi3ForCausalLM", {"sliding_window": WINDOW, "pad_token_id": 0}),
