@@ -75,6 +75,8 @@ class Architecture:
         False for a record of a model that takes one sample a row.
     kind : {"causal", "bidirectional"}
         Whether tokens of such a row see earlier tokens only.
+    router_loss : bool
+        Whether the class has an auxiliary loss of its routers, which weights tokens by ``attention_mask``.
     """
 
     model: str
@@ -90,6 +92,7 @@ class Architecture:
     rope_switch: bool = False
     merge: bool = True
     kind: Literal["causal", "bidirectional"] = "causal"
+    router_loss: bool = False
 
     @property
     def causal(self) -> bool:
@@ -250,6 +253,7 @@ def _plain_record(model: Any, config: Any, merge: bool) -> Architecture:
         rope_limit=limit,
         rope_switch=switch,
         merge=merge,
+        router_loss="output_router_logits" in inspect.signature(model.forward).parameters,
     )
 
 
@@ -442,15 +446,18 @@ class _Reader:
         return tuple(reaches[layer] for layer in sorted(reaches))
 
     def _reach(self, call: AttentionCall) -> Reach:
+        layer = f"layer {call.layer} ({type(call.module).__name__}) of {self.record.model}"
         if call.biased:
-            raise _unmergeable(f"layer {call.layer} ({type(call.module).__name__}) adds a position bias to its mask")
+            raise _unmergeable(f"{layer} adds a position bias to its mask")
+        if call.unknown is not None:
+            raise _unmergeable(f"{layer} gives its attention {call.unknown!r} beside the mask, which then is not all it sees")
         if isinstance(call.mask, Reach):
             return call.mask
         causal = getattr(call.module, "is_causal", None)
         if call.mask is None and call.window is None and isinstance(causal, bool):
             return Reach("causal" if causal else "bidirectional")
         why = call.mask if isinstance(call.mask, str) else "the model gives it no mask"
-        raise _unmergeable(f"layer {call.layer} ({type(call.module).__name__}) is not understood: {why}")
+        raise _unmergeable(f"{layer} is not understood: {why}")
 
     def _first_position(self) -> int:
         """Return the position id that the model gives to its first token: 0, or behind the padding id as in RoBERTa."""

@@ -55,7 +55,7 @@ def read_closed(model: Any, additive: bool, ids: Tensor, tolerance: float, items
     except Unsupported as error:
         return str(error)
     except Exception as error:
-        return f"fails under a mask of single pairs ({type(error).__name__}: {str(error).splitlines()[0][:100]})"
+        return f"fails under a mask of single pairs ({type(error).__name__}: {str(error).strip().partition(chr(10))[0][:100]})"
     rows = torch.cat([torch.arange(SHARED), torch.arange(len(long), len(merged))]).to(device)
     apart = [together[: len(long)] - alone[0], together[rows] - alone[1]] if causal else [together[rows] - alone[1]]
     scale = max(float(part.abs().max()) for part in alone)

@@ -25,6 +25,7 @@ from masksynth.torch.flex_mask import BlockSize, Rows, block_mask_of
 from masksynth.torch.joining import filled, join, without_samples
 from masksynth.torch.padded import pad_samples
 from masksynth.torch.position_ids import check_limits, default_positions, position_names, stack_positions
+from masksynth.torch.token_weights import count_samples, weigh_tokens
 from masksynth.torch.windows import Reach, cut_mask, token_index
 
 PLAIN = Reach()
@@ -245,12 +246,16 @@ class TrainingBatch:
         """What a Hugging Face model is called with: ``model(**batch.model_inputs).logits`` is ``[1, N, V]``.
 
         ``position_ids`` and ``use_cache=False`` are part of it: without either, a causal LM reads branching positions as documents. For
-        ``merge=False`` all is ``[B, T]``, and position ids that count from 0 are left to the model.
+        ``merge=False`` all is ``[B, T]``, and position ids that count from 0 are left to the model. With ``output_router_logits=True`` the
+        auxiliary loss of a mixture of experts counts each position once for each sample that has it.
         """
         inputs: dict[str, Any] = {"input_ids": self.input_ids.reshape(self.rows, -1)}
         if self.merged or not default_positions(self.source):
             inputs["position_ids"] = stack_positions(self)
-        return {**inputs, "attention_mask": self.attention_mask, "use_cache": False}
+        mask = self.attention_mask
+        if self.merged and self.architecture is not None and self.architecture.router_loss:
+            mask = weigh_tokens(mask, count_samples(self.source).to(self.device))
+        return {**inputs, "attention_mask": mask, "use_cache": False}
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> TrainingBatch:
         """The batch with its tensors on ``device``; a mask that was not made yet will be made there."""

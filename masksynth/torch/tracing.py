@@ -9,6 +9,7 @@ tensors and evaluates them at far indices, whatever the window is.
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,10 +28,12 @@ from masksynth.torch.windows import Reach
 TOKENS = 11
 """Tokens of a traced run."""
 ROUNDING = 8
-"""Units of the last place of the largest entry by which equal rows may differ."""
+"""Units of the last place of the largest entry by which equal rows may differ; of float32 in float64, since models cast to it inside."""
 SPAN = 1 << 18
 """A window is looked for up to so many tokens where the model does not say its size."""
 NAME = "masksynth_trace"
+TENSOR_KEYWORDS = ("position_ids", "s_aux", "position_bias")
+"""Tensors that layers give to their attention beside the mask: positions, learned sinks, and the biases that are refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,8 @@ class AttentionCall:
         The keyword ``sliding_window``, which kernels without masks use.
     biased : bool
         Whether a position bias or a mask that is not ours reached the attention.
+    unknown : str or None
+        A keyword that holds a tensor and is none of ``TENSOR_KEYWORDS``: keys that the layer chose by itself, say.
     """
 
     layer: int
@@ -58,6 +63,7 @@ class AttentionCall:
     mask: Any
     window: int | None
     biased: bool
+    unknown: str | None
 
 
 @dataclass
@@ -108,6 +114,8 @@ def trace(model: torch.nn.Module, inputs: Mapping[str, Any], shift: int = 0, bas
         If the run fails.
     """
     found = Trace()
+    if "output_router_logits" in inspect.signature(model.forward).parameters:
+        inputs = {**inputs, "output_router_logits": False}  # the routers' loss reads the mask of a merged batch in its own way
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(evaluating(model))
@@ -155,8 +163,9 @@ def reach_of(mask_function: Callable[..., Tensor], size: int | None) -> Reach | 
         return f"its mask function cannot be evaluated ({type(error).__name__})"
     candidates = [Reach(), Reach("bidirectional")]
     if size is not None:
-        candidates += [Reach(window=size), Reach(chunk=size), Reach("bidirectional", window=size)]
-        candidates += [Reach("bidirectional", window=size // 2), Reach("bidirectional", chunk=size)]
+        candidates += [Reach("bidirectional", window=size), Reach("bidirectional", window=size // 2)]
+    if size:  # 0 where a config has no window: such a mask serves no causal layer
+        candidates += [Reach(window=size), Reach(chunk=size), Reach("bidirectional", chunk=size)]
     for reach in candidates:
         if torch.equal(values, _definition(reach, query, key)):
             return reach
@@ -203,6 +212,13 @@ def mark_mask(mask: Tensor, mark: Any) -> Tensor:
     return mask
 
 
+def mark_of(mask: Any) -> Any:
+    """Return the mark of a mask, or of the one of which it is a full view (Gemma 4, layers with shared keys)."""
+    if isinstance(mask, Tensor) and mask._base is not None and mask._base.shape == mask.shape:
+        mask = mask._base
+    return getattr(mask, "masksynth_mark", None)
+
+
 @contextmanager
 def _recording(model: torch.nn.Module, found: Trace) -> Iterator[None]:
     """Let the configs of a model name recorders as their attention."""
@@ -221,11 +237,13 @@ def _recording(model: torch.nn.Module, found: Trace) -> Iterator[None]:
     def attention_recorder(
         module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **keywords: Any
     ) -> tuple[Tensor, None]:
-        mark = getattr(attention_mask, "masksynth_mark", None)
+        mark = mark_of(attention_mask)
         biased = keywords.get("position_bias") is not None or (attention_mask is not None and mark is None)
         layer = getattr(module, "layer_idx", None)
         number = layer if isinstance(layer, int) else len(found.calls)
-        found.calls.append(AttentionCall(number, module, (query, key, value), mark, keywords.get("sliding_window"), biased))
+        tensors = (name for name, given in keywords.items() if isinstance(given, Tensor) and name not in TENSOR_KEYWORDS)
+        window, unknown = keywords.get("sliding_window"), next(tensors, None)
+        found.calls.append(AttentionCall(number, module, (query, key, value), mark, window, biased, unknown))
         own = value.repeat_interleave(query.shape[1] // value.shape[1], 1)
         return own.transpose(1, 2).contiguous(), None
 
@@ -280,12 +298,13 @@ def _keep_output(found: Trace, name: str, base: Trace | None) -> Callable[..., A
             return None
         call = (name, found.completed[name])
         found.completed[name] += 1
-        found.outputs[call] = first.detach()
+        found.outputs[call] = first.detach().clone()  # Gemma 3n changes an output in place
         if base is None or call not in base.outputs or not first.is_floating_point():
             return None
         expected = base.outputs[call][:, others]
         scale = float(expected.abs().max())
-        if not float((first[:, others] - expected).abs().max()) <= ROUNDING * torch.finfo(first.dtype).eps * scale:
+        unit = max(torch.finfo(first.dtype).eps, torch.finfo(torch.float32).eps)
+        if not float((first[:, others] - expected).abs().max()) <= ROUNDING * unit * scale:
             found.moved.append(name)
         elif whole is first:
             corrected = first.clone()
