@@ -108,9 +108,7 @@ def test_an_integer_of_thousands_of_digits(tmp_path):
     (folder / "problem.json").write_text(text.replace('"bound": 10', f'"bound": {"9" * 5000}'))
     with pytest.raises(InvalidInstance) as raised:
         check_proof(folder)
-    assert str(raised.value) == (
-        f"{folder}/problem.json: not JSON of a proof: expected integers of at most 100 digits, got one of 5000"
-    )
+    assert str(raised.value) == (f"{folder}/problem.json: not JSON of a proof: expected integers of at most 100 digits, got one of 5000")
 
 
 def test_duals_that_are_too_large_or_negative(tmp_path):

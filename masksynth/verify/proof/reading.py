@@ -83,9 +83,7 @@ def read_json(path: Path) -> Any:
 
     try:
         text = read_bytes(path).decode("utf-8")
-        return json.loads(
-            text, object_pairs_hook=once, parse_float=refused, parse_int=integer, parse_constant=refused
-        )
+        return json.loads(text, object_pairs_hook=once, parse_float=refused, parse_int=integer, parse_constant=refused)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidInstance(f"not JSON of a proof: {reason}", "", source=str(path)) from None
