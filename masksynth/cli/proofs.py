@@ -28,7 +28,7 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
 
     Nothing in FOLDER is trusted: flow, distances and formulas are computed again from relation.npy and problem.json. A step of a refutation
     is accepted only if it follows by unit propagation (DRUP). PROGRAM is called with a formula (DIMACS) and a proof, and must say
-    "s VERIFIED" and end with exit code 0; what it accepts is believed.
+    "s VERIFIED" and no other verdict; what it accepts is believed.
 
     Exit 0: right. Exit 1: wrong, with the file, the part and the reason. Exit 2: a file cannot be read.
     """

@@ -79,7 +79,7 @@ def test_a_checker_of_another_house(proof, wrong, outside):
     assert f", accepted by {plain(str(outside))}, " in done.stdout
     assert "DRUP" not in done.stdout  # the program may accept RAT steps
     done = run(wrong, "--checker", outside)
-    assert (done.exit_code, "exit code 0, got exit code 0 and the last line 's NOT VERIFIED'" in done.stderr) == (1, True)
+    assert (done.exit_code, "got exit code 0 and the last line 's NOT VERIFIED'" in done.stderr) == (1, True)
     done = run(proof, "--checker", outside.parent / "none")
     assert (done.exit_code, done.stderr.endswith("none: cannot be run: No such file or directory; name a program like drat-trim\n")) == (
         2,
@@ -89,10 +89,10 @@ def test_a_checker_of_another_house(proof, wrong, outside):
     assert (done.exit_code, "got exit code 0 and the last line 'nothing'" in done.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("script", ["echo 's VERIFIED'; exit 1", "echo 's NOT VERIFIED'; echo 's VERIFIED'", "echo 'c s VERIFIED'"])
+@pytest.mark.parametrize("script", ["echo 's VERIFIED'; kill -9 $$", "echo 's NOT VERIFIED'; echo 's VERIFIED'", "echo 'c s VERIFIED'"])
 def test_a_program_that_takes_back_what_it_says(proof, tmp_path, script):
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     done = run(proof, "--checker", program)
-    assert (done.exit_code, "expected 's VERIFIED' and exit code 0, got exit code" in done.stderr) == (1, True)
+    assert (done.exit_code, "expected 's VERIFIED' as its one verdict, got exit code" in done.stderr) == (1, True)
