@@ -203,6 +203,8 @@ def _road(problem: Problem, name: str, limits: Limits) -> _Road:
     if outcome.found is None:
         raise _Unknown(name, outcome)
     merged = outcome.found if isinstance(outcome.found, MergedTask) else merge_classes(problem.family, outcome.found)
+    if outcome.status is Status.FEASIBLE and outcome.bound == len(merged.positions):  # the limit came after the proof
+        outcome = replace(outcome, status=Status.OPTIMAL)
     if outcome.status is Status.OPTIMAL and name != "criterion":
         merged = at_lowest_copies(merged)
     return _Road(name, outcome, merged, chosen.versions())

@@ -122,6 +122,16 @@ def test_wrong_answers_of_a_backend_never_leave(monkeypatch: pytest.MonkeyPatch)
     assert (answer.status, answer.merged, synthesis.record(answer)) == (ms.Status.UNKNOWN, None, {"status": "UNKNOWN"})
 
 
+def test_a_value_that_meets_its_bound_is_optimal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that comes after the proof leaves nothing to prove, whatever status the backend gives."""
+    monkeypatch.setitem(BACKENDS, "lying", f"{__name__}:Lying")
+    monkeypatch.setattr(Lying, "outcome", Outcome(ms.Status.FEASIBLE, (0, 0, 1, 0, 1, 2), 3, "stopped"), raising=False)
+    answer = ms.solve(ms.catalog.causal_lm(n=4), backend="lying")
+    assert (answer.status, answer.objective["positions"]) == (ms.Status.OPTIMAL, synthesis.Objective(3, 3))
+    answer = ms.solve(ms.catalog.causal_lm(n=1), backend="cpsat", limits=ms.Limits(seconds=0))
+    assert (answer.status, answer.objective["positions"]) == (ms.Status.OPTIMAL, synthesis.Objective(0, 0))
+
+
 def test_a_time_out_is_feasible_with_its_bound_and_round_trips(tmp_path: Path) -> None:
     family = random_family(77, tasks=14, most=9)
     instance = ms.Instance(family, "timed")

@@ -28,11 +28,12 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
 
     Nothing in FOLDER is trusted: flow, distances and formulas are computed again from relation.npy and problem.json. A step of a refutation
     is accepted only if it follows by unit propagation (DRUP). PROGRAM is called with a formula (DIMACS) and a proof, and must say
-    "s VERIFIED"; what it accepts is believed.
+    "s VERIFIED" and no other verdict; what it accepts is believed.
 
     Exit 0: right. Exit 1: wrong, with the file, the part and the reason. Exit 2: a file cannot be read.
     """
     from masksynth.verify.proof import check_proof as checked
+    from masksynth.verify.proof.refutation import RUP
 
     try:
         with progress(f"checking {folder} ...", quiet):
@@ -52,8 +53,9 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
         if report.lemmas:
             steps, seconds = sum(lemma.lines for lemma in report.lemmas), sum(lemma.seconds for lemma in report.lemmas)
             click.echo(f"  {count(len(report.lemmas), 'lemma')}, {count(steps, 'step')}, {seconds:.2f} s")
+        refutation = "DRUP" if checker in (None, RUP) else f"accepted by {plain(checker)}"  # which may take RAT steps
         for part in report.parts:
             by = count(part.lines, "step" if part.kind == "drat" else "dual bound")
             clauses = count(part.clauses, "clause")
-            kind = "DRUP" if part.kind == "drat" else part.kind
+            kind = refutation if part.kind == "drat" else part.kind
             click.echo(f"  {part.folder}: at least {part.bound}, {kind}, {clauses}, {by}, {part.seconds:.2f} s")

@@ -48,6 +48,10 @@ class Expectation:
     size: str = "small"
     folder: str = ""
 
+    def __post_init__(self) -> None:
+        if self.edges is not None and self.bound is not None and self.bound > self.edges:
+            raise ValueError(f"{self.file}: expected a bound of at most the {self.edges} edges known, got {self.bound}")
+
     @property
     def path(self) -> Path:
         """The file."""

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from masksynth.cli import main
+from masksynth.cli.terminal import plain
 from tests.proofs.folders import KNOWN, written
 
 OUTSIDE = f"""#!{sys.executable}
@@ -73,13 +74,25 @@ def test_refusals(wrong, tmp_path):
 
 
 def test_a_checker_of_another_house(proof, wrong, outside):
-    assert run(proof, "--checker", outside).exit_code == 0
+    done = run(proof, "--checker", outside)
+    assert done.exit_code == 0
+    assert f", accepted by {plain(str(outside))}, " in done.stdout
+    assert "DRUP" not in done.stdout  # the program may accept RAT steps
     done = run(wrong, "--checker", outside)
-    assert (done.exit_code, "does not say 's VERIFIED' (exit code 0, last line 's NOT VERIFIED')" in done.stderr) == (1, True)
+    assert (done.exit_code, "got exit code 0 and the last line 's NOT VERIFIED'" in done.stderr) == (1, True)
     done = run(proof, "--checker", outside.parent / "none")
     assert (done.exit_code, done.stderr.endswith("none: cannot be run: No such file or directory; name a program like drat-trim\n")) == (
         2,
         True,
     )
     done = run(proof, "--checker", "true")
-    assert (done.exit_code, "(exit code 0, last line 'nothing')" in done.stderr) == (1, True)
+    assert (done.exit_code, "got exit code 0 and the last line 'nothing'" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("script", ["echo 's VERIFIED'; kill -9 $$", "echo 's NOT VERIFIED'; echo 's VERIFIED'", "echo 'c s VERIFIED'"])
+def test_a_program_that_takes_back_what_it_says(proof, tmp_path, script):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    done = run(proof, "--checker", program)
+    assert (done.exit_code, "expected 's VERIFIED' as its one verdict, got exit code" in done.stderr) == (1, True)

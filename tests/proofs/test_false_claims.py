@@ -88,14 +88,27 @@ def test_an_edge_that_is_sure_and_in_a_packing(tmp_path):
 
 
 def test_a_demand_that_is_not_in_the_relation(tmp_path):
-    doctored = Reduction(frozenset((q, q - 1) for q in range(1, 7)), parts=(Part(((0, 6),), ((6, 0),)),))
-    false(write_proof(tmp_path / "proof", CHAIN, doctored, [0], LOOSE), r"the demand \(0, 6\) is not a pair of the relation")
+    """With the formula that no edges can meet, which the writer of proofs would not let pass."""
+    doctored = Reduction(frozenset((q, q - 1) for q in range(1, 7)), parts=(Part(((6, 0),), ((6, 0),)),))
+    folder = write_proof(tmp_path / "proof", CHAIN, doctored, [0], LOOSE)
+    rewrite(folder, "problem.json", lambda document: document["parts"][0].update(demands=[[0, 6]]))
+    (folder / "part-000" / "formula.cnf").write_text("p cnf 0 1\n0\n")
+    false(folder, r"the demand \(0, 6\) is not a pair of the relation")
 
 
 def test_an_edge_that_is_counted_twice(tmp_path):
     folder = loose(tmp_path)
     rewrite(folder, "problem.json", lambda document: document.update(bound=11, sure=[*document["sure"], document["sure"][0]]))
     false(folder, "an edge is repeated", InvalidInstance)
+
+
+def test_an_integer_of_thousands_of_digits(tmp_path):
+    folder = loose(tmp_path)
+    text = (folder / "problem.json").read_text()
+    (folder / "problem.json").write_text(text.replace('"bound": 10', f'"bound": {"9" * 5000}'))
+    with pytest.raises(InvalidInstance) as raised:
+        check_proof(folder)
+    assert str(raised.value) == (f"{folder}/problem.json: not JSON of a proof: expected integers of at most 100 digits, got one of 5000")
 
 
 def test_duals_that_are_too_large_or_negative(tmp_path):

@@ -342,6 +342,10 @@ def test_a_file_is_compared_with_whatever_it_is(tmp_path):
         ('[{"file": "a"}]', "missing required field `status`"),
         ('[{"file": "a", "status": "DONE"}]', "Invalid enum value 'DONE'"),
         ("[", "Input data was truncated"),
+        (
+            '[{"file": "a.json", "status": "FEASIBLE", "edges": 5, "bound": 7}]',
+            "a.json: expected a bound of at most the 5 edges known, got 7",
+        ),
     ],
 )
 def test_other_files_are_no_manifests(text, fault, tmp_path):

@@ -170,6 +170,23 @@ def test_lines_of_results():
     assert result_of(json.dumps(line | {"objective": {"edges": {"value": 5, "bound": 5}}})).objective["edges"]["bound"] == 5
     with pytest.raises(ms.InvalidInstance, match="line 1: not a line of results: expected a bound of at most the value 5, got 6"):
         result_of(json.dumps(line | {"objective": {"edges": {"value": 5, "bound": 6}}}))
+    with pytest.raises(ms.InvalidInstance, match="expected OPTIMAL with equal value and bound of edges, got 5 and 4"):
+        result_of(json.dumps(line | {"status": "OPTIMAL", "objective": {"edges": {"value": 5, "bound": 4}}}))
+
+
+def test_duals_of_a_proof(monkeypatch, tmp_path):
+    """The writer of proofs knows what its mask weighs in each part."""
+    from masksynth_solvers.sparse import certificate
+
+    found = reduce(CHAIN)
+    chosen = greedy(CHAIN, found.sure, found.parts[0])
+    mask = np.eye(12, dtype=bool)
+    for edge in (*found.sure, *chosen):
+        mask[edge] = True
+    monkeypatch.setattr(certificate, "lp_bound", lambda formula: (LIE, {}))
+    with lies(f"linear programming proved that at least {LIE} are needed, but the search found {CHAIN.cost(chosen)} .part-000."):
+        certificate.write_proof(tmp_path / "proof", CHAIN, found, [1], mask)
+    assert not list(tmp_path.iterdir())
 
 
 def test_contradictions_travel_between_processes():

@@ -82,7 +82,7 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
     folder : path
     checker : str, optional
         None: dratify without RAT. ``rup``: the checker of 100 lines in ``rup.py``. Otherwise a program like drat-trim that is called as
-        ``PROGRAM formula.cnf proof.drat`` and prints ``s VERIFIED``.
+        ``PROGRAM formula.cnf proof.drat`` and prints ``s VERIFIED`` as its one verdict.
 
     Returns
     -------

@@ -16,6 +16,8 @@ MAX_TEXT = 1 << 30
 """Largest text file that is read (1 GiB)."""
 MAX_ARRAY = 1 << 28
 """Largest array file that is read (256 MiB)."""
+MAX_DIGITS = 100
+"""Most characters of an integer in JSON; every number of a proof has fewer."""
 _NPY = re.compile(rb"\{'descr': '\|b1', 'fortran_order': False, 'shape': \((\d{1,9}(?:, \d{1,9}){1,2})\), \} *\n")
 
 Bools = NDArray[np.bool_]
@@ -74,8 +76,14 @@ def read_json(path: Path) -> Any:
     def refused(text: str) -> Any:
         raise ValueError(f"{text:.40} is not an integer")
 
+    def integer(text: str) -> int:
+        if len(text) > MAX_DIGITS:
+            raise ValueError(f"expected integers of at most {MAX_DIGITS} digits, got one of {len(text)}")
+        return int(text)
+
     try:
-        return json.loads(read_bytes(path).decode("utf-8"), object_pairs_hook=once, parse_float=refused, parse_constant=refused)
+        text = read_bytes(path).decode("utf-8")
+        return json.loads(text, object_pairs_hook=once, parse_float=refused, parse_int=integer, parse_constant=refused)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidInstance(f"not JSON of a proof: {reason}", "", source=str(path)) from None

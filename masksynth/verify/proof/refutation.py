@@ -34,7 +34,8 @@ def check_refutation(formula: NamedFormula, path: Path, checker: str | None) -> 
         The proof as text, DRUP.
     checker : str or None
         None: dratify, without RAT. ``rup``: `masksynth.verify.proof.rup`. Any other is a program, called as ``PROGRAM
-        formula.cnf proof.drat``, that prints ``s VERIFIED`` on a line.
+        formula.cnf proof.drat``, that prints the line ``s VERIFIED``, no other line that begins with ``s`` and a space,
+        and is not ended by a signal.
 
     Raises
     ------
@@ -94,11 +95,12 @@ def _by_program(formula: NamedFormula, path: Path, program: str) -> int:
             reason = error.strerror if isinstance(error, OSError) else error
             raise InvalidInstance(f"cannot be run: {reason}", "", "name a program like drat-trim", source=program) from None
     said = done.stdout.decode("utf-8", "replace").splitlines()
-    if VERIFIED not in (line.strip() for line in said):
+    verdicts = {line.strip() for line in said if line.lstrip().startswith("s ")}
+    # A positive exit code says nothing: older versions of drat-trim end with 1 where the formula has the empty clause.
+    if verdicts != {VERIFIED} or done.returncode < 0:  # below 0: ended by a signal
         last = next((line for line in reversed(said) if line.strip()), "nothing")
-        raise WrongAnswer(
-            "proof", f"{_place(path)}: {program} does not say '{VERIFIED}' (exit code {done.returncode}, last line {last!r:.80})"
-        )
+        got = f"exit code {done.returncode} and the last line {last!r:.80}"
+        raise WrongAnswer("proof", f"{_place(path)}: {program}: expected '{VERIFIED}' as its one verdict, got {got}")
     return lines
 
 

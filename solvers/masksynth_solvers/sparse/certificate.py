@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.backends import Limits
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
 from masksynth.files import check_folder
 from masksynth.sparsify.problem import Edge, SparseProblem
 from masksynth.sparsify.reduce import Part, Reduction
@@ -45,13 +45,14 @@ BESIDE = 5.0
 
 @dataclass(frozen=True)
 class _Claim:
-    """A part, or a lemma, whose bound is to be proved in a folder until a time."""
+    """A part, or a lemma, whose bound is to be proved in a folder until a time; of a part, what the mask weighs in it."""
 
     folder: Path
     part: Part
     formula: Formula
     bound: int
     until: float
+    value: int | None = None
 
     def entry(self, kind: str, windows: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """What problem.json says of it."""
@@ -109,6 +110,8 @@ def write_proof(
         If the target is taken.
     Unsupported
         If a part is not proved within the limits: it says which, and what to do.
+    Contradiction
+        If linear programming proves of a part more than the mask weighs in it.
     MasksynthError
         If a bound is above the optimum, or the files cannot be written.
 
@@ -128,6 +131,7 @@ def write_proof(
     """
     begun, target = monotonic(), Path(os.path.abspath(folder)).resolve()
     mask = np.reshape(mask, (-1, problem.size, problem.size) if problem.layered else problem.relation.shape)
+    edges = [tuple(map(int, edge)) for edge in np.argwhere(mask) if edge[-2] != edge[-1]]  # with its layer in front, if layered
     parts = _parts(problem, reduction)
     if reduction.unreachable is not None or len(parts) != len(bounds):
         raise InvalidInstance(f"{len(bounds)} bounds for a reduction of {len(parts)} parts, unreachable {reduction.unreachable}", "")
@@ -142,7 +146,9 @@ def write_proof(
             for place, (part, bound) in enumerate(zip(parts, bounds, strict=True)):
                 formula = encode_layers(problem) if problem.layered else encode(problem, reduction.sure, part)
                 until = monotonic() + (end - monotonic()) / (len(parts) - place)
-                claim = _Claim(draft / f"part-{place:03d}", part, formula, int(bound), until)
+                held = set(part.edges)
+                value = problem.cost(edge for edge in edges if edge[-2:] in held)
+                claim = _Claim(draft / f"part-{place:03d}", part, formula, int(bound), until, value)
                 entries.append(_certify(claim, lemmas, effort))
             statement = _statement(problem, reduction, entries, lemmas.entries, mask) | dict(extra or {})
             _write(draft / "problem.json", [json.dumps(statement, ensure_ascii=True), "\n"])
@@ -218,8 +224,10 @@ def _prove(claim: _Claim, until: float) -> str:
 
 
 def _by_duals(claim: _Claim) -> str:
-    """``duals`` if linear programming proves the bound at once."""
+    """``duals`` if linear programming proves the bound at once; raise if it proves more than the mask weighs."""
     reached, tree = lp_bound(claim.formula)
+    if claim.value is not None and reached > claim.value:
+        raise Contradiction("linear programming", reached, "the search", claim.value, claim.folder.name)
     if reached < claim.bound:
         return ""
     _write_tree(claim, tree)
