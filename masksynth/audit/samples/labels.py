@@ -90,6 +90,32 @@ def compare_labels(labels: Labels, expected: Expected, placed: Placement) -> Dif
     return Difference(extra.tolist(), lost, told, {pairs[at]: int(given[at]) for at in pairs})
 
 
+def own_tokens(labels: Labels, expected: Expected, placed: Placement) -> Ints:
+    """Return for each label the position that holds its own token, by the samples.
+
+    A label that is the sample's own token (mask tokens predict themselves) has none: -1. Of a label that no sample asks
+    for, what is known already is returned.
+    """
+    value, home = values_of(labels), placed.home
+    trained, predictor = expected.spans.trained, expected.spans.predictor
+    order = np.argsort(trained == predictor, kind="stable")  # a label that is another token first
+    due = (placed.classes[predictor] * WIDE + expected.table.labels[trained])[order]
+    codes, first = np.unique(due, return_index=True)
+    code = home[labels.position] * WIDE + value
+    found = np.minimum(np.searchsorted(codes, code), max(len(codes) - 1, 0))
+    asked = (home[labels.position] >= 0) & (value >= 0) & (codes[found] == code if len(codes) else False)
+    target = labels.target.copy()
+    token = trained[order][first[found[asked]]]
+    itself = predictor[order][first[found[asked]]] == token
+    at = np.full(len(placed.first), -1, np.int64)  # the first position of each class
+    known = np.flatnonzero(home >= 0)[::-1]
+    at[home[known]] = known
+    own, inferred = placed.classes[token], target[asked]
+    holds = (inferred >= 0) & (home[inferred] == own)
+    target[asked] = np.where(itself, -1, np.where(holds, inferred, at[own]))
+    return target
+
+
 def label_findings(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
     """MS003, MS004, MS016, MS017: labels that the samples do not ask for, and labels that are lacking."""
     if subject.labels is None:
