@@ -16,7 +16,7 @@ Source = str | Path | SampleTable | Iterable[Mapping[str, Any]]
 """A file of samples, ``"-"`` for standard input, samples as mappings, or a table."""
 
 
-def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS) -> SampleTable:
+def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS, token_fields: Sequence[str] = ()) -> SampleTable:
     """Return all samples of a source as one table.
 
     Parameters
@@ -25,6 +25,8 @@ def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS) ->
         JSON lines, plain or gzipped, or Parquet, told apart by their first bytes; "-" is standard input.
     key_fields : sequence of str
         Which per-token lists belong to a token's identity.
+    token_fields : sequence of str
+        Which lists of numbers to carry with the labels, such as ``weights``.
 
     Raises
     ------
@@ -43,12 +45,12 @@ def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS) ->
     if isinstance(source, (str, Path)):
         name = str(source)
         try:
-            tables = _screen(read_samples(source, (), key_fields))
+            tables = _screen(read_samples(source, token_fields, key_fields))
         except OSError as error:
             fact = f"cannot be read: {error.strerror or error}"
             raise InvalidInstance(fact, "", "name a file of samples", name) from None
     else:
-        tables = _screen(tables_of(source, (), key_fields))
+        tables = _screen(tables_of(source, token_fields, key_fields))
         if not tables:
             raise InvalidInstance("expected at least one sample, got none", "", "give the samples of the mask")
     return join(tables)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from masksynth.audit.finding import Finding
 from masksynth.audit.match import words_for
 from masksynth.audit.samples.expected import Expected, code_identities, expect, numbered_kinds
-from masksynth.audit.samples.labels import label_findings, own_tokens, values_of
+from masksynth.audit.samples.labels import label_findings, own_tokens, values_of, weight_findings
 from masksynth.audit.samples.placement import Placement, place_samples
 from masksynth.audit.samples.presence import presence_findings
 from masksynth.audit.samples.rows import row_findings
@@ -73,7 +73,7 @@ def compare_samples(subject: Subject, live: NDArray[np.bool_]) -> Comparison | N
     findings = [*presence_findings(subject, expected, placed, live)]
     if not _right_at_depth(subject, expected, placed):
         findings += row_findings(subject, expected, placed, live)
-    findings += label_findings(subject, expected, placed)
+    findings += [*label_findings(subject, expected, placed), *weight_findings(subject, expected, placed)]
     findings += [*_assumed_tables(subject, placed), *_left_out(subject)]
     target = None if subject.labels is None else own_tokens(subject.labels, expected, placed)
     return Comparison(tuple(findings), read, len(subject.samples), tuple(map(str, placed.rules)), target)

@@ -116,6 +116,45 @@ def own_tokens(labels: Labels, expected: Expected, placed: Placement) -> Ints:
     return target
 
 
+def weight_findings(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
+    """MS004: labels of a packed batch whose weights are not those of the samples; MS022 where the mask has no weights.
+
+    The weights of a label that several samples ask for at one position are added up.
+    """
+    if subject.labels is None:
+        return
+    trained, predictor = expected.spans.trained, expected.spans.predictor
+    own = expected.table.fields.get("weights", np.full(len(expected.table.tokens), np.nan))[trained]
+    asked = expected.table.weight[expected.sample[trained]] * np.where(np.isnan(own), 1.0, own)
+    if subject.batch is None and (subject.labels.weight == 1).all():
+        if other := int((asked != 1).sum()):
+            message = f"weights of {other} labels of the samples were not compared: the labels of the mask carry none"
+            yield Finding("MS022", "warning", None, {"codes": ["MS004"], "labels": other}, "audit the packed folder", message)
+        return
+    mine = placed.home[subject.labels.position] * WIDE + values_of(subject.labels) + 1
+    theirs = placed.classes[predictor] * WIDE + expected.table.labels[trained] + 1
+    codes, number = np.unique(np.concatenate([mine, theirs]), return_inverse=True)
+    here, there = number[: len(mine)], number[len(mine) :]
+    count = np.bincount(here, minlength=len(codes)), np.bincount(there, minlength=len(codes))
+    total = np.bincount(here, subject.labels.weight, len(codes)), np.bincount(there, asked, len(codes))
+    # labels of another number are reported as lost or repeated
+    wrong = np.flatnonzero((count[0] == count[1]) & ~np.isclose(*total, rtol=1e-9, atol=1e-12))
+    first = np.full(len(codes), len(mine))
+    np.minimum.at(first, here, np.arange(len(mine)))
+    asks = np.full(len(codes), len(trained))
+    np.minimum.at(asks, there, np.arange(len(trained)))
+    for code in wrong[:TOLD].tolist():
+        edge, token = int(first[code]), int(trained[asks[code]])
+        at, label = int(subject.labels.position[edge]), subject.labels.value[edge]
+        given, due = float(total[0][code]), float(total[1][code])
+        message = f"position {subject.token(at)} predicts {label}, {expected.name(token)}, with weight {given:g}, and should with {due:g}"
+        witness = {**expected.witness(token), "label": label, "given": given, "asked": due}
+        yield Finding("MS004", "error", at, witness, "pack the samples again", message)
+    if len(wrong) > TOLD:
+        message = f"{len(wrong) - TOLD} more labels have other weights than in the samples; {TOLD} are written out"
+        yield Finding("MS014", "note", None, {"codes": ["MS004"], "labels": len(wrong)}, "pack the samples again", message)
+
+
 def label_findings(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
     """MS003, MS004, MS016, MS017: labels that the samples do not ask for, and labels that are lacking."""
     if subject.labels is None:
