@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.audit import audit
+from masksynth.audit import Subject, audit
+from masksynth.audit.tokens import with_tokens
+from masksynth.mask import Mask
 from tests.audit.samples.layouts import documents, random_samples, tree
 
 LABELS = {"MS003", "MS004", "MS016", "MS017"}
@@ -168,7 +170,8 @@ def test_a_token_that_equals_the_label_beside_it_is_no_leak():
     }
     layout = documents([text, noisy])
     assert (4 + 3, 5) in layout.labels
-    report = audit(layout.subject())
+    tokens = {"inputs": layout.inputs, "positions": layout.positions, "labels": layout.labels}
+    report = audit(with_tokens(Subject(Mask.from_dense(layout.tables[0]), "mask"), tokens), samples=layout.samples)
     assert [one.message for one in report.findings if one.severity == "error"] == []
     assert report.complete
 
