@@ -128,7 +128,7 @@ def _chunks_between(subject: Subject, begins: Ints) -> tuple[int, Bools]:
 def unsaid_labels(subject: Subject) -> Iterator[Finding]:
     """MS022: labels that do not say what they hide and are no next tokens, so that no leak is looked for.
 
-    Samples say it instead: rows that hold what samples show, and nothing else, cannot leak.
+    Samples say it instead: they tell which token each label is.
     """
     labels = subject.labels
     if labels is None or labels.unsaid is None or not len(labels.unsaid) or subject.samples is not None:

@@ -45,8 +45,14 @@ def padding_findings(subject: Subject, live: Bools) -> Iterator[Finding]:
             )
     if subject.labels is None:
         return
-    for edge in np.flatnonzero(subject.padding[subject.labels.position])[:TOLD].tolist():
+    padded = np.flatnonzero(subject.padding[subject.labels.position])
+    for edge in padded[:TOLD].tolist():
         at = int(subject.labels.position[edge])
         message = f"padding at position {subject.token(at)} predicts a label: {subject.labels.value[edge]!r}"
         witness = {"label": subject.labels.value[edge]}
         yield Finding("MS020", "error", at, witness, "remove the label: nothing is trained on padding", message)
+    if len(padded) > TOLD:
+        message = f"{len(padded) - TOLD} more labels stand at padding; {TOLD} are written out"
+        witness = {"codes": ["MS020"], "labels": len(padded)}
+        at = int(subject.labels.position[padded[TOLD]])
+        yield Finding("MS014", "note", at, witness, "remove all labels of padding", message)

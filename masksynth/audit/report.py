@@ -125,6 +125,8 @@ def audit(subject: Subject, layers: int | None = None, *, samples: Source | None
         subject = with_samples(subject, samples)
     live, classes = live_positions(subject), value_classes(subject)
     compared = compare_samples(subject, live)
+    if compared is not None and compared.target is not None and subject.labels is not None:
+        subject = replace(subject, labels=replace(subject.labels, target=compared.target))
     found = sorted(_findings(subject, live, classes, () if compared is None else compared.findings), key=_rank)
     kernels = tuple(tuple(summary(subject.mask, table)) for table in range(subject.mask.tables))
     return Report(tuple(found), size_of(subject, live, classes), kernels, unchecked(subject), compared)

@@ -235,6 +235,7 @@ def with_samples(subject: Subject, samples: Source) -> Subject:
     InvalidInstance
         If the inputs of the subject are not known, or something is not a sample.
     """
+    from masksynth.pack.dimensions import further_dimensions
     from masksynth.pack.samples import KEY_FIELDS, select
     from masksynth.subject import read_sample_table
 
@@ -244,8 +245,10 @@ def with_samples(subject: Subject, samples: Source) -> Subject:
     if subject.size and not subject.sparse and not any(type(value) is int for value in subject.inputs):
         fact = f"samples cannot be compared: expected token ids as inputs, got {shown(subject.inputs[0])}"
         raise InvalidInstance(fact, "", "give integers as inputs", subject.name)
-    keys = dict.fromkeys((*KEY_FIELDS, *(subject.batch.keys if subject.batch is not None else ())))
-    table = read_sample_table(samples, tuple(keys))
+    given = () if subject.batch is None else subject.batch.keys
+    further = further_dimensions(given)  # they come with position_ids
+    keys = dict.fromkeys((*KEY_FIELDS, *(key for key in given if key not in further)))
+    table = read_sample_table(samples, tuple(keys), ("weights",))
     elsewhere = set(map(repr, subject.elsewhere))
     if subject.batch is not None:
         elsewhere -= set(map(repr, subject.batch.samples))

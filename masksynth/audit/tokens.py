@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from masksynth.tasks.text import MAX_BYTES, parse
 from masksynth.verify.colours import ranks
 from masksynth.verify.sets import chunks, prefix, ranges, runs_of
 
+SHOWN = 60
+"""Characters of a value that are shown."""
 KEYS = ("inputs", "positions", "kinds", "labels", "family", "padding", "tables")
 
 
@@ -44,9 +47,12 @@ def with_tokens(subject: Subject, tokens: str | Path | Mapping[str, Any]) -> Sub
 def _text(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+            text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InvalidInstance(f"cannot be read: {error.strerror}", "", "name a JSON file", str(path)) from None
+    if not text.strip():
+        raise InvalidInstance("the file is empty", "", f"write an object with some of {', '.join(KEYS)}", str(path))
+    return text
 
 
 def _merged(subject: Subject, document: Any, folder: Path) -> Subject:
@@ -101,7 +107,7 @@ def _padding(subject: Subject, value: Any) -> Any:
     """Return which positions are padding: those listed, and those whose input is one of the ids."""
     remedy = 'write {"ids": [0]} for what padding embeds, or {"positions": [5, 6]}'
     if not isinstance(value, Mapping) or not value or set(value) - {"ids", "positions"}:
-        raise InvalidInstance(f"expected an object with ids or positions, got {shown(value)}", "$.padding", remedy)
+        raise InvalidInstance(f"expected an object with ids or positions, got {_text_of(value)}", "$.padding", remedy)
     for key, values in value.items():
         if not isinstance(values, (list, tuple)):
             raise InvalidInstance(f"expected a list, got {shown(values)}", f"$.padding.{key}", remedy)
@@ -119,19 +125,29 @@ def _padding(subject: Subject, value: Any) -> Any:
     return padding
 
 
+def _text_of(value: Any) -> str:
+    """Return a value of JSON as text, cut where it is long."""
+    text = json.dumps(value, default=shown, skipkeys=True)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
+
+
 def _rules(value: Any, tables: int) -> tuple[TableRule, ...]:
     """Return what each table shows of a sample: "full", or a window or chunks of some tokens."""
     remedy = 'write one entry for each table: "full", {"window": 4096} or {"chunk": 8192}'
     if not isinstance(value, (list, tuple)) or len(value) != tables:
-        raise InvalidInstance(f"expected a list of {tables} entries, got {shown(value)}", "$.tables", remedy)
+        raise InvalidInstance(f"expected a list of {_entries(tables)}, got {_text_of(value)}", "$.tables", remedy)
     found = []
     for number, entry in enumerate(value):
-        if entry == "full":
+        if isinstance(entry, str) and entry == "full":
             found.append(TableRule())
             continue
         kind, width = next(iter(entry.items())) if isinstance(entry, Mapping) and len(entry) == 1 else ("", 0)
         if kind not in ("window", "chunk") or type(width) is not int or not 1 <= width <= MAX_POSITION:
-            raise InvalidInstance(f"expected a table's rule, got {shown(entry)}", f"$.tables[{number}]", remedy)
+            raise InvalidInstance(f"expected a table's rule, got {_text_of(entry)}", f"$.tables[{number}]", remedy)
         found.append(TableRule(kind, width))
     return tuple(found)
 

@@ -62,7 +62,7 @@ def audit_command(
     """
     from masksynth.audit import audit, read_subject
 
-    check_report(report, force, input_files(subject, tokens))
+    check_report(report, force, input_files(subject, tokens, samples))
     with progress(f"auditing {plain(subject)} ...", quiet):
         found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch, samples=samples)
         result = audit(found)
@@ -95,7 +95,8 @@ def told(subject: Subject, report: Report) -> Iterator[str]:
         padding = f", {rest:,} padding" if rest else ""
         yield f"  minimal equivalent: {most}{size.minimal:,} positions ({size.dead:,} dead, {size.duplicates:,} duplicate{padding})"
     if (compared := report.samples) is not None:
-        others = f", {compared.read - compared.compared:,} in other batches" if compared.read > compared.compared else ""
+        left = compared.read - compared.compared
+        others = "" if not left else f", {left:,} in other batches" if subject.batch is not None else f" of {compared.read:,}"
         yield f"  compared with {count(compared.compared, 'sample')}{others}"
     for table, entries in enumerate(report.kernels):
         able = ", ".join(entry.format for entry in entries if entry.bytes is not None) or "none"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 import sys
 import warnings
 import zlib
@@ -36,6 +37,8 @@ MAX_RATIO = 200
 """A larger gzip file may unpack to this many times its size."""
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
+INSTANCE = re.compile(rb'\s*\{\s*"masksynth"\s*:')
+"""How the file of an instance begins, once it has turned out to hold no samples."""
 ABSENT = msgspec.Raw()
 NAME = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 SHORT = 32
@@ -64,8 +67,14 @@ def read_samples(
         with open(source, "rb") as file:
             yield from _tables(file, str(source), token_fields, key_fields)
         return
-    stream: IO[bytes] = sys.stdin.buffer if isinstance(source, (str, Path)) else source
-    name = STDIN if stream is sys.stdin.buffer else str(getattr(stream, "name", "<stream>"))
+    if isinstance(source, (str, Path)):
+        if sys.stdin is None or sys.stdin.closed:
+            raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", STDIN)
+        stream: IO[bytes] = sys.stdin.buffer
+    else:
+        stream = source
+    own = sys.stdin is not None and stream is getattr(sys.stdin, "buffer", None)
+    name = STDIN if own else str(getattr(stream, "name", "<stream>"))
     yield from _tables(stream, name, token_fields, key_fields)
 
 
@@ -74,7 +83,7 @@ def _tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_field
     if not hasattr(stream, "peek"):
         buffered = io.BufferedReader(cast(Any, stream))
     try:
-        head = buffered.peek(4)
+        head = bytes(buffered.peek(4))
         if head.startswith(PARQUET):
             from masksynth.pack.parquet import parquet_tables
 
@@ -89,6 +98,11 @@ def _tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_field
             yield _slow(lines, name, token_fields, key_fields) if table is None else table
         if empty:
             raise InvalidInstance("the file holds no sample", "", "give one JSON object a line", name)
+    except InvalidInstance:
+        if INSTANCE.match(head):
+            remedy = 'give one JSON object with "input_ids" a line'
+            raise InvalidInstance("is an instance, not samples", "", remedy, name) from None
+        raise
     finally:
         if buffered is not stream:
             buffered.detach()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from masksynth.errors import InvalidInstance
 from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import KEY_FIELDS, SampleTable, join
+from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
 
 Source = str | Path | SampleTable | Iterable[Mapping[str, Any]]
 """A file of samples, ``"-"`` for standard input, samples as mappings, or a table."""
 
 
-def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS) -> SampleTable:
+def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS, token_fields: Sequence[str] = ()) -> SampleTable:
     """Return all samples of a source as one table.
 
     Parameters
@@ -24,11 +25,14 @@ def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS) ->
         JSON lines, plain or gzipped, or Parquet, told apart by their first bytes; "-" is standard input.
     key_fields : sequence of str
         Which per-token lists belong to a token's identity.
+    token_fields : sequence of str
+        Which lists of numbers to carry with the labels, such as ``weights``.
 
     Raises
     ------
     InvalidInstance
-        Naming file, line and field, if something is not a sample, or if there is no sample.
+        Naming file, line and field, if something is not a sample, if an id is repeated, if labels were shifted beforehand, or
+        if there is no sample.
 
     Examples
     --------
@@ -41,12 +45,17 @@ def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS) ->
     if isinstance(source, (str, Path)):
         name = str(source)
         try:
-            tables = list(read_samples(source, (), key_fields))
+            tables = _screen(read_samples(source, token_fields, key_fields))
         except OSError as error:
             fact = f"cannot be read: {error.strerror or error}"
             raise InvalidInstance(fact, "", "name a file of samples", name) from None
     else:
-        tables = list(tables_of(source, (), key_fields))
+        tables = _screen(tables_of(source, token_fields, key_fields))
         if not tables:
             raise InvalidInstance("expected at least one sample, got none", "", "give the samples of the mask")
     return join(tables)
+
+
+def _screen(tables: Iterator[SampleTable]) -> list[SampleTable]:
+    """Return all tables, refusing what `pack` refuses of a run: repeated ids, and labels that were shifted beforehand."""
+    return list(refuse_shifted_labels(refuse_repeated_ids(tables)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import masksynth as ms
 from masksynth.cli import main
 
 CAUSAL = np.tril(np.ones((12, 12), bool))
@@ -165,3 +166,31 @@ def test_hostile_names_stay_on_their_line(tmp_path):
     assert "\x1b" not in done.output
     assert "\u202e" not in done.output
     assert "\nx" not in done.output
+
+
+def test_samples_that_cannot_be_used_are_one_line(tmp_path):
+    np.save(tmp_path / "mask.npy", np.tril(np.ones((3, 3), bool)))
+    (tmp_path / "tokens.json").write_text('{"inputs": [5, 6, 7], "positions": [0, 1, 2], "labels": [[0, 7]]}')
+    shifted = '{"id": 1, "input_ids": [5, 6, 7], "labels": [6, 7, -100]}\n'  # trains two tokens ahead, as the mask does
+    for text, fact in (
+        (shifted, "labels were shifted beforehand"),
+        ('{"masksynth": 1,\n "name": "none", "tasks": []}', "is an instance, not samples"),
+    ):
+        (tmp_path / "samples.html").write_text(text)
+        given = ("--tokens", tmp_path / "tokens.json", "--samples", tmp_path / "samples.html")
+        done = run(tmp_path / "mask.npy", *given)
+        assert (done.exit_code, done.output.count("\n")) == (2, 1)
+        assert fact in done.output
+    done = run(tmp_path / "mask.npy", *given, "--report", tmp_path / "samples.html", "--force")
+    assert done.exit_code == 2
+    assert "is the input, which is never replaced" in done.output
+
+
+def test_a_sparse_answer_is_not_compared(tmp_path):
+    answer = ms.solve(ms.catalog.causal_lm(n=4), layers=2, sparse=True)
+    ms.write(answer, tmp_path / "sparse")
+    (tmp_path / "samples.jsonl").write_text('{"id": 1, "input_ids": [5, 6], "labels": [-100, 6]}\n')
+    done = run(tmp_path / "sparse", "--samples", tmp_path / "samples.jsonl")
+    assert done.exit_code == 3
+    assert "compared with 0 samples of 1" in done.output
+    assert "other batches" not in done.output

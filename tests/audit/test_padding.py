@@ -100,3 +100,36 @@ def test_tables_that_are_malformed(tables):
     with pytest.raises(InvalidInstance) as raised:
         with_tokens(Subject(Mask.from_dense(right()), "mask"), {"tables": tables})
     assert raised.value.path.startswith("$.tables")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "shown"),
+    [
+        ({"tables": [{"window": 0}]}, 'got {"window": 0}'),
+        ({"tables": [np.ones(3)]}, "of type ndarray"),
+        ({"tables": ["full", "full"]}, 'a list of 1 entry, got ["full", "full"]'),
+        ({"padding": {"idz": [0]}}, 'got {"idz": [0]}'),
+        ({"tables": [{"window": 1, "chunk": 10**80}]}, "0..."),
+    ],
+)
+def test_a_malformed_value_is_shown(tokens, shown):
+    with pytest.raises(InvalidInstance) as raised:
+        with_tokens(Subject(Mask.from_dense(right()), "mask"), tokens)
+    assert shown in str(raised.value)
+
+
+def test_an_empty_file_of_tokens(tmp_path):
+    (tmp_path / "tokens.json").write_text("")
+    with pytest.raises(InvalidInstance, match="the file is empty; write an object with some of inputs, positions") as raised:
+        with_tokens(Subject(Mask.from_dense(right()), "mask"), tmp_path / "tokens.json")
+    assert "instance" not in str(raised.value)
+
+
+def test_labels_of_padding_beyond_the_limit_are_counted():
+    size = 1003
+    labels = [[0, 8], *([place, 0] for place in range(1, size))]
+    tokens = {"inputs": [7] + [0] * (size - 1), "labels": labels, "padding": {"ids": [0]}}
+    report = audit(with_tokens(Subject(Mask.from_dense(np.eye(size, dtype=bool)), "mask"), tokens))
+    assert sum(one.code == "MS020" for one in report.findings) == 1000
+    assert [one.message for one in report.findings if one.code == "MS014"] == ["2 more labels stand at padding; 1000 are written out"]
+    assert not report.complete

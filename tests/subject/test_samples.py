@@ -43,3 +43,30 @@ def test_files_that_cannot_be_read(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere.jsonl"):
         with pytest.raises(InvalidInstance, match="cannot be read"):
             read_sample_table(path)
+
+
+def test_samples_are_screened_as_pack_screens_them(tmp_path):
+    """Labels that were shifted beforehand would make a mask that trains two tokens ahead look right."""
+    shifted = [{"id": n, "input_ids": [1, n, n + 1, 2], "labels": [n, n + 1, 2, -100]} for n in range(5, 9)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shifted))
+    for source in (shifted, tmp_path / "a.jsonl"):
+        with pytest.raises(InvalidInstance, match="labels were shifted beforehand"):
+            read_sample_table(source)
+    with pytest.raises(InvalidInstance, match="'a' is the id of an earlier sample"):
+        read_sample_table([{"id": "a", "input_ids": [5, 6], "labels": [-100, 6]}] * 2)
+
+
+@pytest.mark.parametrize("ends", ["\n", ""])
+def test_an_instance_is_no_file_of_samples(tmp_path, ends, monkeypatch):
+    text = '{"masksynth": 1,' + ends + ' "name": "none", "tasks": []}' + ends
+    (tmp_path / "a.json").write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    for source in (tmp_path / "a.json", "-"):
+        with pytest.raises(InvalidInstance, match="is an instance, not samples; give"):
+            read_sample_table(source)
+
+
+def test_closed_stdin(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InvalidInstance, match="<stdin>: stdin is closed; name a file"):
+        read_sample_table("-")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from masksynth.audit.finding import Finding
 from masksynth.audit.match import words_for
 from masksynth.audit.samples.expected import Expected, code_identities, expect, numbered_kinds
-from masksynth.audit.samples.labels import label_findings, values_of
+from masksynth.audit.samples.labels import label_findings, own_tokens, values_of, weight_findings
 from masksynth.audit.samples.placement import Placement, place_samples
 from masksynth.audit.samples.presence import presence_findings
 from masksynth.audit.samples.rows import row_findings
@@ -32,12 +32,15 @@ class Comparison:
         Samples that were given, and those of them that the mask was compared with; the others belong to other batches.
     tables : tuple of str
         How each table was read: ``"full"``, ``"window of 5 tokens"``, ``"chunks of 8 tokens"``.
+    target : (E,) int64, optional
+        The position that holds each label's own token, by the samples; None where labels were not compared.
     """
 
     findings: tuple[Finding, ...]
     read: int
     compared: int
     tables: tuple[str, ...]
+    target: NDArray[np.int64] | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the counts as plain JSON values."""
@@ -70,9 +73,10 @@ def compare_samples(subject: Subject, live: NDArray[np.bool_]) -> Comparison | N
     findings = [*presence_findings(subject, expected, placed, live)]
     if not _right_at_depth(subject, expected, placed):
         findings += row_findings(subject, expected, placed, live)
-    findings += label_findings(subject, expected, placed)
+    findings += [*label_findings(subject, expected, placed), *weight_findings(subject, expected, placed)]
     findings += [*_assumed_tables(subject, placed), *_left_out(subject)]
-    return Comparison(tuple(findings), read, len(subject.samples), tuple(map(str, placed.rules)))
+    target = None if subject.labels is None else own_tokens(subject.labels, expected, placed)
+    return Comparison(tuple(findings), read, len(subject.samples), tuple(map(str, placed.rules)), target)
 
 
 def _right_at_depth(subject: Subject, expected: Expected, placed: Placement) -> bool:

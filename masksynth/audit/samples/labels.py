@@ -90,6 +90,71 @@ def compare_labels(labels: Labels, expected: Expected, placed: Placement) -> Dif
     return Difference(extra.tolist(), lost, told, {pairs[at]: int(given[at]) for at in pairs})
 
 
+def own_tokens(labels: Labels, expected: Expected, placed: Placement) -> Ints:
+    """Return for each label the position that holds its own token, by the samples.
+
+    A label that is the sample's own token (mask tokens predict themselves) has none: -1. Of a label that no sample asks
+    for, what is known already is returned.
+    """
+    value, home = values_of(labels), placed.home
+    trained, predictor = expected.spans.trained, expected.spans.predictor
+    order = np.argsort(trained == predictor, kind="stable")  # a label that is another token first
+    due = (placed.classes[predictor] * WIDE + expected.table.labels[trained])[order]
+    codes, first = np.unique(due, return_index=True)
+    code = home[labels.position] * WIDE + value
+    found = np.minimum(np.searchsorted(codes, code), max(len(codes) - 1, 0))
+    asked = (home[labels.position] >= 0) & (value >= 0) & (codes[found] == code if len(codes) else False)
+    target = labels.target.copy()
+    token = trained[order][first[found[asked]]]
+    itself = predictor[order][first[found[asked]]] == token
+    at = np.full(len(placed.first), -1, np.int64)  # the first position of each class
+    known = np.flatnonzero(home >= 0)[::-1]
+    at[home[known]] = known
+    own, inferred = placed.classes[token], target[asked]
+    holds = (inferred >= 0) & (home[inferred] == own)
+    target[asked] = np.where(itself, -1, np.where(holds, inferred, at[own]))
+    return target
+
+
+def weight_findings(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
+    """MS004: labels of a packed batch whose weights are not those of the samples; MS022 where the mask has no weights.
+
+    The weights of a label that several samples ask for at one position are added up.
+    """
+    if subject.labels is None:
+        return
+    trained, predictor = expected.spans.trained, expected.spans.predictor
+    own = expected.table.fields.get("weights", np.full(len(expected.table.tokens), np.nan))[trained]
+    asked = expected.table.weight[expected.sample[trained]] * np.where(np.isnan(own), 1.0, own)
+    if subject.batch is None and (subject.labels.weight == 1).all():
+        if other := int((asked != 1).sum()):
+            message = f"weights of {other} labels of the samples were not compared: the labels of the mask carry none"
+            yield Finding("MS022", "warning", None, {"codes": ["MS004"], "labels": other}, "audit the packed folder", message)
+        return
+    mine = placed.home[subject.labels.position] * WIDE + values_of(subject.labels) + 1
+    theirs = placed.classes[predictor] * WIDE + expected.table.labels[trained] + 1
+    codes, number = np.unique(np.concatenate([mine, theirs]), return_inverse=True)
+    here, there = number[: len(mine)], number[len(mine) :]
+    count = np.bincount(here, minlength=len(codes)), np.bincount(there, minlength=len(codes))
+    total = np.bincount(here, subject.labels.weight, len(codes)), np.bincount(there, asked, len(codes))
+    # labels of another number are reported as lost or repeated
+    wrong = np.flatnonzero((count[0] == count[1]) & ~np.isclose(*total, rtol=1e-9, atol=1e-12))
+    first = np.full(len(codes), len(mine))
+    np.minimum.at(first, here, np.arange(len(mine)))
+    asks = np.full(len(codes), len(trained))
+    np.minimum.at(asks, there, np.arange(len(trained)))
+    for code in wrong[:TOLD].tolist():
+        edge, token = int(first[code]), int(trained[asks[code]])
+        at, label = int(subject.labels.position[edge]), subject.labels.value[edge]
+        given, due = float(total[0][code]), float(total[1][code])
+        message = f"position {subject.token(at)} predicts {label}, {expected.name(token)}, with weight {given:g}, and should with {due:g}"
+        witness = {**expected.witness(token), "label": label, "given": given, "asked": due}
+        yield Finding("MS004", "error", at, witness, "pack the samples again", message)
+    if len(wrong) > TOLD:
+        message = f"{len(wrong) - TOLD} more labels have other weights than in the samples; {TOLD} are written out"
+        yield Finding("MS014", "note", None, {"codes": ["MS004"], "labels": len(wrong)}, "pack the samples again", message)
+
+
 def label_findings(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
     """MS003, MS004, MS016, MS017: labels that the samples do not ask for, and labels that are lacking."""
     if subject.labels is None:

@@ -299,10 +299,18 @@ def _infer_rules(subject: Subject, expected: Expected, paths: Paths) -> tuple[Ta
     held = paths.node.copy()
     paths.follow(paths.near)
     node, paths.node = paths.node, held
-    return tuple(_infer_rule(subject, table, expected, paths.trie, node) for table in range(subject.mask.tables))
+    longest = int(np.diff(expected.table.offset).max(initial=0))
+    seen = [_observe(subject, table, expected, paths.trie, node) for table in range(subject.mask.tables)]
+    rules = []
+    for table, (index, lowest, sample) in enumerate(seen):
+        others = [each[1] for number, each in enumerate(seen) if number != table and len(each[1]) == len(lowest)]
+        rule = infer_rule(index, lowest, sample, np.minimum.reduce(others) if others else None)
+        rules.append(rule if rule.width < longest else FULL)  # what cuts no sample is no rule
+    return tuple(rules)
 
 
-def _infer_rule(subject: Subject, table: int, expected: Expected, trie: Trie, node: Ints) -> TableRule:
+def _observe(subject: Subject, table: int, expected: Expected, trie: Trie, node: Ints) -> Ints:
+    """Return of some rows: index of the token, the lowest index that the row holds, and the sample; ``(3, R)`` int64."""
     place = np.full(len(trie.key), -1, np.int64)
     place[node[node >= 0]] = np.flatnonzero(node >= 0)
     token = np.flatnonzero((trie.node >= 0) & (expected.index > 0))
@@ -322,9 +330,7 @@ def _infer_rule(subject: Subject, table: int, expected: Expected, trie: Trie, no
         for query in _some(np.flatnonzero((node < 0) & ~empty & (subject.positions > 0))).tolist():
             ids = subject.positions[subject.mask.row(query, table)]
             seen.append((int(subject.positions[query]), int(ids.min()), -1 - query))
-    rule = infer_rule(*np.array(seen, np.int64).reshape(-1, 3).T)
-    longest = int(np.diff(expected.table.offset).max(initial=0))
-    return rule if rule.width < longest else FULL  # what cuts no sample is no rule
+    return np.array(seen, np.int64).reshape(-1, 3).T
 
 
 def _some(numbers: Ints) -> Ints:

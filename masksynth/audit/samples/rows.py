@@ -89,7 +89,7 @@ def _row_findings(
     given, given_count = np.unique(home[keys], return_counts=True)
     where = {"table": table} if subject.mask.tables > 1 else {}
     severity = "error" if live else "warning"
-    dead = "" if live else "; no label depends on it"
+    ends = (f" in table {table}" if where else "") + ("" if live else "; no label depends on it")
     missing = seen[np.isin(placed.classes[seen], due[~np.isin(due, given)])]
     missing = missing[placed.served[placed.classes[missing]]]  # a token that stands nowhere is told once, as MS018
     if len(missing):
@@ -97,29 +97,25 @@ def _row_findings(
         names = _list_some([f"{expected.place(token)} (token {expected.index[token]})" for token in missing[:3].tolist()], len(missing))
         witness = {**expected.witness(owner), "missing": expected.index[missing[:LISTED]].tolist()}
         witness["positions"] = [placed.position_of(token) for token in missing[:LISTED].tolist()]
-        message = f"position {subject.token(query)}, {expected.name(owner)}, does not see {names}{dead}"
-        yield Finding(
-            "MS002",
-            severity,
-            query,
-            {**witness, "count": len(missing), **where},
-            "allow these keys in its row",
-            message,
-        )
+        message = f"position {subject.token(query)}, {expected.name(owner)}, does not see {names}{ends}"
+        remedy = "allow these keys in its row"
+        if subject.rules is None:
+            remedy += "; if the layers have a window or chunks, say so under tables in --tokens"
+        yield Finding("MS002", severity, query, {**witness, "count": len(missing), **where}, remedy, message)
     both, mine, theirs = np.intersect1d(due, given, return_indices=True)
     copies = [
         _copies_of_others(expected, placed, keys, int(both[place]), query, int(given_count[theirs[place]] - due_count[mine[place]]))
         for place in np.flatnonzero(due_count[mine] < given_count[theirs]).tolist()
     ]
     extra = np.sort(np.concatenate([keys[~np.isin(home[keys], due)], *copies]))
-    yield from _extra_findings(subject, expected, placed, tokens, query, extra, severity, dead, where)
+    yield from _extra_findings(subject, expected, placed, tokens, query, extra, severity, ends, where)
     contaminated = np.unique(home[np.concatenate([keys[:0], *copies])])
     for place in np.flatnonzero((due_count[mine] != given_count[theirs]) & ~np.isin(both, contaminated)).tolist():
         owner, kind = int(placed.token[query]), int(both[place])
         times, asked = int(given_count[theirs[place]]), int(due_count[mine[place]])
         here = keys[home[keys] == kind][:LISTED].tolist()
         name = expected.place(int(placed.first[kind]))
-        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {name} {times} times, its sample {asked} times{dead}"
+        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {name} {times} times, its sample {asked} times{ends}"
         remedy = "let it see as many copies as its sample has: attention weights depend on the number"
         witness = {**expected.witness(owner), "keys": here, "due": asked, "given": times, **where}
         yield Finding("MS009", severity, query, witness, remedy, message)
@@ -140,7 +136,7 @@ def _extra_findings(
     query: int,
     extra: Ints,
     severity: str,
-    dead: str,
+    ends: str,
     where: dict[str, Any],
 ) -> Iterator[Finding]:
     """MS015 for keys of other samples, MS013 for other keys that the sample does not show."""
@@ -172,7 +168,7 @@ def _extra_findings(
             "count": len(keys),
             **where,
         }
-        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{dead}"
+        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{ends}"
         yield Finding("MS015", severity, query, witness, "forbid these keys in its row: samples do not see one another", message)
     if (~foreign).any():
         keys = extra[~foreign]
@@ -182,7 +178,7 @@ def _extra_findings(
             what = "which serves no sample" if token < 0 else f"{expected.name(token)}, which its sample does not show it"
             names.append(f"{subject.token(key)} ({what})")
         witness = {**expected.witness(owner), "keys": keys[:LISTED].tolist(), "count": len(keys), **where}
-        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{dead}"
+        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{ends}"
         yield Finding("MS013", severity, query, witness, "forbid these keys in its row", message)
 
 

@@ -58,11 +58,12 @@ class TableRule(NamedTuple):
 FULL = TableRule()
 
 
-def infer_rule(index: Ints, lowest: Ints, sample: Ints) -> TableRule:
+def infer_rule(index: Ints, lowest: Ints, sample: Ints, elsewhere: Ints | None = None) -> TableRule:
     """Return the rule that explains most observed rows of causal samples, ``FULL`` without evidence.
 
     A window needs rows that begin at two different tokens beyond the first, and so do chunks; those of several samples
-    that all begin at one token may be chunks or have lost the same beginning, and the rule is then not certain.
+    that all begin at one token may be chunks or have lost the same beginning, and the rule is then not certain. Rows of
+    one sample that all begin at one token are chunks where another table shows what they lack.
 
     Parameters
     ----------
@@ -72,6 +73,8 @@ def infer_rule(index: Ints, lowest: Ints, sample: Ints) -> TableRule:
         Index of the first token of the sample that its row holds.
     sample : (R,) int64
         The sample.
+    elsewhere : (R,) int64, optional
+        Index of the first token of the sample that the row of some other table holds.
 
     Examples
     --------
@@ -81,6 +84,8 @@ def infer_rule(index: Ints, lowest: Ints, sample: Ints) -> TableRule:
     ('window of 4 tokens', 'chunks of 4 tokens')
     >>> str(infer_rule(index, np.where(index < 6, 0, 6), sample))
     'full'
+    >>> str(infer_rule(index, np.where(index < 6, 0, 6), sample, np.zeros(10, np.int64)))
+    'chunks of 6 tokens'
     """
     cut = lowest > 0
     if not cut.any():
@@ -94,6 +99,8 @@ def infer_rule(index: Ints, lowest: Ints, sample: Ints) -> TableRule:
         agrees = rule.lowest(index) == lowest
         begin = agrees & cut
         certain = len(np.unique(lowest[begin])) > 1
+        if rule.kind == "chunk" and elsewhere is not None and agrees.all():
+            certain = certain or bool((elsewhere < lowest)[begin].all())
         evidence = certain or (rule.kind == "chunk" and len(np.unique(sample[begin])) > 1)
         if evidence and agrees.mean() > max(share, AGREE):
             best, share = rule._replace(certain=certain), float(agrees.mean())

@@ -37,7 +37,7 @@ def told(dense, tokens, samples):
         (causal(3), {**KNOWN, "kinds": ["0", "0", "1"]}, [{**SAMPLE, "kinds": [0, 1, 1]}], [("MS018", "error", 1)]),
         (causal(3), KNOWN, [{**SAMPLE, "kinds": [0, 1, 1]}], [("MS022", "warning", None)]),
         (causal(3), {**KNOWN, "kinds": ["token"] * 3}, [{**SAMPLE, "kinds": [0, 1, 1]}], [("MS022", "warning", None)]),
-        (causal(3), KNOWN, [SAMPLE, SAMPLE], [("MS004", "warning", 0), ("MS004", "warning", 1)]),
+        (causal(3), KNOWN, [SAMPLE, {**SAMPLE, "id": "b"}], [("MS004", "warning", 0), ("MS004", "warning", 1)]),
         (np.zeros((0, 0)), {"inputs": [], "positions": [], "labels": []}, [SAMPLE], [("MS018", "error", None)]),
         (
             causal(3),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.audit import audit
+from masksynth.audit import Subject, audit
+from masksynth.audit.tokens import with_tokens
+from masksynth.mask import Mask
 from tests.audit.samples.layouts import documents, random_samples, tree
 
 LABELS = {"MS003", "MS004", "MS016", "MS017"}
@@ -152,3 +154,29 @@ def test_labels_on_positions_of_no_sample():
     report = audit(layout.subject(padding=None))
     assert [(one.code, one.position) for one in report.findings if one.severity == "error"] == [("MS003", pad)]
     assert [one.witness["positions"] for one in report.findings if one.code == "MS019"] == [[pad - 1, pad]]
+
+
+def test_a_token_that_equals_the_label_beside_it_is_no_leak():
+    """A block of block diffusion sees itself whole; only samples know that a mask token predicts itself, not the next."""
+    text = {"id": "t", "input_ids": [3, 4, 5, 6], "labels": [-100, 4, 5, 6]}
+    noisy = {
+        "id": "n",
+        "input_ids": [5, 5, 2, 99, 5, 2],  # the second 5 is masked, and stands beside another one
+        "labels": [-100, -100, -100, 5, -100, -100],
+        "segments": [
+            {"length": 3, "within": "full", "position": 0},
+            {"length": 3, "within": "full", "predict": "self", "position": 0},
+        ],
+    }
+    layout = documents([text, noisy])
+    assert (4 + 3, 5) in layout.labels
+    tokens = {"inputs": layout.inputs, "positions": layout.positions, "labels": layout.labels}
+    report = audit(with_tokens(Subject(Mask.from_dense(layout.tables[0]), "mask"), tokens), samples=layout.samples)
+    assert [one.message for one in report.findings if one.severity == "error"] == []
+    assert report.complete
+
+
+def test_samples_that_show_what_they_train_leak():
+    whole = [{"id": "w", "input_ids": [3, 4, 5, 6], "labels": [-100, 4, 5, 6], "segments": [{"length": 4, "within": "full"}]}]
+    codes = [one.code for one in audit(documents(whole).subject()).findings if one.severity == "error"]
+    assert codes == ["MS001"] * 3

@@ -78,3 +78,24 @@ def test_a_prompt_that_all_samples_lost_is_not_taken_for_a_chunk():
     assert {one.code for one in audit(layout.subject(tables=["full"])).findings if one.severity == "error"} == {"MS002"}
     said = audit(layout.subject(tables=[{"chunk": 3}]))
     assert (said.errors, said.complete) == (0, True)
+
+
+@pytest.mark.parametrize("length", [5, 7, 8])
+def test_one_long_sample_shows_a_chunk_where_another_table_shows_all(length):
+    """Chunks of four, cut once: another table of the mask has the context that the rows lack."""
+    samples = [{"id": "a", "input_ids": list(range(1, length + 1)), "labels": [-100, *range(2, length + 1)]}]
+    report = audit(documents(samples, (FULL, ("chunk", 4))).subject())
+    assert (report.errors, report.complete) == (0, True)
+    assert report.samples.tables == ("full", "chunks of 4 tokens")
+    alone = [one for one in audit(documents(samples, (("chunk", 4),)).subject()).findings if one.code == "MS002"]
+    assert alone
+    assert all("say so under tables" in one.remedy for one in alone)
+
+
+def test_findings_of_several_tables_name_the_table():
+    samples = [{"id": "a", "input_ids": [1, 2, 3, 4], "labels": [-100, 2, 3, 4]}]
+    layout = documents(samples, (FULL, FULL))
+    layout.tables[1, 2, 0], layout.tables[1, 0, 1] = False, True
+    told = {one.code: one.message for one in audit(layout.subject(tables=["full", "full"])).findings}
+    assert told["MS002"].endswith("does not see 1@0 (token 0) in table 1")
+    assert "in table 1" in told["MS013"]
