@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from masksynth.booleans import BOOLEANS, holds_booleans
 from masksynth.errors import InvalidInstance
-from masksynth.pack.dimensions import split_dimensions
+from masksynth.pack.dimensions import further_dimensions, split_dimensions
 from masksynth.pack.masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.samples import (
     IGNORED,
@@ -281,10 +281,14 @@ def _keys(
     parts: Sequence[tuple[Segment, ...] | None],
     rows: Rows,
 ) -> dict[str, Ints]:
-    """Return the keys that some sample gives; ``position_ids`` also where some sample has segments."""
+    """Return the keys that some sample gives; ``position_ids`` also where some sample has segments.
+
+    Where a sample gives no further dimension of ``position_ids``, it equals the first.
+    """
     total = int(rows.offset[-1])
     keys = {name: fill_column(lists[name], np.zeros(total, np.int64), rows.offset) for name in names if name in lists}
-    if "position_ids" in keys or any(parts):
+    further = further_dimensions(keys)
+    if "position_ids" in keys or further or any(parts):
         length = np.diff(rows.offset)
         position = spread(np.zeros(len(length), np.int64), length)
         for sample, cut in enumerate(parts):
@@ -292,6 +296,8 @@ def _keys(
                 own = slice(int(rows.offset[sample]), int(rows.offset[sample + 1]))
                 position[own] = spread([s.position for s in cut], [s.length for s in cut])
         keys["position_ids"] = fill_column(lists.get("position_ids", [None] * len(length)), position, rows.offset)
+        for name in further:
+            keys[name] = fill_column(lists[name], keys["position_ids"], rows.offset)
     return keys
 
 
