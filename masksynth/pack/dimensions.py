@@ -49,12 +49,16 @@ def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Se
         if count not in (0, 1, most):
             raise InvalidInstance(f"{count} lists, but another sample has {most}", "$.position_ids", SAME_COUNT, place)
     names = tuple(f"{FURTHER}{number}" for number in range(1, most))
-    absent = dict.fromkeys(names)
+    new = tuple(name for name in names if name not in key_fields)
+    absent = dict.fromkeys(new)
     split = []
     for (place, sample), count in zip(rows, counts, strict=True):
         lists = dict(zip(("position_ids", *names), sample["position_ids"], strict=False)) if count else {}
+        for name in lists.keys() - {"position_ids", *new}:
+            if sample.get(name) is not None:
+                raise InvalidInstance(f"position_ids has {count} lists, too", f"$.{name}", "give one of the two", place)
         split.append((place, {**sample, **absent, **lists}))
-    return split, (*key_fields, *names)
+    return split, (*key_fields, *new)
 
 
 def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:

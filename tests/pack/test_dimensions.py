@@ -135,3 +135,12 @@ def test_a_key_field_for_a_further_dimension_may_be_missing():
     [batch] = pack_batches(rows, key_fields=["position_ids_1"])
     assert read_dimensions(batch, 0) == [[0, 1], [0, 4]]
     assert read_dimensions(batch, 1) == [[0, 1], [0, 1]]
+
+
+def test_a_key_field_beside_d_lists():
+    """A name that is asked for and is a further dimension, too: one of the two."""
+    rows = [sample("image", [5, 6, 7], position_ids=[[0, 1, 2], [0, 4, 4]])]
+    [batch] = pack_batches(rows, key_fields=["position_ids_1"])
+    assert read_dimensions(batch, 0) == [[0, 1], [0, 4]]
+    with pytest.raises(InvalidInstance, match=r"samples:1: \$.position_ids_1: position_ids has 2 lists, too"):
+        list(pack_batches([{**rows[0], "position_ids_1": [0, 4, 4]}], key_fields=["position_ids_1"]))

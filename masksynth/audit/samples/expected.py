@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from masksynth.audit.samples.tables import TableRule
 from masksynth.audit.subject import Subject
 from masksynth.mask import Mask
-from masksynth.pack.samples import IGNORED, SampleTable, key_of
+from masksynth.pack.samples import FURTHER, IGNORED, SampleTable, key_of
 from masksynth.pack.spans import Spans, spans_of
 from masksynth.verify.colours import ranks
 from masksynth.verify.sets import prefix, ranges
@@ -161,8 +161,9 @@ def code_identities(subject: Subject, expected: Expected) -> tuple[Ints, Ints]:
         columns.append((subject.positions, expected.positions))
     if subject.batch is not None:
         for name in sorted({*subject.batch.keys, *table.keys} - {"position_ids"}):
-            given = subject.batch.keys.get(name, np.zeros(subject.size, np.int64))
-            columns.append((given, key_of(table, name)))
+            # a batch of text alone does not store further dimensions of position ids: they equal the first
+            default = subject.batch.position_ids if name.startswith(FURTHER) else np.zeros(subject.size, np.int64)
+            columns.append((subject.batch.keys.get(name, default), key_of(table, name)))
     elif (kinds := numbered_kinds(subject)) is not None and "kinds" in table.keys:
         columns.append((kinds, table.keys["kinds"]))
     code = ranks(*(np.concatenate(pair) for pair in columns))
