@@ -182,7 +182,7 @@ def test_text_joins_images():
     image = {"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "position_ids": [[0, 1, 2], [0, 3, 4], [0, 5, 6]]}
     text = {"input_ids": [5, 6, 8], "labels": [-100, 6, 8]}
     for rows in ([image, text], [text, image]):
-        joined = Collator("sdpa")(list(pack_batches(rows, window=1)))
+        joined = Collator("sdpa")([batch for row in rows for batch in pack_batches([row])])
         [dimensions] = joined.model_inputs["position_ids"].transpose(0, 1).tolist()
         one, other = ([0, 1], [0, 1], [0, 1]), ([0, 1], [0, 3], [0, 5])
         expected = zip(*((other, one) if rows[0] is image else (one, other)), strict=True)
