@@ -356,10 +356,12 @@ def read_list(place: str, name: str, values: Any, dtype: type) -> NDArray[Any]:
     masksynth.errors.InvalidInstance: a:1: $.weights: is not a flat list of numbers: entry 0 is True; give numbers
     """
     words = "integers below 2^63" if dtype is np.int64 else "numbers"
+    words = "integers 0 and 1, or of booleans" if name in MASKS else words
     array = _array(values, dtype, name in MASKS)
     if array is None:
         fact = f"is not a flat list of {words}{_odd_entry(values, dtype, name in MASKS)}"
-        raise InvalidInstance(fact, f"$.{name}", f"give {words}", place)
+        remedy = "give 0 and 1, or booleans throughout" if name in MASKS else f"give {words}"
+        raise InvalidInstance(fact, f"$.{name}", remedy, place)
     if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
         fact = f"{array.max()} is not from 0 to {TOP}"
         raise InvalidInstance(fact, f"$.{name}[{int(array.argmax())}]", "give token ids", place)
@@ -398,6 +400,8 @@ def _reals(values: Sequence[Any]) -> NDArray[Any]:
 def _odd_entry(values: Any, dtype: type, mask: bool) -> str:
     """Return the first entry that is not a number of ``dtype``, in words; empty if no single entry is at fault."""
     if not _is_list(values):
+        if isinstance(values, np.ndarray):
+            return f": it has type {values.dtype} and shape {list(values.shape)}"
         return "" if hasattr(values, "__array__") else f": it is {shown(values)}"
     reals = (float, np.floating, type(None))
     kinds: tuple[type, ...] = (int, np.integer, *(reals if dtype is np.float64 else ()))
