@@ -29,7 +29,7 @@ def token_places(batch: PackedBatch) -> tuple[Ints, Ints, Ints]:
     place[where] = -1
     alive = np.flatnonzero(place == 0)[: len(batch.sample_position)]
     place[alive] = batch.sample_position[: len(alive)]
-    token: Ints = np.where(place >= 0, batch.input_ids[place], -1)
+    token: Ints = np.append(batch.input_ids, -1)[place]  # -1: the last
     token[where] = batch.dead_token[: len(where)]
     return cut, place, token
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,18 @@ def check_outputs(inputs: Sequence[Path], *targets: Path | None) -> None:
 
 class Commands(click.Group):
     """A group whose commands refuse in one line and can print every name."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line; also where stdout cannot take the help or the version, which no command prints."""
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            drop_unwritten()
+            with suppress(OSError):
+                click.echo(f"Error: {error.strerror or error}", err=True)
+            sys.exit(2)
+        finally:
+            abort.ignore()
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what a terminal cannot encode is escaped."""

@@ -44,10 +44,15 @@ def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
         raise InvalidInstance("is not a folder", "", "name the instance or the samples first, the folder last", last)
     if sources.count("-") > 1:
         raise click.UsageError("stdin can be read once; name - once")
-    if (folder / MANIFEST).is_file() and not (folder / SOLUTION).is_file():
+    is_answer, is_packed = (folder / SOLUTION).is_file(), (folder / MANIFEST).is_file()
+    if not (is_answer or is_packed):
+        fact = f"holds neither {SOLUTION} nor {MANIFEST}" if folder.is_dir() else "there is no such folder"
+        remedy = "name a folder that masksynth solve or masksynth pack has written"
+        raise InvalidInstance(fact, "", remedy, last)
+    if not is_answer:
         _verify_samples(sources, folder, as_json, quiet)
     elif len(sources) > 1:
-        fact = "holds an answer, which has one instance" if (folder / SOLUTION).is_file() else f"holds no {MANIFEST}"
+        fact = "holds an answer, which has one instance"
         raise InvalidInstance(fact, "", "name the folder that masksynth pack has written from these samples", last)
     else:
         _verify_answer(sources[0], folder, as_json, quiet)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.samples import FURTHER
+from masksynth.pack.samples import FURTHER, SampleTable
 
 Row = tuple[str, Mapping[str, Any]]
+SAME_COUNT = "give one list for each dimension, as many in every sample"
+"""Remedy for samples that differ in the dimensions of their position ids."""
 
 
 def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Sequence[Row], Sequence[str]]:
     """Return samples whose ``position_ids`` are flat lists, and the key fields with those of the further dimensions.
 
-    Where some sample of the block has D lists, a sample with one list, or none, has D equal ones: so models read text.
+    A sample with one list, or none, has D equal ones, as models read text: a further dimension that a sample does not
+    give is filled with its position ids when its table is made.
 
     Parameters
     ----------
@@ -27,7 +30,7 @@ def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Se
     Raises
     ------
     InvalidInstance
-        If samples differ in D, or a sample with segments has no position ids.
+        If samples differ in D.
 
     Examples
     --------
@@ -43,16 +46,19 @@ def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Se
     if most == 0:
         return rows, key_fields
     for (place, _), count in zip(rows, counts, strict=True):
-        if count not in (0, most):
-            fact = f"{count} lists, but another sample has {most}"
-            remedy = "give one list for each dimension, as many in every sample"
-            raise InvalidInstance(fact, "$.position_ids", remedy, place)
+        if count not in (0, 1, most):
+            raise InvalidInstance(f"{count} lists, but another sample has {most}", "$.position_ids", SAME_COUNT, place)
     names = tuple(f"{FURTHER}{number}" for number in range(1, most))
-    split = [
-        (place, {**sample, **dict(zip(("position_ids", *names), _lists(place, sample, most, count), strict=True))})
-        for (place, sample), count in zip(rows, counts, strict=True)
-    ]
-    return split, (*key_fields, *names)
+    new = tuple(name for name in names if name not in key_fields)
+    absent = dict.fromkeys(new)
+    split = []
+    for (place, sample), count in zip(rows, counts, strict=True):
+        lists = dict(zip(("position_ids", *names), sample["position_ids"], strict=False)) if count else {}
+        for name in lists.keys() - {"position_ids", *new}:
+            if sample.get(name) is not None:
+                raise InvalidInstance(f"position_ids has {count} lists, too", f"$.{name}", "give one of the two", place)
+        split.append((place, {**sample, **absent, **lists}))
+    return split, (*key_fields, *new)
 
 
 def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:
@@ -65,6 +71,37 @@ def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:
     """
     ends = (key.removeprefix(FURTHER) for key in keys if key.startswith(FURTHER))
     return tuple(f"{FURTHER}{number}" for number in sorted(int(end) for end in ends if end.isdigit()))
+
+
+def refuse_other_dimensions(tables: Iterable[SampleTable], key_fields: Sequence[str]) -> Iterator[SampleTable]:
+    """Yield the tables of a run; samples of one table have been compared by `split_dimensions`.
+
+    Parameters
+    ----------
+    tables : iterable of SampleTable
+    key_fields : sequence of str
+        Keys that were asked for by name: each sample may have or lack them.
+
+    Raises
+    ------
+    InvalidInstance
+        If the samples of two tables differ in D.
+
+    Examples
+    --------
+    >>> from masksynth.pack.intake import tables_of
+    >>> tables = list(tables_of([{"input_ids": [5], "labels": [5], "position_ids": [[0], [0]]}]))
+    >>> len(list(refuse_other_dimensions(tables, [])))
+    1
+    """
+    known = 0
+    for table in tables:
+        further = len(set(further_dimensions(table.keys)) - set(key_fields))
+        if further and known and further != known:
+            fact = f"from here on samples have {further + 1} lists, others {known + 1}"
+            raise InvalidInstance(fact, "$.position_ids", SAME_COUNT, table.place[0])
+        known = known or further
+        yield table
 
 
 def join_dimensions(sample: dict[str, Any]) -> dict[str, Any]:
@@ -93,21 +130,3 @@ def _dimensions(sample: Any) -> int:
     if not isinstance(given, (list, tuple)):
         return 0
     return len(given) if all(isinstance(part, (list, tuple, np.ndarray)) for part in given) else 0
-
-
-def _lists(place: str, sample: Mapping[str, Any], most: int, count: int) -> list[Any]:
-    """Return the D lists of a sample; equal ones where it has one list or none."""
-    given = sample.get("position_ids")
-    if count:
-        return list(given)  # type: ignore[arg-type]  # D lists
-    if given is not None:
-        return [given] * most
-    if sample.get("segments") is not None:
-        fact = f"no position_ids, but other samples have {most} dimensions of them"
-        raise InvalidInstance(fact, "$.segments", "give position_ids to samples with segments too", place)
-    tokens = sample.get("input_ids")
-    size = 0 if tokens is None else len(tokens)
-    mask = sample.get("attention_mask")
-    if mask is None:
-        return [np.arange(size)] * most
-    return [np.maximum(np.cumsum(np.asarray(mask, np.int64)) - 1, 0)] * most  # pads are dropped later

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from masksynth.booleans import BOOLEANS, holds_booleans
 from masksynth.errors import InvalidInstance
-from masksynth.pack.dimensions import split_dimensions
+from masksynth.pack.dimensions import further_dimensions, split_dimensions
 from masksynth.pack.masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.samples import (
     IGNORED,
@@ -281,10 +281,14 @@ def _keys(
     parts: Sequence[tuple[Segment, ...] | None],
     rows: Rows,
 ) -> dict[str, Ints]:
-    """Return the keys that some sample gives; ``position_ids`` also where some sample has segments."""
+    """Return the keys that some sample gives; ``position_ids`` also where some sample has segments.
+
+    Where a sample gives no further dimension of ``position_ids``, it equals the first.
+    """
     total = int(rows.offset[-1])
     keys = {name: fill_column(lists[name], np.zeros(total, np.int64), rows.offset) for name in names if name in lists}
-    if "position_ids" in keys or any(parts):
+    further = further_dimensions(keys)
+    if "position_ids" in keys or further or any(parts):
         length = np.diff(rows.offset)
         position = spread(np.zeros(len(length), np.int64), length)
         for sample, cut in enumerate(parts):
@@ -292,6 +296,8 @@ def _keys(
                 own = slice(int(rows.offset[sample]), int(rows.offset[sample + 1]))
                 position[own] = spread([s.position for s in cut], [s.length for s in cut])
         keys["position_ids"] = fill_column(lists.get("position_ids", [None] * len(length)), position, rows.offset)
+        for name in further:
+            keys[name] = fill_column(lists[name], keys["position_ids"], rows.offset)
     return keys
 
 
@@ -350,10 +356,12 @@ def read_list(place: str, name: str, values: Any, dtype: type) -> NDArray[Any]:
     masksynth.errors.InvalidInstance: a:1: $.weights: is not a flat list of numbers: entry 0 is True; give numbers
     """
     words = "integers below 2^63" if dtype is np.int64 else "numbers"
+    words = "integers 0 and 1, or of booleans" if name in MASKS else words
     array = _array(values, dtype, name in MASKS)
     if array is None:
         fact = f"is not a flat list of {words}{_odd_entry(values, dtype, name in MASKS)}"
-        raise InvalidInstance(fact, f"$.{name}", f"give {words}", place)
+        remedy = "give 0 and 1, or booleans throughout" if name in MASKS else f"give {words}"
+        raise InvalidInstance(fact, f"$.{name}", remedy, place)
     if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
         fact = f"{array.max()} is not from 0 to {TOP}"
         raise InvalidInstance(fact, f"$.{name}[{int(array.argmax())}]", "give token ids", place)
@@ -392,6 +400,8 @@ def _reals(values: Sequence[Any]) -> NDArray[Any]:
 def _odd_entry(values: Any, dtype: type, mask: bool) -> str:
     """Return the first entry that is not a number of ``dtype``, in words; empty if no single entry is at fault."""
     if not _is_list(values):
+        if isinstance(values, np.ndarray):
+            return f": it has type {values.dtype} and shape {list(values.shape)}"
         return "" if hasattr(values, "__array__") else f": it is {shown(values)}"
     reals = (float, np.floating, type(None))
     kinds: tuple[type, ...] = (int, np.integer, *(reals if dtype is np.float64 else ()))

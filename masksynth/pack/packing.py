@@ -20,6 +20,7 @@ from masksynth.export.blocks import block_counts
 from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.batches import batches_of, refuse_long, too_long
 from masksynth.pack.costs import Shape, separate_pairs
+from masksynth.pack.dimensions import refuse_other_dimensions
 from masksynth.pack.folder import Entry, Options
 from masksynth.pack.intake import tables_of
 from masksynth.pack.reading import read_samples
@@ -226,7 +227,7 @@ def _tables(samples: Samples, token_fields: Sequence[str], key_fields: Sequence[
         tables = read_samples(cast(IO[bytes], samples), fields, keys)
     else:
         tables = _some(tables_of(samples, fields, keys))
-    return refuse_shifted_labels(refuse_repeated_ids(tables))
+    return refuse_shifted_labels(refuse_repeated_ids(refuse_other_dimensions(tables, key_fields)))
 
 
 def _some(tables: Iterator[SampleTable]) -> Iterator[SampleTable]:

@@ -10,9 +10,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import contextmanager
 from math import inf
+from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
 from masksynth.errors import MasksynthError
@@ -94,8 +96,9 @@ class LocalPool:
                 return self._begun(worker, worker.submit(function, *arguments), time.monotonic())
             except BrokenExecutor:
                 _end(worker)
-        worker = self._worker()
-        ready = worker.submit(warm, self._names)
+        with _hold_interrupts():
+            worker = self._worker()
+            ready = worker.submit(warm, self._names)
         future = self._begun(worker, worker.submit(function, *arguments), inf)
         ready.add_done_callback(lambda _: self._since.update({future: time.monotonic()}) if future in self._since else None)
         return future
@@ -128,6 +131,17 @@ class LocalPool:
             _end(worker)
         self._busy.clear()
         self._idle.clear()
+
+
+@contextmanager
+def _hold_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from processes that start in this block, until they ignore it themselves; the mask is inherited."""
+    resource_tracker.ensure_running()  # every worker asks for it, and its start would lift the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(worker: Any) -> None:

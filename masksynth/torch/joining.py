@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.pack.batch import ARRAYS, PackedBatch
+from masksynth.pack.dimensions import further_dimensions
 
 
 def join(batches: Sequence[PackedBatch]) -> PackedBatch:
@@ -26,6 +27,7 @@ def join(batches: Sequence[PackedBatch]) -> PackedBatch:
         raise InvalidInstance("there is no batch to collate", "", "give at least one")
     if len(batches) == 1:
         return batches[0]
+    batches = _with_all_dimensions(batches)
     for kind in ("fields", "keys"):
         names = [sorted(getattr(batch, kind)) for batch in batches]
         if any(other != names[0] for other in names):
@@ -45,6 +47,14 @@ def join(batches: Sequence[PackedBatch]) -> PackedBatch:
         keys={name: np.concatenate([batch.keys[name] for batch in batches]) for name in batches[0].keys},
         **arrays,
     )
+
+
+def _with_all_dimensions(batches: Sequence[PackedBatch]) -> Sequence[PackedBatch]:
+    """Return the batches, each with every further dimension of position ids; where none is stored it equals the first."""
+    names = further_dimensions({name for batch in batches for name in batch.keys})
+    if not names:
+        return batches
+    return [replace(batch, keys={**dict.fromkeys(names, batch.position_ids), **batch.keys}) for batch in batches]
 
 
 def filled(batch: PackedBatch, spare: int) -> PackedBatch:

@@ -214,9 +214,9 @@ def digest(table: Any, sample: int, live: NDArray[np.bool_]) -> bytes:
 
 def _compare(folder: Path, manifest: Manifest, ids: Ids, known: list[_Batch], tables: Iterable[Any]) -> tuple[int, int]:
     """Match the samples with those of the folder; returns how many there are, and how many were left out."""
-    skipped = set(manifest.skipped or ())
-    left_out: set[str | int] = set()
-    samples = 0
+    skipped = dict.fromkeys(name for name in manifest.skipped or () if not is_unnamed(name))
+    unnamed = [name for name in manifest.skipped or () if is_unnamed(name)]  # which is which, nobody can tell
+    samples, left_out = 0, 0
     for table in tables:
         samples += len(table.ids)
         for sample, name in enumerate(table.ids):
@@ -224,21 +224,24 @@ def _compare(folder: Path, manifest: Manifest, ids: Ids, known: list[_Batch], ta
             if is_unnamed(name):
                 slots = [*ids.get(content_of(table, sample), []), *slots]
             if not _matched(table, sample, slots, known):
-                length = int(table.offset[sample + 1] - table.offset[sample])
-                if name in skipped - left_out and name not in ids and length > manifest.max_length:
-                    left_out.add(name)
+                is_long = int(table.offset[sample + 1] - table.offset[sample]) > manifest.max_length
+                if is_long and name in skipped and name not in ids:
+                    del skipped[name]
+                elif is_long and is_unnamed(name) and unnamed:
+                    del unnamed[-1]
                 else:
                     _refuse(folder, manifest, table, sample, slots, known)
+                left_out += 1
     for entry, batch in zip(manifest.batches, known, strict=True):
         if (place := batch.used.find(0)) >= 0:
             name = entry.samples[place]
             is_repeated = any(known[number].used[slot] for number, slot in ids[name])
             word = "is repeated in the folder" if is_repeated else "is not among the samples"
             raise WrongSample("samples", word, name, None, entry.file)
-    for name in skipped - left_out:
+    for name in (*skipped, *unnamed):
         fact = "is listed as left out, and the samples have none that is longer than a batch"
         raise WrongSample("samples", fact, name)
-    return samples, len(left_out)
+    return samples, left_out
 
 
 def _matched(table: Any, sample: int, slots: Sequence[tuple[int, int]], known: list[_Batch]) -> bool:

@@ -80,7 +80,11 @@ def test_head():
     assert done.stdout == '{"masksynth": 1, "name": "butterfly-60", "source": "arXiv 2606.09951",\n'
 
 
-@pytest.mark.parametrize("arguments", [["new", "butterfly"], ["solve", "-", "--json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [["new", "butterfly"], ["solve", "-", "--json"], ["--help"], ["--version"], ["pack", "--help"]],
+    ids=" ".join,
+)
 def test_a_full_stdout(arguments):
     with open("/dev/full", "wb") as full:
         done = subprocess.run([COMMAND, *arguments], input=SLOW.encode(), stdout=full, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False)

@@ -97,7 +97,50 @@ def test_refusals(positions, words):
     assert "samples:2" in str(caught.value)
 
 
-def test_segments_need_positions_of_their_own():
-    rows = [sample("a", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("b", [5, 6, 7], segments=[{"length": 3}])]
-    with pytest.raises(InvalidInstance, match="no position_ids, but other samples have 3 dimensions of them"):
+def read_dimensions(batch, sample):
+    """Return the dimensions of a sample's live tokens."""
+    positions = batch.sample_position[batch.sample_offset[sample] : batch.sample_offset[sample + 1]]
+    return [values[positions].tolist() for values in (batch.position_ids, *batch.keys.values())]
+
+
+@pytest.mark.parametrize("between", [0, 1100], ids=["one block", "two blocks"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ({"segments": [{"length": 3, "position": 4}]}, [4, 5]),
+        ({"position_ids": [[4, 5, 6]]}, [4, 5]),
+        ({"attention_mask": [0, 1, 1]}, [0]),
+        ({"position_ids_1": [7, 7, 7]}, [0, 1]),  # of no meaning here
+    ],
+    ids=["segments", "one list", "pads", "other field"],
+)
+def test_text_is_read_the_same_beside_images_and_far_from_them(between, text, expected):
+    """What a sample without D lists stands for does not depend on which others share its block of 1,024 lines."""
+    rows = [sample("image", [5, 6, 7, 8, 9], position_ids=IMAGE)]
+    rows += [sample(number, [3]) for number in range(between)]
+    batches = list(pack_batches([*rows, sample("text", [5, 6, 7], **text)]))
+    [(batch, number)] = [(batch, batch.samples.index("text")) for batch in batches if "text" in batch.samples]
+    assert all(values == expected for values in read_dimensions(batch, number))
+
+
+def test_samples_of_two_blocks_have_as_many_dimensions(tmp_path):
+    rows = [sample(number, [5, 6, 7], position_ids=[[0, 1, 2]] * (3 if number < 1024 else 2)) for number in range(1030)]
+    with pytest.raises(InvalidInstance, match=r"samples:1025: .*samples have 2 lists, others 3"):
         list(pack_batches(rows))
+
+
+def test_a_key_field_for_a_further_dimension_may_be_missing():
+    """By name as in D lists: a sample without it has equal dimensions."""
+    rows = [sample("image", [5, 6, 7], position_ids_1=[0, 4, 4]), sample("text", [3, 4, 5])]
+    [batch] = pack_batches(rows, key_fields=["position_ids_1"])
+    assert read_dimensions(batch, 0) == [[0, 1], [0, 4]]
+    assert read_dimensions(batch, 1) == [[0, 1], [0, 1]]
+
+
+def test_a_key_field_beside_d_lists():
+    """A name that is asked for and is a further dimension, too: one of the two."""
+    rows = [sample("image", [5, 6, 7], position_ids=[[0, 1, 2], [0, 4, 4]])]
+    [batch] = pack_batches(rows, key_fields=["position_ids_1"])
+    assert read_dimensions(batch, 0) == [[0, 1], [0, 4]]
+    with pytest.raises(InvalidInstance, match=r"samples:1: \$.position_ids_1: position_ids has 2 lists, too"):
+        list(pack_batches([{**rows[0], "position_ids_1": [0, 4, 4]}], key_fields=["position_ids_1"]))

@@ -251,7 +251,7 @@ LINE_FAULTS = {
     "true as length": (b'{"id":1,"input_ids":[5],"labels":[-100],"segments":[{"length":true}]}', "$.segments"),
     "null in a mask": (
         b'{"id":"x","input_ids":[5,6],"completion_mask":[true,null]}',
-        "$.completion_mask: is not a flat list of integers below 2^63: entry 1 is None",
+        "$.completion_mask: is not a flat list of integers 0 and 1, or of booleans: entry 1 is None",
     ),
     "an empty list within": (b'{"id":1,"input_ids":[[]],"labels":[]}', "$.input_ids: is not a flat list"),
     "an ignored field that is not UTF-8": (b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\xff"}', "is not UTF-8 text"),
@@ -394,3 +394,13 @@ def test_the_cost_of_a_long_line_is_linear():
 
     seconds(1 << 20)
     assert min(seconds(1 << 24) for _ in range(2)) < 10 * min(seconds(1 << 22) for _ in range(3))
+
+
+def test_a_list_of_another_type_is_named():
+    """Words for what was given, and for what a mask may hold."""
+    rows = {"input_ids": np.array([1.0, 2.0]), "labels": [-100, 2]}
+    with pytest.raises(InvalidInstance, match=r"\$.input_ids: .*: it has type float64 and shape \[2\]; give integers"):
+        list(tables_of([rows]))
+    rows = {"input_ids": [1, 2], "labels": [-100, 2], "attention_mask": [True, 1]}
+    with pytest.raises(InvalidInstance, match=r"of integers 0 and 1, or of booleans; give 0 and 1, or booleans throughout"):
+        list(tables_of([rows]))

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import time
 from contextlib import chdir
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from masksynth.cli import main
+from masksynth.search.pool import LocalPool
 from masksynth.tasks.files import dumps
 from tests.cli.command import refused
 from tests.search.harness import (
@@ -470,3 +472,19 @@ def test_a_place_that_takes_no_results(place, tmp_path):
         refusal(tmp_path, "instances", "-o", place, *option)
     assert (tmp_path / "instances/good-000.json").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "instances"]
+
+
+def test_a_worker_that_is_starting_does_not_hear_ctrl_c():
+    """A terminal sends Ctrl-C to workers too, which would print a traceback of their imports."""
+    pool = LocalPool(1)
+    try:
+        future = pool.submit(os.getpid)
+        [pid] = pool._busy[future]._processes
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        not_heard = int(status["SigBlk"], 16) | int(status["SigIgn"], 16)
+        assert not_heard & (1 << (signal.SIGINT - 1))
+        assert future.result() == pid
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        pool.release(future)
+    finally:
+        pool.close()

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.pack import pack_batches
 from masksynth.torch import Collator, PackedDataset, PackedSampler, packed_loss, self_test
 from masksynth.torch.joining import join
 from masksynth.torch.packed import Silent, dense_mask
@@ -174,3 +175,15 @@ def test_refusals():
         Collator("flex")(replace(BATCHES[0], mask=empty))
     with pytest.raises(InvalidInstance, match=r"manifest.json cannot be read"):
         PackedDataset("/nowhere")
+
+
+def test_text_joins_images():
+    """A batch of text alone stores no further dimensions of position ids; they equal the first."""
+    image = {"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "position_ids": [[0, 1, 2], [0, 3, 4], [0, 5, 6]]}
+    text = {"input_ids": [5, 6, 8], "labels": [-100, 6, 8]}
+    for rows in ([image, text], [text, image]):
+        joined = Collator("sdpa")([batch for row in rows for batch in pack_batches([row])])
+        [dimensions] = joined.model_inputs["position_ids"].transpose(0, 1).tolist()
+        one, other = ([0, 1], [0, 1], [0, 1]), ([0, 1], [0, 3], [0, 5])
+        expected = zip(*((other, one) if rows[0] is image else (one, other)), strict=True)
+        assert dimensions == [[*left, *right] for left, right in expected]

@@ -297,3 +297,18 @@ def test_random_samples(tmp_path_factory, families, window, chance):
         at = chance.randrange(len(tokens))
         rows[place] = {**rows[place], "input_ids": [*tokens[:at], tokens[at] + 1, *tokens[at + 1 :]]}
         assert wrong(folder, rows, "identity").token == at
+
+
+def test_samples_without_ids_that_are_left_out_may_come_in_any_order(tmp_path):
+    """Their names in the folder are those of lines, which other files and orders do not have."""
+    rows = [{"input_ids": [1, 2, 3 + i], "labels": [-100, 2, 3 + i]} for i in range(4)]
+    long = [{"input_ids": list(range(30 + i)), "labels": [-100] * (29 + i) + [7]} for i in range(2)]
+    pack_samples([*rows[:2], *long, *rows[2:]], tmp_path / "out", max_length=10, skip_long=True)
+    for order in ([*long, *rows], [*rows, *long], [rows[3], long[1], *rows[:3], long[0]]):
+        report = verified(tmp_path / "out", order)
+        assert (report.samples, report.skipped) == (6, 2)
+    wrong(tmp_path / "out", [*long[:1], *rows], "samples")
+    wrong(tmp_path / "out", [*long, *long[:1], *rows])
+    wrong(tmp_path / "out", [*long, *rows[:1], *rows[:3]])
+    wrong(tmp_path / "out", [*long, *long[:1], *rows[:3]])
+    wrong(tmp_path / "out", [long[0], {"input_ids": [8], "labels": [8]}, *rows])

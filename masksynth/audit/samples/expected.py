@@ -161,6 +161,7 @@ def code_identities(subject: Subject, expected: Expected) -> tuple[Ints, Ints]:
         columns.append((subject.positions, expected.positions))
     if subject.batch is not None:
         for name in sorted({*subject.batch.keys, *table.keys} - {"position_ids"}):
+            # a batch of text alone does not store further dimensions of position ids: they equal the first
             default = subject.batch.position_ids if name.startswith(FURTHER) else np.zeros(subject.size, np.int64)
             columns.append((subject.batch.keys.get(name, default), key_of(table, name)))
     elif (kinds := numbered_kinds(subject)) is not None and "kinds" in table.keys:

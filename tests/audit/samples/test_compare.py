@@ -251,3 +251,27 @@ def test_limits_are_told(monkeypatch):
         "MS014",
     ]
     assert not report.complete
+
+
+def test_position_ids_of_several_dimensions():
+    """Images, text and pads in one folder; a batch of text alone does not store further dimensions."""
+    image = [[0, 1, 1, 2], [0, 1, 2, 3], [0, 2, 1, 3]]
+    rows = [
+        {"id": "image", "input_ids": [5, 6, 7, 8], "labels": [-100, 6, 7, 8], "position_ids": image},
+        {"id": "text", "input_ids": [0, 5, 6, 9], "attention_mask": [0, 1, 1, 1], "labels": [-100, -100, 6, 9]},
+    ]
+    [both] = pack_batches(rows)
+    [one], [other] = pack_batches(rows[:1]), pack_batches(rows[1:])
+    for batch, elsewhere in ((both, ()), (one, ("text",)), (other, ("image",))):
+        report = audit(with_samples(replace(subject_of_batch(batch, "packed"), elsewhere=elsewhere), rows))
+        assert not wrong(report)
+        assert report.complete
+    changed = [{**rows[0], "position_ids": [image[0], [0, 9, 2, 3], image[2]]}, rows[1]]
+    found = audit(with_samples(subject_of_batch(both, "packed"), changed)).findings
+    assert "MS018" in {finding.code for finding in found}
+
+
+def test_a_batch_in_which_nothing_is_trained():
+    rows = [{"id": "a", "input_ids": [5, 6], "labels": [-100, -100]}]
+    [batch] = pack_batches(rows)
+    assert not wrong(audit(with_samples(subject_of_batch(batch, "packed"), rows)))
