@@ -461,7 +461,8 @@ def test_models_without_one_output_for_each_token():
 
 def test_rows_in_which_pads_change_the_outputs_are_refused():
     """FNet mixes all positions of a row, pads among them, whatever the mask says."""
-    config = transformers.FNetConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=2, vocab_size=40, pad_token_id=0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "vocab_size": 40, "hidden_dropout_prob": 0.0}
+    config = transformers.FNetConfig(**sizes, pad_token_id=0)
     model = transformers.FNetForMaskedLM(config).eval()
     with pytest.raises(Unsupported, match=r"^FNetForMaskedLM gives a padded row other outputs than its sample alone; train"):
         read_architecture(model, merge=False)
