@@ -47,7 +47,8 @@ ENCODER_NOTE = """
 ## Encoders
 
 Every token of a sample sees all others (`segments` with `"within": "full"`), and labels are those of masked tokens.
-RoBERTa counts its positions from behind the padding id; the batch does so too. Documents that several questions
+A plain causal sample stays causal: an encoder is then trained under a causal mask, though its own run sees all tokens,
+and the collator warns. RoBERTa counts its positions from behind the padding id; the batch does so too. Documents that several questions
 share are compared as well, each sample alone under a mask made pair by pair.
 
 """
@@ -58,7 +59,8 @@ Layers that carry a state along the sequence (linear attention, convolution, sta
 without a mask, and position biases that count along the sequence are wrong at every branch. No mask makes such a
 model right on a merged batch, so `Collator(model=model)` refuses it and names the layer. `Collator(model=model,
 merge=False)` gives one sample a row, padded, with the same losses; that was run for each of these models, and is
-equal to the separate samples to the same tolerance.
+equal to the separate samples to the same tolerance. A model in which pads change the other outputs (FNet) is refused
+there too.
 
 """
 ROUTERS = """
@@ -106,6 +108,9 @@ print("auxiliary losses equal:", torch.allclose(output.aux_loss, separate))
 8 positions for 18 tokens
 auxiliary losses equal: True
 ```
+
+A silent batch of `PackedSampler` has no samples; its auxiliary loss counts each position once. Multiply it by
+`bool(batch.samples)` to leave it out without leaving out the backward pass.
 
 As over padded rows, the auxiliary loss belongs to one call: over two batches it is not the mean of theirs. A batch
 of `Collator("sdpa")`, which knows no model, has a mask of pairs only, on which the auxiliary loss of transformers

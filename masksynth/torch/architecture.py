@@ -13,7 +13,7 @@ import copy
 import inspect
 import sys
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.torch.closed_attention import is_causal, read_closed
+from masksynth.torch.closed_attention import ignores_pads, is_causal, longest_run, read_closed
 from masksynth.torch.tracing import TOKENS, AttentionCall, Trace, evaluating, mark_mask, trace
 from masksynth.torch.versions import require_transformers
 from masksynth.torch.windows import Reach
@@ -108,6 +108,11 @@ class Architecture:
     def period(self) -> int:
         """P, the length of the shortest layer pattern: layer l has the mask of layer l mod P."""
         return shortest_period(self.layers)
+
+
+def pads_overflow(attention: str, dtype: torch.dtype) -> bool:
+    """Return whether transformers gives NaN for a pad that sees pads only: in float64 and eager attention."""
+    return attention == "eager" and dtype == torch.float64
 
 
 def shortest_period(values: Sequence[Any]) -> int:
@@ -310,7 +315,7 @@ def _automatic(transformers: Any) -> list[Any]:
 def _complete(model: Any, record: Architecture) -> Architecture:
     """Return the record with what runs on a few tokens show; refuse what they do not explain."""
     reader = _Reader(model, record)
-    return reader.read() if record.merge else replace_record(record, kind=reader.kind_of_rows())
+    return reader.read() if record.merge else reader.read_rows()
 
 
 @dataclass
@@ -358,18 +363,30 @@ class _Reader:
         count = self.model.config.get_text_config().num_hidden_layers
         return replace_record(self.record, layers=(reach,) * count, tables=(str(reach),) * count)
 
-    def kind_of_rows(self) -> Literal["causal", "bidirectional"]:
-        """Return whether tokens of a lone sample see earlier tokens only: the last does not move the first output."""
+    def read_rows(self) -> Architecture:
+        """Read what padded rows of one sample each need: whether tokens see only earlier ones, and that pads change nothing."""
+        name, plain = self.record.model, {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False}
         if self.on_meta or self.record.attention == "flex":  # flex would be compiled for these few tokens
-            plain = {"input_ids": self.ids(), "attention_mask": self.ones(), "use_cache": False}
             reaches = [call.mask for call in trace(self.model, plain).calls]
-            return "bidirectional" if Reach("bidirectional") in reaches else "causal"
+            bidirectional = any(isinstance(reach, Reach) and reach.kind == "bidirectional" for reach in reaches)
+            return replace_record(self.record, kind="bidirectional" if bidirectional else "causal")
         try:
             with evaluating(self.model), torch.no_grad():
-                return "causal" if is_causal(self.model, self.ids()[0]) else "bidirectional"
+                causal = is_causal(self.model, self.ids()[0])
+                overflows = pads_overflow(self.record.attention, self.record.dtype)
+                same = ignores_pads(self.model, self.ids()[0], not (causal and overflows), ROUNDING.get(self.record.dtype, 1e-1))
         except Exception as error:
             words = str(error).strip().split("\n")[0][:200]
-            raise Unsupported(f"{self.record.model} fails on {TOKENS} plain tokens: {words}") from error
+            raise Unsupported(f"{name} fails on {TOKENS} plain tokens: {words}") from error
+        if overflows and not causal:
+            reaches = [call.mask for call in trace(self.model, plain).calls]
+            if any(isinstance(reach, Reach) and reach.limited for reach in reaches):
+                fact = f"eager attention of {name} in float64 gives NaN for pads that see no token in their window"
+                raise Unsupported(f"{fact}; load the model with attn_implementation='sdpa'")
+        if not same:
+            fact = f"{name} gives a padded row other outputs than its sample alone"
+            raise Unsupported(f"{fact}; train it on one sample a batch, without masksynth")
+        return replace_record(self.record, kind="causal" if causal else "bidirectional")
 
     @property
     def device(self) -> torch.device:
@@ -400,21 +417,17 @@ class _Reader:
     def positions(self) -> Tensor:
         return torch.arange(TOKENS, device=self.device)[None]
 
-    def mask(self, mark: Any) -> Tensor:
+    def mask(self, mark: Any, size: int = TOKENS) -> Tensor:
         kind = torch.bool if self.record.attention == "sdpa" else self.record.dtype
-        return mark_mask(torch.zeros(1, 1, TOKENS, TOKENS, dtype=kind, device=self.device), mark)
+        return mark_mask(torch.zeros(1, 1, size, size, dtype=kind, device=self.device), mark)
 
     def run(self, record: Architecture, change: Mapping[str, Any] | None = None, **options: Any) -> Trace:
         """Run as a merged batch would; ``options`` are those of ``trace``."""
+        inputs = {"input_ids": self.ids(), "position_ids": self.positions() + record.first_position, **(change or {})}
         names = dict.fromkeys(record.tables or ("",))
-        masks = {name: self.mask(name) for name in names}
-        inputs = {
-            "input_ids": self.ids(),
-            "position_ids": self.positions() + record.first_position,
-            "attention_mask": masks if record.mask_argument == "mapping" else next(iter(masks.values())),
-            "use_cache": False,
-        }
-        return trace(self.model, {**inputs, **(change or {})}, **options)
+        masks = {name: self.mask(name, inputs["input_ids"].shape[1]) for name in names}
+        mask = masks if record.mask_argument == "mapping" else next(iter(masks.values()))
+        return trace(self.model, {**inputs, "attention_mask": mask, "use_cache": False}, **options)
 
     def name_layer(self, module: str) -> str:
         """Return "layer 3 (Lfm2ShortConv, layer type 'conv')" of the module with that name."""
@@ -477,16 +490,19 @@ class _Reader:
     def _mask_argument(self, record: Architecture) -> tuple[MaskArgument, tuple[str, ...]]:
         """Return how masks reach every layer, and the name of each layer's mask."""
         layers = record.layers
+        lost = f"{record.model} does not hand on the mask that it is given to every layer"
+        one_mask = record.mask_argument == "registered" or len(set(layers)) == 1
+        if one_mask and self._reached(record, ("",) * len(layers)):
+            return record.mask_argument, tuple(str(reach) for reach in layers)
         if record.mask_argument == "registered":
-            return "registered", tuple(str(reach) for reach in layers)
-        if len(set(layers)) == 1 and self._reached(record, ("",) * len(layers)):
-            return "tensor", (str(layers[0]),) * len(layers)
+            raise _unmergeable(lost)
         named = self._mapping_names(record)
         if named is not None:
             return "mapping", named
-        reason = "different masks in its layers" if len(set(layers)) > 1 else "a mask that does not reach every layer"
-        fact = f"{record.model} has {reason} and takes no mapping of masks by layer type"
-        raise _unmergeable(f"{fact}; call masksynth.torch.use_registered_attention(model) first")
+        if len(set(layers)) == 1:
+            raise _unmergeable(f"{lost} and takes no mapping of masks by layer type")
+        fact = f"{record.model} has different masks in its layers and takes no mapping of masks by layer type"
+        raise Unsupported(f"{fact}; call masksynth.torch.use_registered_attention(model) first, or {FALLBACK}")
 
     def _reached(self, record: Architecture, names: tuple[str, ...], argument: MaskArgument = "tensor") -> bool:
         """Whether each layer is given the mask of its name."""
@@ -525,10 +541,16 @@ class _Reader:
         """Refuse what depends on where a token stands in the sequence beside its position id."""
         if not self.takes_positions:
             raise _unmergeable(f"{record.model} takes no position_ids, which branches of a merged batch need")
-        backwards = {"input_ids": self.ids().flip(1), "position_ids": self.positions().flip(1) + record.first_position}
-        where = self._equal(self.run(record, backwards), self.run(record), flip=True)
+        base, ids, positions = self.run(record), self.ids(), self.positions() + record.first_position
+        where = self._differ(self.run(record, {"input_ids": ids.flip(1), "position_ids": positions.flip(1)}), base, _reverse)
         if where is not None:
             raise _unmergeable(f"{where} of {record.model} counts positions by itself instead of reading position_ids")
+        count = longest_run(_items_of(self.model.config)) // TOKENS
+        repeated = {"input_ids": ids.repeat(1, count), "position_ids": positions.repeat(1, count)}
+        where = self._differ(self.run(record, repeated), base, partial(_repeat, count))
+        if where is not None:
+            fact = f"{where} of {record.model} treats a token otherwise in a longer sequence"
+            raise Unsupported(f"{fact}; use Collator(model=model, merge=False) on batches of one sample")
 
     def _position_limit(self, record: Architecture) -> int | None:
         """Return up to how many positions layers that count them are not changed by the count; None for any number."""
@@ -565,18 +587,45 @@ class _Reader:
             raise _unmergeable(f"{fact}, but does not take [{count}, 1, N]")
         return count
 
-    def _equal(self, left: Trace, right: Trace, flip: bool = False) -> str | None:
-        """Return None if queries, keys and values are equal to rounding, else the first layer where they are not."""
+    def _equal(self, left: Trace, right: Trace, align: Align | None = None) -> str | None:
+        """Return None if queries, keys and values are equal to rounding, else the first layer where they are not.
+
+        ``align`` brings what ``right`` has, with tokens along a given dimension, into the order of ``left``.
+        """
         names = {id(module): name for name, module in self.model.named_modules()}
         for a, b in zip(left.calls, right.calls, strict=True):
             for x, y in zip(a.states, b.states, strict=True):
-                x = x.flip(2) if flip else x
-                if x.is_meta:
-                    continue
-                scale = max(float(y.abs().max()), 1e-9)
-                if not float((x - y).abs().max()) <= ROUNDING.get(y.dtype, 1e-1) * scale:
+                if not _is_close(x, y if align is None else align(y, 2)):
                     return self.name_layer(names[id(a.module)])
         return None
+
+    def _differ(self, left: Trace, right: Trace, align: Align) -> str | None:
+        """Return the first layer whose queries, keys or values differ, or the model if only its outputs do, or None."""
+        whole = ("", 0)
+        where = self._equal(left, right, align)
+        if where is None and whole in left.outputs and whole in right.outputs:
+            equal = _is_close(left.outputs[whole], align(right.outputs[whole], 1))
+            where = None if equal else self.name_layer("")
+        return where
+
+
+Align = Callable[[Tensor, int], Tensor]
+
+
+def _reverse(values: Tensor, dim: int) -> Tensor:
+    return values.flip(dim)
+
+
+def _repeat(count: int, values: Tensor, dim: int) -> Tensor:
+    return torch.cat([values] * count, dim)
+
+
+def _is_close(x: Tensor, y: Tensor) -> bool:
+    """Return whether two tensors are equal to rounding; those without values are."""
+    if x.is_meta:
+        return True
+    scale = max(float(y.abs().max()), 1e-9)
+    return float((x - y).abs().max()) <= ROUNDING.get(y.dtype, 1e-1) * scale
 
 
 def _unmergeable(fact: str) -> Unsupported:

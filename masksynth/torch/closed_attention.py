@@ -42,7 +42,7 @@ def read_closed(model: Any, additive: bool, ids: Tensor, tolerance: float, items
     if named:
         fact = f"its config has {named[0]}, which no mask shows"
         return f"does not go through the attention interface of transformers, and {fact}"
-    long, short = ids.repeat(LONG)[: _longest(items)], ids.flip(0).repeat(2)[:SHORT]
+    long, short = ids.repeat(LONG)[: longest_run(items)], ids.flip(0).repeat(2)[:SHORT]
     short[:SHARED] = long[:SHARED]
     device = ids.device
     merged = torch.cat([long, short[SHARED:]])
@@ -64,8 +64,8 @@ def read_closed(model: Any, additive: bool, ids: Tensor, tolerance: float, items
     return Reach("causal" if causal else "bidirectional")
 
 
-def _longest(items: list[tuple[str, Any]]) -> int:
-    """Return the length of the long sample: less where the model has fewer positions."""
+def longest_run(items: list[tuple[str, Any]]) -> int:
+    """Return the number of tokens of a long run: less where the model has fewer positions."""
     limits = (value for key, value in items if key in ("max_position_embeddings", "n_positions"))
     return min([LONG, *(limit for limit in limits if isinstance(limit, int) and limit > SHORT)])
 
@@ -89,7 +89,7 @@ def _mask(long: int, causal: bool, additive: bool, dtype: torch.dtype, device: t
 
 
 def is_causal(model: Any, sample: Tensor) -> bool:
-    """Return whether a model's first output stays when the last token of a sample changes.
+    """Return whether a model's other outputs stay when the last token of a sample changes.
 
     Parameters
     ----------
@@ -100,8 +100,29 @@ def is_causal(model: Any, sample: Tensor) -> bool:
     """
     other = sample.clone()
     other[-1] = sample[0]
-    before, after = (_outputs(model, {"input_ids": ids[None]})[0] for ids in (sample, other))
+    before, after = (_outputs(model, {"input_ids": ids[None]})[:-1] for ids in (sample, other))
     return float((before - after).abs().max()) <= 64 * torch.finfo(before.dtype).eps * float(before.abs().max())
+
+
+def ignores_pads(model: Any, sample: Tensor, masked: bool, tolerance: float) -> bool:
+    """Return whether a sample has the same outputs with pads on its right as without.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        In evaluation mode.
+    sample : (T,) int64
+    masked : bool
+        Whether the mask of padded rows is 0 at pads, or 1 everywhere.
+    tolerance : float
+        By how much of the largest output they may differ.
+    """
+    row = torch.cat([sample, torch.zeros_like(sample)])
+    mask = torch.ones_like(row)
+    mask[len(sample) :] = 0 if masked else 1
+    alone = _outputs(model, {"input_ids": sample[None], "attention_mask": torch.ones_like(sample)[None]})
+    padded = _outputs(model, {"input_ids": row[None], "attention_mask": mask[None]})[: len(sample)]
+    return float((padded - alone).abs().max()) <= tolerance * float(alone.abs().max())
 
 
 def _outputs(model: Any, inputs: dict[str, Tensor]) -> Tensor:

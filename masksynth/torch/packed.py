@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields, replace
 from functools import cached_property
@@ -15,18 +16,19 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 from torch.utils.data import Dataset
 
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import InvalidInstance, MasksynthWarning, Unsupported
 from masksynth.export.arrays import MAX_DENSE
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.folder import open_packed
-from masksynth.torch.architecture import Architecture, Attention, architecture_of_config, read_architecture
+from masksynth.torch.architecture import Architecture, Attention, architecture_of_config, pads_overflow, read_architecture
 from masksynth.torch.flex_mask import BlockSize, Rows, block_mask_of
 from masksynth.torch.joining import filled, join, without_samples
 from masksynth.torch.padded import pad_samples
 from masksynth.torch.position_ids import check_limits, default_positions, position_names, stack_positions
+from masksynth.torch.sight import are_causal
 from masksynth.torch.token_weights import count_samples, weigh_tokens
-from masksynth.torch.windows import Reach, cut_mask, token_index
+from masksynth.torch.windows import Reach, cut_mask, index_to_cut
 
 PLAIN = Reach()
 
@@ -231,15 +233,16 @@ class TrainingBatch:
         return torch.zeros(dense.shape, dtype=self.dtype, device=self.device).masked_fill_(~dense, float("-inf"))
 
     def _padding_mask(self) -> Tensor:
-        """1 at tokens and 0 at pads, ``[B, T]``."""
-        real = torch.zeros(len(self.input_ids), dtype=torch.long, device=self.device)
-        real[torch.as_tensor(self.source.sample_position, device=self.device)] = 1
+        """1 at tokens and 0 at pads, ``[B, T]``; 1 everywhere where no token sees a pad and a 0 would give NaN."""
         causal = self.architecture is None or self.architecture.causal
-        # transformers gives NaN for a pad that sees pads only, in float64 and eager attention
-        overflows = self.attention == "eager" and self.dtype == torch.float64
-        if not len(self.samples) or (causal and overflows):  # no token sees a pad on its right
-            real[:] = 1
-        return real.reshape(self.rows, -1)
+        if causal and pads_overflow(self.attention, self.dtype):
+            return torch.ones(self.rows, len(self.input_ids) // self.rows, dtype=torch.long, device=self.device)
+        return self._token_weights().clamp(max=1).reshape(self.rows, -1)
+
+    def _token_weights(self) -> Tensor:
+        """How many samples have each position, ``(N,)``; 1 each where there is none, since a mean over nothing is NaN."""
+        count = count_samples(self.source)
+        return (count if count.any() else torch.ones_like(count)).to(self.device)
 
     @cached_property
     def model_inputs(self) -> dict[str, Any]:
@@ -253,8 +256,8 @@ class TrainingBatch:
         if self.merged or not default_positions(self.source):
             inputs["position_ids"] = stack_positions(self)
         mask = self.attention_mask
-        if self.merged and self.architecture is not None and self.architecture.router_loss:
-            mask = weigh_tokens(mask, count_samples(self.source).to(self.device))
+        if self.architecture is not None and self.architecture.router_loss:
+            mask = weigh_tokens(mask, self._token_weights())
         return {**inputs, "attention_mask": mask, "use_cache": False}
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> TrainingBatch:
@@ -417,8 +420,8 @@ class Collator:
             raise InvalidInstance("loss_sample falls: edges stand sample after sample", "", "pack the samples again")
         if self.architecture is not None and self.merge:
             check_limits(source, self.architecture)
+            _warn_of_causal_samples(source, self.architecture)
         reaches = self._reaches()
-        limited = self.merge and any(reach.limited for reach in reaches.values())
         argument = "tensor" if self.tables is None else "mapping"
         place, slot = np.unique(source.loss_position, return_inverse=True)
         arrays = {name: getattr(source, name) for name in ("input_ids", "position_ids", "sample_weight")}
@@ -435,11 +438,19 @@ class Collator:
             architecture=self.architecture,
             tables=reaches,
             mask_argument=self.architecture.mask_argument if self.architecture else argument,
-            token_index=token_index(source) if limited else None,
+            token_index=index_to_cut(source, reaches.values()) if self.merge else None,
             position_names=position_names(source, self.position_keys, self.architecture),
             rows=rows,
             **{name: torch.tensor(array) for name, array in arrays.items()},
         )
+
+
+def _warn_of_causal_samples(source: PackedBatch, record: Architecture) -> None:
+    """Warn if samples are causal for a model whose tokens see later ones by themselves."""
+    if all(reach.kind == "bidirectional" for reach in record.layers) and are_causal(source):
+        fact = f"tokens of {record.model} see later ones by its own masks, but the samples are causal, and so is their training"
+        remedy = 'for its own masks give them segments with "within": "full"'
+        warnings.warn(f"{fact}; {remedy}", MasksynthWarning, stacklevel=3)
 
 
 def dense_mask(mask: Mask, device: str | torch.device = "cpu") -> Tensor:

@@ -179,8 +179,9 @@ def check_mask(mask: Tensor, name: str, query: Tensor, key: Tensor) -> None:
         fact = f"mask of {name} attention: expected {words}, got {mask.dtype}"
         raise InvalidInstance(fact, "", "give batch.model_inputs")
     shape = (query.shape[2], key.shape[2])
-    if mask.ndim != 4 or tuple(mask.shape[2:]) != shape:
-        fact = f"mask of {name} attention: expected [1, P, {shape[0]}, {shape[1]}], got {list(mask.shape)}"
+    if mask.ndim != 4 or tuple(mask.shape[2:]) != shape or len(mask) not in (1, len(query)):
+        first = "1" if len(query) == 1 else f"1 or {len(query)}"
+        fact = f"mask of {name} attention: expected [{first}, P, {shape[0]}, {shape[1]}], got {list(mask.shape)}"
         raise InvalidInstance(fact, "", "give batch.model_inputs of one batch")
     if mask.device != query.device:
         fact = f"the mask is on {mask.device}, the model on {query.device}"

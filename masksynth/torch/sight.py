@@ -36,6 +36,22 @@ def check_rows(source: PackedBatch) -> None:
                 raise WrongAnswer("rows", f"{words_of(source, position, at)} {words} {words_of(source, int(keys[0]))}; {remedy}")
 
 
+def are_causal(source: PackedBatch) -> bool:
+    """Return whether the tokens of all samples see as many tokens as causal ones do, and some sample has several.
+
+    Examples
+    --------
+    >>> from masksynth.torch.joining import example_batch
+    >>> are_causal(example_batch())
+    True
+    """
+    live, row = np.diff(source.sample_offset), source.mask.row_offset[0]
+    held = np.concatenate([[0], np.cumsum(source.mask.key_end.astype(np.int64) - source.mask.key_start)])
+    keys = held[row[1:]] - held[row[:-1]]
+    ordinal = np.arange(len(source.sample_position)) - np.repeat(source.sample_offset[:-1], live)
+    return bool(live.max(initial=0) > 1 and np.array_equal(keys[source.sample_position], ordinal + 1))
+
+
 def check_edges(source: PackedBatch) -> None:
     """Check that the label of a causal sample's token i is asked of the position of its token i - 1.
 

@@ -113,7 +113,7 @@ def trace(model: torch.nn.Module, inputs: Mapping[str, Any], shift: int = 0, bas
     Unsupported
         If the run fails.
     """
-    found = Trace()
+    found, tokens = Trace(), inputs["input_ids"].shape[1]
     if "output_router_logits" in inspect.signature(model.forward).parameters:
         inputs = {**inputs, "output_router_logits": False}  # the routers' loss reads the mask of a merged batch in its own way
     with ExitStack() as stack:
@@ -121,13 +121,13 @@ def trace(model: torch.nn.Module, inputs: Mapping[str, Any], shift: int = 0, bas
         stack.enter_context(evaluating(model))
         stack.enter_context(_recording(model, found))
         for name, module in model.named_modules():
-            stack.callback(module.register_forward_hook(_keep_output(found, name, base)).remove)
+            stack.callback(module.register_forward_hook(_keep_output(found, name, tokens, base)).remove)
         stack.enter_context(_Counting(model, found, shift, stack))
         try:
             model(**inputs)
         except Exception as error:
             words = str(error).strip().split("\n")[0][:200]
-            fact = f"{type(model).__name__} fails on {TOKENS} plain tokens"
+            fact = f"{type(model).__name__} fails on {tokens} plain tokens"
             raise Unsupported(f"{fact} ({type(error).__name__}: {words})") from error
     return found
 
@@ -162,10 +162,10 @@ def reach_of(mask_function: Callable[..., Tensor], size: int | None) -> Reach | 
     except Exception as error:
         return f"its mask function cannot be evaluated ({type(error).__name__})"
     candidates = [Reach(), Reach("bidirectional")]
-    if size is not None:
-        candidates += [Reach("bidirectional", window=size), Reach("bidirectional", window=size // 2)]
     if size:  # 0 where a config has no window: such a mask serves no causal layer
         candidates += [Reach(window=size), Reach(chunk=size), Reach("bidirectional", chunk=size)]
+    if size is not None:  # last: a causal window of 1 allows what a bidirectional one of 0 does
+        candidates += [Reach("bidirectional", window=size), Reach("bidirectional", window=size // 2)]
     for reach in candidates:
         if torch.equal(values, _definition(reach, query, key)):
             return reach
@@ -284,9 +284,9 @@ class _Counting(TorchFunctionMode):
         return result
 
 
-def _keep_output(found: Trace, name: str, base: Trace | None) -> Callable[..., Any]:
+def _keep_output(found: Trace, name: str, tokens: int, base: Trace | None) -> Callable[..., Any]:
     """Return a forward hook that keeps a module's output of one row for each token, and compares it with the base."""
-    others = [i for i in range(TOKENS) if i != TOKENS // 2]
+    others = [i for i in range(tokens) if i != tokens // 2]
 
     def hook(module: torch.nn.Module, inputs: Any, output: Any) -> Any:
         whole = output
@@ -294,7 +294,7 @@ def _keep_output(found: Trace, name: str, base: Trace | None) -> Callable[..., A
         for key in ("logits", "last_hidden_state"):
             output = getattr(output, key, output)
         first = output[0] if isinstance(output, (tuple, list)) and output else output
-        if not isinstance(first, Tensor) or first.ndim < 3 or first.shape[:2] != (1, TOKENS):
+        if not isinstance(first, Tensor) or first.ndim < 3 or first.shape[:2] != (1, tokens):
             return None
         call = (name, found.completed[name])
         found.completed[name] += 1

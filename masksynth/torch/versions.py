@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from importlib import metadata
 from types import ModuleType
 
@@ -17,18 +19,23 @@ def require_transformers() -> ModuleType:
     ImportError
         If it is missing, or another version: the range and what is installed.
     """
+    _check_version(metadata.version)
+    import transformers
+
+    return transformers
+
+
+@cache  # reading a package's metadata takes milliseconds; a failure is looked at again
+def _check_version(version_of: Callable[[str], str]) -> None:
     low, high = (f"{major}.{minor}" for major, minor in TRANSFORMERS)
     needs = f"reading a model needs transformers >={low},<{high}"
     remedy = f"pip install 'transformers>={low},<{high}'"
     try:
-        installed = metadata.version("transformers")
+        installed = version_of("transformers")
     except metadata.PackageNotFoundError:
         raise ImportError(f"{needs}, which is not installed; {remedy}") from None
     if not TRANSFORMERS[0] <= _release(installed) < TRANSFORMERS[1]:
         raise ImportError(f"{needs}, installed is {installed}; {remedy}")
-    import transformers
-
-    return transformers
 
 
 def _release(version: str) -> tuple[int, int]:

@@ -9,6 +9,7 @@ cross; in a prefix tree every interval lies in one run (``docs/theory.md``, sect
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +61,17 @@ class Reach:
         """Whether there is a window or a chunk."""
         return self.window is not None or self.chunk is not None
 
+    def cuts(self, length: int) -> bool:
+        """Whether the window or chunk forbids some pair of a sample of so many tokens.
+
+        Examples
+        --------
+        >>> [Reach(window=4).cuts(4), Reach(window=4).cuts(5), Reach("bidirectional", window=4).cuts(5), Reach().cuts(9)]
+        [False, True, False, False]
+        """
+        sizes = () if self.window is None else (self.window + (self.kind == "bidirectional"),)
+        return any(size < length for size in (*sizes, *(() if self.chunk is None else (self.chunk,))))
+
     def __str__(self) -> str:
         parts: list[str] = [self.kind]
         parts += [f"window {self.window}"] if self.window is not None else []
@@ -94,6 +106,24 @@ def token_index(batch: PackedBatch) -> Ints:
     if differs.any():
         raise Unsupported(_conflict(batch, index_in_sample, int(np.argmax(differs))))
     return index
+
+
+def index_to_cut(batch: PackedBatch, reaches: Collection[Reach]) -> Ints | None:
+    """Return the index of each position's token in its sample, or None where no sample is longer than a window or chunk.
+
+    Raises
+    ------
+    Unsupported
+        As ``token_index``, where some row has to be cut.
+
+    Examples
+    --------
+    >>> from masksynth.torch.joining import example_batch
+    >>> index_to_cut(example_batch(), [Reach(), Reach(window=2)]), index_to_cut(example_batch(), [Reach(window=3)])
+    (array([0, 1, 1]), None)
+    """
+    longest = int(np.max(np.diff(batch.sample_offset) + np.diff(batch.dead_offset), initial=0))
+    return token_index(batch) if any(reach.cuts(longest) for reach in reaches) else None
 
 
 def cut_mask(mask: Mask, index: Ints, reach: Reach) -> Mask:
@@ -190,7 +220,5 @@ def _conflict(batch: PackedBatch, index_in_sample: Ints, at: int) -> str:
     sample = np.searchsorted(batch.sample_offset, [at, other], "right") - 1
     names = [batch.samples[number] for number in sample.tolist()]
     words = [f"token {index_in_sample[i]} of sample {name!r}" for i, name in zip((at, other), names, strict=True)]
-    return (
-        f"position {position} is {words[0]} and {words[1]}, so a window or chunk cannot be cut for both; "
-        "pack such samples in groups of their own, or use Collator(merge=False)"
-    )
+    apart = "pack such samples in groups of their own" if sample[0] != sample[1] else "give the two different `kinds`"
+    return f"position {position} is {words[0]} and {words[1]}, so a window or chunk cannot be cut for both; {apart}"

@@ -227,18 +227,57 @@ class DoubleWindow(transformers.MistralForCausalLM):
         return super().forward(input_ids=input_ids, attention_mask=mask, **inputs)
 
 
+class ScaledOutputs(transformers.LlamaForCausalLM):
+    """A class that nobody listed, whose outputs depend on where a token stands, after all layers."""
+
+    def forward(self, **inputs):
+        found = super().forward(**inputs)
+        found.logits = found.logits * torch.arange(1, found.logits.shape[1] + 1)[:, None]
+        return found
+
+
+class LaterTokens(transformers.LlamaForCausalLM):
+    """A class that nobody listed, which doubles all embeddings from the twentieth token on."""
+
+    def forward(self, input_ids=None, **inputs):
+        embedded = self.get_input_embeddings()(input_ids)
+        later = torch.arange(input_ids.shape[1])[:, None] >= 20
+        return super().forward(inputs_embeds=torch.where(later, embedded + 1, embedded), **inputs)
+
+
+class LengthDependent(transformers.LlamaForCausalLM):
+    """A class that nobody listed, whose embeddings depend on the length of the sequence."""
+
+    def forward(self, input_ids=None, **inputs):
+        embedded = self.get_input_embeddings()(input_ids)
+        return super().forward(inputs_embeds=embedded + input_ids.shape[1] / 100, **inputs)
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
+        (ScaledOutputs, "the model .ScaledOutputs. of ScaledOutputs counts positions by itself"),
+        (LaterTokens, "layer 0 .LlamaAttention. of LaterTokens treats a token otherwise in a longer sequence"),
+        (LengthDependent, "layer 0 .LlamaAttention. of LengthDependent treats a token otherwise in a longer sequence"),
         (Shifting, "Shifting.* mixes positions without a mask"),
         (IndexedAttention, "counts positions by itself instead of reading position_ids"),
-        (DoubleWindow, "layer 0 .* adds a position bias|has a mask that does not reach every layer"),
+        (DoubleWindow, "layer 0 .* adds a position bias|does not hand on the mask that it is given to every layer"),
     ],
 )
 def test_classes_that_nobody_listed(kind, words):
     config = kind.config_class(**{**SHAPE, **NO_DROPOUT}, attn_implementation="sdpa")
     with pytest.raises(Unsupported, match=words):
         read_architecture(kind(config).eval())
+
+
+def test_a_registered_model_whose_layers_do_not_all_get_the_mask_is_refused():
+    """The registered attention of layer 1 would be called without a mask: plain causal rows over all branches."""
+    config = transformers.LlamaConfig(**{**SHAPE, **NO_DROPOUT}, attn_implementation="sdpa")
+    model = use_registered_attention(transformers.LlamaForCausalLM(config).eval())
+    plain = model.model.layers[1].forward
+    model.model.layers[1].forward = lambda hidden, attention_mask=None, **inputs: plain(hidden, attention_mask=None, **inputs)
+    with pytest.raises(Unsupported, match="LlamaForCausalLM does not hand on the mask that it is given to every layer"):
+        read_architecture(model)
 
 
 CLOSED = {
@@ -357,6 +396,19 @@ def test_the_range_of_versions_is_that_of_the_extra():
     assert f"transformers>={low},<{high}" in project["project"]["optional-dependencies"]["hf"]
 
 
+def test_the_version_is_looked_up_once(monkeypatch):
+    asked = []
+
+    def version_of(name):
+        asked.append(name)
+        return ".".join(map(str, versions.TRANSFORMERS[0]))
+
+    monkeypatch.setattr(versions.metadata, "version", version_of)
+    for _ in range(3):
+        versions.require_transformers()
+    assert asked == ["transformers"]
+
+
 def test_versions_of_transformers(monkeypatch):
     low, high = (".".join(map(str, version)) for version in versions.TRANSFORMERS)
     for installed, words in (("4.57.1", "installed is 4.57.1"), ("6.0.0", "installed is 6.0.0")):
@@ -405,6 +457,31 @@ def test_models_without_one_output_for_each_token():
     model = transformers.BertForSequenceClassification(build("bert").config)
     with pytest.raises(Unsupported, match="BertForSequenceClassification fails on 11 plain tokens: has no output with one"):
         read_architecture(model, merge=False)
+
+
+def test_rows_in_which_pads_change_the_outputs_are_refused():
+    """FNet mixes all positions of a row, pads among them, whatever the mask says."""
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "vocab_size": 40, "hidden_dropout_prob": 0.0}
+    config = transformers.FNetConfig(**sizes, pad_token_id=0)
+    model = transformers.FNetForMaskedLM(config).eval()
+    with pytest.raises(Unsupported, match=r"^FNetForMaskedLM gives a padded row other outputs than its sample alone; train"):
+        read_architecture(model, merge=False)
+
+
+def test_rows_of_an_encoder_with_windows():
+    """All layers have a window of 2: no change reaches the first token from the last, but its neighbour."""
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    layers = {"local_attention": 4, "layer_types": ["sliding_attention"] * 2, "pad_token_id": 0, "attn_implementation": "eager"}
+    model = transformers.ModernBertForMaskedLM(transformers.ModernBertConfig(**sizes, **layers)).eval()
+    assert read_architecture(model, merge=False).kind == "bidirectional"
+    with pytest.raises(Unsupported, match="ModernBertForMaskedLM in float64 gives NaN for pads that see no token in their window"):
+        read_architecture(model.double(), merge=False)
+
+
+def test_a_causal_window_of_one_token_is_causal():
+    """It allows what a bidirectional window of 0 does; the batch is not one of an encoder."""
+    model = build("mistral", sliding_window=1)
+    assert read_architecture(model).layers == (Reach(window=1),) * len(read_architecture(model).layers)
 
 
 @pytest.mark.parametrize("kind", ["sdpa", "flex_attention"])

@@ -11,7 +11,7 @@ import torch
 import transformers
 from torch.utils.data import DataLoader
 
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import InvalidInstance, MasksynthWarning, Unsupported
 from masksynth.pack.packing import pack_batches, pack_samples
 from masksynth.pack.unpacking import unpack_samples
 from masksynth.torch import Collator, PackedDataset, packed_loss, sample_logprobs, use_registered_attention
@@ -208,6 +208,14 @@ def test_encoders(name, kind, merge):
     batch = Collator(model=model, merge=merge)([source])
     terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
     assert max(compare(model, samples, terms)) < (TIGHT if merge else 1e-3)
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert"])
+def test_causal_samples_for_an_encoder_warn(name):
+    """Its own run is bidirectional; the samples say causal, and so it is trained."""
+    collate, [source] = Collator(model=build(name)), pack_batches(SAMPLES)
+    with pytest.warns(MasksynthWarning, match='samples are causal, and so is their training; .* "within": "full"'):
+        collate([source])
 
 
 @pytest.mark.parametrize("name", ["mistral with a window", "gpt-oss"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from masksynth.torch import Collator, packed_loss, use_registered_attention
+from masksynth.torch.joining import without_samples
 from masksynth.torch.token_weights import count_samples, weigh_tokens
 from tests.torch import trie
 from tests.torch.model_zoo import EXACT, make_model
@@ -98,11 +99,22 @@ def test_filling_and_several_batches():
     assert abs(ours - own) < TOLERANCE
 
 
-def test_one_sample_a_row_has_it_by_itself():
+@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+def test_one_sample_a_row_has_it_too(kind):
     samples = zoo_samples()
-    model = make_model(EXACT["GraniteMoE"], "sdpa")
+    model = make_model(EXACT["GraniteMoE"], kind)
     ours, own, *_ = losses(model, Collator(model=model, merge=False)(trie.packed(samples)), padded_rows(samples))
     assert abs(ours - own) < TOLERANCE
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_silent_batch_has_a_finite_one(merge):
+    """A mean over no token would be NaN, and reach the gradients of every rank."""
+    model = make_model(EXACT["Mixtral"], "sdpa")
+    batch = Collator(model=model, merge=merge)(without_samples(trie.packed(zoo_samples())))
+    output = model(**batch.model_inputs, output_router_logits=True)
+    assert packed_loss(output.logits, batch) == 0
+    assert torch.isfinite(output.aux_loss)
 
 
 def test_dense_models_get_plain_masks():

@@ -134,7 +134,30 @@ def test_a_position_at_two_indices_is_refused():
         token_index(batch)
     assert Collator("sdpa")([batch]).layer_mask == batch.mask
     with pytest.raises(Unsupported, match=words):
+        Collator("sdpa", attention_window=4)([batch])
+    assert Collator("sdpa", attention_window=5)([batch]).layer_mask == batch.mask  # no sample is longer: nothing is cut
+
+
+def test_a_position_that_is_two_tokens_of_one_sample():
+    """The same document twice in a sample; another kind keeps the two apart, and the window is right for both."""
+    segments = [{"length": 3, "position": 0, "predict": "self"}] * 2
+    sample = {"id": "a", "input_ids": [5, 6, 7] * 2, "labels": [5, 6, 7] * 2, "segments": segments}
+    [batch] = pack_batches([sample])
+    words = r"is token 0 of sample 'a' and token 3 of sample 'a', .* give the two different `kinds`$"
+    with pytest.raises(Unsupported, match=words):
         Collator("sdpa", attention_window=2)([batch])
+    [apart] = pack_batches([{**sample, "kinds": [0] * 3 + [1] * 3}])
+    block = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1]], bool)
+    expected = np.kron(np.eye(2, dtype=bool), block)
+    order = np.argsort(apart.keys["kinds"] * 3 + apart.position_ids)
+    assert np.array_equal(Collator("sdpa", attention_window=2)([apart]).layer_mask.dense()[order][:, order], expected)
+
+
+@pytest.mark.parametrize("reach", [*REACHES, Reach(window=1), Reach(chunk=1), Reach("bidirectional", window=0)])
+def test_a_reach_cuts_samples_from_a_length_on(reach):
+    for length in range(12):
+        mask = Mask.from_dense(np.tril(np.ones((length, length), bool)) if reach.kind == "causal" else np.ones((length, length), bool))
+        assert reach.cuts(length) == (cut_mask(mask, np.arange(length), reach) != mask)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, True, "5"])

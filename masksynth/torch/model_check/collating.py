@@ -11,7 +11,7 @@ from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.architecture import Architecture
 from masksynth.torch.packed import Collator, TrainingBatch
-from masksynth.torch.windows import cut_mask, token_index
+from masksynth.torch.windows import cut_mask, index_to_cut
 
 
 def collate_alike(batch: TrainingBatch, source: PackedBatch) -> TrainingBatch:
@@ -80,7 +80,8 @@ def layer_masks(batch: TrainingBatch, architecture: Architecture | str) -> Mask:
         return batch.layer_mask
     if not any(reach.limited for reach in architecture.layers):
         return batch.source.mask
-    cuts = {reach: cut_mask(batch.source.mask, token_index(batch.source), reach) for reach in set(architecture.layers)}
+    mask, index = batch.source.mask, index_to_cut(batch.source, architecture.layers)
+    cuts = {reach: mask if index is None else cut_mask(mask, index, reach) for reach in set(architecture.layers)}
     return stack_tables([cuts[reach] for reach in architecture.layers[: architecture.period]])
 
 

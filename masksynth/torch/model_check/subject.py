@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,14 @@ from torch import Tensor, nn
 
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
+from masksynth.pack.batch import PackedBatch
 from masksynth.torch.architecture import Architecture, read_architecture
 from masksynth.torch.batch import Batch
 from masksynth.torch.model_check.collating import layer_masks, true_position_ids
 from masksynth.torch.model_check.layer_faults import RightLayers
 from masksynth.torch.model_check.transformers_models import ModelCall
 from masksynth.torch.packed import TrainingBatch
-from masksynth.torch.windows import token_index
+from masksynth.torch.windows import Reach, index_to_cut, token_index
 
 Int64Array = NDArray[np.int64]
 
@@ -60,7 +62,7 @@ class Subject:
         record = self.architecture if isinstance(self.architecture, Architecture) else None
         if isinstance(self.batch, TrainingBatch) and record is not None and record.layers:
             masks = tuple(tables[layer % len(tables)] for layer in range(len(record.layers)))
-            index = token_index(self.batch.source) if any(reach.limited for reach in record.layers) else self.batch.source.position_ids
+            index = _index_of_faults(self.batch.source, record.layers)
             return RightLayers(masks, self.batch.source.mask, index, layer_types(record, self.call), record.layers)
         count = self.layers if self.layers is not None and len(tables) > 1 else len(tables)
         full = max(tables, key=lambda table: table.pairs)
@@ -134,3 +136,12 @@ def split_tables(mask: Mask) -> list[Mask]:
     parts = [slice(int(offset[0]), int(offset[-1])) for offset in mask.row_offset]
     offsets = mask.row_offset - mask.row_offset[:, :1]
     return [Mask(offset[None], mask.key_start[part], mask.key_end[part]) for offset, part in zip(offsets, parts, strict=True)]
+
+
+def _index_of_faults(source: PackedBatch, reaches: Collection[Reach]) -> Int64Array:
+    """Return the index by which windows count; position ids where no window cuts and samples disagree about the index."""
+    try:
+        return token_index(source)
+    except Unsupported:
+        index_to_cut(source, reaches)  # refuses, if some row has to be cut
+        return source.position_ids
