@@ -418,8 +418,8 @@ def _equal(subject: _Subject, sample: int) -> tuple[float, str]:
     if subject.visible == "mask":
         positions = np.unique(positions)
     sequence = torch.from_numpy(subject.source.input_ids)[None].to(subject.batch.device)
-    if isinstance(call, ModelCall) and subject.reference is None:
-        sequence = call.inputs[call.sequence]  # a wrapper may embed the tokens, or number them anew
+    if isinstance(call, ModelCall) and subject.reference is None and _is_another_sequence(call, subject.batch):
+        sequence = call.inputs[call.sequence]
     lone = lone_sample(positions, sequence, true_position_ids(subject.batch, subject.architecture))
     if subject.reference is not None:
         return _compare(subject, sample, lone, _run_reference(subject.reference, lone), subject.logits), ""
@@ -436,6 +436,12 @@ def _equal(subject: _Subject, sample: int) -> tuple[float, str]:
     if alone is None:
         return apart, why
     return max(apart, _compare(subject, sample, lone, alone, subject.logits)), why
+
+
+def _is_another_sequence(call: ModelCall, batch: TrainingBatch) -> bool:
+    """Return whether a wrapper embeds the batch's tokens or numbers them anew before the model gets them."""
+    ids = call.inputs[call.sequence]
+    return call.sequence != "input_ids" or not torch.equal(ids[0], batch.input_ids.to(ids))
 
 
 def _own_mask_is_right(subject: _Subject, positions: NDArray[np.int64]) -> bool:
