@@ -432,10 +432,10 @@ def _equal(subject: _Subject, sample: int) -> tuple[float, str]:
         widened = subject.logits.dtype in (call.outputs.dtype, torch.float32)
         if widened and torch.equal(call.outputs.to(subject.logits.dtype), subject.logits):  # handed on as they are
             return apart, ""
-    alone, why = _run_callable(subject, lone, own)
-    if alone is None:
+    through, why = _run_callable(subject, lone, own)
+    if through is None:
         return apart, why
-    return max(apart, _compare(subject, sample, lone, alone, subject.logits)), why
+    return max(apart, _compare(subject, sample, lone, through, subject.logits)), why
 
 
 def _is_another_sequence(call: ModelCall, batch: TrainingBatch) -> bool:
@@ -460,7 +460,8 @@ def _run_reference(reference: nn.Module | Reference, lone: LoneSample) -> Tensor
         result = reference(lone.tokens[None], ids[None] if ids.dim() == 1 else ids[:, None])
     except Exception as error:  # the code is the user's
         fact = f"reference raised {type(error).__name__}: {' '.join(str(error).split())}"
-        raise InvalidInstance(fact, "", f"it is called as reference(input_ids, position_ids) with one sample, here of {size} tokens") from error
+        remedy = f"it is called as reference(input_ids, position_ids) with one sample, here of {size} tokens"
+        raise InvalidInstance(fact, "", remedy) from error
     try:
         return rows_of(result, size)
     except InvalidInstance as error:
@@ -576,7 +577,8 @@ def _without_context(subject: _Subject, sample: int) -> list[str]:
     allowed = tolerance_of(subject.logits.to(_precision(subject, subject.logits)), subject.tolerance)
     if moved > allowed:
         return []
-    return [f"{NO_CONTEXT}: with other tokens before it the last token's logits move by {moved:.3g} only, and {allowed:.3g} may be rounding"]
+    fact = f"with other tokens before it the last token's logits move by {moved:.3g} only"
+    return [f"{NO_CONTEXT}: {fact}, and {allowed:.3g} may be rounding"]
 
 
 def _under_other_windows(subject: _Subject, sample: int) -> list[str]:

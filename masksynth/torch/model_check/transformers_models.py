@@ -161,8 +161,8 @@ def check_tokens(call: ModelCall | str, tokens: Tensor) -> ModelCall | str:
     if isinstance(call, str) or call.sequence != "input_ids":
         return call
     called, given = call.inputs["input_ids"].flatten(), tokens.flatten().to(call.inputs["input_ids"].device)
-    pairs = torch.stack([called, given]).unique(dim=1)
-    one_to_one = all(len(row.unique()) == len(row) for row in pairs)
+    pairs = set(zip(called.tolist(), given.tolist(), strict=True))
+    one_to_one = len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs})
     return call if one_to_one else OTHER_TOKENS
 
 
