@@ -36,7 +36,7 @@ def position_ids_wrong(subject: Subject, tolerance: float, noise: float = 0.0) -
     if right.dim() == 3 and bool((right == right[:1]).all()):
         untold = [f"position ids of one dimension, where the model takes {len(right)}: on this batch all dimensions are equal"]
     called = call.inputs.get("position_ids")
-    if called is not None and _same_ids(called, right):
+    if called is not None and same_ids(called, right):
         return None, untold
     if called is None and bool((right == torch.arange(right.shape[-1], device=right.device)).all()):
         return None, untold
@@ -58,7 +58,7 @@ def position_ids_wrong(subject: Subject, tolerance: float, noise: float = 0.0) -
     return (at, None, float(moved[at]), fact, remedy), untold
 
 
-def _same_ids(called: Tensor, right: Tensor) -> bool:
+def same_ids(called: Tensor, right: Tensor) -> bool:
     """Return whether position ids are equal; one dimension stands for equal ones."""
     if called.dim() == 2 and right.dim() == 3:
         called = called.expand(right.shape)
