@@ -531,7 +531,7 @@ class _Reader:
         ids[0, middle] = ids[0, (middle + 1) % TOKENS]
         base = self.run(record)
         if not all(bool(torch.isfinite(output).all()) for output in base.outputs.values()):
-            raise Unsupported(f"{record.model} gives outputs that are not finite on {TOKENS} plain tokens")
+            raise Unsupported(f"{record.model} gives outputs that are not finite on {TOKENS} plain tokens; look for NaN among its weights")
         moved = self.run(record, {"input_ids": ids}, base=base).moved
         if moved:  # modules complete before what holds them: the first is the innermost
             where = self.name_layer(_part_of_layer(moved[0]))

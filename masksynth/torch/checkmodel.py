@@ -25,13 +25,13 @@ from masksynth.torch.model_check.layer_faults import faults_of_other_flow
 from masksynth.torch.model_check.lone_values import LoneDifference, compare_lone_samples
 from masksynth.torch.model_check.position_values import position_ids_wrong
 from masksynth.torch.model_check.subject import Subject, subject_of
-from masksynth.torch.model_check.transformers_models import record_calls, the_call
+from masksynth.torch.model_check.transformers_models import OTHER_TOKENS, check_tokens, record_calls, the_call
 from masksynth.torch.model_check.unmasked_layers import unmasked_layers
 from masksynth.torch.model_check.values import ValueComparison, compare_values
 from masksynth.torch.packed import TrainingBatch
 from masksynth.torch.sight import words_of
 from masksynth.torch.stack import Cause, cause
-from masksynth.torch.twins import positions_wrong
+from masksynth.torch.twins import positions_wrong, why_no_twins
 
 OF_MASK = ("leak", "missing context")
 """Kinds of findings that a diagnosis explains."""
@@ -238,10 +238,10 @@ def check_model(
     Traceback (most recent call last):
     WrongModel: leak: the output at position 0 ... as if no mask: every position sees every other; because attention_mask ...
     """
+    if not isinstance(batch, Batch):
+        check_merged(batch)
     position_ids = batch.position_ids
     size = batch.rows.size if isinstance(batch, Batch) else batch.source.positions
-    if isinstance(batch, TrainingBatch):
-        check_merged(batch)
     if layers is not None and layers < 1:
         raise InvalidInstance(f"a model of {layers} layers", "", "give a positive number, or None if it is not known")
     box = BlackBox(model, inputs_of_batch(model, batch) if inputs is None else inputs, size)
@@ -250,7 +250,8 @@ def check_model(
         training = any(call.training for call in calls)
         with evaluating(*(call.model for call in calls)):
             _, calls = record_calls(box.run, size) if training else (None, calls)
-            subject = subject_of(batch, the_call(calls))
+            call = the_call(calls)
+            subject = subject_of(batch, check_tokens(call, box.given) if box.tokens else call)
             layers = _configured(model, "num_hidden_layers") if layers is None else layers
             layers = subject.layers if layers is None else layers
             keys, queries = _probes(position_ids, probes, seed)
@@ -279,9 +280,12 @@ def _report(seen: Look, subject: Subject, window: int | None, seed: int) -> Mode
         unused, removed = find_unused_pair(seen, np.random.default_rng(seed))
         findings += [_unused(batch, unused)] if unused is not None else []
         not_told_apart.append(_of_equal_flow(removed))
-    positions = positions_wrong(seen, batch, twins=not findings) if readable else None
+    watched = not isinstance(subject.call, str)
+    positions = positions_wrong(seen, batch, not findings, watched) if readable else None
+    if positions is None and not findings and not watched:
+        not_told_apart += filter(None, [why_no_twins(seen, batch)])
     if positions is None and not findings and not values.why_not:
-        positions, untold = position_ids_wrong(subject, seen.tolerance)
+        positions, untold = position_ids_wrong(subject, seen.tolerance, seen.least)
         not_told_apart += untold
     if positions is not None:
         query, key, differs, message, remedy = positions
@@ -301,7 +305,8 @@ def _report(seen: Look, subject: Subject, window: int | None, seed: int) -> Mode
         diagnosis = Diagnosis(values.fault.name, values.fault.likeness, values.fault.remedy)
     unexplained = any(each.kind in (*OF_MASK, "positions") for each in findings) or (findings and values.why_not)
     why = unmasked_layers(subject) if unexplained and readable else None
-    if why is None and diagnosis is not None:
+    clear = values.differs > seen.tolerance or any(each.kind in OF_MASK for each in findings)  # else any argument "repairs" it
+    if why is None and diagnosis is not None and clear:
         why = cause(seen, diagnosis)
     return ModelReport(
         findings=tuple(findings),
@@ -325,6 +330,8 @@ def _compare_values(seen: Look, subject: Subject) -> ValueComparison:
     These are runs of the transformers model within, else of the callable.
     """
     call = subject.call
+    if call == OTHER_TOKENS:
+        return ValueComparison(why_not=OTHER_TOKENS)
     outputs = seen.base if isinstance(call, str) else call.outputs
     right = subject.right
     others = faults_of_other_flow(right, subject.batch.position_ids.cpu().numpy(), subject.padding)
@@ -394,6 +401,8 @@ def _leak(seen: Look, batch: Batch | TrainingBatch, query: int, key: int, moved:
         path = " -> ".join(map(str, hops(seen.mask, query, key, None)))
         why = f"the path {path} takes {needed} layers, the model has {seen.layers}"
     what = f"the output at {_words(batch, query)} moved by {moved:.3g} when the input at {_words(batch, key)} was changed"
+    if not moved:  # rounded away, as half precision does; the gradient shows it
+        what = f"the output at {_words(batch, query)} has a gradient other than 0 at the input at {_words(batch, key)}"
     message = f"{what}; {why}{_others(pairs)}"
     return ModelFinding("leak", query, key, (), moved, pairs, message, "keep the mask as it is on its way to the attention")
 

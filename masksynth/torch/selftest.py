@@ -33,10 +33,12 @@ from masksynth.torch.model_check.lone_samples import (
     own_mask_is_right,
     positions_of_sample,
 )
-from masksynth.torch.model_check.smaller_windows import smaller_windows
-from masksynth.torch.model_check.subject import read_or_refuse
+from masksynth.torch.model_check.other_windows import other_windows
+from masksynth.torch.model_check.position_values import position_ids_wrong, same_ids
+from masksynth.torch.model_check.subject import read_or_refuse, subject_of
 from masksynth.torch.model_check.transformers_models import (
     ModelCall,
+    check_tokens,
     eager_instead_of_flex,
     is_transformers_model,
     own_run,
@@ -44,10 +46,13 @@ from masksynth.torch.model_check.transformers_models import (
     record_calls,
     the_call,
 )
+from masksynth.torch.model_check.values import CLOSER
 from masksynth.torch.packed import TrainingBatch
 from masksynth.torch.sight import causal_mask, check_edges, check_rows, within, words_of
 from masksynth.torch.windows import Reach
 
+NO_CONTEXT, NO_WINDOW = "context", "windows dropped"
+"""What logits that hardly depend on other tokens do not tell from the right ones."""
 Reference = Callable[[Tensor, Tensor], Any]
 
 
@@ -79,6 +84,8 @@ class SelfTest:
         False where the transformers model within is one whose windows are not understood.
     derivative : bool
         Whether the derivative of the samples' outputs by tokens outside them was taken; it is exactly 0.
+    telling : bool
+        False where the logits compared would be the same, up to rounding, with no context or without the window.
     """
 
     forbidden: float
@@ -91,10 +98,15 @@ class SelfTest:
     not_compared: tuple[str, ...]
     understood: bool = True
     derivative: bool = False
+    telling: bool = True
 
     def __bool__(self) -> bool:
-        """Whether samples were compared, one of them longer than the model's window, in a model that is understood."""
-        return self.compared > 0 and self.understood and (self.window is None or self.longest > self.window)
+        """Whether samples were compared, one of them longer than the model's window, in a model that is understood.
+
+        What was compared has to depend on context and window by more than rounding.
+        """
+        beyond = self.window is None or self.longest > self.window
+        return self.compared > 0 and self.understood and self.telling and beyond
 
     def __str__(self) -> str:
         """Return what was compared and what was not, one a line."""
@@ -219,6 +231,9 @@ def self_test(
     if visible not in ("causal", "mask"):
         raise InvalidInstance(f"visible {visible!r} is unknown", "", 'use "causal" or "mask"')
     check_merged(batch)
+    if reference is not None and (isinstance(reference, type) or not callable(reference)):
+        named = reference.__name__ if isinstance(reference, type) else type(reference).__name__
+        raise InvalidInstance(f"expected a callable as reference, got {named}", "", "pass a model, or reference(input_ids, position_ids)")
     _check_arrays(batch, visible)
     _check_kind(model, batch)
     with torch.no_grad(), evaluating(model, reference):
@@ -247,7 +262,7 @@ def _subject(
 ) -> _Subject:
     size = batch.source.positions
     result, calls = record_calls(lambda: model(**batch.model_inputs), size)
-    call = the_call(calls)
+    call = check_tokens(the_call(calls), batch.input_ids)
     described = reference if is_transformers_model(reference) else None if isinstance(call, str) else call.model
     return _Subject(model, batch, visible, tolerance, reference, rows_of(result, size), call, read_or_refuse(described, batch))
 
@@ -264,10 +279,16 @@ def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Gene
     reasons = [why for _, why in apart.values() if why]
     longest = max(lengths.values(), default=0)
     compared, window = len(lengths), subject.window
+    untold = _without_context(subject, max(lengths, key=lambda sample: lengths[sample])) if compared else []
+    if window is not None and longest > window:
+        untold += _under_other_windows(subject, max(lengths, key=lambda sample: lengths[sample]))
     if compared and subject.window is not None and longest <= subject.window:
-        longest_made, window, why = _equal_beyond_the_window(subject)
+        longest_made, window, why, further = _equal_beyond_the_window(subject)
+        untold += further
         longest, compared = max(longest, longest_made), compared + bool(longest_made)
         reasons += [why] if why else []
+    if compared:
+        _check_position_ids(subject)
     ids = true_position_ids(subject.batch, subject.architecture)
     if ids.dim() == 3 and bool((ids == ids[:1]).all()):
         reasons += [f"{len(ids)} dimensions of position ids: on this batch all are equal"]
@@ -282,9 +303,10 @@ def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Gene
         compared=compared,
         longest=longest,
         window=window,
-        not_compared=tuple(dict.fromkeys([*reasons, *not_compared])),
+        not_compared=tuple(dict.fromkeys([*reasons, *untold, *not_compared])),
         understood=not refused,
         derivative=not not_compared,
+        telling=not any(each.startswith((NO_CONTEXT, NO_WINDOW)) for each in untold),
     )
 
 
@@ -396,8 +418,8 @@ def _equal(subject: _Subject, sample: int) -> tuple[float, str]:
     if subject.visible == "mask":
         positions = np.unique(positions)
     sequence = torch.from_numpy(subject.source.input_ids)[None].to(subject.batch.device)
-    if isinstance(call, ModelCall) and call.sequence != "input_ids" and subject.reference is None:
-        sequence = call.inputs[call.sequence]  # a wrapper embeds the tokens
+    if isinstance(call, ModelCall) and subject.reference is None and _is_another_sequence(call, subject.batch):
+        sequence = call.inputs[call.sequence]
     lone = lone_sample(positions, sequence, true_position_ids(subject.batch, subject.architecture))
     if subject.reference is not None:
         return _compare(subject, sample, lone, _run_reference(subject.reference, lone), subject.logits), ""
@@ -410,8 +432,16 @@ def _equal(subject: _Subject, sample: int) -> tuple[float, str]:
         widened = subject.logits.dtype in (call.outputs.dtype, torch.float32)
         if widened and torch.equal(call.outputs.to(subject.logits.dtype), subject.logits):  # handed on as they are
             return apart, ""
-    alone, why = _run_callable(subject, lone, own)
-    return max(apart, _compare(subject, sample, lone, alone, subject.logits)), why
+    through, why = _run_callable(subject, lone, own)
+    if through is None:
+        return apart, why
+    return max(apart, _compare(subject, sample, lone, through, subject.logits)), why
+
+
+def _is_another_sequence(call: ModelCall, batch: TrainingBatch) -> bool:
+    """Return whether a wrapper embeds the batch's tokens or numbers them anew before the model gets them."""
+    ids = call.inputs[call.sequence]
+    return call.sequence != "input_ids" or not torch.equal(ids[0], batch.input_ids.to(ids))
 
 
 def _own_mask_is_right(subject: _Subject, positions: NDArray[np.int64]) -> bool:
@@ -425,12 +455,21 @@ def _own_mask_is_right(subject: _Subject, positions: NDArray[np.int64]) -> bool:
 def _run_reference(reference: nn.Module | Reference, lone: LoneSample) -> Tensor:
     if is_transformers_model(reference):
         return own_run(reference, None, lone.tokens, lone.position_ids)
-    ids = lone.position_ids
-    return rows_of(reference(lone.tokens[None], ids[None] if ids.dim() == 1 else ids[:, None]), len(lone.positions))
+    size, ids = len(lone.positions), lone.position_ids
+    try:
+        result = reference(lone.tokens[None], ids[None] if ids.dim() == 1 else ids[:, None])
+    except Exception as error:  # the code is the user's
+        fact = f"reference raised {type(error).__name__}: {' '.join(str(error).split())}"
+        remedy = f"it is called as reference(input_ids, position_ids) with one sample, here of {size} tokens"
+        raise InvalidInstance(fact, "", remedy) from error
+    try:
+        return rows_of(result, size)
+    except InvalidInstance as error:
+        raise InvalidInstance(error.fact.replace("the model", "reference", 1), "", error.remedy) from None
 
 
-def _run_callable(subject: _Subject, lone: LoneSample, own: bool) -> tuple[Tensor, str]:
-    """Return the callable's outputs for a lone sample.
+def _run_callable(subject: _Subject, lone: LoneSample, own: bool) -> tuple[Tensor | None, str]:
+    """Return the callable's outputs for a lone sample; None where it runs none.
 
     They are those with no mask if the model within has the right one by itself, else under ours.
 
@@ -441,7 +480,10 @@ def _run_callable(subject: _Subject, lone: LoneSample, own: bool) -> tuple[Tenso
             return _run_without_mask(subject, lone), ""
         except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
             return _run_under_our_mask(subject, lone), "what the callable does after the model: it runs no sample without a mask"
-    alone = _run_under_our_mask(subject, lone)
+    try:
+        alone = _run_under_our_mask(subject, lone)
+    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError) as error:
+        return None, f"with a lone sample: the model runs none of {len(lone.positions)} tokens ({type(error).__name__}); pass reference="
     if isinstance(subject.call, str):
         return alone, f"with a model's own run: {subject.call}; pass reference="
     if subject.window is None and isinstance(subject.architecture, Architecture):
@@ -497,7 +539,7 @@ def _compare(subject: _Subject, sample: int, lone: LoneSample, alone: Tensor, me
         raise InvalidInstance(f"two equal runs differ by {noise:.3g}", "", "switch dropout off: model.eval()")
     which = int(source.sample_offset[sample]) + at if subject.visible == "causal" else None
     fact = f"the logits at {words_of(source, int(lone.positions[at]), which)} differ by {apart[at]:.3g}"
-    scale = max(1.0, float(alone.abs().max()))
+    scale = float(alone.abs().max())
     raise WrongAnswer("logits", f"{fact} from those of the sample alone (largest logit {scale:.3g})")
 
 
@@ -508,31 +550,110 @@ def _precision(subject: _Subject, outputs: Tensor) -> torch.dtype:
     return subject.call.dtype
 
 
-def _equal_beyond_the_window(subject: _Subject) -> tuple[int, int, str]:
+def _check_position_ids(subject: _Subject) -> None:
+    """Check the position ids that the transformers model within is given, where logits may move by less than rounding."""
+    if isinstance(subject.call, str) or subject.source.positions > MAX_DENSE:
+        return
+    called = subject.call.inputs.get("position_ids")
+    first = subject.architecture.first_position if isinstance(subject.architecture, Architecture) else 0
+    if called is not None and same_ids(called, true_position_ids(subject.batch, subject.architecture) + first):
+        return
+    precision = subject.call.outputs.to(subject.call.dtype)
+    wrong, _ = position_ids_wrong(subject_of(subject.batch, subject.call), tolerance_of(precision, subject.tolerance), 4 * _noise(subject))
+    if wrong is not None:
+        _, _, _, fact, remedy = wrong
+        raise WrongAnswer("positions", f"{fact}; {remedy}")
+
+
+def _without_context(subject: _Subject, sample: int) -> list[str]:
+    """Return that the logits of a sample do not tell whether it has its context, if they do not.
+
+    All its tokens but the last are changed: the last token's logits have to move by more than they may differ.
+    """
+    positions = positions_of_sample(subject.source, sample)
+    context = np.setdiff1d(positions[:-1], positions[-1:])
+    if not len(context):
+        return []
+    inputs, index = subject.batch.model_inputs, torch.from_numpy(context).to(subject.batch.device)
+    other = inputs["input_ids"].clone()
+    other[0, index] = _others(subject.batch.input_ids, subject.logits.shape[-1])[index]
+    moved = distance(rows_of(subject.model(**{**inputs, "input_ids": other}), subject.source.positions), subject.logits)[positions[-1]]
+    allowed = tolerance_of(subject.logits.to(_precision(subject, subject.logits)), subject.tolerance)
+    if moved > allowed:
+        return []
+    fact = f"with other tokens before it the last token's logits move by {moved:.3g} only"
+    return [f"{NO_CONTEXT}: {fact}, and {allowed:.3g} may be rounding"]
+
+
+def _under_other_windows(subject: _Subject, sample: int) -> list[str]:
+    """Return which other windows the logits of a sample do not tell from the model's own, up to rounding.
+
+    The sample, which is longer than the window, is run alone by the model with each of these windows.
+
+    Raises
+    ------
+    WrongAnswer
+        If the merged logits are those under another window.
+    """
+    call = subject.call
+    if isinstance(call, str) or subject.reference is not None or subject.visible != "causal":
+        return []
+    positions = positions_of_sample(subject.source, sample)
+    lone = lone_sample(positions, call.inputs[call.sequence], true_position_ids(subject.batch, subject.architecture))
+    merged = call.outputs[torch.from_numpy(positions).to(call.outputs.device)]
+    right = own_run(call.model, call, lone.tokens, lone.position_ids)
+    here = float(distance(right, merged).max())
+    others: dict[str, Callable[[int], int]] = {
+        NO_WINDOW: lambda size: max(size, len(positions)),
+        "windows one token longer": lambda size: size + 1,
+        "windows one token shorter": lambda size: max(1, size - 1),
+    }
+    untold = []
+    for words, change in others.items():
+        with other_windows(call.model, change):
+            if words == NO_WINDOW:
+                record = read_or_refuse(call.model, subject.batch)
+                if not isinstance(record, Architecture) or (longest_reach(record.layers) or len(positions)) < len(positions):
+                    return []  # the class keeps its window elsewhere
+            other = own_run(call.model, call, lone.tokens, lone.position_ids)
+        effect, there = float(distance(other, right).max()), float(distance(other, merged).max())
+        if there * CLOSER < here:
+            fact = f"the logits of sample {subject.source.samples[sample]!r} are those of the model with its {words}"
+            raise WrongAnswer("logits", f"{fact}: {there:.3g} from them, {here:.3g} from those of the sample alone")
+        if effect <= tolerance_of(right.to(call.dtype), subject.tolerance) and there <= CLOSER * here:
+            untold.append(f"{words}: the sample's logits differ by {effect:.3g} only, which may be rounding")
+    return untold
+
+
+def _equal_beyond_the_window(subject: _Subject) -> tuple[int, int, str, list[str]]:
     """Compare a sample that is longer than the window: one of the batch, one that is made, or one with a smaller window.
 
-    Return its length and the window, or (0, the window, why not).
+    Return its length, the window, no reason, and which other windows are not told apart; or (0, the window, why not,
+    nothing).
     """
     source, window = subject.source, subject.window
     assert window is not None
     lengths = np.diff(source.sample_offset)
     if lengths.max() > window:
         _, why = _equal(subject, int(np.argmax(lengths)))
-        return (0, window, why) if why else (int(lengths.max()), window, "")
+        if why:
+            return 0, window, why, []
+        return int(lengths.max()), window, "", _under_other_windows(subject, int(np.argmax(lengths)))
     if why := _why_not_made(subject, window + BEYOND):
         smaller = _equal_with_a_smaller_window(subject, int(np.argmax(lengths)))
-        return smaller or (0, window, f"samples longer than the window of {window} tokens: the batch has none, and {why}")
+        return smaller or (0, window, f"samples longer than the window of {window} tokens: the batch has none, and {why}", [])
     made = collate_alike(subject.batch, batch_with_long_samples(source, window))
     beyond = _subject(subject.model, made, "causal", subject.tolerance, subject.reference)
     try:
         _, why = _equal(beyond, 1)
+        untold = [] if why else _under_other_windows(beyond, 1)
     except WrongAnswer as error:
         fact = f"on a sample of {window + BEYOND} tokens, longer than the model's window of {window}: {error.fact}"
         raise WrongAnswer(error.requirement, fact) from None
-    return (0, window, why) if why else (window + BEYOND, window, "")
+    return (0, window, why, []) if why else (window + BEYOND, window, "", untold)
 
 
-def _equal_with_a_smaller_window(subject: _Subject, sample: int) -> tuple[int, int, str] | None:
+def _equal_with_a_smaller_window(subject: _Subject, sample: int) -> tuple[int, int, str, list[str]] | None:
     """Compare a sample in the model with windows that it exceeds; None where the model cannot be run so.
 
     The batch is collated anew for the changed model if it was made for the model, and as it is if no window was given.
@@ -542,7 +663,7 @@ def _equal_with_a_smaller_window(subject: _Subject, sample: int) -> tuple[int, i
     by_hand = batch.architecture is None and any(reach.limited for reach in batch.tables.values())
     if isinstance(subject.call, str) or subject.reference is not None or window < 1 or by_hand:
         return None
-    with smaller_windows(subject.call.model, window):
+    with other_windows(subject.call.model, lambda size: min(size, window)):
         record = read_or_refuse(subject.call.model, batch)
         if not isinstance(record, Architecture) or longest_reach(record.layers) != window:
             return None
@@ -550,10 +671,11 @@ def _equal_with_a_smaller_window(subject: _Subject, sample: int) -> tuple[int, i
         changed = _subject(subject.model, made, subject.visible, subject.tolerance, None)
         try:
             _, why = _equal(changed, sample)
+            untold = [] if why else _under_other_windows(changed, sample)
         except WrongAnswer as error:
             fact = f"with the model's window made {window} tokens, which a sample of {length} exceeds: {error.fact}"
             raise WrongAnswer(error.requirement, fact) from None
-    return None if why else (length, window, "")
+    return None if why else (length, window, "", untold)
 
 
 def _why_not_made(subject: _Subject, size: int) -> str:

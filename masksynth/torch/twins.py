@@ -18,15 +18,28 @@ Wrong = tuple[int, int | None, float, str, str]
 REMEDY = "pass position_ids=batch.position_ids[None]: merged positions branch, and no stack can guess them"
 
 
-def positions_wrong(seen: Look, batch: Batch | TrainingBatch, twins: bool) -> Wrong | None:
-    """(query, other position, difference, message, remedy) if the model has other position ids than the batch; else None."""
+def positions_wrong(seen: Look, batch: Batch | TrainingBatch, twins: bool, watched: bool) -> Wrong | None:
+    """(query, other position, difference, message, remedy) if the model has other position ids than the batch; else None.
+
+    Position ids of the call may get lost within the callable: twins show that, where the model within is not
+    ``watched`` as it is called.
+    """
     due = batch.position_ids
     given = seen.box.inputs.get("position_ids")
     if isinstance(given, Tensor) and given.numel() == len(due):
-        return _other_ids(seen, given.reshape(-1), due, given.shape)
-    if given is None and (found := _left_out(seen, due)) is not None:
-        return found
-    return _unlike(seen, batch) if twins else None
+        found = _other_ids(seen, given.reshape(-1), due, given.shape)
+        twins &= not watched
+    else:
+        found = _left_out(seen, due) if given is None else None
+    return _unlike(seen, batch) if found is None and twins else found
+
+
+def why_no_twins(seen: Look, batch: Batch | TrainingBatch) -> str:
+    """Return why twins tell nothing of the position ids; empty where they do, or where ids are 0, 1, ... as any stack has them."""
+    ids = batch.position_ids
+    if bool((ids == torch.arange(len(ids), device=ids.device)).all()) or twin_groups(seen.mask, *_identity(batch)):
+        return ""
+    return "position ids: on this batch no two positions have one position id and one context"
 
 
 def _other_ids(seen: Look, given: Tensor, due: Tensor, shape: torch.Size) -> Wrong | None:

@@ -38,8 +38,12 @@ def collate_alike(batch: TrainingBatch, source: PackedBatch) -> TrainingBatch:
     return collator(source).to(batch.device)
 
 
-def check_merged(batch: TrainingBatch) -> None:
-    """Raise InvalidInstance for a batch of one sample a row, in which nothing is merged that could be wrong."""
+def check_merged(batch: object) -> None:
+    """Raise InvalidInstance for what is no batch, or one sample a row, in which nothing is merged that could be wrong."""
+    if isinstance(batch, PackedBatch):
+        raise InvalidInstance("expected a TrainingBatch, got PackedBatch", "", "collate it: Collator(model=model)(batch)")
+    if not isinstance(batch, TrainingBatch):
+        raise InvalidInstance(f"expected a TrainingBatch, got {type(batch).__name__}", "", "pass what a Collator returns")
     if not batch.merged:
         raise InvalidInstance("the batch has one sample a row (merge=False), and no merged position to check", "", "check a merged batch")
 

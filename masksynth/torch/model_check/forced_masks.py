@@ -68,7 +68,7 @@ def force_transformers_model(call: ModelCall) -> Force:
         layer = [0]
 
         def with_mask(attention: Function) -> Function:
-            def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *others: Any, **named: Any) -> Any:
+            def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, /, *others: Any, **named: Any) -> Any:
                 if query.shape[-2] == size and key.shape[-2] == size:
                     mask = _as_taken(attention, masks[layer[0] % len(masks)], query)
                     layer[0] += 1

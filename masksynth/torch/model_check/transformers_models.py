@@ -139,6 +139,33 @@ def the_call(calls: tuple[ModelCall, ...]) -> ModelCall | str:
     return calls[-1]
 
 
+OTHER_TOKENS = "the model within is called with other tokens than the batch's, or in another order"
+
+
+def check_tokens(call: ModelCall | str, tokens: Tensor) -> ModelCall | str:
+    """Return the call if its token ids are those of the batch, position by position, perhaps numbered anew; else why not.
+
+    Parameters
+    ----------
+    call : ModelCall or str
+    tokens : (1, N) or (N,) Tensor
+        The token ids of the batch.
+
+    Examples
+    --------
+    >>> def call(tokens):
+    ...     return ModelCall(nn.Identity(), {"input_ids": torch.tensor([tokens])}, torch.zeros(3, 1))
+    >>> [check_tokens(call(tokens), torch.tensor([5, 6, 5])) == OTHER_TOKENS for tokens in ([5, 6, 5], [15, 16, 15], [5, 5, 6])]
+    [False, False, True]
+    """
+    if isinstance(call, str) or call.sequence != "input_ids":
+        return call
+    called, given = call.inputs["input_ids"].flatten(), tokens.flatten().to(call.inputs["input_ids"].device)
+    pairs = set(zip(called.tolist(), given.tolist(), strict=True))
+    one_to_one = len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs})
+    return call if one_to_one else OTHER_TOKENS
+
+
 def own_run(model: nn.Module, call: ModelCall | None, sample: Tensor, position_ids: Tensor | None) -> Tensor:
     """Return the outputs of a transformers model for one plain sample, (n, V): its own mask, no cache, nothing of ours.
 

@@ -25,8 +25,8 @@ def unmasked_layers(subject: Subject) -> Cause | None:
     if isinstance(subject.call, str) or not mixes_without_attention(subject.call):
         return None
     if isinstance(refusal := read_model(subject.call.model), str):
-        words, _, remedy = refusal.rpartition("; ")
-        return Cause(words, remedy or FALLBACK)
+        words, remedy = refusal.rsplit("; ", 1) if "; " in refusal else (refusal, FALLBACK)
+        return Cause(words, remedy)
     return Cause(f"a layer of {type(subject.call.model).__name__} mixes positions without a mask", FALLBACK)
 
 

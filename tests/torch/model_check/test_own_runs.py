@@ -330,3 +330,158 @@ def test_long_samples_are_causal_and_share_their_beginning():
         assert np.array_equal(made.position_ids[tokens], np.arange(10))
         assert np.array_equal(dense[tokens][:, tokens], np.tri(10, dtype=bool))
         assert dense[tokens].sum() == np.tri(10).sum()
+
+
+def untrained(name, dtype=torch.float32, scale=0.02):
+    """A model with small weights, as classes initialize them: small logits, which depend little on context."""
+    model, random = faults.build(name), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=random) * scale)
+    return model.to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["Llama", "Mistral", "Gemma 3"])
+def test_small_logits_hide_no_fault(name, dtype):
+    """Wrong position ids move them by less than half precision rounds, and are wrong all the same."""
+    model = untrained(name, dtype)
+    batch = Collator(model=model)(SOURCE)
+    assert self_test(wrapped(model), batch)
+    assert not check_model(wrapped(model), batch).findings
+    for check in (self_test, check_model):
+        with pytest.raises(WrongAnswer, match=r"logits|positions"):
+            check(faults.without(model, "position_ids"), batch)
+        with pytest.raises(WrongAnswer):
+            check(faults.without(model, "attention_mask"), batch)
+        if name != "Llama":
+            with pytest.raises(WrongAnswer):
+                check(wrapped(model), Collator("sdpa", dtype)(SOURCE))
+
+
+def test_logits_that_do_not_depend_on_context_are_no_proof():
+    model = untrained("Llama", scale=1e-5)
+    for call in (wrapped(model), faults.without(model, "attention_mask")):
+        found = self_test(call, Collator(model=model)(SOURCE))
+        assert not found
+        assert not found.telling
+        assert "not compared: context: with other tokens before it the last token's logits move by" in str(found)
+    without_ids = check_model(faults.without(model, "position_ids"), Collator(model=model)(SOURCE))
+    assert any(each.startswith("position ids: the model is called without position_ids") for each in without_ids.not_told_apart)
+
+
+@pytest.mark.parametrize("name", ["Mistral", "Gemma 3", "Llama 4"])
+def test_equal_tokens_do_not_show_a_window(name):
+    """Attention over equal values gives that value, whatever the mask."""
+    model, source = faults.build(name), replace(SOURCE, input_ids=np.full_like(SOURCE.input_ids, 7))
+    try:
+        found = self_test(wrapped(model), Collator("sdpa")(source))
+    except WrongAnswer:  # rounding may be another one with the window
+        found = None
+    assert not found
+    assert found is None or "not compared: windows dropped: the sample's logits differ by" in str(found)
+
+
+def test_a_window_that_half_precision_hides():
+    """Differences within the tolerance of bfloat16 are those of another window where they are much nearer to it."""
+    model = faults.build("Mistral", torch.bfloat16)
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight *= 0.001  # attention adds little to the residual stream
+    assert self_test(wrapped(model), Collator(model=model)(SOURCE)).apart < 0.01
+    for window, words in ((6, "one token longer"), (4, "one token shorter"), (None, "dropped")):
+        wrong = Collator("eager", torch.bfloat16, attention_window=window)(SOURCE)
+        with pytest.raises(WrongAnswer, match=f"logits: the logits of sample .* are those of the model with its windows {words}: "):
+            self_test(wrapped(model), wrong)
+
+
+def test_a_wrapper_that_orders_positions_anew():
+    """What the model within computes belongs to other positions: that is not compared, and no fault."""
+    model, batch = faults.build("Llama"), Collator()(SOURCE)
+    order = torch.from_numpy(np.random.default_rng(1).permutation(SOURCE.positions))
+
+    def ordered(input_ids, position_ids, attention_mask, use_cache):
+        mask = attention_mask[..., order, :][..., order]
+        return model(input_ids=input_ids[:, order], position_ids=position_ids[:, order], attention_mask=mask).logits[:, order.argsort()]
+
+    report = check_model(ordered, batch)
+    assert "in another order" in report.no_values
+    assert "the model uses the mask" not in str(report)
+    found = self_test(ordered, batch)
+    assert not found
+    assert "not compared: with a lone sample: the model runs none of 15 tokens (IndexError); pass reference=" in str(found)
+    assert self_test(ordered, batch, reference=model)
+
+    numbered = lambda input_ids, **inputs: model(input_ids=(input_ids + 7) % faults.VOCABULARY, **inputs)  # noqa: E731
+    assert self_test(numbered, batch)
+    assert not check_model(numbered, batch).findings
+
+
+def test_an_argument_that_the_model_does_not_know():
+    """Transformers hands it through to the attention, where its name must not collide with one of ours."""
+    model, batch = faults.build("Llama"), Collator()(SOURCE)
+    renamed = lambda attention_mask, **inputs: model(mask=attention_mask, **inputs)  # noqa: E731
+    for check in (self_test, check_model):
+        with pytest.raises(WrongAnswer, match=r"logits|missing context"):
+            check(renamed, batch)
+
+
+def test_lost_position_ids_of_a_plain_model():
+    """No call of a transformers model is watched: twins show that the ids are lost, and where there are none it is said."""
+    table = torch.randn(2, 300, 8, generator=torch.Generator().manual_seed(0))
+
+    def model(input_ids, attention_mask, position_ids=None, use_cache=False):
+        ids = torch.arange(input_ids.shape[1])[None] if position_ids is None else position_ids
+        inputs = table[0][input_ids] + table[1][ids]
+        return torch.nn.functional.scaled_dot_product_attention(inputs, inputs, inputs, attention_mask[0])
+
+    batch = Collator()(SOURCE)
+    assert check_model(model, batch, layers=1).not_told_apart == ()
+    with pytest.raises(WrongAnswer, match=r"positions: positions .* have position id .*, one context and, for this test, one input"):
+        check_model(faults.without(model, "position_ids"), batch, layers=1)
+    chain = replace(SOURCE, position_ids=SOURCE.position_ids + np.arange(SOURCE.positions) * 3)
+    untold = check_model(model, Collator()(chain), layers=1).not_told_apart
+    assert untold == ("position ids: on this batch no two positions have one position id and one context",)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (lambda ids, places: 1 / 0, "reference raised ZeroDivisionError: division by zero; it is called as reference"),
+        (lambda ids: ids, "reference raised TypeError: .* takes 1 positional argument but 2 were given; it is called as"),
+        (lambda ids, places: None, "reference returns NoneType, the sequence has 15 positions; return logits"),
+        (3, "expected a callable as reference, got int; pass a model"),
+        (torch.nn.Linear, "expected a callable as reference, got Linear; pass a model"),
+    ],
+)
+def test_references_that_do_not_run(reference, message):
+    with pytest.raises(InvalidInstance, match=message):
+        self_test(faults.build("Llama"), Collator()(SOURCE), reference=reference)
+
+
+@pytest.mark.parametrize("check", [self_test, check_model])
+def test_what_is_no_batch(check):
+    for given, kind in ((SOURCE, "PackedBatch"), (Collator(), "Collator")):
+        with pytest.raises(InvalidInstance, match=f"expected a TrainingBatch, got {kind}; "):
+            check(faults.build("Llama"), given)
+
+
+def test_what_is_not_a_number_is_named():
+    model = faults.build("Llama")
+    with torch.no_grad():
+        model.lm_head.weight[3] = float("nan")
+    with pytest.raises(WrongAnswer, match=r"because LlamaForCausalLM gives outputs that are not finite .*; look for NaN among its weights"):
+        check_model(model, Collator()(SOURCE))
+
+
+def test_a_leak_that_only_a_gradient_shows_is_not_said_to_move_by_0():
+    model, batch = gpt2().bfloat16(), Collator(dtype=torch.bfloat16)(SOURCE)
+
+    def leaking(**inputs):
+        logits = model(**inputs).logits
+        return logits + 1e-9 * logits.roll(1, 1)
+
+    with pytest.raises(WrongAnswer, match=r"leak: the output at position .* has a gradient other than 0 at the input at position"):
+        check_model(leaking, batch)

@@ -1,8 +1,8 @@
-"""Run a transformers model with smaller windows than its own, where no sample can be longer than those."""
+"""Run a transformers model with other windows than its own: smaller ones, larger ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +13,8 @@ NAMES = ("sliding_window", "attention_chunk_size")
 
 
 @contextmanager
-def smaller_windows(model: nn.Module, window: int) -> Iterator[None]:
-    """Within it every window or chunk of a model that is larger is this one; afterwards the model is as it was.
+def other_windows(model: nn.Module, change: Callable[[int], int]) -> Iterator[None]:
+    """Within it every window or chunk of a model is another one; afterwards the model is as it was.
 
     Whether the model then behaves so is to be read from it: a class may keep its window elsewhere.
 
@@ -22,14 +22,14 @@ def smaller_windows(model: nn.Module, window: int) -> Iterator[None]:
     ----------
     model : nn.Module
         A transformers model.
-    window : int
-        In tokens.
+    change : callable
+        Returns the other window for a window, both in tokens.
 
     Examples
     --------
     >>> layer = nn.Linear(2, 2)
     >>> layer.sliding_window = 4096
-    >>> with smaller_windows(layer, 5):
+    >>> with other_windows(layer, lambda window: min(window, 5)):
     ...     layer.sliding_window
     5
     >>> layer.sliding_window
@@ -38,13 +38,13 @@ def smaller_windows(model: nn.Module, window: int) -> Iterator[None]:
     configs = [config for module in model.modules() for config in _configs(getattr(module, "config", None))]
     holders = {id(each): each for each in [*configs, *model.modules()]}
     before = [(each, name, vars(each)[name]) for each in holders.values() for name in NAMES if name in vars(each)]
-    larger = [(each, name, value) for each, name, value in before if isinstance(value, int) and value > window]
+    sizes = [(each, name, value) for each, name, value in before if isinstance(value, int) and not isinstance(value, bool)]
     try:
-        for each, name, _ in larger:
-            setattr(each, name, window)
+        for each, name, value in sizes:
+            setattr(each, name, change(value))
         yield
     finally:
-        for each, name, value in larger:
+        for each, name, value in sizes:
             setattr(each, name, value)
 
 
