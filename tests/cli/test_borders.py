@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -266,17 +267,22 @@ def test_sigterm_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["long.json"]
 
 
+def wait_for_claim(process, target):
+    """Wait until a run holds the name by which it keeps others away from its target."""
+    name = hashlib.sha256(f"{os.getuid()}:{os.path.realpath(target)}".encode()).hexdigest()
+    end = time.monotonic() + 60
+    while f"@masksynth-{name}" not in Path("/proc/net/unix").read_text():
+        assert process.poll() is None, "the run ended before it claimed its target"
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_a_second_solve_into_one_folder_is_refused_before_its_work(tmp_path):
     (tmp_path / "long.json").write_text(LONG)
     (tmp_path / "mine.json").write_text(SMALL)
     first = start("solve", tmp_path / "long.json", "--backend", "maxsat", "-o", tmp_path / "out", "--quiet")
-    end = time.monotonic() + 60
-    while True:
-        second = masksynth("solve", tmp_path / "mine.json", "-o", tmp_path / "sub" / ".." / "out", "--quiet")
-        if second.returncode:
-            break
-        shutil.rmtree(tmp_path / "out")  # the first had not begun
-        assert time.monotonic() < end
+    wait_for_claim(first, tmp_path / "out")
+    second = masksynth("solve", tmp_path / "mine.json", "-o", tmp_path / "sub" / ".." / "out", "--quiet")
     assert "out: another run is writing there; wait for it, or choose another place" in refused(second)
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=60)

@@ -34,6 +34,7 @@ def test_stdin_is_named(tmp_path):
     assert refused(masksynth("solve", "-", text='{"masksynth": 1, "name": "x"}')) == (
         "<stdin>: $: object missing required field `tasks`; add it"
     )
+    (tmp_path / "solution.json").write_text("{}")
     assert refused(masksynth("verify", "-", tmp_path, text="")).startswith("<stdin>: $: the file is empty; an instance begins")
     assert refused(masksynth("explain", "-", "t", "a", "t", "b", text="[]")).startswith("<stdin>: $: expected `object`")
 
@@ -41,6 +42,7 @@ def test_stdin_is_named(tmp_path):
 @pytest.mark.parametrize("command", [["solve"], ["verify"], ["explain"]])
 def test_files_that_cannot_be_opened(command, tmp_path):
     more = {"solve": [], "verify": [tmp_path], "explain": ["t", "a", "t", "b"]}[command[0]]
+    (tmp_path / "solution.json").write_text("{}")
     missing, folder = tmp_path / "missing.json", tmp_path
     remedy = "name an instance file, or - for stdin"
     assert refused(masksynth(*command, missing, *more)) == f"{missing}: No such file or directory; {remedy}"

@@ -97,7 +97,7 @@ def test_maxsat_solvers_find_the_same_optimum_in_emitted_files(place, tmp_path):
     for line in sparse_cases(("tiny", "small"), 60)[place :: len(OUTSIDE)]:
         instance = ms.load(INSTANCES / line["file"])
         relation = ms.solve(instance, sparse=False, layers=None, backend="criterion").merged.mask.dense()
-        write_sparse_wcnf(SparseProblem(relation, instance.layers), tmp_path / "model.wcnf")
+        write_sparse_wcnf(SparseProblem(relation, instance.layers), tmp_path / "model.wcnf", force=True)
         offset, hard, soft = parsed(tmp_path / "model.wcnf")
         assert best(hard, soft, OUTSIDE[place]) + offset == line["edges"], line["file"]
         searched += bool(soft)
@@ -110,7 +110,7 @@ def test_weights_are_in_emitted_files(tmp_path):
         relation = random_preorder(rng, 6, 0.25)
         weights = {edge: int(rng.integers(-3, 9)) for edge in pairs_of(relation)}
         problem = SparseProblem(relation, 2, weights=weights)
-        write_sparse_wcnf(problem, tmp_path / "model.wcnf")
+        write_sparse_wcnf(problem, tmp_path / "model.wcnf", force=True)
         offset, hard, soft = parsed(tmp_path / "model.wcnf")
         due = ms.sparsify(relation, 2, weights=weights, backend="sat").objective.value
         assert best(hard, soft, OUTSIDE[seed % 2]) + offset == due, told(relation, 2, ((), (), weights))

@@ -276,3 +276,16 @@ def test_faults_of_a_pattern_are_different_masks():
 
 def test_a_model_in_float64_and_learned_positions():
     assert check_model(gpt2(), Collator("sdpa")(SOURCE)).no_values == ""
+
+
+def test_rounding_that_follows_other_tokens_is_no_mixing():
+    """Sums of grouped experts round otherwise when other tokens change: by 1e-7 of the output, with no derivative."""
+    model = rotary("llama")
+    causal = torch.ones(1, 1, SOURCE.positions, SOURCE.positions, dtype=torch.bool).tril()
+    batch = Collator()(SOURCE)
+    call = {**batch.model_inputs, "attention_mask": causal}
+    plain = wrong(model, batch, inputs=call)
+    model.lm_head.register_forward_hook(lambda _, inputs, output: output + 1e-7 * output.detach().mean(1, keepdim=True))
+    rounded = wrong(model, batch, inputs=call)
+    assert "mixes positions without a mask" not in str(rounded)
+    assert rounded.diagnosis.name == plain.diagnosis.name == "causal"
