@@ -68,3 +68,21 @@ def run(work: Callable[[], Result], stop: Callable[[], None], until: float | Non
     if faults:
         raise faults[0]
     return results[0], stopped
+
+
+def run_in_thread(work: Callable[[], Result]) -> Result:
+    """Run ``work`` in another thread and return its result; on Ctrl-C, raise KeyboardInterrupt after ``work`` has ended.
+
+    In the main thread PySAT replaces the handler of SIGINT by one that jumps out of the solver: a jump out of a memory
+    allocation leaves the allocator locked, and a signal that reaches another thread crashes the process. In other threads
+    PySAT leaves the handler alone. Blocking SIGINT would not do: the kernel then delivers it to another thread.
+
+    Examples
+    --------
+    >>> run_in_thread(lambda: 7)
+    7
+    """
+    result, stopped = run(work, lambda: None, None)
+    if stopped:
+        raise KeyboardInterrupt
+    return result

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.backends import Limits, Standing, sparse_search
-from masksynth.sparsify import SparseProblem, greedy, packing, reduce, windows
+from masksynth.backends import Limits, Standing, engine, sparse_search
+from masksynth.sparsify import SparseProblem, first_solution, greedy, packing, reduce, windows
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent
 from masksynth_solvers.sparse.encoding import encode
@@ -144,6 +144,23 @@ def test_ctrl_c_leaves_the_best_answer_and_no_process(tmp_path):
     out, err = running.communicate(timeout=60)
     assert (out.split()[0], err) == ("FEASIBLE", "")
     assert int(out.split()[1]) <= 203
+
+
+@pytest.mark.parametrize("name", ["sat", "maxsat"])
+def test_ctrl_c_waits_for_the_end_of_a_slice(name):
+    """PySAT installs no handler of its own that would jump out of its solver, and the engine goes on afterwards."""
+    problem = SparseProblem(chain(40), 2)
+    found = reduce(problem)
+    (part,) = found.parts
+    chosen = first_solution(problem, found.sure, part)
+    known = Standing(problem.cost(chosen), 0, chosen)
+    searching = engine(name)(encode(problem, found.sure, part), 0)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        searching.advance(known, 10**6, time.monotonic() + 60)
+    timer.join()
+    assert not searching.advance(known, 0.1, None).closed
 
 
 @pytest.mark.parametrize(("n", "layers", "least"), [(17, 2, 42), (15, 3, 24), (17, 4, 24)])

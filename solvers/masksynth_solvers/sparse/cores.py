@@ -12,7 +12,7 @@ from typing import Any
 from masksynth.backends import Standing
 from masksynth.errors import MasksynthError
 from masksynth_solvers.encoding import OutOfTime
-from masksynth_solvers.running import run
+from masksynth_solvers.running import run, run_in_thread
 from masksynth_solvers.sparse.encoding import Formula
 
 
@@ -71,6 +71,7 @@ def completed(formula: Formula, chosen: tuple[tuple[int, ...], ...]) -> set[int]
 
     held = set(chosen)
     with Solver(name="cadical195", bootstrap_with=formula.clauses) as solver:
-        if not solver.solve(assumptions=[variable if edge in held else -variable for edge, variable in formula.edges.items()]):
+        assumptions = [variable if edge in held else -variable for edge, variable in formula.edges.items()]
+        if not run_in_thread(lambda: solver.solve(assumptions=assumptions)):
             raise MasksynthError("a solution handed to an engine does not satisfy its formula")
         return {literal for literal in solver.get_model() if literal > 0}

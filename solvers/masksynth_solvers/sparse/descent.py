@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from masksynth.backends import Standing
+from masksynth_solvers.running import run_in_thread
 from masksynth_solvers.sparse.encoding import Formula, at_most
 
 CONFLICTS = 8_000
@@ -52,7 +53,7 @@ class Descent:
             self._forbid(known.upper)
             before = solver.accum_stats()["conflicts"]
             solver.conf_budget(min(left, SLICE))
-            answer = solver.solve_limited()
+            answer = run_in_thread(solver.solve_limited)
             used = solver.accum_stats()["conflicts"] - before
             left -= used
             self.spent += used / CONFLICTS

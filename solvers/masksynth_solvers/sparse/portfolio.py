@@ -132,21 +132,6 @@ def _settle(
             yield from side_by_side(formula, names[: limits.workers], known, limits.seed, budget)
     except (KeyboardInterrupt, OutOfTime):
         budget.end()
-    except Exception as error:
-        if not is_interrupt(error):
-            raise
-        budget.end()
-
-
-def is_interrupt(error: Exception) -> bool:
-    """Whether PySAT's solvers were stopped by Ctrl-C, which they report as an error of their own.
-
-    Examples
-    --------
-    >>> is_interrupt(ValueError("Caught keyboard interrupt"))
-    False
-    """
-    return type(error).__module__ == "pysolvers" and "keyboard interrupt" in str(error)
 
 
 def _by_windows(problem: SparseProblem, reduction: Reduction, part: Part, limits: Limits, budget: Budget) -> int:

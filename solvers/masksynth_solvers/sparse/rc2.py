@@ -10,6 +10,7 @@ from typing import Any
 
 from masksynth.backends import Standing
 from masksynth.errors import MasksynthError
+from masksynth_solvers.running import run_in_thread
 from masksynth_solvers.sparse.encoding import Formula
 
 CONFLICTS = 8_000
@@ -35,9 +36,9 @@ class Rc2:
         formula.extend(self.formula.clauses)
         costs = [(variable, weight) for variable, weight in self.formula.weights.items() if weight]
         formula.extend([[-variable] for variable, _ in costs], weights=[weight for _, weight in costs])
-        self.rc2 = RC2(formula, solver="cd19", adapt=True, exhaust=True, minz=True)
+        self.rc2 = run_in_thread(lambda: RC2(formula, solver="cd19", adapt=True, exhaust=True, minz=True))
         if len(costs) <= MOST_PAIRED:
-            self.rc2.adapt_am1()
+            run_in_thread(self.rc2.adapt_am1)
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
         """Find cores until the formula is satisfied, or the conflicts are used up."""
@@ -48,16 +49,16 @@ class Rc2:
         while left > 0 and not known.closed:
             before = oracle.accum_stats()["conflicts"]
             oracle.conf_budget(min(left, SLICE))
-            answer = oracle.solve_limited(assumptions=rc2.active_assumps())
+            answer = run_in_thread(lambda: oracle.solve_limited(assumptions=rc2.active_assumps()))
             if answer:
                 chosen = self.formula.chosen(_outer(rc2, oracle.get_model()))
                 known = known.found(chosen, self.formula.cost(chosen), "maxsat")
                 return known.proved(rc2.cost, "maxsat")
             if answer is False:
-                rc2.get_core()
+                run_in_thread(rc2.get_core)
                 if not rc2.core:
                     raise MasksynthError("RC2 found no model of a problem that has a solution")
-                rc2.process_core()
+                run_in_thread(rc2.process_core)
                 known = known.proved(rc2.cost, "maxsat")
             left -= oracle.accum_stats()["conflicts"] - before + 1
             if until is not None and monotonic() >= until:
