@@ -60,7 +60,9 @@ def written(page: str, name: str, text: str) -> str:
     show_default=True,
     help="Seconds for one search (sparse, reach: CPU seconds).",
 )
-@click.option("--write", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Write the tables into this page.")
+@click.option(
+    "--write", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Write the tables into this page."
+)
 def main(names: tuple[str, ...], most: int, limit: float, write: Path | None) -> None:
     """Run the benchmarks NAMES (default: all), each cell in a process of its own, one at a time (sparse, reach: two)."""
     for name in names or TABLES:

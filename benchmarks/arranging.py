@@ -35,7 +35,10 @@ FAMILIES: dict[str, tuple[Callable[[], Instance], int]] = {
     "bd3lm": (lambda: catalog.bd3lm(n=128, l=8), 32),
     "complementary_bd": (lambda: catalog.complementary_bd(n=96, l=8), 32),
     "mask_token_chain": (lambda: catalog.mask_token_chain(n=80, K=4), 32),
-    "multiturn_reasoning": (lambda: catalog.multiturn_reasoning(turns=((9, 31, 14), (12, 40, 11), (7, 22, 17), (10, 25, 20))), 16),
+    "multiturn_reasoning": (
+        lambda: catalog.multiturn_reasoning(turns=((9, 31, 14), (12, 40, 11), (7, 22, 17), (10, 25, 20))),
+        16,
+    ),
     "parallel_context": (
         lambda: catalog.parallel_context(
             docs=(40, 25, 33, 50), questions=(11, 9, 14, 8, 12), uses=((0, 1), (1, 2), (0, 3), (2, 3), (0, 1, 2, 3))
@@ -56,11 +59,16 @@ FAMILIES: dict[str, tuple[Callable[[], Instance], int]] = {
         128,
     ),
     "parallel_context, large": (
-        lambda: catalog.parallel_context(docs=(400, 250, 330, 500), questions=(110, 90, 140, 80), uses=((0, 1), (1, 2), (0, 3), (2, 3))),
+        lambda: catalog.parallel_context(
+            docs=(400, 250, 330, 500), questions=(110, 90, 140, 80), uses=((0, 1), (1, 2), (0, 3), (2, 3))
+        ),
         128,
     ),
     "butterfly, small": (lambda: catalog.butterfly(n=12), 8),
-    "parallel_context, small": (lambda: catalog.parallel_context(docs=(7, 5, 6), questions=(4, 5, 4), uses=((0, 1), (1, 2), (0, 2))), 6),
+    "parallel_context, small": (
+        lambda: catalog.parallel_context(docs=(7, 5, 6), questions=(4, 5, 4), uses=((0, 1), (1, 2), (0, 2))),
+        6,
+    ),
     "mask_token_chain, small": (lambda: catalog.mask_token_chain(n=12, K=4), 8),
     "sliding_window, small": (lambda: catalog.sliding_window(n=33, w=4), 8),
     "local_global, small": (lambda: catalog.local_global(n=25, w=3, d=2), 6),
@@ -109,7 +117,9 @@ def reverse_cuthill_mckee(mask: Mask) -> NDArray[np.int64]:
 
     lengths = (mask.key_end - mask.key_start).astype(np.int64)
     key = np.arange(int(lengths.sum())) - np.repeat(lengths.cumsum() - lengths - mask.key_start, lengths)
-    query = np.repeat(np.repeat(np.tile(np.arange(mask.size), mask.tables), np.diff(mask.row_offset, axis=1).ravel()), lengths)
+    query = np.repeat(
+        np.repeat(np.tile(np.arange(mask.size), mask.tables), np.diff(mask.row_offset, axis=1).ravel()), lengths
+    )
     graph = csr_matrix((np.ones(len(key), np.int8), (query, key)), (mask.size, mask.size))
     return csgraph.reverse_cuthill_mckee(graph + graph.T, symmetric_mode=True).astype(np.int64)
 
@@ -133,7 +143,10 @@ def mask_of(name: str, number: int) -> tuple[Mask, int]:
 
 def data_folder() -> Path:
     """The folder of the token samples, in the checkout or beside it."""
-    return next((path for path in (ROOT / "shared" / "data", ROOT.parent / "shared" / "data") if path.is_dir()), ROOT / "shared" / "data")
+    return next(
+        (path for path in (ROOT / "shared" / "data", ROOT.parent / "shared" / "data") if path.is_dir()),
+        ROOT / "shared" / "data",
+    )
 
 
 def cell(name: str, number: int, limit: float) -> list[str]:
@@ -147,7 +160,17 @@ def cell(name: str, number: int, limit: float) -> list[str]:
         exact = str(found.bound)
     others = [_told(counts(permuted(mask, order), block)) if order is not None else "-" for order in _others(mask)]
     title = name if name in FAMILIES else f"{name}, batch {number}"
-    return [title, f"{mask.size:,}", str(block), _told(found.given), *others, _told(found.value), str(found.bound), exact, f"{seconds:.2f}"]
+    return [
+        title,
+        f"{mask.size:,}",
+        str(block),
+        _told(found.given),
+        *others,
+        _told(found.value),
+        str(found.bound),
+        exact,
+        f"{seconds:.2f}",
+    ]
 
 
 def _others(mask: Mask) -> tuple[Any, Any]:

@@ -23,7 +23,9 @@ WINDOW, LAYERS = 64, 16
 
 def auditing_table() -> str:
     """A row for each mask and size."""
-    return table(HEAD, [alone(audited, kind, size) for kind in ("tree", "tree, a leak", "band, a leak") for size in SIZES])
+    return table(
+        HEAD, [alone(audited, kind, size) for kind in ("tree", "tree, a leak", "band, a leak") for size in SIZES]
+    )
 
 
 def audited(kind: str, size: int) -> list[str]:
@@ -35,7 +37,15 @@ def audited(kind: str, size: int) -> list[str]:
     codes = sorted({finding.code for finding in report.findings if finding.severity != "note"})
     labels = 0 if subject.labels is None else len(subject.labels)
     name = ", ".join(codes) or "-"
-    return [kind, f"{size:,}", f"{len(subject.mask.key_start):,}", f"{labels:,}", f"{seconds:.2f}", f"{peak_mib():.0f}", name]
+    return [
+        kind,
+        f"{size:,}",
+        f"{len(subject.mask.key_start):,}",
+        f"{labels:,}",
+        f"{seconds:.2f}",
+        f"{peak_mib():.0f}",
+        name,
+    ]
 
 
 def tree(size: int, leak: bool = False) -> Subject:
@@ -47,14 +57,18 @@ def tree(size: int, leak: bool = False) -> Subject:
     branch = np.where(place < PROMPT, 0, (place - PROMPT) // answer)
     own = np.where(place < PROMPT, start, start + PROMPT + branch * answer)
     position = np.where(place < PROMPT, place, place - branch * answer)
-    rows = [_row(q, p, s, o) for q, p, s, o in zip(range(size), place.tolist(), start.tolist(), own.tolist(), strict=True)]
+    rows = [
+        _row(q, p, s, o) for q, p, s, o in zip(range(size), place.tolist(), start.tolist(), own.tolist(), strict=True)
+    ]
     if leak:
         rows[0] = ((0, 1), (2, 3))
     target = np.flatnonzero(place > 0)
     parent = np.where((place - PROMPT) % answer == 0, start + PROMPT - 1, np.arange(size) - 1)
     parent = np.where(place <= PROMPT, np.arange(size) - 1, parent)
     inputs = tuple((np.arange(size) * 7919 % 50_000).tolist())
-    return Subject(Mask.from_intervals([rows]), "tree", inputs, position + start, labels=_labels(parent[target], target, inputs))
+    return Subject(
+        Mask.from_intervals([rows]), "tree", inputs, position + start, labels=_labels(parent[target], target, inputs)
+    )
 
 
 def _row(query: int, place: int, start: int, own: int) -> tuple[tuple[int, int], ...]:
@@ -76,7 +90,15 @@ def band(size: int) -> Subject:
 def _labels(position: np.ndarray, target: np.ndarray, inputs: tuple[int, ...]) -> Labels:
     count = len(position)
     values = tuple(inputs[place] for place in target.tolist())
-    return Labels(position.astype(np.int64), values, np.ones(count), np.zeros(count, np.int64), (), ((),) * count, target.astype(np.int64))
+    return Labels(
+        position.astype(np.int64),
+        values,
+        np.ones(count),
+        np.zeros(count, np.int64),
+        (),
+        ((),) * count,
+        target.astype(np.int64),
+    )
 
 
 if __name__ == "__main__":

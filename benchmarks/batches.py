@@ -31,7 +31,10 @@ def batches_table(most: int = COUNT) -> str:
     cells = [("plain loop", 1), *((name, workers) for name in list(WAYS)[1:] for workers in (1, 2))]
     rounds = [[alone(timed_way, name, count, workers) for name, workers in cells] for _ in range(ROUNDS)]
     best = [min(seconds) for seconds in zip(*rounds, strict=True)]
-    return table(HEAD, [_row(name, count, workers, seconds, best[0]) for (name, workers), seconds in zip(cells, best, strict=True)])
+    return table(
+        HEAD,
+        [_row(name, count, workers, seconds, best[0]) for (name, workers), seconds in zip(cells, best, strict=True)],
+    )
 
 
 def _row(name: str, count: int, workers: int, seconds: float, loop: float) -> list[str]:
@@ -66,7 +69,10 @@ def _loop(instances: list[Instance], _: int) -> int:
 
 
 def _search(instances: list[Instance], workers: int, *, answers: bool) -> int:
-    return sum(result.status == "OPTIMAL" for result in ms.search(instances, backend="criterion", jobs=workers, answers=answers))
+    return sum(
+        result.status == "OPTIMAL"
+        for result in ms.search(instances, backend="criterion", jobs=workers, answers=answers)
+    )
 
 
 def _map(instances: list[Instance], workers: int) -> int:

@@ -58,7 +58,10 @@ def numpy_lists(positions: int) -> dict[str, Any]:
     return {
         "intervals": len(mask.key_start),
         "kept": f"{kept:,} of {lists.partial_index.size:,}",
-        "rows": [("lists, numpy", seconds, peak), ("lists, transposed and checked", seconds + transposing + checking, peak_mib())],
+        "rows": [
+            ("lists, numpy", seconds, peak),
+            ("lists, transposed and checked", seconds + transposing + checking, peak_mib()),
+        ],
     }
 
 
@@ -78,7 +81,9 @@ def from_kv_blocks(positions: int) -> tuple[float, float]:
     from masksynth.export.blocks import block_lists
 
     lists = [torch.from_numpy(part)[None, None] for part in block_lists(tree_mask(positions))]
-    return *best(lambda: BlockMask.from_kv_blocks(*lists, BLOCK_SIZE=128, seq_lengths=(positions, positions)))[1:], peak_mib()
+    return *best(lambda: BlockMask.from_kv_blocks(*lists, BLOCK_SIZE=128, seq_lengths=(positions, positions)))[
+        1:
+    ], peak_mib()
 
 
 def created(positions: int, compiled: bool) -> tuple[float, float, float]:
@@ -111,7 +116,15 @@ def rows_of(positions: int) -> list[list[Any]]:
         lines.append(("create_block_mask, eager", seconds, peak))
     base = lines[0][1]
     return [
-        [f"{positions:,}", f"{ours['intervals']:,}", ours["kept"], what, f"{seconds:.3f}", f"{seconds / base:,.1f}", f"{peak:,.0f}"]
+        [
+            f"{positions:,}",
+            f"{ours['intervals']:,}",
+            ours["kept"],
+            what,
+            f"{seconds:.3f}",
+            f"{seconds / base:,.1f}",
+            f"{peak:,.0f}",
+        ]
         for what, seconds, peak in lines
     ]
 

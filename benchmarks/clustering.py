@@ -21,7 +21,19 @@ SEEDS = 64
 RTOL, ATOL = 1e-6, 1e-9
 REPEATS, LONG = 3, 10.0
 """The best of so many runs counts; a run of so many seconds is not repeated."""
-HEAD = ("system", "right-hand side of the loop", "n", "d", "beta", "T", "starts", "loop, s", "together, s", "ratio", "apart, 99 %")
+HEAD = (
+    "system",
+    "right-hand side of the loop",
+    "n",
+    "d",
+    "beta",
+    "T",
+    "starts",
+    "loop, s",
+    "together, s",
+    "ratio",
+    "apart, 99 %",
+)
 
 
 class Case(NamedTuple):
@@ -80,7 +92,9 @@ def together(case: Case, seeds: int) -> NDArray[np.float64]:
     start = starts(seeds, case.n, case.dim)
     mask = causal_mask(case.n)
     if case.dim == 2:
-        phi = angles(mask, np.arctan2(start[..., 1], start[..., 0]), [case.time], beta=case.beta, rtol=RTOL, atol=ATOL)[:, 0]
+        phi = angles(mask, np.arctan2(start[..., 1], start[..., 0]), [case.time], beta=case.beta, rtol=RTOL, atol=ATOL)[
+            :, 0
+        ]
         return np.stack([np.cos(phi), np.sin(phi)], axis=-1)
     return trajectories(mask, start, [case.time], beta=case.beta, rtol=RTOL, atol=ATOL)[:, 0]
 
@@ -113,7 +127,9 @@ def by_angles(allowed: NDArray[np.bool_], beta: float) -> Callable[[float, NDArr
     return field
 
 
-def by_vectors(allowed: NDArray[np.bool_], beta: float, dim: int) -> Callable[[float, NDArray[np.float64]], NDArray[np.float64]]:
+def by_vectors(
+    allowed: NDArray[np.bool_], beta: float, dim: int
+) -> Callable[[float, NDArray[np.float64]], NDArray[np.float64]]:
     """x_k' = P_{x_k}(sum of softmax weights times x_j), with products of matrices."""
 
     def field(_: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -82,7 +82,9 @@ def _apart(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Join intervals of a row that touch."""
     for column in range(1, rows.shape[1] - 1, 2):
         joined = (
-            (rows[:, column] == rows[:, column + 1]) & (rows[:, column] > rows[:, column - 1]) & (rows[:, column + 2] > rows[:, column + 1])
+            (rows[:, column] == rows[:, column + 1])
+            & (rows[:, column] > rows[:, column - 1])
+            & (rows[:, column + 2] > rows[:, column + 1])
         )
         rows[joined, column + 1] = rows[joined, column - 1]
         rows[joined, column - 1] = rows[joined, column] = 0
@@ -136,6 +138,17 @@ def construction_table(most: int, smallest: int = 4) -> str:
                 if 2**power <= most:
                     size, edges, bound, seconds, peak = alone(cell, family, 2**power, layers)
                     ratios = [f"{edges / bound:.3f}", f"{edges / size:.2f}"]
-                    rows.append([family, layers, f"{size:,}", f"{edges:,}", f"{bound:,}", *ratios, f"{seconds:.2f}", f"{peak:.0f}"])
+                    rows.append(
+                        [
+                            family,
+                            layers,
+                            f"{size:,}",
+                            f"{edges:,}",
+                            f"{bound:,}",
+                            *ratios,
+                            f"{seconds:.2f}",
+                            f"{peak:.0f}",
+                        ]
+                    )
     head = ["family", "L", "positions", "edges", "bound", "edges / bound", "edges / position", "seconds", "peak MiB"]
     return table(head, rows)

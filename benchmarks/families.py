@@ -36,7 +36,9 @@ def sequences(nodes: int, length: int = 500) -> list[list[int]]:
 
 def prefix_tree(nodes: int) -> Instance:
     """The causal samples of ``sequences``."""
-    tasks = tuple(sample(f"sample {number}", tokens) for number, tokens in enumerate(sequences(nodes, min(500, nodes // 4))))
+    tasks = tuple(
+        sample(f"sample {number}", tokens) for number, tokens in enumerate(sequences(nodes, min(500, nodes // 4)))
+    )
     return Instance(TaskFamily(tasks), f"prefix-tree-{nodes}")
 
 
@@ -57,7 +59,10 @@ def random_family(nodes: int) -> Instance:
     tasks = []
     for number in range(max(1, nodes // 6)):
         own = [Node(f"n{i}", rng.choice("ab"), rng.choice((0, 1))) for i in range(6)]
-        rows = {f"n{i}": tuple(f"n{j}" for j in range(6) if i != j and rng.random() < (0.4 if j < i else 0.05)) for i in range(6)}
+        rows = {
+            f"n{i}": tuple(f"n{j}" for j in range(6) if i != j and rng.random() < (0.4 if j < i else 0.05))
+            for i in range(6)
+        }
         tasks.append(Task(f"t{number}", tuple(own), (rows,), (Prediction("n5", "x"), Prediction("n4", "y")), True))
     return Instance(TaskFamily(tuple(tasks)), f"random-{nodes}")
 

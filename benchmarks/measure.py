@@ -93,7 +93,9 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 def machine() -> str:
     """One line on where the figures come from."""
-    cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
+    cpu = next(
+        (line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
+    )
     libraries = ", ".join(f"{name} {version(name)}" for name in ("masksynth", *SOLVERS))
     return f"{cpu or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {libraries}."
 
@@ -107,5 +109,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table, columns aligned for the terminal too."""
     cells = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = ["| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells]
+    lines = [
+        "| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|", *lines[1:]])

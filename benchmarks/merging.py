@@ -24,7 +24,9 @@ def merge_table(most: int) -> str:
         cells = [alone(cell, family, 10**power) for power in range(3, 7) if 10**power <= most]
         for nodes, positions, merging, checking, peak in cells:
             ratio = f"{checking / merging:.2f}"
-            rows.append([family, f"{nodes:,}", f"{positions:,}", f"{merging:.3f}", f"{checking:.3f}", ratio, f"{peak:.0f}"])
+            rows.append(
+                [family, f"{nodes:,}", f"{positions:,}", f"{merging:.3f}", f"{checking:.3f}", ratio, f"{peak:.0f}"]
+            )
         if len(cells) > 1:
             slopes = [exponent([one[0] for one in cells], [one[column] for one in cells]) for column in (2, 3)]
             notes.append(f"{family} {slopes[0]:.2f} (verify {slopes[1]:.2f})")

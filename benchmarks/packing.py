@@ -27,7 +27,18 @@ from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import SampleTable, join
 
 DATA = Path(os.environ.get("MASKSYNTH_DATA", Path(__file__).parent.parent / "tests/pack/data"))
-HEAD = ("file", "tokens", "positions", "trie", "trie, placed", "merge", "placed", "batches", "merge / trie", "placed / placed")
+HEAD = (
+    "file",
+    "tokens",
+    "positions",
+    "trie",
+    "trie, placed",
+    "merge",
+    "placed",
+    "batches",
+    "merge / trie",
+    "placed / placed",
+)
 FILES = ("file", "trie, seconds", "pack, seconds", "read", "merge", "check", "write", "ratio", "peak MiB")
 REPEATS = 5
 MAX_LENGTH = 32768
@@ -70,7 +81,10 @@ def without_files(path: Path) -> tuple[int, int, float, float, float, float, flo
     trained, cut = trained_tokens(samples)
     length = live_lengths(samples, trained, cut)
     ends = (samples.offset[:-1] + length).tolist()
-    rows = [(g, samples.tokens[a:b].tolist()) for g, a, b in zip(samples.groups, samples.offset.tolist(), ends, strict=False)]
+    rows = [
+        (g, samples.tokens[a:b].tolist())
+        for g, a, b in zip(samples.groups, samples.offset.tolist(), ends, strict=False)
+    ]
     forest = forest_of(samples, length)
     gc.disable()
     assert count_trie(rows) == int((forest.length - forest.shared).sum())

@@ -39,9 +39,7 @@ def search_table(limit: float, most: int) -> str:
                 proved = [max(old, new) for old, new in zip(proved, sizes, strict=True)]
             rows.append([family, *(f"{size:,}" for size in sizes), *texts, "yes" if is_small(problem) else "no"])
     head = ["family", "task nodes", "pairs", "clauses", *(f"{name} s" for name in NAMES), "auto searches"]
-    largest = (
-        f"Most nodes, pairs and clauses (an upper bound) that `cpsat` proved within a second: {proved[0]:,}, {proved[1]:,}, {proved[2]:,}."
-    )
+    largest = f"Most nodes, pairs and clauses (an upper bound) that `cpsat` proved within a second: {proved[0]:,}, {proved[1]:,}, {proved[2]:,}."
     auto = f"`auto` searches up to {AUTO_NODES:,}, {AUTO_PAIRS:,}, {AUTO_CLAUSES:,}."
     return f"{table(head, rows)}\n\nLimit {limit:g} s a cell. {largest} {auto}"
 

@@ -126,7 +126,11 @@ def row(limit: float, method: str, cases: Sequence[Case]) -> list[Cell]:
             continue
         cells.append(Cell(*metered(limit, optimum, method, case.relation, case.layers)))
         agreed(case, [cells[-1].value])
-    print(f"{method}: {cases[0].family}: {sum(cell.value is not None for cell in cells)} of {len(cells)}", file=sys.stderr, flush=True)
+    print(
+        f"{method}: {cases[0].family}: {sum(cell.value is not None for cell in cells)} of {len(cells)}",
+        file=sys.stderr,
+        flush=True,
+    )
     return cells
 
 
@@ -170,13 +174,21 @@ def sparse_table(most: int, limit: float, folder: Path | None) -> str:
         cactus(folder / "cactus.svg", solved, len(cases), limit)
     rows = [[method, *_summary(times, len(cases), limit)] for method, times in solved.items()]
     head = ["method", f"solved of {len(cases)}", "in 1 s", "total CPU s", "median CPU s", "total, a miss as the limit"]
-    return "\n\n".join([f"Limit {limit:g} CPU seconds a cell.", table(head, rows), _by_family(cases, found), _news(cases, found)])
+    return "\n\n".join(
+        [f"Limit {limit:g} CPU seconds a cell.", table(head, rows), _by_family(cases, found), _news(cases, found)]
+    )
 
 
 def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
     spent = sum(times)
     middle = f"{median(times):.2f}" if times else "-"
-    return [str(len(times)), str(sum(time <= 1 for time in times)), f"{spent:.1f}", middle, f"{spent + (cases - len(times)) * limit:.0f}"]
+    return [
+        str(len(times)),
+        str(sum(time <= 1 for time in times)),
+        f"{spent:.1f}",
+        middle,
+        f"{spent + (cases - len(times)) * limit:.0f}",
+    ]
 
 
 def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
@@ -184,7 +196,13 @@ def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
     rows = []
     for family in families:
         places = [place for place, case in enumerate(cases) if case.family == family]
-        rows.append([family, len(places), *(sum(found[method][place].value is not None for place in places) for method in METHODS)])
+        rows.append(
+            [
+                family,
+                len(places),
+                *(sum(found[method][place].value is not None for place in places) for method in METHODS),
+            ]
+        )
     return table(["solved", "of", *METHODS], rows)
 
 
@@ -192,7 +210,11 @@ def _news(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
     """Which cases nobody closed, and which optima the measured tables do not have."""
     everybody = list(zip(cases, zip(*found.values(), strict=True), strict=True))
     values = {case: agreed(case, (cell.value for cell in cells)) for case, cells in everybody}
-    new = [f"{case.title}: {values[case]} ({_provers(cells)})" for case, cells in everybody if case.optimum is None and values[case]]
+    new = [
+        f"{case.title}: {values[case]} ({_provers(cells)})"
+        for case, cells in everybody
+        if case.optimum is None and values[case]
+    ]
     missed = [case.title for case, cells in everybody if all(cell.value is None for cell in cells)]
     beyond = f"Optima that neither the measured tables nor the manifest have: {'; '.join(new) or 'none'}."
     return f"Proved by nobody: {'; '.join(missed) or 'none'}.\n\n{beyond}"

@@ -46,7 +46,10 @@ def cell(path: Path, width: int) -> tuple[int, int, float, dict[str, tuple[int, 
     setting = Setting(width=width, layers=1, max_length=max(LENGTH, max(len(one["input_ids"]) for one in samples)))
     found = list(steps(samples, setting, 1 + max(2, TOKENS // setting.max_length)))
     found = found[1:] or found
-    spent = {way: (sum(costs[way].tokens for costs, *_ in found), sum(costs[way].seconds for costs, *_ in found)) for way in WAYS}
+    spent = {
+        way: (sum(costs[way].tokens for costs, *_ in found), sum(costs[way].seconds for costs, *_ in found))
+        for way in WAYS
+    }
     return setting.max_length, sum(tokens for *_, tokens in found), max(apart for _, apart, _ in found), spent
 
 
@@ -56,7 +59,9 @@ def training_table() -> str:
     return table(HEAD, rows)
 
 
-def _rows(path: Path, width: int, length: int, tokens: int, apart: float, spent: dict[str, tuple[int, float]]) -> list[list[str]]:
+def _rows(
+    path: Path, width: int, length: int, tokens: int, apart: float, spent: dict[str, tuple[int, float]]
+) -> list[list[str]]:
     rows, name = [], path.name.removesuffix(".jsonl.gz")
     for way, (ran, seconds) in spent.items():
         speed = [f"{seconds:.2f}", f"{tokens / seconds:,.0f}", f"{spent['padded'][1] / seconds:.2f}"]

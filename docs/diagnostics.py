@@ -70,7 +70,11 @@ def hierarchy(folder: Path) -> list[Path]:
     ]
 
 
-PAGES: dict[str, Callable[[Path], list[Path]]] = {"clustering": clustering, "symmetry": symmetry, "hierarchy": hierarchy}
+PAGES: dict[str, Callable[[Path], list[Path]]] = {
+    "clustering": clustering,
+    "symmetry": symmetry,
+    "hierarchy": hierarchy,
+}
 """Page -> what draws its figures into a folder and returns their paths."""
 
 

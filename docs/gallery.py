@@ -51,7 +51,12 @@ PARTS = (
             "masksynth new butterfly --n 4 | masksynth solve - --quiet -o butterfly",
             "masksynth draw butterfly --what hasse -o butterfly-hasse.svg",
         ),
-        (("butterfly-hasse.svg", "Hasse diagram of ten positions: two chains from both ends, four predictions on top"),),
+        (
+            (
+                "butterfly-hasse.svg",
+                "Hasse diagram of ten positions: two chains from both ends, four predictions on top",
+            ),
+        ),
     ),
     Part(
         "Every pair, and the blocks over it",
@@ -93,7 +98,10 @@ PARTS = (
             "masksynth draw diffusion --what hasse -o diffusion-hasse.svg",
             "masksynth draw diffusion -o diffusion-mask.svg",
         ),
-        (("diffusion-hasse.svg", "Hasse diagram of classes of two tokens"), ("diffusion-mask.svg", "Mask of block diffusion")),
+        (
+            ("diffusion-hasse.svg", "Hasse diagram of classes of two tokens"),
+            ("diffusion-mask.svg", "Mask of block diffusion"),
+        ),
     ),
     Part(
         "Flow through layers",
@@ -131,7 +139,13 @@ def run(command: str, folder: Path) -> str:
     """What a command prints, with the masksynth of this Python first on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=120
+        ["bash", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     if done.returncode:
         raise SystemExit(f"{command}\n{done.stdout}{done.stderr}")
@@ -157,7 +171,9 @@ def structure(path: Path) -> list[tuple[str, str, str]]:
     """(tag, id, text) of every element of a picture that does not depend on a version."""
     tree = ET.parse(path).getroot()
     found = [(one.tag, one.attrib.get("id", ""), (one.text or "").strip()) for one in tree.iter()]
-    return [one for one in found if not one[0].endswith(("style", "pattern", "path", "rect", "defs", "use", "clipPath"))]
+    return [
+        one for one in found if not one[0].endswith(("style", "pattern", "path", "rect", "defs", "use", "clipPath"))
+    ]
 
 
 def stale(work: Path, page: str, here: Path = HERE) -> list[str]:

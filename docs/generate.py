@@ -84,7 +84,10 @@ def family_part(name: str, function: Callable[..., Instance]) -> Iterator[str]:
 
 
 def _signature(function: Callable[..., Instance]) -> str:
-    values = [f"{key}={parameter.default!r}".replace("'", '"') for key, parameter in inspect.signature(function).parameters.items()]
+    values = [
+        f"{key}={parameter.default!r}".replace("'", '"')
+        for key, parameter in inspect.signature(function).parameters.items()
+    ]
     return f"({', '.join(values)})"
 
 
@@ -162,7 +165,10 @@ def _diagram(merged: MergedTask, wide: int) -> Iterator[str]:
     top = max(poset.heights) + 1
     names = _called(merged)
     level = [top if name.startswith("p") else height for name, height in zip(names, poset.heights, strict=True)]
-    place = [(wide + 30 + 84 * at.position, TOP + 20 + 34 * (top - height)) for at, height in zip(merged.positions, level, strict=True)]
+    place = [
+        (wide + 30 + 84 * at.position, TOP + 20 + 34 * (top - height))
+        for at, height in zip(merged.positions, level, strict=True)
+    ]
     for q, k in np.argwhere(poset.covers).tolist():
         (x, y), (u, v) = place[k], place[q]
         yield f'<line x1="{x}" y1="{y}" x2="{u}" y2="{v}" stroke="#90a4ae"/>'
@@ -177,7 +183,11 @@ PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "catalog.md": catalog
 
 def stale() -> list[str]:
     """Names of the pages that are not what this script writes."""
-    return [name for name, page in PAGES.items() if not (HERE / name).exists() or (HERE / name).read_text(encoding="utf-8") != page()]
+    return [
+        name
+        for name, page in PAGES.items()
+        if not (HERE / name).exists() or (HERE / name).read_text(encoding="utf-8") != page()
+    ]
 
 
 if __name__ == "__main__":

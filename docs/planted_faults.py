@@ -174,7 +174,9 @@ def build(name: str, dtype: torch.dtype = torch.float32, dropout: float = 0.0) -
     return model.to(dtype).eval()
 
 
-def source_of(causal: bool = True, prompt: int = 9, answers: tuple[int, ...] = (7, 4, 6), keys: bool = False) -> PackedBatch:
+def source_of(
+    causal: bool = True, prompt: int = 9, answers: tuple[int, ...] = (7, 4, 6), keys: bool = False
+) -> PackedBatch:
     """Return a merged batch of samples that share a prompt, or (not causal) of samples side by side.
 
     Those side by side see themselves whole.
@@ -249,7 +251,10 @@ class Setting:
         By a mapping where the class takes one, else by registered masks.
         """
         assert self.record is not None
-        masks = [self.as_taken(dense_mask(change(layer, reach))[None, None]) for layer, reach in enumerate(self.record.layers)]
+        masks = [
+            self.as_taken(dense_mask(change(layer, reach))[None, None])
+            for layer, reach in enumerate(self.record.layers)
+        ]
         named = dict(zip(self.record.tables, masks, strict=True))
         by_name = all(torch.equal(mask, named[name]) for name, mask in zip(self.record.tables, masks, strict=True))
         if self.record.mask_argument == "mapping" and by_name:
@@ -386,7 +391,9 @@ def dropout_on(setting: Setting) -> Case:
 
 def dropout_never_off(setting: Setting) -> Case:
     """Return the case of dropout that no mode switches off."""
-    return setting.case(model=lambda **inputs: torch.nn.functional.dropout(setting.model(**inputs)[0], 0.1, training=True))
+    return setting.case(
+        model=lambda **inputs: torch.nn.functional.dropout(setting.model(**inputs)[0], 0.1, training=True)
+    )
 
 
 def one_dimension(setting: Setting) -> Case:

@@ -43,13 +43,17 @@ def samples_of(tokenizer: Any, messages: Sequence[Mapping[str, Any]], name: str)
 
 def tokens_of(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **options: Any) -> list[int]:
     """The token ids of messages under the chat template."""
-    found: list[int] = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True, **options)["input_ids"]
+    found: list[int] = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True, **options)[
+        "input_ids"
+    ]
     return found
 
 
 def small_tokenizer(text: str) -> PreTrainedTokenizerFast:
     """A tokenizer with a word for each word of a text; yours comes from ``AutoTokenizer.from_pretrained``."""
-    model = models.WordLevel({word: number for number, word in enumerate(["<unk>", *sorted(set(text.split()))])}, unk_token="<unk>")
+    model = models.WordLevel(
+        {word: number for number, word in enumerate(["<unk>", *sorted(set(text.split()))])}, unk_token="<unk>"
+    )
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")

@@ -96,10 +96,21 @@ def model_of(setting: Setting, vocabulary: int, longest: int) -> torch.nn.Module
     heads, kind = max(1, setting.width // 64), IMPLEMENTATION[setting.attention]
     if setting.model == "gpt2":
         dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": None, "eos_token_id": None}
-        shape = {"vocab_size": vocabulary, "n_positions": longest, "n_embd": setting.width, "n_layer": setting.layers, "n_head": heads}
+        shape = {
+            "vocab_size": vocabulary,
+            "n_positions": longest,
+            "n_embd": setting.width,
+            "n_layer": setting.layers,
+            "n_head": heads,
+        }
         model: torch.nn.Module = GPT2LMHeadModel(GPT2Config(**shape, **dropout, attn_implementation=kind))
     else:
-        shape = {"vocab_size": vocabulary, "max_position_embeddings": longest, "hidden_size": setting.width, "num_attention_heads": heads}
+        shape = {
+            "vocab_size": vocabulary,
+            "max_position_embeddings": longest,
+            "hidden_size": setting.width,
+            "num_attention_heads": heads,
+        }
         shape |= {"num_hidden_layers": setting.layers, "intermediate_size": 3 * setting.width}
         model = LlamaForCausalLM(LlamaConfig(**shape, attn_implementation=kind))
     model = model.to(setting.device, setting.dtype)
@@ -139,7 +150,9 @@ def padded_loss(model: torch.nn.Module, row: Sequence[Sample], device: str) -> t
     return -(weight.to(terms) * terms).sum(), tokens.size
 
 
-def padded_step(model: torch.nn.Module, samples: Sequence[Sample], divisor: float, setting: Setting) -> tuple[float, int]:
+def padded_step(
+    model: torch.nn.Module, samples: Sequence[Sample], divisor: float, setting: Setting
+) -> tuple[float, int]:
     """Gradients of the mean loss over the samples side by side; its value, and the tokens run."""
     total, count = 0.0, 0
     for row in rows_of(samples, setting.max_length):
@@ -149,7 +162,9 @@ def padded_step(model: torch.nn.Module, samples: Sequence[Sample], divisor: floa
     return total, count
 
 
-def packed_step(model: torch.nn.Module, batches: Sequence[TrainingBatch], divisor: float, setting: Setting) -> tuple[float, int]:
+def packed_step(
+    model: torch.nn.Module, batches: Sequence[TrainingBatch], divisor: float, setting: Setting
+) -> tuple[float, int]:
     """Gradients of the mean loss over packed batches, merged or not; its value, and the tokens run."""
     total, count = 0.0, 0
     for batch in batches:
@@ -226,18 +241,24 @@ def main() -> None:
     if given["attention"] == "flex" and given["device"] == "cpu":
         words.error("FlexAttention has no backward pass on a CPU; use --attention sdpa or --device cuda")
     samples = read(path, groups)
-    print(f"{len(samples)} samples, {sum(len(one['input_ids']) for one in samples):,} tokens, {vocabulary_of(samples):,} different ones")
+    print(
+        f"{len(samples)} samples, {sum(len(one['input_ids']) for one in samples):,} tokens, {vocabulary_of(samples):,} different ones"
+    )
     setting = Setting(**{**given, "dtype": getattr(torch, given["dtype"])})
     rows: list[tuple[dict[str, Cost], int]] = []
     for number, (costs, apart, tokens) in enumerate(steps(samples, setting, count)):
-        losses = "  ".join(f"{way} {cost.loss:.9f} ({cost.tokens:,} tokens, {cost.seconds:.2f} s)" for way, cost in costs.items())
+        losses = "  ".join(
+            f"{way} {cost.loss:.9f} ({cost.tokens:,} tokens, {cost.seconds:.2f} s)" for way, cost in costs.items()
+        )
         print(f"step {number}: {losses}  gradients {apart:.1e} apart")
         rows.append((costs, tokens))
     rows = rows[3 if setting.compile else 1 :] or rows[-1:]  # the first steps warm up
     for way in rows[0][0]:
         seconds, ran = (sum(getattr(costs[way], name) for costs, _ in rows) for name in ("seconds", "tokens"))
         memory = f", peak {max(costs[way].mebibytes for costs, _ in rows):,.0f} MiB" if setting.device != "cpu" else ""
-        print(f"{way}: {seconds:.2f} s, {sum(n for _, n in rows) / seconds:,.0f} tokens of samples a second, {ran:,} run{memory}")
+        print(
+            f"{way}: {seconds:.2f} s, {sum(n for _, n in rows) / seconds:,.0f} tokens of samples a second, {ran:,} run{memory}"
+        )
 
 
 if __name__ == "__main__":

@@ -19,12 +19,49 @@ if TYPE_CHECKING:
     from masksynth.pack import pack_batches, pack_samples, unpack_samples
 del TYPE_CHECKING
 
-__all__ = ["Answer", "Contradiction", "Instance", "InvalidInstance", "Limits", "Mask", "MasksynthError", "MergedTask", "Node"]
-__all__ += ["Prediction", "Result", "SparseAnswer", "Status", "Task", "TaskFamily", "Unsupported", "WrongAnswer", "catalog", "dumps"]
-__all__ += ["load", "loads", "pack_batches", "pack_samples", "search", "solve", "sparsify", "sweep", "unpack_samples", "verify", "write"]
+__all__ = [
+    "Answer",
+    "Contradiction",
+    "Instance",
+    "InvalidInstance",
+    "Limits",
+    "Mask",
+    "MasksynthError",
+    "MergedTask",
+    "Node",
+]
+__all__ += [
+    "Prediction",
+    "Result",
+    "SparseAnswer",
+    "Status",
+    "Task",
+    "TaskFamily",
+    "Unsupported",
+    "WrongAnswer",
+    "catalog",
+    "dumps",
+]
+__all__ += [
+    "load",
+    "loads",
+    "pack_batches",
+    "pack_samples",
+    "search",
+    "solve",
+    "sparsify",
+    "sweep",
+    "unpack_samples",
+    "verify",
+    "write",
+]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("pack_batches", "pack_samples", "unpack_samples"):  # packing needs more than numpy: imported when it is asked for
+    if name in (
+        "pack_batches",
+        "pack_samples",
+        "unpack_samples",
+    ):  # packing needs more than numpy: imported when it is asked for
         return getattr(__import__("masksynth.pack", fromlist=[name]), name)
     raise AttributeError(f"module 'masksynth' has no attribute {name!r}")

@@ -288,9 +288,9 @@ def sparse_search(
     """
     for name in engines:
         engine(name)
-    found: SparseOutcome = _loaded("search", {"search": "masksynth_solvers.sparse.portfolio:search"}, "", "sparse search")(
-        problem, engines, limits, *([progress] if progress else [])
-    )
+    found: SparseOutcome = _loaded(
+        "search", {"search": "masksynth_solvers.sparse.portfolio:search"}, "", "sparse search"
+    )(problem, engines, limits, *([progress] if progress else []))
     return found
 
 

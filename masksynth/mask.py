@@ -48,11 +48,26 @@ class Mask:
     def __post_init__(self) -> None:
         offset, start, end = np.asarray(self.row_offset), np.asarray(self.key_start), np.asarray(self.key_end)
         if any(array.size and array.dtype.kind not in "iu" for array in (offset, start, end)):
-            raise InvalidInstance(f"row_offset, key_start and key_end hold {offset.dtype}, {start.dtype} and {end.dtype}, not integers")
-        if offset.ndim != 2 or offset.shape[0] < 1 or offset.shape[1] < 1 or start.ndim != 1 or start.shape != end.shape:
-            raise InvalidInstance(f"row_offset {offset.shape}, key_start {start.shape}, key_end {end.shape} are not [P, n + 1], [T], [T]")
+            raise InvalidInstance(
+                f"row_offset, key_start and key_end hold {offset.dtype}, {start.dtype} and {end.dtype}, not integers"
+            )
+        if (
+            offset.ndim != 2
+            or offset.shape[0] < 1
+            or offset.shape[1] < 1
+            or start.ndim != 1
+            or start.shape != end.shape
+        ):
+            raise InvalidInstance(
+                f"row_offset {offset.shape}, key_start {start.shape}, key_end {end.shape} are not [P, n + 1], [T], [T]"
+            )
         flat = offset.ravel()
-        if flat[0] != 0 or flat[-1] != len(start) or (np.diff(flat) < 0).any() or (offset[1:, 0] != offset[:-1, -1]).any():
+        if (
+            flat[0] != 0
+            or flat[-1] != len(start)
+            or (np.diff(flat) < 0).any()
+            or (offset[1:, 0] != offset[:-1, -1]).any()
+        ):
             raise InvalidInstance("row_offset does not run from 0 to T without falling, table after table")
         size = offset.shape[1] - 1
         if len(start) and (start.min() < 0 or int(end.max()) > size or (start >= end).any()):
@@ -120,14 +135,23 @@ class Mask:
     def __str__(self) -> str:
         """``■ ·`` picture, one line per query; tables of a pattern are separated by an empty line."""
         tables = self.dense().reshape(self.tables, self.size, self.size)
-        return "\n\n".join("\n".join(" ".join("■" if seen else "·" for seen in row) for row in table) for table in tables)
+        return "\n\n".join(
+            "\n".join(" ".join("■" if seen else "·" for seen in row) for row in table) for table in tables
+        )
 
     @classmethod
     def from_dense(cls, array: Any) -> Mask:
         """The mask of a boolean array ``(n, n)`` or ``(P, n, n)``; any other shape or type raises InvalidInstance."""
         dense = np.asarray(array)
-        if dense.dtype != bool or dense.ndim not in (2, 3) or dense.shape[-1] != dense.shape[-2] or 0 in dense.shape[:-2]:
-            raise InvalidInstance(f"a mask is a bool array of shape (n, n) or (P, n, n), not {dense.dtype} {dense.shape}")
+        if (
+            dense.dtype != bool
+            or dense.ndim not in (2, 3)
+            or dense.shape[-1] != dense.shape[-2]
+            or 0 in dense.shape[:-2]
+        ):
+            raise InvalidInstance(
+                f"a mask is a bool array of shape (n, n) or (P, n, n), not {dense.dtype} {dense.shape}"
+            )
         tables = dense if dense.ndim == 3 else dense[None]
         edges = np.diff(np.pad(tables, ((0, 0), (0, 0), (1, 1))).astype(np.int8), axis=2)
         counts = (edges == 1).sum(axis=2)
@@ -148,7 +172,9 @@ class Mask:
         """
         rows = [[list(row) for row in table] for table in tables]
         if len({len(table) for table in rows}) != 1:
-            raise InvalidInstance(f"{len(rows)} tables of {[len(table) for table in rows][:5]} rows", remedy="give tables of one length")
+            raise InvalidInstance(
+                f"{len(rows)} tables of {[len(table) for table in rows][:5]} rows", remedy="give tables of one length"
+            )
         size = len(rows[0])
         counts = np.array([len(row) for table in rows for row in table], np.int64)
         offset = np.zeros((len(rows), size + 1), np.int64)
@@ -161,5 +187,7 @@ class Mask:
         if pairs.size == 0:
             pairs = np.zeros((0, 2), np.int64)
         if pairs.dtype.kind != "i" or pairs.ndim != 2 or pairs.shape[1] != 2:
-            raise InvalidInstance("an interval is not a pair of integers", remedy="give (start, end) with start <= k < end")
+            raise InvalidInstance(
+                "an interval is not a pair of integers", remedy="give (start, end) with start <= k < end"
+            )
         return cls(offset, pairs[:, 0], pairs[:, 1])

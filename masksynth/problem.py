@@ -117,7 +117,9 @@ def written_out(family: TaskFamily) -> Nodes:
     """The live nodes of a family with their rows written out."""
     count = sum(len(task.live()) for task in family.tasks)
     if count > MAX_SEARCH_NODES:
-        raise Unsupported(f"{count} live nodes, more than the {MAX_SEARCH_NODES} that a search backend takes; use --backend criterion")
+        raise Unsupported(
+            f"{count} live nodes, more than the {MAX_SEARCH_NODES} that a search backend takes; use --backend criterion"
+        )
     name: list[tuple[str, str]] = []
     identity: list[int] = []
     tables: list[list[tuple[int, ...]]] = [[] for _ in range(family.tables)]
@@ -135,5 +137,7 @@ def written_out(family: TaskFamily) -> Nodes:
                 table.append(tuple(place[key] for key in row))
                 entries += len(row)
         if entries > MAX_SEARCH_ENTRIES:
-            raise Unsupported(f"more than the {MAX_SEARCH_ENTRIES} row entries that a search backend takes; use --backend criterion")
+            raise Unsupported(
+                f"more than the {MAX_SEARCH_ENTRIES} row entries that a search backend takes; use --backend criterion"
+            )
     return Nodes(tuple(name), tuple(identity), tuple(map(tuple, tables)), frozenset(predicting))

@@ -136,10 +136,14 @@ def sparsify(
     options = (frozenset(forced), frozenset(forbidden), dict(weights or {}), layered)
     if backend == "construct" or (backend == "auto" and not any(options) and not is_searchable(flow)):
         if any(options):
-            raise Unsupported("a construction heeds no weights, forced or forbidden edges and has one mask for all layers; name an engine")
+            raise Unsupported(
+                "a construction heeds no weights, forced or forbidden edges and has one mask for all layers; name an engine"
+            )
         return _constructed(asked)
     if not is_searchable(flow):
-        raise Unsupported(f"a flow of {flow.size} positions and {asked.pairs} pairs is too large to search; use --backend construct")
+        raise Unsupported(
+            f"a flow of {flow.size} positions and {asked.pairs} pairs is too large to search; use --backend construct"
+        )
     return _searched(asked, SparseProblem(flow.dense(), layers, *options), progress)
 
 
@@ -169,10 +173,18 @@ class _Asked:
         status = Status.OPTIMAL if objective.bound == objective.value else Status.FEASIBLE
         return self.any(status, mask, objective, certificate, **more)
 
-    def any(self, status: Status, mask: Mask | None, objective: Objective | None, told: Mapping[str, Any], **more: Any) -> SparseAnswer:
+    def any(
+        self, status: Status, mask: Mask | None, objective: Objective | None, told: Mapping[str, Any], **more: Any
+    ) -> SparseAnswer:
         """An answer of any status."""
         seconds = perf_counter() - self.begun
-        rest = {"pairs": self.pairs, "layers": self.layers, "closed": self.closed, "backend": self.backend, "limits": self.limits}
+        rest = {
+            "pairs": self.pairs,
+            "layers": self.layers,
+            "closed": self.closed,
+            "backend": self.backend,
+            "limits": self.limits,
+        }
         return SparseAnswer(status, mask, objective, told, **rest, versions=versions(), seconds=seconds, **more)  # type: ignore[arg-type]
 
 
@@ -184,7 +196,9 @@ def _constructed(asked: _Asked) -> SparseAnswer:
     check_flow(mask, asked.flow, asked.layers)
     if built.bound > len(built.query):
         raise Contradiction(built.bound_proof, built.bound, built.scheme, len(built.query), asked.name)
-    return asked.answer(mask, Objective(len(built.query), built.bound), {"scheme": built.scheme, "bound": built.bound_proof})
+    return asked.answer(
+        mask, Objective(len(built.query), built.bound), {"scheme": built.scheme, "bound": built.bound_proof}
+    )
 
 
 def _searched(asked: _Asked, problem: SparseProblem, progress: Callable[[int, int], None] | None) -> SparseAnswer:
@@ -200,7 +214,11 @@ def _searched(asked: _Asked, problem: SparseProblem, progress: Callable[[int, in
     if reduction.unreachable is not None:
         return asked.any(Status.INFEASIBLE, None, None, {}, problem=problem, unreachable=reduction.unreachable)
     chosen = [edge for standing in outcome.standings for edge in standing.chosen]
-    mask = _layers_mask(problem, chosen) if problem.layered else _mask(problem.size, {*reduction.sure, *reduction.chosen, *chosen})
+    mask = (
+        _layers_mask(problem, chosen)
+        if problem.layered
+        else _mask(problem.size, {*reduction.sure, *reduction.chosen, *chosen})
+    )
     check_flow(mask, asked.flow, problem.layers)
     settled = problem.cost(reduction.sure | reduction.chosen)
     value = settled + sum(standing.upper for standing in outcome.standings)
@@ -266,7 +284,9 @@ def _recount(problem: SparseProblem, mask: Mask, value: int) -> None:
     if set(edges) & problem.forbidden or any(not table[edge] for edge in problem.forced for table in tables):
         raise MasksynthError("the search did not heed forced or forbidden edges; please report this relation")
     if problem.cost(edges) != value:
-        raise MasksynthError(f"the mask weighs {problem.cost(edges)}, the search says {value}; please report this relation")
+        raise MasksynthError(
+            f"the mask weighs {problem.cost(edges)}, the search says {value}; please report this relation"
+        )
 
 
 def told(outcome: SparseOutcome, settled: int) -> dict[str, Any]:
@@ -277,7 +297,10 @@ def told(outcome: SparseOutcome, settled: int) -> dict[str, Any]:
         "sure": len(reduction.sure),
         "packing": len(reduction.packing),
         "floor": {"bound": outcome.floor, "proof": outcome.floor_proof},
-        "parts": [_part(len(part.demands), len(part.edges), s) for part, s in zip(reduction.parts, outcome.standings, strict=True)],
+        "parts": [
+            _part(len(part.demands), len(part.edges), s)
+            for part, s in zip(reduction.parts, outcome.standings, strict=True)
+        ],
     }
 
 

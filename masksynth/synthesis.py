@@ -61,7 +61,9 @@ class Answer:
 
     def __repr__(self) -> str:
         sizes = "".join(f", {name}={size.value} (bound {size.bound})" for name, size in self.objective.items())
-        return f"Answer({self.status.name}{sizes}, backend={self.backend!r}{f', leak={self.leak!r}' if self.leak else ''})"
+        return (
+            f"Answer({self.status.name}{sizes}, backend={self.backend!r}{f', leak={self.leak!r}' if self.leak else ''})"
+        )
 
 
 def solve(
@@ -121,7 +123,9 @@ def solve(
         roads = _roads(problem, backend, limits)
     except _Unknown as nothing:
         if nothing.outcome.status is not Status.UNKNOWN:
-            raise MasksynthError(f"backend {nothing.name!r} claims {nothing.outcome.status.name} and shows nothing") from None
+            raise MasksynthError(
+                f"backend {nothing.name!r} claims {nothing.outcome.status.name} and shows nothing"
+            ) from None
         return Answer(Status.UNKNOWN, None, {}, {}, backend, versions(), limits, perf_counter() - begun)
     except Contradiction as error:
         raise error.within(asked.name) from error
@@ -157,7 +161,9 @@ def _asked(instance: Instance, layers: int | EllipsisType | None, sparse: bool |
     return instance
 
 
-def _sparse(asked: Instance, name: str, limits: Limits, begun: float, progress: Callable[[int, int], None] | None) -> Answer:
+def _sparse(
+    asked: Instance, name: str, limits: Limits, begun: float, progress: Callable[[int, int], None] | None
+) -> Answer:
     """The minimal positions from the criterion, then the fewest edges that carry their flow, then the checker."""
     road = _road(Problem(asked.family, None), "criterion", limits)
     flow = road.merged.mask
@@ -166,14 +172,18 @@ def _sparse(asked: Instance, name: str, limits: Limits, begun: float, progress: 
     except Contradiction as error:
         raise error.within(asked.name) from error
     if thin.mask is None or thin.objective is None:
-        raise MasksynthError(f"a sparse search answered {thin.status.name} though the dense mask is an answer; please report this instance")
+        raise MasksynthError(
+            f"a sparse search answered {thin.status.name} though the dense mask is an answer; please report this instance"
+        )
     merged = replace(road.merged, mask=thin.mask, problem=question_of(asked.family, asked.layers, True))
     report = verify(asked, merged, minimal=True)
     certificate = {"roads": [_told(road)], "checks": list(report.checks), "edges": dict(thin.certificate)}
     positions = Objective(len(merged.positions), road.outcome.bound)
     objective = {"positions": positions, "edges": thin.objective}
     software = versions({**road.versions, **thin.versions})
-    return Answer(thin.status, merged, objective, certificate, name, software, thin.limits, perf_counter() - begun, None, thin)
+    return Answer(
+        thin.status, merged, objective, certificate, name, software, thin.limits, perf_counter() - begun, None, thin
+    )
 
 
 def is_small(problem: Problem) -> bool:
@@ -236,7 +246,12 @@ def _checked(asked: Instance, roads: list[_Road], name: str, limits: Limits, beg
 
 
 def _told(road: _Road) -> dict[str, Any]:
-    return {"backend": road.name, "value": len(road.merged.positions), "bound": road.outcome.bound, "proof": road.outcome.proof}
+    return {
+        "backend": road.name,
+        "value": len(road.merged.positions),
+        "bound": road.outcome.bound,
+        "proof": road.outcome.proof,
+    }
 
 
 def record(answer: Answer) -> dict[str, Any]:

@@ -15,4 +15,9 @@ def versions(more: Mapping[str, str] | None = None) -> dict[str, str]:
     >>> list(versions({"ortools": "9.15"}))
     ['masksynth', 'python', 'numpy', 'ortools']
     """
-    return {"masksynth": version("masksynth"), "python": platform.python_version(), "numpy": version("numpy"), **(more or {})}
+    return {
+        "masksynth": version("masksynth"),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        **(more or {}),
+    }

@@ -11,7 +11,8 @@ def random_task(rng: random.Random, name: str, most: int, closed: bool, pattern:
     """A task of at most ``most`` nodes over few inputs and positions, so that many nodes may meet."""
     count = rng.randint(1, most)
     nodes = [
-        Node(f"n{i}", rng.choice(letters), rng.choice((0, 0, 1)), rng.choice(("token", "token", "token", "query"))) for i in range(count)
+        Node(f"n{i}", rng.choice(letters), rng.choice((0, 0, 1)), rng.choice(("token", "token", "token", "query")))
+        for i in range(count)
     ]
     density = rng.choice((0.2, 0.4, 0.7))
     acyclic = rng.random() < 0.5
@@ -27,7 +28,8 @@ def random_task(rng: random.Random, name: str, most: int, closed: bool, pattern:
                 table[f"n{i}"] = tuple(f"n{j}" for j in keys)
         tables.append(table)
     predict = [
-        Prediction(f"n{rng.randrange(count)}", rng.choice("xyz"), rng.choice((1.0, 0.5, -1.0, 0.0))) for _ in range(rng.randint(1, 2))
+        Prediction(f"n{rng.randrange(count)}", rng.choice("xyz"), rng.choice((1.0, 0.5, -1.0, 0.0)))
+        for _ in range(rng.randint(1, 2))
     ]
     return Task(name, tuple(nodes), tuple(tables), tuple(predict), closed)
 
@@ -39,7 +41,9 @@ def random_family(seed: int, tasks: int = 3, most: int = 4) -> TaskFamily:
     pattern = 1 if mode != "literal" else rng.choice((1, 1, 2, 3))
     letters = rng.choice(("a", "aab", "abc"))
     made = [
-        random_task(rng, f"t{number}", most, {"closed": True, "literal": False}.get(mode, rng.random() < 0.5), pattern, letters)
+        random_task(
+            rng, f"t{number}", most, {"closed": True, "literal": False}.get(mode, rng.random() < 0.5), pattern, letters
+        )
         for number in range(rng.randint(1, tasks))
     ]
     return TaskFamily(tuple(made))

@@ -10,7 +10,9 @@ NAMES = st.text(st.characters(), min_size=1, max_size=6)
 """Any Unicode text, lone surrogates and control characters included."""
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**4299), 10**4299)
 PLAIN = st.none() | st.booleans() | NUMBERS | st.text(max_size=6)
-VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6)
+VALUES = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6
+)
 """JSON values."""
 WEIGHTS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-3, 3)
 
@@ -58,4 +60,6 @@ def instances(draw):
     family = draw(families())
     sparse = all(task.closure for task in family.tasks) and draw(st.booleans())
     layers = draw(st.none() | st.integers(1, 2**31 - 1))
-    return Instance(family, draw(NAMES), draw(st.text(max_size=5)), layers, sparse, draw(st.dictionaries(NAMES, VALUES, max_size=2)))
+    return Instance(
+        family, draw(NAMES), draw(st.text(max_size=5)), layers, sparse, draw(st.dictionaries(NAMES, VALUES, max_size=2))
+    )

@@ -34,7 +34,9 @@ REFUSED = {
     "positions of leaves": lambda: tree_of_parents([-1, 0, 0], [-1, 0, True]),
     "queries": lambda: real_numbers([[True, False]], "q"),
     "a matrix of a simulation": lambda: weights(2, query=np.eye(2, dtype=bool)),
-    "a length of a batch": lambda: list(ms.pack_batches([{"id": 1, "input_ids": [1], "labels": [-100]}], max_length=True)),
+    "a length of a batch": lambda: list(
+        ms.pack_batches([{"id": 1, "input_ids": [1], "labels": [-100]}], max_length=True)
+    ),
     "a window": lambda: list(ms.pack_batches([{"id": 1, "input_ids": [1], "labels": [-100]}], window=np.True_)),
 }
 

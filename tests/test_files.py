@@ -200,7 +200,10 @@ def test_many_forced_writers_lose_no_file_of_the_user(tmp_path):
     (out / "notes.txt").write_bytes(b"mine")
     program = "import sys\nfrom masksynth.files import writing_folder\nfor _ in range(30):\n with writing_folder(sys.argv[1], True) as d:\n"
     program += "  (d / 'a.txt').write_text(sys.argv[2])\n"
-    running = [subprocess.Popen([sys.executable, "-c", program, str(out), str(n)], stderr=subprocess.PIPE, text=True) for n in range(3)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, str(out), str(n)], stderr=subprocess.PIPE, text=True)
+        for n in range(3)
+    ]
     for process in running:
         _, complaints = process.communicate(timeout=120)
         assert (process.returncode, complaints) == (0, "")

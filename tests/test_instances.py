@@ -70,7 +70,9 @@ def sparse_outcome(answer):
 
 def check_sparse(entry, answer):
     """The promise of one sparse line of the manifest: of the answer, of the mask itself, and of the checker."""
-    assert sparse_outcome(answer) == tuple(entry[key] for key in ("status", "positions", "edges", "bound")), entry["file"]
+    assert sparse_outcome(answer) == tuple(entry[key] for key in ("status", "positions", "edges", "bound")), entry[
+        "file"
+    ]
     assert answer.merged.mask.pairs - answer.merged.mask.size == entry["edges"]
 
 
@@ -80,7 +82,9 @@ def test_manifest_has_one_shape():
         assert entry["status"] in ("OPTIMAL", "FEASIBLE", "INFEASIBLE", "INVALID")
         assert (type(entry["positions"]) is int) == (entry["status"] in ("OPTIMAL", "FEASIBLE"))
         assert (type(entry["message"]) is str) == (entry["status"] == "INVALID") == entry["file"].startswith("bad/")
-        assert entry["size"] in (("tiny", "small", "medium", "large", "open") if entry in SPARSE else ("tiny", "small", "medium"))
+        assert entry["size"] in (
+            ("tiny", "small", "medium", "large", "open") if entry in SPARSE else ("tiny", "small", "medium")
+        )
         assert entry["source"]
 
 

@@ -72,7 +72,9 @@ def test_a_flipped_bit_is_another_mask(array, place):
 
 
 def test_masks_of_other_shapes_differ():
-    masks = [Mask.from_dense(np.zeros(shape, bool)) for shape in [(0, 0), (1, 1), (2, 2), (2, 0, 0), (2, 1, 1), (3, 1, 1)]]
+    masks = [
+        Mask.from_dense(np.zeros(shape, bool)) for shape in [(0, 0), (1, 1), (2, 2), (2, 0, 0), (2, 1, 1), (3, 1, 1)]
+    ]
     assert all((one == two) == (one is two) for one in masks for two in masks)
     assert masks[0] != "mask"
     assert Mask.from_dense(np.zeros((1, 2, 2), bool)) == masks[2]
@@ -114,7 +116,10 @@ def arrays(offset, start, end):
     ("given", "message"),
     [
         (arrays([0, 1], [0], [1]), "row_offset (2,), key_start (1,), key_end (1,) are not [P, n + 1], [T], [T]"),
-        (arrays(np.zeros((0, 3)), [], []), "row_offset (0, 3), key_start (0,), key_end (0,) are not [P, n + 1], [T], [T]"),
+        (
+            arrays(np.zeros((0, 3)), [], []),
+            "row_offset (0, 3), key_start (0,), key_end (0,) are not [P, n + 1], [T], [T]",
+        ),
         (arrays([[0, 1]], [0], [1, 1]), "row_offset (1, 2), key_start (1,), key_end (2,) are not [P, n + 1], [T], [T]"),
         (arrays([[1, 1]], [0], [1]), "row_offset does not run from 0 to T"),
         (arrays([[0, 0]], [0], [1]), "row_offset does not run from 0 to T"),

@@ -14,7 +14,19 @@ import pytest
 import masksynth
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "ortools", "pysat", "matplotlib", "networkx", "msgspec", "safetensors", "rich", "click", "scipy", "pandas")
+HEAVY = (
+    "torch",
+    "ortools",
+    "pysat",
+    "matplotlib",
+    "networkx",
+    "msgspec",
+    "safetensors",
+    "rich",
+    "click",
+    "scipy",
+    "pandas",
+)
 
 
 def loaded(code):
@@ -72,5 +84,10 @@ def test_the_wheel_holds_what_a_user_needs(tmp_path):
         names = set(archive.namelist())
         schema = archive.read("masksynth/tasks/schema/instance.schema.json")
     assert schema == (ROOT / "masksynth/tasks/schema/instance.schema.json").read_bytes()
-    assert {"masksynth/py.typed", "masksynth/cli/commands.py", "masksynth/torch/flex_mask.py", "masksynth_solvers/cpsat.py"} <= names
+    assert {
+        "masksynth/py.typed",
+        "masksynth/cli/commands.py",
+        "masksynth/torch/flex_mask.py",
+        "masksynth_solvers/cpsat.py",
+    } <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"masksynth", "masksynth_solvers"}

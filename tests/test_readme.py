@@ -52,7 +52,12 @@ def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     names: dict[str, object] = {}
     exec(compile(code.group(1), "README.md", "exec"), names)
     assert getattr(names["mask"], "shape", None) == (1, 1, 22, 22)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"solution.json", "mask.safetensors", "mask.npz", "flex_mask.py"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "solution.json",
+        "mask.safetensors",
+        "mask.npz",
+        "flex_mask.py",
+    }
 
 
 def test_links_lead_somewhere() -> None:

@@ -18,7 +18,9 @@ from masksynth.merge import merge_family
 from masksynth.problem import Problem
 from tests.random_families import random_family
 
-LEAKING = ms.Task("t", [ms.Node("a", "x", 0), ms.Node("b", "y", 1)], {"b": ["a"]}, [ms.Prediction("b", "x", hides=["x"])], True)
+LEAKING = ms.Task(
+    "t", [ms.Node("a", "x", 0), ms.Node("b", "y", 1)], {"b": ["a"]}, [ms.Prediction("b", "x", hides=["x"])], True
+)
 
 
 @pytest.mark.parametrize("backend", ["auto", "cpsat", "maxsat", "ilp", "criterion"])
@@ -28,9 +30,13 @@ def test_every_family_by_every_backend(family: str, backend: str) -> None:
     answer = ms.solve(instance, backend=backend)
     assert answer.merged is not None
     assert {"status": answer.status.name, "positions": len(answer.merged.positions)} == instance.expect
-    assert answer.objective["positions"] == synthesis.Objective(len(answer.merged.positions), len(answer.merged.positions))
+    assert answer.objective["positions"] == synthesis.Objective(
+        len(answer.merged.positions), len(answer.merged.positions)
+    )
     roads = [road["backend"] for road in answer.certificate["roads"]]
-    assert roads == (["criterion"] if backend == "criterion" else [backend if backend != "auto" else "cpsat", "criterion"])
+    assert roads == (
+        ["criterion"] if backend == "criterion" else [backend if backend != "auto" else "cpsat", "criterion"]
+    )
     hiding = any(prediction.hides for task in instance.family.tasks for prediction in task.predict)
     assert {"rows", "minimality", "loss edges"} <= set(answer.certificate["checks"])
     assert ("leak" in answer.certificate["checks"]) is hiding
@@ -151,7 +157,9 @@ def test_equal_nodes_are_searched_where_that_is_small_and_merged_where_it_is_not
     for length, searched in ((6, True), (120, False)):
         nodes = [ms.Node(f"n{i}", "a", 0) for i in range(length)]
         rows = {f"n{i}": (f"n{i - 1}",) for i in range(1, length)}
-        tasks = tuple(ms.Task(name, nodes, rows, [ms.Prediction(f"n{length - 1}", "y")], True) for name in ("one", "two"))
+        tasks = tuple(
+            ms.Task(name, nodes, rows, [ms.Prediction(f"n{length - 1}", "y")], True) for name in ("one", "two")
+        )
         answer = ms.solve(ms.Instance(ms.TaskFamily(tasks), "equal"))
         assert answer.objective["positions"] == synthesis.Objective(length, length)
         assert (answer.certificate["roads"][0]["backend"] == "cpsat") is searched

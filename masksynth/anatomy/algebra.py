@@ -175,13 +175,17 @@ def contains_itself(mask: Mask) -> NDArray[np.bool_]:
 
 def is_causal(mask: Mask) -> bool:
     """Whether no position of any table attends to a later one."""
-    return all(bool((end <= query + 1).all()) for query, _, end in (rows_of(mask, table) for table in range(mask.tables)))
+    return all(
+        bool((end <= query + 1).all()) for query, _, end in (rows_of(mask, table) for table in range(mask.tables))
+    )
 
 
 def same_size(one: Mask, other: Mask) -> None:
     """Refuse two masks of different lengths."""
     if one.size != other.size:
-        raise InvalidInstance(f"masks of {one.size} and of {other.size} positions cannot be compared", "", "give two masks of one length")
+        raise InvalidInstance(
+            f"masks of {one.size} and of {other.size} positions cannot be compared", "", "give two masks of one length"
+        )
 
 
 def _mask(spans: Spans, size: int) -> Mask:
@@ -248,5 +252,7 @@ def _affordable(intervals: int) -> None:
 def _densely(make: Callable[[], NDArray[np.bool_]], size: int) -> Mask:
     """An array where it fits."""
     if size > MAX_DENSE:
-        raise Unsupported(f"more than {MOST_INTERVALS:,} row intervals at {size:,} positions (arrays end at {MAX_DENSE:,})")
+        raise Unsupported(
+            f"more than {MOST_INTERVALS:,} row intervals at {size:,} positions (arrays end at {MAX_DENSE:,})"
+        )
     return Mask.from_dense(make())

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.anatomy.algebra import MOST_INTERVALS, difference, identity, intersection, is_causal, product, transpose, united
+from masksynth.anatomy.algebra import (
+    MOST_INTERVALS,
+    difference,
+    identity,
+    intersection,
+    is_causal,
+    product,
+    transpose,
+    united,
+)
 from masksynth.errors import Unsupported
 from masksynth.export.rows import Ints, expand, rows_of
 from masksynth.mask import Mask
@@ -160,7 +169,10 @@ def width(diagram: Hasse) -> Width:
     for number in np.flatnonzero(~tree & ~turned).tolist():
         chosen = np.flatnonzero(part == number)
         if len(chosen) <= LARGEST_WIDTH:
-            value, how = value + Poset(_among(diagram.order, chosen).dense()).width, how if how != "trees" else "matching"
+            value, how = (
+                value + Poset(_among(diagram.order, chosen).dense()).width,
+                how if how != "trees" else "matching",
+            )
         else:
             value, how, exact = value + int(np.bincount(diagram.heights[chosen]).max()), "levels", False
     return Width(value, exact, how)

@@ -127,7 +127,9 @@ def why(mask: Mask, query: int, key: int) -> Reason:
     """
     for name, place in (("query", query), ("key", key)):
         if not 0 <= place < mask.size:
-            raise InvalidInstance(f"{name} {place} is not one of 0, ..., {mask.size - 1}", "", "name two positions of the mask")
+            raise InvalidInstance(
+                f"{name} {place} is not one of 0, ..., {mask.size - 1}", "", "name two positions of the mask"
+            )
     tables = tuple(table for table in range(mask.tables) if any(a <= key < b for a, b in mask.intervals(query, table)))
     if mask.tables == 1:  # backwards along the rows, which need no transposing
         path = _arrivals([mask], query, key)[::-1]

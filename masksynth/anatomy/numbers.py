@@ -121,8 +121,12 @@ def anatomy(mask: Mask, layers: int | None = None, block_size: int = 128) -> Ana
     """
     skipped: dict[str, str] = {}
     attempt = partial(_attempt, skipped)
-    limit: Convergence | None = attempt(("depth", "flow_pairs", "classes", "height", "width", "hasse_edges"), lambda: convergence(mask))
-    diagram: Hasse | None = attempt(("classes", "height", "width", "hasse_edges"), lambda: hasse(limit.flow)) if limit else None
+    limit: Convergence | None = attempt(
+        ("depth", "flow_pairs", "classes", "height", "width", "hasse_edges"), lambda: convergence(mask)
+    )
+    diagram: Hasse | None = (
+        attempt(("classes", "height", "width", "hasse_edges"), lambda: hasse(limit.flow)) if limit else None
+    )
     after: Mask | None = attempt(("layer_pairs",), lambda: flow_after(mask, layers)) if layers is not None else None
     counts = np.concatenate([row_counts(mask, table) for table in range(mask.tables)])
     itself = np.concatenate([contains_itself(single(mask, table)) for table in range(mask.tables)])

@@ -5,4 +5,14 @@ from masksynth.arrange.measure import Counts, bound, counts
 from masksynth.arrange.permute import permuted
 from masksynth.arrange.search import Arrangement, arrange
 
-__all__ = ["Arrangement", "Counts", "arrange", "arranged_batch", "arranged_merged", "bound", "copies", "counts", "permuted"]
+__all__ = [
+    "Arrangement",
+    "Counts",
+    "arrange",
+    "arranged_batch",
+    "arranged_merged",
+    "bound",
+    "copies",
+    "counts",
+    "permuted",
+]

@@ -71,7 +71,9 @@ def arranged_merged(merged: MergedTask, order: ArrayLike) -> MergedTask:
         merged,
         positions=tuple(merged.positions[at] for at in order.tolist()),
         mask=permuted(merged.mask, order),
-        embeddings={task: {node: place[at] for node, at in places.items()} for task, places in merged.embeddings.items()},
+        embeddings={
+            task: {node: place[at] for node, at in places.items()} for task, places in merged.embeddings.items()
+        },
         loss_edges=tuple(edge._replace(position=place[edge.position]) for edge in merged.loss_edges),
     )
 
@@ -91,7 +93,9 @@ def copies(merged: MergedTask) -> Integers:
     (['a', 'a', 'b', 'c', 'x', 'y'], [0, 0, 1, 2, 3, 4])
     """
     numbers: dict[tuple[str, int, str], int] = {}
-    identity = [numbers.setdefault((canonical(at.input), at.position, at.kind), len(numbers)) for at in merged.positions]
+    identity = [
+        numbers.setdefault((canonical(at.input), at.position, at.kind), len(numbers)) for at in merged.positions
+    ]
     colour = np.array(identity, np.int64)
     if merged.problem.sparse or merged.problem.layers is not None:
         return colour

@@ -66,7 +66,13 @@ def write_arranged(folder: Path, output: Path, merged: MergedTask) -> Path:
 
 
 def arrange_packed(
-    folder: Path, output: Path | None, block_size: int, exact: bool, limits: Limits, told: Told, batch: int | None = None
+    folder: Path,
+    output: Path | None,
+    block_size: int,
+    exact: bool,
+    limits: Limits,
+    told: Told,
+    batch: int | None = None,
 ) -> None:
     """Arrange the batches of a packed folder, or one of them; with ``output``, write all of them there.
 
@@ -79,7 +85,9 @@ def arrange_packed(
     """
     packed = open_packed(folder)
     if batch is not None and not 0 <= batch < len(packed):
-        raise InvalidInstance(f"has {len(packed)} batches, no batch {batch}", "", f"name one of 0..{len(packed) - 1}", str(folder))
+        raise InvalidInstance(
+            f"has {len(packed)} batches, no batch {batch}", "", f"name one of 0..{len(packed) - 1}", str(folder)
+        )
     numbers = range(len(packed)) if batch is None else (batch,)
     arranged = _arranged(packed, numbers, block_size, exact, limits, told)
     if output is None:

@@ -191,5 +191,10 @@ def _gain(table: Table, left: Integers, right: Integers, one: int, two: int, sco
         moved = grid[i, j] - rows[a, j] - columns[b, i] + rows[b, j] + columns[a, i] + pq + qp - aa - bb
         return score(moved) - score(grid[i, j])
 
-    corners = stay(one, p, q, pp, qq) + stay(two, q, p, qq, pp) + cross(one, two, p, q, pp, qq) + cross(two, one, q, p, qq, pp)
+    corners = (
+        stay(one, p, q, pp, qq)
+        + stay(two, q, p, qq, pp)
+        + cross(one, two, p, q, pp, qq)
+        + cross(two, one, q, p, qq, pp)
+    )
     return change + corners

@@ -112,7 +112,9 @@ def permuted(mask: Mask, order: ArrayLike) -> Mask:
 def pieces(mask: Mask, order: Integers) -> int:
     """S, the number of pieces into which `permuted` cuts the intervals."""
     runs = runs_of(order)
-    return int((np.searchsorted(runs.start, mask.key_end) - np.searchsorted(runs.start, mask.key_start, "right") + 1).sum())
+    return int(
+        (np.searchsorted(runs.start, mask.key_end) - np.searchsorted(runs.start, mask.key_start, "right") + 1).sum()
+    )
 
 
 def _moved(mask: Mask, table: int, order: Integers, runs: Runs) -> Iterator[tuple[Integers, Integers, Integers]]:
@@ -134,7 +136,9 @@ def _moved(mask: Mask, table: int, order: Integers, runs: Runs) -> Iterator[tupl
         low = high
 
 
-def _cut(row: Integers, start: Integers, end: Integers, first: Integers, many: Integers, runs: Runs) -> tuple[Integers, Integers, Integers]:
+def _cut(
+    row: Integers, start: Integers, end: Integers, first: Integers, many: Integers, runs: Runs
+) -> tuple[Integers, Integers, Integers]:
     """The pieces of intervals, each in its new place."""
     run = np.repeat(first - (many.cumsum() - many), many) + np.arange(int(many.sum()))
     low, high = np.maximum(np.repeat(start, many), runs.start[run]), np.minimum(np.repeat(end, many), runs.end[run])
@@ -142,7 +146,9 @@ def _cut(row: Integers, start: Integers, end: Integers, first: Integers, many: I
     return np.repeat(row, many), begin, begin + high - low
 
 
-def _joined(parts: Iterator[tuple[Integers, Integers, Integers]], size: int) -> tuple[Integers, NDArray[np.int32], NDArray[np.int32]]:
+def _joined(
+    parts: Iterator[tuple[Integers, Integers, Integers]], size: int
+) -> tuple[Integers, NDArray[np.int32], NDArray[np.int32]]:
     """(row_offset, key_start, key_end) of disjoint pieces, joined where they meet."""
     count = np.zeros(size, np.int64)
     starts, ends = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]

@@ -127,7 +127,9 @@ def arrange(
     check_block_size(block_size)
     groups = None if alike is None else np.asarray(alike)
     if groups is not None and groups.shape != (mask.size,):
-        raise InvalidInstance(f"alike has shape {groups.shape}, not ({mask.size},)", "", "give one number for each position")
+        raise InvalidInstance(
+            f"alike has shape {groups.shape}, not ({mask.size},)", "", "give one number for each position"
+        )
     least = bound(mask, block_size)
     given = _Found(counts(mask, block_size), np.arange(mask.size), "given")
     judge = _judge(mask, block_size, groups)
@@ -177,7 +179,9 @@ def _judge(mask: Mask, block: int, alike: Integers | None) -> Judge:
 
 def _settled(found: _Found, least: int, mask: Mask) -> bool:
     """Nothing is left to gain: no blocks above the bound, one interval a row, and so few pairs that no block need be partial less."""
-    return mask.size == 0 or (found.value.nonempty <= least and found.value.partial == 0 and found.value.intervals <= mask.size)
+    return mask.size == 0 or (
+        found.value.nonempty <= least and found.value.partial == 0 and found.value.intervals <= mask.size
+    )
 
 
 def _better(one: _Found, two: _Found | None) -> _Found:

@@ -57,7 +57,9 @@ def times(mask: Mask, x: Vectors, table: int = 0) -> Vectors:
     offset = mask.row_offset[table]
     part = slice(int(offset[0]), int(offset[-1]))
     sums = np.vstack([np.zeros((1, x.shape[1])), x.cumsum(axis=0)])
-    total = np.vstack([np.zeros((1, x.shape[1])), (sums[mask.key_end[part]] - sums[mask.key_start[part]]).cumsum(axis=0)])
+    total = np.vstack(
+        [np.zeros((1, x.shape[1])), (sums[mask.key_end[part]] - sums[mask.key_start[part]]).cumsum(axis=0)]
+    )
     result: Vectors = total[offset[1:] - offset[0]] - total[offset[:-1] - offset[0]]
     return result
 
@@ -74,7 +76,8 @@ def times_transposed(mask: Mask, x: Vectors, table: int = 0) -> Vectors:
     part = slice(int(offset[0]), int(offset[-1]))
     row = np.repeat(np.arange(mask.size), np.diff(offset))
     steps = [
-        np.bincount(mask.key_start[part], column[row], mask.size + 1) - np.bincount(mask.key_end[part], column[row], mask.size + 1)
+        np.bincount(mask.key_start[part], column[row], mask.size + 1)
+        - np.bincount(mask.key_end[part], column[row], mask.size + 1)
         for column in x.T
     ]
     return np.stack(steps, axis=1).cumsum(axis=0)[: mask.size]
@@ -101,7 +104,9 @@ def eigen_ranks(mask: Mask, seed: int = 0) -> tuple[Vectors, Vectors]:
         y = np.linalg.qr(sum(times_transposed(mask, left / np.sqrt(rows), t) for t in tables) / np.sqrt(columns))[0]
     left = sum(times(mask, y / np.sqrt(columns), t) for t in tables) / rows
     both = y / np.sqrt(columns)
-    return (x / degree)[:, 1], (both / np.linalg.norm(both, axis=0) + left / np.maximum(np.linalg.norm(left, axis=0), 1e-300))[:, 1]
+    return (x / degree)[:, 1], (
+        both / np.linalg.norm(both, axis=0) + left / np.maximum(np.linalg.norm(left, axis=0), 1e-300)
+    )[:, 1]
 
 
 def cover_paths(mask: Mask) -> list[Integers]:

@@ -142,7 +142,9 @@ def border_costs(mask: Mask, block: int) -> tuple[Integers, Integers]:
     row, start, end = row[kept], start[kept], end[kept]
     far, near = (row - 1 - start) // block, (row - end) // block
     same = (row[1:] == row[:-1]) & (near[:-1] == far[1:])
-    touched = 1 + np.bincount(row, far - near + 1, minlength=mask.size) - np.bincount(row[1:][same], minlength=mask.size)
+    touched = (
+        1 + np.bincount(row, far - near + 1, minlength=mask.size) - np.bincount(row[1:][same], minlength=mask.size)
+    )
     common = np.minimum(size, window_least(size - 1, block))
     length = end - start
     before = length.cumsum() - length
@@ -198,7 +200,9 @@ class _Sheet(NamedTuple):
     layouts: list[list[Integers]]
 
 
-def _laid_out(mask: Mask, trees: Forest, ranks: list[NDArray[np.float64]], block: int, rng: np.random.Generator) -> Integers:
+def _laid_out(
+    mask: Mask, trees: Forest, ranks: list[NDArray[np.float64]], block: int, rng: np.random.Generator
+) -> Integers:
     """Search child orders and the sequence of trees by the table of costs for each offset."""
     roots = np.flatnonzero(trees.parent < 0)
     tree = np.searchsorted(roots, _jumped(np.where(trees.parent < 0, np.arange(len(trees.parent)), trees.parent)))
@@ -230,7 +234,9 @@ def _split(units: Integers, tree: Integers) -> list[Integers]:
     return sorted(parts, key=lambda part: int(tree[part[0]]))
 
 
-def _swapped(rank: NDArray[np.float64], parent: Integers, tree: Integers, rng: np.random.Generator) -> NDArray[np.float64]:
+def _swapped(
+    rank: NDArray[np.float64], parent: Integers, tree: Integers, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Ranks in which, in every tree with siblings, one pair of siblings has changed places."""
     by = np.lexsort((rng.random(len(rank)), parent))
     pairs = by[np.flatnonzero((parent[by][1:] == parent[by][:-1]) & (parent[by][1:] >= 0))[:, None] + np.arange(2)]
@@ -271,7 +277,9 @@ def _sequenced(sheet: _Sheet, length: Integers, block: int, rng: np.random.Gener
         if totals.min() <= _total(found[None], loss, step)[0]:
             found = tried[int(np.argmin(totals))]
     at = _offsets(found[None], step, block)[0]
-    return np.concatenate([sheet.layouts[int(sheet.layout[t, o])][t] for t, o in zip(found.tolist(), at.tolist(), strict=True)])
+    return np.concatenate(
+        [sheet.layouts[int(sheet.layout[t, o])][t] for t, o in zip(found.tolist(), at.tolist(), strict=True)]
+    )
 
 
 def _offsets(sequences: Integers, step: Integers, block: int) -> Integers:

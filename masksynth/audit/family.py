@@ -55,21 +55,31 @@ def plan_of(subject: Subject) -> Plan | Finding | None:
         text = error.fact if isinstance(error, InvalidInstance) else str(error)
         remedy = error.remedy if isinstance(error, InvalidInstance) else "split the family"
         message = f"the mask was not compared with its family: {text}"
-        return Finding("MS014", "note", None, {"codes": ["MS001", "MS002", "MS003", "MS004", "MS009", "MS013"]}, remedy, message)
+        return Finding(
+            "MS014", "note", None, {"codes": ["MS001", "MS002", "MS003", "MS004", "MS009", "MS013"]}, remedy, message
+        )
 
 
 def _plan(subject: Subject, family: TaskFamily) -> Plan:
     if subject.sparse:
-        raise InvalidInstance("a sparse answer carries the flow of its tasks, not their rows", "", "check it with masksynth verify")
+        raise InvalidInstance(
+            "a sparse answer carries the flow of its tasks, not their rows", "", "check it with masksynth verify"
+        )
     if family.tables != subject.mask.tables:
         raise InvalidInstance(
-            f"the mask has {subject.mask.tables} tables and the family {family.tables}", "", "give one table for each of the pattern"
+            f"the mask has {subject.mask.tables} tables and the family {family.tables}",
+            "",
+            "give one table for each of the pattern",
         )
     intended = merge_family(family, subject.layers)
     identity = identities(subject, intended.positions)
     colour = same_values(subject, intended.mask, identity, subject.layers)
     mine, theirs = colour[: subject.size], colour[subject.size :]
-    right = bool(np.isin(mine, theirs).all()) if subject.labels is None else _asked(intended, theirs) == _given(subject, mine)
+    right = (
+        bool(np.isin(mine, theirs).all())
+        if subject.labels is None
+        else _asked(intended, theirs) == _given(subject, mine)
+    )
     return Plan(intended, match(subject, intended.mask, identity), right)
 
 
@@ -100,7 +110,11 @@ def context_findings(subject: Subject, plan: Plan) -> Iterator[Finding]:
     words = draw(count + 1, intended.key_start.tobytes(), home.tobytes())
     told = 0
     for table in range(intended.tables):
-        due = row_sums(intended, table, words[plan.matched.classes])[lowest[np.maximum(home, 0)]] if intended.size else None
+        due = (
+            row_sums(intended, table, words[plan.matched.classes])[lowest[np.maximum(home, 0)]]
+            if intended.size
+            else None
+        )
         given = row_sums(subject.mask, table, words[home])
         wrong = live & (home >= 0) & ((due != given).any(axis=1) if due is not None else False)
         for query in np.flatnonzero(wrong)[: max(ROWS - told, 0)].tolist():
@@ -200,8 +214,17 @@ def _wrong_row(subject: Subject, plan: Plan, at: list[int], pair: Pair, other: P
     due = np.flatnonzero(plan.matched.home == other[0])[:LISTED].tolist()
     witness = {"label": pair[1], "positions": at[:LISTED], "due": due, "due_token": _words(plan, other[0])}
     text = f"label {_cut(pair[1])} stands at position {subject.token(at[-1])}, and {_words(plan, other[0])}"
-    message = f"{text} (position {due[0]}) should predict it" if due else f"{text} should predict it, which has no position"
-    return Finding("MS003", "error", at[-1], witness, "put the label where its task predicts it; never shift along the mask", message)
+    message = (
+        f"{text} (position {due[0]}) should predict it" if due else f"{text} should predict it, which has no position"
+    )
+    return Finding(
+        "MS003",
+        "error",
+        at[-1],
+        witness,
+        "put the label where its task predicts it; never shift along the mask",
+        message,
+    )
 
 
 def _wrong_value(subject: Subject, at: list[int], pair: Pair, other: Pair) -> Finding:
@@ -211,14 +234,28 @@ def _wrong_value(subject: Subject, at: list[int], pair: Pair, other: Pair) -> Fi
 
 
 def _counted(
-    subject: Subject, plan: Plan, asked: Counter[Pair], given: Counter[Pair], lost: Counter[Pair], extra: Counter[Pair], where: Any
+    subject: Subject,
+    plan: Plan,
+    asked: Counter[Pair],
+    given: Counter[Pair],
+    lost: Counter[Pair],
+    extra: Counter[Pair],
+    where: Any,
 ) -> Iterator[Finding]:
     """Labels that are there too seldom, too often, or where nobody asks for them."""
     for pair, count in (+lost).items():
         due = np.flatnonzero(plan.matched.home == pair[0])[:LISTED].tolist()
-        witness = {"label": pair[1], "asked": asked[pair], "given": given[pair], "token": _words(plan, pair[0]), "positions": due}
+        witness = {
+            "label": pair[1],
+            "asked": asked[pair],
+            "given": given[pair],
+            "token": _words(plan, pair[0]),
+            "positions": due,
+        }
         name = subject.token(due[0]) if due else f"{_words(plan, pair[0])} (which has no position)"
-        message = f"{name} should predict {_cut(pair[1])} {asked[pair]} times and does {given[pair]} times; {count} lost"
+        message = (
+            f"{name} should predict {_cut(pair[1])} {asked[pair]} times and does {given[pair]} times; {count} lost"
+        )
         remedy = "add a loss edge for each task that asks, or weight the one that is there"
         yield Finding("MS004", "warning" if given[pair] else "error", due[0] if due else None, witness, remedy, message)
     for pair, count in (+extra).items():
@@ -240,10 +277,17 @@ def absent(subject: Subject, plan: Plan) -> Iterator[Finding]:
     for place in lacking[:LISTED].tolist():
         node = plan.intended.positions[place]
         name = f"{canonical(node.input)} at position id {node.position}"
-        message = f"no position of the mask is {name}, which the family needs" + (f" ({len(lacking)} such)" if len(lacking) > 1 else "")
+        message = f"no position of the mask is {name}, which the family needs" + (
+            f" ({len(lacking)} such)" if len(lacking) > 1 else ""
+        )
         witness = {"input": node.input, "position_id": node.position, "kind": node.kind}
         yield Finding(
-            "MS002", "warning", None, witness, "correct the inputs, position ids and kinds of --tokens, or add the position", message
+            "MS002",
+            "warning",
+            None,
+            witness,
+            "correct the inputs, position ids and kinds of --tokens, or add the position",
+            message,
         )
 
 
@@ -253,7 +297,21 @@ def family_findings(subject: Subject, plan: Plan) -> Iterator[Finding]:
     yield from found
     if not plan.right and not plan.matched.complete:
         message = "too many positions look alike to place them all: findings about context may point at the wrong ones of them"
-        yield Finding("MS014", "note", None, {"codes": ["MS002", "MS009", "MS013"]}, "give position ids and kinds with --tokens", message)
+        yield Finding(
+            "MS014",
+            "note",
+            None,
+            {"codes": ["MS002", "MS009", "MS013"]},
+            "give position ids and kinds with --tokens",
+            message,
+        )
     if subject.labels is not None and not plan.right and not any(finding.severity == "error" for finding in found):
         message = "some label is predicted from other values than its task gives, and no single row or label was found to blame"
-        yield Finding("MS002", "error" if not found else "note", None, {}, "compare the mask with masksynth solve of the family", message)
+        yield Finding(
+            "MS002",
+            "error" if not found else "note",
+            None,
+            {},
+            "compare the mask with masksynth solve of the family",
+            message,
+        )

@@ -79,7 +79,9 @@ class Finding:
     def __post_init__(self) -> None:
         if self.code not in CODES or self.severity not in SEVERITIES:
             raise InvalidInstance(
-                f"a finding is {self.code!r} of severity {self.severity!r}", "", f"severities are {', '.join(SEVERITIES)}"
+                f"a finding is {self.code!r} of severity {self.severity!r}",
+                "",
+                f"severities are {', '.join(SEVERITIES)}",
             )
 
     @property

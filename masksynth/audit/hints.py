@@ -21,7 +21,13 @@ def offset_labels(subject: Subject, live: Bools) -> Iterator[Finding]:
     being the input of their own row, or of two places further on.
     """
     labels = subject.labels
-    if labels is None or subject.inputs is None or not len(labels) or subject.batch is not None or subject.samples is not None:
+    if (
+        labels is None
+        or subject.inputs is None
+        or not len(labels)
+        or subject.batch is not None
+        or subject.samples is not None
+    ):
         return
     known: dict[str, int] = {}
     texts = np.array([known.setdefault(canonical(value), len(known)) for value in subject.inputs], np.int64)
@@ -72,13 +78,20 @@ def _over_boundaries(subject: Subject, labels: Labels, values: Ints, along: Bool
             f"the mask is read as chunks of {width} tokens, as position ids go on where rows are cut: labels over {int(goes_on.sum())} "
             f"cuts are taken for right, position {subject.token(at)} first"
         )
-        remedy = 'let position ids begin anew with each document; if these are chunks, say so under tables: {"chunk": ' + f"{width}}}"
+        remedy = (
+            'let position ids begin anew with each document; if these are chunks, say so under tables: {"chunk": '
+            + f"{width}}}"
+        )
         yield Finding("MS021", "note", at, {"chunk": width, "labels": int(goes_on.sum())}, remedy, message)
     for number in wrong[~goes_on].tolist():
         at = int(position[number])
         message = f"position {subject.token(at)} predicts the input of position {subject.token(at + 1)}, which does not continue it"
-        remedy = "give each position the next token of its own text; at a branch it has several, at the end of a text none"
-        yield Finding("MS003", "warning", at, {"label": canonical(labels.value[number]), "next": at + 1}, remedy, message)
+        remedy = (
+            "give each position the next token of its own text; at a branch it has several, at the end of a text none"
+        )
+        yield Finding(
+            "MS003", "warning", at, {"label": canonical(labels.value[number]), "next": at + 1}, remedy, message
+        )
 
 
 def _goes_on(subject: Subject, position: Ints, steps: int) -> Bools:
@@ -138,7 +151,9 @@ def unsaid_labels(subject: Subject) -> Iterator[Finding]:
     count = f"{many} of {len(labels)} labels do not say what they hide, label {first} ({label} at position {subject.token(at)}) first"
     message = f"no leak was looked for: {count}; {labels.why}"
     witness = {"codes": ["MS001"], "label": first, "labels": many}
-    yield Finding("MS022", "warning", at, witness, "say in each label what it hides ([] for nothing), or give --samples", message)
+    yield Finding(
+        "MS022", "warning", at, witness, "say in each label what it hides ([] for nothing), or give --samples", message
+    )
 
 
 def unknown_hides(subject: Subject) -> Iterator[Finding]:

@@ -74,7 +74,9 @@ def hidden_targets(subject: Subject) -> Secrets:
         return secrets_of([], [])
     known = np.flatnonzero(subject.labels.target >= 0)
     number = np.arange(len(known))
-    return Secrets(subject.labels.position[known], number, Sets(np.arange(len(known) + 1), subject.labels.target[known]), None)
+    return Secrets(
+        subject.labels.position[known], number, Sets(np.arange(len(known) + 1), subject.labels.target[known]), None
+    )
 
 
 def hidden_by_family(embeddings: Mapping[str, Mapping[str, int]], family: Instance) -> Secrets:
@@ -156,7 +158,13 @@ def _own_leak(subject: Subject, plan: Plan, family: Instance) -> Iterator[Findin
     at = plan.intended.embeddings[leak.task].get(leak.node)
     here = np.flatnonzero(plan.matched.home == plan.matched.classes[at]).tolist() if at is not None else []
     path = " -> ".join(leak.path)
-    witness = {"hides": canonical(leak.hides), "hops": len(leak.path) - 1, "path": None, "task": leak.task, "nodes": list(leak.path)}
+    witness = {
+        "hides": canonical(leak.hides),
+        "hops": len(leak.path) - 1,
+        "path": None,
+        "task": leak.task,
+        "nodes": list(leak.path),
+    }
     message = f"task {leak.task!r} of the family leaks by itself: node {leak.node!r} hides {canonical(leak.hides)} and sees it: {path}"
     yield Finding("MS001", "error", here[0] if here else None, witness, "change the rows of the task", message)
 
@@ -169,7 +177,9 @@ def _of_sparse(family: Instance, embeddings: Mapping[str, Mapping[str, int]]) ->
     asked, own = hidden_by_family(dense.embeddings, family), hidden_by_family(embeddings, family)
     shown, _ = reached(dense.mask, asked.query, asked.which, asked.sets, None)
     keep = np.setdiff1d(np.arange(len(own.query)), [one.number for one in shown])
-    return Secrets(own.query[keep], own.which[keep], own.sets, tuple((own.name or ())[number] for number in keep.tolist()))
+    return Secrets(
+        own.query[keep], own.which[keep], own.sets, tuple((own.name or ())[number] for number in keep.tolist())
+    )
 
 
 def _placed(subject: Subject, plan: Plan, secrets: Secrets) -> Secrets:
@@ -187,7 +197,9 @@ def _placed(subject: Subject, plan: Plan, secrets: Secrets) -> Secrets:
     ]
     questions = [
         (place, int(which), name)
-        for number, (at, which, name) in enumerate(zip(secrets.query.tolist(), secrets.which.tolist(), secrets.name or (), strict=True))
+        for number, (at, which, name) in enumerate(
+            zip(secrets.query.tolist(), secrets.which.tolist(), secrets.name or (), strict=True)
+        )
         if number not in coincidences
         for place in places.get(int(classes[at]), ())
         if labelled is None or place in labelled

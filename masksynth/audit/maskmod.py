@@ -50,7 +50,9 @@ def imported(spec: str) -> Any:
 def check_signature(mask_mod: Any, source: str) -> None:
     """Refuse what does not take (batch, head, query, key)."""
     if not callable(mask_mod):
-        raise InvalidInstance(f"is of type {type(mask_mod).__name__}, not a function", "", "name a mask_mod or a BlockMask", source)
+        raise InvalidInstance(
+            f"is of type {type(mask_mod).__name__}, not a function", "", "name a mask_mod or a BlockMask", source
+        )
     try:
         inspect.signature(mask_mod).bind(0, 0, 0, 0)
     except ValueError:  # no signature to be had
@@ -134,19 +136,29 @@ def _rows(mask_mod: Callable[..., Any], first: int, rows: int, length: int, sour
         remedy = "a mask_mod works on index tensors on the CPU, with & | ~ and torch.where in place of and, or, not, if"
         raise InvalidInstance(fact, "", remedy, source) from None
     if kinds != {torch.bool}:
-        raise InvalidInstance(f"gives {', '.join(sorted(map(str, kinds)))}, not torch.bool", "", "compare, do not add or multiply", source)
+        raise InvalidInstance(
+            f"gives {', '.join(sorted(map(str, kinds)))}, not torch.bool", "", "compare, do not add or multiply", source
+        )
     return np.asarray(dense[0, 0].expand(rows, length).numpy(), dtype=bool)
 
 
-def block_mask_parts(block_mask: Any, length: int | None, source: str) -> tuple[Any, int, tuple[BlockLists, tuple[int, int]]]:
+def block_mask_parts(
+    block_mask: Any, length: int | None, source: str
+) -> tuple[Any, int, tuple[BlockLists, tuple[int, int]]]:
     """The mask_mod, the length and the block lists of batch 0 and head 0 of a BlockMask."""
     queries, keys = block_mask.seq_lengths
     if queries != keys or length not in (None, queries):
-        raise InvalidInstance(f"is a BlockMask over {queries} x {keys} positions", "", "give a square one, and no other --length", source)
+        raise InvalidInstance(
+            f"is a BlockMask over {queries} x {keys} positions", "", "give a square one, and no other --length", source
+        )
     rows, columns = block_mask.BLOCK_SIZE
     high, wide = -(-queries // rows), -(-keys // columns)
     names = ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices")
-    return block_mask.mask_mod, queries, (lists_of([getattr(block_mask, name) for name in names], high, wide), (rows, columns))
+    return (
+        block_mask.mask_mod,
+        queries,
+        (lists_of([getattr(block_mask, name) for name in names], high, wide), (rows, columns)),
+    )
 
 
 def lists_of(parts: list[Any], high: int, wide: int) -> BlockLists:

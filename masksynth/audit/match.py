@@ -127,12 +127,16 @@ def match(subject: Subject, intended: Mask, identity: Ints) -> Matched:
     lookup[list(single)] = list(single.values())
     home = lookup[mine]
     groups = [(np.flatnonzero(mine == own).tolist(), found, True) for own, found in names.items() if len(found) > 1]
-    groups += [(here, found, False) for here, found in _strays(home, lookup[mine] < 0, ranks(identity), size, classes) if found]
+    groups += [
+        (here, found, False) for here, found in _strays(home, lookup[mine] < 0, ranks(identity), size, classes) if found
+    ]
     ended = _closest(subject.mask, intended, colour, classes, home, [group for group in groups if group[0]])
     return Matched(classes, home, settled and not ended)
 
 
-def _strays(home: Ints, open_: NDArray[np.bool_], identity: Ints, size: int, classes: Ints) -> list[tuple[list[int], list[int]]]:
+def _strays(
+    home: Ints, open_: NDArray[np.bool_], identity: Ints, size: int, classes: Ints
+) -> list[tuple[list[int], list[int]]]:
     """Positions whose rows fit no class, with the classes of their identity."""
     known = _classes_of_colours(identity[size:], classes)
     found: dict[int, list[int]] = {}
@@ -150,7 +154,10 @@ def split_colours(left: Mask, right: Mask, colour: Ints, words: Words) -> tuple[
         count = now
         sums = [
             np.concatenate(
-                [row_sums(mask, table, words[part]) for mask, part in ((left, colour[: left.size]), (right, colour[left.size :]))]
+                [
+                    row_sums(mask, table, words[part])
+                    for mask, part in ((left, colour[: left.size]), (right, colour[left.size :]))
+                ]
             )
             for table in range(left.tables)
         ]
@@ -184,7 +191,9 @@ def _closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints
             return True
         first = {number: int(np.flatnonzero(classes == number)[0]) for number in numbers}
         here = [q for q in here if home[q] < 0]
-        costs = sorted((_difference(mask, q, intended, at, colour), number, q) for q in here for number, at in first.items())
+        costs = sorted(
+            (_difference(mask, q, intended, at, colour), number, q) for q in here for number, at in first.items()
+        )
         free = set(numbers) if once else set()
         for _, number, q in costs:
             if home[q] < 0 and number in free:

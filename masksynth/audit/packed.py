@@ -80,8 +80,12 @@ def _before(parts: Any, index: Ints) -> Ints:
     start = np.concatenate([[0], np.cumsum([part["length"] for part in parts])]).astype(np.int64)
     own = np.clip(np.searchsorted(start, index, side="right") - 1, 0, len(parts) - 1)
     itself = np.array([part.get("predict", "next") == "self" for part in parts])[own]
-    after = np.array([number - 1 if part.get("after") is None else part["after"] for number, part in enumerate(parts)])[own]
-    found: Ints = np.where(itself, index, np.where(index > start[own], index - 1, np.where(after >= 0, start[after + 1] - 1, -1)))
+    after = np.array([number - 1 if part.get("after") is None else part["after"] for number, part in enumerate(parts)])[
+        own
+    ]
+    found: Ints = np.where(
+        itself, index, np.where(index > start[own], index - 1, np.where(after >= 0, start[after + 1] - 1, -1))
+    )
     return found
 
 
@@ -93,14 +97,31 @@ def packed_labels(subject: Subject) -> Iterator[Finding]:
     due = predictors(batch, subject.segments)
     for edge in np.flatnonzero(batch.loss_position != due).tolist():
         at, sample = int(batch.loss_position[edge]), batch.samples[batch.loss_sample[edge]]
-        witness = {"sample": sample, "index": int(batch.loss_index[edge]), "label": int(batch.loss_label[edge]), "due": int(due[edge])}
-        what = f"position {subject.token(int(due[edge]))} should predict it" if due[edge] >= 0 else "no live token of it should predict it"
+        witness = {
+            "sample": sample,
+            "index": int(batch.loss_index[edge]),
+            "label": int(batch.loss_label[edge]),
+            "due": int(due[edge]),
+        }
+        what = (
+            f"position {subject.token(int(due[edge]))} should predict it"
+            if due[edge] >= 0
+            else "no live token of it should predict it"
+        )
         message = f"label {witness['label']} (token {witness['index']} of sample {sample!r}) stands at position {subject.token(at)}; {what}"
-        yield Finding("MS003", "error", at, witness, "pack the samples again; labels are never shifted along the mask", message)
+        yield Finding(
+            "MS003", "error", at, witness, "pack the samples again; labels are never shifted along the mask", message
+        )
     code = batch.loss_sample * (int(batch.loss_index.max(initial=0)) + 1) + batch.loss_index
     _, first, count = np.unique(code, return_index=True, return_counts=True)
     for edge, times in zip(first[count > 1].tolist(), count[count > 1].tolist(), strict=True):
         at, sample = int(batch.loss_position[edge]), batch.samples[batch.loss_sample[edge]]
-        witness = {"sample": sample, "index": int(batch.loss_index[edge]), "label": int(batch.loss_label[edge]), "given": times, "asked": 1}
+        witness = {
+            "sample": sample,
+            "index": int(batch.loss_index[edge]),
+            "label": int(batch.loss_label[edge]),
+            "given": times,
+            "asked": 1,
+        }
         message = f"label {witness['label']} (token {witness['index']} of sample {sample!r}) stands {times} times"
         yield Finding("MS004", "error", at, witness, "pack the samples again", message)

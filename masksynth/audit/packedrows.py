@@ -28,7 +28,9 @@ def packed_rows(subject: Subject) -> Iterator[Finding]:
     cut, place, _ = token_places(batch)
     length = np.diff(cut)
     given = subject.segments or (None,) * len(length)
-    segments = tuple(None if part is None else segments_of(part, int(n)) for part, n in zip(given, length.tolist(), strict=True))
+    segments = tuple(
+        None if part is None else segments_of(part, int(n)) for part, n in zip(given, length.tolist(), strict=True)
+    )
     try:
         wrong, lowest = wrong_tokens(batch, cut, segments, place)
     except WrongAnswer as error:
@@ -41,14 +43,14 @@ def packed_rows(subject: Subject) -> Iterator[Finding]:
         if (due < 0).any():
             lost = int(seen[due < 0][0] - cut[sample])
             at, which = int(place[token]), token - int(cut[sample])
-            fact = (
-                f"position {subject.token(at)} (token {which} of sample {batch.samples[sample]!r}) does not see token {lost} of its sample"
-            )
+            fact = f"position {subject.token(at)} (token {which} of sample {batch.samples[sample]!r}) does not see token {lost} of its sample"
             witness = {"sample": batch.samples[sample], "token": which, "missing": lost}
             yield Finding("MS002", "error", at, witness, "pack the samples again", f"{fact}, which takes no position")
             continue
         row = lowest[subject.mask.row(int(place[token]))]
-        yield from _compared(subject, int(place[token]), row, due, batch.samples[sample], token - int(cut[sample]), len(wrong))
+        yield from _compared(
+            subject, int(place[token]), row, due, batch.samples[sample], token - int(cut[sample]), len(wrong)
+        )
 
 
 def _one_each(place: Ints, wrong: Ints) -> Ints:
@@ -82,5 +84,10 @@ def _compared(subject: Subject, at: int, row: Ints, due: Ints, sample: Any, toke
     if not len(missing) and not len(extra):
         witness = {"sample": sample, "token": token}
         yield Finding(
-            "MS009", "error", at, witness, "pack the samples again", f"{where} sees equal tokens not as often as in its sample{more}"
+            "MS009",
+            "error",
+            at,
+            witness,
+            "pack the samples again",
+            f"{where} sees equal tokens not as often as in its sample{more}",
         )

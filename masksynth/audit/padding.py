@@ -27,12 +27,18 @@ def padding_findings(subject: Subject, live: Bools) -> Iterator[Finding]:
         for query in wrong[:TOLD].tolist():
             keys = subject.mask.row(query, table)
             keys = keys[subject.padding[keys]]
-            names = ", ".join(subject.token(key) for key in keys[:3].tolist()) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-            message = f"position {subject.token(query)} sees padding: {names}" + ("" if live[query] else "; no label depends on it")
+            names = ", ".join(subject.token(key) for key in keys[:3].tolist()) + (
+                f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            )
+            message = f"position {subject.token(query)} sees padding: {names}" + (
+                "" if live[query] else "; no label depends on it"
+            )
             if len(wrong) > 1:
                 message += f" ({len(wrong)} rows do)"
             witness = {"keys": keys[:LISTED].tolist(), "count": len(keys), **where}
-            yield Finding("MS020", "error" if live[query] else "warning", query, witness, "forbid padding in its row", message)
+            yield Finding(
+                "MS020", "error" if live[query] else "warning", query, witness, "forbid padding in its row", message
+            )
         if len(wrong) > TOLD:
             message = f"{len(wrong) - TOLD} more rows see padding; {TOLD} are written out"
             yield Finding(

@@ -81,7 +81,10 @@ class Report:
         return {
             "findings": [finding.record() for finding in self.findings],
             "minimal": None if self.minimal is None else self.minimal.record(),
-            "kernels": {str(table): {entry.format: entry._asdict() for entry in entries} for table, entries in enumerate(self.kernels)},
+            "kernels": {
+                str(table): {entry.format: entry._asdict() for entry in entries}
+                for table, entries in enumerate(self.kernels)
+            },
             "unchecked": dict(self.unchecked),
             "complete": self.complete,
             "samples": None if self.samples is None else self.samples.record(),
@@ -142,13 +145,22 @@ def _findings(subject: Subject, live: Bools, classes: Any, compared: tuple[Findi
         yield plan
         plan = None
     if subject.partial:
-        yield Finding("MS014", "note", None, {"codes": ["all"]}, "audit each batch and head by a mask_mod of its own", subject.partial)
+        yield Finding(
+            "MS014",
+            "note",
+            None,
+            {"codes": ["all"]},
+            "audit each batch and head by a mask_mod of its own",
+            subject.partial,
+        )
     yield from leak_findings(subject, plan)
     if plan is not None:
         yield from family_findings(subject, plan)
     else:
         told = {(_kind(one), one.position) for one in compared}
-        yield from (one for one in (*packed_labels(subject), *packed_rows(subject)) if (_kind(one), one.position) not in told)
+        yield from (
+            one for one in (*packed_labels(subject), *packed_rows(subject)) if (_kind(one), one.position) not in told
+        )
         yield from offset_labels(subject, live)
         yield from unsaid_labels(subject)
     yield from compared
@@ -196,7 +208,10 @@ def unchecked(subject: Subject) -> dict[str, str]:
         "MS003": (known, "a family or samples"),
         "MS004": (known, "a family or samples"),
         "MS007": (labels is not None, "labels"),
-        "MS008": (not subject.sparse and subject.inputs is not None and subject.positions is not None, "inputs and position ids"),
+        "MS008": (
+            not subject.sparse and subject.inputs is not None and subject.positions is not None,
+            "inputs and position ids",
+        ),
         "MS009": (known, "a family or samples"),
         "MS010": (subject.positions is not None, "position ids"),
         "MS011": (subject.dtype.startswith(("float", "bfloat")), "an additive mask"),

@@ -60,7 +60,9 @@ def empty_rows(subject: Subject, live: Bools) -> Iterator[Finding]:
         for query in np.flatnonzero(np.diff(subject.mask.row_offset[table]) == 0).tolist():
             where = f" in table {table}" if subject.mask.tables > 1 else ""
             what = "sees everything alike" if subject.forbidden is not None else "softmax over nothing has no value"
-            message = f"row {subject.token(query)} is empty{where}: {what}" + ("" if live[query] else "; no label depends on it")
+            message = f"row {subject.token(query)} is empty{where}: {what}" + (
+                "" if live[query] else "; no label depends on it"
+            )
             severity = "error" if live[query] else "warning"
             yield Finding("MS005", severity, query, {"table": table}, "let it attend at least to itself", message)
 
@@ -79,9 +81,18 @@ def rows_without_themselves(subject: Subject, live: Bools, due: Bools | None) ->
         for query in np.flatnonzero(lacking).tolist():
             stream = due is None and not read[query]
             where = f" in table {table}" if subject.mask.tables > 1 else ""
-            message = f"row {subject.token(query)} does not hold itself{where}" + (", and no other row holds it" if stream else "")
+            message = f"row {subject.token(query)} does not hold itself{where}" + (
+                ", and no other row holds it" if stream else ""
+            )
             remedy = "let it attend to itself, unless it is a query stream that only predicts"
-            yield Finding("MS006", "note" if stream else "warning", query, {"table": table, "read_by_others": not stream}, remedy, message)
+            yield Finding(
+                "MS006",
+                "note" if stream else "warning",
+                query,
+                {"table": table, "read_by_others": not stream},
+                remedy,
+                message,
+            )
 
 
 def _readers(subject: Subject, table: int) -> Bools:
@@ -97,7 +108,14 @@ def dead_positions(subject: Subject, live: Bools) -> Iterator[Finding]:
     idle = ~live if subject.padding is None else ~live & ~subject.padding
     for query in np.flatnonzero(idle).tolist():
         message = f"no label depends on position {subject.token(query)}"
-        yield Finding("MS007", "warning", query, {"layers": subject.layers}, "drop it, or give it the label that it lacks", message)
+        yield Finding(
+            "MS007",
+            "warning",
+            query,
+            {"layers": subject.layers},
+            "drop it, or give it the label that it lacks",
+            message,
+        )
 
 
 def identity_colours(subject: Subject) -> Ints | None:
@@ -142,7 +160,11 @@ def duplicates(subject: Subject, live: Bools, classes: Ints | None) -> Iterator[
             apart = subject.groups is not None and int(np.bincount(subject.groups[here]).max()) <= needed
             why = "; their groups keep them apart" if apart else ""
             message = f"positions {_listed(here)} hold the same {subject.token(here[0])} and the same rows; {needed} would do{why}"
-            remedy = "keep one and give it all their labels, as loss edges" if not apart else "put the samples into one group"
+            remedy = (
+                "keep one and give it all their labels, as loss edges"
+                if not apart
+                else "put the samples into one group"
+            )
             yield Finding(
                 "MS008",
                 "note" if apart else "warning",

@@ -9,7 +9,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.audit.reach import ENTRIES, FAR, ROUNDS, Bools, Ints, Sets, bounds, closed, seen_directly, spread, tables_used, walked
+from masksynth.audit.reach import (
+    ENTRIES,
+    FAR,
+    ROUNDS,
+    Bools,
+    Ints,
+    Sets,
+    bounds,
+    closed,
+    seen_directly,
+    spread,
+    tables_used,
+    walked,
+)
 from masksynth.mask import Mask
 from masksynth.verify.sets import ranges, runs_of
 
@@ -120,7 +133,9 @@ class Search:
                 continue
             before = rounds[turn - 1][line] if self.layered else rounds[-1][line]
             tables = (
-                [(self.layers - turn) % self.mask.tables] if self.layered and self.layers else list(tables_used(self.mask, self.layers))
+                [(self.layers - turn) % self.mask.tables]
+                if self.layered and self.layers
+                else list(tables_used(self.mask, self.layers))
             )
             path.append(_reader(self.mask, tables, before == left - 1, path[-1]))
             turn -= self.layered
@@ -201,7 +216,9 @@ def reached(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None
     return sorted([*found, *deeper], key=lambda one: one.number), undecided
 
 
-def _searched(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None, open_: Ints) -> tuple[list[Found], int]:
+def _searched(
+    mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None, open_: Ints
+) -> tuple[list[Found], int]:
     search = Search(mask, layers)
     found: list[Found] = []
     order = open_[np.argsort(query[open_], kind="stable")]

@@ -42,7 +42,9 @@ def read_source(path: str | Path, length: int | None, batch: int | None) -> Subj
             raise InvalidInstance("is no packed folder, so it has no batches", "", "leave --batch out", text)
         return _of_object(imported(text), length, text)
     if not place.exists():
-        raise InvalidInstance("there is no such file or folder", "", "name one, or package.module:mask_mod with --length", text)
+        raise InvalidInstance(
+            "there is no such file or folder", "", "name one, or package.module:mask_mod with --length", text
+        )
     if length is not None:
         raise InvalidInstance("has a length of its own", "", "give --length with package.module:mask_mod only", text)
     if place.is_dir() and (place / MANIFEST).is_file():
@@ -50,7 +52,9 @@ def read_source(path: str | Path, length: int | None, batch: int | None) -> Subj
     if batch is not None:
         raise InvalidInstance("is no packed folder, so it has no batches", "", "leave --batch out", text)
     if place.is_dir() and not (place / SOLUTION).is_file():
-        raise InvalidInstance(f"holds neither {SOLUTION} nor {MANIFEST}", "", "name a folder that solve or pack wrote", text)
+        raise InvalidInstance(
+            f"holds neither {SOLUTION} nor {MANIFEST}", "", "name a folder that solve or pack wrote", text
+        )
     return subject_of_merged(read_merged(place), text) if place.is_dir() else _of_file(place)
 
 
@@ -70,9 +74,13 @@ def _of_object(found: Any, length: int | None, source: str) -> Subject:
 def _of_packed(folder: Path, number: int) -> Subject:
     packed = open_packed(folder)
     if not 0 <= number < len(packed):
-        raise InvalidInstance(f"has {len(packed)} batches, not a batch {number}", "", "batches are counted from 0", str(folder))
+        raise InvalidInstance(
+            f"has {len(packed)} batches, not a batch {number}", "", "batches are counted from 0", str(folder)
+        )
     entries = packed.manifest.batches
-    subject = subject_of_batch(packed[number], f"{folder}, batch {number}", entries[number].segments, entries[number].groups)
+    subject = subject_of_batch(
+        packed[number], f"{folder}, batch {number}", entries[number].segments, entries[number].groups
+    )
     elsewhere = tuple(name for at, entry in enumerate(entries) for name in entry.samples if at != number)
     return replace(subject, elsewhere=elsewhere)
 
@@ -111,7 +119,10 @@ def subject_of_merged(merged: MergedTask, name: str = "answer") -> Subject:
 
 
 def subject_of_batch(
-    batch: PackedBatch, name: str = "batch", segments: tuple[Any, ...] | None = None, groups: tuple[Any, ...] | None = None
+    batch: PackedBatch,
+    name: str = "batch",
+    segments: tuple[Any, ...] | None = None,
+    groups: tuple[Any, ...] | None = None,
 ) -> Subject:
     """A packed batch as a subject: a label that predicts the next token hides the position of that token.
 
@@ -140,7 +151,15 @@ def subject_of_batch(
         )
     inputs = tuple(batch.input_ids.tolist())
     return Subject(
-        batch.mask, name, inputs, batch.position_ids, kinds, labels, batch=batch, segments=segments, groups=group_numbers(batch, groups)
+        batch.mask,
+        name,
+        inputs,
+        batch.position_ids,
+        kinds,
+        labels,
+        batch=batch,
+        segments=segments,
+        groups=group_numbers(batch, groups),
     )
 
 
@@ -149,7 +168,9 @@ def _of_file(place: Path) -> Subject:
         remedy = f"name a file that ends in {', '.join(ENDINGS)}, a folder, or package.module:mask_mod"
         raise InvalidInstance(f"ends in {place.suffix!r}", "", remedy, str(place))
     if not place.is_file():
-        raise InvalidInstance("there is no such file", "", "name a mask file, a folder, or package.module:mask_mod", str(place))
+        raise InvalidInstance(
+            "there is no such file", "", "name a mask file, a folder, or package.module:mask_mod", str(place)
+        )
     try:
         if place.suffix == ".npy":
             return _of_arrays({"mask": _load(place)}, str(place))
@@ -163,15 +184,21 @@ def _load(path: Path) -> Array:
         found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
     except OSError as error:
-        raise InvalidInstance(f"cannot be read: {error.strerror or error}", "", "save an array with numpy.save") from None
+        raise InvalidInstance(
+            f"cannot be read: {error.strerror or error}", "", "save an array with numpy.save"
+        ) from None
     except (ValueError, EOFError):  # numpy's text tells people to unpickle what they should not
-        raise InvalidInstance("is not a whole .npy file of plain numbers", "", "save an array with numpy.save") from None
+        raise InvalidInstance(
+            "is not a whole .npy file of plain numbers", "", "save an array with numpy.save"
+        ) from None
 
 
 def _of_arrays(arrays: Mapping[str, Array], name: str) -> Subject:
     forms = [form for form in FORMS if form in arrays]
     if len(forms) != 1:
-        raise InvalidInstance(f"the arrays {sorted(arrays)} hold {len(forms)} masks", "", f"store one of {', '.join(FORMS)}")
+        raise InvalidInstance(
+            f"the arrays {sorted(arrays)} hold {len(forms)} masks", "", f"store one of {', '.join(FORMS)}"
+        )
     forbidden, dtype = None, "bool"
     if forms[0] in FORMS[:2]:
         mask, forbidden = mask_of_dense(arrays[forms[0]], forms[0])
@@ -180,11 +207,20 @@ def _of_arrays(arrays: Mapping[str, Array], name: str) -> Subject:
         offset = np.atleast_2d(need(arrays, "row_offset", np.int64, None))
         mask = Mask(offset, need(arrays, "key_start", np.int32, 1), need(arrays, "key_end", np.int32, 1))
     else:
-        mask = mask_of_edges(need(arrays, "edge_query", np.int64, 1), need(arrays, "edge_key", np.int64, 1), _places(arrays))
+        mask = mask_of_edges(
+            need(arrays, "edge_query", np.int64, 1), need(arrays, "edge_key", np.int64, 1), _places(arrays)
+        )
     inputs = tuple(_numbers(arrays, "input_ids").tolist()) if "input_ids" in arrays else None
     positions = _numbers(arrays, "position_ids").astype(np.int64) if "position_ids" in arrays else None
     return Subject(
-        mask, name, inputs, positions, labels=_labels(arrays), forbidden=forbidden, dtype=dtype, blocks=_blocks(arrays, mask.size)
+        mask,
+        name,
+        inputs,
+        positions,
+        labels=_labels(arrays),
+        forbidden=forbidden,
+        dtype=dtype,
+        blocks=_blocks(arrays, mask.size),
     )
 
 
@@ -254,7 +290,9 @@ def mask_of_dense(array: Array, name: str = "mask") -> tuple[Mask, float | None]
         raise InvalidInstance(f"array {name!r} has shape {array.shape}", "", "store (n, n), (P, n, n) or (1, 1, n, n)")
     if array.dtype != bool and array.dtype.kind != "f":
         raise InvalidInstance(
-            f"array {name!r} holds {array.dtype}", "", "store bool (True: may attend), or float with 0 and minus infinity"
+            f"array {name!r} holds {array.dtype}",
+            "",
+            "store bool (True: may attend), or float with 0 and minus infinity",
         )
     seen: set[float] = set()
     mask = coalesced((_stretches(table, seen, name) for table in array), array.shape[-1])

@@ -38,10 +38,23 @@ def _cut(subject: Subject, begins: Bools, who: str, rule: str) -> Iterator[Findi
             at = int(wrong.argmax())
             own, first = int(query[at]), int(rows.start[at])
             key = first if document[first] != document[own] else int(rows.end[at]) - 1
-            witness = {"rule": rule, "used_by": who, "documents": int(document[-1] - document[0]) + 1, "query": own, "key": key}
+            witness = {
+                "rule": rule,
+                "used_by": who,
+                "documents": int(document[-1] - document[0]) + 1,
+                "query": own,
+                "key": key,
+            }
             message = f"{who} begin a document at {rule}: {witness['documents']} documents, and row {own} would lose key {key}"
             remedy = "pass the mask itself, never let it be guessed from position ids"
-            yield Finding("MS010", "note", own, {**witness, "table": table, "rows_cut": len(np.unique(query[wrong]))}, remedy, message)
+            yield Finding(
+                "MS010",
+                "note",
+                own,
+                {**witness, "table": table, "rows_cut": len(np.unique(query[wrong]))},
+                remedy,
+                message,
+            )
             return
 
 
@@ -68,7 +81,9 @@ def finite_infinity(subject: Subject) -> Iterator[Finding]:
         message = f"{what}: a score that is higher by as much is not forbidden"
         severity = "warning"
     where = int(empty[0]) if len(empty) else None
-    yield Finding("MS011", severity, where, witness, "store a bool mask, or minus infinity where no row is empty", message)
+    yield Finding(
+        "MS011", severity, where, witness, "store a bool mask, or minus infinity where no row is empty", message
+    )
 
 
 def _lowest(dtype: str) -> float:
@@ -85,4 +100,11 @@ def wrong_blocks(subject: Subject) -> Iterator[Finding]:
             check_blocks(subject.mask, lists, table, size)
         except WrongAnswer as error:
             witness = {"table": table, "block_size": list(size), "fault": error.fact}
-            yield Finding("MS012", "error", None, witness, "make the lists from this mask: masksynth export --to blocks", str(error))
+            yield Finding(
+                "MS012",
+                "error",
+                None,
+                witness,
+                "make the lists from this mask: masksynth export --to blocks",
+                str(error),
+            )

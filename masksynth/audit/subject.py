@@ -148,11 +148,15 @@ class Subject:
         for name in ("inputs", "positions", "kinds", "padding"):
             values = getattr(self, name)
             if values is not None and len(values) != self.mask.size:
-                raise InvalidInstance(f"{len(values)} {name} for {self.mask.size} positions", f"$.{name}", "give one for each position")
+                raise InvalidInstance(
+                    f"{len(values)} {name} for {self.mask.size} positions", f"$.{name}", "give one for each position"
+                )
         if self.labels is not None and len(self.labels):
             low, high = int(self.labels.position.min()), int(self.labels.position.max())
             if low < 0 or high >= self.size:
-                raise InvalidInstance(f"a label stands at position {low if low < 0 else high} of {self.size}", "$.labels", "count from 0")
+                raise InvalidInstance(
+                    f"a label stands at position {low if low < 0 else high} of {self.size}", "$.labels", "count from 0"
+                )
 
     @property
     def size(self) -> int:
@@ -222,7 +226,9 @@ def read_subject(
         subject = with_samples(subject, samples)
     if layers is not None:
         if type(layers) is not int or layers < 1:
-            raise InvalidInstance(f"layers {layers!r} is not a positive integer", "", "give the number of layers, or leave it out")
+            raise InvalidInstance(
+                f"layers {layers!r} is not a positive integer", "", "give the number of layers, or leave it out"
+            )
         subject = replace(subject, layers=layers)
     return subject
 
@@ -241,7 +247,9 @@ def with_samples(subject: Subject, samples: Source) -> Subject:
 
     if subject.inputs is None:
         remedy = "give inputs and positions with --tokens"
-        raise InvalidInstance("samples cannot be compared: the inputs of its positions are not known", "", remedy, subject.name)
+        raise InvalidInstance(
+            "samples cannot be compared: the inputs of its positions are not known", "", remedy, subject.name
+        )
     if subject.size and not subject.sparse and not any(type(value) is int for value in subject.inputs):
         fact = f"samples cannot be compared: expected token ids as inputs, got {shown(subject.inputs[0])}"
         raise InvalidInstance(fact, "", "give integers as inputs", subject.name)

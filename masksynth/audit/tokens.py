@@ -59,10 +59,14 @@ def _merged(subject: Subject, document: Any, folder: Path) -> Subject:
     if not isinstance(document, dict):
         raise InvalidInstance("is not an object", "$", f"write an object with some of {', '.join(KEYS)}")
     if unknown := [key for key in document if key not in KEYS]:
-        raise InvalidInstance(f"unknown key {shown(unknown[0])}", "$" + step(unknown[0]), f"use some of {', '.join(KEYS)}")
+        raise InvalidInstance(
+            f"unknown key {shown(unknown[0])}", "$" + step(unknown[0]), f"use some of {', '.join(KEYS)}"
+        )
     found: dict[str, Any] = {}
     if "inputs" in document:
-        found["inputs"] = tuple(frozen(value, f"$.inputs[{i}]") for i, value in enumerate(_list(document, "inputs", subject.size)))
+        found["inputs"] = tuple(
+            frozen(value, f"$.inputs[{i}]") for i, value in enumerate(_list(document, "inputs", subject.size))
+        )
     if "positions" in document:
         found["positions"] = _places(_list(document, "positions", subject.size))
     if "kinds" in document:
@@ -84,7 +88,9 @@ def _list(document: Mapping[str, Any], key: str, size: int) -> list[Any]:
     if not isinstance(values, (list, tuple)):
         raise InvalidInstance(f"is {shown(values)}, not a list", f"$.{key}", "write one entry for each position")
     if len(values) != size:
-        raise InvalidInstance(f"has {len(values)} entries, and the mask has {size} positions", f"$.{key}", "write one for each position")
+        raise InvalidInstance(
+            f"has {len(values)} entries, and the mask has {size} positions", f"$.{key}", "write one for each position"
+        )
     return list(values)
 
 
@@ -159,7 +165,9 @@ def _family(value: Any, folder: Path) -> Instance:
         try:
             return load(folder / value)
         except OSError as error:
-            raise InvalidInstance(f"{shown(value)} cannot be read: {error.strerror}", "$.family", "name an instance file") from None
+            raise InvalidInstance(
+                f"{shown(value)} cannot be read: {error.strerror}", "$.family", "name an instance file"
+            ) from None
     if not isinstance(value, dict):
         raise InvalidInstance(f"is {shown(value)}", "$.family", "write an instance, or the path of its file")
     try:
@@ -184,11 +192,15 @@ Row = tuple[int, Any, tuple[Any, ...] | None]
 
 def _label(value: Any, path: str, size: int) -> Row:
     if not isinstance(value, (list, tuple)) or len(value) not in (2, 3):
-        raise InvalidInstance("is not [position, label] or [position, label, hides]", path, "write a list of two or three")
+        raise InvalidInstance(
+            "is not [position, label] or [position, label, hides]", path, "write a list of two or three"
+        )
     position = value[0]
     if type(position) is not int or not 0 <= position < size:
         raise InvalidInstance(
-            f"position {shown(position)} is not an integer from 0 to {size - 1}", f"{path}[0]", "count rows of the mask from 0"
+            f"position {shown(position)} is not an integer from 0 to {size - 1}",
+            f"{path}[0]",
+            "count rows of the mask from 0",
         )
     label = frozen(value[1], f"{path}[1]")
     if len(value) == 2 or value[2] is None:
@@ -257,7 +269,9 @@ def _continuations(subject: Subject, rows: list[Row], unsaid: Any) -> tuple[Any,
     query = np.array([rows[number][0] for number in unsaid.tolist()], np.int64)
     label = np.array([known.setdefault(canonical(rows[number][1]), len(known)) for number in unsaid.tolist()], np.int64)
     width, place = subject.size + 1, subject.positions
-    group = ranks(np.concatenate([place[query], place - 1]))  # place - 1: what the label's row has, if the position continues it
+    group = ranks(
+        np.concatenate([place[query], place - 1])
+    )  # place - 1: what the label's row has, if the position continues it
     by_text = ranks(group, np.concatenate([label, texts]))
     continued, found = np.zeros(len(unsaid), bool), np.full(len(unsaid), FAR, np.int64)
     for table in range(subject.mask.tables):

@@ -33,7 +33,10 @@ def causal_lm(n: int = 8) -> Instance:
     at_least(1, n=n)
     affordable(n * (n - 1) // 2, n=n)
     nodes = text(0, n - 1)
-    tasks = (dense(f"predict w{i + 1}", nodes[: i + 1], chain(nodes[: i + 1]), [hidden(f"w{i}", f"w{i + 1}")]) for i in range(n - 1))
+    tasks = (
+        dense(f"predict w{i + 1}", nodes[: i + 1], chain(nodes[: i + 1]), [hidden(f"w{i}", f"w{i + 1}")])
+        for i in range(n - 1)
+    )
     return instance("causal_lm", [n], tasks, n - 1, "causal language modelling, Radford et al. 2018 (GPT)")
 
 
@@ -66,7 +69,12 @@ def prefix_lm(n: int = 8, P: int = 3) -> Instance:
     affordable((n - P) * (n - 1 + P) // 2, n=n)
     nodes = text(0, n - 1)
     tasks = (
-        dense(f"predict w{i + 1}", nodes[: i + 1], stack([nodes[:P], *zip(nodes[P : i + 1])]), [hidden(f"w{i}", f"w{i + 1}")])
+        dense(
+            f"predict w{i + 1}",
+            nodes[: i + 1],
+            stack([nodes[:P], *zip(nodes[P : i + 1])]),
+            [hidden(f"w{i}", f"w{i + 1}")],
+        )
         for i in range(P - 1, n - 1)
     )
     return instance("prefix_lm", [n, P], tasks, n - 1, "prefix language modelling, arXiv 1910.10683 (T5)")
@@ -193,6 +201,11 @@ def _literal_prefixes(n: int, *tables: Iterable[tuple[int, ...]]) -> list[Task]:
     called = names(nodes)
     rows = [[(called[a], tuple(called[b] for b in row)) for a, row in enumerate(table)] for table in tables]
     return [
-        Task(f"predict w{i + 1}", nodes[: i + 1], tuple(dict(table[: i + 1]) for table in rows), (hidden(f"w{i}", f"w{i + 1}"),))
+        Task(
+            f"predict w{i + 1}",
+            nodes[: i + 1],
+            tuple(dict(table[: i + 1]) for table in rows),
+            (hidden(f"w{i}", f"w{i + 1}"),),
+        )
         for i in range(n - 1)
     ]

@@ -40,7 +40,12 @@ def encdec_flat(m: int = 4, n: int = 5) -> Instance:
     encoder = [Node(f"e{j}", f"w{j}", j, "enc") for j in range(m)]
     decoder = [Node(f"d{j}", f"y{j - 1}" if j else "<bos>", j, "dec", None if j else ()) for j in range(n)]
     tasks = (
-        dense(f"predict y{i}", (*encoder, *decoder[: i + 1]), stack([encoder, *zip(decoder[: i + 1])]), [hidden(f"d{i}", f"y{i}")])
+        dense(
+            f"predict y{i}",
+            (*encoder, *decoder[: i + 1]),
+            stack([encoder, *zip(decoder[: i + 1])]),
+            [hidden(f"d{i}", f"y{i}")],
+        )
         for i in range(n)
     )
     return instance("encdec_flat", [m, n], tasks, m + n, "encoder-decoder, arXiv 1706.03762")
@@ -172,7 +177,9 @@ def parallel_context_bos(
     copies = max(map(len, chosen), default=0)
     count = copies + sum(docs[d] - 1 for d in used) + sum(questions) - len(questions)
     tasks = _questions(docs, questions, chosen, bos=True)
-    return instance("parallel_context_bos", [docs, questions], tasks, count, "parallel context windows with BOS, arXiv 2212.10947")
+    return instance(
+        "parallel_context_bos", [docs, questions], tasks, count, "parallel context windows with BOS, arXiv 2212.10947"
+    )
 
 
 def _documents(
@@ -181,7 +188,13 @@ def _documents(
     docs, questions, uses = integers("docs", docs, 1), integers("questions", questions, 2), integer_rows("uses", uses)
     affordable(sum(questions) + (0 if uses else len(questions) * sum(docs)), docs=docs, questions=questions)
     chosen = uses or (tuple(range(len(docs))),) * len(questions)
-    require(len(chosen) == len(questions), "uses", uses, f"is not one entry for each of {len(questions)} questions", "give one a question")
+    require(
+        len(chosen) == len(questions),
+        "uses",
+        uses,
+        f"is not one entry for each of {len(questions)} questions",
+        "give one a question",
+    )
     for place, row in enumerate(chosen):
         fits = len(set(row)) == len(row) and all(d < len(docs) for d in row)
         require(fits, f"uses[{place}]", row, f"is not different documents below {len(docs)}", "list each document once")

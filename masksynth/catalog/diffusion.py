@@ -82,7 +82,13 @@ def complementary_bd(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> In
     views = (hit, frozenset(range(n)) - hit)
     pairs = [(b, v) for b in range(n // l) for v in (0, 1) if not views[v].isdisjoint(range(b * l, b * l + l))]
     tasks = [_noised(b, l, views[v], f"block {b} view {v}") for b, v in pairs]
-    return instance("complementary_bd", [n, l], tasks, n - l + l * len(pairs), "complementary masks for block diffusion, arXiv 2503.09573")
+    return instance(
+        "complementary_bd",
+        [n, l],
+        tasks,
+        n - l + l * len(pairs),
+        "complementary masks for block diffusion, arXiv 2503.09573",
+    )
 
 
 def _masked_positions(n: int, length: int, masked: tuple[int, ...], views: int) -> frozenset[int]:
@@ -92,7 +98,11 @@ def _masked_positions(n: int, length: int, masked: tuple[int, ...], views: int) 
     affordable(views * length * blocks * (blocks + 1) // 2, n=n, l=length)
     chosen = integers("masked", masked) or tuple(range(0, n, length))
     require(
-        len(set(chosen)) == len(chosen) and max(chosen) < n, "masked", chosen, f"is not different positions below n={n}", "list each once"
+        len(set(chosen)) == len(chosen) and max(chosen) < n,
+        "masked",
+        chosen,
+        f"is not different positions below n={n}",
+        "list each once",
     )
     return frozenset(chosen)
 
@@ -102,7 +112,9 @@ def _noised(b: int, length: int, masked: Collection[int], name: str) -> Task:
     block = range(b * length, b * length + length)
     noised = [Node(f"x{i}", "M", i, carries=()) if i in masked else Node(f"x{i}", f"w{i}", i) for i in block]
     blocks = [clean[i : i + length] for i in range(0, len(clean), length)]
-    return dense(name, (*clean, *noised), stack([*blocks, noised]), [hidden(f"x{i}", f"w{i}") for i in block if i in masked])
+    return dense(
+        name, (*clean, *noised), stack([*blocks, noised]), [hidden(f"x{i}", f"w{i}") for i in block if i in masked]
+    )
 
 
 def transfusion(segments: tuple[int, ...] = (3, 2, 2)) -> Instance:
@@ -224,7 +236,12 @@ def loo_mlm(n: int = 4) -> Instance:
     nodes = text(0, n)
     rows = stack([nodes])
     tasks = (
-        dense(f"predict w{j}", (*nodes[:j], Node(f"w{j}", "M", j, carries=()), *nodes[j + 1 :]), rows, [hidden(f"w{j}", f"w{j}")])
+        dense(
+            f"predict w{j}",
+            (*nodes[:j], Node(f"w{j}", "M", j, carries=()), *nodes[j + 1 :]),
+            rows,
+            [hidden(f"w{j}", f"w{j}")],
+        )
         for j in range(n)
     )
     return instance("loo_mlm", [n], tasks, n * n, "leave-one-out masked language modelling, arXiv 1910.14659")

@@ -44,7 +44,9 @@ def at_least(least: int, **parameters: int) -> None:
         if value < least:
             raise InvalidInstance(f"{name}={shown(value)} is less than {least}", f"$.{name}", f"give {name} >= {least}")
         if value > MAX_PARAMETER:
-            raise InvalidInstance(f"{name}={shown(value)} is more than {MAX_PARAMETER}", f"$.{name}", f"give a smaller {name}")
+            raise InvalidInstance(
+                f"{name}={shown(value)} is more than {MAX_PARAMETER}", f"$.{name}", f"give a smaller {name}"
+            )
 
 
 def require(condition: bool, name: str, value: Any, fact: str, remedy: str) -> None:
@@ -112,6 +114,10 @@ def affordable(nodes: int, keys: int = 0, **parameters: Any) -> None:
     given = ", ".join(f"{name}={shown(value)}" for name, value in parameters.items())
     path = f"$.{next(iter(parameters), '')}".rstrip(".")
     if nodes > MAX_NODES:
-        raise InvalidInstance(f"{given} makes {shown(nodes)} task nodes, more than {MAX_NODES}", path, f"give a smaller {names}")
+        raise InvalidInstance(
+            f"{given} makes {shown(nodes)} task nodes, more than {MAX_NODES}", path, f"give a smaller {names}"
+        )
     if keys > MAX_KEYS:
-        raise InvalidInstance(f"{given} makes about {shown(keys)} keys in rows, more than {MAX_KEYS}", path, f"give a smaller {names}")
+        raise InvalidInstance(
+            f"{given} makes about {shown(keys)} keys in rows, more than {MAX_KEYS}", path, f"give a smaller {names}"
+        )

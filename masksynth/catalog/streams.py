@@ -161,7 +161,13 @@ def xlnet_two_stream(n: int = 6, T: int = 3, z: tuple[int, ...] = ()) -> Instanc
     require(n > T, "T", T, f"is not less than n={n}", "give 1 <= T < n")
     _affordable_queries(n - T, T, n=n, T=T)
     z = integers("z", z) or tuple(range(n - T, n))
-    require(len(set(z)) == len(z) == T and max(z) < n, "z", z, f"is not {T} different positions below n={n}", "list each target once")
+    require(
+        len(set(z)) == len(z) == T and max(z) < n,
+        "z",
+        z,
+        f"is not {T} different positions below n={n}",
+        "list each target once",
+    )
     content = {i: Node(f"h{i}", f"w{i}", i) for i in range(n)}
     context = [content[i] for i in range(n) if i not in set(z)]
     queries = [(Node("g", "M", i, carries=()), f"w{i}") for i in z]

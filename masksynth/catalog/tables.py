@@ -39,7 +39,9 @@ def tabpfn(n: int = 4, m: int = 3) -> Instance:
     return instance("tabpfn", [n, m], tasks, n + m, "TabPFN v1, arXiv 2207.01848")
 
 
-def tabpfn_duplicates(train: tuple[str, ...] = ("a", "a", "b", "c"), test: tuple[str, ...] = ("x", "y", "x")) -> Instance:
+def tabpfn_duplicates(
+    train: tuple[str, ...] = ("a", "a", "b", "c"), test: tuple[str, ...] = ("x", "y", "x")
+) -> Instance:
     """TabPFN with equal rows: as ``tabpfn`` with the given rows.
 
     Parameters
@@ -66,12 +68,19 @@ def tabpfn_duplicates(train: tuple[str, ...] = ("a", "a", "b", "c"), test: tuple
     train, test = words("train", train), words("test", test)
     require(bool(train), "train", train, "is empty", "give at least one training row")
     affordable((len(train) + 1) * len(test), train=train, test=test)
-    return instance("tabpfn_duplicates", [train, test], _table(train, test), len(train) + len(set(test)), "TabPFN v1, arXiv 2207.01848")
+    return instance(
+        "tabpfn_duplicates",
+        [train, test],
+        _table(train, test),
+        len(train) + len(set(test)),
+        "TabPFN v1, arXiv 2207.01848",
+    )
 
 
 def _table(train: Sequence[str], test: Sequence[str]) -> list[Task]:
     rows = [Node(f"train{i}", row, 0, carries=(f"train{i}",)) for i, row in enumerate(train)]
     below = {**stack([rows]), "test": (rows[0].name,)}
     return [
-        dense(f"test row {j}", (*rows, Node("test", row, 0, carries=())), below, [hidden("test", f"y{j}")]) for j, row in enumerate(test)
+        dense(f"test row {j}", (*rows, Node("test", row, 0, carries=())), below, [hidden("test", f"y{j}")])
+        for j, row in enumerate(test)
     ]

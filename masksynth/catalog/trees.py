@@ -148,7 +148,13 @@ def medusa_tree(P: int = 3, choices: tuple[tuple[int, ...], ...] = ((0,), (0, 0)
     """
     at_least(0, P=P)
     choices = integer_rows("choices", choices)
-    require(all(choices) and bool(choices), "choices", choices, "holds no tree", "give at least one choice, none of them empty")
+    require(
+        all(choices) and bool(choices),
+        "choices",
+        choices,
+        "holds no tree",
+        "give at least one choice, none of them empty",
+    )
     paths = trie(choices)
     inner = {number for path in paths for number in path[:-1]}
     leaves = {path[-1]: choice for path, choice in zip(paths, choices, strict=True) if path[-1] not in inner}
@@ -157,7 +163,9 @@ def medusa_tree(P: int = 3, choices: tuple[tuple[int, ...], ...] = ((0,), (0, 0)
     for choice in leaves.values():
         draft = tuple(Node(f"d{d}", f"h{d}.{c}", P + d - 1) for d, c in enumerate(choice, 1))
         title = "path " + ".".join(map(str, choice))
-        tasks.append(dense(title, prefix + draft, chain(prefix + draft), [Prediction(node.name, "logits") for node in draft]))
+        tasks.append(
+            dense(title, prefix + draft, chain(prefix + draft), [Prediction(node.name, "logits") for node in draft])
+        )
     total = P + len({number for path in paths for number in path})
     return instance("medusa_tree", [P, choices], tasks, total, "Medusa, arXiv 2401.10774")
 

@@ -79,7 +79,11 @@ def depth(layers: int | None) -> str:
 def edge_lines(edges: Objective, certificate: Mapping[str, Any]) -> list[str]:
     """What is proved of a number of edges, and by whom."""
     gap = edges.value - edges.bound
-    claim = "the fewest possible" if gap == 0 else f"at least {edges.bound} are needed: gap {gap} ({100 * gap / max(edges.bound, 1):.1f} %)"
+    claim = (
+        "the fewest possible"
+        if gap == 0
+        else f"at least {edges.bound} are needed: gap {gap} ({100 * gap / max(edges.bound, 1):.1f} %)"
+    )
     if "scheme" in certificate:
         return [f"  {claim}; by construction: {certificate['scheme']}", f"  bound: {certificate['bound']}"]
     parts = certificate["parts"]
@@ -111,10 +115,14 @@ def told_relation(name: str, answer: SparseAnswer, output: Path | None) -> str:
 
 def picture(merged: MergedTask) -> str:
     """The mask with the input and position id of every row."""
-    names = [f"{plain(at.input if isinstance(at.input, str) else canonical(at.input))}@{at.position}" for at in merged.positions]
+    names = [
+        f"{plain(at.input if isinstance(at.input, str) else canonical(at.input))}@{at.position}"
+        for at in merged.positions
+    ]
     width = min(max(map(len, names)), 24)
     labels = [name if len(name) <= width else f"{name[: width - 3]}..." for name in names]
     tables = str(merged.mask).split("\n\n")
     return "\n\n".join(
-        "\n".join(f"{label:>{width}}  {row}" for label, row in zip(labels, table.splitlines(), strict=True)) for table in tables
+        "\n".join(f"{label:>{width}}  {row}" for label, row in zip(labels, table.splitlines(), strict=True))
+        for table in tables
     )

@@ -15,15 +15,31 @@ from masksynth.errors import InvalidInstance
 
 @click.command("arrange")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--block-size", type=click.IntRange(1), default=128, show_default=True, help="Rows and columns of a block.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the same answer or batches, arranged, as a new folder.")
+@click.option(
+    "--block-size", type=click.IntRange(1), default=128, show_default=True, help="Rows and columns of a block."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the same answer or batches, arranged, as a new folder.",
+)
 @click.option("--batch", type=click.IntRange(0), help="Look at this batch of a packed folder only [default: all].")
 @click.option("--exact", is_flag=True, help="Also search for the fewest non-empty blocks with CP-SAT (small masks).")
-@click.option("--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for the exact search of one mask [default: none].")
+@click.option(
+    "--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for the exact search of one mask [default: none]."
+)
 @JSON
 @QUIET
 def arrange(
-    folder: Path, block_size: int, output: Path | None, batch: int | None, exact: bool, time_limit: float | None, as_json: bool, quiet: bool
+    folder: Path,
+    block_size: int,
+    output: Path | None,
+    batch: int | None,
+    exact: bool,
+    time_limit: float | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Order the positions of FOLDER, an answer's or a packed one, for few non-empty blocks.
 
@@ -47,7 +63,14 @@ def arrange(
 
     def told(number: int, mask: Any, found: Any) -> None:
         nonlocal begun
-        rows.append({"batch": number if packed else None, "positions": mask.size, **_fields(found), "seconds": perf_counter() - begun})
+        rows.append(
+            {
+                "batch": number if packed else None,
+                "positions": mask.size,
+                **_fields(found),
+                "seconds": perf_counter() - begun,
+            }
+        )
         begun = perf_counter()
         if not as_json and not quiet:
             click.echo(_line(rows[-1], plain(str(folder))))

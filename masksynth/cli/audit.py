@@ -28,10 +28,18 @@ FEW = 4
     type=click.Path(path_type=Path),
     help="JSON: inputs, positions, kinds, labels, family, padding, tables; each may be left out.",
 )
-@click.option("--samples", type=click.Path(), help="The samples that the mask should train: JSON lines, gzip, Parquet, or - for stdin.")
+@click.option(
+    "--samples",
+    type=click.Path(),
+    help="The samples that the mask should train: JSON lines, gzip, Parquet, or - for stdin.",
+)
 @click.option("--length", type=click.IntRange(1), help="How many positions, for package.module:mask_mod.")
 @click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
-@click.option("--layers", type=click.IntRange(1), help="The model has this many layers [default: those of the answer or family, or any].")
+@click.option(
+    "--layers",
+    type=click.IntRange(1),
+    help="The model has this many layers [default: those of the answer or family, or any].",
+)
 @REPORT
 @click.option("--force", is_flag=True, help="Replace a report that is there.")
 @JSON
@@ -84,7 +92,9 @@ def told(subject: Subject, report: Report) -> Iterator[str]:
 
     mask = subject.mask
     tables = f", {count(mask.tables, 'table')}" if mask.tables > 1 else ""
-    counts = ", ".join(count(sum(one.severity == severity for one in report.findings), severity) for severity in SEVERITIES)
+    counts = ", ".join(
+        count(sum(one.severity == severity for one in report.findings), severity) for severity in SEVERITIES
+    )
     yield f"{printable(subject.name)}: {mask.size:,} positions, {mask.pairs:,} allowed pairs{tables}, {depth(subject.layers)}"
     yield f"  {counts}"
     for (severity, code), group in groupby(report.findings, key=lambda one: (one.severity, one.code)):
@@ -96,7 +106,13 @@ def told(subject: Subject, report: Report) -> Iterator[str]:
         yield f"  minimal equivalent: {most}{size.minimal:,} positions ({size.dead:,} dead, {size.duplicates:,} duplicate{padding})"
     if (compared := report.samples) is not None:
         left = compared.read - compared.compared
-        others = "" if not left else f", {left:,} in other batches" if subject.batch is not None else f" of {compared.read:,}"
+        others = (
+            ""
+            if not left
+            else f", {left:,} in other batches"
+            if subject.batch is not None
+            else f" of {compared.read:,}"
+        )
         yield f"  compared with {count(compared.compared, 'sample')}{others}"
     for table, entries in enumerate(report.kernels):
         able = ", ".join(entry.format for entry in entries if entry.bytes is not None) or "none"

@@ -10,7 +10,17 @@ import click
 
 from masksynth.cli.answers import count
 from masksynth.cli.inspect import BATCH, LENGTH, read
-from masksynth.cli.terminal import JSON, QUIET, input_files, output_file, plain, print_json, printable, progress, to_the_end
+from masksynth.cli.terminal import (
+    JSON,
+    QUIET,
+    input_files,
+    output_file,
+    plain,
+    print_json,
+    printable,
+    progress,
+    to_the_end,
+)
 from masksynth.errors import InvalidInstance, Unsupported
 
 if TYPE_CHECKING:
@@ -26,15 +36,25 @@ GROUPS = 8
 @click.option("--causal", type=click.IntRange(1, 8192), metavar="N", help="Take the causal mask of N positions.")
 @LENGTH
 @BATCH
-@click.option("--beta", type=click.FloatRange(0, min_open=True), default=9.0, show_default=True, help="Inverse temperature.")
+@click.option(
+    "--beta", type=click.FloatRange(0, min_open=True), default=9.0, show_default=True, help="Inverse temperature."
+)
 @click.option("--dim", type=click.IntRange(2, 4096), default=3, show_default=True, help="Dimension; 2 is the circle.")
 @click.option("--seeds", type=click.IntRange(1, 100_000), default=8, show_default=True, help="Random starts.")
 @click.option(
-    "--time", type=click.FloatRange(0, 100_000, min_open=True), default=100.0, show_default=True, help="How long; 1 is about a layer."
+    "--time",
+    type=click.FloatRange(0, 100_000, min_open=True),
+    default=100.0,
+    show_default=True,
+    help="How long; 1 is about a layer.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the random starts.")
 @click.option(
-    "-o", "--plot", type=click.Path(path_type=Path, dir_okay=False), callback=output_file, help="Draw it: FILE.svg, .png or .pdf."
+    "-o",
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=output_file,
+    help="Draw it: FILE.svg, .png or .pdf.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @JSON
@@ -72,7 +92,9 @@ def clustering(
     if find_spec("scipy") is None:
         raise Unsupported("clustering needs scipy; pip install 'masksynth[diagnose]'")
     if (subject is None) == (causal is None):
-        raise InvalidInstance("name a mask or give --causal N" if subject is None else "a mask and --causal N", "", "give one of them")
+        raise InvalidInstance(
+            "name a mask or give --causal N" if subject is None else "a mask and --causal N", "", "give one of them"
+        )
     if plot is not None:
         from masksynth.draw.pictures import check_picture
 
@@ -115,18 +137,29 @@ def _lines(found: Clustering) -> list[str]:
     if found.empty:
         lines.append(f"{count(found.empty, 'row')} empty: such a position attends to nothing and stays where it is")
     if found.without_self:
-        lines.append(f"{count(found.without_self, 'row')} without themselves: such a position follows the others with its whole weight")
+        lines.append(
+            f"{count(found.without_self, 'row')} without themselves: such a position follows the others with its whole weight"
+        )
     lines.append(_covered(found))
     for group in found.groups[:GROUPS]:
         lines += _group(group, found)
     rest = found.groups[GROUPS:]
     if rest:
-        lines.append(f"and {count(len(rest), 'group')} more of {count(sum(len(group.positions) for group in rest), 'position')} (--json)")
+        lines.append(
+            f"and {count(len(rest), 'group')} more of {count(sum(len(group.positions) for group in rest), 'position')} (--json)"
+        )
     return lines
 
 
 def _clusters(found: Clustering) -> str:
-    shown = [0, *(min(range(len(found.times)), key=lambda i: abs(found.times[i] - found.time * share)) for share in (0.01, 0.1)), -1]
+    shown = [
+        0,
+        *(
+            min(range(len(found.times)), key=lambda i: abs(found.times[i] - found.time * share))
+            for share in (0.01, 0.1)
+        ),
+        -1,
+    ]
     counts = ", ".join(f"{found.clusters.mean[i]:.1f} at {found.times[i]:.3g}" for i in dict.fromkeys(shown))
     return f"clusters (neighbours within {found.angle:.3g} rad): {counts}"
 
@@ -136,7 +169,9 @@ def _centres(found: Clustering) -> str:
         return f"no centres: their distance 4 / sqrt(beta) = {found.delta:.3g} exceeds pi; give a beta of 1.63 or more"
     text = f"centres of the start at distance {found.delta:.3g}: {found.centres:.1f} Renyi, {found.strong:.1f} strong"
     jammed = "" if found.expected_renyi is None else f", {found.expected_renyi:.1f} Renyi once there is no room"
-    return f"{text} (expected: {found.expected_strong:.1f} strong{jammed})" if found.expected_strong is not None else text
+    return (
+        f"{text} (expected: {found.expected_strong:.1f} strong{jammed})" if found.expected_strong is not None else text
+    )
 
 
 def _captured(found: Clustering) -> list[str]:
@@ -165,7 +200,9 @@ def _standing(group: Group, found: Clustering) -> str:
 
     text = meaning(group.status, found.dim)
     return (
-        "theorem" if group.hemisphere == found.seeds else next(word for word in ("theorem", "conjecture", "open") if text.startswith(word))
+        "theorem"
+        if group.hemisphere == found.seeds
+        else next(word for word in ("theorem", "conjecture", "open") if text.startswith(word))
     )
 
 
@@ -180,7 +217,10 @@ def _group(group: Group, found: Clustering) -> list[str]:
     when = "less than half of them so far" if group.half is None else f"half of them from time {group.half:.3g}"
     near = f"{group.gathered[-1]:.0%} within {found.angle:.3g} rad, {when}"
     known = [meaning(group.status, found.dim), *_hemispheres(group, found)]
-    return [f"{head} of {'root' if len(group.roots) == 1 else 'roots'} {roots}: {near}", *(f"  {line}" for line in known)]
+    return [
+        f"{head} of {'root' if len(group.roots) == 1 else 'roots'} {roots}: {near}",
+        *(f"  {line}" for line in known),
+    ]
 
 
 def _hemispheres(group: Group, found: Clustering) -> list[str]:

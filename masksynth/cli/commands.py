@@ -64,19 +64,40 @@ def main() -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the answer as a folder.")
 @click.option("--force", is_flag=True, help="Replace the answer in a folder that is not empty.")
 @click.option("--backend", default="auto", show_default=True, help="auto, or one that `masksynth backends` lists.")
-@click.option("--layers", callback=layers_option, help="The model has this many layers ('any': any depth) [default: the instance's].")
+@click.option(
+    "--layers",
+    callback=layers_option,
+    help="The model has this many layers ('any': any depth) [default: the instance's].",
+)
 @click.option("--sparse", is_flag=True, default=None, help="Ask for the fewest mask edges that carry the flow.")
 @click.option("--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for encoding and search [default: none].")
-@click.option("--effort", type=click.FloatRange(0, 1e9), help="Deterministic limit of a sparse search, in units of about a second.")
-@click.option("--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Threads of the solver; 1 is deterministic.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solver.")
+@click.option(
+    "--effort",
+    type=click.FloatRange(0, 1e9),
+    help="Deterministic limit of a sparse search, in units of about a second.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="Threads of the solver; 1 is deterministic.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solver."
+)
 @click.option(
     "--emit",
     type=click.Path(path_type=Path, dir_okay=False),
     callback=output_file,
     help="Also write the search as DIMACS WCNF (2022 format).",
 )
-@click.option("--proof", type=click.Path(path_type=Path), callback=output_file, help="Also write proofs of a sparse optimum as a folder.")
+@click.option(
+    "--proof",
+    type=click.Path(path_type=Path),
+    callback=output_file,
+    help="Also write proofs of a sparse optimum as a folder.",
+)
 @REPORT
 @JSON
 @QUIET
@@ -188,7 +209,11 @@ def backends(as_json: bool) -> None:
 @click.argument("node")
 @click.argument("other_task")
 @click.argument("other_node")
-@click.option("--layers", callback=layers_option, help="Judge equality at this many layers ('any': any depth) [default: the instance's].")
+@click.option(
+    "--layers",
+    callback=layers_option,
+    help="Judge equality at this many layers ('any': any depth) [default: the instance's].",
+)
 @JSON
 def explain(instance: str, task: str, node: str, other_task: str, other_node: str, layers: Any, as_json: bool) -> None:
     """Say why two nodes of INSTANCE did or did not merge.

@@ -13,14 +13,25 @@ from masksynth.cli.terminal import QUIET, input_files, layers_option, plain, pri
 from masksynth.draw import WHAT, format_of, write_picture
 from masksynth.files import check_file
 
-NO_GRAPHVIZ = "Graphviz is not installed, so a simpler layout was used; with it (apt-get install graphviz) edges cross less"
+NO_GRAPHVIZ = (
+    "Graphviz is not installed, so a simpler layout was used; with it (apt-get install graphviz) edges cross less"
+)
 
 
 @click.command("draw")
 @subject_options
 @click.option("--what", type=click.Choice(WHAT), default="mask", show_default=True, help="The picture.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, allow_dash=True), help="FILE.svg, FILE.png, or - for SVG [default: text].")
-@click.option("--layers", callback=layers_option, help="Layers, for the flow [default: the subject's, else until nothing is added].")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="FILE.svg, FILE.png, or - for SVG [default: text].",
+)
+@click.option(
+    "--layers",
+    callback=layers_option,
+    help="Layers, for the flow [default: the subject's, else until nothing is added].",
+)
 @click.option("--other", metavar="OTHER", help="The mask to compare with, for diff.")
 @click.option("--block-size", type=click.IntRange(1), help="Positions of a block [default: what fits the picture].")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")

@@ -7,7 +7,18 @@ from typing import Any
 
 import click
 
-from masksynth.cli.terminal import JSON, QUIET, Refused, input_files, output_file, plain, print_json, printable, progress, to_the_end
+from masksynth.cli.terminal import (
+    JSON,
+    QUIET,
+    Refused,
+    input_files,
+    output_file,
+    plain,
+    print_json,
+    printable,
+    progress,
+    to_the_end,
+)
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.folder import SOLUTION, read_merged
 from masksynth.export.maskfile import read_mask
@@ -20,7 +31,9 @@ MANIFEST = "manifest.json"
 def _block_size(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]:
     """128 or 256x128: queries, then keys."""
     parts = value.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdecimal() and 0 < len(part) < 8 and int(part) > 0 for part in parts):
+    if len(parts) > 2 or not all(
+        part.isascii() and part.isdecimal() and 0 < len(part) < 8 and int(part) > 0 for part in parts
+    ):
         raise click.BadParameter(f"{plain(value)!r} is no block size; give 128, or queries x keys as in 256x128")
     return int(parts[0]), int(parts[-1])
 
@@ -36,32 +49,50 @@ def read_any(folder: Path, batch: int | None) -> Mask:
         batches = open_packed(folder)
         number = batch or 0
         if number >= len(batches):
-            raise InvalidInstance(f"has {len(batches)} batches, not a batch {number}", "", "batches are counted from 0", str(folder))
+            raise InvalidInstance(
+                f"has {len(batches)} batches, not a batch {number}", "", "batches are counted from 0", str(folder)
+            )
         return batches[number].mask
     if folder.is_dir() and not (folder / SOLUTION).is_file():
         raise InvalidInstance(
-            f"holds neither {SOLUTION} nor {MANIFEST}", "", "name a folder that solve or pack wrote, or a mask file", str(folder)
+            f"holds neither {SOLUTION} nor {MANIFEST}",
+            "",
+            "name a folder that solve or pack wrote, or a mask file",
+            str(folder),
         )
     return read_merged(folder).mask if folder.is_dir() else read_mask(folder)
 
 
 def told(mask: Mask, tables: list[tuple[int, list[Entry]]]) -> str:
     """What each format makes of a mask, for people."""
-    lines = [f"{mask.size:,} positions, {mask.pairs:,} allowed pairs{f', {mask.tables} tables' if mask.tables > 1 else ''}"]
+    lines = [
+        f"{mask.size:,} positions, {mask.pairs:,} allowed pairs{f', {mask.tables} tables' if mask.tables > 1 else ''}"
+    ]
     for number, entries in tables:
         lines += [f"table {number}"] if mask.tables > 1 else []
-        lines += [f"  {entry.format:<12}{'-' if entry.bytes is None else f'{entry.bytes:,}':>16} bytes  {entry.note}" for entry in entries]
+        lines += [
+            f"  {entry.format:<12}{'-' if entry.bytes is None else f'{entry.bytes:,}':>16} bytes  {entry.note}"
+            for entry in entries
+        ]
     return "\n".join(lines)
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Choice([*TARGETS]), help="The format to write.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), callback=output_file, help="Write it: a .safetensors file.")
 @click.option(
-    "--block-size", default="128", show_default=True, callback=_block_size, help="Of block lists: 128, or queries x keys: 256x128."
+    "-o", "--output", type=click.Path(path_type=Path), callback=output_file, help="Write it: a .safetensors file."
 )
-@click.option("--table", type=click.IntRange(0), help="Which table of a layer pattern [default: all; to write: the only one].")
+@click.option(
+    "--block-size",
+    default="128",
+    show_default=True,
+    callback=_block_size,
+    help="Of block lists: 128, or queries x keys: 256x128.",
+)
+@click.option(
+    "--table", type=click.IntRange(0), help="Which table of a layer pattern [default: all; to write: the only one]."
+)
 @click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @JSON
@@ -93,7 +124,9 @@ def export(
         check_target_file(output, force, input_files(folder))
     mask = read_any(folder, batch)
     if table is not None and table >= mask.tables:
-        raise InvalidInstance(f"has {mask.tables} tables, not a table {table}", "", "tables are counted from 0", str(folder))
+        raise InvalidInstance(
+            f"has {mask.tables} tables, not a table {table}", "", "tables are counted from 0", str(folder)
+        )
     with progress(f"exporting {plain(str(folder))} ...", quiet):
         if to is not None and output is not None:
             found: Any = _written(mask, to, output, block_size, table, force, str(folder))
@@ -104,10 +137,16 @@ def export(
         if as_json:
             print_json(found if to is not None else _record(mask, found))
         elif not quiet:
-            click.echo(told(mask, found) if to is None else f"{printable(str(output))}: {found['bytes']:,} bytes of {to}, checked")
+            click.echo(
+                told(mask, found)
+                if to is None
+                else f"{printable(str(output))}: {found['bytes']:,} bytes of {to}, checked"
+            )
 
 
-def _written(mask: Mask, to: str, output: Path, block_size: tuple[int, int], table: int | None, force: bool, source: str) -> dict[str, Any]:
+def _written(
+    mask: Mask, to: str, output: Path, block_size: tuple[int, int], table: int | None, force: bool, source: str
+) -> dict[str, Any]:
     if table is None and mask.tables > 1:
         raise InvalidInstance(f"has {mask.tables} tables", "", "say which with --table, counted from 0", source)
     try:

@@ -61,11 +61,18 @@ def _family_command(name: str, function: Callable[..., Instance]) -> click.Comma
         click.echo(dumps(instance), nl=False)
 
     options = [
-        click.Option([f"--{key}", key], default=_shown(parameter.default), show_default=True, help=_meaning(function, key, hints[key]))
+        click.Option(
+            [f"--{key}", key],
+            default=_shown(parameter.default),
+            show_default=True,
+            help=_meaning(function, key, hints[key]),
+        )
         for key, parameter in inspect.signature(function).parameters.items()
     ]
     text = inspect.getdoc(function) or ""
-    return click.Command(name, params=list(options), callback=build, help=text.partition("\n\n")[0], short_help=_summary(function))
+    return click.Command(
+        name, params=list(options), callback=build, help=text.partition("\n\n")[0], short_help=_summary(function)
+    )
 
 
 def _meaning(function: Callable[..., Instance], key: str, kind: Any) -> str:
@@ -83,7 +90,9 @@ def _kind(kind: Any) -> str:
     if kind is str:
         return "a text"
     if inner is not None and hasattr(inner, "__args__"):
-        return f"{'integers' if inner.__args__[0] is int else 'texts'} separated by commas, lists separated by semicolons"
+        return (
+            f"{'integers' if inner.__args__[0] is int else 'texts'} separated by commas, lists separated by semicolons"
+        )
     return f"{'integers' if inner is int else 'texts'} separated by commas"
 
 
@@ -107,7 +116,9 @@ def list_catalog(as_json: bool) -> None:
         {
             "name": name,
             "summary": _summary(function),
-            "parameters": {key: _shown(parameter.default) for key, parameter in inspect.signature(function).parameters.items()},
+            "parameters": {
+                key: _shown(parameter.default) for key, parameter in inspect.signature(function).parameters.items()
+            },
         }
         for name, function in catalog.FAMILIES.items()
     ]

@@ -9,7 +9,17 @@ import click
 
 from masksynth.cli.answers import count
 from masksynth.cli.inspect import read
-from masksynth.cli.terminal import JSON, QUIET, input_files, output_file, plain, print_json, printable, progress, to_the_end
+from masksynth.cli.terminal import (
+    JSON,
+    QUIET,
+    input_files,
+    output_file,
+    plain,
+    print_json,
+    printable,
+    progress,
+    to_the_end,
+)
 from masksynth.errors import InvalidInstance
 
 if TYPE_CHECKING:
@@ -29,7 +39,11 @@ def branching_option(_: click.Context, __: click.Parameter, value: str | None) -
 
 @click.command("hierarchy")
 @click.argument("subject", required=False)
-@click.option("--branching", callback=branching_option, help="Windows from the tokens up, such as 2,4,8,16, instead of the mask's modules.")
+@click.option(
+    "--branching",
+    callback=branching_option,
+    help="Windows from the tokens up, such as 2,4,8,16, instead of the mask's modules.",
+)
 @click.option(
     "--max-children",
     "--most",
@@ -51,9 +65,13 @@ def branching_option(_: click.Context, __: click.Parameter, value: str | None) -
 @click.option("--dim", type=click.IntRange(1, 65536), default=64, show_default=True, help="Numbers of a random query.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random queries and keys.")
 @click.option(
-    "--qkv", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="FILE.npz or .safetensors with q, k: (N, d) or (H, N, d)."
+    "--qkv",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="FILE.npz or .safetensors with q, k: (N, d) or (H, N, d).",
 )
-@click.option("-o", "--plot", type=click.Path(path_type=Path), callback=output_file, help="Also draw FILE.svg, .png or .pdf.")
+@click.option(
+    "-o", "--plot", type=click.Path(path_type=Path), callback=output_file, help="Also draw FILE.svg, .png or .pdf."
+)
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")
 @JSON
 @QUIET
@@ -98,7 +116,16 @@ def hierarchy(
         name, tree, mask = _asked(subject, branching, most, length, batch, causal)
         q, k = _read_qkv(qkv, tree.size) if qkv is not None else (None, None)
         found = diagnose_hierarchy(
-            tree, q, k, name=name, mask=mask, included=own == "included", causal=causal, dim=dim, seed=seed, source=str(qkv or "")
+            tree,
+            q,
+            k,
+            name=name,
+            mask=mask,
+            included=own == "included",
+            causal=causal,
+            dim=dim,
+            seed=seed,
+            source=str(qkv or ""),
         )
     with to_the_end():
         if plot is not None:
@@ -115,16 +142,27 @@ Asked = tuple[str, "Tree", "Mask | None"]
 
 
 def _asked(
-    subject: str | None, branching: tuple[int, ...] | None, most: int | None, length: int | None, batch: int | None, causal: bool
+    subject: str | None,
+    branching: tuple[int, ...] | None,
+    most: int | None,
+    length: int | None,
+    batch: int | None,
+    causal: bool,
 ) -> Asked:
     """A name, the tree, and the mask whose pairs are allowed, if any."""
     from masksynth.diagnostics.hierarchy import BRANCHING, read_tree, windows
 
     if subject is None:
         if length is None:
-            raise InvalidInstance("there is neither a tree nor a length", "", "name a tree or a mask, or give --length N")
+            raise InvalidInstance(
+                "there is neither a tree nor a length", "", "name a tree or a mask, or give --length N"
+            )
         _refuse("there is no mask", {"--max-children/--most": most, "--batch": batch})
-        return f"windows of {', '.join(map(str, branching or BRANCHING))}", windows(length, branching or BRANCHING), None
+        return (
+            f"windows of {', '.join(map(str, branching or BRANCHING))}",
+            windows(length, branching or BRANCHING),
+            None,
+        )
     if subject == "-" or Path(subject).suffix == ".json":
         _refuse("is a tree", {"--branching": branching, "--most": most, "--length": length, "--batch": batch}, subject)
         return subject, read_tree(subject), None
@@ -132,7 +170,12 @@ def _asked(
 
 
 def _of_mask(
-    subject: str, branching: tuple[int, ...] | None, most: int | None, length: int | None, batch: int | None, causal: bool
+    subject: str,
+    branching: tuple[int, ...] | None,
+    most: int | None,
+    length: int | None,
+    batch: int | None,
+    causal: bool,
 ) -> Asked:
     from masksynth.diagnostics.hierarchy import module_tree, packed_tree, windows
 
@@ -141,7 +184,10 @@ def _of_mask(
         raise InvalidInstance(f"has {found.mask.tables} tables", "", "name a mask with one", subject)
     if causal:
         raise InvalidInstance(
-            "is a mask, which says itself what is seen", "", "leave --causal out, or give --length and --branching", subject
+            "is a mask, which says itself what is seen",
+            "",
+            "leave --causal out, or give --length and --branching",
+            subject,
         )
     mask = found.mask
     if most is not None and (found.batch is not None or branching is not None):
@@ -169,7 +215,9 @@ def _read_qkv(path: Path, size: int) -> tuple[Any, Any]:
         raise InvalidInstance(f"array {missing[0]!r} is missing", "", "store q and k as (N, d) or (H, N, d)", str(path))
     shapes = arrays["q"].shape, arrays["k"].shape
     if shapes[0] != shapes[1] or len(shapes[0]) not in (2, 3) or shapes[0][-2] != size:
-        raise InvalidInstance(f"q {shapes[0]} and k {shapes[1]} for {size} positions", "", "store both as (N, d) or (H, N, d)", str(path))
+        raise InvalidInstance(
+            f"q {shapes[0]} and k {shapes[1]} for {size} positions", "", "store both as (N, d) or (H, N, d)", str(path)
+        )
     return arrays["q"], arrays["k"]
 
 
@@ -184,7 +232,11 @@ def told(found: Hierarchy) -> list[str]:
         f"{_bytes(found.tree_bytes)} of float32 scores instead of {_bytes(found.flat_bytes)}",
     ]
     if found.mask_pairs is not None:
-        used = "no block is lost" if not found.lost_pairs else f"{found.lost_pairs:,} lie in blocks that it allows in part, and are lost"
+        used = (
+            "no block is lost"
+            if not found.lost_pairs
+            else f"{found.lost_pairs:,} lie in blocks that it allows in part, and are lost"
+        )
         lines.append(f"  mask: {_many(found.mask_pairs, 'pair')}; {used}")
     if found.degenerate:
         lines.append(f"  degenerate: {_families(found.degenerate)} with a child that has nothing to attend to")
@@ -192,7 +244,9 @@ def told(found: Hierarchy) -> list[str]:
         shown = ", ".join(map(str, found.first_empty)) + (", ..." if found.empty_rows > len(found.first_empty) else "")
         lines.append(f"  empty: {_many(found.empty_rows, 'row')} of nothing to attend to ({shown})")
     if found.leaking_rows:
-        lines.append(f"  leak: {_many(found.leaking_rows, 'row')} weighted by queries of positions that the row may not see")
+        lines.append(
+            f"  leak: {_many(found.leaking_rows, 'row')} weighted by queries of positions that the row may not see"
+        )
     return lines + [f"  {line}" for line in _divergence(found)]
 
 
@@ -203,7 +257,9 @@ def _divergence(found: Hierarchy) -> list[str]:
     where = f"q, k: {plain(found.source)}, {count(found.dim, 'number')} each{heads}"
     if found.kl_total is None or found.kl_mean is None:
         if found.sightless:
-            return [f"divergence from softmax: undefined, as {_many(found.sightless, 'row')} of softmax may see nothing either; {where}"]
+            return [
+                f"divergence from softmax: undefined, as {_many(found.sightless, 'row')} of softmax may see nothing either; {where}"
+            ]
         return [
             f"divergence from softmax: infinite, as no row-stochastic matrix that is tied on the blocks lies within what is seen; {where}"
         ]

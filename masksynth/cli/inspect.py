@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from masksynth.audit import Subject
 
 SUBJECT = click.argument("subject")
-TOKENS = click.option("--tokens", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSON: inputs, positions, labels.")
+TOKENS = click.option(
+    "--tokens", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSON: inputs, positions, labels."
+)
 LENGTH = click.option("--length", type=click.IntRange(1), help="Positions, for package.module:mask_mod.")
 BATCH = click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 
@@ -29,7 +31,9 @@ def subject_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def read(subject: str, tokens: Path | None = None, length: int | None = None, batch: int | None = None, layers: Any = ...) -> Subject:
+def read(
+    subject: str, tokens: Path | None = None, length: int | None = None, batch: int | None = None, layers: Any = ...
+) -> Subject:
     """What SUBJECT and its options name."""
     from masksynth.audit import read_subject
 
@@ -45,8 +49,12 @@ def read_other(subject: str, length: int | None) -> Subject:
 @subject_options
 @click.option("--why", nargs=2, type=int, metavar="Q K", help="Explain one entry: query and key.")
 @click.option("--diff", metavar="OTHER", help="Compare with another mask.")
-@click.option("--layers", callback=layers_option, help="Also count what this many layers carry [default: the subject's].")
-@click.option("--block-size", type=click.IntRange(1), default=128, show_default=True, help="Rows and columns of a block.")
+@click.option(
+    "--layers", callback=layers_option, help="Also count what this many layers carry [default: the subject's]."
+)
+@click.option(
+    "--block-size", type=click.IntRange(1), default=128, show_default=True, help="Rows and columns of a block."
+)
 @JSON
 @QUIET
 def inspect_mask(
@@ -90,7 +98,9 @@ def inspect_mask(
             lines += _numbers(numbers) if numbers is not None else []
             lines += _reason(looked_at, reason) if reason is not None else []
             lines += (
-                _difference(difference, plain(looked_at.name), plain(other.name)) if difference is not None and other is not None else []
+                _difference(difference, plain(looked_at.name), plain(other.name))
+                if difference is not None and other is not None
+                else []
             )
             click.echo("\n".join(lines))
 
@@ -114,13 +124,17 @@ def _numbers(found: Anatomy) -> list[str]:
     lines = []
     if found.depth is not None and found.flow_pairs is not None:
         carry = "layer carries" if found.depth == 1 else "layers carry"
-        lines.append(f"depth {found.depth}: {found.depth} {carry} all that any number carries, {found.flow_pairs:,} pairs")
+        lines.append(
+            f"depth {found.depth}: {found.depth} {carry} all that any number carries, {found.flow_pairs:,} pairs"
+        )
     if found.layer_pairs is not None:
         lines.append(f"{count(found.layers or 0, 'layer')}: {found.layer_pairs:,} pairs")
     if found.classes is not None:
         lines.append(f"classes {found.classes:,}, the largest of {count(found.largest_class or 0, 'position')}")
         at_least = "" if found.width_exact else "at least "
-        lines.append(f"height {found.height:,}, width {at_least}{found.width:,} (by {found.width_by}), {found.hasse_edges:,} Hasse edges")
+        lines.append(
+            f"height {found.height:,}, width {at_least}{found.width:,} (by {found.width_by}), {found.hasse_edges:,} Hasse edges"
+        )
     if found.reciprocity is not None:
         lines.append(f"reciprocity {found.reciprocity:.3g}" + (", causal" if found.causal else ""))
     rows = f"rows: {found.intervals_mean:.3g} intervals on average, {found.intervals_most} at most"
@@ -160,7 +174,9 @@ def _difference(found: Difference, first: str, second: str) -> list[str]:
 
     if not found.rows:
         return [f"  {first} and {second} allow the same pairs"]
-    lines = [f"{found.only_first:,} pairs only in {first}, {found.only_second:,} only in {second}; {count(found.rows, 'row')} differ"]
+    lines = [
+        f"{found.only_first:,} pairs only in {first}, {found.only_second:,} only in {second}; {count(found.rows, 'row')} differ"
+    ]
     for row in found.first_rows:
         table = f"table {row.table}, " if found.tables > 1 else ""
         lines.append(f"  {table}row {row.query}: - {few(list(row.only_first))}   + {few(list(row.only_second))}")
@@ -170,5 +186,7 @@ def _difference(found: Difference, first: str, second: str) -> list[str]:
     elif found.flow_only_first == found.flow_only_second == 0:
         lines.append("through all layers both carry the same")
     else:
-        lines.append(f"through all layers: {found.flow_only_first:,} pairs only in {first}, {found.flow_only_second:,} only in {second}")
+        lines.append(
+            f"through all layers: {found.flow_only_first:,} pairs only in {first}, {found.flow_only_second:,} only in {second}"
+        )
     return [f"  {line}" for line in lines]

@@ -30,13 +30,46 @@ def _shape(_: click.Context, __: click.Parameter, value: str | None) -> Shape | 
 
 @click.command()
 @click.argument("samples", type=click.Path(allow_dash=True))
-@click.option("-o", "--output", type=click.Path(path_type=Path), callback=output_file, help="Folder to write [default: only count].")
-@click.option("--max-length", type=click.IntRange(1, 2**31 - 1), default=LENGTH, show_default=True, help="Most positions of a batch.")
-@click.option("--window", type=click.IntRange(1, 2**31 - 1), default=WINDOW, show_default=True, help="Samples held and merged at a time.")
-@click.option("--token-field", multiple=True, metavar="NAME", help="A further list of numbers, one a token, to carry with the labels.")
-@click.option("--key-field", multiple=True, metavar="NAME", help="A further list of integers, one a token, that tells tokens apart.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=output_file,
+    help="Folder to write [default: only count].",
+)
+@click.option(
+    "--max-length",
+    type=click.IntRange(1, 2**31 - 1),
+    default=LENGTH,
+    show_default=True,
+    help="Most positions of a batch.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, 2**31 - 1),
+    default=WINDOW,
+    show_default=True,
+    help="Samples held and merged at a time.",
+)
+@click.option(
+    "--token-field",
+    multiple=True,
+    metavar="NAME",
+    help="A further list of numbers, one a token, to carry with the labels.",
+)
+@click.option(
+    "--key-field",
+    multiple=True,
+    metavar="NAME",
+    help="A further list of integers, one a token, that tells tokens apart.",
+)
 @click.option("--skip-long", is_flag=True, help="Leave out and list samples longer than a batch instead of stopping.")
-@click.option("--shape", callback=_shape, metavar="layers=N,...", help="Count FLOPs: layers, hidden, intermediate, vocabulary, kv.")
+@click.option(
+    "--shape",
+    callback=_shape,
+    metavar="layers=N,...",
+    help="Count FLOPs: layers, hidden, intermediate, vocabulary, kv.",
+)
 @click.option("--resume", is_flag=True, help="Finish a run that was killed or stopped.")
 @click.option("--force", is_flag=True, help="Replace a packed folder, or begin an unfinished run again.")
 @JSON
@@ -101,7 +134,10 @@ def _bar(samples: str, quiet: bool) -> Iterator[tuple[str | IO[bytes], Callable[
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar, bar.open(samples, "rb", description=plain(samples)) as stream:
+    with (
+        Progress(console=Console(stderr=True), transient=True) as bar,
+        bar.open(samples, "rb", description=plain(samples)) as stream,
+    ):
         task = bar.task_ids[0]
         yield stream, lambda text: bar.update(task, description=text)
 
@@ -112,7 +148,8 @@ def told_summary(name: str, summary: Summary, shape: Shape | None, output: Path 
     kept, blocks = r["blocks"]["full"] + r["blocks"]["partial"], r["blocks"]
     lines = [
         f"{plain(name)}: {r['tokens']:,} tokens of {count(r['samples'], 'sample')} -> {r['positions']:,} positions in "
-        f"{r['batches']:,} batch{'' if r['batches'] == 1 else 'es'}" + (f", {r['ratio']:.2f}x fewer" if r["ratio"] else ""),
+        f"{r['batches']:,} batch{'' if r['batches'] == 1 else 'es'}"
+        + (f", {r['ratio']:.2f}x fewer" if r["ratio"] else ""),
         f"  {r['loss_edges']:,} loss edges, one for each trained label; {r['tokens'] - r['live_tokens']:,} tokens that no label needs",
         f"  attended pairs {r['pairs']['separate']:,} -> {r['pairs']['merged']:,}",
         f"  {kept:,} of {blocks['all']:,} blocks of 128 x 128 kept, {blocks['partial']:,} of them partial; "
@@ -121,12 +158,18 @@ def told_summary(name: str, summary: Summary, shape: Shape | None, output: Path 
     ]
     if shape is not None:
         separate, merged = r["flops"]["separate"], r["flops"]["merged"]
-        lines.append(f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({separate / max(merged, 1):.2f}x fewer)")
+        lines.append(
+            f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({separate / max(merged, 1):.2f}x fewer)"
+        )
     if summary.scattered:
         parts = count(len(summary.scattered), "group")
-        lines.append(f"  {parts} merged in parts, since a window ended between their samples: {_some(list(summary.scattered))}")
+        lines.append(
+            f"  {parts} merged in parts, since a window ended between their samples: {_some(list(summary.scattered))}"
+        )
     if summary.cut:
-        lines.append(f"  {count(len(summary.cut), 'group')} in several batches, since they do not fit into one: {_some(list(summary.cut))}")
+        lines.append(
+            f"  {count(len(summary.cut), 'group')} in several batches, since they do not fit into one: {_some(list(summary.cut))}"
+        )
     if r["ignored_first_labels"]:
         told = count(r["ignored_first_labels"], "sample")
         lines.append(f"  {told} trained at the first token: that label is ignored, since no token stands before it")
@@ -135,7 +178,9 @@ def told_summary(name: str, summary: Summary, shape: Shape | None, output: Path 
     if not r["loss_edges"]:
         lines.append("  no label is trained: all are -100")
     if summary.skipped:
-        lines.append(f"  {count(len(summary.skipped), 'sample')} left out, longer than a batch: {_some(summary.skipped)}")
+        lines.append(
+            f"  {count(len(summary.skipped), 'sample')} left out, longer than a batch: {_some(summary.skipped)}"
+        )
     lines.append("  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items()))
     if output is not None:
         lines.append(f"  written to {output}")
@@ -148,7 +193,12 @@ def _some(names: list[Any]) -> str:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write, gzipped if it ends in .gz [default: stdout].")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write, gzipped if it ends in .gz [default: stdout].",
+)
 @click.option("--force", is_flag=True, help="Replace the file.")
 def unpack(folder: Path, output: Path | None, force: bool) -> None:
     """Give the samples of a packed FOLDER back as JSON lines.

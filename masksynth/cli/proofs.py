@@ -15,7 +15,11 @@ from masksynth.errors import WrongAnswer
 
 @click.command("check-proof")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--checker", metavar="PROGRAM", help="Check refutations by rup (small, slow) or a program like drat-trim, not by dratify.")
+@click.option(
+    "--checker",
+    metavar="PROGRAM",
+    help="Check refutations by rup (small, slow) or a program like drat-trim, not by dratify.",
+)
 @JSON
 @QUIET
 def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -> None:
@@ -49,7 +53,9 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
         depth = "any depth" if report.layers is None else count(report.layers, "layer")
         claim = "optimal" if report.optimal else f"at least {report.bound} is needed"
         pattern = ", a mask for each" if report.layered else ""
-        click.echo(f"{plain(str(folder))}: right. {count(report.size, 'position')}, {depth}{pattern}: weight {report.value}, {claim}")
+        click.echo(
+            f"{plain(str(folder))}: right. {count(report.size, 'position')}, {depth}{pattern}: weight {report.value}, {claim}"
+        )
         if report.lemmas:
             steps, seconds = sum(lemma.lines for lemma in report.lemmas), sum(lemma.seconds for lemma in report.lemmas)
             click.echo(f"  {count(len(report.lemmas), 'lemma')}, {count(steps, 'step')}, {seconds:.2f} s")

@@ -67,29 +67,65 @@ SOLVING = (
 @click.command("search", context_settings={"ignore_unknown_options": True})
 @click.argument("instances", nargs=-1, type=click.UNPROCESSED, metavar="[INSTANCES]... [--PARAMETER VALUES]...")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write one line of JSON per instance; else to stdout."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one line of JSON per instance; else to stdout.",
 )
-@click.option("--family", help="Instances of a catalogue family: --n 4..64, or --n 4..64..4, or --n 4,8,16; an option may be repeated.")
-@click.option("--backend", default="auto", show_default=True, help="As in solve; several, separated by commas, race for the first proof.")
+@click.option(
+    "--family",
+    help="Instances of a catalogue family: --n 4..64, or --n 4..64..4, or --n 4,8,16; an option may be repeated.",
+)
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="As in solve; several, separated by commas, race for the first proof.",
+)
 @click.option("--layers", callback=layers_option, help="Override the instances' number of layers ('any': any depth).")
 @click.option("--sparse", is_flag=True, default=None, help="Find the fewest edges.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes; the default is one for each processor.")
 @click.option(
-    "--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Threads of a solver, at most processors / jobs."
+    "--workers",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="Threads of a solver, at most processors / jobs.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solvers.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solvers."
+)
 @click.option("--time-limit", type=float, metavar="SECONDS", help="For each instance and backend.")
-@click.option("--kill-after", type=float, metavar="SECONDS", help="Kill the worker of an instance that takes longer, whatever it does.")
+@click.option(
+    "--kill-after",
+    type=float,
+    metavar="SECONDS",
+    help="Kill the worker of an instance that takes longer, whatever it does.",
+)
 @click.option("--budget", type=float, metavar="SECONDS", help="For the whole batch.")
 @click.option("--memory", type=click.IntRange(1), metavar="MEGABYTES", help="Address space of each worker.")
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Solve on the workers of this Dask scheduler.")
-@click.option("--answers", type=click.Path(path_type=Path, file_okay=False), help="Write every answer as a folder below this one.")
-@click.option("--resume", is_flag=True, help="Continue the file of -o: what is finished is not solved again, failures are.")
+@click.option(
+    "--answers", type=click.Path(path_type=Path, file_okay=False), help="Write every answer as a folder below this one."
+)
+@click.option(
+    "--resume", is_flag=True, help="Continue the file of -o: what is finished is not solved again, failures are."
+)
 @click.option("--force", is_flag=True, help="Overwrite the file of -o, the plot and the table.")
 @click.option("--ordered", is_flag=True, help="Write results in the order of the instances, not as they finish.")
-@click.option("--report", is_flag=True, help="Print a table, and draw solved instances against time beside the results (FILE.svg).")
-@click.option("--compare", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Show what changed since these results.")
-@click.option("--table", type=click.Path(path_type=Path, dir_okay=False), help="Write the results as a .parquet or .csv table.")
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Print a table, and draw solved instances against time beside the results (FILE.svg).",
+)
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Show what changed since these results.",
+)
+@click.option(
+    "--table", type=click.Path(path_type=Path, dir_okay=False), help="Write the results as a .parquet or .csv table."
+)
 @JSON
 @QUIET
 def search_command(
@@ -148,8 +184,14 @@ def search_command(
     raise SystemExit(code or (1 if worse else 0))
 
 
-def _check_use(things: list[str], read: list[Path], family: str | None, output: Path | None, kept: bool, looks: bool) -> None:
-    given = [name for name in SOLVING if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT]
+def _check_use(
+    things: list[str], read: list[Path], family: str | None, output: Path | None, kept: bool, looks: bool
+) -> None:
+    given = [
+        name
+        for name in SOLVING
+        if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
     if read and (things or family or output or given):
         more = "".join(f", --{name.replace('_', '-')}" for name in given)
         raise click.UsageError(f"{read[0]} holds results to read; leave instances, --family, -o{more} away")
@@ -199,13 +241,18 @@ def _values(family: str, name: str, text: str) -> Sequence[Any]:
         raise Refused(f"unknown family {family!r}; choose from {', '.join(catalog.FAMILIES)}", 2)
     kinds = get_type_hints(catalog.FAMILIES[family])
     if name not in kinds or name == "return":
-        raise Refused(f"{family} has no parameter {name!r}; its parameters are {', '.join(kind for kind in kinds if kind != 'return')}", 2)
+        raise Refused(
+            f"{family} has no parameter {name!r}; its parameters are {', '.join(kind for kind in kinds if kind != 'return')}",
+            2,
+        )
     try:
         if kinds[name] is not int:
             return [parsed(kinds[name], text)]
         return [value for part in text.split(",") for value in _numbers(part)] if "," in text else _numbers(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a number, a growing range like 4..64 nor a list", param_hint=f"--{name}") from None
+        raise click.BadParameter(
+            f"{text!r} is neither a number, a growing range like 4..64 nor a list", param_hint=f"--{name}"
+        ) from None
 
 
 def _numbers(text: str) -> range:
@@ -265,14 +312,18 @@ def _run(
         return _take(results, books, output, show)
 
 
-def _take(results: Generator[Result, None, None], books: list[Book], output: Path | None, show: Callable[[Result], None]) -> int:
+def _take(
+    results: Generator[Result, None, None], books: list[Book], output: Path | None, show: Callable[[Result], None]
+) -> int:
     """Write results as they come; the exit code. After a first Ctrl-C what is finished is written, and no further one is heard."""
     endings: Counter[str] = Counter()
 
     def keep(result: Result) -> None:
         with _held():
             written = books[0].write(result) if books else _print(result)
-            endings["spent" if (written.error or "").startswith(UNFINISHED) else "failed" if written.error else "done"] += 1
+            endings[
+                "spent" if (written.error or "").startswith(UNFINISHED) else "failed" if written.error else "done"
+            ] += 1
         show(written)
 
     try:
@@ -321,7 +372,14 @@ def _progress(total: int | None, quiet: bool) -> Iterator[Callable[[Result], Non
         yield lambda result: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         BarColumn(),
@@ -336,7 +394,9 @@ def _progress(total: int | None, quiet: bool) -> Iterator[Callable[[Result], Non
         def show(result: Result) -> None:
             bar.update(task, advance=1, description=plain(result.instance))
             if result.error is not None:
-                bar.console.print(plain(f"{result.instance}: ") + printable(result.error), markup=False, highlight=False)
+                bar.console.print(
+                    plain(f"{result.instance}: ") + printable(result.error), markup=False, highlight=False
+                )
 
         yield show
 

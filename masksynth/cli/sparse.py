@@ -36,7 +36,9 @@ from masksynth.tasks.text import parse
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 
 
-def check_extras(asked: Instance, backend: str, emit: Path | None, proof: Path | None, force: bool, inputs: Sequence[Path]) -> None:
+def check_extras(
+    asked: Instance, backend: str, emit: Path | None, proof: Path | None, force: bool, inputs: Sequence[Path]
+) -> None:
     """Refuse before the work what could not be written after it."""
     if emit is not None and asked.layers is not None and not asked.sparse:
         raise Unsupported("--emit writes the search, which knows no finite depth; give --layers any")
@@ -48,7 +50,9 @@ def check_extras(asked: Instance, backend: str, emit: Path | None, proof: Path |
 def check_places(backend: str, emit: Path | None, proof: Path | None, force: bool, inputs: Sequence[Path]) -> None:
     """Refuse places where no search or proof can be written, and a backend that has none."""
     if emit is not None and not emit.absolute().parent.is_dir():
-        raise MasksynthError(f"{emit}: the search cannot be written: there is no folder {emit.parent}; choose another place")
+        raise MasksynthError(
+            f"{emit}: the search cannot be written: there is no folder {emit.parent}; choose another place"
+        )
     if emit is not None:
         check_file(emit, force, inputs)
     if backend == "construct" and (emit is not None or proof is not None):
@@ -57,7 +61,9 @@ def check_places(backend: str, emit: Path | None, proof: Path | None, force: boo
         check_folder(proof, force, inputs, lambda name: True)
 
 
-def write_extras(asked: Instance, thin: SparseAnswer | None, emit: Path | None, proof: Path | None, force: bool, limits: Limits) -> None:
+def write_extras(
+    asked: Instance, thin: SparseAnswer | None, emit: Path | None, proof: Path | None, force: bool, limits: Limits
+) -> None:
     """Write the search and the proofs that were asked for."""
     from masksynth_solvers.encoding import write_wcnf
 
@@ -107,7 +113,9 @@ def _lists(value: Any) -> dict[str, list[list[int]]]:
     lists = {name: value.get(name, []) for name in lengths}
     for name, length in lengths.items():
         if not isinstance(lists[name], list):
-            raise InvalidInstance(f"{lists[name]!r:.40} is not a list", f"$.{name}", f"write a list of lists of {length} integers")
+            raise InvalidInstance(
+                f"{lists[name]!r:.40} is not a list", f"$.{name}", f"write a list of lists of {length} integers"
+            )
         seen: set[tuple[int, int]] = set()
         for place, entry in enumerate(lists[name]):
             where = f"$.{name}[{place}]"
@@ -121,19 +129,43 @@ def _lists(value: Any) -> dict[str, list[list[int]]]:
 
 @click.command()
 @click.argument("mask", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), callback=output_file, help="Write the mask: .npy, .npz or .safetensors.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=output_file,
+    help="Write the mask: .npy, .npz or .safetensors.",
+)
 @click.option("--layers", callback=layers_option, help="The model has this many layers [default: any number].")
 @click.option("--backend", default="auto", show_default=True, help="auto, construct, sat, maxsat, cpsat, ilp or brute.")
 @click.option("--layered", is_flag=True, help="A mask for each layer, with the fewest edges in all.")
 @click.option(
-    "--rules", type=click.Path(path_type=Path, exists=True, dir_okay=False), callback=_rules, help="JSON: forced, forbidden, weights."
+    "--rules",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    callback=_rules,
+    help="JSON: forced, forbidden, weights.",
 )
 @click.option("--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for the search [default: none].")
-@click.option("--effort", type=click.FloatRange(0, 1e9), help="Deterministic limit, in units of about a second [default: 60 for auto].")
-@click.option("--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Engines that run at the same time.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the engines.")
-@click.option("--emit", type=click.Path(path_type=Path), callback=output_file, help="Also write the search as DIMACS WCNF (2022 format).")
-@click.option("--proof", type=click.Path(path_type=Path), callback=output_file, help="Also write proofs of the bound as a folder.")
+@click.option(
+    "--effort",
+    type=click.FloatRange(0, 1e9),
+    help="Deterministic limit, in units of about a second [default: 60 for auto].",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 4096), default=1, show_default=True, help="Engines that run at the same time."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the engines."
+)
+@click.option(
+    "--emit",
+    type=click.Path(path_type=Path),
+    callback=output_file,
+    help="Also write the search as DIMACS WCNF (2022 format).",
+)
+@click.option(
+    "--proof", type=click.Path(path_type=Path), callback=output_file, help="Also write proofs of the bound as a folder."
+)
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @JSON
 @QUIET
@@ -171,7 +203,9 @@ def sparsify(
     limits = Limits(time_limit, workers, seed, effort)
     depth = None if layers is ... else layers
     with progress(f"thinning {plain(str(mask))} ...", quiet) as told_so_far:
-        answer = sparsified(given, depth, layered=layered, backend=backend, limits=limits, progress=told_so_far, **rules)
+        answer = sparsified(
+            given, depth, layered=layered, backend=backend, limits=limits, progress=told_so_far, **rules
+        )
     with to_the_end():
         if output is not None and answer.mask is not None:
             write_mask(answer.mask, output, force, inputs)

@@ -14,7 +14,13 @@ from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, 
 from masksynth.errors import InvalidInstance
 
 if TYPE_CHECKING:
-    from masksynth.diagnostics.symmetry import LayerScores, MaskDiagnosis, TablePrediction, TrainingDiagnosis, WeightDiagnosis
+    from masksynth.diagnostics.symmetry import (
+        LayerScores,
+        MaskDiagnosis,
+        TablePrediction,
+        TrainingDiagnosis,
+        WeightDiagnosis,
+    )
 
     Found = WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis
 
@@ -23,13 +29,23 @@ ORIENTATION = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
 
 @click.command("symmetry")
 @click.argument("subject", required=False)
-@click.option("--mode", type=click.Choice(("sum", "excess")), help="How directionality weighs outliers [default: sum; published: excess].")
+@click.option(
+    "--mode",
+    type=click.Choice(("sum", "excess")),
+    help="How directionality weighs outliers [default: sum; published: excess].",
+)
 @click.option("--gamma", type=float, help="Standard deviations from which a norm is an outlier [default: 2].")
-@click.option("--head-dim", type=click.IntRange(1), help="Size of a head, where no config.json lies beside the weights.")
+@click.option(
+    "--head-dim", type=click.IntRange(1), help="Size of a head, where no config.json lies beside the weights."
+)
 @LENGTH
 @BATCH
 @click.option("--check", is_flag=True, help="Confirm the prediction for a mask by Monte Carlo.")
-@click.option("--train", is_flag=True, help="Train small models under three masks and watch the score; needs torch, a minute or two.")
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Train small models under three masks and watch the score; needs torch, a minute or two.",
+)
 @click.option("--steps", type=click.IntRange(1), help="Of --train [default: 600].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --check and --train.")
 @click.option("-o", "--plot", type=click.Path(path_type=Path), help="Also draw FILE.svg, FILE.png or FILE.pdf.")
@@ -105,7 +121,9 @@ def _refuse_others(kind: str, given: dict[str, dict[str, Any]], subject: str) ->
     for other, options in given.items():
         for name, value in options.items():
             if other != kind and value is not None:
-                raise InvalidInstance(f"--{name.replace('_', '-')} goes with a {other}, not with a {kind}", "", "leave it out", subject)
+                raise InvalidInstance(
+                    f"--{name.replace('_', '-')} goes with a {other}, not with a {kind}", "", "leave it out", subject
+                )
 
 
 def _diagnosed(kind: str, subject: str, options: dict[str, Any], seed: int) -> Found:
@@ -169,7 +187,9 @@ def _published() -> list[str]:
     for name, decoder in (("encoders", False), ("decoders", True)):
         (low, high), (least, most) = published_range(decoder)
         shown = ", ".join(
-            f"{p.model} {p.symmetry:.2f} {p.directionality:+.2f}" for p in PUBLISHED if p.decoder == decoder and p.model in ORIENTATION
+            f"{p.model} {p.symmetry:.2f} {p.directionality:+.2f}"
+            for p in PUBLISHED
+            if p.decoder == decoder and p.model in ORIENTATION
         )
         lines.append(f"  {name} {low:.2f} to {high:.2f} and {least:+.2f} to {most:+.2f}: {shown}")
     return lines
@@ -186,7 +206,9 @@ def _mask(found: MaskDiagnosis) -> list[str]:
 
 def _table(one: TablePrediction, name: str) -> list[str]:
     pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
-    lines = [f"{name}reciprocity {one.reciprocity:.4f} of {pairs}: the symmetry score of the update of W_qk tends to it"]
+    lines = [
+        f"{name}reciprocity {one.reciprocity:.4f} of {pairs}: the symmetry score of the update of W_qk tends to it"
+    ]
     if one.parts > 1:
         lines.append(f"the mask falls into {one.parts:,} parts that see nothing of one another")
     lines.append(f"a token that stands early (p ~ N - k) {_early(one)}")

@@ -55,7 +55,9 @@ def one_line() -> Iterator[None]:
     except KeyboardInterrupt:
         raise Refused(abort.TEXT, abort.exit_code()) from None
     except (ImportError, SystemError) as error:
-        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # Ctrl-C while a compiled module was starting
+        if isinstance(
+            error.__cause__ or error.__context__, KeyboardInterrupt
+        ):  # Ctrl-C while a compiled module was starting
             raise Refused(abort.TEXT, abort.exit_code()) from None
         raise
 
@@ -79,7 +81,10 @@ def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Pa
 def input_files(*subjects: str | Path | None) -> list[Path]:
     """The files that a command reads: each subject (``-``: stdin), and the data in those that are folders."""
     given = [Path(subject) for subject in subjects if subject is not None]
-    return [*given, *(file for folder in given if os.path.isdir(folder) for file in folder.iterdir() if file.suffix in DATA)]
+    return [
+        *given,
+        *(file for folder in given if os.path.isdir(folder) for file in folder.iterdir() if file.suffix in DATA),
+    ]
 
 
 def check_outputs(inputs: Sequence[Path], *targets: Path | None) -> None:
@@ -136,7 +141,9 @@ def _warnings_in_one_line() -> Iterator[None]:
         warnings.simplefilter("always", MasksynthWarning)
         others = warnings.showwarning
 
-        def show(message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+        def show(
+            message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
+        ) -> None:
             if not issubclass(category, MasksynthWarning):
                 others(message, category, filename, lineno, file, line)
             elif str(message) not in told:

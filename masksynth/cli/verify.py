@@ -20,7 +20,9 @@ MANIFEST, SOLUTION = "manifest.json", "solution.json"
 
 
 @click.command()
-@click.argument("subjects", nargs=-1, required=True, metavar="INSTANCE|SAMPLES... FOLDER", type=click.Path(allow_dash=True))
+@click.argument(
+    "subjects", nargs=-1, required=True, metavar="INSTANCE|SAMPLES... FOLDER", type=click.Path(allow_dash=True)
+)
 @JSON
 @QUIET
 def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
@@ -99,7 +101,9 @@ def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> N
             f"{plain(asked.name)}: right. {count(report.positions, 'position')}{edges}, {claim}, {depth}; "
             f"checked: {', '.join(report.checks)}"
         )
-        click.echo(f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, SHA-256 {problem.sha256}")
+        click.echo(
+            f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, SHA-256 {problem.sha256}"
+        )
 
 
 def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: bool) -> None:
@@ -115,7 +119,12 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
     except WrongAnswer as error:
         if as_json:
             sample, token, file = (getattr(error, name, None) for name in ("sample", "token", "file"))
-            found = {"sample": sample, "token": token, "batch": file or None, "fact": getattr(error, "said", error.fact)}
+            found = {
+                "sample": sample,
+                "token": token,
+                "batch": file or None,
+                "fact": getattr(error, "said", error.fact),
+            }
             print_json({"ok": False, "requirement": error.requirement, **found})
             sys.exit(1)
         raise
@@ -149,7 +158,9 @@ def _read_samples(source: str, folder: Path, token_fields: Sequence[str], key_fi
     except InvalidInstance:
         if source != "-" and _is_instance(source):
             fact = f"is an instance, and {folder} holds packed batches, not an answer"
-            raise InvalidInstance(fact, "", "name the samples that were packed, or the folder of an answer", source) from None
+            raise InvalidInstance(
+                fact, "", "name the samples that were packed, or the folder of an answer", source
+            ) from None
         raise
 
 

@@ -83,7 +83,9 @@ def diagram(subject: Subject, contract: bool | None = None) -> Diagram:
     flow = convergence(subject.mask).flow
     found, whose = hasse(flow), owners(subject, flow)
     count = len(found.leaders)
-    group = _chains(found, whose) if (contract if contract is not None else count > CONTRACT_ABOVE) else np.arange(count)
+    group = (
+        _chains(found, whose) if (contract if contract is not None else count > CONTRACT_ABOVE) else np.arange(count)
+    )
     heads, box_of = np.unique(group, return_inverse=True)
     if len(heads) > MOST_BOXES:
         fact = f"a Hasse diagram of {len(heads):,} boxes (more than {MOST_BOXES})"
@@ -131,14 +133,23 @@ def _predicted(subject: Subject) -> Mapping[int, Sequence[str]]:
     return {place: list(values) for place, values in found.items()}
 
 
-def _box(found: Hasse, whose: Owners, names: tuple[str, ...], labels: Mapping[int, Sequence[str]], positions: Ints, height: int) -> Box:
+def _box(
+    found: Hasse,
+    whose: Owners,
+    names: tuple[str, ...],
+    labels: Mapping[int, Sequence[str]],
+    positions: Ints,
+    height: int,
+) -> Box:
     mine = np.unique(whose.of[positions])
     owner = int(mine[0]) if len(mine) == 1 else SHARED if len(whose.tasks) else NOBODY
     chain = len(np.unique(found.of[positions])) > 1
     label = _label([names[place] for place in positions.tolist()], chain)
     told = list(dict.fromkeys(text for place in positions.tolist() for text in labels.get(place, ())))
     if told and not chain:
-        label += f" {PREDICTS} {', '.join(cut(text, NAME) for text in told[:2])}" + (f" +{len(told) - 2}" if len(told) > 2 else "")
+        label += f" {PREDICTS} {', '.join(cut(text, NAME) for text in told[:2])}" + (
+            f" +{len(told) - 2}" if len(told) > 2 else ""
+        )
     return Box(label, tuple(positions.tolist()), chain, owner, bool(whose.predicts[positions].any()), height)
 
 

@@ -104,7 +104,9 @@ def block_picture(subject: Subject, block_size: int | None = None, largest: int 
     return _blocks(subject, _called(subject, "mask"), panels, unit)
 
 
-def diff_picture(subject: Subject, other: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
+def diff_picture(
+    subject: Subject, other: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT
+) -> Picture:
     """Which pairs only one of two masks allows.
 
     Raises
@@ -132,7 +134,9 @@ def diff_picture(subject: Subject, other: Subject, block_size: int | None = None
     return Picture(title, tuple(panels), unit, subject.size, (), None, tuple(legend))
 
 
-def flow_picture(subject: Subject, layers: int | None = None, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
+def flow_picture(
+    subject: Subject, layers: int | None = None, block_size: int | None = None, largest: int = LARGEST_EXACT
+) -> Picture:
     """What reaches what after 1, 2, ..., L layers; L is the depth to convergence where it is not given.
 
     At most ``MOST_PANELS`` steps are shown: 1, 2, 4, ... and the last, where there are more.
@@ -189,7 +193,10 @@ def block_states(mask: Mask, unit: int, table: int = 0) -> States:
     """
     lists = block_lists(mask, table, unit)
     cells = np.zeros(lists.full_index.shape, np.int8)
-    for kind, counts, index in ((PARTIAL, lists.partial_count, lists.partial_index), (FULL, lists.full_count, lists.full_index)):
+    for kind, counts, index in (
+        (PARTIAL, lists.partial_count, lists.partial_index),
+        (FULL, lists.full_count, lists.full_index),
+    ):
         row, place = np.nonzero(np.arange(index.shape[1]) < counts[:, None])
         cells[row, index[row, place]] = kind
     return cells
@@ -217,10 +224,14 @@ def _numbered(word: str, number: int, count: int) -> str:
 
 def _tables(mask: Mask, cells: Callable[[Mask], States]) -> tuple[Panel, ...]:
     count = mask.tables
-    return tuple(Panel(_numbered("table", table, count), cells(single(mask, table))) for table in range(min(count, MOST_PANELS)))
+    return tuple(
+        Panel(_numbered("table", table, count), cells(single(mask, table))) for table in range(min(count, MOST_PANELS))
+    )
 
 
-def _exact(subject: Subject, title: str, panels: Sequence[Panel], legend: tuple[tuple[int, str], ...], grid: int) -> Picture:
+def _exact(
+    subject: Subject, title: str, panels: Sequence[Panel], legend: tuple[tuple[int, str], ...], grid: int
+) -> Picture:
     if grid < 0:
         raise InvalidInstance(f"block size {grid}", "", "give a positive number")
     whose = owners(subject, convergence(subject.mask).flow)

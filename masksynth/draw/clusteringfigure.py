@@ -31,7 +31,12 @@ LABELS = {
     "renyi fixed": "Renyi, where they began",
     "strong fixed": "strong, where they began",
 }
-STYLES = {"renyi": ("#0072b2", "-"), "strong": ("#d55e00", "-"), "renyi fixed": ("#0072b2", ":"), "strong fixed": ("#d55e00", ":")}
+STYLES = {
+    "renyi": ("#0072b2", "-"),
+    "strong": ("#d55e00", "-"),
+    "renyi fixed": ("#0072b2", ":"),
+    "strong fixed": ("#d55e00", ":"),
+}
 
 
 def write_clustering(found: Clustering, path: str | Path, *, title: str = "", force: bool = False) -> Path:
@@ -68,7 +73,9 @@ def write_clustering(found: Clustering, path: str | Path, *, title: str = "", fo
 
     place = check_picture(path, force)
     with drawing():
-        return write_figure(clustering_figure(found, title), place, "Clusters of the positions of a mask over time", force)
+        return write_figure(
+            clustering_figure(found, title), place, "Clusters of the positions of a mask over time", force
+        )
 
 
 def clustering_figure(found: Clustering, title: str = "") -> Figure:
@@ -116,7 +123,9 @@ def circle_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None
     turn = np.arctan2(x[..., 1], x[..., 0])
     for place, path in enumerate(turn):
         path = np.insert(path, cuts := np.flatnonzero(np.abs(np.diff(path)) > np.pi) + 1, np.nan)
-        style: dict[str, Any] = {"color": ROOT, "linewidth": 1.8, "zorder": 3} if place in roots else {"color": INKS[place % len(INKS)]}
+        style: dict[str, Any] = (
+            {"color": ROOT, "linewidth": 1.8, "zorder": 3} if place in roots else {"color": INKS[place % len(INKS)]}
+        )
         axes.plot(np.insert(times, cuts, np.nan), path, **{"linewidth": 0.6, **style})
     axes.set(ylabel="angle", ylim=(-np.pi, np.pi))
     _over_time(axes, times)
@@ -153,9 +162,21 @@ def _view() -> Floats:
 def _clusters(axes: Axes, found: Clustering) -> None:
     _curve(axes, found.times, found.clusters, "clusters, mean and 10 % to 90 % of starts", "#0072b2", "-")
     if found.expected_strong is not None:
-        axes.axhline(found.expected_strong, color="#d55e00", linewidth=0.8, linestyle="--", label="strong centres expected, causal")
+        axes.axhline(
+            found.expected_strong,
+            color="#d55e00",
+            linewidth=0.8,
+            linestyle="--",
+            label="strong centres expected, causal",
+        )
     if found.expected_renyi is not None:
-        axes.axhline(found.expected_renyi, color="#009e73", linewidth=0.8, linestyle="--", label="Renyi centres expected, no room left")
+        axes.axhline(
+            found.expected_renyi,
+            color="#009e73",
+            linewidth=0.8,
+            linestyle="--",
+            label="Renyi centres expected, no room left",
+        )
     axes.set(yscale="log", ylabel="clusters", title=f"clusters: neighbours within {found.angle:.3g} rad")
     most = max(found.clusters.high)
     ticks = [step * 10**power for power in range(5) for step in (1, 2, 5) if step * 10**power <= most]
@@ -169,7 +190,9 @@ def _captured(axes: Axes, found: Clustering) -> None:
     for name, curve in found.captured:
         colour, dash = STYLES[name]
         _curve(axes, found.times, curve, LABELS[name], colour, dash, band=not name.endswith("fixed"))
-    axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.radius:.3g} rad of a centre of the start")
+    axes.set(
+        ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.radius:.3g} rad of a centre of the start"
+    )
     _over_time(axes, np.array(found.times))
     if found.captured:
         axes.legend(frameon=False, loc="lower right")
@@ -188,7 +211,9 @@ def _gathered(axes: Axes, found: Clustering) -> None:
         axes.legend(frameon=False, loc="upper left")
 
 
-def _curve(axes: Axes, times: tuple[float, ...], curve: Curve, label: str, colour: str, dash: str, band: bool = True) -> None:
+def _curve(
+    axes: Axes, times: tuple[float, ...], curve: Curve, label: str, colour: str, dash: str, band: bool = True
+) -> None:
     if band:
         axes.fill_between(times, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
     axes.plot(times, curve.mean, color=colour, linestyle=dash, linewidth=1.2, label=label)
@@ -198,5 +223,9 @@ def _over_time(axes: Axes, times: Floats) -> None:
     """Time from 0 with room for its beginning: log(1 + t)."""
     axes.set_xscale("function", functions=(np.log1p, np.expm1))
     ticks = [0.0, *(float(10**power) for power in range(-1, 6) if 10**power <= times[-1])]
-    axes.set(xlim=(0, times[-1]), xlabel="time", xticks=[tick for tick in ticks if tick in (0.0, 1.0) or tick >= 10 or times[-1] < 10])
+    axes.set(
+        xlim=(0, times[-1]),
+        xlabel="time",
+        xticks=[tick for tick in ticks if tick in (0.0, 1.0) or tick >= 10 or times[-1] < 10],
+    )
     axes.xaxis.set_major_formatter(lambda number, _: f"{number:g}")

@@ -28,11 +28,21 @@ def hasse_figure(diagram: Diagram) -> Figure:
     placed, tall = arranged(entries, found.width)
     width = max(found.width, 200.0, *(x + SIDE + 4 + measure(text) for x, _, (_, text) in placed), 0.0)
     figure, axes = paper(width + 2 * MARGIN, found.height + TITLE + tall + 3 * MARGIN)
-    write(axes, MARGIN, TITLE / 2 + 2, fitted(diagram.title, width, FONT + 1, "bold"), "title", fontsize=FONT + 1, weight="bold")
+    write(
+        axes,
+        MARGIN,
+        TITLE / 2 + 2,
+        fitted(diagram.title, width, FONT + 1, "bold"),
+        "title",
+        fontsize=FONT + 1,
+        weight="bold",
+    )
     base = TITLE + MARGIN + found.height
     for (upper, lower), line in zip(diagram.edges, found.lines, strict=True):
         _edge(axes, [(MARGIN + x, base - y) for x, y in line], found, f"edge-{upper}-{lower}")
-    for number, (box, label, (wide, _), (x, y)) in enumerate(zip(diagram.boxes, labels, sizes, found.places, strict=True)):
+    for number, (box, label, (wide, _), (x, y)) in enumerate(
+        zip(diagram.boxes, labels, sizes, found.places, strict=True)
+    ):
         _box(axes, box, label, (MARGIN + x - wide / 2, base - y - HEIGHT / 2), wide, strip, number)
     draw_legend(axes, placed, base + MARGIN)
     return figure
@@ -43,7 +53,9 @@ def _edge(axes: Axes, line: list[Point], found: Layout, gid: str) -> None:
     from matplotlib.path import Path
 
     codes = [Path.MOVETO] + [Path.CURVE4 if found.curved else Path.LINETO] * (len(line) - 1)
-    axes.add_patch(PathPatch(Path(line, codes), facecolor="none", edgecolor=LINE, linewidth=1.0, gid=gid, clip_on=False))
+    axes.add_patch(
+        PathPatch(Path(line, codes), facecolor="none", edgecolor=LINE, linewidth=1.0, gid=gid, clip_on=False)
+    )
 
 
 def _box(axes: Axes, box: Box, label: str, corner: Point, wide: float, strip: float, number: int) -> None:

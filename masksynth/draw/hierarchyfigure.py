@@ -51,7 +51,9 @@ def title_of(found: Hierarchy) -> str:
 
 def subtitle_of(found: Hierarchy) -> str:
     """The size of the tree, and who sees what."""
-    sees = "left siblings" if found.causal else "siblings" if found.mask_pairs is None else "siblings that the mask allows"
+    sees = (
+        "left siblings" if found.causal else "siblings" if found.mask_pairs is None else "siblings that the mask allows"
+    )
     itself = "and themselves" if found.included else "but not themselves"
     return f"{found.positions:,} positions, {found.families:,} families, depth {found.depth}; see {sees} {itself}"
 
@@ -64,8 +66,12 @@ def hierarchy_figure(found: Hierarchy) -> Figure:
     figure = Figure((wide / 72, tall / 72), dpi=72, facecolor="white")
     left, width = 50.0 / wide, SIDE / wide
     title = fitted(title_of(found), SIDE + 30, FONT + 1, "bold")
-    figure.text(left, 1 - 10 / tall, title, fontsize=FONT + 1, weight="bold", va="center", parse_math=False, gid="title")
-    figure.text(left, 1 - 22 / tall, subtitle_of(found), fontsize=FONT - 1, va="center", parse_math=False, gid="subtitle")
+    figure.text(
+        left, 1 - 10 / tall, title, fontsize=FONT + 1, weight="bold", va="center", parse_math=False, gid="title"
+    )
+    figure.text(
+        left, 1 - 22 / tall, subtitle_of(found), fontsize=FONT - 1, va="center", parse_math=False, gid="subtitle"
+    )
     matrix = figure.add_axes((left, 1 - (44 + SIDE) / tall, width, SIDE / tall))
     _matrix(matrix, found)
     rows = figure.add_axes((left, 50 / tall, width, 80 / tall))
@@ -90,7 +96,9 @@ def _matrix(axes: Axes, found: Hierarchy) -> None:
     squares = [(low, high - low) for low, high in zip(found.parts, ends, strict=True)]
     leaves = [Rectangle((low, low), 1, 1) for low, wide in squares if wide == 1]
     deeper = [Rectangle((low, low), wide, wide) for low, wide in squares if wide > 1]
-    _cells(axes, leaves, "leaves", facecolor="#263238" if found.included else "white", edgecolor="#b0bec5", linewidth=0.2)
+    _cells(
+        axes, leaves, "leaves", facecolor="#263238" if found.included else "white", edgecolor="#b0bec5", linewidth=0.2
+    )
     _cells(axes, deeper, "deeper", facecolor="#eceff1", edgecolor="#607d8b", linewidth=0.4, hatch="////")
 
 
@@ -133,6 +141,8 @@ def reduced(values: NDArray[np.float64], most: int = 512) -> tuple[NDArray[np.fl
     step = -(-len(values) // most)
     padded = np.pad(values, (0, -len(values) % step), constant_values=np.nan).reshape(-1, step)
     known = ~np.isnan(padded)
-    means = np.where(known.any(axis=1), np.where(known, padded, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+    means = np.where(
+        known.any(axis=1), np.where(known, padded, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan
+    )
     places = np.append(np.arange(len(means)) * step, len(values)).astype(float)
     return places, np.append(means, means[-1])

@@ -123,11 +123,17 @@ def by_graphviz(sizes: Sequence[Point], edges: Sequence[tuple[int, int]], height
     settings = f'rankdir=BT;nodesep={APART / INCH:.3f};ranksep={BETWEEN / INCH:.3f};node[shape=box,fixedsize=true,label=""];edge[dir=none]'
     told = f"digraph{{{settings}\n" + "\n".join(lines) + "\n}\n"
     try:
-        done = subprocess.run([GRAPHVIZ, "-Tplain"], input=told, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            [GRAPHVIZ, "-Tplain"], input=told, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise MasksynthError(f"Graphviz does not lay the diagram out: {type(error).__name__}; draw another picture") from None
+        raise MasksynthError(
+            f"Graphviz does not lay the diagram out: {type(error).__name__}; draw another picture"
+        ) from None
     if done.returncode:
-        raise MasksynthError(f"Graphviz does not lay the diagram out: {' '.join(done.stderr.split())[:200]}; repair or remove it")
+        raise MasksynthError(
+            f"Graphviz does not lay the diagram out: {' '.join(done.stderr.split())[:200]}; repair or remove it"
+        )
     return _plain(done.stdout, len(sizes), edges)
 
 
@@ -156,7 +162,9 @@ def by_barycentres(sizes: Sequence[Point], edges: Sequence[tuple[int, int]], hei
         level += range(heights[lower] + 1, heights[upper])
         width += [2.0] * len(bends)
         wires.append([lower, *bends, upper])
-    rows = [[node for node in range(len(level)) if level[node] == number] for number in range(max(level, default=-1) + 1)]
+    rows = [
+        [node for node in range(len(level)) if level[node] == number] for number in range(max(level, default=-1) + 1)
+    ]
     near = _neighbours(wires, len(level))
     for sweep in range(16):
         for row in rows if sweep % 2 else reversed(rows):
@@ -167,7 +175,9 @@ def by_barycentres(sizes: Sequence[Point], edges: Sequence[tuple[int, int]], hei
     left = min((across[node] - width[node] / 2 for node in range(len(level))), default=0.0)
     right = max((across[node] + width[node] / 2 for node in range(len(level))), default=0.0)
     place = [(across[node] - left, level[node] * rise + tallest / 2) for node in range(len(level))]
-    lines = tuple(_wire([place[node] for node in wire], sizes[wire[0]][1] / 2, sizes[wire[-1]][1] / 2) for wire in wires)
+    lines = tuple(
+        _wire([place[node] for node in wire], sizes[wire[0]][1] / 2, sizes[wire[-1]][1] / 2) for wire in wires
+    )
     return Layout(tuple(place[: len(sizes)]), lines, right - left, max(len(rows) * rise - BETWEEN, 0.0), False)
 
 
@@ -184,7 +194,9 @@ def _neighbours(wires: list[list[int]], count: int) -> tuple[list[list[int]], li
 def _sort(row: list[int], near: list[list[int]], rows: list[list[int]]) -> None:
     """Sort a layer by the mean place of its neighbours in the next one; nodes without any keep their place."""
     turn = {node: place / max(len(other) - 1, 1) for other in rows for place, node in enumerate(other)}
-    keys = {node: sum(turn[other] for other in near[node]) / len(near[node]) if near[node] else turn[node] for node in row}
+    keys = {
+        node: sum(turn[other] for other in near[node]) / len(near[node]) if near[node] else turn[node] for node in row
+    }
     row.sort(key=lambda node: keys[node])
 
 

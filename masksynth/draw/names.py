@@ -80,4 +80,6 @@ def position_names(subject: Subject, most: int) -> tuple[str, ...]:
     if subject.inputs is None:
         return tuple(str(place) for place in range(subject.size))
     ends = [""] * subject.size if subject.positions is None else [f"@{place}" for place in subject.positions.tolist()]
-    return tuple(cut(text_of(value), max(most - len(end), 2)) + end for value, end in zip(subject.inputs, ends, strict=True))
+    return tuple(
+        cut(text_of(value), max(most - len(end), 2)) + end for value, end in zip(subject.inputs, ends, strict=True)
+    )

@@ -70,7 +70,9 @@ def _seen(flow: Mask, position: Ints, task: Ints, size: int) -> Mask:
     """Row t: all that the labels of task t see."""
     counts = np.diff(flow.row_offset[0])[position]
     place = np.arange(int(counts.sum())) - np.repeat(counts.cumsum() - counts - flow.row_offset[0, position], counts)
-    return united((np.repeat(task, counts), flow.key_start[place].astype(np.int64), flow.key_end[place].astype(np.int64)), size)
+    return united(
+        (np.repeat(task, counts), flow.key_start[place].astype(np.int64), flow.key_end[place].astype(np.int64)), size
+    )
 
 
 def _owned(tasks: tuple[str, ...], task: Ints, start: Ints, end: Ints, predicts: NDArray[np.bool_]) -> Owners:

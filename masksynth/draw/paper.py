@@ -91,7 +91,9 @@ def measure(text: str, size: float = FONT, weight: str = "normal") -> float:
     from matplotlib.font_manager import FontProperties
 
     renderer: Any = RendererAgg
-    width, _, _ = renderer(1, 1, 720).get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)
+    width, _, _ = renderer(1, 1, 720).get_text_width_height_descent(
+        text, FontProperties(size=size, weight=weight), False
+    )
     wide = sum(east_asian_width(letter) in "WF" for letter in text)
     return float(width) / 10 + 0.5 * size * wide
 
@@ -118,7 +120,9 @@ def rectangle(axes: Axes, x: float, y: float, width: float, height: float, gid: 
     """A rectangle with its corner above left at (x, y)."""
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((x, y), width, height, gid=gid, clip_on=False, **{"linewidth": 0, "facecolor": "none", **style}))
+    axes.add_patch(
+        Rectangle((x, y), width, height, gid=gid, clip_on=False, **{"linewidth": 0, "facecolor": "none", **style})
+    )
 
 
 def swatch(axes: Axes, x: float, y: float, width: float, height: float, task: int, gid: str) -> None:

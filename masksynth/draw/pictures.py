@@ -129,7 +129,9 @@ def format_of(path: Path) -> str:
         For another ending.
     """
     if path.suffix.lower() not in (".svg", ".png"):
-        raise InvalidInstance(f"ends in {path.suffix!r:.40}", "", "name a .svg or .png file, or - for SVG on stdout", str(path))
+        raise InvalidInstance(
+            f"ends in {path.suffix!r:.40}", "", "name a .svg or .png file, or - for SVG on stdout", str(path)
+        )
     return path.suffix.lower()[1:]
 
 
@@ -168,7 +170,11 @@ def write_figure(figure: Figure, path: Path, title: str, force: bool = False) ->
     from masksynth.draw.paper import to_pdf, to_png, to_svg
 
     ending = path.suffix.lower()
-    write_picture(to_svg(figure, title) if ending == ".svg" else to_png(figure) if ending == ".png" else to_pdf(figure), path, force)
+    write_picture(
+        to_svg(figure, title) if ending == ".svg" else to_png(figure) if ending == ".png" else to_pdf(figure),
+        path,
+        force,
+    )
     return path
 
 
@@ -184,5 +190,7 @@ def write_picture(picture: str | bytes, path: str | Path, force: bool = False) -
     """
     place = Path(path)
     if not place.absolute().parent.is_dir():
-        raise MasksynthError(f"{place}: the picture cannot be written: there is no folder {place.parent}; choose another place")
+        raise MasksynthError(
+            f"{place}: the picture cannot be written: there is no folder {place.parent}; choose another place"
+        )
     write_file(place, picture.encode("utf-8") if isinstance(picture, str) else picture, force, (), "the picture")

@@ -18,7 +18,9 @@ COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
 MARKS = ("o", "s", "^", "D", "v", "P")
 
 
-def draw_symmetry(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, path: str | Path, force: bool = False) -> Path:
+def draw_symmetry(
+    found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, path: str | Path, force: bool = False
+) -> Path:
     """Draw a diagnosis from its record alone; equal records give equal bytes.
 
     Parameters
@@ -77,13 +79,26 @@ def _weights(found: WeightDiagnosis) -> Figure:
 
 def _layers(axes: Axes, found: WeightDiagnosis, name: str, colour: str) -> None:
     """A score of each layer as a line, of its heads as points, the median as a dashed line."""
-    heads = [(place, value) for place, one in enumerate(found.layers) for value in getattr(one, f"head_{name}") if value is not None]
+    heads = [
+        (place, value)
+        for place, one in enumerate(found.layers)
+        for value in getattr(one, f"head_{name}")
+        if value is not None
+    ]
     if heads:
         places, values = zip(*heads, strict=True)
         axes.scatter(places, values, s=8, color=GREY, alpha=0.6, linewidths=0, label="heads", gid=f"{name}-heads")
     known = [(place, value) for place, one in enumerate(found.layers) if (value := getattr(one, name)) is not None]
     if known:
-        axes.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=4, linewidth=1.2, label="sum of heads", gid=name)
+        axes.plot(
+            *zip(*known, strict=True),
+            color=colour,
+            marker="o",
+            markersize=4,
+            linewidth=1.2,
+            label="sum of heads",
+            gid=name,
+        )
     middle = getattr(found, name)
     if middle is not None:
         axes.axhline(middle, color=colour, linewidth=0.8, linestyle="--", label="median of layers")
@@ -130,11 +145,16 @@ def _training(found: TrainingDiagnosis) -> Figure:
     for axes, start in zip(panels, ("random", "symmetric"), strict=True):
         for place, one in enumerate(found.trends):
             runs = [curve.symmetry for curve in found.curves if (curve.mask, curve.start) == (one.mask, start)]
-            colour, mean = COLOURS[place % len(COLOURS)], [sum(values) / len(values) for values in zip(*runs, strict=True)]
+            colour, mean = (
+                COLOURS[place % len(COLOURS)],
+                [sum(values) / len(values) for values in zip(*runs, strict=True)],
+            )
             for run in runs:
                 axes.plot(found.steps, run, color=colour, linewidth=0.5, alpha=0.5)
             mark = MARKS[place % len(MARKS)]
-            axes.plot(found.steps, mean, color=colour, linewidth=1.6, marker=mark, markevery=5, markersize=4, label=one.mask)
+            axes.plot(
+                found.steps, mean, color=colour, linewidth=1.6, marker=mark, markevery=5, markersize=4, label=one.mask
+            )
         axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
         axes.set(xlabel="step", ylabel="symmetry of W_qk, mean of layers", ylim=(-0.1, 1.05))
         axes.set_title(f"{start} start", fontsize=8)

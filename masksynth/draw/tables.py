@@ -45,9 +45,19 @@ def table_figure(picture: Picture) -> Figure:
     entries = _entries(picture)
     width = max(across * step_x, 200.0)
     placed, tall = arranged(entries, width - MARGIN)
-    width = max(width, *(MARGIN + x + SIDE + 16 + measure(text) for x, _, (_, text) in placed), 0.0) if placed else width
+    width = (
+        max(width, *(MARGIN + x + SIDE + 16 + measure(text) for x, _, (_, text) in placed), 0.0) if placed else width
+    )
     figure, axes = paper(width + MARGIN, TITLE + down * step_y + tall + MARGIN)
-    write(axes, MARGIN, TITLE / 2 + 2, fitted(picture.title, width - MARGIN, FONT + 1, "bold"), "title", fontsize=FONT + 1, weight="bold")
+    write(
+        axes,
+        MARGIN,
+        TITLE / 2 + 2,
+        fitted(picture.title, width - MARGIN, FONT + 1, "bold"),
+        "title",
+        fontsize=FONT + 1,
+        weight="bold",
+    )
     for number, panel in enumerate(picture.panels):
         origin = (left + number % ACROSS * step_x, TITLE + top + number // ACROSS * step_y)
         _panel(axes, picture, panel, number, origin, side)
@@ -87,7 +97,14 @@ def _panel(axes: Axes, picture: Picture, panel: Panel, number: int, origin: tupl
     _lines(axes, origin, rows, side, number, 0.8 if picture.names else 0.0)
     rectangle(axes, x, y, rows * side, rows * side, f"frame-{number}", edgecolor="#37474f", linewidth=0.6)
     if panel.title:
-        write(axes, x + rows * side / 2, y - _margins(picture, side)[1] + TITLE / 2, panel.title, f"panel-{number}", ha="center")
+        write(
+            axes,
+            x + rows * side / 2,
+            y - _margins(picture, side)[1] + TITLE / 2,
+            panel.title,
+            f"panel-{number}",
+            ha="center",
+        )
     if picture.names:
         _names(axes, picture, number, origin, side)
     else:
@@ -104,8 +121,12 @@ def _lines(axes: Axes, origin: tuple[float, float], rows: int, side: float, numb
         return
     (x, y), extent = origin, rows * side
     places = [place * side for place in range(1, rows)]
-    lines = [[(x + at, y), (x + at, y + extent)] for at in places] + [[(x, y + at), (x + extent, y + at)] for at in places]
-    axes.add_collection(LineCollection(lines, colors="white", linewidths=width, gid=f"lines-{number}", clip_on=False), autolim=False)
+    lines = [[(x + at, y), (x + at, y + extent)] for at in places] + [
+        [(x, y + at), (x + extent, y + at)] for at in places
+    ]
+    axes.add_collection(
+        LineCollection(lines, colors="white", linewidths=width, gid=f"lines-{number}", clip_on=False), autolim=False
+    )
 
 
 def _names(axes: Axes, picture: Picture, number: int, origin: tuple[float, float], side: float) -> None:
@@ -118,7 +139,17 @@ def _names(axes: Axes, picture: Picture, number: int, origin: tuple[float, float
         middle = (place + 0.5) * side
         style = {"fontsize": size, "weight": weight}
         write(axes, x - strip - 3, y + middle, text, f"row-{number}-{place}", ha="right", **style)
-        write(axes, x + middle, y - strip - 3, text, f"column-{number}-{place}", ha="center", va="bottom", rotation=90, **style)
+        write(
+            axes,
+            x + middle,
+            y - strip - 3,
+            text,
+            f"column-{number}-{place}",
+            ha="center",
+            va="bottom",
+            rotation=90,
+            **style,
+        )
         if whose is not None and whose.tasks:
             task = int(whose.of[place])
             swatch(axes, x - STRIP - 1, y + place * side, STRIP, side, task, f"row-task-{number}-{place}")
@@ -134,7 +165,9 @@ def _numbers(axes: Axes, picture: Picture, number: int, origin: tuple[float, flo
         write(axes, x + cell * side, y - 6, text, f"column-{number}-{cell}", ha="left")
 
 
-def _outlines(axes: Axes, picture: Picture, panel: Panel, number: int, origin: tuple[float, float], side: float) -> None:
+def _outlines(
+    axes: Axes, picture: Picture, panel: Panel, number: int, origin: tuple[float, float], side: float
+) -> None:
     """Blocks over single pairs: full ones in a solid line, partial ones in a dashed one."""
     (x, y), edge = origin, picture.grid * side
     states = block_states(Mask.from_dense(panel.cells > 0), picture.grid)
@@ -142,7 +175,15 @@ def _outlines(axes: Axes, picture: Picture, panel: Panel, number: int, origin: t
     for i, j in np.argwhere(states != kinds.EMPTY).tolist():
         kind = int(states[i, j])
         wide, high = min(edge, limit - j * edge) - 1.6, min(edge, limit - i * edge) - 1.6
-        _outline(axes, x + j * edge + 0.8, y + i * edge + 0.8, wide, high, kind, f"block-{kinds.KINDS[kind]}-{number}-{i}-{j}")
+        _outline(
+            axes,
+            x + j * edge + 0.8,
+            y + i * edge + 0.8,
+            wide,
+            high,
+            kind,
+            f"block-{kinds.KINDS[kind]}-{number}-{i}-{j}",
+        )
 
 
 def _outline(axes: Axes, x: float, y: float, wide: float, high: float, kind: int, gid: str) -> None:

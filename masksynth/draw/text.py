@@ -47,7 +47,8 @@ def table_text(picture: Picture) -> str:
     for panel in picture.panels:
         lines += [panel.title] if panel.title else []
         lines += [
-            f"{padded(name, width)} {' '.join(SIGNS[int(kind)] for kind in row)}" for name, row in zip(names, panel.cells, strict=True)
+            f"{padded(name, width)} {' '.join(SIGNS[int(kind)] for kind in row)}"
+            for name, row in zip(names, panel.cells, strict=True)
         ]
     return "\n".join([*lines, "   ".join(f"{SIGNS[kind]} {cut(text, 60)}" for kind, text in picture.legend)])
 

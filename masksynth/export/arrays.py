@@ -32,7 +32,12 @@ MAX_DENSE = 8192
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 
-LOSS: dict[str, type] = {"loss_position": np.int64, "loss_label": np.int64, "loss_task": np.int64, "loss_weight": np.float64}
+LOSS: dict[str, type] = {
+    "loss_position": np.int64,
+    "loss_label": np.int64,
+    "loss_task": np.int64,
+    "loss_weight": np.float64,
+}
 
 
 def merged_arrays(merged: MergedTask) -> Arrays:
@@ -82,11 +87,17 @@ def mask_of(arrays: Mapping[str, Array], size: int) -> Mask:
     """
     forms = [form for form in ("mask", "row_offset", "edge_query") if form in arrays]
     if len(forms) != 1:
-        raise InvalidInstance(f"the arrays {sorted(arrays)} hold {len(forms)} masks", remedy="store one of mask, row_offset, edge_query")
+        raise InvalidInstance(
+            f"the arrays {sorted(arrays)} hold {len(forms)} masks", remedy="store one of mask, row_offset, edge_query"
+        )
     if forms == ["edge_query"]:
         return mask_of_edges(need(arrays, "edge_query", np.int64, 1), need(arrays, "edge_key", np.int64, 1), size)
     if forms == ["row_offset"]:
-        mask = Mask(need(arrays, "row_offset", np.int64, 2), need(arrays, "key_start", np.int32, 1), need(arrays, "key_end", np.int32, 1))
+        mask = Mask(
+            need(arrays, "row_offset", np.int64, 2),
+            need(arrays, "key_start", np.int32, 1),
+            need(arrays, "key_end", np.int32, 1),
+        )
     elif arrays["mask"].size:
         mask = Mask.from_dense(need(arrays, "mask", np.bool_, None))
     else:
@@ -101,10 +112,16 @@ def off_diagonal(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     lengths = (mask.key_end.astype(np.int64) - mask.key_start).ravel()
     rows = np.repeat(np.arange(mask.row_offset[:, 1:].size), np.diff(mask.row_offset, axis=1).ravel())
     query = np.repeat(rows, lengths)
-    key = np.arange(len(query)) - np.repeat(lengths.cumsum() - lengths, lengths) + np.repeat(mask.key_start.astype(np.int64), lengths)
+    key = (
+        np.arange(len(query))
+        - np.repeat(lengths.cumsum() - lengths, lengths)
+        + np.repeat(mask.key_start.astype(np.int64), lengths)
+    )
     loop = query == key
     if mask.tables != 1 or int(loop.sum()) != mask.size:
-        raise InvalidInstance("a sparse answer is one table with its diagonal set", remedy="store it with sparse = false")
+        raise InvalidInstance(
+            "a sparse answer is one table with its diagonal set", remedy="store it with sparse = false"
+        )
     return query[~loop], key[~loop]
 
 
@@ -118,8 +135,12 @@ def mask_of_edges(query: NDArray[np.int64], key: NDArray[np.int64], size: int) -
     ■ ■ ·
     ■ · ■
     """
-    if query.shape != key.shape or (len(key) and not (min(query.min(), key.min()) >= 0 and max(query.max(), key.max()) < size)):
-        raise InvalidInstance(f"edge_query {query.shape} and edge_key {key.shape} are not pairs of positions below {size}")
+    if query.shape != key.shape or (
+        len(key) and not (min(query.min(), key.min()) >= 0 and max(query.max(), key.max()) < size)
+    ):
+        raise InvalidInstance(
+            f"edge_query {query.shape} and edge_key {key.shape} are not pairs of positions below {size}"
+        )
     loop = np.arange(size)
     pairs = np.unique(np.concatenate([query, loop]) * size + np.concatenate([key, loop]))
     row, column = np.divmod(pairs, max(size, 1))
@@ -138,7 +159,9 @@ def need(arrays: Mapping[str, Array], name: str, dtype: type, ndim: int | None) 
         raise InvalidInstance(f"array {name!r} is missing", remedy="write the answer again")
     array = arrays[name]
     if array.dtype != np.dtype(dtype) or ndim not in (None, array.ndim):
-        raise InvalidInstance(f"array {name!r} is {array.dtype} {array.shape}, not {np.dtype(dtype)} of {ndim} dimensions")
+        raise InvalidInstance(
+            f"array {name!r} is {array.dtype} {array.shape}, not {np.dtype(dtype)} of {ndim} dimensions"
+        )
     return array
 
 

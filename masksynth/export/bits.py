@@ -49,7 +49,9 @@ def dense_chunks(spans: Spans, size: int, chunk: int) -> Iterator[NDArray[np.boo
 def spans_of(dense: NDArray[np.bool_], low: int) -> Spans:
     """The intervals of rows low, low + 1, ... of a bool array."""
     padded = np.pad(dense, ((0, 0), (1, 1)))
-    change = np.flatnonzero(padded[:, 1:] != padded[:, :-1])  # starts and ends in turn, since every row begins and ends with False
+    change = np.flatnonzero(
+        padded[:, 1:] != padded[:, :-1]
+    )  # starts and ends in turn, since every row begins and ends with False
     query, key = np.divmod(change, dense.shape[1] + 1)
     return query[::2] + low, key[::2], key[1::2]
 

@@ -114,10 +114,15 @@ def check_transposed(lists: BlockLists, back: BlockLists) -> None:
     high, wide = lists.partial_index.shape
     for which in ("partial", "full"):
         forward = _listed(getattr(lists, f"{which}_count"), getattr(lists, f"{which}_index"), (high, wide), which)
-        backward = _listed(getattr(back, f"{which}_count"), getattr(back, f"{which}_index"), (wide, high), f"transposed {which}")
+        backward = _listed(
+            getattr(back, f"{which}_count"), getattr(back, f"{which}_index"), (wide, high), f"transposed {which}"
+        )
         if (fault := forward != backward.T).any():
             place = tuple(int(x) for x in np.argwhere(fault)[0])
-            raise WrongAnswer("block lists", f"block {place} is in one of the {which} lists and not in the transposed one, or the reverse")
+            raise WrongAnswer(
+                "block lists",
+                f"block {place} is in one of the {which} lists and not in the transposed one, or the reverse",
+            )
 
 
 def block_sizes(block_size: BlockSize) -> tuple[int, int]:
@@ -195,14 +200,18 @@ def _ordered(listed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.i
 def _listed(count: NDArray[np.int32], index: NDArray[np.int32], grid: tuple[int, int], which: str) -> NDArray[np.bool_]:
     """The listed blocks as a boolean grid, after checking that indices are distinct block numbers."""
     if count.shape != grid[:1] or index.shape != grid or (count < 0).any() or (count > grid[1]).any():
-        raise WrongAnswer("block lists", f"{which} lists of shapes {count.shape} and {index.shape} do not fit a grid of {grid} blocks")
+        raise WrongAnswer(
+            "block lists", f"{which} lists of shapes {count.shape} and {index.shape} do not fit a grid of {grid} blocks"
+        )
     used = np.arange(grid[1]) < count[:, None]
     row, chosen = np.nonzero(used)[0], index[used]
     if ((chosen < 0) | (chosen >= grid[1])).any():
         raise WrongAnswer("block lists", f"a {which} list names a block outside 0..{grid[1] - 1}")
     times = np.bincount(row * grid[1] + chosen, minlength=grid[0] * grid[1]).reshape(grid)
     if (times > 1).any():
-        raise WrongAnswer("block lists", f"block {tuple(int(x) for x in np.argwhere(times > 1)[0])} stands twice in a {which} list")
+        raise WrongAnswer(
+            "block lists", f"block {tuple(int(x) for x in np.argwhere(times > 1)[0])} stands twice in a {which} list"
+        )
     return times > 0
 
 

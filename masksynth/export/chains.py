@@ -101,7 +101,9 @@ def _links(spans: tuple[Ints, Ints, Ints], place: Ints, first: Ints, last: Ints)
     broken = np.zeros((runs, runs), np.float32)
     for low in range(0, len(place) if runs else 0, chunk):
         part = slice(int(np.searchsorted(query, low)), int(np.searchsorted(query, low + chunk)))
-        heads, tails = (_holds([span[part] for span in spans], low, min(chunk, len(place) - low), keys) for keys in (first, last))
+        heads, tails = (
+            _holds([span[part] for span in spans], low, min(chunk, len(place) - low), keys) for keys in (first, last)
+        )
         own = place[low : low + chunk]
         at = np.searchsorted(first, own)
         mine = (at < runs) & (first[np.minimum(at, runs - 1)] == own)

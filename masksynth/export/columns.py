@@ -20,7 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import Unsupported, WrongAnswer
-from masksynth.export.rows import Columns, Ints, Spans, column_counts, columns_of, compare_rows, expand, joined_parts, row_counts, rows_of
+from masksynth.export.rows import (
+    Columns,
+    Ints,
+    Spans,
+    column_counts,
+    columns_of,
+    compare_rows,
+    expand,
+    joined_parts,
+    row_counts,
+    rows_of,
+)
 from masksynth.mask import Mask
 
 
@@ -52,7 +63,9 @@ def to_flashmask(mask: Mask, table: int = 0) -> FlashMask:
     """
     counts = column_counts(mask, table)
     if (most := int(counts.max(initial=0))) > 3:
-        raise Unsupported(f"cannot express: key {int(counts.argmax())} is seen by {most} intervals of rows (more than 3)")
+        raise Unsupported(
+            f"cannot express: key {int(counts.argmax())} is seen by {most} intervals of rows (more than 3)"
+        )
     columns, (query, _, ends) = columns_of(mask, table), rows_of(mask, table)
     below = _gaps(columns, np.arange(mask.size))
     if (ends <= query + 1).all() and len(below) <= 1:
@@ -84,14 +97,20 @@ def flashmask_to_rows(found: FlashMask, mask: Mask, table: int = 0) -> Spans:
         or bounds.shape[:3] != (1, 1, size)
         or bounds.shape[3:] not in (((1,), (2,)) if found.causal else ((2,), (4,)))
     ):
-        raise WrongAnswer("flashmask", f"bounds {bounds.dtype} {bounds.shape} with causal={found.causal} are none of FlashMask's")
+        raise WrongAnswer(
+            "flashmask", f"bounds {bounds.dtype} {bounds.shape} with causal={found.causal} are none of FlashMask's"
+        )
     if bounds.size and (bounds.min() < 0 or bounds.max() > size):
         raise WrongAnswer("flashmask", f"a bound leaves 0..{size}")
     bound, key, none = bounds[0, 0].astype(np.int64).T, np.arange(size), np.zeros(size, np.int64)
     if found.causal:
         hidden = [(none, key), (bound[0], bound[1] if len(bound) == 2 else none + size)]
     else:
-        hidden = [(bound[0], bound[1]), (bound[2], bound[3])] if len(bound) == 4 else [(bound[0], none + size), (none, bound[1])]
+        hidden = (
+            [(bound[0], bound[1]), (bound[2], bound[3])]
+            if len(bound) == 4
+            else [(bound[0], none + size), (none, bound[1])]
+        )
     return rows_of_columns(_complement(hidden, size), mask, table, "flashmask")
 
 
@@ -102,7 +121,9 @@ def rows_of_columns(columns: list[tuple[Ints, Ints]], mask: Mask, table: int, wh
     k - 1. How many begin in each row is counted before any is written out, so that a wrong form costs no more than a right one.
     """
     size = mask.size
-    before = [(np.concatenate([[0], lo[:-1]])[: len(lo)], np.concatenate([[0], hi[:-1]])[: len(hi)]) for lo, hi in columns]
+    before = [
+        (np.concatenate([[0], lo[:-1]])[: len(lo)], np.concatenate([[0], hi[:-1]])[: len(hi)]) for lo, hi in columns
+    ]
     after = [(np.concatenate([lo[1:], [0]])[: len(lo)], np.concatenate([hi[1:], [0]])[: len(hi)]) for lo, hi in columns]
     starts, ends = _without(columns, before, size), _without(columns, after, size)
     wanted = row_counts(mask, table)
@@ -174,7 +195,9 @@ def _double(gaps: list[tuple[Ints, Ints]], size: int) -> list[Ints]:
     """Two gaps: the later one first; a single one stands on its side of the diagonal, or is cut there."""
     if len(gaps) > 2:
         hidden = np.sum([start < end for start, end in gaps], axis=0)
-        raise Unsupported(f"cannot express: key {int(hidden.argmax())} is hidden from {hidden.max()} intervals of rows (more than 2)")
+        raise Unsupported(
+            f"cannot express: key {int(hidden.argmax())} is hidden from {hidden.max()} intervals of rows (more than 2)"
+        )
     key, none = np.arange(size), (np.full(size, size), np.full(size, size))
     (start, end), (later, last) = (*gaps, none, none)[:2]
     alone = later >= last

@@ -47,7 +47,9 @@ def to_hf_additive(mask: Mask, table: int = 0) -> NDArray[np.float32]:
     """
     counts = row_counts(mask, table)
     if (counts == 0).any():
-        raise Unsupported(f"cannot express: row {int((counts == 0).argmax())} has no key, and softmax over nothing has no value")
+        raise Unsupported(
+            f"cannot express: row {int((counts == 0).argmax())} has no key, and softmax over nothing has no value"
+        )
     dense = np.where(_dense(mask, table), np.float32(0), np.float32("-inf"))[None, None]
     check_hf_additive(mask, dense, table)
     return dense

@@ -41,7 +41,11 @@ def answer_files(record: Mapping[str, Any], merged: MergedTask) -> Iterator[tupl
 
 
 def write_answer(
-    folder: str | Path, record: Mapping[str, Any], merged: MergedTask, force: bool = False, inputs: Iterable[str | Path] = ()
+    folder: str | Path,
+    record: Mapping[str, Any],
+    merged: MergedTask,
+    force: bool = False,
+    inputs: Iterable[str | Path] = (),
 ) -> Path:
     """Write an answer as a folder, atomically.
 
@@ -76,7 +80,9 @@ def write_answer(
         for name, content in answer_files(record, merged):
             _write(draft / name, content)
         if not same_merged(solution_of(draft), merged):
-            raise InvalidInstance("the record given is not the record of the merged task", remedy="start it from solution_record(merged)")
+            raise InvalidInstance(
+                "the record given is not the record of the merged task", remedy="start it from solution_record(merged)"
+            )
     return Path(os.path.abspath(folder)).resolve()
 
 
@@ -106,11 +112,15 @@ def solution_of(folder: Path) -> MergedTask:
         arrays = read_safetensors(folder / SAFETENSORS)
         merged = merged_task(record, mask_of(arrays, len(need(arrays, "position_ids", int, 1))))
     except OSError as error:
-        raise InvalidInstance(f"cannot be read: {error.strerror}", remedy="name a folder written by solve", source=str(folder)) from None
+        raise InvalidInstance(
+            f"cannot be read: {error.strerror}", remedy="name a folder written by solve", source=str(folder)
+        ) from None
     except InvalidInstance as error:
         raise error.within(source=str(folder)) from None
     if len(merged.positions) != merged.mask.size:
-        raise WrongAnswer("files", f"{SOLUTION} has {len(merged.positions)} positions, {SAFETENSORS} has {merged.mask.size}")
+        raise WrongAnswer(
+            "files", f"{SOLUTION} has {len(merged.positions)} positions, {SAFETENSORS} has {merged.mask.size}"
+        )
     if name := same_arrays(merged_arrays(merged), arrays):
         raise WrongAnswer("files", f"{SOLUTION} and {SAFETENSORS} disagree in {name!r}")
     if "mask" in arrays and (name := same_arrays(arrays, read_npz(folder / NPZ))):

@@ -70,11 +70,17 @@ def read_stored(path: Path) -> tuple[Arrays, dict[str, str]]:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise InvalidInstance(f"cannot be read as safetensors: {error}", remedy="write the answer again", source=str(path)) from None
+        raise InvalidInstance(
+            f"cannot be read as safetensors: {error}", remedy="write the answer again", source=str(path)
+        ) from None
     if metadata.get("schema", SCHEMA) != SCHEMA:
-        raise InvalidInstance(f"schema {metadata['schema']} is not known", remedy=f"this version reads schema {SCHEMA}", source=str(path))
+        raise InvalidInstance(
+            f"schema {metadata['schema']} is not known", remedy=f"this version reads schema {SCHEMA}", source=str(path)
+        )
     if "content_hash" in metadata and metadata["content_hash"] != (expected := content_hash(arrays)):
-        raise WrongAnswer("files", f"{path}: the arrays hash to {expected[:12]}..., the file says {metadata['content_hash'][:12]}...")
+        raise WrongAnswer(
+            "files", f"{path}: the arrays hash to {expected[:12]}..., the file says {metadata['content_hash'][:12]}..."
+        )
     return arrays, metadata
 
 
@@ -83,8 +89,19 @@ def read_npz(path: Path) -> Arrays:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise InvalidInstance(f"cannot be read as npz: {error}", remedy="write the answer again", source=str(path)) from None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
+        raise InvalidInstance(
+            f"cannot be read as npz: {error}", remedy="write the answer again", source=str(path)
+        ) from None
 
 
 def same_arrays(left: Mapping[str, Array], right: Mapping[str, Array]) -> str:

@@ -24,7 +24,17 @@ from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.export.bits import MAX_BITS, bits_of, bits_to_rows
 from masksynth.export.chains import NEVER, Chains, chains_of
 from masksynth.export.columns import rows_of_columns
-from masksynth.export.rows import Ints, Spans, column_counts, columns_of, compare_rows, expand, joined_parts, row_counts, rows_of
+from masksynth.export.rows import (
+    Ints,
+    Spans,
+    column_counts,
+    columns_of,
+    compare_rows,
+    expand,
+    joined_parts,
+    row_counts,
+    rows_of,
+)
 from masksynth.mask import Mask
 
 MAX_INTERVALS, MAX_COLUMNS = 8, 2
@@ -89,7 +99,11 @@ def form_to_rows(form: Form, mask: Mask, table: int = 0) -> Spans:
     for name, array in arrays.items():
         if name.startswith(("lo_", "hi_")) and len(array) and (array.min() < 0 or array.max() > size):
             raise WrongAnswer(form.name, f"a bound of {name} leaves 0..{size}")
-    pairs = [(arrays[f"lo_{i}"].astype(np.int64), arrays[f"hi_{i}"].astype(np.int64)) for i in range(len(arrays) // 2) if "lo_0" in arrays]
+    pairs = [
+        (arrays[f"lo_{i}"].astype(np.int64), arrays[f"hi_{i}"].astype(np.int64))
+        for i in range(len(arrays) // 2)
+        if "lo_0" in arrays
+    ]
     if form.name == "row intervals":
         spans = [(index[lo < hi], lo[lo < hi], hi[lo < hi]) for lo, hi in pairs]
         return joined_parts(spans)
@@ -111,7 +125,9 @@ def chains_to_rows(chains: Chains, size: int, what: str) -> Spans:
         if not np.array_equal(rank[keys], np.arange(len(keys))):
             raise WrongAnswer(what, f"the ranks of a chain are not 0..{len(keys) - 1}")
         if ((limit < 0) | (limit > len(keys))).any():
-            raise WrongAnswer(what, f"row {int(((limit < 0) | (limit > len(keys))).argmax())} sees a prefix that its chain has not")
+            raise WrongAnswer(
+                what, f"row {int(((limit < 0) | (limit > len(keys))).argmax())} sees a prefix that its chain has not"
+            )
         first = np.flatnonzero(np.diff(keys, prepend=-2) != 1)
         length = np.diff(first, append=len(keys))
         row, run = expand((np.arange(size), np.zeros(size, np.int64), np.searchsorted(first, limit)))
@@ -137,7 +153,11 @@ def _choose(mask: Mask, table: int) -> Form:
     counts = row_counts(mask, table)
     most = int(counts.max(initial=0))
     if most <= MAX_INTERVALS:
-        return Form("row intervals", "", _pairs_of(mask.row_offset[table] - mask.row_offset[table, 0], *rows_of(mask, table)[1:], most))
+        return Form(
+            "row intervals",
+            "",
+            _pairs_of(mask.row_offset[table] - mask.row_offset[table, 0], *rows_of(mask, table)[1:], most),
+        )
     why = f"row {int(counts.argmax())} has {most} intervals (more than {MAX_INTERVALS})"
     counts = column_counts(mask, table)
     most = int(counts.max(initial=0))

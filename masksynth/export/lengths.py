@@ -48,7 +48,9 @@ def to_lengths(mask: Mask, table: int = 0) -> Lengths:
         odd = np.where(inside, (start != previous) | (end != closing), (start != query) | (end <= query))
     if odd.any():
         row = int(odd.argmax())
-        raise Unsupported(f"cannot express: row {row} attends to {few(list(mask.intervals(row, table)))}, which no packed document does")
+        raise Unsupported(
+            f"cannot express: row {row} attends to {few(list(mask.intervals(row, table)))}, which no packed document does"
+        )
     cuts = np.concatenate([np.flatnonzero(start == query) if causal else np.unique(start), [mask.size]])
     found = Lengths(cuts.astype(np.int32), int(np.diff(cuts).max(initial=0)), causal)
     check_lengths(mask, found, table)

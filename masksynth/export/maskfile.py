@@ -44,10 +44,15 @@ def read_mask(path: str | Path) -> Mask:
         place = place / "mask.safetensors"
     if place.suffix not in ENDINGS:
         raise InvalidInstance(
-            f"ends in {place.suffix!r}", "", f"name a file that ends in {', '.join(ENDINGS)}, or an answer's folder", str(place)
+            f"ends in {place.suffix!r}",
+            "",
+            f"name a file that ends in {', '.join(ENDINGS)}, or an answer's folder",
+            str(place),
         )
     if not place.is_file():
-        raise InvalidInstance("there is no such file", "", "name a .npy, .npz or .safetensors file, or an answer's folder", str(place))
+        raise InvalidInstance(
+            "there is no such file", "", "name a .npy, .npz or .safetensors file, or an answer's folder", str(place)
+        )
     try:
         if place.suffix == ".npy":
             return Mask.from_dense(_load(place))
@@ -55,7 +60,9 @@ def read_mask(path: str | Path) -> Mask:
         sizes = [len(arrays[name]) for name in ("position_ids",) if name in arrays]
         sizes += [arrays[name].shape[-1] - (name == "row_offset") for name in ("mask", "row_offset") if name in arrays]
         if not sizes:
-            raise InvalidInstance(f"the arrays {sorted(arrays)} hold no mask", "", "store one of mask, row_offset, edge_query")
+            raise InvalidInstance(
+                f"the arrays {sorted(arrays)} hold no mask", "", "store one of mask, row_offset, edge_query"
+            )
         return mask_of(arrays, sizes[0])
     except InvalidInstance as error:
         raise InvalidInstance(error.fact, error.path if error.path != "$" else "", error.remedy, str(place)) from None
@@ -65,9 +72,13 @@ def _load(path: Path) -> NDArray[np.generic]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except OSError as error:
-        raise InvalidInstance(f"cannot be read: {error.strerror or error}", "", "save a bool array with numpy.save") from None
+        raise InvalidInstance(
+            f"cannot be read: {error.strerror or error}", "", "save a bool array with numpy.save"
+        ) from None
     except (ValueError, EOFError):  # numpy's text tells people to unpickle what they should not
-        raise InvalidInstance("is not a whole .npy file of plain numbers", "", "save a bool array with numpy.save") from None
+        raise InvalidInstance(
+            "is not a whole .npy file of plain numbers", "", "save a bool array with numpy.save"
+        ) from None
 
 
 def check_mask_target(path: Path, force: bool, inputs: Iterable[str | Path] = ()) -> None:
@@ -79,7 +90,9 @@ def check_mask_target(path: Path, force: bool, inputs: Iterable[str | Path] = ()
         For another ending, a folder that does not exist, or a file that is there without ``force``.
     """
     if path.suffix not in ENDINGS:
-        raise InvalidInstance(f"ends in {path.suffix!r}", "", f"name a file that ends in {', '.join(ENDINGS)}", str(path))
+        raise InvalidInstance(
+            f"ends in {path.suffix!r}", "", f"name a file that ends in {', '.join(ENDINGS)}", str(path)
+        )
     if not path.absolute().parent.is_dir():
         raise InvalidInstance(f"there is no folder {path.parent}", "", "choose another place", str(path))
     check_file(path, force, inputs)
@@ -116,7 +129,9 @@ def write_mask(mask: Mask, path: str | Path, force: bool = True, inputs: Iterabl
     check_mask_target(place, force, inputs)
     if place.suffix == ".npy":
         if mask.size > MAX_DENSE:
-            raise InvalidInstance(f"{mask.size} positions are too many for an array", "", "name a .npz or .safetensors file", str(place))
+            raise InvalidInstance(
+                f"{mask.size} positions are too many for an array", "", "name a .npz or .safetensors file", str(place)
+            )
         stream = io.BytesIO()
         np.save(stream, mask.dense())
         content = stream.getvalue()

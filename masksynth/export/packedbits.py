@@ -38,7 +38,9 @@ def to_packed_bits(mask: Mask, table: int = 0) -> PackedBits:
     [217, 1]
     """
     if mask.size > MAX_PACKED:
-        raise Unsupported(f"cannot express: {mask.size:,} positions need {mask.size**2 // 8:,} bytes (more than {MAX_PACKED:,} positions)")
+        raise Unsupported(
+            f"cannot express: {mask.size:,} positions need {mask.size**2 // 8:,} bytes (more than {MAX_PACKED:,} positions)"
+        )
     chunks = dense_chunks(rows_of(mask, table), mask.size, CHUNK)  # a chunk is a whole number of bytes
     parts = [np.packbits(chunk.ravel(), bitorder="little") for chunk in chunks]
     packed = np.concatenate([np.zeros(0, np.uint8), *parts])
@@ -58,7 +60,10 @@ def check_packed_bits(mask: Mask, found: PackedBits, table: int = 0) -> None:
     size, bits = mask.size, found.packed_custom_mask
     length = -(-size * size // 8)
     if bits.dtype != np.uint8 or bits.shape != (length,) or found.mask_indptr.tolist() != [0, length]:
-        raise WrongAnswer("flashinfer", f"{bits.dtype} {bits.shape} with mask_indptr {found.mask_indptr.tolist()} are not {length} bytes")
+        raise WrongAnswer(
+            "flashinfer",
+            f"{bits.dtype} {bits.shape} with mask_indptr {found.mask_indptr.tolist()} are not {length} bytes",
+        )
     if size * size % 8 and bits[-1] >> (size * size % 8):
         raise WrongAnswer("flashinfer", "a padding bit is set")
     compare_rows(mask, table, packed_bits_to_rows(found, size), "flashinfer")

@@ -62,12 +62,19 @@ def solution_record(merged: MergedTask) -> dict[str, Any]:
     """
     problem = merged.problem
     return {
-        "positions": [{"input": place.input, "position": place.position, "kind": place.kind} for place in merged.positions],
+        "positions": [
+            {"input": place.input, "position": place.position, "kind": place.kind} for place in merged.positions
+        ],
         "labels": list(merged.labels),
         "tasks": list(merged.tasks),
         "embeddings": {task: dict(places) for task, places in merged.embeddings.items()},
         "loss_edges": [list(edge) for edge in merged.loss_edges],
-        "problem": {"layers": problem.layers, "sparse": problem.sparse, "pattern": problem.pattern, "sha256": problem.sha256},
+        "problem": {
+            "layers": problem.layers,
+            "sparse": problem.sparse,
+            "pattern": problem.pattern,
+            "sha256": problem.sha256,
+        },
     }
 
 
@@ -88,7 +95,11 @@ def read_record(text: bytes) -> SolutionRecord:
         for node, place in places.items():
             _within(place, record.positions, "positions", f"$.embeddings[{json.dumps(name)}][{json.dumps(node)}]")
     for number, edge in enumerate(record.loss_edges):
-        targets = ((edge[0], record.positions, "positions"), (edge[1], record.labels, "labels"), (edge[2], record.tasks, "tasks"))
+        targets = (
+            (edge[0], record.positions, "positions"),
+            (edge[1], record.labels, "labels"),
+            (edge[2], record.tasks, "tasks"),
+        )
         for column, target in enumerate(targets):
             _within(*target, f"$.loss_edges[{number}][{column}]")
     return record
@@ -104,7 +115,8 @@ def merged_task(record: SolutionRecord, mask: Mask) -> MergedTask:
     problem = record.problem
     return MergedTask(
         positions=tuple(
-            Position(frozen(place.input, f"$.positions[{i}].input"), place.position, place.kind) for i, place in enumerate(record.positions)
+            Position(frozen(place.input, f"$.positions[{i}].input"), place.position, place.kind)
+            for i, place in enumerate(record.positions)
         ),
         mask=mask,
         embeddings=record.embeddings,

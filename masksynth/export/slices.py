@@ -56,7 +56,9 @@ def to_slices(mask: Mask, table: int = 0) -> Slices:
     others = np.flatnonzero(head != np.arange(len(head)))
     second[head[others]] = kind[others]
     last, types = last[opens], second[opens]
-    ranges = [np.stack(pair, axis=1).astype(np.int32) for pair in ((query[opens], query[last] + 1), (start[opens], end[last]))]
+    ranges = [
+        np.stack(pair, axis=1).astype(np.int32) for pair in ((query[opens], query[last] + 1), (start[opens], end[last]))
+    ]
     found = Slices(ranges[0], ranges[1], types.astype(np.int32))
     check_slices(mask, found, table)
     return found
@@ -76,11 +78,21 @@ def check_slices(mask: Mask, found: Slices, table: int = 0) -> None:
 def slices_to_rows(found: Slices, mask: Mask, table: int = 0) -> Spans:
     """The row intervals of slices, row by row of each; ``mask`` only bounds how much is written out."""
     (q0, q1), (k0, k1), kind = found.q_ranges.astype(np.int64).T, found.k_ranges.astype(np.int64).T, found.attn_type_map
-    bad = (q0 < 0) | (q0 >= q1) | (q1 > mask.size) | (k0 < 0) | (k0 >= k1) | (k1 > mask.size) | (kind < FULL) | (kind > BICAUSAL)
+    bad = (
+        (q0 < 0)
+        | (q0 >= q1)
+        | (q1 > mask.size)
+        | (k0 < 0)
+        | (k0 >= k1)
+        | (k1 > mask.size)
+        | (kind < FULL)
+        | (kind > BICAUSAL)
+    )
     if bad.any():
         place = int(bad.argmax())
         raise WrongAnswer(
-            "magi", f"slice {place} of type {kind[place]} has queries {q0[place]}..{q1[place]}, keys {k0[place]}..{k1[place]}"
+            "magi",
+            f"slice {place} of type {kind[place]} has queries {q0[place]}..{q1[place]}, keys {k0[place]}..{k1[place]}",
         )
     cells, most = int((q1 - q0).sum()), 64 * (int(np.diff(mask.row_offset[table]).sum()) + mask.size)
     if cells > most:

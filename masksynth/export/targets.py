@@ -27,7 +27,14 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.export.arrays import MAX_DENSE, Arrays
-from masksynth.export.blocks import BlockSize, block_lists, block_sizes, check_blocks, check_transposed, transposed_lists
+from masksynth.export.blocks import (
+    BlockSize,
+    block_lists,
+    block_sizes,
+    check_blocks,
+    check_transposed,
+    transposed_lists,
+)
 from masksynth.export.columns import to_flashmask
 from masksynth.export.dense import to_hf_additive, to_hf_bool
 from masksynth.export.formats import read_safetensors, safetensors_bytes, same_arrays
@@ -149,9 +156,15 @@ def _blocks(mask: Mask, table: int, block_size: BlockSize) -> Arrays:
     check_transposed(lists, back)
     names = [f"{full}{{}}_{name}" for full in ("", "full_") for name in ("num_blocks", "indices")]
     arrays = {
-        name.format(axis): part[None, None] for axis, each in (("kv", lists), ("q", back)) for name, part in zip(names, each, strict=True)
+        name.format(axis): part[None, None]
+        for axis, each in (("kv", lists), ("q", back))
+        for name, part in zip(names, each, strict=True)
     }
-    return {**arrays, "block_size": np.array(block_sizes(block_size), np.int32), "seq_lengths": np.array([mask.size] * 2, np.int32)}
+    return {
+        **arrays,
+        "block_size": np.array(block_sizes(block_size), np.int32),
+        "seq_lengths": np.array([mask.size] * 2, np.int32),
+    }
 
 
 def _flashmask(mask: Mask, table: int, _: BlockSize) -> Arrays:
@@ -161,7 +174,11 @@ def _flashmask(mask: Mask, table: int, _: BlockSize) -> Arrays:
 
 def _varlen(mask: Mask, table: int, _: BlockSize) -> Arrays:
     found = to_lengths(mask, table)
-    return {"cu_seqlens": found.cu_seqlens, "max_seqlen": np.array([found.max_seqlen], np.int32), "causal": np.array([found.causal])}
+    return {
+        "cu_seqlens": found.cu_seqlens,
+        "max_seqlen": np.array([found.max_seqlen], np.int32),
+        "causal": np.array([found.causal]),
+    }
 
 
 TARGETS: dict[str, Callable[[Mask, int, BlockSize], Arrays]] = {
@@ -189,13 +206,18 @@ def _measured_blocks(mask: Mask, table: int, block_size: BlockSize) -> Measured:
     check_blocks(mask, lists, table, block_size)
     (high, wide), (rows, keys) = lists.partial_index.shape, block_sizes(block_size)
     partial, full = int(lists.partial_count.sum()), int(lists.full_count.sum())
-    return 8 * (high + wide) + 16 * high * wide, f"{high} x {wide} blocks of {rows} x {keys}: {partial:,} partial, {full:,} full"
+    return 8 * (
+        high + wide
+    ) + 16 * high * wide, f"{high} x {wide} blocks of {rows} x {keys}: {partial:,} partial, {full:,} full"
 
 
 def _measured_flashmask(mask: Mask, table: int, _: BlockSize) -> Measured:
     found = to_flashmask(mask, table)
     bounds = found.startend_row_indices.shape[-1]
-    return found.startend_row_indices.nbytes, f"{'' if found.causal else 'not '}causal, {bounds} bound{'s' * (bounds > 1)} a key"
+    return (
+        found.startend_row_indices.nbytes,
+        f"{'' if found.causal else 'not '}causal, {bounds} bound{'s' * (bounds > 1)} a key",
+    )
 
 
 def _measured_magi(mask: Mask, table: int, _: BlockSize) -> Measured:
@@ -219,7 +241,9 @@ def _measured_dense(mask: Mask, table: int, width: int, word: str) -> Measured:
         raise Unsupported(f"cannot express: {mask.size:,} positions (more than {MAX_DENSE:,})")
     counts = row_counts(mask, table)
     if width > 1 and (counts == 0).any():
-        raise Unsupported(f"cannot express: row {int((counts == 0).argmax())} has no key, and softmax over nothing has no value")
+        raise Unsupported(
+            f"cannot express: row {int((counts == 0).argmax())} has no key, and softmax over nothing has no value"
+        )
     return width * mask.size**2, word
 
 

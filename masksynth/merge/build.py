@@ -75,7 +75,9 @@ def _order(classes: Sequence[int], rows: Rows, first: Sequence[int], copies: Seq
     parent = [number[classes[rows.tail[live]]] if rows.tail[live] >= 0 else -1 for live in lowest]
     weight = [sum(copies[own] for own in members) for members in units.values()]
     members = list(units.values())
-    return [own for unit in heavy_paths(parent, weight, [rows.size[live][0] for live in lowest]) for own in members[unit]]
+    return [
+        own for unit in heavy_paths(parent, weight, [rows.size[live][0] for live in lowest]) for own in members[unit]
+    ]
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> Intervals:
@@ -132,7 +134,9 @@ def _counts(table: int, live: int, tail: int, classes: Sequence[int], rows: Rows
 
 def _exchanged(row: Intervals, old: int, new: int) -> Intervals:
     """The row with key ``new`` in the place of key ``old``."""
-    kept = [part for start, end in row for part in ((start, min(end, old)), (max(start, old + 1), end)) if part[0] < part[1]]
+    kept = [
+        part for start, end in row for part in ((start, min(end, old)), (max(start, old + 1), end)) if part[0] < part[1]
+    ]
     return joined([*kept, (new, new + 1)])
 
 
@@ -143,7 +147,9 @@ def _appended(below: Intervals, ranges: list[tuple[int, int]]) -> Intervals:
     return joined([*below, *ranges])
 
 
-def _with_tails(live: int, classes: Sequence[int], rows: Rows, layout: Layout, result: Sequence[Intervals | None]) -> list[int]:
+def _with_tails(
+    live: int, classes: Sequence[int], rows: Rows, layout: Layout, result: Sequence[Intervals | None]
+) -> list[int]:
     """First nodes of the classes whose rows must be known before that of ``live``'s class, lowest first."""
     chain = []
     at = live

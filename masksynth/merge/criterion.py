@@ -78,7 +78,9 @@ def _lengths(rows: Rows) -> list[tuple[int, ...]]:
     return [tuple(len(rows.rows[row]) for row in places) for places in zip(*rows.refs, strict=True)]
 
 
-def _unmapped(union: Union, colour: Sequence[int], place: Sequence[int], rows: Rows, merged: MergedTask) -> Verdict | None:
+def _unmapped(
+    union: Union, colour: Sequence[int], place: Sequence[int], rows: Rows, merged: MergedTask
+) -> Verdict | None:
     """(a): the first live node whose position is missing or inequivalent, and what flows in or is missing there."""
     count = len(union.task)
     for live, position in enumerate(place):
@@ -97,9 +99,13 @@ def _difference(union: Union, colour: Sequence[int], place: Sequence[int], rows:
     for table in rows.refs:
         wanted = Counter(count + place[key] for key in rows.rows[table[live]])
         found = Counter(rows.rows[table[count + position]])
-        if extra := sorted(key - count for key in found - wanted if colour[key] not in {colour[k] for k in wanted - found}):
+        if extra := sorted(
+            key - count for key in found - wanted if colour[key] not in {colour[k] for k in wanted - found}
+        ):
             return f"stands at position {position}, into which position {extra[0]} flows and should not"
-        if lost := sorted(key - count for key in wanted - found if colour[key] not in {colour[k] for k in found - wanted}):
+        if lost := sorted(
+            key - count for key in wanted - found if colour[key] not in {colour[k] for k in found - wanted}
+        ):
             return f"stands at position {position}, which does not attend to position {lost[0]} as it should"
     return f"stands at position {position}, which differs in identity or upstream"
 

@@ -67,24 +67,32 @@ def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None)
         if (name, node) not in place:
             fact = "is dead: no prediction depends on it" if node in tasks[name].index else "does not exist"
             near = get_close_matches(node, [other for owner, other in place if owner == name], 3, 0)
-            raise InvalidInstance(f"node {node!r} of task {name!r} {fact}", "$.tasks", f"live nodes near it: {', '.join(map(repr, near))}")
+            raise InvalidInstance(
+                f"node {node!r} of task {name!r} {fact}", "$.tasks", f"live nodes near it: {', '.join(map(repr, near))}"
+            )
     rows = read_rows(union, compress=False)
     if layers is not None:
         return _within(family, union, rows, (one, two), (place[one], place[two]), layers)
     colours = _until_apart(union, rows, place[one], place[two])
     if colours[-1][place[one]] == colours[-1][place[two]]:
-        return Explanation(True, f"{_pair(union, place[one], place[two])} are equivalent: equal identity and equal upstream", ())
+        return Explanation(
+            True, f"{_pair(union, place[one], place[two])} are equivalent: equal identity and equal upstream", ()
+        )
     return _walk(union, rows, colours, place[one], place[two], None)
 
 
-def _within(family: TaskFamily, union: Union, rows: Rows, names: tuple[Name, Name], pair: tuple[int, int], layers: int) -> Explanation:
+def _within(
+    family: TaskFamily, union: Union, rows: Rows, names: tuple[Name, Name], pair: tuple[int, int], layers: int
+) -> Explanation:
     """At finite depth: nodes share a position if they agree as deep as both are demanded and no deeper demand keeps them apart."""
     depth = effective_layers(layers, len(union.task), len(rows.refs))
     levels = levels_of(union, rows, depth)
     one, two = pair
     for live in pair:
         if levels.deepest[live] < 0:
-            return Explanation(False, f"{_shown(union, live)} has no position: no prediction reads it within {layers} layers", ())
+            return Explanation(
+                False, f"{_shown(union, live)} has no position: no prediction reads it within {layers} layers", ()
+            )
     level = min(levels.deepest[one], levels.deepest[two])
     colours = levels.colour[: level + 1]
     if colours[-1][one] != colours[-1][two]:
@@ -131,7 +139,9 @@ def _walk(union: Union, rows: Rows, colours: list[list[int]], one: int, two: int
         level -= 1
 
 
-def _surplus(rows: Rows, tables: Sequence[Sequence[int]], colour: Sequence[int], one: int, two: int) -> tuple[list[int], list[int]]:
+def _surplus(
+    rows: Rows, tables: Sequence[Sequence[int]], colour: Sequence[int], one: int, two: int
+) -> tuple[list[int], list[int]]:
     """Keys of each row, in the first table that differs, whose colour the other row holds less often."""
     for table in tables:
         ours, theirs = rows.rows[table[one]], rows.rows[table[two]]

@@ -126,7 +126,9 @@ def multiplicities(levels: Levels, rows: Rows, level: int, demanded: Sequence[in
 
 def allot(levels: Levels, rows: Rows, layers: int) -> Slots:
     """Slots of every demanded colour at every level, from the deepest level up; extra slots are positions of their own."""
-    at_least: list[int] = sorted((live for live, deep in enumerate(levels.deepest) if deep >= 0), key=lambda u: -levels.deepest[u])
+    at_least: list[int] = sorted(
+        (live for live, deep in enumerate(levels.deepest) if deep >= 0), key=lambda u: -levels.deepest[u]
+    )
     deepest: list[int] = []
     node: list[int] = []
     of: list[dict[int, list[int]]] = [{} for _ in range(layers + 1)]
@@ -191,7 +193,9 @@ def _cut(levels: Levels, layers: int, pattern: int) -> tuple[Levels, int]:
     age = max((layers - deep for deep in levels.deepest if deep >= 0), default=0)
     enough = stable + age + 2 * pattern
     fewer = layers if layers <= enough else enough + (layers - enough) % pattern
-    return Levels(levels.colour[: fewer + 1], [deep - (layers - fewer) if deep >= 0 else -1 for deep in levels.deepest]), fewer
+    return Levels(
+        levels.colour[: fewer + 1], [deep - (layers - fewer) if deep >= 0 else -1 for deep in levels.deepest]
+    ), fewer
 
 
 def effective_layers(layers: int, nodes: int, pattern: int) -> int:
@@ -215,12 +219,17 @@ def merge_layers(union: Union, rows: Rows, layers: int, question: Question) -> M
     levels, layers = _cut(levels_of(union, rows, layers), layers, len(rows.refs))
     slots = _renumbered(allot(levels, rows, layers))
     size = range(len(slots.node))
-    tables = [[joined((key, key + 1) for key in _row(q, table, levels, rows, slots)) for q in size] for table in range(len(rows.refs))]
+    tables = [
+        [joined((key, key + 1) for key in _row(q, table, levels, rows, slots)) for q in size]
+        for table in range(len(rows.refs))
+    ]
     mask = Mask.from_intervals(tables)
     return assemble(union, slots.node, mask, _lowest(union, rows, levels.deepest, slots.node, mask, layers), question)
 
 
-def _lowest(union: Union, rows: Rows, deepest: Sequence[int], node: Sequence[int], mask: Mask, layers: int) -> list[int]:
+def _lowest(
+    union: Union, rows: Rows, deepest: Sequence[int], node: Sequence[int], mask: Mask, layers: int
+) -> list[int]:
     """For each node the lowest position with its colour at its deepest demanded level, colours being taken over tasks and mask together.
 
     A position may by chance have a colour beyond the level that it was made for, so the slots alone do not tell.

@@ -84,7 +84,9 @@ def refine(start: Sequence[Hashable], rows: Adjacency, refs: Sequence[Sequence[i
     return numbered(colour)
 
 
-def _users(rows: Adjacency, refs: Sequence[Sequence[int]], reading: Iterable[int]) -> tuple[dict[int, list[int]], list[list[int]]]:
+def _users(
+    rows: Adjacency, refs: Sequence[Sequence[int]], reading: Iterable[int]
+) -> tuple[dict[int, list[int]], list[list[int]]]:
     """For each node the rows that hold it, and for each row the nodes that read it, among the nodes ``reading`` and their rows."""
     readers: list[list[int]] = [[] for _ in rows]
     for table in refs:
@@ -101,7 +103,11 @@ def _users(rows: Adjacency, refs: Sequence[Sequence[int]], reading: Iterable[int
 
 
 def _split(
-    own: int, groups: dict[tuple[int, ...], list[int]], colour: list[int], members: list[set[int]], known: list[tuple[int, ...]]
+    own: int,
+    groups: dict[tuple[int, ...], list[int]],
+    colour: list[int],
+    members: list[set[int]],
+    known: list[tuple[int, ...]],
 ) -> list[int]:
     """Split class ``own``: nodes not looked at share the signature ``known[own]``; the largest part keeps the colour."""
     if len(groups) == 1 and groups.keys() == {known[own]}:

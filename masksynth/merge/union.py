@@ -114,7 +114,9 @@ def read_rows(union: Union, compress: bool) -> Rows:
     if not any(closed):
         count = len(union.task)
         rows = [row for adjacency in union.keys for row in adjacency]
-        return Rows(rows, [list(range(t * count, (t + 1) * count)) for t in range(len(union.keys))], _lengths(union.keys))
+        return Rows(
+            rows, [list(range(t * count, (t + 1) * count)) for t in range(len(union.keys))], _lengths(union.keys)
+        )
     return _expanded(union, closed)
 
 
@@ -139,7 +141,10 @@ def _condense(adjacency: Adjacency) -> _Condensed:
     members: Adjacency = [[] for _ in range(max(of, default=-1) + 1)]
     for live, component in enumerate(of):
         members[component].append(live)
-    below = [sorted({of[key] for live in part for key in adjacency[live]} - {number}, reverse=True) for number, part in enumerate(members)]
+    below = [
+        sorted({of[key] for live in part for key in adjacency[live]} - {number}, reverse=True)
+        for number, part in enumerate(members)
+    ]
     return _Condensed(of, members, below)
 
 
@@ -190,7 +195,9 @@ def _bits(number: int) -> list[int]:
 def check_entries(entries: int) -> None:
     """Refuse to write out more than ``MAX_ENTRIES`` row entries."""
     if entries > MAX_ENTRIES:
-        raise Unsupported(f"more than {MAX_ENTRIES} row entries to write out; split the family, or give closed tasks and no layers")
+        raise Unsupported(
+            f"more than {MAX_ENTRIES} row entries to write out; split the family, or give closed tasks and no layers"
+        )
 
 
 def _first_components(union: Union, parts: _Condensed) -> list[int]:

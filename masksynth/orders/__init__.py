@@ -6,7 +6,17 @@
 from masksynth.orders.chains import certify_width
 from masksynth.orders.poset import Poset, quotient
 from masksynth.orders.preorder import classes, closure, depth, is_dense, is_preorder, least_mutual, reduction
-from masksynth.orders.relation import Relation, as_relation, compose, covers, identity, layer_flows, layer_product, power, reflexive
+from masksynth.orders.relation import (
+    Relation,
+    as_relation,
+    compose,
+    covers,
+    identity,
+    layer_flows,
+    layer_product,
+    power,
+    reflexive,
+)
 from masksynth.orders.sparse import components, levels
 
 __all__ = [

@@ -130,7 +130,9 @@ def certify_width(order: Relation, antichain: Sequence[int], chains: Sequence[Se
     if sorted(element for chain in chains for element in chain) != list(range(len(order))):
         raise WrongAnswer("chains", f"they do not hold each of the {len(order)} elements once")
     if len(antichain) != len(chains):
-        raise WrongAnswer("width", f"an antichain of {len(antichain)} elements does not prove {len(chains)} chains the fewest")
+        raise WrongAnswer(
+            "width", f"an antichain of {len(antichain)} elements does not prove {len(chains)} chains the fewest"
+        )
     return len(chains)
 
 

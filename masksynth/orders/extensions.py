@@ -110,7 +110,9 @@ def count_extensions(order: Relation, limit: int = 1_000_000) -> int:
                     freed[grown] = (minimal[down] ^ (1 << element)) | _freed(upper[element], below, grown)
                 more[grown] = more.get(grown, 0) + count
             if len(more) > limit:
-                raise Unsupported(f"a poset of {len(order)} elements has more than {limit} down-sets of one size; raise limit to count on")
+                raise Unsupported(
+                    f"a poset of {len(order)} elements has more than {limit} down-sets of one size; raise limit to count on"
+                )
         ways, minimal = more, freed
     return sum(ways.values())
 

@@ -36,7 +36,9 @@ def as_relation(value: Any, name: str = "relation") -> Relation:
     if array.dtype != np.bool_:
         raise InvalidInstance(f"{name} is an array of {array.dtype}, not of bool", remedy="compare it with 0 first")
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
-        raise InvalidInstance(f"{name} has shape {array.shape}, not (n, n)", remedy="give one row and one column per node")
+        raise InvalidInstance(
+            f"{name} has shape {array.shape}, not (n, n)", remedy="give one row and one column per node"
+        )
     return array
 
 
@@ -142,7 +144,9 @@ def layer_flows(masks: Iterable[Relation]) -> Iterator[Relation]:
     for layer, mask in enumerate(masks, start=1):
         step = pack(reflexive(as_relation(mask, f"the mask of layer {layer}")))
         if reached is not None and len(step) != len(reached):
-            raise InvalidInstance(f"the mask of layer {layer} has {len(step)} nodes, that of layer 1 has {len(reached)}")
+            raise InvalidInstance(
+                f"the mask of layer {layer} has {len(step)} nodes, that of layer 1 has {len(reached)}"
+            )
         reached = step if reached is None else multiply(step, reached)
         yield unpack(reached, len(reached))
 

@@ -59,7 +59,9 @@ def components(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]]) 
     return np.array(component, np.int64)
 
 
-def levels(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]], component: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+def levels(
+    offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]], component: NDArray[np.integer[Any]]
+) -> NDArray[np.int64]:
     """Return the height of each component: 0 if it attends to no other, else one more than the highest that it attends to.
 
     Parameters
@@ -87,11 +89,17 @@ def levels(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]], comp
     """
     starts = np.array(_lists(offset, key)[0], np.int64)
     component = np.asarray(component)
-    if component.shape != (len(offset) - 1,) or component.dtype.kind not in "iu" or (component.size and component.min() < 0):
+    if (
+        component.shape != (len(offset) - 1,)
+        or component.dtype.kind not in "iu"
+        or (component.size and component.min() < 0)
+    ):
         raise InvalidInstance(f"component is not an array of {len(offset) - 1} integers >= 0")
     upper, lower = np.repeat(component, starts[1:] - starts[:-1]), component[key]
     if (upper < lower).any():
-        raise InvalidInstance("a node attends to a later component", remedy="number the components with components(offset, key)")
+        raise InvalidInstance(
+            "a node attends to a later component", remedy="number the components with components(offset, key)"
+        )
     upper, lower = upper[upper > lower], lower[upper > lower]
     # Edges by their upper component, so that the lower end of each is final when it is read.
     by_upper = np.argsort(upper, kind="stable")

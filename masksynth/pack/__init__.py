@@ -5,5 +5,14 @@ from masksynth.pack.folder import PackedFolder, open_packed
 from masksynth.pack.packing import Summary, pack_batches, pack_samples
 from masksynth.pack.unpacking import unpack_samples
 
-__all__ = ["PackedBatch", "PackedFolder", "Summary", "batch_arrays", "batch_of_arrays", "open_packed", "pack_batches", "pack_samples"]
+__all__ = [
+    "PackedBatch",
+    "PackedFolder",
+    "Summary",
+    "batch_arrays",
+    "batch_of_arrays",
+    "open_packed",
+    "pack_batches",
+    "pack_samples",
+]
 __all__ += ["read_batch", "unpack_samples"]

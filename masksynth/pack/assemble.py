@@ -12,7 +12,9 @@ from masksynth.pack.layout import Piece
 from masksynth.pack.samples import Ints, SampleTable, offsets, stretches
 
 
-def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], trained: Ints, predictor: Ints, at: Ints, place: Ints) -> PackedBatch:
+def batch_of_pieces(
+    table: SampleTable, pieces: Sequence[Piece], trained: Ints, predictor: Ints, at: Ints, place: Ints
+) -> PackedBatch:
     """The batch of some pieces, isolated from one another.
 
     Parameters

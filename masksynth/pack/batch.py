@@ -98,7 +98,9 @@ class PackedBatch:
         return len(self.input_ids)
 
     def __repr__(self) -> str:
-        return f"PackedBatch({len(self.samples)} samples, {self.positions} positions, {len(self.loss_label)} loss edges)"
+        return (
+            f"PackedBatch({len(self.samples)} samples, {self.positions} positions, {len(self.loss_label)} loss edges)"
+        )
 
 
 def batch_arrays(batch: PackedBatch) -> Arrays:
@@ -128,7 +130,9 @@ def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str | int, ...])
     batch = PackedBatch(
         samples=samples,
         mask=mask,
-        fields={name[len(FIELD) :]: need(arrays, name, np.float64, 1) for name in sorted(arrays) if name.startswith(FIELD)},
+        fields={
+            name[len(FIELD) :]: need(arrays, name, np.float64, 1) for name in sorted(arrays) if name.startswith(FIELD)
+        },
         keys={name[len(KEY) :]: need(arrays, name, np.int64, 1) for name in sorted(arrays) if name.startswith(KEY)},
         **plain,
     )
@@ -199,7 +203,9 @@ def _check_lengths(batch: PackedBatch) -> None:
         ("dead_index", len(batch.dead_token)),
     ):
         if len(getattr(batch, name)) != length:
-            raise InvalidInstance(f"{name} has {len(getattr(batch, name))} entries, not {length}", "", "pack the samples again")
+            raise InvalidInstance(
+                f"{name} has {len(getattr(batch, name))} entries, not {length}", "", "pack the samples again"
+            )
     if batch.mask.size != n:
         raise InvalidInstance(f"row_offset has {batch.mask.size} rows, not {n}", "", "pack the samples again")
     for name, values in (*batch.fields.items(), *batch.keys.items()):
@@ -216,7 +222,11 @@ def _check_bounds(batch: PackedBatch) -> None:
     ):
         if len(values) and (values.min() < 0 or values.max() >= top):
             raise InvalidInstance(f"{name} leaves 0..{top - 1}", "", "pack the samples again")
-    for name, numbers in (("input_ids", batch.input_ids), ("position_ids", batch.position_ids), ("dead_token", batch.dead_token)):
+    for name, numbers in (
+        ("input_ids", batch.input_ids),
+        ("position_ids", batch.position_ids),
+        ("dead_token", batch.dead_token),
+    ):
         if len(numbers) and numbers.min() < 0:
             raise InvalidInstance(f"{name} holds {numbers.min()}", "", "pack the samples again")
     for name, reals in (("loss_weight", batch.loss_weight), ("sample_weight", batch.sample_weight)):
@@ -232,7 +242,10 @@ def _check_bounds(batch: PackedBatch) -> None:
             raise InvalidInstance(f"{name} does not run from 0 to {size} without falling", "", "pack the samples again")
     length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)
     home = np.repeat(np.arange(len(length)), np.diff(batch.dead_offset))
-    for name, index, owner in (("loss_index", batch.loss_index, batch.loss_sample), ("dead_index", batch.dead_index, home)):
+    for name, index, owner in (
+        ("loss_index", batch.loss_index, batch.loss_sample),
+        ("dead_index", batch.dead_index, home),
+    ):
         if len(index) and (index.min() < 0 or (index >= length[owner]).any()):
             raise InvalidInstance(f"{name} leaves its sample", "", "pack the samples again")
     if ((np.diff(batch.dead_index) <= 0) & (np.diff(home) == 0)).any():

@@ -59,7 +59,9 @@ def refuse_long(table: SampleTable, long: NDArray[np.bool_], max_length: int) ->
     """Raise for the first sample that is too long."""
     sample = int(np.argmax(long))
     fact = f"sample {table.ids[sample]!r} has {live_counts(table)[sample]} tokens that labels depend on, a batch holds {max_length}"
-    raise InvalidInstance(fact, "", "raise --max-length, or give --skip-long to leave such samples out", table.place[sample])
+    raise InvalidInstance(
+        fact, "", "raise --max-length, or give --skip-long to leave such samples out", table.place[sample]
+    )
 
 
 def _segmented(table: SampleTable) -> NDArray[np.bool_]:
@@ -124,7 +126,9 @@ def _units(table: SampleTable) -> tuple[Any, ...]:
         if np.array_equal(lower, unit):
             break
         unit = lower
-    return tuple(("unit", number) if group is None else group for group, number in zip(table.groups, unit.tolist(), strict=True))
+    return tuple(
+        ("unit", number) if group is None else group for group, number in zip(table.groups, unit.tolist(), strict=True)
+    )
 
 
 def _pieces(table: SampleTable, which: Ints, max_length: int) -> Iterator[Piece]:
@@ -199,5 +203,11 @@ def _moved(table: SampleTable, sub: SampleTable, which: Ints, piece: Piece) -> P
         return flat + shift[np.searchsorted(sub.offset, flat, "right") - 1]
 
     return Piece(
-        which[piece.samples], token(piece.source), piece.row_offset, piece.key_start, piece.key_end, token(piece.live), piece.position
+        which[piece.samples],
+        token(piece.source),
+        piece.row_offset,
+        piece.key_start,
+        piece.key_end,
+        token(piece.live),
+        piece.position,
     )

@@ -65,7 +65,9 @@ class Manifest(msgspec.Struct, frozen=True):
         return manifest_head(self.max_length, self.options, self.skipped, self.masksynth_pack)
 
 
-def manifest_head(max_length: int, options: Options | None, skipped: tuple[str | int, ...] | None, schema: int = 1) -> dict[str, Any]:
+def manifest_head(
+    max_length: int, options: Options | None, skipped: tuple[str | int, ...] | None, schema: int = 1
+) -> dict[str, Any]:
     """Return what a manifest says of the folder as a whole."""
     return {"masksynth_pack": schema, "max_length": max_length, "options": options, "skipped": skipped}
 
@@ -134,7 +136,9 @@ def open_packed(folder: str | Path) -> PackedFolder:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInstance(str(error), "", "pack the samples again", place) from None
     if manifest.masksynth_pack != 1:
-        raise InvalidInstance(f"schema {manifest.masksynth_pack} is not known", "", "this version reads schema 1", place)
+        raise InvalidInstance(
+            f"schema {manifest.masksynth_pack} is not known", "", "this version reads schema 1", place
+        )
     for entry in manifest.batches:
         if Path(entry.file).name != entry.file:
             raise InvalidInstance(f"{entry.file!r} is not a file name", "", "pack the samples again", place)

@@ -89,26 +89,40 @@ def check_table(table: SampleTable, rows: Rows) -> SampleTable:
             f"is neither {IGNORED} nor from 0 to {TOP}",
             f"use {IGNORED} where nothing is trained",
         ),
-        *((name, values, (values < 0) | (values > TOP), f"is not from 0 to {TOP}", "give integers") for name, values in table.keys.items()),
-        *((name, values, np.isinf(values), "is not finite", "give finite numbers") for name, values in table.fields.items()),
+        *(
+            (name, values, (values < 0) | (values > TOP), f"is not from 0 to {TOP}", "give integers")
+            for name, values in table.keys.items()
+        ),
+        *(
+            (name, values, np.isinf(values), "is not finite", "give finite numbers")
+            for name, values in table.fields.items()
+        ),
     ):
         if bad.any():
             rows.refuse(int(np.argmax(bad)), name, f"{values[int(np.argmax(bad))]} {why}", remedy)
     for name, values in table.fields.items():
-        has = np.repeat(np.add.reduceat(np.append(~np.isnan(values), False), table.offset[:-1]) > 0, np.diff(table.offset))
+        has = np.repeat(
+            np.add.reduceat(np.append(~np.isnan(values), False), table.offset[:-1]) > 0, np.diff(table.offset)
+        )
         hole = trained & np.isnan(values) & has
         if hole.any():
-            rows.refuse(int(np.argmax(hole)), name, "is null at a trained label", "give a number wherever labels is not -100")
+            rows.refuse(
+                int(np.argmax(hole)), name, "is null at a trained label", "give a number wherever labels is not -100"
+            )
     odd = ~np.isfinite(table.weight)
     if odd.any():
         place = int(np.argmax(odd))
-        raise InvalidInstance(f"weight {table.weight[place]} is not finite", "$.weight", "use a finite number", table.place[place])
+        raise InvalidInstance(
+            f"weight {table.weight[place]} is not finite", "$.weight", "use a finite number", table.place[place]
+        )
     own = table.fields.get("weights")
     if own is not None:
         with np.errstate(over="ignore"):
             large = trained & np.isinf(own * np.repeat(table.weight, np.diff(table.offset)))
         if large.any():
-            rows.refuse(int(np.argmax(large)), "weights", "times the sample's weight is not finite", "use smaller numbers")
+            rows.refuse(
+                int(np.argmax(large)), "weights", "times the sample's weight is not finite", "use smaller numbers"
+            )
     return table
 
 
@@ -170,7 +184,10 @@ def table_of(
         values = [sample.get(name) for _, sample in rows]
         if all(value is None for value in values):
             continue
-        columns = [None if value is None else read_list(place, name, value, dtype) for (place, _), value in zip(rows, values, strict=True)]
+        columns = [
+            None if value is None else read_list(place, name, value, dtype)
+            for (place, _), value in zip(rows, values, strict=True)
+        ]
         for (place, _), column, ids in zip(rows, columns, tokens, strict=True):
             if column is not None:
                 check_length(place, name, len(column), len(ids))

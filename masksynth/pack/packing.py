@@ -27,7 +27,18 @@ from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
 from masksynth.pack.windows import WINDOW, Window, windows
-from masksynth.pack.writing import Content, Record, batch_content, checksum, draft, entry_of, finish, partial_of, records_of, write_window
+from masksynth.pack.writing import (
+    Content,
+    Record,
+    batch_content,
+    checksum,
+    draft,
+    entry_of,
+    finish,
+    partial_of,
+    records_of,
+    write_window,
+)
 from masksynth.tasks.canonical import shown
 from masksynth.verify.packs import check_packed
 from masksynth.versions import versions
@@ -68,7 +79,10 @@ class Summary:
         """The summary for programs."""
         c = self.counts
         result: dict[str, Any] = {
-            **{name: c[name] for name in ("samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups")},
+            **{
+                name: c[name]
+                for name in ("samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups")
+            },
             "max_length": self.max_length,
             "ratio": round(c["tokens"] / c["positions"], 4) if c["positions"] else None,
             "pairs": {"separate": c["pairs_separate"], "merged": c["pairs_merged"]},
@@ -180,10 +194,17 @@ def pack_samples(
     inputs = [samples] if isinstance(samples, (str, Path)) else []
     summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:
-        with _nowhere() if target is None else draft(target, msgspec.to_builtins(options), resume, force, inputs) as (folder, done):
+        with (
+            _nowhere() if target is None else draft(target, msgspec.to_builtins(options), resume, force, inputs) as (
+                folder,
+                done,
+            )
+        ):
             old = records_of(folder) if folder is not None and done else iter(())
             number = 0
-            for number, each in enumerate(_timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds), 1):
+            for number, each in enumerate(
+                _timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds), 1
+            ):
                 if number <= done:
                     record = next(old)
                     if record.checksum != checksum(each.table):
@@ -193,13 +214,21 @@ def pack_samples(
                     record = _do_window(folder, each, summary.counts["batches"], max_length, skip_long, summary.seconds)
                 _add(summary, record)
                 c = summary.counts
-                progress(f"{c['samples']:,} samples, {c['tokens']:,} tokens -> {c['positions']:,} positions in {c['batches']:,} batches")
+                progress(
+                    f"{c['samples']:,} samples, {c['tokens']:,} tokens -> {c['positions']:,} positions in {c['batches']:,} batches"
+                )
             if done > number:
-                raise InvalidInstance("the unfinished run had read more samples", "", "give the same file, or --force", str(folder))
+                raise InvalidInstance(
+                    "the unfinished run had read more samples", "", "give the same file, or --force", str(folder)
+                )
             if folder is not None and target is not None:
                 finish(folder, target, options, summary.skipped, force)
     except OSError as error:
-        kept = "" if target is None or not partial_of(target).exists() else f"; finish what is in {partial_of(target)} with --resume"
+        kept = (
+            ""
+            if target is None or not partial_of(target).exists()
+            else f"; finish what is in {partial_of(target)} with --resume"
+        )
         raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error
     return summary
 
@@ -255,7 +284,9 @@ def _fitting(table: SampleTable, max_length: int, skip_long: bool) -> tuple[Samp
     return without(table, long), [table.ids[s] for s in np.flatnonzero(long).tolist()]
 
 
-def _do_window(folder: Path | None, window: Window, first: int, max_length: int, skip_long: bool, seconds: dict[str, float]) -> Record:
+def _do_window(
+    folder: Path | None, window: Window, first: int, max_length: int, skip_long: bool, seconds: dict[str, float]
+) -> Record:
     """Merge and check one window, and write it if there is a folder."""
     start = perf_counter()
     table, skipped = _fitting(window.table, max_length, skip_long)
@@ -278,7 +309,15 @@ def _do_window(folder: Path | None, window: Window, first: int, max_length: int,
         start = end
     places = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
     cut = [group for group, times in places.items() if times > 1]
-    record = Record(checksum(window.table), entries, dict(counts), list(window.scattered), cut, skipped, [*table.fields, *table.keys])
+    record = Record(
+        checksum(window.table),
+        entries,
+        dict(counts),
+        list(window.scattered),
+        cut,
+        skipped,
+        [*table.fields, *table.keys],
+    )
     if folder is not None:
         write_window(folder, record, contents)
     seconds["write"] += perf_counter() - start

@@ -15,7 +15,9 @@ from masksynth.pack.masks import MASKS, TRAINED, Lists
 from masksynth.pack.samples import SampleTable, offsets
 
 
-def parquet_tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
+def parquet_tables(
+    stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]
+) -> Iterator[SampleTable]:
     """The samples of a Parquet file, as ``read_samples`` yields them; places are ``file:row``, counted from 1.
 
     Raises
@@ -52,7 +54,9 @@ def parquet_tables(stream: IO[bytes], name: str, token_fields: Sequence[str], ke
                 yield _table(batch, name, row, token_fields, key_fields)
             row += len(batch)
     except (pa.ArrowException, OSError) as error:
-        raise InvalidInstance(f"cannot be read as Parquet: {str(error).splitlines()[0]}", "", "write the file again", name) from None
+        raise InvalidInstance(
+            f"cannot be read as Parquet: {str(error).splitlines()[0]}", "", "write the file again", name
+        ) from None
     if row == 1:
         raise InvalidInstance("the file holds no sample", "", "give one row for each sample", name)
 

@@ -78,7 +78,9 @@ def read_samples(
     yield from _tables(stream, name, token_fields, key_fields)
 
 
-def _tables(stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
+def _tables(
+    stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]
+) -> Iterator[SampleTable]:
     buffered: Any = stream
     if not hasattr(stream, "peek"):
         buffered = io.BufferedReader(cast(Any, stream))
@@ -298,7 +300,9 @@ def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[N
     if dtype is np.float64:
         joined = joined.replace(b"null", b"nan")
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # older numpy warns where it stops at what is not a number, newer raises
+        warnings.simplefilter(
+            "error", DeprecationWarning
+        )  # older numpy warns where it stops at what is not a number, newer raises
         try:
             values: NDArray[Any] = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
         except (ValueError, DeprecationWarning):
@@ -330,5 +334,7 @@ def _decoded(line: bytes, place: str) -> Any:
     except InvalidInstance as error:
         raise error.within(source=place) from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(type(error), str(error))
+        words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(
+            type(error), str(error)
+        )
         raise InvalidInstance(words, "", "give one JSON object a line; NaN and Infinity are not JSON", place) from None

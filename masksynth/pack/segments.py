@@ -219,7 +219,9 @@ def _united(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[I
     if overlap.any():
         twice = np.isin(owner, np.unique(owner[1:][overlap]))
         extra = _written_out(classes, owner[twice], start[twice], length[twice])
-        owner, start, length = (np.concatenate([a[~twice], b]) for a, b in zip((owner, start, length), extra, strict=True))
+        owner, start, length = (
+            np.concatenate([a[~twice], b]) for a, b in zip((owner, start, length), extra, strict=True)
+        )
         order = np.lexsort((start, owner))
         owner, start, length = owner[order], start[order], length[order]
     return _coalesced(owner, start, start + length)
@@ -242,7 +244,9 @@ def _coalesced(owner: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
     return start[begin], end[last], owner[begin]
 
 
-def _grown(bases: _Bases, classes: Classes, start: Ints, end: Ints, owner: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+def _grown(
+    bases: _Bases, classes: Classes, start: Ints, end: Ints, owner: Ints
+) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
     """Rows of the classes of all runs: the first token's, of which the interval of the token itself grows unless the segment is full."""
     cut = np.searchsorted(owner, np.arange(len(bases.token) + 1))
     many = np.repeat(cut[1:] - cut[:-1], bases.size)

@@ -83,10 +83,14 @@ def spans_of(table: SampleTable) -> Spans:
     pairs = np.array(viewer, np.int64), np.array(seen, np.int64)
     trained, predictor = _predictors(table, start, length, own.astype(bool), after)
     live, count = _live(len(table.tokens), start, length, clique, alone, pairs, predictor)
-    return Spans(owner, start, length, clique, alone, *pairs, np.array(level, np.int64), live, count, trained, predictor)
+    return Spans(
+        owner, start, length, clique, alone, *pairs, np.array(level, np.int64), live, count, trained, predictor
+    )
 
 
-def _predictors(table: SampleTable, start: Ints, length: Ints, own: NDArray[np.bool_], after: Ints) -> tuple[Ints, Ints]:
+def _predictors(
+    table: SampleTable, start: Ints, length: Ints, own: NDArray[np.bool_], after: Ints
+) -> tuple[Ints, Ints]:
     trained, _ = trained_tokens(table)
     some = np.flatnonzero(length > 0)
     segment = some[np.searchsorted(start[some], trained, "right") - 1] if len(trained) else trained
@@ -97,12 +101,20 @@ def _predictors(table: SampleTable, start: Ints, length: Ints, own: NDArray[np.b
         sample = int(np.searchsorted(table.offset, token, "right")) - 1
         fact = f"the label {table.labels[token]} begins a segment, and no segment stands before it"
         place = f"$.labels[{token - int(table.offset[sample])}]"
-        raise InvalidInstance(fact, place, 'name the segment whose last token predicts it as "after"', table.place[sample])
+        raise InvalidInstance(
+            fact, place, 'name the segment whose last token predicts it as "after"', table.place[sample]
+        )
     return trained, predictor
 
 
 def _live(
-    tokens: int, start: Ints, length: Ints, clique: NDArray[np.bool_], alone: NDArray[np.bool_], pairs: tuple[Ints, Ints], predictor: Ints
+    tokens: int,
+    start: Ints,
+    length: Ints,
+    clique: NDArray[np.bool_],
+    alone: NDArray[np.bool_],
+    pairs: tuple[Ints, Ints],
+    predictor: Ints,
 ) -> tuple[NDArray[np.bool_], Ints]:
     """A predicting token makes what its row holds live, and so on down."""
     some = np.flatnonzero(length > 0)

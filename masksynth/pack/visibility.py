@@ -104,11 +104,15 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
         after = number - 1 if row.after is None else row.after
         kind = (row.within or CAUSAL, position, row.predict or "next", after)
         if not -1 <= after < number:
-            raise InvalidInstance(f"after {after} is not an earlier segment", path, f"name one of 0..{number - 1}", place)
+            raise InvalidInstance(
+                f"after {after} is not an earlier segment", path, f"name one of 0..{number - 1}", place
+            )
         result.append(Segment(start, row.length, _seen(row.sees or (), number, path, place), *kind))
         start += row.length
     if start != tokens:
-        raise InvalidInstance(f"the segments hold {start} tokens, input_ids has {tokens}", "$.segments", "make the lengths add up", place)
+        raise InvalidInstance(
+            f"the segments hold {start} tokens, input_ids has {tokens}", "$.segments", "make the lengths add up", place
+        )
     return tuple(result)
 
 
@@ -137,6 +141,8 @@ def _seen(sees: Sequence[int | tuple[int, int]], number: int, path: str, place: 
     for item in sees:
         low, high = (item, item + 1) if isinstance(item, int) else item
         if not 0 <= low <= high <= number:
-            raise InvalidInstance(f"sees {item} is not an earlier segment", f"{path}.sees", f"name segments of 0..{number - 1}", place)
+            raise InvalidInstance(
+                f"sees {item} is not an earlier segment", f"{path}.sees", f"name segments of 0..{number - 1}", place
+            )
         seen.update(range(low, high))
     return tuple(sorted(seen))

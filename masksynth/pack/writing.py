@@ -113,7 +113,9 @@ def _locked(handle: int, folder: Path) -> Iterator[None]:
         if not os.path.samestat(os.fstat(handle), folder.stat()):  # the other run has finished between the two steps
             raise FileNotFoundError
     except OSError:
-        raise InvalidInstance("another run is writing there", "", "wait for it, or choose another folder", str(folder)) from None
+        raise InvalidInstance(
+            "another run is writing there", "", "wait for it, or choose another folder", str(folder)
+        ) from None
     try:
         yield
     finally:
@@ -177,7 +179,9 @@ def _record(line: bytes, path: Path) -> Record:
     try:
         return msgspec.json.decode(line, type=Record)
     except msgspec.MsgspecError as error:
-        raise InvalidInstance(f"the journal is damaged: {error}", "", "give --force to begin again", str(path)) from None
+        raise InvalidInstance(
+            f"the journal is damaged: {error}", "", "give --force to begin again", str(path)
+        ) from None
 
 
 def records_of(folder: Path) -> Iterator[Record]:

@@ -76,7 +76,10 @@ def _drawn(found: Hasse) -> dict[str, Any]:
         [round(x - wide / 2, 2), round(y - high / 2, 2), wide, high, across, places]
         for (x, y), (wide, high), across, places in zip(laid.centres, sizes, columns, members, strict=True)
     ]
-    lines = [[low, up, _line(route, sizes[low][1], sizes[up][1])] for (low, up), route in zip(edges, laid.routes, strict=True)]
+    lines = [
+        [low, up, _line(route, sizes[low][1], sizes[up][1])]
+        for (low, up), route in zip(edges, laid.routes, strict=True)
+    ]
     return {"boxes": boxes, "lines": lines, "width": laid.width, "height": laid.height}
 
 

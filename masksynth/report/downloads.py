@@ -25,7 +25,9 @@ MOST_DENSE = 1_024
 JSON, NPZ = "application/json", "application/octet-stream"
 
 
-def downloads(subject: Subject | None, answer: Answer | None, findings: Sequence[Finding] | None) -> list[dict[str, Any]]:
+def downloads(
+    subject: Subject | None, answer: Answer | None, findings: Sequence[Finding] | None
+) -> list[dict[str, Any]]:
     """Each file as ``name``, ``type``, ``base64`` and ``size``; a file that is too large has a ``note`` instead.
 
     Examples
@@ -36,7 +38,9 @@ def downloads(subject: Subject | None, answer: Answer | None, findings: Sequence
     return [_carried(*file) for file in _files(subject, answer, findings)]
 
 
-def _files(subject: Subject | None, answer: Answer | None, findings: Sequence[Finding] | None) -> Iterator[tuple[str, str, bytes]]:
+def _files(
+    subject: Subject | None, answer: Answer | None, findings: Sequence[Finding] | None
+) -> Iterator[tuple[str, str, bytes]]:
     if subject is not None and len(subject.mask.key_start) <= MOST_BYTES:
         yield "mask.npz", NPZ, npz_bytes(small_arrays(subject.mask))
     if answer is not None:
@@ -62,5 +66,8 @@ def small_arrays(mask: Mask) -> Arrays:
 
 def _carried(name: str, kind: str, content: bytes) -> dict[str, Any]:
     if len(content) > MOST_BYTES:
-        return {"name": name, "note": f"{name} has {count(len(content), 'byte')} and is not carried; write it with -o or --json."}
+        return {
+            "name": name,
+            "note": f"{name} has {count(len(content), 'byte')} and is not carried; write it with -o or --json.",
+        }
     return {"name": name, "type": kind, "size": len(content), "base64": b64encode(content).decode("ascii")}

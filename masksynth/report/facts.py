@@ -37,7 +37,11 @@ def answer_facts(asked: Instance, answer: Answer) -> Facts:
     """
     facts = [["Status", f"{answer.status.name}. {answer.status.value}"]]
     if answer.leak is not None:
-        return [*facts, ["Leak", leak_text(answer.leak)], ["Remedy", "Take the hidden element out of the context, or hide less."]]
+        return [
+            *facts,
+            ["Leak", leak_text(answer.leak)],
+            ["Remedy", "Take the hidden element out of the context, or hide less."],
+        ]
     if answer.merged is None:
         return facts
     places, merged = answer.objective["positions"], answer.merged
@@ -107,7 +111,12 @@ def audit_facts(report: Report) -> Facts:
     checked = [f"{code} {name}" for code, name in CODES.items() if code not in report.unchecked]
     facts = [["Checked", ", ".join(checked)]]
     if report.unchecked:
-        facts.append(["Not checked", "; ".join(f"{code} {CODES[code]} (needs {need})" for code, need in report.unchecked.items())])
+        facts.append(
+            [
+                "Not checked",
+                "; ".join(f"{code} {CODES[code]} (needs {need})" for code, need in report.unchecked.items()),
+            ]
+        )
     if (size := report.minimal) is not None:
         most = "" if size.exact else "at most "
         told = f"{most}{count(size.minimal, 'position')} would do instead of {count(size.positions, 'position')}"
@@ -133,7 +142,9 @@ def verdict(answer: Answer | None, findings: Sequence[Finding] | None) -> tuple[
         bad, still = answer.status is Status.INFEASIBLE, answer.status in (Status.FEASIBLE, Status.UNKNOWN)
     if findings is not None:
         found = Counter(finding.severity for finding in findings)
-        words.append(", ".join(count(found[severity], severity) for severity in SEVERITIES if found[severity]) or "nothing found")
+        words.append(
+            ", ".join(count(found[severity], severity) for severity in SEVERITIES if found[severity]) or "nothing found"
+        )
         bad, still = bad or found["error"] > 0, still or found["warning"] > 0
     return "bad" if bad else "open" if still else "good", "; ".join(words) or "shown as it is"
 
@@ -165,7 +176,9 @@ def places_of(finding: Finding, size: int) -> list[int]:
     >>> places_of(Finding("MS001", "error", 3, {"hops": 2, "path": [5, 4, 3]}, "", "a leak"), 6)
     [5, 4, 3]
     """
-    found: Any = next((finding.witness[name] for name in ("path", "keys", "positions") if finding.witness.get(name)), [])
+    found: Any = next(
+        (finding.witness[name] for name in ("path", "keys", "positions") if finding.witness.get(name)), []
+    )
     if not isinstance(found, list | tuple) or not all(type(place) is int and 0 <= place < size for place in found):
         return []
     return list(found[:MOST_PLACES])

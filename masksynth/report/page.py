@@ -99,7 +99,9 @@ def check_place(path: Path, force: bool) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise MasksynthError(f"{path}: the report cannot be written: {error.strerror or error}; choose another file") from error
+        raise MasksynthError(
+            f"{path}: the report cannot be written: {error.strerror or error}; choose another file"
+        ) from error
 
 
 def report_html(
@@ -152,7 +154,9 @@ def _subject(what: Subject | Instance | MergedTask, answer: Answer | None) -> Su
         return subject_of_merged(what, "merged task")
     if not isinstance(what, Instance) or answer is None:
         fact = "an instance without its answer" if isinstance(what, Instance) else f"{type(what).__name__}"
-        raise InvalidInstance(f"a report cannot show {fact}", "", "give a Subject, a MergedTask, or an Instance with answer=solve(...)")
+        raise InvalidInstance(
+            f"a report cannot show {fact}", "", "give a Subject, a MergedTask, or an Instance with answer=solve(...)"
+        )
     return None if answer.merged is None else replace(subject_of_merged(answer.merged, what.name), family=what)
 
 
@@ -168,7 +172,9 @@ def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Fin
         "size": 0 if subject is None else subject.size,
         **shown,
         "names": names.texts,
-        "depth": "at any depth" if subject is None or subject.layers is None else f"within {count(subject.layers, 'layer')}",
+        "depth": "at any depth"
+        if subject is None or subject.layers is None
+        else f"within {count(subject.layers, 'layer')}",
         "findings": None if findings is None else finding_records(findings, 0 if subject is None else subject.size),
         "findings_left_out": max(len(findings or ()) - MOST_FINDINGS, 0),
         "downloads": downloads(subject, answer, findings),
@@ -179,7 +185,10 @@ def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Fin
 def _has_checked_rows(answer: Answer | None) -> bool:
     """Whether the checker confirmed that every node sees exactly what its position sees: of dense answers at any depth."""
     return (
-        answer is not None and answer.merged is not None and answer.merged.problem.layers is None and "rows" in answer.certificate["checks"]
+        answer is not None
+        and answer.merged is not None
+        and answer.merged.problem.layers is None
+        and "rows" in answer.certificate["checks"]
     )
 
 
@@ -198,7 +207,9 @@ def _page(data: dict[str, Any]) -> str:
         "PROGRAM": parts["page.js"],
         "DATA": data_text(data),
     }
-    return "".join(piece if index % 2 == 0 else fields[piece] for index, piece in enumerate(_part("page.html").split("@@")))
+    return "".join(
+        piece if index % 2 == 0 else fields[piece] for index, piece in enumerate(_part("page.html").split("@@"))
+    )
 
 
 def data_text(data: Any) -> str:

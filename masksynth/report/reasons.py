@@ -59,7 +59,9 @@ def _of_tasks(subject: Subject, embeddings: Mapping[str, Mapping[str, int]], che
     return [Standing(nodes, _why(subject, nodes, rows, checked)) for nodes in here]
 
 
-def mapped_rows(family: TaskFamily, embeddings: Mapping[str, Mapping[str, int]]) -> dict[tuple[str, str], tuple[Row, ...]] | None:
+def mapped_rows(
+    family: TaskFamily, embeddings: Mapping[str, Mapping[str, int]]
+) -> dict[tuple[str, str], tuple[Row, ...]] | None:
     """(task, node) -> its row in every table as ((position, how often), ...); None where the family is too large to compare.
 
     Examples
@@ -69,7 +71,10 @@ def mapped_rows(family: TaskFamily, embeddings: Mapping[str, Mapping[str, int]])
     >>> mapped_rows(ms.catalog.causal_lm(n=3).family, merged.embeddings)[("predict w2", "w1")]
     (((0, 1), (1, 1)),)
     """
-    if sum(len(task.nodes) for task in family.tasks) > MOST_NODES or sum(len(task.nodes) ** 2 for task in family.tasks) > MOST_ENTRIES:
+    if (
+        sum(len(task.nodes) for task in family.tasks) > MOST_NODES
+        or sum(len(task.nodes) ** 2 for task in family.tasks) > MOST_ENTRIES
+    ):
         return None
     union = live_union(family)
     try:
@@ -97,7 +102,12 @@ def _counted(places: list[int]) -> Row:
     return tuple(sorted(counts.items()))
 
 
-def _why(subject: Subject, nodes: list[tuple[str, str]], rows: Mapping[tuple[str, str], tuple[Row, ...]] | None, checked: bool) -> str:
+def _why(
+    subject: Subject,
+    nodes: list[tuple[str, str]],
+    rows: Mapping[tuple[str, str], tuple[Row, ...]] | None,
+    checked: bool,
+) -> str:
     if not nodes:
         return "A copy: a row of some task reads several equal nodes, and each needs a position of its own."
     if len(nodes) == 1:
@@ -121,7 +131,10 @@ def _read(row: tuple[Row, ...]) -> str:
         places = [at for at, _ in table]
         twice = [f"{at} {times} times" for at, times in table if times > 1]
         numbers = ranges(places)
-        words.append(f"{'position' if len(places) == 1 else 'positions'} {numbers}" + (f" ({', '.join(twice[:4])})" if twice else ""))
+        words.append(
+            f"{'position' if len(places) == 1 else 'positions'} {numbers}"
+            + (f" ({', '.join(twice[:4])})" if twice else "")
+        )
     return words[0] if len(words) == 1 else "; ".join(f"in table {number}: {text}" for number, text in enumerate(words))
 
 

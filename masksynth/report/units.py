@@ -58,7 +58,12 @@ def _positions(subject: Subject, names: Names, checked: bool) -> dict[str, Any]:
     here = standings(subject, checked)
     shown = []
     for place in range(subject.size):
-        unit: dict[str, Any] = {"name": str(place), "why": here[place].why, "labels": labels[place][0], "labels_total": labels[place][1]}
+        unit: dict[str, Any] = {
+            "name": str(place),
+            "why": here[place].why,
+            "labels": labels[place][0],
+            "labels_total": labels[place][1],
+        }
         unit["nodes"] = [[names.number(task), text_of(node, SHORT)] for task, node in here[place].nodes[:each]]
         unit["nodes_total"] = len(here[place].nodes)
         shown.append(unit | _identity(subject, place))
@@ -135,4 +140,10 @@ def _held(subject: Subject, step: int) -> Sequence[int]:
 
 
 def _block(size: int, step: int, at: int, labels: int) -> dict[str, Any]:
-    return {"name": f"{at * step} to {min((at + 1) * step, size) - 1}", "labels": [], "labels_total": labels, "nodes": [], "nodes_total": 0}
+    return {
+        "name": f"{at * step} to {min((at + 1) * step, size) - 1}",
+        "labels": [],
+        "labels_total": labels,
+        "nodes": [],
+        "nodes_total": 0,
+    }

@@ -73,7 +73,14 @@ class Batch:
         answers: bool,
         recall: Recall | None,
     ) -> None:
-        self.feed, self.pool, self.asked, self.ask, self.answers, self.recall = Feed(source, MOST), pool, asked, ask, answers, recall
+        self.feed, self.pool, self.asked, self.ask, self.answers, self.recall = (
+            Feed(source, MOST),
+            pool,
+            asked,
+            ask,
+            answers,
+            recall,
+        )
         self.ordered, self.budget, self.kill_after = ordered, budget, kill_after
         self.deadline = inf
         self.waiting: deque[Job] = deque()
@@ -92,7 +99,9 @@ class Batch:
             while True:
                 self._fill()
                 yield from self._ready()
-                if not (self.under_way or self.waiting or self.suspects) and (self.feed.is_over or self.trouble is not None):
+                if not (self.under_way or self.waiting or self.suspects) and (
+                    self.feed.is_over or self.trouble is not None
+                ):
                     break
                 if monotonic() >= self.deadline:
                     self._spend()
@@ -161,7 +170,12 @@ class Batch:
             instance = instance_in(entry)
         except Exception:
             return False  # a worker will say what is wrong
-        question = (content_hash(instance.family), self.ask.depth(instance), self.ask.thin(instance), ",".join(self.asked))
+        question = (
+            content_hash(instance.family),
+            self.ask.depth(instance),
+            self.ask.thin(instance),
+            ",".join(self.asked),
+        )
         known = self.recall(entry.name, question)
         if known is None:
             return False
@@ -221,7 +235,9 @@ class Batch:
             return []
         if isinstance(self.pool, Borrowed) and (isinstance(error, BrokenExecutor) or is_shut(error)):
             self.trouble = ExecutorBroke(f"the executor broke and takes no more jobs: {reason_of(error)}")
-        elif is_killed(error) and not job.is_suspect:  # Dask blames all that waited for the worker: each is tried when nothing else is
+        elif (
+            is_killed(error) and not job.is_suspect
+        ):  # Dask blames all that waited for the worker: each is tried when nothing else is
             self.suspects.extend(Job([race], job.backend, job.tries, True) for race in job.races)
             return []
         elif len(job.races) > 1:  # whose fault it was shows when each is alone
@@ -232,7 +248,11 @@ class Batch:
         return job.races
 
     def _fail(self, race: Race, backend: str, reason: str, seconds: float) -> None:
-        self._say(race, backend, failure(race.entry.name, reason, backend, self.ask.limits, *self._question(race.entry), seconds))
+        self._say(
+            race,
+            backend,
+            failure(race.entry.name, reason, backend, self.ask.limits, *self._question(race.entry), seconds),
+        )
 
     def _question(self, entry: Entry) -> tuple[str | None, int | None, bool]:
         """Hash, depth and kind of a question whose worker could not say; what may be too much for one is not read here either."""
@@ -266,7 +286,9 @@ class Batch:
         except Exception:
             instance = None
         result = verdict(race.results, instance)
-        self.finished[race.number] = replace(result, backend=",".join(self.asked), answer=result.answer if self.answers else None)
+        self.finished[race.number] = replace(
+            result, backend=",".join(self.asked), answer=result.answer if self.answers else None
+        )
 
     def _kill_overdue(self) -> None:
         now = monotonic()

@@ -64,7 +64,9 @@ class Book:
         If it cannot be written.
     """
 
-    def __init__(self, path: str | Path, mode: str = "new", limits: Limits | None = None, folder: str | Path | None = None) -> None:
+    def __init__(
+        self, path: str | Path, mode: str = "new", limits: Limits | None = None, folder: str | Path | None = None
+    ) -> None:
         self.path, self.folder = Path(path), None if folder is None else Path(folder)
         self._limits = _comparable(asdict(limits or Limits()))
         self._finished: dict[bytes, list[tuple[str, int]]] = {}
@@ -80,7 +82,9 @@ class Book:
     def __enter__(self) -> Book:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with suppress(OSError):  # on a full disk the lines that were replaced stay, to be dropped another time
             self._drop_replaced()
         with suppress(OSError):
@@ -89,7 +93,9 @@ class Book:
 
     def _begin(self, mode: str) -> None:
         if mode == "new" and os.fstat(self._file).st_size:
-            raise InvalidInstance("the file is not empty", "", "continue it with --resume, or overwrite it with --force", str(self.path))
+            raise InvalidInstance(
+                "the file is not empty", "", "continue it with --resume, or overwrite it with --force", str(self.path)
+            )
         _check_kind(self.path)
         if mode == "force":
             os.ftruncate(self._file, 0)
@@ -108,7 +114,9 @@ class Book:
         if self._is_finished(result):
             self._finished.setdefault(key, []).append((result.instance, at))
         else:
-            self._unfinished.setdefault((result.instance, result.backend), []).append((None if result.error else key, at))
+            self._unfinished.setdefault((result.instance, result.backend), []).append(
+                (None if result.error else key, at)
+            )
 
     def _replace(self, result: Result) -> None:
         """Find the unfinished lines that a result takes the place of: a failure of the same name, or an answer to the same question."""
@@ -120,7 +128,9 @@ class Book:
                 self._unfinished[result.instance, result.backend] = left
 
     def _is_finished(self, result: Result) -> bool:
-        is_kept = self.folder is None or not result.objective or (result.folder is not None and os.path.isdir(result.folder))
+        is_kept = (
+            self.folder is None or not result.objective or (result.folder is not None and os.path.isdir(result.folder))
+        )
         return result.error is None and is_kept and (result.proved or _comparable(result.limits) == self._limits)
 
     def _drop_replaced(self) -> None:
@@ -227,7 +237,9 @@ def _locked(path: Path) -> int:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            raise InvalidInstance("another run writes to this file", "", "wait for it, or name another file", str(path)) from None
+            raise InvalidInstance(
+                "another run writes to this file", "", "wait for it, or name another file", str(path)
+            ) from None
         if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
             return file
         os.close(file)  # the file was replaced between the two steps

@@ -142,7 +142,12 @@ def _label(method: str, proved: int, cases: Mapping[str, int]) -> str:
 
 
 def _figure(
-    seconds: Mapping[str, NDArray[np.float64]], cases: Mapping[str, int], left: float, right: float, clock: str, dashed: int
+    seconds: Mapping[str, NDArray[np.float64]],
+    cases: Mapping[str, int],
+    left: float,
+    right: float,
+    clock: str,
+    dashed: int,
 ) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, NullFormatter

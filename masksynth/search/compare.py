@@ -104,7 +104,9 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
     names = Counter((line.instance, line.backend) for line in gone if line is not None)
     changes = [change for before, after in both for change in changes_between(before, after, slower)]
     changes += _other_backends(left, come)
-    changes += [Change(line.instance, line.backend, "missing", f"was {_found(line)}") for line in gone if line is not None]
+    changes += [
+        Change(line.instance, line.backend, "missing", f"was {_found(line)}") for line in gone if line is not None
+    ]
     for line in come:
         other = "; under this name there was another question before" if names[line.instance, line.backend] else ""
         changes.append(Change(line.instance, line.backend, "new", f"{_found(line)}{other}"))
@@ -119,12 +121,16 @@ def _other_backends(old: Iterable[Known], new: Iterable[Known]) -> Iterator[Chan
     for line in new:
         for other in said[line.question[:-1]] if line.hash is not None else ():
             if wrong := list(_contradictions(other, line)):
-                yield Change(line.instance, line.backend, "contradiction", f"{'; '.join(wrong)} (before by {other.backend})")
+                yield Change(
+                    line.instance, line.backend, "contradiction", f"{'; '.join(wrong)} (before by {other.backend})"
+                )
 
 
 def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Changes by kind, the worst first, then by name."""
-    return tuple(sorted(changes, key=lambda change: (KINDS.index(change.kind), change.instance, change.backend, change.what)))
+    return tuple(
+        sorted(changes, key=lambda change: (KINDS.index(change.kind), change.instance, change.backend, change.what))
+    )
 
 
 def changes_between(old: Known, new: Known, slower: float = SLOWER) -> list[Change]:
@@ -133,7 +139,10 @@ def changes_between(old: Known, new: Known, slower: float = SLOWER) -> list[Chan
     if wrong := list(_contradictions(old, new)):
         return [Change(*name, "contradiction", "; ".join(wrong))]
     facts = [*_endings(old, new), *_sizes(old, new), *_times(old, new, slower)]
-    kinds = {"regression": [what for sign, what in facts if sign < 0], "improvement": [what for sign, what in facts if sign > 0]}
+    kinds = {
+        "regression": [what for sign, what in facts if sign < 0],
+        "improvement": [what for sign, what in facts if sign > 0],
+    }
     return [Change(*name, kind, "; ".join(texts)) for kind, texts in kinds.items() if texts]
 
 
@@ -181,7 +190,11 @@ def _sizes(old: Known, new: Known) -> Iterator[tuple[int, str]]:
 
 
 def _times(old: Known, new: Known, slower: float) -> Iterator[tuple[int, str]]:
-    if old.seconds is None or new.seconds is None or min(RANK[old.status], RANK[new.status]) < RANK[Status.OPTIMAL.name]:
+    if (
+        old.seconds is None
+        or new.seconds is None
+        or min(RANK[old.status], RANK[new.status]) < RANK[Status.OPTIMAL.name]
+    ):
         return
     low, high = sorted((old.seconds, new.seconds))
     if high - low > NOTICED and high >= slower * low:
@@ -198,14 +211,19 @@ def comparison_text(found: Comparison, most: int = SHOWN) -> str:
     regression: a (cpsat): 0.50 s, now 1.50 s
     """
     number = Counter(change.kind for change in found.changes)
-    counts = [f"{number[kind]:,} {kind}{'' if number[kind] == 1 else 's'}" for kind in ("contradiction", "regression", "improvement")]
+    counts = [
+        f"{number[kind]:,} {kind}{'' if number[kind] == 1 else 's'}"
+        for kind in ("contradiction", "regression", "improvement")
+    ]
     results = f"{found.compared:,} result{'' if found.compared == 1 else 's'} compared"
     lines = [f"{results}: {', '.join(counts)}; {found.missing:,} missing, {found.new:,} new"]
     if not found.compared and found.missing and found.new:
         lines.append("nothing to compare: the two sides have no instance, depth and backend in common")
     for kind in KINDS:
         changes = [change for change in found.changes if change.kind == kind]
-        lines += [printable(f"{kind}: {change.instance} ({change.backend}): {change.what}") for change in changes[:most]]
+        lines += [
+            printable(f"{kind}: {change.instance} ({change.backend}): {change.what}") for change in changes[:most]
+        ]
         lines += [f"{kind}: {len(changes) - most:,} more"] if len(changes) > most else []
     return "\n".join(lines)
 

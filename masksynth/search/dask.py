@@ -84,7 +84,9 @@ async def _meet(client: Any, address: str) -> None:
     try:
         await client.wait_for_workers(1, timeout=WAIT)
     except TimeoutError:
-        raise MasksynthError(f"{address}: the scheduler has no workers; start one with `dask worker {address}`") from None
+        raise MasksynthError(
+            f"{address}: the scheduler has no workers; start one with `dask worker {address}`"
+        ) from None
 
 
 def _check_versions(found: dict[str, Any]) -> None:
@@ -93,7 +95,9 @@ def _check_versions(found: dict[str, Any]) -> None:
     for worker, there in sorted(found.items()):
         if there != here:
             has = "no masksynth" if isinstance(there, Exception) else f"masksynth {there}"
-            raise MasksynthError(f"{worker}: the worker has {has}, here is {here}; install the same wheel on every machine")
+            raise MasksynthError(
+                f"{worker}: the worker has {has}, here is {here}; install the same wheel on every machine"
+            )
 
 
 @contextmanager

@@ -135,7 +135,9 @@ def compare_expected(expected: Sequence[Expectation], results: Iterable[Result],
         met.add(named.file)
         changes += _broken(named, line)
     missing = [entry for entry in expected if entry.file not in met]
-    changes += [Change(str(entry.path), "", "missing", f"{entry.status} expected, not run") for entry in missing if complete]
+    changes += [
+        Change(str(entry.path), "", "missing", f"{entry.status} expected, not run") for entry in missing if complete
+    ]
     return Comparison(in_order(changes), compared, len(missing), new)
 
 
@@ -168,7 +170,10 @@ def unpromised_failures(expected: Sequence[Expectation], results: Iterable[Resul
     (0, 1)
     """
     failed = [result.instance for result in results if result.error is not None]
-    named = (_entry_of(name, [entry for entry in expected if PurePath(entry.file).name == PurePath(name).name]) for name in failed)
+    named = (
+        _entry_of(name, [entry for entry in expected if PurePath(entry.file).name == PurePath(name).name])
+        for name in failed
+    )
     return sum(entry is None or entry.status != "INVALID" for entry in named)
 
 
@@ -213,9 +218,15 @@ def _broken(entry: Expectation, line: Known) -> list[Change]:
         wanted = " ".join((entry.message or "").split())
         if line.error is None:
             return [Change(*name, "regression", f"INVALID expected ({wanted}), now {line.status}")]
-        return [] if wanted in line.error else [Change(*name, "regression", f"the error should say: {wanted}; it says: {line.error}")]
+        return (
+            []
+            if wanted in line.error
+            else [Change(*name, "regression", f"the error should say: {wanted}; it says: {line.error}")]
+        )
     changes = changes_between(_promise(entry, line), line)
-    return [change for change in changes if entry.size not in HARD or change.kind != "regression" or line.error is not None]
+    return [
+        change for change in changes if entry.size not in HARD or change.kind != "regression" or line.error is not None
+    ]
 
 
 def _promise(entry: Expectation, line: Known) -> Known:

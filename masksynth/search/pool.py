@@ -84,7 +84,11 @@ class LocalPool:
 
         environment = dict.fromkeys(THREADS, str(self._threads))
         worker: Executor = ProcessPoolExecutor(
-            max_workers=1, timeout=None, initializer=begin, initargs=(os.getpid(), _in_main_thread(), self._memory), env=environment
+            max_workers=1,
+            timeout=None,
+            initializer=begin,
+            initargs=(os.getpid(), _in_main_thread(), self._memory),
+            env=environment,
         )
         return worker
 
@@ -100,7 +104,9 @@ class LocalPool:
             worker = self._worker()
             ready = worker.submit(warm, self._names)
         future = self._begun(worker, worker.submit(function, *arguments), inf)
-        ready.add_done_callback(lambda _: self._since.update({future: time.monotonic()}) if future in self._since else None)
+        ready.add_done_callback(
+            lambda _: self._since.update({future: time.monotonic()}) if future in self._since else None
+        )
         return future
 
     def _begun(self, worker: Executor, future: Future[Any], moment: float) -> Future[Any]:

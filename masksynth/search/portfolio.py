@@ -26,7 +26,9 @@ def portfolio(backend: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
     (('cpsat', 'maxsat'), ('auto',))
     """
     if not isinstance(backend, (str, tuple, list)) or not all(isinstance(name, str) for name in backend):
-        raise InvalidInstance(f"backend={backend!r} is neither a name nor a list of names", "", "give backend='cpsat,maxsat'")
+        raise InvalidInstance(
+            f"backend={backend!r} is neither a name nor a list of names", "", "give backend='cpsat,maxsat'"
+        )
     asked = tuple(dict.fromkeys(name.strip() for name in (backend.split(",") if isinstance(backend, str) else backend)))
     known = {"auto", *names(), *engine_names()}
     for name in asked:

@@ -153,7 +153,10 @@ def result_of(line: bytes | str, source: str = "", number: int = 1) -> Result:
         ) from None
     if (fields.status is None) == (fields.error is None):
         raise InvalidInstance(
-            "a result has either a status or an error", f"line {number}", "name a file that `masksynth search` wrote", source
+            "a result has either a status or an error",
+            f"line {number}",
+            "name a file that `masksynth search` wrote",
+            source,
         )
     return Result(**msgspec.to_builtins(fields))
 
@@ -166,7 +169,14 @@ def _shape() -> Any:
 
 
 def result_from(
-    name: str, answer: Answer, backend: str, layers: int | None, sparse: bool, digest: str, seconds: float, limits: Limits
+    name: str,
+    answer: Answer,
+    backend: str,
+    layers: int | None,
+    sparse: bool,
+    digest: str,
+    seconds: float,
+    limits: Limits,
 ) -> Result:
     """An answer as a result, under the limits that were asked for."""
     objective = {kind: asdict(size) for kind, size in answer.objective.items()}
@@ -200,4 +210,6 @@ def failure(
 ) -> Result:
     """A result without an answer; the reason is made one line."""
     reason = printable(" ".join(reason.split()))
-    return Result(name, digest, backend, layers, sparse, None, {}, None, round(seconds, 6), reason, versions(), asdict(limits))
+    return Result(
+        name, digest, backend, layers, sparse, None, {}, None, round(seconds, 6), reason, versions(), asdict(limits)
+    )

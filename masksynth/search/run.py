@@ -110,7 +110,9 @@ def _check(
 ) -> None:
     """Refuse at once what makes no sense for any instance."""
     if not isinstance(limits, Limits):
-        raise InvalidInstance(f"limits takes Limits, not {type(limits).__name__}", "", "give limits=Limits(seconds=...)")
+        raise InvalidInstance(
+            f"limits takes Limits, not {type(limits).__name__}", "", "give limits=Limits(seconds=...)"
+        )
     if not (layers is None or isinstance(layers, EllipsisType) or (type(layers) is int and layers > 0)):
         raise InvalidInstance(f"layers={layers!r} is neither a positive integer nor None", "")
     if jobs is not None and (type(jobs) is not int or not 0 < jobs <= 4096):
@@ -119,11 +121,15 @@ def _check(
         if value is not None and not (type(value) in (int, float) and 0 < value < 1e9):
             raise InvalidInstance(f"{name}={value!r} is not a number of seconds above 0", "")
     if memory is not None and (type(memory) is not int or not LEAST_MEMORY <= memory < 2**62):
-        raise InvalidInstance(f"memory={memory!r} is not an integer of bytes", "", f"a worker needs at least {LEAST_MEMORY:,}")
+        raise InvalidInstance(
+            f"memory={memory!r} is not an integer of bytes", "", f"a worker needs at least {LEAST_MEMORY:,}"
+        )
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise InvalidInstance(f"executor takes an executor of concurrent.futures, not {type(executor).__name__}", "")
     if executor is not None and (seconds["kill_after"] is not None or memory is not None):
-        raise Unsupported("kill_after and memory are for masksynth's own workers; an executor rules over its workers itself")
+        raise Unsupported(
+            "kill_after and memory are for masksynth's own workers; an executor rules over its workers itself"
+        )
 
 
 def divided(limits: Limits, jobs: int) -> Limits:

@@ -41,4 +41,6 @@ class Line(msgspec.Struct):
     def __post_init__(self) -> None:
         for kind, size in self.objective.items():
             if self.status == "OPTIMAL" and size.bound < size.value:
-                raise ValueError(f"expected OPTIMAL with equal value and bound of {kind}, got {size.value} and {size.bound}")
+                raise ValueError(
+                    f"expected OPTIMAL with equal value and bound of {kind}, got {size.value} and {size.bound}"
+                )

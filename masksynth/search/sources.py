@@ -98,7 +98,10 @@ def sweep(family: str, **parameters: Any) -> Iterator[Entry]:
     for name in parameters:
         if name not in known:
             raise InvalidInstance(f"{family} has no parameter {name!r}", "", f"its parameters are {', '.join(known)}")
-    return (_built(family, combination) for combination in _combinations([(name, _values(value)) for name, value in parameters.items()]))
+    return (
+        _built(family, combination)
+        for combination in _combinations([(name, _values(value)) for name, value in parameters.items()])
+    )
 
 
 def _values(value: Any) -> Iterable[Any]:
@@ -141,7 +144,9 @@ def entries(instances: Any) -> Iterator[Entry]:
     if isinstance(instances, Entry):
         return iter([instances])
     if not isinstance(instances, Iterable) or isinstance(instances, (bytes, bytearray)):
-        raise InvalidInstance(f"search takes instances, not {type(instances).__name__}", "", "give paths, a folder, a glob or instances")
+        raise InvalidInstance(
+            f"search takes instances, not {type(instances).__name__}", "", "give paths, a folder, a glob or instances"
+        )
     return itertools.chain.from_iterable(map(_of_one, instances, itertools.count()))
 
 
@@ -196,7 +201,9 @@ def _of_one(thing: Any, number: int) -> Iterator[Entry]:
 def _read(path: str) -> Entry:
     name = os.fsencode(path).decode("utf-8", "backslashreplace")
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer must not stop the batch
+        file = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )  # a pipe without a writer must not stop the batch
         with open(file, "rb") as stream:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 return Entry(name, Unreadable("not a regular file"))

@@ -99,11 +99,22 @@ class _Tally:
 
     def summary(self, backend: str) -> Summary:
         count = self.statuses
-        reasons = sorted(((self.words[shape], number) for shape, number in self.reasons.items()), key=lambda pair: (-pair[1], pair[0]))
+        reasons = sorted(
+            ((self.words[shape], number) for shape, number in self.reasons.items()),
+            key=lambda pair: (-pair[1], pair[0]),
+        )
         proved = count[Status.OPTIMAL.name] + count[Status.INFEASIBLE.name]
         endings = (proved, count[Status.FEASIBLE.name], count[Status.UNKNOWN.name], count[None])
         winners = dict(sorted(self.winners.items()))
-        return Summary(backend, count.total(), *endings, tuple(reasons), winners, _ascending(self.seconds), _ascending(self.proved_seconds))
+        return Summary(
+            backend,
+            count.total(),
+            *endings,
+            tuple(reasons),
+            winners,
+            _ascending(self.seconds),
+            _ascending(self.proved_seconds),
+        )
 
 
 def _ascending(seconds: array[float]) -> NDArray[np.float64]:
@@ -155,10 +166,17 @@ def summary_text(summaries: Sequence[Summary]) -> str:
     lines = _aligned([HEAD, *map(_row, summaries)])
     for found in summaries:
         if len(found.winners) > 1:
-            lines.append(f"{_name(found.backend)}: answers by {', '.join(f'{_name(who)} ({n:,})' for who, n in found.winners.items())}")
-        lines += [f"{_name(found.backend)} failed {number:,} x: {printable(reason)}" for reason, number in found.reasons[:SHOWN]]
+            lines.append(
+                f"{_name(found.backend)}: answers by {', '.join(f'{_name(who)} ({n:,})' for who, n in found.winners.items())}"
+            )
+        lines += [
+            f"{_name(found.backend)} failed {number:,} x: {printable(reason)}"
+            for reason, number in found.reasons[:SHOWN]
+        ]
         if rest := found.reasons[SHOWN:]:
-            lines.append(f"{_name(found.backend)} failed {sum(number for _, number in rest):,} x for {len(rest):,} more reasons")
+            lines.append(
+                f"{_name(found.backend)} failed {sum(number for _, number in rest):,} x for {len(rest):,} more reasons"
+            )
     return "\n".join(lines)
 
 
@@ -169,14 +187,23 @@ def _name(backend: str) -> str:
 
 def _row(found: Summary) -> tuple[str, ...]:
     counts = (found.instances, found.proved, found.feasible, found.unknown, found.failed)
-    return (_name(found.backend), *(f"{count:,}" for count in counts), f"{found.total:,.2f}", f"{found.median:.3f}", f"{found.most:,.2f}")
+    return (
+        _name(found.backend),
+        *(f"{count:,}" for count in counts),
+        f"{found.total:,.2f}",
+        f"{found.median:.3f}",
+        f"{found.most:,.2f}",
+    )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of a table, names to the left and numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) for row in rows
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
     ]
 
 

@@ -128,7 +128,9 @@ def write_table(path: str | Path, results: Iterable[Result], force: bool = False
         rows = (_write_csv if place.suffix.lower() == ".csv" else _write_parquet)(draft, _blocks(results))
         os.replace(draft, place)
     except OSError as error:
-        raise MasksynthError(f"{place}: the table cannot be written: {error.strerror or error}; choose another place") from error
+        raise MasksynthError(
+            f"{place}: the table cannot be written: {error.strerror or error}; choose another place"
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
     return rows

@@ -53,9 +53,9 @@ def _positions(
 
 def _group(chains: Chains) -> Integers:
     """Number of the pair (chain of the query, chain of the top) of each entry."""
-    group: Integers = np.unique(chains.chain[chains.query] * len(chains.start) + chains.chain[chains.top], return_inverse=True)[1].reshape(
-        -1
-    )
+    group: Integers = np.unique(
+        chains.chain[chains.query] * len(chains.start) + chains.chain[chains.top], return_inverse=True
+    )[1].reshape(-1)
     return group
 
 

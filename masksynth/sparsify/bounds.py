@@ -87,7 +87,9 @@ def windows(problem: SparseProblem, sure: frozenset[Edge], part: Part, most: int
     due = relation_of(problem.size, part.demands)
     sizes = {demand: int((relation[demand[0]] & relation[:, demand[1]]).sum()) for demand in part.demands}
     found: list[Part] = []
-    for demand in sorted((demand for demand in part.demands if sizes[demand] <= most), key=lambda demand: (-sizes[demand], demand)):
+    for demand in sorted(
+        (demand for demand in part.demands if sizes[demand] <= most), key=lambda demand: (-sizes[demand], demand)
+    ):
         inside = relation[demand[0]] & relation[:, demand[1]]
         inner = [(int(q), int(k)) for q, k in np.argwhere(due & inside[:, None] & inside[None, :])]
         needed = np.zeros_like(unused)

@@ -201,7 +201,9 @@ def _least(left: list[Plan], right: list[Plan], total: int) -> tuple[int, int]:
     return min((left[first].cost + right[total - first].cost, first) for first in range(total + 1))
 
 
-def _with_hubs(inner: Budget, split: tuple[int, int], parts: tuple[list[Plan], _Middle, list[Plan]], both: list[int]) -> Plan:
+def _with_hubs(
+    inner: Budget, split: tuple[int, int], parts: tuple[list[Plan], _Middle, list[Plan]], both: list[int]
+) -> Plan:
     """The best plan with hubs for the next length: ``both[u]`` is the least cost of the two end strips with u elements in all."""
     lowest, middle, highest = parts
     size = len(both)
@@ -293,11 +295,15 @@ def _comb(name: str, every: bool, size: int) -> NDArray[np.int64]:
 
 def _all_pairs(budget: Budget, size: int) -> NDArray[np.int64]:
     query, key = np.nonzero(np.tri(size, k=-1, dtype=bool))
-    combs = [_comb(name, hub == 1, size) for name, hub in zip(("below", "above"), budget[1:], strict=True) if hub != FREE]
+    combs = [
+        _comb(name, hub == 1, size) for name, hub in zip(("below", "above"), budget[1:], strict=True) if hub != FREE
+    ]
     return np.concatenate([np.stack([query + 1, key + 1]), *combs], axis=1)
 
 
-def _assembled(budget: Budget, size: int, plan: Plan, known: dict[tuple[Budget, int], NDArray[np.int64]]) -> NDArray[np.int64]:
+def _assembled(
+    budget: Budget, size: int, plan: Plan, known: dict[tuple[Budget, int], NDArray[np.int64]]
+) -> NDArray[np.int64]:
     """Edges of the hubs, and of each strip at its place; inner strips of one length are written at once."""
     place = np.array([0, *accumulate(length + 1 for length in plan.strips)])
     inner = _hub_budget(budget, plan.down, plan.up)

@@ -84,7 +84,9 @@ def construct(mask: Mask, layers: int | None) -> Construction:
     2-layer tracks with guests
     """
     if layers is not None and (type(layers) is not int or layers < 1):
-        raise InvalidInstance(f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model")
+        raise InvalidInstance(
+            f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model"
+        )
     chains = chains_of(mask)
     covers = covers_of(chains)
     bound, proof = lower_bound(chains, covers, layers)
@@ -116,7 +118,9 @@ def _sorted(size: int, parts: list[Edges]) -> Edges:
 
 def _all_pairs(mask: Mask) -> Edges:
     if mask.pairs - mask.size > MOST:
-        raise Unsupported(f"one layer needs all {mask.pairs - mask.size} pairs as edges, more than {MOST}; give layers=2 or more")
+        raise Unsupported(
+            f"one layer needs all {mask.pairs - mask.size} pairs as edges, more than {MOST}; give layers=2 or more"
+        )
     owner, key = spread(mask.key_start.astype(np.int64), mask.key_end.astype(np.int64))
     query = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))[owner]
     return query[query != key], key[query != key]
@@ -146,7 +150,9 @@ def _by_covers(chains: Chains, covers: Edges, alone: NDArray[np.bool_], layers: 
         return None
     first = chains.first
     parts = [(first[upper], first[lower]), class_edges(chains, shared, petal, petal), _isolated(chains, alone, layers)]
-    return _Candidate(_sorted(len(chains.member), parts), "the reduction of the quotient, and cycles through each class")
+    return _Candidate(
+        _sorted(len(chains.member), parts), "the reduction of the quotient, and cycles through each class"
+    )
 
 
 def _numbers(chains: Chains) -> Integers:
@@ -171,7 +177,9 @@ def _with_members(size: int, chains: Chains, alone: NDArray[np.bool_], depth: in
     return _Candidate(_sorted(size, parts), f"{depth}-layer tracks with guests")
 
 
-def _by_representatives(chains: Chains, alone: NDArray[np.bool_], depth: int, petal: int, layers: int) -> Iterator[_Candidate]:
+def _by_representatives(
+    chains: Chains, alone: NDArray[np.bool_], depth: int, petal: int, layers: int
+) -> Iterator[_Candidate]:
     """Members reach their representative within ``petal`` layers, and it them; the representatives have the layers between."""
     inner, first = depth - 2 * petal, chains.first
     if inner > 1:
@@ -182,7 +190,10 @@ def _by_representatives(chains: Chains, alone: NDArray[np.bool_], depth: int, pe
         return
     shared = _shared(chains, alone)
     parts = [quotient, class_edges(chains, shared, petal, petal), _isolated(chains, alone, layers)]
-    yield _Candidate(_sorted(len(chains.member), parts), f"{inner}-layer tracks of representatives, {petal} more to and from the members")
+    yield _Candidate(
+        _sorted(len(chains.member), parts),
+        f"{inner}-layer tracks of representatives, {petal} more to and from the members",
+    )
 
 
 def _quotient_pairs(chains: Chains) -> Edges:

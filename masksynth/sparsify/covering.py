@@ -35,7 +35,11 @@ def covers_of(chains: Chains) -> tuple[Integers, Integers]:
     while len(query):
         _check_transitive(chains, *found[-1])
         first = len(found) == 1
-        fresh = chains.seen(chains.parent[query], chains.chain[top]) < top if first else ~_below(chains, query, top, *found[-1])
+        fresh = (
+            chains.seen(chains.parent[query], chains.chain[top]) < top
+            if first
+            else ~_below(chains, query, top, *found[-1])
+        )
         query, top = query[fresh], top[fresh]
         order = np.argsort(query, kind="stable")
         query, top = query[order], top[order]

@@ -104,7 +104,9 @@ def chains_of(mask: Mask) -> Chains:
     ([0, 2, 3], [0, 1, 2], [0, 2], [1, 2])
     """
     if mask.tables != 1:
-        raise InvalidInstance(f"a pattern of {mask.tables} tables has no chains", "", "give the flow as one closed table")
+        raise InvalidInstance(
+            f"a pattern of {mask.tables} tables has no chains", "", "give the flow as one closed table"
+        )
     _check_reflexive(mask)
     group = _equal_rows(mask)
     first = np.unique(group, return_index=True)[1]
@@ -132,7 +134,9 @@ def _check_reflexive(mask: Mask) -> None:
     own = np.zeros(mask.size, bool)
     own[owner[(mask.key_start <= owner) & (owner < mask.key_end)]] = True
     if not own.all():
-        raise InvalidInstance(f"position {own.argmin()} does not see itself", "", "close it first: masksynth.orders.closure(relation)")
+        raise InvalidInstance(
+            f"position {own.argmin()} does not see itself", "", "close it first: masksynth.orders.closure(relation)"
+        )
 
 
 def _open() -> InvalidInstance:
@@ -170,7 +174,9 @@ def _check_unions(
     np.add.at(whole, group, weight)
     by_position, by_class = (np.concatenate([np.zeros(1, np.uint64), np.cumsum(each)]) for each in (weight, whole))
     owner, at = rows
-    difference = by_position[mask.key_end[at]] - by_position[mask.key_start[at]] - (by_class[classes[1]] - by_class[classes[0]])
+    difference = (
+        by_position[mask.key_end[at]] - by_position[mask.key_start[at]] - (by_class[classes[1]] - by_class[classes[0]])
+    )
     total = np.zeros(len(first), np.uint64)
     np.add.at(total, owner, difference)
     if total.any():
@@ -219,7 +225,9 @@ def _heavy_paths(parent: Integers, size: Integers) -> tuple[Integers, NDArray[np
     return np.array(path, np.int64), begins
 
 
-def _tops(query: Integers, start: Integers, end: Integers, slot: Integers, chain: Integers) -> tuple[Integers, Integers]:
+def _tops(
+    query: Integers, start: Integers, end: Integers, slot: Integers, chain: Integers
+) -> tuple[Integers, Integers]:
     """The top slot of each chain in each row, without the class itself, as (query slot, top slot), sorted.
 
     Classes that follow one another along a chain form runs; in a run, the last class of an interval is the highest.
@@ -230,7 +238,9 @@ def _tops(query: Integers, start: Integers, end: Integers, slot: Integers, chain
     finish = np.append(np.flatnonzero(~consecutive)[1:], len(slot))
     meetings = int((run[end - 1] - run[start] + 1).sum()) if len(query) else 0
     if meetings > MOST:
-        raise Unsupported(f"{meetings} pairs of a row and a chain are more than {MOST}; number the positions chain after chain")
+        raise Unsupported(
+            f"{meetings} pairs of a row and a chain are more than {MOST}; number the positions chain after chain"
+        )
     owner, number = spread(run[start], run[end - 1] + 1)
     top = slot[np.minimum(finish[number], end[owner]) - 1]
     code = np.unique(slot[query[owner]] * len(slot) + top)

@@ -38,10 +38,16 @@ def built_edges(problem: SparseProblem, members: Sequence[int]) -> list[Edge]:
     """
     inside = SparseProblem(problem.relation[np.ix_(members, members)], problem.layers)
     found = built(inside) if _is_plain(problem) else None
-    return [] if found is None else [(members[q], members[k]) for q, k in zip(found.query.tolist(), found.key.tolist(), strict=True)]
+    return (
+        []
+        if found is None
+        else [(members[q], members[k]) for q, k in zip(found.query.tolist(), found.key.tolist(), strict=True)]
+    )
 
 
-def first_solution(problem: SparseProblem, sure: frozenset[Edge], part: Part, known: Iterable[Edge] = ()) -> tuple[Edge, ...]:
+def first_solution(
+    problem: SparseProblem, sure: frozenset[Edge], part: Part, known: Iterable[Edge] = ()
+) -> tuple[Edge, ...]:
     """Edges that meet the demands of a part together with the sure ones: greedy, or what is left of a known solution if that is lighter."""
     chosen = greedy(problem, sure, part)
     shared = set(known) & set(part.edges)

@@ -46,7 +46,11 @@ def greedy(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> tuple[E
             break
         gain = np.where(candidate & ~chosen, _gains(distance, missing, limit) / weight, 0)
         best = int(gain.argmax())
-        fresh = [divmod(best, n)] if gain.ravel()[best] > 0 else _shortest_way(chosen, candidate, np.argwhere(missing)[0], limit)
+        fresh = (
+            [divmod(best, n)]
+            if gain.ravel()[best] > 0
+            else _shortest_way(chosen, candidate, np.argwhere(missing)[0], limit)
+        )
         for edge in fresh:
             chosen[edge] = True
             picked.append((int(edge[0]), int(edge[1])))
@@ -81,7 +85,9 @@ def _shortest_way(chosen: Relation, candidate: Relation, pair: NDArray[np.int64]
     return way
 
 
-def reverse_delete(problem: SparseProblem, sure: frozenset[Edge], part: Part, picked: Iterable[Edge]) -> tuple[Edge, ...]:
+def reverse_delete(
+    problem: SparseProblem, sure: frozenset[Edge], part: Part, picked: Iterable[Edge]
+) -> tuple[Edge, ...]:
     """Drop, the dearest and latest first, each edge without which all demands of a part are still met.
 
     Examples

@@ -60,7 +60,9 @@ class SparseProblem:
     def __post_init__(self) -> None:
         relation = as_relation(self.relation)
         if not is_preorder(relation):
-            raise InvalidInstance("the relation is not reflexive and transitive", "", "close it first: masksynth.orders.closure(relation)")
+            raise InvalidInstance(
+                "the relation is not reflexive and transitive", "", "close it first: masksynth.orders.closure(relation)"
+            )
         _check_layers(self.layers, self.layered)
         object.__setattr__(self, "relation", relation)
         for name in ("forced", "forbidden"):
@@ -73,7 +75,9 @@ class SparseProblem:
         for edge in sorted(self.forced):
             if not relation[edge]:
                 raise InvalidInstance(
-                    f"the forced edge {edge} would carry flow beyond the relation", "", "force only pairs of the relation"
+                    f"the forced edge {edge} would carry flow beyond the relation",
+                    "",
+                    "force only pairs of the relation",
                 )
 
     @property
@@ -114,7 +118,9 @@ class SparseProblem:
 
 def _check_layers(layers: Any, layered: bool) -> None:
     if layers is not None and (type(layers) is not int or layers < 1):
-        raise InvalidInstance(f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model")
+        raise InvalidInstance(
+            f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model"
+        )
     if layered and layers is None:
         raise InvalidInstance("a mask for each layer needs a number of layers", "", "give layers=2 or more")
 
@@ -137,7 +143,9 @@ def _weights(given: Any, size: int) -> dict[Edge, int]:
         if not (isinstance(edge, tuple) and len(edge) == 2):
             raise InvalidInstance(f"weights has the key {edge!r}, not a pair (query, key)")
         if not isinstance(weight, (int, np.integer)) or isinstance(weight, bool) or abs(int(weight)) > MAX_WEIGHT:
-            raise InvalidInstance(f"the weight {weight!r} of {edge} is not an integer from -{MAX_WEIGHT} to {MAX_WEIGHT}")
+            raise InvalidInstance(
+                f"the weight {weight!r} of {edge} is not an integer from -{MAX_WEIGHT} to {MAX_WEIGHT}"
+            )
         try:
             place = (_position(edge[0]), _position(edge[1]))
         except TypeError:

@@ -219,9 +219,14 @@ def _unbounded(problem: SparseProblem, sure: frozenset[Edge]) -> Reduction | Non
         if len(members) < 3:
             continue  # both arcs of a class of two are sure
         inner = [(q, k) for q in members for k in members if q != k]
-        if any(edge in sure or edge in problem.forbidden or problem.weight(edge) != problem.weight(inner[0]) for edge in inner):
+        if any(
+            edge in sure or edge in problem.forbidden or problem.weight(edge) != problem.weight(inner[0])
+            for edge in inner
+        ):
             return None
-        packing += [Hit(tuple(edge for edge in inner if edge[0] == q), (q, next(k for k in members if k != q))) for q in members]
+        packing += [
+            Hit(tuple(edge for edge in inner if edge[0] == q), (q, next(k for k in members if k != q))) for q in members
+        ]
         chosen |= {*((k, q) for q, k in pairwise(members)), (members[0], members[-1])}
     leaders = np.flatnonzero(least == np.arange(problem.size))
     for upper, lower in np.argwhere(covers(problem.relation[np.ix_(leaders, leaders)])):

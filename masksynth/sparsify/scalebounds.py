@@ -164,7 +164,9 @@ def _window_bound(size: int, layers: int) -> int:
     rest = size - times * (best - 1)
     sums = [0, 0]
     for length in range(2, rest + 1):
-        sums.append(max(sums[length - window + 1] + values[window] for window in range(2, min(length, len(values) - 1) + 1)))
+        sums.append(
+            max(sums[length - window + 1] + values[window] for window in range(2, min(length, len(values) - 1) + 1))
+        )
     return times * values[best] + sums[rest]
 
 

@@ -172,9 +172,15 @@ def _links(tracks: Tracks, start: Integers, end: Integers, hubs: Integers) -> li
     slot = spread(start, end)[1]
     slot = slot[~np.isin(slot, hubs)]
     guest = spread(np.searchsorted(tracks.query_slot, start), np.searchsorted(tracks.query_slot, end))[1]
-    queries, query_slot = np.concatenate([tracks.node[slot], tracks.query[guest]]), np.concatenate([slot, tracks.query_slot[guest]])
+    queries, query_slot = (
+        np.concatenate([tracks.node[slot], tracks.query[guest]]),
+        np.concatenate([slot, tracks.query_slot[guest]]),
+    )
     guest = spread(np.searchsorted(tracks.key_slot, start), np.searchsorted(tracks.key_slot, end))[1]
-    keys, key_slot = np.concatenate([tracks.node[slot], tracks.key[guest]]), np.concatenate([slot, tracks.key_slot[guest]])
+    keys, key_slot = (
+        np.concatenate([tracks.node[slot], tracks.key[guest]]),
+        np.concatenate([slot, tracks.key_slot[guest]]),
+    )
     below = np.searchsorted(hubs, query_slot, side="right") - 1
     met = (below >= 0) & (hubs[below] >= start[np.searchsorted(start, query_slot, side="right") - 1])
     above = np.minimum(np.searchsorted(hubs, key_slot), len(hubs) - 1)

@@ -16,7 +16,9 @@ Source = str | Path | SampleTable | Iterable[Mapping[str, Any]]
 """A file of samples, ``"-"`` for standard input, samples as mappings, or a table."""
 
 
-def read_sample_table(source: Source, key_fields: Sequence[str] = KEY_FIELDS, token_fields: Sequence[str] = ()) -> SampleTable:
+def read_sample_table(
+    source: Source, key_fields: Sequence[str] = KEY_FIELDS, token_fields: Sequence[str] = ()
+) -> SampleTable:
     """Return all samples of a source as one table.
 
     Parameters

@@ -107,7 +107,9 @@ def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
         return tuple(frozen(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))
     if isinstance(value, Mapping) and all(type(key) is str for key in value):
         return {key: frozen(item, path + step(key), depth + 1) for key, item in value.items()}
-    raise InvalidInstance(f"{type(value).__name__} is not a JSON value", path, "use strings, numbers, booleans, null, lists or objects")
+    raise InvalidInstance(
+        f"{type(value).__name__} is not a JSON value", path, "use strings, numbers, booleans, null, lists or objects"
+    )
 
 
 def printable(text: str) -> str:

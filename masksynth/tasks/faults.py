@@ -20,7 +20,9 @@ def shape_fault(message: str, document: Any) -> InvalidInstance:
     $.tasks[0].attends["b"][0]: expected `str`, got `int`; correct the value
     """
     for path, key in _unknown_fields(document):
-        return InvalidInstance(f"object contains unknown field `{quoted(key)[1:-1]}`", path, "remove it or correct its spelling")
+        return InvalidInstance(
+            f"object contains unknown field `{quoted(key)[1:-1]}`", path, "remove it or correct its spelling"
+        )
     fact, _, path = message.partition(" - at `")
     remedy = "add it" if fact.startswith("Object missing required field") else "correct the value"
     return InvalidInstance(fact[0].lower() + fact[1:], _exact(path.rstrip("`") or "$", document), remedy)
@@ -56,5 +58,7 @@ def _exact(path: str, document: Any) -> str:
     table = document
     for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", before):
         table = table[key or int(index)]
-    name = next(name for name, row in table.items() if not isinstance(row, list) or not all(isinstance(key, str) for key in row))
+    name = next(
+        name for name, row in table.items() if not isinstance(row, list) or not all(isinstance(key, str) for key in row)
+    )
     return f"{before}[{quoted(name)}]{after}"

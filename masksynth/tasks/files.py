@@ -85,7 +85,9 @@ def instance_of(document: Any) -> Instance:
 
     if isinstance(document, dict) and type(document.get("masksynth")) is int and document["masksynth"] != SCHEMA:
         raise InvalidInstance(
-            f"schema {shown(document['masksynth'])} is not known", "$.masksynth", f"this version of masksynth reads schema {SCHEMA}"
+            f"schema {shown(document['masksynth'])} is not known",
+            "$.masksynth",
+            f"this version of masksynth reads schema {SCHEMA}",
         )
     try:
         shape = msgspec.convert(document, InstanceFile, strict=True)
@@ -108,13 +110,23 @@ def _task(shape: TaskFile) -> Task:
     nodes = []
     for place, node in enumerate(shape.nodes):
         try:
-            nodes.append(Node(node.name, node.input, node.position, node.kind, None if node.carries is None else tuple(node.carries)))
+            nodes.append(
+                Node(
+                    node.name,
+                    node.input,
+                    node.position,
+                    node.kind,
+                    None if node.carries is None else tuple(node.carries),
+                )
+            )
         except InvalidInstance as error:
             raise error.within(f"$.nodes[{place}]") from None
     predictions = []
     for place, prediction in enumerate(shape.predict):
         try:
-            predictions.append(Prediction(prediction.node, prediction.label, prediction.weight, tuple(prediction.hides)))
+            predictions.append(
+                Prediction(prediction.node, prediction.label, prediction.weight, tuple(prediction.hides))
+            )
         except InvalidInstance as error:
             raise error.within(f"$.predict[{place}]") from None
     tables = shape.attends if isinstance(shape.attends, list) else [shape.attends]
@@ -128,11 +140,14 @@ def task_document(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
         "nodes": [
-            {"name": n.name, "input": n.input, "position": n.position, "kind": n.kind, "carries": list(n.carries or ())} for n in task.nodes
+            {"name": n.name, "input": n.input, "position": n.position, "kind": n.kind, "carries": list(n.carries or ())}
+            for n in task.nodes
         ],
         "attends": tables[0] if len(tables) == 1 else tables,
         "closure": task.closure,
-        "predict": [{"node": p.node, "label": p.label, "weight": p.weight, "hides": list(p.hides)} for p in task.predict],
+        "predict": [
+            {"node": p.node, "label": p.label, "weight": p.weight, "hides": list(p.hides)} for p in task.predict
+        ],
     }
 
 

@@ -35,7 +35,9 @@ def _flag(value: Any, what: str, path: str) -> None:
 def _elements(values: Any, what: str, path: str) -> tuple[Any, ...]:
     """A list of elements, each frozen as an input is."""
     if not isinstance(values, (list, tuple)):
-        raise InvalidInstance(f"{what} must be a list of elements, not {type(values).__name__}", path, "put it in a list")
+        raise InvalidInstance(
+            f"{what} must be a list of elements, not {type(values).__name__}", path, "put it in a list"
+        )
     return tuple(frozen(value, f"{path}[{place}]") for place, value in enumerate(values))
 
 
@@ -90,7 +92,9 @@ class Node:
     def __post_init__(self) -> None:
         _text(self.name, "a node name", "$.name")
         if type(self.kind) is not str:
-            raise InvalidInstance(f"kind must be a string, not {type(self.kind).__name__}", "$.kind", "put it in quotes")
+            raise InvalidInstance(
+                f"kind must be a string, not {type(self.kind).__name__}", "$.kind", "put it in quotes"
+            )
         if isinstance(self.position, np.integer):
             object.__setattr__(self, "position", int(self.position))
         if type(self.position) is not int or not 0 <= self.position <= MAX_POSITION:
@@ -129,7 +133,9 @@ class Prediction:
         except OverflowError:  # an integer beyond the range of floats
             finite = False
         if not finite:
-            raise InvalidInstance(f"weight {shown(self.weight)} is not a finite number", "$.weight", "use a finite number")
+            raise InvalidInstance(
+                f"weight {shown(self.weight)} is not a finite number", "$.weight", "use a finite number"
+            )
         object.__setattr__(self, "weight", float(self.weight))
         object.__setattr__(self, "label", frozen(self.label, "$.label"))
         object.__setattr__(self, "hides", _elements(self.hides, "hides", "$.hides"))
@@ -173,7 +179,9 @@ class Task:
             raise InvalidInstance("attends is an empty list of row tables", "$.attends", "give at least one table")
         if self.closure and len(tables) > 1:
             raise InvalidInstance(
-                f"closure with {len(tables)} row tables has no meaning", "$.closure", "write the rows out and set closure to false"
+                f"closure with {len(tables)} row tables has no meaning",
+                "$.closure",
+                "write the rows out and set closure to false",
             )
         self._check_names()
         self._check_empty_rows()
@@ -183,18 +191,25 @@ class Task:
             return (_table(self.attends, "$.attends"),)
         _limit_rows(len(self.nodes), len(self.attends), "$.attends")
         single = len(self.attends) == 1
-        return tuple(_table(table, "$.attends" if single else f"$.attends[{number}]") for number, table in enumerate(self.attends))
+        return tuple(
+            _table(table, "$.attends" if single else f"$.attends[{number}]")
+            for number, table in enumerate(self.attends)
+        )
 
     def _check_names(self) -> None:
         if len(self.index) != len(self.nodes):
             seen: set[str] = set()
             for place, node in enumerate(self.nodes):
                 if node.name in seen:
-                    raise InvalidInstance(f"node name {shown(node.name)} is used twice", f"$.nodes[{place}].name", "rename one of them")
+                    raise InvalidInstance(
+                        f"node name {shown(node.name)} is used twice", f"$.nodes[{place}].name", "rename one of them"
+                    )
                 seen.add(node.name)
         for place, prediction in enumerate(self.predict):
             if prediction.node not in self.index:
-                raise InvalidInstance(f"unknown node {shown(prediction.node)}", f"$.predict[{place}].node", "name a node of this task")
+                raise InvalidInstance(
+                    f"unknown node {shown(prediction.node)}", f"$.predict[{place}].node", "name a node of this task"
+                )
         for number, table in enumerate(self.attends):
             for name, row in table.items():
                 self._check_row(number, name, row)
@@ -203,10 +218,14 @@ class Task:
         keys = set(row)
         if name not in self.index or not self.index.keys() >= keys:
             unknown = name if name not in self.index else next(key for key in row if key not in self.index)
-            raise InvalidInstance(f"unknown node {shown(unknown)}", self._row_path(table, name), "name a node of this task")
+            raise InvalidInstance(
+                f"unknown node {shown(unknown)}", self._row_path(table, name), "name a node of this task"
+            )
         if len(keys) != len(row):
             twice = next(key for key, count in Counter(row).items() if count > 1)
-            raise InvalidInstance(f"key {shown(twice)} stands twice in a row", self._row_path(table, name), "list each key once")
+            raise InvalidInstance(
+                f"key {shown(twice)} stands twice in a row", self._row_path(table, name), "list each key once"
+            )
 
     def _row_path(self, table: int, name: str) -> str:
         number = "" if len(self.attends) == 1 else f"[{table}]"
@@ -257,7 +276,9 @@ class TaskFamily:
         seen: set[str] = set()
         for place, task in enumerate(self.tasks):
             if task.name in seen:
-                raise InvalidInstance(f"task name {shown(task.name)} is used twice", f"$.tasks[{place}].name", "rename one of them")
+                raise InvalidInstance(
+                    f"task name {shown(task.name)} is used twice", f"$.tasks[{place}].name", "rename one of them"
+                )
             seen.add(task.name)
             if len(task.attends) != self.tables:
                 raise InvalidInstance(
@@ -298,10 +319,14 @@ class Instance:
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, TaskFamily):
-            raise InvalidInstance(f"family is {shown(self.family)}, not a TaskFamily", "$.tasks", "give TaskFamily(tasks)")
+            raise InvalidInstance(
+                f"family is {shown(self.family)}, not a TaskFamily", "$.tasks", "give TaskFamily(tasks)"
+            )
         _text(self.name, "an instance name", "$.name")
         if type(self.source) is not str:
-            raise InvalidInstance(f"source must be a string, not {type(self.source).__name__}", "$.source", "put it in quotes")
+            raise InvalidInstance(
+                f"source must be a string, not {type(self.source).__name__}", "$.source", "put it in quotes"
+            )
         if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
             fact = f"layers {shown(self.layers)} is not null or an integer from 1 to {MAX_POSITION}"
             raise InvalidInstance(fact, "$.layers", "give the number of layers, or null for any depth")

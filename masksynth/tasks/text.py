@@ -39,7 +39,9 @@ def parse(data: bytes) -> Any:
     if len(data) > MAX_BYTES:
         raise InvalidInstance(f"larger than {MAX_BYTES} bytes", remedy="split the family")
     if not data.strip():
-        raise InvalidInstance("the file is empty", remedy='an instance begins {"masksynth": 1, "name": ..., "tasks": [...]}')
+        raise InvalidInstance(
+            "the file is empty", remedy='an instance begins {"masksynth": 1, "name": ..., "tasks": [...]}'
+        )
     if nesting(data) > MAX_NESTING:
         raise InvalidInstance(f"nested deeper than {MAX_NESTING} levels", remedy="flatten the document")
     try:
@@ -49,7 +51,9 @@ def parse(data: bytes) -> Any:
     try:
         return decode_text(text)
     except json.JSONDecodeError as error:
-        raise InvalidInstance(f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}", remedy="check the text there") from None
+        raise InvalidInstance(
+            f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}", remedy="check the text there"
+        ) from None
 
 
 def decode_text(text: str) -> Any:
@@ -72,7 +76,9 @@ def decode_text(text: str) -> Any:
     """
     value, odd = _decoded(text)
     if odd:
-        raise next(_fault(found, path) for path, found in _walk(value, "$") if isinstance(found, (_Repeated, _Constant)))
+        raise next(
+            _fault(found, path) for path, found in _walk(value, "$") if isinstance(found, (_Repeated, _Constant))
+        )
     return value
 
 

@@ -374,7 +374,9 @@ class _Reader:
             with evaluating(self.model), torch.no_grad():
                 causal = is_causal(self.model, self.ids()[0])
                 overflows = pads_overflow(self.record.attention, self.record.dtype)
-                same = ignores_pads(self.model, self.ids()[0], not (causal and overflows), ROUNDING.get(self.record.dtype, 1e-1))
+                same = ignores_pads(
+                    self.model, self.ids()[0], not (causal and overflows), ROUNDING.get(self.record.dtype, 1e-1)
+                )
         except Exception as error:
             words = str(error).strip().split("\n")[0][:200]
             raise Unsupported(f"{name} fails on {TOKENS} plain tokens: {words}") from error
@@ -463,7 +465,9 @@ class _Reader:
         if call.biased:
             raise _unmergeable(f"{layer} adds a position bias to its mask")
         if call.unknown is not None:
-            raise _unmergeable(f"{layer} gives its attention {call.unknown!r} beside the mask, which then is not all it sees")
+            raise _unmergeable(
+                f"{layer} gives its attention {call.unknown!r} beside the mask, which then is not all it sees"
+            )
         if isinstance(call.mask, Reach):
             return call.mask
         causal = getattr(call.module, "is_causal", None)
@@ -531,7 +535,9 @@ class _Reader:
         ids[0, middle] = ids[0, (middle + 1) % TOKENS]
         base = self.run(record)
         if not all(bool(torch.isfinite(output).all()) for output in base.outputs.values()):
-            raise Unsupported(f"{record.model} gives outputs that are not finite on {TOKENS} plain tokens; look for NaN among its weights")
+            raise Unsupported(
+                f"{record.model} gives outputs that are not finite on {TOKENS} plain tokens; look for NaN among its weights"
+            )
         moved = self.run(record, {"input_ids": ids}, base=base).moved
         if moved:  # modules complete before what holds them: the first is the innermost
             where = self.name_layer(_part_of_layer(moved[0]))
@@ -542,7 +548,9 @@ class _Reader:
         if not self.takes_positions:
             raise _unmergeable(f"{record.model} takes no position_ids, which branches of a merged batch need")
         base, ids, positions = self.run(record), self.ids(), self.positions() + record.first_position
-        where = self._differ(self.run(record, {"input_ids": ids.flip(1), "position_ids": positions.flip(1)}), base, _reverse)
+        where = self._differ(
+            self.run(record, {"input_ids": ids.flip(1), "position_ids": positions.flip(1)}), base, _reverse
+        )
         if where is not None:
             raise _unmergeable(f"{where} of {record.model} counts positions by itself instead of reading position_ids")
         count = longest_run(_items_of(self.model.config)) // TOKENS

@@ -59,13 +59,17 @@ def attention_mask(
     number = _table(batch, table)
     counts = np.diff(batch.rows.row_offset[number])
     if (counts == 0).any():
-        raise InvalidInstance(f"row {int(np.argmin(counts))} of table {number} has no key: softmax over nothing has no value")
+        raise InvalidInstance(
+            f"row {int(np.argmin(counts))} of table {number} has no key: softmax over nothing has no value"
+        )
     dense = batch.mask.reshape(batch.tables, batch.rows.size, batch.rows.size)[number][None, None]
     if kind == "sdpa":
         return dense
     if kind == "eager":
         return torch.zeros(dense.shape, dtype=dtype, device=dense.device).masked_fill_(~dense, float("-inf"))
-    raise InvalidInstance(f"attention kind {kind!r} is unknown", remedy='use "sdpa" (bool), "eager" (additive) or block_mask(batch)')
+    raise InvalidInstance(
+        f"attention kind {kind!r} is unknown", remedy='use "sdpa" (bool), "eager" (additive) or block_mask(batch)'
+    )
 
 
 def block_mask(batch: Batch, block_size: BlockSize = 128, table: int | None = None) -> BlockMask:
@@ -85,7 +89,9 @@ def block_mask(batch: Batch, block_size: BlockSize = 128, table: int | None = No
     return block_mask_of_rows(batch.rows, batch.position_ids.device, block_size, _table(batch, table))
 
 
-def block_mask_of_rows(mask: Mask, device: str | torch.device = "cpu", block_size: BlockSize = 128, table: int = 0) -> BlockMask:
+def block_mask_of_rows(
+    mask: Mask, device: str | torch.device = "cpu", block_size: BlockSize = 128, table: int = 0
+) -> BlockMask:
     """The BlockMask of one table of a mask; its lists, forward and backward, are checked against the mask.
 
     Raises
@@ -110,7 +116,9 @@ def block_mask_of_rows(mask: Mask, device: str | torch.device = "cpu", block_siz
     check_transposed(lists, back)
     offset = mask.row_offset[table]
     part = slice(int(offset[0]), int(offset[-1]))
-    rows = Rows(*(torch.from_numpy(array.copy()) for array in (offset - offset[0], mask.key_start[part], mask.key_end[part])))
+    rows = Rows(
+        *(torch.from_numpy(array.copy()) for array in (offset - offset[0], mask.key_start[part], mask.key_end[part]))
+    )
     forward, backward = ([torch.from_numpy(array)[None, None].to(device) for array in each] for each in (lists, back))
     return BlockMask(
         seq_lengths=(mask.size, mask.size),
@@ -144,7 +152,9 @@ def lists_of(mask: BlockMask) -> BlockLists:
 
 def _table(batch: Batch, table: int | None) -> int:
     if table is None and batch.tables > 1:
-        raise InvalidInstance(f"the mask has {batch.tables} tables", remedy=f"pass table=l % {batch.tables} for layer l, counted from 0")
+        raise InvalidInstance(
+            f"the mask has {batch.tables} tables", remedy=f"pass table=l % {batch.tables} for layer l, counted from 0"
+        )
     number = table or 0
     if not 0 <= number < batch.tables:
         raise InvalidInstance(f"table {number} is not one of the {batch.tables} tables of the mask")

@@ -57,7 +57,9 @@ class Batch:
     def mask(self) -> Tensor:
         """The mask as bool ``[N, N]`` or ``[P, N, N]``, true = attend; refused above 8,192 positions, where ``block_mask`` serves."""
         if self.rows.size > MAX_DENSE:
-            raise Unsupported(f"a dense mask of {self.rows.size} positions is refused above {MAX_DENSE}; use block_mask(batch)")
+            raise Unsupported(
+                f"a dense mask of {self.rows.size} positions is refused above {MAX_DENSE}; use block_mask(batch)"
+            )
         return torch.from_numpy(self.rows.dense()).to(self.position_ids.device)
 
     def to(self, device: str | torch.device) -> Batch:
@@ -90,7 +92,11 @@ def batch_of(merged: MergedTask) -> Batch:
     >>> batch.inputs, batch.position_ids, batch.mask
     (('a', 'b'), tensor([0, 1]), tensor([[ True, False], [ True,  True]]))
     """
-    tensors = {name: torch.from_numpy(array) for name, array in merged_arrays(merged).items() if name in ("position_ids", *LOSS)}
+    tensors = {
+        name: torch.from_numpy(array)
+        for name, array in merged_arrays(merged).items()
+        if name in ("position_ids", *LOSS)
+    }
     return Batch(
         inputs=tuple(place.input for place in merged.positions),
         kinds=tuple(place.kind for place in merged.positions),

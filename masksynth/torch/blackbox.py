@@ -52,11 +52,15 @@ class BlackBox:
         self.model, self.inputs, self.size = model, dict(inputs), size
         self.name = next((name for name in NAMES if isinstance(inputs.get(name), Tensor)), "")
         if not self.name:
-            raise InvalidInstance(f"the inputs {sorted(inputs)} have none of {', '.join(NAMES)}", "", "rename it in a wrapper")
+            raise InvalidInstance(
+                f"the inputs {sorted(inputs)} have none of {', '.join(NAMES)}", "", "rename it in a wrapper"
+            )
         self.given: Tensor = inputs[self.name]
         self.tokens = not self.given.is_floating_point()
         if tuple(self.given.shape[: self.given.dim() - (not self.tokens)]) not in ((size,), (1, size)):
-            raise InvalidInstance(f"{self.name} is {list(self.given.shape)}, the batch has {size} positions", "", "pass one sequence")
+            raise InvalidInstance(
+                f"{self.name} is {list(self.given.shape)}, the batch has {size} positions", "", "pass one sequence"
+            )
 
     def run(self, **changed: Any) -> Tensor:
         """The outputs, (N, V)."""
@@ -88,7 +92,9 @@ class BlackBox:
         """(Q, N): the largest entry of the gradient of one random combination of each query's outputs at each embedding; or why not."""
         return self.gradients_of_groups([np.array([query]) for query in queries], random)
 
-    def gradients_of_groups(self, groups: Sequence[NDArray[np.int64]], random: np.random.Generator) -> NDArray[np.float64] | str:
+    def gradients_of_groups(
+        self, groups: Sequence[NDArray[np.int64]], random: np.random.Generator
+    ) -> NDArray[np.float64] | str:
         """Return the gradient of a random combination of the outputs of each group of positions, or why there is none.
 
         Returns
@@ -108,7 +114,10 @@ class BlackBox:
                 return "the model's outputs carry no gradient"
             weight = torch.from_numpy(random.standard_normal(outputs.shape[-1])).to(outputs)
             combined = outputs @ weight
-            rows = [self._gradient(combined[torch.from_numpy(group).to(outputs.device)].sum(), leaves[0]) for group in groups]
+            rows = [
+                self._gradient(combined[torch.from_numpy(group).to(outputs.device)].sum(), leaves[0])
+                for group in groups
+            ]
             return np.array(rows).reshape(-1, self.size)
 
     def _gradient(self, output: Tensor, leaf: Tensor) -> NDArray[np.float64]:
@@ -128,7 +137,13 @@ class BlackBox:
             return
 
         def watch(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            if not leaves and isinstance(module, nn.Embedding) and args and self._is_given(args[0]) and output.numel() % self.size == 0:
+            if (
+                not leaves
+                and isinstance(module, nn.Embedding)
+                and args
+                and self._is_given(args[0])
+                and output.numel() % self.size == 0
+            ):
                 leaves.append(torch.zeros_like(output, requires_grad=True))
                 return output + leaves[0]
             return None
@@ -140,16 +155,25 @@ class BlackBox:
             handle.remove()
 
     def _is_given(self, found: Any) -> bool:
-        return isinstance(found, Tensor) and found.numel() == self.size and bool((found.reshape(-1) == self.given.reshape(-1)).all())
+        return (
+            isinstance(found, Tensor)
+            and found.numel() == self.size
+            and bool((found.reshape(-1) == self.given.reshape(-1)).all())
+        )
 
     def _outputs(self, **changed: Any) -> Tensor:
         found = self.model(**{**self.inputs, **changed})
         if not isinstance(found, Tensor):
             parts = (getattr(found, name, None) for name in ("logits", "last_hidden_state"))
-            found = next((part for part in parts if part is not None), found[0] if isinstance(found, (tuple, list)) and found else found)
+            found = next(
+                (part for part in parts if part is not None),
+                found[0] if isinstance(found, (tuple, list)) and found else found,
+            )
         if not isinstance(found, Tensor) or tuple(found.shape[:-1]) not in ((self.size,), (1, self.size)):
             what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise InvalidInstance(f"the model returns {what} for {self.size} positions", "", f"return logits [1, {self.size}, V]")
+            raise InvalidInstance(
+                f"the model returns {what} for {self.size} positions", "", f"return logits [1, {self.size}, V]"
+            )
         rows: Tensor = found.reshape(self.size, -1)
         return rows
 
@@ -160,7 +184,9 @@ class BlackBox:
         """Other values: for tokens others of the sequence, where it has two, since a model may treat some ids in its own way."""
         if not self.tokens:
             random = torch.Generator().manual_seed(attempt)
-            other: Tensor = values + (1 + values.abs().mean()) * torch.randn(values.shape, generator=random, dtype=torch.float64).to(values)
+            other: Tensor = values + (1 + values.abs().mean()) * torch.randn(
+                values.shape, generator=random, dtype=torch.float64
+            ).to(values)
             return other
         used = torch.unique(self.given)
         if len(used) < 2:

@@ -130,7 +130,11 @@ class ModelReport:
         lines = [f"told apart by values: {', '.join(self.told_apart)}"] if self.told_apart else []
         lines += [f"not told apart: {each}" for each in self.not_told_apart]
         if self.no_values:
-            alone = [f"outputs of {self.samples_alone} samples are those of the samples alone"] if self.samples_alone else []
+            alone = (
+                [f"outputs of {self.samples_alone} samples are those of the samples alone"]
+                if self.samples_alone
+                else []
+            )
             lines += [f"values not compared with those under the right masks: {self.no_values}", *alone]
             return [*lines, "outputs depend on the inputs that the mask allows, and on no others"]
         return [*lines, "the model uses the mask"]
@@ -156,7 +160,11 @@ class WrongModel(WrongAnswer):
     def __init__(self, report: ModelReport) -> None:
         self.report = report
         first = report.findings[0]
-        parts = [first.message, report.diagnosis.words if report.diagnosis else "", f"because {report.cause.words}" if report.cause else ""]
+        parts = [
+            first.message,
+            report.diagnosis.words if report.diagnosis else "",
+            f"because {report.cause.words}" if report.cause else "",
+        ]
         super().__init__(first.kind, "; ".join(part for part in [*parts, report.remedy] if part))
         self.path = tuple(map(str, first.path))
 
@@ -272,7 +280,11 @@ def _report(seen: Look, subject: Subject, window: int | None, seed: int) -> Mode
             seen = flattened(seen, seed)
             absent = _absent(seen, batch)
         findings += absent
-    values = _compare_values(seen, subject) if seen.judged.any() and readable else ValueComparison(why_not="the outputs tell nothing")
+    values = (
+        _compare_values(seen, subject)
+        if seen.judged.any() and readable
+        else ValueComparison(why_not="the outputs tell nothing")
+    )
     if values.position is not None and not any(each.kind in OF_MASK for each in findings):
         findings.append(_other_values(batch, values))
     not_told_apart = list(values.not_told_apart)
@@ -305,7 +317,9 @@ def _report(seen: Look, subject: Subject, window: int | None, seed: int) -> Mode
         diagnosis = Diagnosis(values.fault.name, values.fault.likeness, values.fault.remedy)
     unexplained = any(each.kind in (*OF_MASK, "positions") for each in findings) or (findings and values.why_not)
     why = unmasked_layers(subject) if unexplained and readable else None
-    clear = values.differs > seen.tolerance or any(each.kind in OF_MASK for each in findings)  # else any argument "repairs" it
+    clear = values.differs > seen.tolerance or any(
+        each.kind in OF_MASK for each in findings
+    )  # else any argument "repairs" it
     if why is None and diagnosis is not None and clear:
         why = cause(seen, diagnosis)
     return ModelReport(
@@ -390,7 +404,11 @@ def _absent(seen: Look, batch: Batch | TrainingBatch) -> list[ModelFinding]:
         query, key = stopped[0]
         message = f"the output at {_words(batch, query)} moves with the input at {_words(batch, key)}, but has no gradient at it"
         way = hops(seen.mask, query, key, seen.layers)
-        found.append(ModelFinding("no gradient", query, key, way, 0.0, len(stopped), message, "look for detach() or no_grad() on the way"))
+        found.append(
+            ModelFinding(
+                "no gradient", query, key, way, 0.0, len(stopped), message, "look for detach() or no_grad() on the way"
+            )
+        )
     return found
 
 
@@ -400,19 +418,36 @@ def _leak(seen: Look, batch: Batch | TrainingBatch, query: int, key: int, moved:
     if needed is not None:
         path = " -> ".join(map(str, hops(seen.mask, query, key, None)))
         why = f"the path {path} takes {needed} layers, the model has {seen.layers}"
-    what = f"the output at {_words(batch, query)} moved by {moved:.3g} when the input at {_words(batch, key)} was changed"
+    what = (
+        f"the output at {_words(batch, query)} moved by {moved:.3g} when the input at {_words(batch, key)} was changed"
+    )
     if not moved:  # rounded away, as half precision does; the gradient shows it
         what = f"the output at {_words(batch, query)} has a gradient other than 0 at the input at {_words(batch, key)}"
     message = f"{what}; {why}{_others(pairs)}"
-    return ModelFinding("leak", query, key, (), moved, pairs, message, "keep the mask as it is on its way to the attention")
+    return ModelFinding(
+        "leak", query, key, (), moved, pairs, message, "keep the mask as it is on its way to the attention"
+    )
 
 
 def _missing(seen: Look, batch: Batch | TrainingBatch, pairs: list[tuple[int, int]]) -> ModelFinding:
     query, key = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
     way = hops(seen.mask, query, key, seen.layers)
-    how = "which the mask allows" if len(way) < 3 else f"which the mask lets flow there along {' -> '.join(map(str, way))}"
+    how = (
+        "which the mask allows"
+        if len(way) < 3
+        else f"which the mask lets flow there along {' -> '.join(map(str, way))}"
+    )
     message = f"the output at {_words(batch, query)} does not depend on the input at {_words(batch, key)}, {how}{_others(len(pairs))}"
-    return ModelFinding("missing context", query, key, way, 0.0, len(pairs), message, "keep the mask as it is on its way to the attention")
+    return ModelFinding(
+        "missing context",
+        query,
+        key,
+        way,
+        0.0,
+        len(pairs),
+        message,
+        "keep the mask as it is on its way to the attention",
+    )
 
 
 def _others(pairs: int) -> str:

@@ -148,7 +148,9 @@ def total_weight(batches: Iterable[TrainingBatch], group: Any = None) -> float:
     weight = sum(batch.weight for batch in batches)
     if _ranks(group) == 1:
         return weight
-    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend(group) == "nccl" else torch.device("cpu")
+    device = (
+        torch.device("cuda", torch.cuda.current_device()) if dist.get_backend(group) == "nccl" else torch.device("cpu")
+    )
     summed = torch.tensor(weight, dtype=torch.float64, device=device)
     dist.all_reduce(summed, group=group)
     return float(summed)
@@ -211,11 +213,19 @@ def _rows(logits: Tensor, batch: TrainingBatch) -> Tensor:
         remedy = f"give floating-point logits [1, {sizes[0]}, V], or [1, {sizes[1]}, V] at batch.loss_place"
         raise InvalidInstance(f"{fact}, the batch has {sizes[0]} positions, {sizes[1]} with labels", "", remedy)
     if logits.device != batch.device:
-        raise InvalidInstance(f"logits are on {logits.device}, the batch is on {batch.device}", "", f"use batch.to({str(logits.device)!r})")
+        raise InvalidInstance(
+            f"logits are on {logits.device}, the batch is on {batch.device}",
+            "",
+            f"use batch.to({str(logits.device)!r})",
+        )
     labels = batch.source.loss_label
     if len(labels) and (labels.min() < 0 or labels.max() >= shape[-1]):
         bad = int(labels.min() if labels.min() < 0 else labels.max())
-        raise InvalidInstance(f"label {bad} is not one of the {shape[-1]} classes of the logits", "", "pack with the model's own tokenizer")
+        raise InvalidInstance(
+            f"label {bad} is not one of the {shape[-1]} classes of the logits",
+            "",
+            "pack with the model's own tokenizer",
+        )
     return logits.reshape(-1, shape[-1])
 
 

@@ -16,20 +16,43 @@ FEW, DENSE, DEPTHS, HIDDEN = 256, 2048, 6, 0.02
 """Above FEW positions the first failure that fits is enough, and above DENSE fewer are tried; depths tried where the number of layers is
 not known; and the part of the expected movements that rounding may hide."""
 
-PASS_4D = "pass the mask as [1, 1, N, N] in the type of the model's attention (sdpa: bool, eager: additive, flex: BlockMask)"
+PASS_4D = (
+    "pass the mask as [1, 1, N, N] in the type of the model's attention (sdpa: bool, eager: additive, flex: BlockMask)"
+)
 FAILURES = {
     "layers": ("the mask, through another number of layers", "pass layers= as the model has them"),
     "no mask": ("no mask: every position sees every other", PASS_4D),
-    "causal": ("causal over the merged order", PASS_4D + "; for packing by position ids pass no 2-D mask and use_cache=False"),
-    "documents": ("causal within documents that begin wherever position ids do not rise by 1", PASS_4D + ": with none, position ids cut"),
-    "documents from 0": ("causal within documents that begin at position id 0", PASS_4D + ": with none, position ids cut"),
-    "whole documents": ("documents, cut where position ids do not rise by 1, seen whole", "say that the documents are causal"),
-    "mask within documents": ("the mask, and cut where position ids do not rise by 1", "turn off packing by position ids in the stack"),
+    "causal": (
+        "causal over the merged order",
+        PASS_4D + "; for packing by position ids pass no 2-D mask and use_cache=False",
+    ),
+    "documents": (
+        "causal within documents that begin wherever position ids do not rise by 1",
+        PASS_4D + ": with none, position ids cut",
+    ),
+    "documents from 0": (
+        "causal within documents that begin at position id 0",
+        PASS_4D + ": with none, position ids cut",
+    ),
+    "whole documents": (
+        "documents, cut where position ids do not rise by 1, seen whole",
+        "say that the documents are causal",
+    ),
+    "mask within documents": (
+        "the mask, and cut where position ids do not rise by 1",
+        "turn off packing by position ids in the stack",
+    ),
     "mask and causal": ("the mask, and causal on top", "turn off the stack's own causal mask (is_causal=False)"),
     "padding": ("a 2-D mask [N, N] read as a padding mask: causal, and the keys of row 0", PASS_4D),
     "transposed": ("the mask transposed: keys see queries", "index mask[query, key]"),
-    "inverted": ("the mask inverted: true taken for masked", "give True where a query may attend, or the inverse if the layer says so"),
-    "empty rows": ("rows without keys see every position: finite minus infinity", "use -inf, or let each row see itself"),
+    "inverted": (
+        "the mask inverted: true taken for masked",
+        "give True where a query may attend, or the inverse if the layer says so",
+    ),
+    "empty rows": (
+        "rows without keys see every position: finite minus infinity",
+        "use -inf, or let each row see itself",
+    ),
     "rows late": ("the row of the position before: off by one", "align rows with queries: row q is of position q"),
     "rows early": ("the row of the position after: off by one", "align rows with queries: row q is of position q"),
     "keys late": ("keys moved right by one: off by one", "align columns with keys: column k is of position k"),
@@ -38,12 +61,21 @@ FAILURES = {
     "both early": ("mask moved up and left by one: off by one", "a token was taken from the front: cut the mask too"),
     "one key more": ("each stretch of keys one longer: off by one", "compare with < where <= stands"),
     "one key less": ("each stretch of keys one shorter: off by one", "compare with <= where < stands"),
-    "window": ("the mask, cut to the model's sliding window", "use a model without a sliding window, or put the window in the mask"),
+    "window": (
+        "the mask, cut to the model's sliding window",
+        "use a model without a sliding window, or put the window in the mask",
+    ),
     "first table": ("table 0 of the pattern in every layer", "give layer l, counted from 0, table l mod P"),
     "last table": ("the last table of the pattern in every layer", "give layer l, counted from 0, table l mod P"),
     "reversed tables": ("the tables of the pattern in reverse", "give layer l, counted from 0, table l mod P"),
-    "blocks": ("whole blocks of 128 x 128: partial blocks taken for full", "give the BlockMask its mask_mod and separate full blocks"),
-    "nothing": ("no attention: each position sees itself only", "look whether the mask is all False, or attention is switched off"),
+    "blocks": (
+        "whole blocks of 128 x 128: partial blocks taken for full",
+        "give the BlockMask its mask_mod and separate full blocks",
+    ),
+    "nothing": (
+        "no attention: each position sees itself only",
+        "look whether the mask is all False, or attention is switched off",
+    ),
 }
 """Name -> (what it looks like, what to do)."""
 
@@ -129,7 +161,9 @@ def flow_matrix(tables: Bools, layers: int | None) -> Bools:
     return flow > 0
 
 
-def diagnose(mask: Mask, position_ids: NDArray[np.int64], seen: Evidence, layers: int | None, window: int | None = None) -> Diagnosis:
+def diagnose(
+    mask: Mask, position_ids: NDArray[np.int64], seen: Evidence, layers: int | None, window: int | None = None
+) -> Diagnosis:
     """The failure that explains what was seen, best first; "unknown", with the nearest, if none does."""
     found = np.concatenate([np.zeros(0, bool), *(column[seen.judged] for column in seen.columns), *seen.rows])
     right = prediction(mask, seen, layers)
@@ -156,7 +190,9 @@ def _best(scored: dict[str, tuple[bool, float]], right: float) -> Diagnosis:
     nearest = max(scored, key=lambda name: scored[name][1], default="")
     part = scored[nearest][1] if nearest else 0.0
     near = f'; the nearest is "{FAILURES[nearest][0]}", which explains {part:.0%}' if part > max(right, 0.5) else ""
-    return Diagnosis("unknown", f"no known failure looks like this{near}", "follow the mask through the stack", (), part)
+    return Diagnosis(
+        "unknown", f"no known failure looks like this{near}", "follow the mask through the stack", (), part
+    )
 
 
 def _score(found: Bools, expected: Bools) -> tuple[bool, float]:
@@ -174,7 +210,10 @@ def _depths(name: str, layers: int | None) -> Sequence[int | None]:
 def failures(mask: Mask, position_ids: NDArray[np.int64], window: int | None = None) -> Iterator[tuple[str, Mask]]:
     """(name, the mask that the model has) for each known failure, the more common first."""
     size, own = mask.size, np.arange(mask.size)
-    cut, zero = documents(np.append(True, np.diff(position_ids) != 1)[:size]), documents((position_ids == 0) | (own == 0))
+    cut, zero = (
+        documents(np.append(True, np.diff(position_ids) != 1)[:size]),
+        documents((position_ids == 0) | (own == 0)),
+    )
     yield "layers", mask
     yield "causal", one_interval(np.zeros_like(own), own + 1)
     yield "no mask", one_interval(np.zeros_like(own), np.full_like(own, size))
@@ -185,7 +224,10 @@ def failures(mask: Mask, position_ids: NDArray[np.int64], window: int | None = N
     if mask.tables > 1:
         yield from patterns(mask)
     if size <= DENSE:
-        yield from ((name, Mask.from_dense(table)) for name, table in changed(mask.dense().reshape(-1, size, size), cut[0], window))
+        yield from (
+            (name, Mask.from_dense(table))
+            for name, table in changed(mask.dense().reshape(-1, size, size), cut[0], window)
+        )
 
 
 def patterns(mask: Mask) -> Iterator[tuple[str, Mask]]:

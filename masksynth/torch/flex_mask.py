@@ -73,7 +73,9 @@ def make_mask_mods(device: str | torch.device = "cpu", path: str | Path = MASK) 
     return [mask_mod_of(rows, device) for rows in read_tables(path)]
 
 
-def make_block_masks(device: str | torch.device = "cpu", block_size: BlockSize = 128, path: str | Path = MASK) -> list[BlockMask]:
+def make_block_masks(
+    device: str | torch.device = "cpu", block_size: BlockSize = 128, path: str | Path = MASK
+) -> list[BlockMask]:
     """The P BlockMasks; ``block_size`` is (queries, keys) of a block, or one number for both, at most 1,024."""
     return [block_mask_of(rows, device, block_size) for rows in read_tables(path)]
 
@@ -88,13 +90,19 @@ def read_tables(path: str | Path = MASK) -> list[Rows]:
     arrays = load_file(path)
     if "row_offset" in arrays:
         return [
-            Rows(offset - offset[0], arrays["key_start"][offset[0] : offset[-1]], arrays["key_end"][offset[0] : offset[-1]])
+            Rows(
+                offset - offset[0],
+                arrays["key_start"][offset[0] : offset[-1]],
+                arrays["key_end"][offset[0] : offset[-1]],
+            )
             for offset in arrays["row_offset"].reshape(-1, arrays["row_offset"].shape[-1])
         ]
     size = len(arrays["position_ids"])
     if "edge_query" in arrays:
         return [_rows_of_edges(arrays["edge_query"], arrays["edge_key"], size)]
-    return [_rows_of_dense(table) for table in arrays["mask"].reshape(-1, size, size)] if size else _empty(arrays["mask"])
+    return (
+        [_rows_of_dense(table) for table in arrays["mask"].reshape(-1, size, size)] if size else _empty(arrays["mask"])
+    )
 
 
 def form_of(rows: Rows) -> str:
@@ -113,7 +121,9 @@ def find_form(rows: Rows) -> Form:
     count = rows.offset.diff()
     most = _most(count)
     if most <= MAX_INTERVALS:
-        return Form(f"row intervals, at most {most} per row", interval_mask_mod, (_bounds(rows.offset, rows.start, rows.end),))
+        return Form(
+            f"row intervals, at most {most} per row", interval_mask_mod, (_bounds(rows.offset, rows.start, rows.end),)
+        )
     why = f"since row {int(count.argmax())} has {most} intervals (more than {MAX_INTERVALS})"
     opened, closed = _changes(rows)
     count = _spread(opened[1], opened[2], _size(rows))
@@ -121,7 +131,9 @@ def find_form(rows: Rows) -> Form:
     if most <= MAX_COLUMNS:
         offset = torch.cat([torch.zeros(1, dtype=torch.int64), count.cumsum(0)])
         return Form(
-            f"column intervals, at most {most} per key, {why}", column_mask_mod, (_bounds(offset, _by_key(opened), _by_key(closed)),)
+            f"column intervals, at most {most} per key, {why}",
+            column_mask_mod,
+            (_bounds(offset, _by_key(opened), _by_key(closed)),),
         )
     why += f", key {int(count.argmax())} is seen by {most} intervals of rows (more than {MAX_COLUMNS})"
     found = _chains(rows)
@@ -326,7 +338,9 @@ def _chains(rows: Rows) -> tuple[Tensor, tuple[tuple[Tensor, Tensor], ...]] | st
     chains = _fewest(_links(spans, place, first, last), seen[keys][first])
     if len(chains) > MAX_CHAINS:
         return f"its keys need {len(chains)} chains (more than {MAX_CHAINS})"
-    ordered = [keys[torch.cat([torch.arange(int(first[run]), int(last[run]) + 1) for run in chain])] for chain in chains]
+    ordered = [
+        keys[torch.cat([torch.arange(int(first[run]), int(last[run]) + 1) for run in chain])] for chain in chains
+    ]
     return _limits(query, start, end, ordered, own > 0)
 
 
@@ -369,7 +383,11 @@ def _holds(spans: list[Tensor], low: int, rows: int, keys: Tensor) -> Tensor:
     width = len(keys) + 1
     steps = torch.zeros(rows * width, dtype=torch.int32)
     for bound, sign in ((spans[1], 1), (spans[2], -1)):
-        steps.scatter_add_(0, (spans[0] - low) * width + torch.searchsorted(keys, bound), torch.full_like(bound, sign, dtype=torch.int32))
+        steps.scatter_add_(
+            0,
+            (spans[0] - low) * width + torch.searchsorted(keys, bound),
+            torch.full_like(bound, sign, dtype=torch.int32),
+        )
     return steps.reshape(rows, width)[:, :-1].cumsum(1) > 0
 
 
@@ -481,7 +499,9 @@ def _blocked(rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         steps = torch.zeros(SIDE * width, dtype=torch.int8)
         for bound, sign in ((rows.start[part].long(), 1), (rows.end[part].long(), -1)):
             column = before[bound // SIDE] + torch.where(line[bound // SIDE], bound % SIDE, 0)
-            steps.scatter_add_(0, (query[part] - first) * width + column, torch.full_like(column, sign, dtype=torch.int8))
+            steps.scatter_add_(
+                0, (query[part] - first) * width + column, torch.full_like(column, sign, dtype=torch.int8)
+            )
         keys = steps.reshape(SIDE, width)[:, :-1].cumsum(1, dtype=torch.int8).reshape(SIDE, count, SIDE)
         bits[done : done + count] = _words(keys).transpose(0, 1)
         done += count

@@ -95,7 +95,9 @@ def _level(tree: Tree, depth: int, device: str | torch.device) -> Level:
     leaf = torch.nonzero(position >= 0)[:, 0]
     above = torch.from_numpy(tree.parent[low:high] - (tree.levels[depth - 1][0] if depth else 0)).to(device)
     families = tree.plan[depth] if depth < tree.depth else ()
-    groups = tuple(Group(*(torch.from_numpy(ids).to(device) for ids in (one.child - high, one.parent - low))) for one in families)
+    groups = tuple(
+        Group(*(torch.from_numpy(ids).to(device) for ids in (one.child - high, one.parent - low))) for one in families
+    )
     nodes = _sorting([leaf, *(group.parent for group in groups)])
     return Level(leaf, position[leaf], above, groups, nodes, _sorting([group.child.reshape(-1) for group in groups]))
 
@@ -159,7 +161,11 @@ def _leaves(level: Level, depth: int, q: Tensor, k: Tensor, v: Tensor, rule: Rul
     own = rule.scale * (queries * keys).sum(-1)
     if rule.eps is not None and depth:
         own = own + (rule.eps[depth - 1].index_select(0, level.leaf) ** 2).sum(-1)
-    real = torch.ones_like(level.position, dtype=torch.bool) if rule.real is None else rule.real.index_select(-1, level.position)
+    real = (
+        torch.ones_like(level.position, dtype=torch.bool)
+        if rule.real is None
+        else rule.real.index_select(-1, level.position)
+    )
     lives = (real & rule.included).expand(own.shape)
     return Sums(queries, keys, values, real.to(q.dtype), torch.where(lives, own, 0.0), lives)
 
@@ -171,7 +177,9 @@ def _siblings(level: Level, depth: int, below: Sums, rule: Rule) -> Seen:
     outer, crosses = (torch.cat([part[number].flatten(-2, -1) for part in parts], -1) for number in (1, 2))
     if level.children is None:
         return Seen(value, outer, crosses)
-    return Seen(*(table.index_select(axis, level.children) for table, axis in ((value, -2), (outer, -1), (crosses, -1))))
+    return Seen(
+        *(table.index_select(axis, level.children) for table, axis in ((value, -2), (outer, -1), (crosses, -1)))
+    )
 
 
 def _seen(group: Group, below: Sums, rule: Rule, eps: Tensor | None) -> Seen:

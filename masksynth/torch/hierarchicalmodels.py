@@ -87,7 +87,9 @@ def hierarchical_layers(
         finally:
             watch.remove()
     if ran and (missed := sorted({module.layer_idx for module in places} - used)):
-        raise Unsupported(f"{type(model).__name__} ran without the attention of layer {missed[0]}: nothing was replaced there; {ROAD}")
+        raise Unsupported(
+            f"{type(model).__name__} ran without the attention of layer {missed[0]}: nothing was replaced there; {ROAD}"
+        )
 
 
 ROAD = "use HierarchicalAttention"
@@ -103,7 +105,9 @@ def _places(model: nn.Module, layers: Iterable[int]) -> list[Any]:
     if getattr(config, "add_cross_attention", False) or _has_cross(model):
         raise Unsupported(f"{type(model).__name__} attends to other sequences too; give an encoder or a decoder alone")
     chosen = _chosen(layers, int(many))
-    found: list[Any] = [one for one in model.modules() if getattr(one, "layer_idx", None) in chosen and hasattr(one, "config")]
+    found: list[Any] = [
+        one for one in model.modules() if getattr(one, "layer_idx", None) in chosen and hasattr(one, "config")
+    ]
     if missing := sorted(chosen - {one.layer_idx for one in found}):
         raise Unsupported(f"no attention module of {type(model).__name__} says that it is layer {missing[0]}; {ROAD}")
     for before in {one.config._attn_implementation for one in found} - {"sdpa", "eager"}:
@@ -163,7 +167,9 @@ def _attention(made: Callable[[int], Tree], options: tuple[bool, bool], used: se
             raise Unsupported(f"{fact}; use histories(size, window), or accept it with leaks=True")
         return plan_of(tree, device)
 
-    def attention(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any) -> Any:
+    def attention(
+        module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
+    ) -> Any:
         used.add(module.layer_idx)
         _refuse(query, key, settings)
         padding, causal = padding_of(attention_mask, query)
@@ -192,12 +198,16 @@ def _causal_alone(module: Any, settings: dict[str, Any]) -> bool:
 
 def _refuse(q: Tensor, k: Tensor, options: dict[str, Any]) -> None:
     if q.shape[-2] != k.shape[-2]:
-        raise Unsupported(f"{q.shape[-2]} queries for {k.shape[-2]} keys: cached keys have no tree; run the model with use_cache=False")
+        raise Unsupported(
+            f"{q.shape[-2]} queries for {k.shape[-2]} keys: cached keys have no tree; run the model with use_cache=False"
+        )
     if options.get("dropout"):
         raise Unsupported("dropout on attention weights: they are never written down; put the model into eval mode")
     if (window := options.get("sliding_window")) is not None and window < q.shape[-2]:
         raise Unsupported(f"a sliding window of {window} at {q.shape[-2]} positions; replace no layer that has one")
-    for name in sorted(name for name, value in options.items() if value is not None and value is not False and name not in HARMLESS):
+    for name in sorted(
+        name for name, value in options.items() if value is not None and value is not False and name not in HARMLESS
+    ):
         raise Unsupported(f"attention with {name}, which block-tied attention has not; replace no layer that uses it")
 
 
@@ -231,4 +241,6 @@ def padding_of(mask: Tensor | None, q: Tensor) -> tuple[Tensor | None, bool]:
     for allowed, causal in ((whole, False), (whole.tril(), True)):
         if torch.equal(mask[:, 0] & rows, allowed & rows):
             return real.expand(q.shape[0], -1), causal
-    raise Unsupported("a mask that is neither padding nor causal: its blocks would be cut; replace no layer that uses it")
+    raise Unsupported(
+        "a mask that is neither padding nor causal: its blocks would be cut; replace no layer that uses it"
+    )

@@ -70,21 +70,37 @@ def hierarchical_attention(
     if q.shape[-3] != k.shape[-3]:  # (..., H / g, g, N, d) beside (..., H / g, 1, N, d)
         q = q.reshape(*q.shape[:-3], k.shape[-3], -1, *q.shape[-2:])
         k, v = k.unsqueeze(-3), v.unsqueeze(-3)
-    real = None if padding is None else padding.reshape(*padding.shape[:-1], *(1,) * (q.dim() - 1 - padding.dim()), plan.size)
-    return attended(plan, q, k, v, Rule(q.shape[-1] ** -0.5 if scale is None else scale, included, causal, real, eps)).reshape(shape)
+    real = (
+        None
+        if padding is None
+        else padding.reshape(*padding.shape[:-1], *(1,) * (q.dim() - 1 - padding.dim()), plan.size)
+    )
+    return attended(
+        plan, q, k, v, Rule(q.shape[-1] ** -0.5 if scale is None else scale, included, causal, real, eps)
+    ).reshape(shape)
 
 
 def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
     if q.dim() < 3 or not q.dim() == k.dim() == v.dim() or k.shape[:-1] != v.shape[:-1] or q.shape[-2:] != k.shape[-2:]:
-        raise InvalidInstance(f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}", "", "give (..., H, N, d) with one N and one d")
+        raise InvalidInstance(
+            f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}",
+            "",
+            "give (..., H, N, d) with one N and one d",
+        )
     if q.shape[-2] != plan.size:
         raise InvalidInstance(f"{q.shape[-2]} positions for a tree of {plan.size}", "", "make a tree of that size")
     if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:
-        raise InvalidInstance(f"{q.shape[-3]} query heads share {k.shape[-3]} key heads", "", "give a multiple, and one batch shape")
+        raise InvalidInstance(
+            f"{q.shape[-3]} query heads share {k.shape[-3]} key heads", "", "give a multiple, and one batch shape"
+        )
     if padding is not None and (padding.dtype != torch.bool or padding.shape != (*q.shape[:-3], plan.size)):
-        raise InvalidInstance(f"padding {padding.dtype} {tuple(padding.shape)}", "", "give bool (..., N), true for real positions")
+        raise InvalidInstance(
+            f"padding {padding.dtype} {tuple(padding.shape)}", "", "give bool (..., N), true for real positions"
+        )
     if causal and not plan.ordered:
-        raise InvalidInstance("the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out")
+        raise InvalidInstance(
+            "the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out"
+        )
 
 
 def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) -> None:
@@ -93,7 +109,9 @@ def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) ->
     nodes = [len(level.above) for level in plan.levels[1:]]
     if eps is not None and [one.shape[0] if one.dim() == 2 else -1 for one in eps] != nodes:
         raise InvalidInstance(
-            f"eps {[tuple(one.shape) for one in eps]!s:.60}", "", f"give tables of {nodes!s:.60} rows, one for each depth"
+            f"eps {[tuple(one.shape) for one in eps]!s:.60}",
+            "",
+            f"give tables of {nodes!s:.60} rows, one for each depth",
         )
 
 
@@ -122,7 +140,9 @@ class HierarchicalAttention(nn.Module):
     torch.Size([5, 12, 8])
     """
 
-    def __init__(self, tree: Tree, width: int, heads: int = 1, *, included: bool = False, causal: bool = False, places: int = 0) -> None:
+    def __init__(
+        self, tree: Tree, width: int, heads: int = 1, *, included: bool = False, causal: bool = False, places: int = 0
+    ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
             raise InvalidInstance(f"{width} numbers for {heads} heads", "", "give a multiple")
@@ -140,8 +160,16 @@ class HierarchicalAttention(nn.Module):
         if x.device not in self._plans:
             self._plans[x.device] = plan_of(self.tree, x.device)
         plan = self._plans[x.device]
-        q, k, v = (one(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3) for one in (self.query, self.key, self.value))
-        eps = [table(place.to(x.device)) for table, place in zip(self.embeddings, self._places, strict=True)] if self.embeddings else None
-        found = hierarchical_attention(plan, q, k, v, included=self.included, causal=self.causal, padding=padding, eps=eps)
+        q, k, v = (
+            one(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3) for one in (self.query, self.key, self.value)
+        )
+        eps = (
+            [table(place.to(x.device)) for table, place in zip(self.embeddings, self._places, strict=True)]
+            if self.embeddings
+            else None
+        )
+        found = hierarchical_attention(
+            plan, q, k, v, included=self.included, causal=self.causal, padding=padding, eps=eps
+        )
         mixed: Tensor = self.mix(found.transpose(-2, -3).flatten(-2))
         return mixed

@@ -32,14 +32,24 @@ def join(batches: Sequence[PackedBatch]) -> PackedBatch:
         names = [sorted(getattr(batch, kind)) for batch in batches]
         if any(other != names[0] for other in names):
             raise InvalidInstance(
-                f"batches with {kind} {names[0]} and {next(n for n in names if n != names[0])} do not join", "", "batch_size=1"
+                f"batches with {kind} {names[0]} and {next(n for n in names if n != names[0])} do not join",
+                "",
+                "batch_size=1",
             )
     shift = np.cumsum([0, *(batch.positions for batch in batches)])
-    by = {"loss_position": shift, "sample_position": shift, "loss_sample": np.cumsum([0, *(len(batch.samples) for batch in batches)])}
+    by = {
+        "loss_position": shift,
+        "sample_position": shift,
+        "loss_sample": np.cumsum([0, *(len(batch.samples) for batch in batches)]),
+    }
     arrays: dict[str, Any] = {}
     for name in ARRAYS:
         parts = [getattr(batch, name) for batch in batches]
-        arrays[name] = _offsets(parts) if name.endswith("_offset") else _shifted(parts, by.get(name, np.zeros(len(parts), np.int64)))
+        arrays[name] = (
+            _offsets(parts)
+            if name.endswith("_offset")
+            else _shifted(parts, by.get(name, np.zeros(len(parts), np.int64)))
+        )
     return PackedBatch(
         samples=tuple(name for batch in batches for name in batch.samples),
         mask=_joined_mask([batch.mask for batch in batches], shift),

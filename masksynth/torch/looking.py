@@ -75,7 +75,11 @@ class Look:
     @property
     def tolerance(self) -> float:
         """By how much outputs that should be equal may differ."""
-        scale = float(self.base[torch.from_numpy(self.judged).to(self.base.device)].abs().max()) if self.judged.any() else 0.0
+        scale = (
+            float(self.base[torch.from_numpy(self.judged).to(self.base.device)].abs().max())
+            if self.judged.any()
+            else 0.0
+        )
         return RELATIVE.get(self.base.dtype, 1e-4) * scale + self.least
 
     @property
@@ -100,7 +104,15 @@ class Look:
         return (distance(other, self.base) > self.tolerance) & self.judged
 
 
-def look(box: BlackBox, mask: Mask, layers: int | None, keys: NDArray[np.int64], queries: NDArray[np.int64], seed: int, grad: bool) -> Look:
+def look(
+    box: BlackBox,
+    mask: Mask,
+    layers: int | None,
+    keys: NDArray[np.int64],
+    queries: NDArray[np.int64],
+    seed: int,
+    grad: bool,
+) -> Look:
     """Run the model: once for each key, and a backward pass (or, without gradients, a run) for each query.
 
     Raises
@@ -108,7 +120,9 @@ def look(box: BlackBox, mask: Mask, layers: int | None, keys: NDArray[np.int64],
     InvalidInstance
         If two equal runs differ by more than rounding.
     """
-    gradients = box.gradients(queries, np.random.default_rng(seed)) if grad else "not asked for"  # first: it may make compilers start anew
+    gradients = (
+        box.gradients(queries, np.random.default_rng(seed)) if grad else "not asked for"
+    )  # first: it may make compilers start anew
     nothing = np.zeros((0, mask.size))
     for _ in range(SETTLING):
         base = box.run()
@@ -277,7 +291,9 @@ def _confirmed_by_gradient(seen: Look, pairs: list[tuple[int, int]]) -> list[tup
     with seen.attention():
         found = seen.box.gradients(queries, np.random.default_rng(1))
     row = {int(query): at for at, query in enumerate(queries)}
-    return [pair for pair in pairs if pair[0] in row and not isinstance(found, str) and found[row[pair[0]], pair[1]] == 0]
+    return [
+        pair for pair in pairs if pair[0] in row and not isinstance(found, str) and found[row[pair[0]], pair[1]] == 0
+    ]
 
 
 def _confirmed_by_movement(seen: Look, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -13,7 +13,10 @@ from masksynth.torch.batch import Batch
 
 
 def merged_loss(
-    logits: Tensor, batch: Batch, label_ids: Sequence[int] | Tensor | None = None, reduction: Literal["sum", "mean", "none"] = "sum"
+    logits: Tensor,
+    batch: Batch,
+    label_ids: Sequence[int] | Tensor | None = None,
+    reduction: Literal["sum", "mean", "none"] = "sum",
 ) -> Tensor:
     """Cross entropy over the loss edges: sum over e of weight_e (log sum_v exp z[p_e, v] - z[p_e, y_e]).
 
@@ -59,7 +62,9 @@ def merged_loss(
     if reduction == "sum":
         return terms.sum()
     if not (total := float(batch.loss_weight.sum())):
-        raise InvalidInstance("the weights of the loss edges sum to 0, so there is no mean", remedy='use reduction="sum"')
+        raise InvalidInstance(
+            "the weights of the loss edges sum to 0, so there is no mean", remedy='use reduction="sum"'
+        )
     return terms.sum() / total
 
 
@@ -78,7 +83,9 @@ def _classes(batch: Batch, label_ids: Sequence[int] | Tensor | None, classes: in
     if label_ids is None:
         odd = next((label for label in batch.labels if type(label) is not int), None)
         if odd is not None:
-            raise InvalidInstance(f"label {odd!r} is not an integer", remedy="pass label_ids, the class of each of batch.labels")
+            raise InvalidInstance(
+                f"label {odd!r} is not an integer", remedy="pass label_ids, the class of each of batch.labels"
+            )
     ids = torch.as_tensor(batch.labels if label_ids is None else label_ids)
     if ids.shape != (len(batch.labels),):
         raise InvalidInstance(f"label_ids has shape {list(ids.shape)}, the batch has {len(batch.labels)} labels")
@@ -88,5 +95,7 @@ def _classes(batch: Batch, label_ids: Sequence[int] | Tensor | None, classes: in
     bad = (ids < 0) | (ids >= classes)
     if bad.any():
         place = int(bad.nonzero()[0, 0])
-        raise InvalidInstance(f"class {int(ids[place])} of label {batch.labels[place]!r} is not one of the {classes} classes of the logits")
+        raise InvalidInstance(
+            f"class {int(ids[place])} of label {batch.labels[place]!r} is not one of the {classes} classes of the logits"
+        )
     return ids

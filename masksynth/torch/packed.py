@@ -21,7 +21,13 @@ from masksynth.export.arrays import MAX_DENSE
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.folder import open_packed
-from masksynth.torch.architecture import Architecture, Attention, architecture_of_config, pads_overflow, read_architecture
+from masksynth.torch.architecture import (
+    Architecture,
+    Attention,
+    architecture_of_config,
+    pads_overflow,
+    read_architecture,
+)
 from masksynth.torch.flex_mask import BlockSize, Rows, block_mask_of
 from masksynth.torch.joining import filled, join, without_samples
 from masksynth.torch.padded import pad_samples
@@ -361,7 +367,9 @@ class Collator:
             fact = f"attention: expected str, got {type(self.attention).__name__}"
             raise InvalidInstance(fact, "", "give a model as Collator(model=model)")
         if self.attention is not None and self.attention not in get_args(Attention):
-            raise InvalidInstance(f"attention {self.attention!r} is unknown", "", f"use one of {', '.join(get_args(Attention))}")
+            raise InvalidInstance(
+                f"attention {self.attention!r} is unknown", "", f"use one of {', '.join(get_args(Attention))}"
+            )
         record = self._read(model, config)
         attention = self.attention or (record.attention if record else "sdpa")
         if record is not None and record.attention != attention:
@@ -415,7 +423,9 @@ class Collator:
             fact = f"a dense mask of {source.positions} positions is refused above {MAX_DENSE}"
             raise Unsupported(f'{fact}; use Collator("flex"), or pack with --max-length {MAX_DENSE}')
         if (empty := np.flatnonzero(np.diff(source.mask.row_offset[0]) == 0)).size:
-            raise InvalidInstance(f"row {empty[0]} has no key: softmax over nothing has no value", "", "pack the samples again")
+            raise InvalidInstance(
+                f"row {empty[0]} has no key: softmax over nothing has no value", "", "pack the samples again"
+            )
         if (np.diff(source.loss_sample) < 0).any():
             raise InvalidInstance("loss_sample falls: edges stand sample after sample", "", "pack the samples again")
         if self.architecture is not None and self.merge:
@@ -425,7 +435,9 @@ class Collator:
         argument = "tensor" if self.tables is None else "mapping"
         place, slot = np.unique(source.loss_position, return_inverse=True)
         arrays = {name: getattr(source, name) for name in ("input_ids", "position_ids", "sample_weight")}
-        arrays |= {name: getattr(source, name) for name in ("loss_position", "loss_label", "loss_sample", "loss_weight")}
+        arrays |= {
+            name: getattr(source, name) for name in ("loss_position", "loss_label", "loss_sample", "loss_weight")
+        }
         arrays |= {"loss_place": place, "loss_slot": slot}
         arrays["loss_offset"] = np.searchsorted(source.loss_sample, np.arange(len(source.samples) + 1)).astype(np.int64)
         return TrainingBatch(

@@ -83,7 +83,9 @@ class PackedSampler(Sampler[int]):
         self.costs = None if costs is None else np.asarray(costs, np.float64)
         if self.costs is not None and self.costs.shape != (self.batches,):
             raise InvalidInstance(
-                f"costs have shape {list(self.costs.shape)}, there are {self.batches} batches", "", "use dataset.positions"
+                f"costs have shape {list(self.costs.shape)}, there are {self.batches} batches",
+                "",
+                "use dataset.positions",
             )
         sizes = dataset.positions if isinstance(dataset, PackedDataset) else np.zeros(self.batches)
         self._filler = Silent(np.argmin(sizes)) if self.batches else Silent(0)
@@ -121,7 +123,9 @@ class PackedSampler(Sampler[int]):
         """
         if not 0 <= batches <= len(self):
             raise InvalidInstance(
-                f"{batches} batches are trained and {len(self)} are left in epoch {self.epoch}", "", "call set_epoch first"
+                f"{batches} batches are trained and {len(self)} are left in epoch {self.epoch}",
+                "",
+                "call set_epoch first",
             )
         self._done += batches
 
@@ -144,7 +148,9 @@ class PackedSampler(Sampler[int]):
             If the state is of another folder.
         """
         if state["batches"] != self.batches or not 0 <= state["trained"] <= self.batches:
-            fact = f"the state has trained {state['trained']} of {state['batches']} batches, the folder has {self.batches}"
+            fact = (
+                f"the state has trained {state['trained']} of {state['batches']} batches, the folder has {self.batches}"
+            )
             raise InvalidInstance(fact, "", "resume with the folder it was saved with")
         self.seed, self.epoch, self._grain = state["seed"], state["epoch"], state["grain"]
         self._begin, self._done = state["trained"], 0

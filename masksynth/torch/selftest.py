@@ -112,7 +112,9 @@ class SelfTest:
         """Return what was compared and what was not, one a line."""
         lines = []
         if self.compared:
-            lines += [f"{self.compared} samples compared: logits differ by at most {self.apart:.3g} from the samples alone"]
+            lines += [
+                f"{self.compared} samples compared: logits differ by at most {self.apart:.3g} from the samples alone"
+            ]
             window = "" if self.window is None else f", the model's window {self.window}"
             lines += [f"longest sample compared: {self.longest} tokens{window}"]
         lines += ["derivative by tokens outside the samples: 0"] * self.derivative
@@ -233,7 +235,9 @@ def self_test(
     check_merged(batch)
     if reference is not None and (isinstance(reference, type) or not callable(reference)):
         named = reference.__name__ if isinstance(reference, type) else type(reference).__name__
-        raise InvalidInstance(f"expected a callable as reference, got {named}", "", "pass a model, or reference(input_ids, position_ids)")
+        raise InvalidInstance(
+            f"expected a callable as reference, got {named}", "", "pass a model, or reference(input_ids, position_ids)"
+        )
     _check_arrays(batch, visible)
     _check_kind(model, batch)
     with torch.no_grad(), evaluating(model, reference):
@@ -264,7 +268,9 @@ def _subject(
     result, calls = record_calls(lambda: model(**batch.model_inputs), size)
     call = check_tokens(the_call(calls), batch.input_ids)
     described = reference if is_transformers_model(reference) else None if isinstance(call, str) else call.model
-    return _Subject(model, batch, visible, tolerance, reference, rows_of(result, size), call, read_or_refuse(described, batch))
+    return _Subject(
+        model, batch, visible, tolerance, reference, rows_of(result, size), call, read_or_refuse(described, batch)
+    )
 
 
 def _tested(subject: _Subject, samples: int, probes: int, random: np.random.Generator) -> SelfTest:
@@ -339,10 +345,14 @@ def _check_kind(model: Model, batch: TrainingBatch) -> None:
     found = found.removeprefix(REGISTERED) if isinstance(found, str) else found
     if found is not None and found != IMPLEMENTATIONS[batch.attention]:
         remedy = f"load the model with attn_implementation={IMPLEMENTATIONS[batch.attention]!r}"
-        raise WrongAnswer("attention", f"the batch was made for {batch.attention}, the model runs {found!r}; {remedy} or collate anew")
+        raise WrongAnswer(
+            "attention", f"the batch was made for {batch.attention}, the model runs {found!r}; {remedy} or collate anew"
+        )
 
 
-def _changes(source: PackedBatch, chosen: list[int], probes: int, visible: str, random: np.random.Generator) -> list[NDArray[np.bool_]]:
+def _changes(
+    source: PackedBatch, chosen: list[int], probes: int, visible: str, random: np.random.Generator
+) -> list[NDArray[np.bool_]]:
     """Return the sets of positions to change: single ones, and all but a sample, or but the first tokens of one."""
     found = [np.arange(source.positions) == p for p in random.permutation(source.positions)[:probes]]
     for sample in chosen:
@@ -367,9 +377,13 @@ def _isolated(subject: _Subject, which: NDArray[np.bool_]) -> tuple[float, bool]
         at = int(np.argmax(forbidden))
         single = int(np.flatnonzero(which)[0]) if which.sum() == 1 else None
         what = (
-            f"the token at {words_of(source, single)} was" if single is not None else f"{int(which.sum())} tokens that it must not see were"
+            f"the token at {words_of(source, single)} was"
+            if single is not None
+            else f"{int(which.sum())} tokens that it must not see were"
         )
-        raise WrongAnswer("leak", f"the logits at {words_of(source, at)} moved by {forbidden[at]:.3g} when {what} changed")
+        raise WrongAnswer(
+            "leak", f"the logits at {words_of(source, at)} moved by {forbidden[at]:.3g} when {what} changed"
+        )
     return float(forbidden.max()), bool(moved.max() > 0)
 
 
@@ -479,11 +493,16 @@ def _run_callable(subject: _Subject, lone: LoneSample, own: bool) -> tuple[Tenso
         try:
             return _run_without_mask(subject, lone), ""
         except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
-            return _run_under_our_mask(subject, lone), "what the callable does after the model: it runs no sample without a mask"
+            return _run_under_our_mask(
+                subject, lone
+            ), "what the callable does after the model: it runs no sample without a mask"
     try:
         alone = _run_under_our_mask(subject, lone)
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError) as error:
-        return None, f"with a lone sample: the model runs none of {len(lone.positions)} tokens ({type(error).__name__}); pass reference="
+        return (
+            None,
+            f"with a lone sample: the model runs none of {len(lone.positions)} tokens ({type(error).__name__}); pass reference=",
+        )
     if isinstance(subject.call, str):
         return alone, f"with a model's own run: {subject.call}; pass reference="
     if subject.window is None and isinstance(subject.architecture, Architecture):
@@ -559,7 +578,9 @@ def _check_position_ids(subject: _Subject) -> None:
     if called is not None and same_ids(called, true_position_ids(subject.batch, subject.architecture) + first):
         return
     precision = subject.call.outputs.to(subject.call.dtype)
-    wrong, _ = position_ids_wrong(subject_of(subject.batch, subject.call), tolerance_of(precision, subject.tolerance), 4 * _noise(subject))
+    wrong, _ = position_ids_wrong(
+        subject_of(subject.batch, subject.call), tolerance_of(precision, subject.tolerance), 4 * _noise(subject)
+    )
     if wrong is not None:
         _, _, _, fact, remedy = wrong
         raise WrongAnswer("positions", f"{fact}; {remedy}")
@@ -577,7 +598,9 @@ def _without_context(subject: _Subject, sample: int) -> list[str]:
     inputs, index = subject.batch.model_inputs, torch.from_numpy(context).to(subject.batch.device)
     other = inputs["input_ids"].clone()
     other[0, index] = _others(subject.batch.input_ids, subject.logits.shape[-1])[index]
-    moved = distance(rows_of(subject.model(**{**inputs, "input_ids": other}), subject.source.positions), subject.logits)[positions[-1]]
+    moved = distance(
+        rows_of(subject.model(**{**inputs, "input_ids": other}), subject.source.positions), subject.logits
+    )[positions[-1]]
     allowed = tolerance_of(subject.logits.to(_precision(subject, subject.logits)), subject.tolerance)
     if moved > allowed:
         return []
@@ -613,7 +636,9 @@ def _under_other_windows(subject: _Subject, sample: int) -> list[str]:
         with other_windows(call.model, change):
             if words == NO_WINDOW:
                 record = read_or_refuse(call.model, subject.batch)
-                if not isinstance(record, Architecture) or (longest_reach(record.layers) or len(positions)) < len(positions):
+                if not isinstance(record, Architecture) or (longest_reach(record.layers) or len(positions)) < len(
+                    positions
+                ):
                     return []  # the class keeps its window elsewhere
             other = own_run(call.model, call, lone.tokens, lone.position_ids)
         effect, there = float(distance(other, right).max()), float(distance(other, merged).max())
@@ -641,7 +666,12 @@ def _equal_beyond_the_window(subject: _Subject) -> tuple[int, int, str, list[str
         return int(lengths.max()), window, "", _under_other_windows(subject, int(np.argmax(lengths)))
     if why := _why_not_made(subject, window + BEYOND):
         smaller = _equal_with_a_smaller_window(subject, int(np.argmax(lengths)))
-        return smaller or (0, window, f"samples longer than the window of {window} tokens: the batch has none, and {why}", [])
+        return smaller or (
+            0,
+            window,
+            f"samples longer than the window of {window} tokens: the batch has none, and {why}",
+            [],
+        )
     made = collate_alike(subject.batch, batch_with_long_samples(source, window))
     beyond = _subject(subject.model, made, "causal", subject.tolerance, subject.reference)
     try:
@@ -667,7 +697,9 @@ def _equal_with_a_smaller_window(subject: _Subject, sample: int) -> tuple[int, i
         record = read_or_refuse(subject.call.model, batch)
         if not isinstance(record, Architecture) or longest_reach(record.layers) != window:
             return None
-        made = collate_alike(replace(batch, architecture=record if batch.architecture is not None else None), subject.source)
+        made = collate_alike(
+            replace(batch, architecture=record if batch.architecture is not None else None), subject.source
+        )
         changed = _subject(subject.model, made, subject.visible, subject.tolerance, None)
         try:
             _, why = _equal(changed, sample)
@@ -680,13 +712,17 @@ def _equal_with_a_smaller_window(subject: _Subject, sample: int) -> tuple[int, i
 
 def _why_not_made(subject: _Subject, size: int) -> str:
     """Return why no batch of samples of so many tokens can be made; empty if it can."""
-    if subject.visible != "causal" or not (isinstance(subject.architecture, Architecture) and subject.architecture.causal):
+    if subject.visible != "causal" or not (
+        isinstance(subject.architecture, Architecture) and subject.architecture.causal
+    ):
         return "none is made of samples that are not causal"
     if subject.batch.attention != "flex" and size + BEYOND > MAX_DENSE:
         return f"a dense mask of more than {MAX_DENSE} positions is not made"
     if subject.batch.attention == "flex" and subject.batch.device.type == "cpu":
         return "compiled kernels of a CPU run one length"
-    limit = None if isinstance(subject.call, str) else getattr(subject.call.model.config, "max_position_embeddings", None)
+    limit = (
+        None if isinstance(subject.call, str) else getattr(subject.call.model.config, "max_position_embeddings", None)
+    )
     return f"the model has {limit} positions" if isinstance(limit, int) and size > limit else ""
 
 

@@ -24,7 +24,10 @@ def check_rows(source: PackedBatch) -> None:
     held = running_sums(word)
     in_rows = running_sums(held[source.mask.key_end] - held[source.mask.key_start])
     rows = in_rows[source.mask.row_offset[0, 1:]] - in_rows[source.mask.row_offset[0, :-1]]
-    tokens, begin = running_sums(word[source.sample_position]), np.repeat(source.sample_offset[:-1], np.diff(source.sample_offset))
+    tokens, begin = (
+        running_sums(word[source.sample_position]),
+        np.repeat(source.sample_offset[:-1], np.diff(source.sample_offset)),
+    )
     wrong = rows[source.sample_position] != tokens[1:] - tokens[begin]
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -33,7 +36,9 @@ def check_rows(source: PackedBatch) -> None:
         for keys, words in ((np.setdiff1d(row, due), "sees"), (np.setdiff1d(due, row), "does not see")):
             if keys.size:
                 remedy = 'pass visible="mask" if the sample is not causal'
-                raise WrongAnswer("rows", f"{words_of(source, position, at)} {words} {words_of(source, int(keys[0]))}; {remedy}")
+                raise WrongAnswer(
+                    "rows", f"{words_of(source, position, at)} {words} {words_of(source, int(keys[0]))}; {remedy}"
+                )
 
 
 def are_causal(source: PackedBatch) -> bool:

@@ -33,7 +33,9 @@ def cause(seen: Look, diagnosis: Diagnosis) -> Cause | None:
         return found
     if name is not None:
         return _with_mask(seen, diagnosis, name, inputs[name])
-    if all(inputs.get(name) is None for name in NAMES) and (hasattr(seen.box.model, "config") or any(name in inputs for name in NAMES)):
+    if all(inputs.get(name) is None for name in NAMES) and (
+        hasattr(seen.box.model, "config") or any(name in inputs for name in NAMES)
+    ):
         return Cause("the call has no attention_mask, and the model makes its own", PASS_4D)
     return _watched(seen, diagnosis)
 
@@ -42,18 +44,25 @@ def _by_cache(seen: Look) -> Cause | None:
     """Packing by position ids is recognised only without a cache and without a 2-D mask."""
     if seen.box.inputs.get("use_cache") is False or not seen.differs(seen.box.accepts(use_cache=False)).any():
         return None
-    return Cause("the call leaves use_cache on, and position ids are read as packing only without", "pass use_cache=False")
+    return Cause(
+        "the call leaves use_cache on, and position ids are read as packing only without", "pass use_cache=False"
+    )
 
 
 def _with_mask(seen: Look, diagnosis: Diagnosis, name: str, mask: Tensor) -> Cause | None:
     if mask.dim() == 2 and diagnosis.name in ("causal", "padding", "documents"):
         return Cause(f"{name} is {list(mask.shape)}, and a 2-D mask is read as a padding mask", PASS_4D)
-    if _same(seen, name, ~mask if mask.dtype == torch.bool else mask.flip(-1)) and _same(seen, name, torch.zeros_like(mask)):
+    if _same(seen, name, ~mask if mask.dtype == torch.bool else mask.flip(-1)) and _same(
+        seen, name, torch.zeros_like(mask)
+    ):
         return Cause(f"{name} has no effect: something drops it on the way to the attention", HAND_ON)
     if is_number(mask) and _same(seen, name, mask.to(_floats(seen)) + 1):
         return Cause(f"{name} is {mask.dtype}, and 0 and 1 are added to the scores", OWN_TYPE)
     if diagnosis.name == "empty rows" and mask.is_floating_point() and (mask.isfinite() & (mask < 0)).all(-1).any():
-        return Cause(f"every entry of a row of {name} is {float(mask.min()):.3g}: softmax over equal numbers is their mean", "use -inf")
+        return Cause(
+            f"every entry of a row of {name} is {float(mask.min()):.3g}: softmax over equal numbers is their mean",
+            "use -inf",
+        )
     return _watched(seen, diagnosis)
 
 
@@ -115,7 +124,14 @@ class Watch(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _attention(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Any = None, dropout: float = 0.0, is_causal: bool = False, **_: Any
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Any = None,
+        dropout: float = 0.0,
+        is_causal: bool = False,
+        **_: Any,
     ) -> None:
         if isinstance(attn_mask, Tensor):
             if attn_mask.is_floating_point() and is_number(attn_mask):

@@ -17,7 +17,9 @@ from masksynth.errors import InvalidInstance
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 
-def diagnose_module(module: nn.Module, *, mode: str = "sum", gamma: float = GAMMA, head_dim: int | None = None) -> WeightDiagnosis:
+def diagnose_module(
+    module: nn.Module, *, mode: str = "sum", gamma: float = GAMMA, head_dim: int | None = None
+) -> WeightDiagnosis:
     """Symmetry and directionality of the attention weights of a module, whose parameters are named as in a known checkpoint.
 
     The number of heads is that of ``module.config`` where there is one.
@@ -48,7 +50,9 @@ def diagnose_module(module: nn.Module, *, mode: str = "sum", gamma: float = GAMM
 def store_of_module(module: nn.Module) -> Store:
     """The weights of a module by name, read when they are needed."""
     held: Mapping[str, Tensor] = module.state_dict()
-    entries = {name: Entry(tuple(value.shape), DTYPES.get(value.dtype, str(value.dtype))) for name, value in held.items()}
+    entries = {
+        name: Entry(tuple(value.shape), DTYPES.get(value.dtype, str(value.dtype))) for name, value in held.items()
+    }
 
     def fetch(name: str) -> NDArray[Any]:
         found: NDArray[Any] = held[name].detach().to("cpu", torch.float64).numpy()
@@ -80,7 +84,9 @@ def make_symmetric(module: nn.Module, head_dim: int | None = None) -> int:
     InvalidInstance
         If no layer of a known layout is there.
     """
-    return _replace_queries(module, head_dim, lambda layer, key, heads, key_heads: symmetric_query(key, heads, key_heads))
+    return _replace_queries(
+        module, head_dim, lambda layer, key, heads, key_heads: symmetric_query(key, heads, key_heads)
+    )
 
 
 def make_skew(module: nn.Module, head_dim: int | None = None, seed: int = 0) -> int:
@@ -110,7 +116,9 @@ def make_skew(module: nn.Module, head_dim: int | None = None, seed: int = 0) -> 
     >>> make_skew(layer, head_dim=4), round(diagnose_module(layer).symmetry, 6)
     (1, -1.0)
     """
-    return _replace_queries(module, head_dim, lambda layer, key, heads, key_heads: skew_query(key, heads, key_heads, seed + layer))
+    return _replace_queries(
+        module, head_dim, lambda layer, key, heads, key_heads: skew_query(key, heads, key_heads, seed + layer)
+    )
 
 
 def _replace_queries(module: nn.Module, head_dim: int | None, query_of: Callable[[int, Any, int, int], Any]) -> int:

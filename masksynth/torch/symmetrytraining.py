@@ -73,7 +73,12 @@ def settings() -> tuple[Setting, ...]:
 
 
 def train_masks(
-    *, seed: int = 0, seeds: int = SEEDS, steps: int = STEPS, order: int = 1, progress: Callable[[int, int], None] = lambda done, of: None
+    *,
+    seed: int = 0,
+    seeds: int = SEEDS,
+    steps: int = STEPS,
+    order: int = 1,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> TrainingDiagnosis:
     """Train small models under three masks, from random and from symmetric weights, and record loss and symmetry as they go.
 
@@ -110,7 +115,8 @@ def train_masks(
     with one_thread():
         loss, symmetry = _train(runs, recorded, order, progress)
     curves = tuple(
-        Curve(run.setting.name, run.start, run.seed, tuple(loss[number]), tuple(symmetry[number])) for number, run in enumerate(runs)
+        Curve(run.setting.name, run.start, run.seed, tuple(loss[number]), tuple(symmetry[number]))
+        for number, run in enumerate(runs)
     )
     trends = tuple(trend(curves, one.name, reciprocity(one.mask)) for one in masks)
     return TrainingDiagnosis(f"{MODEL}; {TEXT[order]}", tuple(recorded), curves, trends)
@@ -147,7 +153,9 @@ def _train(
             total = _losses(weights, masks, Texts(*(values[:, part] for values in trained))).sum()
             torch.autograd.backward(total)
             optimizer.step()
-    return torch.stack([one for one, _ in found], dim=1).tolist(), [list(one) for one in zip(*(scores for _, scores in found), strict=True)]
+    return torch.stack([one for one, _ in found], dim=1).tolist(), [
+        list(one) for one in zip(*(scores for _, scores in found), strict=True)
+    ]
 
 
 class Texts(NamedTuple):

@@ -115,7 +115,10 @@ def trace(model: torch.nn.Module, inputs: Mapping[str, Any], shift: int = 0, bas
     """
     found, tokens = Trace(), inputs["input_ids"].shape[1]
     if "output_router_logits" in inspect.signature(model.forward).parameters:
-        inputs = {**inputs, "output_router_logits": False}  # the routers' loss reads the mask of a merged batch in its own way
+        inputs = {
+            **inputs,
+            "output_router_logits": False,
+        }  # the routers' loss reads the mask of a merged batch in its own way
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(evaluating(model))
@@ -241,7 +244,9 @@ def _recording(model: torch.nn.Module, found: Trace) -> Iterator[None]:
         biased = keywords.get("position_bias") is not None or (attention_mask is not None and mark is None)
         layer = getattr(module, "layer_idx", None)
         number = layer if isinstance(layer, int) else len(found.calls)
-        tensors = (name for name, given in keywords.items() if isinstance(given, Tensor) and name not in TENSOR_KEYWORDS)
+        tensors = (
+            name for name, given in keywords.items() if isinstance(given, Tensor) and name not in TENSOR_KEYWORDS
+        )
         window, unknown = keywords.get("sliding_window"), next(tensors, None)
         found.calls.append(AttentionCall(number, module, (query, key, value), mark, window, biased, unknown))
         own = value.repeat_interleave(query.shape[1] // value.shape[1], 1)

@@ -51,7 +51,13 @@ def _other_ids(seen: Look, given: Tensor, due: Tensor, shape: torch.Size) -> Wro
     query, moved = _furthest(seen, other)
     if query is None:
         return None
-    return query, None, moved, f"position_ids[{at}] is {int(given[at])}, the batch has {int(due[at])}; outputs move by {moved:.3g}", REMEDY
+    return (
+        query,
+        None,
+        moved,
+        f"position_ids[{at}] is {int(given[at])}, the batch has {int(due[at])}; outputs move by {moved:.3g}",
+        REMEDY,
+    )
 
 
 def _left_out(seen: Look, due: Tensor) -> Wrong | None:

@@ -27,7 +27,9 @@ def check_any_depth(flow: Flow, merged: MergedTask, identity: list[Identity], in
     """
     mask = merged.mask
     words = draw(
-        mask.size, merged.problem.sha256.encode(), *(part.tobytes() for part in (mask.row_offset, mask.key_start, mask.key_end, index))
+        mask.size,
+        merged.problem.sha256.encode(),
+        *(part.tobytes() for part in (mask.row_offset, mask.key_start, mask.key_end, index)),
     )
     classes = stable(first_colours(identity), mask, words)
     for table in range(mask.tables):
@@ -41,7 +43,9 @@ def check_any_depth(flow: Flow, merged: MergedTask, identity: list[Identity], in
     return int(classes.max(initial=-1)) + 1
 
 
-def _wrong_row(flow: Flow, merged: MergedTask, index: Integers, classes: Integers, node: int, table: int) -> WrongAnswer:
+def _wrong_row(
+    flow: Flow, merged: MergedTask, index: Integers, classes: Integers, node: int, table: int
+) -> WrongAnswer:
     """Name a class that the node sees more or less often in its task than its position does in the mask."""
     task, name = flow.where(node)
     due = Counter(classes[index[flow.rows.row(node, table)]].tolist())
@@ -50,7 +54,9 @@ def _wrong_row(flow: Flow, merged: MergedTask, index: Integers, classes: Integer
     like = int(np.flatnonzero(classes == odd)[0])
     place = f" in table {table}" if merged.mask.tables > 1 else ""
     seen = f"sees {due[odd]} of {word(merged.positions[like])} (class of position {like}) in its task"
-    return WrongAnswer("rows", f"{seen}, position {index[node]} sees {given[odd]} in the mask{place}", flow.tasks[task][0].name, name)
+    return WrongAnswer(
+        "rows", f"{seen}, position {index[node]} sees {given[odd]} in the mask{place}", flow.tasks[task][0].name, name
+    )
 
 
 def check_minimal(flow: Flow, merged: MergedTask, index: Integers, classes: Integers) -> None:
@@ -67,7 +73,9 @@ def check_minimal(flow: Flow, merged: MergedTask, index: Integers, classes: Inte
     if len(high):
         task, name = flow.where(int(high[0]))
         right, given = lowest[classes[index[high[0]]]], index[high[0]]
-        raise WrongAnswer("minimality", f"equivalent positions {right} and {given}: the lowest is due", flow.tasks[task][0].name, name)
+        raise WrongAnswer(
+            "minimality", f"equivalent positions {right} and {given}: the lowest is due", flow.tasks[task][0].name, name
+        )
     # All rows of one class agree and every class is hit, so the rows of the lowest positions are the tasks' rows.
     most = np.ones(len(size), np.int64)
     for table in range(merged.mask.tables):

@@ -38,23 +38,36 @@ def due_shapes(size: int, tables: int, edges: int, sparse: bool = False) -> Shap
     (('|b1', (3, 3)), ('<i8', (2, 9001)), ('<i8', (None,)))
     """
     dense: Shapes = {"mask": ("|b1", (size, size) if tables == 1 else (tables, size, size))}
-    runs: Shapes = {"row_offset": ("<i8", (tables, size + 1)), "key_start": ("<i4", (None,)), "key_end": ("<i4", (None,))}
+    runs: Shapes = {
+        "row_offset": ("<i8", (tables, size + 1)),
+        "key_start": ("<i4", (None,)),
+        "key_end": ("<i4", (None,)),
+    }
     if sparse:
         runs = dict.fromkeys(("edge_query", "edge_key"), ("<i8", (None,)))
     loss: Shapes = dict.fromkeys(("loss_position", "loss_label", "loss_task"), ("<i8", (edges,)))
-    return {**(dense if size <= MAX_DENSE else runs), "position_ids": ("<i8", (size,)), **loss, "loss_weight": ("<f8", (edges,))}
+    return {
+        **(dense if size <= MAX_DENSE else runs),
+        "position_ids": ("<i8", (size,)),
+        **loss,
+        "loss_weight": ("<f8", (edges,)),
+    }
 
 
 def _settle(found: Mapping[str, tuple[str, tuple[int, ...]]], due: Shapes, longest: int) -> None:
     """Exactly the arrays that are due, with their types and shapes."""
     if odd := sorted(found.keys() ^ due.keys()):
-        raise InvalidInstance(f"array {odd[0]!r} is {'missing' if odd[0] in due else 'not part of an answer of this size'}")
+        raise InvalidInstance(
+            f"array {odd[0]!r} is {'missing' if odd[0] in due else 'not part of an answer of this size'}"
+        )
     for name, (dtype, shape) in due.items():
         fits = len(found[name][1]) == len(shape) and all(
             a == b or (b is None and a <= longest) for a, b in zip(found[name][1], shape, strict=True)
         )
         if found[name][0] != dtype or not fits:
-            raise InvalidInstance(f"array {name!r} is {found[name][0]} {list(found[name][1])} where {dtype} {list(shape)} is due")
+            raise InvalidInstance(
+                f"array {name!r} is {found[name][0]} {list(found[name][1])} where {dtype} {list(shape)} is due"
+            )
 
 
 def read_safetensors(path: Path, due: Shapes, longest: int) -> tuple[Arrays, dict[str, str]]:
@@ -69,7 +82,10 @@ def read_safetensors(path: Path, due: Shapes, longest: int) -> tuple[Arrays, dic
 
     with _reading(path, SafetensorError), safe_open(path, framework="numpy") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-        found = {name: (_STORED.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
+        found = {
+            name: (_STORED.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape()))
+            for name, part in slices.items()
+        }
         _settle(found, due, longest)
         arrays = {name: file.get_tensor(name) for name in due}
         metadata = dict(file.metadata() or {})
@@ -90,7 +106,9 @@ def read_npz(path: Path, due: Shapes, longest: int) -> Arrays:
         zipfile.ZipFile(path) as archive,
     ):
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if len(members) != len(archive.infolist()) or any(not info.filename.endswith(".npy") for info in members.values()):
+        if len(members) != len(archive.infolist()) or any(
+            not info.filename.endswith(".npy") for info in members.values()
+        ):
             raise InvalidInstance("a member is stored twice or is no array")
         found = {}
         for name, info in members.items():
@@ -132,7 +150,16 @@ def _reading(path: Path, *faults: type[Exception]) -> Iterator[None]:
         raise InvalidInstance("there is no such file", remedy="name a folder that solve has written", source=str(path))
     if path.stat().st_size > MAX_BYTES:
         raise InvalidInstance(f"larger than {MAX_BYTES} bytes", source=str(path))
-    expected: tuple[type[Exception], ...] = (OSError, ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError, *faults)
+    expected: tuple[type[Exception], ...] = (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        SyntaxError,
+        MemoryError,
+        RecursionError,
+        *faults,
+    )
     try:
         yield
     except InvalidInstance as error:

@@ -106,11 +106,22 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
     check_leaks(flow, problem.layers)
     edges = merged.mask.pairs - merged.mask.size if problem.sparse else None
     checks = _checks(family, problem.sparse, minimal)
-    return Report(merged.mask.size, classes, merged.mask.tables, problem.layers, len(merged.loss_edges), checks, minimal, edges)
+    return Report(
+        merged.mask.size, classes, merged.mask.tables, problem.layers, len(merged.loss_edges), checks, minimal, edges
+    )
 
 
 def _checks(family: TaskFamily, sparse: bool, minimal: bool) -> tuple[str, ...]:
     """List the requirements in the order in which they are checked."""
     hiding = any(prediction.hides for task in family.tasks for prediction in task.predict)
     core = ("classes", "flow") if sparse else ("rows",)
-    return ("problem", "shape", "identity", "labels", "loss edges", *core, *("minimality",) * minimal, *("leak",) * hiding)
+    return (
+        "problem",
+        "shape",
+        "identity",
+        "labels",
+        "loss edges",
+        *core,
+        *("minimality",) * minimal,
+        *("leak",) * hiding,
+    )

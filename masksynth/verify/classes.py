@@ -104,7 +104,9 @@ def check_sparse(flow: Flow, merged: MergedTask, identity: list[Identity], index
     return len(classes.first)
 
 
-def homes(flow: Flow, merged: MergedTask, identity: list[Identity], index: Integers, classes: Classes, minimal: bool) -> Integers:
+def homes(
+    flow: Flow, merged: MergedTask, identity: list[Identity], index: Integers, classes: Classes, minimal: bool
+) -> Integers:
     """The class of every position: that of the nodes that stand there; where none does, a class that may need the copy.
 
     Such a class has the identity of the position and, in a minimal answer, more than one copy. Where several have, the position is one of
@@ -142,10 +144,17 @@ def _closest(mask: Mask, home: Integers, at: int, found: list[int], classes: Cla
 
     def rank(number: int) -> tuple[int, int, bool, int]:
         runs = chosen(classes.due, np.array([number]))
-        due = {key for start, end in zip(runs.start.tolist(), runs.end.tolist(), strict=True) for key in range(start, end)}
+        due = {
+            key for start, end in zip(runs.start.tolist(), runs.end.tolist(), strict=True) for key in range(start, end)
+        }
         mates = np.flatnonzero(home == number)
         below = mates[mates < at]
-        return len(visible - due), len(due - visible - {number}), len(mates) >= classes.copies[number], at - int(below.max(initial=-at))
+        return (
+            len(visible - due),
+            len(due - visible - {number}),
+            len(mates) >= classes.copies[number],
+            at - int(below.max(initial=-at)),
+        )
 
     return min(found, key=rank)
 
@@ -174,7 +183,9 @@ def _check_least(flow: Flow, merged: MergedTask, index: Integers, classes: Class
     if len(high):
         task, name = flow.where(int(high[0]))
         right, given = lowest[home[index[high[0]]]], index[high[0]]
-        raise WrongAnswer("minimality", f"equivalent positions {right} and {given}: the lowest is due", flow.tasks[task][0].name, name)
+        raise WrongAnswer(
+            "minimality", f"equivalent positions {right} and {given}: the lowest is due", flow.tasks[task][0].name, name
+        )
 
 
 def _wrong_flow(flow: Flow, merged: MergedTask, index: Integers, node: int, fault: Fault) -> WrongAnswer:

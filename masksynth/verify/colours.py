@@ -86,7 +86,9 @@ def levels(colour: Integers, sides: Sequence[Mask], words: Words, layers: int) -
     for layer in range(1, layers + 1):
         table = (layer - 1) % sides[0].tables
         value = words[found[-1]]
-        sums = np.concatenate([row_sums(side, table, part) for side, part in zip(sides, np.split(value, cuts), strict=True)])
+        sums = np.concatenate(
+            [row_sums(side, table, part) for side, part in zip(sides, np.split(value, cuts), strict=True)]
+        )
         found.append(ranks(found[-1], *sums.T))
         quiet = quiet + 1 if found[-1].max(initial=0) == found[-2].max(initial=0) else 0
         if quiet == sides[0].tables:

@@ -84,7 +84,8 @@ def family_flow(family: TaskFamily) -> Flow:
     for _, flow in tasks:
         first.append(first[-1] + len(flow.names))
     tables = [
-        _assemble([_runs(task, flow, table, at) for (task, flow), at in zip(tasks, first, strict=False)]) for table in range(family.tables)
+        _assemble([_runs(task, flow, table, at) for (task, flow), at in zip(tasks, first, strict=False)])
+        for table in range(family.tables)
     ]
     return Flow(tasks, first, _mask(tables, first[-1]))
 

@@ -50,7 +50,9 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
         mask = stored_mask(arrays, len(record.positions), record.problem.pattern)
     except InvalidInstance as error:
         raise error.within(source=str(folder / "mask.safetensors")) from None
-    merged = MergedTask(record.positions, mask, record.embeddings, record.labels, record.tasks, record.loss_edges, record.problem)
+    merged = MergedTask(
+        record.positions, mask, record.embeddings, record.labels, record.tasks, record.loss_edges, record.problem
+    )
     _check_edges(record, mask)
     proved = record.status == "OPTIMAL" or (record.problem.sparse and record.size.value == record.size.bound)
     return verify(instance, merged, minimal=proved)
@@ -59,7 +61,9 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
 def _check_status(record: Record) -> None:
     """A folder holds an OPTIMAL or a FEASIBLE answer, with a right number of positions."""
     if record.status not in ("OPTIMAL", "FEASIBLE"):
-        raise WrongAnswer("status", f"{record.status!r:.40} in a folder, where only OPTIMAL and FEASIBLE have an answer")
+        raise WrongAnswer(
+            "status", f"{record.status!r:.40} in a folder, where only OPTIMAL and FEASIBLE have an answer"
+        )
     _check_objective(record.status, record.size, len(record.positions), "positions")
 
 
@@ -88,7 +92,9 @@ def _read_arrays(folder: Path, record: Record) -> Arrays:
     longest = tables * size * (size if record.problem.sparse else size // 2 + 1)
     arrays, metadata = read_safetensors(folder / "mask.safetensors", due, longest)
     if metadata.get("schema", SCHEMA) != SCHEMA:
-        raise InvalidInstance(f"schema {metadata['schema']!r:.40} is not known", source=str(folder / "mask.safetensors"))
+        raise InvalidInstance(
+            f"schema {metadata['schema']!r:.40} is not known", source=str(folder / "mask.safetensors")
+        )
     if "content_hash" in metadata and metadata["content_hash"] != content_hash(arrays):
         raise WrongAnswer("files", "the content hash of mask.safetensors is not that of its arrays")
     archive = folder / "mask.npz"
@@ -116,4 +122,6 @@ def _check_agreement(record: Record, arrays: Arrays) -> None:
         differs = np.flatnonzero(array.view(np.int64) != np.ascontiguousarray(arrays[name]).view(np.int64))
         if len(differs):
             at = int(differs[0])
-            raise WrongAnswer("files", f"solution.json says {name}[{at}] = {array[at]}, mask.safetensors {arrays[name][at]}")
+            raise WrongAnswer(
+                "files", f"solution.json says {name}[{at}] = {array[at]}, mask.safetensors {arrays[name][at]}"
+            )

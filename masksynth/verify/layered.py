@@ -35,7 +35,13 @@ class Demand(NamedTuple):
 def demand(flow: Flow, layers: int) -> Demand:
     """(L, p) for each predicting p; (l, u) asks for (l - 1, u) and for (l - 1, k) of u's keys k in the table of layer l."""
     age = np.full(flow.first[-1], -1, np.int64)
-    age[[first + own.number[p.node] for (task, own), first in zip(flow.tasks, flow.first, strict=False) for p in task.predict]] = 0
+    age[
+        [
+            first + own.number[p.node]
+            for (task, own), first in zip(flow.tasks, flow.first, strict=False)
+            for p in task.predict
+        ]
+    ] = 0
     quiet = ago = 0
     while ago < layers and quiet < flow.rows.tables:
         seen = _seen(flow.rows, (layers - ago - 1) % flow.rows.tables, age >= 0)
@@ -108,7 +114,9 @@ def _check_lowest(flow: Flow, index: Integers, due: Integers, colour: Integers) 
     if len(high):
         task, name = flow.where(int(high[0]))
         right, given = lowest[colour[index[high[0]]]], index[high[0]]
-        raise WrongAnswer("minimality", f"equivalent positions {right} and {given}: the lowest is due", flow.tasks[task][0].name, name)
+        raise WrongAnswer(
+            "minimality", f"equivalent positions {right} and {given}: the lowest is due", flow.tasks[task][0].name, name
+        )
 
 
 def _spare(merged: MergedTask, colour: Integers, least: int) -> str:

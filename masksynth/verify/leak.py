@@ -69,7 +69,9 @@ class _Steps(NamedTuple):
         """Keys of a node in one table, or in all of them."""
         if self.task.closure:
             bounds = self.own.context[self.own.number[name]]
-            return [key for start, end in zip(bounds[::2], bounds[1::2], strict=True) for key in self.own.names[start:end]]
+            return [
+                key for start, end in zip(bounds[::2], bounds[1::2], strict=True) for key in self.own.names[start:end]
+            ]
         tables = self.task.attends if table is None else self.task.attends[table : table + 1]
         return [key for rows in tables for key in rows.get(name, ())]
 
@@ -152,7 +154,13 @@ def _first_impossible_hop(task: Task, path: tuple[str, ...], layers: int | None)
     own, used, period = task_flow(task), 0, len(task.attends)
     for hop, (key, query) in enumerate(pairwise(path)):
         if task.closure:
-            tables = [0] if key in own.number and query in own.number and contains(own.context[own.number[query]], own.number[key]) else []
+            tables = (
+                [0]
+                if key in own.number
+                and query in own.number
+                and contains(own.context[own.number[query]], own.number[key])
+                else []
+            )
         else:
             tables = [table for table in range(period) if key == query or key in task.attends[table].get(query, ())]
         waits = [(table - used) % period for table in tables]

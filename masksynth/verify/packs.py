@@ -74,7 +74,9 @@ class WrongSample(WrongAnswer):
         The batch, where it has one.
     """
 
-    def __init__(self, requirement: str, fact: str, sample: str | int | None = None, token: int | None = None, file: str = "") -> None:
+    def __init__(
+        self, requirement: str, fact: str, sample: str | int | None = None, token: int | None = None, file: str = ""
+    ) -> None:
         self.said, self.sample, self.token, self.file = fact, sample, token, file
         place = f"{file}: " if file else ""
         super().__init__(requirement, place + (fact if sample is None else f"sample {sample!r}: {fact}"))
@@ -90,7 +92,9 @@ def _fail(requirement: str, batch: Any, sample: int, token: int, fact: str) -> N
 def _dead(batch: Any, begin: Ints, end: Ints, flat: Ints) -> NDArray[np.bool_]:
     """Which of the samples' tokens the batch calls dead."""
     length = end - begin
-    if len(batch.samples) != len(begin) or not np.array_equal(np.diff(batch.sample_offset) + np.diff(batch.dead_offset), length):
+    if len(batch.samples) != len(begin) or not np.array_equal(
+        np.diff(batch.sample_offset) + np.diff(batch.dead_offset), length
+    ):
         raise WrongAnswer("identity", "the batch's live and dead tokens are not as many as the samples' tokens")
     where = np.concatenate([[0], np.cumsum(length)])[:-1]
     owner = np.repeat(np.arange(len(begin)), np.diff(batch.dead_offset))
@@ -108,16 +112,26 @@ def _check_tokens(batch: Any, table: Any, begin: Ints, flat: Ints, owner: Ints, 
     place = table.keys.get("position_ids")
     where = live - begin[owner[~dead]] if place is None else place[live]
     names = [("input_ids", batch.input_ids, table.tokens[live]), ("position_ids", batch.position_ids, where)]
-    names += [(name, batch.keys.get(name), values[live]) for name, values in table.keys.items() if name != "position_ids"]
+    names += [
+        (name, batch.keys.get(name), values[live]) for name, values in table.keys.items() if name != "position_ids"
+    ]
     for name, given, expected in names:
         if given is None or not np.array_equal(given[batch.sample_position], expected):
             wrong = 0 if given is None else int(np.argmax(given[batch.sample_position] != expected))
             sample = int(owner[~dead][wrong])
-            _fail("identity", batch, sample, int(live[wrong] - begin[sample]), f"{name} of a live token differ from the sample's")
+            _fail(
+                "identity",
+                batch,
+                sample,
+                int(live[wrong] - begin[sample]),
+                f"{name} of a live token differ from the sample's",
+            )
     if not np.array_equal(batch.dead_token, table.tokens[flat[dead]]):
         wrong = int(np.argmax(batch.dead_token != table.tokens[flat[dead]]))
         sample = int(owner[dead][wrong])
-        _fail("identity", batch, sample, int(flat[dead][wrong] - begin[sample]), "a dead token differs from the sample's")
+        _fail(
+            "identity", batch, sample, int(flat[dead][wrong] - begin[sample]), "a dead token differs from the sample's"
+        )
 
 
 def _check_losses(batch: Any, table: Any, samples: Ints, flat: Ints, owner: Ints, at: Ints) -> None:
@@ -205,7 +219,9 @@ def wrong_tokens(batch: Any, cut: Ints, segments: Sequence[Any], at: Ints) -> tu
     word, lowest = _words(batch, used)
     row = _row_sums(batch.mask, word)
     if (row != row[lowest]).any():
-        raise WrongAnswer("rows", f"position {int(np.argmax(row != row[lowest]))} is a copy of another and has another row")
+        raise WrongAnswer(
+            "rows", f"position {int(np.argmax(row != row[lowest]))} is a copy of another and has another row"
+        )
     live = at >= 0
     value = np.append(word, DEAD)[at]  # at is -1 for dead tokens
     running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(value, dtype=np.uint64)])
@@ -258,7 +274,9 @@ def _copied(batch: Any, words: Words, used: NDArray[np.bool_]) -> Ints:
     found[number[: 2 * len(first)]] = np.concatenate([first, first])
     copied = found[number[2 * len(first) :]]
     if (copied < 0).any():
-        raise WrongAnswer("identity", f"position {int(rest[np.argmin(copied)])} serves no sample and is no copy of one that does")
+        raise WrongAnswer(
+            "identity", f"position {int(rest[np.argmin(copied)])} serves no sample and is no copy of one that does"
+        )
     return copied
 
 
@@ -280,7 +298,9 @@ def _seen_in(batch: Any, used: NDArray[np.bool_], rest: Ints) -> Ints:
 def _row_sums(mask: Any, words: Words) -> Words:
     """The sum of words over each row."""
     over = np.concatenate([np.zeros(1, np.uint64), np.cumsum(words, dtype=np.uint64)])
-    part = np.concatenate([np.zeros(1, np.uint64), np.cumsum(over[mask.key_end] - over[mask.key_start], dtype=np.uint64)])
+    part = np.concatenate(
+        [np.zeros(1, np.uint64), np.cumsum(over[mask.key_end] - over[mask.key_start], dtype=np.uint64)]
+    )
     sums: Words = part[mask.row_offset[0][1:]] - part[mask.row_offset[0][:-1]]
     return sums
 

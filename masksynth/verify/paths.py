@@ -93,7 +93,10 @@ def _cut(stack: list[int], node: int) -> list[int]:
 def _below(groups: list[list[int]], keys: Sequence[Sequence[int]]) -> list[list[int]]:
     """For each component, the other components that its members see at one hop."""
     home = {member: number for number, group in enumerate(groups) for member in group}
-    return [sorted({home[key] for member in group for key in keys[member]} - {number}) for number, group in enumerate(groups)]
+    return [
+        sorted({home[key] for member in group for key in keys[member]} - {number})
+        for number, group in enumerate(groups)
+    ]
 
 
 def _heavy_paths(groups: list[list[int]], below: list[list[int]]) -> list[int]:

@@ -88,7 +88,9 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """Read a regular file of at most ``limit`` bytes."""
     try:
         if not path.is_file():
-            raise InvalidInstance("there is no such file", remedy="name a folder that solve has written", source=str(path))
+            raise InvalidInstance(
+                "there is no such file", remedy="name a folder that solve has written", source=str(path)
+            )
         if path.stat().st_size > limit:
             raise InvalidInstance(f"larger than {limit} bytes", source=str(path))
         return path.read_bytes()
@@ -137,7 +139,11 @@ def _position(item: Any, path: str) -> Position:
     number = _typed(_field(item, "position", path), int, f"{path}.position")
     if not 0 <= number <= MAX_POSITION:
         raise InvalidInstance(f"position {number} is not from 0 to {MAX_POSITION}", path)
-    return Position(frozen(_field(item, "input", path), f"{path}.input"), number, _typed(_field(item, "kind", path), str, f"{path}.kind"))
+    return Position(
+        frozen(_field(item, "input", path), f"{path}.input"),
+        number,
+        _typed(_field(item, "kind", path), str, f"{path}.kind"),
+    )
 
 
 def _embeddings(value: Any) -> dict[str, dict[str, int]]:

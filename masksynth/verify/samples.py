@@ -256,7 +256,9 @@ def _matched(table: Any, sample: int, slots: Sequence[tuple[int, int]], known: l
     return False
 
 
-def _refuse(folder: Path, manifest: Manifest, table: Any, sample: int, slots: Sequence[tuple[int, int]], known: list[_Batch]) -> None:
+def _refuse(
+    folder: Path, manifest: Manifest, table: Any, sample: int, slots: Sequence[tuple[int, int]], known: list[_Batch]
+) -> None:
     """Say what is wrong with a sample that no free slot of the folder holds."""
     name, where = table.ids[sample], table.place[sample]
     free = [(number, place) for number, place in slots if not known[number].used[place]]
@@ -272,7 +274,9 @@ def _refuse(folder: Path, manifest: Manifest, table: Any, sample: int, slots: Se
     raise WrongSample(requirement, f"{fact} ({where})", name, token, entry.file)
 
 
-def difference(packed: Any, place: int, table: Any, sample: int, live: NDArray[np.bool_]) -> tuple[str, int | None, str]:
+def difference(
+    packed: Any, place: int, table: Any, sample: int, live: NDArray[np.bool_]
+) -> tuple[str, int | None, str]:
     """Return requirement, token and fact of the first difference between a sample of a folder and a given one."""
     length = int(table.offset[sample + 1] - table.offset[sample])
     if len(live) != length:

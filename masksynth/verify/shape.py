@@ -44,7 +44,12 @@ def _document(task: Task) -> dict[str, Any]:
         for node in task.nodes
     ]
     predict = [
-        {"node": prediction.node, "label": prediction.label, "weight": float(prediction.weight), "hides": prediction.hides}
+        {
+            "node": prediction.node,
+            "label": prediction.label,
+            "weight": float(prediction.weight),
+            "hides": prediction.hides,
+        }
         for prediction in task.predict
     ]
     tables = [dict(table) for table in task.attends]
@@ -92,11 +97,15 @@ def identities(merged: MergedTask, tables: int) -> list[Identity]:
         )
     for index, position in enumerate(merged.positions):
         if type(position.position) is not int or type(position.kind) is not str:
-            raise WrongAnswer("shape", f"position {index} has position id {position.position!r} and kind {position.kind!r}")
+            raise WrongAnswer(
+                "shape", f"position {index} has position id {position.position!r} and kind {position.kind!r}"
+            )
     empty = np.argwhere(np.diff(merged.mask.row_offset, axis=1) == 0)
     if len(empty):
         table, index = empty[0].tolist()
-        raise WrongAnswer("shape", f"the row of position {index} {word(merged.positions[index])} in table {table} is empty")
+        raise WrongAnswer(
+            "shape", f"the row of position {index} {word(merged.positions[index])} in table {table} is empty"
+        )
     return [(text(at.input, "an input"), at.position, at.kind) for at in merged.positions]
 
 
@@ -110,17 +119,24 @@ def check_embeddings(family: TaskFamily, merged: MergedTask, identity: list[Iden
     """
     names = tuple(task.name for task in family.tasks)
     if tuple(merged.tasks) != names or set(merged.embeddings) != set(names):
-        raise WrongAnswer("shape", f"the answer is for {len(merged.tasks)} tasks, not for the {len(names)} of the family in their order")
+        raise WrongAnswer(
+            "shape",
+            f"the answer is for {len(merged.tasks)} tasks, not for the {len(names)} of the family in their order",
+        )
     for task in family.tasks:
         for name, at in merged.embeddings[task.name].items():
             if name not in task.index:
                 raise WrongAnswer("shape", "has a position, though there is no such node", task.name, str(name))
             if type(at) is not int or not 0 <= at < len(identity):
-                raise WrongAnswer("shape", f"index {at!r:.40} is not an integer from 0 to {len(identity) - 1}", task.name, name)
+                raise WrongAnswer(
+                    "shape", f"index {at!r:.40} is not an integer from 0 to {len(identity) - 1}", task.name, name
+                )
             node = task.nodes[task.index[name]]
             if identity[at] != (canonical(node.input), node.position, node.kind):
                 own = word(Position(node.input, node.position, node.kind))
-                raise WrongAnswer("identity", f"{own} is not position {at} {word(merged.positions[at])}", task.name, name)
+                raise WrongAnswer(
+                    "identity", f"{own} is not position {at} {word(merged.positions[at])}", task.name, name
+                )
 
 
 def embedding(flow: Flow, merged: MergedTask, due: NDArray[np.bool_]) -> Integers:
@@ -139,17 +155,25 @@ def embedding(flow: Flow, merged: MergedTask, due: NDArray[np.bool_]) -> Integer
 def check_loss(family: TaskFamily, merged: MergedTask) -> None:
     """Demand one loss edge per ``predict`` entry, in task order, to the bit; labels distinct and in order of first use."""
     known: dict[str, int] = {}
-    entries = [(number, task.name, prediction) for number, task in enumerate(family.tasks) for prediction in task.predict]
+    entries = [
+        (number, task.name, prediction) for number, task in enumerate(family.tasks) for prediction in task.predict
+    ]
     missing = next(((task, p.node) for _, task, p in entries if p.node not in merged.embeddings[task]), None)
     if missing:
         raise WrongAnswer("shape", "is live and has no position", *missing)
-    due = [(merged.embeddings[task][p.node], known.setdefault(canonical(p.label), len(known)), at, p.weight) for at, task, p in entries]
+    due = [
+        (merged.embeddings[task][p.node], known.setdefault(canonical(p.label), len(known)), at, p.weight)
+        for at, task, p in entries
+    ]
     labels = [text(label, "a label") for label in merged.labels]
     if labels != list(known):
-        odd = next((at for at, (a, b) in enumerate(zip(labels, known, strict=False)) if a != b), min(len(labels), len(known)))
+        odd = next(
+            (at for at, (a, b) in enumerate(zip(labels, known, strict=False)) if a != b), min(len(labels), len(known))
+        )
         given = labels[odd] if odd < len(labels) else "missing"
         raise WrongAnswer(
-            "labels", f"label {odd} is {given}; the distinct labels in order of first use have {[*known, 'no more'][odd]} there"
+            "labels",
+            f"label {odd} is {given}; the distinct labels in order of first use have {[*known, 'no more'][odd]} there",
         )
     if len(merged.loss_edges) != len(due):
         raise WrongAnswer("loss edges", f"{len(merged.loss_edges)} loss edges where the tasks predict {len(due)} times")

@@ -63,11 +63,17 @@ def check_flow(mask: Mask, due: Mask, layers: int | None) -> None:
     masksynth.errors.WrongAnswer: flow: position 2 does not see position 0 within 1 layer; it takes 2
     """
     if due.tables != 1 or due.size != mask.size:
-        raise InvalidInstance(f"the flow due has {due.tables} tables over {due.size} positions, the mask has {mask.size} positions", "")
+        raise InvalidInstance(
+            f"the flow due has {due.tables} tables over {due.size} positions, the mask has {mask.size} positions", ""
+        )
     if layers is not None and (type(layers) is not int or layers < 1):
-        raise InvalidInstance(f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model")
+        raise InvalidInstance(
+            f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model"
+        )
     if mask.tables not in (1, layers):
-        raise InvalidInstance(f"{mask.tables} tables for {layers or 'any number of'} layers", "", "give one table, or one for each layer")
+        raise InvalidInstance(
+            f"{mask.tables} tables for {layers or 'any number of'} layers", "", "give one table, or one for each layer"
+        )
     own = np.arange(mask.size)
     sets = runs_of(due)
     if mask.size and not holds(sets, own, own, mask.size).all():

@@ -44,7 +44,9 @@ def stable(colour: Integers, rows: Mask, words: Words) -> Integers:
         moved, before = _split(colour, size, sums, touched)
         if not len(moved):
             return colour
-        if sum(int(table.degree[moved].sum()) for table in readers) > few or any(table.heavy[moved].any() for table in readers):
+        if sum(int(table.degree[moved].sum()) for table in readers) > few or any(
+            table.heavy[moved].any() for table in readers
+        ):
             sums, touched = _sums(rows, words[colour]), np.arange(rows.size)
         else:
             touched = _spread(readers, moved, words[colour[moved]] - words[before], sums)
@@ -93,7 +95,9 @@ def _readers(rows: Mask, table: int) -> _Readers:
     """List the readers of the keys with the fewest, as long as the list stays within a few times the size of the mask."""
     bounds = rows.row_offset[table]
     start, end = (ends[int(bounds[0]) : int(bounds[-1])] for ends in (rows.key_start, rows.key_end))
-    degree = (np.bincount(start, minlength=rows.size + 1) - np.bincount(end, minlength=rows.size + 1)).cumsum()[: rows.size]
+    degree = (np.bincount(start, minlength=rows.size + 1) - np.bincount(end, minlength=rows.size + 1)).cumsum()[
+        : rows.size
+    ]
     order = np.argsort(degree, kind="stable")
     heavy = np.zeros(rows.size, bool)
     heavy[order[degree[order].cumsum() > 16 * (rows.size + len(start))]] = True

@@ -21,7 +21,19 @@ from numpy.typing import NDArray
 from masksynth.verify.bits import bits_of, blocks, counted, united_bits
 from masksynth.verify.colours import Integers
 from masksynth.verify.paths import components
-from masksynth.verify.sets import Lists, Runs, chosen, different, gathered, joined, prefix, shortened, singles, sizes, united
+from masksynth.verify.sets import (
+    Lists,
+    Runs,
+    chosen,
+    different,
+    gathered,
+    joined,
+    prefix,
+    shortened,
+    singles,
+    sizes,
+    united,
+)
 
 FEW = 4096
 """Positions up to which every row is followed exactly."""
@@ -72,7 +84,8 @@ def _unfinished(tables: Sequence[Lists], due: Due, layers: int) -> Integers:
     size, own = len(due.own), singles(due.own)
     most = KEPT + np.diff(due.sets.offset)
     with_own = [
-        Lists(rows.offset + np.arange(size + 1), np.insert(rows.item, rows.offset[1:], np.arange(size, 2 * size))) for rows in tables
+        Lists(rows.offset + np.arange(size + 1), np.insert(rows.item, rows.offset[1:], np.arange(size, 2 * size)))
+        for rows in tables
     ]
     now = own
     for layer in range(layers):

@@ -32,7 +32,9 @@ MAX_ORDER_CLAUSES = 1_000_000
 Integers = NDArray[np.int64]
 
 
-def fewest_blocks(mask: Mask, block_size: int, order: Integers, least: int, limits: Limits) -> tuple[Integers, int, str]:
+def fewest_blocks(
+    mask: Mask, block_size: int, order: Integers, least: int, limits: Limits
+) -> tuple[Integers, int, str]:
     """An order with the fewest non-empty blocks, or the best found within the limits.
 
     Parameters
@@ -68,7 +70,9 @@ def fewest_blocks(mask: Mask, block_size: int, order: Integers, least: int, limi
     clauses = mask.pairs * blocks + mask.tables * mask.size * blocks * blocks
     if clauses > MAX_ORDER_CLAUSES:
         remedy = f"at most {MAX_ORDER_CLAUSES:,} are searched: leave out the exact search, or take larger blocks or a smaller mask"
-        raise Unsupported(f"the exact search of {mask.size} positions in {blocks} blocks has {clauses:,} clauses; {remedy}")
+        raise Unsupported(
+            f"the exact search of {mask.size} positions in {blocks} blocks has {clauses:,} clauses; {remedy}"
+        )
     proof = f"CP-SAT {version('ortools')}: the bound of its search"
     if mask.size == 0:
         return order, 0, proof
@@ -147,7 +151,8 @@ def _break_symmetry(model: Any, twins: list[list[int]], place: list[list[Any]], 
     for members in twins:
         for low, high in pairwise(members):
             model.add(
-                sum(b * variable for b, variable in enumerate(place[low])) <= sum(b * variable for b, variable in enumerate(place[high]))
+                sum(b * variable for b, variable in enumerate(place[low]))
+                <= sum(b * variable for b, variable in enumerate(place[high]))
             )
 
 

@@ -132,7 +132,9 @@ def cost(classes: Sequence[int], nodes: Nodes) -> int:
 def least_partition(nodes: Nodes) -> tuple[int, ...]:
     """The cheapest coincidence, by trying all partitions in the order of their cost."""
     return next(
-        classes for classes in sorted(candidates(nodes), key=lambda classes: cost(classes, nodes)) if is_coincidence(classes, nodes)
+        classes
+        for classes in sorted(candidates(nodes), key=lambda classes: cost(classes, nodes))
+        if is_coincidence(classes, nodes)
     )
 
 
@@ -147,12 +149,17 @@ def colours(identity: Sequence[object], rows: Rows, layers: int) -> list[list[ob
     return levels
 
 
-def masks(identities: Sequence[int], size: int, pattern: int) -> Iterator[tuple[tuple[int, ...], list[list[tuple[int, ...]]]]]:
+def masks(
+    identities: Sequence[int], size: int, pattern: int
+) -> Iterator[tuple[tuple[int, ...], list[list[tuple[int, ...]]]]]:
     """All choices of identities (each at least once) and non-empty rows over ``size`` positions."""
     subsets = [tuple(key for key in range(size) if bits >> key & 1) for bits in range(1, 1 << size)]
     for extra in combinations_with_replacement(identities, size - len(identities)):
         for choice in product(subsets, repeat=size * pattern):
-            yield tuple(sorted([*identities, *extra])), [list(choice[table * size : (table + 1) * size]) for table in range(pattern)]
+            yield (
+                tuple(sorted([*identities, *extra])),
+                [list(choice[table * size : (table + 1) * size]) for table in range(pattern)],
+            )
 
 
 def demanded(predicting: Sequence[int], rows: Rows, layers: int) -> dict[int, int]:
@@ -173,7 +180,9 @@ def least_mask(problem: Problem, layers: int) -> MergedTask:
     identities = sorted({nodes.identity[node] for node in deepest})
     tried = 0
     for size in range(len(identities), len(deepest) + 1):
-        here = comb(len(identities) + size - len(identities) - 1, size - len(identities)) if size > len(identities) else 1
+        here = (
+            comb(len(identities) + size - len(identities) - 1, size - len(identities)) if size > len(identities) else 1
+        )
         tried += here * (2**size - 1) ** (size * pattern)
         if tried > MAX_MASKS:
             raise Unsupported(f"brute force takes at most {MAX_MASKS} masks; use another backend")
@@ -184,10 +193,15 @@ def least_mask(problem: Problem, layers: int) -> MergedTask:
     return merged_task(problem, (), [[] for _ in range(pattern)], {}, layers)
 
 
-def placed(nodes: Nodes, deepest: dict[int, int], chosen: Sequence[int], rows: Rows, layers: int) -> dict[int, int] | None:
+def placed(
+    nodes: Nodes, deepest: dict[int, int], chosen: Sequence[int], rows: Rows, layers: int
+) -> dict[int, int] | None:
     """Each demanded node's lowest position of equal colour at its deepest level, or None if one has no such position."""
     count = len(nodes.identity)
-    joint = [[*table, *(tuple(count + key for key in row) for row in extra)] for table, extra in zip(nodes.rows, rows, strict=True)]
+    joint = [
+        [*table, *(tuple(count + key for key in row) for row in extra)]
+        for table, extra in zip(nodes.rows, rows, strict=True)
+    ]
     levels = colours([*nodes.identity, *chosen], joint, layers)
     place = {}
     for node, deep in deepest.items():
@@ -203,13 +217,20 @@ def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict
     nodes, family = problem.nodes, problem.family
     number = {name: live for live, name in enumerate(nodes.name)}
     deepest = demanded(sorted({place[node] for node in nodes.predicting}), rows, layers)
-    read = {(deep - back - 1) % len(rows) + len(rows) * q for q, deep in deepest.items() for back in range(min(deep, len(rows)))}
+    read = {
+        (deep - back - 1) % len(rows) + len(rows) * q
+        for q, deep in deepest.items()
+        for back in range(min(deep, len(rows)))
+    }
     tables = [
-        [_intervals(row if table + len(rows) * q in read else (q,)) for q, row in enumerate(rows[table])] for table in range(len(rows))
+        [_intervals(row if table + len(rows) * q in read else (q,)) for q, row in enumerate(rows[table])]
+        for table in range(len(rows))
     ]
     example = {nodes.identity[live]: name for name, live in number.items()}
     shown = [next(task for task in family.tasks if task.name == example[own][0]).nodes for own in chosen]
-    positions = [next(node for node in part if node.name == example[own][1]) for part, own in zip(shown, chosen, strict=True)]
+    positions = [
+        next(node for node in part if node.name == example[own][1]) for part, own in zip(shown, chosen, strict=True)
+    ]
     labels: dict[str, object] = {}
     for task in family.tasks:
         for prediction in task.predict:
@@ -221,7 +242,11 @@ def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict
         for p in task.predict
     )
     embeddings = {
-        task.name: {node: place[number[task.name, node]] for name, node in nodes.name if name == task.name and number[name, node] in place}
+        task.name: {
+            node: place[number[task.name, node]]
+            for name, node in nodes.name
+            if name == task.name and number[name, node] in place
+        }
         for task in family.tasks
     }
     return MergedTask(

@@ -25,4 +25,9 @@ class Criterion:
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
         """The minimal merged task."""
         merged = merge_family(problem.family, problem.layers)
-        return Outcome(Status.OPTIMAL, merged, len(merged.positions), "colour refinement: every class needs its copies (docs/theory.md)")
+        return Outcome(
+            Status.OPTIMAL,
+            merged,
+            len(merged.positions),
+            "colour refinement: every class needs its copies (docs/theory.md)",
+        )

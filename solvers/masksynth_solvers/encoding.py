@@ -111,7 +111,9 @@ def encode(problem: Problem, until: float | None = None) -> Encoding:
     if problem.layers is not None:
         raise Unsupported("the search backends know no layers; use --backend criterion (or auto) for finite depth")
     if problem.pair_count > MAX_PAIRS:
-        raise Unsupported(f"{problem.pair_count} pairs of nodes may coincide, more than {MAX_PAIRS}; use --backend criterion")
+        raise Unsupported(
+            f"{problem.pair_count} pairs of nodes may coincide, more than {MAX_PAIRS}; use --backend criterion"
+        )
     encoding = Encoding(len(problem.nodes.name), until=until)
     for pair in problem.pairs:
         encoding.same[pair] = encoding.new()
@@ -203,7 +205,9 @@ def _copies(encoding: Encoding, problem: Problem) -> None:
 def _count(encoding: Encoding, u: int, crowd: list[int], copy: dict[Pair, int]) -> None:
     """``copy[u, j]`` holds if u opens its class and at least j of ``crowd`` coincide with u."""
     always = int(u in crowd)
-    for number, reached in enumerate(_at_least(encoding, [encoding.same[min(u, key), max(u, key)] for key in crowd if key != u]), 1):
+    for number, reached in enumerate(
+        _at_least(encoding, [encoding.same[min(u, key), max(u, key)] for key in crowd if key != u]), 1
+    ):
         j = number + always
         if j < 2:
             continue

@@ -25,7 +25,12 @@ def search(problem: Problem, limits: Limits, work: Callable[[Encoding, float | N
         return work(encode(problem, until), until)
     except (OutOfTime, KeyboardInterrupt):
         nodes = problem.nodes
-        return Outcome(Status.FEASIBLE, tuple(range(len(nodes.name))), len(set(nodes.identity)), "no search: one position an identity")
+        return Outcome(
+            Status.FEASIBLE,
+            tuple(range(len(nodes.name))),
+            len(set(nodes.identity)),
+            "no search: one position an identity",
+        )
 
 
 def run(work: Callable[[], Result], stop: Callable[[], None], until: float | None) -> tuple[Result, bool]:

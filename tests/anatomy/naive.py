@@ -39,7 +39,10 @@ def antichain(flow):
     """The most classes without order, by trying all sets."""
     leaders = [q for q in range(len(flow)) if not any(flow[q, k] and flow[k, q] for k in range(q))]
     for size in range(len(leaders), 0, -1):
-        if any(not any(flow[a, b] or flow[b, a] for a, b in combinations(chosen, 2)) for chosen in combinations(leaders, size)):
+        if any(
+            not any(flow[a, b] or flow[b, a] for a, b in combinations(chosen, 2))
+            for chosen in combinations(leaders, size)
+        ):
             return size
     return 0
 
@@ -64,7 +67,11 @@ def blocks(tables, size):
     """(total, kept, full) counted block by block."""
     starts = range(0, tables.shape[-1], size)
     found = [table[q : q + size, k : k + size] for table in tables for q in starts for k in starts]
-    return len(found), sum(block.any() for block in found), sum(block.size == size * size and block.all() for block in found)
+    return (
+        len(found),
+        sum(block.any() for block in found),
+        sum(block.size == size * size and block.all() for block in found),
+    )
 
 
 def carries(tables, reason):
@@ -73,5 +80,8 @@ def carries(tables, reason):
     return (
         stops[0] == (reason.key, 0)
         and stops[-1] == (reason.query, reason.layers)
-        and all(before < after and tables[(after - 1) % len(tables), there, here] for (here, before), (there, after) in pairwise(stops))
+        and all(
+            before < after and tables[(after - 1) % len(tables), there, here]
+            for (here, before), (there, after) in pairwise(stops)
+        )
     )

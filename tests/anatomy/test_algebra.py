@@ -32,7 +32,9 @@ def test_boolean_operations(pair):
 
 @given(relations(20), st.integers(0, 9))
 def test_powers(relation, exponent):
-    assert algebra.power(mask(relation), exponent) == mask(np.linalg.matrix_power(relation.astype(object), exponent) > 0)
+    assert algebra.power(mask(relation), exponent) == mask(
+        np.linalg.matrix_power(relation.astype(object), exponent) > 0
+    )
 
 
 def test_a_power_that_stands_still_takes_no_longer():
@@ -56,4 +58,6 @@ def test_over_the_limit_small_masks_are_done_in_arrays_and_large_ones_refused(pa
 
 def test_lengths_must_agree():
     with pytest.raises(InvalidInstance, match="masks of 2 and of 3 positions"):
-        algebra.union(algebra.identity(2), algebra.identity(3)) and algebra.difference(algebra.identity(2), algebra.identity(3))
+        algebra.union(algebra.identity(2), algebra.identity(3)) and algebra.difference(
+            algebra.identity(2), algebra.identity(3)
+        )

@@ -59,7 +59,12 @@ def test_numbers(tables, block_size):
     found = anatomy(Mask.from_dense(tables), block_size=block_size)
     _, flow = naive.limit(tables)
     classes, covers, height = naive.diagram(flow)
-    assert (found.classes, found.hasse_edges, found.height, found.width) == (len(classes), len(covers), height, naive.antichain(flow))
+    assert (found.classes, found.hasse_edges, found.height, found.width) == (
+        len(classes),
+        len(covers),
+        height,
+        naive.antichain(flow),
+    )
     assert (found.largest_class, found.width_exact, found.skipped) == (max(map(len, classes), default=0), True, {})
     assert found.reciprocity == pytest.approx(naive.reciprocity(tables))
     assert (found.blocks.total, found.blocks.kept, found.blocks.full) == naive.blocks(tables, block_size)
@@ -67,7 +72,10 @@ def test_numbers(tables, block_size):
     assert found.rows_empty == (~tables.any(axis=2)).sum()
     assert found.rows_without_self == (tables.any(axis=2) & ~np.diagonal(tables, axis1=1, axis2=2)).sum()
     steps = (np.diff(np.pad(tables, ((0, 0), (0, 0), (1, 0))).astype(int), axis=2) == 1).sum(axis=2)
-    assert (found.intervals_most, found.intervals_mean) == (steps.max(initial=0), pytest.approx(steps.mean() if steps.size else 0))
+    assert (found.intervals_most, found.intervals_mean) == (
+        steps.max(initial=0),
+        pytest.approx(steps.mean() if steps.size else 0),
+    )
 
 
 @given(relations(7))
@@ -109,8 +117,12 @@ def test_difference(pair):
     differ = np.flatnonzero((one != other).any(axis=1)).tolist()
     assert (found.rows, [row.query for row in found.first_rows]) == (len(differ), differ[:5])
     for row in found.first_rows:
-        assert {k for a, b in row.only_first for k in range(a, b)} == set(np.flatnonzero(one[row.query] & ~other[row.query]).tolist())
-        assert {k for a, b in row.only_second for k in range(a, b)} == set(np.flatnonzero(other[row.query] & ~one[row.query]).tolist())
+        assert {k for a, b in row.only_first for k in range(a, b)} == set(
+            np.flatnonzero(one[row.query] & ~other[row.query]).tolist()
+        )
+        assert {k for a, b in row.only_second for k in range(a, b)} == set(
+            np.flatnonzero(other[row.query] & ~one[row.query]).tolist()
+        )
     mine, theirs = naive.limit(one[None])[1], naive.limit(other[None])[1]
     assert (found.flow_only_first, found.flow_only_second) == ((mine & ~theirs).sum(), (theirs & ~mine).sum())
 
@@ -148,7 +160,12 @@ def test_every_family_as_the_room_of_orders_counts_it(name):
     found = anatomy(mask)
     union = mask.dense().reshape(-1, mask.size, mask.size).any(axis=0)
     order = orders.quotient(union)
-    assert (found.classes, found.height, found.width, found.hasse_edges) == (len(order), order.height, order.width, order.covers.sum())
+    assert (found.classes, found.height, found.width, found.hasse_edges) == (
+        len(order),
+        order.height,
+        order.width,
+        order.covers.sum(),
+    )
     assert found.flow_pairs == orders.closure(union).sum()
     assert mask.tables > 1 or found.depth == orders.depth(union)
     assert compare(mask, mask).rows == 0

@@ -35,7 +35,9 @@ def fewest(dense, block):
             best = min(best, sum(len(np.unique(at[query] * blocks + at[key])) for query, key in edges))
             return
         for b in range(blocks):
-            if room[b] and (b == 0 or size - b * block < block or b - 1 in home[:position]):  # whole blocks open in order
+            if room[b] and (
+                b == 0 or size - b * block < block or b - 1 in home[:position]
+            ):  # whole blocks open in order
                 room[b] -= 1
                 home[position] = b
                 fill(position + 1)

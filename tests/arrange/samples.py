@@ -18,7 +18,11 @@ from masksynth.merge import merge
 ROOT = Path(__file__).parents[2]
 DATA = next((folder for folder in (ROOT / "shared" / "data", ROOT.parent / "shared" / "data") if folder.is_dir()), None)
 """The folder of the token samples; made-up groups of the same shape stand in where it is not there."""
-FILES = {"gsm8k_rollouts": (120, 4, 130, 110), "preference_pairs": (60, 2, 400, 300), "reasoning_calls": (40, 6, 300, 250)}
+FILES = {
+    "gsm8k_rollouts": (120, 4, 130, 110),
+    "preference_pairs": (60, 2, 400, 300),
+    "reasoning_calls": (40, 6, 300, 250),
+}
 """File -> groups, samples in a group, about how many tokens they share, and how many each adds, where made up."""
 
 
@@ -135,9 +139,13 @@ FAMILIES = {
     "bd3lm": lambda: _family(catalog.bd3lm(n=128, l=8), 32),
     "complementary_bd": lambda: _family(catalog.complementary_bd(n=96, l=8), 32),
     "mask_token_chain": lambda: _family(catalog.mask_token_chain(n=80, K=4), 32),
-    "multiturn_reasoning": lambda: _family(catalog.multiturn_reasoning(turns=((9, 31, 14), (12, 40, 11), (7, 22, 17), (10, 25, 20))), 16),
+    "multiturn_reasoning": lambda: _family(
+        catalog.multiturn_reasoning(turns=((9, 31, 14), (12, 40, 11), (7, 22, 17), (10, 25, 20))), 16
+    ),
     "parallel_context": lambda: _family(
-        catalog.parallel_context(docs=(40, 25, 33, 50), questions=(11, 9, 14, 8, 12), uses=((0, 1), (1, 2), (0, 3), (2, 3), (0, 1, 2, 3))),
+        catalog.parallel_context(
+            docs=(40, 25, 33, 50), questions=(11, 9, 14, 8, 12), uses=((0, 1), (1, 2), (0, 3), (2, 3), (0, 1, 2, 3))
+        ),
         32,
     ),
     "transfusion": lambda: _family(catalog.transfusion(segments=(20, 30, 25, 30, 18, 30, 21)), 16),

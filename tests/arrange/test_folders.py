@@ -106,7 +106,13 @@ def test_json_of_an_answer(tmp_path):
     ms.write(ms.solve(catalog.butterfly(n=12)), tmp_path / "out")
     done = run(tmp_path / "out", "--block-size", 8, "--exact", "--json")
     (row,) = json.loads(done.output)["masks"]
-    assert (row["value"]["nonempty"], row["bound"], row["status"], row["batch"], row["gap"]) == (11, 11, "OPTIMAL", None, 0)
+    assert (row["value"]["nonempty"], row["bound"], row["status"], row["batch"], row["gap"]) == (
+        11,
+        11,
+        "OPTIMAL",
+        None,
+        0,
+    )
 
 
 def batch_of(mask, seed):

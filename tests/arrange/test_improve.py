@@ -81,7 +81,11 @@ def test_products_without_an_array(seed, size):
 @settings(max_examples=30, deadline=None)
 def test_every_start_is_an_order(seed, size):
     rng = np.random.default_rng(seed)
-    for mask in (random_relation(rng, size, 0.2), random_order(rng, size, 0.2), Mask.from_dense(np.zeros((2, size, size), bool))):
+    for mask in (
+        random_relation(rng, size, 0.2),
+        random_order(rng, size, 0.2),
+        Mask.from_dense(np.zeros((2, size, size), bool)),
+    ):
         for _, order in starting_orders(mask):
             assert sorted(order.tolist()) == list(range(size))
         assert all(np.isfinite(rank).all() for rank in eigen_ranks(mask))
@@ -111,4 +115,6 @@ def test_large_masks_are_arranged_along_paths():
     found = arrange(block_diffusion(64, 64))
     assert (found.status, found.method) == (Status.OPTIMAL, "paths")
     assert found.given.nonempty == 64 * 65 // 2
-    assert found.value.nonempty == 32 * 33 // 2 + 32 * 33 // 2 + 32  # clean rows; clean keys of noised rows; noised keys
+    assert (
+        found.value.nonempty == 32 * 33 // 2 + 32 * 33 // 2 + 32
+    )  # clean rows; clean keys of noised rows; noised keys

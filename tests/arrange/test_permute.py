@@ -14,7 +14,13 @@ from masksynth.mask import Mask
 from tests.arrange.samples import random_relation
 
 
-@given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 24), tables=st.integers(1, 3), density=st.floats(0, 1), swaps=st.integers(0, 40))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 24),
+    tables=st.integers(1, 3),
+    density=st.floats(0, 1),
+    swaps=st.integers(0, 40),
+)
 @settings(max_examples=150, deadline=None)
 def test_permuted_by_definition(seed, size, tables, density, swaps):
     rng = np.random.default_rng(seed)

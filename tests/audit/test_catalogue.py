@@ -92,7 +92,9 @@ def test_planted_leaks(name, layers, depth):
             hops = fewest_hops(planted.mask, position, layers)
             if place in hops:
                 expected[position, planted.token(place)] = hops[place]
-        found = {(one.position, one.witness["hides"]): one.witness["hops"] for one in report.findings if one.code == "MS001"}
+        found = {
+            (one.position, one.witness["hides"]): one.witness["hops"] for one in report.findings if one.code == "MS001"
+        }
         assert found == expected
         for one in report.findings:
             if one.code == "MS001":
@@ -136,7 +138,10 @@ def test_a_leak_is_found_through_the_family(name):
     pairs = [(q, k) for q, k in hidden(with_hidden_places(subject)) if q != k]
     for query, key in pairs[:2]:
         report = audit(changed(subject, query, key, True))
-        assert any(found.code == "MS001" and found.position == query and found.witness["hops"] == 1 for found in report.findings)
+        assert any(
+            found.code == "MS001" and found.position == query and found.witness["hops"] == 1
+            for found in report.findings
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -189,7 +194,10 @@ def test_every_position_made_twice(name):
         own = [number for number, (position, _) in enumerate(edges) if position == place]
         readers = [r for r in np.flatnonzero(tables[:, :, place].all(axis=0)).tolist() if r != place]
         if own:
-            edges_now = [(subject.size if number == own[-1] else position, value) for number, (position, value) in enumerate(edges)]
+            edges_now = [
+                (subject.size if number == own[-1] else position, value)
+                for number, (position, value) in enumerate(edges)
+            ]
             grown = with_labels(grown, edges_now)
         elif readers:
             grown = changed(changed(grown, readers[-1], place, False), readers[-1], subject.size, True)
@@ -231,7 +239,13 @@ def test_every_row_emptied(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_less_knowledge_raises_no_alarm(name):
     subject = clean(name)
-    for unknown in ({"kinds": None}, {"positions": None}, {"kinds": None, "positions": None}, {"labels": None}, {"inputs": None}):
+    for unknown in (
+        {"kinds": None},
+        {"positions": None},
+        {"kinds": None, "positions": None},
+        {"labels": None},
+        {"inputs": None},
+    ):
         report = audit(replace(subject, **unknown))
         assert serious(report) == [], unknown
         assert ("MS014" in {found.code for found in report.findings}) == ("inputs" in unknown)

@@ -94,7 +94,9 @@ def test_samples_in_every_form(packed_by_hand, tmp_path):
         assert "MS015 contamination between samples" in done.output
         assert "position 4 (1@0), token 0 of sample 'b', sees 0 (1@0) of sample 'a'" in done.output
         assert run(tmp_path / "documents.npy", *tokens, "--samples", tmp_path / name).exit_code == 0
-    piped = CliRunner().invoke(main, ["audit", str(tmp_path / "causal.npy"), *map(str, tokens), "--samples", "-"], input=text)
+    piped = CliRunner().invoke(
+        main, ["audit", str(tmp_path / "causal.npy"), *map(str, tokens), "--samples", "-"], input=text
+    )
     assert piped.exit_code == 1
     assert "token 1 of sample 'b'" in piped.output
 
@@ -105,7 +107,14 @@ def test_samples_in_parquet(packed_by_hand, tmp_path):
 
     rows = [json.loads(line) for line in (packed_by_hand / "samples.jsonl").read_text().splitlines()]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "samples.parquet")
-    done = run(tmp_path / "causal.npy", "--tokens", tmp_path / "tokens.json", "--samples", tmp_path / "samples.parquet", "--json")
+    done = run(
+        tmp_path / "causal.npy",
+        "--tokens",
+        tmp_path / "tokens.json",
+        "--samples",
+        tmp_path / "samples.parquet",
+        "--json",
+    )
     record = json.loads(done.output)
     assert record["samples"] == {"read": 2, "compared": 2, "tables": ["full"]}
     named = [one["witness"]["sample"] for one in record["findings"] if one["code"] == "MS015"]
@@ -116,7 +125,13 @@ def test_what_was_not_compared_is_no_clean_pass(packed_by_hand, tmp_path):
     tokens = json.loads((packed_by_hand / "tokens.json").read_text())
     del tokens["labels"]
     (tmp_path / "unlabelled.json").write_text(json.dumps(tokens))
-    arguments = (tmp_path / "documents.npy", "--tokens", tmp_path / "unlabelled.json", "--samples", tmp_path / "samples.jsonl")
+    arguments = (
+        tmp_path / "documents.npy",
+        "--tokens",
+        tmp_path / "unlabelled.json",
+        "--samples",
+        tmp_path / "samples.jsonl",
+    )
     done = run(*arguments)
     assert done.exit_code == 3
     assert "MS022 not compared" in done.output
@@ -151,7 +166,14 @@ def test_clean_masks_exit_with_zero(tmp_path):
 
 
 def test_what_cannot_be_read_exits_with_two(tmp_path):
-    for arguments in (("none.npy",), ("nowhere:mask",), ("attn_gym.masks:causal_mask",), (tmp_path,), (), ("x.npy", "--layers", 0)):
+    for arguments in (
+        ("none.npy",),
+        ("nowhere:mask",),
+        ("attn_gym.masks:causal_mask",),
+        (tmp_path,),
+        (),
+        ("x.npy", "--layers", 0),
+    ):
         assert run(*arguments).exit_code == 2, arguments
 
 

@@ -39,7 +39,9 @@ def test_a_finding_has_a_known_code_and_severity():
 
 def test_next_tokens_are_hidden_where_nothing_is_said():
     labels = [[0, "b"], [1, "c"], [2, "d"]]
-    assert codes(audit(subject(causal(4), inputs=TEXT, positions=range_of(4), labels=labels))) == ["MS007"]  # the last token is dead
+    assert codes(audit(subject(causal(4), inputs=TEXT, positions=range_of(4), labels=labels))) == [
+        "MS007"
+    ]  # the last token is dead
     full = audit(subject(np.ones((4, 4), bool), inputs=TEXT, positions=range_of(4), labels=labels))
     assert [(found.code, found.position) for found in full.findings if found.severity == "error"] == [
         ("MS001", 0),
@@ -62,7 +64,9 @@ def test_labels_that_are_no_next_tokens_and_do_not_say_what_they_hide():
     said = audit(subject(everything, labels=[[1, "b", []], [3, "d", []]], **masked))
     assert (said.findings, said.complete) == ((), True)
     repeated = [[1, "c"], [2, "b"]]  # the label of position 1 stands one place further on by chance; that of 2 does not
-    assert codes(audit(subject(everything, inputs=["a", "M", "c", "d"], positions=range_of(4), labels=repeated))) == ["MS022"]
+    assert codes(audit(subject(everything, inputs=["a", "M", "c", "d"], positions=range_of(4), labels=repeated))) == [
+        "MS022"
+    ]
 
 
 def test_labels_without_inputs_are_not_looked_at():
@@ -73,13 +77,18 @@ def test_labels_without_inputs_are_not_looked_at():
 
 def test_nothing_hidden_is_respected():
     labels = [[0, "b", []], [1, "c", []]]
-    assert "MS001" not in codes(audit(subject(np.ones((4, 4), bool), inputs=TEXT, positions=range_of(4), labels=labels)))
+    assert "MS001" not in codes(
+        audit(subject(np.ones((4, 4), bool), inputs=TEXT, positions=range_of(4), labels=labels))
+    )
 
 
 def test_all_but_self_masks_leak_at_depth_two():
     dense = ~np.eye(4, dtype=bool)
     stream = subject(
-        dense, inputs=["M0", "M1", "M2", "M3"], positions=range_of(4), labels=[[q, t, [{"at": q}]] for q, t in enumerate(TEXT)]
+        dense,
+        inputs=["M0", "M1", "M2", "M3"],
+        positions=range_of(4),
+        labels=[[q, t, [{"at": q}]] for q, t in enumerate(TEXT)],
     )
     assert [found.witness["hops"] for found in audit(stream, 1).findings if found.code == "MS001"] == [0] * 4
     beside = np.zeros((5, 5), bool)
@@ -133,7 +142,9 @@ def test_document_heuristics():
     tree = causal(4)
     tree[3, 2] = False
     report = audit(subject(tree, positions=[0, 1, 2, 2]))
-    assert [(found.code, found.severity, found.witness["used_by"]) for found in report.findings] == [("MS010", "note", "transformers")]
+    assert [(found.code, found.severity, found.witness["used_by"]) for found in report.findings] == [
+        ("MS010", "note", "transformers")
+    ]
     assert report.findings[0].witness["query"] == 3
     assert report.findings[0].witness["documents"] == 2
     again = audit(subject(tree, positions=[0, 1, 0, 1]))
@@ -156,7 +167,9 @@ def test_finite_minus_infinity(tmp_path):
     assert stored(-1e4, causal(4)).findings[0].severity == "warning"
     empty = causal(4)
     empty[2] = False
-    assert ("MS011", "warning") in [(found.code, found.severity) for found in stored(np.finfo(np.float32).min, empty).findings]
+    assert ("MS011", "warning") in [
+        (found.code, found.severity) for found in stored(np.finfo(np.float32).min, empty).findings
+    ]
 
 
 @pytest.mark.parametrize("fault", ["missing", "full", "twice"])
@@ -184,7 +197,9 @@ def test_labels_shifted_along_a_merged_mask():
     known = {"inputs": ["p", "q", "x", "y", "u", "v"], "positions": [0, 1, 2, 3, 2, 3]}
     shifted = [[q, known["inputs"][q + 1], []] for q in range(5)]
     report = audit(subject(tree, labels=shifted, **known))
-    assert [(found.code, found.severity, found.position) for found in report.findings if found.code == "MS003"] == [("MS003", "warning", 3)]
+    assert [(found.code, found.severity, found.position) for found in report.findings if found.code == "MS003"] == [
+        ("MS003", "warning", 3)
+    ]
     right = [[0, "q"], [1, "x"], [1, "u"], [2, "y"], [4, "v"]]
     assert not {"MS001", "MS003"} & set(codes(audit(subject(tree, labels=right, **known))))
     straight = [[q, known["inputs"][q + 1]] for q in range(5)]
@@ -196,21 +211,27 @@ def test_what_cannot_be_compared_is_told():
 
     nameless = replace(clean("butterfly"), inputs=None)
     assert ("MS014", "note") in [(found.code, found.severity) for found in audit(nameless).findings]
-    table = replace(clean("local_global"), mask=clean("causal_lm").mask, inputs=None, positions=None, kinds=None, labels=None)
+    table = replace(
+        clean("local_global"), mask=clean("causal_lm").mask, inputs=None, positions=None, kinds=None, labels=None
+    )
     assert "MS014" in codes(audit(table))
 
 
 def test_labels_on_their_own_rows():
     own = subject(causal(4), inputs=TEXT, positions=range_of(4), labels=[[k, TEXT[k], []] for k in range(4)])
     assert codes(audit(own), "warning") == ["MS003"]
-    most = subject(causal(4), inputs=TEXT, positions=range_of(4), labels=[*([k, TEXT[k], []] for k in range(3)), [3, "z", []]])
+    most = subject(
+        causal(4), inputs=TEXT, positions=range_of(4), labels=[*([k, TEXT[k], []] for k in range(3)), [3, "z", []]]
+    )
     assert [found.witness["labels"] for found in audit(most).findings if found.code == "MS003"] == [3]
     equal = subject(causal(3), inputs=["a", "a", "a"], labels=[[0, "a", []], [1, "a", []]])
     assert "MS003" not in codes(audit(equal))
 
 
 def test_labels_shifted_twice():
-    twice = subject(causal(6), inputs=list("abcdef"), positions=range_of(6), labels=[[k, "abcdef"[k + 2], []] for k in range(4)])
+    twice = subject(
+        causal(6), inputs=list("abcdef"), positions=range_of(6), labels=[[k, "abcdef"[k + 2], []] for k in range(4)]
+    )
     [found] = [found for found in audit(twice).findings if found.code == "MS003"]
     assert (found.severity, found.witness["shift"], found.witness["labels"]) == ("warning", 1, 4)
 
@@ -221,9 +242,15 @@ def test_one_odd_label_is_named_where_the_others_are_next_tokens():
     leaking[0, 1] = True
     for dense, leaks in ((causal(5), []), (leaking, [0])):
         found = audit(subject(dense, inputs=list("abcde"), positions=range_of(5), labels=labels)).findings
-        odd = [(each.code, each.severity, each.position, each.witness.get("label")) for each in found if each.code == "MS022"]
+        odd = [
+            (each.code, each.severity, each.position, each.witness.get("label"))
+            for each in found
+            if each.code == "MS022"
+        ]
         assert odd == [("MS022", "warning", 2, 2)]
-        assert [each.position for each in found if each.code == "MS001"] == leaks  # the others are looked at all the same
+        assert [
+            each.position for each in found if each.code == "MS001"
+        ] == leaks  # the others are looked at all the same
     right = [[0, "b"], [1, "c"], [2, "d"], [3, "e"]]
     assert "MS022" not in codes(audit(subject(causal(5), inputs=list("abcde"), positions=range_of(5), labels=right)))
 
@@ -278,7 +305,9 @@ def test_what_is_hidden_and_carried_by_nothing_is_told():
 def test_a_family_whose_nodes_are_not_there():
     family = catalog.causal_lm(n=5)
     known = {"inputs": ["w0", "w1", "w2", "W3"], "positions": range_of(4)}
-    told = [each for each in audit(replace(subject(causal(4), **known), family=family)).findings if each.code == "MS002"]
+    told = [
+        each for each in audit(replace(subject(causal(4), **known), family=family)).findings if each.code == "MS002"
+    ]
     assert [each.witness["input"] for each in told] == ["w3"]
     right = replace(subject(causal(4), inputs=["w0", "w1", "w2", "w3"], positions=range_of(4)), family=family)
     assert "MS002" not in codes(audit(right))

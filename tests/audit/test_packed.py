@@ -54,9 +54,11 @@ def test_a_label_moved_repeated_or_seen(folder):
         assert [found.position for found in moved.findings if found.code == "MS003"] == [position[edge]]
     names = ("loss_position", "loss_label", "loss_sample", "loss_weight", "loss_index")
     twice = replace(packed, **{name: np.append(getattr(packed, name), getattr(packed, name)[3]) for name in names})
-    assert [found.code for found in audit(subject_of_batch(twice, "b", subject.segments)).findings if found.severity == "error"] == [
-        "MS004"
-    ]
+    assert [
+        found.code
+        for found in audit(subject_of_batch(twice, "b", subject.segments)).findings
+        if found.severity == "error"
+    ] == ["MS004"]
 
 
 def test_a_prompt_that_sees_its_answer(folder):
@@ -81,9 +83,11 @@ def test_segments_say_who_predicts():
     subject = subject_of_batch(packed, "b", (SEGMENTED["segments"],))
     assert not [found for found in audit(subject).findings if found.code in ("MS001", "MS003", "MS004")]
     moved = replace(packed, loss_position=(packed.loss_position + 1) % packed.positions)
-    assert [found.code for found in audit(subject_of_batch(moved, "b", (SEGMENTED["segments"],))).findings if found.code == "MS003"] == [
-        "MS003"
-    ] * 3
+    assert [
+        found.code
+        for found in audit(subject_of_batch(moved, "b", (SEGMENTED["segments"],))).findings
+        if found.code == "MS003"
+    ] == ["MS003"] * 3
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -94,7 +98,9 @@ def test_one_pair_flipped_in_a_packed_batch(seed):
     segments = [document, document, {"length": 3, "position": 3, "sees": [0, 1]}]
     row = {"group": "g", "input_ids": [1, 2, 3, 1, 2, 3, 7, 8, 9], "labels": [-100] * 7 + [8, 9]}
     plain = {"group": "h", "input_ids": [1, 2, 3, 4], "labels": [-100, 2, 3, 4]}
-    samples = [{**row, "id": 0, "segments": segments}] if seed % 2 else [{**plain, "id": 1}, {**plain, "id": 2, "group": "i"}]
+    samples = (
+        [{**row, "id": 0, "segments": segments}] if seed % 2 else [{**plain, "id": 1}, {**plain, "id": 2, "group": "i"}]
+    )
     [batch] = pack_batches(samples)
     parts = (samples[0]["segments"],) if seed % 2 else None
     assert not [found for found in audit(subject_of_batch(batch, "batch", parts)).findings if found.severity == "error"]
@@ -120,7 +126,10 @@ def test_labels_that_are_not_their_own_tokens():
     assert [(one.code, one.position, one.witness["label"]) for one in report.findings] == [("MS022", 1, 1)]
     assert not report.complete
     assert audit(subject_of_batch(batch, "b"), samples=[sample]).complete
-    assert [one.code for one in audit(subject_of_batch(batch, "b"), samples=[{**sample, "labels": [-100, 6, 7, 8]}]).findings] == ["MS003"]
+    assert [
+        one.code
+        for one in audit(subject_of_batch(batch, "b"), samples=[{**sample, "labels": [-100, 6, 7, 8]}]).findings
+    ] == ["MS003"]
 
 
 def test_real_batches_with_their_samples(folder, request):
@@ -148,7 +157,9 @@ def test_real_batches_with_their_samples(folder, request):
         if start + 1 == end:
             continue
         lost = audit(replace(subject, mask=Mask.from_intervals([rows]), batch=None)).findings
-        assert position in {found.position for found in lost if found.severity == "error" and found.code in ("MS002", "MS009")}
+        assert position in {
+            found.position for found in lost if found.severity == "error" and found.code in ("MS002", "MS009")
+        }
 
 
 def test_another_file_of_samples_is_told(folder):

@@ -54,7 +54,9 @@ def test_left_padding_under_a_plain_causal_mask():
 
 
 def test_padding_that_predicts():
-    found = [one for one in audit(padded(right(), {"ids": [0]}, labels=[[0, 8], [3, 0, []]])).findings if one.code == "MS020"]
+    found = [
+        one for one in audit(padded(right(), {"ids": [0]}, labels=[[0, 8], [3, 0, []]])).findings if one.code == "MS020"
+    ]
     assert [(one.position, one.severity) for one in found] == [(3, "error")]
 
 
@@ -120,7 +122,9 @@ def test_a_malformed_value_is_shown(tokens, shown):
 
 def test_an_empty_file_of_tokens(tmp_path):
     (tmp_path / "tokens.json").write_text("")
-    with pytest.raises(InvalidInstance, match="the file is empty; write an object with some of inputs, positions") as raised:
+    with pytest.raises(
+        InvalidInstance, match="the file is empty; write an object with some of inputs, positions"
+    ) as raised:
         with_tokens(Subject(Mask.from_dense(right()), "mask"), tmp_path / "tokens.json")
     assert "instance" not in str(raised.value)
 
@@ -131,5 +135,7 @@ def test_labels_of_padding_beyond_the_limit_are_counted():
     tokens = {"inputs": [7] + [0] * (size - 1), "labels": labels, "padding": {"ids": [0]}}
     report = audit(with_tokens(Subject(Mask.from_dense(np.eye(size, dtype=bool)), "mask"), tokens))
     assert sum(one.code == "MS020" for one in report.findings) == 1000
-    assert [one.message for one in report.findings if one.code == "MS014"] == ["2 more labels stand at padding; 1000 are written out"]
+    assert [one.message for one in report.findings if one.code == "MS014"] == [
+        "2 more labels stand at padding; 1000 are written out"
+    ]
     assert not report.complete

@@ -48,7 +48,11 @@ def test_right_answers_raise_no_alarm(layers, block):
             assert ("MS001" in codes) == (leaks and known.family is not None), seed
         if layers is None and not leaks:
             plan = replace(plan_of(subject), right=False)
-            assert [*leak_findings(subject, plan), *context_findings(subject, plan), *label_findings(subject, plan)] == [], seed
+            assert [
+                *leak_findings(subject, plan),
+                *context_findings(subject, plan),
+                *label_findings(subject, plan),
+            ] == [], seed
             looked += 1
     assert layers is not None or looked > 2
 
@@ -70,7 +74,9 @@ def test_a_changed_entry_is_told_iff_a_value_changes(layers):
         merged = merge(instance)
         subject = replace(subject_of_merged(merged), family=instance)
         tables = dense_of(subject).copy()
-        tables_read = len(tables) if layers is None else min(len(tables), layers)  # the checker is stricter about tables that nobody reads
+        tables_read = (
+            len(tables) if layers is None else min(len(tables), layers)
+        )  # the checker is stricter about tables that nobody reads
         table, query, key = (int(rng.integers(0, size)) for size in (tables_read, *tables.shape[1:]))
         tables[table, query, key] ^= True
         planted = with_mask(subject, tables)
@@ -89,4 +95,9 @@ def test_masks_without_positions():
     subject = subject_of_merged(merge(Instance(TaskFamily(()), "nothing")))
     assert audit(subject).findings == ()
     assert audit(replace(subject, family=Instance(TaskFamily(()), "nothing"))).findings == ()
-    assert audit(replace(subject, mask=Mask.from_intervals([[]]), inputs=None, positions=None, kinds=None, labels=None)).findings == ()
+    assert (
+        audit(
+            replace(subject, mask=Mask.from_intervals([[]]), inputs=None, positions=None, kinds=None, labels=None)
+        ).findings
+        == ()
+    )

@@ -76,7 +76,9 @@ def test_a_budget_that_ends_is_told(monkeypatch):
 def test_long_chains_are_walked():
     rng = np.random.default_rng(2)
     chain = [[((max(q - 1, 0), q + 1),) for q in range(400)], [((q, q + 1),) for q in range(400)]]
-    assert np.flatnonzero(depended_on(Mask.from_intervals(chain), np.array([350, 20]), None)).tolist() == list(range(351))
+    assert np.flatnonzero(depended_on(Mask.from_intervals(chain), np.array([350, 20]), None)).tolist() == list(
+        range(351)
+    )
     for _ in range(20):
         mask = Mask.from_dense(random_mask(rng, 300, 2, 0.004))
         sources = rng.choice(300, 2, replace=False)

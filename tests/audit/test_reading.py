@@ -49,10 +49,14 @@ def test_block_lists_beside_the_mask(tmp_path):
     lists = block_lists(MASK, block_size=2)
     names = ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices")
     arrays = {name: part[None, None] for name, part in zip(names, lists, strict=True)}
-    (tmp_path / "b.safetensors").write_bytes(safetensors_bytes({"mask": CAUSAL, **arrays, "block_size": np.array([2, 2], np.int32)}))
+    (tmp_path / "b.safetensors").write_bytes(
+        safetensors_bytes({"mask": CAUSAL, **arrays, "block_size": np.array([2, 2], np.int32)})
+    )
     assert audit(read_subject(tmp_path / "b.safetensors")).findings == ()
     wrong = Mask.from_dense(np.ones((5, 5), bool)).dense()
-    (tmp_path / "b.safetensors").write_bytes(safetensors_bytes({"mask": wrong, **arrays, "block_size": np.array([2, 2], np.int32)}))
+    (tmp_path / "b.safetensors").write_bytes(
+        safetensors_bytes({"mask": wrong, **arrays, "block_size": np.array([2, 2], np.int32)})
+    )
     assert [found.code for found in audit(read_subject(tmp_path / "b.safetensors")).findings] == ["MS012"]
 
 
@@ -65,7 +69,9 @@ def test_answers_with_their_family(tmp_path):
     subject = read_subject(tmp_path / "out", tokens=tmp_path / "tokens.json")
     assert subject.family.family == instance.family
     assert not audit(subject).errors
-    assert read_subject(tmp_path / "out", tokens={"family": json.loads(dumps(instance))}).family.family == instance.family
+    assert (
+        read_subject(tmp_path / "out", tokens={"family": json.loads(dumps(instance))}).family.family == instance.family
+    )
 
 
 def dense_of(allowed, size):

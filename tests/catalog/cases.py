@@ -12,7 +12,8 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "local_global": [{"n": n, "w": w, "d": d} for n, w, d in ((2, 1, 1), (8, 2, 2), (10, 2, 3), (12, 3, 2), (7, 1, 9))],
     "encdec_flat": [{"m": m, "n": n} for m, n in ((1, 1), (4, 5), (7, 2), (1, 6))],
     "xlnet_two_stream": [
-        {"n": n, "T": len(z), "z": z} for n, z in ((2, (0,)), (4, (2, 0)), (6, (5, 0, 3)), (7, (1, 4, 6, 0, 2, 5)), (9, (8, 7, 6)))
+        {"n": n, "T": len(z), "z": z}
+        for n, z in ((2, (0,)), (4, (2, 0)), (6, (5, 0, 3)), (7, (1, 4, 6, 0, 2, 5)), (9, (8, 7, 6)))
     ],
     "block_two_stream": [{"n": n, "l": size} for n, size in ((1, 1), (4, 4), (8, 2), (9, 3), (6, 1), (12, 4))],
     "block_two_stream_causal": [{"n": n, "l": size} for n, size in ((1, 1), (4, 4), (8, 2), (9, 3), (6, 1), (12, 4))],
@@ -74,13 +75,18 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
     "parallel_context_bos": [
         {"docs": docs, "questions": questions, "uses": uses}
-        for docs, questions, uses in (((2, 3), (3, 2), ()), ((1, 1, 3), (2, 4), ((0, 1), (0, 1, 2))), ((3, 3), (2,), ((1,),)))
+        for docs, questions, uses in (
+            ((2, 3), (3, 2), ()),
+            ((1, 1, 3), (2, 4), ((0, 1), (0, 1, 2))),
+            ((3, 3), (2,), ((1,),)),
+        )
     ],
     "transfusion": [{"segments": s} for s in ((3, 2, 2), (0, 3), (2, 4), (1,), (2, 1, 0, 3, 1), (4,))],
     "var_scales": [{"patch_nums": p} for p in ((1,), (1, 2), (1, 2, 3), (2, 1), (1, 2, 4))],
     "tabpfn": [{"n": n, "m": m} for n, m in ((1, 1), (4, 3), (6, 1), (2, 7))],
     "tabpfn_duplicates": [
-        {"train": tuple(train), "test": tuple(test)} for train, test in (("aabc", "xyx"), ("a", "x"), ("aaaa", "xx"), ("abab", "xyyz"))
+        {"train": tuple(train), "test": tuple(test)}
+        for train, test in (("aabc", "xyx"), ("a", "x"), ("aaaa", "xx"), ("abab", "xyyz"))
     ],
     "tnp_a": [{"n": n, "m": m} for n, m in ((2, 1), (6, 3), (5, 4), (7, 1))],
     "loo_mlm": [{"n": n} for n in (1, 2, 4, 7)],

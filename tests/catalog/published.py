@@ -27,7 +27,10 @@ class Published:
 
 def causal_lm(n):
     return Published(
-        {i: (f"w{i}", i, "token") for i in range(n - 1)}, (lambda q, k: k <= q,), lambda t, v: v.position, lambda q: [f"w{q + 1}"]
+        {i: (f"w{i}", i, "token") for i in range(n - 1)},
+        (lambda q, k: k <= q,),
+        lambda t, v: v.position,
+        lambda q: [f"w{q + 1}"],
     )
 
 
@@ -46,20 +49,27 @@ def packed_docs(lengths):
 
 def sliding_window(n, w):
     return Published(
-        {i: (f"w{i}", i, "token") for i in range(n - 1)}, (lambda q, k: 0 <= q - k < w,), lambda t, v: v.position, lambda q: [f"w{q + 1}"]
+        {i: (f"w{i}", i, "token") for i in range(n - 1)},
+        (lambda q, k: 0 <= q - k < w,),
+        lambda t, v: v.position,
+        lambda q: [f"w{q + 1}"],
     )
 
 
 def local_global(n, w, d):
     tables = (lambda q, k: 0 <= q - k < w, lambda q, k: 0 <= q - k <= w * d and (q - k) % d == 0, lambda q, k: k <= q)
-    return Published({i: (f"w{i}", i, "token") for i in range(n - 1)}, tables, lambda t, v: v.position, lambda q: [f"w{q + 1}"])
+    return Published(
+        {i: (f"w{i}", i, "token") for i in range(n - 1)}, tables, lambda t, v: v.position, lambda q: [f"w{q + 1}"]
+    )
 
 
 def encdec_flat(m, n):
     encoder = {("e", j): (f"w{j}", j, "enc") for j in range(m)}
     decoder = {("d", j): ("<bos>" if j == 0 else f"y{j - 1}", j, "dec") for j in range(n)}
     sees = lambda q, k: k[0] == "e" or (q[0] == "d" and k[1] <= q[1])  # noqa: E731
-    return Published(encoder | decoder, (sees,), lambda t, v: (v.name[0], v.position), lambda q: [f"y{q[1]}"] if q[0] == "d" else [])
+    return Published(
+        encoder | decoder, (sees,), lambda t, v: (v.name[0], v.position), lambda q: [f"y{q[1]}"] if q[0] == "d" else []
+    )
 
 
 def xlnet_two_stream(n, T, z):
@@ -71,7 +81,9 @@ def xlnet_two_stream(n, T, z):
         below = rank[k[1]] == -1 or rank[k[1]] < rank[q[1]]
         return k[0] == "h" and (below or (q[0] == "h" and k == q))
 
-    return Published(content | query, (sees,), lambda t, v: (v.name[0], v.position), lambda q: [f"w{q[1]}"] if q[0] == "g" else [])
+    return Published(
+        content | query, (sees,), lambda t, v: (v.name[0], v.position), lambda q: [f"w{q[1]}"] if q[0] == "g" else []
+    )
 
 
 def block_two_stream(n, l, causal=False):  # noqa: E741
@@ -85,7 +97,9 @@ def block_two_stream(n, l, causal=False):  # noqa: E741
             return k[1] // l < q[1] // l
         return k[1] // l == q[1] // l and (not causal or k[1] <= q[1])
 
-    return Published(words | queries, (sees,), lambda t, v: (v.name[0], v.position), lambda q: [f"w{q[1]}"] if q[0] == "m" else [])
+    return Published(
+        words | queries, (sees,), lambda t, v: (v.name[0], v.position), lambda q: [f"w{q[1]}"] if q[0] == "m" else []
+    )
 
 
 def block_two_stream_causal(n, l):  # noqa: E741
@@ -103,7 +117,10 @@ def butterfly(n):
         return q[0] == k[0] and (k[1] <= q[1] if q[0] == "f" else k[1] >= q[1])
 
     return Published(
-        forward | backward | middle, (sees,), lambda t, v: (v.name[0], v.position), lambda q: [f"w{q[1]}"] if q[0] == "p" else []
+        forward | backward | middle,
+        (sees,),
+        lambda t, v: (v.name[0], v.position),
+        lambda q: [f"w{q[1]}"] if q[0] == "p" else [],
     )
 
 
@@ -119,7 +136,10 @@ def bd3lm(n, l, masked):  # noqa: E741
         return diagonal or offset or causal
 
     return Published(
-        clean | noised, (sees,), lambda t, v: (v.name[0], v.position), lambda q: [f"w{q[1]}"] if q[0] == "x" and q[1] in masked else []
+        clean | noised,
+        (sees,),
+        lambda t, v: (v.name[0], v.position),
+        lambda q: [f"w{q[1]}"] if q[0] == "x" and q[1] in masked else [],
     )
 
 
@@ -127,7 +147,9 @@ def complementary_bd(n, l, masked):  # noqa: E741
     views = [set(masked), set(range(n)) - set(masked)]
     order = [(b, v) for b in range(n // l) for v in (0, 1) if any(i // l == b for i in views[v])]
     clean = {("c", i): (f"w{i}", i, "token") for i in range(n - l)}
-    noised = {(v, i): ("M" if i in views[v] else f"w{i}", i, "token") for b, v in order for i in range(b * l, b * l + l)}
+    noised = {
+        (v, i): ("M" if i in views[v] else f"w{i}", i, "token") for b, v in order for i in range(b * l, b * l + l)
+    }
 
     def sees(q, k):
         if q[0] == "c" or k[0] == "c":
@@ -135,11 +157,15 @@ def complementary_bd(n, l, masked):  # noqa: E741
         return q[0] == k[0] and q[1] // l == k[1] // l
 
     place = lambda t, v: ("c" if v.name[0] == "c" else order[t][1], v.position)  # noqa: E731
-    return Published(clean | noised, (sees,), place, lambda q: [f"w{q[1]}"] if q[0] != "c" and q[1] in views[q[0]] else [])
+    return Published(
+        clean | noised, (sees,), place, lambda q: [f"w{q[1]}"] if q[0] != "c" and q[1] in views[q[0]] else []
+    )
 
 
 def mask_token_chain(n, K):
-    nodes = {(a, d): (f"w{a}" if d == 0 else "M", a + d, "token") for a in range(n - 1) for d in range(K) if a + d + 1 < n}
+    nodes = {
+        (a, d): (f"w{a}" if d == 0 else "M", a + d, "token") for a in range(n - 1) for d in range(K) if a + d + 1 < n
+    }
     sees = lambda q, k: (k[1] == 0 and k[0] <= q[0]) or (k[0] == q[0] and k[1] <= q[1])  # noqa: E731
     place = lambda t, v: (v.position, 0) if v.name[0] == "w" else (t, v.position - t)  # noqa: E731
     return Published(nodes, (sees,), place, lambda q: [f"w{q[0] + q[1] + 1}"])
@@ -164,7 +190,9 @@ def medusa_tree(P, choices):
 def answers(P, lengths):
     starts = [P + sum(lengths[:g]) for g in range(len(lengths))]
     prompt = {("prompt", i): (f"w{i}", i, "token") for i in range(P)}
-    tokens = {(g, j): (f"w{starts[g] + j}", P + j, "token") for g, length in enumerate(lengths) for j in range(length - 1)}
+    tokens = {
+        (g, j): (f"w{starts[g] + j}", P + j, "token") for g, length in enumerate(lengths) for j in range(length - 1)
+    }
     sees = lambda q, k: (k[0] == "prompt" and (q[0] != "prompt" or k[1] <= q[1])) or (k[0] == q[0] and k[1] <= q[1])  # noqa: E731
     place = lambda t, v: ("prompt", v.position) if v.position < P else (t, v.position - P)  # noqa: E731
 
@@ -185,7 +213,9 @@ def dpo_prefix_sharing(P, chosen, rejected):
 
 
 def agent_trie(rollouts):
-    live = sorted({rollout[:i] for rollout in rollouts for i in range(1, len(rollout))})  # sorted prefixes are in depth-first order
+    live = sorted(
+        {rollout[:i] for rollout in rollouts for i in range(1, len(rollout))}
+    )  # sorted prefixes are in depth-first order
     tin = {prefix: place for place, prefix in enumerate(live)}
     tout = {prefix: 1 + max(tin[other] for other in live if other[: len(prefix)] == prefix) for prefix in live}
     return Published(
@@ -248,7 +278,11 @@ def multiturn_reasoning(turns):
         i, role, j = q
         h, t, a = turns[i]
         step = {"human": j, "think": h + j, "answer-out": h + t + j, "answer-in": h + j}[role]
-        trained = (role == "human" and j == h - 1) or role in ("think", "answer-out") or (role == "answer-in" and t == 0 and j < a - 1)
+        trained = (
+            (role == "human" and j == h - 1)
+            or role in ("think", "answer-out")
+            or (role == "answer-in" and t == 0 and j < a - 1)
+        )
         return [f"w{first[i] + step + 1}"] if trained else []
 
     return Published(layout, (sees,), place, labels)
@@ -261,7 +295,11 @@ def parallel_context(docs, questions, uses):
     begin = [sum(docs) + sum(questions[:x]) for x in range(len(questions))]
     after = [max((docs[d] for d in row), default=0) for row in uses]
     documents = {("doc", d, i): (f"w{start[d] + i}", i, "token") for d in used for i in range(docs[d])}
-    asked = {("q", x, i): (f"w{begin[x] + i}", after[x] + i, "token") for x in range(len(questions)) for i in range(questions[x] - 1)}
+    asked = {
+        ("q", x, i): (f"w{begin[x] + i}", after[x] + i, "token")
+        for x in range(len(questions))
+        for i in range(questions[x] - 1)
+    }
     sees = lambda q, k: (q[:2] == k[:2] and k[2] <= q[2]) or (q[0] == "q" and k[0] == "doc" and k[1] in uses[q[1]])  # noqa: E731
 
     def place(t, v):
@@ -276,7 +314,10 @@ def parallel_context(docs, questions, uses):
 
 def parallel_context_bos(docs, questions, uses):
     plain = parallel_context(docs, questions, uses)
-    positions = {key: ("<bos>", 0, "token") if key[0] == "doc" and key[2] == 0 else value for key, value in plain.positions.items()}
+    positions = {
+        key: ("<bos>", 0, "token") if key[0] == "doc" and key[2] == 0 else value
+        for key, value in plain.positions.items()
+    }
     return Published(positions, plain.tables, plain.place, plain.labels)
 
 
@@ -286,7 +327,9 @@ def transfusion(segments):
     live = range(total - (1 if owner[-1] % 2 == 0 else 0))
     nodes = {i: (f"w{i}", i, "token") if owner[i] % 2 == 0 else (("noised", f"w{i}"), i, "image") for i in live}
     sees = lambda q, k: k <= q or (owner[q] == owner[k] and owner[q] % 2 == 1)  # noqa: E731
-    labels = lambda q: [f"eps{q}"] if owner[q] % 2 else [f"w{q + 1}"] if q + 1 < total and owner[q + 1] == owner[q] else []  # noqa: E731
+    labels = lambda q: (
+        [f"eps{q}"] if owner[q] % 2 else [f"w{q + 1}"] if q + 1 < total and owner[q + 1] == owner[q] else []
+    )  # noqa: E731
     return Published(nodes, (sees,), lambda t, v: v.position, labels)
 
 
@@ -298,11 +341,15 @@ def var_scales(patch_nums):
 
 def tabpfn(n, m):
     nodes = {i: (f"w{i}", 0, "token") for i in range(n + m)}
-    return Published(nodes, (lambda q, k: k < n or k == q,), lambda t, v: int(v.input[1:]), lambda q: [f"y{q - n}"] if q >= n else [])
+    return Published(
+        nodes, (lambda q, k: k < n or k == q,), lambda t, v: int(v.input[1:]), lambda q: [f"y{q - n}"] if q >= n else []
+    )
 
 
 def tabpfn_duplicates(train, test):
-    rows = {("train", i): (row, 0, "token") for i, row in enumerate(train)} | {("test", row): (row, 0, "token") for row in test}
+    rows = {("train", i): (row, 0, "token") for i, row in enumerate(train)} | {
+        ("test", row): (row, 0, "token") for row in test
+    }
     place = lambda t, v: ("test", test[t]) if v.name == "test" else ("train", int(v.name[5:]))  # noqa: E731
     labels = lambda q: [f"y{j}" for j, row in enumerate(test) if q == ("test", row)]  # noqa: E731
     return Published(rows, (lambda q, k: k[0] == "train" or k == q,), place, labels)
@@ -323,7 +370,12 @@ def tnp_a(n, m):
 
 def loo_mlm(n):
     nodes = {(j, i): ("M" if i == j else f"w{i}", i, "token") for j in range(n) for i in range(n)}
-    return Published(nodes, (lambda q, k: q[0] == k[0],), lambda t, v: (t, v.position), lambda q: [f"w{q[0]}"] if q[0] == q[1] else [])
+    return Published(
+        nodes,
+        (lambda q, k: q[0] == k[0],),
+        lambda t, v: (t, v.position),
+        lambda q: [f"w{q[0]}"] if q[0] == q[1] else [],
+    )
 
 
 def places(instance: Instance, merged: MergedTask, published: Published) -> dict[Key, int]:

@@ -17,7 +17,9 @@ from masksynth.merge import merge
 def called(mask_mod, queries, keys):
     """``mask_mod`` on all pairs, batch and head 0."""
     zero = torch.tensor(0)
-    return mask_mod(zero, zero, torch.arange(queries)[:, None], torch.arange(keys)[None, :]).expand(queries, keys).numpy()
+    return (
+        mask_mod(zero, zero, torch.arange(queries)[:, None], torch.arange(keys)[None, :]).expand(queries, keys).numpy()
+    )
 
 
 def in_order(instance, *, names, task=-1):
@@ -31,7 +33,9 @@ def in_order(instance, *, names, task=-1):
 
 @pytest.mark.parametrize("n", [2, 9])
 def test_causal(n):
-    assert (in_order(catalog.causal_lm(n=n), names=[f"w{i}" for i in range(n - 1)]) == called(causal_mask, n - 1, n - 1)).all()
+    assert (
+        in_order(catalog.causal_lm(n=n), names=[f"w{i}" for i in range(n - 1)]) == called(causal_mask, n - 1, n - 1)
+    ).all()
 
 
 @pytest.mark.parametrize(("n", "P"), [(5, 2), (9, 4), (6, 5)])
@@ -62,7 +66,11 @@ def test_packed_documents():
 def test_shared_prefix():
     P, R, G = 3, 4, 3
     names = [f"w{i}" for i in range(P)] + [f"w{P + R * g + j}" for g in range(G) for j in range(R - 1)]
-    mask = in_order(catalog.shared_prefix_group(P=P, R=R, G=G), names=names, task=[0] * P + [g for g in range(G) for _ in range(R - 1)])
+    mask = in_order(
+        catalog.shared_prefix_group(P=P, R=R, G=G),
+        names=names,
+        task=[0] * P + [g for g in range(G) for _ in range(R - 1)],
+    )
     offsets = torch.tensor([0, P, P + R - 1, P + 2 * (R - 1), P + 3 * (R - 1)])
     reference = generate_shared_prefix_mask_mod(offsets, torch.tensor([0, 0, 0, 0]))
     assert (mask == called(reference, len(names), len(names))).all()
@@ -82,7 +90,9 @@ def test_block_diffusion_without_its_dead_block(n, size):
 def test_draft_tree():
     P, nodes = 3, [(0,), (0, 0), (0, 1), (0, 1, 0), (0, 2)]
     names = [f"w{i}" for i in range(P)] + [f"d{len(node)}" for node in nodes]
-    mask = in_order(catalog.medusa_tree(P=P, choices=((0, 0), (0, 1, 0), (0, 2))), names=names, task=[0] * P + [0, 0, 1, 1, 2])
+    mask = in_order(
+        catalog.medusa_tree(P=P, choices=((0, 0), (0, 1, 0), (0, 2))), names=names, task=[0] * P + [0, 0, 1, 1, 2]
+    )
     ancestors = build_tree_ancestor_matrix([-1, 0, 0, 2, 0], device="cpu")
     reference = called(generate_jetspec_tree_causal_mask_mod(P, ancestors), len(nodes), P + len(nodes))
     assert (mask[P:] == reference).all()

@@ -70,7 +70,9 @@ def test_expectation_name_source_and_no_leak(family):
         assert all(prediction.weight == 1.0 for task in instance.family.tasks for prediction in task.predict)
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "medusa_tree"])  # verifying a draft hides nothing
+@pytest.mark.parametrize(
+    "family", [family for family in FAMILIES if family != "medusa_tree"]
+)  # verifying a draft hides nothing
 def test_every_prediction_hides_something_that_can_leak(family):
     instance = catalog.FAMILIES[family]()
     assert all(prediction.hides for task in instance.family.tasks for prediction in task.predict)
@@ -140,7 +142,11 @@ def test_bad_parameters_are_named_with_value_and_remedy(family):
             {"n": 4, "T": 2, "z": (1, 1)},
             "$.z: z=(1, 1) is not 2 different positions below n=4; list each target once",
         ),
-        ("bd3lm", {"n": 4, "l": 2, "masked": (4,)}, "$.masked: masked=(4,) is not different positions below n=4; list each once"),
+        (
+            "bd3lm",
+            {"n": 4, "l": 2, "masked": (4,)},
+            "$.masked: masked=(4,) is not different positions below n=4; list each once",
+        ),
         ("packed_docs", {"lengths": (2, 0)}, "$.lengths[1]: lengths[1]=0 is less than 1; give lengths[1] >= 1"),
         ("transfusion", {"segments": (2, 0, 1)}, "$.segments[1]: segments[1]=0 is less than 1; give segments[1] >= 1"),
         (
@@ -153,7 +159,11 @@ def test_bad_parameters_are_named_with_value_and_remedy(family):
             {"docs": (2,), "questions": (2,), "uses": ((1,),)},
             "$.uses[0]: uses[0]=(1,) is not different documents below 1; list each document once",
         ),
-        ("medusa_tree", {"choices": ()}, "$.choices: choices=() holds no tree; give at least one choice, none of them empty"),
+        (
+            "medusa_tree",
+            {"choices": ()},
+            "$.choices: choices=() holds no tree; give at least one choice, none of them empty",
+        ),
         ("tabpfn_duplicates", {"train": ()}, "$.train: train=() is empty; give at least one training row"),
     ],
 )
@@ -168,7 +178,9 @@ def test_huge_parameters_are_refused_at_once(family):
     function = catalog.FAMILIES[family]
     hints = typing.get_type_hints(function)
     for name in inspect.signature(function).parameters:
-        huge = {int: 10**9, tuple[int, ...]: (10**9,), tuple[tuple[int, ...], ...]: ((10**9, 10**9, 10**9),)}.get(hints[name])
+        huge = {int: 10**9, tuple[int, ...]: (10**9,), tuple[tuple[int, ...], ...]: ((10**9, 10**9, 10**9),)}.get(
+            hints[name]
+        )
         if huge is None:
             continue
         start = time.perf_counter()
@@ -183,7 +195,9 @@ def test_huge_parameters_are_refused_at_once(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sizes_are_estimated_exactly_enough(family, monkeypatch):
     """With the limit set to a family's own size it is built, one below it is refused."""
-    limits = catalog.FAMILIES[family].__globals__["affordable"].__globals__  # where this family reads its limit, however it was imported
+    limits = (
+        catalog.FAMILIES[family].__globals__["affordable"].__globals__
+    )  # where this family reads its limit, however it was imported
     for parameters in itertools.islice(CASES[family], 3):
         size = sum(len(task.nodes) for task in catalog.FAMILIES[family](**parameters).family.tasks)
         monkeypatch.setitem(limits, "MAX_NODES", size - 1)

@@ -33,7 +33,9 @@ def test_window_and_causal_share_a_closure_but_not_rows():
     assert (reach(window.mask.dense()) == reach(causal.mask.dense())).all()
     assert (window.mask.dense() != causal.mask.dense()).any()
     both = merge(together(catalog.sliding_window(n=8, w=3), catalog.causal_lm(n=8)))
-    assert len(both.positions) == 7 + 7 - 3  # the first w tokens have the same rows under both masks, all later ones differ
+    assert (
+        len(both.positions) == 7 + 7 - 3
+    )  # the first w tokens have the same rows under both masks, all later ones differ
 
 
 def test_a_window_as_wide_as_the_text_is_causal():
@@ -100,7 +102,11 @@ def test_one_step_shift_mislabels_two_rows_of_every_reasoning_turn_that_is_read_
     merged = merge(instance)
     paper = published.multiturn_reasoning(turns=turns)
     found = published.places(instance, merged, paper)
-    derived = {(q, label) for q, i in found.items() for label in (merged.labels[e.label] for e in merged.loss_edges if e.position == i)}
+    derived = {
+        (q, label)
+        for q, i in found.items()
+        for label in (merged.labels[e.label] for e in merged.loss_edges if e.position == i)
+    }
     full = list(published.multiturn_layout(turns))
     for i in range(len(turns)):  # the published layout still has the last answer token of every turn
         last = max(place for place, key in enumerate(full) if key[0] == i and key[1] in ("think", "answer-out"))
@@ -113,7 +119,9 @@ def test_one_step_shift_mislabels_two_rows_of_every_reasoning_turn_that_is_read_
 
     shifted = {(full[p - 1], token(key)) for p, key in enumerate(full) if key[1] in ("think", "answer-out")}
     wrong = {q for q, _ in shifted ^ derived}
-    expected = {(i, role, size - 1) for i in (0, 1) for role, size in (("think", turns[i][1]), ("answer-in", turns[i][2]))}
+    expected = {
+        (i, role, size - 1) for i in (0, 1) for role, size in (("think", turns[i][1]), ("answer-in", turns[i][2]))
+    }
     assert wrong == expected
     assert len(wrong) == 2 * (len(turns) - 1)
 
@@ -131,7 +139,9 @@ def test_labels_of_a_tree_are_children_never_the_root():
     merged = merge(instance)
     dense = merged.mask.dense()
     for edge in merged.loss_edges:
-        row = sorted((merged.positions[k] for k in dense[edge.position].nonzero()[0]), key=lambda position: position.position)
+        row = sorted(
+            (merged.positions[k] for k in dense[edge.position].nonzero()[0]), key=lambda position: position.position
+        )
         tokens = tuple(int(text[1:]) for text in (*(position.input for position in row), merged.labels[edge.label]))
         assert tokens == rollouts[edge.task][: len(tokens)]
 

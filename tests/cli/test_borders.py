@@ -110,7 +110,9 @@ def test_no_writer_replaces_an_input(arguments, place):
         os.symlink(named[spot], f"soft{suffix}")
         os.link(named[spot], f"hard{suffix}")
         before |= {name: (place / name).read_bytes() for name in (f"soft{suffix}", f"hard{suffix}")}
-        ways += [[*named[:spot], other, *named[spot + 1 :]] for other in (f"./out/../{named[spot]}", place / named[spot])]
+        ways += [
+            [*named[:spot], other, *named[spot + 1 :]] for other in (f"./out/../{named[spot]}", place / named[spot])
+        ]
         ways += [[*named[:spot], other, *named[spot + 1 :]] for other in (f"soft{suffix}", f"hard{suffix}")]
     for way in ways:
         done = run(*way)
@@ -170,7 +172,9 @@ def test_two_things_are_not_written_to_one_place(place):
 )  # fmt: skip
 def test_a_closed_stdin_is_one_line(arguments, made):
     script = f'exec "{COMMAND}" {" ".join(arguments)} <&-'
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, cwd=made, check=False)
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, cwd=made, check=False
+    )
     assert refused(done) == "-: stdin is closed; name a file, or pipe something in"
 
 
@@ -244,7 +248,9 @@ def test_the_very_first_moment_is_held():
     ):
         for arguments, code in ((["solve", "-"], 3), (["pack", "x"], 2)):
             text = program.format(arguments=arguments, module=module)
-            done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+            done = subprocess.run(
+                [sys.executable, "-c", text], capture_output=True, text=True, env=ENVIRONMENT, check=False
+            )
             assert (done.returncode, done.stdout, done.stderr) == (
                 code,
                 "",
@@ -259,7 +265,9 @@ def test_a_library_keeps_its_own_ctrl_c():
 
 def test_sigterm_leaves_nothing_behind(tmp_path):
     (tmp_path / "long.json").write_text(LONG)
-    process = start("solve", tmp_path / "long.json", "--backend", "maxsat", "-o", tmp_path / "out", "--emit", tmp_path / "m.wcnf")
+    process = start(
+        "solve", tmp_path / "long.json", "--backend", "maxsat", "-o", tmp_path / "out", "--emit", tmp_path / "m.wcnf"
+    )
     time.sleep(1.5)
     process.terminate()
     out, err = process.communicate(timeout=60)

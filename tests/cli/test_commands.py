@@ -21,7 +21,10 @@ def solved(tmp_path_factory):
     """A folder with butterfly.json and its answer in out."""
     folder = tmp_path_factory.mktemp("solved")
     (folder / "butterfly.json").write_text(dumps(ms.catalog.butterfly(n=4)))
-    assert masksynth("solve", "butterfly.json", "--backend", "criterion", "-o", "out", "--quiet", cwd=folder).returncode == 0
+    assert (
+        masksynth("solve", "butterfly.json", "--backend", "criterion", "-o", "out", "--quiet", cwd=folder).returncode
+        == 0
+    )
     return folder
 
 
@@ -99,7 +102,10 @@ def test_new_is_the_catalogue():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["butterfly", "--n", "1000000000"], "makes 1000000000000000000 task nodes, more than 4000000; give a smaller n"),
+        (
+            ["butterfly", "--n", "1000000000"],
+            "makes 1000000000000000000 task nodes, more than 4000000; give a smaller n",
+        ),
         (["packed_docs", "--lengths", "3,1000000000"], "more than 4000000; give a smaller lengths"),
         (["butterfly", "--n", "-3"], "n=-3"),
     ],
@@ -115,7 +121,10 @@ def test_new_refuses_at_once(arguments, message):
     [
         (["new", "butterfly", "--n", "x"], "Invalid value for --n: 'x' is not an integer"),
         (["new", "butterfly", "--m", "3"], "No such option"),
-        (["new", "packed_docs", "--lengths", "3,x"], "Invalid value for --lengths: '3,x' is not integers separated by commas"),
+        (
+            ["new", "packed_docs", "--lengths", "3,x"],
+            "Invalid value for --lengths: '3,x' is not integers separated by commas",
+        ),
         (["new", "moth"], "No such command 'moth'"),
         (["verify", "x.json"], "Missing argument 'FOLDER'"),
         (["solve"], "Missing argument 'INSTANCE'"),
@@ -142,7 +151,12 @@ def test_backends():
     rows = {row["name"]: row for row in json.loads(masksynth("backends", "--json").stdout)}
     assert {"criterion", "brute", "cpsat", "maxsat", "ilp"} <= set(rows)
     assert all(list(row) == ["name", "available", "versions", "remedy"] for row in rows.values())
-    assert rows["cpsat"] == {"name": "cpsat", "available": True, "versions": {"ortools": version("ortools")}, "remedy": ""}
+    assert rows["cpsat"] == {
+        "name": "cpsat",
+        "available": True,
+        "versions": {"ortools": version("ortools")},
+        "remedy": "",
+    }
     assert version("python-sat") in masksynth("backends").stdout
 
 
@@ -155,8 +169,12 @@ def test_explain(solved):
     other = json.loads(explain("predict w2", "p", "predict w3", "p").stdout)
     assert (other["merged"], other["path"][0]) == (False, ["p", "p"])
     assert explain("predict w2", "p", "predict w3", "p", json_=False).stdout == other["reason"] + "\n"
-    assert refused(explain("predict w9", "p", "predict w3", "p")).startswith("$.tasks: no task 'predict w9'; near it: 'predict w")
-    assert refused(explain("predict w2", "zz", "predict w3", "p")).startswith("$.tasks: node 'zz' of task 'predict w2' does not exist")
+    assert refused(explain("predict w9", "p", "predict w3", "p")).startswith(
+        "$.tasks: no task 'predict w9'; near it: 'predict w"
+    )
+    assert refused(explain("predict w2", "zz", "predict w3", "p")).startswith(
+        "$.tasks: node 'zz' of task 'predict w2' does not exist"
+    )
 
 
 def test_version_and_help():
@@ -172,5 +190,7 @@ def test_version_and_help():
 
 
 def test_as_a_module():
-    done = subprocess.run([sys.executable, "-m", "masksynth", "new", "causal_lm", "--n", "3"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "masksynth", "new", "causal_lm", "--n", "3"], capture_output=True, text=True, check=True
+    )
     assert (done.stdout, done.stderr) == (dumps(ms.catalog.causal_lm(n=3)), "")

@@ -22,7 +22,13 @@ def chain(nodes, closure):
     """One task: a chain of which every node predicts."""
     names = [f"w{number}" for number in range(nodes)]
     rows = {name: [before, name] for before, name in pairwise(names)} | {names[0]: names[:1]}
-    task = Task("t", [Node(name, name, i) for i, name in enumerate(names)], rows, [Prediction(name, "y") for name in names], closure)
+    task = Task(
+        "t",
+        [Node(name, name, i) for i, name in enumerate(names)],
+        rows,
+        [Prediction(name, "y") for name in names],
+        closure,
+    )
     return dumps(Instance(TaskFamily((task,)), f"chain-{nodes}"))
 
 
@@ -96,7 +102,16 @@ def test_kill_while_writing_leaves_no_half_folder(delay, tmp_path):
     if whole:
         assert {entry.name for entry in out.iterdir()} == FILES
         assert process.returncode in (0, -signal.SIGKILL)
-    done = masksynth("solve", tmp_path / "chain.json", "--backend", "criterion", "-o", out, "--quiet", *(["--force"] if whole else []))
+    done = masksynth(
+        "solve",
+        tmp_path / "chain.json",
+        "--backend",
+        "criterion",
+        "-o",
+        out,
+        "--quiet",
+        *(["--force"] if whole else []),
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert {entry.name for entry in tmp_path.iterdir()} == {"chain.json", "out"}
     assert masksynth("verify", tmp_path / "chain.json", out, "--quiet").returncode == 0

@@ -41,23 +41,43 @@ def contents(folder):
 
 
 def test_the_summary_for_people_and_programs(tmp_path):
-    done = masksynth("pack", GSM8K, "-o", tmp_path / "out", "--shape", "layers=2,hidden=8,intermediate=16,vocabulary=100")
+    done = masksynth(
+        "pack", GSM8K, "-o", tmp_path / "out", "--shape", "layers=2,hidden=8,intermediate=16,vocabulary=100"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "3,216 tokens of 40 samples ->" in done.stdout
     assert "FLOPs" in done.stdout
     done = masksynth("pack", GSM8K, "--json")
     record = json.loads(done.stdout)
-    keys = {"samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups", "max_length", "ratio", "pairs", "padding"}
+    keys = {
+        "samples",
+        "tokens",
+        "live_tokens",
+        "positions",
+        "loss_edges",
+        "batches",
+        "groups",
+        "max_length",
+        "ratio",
+        "pairs",
+        "padding",
+    }
     keys |= {"blocks", "scattered_groups", "cut_groups", "skipped_samples", "ignored_first_labels", "missing_fields"}
     assert set(record) == keys | {"seconds"}
     assert record["batches"] == len(list((tmp_path / "out").glob("batch-*.safetensors"))) == 1
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert (manifest["masksynth_pack"], manifest["max_length"], len(manifest["batches"][0]["samples"])) == (1, 32768, 40)
+    assert (manifest["masksynth_pack"], manifest["max_length"], len(manifest["batches"][0]["samples"])) == (
+        1,
+        32768,
+        40,
+    )
 
 
 def test_a_pipe_in_and_out(tmp_path):
     with GSM8K.open("rb") as file:
-        first = subprocess.run([COMMAND, "pack", "-", "-o", tmp_path / "out", "--quiet"], stdin=file, capture_output=True, check=False)
+        first = subprocess.run(
+            [COMMAND, "pack", "-", "-o", tmp_path / "out", "--quiet"], stdin=file, capture_output=True, check=False
+        )
     assert (first.returncode, first.stdout, first.stderr) == (0, b"", b"")
     back = masksynth("unpack", tmp_path / "out")
     given = sorted(map(json.loads, unzipped(GSM8K).splitlines()), key=lambda row: row["id"])
@@ -70,12 +90,18 @@ def test_a_pipe_in_and_out(tmp_path):
 def test_first_labels_are_counted_and_names_given(tmp_path):
     """The usual data set of trainers: labels = input_ids, no ids."""
     path = tmp_path / "samples.jsonl"
-    path.write_text("".join(json.dumps({"input_ids": ids, "labels": ids}) + "\n" for ids in ([1, 2, 3], [1, 2, 4], [5])))
+    path.write_text(
+        "".join(json.dumps({"input_ids": ids, "labels": ids}) + "\n" for ids in ([1, 2, 3], [1, 2, 4], [5]))
+    )
     done = masksynth("pack", path, "-o", tmp_path / "out")
     assert "3 samples trained at the first token: that label is ignored, since no token stands before it" in done.stdout
     assert json.loads(masksynth("pack", path, "--json").stdout)["ignored_first_labels"] == 3
     back = [json.loads(line) for line in masksynth("unpack", tmp_path / "out").stdout.splitlines()]
-    assert sorted((row["id"], row["labels"]) for row in back) == [("#1", [-100, 2, 3]), ("#2", [-100, 2, 4]), ("#3", [-100])]
+    assert sorted((row["id"], row["labels"]) for row in back) == [
+        ("#1", [-100, 2, 3]),
+        ("#2", [-100, 2, 4]),
+        ("#3", [-100]),
+    ]
 
 
 def test_a_long_line_through_a_pipe_takes_seconds(tmp_path):
@@ -96,7 +122,10 @@ def test_a_long_line_through_a_pipe_takes_seconds(tmp_path):
         ),
         ({"id": 2, "input_ids": [True, 2], "labels": [-100, 2]}, "$.input_ids: is not a flat list of integers"),
         ({"id": 2, "input_ids": [1, 2**70], "labels": [-100, 2]}, "$.input_ids: is not a flat list of integers"),
-        ({"id": 2, "input_ids": [1, 2], "labels": [-100, 2], "attention_mask": [1, 2]}, "$.attention_mask[1]: 2 is neither 0 nor 1"),
+        (
+            {"id": 2, "input_ids": [1, 2], "labels": [-100, 2], "attention_mask": [1, 2]},
+            "$.attention_mask[1]: 2 is neither 0 nor 1",
+        ),
     ],
 )
 def test_refused_samples_leave_nothing(tmp_path, row, said):
@@ -127,7 +156,9 @@ def test_a_killed_run_is_finished_by_resume(tmp_path):
             assert finished.returncode == 0, finished.stderr
             done = True
     assert kills
-    assert {name: content for name, content in contents(out).items() if name != "journal.jsonl"} == contents(tmp_path / "whole")
+    assert {name: content for name, content in contents(out).items() if name != "journal.jsonl"} == contents(
+        tmp_path / "whole"
+    )
     assert {p.name for p in tmp_path.iterdir()} == {"samples.jsonl.gz", "whole", "out"}
 
 
@@ -158,7 +189,9 @@ def test_a_mended_file_is_finished_by_resume(tmp_path):
 
 def test_resume_refuses_another_file_and_other_options(tmp_path):
     path = unfinished(tmp_path)
-    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--max-length", "999"))
+    said = refused(
+        masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--max-length", "999")
+    )
     assert "the run was begun with" in said
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[4:]))
@@ -189,7 +222,10 @@ def test_ctrl_c(tmp_path):
     text, complaints = process.communicate()
     assert (process.returncode, text) == (2, "")
     assert complaints == "Error: interrupted, no batch is half written; finish it with --resume\n"
-    assert masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--resume").returncode == 0
+    assert (
+        masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--resume").returncode
+        == 0
+    )
 
 
 def test_a_full_disk(tmp_path):
@@ -197,7 +233,12 @@ def test_a_full_disk(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 
     done = subprocess.run(
-        [COMMAND, "pack", GSM8K, "-o", tmp_path / "out"], capture_output=True, text=True, env=ENVIRONMENT, preexec_fn=limited, check=False
+        [COMMAND, "pack", GSM8K, "-o", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=limited,
+        check=False,
     )
     assert "File too large" in refused(done)
     assert not list(tmp_path.iterdir())
@@ -229,7 +270,9 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGSTOP)
-    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--resume"))
+    said = refused(
+        masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--resume")
+    )
     process.send_signal(signal.SIGCONT)
     assert "another run is writing there" in said
     process.communicate()
@@ -264,7 +307,8 @@ def test_resume_compares_segments(tmp_path):
 
     def write(within, last):
         rows = [
-            {"id": i, "input_ids": [1, 2, i], "labels": [-100, 2, i], "segments": [{"length": 3, "within": within}]} for i in range(2000)
+            {"id": i, "input_ids": [1, 2, i], "labels": [-100, 2, i], "segments": [{"length": 3, "within": within}]}
+            for i in range(2000)
         ]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows) + last)
 

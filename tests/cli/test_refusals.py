@@ -35,7 +35,9 @@ def test_stdin_is_named(tmp_path):
         "<stdin>: $: object missing required field `tasks`; add it"
     )
     (tmp_path / "solution.json").write_text("{}")
-    assert refused(masksynth("verify", "-", tmp_path, text="")).startswith("<stdin>: $: the file is empty; an instance begins")
+    assert refused(masksynth("verify", "-", tmp_path, text="")).startswith(
+        "<stdin>: $: the file is empty; an instance begins"
+    )
     assert refused(masksynth("explain", "-", "t", "a", "t", "b", text="[]")).startswith("<stdin>: $: expected `object`")
 
 
@@ -48,7 +50,10 @@ def test_files_that_cannot_be_opened(command, tmp_path):
     assert refused(masksynth(*command, missing, *more)) == f"{missing}: No such file or directory; {remedy}"
     if command == ["solve"]:
         assert refused(masksynth(*command, folder, *more)) == f"{folder}: Is a directory; {remedy}"
-        assert refused(masksynth(*command, "a\nb\x1b[31m", *more)) == f"a\\nb\\x1b[31m: No such file or directory; {remedy}"
+        assert (
+            refused(masksynth(*command, "a\nb\x1b[31m", *more))
+            == f"a\\nb\\x1b[31m: No such file or directory; {remedy}"
+        )
         assert refused(masksynth(*command, "n" * 5000, *more)).endswith(f"nnn: File name too long; {remedy}")
 
 
@@ -60,7 +65,9 @@ def test_a_file_without_an_end_is_refused():
     assert err == "Error: /dev/zero: $: larger than 1073741824 bytes; split the family\n"
 
 
-@pytest.mark.parametrize("name", ["\ud800", "\x1b[31mred\nline\x00", "n" * 200_000, "../../x\u202e"], ids=lambda name: ascii(name[:8]))
+@pytest.mark.parametrize(
+    "name", ["\ud800", "\x1b[31mred\nline\x00", "n" * 200_000, "../../x\u202e"], ids=lambda name: ascii(name[:8])
+)
 def test_any_name_can_be_solved_printed_written_and_verified(name, tmp_path):
     document = json.loads(GOOD)
     document["name"] = name

@@ -89,7 +89,9 @@ def test_an_existing_folder_needs_force(butterfly, tmp_path):
 
 @pytest.mark.parametrize("backend", ["auto", "cpsat", "maxsat", "ilp", "criterion", "brute"])
 def test_backends(butterfly, backend):
-    record = json.loads(masksynth("solve", butterfly, "--backend", backend, "--json", "--seed", "3", "--workers", "1").stdout)
+    record = json.loads(
+        masksynth("solve", butterfly, "--backend", backend, "--json", "--seed", "3", "--workers", "1").stdout
+    )
     assert (record["status"], len(record["positions"]), record["backend"]) == ("OPTIMAL", 10, backend)
     roads = {"auto": ["cpsat", "criterion"], "criterion": ["criterion"]}.get(backend, [backend, "criterion"])
     assert [road["backend"] for road in record["certificate"]["roads"]] == roads
@@ -123,9 +125,14 @@ def test_layers(tmp_path):
         record = json.loads(masksynth("solve", path, "--backend", "criterion", "--layers", layers, "--json").stdout)
         found[layers] = (len(record["positions"]), record["problem"]["layers"])
     assert found == {"1": (3, 1), "2": (4, 2), "any": (found["any"][0], None)}
-    assert json.loads(masksynth("solve", INSTANCES / "cover-rows-layers-2.json", "--json").stdout)["problem"]["layers"] == 2
+    assert (
+        json.loads(masksynth("solve", INSTANCES / "cover-rows-layers-2.json", "--json").stdout)["problem"]["layers"]
+        == 2
+    )
     lifted = json.loads(
-        masksynth("solve", INSTANCES / "cover-rows-layers-2.json", "--backend", "criterion", "--layers", "any", "--json").stdout
+        masksynth(
+            "solve", INSTANCES / "cover-rows-layers-2.json", "--backend", "criterion", "--layers", "any", "--json"
+        ).stdout
     )
     assert lifted["problem"]["layers"] is None
 
@@ -193,7 +200,13 @@ def test_every_family_of_the_catalogue_pipes_into_solve(tmp_path):
     def piped(name):
         made = masksynth("new", name)
         done = masksynth("solve", "-", "--backend", "criterion", "--json", text=made.stdout)
-        return made.returncode, made.stderr, done.returncode, done.stderr, json.loads(done.stdout)["objective"]["positions"]["value"]
+        return (
+            made.returncode,
+            made.stderr,
+            done.returncode,
+            done.stderr,
+            json.loads(done.stdout)["objective"]["positions"]["value"],
+        )
 
     with ThreadPoolExecutor(2) as pool:
         found = dict(zip(ms.catalog.FAMILIES, pool.map(piped, ms.catalog.FAMILIES), strict=True))

@@ -19,7 +19,20 @@ from tests.sparsify.relations import carries, chain, one_class
 
 INSTANCES = Path(__file__).parent.parent.parent / "instances"
 CHAIN = INSTANCES / "sparse/chain-12-layers-2.json"
-KEYS = ["status", "objective", "size", "pairs", "layers", "closed", "edges", "certificate", "backend", "versions", "limits", "seconds"]
+KEYS = [
+    "status",
+    "objective",
+    "size",
+    "pairs",
+    "layers",
+    "closed",
+    "edges",
+    "certificate",
+    "backend",
+    "versions",
+    "limits",
+    "seconds",
+]
 
 
 def saved(folder, relation, name="mask.npy"):
@@ -60,10 +73,16 @@ def test_the_options_sparse_and_layers_make_an_instance_sparse(tmp_path):
     path = INSTANCES / "butterfly-8.json"
     done = masksynth("solve", path, "--sparse", "--layers", "3", "--json", "--backend", "sat")
     record = json.loads(done.stdout)
-    line = next(x for x in json.loads((INSTANCES / "manifest.json").read_text()) if x["file"] == "sparse/butterfly-8-layers-3.json")
+    line = next(
+        x
+        for x in json.loads((INSTANCES / "manifest.json").read_text())
+        if x["file"] == "sparse/butterfly-8-layers-3.json"
+    )
     assert (done.returncode, record["objective"]["edges"]["value"], record["backend"]) == (0, line["edges"], "sat")
     assert masksynth("solve", path, "--sparse", "--layers", "3", "-o", tmp_path / "out", "--quiet").returncode == 0
-    assert masksynth("verify", INSTANCES / "sparse/butterfly-8-layers-3.json", tmp_path / "out", "--quiet").returncode == 0
+    assert (
+        masksynth("verify", INSTANCES / "sparse/butterfly-8-layers-3.json", tmp_path / "out", "--quiet").returncode == 0
+    )
 
 
 def test_a_folder_with_one_edge_less_fails(tmp_path):
@@ -91,7 +110,12 @@ def test_a_mask_file_in_and_out(name, tmp_path):
         36,
         9,
     )
-    assert (record["layers"], record["closed"], record["backend"], record["limits"]["effort"]) == (2, True, "auto", 60.0)
+    assert (record["layers"], record["closed"], record["backend"], record["limits"]["effort"]) == (
+        2,
+        True,
+        "auto",
+        60.0,
+    )
     mask = read_mask(out).dense()
     assert carries(mask, chain(9), 2)
     assert [[int(q), int(k)] for q, k in np.argwhere(mask) if q != k] == record["edges"]
@@ -112,10 +136,15 @@ def test_a_relation_that_is_not_transitive_is_closed_and_that_is_said(tmp_path):
 
 
 def test_rules_are_heeded(tmp_path):
-    path, rules = saved(tmp_path, chain(6)), {"forced": [[5, 0]], "forbidden": [[4, 1]], "weights": [[3, 0, 7], [2, 0, -4]]}
+    path, rules = (
+        saved(tmp_path, chain(6)),
+        {"forced": [[5, 0]], "forbidden": [[4, 1]], "weights": [[3, 0, 7], [2, 0, -4]]},
+    )
     done = masksynth("sparsify", path, "--layers", "2", "--rules", written_rules(tmp_path, rules), "--json")
     record = json.loads(done.stdout)
-    due = ms.sparsify(chain(6), 2, forced=[(5, 0)], forbidden=[(4, 1)], weights={(3, 0): 7, (2, 0): -4}, backend="brute")
+    due = ms.sparsify(
+        chain(6), 2, forced=[(5, 0)], forbidden=[(4, 1)], weights={(3, 0): 7, (2, 0): -4}, backend="brute"
+    )
     assert record["objective"]["edges"] == {"value": due.objective.value, "bound": due.objective.bound}
     assert [5, 0] in record["edges"]
     assert [2, 0] in record["edges"]
@@ -123,7 +152,9 @@ def test_rules_are_heeded(tmp_path):
 
 
 def test_a_mask_for_each_layer(tmp_path):
-    done = masksynth("sparsify", saved(tmp_path, chain(4)), "--layers", "2", "--layered", "-o", tmp_path / "out.npy", "--json")
+    done = masksynth(
+        "sparsify", saved(tmp_path, chain(4)), "--layers", "2", "--layered", "-o", tmp_path / "out.npy", "--json"
+    )
     record = json.loads(done.stdout)
     assert (done.returncode, record["objective"]["edges"]["value"]) == (0, 4)
     first, second = read_mask(tmp_path / "out.npy").dense()
@@ -134,7 +165,10 @@ def test_a_mask_for_each_layer(tmp_path):
 def test_forbidden_edges_that_cut_the_flow_exit_1(tmp_path):
     path, rules = saved(tmp_path, chain(4)), written_rules(tmp_path, {"forbidden": [[1, 0]]})
     done = masksynth("sparsify", path, "--rules", rules, "-o", tmp_path / "out.npy", "--json")
-    assert (done.returncode, json.loads(done.stdout)) == (1, {"status": "INFEASIBLE", "layers": None, "unreachable": [1, 0]})
+    assert (done.returncode, json.loads(done.stdout)) == (
+        1,
+        {"status": "INFEASIBLE", "layers": None, "unreachable": [1, 0]},
+    )
     done = masksynth("sparsify", path, "--rules", rules)
     assert done.stdout.endswith(
         ": INFEASIBLE. The allowed edges do not connect position (1, 0) (query, key) within any number of layers.\n"
@@ -165,7 +199,9 @@ def test_the_emitted_search_has_the_optimum(command, tmp_path):
 
 def test_the_same_effort_gives_the_same_answer(tmp_path):
     path = saved(tmp_path, chain(24))
-    one, two = (json.loads(masksynth("sparsify", path, "--layers", "2", "--effort", "0.5", "--json").stdout) for _ in range(2))
+    one, two = (
+        json.loads(masksynth("sparsify", path, "--layers", "2", "--effort", "0.5", "--json").stdout) for _ in range(2)
+    )
     assert one.pop("seconds") > 0
     assert two.pop("seconds") > 0
     assert one == two
@@ -190,7 +226,10 @@ def children(process):
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError, IndexError):
-            if entry.name.isdecimal() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == process.pid:
+            if (
+                entry.name.isdecimal()
+                and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == process.pid
+            ):
                 found.append(int(entry.name))
     return found
 
@@ -292,7 +331,10 @@ def test_bad_rules_files(text, tmp_path):
 @pytest.mark.parametrize(
     ("rules", "fact"),
     [
-        ({"forced": [[0, 1]]}, "the forced edge (0, 1) would carry flow beyond the relation; force only pairs of the relation"),
+        (
+            {"forced": [[0, 1]]},
+            "the forced edge (0, 1) would carry flow beyond the relation; force only pairs of the relation",
+        ),
         ({"forced": [[1, 0]], "forbidden": [[1, 0]]}, "the edge (1, 0) is forced and forbidden; choose one"),
         ({"forced": [[1, 1]]}, "forced has (1, 1), not two different positions from 0 to 3"),
         ({"weights": [[9, 0, 1]]}, "weights has (9, 0), not two different positions from 0 to 3"),
@@ -340,11 +382,15 @@ def test_a_layer_pattern_is_not_one_flow(tmp_path):
 def test_bad_options(tmp_path):
     path = saved(tmp_path, chain(4))
     for value in ("0", "x", "-1", "1.5"):
-        assert f"'--layers': '{value}' is neither a positive integer nor 'any'" in usage(masksynth("sparsify", path, f"--layers={value}"))
+        assert f"'--layers': '{value}' is neither a positive integer nor 'any'" in usage(
+            masksynth("sparsify", path, f"--layers={value}")
+        )
     assert "does not exist" in usage(masksynth("sparsify", path, "--rules", tmp_path / "missing.json"))
     assert "stdout holds the answer; name a file" in usage(masksynth("sparsify", path, "-o", "-"))
     assert "not in the range" in usage(masksynth("sparsify", path, "--workers", "0"))
-    assert "unknown sparse backend 'magic'; choose from auto, " in refused(masksynth("sparsify", path, "--backend", "magic"))
+    assert "unknown sparse backend 'magic'; choose from auto, " in refused(
+        masksynth("sparsify", path, "--backend", "magic")
+    )
     assert "unknown sparse backend 'criterion'" in refused(masksynth("solve", CHAIN, "--backend", "criterion"))
     assert "a mask for each layer needs a number of layers" in refused(masksynth("sparsify", path, "--layered"))
 
@@ -353,22 +399,40 @@ def test_places_are_refused_before_the_work(tmp_path):
     path, other = saved(tmp_path, chain(60)), tmp_path / "other.npy"
     other.write_bytes(b"old")
     wrong = {
-        ("-o", tmp_path / "out.txt"): f"{tmp_path}/out.txt: ends in '.txt'; name a file that ends in .npy, .npz, .safetensors",
+        (
+            "-o",
+            tmp_path / "out.txt",
+        ): f"{tmp_path}/out.txt: ends in '.txt'; name a file that ends in .npy, .npz, .safetensors",
         ("-o", path): f"{path}: is the input, which is never replaced; choose another name",
         ("-o", other): f"{other}: is there already; choose another name or give --force (in Python force=True)",
-        ("-o", tmp_path / "no/out.npy"): f"{tmp_path}/no/out.npy: there is no folder {tmp_path}/no; choose another place",
-        ("--emit", tmp_path / "no/m.wcnf"): f"{tmp_path}/no/m.wcnf: the search cannot be written: there is no folder {tmp_path}/no; "
+        (
+            "-o",
+            tmp_path / "no/out.npy",
+        ): f"{tmp_path}/no/out.npy: there is no folder {tmp_path}/no; choose another place",
+        (
+            "--emit",
+            tmp_path / "no/m.wcnf",
+        ): f"{tmp_path}/no/m.wcnf: the search cannot be written: there is no folder {tmp_path}/no; "
         "choose another place",
-        ("--proof", tmp_path): f"{tmp_path}: the folder is not empty; choose another folder or give --force (in Python force=True)",
-        ("--backend", "construct", "--emit", tmp_path / "m.wcnf"): "a construction has no search to write and no proof beside its bound; "
-        "name another backend",
+        (
+            "--proof",
+            tmp_path,
+        ): f"{tmp_path}: the folder is not empty; choose another folder or give --force (in Python force=True)",
+        (
+            "--backend",
+            "construct",
+            "--emit",
+            tmp_path / "m.wcnf",
+        ): "a construction has no search to write and no proof beside its bound; name another backend",
     }
     for options, said in wrong.items():
         begun = time.monotonic()
         assert refused(masksynth("sparsify", path, "--layers", "2", "--effort", "1000", *options)) == said
         assert time.monotonic() - begun < 20
     assert sorted(tmp_path.iterdir()) == sorted([path, other])
-    assert masksynth("sparsify", path, "--layers", "2", "--effort", "0", "-o", other, "--force", "--quiet").returncode == 0
+    assert (
+        masksynth("sparsify", path, "--layers", "2", "--effort", "0", "-o", other, "--force", "--quiet").returncode == 0
+    )
     assert carries(read_mask(other).dense(), chain(60), 2)
 
 

@@ -23,7 +23,11 @@ def on_a_terminal(*arguments, text):
     """(exit code, stdout, what the terminal behind stderr got)."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [COMMAND, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=follower, env=ENVIRONMENT | {"TERM": "xterm"}
+        [COMMAND, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        env=ENVIRONMENT | {"TERM": "xterm"},
     )
     os.close(follower)
     process.stdin.write(text.encode())
@@ -55,7 +59,9 @@ def test_progress_on_a_terminal_only():
 
 @pytest.mark.parametrize("name", ["[/red] [bold", "\x1b]0;title\x07\r\n", "\ud800"], ids=ascii)
 def test_progress_shows_names_as_they_are(name):
-    code, out, shown = on_a_terminal("solve", "-", "--backend", "criterion", text=json.dumps(json.loads(SLOW) | {"name": name}))
+    code, out, shown = on_a_terminal(
+        "solve", "-", "--backend", "criterion", text=json.dumps(json.loads(SLOW) | {"name": name})
+    )
     assert code == 0
     assert out.splitlines()[0].endswith(": OPTIMAL, 34 positions instead of 144 (12 tasks, 12 predictions)")
     assert "\x07" not in shown + out
@@ -67,14 +73,20 @@ def test_a_reader_that_goes_away():
     for arguments in (["new", "butterfly", "--n", "100"], ["backends", "--json"]):
         reader, writer = os.pipe()
         os.close(reader)
-        done = subprocess.run([COMMAND, *arguments], stdout=writer, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60, check=False)
+        done = subprocess.run(
+            [COMMAND, *arguments], stdout=writer, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60, check=False
+        )
         os.close(writer)
         assert (done.returncode, done.stderr) == (2, b"")
 
 
 def test_head():
     done = subprocess.run(
-        ["bash", "-c", f"'{COMMAND}' new butterfly --n 60 | head -1"], capture_output=True, text=True, env=ENVIRONMENT, check=False
+        ["bash", "-c", f"'{COMMAND}' new butterfly --n 60 | head -1"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == '{"masksynth": 1, "name": "butterfly-60", "source": "arXiv 2606.09951",\n'
@@ -87,7 +99,14 @@ def test_head():
 )
 def test_a_full_stdout(arguments):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([COMMAND, *arguments], input=SLOW.encode(), stdout=full, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False)
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            input=SLOW.encode(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            check=False,
+        )
     assert (done.returncode, done.stderr) == (2, b"Error: No space left on device\n")
 
 
@@ -109,7 +128,8 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         input=SLOW, capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path, preexec_fn=small_files, check=False,
     )  # fmt: skip
     assert (
-        refused(done) == f"{tmp_path / 'out'}: the answer cannot be written: File too large; nothing was left there, choose another folder"
+        refused(done)
+        == f"{tmp_path / 'out'}: the answer cannot be written: File too large; nothing was left there, choose another folder"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -133,7 +153,9 @@ def test_all_else_is_on_stderr(tmp_path):
 
 
 def test_an_unfinished_stdin_is_waited_for():
-    process = subprocess.Popen([COMMAND, "solve", "-", "--quiet"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT)
+    process = subprocess.Popen(
+        [COMMAND, "solve", "-", "--quiet"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
+    )
     process.stdin.write(SLOW[:100].encode())
     process.stdin.flush()
     time.sleep(1)

@@ -53,14 +53,20 @@ def test_files_of_every_kind_in_any_order(place):
             "checked: files, identity, rows, loss edges, samples, hashes\n"
         ).replace("1903", "1,903")
     with GSM8K.open("rb") as file:
-        done = subprocess.run([COMMAND, "verify", "-", place / "packed"], stdin=file, capture_output=True, env=ENVIRONMENT, check=False)
+        done = subprocess.run(
+            [COMMAND, "verify", "-", place / "packed"], stdin=file, capture_output=True, env=ENVIRONMENT, check=False
+        )
     assert (done.returncode, done.stderr) == (0, b"")
-    done = masksynth("verify", place / "first.jsonl", "-", place / "packed", "--quiet", text=b"".join(LINES[10:]).decode())
+    done = masksynth(
+        "verify", place / "first.jsonl", "-", place / "packed", "--quiet", text=b"".join(LINES[10:]).decode()
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_repacked_an_arranged_and_an_unpacked_folder(place, tmp_path):
-    assert run("pack", GSM8K, "-o", tmp_path / "other", "--window", "5", "--max-length", "300", "--quiet").exit_code == 0
+    assert (
+        run("pack", GSM8K, "-o", tmp_path / "other", "--window", "5", "--max-length", "300", "--quiet").exit_code == 0
+    )
     assert run("unpack", tmp_path / "other", "-o", tmp_path / "back.jsonl.gz").exit_code == 0
     assert run("arrange", tmp_path / "other", "-o", tmp_path / "arranged", "--quiet").exit_code == 0
     for folder in ("other", "arranged"):

@@ -32,14 +32,21 @@ NAMES = (
 
 def benchmark(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "benchmarks", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
 def rows(page, name):
     """Cells of the table that stands between the markers of a page."""
     part = re.search(rf"<!-- begin {name} -->(.*?)<!-- end {name} -->", page, flags=re.DOTALL)[1]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| ")]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| ")
+    ]
 
 
 def test_tables_are_written_between_the_markers(tmp_path):
@@ -119,7 +126,9 @@ def test_starts_together_beside_a_loop(tmp_path):
 
 
 def program(text):
-    return subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_the_cpu_clock_ends_a_cell():
@@ -152,7 +161,9 @@ def test_the_plot_is_the_same_twice(tmp_path):
     drawn = [tmp_path / "one.svg", tmp_path / "two.svg"]
     for path in drawn:
         times = {"SCIP": [0.5, 2.0], "HiGHS": [], "RC2": [0.001], "CP-SAT": [1.0], "auto": [0.1, 0.2, 0.3]}
-        done = program(f"from pathlib import Path; from benchmarks.plots import cactus; cactus(Path({str(path)!r}), {times!r}, 4, 5.0)")
+        done = program(
+            f"from pathlib import Path; from benchmarks.plots import cactus; cactus(Path({str(path)!r}), {times!r}, 4, 5.0)"
+        )
         assert done.returncode == 0, done.stderr
     assert drawn[0].read_bytes() == drawn[1].read_bytes()
     assert ">auto (3)<" in drawn[0].read_text()

@@ -50,7 +50,9 @@ def test_page_runs_as_shown(folder):
 
 
 def test_a_wrong_output_would_be_seen(folder):
-    page = [block._replace(text=block.text.replace("criterion          6", "criterion          5")) for block in PAGE[:1]]
+    page = [
+        block._replace(text=block.text.replace("criterion          6", "criterion          5")) for block in PAGE[:1]
+    ]
     with pytest.raises(AssertionError, match="line"):
         run(page, folder)
 

@@ -89,7 +89,12 @@ def test_content_hash_snippet_is_the_hash(answer):
 
 
 def test_arrays_are_those_of_the_table(answer):
-    due = {name: cells[1] for cells in table("### Arrays") for name in named(cells[0]) if "8,192" not in cells[3] or "≤" in cells[3]}
+    due = {
+        name: cells[1]
+        for cells in table("### Arrays")
+        for name in named(cells[0])
+        if "8,192" not in cells[3] or "≤" in cells[3]
+    }
     with np.load(answer / "answer/mask.npz") as file:
         assert {name: str(file[name].dtype) for name in file} == due
 
@@ -108,7 +113,8 @@ def test_flex_snippet(answer):
 
 
 @pytest.mark.parametrize(
-    ("heading", "kind"), [("## Instance", "Instance"), ("A task:", "Task"), ("A node:", "Node"), ("A prediction:", "Prediction")]
+    ("heading", "kind"),
+    [("## Instance", "Instance"), ("A task:", "Task"), ("A node:", "Node"), ("A prediction:", "Prediction")],
 )
 def test_fields_and_defaults_are_those_of_the_schema(heading, kind):
     shape = schema()["$defs"][f"{kind}File"]
@@ -118,7 +124,9 @@ def test_fields_and_defaults_are_those_of_the_schema(heading, kind):
         assert (cells[2] == "required") == (name in shape["required"]), name
         if name not in shape["required"]:
             default = {"null": None}.get(cells[2].split(":")[0], ...)
-            assert (json.loads(cells[2].strip("`")) if default is ... else default) == shape["properties"][name]["default"], name
+            assert (json.loads(cells[2].strip("`")) if default is ... else default) == shape["properties"][name][
+                "default"
+            ], name
 
 
 def test_line_of_results_is_what_the_command_writes(answer):
@@ -132,13 +140,18 @@ def test_line_of_results_is_what_the_command_writes(answer):
 def test_limits_are_those_of_the_code():
     """Every constant MAX_... of the packages, but for those of the checker, which has its own."""
     values = {}
-    for package, folder in (("masksynth", ROOT / "masksynth"), ("masksynth_solvers", ROOT / "solvers/masksynth_solvers")):
+    for package, folder in (
+        ("masksynth", ROOT / "masksynth"),
+        ("masksynth_solvers", ROOT / "solvers/masksynth_solvers"),
+    ):
         for path in sorted(folder.rglob("*.py")):
             names = re.findall(r"^(MAX_\w+) = ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
             if names and "verify" not in path.parts:
                 module = importlib.import_module(".".join([package, *path.relative_to(folder).with_suffix("").parts]))
                 values |= {name: getattr(module, name) for name in names}
-    assert {cells[0].strip("`"): int(cells[1].split(" ")[0].replace(",", "")) for cells in table("### Limits")} == values
+    assert {
+        cells[0].strip("`"): int(cells[1].split(" ")[0].replace(",", "")) for cells in table("### Limits")
+    } == values
 
 
 def test_keys_of_every_json_output(answer):
@@ -166,7 +179,9 @@ def test_keys_of_every_json_output(answer):
         value = json.loads(shell(line, answer))
         keys = list(value[0] if isinstance(value, list) else value)
         assert [key for key in dict.fromkeys(said[command]) if key not in ELSEWHERE] == keys, command
-    shown = shell('sed \'s/MASK/b/; s/"carries": \\[\\]/"carries": ["b"]/\' instance.json | masksynth solve - --json', answer)
+    shown = shell(
+        'sed \'s/MASK/b/; s/"carries": \\[\\]/"carries": ["b"]/\' instance.json | masksynth solve - --json', answer
+    )
     assert list(json.loads(shown)) == said["solve"]
     shell('sed -i \'s/"OPTIMAL"/"NONE"/\' answer/solution.json', answer)
     assert list(json.loads(shell("masksynth verify instance.json answer --json", answer))) == [

@@ -26,9 +26,15 @@ def page(folder, text=None):
     """The blocks of the page, that of the list too."""
     copy = folder / "page.md"
     lines = (text or PAGE.read_text(encoding="utf-8")).split("\n")
-    copy.write_text("\n".join(textwrap.dedent(line) if line.startswith("    ```") else line for line in lines), encoding="utf-8")
+    copy.write_text(
+        "\n".join(textwrap.dedent(line) if line.startswith("    ```") else line for line in lines), encoding="utf-8"
+    )
     found = [block._replace(text=textwrap.dedent(block.text)) for block in blocks(copy)]
-    return [block for number, block in enumerate(found) if block.language != "text" or (number and found[number - 1].language == "python")]
+    return [
+        block
+        for number, block in enumerate(found)
+        if block.language != "text" or (number and found[number - 1].language == "python")
+    ]
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -8,7 +8,9 @@ from tests.docs.pages import DOCS
 from tests.torch.model_check.zoo import faults
 
 PAGE = (DOCS / "checkmodel.md").read_text(encoding="utf-8")
-TABLE = [line for line in PAGE.partition(faults.BEGIN)[2].partition(faults.END)[0].splitlines() if line.startswith("| ")]
+TABLE = [
+    line for line in PAGE.partition(faults.BEGIN)[2].partition(faults.END)[0].splitlines() if line.startswith("| ")
+]
 
 
 def test_every_fault_has_rows_and_no_row_is_of_another():

@@ -19,7 +19,9 @@ def test_page_runs_as_shown(tmp_path, monkeypatch):
 
 def test_every_engine_is_described():
     described = re.findall(
-        r"^\| `(\w+)` \| (?!L,|weights)", TEXT[TEXT.index("| engine |") : TEXT.index("`auto` runs the first three")], flags=re.MULTILINE
+        r"^\| `(\w+)` \| (?!L,|weights)",
+        TEXT[TEXT.index("| engine |") : TEXT.index("`auto` runs the first three")],
+        flags=re.MULTILINE,
     )
     assert described == list(ENGINES)
     assert described[:3] == list(PORTFOLIO)

@@ -53,5 +53,6 @@ def test_figures_are_small_and_show_what_is_diagnosed_today(tmp_path):
 def test_the_table_of_published_values_is_that_of_the_code():
     rows = re.findall(r"^\| ([\w.-]+) \| ([\d.]+) \| ([-\d.]+) \| (encoder|decoder) \|$", TEXT, flags=re.MULTILINE)
     assert [
-        (one.model, f"{one.symmetry:.2f}", f"{one.directionality:.2f}", "decoder" if one.decoder else "encoder") for one in PUBLISHED
+        (one.model, f"{one.symmetry:.2f}", f"{one.directionality:.2f}", "decoder" if one.decoder else "encoder")
+        for one in PUBLISHED
     ] == rows

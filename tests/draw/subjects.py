@@ -38,4 +38,10 @@ def hostile():
     size = len(HOSTILE)
     place = np.arange(size)
     labels = Labels(place, HOSTILE, np.ones(size), place, HOSTILE, ((),) * size, np.full(size, -1))
-    return Subject(Mask.from_dense(np.tri(size, dtype=bool)), "</svg>\n<b>" + "y" * 10**5, inputs=HOSTILE, positions=place, labels=labels)
+    return Subject(
+        Mask.from_dense(np.tri(size, dtype=bool)),
+        "</svg>\n<b>" + "y" * 10**5,
+        inputs=HOSTILE,
+        positions=place,
+        labels=labels,
+    )

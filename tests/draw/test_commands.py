@@ -44,7 +44,10 @@ def test_inspect_explains_an_entry(folder):
     said = run("inspect", folder / "window.npy", "--why", 5, 2, "--tokens", folder / "tokens.json").output
     assert "5 (f) does not attend to 2 (c), and yet sees it; after 3 layers it knows it" in said
     assert said.index("layer 1: 3 (d)") < said.index("layer 2: 4 (e)") < said.index("layer 3: 5 (f)")
-    assert "does not see 2 within 2 layers; it takes 3" in run("inspect", folder / "window.npy", "--why", 5, 2, "--layers", 2).output
+    assert (
+        "does not see 2 within 2 layers; it takes 3"
+        in run("inspect", folder / "window.npy", "--why", 5, 2, "--layers", 2).output
+    )
     assert "2 never sees 5" in run("inspect", folder / "window.npy", "--why", 2, 5).output
     assert "5 attends to 5" in run("inspect", folder / "window.npy", "--why", 5, 4).output.replace("to 4", "to 5")
     assert "attends to itself" in run("inspect", folder / "window.npy", "--why", 5, 5).output
@@ -71,7 +74,10 @@ def test_a_mask_mod_is_looked_at(folder):
 
 def test_draw_prints_text_and_writes_files(folder, tmp_path):
     assert run("draw", folder / "causal.npy").output.count("■") == 21 + 1
-    assert run("draw", folder / "out", "--what", "hasse", "-o", tmp_path / "a.svg").output == f"written to {tmp_path / 'a.svg'}\n"
+    assert (
+        run("draw", folder / "out", "--what", "hasse", "-o", tmp_path / "a.svg").output
+        == f"written to {tmp_path / 'a.svg'}\n"
+    )
     assert len(svg.named((tmp_path / "a.svg").read_text(), r"edge-(\d+)-(\d+)")) == 10
     assert run("draw", folder / "out", "-o", tmp_path / "a.png", "--quiet").output == ""
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -78,7 +78,9 @@ def test_names_end_before_the_table(name):
     with drawing():
         found, renderer = sheet(name)
         boxes = extents(found, renderer)
-        table = next(patch for patch in found.axes[0].patches if patch.get_gid() == "table-0").get_window_extent(renderer)
+        table = next(patch for patch in found.axes[0].patches if patch.get_gid() == "table-0").get_window_extent(
+            renderer
+        )
     for gid, box in boxes.items():
         assert not gid.startswith("row-") or box.x1 < table.x0, gid
         assert not gid.startswith("column-") or box.y0 > table.y1, gid
@@ -125,7 +127,11 @@ def test_equal_pictures_have_equal_bytes_in_every_process():
     )
     said = {
         subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")
     }
@@ -136,7 +142,9 @@ def test_users_settings_change_nothing(monkeypatch):
     import matplotlib
 
     before = draw(window(5, 2), "mask", "svg")
-    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "lines.linewidth": 9, "patch.force_edgecolor": True}):
+    with matplotlib.rc_context(
+        {"font.size": 30, "svg.fonttype": "path", "lines.linewidth": 9, "patch.force_edgecolor": True}
+    ):
         assert draw(window(5, 2), "mask", "svg") == before
 
 

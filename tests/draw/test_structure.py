@@ -143,7 +143,9 @@ def test_tasks_by_what_their_labels_see():
     from masksynth.draw.owners import NOBODY, SHARED, owners
 
     dense = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]) > 0
-    labels = Labels(np.array([1, 2]), ("a", "b"), np.ones(2), np.array([0, 1]), ("left", "right"), ((), ()), np.array([-1, -1]))
+    labels = Labels(
+        np.array([1, 2]), ("a", "b"), np.ones(2), np.array([0, 1]), ("left", "right"), ((), ()), np.array([-1, -1])
+    )
     subject = Subject(Mask.from_dense(dense), "m", labels=labels)
     found = owners(subject, convergence(subject.mask).flow)
     assert found.of.tolist() == [SHARED, 0, 1, NOBODY]

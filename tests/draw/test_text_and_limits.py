@@ -74,7 +74,9 @@ def test_large_masks_are_drawn_in_blocks():
 
 
 def test_too_large_pictures_are_refused():
-    with pytest.raises(Unsupported, match="32,768 positions in blocks of 16 are more than 256 rows; choose blocks of at least 128"):
+    with pytest.raises(
+        Unsupported, match="32,768 positions in blocks of 16 are more than 256 rows; choose blocks of at least 128"
+    ):
         draw(long_window(), "blocks", "svg", block_size=16)
     chance = np.random.default_rng(0)
     tangled = Subject(Mask.from_dense(np.tril(chance.random((300, 300)) < 0.02)), "tangled")

@@ -65,4 +65,6 @@ def documents(cu_seqlens, causal, size):
 
 def bits(packed, size):
     """Bit q N + k, the lowest of a byte first."""
-    return np.array([[packed[(q * size + k) // 8] >> ((q * size + k) % 8) & 1 for k in range(size)] for q in range(size)], bool)
+    return np.array(
+        [[packed[(q * size + k) // 8] >> ((q * size + k) % 8) & 1 for k in range(size)] for q in range(size)], bool
+    )

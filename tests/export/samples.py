@@ -27,7 +27,9 @@ def merged_task(mask, sparse=False, names=None, seed=0):
     """A merged task over a mask, with every field filled."""
     rng = np.random.default_rng(seed)
     size, names = mask.size, names or ["w0", "w1", ("mean", "w0", "w2"), 1, 1.0, True, None, {"k": (0,)}]
-    positions = tuple(Position(names[i % len(names)], int(rng.integers(0, 2**31)), "token" if i % 3 else "query") for i in range(size))
+    positions = tuple(
+        Position(names[i % len(names)], int(rng.integers(0, 2**31)), "token" if i % 3 else "query") for i in range(size)
+    )
     tasks = tuple(f"t{i}" if i else str(names[0]) for i in range(2))
     labels = tuple(names[:2])
     edges = tuple(LossEdge(int(rng.integers(size)), i % 2, i % 2, float(rng.normal())) for i in range(2 * size))

@@ -42,7 +42,9 @@ def test_interval_form_begins_above_the_limit():
     }
 
 
-@pytest.mark.parametrize("mask", [chain_mask(9000), star_mask(8200, 100), Mask.from_intervals([[((i, i + 1),) for i in range(9000)]] * 3)])
+@pytest.mark.parametrize(
+    "mask", [chain_mask(9000), star_mask(8200, 100), Mask.from_intervals([[((i, i + 1),) for i in range(9000)]] * 3)]
+)
 def test_large_masks_come_back(mask):
     assert mask_of(mask_arrays(mask), mask.size) == mask
 
@@ -84,7 +86,12 @@ def test_content_hash_by_its_definition():
         ({"mask": None, "edge_query": np.array([1])}, "'edge_key' is missing"),
         ({"mask": None, "row_offset": np.zeros((1, 6), np.int64), "key_start": np.zeros(0, np.int64)}, "int64"),
         (
-            {"mask": None, "row_offset": np.ones((1, 6), np.int64), "key_start": np.zeros(1, np.int32), "key_end": np.ones(1, np.int32)},
+            {
+                "mask": None,
+                "row_offset": np.ones((1, 6), np.int64),
+                "key_start": np.zeros(1, np.int32),
+                "key_end": np.ones(1, np.int32),
+            },
             "from 0",
         ),
     ],

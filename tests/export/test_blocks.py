@@ -32,7 +32,10 @@ def test_lists_by_definition(size, block):
             lists = block_lists(mask, table, block)
             full, partial = naive_lists(mask.dense()[table], rows, keys)
             width = -(-size // keys)
-            for count, index, expected in ((lists.full_count, lists.full_index, full), (lists.partial_count, lists.partial_index, partial)):
+            for count, index, expected in (
+                (lists.full_count, lists.full_index, full),
+                (lists.partial_count, lists.partial_index, partial),
+            ):
                 assert (count.dtype, index.dtype, index.shape) == (np.int32, np.int32, (-(-size // rows), width))
                 assert [row[:n].tolist() for row, n in zip(index, count, strict=True)] == expected
                 assert all(sorted(row) == list(range(width)) for row in index.tolist())

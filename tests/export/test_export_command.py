@@ -39,7 +39,9 @@ def answer(tmp_path):
 @pytest.fixture
 def packed(tmp_path):
     """A packed folder of two batches: three samples with a common beginning, and one that does not fit beside them."""
-    shared = [{"id": f"s{i}", "group": "a", "input_ids": [1, 2, 3, 10 + i], "labels": [-100, 2, 3, 10 + i]} for i in range(3)]
+    shared = [
+        {"id": f"s{i}", "group": "a", "input_ids": [1, 2, 3, 10 + i], "labels": [-100, 2, 3, 10 + i]} for i in range(3)
+    ]
     alone = {"id": "long", "group": "b", "input_ids": list(range(8)), "labels": [-100, *range(1, 8)]}
     pack_samples([*shared, alone], tmp_path / "packed", max_length=8)
     return tmp_path / "packed"
@@ -73,7 +75,9 @@ def test_every_file(target, answer, tmp_path):
     said = run(answer(mask), "--to", target, "-o", path, "--block-size", "16")
     arrays, expected = read_safetensors(path), export_arrays(mask, target, 0, 16)
     assert arrays.keys() == expected.keys()
-    assert all(np.array_equal(arrays[name], expected[name]) and arrays[name].dtype == expected[name].dtype for name in arrays)
+    assert all(
+        np.array_equal(arrays[name], expected[name]) and arrays[name].dtype == expected[name].dtype for name in arrays
+    )
     assert said == f"{path}: {sum(array.nbytes for array in arrays.values()):,} bytes of {target}, checked\n"
 
 
@@ -84,7 +88,10 @@ def test_batches_of_a_packed_folder(packed, tmp_path):
         path = tmp_path / f"{number}.safetensors"
         assert run(packed, "--batch", number).startswith(f"{batch.positions} positions, {batch.mask.pairs:,}")
         told = json.loads(run(packed, "--batch", number, "--to", "flashmask", "-o", path, "--json"))
-        assert (told["format"], told["arrays"]["startend_row_indices"]) == ("flashmask", ["int32", [1, 1, batch.positions, 1]])
+        assert (told["format"], told["arrays"]["startend_row_indices"]) == (
+            "flashmask",
+            ["int32", [1, 1, batch.positions, 1]],
+        )
         check_flashmask(batch.mask, FlashMask(read_safetensors(path)["startend_row_indices"], True))
     assert "has 2 batches, not a batch 2" in run(packed, "--batch", 2, code=2)
 
@@ -107,7 +114,10 @@ def test_cannot_express(answer, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--to", "magi", "-o", "there.safetensors"], "there.safetensors: is there already; choose another name or give --force"),
+        (
+            ["--to", "magi", "-o", "there.safetensors"],
+            "there.safetensors: is there already; choose another name or give --force",
+        ),
         (["--to", "magi", "-o", "a.bin"], "a.bin: ends in '.bin'; name a file that ends in .safetensors"),
         (["--to", "magi", "-o", "none/a.safetensors"], "there is no folder"),
         (["--to", "magi", "-o", "-"], "stdout holds the answer"),
@@ -133,7 +143,9 @@ def test_refusals(arguments, text, answer, tmp_path, monkeypatch):
 
 def test_a_table_must_be_named(answer, tmp_path):
     folder = answer(random_mask(9, 2))
-    assert "has 2 tables; say which with --table" in run(folder, "--to", "magi", "-o", tmp_path / "a.safetensors", code=2)
+    assert "has 2 tables; say which with --table" in run(
+        folder, "--to", "magi", "-o", tmp_path / "a.safetensors", code=2
+    )
     run(folder, "--to", "magi", "-o", tmp_path / "a.safetensors", "--table", 1)
 
 

@@ -52,7 +52,9 @@ def test_forms(mask, rows, columns, most, blocks):
         patch.setattr(bits, "FLAT", 0 if blocks else 8192)
         form = form_of(mask)
     assert np.array_equal(decode.form(form.name, form.arrays, mask.size), mask.dense())
-    assert all(array.dtype == np.int32 and array.ndim == 1 and array.flags.c_contiguous for array in form.arrays.values())
+    assert all(
+        array.dtype == np.int32 and array.ndim == 1 and array.flags.c_contiguous for array in form.arrays.values()
+    )
     assert (form.name == "row intervals") == (max(map(runs, mask.dense()), default=0) <= rows)
     if form.name != "row intervals":
         assert (form.name == "column intervals") == (max(map(runs, mask.dense().T)) <= columns)
@@ -167,7 +169,9 @@ def test_too_many_bits(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "mask", [tree_mask(20_000, 50), star_mask(3_000), hub_mask(9_000), chain_mask(20_000)], ids=["tree", "star", "hubs", "chain"]
+    "mask",
+    [tree_mask(20_000, 50), star_mask(3_000), hub_mask(9_000), chain_mask(20_000)],
+    ids=["tree", "star", "hubs", "chain"],
 )
 def test_large_masks(mask):
     """Nothing N x N: thousands of positions in every format that can hold them; each is checked on the way out."""

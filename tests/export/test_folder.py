@@ -94,7 +94,16 @@ def test_equal_answers_are_equal_files(tmp_path):
 def test_the_record_keeps_its_order_and_is_readable(tmp_path):
     merged = merged_task(random_mask(3))
     text = (write(tmp_path / "out", merged) / "solution.json").read_text()
-    assert list(json.loads(text)) == ["status", "positions", "labels", "tasks", "embeddings", "loss_edges", "problem", "seconds"]
+    assert list(json.loads(text)) == [
+        "status",
+        "positions",
+        "labels",
+        "tasks",
+        "embeddings",
+        "loss_edges",
+        "problem",
+        "seconds",
+    ]
     assert sum(line.startswith('  {"input":') for line in text.splitlines()) == 3
 
 
@@ -217,7 +226,15 @@ def hostile_merged():
     tasks = []
     for number, name in enumerate(HOSTILE):
         nodes = (Node(name, name, 0, name), Node(name + "2", [name, name], 1))
-        tasks.append(Task(name, nodes, ({name: (), name + "2": (name,)},), (Prediction(name + "2", name, float(number)),), closure=True))
+        tasks.append(
+            Task(
+                name,
+                nodes,
+                ({name: (), name + "2": (name,)},),
+                (Prediction(name + "2", name, float(number)),),
+                closure=True,
+            )
+        )
     return merge(Instance(TaskFamily(tuple(tasks)), HOSTILE[0]))
 
 

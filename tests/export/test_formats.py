@@ -52,14 +52,22 @@ def test_same_bytes_in_every_process(tmp_path):
         "from tests.export.samples import *; a = merged_arrays(merged_task(random_mask(9)));"
         "print(hashlib.sha256(safetensors_bytes(a) + npz_bytes(a)).hexdigest())"
     )
-    seen = {subprocess.check_output([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": str(seed)}) for seed in range(3)}
+    seen = {
+        subprocess.check_output([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": str(seed)})
+        for seed in range(3)
+    }
     assert len(seen) == 1
 
 
 def test_differences_are_named():
     arrays = {"a": np.zeros(2), "b": np.zeros(3)}
     assert same_arrays(arrays, {**arrays}) == ""
-    for other in ({"a": np.zeros(2)}, {**arrays, "b": np.ones(3)}, {**arrays, "b": np.zeros(3, "f4")}, {**arrays, "b": np.zeros((3, 1))}):
+    for other in (
+        {"a": np.zeros(2)},
+        {**arrays, "b": np.ones(3)},
+        {**arrays, "b": np.zeros(3, "f4")},
+        {**arrays, "b": np.zeros((3, 1))},
+    ):
         assert same_arrays(arrays, other) == "b"
 
 
@@ -93,7 +101,10 @@ def test_rubbish_is_refused_by_name(content, tmp_path):
 
 def test_truncated_files_are_refused(tmp_path):
     arrays = merged_arrays(merged_task(random_mask(20)))
-    for name, content, read in (("a.safetensors", safetensors_bytes(arrays), read_safetensors), ("a.npz", npz_bytes(arrays), read_npz)):
+    for name, content, read in (
+        ("a.safetensors", safetensors_bytes(arrays), read_safetensors),
+        ("a.npz", npz_bytes(arrays), read_npz),
+    ):
         for size in range(0, len(content), 97):
             (tmp_path / name).write_bytes(content[:size])
             with pytest.raises(InvalidInstance, match="cannot be read"):

@@ -29,7 +29,9 @@ def test_commands(tmp_path, monkeypatch):
 def test_example(tmp_path):
     found = blocks(PAGE)
     place = next(number for number, block in enumerate(found) if block.title == "use_forms.py")
-    said = subprocess.run([sys.executable, "-c", found[place].text], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", found[place].text], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
     assert said == found[place + 1].text
 
 

@@ -21,7 +21,9 @@ from tests.export.samples import chain_mask, chains_mask, random_mask, star_mask
 SIZE = 40
 PACKED = Mask.from_dense(np.kron(np.eye(5, dtype=bool), np.ones((8, 8), bool)) & np.tril(np.ones((40, 40), bool)))
 WINDOW = Mask.from_intervals([[[(max(0, i - 4), min(SIZE, i + 3))] for i in range(SIZE)]])
-HOLES = Mask.from_dense(np.array([[not (q - 9 < k < q - 4) and not q + 3 < k < q + 9 for k in range(SIZE)] for q in range(SIZE)]))
+HOLES = Mask.from_dense(
+    np.array([[not (q - 9 < k < q - 4) and not q + 3 < k < q + 9 for k in range(SIZE)] for q in range(SIZE)])
+)
 EMPTY_ROWS = Mask.from_intervals([[[] if i % 5 == 2 else [(0, i + 1)] for i in range(SIZE)]])
 
 
@@ -79,7 +81,9 @@ def test_flashmask(mask):
     found = to_flashmask(mask)
     judge(
         lambda parts: check_flashmask(mask, FlashMask(parts[0], found.causal)),
-        lambda parts: decode.flashmask(parts[0], found.causal) if parts[0].min() >= 0 and parts[0].max() <= SIZE else None,
+        lambda parts: (
+            decode.flashmask(parts[0], found.causal) if parts[0].min() >= 0 and parts[0].max() <= SIZE else None
+        ),
         mask,
         [found.startend_row_indices],
     )
@@ -93,7 +97,9 @@ def test_lengths():
     found = to_lengths(PACKED)
     judge(
         lambda parts: check_lengths(PACKED, Lengths(parts[0], int(parts[1][0]), True)),
-        lambda parts: decode.documents(parts[0], True, SIZE) if parts[1][0] == 8 and (np.diff(parts[0]) > 0).all() else None,
+        lambda parts: (
+            decode.documents(parts[0], True, SIZE) if parts[1][0] == 8 and (np.diff(parts[0]) > 0).all() else None
+        ),
         PACKED,
         [found.cu_seqlens, np.array([found.max_seqlen])],
     )
@@ -110,7 +116,12 @@ def test_packed_bits(size):
         whole = np.unpackbits(parts[0], bitorder="little")
         return whole[: size * size].reshape(size, size).astype(bool) if not whole[size * size :].any() else None
 
-    judge(lambda parts: check_packed_bits(mask, PackedBits(parts[0], found.mask_indptr)), meaning, mask, [found.packed_custom_mask])
+    judge(
+        lambda parts: check_packed_bits(mask, PackedBits(parts[0], found.mask_indptr)),
+        meaning,
+        mask,
+        [found.packed_custom_mask],
+    )
     with pytest.raises(WrongAnswer, match="are not"):
         check_packed_bits(mask, PackedBits(found.packed_custom_mask[:-1], found.mask_indptr))
 
@@ -184,7 +195,9 @@ def test_bits_by_blocks(monkeypatch):
         q, k = (int(x) for x in rng.integers(0, 300, 2))
         wrong = {name: array.copy() for name, array in form.arrays.items()}
         block = int(wrong["number"][wrong["line"][q // 128] + k // 128])
-        wrong["bits"][block * 512 + q % 128 * 4 + k % 128 // 32] ^= np.array([1 << (k % 32)], np.uint32).view(np.int32)[0]
+        wrong["bits"][block * 512 + q % 128 * 4 + k % 128 // 32] ^= np.array([1 << (k % 32)], np.uint32).view(np.int32)[
+            0
+        ]
         with pytest.raises(WrongAnswer, match=f"row {q} "):
             check_form(mask, form._replace(arrays=wrong))
     wrong["number"][0] = 1

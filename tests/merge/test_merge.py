@@ -21,7 +21,9 @@ from tests.random_families import random_family
 def chain(inputs: str, name: str, closed: bool = False) -> Task:
     """A chain over letters whose last node predicts; literal cover rows unless closed."""
     nodes = [Node(f"n{i}", letter, i) for i, letter in enumerate(inputs)]
-    rows = {f"n{i}": ((f"n{i - 1}",) if closed else (f"n{i - 1}", f"n{i}")) if i else (f"n{i}",) for i in range(len(inputs))}
+    rows = {
+        f"n{i}": ((f"n{i - 1}",) if closed else (f"n{i - 1}", f"n{i}")) if i else (f"n{i}",) for i in range(len(inputs))
+    }
     return Task(name, nodes, rows, [Prediction(f"n{len(inputs) - 1}", "y")], closed)
 
 
@@ -150,12 +152,24 @@ def test_several_labels_weights_and_dead_nodes() -> None:
         "t",
         [Node("a", "x", 0), Node("dead", "z", 1)],
         {"a": ("a",)},
-        [Prediction("a", "y", 0.0), Prediction("a", "y", -2.0), Prediction("a", 1), Prediction("a", 1.0), Prediction("a", True)],
+        [
+            Prediction("a", "y", 0.0),
+            Prediction("a", "y", -2.0),
+            Prediction("a", 1),
+            Prediction("a", 1.0),
+            Prediction("a", True),
+        ],
     )
     merged = merge_family(TaskFamily((task,)))
     assert len(merged.positions) == 1
     assert merged.labels == ("y", 1, 1.0, True)
-    assert [(edge.label, edge.weight) for edge in merged.loss_edges] == [(0, 0.0), (0, -2.0), (1, 1.0), (2, 1.0), (3, 1.0)]
+    assert [(edge.label, edge.weight) for edge in merged.loss_edges] == [
+        (0, 0.0),
+        (0, -2.0),
+        (1, 1.0),
+        (2, 1.0),
+        (3, 1.0),
+    ]
     assert merged.embeddings == {"t": {"a": 0}}
 
 

@@ -48,7 +48,10 @@ def test_leaks_agree_with_boolean_powers(layers: int | None) -> None:
         hidden = replace(
             task,
             nodes=[replace(node, carries=(node.name,)) for node in task.nodes],
-            predict=[replace(p, hides=tuple(node.name for node in task.nodes if node.name != p.node)[:2]) for p in task.predict],
+            predict=[
+                replace(p, hides=tuple(node.name for node in task.nodes if node.name != p.node)[:2])
+                for p in task.predict
+            ],
         )
         leak = find_leak(TaskFamily((hidden,)), layers)
         truth = brute_leaks(hidden, layers if layers is not None else 3 * len(task.nodes) * len(task.attends))
@@ -70,7 +73,12 @@ def test_leaks_agree_with_boolean_powers(layers: int | None) -> None:
 
 def test_all_but_self_leaks_at_two_layers_and_not_at_one() -> None:
     nodes = [Node("a", "x", 0), Node("b", "y", 1)]
-    query = Task("t", [*nodes, Node("q", "M", 0, carries=())], {"a": ("b",), "b": ("a",), "q": ("b",)}, [Prediction("q", "x", hides=["x"])])
+    query = Task(
+        "t",
+        [*nodes, Node("q", "M", 0, carries=())],
+        {"a": ("b",), "b": ("a",), "q": ("b",)},
+        [Prediction("q", "x", hides=["x"])],
+    )
     family = TaskFamily((query,))
     assert find_leak(family, 1) is None
     assert find_leak(family, 2) == Leak("t", "q", "x", ("a", "b", "q"))
@@ -156,7 +164,10 @@ def test_explanations_at_finite_depth_agree_with_the_positions() -> None:
 
 
 def test_explanations_tell_apart_what_only_canonical_text_does() -> None:
-    tasks = [Task(name, [Node("a", ["a", value], 0)], {"a": ("a",)}, [Prediction("a", "y")]) for name, value in (("one", 1), ("two", 1.0))]
+    tasks = [
+        Task(name, [Node("a", ["a", value], 0)], {"a": ("a",)}, [Prediction("a", "y")])
+        for name, value in (("one", 1), ("two", 1.0))
+    ]
     found = explain(TaskFamily(tuple(tasks)), ("one", "a"), ("two", "a"))
     assert found.reason.endswith('differ in identity: input ["a",1] against ["a",1.0]')
     with pytest.raises(InvalidInstance, match="layers 0"):
@@ -172,7 +183,9 @@ def test_criterion_accepts_the_minimum_and_names_what_fails() -> None:
     lonely = replace(
         merged,
         positions=(*merged.positions, merged.positions[0]._replace(input="nobody")),
-        mask=Mask.from_dense(np.pad(merged.mask.dense(), (0, 1)) | np.diag(np.arange(len(merged.positions) + 1) == len(merged.positions))),
+        mask=Mask.from_dense(
+            np.pad(merged.mask.dense(), (0, 1)) | np.diag(np.arange(len(merged.positions) + 1) == len(merged.positions))
+        ),
     )
     verdict = criterion(family, lonely)
     assert (verdict.fault, verdict.positions) == ("hit", (len(merged.positions),))
@@ -186,11 +199,20 @@ def test_criterion_accepts_the_minimum_and_names_what_fails() -> None:
 
 def test_criterion_refuses_every_single_bit() -> None:
     refused = 0
-    for instance in (catalog.butterfly(n=3), catalog.causal_lm(n=5), catalog.tabpfn_duplicates(), catalog.sliding_window(n=5, w=2)):
+    for instance in (
+        catalog.butterfly(n=3),
+        catalog.causal_lm(n=5),
+        catalog.tabpfn_duplicates(),
+        catalog.sliding_window(n=5, w=2),
+    ):
         merged = merge_family(instance.family)
         for query, key in np.ndindex(merged.mask.shape):
             dense = merged.mask.dense()
             dense[query, key] ^= True
-            assert not criterion(instance.family, replace(merged, mask=Mask.from_dense(dense))).minimal, (instance.name, query, key)
+            assert not criterion(instance.family, replace(merged, mask=Mask.from_dense(dense))).minimal, (
+                instance.name,
+                query,
+                key,
+            )
             refused += 1
     assert refused > 100

@@ -25,7 +25,11 @@ def relations(draw: st.DrawFn, max_size: int = 8, size: int | None = None) -> Re
 def posets(draw: st.DrawFn, max_size: int = 8) -> Poset:
     """Any partial order: a causal relation under a permutation of its nodes, closed."""
     causal = np.tril(draw(relations(max_size)))
-    order = draw(st.permutations(range(len(causal)))) if len(causal) <= 8 else np.random.default_rng(0).permutation(len(causal))
+    order = (
+        draw(st.permutations(range(len(causal))))
+        if len(causal) <= 8
+        else np.random.default_rng(0).permutation(len(causal))
+    )
     return Poset(causal[np.ix_(order, order)] if len(causal) else causal)
 
 

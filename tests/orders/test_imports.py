@@ -17,7 +17,9 @@ def imported(source):
 
 
 def foreign(source):
-    return {name for name in imported(source) if not any(name == home or name.startswith(f"{home}.") for home in ALLOWED)}
+    return {
+        name for name in imported(source) if not any(name == home or name.startswith(f"{home}.") for home in ALLOWED)
+    }
 
 
 def test_orders_need_numpy_and_the_errors_only():

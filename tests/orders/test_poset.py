@@ -59,7 +59,10 @@ def strict_graph(poset):
 def width_by_brute_force(poset):
     comparable = poset.order | poset.order.T
     sizes = (
-        size for size in range(len(poset), 0, -1) for s in combinations(range(len(poset)), size) if comparable[np.ix_(s, s)].sum() == size
+        size
+        for size in range(len(poset), 0, -1)
+        for s in combinations(range(len(poset)), size)
+        if comparable[np.ix_(s, s)].sum() == size
     )
     return next(sizes, 0)
 
@@ -84,7 +87,9 @@ def test_covers_are_the_definition_and_generate_the_order(poset):
     assert Poset(poset.covers) == poset
     for q in range(len(poset)):
         below = set(poset.down_set([q])) - {q}
-        assert poset.lower_covers(q) == tuple(sorted(k for k in below if not any(k in poset.down_set([m]) for m in below - {k})))
+        assert poset.lower_covers(q) == tuple(
+            sorted(k for k in below if not any(k in poset.down_set([m]) for m in below - {k}))
+        )
         assert poset.lower_covers(q) == poset.dual().upper_covers(q)
 
 
@@ -137,7 +142,12 @@ def test_width_agrees_with_all_antichains(poset):
 @settings(deadline=None)
 @given(posets(max_size=60))
 def test_antichain_and_chains_prove_the_width(poset):
-    assert poset.width == len(poset.antichain) == len(poset.chains) == certify_width(poset.order, poset.antichain, poset.chains)
+    assert (
+        poset.width
+        == len(poset.antichain)
+        == len(poset.chains)
+        == certify_width(poset.order, poset.antichain, poset.chains)
+    )
     assert poset.width == poset.dual().width
     assert sorted(element for part in poset.chains for element in part) == list(range(len(poset)))
     for part in poset.chains:
@@ -238,7 +248,16 @@ def test_range_is_the_first_linear_extension_of_a_causal_order(relation):
 
 
 def test_what_is_no_permutation_is_no_linear_extension():
-    for sequence in ([0, 1, 2], [0, 1, 2, 3, 3], [0, 1, 1, 3], [0, 1, 2, 4], [1, 2, 3, 4], [3, 1, 2, 0], [0, 1, 3, 2], []):
+    for sequence in (
+        [0, 1, 2],
+        [0, 1, 2, 3, 3],
+        [0, 1, 1, 3],
+        [0, 1, 2, 4],
+        [1, 2, 3, 4],
+        [3, 1, 2, 0],
+        [0, 1, 3, 2],
+        [],
+    ):
         assert not DIAMOND.is_linear_extension(sequence)
     assert DIAMOND.is_linear_extension([0, 2, 1, 3])
     assert DIAMOND.is_linear_extension(np.array([0, 1, 2, 3]))
@@ -294,12 +313,18 @@ def test_every_poset_of_four_elements():
 
 @pytest.mark.parametrize(
     ("edges", "n", "pair"),
-    [([(3, 5), (5, 3)], 7, "3 and 5"), ([(0, 1), (1, 2), (2, 0)], 3, "0 and 1"), ([(1, 4), (4, 2), (2, 4)], 5, "2 and 4")],
+    [
+        ([(3, 5), (5, 3)], 7, "3 and 5"),
+        ([(0, 1), (1, 2), (2, 0)], 3, "0 and 1"),
+        ([(1, 4), (4, 2), (2, 4)], 5, "2 and 4"),
+    ],
 )
 def test_cyclic_input_is_refused_with_two_mutually_visible_elements(edges, n, pair):
     relation = np.zeros((n, n), bool)
     relation[tuple(zip(*edges, strict=True))] = True
-    with pytest.raises(InvalidInstance, match=f"elements {pair} see each other, so this is no partial order; take its quotient"):
+    with pytest.raises(
+        InvalidInstance, match=f"elements {pair} see each other, so this is no partial order; take its quotient"
+    ):
         Poset(relation)
     assert len(quotient(relation)) < n
 
@@ -337,7 +362,12 @@ def test_what_is_no_relation_is_no_poset(value):
 
 @pytest.mark.parametrize("element", [-1, 4, 1.0, True, "0", None])
 def test_elements_outside_are_refused(element):
-    for query in (DIAMOND.upper_covers, DIAMOND.lower_covers, lambda e: DIAMOND.up_set([e]), lambda e: DIAMOND.down_set([0, e])):
+    for query in (
+        DIAMOND.upper_covers,
+        DIAMOND.lower_covers,
+        lambda e: DIAMOND.up_set([e]),
+        lambda e: DIAMOND.down_set([0, e]),
+    ):
         with pytest.raises(InvalidInstance, match=r"is not one of 0, \.\.\., n - 1 for n = 4"):
             query(element)
 
@@ -379,6 +409,18 @@ def test_the_empty_poset():
 
 def test_answers_are_python_integers():
     poset = subsets(3)
-    numbers = [poset.width, poset.height, poset.count_linear_extensions(), *poset.heights, *poset.antichain, *poset.minimal_elements]
-    numbers += [*poset.upper_covers(0), *poset.down_set([7]), *poset.linear_extension, *(e for part in poset.chains for e in part)]
+    numbers = [
+        poset.width,
+        poset.height,
+        poset.count_linear_extensions(),
+        *poset.heights,
+        *poset.antichain,
+        *poset.minimal_elements,
+    ]
+    numbers += [
+        *poset.upper_covers(0),
+        *poset.down_set([7]),
+        *poset.linear_extension,
+        *(e for part in poset.chains for e in part),
+    ]
     assert {type(number) for number in numbers} == {int}

@@ -62,7 +62,9 @@ def test_closure_is_the_least_preorder_above(relation):
 
 def test_closure_agrees_with_networkx():
     for relation in random_relations(60, (1, 90)):
-        assert np.array_equal(closure(relation), matrix(nx.transitive_closure(digraph(relation), reflexive=True), len(relation)))
+        assert np.array_equal(
+            closure(relation), matrix(nx.transitive_closure(digraph(relation), reflexive=True), len(relation))
+        )
 
 
 def test_closure_leaves_its_argument_alone():
@@ -175,7 +177,11 @@ def test_classes_are_bottom_up_and_mutual(relation):
 def test_classes_come_in_the_lexicographically_first_bottom_up_order(relation):
     groups, reach = classes(relation), closure(relation)
     leaders = sorted(group[0] for group in groups)
-    orders = (order for order in permutations(leaders) if not any(reach[a, b] for i, a in enumerate(order) for b in order[i + 1 :]))
+    orders = (
+        order
+        for order in permutations(leaders)
+        if not any(reach[a, b] for i, a in enumerate(order) for b in order[i + 1 :])
+    )
     assert tuple(group[0] for group in groups) == next(orders)
 
 

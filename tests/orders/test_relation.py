@@ -13,7 +13,9 @@ from .strategies import layers, relations
 
 def composed_by_definition(later, earlier):
     n = len(later)
-    return np.array([[any(later[q, m] and earlier[m, k] for m in range(n)) for k in range(n)] for q in range(n)], bool).reshape(n, n)
+    return np.array(
+        [[any(later[q, m] and earlier[m, k] for m in range(n)) for k in range(n)] for q in range(n)], bool
+    ).reshape(n, n)
 
 
 @settings(deadline=None)
@@ -129,7 +131,13 @@ def test_no_layers_have_no_product():
     ],
 )
 def test_what_is_no_relation_is_refused(value, message):
-    for operation in (as_relation, reflexive, lambda x: compose(x, x), lambda x: power(x, 2), lambda x: layer_product([x])):
+    for operation in (
+        as_relation,
+        reflexive,
+        lambda x: compose(x, x),
+        lambda x: power(x, 2),
+        lambda x: layer_product([x]),
+    ):
         with pytest.raises(InvalidInstance, match=message):
             operation(value)
 

@@ -23,7 +23,9 @@ def random_lists(n, edges, seed):
 def graph(offset, key):
     edges = nx.DiGraph()
     edges.add_nodes_from(range(len(offset) - 1))
-    edges.add_edges_from(zip(np.repeat(np.arange(len(offset) - 1), np.diff(offset)).tolist(), key.tolist(), strict=True))
+    edges.add_edges_from(
+        zip(np.repeat(np.arange(len(offset) - 1), np.diff(offset)).tolist(), key.tolist(), strict=True)
+    )
     return edges
 
 
@@ -32,7 +34,9 @@ def graph(offset, key):
 def test_components_are_the_classes_in_a_bottom_up_order(relation):
     offset, key = lists(relation)
     component = components(offset, key)
-    groups = [tuple(np.flatnonzero(component == number).tolist()) for number in range(int(component.max(initial=-1)) + 1)]
+    groups = [
+        tuple(np.flatnonzero(component == number).tolist()) for number in range(int(component.max(initial=-1)) + 1)
+    ]
     assert set(groups) == set(classes(relation))
     queries, keys = np.nonzero(relation)
     assert (component[queries] >= component[keys]).all()
@@ -130,7 +134,9 @@ def test_what_is_no_adjacency_list_is_refused(offset, key, message):
         levels(offset, key, np.zeros(max(len(offset) - 1, 0), int))
 
 
-@pytest.mark.parametrize("component", [np.array([0, 1]), np.array([1, 0, -1]), np.array([0.0, 1.0, 2.0]), np.zeros((3, 1), int)])
+@pytest.mark.parametrize(
+    "component", [np.array([0, 1]), np.array([1, 0, -1]), np.array([0.0, 1.0, 2.0]), np.zeros((3, 1), int)]
+)
 def test_component_arrays_that_do_not_fit_are_refused(component):
     with pytest.raises(InvalidInstance, match="component is not an array of 3 integers"):
         levels(np.array([0, 0, 0, 0]), np.zeros(0, int), component)

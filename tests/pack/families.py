@@ -48,7 +48,9 @@ def task_of(sample) -> Task:
     nodes = [Node(f"t{i}", token, places[i], str(kinds[i])) for i, token in enumerate(sample["input_ids"])]
     attends = {f"t{i}": [f"t{k}" for k in row] for i, row in enumerate(rows)}
     weight = sample.get("weight", 1.0)
-    predict = [Prediction(f"t{predictor[i]}", label, weight) for i, label in enumerate(sample["labels"]) if label != -100]
+    predict = [
+        Prediction(f"t{predictor[i]}", label, weight) for i, label in enumerate(sample["labels"]) if label != -100
+    ]
     return Task(str(sample["id"]), nodes, attends, predict)
 
 
@@ -67,11 +69,16 @@ def merged_of(batch: PackedBatch, instance: Instance) -> MergedTask:
         places = batch.sample_position[batch.sample_offset[number] : batch.sample_offset[number + 1]].tolist()
         embeddings[task.name] = dict(zip(live, places, strict=True))
     edges = zip(
-        batch.loss_position.tolist(), batch.loss_label.tolist(), batch.loss_sample.tolist(), batch.loss_weight.tolist(), strict=True
+        batch.loss_position.tolist(),
+        batch.loss_label.tolist(),
+        batch.loss_sample.tolist(),
+        batch.loss_weight.tolist(),
+        strict=True,
     )
     return MergedTask(
         tuple(
-            Position(i, p, str(k)) for i, p, k in zip(batch.input_ids.tolist(), batch.position_ids.tolist(), kinds.tolist(), strict=True)
+            Position(i, p, str(k))
+            for i, p, k in zip(batch.input_ids.tolist(), batch.position_ids.tolist(), kinds.tolist(), strict=True)
         ),
         batch.mask,
         embeddings,

@@ -147,12 +147,15 @@ def outcome(source) -> object:
 def same(left, right) -> bool:
     """Whether two outcomes are equal, errors by what follows the place."""
     if isinstance(left, str) or isinstance(right, str):
-        return isinstance(left, str) and isinstance(right, str) and left.partition(":2: ")[2] == right.partition(":2: ")[2]
+        return (
+            isinstance(left, str) and isinstance(right, str) and left.partition(":2: ")[2] == right.partition(":2: ")[2]
+        )
     names = {*left.keys, *right.keys, "position_ids"}
     return (
         (left.ids, left.groups, left.segments) == (right.ids, right.groups, right.segments)
         and all(
-            np.array_equal(getattr(left, name), getattr(right, name)) for name in ("weight", "offset", "tokens", "labels", "first_label")
+            np.array_equal(getattr(left, name), getattr(right, name))
+            for name in ("weight", "offset", "tokens", "labels", "first_label")
         )
         and all(np.array_equal(key_of(left, name), key_of(right, name)) for name in names)
         and set(left.fields) == set(right.fields)
@@ -184,7 +187,9 @@ def check_altered(rng: random.Random, folder) -> bool:
         assert same(found, other), (text, found, other)
     try:
         names = list(dict.fromkeys(key for row in rows for key in row if key != "messages"))
-        pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in names} for row in rows]), folder / "s.parquet")
+        pq.write_table(
+            pa.Table.from_pylist([{key: row.get(key) for key in names} for row in rows]), folder / "s.parquet"
+        )
     except (pa.ArrowException, OverflowError):  # a column has one type
         return isinstance(found, str)
     parquet = outcome(folder / "s.parquet")

@@ -60,7 +60,9 @@ def refused(batch, table, samples):
 
 
 NAMES = (*ARRAYS, "field_advantages", "extra_kinds")
-ALTERED = [(name, number) for number, case in enumerate(CASES) for name in NAMES if len(batch_arrays(case[2]).get(name, ()))]
+ALTERED = [
+    (name, number) for number, case in enumerate(CASES) for name in NAMES if len(batch_arrays(case[2]).get(name, ()))
+]
 
 
 @pytest.mark.parametrize(("name", "case"), ALTERED)

@@ -168,12 +168,18 @@ def test_faults_name_file_line_and_field(tmp_path, road, fault):
 def test_neither_labels_nor_a_mask(tmp_path, road):
     rows = [SAMPLE, {"id": "y", "input_ids": [1], "labels": None}]
     text = refused(rows, road, tmp_path)
-    assert f'{named(road)}:2: $: labels is missing; give every sample "labels", or a "completion_mask" or "assistant_masks"' in text
+    assert (
+        f'{named(road)}:2: $: labels is missing; give every sample "labels", or a "completion_mask" or "assistant_masks"'
+        in text
+    )
 
 
 def test_a_parquet_file_without_any_of_the_three_columns(tmp_path):
     text = refused([{"id": "x", "input_ids": [1]}], "parquet", tmp_path)
-    assert 'column labels is missing; give the columns "input_ids" and "labels", "completion_mask" or "assistant_masks"' in text
+    assert (
+        'column labels is missing; give the columns "input_ids" and "labels", "completion_mask" or "assistant_masks"'
+        in text
+    )
 
 
 @road
@@ -212,7 +218,9 @@ def test_masks_and_segments(tmp_path, road):
 
 @road
 def test_the_label_of_the_first_token_is_ignored_and_counted(tmp_path, road):
-    rows = [{**row, "labels": row["input_ids"]} for row in PLAIN[1:]] + [{**PLAIN[0], "advantages": [None, 1.5, 0.0, 2.5]}]
+    rows = [{**row, "labels": row["input_ids"]} for row in PLAIN[1:]] + [
+        {**PLAIN[0], "advantages": [None, 1.5, 0.0, 2.5]}
+    ]
     expected = [{**row, "labels": [-100, *row["labels"][1:]]} for row in rows]
     summary = pack_samples(ROADS[road](rows, tmp_path), tmp_path / "out")
     pack_samples(expected, tmp_path / "expected")
@@ -262,12 +270,20 @@ def test_the_name_does_not_depend_on_where_the_file_is(tmp_path):
 
 @road
 def test_a_given_id_may_not_be_that_of_a_sample_without_one(tmp_path, road):
-    text = refused([{"input_ids": [1], "labels": [-100]}, {"id": "#1", "input_ids": [1], "labels": [-100]}], road, tmp_path)
+    text = refused(
+        [{"input_ids": [1], "labels": [-100]}, {"id": "#1", "input_ids": [1], "labels": [-100]}], road, tmp_path
+    )
     assert f"{named(road)}:2: $.id: '#1' is the id of an earlier sample, too" in text
 
 
 def test_scalars_of_numpy_are_those_of_python(tmp_path):
-    row = {"id": np.int64(7), "group": np.str_("g"), "weight": np.float32(0.5), "input_ids": [1, 2], "labels": [-100, 2]}
+    row = {
+        "id": np.int64(7),
+        "group": np.str_("g"),
+        "weight": np.float32(0.5),
+        "input_ids": [1, 2],
+        "labels": [-100, 2],
+    }
     pack_samples([row], tmp_path / "out")
     [back] = unpack_samples(tmp_path / "out")
     assert back == {"id": 7, "group": "g", "weight": 0.5, "input_ids": [1, 2], "labels": [-100, 2]}

@@ -109,7 +109,9 @@ def test_another_way_of_storing_is_accepted(copy):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(dict(reversed(manifest.items())), indent=2, sort_keys=True))
     assert [batch_hash(batch) for batch in open_packed(folder)] == before
-    save_file(load_file(folder / "batch-00000.safetensors"), folder / "batch-00000.safetensors", {"batch_hash": "0" * 64})
+    save_file(
+        load_file(folder / "batch-00000.safetensors"), folder / "batch-00000.safetensors", {"batch_hash": "0" * 64}
+    )
     assert "the file's metadata says 000000000000" in refused(folder)
 
 
@@ -170,7 +172,9 @@ def test_the_manifest_edited(copy, name):
         manifest = json.loads(text)
         put(manifest, path, new)
         same = {"file": None, "groups": None, "segments": None}
-        if manifest == json.loads(text) or (new is ... and path[-1] in same and json.loads(text)["batches"][path[1]][path[-1]] is None):
+        if manifest == json.loads(text) or (
+            new is ... and path[-1] in same and json.loads(text)["batches"][path[1]][path[-1]] is None
+        ):
             continue  # a key that is null may be left out
         (folder / "manifest.json").write_text(json.dumps(manifest))
         refused(folder)
@@ -198,7 +202,10 @@ def test_the_hashes_are_those_of_the_page(folders):
 
 
 def test_names_of_any_kind_are_hashed_alike(tmp_path):
-    rows = [{"id": name, "input_ids": [1, 2], "labels": [-100, 2]} for name in ('"\\/\x00\x1f\x7f\u2028é\U0001f600', -5, 2**62)]
+    rows = [
+        {"id": name, "input_ids": [1, 2], "labels": [-100, 2]}
+        for name in ('"\\/\x00\x1f\x7f\u2028é\U0001f600', -5, 2**62)
+    ]
     pack_samples(rows, tmp_path / "out")
     list(open_packed(tmp_path / "out"))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
@@ -263,7 +270,9 @@ def test_arranged_batches_have_hashes_of_their_own(folders, tmp_path):
 def test_hashing_takes_little_of_loading(folders):
     """Hashing is a part of loading, beside reading and checking, and not all of it."""
     size = 1 << 16
-    rows = [{"id": 0, "input_ids": [i % 1000 for i in range(size)], "labels": [-100, *(i % 1000 for i in range(1, size))]}]
+    rows = [
+        {"id": 0, "input_ids": [i % 1000 for i in range(size)], "labels": [-100, *(i % 1000 for i in range(1, size))]}
+    ]
     place = folders / "large"
     pack_samples(rows, place, max_length=size)
     packed = open_packed(place)

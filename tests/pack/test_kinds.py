@@ -30,7 +30,13 @@ def bd3lm(n, l):  # noqa: E741
         blocks = [(list(range(c * l, c * l + l)), None, {"sees": list(range(c)), "within": "full"}) for c in range(b)]
         noised = [M if i % 2 else i for i in range(b * l, b * l + l)]
         labels = [i if i % 2 else -100 for i in range(b * l, b * l + l)]
-        yield sample(b, [*blocks, (noised, labels, {"sees": list(range(b)), "within": "full", "position": b * l, "predict": "self"})])
+        yield sample(
+            b,
+            [
+                *blocks,
+                (noised, labels, {"sees": list(range(b)), "within": "full", "position": b * l, "predict": "self"}),
+            ],
+        )
 
 
 def prefix_lm(n, p):

@@ -58,7 +58,13 @@ def test_equal_leaves_of_two_groups_have_their_own_copies():
     first = {"id": 1, "group": "a", "input_ids": [0, 0, 7], "labels": [-100, -100, 8]}
     samples = [
         first | {"segments": [twice, twice, {"length": 1, "position": 1, "sees": [0, 1], "predict": "self"}]},
-        {"id": 2, "group": "b", "input_ids": [0], "labels": [9], "segments": [{"length": 1, "position": 0, "predict": "self"}]},
+        {
+            "id": 2,
+            "group": "b",
+            "input_ids": [0],
+            "labels": [9],
+            "segments": [{"length": 1, "position": 0, "predict": "self"}],
+        },
     ]
     [batch] = pack_batches(samples)
     assert batch.positions == 4

@@ -36,7 +36,10 @@ def rows_of(path):
     cut = table.offset.tolist()
     return [
         {"id": table.ids[s], "group": table.groups[s], "weight": float(table.weight[s])}
-        | {"input_ids": table.tokens[cut[s] : cut[s + 1]].tolist(), "labels": table.labels[cut[s] : cut[s + 1]].tolist()}
+        | {
+            "input_ids": table.tokens[cut[s] : cut[s + 1]].tolist(),
+            "labels": table.labels[cut[s] : cut[s + 1]].tolist(),
+        }
         for s in range(len(table))
     ]
 
@@ -85,10 +88,16 @@ def test_order_window_and_limit_change_the_layout_only(families, window, max_len
         found = Counter()
         for batch in pack_batches(samples, **options):
             assert batch.positions <= options["max_length"]
-            for p, label, s, w in zip(batch.loss_position, batch.loss_label, batch.loss_sample, batch.loss_weight, strict=True):
+            for p, label, s, w in zip(
+                batch.loss_position, batch.loss_label, batch.loss_sample, batch.loss_weight, strict=True
+            ):
                 keys = batch.mask.row(int(p))
-                context = tuple(sorted(zip(batch.input_ids[keys].tolist(), batch.position_ids[keys].tolist(), strict=True)))
-                found[batch.samples[s], int(batch.input_ids[p]), int(batch.position_ids[p]), int(label), float(w), context] += 1
+                context = tuple(
+                    sorted(zip(batch.input_ids[keys].tolist(), batch.position_ids[keys].tolist(), strict=True))
+                )
+                found[
+                    batch.samples[s], int(batch.input_ids[p]), int(batch.position_ids[p]), int(label), float(w), context
+                ] += 1
         return found
 
     assert edges(window=window, max_length=max_length) == edges(window=1000, max_length=10**6)
@@ -103,7 +112,9 @@ def test_equal_runs_give_equal_bytes(tmp_path):
 
 def test_groups_are_isolated_and_samples_without_one_merge():
     row = {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
-    [batch] = pack_batches([{**row, "id": 1, "group": "a"}, {**row, "id": 2, "group": "b"}, {**row, "id": 3}, {**row, "id": 4}])
+    [batch] = pack_batches(
+        [{**row, "id": 1, "group": "a"}, {**row, "id": 2, "group": "b"}, {**row, "id": 3}, {**row, "id": 4}]
+    )
     assert batch.positions == 6
     [batch] = pack_batches([{**row, "id": 1, "group": 1}, {**row, "id": 2, "group": "1"}])
     assert batch.positions == 4
@@ -111,7 +122,9 @@ def test_groups_are_isolated_and_samples_without_one_merge():
 
 def test_keys_tell_tokens_apart_and_are_stored():
     row = {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
-    [batch] = pack_batches([{**row, "id": 1, "route": [0, 5, 0]}, {**row, "id": 2, "route": [0, 6, 0]}], key_fields=["route"])
+    [batch] = pack_batches(
+        [{**row, "id": 1, "route": [0, 5, 0]}, {**row, "id": 2, "route": [0, 6, 0]}], key_fields=["route"]
+    )
     assert batch.positions == 3
     assert sorted(batch.keys["route"].tolist()) == [0, 5, 6]
     [batch] = pack_batches([{**row, "id": 1, "position_ids": [0, 5, 6]}, {**row, "id": 2}])
@@ -142,7 +155,15 @@ def test_segmented_samples_come_back(tmp_path_factory, samples):
     pack_samples(samples, folder)
     [first] = pack_batches(samples)
     [again] = pack_batches(unpack_samples(folder))
-    for name in ("input_ids", "position_ids", "loss_position", "loss_label", "sample_position", "dead_index", "dead_token"):
+    for name in (
+        "input_ids",
+        "position_ids",
+        "loss_position",
+        "loss_label",
+        "sample_position",
+        "dead_index",
+        "dead_token",
+    ):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert first.mask == again.mask
 
@@ -154,14 +175,18 @@ def test_a_group_apart_is_gathered_within_the_window_and_reported_beyond_it(tmp_
     assert (summary.record()["positions"], summary.record()["scattered_groups"]) == (4, [])
     summary = pack_samples(samples, tmp_path / "two", window=3)
     assert summary.record()["scattered_groups"] == ["a", "b"]
-    assert by_id(s | {"group": "x"} for s in unpack_samples(tmp_path / "two")) == by_id(s | {"group": "x", "weight": 1.0} for s in samples)
+    assert by_id(s | {"group": "x"} for s in unpack_samples(tmp_path / "two")) == by_id(
+        s | {"group": "x", "weight": 1.0} for s in samples
+    )
 
 
 def test_a_sample_longer_than_a_batch(tmp_path):
     rows = [{"id": i, "input_ids": list(range(n)), "labels": [-100, *range(1, n)]} for i, n in enumerate((4, 9, 5))]
     path = tmp_path / "s.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(InvalidInstance, match=rf"{path}:2: sample 1 has 8 tokens that labels depend on, a batch holds 7"):
+    with pytest.raises(
+        InvalidInstance, match=rf"{path}:2: sample 1 has 8 tokens that labels depend on, a batch holds 7"
+    ):
         pack_samples(path, tmp_path / "out", max_length=7)
     assert list(tmp_path.iterdir()) == [path]
     summary = pack_samples(path, tmp_path / "out", max_length=7, skip_long=True)
@@ -205,7 +230,8 @@ def test_segmented_samples_are_cut_where_they_share_little(group):
     documents = rng.integers(0, 1000, (20, 60)).tolist()
     parts = [{"length": 60, "position": 0}, {"length": 2, "position": 60, "sees": [0]}]
     samples = [
-        {"id": int(i), "input_ids": documents[i % 20] + [int(i), 7], "labels": [-100] * 61 + [7], "segments": parts} | group
+        {"id": int(i), "input_ids": documents[i % 20] + [int(i), 7], "labels": [-100] * 61 + [7], "segments": parts}
+        | group
         for i in rng.permutation(200)
     ]
     batches = list(pack_batches(samples, max_length=200))
@@ -213,7 +239,10 @@ def test_segmented_samples_are_cut_where_they_share_little(group):
 
 
 def test_cut_groups_and_missing_fields_are_told(tmp_path):
-    rows = [{"id": i, "group": i // 2, "input_ids": [i // 2] * 30 + [i] * 30, "labels": [-100] * 30 + [i] * 30} for i in range(6)]
+    rows = [
+        {"id": i, "group": i // 2, "input_ids": [i // 2] * 30 + [i] * 30, "labels": [-100] * 30 + [i] * 30}
+        for i in range(6)
+    ]
     record = pack_samples(rows, None, max_length=70, token_fields=["entropy"]).record()
     assert record["cut_groups"] == [0, 1, 2]
     assert record["missing_fields"] == ["entropy"]
@@ -224,7 +253,10 @@ def test_cut_groups_and_missing_fields_are_told(tmp_path):
 def test_segments_are_stored_as_ranges(tmp_path):
     """What a segment sees is not written out segment by segment."""
     parts = [{"length": 2, "sees": [[0, j]]} for j in range(200)]
-    pack_samples([{"id": 1, "input_ids": list(range(400)), "labels": [-100, *range(1, 400)], "segments": parts}], tmp_path / "out")
+    pack_samples(
+        [{"id": 1, "input_ids": list(range(400)), "labels": [-100, *range(1, 400)], "segments": parts}],
+        tmp_path / "out",
+    )
     assert (tmp_path / "out" / "manifest.json").stat().st_size < 40_000
     [back] = unpack_samples(tmp_path / "out")
     assert back["segments"][50]["sees"] == [[0, 50]]

@@ -18,10 +18,29 @@ from masksynth.pack.reading import read_samples
 from masksynth.pack.samples import TOKEN_FIELDS, join, key_of
 
 GOOD = [
-    {"id": "a", "group": "g", "input_ids": [1, 2, 3], "labels": [-100, 2, 3], "weight": 0.5, "advantages": [0.0, 1.5, -2e-3]},
+    {
+        "id": "a",
+        "group": "g",
+        "input_ids": [1, 2, 3],
+        "labels": [-100, 2, 3],
+        "weight": 0.5,
+        "advantages": [0.0, 1.5, -2e-3],
+    },
     {"id": 7, "group": 3, "input_ids": [], "labels": []},
-    {"id": "ü", "input_ids": [2**31 - 1, 0], "labels": [-100, -100], "kinds": [1, 0], "text": "ignored", "ref_logprobs": [None, 1]},
-    {"id": "s", "input_ids": [5, 6, 7], "labels": [-100, -100, 7], "segments": [{"length": 2}, {"length": 1, "sees": [0], "position": 9}]},
+    {
+        "id": "ü",
+        "input_ids": [2**31 - 1, 0],
+        "labels": [-100, -100],
+        "kinds": [1, 0],
+        "text": "ignored",
+        "ref_logprobs": [None, 1],
+    },
+    {
+        "id": "s",
+        "input_ids": [5, 6, 7],
+        "labels": [-100, -100, 7],
+        "segments": [{"length": 2}, {"length": 1, "sees": [0], "position": 9}],
+    },
 ]
 
 
@@ -78,7 +97,10 @@ def test_parquet_segments_have_every_field_and_null_is_the_default(tmp_path):
 
 def test_parquet_with_a_column_twice(tmp_path):
     array = pa.array(["a"])
-    pq.write_table(pa.table([array, array, pa.array([[1]]), pa.array([[-100]])], names=["id", "id", "input_ids", "labels"]), tmp_path / "s")
+    pq.write_table(
+        pa.table([array, array, pa.array([[1]]), pa.array([[-100]])], names=["id", "id", "input_ids", "labels"]),
+        tmp_path / "s",
+    )
     with pytest.raises(InvalidInstance, match="there are two columns id"):
         list(read_samples(tmp_path / "s"))
 
@@ -118,12 +140,24 @@ FAULTS = {
     "strings": ({**SAMPLE, "input_ids": ["1", "2"]}, "$.input_ids: is not a flat list of integers"),
     "an array": ([1, 2], "a sample is an object, not list"),
     "segments that do not add up": ({**SAMPLE, "segments": [{"length": 1}]}, "the segments hold 1 tokens"),
-    "segments that see themselves": ({**SAMPLE, "segments": [{"length": 2, "sees": [0]}]}, "sees 0 is not an earlier segment"),
+    "segments that see themselves": (
+        {**SAMPLE, "segments": [{"length": 2, "sees": [0]}]},
+        "sees 0 is not an earlier segment",
+    ),
     "a field of segments unknown": ({**SAMPLE, "segments": [{"length": 2, "sight": 1}]}, "sight"),
-    "field without a number at a label": ({**SAMPLE, "advantages": [1.0, None]}, "$.advantages[1]: is null at a trained label"),
+    "field without a number at a label": (
+        {**SAMPLE, "advantages": [1.0, None]},
+        "$.advantages[1]: is null at a trained label",
+    ),
     "a weight beyond numbers": ({**SAMPLE, "weight": 10**400}, "the weight is beyond the range of numbers"),
-    "a product beyond numbers": ({**SAMPLE, "weight": 1e300, "weights": [0, 1e300]}, "$.weights[1]: times the sample's weight"),
-    "a position beyond all": ({**SAMPLE, "segments": [{"length": 2, "position": 10**30}]}, "$.segments[0].position: positions from 1000"),
+    "a product beyond numbers": (
+        {**SAMPLE, "weight": 1e300, "weights": [0, 1e300]},
+        "$.weights[1]: times the sample's weight",
+    ),
+    "a position beyond all": (
+        {**SAMPLE, "segments": [{"length": 2, "position": 10**30}]},
+        "$.segments[0].position: positions from 1000",
+    ),
     "negative key": ({**SAMPLE, "kinds": [0, -1]}, "$.kinds[1]: -1 is not from 0"),
 }
 TEXTS = {
@@ -195,9 +229,18 @@ def test_a_field_may_not_take_a_name_that_has_a_meaning(tmp_path):
 
 
 LINE_FAULTS = {
-    "a repeated key": (b'{"id":"x","input_ids":[1],"labels":[-100],"id":"y"}', "$: key 'id' is repeated in one object; keep one of them"),
-    "a repeated list": (b'{"id":"x","input_ids":[1],"labels":[-100],"input_ids":[1]}', "$: key 'input_ids' is repeated"),
-    "a repeated key by an escape": (b'{"id":"x","input_ids":[1],"labels":[-100],"\\u0069d":"y"}', "$: key 'id' is repeated"),
+    "a repeated key": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"id":"y"}',
+        "$: key 'id' is repeated in one object; keep one of them",
+    ),
+    "a repeated list": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"input_ids":[1]}',
+        "$: key 'input_ids' is repeated",
+    ),
+    "a repeated key by an escape": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"\\u0069d":"y"}',
+        "$: key 'id' is repeated",
+    ),
     "a repeated key of a segment": (
         b'{"id":"x","input_ids":[1],"labels":[-100],"segments":[{"length":1,"length":1}]}',
         "$.segments[0]: key 'length' is repeated",
@@ -206,10 +249,22 @@ LINE_FAULTS = {
         b'{"id":"x","input_ids":[1],"labels":[-100],"a":{"b":"\\"","c":[{"b":1}],"b":2}}',
         "$.a: key 'b' is repeated",
     ),
-    "an id beyond 64 bits": (b'{"id":%d,"input_ids":[1],"labels":[-100]}' % 2**70, f"$.id: {2**70} is not an integer of 64 bits"),
-    "a group beyond 64 bits": (b'{"id":1,"group":%d,"input_ids":[1],"labels":[-100]}' % -(2**64), "$.group: -18446744073709551616 is not"),
-    "an infinite weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":1e400}', "$.weight: weight inf is not finite"),
-    "an infinite field": (b'{"id":"x","input_ids":[1,2],"labels":[-100,2],"advantages":[0,1e400]}', "$.advantages[1]: inf is not finite"),
+    "an id beyond 64 bits": (
+        b'{"id":%d,"input_ids":[1],"labels":[-100]}' % 2**70,
+        f"$.id: {2**70} is not an integer of 64 bits",
+    ),
+    "a group beyond 64 bits": (
+        b'{"id":1,"group":%d,"input_ids":[1],"labels":[-100]}' % -(2**64),
+        "$.group: -18446744073709551616 is not",
+    ),
+    "an infinite weight": (
+        b'{"id":"x","input_ids":[1],"labels":[-100],"weight":1e400}',
+        "$.weight: weight inf is not finite",
+    ),
+    "an infinite field": (
+        b'{"id":"x","input_ids":[1,2],"labels":[-100,2],"advantages":[0,1e400]}',
+        "$.advantages[1]: inf is not finite",
+    ),
     "an overlong field": (
         b'{"id":"x","input_ids":[1],"labels":[-100],"advantages":[1%s]}' % (b"0" * 400),
         "$.advantages: is not a flat list of numbers: entry 0 is 1000",
@@ -240,22 +295,37 @@ LINE_FAULTS = {
         b'{"id":"x","input_ids":[5,6],"labels":[-100,6],"weights":[null,true]}',
         "$.weights: is not a flat list of numbers: entry 1 is True",
     ),
-    "true among kinds": (b'{"id":"x","input_ids":[5,6],"labels":[-100,6],"kinds":[0,true]}', "$.kinds: is not a flat list"),
+    "true among kinds": (
+        b'{"id":"x","input_ids":[5,6],"labels":[-100,6],"kinds":[0,true]}',
+        "$.kinds: is not a flat list",
+    ),
     "true beside 1 in a mask": (
         b'{"id":"x","input_ids":[5,6],"completion_mask":[1,true]}',
         "$.completion_mask: is not a flat list of integers",
     ),
-    "true as weight": (b'{"id":"x","input_ids":[5,6],"labels":[-100,6],"weight":true}', "$.weight: bool is not a number"),
+    "true as weight": (
+        b'{"id":"x","input_ids":[5,6],"labels":[-100,6],"weight":true}',
+        "$.weight: bool is not a number",
+    ),
     "true as id": (b'{"id":true,"input_ids":[5,6],"labels":[-100,6]}', "$.id: bool is not a string or an integer"),
-    "true as group": (b'{"id":1,"group":false,"input_ids":[5,6],"labels":[-100,6]}', "$.group: bool is not a string or an integer"),
+    "true as group": (
+        b'{"id":1,"group":false,"input_ids":[5,6],"labels":[-100,6]}',
+        "$.group: bool is not a string or an integer",
+    ),
     "true as length": (b'{"id":1,"input_ids":[5],"labels":[-100],"segments":[{"length":true}]}', "$.segments"),
     "null in a mask": (
         b'{"id":"x","input_ids":[5,6],"completion_mask":[true,null]}',
         "$.completion_mask: is not a flat list of integers 0 and 1, or of booleans: entry 1 is None",
     ),
     "an empty list within": (b'{"id":1,"input_ids":[[]],"labels":[]}', "$.input_ids: is not a flat list"),
-    "an ignored field that is not UTF-8": (b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\xff"}', "is not UTF-8 text"),
-    "half of a surrogate pair": (b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\\ud800"}', "give one JSON object a line"),
+    "an ignored field that is not UTF-8": (
+        b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\xff"}',
+        "is not UTF-8 text",
+    ),
+    "half of a surrogate pair": (
+        b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\\ud800"}',
+        "give one JSON object a line",
+    ),
 }
 
 
@@ -272,7 +342,9 @@ def test_a_faulty_line_is_named_with_its_field(tmp_path, name, pipe):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("values", [[2, True], [True, True], np.array([True, False]), (np.True_, 5), [2, np.False_], deque([5, True])])
+@pytest.mark.parametrize(
+    "values", [[2, True], [True, True], np.array([True, False]), (np.True_, 5), [2, np.False_], deque([5, True])]
+)
 @pytest.mark.parametrize("name", ["input_ids", "labels", "kinds", "position_ids", "advantages", "weights"])
 def test_booleans_are_not_numbers_in_python(name, values):
     with pytest.raises(InvalidInstance, match=rf"samples:1: \$.{name}: is not a flat list of"):
@@ -296,7 +368,9 @@ def test_booleans_are_not_scalars(tmp_path, name, value):
         list(read_samples(tmp_path / "s.parquet"))
 
 
-@pytest.mark.parametrize("values", [[0.0, 10**400], [0.0, "1"], [0.0, [1]], "12", {"a": 1}, [0.0, 1j], np.array([0, 1j])])
+@pytest.mark.parametrize(
+    "values", [[0.0, 10**400], [0.0, "1"], [0.0, [1]], "12", {"a": 1}, [0.0, 1j], np.array([0, 1j])]
+)
 def test_lists_of_numbers_in_python(values):
     with pytest.raises(InvalidInstance, match=r"samples:1: \$.advantages: is not a flat list of numbers"):
         list(tables_of([{**SAMPLE, "advantages": values}]))
@@ -306,12 +380,16 @@ def test_large_integers_are_numbers_where_numbers_are_asked_for(tmp_path):
     rows = [{**SAMPLE, "advantages": [None, 2**70]}, {**SAMPLE, "advantages": [2**64, 2**63]}]
     expected = [np.nan, 2.0**70, 2.0**64, 2.0**63]
     np.testing.assert_array_equal(join(list(tables_of(rows))).fields["advantages"], expected)
-    np.testing.assert_array_equal(join(list(read_samples(written(tmp_path / "s", rows)))).fields["advantages"], expected)
+    np.testing.assert_array_equal(
+        join(list(read_samples(written(tmp_path / "s", rows)))).fields["advantages"], expected
+    )
 
 
 def test_equal_texts_that_are_not_equal_keys(tmp_path):
     path = tmp_path / "s.jsonl"
-    path.write_bytes(b'{"id":"id","group":"id","a[1]":1,"a[2]":{"id":{"id":"\\"id\\":"}},"input_ids":[1,2],"labels":[-100,2]}\n' * 2)
+    path.write_bytes(
+        b'{"id":"id","group":"id","a[1]":1,"a[2]":{"id":{"id":"\\"id\\":"}},"input_ids":[1,2],"labels":[-100,2]}\n' * 2
+    )
     assert join(list(read_samples(path))).ids == ("id", "id")
 
 
@@ -344,7 +422,9 @@ def test_a_line_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "MAX_LINE", 2000)
     monkeypatch.setattr(reading, "CHUNK", 100)
     path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 2500}])
-    with pytest.raises(InvalidInstance, match=r"s\.jsonl:2: the line is longer than 2000 bytes; give one JSON object a line"):
+    with pytest.raises(
+        InvalidInstance, match=r"s\.jsonl:2: the line is longer than 2000 bytes; give one JSON object a line"
+    ):
         list(read_samples(path))
     path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 1500}])
     assert len(join(list(read_samples(path)))) == 2
@@ -358,7 +438,9 @@ def test_a_gzip_bomb_is_refused(tmp_path, monkeypatch, content):
     with pytest.raises(InvalidInstance) as caught:
         list(read_samples(path))
     assert "bytes of gzip unpack to more than" in str(caught.value)
-    assert "the limit is 4194304 bytes or 200 times the packed size; if the file is right, unpack it first" in str(caught.value)
+    assert "the limit is 4194304 bytes or 200 times the packed size; if the file is right, unpack it first" in str(
+        caught.value
+    )
 
 
 def test_a_large_gzip_file_is_no_bomb(tmp_path, monkeypatch):
@@ -402,5 +484,7 @@ def test_a_list_of_another_type_is_named():
     with pytest.raises(InvalidInstance, match=r"\$.input_ids: .*: it has type float64 and shape \[2\]; give integers"):
         list(tables_of([rows]))
     rows = {"input_ids": [1, 2], "labels": [-100, 2], "attention_mask": [True, 1]}
-    with pytest.raises(InvalidInstance, match=r"of integers 0 and 1, or of booleans; give 0 and 1, or booleans throughout"):
+    with pytest.raises(
+        InvalidInstance, match=r"of integers 0 and 1, or of booleans; give 0 and 1, or booleans throughout"
+    ):
         list(tables_of([rows]))

@@ -37,7 +37,10 @@ def refused(rows, road, folder, **options):
 @road
 def test_shifted_labels_are_refused_with_the_remedy(tmp_path, road):
     text = refused(rows_of(texts(30), shifted), road, tmp_path)
-    assert f"{named(road)}:1: $.labels: labels were shifted beforehand: in the first 30 samples from here, 570 of 570" in text
+    assert (
+        f"{named(road)}:1: $.labels: labels were shifted beforehand: in the first 30 samples from here, 570 of 570"
+        in text
+    )
     assert "do not shift them: labels[i] is input_ids[i] where it is trained" in text
 
 
@@ -152,7 +155,9 @@ def test_ids_are_compared_over_the_whole_run(window):
 
 
 def test_a_number_and_its_text_are_two_ids():
-    [batch] = pack_batches([{"id": 1, "input_ids": [1], "labels": [-100]}, {"id": "1", "input_ids": [1, 2], "labels": [-100, 2]}])
+    [batch] = pack_batches(
+        [{"id": 1, "input_ids": [1], "labels": [-100]}, {"id": "1", "input_ids": [1, 2], "labels": [-100, 2]}]
+    )
     assert batch.samples == (1, "1") or set(batch.samples) <= {1, "1"}
 
 

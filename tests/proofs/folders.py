@@ -42,7 +42,9 @@ def weighted(seed, size=7, layers=2, classes=False, density=0.5):
     relation = random_preorder(size, density, seed, classes)
     chance = np.random.default_rng(seed)
     edges = [(int(q), int(k)) for q, k in np.argwhere(relation) if q != k]
-    near = {(q, k) for q, k in edges if not any(relation[q, w] and relation[w, k] for w in range(size) if w not in (q, k))}
+    near = {
+        (q, k) for q, k in edges if not any(relation[q, w] and relation[w, k] for w in range(size) if w not in (q, k))
+    }
     forbidden = {edge for edge in edges if edge not in near and chance.random() < 0.15}
     forced = {edge for edge in edges if edge not in forbidden and chance.random() < 0.1}
     weights = {edge: int(chance.integers(-1, 4)) for edge in edges if chance.random() < 0.5}

@@ -122,7 +122,10 @@ def deleted_units(chance, variables, clauses):
     units = [clause[0] for clause in clauses if len(clause) == 1] or [variables + 1]
     steps = [add(variables + 1)] if units == [variables + 1] else []
     for literal in units:
-        steps += [delete(*[literal] * chance.randint(1, 3)), add(-literal, *([-literal] if chance.random() < 0.5 else []))]
+        steps += [
+            delete(*[literal] * chance.randint(1, 3)),
+            add(-literal, *([-literal] if chance.random() < 0.5 else [])),
+        ]
     return [*steps, EMPTY]
 
 
@@ -190,7 +193,9 @@ def with_rat(formula, steps):
 
     dratify 0.1.10 is one as it comes, and so was masksynth's check of refutations.
     """
-    held = Clauses(max(abs(literal) for clause in (*formula, *(literals for _, literals in steps)) for literal in clause))
+    held = Clauses(
+        max(abs(literal) for clause in (*formula, *(literals for _, literals in steps)) for literal in clause)
+    )
     for clause in formula:
         held.add(clause)
     for deleted, literals in steps:

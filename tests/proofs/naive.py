@@ -70,7 +70,10 @@ def random_preorder(size, density, seed, classes=True):
 
 def least_weight(relation, layers, edges, weights, have=()):
     """Least weight of a subset of ``edges`` that with ``have`` connects every pair within ``layers`` edges; None if none does."""
-    size, chosen = len(relation), np.array(list(product([False, True], repeat=len(edges)))).reshape(2 ** len(edges), len(edges))
+    size, chosen = (
+        len(relation),
+        np.array(list(product([False, True], repeat=len(edges)))).reshape(2 ** len(edges), len(edges)),
+    )
     masks = np.zeros((len(chosen), size, size), bool)
     masks[:] = np.eye(size, dtype=bool)
     for edge in have:
@@ -88,7 +91,9 @@ def least_weight(relation, layers, edges, weights, have=()):
 def least_layered(relation, layers, edges, weights, forced=()):
     """Least weight of a set of edges for each layer that connects every pair, layer after layer; None if none does."""
     size = len(relation)
-    chosen = np.array(list(product([False, True], repeat=len(edges) * layers))).reshape(-1 if edges else 1, layers, len(edges))
+    chosen = np.array(list(product([False, True], repeat=len(edges) * layers))).reshape(
+        -1 if edges else 1, layers, len(edges)
+    )
     seen = np.zeros((len(chosen), size, size), bool)
     seen[:] = np.eye(size, dtype=bool)
     right = np.ones(len(chosen), bool)

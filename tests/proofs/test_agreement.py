@@ -18,7 +18,10 @@ from tests.proofs.naive import cycle, grid, pairs, path, preorders, random_preor
 def named(formula):
     """Clauses of the writer's encoder, as sets of texts."""
     texts = [" ".join(map(str, name)) for name in formula.names]
-    return {frozenset(("-" if literal < 0 else "") + texts[abs(literal) - 1] for literal in clause) for clause in formula.clauses}
+    return {
+        frozenset(("-" if literal < 0 else "") + texts[abs(literal) - 1] for literal in clause)
+        for clause in formula.clauses
+    }
 
 
 def sets(clauses):
@@ -45,7 +48,10 @@ def test_small_relations():
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5, 7, None])
 def test_larger_relations(layers):
-    tables = [random_preorder(size, density, seed) for seed, (size, density) in enumerate([(9, 0.2), (12, 0.2), (16, 0.1), (20, 0.1)])]
+    tables = [
+        random_preorder(size, density, seed)
+        for seed, (size, density) in enumerate([(9, 0.2), (12, 0.2), (16, 0.1), (20, 0.1)])
+    ]
     for table in [*tables, path(13), grid(3, 4), cycle(6)]:
         problem = SparseProblem(table, layers)
         found = reduce(problem)

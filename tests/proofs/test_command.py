@@ -54,12 +54,20 @@ def test_right(proof):
     assert first == f"{proof}: right. 9 positions, 2 layers: weight 16, optimal"
     assert second.startswith("  part-000: at least 8, DRUP, 483 clauses, ")
     assert run(proof, "--quiet").stdout == ""
-    assert run(proof, "--checker", "rup").stdout.splitlines()[1].startswith("  part-000: at least 8, DRUP, 483 clauses, ")
+    assert (
+        run(proof, "--checker", "rup").stdout.splitlines()[1].startswith("  part-000: at least 8, DRUP, 483 clauses, ")
+    )
 
 
 def test_json(proof, wrong):
     found = json.loads(run(proof, "--json").stdout)
-    assert (found["ok"], found["value"], found["bound"], found["optimal"], found["parts"][0]["kind"]) == (True, 16, 16, True, "drat")
+    assert (found["ok"], found["value"], found["bound"], found["optimal"], found["parts"][0]["kind"]) == (
+        True,
+        16,
+        16,
+        True,
+        "drat",
+    )
     done = run(wrong, "--json")
     assert (done.exit_code, json.loads(done.stdout)["ok"], json.loads(done.stdout)["reason"][:5]) == (1, False, "proof")
 
@@ -81,7 +89,10 @@ def test_a_checker_of_another_house(proof, wrong, outside):
     done = run(wrong, "--checker", outside)
     assert (done.exit_code, "got exit code 0 and the last line 's NOT VERIFIED'" in done.stderr) == (1, True)
     done = run(proof, "--checker", outside.parent / "none")
-    assert (done.exit_code, done.stderr.endswith("none: cannot be run: No such file or directory; name a program like drat-trim\n")) == (
+    assert (
+        done.exit_code,
+        done.stderr.endswith("none: cannot be run: No such file or directory; name a program like drat-trim\n"),
+    ) == (
         2,
         True,
     )
@@ -89,7 +100,9 @@ def test_a_checker_of_another_house(proof, wrong, outside):
     assert (done.exit_code, "got exit code 0 and the last line 'nothing'" in done.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("script", ["echo 's VERIFIED'; kill -9 $$", "echo 's NOT VERIFIED'; echo 's VERIFIED'", "echo 'c s VERIFIED'"])
+@pytest.mark.parametrize(
+    "script", ["echo 's VERIFIED'; kill -9 $$", "echo 's NOT VERIFIED'; echo 's VERIFIED'", "echo 'c s VERIFIED'"]
+)
 def test_a_program_that_takes_back_what_it_says(proof, tmp_path, script):
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\n{script}\n")

@@ -46,7 +46,12 @@ def test_an_edge_that_is_not_sure(tmp_path):
     doctored = replace(
         reduction,
         sure=reduction.sure | {(6, 0)},
-        parts=(Part(tuple(pair for pair in part.demands if pair != (6, 0)), tuple(edge for edge in part.edges if edge != (6, 0))),),
+        parts=(
+            Part(
+                tuple(pair for pair in part.demands if pair != (6, 0)),
+                tuple(edge for edge in part.edges if edge != (6, 0)),
+            ),
+        ),
     )
     folder = write_proof(tmp_path / "proof", CHAIN, doctored, [bound], LOOSE)
     assert json.loads((folder / "problem.json").read_text())["bound"] == 11
@@ -78,13 +83,19 @@ def _at(edge):
 def test_a_forced_edge_that_the_mask_lacks(tmp_path):
     reduction, bounds, mask = solved(CHAIN)
     edge = next(edge for edge in reduction.parts[0].edges if not mask[edge])
-    false(write_proof(tmp_path / "proof", replace(CHAIN, forced={edge}), reduction, bounds, mask), "the forced edge .* is missing")
+    false(
+        write_proof(tmp_path / "proof", replace(CHAIN, forced={edge}), reduction, bounds, mask),
+        "the forced edge .* is missing",
+    )
 
 
 def test_an_edge_that_is_sure_and_in_a_packing(tmp_path):
     reduction, bounds, _ = solved(CHAIN)
     doctored = replace(reduction, packing=(Hit(((1, 0),), (1, 0)),))
-    false(write_proof(tmp_path / "proof", CHAIN, doctored, bounds, LOOSE), r"packing\[0\]: the edge \(1, 0\) is sure or not allowed")
+    false(
+        write_proof(tmp_path / "proof", CHAIN, doctored, bounds, LOOSE),
+        r"packing\[0\]: the edge \(1, 0\) is sure or not allowed",
+    )
 
 
 def test_a_demand_that_is_not_in_the_relation(tmp_path):
@@ -98,7 +109,11 @@ def test_a_demand_that_is_not_in_the_relation(tmp_path):
 
 def test_an_edge_that_is_counted_twice(tmp_path):
     folder = loose(tmp_path)
-    rewrite(folder, "problem.json", lambda document: document.update(bound=11, sure=[*document["sure"], document["sure"][0]]))
+    rewrite(
+        folder,
+        "problem.json",
+        lambda document: document.update(bound=11, sure=[*document["sure"], document["sure"][0]]),
+    )
     false(folder, "an edge is repeated", InvalidInstance)
 
 
@@ -108,7 +123,9 @@ def test_an_integer_of_thousands_of_digits(tmp_path):
     (folder / "problem.json").write_text(text.replace('"bound": 10', f'"bound": {"9" * 5000}'))
     with pytest.raises(InvalidInstance) as raised:
         check_proof(folder)
-    assert str(raised.value) == (f"{folder}/problem.json: not JSON of a proof: expected integers of at most 100 digits, got one of 5000")
+    assert str(raised.value) == (
+        f"{folder}/problem.json: not JSON of a proof: expected integers of at most 100 digits, got one of 5000"
+    )
 
 
 def test_duals_that_are_too_large_or_negative(tmp_path):

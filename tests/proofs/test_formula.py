@@ -12,7 +12,10 @@ from pysat.solvers import Solver
 from masksynth.verify.proof.formula import at_most, layered_clauses, part_clauses
 from tests.proofs.naive import least_layered, least_weight, pairs, preorders
 
-SMALL = [*(table for size in range(1, 6) for table in preorders(size, True)), *(table for size in range(1, 5) for table in preorders(size))]
+SMALL = [
+    *(table for size in range(1, 6) for table in preorders(size, True)),
+    *(table for size in range(1, 5) for table in preorders(size)),
+]
 
 
 def numbered(clauses):
@@ -20,7 +23,9 @@ def numbered(clauses):
     number = {}
     found = []
     for clause in clauses:
-        found.append([(-1 if text[0] == "-" else 1) * number.setdefault(text.lstrip("-"), len(number) + 1) for text in clause])
+        found.append(
+            [(-1 if text[0] == "-" else 1) * number.setdefault(text.lstrip("-"), len(number) + 1) for text in clause]
+        )
     return found, number
 
 
@@ -46,7 +51,13 @@ def cases():
             yield table, layers, [], pairs(table), {}
             allowed = [edge for edge in pairs(table) if chance.random() < 0.9]
             have = [edge for edge in allowed if chance.random() < 0.25]
-            yield table, layers, have, [edge for edge in allowed if edge not in have], {edge: chance.randrange(4) for edge in allowed}
+            yield (
+                table,
+                layers,
+                have,
+                [edge for edge in allowed if edge not in have],
+                {edge: chance.randrange(4) for edge in allowed},
+            )
 
 
 def test_counts_of_small_relations():
@@ -59,7 +70,12 @@ def test_least_weight_of_a_part_is_that_of_brute_force():
         demands = pairs(table)
         clauses = list(part_clauses(len(table), layers, have, edges, demands))
         names = {f"edge {q} {k}": weights.get((q, k), 1) for q, k in edges}
-        assert least(clauses, names) == least_weight(table, layers, edges, weights, have), (table, layers, have, weights)
+        assert least(clauses, names) == least_weight(table, layers, edges, weights, have), (
+            table,
+            layers,
+            have,
+            weights,
+        )
 
 
 def test_at_most_is_met_from_the_least_weight_on():
@@ -76,7 +92,8 @@ def test_at_most_is_met_from_the_least_weight_on():
 
 
 @pytest.mark.parametrize(
-    ("tables", "layers"), [(preorders(3), 1), (preorders(3), 2), (preorders(3), 3), (preorders(4, True), 2), (preorders(4, True)[:9], 3)]
+    ("tables", "layers"),
+    [(preorders(3), 1), (preorders(3), 2), (preorders(3), 3), (preorders(4, True), 2), (preorders(4, True)[:9], 3)],
 )
 def test_least_weight_of_layers_is_that_of_brute_force(tables, layers):
     chance = random.Random(7)
@@ -86,5 +103,7 @@ def test_least_weight_of_layers_is_that_of_brute_force(tables, layers):
             weights = {} if plain else {edge: chance.randrange(4) for edge in edges}
             forced = [] if plain else [edge for edge in edges if chance.random() < 0.2]
             clauses = list(layered_clauses(len(table), layers, edges, pairs(table), forced))
-            names = {f"edge {layer} {q} {k}": weights.get((q, k), 1) for layer in range(1, layers + 1) for q, k in edges}
+            names = {
+                f"edge {layer} {q} {k}": weights.get((q, k), 1) for layer in range(1, layers + 1) for q, k in edges
+            }
             assert least(clauses, names) == least_layered(table, layers, edges, weights, forced)

@@ -126,7 +126,9 @@ def test_without_need_there_are_no_lemmas(tmp_path):
 def test_a_part_that_its_windows_do_not_help_in_time_leaves_no_lemma(tmp_path, monkeypatch):
     race = certificate._race
     monkeypatch.setattr(certificate, "_prove", lambda claim, until: "")
-    monkeypatch.setattr(certificate, "_race", lambda claim, until: race(claim, until) if claim.folder.name == "part-000" else "")
+    monkeypatch.setattr(
+        certificate, "_race", lambda claim, until: race(claim, until) if claim.folder.name == "part-000" else ""
+    )
     problem = BASES["chain"]
     folder = certificate.write_proof(tmp_path / "proof", problem, *solved(problem))
     assert not list(folder.glob("lemma-*"))
@@ -158,7 +160,9 @@ def test_maps(name, bases, altered):
 
             return turned
 
-        ends = change(lambda places: [[source, other] for (source, _), (_, other) in zip(places, places[::-1], strict=True)])
+        ends = change(
+            lambda places: [[source, other] for (source, _), (_, other) in zip(places, places[::-1], strict=True)]
+        )
         altered(name, ends)
         altered(name, change(lambda places: [[source, (target + 1) % size] for source, target in places]))
         altered(name, change(lambda places: places[1:]), rebuild=False)
@@ -190,9 +194,19 @@ def test_windows_refer_to_earlier_lemmas(altered):
         document["lemmas"][0] |= {"kind": "drat", "windows": [{"lemma": 0, "positions": []}]}
 
     assert "no lemma stands before it" in altered("chain", first, InvalidInstance, rebuild=False)
-    altered("chain", lambda document: document["parts"][0]["windows"][0].update(lemma=len(document["lemmas"])), InvalidInstance, False)
+    altered(
+        "chain",
+        lambda document: document["parts"][0]["windows"][0].update(lemma=len(document["lemmas"])),
+        InvalidInstance,
+        False,
+    )
     for odd in (None, True, "0", 0.5, [0]):
-        altered("chain", lambda document, odd=odd: document["parts"][0]["windows"][0].update(lemma=odd), InvalidInstance, False)
+        altered(
+            "chain",
+            lambda document, odd=odd: document["parts"][0]["windows"][0].update(lemma=odd),
+            InvalidInstance,
+            False,
+        )
 
 
 def test_malformed(altered):
@@ -268,7 +282,9 @@ def test_weights_that_differ(bases, altered):
     mask = np.load(bases["chain"] / "mask.npy")
     found = 0
     for query, key in pairs(~mask & path(10)):
-        found += "weights of" in altered("chain", lambda document, edge=(query, key): document.update(weights=[[*edge, 2]]))
+        found += "weights of" in altered(
+            "chain", lambda document, edge=(query, key): document.update(weights=[[*edge, 2]])
+        )
     assert found > 3
 
 

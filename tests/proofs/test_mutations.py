@@ -27,7 +27,9 @@ BASES = {
     "drat": KNOWN["path-9"][0],
     "duals": KNOWN["path-7"][0],
     "class": KNOWN["class-5"][0],
-    "weighted": SparseProblem(path(9), 2, {(5, 1), (8, 2)}, {(7, 2), (6, 0)}, dict.fromkeys(pairs(path(9)), 2) | {(8, 0): 0, (3, 1): -1}),
+    "weighted": SparseProblem(
+        path(9), 2, {(5, 1), (8, 2)}, {(7, 2), (6, 0)}, dict.fromkeys(pairs(path(9)), 2) | {(8, 0): 0, (3, 1): -1}
+    ),
     "classes": weighted(1, 7, 2, classes=True),
     "packing": SparseProblem(np.kron(path(2), np.ones((3, 3), bool))),
     "layered": SparseProblem(path(4), 2, layered=True),
@@ -133,7 +135,9 @@ def test_masks(name, bases, altered):
     mask = np.load(bases[name] / "mask.npy")
     for place in map(tuple, np.argwhere(np.ones_like(mask))):
         if place[-1] == place[-2] or np.random.default_rng(place).random() < 0.4:
-            flip = array("mask.npy", lambda mask, place=place: mask ^ (place == np.indices(mask.shape).T).all(axis=-1).T)
+            flip = array(
+                "mask.npy", lambda mask, place=place: mask ^ (place == np.indices(mask.shape).T).all(axis=-1).T
+            )
             refused(altered(name, flip))
     query, key = np.argwhere(mask.reshape(-1, *mask.shape[-2:])[0] & ~np.eye(mask.shape[-1], dtype=bool))[0]
 
@@ -212,8 +216,23 @@ def test_formulas(name, altered):
 def test_refutations(name, bases, altered):
     """A proof with lines missing is right exactly where dratify's plain engine without RAT, asked by the test, says so."""
     chance = random.Random(3)
-    for text in ("", "0\n", "1 0\n0\n", "-1 0\n0\n", "d 1 0\n0\n", "0 0\n", "x\n", "1\n", "999999999999 0\n0\n", "d d 0\n", "\x00\n", "é"):
-        refused(altered(name, lambda folder, text=text: (folder / "part-000/proof.drat").write_text(text, encoding="utf-8")))
+    for text in (
+        "",
+        "0\n",
+        "1 0\n0\n",
+        "-1 0\n0\n",
+        "d 1 0\n0\n",
+        "0 0\n",
+        "x\n",
+        "1\n",
+        "999999999999 0\n0\n",
+        "d d 0\n",
+        "\x00\n",
+        "é",
+    ):
+        refused(
+            altered(name, lambda folder, text=text: (folder / "part-000/proof.drat").write_text(text, encoding="utf-8"))
+        )
     verdicts = Counter()
     for share in (0.002, 0.02, 0.1, 0.3, 0.5, 0.9):
         for _ in range(3):
@@ -227,7 +246,9 @@ def test_refutations(name, bases, altered):
             assert isinstance(altered(name, change), WrongAnswer) != kept["right"]
             verdicts[kept["right"]] += 1
     for cut in (1, 2, 10):
-        refused(altered(name, lines("proof.drat", lambda text, cut=cut: text[: -max(cut, len(text) // 10 * cut // 10)])))
+        refused(
+            altered(name, lines("proof.drat", lambda text, cut=cut: text[: -max(cut, len(text) // 10 * cut // 10)]))
+        )
     assert verdicts[False] > 3
 
 
@@ -278,9 +299,19 @@ def test_duals(bases, altered):
             for _ in range(12):
                 altered(name, tree(change))
         for odd in (-1, 1.5, "1", None, True, 10**50, [], {}, [[0]], [[0, -1]], [[10**9, 1]], [[0, 1, 2]], [["0", 1]]):
-            refused(altered(name, tree(lambda document, odd=odd: chance.choice(leaves(document["tree"])).update(duals=odd))))
-            refused(altered(name, tree(lambda document, odd=odd: document.update(denominator=odd if odd is not True else 0))))
-            refused(altered(name, tree(lambda document, odd=odd: document.update(tree={"edge": odd, "zero": odd, "one": odd}))))
+            refused(
+                altered(name, tree(lambda document, odd=odd: chance.choice(leaves(document["tree"])).update(duals=odd)))
+            )
+            refused(
+                altered(
+                    name, tree(lambda document, odd=odd: document.update(denominator=odd if odd is not True else 0))
+                )
+            )
+            refused(
+                altered(
+                    name, tree(lambda document, odd=odd: document.update(tree={"edge": odd, "zero": odd, "one": odd}))
+                )
+            )
     if "edge" in json.loads((bases["tree"] / "part-000/tree.json").read_text())["tree"]:
         refused(altered("tree", tree(other_leaf)))
     for text in (
@@ -314,8 +345,12 @@ def test_statements(name, bases, altered):
         lambda document: document.update(sure=[*document["sure"], [0, 1]]),
         lambda document: document.update(sure=[*document["sure"], *document["sure"], [0, 0]]),
         lambda document: document.update(forced=[[0, 1]], forbidden=[[0, 1]]),
-        lambda document: document["parts"].append({"folder": "../part-000", "demands": [], "edges": [], "bound": 0, "kind": "drat"}),
-        lambda document: document["parts"].append({"folder": "/etc/passwd", "demands": [], "edges": [], "bound": 0, "kind": "drat"}),
+        lambda document: document["parts"].append(
+            {"folder": "../part-000", "demands": [], "edges": [], "bound": 0, "kind": "drat"}
+        ),
+        lambda document: document["parts"].append(
+            {"folder": "/etc/passwd", "demands": [], "edges": [], "bound": 0, "kind": "drat"}
+        ),
         lambda document: document["packing"].append({"edges": [], "demand": [1, 0]}),
     ):
         new = json.loads(json.dumps(document))
@@ -324,7 +359,21 @@ def test_statements(name, bases, altered):
             refused(altered(name, said(change)))
     for key in document:
         refused(altered(name, said(lambda document, key=key: document.pop(key))))
-        for odd in (None, -1, 1.5, "x", True, 10**30, [None], [[0]], [[0, "1"]], [[0, 1, 2, 3]], {}, [{}], [{"folder": 1}]):
+        for odd in (
+            None,
+            -1,
+            1.5,
+            "x",
+            True,
+            10**30,
+            [None],
+            [[0]],
+            [[0, "1"]],
+            [[0, 1, 2, 3]],
+            {},
+            [{}],
+            [{"folder": 1}],
+        ):
             found = altered(name, said(lambda document, key=key, odd=odd: document.update({key: odd})))
             assert isinstance(found, (InvalidInstance, WrongAnswer)) or key == "layers" or document[key] == odd
     for layers in (1, 2, 3, 4, 9, None):
@@ -354,10 +403,25 @@ def test_sure_packing_and_parts(bases, altered):
                     document["bound"] += weights.get(tuple(edge), 1)
 
                 refused(altered(name, said(surely)))
-                refused(altered(name, said(lambda document, place=place, at=at: document["parts"][place]["edges"].pop(at))))
+                refused(
+                    altered(name, said(lambda document, place=place, at=at: document["parts"][place]["edges"].pop(at)))
+                )
             for at in range(min(4, len(part["demands"]))):
-                refused(altered(name, said(lambda document, place=place, at=at: document["parts"][place]["demands"].pop(at))))
-            refused(altered(name, said(lambda document, place=place, part=part: document["parts"][place].update(bound=part["bound"] + 1))))
+                refused(
+                    altered(
+                        name, said(lambda document, place=place, at=at: document["parts"][place]["demands"].pop(at))
+                    )
+                )
+            refused(
+                altered(
+                    name,
+                    said(
+                        lambda document, place=place, part=part: document["parts"][place].update(
+                            bound=part["bound"] + 1
+                        )
+                    ),
+                )
+            )
 
             def higher(document, place=place):
                 document["parts"][place]["bound"] += 1
@@ -369,14 +433,21 @@ def test_sure_packing_and_parts(bases, altered):
             refused(altered(name, said(lambda document, at=at: document["packing"].pop(at))))
             refused(altered(name, said(lambda document, at=at: document["packing"].append(document["packing"][at]))))
             refused(altered(name, said(lambda document, at=at: document["packing"][at]["edges"].pop())))
-            refused(altered(name, said(lambda document, at=at, hit=hit: document["packing"][at].update(demand=hit["demand"][::-1]))))
+            refused(
+                altered(
+                    name,
+                    said(lambda document, at=at, hit=hit: document["packing"][at].update(demand=hit["demand"][::-1])),
+                )
+            )
 
 
 def test_a_packing_does_not_count_twice(altered):
     """The same edges in a packing and in a part, or an edge that is not needed."""
 
     def twice(document):
-        document["packing"].append({"edges": [document["parts"][0]["edges"][0]], "demand": document["parts"][0]["edges"][0]})
+        document["packing"].append(
+            {"edges": [document["parts"][0]["edges"][0]], "demand": document["parts"][0]["edges"][0]}
+        )
         document["bound"] += 1
 
     assert "is also in" in refused(altered("parts", said(twice)))
@@ -405,7 +476,9 @@ def test_relations(bases, altered):
         ):
             altered(name, lambda folder, odd=odd: np.save(folder / "relation.npy", odd))
         refused(altered(name, lambda folder: np.save(folder / "relation.npy", np.array([[None]]), allow_pickle=True)))
-        refused(altered(name, lambda folder: np.save(folder / "mask.npy", np.array([print, 1], object), allow_pickle=True)))
+        refused(
+            altered(name, lambda folder: np.save(folder / "mask.npy", np.array([print, 1], object), allow_pickle=True))
+        )
 
 
 def test_files_missing_odd_or_huge(altered):
@@ -432,7 +505,12 @@ def test_files_missing_odd_or_huge(altered):
             def huge(folder, file=file):
                 os.truncate(folder / file, 1 << 40)
 
-            for change, word in ((remove, "no such file"), (directory, "no such file"), (pipe, "no such file"), (huge, "bytes")):
+            for change, word in (
+                (remove, "no such file"),
+                (directory, "no such file"),
+                (pipe, "no such file"),
+                (huge, "bytes"),
+            ):
                 found = altered(name, change)
                 assert isinstance(found, InvalidInstance)
                 assert word in str(found)

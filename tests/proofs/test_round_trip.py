@@ -52,7 +52,9 @@ def test_more_layers_than_positions_can_be_cheaper(tmp_path):
     for layer, edge in enumerate([(1, 0), (2, 1), (0, 2), (1, 0)]):
         mask[(layer, *edge)] = True
     problem = SparseProblem(cycle(3), 4, forbidden=frozenset(pairs(cycle(3))) - ring, layered=True)
-    assert check_proof(write_proof(tmp_path / "proof", problem, reduce(replace(problem, layered=False)), [4], mask)).optimal
+    assert check_proof(
+        write_proof(tmp_path / "proof", problem, reduce(replace(problem, layered=False)), [4], mask)
+    ).optimal
 
 
 def test_closed_form_at_any_depth(tmp_path):
@@ -95,7 +97,8 @@ def test_duals_with_large_weights(tmp_path):
 def test_nothing_is_left_where_a_part_is_not_proved_in_time(tmp_path):
     problem = SparseProblem(grid(2, 2, 2, 2, 2), 2)
     with pytest.raises(
-        Unsupported, match=r"^part-000 \(51 demands, 131 edges\): the bound 17 is not proved within the limits; give more time"
+        Unsupported,
+        match=r"^part-000 \(51 demands, 131 edges\): the bound 17 is not proved within the limits; give more time",
     ):
         write_proof(tmp_path / "proof", problem, reduce(problem), [17], problem.relation, Limits(1.5))
     assert not list(tmp_path.iterdir())
@@ -121,13 +124,18 @@ def test_what_an_inspection_refuses_is_not_written(tmp_path):
     problem = KNOWN["path-7"][0]
     reduction, bounds, mask = solved(problem)
     with pytest.raises(WrongAnswer, match="no flow"):
-        write_proof(tmp_path / "proof", problem, reduction, bounds, mask & ~np.eye(7, k=-1, dtype=bool), inspect=check_proof)
+        write_proof(
+            tmp_path / "proof", problem, reduction, bounds, mask & ~np.eye(7, k=-1, dtype=bool), inspect=check_proof
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_notes_for_readers(tmp_path):
     problem = KNOWN["class-3"][0]
-    notes = {"positions": [{"input": "ä", "position": place, "kind": "token"} for place in range(3)], "sha256": "0" * 64}
+    notes = {
+        "positions": [{"input": "ä", "position": place, "kind": "token"} for place in range(3)],
+        "sha256": "0" * 64,
+    }
     folder = write_proof(tmp_path / "proof", problem, *solved(problem), extra=notes)
     assert json.loads((folder / "problem.json").read_text())["positions"] == notes["positions"]
     assert check_proof(folder).optimal

@@ -47,7 +47,9 @@ def faults(formula, steps):
 def forged(tmp_path_factory):
     """A folder that is right but for its refutation: the chain of 9 at two layers, whose optimum is 16, "needs 36"."""
     reduction, bounds, _ = solved(CHAIN)
-    folder = write_proof(tmp_path_factory.mktemp("forged") / "forged", CHAIN, reduction, bounds, np.tril(np.ones((9, 9), bool)))
+    folder = write_proof(
+        tmp_path_factory.mktemp("forged") / "forged", CHAIN, reduction, bounds, np.tril(np.ones((9, 9), bool))
+    )
     claim = 36 - len(reduction.sure)
     formula = encode(CHAIN, reduction.sure, reduction.parts[0])
     counted = certificate.cheaper(formula, claim - 1)
@@ -147,7 +149,10 @@ def test_what_is_no_proof_is_unreadable(refused, content):
 def test_a_fuzz_of_forgeries():
     """The full run: ``python -m tests.proofs.fuzz --count 100000``."""
     found = fuzz.fuzz(400, seed=7)
-    total = {what: sum(number for (_, name), number in found.items() if name == what) for what in ("accepted", "disagree", "refused")}
+    total = {
+        what: sum(number for (_, name), number in found.items() if name == what)
+        for what in ("accepted", "disagree", "refused")
+    }
     assert total == {"accepted": 0, "disagree": 0, "refused": 0}
     assert sum(number for (_, what), number in found.items() if what == "with RAT") >= 0.01 * 400 * len(fuzz.KINDS)
     assert found["five_lines", "with RAT"] > 100
@@ -161,7 +166,12 @@ def test_three_checkers_agree_on_random_steps():
         variables, clauses, _ = fuzz.random_formula(chance)
         more, steps = fuzz.neighbour(chance, variables, clauses)
         for formula in (clauses, more):
-            for given in (steps, steps[:-1], fuzz.altered(chance, variables, clauses), fuzz.noise(chance, variables, clauses)):
+            for given in (
+                steps,
+                steps[:-1],
+                fuzz.altered(chance, variables, clauses),
+                fuzz.noise(chance, variables, clauses),
+            ):
                 (verdict,) = faults(formula, given)
                 verdicts.add(verdict.partition(":")[0])
     assert {"", "no step is the empty clause", "step 1", "step 3"} <= verdicts

@@ -55,7 +55,10 @@ def hostile_instance():
 @pytest.fixture(scope="module")
 def hostile(folder):
     asked = hostile_instance()
-    findings = [Finding("MS001", "error", at, {"path": [name], name: name}, name, f"{at} {name}") for at, name in enumerate(HOSTILE)]
+    findings = [
+        Finding("MS001", "error", at, {"path": [name], name: name}, name, f"{at} {name}")
+        for at, name in enumerate(HOSTILE)
+    ]
     return write_report(folder / "hostile.html", asked, answer=ms.solve(asked), findings=findings)
 
 
@@ -86,7 +89,11 @@ def test_a_click_on_a_position_shows_it_everywhere(page, butterfly):
     near = {element.get_attribute("id") for element in page.all("#diagram .chip.near")}
     assert near == {f"chip-{key}" for key in merged.mask.row(4) if key != 4}
     assert f"input {merged.positions[4].input}, position id {merged.positions[4].position}, sees " in page.said()
-    assert page.one("#chip-4").get_attribute("aria-selected") == page.one("#row-4").get_attribute("aria-selected") == "true"
+    assert (
+        page.one("#chip-4").get_attribute("aria-selected")
+        == page.one("#row-4").get_attribute("aria-selected")
+        == "true"
+    )
     assert page.js("return document.getElementById('diagram').getAttribute('aria-activedescendant')") == "chip-4"
 
 
@@ -103,7 +110,10 @@ def test_the_facts_say_who_stands_there_and_why(page, butterfly):
     page.one("#row-0 .hit").click()
     body = page.text("#details-body")
     assert len(here) == 3
-    assert "3 nodes of 3 tasks stand here: equal input, position id and kind, and equal rows, which read position 0." in body
+    assert (
+        "3 nodes of 3 tasks stand here: equal input, position id and kind, and equal rows, which read position 0."
+        in body
+    )
     assert all(f"{task} {node}" in body for task, node in here)
     edge = merged.loss_edges[0]
     page.one(f"#row-{edge.position} .hit").click()
@@ -151,8 +161,15 @@ def test_everything_is_reached_by_tab_and_has_a_name(page, butterfly):
         reached.append(page.driver.switch_to.active_element)
     ids = [element.get_attribute("id") for element in reached]
     assert {"diagram", "mask", "goto", "zoom-in", "zoom-out", "zoom-fit", "zoom-here"} <= set(ids)
-    assert all(element.accessible_name for element in reached if element.get_attribute("id") in {"diagram", "mask", "goto", "zoom-in"})
-    assert [element.aria_role for element in (page.one("#diagram"), page.one("#chip-0"), page.one("#mask"), page.one("#row-0"))] == [
+    assert all(
+        element.accessible_name
+        for element in reached
+        if element.get_attribute("id") in {"diagram", "mask", "goto", "zoom-in"}
+    )
+    assert [
+        element.aria_role
+        for element in (page.one("#diagram"), page.one("#chip-0"), page.one("#mask"), page.one("#row-0"))
+    ] == [
         "listbox",
         "option",
     ] * 2
@@ -176,7 +193,11 @@ def test_a_number_goes_to_a_position(page, butterfly):
 def test_the_table_of_positions_has_headers_and_follows(page, butterfly):
     page.open(butterfly)
     page.one("#positions-details summary").click()
-    assert [element.text for element in page.all("#positions thead th[scope=col]")][:3] == ["Position", "Input", "Position id"]
+    assert [element.text for element in page.all("#positions thead th[scope=col]")][:3] == [
+        "Position",
+        "Input",
+        "Position id",
+    ]
     assert len(page.all("#positions tbody th[scope=row]")) == 10
     page.all("#positions tbody button")[7].click()
     assert page.picked()[2] == "Position 7"
@@ -218,7 +239,9 @@ def test_hostile_names_are_text_and_nothing_runs(page, hostile):
     assert page.js("return document.querySelectorAll('script').length") == 3
     assert page.all("body img, body iframe, body object, svg script, [onload], [onerror]") == []
     assert {element.get_attribute("href")[:5] for element in page.all("main a")} == {"data:"}
-    assert page.js("return Object.prototype.ran === undefined && document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.js(
+        "return Object.prototype.ran === undefined && document.documentElement.scrollWidth <= window.innerWidth"
+    )
 
 
 def test_the_policy_lets_nothing_else_run_or_leave(page, butterfly):
@@ -292,7 +315,15 @@ def test_large_masks_are_blocks(page, large):
 def test_text_stands_out_in_both_schemes(page, hostile, scheme):
     page.media(prefers_color_scheme=scheme)
     page.open(hostile)
-    for selector in ("#title", "#facts dt", ".help", "#verdict", ".severity.error", "#details-body dd", "#findings td bdi"):
+    for selector in (
+        "#title",
+        "#facts dt",
+        ".help",
+        "#verdict",
+        ".severity.error",
+        "#details-body dd",
+        "#findings td bdi",
+    ):
         colours = page.js(
             "const e = document.querySelector(arguments[0]); let p = e; "
             "while (p.parentElement && getComputedStyle(p).backgroundColor === 'rgba(0, 0, 0, 0)') p = p.parentElement;"
@@ -321,7 +352,9 @@ def test_narrow_windows_have_one_column(page, butterfly):
         )
         page.open(butterfly)
         assert page.js("return document.documentElement.scrollWidth") <= 400
-        lefts = page.js("return ['order-section', 'mask-section', 'details'].map((id) => document.getElementById(id).offsetLeft)")
+        lefts = page.js(
+            "return ['order-section', 'mask-section', 'details'].map((id) => document.getElementById(id).offsetLeft)"
+        )
         assert len(set(lefts)) == 1
     finally:
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
@@ -329,7 +362,9 @@ def test_narrow_windows_have_one_column(page, butterfly):
 
 def test_nothing_to_show_is_said(page, folder):
     nodes = [Node("a", "a", 0), Node("b", "b", 1)]
-    leaking = Instance(TaskFamily([Task("t", nodes, {"a": ["a", "b"], "b": ["b"]}, [Prediction("a", "b", hides=("b",))])]), "leaking")
+    leaking = Instance(
+        TaskFamily([Task("t", nodes, {"a": ["a", "b"], "b": ["b"]}, [Prediction("a", "b", hides=("b",))])]), "leaking"
+    )
     page.open(write_report(folder / "leak.html", leaking, answer=ms.solve(leaking)))
     assert page.text("#verdict") == "INFEASIBLE"
     assert "node a of task t hides b and sees it: b -> a" in page.text("#facts")

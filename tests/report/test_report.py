@@ -91,7 +91,9 @@ def test_every_family_of_the_catalogue_has_a_report():
         assert sum(unit["labels_total"] for unit in data["units"]) == len(merged.loss_edges)
         for table, rows in enumerate(data["tables"]):
             for place, row in enumerate(rows):
-                assert tuple(zip(row["full"][::2], row["full"][1::2], strict=True)) == merged.mask.intervals(place, table)
+                assert tuple(zip(row["full"][::2], row["full"][1::2], strict=True)) == merged.mask.intervals(
+                    place, table
+                )
         assert data["depth"] == ("at any depth" if asked.layers is None else f"within {asked.layers} layers")
         if asked.layers is None:
             assert all("different rows" not in unit["why"] for unit in data["units"])
@@ -119,13 +121,18 @@ def test_the_carried_mask_is_the_mask():
         mask = Mask.from_intervals([[((max(0, q - 3), q + 1),) for q in range(size)]])
         file = data_of(report_html(Subject(mask, "band")))["downloads"][0]
         arrays = np.load(io.BytesIO(base64.b64decode(file["base64"])))
-        back = Mask.from_dense(arrays["mask"]) if "mask" in arrays else Mask(*(arrays[n] for n in ("row_offset", "key_start", "key_end")))
+        back = (
+            Mask.from_dense(arrays["mask"])
+            if "mask" in arrays
+            else Mask(*(arrays[n] for n in ("row_offset", "key_start", "key_end")))
+        )
         assert back == mask
 
 
 def test_a_packed_batch_tells_its_samples(tmp_path):
     pack_samples(
-        [{"id": name, "input_ids": [1, 2, last], "labels": [-100, -100, last]} for name, last in (("a", 3), ("b", 4))], tmp_path / "packed"
+        [{"id": name, "input_ids": [1, 2, last], "labels": [-100, -100, last]} for name, last in (("a", 3), ("b", 4))],
+        tmp_path / "packed",
     )
     data = data_of(report_html(read_subject(tmp_path / "packed")))
     first, second, *last = data["units"]
@@ -137,7 +144,9 @@ def test_a_packed_batch_tells_its_samples(tmp_path):
 
 def test_large_pages_stay_small():
     size = 131_072
-    mask = Mask.from_intervals([[((0, 4), (max(4, q - 100), q + 1)) if q > 104 else ((0, q + 1),) for q in range(size)]])
+    mask = Mask.from_intervals(
+        [[((0, 4), (max(4, q - 100), q + 1)) if q > 104 else ((0, q + 1),) for q in range(size)]]
+    )
     findings = [Finding("MS007", "warning", at, {"text": "y" * 5000}, "z" * 5000, "x" * 5000) for at in range(3000)]
     text = report_html(Subject(mask, "large", inputs=("w" * 1000,) * size), findings=findings)
     assert len(text) < 6_000_000
@@ -159,7 +168,9 @@ def test_many_long_names_stay_small():
     long = "n" * 3000
     nodes = [Node(f"{place}{long}", f"{place}{long}", place) for place in range(40)]
     rows = {node.name: [node.name] for node in nodes}
-    tasks = [Task(f"{number}{long}", nodes, rows, [Prediction(node.name, long) for node in nodes]) for number in range(50)]
+    tasks = [
+        Task(f"{number}{long}", nodes, rows, [Prediction(node.name, long) for node in nodes]) for number in range(50)
+    ]
     asked = ms.Instance(TaskFamily(tasks), long)
     assert len(report_html(asked, answer=ms.solve(asked, backend="criterion"))) < 6_000_000
 
@@ -167,7 +178,9 @@ def test_many_long_names_stay_small():
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9), st.data())
 def test_the_diagram_reaches_what_the_mask_reaches(size, data):
-    rows = np.array(data.draw(st.lists(st.lists(st.booleans(), min_size=size, max_size=size), min_size=size, max_size=size)), bool)
+    rows = np.array(
+        data.draw(st.lists(st.lists(st.booleans(), min_size=size, max_size=size), min_size=size, max_size=size)), bool
+    )
     found = diagram(Mask.from_dense(rows))
     flow = convergence(Mask.from_dense(rows)).flow.dense()
     assert sorted(place for box in found["boxes"] for place in box[5]) == list(range(size))
@@ -178,7 +191,10 @@ def test_the_diagram_reaches_what_the_mask_reaches(size, data):
     home = {place: number for number, box in enumerate(found["boxes"]) for place in box[5]}
     assert all(flow[q, k] == reach[home[q], home[k]] for q in range(size) for k in range(size))
     for number, (x, y, wide, high, *_) in enumerate(found["boxes"]):
-        assert all(x + wide <= u or u + across <= x or y + high <= v or v + tall <= y for u, v, across, tall, *_ in found["boxes"][:number])
+        assert all(
+            x + wide <= u or u + across <= x or y + high <= v or v + tall <= y
+            for u, v, across, tall, *_ in found["boxes"][:number]
+        )
         assert min(x, y) >= 0
         assert x + wide <= found["width"] + 0.02
         assert y + high <= found["height"] + 0.02
@@ -187,12 +203,18 @@ def test_the_diagram_reaches_what_the_mask_reaches(size, data):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 12), st.integers(1, 5), st.data())
 def test_blocks_are_the_blocks_of_the_dense_mask(size, step, data):
-    rows = np.array(data.draw(st.lists(st.lists(st.booleans(), min_size=size, max_size=size), min_size=size, max_size=size)), bool)
+    rows = np.array(
+        data.draw(st.lists(st.lists(st.booleans(), min_size=size, max_size=size), min_size=size, max_size=size)), bool
+    )
     high = -(-size // step)
     for at, row in enumerate(block_rows(Mask.from_dense(rows), 0, step)):
         for key in range(high):
             block = rows[at * step : (at + 1) * step, key * step : (key + 1) * step]
-            shown = {kind for kind in ("full", "part") if any(a <= key < b for a, b in zip(row[kind][::2], row[kind][1::2], strict=True))}
+            shown = {
+                kind
+                for kind in ("full", "part")
+                if any(a <= key < b for a, b in zip(row[kind][::2], row[kind][1::2], strict=True))
+            }
             assert shown == (set() if not block.any() else {"full"} if block.sum() == step * step else {"part"})
 
 
@@ -215,9 +237,13 @@ def test_copies_say_that_they_are_copies():
 
 
 def test_numbers_that_are_not_json_are_shown():
-    labels = Labels(np.array([0, 1]), (1, 2), np.array([np.nan, np.inf]), np.array([0, 0]), (), ((), ()), np.array([-1, -1]))
+    labels = Labels(
+        np.array([0, 1]), (1, 2), np.array([np.nan, np.inf]), np.array([0, 0]), (), ((), ()), np.array([-1, -1])
+    )
     finding = Finding("MS011", "note", 0, {"value": float("-inf"), "at": np.int64(3)}, "", "")
-    data = data_of(report_html(Subject(Mask.from_dense(np.eye(2, dtype=bool)), "odd", labels=labels), findings=[finding]))
+    data = data_of(
+        report_html(Subject(Mask.from_dense(np.eye(2, dtype=bool)), "odd", labels=labels), findings=[finding])
+    )
     assert [unit["labels"][0][1] for unit in data["units"]] == ["nan", "inf"]
     assert "-inf" in data["findings"][0]["witness"]
 

@@ -26,7 +26,9 @@ def chain(order, nodes=3):
     """An instance of one task, a chain; its name is the order to a faulty backend."""
     names = [f"w{number}" for number in range(nodes)]
     rows = {name: names[: place + 1] for place, name in enumerate(names)}
-    task = Task(order, [Node(name, name, place) for place, name in enumerate(names)], rows, [Prediction(names[-1], "y")], True)
+    task = Task(
+        order, [Node(name, name, place) for place, name in enumerate(names)], rows, [Prediction(names[-1], "y")], True
+    )
     return Instance(TaskFamily((task,)), order.replace(" ", "-"))
 
 
@@ -58,7 +60,13 @@ def environment(path, **more):
 def search(path, *arguments, calm=False, timeout=100, **options):
     """Run ``masksynth search`` in a folder to its end."""
     variables = environment(path, **({"FAULTY_CALM": "1"} if calm else {}))
-    options = {"cwd": path, "env": variables, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True} | options
+    options = {
+        "cwd": path,
+        "env": variables,
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "text": True,
+    } | options
     return subprocess.run([*COMMAND, *map(str, arguments)], timeout=timeout, check=False, **options)
 
 

@@ -22,7 +22,20 @@ from masksynth.search.dask import connected
 from masksynth.tasks.files import dumps
 from tests.cli.command import refused
 from tests.search.clusters import cluster, free_port
-from tests.search.harness import chain, environment, errors, folder, good, home, results, said, search, start, until, whole_lines
+from tests.search.harness import (
+    chain,
+    environment,
+    errors,
+    folder,
+    good,
+    home,
+    results,
+    said,
+    search,
+    start,
+    until,
+    whole_lines,
+)
 
 OPTIONS = ("instances", "--backend", "faulty")
 OUT = ("-o", "r.jsonl")
@@ -153,7 +166,9 @@ def test_a_scheduler_that_stays_away_ends_the_batch(tmp_path):
     slow(tmp_path, 60)
     with cluster(tmp_path) as dask:
         code = GIVES_UP.format(address=dask.address)
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+        )
         until(lambda: len(lines(tmp_path)) >= 3, process)
         dask.kill_scheduler()
         _, complaints = process.communicate(timeout=60)
@@ -205,14 +220,24 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "WAIT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent, web_server() as web:
         ports = free_port(), silent.getsockname()[1], web
-        for address in (*(f"tcp://127.0.0.1:{port}" for port in ports), "nonsense", "", "127.0.0.1", "http://127.0.0.1:80", "tcp://h:port"):
+        for address in (
+            *(f"tcp://127.0.0.1:{port}" for port in ports),
+            "nonsense",
+            "",
+            "127.0.0.1",
+            "http://127.0.0.1:80",
+            "tcp://h:port",
+        ):
             with (
                 pytest.raises(MasksynthError, match=f"^{address}: no Dask scheduler answers; start one with `dask sch"),
                 connected(address),
             ):
                 pass
     with cluster(tmp_path, workers=0) as dask:
-        with pytest.raises(MasksynthError, match=f"no workers; start one with `dask worker {dask.address}`$"), connected(dask.address):
+        with (
+            pytest.raises(MasksynthError, match=f"no workers; start one with `dask worker {dask.address}`$"),
+            connected(dask.address),
+        ):
             pass
         other = tmp_path / "other" / "masksynth-9.9.dist-info"
         other.mkdir(parents=True)
@@ -222,7 +247,9 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, monkeypatch):
         folder(tmp_path / "instances", good(1))
         reason = refused(search(tmp_path, *OPTIONS, *OUT, "--dask", dask.address))
         here = version("masksynth")
-        assert reason.endswith(f": the worker has masksynth 9.9, here is {here}; install the same wheel on every machine")
+        assert reason.endswith(
+            f": the worker has masksynth 9.9, here is {here}; install the same wheel on every machine"
+        )
         assert not (tmp_path / "r.jsonl").exists()
 
 

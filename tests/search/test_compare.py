@@ -23,11 +23,30 @@ RANK = {"OPTIMAL": 3, "INFEASIBLE": 3, "FEASIBLE": 2, "UNKNOWN": 1, None: 0}
 
 def line(status="OPTIMAL", value=22, bound=None, *, seconds=1.0, instance="a.json", digest="00", edges=None, **more):
     """A result; no objective where nothing is found."""
-    objective = {"positions": {"value": value, "bound": value if bound is None else bound}} if status in ("OPTIMAL", "FEASIBLE") else {}
+    objective = (
+        {"positions": {"value": value, "bound": value if bound is None else bound}}
+        if status in ("OPTIMAL", "FEASIBLE")
+        else {}
+    )
     if edges is not None:
         objective["edges"] = {"value": edges[0], "bound": edges[1]}
-    fields = {"backend": "cpsat", "layers": None, "sparse": edges is not None, "error": None if status else "boom"} | more
-    return Result(instance, digest, status=status, objective=objective, winner=None, seconds=seconds, versions={}, limits={}, **fields)
+    fields = {
+        "backend": "cpsat",
+        "layers": None,
+        "sparse": edges is not None,
+        "error": None if status else "boom",
+    } | more
+    return Result(
+        instance,
+        digest,
+        status=status,
+        objective=objective,
+        winner=None,
+        seconds=seconds,
+        versions={},
+        limits={},
+        **fields,
+    )
 
 
 def said(old, new, **more):
@@ -109,7 +128,9 @@ def test_another_backend_must_not_contradict():
     assert (found.compared, found.worse) == (0, False)
     assert comparison_text(found).splitlines()[1].startswith("nothing to compare: ")
     found = compare(old, [line(value=21)])
-    assert found.changes[0] == Change("a.json", "cpsat", "contradiction", "positions: 22 was proved optimal, now 21 is (before by maxsat)")
+    assert found.changes[0] == Change(
+        "a.json", "cpsat", "contradiction", "positions: 22 was proved optimal, now 21 is (before by maxsat)"
+    )
     assert [change.kind for change in found.changes] == ["contradiction", "missing", "missing", "new"]
     assert compare(old, [line(value=21, layers=2)]).changes[0].kind == "missing"
 
@@ -127,7 +148,12 @@ def test_what_could_not_be_read_meets_its_name():
     assert found.changes == (Change("a.json", "cpsat", "regression", "OPTIMAL, now failed (not JSON)"),)
     assert compare([bad], [line()]).changes[0].kind == "improvement"
     assert compare([bad], [bad]) == Comparison((), 1, 0, 0)
-    assert compare([line(layers=1, digest="00"), line(layers=2, digest="00")], [replace(bad, layers=2), line(layers=1)]).missing == 1
+    assert (
+        compare(
+            [line(layers=1, digest="00"), line(layers=2, digest="00")], [replace(bad, layers=2), line(layers=1)]
+        ).missing
+        == 1
+    )
 
 
 def test_a_failure_that_was_tried_again_does_not_count():
@@ -159,15 +185,23 @@ def test_random_runs_are_judged_as_by_the_definitions():
         new = [random_line(rng, number) for number in rng.sample(range(6), 4)]
         found, back = compare(old, new), compare(new, old)
         one, two = ({result.hash: result for result in side} for side in (old, new))
-        assert (found.compared, found.missing, found.new) == (len({*one} & {*two}), len({*one} - {*two}), len({*two} - {*one}))
-        assert {change.instance for change in found.changes if change.kind == "missing"} == {f"{key}.json" for key in {*one} - {*two}}
+        assert (found.compared, found.missing, found.new) == (
+            len({*one} & {*two}),
+            len({*one} - {*two}),
+            len({*two} - {*one}),
+        )
+        assert {change.instance for change in found.changes if change.kind == "missing"} == {
+            f"{key}.json" for key in {*one} - {*two}
+        }
         for key in {*one} & {*two}:
             kinds = {change.kind for change in found.changes if change.instance == f"{key}.json"}
             assert ("contradiction" in kinds) == contradict(one[key], two[key])
             if "contradiction" not in kinds and RANK[two[key].status] < RANK[one[key].status]:
                 assert "regression" in kinds
         swap = {"regression": "improvement", "improvement": "regression", "missing": "new", "new": "missing"}
-        assert sorted((c.instance, swap.get(c.kind, c.kind)) for c in found.changes) == sorted((c.instance, c.kind) for c in back.changes)
+        assert sorted((c.instance, swap.get(c.kind, c.kind)) for c in found.changes) == sorted(
+            (c.instance, c.kind) for c in back.changes
+        )
 
 
 def contradict(one, two):
@@ -180,7 +214,10 @@ def contradict(one, two):
 
 def test_real_runs_of_two_backends_agree():
     old = [solved(catalog.butterfly(n=n), "criterion") for n in (2, 3)]
-    new = [replace(solved(catalog.butterfly(n=n), "cpsat"), backend="criterion", seconds=old[n - 2].seconds) for n in (2, 3)]
+    new = [
+        replace(solved(catalog.butterfly(n=n), "cpsat"), backend="criterion", seconds=old[n - 2].seconds)
+        for n in (2, 3)
+    ]
     assert compare(old, new) == Comparison((), 2, 0, 0)
     worse = replace(new[1], objective={"positions": {"value": 8, "bound": 8}})
     assert [change.kind for change in compare(old, [new[0], worse]).changes] == ["contradiction"]
@@ -209,7 +246,9 @@ def of_file(file, root=ROOT, backend="criterion", **limits):
     try:
         instance = load(path)
     except InvalidInstance as error:
-        return failure(str(path), error.fact if not error.path else str(error).removeprefix(f"{path}: "), backend, Limits())
+        return failure(
+            str(path), error.fact if not error.path else str(error).removeprefix(f"{path}: "), backend, Limits()
+        )
     return replace(solved(instance, backend, limits=Limits(**limits)), instance=str(path))
 
 
@@ -220,13 +259,17 @@ FILES = ("butterfly-4.json", "leak-shown.json", "bad/unknown-node-in-row.json", 
 def suite():
     """The manifest, and what became of a few of its files."""
     entries = expectations(ROOT / "manifest.json")
-    short = [of_file(f"sparse/{name}.json", backend="auto", effort=1) for name in ("chain-5-layers-2", "chain-17-layers-2")]
+    short = [
+        of_file(f"sparse/{name}.json", backend="auto", effort=1) for name in ("chain-5-layers-2", "chain-17-layers-2")
+    ]
     return entries, [*(of_file(file) for file in FILES), *short]
 
 
 def test_the_manifest_is_read_whole():
     entries = expectations(ROOT / "manifest.json")
-    assert [entry.file for entry in entries] == [entry["file"] for entry in json.loads((ROOT / "manifest.json").read_text())]
+    assert [entry.file for entry in entries] == [
+        entry["file"] for entry in json.loads((ROOT / "manifest.json").read_text())
+    ]
     assert {entry.folder for entry in entries} == {str(ROOT.resolve())}
 
 
@@ -259,10 +302,15 @@ def test_each_broken_promise_is_seen(suite):
     assert broken(suite, 1, **answer) == [("contradiction", "INFEASIBLE, now OPTIMAL")]
     assert broken(suite, 2, **answer)[0][1].startswith("INVALID expected ($.tasks[0].attends")
     assert broken(suite, 2, error="other") == [
-        ("regression", """the error should say: $.tasks[0].attends["b"]: unknown node 'z'; name a node of this task; it says: other""")
+        (
+            "regression",
+            """the error should say: $.tasks[0].attends["b"]: unknown node 'z'; name a node of this task; it says: other""",
+        )
     ]
     sparse = results[4].objective
-    assert broken(suite, 4, objective={**sparse, "edges": {"value": sparse["edges"]["value"] + 1, "bound": 2}}, status="FEASIBLE")
+    assert broken(
+        suite, 4, objective={**sparse, "edges": {"value": sparse["edges"]["value"] + 1, "bound": 2}}, status="FEASIBLE"
+    )
 
 
 def test_hard_instances_must_only_not_contradict(suite):
@@ -272,18 +320,25 @@ def test_hard_instances_must_only_not_contradict(suite):
     assert (hard.size, hard.edges, hard.bound) == ("large", 42, 42)
     for value, bound, kinds in ((50, 30, []), (42, 42, []), (41, 30, ["contradiction"]), (50, 43, ["contradiction"])):
         objective = {"positions": positions, "edges": {"value": value, "bound": bound}}
-        assert [kind for kind, _ in broken(suite, 5, objective=objective, status="OPTIMAL" if value == bound else "FEASIBLE")] == kinds
+        assert [
+            kind
+            for kind, _ in broken(suite, 5, objective=objective, status="OPTIMAL" if value == bound else "FEASIBLE")
+        ] == kinds
     assert broken(suite, 5, objective={}, status="UNKNOWN") == []
     assert broken(suite, 5, objective={}, status=None, error="out of memory")[0][0] == "regression"
     known = replace(hard, size="open", status="FEASIBLE", edges=60, bound=50)
-    better = replace(results[5], objective={"positions": positions, "edges": {"value": 59, "bound": 51}}, status="FEASIBLE")
+    better = replace(
+        results[5], objective={"positions": positions, "edges": {"value": 59, "bound": 51}}, status="FEASIBLE"
+    )
     (change,) = compare_expected([known], [better]).changes
     assert (change.kind, change.what) == ("improvement", "edges 60, now 59; bound on edges 50, now 51")
 
 
 def test_another_question_about_a_file_is_not_held_against_it(suite):
     entries, results = suite
-    found = compare_expected(entries, [replace(results[0], layers=1, objective={"positions": {"value": 99, "bound": 99}})])
+    found = compare_expected(
+        entries, [replace(results[0], layers=1, objective={"positions": {"value": 99, "bound": 99}})]
+    )
     assert found == Comparison((), 0, len(entries), 1)
 
 
@@ -310,7 +365,9 @@ def test_every_backend_is_held_against_an_entry(suite):
 def test_files_are_known_by_their_paths(label, file, tmp_path, monkeypatch):
     folder = tmp_path / "instances"
     folder.mkdir()
-    (folder / "manifest.json").write_text(json.dumps([{"file": name, "status": "OPTIMAL"} for name in ("a.json", "sub/a.json")]))
+    (folder / "manifest.json").write_text(
+        json.dumps([{"file": name, "status": "OPTIMAL"} for name in ("a.json", "sub/a.json")])
+    )
     monkeypatch.chdir(tmp_path)
     entries = expectations("instances/manifest.json")
     found = compare_expected(entries, [line(None, instance=label)], complete=True)

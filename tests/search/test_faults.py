@@ -168,7 +168,15 @@ def test_malformed_instances_among_good_ones(tmp_path):
     assert said(results(out)) == due(tmp_path)
 
 
-NAMES = [b"plain.json", b"two words.json", b"line\nend.json", b"\xff\xfe.json", "\N{SNOWMAN}.json".encode(), b"\x1b[31m.json", b"-o.json"]
+NAMES = [
+    b"plain.json",
+    b"two words.json",
+    b"line\nend.json",
+    b"\xff\xfe.json",
+    "\N{SNOWMAN}.json".encode(),
+    b"\x1b[31m.json",
+    b"-o.json",
+]
 
 
 def test_any_file_name(tmp_path):
@@ -179,9 +187,9 @@ def test_any_file_name(tmp_path):
     done = search(tmp_path, *OPTIONS, "-o", "r.jsonl")
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
-    assert {line.instance for line in results(tmp_path / "r.jsonl")} == {name_of(b"instances/" + name) for name in NAMES} | {
-        "instances/good-000.json"
-    }
+    assert {line.instance for line in results(tmp_path / "r.jsonl")} == {
+        name_of(b"instances/" + name) for name in NAMES
+    } | {"instances/good-000.json"}
     done = search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume")
     assert done.returncode == 0, done
     assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
@@ -209,7 +217,9 @@ def test_what_is_not_there_at_all(tmp_path):
 
 def test_a_backend_that_does_not_exist_is_refused_before_anything_is_written(tmp_path):
     folder(tmp_path / "instances", good(3))
-    assert "unknown backend 'nope'" in refused(search(tmp_path, "instances", "--backend", "faulty,nope", "-o", "r.jsonl"))
+    assert "unknown backend 'nope'" in refused(
+        search(tmp_path, "instances", "--backend", "faulty,nope", "-o", "r.jsonl")
+    )
     assert not (tmp_path / "r.jsonl").exists()
 
 
@@ -259,7 +269,9 @@ def test_workers_that_cannot_start(tmp_path):
 def test_a_small_file_system(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], capture_output=True, check=False
+    ).returncode:
         pytest.skip("this user may not mount")
     try:
         folder(tmp_path / "instances", good(40))
@@ -298,7 +310,9 @@ def little_memory():
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 
 
-@pytest.mark.parametrize("arguments", [(), ("-o", "/dev/full"), ("-o", "/dev/full", "--resume"), ("-o", "/dev/zero", "--force")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("-o", "/dev/full"), ("-o", "/dev/full", "--resume"), ("-o", "/dev/zero", "--force")]
+)
 def test_a_device_that_is_full(arguments, tmp_path):
     folder(tmp_path / "instances", good(3))
     with open("/dev/full", "wb") as full:
@@ -376,7 +390,10 @@ def test_ctrl_c_at_any_time_leaves_whole_lines_and_no_process(tmp_path):
         time.sleep(chance.uniform(0.6, 2.2))
         os.killpg(process.pid, signal.SIGINT)
         text, complaints = process.communicate(timeout=30)
-        assert process.returncode in (0, 3, -signal.SIGINT, 1, 130), (text, complaints)  # before main() Python itself answers
+        assert process.returncode in (0, 3, -signal.SIGINT, 1, 130), (
+            text,
+            complaints,
+        )  # before main() Python itself answers
         until(lambda: not named(tmp_path), seconds=10)
         if out.exists():
             said(results(out))
@@ -480,7 +497,9 @@ def test_a_worker_that_is_starting_does_not_hear_ctrl_c():
     try:
         future = pool.submit(os.getpid)
         [pid] = pool._busy[future]._processes
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+        )
         not_heard = int(status["SigBlk"], 16) | int(status["SigIgn"], 16)
         assert not_heard & (1 << (signal.SIGINT - 1))
         assert future.result() == pid

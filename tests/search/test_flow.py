@@ -155,7 +155,9 @@ def test_a_budget_in_the_command_is_exit_3(tmp_path):
 
 @pytest.mark.parametrize("wanted", [1, 8])
 def test_threads_are_divided_among_workers(wanted, site):
-    found = list(ms.search([chain(f"answer #{n}") for n in range(4)], backend="threads", jobs=2, limits=Limits(workers=wanted)))
+    found = list(
+        ms.search([chain(f"answer #{n}") for n in range(4)], backend="threads", jobs=2, limits=Limits(workers=wanted))
+    )
     cores = len(os.sched_getaffinity(0))
     for result in found:
         assert 1 <= result.limits["workers"] <= max(1, cores // 2)
@@ -202,6 +204,10 @@ def test_a_search_that_is_handed_from_thread_to_thread(site):
 
 def test_a_script_without_a_guard(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("import masksynth as ms\nprint(len(list(ms.search(ms.sweep('butterfly', n=[2, 4]), backend='criterion', jobs=2))))\n")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment(tmp_path), timeout=60, check=False)
+    script.write_text(
+        "import masksynth as ms\nprint(len(list(ms.search(ms.sweep('butterfly', n=[2, 4]), backend='criterion', jobs=2))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, env=environment(tmp_path), timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")

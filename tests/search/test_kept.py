@@ -42,7 +42,9 @@ def test_lines_stay_until_a_result_takes_their_place(mixed):
     with Book(path, "resume"):
         assert path.read_bytes() == b"".join(lines)
     assert path.read_bytes() == b"".join(lines)
-    assert search("--family", "butterfly", "--n", "3..5", "--backend", "criterion", "-o", path, "--resume").exit_code == 0
+    assert (
+        search("--family", "butterfly", "--n", "3..5", "--backend", "criterion", "-o", path, "--resume").exit_code == 0
+    )
     assert path.read_bytes().startswith(b"".join(lines))
     assert len(list(read_results(path))) == 6
 
@@ -84,7 +86,12 @@ def test_answers_are_written_also_for_what_was_solved_without_them(tmp_path):
     out = tmp_path / "r.jsonl"
     assert search("--family", "butterfly", "--n", "3..4", "-o", out).exit_code == 0
     for _ in range(2):
-        assert search("--family", "butterfly", "--n", "3..4", "-o", out, "--resume", "--answers", tmp_path / "answers").exit_code == 0
+        assert (
+            search(
+                "--family", "butterfly", "--n", "3..4", "-o", out, "--resume", "--answers", tmp_path / "answers"
+            ).exit_code
+            == 0
+        )
         found = list(read_results(out))
         assert len(found) == len(os.listdir(tmp_path / "answers")) == 2
         assert all(os.path.exists(f"{result.folder}/solution.json") for result in found)
@@ -93,10 +100,18 @@ def test_answers_are_written_also_for_what_was_solved_without_them(tmp_path):
 def test_one_file_is_not_named_for_two_things(tmp_path):
     out = tmp_path / "r.svg"
     assert search("--family", "butterfly", "-o", out, "--report").exit_code == 2
-    assert search("--family", "butterfly", "-o", tmp_path / "r.csv", "--table", tmp_path / "r.csv", "--force").exit_code == 2
+    assert (
+        search("--family", "butterfly", "-o", tmp_path / "r.csv", "--table", tmp_path / "r.csv", "--force").exit_code
+        == 2
+    )
     assert search("--family", "butterfly", "-o", tmp_path / "r.jsonl").exit_code == 0
     before = (tmp_path / "r.jsonl").read_bytes()
-    assert search("--family", "butterfly", "-o", tmp_path / "r.jsonl", "--force", "--compare", tmp_path / "r.jsonl").exit_code == 2
+    assert (
+        search(
+            "--family", "butterfly", "-o", tmp_path / "r.jsonl", "--force", "--compare", tmp_path / "r.jsonl"
+        ).exit_code
+        == 2
+    )
     (tmp_path / "r.svg").write_text("precious")
     assert search(tmp_path / "r.jsonl", "--report").exit_code == 2
     assert (tmp_path / "r.jsonl").read_bytes() == before
@@ -156,7 +171,9 @@ def test_results_are_printed_while_stdin_is_open(tmp_path):
 
 
 def test_a_sweep_may_be_without_end():
-    found = list(itertools.islice(ms.search(ms.sweep("butterfly", n=itertools.count(3)), backend="criterion", jobs=1), 5))
+    found = list(
+        itertools.islice(ms.search(ms.sweep("butterfly", n=itertools.count(3)), backend="criterion", jobs=1), 5)
+    )
     assert len(found) == 5
 
 

@@ -10,7 +10,21 @@ from pathlib import Path
 import pytest
 
 import masksynth as ms
-from tests.search.harness import SITE, alive, asked, chain, errors, folder, good, home, named, results, search, start, until
+from tests.search.harness import (
+    SITE,
+    alive,
+    asked,
+    chain,
+    errors,
+    folder,
+    good,
+    home,
+    named,
+    results,
+    search,
+    start,
+    until,
+)
 
 SPARSE = Path(__file__).parents[2] / "instances/sparse/chain-13-layers-3.json"
 FEWEST, GREEDY = 20, 21
@@ -32,7 +46,9 @@ def test_the_first_proof_ends_the_others(tmp_path):
     assert done.returncode == 0, done
     assert time.monotonic() - begun < 30
     lines = results(tmp_path / "r.jsonl")
-    assert [(line.status, line.winner, line.backend) for line in lines] == [("OPTIMAL", "criterion", "sleepy,criterion")] * 3
+    assert [(line.status, line.winner, line.backend) for line in lines] == [
+        ("OPTIMAL", "criterion", "sleepy,criterion")
+    ] * 3
     assert all(line.seconds < 20 for line in lines)
     assert not named(tmp_path)
 
@@ -118,7 +134,18 @@ def test_a_disagreement_in_the_command_is_exit_1_and_stays_in_the_file(tmp_path)
     shutil.copy(SPARSE, tmp_path / "instances/chain.json")
     codes = set()
     for turn in range(3):
-        done = search(tmp_path, "instances", "--backend", "liar,sat", "--jobs", "2", "-o", f"r{turn}.jsonl", "--answers", f"a{turn}")
+        done = search(
+            tmp_path,
+            "instances",
+            "--backend",
+            "liar,sat",
+            "--jobs",
+            "2",
+            "-o",
+            f"r{turn}.jsonl",
+            "--answers",
+            f"a{turn}",
+        )
         (line,) = results(tmp_path / f"r{turn}.jsonl")
         codes.add(done.returncode)
         assert (done.returncode == 1) == (line.error is not None)

@@ -16,7 +16,9 @@ from masksynth import Limits
 from tests.search.harness import results, search
 
 ROOT = Path(__file__).parents[2]
-MANIFEST = {entry["file"]: entry for entry in json.loads((ROOT / "instances/manifest.json").read_text(encoding="utf-8"))}
+MANIFEST = {
+    entry["file"]: entry for entry in json.loads((ROOT / "instances/manifest.json").read_text(encoding="utf-8"))
+}
 QUICK = {file: entry for file, entry in MANIFEST.items() if entry["size"] in ("tiny", "small", "medium")}
 
 
@@ -32,7 +34,17 @@ def regression(tmp_path_factory):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(ROOT / "instances" / file)
     done = search(
-        path, "instances", "--jobs", "2", "--time-limit", "60", "-o", "r.jsonl", "--compare", "instances/manifest.json", timeout=300
+        path,
+        "instances",
+        "--jobs",
+        "2",
+        "--time-limit",
+        "60",
+        "-o",
+        "r.jsonl",
+        "--compare",
+        "instances/manifest.json",
+        timeout=300,
     )
     return path, done, {line.instance.removeprefix("instances/"): line for line in results(path / "r.jsonl")}
 
@@ -99,7 +111,9 @@ def contradicts(entry, result):
     """Whether a result of a short search cannot be true beside a line of the manifest."""
     edges = result.objective["edges"]
     return (
-        edges["bound"] > entry["edges"] or entry["bound"] > edges["value"] or result.objective["positions"]["value"] != entry["positions"]
+        edges["bound"] > entry["edges"]
+        or entry["bound"] > edges["value"]
+        or result.objective["positions"]["value"] != entry["positions"]
     )
 
 

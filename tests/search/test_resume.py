@@ -13,7 +13,20 @@ import pytest
 import masksynth as ms
 from masksynth.search.result import Recalled
 from masksynth.tasks.files import dumps
-from tests.search.harness import asked, chain, due, errors, folder, good, home, results, said, search, start, whole_lines
+from tests.search.harness import (
+    asked,
+    chain,
+    due,
+    errors,
+    folder,
+    good,
+    home,
+    results,
+    said,
+    search,
+    start,
+    whole_lines,
+)
 
 OPTIONS = ("instances", "--backend", "faulty", "--jobs", "2")
 
@@ -191,7 +204,15 @@ def test_blank_ends_do_no_harm(last, tmp_path):
 def test_many_known_under_another_name(ordered):
     instances = [chain(f"answer #{number}") for number in range(2500)]
     (known,) = ms.search(chain("answer"), backend="criterion", jobs=1)
-    found = list(ms.search(instances, backend="criterion", jobs=1, recall=lambda name, question: Recalled(known, False), ordered=ordered))
+    found = list(
+        ms.search(
+            instances,
+            backend="criterion",
+            jobs=1,
+            recall=lambda name, question: Recalled(known, False),
+            ordered=ordered,
+        )
+    )
     assert [result.instance for result in found] == [instance.name for instance in instances]
 
 

@@ -34,11 +34,19 @@ def told(instances):
 
 
 def test_a_folder_is_every_instance_below_it_in_order(folder):
-    found = [(f"{folder}/b.json", "butterfly-4"), (f"{folder}/sub/a.json", "butterfly-5"), (f"{folder}/sub/deeper/c.json", "butterfly-6")]
+    found = [
+        (f"{folder}/b.json", "butterfly-4"),
+        (f"{folder}/sub/a.json", "butterfly-5"),
+        (f"{folder}/sub/deeper/c.json", "butterfly-6"),
+    ]
     assert told(folder) == told(str(folder)) == told([folder]) == found
     assert told(f"{folder}/**/*.json") == found
     assert told(f"{folder}/*.json") == found[:1]
-    assert told([folder / "sub/a.json", catalog.butterfly(n=3), f"{folder}/b.json"]) == [found[1], ("butterfly-3", "butterfly-3"), found[0]]
+    assert told([folder / "sub/a.json", catalog.butterfly(n=3), f"{folder}/b.json"]) == [
+        found[1],
+        ("butterfly-3", "butterfly-3"),
+        found[0],
+    ]
 
 
 def test_a_name_with_magic_letters_is_a_file_if_it_is_there(folder):
@@ -107,10 +115,17 @@ def test_the_command_reads_ranges(flags, values):
 
 def test_the_command_takes_lists_files_and_stdin_together(folder):
     _, found = lines("--family", "packed_docs", "--lengths", "3,4", "--lengths", "2", str(folder / "b.json"))
-    assert [line["instance"] for line in found] == [f"{folder}/b.json", "packed_docs(lengths=(3, 4))", "packed_docs(lengths=(2,))"]
+    assert [line["instance"] for line in found] == [
+        f"{folder}/b.json",
+        "packed_docs(lengths=(3, 4))",
+        "packed_docs(lengths=(2,))",
+    ]
     piped = CliRunner().invoke(main, ["search", "-", "--jobs", "1"], input=f"{folder}/sub/a.json\n{folder}/none.json\n")
     assert piped.exit_code == 1
-    assert {json.loads(line)["instance"] for line in piped.stdout.splitlines()} == {f"{folder}/sub/a.json", f"{folder}/none.json"}
+    assert {json.loads(line)["instance"] for line in piped.stdout.splitlines()} == {
+        f"{folder}/sub/a.json",
+        f"{folder}/none.json",
+    }
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,10 @@ def batch():
     """Answers of two backends, proved and stopped, and failures."""
     results = [solved(catalog.butterfly(n=n), backend) for n in (2, 3, 4) for backend in ("criterion", "cpsat")]
     results.append(solved(catalog.butterfly(n=6), "cpsat", limits=Limits(seconds=0)))
-    results += [failure(f"{n}.json", f"{n}.json: the worker died (SIGKILL) after {n} s", "cpsat", Limits(), seconds=n) for n in (3, 1, 2)]
+    results += [
+        failure(f"{n}.json", f"{n}.json: the worker died (SIGKILL) after {n} s", "cpsat", Limits(), seconds=n)
+        for n in (3, 1, 2)
+    ]
     return [*results, failure("bad.json", "not JSON", "cpsat", Limits())]
 
 
@@ -148,7 +151,9 @@ def test_plots_are_the_same_twice_and_tell_every_backend(batch, tmp_path):
 
 def test_plots_of_nothing_and_of_nothing_proved(tmp_path):
     write_cactus(tmp_path / "none.svg", summary([]))
-    text = write_cactus(tmp_path / "zero.svg", summary([made("UNKNOWN", seconds=0.0), made(None, error="no", seconds=0.0)])).read_text()
+    text = write_cactus(
+        tmp_path / "zero.svg", summary([made("UNKNOWN", seconds=0.0), made(None, error="no", seconds=0.0)])
+    ).read_text()
     assert ">cpsat (0)<" in text
     assert ">proved, of 2 instances<" in text
 

@@ -31,7 +31,11 @@ SCHEMA = pa.schema([(name, TYPES[kind]) for name, (kind, _) in COLUMNS.items()])
 def batch():
     """Dense and sparse answers, and a failure."""
     sparse = solved(catalog.causal_lm(n=6), "auto", layers=2, sparse=True, limits=Limits(effort=1))
-    return [solved(catalog.butterfly(n=4), "cpsat"), sparse, failure("bad,\n\u2603.json", "not JSON", "auto", Limits(seconds=3))]
+    return [
+        solved(catalog.butterfly(n=4), "cpsat"),
+        sparse,
+        failure("bad,\n\u2603.json", "not JSON", "auto", Limits(seconds=3)),
+    ]
 
 
 def test_parquet_holds_what_the_results_say(batch, tmp_path):
@@ -42,7 +46,12 @@ def test_parquet_holds_what_the_results_say(batch, tmp_path):
     dense, sparse, bad = table.to_pylist()
     assert (dense["positions"], dense["positions_bound"], dense["edges"], dense["edges_bound"]) == (10, 10, None, None)
     edges = batch[1].objective["edges"]
-    assert (sparse["edges"], sparse["edges_bound"], sparse["layers"], sparse["sparse"]) == (edges["value"], edges["bound"], 2, True)
+    assert (sparse["edges"], sparse["edges_bound"], sparse["layers"], sparse["sparse"]) == (
+        edges["value"],
+        edges["bound"],
+        2,
+        True,
+    )
     assert (bad["instance"], bad["status"], bad["error"], bad["proved"], bad["hash"]) == (
         "bad,\n\u2603.json",
         None,
@@ -71,7 +80,10 @@ def test_csv_and_parquet_are_the_same_table(batch, tmp_path):
         rows = list(csv.DictReader(file))
     wanted = pq.read_table(tmp_path / "r.parquet").to_pylist()
     for row, want in zip(rows, wanted, strict=True):
-        texts = {key: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for key, value in want.items()}
+        texts = {
+            key: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in want.items()
+        }
         assert row == texts
     frame = pd.read_csv(tmp_path / "r.csv")
     assert frame["proved"].tolist() == [True, batch[1].proved, False]

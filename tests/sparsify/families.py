@@ -28,7 +28,9 @@ def fewest_edges(relation):
     graph.add_nodes_from(range(len(relation)))
     condensed = nx.condensation(graph)
     members = {number: sorted(data["members"]) for number, data in condensed.nodes(data=True)}
-    cycles = [[*((b, a) for a, b in pairwise(group)), (group[0], group[-1])] for group in members.values() if len(group) > 1]
+    cycles = [
+        [*((b, a) for a, b in pairwise(group)), (group[0], group[-1])] for group in members.values() if len(group) > 1
+    ]
     inner = [edge for cycle in cycles for edge in cycle]
     outer = [(members[above][0], members[below][0]) for above, below in nx.transitive_reduction(condensed).edges]
     return {*inner, *outer}

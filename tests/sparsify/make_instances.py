@@ -60,7 +60,9 @@ def parted(name):
 def called(source):
     """The catalogue instance that the beginning of a source names."""
     call = ast.parse(source.partition(";")[0], mode="eval").body
-    return catalog.FAMILIES[call.func.attr](**{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords})
+    return catalog.FAMILIES[call.func.attr](
+        **{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    )
 
 
 def instance_for(line):
@@ -72,12 +74,18 @@ def instance_for(line):
     else:
         family, source = made.family_of(RECIPES[recipe](*numbers)), ""
     expect = {key: line[key] for key in ("status", "positions", "edges")}
-    return Instance(family, name, source, layers, True, expect | ({"bound": line["bound"]} if line["status"] == "FEASIBLE" else {}))
+    return Instance(
+        family, name, source, layers, True, expect | ({"bound": line["bound"]} if line["status"] == "FEASIBLE" else {})
+    )
 
 
 def lines():
     """The sparse lines of the manifest."""
-    return [line for line in json.loads((ROOT / "manifest.json").read_text(encoding="utf-8")) if line["file"].startswith("sparse/")]
+    return [
+        line
+        for line in json.loads((ROOT / "manifest.json").read_text(encoding="utf-8"))
+        if line["file"].startswith("sparse/")
+    ]
 
 
 def main(arguments):

@@ -84,5 +84,11 @@ def plain_formula(relation, layers):
 def told(relation, layers, options=(), layered=False):
     """A failing case as JSON."""
     forced, forbidden, weights = options or ((), (), {})
-    rules = {"forced": sorted(forced), "forbidden": sorted(forbidden), "weights": [[*edge, w] for edge, w in sorted(weights.items())]}
-    return json.dumps({"relation": np.asarray(relation).astype(int).tolist(), "layers": layers, "layered": layered, **rules})
+    rules = {
+        "forced": sorted(forced),
+        "forbidden": sorted(forbidden),
+        "weights": [[*edge, w] for edge, w in sorted(weights.items())],
+    }
+    return json.dumps(
+        {"relation": np.asarray(relation).astype(int).tolist(), "layers": layers, "layered": layered, **rules}
+    )

@@ -68,7 +68,10 @@ def posets(n) -> Iterator[np.ndarray]:
         relation = np.eye(n, dtype=bool)
         for place, pair in enumerate(pairs):
             relation[pair] = bool(bits >> place & 1)
-        if np.array_equal(closure(relation) | np.eye(n, dtype=bool), relation) and (form := canonical(relation)) not in seen:
+        if (
+            np.array_equal(closure(relation) | np.eye(n, dtype=bool), relation)
+            and (form := canonical(relation)) not in seen
+        ):
             seen.add(form)
             yield relation
 
@@ -81,7 +84,10 @@ def preorders(n) -> Iterator[np.ndarray]:
         relation = np.eye(n, dtype=bool)
         for place, pair in enumerate(pairs):
             relation[pair] = bool(bits >> place & 1)
-        if np.array_equal((relation.astype(int) @ relation) > 0, relation) and (form := canonical(relation)) not in seen:
+        if (
+            np.array_equal((relation.astype(int) @ relation) > 0, relation)
+            and (form := canonical(relation)) not in seen
+        ):
             seen.add(form)
             yield relation
 
@@ -90,7 +96,9 @@ def canonical(relation):
     """The least packed form over all renamings."""
     from itertools import permutations
 
-    return min(np.packbits(relation[np.ix_(order, order)]).tobytes() for order in map(list, permutations(range(len(relation)))))
+    return min(
+        np.packbits(relation[np.ix_(order, order)]).tobytes() for order in map(list, permutations(range(len(relation))))
+    )
 
 
 def carries(mask, relation, layers):

@@ -44,7 +44,9 @@ def agrees(seed, engine):
         query, key = answer.unreachable
         assert relation[query, key], case
         return False
-    assert (answer.status, answer.objective) == (ms.Status.OPTIMAL, Objective(due, due)), f"{answer.objective} for {due}: {case}"
+    assert (answer.status, answer.objective) == (ms.Status.OPTIMAL, Objective(due, due)), (
+        f"{answer.objective} for {due}: {case}"
+    )
     right(answer.mask.dense()[None], relation, layers, options, due, case)
     return True
 
@@ -77,11 +79,15 @@ def layered_agrees(seed, engine):
     options = forced, forbidden, weights
     case = told(relation, layers, options, layered=True)
     due = least_layered_weight(relation, layers, *options)
-    answer = ms.sparsify(relation, layers=layers, forced=forced, forbidden=forbidden, weights=weights, layered=True, backend=engine)
+    answer = ms.sparsify(
+        relation, layers=layers, forced=forced, forbidden=forbidden, weights=weights, layered=True, backend=engine
+    )
     if due is None:
         assert answer.status is ms.Status.INFEASIBLE, case
         return False
-    assert (answer.status, answer.objective) == (ms.Status.OPTIMAL, Objective(due, due)), f"{answer.objective} for {due}: {case}"
+    assert (answer.status, answer.objective) == (ms.Status.OPTIMAL, Objective(due, due)), (
+        f"{answer.objective} for {due}: {case}"
+    )
     masks = answer.mask.dense()
     right(masks if masks.ndim == 3 else masks[None], relation, layers, options, due, case)
     return True
@@ -97,7 +103,9 @@ ONE_WAY = {(0, 1), (1, 2), (2, 0)}
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4, 5])
-@pytest.mark.parametrize("rules", [{"forbidden": ONE_WAY}, {"weights": dict.fromkeys(ONE_WAY, 5)}, {"forced": {(1, 0)}}])
+@pytest.mark.parametrize(
+    "rules", [{"forbidden": ONE_WAY}, {"weights": dict.fromkeys(ONE_WAY, 5)}, {"forced": {(1, 0)}}]
+)
 def test_layers_beyond_the_longest_way_can_save_edges(layers, rules):
     """Where a class of three has arcs one way round only, 2 layers need 6 edges, 3 need 5, 4 need 4."""
     due = least_layered_weight(one_class(3), layers, **rules)
@@ -108,7 +116,9 @@ def test_layers_beyond_the_longest_way_can_save_edges(layers, rules):
 
 def test_a_great_reward_elsewhere_closes_no_search():
     for n in (7, 8):
-        plain, rewarded = (ms.sparsify(chain(n), 2, weights=weights, backend="sat").objective for weights in ({}, {(1, 0): -100}))
+        plain, rewarded = (
+            ms.sparsify(chain(n), 2, weights=weights, backend="sat").objective for weights in ({}, {(1, 0): -100})
+        )
         assert rewarded == Objective(plain.value - 101, plain.bound - 101)
 
 

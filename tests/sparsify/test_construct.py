@@ -134,7 +134,10 @@ def test_parallel_contexts_below_a_question_with_answers():
 def test_classes():
     """Values of the literature table, and classes within a chain."""
     for members, counts in {3: (3, 3, 3), 5: (8, 7, 5), 7: (12, 11, 9)}.items():
-        assert tuple(agree(np.ones((members, members), bool), layers).edges for layers in (2, 3, 4)) == counts or members == 3
+        assert (
+            tuple(agree(np.ones((members, members), bool), layers).edges for layers in (2, 3, 4)) == counts
+            or members == 3
+        )
     for sizes in ([1, 4, 1], [3, 3, 3], [9, 1, 1, 1, 9], [20, 20]):
         group = np.repeat(np.arange(len(sizes)), sizes)
         for layers in DEPTHS:

@@ -31,7 +31,8 @@ def test_two_layers_cost_the_sum_of_logarithms():
 def test_excess_over_the_proven_optima():
     """The most by which a plan exceeds the optimum of the table: what it is, so that a change shows."""
     excess = {
-        layers: max(chain_cost(2 * number + 3, layers) - value for number, value in enumerate(values)) for layers, values in PROVEN.items()
+        layers: max(chain_cost(2 * number + 3, layers) - value for number, value in enumerate(values))
+        for layers, values in PROVEN.items()
     }
     assert excess == {2: 0, 3: 2, 4: 2, 5: 4, 6: 2}
 
@@ -44,7 +45,9 @@ def test_bounds_and_plans(layers):
         assert chain_bound(size, layers) > chain_bound(size - 1, layers)
 
 
-@pytest.mark.parametrize(("layers", "size"), [(2, 131072), (3, 131072), (4, 131072), (5, 4096), (6, 4096), (24, 131072)])
+@pytest.mark.parametrize(
+    ("layers", "size"), [(2, 131072), (3, 131072), (4, 131072), (5, 4096), (6, 4096), (24, 131072)]
+)
 def test_long_chains(layers, size):
     """Edges per element at scale: n log n, n log log n, n log* n and so on."""
     most = {2: 15.01, 3: 6.4, 4: 4.0, 5: 3.0, 6: 2.6, 24: 1.3}

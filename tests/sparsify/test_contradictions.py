@@ -78,7 +78,9 @@ def test_windows_that_help(monkeypatch):
 
 def test_windows_inside_windows():
     found = reduce(CHAIN)
-    smallest = {form_of(CHAIN, found.sure, w.part): w.part for w in windows_of(CHAIN, found.sure, found.parts[0], Budget())}
+    smallest = {
+        form_of(CHAIN, found.sure, w.part): w.part for w in windows_of(CHAIN, found.sure, found.parts[0], Budget())
+    }
     form, window = next(iter(smallest.items()))
     with lies("none proved that at least 1000000 are needed"):
         windows_of(CHAIN, found.sure, found.parts[0], Budget(), {form: Lemma(window, LIE, ())})
@@ -140,7 +142,9 @@ def test_constructions(monkeypatch, backend):
         monkeypatch.setattr(spanner, "construct", lambda *given: replace(construct(*given), bound=LIE))
     else:
         monkeypatch.setattr(portfolio, "built", lambda *given: replace(construct(*given), bound=LIE))
-    with lies("proved that at least 1000000 are needed, but .* found .*flow of 12 positions and 66 pairs through 2 layers"):
+    with lies(
+        "proved that at least 1000000 are needed, but .* found .*flow of 12 positions and 66 pairs through 2 layers"
+    ):
         ms.sparsify(chain(12), layers=2, backend=backend)
 
 
@@ -159,16 +163,33 @@ def test_backends(monkeypatch):
         def solve(self, problem, limits):
             return replace(super().solve(problem, limits), bound=LIE)
 
-    monkeypatch.setattr(synthesis, "backend", lambda name, known=synthesis.backend: Liar() if name == "cpsat" else known(name))
-    with lies(r"^contradiction: cpsat proved that at least 1000000 are needed, but criterion found \d+ \(butterfly-4\)"):
+    monkeypatch.setattr(
+        synthesis, "backend", lambda name, known=synthesis.backend: Liar() if name == "cpsat" else known(name)
+    )
+    with lies(
+        r"^contradiction: cpsat proved that at least 1000000 are needed, but criterion found \d+ \(butterfly-4\)"
+    ):
         ms.solve(ms.catalog.butterfly(n=4), backend="cpsat")
 
 
 def test_lines_of_results():
-    line = {"instance": "a", "hash": None, "backend": "sat", "layers": 2, "sparse": True, "status": "FEASIBLE", "winner": "sat"}
+    line = {
+        "instance": "a",
+        "hash": None,
+        "backend": "sat",
+        "layers": 2,
+        "sparse": True,
+        "status": "FEASIBLE",
+        "winner": "sat",
+    }
     line |= {"seconds": 1.0, "error": None, "versions": {}, "limits": {}, "folder": None}
-    assert result_of(json.dumps(line | {"objective": {"edges": {"value": 5, "bound": 5}}})).objective["edges"]["bound"] == 5
-    with pytest.raises(ms.InvalidInstance, match="line 1: not a line of results: expected a bound of at most the value 5, got 6"):
+    assert (
+        result_of(json.dumps(line | {"objective": {"edges": {"value": 5, "bound": 5}}})).objective["edges"]["bound"]
+        == 5
+    )
+    with pytest.raises(
+        ms.InvalidInstance, match="line 1: not a line of results: expected a bound of at most the value 5, got 6"
+    ):
         result_of(json.dumps(line | {"objective": {"edges": {"value": 5, "bound": 6}}}))
     with pytest.raises(ms.InvalidInstance, match="expected OPTIMAL with equal value and bound of edges, got 5 and 4"):
         result_of(json.dumps(line | {"status": "OPTIMAL", "objective": {"edges": {"value": 5, "bound": 4}}}))
@@ -184,7 +205,9 @@ def test_duals_of_a_proof(monkeypatch, tmp_path):
     for edge in (*found.sure, *chosen):
         mask[edge] = True
     monkeypatch.setattr(certificate, "lp_bound", lambda formula: (LIE, {}))
-    with lies(f"linear programming proved that at least {LIE} are needed, but the search found {CHAIN.cost(chosen)} .part-000."):
+    with lies(
+        f"linear programming proved that at least {LIE} are needed, but the search found {CHAIN.cost(chosen)} .part-000."
+    ):
         certificate.write_proof(tmp_path / "proof", CHAIN, found, [1], mask)
     assert not list(tmp_path.iterdir())
 
@@ -201,4 +224,6 @@ def test_right_bounds_still_close():
     outcome = sparse_search(CHAIN, ["sat", "maxsat", "cpsat"], Limits())
     assert [(standing.lower, standing.upper) for standing in outcome.standings] == [(14, 14)]
     assert Outcome(Status.OPTIMAL, (), 0, "").bound == 0
-    assert np.array_equal(ms.sparsify(chain(3), layers=2).mask.dense(), np.tri(3, dtype=bool) & ~np.eye(3, k=-2, dtype=bool))
+    assert np.array_equal(
+        ms.sparsify(chain(3), layers=2).mask.dense(), np.tri(3, dtype=bool) & ~np.eye(3, k=-2, dtype=bool)
+    )

@@ -77,7 +77,9 @@ def ms_height(relation):
     """Positions on a longest chain."""
     height = {}
     for query in np.argsort(relation.sum(axis=1), kind="stable").tolist():
-        height[query] = 1 + max((height[key] for key in np.flatnonzero(relation[query]).tolist() if key != query), default=0)
+        height[query] = 1 + max(
+            (height[key] for key in np.flatnonzero(relation[query]).tolist() if key != query), default=0
+        )
     return max(height.values())
 
 

@@ -54,7 +54,9 @@ def test_the_command_with_the_engine():
     text = CliRunner().invoke(main, ["new", "causal_lm", "--n", "12"]).stdout
     done = CliRunner().invoke(main, ["solve", "-", "--sparse", "--layers", "2", "--backend", "ilp"], input=text)
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("causal_lm-12: OPTIMAL, 22 edges instead of 55 through 2 layers (11 positions, minimal)\n")
+    assert done.stdout.startswith(
+        "causal_lm-12: OPTIMAL, 22 edges instead of 55 through 2 layers (11 positions, minimal)\n"
+    )
     assert re.search("proved by ilp", done.stdout)
 
 
@@ -64,5 +66,7 @@ def test_weights_within_and_beyond_floating_point():
     answers = [ms.sparsify(chain(6), layers=2, weights=fine, backend=name) for name in ("ilp", "cpsat")]
     assert answers[0].objective == answers[1].objective
     assert answers[0].status is ms.Status.OPTIMAL
-    with pytest.raises(Unsupported, match="ilp: the weights are too large for floating point; scale them down, or use another backend"):
+    with pytest.raises(
+        Unsupported, match="ilp: the weights are too large for floating point; scale them down, or use another backend"
+    ):
         ms.sparsify(chain(6), layers=2, weights=dict.fromkeys(edges, 10**6), backend="ilp")

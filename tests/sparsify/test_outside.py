@@ -62,7 +62,9 @@ def test_any_depth_needs_one_cycle_a_class_and_one_arc_a_cover():
         relation = random_preorder(rng, int(rng.integers(1, 15)), rng.choice([0.06, 0.1, 0.15]))
         due = fewest_edges(relation)
         answer = ms.sparsify(relation)
-        assert (answer.status, answer.objective) == (ms.Status.OPTIMAL, Objective(len(due), len(due))), told(relation, None)
+        assert (answer.status, answer.objective) == (ms.Status.OPTIMAL, Objective(len(due), len(due))), told(
+            relation, None
+        )
         assert carries(answer.mask.dense(), relation, None), told(relation, None)
         mixed += 1 < len({row.tobytes() for row in relation}) < len(relation)
     assert mixed > 100
@@ -86,7 +88,9 @@ def best(hard, soft, solver):
 def sparse_cases(sizes, most):
     """Lines of the manifest: proved sparse instances of these sizes, spread over the families."""
     lines = json.loads((INSTANCES / "manifest.json").read_text(encoding="utf-8"))
-    fitting = [line for line in lines if line["edges"] is not None and line["size"] in sizes and line["status"] == "OPTIMAL"]
+    fitting = [
+        line for line in lines if line["edges"] is not None and line["size"] in sizes and line["status"] == "OPTIMAL"
+    ]
     return fitting[:: max(1, len(fitting) // most)]
 
 

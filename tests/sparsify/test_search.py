@@ -137,7 +137,9 @@ def test_ctrl_c_leaves_the_best_answer_and_no_process(tmp_path):
         "answer = ms.sparsify(np.tril(np.ones((40, 40), bool)), 2, limits=ms.Limits(seconds=100, workers=2))\n"
         "print(answer.status.name, answer.objective.value)\n"
     )
-    running = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert running.stdout.readline() == "ready\n"
     time.sleep(8)
     running.send_signal(signal.SIGINT)
@@ -170,7 +172,10 @@ def test_windows_inside_windows_prove_chains(n, layers, least):
     found = reduce(problem)
     (part,) = found.parts
     inner = windows_of(problem, found.sure, part, Budget())
-    exact = {len({place for edge in window.part.demands for place in range(edge[1], edge[0] + 1)}): window.bound for window in inner}
+    exact = {
+        len({place for edge in window.part.demands for place in range(edge[1], edge[0] + 1)}): window.bound
+        for window in inner
+    }
     for size, bound in exact.items():
         assert bound == ms.sparsify(chain(size), layers=layers).objective.value - (size - 1), size
     formula = encode(problem, found.sure, part)
@@ -197,7 +202,9 @@ def test_quick_bounds_never_exceed_the_optimum():
                 assert len({edge for hit in hits for edge in hit.edges}) == sum(len(hit.edges) for hit in hits)
                 assert sum(min(map(problem.weight, hit.edges)) for hit in hits) <= standing.upper
                 small = windows(problem, found.sure, part, 6)
-                assert len({edge for window in small for edge in window.edges}) == sum(len(window.edges) for window in small)
+                assert len({edge for window in small for edge in window.edges}) == sum(
+                    len(window.edges) for window in small
+                )
 
 
 def test_options():

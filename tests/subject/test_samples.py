@@ -12,7 +12,10 @@ import pytest
 from masksynth.errors import InvalidInstance
 from masksynth.subject import read_sample_table
 
-ROWS = [{"id": number, "input_ids": [1, 2, number], "labels": [-100, 2, number], "experts": [0, 1, 0]} for number in range(3, 2003)]
+ROWS = [
+    {"id": number, "input_ids": [1, 2, number], "labels": [-100, 2, number], "experts": [0, 1, 0]}
+    for number in range(3, 2003)
+]
 
 
 def test_every_form_gives_the_same_table(tmp_path, monkeypatch):

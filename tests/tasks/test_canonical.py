@@ -77,7 +77,11 @@ def test_not_a_value(value, message):
         with pytest.raises(InvalidInstance) as caught:
             make(value)
         assert str(caught.value) == message
-    for make in (lambda: Node("n", value, 0), lambda: Prediction("n", value), lambda: Prediction("n", 1, hides=[value])):
+    for make in (
+        lambda: Node("n", value, 0),
+        lambda: Prediction("n", value),
+        lambda: Prediction("n", 1, hides=[value]),
+    ):
         with pytest.raises(InvalidInstance):
             make()
 

@@ -21,7 +21,10 @@ GIVEN = {
     "name": '"x"',
     "expect": "{}",
 }
-JSON_NUMBER, FINITE = "is not a JSON number; use a finite number", "is not a JSON number; use a finite number or a string"
+JSON_NUMBER, FINITE = (
+    "is not a JSON number; use a finite number",
+    "is not a JSON number; use a finite number or a string",
+)
 PLACES = {
     "input": "$.tasks[0].nodes[0].input",
     "label": "$.tasks[0].predict[0].label",
@@ -36,7 +39,9 @@ def text(node=None, predict=None, task=None, **changes):
     """An instance of one node with some JSON texts replaced."""
     given = GIVEN | changes
     node = node or f'{{"name": "a", "input": {given["input"]}, "position": {given["position"]}}}'
-    predict = predict or f'{{"node": "a", "label": {given["label"]}, "weight": {given["weight"]}, "hides": {given["hides"]}}}'
+    predict = (
+        predict or f'{{"node": "a", "label": {given["label"]}, "weight": {given["weight"]}, "hides": {given["hides"]}}}'
+    )
     task = task or f'{{"name": "t", "nodes": [{node}], "attends": {given["attends"]}, "predict": [{predict}]}}'
     return f'{{"masksynth": 1, "name": {given["name"]}, "tasks": [{task}], "expect": {given["expect"]}}}'
 
@@ -134,7 +139,10 @@ def test_repeated_keys(data, message):
         (b"[]", "$: expected `object`, got `array`; correct the value"),
         (b'"text"', "$: expected `object`, got `str`; correct the value"),
         (b"{} {}", "$: not JSON: line 1, column 4: Extra data; check the text there"),
-        (b"{'a': 1}", "$: not JSON: line 1, column 2: Expecting property name enclosed in double quotes; check the text there"),
+        (
+            b"{'a': 1}",
+            "$: not JSON: line 1, column 2: Expecting property name enclosed in double quotes; check the text there",
+        ),
         (b'{"a": 01}', "$: not JSON: line 1, column 8: Expecting ',' delimiter; check the text there"),
         (b'{"a": "\n"}', "$: not JSON: line 1, column 8: Invalid control character at; check the text there"),
         (b'{"a": "\\x"}', "$: not JSON: line 1, column 8: Invalid \\escape; check the text there"),
@@ -185,13 +193,20 @@ def test_wrong_shapes_and_names(data, message):
 
 def test_lone_surrogates_are_text_like_any_other():
     odd = loads(text(name='"\\ud800"', input='["\\udc00", {"\\ud800": 1}]').replace('"t"', '"\\udfff"'))
-    assert (odd.name, odd.family.tasks[0].name, odd.family.tasks[0].nodes[0].input) == ("\ud800", "\udfff", ("\udc00", {"\ud800": 1}))
+    assert (odd.name, odd.family.tasks[0].name, odd.family.tasks[0].nodes[0].input) == (
+        "\ud800",
+        "\udfff",
+        ("\udc00", {"\ud800": 1}),
+    )
     assert refusal(text(name='"\ud800"')) == "$: not UTF-8: byte 26; save the file as UTF-8"
 
 
 @pytest.mark.parametrize("unit", ["[", '{"a":', '[{"a":[', '{"\\"[":'])
 def test_deep_nesting(unit):
-    for data in (unit * 100_000, unit * 100_000 + "1" + "".join({"[": "]", "{": "}"}.get(c, "") for c in reversed(unit)) * 100_000):
+    for data in (
+        unit * 100_000,
+        unit * 100_000 + "1" + "".join({"[": "]", "{": "}"}.get(c, "") for c in reversed(unit)) * 100_000,
+    ):
         assert refusal(data) == f"$: nested deeper than {MAX_NESTING} levels; flatten the document"
 
 
@@ -204,7 +219,9 @@ def test_brackets_in_strings_do_not_nest():
 def test_nesting_at_the_limits():
     assert loads(text(input="[" * 32 + "]" * 32)).name == "x"
     assert refusal(text(input="[" * 33 + "]" * 33)).endswith(": nested deeper than 32 levels; flatten the value")
-    assert refusal(text(expect='{"k": ' + "[" * 32 + "]" * 32 + "}")).endswith(": nested deeper than 32 levels; flatten the value")
+    assert refusal(text(expect='{"k": ' + "[" * 32 + "]" * 32 + "}")).endswith(
+        ": nested deeper than 32 levels; flatten the value"
+    )
     assert refusal(text(input="[" * 43 + "]" * 43)).endswith(": nested deeper than 32 levels; flatten the value")
     assert refusal(text(input="[" * 44 + "]" * 44)) == "$: nested deeper than 48 levels; flatten the document"
 
@@ -243,8 +260,14 @@ HOSTILE = {
     "a key repeated after 100,000 others": ("{" + KEYS + ',"k99999":2}', "key 'k99999' is repeated"),
     "100,000 keys repeated": ("{" + KEYS + "," + KEYS + "}", "key 'k0' is repeated"),
     "100,000 objects with repeated keys": ('{"a":[' + many('{"a":1,"a":2}', N) + "]}", "$.a[0]: key 'a' is repeated"),
-    "a row key repeated after 100,000 others": (family(NODES, '{"n0":[' + ROW + ',"n99999"]}'), "key 'n99999' stands twice"),
-    "a node name repeated after 100,000 others": (family(NODES + ',{"name":"n99999","input":0,"position":0}', "{}"), "used twice"),
+    "a row key repeated after 100,000 others": (
+        family(NODES, '{"n0":[' + ROW + ',"n99999"]}'),
+        "key 'n99999' stands twice",
+    ),
+    "a node name repeated after 100,000 others": (
+        family(NODES + ',{"name":"n99999","input":0,"position":0}', "{}"),
+        "used twice",
+    ),
     "quotes that never close": ('"' + '\\"' * 2_000_000, "Unterminated string"),
     "a backslash at the end": ('"' + "\\" * 1_000_001, "Unterminated string"),
     "100,000 values below a key of a million letters": (LONG + '],"z":NaN}', "NaN is not"),

@@ -15,7 +15,9 @@ P = Prediction("b", "z")
 BIG = 10**100_000
 NOT_JSON = "is not a JSON value; use strings, numbers, booleans, null, lists or objects"
 NO_TABLE = "a row table does not map node names to rows; write {name: [keys], ...}"
-EMPTY_ROW = "of task 't' has an empty row (softmax over nothing); let it attend at least to itself, or set closure to true"
+EMPTY_ROW = (
+    "of task 't' has an empty row (softmax over nothing); let it attend at least to itself, or set closure to true"
+)
 
 
 def task(nodes=(A, B), attends=None, predict=(P,), closure=False, name="t"):
@@ -29,23 +31,41 @@ def family():
 FAULTS = [
     (lambda: Node("", "x", 0), "$.name: a node name is empty; give it a name"),
     (lambda: Node(1, "x", 0), "$.name: a node name must be a string, not int; put it in quotes"),
-    (lambda: Node("a", "x", -1), "$.position: position -1 is not an integer from 0 to 2147483647; give the position id"),
-    (lambda: Node("a", "x", True), "$.position: position True is not an integer from 0 to 2147483647; give the position id"),
-    (lambda: Node("a", "x", 1.0), "$.position: position 1.0 is not an integer from 0 to 2147483647; give the position id"),
-    (lambda: Node("a", "x", 2**31), "$.position: position 2147483648 is not an integer from 0 to 2147483647; give the position id"),
+    (
+        lambda: Node("a", "x", -1),
+        "$.position: position -1 is not an integer from 0 to 2147483647; give the position id",
+    ),
+    (
+        lambda: Node("a", "x", True),
+        "$.position: position True is not an integer from 0 to 2147483647; give the position id",
+    ),
+    (
+        lambda: Node("a", "x", 1.0),
+        "$.position: position 1.0 is not an integer from 0 to 2147483647; give the position id",
+    ),
+    (
+        lambda: Node("a", "x", 2**31),
+        "$.position: position 2147483648 is not an integer from 0 to 2147483647; give the position id",
+    ),
     (
         lambda: Node("a", "x", BIG),
         "$.position: position an integer of more than 4300 digits is not an integer from 0 to 2147483647; give the position id",
     ),
     (lambda: Node("a", "x", 0, None), "$.kind: kind must be a string, not NoneType; put it in quotes"),
-    (lambda: Node("a", "x", 0, carries="w1"), "$.carries: carries must be a list of elements, not str; put it in a list"),
+    (
+        lambda: Node("a", "x", 0, carries="w1"),
+        "$.carries: carries must be a list of elements, not str; put it in a list",
+    ),
     (lambda: Node("a", "x", 0, carries=[{1}]), f"$.carries[0]: set {NOT_JSON}"),
     (lambda: Prediction("", "z"), "$.node: the name of a predicting node is empty; give it a name"),
     (lambda: Prediction("a", "z", float("nan")), "$.weight: weight nan is not a finite number; use a finite number"),
     (lambda: Prediction("a", "z", float("-inf")), "$.weight: weight -inf is not a finite number; use a finite number"),
     (lambda: Prediction("a", "z", True), "$.weight: weight True is not a finite number; use a finite number"),
     (lambda: Prediction("a", "z", "1"), "$.weight: weight '1' is not a finite number; use a finite number"),
-    (lambda: Prediction("a", "z", BIG), "$.weight: weight an integer of more than 4300 digits is not a finite number; use a finite number"),
+    (
+        lambda: Prediction("a", "z", BIG),
+        "$.weight: weight an integer of more than 4300 digits is not a finite number; use a finite number",
+    ),
     (lambda: Prediction("a", "z", hides="w"), "$.hides: hides must be a list of elements, not str; put it in a list"),
     (lambda: task(name=""), "$.name: a task name is empty; give it a name"),
     (lambda: task(closure=1), "$.closure: closure must be true or false, not 1; use a boolean"),
@@ -57,12 +77,21 @@ FAULTS = [
     (lambda: task(attends=3), f"$.attends: {NO_TABLE}"),
     (lambda: task(attends=[{"a": ["a"], "b": ["b"]}, 3]), f"$.attends[1]: {NO_TABLE}"),
     (lambda: task(attends={1: ["a"]}), f"$.attends: {NO_TABLE}"),
-    (lambda: task(attends={"a": "ab"}), '$.attends["a"]: a row is not a list of node names; list the names of its keys'),
+    (
+        lambda: task(attends={"a": "ab"}),
+        '$.attends["a"]: a row is not a list of node names; list the names of its keys',
+    ),
     (lambda: task(attends={"a": [0]}), '$.attends["a"]: a row is not a list of node names; list the names of its keys'),
-    (lambda: task(attends={"a": [["a"]]}), '$.attends["a"]: a row is not a list of node names; list the names of its keys'),
+    (
+        lambda: task(attends={"a": [["a"]]}),
+        '$.attends["a"]: a row is not a list of node names; list the names of its keys',
+    ),
     (lambda: task(attends={"c": ["a"]}), "$.attends[\"c\"]: unknown node 'c'; name a node of this task"),
     (lambda: task(attends={"a": ["a", "c"]}), "$.attends[\"a\"]: unknown node 'c'; name a node of this task"),
-    (lambda: task(attends={"b": ["a", "b", "a"]}), "$.attends[\"b\"]: key 'a' stands twice in a row; list each key once"),
+    (
+        lambda: task(attends={"b": ["a", "b", "a"]}),
+        "$.attends[\"b\"]: key 'a' stands twice in a row; list each key once",
+    ),
     (
         lambda: task(attends=[{}, {}], closure=True),
         "$.closure: closure with 2 row tables has no meaning; write the rows out and set closure to false",
@@ -94,7 +123,10 @@ FAULTS = [
         "$.tasks[0].closure: sparse needs closure, and task 't' has literal rows; set closure to true",
     ),
     (lambda: Instance(family(), "x", expect=[]), "$.expect: expect must be an object, not list; use {}"),
-    (lambda: Instance(family(), "x", expect={"a": float("inf")}), "$.expect.a: inf is not a JSON number; use a finite number or a string"),
+    (
+        lambda: Instance(family(), "x", expect={"a": float("inf")}),
+        "$.expect.a: inf is not a JSON number; use a finite number or a string",
+    ),
     *(
         (
             lambda layers=layers: Instance(family(), "x", layers=layers),
@@ -127,7 +159,13 @@ def test_well_formed_values_are_kept():
 
 def test_frozen():
     made = task()
-    for value, field in [(A, "name"), (P, "weight"), (made, "nodes"), (TaskFamily((made,)), "tasks"), (Instance(family(), "x"), "layers")]:
+    for value, field in [
+        (A, "name"),
+        (P, "weight"),
+        (made, "nodes"),
+        (TaskFamily((made,)), "tasks"),
+        (Instance(family(), "x"), "layers"),
+    ]:
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, field, None)
 

@@ -20,7 +20,13 @@ def document(family):
         {
             "name": task.name,
             "nodes": [
-                {"name": node.name, "input": node.input, "position": node.position, "kind": node.kind, "carries": node.carries}
+                {
+                    "name": node.name,
+                    "input": node.input,
+                    "position": node.position,
+                    "kind": node.kind,
+                    "carries": node.carries,
+                }
                 for node in task.nodes
             ],
             "attends": task.attends[0] if len(task.attends) == 1 else task.attends,
@@ -64,7 +70,9 @@ def other_format(text):
     return b"\xef\xbb\xbf" + json.dumps(value, indent=3, ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("make", [ms.catalog.butterfly, ms.catalog.encdec_flat, ms.catalog.parallel_context_bos], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "make", [ms.catalog.butterfly, ms.catalog.encdec_flat, ms.catalog.parallel_context_bos], ids=lambda f: f.__name__
+)
 def test_hash_ignores_format_names_and_expectations(make):
     instance = make()
     text = dumps(instance)
@@ -74,9 +82,22 @@ def test_hash_ignores_format_names_and_expectations(make):
 
 
 def test_hash_sees_every_difference():
-    def family(input="a", position=0, kind="token", carries=None, row=("n", "m"), label="y", weight=1.0, hides=(), closure=False, name="t"):
+    def family(
+        input="a",
+        position=0,
+        kind="token",
+        carries=None,
+        row=("n", "m"),
+        label="y",
+        weight=1.0,
+        hides=(),
+        closure=False,
+        name="t",
+    ):
         nodes = (Node("n", input, position, kind, carries), Node("m", "b", 1))
-        return TaskFamily((Task(name, nodes, {"n": row, "m": ["m"]}, (Prediction("n", label, weight, hides),), closure),))
+        return TaskFamily(
+            (Task(name, nodes, {"n": row, "m": ["m"]}, (Prediction("n", label, weight, hides),), closure),)
+        )
 
     changed = [
         {}, {"input": "A"}, {"input": 1}, {"input": 1.0}, {"input": True}, {"input": "1"}, {"input": 0.0}, {"input": -0.0}, {"input": None},

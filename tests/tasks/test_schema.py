@@ -82,7 +82,9 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "value"), BAD, ids=[f"{'.'.join(map(str, path))}={value!r:.12}" for path, value in BAD])
+@pytest.mark.parametrize(
+    ("path", "value"), BAD, ids=[f"{'.'.join(map(str, path))}={value!r:.12}" for path, value in BAD]
+)
 def test_rejects_what_is_not_read(path, value):
     document = changed(path, value)
     assert not VALIDATOR.is_valid(document)

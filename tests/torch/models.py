@@ -61,7 +61,9 @@ def separate_logprobs(model, samples):
 
 
 def separate_loss(model, samples):
-    return -sum(one["weight"] * terms.sum() for one, terms in zip(samples, separate_logprobs(model, samples), strict=True))
+    return -sum(
+        one["weight"] * terms.sum() for one, terms in zip(samples, separate_logprobs(model, samples), strict=True)
+    )
 
 
 def gradients(model, loss):

@@ -179,7 +179,9 @@ def test_half_precision(dtype):
 def test_other_attention_is_refused():
     model = build("llama")
     model.config._attn_implementation_internal = "flash_attention_2"
-    with pytest.raises(Unsupported, match="'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs; load"):
+    with pytest.raises(
+        Unsupported, match="'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs; load"
+    ):
         read_architecture(model)
 
 
@@ -275,7 +277,9 @@ def test_a_registered_model_whose_layers_do_not_all_get_the_mask_is_refused():
     config = transformers.LlamaConfig(**{**SHAPE, **NO_DROPOUT}, attn_implementation="sdpa")
     model = use_registered_attention(transformers.LlamaForCausalLM(config).eval())
     plain = model.model.layers[1].forward
-    model.model.layers[1].forward = lambda hidden, attention_mask=None, **inputs: plain(hidden, attention_mask=None, **inputs)
+    model.model.layers[1].forward = lambda hidden, attention_mask=None, **inputs: plain(
+        hidden, attention_mask=None, **inputs
+    )
     with pytest.raises(Unsupported, match="LlamaForCausalLM does not hand on the mask that it is given to every layer"):
         read_architecture(model)
 
@@ -284,7 +288,10 @@ CLOSED = {
     "GPTJ": ({"n_embd": 32, "n_layer": 2, "n_head": 2, "rotary_dim": 4, "n_positions": 64}, None),
     "CodeGen": ({"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4, "n_positions": 64}, None),
     "Mpt": ({"d_model": 32, "n_heads": 2, "n_layers": 2}, "layer 0 (MptAttention) of MptForCausalLM mixes positions"),
-    "Bloom": ({"hidden_size": 32, "n_layer": 2, "n_head": 2}, "layer 0 (BloomAttention) of BloomForCausalLM fails under a mask"),
+    "Bloom": (
+        {"hidden_size": 32, "n_layer": 2, "n_head": 2},
+        "layer 0 (BloomAttention) of BloomForCausalLM fails under a mask",
+    ),
     "Rwkv": (
         {"hidden_size": 32, "num_hidden_layers": 2},
         "layer 0 (RwkvSelfAttention) of RwkvForCausalLM mixes positions",
@@ -455,26 +462,49 @@ def test_learned_tokens_before_the_sequence_are_refused():
 
 def test_models_without_one_output_for_each_token():
     model = transformers.BertForSequenceClassification(build("bert").config)
-    with pytest.raises(Unsupported, match="BertForSequenceClassification fails on 11 plain tokens: has no output with one"):
+    with pytest.raises(
+        Unsupported, match="BertForSequenceClassification fails on 11 plain tokens: has no output with one"
+    ):
         read_architecture(model, merge=False)
 
 
 def test_rows_in_which_pads_change_the_outputs_are_refused():
     """FNet mixes all positions of a row, pads among them, whatever the mask says."""
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "vocab_size": 40, "hidden_dropout_prob": 0.0}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "vocab_size": 40,
+        "hidden_dropout_prob": 0.0,
+    }
     config = transformers.FNetConfig(**sizes, pad_token_id=0)
     model = transformers.FNetForMaskedLM(config).eval()
-    with pytest.raises(Unsupported, match=r"^FNetForMaskedLM gives a padded row other outputs than its sample alone; train"):
+    with pytest.raises(
+        Unsupported, match=r"^FNetForMaskedLM gives a padded row other outputs than its sample alone; train"
+    ):
         read_architecture(model, merge=False)
 
 
 def test_rows_of_an_encoder_with_windows():
     """All layers have a window of 2: no change reaches the first token from the last, but its neighbour."""
-    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    layers = {"local_attention": 4, "layer_types": ["sliding_attention"] * 2, "pad_token_id": 0, "attn_implementation": "eager"}
+    sizes = {
+        "vocab_size": 40,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    layers = {
+        "local_attention": 4,
+        "layer_types": ["sliding_attention"] * 2,
+        "pad_token_id": 0,
+        "attn_implementation": "eager",
+    }
     model = transformers.ModernBertForMaskedLM(transformers.ModernBertConfig(**sizes, **layers)).eval()
     assert read_architecture(model, merge=False).kind == "bidirectional"
-    with pytest.raises(Unsupported, match="ModernBertForMaskedLM in float64 gives NaN for pads that see no token in their window"):
+    with pytest.raises(
+        Unsupported, match="ModernBertForMaskedLM in float64 gives NaN for pads that see no token in their window"
+    ):
         read_architecture(model.double(), merge=False)
 
 

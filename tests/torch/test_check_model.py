@@ -106,12 +106,40 @@ CASES = {
         "causal",
         "read as a padding mask",
     ),
-    "packing, use_cache left on": ("sdpa", DOCUMENTS, lambda b, n: call(b, use_cache=True), "leak", "causal", "use_cache"),
-    "packing, use_cache left out": ("sdpa", DOCUMENTS, lambda b, n: without(call(b), "use_cache"), "leak", "causal", "use_cache"),
-    "packing, all ones": ("sdpa", DOCUMENTS, lambda b, n: call(b, attention_mask=ones(b)), "leak", "causal", "read as a padding mask"),
+    "packing, use_cache left on": (
+        "sdpa",
+        DOCUMENTS,
+        lambda b, n: call(b, use_cache=True),
+        "leak",
+        "causal",
+        "use_cache",
+    ),
+    "packing, use_cache left out": (
+        "sdpa",
+        DOCUMENTS,
+        lambda b, n: without(call(b), "use_cache"),
+        "leak",
+        "causal",
+        "use_cache",
+    ),
+    "packing, all ones": (
+        "sdpa",
+        DOCUMENTS,
+        lambda b, n: call(b, attention_mask=ones(b)),
+        "leak",
+        "causal",
+        "read as a padding mask",
+    ),
     "inverted": ("sdpa", TREE, lambda b, n: call(b, attention_mask=~attention_mask(b)), "leak", "inverted", ""),
     "transposed": ("sdpa", TREE, lambda b, n: call(b, attention_mask=attention_mask(b).mT), "leak", "transposed", ""),
-    "keys one late": ("sdpa", TREE, lambda b, n: call(b, attention_mask=shifted(attention_mask(b), 1)), "leak", "keys late", ""),
+    "keys one late": (
+        "sdpa",
+        TREE,
+        lambda b, n: call(b, attention_mask=shifted(attention_mask(b), 1)),
+        "leak",
+        "keys late",
+        "",
+    ),
 }
 
 
@@ -181,7 +209,11 @@ def test_position_ids(name):
     assert "the call has no position_ids" in left_out.findings[0].message
     other = wrong(model, TREE, call(TREE, attention_mask=mask, position_ids=torch.arange(TREE.rows.size)[None]))
     assert "position_ids[18] is 18, the batch has 12" in other.findings[0].message
-    hidden = wrong(lambda input_ids: model(input_ids, attention_mask=mask, use_cache=False), TREE, {"input_ids": call(TREE)["input_ids"]})
+    hidden = wrong(
+        lambda input_ids: model(input_ids, attention_mask=mask, use_cache=False),
+        TREE,
+        {"input_ids": call(TREE)["input_ids"]},
+    )
     (found,) = hidden.findings
     assert (found.kind, found.key, found.position) == ("positions", 12, 18)
     assert "as if position ids were not passed" in found.message
@@ -292,7 +324,11 @@ def test_layers_of_a_pattern():
     family = catalog.local_global()
     batch = batch_of(merge(family))
     tables, model = tables_of(batch), Transformer(family.family, 2, sink=False)
-    for wrongly, name in ((tables[:1], "first table"), (tables[-1:], "last table"), (tables.flip(0), "reversed tables")):
+    for wrongly, name in (
+        (tables[:1], "first table"),
+        (tables[-1:], "last table"),
+        (tables.flip(0), "reversed tables"),
+    ):
         inputs, run = plain(model, batch, wrongly)
         report = wrong(run, batch, inputs, layers=2, probes=ALL)
         assert name in (report.diagnosis.name, *report.diagnosis.also)

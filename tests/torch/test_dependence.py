@@ -39,7 +39,14 @@ RELATIONS = {
     ),
     "tree": preorder(12, [(i, (i - 1) // 2) for i in range(1, 12)]),
     "grid": preorder(
-        9, [(3 * i + j, 3 * a + b) for i in range(3) for j in range(3) for a, b in ((i - 1, j), (i, j - 1)) if min(a, b) >= 0]
+        9,
+        [
+            (3 * i + j, 3 * a + b)
+            for i in range(3)
+            for j in range(3)
+            for a, b in ((i - 1, j), (i, j - 1))
+            if min(a, b) >= 0
+        ],
     ),
     "classes above one another": preorder(8, [(0, 1), (1, 2), (2, 0), (3, 2), (3, 4), (4, 3), (5, 4), (6, 5), (7, 6)]),
     "one class": np.ones((7, 7), bool),
@@ -152,11 +159,15 @@ def test_sparse_answers_carry_the_flow_of_the_tasks(name, layers, tmp_path):
     found = dependence(tables_of(batch).numpy(), layers, sink=True)
     classes = classes_by_identity(dense)
     for position in set(batch.loss_position.tolist()):
-        assert {classes[at] for at in np.flatnonzero(found[position])} == {classes[at] for at in dense.mask.row(position)}
+        assert {classes[at] for at in np.flatnonzero(found[position])} == {
+            classes[at] for at in dense.mask.row(position)
+        }
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4])
-@pytest.mark.parametrize("make", [lambda: catalog.butterfly(n=5), lambda: catalog.causal_lm(n=10), catalog.medusa_tree, catalog.prefix_lm])
+@pytest.mark.parametrize(
+    "make", [lambda: catalog.butterfly(n=5), lambda: catalog.causal_lm(n=10), catalog.medusa_tree, catalog.prefix_lm]
+)
 def test_the_fewest_edges_carry_the_flow_and_one_less_does_not(make, layers):
     """As `solve` answers: in families without copies the dependence is the dense mask itself."""
     instance = make()
@@ -174,7 +185,10 @@ def classes_by_identity(dense: MergedTask):
     """The class of each position: by its row of identities, down to the bottom."""
     classes = [(at.input, at.position, at.kind) for at in dense.positions]
     for _ in classes:
-        classes = [(own[:3], tuple(sorted(map(hash, (classes[key] for key in dense.mask.row(at)))))) for at, own in enumerate(classes)]
+        classes = [
+            (own[:3], tuple(sorted(map(hash, (classes[key] for key in dense.mask.row(at))))))
+            for at, own in enumerate(classes)
+        ]
     return classes
 
 

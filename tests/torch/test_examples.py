@@ -70,7 +70,9 @@ def test_another_model_is_seen(file):
 
 def test_the_command(file, monkeypatch, capsys):
     train = example("train_gsm8k")
-    monkeypatch.setattr(sys, "argv", ["train", str(file), "--steps", "2", "--max-length", "64", "--width", "64", "--layers", "1"])
+    monkeypatch.setattr(
+        sys, "argv", ["train", str(file), "--steps", "2", "--max-length", "64", "--width", "64", "--layers", "1"]
+    )
     train.main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("24 samples")
@@ -80,7 +82,9 @@ def test_the_command(file, monkeypatch, capsys):
 def test_a_cell_of_the_training_benchmark():
     """On the excerpts, with a small model: the merged way runs fewest tokens and ends where the padded one does."""
     program = "from benchmarks.training import cell, files; print([(path.name, cell(path, 64)) for path in files()])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=EXAMPLES.parent, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=EXAMPLES.parent, capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stderr
     found = ast.literal_eval(done.stdout)
     assert [name.split(".")[0] for name, _ in found] == ["gsm8k_rollouts", "preference_pairs", "reasoning_calls"]
@@ -94,10 +98,14 @@ def test_chat_template(monkeypatch, capsys):
     chat = example("chat_to_samples")
     chat.main()
     samples = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    words = chat.small_tokenizer(" ".join(f"{text} <|user|> <|assistant|> <think> </think> <|end|>" for text in said(chat)))
+    words = chat.small_tokenizer(
+        " ".join(f"{text} <|user|> <|assistant|> <think> </think> <|end|>" for text in said(chat))
+    )
     texts = [words.decode(one["input_ids"]) for one in samples]
     assert texts[0] == "<|user|> two plus three ? <|assistant|> <think> three after two </think> five <|end|>"
-    assert texts[1].startswith("<|user|> two plus three ? <|assistant|> five <|end|> <|user|> plus one ? <|assistant|> <think> one")
+    assert texts[1].startswith(
+        "<|user|> two plus three ? <|assistant|> five <|end|> <|user|> plus one ? <|assistant|> <think> one"
+    )
     trained = [words.decode([label for label in one["labels"] if label != -100]) for one in samples]
     assert trained == ["<think> three after two </think> five <|end|>", "<think> one after five </think> six <|end|>"]
     (batch,) = pack_batches(samples)

@@ -62,7 +62,9 @@ def check_attention(merged, masks, attend):
         check_blocks(merged.mask, lists_of(mask), table)
         q, k, v = torch.randn(3, 1, 2, merged.mask.size, 16)
         with torch.no_grad():
-            assert (attend(q, k, v, block_mask=mask) - scaled_dot_product_attention(q, k, v, attn_mask=dense)).abs().max() < 1e-5
+            assert (
+                attend(q, k, v, block_mask=mask) - scaled_dot_product_attention(q, k, v, attn_mask=dense)
+            ).abs().max() < 1e-5
 
 
 @pytest.mark.filterwarnings(UNFUSED)
@@ -136,7 +138,12 @@ def test_interval_bounds_are_flat_tensors():
 def test_factories_travel():
     from masksynth.torch import flex_mask as package
 
-    for factory in (package.interval_mask_mod, package.packed_mask_mod, package.make_mask_mods, package.make_block_masks):
+    for factory in (
+        package.interval_mask_mod,
+        package.packed_mask_mod,
+        package.make_mask_mods,
+        package.make_block_masks,
+    ):
         assert pickle.loads(pickle.dumps(factory)) is factory
 
 
@@ -176,7 +183,13 @@ def test_large_sparse_answers(size, tmp_path):
     module = flex_mask(merged, tmp_path / "out")
     assert "by blocks of 128 x 128" in module.describe()[0]
     (found,), keys = module.make_block_masks(), torch.arange(size + 1024)
-    tensors = dict(zip(found.mask_mod.__code__.co_freevars, (cell.cell_contents for cell in found.mask_mod.__closure__), strict=True))
+    tensors = dict(
+        zip(
+            found.mask_mod.__code__.co_freevars,
+            (cell.cell_contents for cell in found.mask_mod.__closure__),
+            strict=True,
+        )
+    )
     blocks = tensors["bits"].numel() // (128 * 128 // 32)
     assert tensors["bits"].numel() * 4 < size * size // 64
     assert blocks // 2 < tensors["number"].max() + 1 <= blocks
@@ -199,8 +212,12 @@ BLOCKED = {
     "hubs": hub_mask(700),
     "star": star_mask(600),
     "random": random_mask(390),
-    "full and empty blocks between": Mask.from_dense(np.kron(np.random.default_rng(1).random((6, 9)) < 0.5, np.ones((150, 100), bool))),
-    "many intervals across full blocks": Mask.from_intervals([[[*((2 * i, 2 * i + 1) for i in range(9)), (100, 400), (512, 900)]] * 900]),
+    "full and empty blocks between": Mask.from_dense(
+        np.kron(np.random.default_rng(1).random((6, 9)) < 0.5, np.ones((150, 100), bool))
+    ),
+    "many intervals across full blocks": Mask.from_intervals(
+        [[[*((2 * i, 2 * i + 1) for i in range(9)), (100, 400), (512, 900)]] * 900]
+    ),
 }
 
 
@@ -239,7 +256,9 @@ def test_block_lists_equal_torch_and_numpy(name, block):
     batch = batch_of(merged_task(mask))
     for table in range(mask.tables):
         found = block_mask(batch, block, table)
-        compare_lists(found, create_block_mask(found.mask_mod, 1, 1, mask.size, mask.size, device="cpu", BLOCK_SIZE=block))
+        compare_lists(
+            found, create_block_mask(found.mask_mod, 1, 1, mask.size, mask.size, device="cpu", BLOCK_SIZE=block)
+        )
         twin = block_lists(mask, table, block)
         assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(lists_of(found), twin, strict=True))
 
@@ -268,7 +287,8 @@ def test_block_sizes_are_bounded(block, tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 @pytest.mark.parametrize(
-    "form", ["row intervals", "column intervals", "ranks in 3 chains", "bit-packed lookup", "bit-packed lookup by blocks"]
+    "form",
+    ["row intervals", "column intervals", "ranks in 3 chains", "bit-packed lookup", "bit-packed lookup by blocks"],
 )
 @torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True)
 def test_compiled_attention(form, tmp_path, monkeypatch):

@@ -38,7 +38,9 @@ LIMITS = (
 def rows_of(mask, table=0):
     offset = mask.row_offset[table]
     part = slice(int(offset[0]), int(offset[-1]))
-    return flex_mask.Rows(*(torch.from_numpy(a.copy()) for a in (offset - offset[0], mask.key_start[part], mask.key_end[part])))
+    return flex_mask.Rows(
+        *(torch.from_numpy(a.copy()) for a in (offset - offset[0], mask.key_start[part], mask.key_end[part]))
+    )
 
 
 def flat(parts):
@@ -47,7 +49,12 @@ def flat(parts):
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(MASKS, st.tuples(st.sampled_from([0, 1, 8]), st.sampled_from([0, 1, 2]), st.sampled_from([1, 2, 8]), st.sampled_from([0, 8192])))
+@given(
+    MASKS,
+    st.tuples(
+        st.sampled_from([0, 1, 8]), st.sampled_from([0, 1, 2]), st.sampled_from([1, 2, 8]), st.sampled_from([0, 8192])
+    ),
+)
 def test_two_searches_find_the_same(mask, limits):
     with pytest.MonkeyPatch.context() as patch:
         for (module, here, there), limit in zip(LIMITS, limits, strict=True):
@@ -67,7 +74,9 @@ def test_two_searches_find_the_same(mask, limits):
             assert np.array_equal(tensor[: mask.size], expected.arrays[name])
 
 
-@pytest.mark.parametrize("mask", [tree_mask(9_000, 3), chains_mask(250, 4), star_mask(2_000)], ids=["tree", "chains", "star"])
+@pytest.mark.parametrize(
+    "mask", [tree_mask(9_000, 3), chains_mask(250, 4), star_mask(2_000)], ids=["tree", "chains", "star"]
+)
 def test_one_search_is_the_other_on_larger_masks(mask):
     expected, found = form_of(mask), flex_mask.find_form(rows_of(mask))
     assert expected.why in found.words
@@ -116,7 +125,12 @@ def test_torch_packs_no_other_form():
 def test_a_packed_batch_is_read(tmp_path):
     """One table, row_offset [N + 1], beside arrays of other meaning."""
     mask = tree_mask(300)
-    arrays = {"row_offset": mask.row_offset[0], "key_start": mask.key_start, "key_end": mask.key_end, "input_ids": np.arange(300)}
+    arrays = {
+        "row_offset": mask.row_offset[0],
+        "key_start": mask.key_start,
+        "key_end": mask.key_end,
+        "input_ids": np.arange(300),
+    }
     (tmp_path / "batch-00000.safetensors").write_bytes(safetensors_bytes({**arrays, "position_ids": np.arange(300)}))
     check_file(tmp_path / "batch-00000.safetensors", mask)
 
@@ -141,7 +155,9 @@ def check_file(path, mask):
 LISTS = [f"{full}{axis}_{name}" for full in ("", "full_") for axis in ("kv", "q") for name in ("num_blocks", "indices")]
 
 
-@pytest.mark.parametrize(("size", "block"), [*itertools.product([127, 128, 385, 1000], [128, 64, (256, 128), (32, 64)])])
+@pytest.mark.parametrize(
+    ("size", "block"), [*itertools.product([127, 128, 385, 1000], [128, 64, (256, 128), (32, 64)])]
+)
 def test_lists_equal_torch(size, block):
     """All eight tensors, ragged lengths, both builders; and what BlockMask.from_kv_blocks makes of the forward lists."""
     mask = tree_mask(size, 40, seed=size)

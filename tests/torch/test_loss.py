@@ -16,7 +16,11 @@ from tests.export.samples import merged_task, random_mask
 
 
 def batch_with(labels, edges, size=4):
-    return batch_of(replace(merged_task(random_mask(size)), labels=tuple(labels), loss_edges=tuple(LossEdge(*edge) for edge in edges)))
+    return batch_of(
+        replace(
+            merged_task(random_mask(size)), labels=tuple(labels), loss_edges=tuple(LossEdge(*edge) for edge in edges)
+        )
+    )
 
 
 EDGES = [(0, 0, 0, 1.0), (0, 1, 0, 0.5), (2, 1, 1, -2.0), (2, 1, 0, 0.0), (3, 0, 1, 1e3), (0, 0, 1, 1.0)]
@@ -37,7 +41,9 @@ def test_one_weighted_term_per_edge(dtype, lead):
     assert torch.allclose(merged_loss(logits, batch, ids, "mean").double(), terms.sum() / 1000.5, **tolerance)
     merged_loss(logits, batch, ids).backward()
     terms.sum().backward()
-    assert torch.allclose(logits.grad.reshape(4, 7).double(), wide.grad, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-3)
+    assert torch.allclose(
+        logits.grad.reshape(4, 7).double(), wide.grad, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-3
+    )
 
 
 def test_no_shift_and_no_summing():
@@ -51,12 +57,19 @@ def test_no_shift_and_no_summing():
 def test_integer_labels_are_their_own_classes():
     logits = torch.randn(4, 9)
     batch = batch_with([7, 3], EDGES)
-    assert merged_loss(logits, batch) == merged_loss(logits, batch, [7, 3]) == merged_loss(logits, batch, torch.tensor([7, 3]))
+    assert (
+        merged_loss(logits, batch)
+        == merged_loss(logits, batch, [7, 3])
+        == merged_loss(logits, batch, torch.tensor([7, 3]))
+    )
 
 
 def test_large_logits_are_stable():
     logits = torch.tensor([[1e4, 0.0]] * 4)
-    assert merged_loss(logits, batch_with("ab", [(0, 0, 0, 1.0), (0, 1, 0, 1.0)]), [0, 1], "none").tolist() == [0.0, 1e4]
+    assert merged_loss(logits, batch_with("ab", [(0, 0, 0, 1.0), (0, 1, 0, 1.0)]), [0, 1], "none").tolist() == [
+        0.0,
+        1e4,
+    ]
 
 
 def test_no_edges():

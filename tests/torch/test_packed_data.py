@@ -20,7 +20,10 @@ from masksynth.torch.packed import Silent, dense_mask
 from tests.torch import trie
 from tests.torch.models import gpt2
 
-BATCHES = [trie.packed(data) for data in (trie.rollouts(seed=1), trie.rollouts(seed=2, groups=5), trie.rollouts(seed=3, answers=2))]
+BATCHES = [
+    trie.packed(data)
+    for data in (trie.rollouts(seed=1), trie.rollouts(seed=2, groups=5), trie.rollouts(seed=3, answers=2))
+]
 
 
 @pytest.fixture
@@ -32,7 +35,9 @@ def same(found, batch):
     """Whether a training batch holds the arrays of a packed batch."""
     names = ("input_ids", "position_ids", "loss_position", "loss_label", "loss_sample", "loss_weight", "sample_weight")
     assert all(np.array_equal(getattr(found, name).numpy(), getattr(batch, name)) for name in names)
-    assert {name: values.tolist() for name, values in found.fields.items()} == {name: v.tolist() for name, v in batch.fields.items()}
+    assert {name: values.tolist() for name, values in found.fields.items()} == {
+        name: v.tolist() for name, v in batch.fields.items()
+    }
     assert found.samples == batch.samples
     assert found.loss_place[found.loss_slot].equal(found.loss_position)
     assert (found.loss_place.diff() > 0).all()
@@ -96,7 +101,9 @@ def test_masks():
             assert (added[0, 0] == -torch.inf).equal(~dense)
         found = Collator("flex", block_size=16)(batch).attention_mask
         size = batch.positions
-        expected = create_block_mask(lambda b, h, q, k, dense=dense: dense[q, k], 1, 1, size, size, device="cpu", BLOCK_SIZE=16)
+        expected = create_block_mask(
+            lambda b, h, q, k, dense=dense: dense[q, k], 1, 1, size, size, device="cpu", BLOCK_SIZE=16
+        )
         assert found.to_dense().equal(expected.to_dense())
         assert found.kv_indices.equal(expected.kv_indices)
 
@@ -124,7 +131,9 @@ def test_joined_batches():
     assert whole.samples == sum((batch.samples for batch in BATCHES), ())
     assert whole.sample_offset[-1] == len(whole.sample_position)
     assert whole.dead_offset[-1] == len(whole.dead_token)
-    assert np.array_equal(whole.input_ids[whole.loss_position], np.concatenate([b.input_ids[b.loss_position] for b in BATCHES]))
+    assert np.array_equal(
+        whole.input_ids[whole.loss_position], np.concatenate([b.input_ids[b.loss_position] for b in BATCHES])
+    )
     assert whole.fields["advantages"].tolist() == [x for b in BATCHES for x in b.fields["advantages"].tolist()]
 
 
@@ -134,7 +143,11 @@ def test_filling_up():
     size = len(plain.input_ids)
     assert len(full.input_ids) % 64 == 0 < len(full.input_ids) - size
     assert full.attention_mask[0, 0, :size, :size].equal(plain.attention_mask[0, 0])
-    assert full.attention_mask[0, 0, size:].sum() == full.attention_mask[0, 0, size:].diagonal(size).sum() == len(full.input_ids) - size
+    assert (
+        full.attention_mask[0, 0, size:].sum()
+        == full.attention_mask[0, 0, size:].diagonal(size).sum()
+        == len(full.input_ids) - size
+    )
     assert not full.attention_mask[0, 0, :size, size:].any()
     assert self_test(gpt2(), full).forbidden == 0
     model = gpt2()

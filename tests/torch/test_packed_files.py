@@ -27,7 +27,10 @@ def samples_of(path, groups=2):
     kept = list(dict.fromkeys(one["group"] for one in samples))[:groups]
     number = {-100: -100}
     return [
-        {**one, **{name: [number.setdefault(t, len(number) - 1) for t in one[name]] for name in ("input_ids", "labels")}}
+        {
+            **one,
+            **{name: [number.setdefault(t, len(number) - 1) for t in one[name]] for name in ("input_ids", "labels")},
+        }
         for one in samples
         if one["group"] in kept
     ]
@@ -37,7 +40,9 @@ def model_of(samples, kind):
     classes = 1 + max(max(*one["input_ids"], *one["labels"]) for one in samples)
     longest = max(len(one["input_ids"]) for one in samples)
     dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": None, "eos_token_id": None}
-    config = GPT2Config(vocab_size=classes, n_positions=longest, n_embd=16, n_layer=2, n_head=2, attn_implementation=kind, **dropout)
+    config = GPT2Config(
+        vocab_size=classes, n_positions=longest, n_embd=16, n_layer=2, n_head=2, attn_implementation=kind, **dropout
+    )
     torch.manual_seed(0)
     return GPT2LMHeadModel(config).double()
 
@@ -62,7 +67,9 @@ def test_files_are_there():
     assert len(FILES) == 3
 
 
-@pytest.mark.parametrize("data", [trie.rollouts(groups=5), trie.calls(), trie.pairs()], ids=["rollouts", "calls", "pairs"])
+@pytest.mark.parametrize(
+    "data", [trie.rollouts(groups=5), trie.calls(), trie.pairs()], ids=["rollouts", "calls", "pairs"]
+)
 def test_the_packer_and_the_trie_agree(data):
     """Two packers that share no code: the same positions up to their order, and the same loss."""
     (batch,) = pack_batches(data)
@@ -73,9 +80,13 @@ def test_the_packer_and_the_trie_agree(data):
     )
     for name in ("loss_label", "loss_sample", "loss_weight", "loss_index", "sample_offset", "dead_index", "dead_token"):
         assert np.array_equal(getattr(batch, name), getattr(other, name)), name
-    assert {name: values.tolist() for name, values in batch.fields.items()} == {name: v.tolist() for name, v in other.fields.items()}
+    assert {name: values.tolist() for name, values in batch.fields.items()} == {
+        name: v.tolist() for name, v in other.fields.items()
+    }
     model = gpt2()
-    losses = [packed_loss(model(**one.model_inputs).logits, one, "none") for one in (Collator()(batch), Collator()(other))]
+    losses = [
+        packed_loss(model(**one.model_inputs).logits, one, "none") for one in (Collator()(batch), Collator()(other))
+    ]
     assert (losses[0] - losses[1]).abs().max() < EXACT
 
 
@@ -87,7 +98,9 @@ def test_samples_with_segments():
     for number, chosen in enumerate([(0, 1), (1, 2), (0, 1, 2)]):
         question = random.integers(0, 40, 5).tolist()
         ids = [token for d in chosen for token in documents[d]] + question
-        segments = [{"length": 6, "position": 0} for _ in chosen] + [{"length": 5, "sees": list(range(len(chosen))), "position": 6}]
+        segments = [{"length": 6, "position": 0} for _ in chosen] + [
+            {"length": 5, "sees": list(range(len(chosen))), "position": 6}
+        ]
         labels = [-100] * (len(ids) - 4) + question[1:]
         samples.append({"id": f"x{number}", "group": "g", "input_ids": ids, "labels": labels, "segments": segments})
     (batch,) = pack_batches(samples)

@@ -53,7 +53,9 @@ def test_terms_and_gradients(dtype, chunk):
 def test_gradcheck():
     rows = len(BATCH.loss_place)
     small = logits_of(rows=rows)
-    assert torch.autograd.gradcheck(lambda z: edge_logprobs(z, BATCH, 5), small.detach()[..., :CLASSES].requires_grad_(), fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda z: edge_logprobs(z, BATCH, 5), small.detach()[..., :CLASSES].requires_grad_(), fast_mode=True
+    )
 
 
 def test_no_array_of_edges_times_classes():
@@ -161,7 +163,10 @@ def test_dpo():
     rejected = [batch.samples.index(batch.samples[i].replace("chosen", "rejected")) for i in chosen]
     gain = found - ref
     merged = -logsigmoid(0.1 * (gain[chosen] - gain[rejected])).sum()
-    alone = [part.sum() - at_labels(one, "ref_logprobs").sum() for one, part in zip(PAIRS, separate_logprobs(model, PAIRS), strict=True)]
+    alone = [
+        part.sum() - at_labels(one, "ref_logprobs").sum()
+        for one, part in zip(PAIRS, separate_logprobs(model, PAIRS), strict=True)
+    ]
     separate = -sum(logsigmoid(0.1 * (alone[i] - alone[i + 1])) for i in range(0, len(alone), 2))
     assert (merged - separate).abs() < EXACT
     assert furthest(gradients(model, merged), gradients(model, separate)) < EXACT
@@ -170,7 +175,8 @@ def test_dpo():
 def test_weights_may_be_negative_and_the_loss_differentiates_through_none():
     logits = logits_of()
     policy = -(
-        log_softmax(logits[0, BATCH.loss_position], -1).gather(1, BATCH.loss_label[:, None])[:, 0] * BATCH.fields["advantages"]
+        log_softmax(logits[0, BATCH.loss_position], -1).gather(1, BATCH.loss_label[:, None])[:, 0]
+        * BATCH.fields["advantages"]
     ).sum()
     found = -(edge_logprobs(logits, BATCH) * BATCH.fields["advantages"]).sum()
     assert (found - policy).abs() < EXACT
@@ -187,7 +193,11 @@ def test_weights_may_be_negative_and_the_loss_differentiates_through_none():
         (logits_of(), {"reduction": "avg"}, "'avg' is unknown"),
         (logits_of(), {"divisor": 2.0}, "a divisor of 2.0 with reduction 'sum'"),
         (logits_of(), {"reduction": "mean", "divisor": 0.0}, "sum to 0"),
-        (torch.zeros(len(BATCH.input_ids), 40, device="meta"), {}, r"logits are on meta, the batch is on cpu; use batch.to\('meta'\)"),
+        (
+            torch.zeros(len(BATCH.input_ids), 40, device="meta"),
+            {},
+            r"logits are on meta, the batch is on cpu; use batch.to\('meta'\)",
+        ),
         (logits_of(), {"chunk": 0}, "chunk 0 is not positive"),
     ],
 )

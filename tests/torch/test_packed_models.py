@@ -21,7 +21,11 @@ def compared(model, samples, batch):
     expected = torch.cat([-one["weight"] * part for one, part in zip(samples, alone, strict=True)])
     ours, theirs = gradients(model, terms.sum()), gradients(model, separate_loss(model, samples))
     scale = max(gradient.abs().max().item() for gradient in theirs)
-    return (terms - expected).abs().max().item(), abs(1 - (terms.sum() / expected.sum()).item()), furthest(ours, theirs) / scale
+    return (
+        (terms - expected).abs().max().item(),
+        abs(1 - (terms.sum() / expected.sum()).item()),
+        furthest(ours, theirs) / scale,
+    )
 
 
 @pytest.mark.parametrize("kind", ["sdpa", "eager"])

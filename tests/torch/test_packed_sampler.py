@@ -54,7 +54,11 @@ def test_resume_on_other_ranks(size, first, second, third, balanced, data):
                 sampler.load_state_dict(json.loads(json.dumps(state)))
                 sampler.set_epoch(4)
         left = len(samplers[0])
-        steps = left if count == third and samplers[0].ranks == third and data.draw(st.booleans()) else data.draw(st.integers(0, left))
+        steps = (
+            left
+            if count == third and samplers[0].ranks == third and data.draw(st.booleans())
+            else data.draw(st.integers(0, left))
+        )
         for sampler in samplers:
             part = list(sampler)
             assert len(part) == left
@@ -95,7 +99,9 @@ def test_balanced_rounds():
 
 def test_state_counts_what_was_trained_not_what_was_fetched():
     sampler = PackedSampler(range(12), seed=3)
-    loader = DataLoader(range(12), batch_size=1, sampler=sampler, collate_fn=lambda one: one[0], num_workers=2, prefetch_factor=3)
+    loader = DataLoader(
+        range(12), batch_size=1, sampler=sampler, collate_fn=lambda one: one[0], num_workers=2, prefetch_factor=3
+    )
     seen = []
     for number in loader:
         seen.append(number)

@@ -144,8 +144,14 @@ WRONG = {
     "causal over the merged order": (lambda **i: gpt2()(**{**i, "attention_mask": causal(i)}), "leak"),
     "position ids left out": (lambda **i: gpt2()(**{**i, "position_ids": None}), "logits"),
     "a bool mask added to scores": (eager_with_bool(gpt2("eager")), "leak"),
-    "mask left to the model, packing by position ids": (lambda **i: gpt2()(**{**i, "attention_mask": None}), "logits|leak"),
-    "mask and use_cache left to the model": (lambda **i: gpt2()(i["input_ids"], position_ids=i["position_ids"]), "logits|leak"),
+    "mask left to the model, packing by position ids": (
+        lambda **i: gpt2()(**{**i, "attention_mask": None}),
+        "logits|leak",
+    ),
+    "mask and use_cache left to the model": (
+        lambda **i: gpt2()(i["input_ids"], position_ids=i["position_ids"]),
+        "logits|leak",
+    ),
     "tokens ignored": (lambda **i: torch.zeros(1, i["input_ids"].shape[1], 3), "self test: no output moved"),
     "one position reads its neighbour": (lambda **i: gpt2()(**i).logits.roll(1, 1) + gpt2()(**i).logits, "leak"),
     "dtype of half precision inside": (lambda **i: gpt2().bfloat16()(**i).logits.double(), "logits"),
@@ -168,11 +174,15 @@ def test_wrong_models_are_refused(name):
 def test_wrong_batches_are_refused():
     model, batch = gpt2(), Collator()(SOURCE)
     arange = torch.arange(len(batch.input_ids))
-    with pytest.raises(WrongAnswer, match=r"logits: the logits at position \d+ \(token \d+ of sample 'q\d/\d'\) differ by .* alone"):
+    with pytest.raises(
+        WrongAnswer, match=r"logits: the logits at position \d+ \(token \d+ of sample 'q\d/\d'\) differ by .* alone"
+    ):
         self_test(model, replace(batch, position_ids=arange))
     with pytest.raises(WrongAnswer, match="logits"):
         self_test(model, replace(batch, input_ids=batch.input_ids.flip(0)))
-    with pytest.raises(WrongAnswer, match=r"made for sdpa, the model runs 'eager'; load the model with attn_implementation='sdpa'"):
+    with pytest.raises(
+        WrongAnswer, match=r"made for sdpa, the model runs 'eager'; load the model with attn_implementation='sdpa'"
+    ):
         self_test(gpt2("eager"), batch)
     places = SOURCE.loss_position.copy()
     places[3] = places[3] - 1

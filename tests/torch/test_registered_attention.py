@@ -201,5 +201,7 @@ def test_masks_that_would_be_read_otherwise(kind, mask, words):
 def test_a_mask_of_another_batch_size():
     model = use_registered_attention(build("llama"))
     mask = torch.ones(2, 1, 3, 3, dtype=torch.bool)
-    with pytest.raises(InvalidInstance, match=r"expected \[1, P, 3, 3\], got \[2, 1, 3, 3\]; give batch.model_inputs of one"):
+    with pytest.raises(
+        InvalidInstance, match=r"expected \[1, P, 3, 3\], got \[2, 1, 3, 3\]; give batch.model_inputs of one"
+    ):
         model(input_ids=torch.tensor([[5, 6, 7]]), attention_mask=mask, position_ids=torch.arange(3)[None])

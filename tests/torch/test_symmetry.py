@@ -15,9 +15,13 @@ from masksynth.torch import symmetrytraining as training
 WIDE = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32, "vocab_size": 50}
 MODELS = {
     "BERT": lambda: transformers.BertModel(transformers.BertConfig(**WIDE)),
-    "GPT-2": lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=16, vocab_size=50)),
+    "GPT-2": lambda: transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=16, vocab_size=50)
+    ),
     "Llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**WIDE, num_key_value_heads=2)),
-    "Llama, bfloat16": lambda: transformers.LlamaModel(transformers.LlamaConfig(**WIDE, num_key_value_heads=1)).to(torch.bfloat16),
+    "Llama, bfloat16": lambda: transformers.LlamaModel(transformers.LlamaConfig(**WIDE, num_key_value_heads=1)).to(
+        torch.bfloat16
+    ),
 }
 
 
@@ -94,7 +98,11 @@ def test_training_is_deterministic_and_says_what_it_recorded():
     assert len(first.curves) == 3 * 2 * 2
     for curve in first.curves:
         assert len(curve.loss) == len(curve.symmetry) == 3
-        assert curve.symmetry[0] == pytest.approx(1, abs=1e-6) if curve.start == "symmetric" else abs(curve.symmetry[0]) < 0.1
+        assert (
+            curve.symmetry[0] == pytest.approx(1, abs=1e-6)
+            if curve.start == "symmetric"
+            else abs(curve.symmetry[0]) < 0.1
+        )
         assert curve.loss[0] == pytest.approx(np.log(training.WORDS), abs=0.1)
         assert curve.loss[-1] < curve.loss[0]
     assert first.trends[0].last == pytest.approx(np.mean([one.symmetry[-1] for one in first.curves[:2]]))
@@ -118,7 +126,9 @@ def test_logits_see_what_the_mask_allows_and_nothing_else():
     for key in (0, 7, training.LENGTH - 1):
         other = words.clone()
         other[:, :, key] = (words[:, :, key] + 1) % training.WORDS
-        moved = (training._logits(weights, allowed, words) != training._logits(weights, allowed, other)).any(dim=-1)[:, 0]
+        moved = (training._logits(weights, allowed, words) != training._logits(weights, allowed, other)).any(dim=-1)[
+            :, 0
+        ]
         assert torch.equal(moved, allowed[:, 0, 0, :, key] | (torch.arange(training.LENGTH) == key))
 
 

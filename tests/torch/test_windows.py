@@ -156,7 +156,9 @@ def test_a_position_that_is_two_tokens_of_one_sample():
 @pytest.mark.parametrize("reach", [*REACHES, Reach(window=1), Reach(chunk=1), Reach("bidirectional", window=0)])
 def test_a_reach_cuts_samples_from_a_length_on(reach):
     for length in range(12):
-        mask = Mask.from_dense(np.tril(np.ones((length, length), bool)) if reach.kind == "causal" else np.ones((length, length), bool))
+        mask = Mask.from_dense(
+            np.tril(np.ones((length, length), bool)) if reach.kind == "causal" else np.ones((length, length), bool)
+        )
         assert reach.cuts(length) == (cut_mask(mask, np.arange(length), reach) != mask)
 
 

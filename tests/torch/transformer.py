@@ -36,7 +36,9 @@ class Transformer(nn.Module):
 
     def embed(self, identities):
         content = [self.token[[self.tokens[name] for name in parts(value)]].mean(0) for value, _, _ in identities]
-        return torch.stack(content) + self.place[[self.places.get(place, len(self.places)) for _, place, _ in identities]]
+        return (
+            torch.stack(content) + self.place[[self.places.get(place, len(self.places)) for _, place, _ in identities]]
+        )
 
     def hidden(self, identities, tables, attend=None):
         """States after the embedding and after every layer, a list of (n, WIDTH)."""
@@ -47,7 +49,9 @@ class Transformer(nn.Module):
         states = [inputs]
         for layer in range(self.layers):
             x = states[-1]
-            q, k, v = torch.einsum("ndw,nw->nd", self.qkv[layer][kind], x).reshape(len(x), 3, HEADS, -1).permute(1, 2, 0, 3)
+            q, k, v = (
+                torch.einsum("ndw,nw->nd", self.qkv[layer][kind], x).reshape(len(x), 3, HEADS, -1).permute(1, 2, 0, 3)
+            )
             mixed = (attend or self.attend)(q, k, v, tables[layer % len(tables)])
             x = x + torch.einsum("ndw,nw->nd", self.out[layer][kind], mixed.transpose(0, 1).reshape(len(x), WIDTH))
             inner = torch.tanh(torch.einsum("ndw,nw->nd", self.up[layer][kind], x))
@@ -56,7 +60,9 @@ class Transformer(nn.Module):
 
     def attend(self, q, k, v, mask):
         scores = (q @ k.transpose(-1, -2)).masked_fill(~mask, float("-inf"))
-        top = scores.amax(-1, keepdim=True).clamp(min=0.0)  # finite in an empty row, which only a sink or a dead node has
+        top = scores.amax(-1, keepdim=True).clamp(
+            min=0.0
+        )  # finite in an empty row, which only a sink or a dead node has
         weight = (scores - top).exp()
         total = weight.sum(-1, keepdim=True) + ((-top).exp() if self.sink else 0.0)
         return (weight / torch.where(total > 0, total, 1.0)) @ v
@@ -67,4 +73,8 @@ class Transformer(nn.Module):
 
 def parts(value):
     """What an input embeds: the mean of the named elements of an aggregate ("mean", a, b), else itself."""
-    return [text(item) for item in value[1:]] if isinstance(value, (list, tuple)) and value[:1] == ("mean",) else [text(value)]
+    return (
+        [text(item) for item in value[1:]]
+        if isinstance(value, (list, tuple)) and value[:1] == ("mean",)
+        else [text(value)]
+    )

@@ -98,7 +98,9 @@ def packed(samples):
         for i, label in enumerate(one["labels"])
         if label != IGNORED
     ]
-    position, label, owner, weight, index = (list(column) for column in zip(*edges, strict=True)) if edges else ([],) * 5
+    position, label, owner, weight, index = (
+        (list(column) for column in zip(*edges, strict=True)) if edges else ([],) * 5
+    )
     dead = [range(live(one), len(one["input_ids"])) for one in samples]
     names = [name for name in FIELDS if all(name in one for one in samples)]
     return PackedBatch(
@@ -117,7 +119,10 @@ def packed(samples):
         dead_offset=ints(np.cumsum([0, *map(len, dead)])),
         dead_index=ints([i for places in dead for i in places]),
         dead_token=ints([one["input_ids"][i] for one, places in zip(samples, dead, strict=True) for i in places]),
-        fields={name: np.array([samples[s][name][i] for s, i in zip(owner, index, strict=True)], np.float64) for name in names},
+        fields={
+            name: np.array([samples[s][name][i] for s, i in zip(owner, index, strict=True)], np.float64)
+            for name in names
+        },
     )
 
 

@@ -66,8 +66,14 @@ def loss_edges(merged: MergedTask) -> Iterator[Mutant]:
     for at, edge in enumerate(merged.loss_edges):
         for new in other_edges(merged, edge):
             yield f"loss edge {at} becomes {new}", replace(merged, loss_edges=changed(merged.loss_edges, at, new))
-        yield f"loss edge {at} dropped", replace(merged, loss_edges=merged.loss_edges[:at] + merged.loss_edges[at + 1 :])
-        yield f"loss edge {at} doubled", replace(merged, loss_edges=(*merged.loss_edges[:at], edge, *merged.loss_edges[at:]))
+        yield (
+            f"loss edge {at} dropped",
+            replace(merged, loss_edges=merged.loss_edges[:at] + merged.loss_edges[at + 1 :]),
+        )
+        yield (
+            f"loss edge {at} doubled",
+            replace(merged, loss_edges=(*merged.loss_edges[:at], edge, *merged.loss_edges[at:])),
+        )
         if at and edge != merged.loss_edges[at - 1]:
             yield f"loss edge {at} swapped", replace(merged, loss_edges=swapped(merged.loss_edges, at - 1))
 
@@ -79,7 +85,10 @@ def embeddings(merged: MergedTask) -> Iterator[Mutant]:
             for other in (*range(-1, len(merged.positions) + 1), True, float(index), str(index)):
                 if other != index or type(other) is not int:
                     yield f"{node} of {task} at {other!r}", _embedded(merged, task, {**nodes, node: other})
-            yield f"{node} of {task} dropped", _embedded(merged, task, {key: at for key, at in nodes.items() if key != node})
+            yield (
+                f"{node} of {task} dropped",
+                _embedded(merged, task, {key: at for key, at in nodes.items() if key != node}),
+            )
         yield f"a node added to {task}", _embedded(merged, task, {**nodes, "nobody": 0})
 
 
@@ -92,7 +101,10 @@ def tasks(merged: MergedTask) -> Iterator[Mutant]:
     for at, task in enumerate(merged.tasks):
         yield f"task {task} renamed", replace(merged, tasks=changed(merged.tasks, at, task + "?"))
         without = {key: nodes for key, nodes in merged.embeddings.items() if key != task}
-        yield f"embeddings of {task} renamed", replace(merged, embeddings={**without, task + "?": merged.embeddings[task]})
+        yield (
+            f"embeddings of {task} renamed",
+            replace(merged, embeddings={**without, task + "?": merged.embeddings[task]}),
+        )
         yield f"embeddings of {task} dropped", replace(merged, embeddings=without)
         if at:
             yield f"task {task} swapped", replace(merged, tasks=swapped(merged.tasks, at - 1))
@@ -101,7 +113,14 @@ def tasks(merged: MergedTask) -> Iterator[Mutant]:
 def problems(merged: MergedTask) -> Iterator[Mutant]:
     """The question changed."""
     asked = merged.problem
-    for change in ({"sha256": "0" * 64}, {"pattern": asked.pattern + 1}, {"pattern": True}, {"layers": 0}, {"layers": True}, {"sparse": 0}):
+    for change in (
+        {"sha256": "0" * 64},
+        {"pattern": asked.pattern + 1},
+        {"pattern": True},
+        {"layers": 0},
+        {"layers": True},
+        {"sparse": 0},
+    ):
         yield f"problem {change}", replace(merged, problem=replace(asked, **change))
 
 
@@ -114,9 +133,15 @@ def sizes(merged: MergedTask) -> Iterator[Mutant]:
     for at in range(size):
         copy = np.append(np.arange(size), at)
         rows = dense[..., copy, :]
-        for name, last in (("seen by nobody", np.zeros((*rows.shape[:-1], 1), bool)), ("seen with it", rows[..., [at]])):
+        for name, last in (
+            ("seen by nobody", np.zeros((*rows.shape[:-1], 1), bool)),
+            ("seen with it", rows[..., [at]]),
+        ):
             new = Mask.from_dense(np.concatenate([rows, last], axis=-1))
-            yield f"position {at} twice, {name}", replace(merged, positions=(*merged.positions, merged.positions[at]), mask=new)
+            yield (
+                f"position {at} twice, {name}",
+                replace(merged, positions=(*merged.positions, merged.positions[at]), mask=new),
+            )
         empty = dense.copy()
         empty[..., at, :] = False
         yield f"row {at} empty", replace(merged, mask=Mask.from_dense(empty))

@@ -45,7 +45,9 @@ def renumbered(colours: Mapping[Thing, Hashable]) -> dict[Thing, int]:
 
 
 def one_round(colours: Mapping[Thing, int], tables: Rows) -> dict[Thing, int]:
-    return renumbered({u: (colours[u], *(tuple(sorted(colours[k] for k in rows[u])) for rows in tables)) for u in colours})
+    return renumbered(
+        {u: (colours[u], *(tuple(sorted(colours[k] for k in rows[u])) for rows in tables)) for u in colours}
+    )
 
 
 def stable(colours: Mapping[Thing, Hashable], tables: Rows) -> dict[Thing, int]:
@@ -57,14 +59,18 @@ def stable(colours: Mapping[Thing, Hashable], tables: Rows) -> dict[Thing, int]:
 
 def mask_rows(merged: MergedTask) -> Rows:
     dense = merged.mask.dense().reshape(merged.mask.tables, merged.mask.size, merged.mask.size)
-    return [{(-1, str(q)): [(-1, str(k)) for k in np.flatnonzero(row)] for q, row in enumerate(table)} for table in dense]
+    return [
+        {(-1, str(q)): [(-1, str(k)) for k in np.flatnonzero(row)] for q, row in enumerate(table)} for table in dense
+    ]
 
 
 def question(instance: Instance) -> Question:
     return Question(instance.layers, False, instance.family.tables, content_hash(instance.family))
 
 
-def merged_of(instance: Instance, positions: list[Position], dense: np.ndarray, index: Callable[[int, str], int]) -> MergedTask:
+def merged_of(
+    instance: Instance, positions: list[Position], dense: np.ndarray, index: Callable[[int, str], int]
+) -> MergedTask:
     """Labels, embeddings and loss edges around given positions, at any depth."""
     tasks = instance.family.tasks
     labels: dict[str, object] = {}
@@ -79,7 +85,9 @@ def merged_of(instance: Instance, positions: list[Position], dense: np.ndarray, 
     }
     names = tuple(task.name for task in tasks)
     mask = Mask.from_dense(dense) if positions else Mask.from_intervals([[] for _ in dense])
-    return MergedTask(tuple(positions), mask, embeddings, tuple(labels.values()), names, tuple(edges), question(instance))
+    return MergedTask(
+        tuple(positions), mask, embeddings, tuple(labels.values()), names, tuple(edges), question(instance)
+    )
 
 
 def place_of(instance: Instance, thing: Thing) -> Position:
@@ -93,7 +101,10 @@ def minimal(instance: Instance) -> MergedTask:
     live = list(tables[0])
     identity = identities(instance.family)
     colour = stable({u: identity[u] for u in live}, tables)
-    copies = {c: max([1, *(sum(colour[k] == c for k in rows[u]) for rows in tables for u in live)]) for c in set(colour.values())}
+    copies = {
+        c: max([1, *(sum(colour[k] == c for k in rows[u]) for rows in tables for u in live)])
+        for c in set(colour.values())
+    }
     first = {c: sum(copies[d] for d in sorted(copies) if d < c) for c in copies}
     witness = {c: u for u, c in reversed(colour.items())}
     size = sum(copies.values())
@@ -144,7 +155,10 @@ def _accepts(instance: Instance, merged: MergedTask) -> bool:
     names = [task.name for task in instance.family.tasks]
     if any(lowest.get(c) != merged.embeddings[names[at]].get(name) for (at, name), c in live.items()):
         return False
-    need = {c: max([1, *(sum(colour[k] == c for k in rows[u]) for rows in tables for u in live)]) for c in set(live.values())}
+    need = {
+        c: max([1, *(sum(colour[k] == c for k in rows[u]) for rows in tables for u in live)])
+        for c in set(live.values())
+    }
     return Counter(here.values()) == Counter(need)
 
 
@@ -191,7 +205,10 @@ def _accepts_layers(instance: Instance, merged: MergedTask) -> bool:
         finer: dict[int, set[int]] = {}
         for u in levels[level + 1]:
             finer.setdefault(now[u], set()).add(above[u])
-        most = {c: max([1, *(sum(now[k] == c for k in rows[u]) for u in levels[level + 1])]) for c in {now[u] for u in levels[level]}}
+        most = {
+            c: max([1, *(sum(now[k] == c for k in rows[u]) for u in levels[level + 1])])
+            for c in {now[u] for u in levels[level]}
+        }
         need = {c: max(m, sum(need[d] for d in finer.get(c, ()))) for c, m in most.items()}
     return sum(need.values()) == size
 
@@ -202,14 +219,21 @@ def random_instance(rng: Random, layers: int | None = None) -> Instance:
     tasks = []
     for number in range(rng.randint(1, 3)):
         names = [f"n{i}" for i in range(rng.randint(1, 5))]
-        nodes = [Node(name, rng.choice("ab"), rng.choice([0, 0, 1]), rng.choice(["token", "token", "other"])) for name in names]
+        nodes = [
+            Node(name, rng.choice("ab"), rng.choice([0, 0, 1]), rng.choice(["token", "token", "other"]))
+            for name in names
+        ]
         acyclic, closure = rng.random() < 0.5, tables == 1 and rng.random() < 0.4
         attends = []
         for _ in range(tables):
-            rows = {name: [k for k in names[: i + 1 if acyclic else None] if rng.random() < 0.5] for i, name in enumerate(names)}
+            rows = {
+                name: [k for k in names[: i + 1 if acyclic else None] if rng.random() < 0.5]
+                for i, name in enumerate(names)
+            }
             attends.append(rows if closure else {name: row or [name] for name, row in rows.items()})
         predict = [
-            Prediction(rng.choice(names), rng.choice("xyz"), rng.choice([1.0, 0.0, -0.0, -2.5, 0.1])) for _ in range(rng.randint(1, 3))
+            Prediction(rng.choice(names), rng.choice("xyz"), rng.choice([1.0, 0.0, -0.0, -2.5, 0.1]))
+            for _ in range(rng.randint(1, 3))
         ]
         tasks.append(Task(f"t{number}", tuple(nodes), tuple(attends), tuple(predict), closure))
     return Instance(TaskFamily(tuple(tasks)), "random", layers=layers)

@@ -57,8 +57,12 @@ def test_two_equivalent_positions_are_named() -> None:
     instance = Instance(TaskFamily((task,)), "twins")
     long = unmerged(instance)
     spread = replace(long, embeddings={"t": {**long.embeddings["t"], "b": long.embeddings["t"]["a"]}})
-    spread = replace(spread, loss_edges=(long.loss_edges[0], long.loss_edges[1]._replace(position=long.embeddings["t"]["a"])))
-    with pytest.raises(WrongAnswer, match=r'positions \d and \d \("x", 0, "token"\) are equivalent; 2 stand where 1 suffice'):
+    spread = replace(
+        spread, loss_edges=(long.loss_edges[0], long.loss_edges[1]._replace(position=long.embeddings["t"]["a"]))
+    )
+    with pytest.raises(
+        WrongAnswer, match=r'positions \d and \d \("x", 0, "token"\) are equivalent; 2 stand where 1 suffice'
+    ):
         verify(instance, spread)
 
 
@@ -113,7 +117,9 @@ def test_literal_chains_grow_with_depth(texts: tuple[str, str], counts: list[int
         rows = {f"n{at}": [f"n{max(at - 1, 0)}"] for at in range(len(text))}
         tasks.append(Task(text, nodes, rows, [Prediction(f"n{len(text) - 1}", "z")]))
     instance = Instance(TaskFamily(tuple(tasks)), "chains")
-    assert [verify(j, merge(j)).positions for j in (replace(instance, layers=layers) for layers in (1, 2, 3, None))] == counts
+    assert [
+        verify(j, merge(j)).positions for j in (replace(instance, layers=layers) for layers in (1, 2, 3, None))
+    ] == counts
 
 
 def test_instance_hash_is_the_published_one() -> None:

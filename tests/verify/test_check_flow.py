@@ -16,7 +16,12 @@ from masksynth.mask import Mask
 from masksynth.verify import bits, check_flow, sets, sparse, through
 from tests.verify.hubs import closure, hub_edges, hub_mask, mask_of, prefixes, product, random_preorder, thinned
 
-FORMS = {"intervals": (0, 0, 16), "forgetful intervals": (0, 0, 0), "whichever is cheaper": (64, 5, 1), "bits": (10**9, 4096, 16)}
+FORMS = {
+    "intervals": (0, 0, 16),
+    "forgetful intervals": (0, 0, 0),
+    "whichever is cheaper": (64, 5, 1),
+    "bits": (10**9, 4096, 16),
+}
 EYE = np.eye(4, dtype=bool)
 
 
@@ -49,13 +54,17 @@ def test_random_masks_by_boolean_powers(form: str) -> None:
     for _ in range(60):
         due = random_preorder(rng, rng.randint(1, 9))
         layers = rng.choice([None, 1, 2, 2, 3, 4, 10**9])
-        right = thinned(rng, due, lambda table, due=due, layers=layers: carries(table, due, layers if layers != 10**9 else None))
+        right = thinned(
+            rng, due, lambda table, due=due, layers=layers: carries(table, due, layers if layers != 10**9 else None)
+        )
         assert refused(Mask.from_dense(right), Mask.from_dense(due), layers) is None
         for edge in np.ndindex(due.shape):
             mutant = right.copy()
             mutant[edge] ^= True
             found = refused(Mask.from_dense(mutant), Mask.from_dense(due), layers)
-            kind = "diagonal" if edge[0] == edge[1] else "missing" if right[edge] else "harmless" if due[edge] else "leak"
+            kind = (
+                "diagonal" if edge[0] == edge[1] else "missing" if right[edge] else "harmless" if due[edge] else "leak"
+            )
             count[kind] += 1
             assert (found is None) == (kind == "harmless"), (kind, edge)
             if kind == "leak":
@@ -78,7 +87,10 @@ def test_random_masks_for_each_layer(form: str) -> None:
     rng, verdicts = Random(2), Counter[bool]()
     for _ in range(150):
         due, layers = random_preorder(rng, rng.randint(2, 7)), rng.randint(2, 4)
-        tables = [due & np.array([[rng.random() < 0.6 for _ in due] for _ in due]) | np.eye(len(due), dtype=bool) for _ in range(layers)]
+        tables = [
+            due & np.array([[rng.random() < 0.6 for _ in due] for _ in due]) | np.eye(len(due), dtype=bool)
+            for _ in range(layers)
+        ]
         right = product(*tables).tolist() == due.tolist()
         verdicts[right] += 1
         assert (refused(Mask.from_dense(np.stack(tables)), Mask.from_dense(due), layers) is None) == right
@@ -109,7 +121,12 @@ def test_the_first_table_comes_first() -> None:
         (EYE[:3, :3], EYE, 1, "over 4 positions, the mask has 3"),
         (EYE, np.stack([EYE, EYE]), 1, "the flow due has 2 tables"),
         (EYE, np.tril(np.ones((4, 4), bool), -1), 1, "not reflexive"),
-        (np.tri(4, dtype=bool) & ~np.tri(4, k=-2, dtype=bool), np.tri(4, dtype=bool) & ~np.tri(4, k=-3, dtype=bool), 2, "not transitive"),
+        (
+            np.tri(4, dtype=bool) & ~np.tri(4, k=-2, dtype=bool),
+            np.tri(4, dtype=bool) & ~np.tri(4, k=-3, dtype=bool),
+            2,
+            "not transitive",
+        ),
     ],
 )
 def test_bad_questions(mask: np.ndarray, due: np.ndarray, layers: int | None, text: str) -> None:
@@ -141,9 +158,13 @@ def test_a_long_chain_with_hubs(layers: int | None) -> None:
 def test_a_long_chain_with_one_wrong_edge() -> None:
     due, (query, key) = prefixes(LONG), hub_edges(LONG)
     far = int(np.flatnonzero(query - key > 1)[-1])
-    with pytest.raises(WrongAnswer, match=r"^flow: position \d+ does not see position \d+ within 2 layers; it takes 3$"):
+    with pytest.raises(
+        WrongAnswer, match=r"^flow: position \d+ does not see position \d+ within 2 layers; it takes 3$"
+    ):
         check_flow(mask_of(np.delete(query, far), np.delete(key, far), LONG), due, 2)
-    with pytest.raises(WrongAnswer, match=r"^flow: position 5 sees position 90000, which is not due to it; path 90000 -> 5$"):
+    with pytest.raises(
+        WrongAnswer, match=r"^flow: position 5 sees position 90000, which is not due to it; path 90000 -> 5$"
+    ):
         check_flow(mask_of(np.append(query, 5), np.append(key, 90_000), LONG), due, 2)
 
 
@@ -159,7 +180,9 @@ def test_a_long_cycle() -> None:
     around = mask_of(np.arange(LONG), np.roll(np.arange(LONG), 1), LONG)
     check_flow(around, every, None)
     star = mask_of(
-        np.append(np.arange(1, LONG), np.zeros(LONG - 1, np.int64)), np.append(np.zeros(LONG - 1, np.int64), np.arange(1, LONG)), LONG
+        np.append(np.arange(1, LONG), np.zeros(LONG - 1, np.int64)),
+        np.append(np.zeros(LONG - 1, np.int64), np.arange(1, LONG)),
+        LONG,
     )
     check_flow(star, every, 2)
     with pytest.raises(WrongAnswer, match=r"does not see position \d+ within 1 layer; it takes 2$"):

@@ -48,12 +48,18 @@ def arrays_of(merged: MergedTask) -> Arrays:
     return {**mask, "position_ids": ids, **loss, "loss_weight": np.array(columns[3], np.float64)}
 
 
-def write(folder: Path, document: Document, arrays: Arrays, npz: Arrays | None = None, metadata: dict[str, str] | None = None) -> Path:
+def write(
+    folder: Path, document: Document, arrays: Arrays, npz: Arrays | None = None, metadata: dict[str, str] | None = None
+) -> Path:
     """The folder as any other program might write it; the hash is that of the arrays unless metadata are given."""
     folder.mkdir(exist_ok=True)
     (folder / "solution.json").write_text(json.dumps(document))
     solid = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(solid, folder / "mask.safetensors", {"schema": "1", "content_hash": content_hash(solid)} if metadata is None else metadata)
+    save_file(
+        solid,
+        folder / "mask.safetensors",
+        {"schema": "1", "content_hash": content_hash(solid)} if metadata is None else metadata,
+    )
     (folder / "mask.npz").unlink(missing_ok=True)
     if "mask" in arrays or npz:
         np.savez(folder / "mask.npz", **(solid if npz is None else npz))
@@ -109,7 +115,13 @@ def array_mutants(arrays: Arrays) -> Iterator[tuple[str, int, Any]]:
     """Every entry of every array with another value."""
     for name, array in arrays.items():
         for at, value in enumerate(array.ravel().tolist()):
-            others = [not value] if array.dtype == bool else [nextafter(value, 9), -value] if array.dtype == float else [value + 1, 0, -1]
+            others = (
+                [not value]
+                if array.dtype == bool
+                else [nextafter(value, 9), -value]
+                if array.dtype == float
+                else [value + 1, 0, -1]
+            )
             yield from ((name, at, other) for other in others if str(other) != str(value))
 
 
@@ -121,7 +133,9 @@ def tampered(arrays: Arrays, name: str, at: int, value: Any) -> Arrays:
 
 def follow(document: Document, arrays: Arrays) -> Document:
     """solution.json saying what the arrays say."""
-    positions = [{**p, "position": i} for p, i in zip(document["positions"], arrays["position_ids"].tolist(), strict=True)]
+    positions = [
+        {**p, "position": i} for p, i in zip(document["positions"], arrays["position_ids"].tolist(), strict=True)
+    ]
     names = ("loss_position", "loss_label", "loss_task", "loss_weight")
     edges = [list(edge) for edge in zip(*(arrays[name].tolist() for name in names), strict=True)]
     return {**document, "positions": positions, "loss_edges": edges}
@@ -212,7 +226,13 @@ def test_intervals_above_8192(tmp_path: Path) -> None:
     instance, merged = chain(8193)
     document, arrays = document_of(merged), arrays_of(merged)
     assert verify_folder(instance, write(tmp_path, document, arrays)).positions == 8193
-    for name, at, value in [("key_end", 5000, 5000), ("key_start", 5000, 1), ("row_offset", 0, 1), ("key_end", 0, 0), ("key_end", 0, 9000)]:
+    for name, at, value in [
+        ("key_end", 5000, 5000),
+        ("key_start", 5000, 1),
+        ("row_offset", 0, 1),
+        ("key_end", 0, 0),
+        ("key_end", 0, 9000),
+    ]:
         with pytest.raises((WrongAnswer, InvalidInstance)):
             verify_folder(instance, write(tmp_path, document, tampered(arrays, name, at, value)))
     with pytest.raises(WrongAnswer, match=r"mask\.npz is there"):
@@ -228,7 +248,9 @@ Spoil = Callable[[Path, Document, Arrays], None]
 
 
 def _text(name: str, text: str | bytes) -> Spoil:
-    return lambda folder, document, arrays: (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode()) and None
+    return lambda folder, document, arrays: (
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode()) and None
+    )
 
 
 def _json(change: Callable[[str], str]) -> Spoil:
@@ -303,7 +325,9 @@ HOSTILE: dict[str, Spoil] = {
     "status of another type": _json(lambda text: text.replace('"status": "OPTIMAL"', '"status": 1')),
     "empty safetensors": _text("mask.safetensors", b""),
     "long header": _text("mask.safetensors", b"\xff" * 64),
-    "header beyond the file": _header('{"mask":{"dtype":"BOOL","shape":[1000000000,1000000000],"data_offsets":[0,1000000000000000000]}}'),
+    "header beyond the file": _header(
+        '{"mask":{"dtype":"BOOL","shape":[1000000000,1000000000],"data_offsets":[0,1000000000000000000]}}'
+    ),
     "unknown dtype": _header('{"mask":{"dtype":"Q3","shape":[8,8],"data_offsets":[0,64]}}'),
     "bfloat16": _header('{"mask":{"dtype":"BF16","shape":[4,8],"data_offsets":[0,64]}}'),
     "a terabyte of hole": _huge,
@@ -317,7 +341,9 @@ HOSTILE: dict[str, Spoil] = {
     "npz array missing": _packed(lambda arrays: {name: array for name, array in arrays.items() if name != "mask"}),
     "npz array added": _packed(lambda arrays: {**arrays, "more": np.zeros(1)}),
     "npz big endian": _packed(lambda arrays: {**arrays, "loss_task": arrays["loss_task"].astype(">i8")}),
-    "npz of objects": _packed(lambda arrays: {**arrays, "loss_task": np.array([{}] * len(arrays["loss_task"]), object)}),
+    "npz of objects": _packed(
+        lambda arrays: {**arrays, "loss_task": np.array([{}] * len(arrays["loss_task"]), object)}
+    ),
     "npz announces terabytes": _member("mask", _npy("|b1", "(1000000, 1000000)")),
     "npz negative": _member("mask", _npy("|b1", "(-1, -1)")),
     "npz no shape": _member("mask", _npy("|b1", "None")),

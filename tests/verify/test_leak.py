@@ -85,7 +85,10 @@ def test_random_leaks_agree_with_plain_search() -> None:
         assert error.requirement == "leak"
         assert (error.task, error.node, len(error.path) - 1) in hops
         for hidden in {
-            element for p in next(t for t in tasks if t.name == error.task).predict if p.node == error.node for element in p.hides
+            element
+            for p in next(t for t in tasks if t.name == error.task).predict
+            if p.node == error.node
+            for element in p.hides
         }:
             task = next(t for t in tasks if t.name == error.task)
             if hidden in (task.nodes[task.index[error.path[0]]].carries or ()):
@@ -150,7 +153,11 @@ def test_witnesses(leak: Leak, layers: int | None, fault: str) -> None:
 
 def test_closed_tasks_leak_in_one_hop() -> None:
     chain = Task(
-        "t", [Node(name, name, at) for at, name in enumerate("abc")], {"b": ["a"], "c": ["b"]}, [Prediction("c", "d", hides=("a",))], True
+        "t",
+        [Node(name, name, at) for at, name in enumerate("abc")],
+        {"b": ["a"], "c": ["b"]},
+        [Prediction("c", "d", hides=("a",))],
+        True,
     )
     instance = Instance(TaskFamily((chain,)), "chain")
     verify_leak(instance, Leak("t", "c", "a", ("a", "c")), 1)
@@ -163,7 +170,13 @@ def test_closed_tasks_leak_in_one_hop() -> None:
 
 def test_elements_are_compared_as_json() -> None:
     """1, 1.0, true and "1" are four elements; a list input is one."""
-    for carried, hidden, leaks in [(1, 1, True), (1, 1.0, False), (True, 1, False), ("1", 1, False), (("a", "b"), ("a", "b"), True)]:
+    for carried, hidden, leaks in [
+        (1, 1, True),
+        (1, 1.0, False),
+        (True, 1, False),
+        ("1", 1, False),
+        (("a", "b"), ("a", "b"), True),
+    ]:
         nodes = [Node("a", carried, 0), Node("q", "M", 1)]
         task = Task("t", nodes, {"a": ["a"], "q": ["a"]}, [Prediction("q", "x", hides=(hidden,))])
         instance = Instance(TaskFamily((task,)), "types")
@@ -183,7 +196,9 @@ def test_catalogue_hides_what_it_should() -> None:
         p = task.predict[0]
         own = task.nodes[task.index[p.node]]
         bad = replace(
-            task, nodes=tuple(replace(n, carries=("own",)) if n is own else n for n in task.nodes), predict=(replace(p, hides=("own",)),)
+            task,
+            nodes=tuple(replace(n, carries=("own",)) if n is own else n for n in task.nodes),
+            predict=(replace(p, hides=("own",)),),
         )
         broken = Instance(TaskFamily((bad, *instance.family.tasks[1:])), "broken")
         with pytest.raises(WrongAnswer, match=r"^leak"):

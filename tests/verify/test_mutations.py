@@ -18,7 +18,12 @@ from masksynth.verify import verify
 from tests.verify.mutants import embeddings, mask_bits, mutants
 from tests.verify.naive import accepts, minimal, random_instance, unmerged
 
-WEIGHTS = Task("weights", [Node("a", "a", 0)], {"a": ["a"]}, [Prediction("a", "x", weight) for weight in (0.0, -0.0, -1.5, 0.1, 0.0)])
+WEIGHTS = Task(
+    "weights",
+    [Node("a", "a", 0)],
+    {"a": ["a"]},
+    [Prediction("a", "x", weight) for weight in (0.0, -0.0, -1.5, 0.1, 0.0)],
+)
 
 
 def refused(instance: Instance, merged: MergedTask, asked: bool = True) -> str:
@@ -55,12 +60,17 @@ def test_every_mask_bit_and_embedding_without_minimality() -> None:
         merged = merge(instance)
         used = {index for nodes in merged.embeddings.values() for index in nodes.values()}
         assert len(used) == len(merged.positions)
-        assert all(refused(instance, mutant, asked=False) for kind in (mask_bits, embeddings) for _, mutant in kind(merged))
+        assert all(
+            refused(instance, mutant, asked=False) for kind in (mask_bits, embeddings) for _, mutant in kind(merged)
+        )
 
 
 def edges_at_their_nodes(instance: Instance, merged: MergedTask) -> bool:
     entries = [(task.name, p.node) for task in instance.family.tasks for p in task.predict]
-    return all(edge.position == merged.embeddings[task][node] for edge, (task, node) in zip(merged.loss_edges, entries, strict=True))
+    return all(
+        edge.position == merged.embeddings[task][node]
+        for edge, (task, node) in zip(merged.loss_edges, entries, strict=True)
+    )
 
 
 @pytest.mark.parametrize("layers", [None, 1, 2, 3])
@@ -94,4 +104,6 @@ def test_witness_names_tokens() -> None:
     with pytest.raises(WrongAnswer) as caught:
         verify(instance, replace(merged, mask=Mask.from_dense(dense)))
     assert caught.value.requirement == "rows"
-    assert 'sees 1 of ("w0", 0, "token") (class of position 0) in its task, position 2 sees 0 in the mask' in str(caught.value)
+    assert 'sees 1 of ("w0", 0, "token") (class of position 0) in its task, position 2 sees 0 in the mask' in str(
+        caught.value
+    )

@@ -144,7 +144,9 @@ def rewritten(folder, place, change):
         batch = packed[number]
         if number == 0:
             batch = batch_of_arrays(change(batch_arrays(batch)), batch.samples)
-            entry = type(entry)(entry.file, batch.positions, entry.samples, entry.groups, entry.segments, batch_hash(batch))
+            entry = type(entry)(
+                entry.file, batch.positions, entry.samples, entry.groups, entry.segments, batch_hash(batch)
+            )
             (target / entry.file).write_bytes(b"".join(batch_content(batch)))
         entries.append(entry)
     write_manifest(target / MANIFEST, packed.manifest.head(), lambda: entries)
@@ -182,7 +184,9 @@ def test_two_entries_of_the_manifest_exchange_their_samples(plain, tmp_path):
         if len(entry.samples) > 1:
             entries = list(packed.manifest.batches)
             swapped = (entry.samples[1], entry.samples[0], *entry.samples[2:])
-            entries[number] = type(entry)(entry.file, entry.positions, swapped, entry.groups, entry.segments, entry.hash)
+            entries[number] = type(entry)(
+                entry.file, entry.positions, swapped, entry.groups, entry.segments, entry.hash
+            )
             write_manifest(target / MANIFEST, packed.manifest.head(), lambda entries=entries: entries)
             assert wrong(target, ROWS).sample in swapped[:2]
 
@@ -243,7 +247,8 @@ def test_samples_without_ids_in_another_order(tmp_path):
 def test_further_dimensions_of_position_ids(tmp_path):
     """Of text each equals the first, given or not."""
     rows = [
-        {"id": number, "input_ids": [1, 2, 3, number], "labels": [-100, 2, 3, number], "position_ids": [0, 1, 1, 2]} for number in range(3)
+        {"id": number, "input_ids": [1, 2, 3, number], "labels": [-100, 2, 3, number], "position_ids": [0, 1, 1, 2]}
+        for number in range(3)
     ]
     rows[1] |= {"position_ids_1": [0, 1, 2, 3]}
     rows[2] |= {"position_ids_1": [0, 1, 1, 2]}
@@ -273,7 +278,9 @@ def test_a_needed_token_called_dead():
         dead_index=np.array([0, 3]),
         dead_token=np.array([5, 8]),
     )
-    with pytest.raises(WrongSample, match="token 1 at position 0 does not see exactly what it sees in the sample") as caught:
+    with pytest.raises(
+        WrongSample, match="token 1 at position 0 does not see exactly what it sees in the sample"
+    ) as caught:
         check_packed(short, table, samples)
     assert (caught.value.sample, caught.value.token) == ("a", 1)
 
@@ -285,7 +292,9 @@ def test_a_needed_token_called_dead():
     st.randoms(),
 )
 def test_random_samples(tmp_path_factory, families, window, chance):
-    rows = [{**sample, "id": f"{g}/{sample['id']}", "group": g} for g, family in enumerate(families) for sample in family]
+    rows = [
+        {**sample, "id": f"{g}/{sample['id']}", "group": g} for g, family in enumerate(families) for sample in family
+    ]
     folder = tmp_path_factory.mktemp("packed") / "out"
     pack_samples(rows, folder, window=window, max_length=30)
     chance.shuffle(rows)

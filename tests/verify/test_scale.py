@@ -23,7 +23,9 @@ def text_task(name: str, tokens: list[str], window: int | None = None) -> Task:
         rows = {f"w{at}": [f"w{at - 1}"] for at in range(1, last)}
     else:
         rows = {f"w{at}": [f"w{key}" for key in range(max(0, at - window + 1), at + 1)] for at in range(last)}
-    return Task(name, nodes, rows, [Prediction(f"w{at}", tokens[at + 1], hides=(at + 1,)) for at in range(last)], window is None)
+    return Task(
+        name, nodes, rows, [Prediction(f"w{at}", tokens[at + 1], hides=(at + 1,)) for at in range(last)], window is None
+    )
 
 
 def prefix_tree(tasks: list[Task], window: int | None = None) -> tuple[Instance, MergedTask]:
@@ -43,10 +45,15 @@ def prefix_tree(tasks: list[Task], window: int | None = None) -> tuple[Instance,
             at = place[key]
             path.append(at)
         embeddings[task.name] = dict(zip(task.index, path, strict=True))
-        edges += [LossEdge(at, labels.setdefault(p.label, len(labels)), number, 1.0) for at, p in zip(path, task.predict, strict=True)]
+        edges += [
+            LossEdge(at, labels.setdefault(p.label, len(labels)), number, 1.0)
+            for at, p in zip(path, task.predict, strict=True)
+        ]
     question = Question(None, False, 1, instance_hash(instance.family))
     names = tuple(task.name for task in tasks)
-    return instance, MergedTask(tuple(positions), Mask.from_intervals([rows]), embeddings, tuple(labels), names, tuple(edges), question)
+    return instance, MergedTask(
+        tuple(positions), Mask.from_intervals([rows]), embeddings, tuple(labels), names, tuple(edges), question
+    )
 
 
 def runs(path: list[int]) -> list[tuple[int, int]]:
@@ -63,12 +70,17 @@ def chain(length: int) -> tuple[Instance, MergedTask]:
     edges = tuple(LossEdge(at, at, 0, 1.0) for at in range(length))
     labels = tuple(p.label for p in task.predict)
     question = Question(None, False, 1, instance_hash(instance.family))
-    return instance, MergedTask(positions, mask, {"t": {f"w{at}": at for at in range(length)}}, labels, ("t",), edges, question)
+    return instance, MergedTask(
+        positions, mask, {"t": {f"w{at}": at for at in range(length)}}, labels, ("t",), edges, question
+    )
 
 
 def branches(count: int, length: int) -> list[Task]:
     """Texts with a common first third, then each on its own."""
-    return [text_task(f"t{k}", [f"p{at}" if at * 3 < length else f"{k * at % 97}" for at in range(length + 1)]) for k in range(count)]
+    return [
+        text_task(f"t{k}", [f"p{at}" if at * 3 < length else f"{k * at % 97}" for at in range(length + 1)])
+        for k in range(count)
+    ]
 
 
 def prefixes(count: int) -> list[Task]:
@@ -80,7 +92,9 @@ CASES = {
     "chain": lambda: chain(100_000),
     "branches": lambda: prefix_tree(branches(500, 100)),
     "prefixes": lambda: prefix_tree(prefixes(440)),
-    "windows": lambda: prefix_tree([text_task(f"t{k}", [f"s{k}", *(f"x{at}" for at in range(10_000))], 3) for k in range(2)], 3),
+    "windows": lambda: prefix_tree(
+        [text_task(f"t{k}", [f"s{k}", *(f"x{at}" for at in range(10_000))], 3) for k in range(2)], 3
+    ),
 }
 
 
@@ -90,7 +104,9 @@ def test_long_tasks(name: str) -> None:
     before, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = verify(instance, merged)
     seconds, more = time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
-    print(f"{name}: {report.positions} positions, {len(merged.mask.key_start)} intervals, {seconds:.1f} s, {more / 1024:.0f} MiB more")
+    print(
+        f"{name}: {report.positions} positions, {len(merged.mask.key_start)} intervals, {seconds:.1f} s, {more / 1024:.0f} MiB more"
+    )
     assert report.minimal
     assert seconds < 30
     assert more < 1024 * 1024
@@ -112,7 +128,9 @@ def test_many_unmerged_chains_are_accepted_as_not_minimal() -> None:
     rows = [[(50 * k, 50 * k + at + 1)] for k in range(400) for at in range(50)]
     embeddings = {f"t{k}": {f"w{at}": 50 * k + at for at in range(50)} for k in range(400)}
     edges = tuple(edge._replace(position=50 * edge.task + edge.position) for edge in short.loss_edges)
-    long = MergedTask(short.positions * 400, Mask.from_intervals([rows]), embeddings, short.labels, short.tasks, edges, short.problem)
+    long = MergedTask(
+        short.positions * 400, Mask.from_intervals([rows]), embeddings, short.labels, short.tasks, edges, short.problem
+    )
     assert verify(instance, short).positions == 50
     report = verify(instance, long, minimal=False)
     assert (report.positions, report.classes) == (20_000, 50)

@@ -21,7 +21,9 @@ from tests.verify.mutants import mutants
 from tests.verify.naive import identities, minimal, random_instance, stable, task_rows, unmerged
 from tests.verify.test_scale import chain
 
-CLOSED = [name for name in sorted(catalog.FAMILIES) if all(task.closure for task in catalog.FAMILIES[name]().family.tasks)]
+CLOSED = [
+    name for name in sorted(catalog.FAMILIES) if all(task.closure for task in catalog.FAMILIES[name]().family.tasks)
+]
 
 
 class Naive:
@@ -31,7 +33,9 @@ class Naive:
         rows, identity = task_rows(instance.family), identities(instance.family)
         self.colour = stable({u: identity[u] for u in rows[0]}, rows)
         self.due = {c: {self.colour[k] for k in rows[0][u]} for u, c in self.colour.items()}
-        self.identity = {c: (canonical(i.input), i.position, i.kind) for u, c in self.colour.items() for i in [node_of(instance, *u)]}
+        self.identity = {
+            c: (canonical(i.input), i.position, i.kind) for u, c in self.colour.items() for i in [node_of(instance, *u)]
+        }
         most = {c: [Counter(self.colour[k] for k in row)[c] for row in rows[0].values()] for c in self.due}
         self.copies = {c: max(1, *counts) for c, counts in most.items()}
 
@@ -40,7 +44,10 @@ class Naive:
         ways = []
         for at, place in enumerate(merged.positions):
             nodes = {c for (t, name), c in self.colour.items() if merged.embeddings[merged.tasks[t]][name] == at}
-            ways.append(sorted(nodes) or [c for c, i in self.identity.items() if i == (canonical(place.input), place.position, place.kind)])
+            ways.append(
+                sorted(nodes)
+                or [c for c, i in self.identity.items() if i == (canonical(place.input), place.position, place.kind)]
+            )
             if len(nodes) > 1:
                 return []
         return [list(way) for way in choices(*ways)]
@@ -60,7 +67,9 @@ class Naive:
         if any({home[k] for k in np.flatnonzero(row)} != self.due[home[q]] for q, row in enumerate(flow)):
             return False
         lowest = {c: home.index(c) for c in size}
-        return not least or all(merged.embeddings[merged.tasks[t]][name] == lowest[c] for (t, name), c in self.colour.items())
+        return not least or all(
+            merged.embeddings[merged.tasks[t]][name] == lowest[c] for (t, name), c in self.colour.items()
+        )
 
 
 def node_of(instance: Instance, task: int, name: str) -> Position:
@@ -128,11 +137,13 @@ def test_an_edge_more_is_harmless_inside_the_flow_and_a_leak_outside() -> None:
             assert verify(instance, answer).edges == verify(instance, merged).edges + 1
             continue
         with pytest.raises(
-            WrongAnswer, match=r"^flow: task '.*' node '.*': position \d+ .* sees position \d+ .*, which is not due to it; path"
+            WrongAnswer,
+            match=r"^flow: task '.*' node '.*': position \d+ .* sees position \d+ .*, which is not due to it; path",
         ) as caught:
             verify(instance, answer)
         query, key = (
-            f'({canonical(at.input)}, {at.position}, "{at.kind}")' for at in (merged.positions[edge[0]], merged.positions[edge[1]])
+            f'({canonical(at.input)}, {at.position}, "{at.kind}")'
+            for at in (merged.positions[edge[0]], merged.positions[edge[1]])
         )
         assert caught.value.path == (key, query)
         assert edge[0] in merged.embeddings[caught.value.task].values()
@@ -187,7 +198,10 @@ def test_random_mutants_agree_with_the_naive_checker(layers: int | None) -> None
                 continue
             verdicts[naive.accepts(mutant)] += 1
             assert (refused(instance, mutant) == "") == naive.accepts(mutant), (instance, mutant)
-            assert (refused(instance, mutant, least=False) == "") == naive.accepts(mutant, least=False), (instance, mutant)
+            assert (refused(instance, mutant, least=False) == "") == naive.accepts(mutant, least=False), (
+                instance,
+                mutant,
+            )
     print(f"layers={layers}: {dict(verdicts)}, copies in {copies}")
     assert verdicts[False] > 150
     assert verdicts[True] > 15
@@ -212,7 +226,11 @@ def twins() -> tuple[Instance, MergedTask]:
     """Two documents [b, b] and [c, c] over twins b of different classes, each of which needs two copies of one identity."""
     tasks = []
     for letter in "xy":
-        nodes = [Node(f"{letter}{i}", letter, 0) for i in (1, 2)] + [Node(f"b{i}", "b", 1) for i in (1, 2)] + [Node("q", "?", 2)]
+        nodes = (
+            [Node(f"{letter}{i}", letter, 0) for i in (1, 2)]
+            + [Node(f"b{i}", "b", 1) for i in (1, 2)]
+            + [Node("q", "?", 2)]
+        )
         rows = {"b1": [f"{letter}1"], "b2": [f"{letter}2"], "q": ["b1", "b2"]}
         tasks.append(Task(letter, nodes, rows, [Prediction("q", letter)], closure=True))
     instance = Instance(TaskFamily(tuple(tasks)), "twins")
@@ -234,7 +252,9 @@ def test_copies_are_read_by_what_they_see() -> None:
             merged,
             positions=tuple(merged.positions[at] for at in order),
             mask=Mask.from_dense(merged.mask.dense()[np.ix_(order, order)]),
-            embeddings={task: {node: place[at] for node, at in nodes.items()} for task, nodes in merged.embeddings.items()},
+            embeddings={
+                task: {node: place[at] for node, at in nodes.items()} for task, nodes in merged.embeddings.items()
+            },
             loss_edges=tuple(edge._replace(position=place[edge.position]) for edge in merged.loss_edges),
         )
         assert refused(instance, moved, least=False) == ""
@@ -258,7 +278,9 @@ def test_a_missing_copy_and_one_too_many() -> None:
         loss_edges=tuple(edge._replace(position=place[edge.position]) for edge in merged.loss_edges),
     )
     for least in (True, False):
-        with pytest.raises(WrongAnswer, match=r'^classes: 1 positions like \d+ \(".", \d, "token"\), of which one row holds 2$'):
+        with pytest.raises(
+            WrongAnswer, match=r'^classes: 1 positions like \d+ \(".", \d, "token"\), of which one row holds 2$'
+        ):
             verify(instance, short, minimal=least)
     dense = np.eye(11, dtype=bool)
     dense[:10, :10] = merged.mask.dense()
@@ -266,7 +288,9 @@ def test_a_missing_copy_and_one_too_many() -> None:
     dense[10, spare] = False
     more = replace(merged, positions=(*merged.positions, merged.positions[spare]), mask=Mask.from_dense(dense))
     assert refused(instance, more, least=False) == ""
-    with pytest.raises(WrongAnswer, match=r"^minimality: positions \d+ and 10 .* are equivalent; 3 stand where 2 suffice$"):
+    with pytest.raises(
+        WrongAnswer, match=r"^minimality: positions \d+ and 10 .* are equivalent; 3 stand where 2 suffice$"
+    ):
         verify(instance, more)
 
 
@@ -274,10 +298,13 @@ def test_unequal_nodes_at_one_position() -> None:
     instance, full = twins()
     nodes = full.embeddings
     both = replace(
-        full, embeddings={"x": nodes["x"], "y": {**nodes["y"], "b1": nodes["x"]["b1"]}}, problem=replace(full.problem, sparse=True)
+        full,
+        embeddings={"x": nodes["x"], "y": {**nodes["y"], "b1": nodes["x"]["b1"]}},
+        problem=replace(full.problem, sparse=True),
     )
     with pytest.raises(
-        WrongAnswer, match=r"^classes: task 'x' node 'b[12]': stands at position \d+ with node 'b1' of task 'y', which is not equivalent$"
+        WrongAnswer,
+        match=r"^classes: task 'x' node 'b[12]': stands at position \d+ with node 'b1' of task 'y', which is not equivalent$",
     ):
         verify(instance, both)
 
@@ -309,5 +336,7 @@ def test_a_long_chain() -> None:
 def test_a_chain_with_a_layer_too_few() -> None:
     instance, full = chain(1_000)
     merged = replace(full, mask=hub_mask(1_000), problem=replace(full.problem, sparse=True, layers=1))
-    with pytest.raises(WrongAnswer, match=r"^flow: task 't' node 'w\d+': .* does not see position 0 .* within 1 layer; it takes 2$"):
+    with pytest.raises(
+        WrongAnswer, match=r"^flow: task 't' node 'w\d+': .* does not see position 0 .* within 1 layer; it takes 2$"
+    ):
         verify(instance, merged)

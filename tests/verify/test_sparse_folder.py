@@ -37,7 +37,9 @@ def sparse_document(merged: MergedTask, status: str = "OPTIMAL", bound: int | No
 def edge_arrays(merged: MergedTask) -> Arrays:
     query, key = hub_edges(SIZE)
     order = np.lexsort((key, query))
-    rest = {name: array for name, array in arrays_of(merged).items() if name not in ("row_offset", "key_start", "key_end")}
+    rest = {
+        name: array for name, array in arrays_of(merged).items() if name not in ("row_offset", "key_start", "key_end")
+    }
     return {**rest, "edge_query": query[order], "edge_key": key[order]}
 
 
@@ -50,18 +52,30 @@ def small() -> tuple[Instance, MergedTask]:
 @pytest.fixture(scope="module")
 def large() -> tuple[Instance, MergedTask]:
     instance, full = chain(SIZE)
-    return instance, replace(full, mask=mask_of(*hub_edges(SIZE), SIZE), problem=replace(full.problem, sparse=True, layers=2))
+    return instance, replace(
+        full, mask=mask_of(*hub_edges(SIZE), SIZE), problem=replace(full.problem, sparse=True, layers=2)
+    )
 
 
-def test_written_answers_are_accepted(small: tuple[Instance, MergedTask], large: tuple[Instance, MergedTask], tmp_path: Path) -> None:
-    for name, (instance, merged), arrays in (("small", small, arrays_of(small[1])), ("large", large, edge_arrays(large[1]))):
+def test_written_answers_are_accepted(
+    small: tuple[Instance, MergedTask], large: tuple[Instance, MergedTask], tmp_path: Path
+) -> None:
+    for name, (instance, merged), arrays in (
+        ("small", small, arrays_of(small[1])),
+        ("large", large, edge_arrays(large[1])),
+    ):
         edges = merged.mask.pairs - merged.mask.size
         for folder in (
             write_answer(tmp_path / name, sparse_document(merged), merged),
             write(tmp_path / f"{name}-own", sparse_document(merged), arrays),
         ):
             report = verify_folder(instance, folder)
-            assert (report.edges, report.layers, report.minimal, report.positions) == (edges, 2, True, len(merged.positions))
+            assert (report.edges, report.layers, report.minimal, report.positions) == (
+                edges,
+                2,
+                True,
+                len(merged.positions),
+            )
         assert (tmp_path / name / "mask.npz").exists() == (name == "small")
 
 
@@ -70,7 +84,10 @@ def test_random_answers_are_accepted(tmp_path: Path) -> None:
     for at in range(25):
         instance = closed_instance(rng)
         merged = sparse_of(instance, rng, rng.choice([None, 1, 2, 3]))
-        assert verify_folder(instance, write_answer(tmp_path / f"{at}", sparse_document(merged), merged)).layers == merged.problem.layers
+        assert (
+            verify_folder(instance, write_answer(tmp_path / f"{at}", sparse_document(merged), merged)).layers
+            == merged.problem.layers
+        )
 
 
 def test_status_and_objective(small: tuple[Instance, MergedTask], tmp_path: Path) -> None:
@@ -117,7 +134,9 @@ def test_another_question(small: tuple[Instance, MergedTask], tmp_path: Path) ->
     document, arrays = sparse_document(merged), arrays_of(merged)
     with pytest.raises(WrongAnswer, match=r"^flow: .* within 1 layer; it takes 2"):
         verify_folder(instance, write(tmp_path, with_problem(document, layers=1), arrays))
-    with pytest.raises(WrongAnswer, match=r"^objective: solution\.json speaks of edges, though the answer is not sparse"):
+    with pytest.raises(
+        WrongAnswer, match=r"^objective: solution\.json speaks of edges, though the answer is not sparse"
+    ):
         verify_folder(instance, write(tmp_path, with_problem(document, sparse=False), arrays))
     with pytest.raises(WrongAnswer, match=r"^objective: solution\.json says nothing of edges"):
         verify_folder(instance, write(tmp_path, {**document, "objective": document_of(merged)["objective"]}, arrays))
@@ -129,7 +148,9 @@ def test_another_question(small: tuple[Instance, MergedTask], tmp_path: Path) ->
         verify_folder(instance, write(tmp_path, with_problem(document_of(dense), sparse=True), arrays_of(dense)))
 
 
-@pytest.mark.parametrize("spoil", [None, 3, [], {}, {"value": 3}, *({"value": value, "bound": 3} for value in ("3", 3.0, True, None))])
+@pytest.mark.parametrize(
+    "spoil", [None, 3, [], {}, {"value": 3}, *({"value": value, "bound": 3} for value in ("3", 3.0, True, None))]
+)
 def test_malformed_objective(spoil: Any, small: tuple[Instance, MergedTask], tmp_path: Path) -> None:
     instance, merged = small
     document = sparse_document(merged)
@@ -192,9 +213,17 @@ def swap(query: np.ndarray, key: np.ndarray) -> tuple[Any, Any]:
 
 EDGES = {
     "an edge less": (drop(-1), WrongAnswer, r"^objective: the value \d+ is not the number of edges, \d+"),
-    "an edge more inside the flow": (add(8_000, 3), WrongAnswer, r"^objective: the value \d+ is not the number of edges, \d+"),
+    "an edge more inside the flow": (
+        add(8_000, 3),
+        WrongAnswer,
+        r"^objective: the value \d+ is not the number of edges, \d+",
+    ),
     "out of order": (swap, InvalidInstance, r"mask\.safetensors: .*edge 6, \(\d+, \d+\), is out of order or repeated"),
-    "twice": (lambda query, key: (np.insert(query, 3, query[3]), np.insert(key, 3, key[3])), InvalidInstance, "out of order or repeated"),
+    "twice": (
+        lambda query, key: (np.insert(query, 3, query[3]), np.insert(key, 3, key[3])),
+        InvalidInstance,
+        "out of order or repeated",
+    ),
     "a loop": (add(77, 77), InvalidInstance, r"\(77, 77\), is on the diagonal"),
     "beyond the end": (put(-1, SIZE - 1, SIZE), InvalidInstance, "outside the positions"),
     "negative": (put(0, 1, -1), InvalidInstance, "outside the positions"),
@@ -203,7 +232,10 @@ EDGES = {
     "another shape": (lambda query, key: (query[:, None], key), InvalidInstance, "'edge_query' is <i8"),
 }
 RECOUNTED = {
-    "an edge less": (drop(-1), r"^flow: task 't' node 'w\d+': position \d+ .* does not see position \d+ .* within 2 layers$"),
+    "an edge less": (
+        drop(-1),
+        r"^flow: task 't' node 'w\d+': position \d+ .* does not see position \d+ .* within 2 layers$",
+    ),
     "an edge outside the flow": (
         add(3, 8_000),
         r"^flow: task 't' node 'w3': position 3 .* sees position 8000 .*; path .*8000.* -> .*3.*$",
@@ -218,7 +250,9 @@ def test_tampered_edges(name: str, large: tuple[Instance, MergedTask], tmp_path:
     arrays = edge_arrays(merged)
     query, key = change(arrays["edge_query"].copy(), arrays["edge_key"].copy())
     with pytest.raises(error, match=text):
-        verify_folder(instance, write(tmp_path, sparse_document(merged), {**arrays, "edge_query": query, "edge_key": key}))
+        verify_folder(
+            instance, write(tmp_path, sparse_document(merged), {**arrays, "edge_query": query, "edge_key": key})
+        )
 
 
 @pytest.mark.parametrize("name", RECOUNTED)
@@ -237,7 +271,9 @@ def test_an_edge_more_inside_the_flow_is_right_when_counted(large: tuple[Instanc
     arrays = edge_arrays(merged)
     query, key = add(8_000, 3)(arrays["edge_query"], arrays["edge_key"])
     more = replace(merged, mask=mask_of(query, key, SIZE))
-    report = verify_folder(instance, write(tmp_path, sparse_document(more), {**arrays, "edge_query": query, "edge_key": key}))
+    report = verify_folder(
+        instance, write(tmp_path, sparse_document(more), {**arrays, "edge_query": query, "edge_key": key})
+    )
     assert report.edges == merged.mask.pairs - SIZE + 1
 
 

@@ -27,7 +27,9 @@ def test_stable_is_the_coarsest_stable_colouring() -> None:
         dense = random_mask(rng, size, tables, rng.choice([0.1, 0.2, 0.5]))
         start = [rng.choice("aab") for _ in range(size)]
         found = stable(first_colours(start), Mask.from_dense(dense), draw(size, bytes([size])))
-        rows = [{(0, str(q)): [(0, str(k)) for k in np.flatnonzero(row)] for q, row in enumerate(table)} for table in dense]
+        rows = [
+            {(0, str(q)): [(0, str(k)) for k in np.flatnonzero(row)] for q, row in enumerate(table)} for table in dense
+        ]
         right = list(naive_stable({(0, str(q)): start[q] for q in range(size)}, rows).values())
         assert sorted(set(found.tolist())) == list(range(len(set(right))))
         assert len(set(zip(found.tolist(), right, strict=True))) == len(set(right)) == found.max() + 1
@@ -79,6 +81,8 @@ def test_components_of_random_graphs() -> None:
         graph = nx.DiGraph([(q, k) for q in range(size) for k in keys[q]])
         graph.add_nodes_from(range(size))
         found = components(keys, range(size))
-        assert {frozenset(group) for group in found} == {frozenset(group) for group in nx.strongly_connected_components(graph)}
+        assert {frozenset(group) for group in found} == {
+            frozenset(group) for group in nx.strongly_connected_components(graph)
+        }
         home = {member: at for at, group in enumerate(found) for member in group}
         assert all(home[k] <= home[q] for q in range(size) for k in keys[q])

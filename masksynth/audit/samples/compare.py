@@ -65,9 +65,13 @@ def compare_samples(subject: Subject, live: NDArray[np.bool_]) -> Comparison | N
         return None
     read = len(subject.samples) + subject.others
     if subject.sparse:
-        message = "the mask was not compared with the samples: a sparse answer carries the flow of its tasks, not their rows"
+        message = (
+            "the mask was not compared with the samples: a sparse answer carries the flow of its tasks, not their rows"
+        )
         codes = ["MS002", "MS003", "MS004", "MS009", "MS013", "MS015", "MS016", "MS017", "MS018", "MS019"]
-        return Comparison((Finding("MS022", "warning", None, {"codes": codes}, "audit the dense answer", message),), read, 0, ())
+        return Comparison(
+            (Finding("MS022", "warning", None, {"codes": codes}, "audit the dense answer", message),), read, 0, ()
+        )
     expected = expect(subject.samples)
     placed = place_samples(subject, expected)
     findings = [*presence_findings(subject, expected, placed, live)]
@@ -103,9 +107,13 @@ def _assumed_tables(subject: Subject, placed: Placement) -> Iterator[Finding]:
             where = f"table {table}" if subject.mask.tables > 1 else "the mask"
             remedy = 'say so under tables in --tokens, such as {"window": 4096}, {"chunk": 8192} or "full"'
             if not rule.certain:
-                message = f"rows of {where} are cut at token {rule.width} of every sample: {rule}, or context that is missing"
+                message = (
+                    f"rows of {where} are cut at token {rule.width} of every sample: {rule}, or context that is missing"
+                )
                 codes = ["MS002"]
-                yield Finding("MS022", "warning", None, {"codes": codes, "table": table, "chunk": rule.width}, remedy, message)
+                yield Finding(
+                    "MS022", "warning", None, {"codes": codes, "table": table, "chunk": rule.width}, remedy, message
+                )
                 continue
             message = f"{where} is read as a {rule}" if rule.kind == "window" else f"{where} is read as {rule}"
             message += ": right for layers that have this, missing context for all others"

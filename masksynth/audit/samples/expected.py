@@ -180,7 +180,9 @@ def numbered_kinds(subject: Subject) -> Ints | None:
 def token_ids(subject: Subject) -> Ints:
     """Return the token id of each position; -1 for padding and for inputs that are not token ids."""
     inputs = subject.inputs or ()
-    values = np.fromiter((value if type(value) is int and 0 <= value < 2**31 else -1 for value in inputs), np.int64, len(inputs))
+    values = np.fromiter(
+        (value if type(value) is int and 0 <= value < 2**31 else -1 for value in inputs), np.int64, len(inputs)
+    )
     return values if subject.padding is None else np.where(subject.padding, -1, values)
 
 

@@ -59,7 +59,9 @@ class Difference:
 
 def values_of(labels: Labels) -> Ints:
     """Return the labels as token ids, -1 where one is no token id."""
-    return np.fromiter((value if type(value) is int and 0 <= value < 2**31 else -1 for value in labels.value), np.int64, len(labels))
+    return np.fromiter(
+        (value if type(value) is int and 0 <= value < 2**31 else -1 for value in labels.value), np.int64, len(labels)
+    )
 
 
 def compare_labels(labels: Labels, expected: Expected, placed: Placement) -> Difference:
@@ -129,7 +131,9 @@ def weight_findings(subject: Subject, expected: Expected, placed: Placement) -> 
     if subject.batch is None and (subject.labels.weight == 1).all():
         if other := int((asked != 1).sum()):
             message = f"weights of {other} labels of the samples were not compared: the labels of the mask carry none"
-            yield Finding("MS022", "warning", None, {"codes": ["MS004"], "labels": other}, "audit the packed folder", message)
+            yield Finding(
+                "MS022", "warning", None, {"codes": ["MS004"], "labels": other}, "audit the packed folder", message
+            )
         return
     mine = placed.home[subject.labels.position] * WIDE + values_of(subject.labels) + 1
     theirs = placed.classes[predictor] * WIDE + expected.table.labels[trained] + 1
@@ -152,7 +156,9 @@ def weight_findings(subject: Subject, expected: Expected, placed: Placement) -> 
         yield Finding("MS004", "error", at, witness, "pack the samples again", message)
     if len(wrong) > TOLD:
         message = f"{len(wrong) - TOLD} more labels have other weights than in the samples; {TOLD} are written out"
-        yield Finding("MS014", "note", None, {"codes": ["MS004"], "labels": len(wrong)}, "pack the samples again", message)
+        yield Finding(
+            "MS014", "note", None, {"codes": ["MS004"], "labels": len(wrong)}, "pack the samples again", message
+        )
 
 
 def label_findings(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
@@ -172,7 +178,9 @@ def label_findings(subject: Subject, expected: Expected, placed: Placement) -> I
 class _Explanation:
     """Explain differences one after the other; what is explained is taken out of ``open`` and ``lost``."""
 
-    def __init__(self, subject: Subject, labels: Labels, expected: Expected, placed: Placement, difference: Difference) -> None:
+    def __init__(
+        self, subject: Subject, labels: Labels, expected: Expected, placed: Placement, difference: Difference
+    ) -> None:
         self.subject, self.labels, self.expected, self.placed = subject, labels, expected, placed
         self.difference, self.lost = difference, dict(difference.lost)
         self.value = values_of(labels)
@@ -244,7 +252,12 @@ class _Explanation:
         inner, count = np.flatnonzero(expected.index[1:] > 0), len(placed.first)
         steps = placed.classes[inner] * count + placed.classes[inner + 1]
         after = np.minimum(self.labels.position + 1, self.subject.size - 1)
-        along = self.open & (self.value >= 0) & (token_ids(self.subject)[after] == self.value) & (after > self.labels.position)
+        along = (
+            self.open
+            & (self.value >= 0)
+            & (token_ids(self.subject)[after] == self.value)
+            & (after > self.labels.position)
+        )
         along &= (placed.home[after] >= 0) & ~np.isin(self.home * count + placed.home[after], steps)
         for edge in np.flatnonzero(along).tolist():
             if self._asked_at(edge, -1) >= 0:  # its own token, which the next position repeats
@@ -296,7 +309,9 @@ class _Explanation:
             self.lost.pop(pair, None)
         edge, token = pairs[0]
         at, name = int(self.labels.position[edge]), self.expected.table.ids[sample]
-        how = {-1: "each position predicts its own token", 1: "they were shifted twice"}.get(shift, f"off by {shift} tokens")
+        how = {-1: "each position predicts its own token", 1: "they were shifted twice"}.get(
+            shift, f"off by {shift} tokens"
+        )
         right = token - shift
         inside = 0 <= right < len(self.asks) and self.expected.sample[right] == sample
         due = f"{self.asks[right]}, token {self.expected.index[right]}" if inside else "nothing"
@@ -336,7 +351,9 @@ class _Explanation:
             elif (token := self._asked_at(edge, 0)) >= 0 and self.expected.table.labels[token] == IGNORED:
                 witness |= self.expected.witness(token)
                 message = f"{where} predicts {self._text(edge)}, {self.expected.name(token)}, which the sample leaves untrained"
-                yield Finding("MS003", "error", at, witness, f"remove the label: the sample has {IGNORED} there", message)
+                yield Finding(
+                    "MS003", "error", at, witness, f"remove the label: the sample has {IGNORED} there", message
+                )
             else:
                 message = f"{where} predicts {self._text(edge)}, and no sample asks for that"
                 yield Finding("MS003", "error", at, witness, "remove the label", message)

@@ -58,7 +58,9 @@ def build_trie(expected: Expected, identity: Ints, words: Words) -> Trie:
     """Return the prefix tree of the causal samples; ``words`` are random, one for each identity."""
     node = np.full(len(identity), -1, np.int64)
     token = np.flatnonzero(expected.causal)
-    key, first, inverse = np.unique(_prefix_hashes(expected, words[identity])[token], return_index=True, return_inverse=True)
+    key, first, inverse = np.unique(
+        _prefix_hashes(expected, words[identity])[token], return_index=True, return_inverse=True
+    )
     node[token] = inverse
     some = token[first]
     before = np.where(expected.index[some] > 0, node[some - 1], -1)

@@ -216,7 +216,9 @@ class _Search:
                 np.searchsorted(code, self.mine[query], "left"),
                 np.searchsorted(code, self.mine[query], "right"),
             )
-            size = sum(end - start for table in range(self.mask.tables) for start, end in self.mask.intervals(query, table))
+            size = sum(
+                end - start for table in range(self.mask.tables) for start, end in self.mask.intervals(query, table)
+            )
             self.pairs, self.work = self.pairs - int(high - low), self.work - int(high - low) * size
             if self.pairs < 0 or self.work < 0:
                 break
@@ -371,7 +373,9 @@ def _place_runs(subject: Subject, expected: Expected, classes: Ints, home: Ints)
 def _index_begins(ids: Ints, free: Bools, width: int) -> dict[bytes, list[int]]:
     """Return for each run of ``width`` token ids where it begins among the free positions."""
     found: dict[bytes, list[int]] = {}
-    windows = np.lib.stride_tricks.sliding_window_view(ids, width) if len(ids) >= width else np.zeros((0, width), np.int64)
+    windows = (
+        np.lib.stride_tricks.sliding_window_view(ids, width) if len(ids) >= width else np.zeros((0, width), np.int64)
+    )
     for begin in np.flatnonzero(free[: len(windows)]).tolist():
         found.setdefault(windows[begin].tobytes(), []).append(begin)
     return found

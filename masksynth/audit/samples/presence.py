@@ -54,7 +54,9 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, li
     wrong = np.flatnonzero((placed.home >= 0) & ~placed.same)
     token = placed.token[wrong]
     begins = np.ones(len(wrong), bool)
-    begins[1:] = (np.diff(wrong) != 1) | (np.diff(token) != 1) | (expected.sample[token][1:] != expected.sample[token][:-1])
+    begins[1:] = (
+        (np.diff(wrong) != 1) | (np.diff(token) != 1) | (expected.sample[token][1:] != expected.sample[token][:-1])
+    )
     cuts = np.append(np.flatnonzero(begins), len(wrong)).tolist()
     yield from _left_out(len(cuts) - 1, "runs of positions stand in the place of other tokens")
     for low, high in list(pairwise(cuts))[:TOLD]:
@@ -64,7 +66,11 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, li
             if high == low + 1
             else f"positions {subject.token(at)} to {subject.token(int(wrong[high - 1]))}"
         )
-        where = expected.place(owner) if high == low + 1 else f"{expected.place(owner)} to {expected.place(int(token[high - 1]))}"
+        where = (
+            expected.place(owner)
+            if high == low + 1
+            else f"{expected.place(owner)} to {expected.place(int(token[high - 1]))}"
+        )
         verb = "stands" if high == low + 1 else "stand"
         message = f"{here} {verb} in the place of {where} from {expected.name(owner)} on"
         witness = {**expected.witness(owner), "positions": [at, int(wrong[high - 1])], "count": high - low}
@@ -102,7 +108,9 @@ def _lost_samples(subject: Subject, expected: Expected, placed: Placement) -> It
         yield Finding("MS018", "error", near, witness, "add its positions, or leave the sample out", message)
 
 
-def _nearest_miss(subject: Subject, expected: Expected, placed: Placement, ids: Ints, token: int) -> tuple[str, int | None]:
+def _nearest_miss(
+    subject: Subject, expected: Expected, placed: Placement, ids: Ints, token: int
+) -> tuple[str, int | None]:
     """Return in words what comes closest to a token that stands nowhere, and at which position."""
     alike = ids == expected.table.tokens[token]
     free = placed.home < 0
@@ -129,7 +137,9 @@ def _idle_positions(subject: Subject, placed: Placement) -> Iterator[Finding]:
     begins, ends = np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist()
     yield from _left_out(len(begins), "runs of positions serve no sample")
     for first, last in list(zip(begins, ends, strict=True))[:TOLD]:
-        here = f"position {subject.token(first)} serves" if last == first + 1 else f"positions {first} to {last - 1} serve"
+        here = (
+            f"position {subject.token(first)} serves" if last == first + 1 else f"positions {first} to {last - 1} serve"
+        )
         message = f"{here} no sample"
         witness = {"positions": [first, last - 1], "count": last - first}
         remedy = "drop it; if it is padding, say so under padding in --tokens; or give the sample that it belongs to"

@@ -58,7 +58,9 @@ def row_findings(subject: Subject, expected: Expected, placed: Placement, live: 
             where = f" of table {table}" if subject.mask.tables > 1 else ""
             message = f"{len(wrong) - told} more rows{where} do not hold what their samples' tokens see; {told} are written out"
             witness = {"codes": ["MS002", "MS009", "MS013", "MS015"], "rows": len(wrong), "written": told}
-            yield Finding("MS014", "note", int(chosen[told]), witness, "mend what is written out and audit again", message)
+            yield Finding(
+                "MS014", "note", int(chosen[told]), witness, "mend what is written out and audit again", message
+            )
 
 
 def _first_of_each_sample(wrong: Ints, expected: Expected, placed: Placement) -> Ints:
@@ -94,7 +96,9 @@ def _row_findings(
     missing = missing[placed.served[placed.classes[missing]]]  # a token that stands nowhere is told once, as MS018
     if len(missing):
         owner = int(placed.token[query])
-        names = _list_some([f"{expected.place(token)} (token {expected.index[token]})" for token in missing[:3].tolist()], len(missing))
+        names = _list_some(
+            [f"{expected.place(token)} (token {expected.index[token]})" for token in missing[:3].tolist()], len(missing)
+        )
         witness = {**expected.witness(owner), "missing": expected.index[missing[:LISTED]].tolist()}
         witness["positions"] = [placed.position_of(token) for token in missing[:LISTED].tolist()]
         message = f"position {subject.token(query)}, {expected.name(owner)}, does not see {names}{ends}"
@@ -104,7 +108,9 @@ def _row_findings(
         yield Finding("MS002", severity, query, {**witness, "count": len(missing), **where}, remedy, message)
     both, mine, theirs = np.intersect1d(due, given, return_indices=True)
     copies = [
-        _copies_of_others(expected, placed, keys, int(both[place]), query, int(given_count[theirs[place]] - due_count[mine[place]]))
+        _copies_of_others(
+            expected, placed, keys, int(both[place]), query, int(given_count[theirs[place]] - due_count[mine[place]])
+        )
         for place in np.flatnonzero(due_count[mine] < given_count[theirs]).tolist()
     ]
     extra = np.sort(np.concatenate([keys[~np.isin(home[keys], due)], *copies]))
@@ -169,13 +175,17 @@ def _extra_findings(
             **where,
         }
         message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{ends}"
-        yield Finding("MS015", severity, query, witness, "forbid these keys in its row: samples do not see one another", message)
+        yield Finding(
+            "MS015", severity, query, witness, "forbid these keys in its row: samples do not see one another", message
+        )
     if (~foreign).any():
         keys = extra[~foreign]
         names = []
         for key in keys[:3].tolist():
             token = _token_in(expected, placed, order, cut, int(placed.home[key]), samples)
-            what = "which serves no sample" if token < 0 else f"{expected.name(token)}, which its sample does not show it"
+            what = (
+                "which serves no sample" if token < 0 else f"{expected.name(token)}, which its sample does not show it"
+            )
             names.append(f"{subject.token(key)} ({what})")
         witness = {**expected.witness(owner), "keys": keys[:LISTED].tolist(), "count": len(keys), **where}
         message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{ends}"

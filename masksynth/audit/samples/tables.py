@@ -93,7 +93,9 @@ def infer_rule(index: Ints, lowest: Ints, sample: Ints, elsewhere: Ints | None =
     reach = Counter((index - lowest + 1)[cut].tolist())
     rules = [TableRule("window", width) for width, _ in reach.most_common(4)]
     begins = Counter(lowest[cut].tolist())
-    rules += [TableRule("chunk", width) for width in sorted(_chunk_widths([begin for begin, _ in begins.most_common(16)]))]
+    rules += [
+        TableRule("chunk", width) for width in sorted(_chunk_widths([begin for begin, _ in begins.most_common(16)]))
+    ]
     best, share = FULL, float((lowest == 0).mean())
     for rule in rules:
         agrees = rule.lowest(index) == lowest

@@ -3,7 +3,13 @@
 from masksynth.diagnostics.clustering.blocks import causal_mask
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
 from masksynth.diagnostics.clustering.conditions import Compared, Verdict, captures_all, enough, stays
-from masksynth.diagnostics.clustering.counts import cap_mass, expected_renyi_circle, expected_strong, parking, parking_constant
+from masksynth.diagnostics.clustering.counts import (
+    cap_mass,
+    expected_renyi_circle,
+    expected_strong,
+    parking,
+    parking_constant,
+)
 from masksynth.diagnostics.clustering.diagnosis import Clustering, Curve, diagnose
 from masksynth.diagnostics.clustering.groups import Group
 from masksynth.diagnostics.clustering.hemispheres import in_hemisphere

@@ -47,7 +47,9 @@ def blocks_of(mask: Mask) -> tuple[Block, ...]:
     """
     check_mask(mask)
     if mask.size > LARGEST_DENSE:
-        raise Unsupported(f"{mask.size:,} positions on a sphere; up to {LARGEST_DENSE:,} are computed, or more on the circle (--dim 2)")
+        raise Unsupported(
+            f"{mask.size:,} positions on a sphere; up to {LARGEST_DENSE:,} are computed, or more on the circle (--dim 2)"
+        )
     found = (_block(mask, start, min(start + ROWS, mask.size)) for start in range(0, mask.size, ROWS))
     return tuple(block for block in found if block.high > block.low)
 

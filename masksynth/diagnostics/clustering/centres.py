@@ -21,7 +21,9 @@ def check_points(points: Floats) -> None:
     shape = np.shape(points)
     if len(shape) < 2 or shape[-2] < 1 or shape[-1] < 2 or not np.isfinite(points).all():
         raise InvalidInstance(
-            f"points of shape {shape} that are too few or not finite", "", "give (..., n, d) unit vectors, n >= 1, d >= 2"
+            f"points of shape {shape} that are too few or not finite",
+            "",
+            "give (..., n, d) unit vectors, n >= 1, d >= 2",
         )
 
 
@@ -101,7 +103,9 @@ def _scan(points: Floats, near: float, sees: Bools | None, strong: bool) -> Bool
     return kept
 
 
-def captured(points: Floats, centres: Floats, kept: Bools, radius: float, *, sees: Bools | None = None, chord: bool = False) -> Floats:
+def captured(
+    points: Floats, centres: Floats, kept: Bools, radius: float, *, sees: Bools | None = None, chord: bool = False
+) -> Floats:
     """The share of positions that lie within a radius of some centre.
 
     Parameters

@@ -69,7 +69,9 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
     unit = _unit(beta, c=c, epsilon=epsilon, horizon=horizon)
     phi = np.asarray(angles, np.float64)
     if phi.ndim != 1 or not 0 <= centre < len(phi):
-        raise InvalidInstance(f"position {centre} of angles of shape {phi.shape}", "", "give (n,) angles and one of 0, ..., n - 1")
+        raise InvalidInstance(
+            f"position {centre} of angles of shape {phi.shape}", "", "give (n,) angles and one of 0, ..., n - 1"
+        )
     _finite("angles", phi)
     nearest = _nearest(phi[centre], phi[:centre])
     pull = float(interaction(c * unit, beta))
@@ -81,7 +83,9 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
     )
 
 
-def captures_all(fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float, multiplicity: Sequence[float] | None = None) -> Verdict:
+def captures_all(
+    fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float, multiplicity: Sequence[float] | None = None
+) -> Verdict:
     """Theorem 5.2: whether n tokens beside fixed ones end, with probability one, within epsilon beta^(-1/2) of these.
 
     The start of the n tokens is random with a density (absolutely continuous).
@@ -129,7 +133,9 @@ def captures_all(fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float
     _finite("fixed", theta)
     _finite("multiplicity", weights)
     if weights.shape != theta.shape or not 0 <= n < np.inf:
-        raise InvalidInstance(f"{len(theta)} fixed tokens, multiplicities {weights.shape}, {n} others", "", "give one number for each")
+        raise InvalidInstance(
+            f"{len(theta)} fixed tokens, multiplicities {weights.shape}, {n} others", "", "give one number for each"
+        )
     total = n + float(weights.sum())
     apart = min((_nearest(angle, theta[:place]) for place, angle in enumerate(theta)), default=np.inf)
     pull, hold = (float(interaction(x * unit, beta)) for x in (c - 1 - 2 * epsilon, epsilon))

@@ -36,7 +36,9 @@ def cap_mass(delta: float, dim: int) -> float:
     from scipy.special import betainc
 
     if not 0 < delta <= np.pi or dim < 2:
-        raise InvalidInstance(f"a cap of angle {delta:g} in dimension {dim}", "", "give 0 < delta <= pi and a dimension of at least 2")
+        raise InvalidInstance(
+            f"a cap of angle {delta:g} in dimension {dim}", "", "give 0 < delta <= pi and a dimension of at least 2"
+        )
     half = 0.5 * float(betainc((dim - 1) / 2, 0.5, min(np.sin(delta) ** 2, 1.0)))
     return half if delta <= np.pi / 2 else 1 - half
 
@@ -82,7 +84,9 @@ def parking_constant() -> float:
     def integrand(x: float) -> float:
         return float(np.exp(-2 * (exp1(x) + np.log(x) + np.euler_gamma))) if x > 0 else 1.0
 
-    parts = [quad(integrand, low, high, epsabs=1e-14, epsrel=1e-13)[0] for low, high in ((0, 1), (1, 4), (4, 12), (12, 40))]
+    parts = [
+        quad(integrand, low, high, epsabs=1e-14, epsrel=1e-13)[0] for low, high in ((0, 1), (1, 4), (4, 12), (12, 40))
+    ]
     return float(sum(parts) + np.exp(-2 * np.euler_gamma) / 40)
 
 
@@ -111,7 +115,9 @@ def parking(length: float) -> float:
     from numpy.polynomial import Chebyshev
 
     pieces, area = [Chebyshev([0.0], [0, 1]), Chebyshev([1.0], [1, 2])], 0.0
-    while len(pieces) <= int(length):  # the piece on [k, k + 1) from that on [k - 1, k), ``area`` being the integral up to k - 1
+    while len(pieces) <= int(
+        length
+    ):  # the piece on [k, k + 1) from that on [k - 1, k), ``area`` being the integral up to k - 1
         before, k = pieces[-1], len(pieces)
         whole = before.integ(lbnd=k - 1)
         pieces.append(Chebyshev.interpolate(partial(_next_piece, whole, area), DEGREE, [k, k + 1]))

@@ -216,7 +216,9 @@ def _expected_renyi(delta: float, n: int) -> float | None:
     return found if found <= n else None
 
 
-def _captures(x: Floats, kept: dict[str, NDArray[np.bool_]], radius: float, sees: NDArray[np.bool_]) -> tuple[tuple[str, Curve], ...]:
+def _captures(
+    x: Floats, kept: dict[str, NDArray[np.bool_]], radius: float, sees: NDArray[np.bool_]
+) -> tuple[tuple[str, Curve], ...]:
     found = {}
     for name, which in kept.items():
         for ending, fixed in (("", False), (" fixed", True)):

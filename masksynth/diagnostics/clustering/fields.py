@@ -61,7 +61,9 @@ def _square(name: str, matrix: Any, dim: int) -> Floats:
         raise InvalidInstance(f"{name} holds {given.dtype}, not real numbers", "", "give d x d numbers")
     found = given.astype(np.float64)
     if found.shape != (dim, dim) or not np.isfinite(found).all():
-        raise InvalidInstance(f"{name} is not a ({dim}, {dim}) array of finite numbers: {found.shape}", "", "give d x d numbers")
+        raise InvalidInstance(
+            f"{name} is not a ({dim}, {dim}) array of finite numbers: {found.shape}", "", "give d x d numbers"
+        )
     return found
 
 
@@ -166,7 +168,9 @@ def circle_field(mask: Mask, beta: float) -> Field:
     return field
 
 
-def _pull(blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floats | None, wide: bool, cells: int) -> Floats:
+def _pull(
+    blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floats | None, wide: bool, cells: int
+) -> Floats:
     """Weighted means of the values, (seeds, n, d), from points (x, 1); zero where a row sees nothing."""
     seeds, _, dim = points.shape
     flat = points.reshape(-1, dim)  # one product instead of one for each seed
@@ -183,7 +187,11 @@ def _pull(blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floa
             count = part.stop - first
             scores = room[: count * rows * width].reshape(count, rows, width)
             np.matmul(queries[part, block.start : block.end], keys[part, :, block.low : block.high], out=scores)
-            np.matmul(_weights(scores, block, wide), values[part, block.low : block.high], out=sums[part, block.start : block.end])
+            np.matmul(
+                _weights(scores, block, wide),
+                values[part, block.low : block.high],
+                out=sums[part, block.start : block.end],
+            )
     total = sums[..., -1:]
     total[total == 0] = 1
     return np.asarray(sums[..., :-1] / total, np.float64)

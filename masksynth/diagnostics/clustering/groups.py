@@ -78,12 +78,15 @@ def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Gr
         of = () if status == FIXED else tuple(roots[found.below[place]].tolist())
         by.setdefault((status, of), []).append(place)
     made = [
-        _group(*known, places, apart[:, :, places], times, angle, _hemisphere(known[0], places, x, found)) for known, places in by.items()
+        _group(*known, places, apart[:, :, places], times, angle, _hemisphere(known[0], places, x, found))
+        for known, places in by.items()
     ]
     return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
 
 
-def _group(status: str, roots: tuple[int, ...], places: list[int], apart: Floats, times: Floats, angle: float, half: int | None) -> Group:
+def _group(
+    status: str, roots: tuple[int, ...], places: list[int], apart: Floats, times: Floats, angle: float, half: int | None
+) -> Group:
     inside = apart <= angle
     shares = inside.mean(axis=-1)
     late = np.median([_since(share >= 0.5, times) for share in shares])

@@ -86,7 +86,9 @@ def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
     return field
 
 
-def _speed(phi: Floats, factors: Floats, beta: float, mask: Mask, rows: NDArray[np.intp], starts: NDArray[np.int64]) -> Floats:
+def _speed(
+    phi: Floats, factors: Floats, beta: float, mask: Mask, rows: NDArray[np.intp], starts: NDArray[np.int64]
+) -> Floats:
     """By h(x) = (1/beta) sum of m c_m sin(m x); beta = 0 is the mean of sines."""
     powers = _powers(np.exp(1j * phi), max(len(factors), 2))
     running = np.zeros((*powers.shape[:-1], mask.size + 1), np.complex128)

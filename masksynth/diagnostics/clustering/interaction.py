@@ -123,7 +123,9 @@ def energy(angles: ArrayLike, position: int, beta: float) -> Any:
     phi = np.asarray(angles, np.float64)
     if phi.ndim < 1 or not 0 <= position < phi.shape[-1] or not np.isfinite(phi).all():
         raise InvalidInstance(
-            f"position {position} of angles of shape {phi.shape}", "", "give finite angles (..., n) and one of 0, ..., n - 1"
+            f"position {position} of angles of shape {phi.shape}",
+            "",
+            "give finite angles (..., n) and one of 0, ..., n - 1",
         )
     gaps = phi[..., :position] - phi[..., position : position + 1]
     return -np.exp(check_beta(beta, 1e-12) * (np.cos(gaps) - 1)).sum(axis=-1) / beta
@@ -159,5 +161,7 @@ def two_tokens_time(gap: float, later: float, beta: float) -> float:
 
     if not 0 < later <= gap < np.pi:
         raise InvalidInstance(f"from angle {gap:g} to {later:g}", "", "give 0 < later <= gap < pi")
-    found = quad(lambda x: (1 + np.exp(beta * (1 - np.cos(x)))) / np.sin(x), later, gap, epsabs=1e-12, epsrel=1e-12, limit=200)
+    found = quad(
+        lambda x: (1 + np.exp(beta * (1 - np.cos(x)))) / np.sin(x), later, gap, epsabs=1e-12, epsrel=1e-12, limit=200
+    )
     return float(found[0])

@@ -20,7 +20,14 @@ from masksynth.orders import closure, least_mutual
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-FIXED, CHAIN, ONE_ROOT, FIXED_KEYS, ONE_CLASS, SEVERAL = "fixed", "chain", "one root", "fixed keys", "one class", "several roots"
+FIXED, CHAIN, ONE_ROOT, FIXED_KEYS, ONE_CLASS, SEVERAL = (
+    "fixed",
+    "chain",
+    "one root",
+    "fixed keys",
+    "one class",
+    "several roots",
+)
 CYCLES = "several roots, cycles"
 MEANING = {
     FIXED: "theorem: sees nothing but itself and never moves",

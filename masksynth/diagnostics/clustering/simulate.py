@@ -27,7 +27,9 @@ def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Floats:
     """
     if seeds < 1 or n < 1 or dim < 2:
         raise InvalidInstance(f"{seeds} seeds of {n} positions in dimension {dim}", "", "give at least 1, 1 and 2")
-    return normalised(np.stack([np.random.default_rng([seed, number]).standard_normal((n, dim)) for number in range(seeds)]))
+    return normalised(
+        np.stack([np.random.default_rng([seed, number]).standard_normal((n, dim)) for number in range(seeds)])
+    )
 
 
 def trajectories(
@@ -98,7 +100,9 @@ def trajectories(
     return integrate(sphere_field(mask, beta, given), x, when, rtol=rtol, atol=atol, project=normalised).states
 
 
-def angles(mask: Mask, start: ArrayLike, times: ArrayLike, *, beta: float = 1.0, rtol: float = 1e-6, atol: float = 1e-9) -> Floats:
+def angles(
+    mask: Mask, start: ArrayLike, times: ArrayLike, *, beta: float = 1.0, rtol: float = 1e-6, atol: float = 1e-9
+) -> Floats:
     """Move tokens on the circle with Q = K = V = I: (seeds, n) angles to (seeds, T, n) angles, not reduced modulo 2 pi.
 
     Raises

@@ -32,7 +32,9 @@ class Path:
     evaluations: NDArray[np.int64]
 
 
-def integrate(field: Field, start: Floats, times: Floats, *, rtol: float = 1e-6, atol: float = 1e-9, project: Field | None = None) -> Path:
+def integrate(
+    field: Field, start: Floats, times: Floats, *, rtol: float = 1e-6, atol: float = 1e-9, project: Field | None = None
+) -> Path:
     """Solve y' = field(y) for each of S systems by Dormand and Prince's pair of order 5(4).
 
     Parameters
@@ -69,14 +71,18 @@ def integrate(field: Field, start: Floats, times: Floats, *, rtol: float = 1e-6,
     """
     times = np.asarray(times, np.float64)
     if times.ndim != 1 or not len(times) or times[0] < 0 or (np.diff(times) < 0).any() or not np.isfinite(times).all():
-        raise InvalidInstance("the times do not ascend from 0 or later", "", "give times such as np.linspace(0, 10, 101)")
+        raise InvalidInstance(
+            "the times do not ascend from 0 or later", "", "give times such as np.linspace(0, 10, 101)"
+        )
     return _Lockstep(field, np.array(start, np.float64), times, rtol, atol, project).run()
 
 
 class _Lockstep:
     """State of the systems that have not arrived; ``index`` says which of all each row is."""
 
-    def __init__(self, field: Field, start: Floats, times: Floats, rtol: float, atol: float, project: Field | None) -> None:
+    def __init__(
+        self, field: Field, start: Floats, times: Floats, rtol: float, atol: float, project: Field | None
+    ) -> None:
         from scipy.integrate import RK45
 
         self.tableau: tuple[Any, Any, Any, Any] = RK45.A, RK45.B, RK45.E, RK45.P
@@ -161,7 +167,9 @@ class _Lockstep:
         until = np.searchsorted(self.times, self.t if new_t is None else new_t, side="right")
         place = self.next[self.index]
         while (due := np.flatnonzero(place < until)).size:
-            self.states[self.index[due], place[due]] = self._between(due, self.times[place[due]], h[due], stages[:, due], new[due])
+            self.states[self.index[due], place[due]] = self._between(
+                due, self.times[place[due]], h[due], stages[:, due], new[due]
+            )
             place[due] += 1
         self.next[self.index] = place
 

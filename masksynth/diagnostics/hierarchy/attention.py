@@ -67,7 +67,9 @@ def hierarchical_attention(
     >>> hierarchical_attention(tree_of_lists([0, 1, 2]), np.ones((3, 1)), x, x).round(3).ravel().tolist()
     [1.418, 1.348, 0.936]
     """
-    return attend(tree, inputs_of(tree, q, k, scale=scale, scores=scores, eps=eps), values_of(tree, v), sight or sight_of(tree)).output
+    return attend(
+        tree, inputs_of(tree, q, k, scale=scale, scores=scores, eps=eps), values_of(tree, v), sight or sight_of(tree)
+    ).output
 
 
 def attend(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Attention:

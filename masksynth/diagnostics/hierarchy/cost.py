@@ -63,7 +63,9 @@ def published_pairs(size: int, branching: Sequence[int] = BRANCHING) -> int:
     return total
 
 
-def published_flops(size: int, width: int = 768, heads: int = 12, branching: Sequence[int] = BRANCHING) -> tuple[int, int]:
+def published_flops(
+    size: int, width: int = 768, heads: int = 12, branching: Sequence[int] = BRANCHING
+) -> tuple[int, int]:
     """(flat, hierarchical) operations of a replaced layer by that model.
 
     Examples

@@ -11,7 +11,9 @@ Matrix = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-def leaf_scores(tree: Tree, q: ArrayLike, k: ArrayLike, scale: float | None = None, eps: ArrayLike | None = None) -> Matrix:
+def leaf_scores(
+    tree: Tree, q: ArrayLike, k: ArrayLike, scale: float | None = None, eps: ArrayLike | None = None
+) -> Matrix:
     """``-psi(i -> j)`` of all positions: scaled dot products, and those of the embeddings of the highest distinct ancestors.
 
     Examples
@@ -95,7 +97,9 @@ def _outer(tree: Tree, node: int, table: Matrix, may: Bools) -> float:
 
 def _fill(tree: Tree, node: int, mass: float, table: Matrix, may: Bools, included: bool, theta: Matrix) -> None:
     if tree.position[node] >= 0:
-        theta[tree.position[node], tree.position[node]] = mass if included and may[tree.position[node], tree.position[node]] else 0.0
+        theta[tree.position[node], tree.position[node]] = (
+            mass if included and may[tree.position[node], tree.position[node]] else 0.0
+        )
         return
     for child in _children(tree, node):
         inner = _inner(tree, child, table, may, included)

@@ -24,7 +24,13 @@ class Inputs(NamedTuple):
 
 
 def inputs_of(
-    tree: Tree, q: ArrayLike, k: ArrayLike, *, scale: float | None = None, scores: str = "dot", eps: ArrayLike | None = None
+    tree: Tree,
+    q: ArrayLike,
+    k: ArrayLike,
+    *,
+    scale: float | None = None,
+    scores: str = "dot",
+    eps: ArrayLike | None = None,
 ) -> Inputs:
     """Queries and keys as they enter the energies.
 
@@ -48,7 +54,9 @@ def inputs_of(
     """
     queries, keys = _finite(q, "q"), _finite(k, "k")
     if queries.shape != keys.shape or len(queries) != tree.size or not queries.shape[1]:
-        raise InvalidInstance(f"q {queries.shape} and k {keys.shape} for {tree.size} positions", "", "give (N, d) arrays")
+        raise InvalidInstance(
+            f"q {queries.shape} and k {keys.shape} for {tree.size} positions", "", "give (N, d) arrays"
+        )
     if scores not in SCORES:
         raise InvalidInstance(f"scores {scores!r:.40}", "", f"choose one of {', '.join(SCORES)}")
     scale = 1 / np.sqrt(queries.shape[1]) if scale is None else float(scale)
@@ -74,7 +82,10 @@ def largest_score(inputs: Inputs) -> float:
     >>> largest_score(Inputs(np.ones((2, 3)), np.full((2, 3), -2.0), 0.5, None))
     3.0
     """
-    q, k, eps = (0.0 if table is None or not table.size else float(np.abs(table).max()) for table in (inputs.q, inputs.k, inputs.eps))
+    q, k, eps = (
+        0.0 if table is None or not table.size else float(np.abs(table).max())
+        for table in (inputs.q, inputs.k, inputs.eps)
+    )
     most: float = float(abs(inputs.scale)) * inputs.q.shape[1] * q * k
     return most if inputs.eps is None else most + inputs.eps.shape[1] * eps * eps
 

@@ -47,7 +47,9 @@ def distance(tree: Tree, inputs: Inputs, sight: Sight) -> Distance:
     rows = _free_energies(tree, inputs, found, sight) + logs
     empty = massless_rows(tree, sight)
     rows = np.where(empty, np.inf, rows)
-    return Distance(rows, float(rows.sum()), float(tree.size * found.energies.phi[0] + logs.sum()) if not empty.any() else np.inf)
+    return Distance(
+        rows, float(rows.sum()), float(tree.size * found.energies.phi[0] + logs.sum()) if not empty.any() else np.inf
+    )
 
 
 def _free_energies(tree: Tree, inputs: Inputs, found: Attention, sight: Sight) -> Floats:
@@ -87,7 +89,9 @@ def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> Floats:
     """
     size = tree.size
     if inputs.eps is not None and size > LARGEST_EPS:
-        raise Unsupported(f"{size:,} positions with embeddings: softmax scores are written out up to {LARGEST_EPS:,}; leave eps out")
+        raise Unsupported(
+            f"{size:,} positions with embeddings: softmax scores are written out up to {LARGEST_EPS:,}; leave eps out"
+        )
     extra = None if inputs.eps is None else _embedded(tree, inputs.eps)
     logs = np.empty(size)
     step = max(1, ENTRIES // size)

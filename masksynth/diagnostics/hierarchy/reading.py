@@ -38,7 +38,9 @@ def read_tree(path: str | Path) -> Tree:
     except InvalidInstance as error:
         raise error.within(source=name) from None
     except RecursionError:
-        raise InvalidInstance("lists within lists too deep to read", "$", "give parents and positions of the nodes", name) from None
+        raise InvalidInstance(
+            "lists within lists too deep to read", "$", "give parents and positions of the nodes", name
+        ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InvalidInstance(f"is no JSON: {error}", "", SHAPES, name) from None
 
@@ -53,7 +55,11 @@ def tree_of_json(value: Any) -> Tree:
     """
     if isinstance(value, list):
         return tree_of_lists(value)
-    if not isinstance(value, dict) or set(value) != {"parent", "position"} or not all(isinstance(part, list) for part in value.values()):
+    if (
+        not isinstance(value, dict)
+        or set(value) != {"parent", "position"}
+        or not all(isinstance(part, list) for part in value.values())
+    ):
         raise InvalidInstance("is neither a list nor an object of parent and position", remedy=SHAPES)
     return tree_of_parents(*([-1 if one is None else one for one in value[name]] for name in ("parent", "position")))
 

@@ -191,7 +191,9 @@ def diagnose_hierarchy(
     )
 
 
-def blocks_of(tree: Tree, sight: Sight, most: int = DRAWN) -> tuple[tuple[tuple[int, int, int, int, int], ...], tuple[int, ...]]:
+def blocks_of(
+    tree: Tree, sight: Sight, most: int = DRAWN
+) -> tuple[tuple[tuple[int, int, int, int, int], ...], tuple[int, ...]]:
     """Usable blocks as (depth, row, rows, key, keys), depth by depth as long as there are at most so many, and where what is left begins.
 
     Examples
@@ -204,7 +206,9 @@ def blocks_of(tree: Tree, sight: Sight, most: int = DRAWN) -> tuple[tuple[tuple[
     found: list[tuple[int, int, int, int, int]] = []
     starts = [0]
     for depth, (level, tables) in enumerate(zip(tree.plan, sight.blocks, strict=True), 1):
-        many = sum(int(table.sum()) * (len(group.child) // len(table)) for group, table in zip(level, tables, strict=True))
+        many = sum(
+            int(table.sum()) * (len(group.child) // len(table)) for group, table in zip(level, tables, strict=True)
+        )
         if len(found) + many > most:
             break
         for group, allowed in zip(level, tables, strict=True):
@@ -213,14 +217,18 @@ def blocks_of(tree: Tree, sight: Sight, most: int = DRAWN) -> tuple[tuple[tuple[
     return tuple(found), tuple(sorted(set(starts)))
 
 
-def _listed(tree: Tree, depth: int, group: Families, allowed: NDArray[np.bool_]) -> list[tuple[int, int, int, int, int]]:
+def _listed(
+    tree: Tree, depth: int, group: Families, allowed: NDArray[np.bool_]
+) -> list[tuple[int, int, int, int, int]]:
     family, row, key = np.nonzero(np.broadcast_to(allowed, (*group.child.shape, group.child.shape[1])))
     nodes = [group.child[family, side] for side in (row, key)]
     columns = [values[node].tolist() for node in nodes for values in (tree.first, tree.count)]
     return [(depth, *block) for block in zip(*columns, strict=True)]
 
 
-def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _heads(
+    tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
     if (q is None) != (k is None):
         raise InvalidInstance("queries without keys, or keys without queries", "", "give both q and k, or neither")
     if q is None:
@@ -230,9 +238,15 @@ def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed:
     found = [real_numbers(value, name) for value, name in ((q, "q"), (k, "k")) if value is not None]
     found = [value[None] if value.ndim == 2 else value for value in found]
     if found[0].ndim != 3 or found[0].shape != found[1].shape or not len(found[0]):
-        raise InvalidInstance(f"q {found[0].shape} and k {found[1].shape}", "", "give arrays (N, d) or (H, N, d) of one shape")
-    if any(float(np.abs(value).max(initial=0)) > LARGEST_NUMBER for value in found):  # NaN is refused where the scores are made
-        raise InvalidInstance(f"q or k has numbers above {LARGEST_NUMBER:g}", "", "scale them; their products must fit float64")
+        raise InvalidInstance(
+            f"q {found[0].shape} and k {found[1].shape}", "", "give arrays (N, d) or (H, N, d) of one shape"
+        )
+    if any(
+        float(np.abs(value).max(initial=0)) > LARGEST_NUMBER for value in found
+    ):  # NaN is refused where the scores are made
+        raise InvalidInstance(
+            f"q or k has numbers above {LARGEST_NUMBER:g}", "", "scale them; their products must fit float64"
+        )
     return found[0], found[1]
 
 
@@ -243,7 +257,9 @@ def _divergence(tree: Tree, sight: Sight, q: NDArray[Any], k: NDArray[Any]) -> D
     """The two sums, which must agree, and the rows."""
     inputs = [inputs_of(tree, *one) for one in zip(q.astype(np.float64), k.astype(np.float64), strict=True)]
     if (score := max(map(largest_score, inputs))) > LARGEST_SCORE:
-        raise InvalidInstance(f"scores of up to {score:.1e}", "", "scale q and k down: no digit of a divergence would be right")
+        raise InvalidInstance(
+            f"scores of up to {score:.1e}", "", "scale q and k down: no digit of a divergence would be right"
+        )
     heads = [distance(tree, one, sight) for one in inputs]
     rows = np.mean([one.rows for one in heads], axis=0)
     shown = tuple(None if np.isinf(row) else max(0.0, float(row)) for row in rows)
@@ -252,6 +268,9 @@ def _divergence(tree: Tree, sight: Sight, q: NDArray[Any], k: NDArray[Any]) -> D
     total, identity = sum(one.total for one in heads), sum(one.identity for one in heads)
     if not np.isfinite([total, identity]).all():
         raise InvalidInstance("the divergence does not fit float64", "", "scale q and k")
-    if not abs(total - identity) <= TOLERANCE * max(1.0, abs(total), float(np.abs(q).max() * np.abs(k).max())) * tree.size:
+    if (
+        not abs(total - identity)
+        <= TOLERANCE * max(1.0, abs(total), float(np.abs(q).max() * np.abs(k).max())) * tree.size
+    ):
         raise WrongAnswer("optimum", f"the rows sum to {total!r}, the closed form is {identity!r}")
     return float(total), float(identity), shown

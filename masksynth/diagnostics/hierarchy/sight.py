@@ -81,7 +81,9 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
             raise InvalidInstance("both a mask and causal", "", "leave causal out: the mask says what is seen")
         return _of_mask(tree, mask, itself)
     if causal and (np.diff(tree.order) < 0).any():
-        raise InvalidInstance("the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out")
+        raise InvalidInstance(
+            "the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out"
+        )
     return Sight(itself, tuple(tuple(_plain(group, causal) for group in level) for level in tree.plan), causal)
 
 
@@ -92,9 +94,13 @@ def _plain(group: Families, causal: bool) -> Bools:
 
 def _of_mask(tree: Tree, mask: Mask, itself: Bools) -> Sight:
     if mask.size != tree.size or mask.tables != 1:
-        raise InvalidInstance(f"a mask of shape {mask.shape} for a tree of {tree.size} positions", "", "give one table of that size")
+        raise InvalidInstance(
+            f"a mask of shape {mask.shape} for a tree of {tree.size} positions", "", "give one table of that size"
+        )
     if (large := mask.size > LARGEST_MASK) and (np.diff(tree.order) < 0).any():
-        raise Unsupported(f"{mask.size:,} positions: above {LARGEST_MASK:,} the leaves of a masked tree must be in order; order them")
+        raise Unsupported(
+            f"{mask.size:,} positions: above {LARGEST_MASK:,} the leaves of a masked tree must be in order; order them"
+        )
     sums = None if large else _sums(mask, tree)
     used, blocks = 0, []
     for level in tree.plan:
@@ -171,5 +177,7 @@ def _inside(sums: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.in
     """Allowed pairs in the block of each two siblings."""
     rows = (low[:, :, None], high[:, :, None])
     keys = (low[:, None, :], high[:, None, :])
-    found: NDArray[np.int64] = sums[rows[1], keys[1]] - sums[rows[0], keys[1]] - sums[rows[1], keys[0]] + sums[rows[0], keys[0]]
+    found: NDArray[np.int64] = (
+        sums[rows[1], keys[1]] - sums[rows[0], keys[1]] - sums[rows[1], keys[0]] + sums[rows[0], keys[0]]
+    )
     return found

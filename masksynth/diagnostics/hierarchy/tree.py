@@ -60,9 +60,16 @@ class Tree:
         if parent.ndim != 1 or parent.shape != position.shape or not len(parent):
             raise InvalidInstance("the tree is empty", remedy="give at least one position")
         if any(array.dtype.kind not in "iu" for array in (parent, position)):
-            raise InvalidInstance(f"parent and position hold {parent.dtype} and {position.dtype}", remedy="give integers")
+            raise InvalidInstance(
+                f"parent and position hold {parent.dtype} and {position.dtype}", remedy="give integers"
+            )
         parent, position = parent.astype(np.int64), position.astype(np.int64)
-        if parent[0] != -1 or (parent[1:] < 0).any() or (parent >= np.arange(len(parent))).any() or (np.diff(parent) < 0).any():
+        if (
+            parent[0] != -1
+            or (parent[1:] < 0).any()
+            or (parent >= np.arange(len(parent))).any()
+            or (np.diff(parent) < 0).any()
+        ):
             raise InvalidInstance("the nodes are not in level order", remedy="make the tree with tree_of_parents")
         _check_leaves(parent, position)
         for name, array in (("parent", parent), ("position", position)):
@@ -171,15 +178,21 @@ def _check_leaves(parent: Ints, position: Ints) -> None:
     """Leaves have a position each, other nodes none, and the positions are 0, ..., N - 1."""
     has_children = np.bincount(parent[1:], minlength=len(parent)) > 0
     if (empty := np.flatnonzero(~has_children & (position < 0))).size:
-        raise InvalidInstance(f"the family of node {empty[0]} is empty" if len(parent) > 1 else "the tree is empty", remedy="leave it out")
+        raise InvalidInstance(
+            f"the family of node {empty[0]} is empty" if len(parent) > 1 else "the tree is empty", remedy="leave it out"
+        )
     if (both := np.flatnonzero(has_children & (position >= 0))).size:
         raise InvalidInstance(f"position {position[both[0]]} has children", remedy="give positions to leaves only")
     leaves = np.sort(position[~has_children])
     if (twice := leaves[1:][leaves[1:] == leaves[:-1]]).size:
-        raise InvalidInstance(f"position {twice[0]} is a leaf of two families, or twice of one", remedy="name every position once")
+        raise InvalidInstance(
+            f"position {twice[0]} is a leaf of two families, or twice of one", remedy="name every position once"
+        )
     if leaves[-1] != len(leaves) - 1:
         missing = int(np.flatnonzero(leaves != np.arange(len(leaves)))[0])
-        raise InvalidInstance(f"position {missing} is no leaf, {leaves[-1]} is one", remedy="name every position from 0 once")
+        raise InvalidInstance(
+            f"position {missing} is no leaf, {leaves[-1]} is one", remedy="name every position from 0 once"
+        )
 
 
 def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
@@ -201,15 +214,22 @@ def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
     if not len(parents) and not len(positions):
         raise InvalidInstance("the tree is empty", remedy="give at least one position")
     if parents.shape != positions.shape:
-        raise InvalidInstance(f"{len(parents)} parents for {len(positions)} nodes", remedy="give one parent and one position for each node")
+        raise InvalidInstance(
+            f"{len(parents)} parents for {len(positions)} nodes",
+            remedy="give one parent and one position for each node",
+        )
     roots = np.flatnonzero(parents == -1)
     if (outside := np.flatnonzero((parents < -1) | (parents >= len(parents)))).size:
-        raise InvalidInstance(f"node {outside[0]} has parent {parents[outside[0]]} of {len(parents)} nodes", remedy="count nodes from 0")
+        raise InvalidInstance(
+            f"node {outside[0]} has parent {parents[outside[0]]} of {len(parents)} nodes", remedy="count nodes from 0"
+        )
     if len(roots) > 1:
         raise InvalidInstance(f"nodes {roots[0]} and {roots[1]} are both roots", remedy="give one node the parent -1")
     order = _level_order(parents, roots)
     if len(order) < len(parents):
-        raise InvalidInstance(f"node {_on_cycle(parents, order)} is its own ancestor: a cycle", remedy="let every node lead to the root")
+        raise InvalidInstance(
+            f"node {_on_cycle(parents, order)} is its own ancestor: a cycle", remedy="let every node lead to the root"
+        )
     number = np.zeros(len(order), np.int64)
     number[order] = np.arange(len(order))
     above = parents[order]
@@ -272,7 +292,9 @@ def tree_of_lists(nested: Sequence[Any] | int) -> Tree:
             position.append(int(value))
             continue
         if not isinstance(value, list | tuple):
-            raise InvalidInstance(f"{value!r:.40} is neither a list nor a position", remedy="write a tree as [[0, 1], [2, 3]]")
+            raise InvalidInstance(
+                f"{value!r:.40} is neither a list nor a position", remedy="write a tree as [[0, 1], [2, 3]]"
+            )
         if id(value) in open_lists:
             raise InvalidInstance("a family holds itself: a cycle", remedy="write a tree as [[0, 1], [2, 3]]")
         open_lists[id(value)] = None

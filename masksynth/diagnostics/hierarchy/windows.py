@@ -67,7 +67,9 @@ def histories(size: int, window: int) -> Tree:
     many = -(-size // window)
     number = np.arange(size)
     depth = np.maximum(many - 1 - number // window, 0)  # of the family that holds the position
-    return tree_of_parents(np.concatenate([np.arange(-1, many - 1), depth]), np.concatenate([np.full(many, -1), number]))
+    return tree_of_parents(
+        np.concatenate([np.arange(-1, many - 1), depth]), np.concatenate([np.full(many, -1), number])
+    )
 
 
 def _checked(size: int, branching: Sequence[int]) -> list[int]:

@@ -10,9 +10,22 @@ from masksynth.diagnostics.symmetry.masks import (
     update_symmetry,
     window_reciprocity,
 )
-from masksynth.diagnostics.symmetry.montecarlo import MaskDiagnosis, Sampled, TablePrediction, diagnose_mask, drawn_score, sample
+from masksynth.diagnostics.symmetry.montecarlo import (
+    MaskDiagnosis,
+    Sampled,
+    TablePrediction,
+    diagnose_mask,
+    drawn_score,
+    sample,
+)
 from masksynth.diagnostics.symmetry.published import PUBLISHED, Published, published_range
-from masksynth.diagnostics.symmetry.scores import GAMMA, MODES, directionality_of_norms, directionality_score, symmetry_score
+from masksynth.diagnostics.symmetry.scores import (
+    GAMMA,
+    MODES,
+    directionality_of_norms,
+    directionality_score,
+    symmetry_score,
+)
 from masksynth.diagnostics.symmetry.speedup import speed_up
 from masksynth.diagnostics.symmetry.store import Store, open_checkpoint, store_of
 from masksynth.diagnostics.symmetry.training import Curve, TrainingDiagnosis, Trend, trend

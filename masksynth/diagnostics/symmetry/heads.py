@@ -12,7 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masksynth.diagnostics.symmetry.scores import GAMMA, Floats, check_mode, directionality_of_norms, finite, quotient, scaled
+from masksynth.diagnostics.symmetry.scores import (
+    GAMMA,
+    Floats,
+    check_mode,
+    directionality_of_norms,
+    finite,
+    quotient,
+    scaled,
+)
 from masksynth.errors import InvalidInstance
 
 
@@ -40,7 +48,9 @@ def factor_scores(query: ArrayLike, key: ArrayLike, mode: str = "sum", gamma: fl
     check_mode(mode, gamma)
     q, k = finite(query, "W_q"), finite(key, "W_k")
     if q.shape != k.shape or q.ndim != 2 or not q.size:
-        raise InvalidInstance(f"W_q {q.shape} and W_k {k.shape} are not two factors (d, m)", "", "give one head, or all side by side")
+        raise InvalidInstance(
+            f"W_q {q.shape} and W_k {k.shape} are not two factors (d, m)", "", "give one head, or all side by side"
+        )
     return _scores(q, k, mode, gamma)
 
 
@@ -99,7 +109,12 @@ def head_scores(
 
 
 def layer_scores(
-    query: ArrayLike, key: ArrayLike, heads: int | None = None, key_heads: int | None = None, mode: str = "sum", gamma: float = GAMMA
+    query: ArrayLike,
+    key: ArrayLike,
+    heads: int | None = None,
+    key_heads: int | None = None,
+    mode: str = "sum",
+    gamma: float = GAMMA,
 ) -> Scores:
     """The scores of the sum over heads; without numbers of heads every query head has a key head of its own.
 

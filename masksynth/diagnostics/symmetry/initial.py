@@ -90,7 +90,9 @@ def _split(key: ArrayLike, heads: int, key_heads: int | None) -> Floats:
     k, shared = finite(key, "W_k"), heads if key_heads is None else key_heads
     if k.ndim != 2 or heads < 1 or shared < 1 or heads % shared or k.shape[1] % shared or not k.size:
         raise InvalidInstance(
-            f"W_k {k.shape} does not split into {shared} heads for {heads} queries", "", "give (d, G d_h), G a divisor of H"
+            f"W_k {k.shape} does not split into {shared} heads for {heads} queries",
+            "",
+            "give (d, G d_h), G a divisor of H",
         )
     return k.reshape(len(k), shared, -1)
 

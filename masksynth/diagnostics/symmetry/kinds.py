@@ -41,7 +41,9 @@ def is_checkpoint(subject: str) -> bool:
     if any(name.rpartition(".")[2] in ("weight", "qweight") for name in names):
         return True
     shown = ", ".join(sorted(names)[:3]) or "no arrays"
-    raise InvalidInstance(f"is neither a mask nor a checkpoint (it holds {shown}{' ...' if len(names) > 3 else ''})", "", NEITHER, subject)
+    raise InvalidInstance(
+        f"is neither a mask nor a checkpoint (it holds {shown}{' ...' if len(names) > 3 else ''})", "", NEITHER, subject
+    )
 
 
 def _names(place: Path) -> set[str]:

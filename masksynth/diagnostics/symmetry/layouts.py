@@ -47,8 +47,12 @@ FUSED = (("GPT-2", "attn.c_attn"), ("ModernBERT", "attn.Wqkv"))
 STACKED = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer", "modernbert", "modernbert-decoder", "mpt", "qwen")
 """Values of model_type whose fused tensors hold all queries, then all keys; others may hold them head by head."""
 CROSS = re.compile(r"cross|encoder_attn|EncDecAttention", re.IGNORECASE)
-LOOKED_FOR = ", ".join([*(f"*{query}.weight + *{key}.weight" for _, query, key in PAIRS), *(f"*{name}.weight" for _, name in FUSED)])
-QUANTISED = re.compile(r"\.(qweight|qzeros|SCB|weight_scale(_inv)?|weight\.(absmax|quant_map)|weight\.quant_state\.\w+)$")
+LOOKED_FOR = ", ".join(
+    [*(f"*{query}.weight + *{key}.weight" for _, query, key in PAIRS), *(f"*{name}.weight" for _, name in FUSED)]
+)
+QUANTISED = re.compile(
+    r"\.(qweight|qzeros|SCB|weight_scale(_inv)?|weight\.(absmax|quant_map)|weight\.quant_state\.\w+)$"
+)
 
 
 def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ...]:
@@ -107,7 +111,9 @@ def _pairs(store: Store) -> Iterator[Attention]:
             other = store.entries[partner]
             _matrices(store, {name: entry, partner: other})
             if entry.shape[1] != other.shape[1]:
-                raise InvalidInstance(f"W_q {entry.shape} and W_k {other.shape} read inputs of two sizes", name, "", store.source)
+                raise InvalidInstance(
+                    f"W_q {entry.shape} and W_k {other.shape} read inputs of two sizes", name, "", store.source
+                )
             yield Attention(_stem(stem), kind, Part(name, 0, 0, entry.shape[0]), Part(partner, 0, 0, other.shape[0]))
 
 
@@ -118,10 +124,15 @@ def _stem(stem: str) -> str:
 def _matrices(store: Store, entries: Shapes) -> None:
     for name, entry in entries.items():
         if entry.dtype not in PLAIN:
-            raise InvalidInstance(f"holds {entry.dtype}, which is quantised", name, "dequantise the weights first", store.source)
+            raise InvalidInstance(
+                f"holds {entry.dtype}, which is quantised", name, "dequantise the weights first", store.source
+            )
         if len(entry.shape) != 2 or 0 in entry.shape:
             raise InvalidInstance(
-                f"has shape {list(entry.shape)}, not that of a matrix", name, "take weights that are not packed", store.source
+                f"has shape {list(entry.shape)}, not that of a matrix",
+                name,
+                "take weights that are not packed",
+                store.source,
             )
 
 
@@ -137,7 +148,9 @@ def _fused(store: Store) -> Iterator[Attention]:
                 fact = f"has shape {[rows, columns]}, neither [d, 3d] nor [3d, d]"
                 raise InvalidInstance(fact, name, "give W_q and W_k as arrays", store.source)
             axis, size = (1, rows) if columns == 3 * rows else (0, columns)
-            yield Attention(name.removesuffix(".weight"), kind, Part(name, axis, 0, size), Part(name, axis, size, 2 * size))
+            yield Attention(
+                name.removesuffix(".weight"), kind, Part(name, axis, 0, size), Part(name, axis, size, 2 * size)
+            )
 
 
 def _stacked(store: Store, name: str) -> None:
@@ -156,7 +169,9 @@ def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention
         return one
     if width is None:
         fact = f"{queries} query and {keys} key outputs are grouped heads, and nothing tells the size of a head"
-        raise InvalidInstance(fact, one.name, "put config.json beside the weights, or give --head-dim (head_dim in Python)", store.source)
+        raise InvalidInstance(
+            fact, one.name, "put config.json beside the weights, or give --head-dim (head_dim in Python)", store.source
+        )
     if queries % width or keys % width or queries % keys:
         fact = f"{queries} query and {keys} key outputs do not split into heads of {width}"
         raise InvalidInstance(fact, one.name, BELONGS, store.source)
@@ -168,7 +183,10 @@ def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention
 
 def _agree(store: Store, one: Attention, width: int) -> None:
     """Refuse a config.json with other numbers of heads than the weights have."""
-    for names, found, what in ((_head_names(one), one.heads, "query"), (("num_key_value_heads",), one.key_heads, "key")):
+    for names, found, what in (
+        (_head_names(one), one.heads, "query"),
+        (("num_key_value_heads",), one.key_heads, "key"),
+    ):
         name, said = _first(store, one, names)
         if said is not None and said != found:
             fact = f"the weights have {found} {what} heads of {width}, and config.json gives {name} {said}"
@@ -181,7 +199,9 @@ def _head_dim(store: Store, one: Attention, queries: int) -> int | None:
     if width is not None:
         return width
     if heads is not None and queries % heads:
-        raise InvalidInstance(f"{queries} query outputs do not split into {heads} heads", one.name, BELONGS, store.source)
+        raise InvalidInstance(
+            f"{queries} query outputs do not split into {heads} heads", one.name, BELONGS, store.source
+        )
     if heads is not None:
         return queries // heads
     norm = store.entries.get(f"{one.name}.q_norm.weight")
@@ -201,7 +221,9 @@ def _first(store: Store, one: Attention, names: tuple[str, ...]) -> tuple[str, i
         if value is None or isinstance(value, list | tuple | dict):
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidInstance(f"config.json gives {name} {value!r:.40}, not a whole number from 1 on", one.name, BELONGS, store.source)
+            raise InvalidInstance(
+                f"config.json gives {name} {value!r:.40}, not a whole number from 1 on", one.name, BELONGS, store.source
+            )
         return name, value
     return "", None
 

@@ -165,12 +165,16 @@ def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) 
     weights = finite(np.ones(mask.size) if positions is None else positions, "the distribution of positions")
     if weights.shape != (mask.size,) or (weights < 0).any() or not weights.sum() > 0:
         raise InvalidInstance(
-            f"a distribution of shape {weights.shape} over {mask.size} positions", "", "give p_k >= 0 for each, not all 0"
+            f"a distribution of shape {weights.shape} over {mask.size} positions",
+            "",
+            "give p_k >= 0 for each, not all 0",
         )
     seen, sees = seen_by(mask, table), row_sizes(mask, table)
     below = float(weights @ sees)
     if not below > 0:
-        raise InvalidInstance("a token that sees no other position is never predicted from one", "", "give positions that see some")
+        raise InvalidInstance(
+            "a token that sees no other position is never predicted from one", "", "give positions that see some"
+        )
     return float(weights @ seen) / below
 
 

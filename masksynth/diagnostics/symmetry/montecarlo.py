@@ -134,7 +134,9 @@ def diagnose_mask(
     """
     wanted = tuple(dimensions) if check else ()
     if any(d < 1 for d in wanted) or draws < 2:
-        raise InvalidInstance(f"dimensions {wanted} and {draws} draws", "", "give positive dimensions and at least 2 draws")
+        raise InvalidInstance(
+            f"dimensions {wanted} and {draws} draws", "", "give positive dimensions and at least 2 draws"
+        )
     kept = tuple(d for d in wanted if draws * d * mask.size * min(d, mask.size) <= MOST)
     tables, of = [], len(kept) * mask.tables
     for table in range(mask.tables):

@@ -125,7 +125,9 @@ def square(matrix: ArrayLike) -> Floats:
     """
     array = finite(matrix)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or not array.size:
-        raise InvalidInstance(f"an array of shape {array.shape}, not a square matrix", "", "give W_qk, d x d, or the heads' weights")
+        raise InvalidInstance(
+            f"an array of shape {array.shape}, not a square matrix", "", "give W_qk, d x d, or the heads' weights"
+        )
     return array
 
 
@@ -142,7 +144,11 @@ def finite(value: ArrayLike, name: str = "the matrix") -> Floats:
         raise InvalidInstance(f"{name} holds {found.dtype}, not real numbers", "", "give an array of numbers")
     array: Floats = found.astype(np.float64, copy=False)
     if not np.isfinite(array).all():
-        raise InvalidInstance(f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite", "", "give finite numbers")
+        raise InvalidInstance(
+            f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite",
+            "",
+            "give finite numbers",
+        )
     return array
 
 

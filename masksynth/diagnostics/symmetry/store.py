@@ -62,14 +62,20 @@ class Store:
         """
         dtype = self.entries[name].dtype
         if dtype not in PLAIN:
-            raise InvalidInstance(f"holds {dtype}, which is quantised", name, "dequantise the weights first", self.source)
+            raise InvalidInstance(
+                f"holds {dtype}, which is quantised", name, "dequantise the weights first", self.source
+            )
         values = self.fetch(name)
         if not np.isfinite(values).all():
-            raise InvalidInstance("holds values that are NaN or infinite", name, "take a checkpoint that is whole", self.source)
+            raise InvalidInstance(
+                "holds values that are NaN or infinite", name, "take a checkpoint that is whole", self.source
+            )
         return values
 
 
-def store_of(arrays: Mapping[str, ArrayLike], config: Mapping[str, Any] | None = None, source: str = "weights") -> Store:
+def store_of(
+    arrays: Mapping[str, ArrayLike], config: Mapping[str, Any] | None = None, source: str = "weights"
+) -> Store:
     """Weights in memory, by the names of their checkpoint.
 
     Examples
@@ -79,7 +85,9 @@ def store_of(arrays: Mapping[str, ArrayLike], config: Mapping[str, Any] | None =
     """
     held: dict[str, NDArray[Any]] = {name: np.asarray(value) for name, value in arrays.items()}
     names = {"float64": "F64", "float32": "F32", "float16": "F16"}
-    entries = {name: Entry(value.shape, names.get(value.dtype.name, value.dtype.name.upper())) for name, value in held.items()}
+    entries = {
+        name: Entry(value.shape, names.get(value.dtype.name, value.dtype.name.upper())) for name, value in held.items()
+    }
     return Store(entries, lambda name: held[name].astype(np.float64), source, config or {})
 
 
@@ -104,7 +112,9 @@ def open_checkpoint(path: str | Path) -> Store:
     for file in files:
         for name, entry, fetch in tensors(file):
             if name in entries:
-                raise InvalidInstance(f"{file.name} holds a tensor that another file holds too", name, "name one file", str(place))
+                raise InvalidInstance(
+                    f"{file.name} holds a tensor that another file holds too", name, "name one file", str(place)
+                )
             entries[name], fetchers[name] = entry, fetch
     return Store(entries, lambda name: fetchers[name](), str(place), config)
 
@@ -117,10 +127,14 @@ def _files(place: Path) -> list[Path]:
     if place.is_dir():
         indices = sorted(place.glob(f"*{INDEX}"))
         if len(indices) > 1:
-            raise InvalidInstance(f"holds {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(place))
+            raise InvalidInstance(
+                f"holds {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(place)
+            )
         found = _shards(indices[0]) if indices else sorted(place.glob("*.safetensors"))
         if not found:
-            raise InvalidInstance("holds no .safetensors file", "", "save the model with safe_serialization", str(place))
+            raise InvalidInstance(
+                "holds no .safetensors file", "", "save the model with safe_serialization", str(place)
+            )
         return found
     if place.suffix not in (".safetensors", ".npz"):
         remedy = f"name a .safetensors or .npz file, a *{INDEX}, or a folder; convert .bin and .pt files"
@@ -131,11 +145,15 @@ def _files(place: Path) -> list[Path]:
 def _shards(index: Path) -> list[Path]:
     names = _json(index).get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
-        raise InvalidInstance("has no weight_map of tensor names to files", "", "take the index that belongs to the shards", str(index))
+        raise InvalidInstance(
+            "has no weight_map of tensor names to files", "", "take the index that belongs to the shards", str(index)
+        )
     shards = [index.parent / name for name in sorted(set(names.values()))]
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
-        raise InvalidInstance(f"{len(missing)} of {len(shards)} shards are missing, {missing[0]} first", "", "fetch them", str(index))
+        raise InvalidInstance(
+            f"{len(missing)} of {len(shards)} shards are missing, {missing[0]} first", "", "fetch them", str(index)
+        )
     return shards
 
 
@@ -154,7 +172,9 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError):
-        raise InvalidInstance("is not a whole .npz file of plain numbers", "", "save arrays with numpy.savez", str(path)) from None
+        raise InvalidInstance(
+            "is not a whole .npz file of plain numbers", "", "save arrays with numpy.savez", str(path)
+        ) from None
 
 
 def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Floats]]]:
@@ -177,7 +197,11 @@ def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Floats]]]:
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
     return [
-        (name, entry := Entry(tuple(item["shape"]), item["dtype"]), partial(_read, path, entry, 8 + length + item["data_offsets"][0]))
+        (
+            name,
+            entry := Entry(tuple(item["shape"]), item["dtype"]),
+            partial(_read, path, entry, 8 + length + item["data_offsets"][0]),
+        )
         for name, item in header.items()
     ]
 

@@ -139,7 +139,9 @@ def _layer(store: Store, one: Attention, mode: str, gamma: float) -> LayerScores
     whole = layer_scores(query, key, heads, shared, mode, gamma)
     each: tuple[Scores, ...] = head_scores(query, key, heads, shared, mode, gamma) if heads else ()
     width = query.shape[1] // heads if heads else None
-    return LayerScores(one.name, one.kind, heads, shared, width, *whole, *(tuple(zip(*each, strict=True)) if each else ((), ())))
+    return LayerScores(
+        one.name, one.kind, heads, shared, width, *whole, *(tuple(zip(*each, strict=True)) if each else ((), ()))
+    )
 
 
 def _median(values: list[float | None]) -> float | None:
@@ -149,7 +151,9 @@ def _median(values: list[float | None]) -> float | None:
 
 def _notes(store: Store, found: tuple[Attention, ...]) -> tuple[str, ...]:
     config = {**store.config, **(store.config.get("text_config") or {})}
-    rotary = any(name in config for name in ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "global_rope_theta"))
+    rotary = any(
+        name in config for name in ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "global_rope_theta")
+    )
     rotary = rotary or any(name.endswith("inv_freq") for name in store.entries)
     normed = any(f"{one.name}.{norm}.weight" in store.entries for one in found for norm in ("q_norm", "q_layernorm"))
     flat = not config.get("model_type") and any(one.kind == "GPT-2" and one.query.axis == 0 for one in found)

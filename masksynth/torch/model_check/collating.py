@@ -41,11 +41,17 @@ def collate_alike(batch: TrainingBatch, source: PackedBatch) -> TrainingBatch:
 def check_merged(batch: object) -> None:
     """Raise InvalidInstance for what is no batch, or one sample a row, in which nothing is merged that could be wrong."""
     if isinstance(batch, PackedBatch):
-        raise InvalidInstance("expected a TrainingBatch, got PackedBatch", "", "collate it: Collator(model=model)(batch)")
+        raise InvalidInstance(
+            "expected a TrainingBatch, got PackedBatch", "", "collate it: Collator(model=model)(batch)"
+        )
     if not isinstance(batch, TrainingBatch):
-        raise InvalidInstance(f"expected a TrainingBatch, got {type(batch).__name__}", "", "pass what a Collator returns")
+        raise InvalidInstance(
+            f"expected a TrainingBatch, got {type(batch).__name__}", "", "pass what a Collator returns"
+        )
     if not batch.merged:
-        raise InvalidInstance("the batch has one sample a row (merge=False), and no merged position to check", "", "check a merged batch")
+        raise InvalidInstance(
+            "the batch has one sample a row (merge=False), and no merged position to check", "", "check a merged batch"
+        )
 
 
 def true_position_ids(batch: TrainingBatch, architecture: Architecture | str) -> Tensor:
@@ -101,4 +107,6 @@ def stack_tables(masks: list[Mask]) -> Mask:
         return masks[0]
     begin = np.cumsum([0, *(len(mask.key_start) for mask in masks)])  # where each table's intervals begin
     offset = np.stack([mask.row_offset[0] + shift for mask, shift in zip(masks, begin[:-1], strict=True)])
-    return Mask(offset, np.concatenate([mask.key_start for mask in masks]), np.concatenate([mask.key_end for mask in masks]))
+    return Mask(
+        offset, np.concatenate([mask.key_start for mask in masks]), np.concatenate([mask.key_end for mask in masks])
+    )

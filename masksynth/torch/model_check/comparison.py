@@ -44,7 +44,9 @@ def rows_of(result: Any, size: int) -> Tensor:
     outputs = _tensor_of(result)
     if not isinstance(outputs, Tensor) or tuple(outputs.shape[:-1]) not in ((size,), (1, size)):
         what = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise InvalidInstance(f"the model returns {what}, the sequence has {size} positions", "", f"return logits [1, {size}, V]")
+        raise InvalidInstance(
+            f"the model returns {what}, the sequence has {size} positions", "", f"return logits [1, {size}, V]"
+        )
     return outputs.reshape(size, -1)
 
 

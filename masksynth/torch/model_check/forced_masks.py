@@ -68,7 +68,9 @@ def force_transformers_model(call: ModelCall) -> Force:
         layer = [0]
 
         def with_mask(attention: Function) -> Function:
-            def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, /, *others: Any, **named: Any) -> Any:
+            def attend(
+                module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, /, *others: Any, **named: Any
+            ) -> Any:
                 if query.shape[-2] == size and key.shape[-2] == size:
                     mask = _as_taken(attention, masks[layer[0] % len(masks)], query)
                     layer[0] += 1
@@ -128,7 +130,9 @@ def force_torch_model(model: Model, inputs: Mapping[str, Any], size: int) -> For
         changed = {} if position_ids is None else {"position_ids": position_ids}
         with torch.no_grad(), _ForcedMasks(masks, size) as forced:
             outputs = rows_of(model(**{**inputs, **changed}), size)
-        return ForcedRun(outputs, forced.layer) if forced.layer else "the model does not call scaled_dot_product_attention"
+        return (
+            ForcedRun(outputs, forced.layer) if forced.layer else "the model does not call scaled_dot_product_attention"
+        )
 
     return run
 

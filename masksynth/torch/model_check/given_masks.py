@@ -72,13 +72,19 @@ def masks_of_call(inputs: Mapping[str, Any], size: int) -> Iterator[tuple[tuple[
         if isinstance(given, Mapping):
             parts = {(name, key): part for key, part in given.items()}
         tensors = ((path, part) for path, part in parts.items() if isinstance(part, Tensor))
-        yield from ((path, part) for path, part in tensors if part.shape[-2:] == (size, size) and part.numel() == size * size)
+        yield from (
+            (path, part) for path, part in tensors if part.shape[-2:] == (size, size) and part.numel() == size * size
+        )
 
 
 def _pairs(mask: Tensor, random: np.random.Generator) -> list[tuple[int, int]]:
     """Return some allowed pairs of different positions."""
     flat = mask.reshape(mask.shape[-2:]).cpu()
-    allowed = flat if flat.dtype == torch.bool else (flat == 0 if flat.is_floating_point() and float(flat.min()) < 0 else flat > 0)
+    allowed = (
+        flat
+        if flat.dtype == torch.bool
+        else (flat == 0 if flat.is_floating_point() and float(flat.min()) < 0 else flat > 0)
+    )
     queries, keys = (part.numpy() for part in allowed.nonzero(as_tuple=True))
     different = np.flatnonzero(queries != keys)
     if not len(different):

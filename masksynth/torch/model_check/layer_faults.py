@@ -80,7 +80,9 @@ class RightLayers:
             return self.reaches[layer]
         mask = self.masks[layer]
         query = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-        back = self.index[query] - self.index[mask.key_start]  # within an interval the index rises: its first key is the farthest
+        back = (
+            self.index[query] - self.index[mask.key_start]
+        )  # within an interval the index rises: its first key is the farthest
         reach = Reach(window=max(1, int(back.max(initial=0)) + 1))
         return reach if cut_mask(self.full, self.index, reach) == mask else None
 
@@ -118,7 +120,9 @@ def faults_of_equal_flow(right: RightLayers) -> Iterator[LayerFault]:
         )
         for step, words in ((1, "one more"), (-1, "one less")):
             if (moved := _stepped(right, limited, step)) is not None:
-                likeness = f"windows that reach one token {'further' if step > 0 else 'less far'} than they should: off by one"
+                likeness = (
+                    f"windows that reach one token {'further' if step > 0 else 'less far'} than they should: off by one"
+                )
                 yield LayerFault(f"window {words}", likeness, "a window of W sees the tokens i with q - i < W", moved)
     if len(tables) < 2:
         return
@@ -188,10 +192,14 @@ def faults_of_other_flow(right: RightLayers, position_ids: Int64Array, padding: 
     by_stack = {"causal": causal_mask(size), "documents": one_interval(begin, order + 1)}
     for name, mask in by_stack.items():
         index = order if name == "causal" else order - begin
-        cut = [cut_mask(mask, index, right.reaches[layer]) if right.reaches else mask for layer in range(len(right.masks))]
+        cut = [
+            cut_mask(mask, index, right.reaches[layer]) if right.reaches else mask for layer in range(len(right.masks))
+        ]
         yield LayerFault(name, *FAILURES[name], tuple(cut))
         if any(_is_limited(right, layer) for layer in range(len(right.masks))):
-            yield LayerFault(name, f"{FAILURES[name][0]}, without the model's windows", FAILURES[name][1], (mask,) * len(right.masks))
+            yield LayerFault(
+                name, f"{FAILURES[name][0]}, without the model's windows", FAILURES[name][1], (mask,) * len(right.masks)
+            )
     everything = one_interval(np.zeros_like(order), np.full_like(order, size))
     yield LayerFault("no mask", *FAILURES["no mask"], (everything,) * len(right.masks))
     if len(padding):

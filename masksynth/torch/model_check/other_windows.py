@@ -38,7 +38,9 @@ def other_windows(model: nn.Module, change: Callable[[int], int]) -> Iterator[No
     configs = [config for module in model.modules() for config in _configs(getattr(module, "config", None))]
     holders = {id(each): each for each in [*configs, *model.modules()]}
     before = [(each, name, vars(each)[name]) for each in holders.values() for name in NAMES if name in vars(each)]
-    sizes = [(each, name, value) for each, name, value in before if isinstance(value, int) and not isinstance(value, bool)]
+    sizes = [
+        (each, name, value) for each, name, value in before if isinstance(value, int) and not isinstance(value, bool)
+    ]
     try:
         for each, name, value in sizes:
             setattr(each, name, change(value))

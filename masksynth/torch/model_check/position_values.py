@@ -20,7 +20,9 @@ REMEDY = "pass position_ids=batch.position_ids[None]: merged positions branch, a
 SEVERAL = "pass position ids of every dimension: Collator(model=model, position_keys=...), or samples with position_ids as lists"
 
 
-def position_ids_wrong(subject: Subject, tolerance: float, noise: float = 0.0) -> tuple[PositionFinding | None, list[str]]:
+def position_ids_wrong(
+    subject: Subject, tolerance: float, noise: float = 0.0
+) -> tuple[PositionFinding | None, list[str]]:
     """Return what is wrong if the model computes other outputs with the batch's own position ids, else None.
 
     It is (query, None, difference, message, remedy).
@@ -34,7 +36,9 @@ def position_ids_wrong(subject: Subject, tolerance: float, noise: float = 0.0) -
         return None, []
     untold = []
     if right.dim() == 3 and bool((right == right[:1]).all()):
-        untold = [f"position ids of one dimension, where the model takes {len(right)}: on this batch all dimensions are equal"]
+        untold = [
+            f"position ids of one dimension, where the model takes {len(right)}: on this batch all dimensions are equal"
+        ]
     called = call.inputs.get("position_ids")
     if called is not None and same_ids(called, right):
         return None, untold
@@ -51,7 +55,10 @@ def position_ids_wrong(subject: Subject, tolerance: float, noise: float = 0.0) -
             return None, untold
         moved = np.nan_to_num(distance(other.outputs, same.outputs))
         if not moved.max() > noise:
-            return None, [*untold, f"position ids: {_in_words(called, right)}; with the batch's, outputs move by {moved.max():.3g} only"]
+            return None, [
+                *untold,
+                f"position ids: {_in_words(called, right)}; with the batch's, outputs move by {moved.max():.3g} only",
+            ]
     at = int(np.argmax(moved))
     fact = f"{_in_words(called, right)}; with the batch's, the output at position {at} moves by {moved[at]:.3g}"
     remedy = SEVERAL if right.dim() == 3 and not isinstance(subject.batch, Batch) else REMEDY

@@ -135,7 +135,10 @@ def split_tables(mask: Mask) -> list[Mask]:
         return [mask]
     parts = [slice(int(offset[0]), int(offset[-1])) for offset in mask.row_offset]
     offsets = mask.row_offset - mask.row_offset[:, :1]
-    return [Mask(offset[None], mask.key_start[part], mask.key_end[part]) for offset, part in zip(offsets, parts, strict=True)]
+    return [
+        Mask(offset[None], mask.key_start[part], mask.key_end[part])
+        for offset, part in zip(offsets, parts, strict=True)
+    ]
 
 
 def _index_of_faults(source: PackedBatch, reaches: Collection[Reach]) -> Int64Array:

@@ -66,7 +66,10 @@ def is_transformers_model(module: Any) -> TypeGuard[nn.Module]:
     >>> is_transformers_model(nn.Linear(2, 2))
     False
     """
-    return any((base.__module__, base.__name__) == ("transformers.modeling_utils", "PreTrainedModel") for base in type(module).__mro__)
+    return any(
+        (base.__module__, base.__name__) == ("transformers.modeling_utils", "PreTrainedModel")
+        for base in type(module).__mro__
+    )
 
 
 def record_calls(run: Callable[[], Any], size: int) -> tuple[Any, tuple[ModelCall, ...]]:
@@ -109,10 +112,14 @@ def record_calls(run: Callable[[], Any], size: int) -> tuple[Any, tuple[ModelCal
     return result, tuple(calls)
 
 
-def _call_of(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, size: int) -> ModelCall | None:
+def _call_of(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, size: int
+) -> ModelCall | None:
     """Return the call with its arguments by name; None if it is not of one sequence of N positions."""
     names = [name for name in inspect.signature(module.forward).parameters if name not in ("args", "kwargs")]
-    inputs = {name: value for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items() if value is not None}
+    inputs = {
+        name: value for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items() if value is not None
+    }
     sequence = next((inputs[name] for name in INPUTS if isinstance(inputs.get(name), Tensor)), None)
     if sequence is None or tuple(sequence.shape[:2]) != (1, size):
         return None
@@ -121,7 +128,9 @@ def _call_of(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], r
     except InvalidInstance:
         return None
     kind = outputs.device.type
-    return ModelCall(module, inputs, outputs, torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None)
+    return ModelCall(
+        module, inputs, outputs, torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    )
 
 
 def the_call(calls: tuple[ModelCall, ...]) -> ModelCall | str:
@@ -221,7 +230,9 @@ def eager_instead_of_flex(model: nn.Module) -> Iterator[None]:
 
     Every configuration is then put back.
     """
-    configs = {id(config): config for module in model.modules() if (config := getattr(module, "config", None)) is not None}
+    configs = {
+        id(config): config for module in model.modules() if (config := getattr(module, "config", None)) is not None
+    }
     names = {key: str(getattr(config, "_attn_implementation", "")) for key, config in configs.items()}
     flexible = {key: name for key, name in names.items() if name.endswith("flex_attention")}
     try:

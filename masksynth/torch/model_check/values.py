@@ -97,7 +97,9 @@ def compare_values(
     if isinstance(expected, str):
         return ValueComparison(why_not=expected)
     if expected.layers % len(right.masks) or (layers is not None and expected.layers != layers):
-        return ValueComparison(why_not=f"{expected.layers} attentions take a mask in a model of {layers or len(right.masks)} layers")
+        return ValueComparison(
+            why_not=f"{expected.layers} attentions take a mask in a model of {layers or len(right.masks)} layers"
+        )
     judged = (torch.isfinite(outputs) & torch.isfinite(expected.outputs)).all(-1).cpu().numpy()
     apart = np.where(judged, distance(expected.outputs, outputs), 0.0)
     differs, wrong = float(apart.max(initial=0.0)), bool(apart.max(initial=0.0) > tolerance)
@@ -122,7 +124,9 @@ def compare_values(
     return ValueComparison(differs, None, None, *sort_out(tried, _untried(right)))
 
 
-def sort_out(tried: Sequence[tuple[LayerFault, str]], untried: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def sort_out(
+    tried: Sequence[tuple[LayerFault, str]], untried: Sequence[str] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return (what was told apart, what was not and why) by kind of failure.
 
     Examples

@@ -110,18 +110,25 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
     lemmas = tuple(_check_part(folder, statement, lemma, checker) for lemma in statement.lemmas)
     parts = tuple(_check_part(folder, statement, part, checker) for part in statement.parts)
     if (total := fixed + sum(part.bound for part in parts)) != statement.bound:
-        raise WrongAnswer("proof", f"problem.json: the bound {statement.bound} is not what sure edges, packing and parts sum to, {total}")
+        raise WrongAnswer(
+            "proof",
+            f"problem.json: the bound {statement.bound} is not what sure edges, packing and parts sum to, {total}",
+        )
     if statement.bound > statement.value:
         raise WrongAnswer("proof", f"problem.json: the bound {statement.bound} is above the value {statement.value}")
     optimal = statement.bound == statement.value
-    return ProofReport(statement.size, statement.layers, statement.layered, statement.value, statement.bound, optimal, parts, lemmas)
+    return ProofReport(
+        statement.size, statement.layers, statement.layered, statement.value, statement.bound, optimal, parts, lemmas
+    )
 
 
 def _check_part(folder: Path, statement: Statement, part: ClaimedPart, checker: str | None) -> PartReport:
     begun = perf_counter()
     formula = read_formula(folder / part.folder / "formula.cnf")
     weights = _edge_weights(statement, part)
-    _compare(formula, lambda: _due_clauses(statement, part, weights, len(formula.clauses)), f"{part.folder}/formula.cnf")
+    _compare(
+        formula, lambda: _due_clauses(statement, part, weights, len(formula.clauses)), f"{part.folder}/formula.cnf"
+    )
     if part.kind == "drat":
         lines = check_refutation(formula, folder / part.folder / "proof.drat", checker)
     else:
@@ -137,7 +144,9 @@ def _edge_weights(statement: Statement, part: ClaimedPart) -> dict[str, int]:
     if not statement.layered:
         return {f"edge {query} {key}": statement.weight((query, key)) for query, key in part.edges}
     layers = range(1, statement.depth + 1)
-    return {f"edge {layer} {query} {key}": statement.weight((query, key)) for layer in layers for query, key in part.edges}
+    return {
+        f"edge {layer} {query} {key}": statement.weight((query, key)) for layer in layers for query, key in part.edges
+    }
 
 
 def _due_clauses(statement: Statement, part: ClaimedPart, weights: dict[str, int], given: int) -> Iterator[Clause]:
@@ -159,7 +168,9 @@ def _counted(part: ClaimedPart, weights: dict[str, int], most: int, given: int, 
     """That the weight of some edges is at most ``most``."""
     total = sum(weights.values())
     if 0 <= most < total and given < total:
-        raise WrongAnswer("proof", f"{part.folder}/formula.cnf: {given} clauses are too few to count a weight of {total}")
+        raise WrongAnswer(
+            "proof", f"{part.folder}/formula.cnf: {given} clauses are too few to count a weight of {total}"
+        )
     terms = [name for name, weight in weights.items() for _ in range(weight)] if 0 <= most < total else []
     yield from at_most(terms, most, counter)
 
@@ -176,4 +187,6 @@ def _compare(formula: NamedFormula, due: Callable[[], Iterable[Clause]], place: 
     for given_clause in formula.clauses:
         if frozenset(given_clause) not in seen:
             text = " or ".join(map(formula.name, given_clause[:8])) + (" or ..." if len(given_clause) > 8 else "")
-            raise WrongAnswer("proof", f"{place}: the clause {text or 'that is empty'} does not follow from the statement")
+            raise WrongAnswer(
+                "proof", f"{place}: the clause {text or 'that is empty'} does not follow from the statement"
+            )

@@ -18,7 +18,11 @@ MAX_DENOMINATOR = 1 << 64
 
 
 def check_tree(
-    path: Path, clauses: Sequence[tuple[int, ...]], costs: Mapping[int, int], edges: Mapping[tuple[int, ...], int], bound: int
+    path: Path,
+    clauses: Sequence[tuple[int, ...]],
+    costs: Mapping[int, int],
+    edges: Mapping[tuple[int, ...], int],
+    bound: int,
 ) -> int:
     """Check that every leaf of a tree has a bound above ``bound - 1``; return the number of leaves.
 
@@ -54,12 +58,17 @@ def check_tree(
             if type(node) is not dict:
                 raise _fault(f"{type(node).__name__} where a node is due")
             if node.keys() == {"edge", "zero", "one"}:
-                open_nodes += [(node[side], {**fixed, _variable(node["edge"], edges): value}) for side, value in (("zero", 0), ("one", 1))]
+                open_nodes += [
+                    (node[side], {**fixed, _variable(node["edge"], edges): value})
+                    for side, value in (("zero", 0), ("one", 1))
+                ]
             elif node.keys() == {"duals"}:
                 leaves += 1
                 reached = leaf_bound(_duals(node["duals"], len(clauses)), clauses, costs, fixed, denominator)
                 if reached <= (bound - 1) * denominator:
-                    raise WrongAnswer("proof", f"{place}: leaf {leaves} has the bound {reached}/{denominator}, not above {bound - 1}")
+                    raise WrongAnswer(
+                        "proof", f"{place}: leaf {leaves} has the bound {reached}/{denominator}, not above {bound - 1}"
+                    )
             else:
                 raise _fault("a node is neither 'edge', 'zero', 'one' nor 'duals'")
     except InvalidInstance as error:

@@ -30,7 +30,9 @@ class Terms(NamedTuple):
     second: Bools
 
 
-def part_clauses(size: int, depth: int, sure: Iterable[Edge], edges: Iterable[Edge], demands: Sequence[Edge]) -> Iterator[Clause]:
+def part_clauses(
+    size: int, depth: int, sure: Iterable[Edge], edges: Iterable[Edge], demands: Sequence[Edge]
+) -> Iterator[Clause]:
     """Clauses that every solution meets, if sure edges are there and only ``edges`` are open: a path of <= L edges for every demand.
 
     Parameters
@@ -75,7 +77,9 @@ def part_clauses(size: int, depth: int, sure: Iterable[Edge], edges: Iterable[Ed
         del asked[level]
 
 
-def layered_clauses(size: int, depth: int, edges: Sequence[Edge], demands: Sequence[Edge], forced: Iterable[Edge]) -> Iterator[Clause]:
+def layered_clauses(
+    size: int, depth: int, edges: Sequence[Edge], demands: Sequence[Edge], forced: Iterable[Edge]
+) -> Iterator[Clause]:
     """Clauses of a mask for each layer: a walk through all layers, that stays or takes an edge in each, for every demand.
 
     Examples
@@ -114,7 +118,9 @@ def _named(name: Callable[[int, int, int], str], level: int) -> Callable[[int, i
     return lambda query, key: name(level, query, key)
 
 
-def _units(state: States, level: int, demands: Sequence[Edge], name: Callable[[int, int, int], str]) -> Iterator[Clause]:
+def _units(
+    state: States, level: int, demands: Sequence[Edge], name: Callable[[int, int, int], str]
+) -> Iterator[Clause]:
     """Every demand is met: nothing to say where that is sure, no solution where it is impossible."""
     for demand in demands:
         if state[demand] == OPEN:
@@ -125,11 +131,18 @@ def _units(state: States, level: int, demands: Sequence[Edge], name: Callable[[i
 
 def _terms(first: States, second: States) -> Terms:
     ahead = first[:, None]
-    return Terms((ahead == OPEN) & (second == OPEN), (ahead == OPEN) & (second == TRUE), (ahead == TRUE) & (second == OPEN))
+    return Terms(
+        (ahead == OPEN) & (second == OPEN), (ahead == OPEN) & (second == TRUE), (ahead == TRUE) & (second == OPEN)
+    )
 
 
 def _implications(
-    level: int, query: int, keys: list[int], terms: Terms, first: Callable[[int, int], str], second: Callable[[int, int], str]
+    level: int,
+    query: int,
+    keys: list[int],
+    terms: Terms,
+    first: Callable[[int, int], str],
+    second: Callable[[int, int], str],
 ) -> Iterator[Clause]:
     """Reach from one query, key by key: one of its terms holds, and a term of two open literals holds only with both."""
     for at, key in enumerate(keys):

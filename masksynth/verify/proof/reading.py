@@ -33,7 +33,9 @@ def read_bytes(path: Path, limit: int = MAX_TEXT) -> bytes:
     """
     try:
         if not path.is_file():
-            raise InvalidInstance("there is no such file", "", "name a folder that --proof has written", source=str(path))
+            raise InvalidInstance(
+                "there is no such file", "", "name a folder that --proof has written", source=str(path)
+            )
         if (size := path.stat().st_size) > limit:
             raise InvalidInstance(f"{size} bytes are more than the {limit} that are read", "", source=str(path))
         with path.open("rb") as file:
@@ -108,7 +110,9 @@ def read_array(path: Path) -> Bools:
     for length in shape:
         count *= length
     if len(values) != count:
-        raise InvalidInstance(f"{len(values)} values where the shape {list(shape)} asks for {count}", "", source=str(path))
+        raise InvalidInstance(
+            f"{len(values)} values where the shape {list(shape)} asks for {count}", "", source=str(path)
+        )
     if values.max(initial=0) > 1:
         raise InvalidInstance("a value is neither 0 nor 1", "", source=str(path))
     return values.astype(bool).reshape(shape)

@@ -49,7 +49,9 @@ def check_refutation(formula: NamedFormula, path: Path, checker: str | None) -> 
     try:
         steps = parse_steps(read_text(path, MAX_PROOF), formula.variables)
     except InvalidInstance as error:
-        raise (error if error.source else InvalidInstance(f"not a DRUP proof: {error.fact}", "", source=str(path))) from None
+        raise (
+            error if error.source else InvalidInstance(f"not a DRUP proof: {error.fact}", "", source=str(path))
+        ) from None
     if fault := (find_fault if checker == RUP else find_fault_by_dratify)(formula.clauses, steps):
         raise WrongAnswer("proof", f"{_place(path)}: {fault}")
     return len(steps)
@@ -74,7 +76,9 @@ def find_fault_by_dratify(formula: Sequence[Literals], steps: Sequence[Step]) ->
     plain = CNF(max((abs(literal) for clause in every for literal in clause), default=0))
     for clause in formula:
         plain.add_dimacs(clause)
-    coded = [("d" if deleted else "a", tuple(2 * abs(x) - 2 + (x < 0) for x in literals)) for deleted, literals in steps]
+    coded = [
+        ("d" if deleted else "a", tuple(2 * abs(x) - 2 + (x < 0) for x in literals)) for deleted, literals in steps
+    ]
     # Without RAT every accepted clause follows from the formula, with and without deletions.
     result = check_proof(plain, coded, check_rat=False)
     if result.ok and result.reached_empty and result.rat_steps == 0:
@@ -90,10 +94,14 @@ def _by_program(formula: NamedFormula, path: Path, program: str) -> int:
         plain = Path(folder) / "formula.cnf"
         write_plain(formula, plain)
         try:
-            done = subprocess.run([program, str(plain), str(path.absolute())], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            done = subprocess.run(
+                [program, str(plain), str(path.absolute())], stdin=subprocess.DEVNULL, capture_output=True, check=False
+            )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise InvalidInstance(f"cannot be run: {reason}", "", "name a program like drat-trim", source=program) from None
+            raise InvalidInstance(
+                f"cannot be run: {reason}", "", "name a program like drat-trim", source=program
+            ) from None
     said = done.stdout.decode("utf-8", "replace").splitlines()
     verdicts = {line.strip() for line in said if line.lstrip().startswith("s ")}
     # A positive exit code says nothing: older versions of drat-trim end with 1 where the formula has the empty clause.

@@ -16,7 +16,20 @@ MAX_SIZE = 4096
 MAX_WEIGHT = 10**6
 MAX_LAYERS = 10**9
 KINDS = ("drat", "duals")
-_KEYS = ("masksynth_proof", "size", "layers", "layered", "forced", "forbidden", "weights", "value", "bound", "sure", "packing", "parts")
+_KEYS = (
+    "masksynth_proof",
+    "size",
+    "layers",
+    "layered",
+    "forced",
+    "forbidden",
+    "weights",
+    "value",
+    "bound",
+    "sure",
+    "packing",
+    "parts",
+)
 _MORE = ("lemmas", "positions", "sha256")
 
 
@@ -121,14 +134,18 @@ def read_statement(folder: Path) -> Statement:
 def _statement(document: Any, relation: Bools, mask: Bools) -> Statement:
     _keys(document, "$", _KEYS, _MORE)
     if _int(document["masksynth_proof"], "$.masksynth_proof", 0, 10**6) != 1:
-        raise InvalidInstance(f"format {document['masksynth_proof']} is not known", "$.masksynth_proof", "use a newer masksynth")
+        raise InvalidInstance(
+            f"format {document['masksynth_proof']} is not known", "$.masksynth_proof", "use a newer masksynth"
+        )
     size = _int(document["size"], "$.size", 1, MAX_SIZE)
     if relation.shape != (size, size):
         raise InvalidInstance(f"{size} positions, but relation.npy has the shape {list(relation.shape)}", "$.size")
     layered = _typed(document["layered"], bool, "$.layered")
     layers = None if document["layers"] is None else _int(document["layers"], "$.layers", 1, MAX_LAYERS)
     if layered and (layers is None or layers > MAX_SIZE):
-        raise InvalidInstance(f"a mask for each layer, but {layers} layers", "$.layers", f"give a number of layers up to {MAX_SIZE}")
+        raise InvalidInstance(
+            f"a mask for each layer, but {layers} layers", "$.layers", f"give a number of layers up to {MAX_SIZE}"
+        )
     _notes(document, size)
     lemmas = [_part(item, "lemma", at, size, at) for at, item in _items(document.get("lemmas", []), "$.lemmas")]
     return Statement(

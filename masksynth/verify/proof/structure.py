@@ -90,7 +90,9 @@ def check_structure(statement: Statement) -> int:
     for part in statement.parts + statement.lemmas:
         _check_part(statement, part, open_edges, hops)
         for place, window in enumerate(part.windows):
-            _check_part(statement, image_of(statement, part, window, f"{part.folder}: window {place}"), open_edges, hops)
+            _check_part(
+                statement, image_of(statement, part, window, f"{part.folder}: window {place}"), open_edges, hops
+            )
     weights = [min(map(statement.weight, hit.edges)) for hit in statement.packing]
     return sum(map(statement.weight, statement.sure)) + sum(weights)
 
@@ -98,7 +100,9 @@ def check_structure(statement: Statement) -> int:
 def _check_layered(statement: Statement) -> None:
     """At most one part, with all pairs and all allowed edges."""
     if statement.sure or statement.packing or statement.lemmas or len(statement.parts) > 1:
-        raise _wrong("problem.json", "sure edges, a packing, lemmas or several parts where each layer has a mask of its own")
+        raise _wrong(
+            "problem.json", "sure edges, a packing, lemmas or several parts where each layer has a mask of its own"
+        )
     for part in statement.parts:
         if set(part.edges) != set(_pairs(allowed_edges(statement))):
             raise _wrong("problem.json", f"{part.folder}: its edges are not all that are allowed")
@@ -125,7 +129,9 @@ def _check_sure(statement: Statement, allowed: Bools) -> None:
 def _check_disjoint(statement: Statement, open_edges: Bools) -> None:
     """Sets of packing and parts hold allowed edges that are not sure, each edge in one set at most."""
     taken: dict[Edge, str] = {}
-    sets: list[tuple[str, Iterable[Edge]]] = [(f"packing[{place}]", hit.edges) for place, hit in enumerate(statement.packing)]
+    sets: list[tuple[str, Iterable[Edge]]] = [
+        (f"packing[{place}]", hit.edges) for place, hit in enumerate(statement.packing)
+    ]
     for place, edges in sets + [(part.folder, part.edges) for part in statement.parts]:
         for edge in edges:
             if not open_edges[edge]:
@@ -153,7 +159,9 @@ def _check_part(statement: Statement, part: ClaimedPart, open_edges: Bools, hops
             raise _wrong("problem.json", f"{part.folder}: the demand {demand} is not a pair of the relation")
     lacking = useful(hops, part.demands, statement.depth) & open_edges & ~table(statement.size, part.edges)
     if lacking.any():
-        raise _wrong("problem.json", f"{part.folder}: the edge {_first(lacking)} may help one of its demands and is not in it")
+        raise _wrong(
+            "problem.json", f"{part.folder}: the edge {_first(lacking)} may help one of its demands and is not in it"
+        )
 
 
 def _pairs(edges: Bools) -> list[Edge]:

@@ -112,7 +112,11 @@ def lp_bound(formula: Formula) -> tuple[int, dict[str, Any]]:
 
 
 def branch_tree(
-    formula: Formula, bound: int, until: float | None = None, nodes: int | None = None, stop: Callable[[], bool] = lambda: False
+    formula: Formula,
+    bound: int,
+    until: float | None = None,
+    nodes: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
     """Return a branch tree that proves ``bound``, as the content of ``tree.json``; None where a limit comes first.
 

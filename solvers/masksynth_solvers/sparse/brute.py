@@ -19,7 +19,9 @@ class Brute:
 
     def __init__(self, formula: Formula, seed: int) -> None:
         if len(formula.edges) > MAX_EDGES:
-            raise Unsupported(f"brute takes at most {MAX_EDGES} edges that may be chosen, not {len(formula.edges)}; use another backend")
+            raise Unsupported(
+                f"brute takes at most {MAX_EDGES} edges that may be chosen, not {len(formula.edges)}; use another backend"
+            )
         self.formula = formula
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:

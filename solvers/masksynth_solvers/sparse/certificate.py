@@ -131,10 +131,14 @@ def write_proof(
     """
     begun, target = monotonic(), Path(os.path.abspath(folder)).resolve()
     mask = np.reshape(mask, (-1, problem.size, problem.size) if problem.layered else problem.relation.shape)
-    edges = [tuple(map(int, edge)) for edge in np.argwhere(mask) if edge[-2] != edge[-1]]  # with its layer in front, if layered
+    edges = [
+        tuple(map(int, edge)) for edge in np.argwhere(mask) if edge[-2] != edge[-1]
+    ]  # with its layer in front, if layered
     parts = _parts(problem, reduction)
     if reduction.unreachable is not None or len(parts) != len(bounds):
-        raise InvalidInstance(f"{len(bounds)} bounds for a reduction of {len(parts)} parts, unreachable {reduction.unreachable}", "")
+        raise InvalidInstance(
+            f"{len(bounds)} bounds for a reduction of {len(parts)} parts, unreachable {reduction.unreachable}", ""
+        )
     _check_target(target, force)
     end = inf if limits is None or limits.seconds is None else begun + limits.seconds
     effort = inf if limits is None or limits.effort is None else limits.effort
@@ -153,7 +157,9 @@ def write_proof(
             statement = _statement(problem, reduction, entries, lemmas.entries, mask) | dict(extra or {})
             _write(draft / "problem.json", [json.dumps(statement, ensure_ascii=True), "\n"])
             np.save(draft / "relation.npy", np.ascontiguousarray(problem.relation), allow_pickle=False)
-            np.save(draft / "mask.npy", np.ascontiguousarray(mask | np.eye(problem.size, dtype=bool)), allow_pickle=False)
+            np.save(
+                draft / "mask.npy", np.ascontiguousarray(mask | np.eye(problem.size, dtype=bool)), allow_pickle=False
+            )
             if inspect is not None:
                 inspect(draft)
             _check_target(target, force)
@@ -161,7 +167,9 @@ def write_proof(
                 _remove(target)
             draft.rename(target)
     except OSError as error:
-        raise MasksynthError(f"{target}: the proof cannot be written: {error.strerror or error}; choose another folder") from error
+        raise MasksynthError(
+            f"{target}: the proof cannot be written: {error.strerror or error}; choose another folder"
+        ) from error
     return target
 
 
@@ -265,7 +273,9 @@ def _lemma(lemma: Lemma, claim: _Claim, lemmas: Lemmas) -> bool:
     formula, windows = encode(lemmas.problem, lemmas.sure, lemma.part), foremost(lemma.windows)
 
     def numbered(formula: Formula) -> _Claim:
-        return _Claim(claim.folder.parent / f"lemma-{len(lemmas.entries):03d}", lemma.part, formula, lemma.bound, claim.until)
+        return _Claim(
+            claim.folder.parent / f"lemma-{len(lemmas.entries):03d}", lemma.part, formula, lemma.bound, claim.until
+        )
 
     kind = _by_duals(numbered(formula))
     if not kind:
@@ -323,7 +333,13 @@ def _refuting(claim: _Claim) -> Iterator[subprocess.Popen[bytes] | None]:
     except Unsupported:
         yield None
         return
-    command = [sys.executable, "-m", "masksynth_solvers.sparse.refute", str(claim.folder / "formula.cnf"), str(claim.folder / "proof.drat")]
+    command = [
+        sys.executable,
+        "-m",
+        "masksynth_solvers.sparse.refute",
+        str(claim.folder / "formula.cnf"),
+        str(claim.folder / "proof.drat"),
+    ]
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -375,7 +391,10 @@ def _check_target(target: Path, force: bool) -> None:
         for entry in target.iterdir():
             if not (entry.name in FILES or (entry.name.startswith(("part-", "lemma-")) and entry.is_dir())):
                 raise InvalidInstance(
-                    f"the folder holds {entry.name!r:.60}, which is not of a proof", "", "choose another folder", str(target)
+                    f"the folder holds {entry.name!r:.60}, which is not of a proof",
+                    "",
+                    "choose another folder",
+                    str(target),
                 )
 
 

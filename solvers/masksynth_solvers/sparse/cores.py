@@ -38,7 +38,9 @@ class Cores:
         self.spent += max(effort, self.spent)
         native, interrupted = run(lambda: solver.solve(model), solver.stop_search, until)
         if native in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-            chosen = self.formula.chosen(number for number, variable in variables.items() if solver.boolean_value(variable))
+            chosen = self.formula.chosen(
+                number for number, variable in variables.items() if solver.boolean_value(variable)
+            )
             known = known.found(chosen, self.formula.cost(chosen), "cpsat")
         elif native != cp_model.UNKNOWN:
             raise MasksynthError(f"CP-SAT answered {solver.status_name(native)} to a problem that has a solution")

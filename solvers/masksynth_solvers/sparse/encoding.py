@@ -96,7 +96,9 @@ class Formula:
         if self.until is not None and len(self.clauses) % 4096 == 0 and monotonic() >= self.until:
             raise OutOfTime
         if len(self.clauses) >= MAX_SPARSE_CLAUSES:
-            raise Unsupported(f"the search needs more than {MAX_SPARSE_CLAUSES} clauses; a construction is what remains at this size")
+            raise Unsupported(
+                f"the search needs more than {MAX_SPARSE_CLAUSES} clauses; a construction is what remains at this size"
+            )
         self.clauses.append(clause)
 
     def chosen(self, true: Iterable[int]) -> tuple[tuple[int, ...], ...]:
@@ -110,7 +112,12 @@ class Formula:
 
     def terms(self, without: Container[tuple[int, ...]] = ()) -> list[int]:
         """The edge variables, each repeated as often as its weight says, except those of some edges."""
-        return [variable for edge, variable in self.edges.items() if edge not in without for _ in range(self.weights[variable])]
+        return [
+            variable
+            for edge, variable in self.edges.items()
+            if edge not in without
+            for _ in range(self.weights[variable])
+        ]
 
 
 def encode(problem: SparseProblem, sure: frozenset[Edge], part: Part, until: float | None = None) -> Formula:
@@ -154,7 +161,9 @@ def encode_layers(problem: SparseProblem, until: float | None = None) -> Formula
 
     A way through layers l, l - 1, ..., 1 first stays where it is or takes an edge of layer l.
     """
-    demands = tuple((q, k) for q in range(problem.size) for k in range(problem.size) if q != k and problem.relation[q, k])
+    demands = tuple(
+        (q, k) for q in range(problem.size) for k in range(problem.size) if q != k and problem.relation[q, k]
+    )
     layers = range(1, problem.depth + 1)
     forced = frozenset((layer, *edge) for layer in layers for edge in problem.forced)
     formula = Formula(depth=problem.depth, sure=forced, demands=demands, until=until)
@@ -249,7 +258,9 @@ def at_most(formula: Formula, bound: int, terms: Sequence[int] | None = None, na
     """
     terms = formula.terms() if terms is None else terms
     if len(terms) > MAX_TERMS:
-        raise Unsupported(f"the weights add up to {len(terms)}, more than the {MAX_TERMS} that a totalizer counts; scale them down")
+        raise Unsupported(
+            f"the weights add up to {len(terms)}, more than the {MAX_TERMS} that a totalizer counts; scale them down"
+        )
 
     def outputs(start: int, end: int) -> list[int]:
         if end - start == 1:
@@ -260,7 +271,13 @@ def at_most(formula: Formula, bound: int, terms: Sequence[int] | None = None, na
         for a in range(len(left) + 1):
             for b in range(len(right) + 1):
                 if a + b:
-                    formula.add([*(-left[i - 1] for i in (a,) if i), *(-right[i - 1] for i in (b,) if i), count[min(a + b, bound + 1) - 1]])
+                    formula.add(
+                        [
+                            *(-left[i - 1] for i in (a,) if i),
+                            *(-right[i - 1] for i in (b,) if i),
+                            count[min(a + b, bound + 1) - 1],
+                        ]
+                    )
         return count
 
     return outputs(0, len(terms)) if terms and bound >= 0 else []

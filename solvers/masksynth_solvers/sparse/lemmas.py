@@ -70,7 +70,11 @@ class Lemmas:
         entries = []
         for window in windows:
             form = form_of(self.problem, self.sure, window.part)
-            pairs = zip(span(self.problem, self._solved[form].part.demands), span(self.problem, window.part.demands), strict=True)
+            pairs = zip(
+                span(self.problem, self._solved[form].part.demands),
+                span(self.problem, window.part.demands),
+                strict=True,
+            )
             entries.append({"lemma": self._numbers[form], "positions": [list(pair) for pair in pairs]})
         return entries
 

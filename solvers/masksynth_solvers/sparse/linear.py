@@ -31,11 +31,15 @@ class Linear:
         self.formula = formula
         self.tolerance = TOLERANCE * (1 + sum(formula.weights.values()))
         if self.tolerance >= 0.5:
-            raise Unsupported("ilp: the weights are too large for floating point; scale them down, or use another backend")
+            raise Unsupported(
+                "ilp: the weights are too large for floating point; scale them down, or use another backend"
+            )
         self.solver: Any = pywraplp.Solver.CreateSolver("SCIP")
         if self.solver is None:
             raise MasksynthError("this build of ortools has no SCIP")
-        self.solver.SetSolverSpecificParametersAsString("\n".join((f"randomization/randomseedshift = {seed}", *SETTINGS, "")))
+        self.solver.SetSolverSpecificParametersAsString(
+            "\n".join((f"randomization/randomseedshift = {seed}", *SETTINGS, ""))
+        )
         self.variables = [self.solver.BoolVar(str(number)) for number in range(len(formula.names) + 1)]
         for clause in formula.clauses:
             row = self.solver.Constraint(1 - sum(literal < 0 for literal in clause), self.solver.infinity())

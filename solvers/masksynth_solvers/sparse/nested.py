@@ -40,7 +40,9 @@ class Lemma:
 Solved = dict[bytes, Lemma]
 
 
-def windows_of(problem: SparseProblem, sure: frozenset[Edge], part: Part, budget: Budget, solved: Solved | None = None) -> list[Window]:
+def windows_of(
+    problem: SparseProblem, sure: frozenset[Edge], part: Part, budget: Budget, solved: Solved | None = None
+) -> list[Window]:
     """Solve the windows of a part, each with the help of its own, and return those with a positive bound.
 
     Parameters
@@ -89,7 +91,11 @@ def _solve(problem: SparseProblem, sure: frozenset[Edge], window: Part, budget: 
 def helpful(found: list[Window], problem: SparseProblem, part: Part, upper: int) -> list[Window]:
     """The windows whose counters are small enough to help a search below ``upper``."""
     total = problem.cost(part.edges)
-    return [w for w in found if w.bound > 0 and (total - problem.cost(w.part.edges)) * max(upper - w.bound, 1) <= MOST_COUNTED]
+    return [
+        w
+        for w in found
+        if w.bound > 0 and (total - problem.cost(w.part.edges)) * max(upper - w.bound, 1) <= MOST_COUNTED
+    ]
 
 
 def _inside(part: Part, problem: SparseProblem) -> Iterator[Part]:

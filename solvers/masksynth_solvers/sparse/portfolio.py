@@ -18,7 +18,17 @@ from typing import Any
 
 from masksynth.backends import Limits, SparseOutcome, Standing, engine
 from masksynth.errors import Contradiction, MasksynthError
-from masksynth.sparsify import Edge, SparseProblem, built, first_layers, first_solution, layered_part, packing, reduce, windows
+from masksynth.sparsify import (
+    Edge,
+    SparseProblem,
+    built,
+    first_layers,
+    first_solution,
+    layered_part,
+    packing,
+    reduce,
+    windows,
+)
 from masksynth.sparsify.reduce import Part, Reduction
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.sparse.branch import lp_bound
@@ -40,7 +50,9 @@ MOST_HITS = 60
 """Most demands of a part for which disjoint hitting sets are computed."""
 
 
-def search(problem: SparseProblem, names: Sequence[str], limits: Limits, report: Report = lambda value, bound: None) -> SparseOutcome:
+def search(
+    problem: SparseProblem, names: Sequence[str], limits: Limits, report: Report = lambda value, bound: None
+) -> SparseOutcome:
     """Solve a sparse problem with the named engines, or as far as the limits allow.
 
     ``report`` hears the weight and the bound of the whole whenever a part may stand better.
@@ -52,14 +64,19 @@ def search(problem: SparseProblem, names: Sequence[str], limits: Limits, report:
     >>> len(outcome.reduction.sure), [(standing.lower, standing.upper) for standing in outcome.standings]
     (6, [(4, 4)])
     """
-    budget = Budget(None if limits.seconds is None else monotonic() + limits.seconds, inf if limits.effort is None else limits.effort)
+    budget = Budget(
+        None if limits.seconds is None else monotonic() + limits.seconds,
+        inf if limits.effort is None else limits.effort,
+    )
     reduction = reduce(problem)
     if reduction.unreachable is not None:
         return SparseOutcome(reduction, ())
     if problem.layered:
         reduction = Reduction(frozenset(), (), (layered_part(problem),))
     construction = built(problem)
-    hint = [] if construction is None else list(zip(construction.query.tolist(), construction.key.tolist(), strict=True))
+    hint = (
+        [] if construction is None else list(zip(construction.query.tolist(), construction.key.tolist(), strict=True))
+    )
     floor = None if construction is None else construction.bound
     settled = problem.cost(reduction.sure | reduction.chosen)
     standings: list[Standing] = []
@@ -103,13 +120,23 @@ def _start(problem: SparseProblem, reduction: Reduction, part: Part, hint: Seque
 
 
 def _settle(
-    problem: SparseProblem, reduction: Reduction, part: Part, known: Standing, names: Sequence[str], limits: Limits, budget: Budget
+    problem: SparseProblem,
+    reduction: Reduction,
+    part: Part,
+    known: Standing,
+    names: Sequence[str],
+    limits: Limits,
+    budget: Budget,
 ) -> Iterator[Standing]:
     """Search one part until it is closed or the budget is over; Ctrl-C ends the budget."""
     if known.closed or budget.over:
         return
     try:
-        formula = encode_layers(problem, budget.until) if problem.layered else encode(problem, reduction.sure, part, budget.until)
+        formula = (
+            encode_layers(problem, budget.until)
+            if problem.layered
+            else encode(problem, reduction.sure, part, budget.until)
+        )
         engines = [engine(name)(formula, limits.seed) for name in names]
         for standing in _turns(engines, known, budget, ALONE * len(names)):
             known = standing
@@ -123,7 +150,10 @@ def _settle(
             formula = _with_windows(problem, reduction, part, known, budget)
             # What a solution has inside a window solves the window, so the dearest window alone bounds the part.
             known = known.proved(max((window.bound for window in formula.windows), default=0), "windows")
-            engines = [engine(name)(formula, limits.seed) if name == "sat" else old for name, old in zip(names, engines, strict=True)]
+            engines = [
+                engine(name)(formula, limits.seed) if name == "sat" else old
+                for name, old in zip(names, engines, strict=True)
+            ]
         if known.closed or budget.over:
             return
         if limits.workers == 1 or len(names) == 1:
@@ -171,7 +201,9 @@ def _turns(engines: Sequence[Any], known: Standing, budget: Budget, most: float)
         effort = min(2 * effort, LAST)
 
 
-def side_by_side(formula: Formula, names: Sequence[str], known: Standing, seed: int, budget: Budget) -> Iterator[Standing]:
+def side_by_side(
+    formula: Formula, names: Sequence[str], known: Standing, seed: int, budget: Budget
+) -> Iterator[Standing]:
     """Each engine in a process of its own; what one finds is told to the others at once."""
     with _workers(formula, names, known, seed) as ends:
         since = monotonic()
@@ -186,7 +218,9 @@ def side_by_side(formula: Formula, names: Sequence[str], known: Standing, seed: 
                 except (EOFError, OSError):
                     ends.remove(end)
                     if not ends:
-                        raise MasksynthError(f"every engine's process ({', '.join(names)}) has died; try one worker") from None
+                        raise MasksynthError(
+                            f"every engine's process ({', '.join(names)}) has died; try one worker"
+                        ) from None
                     continue
                 if isinstance(told, Exception):
                     raise told
@@ -210,7 +244,9 @@ def _workers(formula: Formula, names: Sequence[str], known: Standing, seed: int)
         for name in names:
             near, far = Pipe()
             command = [sys.executable, "-m", "masksynth_solvers.sparse.worker", str(far.fileno())]
-            children.append(subprocess.Popen(command, pass_fds=[far.fileno()], stdin=subprocess.DEVNULL, start_new_session=True))
+            children.append(
+                subprocess.Popen(command, pass_fds=[far.fileno()], stdin=subprocess.DEVNULL, start_new_session=True)
+            )
             far.close()
             ends.append(near)
             with suppress(OSError):

@@ -26,7 +26,11 @@ def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:
     settled = 0 if problem.layered else problem.cost(reduction.sure | reduction.chosen)
     yield f"c offset {settled}"
     before = 0
-    for formula in [encode_layers(problem)] if problem.layered else (encode(problem, reduction.sure, part) for part in reduction.parts):
+    for formula in (
+        [encode_layers(problem)]
+        if problem.layered
+        else (encode(problem, reduction.sure, part) for part in reduction.parts)
+    ):
         for clause in formula.clauses:
             yield f"h {' '.join(str(literal + before if literal > 0 else literal - before) for literal in clause)} 0"
         for variable, weight in formula.weights.items():
@@ -35,6 +39,8 @@ def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:
         before += len(formula.names)
 
 
-def write_sparse_wcnf(problem: SparseProblem, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
+def write_sparse_wcnf(
+    problem: SparseProblem, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()
+) -> None:
     """Write a sparse search to a file, atomically (``masksynth solve --sparse --emit``); refused as by `write_file`."""
     write_lines(sparse_wcnf(problem), path, force, inputs)

@@ -81,7 +81,10 @@ def is_right(tables, inputs, positions, labels, samples, rules, layers=None):
     nodes = [("mask", place) for place in range(len(inputs))]
     nodes += [(number, token) for number, sample in enumerate(samples) for token in range(len(sample["input_ids"]))]
     names = {("mask", place): (inputs[place], positions[place]) for place in range(len(inputs))}
-    rows = {("mask", place): [[("mask", int(k)) for k in np.flatnonzero(t[place])] for t in tables] for place in range(len(inputs))}
+    rows = {
+        ("mask", place): [[("mask", int(k)) for k in np.flatnonzero(t[place])] for t in tables]
+        for place in range(len(inputs))
+    }
     for number, sample in enumerate(samples):
         per_table = [cut(segment_rows(sample), rule) for rule in rules]
         for token, identity in enumerate(zip(sample["input_ids"], position_ids(sample), strict=True)):
@@ -103,5 +106,7 @@ def is_right(tables, inputs, positions, labels, samples, rules, layers=None):
         )
         if layers is None and len(known) == before:
             break
-    asked = Counter((names[number, token], label) for number, sample in enumerate(samples) for token, label in predictors(sample))
+    asked = Counter(
+        (names[number, token], label) for number, sample in enumerate(samples) for token, label in predictors(sample)
+    )
     return asked == Counter((names["mask", place], label) for place, label in labels)

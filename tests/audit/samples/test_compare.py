@@ -188,15 +188,22 @@ def test_tokens_samples_and_positions_that_are_not_there(seed):
         assert [one.witness["sample"] for one in found] == ["absent"]
         left_out = int(rng.integers(4))
         others = samples[:left_out] + samples[left_out + 1 :]
-        kept = {place for other, places in zip(samples, layout.place, strict=True) if other in others for place in places}
+        kept = {
+            place for other, places in zip(samples, layout.place, strict=True) if other in others for place in places
+        }
         report = audit(layout.subject(others))
         idle = {
-            p for one in report.findings if one.code == "MS019" for p in range(one.witness["positions"][0], one.witness["positions"][1] + 1)
+            p
+            for one in report.findings
+            if one.code == "MS019"
+            for p in range(one.witness["positions"][0], one.witness["positions"][1] + 1)
         }
         own = {place for place in layout.place[left_out] if place not in kept}
         # documents of the sample that was left out may begin like one that was given: these positions stand for its beginning
         assert idle <= own
-        if layout is not None and not any(other["input_ids"][0] == samples[left_out]["input_ids"][0] for other in others):
+        if layout is not None and not any(
+            other["input_ids"][0] == samples[left_out]["input_ids"][0] for other in others
+        ):
             assert idle == own
         sample = samples[left_out]
         live = max(token for token, label in enumerate(sample["labels"]) if label != -100)

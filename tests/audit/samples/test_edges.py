@@ -30,8 +30,18 @@ def told(dense, tokens, samples):
     [
         (causal(3), KNOWN, [SAMPLE, {"id": "e", "input_ids": [], "labels": []}], []),
         (causal(3), KNOWN, [SAMPLE, {"id": "u", "input_ids": [9, 9], "labels": [-100, -100]}], []),
-        (causal(1), {"inputs": [1], "positions": [0], "labels": [[0, 2]]}, [{"id": 1, "input_ids": [1, 2], "labels": [-100, 2]}], []),
-        (causal(3)[::-1, ::-1], {"inputs": [3, 2, 1], "positions": [2, 1, 0], "labels": [[2, 2], [1, 3]]}, [SAMPLE], []),
+        (
+            causal(1),
+            {"inputs": [1], "positions": [0], "labels": [[0, 2]]},
+            [{"id": 1, "input_ids": [1, 2], "labels": [-100, 2]}],
+            [],
+        ),
+        (
+            causal(3)[::-1, ::-1],
+            {"inputs": [3, 2, 1], "positions": [2, 1, 0], "labels": [[2, 2], [1, 3]]},
+            [SAMPLE],
+            [],
+        ),
         (causal(3), {**KNOWN, "positions": [5, 7, 7]}, [{**SAMPLE, "position_ids": [5, 7, 7]}], []),
         (causal(3), {**KNOWN, "kinds": ["0", "1", "1"]}, [{**SAMPLE, "kinds": [0, 1, 1]}], []),
         (causal(3), {**KNOWN, "kinds": ["0", "0", "1"]}, [{**SAMPLE, "kinds": [0, 1, 1]}], [("MS018", "error", 1)]),
@@ -54,7 +64,12 @@ def test_small_and_odd(dense, tokens, samples, expected):
 def test_left_padding():
     dense = np.pad(causal(3), ((2, 0), (2, 0)))
     dense[:2, :2] = causal(2)
-    tokens = {"inputs": [0, 0, 1, 2, 3], "positions": [0, 0, 0, 1, 2], "labels": [[2, 2], [3, 3]], "padding": {"ids": [0]}}
+    tokens = {
+        "inputs": [0, 0, 1, 2, 3],
+        "positions": [0, 0, 0, 1, 2],
+        "labels": [[2, 2], [3, 3]],
+        "padding": {"ids": [0]},
+    }
     assert told(dense, tokens, [SAMPLE]) == []
     dense[3, 1] = True
     assert told(dense, tokens, [SAMPLE]) == [("MS020", "error", 3)]

@@ -144,7 +144,9 @@ def test_published_masks(kind, seed, tmp_path):
     mask, samples, tokens = KINDS[kind](rng)
     np.save(tmp_path / "mask.npy", mask)
     report = audit(read_subject(tmp_path / "mask.npy", tokens=tokens, samples=samples))
-    spared = {"MS007", "MS008", "MS010", "MS021"} | ({"MS019"} if kind == "block diffusion" else set())  # its last clean block is dead
+    spared = {"MS007", "MS008", "MS010", "MS021"} | (
+        {"MS019"} if kind == "block diffusion" else set()
+    )  # its last clean block is dead
     assert not {one.code for one in report.findings} - spared, [one.message for one in report.findings]
     assert report.errors == 0
     assert report.complete
@@ -157,7 +159,11 @@ def test_published_masks(kind, seed, tmp_path):
         return
     tables[table, query, keys[int(rng.integers(len(keys)))]] = False
     np.save(tmp_path / "mask.npy", mask)
-    found = [one for one in audit(read_subject(tmp_path / "mask.npy", tokens=tokens, samples=samples)).findings if one.code in WRONG]
+    found = [
+        one
+        for one in audit(read_subject(tmp_path / "mask.npy", tokens=tokens, samples=samples)).findings
+        if one.code in WRONG
+    ]
     assert {one.position for one in found} == {query}
     assert {one.code for one in found} <= {"MS002", "MS009"}
 
@@ -165,7 +171,9 @@ def test_published_masks(kind, seed, tmp_path):
 def test_mask_mods_with_samples():
     """The documents of attention-gym, of 3, 5 and 4 tokens."""
     rng = np.random.default_rng(1)
-    samples = [{"id": n, "input_ids": text, "labels": [-100, *text[1:]]} for n, text in enumerate(texts([3, 5, 4], rng))]
+    samples = [
+        {"id": n, "input_ids": text, "labels": [-100, *text[1:]]} for n, text in enumerate(texts([3, 5, 4], rng))
+    ]
     inputs, positions = [t for s in samples for t in s["input_ids"]], [*range(3), *range(5), *range(4)]
     labels = [[q, inputs[q + 1]] for q in range(11) if q not in (2, 7)]
     known = {"length": 12, "tokens": {"inputs": inputs, "positions": positions, "labels": labels}, "samples": samples}
@@ -186,7 +194,10 @@ def test_answers_with_samples(tmp_path):
         tasks.append(ms.Task(name, nodes, attends, predict))
     answer = ms.solve(ms.Instance(ms.TaskFamily(tuple(tasks)), "two"))
     ms.write(answer, tmp_path / "out")
-    samples = [{"id": name, "input_ids": text, "labels": [-100, *text[1:]]} for name, text in (("a", [5, 6, 7]), ("b", [5, 6, 8]))]
+    samples = [
+        {"id": name, "input_ids": text, "labels": [-100, *text[1:]]}
+        for name, text in (("a", [5, 6, 7]), ("b", [5, 6, 8]))
+    ]
     assert audit(read_subject(tmp_path / "out", samples=samples)).errors == 0
     samples[1]["labels"][2] = 9
     found = [one for one in audit(read_subject(tmp_path / "out", samples=samples)).findings if one.severity == "error"]

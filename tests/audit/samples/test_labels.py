@@ -39,7 +39,9 @@ def test_a_changed_label_is_named(documents_and_tree):
         layout.labels[edge] = (position, 99)
         found = told(layout)
         wrong = [one for one in found if one.code == "MS003"]
-        assert [(one.position, one.witness["label"], one.witness["due_label"]) for one in wrong] == [(position, 99, label)]
+        assert [(one.position, one.witness["label"], one.witness["due_label"]) for one in wrong] == [
+            (position, 99, label)
+        ]
         owners = {(sample, token - 1) for sample, token in [(wrong[0].witness["sample"], wrong[0].witness["token"])]}
         assert owners <= layout.owners(position)
         assert len(found) == 1
@@ -77,13 +79,17 @@ def test_labels_of_one_sample_off_by_some_tokens(documents_and_tree):
         places, text = layout.place[sample], layout.samples[sample]["input_ids"]
         own, right = set(places), set(layout.labels)
         kept = [one for one in layout.labels if one[0] not in own]
-        moved = [(places[token], text[token + 1 + shift]) for token in range(len(text)) if 0 < token + 1 + shift < len(text)]
+        moved = [
+            (places[token], text[token + 1 + shift]) for token in range(len(text)) if 0 < token + 1 + shift < len(text)
+        ]
         if len(moved) < 3:
             continue
         layout.labels = kept + moved
         found = told(layout)
         assert {one.code for one in found} == {"MS016"}
-        assert [(one.witness["sample"], one.witness["shift"]) for one in found] == [(layout.samples[sample]["id"], shift)]
+        assert [(one.witness["sample"], one.witness["shift"]) for one in found] == [
+            (layout.samples[sample]["id"], shift)
+        ]
         wrong = [one for one in moved if one not in right]  # a repeated token is right by chance
         assert found[0].witness["labels"] == len(wrong)
 
@@ -121,7 +127,9 @@ def test_labels_along_the_mask(documents_and_tree):
             if one.code == "MS017":
                 assert one.position in over
                 assert (one.witness["sample"], one.witness["token"]) in layout.owners(one.position)
-                assert (one.witness["other"]["sample"], one.witness["other"]["token"]) in layout.owners(one.position + 1)
+                assert (one.witness["other"]["sample"], one.witness["other"]["token"]) in layout.owners(
+                    one.position + 1
+                )
 
 
 def test_labels_that_the_samples_leave_untrained():
@@ -129,7 +137,9 @@ def test_labels_that_the_samples_leave_untrained():
     for sample in samples:
         sample["labels"] = [-100] * (len(sample["input_ids"]) - 1) + sample["input_ids"][-1:]
     layout = documents(samples)
-    layout.labels += [(places[0], text["input_ids"][1]) for places, text in zip(layout.place, samples, strict=True) if len(places) > 2]
+    layout.labels += [
+        (places[0], text["input_ids"][1]) for places, text in zip(layout.place, samples, strict=True) if len(places) > 2
+    ]
     found = told(layout)
     assert {one.code for one in found} == {"MS003"}
     assert all("leaves untrained" in one.message and one.witness["token"] == 1 for one in found)
@@ -177,6 +187,8 @@ def test_a_token_that_equals_the_label_beside_it_is_no_leak():
 
 
 def test_samples_that_show_what_they_train_leak():
-    whole = [{"id": "w", "input_ids": [3, 4, 5, 6], "labels": [-100, 4, 5, 6], "segments": [{"length": 4, "within": "full"}]}]
+    whole = [
+        {"id": "w", "input_ids": [3, 4, 5, 6], "labels": [-100, 4, 5, 6], "segments": [{"length": 4, "within": "full"}]}
+    ]
     codes = [one.code for one in audit(documents(whole).subject()).findings if one.severity == "error"]
     assert codes == ["MS001"] * 3

@@ -24,7 +24,9 @@ def test_rules_are_inferred_from_right_masks(rule, seed):
         tree(samples, (rule, FULL)),
     ):
         report = audit(layout.subject())
-        assert {one.code for one in report.findings} <= {"MS006", "MS007", "MS008", "MS010", "MS021"}, report.samples.tables
+        assert {one.code for one in report.findings} <= {"MS006", "MS007", "MS008", "MS010", "MS021"}, (
+            report.samples.tables
+        )
         assert report.complete
         assumed = [one for one in report.findings if one.code == "MS021"]
         assert len(assumed) == (rule != FULL)
@@ -70,7 +72,9 @@ def test_few_cut_rows_among_many_are_no_window():
 
 def test_a_prompt_that_all_samples_lost_is_not_taken_for_a_chunk():
     """Answers of up to three tokens that do not see prompts of three: chunks of three, or lost context; nobody can know."""
-    samples = [{"id": n, "input_ids": [1, 2, 3, n, n + 1, n + 2], "labels": [-100] * 4 + [n + 1, n + 2]} for n in (10, 20, 30)]
+    samples = [
+        {"id": n, "input_ids": [1, 2, 3, n, n + 1, n + 2], "labels": [-100] * 4 + [n + 1, n + 2]} for n in (10, 20, 30)
+    ]
     layout = documents(samples, (("chunk", 3),))
     report = audit(layout.subject())
     assert [(one.severity, one.witness["chunk"]) for one in report.findings if one.code == "MS022"] == [("warning", 3)]

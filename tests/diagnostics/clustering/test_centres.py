@@ -58,7 +58,8 @@ def test_clusters_and_captures_are_those_of_a_loop(dim):
         assert clusters(x, most).tolist() == [components(each, most) for each in x]
         kept = renyi_centres(x, 1.0)
         share = [
-            np.mean([any(angle(p, each[c]) <= most for c in np.flatnonzero(k)) for p in each]) for each, k in zip(x, kept, strict=True)
+            np.mean([any(angle(p, each[c]) <= most for c in np.flatnonzero(k)) for p in each])
+            for each, k in zip(x, kept, strict=True)
         ]
         assert np.allclose(captured(x, x, kept, most), share)
     assert clusters(np.ones((4, 1, 2)), 0.1).tolist() == [1, 1, 1, 1]
@@ -104,13 +105,17 @@ def test_what_centres_capture():
     phi = np.arctan2(*starts(20, 200, 2)[..., ::-1].transpose(2, 0, 1))
     turn = angles(causal_mask(200), phi, [0.0, 5.0, 25.0, 75.0, 150.0], beta=64.0)
     x = np.stack([np.cos(turn), np.sin(turn)], axis=-1)
-    for choose, shares in ((strong_centres, (0.28, 0.59, 0.79, 0.88, 0.90)), (renyi_centres, (0.39, 0.81, 0.97, 0.99, 1.00))):
+    for choose, shares in (
+        (strong_centres, (0.28, 0.59, 0.79, 0.88, 0.90)),
+        (renyi_centres, (0.39, 0.81, 0.97, 0.99, 1.00)),
+    ):
         kept = choose(x[:, 0], 0.5)
         found = np.array([captured(x[:, t], x[:, t], kept, 0.125) for t in range(5)])
         error = found.std(axis=1, ddof=1) / np.sqrt(20)
         assert (np.abs(found.mean(axis=1) - shares) < 4 * np.sqrt(2) * error + 0.005).all()
     drift = [
-        np.abs(each - each[0]).max(axis=1, where=kept, initial=0) for each, kept in zip(turn, strong_centres(x[:, 0], 0.5), strict=True)
+        np.abs(each - each[0]).max(axis=1, where=kept, initial=0)
+        for each, kept in zip(turn, strong_centres(x[:, 0], 0.5), strict=True)
     ]
     assert (np.median(drift, axis=0) < [1e-15, 1e-3, 2e-3, 5e-3, 1e-2]).all()
 
@@ -140,7 +145,9 @@ def test_gaps_are_those_of_a_loop(number):
     apart = gaps(x, found)
     for seed, place in np.ndindex(2, 9):
         roots = [root for root in found.roots if found.sees[place, root]]
-        far = [max(angle(x[seed, 0, place], x[seed, 0, k]) for k in range(9) if found.leader[k] == root) for root in roots]
+        far = [
+            max(angle(x[seed, 0, place], x[seed, 0, k]) for k in range(9) if found.leader[k] == root) for root in roots
+        ]
         assert abs(apart[seed, 0, place] - min(far)) < 1e-7
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.diagnostics.clustering import angles, captures_all, causal_mask, energy, enough, interaction, peak, slope, starts, stays
+from masksynth.diagnostics.clustering import (
+    angles,
+    captures_all,
+    causal_mask,
+    energy,
+    enough,
+    interaction,
+    peak,
+    slope,
+    starts,
+    stays,
+)
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 
@@ -29,8 +40,12 @@ def test_centres_that_stay_do():
 
 def test_each_condition_of_the_lemma_can_fail():
     assert failed(stays([0.0, 1.0], 1, 100.0, 64.0, 4.0, 0.1)) == []
-    assert failed(stays([0.0, 0.59], 1, 100.0, 64.0, 4.0, 0.1)) == ["c (1 + 2 epsilon) beta^(-1/2) < nearest earlier token"]
-    assert failed(stays([0.0, 2 * np.pi - 0.59], 1, 100.0, 64.0, 4.0, 0.1)) == ["c (1 + 2 epsilon) beta^(-1/2) < nearest earlier token"]
+    assert failed(stays([0.0, 0.59], 1, 100.0, 64.0, 4.0, 0.1)) == [
+        "c (1 + 2 epsilon) beta^(-1/2) < nearest earlier token"
+    ]
+    assert failed(stays([0.0, 2 * np.pi - 0.59], 1, 100.0, 64.0, 4.0, 0.1)) == [
+        "c (1 + 2 epsilon) beta^(-1/2) < nearest earlier token"
+    ]
     assert failed(stays([0.0, 1.0], 1, 1000.0, 64.0, 4.0, 0.1)) == ["T s h(c beta^(-1/2)) < epsilon c beta^(-1/2)"]
     assert failed(stays([0.0, 1.0], 1, 0.01, 64.0, 0.99, 0.1)) == ["tau < c beta^(-1/2)"]
     assert stays([0.0], 0, 1.0, 64.0, 4.0, 0.1).comparisons[1].right == np.inf
@@ -70,7 +85,9 @@ def test_each_condition_of_the_theorem_can_fail():
     assert failed(captures_all(**good, multiplicity=[1.0, 0.5])) == ["1 <= a_j"]
     assert failed(captures_all(**{**good, "fixed": [0.0, 0.8]})) == ["c beta^(-1/2) < |theta_i - theta_j|"]
     assert "2 + 2 epsilon < c" in failed(captures_all(**{**good, "c": 2.1, "n": 0}))
-    assert failed(captures_all(**{**good, "n": 20_000})) == ["N h((c - 1 - 2 epsilon) beta^(-1/2)) < h(epsilon beta^(-1/2))"]
+    assert failed(captures_all(**{**good, "n": 20_000})) == [
+        "N h((c - 1 - 2 epsilon) beta^(-1/2)) < h(epsilon beta^(-1/2))"
+    ]
 
 
 @pytest.mark.parametrize("n", [2000, 10_000])

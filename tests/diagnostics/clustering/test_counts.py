@@ -54,7 +54,9 @@ def test_the_parking_function_in_closed_form():
 @pytest.mark.parametrize("x", [1.5, 2.5, 3.7, 6.2, 11.5])
 def test_the_parking_function_solves_its_equation(x):
     breaks = [float(k) for k in range(1, int(x) + 1)]
-    area = sum(quad(parking, low, high, epsabs=1e-12)[0] for low, high in zip([0.0, *breaks], [*breaks, x], strict=True))
+    area = sum(
+        quad(parking, low, high, epsabs=1e-12)[0] for low, high in zip([0.0, *breaks], [*breaks, x], strict=True)
+    )
     assert abs(parking(x + 1) - (1 + 2 / x * area)) < 1e-11
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.diagnostics.clustering import energy, interaction, interaction_bounds, peak, slope, two_tokens, two_tokens_time
+from masksynth.diagnostics.clustering import (
+    energy,
+    interaction,
+    interaction_bounds,
+    peak,
+    slope,
+    two_tokens,
+    two_tokens_time,
+)
 from masksynth.errors import InvalidInstance
 
 BETAS = (0.0, 0.3, 1.0, 4.0, 9.0, 64.0)

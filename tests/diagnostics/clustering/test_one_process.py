@@ -38,13 +38,19 @@ for backend in ("cpsat", "ilp"):
 """
 
 
-@pytest.mark.parametrize("parts", [(SCIPY, ORTOOLS, SCIPY), (ORTOOLS, SCIPY, ORTOOLS), (SCIPY, OURS, ORTOOLS), (OURS, SCIPY)])
+@pytest.mark.parametrize(
+    "parts", [(SCIPY, ORTOOLS, SCIPY), (ORTOOLS, SCIPY, ORTOOLS), (SCIPY, OURS, ORTOOLS), (OURS, SCIPY)]
+)
 def test_both_solve_in_one_process(parts):
-    done = subprocess.run([sys.executable, "-W", "error", "-c", "".join(parts)], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "".join(parts)], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_a_wrong_optimum_would_be_seen():
-    done = subprocess.run([sys.executable, "-c", SCIPY.replace("+ 7", "+ 8")], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", SCIPY.replace("+ 7", "+ 8")], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 1
     assert "AssertionError" in done.stderr

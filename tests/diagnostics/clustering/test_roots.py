@@ -116,7 +116,11 @@ def test_without_a_hemisphere_a_cycle_need_not_gather():
 @pytest.mark.parametrize("n", [5, 6, 10])
 def test_a_ring_stays_twisted_round_the_circle(n):
     """Not a conjecture at d = 2: gaps of 2 pi / n attract where cos(2 pi / n) > 0; the ring turns for ever and never gathers."""
-    ring, turn, noise = np.roll(np.eye(n, dtype=bool), 1, axis=1), 2 * np.pi / n, np.random.default_rng(n).uniform(-0.2, 0.2, (4, n))
+    ring, turn, noise = (
+        np.roll(np.eye(n, dtype=bool), 1, axis=1),
+        2 * np.pi / n,
+        np.random.default_rng(n).uniform(-0.2, 0.2, (4, n)),
+    )
     end = angles(Mask.from_dense(ring), turn * np.arange(n) + noise, [300.0, 301.0], rtol=1e-9, atol=1e-12)
     steps = (np.roll(end, -1, axis=2) - end) % (2 * np.pi)
     assert np.abs(steps - turn).max() < 1e-5
@@ -143,7 +147,9 @@ def test_a_cycle_above_several_roots_may_move_for_ever_on_the_sphere():
     rows[24:, 24:], rows[24:, :24] = np.roll(np.eye(10, dtype=bool), 1, axis=1), True
     assert set(following(Mask.from_dense(rows)).status[24:]) == {"several roots, cycles"}
     turn = 2 * np.pi * np.concatenate([np.arange(24) / 24, np.arange(10) / 10])
-    x = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=-1) + 0.02 * np.random.default_rng(0).standard_normal((2, 34, 3))
+    x = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=-1) + 0.02 * np.random.default_rng(0).standard_normal(
+        (2, 34, 3)
+    )
     end = trajectories(Mask.from_dense(rows), x, [400.0, 410.0])
     assert np.linalg.norm(end[:, 1, 24:] - end[:, 0, 24:], axis=-1).min() > 0.2
     assert np.abs(end[:, :, 24:, 2]).max() < 0.1

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masksynth.diagnostics.clustering import angles, causal_mask, energy, starts, trajectories, two_tokens, two_tokens_time
+from masksynth.diagnostics.clustering import (
+    angles,
+    causal_mask,
+    energy,
+    starts,
+    trajectories,
+    two_tokens,
+    two_tokens_time,
+)
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.orders import closure
@@ -21,7 +29,11 @@ CASES = st.tuples(st.integers(0, 10**6), st.integers(2, 7), st.integers(2, 4), s
 def case(number, n, dim, causal):
     """A mask, a start and Q, K, V."""
     rng = np.random.default_rng(number)
-    return random_mask(rng, n, 0.5, causal), starts(2, n, dim, number), rng.standard_normal((3, dim, dim)) / np.sqrt(dim)
+    return (
+        random_mask(rng, n, 0.5, causal),
+        starts(2, n, dim, number),
+        rng.standard_normal((3, dim, dim)) / np.sqrt(dim),
+    )
 
 
 @given(CASES)
@@ -115,7 +127,9 @@ def test_a_causal_mask_gathers_at_the_first_token(scaled):
         end = trajectories(causal_mask(16), start, [60.0], rtol=1e-7, atol=1e-10, **given)[:, 0]
         assert np.linalg.norm(end - start[:, :1], axis=-1).max() < 1e-6
     with pytest.raises(AssertionError):
-        assert np.linalg.norm(trajectories(causal_mask(16), x, [60.0], beta=16.0)[:, 0] - x[:, :1], axis=-1).max() < 1e-6
+        assert (
+            np.linalg.norm(trajectories(causal_mask(16), x, [60.0], beta=16.0)[:, 0] - x[:, :1], axis=-1).max() < 1e-6
+        )
 
 
 def test_the_conjectures_at_two_values():
@@ -144,7 +158,9 @@ def test_rows_without_themselves_and_empty_rows():
     found = trajectories(Mask.from_dense(rows), x, [0.0, 1.0, 40.0], beta=0.0, **TIGHT)[0]
     assert np.abs(found[:, 0] - x[0, 0]).max() < 1e-15
     first, second, third = (found[1, k] for k in range(3))
-    whole, half = (2 * np.arctan(np.tan(np.arccos(x[0, k] @ x[0, 0]) / 2) * np.exp(-rate)) for k, rate in ((1, 1.0), (2, 0.5)))
+    whole, half = (
+        2 * np.arctan(np.tan(np.arccos(x[0, k] @ x[0, 0]) / 2) * np.exp(-rate)) for k, rate in ((1, 1.0), (2, 0.5))
+    )
     assert abs(np.arccos(first @ second) - whole) < 1e-6
     assert abs(np.arccos(first @ third) - half) < 1e-6
 

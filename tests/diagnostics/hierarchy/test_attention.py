@@ -40,8 +40,14 @@ def test_both_algorithms_are_the_matrix_times_the_values(seen, included):
         size = tree.size
         q, k, v = normal(random, 3, size, 3)
         eps = normal(random, tree.nodes, 2) if trial % 2 else None
-        allowed = {"all": np.ones((size, size), bool), "causal": np.tri(size, dtype=bool), "mask": random.random((size, size)) < 0.8}[seen]
-        sight = sight_of(tree, included=included, causal=seen == "causal", mask=Mask.from_dense(allowed) if seen == "mask" else None)
+        allowed = {
+            "all": np.ones((size, size), bool),
+            "causal": np.tri(size, dtype=bool),
+            "mask": random.random((size, size)) < 0.8,
+        }[seen]
+        sight = sight_of(
+            tree, included=included, causal=seen == "causal", mask=Mask.from_dense(allowed) if seen == "mask" else None
+        )
         theta = attention_matrix(tree, leaf_scores(tree, q, k, eps=eps), allowed, included)
         assert (theta >= 0).all()
         assert np.allclose(theta.sum(axis=1), ~massless_rows(tree, sight), atol=1e-12)
@@ -145,7 +151,9 @@ def test_distances_are_those_of_the_paper():
     group = tree.plan[0][0]
     leaves = [tree.order[tree.first[a] : tree.first[a] + tree.count[a]] for a in group.child[0]]
     for a, node in enumerate(group.child[0]):
-        outer = sum(len(leaves[b]) * np.exp(-square[np.ix_(leaves[a], leaves[b])].mean()) for b in range(len(leaves)) if b != a)
+        outer = sum(
+            len(leaves[b]) * np.exp(-square[np.ix_(leaves[a], leaves[b])].mean()) for b in range(len(leaves)) if b != a
+        )
         assert np.isclose(np.exp(-found.eta[node]), outer)
     normed = [x * 2 / np.linalg.norm(x, axis=1, keepdims=True) for x in (q, k)]  # |x|^2 = d = 4, as after a layer norm
     paper = energies(tree, inputs_of(tree, *normed, scores="distance"), k, sight_of(tree))
@@ -186,7 +194,12 @@ def test_bad_inputs_are_refused():
     x = np.zeros((4, 2))
     bad = x.copy()
     bad[1, 1] = np.nan
-    for q, k, v, said in ((x[:3], x, x, "for 4 positions"), (bad, x, x, "not finite"), (x, x, x[:2], "v .2, 2."), (x, x, x[0], "shape")):
+    for q, k, v, said in (
+        (x[:3], x, x, "for 4 positions"),
+        (bad, x, x, "not finite"),
+        (x, x, x[:2], "v .2, 2."),
+        (x, x, x[0], "shape"),
+    ):
         with pytest.raises(InvalidInstance, match=said):
             hierarchical_attention(tree, q, k, v)
     with pytest.raises(InvalidInstance, match="scores"):

@@ -36,7 +36,9 @@ def test_exactly_the_named_rows_leak(kind, included):
         tree = random_tree(random, int(random.integers(1, 10)), ordered="causal" in kind)
         allowed = np.tri(tree.size, dtype=bool) if "causal" in kind else np.ones((tree.size, tree.size), bool)
         if "mask" in kind:
-            allowed &= (random.random((tree.size, tree.size)) < 0.85) | (np.eye(tree.size, dtype=bool) * (kind == "mask"))
+            allowed &= (random.random((tree.size, tree.size)) < 0.85) | (
+                np.eye(tree.size, dtype=bool) * (kind == "mask")
+            )
         mask = Mask.from_dense(allowed) if "mask" in kind else None
         sight = sight_of(tree, included=included, causal=kind == "causal", mask=mask)
         named = leaking_rows(tree, sight)

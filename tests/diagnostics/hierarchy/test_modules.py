@@ -20,7 +20,9 @@ def is_module(sees, inside):
 
 def strong_modules(sees):
     size = len(sees)
-    modules = [frozenset(s) for many in range(1, size + 1) for s in combinations(range(size), many) if is_module(sees, s)]
+    modules = [
+        frozenset(s) for many in range(1, size + 1) for s in combinations(range(size), many) if is_module(sees, s)
+    ]
     return {a for a in modules if all(not a & b or a <= b or b <= a for b in modules)}
 
 
@@ -53,7 +55,12 @@ def test_series_and_parallel_orders_and_windows_within_them():
 
 
 def test_refusals():
-    for mask, most in ((np.ones((2, 3), bool), None), (np.ones((2, 2)), None), (np.zeros((0, 0), bool), None), (np.ones((2, 2), bool), 1)):
+    for mask, most in (
+        (np.ones((2, 3), bool), None),
+        (np.ones((2, 2)), None),
+        (np.zeros((0, 0), bool), None),
+        (np.ones((2, 2), bool), 1),
+    ):
         with pytest.raises(InvalidInstance):
             module_tree(mask, most)
     with pytest.raises(InvalidInstance):

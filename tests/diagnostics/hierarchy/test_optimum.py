@@ -17,7 +17,9 @@ def divergences(theta, scores, allowed):
     """KL(theta_i || softmax_i) of the rows, from the definition."""
     logs = np.where(allowed, scores, -np.inf)
     logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
-    return np.array([np.sum(row[row > 0] * (np.log(row[row > 0]) - log[row > 0])) for row, log in zip(theta, logs, strict=True)])
+    return np.array(
+        [np.sum(row[row > 0] * (np.log(row[row > 0]) - log[row > 0])) for row, log in zip(theta, logs, strict=True)]
+    )
 
 
 def basis(tree, allowed):
@@ -40,7 +42,9 @@ def basis(tree, allowed):
 
 def cases():
     random = np.random.default_rng(11)
-    trees = [tree_of_lists(t) for t in ([[0, 1], [2, 3], [4, 5]], [0, [1, 2], [3, [4, 5]]], [[[0], 1], [2, 3]], [0, 1, 2, 3])]
+    trees = [
+        tree_of_lists(t) for t in ([[0, 1], [2, 3], [4, 5]], [0, [1, 2], [3, [4, 5]]], [[[0], 1], [2, 3]], [0, 1, 2, 3])
+    ]
     for tree in trees:
         for included in (False, True):
             for causal in (False, True):
@@ -133,7 +137,9 @@ def test_a_wrong_matrix_would_be_seen():
     tree, allowed = tree_of_lists(list(range(5))), ~np.eye(5, dtype=bool)
     scores = leaf_scores(tree, q, k)
     theta = attention_matrix(tree, scores)
-    printed = np.where(allowed, scores - np.logaddexp.reduce(np.where(allowed, scores, -np.inf), axis=0, keepdims=True), 0)
+    printed = np.where(
+        allowed, scores - np.logaddexp.reduce(np.where(allowed, scores, -np.inf), axis=0, keepdims=True), 0
+    )
     assert abs(divergences(theta, scores, allowed).sum()) < 1e-12
     assert abs(np.exp(printed).sum(axis=1) - 1).max() > 0.1
     assert abs((np.where(theta > 0, theta * (np.log(np.where(theta > 0, theta, 1)) - printed), 0)).sum()) > 0.1

@@ -108,9 +108,15 @@ def test_pictures_come_from_the_record_and_are_equal_each_time(tmp_path):
 def test_the_command_reads_trees_masks_and_packed_folders(tmp_path):
     (tmp_path / "tree.json").write_text("[[0, 1], [2, 3]]")
     np.save(tmp_path / "mask.npy", np.tri(12, dtype=bool))
-    samples = [{"id": n, "group": n // 2, "input_ids": [n // 2, 7, 8, n, 9], "labels": [-100, -100, -100, n, 9]} for n in range(4)]
+    samples = [
+        {"id": n, "group": n // 2, "input_ids": [n // 2, 7, 8, n, 9], "labels": [-100, -100, -100, n, 9]}
+        for n in range(4)
+    ]
     (tmp_path / "samples.jsonl").write_text("\n".join(map(json.dumps, samples)))
-    assert CliRunner().invoke(main, ["pack", str(tmp_path / "samples.jsonl"), "-o", str(tmp_path / "packed")]).exit_code == 0
+    assert (
+        CliRunner().invoke(main, ["pack", str(tmp_path / "samples.jsonl"), "-o", str(tmp_path / "packed")]).exit_code
+        == 0
+    )
     plain = command(tmp_path / "tree.json")
     assert plain.exit_code == 0, plain.output
     assert "4 positions, 3 families of at most 2, depth 2" in plain.output
@@ -121,7 +127,11 @@ def test_the_command_reads_trees_masks_and_packed_folders(tmp_path):
     cut = json.loads(command(tmp_path / "mask.npy", "--branching", "4,4", "--self", "excluded", "--json").output)
     assert (cut["empty_rows"], cut["kl_total"]) == (4, None)
     packed = json.loads(command(tmp_path / "packed", "--self", "included", "--json").output)
-    assert (packed["positions"], packed["depth"], packed["lost_pairs"]) == (pack.open_packed(tmp_path / "packed")[0].positions, 3, 0)
+    assert (packed["positions"], packed["depth"], packed["lost_pairs"]) == (
+        pack.open_packed(tmp_path / "packed")[0].positions,
+        3,
+        0,
+    )
     picture = command(tmp_path / "tree.json", "--plot", tmp_path / "tree.svg", "--quiet")
     assert (picture.exit_code, picture.output) == (0, "")
     assert ElementTree.fromstring((tmp_path / "tree.svg").read_text()) is not None
@@ -178,9 +188,14 @@ def test_divergences_that_are_undefined_and_infinite_are_told_apart(tmp_path):
     assert "infinite, as no row-stochastic matrix that is tied" in infinite.output, infinite.output
     mask[0] = False
     np.save(tmp_path / "blind.npy", mask)
-    assert "undefined, as 1 row of softmax" in command(tmp_path / "blind.npy", "--branching", "2,2", "--self", "excluded").output
+    assert (
+        "undefined, as 1 row of softmax"
+        in command(tmp_path / "blind.npy", "--branching", "2,2", "--self", "excluded").output
+    )
     for included in (False, True):
-        sight = sight_of(tree_of_lists([[0, 1], [2, 3]]), included=included, mask=Mask.from_dense(mask | np.eye(4, dtype=bool)))
+        sight = sight_of(
+            tree_of_lists([[0, 1], [2, 3]]), included=included, mask=Mask.from_dense(mask | np.eye(4, dtype=bool))
+        )
         assert sightless_rows(sight).tolist() == [not included, False, False, False]
 
 
@@ -191,7 +206,9 @@ def test_the_divergences_of_parts_that_do_not_see_each_other_add_up():
     apart[:3, :3] = apart[3:, 3:] = True
     whole = diagnose_hierarchy(tree_of_lists(list(parts)), q, k, mask=Mask.from_dense(apart))
     second = diagnose_hierarchy(tree_of_lists([0, [1, 2], 3]), q[3:], k[3:])
-    assert whole.kl_total == pytest.approx(diagnose_hierarchy(tree_of_lists(parts[0]), q[:3], k[:3]).kl_total + second.kl_total)
+    assert whole.kl_total == pytest.approx(
+        diagnose_hierarchy(tree_of_lists(parts[0]), q[:3], k[:3]).kl_total + second.kl_total
+    )
 
 
 def test_a_mask_says_itself_what_is_seen(tmp_path):

@@ -99,7 +99,10 @@ def test_nodes_may_be_numbered_in_any_way():
     number = np.argsort(mixed)
     parent = np.where(tree.parent[mixed] < 0, -1, number[tree.parent[mixed]])
     again = tree_of_parents(parent, tree.position[mixed])
-    sets = [{frozenset(one.order[one.first[v] : one.first[v] + one.count[v]].tolist()) for v in range(one.nodes)} for one in (tree, again)]
+    sets = [
+        {frozenset(one.order[one.first[v] : one.first[v] + one.count[v]].tolist()) for v in range(one.nodes)}
+        for one in (tree, again)
+    ]
     assert sets[0] == sets[1]
 
 

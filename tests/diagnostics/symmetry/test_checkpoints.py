@@ -39,7 +39,9 @@ def fused(module, size):
 
 MODELS = {
     "GPT-2": (
-        lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=16, **SMALL)),
+        lambda: transformers.GPT2LMHeadModel(
+            transformers.GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=16, **SMALL)
+        ),
         lambda model: [fused(block.attn.c_attn, 48) for block in model.transformer.h],
         (4, 4),
     ),
@@ -49,7 +51,9 @@ MODELS = {
         (4, 4),
     ),
     "DistilBERT": (
-        lambda: transformers.DistilBertModel(transformers.DistilBertConfig(dim=48, n_layers=2, n_heads=4, hidden_dim=32, **SMALL)),
+        lambda: transformers.DistilBertModel(
+            transformers.DistilBertConfig(dim=48, n_layers=2, n_heads=4, hidden_dim=32, **SMALL)
+        ),
         lambda model: [pair(one.attention.q_lin, one.attention.k_lin) for one in model.transformer.layer],
         (4, 4),
     ),
@@ -64,12 +68,16 @@ MODELS = {
         (4, 2),
     ),
     "Llama, wide heads": (
-        lambda: transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**WIDE, num_key_value_heads=2, head_dim=20, **SMALL)),
+        lambda: transformers.Qwen3ForCausalLM(
+            transformers.Qwen3Config(**WIDE, num_key_value_heads=2, head_dim=20, **SMALL)
+        ),
         lambda model: [pair(one.self_attn.q_proj, one.self_attn.k_proj) for one in model.model.layers],
         (4, 2),
     ),
     "T5": (
-        lambda: transformers.T5EncoderModel(transformers.T5Config(d_model=48, d_kv=10, d_ff=32, num_layers=2, num_heads=4, **SMALL)),
+        lambda: transformers.T5EncoderModel(
+            transformers.T5Config(d_model=48, d_kv=10, d_ff=32, num_layers=2, num_heads=4, **SMALL)
+        ),
         lambda model: [pair(one.layer[0].SelfAttention.q, one.layer[0].SelfAttention.k) for one in model.encoder.block],
         (4, 4),
     ),
@@ -93,9 +101,13 @@ def compare(found, written, heads, key_heads):
         whole = dense.heads(query, key, heads, key_heads)
         assert (layer.heads, layer.key_heads, layer.head_dim) == (heads, key_heads, query.shape[1] // heads)
         assert layer.symmetry == pytest.approx(dense.symmetry(sum(whole)), abs=1e-12)
-        assert layer.directionality == pytest.approx(dense.directionality(sum(whole), found.mode, found.gamma), abs=1e-12)
+        assert layer.directionality == pytest.approx(
+            dense.directionality(sum(whole), found.mode, found.gamma), abs=1e-12
+        )
         assert layer.head_symmetry == pytest.approx([dense.symmetry(one) for one in whole], abs=1e-12)
-        assert layer.head_directionality == pytest.approx([dense.directionality(one, found.mode, found.gamma) for one in whole], abs=1e-12)
+        assert layer.head_directionality == pytest.approx(
+            [dense.directionality(one, found.mode, found.gamma) for one in whole], abs=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -137,7 +149,9 @@ def test_prefixes_do_not_matter_and_cross_attention_is_left_out(tmp_path):
 
 def test_layer_ten_comes_after_layer_nine():
     key = np.eye(4)
-    names = {f"h.{layer}.attn.c_attn.weight": np.concatenate([(1 + layer) * key, key, key], axis=1) for layer in range(11)}
+    names = {
+        f"h.{layer}.attn.c_attn.weight": np.concatenate([(1 + layer) * key, key, key], axis=1) for layer in range(11)
+    }
     assert [one.name for one in diagnose_weights(names).layers] == [f"h.{layer}.attn.c_attn" for layer in range(11)]
 
 
@@ -147,7 +161,9 @@ def test_head_sizes_come_from_the_norms_or_the_option_where_there_is_no_config(t
     compare(diagnose_weights(tmp_path), written, 4, 2)
     written = made("Llama", tmp_path)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(InvalidInstance, match="48 query and 24 key outputs are grouped heads, and nothing tells the size of a head"):
+    with pytest.raises(
+        InvalidInstance, match="48 query and 24 key outputs are grouped heads, and nothing tells the size of a head"
+    ):
         diagnose_weights(tmp_path)
     compare(diagnose_weights(tmp_path, head_dim=12), written, 4, 2)
 
@@ -187,15 +203,26 @@ def test_the_model_of_the_page_against_its_own_module():
 
 
 def wrong(name, value, config=None):
-    return lambda: diagnose_weights({"layer.query.weight": np.eye(4), "layer.key.weight": np.eye(4), name: value}, config=config)
+    return lambda: diagnose_weights(
+        {"layer.query.weight": np.eye(4), "layer.key.weight": np.eye(4), name: value}, config=config
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "fact"),
     [
-        (lambda: diagnose_weights({}), r"no layer of a known layout among 0 tensors: looked for \*query.weight \+ \*key.weight"),
-        (lambda: diagnose_weights({"h.0.attn.c_attn.weight": np.ones((4, 10))}), r"has shape \[4, 10\], neither \[d, 3d\] nor \[3d, d\]"),
-        (wrong("layer.q_proj.qweight", np.ones((2, 2), np.int32)), "q_proj.qweight: belongs to quantised weights; dequantise"),
+        (
+            lambda: diagnose_weights({}),
+            r"no layer of a known layout among 0 tensors: looked for \*query.weight \+ \*key.weight",
+        ),
+        (
+            lambda: diagnose_weights({"h.0.attn.c_attn.weight": np.ones((4, 10))}),
+            r"has shape \[4, 10\], neither \[d, 3d\] nor \[3d, d\]",
+        ),
+        (
+            wrong("layer.q_proj.qweight", np.ones((2, 2), np.int32)),
+            "q_proj.qweight: belongs to quantised weights; dequantise",
+        ),
         (wrong("layer.key.weight", np.ones((4, 4), np.int8)), "holds INT8, which is quantised"),
         (wrong("layer.key.weight", np.ones(16)), r"has shape \[16\], not that of a matrix"),
         (wrong("layer.key.weight", np.ones((4, 5))), "read inputs of two sizes"),
@@ -208,8 +235,14 @@ def wrong(name, value, config=None):
         ),
         (wrong("x", np.ones(1), {"num_attention_heads": 0}), "gives num_attention_heads 0, not a whole number"),
         (wrong("x", np.ones(1), {"head_dim": True}), "gives head_dim True, not a whole number"),
-        (wrong("x", np.ones(1), {"head_dim": 2, "n_head": 4}), "the weights have 2 query heads of 2, and config.json gives n_head 4"),
-        (wrong("x", np.ones(1), {"n_head": 4, "num_key_value_heads": 2}), "4 key heads of 1, and config.json gives num_key_value_heads 2"),
+        (
+            wrong("x", np.ones(1), {"head_dim": 2, "n_head": 4}),
+            "the weights have 2 query heads of 2, and config.json gives n_head 4",
+        ),
+        (
+            wrong("x", np.ones(1), {"n_head": 4, "num_key_value_heads": 2}),
+            "4 key heads of 1, and config.json gives num_key_value_heads 2",
+        ),
     ],
 )
 def test_refusals(call, fact):
@@ -221,7 +254,9 @@ def test_refusals(call, fact):
 def test_grouped_heads_of_another_config_are_refused(tmp_path):
     arrays = {"q_proj.weight": np.ones((16, 16)), "k_proj.weight": np.ones((8, 16))}
     config = {"num_attention_heads": 4, "num_key_value_heads": 4}
-    with pytest.raises(InvalidInstance, match=r"the weights have 2 key heads of 4, and config\.json gives num_key_value_heads 4"):
+    with pytest.raises(
+        InvalidInstance, match=r"the weights have 2 key heads of 4, and config\.json gives num_key_value_heads 4"
+    ):
         diagnose_weights(arrays, config=config)
     assert diagnose_weights(arrays, config=config, head_dim=4).layers[0].key_heads == 2
     assert diagnose_weights(arrays, config={**config, "num_key_value_heads": 2}).layers[0].key_heads == 2
@@ -233,7 +268,9 @@ def test_fused_tensors_of_unknown_models_are_refused(options, tmp_path):
     """GPT-BigCode's c_attn is interleaved by head: read as all queries, then all keys, it would give wrong scores."""
     config = transformers.GPTBigCodeConfig(n_embd=48, n_layer=2, n_head=4, n_positions=16, **options, **SMALL)
     transformers.GPTBigCodeForCausalLM(config).save_pretrained(tmp_path)
-    with pytest.raises(InvalidInstance, match=r"h.0.attn.c_attn.weight: is a fused tensor of model_type 'gpt_bigcode', whose order"):
+    with pytest.raises(
+        InvalidInstance, match=r"h.0.attn.c_attn.weight: is a fused tensor of model_type 'gpt_bigcode', whose order"
+    ):
         diagnose_weights(tmp_path)
 
 
@@ -246,9 +283,12 @@ def test_a_fused_linear_layer_without_a_config_has_a_note():
 
 def test_a_folder_in_which_a_tensor_is_there_twice_is_refused(tmp_path):
     for name in ("one", "two"):
-        save_file({f"layer.{part}.weight": torch.ones(4, 4) for part in ("query", "key")}, tmp_path / f"{name}.safetensors")
+        save_file(
+            {f"layer.{part}.weight": torch.ones(4, 4) for part in ("query", "key")}, tmp_path / f"{name}.safetensors"
+        )
     with pytest.raises(
-        InvalidInstance, match=r"layer.(key|query).weight: two.safetensors holds a tensor that another file holds too; name one"
+        InvalidInstance,
+        match=r"layer.(key|query).weight: two.safetensors holds a tensor that another file holds too; name one",
     ):
         diagnose_weights(tmp_path)
     for name in ("one", "two"):
@@ -277,7 +317,10 @@ def test_files_that_are_no_checkpoints(tmp_path):
 
 
 def test_eight_bit_floats_are_refused(tmp_path):
-    save_file({f"layer.{name}.weight": torch.ones(4, 4).to(torch.float8_e4m3fn) for name in ("query", "key")}, tmp_path / "f8.safetensors")
+    save_file(
+        {f"layer.{name}.weight": torch.ones(4, 4).to(torch.float8_e4m3fn) for name in ("query", "key")},
+        tmp_path / "f8.safetensors",
+    )
     with pytest.raises(InvalidInstance, match="holds F8_E4M3, which is quantised; dequantise"):
         diagnose_weights(tmp_path / "f8.safetensors")
 

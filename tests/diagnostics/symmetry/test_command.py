@@ -75,7 +75,9 @@ def test_zero_weights_have_undefined_scores(folder):
     np.savez("zero.npz", **{"layer.query.weight": np.zeros((4, 4)), "layer.key.weight": np.eye(4)})
     lines = run("zero.npz", "--head-dim", 2).stdout.splitlines()
     assert lines[2] == "  layer undefined       undefined  all undefined"
-    assert lines[1].index("directionality") + len("directionality") == lines[2].index("undefined  all") + len("undefined")
+    assert lines[1].index("directionality") + len("directionality") == lines[2].index("undefined  all") + len(
+        "undefined"
+    )
 
 
 def test_the_check_prints_random_updates_beside_the_prediction(folder):
@@ -155,7 +157,9 @@ def test_pictures_are_equal_for_equal_records_and_hold_what_was_found(folder):
 
 
 def test_pictures_of_patterns_and_of_zero_weights(tmp_path):
-    pattern = diagnose_mask(Mask.from_dense(np.stack([np.tri(4, dtype=bool), np.ones((4, 4), bool)])), check=True, dimensions=(4, 8))
+    pattern = diagnose_mask(
+        Mask.from_dense(np.stack([np.tri(4, dtype=bool), np.ones((4, 4), bool)])), check=True, dimensions=(4, 8)
+    )
     draw_symmetry(pattern, tmp_path / "pattern.svg")
     assert "table 1: reciprocity 1.0000" in (tmp_path / "pattern.svg").read_text()
     draw_symmetry(diagnose_mask(Mask.from_dense(np.eye(3, dtype=bool))), tmp_path / "plain.png")
@@ -176,5 +180,9 @@ def test_training_from_the_command(folder):
 def test_a_real_process_loads_nothing_heavy_for_weights():
     code = "import sys, masksynth.diagnostics.symmetry; print([name for name in ('torch', 'scipy', 'matplotlib') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-    done = subprocess.run([sys.executable, "-m", "masksynth", "diagnose", "symmetry", str(MINI), "--json"], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "masksynth", "diagnose", "symmetry", str(MINI), "--json"],
+        capture_output=True,
+        check=True,
+    )
     assert json.loads(done.stdout)["layers"][5]["symmetry"] == pytest.approx(0.2535, abs=1e-4)

@@ -78,7 +78,9 @@ def test_long_masks_need_no_square():
     assert room.reciprocity(rows) == 2 / (n + 1)
     assert room.count_ratio(rows, np.arange(n) == 2) == (n - 3) / 2
     assert mask_parts(rows) == 1
-    chain = Mask(np.arange(n + 1)[None], (np.arange(n, dtype=np.int32) + 2) % n, (np.arange(n, dtype=np.int32) + 2) % n + 1)
+    chain = Mask(
+        np.arange(n + 1)[None], (np.arange(n, dtype=np.int32) + 2) % n, (np.arange(n, dtype=np.int32) + 2) % n + 1
+    )
     assert mask_parts(chain) == 2  # each sees the second after it: the even and the odd
 
 
@@ -116,7 +118,10 @@ def test_the_two_means_in_closed_form(mask, d):
     updates = np.swapaxes(states, 1, 2) @ dense @ states
     above, below = np.einsum("nij,nji->n", updates, updates), np.einsum("nij,nij->n", updates, updates)
     pairs, r, trace = dense.sum(), room.reciprocity(mask), np.trace(dense)
-    for values, want in ((above, d**2 * r * pairs + d * pairs + d * trace**2), (below, d**2 * pairs + d * r * pairs + d * trace**2)):
+    for values, want in (
+        (above, d**2 * r * pairs + d * pairs + d * trace**2),
+        (below, d**2 * pairs + d * r * pairs + d * trace**2),
+    ):
         assert abs(values.mean() - want) < 4 * values.std() / np.sqrt(draws)
     assert room.update_symmetry(mask, d) == pytest.approx(
         (d**2 * r * pairs + d * pairs + d * trace**2) / (d**2 * pairs + d * r * pairs + d * trace**2)
@@ -144,7 +149,9 @@ def test_counts_of_context_and_prediction():
         assert room.count_ratio(causal(10, diagonal), uniform) == room.count_ratio(causal(10, diagonal)) == 1
     assert room.count_ratio(Mask.from_dense(np.ones((10, 10), bool)), third) == 1
     mean = 4.0  # positions 3 and 5, counted from 1
-    assert room.count_ratio(causal(10), (np.arange(10) == 2) + (np.arange(10) == 4.0)) == pytest.approx((10 - mean) / (mean - 1))
+    assert room.count_ratio(causal(10), (np.arange(10) == 2) + (np.arange(10) == 4.0)) == pytest.approx(
+        (10 - mean) / (mean - 1)
+    )
 
 
 @given(DENSE, st.integers(0, 99))
@@ -161,7 +168,9 @@ def test_counts_against_the_square(dense, seed):
 
 
 def test_tables_of_a_pattern_are_told_apart():
-    found = room.diagnose_mask(Mask.from_dense(np.stack([np.tri(4, dtype=bool), np.ones((4, 4), bool)])), check=True, dimensions=(8,))
+    found = room.diagnose_mask(
+        Mask.from_dense(np.stack([np.tri(4, dtype=bool), np.ones((4, 4), bool)])), check=True, dimensions=(8,)
+    )
     assert [one.reciprocity for one in found.tables] == [0.4, 1.0]
     assert found.tables[0].sampled != found.tables[1].sampled
 
@@ -174,8 +183,14 @@ def test_what_is_too_large_to_draw_is_named():
 @pytest.mark.parametrize(
     ("call", "fact"),
     [
-        (lambda: room.diagnose_mask(Mask.from_dense(np.zeros((3, 3), bool))), "a mask that allows no pair updates nothing"),
-        (lambda: room.diagnose_mask(Mask.from_dense(np.zeros((0, 0), bool))), "a mask that allows no pair updates nothing"),
+        (
+            lambda: room.diagnose_mask(Mask.from_dense(np.zeros((3, 3), bool))),
+            "a mask that allows no pair updates nothing",
+        ),
+        (
+            lambda: room.diagnose_mask(Mask.from_dense(np.zeros((0, 0), bool))),
+            "a mask that allows no pair updates nothing",
+        ),
         (lambda: room.diagnose_mask(causal(3), check=True, draws=1), "give positive dimensions and at least 2 draws"),
         (lambda: room.update_symmetry(causal(3), 0), "dimension 0; give 1 or more"),
         (lambda: room.count_ratio(causal(3), [1, 2]), "a distribution of shape"),

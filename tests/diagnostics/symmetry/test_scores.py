@@ -62,7 +62,9 @@ def test_directionality_against_the_definition_on_random_matrices(mode):
     for _ in range(20):
         matrix = rng.normal(size=(60, 60)) * rng.lognormal(size=60)
         assert room.directionality_score(matrix, mode) == pytest.approx(dense.directionality(matrix, mode), abs=1e-12)
-    assert room.directionality_score(matrix, "sum") != pytest.approx(room.directionality_score(matrix, "excess"), abs=1e-3)
+    assert room.directionality_score(matrix, "sum") != pytest.approx(
+        room.directionality_score(matrix, "excess"), abs=1e-3
+    )
 
 
 def test_a_heavy_column_is_column_dominance_and_equal_norms_are_none():
@@ -115,13 +117,17 @@ def test_cheap_forms_against_the_whole_matrix(heads, key_heads, mode):
     whole = dense.heads(query, key, heads, key_heads)
     found = room.head_scores(query, key, heads, key_heads, mode, 1.0)
     assert [one.symmetry for one in found] == pytest.approx([dense.symmetry(one) for one in whole], abs=1e-12)
-    assert [one.directionality for one in found] == pytest.approx([dense.directionality(one, mode, 1.0) for one in whole], abs=1e-12)
+    assert [one.directionality for one in found] == pytest.approx(
+        [dense.directionality(one, mode, 1.0) for one in whole], abs=1e-12
+    )
     layer = room.layer_scores(query, key, heads, key_heads, mode, 1.0)
     assert layer.symmetry == pytest.approx(dense.symmetry(sum(whole)), abs=1e-12)
     assert layer.directionality == pytest.approx(dense.directionality(sum(whole), mode, 1.0), abs=1e-12)
 
 
-@pytest.mark.parametrize(("size", "other"), [(1e200, 1e200), (1e-200, 1e-200), (1e300, 1e-300), (1e-300, 1.0), (1e308, 1e308)])
+@pytest.mark.parametrize(
+    ("size", "other"), [(1e200, 1e200), (1e-200, 1e-200), (1e300, 1e-300), (1e-300, 1.0), (1e308, 1e308)]
+)
 def test_scale_does_not_matter_however_large_or_small(size, other):
     rng = np.random.default_rng(6)
     query, key = rng.uniform(-1, 1, size=(2, 40, 8)) * rng.uniform(size=(40, 1)) ** 4
@@ -173,7 +179,10 @@ def test_equal_queries_and_keys_are_symmetric():
         (lambda: room.directionality_score(np.eye(3), gamma=np.nan), "gamma nan is not a finite number"),
         (lambda: room.directionality_of_norms([1, np.nan], [1, 1]), "the row norms holds 1 values that are NaN"),
         (lambda: room.factor_scores(np.ones((3, 2)), np.ones((3, 1))), "are not two factors"),
-        (lambda: room.layer_scores(np.ones((3, 8)), np.ones((3, 4)), 4, 3), "do not split into 4 query and 3 key heads"),
+        (
+            lambda: room.layer_scores(np.ones((3, 8)), np.ones((3, 4)), 4, 3),
+            "do not split into 4 query and 3 key heads",
+        ),
         (lambda: room.speed_up([1, 2], [1]), r"runs of shapes \(2,\) and \(1,\)"),
         (lambda: room.speed_up([], []), "give one loss for each step"),
         (lambda: room.skew_query(np.ones((4, 3)), 1), "heads of odd size 3 have no skew-symmetric rotation"),
@@ -191,8 +200,12 @@ def test_starts_are_symmetric_and_skew_in_every_head():
     for heads, key_heads in ((2, 2), (4, 2), (4, 1)):
         same = room.symmetric_query(key, heads, key_heads)
         turned = room.skew_query(key, heads, key_heads, seed=1)
-        assert [one.symmetry for one in room.head_scores(same, key, heads, key_heads)] == pytest.approx([1] * heads, abs=1e-12)
-        assert [one.symmetry for one in room.head_scores(turned, key, heads, key_heads)] == pytest.approx([-1] * heads, abs=1e-12)
+        assert [one.symmetry for one in room.head_scores(same, key, heads, key_heads)] == pytest.approx(
+            [1] * heads, abs=1e-12
+        )
+        assert [one.symmetry for one in room.head_scores(turned, key, heads, key_heads)] == pytest.approx(
+            [-1] * heads, abs=1e-12
+        )
         assert np.linalg.norm(turned) == pytest.approx(np.linalg.norm(same))
     turn = room.skew_rotation(8, np.random.default_rng(7))
     query = key @ turn

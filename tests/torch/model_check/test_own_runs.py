@@ -36,7 +36,9 @@ def parts(model):
 @pytest.mark.parametrize("name", ["Mistral", "Gemma 3"])
 def test_a_dropped_window_is_caught(name, wrap):
     model = faults.build(name)
-    with pytest.raises(WrongAnswer, match=r"logits: the logits at position \d+ \(token \d+ of sample 'answer \d'\) differ"):
+    with pytest.raises(
+        WrongAnswer, match=r"logits: the logits at position \d+ \(token \d+ of sample 'answer \d'\) differ"
+    ):
         self_test(wrap(model), Collator("sdpa")(SOURCE))
     found = self_test(wrap(model), Collator(model=model)(SOURCE))
     assert found
@@ -61,7 +63,9 @@ def test_a_dropped_window_is_caught_with_flex():
 @pytest.mark.parametrize("name", ["Mistral", "Qwen2", "Gemma 3", "Llama 4"])
 def test_where_samples_are_short_a_longer_one_is_made(name):
     model = faults.build(name)
-    with pytest.raises(WrongAnswer, match="logits: on a sample of 8 tokens, longer than the model's window of 5: the logits at"):
+    with pytest.raises(
+        WrongAnswer, match="logits: on a sample of 8 tokens, longer than the model's window of 5: the logits at"
+    ):
         self_test(wrapped(model), Collator("sdpa")(SHORT))
     found = self_test(wrapped(model), Collator(model=model)(SHORT))
     assert (bool(found), found.longest, found.window) == (True, 8, 5)
@@ -76,7 +80,9 @@ def test_a_window_that_no_sample_can_exceed_is_made_smaller(name, key):
         found = self_test(wrapped(model), Collator(model=model)(SOURCE))
         assert (bool(found), found.longest, found.window, found.not_compared) == (True, 16, 14, ())
         assert getattr(model.config, key) == window
-        with pytest.raises(WrongAnswer, match="with the model's window made 14 tokens, which a sample of 16 exceeds: the logits"):
+        with pytest.raises(
+            WrongAnswer, match="with the model's window made 14 tokens, which a sample of 16 exceeds: the logits"
+        ):
             self_test(wrapped(model), Collator("sdpa")(SOURCE))
         assert getattr(model.config, key) == window
 
@@ -118,7 +124,10 @@ def test_without_a_reference_nothing_reads_as_a_pass():
     assert not found
     assert (found.compared, found.samples) == (0, 4)
     for text in (str(found), repr(found)):
-        assert "not compared: with a model's own run: no transformers model is called with the sequence; pass reference=" in text
+        assert (
+            "not compared: with a model's own run: no transformers model is called with the sequence; pass reference="
+            in text
+        )
         assert "samples compared" not in text
 
 
@@ -251,7 +260,9 @@ def test_a_leak_that_rounding_hides():
 
     quiet = leaking(**batch.model_inputs)
     assert torch.allclose(quiet, model(**batch.model_inputs).logits, atol=1e-2)
-    with pytest.raises(WrongAnswer, match=r"leak: the logits of sample .* have a derivative of .* which is outside the sample"):
+    with pytest.raises(
+        WrongAnswer, match=r"leak: the logits of sample .* have a derivative of .* which is outside the sample"
+    ):
         self_test(leaking, batch, probes=0)
 
 
@@ -368,7 +379,9 @@ def test_logits_that_do_not_depend_on_context_are_no_proof():
         assert not found.telling
         assert "not compared: context: with other tokens before it the last token's logits move by" in str(found)
     without_ids = check_model(faults.without(model, "position_ids"), Collator(model=model)(SOURCE))
-    assert any(each.startswith("position ids: the model is called without position_ids") for each in without_ids.not_told_apart)
+    assert any(
+        each.startswith("position ids: the model is called without position_ids") for each in without_ids.not_told_apart
+    )
 
 
 @pytest.mark.parametrize("name", ["Mistral", "Gemma 3", "Llama 4"])
@@ -393,7 +406,9 @@ def test_a_window_that_half_precision_hides():
     assert self_test(wrapped(model), Collator(model=model)(SOURCE)).apart < 0.01
     for window, words in ((6, "one token longer"), (4, "one token shorter"), (None, "dropped")):
         wrong = Collator("eager", torch.bfloat16, attention_window=window)(SOURCE)
-        with pytest.raises(WrongAnswer, match=f"logits: the logits of sample .* are those of the model with its windows {words}: "):
+        with pytest.raises(
+            WrongAnswer, match=f"logits: the logits of sample .* are those of the model with its windows {words}: "
+        ):
             self_test(wrapped(model), wrong)
 
 
@@ -404,14 +419,18 @@ def test_a_wrapper_that_orders_positions_anew():
 
     def ordered(input_ids, position_ids, attention_mask, use_cache):
         mask = attention_mask[..., order, :][..., order]
-        return model(input_ids=input_ids[:, order], position_ids=position_ids[:, order], attention_mask=mask).logits[:, order.argsort()]
+        return model(input_ids=input_ids[:, order], position_ids=position_ids[:, order], attention_mask=mask).logits[
+            :, order.argsort()
+        ]
 
     report = check_model(ordered, batch)
     assert "in another order" in report.no_values
     assert "the model uses the mask" not in str(report)
     found = self_test(ordered, batch)
     assert not found
-    assert "not compared: with a lone sample: the model runs none of 15 tokens (IndexError); pass reference=" in str(found)
+    assert "not compared: with a lone sample: the model runs none of 15 tokens (IndexError); pass reference=" in str(
+        found
+    )
     assert self_test(ordered, batch, reference=model)
 
     numbered = lambda input_ids, **inputs: model(input_ids=(input_ids + 7) % faults.VOCABULARY, **inputs)  # noqa: E731
@@ -439,7 +458,9 @@ def test_lost_position_ids_of_a_plain_model():
 
     batch = Collator()(SOURCE)
     assert check_model(model, batch, layers=1).not_told_apart == ()
-    with pytest.raises(WrongAnswer, match=r"positions: positions .* have position id .*, one context and, for this test, one input"):
+    with pytest.raises(
+        WrongAnswer, match=r"positions: positions .* have position id .*, one context and, for this test, one input"
+    ):
         check_model(faults.without(model, "position_ids"), batch, layers=1)
     chain = replace(SOURCE, position_ids=SOURCE.position_ids + np.arange(SOURCE.positions) * 3)
     untold = check_model(model, Collator()(chain), layers=1).not_told_apart
@@ -450,7 +471,10 @@ def test_lost_position_ids_of_a_plain_model():
     ("reference", "message"),
     [
         (lambda ids, places: 1 / 0, "reference raised ZeroDivisionError: division by zero; it is called as reference"),
-        (lambda ids: ids, "reference raised TypeError: .* takes 1 positional argument but 2 were given; it is called as"),
+        (
+            lambda ids: ids,
+            "reference raised TypeError: .* takes 1 positional argument but 2 were given; it is called as",
+        ),
         (lambda ids, places: None, "reference returns NoneType, the sequence has 15 positions; return logits"),
         (3, "expected a callable as reference, got int; pass a model"),
         (torch.nn.Linear, "expected a callable as reference, got Linear; pass a model"),
@@ -472,7 +496,10 @@ def test_what_is_not_a_number_is_named():
     model = faults.build("Llama")
     with torch.no_grad():
         model.lm_head.weight[3] = float("nan")
-    with pytest.raises(WrongAnswer, match=r"because LlamaForCausalLM gives outputs that are not finite .*; look for NaN among its weights"):
+    with pytest.raises(
+        WrongAnswer,
+        match=r"because LlamaForCausalLM gives outputs that are not finite .*; look for NaN among its weights",
+    ):
         check_model(model, Collator()(SOURCE))
 
 
@@ -483,5 +510,7 @@ def test_a_leak_that_only_a_gradient_shows_is_not_said_to_move_by_0():
         logits = model(**inputs).logits
         return logits + 1e-9 * logits.roll(1, 1)
 
-    with pytest.raises(WrongAnswer, match=r"leak: the output at position .* has a gradient other than 0 at the input at position"):
+    with pytest.raises(
+        WrongAnswer, match=r"leak: the output at position .* has a gradient other than 0 at the input at position"
+    ):
         check_model(leaking, batch)

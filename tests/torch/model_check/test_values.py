@@ -50,7 +50,9 @@ def test_forced_masks_are_what_the_model_does_alone(name):
         merged = force_transformers_model(call)(cuts)
         assert merged.layers == 3
         for sample in range(3):
-            tokens = torch.from_numpy(SOURCE.sample_position[SOURCE.sample_offset[sample] : SOURCE.sample_offset[sample + 1]])
+            tokens = torch.from_numpy(
+                SOURCE.sample_position[SOURCE.sample_offset[sample] : SOURCE.sample_offset[sample + 1]]
+            )
             alone = own_run(setting.model, call, torch.from_numpy(SOURCE.input_ids)[tokens], None)
             assert torch.allclose(merged.outputs[tokens], alone, atol=1e-4)
 
@@ -128,10 +130,15 @@ def test_an_answer_of_two_tables():
     """The tables of an answer's pattern go to the layers by their type."""
     model = faults.build("Gemma 3")
     rows = Mask.from_dense(
-        torch.stack([dense_mask(cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5))), dense_mask(SOURCE.mask)]).numpy()
+        torch.stack(
+            [dense_mask(cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5))), dense_mask(SOURCE.mask)]
+        ).numpy()
     )
     batch = replace(batch_of(merge(catalog.causal_lm(SOURCE.positions + 1))), rows=rows)
-    local, full = (dense_mask(mask)[None, None] for mask in (cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5)), SOURCE.mask))
+    local, full = (
+        dense_mask(mask)[None, None]
+        for mask in (cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5)), SOURCE.mask)
+    )
     ids = torch.from_numpy(SOURCE.input_ids)[None]
     inputs = {"input_ids": ids, "position_ids": batch.position_ids[None], "use_cache": False}
 
@@ -256,7 +263,9 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_faults_of_a_pattern_are_different_masks():
-    masks = tuple(cut_mask(SOURCE.mask, token_index(SOURCE), reach) for reach in (Reach(window=5), Reach(), Reach(window=5)))
+    masks = tuple(
+        cut_mask(SOURCE.mask, token_index(SOURCE), reach) for reach in (Reach(window=5), Reach(), Reach(window=5))
+    )
     right = RightLayers(masks, SOURCE.mask, token_index(SOURCE))
     names = [fault.name for fault in faults_of_equal_flow(right)]
     assert names == [
