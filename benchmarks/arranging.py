@@ -16,7 +16,7 @@ from benchmarks.measure import alone, table, timed
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
 from masksynth.arrange.measure import row_sizes
-from masksynth.arrange.trees import forest, parents
+from masksynth.arrange.tree_orders import forest, parents
 from masksynth.backends import Limits
 from masksynth.mask import Mask
 from masksynth.merge import merge

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import alone, peak_mib, table, timed
 from masksynth.mask import Mask
-from masksynth.sparsify.construct import construct
+from masksynth.sparse.constructions.construct import construct
 
 LAYERS = (2, 3, 4, 6)
 

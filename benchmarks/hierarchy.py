@@ -48,7 +48,7 @@ def tied_in_torch(positions: int) -> tuple[float, float]:
     import torch
 
     from masksynth.diagnostics.hierarchy import windows
-    from masksynth.torch.hierarchy import hierarchical_attention, plan_of
+    from masksynth.diagnostics.hierarchy.torch_attention import hierarchical_attention, plan_of
 
     plan = plan_of(windows(positions, BRANCHING))
     q, k, v = (torch.from_numpy(one)[None] for one in _inputs(positions))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.families import MERGED, prefix_tree, sequences
 from benchmarks.measure import alone, exponent, peak_mib, table, timed
 from masksynth.merge import merge
-from masksynth.synthesis import nodes_of
+from masksynth.solve import nodes_of
 from masksynth.verify import verify
 
 

@@ -19,12 +19,12 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.measure import alone, peak_mib, table
-from masksynth.pack.batches import batches_of
-from masksynth.pack.layout import lay_out
+from masksynth.pack.merge_batches import batches_of
 from masksynth.pack.packing import pack_samples
+from masksynth.pack.position_layout import lay_out
 from masksynth.pack.prefix import forest_of, live_lengths, trained_tokens
-from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import SampleTable, join
+from masksynth.pack.read_files import read_samples
+from masksynth.pack.sample_columns import SampleTable, join
 
 DATA = Path(os.environ.get("MASKSYNTH_DATA", Path(__file__).parent.parent / "tests/pack/data"))
 HEAD = (

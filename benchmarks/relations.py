@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from masksynth.merge import merge_family
-from masksynth.orders import Relation, closure
-from tests.sparsify.make_instances import RECIPES, instance_for, lines, parted
-from tests.sparsify.relations import chain, grid, one_class, random_poset, tree
+from masksynth.posets import Relation, closure
+from tests.sparse.make_instances import RECIPES, instance_for, lines, parted
+from tests.sparse.relations import chain, grid, one_class, random_poset, tree
 
 Optima = tuple[int | None, ...]
 CHAINS: dict[int, Optima] = {

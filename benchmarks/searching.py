@@ -8,7 +8,7 @@ from masksynth import catalog
 from masksynth.backends import Limits, Status, backend
 from masksynth.merge import merge
 from masksynth.problem import Problem
-from masksynth.synthesis import AUTO_CLAUSES, AUTO_NODES, AUTO_PAIRS, is_small, nodes_of
+from masksynth.solve import AUTO_CLAUSES, AUTO_NODES, AUTO_PAIRS, is_small, nodes_of
 
 NAMES = ("cpsat", "maxsat", "ilp")
 

@@ -26,11 +26,11 @@ from benchmarks.measure import metered, table
 from benchmarks.plots import cactus
 from benchmarks.relations import Case, suite
 from masksynth.backends import PORTFOLIO, engine
-from masksynth.orders import Relation
-from masksynth.sparsify import SparseProblem, reduce
-from masksynth.sparsify.reduce import Part
+from masksynth.posets import Relation
+from masksynth.sparse import SparseProblem, reduce
+from masksynth.sparse.reduce import Part
 from masksynth_solvers.sparse.encoding import Formula, encode
-from tests.sparsify.relations import chain, random_poset
+from tests.sparse.relations import chain, random_poset
 
 CELLS_AT_ONCE = 2
 ENDLESS = 1e8

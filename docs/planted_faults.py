@@ -36,8 +36,8 @@ from masksynth.torch import (
     use_registered_attention,
 )
 from masksynth.torch.architecture import Architecture
-from masksynth.torch.packed import TrainingBatch, dense_mask
-from masksynth.torch.windows import Reach, cut_mask, token_index
+from masksynth.torch.packed_dataset import TrainingBatch, dense_mask
+from masksynth.torch.window_rows import Reach, cut_mask, token_index
 
 PAGE = Path(__file__).with_name("checkmodel.md")
 BEGIN, END = "<!-- planted faults -->", "<!-- end of planted faults -->"

@@ -8,10 +8,10 @@ from masksynth.backends import Limits, Status
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.search import Result, search, sweep
-from masksynth.spanner import SparseAnswer, sparsify
-from masksynth.synthesis import Answer, solve, write
+from masksynth.solve import Answer, solve, write
+from masksynth.sparse.sparsify import SparseAnswer, sparsify
 from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
-from masksynth.tasks.files import dumps, load, loads
+from masksynth.tasks.instance_files import dumps, load, loads
 from masksynth.verify import verify
 
 TYPE_CHECKING = False

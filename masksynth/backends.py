@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from masksynth.errors import Contradiction, InvalidInstance, Unsupported
 from masksynth.problem import Problem
-from masksynth.sparsify import Reduction, SparseProblem
+from masksynth.sparse import Reduction, SparseProblem
 from masksynth.tasks import MergedTask
 
 BACKENDS = {
@@ -28,7 +28,7 @@ ENGINES = {
     "maxsat": "masksynth_solvers.sparse.rc2:Rc2",
     "cpsat": "masksynth_solvers.sparse.cores:Cores",
     "ilp": "masksynth_solvers.sparse.linear:Linear",
-    "brute": "masksynth_solvers.sparse.brute:Brute",
+    "brute": "masksynth_solvers.sparse.enumeration:Brute",
 }
 """Engines for sparse masks, name -> "module:Class"; others register under the entry point group ``masksynth.engines``."""
 PORTFOLIO = ("sat", "maxsat", "cpsat")

@@ -16,7 +16,7 @@ from math import comb
 import numpy as np
 
 from masksynth.errors import Unsupported
-from masksynth.orders import closure
+from masksynth.posets import closure
 from masksynth.tasks import Task, TaskFamily
 
 MAX_SEARCH_NODES = 20_000

@@ -11,10 +11,10 @@ import pytest
 from masksynth.backends import Limits, Status, backend
 from masksynth.errors import Unsupported
 from masksynth.merge import merge_classes, merge_family
-from masksynth.orders import is_preorder
+from masksynth.posets import is_preorder
 from masksynth.problem import Problem
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from masksynth_solvers.brute import cost, is_coincidence
 from tests.random_families import random_family
 

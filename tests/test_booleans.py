@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.anatomy.flow import flow_after
 from masksynth.arrange.permute import checked_order
-from masksynth.audit.subject import read_subject
-from masksynth.diagnostics.clustering.fields import weights
+from masksynth.diagnostics.clustering.vector_field import weights
 from masksynth.diagnostics.hierarchy.inputs import real_numbers
-from masksynth.diagnostics.hierarchy.reading import read_tree
+from masksynth.diagnostics.hierarchy.read_tree import read_tree
 from masksynth.diagnostics.hierarchy.tree import tree_of_parents
 from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import block_counts
 from masksynth.mask import Mask
+from masksynth.statistics.reachability import flow_after
+from masksynth.subject.subject import read_subject
 
 CAUSAL = np.tril(np.ones((4, 4), bool))
 MASK = Mask.from_dense(CAUSAL)

@@ -14,10 +14,10 @@ import pytest
 from masksynth import Limits, Mask, catalog, solve
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.merge import find_leak, merge
-from masksynth.tasks.files import content_hash, dumps, load, loads
+from masksynth.tasks.instance_files import content_hash, dumps, load, loads
 from masksynth.verify import verify
-from tests.sparsify.make_instances import instance_for
-from tests.sparsify.relations import fingerprint, random_poset
+from tests.sparse.make_instances import instance_for
+from tests.sparse.relations import fingerprint, random_poset
 
 ROOT = Path(__file__).parent.parent / "instances"
 MANIFEST = json.loads((ROOT / "manifest.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import pytest
 import masksynth as ms
 from masksynth.backends import backend
 from masksynth.merge.explain import explain
-from masksynth.tasks.files import dumps, loads
+from masksynth.tasks.instance_files import dumps, loads
 
 A, B = ms.Node("a", "x", 0), ms.Node("b", "y", 1)
 BUTTERFLY = ms.catalog.butterfly(n=3)

@@ -1,9 +1,9 @@
 """Arrange: an order of the positions with few non-empty blocks, few partial blocks and few row intervals, beside a proved bound."""
 
 from masksynth.arrange.apply import arranged_batch, arranged_merged, copies
+from masksynth.arrange.best_order import Arrangement, arrange
 from masksynth.arrange.measure import Counts, bound, counts
 from masksynth.arrange.permute import permuted
-from masksynth.arrange.search import Arrangement, arrange
 
 __all__ = [
     "Arrangement",

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from masksynth.arrange.best_order import kept
 from masksynth.arrange.measure import Integers
 from masksynth.arrange.permute import checked_order, inverse, permuted
-from masksynth.arrange.search import kept
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.tasks import MergedTask

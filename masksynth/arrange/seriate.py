@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from masksynth.arrange.measure import Integers, column_sizes, row_sizes
 from masksynth.mask import Mask
-from masksynth.merge.order import heavy_paths
+from masksynth.merge.position_order import heavy_paths
 
 Vectors = NDArray[np.float64]
 MAX_ALLOWED = 1 << 23
@@ -113,7 +113,7 @@ def cover_paths(mask: Mask) -> list[Integers]:
     """Heavy paths of what is a forest in a mask, in near-linear time.
 
     Positions of equal rows form a group; a group stands above another if its row is the other's row and its own members. Each group has at
-    most one below, so the groups form a forest, and its heavy paths (`masksynth.merge.order`) become the paths of positions. Rows are
+    most one below, so the groups form a forest, and its heavy paths (`masksynth.merge.position_order`) become the paths of positions. Rows are
     compared by sums of random 64-bit words.
 
     Examples

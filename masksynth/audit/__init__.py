@@ -1,9 +1,9 @@
 """Audit: what is wrong with a mask that already exists, each finding with its place, a witness and a remedy."""
 
 from masksynth.audit.finding import CODES, SEVERITIES, Finding
-from masksynth.audit.report import Report, audit
-from masksynth.audit.sources import subject_of_batch, subject_of_merged
-from masksynth.audit.subject import Labels, Subject, read_subject, with_samples
+from masksynth.audit.run_audit import Report, audit
+from masksynth.subject.sources import subject_of_batch, subject_of_merged
+from masksynth.subject.subject import Labels, Subject, read_subject, with_samples
 
 __all__ = [
     "CODES",

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.reach import Bools, Ints, Sets, nearest_key, seen_directly, sets_of
-from masksynth.audit.subject import Labels, Subject
-from masksynth.audit.tokens import place_of
+from masksynth.audit.layer_reach import Bools, Ints, Sets, nearest_key, seen_directly, sets_of
+from masksynth.subject.subject import Labels, Subject
+from masksynth.subject.token_file import place_of
 from masksynth.tasks.canonical import canonical
-from masksynth.verify.sets import runs_of
+from masksynth.verify.interval_sets import runs_of
 
 
 def offset_labels(subject: Subject, live: Bools) -> Iterator[Finding]:

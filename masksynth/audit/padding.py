@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.reach import Bools, tables_used
-from masksynth.audit.subject import Subject
-from masksynth.verify.colours import row_sums
+from masksynth.audit.layer_reach import Bools, tables_used
+from masksynth.subject.subject import Subject
+from masksynth.verify.colour_refinement import row_sums
 
 TOLD = 1000
 """Most rows that are written out."""

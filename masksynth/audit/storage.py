@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.reach import Bools
-from masksynth.audit.subject import Subject
+from masksynth.audit.layer_reach import Bools
 from masksynth.errors import WrongAnswer
 from masksynth.export.blocks import check_blocks
-from masksynth.verify.sets import runs_of
+from masksynth.subject.subject import Subject
+from masksynth.verify.interval_sets import runs_of
 
 
 def broken_heuristics(subject: Subject) -> Iterator[Finding]:

@@ -16,9 +16,15 @@ from collections.abc import Callable
 from masksynth.catalog.causal import causal_lm, local_global, packed_docs, prefix_lm, sliding_window
 from masksynth.catalog.context import encdec_flat, multiturn_reasoning, parallel_context, parallel_context_bos
 from masksynth.catalog.diffusion import bd3lm, complementary_bd, loo_mlm, transfusion, var_scales
+from masksynth.catalog.shared_prefixes import (
+    agent_trie,
+    dpo_prefix_sharing,
+    mask_token_chain,
+    medusa_tree,
+    shared_prefix_group,
+)
 from masksynth.catalog.streams import block_two_stream, block_two_stream_causal, butterfly, tnp_a, xlnet_two_stream
-from masksynth.catalog.tables import tabpfn, tabpfn_duplicates
-from masksynth.catalog.trees import agent_trie, dpo_prefix_sharing, mask_token_chain, medusa_tree, shared_prefix_group
+from masksynth.catalog.tabular import tabpfn, tabpfn_duplicates
 from masksynth.tasks import Instance
 
 _FUNCTIONS: tuple[Callable[..., Instance], ...] = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from masksynth.catalog.building import chain, dense, hidden, instance, names, next_inputs, stack, text
 from masksynth.catalog.parameters import affordable, at_least, integer_rows, integers, require
-from masksynth.catalog.rows import chain, dense, hidden, instance, names, next_inputs, stack, text
 from masksynth.tasks import Instance, Node, Task
 
 

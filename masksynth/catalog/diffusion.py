@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from masksynth.catalog.building import dense, hidden, instance, stack, text
 from masksynth.catalog.parameters import affordable, at_least, integers, require
-from masksynth.catalog.rows import dense, hidden, instance, stack, text
 from masksynth.tasks import Instance, Node, Prediction, Task
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from masksynth.errors import InvalidInstance
-from masksynth.tasks.files import MAX_NODES
+from masksynth.tasks.instance_files import MAX_NODES
 
 MAX_KEYS = 20_000_000
 """Most keys in the literal rows of one catalogue instance."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from masksynth.catalog.building import chain, dense, hidden, instance, masks, names, stack, text
 from masksynth.catalog.parameters import affordable, at_least, integers, require
-from masksynth.catalog.rows import chain, dense, hidden, instance, masks, names, stack, text
 from masksynth.tasks import Instance, Node, Task
 
 

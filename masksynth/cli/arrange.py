@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from masksynth.cli.answers import count
+from masksynth.cli.answer_text import count
 from masksynth.cli.terminal import JSON, QUIET, plain, print_json, progress
 from masksynth.errors import InvalidInstance
 
@@ -51,7 +51,7 @@ def arrange(
     Prints the blocks that hold an allowed pair, those of them that are not full, and the row intervals, before and after, and how many
     non-empty blocks any order needs. Never worse than the order given. Only the layout changes: position ids travel with the positions.
     """
-    from masksynth.arrange.folder import arrange_answer, arrange_packed, is_packed
+    from masksynth.arrange.arranged_folder import arrange_answer, arrange_packed, is_packed
     from masksynth.backends import Limits
 
     packed = is_packed(folder)

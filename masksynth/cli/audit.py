@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from masksynth.cli.answers import count, depth
+from masksynth.cli.answer_text import count, depth
 from masksynth.cli.report import REPORT, check_report
 from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, printable, progress, to_the_end
 

@@ -10,18 +10,17 @@ from typing import Any
 import click
 
 import masksynth
-from masksynth import synthesis
 from masksynth.backends import Limits, Status, backend, names
-from masksynth.cli.answers import told
+from masksynth.cli.answer_text import told
 from masksynth.cli.arrange import arrange
 from masksynth.cli.audit import audit_command
+from masksynth.cli.check_proof import check_proof
 from masksynth.cli.diagnose import diagnose
 from masksynth.cli.draw import draw_mask
 from masksynth.cli.export import export
 from masksynth.cli.families import list_catalog, new
 from masksynth.cli.inspect import inspect_mask
-from masksynth.cli.packing import pack, unpack
-from masksynth.cli.proofs import check_proof
+from masksynth.cli.pack import pack, unpack
 from masksynth.cli.report import REPORT, check_report
 from masksynth.cli.search import search_command
 from masksynth.cli.sparse import check_extras, sparsify, write_extras
@@ -42,6 +41,7 @@ from masksynth.cli.terminal import (
 )
 from masksynth.cli.verify import verify
 from masksynth.errors import Unsupported
+from masksynth.solve import record, solve, write
 
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 
@@ -129,7 +129,7 @@ def solve(
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. Ctrl-C and --time-limit give the best
     answer so far, marked FEASIBLE.
     """
-    from masksynth.export.folder import is_answer_file
+    from masksynth.export.answer_folder import is_answer_file
     from masksynth.files import check_folder, claimed
 
     inputs = input_files(instance)
@@ -143,16 +143,16 @@ def solve(
     with claimed(output):
         with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
             limits = Limits(time_limit, workers, seed, effort)
-            answer = synthesis.solve(asked, backend=backend, limits=limits, progress=told_so_far)
+            answer = solve(asked, backend=backend, limits=limits, progress=told_so_far)
         with to_the_end():
             if output is not None and answer.merged is not None:
-                synthesis.write(answer, output, force)
+                write(answer, output, force)
             if report is not None:
                 from masksynth.report import write_report
 
                 write_report(report, asked, answer=answer, force=force)
             if as_json:
-                print_json(synthesis.record(answer))
+                print_json(record(answer))
             elif not quiet:
                 click.echo(told(asked, answer, output))
     if answer.merged is not None:

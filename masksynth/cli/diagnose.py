@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from masksynth.cli.clustering import clustering
-from masksynth.cli.hierarchy import hierarchy
-from masksynth.cli.symmetry import symmetry
+from masksynth.diagnostics.clustering.command import clustering
+from masksynth.diagnostics.hierarchy.command import hierarchy
+from masksynth.diagnostics.symmetry.command import symmetry
 
 
 @click.group()

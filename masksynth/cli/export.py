@@ -20,10 +20,10 @@ from masksynth.cli.terminal import (
     to_the_end,
 )
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export.folder import SOLUTION, read_merged
-from masksynth.export.maskfile import read_mask
+from masksynth.export.answer_folder import SOLUTION, read_merged
 from masksynth.export.targets import TARGETS, Entry, check_target_file, export_arrays, summary, write_arrays
 from masksynth.mask import Mask
+from masksynth.subject.mask_file import read_mask
 
 MANIFEST = "manifest.json"
 

@@ -12,7 +12,7 @@ from masksynth import catalog
 from masksynth.cli.terminal import JSON, Refused, print_json
 from masksynth.errors import InvalidInstance
 from masksynth.tasks import Instance
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 
 
 @click.group(context_settings={"max_content_width": 110})

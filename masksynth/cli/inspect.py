@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from masksynth.cli.answers import count
+from masksynth.cli.answer_text import count
 from masksynth.cli.terminal import JSON, QUIET, layers_option, plain, print_json, progress, to_the_end
 
 if TYPE_CHECKING:
-    from masksynth.anatomy import Anatomy, Difference, Reason
     from masksynth.audit import Subject
+    from masksynth.statistics import Anatomy, Difference, Reason
 
 SUBJECT = click.argument("subject")
 TOKENS = click.option(
@@ -80,7 +80,7 @@ def inspect_mask(
     Prints depth to convergence, classes, height, width, Hasse edges, reciprocity, row intervals and blocks; with --why or --diff the
     answer to that. Works on row intervals, at 131,072 positions too; what cannot be computed at a size is named with the reason.
     """
-    from masksynth import anatomy as room
+    from masksynth import statistics as room
 
     looked_at = read(subject, tokens, length, batch, layers)
     with progress(f"reading {plain(subject)} ...", quiet):
@@ -170,7 +170,7 @@ def _reason(subject: Subject, found: Reason) -> list[str]:
 
 
 def _difference(found: Difference, first: str, second: str) -> list[str]:
-    from masksynth.export.rows import few
+    from masksynth.export.row_intervals import few
 
     if not found.rows:
         return [f"  {first} and {second} allow the same pairs"]

@@ -33,15 +33,15 @@ from masksynth.cli.terminal import (
 )
 from masksynth.draw.pictures import check_picture
 from masksynth.search import Result, search, sweep
-from masksynth.search.batch import UNFINISHED
 from masksynth.search.book import Book, read_results
 from masksynth.search.cactus import write_cactus
 from masksynth.search.compare import comparison_record, comparison_text
 from masksynth.search.dask import connected
+from masksynth.search.entries import paths
 from masksynth.search.expected import compare_with, expectations, is_manifest, unpromised_failures
 from masksynth.search.pool import ExecutorBroke
 from masksynth.search.result import Question, Recalled, line_of
-from masksynth.search.sources import paths
+from masksynth.search.running import UNFINISHED
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
 

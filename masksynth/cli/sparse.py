@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from masksynth.backends import Limits, Status
-from masksynth.cli.answers import told_relation
+from masksynth.cli.answer_text import told_relation
 from masksynth.cli.terminal import (
     JSON,
     QUIET,
@@ -24,14 +24,14 @@ from masksynth.cli.terminal import (
     to_the_end,
 )
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
-from masksynth.export.maskfile import check_mask_target, read_mask, write_mask
 from masksynth.files import check_file, check_folder
 from masksynth.problem import Problem
-from masksynth.spanner import SparseAnswer
-from masksynth.spanner import record as sparse_record
-from masksynth.spanner import sparsify as sparsified
+from masksynth.sparse.sparsify import SparseAnswer
+from masksynth.sparse.sparsify import record as sparse_record
+from masksynth.sparse.sparsify import sparsify as sparsified
+from masksynth.subject.mask_file import check_mask_target, read_mask, write_mask
 from masksynth.tasks import Instance
-from masksynth.tasks.text import parse
+from masksynth.tasks.parse_json import parse
 
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 

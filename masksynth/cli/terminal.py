@@ -21,7 +21,7 @@ from masksynth.files import check_inputs, is_same
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import SHOWN, shown
 from masksynth.tasks.canonical import printable as printable
-from masksynth.tasks.files import load
+from masksynth.tasks.instance_files import load
 
 DATA = (".json", ".jsonl", ".gz", ".parquet", ".safetensors", ".npz", ".npy", ".py")
 """Endings of files that hold data, as pictures and reports do not."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from masksynth.cli.answers import count
+from masksynth.cli.answer_text import count
 from masksynth.cli.terminal import JSON, QUIET, plain, print_json, progress, read_instance, standard_input
 from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
-from masksynth.tasks.files import load, question_of
+from masksynth.tasks.instance_files import load, question_of
 
 MANIFEST, SOLUTION = "manifest.json", "solution.json"
 
@@ -62,7 +62,7 @@ def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
 
 def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
     """Check an answer, print what was found, exit with 1 if it is wrong."""
-    from masksynth.verify.folder import verify_folder
+    from masksynth.verify.check_folder import verify_folder
 
     try:
         asked = read_instance(instance)
@@ -151,7 +151,7 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
 
 def _read_samples(source: str, folder: Path, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
     """The samples of a file as tables; an instance is refused by name."""
-    from masksynth.pack.reading import read_samples
+    from masksynth.pack.read_files import read_samples
 
     try:
         yield from read_samples(standard_input().buffer if source == "-" else source, token_fields, key_fields)
@@ -172,7 +172,7 @@ def _is_instance(path: str) -> bool:
 
 
 def _are_samples(path: str) -> bool:
-    from masksynth.pack.reading import read_samples
+    from masksynth.pack.read_files import read_samples
 
     with suppress(MasksynthError, OSError):
         return next(read_samples(path), None) is not None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from masksynth.anatomy import Hasse, convergence, hasse
 from masksynth.draw.names import cut, position_names, printable, text_of
 from masksynth.draw.owners import NOBODY, SHARED, Owners, owners
 from masksynth.errors import Unsupported
-from masksynth.export.rows import Ints
+from masksynth.export.row_intervals import Ints
+from masksynth.statistics import Hasse, convergence, hasse
 
 if TYPE_CHECKING:
     from masksynth.audit import Subject

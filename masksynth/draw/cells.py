@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.anatomy import convergence, flow_after
-from masksynth.anatomy.algebra import difference, intersection, same_size, single
 from masksynth.draw.names import position_names, printable
 from masksynth.draw.owners import Owners, owners
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
+from masksynth.mask.algebra import difference, intersection, same_size, single
+from masksynth.statistics import convergence, flow_after
 
 if TYPE_CHECKING:
     from masksynth.audit import Subject

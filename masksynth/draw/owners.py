@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.anatomy.algebra import united
 from masksynth.draw.names import text_of
-from masksynth.export.rows import Ints, rows_of
+from masksynth.export.row_intervals import Ints, rows_of
 from masksynth.mask import Mask
+from masksynth.mask.algebra import united
 
 if TYPE_CHECKING:
     from masksynth.audit import Subject

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.export.rows import Ints, rows_of
+from masksynth.export.row_intervals import Ints, rows_of
 from masksynth.mask import Mask
 
 BlockSize = int | tuple[int, int]

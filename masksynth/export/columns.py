@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import Unsupported, WrongAnswer
-from masksynth.export.rows import (
+from masksynth.export.row_intervals import (
     Columns,
     Ints,
     Spans,

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.export.arrays import Array, Arrays, content_hash
+from masksynth.export.mask_arrays import Array, Arrays, content_hash
 
 SCHEMA = "1"
 

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import Unsupported, WrongAnswer
-from masksynth.export.bits import MAX_BITS, bits_of, bits_to_rows
-from masksynth.export.chains import NEVER, Chains, chains_of
+from masksynth.export.bit_form import MAX_BITS, bits_of, bits_to_rows
+from masksynth.export.chain_ranks import NEVER, Chains, chains_of
 from masksynth.export.columns import rows_of_columns
-from masksynth.export.rows import (
+from masksynth.export.row_intervals import (
     Ints,
     Spans,
     column_counts,

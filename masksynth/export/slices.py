@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import WrongAnswer
-from masksynth.export.rows import Ints, Spans, compare_rows, expand, rows_of
+from masksynth.export.row_intervals import Ints, Spans, compare_rows, expand, rows_of
 from masksynth.mask import Mask
 
 FULL, CAUSAL, INVCAUSAL, BICAUSAL = range(4)

@@ -26,7 +26,6 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
-from masksynth.export.arrays import MAX_DENSE, Arrays
 from masksynth.export.blocks import (
     BlockSize,
     block_lists,
@@ -36,12 +35,13 @@ from masksynth.export.blocks import (
     transposed_lists,
 )
 from masksynth.export.columns import to_flashmask
-from masksynth.export.dense import to_hf_additive, to_hf_bool
+from masksynth.export.dense_mask import to_hf_additive, to_hf_bool
 from masksynth.export.formats import read_safetensors, safetensors_bytes, same_arrays
 from masksynth.export.forms import form_of
-from masksynth.export.lengths import to_lengths
-from masksynth.export.packedbits import MAX_PACKED, to_packed_bits
-from masksynth.export.rows import row_counts
+from masksynth.export.mask_arrays import MAX_DENSE, Arrays
+from masksynth.export.packed_bits import MAX_PACKED, to_packed_bits
+from masksynth.export.row_intervals import row_counts
+from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
 from masksynth.files import check_file, writing_file
 from masksynth.mask import Mask

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from masksynth.errors import InvalidInstance
 from masksynth.merge.build import at_lowest_copies, merged_from_classes
+from masksynth.merge.disjoint_union import live_union, read_rows
+from masksynth.merge.find_leaks import find_leak
 from masksynth.merge.layers import merge_layers
-from masksynth.merge.leaks import find_leak
 from masksynth.merge.refine import refine
-from masksynth.merge.union import live_union, read_rows
 from masksynth.tasks import Instance, MergedTask, TaskFamily
-from masksynth.tasks.files import question_of
+from masksynth.tasks.instance_files import question_of
 
 __all__ = ["at_lowest_copies", "find_leak", "merge", "merge_classes", "merge_family"]
 

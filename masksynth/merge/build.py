@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from masksynth.mask import Intervals, Mask
-from masksynth.merge.order import heavy_paths
+from masksynth.merge.disjoint_union import Rows, Union
+from masksynth.merge.position_order import heavy_paths
 from masksynth.merge.refine import refine
-from masksynth.merge.union import Rows, Union
 from masksynth.tasks import LossEdge, MergedTask, Position, Question, TaskFamily
 from masksynth.tasks.canonical import canonical
 
@@ -32,7 +32,7 @@ class Layout:
 def lay_out(classes: Sequence[int], rows: Rows) -> Layout:
     """Give class c max(1, most members of c in one row) positions, the least that its readers can count.
 
-    Closed families stand along heavy paths (`masksynth.merge.order`), others in the order of first appearance; copies stand together.
+    Closed families stand along heavy paths (`masksynth.merge.position_order`), others in the order of first appearance; copies stand together.
 
     Parameters
     ----------

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from masksynth.merge.disjoint_union import Rows, Union, live_union, read_rows
 from masksynth.merge.refine import refine
-from masksynth.merge.union import Rows, Union, live_union, read_rows
 from masksynth.tasks import MergedTask, TaskFamily
 from masksynth.tasks.canonical import canonical
 

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 
 from masksynth.errors import InvalidInstance
 from masksynth.merge import merge_family
+from masksynth.merge.disjoint_union import Rows, Union, live_union, read_rows
 from masksynth.merge.layers import effective_layers, levels_of
 from masksynth.merge.refine import multiset, numbered
-from masksynth.merge.union import Rows, Union, live_union, read_rows
 from masksynth.tasks import Instance, TaskFamily
 from masksynth.tasks.canonical import canonical
 

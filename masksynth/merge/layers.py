@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from masksynth.mask import Mask
 from masksynth.merge.build import assemble, joined
+from masksynth.merge.disjoint_union import Rows, Union
 from masksynth.merge.refine import multiset, numbered
-from masksynth.merge.union import Rows, Union
 from masksynth.tasks import MergedTask, Question
 
 

@@ -1,7 +1,7 @@
 """Pack: token samples to merged batches at scale, without any N x N array."""
 
 from masksynth.pack.batch import PackedBatch, batch_arrays, batch_of_arrays, read_batch
-from masksynth.pack.folder import PackedFolder, open_packed
+from masksynth.pack.packed_folder import PackedFolder, open_packed
 from masksynth.pack.packing import Summary, pack_batches, pack_samples
 from masksynth.pack.unpacking import unpack_samples
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
-from masksynth.pack.layout import Piece
-from masksynth.pack.samples import Ints, SampleTable, offsets, stretches
+from masksynth.pack.position_layout import Piece
+from masksynth.pack.sample_columns import Ints, SampleTable, offsets, stretches
 
 
 def batch_of_pieces(

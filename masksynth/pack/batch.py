@@ -34,8 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
-from masksynth.export.arrays import Array, Arrays, need
 from masksynth.export.formats import read_stored
+from masksynth.export.mask_arrays import Array, Arrays, need
 from masksynth.mask import Mask
 
 ARRAYS: dict[str, type] = {

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from masksynth.pack.prefix import Forest
-from masksynth.pack.samples import Ints
+from masksynth.pack.sample_columns import Ints
 
 Slice = tuple[int, int]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.samples import SampleTable
+from masksynth.pack.sample_columns import SampleTable
 
 SHAPE = ("layers", "hidden", "intermediate", "vocabulary", "kv")
 

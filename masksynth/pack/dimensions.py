@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.samples import FURTHER, SampleTable
+from masksynth.pack.sample_columns import FURTHER, SampleTable
 
 Row = tuple[str, Mapping[str, Any]]
 SAME_COUNT = "give one list for each dimension, as many in every sample"
@@ -89,7 +89,7 @@ def refuse_other_dimensions(tables: Iterable[SampleTable], key_fields: Sequence[
 
     Examples
     --------
-    >>> from masksynth.pack.intake import tables_of
+    >>> from masksynth.pack.check_samples import tables_of
     >>> tables = list(tables_of([{"input_ids": [5], "labels": [5], "position_ids": [[0], [0]]}]))
     >>> len(list(refuse_other_dimensions(tables, [])))
     1

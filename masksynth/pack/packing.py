@@ -18,16 +18,16 @@ import numpy as np
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.export.blocks import block_counts
 from masksynth.pack.batch import PackedBatch, batch_hash
-from masksynth.pack.batches import batches_of, refuse_long, too_long
+from masksynth.pack.check_samples import tables_of
 from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.dimensions import refuse_other_dimensions
-from masksynth.pack.folder import Entry, Options
-from masksynth.pack.intake import tables_of
-from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
+from masksynth.pack.merge_batches import batches_of, refuse_long, too_long
+from masksynth.pack.packed_folder import Entry, Options
+from masksynth.pack.read_files import read_samples
+from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
-from masksynth.pack.windows import WINDOW, Window, windows
-from masksynth.pack.writing import (
+from masksynth.pack.stream_windows import WINDOW, Window, windows
+from masksynth.pack.write_folder import (
     Content,
     Record,
     batch_content,

@@ -10,9 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.pack.intake import BLOCK, SCALARS, Columns, assemble, check_length, check_scalars, list_names, table_of
-from masksynth.pack.masks import MASKS, TRAINED, Lists
-from masksynth.pack.samples import SampleTable, offsets
+from masksynth.pack.check_samples import (
+    BLOCK,
+    SCALARS,
+    Columns,
+    assemble,
+    check_length,
+    check_scalars,
+    list_names,
+    table_of,
+)
+from masksynth.pack.sample_columns import SampleTable, offsets
+from masksynth.pack.token_masks import MASKS, TRAINED, Lists
 
 
 def parquet_tables(

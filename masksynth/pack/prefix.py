@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from masksynth.pack.samples import IGNORED, Ints, SampleTable, key_of
+from masksynth.pack.sample_columns import IGNORED, Ints, SampleTable, key_of
 
 GROUP = 8
 SHORTEST, LONGEST = 32, 1024
@@ -75,7 +75,7 @@ def forest_of(table: SampleTable, length: Ints) -> Forest:
 
     Examples
     --------
-    >>> from masksynth.pack.intake import tables_of
+    >>> from masksynth.pack.check_samples import tables_of
     >>> rows = {"a": [1, 2, 3], "b": [1, 2, 4, 5], "c": [1]}
     >>> [table] = tables_of({"id": name, "input_ids": ids, "labels": ids[:0] + [-100] * len(ids)} for name, ids in rows.items())
     >>> forest = forest_of(table, np.array([3, 4, 1]))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.names import SeenNames
-from masksynth.pack.samples import IGNORED, SampleTable, given_labels, part
+from masksynth.pack.name_hashes import SeenNames
+from masksynth.pack.sample_columns import IGNORED, SampleTable, given_labels, part
 from masksynth.tasks.canonical import shown
 
 FIRST = 1000
@@ -26,7 +26,7 @@ def refuse_repeated_ids(tables: Iterable[SampleTable]) -> Iterator[SampleTable]:
 
     Examples
     --------
-    >>> from masksynth.pack.intake import tables_of
+    >>> from masksynth.pack.check_samples import tables_of
     >>> rows = [{"id": "a", "input_ids": [], "labels": []}] * 2
     >>> list(refuse_repeated_ids(tables_of(rows)))
     Traceback (most recent call last):
@@ -68,7 +68,7 @@ def count_labels(table: SampleTable) -> LabelCounts:
 
     Examples
     --------
-    >>> from masksynth.pack.intake import tables_of
+    >>> from masksynth.pack.check_samples import tables_of
     >>> [table] = tables_of([{"input_ids": [5, 6, 7, 8], "labels": [6, 7, 8, -100]}])
     >>> count_labels(table)
     LabelCounts(trained=3, next=3, own=0)
@@ -98,7 +98,7 @@ def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> 
 
     Examples
     --------
-    >>> from masksynth.pack.intake import tables_of
+    >>> from masksynth.pack.check_samples import tables_of
     >>> len(list(refuse_shifted_labels(tables_of([{"input_ids": [7] * 20, "labels": [7] * 20}]))))
     1
     """

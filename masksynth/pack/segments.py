@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.pack.colours import classes_of
-from masksynth.pack.layout import Piece
+from masksynth.pack.position_layout import Piece
 from masksynth.pack.prefix import group_codes, identities
-from masksynth.pack.samples import Ints, SampleTable, key_of, offsets, spread
-from masksynth.pack.spans import Spans, spans_of
+from masksynth.pack.sample_columns import Ints, SampleTable, key_of, offsets, spread
+from masksynth.pack.segment_columns import Spans, spans_of
+from masksynth.pack.token_colours import classes_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.dimensions import join_dimensions
-from masksynth.pack.folder import Entry, open_packed
-from masksynth.pack.samples import IGNORED, Ints
+from masksynth.pack.packed_folder import Entry, open_packed
+from masksynth.pack.sample_columns import IGNORED, Ints
 
 
 def unpack_samples(folder: str | Path) -> Iterator[dict[str, Any]]:

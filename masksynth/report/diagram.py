@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import ceil, sqrt
 from typing import Any
 
-from masksynth.anatomy import Hasse, convergence, flow_after, hasse
 from masksynth.errors import Unsupported
-from masksynth.export.rows import rows_of
+from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
 from masksynth.report.layout import layered
 from masksynth.report.text import count
+from masksynth.statistics import Hasse, convergence, flow_after, hasse
 
 CHIP = (64, 34)
 """Width and height of one position in its box."""

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.subject import Subject
-from masksynth.export.arrays import Arrays
 from masksynth.export.formats import npz_bytes
-from masksynth.export.record import json_text
+from masksynth.export.mask_arrays import Arrays
+from masksynth.export.solution_record import json_text
 from masksynth.mask import Mask
 from masksynth.report.text import count
-from masksynth.synthesis import Answer, record
+from masksynth.solve import Answer, record
+from masksynth.subject.subject import Subject
 
 MOST_BYTES = 800_000
 """Largest file that a page carries."""

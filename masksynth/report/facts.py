@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from masksynth.audit.finding import CODES, SEVERITIES, Finding
-from masksynth.audit.report import Report
-from masksynth.audit.subject import Subject
+from masksynth.audit.run_audit import Report
 from masksynth.backends import Status
 from masksynth.report.text import LONG, SHORT, count, cut, text_of
-from masksynth.synthesis import Answer, nodes_of
+from masksynth.solve import Answer, nodes_of
+from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, Leak
 
 MOST_FINDINGS = 1_000

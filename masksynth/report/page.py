@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.report import Report
-from masksynth.audit.sources import subject_of_merged
-from masksynth.audit.subject import Subject
+from masksynth.audit.run_audit import Report
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import write_file
 from masksynth.report.downloads import downloads
 from masksynth.report.facts import MOST_FINDINGS, answer_facts, audit_facts, finding_records, subject_facts, verdict
 from masksynth.report.text import SHORT, Names, count, cut
 from masksynth.report.units import units
-from masksynth.synthesis import Answer
+from masksynth.solve import Answer
+from masksynth.subject.sources import subject_of_merged
+from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, MergedTask
 
 BEGIN = b"<!doctype html>"

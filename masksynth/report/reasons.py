@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from masksynth.audit.subject import Subject
 from masksynth.errors import Unsupported
-from masksynth.merge.union import Rows, Union, live_union, read_rows
+from masksynth.merge.disjoint_union import Rows, Union, live_union, read_rows
 from masksynth.report.text import count, ranges
+from masksynth.subject.subject import Subject
 from masksynth.tasks import TaskFamily
 
 MOST_NODES, MOST_ENTRIES = 50_000, 4_000_000

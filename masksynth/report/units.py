@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.anatomy.algebra import single
-from masksynth.audit.subject import Subject
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
+from masksynth.mask.algebra import single
 from masksynth.report.diagram import diagram, reach
 from masksynth.report.reasons import standings
 from masksynth.report.text import LONG, SHORT, Names, count, text_of
+from masksynth.subject.subject import Subject
 
 MOST_POSITIONS = 400
 """Most positions that are shown one by one."""

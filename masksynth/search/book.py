@@ -18,8 +18,8 @@ from typing import Any
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance
 from masksynth.search.result import Question, Recalled, Result, line_of, result_of
-from masksynth.synthesis import record, write
-from masksynth.tasks.files import dumps
+from masksynth.solve import record, write
+from masksynth.tasks.instance_files import dumps
 
 BEGIN = b'{"instance": '
 """How every line begins, by which the rest of one that was cut off is known."""

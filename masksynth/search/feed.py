@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from masksynth.search.sources import Entry
+from masksynth.search.entries import Entry
 
 MOST_BYTES = 2**24
 """Most bytes of files that are read and not yet taken; one file is read however large."""
@@ -24,7 +24,7 @@ class Feed:
 
     Examples
     --------
-    >>> from masksynth.search.sources import sweep
+    >>> from masksynth.search.entries import sweep
     >>> feed = Feed(sweep("butterfly", n=[2, 3]), 10)
     >>> feed.take(9.0).name, feed.take(9.0).name, feed.take(9.0), feed.is_over
     ('butterfly(n=2)', 'butterfly(n=3)', None, True)

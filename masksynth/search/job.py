@@ -12,11 +12,11 @@ from types import EllipsisType
 from masksynth.backends import BACKENDS, Limits
 from masksynth.catalog import butterfly
 from masksynth.errors import MasksynthError
+from masksynth.search.entries import Entry, instance_in
 from masksynth.search.result import Result, failure, result_from
-from masksynth.search.sources import Entry, instance_in
-from masksynth.synthesis import solve
+from masksynth.solve import solve
 from masksynth.tasks import Instance
-from masksynth.tasks.files import content_hash
+from masksynth.tasks.instance_files import content_hash
 
 SLICE = 0.1
 """Seconds after which a worker hands back what it has, with the rest of its instances untouched."""
@@ -46,7 +46,7 @@ def attempt_all(entries: Sequence[Entry], ask: Ask) -> list[Result]:
 
     Examples
     --------
-    >>> from masksynth.search.sources import sweep
+    >>> from masksynth.search.entries import sweep
     >>> [result.status for result in attempt_all(list(sweep("butterfly", n=[4])), Ask("criterion", ..., ..., Limits(), False))]
     ['OPTIMAL']
     """

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance
-from masksynth.synthesis import Answer
+from masksynth.solve import Answer
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import printable
 from masksynth.versions import versions
@@ -64,7 +64,7 @@ class Result:
     instance : str
         Path or name.
     hash : str or None
-        SHA-256 of the instance's tasks (`masksynth.tasks.files.content_hash`); None if the instance could not be read.
+        SHA-256 of the instance's tasks (`masksynth.tasks.instance_files.content_hash`); None if the instance could not be read.
     backend : str
         What was asked for: one backend, or a portfolio as names separated by commas.
     layers : int or None
@@ -163,7 +163,7 @@ def result_of(line: bytes | str, source: str = "", number: int = 1) -> Result:
 
 def _shape() -> Any:
     """The shape of a line, for msgspec (which is imported when a file is read)."""
-    from masksynth.search.shape import Line
+    from masksynth.search.result_schema import Line
 
     return Line
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.search.batch import Batch
+from masksynth.search.entries import entries
 from masksynth.search.job import Ask
+from masksynth.search.judge_answers import portfolio
 from masksynth.search.pool import Borrowed, LocalPool, Pool, processors
-from masksynth.search.portfolio import portfolio
 from masksynth.search.result import Recall, Result
-from masksynth.search.sources import entries
+from masksynth.search.running import Batch
 
 LEAST_MEMORY = 512 * 2**20
 """Least address space of a worker in bytes: what Python, numpy and a solver take before they begin."""

@@ -8,20 +8,20 @@ from importlib.util import find_spec
 if find_spec("torch") is None:
     raise ImportError("masksynth.torch needs torch; install it with: pip install 'masksynth[torch]'")
 
+from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttention, hierarchical_attention
+from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers
+from masksynth.diagnostics.symmetry.torch_weights import diagnose_module, make_skew, make_symmetric
 from masksynth.torch.architecture import Architecture, architecture_of_config, read_architecture
 from masksynth.torch.attention import attention_mask, block_mask
-from masksynth.torch.batch import Batch, batch_of, load
-from masksynth.torch.checkmodel import ModelFinding, ModelReport, WrongModel, check_model
-from masksynth.torch.edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
-from masksynth.torch.hierarchicalmodels import hierarchical_layers
-from masksynth.torch.hierarchy import HierarchicalAttention, hierarchical_attention
-from masksynth.torch.loss import merged_loss
-from masksynth.torch.packed import Collator, PackedDataset, TrainingBatch
+from masksynth.torch.loss_edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
+from masksynth.torch.merged_batch import Batch, batch_of, load
+from masksynth.torch.merged_loss import merged_loss
+from masksynth.torch.model_check.check_model import ModelFinding, ModelReport, WrongModel, check_model
+from masksynth.torch.model_check.self_test import self_test
+from masksynth.torch.packed_dataset import Collator, PackedDataset, TrainingBatch
 from masksynth.torch.registered_attention import use_registered_attention
 from masksynth.torch.sampling import PackedSampler
-from masksynth.torch.selftest import self_test
-from masksynth.torch.symmetry import diagnose_module, make_skew, make_symmetric
-from masksynth.torch.windows import Reach
+from masksynth.torch.window_rows import Reach
 
 __all__ = [
     "Architecture",

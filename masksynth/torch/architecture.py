@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.torch.closed_attention import ignores_pads, is_causal, longest_run, read_closed
+from masksynth.torch.model_check.own_attention import ignores_pads, is_causal, longest_run, read_closed
 from masksynth.torch.tracing import TOKENS, AttentionCall, Trace, evaluating, mark_mask, trace
-from masksynth.torch.versions import require_transformers
-from masksynth.torch.windows import Reach
+from masksynth.torch.transformers_version import require_transformers
+from masksynth.torch.window_rows import Reach
 
 Attention = Literal["sdpa", "eager", "flex"]
 MaskArgument = Literal["tensor", "mapping", "registered"]

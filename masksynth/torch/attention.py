@@ -12,8 +12,8 @@ from torch.nn.attention.flex_attention import BlockMask
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.blocks import BlockLists, block_lists, check_blocks, check_transposed, transposed_lists
 from masksynth.mask import Mask
-from masksynth.torch.batch import Batch
 from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, Rows, mask_mod_of
+from masksynth.torch.merged_batch import Batch
 
 
 def attention_mask(

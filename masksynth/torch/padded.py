@@ -35,7 +35,7 @@ def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True) -> t
 
     Examples
     --------
-    >>> from masksynth.torch.joining import example_batch
+    >>> from masksynth.torch.join_batches import example_batch
     >>> rows, count = pad_samples(example_batch())
     >>> rows.input_ids.reshape(count, -1), rows.loss_position
     (array([[5, 6],

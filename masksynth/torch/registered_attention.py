@@ -25,7 +25,7 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch.architecture import KINDS, REGISTERED, unwrap
-from masksynth.torch.versions import require_transformers
+from masksynth.torch.transformers_version import require_transformers
 
 
 class LayerBlockMask(BlockMask):

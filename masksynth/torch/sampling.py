@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from masksynth.errors import InvalidInstance
-from masksynth.torch.packed import PackedDataset, Silent
+from masksynth.torch.packed_dataset import PackedDataset, Silent
 
 
 class SamplerState(TypedDict):

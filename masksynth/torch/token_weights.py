@@ -45,7 +45,7 @@ def count_samples(batch: PackedBatch) -> Tensor:
 
     Examples
     --------
-    >>> from masksynth.torch.joining import example_batch
+    >>> from masksynth.torch.join_batches import example_batch
     >>> count_samples(example_batch())
     tensor([2, 1, 1])
     """

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from masksynth.errors import Unsupported
-from masksynth.torch.versions import require_transformers
-from masksynth.torch.windows import Reach
+from masksynth.torch.transformers_version import require_transformers
+from masksynth.torch.window_rows import Reach
 
 TOKENS = 11
 """Tokens of a traced run."""

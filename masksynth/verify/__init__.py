@@ -5,9 +5,9 @@ again. ``verify`` checks a merged task, ``verify_leak`` the witness of an infeas
 ``check_flow`` a bare mask against the flow that L layers of it should carry.
 """
 
-from masksynth.verify.check import Report, verify
-from masksynth.verify.folder import verify_folder
-from masksynth.verify.leak import verify_leak
-from masksynth.verify.sparse import check_flow
+from masksynth.verify.check_answer import Report, verify
+from masksynth.verify.check_folder import verify_folder
+from masksynth.verify.check_leak import verify_leak
+from masksynth.verify.check_sparse_flow import check_flow
 
 __all__ = ["Report", "check_flow", "verify", "verify_folder", "verify_leak"]

@@ -16,15 +16,15 @@ from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
 from masksynth.tasks.canonical import canonical
 from masksynth.tasks.merged import MergedTask
-from masksynth.verify.colours import Integers, draw, first_colours, most_in_a_row
-from masksynth.verify.flow import Flow
+from masksynth.verify.answer_shape import Identity, word
+from masksynth.verify.check_sparse_flow import Fault, find_fault, told
+from masksynth.verify.colour_refinement import Integers, draw, first_colours, most_in_a_row
+from masksynth.verify.interval_sets import Runs, chosen
+from masksynth.verify.layer_flow import Due
 from masksynth.verify.layered import most_in_a_task
-from masksynth.verify.paths import Bounds, contexts, paths
-from masksynth.verify.sets import Runs, chosen
-from masksynth.verify.shape import Identity, word
-from masksynth.verify.sparse import Fault, find_fault, told
-from masksynth.verify.stable import stable
-from masksynth.verify.through import Due
+from masksynth.verify.mask_refinement import stable
+from masksynth.verify.path_numbering import Bounds, contexts, paths
+from masksynth.verify.task_flow import Flow
 
 
 class Classes(NamedTuple):

@@ -12,9 +12,9 @@ from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
 from masksynth.tasks.canonical import canonical
 from masksynth.tasks.merged import MergedTask
-from masksynth.verify.colours import Integers, draw, first_colours, levels, most_in_a_row
-from masksynth.verify.flow import Flow
-from masksynth.verify.shape import Identity, word
+from masksynth.verify.answer_shape import Identity, word
+from masksynth.verify.colour_refinement import Integers, draw, first_colours, levels, most_in_a_row
+from masksynth.verify.task_flow import Flow
 
 
 class Demand(NamedTuple):

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.verify.packedfiles import (
+from masksynth.verify.packs import WrongSample, check_packed
+from masksynth.verify.read_packed import (
     IGNORED,
     Entry,
     Manifest,
@@ -33,7 +34,6 @@ from masksynth.verify.packedfiles import (
     samples_of,
     wrong_hash,
 )
-from masksynth.verify.packs import WrongSample, check_packed
 
 TOKEN_FIELDS = ("weights", "advantages", "old_logprobs", "ref_logprobs")
 """Token fields that every packing looks for."""

@@ -18,7 +18,7 @@ from masksynth.mask import Mask
 from masksynth.problem import Nodes, Problem
 from masksynth.tasks import LossEdge, MergedTask, Position
 from masksynth.tasks.canonical import canonical
-from masksynth.tasks.files import question_of
+from masksynth.tasks.instance_files import question_of
 
 MAX_PARTITIONS = 300_000
 """Most partitions that are tried at any depth."""

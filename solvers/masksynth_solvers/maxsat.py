@@ -12,7 +12,7 @@ from masksynth.backends import Limits, Outcome, Status
 from masksynth.errors import MasksynthError
 from masksynth.problem import Problem
 from masksynth_solvers.encoding import Encoding
-from masksynth_solvers.running import run, search
+from masksynth_solvers.interruptible import run, search
 
 
 class MaxSat:

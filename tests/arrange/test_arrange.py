@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.arrange import Counts, arrange, bound, counts, permuted
-from masksynth.arrange import search as arranging
-from masksynth.arrange.search import kept
+from masksynth.arrange import best_order as arranging
+from masksynth.arrange.best_order import kept
 from masksynth.backends import Limits, Status
 from masksynth.errors import Contradiction, InvalidInstance, Unsupported
 from masksynth.mask import Mask
@@ -82,7 +82,7 @@ def test_exact_refuses_large_masks():
 
 
 def test_a_false_bound_is_refused(monkeypatch):
-    from masksynth_solvers import arrange as solver
+    from masksynth_solvers import block_order as solver
 
     monkeypatch.setattr(solver, "fewest_blocks", lambda mask, block, order, least, limits: (order, 10**6, "a liar"))
     mask = Mask.from_dense(np.roll(np.eye(9, dtype=bool), 1, axis=1))

@@ -17,10 +17,10 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export import read_merged
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch, batch_arrays
-from masksynth.pack.folder import open_packed
+from masksynth.pack.packed_folder import open_packed
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 from masksynth.verify import verify
-from masksynth.verify.folder import verify_folder
+from masksynth.verify.check_folder import verify_folder
 from tests.arrange.samples import random_tree
 from tests.pack.written import packed_folder
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from masksynth.audit import audit, subject_of_merged
-from masksynth.audit.family import context_findings, label_findings, plan_of
-from masksynth.audit.leaks import leak_findings
+from masksynth.audit.family_findings import context_findings, label_findings, plan_of
+from masksynth.audit.leak_findings import leak_findings
 from masksynth.backends import Limits
-from masksynth.synthesis import solve
+from masksynth.solve import solve
 from tests.audit.cases import (
     NAMES,
     changed,

@@ -9,10 +9,10 @@ import pytest
 
 from masksynth import catalog
 from masksynth.audit import CODES, Finding, Subject, audit, read_subject
-from masksynth.audit.tokens import with_tokens
 from masksynth.errors import InvalidInstance
 from masksynth.export import block_lists
 from masksynth.mask import Mask
+from masksynth.subject.token_file import with_tokens
 
 TEXT = ["a", "b", "c", "d"]
 

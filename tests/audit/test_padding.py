@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from masksynth.audit import Subject, audit
-from masksynth.audit.tokens import with_tokens
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.subject.token_file import with_tokens
 
 KNOWN = {"inputs": [7, 8, 9, 0, 0], "positions": [0, 1, 2, 0, 0], "labels": [[0, 8], [1, 9]]}
 

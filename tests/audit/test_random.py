@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from masksynth.audit import audit, subject_of_merged
-from masksynth.audit.family import context_findings, label_findings, plan_of
-from masksynth.audit.leaks import leak_findings
+from masksynth.audit.family_findings import context_findings, label_findings, plan_of
+from masksynth.audit.leak_findings import leak_findings
 from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
 from masksynth.merge import find_leak, merge

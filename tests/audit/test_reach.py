@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.audit import reach, search
-from masksynth.audit.reach import closed, depended_on, sets_of
-from masksynth.audit.search import layers_of, reached
+from masksynth.audit import layer_reach as reach
+from masksynth.audit import shortest_paths as search
+from masksynth.audit.layer_reach import closed, depended_on, sets_of
+from masksynth.audit.shortest_paths import layers_of, reached
 from masksynth.mask import Mask
 from tests.audit.naive import fewest_hops, is_path, random_mask
 

@@ -9,15 +9,15 @@ import pytest
 
 from masksynth import catalog
 from masksynth.audit import audit, read_subject
-from masksynth.audit.tokens import with_tokens
 from masksynth.errors import InvalidInstance
 from masksynth.export import block_lists, solution_record, write_answer
 from masksynth.export.formats import npz_bytes, safetensors_bytes
-from masksynth.export.maskfile import write_mask
 from masksynth.export.targets import export_arrays, write_arrays
 from masksynth.mask import Mask
 from masksynth.merge import merge
-from masksynth.tasks.files import dumps
+from masksynth.subject.mask_file import write_mask
+from masksynth.subject.token_file import with_tokens
+from masksynth.tasks.instance_files import dumps
 
 CAUSAL = np.tril(np.ones((5, 5), bool))
 MASK = Mask.from_dense(CAUSAL)
@@ -95,7 +95,7 @@ def test_mask_mods_of_attention_gym(name, allowed):
 
 
 def test_mask_mods_in_stretches(monkeypatch):
-    from masksynth.audit import coalesce
+    from masksynth.mask import dense as coalesce
 
     monkeypatch.setattr(coalesce, "ENTRIES", 30)
     shared = read_subject("tests.audit.masks:shared", length=7)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 
 COMMAND = str(Path(sys.executable).parent / "masksynth")
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

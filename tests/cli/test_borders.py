@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import masksynth as ms
 from masksynth.cli import main
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from tests.cli.command import COMMAND, ENVIRONMENT, masksynth, refused, regular, start
 
 DATA = Path(__file__).parents[1] / "pack" / "data"

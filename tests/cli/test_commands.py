@@ -12,7 +12,7 @@ from importlib.metadata import version
 import pytest
 
 import masksynth as ms
-from masksynth.tasks.files import content_hash, dumps, loads
+from masksynth.tasks.instance_files import content_hash, dumps, loads
 from tests.cli.command import masksynth, refused
 
 

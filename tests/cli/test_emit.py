@@ -10,7 +10,7 @@ from pysat.examples.rc2 import RC2
 from pysat.formula import WCNF
 
 import masksynth as ms
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from tests.cli.command import masksynth, refused, regular
 
 INSTANCES = Path(__file__).parent.parent.parent / "instances"

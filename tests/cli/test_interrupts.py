@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from tests.cli.command import FILES, interrupt, masksynth, regular, start, wait_for_search
 
 SEARCHES = {"cpsat": (24, 6), "maxsat": (40, 8), "ilp": (24, 3)}

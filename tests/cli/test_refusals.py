@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import masksynth as ms
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from tests.cli.command import masksynth, refused, start
 
 INSTANCES = Path(__file__).parent.parent.parent / "instances"

@@ -12,10 +12,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import masksynth as ms
-from masksynth.export.maskfile import read_mask, write_mask
+from masksynth.subject.mask_file import read_mask, write_mask
 from tests.cli.command import FILES, interrupt, masksynth, refused, start
 from tests.cli.test_emit import optimum
-from tests.sparsify.relations import carries, chain, one_class
+from tests.sparse.relations import carries, chain, one_class
 
 INSTANCES = Path(__file__).parent.parent.parent / "instances"
 CHAIN = INSTANCES / "sparse/chain-12-layers-2.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import masksynth as ms
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from tests.cli.command import COMMAND, ENVIRONMENT, masksynth, refused
 
 SLOW = dumps(ms.catalog.butterfly(n=12))

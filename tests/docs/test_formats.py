@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import masksynth as ms
-from masksynth.tasks.files import content_hash, schema
+from masksynth.tasks.instance_files import content_hash, schema
 from tests.docs.pages import DOCS, ROOT, agrees, blocks, shell
 
 ELSEWHERE = {"fact", "unreachable", "flops", "format", "file", "table", "bytes", "arrays"}

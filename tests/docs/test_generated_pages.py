@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from masksynth import catalog
 from masksynth.cli import main
-from masksynth.tasks.files import loads
+from masksynth.tasks.instance_files import loads
 from tests.docs.pages import DOCS, ROOT
 
 SPEC = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")

@@ -7,7 +7,7 @@ import re
 from masksynth.backends import ENGINES, PORTFOLIO
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
-from tests.sparsify.test_known_optima import CHAINS
+from tests.sparse.test_known_optima import CHAINS
 
 TEXT = (DOCS / "sparse.md").read_text(encoding="utf-8")
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from masksynth.draw import draw, layout
 from masksynth.errors import MasksynthError
-from masksynth.orders import Poset
+from masksynth.posets import Poset
 from tests.draw import svg
 from tests.draw.subjects import family
-from tests.orders.strategies import posets
+from tests.posets.strategies import posets
 
 METHODS = ["by_barycentres", "by_graphviz", "layout"]
 

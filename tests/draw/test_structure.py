@@ -11,10 +11,10 @@ import masksynth as ms
 from masksynth.audit import Labels, Subject
 from masksynth.draw import draw
 from masksynth.mask import Mask
-from tests.anatomy import naive
 from tests.draw import svg
 from tests.draw.subjects import family, window
-from tests.orders.strategies import relations
+from tests.posets.strategies import relations
+from tests.statistics import naive
 
 FEW = settings(max_examples=12, deadline=None)
 NONEMPTY = st.integers(1, 7).flatmap(lambda size: relations(size=size))
@@ -139,8 +139,8 @@ def test_tasks_are_those_of_the_answer():
 
 
 def test_tasks_by_what_their_labels_see():
-    from masksynth.anatomy import convergence
     from masksynth.draw.owners import NOBODY, SHARED, owners
+    from masksynth.statistics import convergence
 
     dense = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]) > 0
     labels = Labels(

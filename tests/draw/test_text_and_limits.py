@@ -12,7 +12,7 @@ from masksynth.draw.boxes import diagram
 from masksynth.draw.names import columns, position_names
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.mask import Mask
-from masksynth.orders import classes, quotient
+from masksynth.posets import classes, quotient
 from tests.draw import svg
 from tests.draw.subjects import family, hostile, window
 

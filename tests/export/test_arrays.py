@@ -9,7 +9,7 @@ import pytest
 
 from masksynth.errors import InvalidInstance
 from masksynth.export import MAX_DENSE, content_hash, merged_arrays
-from masksynth.export.arrays import mask_arrays, mask_of, mask_of_edges
+from masksynth.export.mask_arrays import mask_arrays, mask_of, mask_of_edges
 from masksynth.mask import Mask
 from tests.export.samples import chain_mask, merged_task, random_mask, star_mask
 

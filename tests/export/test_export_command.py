@@ -12,10 +12,10 @@ from masksynth.cli import main
 from masksynth.export import solution_record, write_answer
 from masksynth.export.columns import FlashMask, check_flashmask
 from masksynth.export.formats import read_safetensors
-from masksynth.export.maskfile import write_mask
 from masksynth.export.targets import TARGETS, export_arrays, summary
 from masksynth.mask import Mask
 from masksynth.pack import open_packed, pack_samples
+from masksynth.subject.mask_file import write_mask
 from tests.export.samples import chain_mask, merged_task, random_mask, star_mask, tree_mask
 
 

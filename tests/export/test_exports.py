@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from masksynth import catalog
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
-from masksynth.export import bits, chains, forms
+from masksynth.export import bit_form as bits
+from masksynth.export import chain_ranks as chains
+from masksynth.export import forms
 from masksynth.export.columns import to_flashmask
-from masksynth.export.dense import to_hf_additive, to_hf_bool
+from masksynth.export.dense_mask import to_hf_additive, to_hf_bool
 from masksynth.export.forms import form_of
-from masksynth.export.lengths import to_lengths
-from masksynth.export.packedbits import to_packed_bits
-from masksynth.export.rows import column_counts, columns_of
+from masksynth.export.packed_bits import to_packed_bits
+from masksynth.export.row_intervals import column_counts, columns_of
+from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
 from masksynth.export.targets import TARGETS, export_arrays, summary
 from masksynth.mask import Mask

@@ -15,7 +15,7 @@ import pytest
 
 from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
 from masksynth.export import merged_arrays, read_merged, solution_record, write_answer
-from masksynth.export.folder import FILES, _write, same_merged
+from masksynth.export.answer_folder import FILES, _write, same_merged
 from masksynth.export.formats import npz_bytes, safetensors_bytes
 from masksynth.mask import Mask
 from masksynth.merge import merge

@@ -6,11 +6,11 @@ import re
 import subprocess
 import sys
 
-from masksynth.export.arrays import MAX_DENSE
-from masksynth.export.bits import MAX_BITS
-from masksynth.export.chains import MAX_CHAINS, MAX_RUNS
+from masksynth.export.bit_form import MAX_BITS
+from masksynth.export.chain_ranks import MAX_CHAINS, MAX_RUNS
 from masksynth.export.forms import MAX_COLUMNS, MAX_INTERVALS
-from masksynth.export.packedbits import MAX_PACKED
+from masksynth.export.mask_arrays import MAX_DENSE
+from masksynth.export.packed_bits import MAX_PACKED
 from masksynth.export.targets import TARGETS
 from tests.docs.pages import DOCS, agrees, blocks, commands, shell
 

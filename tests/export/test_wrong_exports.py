@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from masksynth.errors import WrongAnswer
-from masksynth.export import bits
+from masksynth.export import bit_form as bits
 from masksynth.export.blocks import block_lists, check_blocks, check_transposed, transposed_lists
 from masksynth.export.columns import FlashMask, check_flashmask, to_flashmask
-from masksynth.export.dense import check_hf_additive, check_hf_bool, to_hf_additive, to_hf_bool
+from masksynth.export.dense_mask import check_hf_additive, check_hf_bool, to_hf_additive, to_hf_bool
 from masksynth.export.forms import check_form, form_of
-from masksynth.export.lengths import Lengths, check_lengths, to_lengths
-from masksynth.export.packedbits import PackedBits, check_packed_bits, to_packed_bits
+from masksynth.export.packed_bits import PackedBits, check_packed_bits, to_packed_bits
+from masksynth.export.sequence_lengths import Lengths, check_lengths, to_lengths
 from masksynth.export.slices import Slices, check_slices, to_slices
 from masksynth.mask import Mask
 from tests.export import decode

@@ -11,8 +11,8 @@ import pytest
 from masksynth import catalog
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.merge import merge, merge_classes, merge_family
+from masksynth.merge.disjoint_union import check_entries, live_union, read_rows
 from masksynth.merge.refine import numbered, refine
-from masksynth.merge.union import check_entries, live_union, read_rows
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 from masksynth.verify import verify
 from tests.random_families import random_family

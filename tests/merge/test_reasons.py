@@ -12,9 +12,9 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.merge import find_leak, merge_classes, merge_family
 from masksynth.merge.criterion import criterion
+from masksynth.merge.disjoint_union import live_union, read_rows
 from masksynth.merge.explain import explain
 from masksynth.merge.refine import refine
-from masksynth.merge.union import live_union, read_rows
 from masksynth.tasks import Leak, Node, Prediction, Task, TaskFamily
 from tests.random_families import random_family
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from masksynth.pack.batch import PackedBatch
 from masksynth.tasks import Instance, LossEdge, MergedTask, Node, Position, Prediction, Task, TaskFamily
-from masksynth.tasks.files import question_of
+from masksynth.tasks.instance_files import question_of
 
 
 def rows_of_sample(sample):

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.intake import tables_of
+from masksynth.pack.check_samples import tables_of
 from masksynth.pack.packing import _tables
-from masksynth.pack.samples import join, key_of
+from masksynth.pack.sample_columns import join, key_of
 
 FIELDS = (
     "id",

@@ -9,10 +9,10 @@ import pytest
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.pack.batch import ARRAYS, batch_arrays, batch_of_arrays
-from masksynth.pack.batches import batches_of
-from masksynth.pack.intake import tables_of
-from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import join
+from masksynth.pack.check_samples import tables_of
+from masksynth.pack.merge_batches import batches_of
+from masksynth.pack.read_files import read_samples
+from masksynth.pack.sample_columns import join
 from masksynth.verify.packs import check_packed
 
 DATA = Path(__file__).parent / "data"

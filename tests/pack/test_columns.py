@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from masksynth.errors import InvalidInstance
 from masksynth.pack import batch_arrays, open_packed, pack_batches, pack_samples, unpack_samples
-from masksynth.pack.intake import tables_of
+from masksynth.pack.check_samples import tables_of
 from masksynth.pack.packing import _tables
-from masksynth.pack.samples import join, key_of
+from masksynth.pack.sample_columns import join, key_of
 from tests.pack.roads import ROADS, named
 
 road = pytest.mark.parametrize("road", ROADS)

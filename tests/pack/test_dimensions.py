@@ -9,8 +9,8 @@ import pytest
 
 from masksynth.errors import InvalidInstance
 from masksynth.pack.packing import pack_batches, pack_samples
-from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import key_of
+from masksynth.pack.read_files import read_samples
+from masksynth.pack.sample_columns import key_of
 from masksynth.pack.unpacking import unpack_samples
 
 IMAGE = [[0, 1, 1, 1, 2], [0, 1, 1, 2, 3], [0, 1, 2, 1, 3]]

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from masksynth.arrange.folder import arrange_packed
+from masksynth.arrange.arranged_folder import arrange_packed
 from masksynth.backends import Limits
 from masksynth.cli import main
 from masksynth.errors import InvalidInstance, MasksynthWarning
 from masksynth.pack import open_packed, pack_samples, unpack_samples
 from masksynth.pack.batch import batch_hash
-from masksynth.pack.samples import KEY_FIELDS, TOKEN_FIELDS
+from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS
 from tests.pack.test_check import DATA, SEGMENTED
 
 NAMES = ("plain", "segments")

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masksynth.arrange.folder import arrange_packed
+from masksynth.arrange.arranged_folder import arrange_packed
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack import open_packed, pack_batches, pack_samples, unpack_samples
-from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import join
+from masksynth.pack.read_files import read_samples
+from masksynth.pack.sample_columns import join
 from masksynth.verify.packs import check_packed
 from tests.pack.strategies import causal_samples, segmented_samples
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack import reading
-from masksynth.pack.intake import tables_of
-from masksynth.pack.reading import read_samples
-from masksynth.pack.samples import TOKEN_FIELDS, join, key_of
+from masksynth.pack import read_files as reading
+from masksynth.pack.check_samples import tables_of
+from masksynth.pack.read_files import read_samples
+from masksynth.pack.sample_columns import TOKEN_FIELDS, join, key_of
 
 GOOD = [
     {

@@ -5,8 +5,8 @@ import pytest
 
 from masksynth.errors import InvalidInstance
 from masksynth.pack import pack_batches, pack_samples
-from masksynth.pack.intake import tables_of
-from masksynth.pack.names import SeenNames
+from masksynth.pack.check_samples import tables_of
+from masksynth.pack.name_hashes import SeenNames
 from masksynth.pack.screening import LabelCounts, count_labels, refuse_repeated_ids, refuse_shifted_labels
 from tests.pack.roads import ROADS, named
 

@@ -1,8 +1,8 @@
 """Packed folders of given batches, as ``pack`` writes them."""
 
 from masksynth.pack.batch import batch_hash
-from masksynth.pack.folder import MANIFEST, Entry, manifest_head
-from masksynth.pack.writing import batch_content, write_manifest
+from masksynth.pack.packed_folder import MANIFEST, Entry, manifest_head
+from masksynth.pack.write_folder import batch_content, write_manifest
 
 
 def packed_folder(path, batches, max_length=None):

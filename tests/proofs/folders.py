@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from masksynth.backends import Limits, sparse_search
-from masksynth.sparsify import SparseProblem
+from masksynth.sparse import SparseProblem
 from masksynth_solvers.sparse.certificate import write_proof
 from tests.proofs.naive import cycle, grid, path, random_preorder
 

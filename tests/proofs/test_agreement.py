@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from masksynth.sparsify import Part, SparseProblem, reduce
+from masksynth.sparse import Part, SparseProblem, reduce
 from masksynth.verify.proof.formula import at_most, layered_clauses, part_clauses
 from masksynth_solvers.sparse.certificate import cheaper
 from masksynth_solvers.sparse.encoding import encode, encode_layers

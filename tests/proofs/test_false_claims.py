@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.sparsify import Hit, Part, Reduction, SparseProblem, reduce
+from masksynth.sparse import Hit, Part, Reduction, SparseProblem, reduce
 from masksynth.verify.proof import check_proof
 from masksynth_solvers.sparse.certificate import write_proof
 from tests.proofs.folders import solved

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.sparsify import Part, SparseProblem
+from masksynth.sparse import Part, SparseProblem
 from masksynth.verify.proof import check_proof
 from masksynth_solvers.sparse import certificate
 from masksynth_solvers.sparse.certificate import _dimacs, cheaper

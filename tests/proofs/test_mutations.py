@@ -18,7 +18,7 @@ from dratify import CNF
 from dratify import check_proof as dratify_check
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.sparsify import SparseProblem
+from masksynth.sparse import SparseProblem
 from masksynth.verify.proof import check_proof
 from tests.proofs.folders import KNOWN, true_claims, weighted, written
 from tests.proofs.naive import pairs, path

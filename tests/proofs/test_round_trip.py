@@ -10,7 +10,7 @@ import pytest
 
 from masksynth.backends import Limits
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported, WrongAnswer
-from masksynth.sparsify import SparseProblem, reduce
+from masksynth.sparse import SparseProblem, reduce
 from masksynth.verify.proof import check_proof
 from masksynth_solvers.sparse import certificate
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound

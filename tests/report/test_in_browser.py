@@ -11,9 +11,9 @@ import pytest
 
 import masksynth as ms
 from masksynth.audit import Finding, Subject, audit
-from masksynth.audit.tokens import with_tokens
 from masksynth.mask import Mask
 from masksynth.report import write_report
+from masksynth.subject.token_file import with_tokens
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 
 ATTACK = "window.ran = true"

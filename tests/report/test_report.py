@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import masksynth as ms
-from masksynth.anatomy import convergence
 from masksynth.audit import Finding, Labels, Subject, audit, read_subject, subject_of_merged
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.mask import Mask
@@ -27,6 +26,7 @@ from masksynth.report.layout import layered
 from masksynth.report.reasons import standings
 from masksynth.report.text import Names, cut
 from masksynth.report.units import block_rows, units
+from masksynth.statistics import convergence
 
 VENDOR = Path(ms.__file__).parent / "report" / "vendor"
 D3 = "f2094bbf6141b359722c4fe454eb6c4b0f0e42cc10cc7af921fc158fceb86539"

@@ -15,7 +15,7 @@ from masksynth import solve
 from masksynth.search import Result
 from masksynth.search.result import result_of
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
-from masksynth.tasks.files import content_hash, dumps, load
+from masksynth.tasks.instance_files import content_hash, dumps, load
 from tests.cli.command import ENVIRONMENT
 
 SITE = Path(__file__).parent / "faulty"

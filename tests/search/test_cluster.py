@@ -19,7 +19,7 @@ import masksynth as ms
 from masksynth.errors import MasksynthError
 from masksynth.search import dask as room
 from masksynth.search.dask import connected
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from tests.cli.command import refused
 from tests.search.clusters import cluster, free_port
 from tests.search.harness import (

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from masksynth.cli import main
 from masksynth.search.pool import LocalPool
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from tests.cli.command import refused
 from tests.search.harness import (
     alive,

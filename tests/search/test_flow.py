@@ -14,7 +14,7 @@ import pytest
 
 import masksynth as ms
 from masksynth import Limits
-from masksynth.search.batch import AHEAD, MOST
+from masksynth.search.running import AHEAD, MOST
 from tests.search.harness import SITE, asked, chain, environment, folder, home, named, results, search
 
 JOBS = 2

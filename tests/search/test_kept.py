@@ -19,7 +19,7 @@ from masksynth.cli import main
 from masksynth.errors import InvalidInstance
 from masksynth.search.book import Book, read_results
 from masksynth.search.result import line_of
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 
 
 def search(*arguments):

@@ -12,7 +12,7 @@ import pytest
 
 import masksynth as ms
 from masksynth.search.result import Recalled
-from masksynth.tasks.files import dumps
+from masksynth.tasks.instance_files import dumps
 from tests.search.harness import (
     asked,
     chain,

@@ -13,8 +13,8 @@ import masksynth as ms
 from masksynth import catalog
 from masksynth.cli import main
 from masksynth.errors import InvalidInstance
-from masksynth.search.sources import Unreadable, entries, instance_in, paths, sweep
-from masksynth.tasks.files import content_hash, dumps
+from masksynth.search.entries import Unreadable, entries, instance_in, paths, sweep
+from masksynth.tasks.instance_files import content_hash, dumps
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from masksynth.search import summary as room
 from masksynth.search.cactus import STEPS, draw_cactus, steps, write_cactus
 from masksynth.search.result import failure, line_of, result_from
 from masksynth.search.summary import summary, summary_record, summary_text
-from masksynth.tasks.files import content_hash
+from masksynth.tasks.instance_files import content_hash
 
 
 def solved(instance, backend="criterion", **asked):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from masksynth.errors import InvalidInstance
-from masksynth.tasks.files import MAX_BYTES, MAX_NESTING, MAX_NODES, instance_of, load, loads
+from masksynth.tasks.instance_files import MAX_BYTES, MAX_NESTING, MAX_NODES, instance_of, load, loads
 
 GIVEN = {
     "input": '"x"',

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 import masksynth as ms
 from masksynth.tasks import Node, Prediction, Task, TaskFamily
-from masksynth.tasks.files import content_hash, dumps, load, loads
+from masksynth.tasks.instance_files import content_hash, dumps, load, loads
 from tests.strategies import families, instances
 
 

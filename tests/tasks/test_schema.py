@@ -16,7 +16,7 @@ from jsonschema.exceptions import SchemaError
 
 import masksynth as ms
 from masksynth.errors import InvalidInstance
-from masksynth.tasks.files import dumps, loads, schema
+from masksynth.tasks.instance_files import dumps, loads, schema
 from masksynth.tasks.schema import FILE, text
 from tests.strategies import instances
 

@@ -24,8 +24,8 @@ from masksynth.torch import (
     architecture_of_config,
     packed_loss,
     read_architecture,
+    transformers_version,
     use_registered_attention,
-    versions,
 )
 from masksynth.torch.architecture import KINDS, shortest_period
 from tests.torch import trie
@@ -399,7 +399,7 @@ def test_options_that_contradict_the_model(options, words):
 
 def test_the_range_of_versions_is_that_of_the_extra():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    low, high = (".".join(map(str, version)) for version in versions.TRANSFORMERS)
+    low, high = (".".join(map(str, version)) for version in transformers_version.TRANSFORMERS)
     assert f"transformers>={low},<{high}" in project["project"]["optional-dependencies"]["hf"]
 
 
@@ -408,27 +408,27 @@ def test_the_version_is_looked_up_once(monkeypatch):
 
     def version_of(name):
         asked.append(name)
-        return ".".join(map(str, versions.TRANSFORMERS[0]))
+        return ".".join(map(str, transformers_version.TRANSFORMERS[0]))
 
-    monkeypatch.setattr(versions.metadata, "version", version_of)
+    monkeypatch.setattr(transformers_version.metadata, "version", version_of)
     for _ in range(3):
-        versions.require_transformers()
+        transformers_version.require_transformers()
     assert asked == ["transformers"]
 
 
 def test_versions_of_transformers(monkeypatch):
-    low, high = (".".join(map(str, version)) for version in versions.TRANSFORMERS)
+    low, high = (".".join(map(str, version)) for version in transformers_version.TRANSFORMERS)
     for installed, words in (("4.57.1", "installed is 4.57.1"), ("6.0.0", "installed is 6.0.0")):
-        monkeypatch.setattr(versions.metadata, "version", lambda name, installed=installed: installed)
+        monkeypatch.setattr(transformers_version.metadata, "version", lambda name, installed=installed: installed)
         with pytest.raises(ImportError, match=re.escape(f"needs transformers >={low},<{high}, {words}; pip install")):
             read_architecture(nn.Linear(1, 1))
 
 
 def test_transformers_is_missing(monkeypatch):
     def missing(name):
-        raise versions.metadata.PackageNotFoundError(name)
+        raise transformers_version.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(versions.metadata, "version", missing)
+    monkeypatch.setattr(transformers_version.metadata, "version", missing)
     with pytest.raises(ImportError, match="which is not installed; pip install 'transformers"):
         use_registered_attention(nn.Linear(1, 1))
 

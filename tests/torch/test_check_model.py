@@ -16,9 +16,9 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.torch import Collator, WrongModel, attention_mask, batch_of, block_mask, check_model
-from masksynth.torch.failures import FAILURES, Evidence, diagnose, failures
-from masksynth.torch.flow import hops, inputs_of, outputs_of
-from masksynth.torch.twins import twin_groups
+from masksynth.torch.model_check.known_failures import FAILURES, Evidence, diagnose, failures
+from masksynth.torch.model_check.layer_flow import hops, inputs_of, outputs_of
+from masksynth.torch.model_check.position_ids import twin_groups
 from tests.torch import trie
 from tests.torch.compare import tables_of
 from tests.torch.models import gpt2, rotary
@@ -404,7 +404,7 @@ def test_sharp_attention(kind, dtype, monkeypatch):
     assert not check_model(model, TREE, inputs=inputs, probes=ALL).findings
     report = wrong(model, TREE, call(TREE, attention_mask=None), probes=ALL)
     assert report.diagnosis.name == "documents"
-    monkeypatch.setattr("masksynth.torch.flat.TEMPERATURE", 1.0)
+    monkeypatch.setattr("masksynth.torch.model_check.uniform_attention.TEMPERATURE", 1.0)
     assert kinds(wrong(model, TREE, inputs, probes=ALL)) <= {"missing context", "no gradient"}
 
 

@@ -232,7 +232,7 @@ def test_one_sample_a_row_is_the_same_loss(name):
 
 
 def test_rows_of_no_samples_and_of_segments():
-    from masksynth.torch.joining import without_samples
+    from masksynth.torch.join_batches import without_samples
 
     model = build("llama")
     [source] = pack_batches(SAMPLES)

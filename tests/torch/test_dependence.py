@@ -16,7 +16,7 @@ import torch
 from masksynth import catalog
 from masksynth.mask import Mask
 from masksynth.merge import merge
-from masksynth.synthesis import solve
+from masksynth.solve import solve
 from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
 from masksynth.torch import batch_of
 from tests.torch.compare import exported, tables_of

@@ -17,7 +17,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export import bits, chains, forms
+from masksynth.export import bit_form as bits
+from masksynth.export import chain_ranks as chains
+from masksynth.export import forms
 from masksynth.export.formats import safetensors_bytes
 from masksynth.export.forms import form_of
 from masksynth.export.targets import export_arrays, write_arrays

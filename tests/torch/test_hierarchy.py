@@ -9,9 +9,9 @@ from torch.autograd import gradcheck
 
 from masksynth.diagnostics.hierarchy import hierarchical_attention as reference
 from masksynth.diagnostics.hierarchy import histories, lists_of_tree, sight_of, tree_of_lists, windows
+from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttention, hierarchical_attention, plan_of
+from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers, padding_of
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.torch.hierarchicalmodels import hierarchical_layers, padding_of
-from masksynth.torch.hierarchy import HierarchicalAttention, hierarchical_attention, plan_of
 from tests.diagnostics.hierarchy.trees import normal, random_tree
 from tests.torch.models import gpt2, rotary
 

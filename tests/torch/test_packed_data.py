@@ -15,8 +15,8 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.pack import pack_batches
 from masksynth.torch import Collator, PackedDataset, PackedSampler, packed_loss, self_test
-from masksynth.torch.joining import join
-from masksynth.torch.packed import Silent, dense_mask
+from masksynth.torch.join_batches import join
+from masksynth.torch.packed_dataset import Silent, dense_mask
 from tests.torch import trie
 from tests.torch.models import gpt2
 

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy, log_softmax, logsigmoid
 
 from masksynth.errors import InvalidInstance
 from masksynth.torch import Collator, loss_divisor, packed_loss, sample_logprobs, total_weight
-from masksynth.torch.edges import edge_logprobs
+from masksynth.torch.loss_edges import edge_logprobs
 from tests.torch import ranks, trie
 from tests.torch.models import furthest, gpt2, gradients, separate_logprobs, separate_loss
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from masksynth.errors import InvalidInstance
 from masksynth.torch import PackedSampler
-from masksynth.torch.packed import Silent
+from masksynth.torch.packed_dataset import Silent
 
 SIZES = st.integers(0, 40)
 RANKS = st.integers(1, 5)

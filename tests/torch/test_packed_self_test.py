@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.torch import Collator, self_test
-from masksynth.torch.flow import outputs_of
-from masksynth.torch.packed import dense_mask
-from masksynth.torch.sight import within
+from masksynth.torch.model_check.expected_dependence import within
+from masksynth.torch.model_check.layer_flow import outputs_of
+from masksynth.torch.packed_dataset import dense_mask
 from tests.torch import trie
 from tests.torch.models import gpt2, rotary
 

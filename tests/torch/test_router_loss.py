@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from masksynth.torch import Collator, packed_loss, use_registered_attention
-from masksynth.torch.joining import without_samples
+from masksynth.torch.join_batches import without_samples
 from masksynth.torch.token_weights import count_samples, weigh_tokens
 from tests.torch import trie
 from tests.torch.model_zoo import EXACT, make_model

@@ -8,9 +8,9 @@ import torch
 import transformers
 from torch import nn
 
+from examples import symmetry_training as training
+from masksynth.diagnostics.symmetry import torch_weights as room
 from masksynth.errors import InvalidInstance
-from masksynth.torch import symmetry as room
-from masksynth.torch import symmetrytraining as training
 
 WIDE = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32, "vocab_size": 50}
 MODELS = {

@@ -12,8 +12,8 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, Reach
-from masksynth.torch.joining import example_batch, join, without_samples
-from masksynth.torch.windows import cut_mask, token_index
+from masksynth.torch.join_batches import example_batch, join, without_samples
+from masksynth.torch.window_rows import cut_mask, token_index
 from tests.torch import trie
 
 REACHES = [

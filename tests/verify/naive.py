@@ -11,7 +11,7 @@ import numpy as np
 from masksynth.mask import Mask
 from masksynth.tasks import Instance, LossEdge, MergedTask, Node, Position, Prediction, Question, Task, TaskFamily
 from masksynth.tasks.canonical import canonical
-from masksynth.tasks.files import content_hash
+from masksynth.tasks.instance_files import content_hash
 
 Thing = tuple[int, str]
 Rows = list[dict[Thing, list[Thing]]]

@@ -13,9 +13,9 @@ from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
-from masksynth.tasks.files import content_hash
+from masksynth.tasks.instance_files import content_hash
 from masksynth.verify import verify
-from masksynth.verify.shape import instance_hash
+from masksynth.verify.answer_shape import instance_hash
 from tests.verify.naive import demanded, minimal, random_instance, unmerged
 
 FAMILIES = sorted(catalog.FAMILIES)

@@ -13,7 +13,11 @@ import pytest
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
-from masksynth.verify import bits, check_flow, sets, sparse, through
+from masksynth.verify import bit_sets as bits
+from masksynth.verify import check_flow
+from masksynth.verify import check_sparse_flow as sparse
+from masksynth.verify import interval_sets as sets
+from masksynth.verify import layer_flow as through
 from tests.verify.hubs import closure, hub_edges, hub_mask, mask_of, prefixes, product, random_preorder, thinned
 
 FORMS = {

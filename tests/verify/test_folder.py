@@ -22,7 +22,7 @@ from masksynth.export import solution_record, write_answer
 from masksynth.merge import merge
 from masksynth.tasks import Instance, MergedTask
 from masksynth.verify import verify_folder
-from masksynth.verify.arrays import content_hash
+from masksynth.verify.read_arrays import content_hash
 from tests.verify.naive import minimal, unmerged
 from tests.verify.test_scale import chain
 

@@ -53,7 +53,7 @@ def test_leak_after_two_layers_only() -> None:
 
     one = replace(instance, layers=1)
     merged = merge(replace(one, family=TaskFamily((replace(task, predict=(Prediction("q", "b"),)),))))
-    from masksynth.verify.shape import instance_hash
+    from masksynth.verify.answer_shape import instance_hash
 
     asked = replace(merged.problem, sha256=instance_hash(instance.family))
     assert verify(one, replace(merged, problem=asked)).positions == 2

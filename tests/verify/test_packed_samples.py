@@ -15,9 +15,9 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.pack import open_packed, pack_samples
 from masksynth.pack.batch import batch_arrays, batch_hash, batch_of_arrays
-from masksynth.pack.folder import MANIFEST
-from masksynth.pack.intake import tables_of
-from masksynth.pack.writing import batch_content, write_manifest
+from masksynth.pack.check_samples import tables_of
+from masksynth.pack.packed_folder import MANIFEST
+from masksynth.pack.write_folder import batch_content, write_manifest
 from masksynth.verify.packs import WrongSample, check_packed
 from masksynth.verify.samples import verify_packed
 from tests.pack.strategies import causal_samples, segmented_samples
@@ -262,7 +262,7 @@ def test_further_dimensions_of_position_ids(tmp_path):
 def test_a_needed_token_called_dead():
     """A batch without a sample's first token, every row complete but for it."""
     [table] = tables_of([{"id": "a", "input_ids": [5, 6, 7, 8], "labels": [-100, -100, 7, 8]}])
-    from masksynth.pack.batches import batches_of
+    from masksynth.pack.merge_batches import batches_of
 
     [(table, samples, batch)] = batches_of(table, 100)
     check_packed(batch, table, samples)

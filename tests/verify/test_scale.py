@@ -12,7 +12,7 @@ from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
 from masksynth.tasks import Instance, LossEdge, MergedTask, Node, Position, Prediction, Question, Task, TaskFamily
 from masksynth.verify import verify
-from masksynth.verify.shape import instance_hash
+from masksynth.verify.answer_shape import instance_hash
 
 
 def text_task(name: str, tokens: list[str], window: int | None = None) -> Task:

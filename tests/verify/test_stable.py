@@ -7,10 +7,10 @@ from random import Random
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.verify.colours import draw, first_colours, most_in_a_row, row_sums
-from masksynth.verify.flow import family_flow
-from masksynth.verify.paths import components
-from masksynth.verify.stable import stable
+from masksynth.verify.colour_refinement import draw, first_colours, most_in_a_row, row_sums
+from masksynth.verify.mask_refinement import stable
+from masksynth.verify.path_numbering import components
+from masksynth.verify.task_flow import family_flow
 from tests.verify.naive import random_instance, task_rows
 from tests.verify.naive import stable as naive_stable
 

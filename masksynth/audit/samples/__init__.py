@@ -5,6 +5,6 @@ that the samples ask for, `tables` finds out which tables are cut into windows o
 tokens onto positions, faults and all; `rows`, `labels` and `presence` report what differs.
 """
 
-from masksynth.audit.samples.compare import Comparison, compare_samples
+from masksynth.audit.samples.compare_samples import Comparison, compare_samples
 
 __all__ = ["Comparison", "compare_samples"]

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.samples.expected import Expected, label_values, token_ids
+from masksynth.audit.samples.expected_mask import Expected, label_values, token_ids
 from masksynth.audit.samples.placement import Placement
-from masksynth.audit.subject import Labels, Subject
-from masksynth.pack.samples import IGNORED
-from masksynth.verify.sets import prefix
+from masksynth.pack.sample_columns import IGNORED
+from masksynth.subject.subject import Labels, Subject
+from masksynth.verify.interval_sets import prefix
 
 Ints = NDArray[np.int64]
 Pair = tuple[int, int]

@@ -1,9 +1,9 @@
 """Map the tokens of samples onto positions of a mask, faults and all.
 
-Tokens and positions are put side by side and coloured by rows (`masksynth.verify.stable`): equal colours hold equal
+Tokens and positions are put side by side and coloured by rows (`masksynth.verify.mask_refinement`): equal colours hold equal
 values, and a mask without faults is placed by that alone. A fault changes the colour of all that sees it; what is left
 is placed by paths of causal samples (`paths`), then by colours that a fault does not spread through
-(`masksynth.audit.match`), then by whole runs of token ids.
+(`masksynth.audit.match_positions`), then by whole runs of token ids.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.audit.match import side_by_side, split_colours, words_for
-from masksynth.audit.reach import depended_on
-from masksynth.audit.samples.expected import Expected, code_identities, expected_rows, token_ids
-from masksynth.audit.samples.paths import Paths, Trie
-from masksynth.audit.samples.tables import FULL, TableRule, infer_rule
-from masksynth.audit.subject import Subject
+from masksynth.audit.layer_reach import depended_on
+from masksynth.audit.match_positions import side_by_side, split_colours, words_for
+from masksynth.audit.samples.expected_mask import Expected, code_identities, expected_rows, token_ids
+from masksynth.audit.samples.path_matching import Paths, Trie
+from masksynth.audit.samples.window_rules import FULL, TableRule, infer_rule
 from masksynth.mask import Mask
-from masksynth.verify.colours import ranks
-from masksynth.verify.sets import prefix
-from masksynth.verify.stable import stable
+from masksynth.subject.subject import Subject
+from masksynth.verify.colour_refinement import ranks
+from masksynth.verify.interval_sets import prefix
+from masksynth.verify.mask_refinement import stable
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.samples.expected import Expected, token_ids
+from masksynth.audit.samples.expected_mask import Expected, token_ids
 from masksynth.audit.samples.placement import Placement
-from masksynth.audit.subject import Subject
+from masksynth.subject.subject import Subject
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -1,6 +1,5 @@
 """Clustering of tokens by attention, for any mask (arXiv 2411.04990): the particle system, its centres, and what is proved."""
 
-from masksynth.diagnostics.clustering.blocks import causal_mask
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
 from masksynth.diagnostics.clustering.conditions import Compared, Verdict, captures_all, enough, stays
 from masksynth.diagnostics.clustering.counts import (
@@ -11,7 +10,6 @@ from masksynth.diagnostics.clustering.counts import (
     parking_constant,
 )
 from masksynth.diagnostics.clustering.diagnosis import Clustering, Curve, diagnose
-from masksynth.diagnostics.clustering.groups import Group
 from masksynth.diagnostics.clustering.hemispheres import in_hemisphere
 from masksynth.diagnostics.clustering.interaction import (
     energy,
@@ -22,7 +20,9 @@ from masksynth.diagnostics.clustering.interaction import (
     two_tokens,
     two_tokens_time,
 )
+from masksynth.diagnostics.clustering.root_groups import Group
 from masksynth.diagnostics.clustering.roots import FIXED, MEANING, PROVED, Following, following, meaning, parts
+from masksynth.diagnostics.clustering.row_blocks import causal_mask
 from masksynth.diagnostics.clustering.simulate import angles, starts, trajectories
 
 __all__ = [

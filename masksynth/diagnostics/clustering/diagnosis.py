@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.diagnostics.clustering.blocks import causal_mask, others, sees_itself
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
 from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong
-from masksynth.diagnostics.clustering.groups import Group, groups
 from masksynth.diagnostics.clustering.interaction import check_beta
+from masksynth.diagnostics.clustering.root_groups import Group, groups
 from masksynth.diagnostics.clustering.roots import Following, following, meaning, parts
+from masksynth.diagnostics.clustering.row_blocks import causal_mask, others, sees_itself
 from masksynth.diagnostics.clustering.simulate import starts, trajectories
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -137,7 +137,7 @@ def diagnose(
 
     Examples
     --------
-    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> from masksynth.diagnostics.clustering.row_blocks import causal_mask
     >>> found = diagnose(causal_mask(8), beta=1.0, time=60.0, seeds=2)
     >>> found.clusters.mean[-1], [(group.status, group.roots, group.gathered[-1]) for group in found.groups]
     (1.0, [('chain', (0,), 1.0), ('fixed', (), 1.0)])

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.diagnostics.clustering.blocks import check_mask, sees_itself
 from masksynth.diagnostics.clustering.interaction import check_beta
+from masksynth.diagnostics.clustering.row_blocks import check_mask, sees_itself
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
 
@@ -47,7 +47,7 @@ def pays(mask: Mask, beta: float) -> bool:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> from masksynth.diagnostics.clustering.row_blocks import causal_mask
     >>> pays(causal_mask(100), 64.0), pays(causal_mask(5000), 64.0)
     (False, True)
     """
@@ -66,7 +66,7 @@ def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> from masksynth.diagnostics.clustering.row_blocks import causal_mask
     >>> harmonic_field(causal_mask(2), 4.0)(np.array([[0.0, 0.1]])).round(6).tolist()
     [[0.0, -0.049418]]
     """

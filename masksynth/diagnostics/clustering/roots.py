@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.diagnostics.clustering.blocks import LARGEST_DENSE, check_mask, others
-from masksynth.diagnostics.parts import part_of
+from masksynth.diagnostics.clustering.row_blocks import LARGEST_DENSE, check_mask, others
+from masksynth.diagnostics.components import part_of
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
-from masksynth.orders import closure, least_mutual
+from masksynth.posets import closure, least_mutual
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]

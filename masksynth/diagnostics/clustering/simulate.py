@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from masksynth.diagnostics.clustering.blocks import check_mask
-from masksynth.diagnostics.clustering.fields import circle_field, normalised, sphere_field, weights
 from masksynth.diagnostics.clustering.harmonics import harmonic_field, pays
+from masksynth.diagnostics.clustering.row_blocks import check_mask
 from masksynth.diagnostics.clustering.stepping import integrate
+from masksynth.diagnostics.clustering.vector_field import circle_field, normalised, sphere_field, weights
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 
@@ -85,7 +85,7 @@ def trajectories(
 
     Examples
     --------
-    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> from masksynth.diagnostics.clustering.row_blocks import causal_mask
     >>> start = starts(1, 4, 3)
     >>> end = trajectories(causal_mask(4), start, [60.0])[0, -1]
     >>> bool(np.abs(end - start[0, 0]).max() < 1e-6)
@@ -112,7 +112,7 @@ def angles(
 
     Examples
     --------
-    >>> from masksynth.diagnostics.clustering.blocks import causal_mask
+    >>> from masksynth.diagnostics.clustering.row_blocks import causal_mask
     >>> angles(causal_mask(2), [[0.0, 2.0]], [1.0, 2.0], beta=0.0, rtol=1e-10, atol=1e-12)[0, :, 1].round(8).tolist()
     [1.51384985, 1.04056693]
     """

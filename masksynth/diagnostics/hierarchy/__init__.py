@@ -1,23 +1,23 @@
 """Hierarchical self-attention (arXiv 2509.15448): trees over positions, energies, block-tied attention and how far it is from softmax."""
 
-from masksynth.diagnostics.hierarchy.attention import (
+from masksynth.diagnostics.hierarchy.cost import Cost, cost, published_flops, published_pairs
+from masksynth.diagnostics.hierarchy.dependence import leaking_rows
+from masksynth.diagnostics.hierarchy.diagnose import Hierarchy, diagnose_hierarchy
+from masksynth.diagnostics.hierarchy.energies import Energies, energies
+from masksynth.diagnostics.hierarchy.inputs import inputs_of
+from masksynth.diagnostics.hierarchy.modules import module_tree
+from masksynth.diagnostics.hierarchy.optimum import Distance, distance
+from masksynth.diagnostics.hierarchy.read_tree import packed_tree, read_tree, tree_of_json
+from masksynth.diagnostics.hierarchy.tied_attention import (
     attend,
     degenerate_families,
     direct_attention,
     hierarchical_attention,
     massless_rows,
 )
-from masksynth.diagnostics.hierarchy.cost import Cost, cost, published_flops, published_pairs
-from masksynth.diagnostics.hierarchy.energies import Energies, energies
-from masksynth.diagnostics.hierarchy.inputs import inputs_of
-from masksynth.diagnostics.hierarchy.leaks import leaking_rows
-from masksynth.diagnostics.hierarchy.modules import module_tree
-from masksynth.diagnostics.hierarchy.optimum import Distance, distance
-from masksynth.diagnostics.hierarchy.reading import packed_tree, read_tree, tree_of_json
-from masksynth.diagnostics.hierarchy.record import Hierarchy, diagnose_hierarchy
-from masksynth.diagnostics.hierarchy.sight import Sight, sight_of
 from masksynth.diagnostics.hierarchy.tree import Tree, lists_of_tree, tree_of_lists, tree_of_parents
-from masksynth.diagnostics.hierarchy.windows import BRANCHING, histories, windows
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of
+from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, histories, windows
 
 __all__ = [
     "BRANCHING",

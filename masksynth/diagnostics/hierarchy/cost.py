@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from masksynth.diagnostics.hierarchy.tree import Tree
-from masksynth.diagnostics.hierarchy.windows import BRANCHING
+from masksynth.diagnostics.hierarchy.window_trees import BRANCHING
 
 
 class Cost(NamedTuple):
@@ -36,7 +36,7 @@ def cost(tree: Tree, width: int, heads: int = 1, itemsize: int = 4) -> Cost:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.windows import windows
+    >>> from masksynth.diagnostics.hierarchy.window_trees import windows
     >>> cost(windows(65536, (16, 16, 16, 16)), 64).tree_pairs, 65536**2
     (1118464, 4294967296)
     """

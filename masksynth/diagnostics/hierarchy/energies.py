@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs
-from masksynth.diagnostics.hierarchy.sight import Bools, Sight
 from masksynth.diagnostics.hierarchy.tree import Families, Ints, Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight
 
 ENTRIES = 2**21
 """Scores of siblings that are held at once."""

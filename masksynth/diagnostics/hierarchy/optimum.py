@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.attention import Attention, attend, massless_rows
 from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs
-from masksynth.diagnostics.hierarchy.sight import Bools, Sight
+from masksynth.diagnostics.hierarchy.tied_attention import Attention, attend, massless_rows
 from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight
 from masksynth.errors import Unsupported
 
 ENTRIES = 2**22

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance
-from masksynth.pack.samples import offsets, spread
+from masksynth.pack.sample_columns import offsets, spread
 
 Ints = NDArray[np.int64]
 

@@ -2,7 +2,7 @@
 
 from masksynth.diagnostics.symmetry.heads import Scores, factor_scores, head_scores, layer_scores
 from masksynth.diagnostics.symmetry.initial import skew_query, skew_rotation, symmetric_query
-from masksynth.diagnostics.symmetry.masks import (
+from masksynth.diagnostics.symmetry.mask_prediction import (
     causal_reciprocity,
     count_ratio,
     prefix_reciprocity,
@@ -27,8 +27,8 @@ from masksynth.diagnostics.symmetry.scores import (
     symmetry_score,
 )
 from masksynth.diagnostics.symmetry.speedup import speed_up
-from masksynth.diagnostics.symmetry.store import Store, open_checkpoint, store_of
-from masksynth.diagnostics.symmetry.training import Curve, TrainingDiagnosis, Trend, trend
+from masksynth.diagnostics.symmetry.training_curves import Curve, TrainingDiagnosis, Trend, trend
+from masksynth.diagnostics.symmetry.weight_store import Store, open_checkpoint, store_of
 from masksynth.diagnostics.symmetry.weights import LayerScores, WeightDiagnosis, diagnose_weights
 
 __all__ = [

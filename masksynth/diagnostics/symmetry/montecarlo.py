@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from masksynth.diagnostics.parts import mask_parts
-from masksynth.diagnostics.symmetry.masks import early_counts, pairs_of, reciprocity, update_symmetry
+from masksynth.diagnostics.components import mask_parts
+from masksynth.diagnostics.symmetry.mask_prediction import early_counts, pairs_of, reciprocity, update_symmetry
 from masksynth.diagnostics.symmetry.scores import Floats, finite, quotient, scaled
 from masksynth.errors import InvalidInstance
-from masksynth.export.rows import rows_of
+from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
 
 DIMENSIONS = (16, 64, 256, 1024, 4096)

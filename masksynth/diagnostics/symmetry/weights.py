@@ -10,10 +10,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from masksynth.diagnostics.symmetry.checkpoint_layout import Attention, attentions, read_parts
 from masksynth.diagnostics.symmetry.heads import Scores, head_scores, layer_scores
-from masksynth.diagnostics.symmetry.layouts import Attention, attentions, read_parts
 from masksynth.diagnostics.symmetry.scores import GAMMA, check_mode
-from masksynth.diagnostics.symmetry.store import Store, open_checkpoint, store_of
+from masksynth.diagnostics.symmetry.weight_store import Store, open_checkpoint, store_of
 
 ROTARY = "rotary position embeddings: the scores are those of the part without positions"
 FLAT = "c_attn [3d, d] without a model_type in config.json: taken for all queries, then all keys"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from masksynth.tasks.files import schema
+from masksynth.tasks.instance_files import schema
 
 FILE = "instance.schema.json"
 

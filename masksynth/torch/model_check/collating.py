@@ -10,8 +10,8 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.architecture import Architecture
-from masksynth.torch.packed import Collator, TrainingBatch
-from masksynth.torch.windows import cut_mask, index_to_cut
+from masksynth.torch.packed_dataset import Collator, TrainingBatch
+from masksynth.torch.window_rows import cut_mask, index_to_cut
 
 
 def collate_alike(batch: TrainingBatch, source: PackedBatch) -> TrainingBatch:
@@ -19,7 +19,7 @@ def collate_alike(batch: TrainingBatch, source: PackedBatch) -> TrainingBatch:
 
     Examples
     --------
-    >>> from masksynth.torch.joining import example_batch
+    >>> from masksynth.torch.join_batches import example_batch
     >>> collate_alike(Collator("eager")([example_batch()]), example_batch()).attention
     'eager'
     """

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from masksynth.torch.flat import Flat
-from masksynth.torch.looking import Look
 from masksynth.torch.model_check.comparison import distance
-from masksynth.torch.stack import NAMES
+from masksynth.torch.model_check.input_dependence import Look
+from masksynth.torch.model_check.other_calls import NAMES
+from masksynth.torch.model_check.uniform_attention import Flat
 
 PAIRS = 2
 """How many pairs of each table are removed, one at a time: the one that reaches farthest, and one at random."""

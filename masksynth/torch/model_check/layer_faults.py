@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.mask import Mask
-from masksynth.torch.failures import documents, one_interval
-from masksynth.torch.sight import causal_mask
-from masksynth.torch.windows import Reach, cut_mask
+from masksynth.torch.model_check.expected_dependence import causal_mask
+from masksynth.torch.model_check.known_failures import documents, one_interval
+from masksynth.torch.window_rows import Reach, cut_mask
 
 Int64Array = NDArray[np.int64]
 ONE_TABLE_EACH = "give each layer its own mask: Collator(model=model) makes them, or a mapping by layer type"
@@ -185,7 +185,7 @@ def faults_of_other_flow(right: RightLayers, position_ids: Int64Array, padding: 
     padding : (P,) int64
         Positions of no sample, which fill the sequence up.
     """
-    from masksynth.torch.failures import FAILURES
+    from masksynth.torch.model_check.known_failures import FAILURES
 
     size, order = len(position_ids), np.arange(len(position_ids))
     begin = documents(np.append(True, np.diff(position_ids) != 1)[:size])[0]

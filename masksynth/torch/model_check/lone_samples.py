@@ -15,8 +15,8 @@ from torch import Tensor
 
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
-from masksynth.torch.sight import causal_mask, within
-from masksynth.torch.windows import Reach
+from masksynth.torch.model_check.expected_dependence import causal_mask, within
+from masksynth.torch.window_rows import Reach
 
 Int64Array = NDArray[np.int64]
 BEYOND = 3
@@ -88,7 +88,7 @@ def choose_samples(source: PackedBatch, count: int, random: np.random.Generator)
 
     Examples
     --------
-    >>> from masksynth.torch.joining import example_batch
+    >>> from masksynth.torch.join_batches import example_batch
     >>> choose_samples(example_batch(), 1, np.random.default_rng(0))
     [1]
     """
@@ -124,7 +124,7 @@ def batch_with_long_samples(source: PackedBatch, tokens: int) -> PackedBatch:
 
     Examples
     --------
-    >>> from masksynth.torch.joining import example_batch
+    >>> from masksynth.torch.join_batches import example_batch
     >>> made = batch_with_long_samples(example_batch(), 5)
     >>> made.position_ids, np.diff(made.sample_offset)
     (array([0, 1, 2, 3, 4, 5, 6, 7, 6, 7]), array([8, 8]))

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from masksynth.torch.batch import Batch
+from masksynth.torch.merged_batch import Batch
+from masksynth.torch.model_check.checked_model import Subject
 from masksynth.torch.model_check.comparison import distance
 from masksynth.torch.model_check.forced_masks import force_transformers_model
-from masksynth.torch.model_check.subject import Subject
 from masksynth.torch.model_check.transformers_models import takes
-from masksynth.torch.packed import dense_mask
+from masksynth.torch.packed_dataset import dense_mask
 
 PositionFinding = tuple[int, int | None, float, str, str]
 REMEDY = "pass position_ids=batch.position_ids[None]: merged positions branch, and no stack can guess them"

@@ -10,11 +10,11 @@ from math import inf
 import numpy as np
 import torch
 
+from masksynth.torch.model_check.checked_model import Subject, read_model
 from masksynth.torch.model_check.comparison import distance, tolerance_of
 from masksynth.torch.model_check.forced_masks import force_transformers_model
-from masksynth.torch.model_check.subject import Subject, read_model
+from masksynth.torch.model_check.other_calls import Cause
 from masksynth.torch.model_check.transformers_models import ModelCall
-from masksynth.torch.stack import Cause
 
 FALLBACK = "use Collator(model=model, merge=False), which gives one sample a row"
 

@@ -3,6 +3,6 @@
 It shares no code with what finds or writes proofs, nor with the rest of masksynth but its errors: own distances, own formula, own reading.
 """
 
-from masksynth.verify.proof.check import PartReport, ProofReport, check_proof
+from masksynth.verify.proof.check_proof import PartReport, ProofReport, check_proof
 
 __all__ = ["PartReport", "ProofReport", "check_proof"]

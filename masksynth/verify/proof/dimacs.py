@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from masksynth.errors import InvalidInstance
-from masksynth.verify.proof.reading import read_text
+from masksynth.verify.proof.proof_files import read_text
 
 _NAME = re.compile(r"c var ([1-9][0-9]{0,8}) ([a-z]+(?: [0-9]+)+)")
 _HEADER = re.compile(r"p cnf ([0-9]{1,9}) ([0-9]{1,9})")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.verify.proof.reading import read_json
+from masksynth.verify.proof.proof_files import read_json
 
 MAX_DENOMINATOR = 1 << 64
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.verify.proof.graphs import distances, table
-from masksynth.verify.proof.reading import Bools
+from masksynth.verify.proof.proof_files import Bools
 from masksynth.verify.proof.statement import Edge
 
 Clause = tuple[str, ...]

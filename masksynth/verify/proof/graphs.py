@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.verify.proof.reading import Bools
+from masksynth.verify.proof.proof_files import Bools
 from masksynth.verify.proof.statement import Edge
 
 Numbers = NDArray[np.int64]

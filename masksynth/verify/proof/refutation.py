@@ -10,7 +10,7 @@ from pathlib import Path
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.verify.proof.dimacs import Literals, NamedFormula, Step, parse_steps, write_plain
-from masksynth.verify.proof.reading import read_bytes, read_text
+from masksynth.verify.proof.proof_files import read_bytes, read_text
 from masksynth.verify.proof.rup import find_fault
 
 MAX_PROOF = 1 << 28

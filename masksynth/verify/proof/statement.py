@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from masksynth.errors import InvalidInstance
-from masksynth.verify.proof.reading import Bools, read_array, read_json
+from masksynth.verify.proof.proof_files import Bools, read_array, read_json
 
 Edge = tuple[int, int]
 MAX_SIZE = 4096

@@ -8,9 +8,9 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.verify.proof.graphs import Numbers, connected, distances, flow, power, product, table, useful
-from masksynth.verify.proof.lemmas import image_of
-from masksynth.verify.proof.reading import Bools
+from masksynth.verify.proof.proof_files import Bools
 from masksynth.verify.proof.statement import ClaimedHit, ClaimedPart, Edge, Statement
+from masksynth.verify.proof.window_lemmas import image_of
 
 
 def check_relation(statement: Statement) -> None:

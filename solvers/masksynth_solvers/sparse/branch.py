@@ -17,8 +17,8 @@ from time import monotonic
 from typing import Any
 
 from masksynth.errors import Contradiction
-from masksynth_solvers.sparse.brute import meets
 from masksynth_solvers.sparse.encoding import Formula
+from masksynth_solvers.sparse.enumeration import meets
 
 DENOMINATOR = 1 << 24
 CANDIDATES = 12
@@ -98,7 +98,7 @@ def lp_bound(formula: Formula) -> tuple[int, dict[str, Any]]:
     On a chain of seven at L = 2 the optimum of what is left beside the six covers is 4.
 
     >>> import numpy as np
-    >>> from masksynth.sparsify import SparseProblem, reduce
+    >>> from masksynth.sparse import SparseProblem, reduce
     >>> from masksynth_solvers.sparse.encoding import encode
     >>> problem = SparseProblem(np.tril(np.ones((7, 7), bool)), 2)
     >>> found = reduce(problem)
@@ -141,7 +141,7 @@ def branch_tree(
     Examples
     --------
     >>> import numpy as np
-    >>> from masksynth.sparsify import SparseProblem, reduce
+    >>> from masksynth.sparse import SparseProblem, reduce
     >>> from masksynth_solvers.sparse.encoding import encode
     >>> problem = SparseProblem(np.tril(np.ones((9, 9), bool)), 2)
     >>> found = reduce(problem)

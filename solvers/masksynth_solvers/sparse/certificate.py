@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from masksynth.backends import Limits
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
 from masksynth.files import check_folder
-from masksynth.sparsify.problem import Edge, SparseProblem
-from masksynth.sparsify.reduce import Part, Reduction
+from masksynth.sparse.reduce import Part, Reduction
+from masksynth.sparse.sparse_problem import Edge, SparseProblem
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
 from masksynth_solvers.sparse.encoding import Formula, at_most, encode, encode_layers
-from masksynth_solvers.sparse.lemmas import Lemmas, foremost
 from masksynth_solvers.sparse.nested import Lemma
 from masksynth_solvers.sparse.refute import HAS_MODEL, REFUTED
+from masksynth_solvers.sparse.write_lemmas import Lemmas, foremost
 
 FILES = ("problem.json", "relation.npy", "mask.npy")
 PART_FILES = ("formula.cnf", "proof.drat", "tree.json")
@@ -117,7 +117,7 @@ def write_proof(
 
     Examples
     --------
-    >>> from masksynth.sparsify import reduce
+    >>> from masksynth.sparse import reduce
     >>> from masksynth.verify.proof import check_proof
     >>> chain = np.tril(np.ones((5, 5), bool))
     >>> mask = chain.copy()

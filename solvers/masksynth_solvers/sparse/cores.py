@@ -12,7 +12,7 @@ from typing import Any
 from masksynth.backends import Standing
 from masksynth.errors import MasksynthError
 from masksynth_solvers.encoding import OutOfTime
-from masksynth_solvers.running import run, run_in_thread
+from masksynth_solvers.interruptible import run, run_in_thread
 from masksynth_solvers.sparse.encoding import Formula
 
 

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from masksynth.backends import Standing
-from masksynth_solvers.running import run_in_thread
+from masksynth_solvers.interruptible import run_in_thread
 from masksynth_solvers.sparse.encoding import Formula, at_most
 
 CONFLICTS = 8_000

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from masksynth.errors import Unsupported
-from masksynth.sparsify.problem import Edge, SparseProblem
-from masksynth.sparsify.reduce import Part, hops, relation_of
+from masksynth.sparse.reduce import Part, hops, relation_of
+from masksynth.sparse.sparse_problem import Edge, SparseProblem
 from masksynth_solvers.encoding import OutOfTime
 
 Name = tuple[str | int, ...]

@@ -12,7 +12,7 @@ from typing import Any
 
 from masksynth.backends import Standing
 from masksynth.errors import MasksynthError, Unsupported
-from masksynth_solvers.running import run
+from masksynth_solvers.interruptible import run
 from masksynth_solvers.sparse.encoding import Formula
 
 TOLERANCE = 1e-6

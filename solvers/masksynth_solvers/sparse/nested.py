@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.backends import Standing
-from masksynth.sparsify import Edge, Part, SparseProblem, built_edges, first_solution, span
+from masksynth.sparse import Edge, Part, SparseProblem, built_edges, first_solution, span
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent
 from masksynth_solvers.sparse.encoding import Window, encode
@@ -55,7 +55,7 @@ def windows_of(
 
     Examples
     --------
-    >>> from masksynth.sparsify import reduce
+    >>> from masksynth.sparse import reduce
     >>> problem = SparseProblem(np.tril(np.ones((7, 7), bool)), 2)
     >>> found = reduce(problem)
     >>> sorted(window.bound for window in windows_of(problem, found.sure, found.parts[0], Budget()))

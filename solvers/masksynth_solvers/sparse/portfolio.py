@@ -18,7 +18,7 @@ from typing import Any
 
 from masksynth.backends import Limits, SparseOutcome, Standing, engine
 from masksynth.errors import Contradiction, MasksynthError
-from masksynth.sparsify import (
+from masksynth.sparse import (
     Edge,
     SparseProblem,
     built,
@@ -29,7 +29,7 @@ from masksynth.sparsify import (
     reduce,
     windows,
 )
-from masksynth.sparsify.reduce import Part, Reduction
+from masksynth.sparse.reduce import Part, Reduction
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.sparse.branch import lp_bound
 from masksynth_solvers.sparse.budget import Budget

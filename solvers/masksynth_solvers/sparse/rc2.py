@@ -10,7 +10,7 @@ from typing import Any
 
 from masksynth.backends import Standing
 from masksynth.errors import MasksynthError
-from masksynth_solvers.running import run_in_thread
+from masksynth_solvers.interruptible import run_in_thread
 from masksynth_solvers.sparse.encoding import Formula
 
 CONFLICTS = 8_000

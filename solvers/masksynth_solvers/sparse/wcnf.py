@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from masksynth.errors import MasksynthError
-from masksynth.sparsify import SparseProblem, reduce
+from masksynth.sparse import SparseProblem, reduce
 from masksynth_solvers.encoding import write_lines
 from masksynth_solvers.sparse.encoding import encode, encode_layers
 

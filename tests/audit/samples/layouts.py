@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from masksynth.audit import Subject, with_samples
-from masksynth.audit.tokens import with_tokens
 from masksynth.mask import Mask
+from masksynth.subject.token_file import with_tokens
 from tests.audit.samples.naive import cut, position_ids, predictors, segment_rows
 
 FULL = ("full", 0)

@@ -243,7 +243,8 @@ def test_finite_depth_compares_values(seed):
 
 
 def test_limits_are_told(monkeypatch):
-    from masksynth.audit.samples import labels, rows
+    from masksynth.audit.samples import labels
+    from masksynth.audit.samples import sample_rows as rows
 
     monkeypatch.setattr(rows, "ROWS", 3)
     monkeypatch.setattr(labels, "TOLD", 2)

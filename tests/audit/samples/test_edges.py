@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from masksynth.audit import Subject, audit, with_samples
-from masksynth.audit.tokens import with_tokens
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.subject.token_file import with_tokens
 
 SAMPLE = {"id": "a", "input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
 KNOWN = {"inputs": [1, 2, 3], "positions": [0, 1, 2], "labels": [[0, 2], [1, 3]]}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from masksynth.audit import Subject, audit
-from masksynth.audit.tokens import with_tokens
 from masksynth.mask import Mask
+from masksynth.subject.token_file import with_tokens
 from tests.audit.samples.layouts import documents, random_samples, tree
 
 LABELS = {"MS003", "MS004", "MS016", "MS017"}

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from masksynth.audit import Labels, Subject, with_samples
-from masksynth.audit.rows import live_positions
+from masksynth.audit.row_findings import live_positions
 from masksynth.audit.samples import compare_samples
 from masksynth.mask import Mask
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from masksynth.audit import audit
-from masksynth.audit.samples.tables import TableRule, infer_rule
+from masksynth.audit.samples.window_rules import TableRule, infer_rule
 from tests.audit.samples.layouts import FULL, documents, random_samples, tree
 
 RULES = [FULL, ("window", 2), ("window", 5), ("chunk", 2), ("chunk", 3), ("chunk", 5)]

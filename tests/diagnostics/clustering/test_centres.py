@@ -17,7 +17,7 @@ from masksynth.diagnostics.clustering import (
     starts,
     strong_centres,
 )
-from masksynth.diagnostics.clustering.groups import gaps
+from masksynth.diagnostics.clustering.root_groups import gaps
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from tests.diagnostics.clustering.naive import angle, centres, components, random_mask

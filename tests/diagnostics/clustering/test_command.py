@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from masksynth.cli import main
 from masksynth.diagnostics.clustering import causal_mask, diagnose
-from masksynth.draw.clusteringfigure import write_clustering
+from masksynth.diagnostics.clustering.figure import write_clustering
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from masksynth.diagnostics.clustering import causal_mask, starts
-from masksynth.diagnostics.clustering.blocks import blocks_of, others, sees_itself
-from masksynth.diagnostics.clustering.fields import circle_field, sphere_field, weights
 from masksynth.diagnostics.clustering.harmonics import harmonic_field, pays, terms
+from masksynth.diagnostics.clustering.row_blocks import blocks_of, others, sees_itself
+from masksynth.diagnostics.clustering.vector_field import circle_field, sphere_field, weights
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from tests.diagnostics.clustering.naive import random_mask, velocity

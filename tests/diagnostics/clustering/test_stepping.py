@@ -7,8 +7,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from masksynth.diagnostics.clustering import causal_mask, starts
-from masksynth.diagnostics.clustering.fields import circle_field, normalised, sphere_field, weights
 from masksynth.diagnostics.clustering.stepping import integrate
+from masksynth.diagnostics.clustering.vector_field import circle_field, normalised, sphere_field, weights
 from masksynth.errors import InvalidInstance, MasksynthError
 
 

@@ -18,7 +18,7 @@ from masksynth.diagnostics.clustering import (
 )
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
-from masksynth.orders import closure
+from masksynth.posets import closure
 from tests.diagnostics.clustering.naive import random_mask
 
 TIGHT = {"rtol": 1e-8, "atol": 1e-10}

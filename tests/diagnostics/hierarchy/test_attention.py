@@ -20,7 +20,7 @@ from masksynth.diagnostics.hierarchy import (
     tree_of_lists,
     windows,
 )
-from masksynth.diagnostics.hierarchy.dense import attention_matrix, leaf_scores
+from masksynth.diagnostics.hierarchy.dense_reference import attention_matrix, leaf_scores
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from tests.diagnostics.hierarchy.trees import normal, random_tree
@@ -216,7 +216,7 @@ def test_bad_inputs_are_refused():
 
 
 def test_large_masks_are_read_by_their_intervals(monkeypatch):
-    module = importlib.import_module("masksynth.diagnostics.hierarchy.sight")
+    module = importlib.import_module("masksynth.diagnostics.hierarchy.visible_siblings")
     random = np.random.default_rng(9)
     for _ in range(60):
         tree = random_tree(random, int(random.integers(1, 14)), ordered=True)

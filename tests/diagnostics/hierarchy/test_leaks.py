@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from masksynth.diagnostics.hierarchy import histories, leaking_rows, massless_rows, sight_of, windows
-from masksynth.diagnostics.hierarchy.dense import attention_matrix, leaf_scores
+from masksynth.diagnostics.hierarchy.dense_reference import attention_matrix, leaf_scores
 from masksynth.mask import Mask
 from tests.diagnostics.hierarchy.trees import normal, random_tree
 

@@ -10,7 +10,7 @@ import pytest
 from masksynth.diagnostics.hierarchy import lists_of_tree, module_tree, sight_of
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.orders import Poset
+from masksynth.posets import Poset
 
 
 def is_module(sees, inside):

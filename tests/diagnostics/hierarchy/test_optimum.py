@@ -8,7 +8,7 @@ from scipy.linalg import null_space
 from scipy.optimize import minimize
 
 from masksynth.diagnostics.hierarchy import distance, inputs_of, module_tree, sight_of, tree_of_lists
-from masksynth.diagnostics.hierarchy.dense import attention_matrix, leaf_scores
+from masksynth.diagnostics.hierarchy.dense_reference import attention_matrix, leaf_scores
 from masksynth.mask import Mask
 from tests.diagnostics.hierarchy.trees import normal, random_tree
 

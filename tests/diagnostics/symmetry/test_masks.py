@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 
 from masksynth import Mask, catalog
 from masksynth.diagnostics import symmetry as room
-from masksynth.diagnostics.parts import mask_parts
+from masksynth.diagnostics.components import mask_parts
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export import mutual
+from masksynth.export import mutual_pairs as mutual
 from masksynth.merge import merge
 
 DENSE = st.integers(1, 9).flatmap(lambda n: arrays(bool, (n, n)))

@@ -1,0 +1,128 @@
+"""An answer in words, with a picture where the mask is small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from masksynth.backends import Objective, Status
+from masksynth.cli.terminal import plain
+from masksynth.solve import Answer, nodes_of
+from masksynth.sparse.sparsify import SparseAnswer
+from masksynth.tasks import Instance, MergedTask
+from masksynth.tasks.canonical import canonical, shown
+
+PICTURE = 40
+"""Largest mask that is drawn on the terminal."""
+
+
+def count(number: int, thing: str) -> str:
+    """A number of things, the plural where there is not one."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def told(asked: Instance, answer: Answer, output: Path | None) -> str:
+    """The answer in words, with a picture where the mask is small."""
+    name = plain(asked.name)
+    if answer.leak is not None:
+        leak = answer.leak
+        path = " -> ".join(map(plain, leak.path))
+        return (
+            f"{name}: INFEASIBLE. Node {shown(leak.node)} of task {shown(leak.task)} hides {plain(canonical(leak.hides))} and sees it: "
+            f"{path} ({count(len(leak.path) - 1, 'hop')})."
+        )
+    if answer.merged is None:
+        return f"{name}: {answer.status.name}. {answer.status.value}"
+    if answer.sparse is not None:
+        return _sparse(asked, answer, answer.merged, output)
+    merged, size = answer.merged, answer.objective["positions"]
+    roads = " and ".join(f"{road['backend']} ({road['value']})" for road in answer.certificate["roads"])
+    lines = [
+        f"{name}: {answer.status.name}, {count(size.value, 'position')} instead of {nodes_of(asked.family)} "
+        f"({count(len(merged.tasks), 'task')}, {count(len(merged.loss_edges), 'prediction')})",
+        f"  {'minimal' if answer.status is Status.OPTIMAL else f'at least {size.bound} are needed'}; found by {roads}",
+        f"  checked: {', '.join(answer.certificate['checks'])}",
+        f"  mask: {count(merged.mask.pairs, 'pair')}, {count(merged.mask.tables, 'table')}; {answer.seconds:.2f} s",
+    ]
+    if answer.status is Status.FEASIBLE:
+        lines.append("  the search was stopped; --backend auto or criterion gives the minimum in closed form")
+    if output is not None:
+        lines.append(f"  written to {output}")
+    if 0 < merged.mask.size <= PICTURE:
+        lines += ["", picture(merged)]
+    return "\n".join(lines)
+
+
+def _sparse(asked: Instance, answer: Answer, merged: MergedTask, output: Path | None) -> str:
+    """A sparse answer in words."""
+    edges, dense = answer.objective["edges"], answer.sparse.pairs if answer.sparse else 0
+    lines = [
+        f"{plain(asked.name)}: {answer.status.name}, {count(edges.value, 'edge')} instead of {dense} "
+        f"through {depth(merged.problem.layers)} ({count(len(merged.positions), 'position')}, minimal)",
+        *edge_lines(edges, answer.certificate["edges"]),
+        f"  checked: {', '.join(answer.certificate['checks'])}",
+        f"  {answer.seconds:.2f} s",
+    ]
+    if output is not None:
+        lines.append(f"  written to {output}")
+    if 0 < merged.mask.size <= PICTURE:
+        lines += ["", picture(merged)]
+    return "\n".join(lines)
+
+
+def depth(layers: int | None) -> str:
+    """A number of layers in words."""
+    return "any number of layers" if layers is None else count(layers, "layer")
+
+
+def edge_lines(edges: Objective, certificate: Mapping[str, Any]) -> list[str]:
+    """What is proved of a number of edges, and by whom."""
+    gap = edges.value - edges.bound
+    claim = (
+        "the fewest possible"
+        if gap == 0
+        else f"at least {edges.bound} are needed: gap {gap} ({100 * gap / max(edges.bound, 1):.1f} %)"
+    )
+    if "scheme" in certificate:
+        return [f"  {claim}; by construction: {certificate['scheme']}", f"  bound: {certificate['bound']}"]
+    parts = certificate["parts"]
+    by = sorted({part["proved_by"] for part in parts} - {"none"})
+    if edges.bound > certificate["settled"] + sum(part["bound"] for part in parts):
+        by = [certificate["floor"]["proof"]]
+    how = f"; proved by {', '.join(by)}" if by else ""
+    sure = f"{count(certificate['sure'], 'sure edge')}, {count(len(parts), 'part')} to search"
+    return [f"  {claim}: {sure}{how}"]
+
+
+def told_relation(name: str, answer: SparseAnswer, output: Path | None) -> str:
+    """The sparse mask of a bare relation in words."""
+    layers = depth(answer.layers)
+    if answer.objective is None:
+        return f"{plain(name)}: INFEASIBLE. The allowed edges do not connect position {answer.unreachable} (query, key) within {layers}."
+    lines = [
+        f"{plain(name)}: {answer.status.name}, {count(answer.objective.value, 'edge')} instead of {answer.pairs} through {layers}",
+        *edge_lines(answer.objective, answer.certificate),
+        "  checked: flow",
+        f"  {answer.seconds:.2f} s",
+    ]
+    if not answer.closed:
+        lines.insert(1, "  the relation was not transitive; this is for its closure")
+    if output is not None:
+        lines.append(f"  written to {output}")
+    return "\n".join(lines)
+
+
+def picture(merged: MergedTask) -> str:
+    """The mask with the input and position id of every row."""
+    names = [
+        f"{plain(at.input if isinstance(at.input, str) else canonical(at.input))}@{at.position}"
+        for at in merged.positions
+    ]
+    width = min(max(map(len, names)), 24)
+    labels = [name if len(name) <= width else f"{name[: width - 3]}..." for name in names]
+    tables = str(merged.mask).split("\n\n")
+    return "\n\n".join(
+        "\n".join(f"{label:>{width}}  {row}" for label, row in zip(labels, table.splitlines(), strict=True))
+        for table in tables
+    )

@@ -1,0 +1,211 @@
+"""The right-hand side of the particle system, for many starts at once: on any sphere, and by angles on the circle.
+
+    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y> x.
+
+A row without keys gives no pull: its position stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.diagnostics.clustering.interaction import check_beta
+from masksynth.diagnostics.clustering.row_blocks import Block, blocks_of
+from masksynth.errors import InvalidInstance
+from masksynth.mask import Mask
+
+Floats = NDArray[np.float64]
+Field = Callable[[Floats], Floats]
+CELLS = 2**16
+"""Scores that are held at once, so that they stay in the cache."""
+SAFE = 600.0
+"""The widest range of scores whose exponentials are all positive numbers without looking for the largest."""
+
+
+class Weights(NamedTuple):
+    """Q, K and V, each (d, d); they act on column vectors: the score of key j for query k is beta <Q x_k, K x_j>."""
+
+    query: Floats
+    key: Floats
+    value: Floats
+
+
+def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> Weights:
+    """Q, K, V as arrays, each the identity where it is None.
+
+    Raises
+    ------
+    InvalidInstance
+        If one is no (d, d) array of finite numbers, or d is below 2.
+
+    Examples
+    --------
+    >>> weights(2).value.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if dim < 2:
+        raise InvalidInstance(f"dimension {dim}", "", "give at least 2; on two points nothing can move")
+    given = {"query": query, "key": key, "value": value}
+    return Weights(*(_square(name, matrix, dim) for name, matrix in given.items()))
+
+
+def _square(name: str, matrix: Any, dim: int) -> Floats:
+    if matrix is None:
+        return np.eye(dim)
+    given = np.asarray(matrix)
+    if given.dtype.kind not in "fiu":
+        raise InvalidInstance(f"{name} holds {given.dtype}, not real numbers", "", "give d x d numbers")
+    found = given.astype(np.float64)
+    if found.shape != (dim, dim) or not np.isfinite(found).all():
+        raise InvalidInstance(
+            f"{name} is not a ({dim}, {dim}) array of finite numbers: {found.shape}", "", "give d x d numbers"
+        )
+    return found
+
+
+def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
+    """The map x -> x' for x of shape (seeds, n, d).
+
+    It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> = 0.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As ``blocks_of``; and for a beta that is no finite number >= 0.
+
+    Examples
+    --------
+    The first token of a causal mask stands still; the second turns towards it.
+
+    >>> from masksynth.diagnostics.clustering.row_blocks import causal_mask
+    >>> field = sphere_field(causal_mask(2), 0.0, weights(2))
+    >>> field(np.array([[[1.0, 0.0], [0.0, 1.0]]])).tolist()
+    [[[0.0, 0.0], [0.5, 0.0]]]
+    """
+    blocks = blocks_of(mask)
+    scores = check_beta(beta) * given.query.T @ given.key
+    matrix, wide = _matrix(scores, float(np.linalg.norm(scores, 2)))
+    cells = _cells(blocks)
+    value = None if np.array_equal(given.value, np.eye(len(scores))) else _beside(given.value.T, 1.0)
+
+    def field(x: Floats) -> Floats:
+        points = _with_ones(normalised(x))
+        x, pull = points[..., :-1], _pull(blocks, points, matrix, value, wide, cells)
+        pull -= np.einsum("...i,...i->...", pull, x)[..., None] * x
+        return pull
+
+    return field
+
+
+def _matrix(scores: Floats, most: float) -> tuple[Floats, bool]:
+    """What makes a query of (x, 1) whose product with a key (x, 1) is a score, shifted to at most 0 unless scores range too wide."""
+    wide = 2 * most > SAFE
+    return _beside(scores, 0.0 if wide else -most), wide
+
+
+def _beside(matrix: Floats, number: float) -> Floats:
+    """One more row and column, with a number in the corner."""
+    found = np.zeros((len(matrix) + 1, len(matrix) + 1))
+    found[:-1, :-1], found[-1, -1] = matrix, number
+    return found
+
+
+def _cells(blocks: tuple[Block, ...]) -> int:
+    """Room for the scores of one block and one seed, or of several seeds."""
+    return max([CELLS, *((block.end - block.start) * (block.high - block.low) for block in blocks)])
+
+
+def _with_ones(x: Floats) -> Floats:
+    found = np.ones((*x.shape[:-1], x.shape[-1] + 1))
+    found[..., :-1] = x
+    return found
+
+
+def normalised(x: Floats) -> Floats:
+    """Vectors along the last axis brought to length 1.
+
+    Examples
+    --------
+    >>> normalised(np.array([[3.0, 4.0]])).tolist()
+    [[0.6, 0.8]]
+    """
+    return np.asarray(x / np.sqrt(np.einsum("...i,...i->...", x, x))[..., None], np.float64)
+
+
+def circle_field(mask: Mask, beta: float) -> Field:
+    """The map phi -> phi' for angles (seeds, n) on the circle with Q = K = V = I.
+
+    phi_k' = (1 / Z_k) sum_j exp(beta (cos(phi_k - phi_j) - 1)) sin(phi_j - phi_k). sin(phi_j - phi_k) = sin phi_j cos phi_k - cos phi_j
+    sin phi_k, so that one exponential for each pair and products of matrices are all it takes.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As ``sphere_field``.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.clustering.row_blocks import causal_mask
+    >>> circle_field(causal_mask(2), 0.0)(np.array([[0.0, 1.0]])).round(6).tolist()
+    [[0.0, -0.420735]]
+    """
+    blocks = blocks_of(mask)
+    matrix, wide = _matrix(check_beta(beta) * np.eye(2), beta)
+    cells = _cells(blocks)
+
+    def field(phi: Floats) -> Floats:
+        points = np.ones((*phi.shape, 3))
+        x, y = points[..., 0], points[..., 1]
+        np.cos(phi, out=x)
+        np.sin(phi, out=y)
+        pull = _pull(blocks, points, matrix, None, wide, cells)
+        return np.asarray(pull[..., 1] * x - pull[..., 0] * y, np.float64)
+
+    return field
+
+
+def _pull(
+    blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floats | None, wide: bool, cells: int
+) -> Floats:
+    """Weighted means of the values, (seeds, n, d), from points (x, 1); zero where a row sees nothing."""
+    seeds, _, dim = points.shape
+    flat = points.reshape(-1, dim)  # one product instead of one for each seed
+    queries = (flat @ matrix).reshape(points.shape)
+    values = points if value is None else (flat @ value).reshape(points.shape)
+    keys = np.ascontiguousarray(points.transpose(0, 2, 1))
+    sums = np.zeros(points.shape)
+    room = np.empty(cells)
+    for block in blocks:
+        rows, width = block.end - block.start, block.high - block.low
+        at_once = max(1, CELLS // (rows * width))
+        for first in range(0, seeds, at_once):
+            part = slice(first, min(first + at_once, seeds))
+            count = part.stop - first
+            scores = room[: count * rows * width].reshape(count, rows, width)
+            np.matmul(queries[part, block.start : block.end], keys[part, :, block.low : block.high], out=scores)
+            np.matmul(
+                _weights(scores, block, wide),
+                values[part, block.low : block.high],
+                out=sums[part, block.start : block.end],
+            )
+    total = sums[..., -1:]
+    total[total == 0] = 1
+    return np.asarray(sums[..., :-1] / total, np.float64)
+
+
+def _weights(scores: Floats, block: Block, wide: bool) -> Floats:
+    """Exponentials of scores up to a factor for each row, 0 where not allowed; in place."""
+    some = scores[..., block.first : block.last]
+    if wide and block.allowed is not None:
+        some[:, block.allowed == 0] = -np.inf
+    if wide:
+        top = scores.max(axis=-1, keepdims=True)
+        scores -= np.where(np.isfinite(top), top, 0.0)
+    np.exp(scores, out=scores)
+    if block.allowed is not None and not wide:
+        some *= block.allowed
+    return scores

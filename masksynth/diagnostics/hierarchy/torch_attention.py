@@ -1,0 +1,175 @@
+"""Hierarchical self-attention for torch: a function and a module, with autograd, batches, padding and grouped keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+import torch
+from torch import Tensor, nn
+
+from masksynth.diagnostics.hierarchy.torch_passes import Plan, Rule, attended, plan_of
+from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.errors import InvalidInstance
+
+__all__ = ["HierarchicalAttention", "Plan", "hierarchical_attention", "plan_of"]
+
+
+def hierarchical_attention(
+    tree: Tree | Plan,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float | None = None,
+    included: bool = False,
+    causal: bool = False,
+    padding: Tensor | None = None,
+    eps: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Block-tied attention, as `masksynth.diagnostics.hierarchy.hierarchical_attention`, batched and differentiable.
+
+    Parameters
+    ----------
+    tree : Tree or Plan
+        One tree for the whole batch; a plan saves its making at each call.
+    q : (..., H, N, d)
+    k, v : (..., H / g, N, d) and (..., H / g, N, c)
+        With fewer heads each is shared by g neighbouring query heads (grouped-query attention).
+    scale : float, optional
+        Of the dot products [default: 1 / sqrt(d)].
+    included, causal : bool
+        Whether positions attend to themselves; whether to left siblings only (the leaves must stand in order).
+    padding : (..., N) bool, optional
+        True for real positions. The others are taken out of the tree, exactly: no mean and no count has them. Its leading axes are those
+        of ``q`` without the heads.
+    eps : sequence of (n_l, e), optional
+        For each depth l from 1 to that of the tree the position embeddings of its n_l nodes, in the order of ``Tree``.
+
+    Returns
+    -------
+    (..., H, N, c)
+        0 in rows that may attend to nothing, padding included.
+
+    Raises
+    ------
+    InvalidInstance
+        For shapes that do not fit, or a causal tree whose leaves are not in order.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy import tree_of_lists
+    >>> x = torch.tensor([[[2.0], [3.0], [5.0]]], dtype=torch.float64).log()
+    >>> hierarchical_attention(tree_of_lists([0, 1, 2]), torch.ones_like(x), x, x).flatten().round(decimals=3)
+    tensor([1.4180, 1.3480, 0.9360], dtype=torch.float64)
+    """
+    plan = plan_of(tree, q.device) if isinstance(tree, Tree) else tree
+    _check(plan, q, k, v, padding, causal)
+    _check_eps(plan, eps, scale)
+    shape = (*q.shape[:-1], v.shape[-1])
+    if q.shape[-3] != k.shape[-3]:  # (..., H / g, g, N, d) beside (..., H / g, 1, N, d)
+        q = q.reshape(*q.shape[:-3], k.shape[-3], -1, *q.shape[-2:])
+        k, v = k.unsqueeze(-3), v.unsqueeze(-3)
+    real = (
+        None
+        if padding is None
+        else padding.reshape(*padding.shape[:-1], *(1,) * (q.dim() - 1 - padding.dim()), plan.size)
+    )
+    return attended(
+        plan, q, k, v, Rule(q.shape[-1] ** -0.5 if scale is None else scale, included, causal, real, eps)
+    ).reshape(shape)
+
+
+def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
+    if q.dim() < 3 or not q.dim() == k.dim() == v.dim() or k.shape[:-1] != v.shape[:-1] or q.shape[-2:] != k.shape[-2:]:
+        raise InvalidInstance(
+            f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}",
+            "",
+            "give (..., H, N, d) with one N and one d",
+        )
+    if q.shape[-2] != plan.size:
+        raise InvalidInstance(f"{q.shape[-2]} positions for a tree of {plan.size}", "", "make a tree of that size")
+    if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:
+        raise InvalidInstance(
+            f"{q.shape[-3]} query heads share {k.shape[-3]} key heads", "", "give a multiple, and one batch shape"
+        )
+    if padding is not None and (padding.dtype != torch.bool or padding.shape != (*q.shape[:-3], plan.size)):
+        raise InvalidInstance(
+            f"padding {padding.dtype} {tuple(padding.shape)}", "", "give bool (..., N), true for real positions"
+        )
+    if causal and not plan.ordered:
+        raise InvalidInstance(
+            "the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out"
+        )
+
+
+def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) -> None:
+    if scale is not None and not isfinite(scale):
+        raise InvalidInstance(f"scale {scale}", "", "give a finite number")
+    nodes = [len(level.above) for level in plan.levels[1:]]
+    if eps is not None and [one.shape[0] if one.dim() == 2 else -1 for one in eps] != nodes:
+        raise InvalidInstance(
+            f"eps {[tuple(one.shape) for one in eps]!s:.60}",
+            "",
+            f"give tables of {nodes!s:.60} rows, one for each depth",
+        )
+
+
+class HierarchicalAttention(nn.Module):
+    """A layer that mixes positions by block-tied attention: projections, heads, a position embedding for each place in a family.
+
+    Siblings are embedded by their place in the family, at each depth with numbers of their own, as the paper has it; without ``places``
+    there are no embeddings.
+
+    Parameters
+    ----------
+    tree : Tree
+    width : int
+        Numbers of a position; H heads share them.
+    heads : int
+    included, causal : bool
+        As in `hierarchical_attention`.
+    places : int
+        Numbers of a position embedding; 0 for none.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy import windows
+    >>> layer = HierarchicalAttention(windows(12, (2, 3)), width=8, heads=2, places=4)
+    >>> layer(torch.ones(5, 12, 8)).shape
+    torch.Size([5, 12, 8])
+    """
+
+    def __init__(
+        self, tree: Tree, width: int, heads: int = 1, *, included: bool = False, causal: bool = False, places: int = 0
+    ) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise InvalidInstance(f"{width} numbers for {heads} heads", "", "give a multiple")
+        self.tree, self.heads, self.included, self.causal = tree, heads, included, causal
+        self.query, self.key, self.value, self.mix = (nn.Linear(width, width) for _ in range(4))
+        place = torch.from_numpy(tree.parent.copy())
+        inside = torch.arange(tree.nodes) - torch.from_numpy(tree.child_offset)[place.clamp(min=0)]
+        self._places = [inside[low:high] for low, high in tree.levels[1:]]
+        made = [nn.Embedding(int(one.max()) + 1, places) for one in self._places] if places else []
+        self.embeddings = nn.ModuleList(made)
+        self._plans: dict[torch.device, Plan] = {}
+
+    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """(..., N, width) in, the same out."""
+        if x.device not in self._plans:
+            self._plans[x.device] = plan_of(self.tree, x.device)
+        plan = self._plans[x.device]
+        q, k, v = (
+            one(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3) for one in (self.query, self.key, self.value)
+        )
+        eps = (
+            [table(place.to(x.device)) for table, place in zip(self.embeddings, self._places, strict=True)]
+            if self.embeddings
+            else None
+        )
+        found = hierarchical_attention(
+            plan, q, k, v, included=self.included, causal=self.causal, padding=padding, eps=eps
+        )
+        mixed: Tensor = self.mix(found.transpose(-2, -3).flatten(-2))
+        return mixed

@@ -1,0 +1,246 @@
+"""Chosen layers of a Hugging Face transformer with block-tied attention in place of softmax, without training.
+
+The chosen layers ask transformers' attention interface for an implementation of their own; all others keep theirs, with masks, biases,
+sinks and caps, untouched. Masks must be padding masks, causal or not; other masks, and settings that change softmax attention, are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from masksynth.diagnostics.hierarchy.dependence import leaking_rows
+from masksynth.diagnostics.hierarchy.torch_attention import hierarchical_attention
+from masksynth.diagnostics.hierarchy.torch_passes import Plan, plan_of
+from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import sight_of
+from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, windows
+from masksynth.errors import InvalidInstance, Unsupported
+
+NUMBERS = count()
+HARMLESS = frozenset(("dropout", "scaling", "is_causal", "position_ids", "cache_position", "use_cache")) | {
+    "sliding_window",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+}
+"""Settings of attention that are heeded, or change nothing; all others that are set are refused."""
+
+
+@contextmanager
+def hierarchical_layers(
+    model: nn.Module,
+    layers: Iterable[int],
+    tree: Sequence[int] | Callable[[int], Tree] = BRANCHING,
+    *,
+    included: bool = True,
+    leaks: bool = False,
+) -> Iterator[nn.Module]:
+    """The model with block-tied attention in some layers, until the ``with`` block is left.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        One whose attention modules take their attention from transformers' interface and know their layer: BERT, RoBERTa, ELECTRA, GPT-2,
+        Llama and their kin; not DistilBERT, ALBERT, MPNet or encoder-decoders.
+    layers : iterable of int
+        Layers to replace, counted from 0; negative ones from the end.
+    tree : sequence of int, or function
+        Windows from the tokens up, or the tree for a number of positions.
+    included : bool
+        Positions attend to themselves, as pretrained models expect.
+    leaks : bool
+        Run causal models on trees that let rows depend on later positions (`leaking_rows`), as windows do; `histories` do not.
+
+    Raises
+    ------
+    InvalidInstance
+        For a layer that the model does not have, or a tree of another size.
+    Unsupported
+        For a model in which a chosen layer has no such module. When the model runs: for a causal mask on a tree that leaks, unless
+        ``leaks``; for a mask that is neither padding nor causal; for cached keys; for dropout on attention weights, which are never written
+        down; for position biases, caps, sinks and windows. When the block is left: for a chosen layer that the model ran without.
+
+    Examples
+    --------
+    >>> from transformers import BertConfig, BertModel
+    >>> model = BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=8)).eval()
+    >>> tokens = torch.arange(8)[None]
+    >>> with hierarchical_layers(model, [2], (2, 2)) as changed:
+    ...     changed(tokens).last_hidden_state.shape
+    torch.Size([1, 8, 8])
+    """
+    places = _places(model, layers)
+    made = (lambda size: windows(size, tree)) if isinstance(tree, Sequence) else tree
+    name, ran, used = f"masksynth_hierarchy_{next(NUMBERS)}", list[bool](), set[int]()
+    with _registered(name, _attention(made, (included, leaks), used)), _redirected(places, name):
+        watch = model.register_forward_pre_hook(lambda *_: ran.append(True))
+        try:
+            yield model
+        finally:
+            watch.remove()
+    if ran and (missed := sorted({module.layer_idx for module in places} - used)):
+        raise Unsupported(
+            f"{type(model).__name__} ran without the attention of layer {missed[0]}: nothing was replaced there; {ROAD}"
+        )
+
+
+ROAD = "use HierarchicalAttention"
+
+
+def _places(model: nn.Module, layers: Iterable[int]) -> list[Any]:
+    """The attention modules of the chosen layers."""
+    config: Any = getattr(model, "config", None)
+    able: Any = getattr(model, "_can_set_attn_implementation", None)
+    many = getattr(config, "num_hidden_layers", None)
+    if able is None or not able() or many is None:
+        raise Unsupported(f"{type(model).__name__} does not take its attention from transformers' interface; {ROAD}")
+    if getattr(config, "add_cross_attention", False) or _has_cross(model):
+        raise Unsupported(f"{type(model).__name__} attends to other sequences too; give an encoder or a decoder alone")
+    chosen = _chosen(layers, int(many))
+    found: list[Any] = [
+        one for one in model.modules() if getattr(one, "layer_idx", None) in chosen and hasattr(one, "config")
+    ]
+    if missing := sorted(chosen - {one.layer_idx for one in found}):
+        raise Unsupported(f"no attention module of {type(model).__name__} says that it is layer {missing[0]}; {ROAD}")
+    for before in {one.config._attn_implementation for one in found} - {"sdpa", "eager"}:
+        raise Unsupported(f"attention {before!r} has masks of its own; load the model with attn_implementation='sdpa'")
+    return found
+
+
+def _has_cross(model: nn.Module) -> bool:
+    names = [name.lower() for name, _ in model.named_modules()]
+    return any("encoder_attn" in name or "encdecattention" in name or "crossattention" in name for name in names)
+
+
+def _chosen(layers: Iterable[int], many: int) -> frozenset[int]:
+    found = list(layers) if isinstance(layers, Iterable) else [layers]
+    if not isinstance(layers, Iterable) or any(type(layer) is not int for layer in found):
+        raise InvalidInstance(f"layers {layers!r:.40}", "", "give a list of whole numbers, such as [0, 2]")
+    for layer in found:
+        if not -many <= layer < many:
+            raise InvalidInstance(f"layer {layer} of a model of {many}", "", f"count from 0 to {many - 1}")
+    return frozenset(layer % many for layer in found)
+
+
+@contextmanager
+def _redirected(places: list[Any], name: str) -> Iterator[None]:
+    """Modules with copies of their configs that name another implementation, and with their own configs again."""
+    before = [one.config for one in places]
+    try:
+        for one in places:
+            one.config = copy(one.config)
+            one.config.masks_for = one.config._attn_implementation
+            one.config._attn_implementation_internal = name
+        yield
+    finally:
+        for one, config in zip(places, before, strict=True):
+            one.config = config
+
+
+@contextmanager
+def _registered(name: str, attention: Callable[..., Any]) -> Iterator[None]:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    ALL_ATTENTION_FUNCTIONS.register(name, attention)
+    try:
+        yield
+    finally:
+        type(ALL_ATTENTION_FUNCTIONS)._global_mapping.pop(name, None)
+
+
+def _attention(made: Callable[[int], Tree], options: tuple[bool, bool], used: set[int]) -> Callable[..., Any]:
+    included, leaks = options
+
+    @lru_cache(maxsize=8)
+    def plan(size: int, device: torch.device, causal: bool) -> Plan:
+        tree = made(size)
+        if causal and not leaks and (late := leaking_rows(tree, sight_of(tree, causal=True, included=included))).any():
+            fact = f"{int(late.sum())} of {size} rows of this tree depend on later positions under a causal mask"
+            raise Unsupported(f"{fact}; use histories(size, window), or accept it with leaks=True")
+        return plan_of(tree, device)
+
+    def attention(
+        module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
+    ) -> Any:
+        used.add(module.layer_idx)
+        _refuse(query, key, settings)
+        padding, causal = padding_of(attention_mask, query)
+        if attention_mask is None:
+            causal = _causal_alone(module, settings)
+        found = hierarchical_attention(
+            plan(query.shape[-2], query.device, causal),
+            query,
+            key,
+            value,
+            scale=settings.get("scaling"),
+            included=included,
+            causal=causal,
+            padding=padding,
+        )
+        return found.transpose(1, 2), None
+
+    return attention
+
+
+def _causal_alone(module: Any, settings: dict[str, Any]) -> bool:
+    """What no mask means: as transformers reads it, the module's own direction, but nothing where attention is eager."""
+    asked = settings.get("is_causal")
+    return bool(getattr(module, "is_causal", True) if asked is None else asked) and module.config.masks_for != "eager"
+
+
+def _refuse(q: Tensor, k: Tensor, options: dict[str, Any]) -> None:
+    if q.shape[-2] != k.shape[-2]:
+        raise Unsupported(
+            f"{q.shape[-2]} queries for {k.shape[-2]} keys: cached keys have no tree; run the model with use_cache=False"
+        )
+    if options.get("dropout"):
+        raise Unsupported("dropout on attention weights: they are never written down; put the model into eval mode")
+    if (window := options.get("sliding_window")) is not None and window < q.shape[-2]:
+        raise Unsupported(f"a sliding window of {window} at {q.shape[-2]} positions; replace no layer that has one")
+    for name in sorted(
+        name for name, value in options.items() if value is not None and value is not False and name not in HARMLESS
+    ):
+        raise Unsupported(f"attention with {name}, which block-tied attention has not; replace no layer that uses it")
+
+
+def padding_of(mask: Tensor | None, q: Tensor) -> tuple[Tensor | None, bool]:
+    """Which positions are real, (B, N), and whether the mask is causal.
+
+    Parameters
+    ----------
+    mask : (B, 1, N, N) bool or float, optional
+        True, or 0, where a query may attend to a key, False or the lowest number elsewhere; rows of padding may hold anything.
+
+    Raises
+    ------
+    Unsupported
+        For a mask that is neither all real keys, nor all real keys up to the query.
+
+    Examples
+    --------
+    >>> padding_of(torch.ones(1, 1, 2, 2, dtype=torch.bool).tril(), torch.ones(1, 1, 2, 3))
+    (tensor([[True, True]]), True)
+    """
+    if mask is None:
+        return None, False
+    if mask.is_floating_point() and bool(((mask == 0) | (mask <= torch.finfo(mask.dtype).min / 2)).all()):
+        mask = mask == 0
+    if mask.dtype != torch.bool or mask.dim() != 4 or mask.shape[1] != 1 or mask.shape[-1] != q.shape[-2]:
+        raise Unsupported(f"a mask {mask.dtype} {tuple(mask.shape)}; give a 2D padding mask, or none")
+    real = mask[:, 0].any(-2)
+    rows = real[:, :, None]
+    whole = real[:, None, :].expand_as(mask[:, 0])
+    for allowed, causal in ((whole, False), (whole.tril(), True)):
+        if torch.equal(mask[:, 0] & rows, allowed & rows):
+            return real.expand(q.shape[0], -1), causal
+    raise Unsupported(
+        "a mask that is neither padding nor causal: its blocks would be cut; replace no layer that uses it"
+    )

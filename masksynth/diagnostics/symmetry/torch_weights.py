@@ -1,0 +1,141 @@
+"""Symmetry of the attention weights of torch modules, and symmetric and skew-symmetric starts in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from masksynth.diagnostics.symmetry import GAMMA, Store, WeightDiagnosis, diagnose_weights, skew_query, symmetric_query
+from masksynth.diagnostics.symmetry.checkpoint_layout import Attention, attentions, read_parts
+from masksynth.diagnostics.symmetry.weight_store import Entry
+from masksynth.errors import InvalidInstance
+
+DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+
+
+def diagnose_module(
+    module: nn.Module, *, mode: str = "sum", gamma: float = GAMMA, head_dim: int | None = None
+) -> WeightDiagnosis:
+    """Symmetry and directionality of the attention weights of a module, whose parameters are named as in a known checkpoint.
+
+    The number of heads is that of ``module.config`` where there is one.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    mode : {"sum", "excess"}
+    gamma : float
+    head_dim : int, optional
+
+    Raises
+    ------
+    InvalidInstance
+        As `masksynth.diagnostics.symmetry.diagnose_weights`.
+
+    Examples
+    --------
+    >>> layer = nn.ModuleDict({name: nn.Linear(8, 8) for name in ("query", "key")})
+    >>> make_symmetric(layer, head_dim=4)
+    1
+    >>> [round(score, 6) for score in diagnose_module(layer, head_dim=4).layers[0].head_symmetry]
+    [1.0, 1.0]
+    """
+    return diagnose_weights(store_of_module(module), mode=mode, gamma=gamma, head_dim=head_dim)
+
+
+def store_of_module(module: nn.Module) -> Store:
+    """The weights of a module by name, read when they are needed."""
+    held: Mapping[str, Tensor] = module.state_dict()
+    entries = {
+        name: Entry(tuple(value.shape), DTYPES.get(value.dtype, str(value.dtype))) for name, value in held.items()
+    }
+
+    def fetch(name: str) -> NDArray[Any]:
+        found: NDArray[Any] = held[name].detach().to("cpu", torch.float64).numpy()
+        return found
+
+    config: Any = getattr(module, "config", None)
+    return Store(entries, fetch, type(module).__name__, config.to_dict() if hasattr(config, "to_dict") else {})
+
+
+def make_symmetric(module: nn.Module, head_dim: int | None = None) -> int:
+    """Make W_q W_k^T symmetric in every head, in place: each query weight becomes a copy of the key weight that its head reads.
+
+    Biases are not touched, and nothing ties the weights afterwards (arXiv 2502.10927, S2.1).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        With parameters named as in BERT, GPT-2, Llama or another known checkpoint.
+    head_dim : int, optional
+        Size of a head, for grouped queries of a module without a config.
+
+    Returns
+    -------
+    int
+        Layers that were changed.
+
+    Raises
+    ------
+    InvalidInstance
+        If no layer of a known layout is there.
+    """
+    return _replace_queries(
+        module, head_dim, lambda layer, key, heads, key_heads: symmetric_query(key, heads, key_heads)
+    )
+
+
+def make_skew(module: nn.Module, head_dim: int | None = None, seed: int = 0) -> int:
+    """Make W_q W_k^T skew-symmetric in every head, in place: W_q = W_k S, with S skew-symmetric and orthogonal, so that W_k = W_q S^T.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    head_dim : int, optional
+        Size of a head, where no config tells it.
+    seed : int
+        Of S.
+
+    Returns
+    -------
+    int
+        Layers that were changed.
+
+    Raises
+    ------
+    InvalidInstance
+        If no layer of a known layout is there, or heads have an odd size.
+
+    Examples
+    --------
+    >>> layer = nn.ModuleDict({name: nn.Linear(8, 8) for name in ("query", "key")})
+    >>> make_skew(layer, head_dim=4), round(diagnose_module(layer).symmetry, 6)
+    (1, -1.0)
+    """
+    return _replace_queries(
+        module, head_dim, lambda layer, key, heads, key_heads: skew_query(key, heads, key_heads, seed + layer)
+    )
+
+
+def _replace_queries(module: nn.Module, head_dim: int | None, query_of: Callable[[int, Any, int, int], Any]) -> int:
+    store = store_of_module(module)
+    found = attentions(store, head_dim)
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for number, one in enumerate(found):
+        _, key = read_parts(store, one)
+        value = query_of(number, key, one.heads or 1, one.key_heads or 1)
+        _write(parameters, one, torch.from_numpy(value))
+    return len(found)
+
+
+def _write(parameters: Mapping[str, nn.Parameter], one: Attention, value: Tensor) -> None:
+    part = one.query
+    if part.name not in parameters:
+        raise InvalidInstance("is no parameter of the module", part.name, "give the module that holds the weights")
+    with torch.no_grad():
+        place = parameters[part.name].narrow(part.axis, part.start, part.stop - part.start)
+        place.copy_(value if part.axis == 1 else value.T)

@@ -1,0 +1,140 @@
+"""An answer's folder: written whole or not at all, and read back with every disagreement named.
+
+The four file names are constants and ``flex_mask.py`` is copied byte for byte, so that no name or input of an instance ever becomes a
+path or code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safetensors_bytes, same_arrays
+from masksynth.export.mask_arrays import mask_of, merged_arrays, need
+from masksynth.export.solution_record import json_text, merged_task, read_record, solution_record
+from masksynth.files import writing_folder
+from masksynth.tasks import MergedTask
+from masksynth.tasks.canonical import canonical
+
+SOLUTION, SAFETENSORS, NPZ, FLEX_MASK = "solution.json", "mask.safetensors", "mask.npz", "flex_mask.py"
+FILES = (SOLUTION, SAFETENSORS, NPZ, FLEX_MASK)
+"""The files of an answer; ``mask.npz`` only where the mask is stored dense."""
+
+
+def flex_mask_source() -> bytes:
+    """The text of ``flex_mask.py``, the same for every answer."""
+    return resources.files("masksynth").joinpath("torch", FLEX_MASK).read_bytes()
+
+
+def answer_files(record: Mapping[str, Any], merged: MergedTask) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of each file of an answer; equal answers give equal bytes."""
+    yield SOLUTION, json_text(record).encode("ascii")
+    arrays = merged_arrays(merged)
+    yield SAFETENSORS, safetensors_bytes(arrays)
+    if "mask" in arrays:
+        yield NPZ, npz_bytes(arrays)
+    yield FLEX_MASK, flex_mask_source()
+
+
+def write_answer(
+    folder: str | Path,
+    record: Mapping[str, Any],
+    merged: MergedTask,
+    force: bool = False,
+    inputs: Iterable[str | Path] = (),
+) -> Path:
+    """Write an answer as a folder, atomically.
+
+    The files go to a hidden sibling folder, reach the disk, are read back and compared with ``merged``, and the folder is renamed. A
+    process that is killed leaves no half folder at the target; at most the hidden sibling stays, and the next run removes it.
+
+    Parameters
+    ----------
+    folder : path
+        The target; its parent is made if it does not exist.
+    record : mapping
+        The content of solution.json: ``solution_record(merged)`` and whatever the solver adds.
+    merged : MergedTask
+    force : bool
+        Replace a folder that holds something. Files in it that are not an answer's are kept.
+    inputs : iterable of paths
+        Files that may not be replaced.
+
+    Returns
+    -------
+    Path
+        The absolute path of the folder.
+
+    Raises
+    ------
+    InvalidInstance
+        If the target is a file, or a non-empty folder without ``force``.
+    MasksynthError
+        If the disk is full or the place is not writable; nothing is left.
+    """
+    with writing_folder(folder, force, is_answer_file, inputs, "the answer") as draft:
+        for name, content in answer_files(record, merged):
+            _write(draft / name, content)
+        if not same_merged(solution_of(draft), merged):
+            raise InvalidInstance(
+                "the record given is not the record of the merged task", remedy="start it from solution_record(merged)"
+            )
+    return Path(os.path.abspath(folder)).resolve()
+
+
+def is_answer_file(name: str) -> bool:
+    """Whether a file of an answer, or what Python keeps beside it, has this name."""
+    return name in (*FILES, "__pycache__")
+
+
+def read_merged(folder: str | Path) -> MergedTask:
+    """Read the merged task of an answer's folder.
+
+    Raises
+    ------
+    InvalidInstance
+        If a file is missing, unreadable or malformed.
+    WrongAnswer
+        If the files disagree: a content hash that does not match, or arrays that differ between solution.json, mask.safetensors and
+        mask.npz.
+    """
+    return solution_of(Path(folder))
+
+
+def solution_of(folder: Path) -> MergedTask:
+    """The merged task of a folder whose files agree."""
+    try:
+        record = read_record((folder / SOLUTION).read_bytes())
+        arrays = read_safetensors(folder / SAFETENSORS)
+        merged = merged_task(record, mask_of(arrays, len(need(arrays, "position_ids", int, 1))))
+    except OSError as error:
+        raise InvalidInstance(
+            f"cannot be read: {error.strerror}", remedy="name a folder written by solve", source=str(folder)
+        ) from None
+    except InvalidInstance as error:
+        raise error.within(source=str(folder)) from None
+    if len(merged.positions) != merged.mask.size:
+        raise WrongAnswer(
+            "files", f"{SOLUTION} has {len(merged.positions)} positions, {SAFETENSORS} has {merged.mask.size}"
+        )
+    if name := same_arrays(merged_arrays(merged), arrays):
+        raise WrongAnswer("files", f"{SOLUTION} and {SAFETENSORS} disagree in {name!r}")
+    if "mask" in arrays and (name := same_arrays(arrays, read_npz(folder / NPZ))):
+        raise WrongAnswer("files", f"{SAFETENSORS} and {NPZ} disagree in {name!r}")
+    return merged
+
+
+def same_merged(left: MergedTask, right: MergedTask) -> bool:
+    """Whether two merged tasks have the same mask and the same record, 1, 1.0 and true being three values."""
+    return left.mask == right.mask and canonical(solution_record(left)) == canonical(solution_record(right))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

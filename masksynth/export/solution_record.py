@@ -1,0 +1,163 @@
+"""The merged task's part of ``solution.json``: out, in, and as text that people can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from masksynth.errors import InvalidInstance
+from masksynth.mask import Mask
+from masksynth.tasks import LossEdge, MergedTask, Position, Question
+from masksynth.tasks.canonical import frozen
+from masksynth.tasks.instance_files import parse
+from masksynth.tasks.model import MAX_POSITION
+
+Index = Annotated[int, msgspec.Meta(ge=0)]
+Layers = Annotated[int, msgspec.Meta(ge=1)]
+ENCODER = json.JSONEncoder(allow_nan=False)
+
+
+class PositionRecord(msgspec.Struct):
+    """One merged position."""
+
+    input: Any
+    position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
+    kind: str
+
+
+class ProblemRecord(msgspec.Struct):
+    """The problem solved."""
+
+    layers: Layers | None
+    sparse: bool
+    pattern: Layers
+    sha256: str
+
+
+class SolutionRecord(msgspec.Struct):
+    """What ``read_merged`` needs of a solution.json; other fields belong to the solver that wrote it."""
+
+    positions: list[PositionRecord]
+    labels: list[Any]
+    tasks: list[str]
+    embeddings: dict[str, dict[str, Index]]
+    loss_edges: list[tuple[Index, Index, Index, float]]
+    problem: ProblemRecord
+
+
+def solution_record(merged: MergedTask) -> dict[str, Any]:
+    """The merged task without its mask, as JSON values in the order of solution.json.
+
+    Examples
+    --------
+    >>> mask = Mask.from_intervals([[((0, 1),)]])
+    >>> edges, question = (LossEdge(0, 0, 0, 1.0),), Question(None, False, 1, "")
+    >>> merged = MergedTask((Position("a", 0),), mask, {"t": {"a": 0}}, ("b",), ("t",), edges, question)
+    >>> record = solution_record(merged)
+    >>> record["positions"], record["embeddings"], record["loss_edges"]
+    ([{'input': 'a', 'position': 0, 'kind': 'token'}], {'t': {'a': 0}}, [[0, 0, 0, 1.0]])
+    """
+    problem = merged.problem
+    return {
+        "positions": [
+            {"input": place.input, "position": place.position, "kind": place.kind} for place in merged.positions
+        ],
+        "labels": list(merged.labels),
+        "tasks": list(merged.tasks),
+        "embeddings": {task: dict(places) for task, places in merged.embeddings.items()},
+        "loss_edges": [list(edge) for edge in merged.loss_edges],
+        "problem": {
+            "layers": problem.layers,
+            "sparse": problem.sparse,
+            "pattern": problem.pattern,
+            "sha256": problem.sha256,
+        },
+    }
+
+
+def read_record(text: bytes) -> SolutionRecord:
+    """The typed content of a solution.json.
+
+    Raises
+    ------
+    InvalidInstance
+        With the JSON path of the first field that is missing or malformed, or of an index that names nothing.
+    """
+    try:
+        record = msgspec.convert(parse(text), SolutionRecord, strict=True)
+    except msgspec.ValidationError as error:
+        fact, _, path = str(error).partition(" - at `")
+        raise InvalidInstance(fact[0].lower() + fact[1:], path.rstrip("`") or "$", "write the answer again") from None
+    for name, places in record.embeddings.items():
+        for node, place in places.items():
+            _within(place, record.positions, "positions", f"$.embeddings[{json.dumps(name)}][{json.dumps(node)}]")
+    for number, edge in enumerate(record.loss_edges):
+        targets = (
+            (edge[0], record.positions, "positions"),
+            (edge[1], record.labels, "labels"),
+            (edge[2], record.tasks, "tasks"),
+        )
+        for column, target in enumerate(targets):
+            _within(*target, f"$.loss_edges[{number}][{column}]")
+    return record
+
+
+def _within(index: int, things: Sequence[Any], what: str, path: str) -> None:
+    if index >= len(things):
+        raise InvalidInstance(f"{index} is not one of the {len(things)} {what}", path, "write the answer again")
+
+
+def merged_task(record: SolutionRecord, mask: Mask) -> MergedTask:
+    """The merged task that a record and its mask describe; the inverse of ``solution_record``."""
+    problem = record.problem
+    return MergedTask(
+        positions=tuple(
+            Position(frozen(place.input, f"$.positions[{i}].input"), place.position, place.kind)
+            for i, place in enumerate(record.positions)
+        ),
+        mask=mask,
+        embeddings=record.embeddings,
+        labels=tuple(frozen(label, f"$.labels[{i}]") for i, label in enumerate(record.labels)),
+        tasks=tuple(record.tasks),
+        loss_edges=tuple(LossEdge(*edge) for edge in record.loss_edges),
+        problem=Question(problem.layers, problem.sparse, problem.pattern, problem.sha256),
+    )
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+    """A record as ASCII JSON in the given order, one line per item of each field that holds lists or objects.
+
+    Examples
+    --------
+    >>> print(json_text({"status": "OPTIMAL", "positions": [{"input": "a"}, {"input": "b"}], "tasks": ["t"]}), end="")
+    {
+     "status": "OPTIMAL",
+     "positions": [
+      {"input": "a"},
+      {"input": "b"}],
+     "tasks": ["t"]
+    }
+    """
+    fields = (f" {_json(key)}: {_field(value)}" for key, value in record.items())
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def _field(value: Any) -> str:
+    inner = list(value.values()) if isinstance(value, Mapping) else value
+    if not isinstance(inner, (list, tuple)) or not any(isinstance(item, (list, tuple, Mapping)) for item in inner):
+        return _json(value)
+    if isinstance(value, Mapping):
+        return "{\n" + ",\n".join(f"  {_json(key)}: {_json(item)}" for key, item in value.items()) + "}"
+    return "[\n" + ",\n".join(f"  {_json(item)}" for item in value) + "]"
+
+
+def _json(value: Any) -> str:
+    try:
+        return ENCODER.encode(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidInstance(
+            f"solution.json cannot hold {type(value).__name__}: {error}", remedy="use finite numbers, strings, lists"
+        ) from None

@@ -1,0 +1,190 @@
+"""Masks over a sample's tokens: pads, and labels given as a mask instead of a list.
+
+``attention_mask`` marks the real tokens; the others are pads, on either side, and are dropped. ``completion_mask`` and
+``assistant_masks`` mark the trained tokens: ``labels`` is then ``input_ids`` where the mask is 1 and -100 elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.errors import InvalidInstance
+from masksynth.pack.sample_columns import IGNORED, Ints
+
+PADS = "attention_mask"
+TRAINED = ("completion_mask", "assistant_masks")
+MASKS = (PADS, *TRAINED)
+"""Optional lists of 0 and 1 (or of false and true), one entry for each token."""
+
+Lists = Sequence[NDArray[Any] | None]
+"""One per-token list for each sample, None where a sample has none."""
+
+
+class Rows(NamedTuple):
+    """Where the tokens of S samples lie in the flat arrays, and where the samples were read.
+
+    Parameters
+    ----------
+    place : sequence of str
+        ``file:line`` of each sample.
+    offset : (S + 1,) int64
+        Sample s owns the entries ``offset[s] <= u < offset[s + 1]``.
+    lead : (S,) int64
+        Pads that were dropped before the first token of each sample; errors count from the first entry in the file.
+    """
+
+    place: Sequence[str]
+    offset: Ints
+    lead: Ints
+
+    def refuse(self, token: int, name: str, fact: str, remedy: str) -> None:
+        """Raise ``InvalidInstance`` for entry ``token`` of the flat array ``name``."""
+        sample = int(np.searchsorted(self.offset, token, "right")) - 1
+        index = token - int(self.offset[sample]) + int(self.lead[sample])
+        raise InvalidInstance(fact, f"$.{name}[{index}]", remedy, self.place[sample])
+
+
+def fill_column(columns: Lists, default: NDArray[Any], offset: Ints) -> NDArray[Any]:
+    """Return the lists of all samples, one after another; where a sample has none, the entries of ``default``."""
+    if all(column is None for column in columns):
+        return default
+    parts = (default[offset[i] : offset[i + 1]] if column is None else column for i, column in enumerate(columns))
+    return np.concatenate([default[:0], *parts])
+
+
+def fill_binary(columns: Lists, name: str, rows: Rows) -> Ints:
+    """Return a mask over all tokens, 1 where a sample has none.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming the first entry other than 0 and 1.
+    """
+    values = fill_column(columns, np.ones(int(rows.offset[-1]), np.int64), rows.offset)
+    bad = (values != 0) & (values != 1)
+    if bad.any():
+        token = int(np.argmax(bad))
+        fact = f"{values[token]} is neither 0 nor 1"
+        rows.refuse(token, name, fact, "give 1 for each token that counts and 0 for the others")
+    return values
+
+
+def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) -> tuple[Ints, Ints] | None:
+    """Return the count of pads before each sample's first real token and of its real tokens; None if there are no pads.
+
+    Parameters
+    ----------
+    lists : mapping of str to sequence of S arrays or None
+        ``attention_mask``, ``labels`` and the masks of trained tokens, as far as some sample has them.
+    causal : sequence of S bool
+        Whether a sample has no segments.
+    rows : Rows
+
+    Raises
+    ------
+    InvalidInstance
+        If the real tokens of a sample are not consecutive, a label on a pad is trained, or a sample with segments has a
+        pad.
+
+    Examples
+    --------
+    >>> rows = Rows(["a:1"], np.array([0, 4]), np.zeros(1, np.int64))
+    >>> [part.tolist() for part in real_tokens({"attention_mask": [np.array([0, 1, 1, 0])]}, [True], rows)]
+    [[1], [2]]
+    """
+    if PADS not in lists:
+        return None
+    real = fill_binary(lists[PADS], PADS, rows) == 1
+    if real.all():
+        return None
+    ones = np.flatnonzero(real)
+    cut = np.searchsorted(ones, rows.offset)
+    kept = np.diff(cut)
+    some = kept > 0
+    first = np.where(some, np.append(ones, 0)[cut[:-1]], rows.offset[:-1])
+    # the last real token less the first is kept - 1, unless a 0 stands between them
+    holes = np.flatnonzero(some & (ones[cut[1:] - 1] - first >= kept)) if len(ones) else np.zeros(0, np.int64)
+    if len(holes):
+        start = int(first[holes[0]])
+        hole = start + int(np.argmin(real[start : rows.offset[holes[0] + 1]]))
+        rows.refuse(
+            hole,
+            PADS,
+            "is 0 between two real tokens",
+            "pads stand before or after the tokens; give segments for other masks",
+        )
+    pads = np.flatnonzero(kept < np.diff(rows.offset))
+    for sample in pads.tolist():
+        if not causal[sample]:
+            remedy = "drop the pads from every list, or the segments"
+            raise InvalidInstance("marks pads in a sample with segments", f"$.{PADS}", remedy, rows.place[sample])
+    for name, ignored in (("labels", IGNORED), *((name, 0) for name in TRAINED)):
+        default = np.full(len(real), ignored, np.int64)
+        values = fill_column(lists.get(name, [None] * len(rows.place)), default, rows.offset)
+        trained = ~real & (values != ignored)
+        if name in lists and trained.any():
+            token = int(np.argmax(trained))
+            fact = f"{values[token]} trains a pad, since {PADS} is 0 there"
+            rows.refuse(token, name, fact, f"give {ignored} on pads")
+    return first - rows.offset[:-1], kept
+
+
+def resolve_labels(tokens: Ints, lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) -> Ints:
+    """Return the labels of all tokens: as given, or the token ids where a mask is 1 and -100 elsewhere.
+
+    Parameters
+    ----------
+    tokens : (U,) int64
+    lists : mapping of str to sequence of S arrays or None
+        ``labels``, ``completion_mask`` and ``assistant_masks``, as far as some sample has them.
+    causal : sequence of S bool
+        Whether a sample has no segments. The first label of a causal sample is ignored, so ``labels`` may differ from a
+        mask there.
+    rows : Rows
+
+    Raises
+    ------
+    InvalidInstance
+        If a sample has neither labels nor a mask, a mask has an entry other than 0 and 1, or two of the lists contradict
+        each other.
+
+    Examples
+    --------
+    >>> rows = Rows(["a:1"], np.array([0, 3]), np.zeros(1, np.int64))
+    >>> resolve_labels(np.array([5, 6, 7]), {"completion_mask": [np.array([0, 1, 0])]}, [True], rows).tolist()
+    [-100, 6, -100]
+    """
+    ways = {name: lists[name] for name in ("labels", *TRAINED) if name in lists}
+    given = {name: np.array([column is not None for column in columns], bool) for name, columns in ways.items()}
+    missing = ~np.logical_or.reduce(list(given.values())) if ways else np.ones(len(rows.place), bool)
+    if missing.any():
+        remedy = 'give every sample "labels", or a "completion_mask" or "assistant_masks"'
+        raise InvalidInstance("labels is missing", "$", remedy, rows.place[int(np.argmax(missing))])
+    length = np.diff(rows.offset)
+    if list(ways) == ["labels"]:
+        return fill_column(ways["labels"], tokens, rows.offset)
+    nothing = np.full(len(tokens), IGNORED, np.int64)
+    labels = {
+        name: fill_column(columns, nothing, rows.offset)
+        if name == "labels"
+        else np.where(fill_binary(columns, name, rows) == 1, tokens, IGNORED)
+        for name, columns in ways.items()
+    }
+    free = np.zeros(len(tokens), bool)
+    free[rows.offset[:-1][(length > 0) & np.array(causal, bool)]] = True
+    for one, other in combinations(ways, 2):
+        differs = np.repeat(given[one] & given[other], length) & (labels[one] != labels[other])
+        differs &= ~free if one == "labels" else True
+        if differs.any():
+            token = int(np.argmax(differs))
+            fact = f"makes the label {labels[other][token]}, but by {one} it is {labels[one][token]}"
+            rows.refuse(token, other, fact, "keep the one that is right")
+    result = nothing
+    for name in reversed(ways):
+        result = np.where(np.repeat(given[name], length), labels[name], result)
+    return result

@@ -1,0 +1,212 @@
+"""What a batch is made of: paths, folders, globs, instances and sweeps, as entries that can travel to a worker."""
+
+from __future__ import annotations
+
+import glob
+import inspect
+import itertools
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from masksynth import catalog
+from masksynth.errors import InvalidInstance
+from masksynth.tasks import Instance
+from masksynth.tasks.instance_files import MAX_BYTES, loads
+
+MANIFEST = "manifest.json"
+"""What a folder of instances says about itself; never an instance."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """An instance that a family of the catalogue builds."""
+
+    family: str
+    parameters: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Why there is no instance."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One instance of a batch.
+
+    Parameters
+    ----------
+    name : str
+        Path, or name of the instance.
+    content : bytes or Instance or Built or Unreadable
+        The text of its file, itself, how it is built, or why it is missing.
+    """
+
+    name: str
+    content: bytes | Instance | Built | Unreadable
+
+
+def instance_in(entry: Entry) -> Instance:
+    """The instance of an entry.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is malformed.
+
+    Examples
+    --------
+    >>> instance_in(next(sweep("butterfly", n=8))).name
+    'butterfly-8'
+    """
+    content = entry.content
+    if isinstance(content, Unreadable):
+        raise InvalidInstance(content.reason, "", source=entry.name)
+    if isinstance(content, Built):
+        return catalog.FAMILIES[content.family](**dict(content.parameters))
+    return content if isinstance(content, Instance) else loads(content, entry.name)
+
+
+def sweep(family: str, **parameters: Any) -> Iterator[Entry]:
+    """The instances of a family of the catalogue for every combination of its parameters, built when they are solved.
+
+    Parameters
+    ----------
+    family : str
+        One of `masksynth.catalog.FAMILIES`.
+    **parameters
+        A range, list or iterator: every value of it; anything else, a tuple included: this one value. Only the first may be without end.
+
+    Raises
+    ------
+    InvalidInstance
+        If there is no such family or parameter.
+
+    Examples
+    --------
+    >>> [entry.name for entry in sweep("prefix_lm", n=range(4, 6), P=[1, 2])]
+    ['prefix_lm(n=4, P=1)', 'prefix_lm(n=4, P=2)', 'prefix_lm(n=5, P=1)', 'prefix_lm(n=5, P=2)']
+    """
+    if family not in catalog.FAMILIES:
+        raise InvalidInstance(f"unknown family {family!r}", "", f"choose from {', '.join(catalog.FAMILIES)}")
+    known = list(inspect.signature(catalog.FAMILIES[family]).parameters)
+    for name in parameters:
+        if name not in known:
+            raise InvalidInstance(f"{family} has no parameter {name!r}", "", f"its parameters are {', '.join(known)}")
+    return (
+        _built(family, combination)
+        for combination in _combinations([(name, _values(value)) for name, value in parameters.items()])
+    )
+
+
+def _values(value: Any) -> Iterable[Any]:
+    return (value,) if isinstance(value, (tuple, str, bytes)) or not isinstance(value, Iterable) else value
+
+
+def _combinations(parameters: list[tuple[str, Iterable[Any]]]) -> Iterator[tuple[tuple[str, Any], ...]]:
+    """Every choice of a value for each parameter, the last one running fastest; only the first may be without end."""
+    if not parameters:
+        yield ()
+        return
+    (name, values), *others = parameters
+    others = [(other, choices if isinstance(choices, Sequence) else list(choices)) for other, choices in others]
+    for value in values:
+        for rest in _combinations(others):
+            yield ((name, value), *rest)
+
+
+def _built(family: str, parameters: tuple[tuple[str, Any], ...]) -> Entry:
+    return Entry(f"{family}({', '.join(f'{name}={value!r}' for name, value in parameters)})", Built(family, parameters))
+
+
+def entries(instances: Any) -> Iterator[Entry]:
+    """The entries of a batch, in order, each read when it is asked for.
+
+    Parameters
+    ----------
+    instances : path, glob, Instance, Entry, or an iterable of these
+        A folder stands for every ``*.json`` below it in the order of their paths; folders and globs leave out ``manifest.json``.
+
+    Raises
+    ------
+    InvalidInstance
+        If a path that was given by itself, not by an iterable, does not exist, or if a thing is none of these.
+    """
+    if isinstance(instances, (str, os.PathLike)):
+        return map(_read, paths(os.fspath(instances)))
+    if isinstance(instances, Instance):
+        return iter([Entry(instances.name, instances)])
+    if isinstance(instances, Entry):
+        return iter([instances])
+    if not isinstance(instances, Iterable) or isinstance(instances, (bytes, bytearray)):
+        raise InvalidInstance(
+            f"search takes instances, not {type(instances).__name__}", "", "give paths, a folder, a glob or instances"
+        )
+    return itertools.chain.from_iterable(map(_of_one, instances, itertools.count()))
+
+
+def paths(place: str) -> list[str]:
+    """The instance files that a path, folder or glob stands for, sorted.
+
+    Raises
+    ------
+    InvalidInstance
+        If there is nothing there.
+    """
+    if os.path.isdir(place):
+        found = _below(place)
+    elif os.path.lexists(place) or not glob.has_magic(place):
+        found = [place] if os.path.lexists(place) else []
+    else:
+        found = _matching(place)
+    if not found:
+        nothing = "no *.json below this folder" if os.path.isdir(place) else "no such file"
+        raise InvalidInstance(nothing, "", "name instance files, folders or globs", place)
+    return found
+
+
+def _matching(pattern: str) -> list[str]:
+    """The files that a pattern matches, each once, by its shortest path, though links may lead to it again and again."""
+    found: dict[str, str] = {}
+    for path in sorted(glob.iglob(pattern, recursive=True), key=lambda path: (len(path), path)):
+        if os.path.isfile(path) and os.path.basename(path) != MANIFEST:
+            found.setdefault(os.path.realpath(path), path)
+    return sorted(found.values())
+
+
+def _below(folder: str) -> list[str]:
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        found += [os.path.join(root, file) for file in files if file.endswith(".json") and file != MANIFEST]
+    return sorted(found)
+
+
+def _of_one(thing: Any, number: int) -> Iterator[Entry]:
+    """The entries of one thing of an iterable; what is wrong with it is an entry too, so that the others go on."""
+    try:
+        if isinstance(thing, (str, os.PathLike, Instance, Entry)):
+            return entries(thing)
+        reason = f"search takes instances, not {type(thing).__name__}"
+    except InvalidInstance as error:
+        return iter([Entry(str(thing), Unreadable(f"{error.fact}; {error.remedy}"))])
+    return iter([Entry(f"#{number}", Unreadable(reason))])
+
+
+def _read(path: str) -> Entry:
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        file = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )  # a pipe without a writer must not stop the batch
+        with open(file, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                return Entry(name, Unreadable("not a regular file"))
+            return Entry(name, stream.read(MAX_BYTES + 1))
+    except OSError as error:
+        return Entry(name, Unreadable(error.strerror or str(error)))

@@ -1,0 +1,1 @@
+"""Constructions of sparse masks of any size, with proven bounds."""

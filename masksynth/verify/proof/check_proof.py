@@ -1,0 +1,192 @@
+"""``check_proof``: a folder that says a mask has least weight, rebuilt from its relation and put to the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from masksynth.errors import WrongAnswer
+from masksynth.verify.proof.dimacs import NamedFormula, read_formula
+from masksynth.verify.proof.duals import check_tree
+from masksynth.verify.proof.formula import Clause, at_most, layered_clauses, part_clauses
+from masksynth.verify.proof.refutation import check_refutation
+from masksynth.verify.proof.statement import ClaimedPart, Statement, read_statement
+from masksynth.verify.proof.structure import check_relation, check_structure, check_witness
+from masksynth.verify.proof.window_lemmas import check_images
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """How the bound of one part, or lemma, was checked.
+
+    Parameters
+    ----------
+    kind : str
+        ``drat`` (a DRUP refutation) or ``duals``.
+    bound, clauses : int
+    lines : int
+        Steps of the proof, or leaves of the tree.
+    seconds : float
+    """
+
+    folder: str
+    kind: str
+    bound: int
+    clauses: int
+    lines: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ProofReport:
+    """What a proof folder proves.
+
+    Parameters
+    ----------
+    size : int
+        n, the number of positions.
+    layers : int or None
+    layered : bool
+    value : int
+        Weight of the mask.
+    bound : int
+        No mask of this flow has less weight.
+    optimal : bool
+        Whether the two are equal.
+    parts : tuple of PartReport
+    lemmas : tuple of PartReport
+        Bounds of windows that proofs of parts make use of.
+    """
+
+    size: int
+    layers: int | None
+    layered: bool
+    value: int
+    bound: int
+    optimal: bool
+    parts: tuple[PartReport, ...]
+    lemmas: tuple[PartReport, ...] = ()
+
+
+def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
+    """Check a proof folder without trust in what has written it.
+
+    Distances, flow, sure edges, packing and parts are computed again from ``relation.npy`` and ``problem.json``; the
+    formula of every part is built again by an encoder of its own and compared clause by clause; its proof is checked
+    step by step (`masksynth.verify.proof.refutation`), or in integer arithmetic where it is a tree of duals.
+
+    Parameters
+    ----------
+    folder : path
+    checker : str, optional
+        None: dratify without RAT. ``rup``: the checker of 100 lines in ``rup.py``. Otherwise a program like drat-trim that is called as
+        ``PROGRAM formula.cnf proof.drat`` and prints ``s VERIFIED`` as its one verdict.
+
+    Returns
+    -------
+    ProofReport
+
+    Raises
+    ------
+    InvalidInstance
+        If a file is missing, unreadable or malformed.
+    WrongAnswer
+        ``proof``: naming the file and the part that is wrong, and why.
+
+    Examples
+    --------
+    >>> check_proof("nowhere")
+    Traceback (most recent call last):
+    masksynth.errors.InvalidInstance: nowhere/problem.json: there is no such file; name a folder that --proof has written
+    """
+    folder = Path(folder)
+    statement = read_statement(folder)
+    check_relation(statement)
+    check_witness(statement)
+    fixed = check_structure(statement)
+    check_images(statement)
+    lemmas = tuple(_check_part(folder, statement, lemma, checker) for lemma in statement.lemmas)
+    parts = tuple(_check_part(folder, statement, part, checker) for part in statement.parts)
+    if (total := fixed + sum(part.bound for part in parts)) != statement.bound:
+        raise WrongAnswer(
+            "proof",
+            f"problem.json: the bound {statement.bound} is not what sure edges, packing and parts sum to, {total}",
+        )
+    if statement.bound > statement.value:
+        raise WrongAnswer("proof", f"problem.json: the bound {statement.bound} is above the value {statement.value}")
+    optimal = statement.bound == statement.value
+    return ProofReport(
+        statement.size, statement.layers, statement.layered, statement.value, statement.bound, optimal, parts, lemmas
+    )
+
+
+def _check_part(folder: Path, statement: Statement, part: ClaimedPart, checker: str | None) -> PartReport:
+    begun = perf_counter()
+    formula = read_formula(folder / part.folder / "formula.cnf")
+    weights = _edge_weights(statement, part)
+    _compare(
+        formula, lambda: _due_clauses(statement, part, weights, len(formula.clauses)), f"{part.folder}/formula.cnf"
+    )
+    if part.kind == "drat":
+        lines = check_refutation(formula, folder / part.folder / "proof.drat", checker)
+    else:
+        number = formula.number
+        costs = {number[name]: weight for name, weight in weights.items() if name in number}
+        edges = {tuple(map(int, name.split()[1:])): number[name] for name in weights if name in number}
+        lines = check_tree(folder / part.folder / "tree.json", formula.clauses, costs, edges, part.bound)
+    return PartReport(part.folder, part.kind, part.bound, len(formula.clauses), lines, perf_counter() - begun)
+
+
+def _edge_weights(statement: Statement, part: ClaimedPart) -> dict[str, int]:
+    """Literal -> weight of the part's edges, layer by layer where each has its own."""
+    if not statement.layered:
+        return {f"edge {query} {key}": statement.weight((query, key)) for query, key in part.edges}
+    layers = range(1, statement.depth + 1)
+    return {
+        f"edge {layer} {query} {key}": statement.weight((query, key)) for layer in layers for query, key in part.edges
+    }
+
+
+def _due_clauses(statement: Statement, part: ClaimedPart, weights: dict[str, int], given: int) -> Iterator[Clause]:
+    """The clauses of a part, written down from the statement alone; not many more than are given."""
+    if statement.layered:
+        yield from layered_clauses(statement.size, statement.depth, part.edges, part.demands, statement.forced)
+    else:
+        yield from part_clauses(statement.size, statement.depth, statement.sure, part.edges, part.demands)
+    if part.kind == "drat":
+        yield from _counted(part, weights, part.bound - 1, given, "count")
+    for place, window in enumerate(part.windows):
+        lemma = statement.lemmas[window.lemma]
+        inside = {f"edge {query} {key}" for query, key in window.image(lemma.edges)}
+        rest = {name: weight for name, weight in weights.items() if name not in inside}
+        yield from _counted(part, rest, part.bound - 1 - lemma.bound, given, f"rest {place}")
+
+
+def _counted(part: ClaimedPart, weights: dict[str, int], most: int, given: int, counter: str) -> Iterator[Clause]:
+    """That the weight of some edges is at most ``most``."""
+    total = sum(weights.values())
+    if 0 <= most < total and given < total:
+        raise WrongAnswer(
+            "proof", f"{part.folder}/formula.cnf: {given} clauses are too few to count a weight of {total}"
+        )
+    terms = [name for name, weight in weights.items() for _ in range(weight)] if 0 <= most < total else []
+    yield from at_most(terms, most, counter)
+
+
+def _compare(formula: NamedFormula, due: Callable[[], Iterable[Clause]], place: str) -> None:
+    """The clauses given are exactly those due, as sets of literals; the order is free."""
+    given = {frozenset(clause) for clause in formula.clauses}
+    seen = set()
+    for clause in due():
+        found = frozenset(formula.number.get(literal, 0) for literal in clause)
+        if found not in given:
+            raise WrongAnswer("proof", f"{place}: the clause {' or '.join(clause) or 'that is empty'} is missing"[:300])
+        seen.add(found)
+    for given_clause in formula.clauses:
+        if frozenset(given_clause) not in seen:
+            text = " or ".join(map(formula.name, given_clause[:8])) + (" or ..." if len(given_clause) > 8 else "")
+            raise WrongAnswer(
+                "proof", f"{place}: the clause {text or 'that is empty'} does not follow from the statement"
+            )

@@ -1,0 +1,197 @@
+"""The fewest non-empty blocks by CP-SAT: positions are put into blocks, and a block that must be computed is paid for.
+
+The number of non-empty blocks depends on the assignment of positions to blocks alone. Families of constraints, in this order:
+
+- places: every position lies in one block, and every block holds as many as it has room for (the last one may be ragged);
+- touches: a row touches the key blocks in which its keys lie (equal rows share these variables);
+- pairs: block (i, j) is paid for if a position of block i has a row that touches block j;
+- counting: a block row pays for enough room for the keys of each of its rows, a block column likewise, and all blocks for the known bound;
+- symmetry: among whole blocks the lowest members rise, and of two positions that could change names the lower one lies in the lower
+  block. The lexicographically first of all equivalent assignments satisfies both.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from itertools import pairwise
+from math import ceil
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masksynth.backends import Limits
+from masksynth.errors import MasksynthError, Unsupported
+from masksynth.mask import Mask
+from masksynth_solvers.interruptible import run
+
+MAX_ORDER_CLAUSES = 1_000_000
+"""Most clauses of a model."""
+
+Integers = NDArray[np.int64]
+
+
+def fewest_blocks(
+    mask: Mask, block_size: int, order: Integers, least: int, limits: Limits
+) -> tuple[Integers, int, str]:
+    """An order with the fewest non-empty blocks, or the best found within the limits.
+
+    Parameters
+    ----------
+    mask : Mask
+    block_size : int
+        B.
+    order : (N,) int64
+        Where the search begins.
+    least : int
+        A bound that is already proved.
+    limits : Limits
+        Time, threads and seed; ``effort`` is the deterministic time of CP-SAT.
+
+    Returns
+    -------
+    (order, bound, proof)
+        The order, a number of blocks that no order undercuts, and who proved it.
+
+    Raises
+    ------
+    Unsupported
+        If the model would have more than ``MAX_ORDER_CLAUSES`` clauses.
+
+    Examples
+    --------
+    >>> mask = Mask.from_dense(np.array([[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]], bool))
+    >>> order, bound, _ = fewest_blocks(mask, 2, np.arange(4), 2, Limits())
+    >>> bound, sorted(order[:2].tolist()) in ([0, 2], [1, 3])
+    (2, True)
+    """
+    blocks = -(-mask.size // block_size)
+    clauses = mask.pairs * blocks + mask.tables * mask.size * blocks * blocks
+    if clauses > MAX_ORDER_CLAUSES:
+        remedy = f"at most {MAX_ORDER_CLAUSES:,} are searched: leave out the exact search, or take larger blocks or a smaller mask"
+        raise Unsupported(
+            f"the exact search of {mask.size} positions in {blocks} blocks has {clauses:,} clauses; {remedy}"
+        )
+    proof = f"CP-SAT {version('ortools')}: the bound of its search"
+    if mask.size == 0:
+        return order, 0, proof
+    from ortools.sat.python import cp_model
+
+    until = None if limits.seconds is None else monotonic() + limits.seconds
+    model, place = _model(mask, block_size, order, least)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = limits.workers
+    solver.parameters.random_seed = limits.seed
+    solver.parameters.catch_sigint_signal = False
+    if limits.effort is not None:
+        solver.parameters.max_deterministic_time = limits.effort
+    native, _ = run(lambda: solver.solve(model), solver.stop_search, until)
+    if native in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        home = np.array([next(b for b, variable in enumerate(row) if solver.boolean_value(variable)) for row in place])
+        return np.argsort(home, kind="stable"), max(least, ceil(solver.best_objective_bound - 1e-6)), proof
+    if native == cp_model.UNKNOWN:
+        return order, least, proof
+    raise MasksynthError(f"CP-SAT answered {solver.status_name(native)} to a problem that always has a solution")
+
+
+def _model(mask: Mask, block: int, order: Integers, least: int) -> tuple[Any, list[list[Any]]]:
+    from ortools.sat.python import cp_model
+
+    size, blocks = mask.size, -(-mask.size // block)
+    room = [min(block, size - b * block) for b in range(blocks)]
+    model = cp_model.CpModel()
+    place = [[model.new_bool_var(f"position {p} in block {b}") for b in range(blocks)] for p in range(size)]
+    for row in place:
+        model.add_exactly_one(row)
+    for b in range(blocks):
+        model.add(sum(row[b] for row in place) == room[b])
+    paid: list[Any] = []
+    for table in range(mask.tables):
+        paid += _table(model, [mask.row(q, table).tolist() for q in range(size)], place, room)
+    model.add(sum(paid) >= least)
+    model.minimize(sum(paid))
+    dense = mask.dense().reshape(mask.tables, size, size)
+    twins = _twins(dense)
+    _break_symmetry(model, twins, place, room, block)
+    _hint(model, twins, place, order, block)
+    return model, place
+
+
+def _table(model: Any, rows: list[list[int]], place: list[list[Any]], room: list[int]) -> list[Any]:
+    """Touches, pairs and counting of one table; the variables of its blocks."""
+    blocks = range(len(room))
+    paid = [[model.new_bool_var(f"block {i}, {j}") for j in blocks] for i in blocks]
+    touches: dict[tuple[int, ...], list[Any]] = {}
+    viewers: list[int] = [0] * len(rows)
+    for query, row in enumerate(rows):
+        if tuple(row) not in touches:
+            touches[tuple(row)] = touch = [model.new_bool_var(f"the row of {query} touches {j}") for j in blocks]
+            for key in row:
+                for j in blocks:
+                    model.add_implication(place[key][j], touch[j])
+            model.add(sum(room[j] * touch[j] for j in blocks) >= len(row))
+        for i in blocks:
+            for j in blocks:
+                model.add_bool_or([~place[query][i], ~touches[tuple(row)][j], paid[i][j]])
+        for key in row:
+            viewers[key] += 1
+    for own, row in enumerate(rows):
+        for b in blocks:
+            model.add(sum(room[j] * paid[b][j] for j in blocks) >= len(row) * place[own][b])
+            model.add(sum(room[i] * paid[i][b] for i in blocks) >= viewers[own] * place[own][b])
+    return [variable for line in paid for variable in line]
+
+
+def _break_symmetry(model: Any, twins: list[list[int]], place: list[list[Any]], room: list[int], block: int) -> None:
+    whole = sum(1 for space in room if space == block)
+    for b in range(1, whole):
+        for p, row in enumerate(place):
+            model.add_bool_or([~row[b], *(place[lower][b - 1] for lower in range(p))])
+    for members in twins:
+        for low, high in pairwise(members):
+            model.add(
+                sum(b * variable for b, variable in enumerate(place[low]))
+                <= sum(b * variable for b, variable in enumerate(place[high]))
+            )
+
+
+def _twins(dense: NDArray[np.bool_]) -> list[list[int]]:
+    """Groups of positions any two of which may change names."""
+    groups: list[list[int]] = []
+    for position in range(dense.shape[1]):
+        for members in groups:
+            if _exchangeable(dense, members[0], position):
+                members.append(position)
+                break
+        else:
+            groups.append([position])
+    return groups
+
+
+def _exchangeable(dense: NDArray[np.bool_], p: int, q: int) -> bool:
+    others = np.ones(dense.shape[1], bool)
+    others[[p, q]] = False
+    return bool(
+        (dense[:, p, others] == dense[:, q, others]).all()
+        and (dense[:, others, p] == dense[:, others, q]).all()
+        and (dense[:, p, p] == dense[:, q, q]).all()
+        and (dense[:, p, q] == dense[:, q, p]).all()
+    )
+
+
+def _hint(model: Any, twins: list[list[int]], place: list[list[Any]], order: Integers, block: int) -> None:
+    """The known order, renamed until it respects the symmetry constraints or nearly so."""
+    home = np.empty(len(order), np.int64)
+    home[order] = np.arange(len(order)) // block
+    whole = len(order) // block
+    for _ in range(3):
+        for members in twins:
+            home[members] = np.sort(home[members])
+        firsts = np.array([int(np.flatnonzero(home == b)[0]) for b in range(whole)])
+        names = np.arange(-(-len(order) // block))
+        names[:whole][np.argsort(firsts)] = np.arange(whole)
+        home = names[home]
+    for row, own in zip(place, home.tolist(), strict=True):
+        for b, variable in enumerate(row):
+            model.add_hint(variable, b == own)

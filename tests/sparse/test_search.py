@@ -1,0 +1,240 @@
+"""Searches within limits: what an interrupted, a repeated and a shared search answers, with real worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import masksynth as ms
+from masksynth.backends import Limits, Standing, engine, sparse_search
+from masksynth.sparse import SparseProblem, first_solution, greedy, packing, reduce, windows
+from masksynth_solvers.sparse.budget import Budget
+from masksynth_solvers.sparse.descent import Descent
+from masksynth_solvers.sparse.encoding import encode
+from masksynth_solvers.sparse.nested import windows_of
+from masksynth_solvers.sparse.portfolio import side_by_side
+from tests.sparse.relations import carries, chain, grid, one_class, random_poset
+
+HARD = chain(40)
+
+
+def children():
+    """Processes of engines that this process has started and that still run."""
+    found = []
+    for entry in Path("/proc").iterdir() if Path("/proc").is_dir() else ():
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"masksynth_solvers.sparse.worker" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def test_a_time_limit_gives_the_best_mask_and_bound():
+    begun = time.monotonic()
+    answer = ms.sparsify(HARD, layers=2, limits=Limits(seconds=3))
+    assert time.monotonic() - begun < 30
+    assert answer.status is ms.Status.FEASIBLE
+    assert 128 <= answer.objective.bound < answer.objective.value <= 143
+    assert carries(answer.mask.dense(), HARD, 2)
+
+
+def test_no_time_at_all_gives_a_mask_all_the_same():
+    answer = ms.sparsify(HARD, layers=3, limits=Limits(seconds=0))
+    assert (answer.status, answer.outcome.standings[0].proved_by in ("none", "packing")) == (ms.Status.FEASIBLE, True)
+    assert carries(answer.mask.dense(), HARD, 3)
+
+
+def test_effort_makes_equal_runs_give_equal_answers():
+    runs = [ms.sparsify(random_poset(40, 0.5, 1), layers=2, limits=Limits(effort=3)) for _ in range(2)]
+    assert runs[0].mask == runs[1].mask
+    assert (runs[0].objective, runs[0].certificate) == (runs[1].objective, runs[1].certificate)
+
+
+def test_more_effort_never_gives_a_worse_answer():
+    found = [ms.sparsify(chain(18), layers=2, limits=Limits(effort=effort)).objective for effort in (0, 1, 4)]
+    assert [one.value for one in found] == sorted((one.value for one in found), reverse=True)
+    assert [one.bound for one in found] == sorted(one.bound for one in found)
+
+
+def shared(relation, layers, names, seconds):
+    """Search the one part of a relation with engines in processes of their own, from the greedy solution on."""
+    problem = SparseProblem(relation, layers)
+    found = reduce(problem)
+    (part,) = found.parts
+    chosen = greedy(problem, found.sure, part)
+    best = [Standing(problem.cost(chosen), 0, chosen)]
+    for known in side_by_side(encode(problem, found.sure, part), names, best[0], 0, Budget(time.monotonic() + seconds)):
+        best.append(known)
+    return best
+
+
+@pytest.mark.parametrize("names", [("sat", "maxsat"), ("sat", "maxsat", "cpsat")])
+def test_engines_in_processes_of_their_own_prove_the_same_optimum(names):
+    told = shared(chain(15), 2, names, 200)
+    assert (told[-1].lower, told[-1].upper) == (34 - 14, 34 - 14)
+    assert all(after.lower >= before.lower and after.upper <= before.upper for before, after in pairwise(told))
+    assert not children()
+
+
+def test_workers_through_the_front_door():
+    answer = ms.sparsify(random_poset(30, 0.5, 1), layers=2, limits=Limits(seconds=200, workers=2))
+    assert (answer.status, answer.objective.value) == (ms.Status.OPTIMAL, 66)
+    assert not children()
+
+
+def killed_while(search, count):
+    """Run a search and kill ``count`` of its engine processes as soon as they are there."""
+    killed = []
+
+    def kill():
+        until = time.monotonic() + 60
+        while len(killed) < count and time.monotonic() < until:
+            for child in children():
+                if child not in killed and len(killed) < count:
+                    os.kill(child, signal.SIGKILL)
+                    killed.append(child)
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        return search()
+    finally:
+        killer.join()
+        assert len(killed) == count
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found in /proc")
+def test_an_engine_that_is_killed_is_missed_but_the_search_goes_on():
+    told = killed_while(lambda: shared(HARD, 2, ("sat", "maxsat"), 25), 1)
+    assert len(told) > 1
+    assert told[-1].upper <= told[0].upper
+    assert not children()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found in /proc")
+def test_a_search_without_engines_says_so():
+    with pytest.raises(ms.MasksynthError, match=r"every engine's process .* has died; try one worker"):
+        killed_while(lambda: shared(HARD, 2, ("sat", "maxsat"), 60), 2)
+    assert not children()
+
+
+def test_ctrl_c_leaves_the_best_answer_and_no_process(tmp_path):
+    program = (
+        "import numpy as np, masksynth as ms\n"
+        "print('ready', flush=True)\n"
+        "answer = ms.sparsify(np.tril(np.ones((40, 40), bool)), 2, limits=ms.Limits(seconds=100, workers=2))\n"
+        "print(answer.status.name, answer.objective.value)\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout.readline() == "ready\n"
+    time.sleep(8)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (out.split()[0], err) == ("FEASIBLE", "")
+    assert int(out.split()[1]) <= 203
+
+
+@pytest.mark.parametrize("name", ["sat", "maxsat"])
+def test_ctrl_c_waits_for_the_end_of_a_slice(name):
+    """PySAT installs no handler of its own that would jump out of its solver, and the engine goes on afterwards."""
+    problem = SparseProblem(chain(40), 2)
+    found = reduce(problem)
+    (part,) = found.parts
+    chosen = first_solution(problem, found.sure, part)
+    known = Standing(problem.cost(chosen), 0, chosen)
+    searching = engine(name)(encode(problem, found.sure, part), 0)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        searching.advance(known, 10**6, time.monotonic() + 60)
+    timer.join()
+    assert not searching.advance(known, 0.1, None).closed
+
+
+@pytest.mark.parametrize(("n", "layers", "least"), [(17, 2, 42), (15, 3, 24), (17, 4, 24)])
+def test_windows_inside_windows_prove_chains(n, layers, least):
+    """The bounds of all windows are least weights, and with them one descent closes the chain."""
+    problem = SparseProblem(chain(n), layers)
+    found = reduce(problem)
+    (part,) = found.parts
+    inner = windows_of(problem, found.sure, part, Budget())
+    exact = {
+        len({place for edge in window.part.demands for place in range(edge[1], edge[0] + 1)}): window.bound
+        for window in inner
+    }
+    for size, bound in exact.items():
+        assert bound == ms.sparsify(chain(size), layers=layers).objective.value - (size - 1), size
+    formula = encode(problem, found.sure, part)
+    formula.windows = inner
+    start = sparse_search(problem, ("sat",), Limits(effort=0)).standings[0]
+    assert Descent(formula, 0).advance(start, 100, None).lower == least - (n - 1)
+
+
+def test_quick_bounds_never_exceed_the_optimum():
+    rng = np.random.default_rng(3)
+    for relation in (
+        chain(9),
+        grid(3, 3),
+        grid(2, 5),
+        one_class(4),
+        *(random_poset(14, 0.6, int(seed)) for seed in rng.integers(0, 99, 6)),
+    ):
+        for layers in (2, 3):
+            problem = SparseProblem(relation, layers)
+            found = reduce(problem)
+            for part, standing in zip(found.parts, sparse_search(problem, ("sat",), Limits()).standings, strict=True):
+                assert standing.closed
+                hits = packing(problem, found.sure, part)
+                assert len({edge for hit in hits for edge in hit.edges}) == sum(len(hit.edges) for hit in hits)
+                assert sum(min(map(problem.weight, hit.edges)) for hit in hits) <= standing.upper
+                small = windows(problem, found.sure, part, 6)
+                assert len({edge for window in small for edge in window.edges}) == sum(
+                    len(window.edges) for window in small
+                )
+
+
+def test_options():
+    """Forced, forbidden, weighted, free and layered edges, each against what can be counted by hand."""
+    assert ms.sparsify(chain(4), layers=3, forced=[(3, 0)]).objective.value == 4
+    assert ms.sparsify(chain(4), layers=2, forbidden=[(3, 1)]).objective.value == 4
+    cut = ms.sparsify(chain(4), layers=2, forbidden=[(3, 2)])
+    assert (cut.status, cut.mask, cut.unreachable) == (ms.Status.INFEASIBLE, None, (3, 2))
+    dear = ms.sparsify(chain(4), layers=2, weights={(2, 0): 5, (3, 1): 5})
+    assert (dear.objective.value, dear.mask.dense()[3, 0]) == (4, True)
+    free = ms.sparsify(chain(4), layers=2, weights={(3, 0): -2, (3, 1): 0})
+    assert (free.objective.value, free.mask.dense()[3, 0]) == (3 - 2 + 0, True)
+    both = ms.sparsify(chain(4), layers=2, layered=True)
+    assert (both.objective.value, both.mask.tables) == (4, 2)
+
+
+def test_what_cannot_be_searched_is_refused_and_what_is_large_is_built():
+    with pytest.raises(ms.Unsupported, match="too large to search; use --backend construct"):
+        ms.sparsify(chain(200), layers=2, backend="sat")
+    with pytest.raises(ms.Unsupported, match="heeds no weights"):
+        ms.sparsify(chain(5), layers=2, backend="construct", forced=[(4, 0)])
+    with pytest.raises(ms.Unsupported, match="unknown sparse backend 'glpk'"):
+        ms.sparsify(chain(5), layers=2, backend="glpk")
+    large = ms.sparsify(chain(200), layers=2)
+    assert (large.outcome, large.objective.value) == (None, sum(k.bit_length() - 1 for k in range(1, 201)))
+    assert carries(large.mask.dense(), chain(200), 2)
+
+
+def test_a_relation_is_closed_first_and_that_is_said():
+    covers = np.eye(5, dtype=bool) | np.eye(5, k=-1, dtype=bool)
+    answer = ms.sparsify(covers, layers=2)
+    assert (answer.closed, answer.objective.value, carries(answer.mask.dense(), chain(5), 2)) == (False, 6, True)
+    assert ms.sparsify(chain(5), layers=2).closed
