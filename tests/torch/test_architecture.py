@@ -27,7 +27,7 @@ from masksynth.torch import (
     transformers_version,
     use_registered_attention,
 )
-from masksynth.torch.architecture import KINDS, shortest_period
+from masksynth.torch.models.architecture import KINDS, shortest_period
 from tests.torch import trie
 from tests.torch.architectures import NO_DROPOUT, SHAPE, build, compare
 

@@ -25,7 +25,7 @@ from masksynth.export.forms import form_of
 from masksynth.export.targets import export_arrays, write_arrays
 from masksynth.mask import Mask
 from masksynth.torch import flex_mask
-from masksynth.torch.attention import block_mask_of_rows
+from masksynth.torch.mask_tensors import block_mask_of_rows
 from tests.export.masks import MASKS
 from tests.export.samples import chain_mask, chains_mask, random_mask, star_mask, tree_mask
 

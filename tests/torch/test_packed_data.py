@@ -16,7 +16,8 @@ from masksynth.mask import Mask
 from masksynth.pack import pack_batches
 from masksynth.torch import Collator, PackedDataset, PackedSampler, packed_loss, self_test
 from masksynth.torch.join_batches import join
-from masksynth.torch.packed_dataset import Silent, dense_mask
+from masksynth.torch.packed_dataset import Silent
+from masksynth.torch.mask_tensors import dense_mask
 from tests.torch import trie
 from tests.torch.models import gpt2
 

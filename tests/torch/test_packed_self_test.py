@@ -15,7 +15,7 @@ from masksynth.mask import Mask
 from masksynth.torch import Collator, self_test
 from masksynth.torch.model_check.expected_dependence import within
 from masksynth.torch.model_check.layer_flow import outputs_of
-from masksynth.torch.packed_dataset import dense_mask
+from masksynth.torch.mask_tensors import dense_mask
 from tests.torch import trie
 from tests.torch.models import gpt2, rotary
 

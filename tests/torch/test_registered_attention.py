@@ -10,7 +10,7 @@ from torch import nn
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, packed_loss, use_registered_attention
-from masksynth.torch.registered_attention import (
+from masksynth.torch.models.registered_attention import (
     LayerBlockMask,
     attention_function,
     layer_attention,

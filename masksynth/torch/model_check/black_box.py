@@ -18,7 +18,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.torch.attention import attention_mask, block_mask
 from masksynth.torch.merged_batch import Batch
 from masksynth.torch.model_check.comparison import Model, distance
-from masksynth.torch.packed_dataset import TrainingBatch
+from masksynth.torch.training_batch import TrainingBatch
 
 NAMES = ("input_ids", "inputs_embeds", "tokens")
 """Under which names the inputs that are changed may be passed."""

@@ -17,7 +17,8 @@ from masksynth.torch.model_check.black_box import BlackBox, inputs_of_batch
 from masksynth.torch.model_check.checked_model import Subject, subject_of
 from masksynth.torch.model_check.collating import check_merged
 from masksynth.torch.model_check.compare_values import ValueComparison, compare_values
-from masksynth.torch.model_check.comparison import Model, evaluating, tolerance_of
+from masksynth.torch.model_check.comparison import Model, tolerance_of
+from masksynth.torch.models.evaluation_mode import evaluating
 from masksynth.torch.model_check.expected_dependence import words_of
 from masksynth.torch.model_check.forced_masks import force_torch_model, force_transformers_model
 from masksynth.torch.model_check.given_masks import UnusedPair, find_unused_pair
@@ -31,7 +32,7 @@ from masksynth.torch.model_check.position_ids import positions_wrong, why_no_twi
 from masksynth.torch.model_check.position_values import position_ids_wrong
 from masksynth.torch.model_check.transformers_models import OTHER_TOKENS, check_tokens, record_calls, the_call
 from masksynth.torch.model_check.unmasked_layers import unmasked_layers
-from masksynth.torch.packed_dataset import TrainingBatch
+from masksynth.torch.training_batch import TrainingBatch
 
 OF_MASK = ("leak", "missing context")
 """Kinds of findings that a diagnosis explains."""

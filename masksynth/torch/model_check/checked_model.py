@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
-from masksynth.torch.architecture import Architecture, read_architecture
+from masksynth.torch.models.architecture import Architecture
+from masksynth.torch.models.read_architecture import read_architecture
 from masksynth.torch.merged_batch import Batch
 from masksynth.torch.model_check.collating import layer_masks, true_position_ids
 from masksynth.torch.model_check.layer_faults import RightLayers
 from masksynth.torch.model_check.transformers_models import ModelCall
-from masksynth.torch.packed_dataset import TrainingBatch
-from masksynth.torch.window_rows import Reach, index_to_cut, token_index
+from masksynth.torch.training_batch import TrainingBatch
+from masksynth.torch.models.reach import Reach
+from masksynth.torch.window_rows import index_to_cut, token_index
 
 Int64Array = NDArray[np.int64]
 

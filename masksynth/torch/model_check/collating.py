@@ -9,8 +9,9 @@ from torch import Tensor
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
-from masksynth.torch.architecture import Architecture
-from masksynth.torch.packed_dataset import Collator, TrainingBatch
+from masksynth.torch.models.architecture import Architecture
+from masksynth.torch.collator import Collator
+from masksynth.torch.training_batch import TrainingBatch
 from masksynth.torch.window_rows import cut_mask, index_to_cut
 
 

@@ -23,7 +23,7 @@ from masksynth.torch.model_check.layer_faults import (
     layers_tried,
     tables_of,
 )
-from masksynth.torch.packed_dataset import dense_mask
+from masksynth.torch.mask_tensors import dense_mask
 
 KINDS = {
     "window dropped": "windows dropped",

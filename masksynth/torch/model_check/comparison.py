@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from masksynth.errors import InvalidInstance
-from masksynth.torch.loss_edges import CHUNK
+from masksynth.torch.label_logprobs import CHUNK
 
 Model = Callable[..., Any]
 RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}

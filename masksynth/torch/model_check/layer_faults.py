@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from masksynth.mask import Mask
 from masksynth.torch.model_check.expected_dependence import causal_mask
 from masksynth.torch.model_check.known_failures import documents, one_interval
-from masksynth.torch.window_rows import Reach, cut_mask
+from masksynth.torch.models.reach import Reach
+from masksynth.torch.window_rows import cut_mask
 
 Int64Array = NDArray[np.int64]
 ONE_TABLE_EACH = "give each layer its own mask: Collator(model=model) makes them, or a mapping by layer type"

@@ -16,7 +16,7 @@ from torch import Tensor
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.model_check.expected_dependence import causal_mask, within
-from masksynth.torch.window_rows import Reach
+from masksynth.torch.models.reach import Reach
 
 Int64Array = NDArray[np.int64]
 BEYOND = 3

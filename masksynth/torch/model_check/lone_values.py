@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from masksynth.torch.architecture import Architecture
+from masksynth.torch.models.architecture import Architecture
 from masksynth.torch.model_check.checked_model import Subject
 from masksynth.torch.model_check.comparison import distance, tolerance_of
 from masksynth.torch.model_check.expected_dependence import words_of
 from masksynth.torch.model_check.lone_samples import choose_samples, lone_sample, own_mask_is_right, positions_of_sample
 from masksynth.torch.model_check.transformers_models import own_run
-from masksynth.torch.packed_dataset import TrainingBatch
+from masksynth.torch.training_batch import TrainingBatch
 
 SAMPLES = 2
 NOT_BY_POSITION = "the model depends on more than masks and position ids; give it one sample a row: Collator(model=model, merge=False)"

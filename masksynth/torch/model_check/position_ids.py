@@ -12,7 +12,7 @@ from masksynth.torch.merged_batch import Batch
 from masksynth.torch.model_check.comparison import distance
 from masksynth.torch.model_check.expected_dependence import running_sums
 from masksynth.torch.model_check.input_dependence import Look
-from masksynth.torch.packed_dataset import TrainingBatch
+from masksynth.torch.training_batch import TrainingBatch
 
 Wrong = tuple[int, int | None, float, str, str]
 REMEDY = "pass position_ids=batch.position_ids[None]: merged positions branch, and no stack can guess them"

@@ -13,7 +13,7 @@ from masksynth.torch.model_check.checked_model import Subject
 from masksynth.torch.model_check.comparison import distance
 from masksynth.torch.model_check.forced_masks import force_transformers_model
 from masksynth.torch.model_check.transformers_models import takes
-from masksynth.torch.packed_dataset import dense_mask
+from masksynth.torch.mask_tensors import dense_mask
 
 PositionFinding = tuple[int, int | None, float, str, str]
 REMEDY = "pass position_ids=batch.position_ids[None]: merged positions branch, and no stack can guess them"

@@ -16,14 +16,15 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export.blocks import check_blocks
 from masksynth.export.mask_arrays import MAX_DENSE
 from masksynth.pack.batch import PackedBatch
-from masksynth.torch.architecture import IMPLEMENTATIONS, REGISTERED, Architecture
-from masksynth.torch.attention import lists_of
+from masksynth.torch.models.architecture import IMPLEMENTATIONS, REGISTERED, Architecture
+from masksynth.torch.mask_tensors import lists_of
 from masksynth.torch.join_batches import filled, without_samples
 from masksynth.torch.model_check.black_box import BlackBox
 from masksynth.torch.model_check.checked_model import read_or_refuse, subject_of
 from masksynth.torch.model_check.collating import check_merged, collate_alike, true_position_ids
 from masksynth.torch.model_check.compare_values import CLOSER
-from masksynth.torch.model_check.comparison import Model, distance, evaluating, rows_of, tolerance_of
+from masksynth.torch.model_check.comparison import Model, distance, rows_of, tolerance_of
+from masksynth.torch.models.evaluation_mode import evaluating
 from masksynth.torch.model_check.expected_dependence import causal_mask, check_edges, check_rows, within, words_of
 from masksynth.torch.model_check.layer_flow import inputs_of, outputs_of
 from masksynth.torch.model_check.lone_samples import (
@@ -48,8 +49,8 @@ from masksynth.torch.model_check.transformers_models import (
     record_calls,
     the_call,
 )
-from masksynth.torch.packed_dataset import TrainingBatch
-from masksynth.torch.window_rows import Reach
+from masksynth.torch.training_batch import TrainingBatch
+from masksynth.torch.models.reach import Reach
 
 NO_CONTEXT, NO_WINDOW = "context", "windows dropped"
 """What logits that hardly depend on other tokens do not tell from the right ones."""

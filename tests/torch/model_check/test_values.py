@@ -16,8 +16,9 @@ from masksynth.torch import Collator, WrongModel, batch_of, check_model
 from masksynth.torch.model_check.forced_masks import force_transformers_model
 from masksynth.torch.model_check.layer_faults import RightLayers, faults_of_equal_flow
 from masksynth.torch.model_check.transformers_models import own_run, record_calls, the_call
-from masksynth.torch.packed_dataset import dense_mask
-from masksynth.torch.window_rows import Reach, cut_mask, token_index
+from masksynth.torch.mask_tensors import dense_mask
+from masksynth.torch.models.reach import Reach
+from masksynth.torch.window_rows import cut_mask, token_index
 from tests.torch import trie
 from tests.torch.model_check.zoo import faults
 from tests.torch.models import gpt2, rotary
