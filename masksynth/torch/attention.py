@@ -19,9 +19,9 @@ def attention_mask(
 ) -> Tensor:
     """Return the mask of one table as ``[1, 1, N, N]``.
 
-    ``sdpa`` (torch's ``scaled_dot_product_attention``, Hugging Face ``attn_implementation="sdpa"``): bool, true = attend.
-    ``eager`` (Hugging Face ``"eager"``, any code that adds the mask to the scores): 0 where allowed and minus infinity
-    elsewhere, in ``dtype``. Passing the wrong kind is silently wrong, so the kind is never guessed.
+    ``sdpa`` (torch's ``scaled_dot_product_attention``, Hugging Face ``attn_implementation="sdpa"``): bool, true =
+    attend. ``eager`` (Hugging Face ``"eager"``, any code that adds the mask to the scores): 0 where allowed and minus
+    infinity elsewhere, in ``dtype``. Passing the wrong kind is silently wrong, so the kind is never guessed.
 
     A row without keys would give NaN under minus infinity; such rows are refused here for both kinds.
 

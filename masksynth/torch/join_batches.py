@@ -64,7 +64,7 @@ def check_packed_batch(batch: object) -> None:
 
 
 def _with_all_dimensions(batches: Sequence[PackedBatch]) -> Sequence[PackedBatch]:
-    """Return the batches, each with every further dimension of position ids; one that is not stored equals the first."""
+    """Return the batches with all further dimensions of position ids; a missing one equals the first."""
     names = further_dimensions({name for batch in batches for name in batch.keys})
     if not names:
         return batches

@@ -39,7 +39,7 @@ def label_logprobs(flat: Tensor, place: Tensor, slot: Tensor, label: Tensor, chu
 
 
 class _LabelLogprobs(torch.autograd.Function):
-    """z[place[slot], label] - logsumexp(z[place])[slot]; the gradient is written chunk by chunk in the logits' dtype."""
+    """z[place[slot], label] - logsumexp(z[place])[slot], with a gradient that is written chunk by chunk."""
 
     @staticmethod
     def forward(ctx: Any, flat: Tensor, place: Tensor, slot: Tensor, label: Tensor, chunk: int) -> Tensor:

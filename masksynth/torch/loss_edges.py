@@ -91,9 +91,10 @@ def packed_loss(
 
 
 def sample_logprobs(logits: Tensor, batch: AnyBatch, chunk: int | None = None) -> SampleLogprobs:
-    """Return the log-probability of each label and each sample, unweighted: log p(y_e) = z[p_e, y_e] - log sum_v exp z[p_e, v].
+    """Return the log-probability of each label and each sample: log p(y_e) = z[p_e, y_e] - log sum_v exp z[p_e, v].
 
-    Policy-gradient and preference losses are computed from these; differentiable. Parameters as in ``packed_loss``.
+    Without weights; differentiable. Policy-gradient and preference losses are computed from these. Parameters as in
+    ``packed_loss``.
 
     Examples
     --------
@@ -195,7 +196,9 @@ def _check_reduction(reduction: str, divisor: float | None) -> None:
 
 def _nonzero(weight: float) -> float:
     if not weight:
-        raise InvalidInstance("the weights of the loss edges sum to 0: the mean is undefined", "", 'use reduction="sum"')
+        raise InvalidInstance(
+            "the weights of the loss edges sum to 0: the mean is undefined", "", 'use reduction="sum"'
+        )
     return weight
 
 

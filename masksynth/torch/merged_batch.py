@@ -82,7 +82,7 @@ class Batch:
 
     @property
     def mask(self) -> Tensor:
-        """The mask as bool ``[N, N]`` or ``[P, N, N]``, true = attend; refused above 8,192 positions (``block_mask``)."""
+        """The mask as bool ``[N, N]`` or ``[P, N, N]``, true = attend; at most 8,192 positions (``block_mask``)."""
         if self.rows.size > MAX_DENSE:
             fact = f"dense masks are refused above {MAX_DENSE} positions, the batch has {self.rows.size}"
             raise Unsupported(f"{fact}; use block_mask(batch)")
@@ -148,16 +148,16 @@ class Batch:
         if self.vocabulary is None:
             remedy = "pass one: batch_of(merged, vocabulary={input: token id, ...}), or load(folder, vocabulary=...)"
             raise InvalidInstance("the batch has no vocabulary for its inputs", "", remedy)
+        name, values = embed_inputs(self.inputs, self.vocabulary, self.device)
+        return self.call_arguments(**{name: values[None]})
+
+    def call_arguments(self, **inputs: Tensor) -> dict[str, Any]:
+        """Return keyword arguments with the given token ids ``[1, N]`` or embeddings ``[1, N, H]``."""
         if self.tables > 1:
             remedy = f"pass attention_mask(batch, table=l % {self.tables}) to layer l yourself"
             raise Unsupported(f"the mask has {self.tables} tables, and attention_mask holds one; {remedy}")
-        name, values = embed_inputs(self.inputs, self.vocabulary, self.device)
-        return {
-            name: values[None],
-            "position_ids": self.position_ids[None],
-            "attention_mask": self._mask_tensor(),
-            "use_cache": False,
-        }
+        mask = self._mask_tensor()
+        return {**inputs, "position_ids": self.position_ids[None], "attention_mask": mask, "use_cache": False}
 
     def _mask_tensor(self) -> Any:
         if self.attention == "flex":
@@ -180,7 +180,7 @@ class Batch:
         return ids
 
     def to(self, device: str | torch.device) -> Batch:
-        """Return the batch with its tensors on ``device``; embeddings of the vocabulary are moved when they are used."""
+        """Return the batch with its tensors on ``device``; embeddings of the vocabulary are moved on use."""
         return replace(self, **{name: getattr(self, name).to(device) for name in ("position_ids", *LOSS)})
 
     def __repr__(self) -> str:
@@ -247,7 +247,8 @@ def batch_of(
     >>> from masksynth.tasks import LossEdge, Position, Question
     >>> positions, edges = (Position("a", 0), Position("b", 1)), (LossEdge(1, 0, 0, 0.5),)
     >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),)]])
-    >>> merged = MergedTask(positions, mask, {"t": {"a": 0, "b": 1}}, ("c",), ("t",), edges, Question(None, False, 1, ""))
+    >>> question = Question(None, False, 1, "")
+    >>> merged = MergedTask(positions, mask, {"t": {"a": 0, "b": 1}}, ("c",), ("t",), edges, question)
     >>> batch = batch_of(merged, vocabulary={"a": 7, "b": 8, "c": 9})
     >>> batch.inputs, batch.position_ids, batch.mask
     (('a', 'b'), tensor([0, 1]), tensor([[ True, False], [ True,  True]]))

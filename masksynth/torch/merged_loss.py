@@ -32,7 +32,7 @@ def merged_loss(
     label_ids : mapping, sequence of int or Tensor, optional
         The class, below V, of each of the batch's labels; by default ``batch.label_ids``.
     reduction : {"sum", "mean", "none"}
-        ``mean`` divides by the sum of the weights; ``none`` returns the (E,) weighted terms, in order of the loss edges.
+        ``mean`` divides by the sum of the weights; ``none`` returns the (E,) weighted terms.
 
     Raises
     ------

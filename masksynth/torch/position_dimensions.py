@@ -95,7 +95,8 @@ def check_limits(source: PackedBatch, record: Architecture) -> None:
         which the model's rotary frequencies change.
     """
     if record.position_limit is not None and source.positions > record.position_limit:
-        fact = f"some layer of {record.model} counts positions by itself: expected at most {record.position_limit}, got {source.positions}"
+        most = f"expected at most {record.position_limit}, got {source.positions}"
+        fact = f"some layer of {record.model} counts positions by itself: {most}"
         remedy = f"pack with --max-length {record.position_limit}, or use Collator(model=model, merge=False)"
         raise Unsupported(f"{fact}; {remedy}")
     if record.rope_limit is None or not len(source.samples):
@@ -107,5 +108,7 @@ def check_limits(source: PackedBatch, record: Architecture) -> None:
     if length.max() > record.rope_limit and not all_beyond:
         longest = source.samples[int(length.argmax())]
         fact = f"rotary frequencies of {record.model} depend on the longest sequence above {record.rope_limit} tokens"
-        remedy = "pack samples of such lengths separately, and use Collator(model=model, merge=False) with batches of one"
+        remedy = (
+            "pack samples of such lengths separately, and use Collator(model=model, merge=False) with batches of one"
+        )
         raise Unsupported(f"{fact}, and sample {longest!r} has {length.max()}; {remedy}")

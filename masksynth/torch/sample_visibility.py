@@ -20,8 +20,8 @@ def count_keys(mask: Mask) -> Int64Array:
     array([1, 2, 2])
     """
     keys_before = prefix_sums(mask.key_end.astype(np.int64) - mask.key_start)
-    offset = mask.row_offset[0]
-    return keys_before[offset[1:]] - keys_before[offset[:-1]]
+    counts: Int64Array = np.diff(keys_before[mask.row_offset[0]])
+    return counts
 
 
 def are_causal(source: PackedBatch) -> bool:

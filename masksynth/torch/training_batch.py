@@ -19,7 +19,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.flex_mask import BlockSize, block_mask_of
 from masksynth.torch.mask_tensors import additive_mask, dense_mask, row_tensors, stack_layer_masks
-from masksynth.torch.models.architecture import Architecture, pads_overflow
+from masksynth.torch.models.architecture import Architecture, Attention, pads_overflow
 from masksynth.torch.models.reach import Reach
 from masksynth.torch.position_dimensions import has_default_positions, stack_positions
 from masksynth.torch.token_weights import count_samples, weigh_tokens
@@ -78,7 +78,7 @@ class TrainingBatch:
     """
 
     source: PackedBatch
-    attention: str
+    attention: Attention
     dtype: torch.dtype
     block_size: BlockSize
     input_ids: Tensor
@@ -194,7 +194,7 @@ class TrainingBatch:
         return self._token_weights().clamp(max=1).reshape(self.rows, -1)
 
     def _token_weights(self) -> Tensor:
-        """Return the number of samples at each position, ``(N,)``; all 1 without samples: a mean over nothing is NaN."""
+        """Return the number of samples at each position, ``(N,)``; 1 without samples, as a mean over none is NaN."""
         count = count_samples(self.source)
         return (count if count.any() else torch.ones_like(count)).to(self.device)
 

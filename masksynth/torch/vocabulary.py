@@ -1,6 +1,6 @@
 """Look up the inputs and labels of a merged task in a vocabulary: token ids, embeddings, classes.
 
-Two inputs are equal if their canonical JSON texts are, so 1, 1.0, True and "1" are four inputs, and a list equals a tuple.
+Two inputs are equal if their canonical JSON texts are: 1, 1.0, True and "1" are four inputs, and a list equals a tuple.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def _entries_by_text(vocabulary: Any) -> dict[str, Any]:
     """Return the entries by the canonical text of their input, after checking that they are of one type."""
     if not isinstance(vocabulary, Mapping):
         remedy = "pass {input: token id, ...}, {input: embedding, ...} or a tensor of embeddings (V, H)"
-        raise InvalidInstance(f"vocabulary: expected a mapping or a Tensor, got {type(vocabulary).__name__}", "", remedy)
+        raise InvalidInstance(
+            f"vocabulary: expected a mapping or a Tensor, got {type(vocabulary).__name__}", "", remedy
+        )
     embeds = next((isinstance(value, Tensor) for value in vocabulary.values()), False)
     shape = next(iter(vocabulary.values())).shape if embeds else None
     for key, value in vocabulary.items():
@@ -133,10 +135,14 @@ def _select_rows(inputs: Sequence[Any], embeddings: Tensor) -> Tensor:
     """Return row i of the embeddings for input i."""
     if embeddings.ndim != 2 or not embeddings.is_floating_point():
         kind = str(embeddings.dtype).removeprefix("torch.")
-        raise InvalidInstance(f"vocabulary: expected floating-point embeddings (V, H), got {kind} {list(embeddings.shape)}", "")
+        raise InvalidInstance(
+            f"vocabulary: expected floating-point embeddings (V, H), got {kind} {list(embeddings.shape)}", ""
+        )
     for position, value in enumerate(inputs):
         if type(value) is not int or not 0 <= value < len(embeddings):
             what = "aggregate" if isinstance(value, tuple) else "input"
-            fact = f"the {what} {canonical(value)} at position {position} is not a row of the {len(embeddings)} embeddings"
+            fact = (
+                f"the {what} {canonical(value)} at position {position} is not a row of the {len(embeddings)} embeddings"
+            )
             raise InvalidInstance(fact, "", "pass a mapping from inputs to embeddings")
     return embeddings[torch.tensor(inputs, dtype=torch.int64, device=embeddings.device)]

@@ -1,10 +1,10 @@
 """Cut the rows of a mask to a sliding window or to a chunk, by the index of each token in its sample.
 
 A model with a window of W lets token i of a sample attend to token j only if ``i - j < W`` (encoders:
-``|i - j| <= W``), a model with chunks of C only if ``i // C == j // C``. The stored rows of a merged batch have neither.
-They are cut here on their intervals: positions between which the index rises in steps of 1 form a run, an interval within
-a run holds consecutive indices, so each cut moves its two ends. The work is linear in rows, intervals and runs that the
-intervals cross; in a prefix tree every interval lies in one run (``docs/theory.md``, section 11).
+``|i - j| <= W``), a model with chunks of C only if ``i // C == j // C``. The stored rows of a merged batch have
+neither. They are cut here on their intervals: positions between which the index rises in steps of 1 form a run, an
+interval within a run holds consecutive indices, so each cut moves its two ends. The work is linear in rows, intervals
+and runs that the intervals cross; in a prefix tree every interval lies in one run (``docs/theory.md``, section 11).
 """
 
 from __future__ import annotations

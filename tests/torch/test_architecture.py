@@ -24,9 +24,9 @@ from masksynth.torch import (
     architecture_of_config,
     packed_loss,
     read_architecture,
-    transformers_version,
     use_registered_attention,
 )
+from masksynth.torch.models import transformers_version
 from masksynth.torch.models.architecture import KINDS, shortest_period
 from tests.torch import trie
 from tests.torch.architectures import NO_DROPOUT, SHAPE, build, compare

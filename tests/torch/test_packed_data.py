@@ -15,9 +15,9 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.pack import pack_batches
 from masksynth.torch import Collator, PackedDataset, PackedSampler, packed_loss, self_test
-from masksynth.torch.join_batches import join
-from masksynth.torch.packed_dataset import Silent
+from masksynth.torch.join_batches import join_batches
 from masksynth.torch.mask_tensors import dense_mask
+from masksynth.torch.packed_dataset import Silent
 from tests.torch import trie
 from tests.torch.models import gpt2
 
@@ -90,7 +90,7 @@ def test_loader_with_a_sampler(folder):
 
 
 def test_masks():
-    for batch in (*BATCHES, join(BATCHES)):
+    for batch in (*BATCHES, join_batches(BATCHES)):
         dense = torch.from_numpy(batch.mask.dense())
         assert dense_mask(batch.mask).equal(dense)
         assert Collator("sdpa")(batch).attention_mask[0, 0].equal(dense)
@@ -122,7 +122,7 @@ def test_batches_travel_without_their_masks():
 
 
 def test_joined_batches():
-    whole = join(BATCHES)
+    whole = join_batches(BATCHES)
     sizes = np.cumsum([0, *(batch.positions for batch in BATCHES)])
     dense = whole.mask.dense()
     for batch, start, end in zip(BATCHES, sizes, sizes[1:], strict=False):

@@ -12,7 +12,7 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, Reach
-from masksynth.torch.join_batches import example_batch, join, without_samples
+from masksynth.torch.join_batches import example_batch, join_batches, without_samples
 from masksynth.torch.window_rows import cut_mask, token_index
 from tests.torch import trie
 
@@ -96,7 +96,7 @@ def test_any_mask_and_any_indices(seed):
 
 def test_joined_batches_are_cut_each_by_its_own_samples():
     [one], [two] = pack_batches(random_trees(1)), pack_batches(random_trees(2))
-    batch = join([replace(part, fields={}) for part in (one, two)])
+    batch = join_batches([replace(part, fields={}) for part in (one, two)])
     reach = Reach(window=3)
     parts = [cut_mask(part.mask, token_index(part), reach).dense() for part in (one, two)]
     cut = cut_mask(batch.mask, token_index(batch), reach).dense()

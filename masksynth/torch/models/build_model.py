@@ -52,4 +52,3 @@ def _build(transformers: Any, config: Any) -> Any:
         except (ValueError, ImportError) as error:
             reason = str(error).strip().split("\n")[0]
     raise Unsupported(f"transformers cannot build a model from {type(config).__name__}: {reason}")
-

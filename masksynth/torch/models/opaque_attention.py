@@ -1,8 +1,8 @@
 """Read models whose attention is their own code: compare samples run merged, under a mask, with samples run alone.
 
-Such a model does not call the recorders. Instead a short and a long sample that share their first tokens are run merged,
-as a batch would be, and alone. The branches are far apart in the merged order, so a model that counts positions by itself
-differs by much. A short run cannot show a window; if the config names one, the model is refused.
+Such a model does not call the recorders. Instead a short and a long sample that share their first tokens are run
+merged, as a batch would be, and alone. The branches are far apart in the merged order, so a model that counts positions
+by itself differs by much. A short run cannot show a window; if the config names one, the model is refused.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def read_opaque_attention(
     except Unsupported as error:
         return str(error)
     except Exception as error:
-        return f"fails under a mask of single pairs ({type(error).__name__}: {str(error).strip().partition(chr(10))[0][:100]})"
+        text = str(error).strip().partition("\n")[0][:100]
+        return f"fails under a mask of pairs ({type(error).__name__}: {text})"
     rows = torch.cat([torch.arange(SHARED), torch.arange(len(long), len(merged))]).to(device)
     differences = [together[rows] - alone[1]]
     if causal:  # the long sample does not see the branch of the short one either

@@ -40,7 +40,7 @@ def read_first_position(runs: RecordedRuns, first: Trace) -> int:
 
 
 def _hides_offset(name: str, module: torch.nn.Module) -> bool:
-    """Return whether a module embeds positions with a padding position, as in RoBERTa: positions then begin after it."""
+    """Return whether a module embeds positions with a padding position, after which positions begin (RoBERTa)."""
     return isinstance(module, torch.nn.Embedding) and "position" in name and module.padding_idx is not None
 
 

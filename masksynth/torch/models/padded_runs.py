@@ -1,4 +1,4 @@
-"""Read what padded rows of one sample each need: whether tokens attend to earlier ones only, and that pads are ignored."""
+"""Read what padded rows of one sample each need: whether the model is causal, and that it ignores pads."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ class Reach:
 
         Examples
         --------
-        >>> [Reach(window=4).cuts(4), Reach(window=4).cuts(5), Reach("bidirectional", window=4).cuts(5), Reach().cuts(9)]
-        [False, True, False, False]
+        >>> Reach(window=4).cuts(4), Reach(window=4).cuts(5), Reach("bidirectional", window=4).cuts(5)
+        (False, True, False)
         """
         sizes = () if self.window is None else (self.window + (self.kind == "bidirectional"),)
         return any(size < length for size in (*sizes, *(() if self.chunk is None else (self.chunk,))))

@@ -68,9 +68,7 @@ class RecordedRuns:
 
     def run_plain(self, **inputs: Any) -> Trace:
         """Run as a user would on one sample: with a 2-D mask, so that the model makes its own masks."""
-        return trace(
-            self.model, {"input_ids": self.ids(), "attention_mask": self.ones(), **inputs, "use_cache": False}
-        )
+        return trace(self.model, {"input_ids": self.ids(), "attention_mask": self.ones(), **inputs, "use_cache": False})
 
     def run(self, record: Architecture, change: Mapping[str, Any] | None = None, **options: Any) -> Trace:
         """Run as a merged batch would, with marked masks.

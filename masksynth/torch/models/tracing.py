@@ -32,7 +32,7 @@ ROUNDING = 8
 models cast to float32 inside."""
 NAME = "masksynth_trace"
 TENSOR_KEYWORDS = ("position_ids", "s_aux", "position_bias")
-"""Tensors that layers pass to their attention besides the mask: positions, learned sinks, and the biases that are refused."""
+"""Tensors that layers may pass to their attention besides the mask: positions, learned sinks, biases (refused)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import torch
 
 from masksynth.errors import InvalidInstance, MasksynthWarning, WrongAnswer
 from masksynth.torch import Collator, check_model, self_test
-from masksynth.torch.model_check.lone_samples import batch_with_long_samples, choose_samples
+from masksynth.torch.model_check.separate_samples import batch_with_long_samples, choose_samples
 from tests.torch import trie
 from tests.torch.model_check.zoo import faults
 from tests.torch.models import gpt2, rotary
