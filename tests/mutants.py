@@ -1,9 +1,10 @@
-"""Change lines of the library at random, one at a time, and run the tests of the room of each: which changes go unnoticed?
+"""Change lines of the library at random, one at a time, and run the tests of their room: which changes go unnoticed?
 
     python tests/mutants.py [--seed N] [--count N] [--part I/K]
 
-Lines are drawn among those that hold an operator, a comparison or a number, in the rooms of ``TESTS``. Each change is made
-in a copy of the checkout. A change that every test passes is printed as ALIVE: add a test, or show that it changes nothing.
+Lines are drawn among those that hold an operator, a comparison or a number, in the rooms of ``TESTS``. Each change is
+made in a copy of the checkout. A change that passes every test is printed as ALIVE: add a test, or show that the two
+programs are equivalent.
 """
 
 from __future__ import annotations
