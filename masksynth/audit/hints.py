@@ -9,7 +9,6 @@ import numpy as np
 from masksynth.audit.finding import Finding
 from masksynth.audit.layer_reach import Bools, Ints, Sets, nearest_key, seen_directly, sets_of
 from masksynth.subject.subject import Labels, Subject
-from masksynth.subject.token_file import place_of
 from masksynth.tasks.canonical import canonical
 from masksynth.verify.interval_sets import runs_of
 
@@ -158,6 +157,8 @@ def unsaid_labels(subject: Subject) -> Iterator[Finding]:
 
 def unknown_hides(subject: Subject) -> Iterator[Finding]:
     """MS014: elements that labels hide and that no input carries; a leak of them cannot be seen."""
+    from masksynth.subject.token_file import place_of
+
     labels = subject.labels
     if labels is None or not any(labels.hides):
         return

@@ -13,7 +13,6 @@ from masksynth.audit.layer_reach import Ints, Sets, sets_of
 from masksynth.audit.shortest_paths import Found, layers_of, reached
 from masksynth.merge import find_leak, merge_family
 from masksynth.subject.subject import Subject
-from masksynth.subject.token_file import place_of
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import canonical
 
@@ -49,6 +48,8 @@ def hidden_by_labels(subject: Subject) -> Secrets:
     >>> hidden_by_labels(subject)
     Secrets(query=array([0]), which=array([0]), sets=Sets(offset=array([0, 1]), item=array([1])), name=('"b"',))
     """
+    from masksynth.subject.token_file import place_of
+
     questions: list[tuple[int, int, str]] = []
     groups: list[list[int]] = []
     if subject.labels is None:
