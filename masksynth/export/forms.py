@@ -76,7 +76,7 @@ def form_of(mask: Mask, table: int = 0) -> Form:
     >>> form_of(comb)[:2]
     ('column intervals', 'row 0 has 10 intervals (more than 8)')
     """
-    form = _choose(mask, table)
+    form = choose_form(mask, table)
     check_form(mask, form, table)
     return form
 
@@ -149,7 +149,7 @@ def _united(spans: Spans, size: int) -> Spans:
     return query[order][opens], start[order][opens], reach[closes] % (size + 1)
 
 
-def _choose(mask: Mask, table: int) -> Form:
+def choose_form(mask: Mask, table: int) -> Form:
     counts = row_counts(mask, table)
     most = int(counts.max(initial=0))
     if most <= MAX_INTERVALS:
