@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import Unsupported, WrongAnswer
-from masksynth.export.bit_form import MAX_BITS, bits_of, bits_to_rows
+from masksynth.export import bit_form
+from masksynth.export.bit_form import bits_of, bits_to_rows
 from masksynth.export.chain_ranks import NEVER, Chains, chains_of
 from masksynth.export.columns import rows_of_columns
 from masksynth.export.row_intervals import (
@@ -170,7 +171,8 @@ def choose_form(mask: Mask, table: int) -> Form:
     why += f", and {found}"
     arrays = bits_of(mask, table)
     if arrays is None:
-        raise Unsupported(f"cannot express: {why}, and its bits need more than {MAX_BITS:,} bytes")
+        limit = f"its bits need more than {bit_form.MAX_BITS:,} bytes"
+        raise Unsupported(f"cannot express: {why}, and {limit}; order the positions so that fewer blocks are mixed")
     return Form("bit-packed lookup" + (" by blocks" if "number" in arrays else ""), why, arrays)
 
 
