@@ -150,7 +150,8 @@ def _united(spans: Spans, size: int) -> Spans:
     return query[order][opens], start[order][opens], reach[closes] % (size + 1)
 
 
-def choose_form(mask: Mask, table: int) -> Form:
+def choose_form(mask: Mask, table: int = 0) -> Form:
+    """Return the first exact form of a table, as ``form_of`` does, without checking it against the mask."""
     counts = row_counts(mask, table)
     most = int(counts.max(initial=0))
     if most <= MAX_INTERVALS:
