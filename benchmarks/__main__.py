@@ -1,58 +1,75 @@
-"""``python -m benchmarks [merge|trie|search|sparse ...]``: print the tables, or write them into a page between its markers."""
+"""``python -m benchmarks [merge|trie|search|sparse ...]``: run benchmarks; print their tables, or store them as JSON."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from benchmarks.arranging import arrange_table
-from benchmarks.auditing import auditing_table
-from benchmarks.batches import batches_table
-from benchmarks.blocks import blocks_table
-from benchmarks.clustering import clustering_table
-from benchmarks.constructions import construction_table
-from benchmarks.hierarchy import hierarchy_table
+from benchmarks.arranging import measure_arranging
+from benchmarks.auditing import measure_auditing
+from benchmarks.batches import measure_batches
+from benchmarks.blocks import measure_blocks
+from benchmarks.clustering import measure_clustering
+from benchmarks.constructions import measure_constructions
+from benchmarks.hierarchy import measure_hierarchy
 from benchmarks.measure import machine
-from benchmarks.merging import merge_table, trie_table
-from benchmarks.packing import packing_table
-from benchmarks.searching import search_table
-from benchmarks.sparse import reach_table, sparse_table
-from benchmarks.training import training_table
+from benchmarks.merging import measure_merging, measure_trie
+from benchmarks.packing import measure_packing
+from benchmarks.results import Result, write_result
+from benchmarks.searching import measure_searching
+from benchmarks.sparse import measure_reach, measure_sparse
+from benchmarks.training import measure_training
 
-TABLES: dict[str, Callable[[int, float, Path | None], str]] = {
-    "merge": lambda most, *_: merge_table(most),
-    "trie": lambda most, *_: trie_table(most),
-    "search": lambda most, limit, _: search_table(limit, most),
-    "sparse": sparse_table,
-    "reach": lambda most, limit, _: reach_table(most, limit),
-    "constructions": lambda most, *_: construction_table(most),
-    "packing": lambda *_: packing_table(),
-    "arrange": lambda most, limit, _: arrange_table(most, limit),
-    "blocks": lambda most, *_: blocks_table(most),
-    "audit": lambda *_: auditing_table(),
-    "training": lambda *_: training_table(),
-    "batches": lambda most, *_: batches_table(most),
-    "clustering": lambda most, *_: clustering_table(most),
-    "hierarchy": lambda most, *_: hierarchy_table(most),
-    "machine": lambda most, limit, _: f"`python -m benchmarks --most {most} --limit {limit:g}` on {machine()}",
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a run.
+
+    Parameters
+    ----------
+    max_size : int
+        Most task nodes, positions or instances.
+    limit : float
+        Seconds for one search.
+    folder : Path or None
+        The folder that gets the plot of ``sparse``.
+    """
+
+    max_size: int
+    limit: float
+    folder: Path | None
+
+
+BENCHMARKS: dict[str, Callable[[Options], Result]] = {
+    "merge": lambda options: measure_merging(options.max_size),
+    "trie": lambda options: measure_trie(options.max_size),
+    "search": lambda options: measure_searching(options.max_size, options.limit),
+    "sparse": lambda options: measure_sparse(options.max_size, options.limit, options.folder),
+    "reach": lambda options: measure_reach(options.max_size, options.limit),
+    "constructions": lambda options: measure_constructions(options.max_size),
+    "packing": lambda _: measure_packing(),
+    "arrange": lambda options: measure_arranging(options.max_size, options.limit),
+    "blocks": lambda options: measure_blocks(options.max_size),
+    "audit": lambda options: measure_auditing(options.max_size),
+    "training": lambda _: measure_training(),
+    "batches": lambda options: measure_batches(options.max_size),
+    "clustering": lambda options: measure_clustering(options.max_size),
+    "hierarchy": lambda options: measure_hierarchy(options.max_size),
 }
-"""Name -> table from most nodes, seconds, and the folder that takes plots."""
-
-
-def written(page: str, name: str, text: str) -> str:
-    """The page with ``text`` between the markers ``<!-- begin name -->`` and ``<!-- end name -->``."""
-    pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
-    if not pattern.search(page):
-        raise click.ClickException(f"the page has no markers for {name!r}")
-    return pattern.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", page)
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice([*TABLES]))
-@click.option("--most", type=click.IntRange(1), default=10**6, show_default=True, help="Most task nodes, or positions.")
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS]))
+@click.option(
+    "--max-size",
+    type=click.IntRange(1),
+    default=10**6,
+    show_default=True,
+    help="Most task nodes, positions or instances.",
+)
 @click.option(
     "--limit",
     type=click.FloatRange(0, min_open=True),
@@ -61,15 +78,19 @@ def written(page: str, name: str, text: str) -> str:
     help="Seconds for one search (sparse, reach: CPU seconds).",
 )
 @click.option(
-    "--write", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Write the tables into this page."
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Store each result as NAME.json in this folder.",
 )
-def main(names: tuple[str, ...], most: int, limit: float, write: Path | None) -> None:
+def main(names: tuple[str, ...], max_size: int, limit: float, folder: Path | None) -> None:
     """Run the benchmarks NAMES (default: all), each cell in a process of its own, one at a time (sparse, reach: two)."""
-    for name in names or TABLES:
-        text = TABLES[name](most, limit, None if write is None else write.parent)
-        click.echo(f"{name}\n\n{text}\n")
-        if write is not None:
-            write.write_text(written(write.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+    for name in names or BENCHMARKS:
+        result = BENCHMARKS[name](Options(max_size, limit, folder))
+        click.echo(f"{name}\n\n{result}\n")
+        if folder is not None:
+            command = f"python -m benchmarks {name} --max-size {max_size} --limit {limit:g}"
+            write_result(folder / f"{name}.json", replace(result, machine=machine(), command=command))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import alone, table, timed
+from benchmarks.measure import alone, timed
+from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
 from masksynth.arrange.measure import row_sizes
@@ -185,13 +186,14 @@ def _proved(found: Arrangement) -> str:
     return str(found.bound) if found.gap == 0 else f"{found.bound}..{found.value.nonempty}"
 
 
-def arrange_table(most: int, limit: float) -> str:
-    """Families of the catalogue, and the first two batches of every file of token samples where they are at hand."""
-    files = FILES if data_folder().is_dir() and most >= BATCH else ()
+def measure_arranging(max_size: int, limit: float) -> Result:
+    """Measure families of the catalogue, and the first two batches of each file of token samples where there are any."""
+    files = FILES if data_folder().is_dir() and max_size >= BATCH else ()
     cells = [(name, 0) for name in FAMILIES] + [(name, number) for name in files for number in (0, 1)]
     rows = [alone(cell, name, number, limit) for name, number in cells]
     head = ["mask", "N", "B", "given", "reverse Cuthill-McKee", "depth-first", "arranged", "bound", "fewest", "s"]
-    return (
-        table(head, rows)
-        + "\n\nEach order: non-empty blocks / partial blocks / row intervals. Fewest: proved, or what is left between bound and value."
+    note = (
+        "Cells of an order: non-empty blocks / partial blocks / row intervals."
+        " Fewest: proved, or the interval between bound and value."
     )
+    return Result((table(head, rows),), (note,))

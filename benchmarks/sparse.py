@@ -22,9 +22,10 @@ from ortools.linear_solver import pywraplp
 from ortools.sat.python import cp_model
 
 import masksynth as ms
-from benchmarks.measure import metered, table
+from benchmarks.measure import metered
 from benchmarks.plots import cactus
 from benchmarks.relations import Case, suite
+from benchmarks.results import Result, Table, table
 from masksynth.backends import PORTFOLIO, engine
 from masksynth.posets import Relation
 from masksynth.sparse import SparseProblem, reduce
@@ -165,18 +166,25 @@ def measured(cases: Sequence[Case], limit: float) -> dict[str, list[Cell]]:
     return found
 
 
-def sparse_table(most: int, limit: float, folder: Path | None) -> str:
-    """Solved cases and their CPU seconds by method, solved cases by family, and what is new or open; ``cactus.svg`` into a folder."""
-    cases = suite(most)
+def measure_sparse(max_size: int, limit: float, folder: Path | None) -> Result:
+    """Measure solved cases and CPU seconds by method and by family; write ``cactus.svg`` into ``folder``."""
+    cases = suite(max_size)
     found = measured(cases, limit)
     solved = {method: sorted(cell.seconds for cell in found[method] if cell.value is not None) for method in METHODS}
     if folder is not None:
         cactus(folder / "cactus.svg", solved, len(cases), limit)
-    rows = [[method, *_summary(times, len(cases), limit)] for method, times in solved.items()]
-    head = ["method", f"solved of {len(cases)}", "in 1 s", "total CPU s", "median CPU s", "total, a miss as the limit"]
-    return "\n\n".join(
-        [f"Limit {limit:g} CPU seconds a cell.", table(head, rows), _by_family(cases, found), _news(cases, found)]
-    )
+    rows = [[method, len(cases), *_summary(times, len(cases), limit)] for method, times in solved.items()]
+    head = [
+        "method",
+        "cases",
+        "solved",
+        "solved in 1 s",
+        "total CPU s",
+        "median CPU s",
+        "total CPU s, a miss as the limit",
+    ]
+    notes = (f"Limit {limit:g} CPU seconds a cell.", *_new_and_open(cases, found))
+    return Result((table(head, rows), _by_family(cases, found)), notes)
 
 
 def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
@@ -191,7 +199,7 @@ def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
     ]
 
 
-def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
+def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> Table:
     families = list(dict.fromkeys(case.family for case in cases))
     rows = []
     for family in families:
@@ -203,11 +211,11 @@ def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
                 *(sum(found[method][place].value is not None for place in places) for method in METHODS),
             ]
         )
-    return table(["solved", "of", *METHODS], rows)
+    return table(["family", "cases", *METHODS], rows)
 
 
-def _news(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
-    """Which cases nobody closed, and which optima the measured tables do not have."""
+def _new_and_open(cases: Sequence[Case], found: dict[str, list[Cell]]) -> tuple[str, str]:
+    """Name the cases that no method closed, and the optima that the tables do not have."""
     everybody = list(zip(cases, zip(*found.values(), strict=True), strict=True))
     values = {case: agreed(case, (cell.value for cell in cells)) for case, cells in everybody}
     new = [
@@ -216,8 +224,10 @@ def _news(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
         if case.optimum is None and values[case]
     ]
     missed = [case.title for case, cells in everybody if all(cell.value is None for cell in cells)]
-    beyond = f"Optima that neither the measured tables nor the manifest have: {'; '.join(new) or 'none'}."
-    return f"Proved by nobody: {'; '.join(missed) or 'none'}.\n\n{beyond}"
+    return (
+        f"Proved by no method: {'; '.join(missed) or 'none'}.",
+        f"Optima that neither the tables nor the manifest have: {'; '.join(new) or 'none'}.",
+    )
 
 
 def _provers(cells: Sequence[Cell]) -> str:
@@ -234,12 +244,12 @@ def member(series: str, size: int) -> Relation:
     return chain(size) if series == "chain" else random_poset(size, float(series.removeprefix("density ")), 1)
 
 
-def furthest(method: str, series: str, layers: int, most: int, limit: float) -> dict[int, int]:
+def furthest(method: str, series: str, layers: int, max_size: int, limit: float) -> dict[int, int]:
     """Size to proved optimum in a growing series, up to the first miss."""
     step = 1 if series == "chain" else 5
     proved: dict[int, int] = {}
     for size in count(5, step):
-        if size > min(most, MOST_POSITIONS[series]):
+        if size > min(max_size, MOST_POSITIONS[series]):
             break
         value, _ = metered(limit, optimum, method, member(series, size), layers)
         if value is None:
@@ -249,13 +259,13 @@ def furthest(method: str, series: str, layers: int, most: int, limit: float) -> 
     return proved
 
 
-def reach_table(most: int, limit: float) -> str:
-    """The largest chain and random poset, all smaller ones included, that default CP-SAT and the portfolio prove."""
+def measure_reach(max_size: int, limit: float) -> Result:
+    """Measure the largest chain and random poset, all smaller ones included, that default CP-SAT and the portfolio prove."""
     asked = [(series, layers) for series in MOST_POSITIONS for layers in (2, 3, 4)]
-    found = iter(spread(furthest, [(method, *series, most, limit) for series in asked for method in REACHED]))
+    found = iter(spread(furthest, [(method, *series, max_size, limit) for series in asked for method in REACHED]))
     rows = [[*series, *_compared(next(found), next(found))] for series in asked]
-    head = ["series", "L", *REACHED, "ratio", "edges there"]
-    return f"Limit {limit:g} CPU seconds a cell.\n\n{table(head, rows)}"
+    head = ["series", "L", *REACHED, "ratio", "edges"]
+    return Result((table(head, rows),), (f"Limit {limit:g} CPU seconds a cell.",))
 
 
 def _compared(first: dict[int, int], second: dict[int, int]) -> list[str]:

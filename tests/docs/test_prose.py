@@ -35,7 +35,10 @@ def navigation():
 def index_groups():
     """Heading -> the pages linked in the table below it."""
     parts = re.split(r"^## (.*)\n", (DOCS / "index.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    groups = {title: re.findall(r"^\| \[.*?\]\(([\w-]+\.md)\)", body, re.MULTILINE) for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+    groups = {
+        title: re.findall(r"^\| \[.*?\]\(([\w-]+\.md)\)", body, re.MULTILINE)
+        for title, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
     return {title: pages for title, pages in groups.items() if pages}
 
 
