@@ -1,9 +1,9 @@
-"""Audit masks of 1,024, 16,384 and 131,072 positions: a prefix tree, one with a leak, and rows that are not transitive.
+"""Audit masks of 1,024 to 131,072 positions: a prefix tree, one with a leak, and rows that are not transitive.
 
-Each cell runs in a process of its own. The tree has prompts of 256 tokens with 8 answers each, in depth-first order; the
-last token of a prompt has 8 labels, each other token one, and each label hides the position of its own token. The band
-has 64 keys below each position, at 16 layers, and one key from the future; its rows are not transitive, so the audit has
-to search paths.
+Each cell runs in a process of its own. The tree has prompts of 256 tokens with 8 answers each, in depth-first order;
+the last token of a prompt has 8 labels, each other token one, and each label hides the position of its own token. The
+band has 64 keys below each position, at 16 layers, and one key from the future; its rows are not transitive, so the
+audit has to search paths.
 """
 
 from __future__ import annotations

@@ -27,10 +27,16 @@ Method = Callable[[list[Instance], int], int]
 
 
 def measure_batches(max_size: int = COUNT) -> Result:
-    """Measure each method and number of workers on at most ``max_size`` instances; the loop, which is the reference, comes first."""
+    """Measure each method and number of workers on at most ``max_size`` instances; the loop is the reference.
+
+    Fewer than ``COUNT`` instances are measured in one round.
+    """
     count = min(max_size, COUNT)
     cells = [("loop", 1), *((name, workers) for name in list(METHODS)[1:] for workers in (1, 2))]
-    rounds = [[alone(time_method, name, count, workers) for name, workers in cells] for _ in range(ROUNDS)]
+    rounds = [
+        [alone(time_method, name, count, workers) for name, workers in cells]
+        for _ in range(ROUNDS if count == COUNT else 1)
+    ]
     best = [min(seconds) for seconds in zip(*rounds, strict=True)]
     rows = [_row(name, count, workers, seconds, best[0]) for (name, workers), seconds in zip(cells, best, strict=True)]
     return Result((table(HEAD, rows),))

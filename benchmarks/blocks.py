@@ -1,4 +1,4 @@
-"""Build block lists of prefix-tree masks: from row intervals in numpy, as a BlockMask, and by torch, compiled and eager."""
+"""Build block lists of prefix-tree masks: from row intervals in numpy, as a BlockMask, and by torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD = ("positions", "intervals", "kept blocks", "blocks", "method", "seconds", 
 
 
 def tree_mask(positions: int, segment: int = 256) -> Mask:
-    """Return a random prefix tree in depth-first order, in segments of about ``segment`` tokens; half of them branch off earlier."""
+    """Return a random prefix tree in depth-first order; half of its segments of about ``segment`` tokens branch off."""
     rng = np.random.default_rng(0)
     cuts = np.unique([0, positions, *rng.integers(1, positions, positions // segment)])
     path: list[tuple[int, int]] = []
@@ -88,7 +88,7 @@ def from_kv_blocks(positions: int) -> tuple[float, float]:
 
 
 def created(positions: int, compiled: bool) -> tuple[float, float, float]:
-    """Call torch's ``create_block_mask`` with our mask_mod; return seconds of the first call, the best of three more, and peak MiB."""
+    """Call torch's ``create_block_mask``; return seconds of the first call, the best of three more, and peak MiB."""
     import torch
     from torch.nn.attention.flex_attention import create_block_mask
 
@@ -131,5 +131,5 @@ def rows_of(positions: int) -> list[list[Any]]:
 
 
 def measure_blocks(max_size: int) -> Result:
-    """Measure block lists at 128 x 128 of prefix-tree masks up to ``max_size`` positions, each row in a process of its own."""
+    """Measure block lists (128 x 128) of prefix-tree masks up to ``max_size`` positions, one process per row."""
     return Result((table(HEAD, [row for size in SIZES if size <= max_size for row in rows_of(size)]),))

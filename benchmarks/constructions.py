@@ -16,7 +16,7 @@ LAYERS = (2, 3, 4, 6)
 
 
 def runs(rows: NDArray[np.int64]) -> Mask:
-    """Return the mask whose rows are the non-empty intervals ``rows[q] = (s0, e0, s1, e1, ...)``, sorted and not touching."""
+    """Return the mask whose row q has the non-empty intervals of ``rows[q] = (s0, e0, s1, e1, ...)``, sorted."""
     start, end = rows[:, ::2], rows[:, 1::2]
     kept = start < end
     offset = np.append(0, np.cumsum(kept.sum(axis=1)))
@@ -93,7 +93,7 @@ def _coalesce(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def two_stream(size: int, block: int = 16) -> Mask:
-    """Return a content chain and mask tokens in blocks of 16 that attend to their block and earlier content: 2n - 16 positions."""
+    """Return a content chain, and mask tokens that attend to their block and earlier content: 2n - 16 positions."""
     return _streams(size, block, True)
 
 

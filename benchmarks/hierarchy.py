@@ -1,4 +1,4 @@
-"""Compare hierarchical attention with softmax attention, one head on a CPU: seconds and memory as the sequence grows."""
+"""Compare hierarchical attention with softmax attention, one head on a CPU: seconds and memory against length."""
 
 from __future__ import annotations
 

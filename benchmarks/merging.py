@@ -53,7 +53,7 @@ def trie(samples: list[list[int]]) -> tuple[int, list[list[int]]]:
 
 
 def trie_cell(nodes: int) -> tuple[int, int, float, float]:
-    """Return (nodes, positions, trie seconds, merge seconds); the trie gets no last tokens, since they predict nothing."""
+    """Return (nodes, positions, trie seconds, merge seconds); the trie gets no last tokens, which predict nothing."""
     samples = [tokens[:-1] for tokens in sequences(nodes, min(500, nodes // 4))]
     instance = prefix_tree(nodes)
     (count, _), plain = timed(lambda: trie(samples))

@@ -1,8 +1,8 @@
 """Compare packing of token samples with a trie of dictionaries, with and without reading and writing.
 
-The files are those of ``MASKSYNTH_DATA`` (default: the excerpts among the tests). Each cell runs in a process of its own;
-the best of ``REPEATS`` runs counts. The trie does one dict lookup per token and nothing else, with the garbage collector
-off.
+The files are those of ``MASKSYNTH_DATA`` (default: the excerpts among the tests). Each cell runs in a process of its
+own; the best of ``REPEATS`` runs counts. The trie does one dict lookup per token and nothing else, with the garbage
+collector off.
 """
 
 from __future__ import annotations

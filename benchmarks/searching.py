@@ -1,4 +1,4 @@
-"""Measure the time to a proven optimum of the three search backends against family size, and the choice of `auto`."""
+"""Measure the time of three search backends to a proved optimum against family size, and the choice of `auto`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = ("cpsat", "maxsat", "ilp")
 
 
 def cell(family: str, place: int, name: str, seconds: float) -> tuple[float, str, int]:
-    """Return (seconds, status, bound) of one backend on one family; encoding is measured, importing the solver is not."""
+    """Return (seconds, status, bound) of a backend on a family; encoding is measured, importing the solver is not."""
     backend(name).solve(Problem(catalog.causal_lm(n=3).family), Limits())
     problem = Problem(SEARCHED[family][place].family)
     outcome, taken = timed(lambda: backend(name).solve(problem, Limits(seconds=seconds)))
@@ -23,7 +23,7 @@ def cell(family: str, place: int, name: str, seconds: float) -> tuple[float, str
 
 
 def measure_searching(max_size: int, limit: float) -> Result:
-    """Measure each family in growing sizes up to ``max_size`` nodes; a backend that missed the limit is not tried on larger ones."""
+    """Measure each family in growing sizes up to ``max_size`` nodes, for each backend until it misses the limit."""
     rows = []
     proved = [0, 0, 0]
     for family, instances in SEARCHED.items():
@@ -40,7 +40,8 @@ def measure_searching(max_size: int, limit: float) -> Result:
                 proved = [max(old, new) for old, new in zip(proved, sizes, strict=True)]
             rows.append([family, *(f"{size:,}" for size in sizes), *texts, "yes" if is_small(problem) else "no"])
     head = ["family", "task nodes", "pairs", "clauses", *(f"{name} s" for name in NAMES), "auto searches"]
-    largest = f"Most nodes, pairs and clauses (an upper bound) that `cpsat` proved within a second: {proved[0]:,}, {proved[1]:,}, {proved[2]:,}."
+    sizes_proved = ", ".join(f"{size:,}" for size in proved)
+    largest = f"Most nodes, pairs and clauses (an upper bound) that `cpsat` proved within a second: {sizes_proved}."
     auto = f"`auto` searches up to {AUTO_NODES:,}, {AUTO_PAIRS:,}, {AUTO_CLAUSES:,}."
     return Result((table(head, rows),), (f"Limit {limit:g} s a cell. {largest} {auto}",))
 

@@ -37,7 +37,7 @@ def files() -> list[Path]:
 
 
 def cell(path: Path, width: int) -> tuple[int, int, float, dict[str, tuple[int, float]]]:
-    """Return (longest sequence, sample tokens, largest difference of gradients, {layout: (tokens run, seconds)}) without the first step."""
+    """Return (longest sequence, sample tokens, gradient difference, {layout: (tokens run, seconds)})."""
     import torch
 
     from examples.train_gsm8k import Setting, read, steps

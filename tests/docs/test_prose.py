@@ -43,12 +43,12 @@ def index_groups():
 
 
 def long_lines(text):
-    """(number, length) of each line of prose beyond the limit; code, tables and lines without a space are not prose."""
+    """(number, length) of each line of prose beyond the limit; code, tables and pictures are not prose."""
     code = False
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("```"):
             code = not code
-        elif not code and not line.startswith("|") and len(line) > LONGEST and " " in line.strip():
+        elif not code and not line.startswith(("|", "![")) and len(line) > LONGEST:
             yield number, len(line)
 
 
