@@ -41,8 +41,7 @@ from masksynth.cli.terminal import (
 )
 from masksynth.cli.verify import verify
 from masksynth.errors import Unsupported
-from masksynth.solve import record, write
-from masksynth.solve import solve as solve_instance
+from masksynth.solve import record, solve, write
 
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 
@@ -144,7 +143,7 @@ def solve(
     with claimed(output):
         with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
             limits = Limits(time_limit, workers, seed, effort)
-            answer = solve_instance(asked, backend=backend, limits=limits, progress=told_so_far)
+            answer = solve(asked, backend=backend, limits=limits, progress=told_so_far)
         with to_the_end():
             if output is not None and answer.merged is not None:
                 write(answer, output, force)
