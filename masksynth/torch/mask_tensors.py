@@ -10,9 +10,20 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export.blocks import BlockLists, block_lists, check_blocks, check_transposed, transposed_lists
+from masksynth.export.blocks import (
+    BlockLists,
+    block_lists,
+    block_pairs,
+    block_sizes,
+    check_blocks,
+    check_transposed,
+    transposed_lists,
+)
+from masksynth.export.forms import choose_form
+from masksynth.export.stored_forms import pack_form
 from masksynth.mask import Mask
-from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, Rows, mask_mod_of
+from masksynth.mask.intervals import row_intervals
+from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, make_block_mask, make_mask_mod
 from masksynth.torch.models.registered_attention import LayerBlockMask
 
 
@@ -29,12 +40,11 @@ def dense_mask(mask: Mask, device: str | torch.device = "cpu") -> Tensor:
     >>> dense_mask(Mask.from_intervals([[((0, 1),), ((0, 2),)]]))
     tensor([[ True, False], [ True,  True]])
     """
-    rows = row_tensors(mask)
+    query, start, end = (torch.from_numpy(column).to(device) for column in row_intervals(mask))
     # +1 where an interval starts and -1 where it ends: the prefix sum along a row is 1 inside intervals
     steps = torch.zeros(mask.size, mask.size + 1, dtype=torch.int8, device=device)
-    query = torch.repeat_interleave(torch.arange(mask.size), rows.offset.diff()).to(device)
-    steps[query, rows.start.long().to(device)] = 1  # intervals of a row do not touch: no entry is set twice
-    steps[query, rows.end.long().to(device)] = -1
+    steps[query, start] = 1  # intervals of a row do not touch: no entry is set twice
+    steps[query, end] = -1
     return steps.cumsum_(1)[:, :-1].bool()
 
 
@@ -64,14 +74,6 @@ def stack_layer_masks(masks: Sequence[Tensor | BlockMask]) -> Tensor | BlockMask
         return masks[0]
     tensors = [mask for mask in masks if isinstance(mask, Tensor)]
     return torch.cat(tensors, 1) if tensors else LayerBlockMask([mask for mask in masks if isinstance(mask, BlockMask)])
-
-
-def row_tensors(mask: Mask, table: int = 0) -> Rows:
-    """Return the row intervals of one table as tensors on the CPU."""
-    offset = mask.row_offset[table]
-    intervals = slice(int(offset[0]), int(offset[-1]))
-    arrays = (offset - offset[0], mask.key_start[intervals], mask.key_end[intervals])
-    return Rows(*(torch.tensor(array) for array in arrays))
 
 
 def block_mask_of_rows(
@@ -122,15 +124,27 @@ def block_mask_of_rows(
         full_q_num_blocks=backward[2],
         full_q_indices=backward[3],
         BLOCK_SIZE=(height, width),
-        mask_mod=_mask_mod(row_tensors(mask, table), device),
+        mask_mod=mask_mod_of_rows(mask, device, table),
     )
 
 
-def _mask_mod(rows: Rows, device: str | torch.device) -> MaskMod:
-    try:
-        return mask_mod_of(rows, device)
-    except ValueError as error:
-        raise Unsupported(str(error)) from None
+def unchecked_block_mask(mask: Mask, device: str | torch.device = "cpu", block_size: BlockSize = 128) -> BlockMask:
+    """Return the BlockMask of the first table of a mask, as ``block_mask_of_rows`` does, without checking its lists."""
+    height, width = block_sizes(block_size)
+    pairs = torch.from_numpy(block_pairs(mask, 0, height, width)).to(device)
+    return make_block_mask(pairs, mask.size, (height, width), mask_mod_of_rows(mask, device))
+
+
+def mask_mod_of_rows(mask: Mask, device: str | torch.device = "cpu", table: int = 0) -> MaskMod:
+    """Return the mask_mod of one table of a mask.
+
+    Raises
+    ------
+    Unsupported
+        If it needs more than 1 GiB of bits.
+    """
+    form = pack_form(choose_form(mask, table))
+    return make_mask_mod({name: torch.from_numpy(array) for name, array in form.items()}, device)
 
 
 def lists_of(mask: BlockMask) -> BlockLists:

@@ -17,8 +17,8 @@ from masksynth.mask import Mask
 from masksynth.mask.intervals import stack_tables
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
-from masksynth.torch.flex_mask import BlockSize, block_mask_of
-from masksynth.torch.mask_tensors import additive_mask, dense_mask, row_tensors, stack_layer_masks
+from masksynth.torch.flex_mask import BlockSize
+from masksynth.torch.mask_tensors import additive_mask, dense_mask, stack_layer_masks, unchecked_block_mask
 from masksynth.torch.models.architecture import Architecture, Attention, pads_overflow
 from masksynth.torch.models.reach import Reach
 from masksynth.torch.position_dimensions import has_default_positions, stack_positions
@@ -182,7 +182,7 @@ class TrainingBatch:
 
     def _make_tensor(self, mask: Mask) -> Tensor | BlockMask:
         if self.attention == "flex":
-            return block_mask_of(row_tensors(mask), self.device, self.block_size)
+            return unchecked_block_mask(mask, self.device, self.block_size)
         allowed = dense_mask(mask, self.device)[None, None]
         return allowed if self.attention == "sdpa" else additive_mask(allowed, self.dtype)
 
