@@ -23,7 +23,7 @@ NEW_PATHS = {
     "masksynth.torch.hierarchy": "masksynth.diagnostics.hierarchy.torch_attention",
     "masksynth.torch.packed": "masksynth.torch.packed_dataset",
     "masksynth.torch.symmetry": "masksynth.diagnostics.symmetry.torch_weights",
-    "masksynth.torch.versions": "masksynth.torch.transformers_version",
+    "masksynth.torch.versions": "masksynth.torch.models.transformers_version",
     "masksynth.torch.windows": "masksynth.torch.window_rows",
 }
 """New path of each renamed module; modules inside a renamed package follow it unless they have a line of their own."""

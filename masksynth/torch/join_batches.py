@@ -24,10 +24,12 @@ def join_batches(batches: Sequence[PackedBatch]) -> PackedBatch:
     InvalidInstance
         If there is no batch, an item is not a PackedBatch, or their token fields or keys differ in name.
     """
-    if not batches:
-        raise InvalidInstance("expected at least one batch to collate, got none", "")
+    if not isinstance(batches, Sequence):
+        check_packed_batch(batches)
     for batch in batches:
         check_packed_batch(batch)
+    if not batches:
+        raise InvalidInstance("expected at least one batch to collate, got none", "")
     if len(batches) == 1:
         return batches[0]
     batches = _with_all_dimensions(batches)

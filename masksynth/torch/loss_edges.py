@@ -129,7 +129,7 @@ def total_weight(batches: Iterable[AnyBatch], group: Any = None) -> float:
     group : ProcessGroup, optional
         The ranks that share the step; by default all. Without an initialised process group there is one rank.
     """
-    batches = [batches] if isinstance(batches, AnyBatch) else list(batches)
+    batches = list(batches) if isinstance(batches, Iterable) else [batches]
     for batch in batches:
         check_batch(batch)
     weight = sum(batch.weight for batch in batches)

@@ -148,16 +148,20 @@ class Batch:
         if self.vocabulary is None:
             remedy = "pass one: batch_of(merged, vocabulary={input: token id, ...}), or load(folder, vocabulary=...)"
             raise InvalidInstance("the batch has no vocabulary for its inputs", "", remedy)
+        self._check_tables()
         name, values = embed_inputs(self.inputs, self.vocabulary, self.device)
         return self.call_arguments(**{name: values[None]})
 
     def call_arguments(self, **inputs: Tensor) -> dict[str, Any]:
         """Return keyword arguments with the given token ids ``[1, N]`` or embeddings ``[1, N, H]``."""
+        self._check_tables()
+        mask = self._mask_tensor()
+        return {**inputs, "position_ids": self.position_ids[None], "attention_mask": mask, "use_cache": False}
+
+    def _check_tables(self) -> None:
         if self.tables > 1:
             remedy = f"pass attention_mask(batch, table=l % {self.tables}) to layer l yourself"
             raise Unsupported(f"the mask has {self.tables} tables, and attention_mask holds one; {remedy}")
-        mask = self._mask_tensor()
-        return {**inputs, "position_ids": self.position_ids[None], "attention_mask": mask, "use_cache": False}
 
     def _mask_tensor(self) -> Any:
         if self.attention == "flex":
