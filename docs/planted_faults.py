@@ -468,7 +468,7 @@ def _kinds(untold: tuple[str, ...]) -> str:
 
 def _short(finding: ModelFinding) -> str:
     """Return what a finding says without the numbers of this batch."""
-    if "the model within is called without position_ids" in finding.message:
+    if "the model inside is called without position_ids" in finding.message:
         return "the model is called without position_ids"
     words = {
         "leak": "one output depends on an input too many",

@@ -180,9 +180,9 @@ def test_refusals():
         Collator("flash")
     with pytest.raises(InvalidInstance, match="no batch to collate"):
         Collator()([])
-    with pytest.raises(InvalidInstance, match="do not join"):
+    with pytest.raises(InvalidInstance, match="cannot be concatenated"):
         Collator()([BATCHES[0], trie.packed(trie.calls())])
-    with pytest.raises(InvalidInstance, match="loss_sample falls"):
+    with pytest.raises(InvalidInstance, match="loss edges are not sorted by sample"):
         Collator()(replace(BATCHES[0], loss_sample=BATCHES[0].loss_sample[::-1].copy()))
     empty = Mask.from_intervals([[(), *[((0, 1),)] * (BATCHES[0].positions - 1)]])
     with pytest.raises(InvalidInstance, match="row 0 has no key"):

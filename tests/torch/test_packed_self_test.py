@@ -186,7 +186,7 @@ def test_wrong_batches_are_refused():
         self_test(gpt2("eager"), batch)
     places = SOURCE.loss_position.copy()
     places[3] = places[3] - 1
-    with pytest.raises(WrongAnswer, match=r"loss edges: label 12 of sample 'q0/0' is asked of position"):
+    with pytest.raises(WrongAnswer, match=r"loss edges: label 12 of sample 'q0/0' is predicted at position"):
         self_test(model, Collator()(replace(SOURCE, loss_position=places)))
     with pytest.raises(InvalidInstance, match=r"the model returns \[2\], the sequence has"):
         self_test(lambda **_: torch.zeros(2), batch)

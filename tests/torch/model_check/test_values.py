@@ -239,7 +239,7 @@ def test_dropped_arguments_are_seen_within_the_wrapper():
     batch = Collator()(SOURCE)
     ids = {"input_ids": batch.model_inputs["input_ids"]}
     report = wrong(lambda input_ids: model(input_ids, attention_mask=mask, use_cache=False), batch, inputs=ids)
-    assert "the model within is called without position_ids" in report.findings[0].message
+    assert "the model inside is called without position_ids" in report.findings[0].message
 
 
 @pytest.mark.parametrize("data", [trie.rollouts(), trie.calls()], ids=["rollouts", "calls"])
