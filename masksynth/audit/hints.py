@@ -9,7 +9,7 @@ import numpy as np
 from masksynth.audit.finding import Finding
 from masksynth.audit.layer_reach import Bools, Ints, Sets, nearest_key, seen_directly, sets_of
 from masksynth.subject.subject import Labels, Subject
-from masksynth.subject.token_file import place_of
+from masksynth.subject.token_file import position_of
 from masksynth.tasks.canonical import canonical
 from masksynth.verify.interval_sets import runs_of
 
@@ -164,7 +164,7 @@ def unknown_hides(subject: Subject) -> Iterator[Finding]:
     carried = set(map(canonical, subject.inputs or ()))
     for number, hides in enumerate(labels.hides):
         for element in hides:
-            if place_of(element) is None and canonical(element) not in carried:
+            if position_of(element) is None and canonical(element) not in carried:
                 at = int(labels.position[number])
                 message = f"label {number} hides {canonical(element)}, which is no input" + (
                     "" if subject.inputs else ": inputs are not known"

@@ -13,7 +13,7 @@ from masksynth.audit.layer_reach import Ints, Sets, sets_of
 from masksynth.audit.shortest_paths import Found, layers_of, reached
 from masksynth.merge import find_leak, merge_family
 from masksynth.subject.subject import Subject
-from masksynth.subject.token_file import place_of
+from masksynth.subject.token_file import position_of
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import canonical
 
@@ -60,7 +60,7 @@ def hidden_by_labels(subject: Subject) -> Secrets:
     known: dict[str, int] = {}
     for position, hides in zip(subject.labels.position.tolist(), subject.labels.hides, strict=True):
         for element in hides:
-            text, place = canonical(element), place_of(element)
+            text, place = canonical(element), position_of(element)
             if text not in known:
                 known[text] = len(groups)
                 groups.append([place] if place is not None else carriers.get(text, []))

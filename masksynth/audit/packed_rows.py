@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from masksynth.audit.finding import Finding
 from masksynth.errors import WrongAnswer
 from masksynth.pack.visibility import Segment, segments_of
-from masksynth.subject.packed_labels import token_places
+from masksynth.subject.packed_tokens import token_positions
 from masksynth.subject.subject import Subject
 from masksynth.verify.packs import wrong_tokens
 
@@ -25,7 +25,7 @@ def packed_rows(subject: Subject) -> Iterator[Finding]:
     batch = subject.batch
     if batch is None:
         return
-    cut, place, _ = token_places(batch)
+    cut, place, _ = token_positions(batch)
     length = np.diff(cut)
     given = subject.segments or (None,) * len(length)
     segments = tuple(

@@ -28,9 +28,10 @@ from masksynth.audit.row_findings import (
 from masksynth.audit.samples import Comparison, compare_samples
 from masksynth.audit.storage import broken_heuristics, finite_infinity, wrong_blocks
 from masksynth.export.targets import Entry, summary
-from masksynth.subject.packed_labels import packed_labels
+from masksynth.audit.packed_labels import packed_labels
 from masksynth.subject.sample_table import Source
-from masksynth.subject.subject import Subject, with_samples
+from masksynth.subject.read_subject import with_samples
+from masksynth.subject.subject import Subject
 
 UNDECIDED = ("MS014", "MS022")
 """Codes of what was not compared, or not to the end."""

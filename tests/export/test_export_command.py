@@ -125,7 +125,7 @@ def test_cannot_express(answer, tmp_path):
         (["-o", "a.safetensors"], "--to and -o go together"),
         (["--to", "triton", "-o", "a.safetensors"], "Invalid value for '--to'"),
         (["--table", "3"], "has 1 tables, not a table 3"),
-        (["--batch", "0"], "is no packed folder"),
+        (["--batch", "0"], "is not a packed folder"),
         (["--block-size", "0"], "is no block size"),
         (["--block-size", "128x"], "is no block size"),
         (["--block-size", "8x8x8"], "is no block size"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.audit.samples.window_rules import TableRule
+from masksynth.subject.table_rule import TableRule
 from masksynth.mask import Mask
 from masksynth.pack.sample_columns import FURTHER, IGNORED, SampleTable, key_of
 from masksynth.pack.segment_columns import Spans, spans_of

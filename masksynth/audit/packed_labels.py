@@ -1,4 +1,4 @@
-"""Where labels stand in a packed batch, which knows its samples."""
+"""Check where the labels of a packed batch are, against its own samples."""
 
 from __future__ import annotations
 
@@ -10,60 +10,15 @@ from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
 from masksynth.pack import PackedBatch
+from masksynth.subject.packed_tokens import token_positions
 from masksynth.subject.subject import Subject
-from masksynth.verify.colour_refinement import first_colours
 
 Ints = NDArray[np.int64]
 
 
-def token_places(batch: PackedBatch) -> tuple[Ints, Ints, Ints]:
-    """Where each sample's tokens begin, and for each token its position (-1 if dead) and its id.
-
-    A sample has as many tokens as it has live and dead ones.
-    """
-    live, dead = np.diff(batch.sample_offset), np.diff(batch.dead_offset)
-    cut = np.concatenate([[0], np.cumsum(live + dead)]).astype(np.int64)
-    place = np.zeros(int(cut[-1]), np.int64)
-    where = np.repeat(cut[:-1], dead) + batch.dead_index
-    where = where[(where >= 0) & (where < len(place))]
-    place[where] = -1
-    alive = np.flatnonzero(place == 0)[: len(batch.sample_position)]
-    place[alive] = batch.sample_position[: len(alive)]
-    token: Ints = np.append(batch.input_ids, -1)[place]  # -1: the last
-    token[where] = batch.dead_token[: len(where)]
-    return cut, place, token
-
-
-def targets(batch: PackedBatch) -> tuple[Ints, Ints]:
-    """Return the position of each label's own token, and the labels that differ from it.
-
-    -1 where the token is dead, is the predictor itself, or differs from the label, which then says nothing of what it hides.
-    """
-    cut, place, token = token_places(batch)
-    at = cut[batch.loss_sample] + batch.loss_index
-    inside = (batch.loss_index >= 0) & (at < cut[batch.loss_sample + 1])
-    at = np.where(inside, at, 0)
-    if not len(place):
-        return np.full(len(at), -1), np.zeros(0, np.int64)
-    another = inside & (place[at] >= 0) & (place[at] != batch.loss_position)
-    same = token[at] == batch.loss_label
-    return np.where(another & same, place[at], -1), np.flatnonzero(another & ~same)
-
-
-def group_numbers(batch: PackedBatch, groups: tuple[Any, ...] | None) -> Ints | None:
-    """The group that each position serves, numbered by first appearance; unused copies belong to the group before them."""
-    if groups is None:
-        return None
-    number = first_colours(map(repr, groups))
-    found = np.full(batch.positions, -1, np.int64)
-    found[batch.sample_position] = np.repeat(number, np.diff(batch.sample_offset))
-    last = np.maximum.accumulate(np.where(found >= 0, np.arange(batch.positions), 0))
-    return found[last]
-
-
 def predictors(batch: PackedBatch, segments: tuple[Any, ...] | None) -> Ints:
     """The position that should predict each label: that of the token before it, or as the sample's segments say; -1 if it is dead."""
-    cut, place, _ = token_places(batch)
+    cut, place, _ = token_positions(batch)
     before = batch.loss_index - 1
     for number, parts in enumerate(segments or ()):
         if parts is not None:
