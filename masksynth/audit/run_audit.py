@@ -13,6 +13,7 @@ from masksynth.audit.finding import SEVERITIES, Finding
 from masksynth.audit.hints import offset_labels, unknown_hides, unsaid_labels
 from masksynth.audit.layer_reach import Bools, sees_itself
 from masksynth.audit.leak_findings import leak_findings
+from masksynth.audit.packed_labels import packed_labels
 from masksynth.audit.packed_rows import packed_rows
 from masksynth.audit.padding import padding_findings
 from masksynth.audit.row_findings import (
@@ -28,9 +29,8 @@ from masksynth.audit.row_findings import (
 from masksynth.audit.samples import Comparison, compare_samples
 from masksynth.audit.storage import broken_heuristics, finite_infinity, wrong_blocks
 from masksynth.export.targets import Entry, summary
-from masksynth.audit.packed_labels import packed_labels
-from masksynth.subject.sample_table import Source
 from masksynth.subject.read_subject import with_samples
+from masksynth.subject.sample_table import Source
 from masksynth.subject.subject import Subject
 
 UNDECIDED = ("MS014", "MS022")

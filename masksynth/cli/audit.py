@@ -14,13 +14,14 @@ from masksynth.cli.report import REPORT, check_report
 from masksynth.terminal import (
     JSON,
     QUIET,
+    SubjectChoice,
     count,
     depth,
-    input_files,
     plain,
     print_json,
     printable,
     progress,
+    subject_options,
     to_the_end,
 )
 
@@ -32,19 +33,12 @@ FEW = 4
 
 
 @click.command(name="audit")
-@click.argument("subject", metavar="SUBJECT", type=click.Path())
-@click.option(
-    "--tokens",
-    type=click.Path(path_type=Path),
-    help="JSON: inputs, positions, kinds, labels, family, padding, tables; each may be left out.",
-)
+@subject_options
 @click.option(
     "--samples",
     type=click.Path(),
     help="The samples that the mask should train: JSON lines, gzip, Parquet, or - for stdin.",
 )
-@click.option("--length", type=click.IntRange(1), help="How many positions, for package.module:mask_mod.")
-@click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 @click.option(
     "--layers",
     type=click.IntRange(1),
@@ -55,11 +49,8 @@ FEW = 4
 @JSON
 @QUIET
 def audit_command(
-    subject: str,
-    tokens: Path | None,
+    subject: SubjectChoice,
     samples: str | None,
-    length: int | None,
-    batch: int | None,
     layers: int | None,
     report: Path | None,
     force: bool,
@@ -78,11 +69,11 @@ def audit_command(
     which is imported. Exit code 1 if there is an error among the findings, 3 if there is none and something was not compared
     (MS014, MS022), 0 if neither, 2 if something cannot be read.
     """
-    from masksynth.audit import audit, read_subject
+    from masksynth.audit import audit
 
-    check_report(report, force, input_files(subject, tokens, samples))
-    with progress(f"auditing {plain(subject)} ...", quiet):
-        found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch, samples=samples)
+    check_report(report, force, subject.input_files(samples))
+    with progress(f"auditing {plain(subject.path)} ...", quiet):
+        found = subject.read(layers, samples=samples)
         result = audit(found)
     with to_the_end():
         if report is not None:

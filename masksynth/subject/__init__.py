@@ -15,19 +15,19 @@ samples                JSON lines, gzip or Parquet: not a mask, read by `read_sa
 
 from masksynth.subject.folders import subject_of_batch, subject_of_merged
 from masksynth.subject.mask_file import read_mask, write_mask
-from masksynth.subject.read_subject import with_samples, read_subject, subject_kind
+from masksynth.subject.read_subject import read_subject, subject_kind, with_samples
 from masksynth.subject.sample_table import read_sample_table
 from masksynth.subject.subject import Labels, Subject
 
 __all__ = [
     "Labels",
     "Subject",
-    "with_samples",
     "read_mask",
     "read_sample_table",
     "read_subject",
     "subject_kind",
     "subject_of_batch",
     "subject_of_merged",
+    "with_samples",
     "write_mask",
 ]

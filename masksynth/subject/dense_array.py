@@ -53,7 +53,7 @@ def mask_of_dense(array: Array, name: str = "mask") -> tuple[Mask, float | None]
 
 
 def _boolean_rows(table: Array, forbidding: set[float], name: str) -> Iterator[NDArray[np.bool_]]:
-    """Yield blocks of rows of one table as booleans; add the finite numbers that forbid to ``forbidding``, at most one."""
+    """Yield blocks of rows of one table as booleans; collect the finite number that forbids in ``forbidding``."""
     step = rows_at_once(len(table))
     for first in range(0, len(table), step):
         rows = np.asarray(table[first : first + step])

@@ -10,7 +10,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.export.answer_folder import SOLUTION, read_merged
-from masksynth.pack import PackedBatch, open_packed
+from masksynth.pack import PackedBatch, PackedFolder, open_packed
 from masksynth.pack.packed_folder import MANIFEST
 from masksynth.subject.packed_tokens import label_targets, position_groups
 from masksynth.subject.subject import Labels, Subject
@@ -53,14 +53,19 @@ def read_batch_of_folder(folder: Path, number: int) -> Subject:
         If the folder has no such batch.
     """
     packed = open_packed(folder)
-    if not 0 <= number < len(packed):
-        fact = f"has {len(packed)} batches, not a batch {number}"
-        raise InvalidInstance(fact, "", "batches are counted from 0", str(folder))
+    check_batch(packed, number)
     entries = packed.manifest.batches
     name = f"{folder}, batch {number}"
     subject = subject_of_batch(packed[number], name, entries[number].segments, entries[number].groups)
     elsewhere = tuple(sample for i, entry in enumerate(entries) for sample in entry.samples if i != number)
     return replace(subject, elsewhere=elsewhere)
+
+
+def check_batch(packed: PackedFolder, number: int) -> None:
+    """Raise InvalidInstance if a packed folder has no batch of this index."""
+    if not 0 <= number < len(packed):
+        fact = f"has {len(packed)} batches, not a batch {number}"
+        raise InvalidInstance(fact, "", "batches are counted from 0", str(packed.path))
 
 
 def subject_of_merged(merged: MergedTask, name: str = "answer") -> Subject:

@@ -1,4 +1,4 @@
-"""Mask files: ``.npy``, ``.npz``, ``.safetensors``, or their bytes on standard input, with what is stored with the mask."""
+"""Mask files: ``.npy``, ``.npz``, ``.safetensors``, or their bytes on stdin, with what is stored with the mask."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _mask_of_form(arrays: Mapping[str, Array], form: str) -> tuple[Mask, float |
 
 
 def _checked(arrays: Mapping[str, Array], name: str, kinds: str = "iu") -> Array:
-    """Return a stored array, flat; raise unless it holds integers (or numbers, with ``kinds="iuf"``), never booleans."""
+    """Return a stored array, flat; raise unless its dtype is of one of the ``kinds``, integers by default."""
     array = arrays[name].ravel()
     if array.size and array.dtype.kind not in kinds:
         words = "integers" if kinds == "iu" else "numbers"
@@ -176,7 +176,7 @@ def _read_labels(arrays: Mapping[str, Array]) -> Labels | None:
 
 
 def _read_blocks(arrays: Mapping[str, Array], size: int) -> Any:
-    """Return the block lists that are stored with a mask over ``size`` positions, and their block size; None without."""
+    """Return the block lists stored with a mask over ``size`` positions, and their block size; None without."""
     if BLOCK_LISTS[0] not in arrays:
         return None
     if missing := [name for name in BLOCK_LISTS[:2] if name not in arrays]:

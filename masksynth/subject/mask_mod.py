@@ -183,7 +183,7 @@ def _evaluate_rows(mask_mod: MaskMod, first: int, rows: int, length: int, source
 def block_mask_parts(
     block_mask: Any, length: int | None, source: str
 ) -> tuple[MaskMod, int, tuple[BlockLists, tuple[int, int]]]:
-    """Return the mask_mod, the length, and the block lists (with their block size) of batch 0, head 0 of a BlockMask."""
+    """Return mask_mod, length, and block lists (with their block size) of batch 0, head 0 of a BlockMask."""
     queries, keys = block_mask.seq_lengths
     if queries != keys or length not in (None, queries):
         fact = f"is a BlockMask over {queries} x {keys} positions"

@@ -90,7 +90,7 @@ def _codes(value: Sequence[Any], inputs: Sequence[Any], chosen: Int64Array) -> t
 
 
 class _Matches(NamedTuple):
-    """Labels sorted by (code, query); key interval t of row ``row[t]`` holds the queries of ``order[low[t] : high[t]]``."""
+    """Labels sorted by (code, query); key interval t, of ``row[t]``, holds those of ``order[low[t] : high[t]]``."""
 
     order: Int64Array
     row: Int64Array

@@ -49,9 +49,6 @@ def subject_kind(path: str | Path) -> str:
     --------
     >>> subject_kind("attn_gym.masks:causal_mask")
     'mask_mod'
-    >>> subject_kind("samples.jsonl")
-    Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: samples.jsonl: there is no such file or folder; name one, or package.module:mask_mod with --length
     """
     text, file = str(path), Path(path)
     if text == "-":
@@ -85,9 +82,9 @@ def read_subject(
     Parameters
     ----------
     path : str or path
-        A mask file (.npy, .npz, .safetensors; ``-`` for the bytes of one on stdin), the folder of an answer or of packed
-        batches, or ``package.module:name`` of a FlexAttention mask_mod or BlockMask, which is imported. Only this
-        argument is ever imported, never text from a file.
+        A mask file (.npy, .npz, .safetensors; ``-`` for the bytes of one on stdin), the folder of an answer or of
+        packed batches, or ``package.module:name`` of a FlexAttention mask_mod or BlockMask, which is imported. Only
+        this argument is ever imported, never text from a file.
     tokens : path or mapping, optional
         The JSON of ``--tokens`` or its content; it replaces what the file says.
     length : int, optional
@@ -111,7 +108,8 @@ def read_subject(
     >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(f"{folder}/causal.npy", np.tril(np.ones((3, 3), bool)))
-    ...     subject = read_subject(f"{folder}/causal.npy", tokens={"inputs": ["a", "b", "c"], "labels": [[0, "b", ["b"]]]})
+    ...     tokens = {"inputs": ["a", "b", "c"], "labels": [[0, "b", ["b"]]]}
+    ...     subject = read_subject(f"{folder}/causal.npy", tokens=tokens)
     >>> subject.mask, subject.inputs, subject.labels.hides
     (Mask(size=3, tables=1, pairs=6), ('a', 'b', 'c'), (('b',),))
     """

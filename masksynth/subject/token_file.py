@@ -1,4 +1,4 @@
-"""Read the JSON of ``--tokens``: what is known of the positions of a mask; each key is optional and strictly checked."""
+"""Read the JSON of ``--tokens``: what is known of the positions of a mask; each key is optional."""
 
 from __future__ import annotations
 
