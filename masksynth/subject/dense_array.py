@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
-from masksynth.mask.dense import coalesced, rows_at_once
+from masksynth.mask.dense import mask_from_chunks, rows_per_chunk
+from masksynth.mask.typing import AnyArray, BoolArray
 
-Array = NDArray[Any]
 LARGEST_FORBIDDING = -100
 """A finite number that forbids is at most this; softmax gives e^-100 to such an entry."""
 
 
-def mask_of_dense(array: Array, name: str = "mask") -> tuple[Mask, float | None]:
+def mask_of_dense(array: AnyArray, name: str = "mask") -> tuple[Mask, float | None]:
     """Return the mask of a dense array, and the finite number by which an additive one forbids (None: minus infinity).
 
     Parameters
@@ -48,13 +46,13 @@ def mask_of_dense(array: Array, name: str = "mask") -> tuple[Mask, float | None]
         remedy = "store bool (True: may attend), or float with 0 and minus infinity"
         raise InvalidInstance(f"array {name!r} holds {array.dtype}", "", remedy)
     forbidding: set[float] = set()
-    mask = coalesced((_boolean_rows(table, forbidding, name) for table in array), array.shape[-1])
+    mask = mask_from_chunks((_boolean_rows(table, forbidding, name) for table in array), array.shape[-1])
     return mask, next(iter(forbidding), None)
 
 
-def _boolean_rows(table: Array, forbidding: set[float], name: str) -> Iterator[NDArray[np.bool_]]:
+def _boolean_rows(table: AnyArray, forbidding: set[float], name: str) -> Iterator[BoolArray]:
     """Yield blocks of rows of one table as booleans; collect the finite number that forbids in ``forbidding``."""
-    step = rows_at_once(len(table))
+    step = rows_per_chunk(len(table))
     for first in range(0, len(table), step):
         rows = np.asarray(table[first : first + step])
         if rows.dtype != bool:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safetensors_bytes
 from masksynth.export.mask_arrays import MAX_DENSE, mask_arrays, mask_of_edges, need
 from masksynth.files import check_file, write_file
 from masksynth.mask import Mask
+from masksynth.mask.typing import AnyArray
 from masksynth.subject.dense_array import mask_of_dense
 from masksynth.subject.mask_mod import full_block_lists
 from masksynth.subject.subject import Labels, Subject
@@ -27,7 +27,6 @@ DENSE = ("mask", "attention_mask")
 FORMS = (*DENSE, "row_offset", "edge_query")
 """Arrays of which a mask file holds exactly one."""
 BLOCK_LISTS = ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices")
-Array = NDArray[Any]
 
 
 def read_mask(path: str | Path) -> Mask:
@@ -106,9 +105,9 @@ def _ending_of(content: bytes) -> str | None:
     return ".safetensors" if content[8:9] == b"{" and header_ends <= len(content) else None
 
 
-def _load_npy(path: Path) -> Array:
+def _load_npy(path: Path) -> AnyArray:
     try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: AnyArray = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
     except OSError as error:
         fact = f"cannot be read: {error.strerror or error}"
@@ -118,7 +117,7 @@ def _load_npy(path: Path) -> Array:
         raise InvalidInstance(fact, "", "save an array with numpy.save") from None
 
 
-def _subject_of_arrays(arrays: Mapping[str, Array], name: str) -> Subject:
+def _subject_of_arrays(arrays: Mapping[str, AnyArray], name: str) -> Subject:
     forms = [form for form in FORMS if form in arrays]
     if len(forms) != 1:
         fact = f"the arrays {sorted(arrays)} hold {len(forms)} masks"
@@ -136,7 +135,7 @@ def _subject_of_arrays(arrays: Mapping[str, Array], name: str) -> Subject:
     )
 
 
-def _mask_of_form(arrays: Mapping[str, Array], form: str) -> tuple[Mask, float | None, str]:
+def _mask_of_form(arrays: Mapping[str, AnyArray], form: str) -> tuple[Mask, float | None, str]:
     """Return the mask, the finite number by which it forbids, and the dtype in which it is stored."""
     if form in DENSE:
         return *mask_of_dense(arrays[form], form), str(arrays[form].dtype)
@@ -149,7 +148,7 @@ def _mask_of_form(arrays: Mapping[str, Array], form: str) -> tuple[Mask, float |
     return mask, None, "bool"
 
 
-def _checked(arrays: Mapping[str, Array], name: str, kinds: str = "iu") -> Array:
+def _checked(arrays: Mapping[str, AnyArray], name: str, kinds: str = "iu") -> AnyArray:
     """Return a stored array, flat; raise unless its dtype is of one of the ``kinds``, integers by default."""
     array = arrays[name].ravel()
     if array.size and array.dtype.kind not in kinds:
@@ -158,7 +157,7 @@ def _checked(arrays: Mapping[str, Array], name: str, kinds: str = "iu") -> Array
     return array
 
 
-def _read_labels(arrays: Mapping[str, Array]) -> Labels | None:
+def _read_labels(arrays: Mapping[str, AnyArray]) -> Labels | None:
     """Return the loss edges that are stored with a mask, None without.
 
     Values are token ids, or indices of labels whose names only solution.json has.
@@ -175,7 +174,7 @@ def _read_labels(arrays: Mapping[str, Array]) -> Labels | None:
     return Labels(position, tuple(value.tolist()), weight, task, (), ((),) * count, np.full(count, -1))
 
 
-def _read_blocks(arrays: Mapping[str, Array], size: int) -> Any:
+def _read_blocks(arrays: Mapping[str, AnyArray], size: int) -> Any:
     """Return the block lists stored with a mask over ``size`` positions, and their block size; None without."""
     if BLOCK_LISTS[0] not in arrays:
         return None

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import BlockLists
 from masksynth.mask import Mask
-from masksynth.mask.dense import coalesced, rows_at_once
+from masksynth.mask.dense import mask_from_chunks, rows_per_chunk
+from masksynth.mask.typing import BoolArray
 from masksynth.subject.subject import Subject
 
 SPEC = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -119,7 +119,7 @@ def mask_of_mod(mask_mod: MaskMod, length: int, source: str = "mask_mod") -> Mas
     ■ ■ ■
     """
     check_signature(mask_mod, source)
-    return coalesced([_all_rows(mask_mod, length, source)], length)
+    return mask_from_chunks([_all_rows(mask_mod, length, source)], length)
 
 
 def describe_other_masks(mask_mod: MaskMod, length: int, source: str) -> str:
@@ -146,13 +146,13 @@ def describe_other_masks(mask_mod: MaskMod, length: int, source: str) -> str:
     return ""
 
 
-def _all_rows(mask_mod: MaskMod, length: int, source: str) -> Iterator[NDArray[np.bool_]]:
-    step = rows_at_once(length)
+def _all_rows(mask_mod: MaskMod, length: int, source: str) -> Iterator[BoolArray]:
+    step = rows_per_chunk(length)
     for first in range(0, length, step):
         yield _evaluate_rows(mask_mod, first, min(step, length - first), length, source)
 
 
-def _evaluate_rows(mask_mod: MaskMod, first: int, rows: int, length: int, source: str) -> NDArray[np.bool_]:
+def _evaluate_rows(mask_mod: MaskMod, first: int, rows: int, length: int, source: str) -> BoolArray:
     """Return rows ``first, ..., first + rows - 1`` of the mask, ``(rows, length)``."""
     import torch
     from torch.nn.attention.flex_attention import create_mask

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.subject.subject import Int64Array, Subject
+from masksynth.mask.csr import factorize_rows, indptr, repeat_ranges
+from masksynth.mask.intervals import row_intervals
+from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.subject.subject import Subject
 from masksynth.tasks.canonical import canonical
-from masksynth.verify.colour_refinement import ranks
-from masksynth.verify.interval_sets import chunks, prefix, ranges, runs_of
 
 CHUNK = 1 << 22
 """Pairs that are held at once."""
@@ -37,9 +38,7 @@ class NextTokens(NamedTuple):
     why: str
 
 
-def find_next_tokens(
-    subject: Subject, position: Int64Array, value: Sequence[Any], silent: NDArray[np.bool_]
-) -> NextTokens:
+def find_next_tokens(subject: Subject, position: Int64Array, value: Sequence[Any], silent: BoolArray) -> NextTokens:
     """Find the next token of each label that does not say what it hides.
 
     Position k holds the next token of q iff its input is the label, its position id is one more, and it attends to q. A
@@ -65,8 +64,8 @@ def find_next_tokens(
         return NextTokens(target, unsaid, "inputs and position ids are not known")
     query, label, inputs = position[unsaid], *_codes(value, subject.inputs, unsaid)
     # position id that a row must have for position k to continue its text
-    same_step = ranks(np.concatenate([subject.positions[query], subject.positions - 1]))
-    same_token = ranks(same_step, np.concatenate([label, inputs]))
+    same_step = factorize_rows(np.concatenate([subject.positions[query], subject.positions - 1]))
+    same_token = factorize_rows(same_step, np.concatenate([label, inputs]))
     count = len(unsaid)
     continued = np.zeros(count, bool)
     first = np.full(count, NONE, np.int64)
@@ -102,18 +101,15 @@ def _match_intervals(
     subject: Subject, table: int, query: Int64Array, code: Int64Array, row_code: Int64Array
 ) -> _Matches:
     """Match each key interval of a table with the labels of the row's code whose query lies in the interval."""
-    keys, width = runs_of(subject.mask, table), subject.size + 1
-    row = np.repeat(np.arange(subject.size), np.diff(keys.offset))  # query row of each key interval
+    row, start, end = row_intervals(subject.mask, table)
+    width = subject.size + 1
     sought = code * width + query  # one integer that sorts as (code, query)
-    base = row_code[row] * width
     order = np.argsort(sought, kind="stable")
-    low, high = (np.searchsorted(sought[order], base + bound) for bound in (keys.start, keys.end))
+    low, high = (np.searchsorted(sought[order], row_code[row] * width + bound) for bound in (start, end))
     return _Matches(order, row, low, high)
 
 
-def _has_match(
-    subject: Subject, table: int, query: Int64Array, code: Int64Array, row_code: Int64Array
-) -> NDArray[np.bool_]:
+def _has_match(subject: Subject, table: int, query: Int64Array, code: Int64Array, row_code: Int64Array) -> BoolArray:
     """Return for each label whether some row of its code attends to its query."""
     order, _, low, high = _match_intervals(subject, table, query, code, row_code)
     # +1 where a range of labels begins, -1 where it ends; the prefix sum counts the ranges over each label
@@ -127,8 +123,11 @@ def _first_match(subject: Subject, table: int, query: Int64Array, code: Int64Arr
     """Return for each label the first row of its code that attends to its query, ``NONE`` without."""
     order, row, low, high = _match_intervals(subject, table, query, code, row_code)
     first = np.full(len(order), NONE, np.int64)
-    for start, end in chunks(prefix(high - low), CHUNK, len(low)):
-        count = (high - low)[start:end]
-        label = order[ranges(low[start:end], count)]
-        np.minimum.at(first, label, np.repeat(row[start:end], count))
+    total = indptr(high - low)
+    # cut the intervals into blocks of about CHUNK matches
+    cuts = np.unique([0, *np.searchsorted(total, np.arange(CHUNK, total[-1], CHUNK)), len(low)])
+    for begin, stop in pairwise(cuts.tolist()):
+        count = (high - low)[begin:stop]
+        label = order[repeat_ranges(low[begin:stop], count)]
+        np.minimum.at(first, label, np.repeat(row[begin:stop], count))
     return first

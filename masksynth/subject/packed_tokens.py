@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from masksynth.mask.typing import Int64Array
 from masksynth.pack import PackedBatch
-from masksynth.subject.subject import Int64Array
 
 
 def token_positions(batch: PackedBatch) -> tuple[Int64Array, Int64Array, Int64Array]:

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import BlockLists
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import canonical
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from masksynth.pack.sample_columns import SampleTable
     from masksynth.subject.table_rule import TableRule
 
-Int64Array = NDArray[np.int64]
 SHOWN = 40
 """Characters of an input that `Subject.token` shows."""
 
@@ -55,7 +52,7 @@ class Labels:
 
     position: Int64Array
     value: tuple[Any, ...]
-    weight: NDArray[np.float64]
+    weight: Float64Array
     task: Int64Array
     tasks: tuple[Any, ...]
     hides: tuple[tuple[Any, ...], ...]
@@ -122,6 +119,7 @@ class Subject:
 
     Examples
     --------
+    >>> import numpy as np
     >>> mask = Mask.from_dense(np.tril(np.ones((3, 3), bool)))
     >>> Subject(mask, "causal", inputs=("a", "b", "c")).size
     3
@@ -144,7 +142,7 @@ class Subject:
     embeddings: Mapping[str, Mapping[str, int]] | None = None
     sparse: bool = False
     partial: str = ""
-    padding: NDArray[np.bool_] | None = None
+    padding: BoolArray | None = None
     samples: SampleTable | None = None
     elsewhere: tuple[Any, ...] = ()
     others: int = 0

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.subject.subject import Int64Array
+from masksynth.mask.typing import Int64Array
 
 
 class TableRule(NamedTuple):

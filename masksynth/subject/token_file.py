@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import BoolArray
 from masksynth.subject.next_tokens import find_next_tokens
 from masksynth.subject.subject import Labels, Subject
 from masksynth.subject.table_rule import TableRule
@@ -217,7 +217,7 @@ def _table_rule(entry: Any, number: int) -> TableRule:
         return TableRule()
     kind: type[Window] | type[Chunk] = Chunk if isinstance(entry, Mapping) and "chunk" in entry else Window
     try:
-        rule = msgspec.convert(entry, kind)
+        rule = msgspec.convert(entry if isinstance(entry, Mapping) else None, kind)
     except msgspec.ValidationError:
         fact = f"expected the rule of a table, got {_text_of(entry)}"
         raise InvalidInstance(fact, f"$.tables[{number}]", REMEDIES["tables"]) from None
@@ -247,7 +247,7 @@ def _add_labels(subject: Subject, entries: list[LabelEntry], _: Path) -> Subject
     position = np.array([entry.position for entry in entries], np.int64)
     value = tuple(frozen(entry.label, f"$.labels[{number}][1]") for number, entry in enumerate(entries))
     hides = tuple(_hidden(entry.hides or [], f"$.labels[{n}][2]", subject.size) for n, entry in enumerate(entries))
-    silent: NDArray[np.bool_] = np.array([entry.hides is None for entry in entries], bool)
+    silent: BoolArray = np.array([entry.hides is None for entry in entries], bool)
     next_tokens = find_next_tokens(subject, position, value, silent)
     labels = Labels(position, value, np.ones(count), np.zeros(count, np.int64), (), hides, *next_tokens)
     return replace(subject, labels=labels)
