@@ -36,12 +36,13 @@ def mask_of_dense(array: AnyArray, name: str = "mask") -> tuple[Mask, float | No
     >>> mask_of_dense(np.where(np.tril(np.ones((2, 2), bool)), 0, np.finfo(np.float32).min).astype(np.float32))
     (Mask(size=2, tables=1, pairs=3), -3.4028234663852886e+38)
     """
-    if array.ndim == 4 and array.shape[:2] == (1, 1):
+    shape = array.shape
+    if array.ndim == 4 and shape[:2] == (1, 1):
         array = array[0]
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.shape[-1] != array.shape[-2] or not len(array):
-        raise InvalidInstance(f"array {name!r} has shape {array.shape}", "", "store (n, n), (P, n, n) or (1, 1, n, n)")
+        raise InvalidInstance(f"array {name!r} has shape {shape}", "", "store (n, n), (P, n, n) or (1, 1, n, n)")
     if array.dtype != bool and array.dtype.kind != "f":
         remedy = "store bool (True: may attend), or float with 0 and minus infinity"
         raise InvalidInstance(f"array {name!r} holds {array.dtype}", "", remedy)
