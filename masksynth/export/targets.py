@@ -43,7 +43,7 @@ from masksynth.export.packed_bits import MAX_PACKED, to_packed_bits
 from masksynth.export.row_intervals import row_counts
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
-from masksynth.files import check_file, writing_file
+from masksynth.files import check_file, write_to_disk, writing_file
 from masksynth.mask import Mask
 
 
@@ -135,7 +135,7 @@ def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: 
     place = Path(path)
     check_target_file(place, force, inputs)
     with writing_file(place, force, inputs, "the export") as draft:
-        draft.write_bytes(safetensors_bytes(arrays))
+        write_to_disk(draft, safetensors_bytes(arrays))
         if name := same_arrays(arrays, read_safetensors(draft)):
             raise WrongAnswer("files", f"{place}: array {name!r} was not written as it is; try again")
 
