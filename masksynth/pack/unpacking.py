@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.dimensions import join_dimensions
 from masksynth.pack.packed_folder import Entry, open_packed
-from masksynth.pack.sample_columns import IGNORED, Ints
+from masksynth.pack.sample_columns import IGNORED
 
 
 def unpack_samples(folder: str | Path) -> Iterator[dict[str, Any]]:
@@ -64,14 +64,14 @@ def samples_of(batch: PackedBatch, entry: Entry) -> Iterator[dict[str, Any]]:
         yield join_dimensions(sample)
 
 
-def _filled(dead: NDArray[np.bool_], live: Ints, others: Ints) -> list[int]:
+def _filled(dead: BoolArray, live: Int64Array, others: Int64Array) -> list[int]:
     values = np.empty(len(dead), np.int64)
     values[~dead], values[dead] = live, others
     result: list[int] = values.tolist()
     return result
 
 
-def _at(size: int, index: Ints, labels: Ints) -> list[int]:
+def _at(size: int, index: Int64Array, labels: Int64Array) -> list[int]:
     values = np.full(size, IGNORED, np.int64)
     values[index] = labels
     result: list[int] = values.tolist()
