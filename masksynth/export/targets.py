@@ -107,12 +107,10 @@ def check_target_file(path: Path, force: bool, inputs: Iterable[str | Path] = ()
     Raises
     ------
     InvalidInstance
-        For another ending, a folder that does not exist, or something that is there (a file without ``force``).
+        For another ending, or something that is there (a file without ``force``).
     """
     if path.suffix != ".safetensors":
         raise InvalidInstance(f"ends in {path.suffix!r}", "", "name a file that ends in .safetensors", str(path))
-    if not path.absolute().parent.is_dir():
-        raise InvalidInstance(f"there is no folder {path.parent}", "", "choose another place", str(path))
     check_file(path, force, inputs)
 
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masksynth.arrange.arranged_folder import arrange_packed
-from masksynth.backends import Limits
+from masksynth.arrange.arranged_folder import ArrangeOptions, arrange_packed
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack import open_packed, pack_batches, pack_samples, unpack_samples
 from masksynth.pack.read_files import read_samples
@@ -215,7 +214,7 @@ def test_no_sample(tmp_path):
 def test_arranged_batches_hold_the_same_samples(tmp_path):
     """Another order of the positions is another layout of the same training."""
     pack_samples(DATA / "reasoning_calls.jsonl.gz", tmp_path / "packed")
-    arrange_packed(tmp_path / "packed", tmp_path / "arranged", 16, False, Limits(), lambda *_: None)
+    arrange_packed(tmp_path / "packed", tmp_path / "arranged", ArrangeOptions(16), lambda *_: None)
     assert list(unpack_samples(tmp_path / "arranged")) == list(unpack_samples(tmp_path / "packed"))
     table = join(list(read_samples(DATA / "reasoning_calls.jsonl.gz")))
     [batch] = open_packed(tmp_path / "arranged")
