@@ -14,7 +14,7 @@ from masksynth.cli.terminal import JSON, QUIET, layers_option, plain, print_json
 
 if TYPE_CHECKING:
     from masksynth.audit import Subject
-    from masksynth.statistics import Anatomy, Difference, Reason
+    from masksynth.statistics import Difference, MaskStatistics, Reason
 
 SUBJECT = click.argument("subject")
 TOKENS = click.option(
@@ -88,7 +88,7 @@ def inspect_mask(
         reason = room.why(looked_at.mask, *why) if why is not None else None
         difference = room.compare(looked_at.mask, other.mask) if other is not None else None
         asked = why is not None or diff is not None
-        numbers = None if asked else room.anatomy(looked_at.mask, looked_at.layers, block_size)
+        numbers = None if asked else room.mask_statistics(looked_at.mask, looked_at.layers, block_size)
     with to_the_end():
         if as_json:
             found = {"anatomy": numbers, "why": reason, "difference": difference}
@@ -119,7 +119,7 @@ def _head(subject: Subject) -> str:
     return f"{subject.size:,} positions, {subject.mask.pairs:,} allowed pairs{tables}"
 
 
-def _numbers(found: Anatomy) -> list[str]:
+def _numbers(found: MaskStatistics) -> list[str]:
     """The numbers in words; what was not computed, with the reason."""
     lines = []
     if found.depth is not None and found.flow_pairs is not None:
@@ -146,7 +146,7 @@ def _numbers(found: Anatomy) -> list[str]:
     return [f"  {line}" for line in lines]
 
 
-def _with(found: Anatomy, why: str) -> list[str]:
+def _with(found: MaskStatistics, why: str) -> list[str]:
     return [name for name, reason in found.skipped.items() if reason == why]
 
 
