@@ -211,9 +211,9 @@ def test_long_masks_need_no_array():
 
 
 def test_refusals():
-    with pytest.raises(InvalidInstance, match="query 3"):
+    with pytest.raises(InvalidInstance, match=r"query: expected a position of 0\.\.2, got 3"):
         why(causal(3), 3, 0)
-    with pytest.raises(InvalidInstance, match="key -1"):
+    with pytest.raises(InvalidInstance, match=r"key: expected a position of 0\.\.2, got -1"):
         why(causal(3), 2, -1)
     with pytest.raises(InvalidInstance, match="layers: expected an integer >= 1, got 0"):
         mask_statistics(causal(3), layers=0)
