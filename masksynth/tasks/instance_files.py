@@ -161,7 +161,7 @@ def task_document(task: Task) -> dict[str, Any]:
 
 
 def content_hash(family: TaskFamily) -> str:
-    """Return the SHA-256 (hex) of the canonical JSON of ``tasks``, with defaults and without the name of the instance."""
+    """Return the SHA-256 (hex) of the canonical JSON of ``tasks`` with defaults, without name and source."""
     digest = hashlib.sha256(b"[")
     for index, task in enumerate(family.tasks):
         digest.update(("," if index else "").encode() + canonical(task_document(task)).encode())
