@@ -25,7 +25,7 @@ import masksynth as ms
 from benchmarks.measure import metered, table
 from benchmarks.plots import cactus
 from benchmarks.relations import Case, suite
-from masksynth.backends import PORTFOLIO, engine
+from masksynth.sparse.engines import PORTFOLIO, engine
 from masksynth.posets import Relation
 from masksynth.sparse import SparseProblem, reduce
 from masksynth.sparse.reduce import Part

@@ -8,7 +8,7 @@ from typing import Any
 
 from masksynth.backends import Objective, Status
 from masksynth.cli.terminal import plain
-from masksynth.solve import Answer, nodes_of
+from masksynth.solve import Answer, count_nodes
 from masksynth.sparse.sparsify import SparseAnswer
 from masksynth.tasks import Instance, MergedTask
 from masksynth.tasks.canonical import canonical, shown
@@ -39,7 +39,7 @@ def told(asked: Instance, answer: Answer, output: Path | None) -> str:
     merged, size = answer.merged, answer.objective["positions"]
     roads = " and ".join(f"{road['backend']} ({road['value']})" for road in answer.certificate["roads"])
     lines = [
-        f"{name}: {answer.status.name}, {count(size.value, 'position')} instead of {nodes_of(asked.family)} "
+        f"{name}: {answer.status.name}, {count(size.value, 'position')} instead of {count_nodes(asked.family)} "
         f"({count(len(merged.tasks), 'task')}, {count(len(merged.loss_edges), 'prediction')})",
         f"  {'minimal' if answer.status is Status.OPTIMAL else f'at least {size.bound} are needed'}; found by {roads}",
         f"  checked: {', '.join(answer.certificate['checks'])}",

@@ -192,7 +192,7 @@ def backends(as_json: bool) -> None:
             rows.append({"name": name, "available": True, "versions": found.versions(), "remedy": ""})
         except Unsupported as error:
             rows.append({"name": name, "available": False, "versions": {}, "remedy": str(error)})
-    from masksynth.backends import engine_names
+    from masksynth.sparse.engines import engine_names
 
     if as_json:
         print_json(rows)

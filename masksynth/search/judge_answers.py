@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 
-from masksynth.backends import Status, engine_names, names
+from masksynth.backends import Status, names
+from masksynth.sparse.engines import engine_names
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.search.result import Disagreement, Result
 from masksynth.tasks import Instance

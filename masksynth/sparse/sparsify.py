@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from masksynth.backends import PORTFOLIO, Limits, Objective, SparseOutcome, Standing, Status, sparse_search
+from masksynth.backends import Limits, Objective, Status
+from masksynth.sparse.engines import PORTFOLIO, SparseOutcome, Standing, sparse_search
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth.posets import closure

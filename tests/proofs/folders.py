@@ -6,7 +6,8 @@ import json
 
 import numpy as np
 
-from masksynth.backends import Limits, sparse_search
+from masksynth.backends import Limits
+from masksynth.sparse.engines import sparse_search
 from masksynth.sparse import SparseProblem
 from masksynth_solvers.sparse.certificate import write_proof
 from tests.proofs.naive import cycle, grid, path, random_preorder

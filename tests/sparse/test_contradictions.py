@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.backends import Limits, Objective, Outcome, Standing, Status, sparse_search
+from masksynth.backends import Limits, Objective, Outcome, Status
+from masksynth.sparse.engines import Standing, sparse_search
 from masksynth.errors import Contradiction
 from masksynth.search.result import result_of
 from masksynth.sparse import SparseProblem, greedy, reduce
@@ -167,7 +168,7 @@ def test_backends(monkeypatch):
             return replace(super().solve(problem, limits), bound=LIE)
 
     monkeypatch.setattr(
-        synthesis, "backend", lambda name, known=synthesis.backend: Liar() if name == "cpsat" else known(name)
+        synthesis, "load_backend", lambda name, known=synthesis.load_backend: Liar() if name == "cpsat" else known(name)
     )
     with lies(
         r"^contradiction: cpsat proved that at least 1000000 are needed, but criterion found \d+ \(butterfly-4\)"

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 import masksynth as ms
-from masksynth.backends import Limits, Standing, sparse_search
+from masksynth.backends import Limits
+from masksynth.sparse.engines import Standing, sparse_search
 from masksynth.cli import main
 from masksynth.errors import Unsupported
 from masksynth.sparse import SparseProblem, first_solution, reduce

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.backends import Limits, Standing, engine, sparse_search
+from masksynth.backends import Limits
+from masksynth.sparse.engines import Standing, engine, sparse_search
 from masksynth.sparse import SparseProblem, first_solution, greedy, packing, reduce, windows
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent

@@ -9,7 +9,7 @@ from math import ceil, inf
 from time import monotonic
 from typing import Any
 
-from masksynth.backends import Standing
+from masksynth.sparse.engines import Standing
 from masksynth.errors import MasksynthError
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.interruptible import run, run_in_thread

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from time import monotonic
 
-from masksynth.backends import Standing
+from masksynth.sparse.engines import Standing
 from masksynth.errors import Unsupported
 from masksynth_solvers.sparse.encoding import Formula
 

@@ -10,7 +10,7 @@ from math import ceil, inf
 from time import monotonic
 from typing import Any
 
-from masksynth.backends import Standing
+from masksynth.sparse.engines import Standing
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth_solvers.interruptible import run
 from masksynth_solvers.sparse.encoding import Formula

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.backends import Standing
+from masksynth.sparse.engines import Standing
 from masksynth.sparse import Edge, Part, SparseProblem, built_edges, first_solution, span
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent

@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection, Pipe, wait
 from time import monotonic
 from typing import Any
 
-from masksynth.backends import Limits, SparseOutcome, Standing, engine
+from masksynth.backends import Limits
+from masksynth.sparse.engines import SparseOutcome, Standing, engine
 from masksynth.errors import Contradiction, MasksynthError
 from masksynth.sparse import (
     Edge,

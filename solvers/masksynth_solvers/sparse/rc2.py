@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from masksynth.backends import Standing
+from masksynth.sparse.engines import Standing
 from masksynth.errors import MasksynthError
 from masksynth_solvers.interruptible import run_in_thread
 from masksynth_solvers.sparse.encoding import Formula

@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from masksynth.backends import Limits, Outcome, Standing, backend
+from masksynth.backends import Limits, Outcome, backend
+from masksynth.sparse.engines import Standing
 from masksynth.problem import Problem
 
 MOST = 6 << 30
