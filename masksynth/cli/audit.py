@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from masksynth.cli.answer_text import count, depth
 from masksynth.cli.report import REPORT, check_report
-from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, printable, progress, to_the_end
+from masksynth.terminal import (
+    JSON,
+    QUIET,
+    count,
+    depth,
+    input_files,
+    plain,
+    print_json,
+    printable,
+    progress,
+    to_the_end,
+)
 
 if TYPE_CHECKING:
     from masksynth.audit import Finding, Report, Subject

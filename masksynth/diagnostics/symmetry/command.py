@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from masksynth.cli.answer_text import count
-from masksynth.cli.inspect import BATCH, LENGTH, read
-from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, progress, to_the_end
 from masksynth.errors import InvalidInstance
+from masksynth.terminal import (
+    BATCH,
+    JSON,
+    LENGTH,
+    QUIET,
+    count,
+    input_files,
+    plain,
+    print_json,
+    progress,
+    read,
+    to_the_end,
+)
 
 if TYPE_CHECKING:
     from masksynth.diagnostics.symmetry import (
