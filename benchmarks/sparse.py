@@ -42,9 +42,9 @@ def plain(relation: Relation, layers: int) -> tuple[int, Formula]:
     """The weight of the sure edges, and one formula for everything else."""
     problem = SparseProblem(relation, layers)
     found = reduce(problem)
-    demands = tuple(demand for part in found.parts for demand in part.demands)
-    edges = tuple(edge for part in found.parts for edge in part.edges)
-    return problem.cost(found.sure | found.chosen), encode(problem, found.sure, Part(demands, edges))
+    demands = tuple(demand for part in found.components for demand in part.pairs)
+    edges = tuple(edge for part in found.components for edge in part.edges)
+    return problem.cost(found.forced | found.chosen), encode(problem, found.forced, Component(demands, edges))
 
 
 def default_cpsat(formula: Formula) -> int:

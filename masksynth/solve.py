@@ -193,9 +193,7 @@ def _override(instance: Instance, layers: int | EllipsisType | None, sparse: boo
     return instance
 
 
-def _solve_sparse(
-    question: Instance, engine: str, limits: Limits, started: float, progress: Progress | None
-) -> Answer:
+def _solve_sparse(question: Instance, engine: str, limits: Limits, started: float, progress: Progress | None) -> Answer:
     """Take the minimal positions from the criterion, find the fewest edges that carry their flow, and verify."""
     run = _run_criterion(Problem(question.family, None))
     thin = sparsify(run.merged.mask, question.layers, backend=engine, limits=limits, progress=progress)

@@ -336,9 +336,9 @@ def test_bad_rules_files(text, tmp_path):
             "the forced edge (0, 1) would carry flow beyond the relation; force only pairs of the relation",
         ),
         ({"forced": [[1, 0]], "forbidden": [[1, 0]]}, "the edge (1, 0) is forced and forbidden; choose one"),
-        ({"forced": [[1, 1]]}, "forced has (1, 1), not two different positions from 0 to 3"),
-        ({"weights": [[9, 0, 1]]}, "weights has (9, 0), not two different positions from 0 to 3"),
-        ({"weights": [[1, 0, 10**7]]}, "the weight 10000000 of (1, 0) is not an integer from -1000000 to 1000000"),
+        ({"forced": [[1, 1]]}, "forced: expected two different positions from 0 to 3, got (1, 1)"),
+        ({"weights": [[9, 0, 1]]}, "weights: expected two different positions from 0 to 3, got (9, 0)"),
+        ({"weights": [[1, 0, 10**7]]}, "weights: expected an integer from -1000000 to 1000000 for the edge (1, 0), got 10000000"),
     ],
 )
 def test_rules_that_do_not_fit_the_relation(rules, fact, tmp_path):
@@ -376,7 +376,7 @@ def test_files_without_a_mask(tmp_path):
 def test_a_layer_pattern_is_not_one_flow(tmp_path):
     np.save(tmp_path / "two.npy", np.stack([chain(3), chain(3)]))
     said = refused(masksynth("sparsify", tmp_path / "two.npy"))
-    assert said.endswith("a pattern of 2 tables is not one flow; give one (n, n) relation")
+    assert said.endswith("expected one flow, got a mask of 2 tables; give one (n, n) relation")
 
 
 def test_bad_options(tmp_path):
@@ -392,7 +392,7 @@ def test_bad_options(tmp_path):
         masksynth("sparsify", path, "--backend", "magic")
     )
     assert "unknown sparse backend 'criterion'" in refused(masksynth("solve", CHAIN, "--backend", "criterion"))
-    assert "a mask for each layer needs a number of layers" in refused(masksynth("sparsify", path, "--layered"))
+    assert "layered needs a number of layers, got None" in refused(masksynth("sparsify", path, "--layered"))
 
 
 def test_places_are_refused_before_the_work(tmp_path):

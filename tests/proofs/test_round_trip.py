@@ -148,7 +148,7 @@ def test_bounds_by_duals_are_at_most_the_optimum_and_trees_reach_it():
         if found is None:
             continue
         for part, optimum in zip(found[0].parts, found[1], strict=True):
-            formula = encode(problem, found[0].sure, part)
+            formula = encode(problem, found[0].forced, part)
             assert 0 <= lp_bound(formula)[0] <= optimum
             assert branch_tree(formula, optimum) is not None
             with pytest.raises(Contradiction, match=f"at least {optimum + 1} are needed, but linear programming found"):
