@@ -150,7 +150,8 @@ def backend(name: str) -> Backend:
     Raises
     ------
     Unsupported
-        If there is no such backend, or a package that it needs is not installed. There is no fallback to another backend.
+        If there is no such backend, or a package that it needs is not installed. There is no fallback to another
+        backend.
 
     Examples
     --------

@@ -26,7 +26,7 @@ AUTO_NODES = 600
 AUTO_PAIRS = 1_500
 """... at most this many pairs of nodes that may coincide ..."""
 AUTO_CLAUSES = 25_000
-"""... and at most this many clauses (`Problem.most_clauses`): what ``cpsat`` proves in about a second (``docs/benchmarks.md``)."""
+"""... and at most this many clauses (`Problem.most_clauses`): ``cpsat`` proves that in about a second."""
 
 Progress = Callable[[int, int], None]
 """Called with the best number of edges and its bound so far."""
@@ -44,7 +44,8 @@ class Answer:
     objective : mapping of str to Objective
         ``objective["positions"]``, and ``objective["edges"]`` of a sparse answer.
     certificate : mapping
-        ``roads``: the backends that agreed, each with value, bound and kind of proof; ``checks``: what the checker confirmed.
+        ``roads``: the backends that agreed, each with value, bound and kind of proof; ``checks``: what the checker
+        confirmed.
     backend : str
         The backend that was requested.
     versions : mapping of str to str
@@ -114,14 +115,15 @@ def solve(
     ----------
     instance : Instance
     backend : str
-        ``auto`` runs ``cpsat`` and compares it with the criterion where the search is small (``AUTO_NODES``, ``AUTO_PAIRS``,
-        ``AUTO_CLAUSES``), and runs the criterion alone above that size and at finite depth. Any other name runs that backend;
-        its optimum is compared with the criterion.
+        ``auto`` runs ``cpsat`` and compares it with the criterion where the search is small (``AUTO_NODES``,
+        ``AUTO_PAIRS``, ``AUTO_CLAUSES``), and runs the criterion alone above that size and at finite depth. Any other
+        name runs that backend; its optimum is compared with the criterion.
     layers : int, None or ...
         Number of layers of the model; None: any depth; ``...``: the instance's own.
     sparse : bool or ...
-        Whether to find the fewest edges through which ``layers`` layers carry exactly the flow of the merged task; ``...``: as the
-        instance says. The positions then come from the criterion, and ``backend`` names an engine for sparse masks (`sparsify`).
+        Whether to find the fewest edges through which ``layers`` layers carry exactly the flow of the merged task;
+        ``...``: as the instance says. The positions then come from the criterion, and ``backend`` names an engine for
+        sparse masks (`sparsify`).
     limits : Limits, optional
         Default: no time limit, one worker, seed 0; a sparse search by ``auto`` ends after an effort of about a minute.
     progress : function, optional
@@ -142,8 +144,10 @@ def solve(
     --------
     >>> import masksynth as ms
     >>> answer = ms.solve(ms.catalog.butterfly(n=4))
-    >>> answer.status.name, answer.objective["positions"].value, [road["backend"] for road in answer.certificate["roads"]]
-    ('OPTIMAL', 10, ['cpsat', 'criterion'])
+    >>> answer.status.name, answer.objective["positions"].value
+    ('OPTIMAL', 10)
+    >>> [road["backend"] for road in answer.certificate["roads"]]
+    ['cpsat', 'criterion']
     """
     started = perf_counter()
     _check_type(instance, Instance, "solve", "masksynth.load(path) or Instance(family, name)")
@@ -198,9 +202,8 @@ def _solve_sparse(question: Instance, engine: str, limits: Limits, started: floa
     run = _run_criterion(Problem(question.family, None))
     thin = sparsify(run.merged.mask, question.layers, backend=engine, limits=limits, progress=progress)
     if thin.mask is None or thin.objective is None:
-        raise MasksynthError(
-            f"a sparse search answered {thin.status.name} though the dense mask is an answer; please report this instance"
-        )
+        fact = f"a sparse search answered {thin.status.name} though the dense mask is an answer"
+        raise MasksynthError(f"{fact}; please report this instance")
     merged = replace(run.merged, mask=thin.mask, problem=question_of(question.family, question.layers, True))
     report = verify(question, merged, minimal=True)
     certificate = {"roads": [_road_record(run)], "checks": list(report.checks), "edges": dict(thin.certificate)}
@@ -261,9 +264,8 @@ def _compare(search: _Run, criterion: _Run) -> None:
     if bound > best:
         raise Contradiction(search.name, bound, criterion.name, best)
     if value < best or (is_proved and not bound == best == value):
-        raise MasksynthError(
-            f"backend {search.name!r} found {value} positions with bound {bound}, the criterion {best}; please report this instance"
-        )
+        fact = f"backend {search.name!r} found {value} positions with bound {bound}, the criterion {best}"
+        raise MasksynthError(f"{fact}; please report this instance")
 
 
 def _verified_answer(question: Instance, runs: list[_Run], name: str, limits: Limits, started: float) -> Answer:

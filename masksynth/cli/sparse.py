@@ -41,7 +41,7 @@ def check_extras(
 ) -> None:
     """Refuse before the work what could not be written after it."""
     if emit is not None and asked.layers is not None and not asked.sparse:
-        raise Unsupported("--emit writes the search, which knows no finite depth; give --layers any")
+        raise Unsupported("--emit does not support a finite depth; give --layers any")
     if proof is not None and not asked.sparse:
         raise Unsupported("--proof writes the proof of a sparse optimum; give --sparse")
     check_places(backend if asked.sparse else "", emit, proof, force, inputs)

@@ -49,8 +49,9 @@ class Book:
     path : path
         JSON lines; see ``docs/formats.md``.
     mode : "new", "resume" or "force"
-        Only a file that is new or empty; one that is continued; one that is overwritten. What is not finished in a file that is continued
-        (failures, and answers that are not proved and were sought under other limits) stays until a result takes its place.
+        Only a file that is new or empty; one that is continued; one that is overwritten. What is not finished in a file
+        that is continued (failures, and answers that are not proved and were sought under other limits) stays until a
+        result takes its place.
     limits : Limits, optional
         Of this run.
     folder : path, optional
@@ -59,7 +60,8 @@ class Book:
     Raises
     ------
     InvalidInstance
-        If the file is not empty and ``mode`` is "new", if it holds something else than results, or if another run writes to it.
+        If the file is not empty and ``mode`` is "new", if it holds something else than results, or if another run
+        writes to it.
     OSError
         If it cannot be written.
     """

@@ -83,7 +83,8 @@ def draw_cactus(
     cases : mapping of str to int
         What each method was given.
     limit, shortest : float
-        Right and left end of the axis [default on the left: a power of ten under the shortest time, at least a millisecond].
+        Right and left end of the axis [default on the left: a power of ten under the shortest time, at least a
+        millisecond].
     clock : str
         Which seconds they are.
     dashed : int

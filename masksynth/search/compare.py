@@ -30,8 +30,8 @@ class Change:
     ----------
     instance, backend : str
     kind : str
-        ``contradiction``: both cannot be true. ``regression``: less is proved or found, or it takes longer. ``improvement``: the reverse.
-        ``missing``, ``new``: only the old, only the new run has it.
+        ``contradiction``: both cannot be true. ``regression``: less is proved or found, or it takes longer.
+        ``improvement``: the reverse. ``missing``, ``new``: only the old, only the new run has it.
     what : str
         The difference in one line.
     """
@@ -70,10 +70,10 @@ class Comparison:
 def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER) -> Comparison:
     """Compare two runs.
 
-    Results belong together if they answer the same question (hash, layers, sparse, backend), whatever the files are called; where one of
-    them could not be read and so has no hash, if instance and backend have the same names. Of several lines for one question the last
-    counts. What another backend said about the same tasks before is not compared, but must not contradict it. Both sides are held in
-    memory, under a kilobyte a result.
+    Results belong together if they answer the same question (hash, layers, sparse, backend), whatever the files are
+    called; where one of them could not be read and so has no hash, if instance and backend have the same names. Of
+    several lines for one question the last counts. What another backend said about the same tasks before is not
+    compared, but must not contradict it. Both sides are held in memory, under a kilobyte a result.
 
     Parameters
     ----------

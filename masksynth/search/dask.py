@@ -42,8 +42,8 @@ def connected(address: str) -> Iterator[tuple[Executor, int]]:
     --------
     >>> with connected("butterfly"):
     ...     pass
-    Traceback (most recent call last):
-    masksynth.errors.MasksynthError: butterfly: no Dask scheduler answers; start one with `dask scheduler`, and give its tcp://HOST:PORT
+    Traceback (most recent call last): masksynth.errors.MasksynthError: butterfly: no Dask scheduler answers; start one
+    with `dask scheduler`, and give its tcp://HOST:PORT
     """
     with _quiet():
         threads, versions = asyncio.run(_look(address))
@@ -62,7 +62,8 @@ def _client() -> Any:
 
 async def _look(address: str) -> tuple[int, dict[str, Any]]:
     """Threads of all workers, as soon as there is one, and the version of masksynth that each has."""
-    # A client that is not asynchronous cannot be closed where its scheduler does not answer, and a second one may then wait for ever.
+    # A client that is not asynchronous cannot be closed where its scheduler does not answer, and a second one may then
+    # wait for ever.
     client = _client()(address, timeout=WAIT, set_as_default=False, asynchronous=True)
     try:
         await _meet(client, address)

@@ -80,7 +80,8 @@ def sweep(family: str, **parameters: Any) -> Iterator[Entry]:
     family : str
         One of `masksynth.catalog.FAMILIES`.
     **parameters
-        A range, list or iterator: every value of it; anything else, a tuple included: this one value. Only the first may be without end.
+        A range, list or iterator: every value of it; anything else, a tuple included: this one value. Only the first
+        may be without end.
 
     Raises
     ------
@@ -130,7 +131,8 @@ def entries(instances: Any) -> Iterator[Entry]:
     Parameters
     ----------
     instances : path, glob, Instance, Entry, or an iterable of these
-        A folder stands for every ``*.json`` below it in the order of their paths; folders and globs leave out ``manifest.json``.
+        A folder stands for every ``*.json`` below it in the order of their paths; folders and globs leave out
+        ``manifest.json``.
 
     Raises
     ------

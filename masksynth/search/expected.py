@@ -100,9 +100,9 @@ def expectations(path: str | Path) -> list[Expectation]:
 def compare_expected(expected: Sequence[Expectation], results: Iterable[Result], complete: bool = False) -> Comparison:
     """Hold a run against a manifest.
 
-    A result belongs to the entry whose file it names: by its resolved path, else by the longest ``file`` at its end, since the run may have
-    been elsewhere. Every backend of a run is held against the same entry. A result that asks something else than the file (``layers``,
-    ``sparse``), or names no entry, is counted as new and says nothing.
+    A result belongs to the entry whose file it names: by its resolved path, else by the longest ``file`` at its end,
+    since the run may have been elsewhere. Every backend of a run is held against the same entry. A result that asks
+    something else than the file (``layers``, ``sparse``), or names no entry, is counted as new and says nothing.
 
     Parameters
     ----------

@@ -43,7 +43,8 @@ def portfolio(backend: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
 def contradiction(results: Mapping[str, Result]) -> str:
     """How two backends contradict one another in one line, or an empty text.
 
-    A value that one of them reached lies below a bound that another proved, or one proves that there is no answer and another has one.
+    A value that one of them reached lies below a bound that another proved, or one proves that there is no answer and
+    another has one.
 
     Examples
     --------

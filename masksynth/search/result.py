@@ -64,7 +64,8 @@ class Result:
     instance : str
         Path or name.
     hash : str or None
-        SHA-256 of the instance's tasks (`masksynth.tasks.instance_files.content_hash`); None if the instance could not be read.
+        SHA-256 of the instance's tasks (`masksynth.tasks.instance_files.content_hash`); None if the instance could not
+        be read.
     backend : str
         What was asked for: one backend, or a portfolio as names separated by commas.
     layers : int or None

@@ -42,7 +42,8 @@ def search(
     Parameters
     ----------
     instances : path, folder, glob, Instance, or an iterable of these
-        Also a generator without end: only a few instances are taken ahead of the results. `sweep` makes one from a family.
+        Also a generator without end: only a few instances are taken ahead of the results. `sweep` makes one from a
+        family.
     backend : str or list of str
         As in `solve`; several names are a portfolio: the first proof wins and the others are cancelled.
     layers, sparse
@@ -50,10 +51,12 @@ def search(
     limits : Limits, optional
         Of every instance and backend. Its ``workers`` (threads of a solver) are at most processors / jobs.
     jobs : int, optional
-        How many instances are under way at a time: the number of worker processes (default: one for each processor), or of an
-        executor's workers (default: what it says of itself, or 32). A portfolio has at least one worker for each of its backends.
+        How many instances are under way at a time: the number of worker processes (default: one for each processor), or
+        of an executor's workers (default: what it says of itself, or 32). A portfolio has at least one worker for each
+        of its backends.
     executor : concurrent.futures.Executor, optional
-        Where jobs run instead of this machine's own worker processes, for instance ``client.get_executor()`` of Dask. It stays open.
+        Where jobs run instead of this machine's own worker processes, for instance ``client.get_executor()`` of Dask.
+        It stays open.
     ordered : bool
         Results in the order of the instances instead of the order in which they finish.
     budget : float, optional
@@ -65,13 +68,14 @@ def search(
     answers : bool
         Whether results carry their `Answer`; without, less is sent between processes.
     recall : function, optional
-        Called with an instance's name and question. What it returns is not sought again, and yielded only if it does not stand under this
-        name yet (`masksynth.search.book.Book.recall`).
+        Called with an instance's name and question. What it returns is not sought again, and yielded only if it does
+        not stand under this name yet (`masksynth.search.book.Book.recall`).
 
     Yields
     ------
     Result
-        An instance that fails (malformed, raising, out of memory, its worker killed) gives a result whose ``error`` says why.
+        An instance that fails (malformed, raising, out of memory, its worker killed) gives a result whose ``error``
+        says why.
 
     Raises
     ------

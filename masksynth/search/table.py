@@ -53,8 +53,8 @@ COLUMNS: dict[str, tuple[str, Callable[[Result], Any]]] = {
 def columns(results: Iterable[Result]) -> dict[str, list[Any]]:
     """Results as columns of equal length, None where there is nothing; ``pandas.DataFrame(columns(results))`` takes them.
 
-    ``positions`` and ``edges`` are the values reached, ``positions_bound`` and ``edges_bound`` the proved bounds; ``versions`` and
-    ``limits`` are JSON.
+    ``positions`` and ``edges`` are the values reached, ``positions_bound`` and ``edges_bound`` the proved bounds;
+    ``versions`` and ``limits`` are JSON.
 
     Examples
     --------

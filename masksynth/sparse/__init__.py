@@ -1,8 +1,9 @@
 """Sparse masks: the fewest edges through which L layers carry a given flow (least L-transitive-closure spanners).
 
-`sparsify` is the entry point. `SparseProblem` states the question, `reduce` splits it into independent components, `bounds` proves lower
-bounds without a search, `greedy` and `first_solution` find solutions to start from, `engines` runs the exact search of
-``masksynth_solvers.sparse``, and `constructions` builds masks of any size with a proved lower bound.
+`sparsify` is the entry point. `SparseProblem` states the question, `reduce` splits it into independent components,
+`bounds` proves lower bounds without a search, `greedy` and `first_solution` find solutions to start from, `engines`
+runs the exact search of ``masksynth_solvers.sparse``, and `constructions` builds masks of any size with a proved lower
+bound.
 """
 
 from masksynth.sparse.bounds import disjoint_cuts, disjoint_intervals

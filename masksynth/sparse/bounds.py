@@ -1,6 +1,7 @@
-"""Lower bounds without a search: disjoint cuts that every solution must hit, and disjoint intervals that can be solved separately.
+"""Lower bounds without a search: disjoint cuts that every solution hits, and disjoint intervals solved separately.
 
-Both are certificates that can be checked by themselves: a cut by the paths that avoid it, an interval as a component of its own.
+Both are certificates that can be checked by themselves: a cut by the paths that avoid it, an interval as a component of
+its own.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ UNCUTTABLE = 10**9
 
 
 def disjoint_cuts(problem: SparseProblem, forced: frozenset[Edge], component: Component) -> tuple[Cut, ...]:
-    """Return pairwise disjoint edge sets, each of which every solution must hit: their least weights add up to a lower bound.
+    """Return pairwise disjoint cuts, which every solution must hit: their least weights add up to a lower bound.
 
-    For each pair, closest pairs first, the smallest set of unused edges is taken that cuts all paths of at most L edges between its two
-    positions, if there is one. It is a minimum cut in the layered graph with nodes (position, hops so far), where forced and used edges
-    cannot be cut (Menger's theorem). Its edges, each taken once for all hops, form the set.
+    For each pair, closest pairs first, the smallest set of unused edges is taken that cuts all paths of at most L edges
+    between its two positions, if there is one. It is a minimum cut in the layered graph with nodes (position, hops so
+    far), where forced and used edges cannot be cut (Menger's theorem). Its edges, each taken once for all hops, form
+    the set.
 
     Parameters
     ----------
@@ -56,7 +58,10 @@ def disjoint_cuts(problem: SparseProblem, forced: frozenset[Edge], component: Co
 
 
 def _least_cut(solid: Relation, free: Relation, pair: Edge, limit: int) -> set[Edge]:
-    """Return free edges that meet every walk of at most ``limit`` edges from query to key; empty if solid edges connect the pair."""
+    """Return free edges that meet every walk of at most ``limit`` edges from query to key.
+
+    The set is empty if solid edges alone connect the pair.
+    """
     import networkx as nx
 
     query, key = pair
@@ -78,10 +83,11 @@ def _least_cut(solid: Relation, free: Relation, pair: Edge, limit: int) -> set[E
 def disjoint_intervals(
     problem: SparseProblem, forced: frozenset[Edge], component: Component, max_size: int = MAX_INTERVAL
 ) -> tuple[Component, ...]:
-    """Return subproblems of a component that share no edge: its intervals of at most ``max_size`` positions, largest first.
+    """Return intervals of a component that share no edge, of at most ``max_size`` positions, largest first.
 
-    The interval of a pair (q, k) contains every position w with q >= w >= k, so a path between two of its members stays inside, and the
-    edges that a solution has inside an interval solve the interval. The least weights of the intervals add up to a lower bound.
+    The interval of a pair (q, k) contains every position w with q >= w >= k, so a path between two of its members stays
+    inside, and the edges that a solution has inside an interval solve the interval. The least weights of the intervals
+    add up to a lower bound.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Engines that search sparse masks: their protocol, their registry by name, and the solutions and bounds they exchange."""
+"""Engines that search sparse masks: their protocol, their registry, and the solutions and bounds they exchange."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class SparseOutcome:
 
 
 class Engine(Protocol):
-    """Interface of an exact search for one component, which runs in slices and uses what other engines found meanwhile."""
+    """Interface of an exact search for one component, which runs in slices and uses the results of other engines."""
 
     def __init__(self, formula: Any, seed: int) -> None: ...
 

@@ -18,7 +18,10 @@ LayeredEdge = tuple[int, int, int]
 
 
 def construct_plain(problem: SparseProblem) -> Construction | None:
-    """Return a construction for a plain problem (no weights, no forced or forbidden edges, one mask for all layers), else None."""
+    """Return a construction for a plain problem, else None.
+
+    A plain problem has no weights, no forced or forbidden edges, and one mask for all layers.
+    """
     return construct(Mask.from_dense(problem.relation), problem.layers) if _is_plain(problem) else None
 
 
@@ -54,8 +57,8 @@ def first_solution(
         Edges that are in every solution (`Reduction.forced`).
     component : Component
     solution : iterable of Edge
-        A solution of the whole problem, such as a construction. Its edges in the component, less the redundant ones, are returned if they
-        are lighter than the greedy choice.
+        A solution of the whole problem, such as a construction. Its edges in the component, less the redundant ones,
+        are returned if they are lighter than the greedy choice.
     """
     chosen = greedy(problem, forced, component)
     shared = set(solution) & set(component.edges)
@@ -71,7 +74,7 @@ def layered_component(problem: SparseProblem) -> Component:
 
 
 def first_layered_solution(problem: SparseProblem) -> tuple[LayeredEdge, ...]:
-    """Return a uniform solution repeated in every layer, less redundant edges, which are dropped by descending weight and layer.
+    """Return a uniform solution repeated in every layer, less redundant edges (heaviest and topmost are dropped first).
 
     The allowed edges must carry the flow.
 

@@ -1,4 +1,4 @@
-"""Fast feasible solutions: greedy choice, then reverse delete. The result is minimal under deletion of single edges, not optimal."""
+"""Fast feasible solutions: greedy choice, then reverse delete; minimal under deletion of edges, not optimal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from masksynth.sparse.sparse_problem import Edge, SparseProblem
 def greedy(problem: SparseProblem, forced: frozenset[Edge], component: Component) -> tuple[Edge, ...]:
     """Return edges that, with the forced ones, connect all pairs of a component: most pairs connected per weight first.
 
-    Where no single edge connects a further pair, the first uncovered pair gets a path with the fewest new edges. Redundant edges are
-    deleted at the end.
+    Where no single edge connects a further pair, the first uncovered pair gets a path with the fewest new edges.
+    Redundant edges are deleted at the end.
 
     Parameters
     ----------

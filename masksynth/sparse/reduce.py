@@ -1,11 +1,12 @@
 """Reduction of a sparse problem: forced edges, uncovered pairs, and independent components.
 
-Let G be the allowed edges. An edge is *forced* if it costs nothing, is required by the problem, or is necessary: G without it has no path
-of at most L edges between its ends (the covers of a partial order, both arcs of a class of two). Every solution may be assumed to contain
-the forced edges. Pairs that they connect within L layers are covered; each other pair is *uncovered* and needs a path of *useful* edges,
-those on a walk of at most L allowed edges between its ends. Uncovered pairs that share no useful edge, directly or through other pairs, are
-independent: the least weight is the sum over the connected *components*. At unbounded depth, disjoint *cuts* replace the components:
-disjoint sets of edges, each of which every solution must hit.
+Let G be the allowed edges. An edge is *forced* if it costs nothing, is required by the problem, or is necessary: G
+without it has no path of at most L edges between its ends (the covers of a partial order, both arcs of a class of two).
+Every solution may be assumed to contain the forced edges. Pairs that they connect within L layers are covered; each
+other pair is *uncovered* and needs a path of *useful* edges, those on a walk of at most L allowed edges between its
+ends. Uncovered pairs that share no useful edge, directly or through other pairs, are independent: the least weight is
+the sum over the connected *components*. At unbounded depth, disjoint *cuts* replace the components: disjoint sets of
+edges, each of which every solution must hit.
 """
 
 from __future__ import annotations
@@ -131,9 +132,10 @@ def reduce(problem: SparseProblem) -> Reduction:
 
     Notes
     -----
-    For a partial order the forced edges of weight 1 are the covers; at unbounded depth they are the solution (transitive reduction; Aho,
-    Garey and Ullman 1972). With classes of several members, each member needs an edge that leaves it inside its class, and each cover of
-    the quotient needs one arc: both are cuts, hit by one simple cycle per class and one arc per cover.
+    For a partial order the forced edges of weight 1 are the covers; at unbounded depth they are the solution
+    (transitive reduction; Aho, Garey and Ullman 1972). With classes of several members, each member needs an edge that
+    leaves it inside its class, and each cover of the quotient needs one arc: both are cuts, hit by one simple cycle per
+    class and one arc per cover.
 
     Examples
     --------
@@ -166,7 +168,8 @@ def _necessary(problem: SparseProblem, limit: int) -> set[Edge]:
     if limit == 1:
         return set(list_edges(allowed))
     candidates = list_edges(allowed & ~compose(allowed, allowed))
-    # A longer path q -> w -> ... -> k has the pair (w, k) in R, so there is a path of two edges unless that pair is forbidden.
+    # A longer path q -> w -> ... -> k has the pair (w, k) in R, so there is a path of two edges unless that pair is
+    # forbidden.
     if limit == 2 or not problem.forbidden:
         return set(candidates)
     return {edge for edge in candidates if not _is_connected_without(allowed, edge, limit)}
@@ -188,7 +191,7 @@ def _is_connected_without(allowed: Relation, edge: Edge, limit: int) -> bool:
 
 
 def useful_edges(distance: Hops, pair: Edge, limit: int) -> Relation:
-    """Return (n, n) bool: the pairs (a, b) on a walk q -> ... -> a -> b -> ... -> k of at most ``limit`` hops, were (a, b) an edge.
+    """Return the pairs (a, b) that, as edges, lie on a walk from q to k of at most ``limit`` hops, (n, n) bool.
 
     Parameters
     ----------
@@ -203,7 +206,7 @@ def useful_edges(distance: Hops, pair: Edge, limit: int) -> Relation:
 
 
 def positions_between(problem: SparseProblem, pairs: Iterable[Edge]) -> list[int]:
-    """Return the positions w with q >= w >= k for one of the pairs (q, k), ascending: all paths between pairs stay among these.
+    """Return the positions between the ends of one of the pairs, ascending: all paths of the pairs stay among these.
 
     Examples
     --------
@@ -241,7 +244,10 @@ def _split_components(
 
 
 def _reduce_unbounded(problem: SparseProblem, forced: frozenset[Edge]) -> Reduction | None:
-    """Return the closed form at unbounded depth; None if weights, forced or forbidden edges inside a class leave something to search."""
+    """Return the closed form at unbounded depth.
+
+    It is None if weights, forced or forbidden edges inside a class leave something to search.
+    """
     least = least_mutual(problem.relation)
     cuts: list[Cut] = []
     chosen: set[Edge] = set()

@@ -21,9 +21,9 @@ MAX_WEIGHT = 10**6
 class SparseProblem:
     """Find the mask of least weight through which L layers carry exactly the flow of a preorder.
 
-    With A the set of chosen off-diagonal edges, ``(A or I)^L = R``. As A lies inside R and R is transitive, nothing beyond R can flow; what
-    is required is a path of at most L edges for every pair of R. With ``layered``, each layer has a set of edges of its own,
-    ``(A_L or I) ... (A_1 or I) = R``, and the cost is summed over the layers.
+    With A the set of chosen off-diagonal edges, ``(A or I)^L = R``. As A lies inside R and R is transitive, nothing
+    beyond R can flow; what is required is a path of at most L edges for every pair of R. With ``layered``, each layer
+    has a set of edges of its own, ``(A_L or I) ... (A_1 or I) = R``, and the cost is summed over the layers.
 
     Parameters
     ----------
@@ -84,7 +84,10 @@ class SparseProblem:
 
     @cached_property
     def depth(self) -> int:
-        """Effective number of layers: L, at most n - 1 as no path is longer; a layered problem may gain from more than n - 1 masks."""
+        """Effective number of layers: L, but at most n - 1, since no path is longer.
+
+        It is L for a layered problem, which may gain from more than n - 1 masks.
+        """
         longest = max(1, self.size - 1)
         if self.layers is None:
             return longest

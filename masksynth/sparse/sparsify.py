@@ -1,7 +1,7 @@
 """Find the mask with the fewest edges that carries a flow through L layers: a least transitive-closure spanner.
 
-Small flows are reduced to independent components and searched; large ones get a construction. Either way the answer has a value and a
-proved bound, and its mask has been checked by code that shares nothing with the code that found it.
+Small flows are reduced to independent components and searched; large ones get a construction. Either way the answer has
+a value and a proved bound, and its mask has been checked by code that shares nothing with the code that found it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def sparsify(
     Parameters
     ----------
     relation : (n, n) bool array, Mask, or path of a mask file
-        ``relation[q, k]`` is true iff q may attend to k. Its closure is taken; above ``MAX_CLOSED`` positions a Mask must be closed already.
+        ``relation[q, k]`` is true iff q may attend to k. Its closure is taken; above ``MAX_CLOSED`` positions a Mask
+        must be closed already.
     layers : int, optional
         L; None: any number of layers (the transitive reduction).
     forced, forbidden : iterable of (query, key)
@@ -112,11 +113,12 @@ def sparsify(
     weights : mapping of (query, key) to int, optional
         Cost of an edge, default 1.
     layered : bool
-        Whether each layer has a mask of its own, ``A_1`` the first: ``(A_L or I) ... (A_1 or I) = R``, with the least weight summed over
-        all layers.
+        Whether each layer has a mask of its own, ``A_1`` the first: ``(A_L or I) ... (A_1 or I) = R``, with the least
+        weight summed over all layers.
     backend : str
-        ``auto`` searches with all engines of ``PORTFOLIO`` if the flow is small (``MAX_SEARCH``, ``MAX_WAYS``), for ``AUTO_EFFORT`` unless
-        limits are given, and constructs a mask otherwise. ``construct`` never searches; any other name runs that engine alone.
+        ``auto`` searches with all engines of ``PORTFOLIO`` if the flow is small (``MAX_SEARCH``, ``MAX_WAYS``), for
+        ``AUTO_EFFORT`` unless limits are given, and constructs a mask otherwise. ``construct`` never searches; any
+        other name runs that engine alone.
     limits : Limits, optional
     progress : function, optional
         Called with the best weight and bound so far during a search.
@@ -130,7 +132,8 @@ def sparsify(
     InvalidInstance
         If the relation, a weight or an edge is invalid.
     Unsupported
-        If the flow is too large for the named engine, or a construction was requested with weights, forced or forbidden edges.
+        If the flow is too large for the named engine, or a construction was requested with weights, forced or forbidden
+        edges.
     WrongAnswer
         If the checker rejects the result; this is a defect of masksynth.
 
@@ -148,7 +151,8 @@ def sparsify(
     if backend == "construct" or (backend == "auto" and not any(options) and not is_searchable(flow)):
         if any(options):
             raise Unsupported(
-                "a construction supports neither weights nor forced or forbidden edges, and has one mask for all layers; name an engine"
+                "a construction supports neither weights nor forced or forbidden edges, and has one mask for all"
+                " layers; name an engine"
             )
         return _construct(request)
     if not is_searchable(flow):

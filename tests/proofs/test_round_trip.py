@@ -115,7 +115,7 @@ def test_targets(tmp_path):
     write_proof(target, other, *solved(other), force=True)
     assert check_proof(target).value == 8
     (target / "notes.txt").write_text("mine")
-    with pytest.raises(InvalidInstance, match=r"'notes.txt', which is not of a proof"):
+    with pytest.raises(InvalidInstance, match=r"'notes.txt', which is not part of a proof"):
         write_proof(target, problem, *found, force=True)
     assert (target / "notes.txt").read_text() == "mine"
 

@@ -1,8 +1,9 @@
 """Who serves which pairs: the rows of a quotient, taken apart into tracks with guests.
 
-A class of chain A that sees chain C up to some slot becomes a guest query of C above that slot; or the keys of C become guest keys of A,
-each below the lowest class of A that sees it. For every pair of chains the cheaper side serves, by estimated edges. Nobody serves where
-both are guests of a third chain that joins them already: each query of A sits there above a slot that sees as much of C.
+A class of chain A that sees chain C up to some slot becomes a guest query of C above that slot; or the keys of C become
+guest keys of A, each below the lowest class of A that sees it. For every pair of chains the cheaper side serves, by
+estimated edges. Nobody serves where both are guests of a third chain that joins them already: each query of A sits
+there above a slot that sees as much of C.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from masksynth.sparse.constructions.shared_hubs import Tracks
 def tracks_of(chains: Chains, layers: int, whole: NDArray[np.bool_]) -> Tracks:
     """Tracks that serve every pair of the quotient.
 
-    Of a class that is ``whole``, by slot, the other members are guests, both query and key, of their own slot and wherever the class is
-    a guest; any other class is its representative.
+    Of a class that is ``whole``, by slot, the other members are guests, both query and key, of their own slot and
+    wherever the class is a guest; any other class is its representative.
 
     Examples
     --------

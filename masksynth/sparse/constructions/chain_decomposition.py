@@ -1,7 +1,7 @@
 """A closed mask as chains: its classes, chains of classes, and for each class the prefix of every chain that it sees.
 
-A down-set meets a chain in a prefix, so that the row of a class is one number for each chain that it meets. Chains are the heavy paths
-of the forest "class -> its highest key": on trees, log2(n) of them meet a row at most.
+A down-set meets a chain in a prefix, so that the row of a class is one number for each chain that it meets. Chains are
+the heavy paths of the forest "class -> its highest key": on trees, log2(n) of them meet a row at most.
 
 References
 ----------

@@ -1,16 +1,19 @@
 """Chains: few edges through which L layers carry a total order, by hubs within hubs.
 
-A *strip* is a run of n elements between two hubs, one below and one above it. With budgets (L, a, b) its edges must carry every pair
-of its elements in L hops, every element down to the hub below in a hops, and the hub above down to every element in b hops; a budget
-``FREE`` means that there is no such hub. A chain is the strip (L, FREE, FREE). Plans of a strip:
+A *strip* is a run of n elements between two hubs, one below and one above it. With budgets (L, a, b) its edges must
+carry every pair of its elements in L hops, every element down to the hub below in a hops, and the hub above down to
+every element in b hops; a budget ``FREE`` means that there is no such hub. A chain is the strip (L, FREE, FREE). Plans
+of a strip:
 
 - *path*: the covers, where n <= a, n <= b and n <= L + 1.
-- *comb*: at a = 1 every element attends to the hub below, which helps no other pair; at a = L + 1 only the lowest does. Above likewise.
-- *hubs*: r hubs with budgets (c, a - x, b - y) among themselves, c = L - x - y, and strips with budgets (L, x, y) between them, (L, a, y)
-  at the bottom, (L, x, b) at the top: an element reaches another strip by x hops to its hub, c to the hub above the target, y more.
+- *comb*: at a = 1 every element attends to the hub below, which helps no other pair; at a = L + 1 only the lowest does.
+  Above likewise.
+- *hubs*: r hubs with budgets (c, a - x, b - y) among themselves, c = L - x - y, and strips with budgets (L, x, y)
+  between them, (L, a, y) at the bottom, (L, x, b) at the top: an element reaches another strip by x hops to its hub, c
+  to the hub above the target, y more.
 
-With x = y = 1 these are the schemes of the literature: n log n edges at L = 2, n log log n at L = 3, n log* n at L = 4. Small strips take
-the best plan by dynamic programming; longer ones try equal strips of many lengths.
+With x = y = 1 these are the schemes of the literature: n log n edges at L = 2, n log log n at L = 3, n log* n at L = 4.
+Small strips take the best plan by dynamic programming; longer ones try equal strips of many lengths.
 
 References
 ----------

@@ -1,9 +1,10 @@
 """Classes: positions that all see each other, joined by cycles through one of them.
 
-A *flower* is a set of directed cycles, its petals, that share one member, the representative. If a petal has p other members, each of
-them reaches the representative within p hops and is reached from it within p. Members of one petal of p reach each other within p hops,
-members of petals of p and p' within p + p'. So L layers need p + p' <= L for any two petals: one of ceil(L / 2) and the others of
-floor(L / 2), or a single cycle of L + 1. A class of m members with equal petals of p costs (m - 1)(p + 1) / p edges, rounded up.
+A *flower* is a set of directed cycles, its petals, that share one member, the representative. If a petal has p other
+members, each of them reaches the representative within p hops and is reached from it within p. Members of one petal of
+p reach each other within p hops, members of petals of p and p' within p + p'. So L layers need p + p' <= L for any two
+petals: one of ceil(L / 2) and the others of floor(L / 2), or a single cycle of L + 1. A class of m members with equal
+petals of p costs (m - 1)(p + 1) / p edges, rounded up.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sparse masks of any size by construction: few edges through which L layers carry a closed mask, and a proven lower bound.
 
-Work is near-linear in positions, intervals of rows and edges; nothing is N x N. The answer is the best of several schemes; it is not
-claimed to be the least. For small instances there are exact engines.
+Work is near-linear in positions, intervals of rows and edges; nothing is N x N. The answer is the best of several
+schemes; it is not claimed to be the least. For small instances there are exact engines.
 """
 
 from __future__ import annotations

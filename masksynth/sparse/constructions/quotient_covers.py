@@ -11,8 +11,9 @@ from masksynth.sparse.constructions.chain_decomposition import Chains, Integers,
 def covers_of(chains: Chains) -> tuple[Integers, Integers]:
     """Return the cover pairs (upper slot, lower slot), sorted by upper slot: nothing lies strictly between the two.
 
-    A cover of a class is the top of its chain in the row. A highest top is one; it takes every top below it out of the question, and so
-    does each highest of those that are left. Tops that see equally many classes do not see each other, so they are taken at once.
+    A cover of a class is the top of its chain in the row. A highest top is one; it takes every top below it out of the
+    question, and so does each highest of those that are left. Tops that see equally many classes do not see each other,
+    so they are taken at once.
 
     Raises
     ------

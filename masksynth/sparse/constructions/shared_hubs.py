@@ -1,13 +1,15 @@
 """Chains with guests: through L layers, who attends to a part of a chain reaches it over the hubs of that chain.
 
-A *track* is a chain of slots. A guest query sits above a slot: it may attend to that slot and to all below. A guest key sits below a
-slot: that slot and all above may attend to it. Guests are no hubs. Hubs split a segment of the track; every query attends to the nearest
-hub at or below it, the nearest hub at or above a key attends to it, the hubs form a chain with L - 2 layers (a single hub at L = 2), and
-what lies strictly between two hubs is left to the same scheme. So a query at slot j and a key at slot i <= j meet: at the first level
-that puts a hub between the two, j -> hub -> ... -> hub -> i takes 1 + (L - 2) + 1 hops.
+A *track* is a chain of slots. A guest query sits above a slot: it may attend to that slot and to all below. A guest key
+sits below a slot: that slot and all above may attend to it. Guests are no hubs. Hubs split a segment of the track;
+every query attends to the nearest hub at or below it, the nearest hub at or above a key attends to it, the hubs form a
+chain with L - 2 layers (a single hub at L = 2), and what lies strictly between two hubs is left to the same scheme. So
+a query at slot j and a key at slot i <= j meet: at the first level that puts a hub between the two, j -> hub -> ... ->
+hub -> i takes 1 + (L - 2) + 1 hops.
 
-Hubs split the *weight*, guests included, into equal parts: a slot with many guests becomes a hub early, and those guests are done with
-one edge. Along the heavy paths of a tree the costs then add up to O(log n) for a node at L = 2, as in biased search trees.
+Hubs split the *weight*, guests included, into equal parts: a slot with many guests becomes a hub early, and those
+guests are done with one edge. Along the heavy paths of a tree the costs then add up to O(log n) for a node at L = 2, as
+in biased search trees.
 
 References
 ----------
@@ -127,8 +129,9 @@ def _hubs(tracks: Tracks, start: Integers, end: Integers, queries: Integers, key
 def _share(queries: Integers, keys: Integers) -> np.ndarray:
     """The part of the weight to put below a single hub: y with y + y^(keys / queries) = 1.
 
-    A query pays for a hub below it, a key for a hub above it. With q queries and k keys in unit weight and a share y below, a level costs
-    q (1 - y) + k y for H(y) bits of progress; the best share has (1 - y, y) = (2^(-t q), 2^(-t k)).
+    A query pays for a hub below it, a key for a hub above it. With q queries and k keys in unit weight and a share y
+    below, a level costs q (1 - y) + k y for H(y) bits of progress; the best share has (1 - y, y) = (2^(-t q), 2^(-t
+    k)).
     """
     low, high = np.zeros(len(keys)), np.ones(len(keys))
     for _ in range(20):

@@ -1,25 +1,30 @@
 """Proven lower bounds on the edges of sparse masks of any size.
 
-Below, f(n) is the least number of edges through which L layers carry a chain of n, and a *window* is an interval of the chain.
+Below, f(n) is the least number of edges through which L layers carry a chain of n, and a *window* is an interval of the
+chain.
 
-- *Convex parts.* Let A carry R, and let S be convex: u < w < v with u, v in S puts w in S. A path between members of S runs inside S,
-  so the edges of A inside S carry R on S. Windows that share at most an end have no edge in common, so f(n) >= f(m) + f(n - m + 1).
+- *Convex parts.* Let A carry R, and let S be convex: u < w < v with u, v in S puts w in S. A path between members of S
+  runs inside S, so the edges of A inside S carry R on S. Windows that share at most an end have no edge in common, so
+  f(n) >= f(m) + f(n - m + 1).
 - *Covers.* Nothing lies between a cover pair, so it is an edge. Outside the windows, covers still count.
-- *Classes.* Contracting classes maps the edges between them onto a set that carries the quotient. Paths inside a class of m stay there:
-  it needs m edges, as each member has one going out. For L = 2 and m >= 4 it needs 2m - 2: unless every member has two going out,
-  some v has one only, to w; then w needs m - 2 going out, and all have 2m - 3 together at least. With equality the others have one each,
-  each of which goes to a member with m - 2 > 1, so to w; then nobody attends to v.
-- *Splits* (L = 2). A lower window of a and an upper one of b share no edge with the edges that cross from one to the other. Let
-  (v, u) be a pair across: its path crosses at u or at v. So every v, or every u, has a crossing edge; min(a, b) of them at least.
-- *Sharp splits* (L = 2). Say every v of the upper window has a crossing edge (the other case is its mirror image). Let b1 of them have
-  exactly one. If b1 = 0, there are 2b crossing edges. Else take, of those b1, the v that attends to the fewest others, k, of the upper
-  window: k <= U / b1, where U is the number of edges in the upper window. Let z be its one key below and D the d keys of z. Any u
-  below, but z and D, is reached from v over one of its k keys above, so these have a - 1 - d crossing edges at least; the other
-  b - k members of the upper window have one each, and those of the b - b1 with two or more that are not among the k one more:
-  b - k + max(0, b - b1 - k). And there are 2b - b1 crossing edges in any case. The lower window has f(a) edges, and also
-  f(z - 1) + d + f(a - z) + min(z, a - z) of them: below z, from z to D, above z, and from above z to z or below.
-  The least sum over all b1, z and d is a bound. At b1 >= 2 it does not fall if U is larger than f(b), as k is U / b1 at most.
-  (This gives about 0.8 n log2 n; that f(n) = n log2 n - O(n), as for n <= 21, is a conjecture.)
+- *Classes.* Contracting classes maps the edges between them onto a set that carries the quotient. Paths inside a class
+  of m stay there: it needs m edges, as each member has one going out. For L = 2 and m >= 4 it needs 2m - 2: unless
+  every member has two going out, some v has one only, to w; then w needs m - 2 going out, and all have 2m - 3 together
+  at least. With equality the others have one each, each of which goes to a member with m - 2 > 1, so to w; then nobody
+  attends to v.
+- *Splits* (L = 2). A lower window of a and an upper one of b share no edge with the edges that cross from one to the
+  other. Let (v, u) be a pair across: its path crosses at u or at v. So every v, or every u, has a crossing edge; min(a,
+  b) of them at least.
+- *Sharp splits* (L = 2). Say every v of the upper window has a crossing edge (the other case is its mirror image). Let
+  b1 of them have exactly one. If b1 = 0, there are 2b crossing edges. Else take, of those b1, the v that attends to the
+  fewest others, k, of the upper window: k <= U / b1, where U is the number of edges in the upper window. Let z be its
+  one key below and D the d keys of z. Any u below, but z and D, is reached from v over one of its k keys above, so
+  these have a - 1 - d crossing edges at least; the other b - k members of the upper window have one each, and those of
+  the b - b1 with two or more that are not among the k one more: b - k + max(0, b - b1 - k). And there are 2b - b1
+  crossing edges in any case. The lower window has f(a) edges, and also f(z - 1) + d + f(a - z) + min(z, a - z) of them:
+  below z, from z to D, above z, and from above z to z or below. The least sum over all b1, z and d is a bound. At b1 >=
+  2 it does not fall if U is larger than f(b), as k is U / b1 at most. (This gives about 0.8 n log2 n; that f(n) = n
+  log2 n - O(n), as for n <= 21, is a conjecture.)
 """
 
 from __future__ import annotations
@@ -40,7 +45,8 @@ PROVEN: dict[int, tuple[int, ...]] = {
     6: (2, 4, 6, 9, 12, 14, 17, 20, 23, 26, 29, 32),
 }
 """f(3), f(5), f(7), ... for L = 2 .. 6, covers included. Each is the value of a solution that was checked by boolean powers, and an UNSAT
-answer for one edge less (CaDiCaL on layered reachability with a totalizer, or CP-SAT's core search), most by two encodings.
+answer for one edge less (CaDiCaL on layered reachability with a totalizer, or CP-SAT's core search), most by two
+encodings.
 A chain of n + 1 needs at least one edge more than a chain of n: its last element has one, and no other pair needs it."""
 
 
@@ -97,8 +103,8 @@ def class_bounds(members: Integers, layers: int | None) -> Integers:
 def convex_chains(chains: Chains, covers: tuple[Integers, Integers]) -> Integers:
     """Lengths of convex chains that cover each chain and share ends only.
 
-    A window from slot i to slot j is convex if no cover of a slot t in i < t <= j, other than t - 1, sees i: a chain of covers that leaves
-    the window downwards leaves it through such a cover, and cannot come back to i or above.
+    A window from slot i to slot j is convex if no cover of a slot t in i < t <= j, other than t - 1, sees i: a chain of
+    covers that leaves the window downwards leaves it through such a cover, and cannot come back to i or above.
 
     Examples
     --------
@@ -202,7 +208,8 @@ def _sharp(bounds: NDArray[np.int64], lower: int, upper: int) -> int:
 def _crossing(rest: NDArray[np.int64], upper: int, inside: int) -> NDArray[np.int64]:
     """Least crossing edges over b1 = 1 .. b, for each number ``rest`` = a - 1 - d of elements that z does not serve.
 
-    The values of b1 are taken in ranges, with the fewest keys k for the least of a range and the fewest others for the largest.
+    The values of b1 are taken in ranges, with the fewest keys k for the least of a range and the fewest others for the
+    largest.
     """
     limits = [upper + 1]
     while limits[-1] > 1:

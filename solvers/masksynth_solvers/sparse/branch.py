@@ -1,16 +1,18 @@
-"""Lower bounds by linear programming with rational duals, and branch-and-bound trees of them: certificates for wide components.
+"""Lower bounds by linear programming with rational duals, and branch-and-bound trees with them: certificates.
 
-A clause is read as ``sum of its literals >= 1`` over 0 <= x <= 1, a negative literal being ``1 - x``. GLOP's duals, rounded to a common
-denominator, prove the bound ``sum_c y_c (1 - negatives_c) + sum_x min(0, cost_x - sum_c y_c coefficient_cx)`` for any y >= 0 (Lagrange), so
-neither rounding nor a wrong solver can make it false. A clause may be violated at a price that exceeds the weight of every solution; this
-keeps every program feasible and its duals valid.
+A clause is read as ``sum of its literals >= 1`` over 0 <= x <= 1, a negative literal being ``1 - x``. GLOP's duals,
+rounded to a common denominator, prove the bound ``sum_c y_c (1 - negatives_c) + sum_x min(0, cost_x - sum_c y_c
+coefficient_cx)`` for any y >= 0 (Lagrange), so neither rounding nor a wrong solver can make it false. A clause may be
+violated at a price that exceeds the weight of every solution; this keeps every program feasible and its duals valid.
 
-The tree branches on edges, with the known optimum as cutoff. As every leaf must be closed, the order of the search is irrelevant and the
-size of the tree depends on the choice of the branching edge: strong branching among the most fractional edges.
+The tree branches on edges, with the known optimum as cutoff. As every leaf must be closed, the order of the search is
+irrelevant and the size of the tree depends on the choice of the branching edge: strong branching among the most
+fractional edges.
 
 References
 ----------
-D. Applegate, R. Bixby, V. Chvatal, W. Cook, "Finding cuts in the TSP", DIMACS Technical Report 95-05 (1995): strong branching.
+D. Applegate, R. Bixby, V. Chvatal, W. Cook, "Finding cuts in the TSP", DIMACS Technical Report 95-05 (1995): strong
+branching.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 
 from masksynth.errors import Contradiction
 from masksynth_solvers.sparse.encoding import Formula
-from masksynth_solvers.sparse.enumeration import meets
+from masksynth_solvers.sparse.enumeration import connects_pairs
 
 DENOMINATOR = 1 << 24
 CANDIDATES = 12
@@ -104,7 +106,7 @@ class Program:
 
 
 def lp_bound(formula: Formula) -> tuple[int, dict[str, Any]]:
-    """Return a proved lower bound on the weight of a component, and its certificate: the content of ``tree.json``, a tree of one leaf.
+    """Return a proved lower bound on the weight of a component, and its certificate: a ``tree.json`` with one leaf.
 
     Examples
     --------
@@ -131,7 +133,7 @@ def branch_tree(
     nodes: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
-    """Return a branch-and-bound tree that proves ``bound``, as the content of ``tree.json``; None if a limit is reached first.
+    """Return a branch-and-bound tree that proves ``bound``, as a ``tree.json``; None if a limit is reached first.
 
     Parameters
     ----------
@@ -198,7 +200,10 @@ class _Growing:
         return {"edge": edge, "zero": self.node({**fixed, variable: 0}), "one": self.node({**fixed, variable: 1})}
 
     def _choice(self, point: Point, fixed: Fixed) -> int:
-        """Return the fractional edge with the greatest product of the two children's gains; a gain counts only up to closing the child."""
+        """Return the fractional edge with the greatest product of its two children's gains.
+
+        A gain counts only up to the bound at which the child is closed.
+        """
         fractional = [(abs(value - 0.5), variable) for variable, value in point.edges.items() if variable not in fixed]
         candidates = [variable for distance, variable in sorted(fractional)[:CANDIDATES] if distance < 0.5 - 1e-6]
         if not candidates:
@@ -217,7 +222,7 @@ class _Growing:
     def _check_claim(self, point: Point) -> None:
         """Raise if the edges of an integral point are a solution that weighs less than the bound to prove."""
         chosen = self.formula.chosen(variable for variable, value in point.edges.items() if value > 0.5)
-        if (cost := self.formula.cost(chosen)) < self.bound and meets(self.formula, chosen):
+        if (cost := self.formula.cost(chosen)) < self.bound and connects_pairs(self.formula, chosen):
             raise Contradiction("the search", self.bound, "linear programming", cost)
 
 

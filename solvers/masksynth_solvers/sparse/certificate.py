@@ -1,8 +1,9 @@
-"""Write a folder that proves a lower bound on the weight of a sparse mask, component by component, for ``masksynth check-proof``.
+"""Write a folder that proves a lower bound on the weight of a sparse mask, for ``masksynth check-proof``.
 
-The bound of a component is proved by linear programming duals where they reach it at once; otherwise by CaDiCaL, whose DRUP proof refutes
-"weight is at most the bound - 1", or by a branch-and-bound tree with duals, whichever finishes first. Resolution is better on tall orders,
-trees on wide ones. If neither finishes soon, CaDiCaL gets the bounds of windows, which are proved first, as lemmas.
+The bound of a component is proved by linear programming duals where they reach it at once; otherwise by CaDiCaL, whose
+DRUP proof refutes "weight is at most the bound - 1", or by a branch-and-bound tree with duals, whichever finishes
+first. Resolution is better on tall orders, trees on wide ones. If neither finishes soon, CaDiCaL gets the bounds of
+windows, which are proved first, as lemmas.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def write_proof(
         The target. It must not exist or must be empty; with ``force`` it may contain another proof, which is replaced.
     problem : SparseProblem
     reduction : Reduction
-        Its forced edges, cuts and components make up the bound. It is ignored for a layered problem, which is a single component.
+        Its forced edges, cuts and components make up the bound. It is ignored for a layered problem, which is a single
+        component.
     bounds : sequence of int
         The bound to prove for each component.
     mask : (n, n) bool, or (L, n, n) if layered
@@ -113,8 +115,8 @@ def write_proof(
     force : bool
         Whether to replace another proof.
     inspect : function, optional
-        Called with the finished folder before it is moved to the target, for instance ``masksynth.verify.proof.check_proof``. If it raises,
-        nothing is written.
+        Called with the finished folder before it is moved to the target, for instance
+        ``masksynth.verify.proof.check_proof``. If it raises, nothing is written.
 
     Returns
     -------
@@ -153,9 +155,9 @@ def write_proof(
     ]  # with its layer in front, if layered
     components = _proof_components(problem, reduction)
     if reduction.unreachable is not None or len(components) != len(bounds):
+        unreachable = f", unreachable {reduction.unreachable}" if reduction.unreachable else ""
         raise InvalidInstance(
-            f"{len(bounds)} bounds for a reduction of {len(components)} components, unreachable {reduction.unreachable}",
-            "",
+            f"expected {len(components)} bounds, one per component, got {len(bounds)}{unreachable}", ""
         )
     _check_target(target, force)
     end = inf if limits is None or limits.seconds is None else started + limits.seconds
@@ -192,7 +194,7 @@ def write_proof(
 
 
 def _proof_components(problem: SparseProblem, reduction: Reduction) -> tuple[Component, ...]:
-    """Return the components as problem.json lists them: edges are pairs (query, key), also if each layer has a mask of its own."""
+    """Return the components as problem.json lists them: edges are pairs (query, key), also of a layered problem."""
     if not problem.layered:
         return reduction.components
     pairs = tuple((query, key) for query, key in list_edges(problem.relation) if query != key)
@@ -250,7 +252,13 @@ def _prove(claim: _Claim, until: float) -> str:
 
 
 def _by_duals(claim: _Claim) -> str:
-    """Return ``duals`` if linear programming proves the bound at once, else an empty string; raise if it proves more than the value."""
+    """Return ``duals`` if linear programming proves the bound at once, else an empty string.
+
+    Raises
+    ------
+    Contradiction
+        If it proves a bound above the weight of the mask.
+    """
     reached, tree = lp_bound(claim.formula)
     if claim.value is not None and reached > claim.value:
         raise Contradiction("linear programming", reached, "the search", claim.value, claim.folder.name)
@@ -261,7 +269,7 @@ def _by_duals(claim: _Claim) -> str:
 
 
 def _race(claim: _Claim, until: float) -> str:
-    """Run CaDiCaL, and later also build a branch-and-bound tree; return the kind of the first proof, or an empty string."""
+    """Run CaDiCaL, later a branch-and-bound tree too; return the kind of the first proof, or an empty string."""
     with _refuting(claim) as child:
         if _proved(claim, child, min(ALONE, (until - monotonic()) / 3)):
             return "drat"
@@ -274,7 +282,7 @@ def _race(claim: _Claim, until: float) -> str:
 
 
 def _add_windows(claim: _Claim, lemmas: Lemmas, effort: float) -> _Claim:
-    """Return the claim with windows whose lemmas have been proved; the claim itself if a lemma is not proved in time."""
+    """Return the claim with proved windows; the claim itself if one of their lemmas is not proved in time."""
     before = len(lemmas.entries)
     try:
         windows = lemmas.windows(claim.component, claim.bound, monotonic() + (claim.until - monotonic()) / 2, effort)
@@ -287,7 +295,7 @@ def _add_windows(claim: _Claim, lemmas: Lemmas, effort: float) -> _Claim:
 
 
 def _prove_lemma(lemma: Lemma, claim: _Claim, lemmas: Lemmas) -> bool:
-    """Prove a lemma, after the lemmas that it uses if duals alone do not suffice; return whether this was done in time."""
+    """Prove a lemma (if duals do not suffice, after the lemmas that it uses); return whether it was done in time."""
     formula = encode(lemmas.problem, lemmas.forced, lemma.component)
     windows = highest_bounds(lemma.windows)
 
@@ -314,13 +322,13 @@ def _drop_lemmas(claim: _Claim, lemmas: Lemmas, before: int) -> None:
 
 def _raise_unproved(claim: _Claim) -> NoReturn:
     raise Unsupported(
-        f"{claim.folder.name} ({len(claim.component.pairs)} pairs, {len(claim.component.edges)} edges): the bound {claim.bound} is not proved"
-        " within the limits; give more time, or leave out the proof"
+        f"{claim.folder.name} ({len(claim.component.pairs)} pairs, {len(claim.component.edges)} edges): the bound"
+        f" {claim.bound} is not proved within the limits; give more time, or leave out the proof"
     )
 
 
 def limit_weight(formula: Formula, most: int) -> Formula:
-    """Return a formula with "the weight is at most ``most``" added, and for each window the limit on the weight outside it.
+    """Return a formula with "the weight is at most ``most``" added, and a limit on the weight outside each window.
 
     Examples
     --------
@@ -345,7 +353,7 @@ def limit_weight(formula: Formula, most: int) -> Formula:
 
 @contextmanager
 def _refuting(claim: _Claim) -> Iterator[subprocess.Popen[bytes] | None]:
-    """Run CaDiCaL on "weight is at most the bound - 1" in a process; None if the weights are too large for a counter."""
+    """Run CaDiCaL on "weight <= bound - 1" in a process; None if the weights are too large for a counter."""
     try:
         _write(claim.folder / "formula.cnf", _dimacs(limit_weight(claim.formula, claim.bound - 1)))
     except Unsupported:

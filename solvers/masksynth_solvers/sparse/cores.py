@@ -1,4 +1,6 @@
-"""CP-SAT with its core-guided search: cores raise the bound until a solution meets it. Each slice starts anew with twice the time.
+"""CP-SAT with core-guided search: cores raise the bound until a solution connects_pairs it.
+
+Each slice starts anew with twice the time.
 
 The default search of CP-SAT does not help here: its bound stays at that of the linear relaxation.
 """

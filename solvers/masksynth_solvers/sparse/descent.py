@@ -1,8 +1,8 @@
-"""Linear SAT-UNSAT search by CaDiCaL: is there a solution that weighs less than the best one? The last "unsatisfiable" is the proof.
+"""Linear SAT-UNSAT search by CaDiCaL: is there a solution lighter than the best one? The last "no" is the proof.
 
-A totalizer counts the weight. Each better solution forbids one more of its outputs, so the solver keeps all learnt clauses. Windows are
-counted likewise: a window that costs at least b leaves at most (best weight - 1 - b) for the edges outside it.
-Effort is counted in conflicts, so the search is deterministic.
+A totalizer counts the weight. Each better solution forbids one more of its outputs, so the solver keeps all learnt
+clauses. Windows are counted likewise: a window that costs at least b leaves at most (best weight - 1 - b) for the edges
+outside it. Effort is counted in conflicts, so the search is deterministic.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Descent:
 
 
 def build_counters(formula: Formula, most: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Build counters of the total weight, and of the weight outside each window, for solutions of weight at most ``most``.
+    """Build counters of the total weight and of the weight outside each window, up to ``most``.
 
     Returns
     -------

@@ -1,22 +1,28 @@
-"""SAT encoding of a component, shared by all engines: `encode` and `encode_layers` apply it, `Formula.chosen` inverts it.
+"""SAT encoding of a component for all engines: `encode`, `encode_layers` apply it, `Formula.chosen` inverts it.
 
 Variables, by name
+
 1. ``edge q k``       the edge is chosen (``edge l q k``: in layer l),
 2. ``reach l q k``    implies that q reaches k in at most l hops,
 3. ``via l q w k``    the same through w, where two halves have to be true together.
 
 Clauses
-a. ``reach l q k`` implies that for some w both halves of the path, q to w and w to k, are true. A half that forced edges make certain, or
-   that no edges can make, is a constant and is left out. The first half has ``l // 2`` hops, so depth L needs log L levels.
+
+a. ``reach l q k`` implies that for some w both halves of the path, q to w and w to k, are true. A half that forced
+   edges make certain, or that no edges can make, is a constant and is left out. The first half has ``l // 2`` hops, so
+   depth L needs log L levels.
 b. ``via`` implies both halves.
 c. Every pair is reached in L hops.
 
-Implications in one direction suffice, since reachability is only required, never forbidden. The cost is the weight of the chosen edges.
+Implications in one direction suffice, since reachability is only required, never forbidden. The cost is the weight of
+the chosen edges.
 
 References
 ----------
-The problem is the least k-transitive-closure spanner: A. Bhattacharyya et al., "Transitive-closure spanners", SIAM J. Computing 41 (2012).
-O. Bailleux, Y. Boufkhad, "Efficient CNF encoding of boolean cardinality constraints", CP 2003 (`at_most`).
+The problem is the least k-transitive-closure spanner:
+A. Bhattacharyya et al., "Transitive-closure spanners", SIAM J. Computing 41 (2012).
+Totalizers (`at_most`):
+O. Bailleux, Y. Boufkhad, "Efficient CNF encoding of boolean cardinality constraints", CP 2003.
 """
 
 from __future__ import annotations
@@ -205,7 +211,8 @@ def _require_paths(
     depth : int
     pairs : iterable of Edge
     known : function
-        Maps a step (kind, level, query, key) to a constant or an edge variable; None if the step needs a variable of its own.
+        Maps a step (kind, level, query, key) to a constant or an edge variable; None if the step needs a variable of
+        its own.
     halves : function
         Yields (w, first step, second step) for each way to split ``reach level query key``.
     """
@@ -242,7 +249,7 @@ def _require_paths(
 
 
 def at_most(formula: Formula, bound: int, terms: Sequence[int] | None = None, name: Name = ("count",)) -> list[int]:
-    """Add a totalizer that counts the true ``terms`` up to ``bound + 1``: its t-th output is true if at least t of them are.
+    """Add a totalizer that counts the true ``terms`` up to ``bound + 1``; output t is true if at least t of them are.
 
     Parameters
     ----------

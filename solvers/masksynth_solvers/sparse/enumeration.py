@@ -1,4 +1,4 @@
-"""Brute force over all sets of edges, lightest first, each checked by a plain search: the specification of the other engines."""
+"""Brute force over all sets of edges, lightest first, checked by a plain search: the engines' specification."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Brute:
     def __init__(self, formula: Formula, seed: int) -> None:
         if len(formula.edges) > MAX_EDGES:
             raise Unsupported(
-                f"brute: expected at most {MAX_EDGES} edges that may be chosen, got {len(formula.edges)}; use another backend"
+                f"brute: expected at most {MAX_EDGES} edges that may be chosen, got {len(formula.edges)};"
+                " use another backend"
             )
         self.formula = formula
 
@@ -31,19 +32,21 @@ class Brute:
                 break
             if until is not None and monotonic() >= until:
                 return known.proved(weight, "brute")
-            if meets(self.formula, chosen):
+            if connects_pairs(self.formula, chosen):
                 return known.found(chosen, weight, "brute").proved(weight, "brute")
         return known.proved(known.upper, "brute")
 
 
-def meets(formula: Formula, chosen: Iterable[tuple[int, ...]]) -> bool:
-    """Return whether chosen and forced edges connect every pair: search from each query through the layers, last layer first.
+def connects_pairs(formula: Formula, chosen: Iterable[tuple[int, ...]]) -> bool:
+    """Return whether chosen and forced edges connect every pair, by search from each query, last layer first.
 
     Examples
     --------
     >>> formula = Formula(depth=2, pairs=((2, 0),))
-    >>> [meets(formula, chosen) for chosen in ([(2, 1), (1, 0)], [(2, 1)], [(2, 2, 1), (1, 1, 0)], [(1, 2, 1), (2, 1, 0)])]
-    [True, False, True, False]
+    >>> connects_pairs(formula, [(2, 1), (1, 0)]), connects_pairs(formula, [(2, 1)])
+    (True, False)
+    >>> connects_pairs(formula, [(2, 2, 1), (1, 1, 0)]), connects_pairs(formula, [(1, 2, 1), (2, 1, 0)])
+    (True, False)
     """
     held = set(chosen)
     if any(edge in formula.edges and edge not in held for edge in formula.forced):
@@ -61,7 +64,8 @@ def meets(formula: Formula, chosen: Iterable[tuple[int, ...]]) -> bool:
 def by_weight(formula: Formula) -> Iterator[tuple[int, tuple[tuple[int, ...], ...]]]:
     """Yield (weight, edges) of every set of edges in ascending order of weight.
 
-    Each set is extended only by later edges, so it is yielded once; weights are not negative, so no set comes before a lighter one.
+    Each set is extended only by later edges, so it is yielded once; weights are not negative, so no set comes before a
+    lighter one.
     """
     edges = list(formula.edges)
     costs = [formula.weights[formula.edges[edge]] for edge in edges]

@@ -1,7 +1,9 @@
-"""Integer linear programming by SCIP, which is part of OR-Tools: a clause is "sum of literals >= 1". It uses no solutions of other engines.
+"""Integer linear programming by SCIP, which is part of OR-Tools: a clause is "sum of literals >= 1".
 
-SCIP computes in floating point: a value may be off by its tolerance times the sum of the weights. A bound is lowered by that much before
-it is rounded up, and weights for which that is half a unit or more are refused.
+It uses no solutions of other engines.
+
+SCIP computes in floating point: a value may be off by its tolerance times the sum of the weights. A bound is lowered by
+that much before it is rounded up, and weights for which that is half a unit or more are refused.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ from masksynth_solvers.sparse.encoding import Formula
 TOLERANCE = 1e-6
 """SCIP's tolerance for the integrality of a variable and the violation of a row."""
 SETTINGS = ("misc/catchctrlc = FALSE", "limits/gap = 0", "propagating/genvbounds/freq = -1")
-"""Ctrl-C is handled by the caller. By default OR-Tools stops SCIP at a gap of 0.01 %. The propagator of generic bounds fails ("No memory":
-it sorts an empty list) when an interrupted search is continued."""
+"""Parameters of SCIP: the caller handles Ctrl-C; no gap (OR-Tools stops SCIP at 0.01 % by default); no propagator of
+generic bounds, which fails ("No memory": it sorts an empty list) when an interrupted search is continued."""
 
 
 class Linear:
-    """The engine ``ilp``. SCIP has no deterministic effort: a slice lasts ``effort`` seconds and continues where the last one ended."""
+    """The engine ``ilp``. A slice lasts ``effort`` seconds and continues where the last one ended."""
 
     def __init__(self, formula: Formula, seed: int) -> None:
         from ortools.linear_solver import pywraplp

@@ -1,8 +1,9 @@
 """Russian doll search: each component is solved with the bounds of the smaller windows inside it, smallest first.
 
-A window of a component consists of the pairs below one of its positions, or above one. The edges that a solution chooses inside a window
-solve the window, so at least its least weight is spent there. On chains and grids, windows of equal size are isomorphic and are solved once.
-Without windows a chain at L = 2 is not proved beyond about 21 positions; with them every chain up to 31 is proved in seconds.
+A window of a component consists of the pairs below one of its positions, or above one. The edges that a solution
+chooses inside a window solve the window, so at least its least weight is spent there. On chains and grids, windows of
+equal size are isomorphic and are solved once. Without windows a chain at L = 2 is not proved beyond about 21 positions;
+with them every chain up to 31 is proved in seconds.
 
 References
 ----------
@@ -119,9 +120,9 @@ def _list_windows(component: Component, problem: SparseProblem) -> list[Componen
 
 
 def canonical_form(problem: SparseProblem, forced: frozenset[Edge], window: Component) -> bytes:
-    """Return a key that is equal for windows that differ in the numbering of positions only; they have equal least weights.
+    """Return a key that is equal for windows that differ in the numbering of positions only.
 
-    An isomorphism pairs the `positions_between` of two such windows in ascending order.
+    Such windows have equal least weights; their `positions_between`, in ascending order, correspond.
     """
     rank = {position: index for index, position in enumerate(positions_between(problem, window.pairs))}
     form = (

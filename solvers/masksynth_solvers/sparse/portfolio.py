@@ -1,7 +1,8 @@
 """Run several engines on each component until one proves the optimum; solutions and bounds are exchanged.
 
-With one worker the engines take turns in one process, in slices of deterministic effort: equal runs give equal answers. With more, each
-engine has a process of its own; which of several optimal masks is found may then differ from run to run, its weight does not.
+With one worker the engines take turns in one process, in slices of deterministic effort: equal runs give equal answers.
+With more, each engine has a process of its own; which of several optimal masks is found may then differ from run to
+run, its weight does not.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def _search_component(
             known = known.proved(_sum_of_intervals(problem, reduction, component, limits, budget), "windows")
             yield known
             formula = _encode_with_windows(problem, reduction, component, known, budget)
-            # The edges of a solution inside a window solve the window, so the highest bound of a window bounds the component.
+            # The edges of a solution inside a window solve the window, so the highest bound of a window bounds the
+            # component.
             known = known.proved(max((window.bound for window in formula.windows), default=0), "windows")
             engines = [
                 engine(name)(formula, limits.seed) if name == "sat" else old

@@ -1,4 +1,4 @@
-"""``python -m masksynth_solvers.sparse.refute FORMULA PROOF``: run CaDiCaL in a separate process, which can be killed at any time.
+"""``python -m masksynth_solvers.sparse.refute FORMULA PROOF``: run CaDiCaL in a process that can be killed.
 
 Exit codes as in SAT competitions: 20, unsatisfiable, and the proof is written; 10, satisfiable; any other: error.
 """

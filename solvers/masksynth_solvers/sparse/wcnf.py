@@ -44,5 +44,5 @@ def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:
 def write_sparse_wcnf(
     problem: SparseProblem, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()
 ) -> None:
-    """Write a sparse search to a file, atomically (``masksynth solve --sparse --emit``); raises as `masksynth.files.write_file`."""
+    """Write a sparse search to a file (``masksynth solve --sparse --emit``), as `masksynth.files.write_file` does."""
     write_lines(sparse_wcnf(problem), path, force, inputs)

@@ -1,7 +1,7 @@
 """Lemmas of a proof folder: windows that are proved once and used for every isomorphic window, by a map of positions.
 
-The windows of a lemma are earlier lemmas. The bound of a lemma holds for each of its images, since their formulas differ in the numbering
-of positions only; the checker builds both and compares them.
+The windows of a lemma are earlier lemmas. The bound of a lemma holds for each of its images, since their formulas
+differ in the numbering of positions only; the checker builds both and compares them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from masksynth_solvers.sparse.encoding import Window
 from masksynth_solvers.sparse.nested import Lemma, Solved, canonical_form, select_windows, solve_windows
 
 MAX_WINDOWS = 12
-"""Most windows of one proof. Windows with high bounds help most; more windows make the search shorter, but the proof longer."""
+"""Most windows of one proof, those with the highest bounds: more make the search shorter but the proof longer."""
 
 
 class Lemmas:
@@ -44,7 +44,7 @@ class Lemmas:
         self._numbers: dict[bytes, int] = {}
 
     def windows(self, component: Component, bound: int, until: float = inf, effort: float = inf) -> list[Window]:
-        """Return windows of a component that help to refute solutions lighter than ``bound``, as many as are solved in time."""
+        """Return windows that help to refute solutions lighter than ``bound``, as many as are solved in time."""
         windows = solve_windows(self.problem, self.forced, component, Budget(until, effort), self._solved)
         return highest_bounds(select_windows(windows, self.problem, component, bound))
 
@@ -66,7 +66,7 @@ class Lemmas:
         self._numbers = {form: number for form, number in self._numbers.items() if number < count}
 
     def window_records(self, windows: Iterable[Window]) -> list[dict[str, Any]]:
-        """Return windows in the format of problem.json: the lemma's number, and pairs (position of the lemma, position of the window)."""
+        """Return windows in the format of problem.json: number of the lemma, pairs (its position, the window's)."""
         entries = []
         for window in windows:
             form = canonical_form(self.problem, self.forced, window.component)
