@@ -3,7 +3,7 @@
 Variables, in the order of the clause families below
 
 1. ``same[u, v]``   nodes u < v coincide; only for pairs of equal identity whose rows hold the same identities,
-2. ``connects_pairs[...]``   a one-to-one matching of the keys of equal identity in two rows, where a row has several,
+2. ``meets[...]``   a one-to-one matching of the keys of equal identity in two rows, where a row has several,
 3. ``first[v]``     no earlier node coincides with v: v opens a class and costs one position,
 4. ``count[...]``   at least j of the first i keys of a row coincide with u (sequential counter, Sinz, CP 2005),
 5. ``copy[u, j]``   the class that u opens has j >= 2 keys in one row, which costs one more position.
@@ -157,15 +157,15 @@ def _rows_match(encoding: Encoding, problem: Problem) -> None:
 def _matching(encoding: Encoding, literal: int, ours: list[int], theirs: list[int]) -> None:
     """``literal`` implies a one-to-one matching of two key lists of equal length whose partners coincide.
 
-    A key with one candidate connects_pairs it whenever ``literal`` holds, so it needs no variable of its own.
+    A key with one candidate meets it whenever ``literal`` holds, so it needs no variable of its own.
     """
     columns: dict[int, list[int]] = {}
     for key in ours:
-        connects_pairs = {other: same for other in theirs if (same := encoding.literal(key, other)) is not None}
-        met = [literal] if len(connects_pairs) == 1 else [encoding.new() for _ in connects_pairs]
-        if len(connects_pairs) != 1:
+        meets = {other: same for other in theirs if (same := encoding.literal(key, other)) is not None}
+        met = [literal] if len(meets) == 1 else [encoding.new() for _ in meets]
+        if len(meets) != 1:
             encoding.add(-literal, *met)
-        for (other, same), meeting in zip(connects_pairs.items(), met, strict=True):
+        for (other, same), meeting in zip(meets.items(), met, strict=True):
             if same:
                 encoding.add(-meeting, same)
             columns.setdefault(other, []).append(meeting)

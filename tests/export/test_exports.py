@@ -46,7 +46,7 @@ def attempt(export, mask):
 @SETTINGS
 @given(MASKS, st.sampled_from([0, 1, 8]), st.sampled_from([0, 1, 2]), st.sampled_from([1, 2, 8]), st.booleans())
 def test_forms(mask, rows, columns, most, blocks):
-    """Every form, the limit_weight ones forbidden here and there so that all are met."""
+    """Every form, the cheaper ones forbidden here and there so that all are met."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forms, "MAX_INTERVALS", rows)
         patch.setattr(forms, "MAX_COLUMNS", columns)

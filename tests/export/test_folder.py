@@ -217,7 +217,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(limit, tmp_path):
 
 
 def test_a_full_device_is_an_error_of_the_system():
-    """What the writing of one file connects_pairs when no space is left, and `write_answer` turns to one line."""
+    """What the writing of one file meets when no space is left, and `write_answer` turns to one line."""
     with pytest.raises(OSError, match="No space left"):
         _write(Path("/dev/full"), b"x")
 

@@ -93,7 +93,7 @@ def any_literal(chance, variables, fresh=2):
 
 
 def five_lines(chance, variables, clauses):
-    """The five lines that prove anything where RAT connects_pairs a deleted reason, over fresh or used variables of any sign."""
+    """The five lines that prove anything where RAT meets a deleted reason, over fresh or used variables of any sign."""
     z, y = chance.choice((-1, 1)) * (variables + 1), chance.choice((-1, 1)) * (variables + 2)
     if chance.random() < 0.3:
         z, y = any_literal(chance, variables), any_literal(chance, variables)

@@ -23,7 +23,7 @@ from tests.verify.hubs import closure, hub_edges, hub_mask, mask_of, prefixes, p
 FORMS = {
     "intervals": (0, 0, 16),
     "forgetful intervals": (0, 0, 0),
-    "whichever is limit_weight": (64, 5, 1),
+    "whichever is cheaper": (64, 5, 1),
     "bits": (10**9, 4096, 16),
 }
 EYE = np.eye(4, dtype=bool)

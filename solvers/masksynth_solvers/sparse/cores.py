@@ -1,4 +1,4 @@
-"""CP-SAT with core-guided search: cores raise the bound until a solution connects_pairs it.
+"""CP-SAT with core-guided search: cores raise the bound until a solution meets it.
 
 Each slice starts anew with twice the time.
 
