@@ -38,7 +38,7 @@ class OutOfTime(Exception):
 
 @dataclass
 class Encoding:
-    """Hard ``clauses`` over variables 1 .. ``variables``; the cost is ``offset`` + the count of true literals of ``cost``."""
+    """Hard ``clauses`` over variables 1 .. ``variables``; cost: ``offset`` + true literals of ``cost``."""
 
     nodes: int
     same: dict[Pair, int] = field(default_factory=dict)

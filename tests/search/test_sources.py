@@ -134,7 +134,7 @@ def test_the_command_takes_lists_files_and_stdin_together(folder):
         ([], "nothing to search"),
         (["--n", "4..6"], "No such option"),
         (["-x"], "No such option"),
-        (["--family", "butterfly", "--n", "6..4"], "neither a number, a growing range like 4..64 nor a list"),
+        (["--family", "butterfly", "--n", "6..4"], "neither a number, an ascending range such as 4..64 nor a list"),
         (["--family", "butterfly", "--n", "4..x"], "neither a number"),
         (["--family", "butterfly", "--n"], "requires an argument"),
         (["--family", "butterfly", "--jbos", "2"], "butterfly has no parameter 'jbos'; its parameters are n"),
