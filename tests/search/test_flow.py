@@ -14,11 +14,11 @@ import pytest
 
 import masksynth as ms
 from masksynth import Limits
-from masksynth.search.running import AHEAD, MOST
+from masksynth.search.running import MAX_AHEAD, MAX_PER_JOB
 from tests.search.harness import SITE, asked, chain, environment, folder, home, named, results, search
 
 JOBS = 2
-BOUND = AHEAD + MOST * JOBS
+BOUND = MAX_AHEAD + MAX_PER_JOB * JOBS
 """Most instances that are ever pulled and not yet taken as results."""
 
 
