@@ -12,8 +12,8 @@ from typing import Any
 
 from masksynth.backends import Limits, Objective, Outcome, Status
 from masksynth.backends import backend as load_backend
-from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
-from masksynth.merge import at_lowest_copies, find_leak, merge_classes, merge_family
+from masksynth.errors import Contradiction, MasksynthError, Unsupported, check_type
+from masksynth.merge import find_leak, merge_classes, merge_family, use_lowest_copies
 from masksynth.problem import Problem
 from masksynth.sparse.sparsify import SparseAnswer, sparsify
 from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
@@ -150,9 +150,9 @@ def solve(
     ['cpsat', 'criterion']
     """
     started = perf_counter()
-    _check_type(instance, Instance, "solve", "masksynth.load(path) or Instance(family, name)")
+    check_type(instance, Instance, "give masksynth.load(path) or Instance(family, name)")
     limits = limits or Limits()
-    _check_type(limits, Limits, "limits", "Limits(seconds=...)")
+    check_type(limits, Limits, "give limits=Limits(seconds=...)")
     question = _override(instance, layers, sparse)
     leak = find_leak(question.family, question.layers)
     if leak is not None:
@@ -171,11 +171,6 @@ def solve(
 
 class _NoAnswer(Exception):
     """A backend found no answer within its limits."""
-
-
-def _check_type(value: object, kind: type, where: str, remedy: str) -> None:
-    if not isinstance(value, kind):
-        raise InvalidInstance(f"{where} takes {kind.__name__}, not {type(value).__name__}", "", f"give {remedy}")
 
 
 @dataclass(frozen=True)
@@ -253,7 +248,7 @@ def _run_search(problem: Problem, name: str, limits: Limits) -> _Run:
     if outcome.status is Status.FEASIBLE and outcome.bound == len(merged.positions):  # the limit came after the proof
         outcome = replace(outcome, status=Status.OPTIMAL)
     if outcome.status is Status.OPTIMAL:
-        merged = at_lowest_copies(merged)
+        merged = use_lowest_copies(merged)
     return _Run(name, outcome, merged, chosen.versions())
 
 
@@ -343,7 +338,7 @@ def write(answer: Answer, folder: str | Path, force: bool = False) -> Path:
     """
     from masksynth.export import write_answer
 
-    _check_type(answer, Answer, "write", "what solve returns")
+    check_type(answer, Answer, "give the result of masksynth.solve")
     if answer.merged is None:
         raise MasksynthError(f"{answer.status.name}: {answer.status.value} Nothing is written.")
     return write_answer(folder, record(answer), answer.merged, force)

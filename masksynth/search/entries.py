@@ -146,7 +146,7 @@ def entries(instances: Any) -> Iterator[Entry]:
         return iter([instances])
     if not isinstance(instances, Iterable) or isinstance(instances, (bytes, bytearray)):
         raise InvalidInstance(
-            f"search takes instances, not {type(instances).__name__}", "", "give paths, a folder, a glob or instances"
+            f"expected instances, got {type(instances).__name__}", "", "give paths, a folder, a glob or instances"
         )
     return itertools.chain.from_iterable(map(_element_entries, instances, itertools.count()))
 
@@ -193,7 +193,7 @@ def _element_entries(thing: Any, number: int) -> Iterator[Entry]:
     try:
         if isinstance(thing, (str, os.PathLike, Instance, Entry)):
             return entries(thing)
-        reason = f"search takes instances, not {type(thing).__name__}"
+        reason = f"expected instances, got {type(thing).__name__}"
     except InvalidInstance as error:
         return iter([Entry(str(thing), Unreadable(f"{error.fact}; {error.remedy}"))])
     return iter([Entry(f"#{number}", Unreadable(reason))])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from masksynth.search.entries import Entry
 
-MAX_BYTES_AHEAD = 2**24
+BYTES_AHEAD_LIMIT = 2**24
 """Most bytes of files read and not yet taken; a single file may be larger."""
 
 
@@ -76,7 +76,7 @@ class Feed:
 
     def _put(self, entry: Entry | BaseException | None) -> None:
         while not self._is_closed:
-            if self._bytes_read - self._bytes_taken < MAX_BYTES_AHEAD or self._entries.empty():
+            if self._bytes_read - self._bytes_taken < BYTES_AHEAD_LIMIT or self._entries.empty():
                 try:
                     self._entries.put(entry, timeout=0.2)
                 except queue.Full:

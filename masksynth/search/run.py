@@ -9,7 +9,7 @@ from types import EllipsisType
 from typing import Any
 
 from masksynth.backends import Limits
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported, check_type
 from masksynth.search.entries import entries
 from masksynth.search.job import SolveOptions
 from masksynth.search.judge_answers import portfolio
@@ -113,10 +113,7 @@ def search(
 
 def _check_limits(limits: Limits, layers: int | EllipsisType | None, seconds: dict[str, float | None]) -> None:
     """Raise for limits, layers or seconds that are invalid for every instance."""
-    if not isinstance(limits, Limits):
-        raise InvalidInstance(
-            f"limits takes Limits, not {type(limits).__name__}", "", "give limits=Limits(seconds=...)"
-        )
+    check_type(limits, Limits, "give limits=Limits(seconds=...)")
     if not (layers is None or isinstance(layers, EllipsisType) or (type(layers) is int and layers > 0)):
         raise InvalidInstance(f"layers={layers!r} is neither a positive integer nor None", "")
     for name, value in seconds.items():
@@ -133,7 +130,7 @@ def _check_workers(jobs: int | None, memory: int | None, executor: Executor | No
             f"memory={memory!r} is not an integer of bytes", "", f"a worker needs at least {MIN_MEMORY:,}"
         )
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise InvalidInstance(f"executor takes an executor of concurrent.futures, not {type(executor).__name__}", "")
+        raise InvalidInstance(f"expected an executor of concurrent.futures, got {type(executor).__name__}", "")
 
 
 def share_processors(limits: Limits, jobs: int) -> Limits:

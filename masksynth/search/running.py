@@ -17,13 +17,13 @@ from masksynth.search.pool import ExecutorBroke, ExternalPool, Pool, describe_lo
 from masksynth.search.result import Recall, Result, failure
 from masksynth.tasks import Instance
 
-MAX_AHEAD = 1_000
+AHEAD_LIMIT = 1_000
 """Most instances started ahead of an unfinished one in an ordered search, and most finished results waiting."""
-MAX_PER_JOB = 200
+JOB_SIZE_LIMIT = 200
 """Most instances in one job."""
-MAX_RETRIES = 8
+RETRY_LIMIT = 8
 """How often a job that an executor lost is submitted again."""
-MAX_PAUSE = 30.0
+LONGEST_PAUSE = 30.0
 """Longest pause in seconds before a job is submitted again; the first is 0.25 s, and each one doubles."""
 UNFINISHED = "not finished: the budget of"
 """Start of the reason of results that were not finished within the budget."""
@@ -33,7 +33,7 @@ FAST_POLL = 0.05
 """... and the same while a worker is idle."""
 GRACE = 0.5
 """Seconds after a proof in which other backends may still finish, to be compared with it and to keep their workers."""
-MAX_READ = 2**20
+READ_LIMIT = 2**20
 """Largest file in bytes that the parent process reads to describe an instance whose worker died."""
 
 
@@ -115,7 +115,7 @@ class Batch:
     """
 
     def __init__(self, source: Iterator[Entry], pool: Pool, options: BatchOptions) -> None:
-        self.feed, self.pool, self.options = Feed(source, MAX_PER_JOB), pool, options
+        self.feed, self.pool, self.options = Feed(source, JOB_SIZE_LIMIT), pool, options
         self.deadline = inf
         self.waiting: deque[Job] = deque()
         self.suspects: deque[Job] = deque()
@@ -182,7 +182,7 @@ class Batch:
         Returns whether there are new jobs.
         """
         alone = len(self.options.backends) > 1 or self.options.kill_after is not None
-        count = 1 if alone else max(1, min(MAX_PER_JOB, int(SLICE / max(self.seconds_per_instance, 1e-9))))
+        count = 1 if alone else max(1, min(JOB_SIZE_LIMIT, int(SLICE / max(self.seconds_per_instance, 1e-9))))
         races: list[Race] = []
         while len(races) < count and self._may_start() and (entry := self.feed.take()) is not None:
             if not self._recall(entry):
@@ -194,7 +194,7 @@ class Batch:
     def _may_start(self) -> bool:
         ahead = self.started - self.taken if self.options.ordered else len(self.finished)
         is_calm = self.error is None and len(self.suspects) <= self.pool.room
-        return is_calm and max(ahead, len(self.finished)) < MAX_AHEAD and monotonic() < self.deadline
+        return is_calm and max(ahead, len(self.finished)) < AHEAD_LIMIT and monotonic() < self.deadline
 
     def _new_race(self, entry: Entry) -> Race:
         self.started += 1
@@ -264,8 +264,8 @@ class Batch:
 
     def _handle_loss(self, job: Job, error: BaseException, seconds: float = 0.0) -> list[Race]:
         """Process a job without results: submit it again, split it, or fail it; return the races with new results."""
-        if isinstance(error, CancelledError) and job.tries < MAX_RETRIES:
-            self.not_before = monotonic() + min(MAX_PAUSE, 0.25 * 2**job.tries)
+        if isinstance(error, CancelledError) and job.tries < RETRY_LIMIT:
+            self.not_before = monotonic() + min(LONGEST_PAUSE, 0.25 * 2**job.tries)
             self.waiting.appendleft(replace(job, tries=job.tries + 1))
             return []
         if isinstance(self.pool, ExternalPool) and (isinstance(error, BrokenExecutor) or is_shut(error)):
@@ -278,7 +278,7 @@ class Batch:
             self.waiting.extendleft(Job([race], job.backend) for race in reversed(job.races))
             return []
         for race in job.races:
-            self._fail(race, job.backend, describe_loss(error, MAX_RETRIES), seconds)
+            self._fail(race, job.backend, describe_loss(error, RETRY_LIMIT), seconds)
         return job.races
 
     def _fail(self, race: Race, backend: str, reason: str, seconds: float) -> None:
@@ -289,7 +289,7 @@ class Batch:
 
     def _describe_instance(self, entry: Entry) -> Instance | None:
         """Read the instance of a worker that could not report it; None if reading it may fail here as well."""
-        if isinstance(entry.content, Built) or (isinstance(entry.content, bytes) and len(entry.content) > MAX_READ):
+        if isinstance(entry.content, Built) or (isinstance(entry.content, bytes) and len(entry.content) > READ_LIMIT):
             return None
         try:
             return instance_in(entry)

@@ -12,7 +12,7 @@ from masksynth.posets import Relation
 from masksynth.sparse.reduce import Component, Cut, edge_matrix, hop_counts, list_edges, useful_edges
 from masksynth.sparse.sparse_problem import Edge, SparseProblem
 
-MAX_INTERVAL = 12
+INTERVAL_SIZE = 12
 """Default for the most positions of an interval."""
 UNCUTTABLE = 10**9
 """Capacity of an edge that no cut may contain."""
@@ -81,7 +81,7 @@ def _least_cut(solid: Relation, free: Relation, pair: Edge, limit: int) -> set[E
 
 
 def disjoint_intervals(
-    problem: SparseProblem, forced: frozenset[Edge], component: Component, max_size: int = MAX_INTERVAL
+    problem: SparseProblem, forced: frozenset[Edge], component: Component, max_size: int = INTERVAL_SIZE
 ) -> tuple[Component, ...]:
     """Return intervals of a component that share no edge, of at most ``max_size`` positions, largest first.
 

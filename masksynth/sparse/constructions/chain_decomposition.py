@@ -20,7 +20,7 @@ from masksynth.mask import Mask
 from masksynth.mask.csr import indptr, prefix_sums, repeat_ranges, row_of_entry
 from masksynth.mask.typing import BoolArray, Int64Array
 
-MAX_ENTRIES = 50_000_000
+ENTRY_LIMIT = 50_000_000
 """Most edges, or (class, chain) pairs, for which there is enough memory."""
 
 
@@ -245,9 +245,9 @@ def _tops(
     run = np.cumsum(~consecutive) - 1
     finish = np.append(np.flatnonzero(~consecutive)[1:], len(slot))
     meetings = int((run[end - 1] - run[start] + 1).sum()) if len(query) else 0
-    if meetings > MAX_ENTRIES:
+    if meetings > ENTRY_LIMIT:
         raise Unsupported(
-            f"{meetings} pairs of a row and a chain are more than {MAX_ENTRIES}; number the positions chain by chain"
+            f"{meetings} pairs of a row and a chain are more than {ENTRY_LIMIT}; number the positions chain by chain"
         )
     owner, number = expand_ranges(run[start], run[end - 1] + 1)
     top = slot[np.minimum(finish[number], end[owner]) - 1]

@@ -18,7 +18,7 @@ from masksynth.mask.csr import indptr, row_of_entry
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.posets.adjacency import levels
 from masksynth.sparse.constructions.assign_pairs import assign_guests
-from masksynth.sparse.constructions.chain_decomposition import MAX_ENTRIES, Chains, decompose_chains, expand_ranges
+from masksynth.sparse.constructions.chain_decomposition import ENTRY_LIMIT, Chains, decompose_chains, expand_ranges
 from masksynth.sparse.constructions.class_cycles import class_edges
 from masksynth.sparse.constructions.quotient_covers import quotient_covers
 from masksynth.sparse.constructions.shared_hubs import Edges, track_edges
@@ -118,8 +118,8 @@ def _sorted(size: int, parts: list[Edges]) -> Edges:
 
 
 def _all_pairs(mask: Mask) -> Edges:
-    if mask.pairs - mask.size > MAX_ENTRIES:
-        fact = f"one layer needs all {mask.pairs - mask.size} pairs as edges, more than {MAX_ENTRIES}"
+    if mask.pairs - mask.size > ENTRY_LIMIT:
+        fact = f"one layer needs all {mask.pairs - mask.size} pairs as edges, more than {ENTRY_LIMIT}"
         raise Unsupported(f"{fact}; give layers=2 or more")
     owner, key = expand_ranges(mask.key_start.astype(np.int64), mask.key_end.astype(np.int64))
     query = row_of_entry(mask.row_offset[0])[owner]
@@ -189,7 +189,7 @@ def _by_representatives(chains: Chains, alone: BoolArray, depth: int, petal: int
     inner, first = depth - 2 * petal, chains.first
     if inner > 1:
         quotient = track_edges(assign_guests(chains, inner, np.zeros(len(first), bool)), inner)
-    elif int(chains.size.sum()) <= MAX_ENTRIES:
+    elif int(chains.size.sum()) <= ENTRY_LIMIT:
         quotient = _quotient_pairs(chains)
     else:
         return

@@ -24,7 +24,7 @@ from masksynth_solvers.sparse.encoding import Window, encode
 
 EFFORT = 20.0
 """Most effort for one window."""
-MAX_COUNTER = 60_000
+COUNTER_LIMIT = 60_000
 """Largest product of terms and bound in a window's counter; counters of smaller windows are larger and help less."""
 
 
@@ -99,7 +99,7 @@ def select_windows(windows: list[Window], problem: SparseProblem, component: Com
     def counter_size(window: Window) -> int:
         return (total - problem.cost(window.component.edges)) * max(upper - window.bound, 1)
 
-    return [window for window in windows if window.bound > 0 and counter_size(window) <= MAX_COUNTER]
+    return [window for window in windows if window.bound > 0 and counter_size(window) <= COUNTER_LIMIT]
 
 
 def _list_windows(component: Component, problem: SparseProblem) -> list[Component]:

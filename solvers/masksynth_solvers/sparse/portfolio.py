@@ -49,7 +49,7 @@ ALONE = 1.0
 """Effort of each engine in turn before windows are tried and processes are started."""
 MOST_ROWS = 5_000
 """Most clauses of a formula whose linear relaxation is solved for a bound."""
-MAX_CUT_PAIRS = 60
+CUT_PAIR_LIMIT = 60
 """Most pairs of a component for which disjoint cuts are computed."""
 
 
@@ -131,7 +131,7 @@ def _first_standing(
         return Standing(problem.cost(chosen), 0, chosen)
     chosen = first_solution(problem, reduction.forced, component, hint)
     known = Standing(problem.cost(chosen), min(map(problem.weight, component.edges)), chosen)
-    cuts = disjoint_cuts(problem, reduction.forced, component) if len(component.pairs) <= MAX_CUT_PAIRS else ()
+    cuts = disjoint_cuts(problem, reduction.forced, component) if len(component.pairs) <= CUT_PAIR_LIMIT else ()
     return known.proved(sum(min(map(problem.weight, cut.edges)) for cut in cuts), "packing")
 
 

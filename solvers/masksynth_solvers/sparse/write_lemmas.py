@@ -15,7 +15,7 @@ from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.encoding import Window
 from masksynth_solvers.sparse.nested import Lemma, Solved, canonical_form, select_windows, solve_windows
 
-MAX_WINDOWS = 12
+WINDOW_LIMIT = 12
 """Most windows of one proof, those with the highest bounds: more make the search shorter but the proof longer."""
 
 
@@ -81,4 +81,4 @@ class Lemmas:
 
 def highest_bounds(windows: Iterable[Window]) -> list[Window]:
     """Return the windows with the highest bounds, as many as one proof uses."""
-    return sorted(windows, key=lambda window: window.bound)[-MAX_WINDOWS:]
+    return sorted(windows, key=lambda window: window.bound)[-WINDOW_LIMIT:]
