@@ -15,7 +15,7 @@ import pytest
 import masksynth as ms
 from masksynth import Limits
 from masksynth.search.running import AHEAD_LIMIT, JOB_SIZE_LIMIT
-from tests.search.harness import SITE, asked, chain, environment, folder, home, named, results, search
+from tests.search.harness import SITE, asked, chain, environment, folder, home, named, results, search, with_site
 
 JOBS = 2
 BOUND = AHEAD_LIMIT + JOB_SIZE_LIMIT * JOBS

@@ -24,6 +24,7 @@ from tests.search.harness import (
     search,
     start,
     until,
+    with_site,
 )
 
 SPARSE = Path(__file__).parents[2] / "instances/sparse/chain-13-layers-3.json"

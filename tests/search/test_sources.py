@@ -65,7 +65,7 @@ def test_wrong_arguments_are_refused_at_once_and_wrong_members_are_entries(folde
         with pytest.raises(InvalidInstance, match=fact):
             entries(wrong)
     for wrong in (3, None):
-        with pytest.raises(InvalidInstance, match="search takes instances"):
+        with pytest.raises(InvalidInstance, match="expected instances, got"):
             entries(wrong)
     found = list(entries([tmp_path / "none.json", 3, folder / "b.json"]))
     assert [isinstance(entry.content, Unreadable) for entry in found] == [True, True, False]

@@ -44,10 +44,7 @@ def batch():
     """Answers of two backends, proved and stopped, and failures."""
     results = [solved(catalog.butterfly(n=n), backend) for n in (2, 3, 4) for backend in ("criterion", "cpsat")]
     results.append(solved(catalog.butterfly(n=6), "cpsat", limits=Limits(seconds=0)))
-    results += [
-        failed(f"{n}.json", f"{n}.json: the worker died (SIGKILL) after {n} s", seconds=n)
-        for n in (3, 1, 2)
-    ]
+    results += [failed(f"{n}.json", f"{n}.json: the worker died (SIGKILL) after {n} s", seconds=n) for n in (3, 1, 2)]
     return [*results, failed("bad.json", "not JSON")]
 
 
