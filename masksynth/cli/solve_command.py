@@ -132,13 +132,13 @@ def solve_command(
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. After Ctrl-C or
     --time-limit the best answer so far is returned, marked FEASIBLE.
     """
-    from masksynth.files import claimed
+    from masksynth.files import claim_target
 
     inputs = input_files(instance)
     question = read_instance(instance)
     question = replace(question, layers=question.layers if layers is ... else layers, sparse=sparse or question.sparse)
     files.check(inputs, question, backend)
-    with claimed(files.output):
+    with claim_target(files.output):
         verb = "thinning" if question.sparse else "merging"
         with progress(f"{verb} {plain(question.name)} ...", quiet) as show_progress:
             answer = solve(question, backend=backend, limits=limits, progress=show_progress)

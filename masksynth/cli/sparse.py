@@ -13,7 +13,7 @@ import click
 from masksynth.backends import Limits, Status
 from masksynth.cli.answer_text import sparse_text
 from masksynth.cli.search_limits import limit_options
-from masksynth.errors import MasksynthError, Unsupported
+from masksynth.errors import Unsupported
 from masksynth.files import check_file, check_folder
 from masksynth.problem import Problem
 from masksynth.sparse.sparsify import SparseAnswer
@@ -89,11 +89,6 @@ class MaskFiles:
 
 def check_search_files(files: SearchFiles, backend: str, inputs: Sequence[Path]) -> None:
     """Raise before any work is done if the files cannot be written, or the backend has no search."""
-    if files.emit is not None and not files.emit.absolute().parent.is_dir():
-        folder = files.emit.parent
-        raise MasksynthError(
-            f"{files.emit}: the search cannot be written: there is no folder {folder}; choose another place"
-        )
     if files.emit is not None:
         check_file(files.emit, files.force, inputs)
     if backend == "construct" and (files.emit is not None or files.proof is not None):

@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 
 from masksynth.backends import Limits
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
-from masksynth.files import check_folder
+from masksynth.files import check_folder, write_to_disk, writing_folder
 from masksynth.sparse.reduce import Component, Reduction, list_edges
 from masksynth.sparse.sparse_problem import Edge, SparseProblem
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
@@ -162,34 +161,24 @@ def write_proof(
     _check_target(target, force)
     end = inf if limits is None or limits.seconds is None else started + limits.seconds
     effort = inf if limits is None or limits.effort is None else limits.effort
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _draft(target) as draft:
-            lemmas = Lemmas(problem, reduction.forced)
-            entries = []
-            for index, (component, bound) in enumerate(zip(components, bounds, strict=True)):
-                formula = encode_layers(problem) if problem.layered else encode(problem, reduction.forced, component)
-                until = monotonic() + (end - monotonic()) / (len(components) - index)
-                inside = set(component.edges)
-                value = problem.cost(edge for edge in edges if edge[-2:] in inside)
-                claim = _Claim(draft / f"part-{index:03d}", component, formula, int(bound), until, value)
-                entries.append(_certify(claim, lemmas, effort))
-            statement = _statement(problem, reduction, entries, lemmas.entries, mask) | dict(extra or {})
-            _write(draft / "problem.json", [json.dumps(statement, ensure_ascii=True), "\n"])
-            np.save(draft / "relation.npy", np.ascontiguousarray(problem.relation), allow_pickle=False)
-            np.save(
-                draft / "mask.npy", np.ascontiguousarray(mask | np.eye(problem.size, dtype=bool)), allow_pickle=False
-            )
-            if inspect is not None:
-                inspect(draft)
-            _check_target(target, force)
-            if target.is_dir():
-                _remove(target)
-            draft.rename(target)
-    except OSError as error:
-        raise MasksynthError(
-            f"{target}: the proof cannot be written: {error.strerror or error}; choose another folder"
-        ) from error
+    with writing_folder(target, force, _is_proof_file, what="the proof") as draft:
+        lemmas = Lemmas(problem, reduction.forced)
+        entries = []
+        for index, (component, bound) in enumerate(zip(components, bounds, strict=True)):
+            formula = encode_layers(problem) if problem.layered else encode(problem, reduction.forced, component)
+            until = monotonic() + (end - monotonic()) / (len(components) - index)
+            inside = set(component.edges)
+            value = problem.cost(edge for edge in edges if edge[-2:] in inside)
+            claim = _Claim(draft / f"part-{index:03d}", component, formula, int(bound), until, value)
+            entries.append(_certify(claim, lemmas, effort))
+        statement = _statement(problem, reduction, entries, lemmas.entries, mask) | dict(extra or {})
+        _write(draft / "problem.json", [json.dumps(statement, ensure_ascii=True), "\n"])
+        np.save(draft / "relation.npy", np.ascontiguousarray(problem.relation), allow_pickle=False)
+        witness = np.ascontiguousarray(mask | np.eye(problem.size, dtype=bool))
+        np.save(draft / "mask.npy", witness, allow_pickle=False)
+        if inspect is not None:
+            inspect(draft)
+        _check_target(target, force)
     return target
 
 
@@ -406,41 +395,20 @@ def _dimacs(formula: Formula) -> Iterator[str]:
 
 def _write(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(exist_ok=True)
-    with path.open("w", encoding="ascii") as file:
-        file.writelines(lines)
+    write_to_disk(path, (line.encode("ascii") for line in lines))
+
+
+def _is_proof_file(name: str) -> bool:
+    """Return whether a file or folder of a proof has this name."""
+    return name in FILES or name.startswith(("part-", "lemma-"))
 
 
 def _check_target(target: Path, force: bool) -> None:
-    """Raise if the target exists; with ``force``, only if it contains anything but a proof."""
+    """Raise if a folder contains anything but a proof, even with ``force``."""
     check_folder(target, force)
-    if target.is_dir():
-        for entry in target.iterdir():
-            if not (entry.name in FILES or (entry.name.startswith(("part-", "lemma-")) and entry.is_dir())):
-                raise InvalidInstance(
-                    f"the folder contains {entry.name!r:.60}, which is not part of a proof",
-                    "",
-                    "choose another folder",
-                    str(target),
-                )
-
-
-def _remove(target: Path) -> None:
-    """Remove the files and folders of a proof; other files are kept and make the removal fail."""
-    for component in [*target.glob("part-*"), *target.glob("lemma-*")]:
-        for name in PART_FILES:
-            (component / name).unlink(missing_ok=True)
-        component.rmdir()
-    for name in FILES:
-        (target / name).unlink(missing_ok=True)
-    target.rmdir()
-
-
-@contextmanager
-def _draft(target: Path) -> Iterator[Path]:
-    """Make a hidden folder beside the target; it is removed unless it was renamed to the target."""
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    try:
-        draft.chmod(0o755)
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    for entry in sorted(target.rglob("*")):
+        nested = entry.parent != target
+        expected = entry.name in PART_FILES if nested else _is_proof_file(entry.name)
+        if not expected or entry.is_dir() == (nested or entry.name in FILES):
+            fact = f"the folder contains {str(entry.relative_to(target))!r:.60}, which is not part of a proof"
+            raise InvalidInstance(fact, "", "choose another folder", str(target))
