@@ -8,10 +8,20 @@ from typing import Any
 
 import click
 
-from masksynth.cli.inspect import read, read_other, subject_options
-from masksynth.cli.terminal import QUIET, input_files, layers_option, plain, printable, progress, to_the_end
 from masksynth.draw import WHAT, format_of, write_picture
 from masksynth.files import check_file
+from masksynth.terminal import (
+    QUIET,
+    input_files,
+    layers_option,
+    plain,
+    printable,
+    progress,
+    read,
+    read_other,
+    subject_options,
+    to_the_end,
+)
 
 NO_GRAPHVIZ = (
     "Graphviz is not installed, so a simpler layout was used; with it (apt-get install graphviz) edges cross less"

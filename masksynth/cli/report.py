@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from masksynth.cli.terminal import output_file
 from masksynth.files import check_inputs
+from masksynth.terminal import output_file
 
 REPORT = click.option(
     "--report",

@@ -15,7 +15,7 @@ from masksynth.draw.owners import Owners, owners
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
-from masksynth.mask.algebra import difference, intersection, same_size, single
+from masksynth.mask.algebra import check_same_size, difference, intersection, select_table
 from masksynth.statistics import convergence, flow_after
 
 if TYPE_CHECKING:
@@ -116,13 +116,16 @@ def diff_picture(
     Unsupported
         If there are more than ``MOST_CELLS`` rows of blocks.
     """
-    same_size(subject.mask, other.mask)
+    check_same_size(subject.mask, other.mask)
     exact = subject.size <= largest
     unit = 1 if exact else _unit(subject.size, block_size, largest)
     count = int(np.lcm(subject.mask.tables, other.mask.tables))
     panels = []
     for table in range(min(count, MOST_PANELS)):
-        one, two = single(subject.mask, table % subject.mask.tables), single(other.mask, table % other.mask.tables)
+        one, two = (
+            select_table(subject.mask, table % subject.mask.tables),
+            select_table(other.mask, table % other.mask.tables),
+        )
         panels.append(Panel(_numbered("table", table, count), _differences(one, two, unit)))
     first, second = printable(subject.name) or "the first", printable(other.name) or "the second"
     some = "" if exact else "some "
@@ -225,7 +228,8 @@ def _numbered(word: str, number: int, count: int) -> str:
 def _tables(mask: Mask, cells: Callable[[Mask], States]) -> tuple[Panel, ...]:
     count = mask.tables
     return tuple(
-        Panel(_numbered("table", table, count), cells(single(mask, table))) for table in range(min(count, MOST_PANELS))
+        Panel(_numbered("table", table, count), cells(select_table(mask, table)))
+        for table in range(min(count, MOST_PANELS))
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from masksynth.draw.names import text_of
 from masksynth.export.row_intervals import Ints, rows_of
 from masksynth.mask import Mask
-from masksynth.mask.algebra import united
+from masksynth.mask.intervals import build_mask, coalesce, gather_rows
 
 if TYPE_CHECKING:
     from masksynth.audit import Subject
@@ -68,11 +68,8 @@ def owners(subject: Subject, flow: Mask) -> Owners:
 
 def _seen(flow: Mask, position: Ints, task: Ints, size: int) -> Mask:
     """Row t: all that the labels of task t see."""
-    counts = np.diff(flow.row_offset[0])[position]
-    place = np.arange(int(counts.sum())) - np.repeat(counts.cumsum() - counts - flow.row_offset[0, position], counts)
-    return united(
-        (np.repeat(task, counts), flow.key_start[place].astype(np.int64), flow.key_end[place].astype(np.int64)), size
-    )
+    index, start, end = gather_rows(flow, position)
+    return build_mask(coalesce((task[index], start, end)), size)
 
 
 def _owned(tasks: tuple[str, ...], task: Ints, start: Ints, end: Ints, predicts: NDArray[np.bool_]) -> Owners:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
-from masksynth.mask.algebra import single
+from masksynth.mask.algebra import select_table
 from masksynth.report.diagram import diagram, reach
 from masksynth.report.reasons import standings
 from masksynth.report.text import LONG, SHORT, Names, count, text_of
@@ -68,7 +68,7 @@ def _positions(subject: Subject, names: Names, checked: bool) -> dict[str, Any]:
         unit["nodes_total"] = len(here[place].nodes)
         shown.append(unit | _identity(subject, place))
     kept = _tables_kept(subject.mask)
-    tables = [[{"full": row, "part": []} for row in reach(single(subject.mask, number))] for number in range(kept)]
+    tables = [[{"full": row, "part": []} for row in reach(select_table(subject.mask, number))] for number in range(kept)]
     return {
         "step": 1,
         "units": shown,
