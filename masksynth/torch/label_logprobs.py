@@ -44,26 +44,31 @@ class _LabelLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: Tensor, place: Tensor, slot: Tensor, label: Tensor, chunk: int) -> Tensor:
         wide = torch.promote_types(flat.dtype, torch.float32)
-        total = torch.empty(len(place), dtype=wide, device=flat.device)
+        # log-sum-exp of each row as its maximum and a small rest: subtracted one by one, large logits lose no digits
+        largest, rest = (torch.empty(len(place), dtype=wide, device=flat.device) for _ in range(2))
         for first in range(0, len(place), chunk):
-            total[first : first + chunk] = flat[place[first : first + chunk]].to(wide).logsumexp(-1)
-        ctx.save_for_backward(flat, place, slot, label, total)
+            rows = slice(first, first + chunk)
+            logits = flat[place[rows]].to(wide)
+            largest[rows] = logits.amax(-1)
+            rest[rows] = (logits - largest[rows, None]).exp_().sum(-1).log_()
+        ctx.save_for_backward(flat, place, slot, label, largest, rest)
         ctx.chunk = chunk
-        return flat[place[slot], label].to(wide) - total[slot]
+        return flat[place[slot], label].to(wide) - largest[slot] - rest[slot]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        flat, place, slot, label, total = ctx.saved_tensors
+        flat, place, slot, label, largest, rest = ctx.saved_tensors
         order = torch.argsort(slot, stable=True)
         slot, label, gradient = slot[order], label[order], gradient[order]
-        share = torch.zeros_like(total).index_add(0, slot, gradient)  # sum of the gradients of each row's edges
+        share = torch.zeros_like(rest).index_add(0, slot, gradient)  # sum of the gradients of each row's edges
         cuts = _chunk_boundaries(slot, len(place), ctx.chunk)
         result = torch.zeros_like(flat)
         for number, first in enumerate(range(0, len(place), ctx.chunk)):
             rows, edges = slice(first, first + ctx.chunk), slice(cuts[number], cuts[number + 1])
             # d/dz (z_label - logsumexp z) = onehot(label) - softmax(z), weighted by the gradient of each edge
-            part = flat[place[rows]].to(total.dtype).sub_(total[rows, None]).exp_().mul_(-share[rows, None])
+            part = flat[place[rows]].to(rest.dtype).sub_(largest[rows, None]).sub_(rest[rows, None])
+            part.exp_().mul_(-share[rows, None])
             part.index_put_((slot[edges] - first, label[edges]), gradient[edges], accumulate=True)
             result[place[rows]] = part.to(flat.dtype)
         return result, None, None, None, None

@@ -223,8 +223,8 @@ def test_silent_batches_have_windows_too():
         ({"tables": [4]}, r"tables: expected a mapping of windows by layer type, got list \[4\]"),
         ({"tables": {"full_attention": "4"}}, "window: expected an integer of at least 1, got '4'"),
         ({"attention": Reach()}, r"attention: expected str, got Reach; pass a model as Collator\(model=model\)"),
-        ({"attention": "flash"}, "attention 'flash' is unknown"),
-        ({"multiple": 0}, "sequences of a multiple of 0 positions"),
+        ({"attention": "flash"}, "unknown attention 'flash'"),
+        ({"multiple": 0}, "multiple: expected a positive number, got 0"),
     ],
 )
 def test_options_of_other_types(options, words):
