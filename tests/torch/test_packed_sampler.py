@@ -117,7 +117,7 @@ def test_state_counts_what_was_trained_not_what_was_fetched():
 def test_refusals():
     with pytest.raises(InvalidInstance, match="expected 0 <= rank < 2, got 2"):
         PackedSampler(range(3), rank=2, ranks=2)
-    with pytest.raises(InvalidInstance, match=r"costs have shape \[2\], there are 3 batches"):
+    with pytest.raises(InvalidInstance, match=r"costs: expected shape \[3\], got \[2\]"):
         PackedSampler(range(3), costs=[1, 2])
     sampler = PackedSampler(range(3))
     sampler.advance(3)
