@@ -178,7 +178,7 @@ def test_refusals():
     assert Collator("flex")([batch]).attention_mask.seq_lengths == (8193, 8193)
     with pytest.raises(InvalidInstance, match="unknown attention 'flash'; use one of sdpa, eager, flex"):
         Collator("flash")
-    with pytest.raises(InvalidInstance, match="no batch to collate"):
+    with pytest.raises(InvalidInstance, match="at least one batch to collate"):
         Collator()([])
     with pytest.raises(InvalidInstance, match="cannot be concatenated"):
         Collator()([BATCHES[0], trie.packed(trie.calls())])

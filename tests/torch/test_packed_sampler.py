@@ -121,7 +121,7 @@ def test_refusals():
         PackedSampler(range(3), costs=[1, 2])
     sampler = PackedSampler(range(3))
     sampler.advance(3)
-    with pytest.raises(InvalidInstance, match="1 batches are trained and 0 are left in epoch 0"):
+    with pytest.raises(InvalidInstance, match="expected at most 0, which are left in epoch 0, got 1"):
         sampler.advance()
     with pytest.raises(InvalidInstance, match="has trained 3 of 3 batches, the folder has 4"):
         PackedSampler(range(4)).load_state_dict(sampler.state_dict())

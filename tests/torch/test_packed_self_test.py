@@ -190,7 +190,7 @@ def test_wrong_batches_are_refused():
         self_test(model, Collator()(replace(SOURCE, loss_position=places)))
     with pytest.raises(InvalidInstance, match=r"the model returns \[2\] for 76 positions"):
         self_test(lambda **_: torch.zeros(2), batch)
-    with pytest.raises(InvalidInstance, match="visible 'all' is unknown"):
+    with pytest.raises(InvalidInstance, match="expected 'causal' or 'mask', got 'all'"):
         self_test(model, batch, visible="all")
 
 
