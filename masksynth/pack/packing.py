@@ -23,10 +23,10 @@ from masksynth.pack.check_samples import tables_of
 from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.dimensions import refuse_other_dimensions
 from masksynth.pack.journal import Record, checksum_of, read_records
-from masksynth.pack.merge_batches import batches_of, refuse_long, too_long
+from masksynth.pack.merge_batches import batches_of, is_too_long, refuse_long
 from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.read_files import read_samples
-from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable, without
+from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable, drop_samples
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
 from masksynth.pack.stream_windows import WINDOW, Window, windows
 from masksynth.pack.write_folder import (
@@ -278,10 +278,10 @@ def _timed(items: Iterator[Window], seconds: dict[str, float]) -> Iterator[Windo
 
 
 def _fitting(table: SampleTable, max_length: int, skip_long: bool) -> tuple[SampleTable, list[str | int]]:
-    long = too_long(table, max_length)
+    long = is_too_long(table, max_length)
     if long.any() and not skip_long:
         refuse_long(table, long, max_length)
-    return without(table, long), [table.ids[s] for s in np.flatnonzero(long).tolist()]
+    return drop_samples(table, long), [table.ids[s] for s in np.flatnonzero(long).tolist()]
 
 
 def _do_window(
