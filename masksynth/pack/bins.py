@@ -1,4 +1,4 @@
-"""Distribute samples over batches: groups stay together where they fit, are cut where they do not, and are packed best fit first."""
+"""Distribute samples over batches: groups stay together if they fit, else are cut; bins are filled best fit first."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Merge causal samples as sorted sequences: neighbours in lexicographic order share the longest prefixes.
 
-A causal token's context is its prefix, so two tokens are equivalent iff they end equal prefixes of identities (token id,
-position, further keys), and the minimal merged task is the trie of each group (``docs/theory.md``, section 6). With the
-samples sorted, sample i adds to the trie the tokens beyond its longest common prefix with sample i - 1, and the trie is
-laid out depth first. This takes a sort of byte strings, comparisons of long arrays and prefix sums; no trie is built.
+A causal token's context is its prefix, so two tokens are equivalent iff they end equal prefixes of identities (token
+id, position, further keys), and the minimal merged task is the trie of each group (``docs/theory.md``, section 6). With
+the samples sorted, sample i adds to the trie the tokens beyond its longest common prefix with sample i - 1, and the
+trie is laid out depth first. This takes a sort of byte strings, comparisons of long arrays and prefix sums; no trie is
+built.
 """
 
 from __future__ import annotations
@@ -96,8 +97,9 @@ def forest_of(table: SampleTable, length: Int64Array) -> Forest:
     Examples
     --------
     >>> from masksynth.pack.check_samples import tables_of
-    >>> rows = {"a": [1, 2, 3], "b": [1, 2, 4, 5], "c": [1]}
-    >>> [table] = tables_of({"id": name, "input_ids": ids, "labels": ids[:0] + [-100] * len(ids)} for name, ids in rows.items())
+    >>> texts = {"a": [1, 2, 3], "b": [1, 2, 4, 5], "c": [1]}
+    >>> rows = [{"id": name, "input_ids": ids, "labels": [-100] * len(ids)} for name, ids in texts.items()]
+    >>> [table] = tables_of(rows)
     >>> forest = forest_of(table, np.array([3, 4, 1]))
     >>> [table.ids[s] for s in forest.samples], forest.length.tolist(), forest.shared.tolist()
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])

@@ -1,8 +1,8 @@
 """The row intervals of merged segmented samples, written for whole runs of tokens at once.
 
-The first tokens of the classes are cut into runs: consecutive tokens of one segment whose classes have one copy. Token t
-of a run that begins with token a attends to what a attends to, and to the positions after a's up to its own. A run thus
-has one list of intervals, of which the one that ends with a grows along the run.
+The first tokens of the classes are cut into runs: consecutive tokens of one segment whose classes have one copy. Token
+t of a run that begins with token a attends to what a attends to, and to the positions after a's up to its own. A run
+thus has one list of intervals, of which the one that ends with a grows along the run.
 """
 
 from __future__ import annotations
@@ -127,13 +127,14 @@ def _intervals_of_first_tokens(spans: Spans, classes: Classes, runs: _Runs) -> R
 
 @dataclass(frozen=True, eq=False)
 class _PositionRuns:
-    """Runs of live tokens of a segment whose positions are consecutive; segment s has those ``cut[s] <= i < cut[s + 1]``.
+    """Runs of live tokens of a segment whose positions are consecutive.
 
     Parameters
     ----------
     token, size, position : (r,) int64
         First token, number of tokens and first position of each run.
     cut : (G + 1,) int64
+        Row pointers of the segments into the runs.
     """
 
     token: Int64Array
@@ -165,7 +166,7 @@ def _is_all_live(spans: Spans) -> BoolArray:
 def _unite(classes: Classes, run: Int64Array, start: Int64Array, length: Int64Array) -> RowIntervals:
     """Return sorted, coalesced intervals of each run.
 
-    Where the intervals of a run overlap, a position occurs m > 1 times; it then becomes the first m copies of its class.
+    Where the intervals of a run overlap, a position occurs m > 1 times; it becomes the first m copies of its class.
     """
     run, start, length = _sort_intervals(run, start, length)
     overlap = (run[1:] == run[:-1]) & (start[1:] < (start + length)[:-1])
@@ -184,7 +185,7 @@ def _sort_intervals(run: Int64Array, start: Int64Array, length: Int64Array) -> t
 
 
 def _expand_copies(classes: Classes, run: Int64Array, start: Int64Array, length: Int64Array) -> RowIntervals:
-    """Return intervals of one key each: a position that occurs m times in a run becomes the first m copies of its class."""
+    """Return intervals of one key each; a position that occurs m times in a run becomes m copies of its class."""
     size = len(classes.place)
     pair = np.repeat(run, length) * size + repeat_ranges(start, length)  # (run, key) as one integer
     row, count = np.unique(pair, return_counts=True)

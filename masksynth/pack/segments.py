@@ -51,7 +51,7 @@ def _pair_codes(left: Int64Array, right: Int64Array) -> Int64Array:
 
 
 def _place_classes(table: SampleTable, spans: Spans, number: Int64Array, group: Int64Array) -> Classes:
-    """Return the copies and positions of all classes: group after group, in each all first copies, then all second ones.
+    """Return copies and positions of all classes: group after group, in each all first copies, then all second ones.
 
     Parameters
     ----------
