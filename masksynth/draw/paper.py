@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 from xml.sax.saxutils import escape, quoteattr
 
-from masksynth.draw.names import ELLIPSIS, printable
+from masksynth.draw.display_names import ELLIPSIS, printable
 from masksynth.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -26,9 +26,15 @@ FONT = 8.0
 PIXELS = 2.0
 """Pixels of a PNG for each point."""
 INK, LINE, GROUND = "#1a237e", "#78909c", "#eceff1"
-PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
-"""Okabe and Ito's colours, which people with any colour vision tell apart."""
-HATCHES = ("", "////", "\\\\\\\\", "||||", "----", "xxxx", "++++", "//")
+PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#8d6e63")
+"""Okabe and Ito's colours, which people with any colour vision tell apart, and a brown; no grey, which means several tasks."""
+HATCHES = ("", "/////", "\\\\\\\\\\", "|||||", "-----", "xxxxx", "+++++", "ooo")
+TASK_STYLES = tuple(
+    (PALETTE[task % len(PALETTE)], HATCHES[(task + task // len(PALETTE)) % len(HATCHES)]) for task in range(24)
+)
+"""Colour and hatch of a task: each pair once, and up to the number of colours each colour and each hatch once."""
+OTHER_TASKS = ("#455a64", "")
+"""Of further tasks, which share one style."""
 MORE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -126,12 +132,12 @@ def rectangle(axes: Axes, x: float, y: float, width: float, height: float, gid: 
 
 
 def swatch(axes: Axes, x: float, y: float, width: float, height: float, task: int, gid: str) -> None:
-    """The colour and hatching of a task; grey for positions of several tasks, empty for those of none."""
+    """Draw the colour and hatch of a task; light grey for positions of several tasks (-1), white for those of none (-2)."""
     if task >= 0:
-        style = {"facecolor": PALETTE[task % len(PALETTE)], "hatch": HATCHES[task % len(HATCHES)]}
+        colour, hatch = TASK_STYLES[task] if task < len(TASK_STYLES) else OTHER_TASKS
     else:
-        style = {"facecolor": "#cfd8dc" if task == -1 else "white"}
-    rectangle(axes, x, y, width, height, gid, edgecolor="#37474f", linewidth=0.4, **style)
+        colour, hatch = ("#cfd8dc" if task == -1 else "white"), ""
+    rectangle(axes, x, y, width, height, gid, edgecolor="#37474f", linewidth=0.4, facecolor=colour, hatch=hatch)
 
 
 def to_svg(figure: Figure, title: str) -> str:

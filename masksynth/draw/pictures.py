@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from masksynth.draw.boxes import Diagram, diagram
-from masksynth.draw.cells import LARGEST_EXACT, Picture, block_picture, diff_picture, flow_picture, mask_picture
-from masksynth.draw.text import LARGEST_TEXT, hasse_text, table_text
+from masksynth.draw.hasse_boxes import Diagram, hasse_diagram
+from masksynth.draw.cell_pictures import LARGEST_EXACT, Picture, block_picture, diff_picture, flow_picture, mask_picture
+from masksynth.draw.text_pictures import LARGEST_TEXT, hasse_text, table_text
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.files import check_file, write_file
 
@@ -104,7 +104,7 @@ def drawn(
     if subject.size == 0:
         raise InvalidInstance("a mask of 0 positions", "", "draw one that has some")
     if what == "hasse":
-        return diagram(subject)
+        return hasse_diagram(subject)
     if what == "flow":
         return flow_picture(subject, subject.layers if layers is None else layers, block_size, largest)
     if other is not None:
@@ -114,8 +114,8 @@ def drawn(
 
 def figure(found: Picture | Diagram) -> Figure:
     """A matplotlib figure; call it inside ``drawing()``."""
-    from masksynth.draw.hassefigure import hasse_figure
-    from masksynth.draw.tables import table_figure
+    from masksynth.draw.hasse_figure import hasse_figure
+    from masksynth.draw.cell_figure import table_figure
 
     return hasse_figure(found) if isinstance(found, Diagram) else table_figure(found)
 

@@ -19,9 +19,9 @@ from masksynth.audit.run_audit import Report
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import write_file
 from masksynth.report.downloads import downloads
-from masksynth.report.facts import MOST_FINDINGS, answer_facts, audit_facts, finding_records, subject_facts, verdict
-from masksynth.report.text import SHORT, Names, count, cut
-from masksynth.report.units import units
+from masksynth.report.summary_facts import MOST_FINDINGS, answer_facts, audit_facts, finding_records, subject_facts, verdict
+from masksynth.report.page_text import SHORT, Names, count, cut
+from masksynth.report.page_rows import units
 from masksynth.solve import Answer
 from masksynth.subject.sources import subject_of_merged
 from masksynth.subject.subject import Subject

@@ -17,7 +17,7 @@ from masksynth.draw import draw
 from masksynth.draw.legend import NAMED
 from masksynth.draw.paper import HATCHES, PALETTE, drawing, fitted, measure
 from masksynth.draw.pictures import drawn, figure
-from masksynth.draw.tables import STYLES
+from masksynth.draw.cell_figure import STYLES
 from masksynth.errors import Unsupported
 from tests.draw import svg
 from tests.draw.subjects import HOSTILE, family, hostile, window

@@ -139,7 +139,7 @@ def test_tasks_are_those_of_the_answer():
 
 
 def test_tasks_by_what_their_labels_see():
-    from masksynth.draw.owners import NOBODY, SHARED, owners
+    from masksynth.draw.position_tasks import NOBODY, SHARED, owners
     from masksynth.statistics import convergence
 
     dense = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]) > 0

@@ -21,11 +21,11 @@ from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.mask import Mask
 from masksynth.pack import pack_samples
 from masksynth.report import report_html, write_report
-from masksynth.report.diagram import diagram
+from masksynth.report.hasse_data import diagram
 from masksynth.report.layout import layered
-from masksynth.report.reasons import standings
-from masksynth.report.text import Names, cut
-from masksynth.report.units import block_rows, units
+from masksynth.report.merge_reasons import standings
+from masksynth.report.page_text import Names, cut
+from masksynth.report.page_rows import block_rows, units
 from masksynth.statistics import convergence
 
 VENDOR = Path(ms.__file__).parent / "report" / "vendor"
@@ -249,7 +249,7 @@ def test_numbers_that_are_not_json_are_shown():
 
 
 def test_large_families_rest_on_the_checker(monkeypatch):
-    monkeypatch.setattr("masksynth.report.reasons.MOST_ENTRIES", 10)
+    monkeypatch.setattr("masksynth.report.merge_reasons.MOST_ENTRIES", 10)
     asked = ms.catalog.causal_lm(n=5)
     answer = ms.solve(asked)
     why = [unit["why"] for unit in data_of(report_html(asked, answer=answer))["units"]]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from masksynth.errors import Unsupported
 from masksynth.merge.disjoint_union import Rows, Union, live_union, read_rows
-from masksynth.report.text import count, ranges
+from masksynth.report.page_text import count, ranges
 from masksynth.subject.subject import Subject
 from masksynth.tasks import TaskFamily
 

@@ -9,7 +9,7 @@ from masksynth.errors import Unsupported
 from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
 from masksynth.report.layout import layered
-from masksynth.report.text import count
+from masksynth.report.page_text import count
 from masksynth.statistics import Hasse, convergence, flow_after, hasse
 
 CHIP = (64, 34)

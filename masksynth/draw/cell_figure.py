@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from masksynth.draw import cells as kinds
-from masksynth.draw.cells import Panel, Picture, block_states, runs
-from masksynth.draw.legend import SIDE, Entry, arranged, draw_legend, task_entries
+from masksynth.draw import cell_pictures as kinds
+from masksynth.draw.cell_pictures import Panel, Picture, block_states, runs
+from masksynth.draw.legend import SIDE, Entry, arrange_entries, draw_legend, task_entries
 from masksynth.draw.paper import FONT, GROUND, INK, MARGIN, fitted, measure, paper, rectangle, swatch, write
 from masksynth.mask import Mask
 
@@ -44,7 +44,7 @@ def table_figure(picture: Picture) -> Figure:
     step_x, step_y = left + extent + MARGIN, top + extent + MARGIN
     entries = _entries(picture)
     width = max(across * step_x, 200.0)
-    placed, tall = arranged(entries, width - MARGIN)
+    placed, tall = arrange_entries(entries, width - MARGIN)
     width = (
         max(width, *(MARGIN + x + SIDE + 16 + measure(text) for x, _, (_, text) in placed), 0.0) if placed else width
     )
@@ -82,7 +82,7 @@ def _margins(picture: Picture, side: float) -> tuple[float, float]:
     if not picture.names:
         return MARGIN + measure(str(picture.size)) + 6, title + 12
     longest = max((measure(fitted(name, NAME, _size(side)), _size(side)) for name in picture.names), default=0.0)
-    strip = STRIP + 2 if picture.owners is not None and picture.owners.tasks else 0.0
+    strip = STRIP + 2 if picture.tasks is not None and picture.tasks.names else 0.0
     return MARGIN + longest + strip + 4, title + longest + strip + 4
 
 
@@ -131,8 +131,8 @@ def _lines(axes: Axes, origin: tuple[float, float], rows: int, side: float, numb
 
 def _names(axes: Axes, picture: Picture, number: int, origin: tuple[float, float], side: float) -> None:
     """Names left and above, bold where a position predicts, with the strips of its tasks."""
-    (x, y), size, whose = origin, _size(side), picture.owners
-    strip = STRIP + 2 if whose is not None and whose.tasks else 0.0
+    (x, y), size, whose = origin, _size(side), picture.tasks
+    strip = STRIP + 2 if whose is not None and whose.names else 0.0
     for place, name in enumerate(picture.names):
         weight = "bold" if whose is not None and whose.predicts[place] else "normal"
         text = fitted(name, NAME, size, weight)
@@ -150,7 +150,7 @@ def _names(axes: Axes, picture: Picture, number: int, origin: tuple[float, float
             rotation=90,
             **style,
         )
-        if whose is not None and whose.tasks:
+        if whose is not None and whose.names:
             task = int(whose.of[place])
             swatch(axes, x - STRIP - 1, y + place * side, STRIP, side, task, f"row-task-{number}-{place}")
             swatch(axes, x + place * side, y - STRIP - 1, side, STRIP, task, f"column-task-{number}-{place}")
@@ -197,8 +197,8 @@ def _entries(picture: Picture) -> list[Entry]:
     if picture.grid:
         entries.append((partial(_sample, kinds.FULL), f"full block of {picture.grid}"))
         entries.append((partial(_sample, kinds.PARTIAL), f"partial block of {picture.grid}"))
-    if picture.owners is not None:
-        entries += task_entries(picture.owners.tasks, set(picture.owners.of.tolist()))
+    if picture.tasks is not None:
+        entries += task_entries(picture.tasks.names, set(picture.tasks.of.tolist()))
     return entries
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
 from masksynth.mask.algebra import single
-from masksynth.report.diagram import diagram, reach
-from masksynth.report.reasons import standings
-from masksynth.report.text import LONG, SHORT, Names, count, text_of
+from masksynth.report.hasse_data import diagram, reach
+from masksynth.report.merge_reasons import standings
+from masksynth.report.page_text import LONG, SHORT, Names, count, text_of
 from masksynth.subject.subject import Subject
 
 MOST_POSITIONS = 400

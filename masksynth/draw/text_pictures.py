@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from masksynth.draw import cells as kinds
-from masksynth.draw.boxes import Diagram
-from masksynth.draw.cells import NAME, Picture
-from masksynth.draw.names import columns, cut, padded
+from masksynth.draw import cell_pictures as kinds
+from masksynth.draw.hasse_boxes import Diagram
+from masksynth.draw.cell_pictures import NAME, Picture
+from masksynth.draw.display_names import columns, cut, padded
 
 LARGEST_TEXT = 40
 """Largest mask of which every pair is shown on a terminal, and most rows of blocks chosen unasked."""
@@ -30,7 +30,7 @@ def table_text(picture: Picture) -> str:
     --------
     >>> import numpy as np
     >>> from masksynth.audit import Subject
-    >>> from masksynth.draw.cells import mask_picture
+    >>> from masksynth.draw.cell_pictures import mask_picture
     >>> from masksynth.mask import Mask
     >>> causal = Mask.from_dense(np.tril(np.ones((3, 3), bool)))
     >>> print(table_text(mask_picture(Subject(causal, "", inputs=("the", "cat", "sat")))))
@@ -60,10 +60,10 @@ def hasse_text(diagram: Diagram) -> str:
     --------
     >>> import numpy as np
     >>> from masksynth.audit import Subject
-    >>> from masksynth.draw.boxes import diagram
+    >>> from masksynth.draw.hasse_boxes import hasse_diagram
     >>> from masksynth.mask import Mask
     >>> fork = Mask.from_dense(np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]]) > 0)
-    >>> print(hasse_text(diagram(Subject(fork, "", inputs=("root", "left", "right")))))
+    >>> print(hasse_text(hasse_diagram(Subject(fork, "", inputs=("root", "left", "right")))))
     Hasse diagram
     ╙── root
         ├─╼ left

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.draw.names import position_names, printable
-from masksynth.draw.owners import Owners, owners
+from masksynth.draw.display_names import position_names, printable
+from masksynth.draw.position_tasks import PositionTasks, position_tasks
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
@@ -59,7 +59,7 @@ class Picture:
         N, the number of positions.
     names : tuple of str
         Of the positions; empty for blocks.
-    owners : Owners or None
+    tasks : PositionTasks or None
         Of the positions; None for blocks.
     legend : tuple of (kind, text)
     grid : int
@@ -71,7 +71,7 @@ class Picture:
     unit: int
     size: int
     names: tuple[str, ...]
-    owners: Owners | None
+    tasks: PositionTasks | None
     legend: tuple[tuple[int, str], ...]
     grid: int = 0
 
@@ -234,7 +234,7 @@ def _exact(
 ) -> Picture:
     if grid < 0:
         raise InvalidInstance(f"block size {grid}", "", "give a positive number")
-    whose = owners(subject, convergence(subject.mask).flow)
+    whose = position_tasks(subject, convergence(subject.mask).flow)
     return Picture(title, tuple(panels), 1, subject.size, position_names(subject, NAME), whose, legend, grid)
 
 
