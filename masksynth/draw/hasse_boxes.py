@@ -48,7 +48,8 @@ class Box:
     height : int
         Number of boxes in the longest chain strictly below.
     place : float
-        Mean position id of its positions, the order of reading; mean number where there are no position ids.
+        Where it belongs from left to right: the mean position id of its positions (their mean number where there are no ids), and half
+        a position more if it predicts, so that content comes before the queries about it.
     """
 
     names: tuple[str, ...]
@@ -114,6 +115,31 @@ def hasse_diagram(subject: Subject, contract: bool | None = None) -> Diagram:
     return Diagram(title, boxes, tuple(edges), tasks.names, count > len(heads))
 
 
+def second_stream(edges: Sequence[tuple[int, int]], predicts: Sequence[bool]) -> list[bool]:
+    """Mark the boxes that begin a second stream, such as mask tokens, which are drawn in a column beside the content that they see.
+
+    There are two streams if a box that predicts nothing is covered both by one that does and by one that does not. The second stream
+    then begins with each box that predicts and covers one that does not.
+
+    Parameters
+    ----------
+    edges : sequence of (upper box, lower box)
+    predicts : sequence of bool
+        Whether a box predicts a label.
+
+    Examples
+    --------
+    Content 0 -> 1, queries 2 about 0 and 3 about 1:
+
+    >>> second_stream([(1, 0), (2, 0), (3, 1)], [False, False, True, True])
+    [False, False, True, True]
+    """
+    starts = [(upper, lower) for upper, lower in edges if predicts[upper] and not predicts[lower]]
+    content = {lower for upper, lower in edges if not predicts[upper] and not predicts[lower]}
+    beside = {upper for upper, _ in starts} if any(lower in content for _, lower in starts) else set()
+    return [box in beside for box in range(len(predicts))]
+
+
 def _class_tasks(order: Hasse, tasks: PositionTasks) -> Ints:
     """Return the task of each class, ``SEVERAL_TASKS`` where its positions differ."""
     count = len(order.leaders)
@@ -167,7 +193,7 @@ def _boxes(
                 task=int(own_tasks[0]) if len(own_tasks) == 1 else shared,
                 predicts=bool(tasks.predicts[positions].any()),
                 height=height,
-                place=float(ids[positions].mean()),
+                place=float(ids[positions].mean() + 0.5 * tasks.predicts[positions].any()),
             )
         )
     return tuple(boxes)

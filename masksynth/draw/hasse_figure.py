@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from masksynth.draw.hasse_boxes import PREDICTS, Box, Diagram
+from masksynth.draw.hasse_boxes import PREDICTS, Box, Diagram, second_stream
 from masksynth.draw.layered_layout import Point, Spacing, layered_layout
 from masksynth.draw.legend import SIDE, Entry, arrange_entries, draw_legend, legend_width, task_entries
 from masksynth.draw.paper import FONT, LINE, MARGIN, fitted, measure, paper, rectangle, swatch, write
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINE_HEIGHT, PAD, STRIP, WIDEST, WRAP, TITLE = 11.0, 5.0, 12.0, 300.0, 150.0, 18.0
+LINE_HEIGHT, PAD, STRIP, WIDEST, WRAP, TITLE = 11.0, 5.0, 12.0, 300.0, 120.0, 18.0
 """Points: height of a line of a label, space around a label, room for the swatch of the task, widest name, width at which a list is
 wrapped, height of the title."""
 OUTLINE: dict[str, Any] = {"facecolor": "white", "edgecolor": "#263238", "linewidth": 0.8}
@@ -39,6 +39,7 @@ def hasse_figure(diagram: Diagram) -> Figure:
         diagram.edges,
         [box.height for box in diagram.boxes],
         [box.place for box in diagram.boxes],
+        second_stream(diagram.edges, [box.predicts for box in diagram.boxes]),
         Spacing(gap=14.0, rise=26.0),
     )
     placed, legend_height = arrange_entries(_entries(diagram), layout.width)
@@ -50,6 +51,7 @@ def hasse_figure(diagram: Diagram) -> Figure:
     for (upper, lower), route in zip(diagram.edges, layout.routes, strict=True):
         _draw_edge(axes, [(left + x, top + y) for x, y in route], f"edge-{upper}-{lower}")
     for number, (box, label, (x, y)) in enumerate(zip(diagram.boxes, labels, layout.centres, strict=True)):
+        label = replace(label, width=layout.widths[number])
         _draw_box(axes, box, label, (left + x - label.width / 2, top + y - label.height / 2), strip, number)
     draw_legend(axes, placed, top + layout.height + MARGIN)
     return figure

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 SWEEPS = 8
 """Most pairs of sweeps, upwards and downwards, from each initial order; and most rounds of exchanges."""
 STARTS = 12
-"""Most random initial orders that are tried beside the given one."""
+"""Most random initial orders that are tried after the given one."""
 EFFORT = 60_000
-"""Vertices times starts: larger graphs are tried from fewer initial orders."""
+"""Squared number of vertices times random initial orders: larger graphs are tried from fewer."""
 Layers = list[list[int]]
 
 
@@ -48,7 +48,7 @@ def layered_graph(layer: Sequence[int], edges: Sequence[tuple[int, int]]) -> Lay
     return LayeredGraph(list(layer), below, above)
 
 
-def order_layers(graph: LayeredGraph, hint: Sequence[float], mirror: Sequence[int] | None = None) -> Layers:
+def order_layers(graph: LayeredGraph, hint: Sequence[float], mirror: Sequence[int] | None = None) -> list[Layers]:
     """Order the vertices of each layer from left to right, with few crossings.
 
     Parameters
@@ -61,25 +61,28 @@ def order_layers(graph: LayeredGraph, hint: Sequence[float], mirror: Sequence[in
 
     Returns
     -------
-    list of lists of int
-        The best order found: fewest crossings, then shortest edges.
+    list of (lists of lists of int)
+        The different orders of fewest crossings that were found, those with the shortest edges first.
 
     Examples
     --------
     >>> order_layers(layered_graph([0, 0, 1, 1], [(0, 3), (1, 2)]), [0, 1, 2, 3])
-    [[0, 1], [3, 2]]
+    [[[1, 0], [2, 3]]]
     """
     chance = random.Random(0)
-    extra = min(STARTS, EFFORT // max(len(graph.layer), 1) ** 2 + 1)
+    extra = min(STARTS, EFFORT // max(len(graph.layer), 1) ** 2)
     places = [list(hint), *([chance.random() for _ in graph.layer] for _ in range(extra))]
-    best: Layers = []
-    best_cost: tuple[int, float] | None = None
+    results: list[tuple[tuple[int, float], Layers]] = []
     for place in places:
         order, cost = _improve(graph, _initial(graph, place, mirror), mirror)
-        if best_cost is None or cost < best_cost:
-            best, best_cost = order, cost
-        if best_cost[0] == 0:
+        results.append((cost, order))
+        if cost[0] == 0:
             break
+    fewest = min(crossings for (crossings, _), _ in results)
+    best: list[Layers] = []
+    for (crossings, _), order in sorted(results, key=lambda result: result[0]):
+        if crossings == fewest and order not in best:
+            best.append(order)
     return best
 
 

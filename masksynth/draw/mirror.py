@@ -17,7 +17,7 @@ MOST_STEPS = 60
 """Most vertices that are individualized before the search gives up."""
 
 
-def find_mirror(graph: LayeredGraph) -> list[int] | None:
+def find_mirror(graph: LayeredGraph, colours: Sequence[int] | None = None) -> list[int] | None:
     """Return an involution that maps the graph to its mirror image, or None where none was found.
 
     The involution ``m`` keeps layers and edges, ``m[m[v]] == v``, and fixes at most one vertex of each layer, since only one can lie on
@@ -27,6 +27,8 @@ def find_mirror(graph: LayeredGraph) -> list[int] | None:
     ----------
     graph : LayeredGraph
         Edges join neighbouring layers only.
+    colours : sequence of int, optional
+        Vertices of different colours are not mapped to each other.
 
     Examples
     --------
@@ -38,7 +40,7 @@ def find_mirror(graph: LayeredGraph) -> list[int] | None:
     """
     if len(graph.layer) > MOST_VERTICES:
         return None
-    colours = refine(graph, graph.layer)
+    colours = refine(graph, graph.layer if colours is None else colours)
     return _search(graph, colours, colours, [MOST_STEPS])
 
 

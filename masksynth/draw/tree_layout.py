@@ -35,7 +35,13 @@ def find_root(graph: LayeredGraph) -> tuple[int, list[list[int]]] | None:
 
 
 def place_tree(
-    graph: LayeredGraph, root: int, children: list[list[int]], widths: Sequence[float], hint: Sequence[float], gap: float
+    graph: LayeredGraph,
+    root: int,
+    children: list[list[int]],
+    widths: Sequence[float],
+    hint: Sequence[float],
+    beside: Sequence[bool],
+    gap: float,
 ) -> list[float]:
     """Return the place across of each vertex of a tree.
 
@@ -49,6 +55,8 @@ def place_tree(
         Width of each vertex.
     hint : sequence of float
         Preferred order of siblings.
+    beside : sequence of bool
+        Whether a vertex stands in a column beside its parent's and never straight above it.
     gap : float
         Least distance between neighbours of a layer.
 
@@ -56,7 +64,7 @@ def place_tree(
     --------
     >>> from masksynth.draw.layer_order import layered_graph
     >>> fork = layered_graph([0, 1, 1], [(0, 1), (0, 2)])
-    >>> place_tree(fork, 0, [[1, 2], [], []], [10, 10, 10], [0, 1, 2], 4)
+    >>> place_tree(fork, 0, [[1, 2], [], []], [10, 10, 10], [0, 1, 2], [False] * 3, 4)
     [0.0, -7.0, 7.0]
     """
     order = _postorder(root, children)
@@ -64,15 +72,24 @@ def place_tree(
     shift = [0.0] * len(widths)  # of each vertex from its parent
     outlines: dict[int, Outline] = {}
     for v in order:
-        siblings = _sort_siblings(children[v], shapes, hint)
-        spine = _spine(siblings, sizes)
-        offsets = _attach([outlines.pop(child) for child in siblings], gap, spine)
-        middle = offsets[1][spine] if spine is not None else (offsets[1][0] + offsets[1][-1]) / 2 if siblings else 0.0
-        for child, offset in zip(siblings, offsets[1], strict=True):
-            shift[child] = offset - middle
-        outline = {layer: (low - middle, high - middle) for layer, (low, high) in offsets[0].items()}
-        outline[graph.layer[v]] = (-widths[v] / 2, widths[v] / 2)
+        own = (-widths[v] / 2, widths[v] / 2)
+        siblings = sort_symmetrically(sorted(children[v], key=lambda u: (hint[u], u)), shapes)
+        attached = [outlines.pop(child) for child in siblings]
+        straight = [index for index, child in enumerate(siblings) if not beside[child]]
+        spine = straight[0] if len(straight) == 1 else _spine(siblings, sizes)
+        if siblings and not straight:
+            # an empty place straight above the parent: on its right one child, or half of the children
+            spine = len(siblings) // 2
+            attached.insert(spine, {graph.layer[siblings[0]]: own})
+        offsets = attach_outlines(attached, gap, spine)
+        middle = offsets[spine] if spine is not None else (offsets[0] + offsets[-1]) / 2 if siblings else 0.0
+        outline = merge_outlines(attached, [offset - middle for offset in offsets])
+        outline[graph.layer[v]] = own
         outlines[v] = outline
+        if len(attached) > len(siblings):
+            offsets.pop(spine or 0)
+        for child, offset in zip(siblings, offsets, strict=True):
+            shift[child] = offset - middle
     place = [0.0] * len(widths)
     for v in reversed(order):  # parents before their children
         for child in children[v]:
@@ -107,53 +124,53 @@ def _sizes(order: list[int], children: list[list[int]]) -> dict[int, int]:
     return sizes
 
 
-def _sort_siblings(siblings: list[int], shapes: Mapping[int, int], hint: Sequence[float]) -> list[int]:
-    """Sort siblings by the hint; symmetrically where subtrees of equal shape allow it."""
-    siblings = sorted(siblings, key=lambda v: (hint[v], v))
+def sort_symmetrically(siblings: Sequence[int], shapes: Mapping[int, int]) -> list[int]:
+    """Sort siblings, given in their preferred order, so that equal shapes lie mirror-symmetrically, where that is possible.
+
+    Examples
+    --------
+    >>> sort_symmetrically([0, 1, 2], {0: 7, 1: 8, 2: 7}), sort_symmetrically([0, 1, 2], {0: 7, 1: 7, 2: 8})
+    ([0, 1, 2], [0, 2, 1])
+    """
     groups: dict[int, list[int]] = {}
     for v in siblings:
         groups.setdefault(shapes[v], []).append(v)
-    single = [group for group in groups.values() if len(group) % 2]
-    if len(groups) < 2 or len(single) > 1:
-        return siblings
-    outer = [group for group in groups.values() if group not in single] + single
+    odd = [group for group in groups.values() if len(group) % 2]
+    if len(groups) < 2 or len(odd) > 1:
+        return list(siblings)
+    outer = [group for group in groups.values() if group not in odd] + odd
     left = [v for group in outer for v in group[: len(group) // 2]]
-    right = [v for group in outer for v in group[(len(group) + 1) // 2 :][::-1]]
-    middle = [group[len(group) // 2] for group in single]
-    return [*left, *middle, *right[::-1]]
+    middle = [group[len(group) // 2] for group in odd]
+    right = [v for group in outer[::-1] for v in group[(len(group) + 1) // 2 :]]
+    return [*left, *middle, *right]
 
 
 def _spine(siblings: list[int], sizes: Mapping[int, int]) -> int | None:
-    """Return the index of the child that continues its parent straight on, or None if the children are of similar size."""
-    if len(siblings) == 1:
-        return 0
+    """Return the index of the child that continues its parent straight on, None if there is no such child."""
     total = sum(sizes[v] for v in siblings)
     return next((i for i, v in enumerate(siblings) if sizes[v] >= SPINE * (total - sizes[v])), None)
 
 
-def _attach(outlines: list[Outline], gap: float, spine: int | None) -> tuple[dict[int, tuple[float, float]], list[float]]:
-    """Move subtrees together; return the outline of all and the offset of each.
+def attach_outlines(outlines: Sequence[Outline], gap: float, spine: int | None = None) -> list[float]:
+    """Move subtrees together until their outlines are ``gap`` apart; return the offset of each.
 
     With a spine, subtrees left and right of it are packed against it. Without, the offsets are the mean of packing from the left and
     packing from the right: both keep all subtrees apart, so their mean does, and it is symmetric.
     """
     if spine is None:
-        from_left, from_right = _pack(outlines, gap), _pack_from_right(outlines, gap)
-        offsets = [(a + b) / 2 for a, b in zip(from_left, from_right, strict=True)]
-        return _merge(outlines, offsets), offsets
+        return [(a + b) / 2 for a, b in zip(_pack(outlines, gap), _pack_from_right(outlines, gap), strict=True)]
     left = _pack_from_right(outlines[: spine + 1], gap)[:-1]
     right = _pack(outlines[spine:], gap)[1:]
     # a subtree higher than the spine may meet one on the other side of it
-    apart = _distance(_merge(outlines[:spine], left), _merge(outlines[spine + 1 :], right), gap)
-    offsets = [*left, 0.0, *(offset + max(apart, 0.0) for offset in right)]
-    return _merge(outlines, offsets), offsets
+    apart = _distance(merge_outlines(outlines[:spine], left), merge_outlines(outlines[spine + 1 :], right), gap)
+    return [*left, 0.0, *(offset + max(apart, 0.0) for offset in right)]
 
 
 def _pack(outlines: Sequence[Outline], gap: float) -> list[float]:
     """Return the offsets of subtrees packed from the left, the first at 0."""
     offsets: list[float] = []
     for index, outline in enumerate(outlines):
-        offsets.append(_distance(_merge(outlines[:index], offsets), outline, gap) if index else 0.0)
+        offsets.append(_distance(merge_outlines(outlines[:index], offsets), outline, gap) if index else 0.0)
     return offsets
 
 
@@ -168,7 +185,7 @@ def _distance(left: Outline, right: Outline, gap: float) -> float:
     return max((left[layer][1] + gap - low for layer, (low, _) in right.items() if layer in left), default=0.0)
 
 
-def _merge(outlines: Sequence[Outline], offsets: Sequence[float]) -> dict[int, tuple[float, float]]:
+def merge_outlines(outlines: Sequence[Outline], offsets: Sequence[float]) -> dict[int, tuple[float, float]]:
     """Return the outline of several subtrees: (least, greatest) place across in each layer."""
     merged: dict[int, tuple[float, float]] = {}
     for outline, offset in zip(outlines, offsets, strict=True):

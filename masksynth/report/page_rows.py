@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masksynth.draw import display_names
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
 from masksynth.mask.algebra import single
-from masksynth.report.hasse_data import diagram, reach
+from masksynth.report.hasse_data import flat_rows, hasse_data
 from masksynth.report.merge_reasons import standings
 from masksynth.report.page_text import LONG, SHORT, Names, count, text_of
 from masksynth.subject.subject import Subject
@@ -22,6 +23,8 @@ MOST_BLOCKS = 256
 """Most rows of blocks."""
 MOST_LISTED = 20_000
 """Most nodes, and most labels, that are listed over all positions."""
+NAME = 40
+"""Most columns of an input in the diagram and beside the mask."""
 MOST_INTERVALS = 250_000
 """Most row intervals over all tables; further tables are left out."""
 
@@ -68,13 +71,13 @@ def _positions(subject: Subject, names: Names, checked: bool) -> dict[str, Any]:
         unit["nodes_total"] = len(here[place].nodes)
         shown.append(unit | _identity(subject, place))
     kept = _tables_kept(subject.mask)
-    tables = [[{"full": row, "part": []} for row in reach(single(subject.mask, number))] for number in range(kept)]
+    tables = [[{"full": row, "part": []} for row in flat_rows(single(subject.mask, number))] for number in range(kept)]
     return {
         "step": 1,
         "units": shown,
         "tables": tables,
         "left_out": subject.mask.tables - kept,
-        "diagram": diagram(subject.mask, subject.layers),
+        "diagram": hasse_data(subject, [unit.get("short", "") for unit in shown]),
     }
 
 
@@ -82,6 +85,7 @@ def _identity(subject: Subject, place: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if subject.inputs is not None:
         found["input"] = text_of(subject.inputs[place], LONG)
+        found["short"] = display_names.cut(display_names.text_of(subject.inputs[place]), NAME)
     if subject.positions is not None:
         found["id"] = int(subject.positions[place])
     if subject.kinds is not None:
@@ -120,8 +124,8 @@ def block_rows(mask: Mask, table: int, step: int) -> list[dict[str, list[int]]]:
     [{'full': [], 'part': [0, 1]}, {'full': [0, 1], 'part': [1, 2]}]
     """
     lists = block_lists(mask, table, step)
-    full = reach(Mask.from_dense(_grid(lists.full_count, lists.full_index)))
-    part = reach(Mask.from_dense(_grid(lists.partial_count, lists.partial_index)))
+    full = flat_rows(Mask.from_dense(_grid(lists.full_count, lists.full_index)))
+    part = flat_rows(Mask.from_dense(_grid(lists.partial_count, lists.partial_index)))
     return [{"full": one, "part": two} for one, two in zip(full, part, strict=True)]
 
 
