@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from masksynth.cli.answer_text import count, depth
-from masksynth.cli.report import REPORT, check_report
+from masksynth.cli.report import REPORT, TOKENIZER, check_report
 from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, printable, progress, to_the_end
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ FEW = 4
     help="The model has this many layers [default: those of the answer or family, or any].",
 )
 @REPORT
+@TOKENIZER
 @click.option("--force", is_flag=True, help="Replace a report that is there.")
 @JSON
 @QUIET
@@ -52,6 +53,7 @@ def audit_command(
     batch: int | None,
     layers: int | None,
     report: Path | None,
+    tokenizer: str | None,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -70,7 +72,7 @@ def audit_command(
     """
     from masksynth.audit import audit, read_subject
 
-    check_report(report, force, input_files(subject, tokens, samples))
+    check_report(report, force, input_files(subject, tokens, samples), tokenizer)
     with progress(f"auditing {plain(subject)} ...", quiet):
         found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch, samples=samples)
         result = audit(found)
@@ -78,7 +80,7 @@ def audit_command(
         if report is not None:
             from masksynth.report import write_report
 
-            write_report(report, found, findings=result, force=force)
+            write_report(report, found, findings=result, tokenizer=tokenizer, force=force)
         if as_json:
             print_json(result.record())
         elif not quiet:

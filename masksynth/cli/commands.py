@@ -21,7 +21,7 @@ from masksynth.cli.export import export
 from masksynth.cli.families import list_catalog, new
 from masksynth.cli.inspect import inspect_mask
 from masksynth.cli.pack import pack, unpack
-from masksynth.cli.report import REPORT, check_report
+from masksynth.cli.report import REPORT, TOKENIZER, check_report
 from masksynth.cli.search import search_command
 from masksynth.cli.sparse import check_extras, sparsify, write_extras
 from masksynth.cli.terminal import (
@@ -99,6 +99,7 @@ def main() -> None:
     help="Also write proofs of a sparse optimum as a folder.",
 )
 @REPORT
+@TOKENIZER
 @JSON
 @QUIET
 def solve(
@@ -115,6 +116,7 @@ def solve(
     emit: Path | None,
     proof: Path | None,
     report: Path | None,
+    tokenizer: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -137,7 +139,7 @@ def solve(
     asked = replace(asked, layers=asked.layers if layers is ... else layers, sparse=sparse or asked.sparse)
     check_outputs(inputs, output, emit, proof, report)
     check_extras(asked, backend, emit, proof, force, inputs)
-    check_report(report, force, inputs)
+    check_report(report, force, inputs, tokenizer)
     if output is not None:
         check_folder(output, force, inputs, is_answer_file)
     with claimed(output):
@@ -150,7 +152,7 @@ def solve(
             if report is not None:
                 from masksynth.report import write_report
 
-                write_report(report, asked, answer=answer, force=force)
+                write_report(report, asked, answer=answer, tokenizer=tokenizer, force=force)
             if as_json:
                 print_json(record(answer))
             elif not quiet:

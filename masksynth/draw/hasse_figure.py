@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 from masksynth.draw.hasse_boxes import PREDICTS, Box, Diagram, second_stream
 from masksynth.draw.layered_layout import Point, Spacing, layered_layout
 from masksynth.draw.legend import SIDE, Entry, arrange_entries, draw_legend, legend_width, task_entries
-from masksynth.draw.paper import FONT, LINE, MARGIN, fitted, measure, paper, rectangle, swatch, write
+from masksynth.draw.paper import (
+    LINE,
+    MARGIN,
+    fitted,
+    measure,
+    paper,
+    rectangle,
+    swatch,
+    title_width,
+    write,
+    write_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,10 +54,9 @@ def hasse_figure(diagram: Diagram) -> Figure:
         Spacing(gap=14.0, rise=26.0),
     )
     placed, legend_height = arrange_entries(_entries(diagram), layout.width)
-    width = max(layout.width, 200.0, legend_width(placed))
+    width = max(layout.width, 200.0, legend_width(placed), title_width(diagram.title))
     figure, axes = paper(width + 2 * MARGIN, layout.height + TITLE + legend_height + 3 * MARGIN)
-    title = fitted(diagram.title, width, FONT + 1, "bold")
-    write(axes, MARGIN, TITLE / 2 + 2, title, "title", fontsize=FONT + 1, weight="bold")
+    write_title(axes, diagram.title, TITLE / 2 + 2, width)
     left, top = MARGIN + (width - layout.width) / 2, TITLE + MARGIN
     for (upper, lower), route in zip(diagram.edges, layout.routes, strict=True):
         _draw_edge(axes, [(left + x, top + y) for x, y in route], f"edge-{upper}-{lower}")
@@ -106,7 +116,9 @@ def smooth(route: list[Point]) -> list[Point]:
     """
     slopes = [(u - x) / (w - y) for (x, y), (u, w) in pairwise(route)]  # dx / dy of each piece
     tangents = []
-    for (before, middle, after), (one, two) in zip(zip(route, route[1:], route[2:], strict=False), pairwise(slopes), strict=True):
+    for (before, middle, after), (one, two) in zip(
+        zip(route, route[1:], route[2:], strict=False), pairwise(slopes), strict=True
+    ):
         low, high = middle[1] - before[1], after[1] - middle[1]
         mean = (one * high + two * low) / (low + high)
         sign = (one > 0) - (one < 0) + (two > 0) - (two < 0)
@@ -133,7 +145,14 @@ def _draw_box(axes: Axes, box: Box, label: Label, corner: Point, strip: float, n
         swatch(axes, x + PAD, y + label.height / 2 - 5, strip - 2, 10, box.task, f"task-{number}")
     for index, line in enumerate(label.lines):
         middle = y + label.height / 2 + (index - (len(label.lines) - 1) / 2) * LINE_HEIGHT
-        write(axes, x + strip + PAD + 1, middle, line, f"label-{number}" if index == 0 else f"label-{number}-{index}", ha="left")
+        write(
+            axes,
+            x + strip + PAD + 1,
+            middle,
+            line,
+            f"label-{number}" if index == 0 else f"label-{number}-{index}",
+            ha="left",
+        )
 
 
 def _rounded(axes: Axes, x: float, y: float, width: float, height: float, gid: str, **style: Any) -> None:

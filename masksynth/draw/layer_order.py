@@ -151,9 +151,7 @@ def _sort_by_barycentre(
     position.update((v, index - (len(layer) - 1) / 2) for index, v in enumerate(layer))
 
 
-def _exchange(
-    graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None
-) -> tuple[Layers, tuple[int, float]]:
+def _exchange(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None) -> tuple[Layers, tuple[int, float]]:
     """Exchange neighbours of a layer where that adds no crossing; with a mirror, their images too. Return the best order and its cost.
 
     Every other round also makes exchanges that change nothing by themselves but may allow one in the next layer.
@@ -221,5 +219,3 @@ def count_crossings(graph: LayeredGraph, layers: Layers) -> int:
             for end in new:
                 insort(ends, end)
     return crossings
-
-

@@ -171,7 +171,9 @@ def _connected_parts(shape: Shape) -> list[tuple[list[int], list[int]]]:
     graph = nx.Graph()
     graph.add_nodes_from(range(len(shape.sizes)))
     graph.add_edges_from(shape.edges)
-    parts = sorted(map(sorted, nx.connected_components(graph)), key=lambda boxes: (min(shape.hint[v] for v in boxes), boxes))
+    parts = sorted(
+        map(sorted, nx.connected_components(graph)), key=lambda boxes: (min(shape.hint[v] for v in boxes), boxes)
+    )
     part_of = {v: number for number, boxes in enumerate(parts) for v in boxes}
     edges: list[list[int]] = [[] for _ in parts]
     for number, (upper, _) in enumerate(shape.edges):
@@ -247,7 +249,9 @@ def _shelve(parts: list[Part], spacing: Spacing) -> list[list[tuple[Part, float]
     """
     outlines = [part.outline for part in parts]
     spans = [(min(low for low, _ in o.values()), max(high for _, high in o.values())) for o in outlines]
-    area = sum((high - low + spacing.gap) * (len(o) * SHELF_ROW) for (low, high), o in zip(spans, outlines, strict=True))
+    area = sum(
+        (high - low + spacing.gap) * (len(o) * SHELF_ROW) for (low, high), o in zip(spans, outlines, strict=True)
+    )
     room = max([SHAPE * area**0.5, ONE_SHELF, *(high - low for low, high in spans)])
     if sum(high - low + spacing.gap for low, high in spans) <= room:
         codes = {part.code: number for number, part in enumerate(parts)}
@@ -271,7 +275,10 @@ def _stack(shelves: list[list[tuple[Part, float]]], shape: Shape, spacing: Spaci
     centres, widths, routes = [(0.0, 0.0)] * count, [0.0] * count, list[list[Point]]([] for _ in shape.edges)
     top, right = 0.0, 0.0
     for shelf in shelves:
-        left = min((x - w / 2 + offset for part, offset in shelf for x, w in zip(part.across, part.widths, strict=True)), default=0.0)
+        left = min(
+            (x - w / 2 + offset for part, offset in shelf for x, w in zip(part.across, part.widths, strict=True)),
+            default=0.0,
+        )
         tall, down, height = _rows(shelf, shape, spacing)
         for part, offset in shelf:
             x = [across + offset - left for across in part.across]
@@ -313,7 +320,9 @@ def minimize_lengths(
             pulls[u].append((v, weight))
     across = [0.0] * len(widths)
     for layer in layers:
-        for v, x in zip(layer, separate([0.0] * len(layer), [1.0] * len(layer), [widths[v] for v in layer], gap), strict=True):
+        for v, x in zip(
+            layer, separate([0.0] * len(layer), [1.0] * len(layer), [widths[v] for v in layer], gap), strict=True
+        ):
             across[v] = x
     sweeps = min(max(STEPS // max(len(widths), 1), 6), 200)
     for sweep in range(sweeps):
@@ -359,9 +368,7 @@ def separate(wanted: Sequence[float], weights: Sequence[float], widths: Sequence
     return [base + shift for base, shift in zip(bases, offsets, strict=True)]
 
 
-def _rows(
-    shelf: list[tuple[Part, float]], shape: Shape, spacing: Spacing
-) -> tuple[list[float], list[float], float]:
+def _rows(shelf: list[tuple[Part, float]], shape: Shape, spacing: Spacing) -> tuple[list[float], list[float], float]:
     """Return the height of each layer, its centre counted downwards, and the height of all; flat edges get more room."""
     count = 1 + max((row for part, _ in shelf for row in part.layer), default=-1)
     tall, rise = [0.0] * count, [spacing.rise] * count  # of a layer, and above it

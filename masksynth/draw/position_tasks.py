@@ -56,7 +56,9 @@ def position_tasks(subject: Subject, flow: Mask) -> PositionTasks:
         predicts[labels.position] = True
     if subject.embeddings is not None:
         names = tuple(map(text_of, subject.embeddings))
-        pairs = {(task, position) for task, nodes in enumerate(subject.embeddings.values()) for position in nodes.values()}
+        pairs = {
+            (task, position) for task, nodes in enumerate(subject.embeddings.values()) for position in nodes.values()
+        }
         task, position = np.array(sorted(pairs), np.int64).reshape(-1, 2).T
         return _count_tasks(names, task, position, position + 1, predicts)
     if labels is None or not labels.tasks:
@@ -86,4 +88,6 @@ def _count_tasks(
         np.subtract.at(total, end, weight)
     # the sum of the indices of a position's tasks is the index itself where there is one task
     count, index = (total.cumsum()[:size] for total in sums)
-    return PositionTasks(names, np.where(count == 1, index, np.where(count > 1, SEVERAL_TASKS, NO_TASK)), count, predicts)
+    return PositionTasks(
+        names, np.where(count == 1, index, np.where(count > 1, SEVERAL_TASKS, NO_TASK)), count, predicts
+    )

@@ -1,4 +1,4 @@
-"""Pictures in text for a terminal."""
+"""Pictures as text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from masksynth.draw.cell_pictures import NAME, Picture
 from masksynth.draw.display_names import columns, cut, padded
 
 LARGEST_TEXT = 40
-"""Largest mask of which every pair is shown on a terminal, and most rows of blocks chosen unasked."""
-LABEL = 48
-"""Columns of the longest label of a box."""
+"""Largest mask of which every pair is shown as text, and most rows of blocks by default."""
+LABEL = 80
+"""Most columns of the label of a box."""
 SIGNS = {
     kinds.EMPTY: "·",
     kinds.ALLOWED: "■",
@@ -24,12 +24,12 @@ SIGNS = {
 
 
 def table_text(picture: Picture) -> str:
-    """Tables of cells, one line a row, and what the signs mean.
+    """Return tables of cells, one line for each row, and what the signs mean.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from masksynth.audit import Subject
+    >>> from masksynth.subject.subject import Subject
     >>> from masksynth.draw.cell_pictures import mask_picture
     >>> from masksynth.mask import Mask
     >>> causal = Mask.from_dense(np.tril(np.ones((3, 3), bool)))
@@ -54,12 +54,12 @@ def table_text(picture: Picture) -> str:
 
 
 def hasse_text(diagram: Diagram) -> str:
-    """A Hasse diagram from the bottom up: what sees a box stands further in; ``╾`` names what else it sees.
+    """Return a Hasse diagram as an indented list: what covers a box is indented below it; ``╾`` names what else that box covers.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from masksynth.audit import Subject
+    >>> from masksynth.subject.subject import Subject
     >>> from masksynth.draw.hasse_boxes import hasse_diagram
     >>> from masksynth.mask import Mask
     >>> fork = Mask.from_dense(np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]]) > 0)
@@ -68,7 +68,7 @@ def hasse_text(diagram: Diagram) -> str:
     ╙── root
         ├─╼ left
         └─╼ right
-    the lowest stands furthest left
+    the lowest boxes are furthest left
     """
     import networkx as nx
 
@@ -79,13 +79,14 @@ def hasse_text(diagram: Diagram) -> str:
         graph.add_node(number, label=(f"{{{label}}}" if len(box.positions) > 1 and not box.chain else label) + mark)
     graph.add_edges_from(sorted((lower, upper) for upper, lower in diagram.edges))
     lines = [cut(diagram.title, 100), *nx.generate_network_text(graph, vertical_chains=True)]
-    return "\n".join([*lines, "   ".join(text for text, there in _notes(diagram) if there)])
+    return "\n".join([*lines, "   ".join(text for text, applies in _notes(diagram) if applies)])
 
 
 def _notes(diagram: Diagram) -> list[tuple[str, bool]]:
+    """Return (text, whether it applies) for each sign."""
     boxes = diagram.boxes
     return [
-        ("the lowest stands furthest left", True),
+        ("the lowest boxes are furthest left", True),
         ("* predicts", any(box.predicts for box in boxes)),
         ("{} see each other", any(len(box.positions) > 1 and not box.chain for box in boxes)),
         ("… a chain", any(box.chain for box in boxes)),
