@@ -57,8 +57,9 @@ def draw_mask(
     masksynth draw packed --batch 3 --tokenizer ./tokenizer -o mask.pdf
     masksynth draw packed --batch 3 --what blocks --block-size 128 -o blocks.png
 
-    mask: every pair, in blocks where there are many positions. hasse: the Hasse diagram, in which information flows up. blocks: full and
-    partial blocks. flow: what is reached after 1, 2, ... layers. diff: pairs that only one of two masks allows.
+    mask: every pair, in blocks where there are many positions. hasse: the Hasse diagram, in which information flows up.
+    blocks: full and partial blocks. flow: what is reached after 1, 2, ... layers. diff: pairs that only one of two
+    masks allows.
     """
     from masksynth.draw import draw
 

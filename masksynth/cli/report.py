@@ -26,7 +26,7 @@ TOKENIZER = click.option(
 
 
 def check_report(path: Path | None, force: bool, inputs: Sequence[Path] = (), tokenizer: str | None = None) -> None:
-    """Check, before any work is done, that a report can be written to a path, which is not one of the inputs, and the tokenizer read."""
+    """Check, before any work is done, that a report can be written to a path and the tokenizer be read."""
     if path is None:
         if tokenizer is not None:
             raise InvalidInstance("--tokenizer without --report", "", "give both, or neither")

@@ -33,8 +33,8 @@ MOST_PANELS = 6
 """Most tables of a pattern, or steps of a flow, in one picture."""
 
 KINDS = ("empty", "allowed", "full", "partial", "first", "second", "changed", "earlier")
-"""Kinds of cells. ``first`` and ``second``: in one of two masks only; ``changed``: a block with pairs of both kinds; ``earlier``: reached
-after fewer layers."""
+"""Kinds of cells. ``first``, ``second``: in one of two masks only; ``changed``: a block with pairs of both; ``earlier``:
+reached after fewer layers."""
 EMPTY, ALLOWED, FULL, PARTIAL, FIRST, SECOND, CHANGED, EARLIER = range(len(KINDS))
 
 
@@ -78,7 +78,9 @@ class Picture:
 
 
 def mask_picture(subject: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
-    """Return the picture of every pair of a mask, with blocks of a given size over it; of blocks alone where it is larger than ``largest``.
+    """Return the picture of every pair of a mask, with blocks of a given size over it.
+
+    Of a mask with more than ``largest`` positions it shows blocks alone.
 
     Raises
     ------
@@ -255,7 +257,8 @@ def _unit(size: int, block_size: int | None, largest: int) -> int:
     if -(-size // block_size) > MOST_CELLS:
         least = -(-size // MOST_CELLS)
         raise Unsupported(
-            f"{size:,} positions in blocks of {block_size} are more than {MOST_CELLS} rows; choose blocks of at least {least}"
+            f"{size:,} positions in blocks of {block_size} are more than {MOST_CELLS} rows; "
+            f"choose blocks of at least {least}"
         )
     return block_size
 

@@ -1,4 +1,4 @@
-"""Names of positions, inputs, labels and tasks as pictures show them: printable, on one line, at most so many columns wide."""
+"""Names of positions, inputs, labels and tasks as pictures show them: printable, on one line, cut at a width."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def padded(text: str, width: int) -> str:
 def text_of(value: Any) -> str:
     """Return an input, a label or a name of a task as text, never empty.
 
-    A string stands for itself. A list that begins with a word is an aggregate and reads like a call, another list like a tuple; other
-    values are written as JSON.
+    A string stands for itself. A list that begins with a word is an aggregate and reads like a call, another list like
+    a tuple; other values are written as JSON.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def text_of(value: Any) -> str:
 
 
 def position_names(subject: Subject, most: int) -> tuple[str, ...]:
-    """Return the name of each position: its input, then ``@`` and its position id; its number where no inputs are known.
+    """Return the name of each position: its input, ``@`` and its position id; its number where inputs are not known.
 
     Parameters
     ----------

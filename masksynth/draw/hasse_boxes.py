@@ -48,8 +48,8 @@ class Box:
     height : int
         Number of boxes in the longest chain strictly below.
     place : float
-        Where it belongs from left to right: the mean position id of its positions (their mean number where there are no ids), and half
-        a position more if it predicts, so that content comes before the queries about it.
+        Where it belongs from left to right: the mean position id of its positions (their mean number where there are no
+        ids), and half a position more if it predicts, so that content comes before the queries about it.
     """
 
     names: tuple[str, ...]
@@ -92,7 +92,8 @@ def hasse_diagram(subject: Subject, contract: bool | None = None) -> Diagram:
     ----------
     subject : Subject
     contract : bool, optional
-        Contract chains of classes that belong to the same task to one box [default: iff there are more than ``CONTRACT_ABOVE`` classes].
+        Contract chains of classes that belong to the same task to one box [default: iff there are more than
+        ``CONTRACT_ABOVE`` classes].
 
     Raises
     ------
@@ -116,10 +117,10 @@ def hasse_diagram(subject: Subject, contract: bool | None = None) -> Diagram:
 
 
 def second_stream(edges: Sequence[tuple[int, int]], predicts: Sequence[bool]) -> list[bool]:
-    """Mark the boxes that begin a second stream, such as mask tokens, which are drawn in a column beside the content that they see.
+    """Mark the boxes that begin a second stream, such as mask tokens, drawn in a column beside the content they see.
 
-    There are two streams if a box that predicts nothing is covered both by one that does and by one that does not. The second stream
-    then begins with each box that predicts and covers one that does not.
+    There are two streams if a box that predicts nothing is covered both by one that does and by one that does not. The
+    second stream then begins with each box that predicts and covers one that does not.
 
     Parameters
     ----------
@@ -152,8 +153,8 @@ def _class_tasks(order: Hasse, tasks: PositionTasks) -> Ints:
 def _chain_heads(order: Hasse, tasks: PositionTasks) -> Ints:
     """Return the lowest class of the chain of each class.
 
-    A class continues the chain of the class that it covers if it covers no other, nothing else covers that one, and both belong to the
-    same task.
+    A class continues the chain of the class that it covers if it covers no other, nothing else covers that one, and
+    both belong to the same task.
     """
     count = len(order.leaders)
     task = _class_tasks(order, tasks)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINE_HEIGHT, PAD, STRIP, WIDEST, WRAP, TITLE = 11.0, 5.0, 12.0, 300.0, 120.0, 18.0
-"""Points: height of a line of a label, space around a label, room for the swatch of the task, widest name, width at which a list is
-wrapped, height of the title."""
+"""Points: height of a line of a label, space around a label, room for the swatch of the task, widest name, width at
+which a list is wrapped, height of the title."""
 OUTLINE: dict[str, Any] = {"facecolor": "white", "edgecolor": "#263238", "linewidth": 0.8}
 
 
@@ -102,12 +102,12 @@ def _draw_edge(axes: Axes, route: list[Point], gid: str) -> None:
 
 
 def smooth(route: list[Point]) -> list[Point]:
-    """Return the control points of a cubic Bezier spline through a route, monotone in both coordinates between its points.
+    """Return the control points of a cubic Bezier spline through a route, monotone between its points.
 
     References
     ----------
-    F. N. Fritsch, R. E. Carlson, "Monotone piecewise cubic interpolation", SIAM J. Numer. Anal. 17 (1980), in the form of M. Steffen,
-    Astron. Astrophys. 239 (1990), which D3 uses for the same curve in reports.
+    F. N. Fritsch, R. E. Carlson, "Monotone piecewise cubic interpolation", SIAM J. Numer. Anal. 17 (1980), in the form
+    of M. Steffen, Astron. Astrophys. 239 (1990), which D3 uses for the same curve in reports.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def smooth(route: list[Point]) -> list[Point]:
 
 
 def _draw_box(axes: Axes, box: Box, label: Label, corner: Point, strip: float, number: int) -> None:
-    """Draw a class of several positions with a thick line, a chain with a second box behind it, what predicts with round corners."""
+    """Draw a box: a thick line for several positions, a second box behind a chain, round corners if it predicts."""
     x, y = corner
     several = len(box.positions) > 1 and not box.chain
     outline = _rounded if box.predicts else rectangle

@@ -1,8 +1,9 @@
 """Order of the vertices in each layer of a layered graph: few crossings, and mirror-symmetric where the graph is.
 
-Sweeps sort each layer by the mean position of the neighbours in the layer before (K. Sugiyama, S. Tagawa, M. Toda, "Methods for visual
-understanding of hierarchical system structures", IEEE Trans. SMC 11 (1981)); exchanges of neighbours improve the result (E. R. Gansner,
-E. Koutsofios, S. C. North, K.-P. Vo, "A technique for drawing directed graphs", IEEE Trans. Softw. Eng. 19 (1993)).
+Sweeps sort each layer by the mean position of the neighbours in the layer before (K. Sugiyama, S. Tagawa, M. Toda,
+"Methods for visual understanding of hierarchical system structures", IEEE Trans. SMC 11 (1981)); exchanges of
+neighbours improve the result (E. R. Gansner, E. Koutsofios, S. C. North, K.-P. Vo, "A technique for drawing directed
+graphs", IEEE Trans. Softw. Eng. 19 (1993)).
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def order_layers(graph: LayeredGraph, hint: Sequence[float], mirror: Sequence[in
     hint : sequence of float
         Preferred place of each vertex across, which gives the first initial order.
     mirror : sequence of int, optional
-        An involution as of ``find_mirror``: then each layer reads the same from the right, with every vertex replaced by its image.
+        An involution as of ``find_mirror``: then each layer reads the same from the right, with every vertex replaced
+        by its image.
 
     Returns
     -------
@@ -92,7 +94,8 @@ def _initial(graph: LayeredGraph, place: list[float], mirror: Sequence[int] | No
     for v, layer in enumerate(graph.layer):
         layers[layer].append(v)
     if mirror is not None:
-        # place(v) - place(image of v) changes its sign under the mirror; a tie is broken by the number of the vertex, for both alike
+        # place(v) - place(image of v) changes its sign under the mirror; a tie is broken by the number of the vertex,
+        # for both alike
         key = [(place[v] - place[mirror[v]], (v > mirror[v]) - (v < mirror[v])) for v in range(len(place))]
         middle = [abs(place[v] + place[mirror[v]]) for v in range(len(place))]
         for layer in layers:
@@ -110,7 +113,7 @@ def _pair(v: int, mirror: Sequence[int]) -> int:
 
 
 def _improve(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None) -> tuple[Layers, tuple[int, float]]:
-    """Exchange neighbours in the given order, then after each sweep upwards or downwards; return the best order and its cost."""
+    """Exchange neighbours first, and after each sweep upwards or downwards; return the best order and its cost."""
     best, cost = _exchange(graph, layers, mirror)
     stale = 0
     for sweep in range(2 * SWEEPS):
@@ -152,9 +155,10 @@ def _sort_by_barycentre(
 
 
 def _exchange(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None) -> tuple[Layers, tuple[int, float]]:
-    """Exchange neighbours of a layer where that adds no crossing; with a mirror, their images too. Return the best order and its cost.
+    """Exchange neighbours of a layer, with a mirror their images too, and return the best order and its cost.
 
-    Every other round also makes exchanges that change nothing by themselves but may allow one in the next layer.
+    An exchange must remove a crossing; every other round also makes exchanges that change nothing by themselves but may
+    allow one in the next layer.
     """
     position = centred_positions(layers)
     best, cost = [list(layer) for layer in layers], _cost(graph, layers)

@@ -1,8 +1,9 @@
-"""Layered layout of Hasse diagrams: every box in the layer of its height, few crossings, mirror-symmetric where the diagram is.
+"""Layered layout of Hasse diagrams: each box in the layer of its height, few crossings, symmetric where possible.
 
-Trees are laid out as trees. For other diagrams an edge over several layers passes through a bend in each layer between; the layers are
-ordered (``layer_order``), and the places across minimize the weighted sum of squared horizontal lengths of the edges, in which a long
-edge weighs most, so that it runs straight (E. R. Gansner and others, "A technique for drawing directed graphs", 1993, for the weights).
+Trees are laid out as trees. For other diagrams an edge over several layers passes through a bend in each layer between;
+the layers are ordered (``layer_order``), and the places across minimize the weighted sum of squared horizontal lengths
+of the edges, in which a long edge weighs most, so that it runs straight (E. R. Gansner and others, "A technique for
+drawing directed graphs", 1993, for the weights).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from masksynth.draw.layer_order import LayeredGraph, Layers, layered_graph, order_layers
+from masksynth.draw.layer_order import LayeredGraph, layered_graph, order_layers
+from masksynth.draw.layer_places import minimize_lengths
 from masksynth.draw.mirror import find_mirror, refine
 from masksynth.draw.tree_layout import attach_outlines, find_root, merge_outlines, place_tree, sort_symmetrically
 
@@ -20,10 +22,9 @@ MOST_BENDS = 20_000
 """Most bends of long edges; where there would be more, edges run straight."""
 BEND = 6.0
 """Width that an edge takes where it passes a layer."""
-STEPS = 400_000
-"""Vertices times sweeps of the descent for the places across."""
 SHAPE, ONE_SHELF, SHELF_ROW = 1.6, 640.0, 50.0
-"""Parts share one shelf up to this width, or up to so many times the square root of their area; height of a layer in that area."""
+"""Parts share one shelf up to ``ONE_SHELF`` points, or ``SHAPE`` times the square root of their area, in which a layer is
+``SHELF_ROW`` points high."""
 ORDERS = 6
 """Most orders with equally many crossings whose places across are compared."""
 PROPORTION = 1.6
@@ -41,7 +42,8 @@ class Spacing:
     rise : float
         Least distance between layers.
     slope : float
-        The distance between two layers is at least this times the longest horizontal extent of an edge between them, up to ``2 * rise``.
+        The distance between two layers is at least this times the longest horizontal extent of an edge between them, up
+        to ``2 * rise``.
     """
 
     gap: float = 18.0
@@ -60,7 +62,8 @@ class Layout:
     widths : list of float
         Of the boxes: as given, or a little more, since boxes that are mirror images of each other have equal widths.
     routes : list of lists of (x, y)
-        For each edge its points from the top of the lower box to the bottom of the upper one; y falls strictly along a route.
+        For each edge its points from the top of the lower box to the bottom of the upper one; y falls strictly along a
+        route.
     width, height : float
         Of the picture.
     """
@@ -153,7 +156,8 @@ def layered_layout(
     --------
     A diamond: its two sides stand apart, its ends in the middle.
 
-    >>> diamond = layered_layout([(10, 10)] * 4, [(1, 0), (2, 0), (3, 1), (3, 2)], [0, 1, 1, 2], spacing=Spacing(18, 30, 0))
+    >>> edges = [(1, 0), (2, 0), (3, 1), (3, 2)]
+    >>> diamond = layered_layout([(10, 10)] * 4, edges, [0, 1, 1, 2], spacing=Spacing(18, 30, 0))
     >>> diamond.centres, diamond.width, diamond.height
     ([(19.0, 85.0), (5.0, 45.0), (33.0, 45.0), (19.0, 5.0)], 38.0, 90.0)
     """
@@ -292,80 +296,6 @@ def _stack(shelves: list[list[tuple[Part, float]]], shape: Shape, spacing: Spaci
                 routes[number] = [(round(a, 2), round(top + b, 2)) for a, b in points]
         top += height + spacing.rise
     return Layout(centres, widths, routes, round(right, 2), round(max(top - spacing.rise, 0.0), 2))
-
-
-def minimize_lengths(
-    graph: LayeredGraph, layers: Layers, widths: Sequence[float], weights: list[list[float]], gap: float
-) -> tuple[list[float], float]:
-    """Return the places across that minimize the sum of ``weight * (x[u] - x[v]) ** 2`` over the edges, and that sum.
-
-    Block coordinate descent: given the other layers, the places of a layer are an isotonic regression.
-
-    Parameters
-    ----------
-    graph : LayeredGraph
-    layers : list of lists of int
-        The vertices of each layer from left to right.
-    widths : sequence of float
-        Of the vertices.
-    weights : list of lists of float
-        For each vertex the weights of the edges to its neighbours below.
-    gap : float
-        Least distance between the outlines of neighbours in a layer.
-    """
-    pulls: list[list[tuple[int, float]]] = [[] for _ in widths]
-    for v, (near, row) in enumerate(zip(graph.below, weights, strict=True)):
-        for u, weight in zip(near, row, strict=True):
-            pulls[v].append((u, weight))
-            pulls[u].append((v, weight))
-    across = [0.0] * len(widths)
-    for layer in layers:
-        for v, x in zip(
-            layer, separate([0.0] * len(layer), [1.0] * len(layer), [widths[v] for v in layer], gap), strict=True
-        ):
-            across[v] = x
-    sweeps = min(max(STEPS // max(len(widths), 1), 6), 200)
-    for sweep in range(sweeps):
-        for layer in layers if sweep % 2 else reversed(layers):
-            totals = [sum(weight for _, weight in pulls[v]) or 1e-9 for v in layer]
-            wanted = [
-                sum(weight * across[u] for u, weight in pulls[v]) / total if pulls[v] else across[v]
-                for v, total in zip(layer, totals, strict=True)
-            ]
-            for v, x in zip(layer, separate(wanted, totals, [widths[v] for v in layer], gap), strict=True):
-                across[v] = x
-    length = sum(
-        weight * (across[u] - across[v]) ** 2
-        for v, (near, row) in enumerate(zip(graph.below, weights, strict=True))
-        for u, weight in zip(near, row, strict=True)
-    )
-    return across, length
-
-
-def separate(wanted: Sequence[float], weights: Sequence[float], widths: Sequence[float], gap: float) -> list[float]:
-    """Return centres in the given order, ``gap`` apart at least, of least weighted squared distance to the wanted ones.
-
-    Pool adjacent violators: what would overlap is moved together to the weighted mean.
-
-    Examples
-    --------
-    >>> separate([0, 0, 100], [1, 1, 1], [10, 10, 10], 18)
-    [-14.0, 14.0, 100.0]
-    """
-    offsets, offset = list[float](), 0.0
-    for index, width in enumerate(widths):
-        offset += (widths[index - 1] + width) / 2 + gap if index else 0.0
-        offsets.append(offset)
-    pools: list[tuple[float, float, int]] = []  # mean, weight, members
-    for goal, weight, shift in zip(wanted, weights, offsets, strict=True):
-        mean, total, members = goal - shift, weight, 1
-        while pools and pools[-1][0] > mean:
-            other, other_total, other_members = pools.pop()
-            mean = (mean * total + other * other_total) / (total + other_total)
-            total, members = total + other_total, members + other_members
-        pools.append((mean, total, members))
-    bases = [mean for mean, _, members in pools for _ in range(members)]
-    return [base + shift for base, shift in zip(bases, offsets, strict=True)]
 
 
 def _rows(shelf: list[tuple[Part, float]], shape: Shape, spacing: Spacing) -> tuple[list[float], list[float], float]:

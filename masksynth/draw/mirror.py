@@ -1,7 +1,8 @@
 """Mirror symmetries of a layered graph: automorphisms of order two that keep the layers.
 
-The search individualizes one vertex in two copies of the graph and refines both by the colours of their neighbours, which settles
-nearly all other vertices (B. D. McKay, A. Piperno, "Practical graph isomorphism, II", J. Symbolic Comput. 60 (2014)).
+The search individualizes one vertex in two copies of the graph and refines both by the colours of their neighbours,
+which settles nearly all other vertices (B. D. McKay, A. Piperno, "Practical graph isomorphism, II", J. Symbolic Comput.
+60 (2014)).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ MOST_STEPS = 60
 def find_mirror(graph: LayeredGraph, colours: Sequence[int] | None = None) -> list[int] | None:
     """Return an involution that maps the graph to its mirror image, or None where none was found.
 
-    The involution ``m`` keeps layers and edges, ``m[m[v]] == v``, and fixes at most one vertex of each layer, since only one can lie on
-    the axis of a drawing.
+    The involution ``m`` keeps layers and edges, ``m[m[v]] == v``, and fixes at most one vertex of each layer, since
+    only one can lie on the axis of a drawing.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ def find_mirror(graph: LayeredGraph, colours: Sequence[int] | None = None) -> li
 def refine(graph: LayeredGraph, colours: Sequence[int]) -> list[int]:
     """Refine colours until vertices of one colour have neighbours of the same colours, above and below.
 
-    The numbers of the colours depend on the graph and the given colours alone, so that isomorphic graphs get equal colours.
+    The numbers of the colours depend on the graph and the given colours alone, so that isomorphic graphs get equal
+    colours.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Primitives of figures: a matplotlib page measured in points, texts that fit, and its bytes as SVG, PNG or PDF.
 
-matplotlib is imported inside functions, so that the library itself stays light. Equal pictures have equal bytes: no dates, and ids from
-a fixed salt. Names are drawn as plain text, never as formulas.
+matplotlib is imported inside functions, so that the library itself stays light. Equal pictures have equal bytes: no
+dates, and ids from a fixed salt. Names are drawn as plain text, never as formulas.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PIXELS = 2.0
 """Pixels of a PNG for each point."""
 INK, LINE, GROUND = "#1a237e", "#78909c", "#eceff1"
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#8d6e63")
-"""Okabe and Ito's colours, which people with any colour vision tell apart, and a brown; no grey, which means several tasks."""
+"""Okabe and Ito's colours, which people with any colour vision tell apart; brown, since grey means several tasks."""
 HATCHES = ("", "/////", "\\\\\\\\\\", "|||||", "-----", "xxxxx", "+++++", "ooo")
 TASK_STYLES = tuple(
     (PALETTE[task % len(PALETTE)], HATCHES[(task + task // len(PALETTE)) % len(HATCHES)]) for task in range(24)
@@ -50,7 +50,7 @@ INSTALL = "drawing needs matplotlib; pip install 'masksynth[draw]', or leave out
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Use matplotlib's own defaults, whatever the user has set, and ignore warnings about letters that no installed font has.
+    """Use matplotlib's own defaults, whatever the user has set, and ignore warnings about letters missing from fonts.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def rectangle(axes: Axes, x: float, y: float, width: float, height: float, gid: 
 
 
 def swatch(axes: Axes, x: float, y: float, width: float, height: float, task: int, gid: str) -> None:
-    """Draw the colour and hatch of a task; light grey for positions of several tasks (-1), white for those of none (-2)."""
+    """Draw the colour and hatch of a task; light grey for several tasks (-1), white for none (-2)."""
     if task >= 0:
         colour, hatch = TASK_STYLES[task] if task < len(TASK_STYLES) else OTHER_TASKS
     else:

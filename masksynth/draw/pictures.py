@@ -40,8 +40,9 @@ def draw(
     subject : Subject
         The mask with what is known about its positions; see ``masksynth.subject.read_subject``.
     what : str
-        ``mask``: every pair, in blocks where there are more than 64 positions (40 in text). ``hasse``: the Hasse diagram. ``blocks``: full
-        and partial blocks. ``flow``: what is reached after 1, 2, ..., L layers. ``diff``: pairs that only this mask or ``other`` allows.
+        ``mask``: every pair, in blocks where there are more than 64 positions (40 in text). ``hasse``: the Hasse
+        diagram. ``blocks``: full and partial blocks. ``flow``: what is reached after 1, 2, ..., L layers. ``diff``:
+        pairs that only this mask or ``other`` allows.
     form : str
         ``text`` or ``svg`` (text), ``png`` or ``pdf`` (bytes).
     layers : int, optional
@@ -61,7 +62,8 @@ def draw(
     Raises
     ------
     InvalidInstance
-        If a word or a number is none of those above, ``diff`` lacks a second mask of the same length, or no tokenizer is found.
+        If a word or a number is none of those above, ``diff`` lacks a second mask of the same length, or no tokenizer
+        is found.
     Unsupported
         If the picture would be too large, or matplotlib (for files) or transformers (for a tokenizer) is not installed.
 

@@ -42,7 +42,7 @@ class PositionTasks:
 
 
 def position_tasks(subject: Subject, flow: Mask) -> PositionTasks:
-    """Return the tasks that use each position: those of an answer's embeddings, else those whose labels see it at any depth.
+    """Return the tasks that use each position: by an answer's embeddings, else those whose labels see it at any depth.
 
     Parameters
     ----------

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from masksynth.draw import cell_pictures as kinds
-from masksynth.draw.hasse_boxes import Diagram
 from masksynth.draw.cell_pictures import NAME, Picture
 from masksynth.draw.display_names import columns, cut, padded
+from masksynth.draw.hasse_boxes import Diagram
 
 LARGEST_TEXT = 40
 """Largest mask of which every pair is shown as text, and most rows of blocks by default."""

@@ -25,7 +25,8 @@ def decode_tokens(subject: Subject, tokenizer: str | Path) -> Subject:
     ----------
     subject : Subject
     tokenizer : str or path
-        A folder that a tokenizer was saved to, its tokenizer.json, or a name in the local cache of Hugging Face. Nothing is downloaded.
+        A folder that a tokenizer was saved to, its tokenizer.json, or a name in the local cache of Hugging Face.
+        Nothing is downloaded.
 
     Returns
     -------

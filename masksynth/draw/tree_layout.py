@@ -1,13 +1,12 @@
 """Places across of the vertices of a layered tree: no crossings, a parent above or below the middle of its children.
 
-Subtrees are laid out first and moved together until their outlines touch (E. M. Reingold, J. S. Tilford, "Tidier drawings of trees",
-IEEE Trans. Softw. Eng. 7 (1981)).
+Subtrees are laid out first and moved together until their outlines touch (E. M. Reingold, J. S. Tilford, "Tidier
+drawings of trees", IEEE Trans. Softw. Eng. 7 (1981)).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 from masksynth.draw.layer_order import LayeredGraph
 
@@ -19,7 +18,8 @@ Outline = Mapping[int, tuple[float, float]]
 def find_root(graph: LayeredGraph) -> tuple[int, list[list[int]]] | None:
     """Return the root of a connected tree and the children of each vertex; None if the graph is no rooted tree.
 
-    The root is the lowest vertex where each vertex has at most one neighbour below, the highest where each has at most one above.
+    The root is the lowest vertex where each vertex has at most one neighbour below, the highest where each has at most
+    one above.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def _sizes(order: list[int], children: list[list[int]]) -> dict[int, int]:
 
 
 def sort_symmetrically(siblings: Sequence[int], shapes: Mapping[int, int]) -> list[int]:
-    """Sort siblings, given in their preferred order, so that equal shapes lie mirror-symmetrically, where that is possible.
+    """Sort siblings, given in their preferred order, so that equal shapes lie symmetrically, where that is possible.
 
     Examples
     --------
@@ -154,8 +154,8 @@ def _spine(siblings: list[int], sizes: Mapping[int, int]) -> int | None:
 def attach_outlines(outlines: Sequence[Outline], gap: float, spine: int | None = None) -> list[float]:
     """Move subtrees together until their outlines are ``gap`` apart; return the offset of each.
 
-    With a spine, subtrees left and right of it are packed against it. Without, the offsets are the mean of packing from the left and
-    packing from the right: both keep all subtrees apart, so their mean does, and it is symmetric.
+    With a spine, subtrees left and right of it are packed against it. Without, the offsets are the mean of packing from
+    the left and packing from the right: both keep all subtrees apart, so their mean does, and it is symmetric.
     """
     if spine is None:
         return [(a + b) / 2 for a, b in zip(_pack(outlines, gap), _pack_from_right(outlines, gap), strict=True)]

@@ -38,10 +38,10 @@ def hasse_data(subject: Subject, names: Sequence[str] = ()) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``boxes``: [x, y, width, height, columns, [positions]] with the upper left corner; ``lines``: [lower box, upper box, [x, y, ...]];
-        ``width``, ``height``; ``chip``: height of the place of a position; ``pad``: what lies around the positions of a box that holds
-        several; ``reach``: for each position what flows to it within the subject's layers (at any depth where it has none), as
-        [start, end, ...].
+        ``boxes``: [x, y, width, height, columns, [positions]] with the upper left corner; ``lines``: [lower box, upper
+        box, [x, y, ...]]; ``width``, ``height``; ``chip``: height of the place of a position; ``pad``: what lies around
+        the positions of a box that holds several; ``reach``: for each position what flows to it within the subject's
+        layers (at any depth where it has none), as [start, end, ...].
 
     Examples
     --------

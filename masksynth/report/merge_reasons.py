@@ -30,7 +30,8 @@ def standings(subject: Subject, checked: bool = False) -> list[Standing]:
     ----------
     subject : Subject
     checked : bool
-        The checker has confirmed that every node sees exactly what its position sees; then rows of a large family need not be compared.
+        The checker has confirmed that every node sees exactly what its position sees; then rows of a large family need
+        not be compared.
 
     Examples
     --------

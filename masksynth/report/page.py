@@ -19,6 +19,8 @@ from masksynth.audit.run_audit import Report
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import write_file
 from masksynth.report.downloads import downloads
+from masksynth.report.page_rows import units
+from masksynth.report.page_text import SHORT, Names, count, cut
 from masksynth.report.summary_facts import (
     MOST_FINDINGS,
     answer_facts,
@@ -27,8 +29,6 @@ from masksynth.report.summary_facts import (
     subject_facts,
     verdict,
 )
-from masksynth.report.page_text import SHORT, Names, count, cut
-from masksynth.report.page_rows import units
 from masksynth.solve import Answer
 from masksynth.subject.sources import subject_of_merged
 from masksynth.subject.subject import Subject
@@ -90,7 +90,8 @@ def check_place(path: Path, force: bool) -> None:
     Raises
     ------
     InvalidInstance
-        If it is a folder, lies in no folder, has another suffix, or is there already: with ``force`` a report gives way, nothing else does.
+        If it is a folder, lies in no folder, has another suffix, or is there already: with ``force`` a report gives
+        way, nothing else does.
     MasksynthError
         If the folder takes no files.
     """

@@ -32,8 +32,9 @@ MOST_INTERVALS = 250_000
 def units(subject: Subject, names: Names, checked: bool = False) -> dict[str, Any]:
     """``step`` (positions in a unit), ``units`` (facts of each), ``tables`` (rows of each) and ``diagram``, as JSON values.
 
-    A unit is a position up to ``MOST_POSITIONS`` positions, and above that a row of blocks of step x step pairs, so that there are
-    ``MOST_BLOCKS`` at most; ``checked`` is that of ``standings``. A row is {"full": [start, end, ...], "part": [start, end, ...]} in units.
+    A unit is a position up to ``MOST_POSITIONS`` positions, and above that a row of blocks of step x step pairs, so
+    that there are ``MOST_BLOCKS`` at most; ``checked`` is that of ``standings``. A row is {"full": [start, end, ...],
+    "part": [start, end, ...]} in units.
 
     Examples
     --------

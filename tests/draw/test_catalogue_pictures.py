@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -196,10 +196,10 @@ def meets(a, b):
 def test_the_wings_of_a_butterfly_cross_once(n):
     """No symmetric picture of n >= 4 tokens has fewer.
 
-    The path from the first token up to the prediction of the second, and down the backward chain to the last token, joins two boxes that
-    are mirror images of each other, so it meets the axis. Its mirror image meets the axis there too: up from the last token to the
-    prediction of the last but one, and down the forward chain. The two paths share no box but their ends, which lie off the axis, and no
-    edge, so they cross.
+    The path from the first token up to the prediction of the second, and down the backward chain to the last token,
+    joins two boxes that are mirror images of each other, so it meets the axis. Its mirror image meets the axis there
+    too: up from the last token to the prediction of the last but one, and down the forward chain. The two paths share
+    no box but their ends, which lie off the axis, and no edge, so they cross.
     """
     assert crossings(measured("butterfly", n=n)[3]) == 1
 
@@ -219,7 +219,7 @@ def test_streams_stand_in_columns():
     ):
         _, _, boxes, _, _ = measured(name)
         middles = sorted((box[0] + box[2]) / 2 for box in boxes.values())
-        assert sum(b - a > 1 for a, b in zip(middles, middles[1:], strict=False)) == columns - 1, name
+        assert sum(b - a > 1 for a, b in pairwise(middles)) == columns - 1, name
 
 
 @EVERY

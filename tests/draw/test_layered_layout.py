@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from masksynth.draw.hasse_figure import smooth
 from masksynth.draw.layer_order import count_crossings, layered_graph, order_layers
-from masksynth.draw.layered_layout import Spacing, layered_layout, separate
+from masksynth.draw.layer_places import separate
+from masksynth.draw.layered_layout import Spacing, layered_layout
 from masksynth.draw.mirror import find_mirror
 from masksynth.draw.tree_layout import attach_outlines, find_root, sort_symmetrically
 from masksynth.posets import Poset

@@ -14,9 +14,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from masksynth.draw import draw
+from masksynth.draw.cell_figure import STYLES
 from masksynth.draw.paper import HATCHES, PALETTE, drawing, fitted, measure
 from masksynth.draw.pictures import make_figure, make_picture
-from masksynth.draw.cell_figure import STYLES
 from masksynth.errors import Unsupported
 from tests.draw import svg
 from tests.draw.subjects import HOSTILE, family, hostile, window

@@ -8,8 +8,8 @@ import pytest
 import masksynth as ms
 from masksynth.audit import Subject, subject_of_merged
 from masksynth.draw import draw, format_of, write_picture
-from masksynth.draw.hasse_boxes import hasse_diagram
 from masksynth.draw.display_names import columns, position_names
+from masksynth.draw.hasse_boxes import hasse_diagram
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth.posets import classes, quotient

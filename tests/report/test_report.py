@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from masksynth.report.layout import layered
 
 import masksynth as ms
 from masksynth.audit import Finding, Labels, Subject, audit, read_subject, subject_of_merged
@@ -22,10 +23,9 @@ from masksynth.mask import Mask
 from masksynth.pack import pack_samples
 from masksynth.report import report_html, write_report
 from masksynth.report.hasse_data import diagram
-from masksynth.report.layout import layered
 from masksynth.report.merge_reasons import standings
-from masksynth.report.page_text import Names, cut
 from masksynth.report.page_rows import block_rows, units
+from masksynth.report.page_text import Names, cut
 from masksynth.statistics import convergence
 
 VENDOR = Path(ms.__file__).parent / "report" / "vendor"
