@@ -1,4 +1,4 @@
-"""Orders of positions: given, reverse Cuthill-McKee, depth-first and arranged, beside the bound and the proved optimum."""
+"""Compare orders of positions (given, reverse Cuthill-McKee, depth-first, arranged) with the bound and the optimum."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import alone, table, timed
+from benchmarks.measure import alone, timed
+from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
 from masksynth.arrange.measure import row_sizes
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 FILES = ("gsm8k_rollouts", "preference_pairs", "reasoning_calls")
 BATCH = 32_768
 SEARCHED = 320
-"""Most positions for which the exact search is tried."""
+"""Largest number of positions for which the exact search is run."""
 
 FAMILIES: dict[str, tuple[Callable[[], Instance], int]] = {
     "butterfly": (lambda: catalog.butterfly(n=86), 32),
@@ -73,19 +74,19 @@ FAMILIES: dict[str, tuple[Callable[[], Instance], int]] = {
     "sliding_window, small": (lambda: catalog.sliding_window(n=33, w=4), 8),
     "local_global, small": (lambda: catalog.local_global(n=25, w=3, d=2), 6),
 }
-"""name -> (what builds the instance, block size)."""
+"""Name -> (function that builds the instance, block size)."""
 
 
-def prefix_trees(file: Path, most: int = BATCH) -> Iterator[Mask]:
-    """The prefix trees of a file's groups, in the order of first appearance, as many groups as fit into ``most`` positions."""
+def prefix_trees(file: Path, max_positions: int = BATCH) -> Iterator[Mask]:
+    """Yield prefix trees of the groups of a file, in order, as many groups as fit into ``max_positions``."""
     parent: list[int] = []
     with gzip.open(file, "rt") as lines:
         for _, group in groupby(map(json.loads, lines), key=lambda sample: sample["group"]):
-            own = _prefix_tree([sample["input_ids"] for sample in group])
-            if parent and len(parent) + len(own) > most:
+            tree = _prefix_tree([sample["input_ids"] for sample in group])
+            if parent and len(parent) + len(tree) > max_positions:
                 yield _tree_mask(parent)
                 parent = []
-            parent += [at + len(parent) if at >= 0 else -1 for at in own]
+            parent += [node + len(parent) if node >= 0 else -1 for node in tree]
     if parent:
         yield _tree_mask(parent)
 
@@ -94,12 +95,12 @@ def _prefix_tree(samples: list[list[int]]) -> list[int]:
     parent: list[int] = []
     children: dict[tuple[int, int], int] = {}
     for tokens in samples:
-        at = -1
+        node = -1
         for token in tokens:
-            if (at, token) not in children:
-                children[at, token] = len(parent)
-                parent.append(at)
-            at = children[at, token]
+            if (node, token) not in children:
+                children[node, token] = len(parent)
+                parent.append(node)
+            node = children[node, token]
     return parent
 
 
@@ -112,7 +113,7 @@ def _tree_mask(parent: list[int]) -> Mask:
 
 
 def reverse_cuthill_mckee(mask: Mask) -> NDArray[np.int64]:
-    """The order that scipy gives for the union of the tables and its transpose."""
+    """Return the order that scipy computes for the union of the tables and its transpose."""
     from scipy.sparse import csgraph, csr_matrix
 
     lengths = (mask.key_end - mask.key_start).astype(np.int64)
@@ -125,7 +126,7 @@ def reverse_cuthill_mckee(mask: Mask) -> NDArray[np.int64]:
 
 
 def depth_first(mask: Mask) -> NDArray[np.int64] | None:
-    """The depth-first order of a forest, children as given; None for what is no forest."""
+    """Return the depth-first order of a forest, children as given; None if the mask is not a forest."""
     parent = parents(mask)
     if parent is None:
         return None
@@ -134,7 +135,7 @@ def depth_first(mask: Mask) -> NDArray[np.int64] | None:
 
 
 def mask_of(name: str, number: int) -> tuple[Mask, int]:
-    """The mask of a family, or of a batch of a file, and its block size."""
+    """Return the mask of a family or of a batch of a file, and its block size."""
     if name in FAMILIES:
         instance, block = FAMILIES[name]
         return merge(instance()).mask, block
@@ -142,7 +143,7 @@ def mask_of(name: str, number: int) -> tuple[Mask, int]:
 
 
 def data_folder() -> Path:
-    """The folder of the token samples, in the checkout or beside it."""
+    """Return the folder of the token samples, in the checkout or next to it."""
     return next(
         (path for path in (ROOT / "shared" / "data", ROOT.parent / "shared" / "data") if path.is_dir()),
         ROOT / "shared" / "data",
@@ -150,48 +151,52 @@ def data_folder() -> Path:
 
 
 def cell(name: str, number: int, limit: float) -> list[str]:
-    """One row of the table."""
+    """Measure one row of the table."""
     mask, block = mask_of(name, number)
-    found, seconds = timed(lambda: arrange(mask, block))
+    arranged, seconds = timed(lambda: arrange(mask, block))
     exact = "-"
-    if found.gap and mask.size <= SEARCHED:
-        exact = _proved(arrange(mask, block, exact=True, limits=Limits(limit, workers=2)))
-    elif not found.gap:
-        exact = str(found.bound)
-    others = [_told(counts(permuted(mask, order), block)) if order is not None else "-" for order in _others(mask)]
+    if arranged.gap and mask.size <= SEARCHED:
+        exact = _format_optimum(arrange(mask, block, exact=True, limits=Limits(limit, workers=2)))
+    elif not arranged.gap:
+        exact = str(arranged.bound)
+    others = [
+        _format_counts(counts(permuted(mask, order), block)) if order is not None else "-"
+        for order in _other_orders(mask)
+    ]
     title = name if name in FAMILIES else f"{name}, batch {number}"
     return [
         title,
         f"{mask.size:,}",
         str(block),
-        _told(found.given),
+        _format_counts(arranged.given),
         *others,
-        _told(found.value),
-        str(found.bound),
+        _format_counts(arranged.value),
+        str(arranged.bound),
         exact,
         f"{seconds:.2f}",
     ]
 
 
-def _others(mask: Mask) -> tuple[Any, Any]:
+def _other_orders(mask: Mask) -> tuple[Any, Any]:
     return reverse_cuthill_mckee(mask), depth_first(mask)
 
 
-def _told(value: tuple[int, int, int]) -> str:
+def _format_counts(value: tuple[int, int, int]) -> str:
     return " / ".join(f"{number:,}" for number in value)
 
 
-def _proved(found: Arrangement) -> str:
-    return str(found.bound) if found.gap == 0 else f"{found.bound}..{found.value.nonempty}"
+def _format_optimum(arrangement: Arrangement) -> str:
+    return str(arrangement.bound) if arrangement.gap == 0 else f"{arrangement.bound}..{arrangement.value.nonempty}"
 
 
-def arrange_table(most: int, limit: float) -> str:
-    """Families of the catalogue, and the first two batches of every file of token samples where they are at hand."""
-    files = FILES if data_folder().is_dir() and most >= BATCH else ()
+def measure_arranging(max_size: int, limit: float) -> Result:
+    """Measure families of the catalogue, and the first two batches of each file of token samples."""
+    files = FILES if data_folder().is_dir() and max_size >= BATCH else ()
     cells = [(name, 0) for name in FAMILIES] + [(name, number) for name in files for number in (0, 1)]
     rows = [alone(cell, name, number, limit) for name, number in cells]
     head = ["mask", "N", "B", "given", "reverse Cuthill-McKee", "depth-first", "arranged", "bound", "fewest", "s"]
-    return (
-        table(head, rows)
-        + "\n\nEach order: non-empty blocks / partial blocks / row intervals. Fewest: proved, or what is left between bound and value."
+    note = (
+        "Cells of an order: non-empty blocks / partial blocks / row intervals."
+        " Fewest: proved, or the interval between bound and value."
     )
+    return Result((table(head, rows),), (note,))

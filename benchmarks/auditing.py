@@ -1,8 +1,9 @@
-"""Auditing a prefix tree of 1,024, 16,384 and 131,072 positions: clean, with one leak, and with rows that are not closed.
+"""Audit masks of 1,024 to 131,072 positions: a prefix tree, one with a leak, and rows that are not transitive.
 
-Each cell runs in a process of its own. The tree: prompts of 256 tokens with 8 answers each, in depth-first order, the last token of a
-prompt with 8 labels, every other with one, and each label hides the position of its own token. Rows that are not closed: a band of 64 keys
-below every position, at 16 layers, with one key from the future; there the search has to walk.
+Each cell runs in a process of its own. The tree has prompts of 256 tokens with 8 answers each, in depth-first order;
+the last token of a prompt has 8 labels, each other token one, and each label hides the position of its own token. The
+band has 64 keys below each position, at 16 layers, and one key from the future; its rows are not transitive, so the
+audit has to search paths.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.measure import alone, peak_mib, table
+from benchmarks.measure import alone, peak_mib
+from benchmarks.results import Result, table
 from masksynth.audit import Labels, Subject, audit
 from masksynth.mask import Mask
 
@@ -21,19 +23,18 @@ HEAD = ("mask", "positions", "intervals", "labels", "seconds", "peak MiB", "find
 WINDOW, LAYERS = 64, 16
 
 
-def auditing_table() -> str:
-    """A row for each mask and size."""
-    return table(
-        HEAD, [alone(audited, kind, size) for kind in ("tree", "tree, a leak", "band, a leak") for size in SIZES]
-    )
+def measure_auditing(max_size: int) -> Result:
+    """Measure each mask at each size up to ``max_size`` positions."""
+    cells = [(kind, size) for kind in ("tree", "tree, a leak", "band, a leak") for size in SIZES if size <= max_size]
+    return Result((table(HEAD, [alone(audited, *cell) for cell in cells]),))
 
 
 def audited(kind: str, size: int) -> list[str]:
-    """One audit, timed."""
+    """Time one audit."""
     subject = band(size) if kind.startswith("band") else tree(size, leak=kind.endswith("leak"))
-    begun = perf_counter()
+    start = perf_counter()
     report = audit(subject)
-    seconds = perf_counter() - begun
+    seconds = perf_counter() - start
     codes = sorted({finding.code for finding in report.findings if finding.severity != "note"})
     labels = 0 if subject.labels is None else len(subject.labels)
     name = ", ".join(codes) or "-"
@@ -99,7 +100,3 @@ def _labels(position: np.ndarray, target: np.ndarray, inputs: tuple[int, ...]) -
         ((),) * count,
         target.astype(np.int64),
     )
-
-
-if __name__ == "__main__":
-    print(auditing_table())

@@ -1,4 +1,4 @@
-"""Block lists of prefix-tree masks: ours in numpy, the BlockMask around them, and torch's own construction, compiled and eager."""
+"""Build block lists of prefix-tree masks: from row intervals in numpy, as a BlockMask, and by torch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import alone, peak_mib, table, timed
+from benchmarks.measure import alone, peak_mib, timed
+from benchmarks.results import Result, table
 from masksynth.mask import Mask
 
 SIZES = (16_384, 65_536, 131_072)
 EAGER = 16_384
 """Most positions of the eager construction, which needs 10 bytes a pair: 2.6 GiB here, 172 GB at the last size."""
-HEAD = ("positions", "intervals", "kept blocks", "what", "seconds", "times ours", "peak MiB")
+HEAD = ("positions", "intervals", "kept blocks", "blocks", "method", "seconds", "times lists", "peak MiB")
 
 
 def tree_mask(positions: int, segment: int = 256) -> Mask:
-    """A random prefix tree in depth-first order: segments of about ``segment`` tokens, half of which start at an earlier branch point."""
+    """Return a random prefix tree in depth-first order; half of its segments of about ``segment`` tokens branch off."""
     rng = np.random.default_rng(0)
     cuts = np.unique([0, positions, *rng.integers(1, positions, positions // segment)])
     path: list[tuple[int, int]] = []
@@ -40,13 +41,13 @@ def tree_mask(positions: int, segment: int = 256) -> Mask:
 
 
 def best(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What ``work`` returns, and the seconds of the best of three calls."""
+    """Return the result of ``work`` and the seconds of the best of three calls."""
     calls = [timed(work) for _ in range(3)]
     return calls[-1][0], min(seconds for _, seconds in calls)
 
 
 def numpy_lists(positions: int) -> dict[str, Any]:
-    """Forward and transposed lists and their checks; nothing of torch is loaded."""
+    """Build and check forward and transposed lists; torch is not imported."""
     from masksynth.export.blocks import block_lists, check_blocks, check_transposed, transposed_lists
 
     mask = tree_mask(positions)
@@ -57,7 +58,7 @@ def numpy_lists(positions: int) -> dict[str, Any]:
     kept = int(lists.partial_count.sum() + lists.full_count.sum())
     return {
         "intervals": len(mask.key_start),
-        "kept": f"{kept:,} of {lists.partial_index.size:,}",
+        "blocks": (f"{kept:,}", f"{lists.partial_index.size:,}"),
         "rows": [
             ("lists, numpy", seconds, peak),
             ("lists, transposed and checked", seconds + transposing + checking, peak_mib()),
@@ -66,7 +67,7 @@ def numpy_lists(positions: int) -> dict[str, Any]:
 
 
 def block_mask(positions: int) -> tuple[float, float]:
-    """``masksynth.torch``'s BlockMask: lists, transposed lists, checks and mask_mod."""
+    """Build the BlockMask of ``masksynth.torch``: lists, transposed lists, checks and mask_mod."""
     from masksynth.torch.attention import block_mask_of_rows
 
     mask = tree_mask(positions)
@@ -74,7 +75,7 @@ def block_mask(positions: int) -> tuple[float, float]:
 
 
 def from_kv_blocks(positions: int) -> tuple[float, float]:
-    """Torch's ``BlockMask.from_kv_blocks`` on ready forward lists."""
+    """Call torch's ``BlockMask.from_kv_blocks`` on finished forward lists."""
     import torch
     from torch.nn.attention.flex_attention import BlockMask
 
@@ -87,7 +88,7 @@ def from_kv_blocks(positions: int) -> tuple[float, float]:
 
 
 def created(positions: int, compiled: bool) -> tuple[float, float, float]:
-    """Torch's ``create_block_mask`` with our mask_mod: the first call, the best of the next three, and the peak."""
+    """Call torch's ``create_block_mask``; return seconds of the first call, the best of three more, and peak MiB."""
     import torch
     from torch.nn.attention.flex_attention import create_block_mask
 
@@ -105,7 +106,7 @@ def created(positions: int, compiled: bool) -> tuple[float, float, float]:
 
 
 def rows_of(positions: int) -> list[list[Any]]:
-    """The lines of one size."""
+    """Measure the rows of one size."""
     ours = alone(numpy_lists, positions)
     lines = [*ours["rows"], ("BlockMask, masksynth.torch", *alone(block_mask, positions))]
     lines.append(("BlockMask.from_kv_blocks, lists given", *alone(from_kv_blocks, positions)))
@@ -119,16 +120,16 @@ def rows_of(positions: int) -> list[list[Any]]:
         [
             f"{positions:,}",
             f"{ours['intervals']:,}",
-            ours["kept"],
-            what,
+            *ours["blocks"],
+            method,
             f"{seconds:.3f}",
             f"{seconds / base:,.1f}",
             f"{peak:,.0f}",
         ]
-        for what, seconds, peak in lines
+        for method, seconds, peak in lines
     ]
 
 
-def blocks_table(most: int) -> str:
-    """Block lists at 128 x 128 of prefix-tree masks up to ``most`` positions, each line in a process of its own, whose peak is told."""
-    return table(HEAD, [line for size in SIZES if size <= most for line in rows_of(size)])
+def measure_blocks(max_size: int) -> Result:
+    """Measure block lists (128 x 128) of prefix-tree masks up to ``max_size`` positions, one process per row."""
+    return Result((table(HEAD, [row for size in SIZES if size <= max_size for row in rows_of(size)]),))

@@ -1,7 +1,7 @@
-"""64 random starts of the particle system at once, beside a loop of ``solve_ivp`` over starts with a right-hand side as a user writes it.
+"""Integrate 64 random starts of the particle system together, and by a loop of ``solve_ivp`` over starts.
 
-Both ways have the same tolerances and the same method (RK45 of scipy); the loop's states must agree with ours. Each way runs in a process
-of its own, on one thread; CPU seconds of that process count.
+Both use RK45 with the same tolerances, and their final states must agree. Each runs in a process of its own, on one
+thread; CPU seconds of that process are reported. The right-hand side of the loop is written as a user would write it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import alone, table
+from benchmarks.measure import alone
+from benchmarks.results import Result, table
 from masksynth.diagnostics.clustering import angles, causal_mask, starts, trajectories
 
 SEEDS = 64
 RTOL, ATOL = 1e-6, 1e-9
 REPEATS, LONG = 3, 10.0
-"""The best of so many runs counts; a run of so many seconds is not repeated."""
+"""Number of runs, of which the best counts; a run of more than LONG seconds is not repeated."""
 HEAD = (
     "system",
     "right-hand side of the loop",
@@ -29,10 +30,10 @@ HEAD = (
     "beta",
     "T",
     "starts",
-    "loop, s",
-    "together, s",
+    "loop s",
+    "together s",
     "ratio",
-    "apart, 99 %",
+    "difference, 99 %",
 )
 
 
@@ -57,30 +58,32 @@ CASES = (
 )
 
 
-def clustering_table(most: int = SEEDS) -> str:
-    """A row for each case, with at most ``most`` starts."""
+def measure_clustering(max_size: int = SEEDS) -> Result:
+    """Measure each case with at most ``max_size`` starts."""
     os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-    return table(HEAD, [_row(case, min(most, SEEDS)) for case in CASES])
+    return Result((table(HEAD, [_row(case, min(max_size, SEEDS)) for case in CASES]),))
 
 
 def _row(case: Case, seeds: int) -> list[str]:
     loop, theirs = alone(timed, looped, case, seeds)
     ours, found = alone(timed, together, case, seeds)
     apart = float(np.quantile(np.abs(theirs - found).max(axis=-1), 0.99))
-    if apart > 1e-3:  # where two clusters are about to part or to meet, errors of a step grow, whatever the way
-        raise AssertionError(f"{case}: the two ways differ by {apart:.1g} at 1 % of the positions")
+    if apart > 1e-3:  # near a split or merge of clusters, step errors grow in both
+        raise AssertionError(f"{case}: the two integrations differ by {apart:.1g} at 1 % of the positions")
     numbers = [str(case.n), str(case.dim), f"{case.beta:g}", f"{case.time:g}", str(seeds)]
     return [case.name, case.by, *numbers, f"{loop:.2f}", f"{ours:.2f}", f"{loop / ours:.1f}", f"{apart:.0e}"]
 
 
-def timed(way: Callable[[Case, int], NDArray[np.float64]], case: Case, seeds: int) -> tuple[float, NDArray[np.float64]]:
-    """The least CPU seconds of a way, and its result."""
-    way(case._replace(time=0.1), 1)  # what is imported at the first call is not the way's fault
+def timed(
+    method: Callable[[Case, int], NDArray[np.float64]], case: Case, seeds: int
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the least CPU seconds of a method, and its result."""
+    method(case._replace(time=0.1), 1)  # imports of the first call are not measured
     best = float("inf")
-    for _ in range(REPEATS):
-        begun = process_time()
-        found = way(case, seeds)
-        spent = process_time() - begun
+    for _ in range(REPEATS if seeds == SEEDS else 1):
+        begin = process_time()
+        found = method(case, seeds)
+        spent = process_time() - begin
         best = min(best, spent)
         if spent > LONG:
             break
@@ -88,7 +91,7 @@ def timed(way: Callable[[Case, int], NDArray[np.float64]], case: Case, seeds: in
 
 
 def together(case: Case, seeds: int) -> NDArray[np.float64]:
-    """Unit vectors at the end, (seeds, n, d)."""
+    """Integrate all starts together; return the final unit vectors, (seeds, n, d)."""
     start = starts(seeds, case.n, case.dim)
     mask = causal_mask(case.n)
     if case.dim == 2:
@@ -100,7 +103,7 @@ def together(case: Case, seeds: int) -> NDArray[np.float64]:
 
 
 def looped(case: Case, seeds: int) -> NDArray[np.float64]:
-    """The same by one call of ``solve_ivp`` for each start."""
+    """Integrate by one call of ``solve_ivp`` for each start; return the final unit vectors, (seeds, n, d)."""
     from scipy.integrate import solve_ivp
 
     start = starts(seeds, case.n, case.dim)
@@ -139,7 +142,3 @@ def by_vectors(
         return np.asarray((pull - (pull * x).sum(axis=1, keepdims=True) * x).ravel(), np.float64)
 
     return field
-
-
-if __name__ == "__main__":
-    print(clustering_table())

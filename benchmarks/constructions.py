@@ -1,4 +1,4 @@
-"""Sparse masks by construction: edges, the proven bound beside them, time and memory, for up to 2^17 positions."""
+"""Construct sparse masks of up to 2^17 positions: edges, lower bound, time and memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import alone, peak_mib, table, timed
+from benchmarks.measure import alone, peak_mib, timed
+from benchmarks.results import Result, table
 from masksynth.mask import Mask
 from masksynth.sparse.constructions.construct import construct
 
@@ -15,7 +16,7 @@ LAYERS = (2, 3, 4, 6)
 
 
 def runs(rows: NDArray[np.int64]) -> Mask:
-    """The mask whose rows are the non-empty intervals ``rows[q] = (s0, e0, s1, e1, ...)``, sorted and apart."""
+    """Return the mask whose row q has the non-empty intervals of ``rows[q] = (s0, e0, s1, e1, ...)``, sorted."""
     start, end = rows[:, ::2], rows[:, 1::2]
     kept = start < end
     offset = np.append(0, np.cumsum(kept.sum(axis=1)))
@@ -23,13 +24,13 @@ def runs(rows: NDArray[np.int64]) -> Mask:
 
 
 def chain(size: int) -> Mask:
-    """Causal attention."""
+    """Return causal attention."""
     q = np.arange(size)
     return runs(np.stack([0 * q, q + 1], axis=1))
 
 
 def documents(size: int) -> Mask:
-    """Causal documents of 16 to 4,096 positions, side by side; all lengths of a power of two are as likely."""
+    """Return causal documents of 16 to 4,096 positions, one after another; the logarithm of the length is uniform."""
     rng = random.Random(0)
     starts = [0]
     while starts[-1] < size:
@@ -40,7 +41,7 @@ def documents(size: int) -> Mask:
 
 
 def prefix_tree(size: int, length: int = 500) -> Mask:
-    """A tree of sequences of 500 tokens: each follows an earlier one up to a random place, then goes its own way."""
+    """Return a tree of sequences of 500 tokens, each of which shares a random prefix with an earlier one."""
     rng = random.Random(0)
     paths: list[list[tuple[int, int]]] = []
     rows: list[list[tuple[int, int]]] = []
@@ -66,7 +67,7 @@ def _cut(path: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
 
 
 def butterfly(size: int) -> Mask:
-    """A forward and a backward chain, and a query for each token: 3n - 2 positions."""
+    """Return a forward chain, a backward chain and a query for each token: 3n - 2 positions."""
     n = max(2, (size + 2) // 3)
     k, wing = np.arange(n), np.arange(n - 1)
     zero = 0 * wing
@@ -75,11 +76,11 @@ def butterfly(size: int) -> Mask:
     own = 2 * n - 2 + k
     queries = np.stack([0 * k, k, 0 * k + n - 1, 2 * n - 2 - k, own, own + 1], axis=1)
     # The ends of neighbouring intervals touch for the last query, for one wing is empty, and for the first.
-    return runs(_apart(np.concatenate([forward, backward, queries])))
+    return runs(_coalesce(np.concatenate([forward, backward, queries])))
 
 
-def _apart(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Join intervals of a row that touch."""
+def _coalesce(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Coalesce intervals of a row that touch."""
     for column in range(1, rows.shape[1] - 1, 2):
         joined = (
             (rows[:, column] == rows[:, column + 1])
@@ -92,12 +93,12 @@ def _apart(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def two_stream(size: int, block: int = 16) -> Mask:
-    """A content chain, and mask tokens in blocks of 16, which see their block and the content before it: 2n - 16 positions."""
+    """Return a content chain, and mask tokens that attend to their block and earlier content: 2n - 16 positions."""
     return _streams(size, block, True)
 
 
 def two_stream_causal(size: int, block: int = 16) -> Mask:
-    """As ``two_stream``, but a mask token sees those of its block up to itself."""
+    """Return ``two_stream`` with mask tokens that attend to their block up to themselves only."""
     return _streams(size, block, False)
 
 
@@ -108,7 +109,9 @@ def _streams(size: int, block: int, full: bool) -> Mask:
     start = n - block + before
     end = start + block if full else n - block + token + 1
     last = np.stack([0 * token, before, start, end], axis=1)
-    return runs(_apart(np.concatenate([np.stack([0 * content, content + 1, 0 * content, 0 * content], axis=1), last])))
+    return runs(
+        _coalesce(np.concatenate([np.stack([0 * content, content + 1, 0 * content, 0 * content], axis=1), last]))
+    )
 
 
 MASKS = {
@@ -129,13 +132,13 @@ def cell(family: str, size: int, layers: int) -> tuple[int, int, int, float, flo
     return mask.size, found.edges, found.bound, seconds, peak_mib()
 
 
-def construction_table(most: int, smallest: int = 4) -> str:
-    """Every family at 2^4, 2^5, ... positions up to ``most`` or 2^17, for 2, 3, 4 and 6 layers."""
+def measure_constructions(max_size: int, smallest: int = 4) -> Result:
+    """Measure each family at 2^4, 2^5, ... positions up to ``max_size`` or 2^17, for 2, 3, 4 and 6 layers."""
     rows = []
     for family in MASKS:
         for layers in LAYERS:
             for power in range(smallest, 18):
-                if 2**power <= most:
+                if 2**power <= max_size:
                     size, edges, bound, seconds, peak = alone(cell, family, 2**power, layers)
                     ratios = [f"{edges / bound:.3f}", f"{edges / size:.2f}"]
                     rows.append(
@@ -151,4 +154,4 @@ def construction_table(most: int, smallest: int = 4) -> str:
                         ]
                     )
     head = ["family", "L", "positions", "edges", "bound", "edges / bound", "edges / position", "seconds", "peak MiB"]
-    return table(head, rows)
+    return Result((table(head, rows),))

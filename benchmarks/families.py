@@ -1,4 +1,4 @@
-"""Families of a given number of task nodes."""
+"""Build families of a given number of task nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 
 
 def sample(name: str, tokens: list[int]) -> Task:
-    """A causal sample: a chain of tokens, each of which but the last predicts the next."""
+    """Return a causal sample: a chain of tokens, each of which except the last predicts the next."""
     nodes = [Node(f"n{place}", token, place) for place, token in enumerate(tokens)]
     rows = {later.name: (earlier.name,) for earlier, later in pairwise(nodes)}
     predict = [Prediction(earlier.name, later.input) for earlier, later in pairwise(nodes)]
@@ -18,24 +18,24 @@ def sample(name: str, tokens: list[int]) -> Task:
 
 
 def chains(nodes: int) -> Instance:
-    """One chain in two copies, each half of the nodes: the longest rows, all of which meet."""
+    """Return a chain in two copies, each with half of the nodes: rows as long as possible, all of which merge."""
     rng = random.Random(0)
     tokens = [rng.randrange(50_000) for _ in range(nodes // 2)]
     return Instance(TaskFamily((sample("first", tokens), sample("second", tokens))), f"chains-{nodes}")
 
 
 def sequences(nodes: int, length: int = 500) -> list[list[int]]:
-    """Token sequences of ``length``: each follows an earlier one up to a random place, then goes its own way."""
+    """Return token sequences of ``length``, each of which shares a random prefix with an earlier one."""
     rng = random.Random(0)
-    found: list[list[int]] = []
+    samples: list[list[int]] = []
     for _ in range(max(1, nodes // length)):
-        old = rng.choice(found)[: rng.randrange(length)] if found else []
-        found.append(old + [rng.randrange(50_000) for _ in range(length - len(old))])
-    return found
+        old = rng.choice(samples)[: rng.randrange(length)] if samples else []
+        samples.append(old + [rng.randrange(50_000) for _ in range(length - len(old))])
+    return samples
 
 
 def prefix_tree(nodes: int) -> Instance:
-    """The causal samples of ``sequences``."""
+    """Return the causal samples of ``sequences``."""
     tasks = tuple(
         sample(f"sample {number}", tokens) for number, tokens in enumerate(sequences(nodes, min(500, nodes // 4)))
     )
@@ -43,7 +43,7 @@ def prefix_tree(nodes: int) -> Instance:
 
 
 def butterfly(nodes: int) -> Instance:
-    """A text of n tokens has n tasks of n nodes; n^2 is about ``nodes``."""
+    """Return ``butterfly``, n tasks of n nodes each, with n^2 near ``nodes``."""
     return catalog.butterfly(n=max(2, round(nodes**0.5)))
 
 
@@ -54,7 +54,7 @@ def block_two_stream(nodes: int) -> Instance:
 
 
 def random_family(nodes: int) -> Instance:
-    """Tasks of 6 nodes over two letters and two positions, closed, cycles included: many nodes may meet, and most copies matter."""
+    """Return closed tasks of 6 nodes over two tokens and two position ids, with cycles: many nodes may coincide."""
     rng = random.Random(nodes)
     tasks = []
     for number in range(max(1, nodes // 6)):

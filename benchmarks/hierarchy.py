@@ -1,4 +1,4 @@
-"""Hierarchical attention beside softmax attention, one head on a processor: seconds and memory as the sequence grows."""
+"""Compare hierarchical attention with softmax attention, one head on a CPU: seconds and memory against length."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import alone, peak_mib, table, timed
+from benchmarks.measure import alone, peak_mib, timed
+from benchmarks.results import Result, table
 
 SIZES = (1024, 4096, 16384, 65536, 262144)
 LARGEST_FLAT = 16384
@@ -21,12 +22,12 @@ def _inputs(positions: int) -> Any:
 
 
 def _measured(work: Callable[[], Any]) -> tuple[float, float]:
-    """The best of three times, and the most memory that the process held."""
+    """Return the best of three times, and the peak memory of the process in MiB."""
     return min(timed(work)[1] for _ in range(3)), peak_mib()
 
 
 def tied(positions: int) -> tuple[float, float]:
-    """The dynamic programme in numpy, windows of 16; the tree is made once."""
+    """Measure the dynamic program in numpy, windows of 16; building the tree is not measured."""
     from masksynth.diagnostics.hierarchy import hierarchical_attention, windows
 
     tree, (q, k, v) = windows(positions, BRANCHING), _inputs(positions)
@@ -35,7 +36,7 @@ def tied(positions: int) -> tuple[float, float]:
 
 
 def tied_directly(positions: int) -> tuple[float, float]:
-    """Leaf by leaf."""
+    """Measure the evaluation leaf by leaf."""
     from masksynth.diagnostics.hierarchy import direct_attention, windows
 
     tree, (q, k, v) = windows(positions, BRANCHING), _inputs(positions)
@@ -44,7 +45,7 @@ def tied_directly(positions: int) -> tuple[float, float]:
 
 
 def tied_in_torch(positions: int) -> tuple[float, float]:
-    """The same as a torch function."""
+    """Measure the torch function."""
     import torch
 
     from masksynth.diagnostics.hierarchy import windows
@@ -57,7 +58,7 @@ def tied_in_torch(positions: int) -> tuple[float, float]:
 
 
 def flat(positions: int) -> tuple[float, float]:
-    """Softmax attention with all scores, in place."""
+    """Measure softmax attention with all scores in memory."""
     q, k, v = _inputs(positions)
 
     def attention() -> Any:
@@ -72,7 +73,7 @@ def flat(positions: int) -> tuple[float, float]:
 
 
 def fused(positions: int) -> tuple[float, float]:
-    """Torch's scaled_dot_product_attention, which holds no scores."""
+    """Measure torch's scaled_dot_product_attention, which stores no scores."""
     import torch
 
     q, k, v = (torch.from_numpy(one)[None, None] for one in _inputs(positions))
@@ -80,8 +81,8 @@ def fused(positions: int) -> tuple[float, float]:
         return _measured(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v))
 
 
-WAYS: tuple[tuple[str, Callable[[int], tuple[float, float]], int], ...] = (
-    ("tied, dynamic programme", tied, SIZES[-1]),
+METHODS: tuple[tuple[str, Callable[[int], tuple[float, float]], int], ...] = (
+    ("tied, dynamic program", tied, SIZES[-1]),
     ("tied, leaf by leaf", tied_directly, SIZES[-1]),
     ("tied, torch", tied_in_torch, SIZES[-1]),
     ("softmax, all scores", flat, LARGEST_FLAT),
@@ -89,17 +90,18 @@ WAYS: tuple[tuple[str, Callable[[int], tuple[float, float]], int], ...] = (
 )
 
 
-def _line(positions: int, name: str, work: Callable[[int], tuple[float, float]], most: int) -> list[str]:
+def _row(positions: int, name: str, work: Callable[[int], tuple[float, float]], max_positions: int) -> list[str]:
     from masksynth.diagnostics.hierarchy import windows
 
     pairs = 0 if "fused" in name else positions**2 if "softmax" in name else windows(positions, BRANCHING).sibling_pairs
     held = f"{pairs * 4 / 2**20:,.1f}"
-    if positions > most:
+    if positions > max_positions:
         return [f"{positions:,}", name, "not run", "-", held]
     seconds, peak = alone(work, positions)
     return [f"{positions:,}", name, f"{seconds:.3f}", f"{peak:,.0f}", held]
 
 
-def hierarchy_table(most: int) -> str:
-    """Every way at every size up to ``most`` positions, each in a process of its own."""
-    return table(HEAD, [_line(size, *way) for size in SIZES if size <= most for way in WAYS])
+def measure_hierarchy(max_size: int) -> Result:
+    """Measure each method at each size up to ``max_size`` positions, each in a process of its own."""
+    rows = [_row(size, *method) for size in SIZES if size <= max_size for method in METHODS]
+    return Result((table(HEAD, rows),))

@@ -1,4 +1,4 @@
-"""Measuring one cell in a process of its own, so that neither memory nor caches leak from one cell to the next."""
+"""Measure a cell in a process of its own, so that neither memory nor caches carry over from one cell to the next."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ SOLVERS = ("numpy", "ortools", "python-sat")
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What ``work`` returns, and its seconds."""
-    begun = perf_counter()
+    """Return the result of ``work`` and its wall-clock seconds."""
+    start = perf_counter()
     result = work()
-    return result, perf_counter() - begun
+    return result, perf_counter() - start
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held so far, in MiB."""
+    """Return the peak memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if platform.system() == "Darwin" else peak / 2**10
 
 
 def alone(work: Callable[..., Any], *arguments: Any) -> Any:
-    """``work(*arguments)`` in a fresh process."""
+    """Run ``work(*arguments)`` in a new process and return its result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def metered(limit: float, work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """``work(*arguments)`` in a forked process that the kernel ends after ``limit`` CPU seconds, and the CPU seconds it took.
+    """Run ``work(*arguments)`` in a forked process; return its result and its CPU seconds.
 
-    None is returned instead of a result when the limit came first. CPU seconds are those of the process, all its threads and the children
-    that it waited for; what this process has imported already costs the fork nothing.
+    The kernel ends the process after ``limit`` CPU seconds; the result is then None. CPU seconds include all threads of
+    the process and the children it waited for; modules that this process has already imported cost the fork nothing.
     """
-    near, far = os.pipe()
+    read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(near)
+        os.close(read_end)
         signal.setitimer(signal.ITIMER_PROF, limit)
-        _answer(far, work, arguments)
-    os.close(far)
-    with os.fdopen(near, "rb") as answer:
-        told = answer.read()
+        _send_result(write_end, work, arguments)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        payload = pipe.read()
     _, status, usage = os.wait4(child, 0)
     spent = usage.ru_utime + usage.ru_stime
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
         return None, spent
     if status:
         raise RuntimeError(f"{work.__name__} ended with wait status {status}")
-    return pickle.loads(told), spent
+    return pickle.loads(payload), spent
 
 
-def _answer(descriptor: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """What a forked process does: it never returns. What a solver prints is not kept."""
+def _send_result(descriptor: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Run the work in the forked process, send its result, and exit; output of solvers is discarded."""
     status = 1
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         result = pickle.dumps(work(*arguments))
-        with os.fdopen(descriptor, "wb") as answer:
-            answer.write(result)
+        with os.fdopen(descriptor, "wb") as pipe:
+            pipe.write(result)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -79,7 +79,7 @@ def _answer(descriptor: int, work: Callable[..., Any], arguments: tuple[Any, ...
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """The slope of log seconds over log sizes by least squares: seconds grow like size to this power.
+    """Return the least-squares slope of log seconds over log sizes: seconds grow like size to this power.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 
 def machine() -> str:
-    """One line on where the figures come from."""
+    """Return one line on processor, Python and library versions."""
     cpu = next(
         (line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
     )
@@ -103,13 +103,3 @@ def machine() -> str:
 def _cpuinfo() -> list[str]:
     path = Path("/proc/cpuinfo")
     return path.read_text().splitlines() if path.exists() else []
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table, columns aligned for the terminal too."""
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = [
-        "| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|", *lines[1:]])

@@ -1,8 +1,8 @@
-"""Packing token samples beside a plain dict trie, with and without reading and writing.
+"""Compare packing of token samples with a trie of dictionaries, with and without reading and writing.
 
-The files are those of ``MASKSYNTH_DATA`` (default: the excerpts among the tests). Each cell runs in a process of its own; the best of
-``REPEATS`` runs counts. The trie is the code that most packers have: one dict lookup for each token, nothing else done for it. Its garbage
-collector is off, as a user in a hurry would have it.
+The files are those of ``MASKSYNTH_DATA`` (default: the excerpts among the tests). Each cell runs in a process of its
+own; the best of ``REPEATS`` runs counts. The trie does one dict lookup per token and nothing else, with the garbage
+collector off.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.measure import alone, peak_mib, table
+from benchmarks.measure import alone, peak_mib
+from benchmarks.results import Result, table
 from masksynth.pack.merge_batches import batches_of
 from masksynth.pack.packing import pack_samples
 from masksynth.pack.position_layout import lay_out
@@ -45,10 +46,10 @@ MAX_LENGTH = 32768
 Rows = Sequence[tuple[object, Sequence[int]]]
 
 
-def packing_table() -> str:
-    """A row for each file: million tokens a second of each road, and ratios."""
+def measure_packing() -> Result:
+    """Measure each sample file: million tokens a second of each method, and ratios."""
     paths = sorted(DATA.glob("*.jsonl.gz"))
-    return "\n\n".join([table(HEAD, [_without(path) for path in paths]), table(FILES, [_with(path) for path in paths])])
+    return Result((table(HEAD, [_without(path) for path in paths]), table(FILES, [_with(path) for path in paths])))
 
 
 def _without(path: Path) -> list[str]:
@@ -56,23 +57,23 @@ def _without(path: Path) -> list[str]:
     trie, placed_trie, merge, with_rows, batches = (tokens / s / 1e6 for s in seconds)
     speeds = [f"{speed:.1f}" for speed in (trie, placed_trie, merge, with_rows, batches)]
     name = path.name.split(".")[0]
-    return [name, f"{tokens:,}", f"{positions:,}", *speeds, f"{merge / trie:.0f}x", f"{with_rows / placed_trie:.0f}x"]
+    return [name, f"{tokens:,}", f"{positions:,}", *speeds, f"{merge / trie:.0f}", f"{with_rows / placed_trie:.0f}"]
 
 
 def _with(path: Path) -> list[str]:
     slow = alone(trie_with_files, path)
     fast, steps, peak = alone(pack_with_files, path)
     parts = [f"{steps[name]:.3f}" for name in ("read", "merge", "check", "write")]
-    return [path.name.split(".")[0], f"{slow:.3f}", f"{fast:.3f}", *parts, f"{slow / fast:.1f}x", f"{peak:.0f}"]
+    return [path.name.split(".")[0], f"{slow:.3f}", f"{fast:.3f}", *parts, f"{slow / fast:.1f}", f"{peak:.0f}"]
 
 
 def best(work: Callable[[], object]) -> float:
-    """Least seconds of several runs."""
+    """Return the least seconds of several runs."""
     seconds = []
     for _ in range(REPEATS):
-        begun = perf_counter()
+        start = perf_counter()
         work()
-        seconds.append(perf_counter() - begun)
+        seconds.append(perf_counter() - start)
     return min(seconds)
 
 
@@ -99,12 +100,12 @@ def without_files(path: Path) -> tuple[int, int, float, float, float, float, flo
 
 
 def placed(samples: SampleTable) -> object:
-    """Positions, rows, and every token's position."""
+    """Lay out positions, rows, and the position of each token."""
     return lay_out(samples, forest_of(samples, live_lengths(samples, *trained_tokens(samples))))
 
 
 def count_trie(rows: Rows) -> int:
-    """The nodes of a dict trie, counted."""
+    """Count the nodes of a trie of dictionaries."""
     roots: dict[object, dict[int, object]] = {}
     nodes = 0
     for group, ids in rows:
@@ -119,7 +120,7 @@ def count_trie(rows: Rows) -> int:
 
 
 def place_trie(rows: Rows) -> tuple[list[int], list[int], list[list[int]]]:
-    """Token ids and position ids of a dict trie's nodes, and the node of every token."""
+    """Return token ids and position ids of the nodes of a trie of dictionaries, and the node of each token."""
     roots: dict[object, tuple[dict[int, object], int]] = {}
     tokens: list[int] = []
     places: list[int] = []
@@ -140,7 +141,7 @@ def place_trie(rows: Rows) -> tuple[list[int], list[int], list[list[int]]]:
 
 
 def trie_with_files(path: Path) -> float:
-    """The json module, the placed trie, numpy's own files."""
+    """Measure the json module, the placed trie and numpy's files together."""
     gc.disable()
 
     def work() -> None:
@@ -155,12 +156,12 @@ def trie_with_files(path: Path) -> float:
 
 
 def pack_with_files(path: Path) -> tuple[float, dict[str, float], float]:
-    """``pack_samples`` from the same file to a folder, every batch checked."""
+    """Measure ``pack_samples`` from the same file to a folder, each batch checked."""
     found = []
     for _ in range(REPEATS):
         with tempfile.TemporaryDirectory() as folder:
-            begun = perf_counter()
+            start = perf_counter()
             summary = pack_samples(path, Path(folder) / "out", max_length=MAX_LENGTH)
-            found.append((perf_counter() - begun, summary.seconds))
+            found.append((perf_counter() - start, summary.seconds))
     seconds, steps = min(found, key=lambda pair: pair[0])
     return seconds, steps, peak_mib()

@@ -1,4 +1,4 @@
-"""The suite of the sparse benchmark: the relations of the measured tables in families, then the other sparse instances of the manifest."""
+"""List the cases of the sparse benchmark: families with tabulated optima, then other instances of the manifest."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ RANDOM: dict[tuple[int, float], Optima] = {
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One instance, and its optimum where it is known."""
+    """A relation and a depth, and the optimum where it is known."""
 
     family: str
     name: str
@@ -70,19 +70,19 @@ class Case:
 
     @property
     def title(self) -> str:
-        """Name and depth."""
+        """Return name and depth."""
         return f"{self.name}, L = {self.layers}"
 
     @property
     def question(self) -> tuple[int, bytes]:
-        """Depth and relation, to compare by."""
+        """Return depth and relation as a key."""
         return self.layers, self.relation.tobytes()
 
 
-def suite(most: int) -> list[Case]:
-    """All cases of at most ``most`` positions; the chains of one depth in growing sizes.
+def suite(max_size: int) -> list[Case]:
+    """Return all cases of at most ``max_size`` positions; the chains of each depth in growing sizes.
 
-    An optimum that the tables lack is taken from the manifest; an unlimited depth needs no search, and is left out.
+    An optimum missing from the tables is taken from the manifest; unlimited depth needs no search and is left out.
     """
     listed = {case.question: case for case in map(_instance, lines()) if case.layers}
     tables = [
@@ -91,11 +91,11 @@ def suite(most: int) -> list[Case]:
     ]
     asked = {case.question for case in tables}
     others = [case for case in listed.values() if case.question not in asked]
-    return [case for case in (*tables, *others) if len(case.relation) <= most]
+    return [case for case in (*tables, *others) if len(case.relation) <= max_size]
 
 
 def _instance(line: dict[str, Any]) -> Case:
-    """One line of the manifest."""
+    """Return the case of a line of the manifest."""
     name = Path(line["file"]).stem
     recipe, numbers, layers = parted(name)
     pattern = RECIPES[recipe](*numbers) if recipe in RECIPES else merge_family(instance_for(line).family).mask.dense()

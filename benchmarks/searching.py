@@ -1,9 +1,10 @@
-"""Time to a proven optimum of the three search backends against family size, and what `auto` makes of it."""
+"""Measure the time of three search backends to a proved optimum against family size, and the choice of `auto`."""
 
 from __future__ import annotations
 
 from benchmarks.families import SEARCHED
-from benchmarks.measure import alone, table, timed
+from benchmarks.measure import alone, timed
+from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.backends import Limits, Status, backend
 from masksynth.merge import merge
@@ -14,42 +15,43 @@ NAMES = ("cpsat", "maxsat", "ilp")
 
 
 def cell(family: str, place: int, name: str, seconds: float) -> tuple[float, str, int]:
-    """(seconds, status, bound) of one backend on one family; encoding the problem is counted, importing the solver is not."""
+    """Return (seconds, status, bound) of a backend on a family; encoding is measured, importing the solver is not."""
     backend(name).solve(Problem(catalog.causal_lm(n=3).family), Limits())
     problem = Problem(SEARCHED[family][place].family)
     outcome, taken = timed(lambda: backend(name).solve(problem, Limits(seconds=seconds)))
     return taken, outcome.status.name, outcome.bound
 
 
-def search_table(limit: float, most: int) -> str:
-    """Every family in growing sizes up to ``most`` nodes; a backend that missed the limit is not tried on larger ones."""
+def measure_searching(max_size: int, limit: float) -> Result:
+    """Measure each family in growing sizes up to ``max_size`` nodes, for each backend until it misses the limit."""
     rows = []
     proved = [0, 0, 0]
     for family, instances in SEARCHED.items():
-        tired: set[str] = set()
+        missed: set[str] = set()
         for place, instance in enumerate(instances):
             nodes, problem = nodes_of(instance.family), Problem(instance.family)
-            if nodes > most:
+            if nodes > max_size:
                 break
             sizes = (nodes, problem.pair_count, problem.most_clauses)
             texts = []
             for name in NAMES:
-                texts.append(_shown(family, place, name, limit, len(merge(instance).positions), tired))
+                texts.append(_format_cell(family, place, name, limit, len(merge(instance).positions), missed))
             if texts[0].replace(".", "").isdigit() and float(texts[0]) <= 1:
                 proved = [max(old, new) for old, new in zip(proved, sizes, strict=True)]
             rows.append([family, *(f"{size:,}" for size in sizes), *texts, "yes" if is_small(problem) else "no"])
     head = ["family", "task nodes", "pairs", "clauses", *(f"{name} s" for name in NAMES), "auto searches"]
-    largest = f"Most nodes, pairs and clauses (an upper bound) that `cpsat` proved within a second: {proved[0]:,}, {proved[1]:,}, {proved[2]:,}."
+    sizes_proved = ", ".join(f"{size:,}" for size in proved)
+    largest = f"Most nodes, pairs and clauses (an upper bound) that `cpsat` proved within a second: {sizes_proved}."
     auto = f"`auto` searches up to {AUTO_NODES:,}, {AUTO_PAIRS:,}, {AUTO_CLAUSES:,}."
-    return f"{table(head, rows)}\n\nLimit {limit:g} s a cell. {largest} {auto}"
+    return Result((table(head, rows),), (f"Limit {limit:g} s a cell. {largest} {auto}",))
 
 
-def _shown(family: str, place: int, name: str, limit: float, best: int, tired: set[str]) -> str:
-    if name in tired:
+def _format_cell(family: str, place: int, name: str, limit: float, best: int, missed: set[str]) -> str:
+    if name in missed:
         return "-"
     seconds, status, bound = alone(cell, family, place, name, limit)
     if status != Status.OPTIMAL.name:
-        tired.add(name)
+        missed.add(name)
         return f"> {limit:g} ({bound} of {best})"
     if bound != best:
         raise AssertionError(f"{name} proved {bound} positions, the criterion has {best}")

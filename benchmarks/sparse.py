@@ -1,6 +1,6 @@
-"""Sparse masks solved to proof: plain solvers on the plain formula, each engine alone, and the portfolio, against CPU time.
+"""Solve sparse masks to proof, against CPU time: solvers with default settings, single engines, and the portfolio.
 
-The plain solvers get the clauses that the engines get, sure edges taken out and all parts in one formula: only the search differs.
+The default solvers get the clauses of the engines, forced edges removed and all components in one formula.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from ortools.linear_solver import pywraplp
 from ortools.sat.python import cp_model
 
 import masksynth as ms
-from benchmarks.measure import metered, table
+from benchmarks.measure import metered
 from benchmarks.plots import cactus
 from benchmarks.relations import Case, suite
+from benchmarks.results import Result, Table, table
 from masksynth.backends import PORTFOLIO, engine
 from masksynth.posets import Relation
 from masksynth.sparse import SparseProblem, reduce
@@ -34,12 +35,12 @@ from tests.sparse.relations import chain, random_poset
 
 CELLS_AT_ONCE = 2
 ENDLESS = 1e8
-"""Effort that no cell comes to: the CPU clock ends a search."""
+"""Effort that no cell reaches: the CPU clock ends a search."""
 Solver = Callable[[Formula], int]
 
 
 def plain(relation: Relation, layers: int) -> tuple[int, Formula]:
-    """The weight of the sure edges, and one formula for everything else."""
+    """Return the weight of the forced edges, and one formula for all other edges."""
     problem = SparseProblem(relation, layers)
     found = reduce(problem)
     demands = tuple(demand for part in found.parts for demand in part.demands)
@@ -48,7 +49,7 @@ def plain(relation: Relation, layers: int) -> tuple[int, Formula]:
 
 
 def default_cpsat(formula: Formula) -> int:
-    """CP-SAT on one worker, everything else as it comes."""
+    """Solve by CP-SAT with one worker and otherwise default settings."""
     model = cp_model.CpModel()
     variables = [model.new_bool_var(str(name)) for name in formula.names]
     for clause in formula.clauses:
@@ -62,7 +63,7 @@ def default_cpsat(formula: Formula) -> int:
 
 
 def default_rc2(formula: Formula) -> int:
-    """RC2 as its constructor makes it."""
+    """Solve by RC2 with default settings."""
     soft = [[-variable] for variable in formula.weights]
     wcnf = pysat.formula.WCNF()
     wcnf.extend(formula.clauses)
@@ -74,7 +75,7 @@ def default_rc2(formula: Formula) -> int:
 
 
 def integer_program(name: str, formula: Formula) -> int:
-    """SCIP or HiGHS as OR-Tools ships them, one thread: a clause is "the sum of its literals is at least 1"."""
+    """Solve by SCIP or HiGHS of OR-Tools, one thread: the literals of each clause sum to at least 1."""
     solver = pywraplp.Solver.CreateSolver(name)
     variables = [solver.BoolVar("") for _ in formula.names]
     for clause in formula.clauses:
@@ -90,35 +91,35 @@ def integer_program(name: str, formula: Formula) -> int:
     return round(solver.Objective().Value())
 
 
-PLAIN: dict[str, Solver] = {
+DEFAULTS: dict[str, Solver] = {
     "CP-SAT, default": default_cpsat,
     "RC2, default": default_rc2,
     "SCIP": partial(integer_program, "SCIP"),
     "HiGHS": partial(integer_program, "HIGHS"),
 }
-OURS = ("sat", "maxsat", "cpsat", "auto")
-METHODS = (*PLAIN, *OURS)
+ENGINES = ("sat", "maxsat", "cpsat", "auto")
+METHODS = (*DEFAULTS, *ENGINES)
 
 
 def optimum(method: str, relation: Relation, layers: int) -> int | None:
-    """What one method proves to be the fewest edges; None where it ends without a proof."""
-    if method in PLAIN:
+    """Return the fewest edges as proved by a method; None if it ends without a proof."""
+    if method in DEFAULTS:
         settled, formula = plain(relation, layers)
-        return settled + PLAIN[method](formula)
+        return settled + DEFAULTS[method](formula)
     answer = ms.sparsify(relation, layers, backend=method, limits=ms.Limits(effort=ENDLESS))
     return answer.objective.value if answer.status is ms.Status.OPTIMAL and answer.objective else None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one method made of one case: the optimum it proved, or None, and CPU seconds."""
+    """Result of a method on a case: the optimum it proved, or None, and CPU seconds."""
 
     value: int | None
     seconds: float
 
 
 def row(limit: float, method: str, cases: Sequence[Case]) -> list[Cell]:
-    """One method on one family. A chain contains the shorter ones: after a miss, longer chains of the same depth are not tried."""
+    """Run a method on a family of cases; after a miss, longer chains of the same depth are not tried."""
     cells: list[Cell] = []
     for case in cases:
         if case.family.startswith("chains") and cells and cells[-1].value is None:
@@ -135,7 +136,7 @@ def row(limit: float, method: str, cases: Sequence[Case]) -> list[Cell]:
 
 
 def agreed(case: Case, values: Iterable[int | None]) -> int | None:
-    """The one optimum that everybody proved, the known table included."""
+    """Return the optimum of a case; raise if two methods, or a method and the table, differ."""
     proved = {value for value in (case.optimum, *values) if value is not None}
     if len(proved) > 1:
         raise AssertionError(f"{case.title}: several optima are claimed: {sorted(proved)}")
@@ -143,20 +144,20 @@ def agreed(case: Case, values: Iterable[int | None]) -> int | None:
 
 
 def ready() -> None:
-    """Import what the engines import when they are asked for, so that no cell pays for it."""
+    """Import the engines, so that no cell measures their imports."""
     for name in PORTFOLIO:
         engine(name)
     import_module("masksynth_solvers.sparse.portfolio")
 
 
 def spread(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """``work`` on every job, in order, two at a time; the first error ends it all."""
+    """Run ``work`` on each job, two at a time, and return the results in order; the first error ends the run."""
     with ProcessPoolExecutor(CELLS_AT_ONCE, mp_context=get_context("spawn"), initializer=ready) as pool:
         return list(pool.map(work, *zip(*jobs, strict=True)))
 
 
 def measured(cases: Sequence[Case], limit: float) -> dict[str, list[Cell]]:
-    """Every method on every case, checked against one another, two cells at a time."""
+    """Run each method on each case, two cells at a time, and compare the optima."""
     families = [list(members) for _, members in groupby(cases, lambda case: case.family)]
     rows = iter(spread(row, [(limit, method, family) for method in METHODS for family in families]))
     found = {method: [cell for _ in families for cell in next(rows)] for method in METHODS}
@@ -165,18 +166,25 @@ def measured(cases: Sequence[Case], limit: float) -> dict[str, list[Cell]]:
     return found
 
 
-def sparse_table(most: int, limit: float, folder: Path | None) -> str:
-    """Solved cases and their CPU seconds by method, solved cases by family, and what is new or open; ``cactus.svg`` into a folder."""
-    cases = suite(most)
+def measure_sparse(max_size: int, limit: float, folder: Path | None) -> Result:
+    """Measure solved cases and CPU seconds by method and by family; write ``cactus.svg`` into ``folder``."""
+    cases = suite(max_size)
     found = measured(cases, limit)
     solved = {method: sorted(cell.seconds for cell in found[method] if cell.value is not None) for method in METHODS}
     if folder is not None:
         cactus(folder / "cactus.svg", solved, len(cases), limit)
-    rows = [[method, *_summary(times, len(cases), limit)] for method, times in solved.items()]
-    head = ["method", f"solved of {len(cases)}", "in 1 s", "total CPU s", "median CPU s", "total, a miss as the limit"]
-    return "\n\n".join(
-        [f"Limit {limit:g} CPU seconds a cell.", table(head, rows), _by_family(cases, found), _news(cases, found)]
-    )
+    rows = [[method, len(cases), *_summary(times, len(cases), limit)] for method, times in solved.items()]
+    head = [
+        "method",
+        "cases",
+        "solved",
+        "solved in 1 s",
+        "total CPU s",
+        "median CPU s",
+        "total CPU s, a miss as the limit",
+    ]
+    notes = (f"Limit {limit:g} CPU seconds a cell.", *_open_and_new(cases, found))
+    return Result((table(head, rows), _by_family(cases, found)), notes)
 
 
 def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
@@ -191,7 +199,7 @@ def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
     ]
 
 
-def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
+def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> Table:
     families = list(dict.fromkeys(case.family for case in cases))
     rows = []
     for family in families:
@@ -203,21 +211,23 @@ def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
                 *(sum(found[method][place].value is not None for place in places) for method in METHODS),
             ]
         )
-    return table(["solved", "of", *METHODS], rows)
+    return table(["family", "cases", *METHODS], rows)
 
 
-def _news(cases: Sequence[Case], found: dict[str, list[Cell]]) -> str:
-    """Which cases nobody closed, and which optima the measured tables do not have."""
-    everybody = list(zip(cases, zip(*found.values(), strict=True), strict=True))
-    values = {case: agreed(case, (cell.value for cell in cells)) for case, cells in everybody}
+def _open_and_new(cases: Sequence[Case], found: dict[str, list[Cell]]) -> tuple[str, str]:
+    """Name the cases that no method closed, and the optima that the tables do not have."""
+    cells_of_case = list(zip(cases, zip(*found.values(), strict=True), strict=True))
+    values = {case: agreed(case, (cell.value for cell in cells)) for case, cells in cells_of_case}
     new = [
         f"{case.title}: {values[case]} ({_provers(cells)})"
-        for case, cells in everybody
+        for case, cells in cells_of_case
         if case.optimum is None and values[case]
     ]
-    missed = [case.title for case, cells in everybody if all(cell.value is None for cell in cells)]
-    beyond = f"Optima that neither the measured tables nor the manifest have: {'; '.join(new) or 'none'}."
-    return f"Proved by nobody: {'; '.join(missed) or 'none'}.\n\n{beyond}"
+    missed = [case.title for case, cells in cells_of_case if all(cell.value is None for cell in cells)]
+    return (
+        f"Proved by no method: {'; '.join(missed) or 'none'}.",
+        f"Optima that neither the tables nor the manifest have: {'; '.join(new) or 'none'}.",
+    )
 
 
 def _provers(cells: Sequence[Cell]) -> str:
@@ -226,20 +236,20 @@ def _provers(cells: Sequence[Cell]) -> str:
 
 REACHED = ("CP-SAT, default", "auto")
 MOST_POSITIONS = {"chain": 70, "density 0.2": 200, "density 0.5": 100}
-"""Where a series ends at the latest: about where ``sparsify`` goes over to constructions."""
+"""Last size of a series: about where ``sparsify`` switches to constructions."""
 
 
 def member(series: str, size: int) -> Relation:
-    """The relation of one size in a series."""
+    """Return the relation of a size in a series."""
     return chain(size) if series == "chain" else random_poset(size, float(series.removeprefix("density ")), 1)
 
 
-def furthest(method: str, series: str, layers: int, most: int, limit: float) -> dict[int, int]:
-    """Size to proved optimum in a growing series, up to the first miss."""
+def furthest(method: str, series: str, layers: int, max_size: int, limit: float) -> dict[int, int]:
+    """Return size -> proved optimum in a growing series, up to the first miss."""
     step = 1 if series == "chain" else 5
     proved: dict[int, int] = {}
     for size in count(5, step):
-        if size > min(most, MOST_POSITIONS[series]):
+        if size > min(max_size, MOST_POSITIONS[series]):
             break
         value, _ = metered(limit, optimum, method, member(series, size), layers)
         if value is None:
@@ -249,13 +259,13 @@ def furthest(method: str, series: str, layers: int, most: int, limit: float) -> 
     return proved
 
 
-def reach_table(most: int, limit: float) -> str:
-    """The largest chain and random poset, all smaller ones included, that default CP-SAT and the portfolio prove."""
+def measure_reach(max_size: int, limit: float) -> Result:
+    """Measure the largest chain and random poset that default CP-SAT and the portfolio prove, smaller ones included."""
     asked = [(series, layers) for series in MOST_POSITIONS for layers in (2, 3, 4)]
-    found = iter(spread(furthest, [(method, *series, most, limit) for series in asked for method in REACHED]))
+    found = iter(spread(furthest, [(method, *series, max_size, limit) for series in asked for method in REACHED]))
     rows = [[*series, *_compared(next(found), next(found))] for series in asked]
-    head = ["series", "L", *REACHED, "ratio", "edges there"]
-    return f"Limit {limit:g} CPU seconds a cell.\n\n{table(head, rows)}"
+    head = ["series", "L", *REACHED, "ratio", "edges"]
+    return Result((table(head, rows),), (f"Limit {limit:g} CPU seconds a cell.",))
 
 
 def _compared(first: dict[int, int], second: dict[int, int]) -> list[str]:

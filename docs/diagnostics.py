@@ -30,8 +30,8 @@ def clustering(folder: Path) -> list[Path]:
 
 def symmetry(folder: Path) -> list[Path]:
     """The quick figures, and small models trained under three masks, which takes a minute or two."""
-    from examples.symmetry_training import train_masks
     from masksynth.diagnostics.symmetry.figure import draw_symmetry
+    from masksynth.diagnostics.symmetry.torch_training import train_masks
 
     return [*symmetry_quick(folder), draw_symmetry(train_masks(), folder / "symmetry-training.svg", force=True)]
 

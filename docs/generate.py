@@ -1,7 +1,7 @@
-"""Write the generated pages: ``cli.md`` from the command's own help, ``catalog.md`` from the docstrings, ``butterfly.svg`` from a merge.
+"""Write the generated pages: ``cli.md`` from help texts, ``catalog.md`` from docstrings, ``butterfly.svg``.
 
-python docs/generate.py            writes them
-python docs/generate.py --check    exits 1 and names the stale ones
+python docs/generate.py            write them
+python docs/generate.py --check    exit with 1 and name the pages that are out of date
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,64 +24,79 @@ from masksynth.posets import Poset
 from masksynth.tasks import Instance, MergedTask
 
 HERE = Path(__file__).parent
-WIDTH = 100
+HELP_COLUMNS = 100
+PROSE_COLUMNS = 120
 NOTE = "<!-- Written by docs/generate.py; edit the docstrings instead. -->\n"
 
 
-def help_of(command: click.Command, path: str) -> str:
-    """The text of ``path --help`` on a terminal of 100 columns."""
-    settings = {**main.context_settings, "max_content_width": WIDTH}
-    parent = click.Context(main, info_name="masksynth", terminal_width=WIDTH, **settings)
+def help_text(command: click.Command, path: str) -> str:
+    """Return the output of ``path --help`` on a terminal of 100 columns."""
+    settings = {**main.context_settings, "max_content_width": HELP_COLUMNS}
+    parent = click.Context(main, info_name="masksynth", terminal_width=HELP_COLUMNS, **settings)
     context = parent if command is main else click.Context(command, info_name=path.partition(" ")[2], parent=parent)
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
 
 def cli_page() -> str:
-    """Every command with its help."""
+    """Return the page that lists each command with its help."""
     parts = [
         NOTE,
         "# The command line\n",
-        "Answers go to stdout, everything else to stderr. `-` is stdin. What `--json` prints is listed in [Formats](formats.md).\n",
+        "Answers go to stdout, everything else to stderr. `-` is stdin. [Formats](formats.md) describes what `--json`\n"
+        "prints.\n",
         "| exit code | meaning |\n|---|---|",
         "| 0 | yes: an answer was found, or the check passed |\n| 1 | no: infeasible, or the check failed |",
-        "| 2 | trouble: wrong usage, a file that cannot be read, a full disk |",
-        "| 3 | unknown: a limit or Ctrl-C came before any answer, or `audit` did not compare all that was asked for |\n",
+        "| 2 | error: wrong usage, a file that cannot be read, a full disk |",
+        "| 3 | unknown: a limit or Ctrl-C came before any answer, or `audit` could not compare everything |\n",
     ]
     commands = [("masksynth", main), *((f"masksynth {name}", command) for name, command in main.commands.items())]
     commands += [(f"masksynth diagnose {name}", command) for name, command in diagnose.commands.items()]
     for path, command in commands:
-        parts += [f"## {path}\n", f"```text\n{help_of(command, path)}\n```\n"]
-    parts.append("The parameters of every family of `masksynth new` stand in the [catalogue](catalog.md).\n")
+        parts += [f"## {path}\n", f"```text\n{help_text(command, path)}\n```\n"]
+    parts.append("The [catalogue](catalog.md) lists the parameters of each family of `masksynth new`.\n")
     return "\n".join(parts)
 
 
-def sections(text: str) -> dict[str, str]:
-    """A numpydoc docstring by section; what comes before the first one is ``""``."""
+def split_sections(text: str) -> dict[str, str]:
+    """Split a numpydoc docstring into sections by title; the text before the first title has the key ``""``."""
     pieces = re.split(r"^(\w+)\n-{3,}\n", text, flags=re.MULTILINE)
     return {name: body.strip() for name, body in zip(["", *pieces[1::2]], pieces[::2], strict=True)}
 
 
-def escaped(text: str) -> str:
-    """Plain text as Markdown that shows it unchanged; ``code`` stays code."""
+def escape_markdown(text: str) -> str:
+    """Return plain text as Markdown that shows it unchanged; ``code`` stays code."""
 
-    def plain(part: str) -> str:
+    def escape(part: str) -> str:
         return re.sub(r"([\[\]*_|])", r"\\\1", part.replace("&", "&amp;").replace("<", "&lt;"))
 
-    return "".join(part if part.startswith("``") else plain(part) for part in re.split(r"(``.*?``)", text))
+    return "".join(part if part.startswith("``") else escape(part) for part in re.split(r"(``.*?``)", text))
 
 
-def family_part(name: str, function: Callable[..., Instance]) -> Iterator[str]:
-    """One family: what it is, its parameters, its mask, count and source, and the command."""
-    found = sections(inspect.getdoc(function) or "")
+def fill(text: str, indent: str = "") -> str:
+    """Wrap the paragraphs of a text; further lines of a paragraph are indented."""
+    glue = "\0"  # a line must not begin with a word that Markdown reads as a list item or a heading
+    paragraphs = [re.sub(r" (?=([-+*#>=]|\d+[.)]) )", glue, " ".join(part.split())) for part in text.split("\n\n")]
+    lines = [
+        textwrap.fill(
+            part, PROSE_COLUMNS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ).replace(glue, " ")
+        for part in paragraphs
+    ]
+    return "\n\n".join(lines)
+
+
+def describe_family(name: str, function: Callable[..., Instance]) -> Iterator[str]:
+    """Yield the parts of a family's section: summary, command, parameters, mask, count, source and example."""
+    sections = split_sections(inspect.getdoc(function) or "")
     yield f"## {name}\n"
-    yield escaped(found[""]) + "\n"
+    yield fill(escape_markdown(sections[""])) + "\n"
     yield f"```python\nms.catalog.{name}{_signature(function)}\n```\n"
-    yield f"```console\n$ {command_of(name, function)}\n```\n"
-    for entry in re.split(r"\n(?=\S)", found["Parameters"]):
+    yield f"```console\n$ {example_command(name, function)}\n```\n"
+    for entry in re.split(r"\n(?=\S)", sections["Parameters"]):
         head, _, body = entry.partition("\n")
-        yield f"- `{head}`: {escaped(' '.join(body.split()))}"
-    yield "\n" + escaped(found["Notes"]) + "\n"
-    yield f"```python\n{found['Examples'].replace('<BLANKLINE>', '')}\n```\n"
+        yield fill(f"- `{head}`: {escape_markdown(' '.join(body.split()))}", "  ")
+    yield "\n" + fill(escape_markdown(sections["Notes"])) + "\n"
+    yield f"```python\n{sections['Examples'].replace('<BLANKLINE>', '')}\n```\n"
 
 
 def _signature(function: Callable[..., Instance]) -> str:
@@ -91,8 +107,8 @@ def _signature(function: Callable[..., Instance]) -> str:
     return f"({', '.join(values)})"
 
 
-def command_of(name: str, function: Callable[..., Instance]) -> str:
-    """The command that prints the family at its default size, lists separated by commas, lists of lists by semicolons."""
+def example_command(name: str, function: Callable[..., Instance]) -> str:
+    """Return the command for the family at its default size; commas separate a list, semicolons a list of lists."""
     words = ["masksynth new", name]
     for key, parameter in inspect.signature(function).parameters.items():
         value = parameter.default
@@ -106,83 +122,92 @@ def command_of(name: str, function: Callable[..., Instance]) -> str:
 
 
 def catalog_page() -> str:
-    """Every family of the catalogue, from its docstring."""
+    """Return the page that describes each family of the catalogue by its docstring."""
     parts = [
         NOTE,
         "# Catalogue\n",
-        f"The {len(catalog.FAMILIES)} named families. Parameters have the same names in Python and on the command line; each example below"
-        " shows the defaults. In a picture row q is a query, column k a key, and ■ means that q attends to k. `masksynth catalog` prints"
-        " this list on the terminal.\n",
+        fill(
+            f"The {len(catalog.FAMILIES)} named families. Parameters have the same names in Python and on the command"
+            " line; each example shows the defaults. In a picture, row q is a query, column k a key, and ■ means that q"
+            " attends to k. *Count* is the number of merged positions. `masksynth catalog` prints this list."
+        )
+        + "\n",
     ]
     for name, function in catalog.FAMILIES.items():
-        parts += family_part(name, function)
+        parts += describe_family(name, function)
     return "\n".join(parts).rstrip() + "\n"
 
 
 CELL, LEFT, TOP = 16, 60, 44
 
 
-def picture() -> str:
-    """The merged mask of ``butterfly(n=4)`` beside its Hasse diagram, as SVG."""
+def butterfly_picture() -> str:
+    """Return the merged mask of ``butterfly(n=4)`` and its Hasse diagram as SVG."""
     merged = merge(catalog.butterfly(n=4))
     size = len(merged.positions)
-    wide = LEFT + size * CELL + 70
-    width, height = wide + 330, TOP + size * CELL + 24
+    diagram_left = LEFT + size * CELL + 70
+    width, height = diagram_left + 330, TOP + size * CELL + 24
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        ' font-family="sans-serif" font-size="11">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="16">mask: row = query, column = key</text>',
-        f'<text x="{wide}" y="16">Hasse diagram: information flows up</text>',
-        *_grid(merged),
-        *_diagram(merged, wide),
+        f'<text x="{diagram_left}" y="16">Hasse diagram: information flows up</text>',
+        *draw_mask(merged),
+        *draw_hasse_diagram(merged, diagram_left),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _called(merged: MergedTask) -> list[str]:
-    """f0, b3, p1: the name that the tasks give to each position."""
+def position_names(merged: MergedTask) -> list[str]:
+    """Return the node name of each position (f0, b3, ...); predictions are numbered (p1, ...)."""
     names = [""] * len(merged.positions)
-    for places in merged.embeddings.values():
-        for node, place in places.items():
-            names[place] = f"p{merged.positions[place].position}" if node == "p" else node
+    for embedding in merged.embeddings.values():
+        for node, index in embedding.items():
+            names[index] = f"p{merged.positions[index].position}" if node == "p" else node
     return names
 
 
-def _grid(merged: MergedTask) -> Iterator[str]:
-    for q, (name, row) in enumerate(zip(_called(merged), merged.mask.dense(), strict=True)):
+def draw_mask(merged: MergedTask) -> Iterator[str]:
+    """Yield the cells of the mask with row and column labels."""
+    for q, (name, row) in enumerate(zip(position_names(merged), merged.mask.dense(), strict=True)):
         y = TOP + q * CELL
         yield f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{name}</text>'
         yield f'<text x="{LEFT + q * CELL + 8}" y="{TOP - 6}" text-anchor="middle" font-size="9">{name}</text>'
-        for k, seen in enumerate(row):
-            colour = "#3949ab" if seen else "#eceff1"
+        for k, allowed in enumerate(row):
+            colour = "#3949ab" if allowed else "#eceff1"
             yield f'<rect x="{LEFT + k * CELL}" y="{y}" width="{CELL - 2}" height="{CELL - 2}" fill="{colour}"/>'
 
 
-def _diagram(merged: MergedTask, wide: int) -> Iterator[str]:
-    """Positions over their position ids; predictions stand in the top row."""
+def draw_hasse_diagram(merged: MergedTask, left: int) -> Iterator[str]:
+    """Yield covers and positions, placed by position id and height; predictions are in the top row."""
     poset = Poset(merged.mask.dense())
     top = max(poset.heights) + 1
-    names = _called(merged)
-    level = [top if name.startswith("p") else height for name, height in zip(names, poset.heights, strict=True)]
-    place = [
-        (wide + 30 + 84 * at.position, TOP + 20 + 34 * (top - height))
-        for at, height in zip(merged.positions, level, strict=True)
+    names = position_names(merged)
+    heights = [top if name.startswith("p") else height for name, height in zip(names, poset.heights, strict=True)]
+    points = [
+        (left + 30 + 84 * position.position, TOP + 20 + 34 * (top - height))
+        for position, height in zip(merged.positions, heights, strict=True)
     ]
     for q, k in np.argwhere(poset.covers).tolist():
-        (x, y), (u, v) = place[k], place[q]
-        yield f'<line x1="{x}" y1="{y}" x2="{u}" y2="{v}" stroke="#90a4ae"/>'
-    for name, (x, y) in zip(names, place, strict=True):
+        (x1, y1), (x2, y2) = points[k], points[q]
+        yield f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#90a4ae"/>'
+    for name, (x, y) in zip(names, points, strict=True):
         colour = "#ef6c00" if name.startswith("p") else "#3949ab"
         yield f'<circle cx="{x}" cy="{y}" r="11" fill="{colour}"/>'
         yield f'<text x="{x}" y="{y + 4}" text-anchor="middle" fill="#ffffff" font-size="10">{name}</text>'
 
 
-PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "catalog.md": catalog_page, "butterfly.svg": picture}
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
+    "catalog.md": catalog_page,
+    "butterfly.svg": butterfly_picture,
+}
 
 
-def stale() -> list[str]:
-    """Names of the pages that are not what this script writes."""
+def stale_pages() -> list[str]:
+    """Return the names of the pages that differ from what this script writes."""
     return [
         name
         for name, page in PAGES.items()
@@ -192,7 +217,7 @@ def stale() -> list[str]:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
-        found = stale()
-        sys.exit(f"stale: {', '.join(found)}; run python docs/generate.py" if found else 0)
-    for page_name, page in PAGES.items():
-        (HERE / page_name).write_text(page(), encoding="utf-8")
+        stale = stale_pages()
+        sys.exit(f"out of date: {', '.join(stale)}; run python docs/generate.py" if stale else 0)
+    for page_name, make_page in PAGES.items():
+        (HERE / page_name).write_text(make_page(), encoding="utf-8")

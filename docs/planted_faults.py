@@ -1,4 +1,4 @@
-"""Write the table of planted faults in ``checkmodel.md``.
+"""Write the table of planted faults in ``check-model.md``.
 
 What ``check_model`` and ``self_test`` say of each fault in real models.
 
@@ -39,7 +39,7 @@ from masksynth.torch.architecture import Architecture
 from masksynth.torch.packed_dataset import TrainingBatch, dense_mask
 from masksynth.torch.window_rows import Reach, cut_mask, token_index
 
-PAGE = Path(__file__).with_name("checkmodel.md")
+PAGE = Path(__file__).with_name("check-model.md")
 BEGIN, END = "<!-- planted faults -->", "<!-- end of planted faults -->"
 WINDOW, VOCABULARY, WIDTH = 5, 40, 118
 SHAPE = {

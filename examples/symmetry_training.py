@@ -1,247 +1,33 @@
-"""A small training run that watches the symmetry of W_qk under causal, prefix-LM and bidirectional masks.
+"""Train small models under three masks and draw how symmetric W_qk becomes, for two kinds of text.
 
-Each word of the text follows the one before it, or one of the two before, by random Markov chains, so that nothing has to be fetched.
-Causal and prefix-LM models predict the next word, bidirectional ones words that are hidden from them. All runs are trained side by side:
-every parameter has a first axis of runs, and the sum of the runs' losses gives each its own gradient. Runs of one seed share texts and all
-weights but W_q.
+    python -m examples.symmetry_training curves.svg --order 2 --steps 600
+
+The command `masksynth diagnose symmetry --train` does the same for text of order 1. The models and the training loop are in
+`masksynth.diagnostics.symmetry.torch_training`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import product
-from typing import NamedTuple
+from argparse import ArgumentParser
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from masksynth.catalog import causal_lm, prefix_lm
-from masksynth.diagnostics.symmetry import Curve, TrainingDiagnosis, layer_scores, reciprocity, trend
-from masksynth.diagnostics.symmetry.training_curves import STARTS
-from masksynth.errors import InvalidInstance
-from masksynth.mask import Mask
-from masksynth.merge import merge
-
-WORDS, LENGTH, PREFIX, HIDDEN = 64, 24, 12, 0.3
-WIDTH, HEADS, LAYERS, BATCH, TESTED = 64, 4, 2, 12, 48
-RATE, STEPS, EVERY, SCALE = 1e-3, 600, 20, 0.02
-SEEDS = 3
-MODEL = f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions, {WORDS} words, AdamW at {RATE:g}, {BATCH} texts a step"
-TEXT = {1: "each word follows the one before", 2: "each word follows one of the two before"}
-Weights = dict[str, Tensor]
-SHAPES = {
-    "words": (WORDS + 1, WIDTH),
-    "places": (LENGTH, WIDTH),
-    "out": (WIDTH, WORDS),
-    **{f"{name}{layer}": (WIDTH, WIDTH) for layer in range(LAYERS) for name in ("query", "key", "value", "mix")},
-    **{f"up{layer}": (WIDTH, 2 * WIDTH) for layer in range(LAYERS)},
-    **{f"down{layer}": (2 * WIDTH, WIDTH) for layer in range(LAYERS)},
-}
-"""Every parameter of one run; x @ weight in all."""
+from masksynth.diagnostics.symmetry.figure import draw_symmetry
+from masksynth.diagnostics.symmetry.torch_training import STEPS, train_masks
 
 
-class Setting(NamedTuple):
-    """A mask, and the first position that predicts the next word; None: hidden words are predicted in place."""
-
-    name: str
-    mask: Mask
-    first: int | None
-
-
-class Run(NamedTuple):
-    """One of the runs that are trained side by side."""
-
-    setting: Setting
-    start: str
-    seed: int
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, print one line per mask, and write the curves of loss and symmetry to a picture."""
+    parser = ArgumentParser(description="Train small models under three masks; needs torch and matplotlib.")
+    parser.add_argument("picture", help="SVG, PNG or PDF file with the curves; replaced if it exists")
+    parser.add_argument("--order", type=int, default=1, help="words before the next one that determine it: 1 or 2")
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of each run")
+    parser.add_argument("--seeds", type=int, default=3, help="runs per mask and start")
+    options = parser.parse_args(arguments)
+    result = train_masks(seeds=options.seeds, steps=options.steps, order=options.order)
+    draw_symmetry(result, options.picture, force=True)
+    for trend in result.trends:
+        print(f"{trend.mask}: reciprocity {trend.reciprocity:.3f}, symmetry {trend.last:.3f} after a random start")
 
 
-def settings() -> tuple[Setting, ...]:
-    """The three masks over ``LENGTH`` positions; causal and prefix-LM from the catalogue.
-
-    Examples
-    --------
-    >>> [(one.name, one.mask.size, round(reciprocity(one.mask), 3)) for one in settings()]
-    [('causal', 24, 0.08), ('prefix-LM', 24, 0.426), ('bidirectional', 24, 1.0)]
-    """
-    causal = merge(causal_lm(n=LENGTH + 1)).mask
-    prefix = merge(prefix_lm(n=LENGTH + 1, P=PREFIX)).mask
-    full = Mask.from_intervals([[((0, LENGTH),)] * LENGTH])
-    return Setting("causal", causal, 0), Setting("prefix-LM", prefix, PREFIX - 1), Setting("bidirectional", full, None)
-
-
-def train_masks(
-    *,
-    seed: int = 0,
-    seeds: int = SEEDS,
-    steps: int = STEPS,
-    order: int = 1,
-    progress: Callable[[int, int], None] = lambda done, of: None,
-) -> TrainingDiagnosis:
-    """Train small models under three masks, from random and from symmetric weights, and record loss and symmetry as they go.
-
-    Parameters
-    ----------
-    seed : int
-        The first of the seeds.
-    seeds : int
-        How many there are.
-    steps : int
-    order : {1, 2}
-        Each word of the text follows the one before, or one of the two before.
-    progress : callable
-        Called with steps done and all steps.
-
-    Raises
-    ------
-    InvalidInstance
-        If there is nothing to train, or the order is another.
-
-    Examples
-    --------
-    >>> found = train_masks(seeds=1, steps=2)
-    >>> [one.mask for one in found.trends], found.steps
-    (['causal', 'prefix-LM', 'bidirectional'], (0, 2))
-    """
-    if seeds < 1 or steps < 1:
-        raise InvalidInstance(f"{seeds} seeds and {steps} steps", "", "give at least one of each")
-    if order not in TEXT:
-        raise InvalidInstance(f"text of order {order}", "", "choose 1 or 2")
-    masks = settings()
-    runs = [Run(*one) for one in product(masks, STARTS, range(seed, seed + seeds))]
-    recorded = [step for step in range(steps) if step % EVERY == 0] + [steps]
-    with one_thread():
-        loss, symmetry = _train(runs, recorded, order, progress)
-    curves = tuple(
-        Curve(run.setting.name, run.start, run.seed, tuple(loss[number]), tuple(symmetry[number]))
-        for number, run in enumerate(runs)
-    )
-    trends = tuple(trend(curves, one.name, reciprocity(one.mask)) for one in masks)
-    return TrainingDiagnosis(f"{MODEL}; {TEXT[order]}", tuple(recorded), curves, trends)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order whatever the number of cores, so that equal seeds give equal curves; models as small as these lose nothing."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _train(
-    runs: list[Run], recorded: list[int], order: int, progress: Callable[[int, int], None]
-) -> tuple[list[list[float]], list[list[float]]]:
-    """Losses and symmetry scores of each run at the recorded steps."""
-    weights, steps = _first_weights(runs), recorded[-1]
-    masks = torch.stack([torch.from_numpy(run.setting.mask.dense()) for run in runs])[:, None, None]
-    trained, tested = _texts(runs, steps * BATCH, 0, order), _texts(runs, TESTED, 1, order)
-    optimizer = torch.optim.AdamW(list(weights.values()), lr=RATE, weight_decay=0.01)
-    found: list[tuple[Tensor, list[float]]] = []
-    for step in range(steps + 1):
-        if step in recorded:
-            with torch.no_grad():
-                found.append((_losses(weights, masks, tested), _symmetry(weights)))
-        if step < steps:
-            progress(step, steps)
-            optimizer.zero_grad()
-            part = slice(step * BATCH, (step + 1) * BATCH)
-            total = _losses(weights, masks, Texts(*(values[:, part] for values in trained))).sum()
-            torch.autograd.backward(total)
-            optimizer.step()
-    return torch.stack([one for one, _ in found], dim=1).tolist(), [
-        list(one) for one in zip(*(scores for _, scores in found), strict=True)
-    ]
-
-
-class Texts(NamedTuple):
-    """(R, B, N) words read, words to predict, and whether a position predicts."""
-
-    read: Tensor
-    wanted: Tensor
-    predicts: Tensor
-
-
-def chains(seed: int) -> Tensor:
-    """(2, V, V) float64: what follows a word at once, and after one word between; mostly a few others, the frequent ones by preference."""
-    logits = 2.0 * torch.randn(2, WORDS, WORDS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.softmax(logits - torch.log(torch.arange(1, WORDS + 1, dtype=torch.float64)), dim=2)
-
-
-def _words(seed: int, count: int, stream: int, order: int) -> tuple[Tensor, Tensor]:
-    """(count, N + 1) words of one pair of chains, and (count, N) which are hidden where words are hidden."""
-    draw = torch.Generator().manual_seed(2 * seed + stream + 1000)
-    near, far = chains(seed)
-    words = torch.empty(count, LENGTH + 1, dtype=torch.int64)
-    words[:, :order] = torch.randint(WORDS, (count, order), generator=draw)
-    for place in range(order, LENGTH + 1):
-        follows = near[words[:, place - 1]] + (far[words[:, place - 2]] if order == 2 else 0)
-        words[:, place] = torch.multinomial(follows, 1, generator=draw)[:, 0]
-    return words, torch.rand(count, LENGTH, generator=draw) < HIDDEN
-
-
-def _texts(runs: list[Run], count: int, stream: int, order: int) -> Texts:
-    drawn = {seed: _words(seed, count, stream, order) for seed in {run.seed for run in runs}}
-    parts = [_text(run.setting, *drawn[run.seed]) for run in runs]
-    return Texts(*(torch.stack(part) for part in zip(*parts, strict=True)))
-
-
-def _text(setting: Setting, words: Tensor, hidden: Tensor) -> Texts:
-    if setting.first is None:
-        return Texts(words[:, :-1].masked_fill(hidden, WORDS), words[:, :-1], hidden)
-    late = (torch.arange(LENGTH) >= setting.first).expand(len(words), -1)
-    return Texts(words[:, :-1], words[:, 1:], late)
-
-
-def _first_weights(runs: list[Run]) -> Weights:
-    """Gaussian weights, the same for all runs of a seed; W_q = W_k where the start is symmetric."""
-    each = []
-    for run in runs:
-        draw = torch.Generator().manual_seed(run.seed)
-        one = {name: SCALE * torch.randn(*shape, generator=draw) for name, shape in SHAPES.items()}
-        if run.start == "symmetric":
-            one |= {f"query{layer}": one[f"key{layer}"].clone() for layer in range(LAYERS)}
-        each.append(one)
-    return {name: torch.stack([one[name] for one in each]).requires_grad_() for name in SHAPES}
-
-
-def _losses(weights: Weights, masks: Tensor, texts: Texts) -> Tensor:
-    """(R,) mean cross-entropy of each run over the positions that predict."""
-    logits = _logits(weights, masks, texts.read)
-    each = F.cross_entropy(logits.flatten(0, 2), texts.wanted.flatten(), reduction="none").view(texts.wanted.shape)
-    kept = texts.predicts.to(each.dtype)
-    return (each * kept).sum(dim=(1, 2)) / kept.sum(dim=(1, 2))
-
-
-def _logits(weights: Weights, masks: Tensor, words: Tensor) -> Tensor:
-    """(R, B, N) words to (R, B, N, V) logits; states are (R, B N, d), so that a run is one factor of a batched product."""
-    shape = words.shape
-    runs = torch.arange(len(words))[:, None, None]
-    states = (weights["words"][runs, words] + weights["places"][:, None]).flatten(1, 2)
-    for layer in range(LAYERS):
-        read = _normal(states)
-        q, k, v = (_heads(read @ weights[f"{name}{layer}"], shape) for name in ("query", "key", "value"))
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=masks)
-        states = states + mixed.transpose(2, 3).reshape(states.shape) @ weights[f"mix{layer}"]
-        states = states + F.gelu(_normal(states) @ weights[f"up{layer}"]) @ weights[f"down{layer}"]
-    return (_normal(states) @ weights["out"]).view(*shape, WORDS)
-
-
-def _normal(states: Tensor) -> Tensor:
-    return F.layer_norm(states, (WIDTH,))
-
-
-def _heads(states: Tensor, shape: torch.Size) -> Tensor:
-    """(R, B N, d) to (R, B, H, N, d_h)."""
-    return states.view(*shape, HEADS, -1).transpose(2, 3)
-
-
-def _symmetry(weights: Weights) -> list[float]:
-    """Mean over layers of each run's symmetry score."""
-    parts = [(weights[f"query{layer}"].numpy(), weights[f"key{layer}"].numpy()) for layer in range(LAYERS)]
-    scores = [[layer_scores(q, k).symmetry or 0.0 for q, k in zip(*part, strict=True)] for part in parts]
-    return [sum(each) / LAYERS for each in zip(*scores, strict=True)]
+if __name__ == "__main__":
+    main()

@@ -1,67 +1,46 @@
 """masksynth: the smallest single forward pass that trains a family of tasks, proved, checked, and handed to PyTorch."""
 
-__version__ = "0.1.0"
+import sys
 
 from masksynth import abort as abort  # the first import: Ctrl-C during the others is one line of the command
-from masksynth import catalog
-from masksynth.backends import Limits, Status
-from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported, WrongAnswer
-from masksynth.mask import Mask
-from masksynth.search import Result, search, sweep
-from masksynth.solve import Answer, solve, write
-from masksynth.sparse.sparsify import SparseAnswer, sparsify
-from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
-from masksynth.tasks.instance_files import dumps, load, loads
-from masksynth.verify import verify
+from masksynth.lazy import MODULE_OF, PUBLIC_MODULES, LazyPackage
+from masksynth.renamed import install
 
-TYPE_CHECKING = False
+__version__ = "0.1.0"
+__all__ = sorted([*MODULE_OF, *PUBLIC_MODULES])
+
+TYPE_CHECKING = False  # `typing` takes time to import
 if TYPE_CHECKING:
-    from masksynth.pack import pack_batches, pack_samples, unpack_samples
-del TYPE_CHECKING
+    from masksynth import catalog as catalog
+    from masksynth.backends import Limits as Limits
+    from masksynth.backends import Status as Status
+    from masksynth.errors import Contradiction as Contradiction
+    from masksynth.errors import InvalidInstance as InvalidInstance
+    from masksynth.errors import MasksynthError as MasksynthError
+    from masksynth.errors import Unsupported as Unsupported
+    from masksynth.errors import WrongAnswer as WrongAnswer
+    from masksynth.mask import Mask as Mask
+    from masksynth.pack import pack_batches as pack_batches
+    from masksynth.pack import pack_samples as pack_samples
+    from masksynth.pack import unpack_samples as unpack_samples
+    from masksynth.search import Result as Result
+    from masksynth.search import search as search
+    from masksynth.search import sweep as sweep
+    from masksynth.solve import Answer as Answer
+    from masksynth.solve import solve as solve
+    from masksynth.solve import write as write
+    from masksynth.sparse.sparsify import SparseAnswer as SparseAnswer
+    from masksynth.sparse.sparsify import sparsify as sparsify
+    from masksynth.tasks import Instance as Instance
+    from masksynth.tasks import MergedTask as MergedTask
+    from masksynth.tasks import Node as Node
+    from masksynth.tasks import Prediction as Prediction
+    from masksynth.tasks import Task as Task
+    from masksynth.tasks import TaskFamily as TaskFamily
+    from masksynth.tasks.instance_files import dumps as dumps
+    from masksynth.tasks.instance_files import load as load
+    from masksynth.tasks.instance_files import loads as loads
+    from masksynth.verify import verify as verify
 
-__all__ = [
-    "Answer",
-    "Contradiction",
-    "Instance",
-    "InvalidInstance",
-    "Limits",
-    "Mask",
-    "MasksynthError",
-    "MergedTask",
-    "Node",
-]
-__all__ += [
-    "Prediction",
-    "Result",
-    "SparseAnswer",
-    "Status",
-    "Task",
-    "TaskFamily",
-    "Unsupported",
-    "WrongAnswer",
-    "catalog",
-    "dumps",
-]
-__all__ += [
-    "load",
-    "loads",
-    "pack_batches",
-    "pack_samples",
-    "search",
-    "solve",
-    "sparsify",
-    "sweep",
-    "unpack_samples",
-    "verify",
-    "write",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name in (
-        "pack_batches",
-        "pack_samples",
-        "unpack_samples",
-    ):  # packing needs more than numpy: imported when it is asked for
-        return getattr(__import__("masksynth.pack", fromlist=[name]), name)
-    raise AttributeError(f"module 'masksynth' has no attribute {name!r}")
+install()
+sys.modules[__name__].__class__ = LazyPackage

@@ -1,29 +1,29 @@
-"""Errors: an inner fact, an outer context, a remedy where there is one."""
+"""Errors: a fact with the values, where it holds, and a remedy where there is one."""
 
 from __future__ import annotations
 
 
 class MasksynthError(Exception):
-    """Base of every error that masksynth raises on purpose; its text is one line for people."""
+    """Base class of all errors that masksynth raises; the message is one line."""
 
 
 class MasksynthWarning(UserWarning):
-    """Something that works and that people should know of; its text is one line."""
+    """Something works but deserves attention; the message is one line."""
 
 
 class InvalidInstance(MasksynthError):
-    """Something that cannot be read as an instance, a family, a mask or an option.
+    """A value is not a valid instance, family, mask or option.
 
     Parameters
     ----------
     fact : str
-        What is wrong, with the offending value.
+        What is wrong, with the invalid value.
     path : str
-        JSON path of the place, ``$`` being the whole document; empty where there is no document.
+        JSON path of the value, ``$`` for the document itself; empty if there is no document.
     remedy : str
-        What to do about it; may be empty.
+        How to correct it; may be empty.
     source : str
-        The file (or ``<stdin>``); empty when the value came from Python.
+        The file (or ``<stdin>``); empty for a value from Python.
     """
 
     def __init__(self, fact: str, path: str = "$", remedy: str = "", source: str = "") -> None:
@@ -32,7 +32,7 @@ class InvalidInstance(MasksynthError):
         super().__init__(f"{place}{fact}" + (f"; {remedy}" if remedy else ""))
 
     def within(self, prefix: str = "$", source: str = "") -> InvalidInstance:
-        """The same fact seen from an outer document in which this one lies at ``prefix``."""
+        """Return the same error for the document that contains this one at the JSON path ``prefix``."""
         return InvalidInstance(self.fact, prefix + self.path[1:], self.remedy, source or self.source)
 
     def __reduce__(self) -> tuple[type[InvalidInstance], tuple[str, str, str, str]]:
@@ -40,22 +40,22 @@ class InvalidInstance(MasksynthError):
 
 
 class Unsupported(MasksynthError):
-    """A well-formed request that the chosen backend or format cannot serve; it never falls back silently."""
+    """The chosen backend or format does not support a valid request; there is no silent fallback."""
 
 
 class WrongAnswer(MasksynthError):
-    """An answer that the independent checker refuses.
+    """The independent checker rejects an answer.
 
     Parameters
     ----------
     requirement : str
-        Which requirement is broken (``identity``, ``rows``, ``leak``, ``loss edges``, ``minimality``, ...).
+        The requirement that is violated (``identity``, ``rows``, ``leak``, ``loss edges``, ``minimality``, ...).
     fact : str
-        The witness in words, with tokens and numbers.
+        A description of the witness, with tokens and numbers.
     task, node : str
-        Where it shows, if it shows in one task or node.
+        The task and node concerned; empty if the violation is not specific to one.
     path : tuple of str
-        A path of node names (or positions), one hop per layer, if there is one.
+        A path of node names (or positions), one hop per layer; may be empty.
     """
 
     def __init__(self, requirement: str, fact: str, task: str = "", node: str = "", path: tuple[str, ...] = ()) -> None:
@@ -69,20 +69,20 @@ class WrongAnswer(MasksynthError):
 
 
 class Contradiction(MasksynthError):
-    """A lower bound that was called proved lies above a value that was found: a defect, never a result.
+    """A proved lower bound exceeds the cost of a known solution: a defect of the software, never a result.
 
     Parameters
     ----------
     engine : str
-        Who proved the bound.
+        The engine that proved the bound.
     bound : int
-        What it proved every solution to cost at least.
+        The lower bound on the cost of every solution.
     found_by : str
-        Who found the value.
+        The engine that found the solution.
     value : int
-        Cost of a solution.
+        The cost of the solution.
     instance : str
-        Of what problem; empty where the one who raises does not know it.
+        The problem; may be empty.
 
     Examples
     --------
@@ -98,9 +98,29 @@ class Contradiction(MasksynthError):
         )
 
     def within(self, instance: str) -> Contradiction:
-        """Return the same contradiction as a part of a larger problem."""
+        """Return the same contradiction as part of the larger problem ``instance``."""
         inner = f"{instance}, {self.instance}" if self.instance else instance
         return Contradiction(self.engine, self.bound, self.found_by, self.value, inner)
 
     def __reduce__(self) -> tuple[type[Contradiction], tuple[str, int, str, int, str]]:
         return Contradiction, (self.engine, self.bound, self.found_by, self.value, self.instance)
+
+
+def check_type(value: object, kind: type, remedy: str = "") -> None:
+    """Raise InvalidInstance if a value is not of the expected type.
+
+    Parameters
+    ----------
+    value : object
+    kind : type
+    remedy : str
+        How to get a value of that type; may be empty.
+
+    Examples
+    --------
+    >>> check_type("x", int)
+    Traceback (most recent call last):
+    masksynth.errors.InvalidInstance: expected int, got str
+    """
+    if not isinstance(value, kind):
+        raise InvalidInstance(f"expected {kind.__name__}, got {type(value).__name__}", "", remedy)

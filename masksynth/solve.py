@@ -11,7 +11,7 @@ from typing import Any
 
 from masksynth.backends import Limits, Objective, Outcome, Status, backend
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
-from masksynth.merge import at_lowest_copies, find_leak, merge_classes
+from masksynth.merge import find_leak, merge_classes, use_lowest_copies
 from masksynth.problem import Problem
 from masksynth.sparse.sparsify import SparseAnswer, sparsify
 from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
@@ -216,7 +216,7 @@ def _road(problem: Problem, name: str, limits: Limits) -> _Road:
     if outcome.status is Status.FEASIBLE and outcome.bound == len(merged.positions):  # the limit came after the proof
         outcome = replace(outcome, status=Status.OPTIMAL)
     if outcome.status is Status.OPTIMAL and name != "criterion":
-        merged = at_lowest_copies(merged)
+        merged = use_lowest_copies(merged)
     return _Road(name, outcome, merged, chosen.versions())
 
 

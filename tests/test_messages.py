@@ -61,8 +61,8 @@ MESSAGES = [
     (lambda _: ms.Limits(seconds=-1), "limits: seconds=-1 is not a number from 0 to 1e9"),
     (lambda _: ms.Limits(workers=0), "limits: workers=0 is not an integer from 1 to 4096"),
     (lambda _: ms.Limits(seed=True), "limits: seed=True is not an integer from 0 to 2147483647"),
-    (lambda _: ms.Mask.from_dense(np.eye(2)), "$: a mask is a bool array of shape (n, n) or (P, n, n), not float64 (2, 2)"),
-    (lambda _: ms.Mask.from_intervals([[[(0, 1), (1, 2)], []]]), "$: the intervals of a row are not sorted, disjoint and apart"),
+    (lambda _: ms.Mask.from_dense(np.eye(2)), "$: expected a bool array of shape (n, n) or (P, n, n), got float64 (2, 2)"),
+    (lambda _: ms.Mask.from_intervals([[[(0, 1), (1, 2)], []]]), "$: the intervals of a row are not sorted and disjoint with a gap between them"),
     (lambda _: backend("glpk"), "unknown backend 'glpk'; choose from auto, criterion, brute, cpsat, maxsat, ilp"),
     (
         lambda _: ms.solve(BUTTERFLY, backend="maxsat", layers=2),

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+import pkgutil
+import re
 import subprocess
 import sys
 import zipfile
 from importlib import import_module, resources
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import masksynth
+from masksynth.lazy import MODULE_OF, PUBLIC_MODULES
+from masksynth.renamed import NEW_PATHS
 
 ROOT = Path(__file__).parent.parent
 HEAVY = (
+    "numpy",
     "torch",
     "ortools",
     "pysat",
@@ -35,8 +43,9 @@ def loaded(code):
     return subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_import_needs_numpy_only():
-    assert loaded("import masksynth") == []
+def test_import_is_light():
+    assert loaded("import masksynth; dir(masksynth)") == []
+    assert loaded("import masksynth; masksynth.Mask, masksynth.load, masksynth.solve, masksynth.verify") == ["numpy"]
 
 
 @pytest.mark.parametrize("name", ["networkx", "msgspec"])
@@ -51,12 +60,114 @@ def test_every_name_is_there():
     exec("from masksynth import *", space)
     assert set(masksynth.__all__) <= set(space)
     assert not hasattr(masksynth, "nonsense")
+    with pytest.raises(AttributeError, match="module 'masksynth' has no attribute 'nonsense'"):
+        masksynth.nonsense  # noqa: B018
 
 
-def test_every_public_name_is_listed():
-    modules = {name for name, value in vars(masksynth).items() if type(value) is type(sys)}
-    public = {name for name in vars(masksynth) if not name.startswith("_")} - modules
-    assert public <= set(masksynth.__all__)
+def test_dir_is_the_public_surface():
+    assert dir(masksynth) == sorted([*masksynth.__all__, "__version__"])
+    assert all(type(getattr(masksynth, name)) is type(sys) for name in PUBLIC_MODULES)
+    assert all(callable(getattr(masksynth, name)) for name in MODULE_OF)
+
+
+def test_type_checkers_see_every_name():
+    tree = ast.parse((ROOT / "masksynth/__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.asname: line.module for line in block.body for alias in line.names}
+    assert seen == {**MODULE_OF, **dict.fromkeys(PUBLIC_MODULES, "masksynth")}
+
+
+def test_modules_load_on_first_use_too():
+    code = "import masksynth as ms; assert ms.posets.Poset and ms.statistics; assert not hasattr(ms, '_lazy')"
+    assert "numpy" in loaded(code)
+
+
+ORDERS = """
+import importlib, itertools, json, os, pickle, sys
+{preload}
+
+def check(names, modules, functions_first):
+    import masksynth as ms
+    use = lambda: [getattr(ms, name) for name in names]
+    load = lambda: [importlib.import_module(module) for module in modules]
+    for step in ((use, load) if functions_first else (load, use)) * 2:
+        step()
+    for name in names:
+        function = getattr(ms, name)
+        assert callable(function) and type(function) is not type(sys), name
+        assert pickle.loads(pickle.dumps(function)) is function, name
+
+for names, modules in {cases!r}:
+    for functions_first in (True, False):
+        if child := os.fork():
+            assert os.waitpid(child, 0)[1] == 0, (names, modules, functions_first)
+        else:
+            code = 1
+            try:
+                check(names, modules, functions_first)
+                code = 0
+            finally:
+                sys.stdout.flush(), sys.stderr.flush()
+                os._exit(code)
+"""
+
+
+def test_no_module_hides_a_function_whichever_is_imported_first():
+    top = sorted(module.name for module in pkgutil.iter_modules(masksynth.__path__) if module.name[0] != "_")
+    modules = [f"masksynth.{name}" for name in top if name not in ("torch", "cli")]
+    cases = [(sorted(MODULE_OF), modules)]
+    for name, home in MODULE_OF.items():
+        cases.append(([name], [home, *([f"masksynth.{name}"] if name in top else [])]))
+    assert sum(len(modules) > 1 for _, modules in cases[1:]) >= 3  # search, solve, verify
+    code = ORDERS.format(preload="import numpy, msgspec, networkx", cases=cases)
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""
+
+
+def test_old_modules_do_not_hide_functions_either():
+    code = ORDERS.format(
+        preload="import numpy, msgspec, networkx, warnings; warnings.simplefilter('ignore')",
+        cases=[(["sparsify", "solve"], ["masksynth.sparsify", "masksynth.synthesis"])],
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""
+
+
+@pytest.mark.parametrize("old", [name for name in NEW_PATHS if ".torch." not in name])
+def test_old_paths_give_the_new_modules(old):
+    new = NEW_PATHS[old]
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=re.escape(f"{old} is now {new}; ")):
+        module = import_module(old)
+    assert module is import_module(new)
+    assert (module.__name__, module.__spec__.name) == (new, new)
+
+
+def test_old_paths_exist_no_longer_and_new_ones_do():
+    assert not [old for old in NEW_PATHS if PathFinder.find_spec(old, import_module(old.rpartition(".")[0]).__path__)]
+    assert all(find_spec(new) for new in NEW_PATHS.values())
+
+
+def test_modules_inside_an_old_package_follow_it():
+    code = """
+import sys, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from masksynth.anatomy import anatomy
+    from masksynth.orders.poset import Poset
+import masksynth.posets.poset as new
+assert Poset is new.Poset
+assert [str(warning.message).split(";")[0] for warning in caught] == [
+    "masksynth.anatomy is now masksynth.statistics",
+    "masksynth.orders is now masksynth.posets",
+    "masksynth.orders.poset is now masksynth.posets.poset",
+]
+assert {warning.filename for warning in caught} == {"<string>"}
+try:
+    import masksynth.orders.nonsense
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("No module named 'masksynth.orders.nonsense'\n", "")
 
 
 def test_one_version():
@@ -64,9 +175,10 @@ def test_one_version():
     assert f'\nversion = "{masksynth.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_the_front_is_short_and_typed():
+def test_the_front_holds_imports_only_and_is_typed():
     front = resources.files("masksynth")
-    assert len(front.joinpath("__init__.py").read_text().splitlines()) <= 30
+    tree = ast.parse(front.joinpath("__init__.py").read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For)]
     assert front.joinpath("py.typed").is_file()
 
 

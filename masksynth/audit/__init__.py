@@ -1,4 +1,4 @@
-"""Audit: what is wrong with a mask that already exists, each finding with its place, a witness and a remedy."""
+"""Audit a mask: find faults, each with its position, a witness and a remedy."""
 
 from masksynth.audit.finding import CODES, SEVERITIES, Finding
 from masksynth.audit.run_audit import Report, audit

@@ -1,4 +1,4 @@
-"""One thing that an audit found: what, how bad, where, and what to do about it."""
+"""Findings of an audit: code, severity, position, proof and remedy."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ CODES = {
     "MS006": "row without itself",
     "MS007": "dead position",
     "MS008": "duplicate position",
-    "MS009": "multiplicity changed",
+    "MS009": "wrong multiplicity",
     "MS010": "document heuristic broken",
     "MS011": "finite minus infinity",
-    "MS012": "block list wrong",
+    "MS012": "wrong block list",
     "MS013": "extra context",
     "MS014": "not decided",
     "MS015": "contamination between samples",
     "MS016": "shifted labels",
-    "MS017": "label over a boundary",
+    "MS017": "label across a boundary",
     "MS018": "sample not found",
-    "MS019": "position of no sample",
-    "MS020": "padding not kept apart",
+    "MS019": "position without a sample",
+    "MS020": "padding attended to",
     "MS021": "window or chunks assumed",
     "MS022": "not compared",
 }
-"""Code -> its name; codes are never reused."""
+"""Code -> name. Codes are stable and never reused."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding of an audit.
+    """Describe one fault, with a proof that can be checked by hand.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ class Finding:
     severity : str
         ``error``, ``warning`` or ``note``.
     position : int, optional
-        The query position at which it shows; None where it is about the whole mask.
+        Query position concerned; None for the mask as a whole.
     witness : mapping
-        Plain JSON values that prove it: a path, tokens, keys, counts.
+        JSON values that prove the fault: a path, tokens, keys, counts.
     remedy : str
-        What to do about it.
+        How to fix it.
     message : str
-        All of it in one line.
+        The fault in one line.
 
     Raises
     ------
@@ -64,8 +64,8 @@ class Finding:
 
     Examples
     --------
-    >>> found = Finding("MS005", "error", 3, {"table": 0}, "let it attend to itself", "row 3 is empty")
-    >>> found.name, found.record()["witness"]
+    >>> finding = Finding("MS005", "error", 3, {"table": 0}, "let it attend to itself", "row 3 is empty")
+    >>> finding.name, finding.record()["witness"]
     ('empty row', {'table': 0})
     """
 
@@ -79,18 +79,16 @@ class Finding:
     def __post_init__(self) -> None:
         if self.code not in CODES or self.severity not in SEVERITIES:
             raise InvalidInstance(
-                f"a finding is {self.code!r} of severity {self.severity!r}",
-                "",
-                f"severities are {', '.join(SEVERITIES)}",
+                f"expected a code of CODES and a severity of {SEVERITIES}, got {self.code!r}, {self.severity!r}"
             )
 
     @property
     def name(self) -> str:
-        """What the code stands for."""
+        """Return the name of the code."""
         return CODES[self.code]
 
     def record(self) -> dict[str, Any]:
-        """The finding as plain JSON values."""
+        """Return the finding as plain JSON values."""
         return {
             "code": self.code,
             "severity": self.severity,

@@ -1,277 +1,345 @@
-"""Who sees whom through layers: one direct look at all rows, a proof that deeper looks are needless, and a bounded search where it fails.
+"""Decide which positions are reachable through layers of attention.
 
-All of it works on row intervals. With N positions, T intervals and H questions (does query q reach a member of set s?):
+The question is always: does query q reach a member of a set s of positions? With N positions, T intervals and H
+questions, in order of cost:
 
-* direct: O(intervals of the asked rows x log), at once for all questions;
-* closed masks (trees, chains, documents, cliques, whatever `closed` recognises in O(T + N log N)): what is reached is seen directly, done;
-* bounds: in a causal mask a set that lies above q is out of reach, and with few keys from the future still for nearly all q;
-* the rest (`masksynth.audit.shortest_paths`): breadth first from up to ``ENTRIES / N`` queries at a time, O(N + intervals met) for each query and
-  layer, until ``BUDGET`` entries have been touched. What is left then is reported as not decided.
+* direct attention, for all questions at once: O(intervals of the queried rows x log);
+* transitive masks (trees, chains, documents, cliques: what `is_transitive` recognises in O(T + N log N)): everything
+  reachable is attended to directly, so there is nothing else to do;
+* bounds: in a causal mask a set that lies above q is out of reach, and with few keys from the future it still is for
+  nearly all q;
+* breadth-first search for the rest (`masksynth.audit.shortest_paths`), up to ``ENTRIES / N`` queries at a time,
+  O(N + intervals met) for each query and layer, until ``BUDGET`` entries have been touched. Questions that remain are
+  reported as undecided.
+
+Nothing here is N x N.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.mask import Mask
+from masksynth.mask.algebra import attends_to_self, select_table
+from masksynth.mask.csr import indptr, row_of_entry
+from masksynth.mask.intervals import gather_rows, row_intervals
+from masksynth.mask.typing import BoolArray, Int32Array, Int64Array, UInt64Array
 from masksynth.verify.colour_refinement import draw, row_sums
-from masksynth.verify.interval_sets import chunks, holds, prefix, ranges, runs_of
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 ENTRIES = 1 << 23
-"""Entries that are held at once."""
+"""Entries held in memory at once by the search."""
 CHUNK = 1 << 22
+"""Intervals expanded at once."""
 FAR = np.iinfo(np.int32).max
+"""Number of hops to a position that has not been reached."""
+ROUNDS = 64
+"""Rounds over all positions at once before positions are visited one by one."""
 
 
 class Sets(NamedTuple):
-    """Set s holds the positions ``item[offset[s] : offset[s + 1]]``, rising."""
+    """Sets of positions in CSR form: set s contains ``item[offset[s] : offset[s + 1]]``, ascending."""
 
-    offset: Ints
-    item: Ints
+    offset: Int64Array
+    item: Int64Array
 
 
-def sets_of(groups: Sequence[Sequence[int]]) -> Sets:
-    """Sets from lists of positions.
+def build_sets(groups: Sequence[Sequence[int]]) -> Sets:
+    """Build sets from lists of positions; repetitions are dropped.
 
     Examples
     --------
-    >>> sets_of([[2, 1], []])
+    >>> build_sets([[2, 1], []])
     Sets(offset=array([0, 2, 2]), item=array([1, 2]))
     """
     count = np.array([len(group) for group in groups], np.int64)
     item = np.fromiter(chain.from_iterable(groups), np.int64, int(count.sum()))
     pairs = np.unique(np.column_stack([np.repeat(np.arange(len(groups)), count), item]), axis=0)
-    return Sets(prefix(np.bincount(pairs[:, 0], minlength=len(groups))), pairs[:, 1])
+    return Sets(indptr(np.bincount(pairs[:, 0], minlength=len(groups))), pairs[:, 1])
 
 
 def tables_used(mask: Mask, layers: int | None) -> range:
-    """The tables that some layer reads."""
+    """Return the tables of the layer pattern that a model of this many layers uses (None: any number)."""
     return range(mask.tables if layers is None else min(mask.tables, layers))
 
 
-def seen_directly(mask: Mask, query: Ints, which: Ints, sets: Sets, layers: int | None = None) -> Ints:
-    """For each question the lowest member of set ``which[i]`` that row ``query[i]`` holds in some table, or -1.
+def first_attended(
+    mask: Mask, query: Int64Array, which: Int64Array, sets: Sets, layers: int | None = None
+) -> Int64Array:
+    """Return for each question the lowest member of its set that the query attends to in some table, or -1.
+
+    Parameters
+    ----------
+    mask : Mask
+    query, which : (H,) int64
+        Question i: does ``query[i]`` attend to a member of set ``which[i]``?
+    sets : Sets
+    layers : int, optional
+        Layers of the model; tables that they do not use are ignored. None: all tables.
 
     Examples
     --------
     >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]])
-    >>> seen_directly(mask, np.array([2, 1]), np.array([0, 0]), sets_of([[0, 2]])).tolist()
+    >>> first_attended(mask, np.array([2, 1]), np.array([0, 0]), build_sets([[0, 2]])).tolist()
     [2, 0]
     """
     width = mask.size + 1
-    code = np.repeat(np.arange(len(sets.offset) - 1), np.diff(sets.offset)) * width + sets.item
-    found = np.full(len(query), FAR, np.int64)
+    code = row_of_entry(sets.offset) * width + sets.item  # (set, member) as one integer, ascending
+    lowest = np.full(len(query), FAR, np.int64)
     for table in tables_used(mask, layers):
-        rows = runs_of(mask, table)
-        count = np.diff(rows.offset)[query]
-        for first, last in chunks(prefix(count), CHUNK, len(query)):
-            at = ranges(rows.offset[query[first:last]], count[first:last])
-            owner = np.repeat(np.arange(first, last), count[first:last])
-            place = np.searchsorted(code, which[owner] * width + rows.start[at])
-            member = np.append(code, FAR * width)[place]
-            hit = member < which[owner] * width + rows.end[at]
-            np.minimum.at(found, owner[hit], member[hit] % width)
-    return np.where(found == FAR, -1, found)
+        for first, last in _batches(np.diff(mask.row_offset[table])[query]):
+            number, start, end = gather_rows(mask, query[first:last], table)
+            number += first
+            # the first member at or above the start of the interval, a member of the interval if it lies below the end
+            member = np.append(code, FAR * width)[np.searchsorted(code, which[number] * width + start)]
+            hit = member < which[number] * width + end
+            np.minimum.at(lowest, number[hit], member[hit] % width)
+    return np.where(lowest == FAR, -1, lowest)
 
 
-def sees_itself(mask: Mask, table: int) -> Bools:
-    """Which rows hold their own position."""
-    number = np.arange(mask.size)
-    return holds(runs_of(mask, table), number, number, max(mask.size, 1))
+def _batches(lengths: Int64Array) -> Iterator[tuple[int, int]]:
+    """Yield ranges [first, last) of consecutive rows with at most ``CHUNK`` entries in all, or of one row."""
+    total, first = indptr(lengths), 0
+    while first < len(lengths):
+        last = int(np.searchsorted(total, total[first] + CHUNK, side="right")) - 1
+        last = max(last, first + 1)
+        yield first, last
+        first = last
 
 
-def nearest_key(mask: Mask) -> Ints:
-    """Return for each position the nearest key before it in its rows, over all tables; -1 where there is none.
+def nearest_key(mask: Mask) -> Int64Array:
+    """Return for each position the last key before it that it attends to in some table; -1 if there is none.
 
     Examples
     --------
     >>> nearest_key(Mask.from_intervals([[((0, 1),), ((0, 2),), ((0, 1), (2, 3))]])).tolist()
     [-1, 0, 0]
     """
-    found = np.full(mask.size, -1, np.int64)
+    nearest = np.full(mask.size, -1, np.int64)
     for table in range(mask.tables):
-        rows = runs_of(mask, table)
-        query = np.repeat(np.arange(mask.size), np.diff(rows.offset))
-        before = rows.start < query
-        np.maximum.at(found, query[before], np.minimum(rows.end, query)[before] - 1)
-    return found
+        query, start, end = row_intervals(mask, table)
+        before = start < query
+        np.maximum.at(nearest, query[before], np.minimum(end, query)[before] - 1)
+    return nearest
 
 
-def closed(mask: Mask) -> bool:
-    """Whether rows are recognised as closed: what a position reaches through any number of layers it sees directly, or is itself.
+def is_transitive(mask: Mask) -> bool:
+    """Return True if the mask is recognised as transitive: each position attends to all that it reaches, itself aside.
 
-    A row, with its own position, is closed if it is the disjoint union of all positions that have this same row and of the row of some
-    position, if that is closed. Sums of random words decide (see `masksynth.verify.colour_refinement`). True is right; False means not recognised.
+    A row, with its own position, is recognised if it is the disjoint union of all positions that have this same row and
+    of the row of another position that is recognised. Rows are compared by sums of random words
+    (`masksynth.verify.colour_refinement`). False means "not recognised", not "not transitive".
 
     Examples
     --------
-    >>> closed(Mask.from_dense(np.tril(np.ones((5, 5), bool)))), closed(Mask.from_dense(~np.eye(3, dtype=bool)))
-    (True, True)
-    >>> closed(Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]]))
+    >>> is_transitive(Mask.from_dense(np.tril(np.ones((5, 5), bool))))
+    True
+    >>> is_transitive(Mask.from_dense(~np.eye(3, dtype=bool)))
+    True
+    >>> is_transitive(Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]]))
     False
     """
     if mask.size == 0:
         return True
     words = draw(mask.size, mask.row_offset.tobytes(), mask.key_start.tobytes(), mask.key_end.tobytes())
-    first = _own_rows(mask, 0, words)
-    if any((_own_rows(mask, table, words) != first).any() for table in range(1, mask.tables)):
+    sums = _sums_with_itself(mask, 0, words)
+    if any((_sums_with_itself(mask, table, words) != sums).any() for table in range(1, mask.tables)):
         return False
-    number, group = np.unique(first, axis=0, return_inverse=True)
+    row_sum, group = np.unique(sums, axis=0, return_inverse=True)  # group: positions with equal rows
     group = group.ravel()
-    total = np.zeros_like(number)
-    np.add.at(total, group, words)
-    rest = number - total
+    group_sum = np.zeros_like(row_sum)
+    np.add.at(group_sum, group, words)
+    rest = row_sum - group_sum  # the row without the members of its group: 0, or the sum of another row
     empty = (rest == 0).all(axis=1)
-    pair = np.dtype([("a", np.uint64), ("b", np.uint64)])
-    known, sought = (np.ascontiguousarray(part).view(pair).ravel() for part in (number, rest))
-    place = np.minimum(np.searchsorted(known, sought), len(known) - 1)
-    return bool((empty | (known[place] == sought)).all()) and _falling(mask, group, place, empty)
+    pair = np.dtype([("a", np.uint64), ("b", np.uint64)])  # two words compared as one value
+    rows, sought = (np.ascontiguousarray(part).view(pair).ravel() for part in (row_sum, rest))
+    built_on = np.minimum(np.searchsorted(rows, sought), len(rows) - 1)
+    return bool((empty | (rows[built_on] == sought)).all()) and _is_well_founded(mask, group, built_on, empty)
 
 
-def _own_rows(mask: Mask, table: int, words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Sums of all rows, each with its own position."""
-    sums: NDArray[np.uint64] = row_sums(mask, table, words)
-    return sums + np.where(sees_itself(mask, table)[:, None], np.uint64(0), words)
+def _sums_with_itself(mask: Mask, table: int, words: UInt64Array) -> UInt64Array:
+    """Return the sum of words over each row and the row's own position."""
+    sums: UInt64Array = row_sums(mask, table, words)
+    return sums + np.where(attends_to_self(select_table(mask, table))[:, None], np.uint64(0), words)
 
 
-def _falling(mask: Mask, group: Ints, place: Ints, empty: Bools) -> bool:
-    """Rows get smaller from each to the one that it is built upon, so that none is built upon itself."""
-    size = row_sums(mask, 0, np.ones(mask.size, np.int64)) + ~sees_itself(mask, 0)
+def _is_well_founded(mask: Mask, group: Int64Array, built_on: Int64Array, empty: BoolArray) -> bool:
+    """Return whether each group's row is longer than the row that it is built on, so that none is built on itself."""
+    size = row_sums(mask, 0, np.ones(mask.size, np.int64)) + ~attends_to_self(select_table(mask, 0))
     length = np.zeros(len(empty), np.int64)
     length[group] = size
-    return bool((empty | (length[place] < length)).all())
+    return bool((empty | (length[built_on] < length)).all())
 
 
-def bounds(mask: Mask) -> tuple[Ints, Ints]:
-    """For each position no less than the lowest, no more than the highest position that it reaches at any depth, by two prefix maxima.
+def reach_bounds(mask: Mask) -> tuple[Int64Array, Int64Array]:
+    """Return a lower and an upper bound on the positions that each position reaches at any depth.
 
-    Whoever stands at or below x goes up by a key of a row at or below x alone, so the highest key of those rows, asked again until it
-    stays, is above all that x reaches. A causal mask with one key from the future thus needs no search beyond the few rows below that key.
+    From a position at or below x one goes up only by a key of a row at or below x. So the prefix maximum of the largest
+    key per row, iterated to a fixed point, bounds every position reachable from x; likewise from below. In a causal
+    mask with one key from the future only the few rows below that key are then left to be searched.
+
+    Returns
+    -------
+    low, high : (N,) int64
+        Position x reaches only positions of ``low[x]..high[x]``.
 
     Examples
     --------
-    >>> low, high = bounds(Mask.from_intervals([[((0, 1),), ((0, 2), (3, 4)), ((0, 3),), ((0, 4),), ((0, 5),)]]))
+    >>> low, high = reach_bounds(Mask.from_intervals([[((0, 1),), ((0, 2), (3, 4)), ((0, 3),), ((0, 4),), ((0, 5),)]]))
     >>> low.tolist(), high.tolist()
     ([0, 0, 0, 0, 0], [0, 3, 3, 3, 4])
     """
     number = np.arange(mask.size)
     low, high = number.copy(), number.copy()
     for table in range(mask.tables):
-        rows = runs_of(mask, table)
-        full = np.flatnonzero(np.diff(rows.offset) > 0)
-        low[full] = np.minimum(low[full], rows.start[rows.offset[full]])
-        high[full] = np.maximum(high[full], rows.end[rows.offset[full + 1] - 1] - 1)
-    return _repeated(np.minimum.accumulate(low[::-1])[::-1]), _repeated(np.maximum.accumulate(high))
+        offset = mask.row_offset[table]
+        filled = np.flatnonzero(np.diff(offset) > 0)
+        low[filled] = np.minimum(low[filled], mask.key_start[offset[filled]])
+        high[filled] = np.maximum(high[filled], mask.key_end[offset[filled + 1] - 1] - 1)
+    return _fixed_point(np.minimum.accumulate(low[::-1])[::-1]), _fixed_point(np.maximum.accumulate(high))
 
 
-def _repeated(step: Ints) -> Ints:
-    """The end of x, step[x], step[step[x]], ..., which moves one way."""
+def _fixed_point(step: Int64Array) -> Int64Array:
+    """Return the limit of x, step[x], step[step[x]], ... for a monotone step, by pointer doubling."""
     while ((after := step[step]) != step).any():
         step = after
     return step
 
 
-def spread(mask: Mask, table: int, chosen: Bools) -> Bools:
-    """``(m, N)``: the keys of the rows chosen in each line.
+def keys_of_rows(mask: Mask, table: int, chosen: BoolArray) -> BoolArray:
+    """Return for each line the union of the keys of its chosen rows.
+
+    Parameters
+    ----------
+    mask : Mask
+    table : int
+    chosen : (m, N) bool
+        ``chosen[i, q]``: row q is part of the union of line i.
+
+    Returns
+    -------
+    (m, N) bool
 
     Examples
     --------
     >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]])
-    >>> spread(mask, 0, np.array([[False, False, True]])).tolist()
+    >>> keys_of_rows(mask, 0, np.array([[False, False, True]])).tolist()
     [[False, True, True]]
     """
-    rows, width = runs_of(mask, table), mask.size + 1
+    width = mask.size + 1
     line, query = np.nonzero(chosen)
-    count = np.diff(rows.offset)[query]
-    steps = np.zeros(len(chosen) * width, np.int32)
-    for first, last in chunks(prefix(count), CHUNK, len(query)):
-        at = ranges(rows.offset[query[first:last]], count[first:last])
-        base = np.repeat(line[first:last], count[first:last]) * width
-        steps += np.bincount(base + rows.start[at], minlength=len(steps)).astype(np.int32)
-        steps -= np.bincount(base + rows.end[at], minlength=len(steps)).astype(np.int32)
-    found: Bools = steps.reshape(len(chosen), width)[:, :-1].cumsum(axis=1, dtype=np.int32) > 0
-    return found
+    # +1 where an interval starts and -1 where it ends; the running sum counts the intervals over each key
+    change = np.zeros(len(chosen) * width, np.int32)
+    for first, last in _batches(np.diff(mask.row_offset[table])[query]):
+        number, start, end = gather_rows(mask, query[first:last], table)
+        base = line[first + number] * width
+        change += np.bincount(base + start, minlength=len(change)).astype(np.int32)
+        change -= np.bincount(base + end, minlength=len(change)).astype(np.int32)
+    covered: BoolArray = change.reshape(len(chosen), width)[:, :-1].cumsum(axis=1, dtype=np.int32) > 0
+    return covered
 
 
-ROUNDS = 64
-"""Rounds of all positions at once, before positions are taken one by one."""
+def reachable_from(mask: Mask, sources: Int64Array, layers: int | None) -> BoolArray:
+    """Return the positions that some source reaches within the layers, sources included.
 
+    Sources are the positions of labels; every other position is dead. Each round takes O(N + intervals met). At any
+    depth, what ``ROUNDS`` rounds have not finished is visited one position after another, each once and each interval
+    once, so that a chain of N positions does not cost N^2.
 
-def depended_on(mask: Mask, sources: Ints, layers: int | None) -> Bools:
-    """Which positions some source reads, itself included, within the layers: the positions that are not dead.
+    Parameters
+    ----------
+    mask : Mask
+    sources : (m,) int64
+        Positions.
+    layers : int, optional
+        None: at any depth.
 
-    Each round takes O(N + intervals met). At any depth, what ``ROUNDS`` rounds have not finished is walked one position after the other,
-    each once and each interval once, so that a chain of N positions costs no N^2.
+    Returns
+    -------
+    (N,) bool
 
     Examples
     --------
-    >>> depended_on(Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]]), np.array([1]), None).tolist()
+    >>> reachable_from(Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]]), np.array([1]), None).tolist()
     [True, True, False]
     """
     live = np.zeros((1, mask.size), bool)
     live[0, sources] = True
     if layers is None or layers >= mask.tables * (mask.size + 1):
-        return _at_any_depth(mask, live)
-    quiet = 0
+        return _reachable_at_any_depth(mask, live)
+    unchanged = 0  # layers since a position was added; a complete pattern without any ends the loop
     for layer in range(layers, 0, -1):
-        found = spread(mask, (layer - 1) % mask.tables, live) & ~live
-        live |= found
-        quiet = 0 if found.any() else quiet + 1
-        if quiet == mask.tables:
+        added = keys_of_rows(mask, (layer - 1) % mask.tables, live) & ~live
+        live |= added
+        unchanged = 0 if added.any() else unchanged + 1
+        if unchanged == mask.tables:
             break
-    within: Bools = live[0]
-    return within
+    reachable: BoolArray = live[0]
+    return reachable
 
 
-def _at_any_depth(mask: Mask, live: Bools) -> Bools:
-    fresh = live.copy()
-    row: Bools = live[0]
+def _reachable_at_any_depth(mask: Mask, live: BoolArray) -> BoolArray:
+    """Return the positions reached from those in ``live``, shape (1, N), which is extended in place."""
+    frontier = live.copy()
+    row: BoolArray = live[0]
     for _ in range(ROUNDS):
-        found = np.zeros_like(live)
+        keys = np.zeros_like(live)
         for table in range(mask.tables):
-            found |= spread(mask, table, fresh)
-        fresh = found & ~live
-        live |= fresh
-        if not fresh.any():
+            keys |= keys_of_rows(mask, table, frontier)
+        frontier = keys & ~live
+        live |= frontier
+        if not frontier.any():
             return row
-    known = np.where(row, 0, FAR).astype(np.int32)
-    within: Bools = walked(mask, known, np.flatnonzero(fresh[0]).tolist(), None) < FAR
-    return within
+    hops = np.where(row, 0, FAR).astype(np.int32)
+    reachable: BoolArray = count_hops(mask, hops, np.flatnonzero(frontier[0]).tolist(), None) < FAR
+    return reachable
 
 
-def walked(mask: Mask, hops: NDArray[np.int32], todo: list[int], layers: int | None) -> NDArray[np.int32]:
-    """Fewest hops to every position, one position after the other, O(N + T) steps: from ``todo``, whose hops are known, as others may be.
+def count_hops(mask: Mask, hops: Int32Array, queue: list[int], layers: int | None) -> Int32Array:
+    """Return the fewest hops to every position, visiting one position after another: O(N + T) steps in all.
 
-    ``after[k]`` leads to the first position from k on whose hops are not known (path halving).
+    Parameters
+    ----------
+    mask : Mask
+    hops : (N,) int32
+        Hops to the positions reached so far, ``FAR`` elsewhere.
+    queue : list of int
+        Reached positions whose rows are still to be followed, nearest first; extended in place.
+    layers : int, optional
+        Most hops. None: no limit.
 
     Examples
     --------
     >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),), ((1, 3),)]])
-    >>> walked(mask, np.array([FAR, FAR, 0], np.int32), [2], None).tolist()
+    >>> count_hops(mask, np.array([FAR, FAR, 0], np.int32), [2], None).tolist()
     [2, 1, 0]
     """
+    # after[k] leads to the first unreached position from k on (union-find with path halving)
     after = [*np.where(hops < FAR, np.arange(1, mask.size + 1), np.arange(mask.size)).tolist(), mask.size]
-    tables = [[part.tolist() for part in runs_of(mask, table)] for table in tables_used(mask, layers)]
-    found = hops.tolist()
-    for query in todo:
-        step = found[query] + 1
+    tables = [_row_lists(mask, table) for table in tables_used(mask, layers)]
+    result = hops.tolist()
+    for query in queue:
+        step = result[query] + 1
         if layers is not None and step > layers:
             break
         for offset, start, end in tables:
-            for at in range(offset[query], offset[query + 1]):
-                key = start[at]
-                while key < end[at]:
+            for interval in range(offset[query], offset[query + 1]):
+                key = start[interval]
+                while key < end[interval]:
                     while after[key] != key:
                         after[key] = after[after[key]]
                         key = after[key]
-                    if key < end[at]:
-                        after[key], found[key] = key + 1, step
-                        todo.append(key)
-    return np.array(found, np.int32)
+                    if key < end[interval]:
+                        after[key], result[key] = key + 1, step
+                        queue.append(key)
+    return np.array(result, np.int32)
+
+
+def _row_lists(mask: Mask, table: int) -> tuple[list[int], list[int], list[int]]:
+    """Return the row pointers, starts and ends of one table as lists."""
+    offset = mask.row_offset[table]
+    _, start, end = row_intervals(mask, table)
+    return (offset - offset[0]).tolist(), start.tolist(), end.tolist()

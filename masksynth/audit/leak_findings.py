@@ -1,19 +1,20 @@
-"""MS001: a label's position sees, through the layers, an element that the label hides."""
+"""Find leaks (MS001): a label's position reaches, through the layers, an element that the label hides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from masksynth.audit.family_findings import Plan
 from masksynth.audit.finding import Finding
-from masksynth.audit.layer_reach import Ints, Sets, sets_of
-from masksynth.audit.shortest_paths import Found, layers_of, reached
+from masksynth.audit.layer_reach import Sets, build_sets
+from masksynth.audit.shortest_paths import Answer, find_reachable, layers_of_path
+from masksynth.mask.typing import Int64Array
 from masksynth.merge import find_leak, merge_family
 from masksynth.subject.subject import Subject
-from masksynth.subject.token_file import place_of
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import canonical
 
@@ -21,187 +22,220 @@ REMEDY = "forbid one hop of the path, or do not let the label hide this"
 
 
 class Secrets(NamedTuple):
-    """Question i asks whether ``query[i]`` sees a member of set ``which[i]``, whose positions carry the hidden element ``name[i]``.
+    """List questions about hidden elements: question i asks if ``query[i]`` reaches a member of set ``which[i]``.
 
-    Without names each set is one position, and the hidden element is what stands there.
+    Parameters
+    ----------
+    query : (H,) int64
+        Position of the label.
+    which : (H,) int64
+        Index of the set of positions that carry the hidden element.
+    sets : Sets
+    name : tuple of H str, optional
+        The hidden elements, for messages. None: each set is one position, and its token is what is hidden.
     """
 
-    query: Ints
-    which: Ints
+    query: Int64Array
+    which: Int64Array
     sets: Sets
     name: tuple[str, ...] | None
 
 
-def secrets_of(questions: list[tuple[int, int, str]], groups: list[list[int]]) -> Secrets:
-    """Secrets from (query, number of the set, element) and the sets."""
+def build_secrets(questions: list[tuple[int, int, str]], groups: list[list[int]]) -> Secrets:
+    """Build secrets from (query, index of the set, element) and the sets."""
     query, which, name = zip(*questions, strict=True) if questions else ((), (), ())
-    return Secrets(np.array(query, np.int64), np.array(which, np.int64), sets_of(groups), tuple(name))
+    return Secrets(np.array(query, np.int64), np.array(which, np.int64), build_sets(groups), tuple(name))
 
 
 def hidden_by_labels(subject: Subject) -> Secrets:
-    """What the labels of a subject say that they hide: elements that inputs are equal to, and positions.
+    """Return what the labels declare as hidden: elements, compared with inputs, and positions.
 
     Examples
     --------
     >>> from masksynth.subject.token_file import with_tokens
     >>> from masksynth.mask import Mask
-    >>> subject = with_tokens(Subject(Mask.from_dense(np.eye(2, dtype=bool)), "m"), {"inputs": ["a", "b"], "labels": [[0, "b", ["b"]]]})
-    >>> hidden_by_labels(subject)
+    >>> mask = Mask.from_dense(np.eye(2, dtype=bool))
+    >>> hidden_by_labels(with_tokens(Subject(mask, "m"), {"inputs": ["a", "b"], "labels": [[0, "b", ["b"]]]}))
     Secrets(query=array([0]), which=array([0]), sets=Sets(offset=array([0, 1]), item=array([1])), name=('"b"',))
     """
+    from masksynth.subject.token_file import place_of
+
     questions: list[tuple[int, int, str]] = []
     groups: list[list[int]] = []
     if subject.labels is None:
-        return secrets_of(questions, groups)
+        return build_secrets(questions, groups)
     carriers: dict[str, list[int]] = {}
     if any(subject.labels.hides):
         for number, value in enumerate(subject.inputs or ()):
             carriers.setdefault(canonical(value), []).append(number)
-    known: dict[str, int] = {}
-    for position, hides in zip(subject.labels.position.tolist(), subject.labels.hides, strict=True):
+    set_of_element: dict[str, int] = {}
+    for query, hides in zip(subject.labels.position.tolist(), subject.labels.hides, strict=True):
         for element in hides:
-            text, place = canonical(element), place_of(element)
-            if text not in known:
-                known[text] = len(groups)
-                groups.append([place] if place is not None else carriers.get(text, []))
-            questions.append((position, known[text], text if place is None else subject.token(place)))
-    return secrets_of(questions, groups)
+            text, position = canonical(element), place_of(element)
+            if text not in set_of_element:
+                set_of_element[text] = len(groups)
+                groups.append([position] if position is not None else carriers.get(text, []))
+            questions.append((query, set_of_element[text], text if position is None else subject.token(position)))
+    return build_secrets(questions, groups)
 
 
 def hidden_targets(subject: Subject) -> Secrets:
-    """The positions of the labels' own tokens, where they are known."""
+    """Return the positions of the labels' own tokens, where they are known: each label hides its own token."""
     if subject.labels is None:
-        return secrets_of([], [])
-    known = np.flatnonzero(subject.labels.target >= 0)
-    number = np.arange(len(known))
-    return Secrets(
-        subject.labels.position[known], number, Sets(np.arange(len(known) + 1), subject.labels.target[known]), None
-    )
+        return build_secrets([], [])
+    number = np.flatnonzero(subject.labels.target >= 0)
+    sets = Sets(np.arange(len(number) + 1), subject.labels.target[number])
+    return Secrets(subject.labels.position[number], np.arange(len(number)), sets, None)
 
 
 def hidden_by_family(embeddings: Mapping[str, Mapping[str, int]], family: Instance) -> Secrets:
-    """What the family's predictions hide, over the positions of a mask in which its nodes stand where ``embeddings`` says.
+    """Return what the family's predictions hide, over the positions of a mask.
 
-    Two questions for each: about the nodes of the same task that carry the element, and about those of any task.
+    Two questions for each hidden element: about the nodes of the same task that carry it, and about those of any task.
+
+    Parameters
+    ----------
+    embeddings : mapping
+        Task -> node -> position of the mask.
+    family : Instance
     """
     questions: list[tuple[int, int, str]] = []
     groups: list[list[int]] = []
-    anywhere: dict[str, int] = {}
+    in_any_task: dict[str, int] = {}  # element -> index of the set of its carriers in all tasks
     for task in family.family.tasks:
+        position_of = embeddings[task.name]
         hidden = dict.fromkeys(canonical(element) for prediction in task.predict for element in prediction.hides)
-        own = {text: len(groups) + number for number, text in enumerate(hidden)}
-        groups += [[] for _ in own]
-        for text in own:
-            if text not in anywhere:
-                anywhere[text] = len(groups)
+        in_task = {text: len(groups) + number for number, text in enumerate(hidden)}
+        groups += [[] for _ in in_task]
+        for text in in_task:
+            if text not in in_any_task:
+                in_any_task[text] = len(groups)
                 groups.append([])
         for prediction in task.predict:
             for text in map(canonical, prediction.hides):
-                place = embeddings[task.name][prediction.node]
-                questions += [(place, own[text], text), (place, anywhere[text], text)]
-        for node in task.nodes if own else ():
-            for text in own.keys() & set(node.elements) if node.name in embeddings[task.name] else ():
-                groups[own[text]].append(embeddings[task.name][node.name])
+                query = position_of[prediction.node]
+                questions += [(query, in_task[text], text), (query, in_any_task[text], text)]
+        for node in task.nodes if in_task else ():
+            for text in in_task.keys() & set(node.elements) if node.name in position_of else ():
+                groups[in_task[text]].append(position_of[node.name])
     for task in family.family.tasks:
         for node in task.nodes:
-            for text in anywhere.keys() & set(node.elements) if node.name in embeddings[task.name] else ():
-                groups[anywhere[text]].append(embeddings[task.name][node.name])
-    return secrets_of(questions, groups)
+            for text in in_any_task.keys() & set(node.elements) if node.name in embeddings[task.name] else ():
+                groups[in_any_task[text]].append(embeddings[task.name][node.name])
+    return build_secrets(questions, groups)
 
 
-def leak_findings(subject: Subject, plan: Plan | None) -> Iterator[Finding]:
-    """Every leak with a shortest path, from what carries the element to what predicts, one hop for each layer.
+def find_leaks(subject: Subject, plan: Plan | None) -> Iterator[Finding]:
+    """Yield every leak with a shortest path, from what carries the element to what predicts, one hop per layer.
 
-    With a family also what its predictions hide is looked for, unless the mask has been found equal to the family's; a leak that the
-    tasks have themselves is told as such.
+    With a family, what its predictions hide is searched for too, unless the mask has been found equal to the family's;
+    a leak of the tasks themselves is reported as such.
+
+    Parameters
+    ----------
+    subject : Subject
+    plan : Plan, optional
+        The comparison with the family, where there is one.
     """
-    seen: set[tuple[int, str]] = set()
-    both = [hidden_targets(subject), hidden_by_labels(subject)]
+    reported: set[tuple[int, str]] = set()
+    sources = [hidden_targets(subject), hidden_by_labels(subject)]
     if plan is not None and subject.family is not None:
-        yield from _own_leak(subject, plan, subject.family)
+        yield from _leak_of_family(subject, plan, subject.family)
         if not plan.right:
-            both.append(_placed(subject, plan, hidden_by_family(plan.intended.embeddings, subject.family)))
+            sources.append(_map_to_subject(subject, plan, hidden_by_family(plan.intended.embeddings, subject.family)))
     elif subject.sparse and subject.family is not None and subject.embeddings is not None:
-        both.append(_of_sparse(subject.family, subject.embeddings))
-    for secrets in both:
-        found, undecided = reached(subject.mask, secrets.query, secrets.which, secrets.sets, subject.layers)
-        for one in found:
-            position = int(secrets.query[one.number])
-            name = subject.token(one.key) if secrets.name is None else secrets.name[one.number]
-            if (position, name) not in seen:
-                seen.add((position, name))
-                yield _leak(subject, position, name, one)
+        sources.append(_hidden_in_sparse(subject.family, subject.embeddings))
+    for secrets in sources:
+        answers, undecided = find_reachable(subject.mask, secrets.query, secrets.which, secrets.sets, subject.layers)
+        for answer in answers:
+            position = int(secrets.query[answer.number])
+            name = subject.token(answer.key) if secrets.name is None else secrets.name[answer.number]
+            if (position, name) not in reported:
+                reported.add((position, name))
+                yield _leak(subject, position, name, answer)
         if undecided:
-            message = f"{undecided} of {len(secrets.query)} labels were not searched for leaks to the end"
-            remedy = "ask with --layers, or audit parts of the mask"
+            count = f"{undecided} of {len(secrets.query)} labels are undecided"
+            message = f"the search for leaks was stopped by its limit: {count}"
+            remedy = "limit the depth by --layers, or audit parts of the mask"
             yield Finding("MS014", "note", None, {"codes": ["MS001"], "labels": undecided}, remedy, message)
 
 
-def _leak(subject: Subject, position: int, name: str, one: Found) -> Finding:
-    tokens = None if one.path is None else [subject.token(place) for place in one.path]
-    witness = {"hides": name, "hops": one.hops, "path": one.path, "tokens": tokens}
-    if one.path is not None and subject.mask.tables > 1:
-        witness["layers"] = layers_of(subject.mask, one.path)
-    route = f"position {one.key} through {one.hops} hops" if tokens is None else " -> ".join(tokens)
-    if one.hops == 0:
-        message = f"position {subject.token(position)} carries {name} itself, which its label hides"
+def _leak(subject: Subject, position: int, name: str, answer: Answer) -> Finding:
+    tokens = None if answer.path is None else [subject.token(step) for step in answer.path]
+    witness = {"hides": name, "hops": answer.hops, "path": answer.path, "tokens": tokens}
+    if answer.path is not None and subject.mask.tables > 1:
+        witness["layers"] = layers_of_path(subject.mask, answer.path)
+    route = f"position {answer.key} through {answer.hops} hops" if tokens is None else " -> ".join(tokens)
+    if answer.hops == 0:
+        message = f"position {subject.token(position)} is itself {name}, which its label hides"
     else:
-        message = f"position {subject.token(position)} sees {name}, which its label hides: {route} ({one.hops} hop{'s' * (one.hops > 1)})"
+        hops = f"{answer.hops} hop{'s' * (answer.hops > 1)}"
+        message = f"position {subject.token(position)} sees {name}, which its label hides: {route} ({hops})"
     return Finding("MS001", "error", position, witness, REMEDY, message)
 
 
-def _own_leak(subject: Subject, plan: Plan, family: Instance) -> Iterator[Finding]:
-    """The first leak of the tasks themselves."""
+def _leak_of_family(subject: Subject, plan: Plan, family: Instance) -> Iterator[Finding]:
+    """Yield the first leak of the tasks themselves."""
     leak = find_leak(family.family, subject.layers)
     if leak is None:
         return
-    at = plan.intended.embeddings[leak.task].get(leak.node)
-    here = np.flatnonzero(plan.matched.home == plan.matched.classes[at]).tolist() if at is not None else []
-    path = " -> ".join(leak.path)
+    intended = plan.intended.embeddings[leak.task].get(leak.node)
+    positions = [] if intended is None else plan.matched.positions_of(plan.matched.classes[intended])
+    hops, path = len(leak.path) - 1, " -> ".join(leak.path)
     witness = {
         "hides": canonical(leak.hides),
-        "hops": len(leak.path) - 1,
+        "hops": hops,
         "path": None,
         "task": leak.task,
         "nodes": list(leak.path),
     }
-    message = f"task {leak.task!r} of the family leaks by itself: node {leak.node!r} hides {canonical(leak.hides)} and sees it: {path}"
-    yield Finding("MS001", "error", here[0] if here else None, witness, "change the rows of the task", message)
-
-
-def _of_sparse(family: Instance, embeddings: Mapping[str, Mapping[str, int]]) -> Secrets:
-    """The family's secrets where a sparse answer has its nodes, without those that the dense mask shows by coincidence."""
-    if any(task.name not in embeddings for task in family.family.tasks):
-        return secrets_of([], [])
-    dense = merge_family(family.family)
-    asked, own = hidden_by_family(dense.embeddings, family), hidden_by_family(embeddings, family)
-    shown, _ = reached(dense.mask, asked.query, asked.which, asked.sets, None)
-    keep = np.setdiff1d(np.arange(len(own.query)), [one.number for one in shown])
-    return Secrets(
-        own.query[keep], own.which[keep], own.sets, tuple((own.name or ())[number] for number in keep.tolist())
+    message = (
+        f"task {leak.task!r} of the family leaks by itself: node {leak.node!r} hides {canonical(leak.hides)} "
+        f"and sees it: {path}"
     )
+    position = positions[0] if positions else None
+    yield Finding("MS001", "error", position, witness, "change the rows of the task", message)
 
 
-def _placed(subject: Subject, plan: Plan, secrets: Secrets) -> Secrets:
-    """The family's secrets over the subject's positions, without those that the intended mask shows by coincidence of equal positions."""
-    classes, home = plan.matched.classes, plan.matched.home
-    shown, _ = reached(plan.intended.mask, secrets.query, secrets.which, secrets.sets, subject.layers)
-    coincidences = {one.number for one in shown}
-    places: dict[int, list[int]] = {}
-    for place, own in enumerate(home.tolist()):
-        places.setdefault(own, []).append(place)
+def _hidden_in_sparse(family: Instance, embeddings: Mapping[str, Mapping[str, int]]) -> Secrets:
+    """Return the family's secrets at the positions of a sparse answer, without those that the dense mask reaches."""
+    if any(task.name not in embeddings for task in family.family.tasks):
+        return build_secrets([], [])
+    dense = merge_family(family.family)
+    in_dense, in_sparse = hidden_by_family(dense.embeddings, family), hidden_by_family(embeddings, family)
+    coincidences, _ = find_reachable(dense.mask, in_dense.query, in_dense.which, in_dense.sets, None)
+    keep = np.setdiff1d(np.arange(len(in_sparse.query)), [answer.number for answer in coincidences])
+    name = tuple((in_sparse.name or ())[number] for number in keep.tolist())
+    return Secrets(in_sparse.query[keep], in_sparse.which[keep], in_sparse.sets, name)
+
+
+def _map_to_subject(subject: Subject, plan: Plan, secrets: Secrets) -> Secrets:
+    """Map the family's secrets from intended positions to those of the subject.
+
+    Without those that the intended mask reaches too, as equal positions of tasks may coincide.
+    """
+    classes = plan.matched.classes
+    reached, _ = find_reachable(plan.intended.mask, secrets.query, secrets.which, secrets.sets, subject.layers)
+    coincidences = {answer.number for answer in reached}
+    positions_of: dict[int, list[int]] = {}
+    for position, number in enumerate(plan.matched.class_of_position.tolist()):
+        positions_of.setdefault(number, []).append(position)
     labelled = None if subject.labels is None else set(subject.labels.position.tolist())
+    offset = secrets.sets.offset.tolist()
     groups = [
-        [place for at in secrets.sets.item[first:last].tolist() for place in places.get(int(classes[at]), ())]
-        for first, last in zip(secrets.sets.offset[:-1].tolist(), secrets.sets.offset[1:].tolist(), strict=True)
+        [
+            position
+            for item in secrets.sets.item[first:last].tolist()
+            for position in positions_of.get(int(classes[item]), ())
+        ]
+        for first, last in pairwise(offset)
     ]
+    rows = zip(secrets.query.tolist(), secrets.which.tolist(), secrets.name or (), strict=True)
     questions = [
-        (place, int(which), name)
-        for number, (at, which, name) in enumerate(
-            zip(secrets.query.tolist(), secrets.which.tolist(), secrets.name or (), strict=True)
-        )
+        (position, int(which), name)
+        for number, (query, which, name) in enumerate(rows)
         if number not in coincidences
-        for place in places.get(int(classes[at]), ())
-        if labelled is None or place in labelled
+        for position in positions_of.get(int(classes[query]), ())
+        if labelled is None or position in labelled
     ]
-    return secrets_of(list(dict.fromkeys(questions)), groups)
+    return build_secrets(list(dict.fromkeys(questions)), groups)

@@ -1,9 +1,9 @@
-"""Which position of a mask stands for which position of the intended mask, faults and all.
+"""Match the positions of a mask with those of the intended mask, even where rows are wrong.
 
-Both masks are coloured together, beginning with identities. A colour is split by rows as in colour refinement, with one difference: parts
-that occur on both sides get colours of their own, and what occurs on one side only stays together under the old colour. So a position
-whose row is wrong is told from the others by its identity alone, keeps one colour with the position that it should be, and nothing that
-sees it is thrown off.
+Both masks are coloured together, starting from identities (input, position id, kind). A colour is split by rows as in
+colour refinement, with one difference: parts that occur in both masks get colours of their own, and what occurs in one
+mask only keeps the old colour. So a position with a wrong row is distinguished from others by its identity alone, keeps
+a common colour with the position that it should be, and does not disturb those that attend to it.
 """
 
 from __future__ import annotations
@@ -12,44 +12,55 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 from masksynth.subject.subject import Subject
 from masksynth.tasks import Position
 from masksynth.tasks.canonical import canonical
 from masksynth.verify.colour_refinement import draw, first_colours, levels, ranks, row_sums
 from masksynth.verify.mask_refinement import stable
 
-Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
 ROUNDS = 200
 """Most rounds of splitting; each takes O(T + N log N)."""
 PAIRS = 20_000
-"""Most comparisons, one by one, of positions that colours do not tell apart."""
+"""Most comparisons, one by one, of positions that have the same colour."""
 
 
 class Matched(NamedTuple):
-    """A mask beside the intended one.
+    """Positions of a mask, matched with those of the intended mask.
 
     Parameters
     ----------
     classes : (M,) int64
         Class of each intended position, 0, 1, ...; copies share one.
-    home : (N,) int64
+    class_of_position : (N,) int64
         Class of each position of the subject, -1 where it has none.
     complete : bool
-        Whether no limit (``ROUNDS``, ``PAIRS``) left positions unplaced.
+        Whether every position was matched before a limit (``ROUNDS``, ``PAIRS``) was reached.
     """
 
-    classes: Ints
-    home: Ints
+    classes: Int64Array
+    class_of_position: Int64Array
     complete: bool
 
+    def positions_of(self, number: int | np.integer[Any]) -> list[int]:
+        """Return the positions of the subject in a class, ascending."""
+        positions: list[int] = np.flatnonzero(self.class_of_position == number).tolist()
+        return positions
 
-def identities(subject: Subject, intended: Sequence[Position]) -> Ints:
-    """Numbers of the identities of the subject's, then of the intended positions, by what is known of the subject.
+    def first_intended(self) -> Int64Array:
+        """Return the first intended position of each class."""
+        first = np.zeros(int(self.classes.max(initial=-1)) + 1, np.int64)
+        first[self.classes[::-1]] = np.arange(len(self.classes))[::-1]  # the last assignment wins
+        return first
+
+
+def code_both_identities(subject: Subject, intended: Sequence[Position]) -> Int64Array:
+    """Return integer codes of the identities of the subject's positions, then of the intended ones.
+
+    An identity is the input and, where the subject has them, the position id and the kind.
 
     Raises
     ------
@@ -58,100 +69,134 @@ def identities(subject: Subject, intended: Sequence[Position]) -> Ints:
     """
     if subject.inputs is None:
         raise InvalidInstance("the inputs are not known", "$.inputs", "give them with --tokens")
-    columns: list[list[Any]] = [[canonical(value) for value in (*subject.inputs, *(place.input for place in intended))]]
+    columns: list[list[Any]] = [[canonical(value) for value in (*subject.inputs, *(item.input for item in intended))]]
     if subject.positions is not None:
-        columns.append([*subject.positions.tolist(), *(place.position for place in intended)])
+        columns.append([*subject.positions.tolist(), *(item.position for item in intended)])
     if subject.kinds is not None:
-        columns.append([*subject.kinds, *(place.kind for place in intended)])
+        columns.append([*subject.kinds, *(item.kind for item in intended)])
     return first_colours(zip(*columns, strict=True))
 
 
-def side_by_side(left: Mask, right: Mask) -> Mask:
-    """One mask after the other, neither seeing the other.
+def disjoint_union(left: Mask, right: Mask) -> Mask:
+    """Return the mask over the positions of both, in which neither attends to the other.
+
+    Parameters
+    ----------
+    left, right : Mask
+        With equally many tables.
 
     Examples
     --------
-    >>> one = Mask.from_intervals([[((0, 1),), ((0, 2),)]])
-    >>> print(side_by_side(one, one))
+    >>> lower = Mask.from_intervals([[((0, 1),), ((0, 2),)]])
+    >>> print(disjoint_union(lower, lower))
     ■ · · ·
     ■ ■ · ·
     · · ■ ·
     · · ■ ■
     """
-    offsets, starts, ends, done = [], [], [], 0
+    offsets, starts, ends, count = [], [], [], 0
     for table in range(left.tables):
         parts = []
         for mask, first in ((left, 0), (right, left.size)):
             offset = mask.row_offset[table]
-            part = slice(int(offset[0]), int(offset[-1]))
-            starts.append(mask.key_start[part].astype(np.int64) + first)
-            ends.append(mask.key_end[part].astype(np.int64) + first)
-            parts.append(offset - offset[0] + done)
-            done += len(starts[-1])
+            entries = slice(int(offset[0]), int(offset[-1]))
+            starts.append(mask.key_start[entries].astype(np.int64) + first)
+            ends.append(mask.key_end[entries].astype(np.int64) + first)
+            parts.append(offset - offset[0] + count)
+            count += len(starts[-1])
         offsets.append(np.concatenate([parts[0], parts[1][1:]]))
     return Mask(np.stack(offsets), np.concatenate(starts).astype(np.int32), np.concatenate(ends).astype(np.int32))
 
 
-def words_for(*masks: Mask) -> Words:
-    """Two random words for as many colours as the masks can have, drawn from the masks."""
+def draw_words(*masks: Mask) -> UInt64Array:
+    """Return two random words for each colour that the masks can have, seeded by the masks."""
     count = 2 * sum(mask.size for mask in masks) + 2
     return draw(count, *(part.tobytes() for mask in masks for part in (mask.row_offset, mask.key_start, mask.key_end)))
 
 
-def same_values(subject: Subject, intended: Mask, identity: Ints, layers: int | None) -> Ints:
-    """Colours of all positions, subject first: equal iff they hold equal values after the layers (None: after any number)."""
-    words = words_for(subject.mask, intended)
+def colour_values(subject: Subject, intended: Mask, identity: Int64Array, layers: int | None) -> Int64Array:
+    """Return colours of all positions, the subject's first; equal iff they hold equal values after the layers.
+
+    Parameters
+    ----------
+    subject : Subject
+    intended : Mask
+    identity : (N + M,) int64
+        Codes of the identities, the subject's first.
+    layers : int, optional
+        None: after any number of layers.
+    """
+    words = draw_words(subject.mask, intended)
     if layers is None:
-        return stable(identity, side_by_side(subject.mask, intended), words)
+        return stable(identity, disjoint_union(subject.mask, intended), words)
     return levels(identity, [subject.mask, intended], words, layers)[-1]
 
 
-def match(subject: Subject, intended: Mask, identity: Ints) -> Matched:
-    """Find the class of intended positions that each position of the subject stands for.
+def match_positions(subject: Subject, intended: Mask, identity: Int64Array) -> Matched:
+    """Find the class of intended positions that each position of the subject belongs to.
+
+    Parameters
+    ----------
+    subject : Subject
+    intended : Mask
+    identity : (N + M,) int64
+        Codes of the identities, the subject's first.
 
     Examples
     --------
     >>> mask, wrong = (Mask.from_intervals([[((0, 1),), ((0, 2),), (row,)]]) for row in ((0, 3), (2, 3)))
     >>> subject = Subject(wrong, "wrong", inputs=("a", "b", "c"))
-    >>> match(subject, mask, np.array([0, 1, 2, 0, 1, 2])).home.tolist()
+    >>> match_positions(subject, mask, np.array([0, 1, 2, 0, 1, 2])).class_of_position.tolist()
     [0, 1, 2]
     """
-    size, words = subject.size, words_for(subject.mask, intended)
+    size, words = subject.size, draw_words(subject.mask, intended)
     colour, settled = split_colours(subject.mask, intended, identity, words)
     classes = stable(ranks(identity[size:]), intended, words)
-    home = np.full(size, -1, np.int64)
-    names = _classes_of_colours(colour[size:], classes)
-    mine = colour[:size]
-    single = {own: found[0] for own, found in names.items() if len(found) == 1}
-    lookup = np.full(int(colour.max(initial=-1)) + 1, -1, np.int64)
-    lookup[list(single)] = list(single.values())
-    home = lookup[mine]
-    groups = [(np.flatnonzero(mine == own).tolist(), found, True) for own, found in names.items() if len(found) > 1]
-    groups += [
-        (here, found, False) for here, found in _strays(home, lookup[mine] < 0, ranks(identity), size, classes) if found
+    candidates = _classes_of_colours(colour[size:], classes)
+    colour_here = colour[:size]
+    single = {number: options[0] for number, options in candidates.items() if len(options) == 1}
+    class_of_colour = np.full(int(colour.max(initial=-1)) + 1, -1, np.int64)
+    class_of_colour[list(single)] = list(single.values())
+    class_of_position = class_of_colour[colour_here]
+    groups = [
+        (np.flatnonzero(colour_here == number).tolist(), options, True)
+        for number, options in candidates.items()
+        if len(options) > 1
     ]
-    ended = _closest(subject.mask, intended, colour, classes, home, [group for group in groups if group[0]])
-    return Matched(classes, home, settled and not ended)
+    unmatched = class_of_position < 0
+    groups += [(*group, False) for group in _group_by_identity(unmatched, ranks(identity), classes) if group[1]]
+    nonempty = [group for group in groups if group[0]]
+    stopped = _assign_closest(subject.mask, intended, colour, classes, class_of_position, nonempty)
+    return Matched(classes, class_of_position, settled and not stopped)
 
 
-def _strays(
-    home: Ints, open_: NDArray[np.bool_], identity: Ints, size: int, classes: Ints
+def _group_by_identity(
+    unmatched: BoolArray, identity: Int64Array, classes: Int64Array
 ) -> list[tuple[list[int], list[int]]]:
-    """Positions whose rows fit no class, with the classes of their identity."""
-    known = _classes_of_colours(identity[size:], classes)
-    found: dict[int, list[int]] = {}
-    for place in np.flatnonzero(open_ & (home < 0)).tolist():
-        found.setdefault(int(identity[place]), []).append(place)
-    return [(here, known.get(own, [])) for own, here in found.items()]
+    """Return the unmatched positions by identity, each group with the classes of that identity."""
+    candidates = _classes_of_colours(identity[len(unmatched) :], classes)
+    positions: dict[int, list[int]] = {}
+    for position in np.flatnonzero(unmatched).tolist():
+        positions.setdefault(int(identity[position]), []).append(position)
+    return [(group, candidates.get(code, [])) for code, group in positions.items()]
 
 
-def split_colours(left: Mask, right: Mask, colour: Ints, words: Words) -> tuple[Ints, bool]:
-    """Split colours by rows until nothing changes; return them and whether that came to an end."""
-    colour, count = ranks(colour), -1
+def split_colours(left: Mask, right: Mask, colour: Int64Array, words: UInt64Array) -> tuple[Int64Array, bool]:
+    """Split colours by rows until nothing changes; return them and whether that state was reached within ``ROUNDS``.
+
+    Parameters
+    ----------
+    left, right : Mask
+    colour : (N + M,) int64
+        Initial colours, those of ``left`` first.
+    words : (colours, 2) uint64
+        Random words, one pair per colour.
+    """
+    colour, previous = ranks(colour), -1
     for _ in range(ROUNDS):
-        if (now := int(colour.max(initial=-1))) == count:
+        if (count := int(colour.max(initial=-1))) == previous:
             return colour, True
-        count = now
+        previous = count
         sums = [
             np.concatenate(
                 [
@@ -161,56 +206,63 @@ def split_colours(left: Mask, right: Mask, colour: Ints, words: Words) -> tuple[
             )
             for table in range(left.tables)
         ]
-        part = ranks(colour, *np.concatenate(sums, axis=1).T)
-        both = np.intersect1d(part[: left.size], part[left.size :])
-        colour = ranks(colour, np.where(np.isin(part, both), part, -1))
+        part = ranks(colour, *np.concatenate(sums, axis=1).T)  # the ordinary refinement
+        common = np.intersect1d(part[: left.size], part[left.size :])
+        colour = ranks(colour, np.where(np.isin(part, common), part, -1))  # parts of one mask only stay together
     return colour, False
 
 
-def _classes_of_colours(colour: Ints, classes: Ints) -> dict[int, list[int]]:
-    """The intended classes of each colour, rising."""
-    found: dict[int, list[int]] = {}
+def _classes_of_colours(colour: Int64Array, classes: Int64Array) -> dict[int, list[int]]:
+    """Return the intended classes of each colour, ascending."""
+    options: dict[int, list[int]] = {}
     pairs = np.unique(np.column_stack([colour, classes]), axis=0) if len(colour) else np.zeros((0, 2), np.int64)
-    for own, number in pairs.tolist():
-        found.setdefault(own, []).append(number)
-    return found
+    for code, number in pairs.tolist():
+        options.setdefault(code, []).append(number)
+    return options
 
 
 Group = tuple[list[int], list[int], bool]
+"""(positions, classes to choose from, whether each class is used once before any is used twice)."""
 
 
-def _closest(mask: Mask, intended: Mask, colour: Ints, classes: Ints, home: Ints, groups: list[Group]) -> bool:
-    """Among several classes each position takes the one whose row differs least; whether a limit ended this.
-
-    A group is (positions, classes, whether every class should be taken once before any is taken twice).
-    """
-    left = PAIRS
-    for here, numbers, once in groups:
-        left -= len(here) * len(numbers)
-        if left < 0:
+def _assign_closest(
+    mask: Mask,
+    intended: Mask,
+    colour: Int64Array,
+    classes: Int64Array,
+    class_of_position: Int64Array,
+    groups: list[Group],
+) -> bool:
+    """Give each position of a group the class whose row differs least, in place; return whether a limit ended this."""
+    budget = PAIRS
+    for positions, numbers, once in groups:
+        budget -= len(positions) * len(numbers)
+        if budget < 0:
             return True
         first = {number: int(np.flatnonzero(classes == number)[0]) for number in numbers}
-        here = [q for q in here if home[q] < 0]
+        open_positions = [query for query in positions if class_of_position[query] < 0]
         costs = sorted(
-            (_difference(mask, q, intended, at, colour), number, q) for q in here for number, at in first.items()
+            (_count_differences(mask, query, intended, example, colour), number, query)
+            for query in open_positions
+            for number, example in first.items()
         )
-        free = set(numbers) if once else set()
-        for _, number, q in costs:
-            if home[q] < 0 and number in free:
-                home[q] = number
-                free.discard(number)
-        for _, number, q in costs:
-            if home[q] < 0:
-                home[q] = number
+        unused = set(numbers) if once else set()
+        for _, number, query in costs:
+            if class_of_position[query] < 0 and number in unused:
+                class_of_position[query] = number
+                unused.discard(number)
+        for _, number, query in costs:
+            if class_of_position[query] < 0:
+                class_of_position[query] = number
     return False
 
 
-def _difference(left: Mask, query: int, right: Mask, other: int, colour: Ints) -> int:
-    """In how many keys, by colour, two rows differ, over all tables."""
+def _count_differences(left: Mask, query: int, right: Mask, other: int, colour: Int64Array) -> int:
+    """Return in how many keys, compared by colour as multisets, two rows differ, over all tables."""
     total = 0
     for table in range(left.tables):
-        mine, theirs = colour[left.row(query, table)], colour[left.size + right.row(other, table)]
-        _, place = np.unique(np.concatenate([mine, theirs]), return_inverse=True)
-        count = np.bincount(place[: len(mine)], minlength=place.max(initial=-1) + 1)
-        total += int(np.abs(count - np.bincount(place[len(mine) :], minlength=len(count))).sum())
+        keys, other_keys = colour[left.row(query, table)], colour[left.size + right.row(other, table)]
+        _, code = np.unique(np.concatenate([keys, other_keys]), return_inverse=True)
+        count = np.bincount(code[: len(keys)], minlength=code.max(initial=-1) + 1)
+        total += int(np.abs(count - np.bincount(code[len(keys) :], minlength=len(count))).sum())
     return total

@@ -1,93 +1,117 @@
-"""Rows of a packed batch beside what its samples' tokens see."""
+"""Compare the rows of a packed batch with what the tokens of its samples attend to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
 from masksynth.errors import WrongAnswer
+from masksynth.mask.typing import Int64Array
 from masksynth.pack.visibility import Segment, segments_of
 from masksynth.subject.packed_labels import token_places
 from masksynth.subject.subject import Subject
 from masksynth.verify.packs import wrong_tokens
 
-Ints = NDArray[np.int64]
-TOLD = 20
-"""Most wrong rows that are written out."""
+MAX_ROWS = 20
+"""Most wrong rows that are reported, and most keys in a witness."""
+REPACK = "pack the samples again"
 
 
-def packed_rows(subject: Subject) -> Iterator[Finding]:
-    """MS002, MS009, MS013 of a packed batch: each live token's row holds what the token sees in its sample, as often."""
+class _Token(NamedTuple):
+    """A token with a wrong row: its position, its sample's id and its index in the sample."""
+
+    position: int
+    sample: Any
+    index: int
+
+
+def find_wrong_packed_rows(subject: Subject) -> Iterator[Finding]:
+    """Yield MS002, MS009 and MS013 for live tokens of a packed batch whose row is not what their sample shows them."""
     batch = subject.batch
     if batch is None:
         return
-    cut, place, _ = token_places(batch)
-    length = np.diff(cut)
+    token_offset, position, _ = token_places(batch)
+    length = np.diff(token_offset)
     given = subject.segments or (None,) * len(length)
     segments = tuple(
-        None if part is None else segments_of(part, int(n)) for part, n in zip(given, length.tolist(), strict=True)
+        None if parts is None else segments_of(parts, int(n)) for parts, n in zip(given, length.tolist(), strict=True)
     )
     try:
-        wrong, lowest = wrong_tokens(batch, cut, segments, place)
+        wrong, first_copy = wrong_tokens(batch, token_offset, segments, position)
     except WrongAnswer as error:
-        yield Finding("MS009", "error", None, {}, "pack the samples again", error.fact)
+        yield Finding("MS009", "error", None, {}, REPACK, error.fact)
         return
-    for token in _one_each(place, wrong)[:TOLD].tolist():
-        sample = int(np.searchsorted(cut, token, "right")) - 1
-        seen = _seen(segments[sample], int(cut[sample]), token)
-        due = place[seen]
-        if (due < 0).any():
-            lost = int(seen[due < 0][0] - cut[sample])
-            at, which = int(place[token]), token - int(cut[sample])
-            fact = f"position {subject.token(at)} (token {which} of sample {batch.samples[sample]!r}) does not see token {lost} of its sample"
-            witness = {"sample": batch.samples[sample], "token": which, "missing": lost}
-            yield Finding("MS002", "error", at, witness, "pack the samples again", f"{fact}, which takes no position")
+    for token in _first_per_position(position, wrong)[:MAX_ROWS].tolist():
+        sample = int(np.searchsorted(token_offset, token, "right")) - 1
+        begin = int(token_offset[sample])
+        wrong_token = _Token(int(position[token]), batch.samples[sample], token - begin)
+        visible = _visible_tokens(segments[sample], begin, token)
+        expected = position[visible]
+        if (expected < 0).any():
+            yield _without_position(subject, wrong_token, int(visible[expected < 0][0] - begin))
             continue
-        row = lowest[subject.mask.row(int(place[token]))]
-        yield from _compared(
-            subject, int(place[token]), row, due, batch.samples[sample], token - int(cut[sample]), len(wrong)
-        )
+        row = first_copy[subject.mask.row(wrong_token.position)]
+        yield from _compare_row(subject, wrong_token, row, expected, len(wrong))
 
 
-def _one_each(place: Ints, wrong: Ints) -> Ints:
-    """The first wrong token of each position."""
-    return wrong[np.sort(np.unique(place[wrong], return_index=True)[1])]
+def _first_per_position(position: Int64Array, wrong: Int64Array) -> Int64Array:
+    """Return the first wrong token of each position, in order."""
+    return wrong[np.sort(np.unique(position[wrong], return_index=True)[1])]
 
 
-def _seen(segments: tuple[Segment, ...] | None, begin: int, token: int) -> Ints:
-    """The tokens that a token sees in its sample."""
+def _visible_tokens(segments: tuple[Segment, ...] | None, begin: int, token: int) -> Int64Array:
+    """Return the tokens that a token attends to in its sample, numbered over all samples.
+
+    Parameters
+    ----------
+    segments : tuple of Segment, optional
+        The segments of the sample; None for a causal one.
+    begin, token : int
+        Numbers of the sample's first token and of the token.
+    """
     if segments is None:
         return np.arange(begin, token + 1)
-    own = next(s for s in segments if s.start <= token - begin < s.start + s.length)
-    runs = [(segments[s].start, segments[s].start + segments[s].length) for s in own.sees]
-    low = token - begin if own.within == "self" else own.start
-    runs.append((low, own.start + own.length if own.within == "full" else token - begin + 1))
-    return begin + np.concatenate([np.arange(low, high) for low, high in runs])
+    segment = next(s for s in segments if s.start <= token - begin < s.start + s.length)
+    ranges = [(segments[s].start, segments[s].start + segments[s].length) for s in segment.sees]
+    low = token - begin if segment.within == "self" else segment.start
+    high = segment.start + segment.length if segment.within == "full" else token - begin + 1
+    return begin + np.concatenate([np.arange(first, last) for first, last in [*ranges, (low, high)]])
 
 
-def _compared(subject: Subject, at: int, row: Ints, due: Ints, sample: Any, token: int, many: int) -> Iterator[Finding]:
-    where = f"position {subject.token(at)} (token {token} of sample {sample!r})"
-    more = f" ({many} tokens have wrong rows)" if many > 1 else ""
-    missing, extra = np.setdiff1d(due, row), np.setdiff1d(row, due)
-    for code, keys, word, remedy in (
-        ("MS002", missing, "does not see", "allow these keys in its row"),
-        ("MS013", extra, "sees, against its sample,", "forbid these keys in its row"),
+def _without_position(subject: Subject, token: _Token, missing: int) -> Finding:
+    message = f"{_name(subject, token)} does not attend to token {missing} of its sample, which has no position"
+    witness = {"sample": token.sample, "token": token.index, "missing": missing}
+    return Finding("MS002", "error", token.position, witness, REPACK, message)
+
+
+def _name(subject: Subject, token: _Token) -> str:
+    return f"position {subject.token(token.position)} (token {token.index} of sample {token.sample!r})"
+
+
+def _compare_row(
+    subject: Subject, token: _Token, row: Int64Array, expected: Int64Array, wrong_rows: int
+) -> Iterator[Finding]:
+    """Yield what one row lacks and what it should not contain, or that copies occur in the wrong number."""
+    name = _name(subject, token)
+    more = f" (one of {wrong_rows} tokens with wrong rows)" if wrong_rows > 1 else ""
+    missing, extra = np.setdiff1d(expected, row), np.setdiff1d(row, expected)
+    for code, keys, verb, remedy in (
+        ("MS002", missing, "does not attend to", "allow these keys in its row"),
+        ("MS013", extra, "attends to keys that its sample forbids:", "forbid these keys in its row"),
     ):
         if len(keys):
             names = ", ".join(subject.token(int(key)) for key in keys[:3]) + (", ..." if len(keys) > 3 else "")
-            witness = {"sample": sample, "token": token, "keys": keys[:TOLD].tolist(), "count": len(keys)}
-            yield Finding(code, "error", at, witness, remedy, f"{where} {word} {names}{more}")
+            witness = {
+                "sample": token.sample,
+                "token": token.index,
+                "keys": keys[:MAX_ROWS].tolist(),
+                "count": len(keys),
+            }
+            yield Finding(code, "error", token.position, witness, remedy, f"{name} {verb} {names}{more}")
     if not len(missing) and not len(extra):
-        witness = {"sample": sample, "token": token}
-        yield Finding(
-            "MS009",
-            "error",
-            at,
-            witness,
-            "pack the samples again",
-            f"{where} sees equal tokens not as often as in its sample{more}",
-        )
+        message = f"{name} attends to another number of equal tokens than in its sample{more}"
+        witness = {"sample": token.sample, "token": token.index}
+        yield Finding("MS009", "error", token.position, witness, REPACK, message)

@@ -1,4 +1,4 @@
-"""Padding: positions that nothing may see."""
+"""Find rows that attend to padding, and labels that padding predicts."""
 
 from __future__ import annotations
 
@@ -7,58 +7,61 @@ from collections.abc import Iterator
 import numpy as np
 
 from masksynth.audit.finding import Finding
-from masksynth.audit.layer_reach import Bools, tables_used
+from masksynth.audit.layer_reach import tables_used
+from masksynth.mask.typing import BoolArray
 from masksynth.subject.subject import Subject
 from masksynth.verify.colour_refinement import row_sums
 
-TOLD = 1000
-"""Most rows that are written out."""
-LISTED = 20
+MAX_FINDINGS = 1000
+"""Most rows, and most labels, that are reported one by one."""
+MAX_KEYS = 20
+"""Most keys in a witness."""
 
 
-def padding_findings(subject: Subject, live: Bools) -> Iterator[Finding]:
-    """MS020: rows of other positions that hold padding, and labels that padding predicts. O(N + T)."""
+def find_padding_faults(subject: Subject, live: BoolArray) -> Iterator[Finding]:
+    """Yield MS020 for rows of other positions that contain padding, and for labels that padding predicts. O(N + T).
+
+    Parameters
+    ----------
+    subject : Subject
+    live : (N,) bool
+        Positions that some label depends on: their rows are errors, others are warnings.
+    """
     if subject.padding is None:
         return
     for table in tables_used(subject.mask, subject.layers):
-        held = row_sums(subject.mask, table, subject.padding.astype(np.int64))
-        wrong = np.flatnonzero((held > 0) & ~subject.padding)
-        where = {"table": table} if subject.mask.tables > 1 else {}
-        for query in wrong[:TOLD].tolist():
-            keys = subject.mask.row(query, table)
-            keys = keys[subject.padding[keys]]
-            names = ", ".join(subject.token(key) for key in keys[:3].tolist()) + (
-                f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            )
-            message = f"position {subject.token(query)} sees padding: {names}" + (
-                "" if live[query] else "; no label depends on it"
-            )
-            if len(wrong) > 1:
-                message += f" ({len(wrong)} rows do)"
-            witness = {"keys": keys[:LISTED].tolist(), "count": len(keys), **where}
-            yield Finding(
-                "MS020", "error" if live[query] else "warning", query, witness, "forbid padding in its row", message
-            )
-        if len(wrong) > TOLD:
-            message = f"{len(wrong) - TOLD} more rows see padding; {TOLD} are written out"
-            yield Finding(
-                "MS014",
-                "note",
-                int(wrong[TOLD]),
-                {"codes": ["MS020"], "rows": len(wrong)},
-                "forbid padding in all rows",
-                message,
-            )
+        yield from _rows_with_padding(subject, subject.padding, live, table)
     if subject.labels is None:
         return
-    padded = np.flatnonzero(subject.padding[subject.labels.position])
-    for edge in padded[:TOLD].tolist():
-        at = int(subject.labels.position[edge])
-        message = f"padding at position {subject.token(at)} predicts a label: {subject.labels.value[edge]!r}"
-        witness = {"label": subject.labels.value[edge]}
-        yield Finding("MS020", "error", at, witness, "remove the label: nothing is trained on padding", message)
-    if len(padded) > TOLD:
-        message = f"{len(padded) - TOLD} more labels stand at padding; {TOLD} are written out"
-        witness = {"codes": ["MS020"], "labels": len(padded)}
-        at = int(subject.labels.position[padded[TOLD]])
-        yield Finding("MS014", "note", at, witness, "remove all labels of padding", message)
+    labels = np.flatnonzero(subject.padding[subject.labels.position])
+    for label in labels[:MAX_FINDINGS].tolist():
+        position, value = int(subject.labels.position[label]), subject.labels.value[label]
+        message = f"padding at position {subject.token(position)} predicts a label: {value!r}"
+        remedy = "remove the label: padding is not trained"
+        yield Finding("MS020", "error", position, {"label": value}, remedy, message)
+    if len(labels) > MAX_FINDINGS:
+        message = f"{len(labels) - MAX_FINDINGS} more labels are predicted by padding; {MAX_FINDINGS} are reported"
+        witness = {"codes": ["MS020"], "labels": len(labels)}
+        position = int(subject.labels.position[labels[MAX_FINDINGS]])
+        yield Finding("MS014", "note", position, witness, "remove all labels of padding", message)
+
+
+def _rows_with_padding(subject: Subject, padding: BoolArray, live: BoolArray, table: int) -> Iterator[Finding]:
+    padding_keys = row_sums(subject.mask, table, padding.astype(np.int64))  # number of padding keys per row
+    wrong = np.flatnonzero((padding_keys > 0) & ~padding)
+    where = {"table": table} if subject.mask.tables > 1 else {}
+    for query in wrong[:MAX_FINDINGS].tolist():
+        keys = subject.mask.row(query, table)
+        keys = keys[padding[keys]]
+        names = ", ".join(subject.token(key) for key in keys[:3].tolist())
+        names += f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        message = f"position {subject.token(query)} attends to padding: {names}"
+        message += "" if live[query] else "; no label depends on it"
+        message += f" (one of {len(wrong)} rows)" if len(wrong) > 1 else ""
+        witness = {"keys": keys[:MAX_KEYS].tolist(), "count": len(keys), **where}
+        severity = "error" if live[query] else "warning"
+        yield Finding("MS020", severity, query, witness, "forbid padding in its row", message)
+    if len(wrong) > MAX_FINDINGS:
+        message = f"{len(wrong) - MAX_FINDINGS} more rows attend to padding; {MAX_FINDINGS} are reported"
+        witness = {"codes": ["MS020"], "rows": len(wrong)}
+        yield Finding("MS014", "note", int(wrong[MAX_FINDINGS]), witness, "forbid padding in all rows", message)

@@ -1,4 +1,4 @@
-"""`audit`: everything that can be found out about a mask, and how small and how expressible it is."""
+"""Audit a mask: run every check that the available information allows."""
 
 from __future__ import annotations
 
@@ -6,53 +6,51 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from masksynth.audit.family_findings import Plan, family_findings, plan_of
+from masksynth.audit.family_findings import expects_itself, find_family_faults, plan_of
 from masksynth.audit.finding import SEVERITIES, Finding
-from masksynth.audit.hints import offset_labels, unknown_hides, unsaid_labels
-from masksynth.audit.layer_reach import Bools, sees_itself
-from masksynth.audit.leak_findings import leak_findings
-from masksynth.audit.packed_rows import packed_rows
-from masksynth.audit.padding import padding_findings
+from masksynth.audit.hints import find_offset_labels, find_undeclared_hides, find_unknown_hides
+from masksynth.audit.leak_findings import find_leaks
+from masksynth.audit.packed_rows import find_wrong_packed_rows
+from masksynth.audit.padding import find_padding_faults
 from masksynth.audit.row_findings import (
     Size,
-    dead_positions,
-    duplicates,
-    empty_rows,
-    live_positions,
-    rows_without_themselves,
-    size_of,
-    value_classes,
+    find_dead_positions,
+    find_duplicates,
+    find_empty_rows,
+    find_live_positions,
+    find_rows_without_self,
+    find_value_classes,
+    measure_size,
 )
 from masksynth.audit.samples import Comparison, compare_samples
-from masksynth.audit.storage import broken_heuristics, finite_infinity, wrong_blocks
+from masksynth.audit.storage import find_broken_heuristics, find_finite_infinity, find_wrong_blocks
 from masksynth.export.targets import Entry, summary
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.packed_labels import packed_labels
 from masksynth.subject.sample_table import Source
 from masksynth.subject.subject import Subject, with_samples
 
 UNDECIDED = ("MS014", "MS022")
-"""Codes of what was not compared, or not to the end."""
+"""Codes of checks that were requested and not completed."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an audit found.
+    """Result of an audit.
 
     Parameters
     ----------
     findings : tuple of Finding
         Errors first, then by code and position.
     minimal : Size, optional
-        How many positions the minimal equivalent has, at most so many where ``minimal.exact`` is False; None unless inputs, position
-        ids and labels are known.
+        Size of the minimal equivalent mask, an upper bound where ``minimal.exact`` is False; None unless inputs,
+        position ids and labels are known.
     kernels : tuple of tuples of Entry
-        For each table, what each export format makes of it.
+        Whether each export format can express each table, and in how many bytes.
     unchecked : mapping
-        Code -> what must be known to check it.
+        Code -> the information that is missing to check it.
     samples : Comparison, optional
-        How many samples the mask was compared with, and how its tables were read; None without samples.
+        How many samples the mask was compared with, and the rule of each table; None without samples.
     """
 
     findings: tuple[Finding, ...]
@@ -63,21 +61,21 @@ class Report:
 
     @property
     def errors(self) -> int:
-        """How many findings are errors."""
+        """Number of findings that are errors."""
         return sum(finding.severity == "error" for finding in self.findings)
 
     @property
     def undecided(self) -> int:
-        """How many findings say that something was asked for and not compared, or not to the end."""
+        """Number of findings that report a check as not completed."""
         return sum(finding.code in UNDECIDED for finding in self.findings)
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was asked for has been compared; only then does no error mean that none is there."""
+        """Whether every requested check was completed; only then the absence of errors means that there are none."""
         return self.undecided == 0
 
     def record(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
+        """Return the report as plain JSON values."""
         return {
             "findings": [finding.record() for finding in self.findings],
             "minimal": None if self.minimal is None else self.minimal.record(),
@@ -92,15 +90,16 @@ class Report:
 
 
 def audit(subject: Subject, layers: int | None = None, *, samples: Source | None = None) -> Report:
-    """Look for every fault that the subject's knowledge allows to find.
+    """Check a mask for every fault that the information in the subject allows to find.
 
     Parameters
     ----------
     subject : Subject
+        The mask with what is known about its positions, from `read_subject`, `subject_of_merged` or `subject_of_batch`.
     layers : int, optional
-        Layers of the model [default: the subject's; None there: any depth].
+        Number of layers of the model [default: the subject's; None there: any depth].
     samples : path, "-", SampleTable or iterable of mappings, optional
-        The samples that the mask is meant to train [default: the subject's].
+        Samples that the mask should train [default: the subject's].
 
     Returns
     -------
@@ -108,8 +107,9 @@ def audit(subject: Subject, layers: int | None = None, *, samples: Source | None
 
     Notes
     -----
-    Near-linear in positions and row intervals, without any N x N array, except where rows are not recognised as closed: then a bounded
-    search looks for leaks, and what it leaves is a finding MS014 (`masksynth.audit.layer_reach`).
+    Near-linear in positions and row intervals, without any N x N array. Only where the mask is not recognised as
+    transitive, leaks are searched for within a budget, and labels that it leaves undecided are a finding MS014
+    (`masksynth.audit.layer_reach`).
 
     Examples
     --------
@@ -117,7 +117,8 @@ def audit(subject: Subject, layers: int | None = None, *, samples: Source | None
     >>> from masksynth.subject.token_file import with_tokens
     >>> from masksynth.mask import Mask
     >>> mask = Mask.from_intervals([[((0, 1),), ((0, 3),), ((0, 3),)]])
-    >>> subject = with_tokens(Subject(mask, "peek"), {"inputs": ["a", "b", "c"], "labels": [[0, "b", ["b"]], [1, "c", ["c"]]]})
+    >>> tokens = {"inputs": ["a", "b", "c"], "labels": [[0, "b", ["b"]], [1, "c", ["c"]]]}
+    >>> subject = with_tokens(Subject(mask, "peek"), tokens)
     >>> for finding in audit(subject).findings:
     ...     print(finding.code, finding.severity, finding.message)
     MS001 error position 1 (b) sees "c", which its label hides: 2 (c) -> 1 (b) (1 hop)
@@ -126,97 +127,102 @@ def audit(subject: Subject, layers: int | None = None, *, samples: Source | None
         subject = replace(subject, layers=layers)
     if samples is not None:
         subject = with_samples(subject, samples)
-    live, classes = live_positions(subject), value_classes(subject)
-    compared = compare_samples(subject, live)
-    if compared is not None and compared.target is not None and subject.labels is not None:
-        subject = replace(subject, labels=replace(subject.labels, target=compared.target))
-    found = sorted(_findings(subject, live, classes, () if compared is None else compared.findings), key=_rank)
+    live, classes = find_live_positions(subject), find_value_classes(subject)
+    comparison = compare_samples(subject, live)
+    if comparison is not None and comparison.target is not None and subject.labels is not None:
+        subject = replace(subject, labels=replace(subject.labels, target=comparison.target))
+    from_samples = () if comparison is None else comparison.findings
+    findings = tuple(sorted(_find_all(subject, live, classes, from_samples), key=_sort_key))
     kernels = tuple(tuple(summary(subject.mask, table)) for table in range(subject.mask.tables))
-    return Report(tuple(found), size_of(subject, live, classes), kernels, unchecked(subject), compared)
+    return Report(findings, measure_size(subject, live, classes), kernels, find_unchecked(subject), comparison)
 
 
-def _rank(finding: Finding) -> tuple[int, str, int]:
+def _sort_key(finding: Finding) -> tuple[int, str, int]:
     return SEVERITIES.index(finding.severity), finding.code, -1 if finding.position is None else finding.position
 
 
-def _findings(subject: Subject, live: Bools, classes: Any, compared: tuple[Finding, ...]) -> Iterator[Finding]:
+def _find_all(
+    subject: Subject, live: BoolArray, classes: Int64Array | None, from_samples: tuple[Finding, ...]
+) -> Iterator[Finding]:
+    """Yield the findings of all checks.
+
+    Parameters
+    ----------
+    subject : Subject
+    live : (N,) bool
+        Positions that some label depends on.
+    classes : (N,) int64, optional
+        Classes of positions with equal values.
+    from_samples : tuple of Finding
+        Findings of the comparison with samples.
+    """
     plan = plan_of(subject)
     if isinstance(plan, Finding):
         yield plan
         plan = None
     if subject.partial:
-        yield Finding(
-            "MS014",
-            "note",
-            None,
-            {"codes": ["all"]},
-            "audit each batch and head by a mask_mod of its own",
-            subject.partial,
-        )
-    yield from leak_findings(subject, plan)
+        remedy = "audit each batch and head by a mask_mod of its own"
+        yield Finding("MS014", "note", None, {"codes": ["all"]}, remedy, subject.partial)
+    yield from find_leaks(subject, plan)
     if plan is not None:
-        yield from family_findings(subject, plan)
+        yield from find_family_faults(subject, plan)
     else:
-        told = {(_kind(one), one.position) for one in compared}
-        yield from (
-            one for one in (*packed_labels(subject), *packed_rows(subject)) if (_kind(one), one.position) not in told
-        )
-        yield from offset_labels(subject, live)
-        yield from unsaid_labels(subject)
-    yield from compared
-    yield from padding_findings(subject, live)
-    yield from unknown_hides(subject)
-    yield from empty_rows(subject, live)
-    yield from rows_without_themselves(subject, live, None if plan is None else due_to_see_themselves(plan))
-    yield from dead_positions(subject, live)
-    yield from duplicates(subject, live, classes)
-    yield from broken_heuristics(subject)
-    yield from finite_infinity(subject)
-    yield from wrong_blocks(subject)
+        yield from _not_in(from_samples, (*packed_labels(subject), *find_wrong_packed_rows(subject)))
+        yield from find_offset_labels(subject, live)
+        yield from find_undeclared_hides(subject)
+    yield from from_samples
+    yield from find_padding_faults(subject, live)
+    yield from find_unknown_hides(subject)
+    yield from find_empty_rows(subject, live)
+    yield from find_rows_without_self(subject, live, None if plan is None else expects_itself(plan))
+    yield from find_dead_positions(subject, live)
+    yield from find_duplicates(subject, live, classes)
+    yield from find_broken_heuristics(subject)
+    yield from find_finite_infinity(subject)
+    yield from find_wrong_blocks(subject)
 
 
-def _kind(finding: Finding) -> str:
-    """Return whether a finding is about a row or about labels: a batch and its samples may tell the same of one position."""
-    return "row" if finding.code in ("MS002", "MS009", "MS013", "MS015") else "label"
+def _not_in(reported: tuple[Finding, ...], findings: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Yield findings about rows or labels of positions on which the same is not reported already.
+
+    A packed batch and the samples that are given may show the same fault.
+    """
+    known = {(_is_about_row(finding), finding.position) for finding in reported}
+    return (finding for finding in findings if (_is_about_row(finding), finding.position) not in known)
 
 
-def due_to_see_themselves(plan: Plan) -> Bools:
-    """``(P, N)``: whether the family wants the position's row to hold the position; nowhere if its labels come out right as it is."""
-    home, classes, mask = plan.matched.home, plan.matched.classes, plan.intended.mask
-    if plan.right or not mask.size:
-        return np.zeros((mask.tables, len(home)), bool)
-    first = np.zeros(int(classes.max()) + 1, np.int64)
-    first[classes[::-1]] = np.arange(mask.size)[::-1]
-    return np.stack([(home >= 0) & sees_itself(mask, table)[first[home]] for table in range(mask.tables)])
+def _is_about_row(finding: Finding) -> bool:
+    """Return whether a finding is about a row, and not about a label."""
+    return finding.code in ("MS002", "MS009", "MS013", "MS015")
 
 
-def unchecked(subject: Subject) -> dict[str, str]:
-    """Code -> what is not known and would be needed.
+def find_unchecked(subject: Subject) -> dict[str, str]:
+    """Return code -> the information that is missing to check it.
 
     Examples
     --------
     >>> from masksynth.mask import Mask
-    >>> unchecked(Subject(Mask.from_dense(np.eye(1, dtype=bool)), "m"))["MS001"]
+    >>> find_unchecked(Subject(Mask.from_dense(np.eye(1, dtype=bool)), "m"))["MS001"]
     'labels that say what they hide, a family, or samples'
     """
     labels, family, samples = subject.labels, subject.family is not None, subject.samples is not None
-    known = family or samples or subject.batch is not None
-    hiding = labels is not None and (any(labels.hides) or bool((labels.target >= 0).any()))
+    has_tasks = family or samples or subject.batch is not None
+    hides = labels is not None and (any(labels.hides) or bool((labels.target >= 0).any()))
     needs = {
-        "MS001": (hiding or family or samples, "labels that say what they hide, a family, or samples"),
-        "MS002": (known, "a family or samples"),
-        "MS003": (known, "a family or samples"),
-        "MS004": (known, "a family or samples"),
+        "MS001": (hides or family or samples, "labels that say what they hide, a family, or samples"),
+        "MS002": (has_tasks, "a family or samples"),
+        "MS003": (has_tasks, "a family or samples"),
+        "MS004": (has_tasks, "a family or samples"),
         "MS007": (labels is not None, "labels"),
         "MS008": (
             not subject.sparse and subject.inputs is not None and subject.positions is not None,
             "inputs and position ids",
         ),
-        "MS009": (known, "a family or samples"),
+        "MS009": (has_tasks, "a family or samples"),
         "MS010": (subject.positions is not None, "position ids"),
         "MS011": (subject.dtype.startswith(("float", "bfloat")), "an additive mask"),
         "MS012": (subject.blocks is not None, "block lists"),
-        "MS013": (known, "a family or samples"),
+        "MS013": (has_tasks, "a family or samples"),
         "MS015": (samples, "samples"),
         "MS016": (samples, "samples"),
         "MS017": (samples, "samples"),
@@ -224,4 +230,4 @@ def unchecked(subject: Subject) -> dict[str, str]:
         "MS019": (samples, "samples"),
         "MS020": (subject.padding is not None, "padding"),
     }
-    return {code: need for code, (given, need) in needs.items() if not given}
+    return {code: need for code, (available, need) in needs.items() if not available}

@@ -7,19 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from masksynth.backends import Objective, Status
-from masksynth.cli.terminal import plain
 from masksynth.solve import Answer, nodes_of
 from masksynth.sparse.sparsify import SparseAnswer
 from masksynth.tasks import Instance, MergedTask
 from masksynth.tasks.canonical import canonical, shown
+from masksynth.terminal import count, depth, plain
 
 PICTURE = 40
 """Largest mask that is drawn on the terminal."""
-
-
-def count(number: int, thing: str) -> str:
-    """A number of things, the plural where there is not one."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def told(asked: Instance, answer: Answer, output: Path | None) -> str:
@@ -69,11 +64,6 @@ def _sparse(asked: Instance, answer: Answer, merged: MergedTask, output: Path | 
     if 0 < merged.mask.size <= PICTURE:
         lines += ["", picture(merged)]
     return "\n".join(lines)
-
-
-def depth(layers: int | None) -> str:
-    """A number of layers in words."""
-    return "any number of layers" if layers is None else count(layers, "layer")
 
 
 def edge_lines(edges: Objective, certificate: Mapping[str, Any]) -> list[str]:

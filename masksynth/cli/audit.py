@@ -1,4 +1,4 @@
-"""`audit`: what is wrong with a mask that already exists."""
+"""``masksynth audit``: find faults in an existing mask."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from masksynth.cli.answer_text import count, depth
 from masksynth.cli.report import REPORT, TOKENIZER, check_report
-from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, printable, progress, to_the_end
+from masksynth.terminal import (
+    JSON,
+    QUIET,
+    count,
+    depth,
+    input_files,
+    plain,
+    print_json,
+    printable,
+    progress,
+    to_the_end,
+)
 
 if TYPE_CHECKING:
     from masksynth.audit import Finding, Report, Subject
 
-FEW = 4
-"""Findings of one code and severity that are told one by one."""
+MAX_SHOWN = 4
+"""Most findings of one code and severity that are printed."""
 
 
 @click.command(name="audit")
@@ -26,23 +36,23 @@ FEW = 4
 @click.option(
     "--tokens",
     type=click.Path(path_type=Path),
-    help="JSON: inputs, positions, kinds, labels, family, padding, tables; each may be left out.",
+    help="JSON: inputs, positions, kinds, labels, family, padding, tables; each optional.",
 )
 @click.option(
     "--samples",
     type=click.Path(),
-    help="The samples that the mask should train: JSON lines, gzip, Parquet, or - for stdin.",
+    help="Samples that the mask should train: JSON lines, gzip, Parquet, or - for stdin.",
 )
-@click.option("--length", type=click.IntRange(1), help="How many positions, for package.module:mask_mod.")
+@click.option("--length", type=click.IntRange(1), help="Number of positions, for package.module:mask_mod.")
 @click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 @click.option(
     "--layers",
     type=click.IntRange(1),
-    help="The model has this many layers [default: those of the answer or family, or any].",
+    help="Number of layers of the model [default: that of the answer or family, or any].",
 )
 @REPORT
 @TOKENIZER
-@click.option("--force", is_flag=True, help="Replace a report that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing report.")
 @JSON
 @QUIET
 def audit_command(
@@ -58,7 +68,7 @@ def audit_command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Say what is wrong with a mask: leaks, missing context, wrong labels, dead and duplicate positions, and more.
+    """Find faults in a mask: leaks, missing context, wrong labels, dead and duplicate positions, and more.
 
     \b
     masksynth audit mask.npy --tokens tokens.json
@@ -66,67 +76,63 @@ def audit_command(
     masksynth audit mask.npy --tokens tokens.json --samples samples.jsonl
     masksynth audit my_masks:mask_mod --length 4096
 
-    SUBJECT is a mask file, the folder of an answer or of packed batches, or package.module:name of a FlexAttention mask_mod or BlockMask,
-    which is imported. Exit code 1 if there is an error among the findings, 3 if there is none and something was not compared
-    (MS014, MS022), 0 if neither, 2 if something cannot be read.
+    SUBJECT is a mask file, the folder of an answer or of packed batches, or package.module:name of a FlexAttention
+    mask_mod or BlockMask, which is imported. Exit codes: 1 if a finding is an error, 3 if none is but some check could not be completed
+    (MS014, MS022), 0 otherwise, 2 if an input cannot be read.
     """
     from masksynth.audit import audit, read_subject
 
     check_report(report, force, input_files(subject, tokens, samples), tokenizer)
     with progress(f"auditing {plain(subject)} ...", quiet):
-        found = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch, samples=samples)
-        result = audit(found)
+        named = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch, samples=samples)
+        result = audit(named)
     with to_the_end():
         if report is not None:
             from masksynth.report import write_report
 
-            write_report(report, found, findings=result, tokenizer=tokenizer, force=force)
+            write_report(report, named, findings=result, tokenizer=tokenizer, force=force)
         if as_json:
             print_json(result.record())
         elif not quiet:
-            click.echo("\n".join(told(found, result)))
+            click.echo("\n".join(format_report(named, result)))
     sys.exit(1 if result.errors else 0 if result.complete else 3)
 
 
-def told(subject: Subject, report: Report) -> Iterator[str]:
-    """A report for people: by severity, a few findings of each code, then the minimal equivalent and the kernels."""
+def format_report(subject: Subject, report: Report) -> Iterator[str]:
+    """Yield the lines of a report: findings by severity and code, then the minimal equivalent and the kernels."""
     from masksynth.audit import SEVERITIES
 
     mask = subject.mask
     tables = f", {count(mask.tables, 'table')}" if mask.tables > 1 else ""
     counts = ", ".join(
-        count(sum(one.severity == severity for one in report.findings), severity) for severity in SEVERITIES
+        count(sum(finding.severity == severity for finding in report.findings), severity) for severity in SEVERITIES
     )
-    yield f"{printable(subject.name)}: {mask.size:,} positions, {mask.pairs:,} allowed pairs{tables}, {depth(subject.layers)}"
+    size = f"{mask.size:,} positions, {mask.pairs:,} allowed pairs{tables}"
+    yield f"{printable(subject.name)}: {size}, {depth(subject.layers)}"
     yield f"  {counts}"
-    for (severity, code), group in groupby(report.findings, key=lambda one: (one.severity, one.code)):
-        yield from _group(severity, code, list(group))
-    if (size := report.minimal) is not None:
-        most = "" if size.exact else "at most "  # positions may be equal at this depth and at no greater one
-        rest = size.positions - size.dead - size.duplicates - size.minimal
+    for (severity, code), group in groupby(report.findings, key=lambda finding: (finding.severity, finding.code)):
+        yield from _format_group(severity, code, list(group))
+    if (minimal := report.minimal) is not None:
+        most = "" if minimal.exact else "at most "  # positions that are equal at this depth may differ at a greater one
+        rest = minimal.positions - minimal.dead - minimal.duplicates - minimal.minimal
         padding = f", {rest:,} padding" if rest else ""
-        yield f"  minimal equivalent: {most}{size.minimal:,} positions ({size.dead:,} dead, {size.duplicates:,} duplicate{padding})"
-    if (compared := report.samples) is not None:
-        left = compared.read - compared.compared
-        others = (
-            ""
-            if not left
-            else f", {left:,} in other batches"
-            if subject.batch is not None
-            else f" of {compared.read:,}"
-        )
-        yield f"  compared with {count(compared.compared, 'sample')}{others}"
+        parts = f"{minimal.dead:,} dead, {minimal.duplicates:,} duplicate{padding}"
+        yield f"  minimal equivalent: {most}{minimal.minimal:,} positions ({parts})"
+    if (samples := report.samples) is not None:
+        others = samples.read - samples.compared
+        rest = f", {others:,} in other batches" if subject.batch is not None else f" of {samples.read:,}"
+        yield f"  compared with {count(samples.compared, 'sample')}{rest if others else ''}"
     for table, entries in enumerate(report.kernels):
-        able = ", ".join(entry.format for entry in entries if entry.bytes is not None) or "none"
-        yield f"  kernels{f' for table {table}' if mask.tables > 1 else ''}: {able}"
+        formats = ", ".join(entry.format for entry in entries if entry.bytes is not None) or "none"
+        yield f"  kernels{f' for table {table}' if mask.tables > 1 else ''}: {formats}"
     for need, codes in groupby(sorted(report.unchecked.items(), key=lambda item: item[1]), key=lambda item: item[1]):
         yield f"  not checked without {need}: {', '.join(code for code, _ in codes)}"
 
 
-def _group(severity: str, code: str, findings: list[Finding]) -> Iterator[str]:
+def _format_group(severity: str, code: str, findings: list[Finding]) -> Iterator[str]:
     yield f"  {severity} {code} {findings[0].name}"
-    for finding in findings[:FEW]:
+    for finding in findings[:MAX_SHOWN]:
         yield f"    {printable(finding.message)}"
-    if len(findings) > FEW:
-        yield f"    and {len(findings) - FEW:,} more like these"
+    if len(findings) > MAX_SHOWN:
+        yield f"    and {len(findings) - MAX_SHOWN:,} more like these"
     yield f"    -> {printable(findings[0].remedy)}"

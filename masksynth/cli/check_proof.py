@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from masksynth.cli.answer_text import count
-from masksynth.cli.terminal import JSON, QUIET, plain, print_json, progress
 from masksynth.errors import WrongAnswer
+from masksynth.terminal import JSON, QUIET, count, plain, print_json, progress
 
 
 @click.command("check-proof")

@@ -24,7 +24,11 @@ from masksynth.cli.pack import pack, unpack
 from masksynth.cli.report import REPORT, TOKENIZER, check_report
 from masksynth.cli.search import search_command
 from masksynth.cli.sparse import check_extras, sparsify, write_extras
-from masksynth.cli.terminal import (
+from masksynth.cli.verify import verify
+from masksynth.errors import Unsupported
+from masksynth.solve import record, write
+from masksynth.solve import solve as solve_instance
+from masksynth.terminal import (
     INSTANCE,
     JSON,
     QUIET,
@@ -39,9 +43,6 @@ from masksynth.cli.terminal import (
     read_instance,
     to_the_end,
 )
-from masksynth.cli.verify import verify
-from masksynth.errors import Unsupported
-from masksynth.solve import record, solve, write
 
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 
@@ -145,7 +146,7 @@ def solve(
     with claimed(output):
         with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
             limits = Limits(time_limit, workers, seed, effort)
-            answer = solve(asked, backend=backend, limits=limits, progress=told_so_far)
+            answer = solve_instance(asked, backend=backend, limits=limits, progress=told_so_far)
         with to_the_end():
             if output is not None and answer.merged is not None:
                 write(answer, output, force)

@@ -8,11 +8,21 @@ from typing import Any
 
 import click
 
-from masksynth.cli.inspect import read, read_other, subject_options
 from masksynth.cli.report import TOKENIZER
-from masksynth.cli.terminal import QUIET, input_files, layers_option, plain, printable, progress, to_the_end
 from masksynth.draw import WHAT, format_of, write_picture
 from masksynth.files import check_file
+from masksynth.terminal import (
+    QUIET,
+    input_files,
+    layers_option,
+    plain,
+    printable,
+    progress,
+    read,
+    read_other,
+    subject_options,
+    to_the_end,
+)
 
 
 @click.command("draw")

@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from masksynth.cli.terminal import (
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.export.answer_folder import SOLUTION, read_merged
+from masksynth.export.targets import TARGETS, Entry, check_target_file, export_arrays, summary, write_arrays
+from masksynth.mask import Mask
+from masksynth.subject.mask_file import read_mask
+from masksynth.terminal import (
     JSON,
     QUIET,
     Refused,
@@ -19,11 +24,6 @@ from masksynth.cli.terminal import (
     progress,
     to_the_end,
 )
-from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export.answer_folder import SOLUTION, read_merged
-from masksynth.export.targets import TARGETS, Entry, check_target_file, export_arrays, summary, write_arrays
-from masksynth.mask import Mask
-from masksynth.subject.mask_file import read_mask
 
 MANIFEST = "manifest.json"
 

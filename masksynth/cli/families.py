@@ -9,10 +9,10 @@ from typing import Any, get_type_hints
 import click
 
 from masksynth import catalog
-from masksynth.cli.terminal import JSON, Refused, print_json
 from masksynth.errors import InvalidInstance
 from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import dumps
+from masksynth.terminal import JSON, Refused, print_json
 
 
 @click.group(context_settings={"max_content_width": 110})

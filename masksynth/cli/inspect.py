@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from masksynth.cli.answer_text import count
-from masksynth.cli.terminal import JSON, QUIET, layers_option, plain, print_json, progress, to_the_end
+from masksynth.terminal import (
+    JSON,
+    QUIET,
+    count,
+    layers_option,
+    plain,
+    print_json,
+    progress,
+    read,
+    read_other,
+    subject_options,
+    to_the_end,
+)
 
 if TYPE_CHECKING:
     from masksynth.audit import Subject
     from masksynth.statistics import Anatomy, Difference, Reason
-
-SUBJECT = click.argument("subject")
-TOKENS = click.option(
-    "--tokens", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSON: inputs, positions, labels."
-)
-LENGTH = click.option("--length", type=click.IntRange(1), help="Positions, for package.module:mask_mod.")
-BATCH = click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
-
-
-def subject_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """SUBJECT, and the options that say more about it."""
-    for option in (BATCH, LENGTH, TOKENS, SUBJECT):
-        command = option(command)
-    return command
-
-
-def read(
-    subject: str, tokens: Path | None = None, length: int | None = None, batch: int | None = None, layers: Any = ...
-) -> Subject:
-    """What SUBJECT and its options name."""
-    from masksynth.audit import read_subject
-
-    return read_subject(subject, tokens=tokens, length=length, batch=batch, layers=None if layers is ... else layers)
-
-
-def read_other(subject: str, length: int | None) -> Subject:
-    """The second of two masks: --length is for a mask_mod alone."""
-    return read(subject, length=None if Path(subject).exists() else length)
 
 
 @click.command("inspect")

@@ -11,14 +11,13 @@ from typing import IO, Any
 import click
 import msgspec
 
-from masksynth.cli.answer_text import count
-from masksynth.cli.terminal import JSON, QUIET, input_files, output_file, plain, print_json, standard_input
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
 from masksynth.pack.packing import LENGTH, Summary, pack_samples
 from masksynth.pack.stream_windows import WINDOW
 from masksynth.pack.unpacking import unpack_samples
+from masksynth.terminal import JSON, QUIET, count, input_files, output_file, plain, print_json, standard_input
 
 CHUNK = 1 << 20
 """Bytes of a gzip stream that are written at a time."""

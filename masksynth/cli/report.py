@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from masksynth.cli.terminal import output_file
 from masksynth.errors import InvalidInstance
 from masksynth.files import check_inputs
+from masksynth.terminal import output_file
 
 REPORT = click.option(
     "--report",

@@ -19,18 +19,6 @@ from click.core import ParameterSource
 from masksynth import catalog
 from masksynth.backends import Limits
 from masksynth.cli.families import parsed
-from masksynth.cli.terminal import (
-    JSON,
-    QUIET,
-    Refused,
-    check_outputs,
-    input_files,
-    layers_option,
-    plain,
-    print_json,
-    printable,
-    standard_input,
-)
 from masksynth.draw.pictures import check_picture
 from masksynth.search import Result, search, sweep
 from masksynth.search.book import Book, read_results
@@ -44,6 +32,18 @@ from masksynth.search.result import Question, Recalled, line_of
 from masksynth.search.running import UNFINISHED
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
+from masksynth.terminal import (
+    JSON,
+    QUIET,
+    Refused,
+    check_outputs,
+    input_files,
+    layers_option,
+    plain,
+    print_json,
+    printable,
+    standard_input,
+)
 
 MEGABYTE = 2**20
 SOLVING = (

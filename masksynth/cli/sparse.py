@@ -11,7 +11,16 @@ import click
 
 from masksynth.backends import Limits, Status
 from masksynth.cli.answer_text import told_relation
-from masksynth.cli.terminal import (
+from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.files import check_file, check_folder
+from masksynth.problem import Problem
+from masksynth.sparse.sparsify import SparseAnswer
+from masksynth.sparse.sparsify import record as sparse_record
+from masksynth.sparse.sparsify import sparsify as sparsified
+from masksynth.subject.mask_file import check_mask_target, read_mask, write_mask
+from masksynth.tasks import Instance
+from masksynth.tasks.parse_json import parse
+from masksynth.terminal import (
     JSON,
     QUIET,
     check_outputs,
@@ -23,15 +32,6 @@ from masksynth.cli.terminal import (
     progress,
     to_the_end,
 )
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
-from masksynth.files import check_file, check_folder
-from masksynth.problem import Problem
-from masksynth.sparse.sparsify import SparseAnswer
-from masksynth.sparse.sparsify import record as sparse_record
-from masksynth.sparse.sparsify import sparsify as sparsified
-from masksynth.subject.mask_file import check_mask_target, read_mask, write_mask
-from masksynth.tasks import Instance
-from masksynth.tasks.parse_json import parse
 
 EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
 

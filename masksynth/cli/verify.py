@@ -11,10 +11,9 @@ from typing import Any
 
 import click
 
-from masksynth.cli.answer_text import count
-from masksynth.cli.terminal import JSON, QUIET, plain, print_json, progress, read_instance, standard_input
 from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
 from masksynth.tasks.instance_files import load, question_of
+from masksynth.terminal import JSON, QUIET, count, plain, print_json, progress, read_instance, standard_input
 
 MANIFEST, SOLUTION = "manifest.json", "solution.json"
 

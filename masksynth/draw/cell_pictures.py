@@ -8,20 +8,19 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.draw.display_names import position_names, printable
 from masksynth.draw.position_tasks import PositionTasks, position_tasks
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
-from masksynth.mask.algebra import difference, intersection, same_size, single
+from masksynth.mask.algebra import check_same_size, difference, intersection, select_table
+from masksynth.mask.typing import Int8Array
 from masksynth.statistics import convergence, flow_after
 
 if TYPE_CHECKING:
     from masksynth.subject.subject import Subject
 
-States = NDArray[np.int8]
 NAME = 24
 """Most columns of the name of a position."""
 
@@ -33,7 +32,7 @@ MOST_PANELS = 6
 """Most tables of a pattern, or steps of a flow, in one picture."""
 
 KINDS = ("empty", "allowed", "full", "partial", "first", "second", "changed", "earlier")
-"""Kinds of cells. ``first``, ``second``: in one of two masks only; ``changed``: a block with pairs of both; ``earlier``:
+"""Kinds of cells. ``first``, ``second``: in one of two masks; ``changed``: a block with pairs of both; ``earlier``:
 reached after fewer layers."""
 EMPTY, ALLOWED, FULL, PARTIAL, FIRST, SECOND, CHANGED, EARLIER = range(len(KINDS))
 
@@ -43,7 +42,7 @@ class Panel:
     """A table of cells: rows are queries, columns are keys, values are indices into ``KINDS``."""
 
     title: str
-    cells: States
+    cells: Int8Array
 
 
 @dataclass(frozen=True)
@@ -119,13 +118,13 @@ def diff_picture(
     Unsupported
         If there are more than ``MOST_CELLS`` rows of blocks.
     """
-    same_size(subject.mask, other.mask)
+    check_same_size(subject.mask, other.mask)
     exact = subject.size <= largest
     unit = 1 if exact else _unit(subject.size, block_size, largest)
     count = int(np.lcm(subject.mask.tables, other.mask.tables))
     panels = []
     for table in range(min(count, MOST_PANELS)):
-        ours, theirs = (single(mask, table % mask.tables) for mask in (subject.mask, other.mask))
+        ours, theirs = (select_table(mask, table % mask.tables) for mask in (subject.mask, other.mask))
         panels.append(Panel(_panel_title("table", table, count), _differences(ours, theirs, unit)))
     first, second = printable(subject.name) or "the first", printable(other.name) or "the second"
     some = "" if exact else "some "
@@ -186,7 +185,7 @@ def steps(depth: int) -> list[int]:
     return [2**power for power in range(MOST_PANELS - 1) if 2**power < depth] + [depth]
 
 
-def block_states(mask: Mask, unit: int, table: int = 0) -> States:
+def block_states(mask: Mask, unit: int, table: int = 0) -> Int8Array:
     """Return (R, R) ``FULL``, ``PARTIAL`` or ``EMPTY``, for each block of ``unit`` x ``unit`` pairs.
 
     Examples
@@ -206,7 +205,7 @@ def block_states(mask: Mask, unit: int, table: int = 0) -> States:
     return cells
 
 
-def runs(row: States) -> list[tuple[int, int, int]]:
+def runs(row: Int8Array) -> list[tuple[int, int, int]]:
     """Return (start, end, kind) of each run of equal cells that are not empty.
 
     Examples
@@ -226,10 +225,10 @@ def _panel_title(word: str, number: int, count: int) -> str:
     return "" if count == 1 else f"{word} {number} of {count}"
 
 
-def _tables(mask: Mask, cells: Callable[[Mask], States]) -> tuple[Panel, ...]:
+def _tables(mask: Mask, cells: Callable[[Mask], Int8Array]) -> tuple[Panel, ...]:
     count = mask.tables
     return tuple(
-        Panel(_panel_title("table", table, count), cells(single(mask, table)))
+        Panel(_panel_title("table", table, count), cells(select_table(mask, table)))
         for table in range(min(count, MOST_PANELS))
     )
 
@@ -263,7 +262,7 @@ def _unit(size: int, block_size: int | None, largest: int) -> int:
     return block_size
 
 
-def _differences(ours: Mask, theirs: Mask, unit: int) -> States:
+def _differences(ours: Mask, theirs: Mask, unit: int) -> Int8Array:
     """Compare two masks cell by cell; a block counts as different if any of its pairs is in one mask only."""
     both, first, second = intersection(ours, theirs), difference(ours, theirs), difference(theirs, ours)
     in_both, in_first, in_second = (block_states(mask, unit) > 0 for mask in (both, first, second))

@@ -11,7 +11,7 @@ import numpy as np
 from masksynth.draw.display_names import cut, position_names, printable, text_of
 from masksynth.draw.position_tasks import NO_TASK, SEVERAL_TASKS, PositionTasks, position_tasks
 from masksynth.errors import Unsupported
-from masksynth.export.row_intervals import Ints
+from masksynth.mask.typing import Int64Array
 from masksynth.statistics import Hasse, convergence, hasse
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def second_stream(edges: Sequence[tuple[int, int]], predicts: Sequence[bool]) ->
     return [box in beside for box in range(len(predicts))]
 
 
-def _class_tasks(order: Hasse, tasks: PositionTasks) -> Ints:
+def _class_tasks(order: Hasse, tasks: PositionTasks) -> Int64Array:
     """Return the task of each class, ``SEVERAL_TASKS`` where its positions differ."""
     count = len(order.leaders)
     low, high = np.full(count, np.iinfo(np.int64).max), np.full(count, np.iinfo(np.int64).min)
@@ -150,7 +150,7 @@ def _class_tasks(order: Hasse, tasks: PositionTasks) -> Ints:
     return np.where(low == high, low, SEVERAL_TASKS)
 
 
-def _chain_heads(order: Hasse, tasks: PositionTasks) -> Ints:
+def _chain_heads(order: Hasse, tasks: PositionTasks) -> Int64Array:
     """Return the lowest class of the chain of each class.
 
     A class continues the chain of the class that it covers if it covers no other, nothing else covers that one, and
@@ -168,7 +168,7 @@ def _chain_heads(order: Hasse, tasks: PositionTasks) -> Ints:
 
 
 def _boxes(
-    subject: Subject, order: Hasse, tasks: PositionTasks, box_of: Ints, heights: Sequence[int]
+    subject: Subject, order: Hasse, tasks: PositionTasks, box_of: Int64Array, heights: Sequence[int]
 ) -> tuple[Box, ...]:
     """Return the boxes; ``box_of`` gives the box of each position."""
     names, labels = position_names(subject, NAME), _predicted_labels(subject)

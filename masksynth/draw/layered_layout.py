@@ -23,7 +23,7 @@ MOST_BENDS = 20_000
 BEND = 6.0
 """Width that an edge takes where it passes a layer."""
 SHAPE, ONE_SHELF, SHELF_ROW = 1.6, 640.0, 50.0
-"""Parts share one shelf up to ``ONE_SHELF`` points, or ``SHAPE`` times the square root of their area, in which a layer is
+"""Parts share one shelf up to ``ONE_SHELF`` points, or ``SHAPE`` times the square root of their area, where a layer is
 ``SHELF_ROW`` points high."""
 ORDERS = 6
 """Most orders with equally many crossings whose places across are compared."""
@@ -299,7 +299,7 @@ def _stack(shelves: list[list[tuple[Part, float]]], shape: Shape, spacing: Spaci
 
 
 def _rows(shelf: list[tuple[Part, float]], shape: Shape, spacing: Spacing) -> tuple[list[float], list[float], float]:
-    """Return the height of each layer, its centre counted downwards, and the height of all; flat edges get more room."""
+    """Return the height of each layer, its centre counted downwards, and the sum of all; flat edges get more room."""
     count = 1 + max((row for part, _ in shelf for row in part.layer), default=-1)
     tall, rise = [0.0] * count, [spacing.rise] * count  # of a layer, and above it
     for part, _ in shelf:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.draw.display_names import text_of
-from masksynth.export.row_intervals import Ints, rows_of
 from masksynth.mask import Mask
-from masksynth.mask.algebra import united
+from masksynth.mask.intervals import build_mask, coalesce, gather_rows, row_intervals
+from masksynth.mask.typing import BoolArray, Int64Array
 
 if TYPE_CHECKING:
     from masksynth.subject.subject import Subject
@@ -36,9 +35,9 @@ class PositionTasks:
     """
 
     names: tuple[str, ...]
-    of: Ints
-    count: Ints
-    predicts: NDArray[np.bool_]
+    of: Int64Array
+    count: Int64Array
+    predicts: BoolArray
 
 
 def position_tasks(subject: Subject, flow: Mask) -> PositionTasks:
@@ -65,20 +64,17 @@ def position_tasks(subject: Subject, flow: Mask) -> PositionTasks:
         return PositionTasks((), np.full(size, NO_TASK), np.zeros(size, np.int64), predicts)
     names = tuple(map(text_of, labels.tasks))
     seen = _positions_of_tasks(flow, labels.position, labels.task, max(size, len(names)))
-    return _count_tasks(names, *rows_of(seen), predicts)
+    return _count_tasks(names, *row_intervals(seen), predicts)
 
 
-def _positions_of_tasks(flow: Mask, position: Ints, task: Ints, size: int) -> Mask:
+def _positions_of_tasks(flow: Mask, position: Int64Array, task: Int64Array, size: int) -> Mask:
     """Return the mask whose row t holds all positions that the labels of task t see."""
-    counts = np.diff(flow.row_offset[0])[position]
-    # the intervals of the rows of all labels, one after another
-    interval = np.arange(int(counts.sum())) - np.repeat(counts.cumsum() - counts - flow.row_offset[0, position], counts)
-    start, end = flow.key_start[interval].astype(np.int64), flow.key_end[interval].astype(np.int64)
-    return united((np.repeat(task, counts), start, end), size)
+    index, start, end = gather_rows(flow, position)
+    return build_mask(coalesce((task[index], start, end)), size)
 
 
 def _count_tasks(
-    names: tuple[str, ...], task: Ints, start: Ints, end: Ints, predicts: NDArray[np.bool_]
+    names: tuple[str, ...], task: Int64Array, start: Int64Array, end: Int64Array, predicts: BoolArray
 ) -> PositionTasks:
     """Count the tasks of each position, where task ``task[i]`` uses the positions ``start[i] .. end[i] - 1``."""
     size = len(predicts)

@@ -54,7 +54,7 @@ def table_text(picture: Picture) -> str:
 
 
 def hasse_text(diagram: Diagram) -> str:
-    """Return a Hasse diagram as an indented list: what covers a box is indented below it; ``╾`` names what else that box covers.
+    """Return a Hasse diagram as an indented list: below a box what covers it; after ``╾`` what else that one covers.
 
     Examples
     --------

@@ -16,6 +16,7 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safetensors_bytes, same_arrays
 from masksynth.export.mask_arrays import mask_of, merged_arrays, need
 from masksynth.export.solution_record import json_text, merged_task, read_record, solution_record
+from masksynth.export.stored_forms import PREFIX, check_form_arrays, form_arrays
 from masksynth.files import writing_folder
 from masksynth.tasks import MergedTask
 from masksynth.tasks.canonical import canonical
@@ -33,7 +34,7 @@ def flex_mask_source() -> bytes:
 def answer_files(record: Mapping[str, Any], merged: MergedTask) -> Iterator[tuple[str, bytes]]:
     """(name, content) of each file of an answer; equal answers give equal bytes."""
     yield SOLUTION, json_text(record).encode("ascii")
-    arrays = merged_arrays(merged)
+    arrays = merged_arrays(merged) | form_arrays(merged.mask)
     yield SAFETENSORS, safetensors_bytes(arrays)
     if "mask" in arrays:
         yield NPZ, npz_bytes(arrays)
@@ -121,10 +122,12 @@ def solution_of(folder: Path) -> MergedTask:
         raise WrongAnswer(
             "files", f"{SOLUTION} has {len(merged.positions)} positions, {SAFETENSORS} has {merged.mask.size}"
         )
-    if name := same_arrays(merged_arrays(merged), arrays):
+    stored = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
+    if name := same_arrays(merged_arrays(merged), stored):
         raise WrongAnswer("files", f"{SOLUTION} and {SAFETENSORS} disagree in {name!r}")
     if "mask" in arrays and (name := same_arrays(arrays, read_npz(folder / NPZ))):
         raise WrongAnswer("files", f"{SAFETENSORS} and {NPZ} disagree in {name!r}")
+    check_form_arrays(arrays, merged.mask)
     return merged
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import WrongAnswer
+from masksynth.export.blocks import block_pairs
 from masksynth.export.row_intervals import Spans, joined_parts, rows_of
 from masksynth.mask import Mask
 
@@ -32,7 +33,7 @@ def bits_of(mask: Mask, table: int = 0) -> dict[str, NDArray[np.int32]] | None:
         words = [_words(dense) for dense in dense_chunks(rows_of(mask, table), mask.size, 256)]
         bits = np.concatenate([np.zeros((0, width), np.int32), *words])
         return {"line": np.arange(mask.size, dtype=np.int32) * np.int32(width), "bits": bits.ravel()}
-    return _blocks(mask, table)
+    return _pack_blocks(mask, table)
 
 
 def dense_chunks(spans: Spans, size: int, chunk: int) -> Iterator[NDArray[np.bool_]]:
@@ -86,21 +87,35 @@ def _words(dense: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.packbits(whole, axis=1, bitorder="little").view("<i4").astype(np.int32, copy=False)
 
 
-def _blocks(mask: Mask, table: int) -> dict[str, NDArray[np.int32]] | None:
-    """Blocks numbered in order: nothing, everything, then the mixed ones."""
+def _pack_blocks(mask: Mask, table: int) -> dict[str, NDArray[np.int32]] | None:
+    """Return the bits by blocks; only the rows of mixed blocks are written out, so that empty and full blocks cost nothing."""
     across = -(-mask.size // SIDE)
-    number = np.zeros((across, across), np.int32)
-    bits = [np.zeros((1, SIDE, SIDE // WORD), np.int32), np.full((1, SIDE, SIDE // WORD), -1, np.int32)]
-    done = 2
-    for place, dense in enumerate(dense_chunks(rows_of(mask, table), mask.size, SIDE)):
-        square = np.pad(dense, ((0, SIDE - len(dense)), (0, -mask.size % SIDE))).reshape(SIDE, across, SIDE)
-        count = np.count_nonzero(square, axis=(0, 2))
-        mixed = np.flatnonzero((count > 0) & (count < SIDE * SIDE))
-        number[place, count == SIDE * SIDE] = 1
-        number[place, mixed] = done + np.arange(len(mixed))
-        bits.append(_words(square[:, mixed].transpose(1, 0, 2).reshape(-1, SIDE)).reshape(-1, SIDE, SIDE // WORD))
-        done += len(mixed)
-        if done * SIDE * SIDE // 8 > MAX_BITS:
-            return None
+    pairs = block_pairs(mask, table, SIDE, SIDE)
+    full = pairs == SIDE * SIDE
+    mixed = (pairs > 0) & ~full
+    count = int(mixed.sum())
+    if (2 + count) * SIDE * SIDE // 8 > MAX_BITS:
+        return None
+    # Block 0 is empty, block 1 is full; the mixed blocks are numbered from 2 on in row-major order.
+    number = np.where(mixed, 1 + mixed.ravel().cumsum().reshape(mixed.shape), full).astype(np.int32)
+    bits = np.zeros((2 + count, SIDE, SIDE // WORD), np.int32)
+    bits[1] = -1
+    query, start, end = rows_of(mask, table)
+    cuts = np.searchsorted(query, np.arange(across + 1) * SIDE)
+    for row in range(across):
+        part = slice(int(cuts[row]), int(cuts[row + 1]))
+        chosen = np.flatnonzero(mixed[row])
+        # The mixed blocks of this block row lie next to one another: key x is in column x - 128 j + 128 (mixed blocks before j).
+        is_mixed = np.append(mixed[row], False)
+        before = SIDE * (is_mixed.cumsum() - is_mixed)
+        width = SIDE * len(chosen) + 1
+        steps = np.zeros(SIDE * width, np.int8)
+        for bound, sign in ((start[part], np.int8(1)), (end[part], np.int8(-1))):
+            block, rest = np.divmod(bound, SIDE)
+            column = before[block] + np.where(is_mixed[block], rest, 0)
+            np.add.at(steps, (query[part] - row * SIDE) * width + column, sign)
+        dense = steps.reshape(SIDE, width)[:, :-1].cumsum(axis=1, dtype=np.int8).astype(bool)
+        words = _words(dense).reshape(SIDE, len(chosen), SIDE // WORD)
+        bits[number[row, chosen]] = words.transpose(1, 0, 2)
     line = np.arange(across, dtype=np.int32) * np.int32(across)
-    return {"line": line, "number": number.ravel(), "bits": np.concatenate(bits).ravel()}
+    return {"line": line, "number": number.ravel(), "bits": bits.ravel()}

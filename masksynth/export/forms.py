@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import Unsupported, WrongAnswer
-from masksynth.export.bit_form import MAX_BITS, bits_of, bits_to_rows
+from masksynth.export import bit_form
+from masksynth.export.bit_form import bits_of, bits_to_rows
 from masksynth.export.chain_ranks import NEVER, Chains, chains_of
 from masksynth.export.columns import rows_of_columns
 from masksynth.export.row_intervals import (
@@ -76,7 +77,7 @@ def form_of(mask: Mask, table: int = 0) -> Form:
     >>> form_of(comb)[:2]
     ('column intervals', 'row 0 has 10 intervals (more than 8)')
     """
-    form = _choose(mask, table)
+    form = choose_form(mask, table)
     check_form(mask, form, table)
     return form
 
@@ -149,7 +150,8 @@ def _united(spans: Spans, size: int) -> Spans:
     return query[order][opens], start[order][opens], reach[closes] % (size + 1)
 
 
-def _choose(mask: Mask, table: int) -> Form:
+def choose_form(mask: Mask, table: int = 0) -> Form:
+    """Return the first exact form of a table, as ``form_of`` does, without checking it against the mask."""
     counts = row_counts(mask, table)
     most = int(counts.max(initial=0))
     if most <= MAX_INTERVALS:
@@ -170,7 +172,8 @@ def _choose(mask: Mask, table: int) -> Form:
     why += f", and {found}"
     arrays = bits_of(mask, table)
     if arrays is None:
-        raise Unsupported(f"cannot express: {why}, and its bits need more than {MAX_BITS:,} bytes")
+        limit = f"its bits need more than {bit_form.MAX_BITS:,} bytes"
+        raise Unsupported(f"cannot express: {why}, and {limit}; order the positions so that fewer blocks are mixed")
     return Form("bit-packed lookup" + (" by blocks" if "number" in arrays else ""), why, arrays)
 
 

@@ -24,10 +24,8 @@ from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.dense import MAX_DENSE as MAX_DENSE
 from masksynth.tasks import MergedTask
-
-MAX_DENSE = 8192
-"""Most positions for which the mask is stored as an N x N array."""
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]

@@ -3,7 +3,8 @@
 ==============  ==========================================================  ============================================================
 name            for                                                         arrays of the file
 ==============  ==========================================================  ============================================================
-``flex``        PyTorch FlexAttention, through ``flex_mask.py``             ``row_offset`` [N + 1], ``key_start``, ``key_end`` [T]
+``flex``        PyTorch FlexAttention, through ``flex_mask.py``             ``row_offset`` [N + 1], ``key_start``, ``key_end`` [T], and the
+                                                                            form of the mask_mod (``stored_forms``)
 ``blocks``      block-sparse kernels, BlockMask                             ``kv_num_blocks``, ``kv_indices``, ``full_kv_...``, ``q_...``,
                                                                             ``full_q_...``, ``block_size``, ``seq_lengths``
 ``flashmask``   PaddlePaddle ``flashmask_attention``                        ``startend_row_indices`` [1, 1, N, c], ``causal`` [1]
@@ -43,6 +44,7 @@ from masksynth.export.packed_bits import MAX_PACKED, to_packed_bits
 from masksynth.export.row_intervals import row_counts
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
+from masksynth.export.stored_forms import PREFIX, pack_form
 from masksynth.files import check_file, writing_file
 from masksynth.mask import Mask
 
@@ -143,10 +145,11 @@ def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: 
 
 
 def _flex(mask: Mask, table: int, _: BlockSize) -> Arrays:
-    form_of(mask, table)
+    form = pack_form(form_of(mask, table))
     offset = mask.row_offset[table]
     part = slice(int(offset[0]), int(offset[-1]))
-    return {"row_offset": offset - offset[0], "key_start": mask.key_start[part], "key_end": mask.key_end[part]}
+    rows = {"row_offset": offset - offset[0], "key_start": mask.key_start[part], "key_end": mask.key_end[part]}
+    return rows | {f"{PREFIX}0_{name}": array for name, array in form.items()}
 
 
 def _blocks(mask: Mask, table: int, block_size: BlockSize) -> Arrays:

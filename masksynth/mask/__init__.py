@@ -1,8 +1,9 @@
 """Masks as row intervals: one compact form for dense, banded, tree-like and sparse masks, and for layer patterns.
 
-``mask[q, k]`` is True iff query position ``q`` may attend to key position ``k`` (torch's boolean convention).
-Row ``q`` of table ``p`` is the union of the half-open intervals ``key_start[t] <= k < key_end[t]`` for
-``row_offset[p, q] <= t < row_offset[p, q + 1]``, which are sorted, disjoint and not touching, so that equal masks have equal arrays.
+``mask[q, k]`` is True iff query position ``q`` may attend to key position ``k`` (torch's boolean convention). Row ``q``
+of table ``p`` is the union of the half-open intervals ``key_start[t] <= k < key_end[t]`` for ``row_offset[p, q] <= t <
+row_offset[p, q + 1]``: rows in CSR form. Intervals of a row are sorted, disjoint and do not touch, so equal masks have
+equal arrays.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.csr import indptr, row_of_entry, table_indptr
+from masksynth.mask.typing import AnyArray, BoolArray, Int32Array, Int64Array
 
 Intervals = tuple[tuple[int, int], ...]
 
@@ -26,9 +28,14 @@ class Mask:
     Parameters
     ----------
     row_offset : (P, n + 1) int64
-        Where each row's intervals begin.
+        Row pointers: index of the first interval of each row; the last column is where the table ends.
     key_start, key_end : (T,) int32
-        The intervals.
+        First key and last key + 1 of each interval.
+
+    Raises
+    ------
+    InvalidInstance
+        If the arrays have other shapes or types, or are not sorted, disjoint intervals of 0..n that do not touch.
 
     Examples
     --------
@@ -41,42 +48,14 @@ class Mask:
     ■ ■ ■
     """
 
-    row_offset: NDArray[np.int64]
-    key_start: NDArray[np.int32]
-    key_end: NDArray[np.int32]
+    row_offset: Int64Array
+    key_start: Int32Array
+    key_end: Int32Array
 
     def __post_init__(self) -> None:
         offset, start, end = np.asarray(self.row_offset), np.asarray(self.key_start), np.asarray(self.key_end)
-        if any(array.size and array.dtype.kind not in "iu" for array in (offset, start, end)):
-            raise InvalidInstance(
-                f"row_offset, key_start and key_end hold {offset.dtype}, {start.dtype} and {end.dtype}, not integers"
-            )
-        if (
-            offset.ndim != 2
-            or offset.shape[0] < 1
-            or offset.shape[1] < 1
-            or start.ndim != 1
-            or start.shape != end.shape
-        ):
-            raise InvalidInstance(
-                f"row_offset {offset.shape}, key_start {start.shape}, key_end {end.shape} are not [P, n + 1], [T], [T]"
-            )
-        flat = offset.ravel()
-        if (
-            flat[0] != 0
-            or flat[-1] != len(start)
-            or (np.diff(flat) < 0).any()
-            or (offset[1:, 0] != offset[:-1, -1]).any()
-        ):
-            raise InvalidInstance("row_offset does not run from 0 to T without falling, table after table")
-        size = offset.shape[1] - 1
-        if len(start) and (start.min() < 0 or int(end.max()) > size or (start >= end).any()):
-            raise InvalidInstance(f"an interval is empty or leaves 0..{size}")
-        same_row = np.ones(max(len(start) - 1, 0), bool)
-        cuts = flat[(flat > 0) & (flat < len(start))] - 1
-        same_row[cuts] = False
-        if (same_row & (end[:-1] >= start[1:])).any():
-            raise InvalidInstance("the intervals of a row are not sorted, disjoint and apart")
+        _check_arrays(offset, start, end)
+        _check_intervals(offset, start, end)
         object.__setattr__(self, "row_offset", offset.astype(np.int64, copy=False))
         object.__setattr__(self, "key_start", start.astype(np.int32, copy=False))
         object.__setattr__(self, "key_end", end.astype(np.int32, copy=False))
@@ -102,24 +81,24 @@ class Mask:
         return int((self.key_end.astype(np.int64) - self.key_start).sum())
 
     def intervals(self, query: int, table: int = 0) -> Intervals:
-        """Row ``query`` as sorted half-open intervals ``((start, end), ...)``."""
-        part = slice(int(self.row_offset[table, query]), int(self.row_offset[table, query + 1]))
-        return tuple(zip(self.key_start[part].tolist(), self.key_end[part].tolist(), strict=True))
+        """Return row ``query`` as sorted half-open intervals ``((start, end), ...)``."""
+        entries = slice(int(self.row_offset[table, query]), int(self.row_offset[table, query + 1]))
+        return tuple(zip(self.key_start[entries].tolist(), self.key_end[entries].tolist(), strict=True))
 
-    def row(self, query: int, table: int = 0) -> NDArray[np.int64]:
-        """Row ``query`` as a sorted array of keys."""
-        parts = [np.arange(start, end) for start, end in self.intervals(query, table)]
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    def row(self, query: int, table: int = 0) -> Int64Array:
+        """Return row ``query`` as a sorted array of keys."""
+        keys = [np.arange(start, end) for start, end in self.intervals(query, table)]
+        return np.concatenate(keys) if keys else np.zeros(0, np.int64)
 
-    def dense(self) -> NDArray[np.bool_]:
-        """The boolean array of shape ``shape``; needs P n^2 bytes."""
+    def dense(self) -> BoolArray:
+        """Return the boolean array of shape ``shape``; needs P n^2 bytes."""
         steps = np.zeros((self.tables * self.size, self.size + 1), np.int8)
-        rows = np.repeat(np.arange(self.tables * self.size), np.diff(self.row_offset, axis=1).ravel())
+        rows = row_of_entry(indptr(np.diff(self.row_offset, axis=1).ravel()))  # rows of all tables, numbered through
         steps[rows, self.key_start] += 1
         steps[rows, self.key_end] -= 1
         return np.cumsum(steps[:, :-1], axis=1, dtype=np.int8).astype(bool).reshape(self.shape)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> AnyArray:
         return self.dense() if dtype is None else self.dense().astype(dtype)
 
     def __eq__(self, other: object) -> bool:
@@ -136,12 +115,22 @@ class Mask:
         """``■ ·`` picture, one line per query; tables of a pattern are separated by an empty line."""
         tables = self.dense().reshape(self.tables, self.size, self.size)
         return "\n\n".join(
-            "\n".join(" ".join("■" if seen else "·" for seen in row) for row in table) for table in tables
+            "\n".join(" ".join("■" if allowed else "·" for allowed in row) for row in table) for table in tables
         )
 
     @classmethod
     def from_dense(cls, array: Any) -> Mask:
-        """The mask of a boolean array ``(n, n)`` or ``(P, n, n)``; any other shape or type raises InvalidInstance."""
+        """Return the mask of a boolean array.
+
+        Parameters
+        ----------
+        array : (n, n) or (P, n, n) bool
+
+        Raises
+        ------
+        InvalidInstance
+            For any other shape or type.
+        """
         dense = np.asarray(array)
         if (
             dense.dtype != bool
@@ -150,20 +139,22 @@ class Mask:
             or 0 in dense.shape[:-2]
         ):
             raise InvalidInstance(
-                f"a mask is a bool array of shape (n, n) or (P, n, n), not {dense.dtype} {dense.shape}"
+                f"expected a bool array of shape (n, n) or (P, n, n), got {dense.dtype} {dense.shape}"
             )
         tables = dense if dense.ndim == 3 else dense[None]
+        # +1 where an interval starts, -1 where it ends; the padding closes intervals at the borders
         edges = np.diff(np.pad(tables, ((0, 0), (0, 0), (1, 1))).astype(np.int8), axis=2)
-        counts = (edges == 1).sum(axis=2)
-        offset = np.zeros((len(tables), dense.shape[-1] + 1), np.int64)
-        ends = counts.cumsum().reshape(counts.shape) if counts.size else counts
-        offset[:, 1:] = ends
-        offset[1:, 0] = offset[:-1, -1]
-        return cls(offset, np.nonzero(edges == 1)[2].astype(np.int32), np.nonzero(edges == -1)[2].astype(np.int32))
+        starts, ends = np.nonzero(edges == 1)[2], np.nonzero(edges == -1)[2]
+        return cls(table_indptr((edges == 1).sum(axis=2)), starts.astype(np.int32), ends.astype(np.int32))
 
     @classmethod
     def from_intervals(cls, tables: Sequence[Iterable[Iterable[tuple[int, int]]]]) -> Mask:
-        """The mask whose table p has row q = the q-th iterable of half-open intervals (sorted, disjoint, not touching).
+        """Return the mask with the given rows.
+
+        Parameters
+        ----------
+        tables : sequence of iterables of iterables of (int, int)
+            For each table, for each query, its half-open intervals: sorted, disjoint, not touching.
 
         Raises
         ------
@@ -173,13 +164,9 @@ class Mask:
         rows = [[list(row) for row in table] for table in tables]
         if len({len(table) for table in rows}) != 1:
             raise InvalidInstance(
-                f"{len(rows)} tables of {[len(table) for table in rows][:5]} rows", remedy="give tables of one length"
+                f"expected tables of one length, got {len(rows)} tables of {[len(table) for table in rows][:5]} rows"
             )
-        size = len(rows[0])
-        counts = np.array([len(row) for table in rows for row in table], np.int64)
-        offset = np.zeros((len(rows), size + 1), np.int64)
-        offset[:, 1:] = counts.cumsum().reshape(len(rows), size)
-        offset[1:, 0] = offset[:-1, -1]
+        lengths = np.array([[len(row) for row in table] for table in rows], np.int64)
         try:
             pairs = np.array([pair for table in rows for row in table for pair in row])
         except ValueError:  # tuples of different lengths
@@ -190,4 +177,40 @@ class Mask:
             raise InvalidInstance(
                 "an interval is not a pair of integers", remedy="give (start, end) with start <= k < end"
             )
-        return cls(offset, pairs[:, 0], pairs[:, 1])
+        return cls(table_indptr(lengths), pairs[:, 0], pairs[:, 1])
+
+
+def _check_arrays(offset: AnyArray, start: AnyArray, end: AnyArray) -> None:
+    """Check types and shapes, and that the row pointers run through all intervals."""
+    if any(array.size and array.dtype.kind not in "iu" for array in (offset, start, end)):
+        raise InvalidInstance(
+            f"row_offset, key_start, key_end: expected integers, got {offset.dtype}, {start.dtype}, {end.dtype}"
+        )
+    if offset.ndim != 2 or offset.shape[0] < 1 or offset.shape[1] < 1 or start.ndim != 1 or start.shape != end.shape:
+        raise InvalidInstance(
+            "row_offset, key_start, key_end: expected shapes [P, n + 1], [T], [T], "
+            f"got {offset.shape}, {start.shape}, {end.shape}"
+        )
+    pointers = offset.ravel()
+    if (
+        pointers[0] != 0
+        or pointers[-1] != len(start)
+        or (np.diff(pointers) < 0).any()
+        or (offset[1:, 0] != offset[:-1, -1]).any()  # each table begins where the one before ends
+    ):
+        raise InvalidInstance(f"row_offset is not non-decreasing from 0 to T = {len(start)}, table after table")
+
+
+def _check_intervals(offset: AnyArray, start: AnyArray, end: AnyArray) -> None:
+    """Check that intervals are in range, and those of a row sorted, disjoint and not touching."""
+    size, pointers = offset.shape[1] - 1, offset.ravel()
+    invalid = (start < 0) | (start >= end) | (end > size)
+    if invalid.any():
+        index = int(invalid.argmax())
+        raise InvalidInstance(
+            f"interval out of range: expected 0 <= start < end <= {size}, got [{start[index]}, {end[index]})"
+        )
+    same_row = np.ones(max(len(start) - 1, 0), bool)  # interval t + 1 is in the row of interval t
+    same_row[pointers[(pointers > 0) & (pointers < len(start))] - 1] = False
+    if (same_row & (end[:-1] >= start[1:])).any():
+        raise InvalidInstance("the intervals of a row are not sorted and disjoint with a gap between them")

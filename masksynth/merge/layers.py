@@ -1,13 +1,13 @@
-"""Merging for a model of L layers: equality up to depth L suffices, so more nodes meet.
+"""Merging for a model of L layers: equality up to depth L suffices, so more nodes merge.
 
-Colours by level: colour_0 = identity and colour_l(u) = (colour_{l-1}(u), multiset of colour_{l-1} over u's row in table (l-1) mod P).
-Level (L, p) is demanded of every predicting p; (l, u) demands (l-1, u) and (l-1, k) for the keys k that u reads in layer l. With m_l(c) =
-max(1, most keys of colour c in a demanded row read at layer l + 1),
+Colours by level: colour_0 = identity and colour_l(u) = (colour_{l-1}(u), multiset of colour_{l-1} over u's row in table
+(l-1) mod P). Level (L, p) is demanded of every predicting p; (l, u) demands (l-1, u) and (l-1, k) for the keys k that u
+reads in layer l. With m_l(c) = max(1, most keys of colour c in a demanded row read at layer l + 1),
 
     need(L, c) = 1,   need(l, c) = max(m_l(c), sum of need(l + 1, c') over demanded colours c' that refine c),
 
-and the least number of positions is the sum of need(0, c). It is reached by *slots*: the slots of a colour contain those of its
-refinements; what m_l(c) asks beyond them are extra slots, whose deepest colour is c.
+and the least number of positions is the sum of need(0, c). It is attained with *slots*: the slots of a colour contain
+those of its refinements; if m_l(c) exceeds their number, the rest are extra slots, whose deepest colour is c.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from masksynth.mask import Mask
-from masksynth.merge.build import assemble, joined
+from masksynth.mask.csr import factorize
+from masksynth.merge.build import assemble, coalesce_ranges
 from masksynth.merge.disjoint_union import Rows, Union
-from masksynth.merge.refine import multiset, numbered
+from masksynth.merge.refine import colour_multiset
 from masksynth.tasks import MergedTask, Question
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Colours level by level and how deep each node is demanded.
+    """Colours of each level, and how deep each node is demanded.
 
     Parameters
     ----------
     colour : list of L + 1 int lists
-        ``colour[l][u]``; levels after the colours are stable repeat the last list.
+        ``colour[l][u]``; once colours are stable, all further levels are the same list object.
     deepest : list of int
         The deepest demanded level of each node, -1 if none.
     """
@@ -39,23 +40,33 @@ class Levels:
     deepest: list[int]
 
 
-def colour_levels(identity: Sequence[int], rows: Rows, layers: int) -> list[list[int]]:
-    """Colours of levels 0 .. L.
+def refine_by_level(identity: Sequence[int], rows: Rows, layers: int) -> list[list[int]]:
+    """Return the colours of levels 0 .. L.
+
+    Parameters
+    ----------
+    identity : sequence of n ints
+        Identity code of each node.
+    rows : Rows
+        Not compressed.
+    layers : int
+        L.
 
     Examples
     --------
     >>> rows = Rows([[0], [0, 1], [2], [2, 3]], [[0, 1, 2, 3]], [])
-    >>> colour_levels([0, 1, 2, 1], rows, 2)
+    >>> refine_by_level([0, 1, 2, 1], rows, 2)
     [[0, 1, 2, 1], [0, 1, 2, 3], [0, 1, 2, 3]]
     """
     pattern = len(rows.refs)
-    levels = [numbered(identity)]
-    unchanged = 0
+    levels = [factorize(identity)]
+    unchanged = 0  # layers in a row that split no class; after a full pattern none will
     for layer in range(layers):
         last = levels[-1]
         if unchanged < pattern:
-            seen = numbered(multiset(row, last) for row in rows.rows)
-            level = numbered((own, seen[row]) for own, row in zip(last, rows.refs[layer % pattern], strict=True))
+            row_colour = factorize(colour_multiset(row, last) for row in rows.rows)
+            table = rows.refs[layer % pattern]
+            level = factorize((colour, row_colour[row]) for colour, row in zip(last, table, strict=True))
             unchanged = unchanged + 1 if level == last else 0
             levels.append(level)
         else:
@@ -63,50 +74,66 @@ def colour_levels(identity: Sequence[int], rows: Rows, layers: int) -> list[list
     return levels
 
 
-def demand(predicting: Sequence[int], rows: Rows, count: int, layers: int) -> list[int]:
-    """The deepest level demanded of each node; -1 where none is.
+def find_demanded_levels(predicting: Sequence[int], rows: Rows, count: int, layers: int) -> list[int]:
+    """Return the deepest level demanded of each node, -1 for none.
+
+    Parameters
+    ----------
+    predicting : sequence of int
+        Nodes with a prediction: level L is demanded of them.
+    rows : Rows
+        Not compressed.
+    count, layers : int
+        Number of nodes, and of layers.
 
     Examples
     --------
-    >>> demand([1], Rows([[0], [0, 1]], [[0, 1]], []), 2, 3)
+    >>> find_demanded_levels([1], Rows([[0], [0, 1]], [[0, 1]], []), 2, 3)
     [2, 3]
     """
     pattern = len(rows.refs)
     deepest = [-1] * count
-    arriving: dict[int, list[int]] = {}
+    newly_demanded: dict[int, list[int]] = {}
 
-    def reach(node: int, level: int) -> None:
+    def demand(node: int, level: int) -> None:
         if deepest[node] < level:
             deepest[node] = level
-            arriving.setdefault(level, []).append(node)
+            newly_demanded.setdefault(level, []).append(node)
 
     for node in predicting:
-        reach(node, layers)
+        demand(node, layers)
+    # a node first reads a table in one of the P layers up to its deepest level; further reads demand nothing new
     first_reads: dict[int, list[int]] = {}
     for level in range(layers, 0, -1):
         table = (level - 1) % pattern
-        for node in arriving.get(level, ()):
+        for node in newly_demanded.get(level, ()):
             if deepest[node] == level:
                 for later in range(min(pattern, level)):
                     first_reads.setdefault(level - later, []).append(node)
         for node in first_reads.pop(level, ()):
             for key in rows.rows[rows.refs[table][node]]:
-                reach(key, level - 1)
+                demand(key, level - 1)
     return deepest
 
 
-def levels_of(union: Union, rows: Rows, layers: int) -> Levels:
-    """Colours and demands of a family's live nodes for L layers."""
+def compute_levels(union: Union, rows: Rows, layers: int) -> Levels:
+    """Return colours and demands of a family's live nodes for L layers."""
     names = [{prediction.node for prediction in task.predict} for task in union.family.tasks]
-    predicting = [live for live, task in enumerate(union.task) if union.at(live)[1].name in names[task]]
-    return Levels(colour_levels(union.identity, rows, layers), demand(predicting, rows, len(union.task), layers))
+    predicting = [live for live, task in enumerate(union.task) if union.task_and_node(live)[1].name in names[task]]
+    colour = refine_by_level(union.identity, rows, layers)
+    return Levels(colour, find_demanded_levels(predicting, rows, len(union.task), layers))
 
 
 @dataclass(frozen=True)
 class Slots:
-    """``of[l][c]``: positions whose colour at level l is c, the slots of refinements before the extra ones.
+    """Positions of each colour at each level.
 
-    ``deepest[q]``, ``node[q]``: deepest level of position q and a node demanded there with q's colour.
+    Parameters
+    ----------
+    of : list of L + 1 dicts of int to list of int
+        ``of[l][c]``: positions whose colour at level l is c, those of refinements before the extra ones.
+    deepest, node : list of int
+        For each position its deepest level, and a node demanded at that level with the position's colour.
     """
 
     of: list[dict[int, list[int]]]
@@ -114,95 +141,118 @@ class Slots:
     node: list[int]
 
 
-def multiplicities(levels: Levels, rows: Rows, level: int, demanded: Sequence[int]) -> dict[int, int]:
-    """m_l(c): most keys of colour c in one row that a node ``demanded`` at level l + 1 reads."""
+def count_multiplicities(levels: Levels, rows: Rows, level: int, demanded: Sequence[int]) -> dict[int, int]:
+    """Return m_l(c): the most keys of colour c in one row that a node demanded at level l + 1 reads.
+
+    Parameters
+    ----------
+    levels : Levels
+    rows : Rows
+    level : int
+        l.
+    demanded : sequence of int
+        Nodes demanded at level l + 1.
+    """
     most: dict[int, int] = {}
     colour = levels.colour[level]
     for row in {rows.refs[level % len(rows.refs)][node] for node in demanded}:
-        for own, count in Counter([colour[key] for key in rows.rows[row]]).items():
-            most[own] = max(most.get(own, 1), count)
+        for number, count in Counter([colour[key] for key in rows.rows[row]]).items():
+            most[number] = max(most.get(number, 1), count)
     return most
 
 
-def allot(levels: Levels, rows: Rows, layers: int) -> Slots:
-    """Slots of every demanded colour at every level, from the deepest level up; extra slots are positions of their own."""
-    at_least: list[int] = sorted(
-        (live for live, deep in enumerate(levels.deepest) if deep >= 0), key=lambda u: -levels.deepest[u]
+def allocate_slots(levels: Levels, rows: Rows, layers: int) -> Slots:
+    """Allocate the positions of each demanded colour at each level, from the deepest level up."""
+    by_depth: list[int] = sorted(
+        (live for live, deepest in enumerate(levels.deepest) if deepest >= 0), key=lambda live: -levels.deepest[live]
     )
-    deepest: list[int] = []
-    node: list[int] = []
-    of: list[dict[int, list[int]]] = [{} for _ in range(layers + 1)]
-    cut = 0
+    slots = Slots([{} for _ in range(layers + 1)], [], [])
+    demanded = 0  # number of nodes demanded at this level or deeper: a prefix of by_depth
     for level in range(layers, -1, -1):
-        reading = at_least[:cut]
-        while cut < len(at_least) and levels.deepest[at_least[cut]] >= level:
-            cut += 1
+        deeper = by_depth[:demanded]
+        while demanded < len(by_depth) and levels.deepest[by_depth[demanded]] >= level:
+            demanded += 1
         colour = levels.colour[level]
-        slots: dict[int, list[int]] = {}
-        first: dict[int, int] = {}
-        for live in at_least[:cut]:
+        first: dict[int, int] = {}  # lowest demanded node of each colour
+        for live in by_depth[:demanded]:
             first[colour[live]] = min(live, first.get(colour[live], live))
+        positions_of: dict[int, list[int]] = {}
+        most: dict[int, int] = {}
         if level < layers:
-            finer = levels.colour[level + 1]
-            parent = {finer[live]: colour[live] for live in reading}
-            for own, part in of[level + 1].items():
-                slots.setdefault(parent[own], []).extend(part)
-        most = multiplicities(levels, rows, level, reading) if level < layers else {}
-        for own in sorted(first, key=first.__getitem__):
-            held = slots.setdefault(own, [])
-            for _ in range(max(1, most.get(own, 1)) - len(held)):
-                held.append(len(node))
-                node.append(first[own])
-                deepest.append(level)
-        of[level] = slots
-    return Slots(of, deepest, node)
+            coarser = {levels.colour[level + 1][live]: colour[live] for live in deeper}
+            for number, positions in slots.of[level + 1].items():
+                positions_of.setdefault(coarser[number], []).extend(positions)
+            most = count_multiplicities(levels, rows, level, deeper)
+        for number in sorted(first, key=first.__getitem__):
+            positions = positions_of.setdefault(number, [])
+            for _ in range(max(1, most.get(number, 1)) - len(positions)):
+                positions.append(len(slots.node))
+                slots.node.append(first[number])
+                slots.deepest.append(level)
+        slots.of[level] = positions_of
+    return slots
 
 
-def _renumbered(slots: Slots) -> Slots:
-    """Positions in the order of their nodes, deeper before shallower."""
+def _sort_slots(slots: Slots) -> Slots:
+    """Renumber positions in the order of their nodes, deeper before shallower."""
     order = sorted(range(len(slots.node)), key=lambda q: (slots.node[q], -slots.deepest[q], q))
     new = {old: number for number, old in enumerate(order)}
-    of = [{own: sorted(new[q] for q in part) for own, part in level.items()} for level in slots.of]
+    of = [
+        {number: sorted(new[position] for position in positions) for number, positions in level.items()}
+        for level in slots.of
+    ]
     return Slots(of, [slots.deepest[q] for q in order], [slots.node[q] for q in order])
 
 
-def _row(position: int, table: int, levels: Levels, rows: Rows, slots: Slots) -> list[int]:
-    """Keys of a position in a table: for each key of its node a slot of the key's colour at the deepest level read, itself before all."""
-    pattern, deep = len(rows.refs), slots.deepest[position]
-    layer = deep - (deep - 1 - table) % pattern
-    if deep < 1 or layer < 1:
+def _build_row(position: int, table: int, levels: Levels, rows: Rows, slots: Slots) -> list[int]:
+    """Return the keys of a position in a table.
+
+    For each key of its node: a slot of the key's colour at the deepest level at which the table is read, the position
+    itself if it is one of them.
+    """
+    pattern, deepest = len(rows.refs), slots.deepest[position]
+    layer = deepest - (deepest - 1 - table) % pattern  # the deepest layer up to ``deepest`` that reads this table
+    if deepest < 1 or layer < 1:
         return [position]
     counts = Counter([levels.colour[layer - 1][key] for key in rows.rows[rows.refs[table][slots.node[position]]]])
     keys: list[int] = []
-    for own, count in counts.items():
-        part = slots.of[layer - 1][own]
-        chosen = part[:count]
-        if position in part and position not in chosen:
-            chosen = [*part[: count - 1], position]
+    for number, count in counts.items():
+        candidates = slots.of[layer - 1][number]
+        chosen = candidates[:count]
+        if position in candidates and position not in chosen:
+            chosen = [*candidates[: count - 1], position]
         keys += chosen
     return keys
 
 
-def _cut(levels: Levels, layers: int, pattern: int) -> tuple[Levels, int]:
-    """Fewer layers with the same answer.
+def _drop_equivalent_layers(levels: Levels, layers: int, pattern: int) -> tuple[Levels, int]:
+    """Return levels of fewer layers that have the same merged task, and their number.
 
-    If colours are stable from level s on and every demand lies within d levels of the top, then beyond s + d layers every demanded colour
-    is stable, and 2 P more let every table be read there; only the depth modulo P matters from then on.
+    If colours are stable from level s on and every demand is within d levels of the top, then beyond s + d layers every
+    demanded colour is stable, and 2 P more let every table be read there; from then on only the depth modulo P matters.
     """
     stable = next(level for level, colour in enumerate(levels.colour) if colour is levels.colour[-1])
-    age = max((layers - deep for deep in levels.deepest if deep >= 0), default=0)
-    enough = stable + age + 2 * pattern
+    farthest = max((layers - deepest for deepest in levels.deepest if deepest >= 0), default=0)
+    enough = stable + farthest + 2 * pattern
     fewer = layers if layers <= enough else enough + (layers - enough) % pattern
-    return Levels(
-        levels.colour[: fewer + 1], [deep - (layers - fewer) if deep >= 0 else -1 for deep in levels.deepest]
-    ), fewer
+    shifted = [deepest - (layers - fewer) if deepest >= 0 else -1 for deepest in levels.deepest]
+    return Levels(levels.colour[: fewer + 1], shifted), fewer
 
 
 def effective_layers(layers: int, nodes: int, pattern: int) -> int:
-    """A depth with the same answer as ``layers``, bounded by the family.
+    """Return a depth with the same merged task as ``layers``, bounded by the size of the family.
 
-    Colours are stable after at most P n layers and demands have reached every live node after at most P n more, so depths beyond
-    2 P n + P that agree modulo P ask for the same merged task.
+    Colours are stable after at most P n layers and demands have reached every live node after at most P n more, so
+    depths beyond 2 P n + P that agree modulo P have the same merged task.
+
+    Parameters
+    ----------
+    layers : int
+        L.
+    nodes : int
+        n, the number of live nodes.
+    pattern : int
+        P, the number of tables.
 
     Examples
     --------
@@ -214,33 +264,41 @@ def effective_layers(layers: int, nodes: int, pattern: int) -> int:
 
 
 def merge_layers(union: Union, rows: Rows, layers: int, question: Question) -> MergedTask:
-    """The minimal merged task for L layers; ``rows`` must be written out (not compressed)."""
+    """Return the minimal merged task for L layers; ``rows`` must not be compressed."""
     layers = effective_layers(layers, len(union.task), len(rows.refs))
-    levels, layers = _cut(levels_of(union, rows, layers), layers, len(rows.refs))
-    slots = _renumbered(allot(levels, rows, layers))
-    size = range(len(slots.node))
+    levels, layers = _drop_equivalent_layers(compute_levels(union, rows, layers), layers, len(rows.refs))
+    slots = _sort_slots(allocate_slots(levels, rows, layers))
     tables = [
-        [joined((key, key + 1) for key in _row(q, table, levels, rows, slots)) for q in size]
+        [
+            coalesce_ranges((key, key + 1) for key in _build_row(position, table, levels, rows, slots))
+            for position in range(len(slots.node))
+        ]
         for table in range(len(rows.refs))
     ]
     mask = Mask.from_intervals(tables)
-    return assemble(union, slots.node, mask, _lowest(union, rows, levels.deepest, slots.node, mask, layers), question)
+    position_of_node = _find_lowest_positions(union, rows, levels.deepest, slots.node, mask, layers)
+    return assemble(union, slots.node, mask, position_of_node, question)
 
 
-def _lowest(
-    union: Union, rows: Rows, deepest: Sequence[int], node: Sequence[int], mask: Mask, layers: int
+def _find_lowest_positions(
+    union: Union, rows: Rows, deepest: Sequence[int], node_of_position: Sequence[int], mask: Mask, layers: int
 ) -> list[int]:
-    """For each node the lowest position with its colour at its deepest demanded level, colours being taken over tasks and mask together.
+    """Return for each node the lowest position with its colour at its deepest demanded level, -1 if none is demanded.
 
-    A position may by chance have a colour beyond the level that it was made for, so the slots alone do not tell.
+    Colours are computed for tasks and mask together, since a position may happen to have the right colour beyond the
+    level that its slot was allocated for.
     """
     count = len(union.task)
-    written, refs = list(rows.rows), []
-    for table, places in enumerate(rows.refs):
-        refs.append([*places, *range(len(written), len(written) + mask.size)])
-        written += [[count + key for key in mask.row(q, table).tolist()] for q in range(mask.size)]
-    colour = colour_levels([*union.identity, *(union.identity[u] for u in node)], Rows(written, refs, []), layers)
-    lowest: list[dict[int, int]] = []
-    for level, last in zip(colour, [[], *colour], strict=False):
-        lowest.append(lowest[-1] if level is last else {level[count + q]: q for q in range(mask.size - 1, -1, -1)})
-    return [lowest[deep][colour[deep][live]] if deep >= 0 else -1 for live, deep in enumerate(deepest)]
+    all_rows, refs = list(rows.rows), []
+    for table, read in enumerate(rows.refs):
+        refs.append([*read, *range(len(all_rows), len(all_rows) + mask.size)])
+        all_rows += [[count + key for key in mask.row(query, table).tolist()] for query in range(mask.size)]
+    identity = [*union.identity, *(union.identity[node] for node in node_of_position)]
+    colour = refine_by_level(identity, Rows(all_rows, refs, []), layers)
+    lowest: list[dict[int, int]] = []  # for each level the lowest position of each colour
+    for level, previous in zip(colour, [[], *colour], strict=False):
+        if level is previous:
+            lowest.append(lowest[-1])
+        else:
+            lowest.append({level[count + position]: position for position in range(mask.size - 1, -1, -1)})
+    return [lowest[level][colour[level][live]] if level >= 0 else -1 for live, level in enumerate(deepest)]

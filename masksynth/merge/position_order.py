@@ -1,9 +1,9 @@
-"""The order of positions: along heavy paths, so that rows are few intervals.
+"""The order of positions: along heavy paths, so that rows consist of few intervals.
 
-Components of a closed family, each above its only lower cover, form a forest in which a row is what lies on the way to the root. Numbered
-along heavy paths (Sleator and Tarjan, JCSS 26(3), 1983: each component is followed by its heaviest upper neighbour), a row meets at most
-log2(n) + 1 paths, each in a prefix: in a tree of n nodes a row is at most log2(n) + 1 intervals. In order of first appearance it may be
-n / 2, as on a spine with a leaf at every node.
+Components of a closed family, each above its only lower cover, form a forest in which a row is the path to the root.
+Numbered along heavy paths (Sleator and Tarjan, JCSS 26(3), 1983: each component is followed by its heaviest upper
+neighbour), a row meets at most log2(n) + 1 paths, each in a prefix: in a tree of n nodes a row has at most log2(n) + 1
+intervals. In order of first appearance it may have n / 2, as on a spine with a leaf at every node.
 """
 
 from __future__ import annotations
@@ -19,9 +19,14 @@ def heavy_paths(parent: Sequence[int], weight: Sequence[int], depth: Sequence[in
     parent : sequence of n ints
         The node below, -1 for a root.
     weight : sequence of n ints
-        Own weight of each node.
+        Weight of each node, without its subtree.
     depth : sequence of n ints
-        A number that grows from every node to those above it.
+        Any number that is larger for a node than for its parent.
+
+    Returns
+    -------
+    list of n ints
+        The nodes in their new order.
 
     Examples
     --------
@@ -31,18 +36,18 @@ def heavy_paths(parent: Sequence[int], weight: Sequence[int], depth: Sequence[in
     [0, 2, 4, 5, 1, 3]
     """
     total = list(weight)
-    heavy = [-1] * len(parent)
+    heavy_child = [-1] * len(parent)
     for node in sorted(range(len(parent)), key=lambda node: (-depth[node], node)):
         below = parent[node]
         if below >= 0:
             total[below] += total[node]
-            if heavy[below] < 0 or total[node] > total[heavy[below]]:
-                heavy[below] = node
+            if heavy_child[below] < 0 or total[node] > total[heavy_child[below]]:
+                heavy_child[below] = node
     order: list[int] = []
     for node, below in enumerate(parent):
-        if below < 0 or heavy[below] != node:
-            at = node
-            while at >= 0:
-                order.append(at)
-                at = heavy[at]
+        if below < 0 or heavy_child[below] != node:  # a path starts here
+            current = node
+            while current >= 0:
+                order.append(current)
+                current = heavy_child[current]
     return order

@@ -1,6 +1,7 @@
-"""Boolean relations, preorders and partial orders: where information flows under a mask, at any depth.
+"""Boolean relations, preorders and partial orders: the flow of information under a mask, at any depth.
 
-``relation[q, k]`` is True iff q attends to k: rows are queries, columns are keys, and k <= q in the information order.
+``relation[q, k]`` is True iff q attends to k: rows are queries, columns are keys, and k <= q in the information order
+(information flows from k to q).
 """
 
 from masksynth.posets.adjacency import components, levels

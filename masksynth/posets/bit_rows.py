@@ -1,13 +1,13 @@
-"""Relations as packed rows: one bit per pair, combined eight rows at a time (the method of the four Russians).
+"""Relations as rows of packed bits, combined eight rows at a time (the method of the four Russians).
 
-Row ``q`` of an ``(n, n)`` relation becomes ``ceil(n / 64)`` words of 64 bits; bit ``k`` of the row is ``relation[q, k]``.
-Every union of eight given rows stands in a table of 256, so a row picks its union by one byte of itself. A product or a closure of
-n nodes then costs n^2 / 8 look-ups of n bits, whatever the density, in two buffers of n^2 bits.
+Row ``q`` of an ``(n, n)`` relation becomes ``ceil(n / 64)`` words of 64 bits; bit ``k`` of the row is ``relation[q,
+k]``. All 256 unions of eight given rows are tabulated, so one byte of a row selects a union. A product or a closure of
+n nodes then takes n^2 / 8 look-ups of n bits at any density, in two buffers of n^2 bits.
 
 References
 ----------
-V. L. Arlazarov, E. A. Dinic, M. A. Kronrod, I. A. Faradzev, "On economical construction of the transitive closure of an oriented
-graph", Soviet Math. Dokl. 11 (1970).
+V. L. Arlazarov, E. A. Dinic, M. A. Kronrod, I. A. Faradzev, "On economical construction of the transitive closure of an
+oriented graph", Soviet Math. Dokl. 11 (1970).
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ def members(bits: int) -> Iterator[int]:
 
 
 def multiply(later: Words, earlier: Words) -> Words:
-    """Boolean product of packed relations: row q is the union of the rows of ``earlier`` that row q of ``later`` names."""
+    """Return the Boolean product of packed relations.
+
+    Row q is the union of those rows of ``earlier`` that are set in row q of ``later``.
+    """
     octets = later.view(np.uint8)
     product, chosen = np.zeros_like(earlier), np.empty_like(earlier)
     for start in range(0, len(earlier), 8):
@@ -77,14 +80,15 @@ def multiply(later: Words, earlier: Words) -> Words:
 def close(words: Words) -> None:
     """Close a packed relation transitively, in place: Warshall's algorithm, eight pivots at a time.
 
-    Invariant: after a step, the rows hold every path whose inner nodes are pivots so far. A path first enters the eight new pivots
-    at one of them, and from there on lies in that pivot's row, which was closed over the eight before.
+    Invariant: after a step, the rows contain every path whose inner nodes are pivots so far. A path enters the eight
+    new pivots at one of them; the rest of it is in the row of that pivot, which has been closed over the eight
+    beforehand.
     """
     octets, chosen = words.view(np.uint8), np.empty_like(words)
     for start in range(0, len(words), 8):
         pivots, column = words[start : start + 8], octets[:, start // 8]
         for bit in range(len(pivots)):
-            pivots[(column[start : start + 8] >> bit) & 1 == 1] |= pivots[bit]
+            pivots[(column[start : start + 8] >> bit) & 1 == 1] |= pivots[bit]  # rows of the eight that see this pivot
         np.take(_unions(pivots), column, axis=0, out=chosen, mode="clip")
         words |= chosen
 
@@ -93,5 +97,5 @@ def _unions(rows: Words) -> Words:
     """Row ``s`` of the result is the union of the rows that are set in the bits of ``s``."""
     table = np.zeros((1 << len(rows), rows.shape[1]), np.uint64)
     for bit, row in enumerate(rows):
-        np.bitwise_or(table[: 1 << bit], row, out=table[1 << bit : 2 << bit])
+        np.bitwise_or(table[: 1 << bit], row, out=table[1 << bit : 2 << bit])  # subsets with this bit as the highest
     return table

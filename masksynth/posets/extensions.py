@@ -1,6 +1,7 @@
-"""Linear extensions of a partial order: sequences in which every element comes after all that lies below it.
+"""Linear extensions of a partial order: sequences in which every element comes after all elements below it.
 
-Functions here take the partial order itself, an ``(n, n)`` bool array, reflexive, transitive and antisymmetric; ``Poset`` makes one.
+All functions take the partial order as an ``(n, n)`` bool array: reflexive, transitive and antisymmetric, as in
+``Poset.order``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from masksynth.posets.relation import Relation, covers, identity
 
 
 def first_extension(order: Relation) -> tuple[int, ...]:
-    """Return the lexicographically first linear extension: always the least element whose lower ones are all placed.
+    """Return the lexicographically first linear extension.
+
+    Repeatedly the least element whose lower elements are all placed.
 
     Examples
     --------
@@ -39,15 +42,15 @@ def first_extension(order: Relation) -> tuple[int, ...]:
 
 
 def is_extension(order: Relation, sequence: Sequence[int]) -> bool:
-    """Whether the sequence holds every element once and each after all elements below it."""
+    """Return whether the sequence contains every element once, each after all elements below it."""
     if sorted(sequence) != list(range(len(order))):
         return False
-    turn = np.array(sequence, np.int64)
-    return not np.triu(order[np.ix_(turn, turn)], 1).any()
+    index = np.array(sequence, np.int64)
+    return not np.triu(order[np.ix_(index, index)], 1).any()  # nobody is above a later element
 
 
 def all_extensions(order: Relation) -> Iterator[tuple[int, ...]]:
-    """Yield every linear extension once, in lexicographic order, n steps apart at most.
+    """Yield every linear extension once, in lexicographic order, with at most n steps between two.
 
     Examples
     --------
@@ -71,26 +74,27 @@ def all_extensions(order: Relation) -> Iterator[tuple[int, ...]]:
         untried[-1] ^= bit
         placed |= bit
         sequence.append(bit.bit_length() - 1)
-        available.append((available[-1] ^ bit) | _freed(upper[sequence[-1]], below, placed))
+        available.append((available[-1] ^ bit) | _newly_available(upper[sequence[-1]], below, placed))
         untried.append(available[-1])
 
 
 def count_extensions(order: Relation, limit: int = 1_000_000) -> int:
-    """Count the linear extensions, by a dynamic programme over down-sets: paths from the empty set to the whole one.
+    """Count the linear extensions, by dynamic programming over down-sets: paths from the empty set to the full one.
 
-    Counting is #P-complete in general (Brightwell and Winkler, 1991). A poset of width w has at most (n / w + 1)^w down-sets.
+    Counting is #P-complete in general (Brightwell and Winkler, 1991). A poset of width w has at most (n / w + 1)^w
+    down-sets.
 
     Parameters
     ----------
     order : (n, n) bool
         The partial order.
     limit : int
-        Most down-sets of one size that are held in memory.
+        Number of down-sets of one size that may be held in memory.
 
     Raises
     ------
     Unsupported
-        If there are more.
+        If there are more down-sets of one size.
 
     Examples
     --------
@@ -98,22 +102,24 @@ def count_extensions(order: Relation, limit: int = 1_000_000) -> int:
     3628800
     """
     below, upper = _below(order), _upper(order)
-    ways = {0: 1}
+    ways = {0: 1}  # number of linear extensions of each down-set (as bits)
     minimal = {0: _bottom(below)}
     for _ in range(len(order)):
         more: dict[int, int] = {}
-        freed: dict[int, int] = {}
+        available_of: dict[int, int] = {}
         for down, count in ways.items():
             for element in members(minimal[down]):
                 grown = down | 1 << element
                 if grown not in more:
-                    freed[grown] = (minimal[down] ^ (1 << element)) | _freed(upper[element], below, grown)
+                    available_of[grown] = (minimal[down] ^ (1 << element)) | _newly_available(
+                        upper[element], below, grown
+                    )
                 more[grown] = more.get(grown, 0) + count
             if len(more) > limit:
                 raise Unsupported(
-                    f"a poset of {len(order)} elements has more than {limit} down-sets of one size; raise limit to count on"
+                    f"a poset of {len(order)} elements has more than {limit} down-sets of one size; raise the limit"
                 )
-        ways, minimal = more, freed
+        ways, minimal = more, available_of
     return sum(ways.values())
 
 
@@ -130,6 +136,6 @@ def _bottom(below: list[int]) -> int:
     return sum(1 << element for element, lower in enumerate(below) if not lower)
 
 
-def _freed(upper: int, below: list[int], placed: int) -> int:
-    """Return those of the upper covers of the element placed last whose lower elements are all placed now."""
+def _newly_available(upper: int, below: list[int], placed: int) -> int:
+    """Return, as bits, the upper covers of the element placed last whose lower elements are now all placed."""
     return sum(1 << element for element in members(upper) if not below[element] & ~placed)

@@ -1,4 +1,4 @@
-"""Preorders: what a mask reaches at any depth, who sees whom mutually, and the fewest edges that reach as much."""
+"""Preorders: reachability at any depth, strongly connected components, depth, and transitive reduction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Classes = tuple[tuple[int, ...], ...]
 
 
 def closure(relation: Relation) -> Relation:
-    """Return R = A*, the least reflexive and transitive relation that holds the given one: q reaches k in any number of layers.
+    """Return R = A*, the reflexive and transitive closure: q reaches k in any number of layers.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def closure(relation: Relation) -> Relation:
 
     Notes
     -----
-    Warshall's algorithm on packed rows, eight pivots at a time: n^3 / 512 word operations for every density.
+    Warshall's algorithm on packed rows, eight pivots at a time: n^3 / 512 word operations at any density.
 
     References
     ----------
@@ -39,16 +39,16 @@ def closure(relation: Relation) -> Relation:
 
 
 def is_preorder(relation: Relation) -> bool:
-    """Whether the relation is reflexive and transitive, that is, equals its closure."""
+    """Return whether the relation is reflexive and transitive, that is, equals its closure."""
     return bool(np.array_equal(as_relation(relation), closure(relation)))
 
 
 def is_dense(mask: Relation) -> bool:
-    """Whether one layer suffices: A = M or I is transitive already, so that A = A*.
+    """Return whether one layer suffices: A = M or I is transitive, so A = A*.
 
     Examples
     --------
-    A causal mask is dense; a window of two is not, once it has three positions.
+    A causal mask is dense; a sliding window of two is not, on three positions.
 
     >>> causal = np.tril(np.ones((3, 3), bool))
     >>> is_dense(causal), is_dense(np.triu(causal, -1))
@@ -58,12 +58,15 @@ def is_dense(mask: Relation) -> bool:
 
 
 def depth(relation: Relation) -> int:
-    """Return the least L with A^L = A*, where A = M or I: so many layers with this mask reach all that any number reaches.
+    """Return the least L with A^L = A*, where A = M or I.
+
+    The number of layers with this mask that reach all that any number reaches.
 
     Notes
     -----
-    The powers of a reflexive relation grow until they stand still, at the latest at n - 1, so L is found by doubling and then
-    bisecting: 2 log2(L) products. Equally, L is the longest of all shortest paths. It is 0 iff no node attends to another.
+    The powers of a reflexive relation grow until they are constant, at the latest at n - 1, so L is found by doubling
+    and then by bisection: 2 log2(L) products. L is also the length of the longest shortest path. It is 0 iff no node
+    attends to another.
 
     Examples
     --------
@@ -85,13 +88,13 @@ def depth(relation: Relation) -> int:
 
 
 def classes(relation: Relation) -> Classes:
-    """Return the classes of positions that reach each other (strongly connected components), each after all that it sees.
+    """Return the strongly connected components, each after all components that it depends on.
 
     Returns
     -------
     tuple of tuples of int
-        Members ascending. Among all bottom-up orders of the classes, the one whose least members come lexicographically first: for a
-        causal relation ``((0,), (1,), ..., (n - 1,))``.
+        Members ascending. Among all bottom-up orders of the classes, the one whose least members come lexicographically
+        first: for a causal relation ``((0,), (1,), ..., (n - 1,))``.
 
     Examples
     --------
@@ -103,12 +106,17 @@ def classes(relation: Relation) -> Classes:
     reach = closure(relation)
     least = least_mutual(reach)
     leaders = np.flatnonzero(least == np.arange(len(reach)))
-    found = [leaders[i] for i in first_extension(reach[np.ix_(leaders, leaders)])]
-    return tuple(tuple(np.flatnonzero(least == leader).tolist()) for leader in found)
+    ordered = [leaders[i] for i in first_extension(reach[np.ix_(leaders, leaders)])]
+    return tuple(tuple(np.flatnonzero(least == leader).tolist()) for leader in ordered)
 
 
 def least_mutual(preorder: Relation) -> NDArray[np.intp]:
-    """Return for each element the least member of its class: the relation must be reflexive and transitive already.
+    """Return the least member of the class of each element of a preorder.
+
+    Parameters
+    ----------
+    preorder : (n, n) bool
+        Reflexive and transitive.
 
     Examples
     --------
@@ -119,10 +127,13 @@ def least_mutual(preorder: Relation) -> NDArray[np.intp]:
 
 
 def reduction(relation: Relation) -> Relation:
-    """Return a relation with the fewest edges, none on the diagonal, whose closure is that of the given one.
+    """Return the transitive reduction.
 
-    For an acyclic relation it is the cover relation of its closure, and unique. With cycles, each class of more than one element
-    becomes one simple cycle through its members, and each cover of the quotient becomes one edge between the least members.
+    A relation with the fewest edges, none on the diagonal, that has the same closure.
+
+    For an acyclic relation it is the cover relation of its closure, and unique. With cycles, each class of more than
+    one element becomes one simple cycle through its members, and each cover of the quotient becomes one edge between
+    the least members.
 
     Returns
     -------
@@ -131,7 +142,8 @@ def reduction(relation: Relation) -> Relation:
 
     References
     ----------
-    A. V. Aho, M. R. Garey, J. D. Ullman, "The transitive reduction of a directed graph", SIAM J. Computing 1 (1972), theorem 2.
+    A. V. Aho, M. R. Garey, J. D. Ullman, "The transitive reduction of a directed graph", SIAM J. Computing 1 (1972),
+    theorem 2.
 
     Examples
     --------
@@ -145,10 +157,11 @@ def reduction(relation: Relation) -> Relation:
     leaders = np.flatnonzero(least == np.arange(len(reach)))
     reduced = np.zeros_like(reach)
     reduced[np.ix_(leaders, leaders)] = covers(reach[np.ix_(leaders, leaders)])
-    # Sorted by class, a node attends to the one before it in its class, and the first (the least) to the last.
+    # One cycle through each class: sorted by class, a node attends to the one before it, and the first (the least) to
+    # the last.
     nodes = np.argsort(least, kind="stable")
     before = np.roll(nodes, 1)
     first = nodes == least[nodes]
-    before[first] = nodes[np.roll(first, -1)]
+    before[first] = nodes[np.roll(first, -1)]  # a node is the last of its class iff the next one is a first
     reduced[nodes, before] |= nodes != before
     return reduced

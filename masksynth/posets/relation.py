@@ -1,7 +1,7 @@
 """Boolean relations on the nodes 0, ..., n - 1 and their algebra.
 
-``relation[q, k]`` is True iff q attends to k: rows are queries, columns are keys, and information flows from k to q. One layer of a
-Transformer with mask M carries A = M or I, since the residual connection keeps what a position had.
+``relation[q, k]`` is True iff q attends to k: rows are queries, columns are keys, and information flows from k to q.
+One layer of a Transformer with mask M carries A = M or I, since the residual connection keeps what a position had.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ Relation = NDArray[np.bool_]
 
 
 def as_relation(value: Any, name: str = "relation") -> Relation:
-    """Return the value as an ``(n, n)`` bool array; nothing is converted silently.
+    """Return the value as an ``(n, n)`` bool array; other types are not converted.
+
+    Parameters
+    ----------
+    value : array_like
+    name : str
+        Name of the argument, for the message.
 
     Raises
     ------
@@ -34,16 +40,16 @@ def as_relation(value: Any, name: str = "relation") -> Relation:
     """
     array = np.asarray(value)
     if array.dtype != np.bool_:
-        raise InvalidInstance(f"{name} is an array of {array.dtype}, not of bool", remedy="compare it with 0 first")
+        raise InvalidInstance(f"{name}: expected a bool array, got {array.dtype}", remedy="compare it with 0 first")
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
         raise InvalidInstance(
-            f"{name} has shape {array.shape}, not (n, n)", remedy="give one row and one column per node"
+            f"{name}: expected shape (n, n), got {array.shape}", remedy="give one row and one column per node"
         )
     return array
 
 
 def identity(n: int) -> Relation:
-    """Return I: every node attends to itself alone."""
+    """Return I: every node attends to itself only."""
     return np.eye(n, dtype=np.bool_)
 
 
@@ -70,7 +76,7 @@ def compose(later: Relation, earlier: Relation) -> Relation:
     Raises
     ------
     InvalidInstance
-        If an argument is no relation, or the sizes differ.
+        If an argument is not a relation, or the sizes differ.
 
     Examples
     --------
@@ -83,12 +89,12 @@ def compose(later: Relation, earlier: Relation) -> Relation:
     """
     later, earlier = as_relation(later, "later"), as_relation(earlier, "earlier")
     if later.shape != earlier.shape:
-        raise InvalidInstance(f"relations on {len(later)} and on {len(earlier)} nodes cannot be composed")
+        raise InvalidInstance(f"expected relations of equal size, got {len(later)} and {len(earlier)} nodes")
     return unpack(multiply(pack(later), pack(earlier)), len(later))
 
 
 def power(relation: Relation, exponent: int) -> Relation:
-    """Return relation^exponent, by repeated squaring: q and k are joined by a walk of exactly ``exponent`` steps. Power 0 is I.
+    """Return relation^exponent, by repeated squaring: walks of exactly ``exponent`` steps. Power 0 is I.
 
     For what L layers with a residual connection reach, take the power of ``reflexive(relation)``.
 
@@ -105,7 +111,7 @@ def power(relation: Relation, exponent: int) -> Relation:
     """
     relation = as_relation(relation)
     if isinstance(exponent, bool) or not isinstance(exponent, int | np.integer) or exponent < 0:
-        raise InvalidInstance(f"exponent {exponent!r} is not an integer >= 0")
+        raise InvalidInstance(f"exponent: expected an integer >= 0, got {exponent!r}")
     result, square, rest = pack(identity(len(relation))), pack(relation), int(exponent)
     while rest:
         if rest & 1:
@@ -117,7 +123,9 @@ def power(relation: Relation, exponent: int) -> Relation:
 
 
 def layer_flows(masks: Iterable[Relation]) -> Iterator[Relation]:
-    """Yield what reaches what after each layer: A_1, A_2 A_1, ..., A_L ... A_1, where A_i = M_i or I and M_1 is applied first.
+    """Yield what reaches what after each layer: A_1, A_2 A_1, ..., A_L ...
+
+    A_1, where A_i = M_i or I and M_1 is applied first.
 
     Parameters
     ----------
@@ -132,7 +140,7 @@ def layer_flows(masks: Iterable[Relation]) -> Iterator[Relation]:
     Raises
     ------
     InvalidInstance
-        If a mask is no relation, or its size is not that of the first.
+        If a mask is not a relation, or its size is not that of the first.
 
     Examples
     --------
@@ -145,7 +153,7 @@ def layer_flows(masks: Iterable[Relation]) -> Iterator[Relation]:
         step = pack(reflexive(as_relation(mask, f"the mask of layer {layer}")))
         if reached is not None and len(step) != len(reached):
             raise InvalidInstance(
-                f"the mask of layer {layer} has {len(step)} nodes, that of layer 1 has {len(reached)}"
+                f"expected masks of equal size, got {len(step)} nodes in layer {layer} and {len(reached)} in layer 1"
             )
         reached = step if reached is None else multiply(step, reached)
         yield unpack(reached, len(reached))
@@ -157,7 +165,7 @@ def layer_product(masks: Iterable[Relation]) -> Relation:
     Raises
     ------
     InvalidInstance
-        As ``layer_flows``; also for no layers at all, since the number of nodes is then unknown.
+        As ``layer_flows``; also if there are no layers, since the number of nodes is then unknown.
 
     Examples
     --------
@@ -168,12 +176,14 @@ def layer_product(masks: Iterable[Relation]) -> Relation:
     """
     last = deque(layer_flows(masks), maxlen=1)
     if not last:
-        raise InvalidInstance("a product of no layers has no size", remedy="give at least one mask")
+        raise InvalidInstance("the product of zero layers has no size", remedy="give at least one mask")
     return last[0]
 
 
 def covers(order: Relation) -> Relation:
-    """Return the cover relation of a partial order: q covers k iff k < q and no m lies between. Its picture is the Hasse diagram.
+    """Return the cover relation of a partial order: q covers k iff k < q and no m is between them.
+
+    Its drawing is the Hasse diagram.
 
     Parameters
     ----------

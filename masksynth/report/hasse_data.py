@@ -12,8 +12,8 @@ from masksynth.draw.display_names import columns
 from masksynth.draw.hasse_boxes import second_stream
 from masksynth.draw.layered_layout import Layout, layered_layout
 from masksynth.errors import Unsupported
-from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
+from masksynth.mask.intervals import row_intervals
 from masksynth.report.page_text import count
 from masksynth.statistics import Hasse, convergence, flow_after, hasse
 from masksynth.subject.subject import Subject
@@ -71,7 +71,7 @@ def flat_rows(mask: Mask) -> list[list[int]]:
     [[0, 1], [0, 1, 2, 3], []]
     """
     rows: list[list[int]] = [[] for _ in range(mask.size)]
-    for query, start, end in zip(*(part.tolist() for part in rows_of(mask)), strict=True):
+    for query, start, end in zip(*(part.tolist() for part in row_intervals(mask)), strict=True):
         rows[query] += [start, end]
     return rows
 

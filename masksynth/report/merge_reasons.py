@@ -82,7 +82,7 @@ def mapped_rows(
         rows = read_rows(union, compress=False)
     except Unsupported:
         return None
-    names = [(task.name, node.name) for task, node in map(union.at, range(len(union.task)))]
+    names = [(task.name, node.name) for task, node in map(union.task_and_node, range(len(union.task)))]
     place = [embeddings.get(task, {}).get(node, -1) for task, node in names]
     return dict(zip(names, _signatures(union, rows, place), strict=True))
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.draw import display_names
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
-from masksynth.mask.algebra import single
+from masksynth.mask.algebra import select_table
+from masksynth.mask.typing import BoolArray, Int32Array
 from masksynth.report.hasse_data import flat_rows, hasse_data
 from masksynth.report.merge_reasons import standings
 from masksynth.report.page_text import LONG, SHORT, Names, count, text_of
@@ -72,7 +72,7 @@ def _positions(subject: Subject, names: Names, checked: bool) -> dict[str, Any]:
         unit["nodes_total"] = len(here[place].nodes)
         shown.append(unit | _identity(subject, place))
     kept = _tables_kept(subject.mask)
-    tables = [[{"full": row, "part": []} for row in flat_rows(single(subject.mask, number))] for number in range(kept)]
+    tables = [[{"full": row, "part": []} for row in flat_rows(select_table(subject.mask, number))] for number in range(kept)]
     return {
         "step": 1,
         "units": shown,
@@ -130,7 +130,7 @@ def block_rows(mask: Mask, table: int, step: int) -> list[dict[str, list[int]]]:
     return [{"full": one, "part": two} for one, two in zip(full, part, strict=True)]
 
 
-def _grid(counts: NDArray[np.int32], index: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _grid(counts: Int32Array, index: Int32Array) -> BoolArray:
     grid = np.zeros(index.shape, bool)
     np.put_along_axis(grid, index.astype(np.intp), np.arange(index.shape[1]) < counts[:, None], axis=1)
     return grid

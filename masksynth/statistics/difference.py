@@ -9,7 +9,7 @@ import numpy as np
 
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.algebra import difference, same_size, single
+from masksynth.mask.algebra import check_same_size, difference, select_table
 from masksynth.statistics.hasse import row_sizes
 from masksynth.statistics.reachability import convergence
 
@@ -74,12 +74,12 @@ def compare(one: Mask, other: Mask) -> Difference:
     >>> found.only_first, found.rows, found.first_rows[0].only_first, found.flow_only_first
     (3, 2, ((0, 1),), 0)
     """
-    same_size(one, other)
+    check_same_size(one, other)
     tables = lcm(one.tables, other.tables)
     only_first = only_second = rows = 0
     listed: list[Row] = []
     for table in range(tables):
-        first, second = single(one, table % one.tables), single(other, table % other.tables)
+        first, second = select_table(one, table % one.tables), select_table(other, table % other.tables)
         mine, theirs = difference(first, second), difference(second, first)
         differ = np.flatnonzero(row_sizes(mine) + row_sizes(theirs))
         only_first, only_second, rows = only_first + mine.pairs, only_second + theirs.pairs, rows + len(differ)

@@ -14,14 +14,14 @@ from masksynth.errors import Unsupported
 from masksynth.export.row_intervals import Ints, expand, rows_of
 from masksynth.mask import Mask
 from masksynth.mask.algebra import (
-    MOST_INTERVALS,
+    MAX_INTERVALS,
     difference,
     identity,
     intersection,
     is_causal,
     product,
+    restrict,
     transpose,
-    united,
 )
 from masksynth.posets import Poset, components, levels
 
@@ -89,7 +89,7 @@ def hasse(flow: Mask) -> Hasse:
     Raises
     ------
     Unsupported
-        If it falls into too many intervals and is too large for an array, or has more than ``MOST_INTERVALS`` covers.
+        If it falls into too many intervals and is too large for an array, or has more than ``MAX_INTERVALS`` covers.
 
     Examples
     --------
@@ -99,21 +99,13 @@ def hasse(flow: Mask) -> Hasse:
     """
     least = class_leaders(flow)
     leaders, of = np.unique(least, return_inverse=True)
-    order = _among(flow, leaders)
+    order = restrict(flow, leaders)
     strict = difference(order, identity(order.size))
     covers = difference(strict, product(strict, strict))
-    if covers.pairs > MOST_INTERVALS:
-        raise Unsupported(f"a Hasse diagram of {covers.pairs:,} edges (more than {MOST_INTERVALS:,})")
+    if covers.pairs > MAX_INTERVALS:
+        raise Unsupported(f"a Hasse diagram of {covers.pairs:,} edges (more than {MAX_INTERVALS:,})")
     upper, lower = expand(rows_of(covers))
     return Hasse(of.astype(np.int64), leaders, order, upper, lower, _heights(order, upper, lower))
-
-
-def _among(flow: Mask, leaders: Ints) -> Mask:
-    """The rows and columns of the leaders, renumbered."""
-    before = np.concatenate([[0], np.bincount(leaders, minlength=flow.size).cumsum()])
-    query, start, end = rows_of(flow)
-    kept = before[query + 1] > before[query]
-    return united((before[query[kept]], before[start[kept]], before[end[kept]]), len(leaders))
 
 
 def row_sizes(mask: Mask) -> Ints:
@@ -170,7 +162,7 @@ def width(diagram: Hasse) -> Width:
         chosen = np.flatnonzero(part == number)
         if len(chosen) <= LARGEST_WIDTH:
             value, how = (
-                value + Poset(_among(diagram.order, chosen).dense()).width,
+                value + Poset(restrict(diagram.order, chosen).dense()).width,
                 how if how != "trees" else "matching",
             )
         else:

@@ -13,7 +13,7 @@ from masksynth.export import blocks
 from masksynth.export.mutual_pairs import diagonal_pairs, mutual_pairs
 from masksynth.export.row_intervals import row_counts
 from masksynth.mask import Mask
-from masksynth.mask.algebra import contains_itself, is_causal, single
+from masksynth.mask.algebra import attends_to_self, is_causal, select_table
 from masksynth.statistics.hasse import Hasse, hasse, width
 from masksynth.statistics.reachability import Convergence, convergence, flow_after
 
@@ -129,7 +129,7 @@ def anatomy(mask: Mask, layers: int | None = None, block_size: int = 128) -> Ana
     )
     after: Mask | None = attempt(("layer_pairs",), lambda: flow_after(mask, layers)) if layers is not None else None
     counts = np.concatenate([row_counts(mask, table) for table in range(mask.tables)])
-    itself = np.concatenate([contains_itself(single(mask, table)) for table in range(mask.tables)])
+    itself = np.concatenate([attends_to_self(select_table(mask, table)) for table in range(mask.tables)])
     across = width(diagram) if diagram else None
     return Anatomy(
         positions=mask.size,
@@ -175,7 +175,7 @@ def reciprocity(mask: Mask) -> float:
     both = pairs = 0
     for table in range(mask.tables):
         own = diagonal_pairs(mask, table)
-        both, pairs = both + mutual_pairs(mask, table) - own, pairs + single(mask, table).pairs - own
+        both, pairs = both + mutual_pairs(mask, table) - own, pairs + select_table(mask, table).pairs - own
     return both / pairs if pairs else 0.0
 
 

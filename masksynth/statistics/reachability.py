@@ -9,7 +9,7 @@ from itertools import cycle
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
-from masksynth.mask.algebra import identity, layers_of, power, product, single, transpose
+from masksynth.mask.algebra import identity, layer_relations, power, product, select_table, transpose
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def convergence(mask: Mask) -> Convergence:
     >>> convergence(Mask.from_dense(np.tril(np.ones((6, 6), bool)))).flow.pairs
     21
     """
-    layers = layers_of(mask)
+    layers = layer_relations(mask)
     powers = [reduce(lambda flow, layer: product(layer, flow), layers)]
     while (square := product(powers[-1], powers[-1])) != powers[-1]:
         powers.append(square)
@@ -74,7 +74,7 @@ def flow_after(mask: Mask, layers: int) -> Mask:
     """
     if isinstance(layers, bool) or layers < 1:
         raise InvalidInstance(f"{layers} layers", "", "give a positive number of layers")
-    tables = layers_of(mask)
+    tables = layer_relations(mask)
     whole, rest = divmod(layers, mask.tables)
     flow = power(reduce(lambda found, layer: product(layer, found), tables), whole) if whole else identity(mask.size)
     return reduce(lambda found, layer: product(layer, found), tables[:rest], flow)
@@ -136,7 +136,7 @@ def why(mask: Mask, query: int, key: int) -> Reason:
         last = path[0][1] if path else 0
         found = [(place, last - at) for place, at in path]
     else:
-        found = _arrivals([transpose(single(mask, table)) for table in range(mask.tables)], key, query)
+        found = _arrivals([transpose(select_table(mask, table)) for table in range(mask.tables)], key, query)
     layers = found[-1][1] if found else None
     return Reason(query, key, tables, layers, tuple(place for place, _ in found), tuple(at for _, at in found))
 

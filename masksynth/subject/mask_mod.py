@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import BlockLists
 from masksynth.mask import Mask
-from masksynth.mask.dense import coalesced, rows_at_once
+from masksynth.mask.dense import mask_from_chunks, rows_per_chunk
 
 NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 """``package.module:name``."""
@@ -81,7 +81,7 @@ def mask_of_mod(mask_mod: Callable[..., Any], length: int, source: str = "mask_m
     ■ ■ ■
     """
     check_signature(mask_mod, source)
-    return coalesced([_stretches(mask_mod, length, source)], length)
+    return mask_from_chunks([_stretches(mask_mod, length, source)], length)
 
 
 def other_masks(mask_mod: Callable[..., Any], length: int, source: str) -> str:
@@ -109,7 +109,7 @@ def other_masks(mask_mod: Callable[..., Any], length: int, source: str) -> str:
 
 
 def _stretches(mask_mod: Callable[..., Any], length: int, source: str) -> Iterator[NDArray[np.bool_]]:
-    step = rows_at_once(length)
+    step = rows_per_chunk(length)
     for first in range(0, length, step):
         yield _rows(mask_mod, first, min(step, length - first), length, source)
 

@@ -15,7 +15,7 @@ from masksynth.export.answer_folder import SOLUTION, read_merged
 from masksynth.export.formats import read_npz, read_safetensors
 from masksynth.export.mask_arrays import mask_of_edges, need
 from masksynth.mask import Mask
-from masksynth.mask.dense import coalesced, rows_at_once
+from masksynth.mask.dense import mask_from_chunks, rows_per_chunk
 from masksynth.pack import PackedBatch, open_packed
 from masksynth.subject.mask_mod import NAME, block_mask_parts, imported, lists_of, mask_of_mod, other_masks
 from masksynth.subject.subject import Labels, Subject
@@ -295,13 +295,13 @@ def mask_of_dense(array: Array, name: str = "mask") -> tuple[Mask, float | None]
             "store bool (True: may attend), or float with 0 and minus infinity",
         )
     seen: set[float] = set()
-    mask = coalesced((_stretches(table, seen, name) for table in array), array.shape[-1])
+    mask = mask_from_chunks((_stretches(table, seen, name) for table in array), array.shape[-1])
     return mask, next(iter(seen), None)
 
 
 def _stretches(table: Array, seen: set[float], name: str) -> Iterator[NDArray[np.bool_]]:
     """Rows of a table as booleans; the finite numbers that forbid are put into ``seen``, one at most."""
-    step = rows_at_once(len(table))
+    step = rows_per_chunk(len(table))
     for first in range(0, len(table), step):
         rows = np.asarray(table[first : first + step])
         if rows.dtype != bool:

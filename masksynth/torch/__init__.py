@@ -3,14 +3,13 @@
 Install it with ``pip install 'masksynth[torch]'``; ``import masksynth`` never imports this package.
 """
 
+import warnings
+from importlib import import_module
 from importlib.util import find_spec
 
 if find_spec("torch") is None:
     raise ImportError("masksynth.torch needs torch; install it with: pip install 'masksynth[torch]'")
 
-from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttention, hierarchical_attention
-from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers
-from masksynth.diagnostics.symmetry.torch_weights import diagnose_module, make_skew, make_symmetric
 from masksynth.torch.architecture import Architecture, architecture_of_config, read_architecture
 from masksynth.torch.attention import attention_mask, block_mask
 from masksynth.torch.loss_edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
@@ -27,7 +26,6 @@ __all__ = [
     "Architecture",
     "Batch",
     "Collator",
-    "HierarchicalAttention",
     "ModelFinding",
     "ModelReport",
     "PackedDataset",
@@ -41,13 +39,8 @@ __all__ = [
     "batch_of",
     "block_mask",
     "check_model",
-    "diagnose_module",
-    "hierarchical_attention",
-    "hierarchical_layers",
     "load",
     "loss_divisor",
-    "make_skew",
-    "make_symmetric",
     "merged_loss",
     "packed_loss",
     "read_architecture",
@@ -56,3 +49,22 @@ __all__ = [
     "total_weight",
     "use_registered_attention",
 ]
+
+MOVED = {
+    "HierarchicalAttention": "masksynth.diagnostics.hierarchy.torch_attention",
+    "hierarchical_attention": "masksynth.diagnostics.hierarchy.torch_attention",
+    "hierarchical_layers": "masksynth.diagnostics.hierarchy.torch_models",
+    "diagnose_module": "masksynth.diagnostics.symmetry.torch_weights",
+    "make_skew": "masksynth.diagnostics.symmetry.torch_weights",
+    "make_symmetric": "masksynth.diagnostics.symmetry.torch_weights",
+}
+"""Names that were public here -> the module where they live now."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in MOVED:
+        raise AttributeError(f"module 'masksynth.torch' has no attribute {name!r}")
+    warnings.warn(
+        f"masksynth.torch.{name} is deprecated; import it from {MOVED[name]}", DeprecationWarning, stacklevel=2
+    )
+    return getattr(import_module(MOVED[name]), name)

@@ -10,9 +10,19 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export.blocks import BlockLists, block_lists, check_blocks, check_transposed, transposed_lists
+from masksynth.export.blocks import (
+    BlockLists,
+    block_lists,
+    block_pairs,
+    block_sizes,
+    check_blocks,
+    check_transposed,
+    transposed_lists,
+)
+from masksynth.export.forms import choose_form
+from masksynth.export.stored_forms import pack_form
 from masksynth.mask import Mask
-from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, Rows, mask_mod_of
+from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, make_block_mask, make_mask_mod
 from masksynth.torch.merged_batch import Batch
 
 
@@ -114,11 +124,6 @@ def block_mask_of_rows(
     back = transposed_lists(lists)
     check_blocks(mask, lists, table, block_size)
     check_transposed(lists, back)
-    offset = mask.row_offset[table]
-    part = slice(int(offset[0]), int(offset[-1]))
-    rows = Rows(
-        *(torch.from_numpy(array.copy()) for array in (offset - offset[0], mask.key_start[part], mask.key_end[part]))
-    )
     forward, backward = ([torch.from_numpy(array)[None, None].to(device) for array in each] for each in (lists, back))
     return BlockMask(
         seq_lengths=(mask.size, mask.size),
@@ -131,15 +136,27 @@ def block_mask_of_rows(
         full_q_num_blocks=backward[2],
         full_q_indices=backward[3],
         BLOCK_SIZE=(height, width),
-        mask_mod=_mask_mod(rows, device),
+        mask_mod=mask_mod_of_rows(mask, device, table),
     )
 
 
-def _mask_mod(rows: Rows, device: str | torch.device) -> MaskMod:
-    try:
-        return mask_mod_of(rows, device)
-    except ValueError as error:
-        raise Unsupported(str(error)) from None
+def unchecked_block_mask(mask: Mask, device: str | torch.device = "cpu", block_size: BlockSize = 128) -> BlockMask:
+    """Return the BlockMask of the first table of a mask, as ``block_mask_of_rows`` does, without checking its lists."""
+    height, width = block_sizes(block_size)
+    pairs = torch.from_numpy(block_pairs(mask, 0, height, width)).to(device)
+    return make_block_mask(pairs, mask.size, (height, width), mask_mod_of_rows(mask, device))
+
+
+def mask_mod_of_rows(mask: Mask, device: str | torch.device = "cpu", table: int = 0) -> MaskMod:
+    """Return the mask_mod of one table of a mask.
+
+    Raises
+    ------
+    Unsupported
+        If it needs more than 1 GiB of bits.
+    """
+    form = pack_form(choose_form(mask, table))
+    return make_mask_mod({name: torch.from_numpy(array) for name, array in form.items()}, device)
 
 
 def lists_of(mask: BlockMask) -> BlockLists:

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from masksynth.errors import InvalidInstance, MasksynthWarning, Unsupported
 from masksynth.export.mask_arrays import MAX_DENSE
+from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.packed_folder import open_packed
@@ -28,7 +29,8 @@ from masksynth.torch.architecture import (
     pads_overflow,
     read_architecture,
 )
-from masksynth.torch.flex_mask import BlockSize, Rows, block_mask_of
+from masksynth.torch.attention import unchecked_block_mask
+from masksynth.torch.flex_mask import BlockSize
 from masksynth.torch.join_batches import filled, join, without_samples
 from masksynth.torch.model_check.expected_dependence import are_causal
 from masksynth.torch.padded import pad_samples
@@ -232,7 +234,7 @@ class TrainingBatch:
 
     def _make(self, mask: Mask) -> Tensor | BlockMask:
         if self.attention == "flex":
-            return block_mask_of(_tensors(mask), self.device, self.block_size)
+            return unchecked_block_mask(mask, self.device, self.block_size)
         dense = dense_mask(mask, self.device)[None, None]
         if self.attention == "sdpa":
             return dense
@@ -473,11 +475,10 @@ def dense_mask(mask: Mask, device: str | torch.device = "cpu") -> Tensor:
     >>> dense_mask(Mask.from_intervals([[((0, 1),), ((0, 2),)]]))
     tensor([[ True, False], [ True,  True]])
     """
-    rows = _tensors(mask)
+    query, start, end = (torch.from_numpy(part).to(device) for part in rows_of(mask))
     steps = torch.zeros(mask.size, mask.size + 1, dtype=torch.int8, device=device)
-    query = torch.repeat_interleave(torch.arange(mask.size), rows.offset.diff()).to(device)
-    steps[query, rows.start.long().to(device)] = 1  # intervals of a row do not touch: no entry is set twice
-    steps[query, rows.end.long().to(device)] = -1
+    steps[query, start] = 1  # intervals of a row do not touch: no entry is set twice
+    steps[query, end] = -1
     return steps.cumsum_(1)[:, :-1].bool()
 
 
@@ -497,7 +498,3 @@ def _stack_layers(masks: Sequence[Tensor | BlockMask]) -> Tensor | BlockMask:
         return masks[0]
     tensors = [mask for mask in masks if isinstance(mask, Tensor)]
     return torch.cat(tensors, 1) if tensors else LayerBlockMask([mask for mask in masks if isinstance(mask, BlockMask)])
-
-
-def _tensors(mask: Mask) -> Rows:
-    return Rows(*(torch.tensor(array) for array in (mask.row_offset[0], mask.key_start, mask.key_end)))

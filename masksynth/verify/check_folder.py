@@ -12,6 +12,7 @@ from masksynth.tasks.merged import MergedTask
 from masksynth.tasks.model import Instance
 from masksynth.verify.answer_shape import check_problem
 from masksynth.verify.check_answer import Report, verify
+from masksynth.verify.check_forms import check_forms, form_shapes
 from masksynth.verify.read_arrays import (
     MAX_DENSE,
     Arrays,
@@ -56,6 +57,7 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
     _check_agreement(record, arrays)
     try:
         mask = stored_mask(arrays, len(record.positions), record.problem.pattern)
+        check_forms(arrays, mask)
     except InvalidInstance as error:
         raise error.within(source=str(folder / "mask.safetensors")) from None
     merged = MergedTask(
@@ -97,8 +99,9 @@ def _read_arrays(folder: Path, record: Record) -> Arrays:
     """Read mask.safetensors, its arrays equal to those of mask.npz where that is due, their hash right where it is given."""
     size, tables = len(record.positions), record.problem.pattern
     due = due_shapes(size, tables, len(record.loss_edges), record.problem.sparse)
+    optional = form_shapes(size, tables)
     longest = tables * size * (size if record.problem.sparse else size // 2 + 1)
-    arrays, metadata = read_safetensors(folder / "mask.safetensors", due, longest)
+    arrays, metadata = read_safetensors(folder / "mask.safetensors", due, optional, longest)
     if metadata.get("schema", SCHEMA) != SCHEMA:
         raise InvalidInstance(
             f"schema {metadata['schema']!r:.40} is not known", source=str(folder / "mask.safetensors")
@@ -110,8 +113,10 @@ def _read_arrays(folder: Path, record: Record) -> Arrays:
         if archive.exists():
             raise WrongAnswer("files", f"mask.npz is there, though {size} positions are more than {MAX_DENSE}")
         return arrays
-    for name, array in read_npz(archive, due, longest).items():
-        if array.tobytes() != arrays[name].tobytes():
+    packed = read_npz(archive, due, optional, longest)
+    for name in sorted(arrays.keys() | packed.keys()):
+        left, right = arrays.get(name), packed.get(name)
+        if left is None or right is None or left.shape != right.shape or left.tobytes() != right.tobytes():
             raise WrongAnswer("files", f"mask.safetensors and mask.npz disagree in {name!r}")
     return arrays
 

@@ -26,7 +26,7 @@ MAX_BYTES = 1 << 33
 Arrays = dict[str, NDArray[Any]]
 Shapes = dict[str, tuple[str, tuple[int | None, ...]]]
 
-_STORED = {"BOOL": "|b1", "I32": "<i4", "I64": "<i8", "F64": "<f8"}
+_STORED = {"BOOL": "|b1", "U8": "|u1", "I32": "<i4", "I64": "<i8", "F64": "<f8"}
 
 
 def due_shapes(size: int, tables: int, edges: int, sparse: bool = False) -> Shapes:
@@ -54,13 +54,14 @@ def due_shapes(size: int, tables: int, edges: int, sparse: bool = False) -> Shap
     }
 
 
-def _settle(found: Mapping[str, tuple[str, tuple[int, ...]]], due: Shapes, longest: int) -> None:
-    """Exactly the arrays that are due, with their types and shapes."""
-    if odd := sorted(found.keys() ^ due.keys()):
+def _check_shapes(found: Mapping[str, tuple[str, tuple[int, ...]]], due: Shapes, optional: Shapes, longest: int) -> None:
+    """Raise unless ``found`` is all arrays of ``due`` and any of ``optional``, with their types and shapes."""
+    if wrong := sorted((found.keys() ^ due.keys()) - optional.keys()):
         raise InvalidInstance(
-            f"array {odd[0]!r} is {'missing' if odd[0] in due else 'not part of an answer of this size'}"
+            f"array {wrong[0]!r} is {'missing' if wrong[0] in due else 'not part of an answer of this size'}"
         )
-    for name, (dtype, shape) in due.items():
+    for name in found:
+        dtype, shape = due[name] if name in due else optional[name]
         fits = len(found[name][1]) == len(shape) and all(
             a == b or (b is None and a <= longest) for a, b in zip(found[name][1], shape, strict=True)
         )
@@ -70,7 +71,7 @@ def _settle(found: Mapping[str, tuple[str, tuple[int, ...]]], due: Shapes, longe
             )
 
 
-def read_safetensors(path: Path, due: Shapes, longest: int) -> tuple[Arrays, dict[str, str]]:
+def read_safetensors(path: Path, due: Shapes, optional: Shapes, longest: int) -> tuple[Arrays, dict[str, str]]:
     """Read the arrays and the metadata of a safetensors file.
 
     Raises
@@ -86,14 +87,14 @@ def read_safetensors(path: Path, due: Shapes, longest: int) -> tuple[Arrays, dic
             name: (_STORED.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape()))
             for name, part in slices.items()
         }
-        _settle(found, due, longest)
-        arrays = {name: file.get_tensor(name) for name in due}
+        _check_shapes(found, due, optional, longest)
+        arrays = {name: file.get_tensor(name) for name in found}
         metadata = dict(file.metadata() or {})
     _check_bools(arrays, path)
     return arrays, metadata
 
 
-def read_npz(path: Path, due: Shapes, longest: int) -> Arrays:
+def read_npz(path: Path, due: Shapes, optional: Shapes, longest: int) -> Arrays:
     """Read the arrays of an npz file; headers first, no pickle, no byte more than the arrays due.
 
     Raises
@@ -115,9 +116,9 @@ def read_npz(path: Path, due: Shapes, longest: int) -> Arrays:
             with archive.open(info) as stream:
                 dtype, shape, _ = _npy_header(stream)
             found[name] = (dtype, shape)
-        _settle(found, due, longest)
+        _check_shapes(found, due, optional, longest)
         arrays = {}
-        for name in due:
+        for name in found:
             with archive.open(members[name]) as stream:
                 arrays[name] = _npy_content(stream, name)
     _check_bools(arrays, path)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from masksynth.audit import audit, subject_of_merged
-from masksynth.audit.family_findings import context_findings, label_findings, plan_of
-from masksynth.audit.leak_findings import leak_findings
+from masksynth.audit.family_findings import find_wrong_context, find_wrong_labels, plan_of
+from masksynth.audit.leak_findings import find_leaks
 from masksynth.backends import Limits
 from masksynth.solve import solve
 from tests.audit.cases import (
@@ -54,7 +54,7 @@ def test_the_comparison_that_looks_for_faults_finds_none(name):
         plan = plan_of(subject)
         assert plan.right
         plan = replace(plan, right=False)
-        assert [*leak_findings(subject, plan), *context_findings(subject, plan), *label_findings(subject, plan)] == []
+        assert [*find_leaks(subject, plan), *find_wrong_context(subject, plan), *find_wrong_labels(subject, plan)] == []
 
 
 def hidden(subject):

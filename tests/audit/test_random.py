@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from masksynth.audit import audit, subject_of_merged
-from masksynth.audit.family_findings import context_findings, label_findings, plan_of
-from masksynth.audit.leak_findings import leak_findings
+from masksynth.audit.family_findings import find_wrong_context, find_wrong_labels, plan_of
+from masksynth.audit.leak_findings import find_leaks
 from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
 from masksynth.merge import find_leak, merge
@@ -49,9 +49,9 @@ def test_right_answers_raise_no_alarm(layers, block):
         if layers is None and not leaks:
             plan = replace(plan_of(subject), right=False)
             assert [
-                *leak_findings(subject, plan),
-                *context_findings(subject, plan),
-                *label_findings(subject, plan),
+                *find_leaks(subject, plan),
+                *find_wrong_context(subject, plan),
+                *find_wrong_labels(subject, plan),
             ] == [], seed
             looked += 1
     assert layers is not None or looked > 2

@@ -7,8 +7,8 @@ import pytest
 
 from masksynth.audit import layer_reach as reach
 from masksynth.audit import shortest_paths as search
-from masksynth.audit.layer_reach import closed, depended_on, sets_of
-from masksynth.audit.shortest_paths import layers_of, reached
+from masksynth.audit.layer_reach import build_sets, is_transitive, reachable_from
+from masksynth.audit.shortest_paths import find_reachable, layers_of_path
 from masksynth.mask import Mask
 from tests.audit.naive import fewest_hops, is_path, random_mask
 
@@ -23,7 +23,7 @@ def test_shortest_paths(layers, tables, causal):
         mask = Mask.from_dense(random_mask(rng, size, tables, rng.choice([0.08, 0.2, 0.5]), causal))
         groups = [rng.choice(size, int(rng.integers(0, min(size, 3) + 1)), replace=False).tolist() for _ in range(8)]
         query, which = rng.integers(0, size, 20), rng.integers(0, 8, 20)
-        found, undecided = reached(mask, query, which, sets_of(groups), layers)
+        found, undecided = find_reachable(mask, query, which, build_sets(groups), layers)
         assert undecided == 0
         expected = {}
         for number, (q, s) in enumerate(zip(query.tolist(), which.tolist(), strict=True)):
@@ -37,7 +37,7 @@ def test_shortest_paths(layers, tables, causal):
             assert one.path[-1] == query[one.number]
             assert len(one.path) == one.hops + 1
             assert is_path(mask, one.path, layers)
-            assert len(layers_of(mask, one.path)) == one.hops
+            assert len(layers_of_path(mask, one.path)) == one.hops
 
 
 @pytest.mark.parametrize("layers", [None, 1, 2, 5])
@@ -49,7 +49,7 @@ def test_what_is_depended_on(layers, tables):
         mask = Mask.from_dense(random_mask(rng, size, tables, 0.12))
         sources = rng.choice(size, int(rng.integers(1, size + 1)), replace=False)
         expected = set().union(*(fewest_hops(mask, q, layers) for q in sources.tolist()))
-        assert set(np.flatnonzero(depended_on(mask, sources, layers)).tolist()) == expected
+        assert set(np.flatnonzero(reachable_from(mask, sources, layers)).tolist()) == expected
 
 
 def test_closed_is_never_said_of_an_open_mask():
@@ -60,7 +60,7 @@ def test_closed_is_never_said_of_an_open_mask():
         dense = random_mask(rng, size, 1, rng.choice([0.2, 0.6]))[0]
         whole = dense | np.eye(size, dtype=bool)
         transitive = not ((whole.astype(int) @ whole.astype(int) > 0) & ~whole).any()
-        claimed = closed(Mask.from_dense(dense))
+        claimed = is_transitive(Mask.from_dense(dense))
         assert transitive or not claimed
         seen += claimed
     assert seen > 50
@@ -69,7 +69,7 @@ def test_closed_is_never_said_of_an_open_mask():
 def test_a_budget_that_ends_is_told(monkeypatch):
     monkeypatch.setattr(search, "BUDGET", 10)
     window = Mask.from_intervals([[((max(q - 1, 0), q + 1),) for q in range(30)]])
-    found, undecided = reached(window, np.array([29, 5, 1]), np.array([0, 0, 0]), sets_of([[0]]), None)
+    found, undecided = find_reachable(window, np.array([29, 5, 1]), np.array([0, 0, 0]), build_sets([[0]]), None)
     assert [one.number for one in found] == [2]
     assert undecided == 2
 
@@ -77,14 +77,14 @@ def test_a_budget_that_ends_is_told(monkeypatch):
 def test_long_chains_are_walked():
     rng = np.random.default_rng(2)
     chain = [[((max(q - 1, 0), q + 1),) for q in range(400)], [((q, q + 1),) for q in range(400)]]
-    assert np.flatnonzero(depended_on(Mask.from_intervals(chain), np.array([350, 20]), None)).tolist() == list(
+    assert np.flatnonzero(reachable_from(Mask.from_intervals(chain), np.array([350, 20]), None)).tolist() == list(
         range(351)
     )
     for _ in range(20):
         mask = Mask.from_dense(random_mask(rng, 300, 2, 0.004))
         sources = rng.choice(300, 2, replace=False)
         expected = set().union(*(fewest_hops(mask, q) for q in sources.tolist()))
-        assert set(np.flatnonzero(depended_on(mask, sources, None)).tolist()) == expected
+        assert set(np.flatnonzero(reachable_from(mask, sources, None)).tolist()) == expected
 
 
 def test_rounds_and_walks_agree(monkeypatch):
@@ -94,7 +94,7 @@ def test_rounds_and_walks_agree(monkeypatch):
         for _ in range(10):
             mask = Mask.from_dense(random_mask(rng, 30, 1, 0.05))
             expected = set(fewest_hops(mask, 0))
-            assert set(np.flatnonzero(depended_on(mask, np.array([0]), None)).tolist()) == expected
+            assert set(np.flatnonzero(reachable_from(mask, np.array([0]), None)).tolist()) == expected
 
 
 @pytest.mark.parametrize("layers", [None, 3, 9])
@@ -104,7 +104,7 @@ def test_walks_find_shortest_paths_too(monkeypatch, layers):
     for _ in range(20):
         mask = Mask.from_dense(random_mask(rng, 25, 1 if layers else 2, 0.06))
         query, key = (int(place) for place in rng.integers(0, 25, 2))
-        found, undecided = reached(mask, np.array([query]), np.array([0]), sets_of([[key]]), layers)
+        found, undecided = find_reachable(mask, np.array([query]), np.array([0]), build_sets([[key]]), layers)
         hops = fewest_hops(mask, query, layers)
         assert undecided == 0
         assert [one.hops for one in found] == [hops[place] for place in [key] if place in hops]
@@ -113,5 +113,5 @@ def test_walks_find_shortest_paths_too(monkeypatch, layers):
 
 def test_a_leak_through_very_many_layers():
     window = Mask.from_intervals([[((max(q - 1, 0), q + 1),) for q in range(5000)]])
-    (found,), undecided = reached(window, np.array([4999]), np.array([0]), sets_of([[0]]), None)
+    (found,), undecided = find_reachable(window, np.array([4999]), np.array([0]), build_sets([[0]]), None)
     assert (found.hops, found.path, undecided) == (4999, None, 0)

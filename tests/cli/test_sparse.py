@@ -357,8 +357,8 @@ def bad_masks(folder):
     (folder / "mask.txt").write_text("1")
     plain = "is not a whole .npy file of plain numbers; save a bool array with numpy.save"
     return {
-        "float.npy": "a mask is a bool array of shape (n, n) or (P, n, n), not float64 (3, 3)",
-        "oblong.npy": "a mask is a bool array of shape (n, n) or (P, n, n), not bool (3, 4)",
+        "float.npy": "expected a bool array of shape (n, n) or (P, n, n), got float64 (3, 3)",
+        "oblong.npy": "expected a bool array of shape (n, n) or (P, n, n), got bool (3, 4)",
         "pickled.npy": plain,
         "junk.npy": plain,
         "empty.npy": plain,

@@ -37,16 +37,22 @@ def commands(block):
 
 
 def shell(command, folder):
-    """What a command prints on both streams, with the tested masksynth first on the path."""
+    """Return the output of a command on both streams, with the tested masksynth first on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        ["bash", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return done.stdout
 
 
 def agrees(want, got):
-    """Whether an output is the expected one, ``...`` standing for anything; spaces at line ends and empty lines at the end do not count."""
+    """Whether an output is the expected one; ``...`` matches anything, trailing space is ignored."""
     tidy = ["\n".join(line.rstrip() for line in text.strip("\n").split("\n")) + "\n" for text in (want, got)]
     return CHECKER.check_output(*tidy, doctest.ELLIPSIS | doctest.DONT_ACCEPT_BLANKLINE)

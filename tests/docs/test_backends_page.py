@@ -28,7 +28,8 @@ for seed in range(25):
     found.append([answer.status.name, answer.certificate["roads"][0]["backend"], answer.objective["positions"].value,
                   len(ms.solve(instance, backend="criterion").merged.positions)])
 stopped = ms.solve(ms.catalog.butterfly(n=6), backend="lsu", limits=ms.Limits(seconds=0))
-print(json.dumps({"found": found, "bound": stopped.objective["positions"].bound, "value": stopped.objective["positions"].value}))
+positions = stopped.objective["positions"]
+print(json.dumps({"found": found, "bound": positions.bound, "value": positions.value}))
 """
 
 

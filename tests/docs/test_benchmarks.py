@@ -1,4 +1,4 @@
-"""The benchmarks at tiny sizes, and the places in the page that they write."""
+"""The benchmarks at tiny sizes, the stored figures, and the page that is computed from them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import sys
 
 import pytest
 
+from benchmarks import summary
+from benchmarks.results import FOLDER, Result, parse_cell, read_result, table, write_result
 from tests.docs.pages import DOCS, ROOT
 
 FILES = ["gsm8k_rollouts", "preference_pairs", "reasoning_calls"]
 NAMES = (
-    "machine",
     "merge",
     "trie",
     "search",
@@ -41,88 +42,90 @@ def benchmark(*arguments):
     )
 
 
-def rows(page, name):
-    """Cells of the table that stands between the markers of a page."""
-    part = re.search(rf"<!-- begin {name} -->(.*?)<!-- end {name} -->", page, flags=re.DOTALL)[1]
-    return [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| ")
-    ]
+def measure(folder, *arguments):
+    """Run benchmarks; compare the columns of their tables with the stored ones; return the results by name."""
+    done = benchmark(*arguments, "--write", folder)
+    assert done.returncode == 0, done.stderr
+    results = {path.stem: read_result(path) for path in folder.glob("*.json")}
+    for name, result in results.items():
+        assert [part.columns for part in result.tables] == [part.columns for part in stored(name).tables]
+    return results
 
 
-def test_tables_are_written_between_the_markers(tmp_path):
-    page = tmp_path / "page.md"
-    shutil.copy(DOCS / "benchmarks.md", page)
-    done = benchmark("merge", "trie", "--most", 1000, "--write", page)
-    assert done.returncode == 0, done.stderr
-    text = page.read_text()
-    head, *cells = rows(text, "merge")
-    assert head[0] == "family"
-    assert [cell[0] for cell in cells] == ["chains", "prefix tree", "butterfly", "block two-stream"]
-    assert {cell[0]: cell[2] for cell in cells}["butterfly"] == str(3 * 32 - 2)
-    assert len(rows(text, "trie")) == 2
-    done = benchmark("search", "--most", 24, "--limit", 60, "--write", page)
-    assert done.returncode == 0, done.stderr
-    head, *cells = rows(page.read_text(), "search")
-    assert len(cells) >= 3
-    assert all(re.fullmatch(r"\d+\.\d\d", cell) for row in cells for cell in row[4:7])
-    assert rows(page.read_text(), "merge")[0] == rows(text, "merge")[0]
+def stored(name):
+    return read_result(FOLDER / f"{name}.json")
+
+
+def column(result, name, number=0):
+    return [record[name] for record in result.tables[number].records()]
+
+
+def test_merging_and_searching(tmp_path):
+    results = measure(tmp_path, "merge", "trie", "--max-size", 1000)
+    merge = results["merge"]
+    assert column(merge, "family") == ["chains", "prefix tree", "butterfly", "block two-stream"]
+    assert merge.tables[0].records()[2]["positions"] == 3 * 32 - 2
+    assert len(results["trie"].tables[0].rows) == 1
+    assert "masksynth" in merge.machine
+    assert merge.command == "python -m benchmarks merge --max-size 1000 --limit 20"
+    search = measure(tmp_path, "search", "--max-size", 24, "--limit", 60)["search"]
+    assert len(search.tables[0].rows) >= 3
+    assert all(isinstance(cell, float) for name in ("cpsat s", "maxsat s", "ilp s") for cell in column(search, name))
+    assert read_result(tmp_path / "merge.json") == merge
+
+
+METHODS = ("CP-SAT, default", "RC2, default", "SCIP", "HiGHS", "sat", "maxsat", "cpsat", "auto")
 
 
 def test_sparse_masks_are_proved_by_every_method(tmp_path):
-    page = tmp_path / "page.md"
-    shutil.copy(DOCS / "benchmarks.md", page)
-    done = benchmark("sparse", "reach", "--most", 5, "--limit", 30, "--write", page)
-    assert done.returncode == 0, done.stderr
-    head, *cells = rows(page.read_text(), "sparse")
-    methods = ["CP-SAT, default", "RC2, default", "SCIP", "HiGHS", "sat", "maxsat", "cpsat", "auto"]
-    cases = int(head[1].removeprefix("solved of "))
-    assert [cell[:2] for cell in cells[:8]] == [[method, str(cases)] for method in methods]
-    assert cells[8] == ["solved", "of", *methods]
-    assert [cell[:2] for cell in cells[9:14]] == [[f"chains L = {layers}", "2"] for layers in (2, 3, 4, 5, 6)]
-    assert [cell[0] for cell in cells[14:]] == ["classes", "instances"]
-    assert sum(int(cell[1]) for cell in cells[9:]) == cases
-    assert all(set(cell[2:]) == {cell[1]} for cell in cells[9:])
-    assert "Proved by nobody: none." in page.read_text()
+    results = measure(tmp_path, "sparse", "reach", "--max-size", 5, "--limit", 30)
+    sparse = results["sparse"]
+    cases = column(sparse, "cases")[0]
+    assert column(sparse, "method") == [*METHODS]
+    assert set(column(sparse, "solved")) == {cases}
+    families = sparse.tables[1].records()
+    assert [record["family"] for record in families] == [
+        *(f"chains L = {L}" for L in (2, 3, 4, 5, 6)),
+        "classes",
+        "instances",
+    ]
+    assert sum(record["cases"] for record in families) == cases
+    assert all(record[method] == record["cases"] for record in families for method in METHODS)
+    assert "Proved by no method: none." in sparse.notes
     drawing = (tmp_path / "cactus.svg").read_text()
-    assert all(f">{method} ({cases})<" in drawing for method in methods)
-    _, *reached = rows(page.read_text(), "reach")
-    assert [cell[2:4] for cell in reached] == [["5", "5"]] * 9
-    assert [cell[5] for cell in reached[:3]] == ["6", "5", "4"]
+    assert all(f">{method} ({cases})<" in drawing for method in METHODS)
+    reach = results["reach"]
+    assert column(reach, "CP-SAT, default") == column(reach, "auto") == [5] * 9
+    assert column(reach, "edges")[:3] == [6, 5, 4]
 
 
-def test_packing_beside_a_trie(tmp_path):
-    page = tmp_path / "page.md"
-    shutil.copy(DOCS / "benchmarks.md", page)
-    done = benchmark("packing", "--write", page)
-    assert done.returncode == 0, done.stderr
-    cells = rows(page.read_text(), "packing")
-    assert [cell[0] for cell in cells] == ["file", *FILES, "file", *FILES]
-    assert [cell[1] for cell in cells[1:4]] == ["3,216", "767", "8,425"]
+def test_packing_against_a_trie(tmp_path):
+    packing = measure(tmp_path, "packing")["packing"]
+    assert column(packing, "file") == column(packing, "file", 1) == FILES
+    assert column(packing, "tokens") == [3216, 767, 8425]
 
 
-def test_batches_beside_a_plain_loop(tmp_path):
-    page = tmp_path / "page.md"
-    shutil.copy(DOCS / "benchmarks.md", page)
-    done = benchmark("batches", "--most", 60, "--write", page)
-    assert done.returncode == 0, done.stderr
-    _, *cells = rows(page.read_text(), "batches")
-    assert [cell[1] for cell in cells] == ["1", "1", "2", "1", "2", "1", "2"]
-    assert {cell[2] for cell in cells} == {"60"}
-    assert cells[0][5] == "0.00"
-    for row in cells:
-        assert abs(float(row[3]) * float(row[4].replace(",", "")) - 60) < 6
+def test_batches_against_a_loop(tmp_path):
+    batches = measure(tmp_path, "batches", "--max-size", 60)["batches"]
+    assert column(batches, "workers") == [1, 1, 2, 1, 2, 1, 2]
+    assert set(column(batches, "instances")) == {60}
+    assert column(batches, "overhead, ms")[0] == 0
+    for record in batches.tables[0].records():
+        assert abs(record["seconds"] * record["instances/s"] - 60) < 6
 
 
-def test_starts_together_beside_a_loop(tmp_path):
-    page = tmp_path / "page.md"
-    shutil.copy(DOCS / "benchmarks.md", page)
-    done = benchmark("clustering", "--most", 1, "--write", page)
-    assert done.returncode == 0, done.stderr
-    _, *cells = rows(page.read_text(), "clustering")
-    assert [cell[:2] for cell in cells] == [["circle", "angles"], ["circle", "vectors"]] + [["circle", "angles"]] + [
-        ["sphere", "vectors"]
-    ] * 3
-    assert all(cell[6] == "1" and float(cell[10]) < 1e-3 for cell in cells)
+def test_starts_together_against_a_loop(tmp_path):
+    clustering = measure(tmp_path, "clustering", "--max-size", 1)["clustering"]
+    systems = [("circle", "angles"), ("circle", "vectors"), ("circle", "angles"), *[("sphere", "vectors")] * 3]
+    assert [row[:2] for row in clustering.tables[0].rows] == systems
+    assert set(column(clustering, "starts")) == {1}
+    assert max(column(clustering, "difference, 99 %")) < 1e-3
+
+
+def test_hierarchies_against_softmax(tmp_path):
+    hierarchy = measure(tmp_path, "hierarchy", "--max-size", 1024)["hierarchy"]
+    assert column(hierarchy, "positions") == [1024] * 5
+    assert column(hierarchy, "scores held, MiB") == [0.1, 0.1, 0.1, 4.0, 0.0]
 
 
 def program(text):
@@ -162,40 +165,86 @@ def test_the_plot_is_the_same_twice(tmp_path):
     for path in drawn:
         times = {"SCIP": [0.5, 2.0], "HiGHS": [], "RC2": [0.001], "CP-SAT": [1.0], "auto": [0.1, 0.2, 0.3]}
         done = program(
-            f"from pathlib import Path; from benchmarks.plots import cactus; cactus(Path({str(path)!r}), {times!r}, 4, 5.0)"
+            "from pathlib import Path; from benchmarks.plots import cactus\n"
+            f"cactus(Path({str(path)!r}), {times!r}, 4, 5.0)"
         )
         assert done.returncode == 0, done.stderr
     assert drawn[0].read_bytes() == drawn[1].read_bytes()
     assert ">auto (3)<" in drawn[0].read_text()
 
 
-def test_a_page_without_markers_is_refused(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("# Nothing\n")
-    done = benchmark("machine", "--write", page)
-    assert done.returncode == 1
-    assert "no markers for 'machine'" in done.stderr
-    assert page.read_text() == "# Nothing\n"
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_page_has_a_place_for_every_table(name):
-    text = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
-    assert text.count(f"<!-- begin {name} -->") == text.count(f"<!-- end {name} -->") == 1
+def test_figures_are_stored_with_command_and_machine(name):
+    result = stored(name)
+    assert all(part.rows for part in result.tables)
+    assert result.command.startswith(f"python -m benchmarks {name} --max-size ")
+    assert re.search(r"\d+ cores, Python 3\.\d+\.\d+, masksynth ", result.machine)
+
+
+def test_stored_positions_are_those_of_closed_forms_and_other_runs():
+    merge = {(r["family"], r["task nodes"]): r["positions"] for r in stored("merge").tables[0].records()}
+    assert {("butterfly", n * n): 3 * n - 2 for n in (32, 100, 316, 1000)}.items() <= merge.items()
+    assert {("chains", n): n // 2 - 1 for n in (10**3, 10**4, 10**5, 10**6)}.items() <= merge.items()
+    trees = {n: positions for (family, n), positions in merge.items() if family == "prefix tree"}
+    assert trees == {r["task nodes"]: r["positions"] for r in stored("trie").tables[0].records()}
+
+
+def test_stored_edges_are_not_below_their_bounds():
+    for r in stored("constructions").tables[0].records():
+        assert r["bound"] <= r["edges"]
+        assert abs(r["edges / bound"] - r["edges"] / r["bound"]) < 1e-3
+        assert abs(r["edges / position"] - r["edges"] / r["positions"]) < 1e-2
+
+
+def test_stored_counts_of_proofs_agree():
+    sparse = stored("sparse")
+    families = sparse.tables[1].records()
+    for r in sparse.tables[0].records():
+        assert r["solved in 1 s"] <= r["solved"] == sum(record[r["method"]] for record in families) <= r["cases"]
+        assert abs(r["total CPU s"] + 5 * (r["cases"] - r["solved"]) - r["total CPU s, a miss as the limit"]) < 1
+    assert all(max(record[method] for method in METHODS) <= record["cases"] for record in families)
+    for r in stored("reach").tables[0].records():
+        assert abs(r["ratio"] - r["auto"] / r["CP-SAT, default"]) < 0.06
+
+
+def test_stored_training_is_that_of_the_separate_samples():
+    records = [r for r in stored("training").tables[0].records() if r["layout"] == "merged"]
+    assert {r["samples"] for r in records} == set(FILES)
+    assert max(r["gradient difference"] for r in records) < 1e-5
+
+
+def test_results_are_read_as_written(tmp_path):
+    result = Result((table(["a", "b"], [["1,024", "-"], ["x y", 0.5]]),), ("a note",), "machine", "command")
+    write_result(tmp_path / "result.json", result)
+    back = read_result(tmp_path / "result.json")
+    assert back.tables[0].rows == ((1024, None), ("x y", 0.5))
+    assert (back.tables[0].columns, back.notes, back.machine) == (("a", "b"), ("a note",), "machine")
+    assert [parse_cell(text) for text in ("1,2,3 x", "-1", "1e-3", "> 5")] == ["1,2,3 x", -1, 0.001, "> 5"]
+
+
+def test_page_shows_the_stored_figures():
+    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    assert summary.replace_summary(page, summary.format_summary(FOLDER)) == page, "run python -m benchmarks.summary"
+
+
+def test_page_follows_a_changed_figure(tmp_path):
+    shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "reach.json"
+    path.write_text(path.read_text().replace("2.9, ", "3.7, "))
+    assert "1.4 to 3.7" in summary.format_summary(tmp_path)
+    assert "1.4 to 3.7" not in summary.format_summary(FOLDER)
+
+
+def test_page_without_markers_is_refused():
+    with pytest.raises(ValueError, match="expected one <!-- begin summary --> and one <!-- end summary -->"):
+        summary.replace_summary("# Nothing\n", "text")
+
+
+def test_page_names_every_benchmark():
+    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == {*NAMES, "arrange"}
 
 
 def test_fitted_exponents():
-    program = "from benchmarks.measure import exponent as e; print(round(e([1, 10, 100], [3, 300, 30000]), 6), round(e([1, 2], [5, 5]), 6))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["2.0", "0.0"]
-
-
-def test_hierarchies_beside_softmax(tmp_path):
-    page = tmp_path / "page.md"
-    shutil.copy(DOCS / "benchmarks.md", page)
-    done = benchmark("hierarchy", "--most", 1024, "--write", page)
-    assert done.returncode == 0, done.stderr
-    _, *cells = rows(page.read_text(), "hierarchy")
-    assert len(cells) == 5
-    assert {cell[0] for cell in cells} == {"1,024"}
-    assert [cell[4] for cell in cells] == ["0.1", "0.1", "0.1", "4.0", "0.0"]
+    text = "from benchmarks.measure import exponent as e\nprint(e([1, 10, 100], [3, 300, 30000]), e([1, 2], [5, 5]))"
+    assert [round(float(value), 6) for value in program(text).stdout.split()] == [2.0, 0.0]

@@ -1,4 +1,4 @@
-"""The page from a laptop to a cluster, run from top to bottom: its scheduler at a free port, its workers as two processes."""
+"""The page on clusters, run from top to bottom: its scheduler at a free port, its workers as two processes."""
 
 from __future__ import annotations
 

@@ -168,7 +168,8 @@ def test_keys_of_every_json_output(answer):
         "arrange": "masksynth arrange packed --json",
         "audit": "masksynth audit packed --json",
         "inspect": "masksynth inspect packed --json",
-        "search": "masksynth search instance.json -o run.jsonl --quiet; masksynth search run.jsonl --report --compare run.jsonl --json",
+        "search": "masksynth search instance.json -o run.jsonl --quiet; "
+        "masksynth search run.jsonl --report --compare run.jsonl --json",
         "clustering": "masksynth diagnose clustering answer --seeds 2 --time 5 --json",
         "hierarchy": "masksynth diagnose hierarchy --length 16 --branching 4,4 --json",
         "symmetry": "masksynth diagnose symmetry answer --json",

@@ -1,4 +1,4 @@
-"""The generated pages are up to date, and the command's help is complete: summary, options, a runnable example, a mention in the docs."""
+"""The generated pages are up to date, and the help of each command is complete and mentioned in the docs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def test_page_is_up_to_date(name):
 
 
 def test_a_stale_page_is_named(monkeypatch):
-    assert generate.stale() == []
+    assert generate.stale_pages() == []
     monkeypatch.setitem(main.commands["solve"].params[0].__dict__, "metavar", "OTHER")
-    assert generate.stale() == ["cli.md"]
+    assert generate.stale_pages() == ["cli.md"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_has_help_and_an_example(name):
     command = main.commands[name]
-    text = generate.help_of(command, f"masksynth {name}")
+    text = generate.help_text(command, f"masksynth {name}")
     assert re.search(rf"^  masksynth {name}\b", text, flags=re.MULTILINE), f"no example on a line of its own in\n{text}"
     assert "\\b" not in text
     for option in command.params:
@@ -57,6 +57,14 @@ def test_catalogue_command_prints_the_family_of_the_python_line(name):
     assert shown.exit_code == 0, shown.output
     call = re.search(rf"^ms\.catalog\.({name}\(.*\))$", page, flags=re.MULTILINE)[1]
     assert loads(shown.output).family == eval(call, dict(catalog.FAMILIES)).family
+
+
+def test_prose_is_wrapped_and_no_line_begins_a_list():
+    text = "a sum of terms " * 7 + "- the first + the second " * 9
+    lines = generate.fill(text + "\n\n" + text).splitlines()
+    assert max(map(len, lines)) <= 120
+    assert not [line for line in lines if line.startswith(("-", "+"))]
+    assert " ".join(" ".join(lines).split()) == " ".join((text + " " + text).split())
 
 
 def test_picture_shows_the_merged_mask():

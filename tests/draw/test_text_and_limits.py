@@ -91,7 +91,7 @@ def test_refusals(tmp_path):
         ({"what": "heap"}, "picture 'heap'"),
         ({"what": "diff"}, "diff needs a second mask"),
         ({"what": "mask", "other": subject}, "a second mask does not go with mask"),
-        ({"what": "diff", "other": window(5, 2)}, "masks of 4 and of 5 positions"),
+        ({"what": "diff", "other": window(5, 2)}, "got 4 and 5 positions"),
         ({"what": "blocks", "block_size": 0}, "block size 0"),
         ({"what": "flow", "layers": 0}, "0 layers"),
     ):

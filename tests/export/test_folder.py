@@ -16,7 +16,7 @@ import pytest
 from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
 from masksynth.export import merged_arrays, read_merged, solution_record, write_answer
 from masksynth.export.answer_folder import FILES, _write, same_merged
-from masksynth.export.formats import npz_bytes, safetensors_bytes
+from masksynth.export.formats import npz_bytes, read_safetensors, safetensors_bytes
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.tasks import Instance, LossEdge, Node, Prediction, Task, TaskFamily
@@ -295,13 +295,16 @@ def test_a_missing_file_is_named(name, tmp_path):
         read_merged(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("name", ["mask", "position_ids", "loss_position", "loss_label", "loss_task", "loss_weight"])
+@pytest.mark.parametrize(
+    "name",
+    ["mask", "position_ids", "loss_position", "loss_label", "loss_task", "loss_weight", "flex_0_row_intervals"],
+)
 @pytest.mark.parametrize("file", ["mask.safetensors", "mask.npz"])
 def test_one_changed_entry_in_one_file_is_seen(name, file, tmp_path):
     """With the hash recomputed, so that not only the hash is tested."""
     merged = merged_task(random_mask(4))
     folder = write(tmp_path / "out", merged)
-    arrays = {key: array.copy() for key, array in merged_arrays(merged).items()}
+    arrays = {key: array.copy() for key, array in read_safetensors(folder / "mask.safetensors").items()}
     flat = arrays[name].reshape(-1)
     flat[-1] = ~flat[-1] if name == "mask" else -flat[-1] if name == "loss_weight" else flat[-1] + 1
     (folder / file).write_bytes((safetensors_bytes if file.endswith("tensors") else npz_bytes)(arrays))
@@ -317,3 +320,33 @@ def test_other_numbers_of_positions_are_seen(tmp_path):
     (folder / "mask.safetensors").write_bytes(safetensors_bytes({"mask": np.zeros((4, 4), bool)}))
     with pytest.raises(InvalidInstance, match="'position_ids' is missing"):
         read_merged(folder)
+
+
+@pytest.mark.parametrize("size", [4, 90, 9000])
+def test_a_form_that_is_not_the_mask_is_refused(size, tmp_path):
+    """In both files alike, with the hash recomputed."""
+    mask = chain_mask(size) if size > 90 else random_mask(size)
+    folder = write(tmp_path / "out", merged_task(mask))
+    arrays = {key: array.copy() for key, array in read_safetensors(folder / "mask.safetensors").items()}
+    name = "flex_0_bits" if size == 90 else "flex_0_row_intervals"
+    arrays[name].reshape(-1)[-1] ^= 1
+    (folder / "mask.safetensors").write_bytes(safetensors_bytes(arrays))
+    if size <= 8192:
+        (folder / "mask.npz").write_bytes(npz_bytes(arrays))
+    with pytest.raises(WrongAnswer, match=rf"row {size - 1} attends to"):
+        read_merged(folder)
+    del arrays[name]
+    (folder / "mask.safetensors").write_bytes(safetensors_bytes(arrays))
+    if size <= 8192:
+        (folder / "mask.npz").write_bytes(npz_bytes(arrays))
+    with pytest.raises(InvalidInstance, match="are not those of one form"):
+        read_merged(folder)
+
+
+def test_answers_without_stored_forms_are_read(tmp_path):
+    """As an older version wrote them."""
+    merged = merged_task(random_mask(40))
+    folder, arrays = write(tmp_path / "out", merged), merged_arrays(merged)
+    (folder / "mask.safetensors").write_bytes(safetensors_bytes(arrays))
+    (folder / "mask.npz").write_bytes(npz_bytes(arrays))
+    assert read_merged(folder) == merged

@@ -10,9 +10,10 @@ import pytest
 
 from masksynth import catalog
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.mask.csr import factorize
 from masksynth.merge import merge, merge_classes, merge_family
 from masksynth.merge.disjoint_union import check_entries, live_union, read_rows
-from masksynth.merge.refine import numbered, refine
+from masksynth.merge.refine import refine
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 from masksynth.verify import verify
 from tests.random_families import random_family
@@ -108,8 +109,8 @@ def test_compressed_and_written_out_rows_give_one_answer() -> None:
                 task.name,
                 task.nodes,
                 {
-                    node.name: tuple(union.at(key)[1].name for key in written.rows[written.refs[0][live]])
-                    for live, (owner, node) in enumerate(map(union.at, range(len(union.task))))
+                    node.name: tuple(union.task_and_node(key)[1].name for key in written.rows[written.refs[0][live]])
+                    for live, (owner, node) in enumerate(map(union.task_and_node, range(len(union.task))))
                     if owner is task
                 },
                 task.predict,
@@ -128,9 +129,9 @@ def test_refinement_equals_naive_rounds() -> None:
     for seed in range(600):
         union = live_union(random_family(seed, tasks=4, most=7))
         rows = read_rows(union, compress=False)
-        colour = numbered(union.identity)
+        colour = factorize(union.identity)
         while True:
-            finer = numbered(
+            finer = factorize(
                 (own, *(tuple(sorted(colour[key] for key in rows.rows[table[node]])) for table in rows.refs))
                 for node, own in enumerate(colour)
             )
@@ -141,7 +142,7 @@ def test_refinement_equals_naive_rounds() -> None:
 
 
 def test_an_acyclic_literal_chain_may_meet_its_own_tail() -> None:
-    """A node that reads an equal node instead of itself holds equal values: refinement sees it, hashing bottom-up does not."""
+    """A node that reads an equal node instead of itself holds equal values; bottom-up hashing would miss it."""
     nodes = [Node("a", "x", 0), Node("b", "x", 0)]
     family = TaskFamily((Task("t", nodes, {"a": ("a",), "b": ("a",)}, [Prediction("b", "y")]),))
     assert len(merge_family(family).positions) == 1
@@ -181,7 +182,7 @@ def test_empty_families() -> None:
 
 
 def test_merge_classes_wants_one_class_a_node() -> None:
-    with pytest.raises(InvalidInstance, match="2 classes for 6 live nodes"):
+    with pytest.raises(InvalidInstance, match="expected 6 classes, one for each live node, got 2"):
         merge_classes(catalog.causal_lm(n=4).family, [0, 1])
 
 
@@ -199,7 +200,8 @@ from masksynth.verify import verify
 
 def text(number, length, differ):
     nodes = [Node(f"n{i}", number if i == differ else f"w{i}", i) for i in range(length)]
-    return Task(f"t{number}", nodes, {f"n{i}": (f"n{i - 1}",) for i in range(1, length)}, [Prediction(f"n{length - 1}", "y")], True)
+    rows = {f"n{i}": (f"n{i - 1}",) for i in range(1, length)}
+    return Task(f"t{number}", nodes, rows, [Prediction(f"n{length - 1}", "y")], True)
 
 for tasks, length, differ in ((1, 100_000, 0), (1000, 100, -1), (2, 50_000, 0), (2, 50_000, 49_999)):
     mask = merge_family(TaskFamily(tuple(text(number, length, differ) for number in range(tasks)))).mask
@@ -219,7 +221,7 @@ def test_100_000_nodes_of_chains_in_3_gib_without_an_n_by_n_array() -> None:
 
 
 def test_rows_of_trees_and_cliques_stay_small() -> None:
-    """A spine with a leaf at every node: n^2 / 4 intervals in the order of the file, 3 n along heavy paths. A clique: one a row."""
+    """A spine with a leaf at every node: n^2 / 4 intervals in file order, 3 n along heavy paths."""
     n = 3000
     nodes = [node for i in range(n) for node in (Node(f"s{i}", f"s{i}", i), Node(f"l{i}", f"l{i}", i + 1))]
     rows = {f"s{i}": (f"s{i - 1}",) for i in range(1, n)} | {f"l{i}": (f"s{i}",) for i in range(n)}
@@ -232,7 +234,7 @@ def test_rows_of_trees_and_cliques_stay_small() -> None:
 
 
 def test_copies_beyond_the_first_see_themselves_first() -> None:
-    """Three equal rows of a table beside a task that holds one: three copies, each in the row of the pair that it belongs to."""
+    """Three equal rows of a table and a task with one: three copies, each in the row of its pair."""
     train = [Node(f"r{i}", "a", 0) for i in range(3)]
     own = [Node("r", "a", 0), Node("q", "b", 1)]
     family = TaskFamily(

@@ -113,7 +113,7 @@ def test_explanations_name_the_first_difference() -> None:
     assert found.path == (("c", "c"),)
     assert found.reason == (
         "node 'c' of task 'one' attends to 'a' (input \"one\", position 0) "
-        "where node 'c' of task 'two' attends to 'a' (input \"two\", position 0)"
+        "while node 'c' of task 'two' attends to 'a' (input \"two\", position 0)"
     )
     literal = TaskFamily(tuple(chain_of(first, first, closed=False) for first in ("one", "two")))
     found = explain(literal, ("one", "c"), ("two", "c"))
@@ -134,7 +134,7 @@ def test_explanations_agree_with_refinement() -> None:
         union = live_union(family)
         rows = read_rows(union, compress=False)
         classes = refine(union.identity, rows.rows, rows.refs)
-        names = [(union.at(live)[0].name, union.at(live)[1].name) for live in range(len(classes))]
+        names = [(union.task_and_node(live)[0].name, union.task_and_node(live)[1].name) for live in range(len(classes))]
         for u in range(len(names)):
             for v in range(u):
                 found = explain(family, names[u], names[v])
@@ -151,7 +151,10 @@ def test_explanations_at_finite_depth_agree_with_the_positions() -> None:
         for layers in (1, 2, 3, 10**6):
             embeddings = merge_family(family, layers).embeddings
             union = live_union(family)
-            names = [(union.at(live)[0].name, union.at(live)[1].name) for live in range(len(union.task))]
+            names = [
+                (union.task_and_node(live)[0].name, union.task_and_node(live)[1].name)
+                for live in range(len(union.task))
+            ]
             for u in range(len(names)):
                 for v in range(u):
                     found = explain(family, names[u], names[v], layers)
@@ -191,7 +194,9 @@ def test_criterion_accepts_the_minimum_and_names_what_fails() -> None:
     assert (verdict.fault, verdict.positions) == ("hit", (len(merged.positions),))
     dense = merged.mask.dense()
     dense[0, 1] = True
-    assert "flows and should not" in criterion(family, replace(merged, mask=Mask.from_dense(dense))).reason
+    assert (
+        "attends to position 1 and should not" in criterion(family, replace(merged, mask=Mask.from_dense(dense))).reason
+    )
     dense = merged.mask.dense()
     dense[1, 0] = False
     assert "does not attend" in criterion(family, replace(merged, mask=Mask.from_dense(dense))).reason

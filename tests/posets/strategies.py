@@ -12,7 +12,10 @@ DENSITIES = (0.0, 0.02, 0.1, 0.3, 0.7, 1.0)
 
 @st.composite
 def relations(draw: st.DrawFn, max_size: int = 8, size: int | None = None) -> Relation:
-    """Any relation up to 8 nodes, bit by bit; above, a seeded random one of some density, so that shrinking stays quick."""
+    """Any relation up to 8 nodes, bit by bit.
+
+    Above, a seeded random one of some density, so that shrinking stays quick.
+    """
     n = draw(st.integers(0, max_size)) if size is None else size
     if n <= 8:
         bits = draw(st.integers(0, 2 ** (n * n) - 1))

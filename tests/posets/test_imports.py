@@ -30,7 +30,8 @@ def test_orders_need_numpy_and_the_errors_only():
 
 
 def test_a_foreign_import_would_be_found():
-    source = "import os.path\nimport networkx as nx\ndef f():\n    from masksynth.mask import Mask\n    from numpy.typing import NDArray\n"
+    source = "import os.path\nimport networkx as nx\ndef f():\n    from masksynth.mask import Mask\n"
+    source += "    from numpy.typing import NDArray\n"
     assert foreign(source) == {"networkx", "masksynth.mask"}
 
 

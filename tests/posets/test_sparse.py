@@ -114,17 +114,17 @@ def test_any_integer_type_will_do(dtype):
 @pytest.mark.parametrize(
     ("offset", "key", "message"),
     [
-        (np.array([0, 1]), np.array([1]), r"a key is not in 0\.\.0"),
-        (np.array([0, 1, 2]), np.array([0, -1]), r"a key is not in 0\.\.1"),
+        (np.array([0, 1]), np.array([1]), r"a key is out of range: expected 0\.\.0"),
+        (np.array([0, 1, 2]), np.array([0, -1]), r"a key is out of range: expected 0\.\.1"),
         (np.array([0, 1]), np.array([0, 0]), "from 0 to 2"),
         (np.array([1, 2]), np.array([0, 0]), "from 0 to 2"),
-        (np.array([0, 2, 1, 2]), np.array([0, 0]), "without falling"),
-        (np.array([0, 2, 1, 2], np.uint8), np.array([0, 0]), "without falling"),
+        (np.array([0, 2, 1, 2]), np.array([0, 0]), "offset is not non-decreasing from 0 to"),
+        (np.array([0, 2, 1, 2], np.uint8), np.array([0, 0]), "offset is not non-decreasing from 0 to"),
         (np.array([], int), np.array([], int), "from 0 to 0"),
-        (np.array([0.0, 1.0]), np.array([0]), "offset is not a one-dimensional array of integers"),
-        (np.array([0, 1]), np.array([[0]]), "key is not a one-dimensional array of integers"),
-        (np.array([False, True]), np.array([0]), "offset is not"),
-        ([0, 1], np.array([0]), "offset is not"),
+        (np.array([0.0, 1.0]), np.array([0]), "offset: expected a one-dimensional array of integers"),
+        (np.array([0, 1]), np.array([[0]]), "key: expected a one-dimensional array of integers"),
+        (np.array([False, True]), np.array([0]), "offset: expected"),
+        ([0, 1], np.array([0]), "offset: expected"),
     ],
 )
 def test_what_is_no_adjacency_list_is_refused(offset, key, message):
@@ -138,7 +138,7 @@ def test_what_is_no_adjacency_list_is_refused(offset, key, message):
     "component", [np.array([0, 1]), np.array([1, 0, -1]), np.array([0.0, 1.0, 2.0]), np.zeros((3, 1), int)]
 )
 def test_component_arrays_that_do_not_fit_are_refused(component):
-    with pytest.raises(InvalidInstance, match="component is not an array of 3 integers"):
+    with pytest.raises(InvalidInstance, match="component: expected 3 integers >= 0"):
         levels(np.array([0, 0, 0, 0]), np.zeros(0, int), component)
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from masksynth.cli import main
-from masksynth.cli.terminal import plain
+from masksynth.terminal import plain
 from tests.proofs.folders import KNOWN, written
 
 OUTSIDE = f"""#!{sys.executable}

@@ -131,7 +131,7 @@ def test_difference_of_patterns_compares_as_many_tables_as_both_repeat_in():
     one[0, 1, 0] = True
     found = compare(Mask.from_dense(one), Mask.from_dense(other))
     assert (found.tables, found.only_first, found.rows, [row.table for row in found.first_rows]) == (6, 3, 3, [0, 2, 4])
-    with pytest.raises(InvalidInstance, match="masks of 3 and of 4"):
+    with pytest.raises(InvalidInstance, match="got 3 and 4 positions"):
         compare(Mask.from_dense(one), causal(4))
 
 
@@ -172,9 +172,13 @@ def test_every_family_as_the_room_of_orders_counts_it(name):
 
 def test_what_is_too_much_is_named(monkeypatch):
     relation = np.random.default_rng(0).random((40, 40)) < 0.2
-    for name, value in (("MOST_INTERVALS", 20), ("MAX_DENSE", 10)):
-        monkeypatch.setattr(algebra, name, value)
-        monkeypatch.setattr(mutual, name, value)
+    for room, name, value in (
+        (algebra, "MAX_INTERVALS", 20),
+        (mutual, "MOST_INTERVALS", 20),
+        (algebra, "MAX_DENSE", 10),
+        (mutual, "MAX_DENSE", 10),
+    ):
+        monkeypatch.setattr(room, name, value)
     monkeypatch.setattr(sys.modules["masksynth.statistics.measures"], "MOST_BLOCK_ROWS", 10)
     found = anatomy(Mask.from_dense(relation), layers=2, block_size=2)
     assert set(found.skipped) == {

@@ -16,7 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from masksynth import catalog
 from masksynth.errors import WrongAnswer
-from masksynth.export import block_lists, check_blocks, solution_record, write_answer
+from masksynth.export import bit_form, block_lists, chain_ranks, check_blocks, forms, solution_record, write_answer
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.torch import batch_of, block_mask
@@ -203,8 +203,8 @@ def test_large_sparse_answers(size, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(lists_of(own), lists_of(found), strict=True))
 
 
-def only_bits(module, monkeypatch):
-    for name, most in (("MAX_INTERVALS", 0), ("MAX_COLUMNS", 0), ("MAX_CHAINS", -1)):
+def only_bits(monkeypatch):
+    for module, name, most in ((forms, "MAX_INTERVALS", 0), (forms, "MAX_COLUMNS", 0), (chain_ranks, "MAX_CHAINS", -1)):
         monkeypatch.setattr(module, name, most)
 
 
@@ -225,9 +225,9 @@ BLOCKED = {
 def test_lookup_by_blocks_is_the_lookup(name, tmp_path, monkeypatch):
     """The form of large masks on small ones, entry by entry."""
     merged = merged_task(BLOCKED[name])
+    only_bits(monkeypatch)
+    monkeypatch.setattr(bit_form, "FLAT", 0)
     module = flex_mask(merged, tmp_path / "out")
-    only_bits(module, monkeypatch)
-    monkeypatch.setattr(module, "FLAT", 0)
     assert "by blocks" in module.describe()[0]
     check_mods(merged, module, beyond=1024)
 
@@ -280,7 +280,7 @@ def test_an_empty_mask_has_no_blocks(tmp_path):
 @pytest.mark.parametrize("block", [0, -128, 2048, (128, 0)])
 def test_block_sizes_are_bounded(block, tmp_path):
     module = flex_mask(merged_task(random_mask(4)), tmp_path / "out")
-    with pytest.raises(ValueError, match="is not from 1 to 1024"):
+    with pytest.raises(ValueError, match="expected block_size from 1 to 1024"):
         module.make_block_masks(block_size=block)
 
 
@@ -302,9 +302,9 @@ def test_compiled_attention(form, tmp_path, monkeypatch):
         masks = random_mask(300), random_mask(300, seed=1)
     torch._dynamo.reset()
     attend = torch.compile(flex_attention)
-    module = flex_mask(merged_task(masks[0]), tmp_path / "0")
     if "blocks" in form:
-        monkeypatch.setattr(module, "FLAT", 0)
+        monkeypatch.setattr(bit_form, "FLAT", 0)
+    module = flex_mask(merged_task(masks[0]), tmp_path / "0")
     flex_mask(merged := merged_task(masks[1]), tmp_path / "1")
     second = tmp_path / "1" / "mask.safetensors"
     assert form in module.describe()[0]

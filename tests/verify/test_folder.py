@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from masksynth import catalog
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.export import solution_record, write_answer
+from masksynth.export.stored_forms import form_arrays
 from masksynth.merge import merge
 from masksynth.tasks import Instance, MergedTask
 from masksynth.verify import verify_folder
@@ -164,6 +165,28 @@ def test_every_entry_of_every_array(answer: tuple[Instance, MergedTask], tmp_pat
     print(f"{count} tampered folders refused")
     assert count > 700
     assert verify_folder(instance, write(tmp_path, document, arrays)).minimal
+
+
+def test_a_form_that_is_not_the_mask_is_refused(answer: tuple[Instance, MergedTask], tmp_path: Path) -> None:
+    """Every entry of the stored form, changed in both files with the hash recomputed; or the form missing altogether."""
+    instance, merged = answer
+    document, arrays = document_of(merged), arrays_of(merged)
+    stored = form_arrays(merged.mask)
+    assert verify_folder(instance, write(tmp_path, document, {**arrays, **stored})).minimal
+    name = "flex_0_row_intervals"
+    is_empty = (stored[name][:, 0] == stored[name][:, 1])[:, None].repeat(2, axis=1)
+    is_empty[:, 1] = False  # an empty interval whose start is raised stays empty
+    for at in np.flatnonzero(~is_empty):
+        bad = tampered({**arrays, **stored}, name, at, stored[name].flat[at] + 1)
+        with pytest.raises(WrongAnswer, match=r"^files: flex_0_row_intervals"):
+            verify_folder(instance, write(tmp_path, document, bad))
+    with pytest.raises(WrongAnswer, match=r"^files: .*disagree in 'flex_0_"):
+        verify_folder(instance, write(tmp_path, document, {**arrays, **stored}, npz=arrays))
+    with pytest.raises(InvalidInstance, match=r"flex_0_row_intervals"):
+        verify_folder(instance, write(tmp_path, document, {**arrays, **stored, name: stored[name].astype(np.int64)}))
+    del stored["flex_0_reason"]
+    with pytest.raises(InvalidInstance, match=r"not those of one form"):
+        verify_folder(instance, write(tmp_path, document, {**arrays, **stored}))
 
 
 def test_json_that_disagrees_with_the_arrays(answer: tuple[Instance, MergedTask], tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Map positions onto causal samples by paths: what a position continues, and so on down to a beginning.
+"""Map positions onto causal samples by paths: the position that each one continues, down to a first token.
 
-A position of a causal sample stands at the end of a path of tokens. The position that it continues is guessed, best
-guess first; the path is then compared with the prefixes of all samples by rolling hashes, so that a row with a key too
-many or too few, or a chain of thousands of wrong rows, is still placed. A position whose token is wrong is taken for
-the sample's next token that stands nowhere, and the path goes on.
+A position of a causal sample is the end of a path of tokens. The position that it continues is guessed, the most likely
+first; the path is then compared with the prefixes of all samples by rolling hashes, so that a row with a key too many
+or too few, or a chain of thousands of wrong rows, is still placed. A position with a wrong token is taken for the next
+token of the sample that has no position, and the path continues from there.
 """
 
 from __future__ import annotations
@@ -11,94 +11,98 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.audit.layer_reach import nearest_key
 from masksynth.audit.samples.expected_mask import Expected
 from masksynth.mask import Mask
+from masksynth.mask.csr import prefix_sums
+from masksynth.mask.intervals import row_intervals
+from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 from masksynth.verify.colour_refinement import draw
-from masksynth.verify.interval_sets import runs_of
 
-Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
 BASE = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, so that it has an inverse modulo 2^64."""
+"""Base of the rolling hash; odd, so that it has an inverse modulo 2^64."""
 GUESSES = 24
 """Most wrong tokens on one path that are guessed."""
 TOPS = 20_000
-"""Most positions that are guessed at."""
+"""Most positions at which a token is guessed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trie:
-    """The prefix tree of the causal samples.
+    """Prefix tree of the causal samples, with M nodes.
 
     Parameters
     ----------
     node : (U,) int64
         The node of each token, -1 in samples with segments.
     key : (M,) uint64
-        Rolling hash of each node's prefix, rising.
+        Rolling hash of each node's prefix, ascending.
     token : (M,) int64
         A token of each node.
     parent : (M,) int64
-        The node before it, -1 for a first token.
+        The node of the previous token, -1 for a first token.
     live : (M,) bool
-        Whether some label depends on a token of it.
+        Whether some label depends on a token of the node.
     """
 
-    node: Ints
-    key: Words
-    token: Ints
-    parent: Ints
-    live: NDArray[np.bool_]
+    node: Int64Array
+    key: UInt64Array
+    token: Int64Array
+    parent: Int64Array
+    live: BoolArray
 
 
-def build_trie(expected: Expected, identity: Ints, words: Words) -> Trie:
-    """Return the prefix tree of the causal samples; ``words`` are random, one for each identity."""
+def build_trie(expected: Expected, identity: Int64Array, words: UInt64Array) -> Trie:
+    """Return the prefix tree of the causal samples.
+
+    Parameters
+    ----------
+    expected : Expected
+    identity : (U,) int64
+        Codes of the identities of the tokens.
+    words : (codes,) uint64
+        A random word for each code.
+    """
     node = np.full(len(identity), -1, np.int64)
     token = np.flatnonzero(expected.causal)
-    key, first, inverse = np.unique(
-        _prefix_hashes(expected, words[identity])[token], return_index=True, return_inverse=True
-    )
+    hashes = _prefix_hashes(expected, words[identity])[token]
+    key, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     node[token] = inverse
-    some = token[first]
-    before = np.where(expected.index[some] > 0, node[some - 1], -1)
+    example = token[first]
+    parent = np.where(expected.index[example] > 0, node[example - 1], -1)
     live = np.zeros(len(key), bool)
     live[node[token[expected.spans.live[token]]]] = True
-    return Trie(node, key, some, before, live)
+    return Trie(node, key, example, parent, live)
 
 
-def _prefix_hashes(expected: Expected, word: Words) -> Words:
+def _prefix_hashes(expected: Expected, word: UInt64Array) -> UInt64Array:
     """Return sum of word[v] * BASE ** (u - v) over the tokens v up to u of the same sample, modulo 2^64."""
     count = len(word)
-    power, inverse = _powers(BASE, count + 1), _powers(_inverse(BASE), count + 1)
-    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(word * inverse[:count], dtype=np.uint64)])
+    power, inverse = _powers(BASE, count + 1), _powers(np.uint64(pow(int(BASE), -1, 2**64)), count + 1)
+    total = prefix_sums(word * inverse[:count])  # prefix sums of word[v] * BASE ** -v
     begin = expected.table.offset[expected.sample]
-    found: Words = (total[1:] - total[begin]) * power[:count]
-    return found
+    hashes: UInt64Array = (total[1:] - total[begin]) * power[:count]
+    return hashes
 
 
-def _powers(base: np.uint64, count: int) -> Words:
-    steps = np.full(count, base, np.uint64)
-    steps[:1] = 1
-    return np.cumprod(steps, dtype=np.uint64)
-
-
-def _inverse(odd: np.uint64) -> np.uint64:
-    return np.uint64(pow(int(odd), -1, 2**64))
+def _powers(base: np.uint64, count: int) -> UInt64Array:
+    """Return base ** 0, ..., base ** (count - 1) modulo 2^64."""
+    factors = np.full(count, base, np.uint64)
+    factors[:1] = 1
+    return np.cumprod(factors, dtype=np.uint64)
 
 
 class Paths:
-    """The prefix tree of the causal samples, and the node of each position that is known so far.
+    """Keep the prefix tree of the causal samples and the node of each position, as far as it is known.
 
     Parameters
     ----------
     mask : Mask
     positions : (N,) int64, optional
         Position ids.
-    mine, theirs : (N,), (U,) int64
-        Identities of positions and tokens, numbered together.
+    position_code, token_code : (N,), (U,) int64
+        Codes of the identities of positions and tokens, comparable with each other.
     expected : Expected
 
     Attributes
@@ -106,45 +110,63 @@ class Paths:
     trie : Trie
     node : (N,) int64
         -1 where none is known.
-    held, near : list of (N,) int64
-        What each position may continue, best guess first: keys of its rows; positions near it, whatever its rows hold.
+    attended, nearby : list of (N,) int64
+        The position that each one may continue, -1 for none, most likely first: a key of its rows; a position near it,
+        whether or not its rows contain it.
     """
 
-    def __init__(self, mask: Mask, positions: Ints | None, mine: Ints, theirs: Ints, expected: Expected) -> None:
-        words = draw(int(max(mine.max(initial=-1), theirs.max(initial=-1))) + 1, mine.tobytes(), theirs.tobytes())[:, 0]
-        self.mine, self.theirs, self.word = mine, theirs, words[mine]
-        self.trie = build_trie(expected, theirs, words)
+    def __init__(
+        self,
+        mask: Mask,
+        positions: Int64Array | None,
+        position_code: Int64Array,
+        token_code: Int64Array,
+        expected: Expected,
+    ) -> None:
+        codes = int(max(position_code.max(initial=-1), token_code.max(initial=-1))) + 1
+        words = draw(codes, position_code.tobytes(), token_code.tobytes())[:, 0]
+        self.position_code, self.token_code, self.word = position_code, token_code, words[position_code]
+        self.trie = build_trie(expected, token_code, words)
         self.node = np.full(mask.size, -1, np.int64)
-        self.held = [*(() if positions is None else _keys_one_less(mask, positions)), nearest_key(mask)]
-        self.near = [*(() if positions is None else [_nearest_one_less(positions)]), np.arange(mask.size) - 1]
+        by_id = () if positions is None else _keys_with_previous_id(mask, positions)
+        near_id = () if positions is None else (_nearest_with_previous_id(positions),)
+        self.attended = [*by_id, nearest_key(mask)]
+        self.nearby = [*near_id, np.arange(mask.size) - 1]
 
-    def follow(self, ways: list[Ints]) -> None:
-        """Give a node to every position whose path is a prefix of a sample, by one way after the other."""
-        for before in ways if len(self.trie.key) else ():
-            _place(self.trie, self.node, self.word, before)
+    def follow(self, choices: list[Int64Array]) -> None:
+        """Give a node to every position whose path is a prefix of a sample, for each choice of predecessors."""
+        for before in choices if len(self.trie.key) else ():
+            _place_by_hash(self.trie, self.node, self.word, before)
 
-    def guess(self, allowed: NDArray[np.bool_]) -> bool:
-        """Take positions whose path breaks at themselves for live tokens that stand nowhere, and go on from there.
+    def nodes_through_nearby(self) -> Int64Array:
+        """Return the nodes of all positions if paths also continued through nearby positions."""
+        known = self.node.copy()
+        self.follow(self.nearby)
+        node, self.node = self.node, known
+        return node
 
-        Returns whether no limit ended it.
+    def guess(self, allowed: BoolArray) -> bool:
+        """Take positions at which a path breaks for live tokens without a position, and continue from there.
+
+        Returns whether no limit was reached.
         """
         if not len(self.trie.key) or not (allowed & (self.node < 0)).any():
             return True
         guesser = _Guesser(self)
-        ended = [guesser.run(before, allowed) for before in (*self.held, *self.near)]
-        return all(ended)
+        finished = [guesser.run(before, allowed) for before in (*self.attended, *self.nearby)]
+        return all(finished)
 
-    def tops(self) -> NDArray[np.bool_]:
-        """Return which positions without a node continue a position with one, or none at all."""
-        before = self.held[0]
-        found: NDArray[np.bool_] = (self.node < 0) & ((before < 0) | (self.node[before] >= 0))
-        return found
+    def tops(self) -> BoolArray:
+        """Return which positions without a node continue a position with one, or begin a path."""
+        before = self.attended[0]
+        result: BoolArray = (self.node < 0) & ((before < 0) | (self.node[before] >= 0))
+        return result
 
 
-def _place(trie: Trie, node: Ints, word: Words, before: Ints) -> None:
-    """Give a node to every position whose path, through positions not placed yet, is a prefix; in place.
+def _place_by_hash(trie: Trie, node: Int64Array, word: UInt64Array, before: Int64Array) -> None:
+    """Give a node to every position whose path, through positions without a node, is a prefix; in place.
 
-    Pointers are doubled: after r rounds a position knows the hash of 2^r positions below it.
+    Pointer doubling: after r rounds a position has the hash of the 2^r positions below it.
     """
     size = len(node)
     placed = node >= 0
@@ -155,21 +177,21 @@ def _place(trie: Trie, node: Ints, word: Words, before: Ints) -> None:
         value = value + value[link] * power
         power = power * np.where(link < size, power[link], np.uint64(1))
         link = link[link]
-    at = np.minimum(np.searchsorted(trie.key, value[:size]), len(trie.key) - 1)
-    fits = ~placed & (trie.key[at] == value[:size])
-    node[fits] = at[fits]
+    candidate = np.minimum(np.searchsorted(trie.key, value[:size]), len(trie.key) - 1)
+    fits = ~placed & (trie.key[candidate] == value[:size])
+    node[fits] = candidate[fits]
 
 
-def _nearest_one_less(positions: Ints) -> Ints:
+def _nearest_with_previous_id(positions: Int64Array) -> Int64Array:
     """Return the nearest position before each one whose position id is one less, -1 for none."""
     width, number = len(positions) + 1, np.arange(len(positions))
-    code = np.sort(positions * width + number)
-    at = np.searchsorted(code, (positions - 1) * width + number) - 1
-    known = (at >= 0) & (code[at] >= (positions - 1) * width)
-    return np.where(known, code[at] % width, -1)
+    code = np.sort(positions * width + number)  # (position id, position) as one integer
+    entry = np.searchsorted(code, (positions - 1) * width + number) - 1
+    exists = (entry >= 0) & (code[entry] >= (positions - 1) * width)
+    return np.where(exists, code[entry] % width, -1)
 
 
-def _keys_one_less(mask: Mask, positions: Ints) -> list[Ints]:
+def _keys_with_previous_id(mask: Mask, positions: Int64Array) -> list[Int64Array]:
     """Return for each position a key of its rows whose position id is one less, -1 for none.
 
     Three choices: the nearest before it, else the nearest after it; the first; the last.
@@ -179,88 +201,86 @@ def _keys_one_less(mask: Mask, positions: Ints) -> list[Ints]:
     below, last = np.full(mask.size, -1, np.int64), np.full(mask.size, -1, np.int64)
     above, first = np.full(mask.size, width, np.int64), np.full(mask.size, width, np.int64)
     for table in range(mask.tables):
-        rows = runs_of(mask, table)
-        query = np.repeat(np.arange(mask.size), np.diff(rows.offset))
-        wanted = (positions[query] - 1) * width
-        for begin, end, low, high in (
-            (rows.start, np.minimum(rows.end, query), None, below),
-            (np.maximum(rows.start, query + 1), rows.end, above, None),
-            (rows.start, rows.end, first, last),
+        query, start, end = row_intervals(mask, table)
+        base = (positions[query] - 1) * width
+        for low, high, least, most in (
+            (start, np.minimum(end, query), None, below),
+            (np.maximum(start, query + 1), end, above, None),
+            (start, end, first, last),
         ):
-            # the keys of an interval with the wanted position id are one range of the sorted code
-            lower, upper = np.searchsorted(code, wanted + begin), np.searchsorted(code, wanted + end)
-            hit = (lower < upper) & (begin < end)
-            if low is not None:
-                np.minimum.at(low, query[hit], code[lower[hit]] - wanted[hit])
-            if high is not None:
-                np.maximum.at(high, query[hit], code[upper[hit] - 1] - wanted[hit])
+            # the keys of an interval with the wanted position id are one range of the sorted codes
+            lower, upper = np.searchsorted(code, base + low), np.searchsorted(code, base + high)
+            hit = (lower < upper) & (low < high)
+            if least is not None:
+                np.minimum.at(least, query[hit], code[lower[hit]] - base[hit])
+            if most is not None:
+                np.maximum.at(most, query[hit], code[upper[hit] - 1] - base[hit])
     nearest = np.where(below >= 0, below, np.where(above < width, above, -1))
     return [nearest, np.where(first < width, first, -1), last]
 
 
 class _Guesser:
-    """Take positions whose path breaks at themselves for live tokens that stand nowhere.
+    """Take positions at which a path breaks for live tokens that have no position.
 
-    Children of a node are looked up by their parent; children that go on with some identity by parent and that
-    identity.
+    Children of a node are looked up by their parent, grandchildren by their grandparent and their identity.
     """
 
     def __init__(self, paths: Paths) -> None:
         self.paths, trie = paths, paths.trie
-        self.node, self.left = paths.node, TOPS
+        self.node, self.budget = paths.node, TOPS
         self.children = np.argsort(trie.parent, kind="stable")
-        self.cut = np.searchsorted(trie.parent[self.children], np.arange(-1, len(trie.key) + 1))
-        self.width = int(max(paths.mine.max(initial=-1), paths.theirs.max(initial=-1))) + 1
+        self.offset = np.searchsorted(trie.parent[self.children], np.arange(-1, len(trie.key) + 1))
+        self.width = int(max(paths.position_code.max(initial=-1), paths.token_code.max(initial=-1))) + 1
         inner = np.flatnonzero(trie.parent >= 0)
-        code = (trie.parent[trie.parent[inner]] + 1) * self.width + paths.theirs[trie.token[inner]]
+        code = (trie.parent[trie.parent[inner]] + 1) * self.width + paths.token_code[trie.token[inner]]
         order = np.argsort(code, kind="stable")
         self.code, self.between = code[order], trie.parent[inner[order]]
         self.free = trie.live.copy()
         self.free[self.node[self.node >= 0]] = False
 
-    def run(self, before: Ints, allowed: NDArray[np.bool_]) -> bool:
-        """Guess along one way of continuing positions; return whether no limit ended it."""
+    def run(self, before: Int64Array, allowed: BoolArray) -> bool:
+        """Guess along one choice of predecessors; return whether no limit was reached."""
         for _ in range(GUESSES):
             below = np.where(before >= 0, self.node[before], -1)
-            tops = np.flatnonzero(allowed & (self.node < 0) & ((before < 0) | (below >= 0)))[: self.left]
-            self.left -= len(tops)
-            after = _continued_by(before, tops)
+            tops = np.flatnonzero(allowed & (self.node < 0) & ((before < 0) | (below >= 0)))[: self.budget]
+            self.budget -= len(tops)
+            continued_by = _continuations(before, tops)
             placed = False
             for top in tops.tolist():
-                if (choice := self._choose(int(below[top]), after.get(top, []))) >= 0:
+                if (choice := self._choose(int(below[top]), continued_by.get(top, []))) >= 0:
                     self.node[top], self.free[choice], placed = choice, False, True
             if not placed:
-                return self.left > 0
-            _place(self.paths.trie, self.node, self.paths.word, before)
+                return self.budget > 0
+            _place_by_hash(self.paths.trie, self.node, self.paths.word, before)
             self.free[self.node[self.node >= 0]] = False
         return False
 
-    def _choose(self, below: int, after: list[int]) -> int:
-        """Return the child of a node that goes on as a position does, a free one if there is; -1 for none.
+    def _choose(self, below: int, followers: list[int]) -> int:
+        """Return the child of a node that continues as one of the followers does, a free one if possible; -1 for none.
 
-        Where no position goes on, that is the only free child.
+        Without followers, that is the only free child.
         """
-        if not after:
-            here = self.children[self.cut[below + 1] : self.cut[below + 2]]
-            here = here[self.free[here]]
-            return int(here[0]) if len(here) == 1 else -1
-        for place in after:
-            if (number := int(self.node[place])) >= 0:
+        if not followers:
+            children = self.children[self.offset[below + 1] : self.offset[below + 2]]
+            children = children[self.free[children]]
+            return int(children[0]) if len(children) == 1 else -1
+        for follower in followers:
+            if (number := int(self.node[follower])) >= 0:
                 parent = int(self.paths.trie.parent[number])
                 if parent >= 0 and int(self.paths.trie.parent[parent]) == below:
                     return parent
-        for place in after:
-            wanted = (below + 1) * self.width + int(self.paths.mine[place])
-            low, high = np.searchsorted(self.code, wanted, "left"), np.searchsorted(self.code, wanted, "right")
+        for follower in followers:
+            sought = (below + 1) * self.width + int(self.paths.position_code[follower])
+            low, high = np.searchsorted(self.code, sought, "left"), np.searchsorted(self.code, sought, "right")
             if low < high:
-                numbers = self.between[low:high]
-                return int(numbers[self.free[numbers].argmax()])
+                nodes = self.between[low:high]
+                return int(nodes[self.free[nodes].argmax()])
         return -1
 
 
-def _continued_by(before: Ints, tops: Ints) -> dict[int, list[int]]:
-    """Return for each of some positions those that continue it."""
-    found: dict[int, list[int]] = {}
-    for place in np.flatnonzero((before >= 0) & np.isin(before, tops))[: 4 * TOPS].tolist():
-        found.setdefault(int(before[place]), []).append(place)
-    return found
+def _continuations(before: Int64Array, tops: Int64Array) -> dict[int, list[int]]:
+    """Return the positions that continue each of ``tops``."""
+    followers: dict[int, list[int]] = {}
+    for position in np.flatnonzero((before >= 0) & np.isin(before, tops))[: 4 * TOPS].tolist():
+        followers.setdefault(int(before[position]), []).append(position)
+    return followers

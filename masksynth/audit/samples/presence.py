@@ -1,4 +1,4 @@
-"""Samples that stand nowhere, or with other tokens, and positions that serve no sample."""
+"""Find samples that the mask does not contain, positions with another token, and positions that belong to no sample."""
 
 from __future__ import annotations
 
@@ -6,149 +6,144 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
 from masksynth.audit.samples.expected_mask import Expected, token_ids
 from masksynth.audit.samples.placement import Placement
+from masksynth.mask.csr import run_starts
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-TOLD = 1000
+MAX_FINDINGS = 1000
 """Most findings of one kind."""
 
 
-def presence_findings(subject: Subject, expected: Expected, placed: Placement, live: Bools) -> Iterator[Finding]:
-    """MS018, MS019: tokens without a position, positions with another token, positions without a token."""
-    yield from _missing_ids(subject, expected)
+def find_presence_faults(subject: Subject, expected: Expected, placed: Placement, live: BoolArray) -> Iterator[Finding]:
+    """Yield MS018 and MS019: tokens without a position, positions with another token, positions without a token."""
+    yield from _samples_not_given(subject, expected)
     yield from _replaced_tokens(subject, expected, placed, live)
-    yield from _lost_samples(subject, expected, placed)
-    yield from _idle_positions(subject, placed)
+    yield from _absent_samples(subject, expected, placed)
+    yield from _positions_without_sample(subject, placed)
     if not placed.complete:
-        message = "too many positions look alike to place them all: findings may point at the wrong ones of them"
+        message = "too many positions have equal identities to place them all: findings may name the wrong ones"
         codes = ["MS002", "MS009", "MS013", "MS015", "MS018"]
         yield Finding("MS014", "note", None, {"codes": codes}, "give position ids with --tokens", message)
 
 
-def _missing_ids(subject: Subject, expected: Expected) -> Iterator[Finding]:
-    """Samples that a packed batch lists and that were not given."""
+def _samples_not_given(subject: Subject, expected: Expected) -> Iterator[Finding]:
+    """Yield samples that a packed batch lists and that were not given."""
     if subject.batch is None:
         return
-    known = set(map(repr, expected.table.ids))
-    missing = [name for name in subject.batch.samples if repr(name) not in known]
-    yield from _left_out(len(missing), "samples of the batch were not given")
-    for name in missing[:TOLD]:
-        message = f"sample {name!r} of the batch is not among the samples that were given"
+    given = set(map(repr, expected.table.ids))
+    missing = [name for name in subject.batch.samples if repr(name) not in given]
+    yield from _count_unreported(len(missing), "samples of the batch were not given")
+    for name in missing[:MAX_FINDINGS]:
+        message = f"sample {name!r} of the batch is not among the given samples"
         yield Finding("MS018", "error", None, {"sample": name}, "give the samples that were packed", message)
 
 
-def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, live: Bools) -> Iterator[Finding]:
-    """Positions that stand in a token's place and have another identity: one finding for each run of them.
+def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, live: BoolArray) -> Iterator[Finding]:
+    """Yield positions in the place of a token that have another identity: one finding for each run of them.
 
-    Errors if some label depends on them, or on a token that stands nowhere else.
+    Errors if some label depends on them, or on a token that has no other position.
     """
-    needed = np.zeros(len(placed.first), bool)
-    needed[placed.classes[placed.live]] = True
-    needed[placed.home[placed.same]] = False
-    wrong = np.flatnonzero((placed.home >= 0) & ~placed.same)
-    token = placed.token[wrong]
-    begins = np.ones(len(wrong), bool)
-    begins[1:] = (
-        (np.diff(wrong) != 1) | (np.diff(token) != 1) | (expected.sample[token][1:] != expected.sample[token][:-1])
-    )
-    cuts = np.append(np.flatnonzero(begins), len(wrong)).tolist()
-    yield from _left_out(len(cuts) - 1, "runs of positions stand in the place of other tokens")
-    for low, high in list(pairwise(cuts))[:TOLD]:
-        at, owner = int(wrong[low]), int(token[low])
-        here = (
-            f"position {subject.token(at)}"
-            if high == low + 1
-            else f"positions {subject.token(at)} to {subject.token(int(wrong[high - 1]))}"
-        )
-        where = (
-            expected.place(owner)
-            if high == low + 1
-            else f"{expected.place(owner)} to {expected.place(int(token[high - 1]))}"
-        )
-        verb = "stands" if high == low + 1 else "stand"
-        message = f"{here} {verb} in the place of {where} from {expected.name(owner)} on"
-        witness = {**expected.witness(owner), "positions": [at, int(wrong[high - 1])], "count": high - low}
-        witness["expected"] = {
-            "input": int(expected.table.tokens[owner]),
-            "position_id": int(expected.positions[owner]),
-        }
-        run = wrong[low:high]
-        severity = "error" if (live[run] | needed[placed.home[run]]).any() else "warning"
-        yield Finding(
-            "MS018",
-            severity,
-            at,
-            witness,
-            "correct the inputs and position ids, or give the samples that were packed",
-            message,
-        )
+    needed = np.zeros(len(placed.first_token), bool)
+    needed[placed.class_of_token[placed.live_token]] = True
+    needed[placed.class_of_position[placed.same_identity]] = False
+    wrong = np.flatnonzero((placed.class_of_position >= 0) & ~placed.same_identity)
+    token = placed.token_of_position[wrong]
+    # a run: consecutive positions and tokens of one sample
+    number = np.arange(len(wrong))
+    begins = run_starts(wrong - number, token - number, expected.sample[token])
+    bounds = np.append(np.flatnonzero(begins), len(wrong)).tolist()
+    yield from _count_unreported(len(bounds) - 1, "runs of positions have another identity than their samples' tokens")
+    for low, high in list(pairwise(bounds))[:MAX_FINDINGS]:
+        run, first = wrong[low:high], int(token[low])
+        severity = "error" if (live[run] | needed[placed.class_of_position[run]]).any() else "warning"
+        yield _replaced_run(subject, expected, run, first, int(token[high - 1]), severity)
 
 
-def _lost_samples(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
-    """Samples of which a token that some label depends on has no position: one finding for each."""
-    lost = np.flatnonzero(placed.live & ~placed.served[placed.classes])
-    sample, first, count = np.unique(expected.sample[lost], return_index=True, return_counts=True)
-    live = np.bincount(expected.sample[placed.live], minlength=len(expected.table))
+def _replaced_run(
+    subject: Subject, expected: Expected, run: Int64Array, first: int, last: int, severity: str
+) -> Finding:
+    """Report a run of positions that should have the identities of the tokens ``first`` to ``last``."""
+    position, final = int(run[0]), int(run[-1])
+    if len(run) == 1:
+        message = f"position {subject.token(position)}: expected {expected.identity(first)}, {expected.describe(first)}"
+    else:
+        message = (
+            f"positions {subject.token(position)} to {subject.token(final)}: expected {expected.identity(first)} to "
+            f"{expected.identity(last)}, from {expected.describe(first)} on"
+        )
+    witness = {**expected.witness(first), "positions": [position, final], "count": len(run)}
+    witness["expected"] = {"input": int(expected.table.tokens[first]), "position_id": int(expected.positions[first])}
+    remedy = "correct the inputs and position ids, or give the samples that were packed"
+    return Finding("MS018", severity, position, witness, remedy, message)
+
+
+def _absent_samples(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
+    """Yield samples of which a token that some label depends on has no position: one finding for each."""
+    absent = np.flatnonzero(placed.live_token & ~placed.has_position[placed.class_of_token])
+    samples, first, counts = np.unique(expected.sample[absent], return_index=True, return_counts=True)
+    live = np.bincount(expected.sample[placed.live_token], minlength=len(expected.table))
     ids = token_ids(subject)
-    yield from _left_out(len(sample), "samples are not found")
-    for number, at, many in list(zip(sample.tolist(), first.tolist(), count.tolist(), strict=True))[:TOLD]:
-        token, name = int(lost[at]), expected.table.ids[number]
-        what = f"sample {name!r} is nowhere in the mask"
-        if many < live[number]:
-            what = f"sample {name!r}: {many} of its {live[number]} tokens are nowhere in the mask"
-        miss, near = _nearest_miss(subject, expected, placed, ids, token)
-        witness = {**expected.witness(token), "count": many, "tokens": int(live[number]), "nearest": near}
-        message = f"{what}, token {expected.index[token]} ({expected.place(token)}) first; {miss}"
-        yield Finding("MS018", "error", near, witness, "add its positions, or leave the sample out", message)
+    yield from _count_unreported(len(samples), "samples are not in the mask")
+    rows = zip(samples.tolist(), first.tolist(), counts.tolist(), strict=True)
+    for sample, index, count in list(rows)[:MAX_FINDINGS]:
+        token, name = int(absent[index]), expected.table.ids[sample]
+        fact = f"sample {name!r} is not in the mask"
+        if count < live[sample]:
+            fact = f"sample {name!r}: {count} of its {live[sample]} tokens are not in the mask"
+        nearest, position = _nearest_position(subject, expected, placed, ids, token)
+        witness = {**expected.witness(token), "count": count, "tokens": int(live[sample]), "nearest": position}
+        message = f"{fact}, token {expected.index[token]} ({expected.identity(token)}) first; {nearest}"
+        yield Finding("MS018", "error", position, witness, "add its positions, or leave the sample out", message)
 
 
-def _nearest_miss(
-    subject: Subject, expected: Expected, placed: Placement, ids: Ints, token: int
+def _nearest_position(
+    subject: Subject, expected: Expected, placed: Placement, ids: Int64Array, token: int
 ) -> tuple[str, int | None]:
-    """Return in words what comes closest to a token that stands nowhere, and at which position."""
-    alike = ids == expected.table.tokens[token]
-    free = placed.home < 0
-    place = int(expected.positions[token])
-    right = np.ones(subject.size, bool) if subject.positions is None else subject.positions == place
+    """Return a text about the position that comes closest to a token without one, and that position."""
+    same_token = ids == expected.table.tokens[token]
+    free = placed.class_of_position < 0
+    position_id = int(expected.positions[token])
+    same_id = np.ones(subject.size, bool) if subject.positions is None else subject.positions == position_id
     before = placed.position_of(token - 1) if expected.index[token] else -1
-    for chosen, words in (
-        (alike & right & free, "position {} has its identity, and its row is another's"),
-        (alike & right, "position {} has its identity and stands for another token"),
-        (alike & free, "position {} holds its token id at another position id"),
-        (right & free & (np.arange(subject.size) == before + 1), "position {} comes after the token before it"),
-        (alike, "position {} holds its token id at another position id"),
+    follows = np.arange(subject.size) == before + 1
+    for chosen, text in (
+        (same_token & same_id & free, "position {} has its identity, but another row"),
+        (same_token & same_id, "position {} has its identity, but belongs to another token"),
+        (same_token & free, "position {} has its token id, but another position id"),
+        (same_id & free & follows, "position {} follows the token before it"),
+        (same_token, "position {} has its token id, but another position id"),
     ):
         if chosen.any():
-            at = int(np.flatnonzero(chosen)[0])
-            return "nearest: " + words.format(subject.token(at)), at
-    return "no position holds its token id", None
+            position = int(np.flatnonzero(chosen)[0])
+            return "nearest: " + text.format(subject.token(position)), position
+    return "no position has its token id", None
 
 
-def _idle_positions(subject: Subject, placed: Placement) -> Iterator[Finding]:
-    """Positions that stand for no token and are not padding: one finding for each run of them."""
-    idle = placed.home < 0 if subject.padding is None else (placed.home < 0) & ~subject.padding
-    edges = np.diff(np.concatenate([[0], idle.astype(np.int8), [0]]))
-    begins, ends = np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist()
-    yield from _left_out(len(begins), "runs of positions serve no sample")
-    for first, last in list(zip(begins, ends, strict=True))[:TOLD]:
-        here = (
-            f"position {subject.token(first)} serves" if last == first + 1 else f"positions {first} to {last - 1} serve"
+def _positions_without_sample(subject: Subject, placed: Placement) -> Iterator[Finding]:
+    """Yield positions that belong to no token and are not padding: one finding for each run of them."""
+    unused = placed.class_of_position < 0
+    if subject.padding is not None:
+        unused = unused & ~subject.padding
+    change = np.diff(np.concatenate([[0], unused.astype(np.int8), [0]]))  # 1 where a run begins, -1 after its end
+    begins, ends = np.flatnonzero(change == 1).tolist(), np.flatnonzero(change == -1).tolist()
+    yield from _count_unreported(len(begins), "runs of positions belong to no sample")
+    for first, end in list(zip(begins, ends, strict=True))[:MAX_FINDINGS]:
+        single = f"position {subject.token(first)} belongs to no sample"
+        message = single if end == first + 1 else f"positions {first} to {end - 1} belong to no sample"
+        witness = {"positions": [first, end - 1], "count": end - first}
+        remedy = (
+            "drop it; if it is padding, declare it under padding in --tokens; or give the sample that it belongs to"
         )
-        message = f"{here} no sample"
-        witness = {"positions": [first, last - 1], "count": last - first}
-        remedy = "drop it; if it is padding, say so under padding in --tokens; or give the sample that it belongs to"
         yield Finding("MS019", "warning", first, witness, remedy, message)
 
 
-def _left_out(count: int, what: str) -> Iterator[Finding]:
-    """MS014: findings of one kind beyond those that are written out."""
-    if count > TOLD:
-        message = f"{count - TOLD} more {what}; {TOLD} are written out"
-        witness = {"codes": ["MS018", "MS019"], "count": count, "written": TOLD}
-        yield Finding("MS014", "note", None, witness, "mend what is written out and audit again", message)
+def _count_unreported(count: int, what: str) -> Iterator[Finding]:
+    """Yield MS014 if there are more findings of one kind than are reported."""
+    if count > MAX_FINDINGS:
+        message = f"{count - MAX_FINDINGS} more {what}; {MAX_FINDINGS} are reported"
+        witness = {"codes": ["MS018", "MS019"], "count": count, "written": MAX_FINDINGS}
+        yield Finding("MS014", "note", None, witness, "fix what is reported and audit again", message)

@@ -1,205 +1,220 @@
-"""Rows of a mask beside what the samples' tokens see."""
+"""Compare the rows of a mask with what the tokens of the samples attend to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.audit.finding import Finding
 from masksynth.audit.samples.expected_mask import Expected
 from masksynth.audit.samples.placement import Placement
+from masksynth.mask.csr import indptr, run_starts
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject
 from masksynth.verify.colour_refinement import draw, row_sums
-from masksynth.verify.interval_sets import prefix
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-ROWS = 1000
-"""Most wrong rows that are written out, those that come first in each sample before all others."""
-ENTRIES = 1 << 25
-"""Most keys of wrong rows that are looked at one by one."""
-LISTED = 20
+MAX_ROWS = 1000
+"""Most wrong rows that are reported, the first of each sample before all others."""
+MAX_KEYS = 1 << 25
+"""Most keys of wrong rows that are read one by one."""
+MAX_LISTED = 20
 """Most positions in a witness."""
 
 
-def find_wrong_rows(subject: Subject, placed: Placement, table: int) -> Ints:
-    """Return the positions whose row does not hold, class by class and as often, what the tokens of its class see.
+def find_wrong_rows(subject: Subject, placed: Placement, table: int) -> Int64Array:
+    """Return the positions whose row differs from what the tokens of its class attend to, by class as multisets.
 
     Sums of random words over rows are compared (`masksynth.verify.colour_refinement`); O(N + T).
     """
-    home, count = placed.home, len(placed.first)
-    words = draw(count + 1, placed.rows.key_start.tobytes(), home.tobytes(), placed.classes.tobytes())
-    given = row_sums(subject.mask, table, words[home])
-    due = row_sums(placed.rows, table, words[placed.classes])
-    known = np.flatnonzero(home >= 0)
-    wrong: Ints = known[(due[placed.first[home[known]]] != given[known]).any(axis=1)]
+    classes, count = placed.class_of_position, len(placed.first_token)
+    words = draw(count + 1, placed.rows.key_start.tobytes(), classes.tobytes(), placed.class_of_token.tobytes())
+    given = row_sums(subject.mask, table, words[classes])
+    expected = row_sums(placed.rows, table, words[placed.class_of_token])
+    known = np.flatnonzero(classes >= 0)
+    wrong: Int64Array = known[(expected[placed.first_token[classes[known]]] != given[known]).any(axis=1)]
     return wrong
 
 
-def row_findings(subject: Subject, expected: Expected, placed: Placement, live: Bools) -> Iterator[Finding]:
-    """MS002, MS009, MS013, MS015: what rows lack, hold in another number, or should not hold, by sample and token."""
-    order = np.argsort(placed.classes, kind="stable")
-    tokens = (order, prefix(np.bincount(placed.classes, minlength=len(placed.first))))
+def find_row_faults(subject: Subject, expected: Expected, placed: Placement, live: BoolArray) -> Iterator[Finding]:
+    """Yield MS002, MS009, MS013 and MS015: what rows lack, contain in another number, or should not contain."""
+    tokens_by_class = np.argsort(placed.class_of_token, kind="stable")
+    offset = indptr(np.bincount(placed.class_of_token, minlength=len(placed.first_token)))
     for table in range(subject.mask.tables):
+        comparison = _RowComparison(subject, expected, placed, tokens_by_class, offset, table)
         wrong = find_wrong_rows(subject, placed, table)
-        chosen = _first_of_each_sample(wrong, expected, placed)
-        left = ENTRIES
-        told = 0
-        for query in chosen[:ROWS].tolist():
-            left -= sum(end - start for start, end in subject.mask.intervals(query, table))
-            if left < 0 and told:
+        order = _first_of_each_sample(wrong, expected, placed)
+        keys = reported = 0
+        for query in order[:MAX_ROWS].tolist():
+            keys += sum(end - start for start, end in subject.mask.intervals(query, table))
+            if keys > MAX_KEYS and reported:
                 break
-            told += 1
-            yield from _row_findings(subject, expected, placed, tokens, query, table, bool(live[query]))
-        if told < len(wrong):
+            reported += 1
+            yield from comparison.compare(query, bool(live[query]))
+        if reported < len(wrong):
             where = f" of table {table}" if subject.mask.tables > 1 else ""
-            message = f"{len(wrong) - told} more rows{where} do not hold what their samples' tokens see; {told} are written out"
-            witness = {"codes": ["MS002", "MS009", "MS013", "MS015"], "rows": len(wrong), "written": told}
-            yield Finding(
-                "MS014", "note", int(chosen[told]), witness, "mend what is written out and audit again", message
+            message = (
+                f"{len(wrong) - reported} more rows{where} differ from those of their samples; {reported} are reported"
             )
+            witness = {"codes": ["MS002", "MS009", "MS013", "MS015"], "rows": len(wrong), "written": reported}
+            remedy = "fix what is reported and audit again"
+            yield Finding("MS014", "note", int(order[reported]), witness, remedy, message)
 
 
-def _first_of_each_sample(wrong: Ints, expected: Expected, placed: Placement) -> Ints:
+def _first_of_each_sample(wrong: Int64Array, expected: Expected, placed: Placement) -> Int64Array:
     """Return the wrong rows with the first of each sample in front."""
-    token = placed.token[wrong]
+    token = placed.token_of_position[wrong]
     order = np.lexsort((expected.index[token], expected.sample[token]))
-    sample = expected.sample[token[order]]
-    begins = np.ones(len(sample), bool)
-    begins[1:] = sample[1:] != sample[:-1]
+    begins = run_starts(expected.sample[token[order]])
     return np.concatenate([wrong[order[begins]], wrong[order[~begins]]])
 
 
-def _row_findings(
-    subject: Subject,
-    expected: Expected,
-    placed: Placement,
-    tokens: tuple[Ints, Ints],
-    query: int,
-    table: int,
-    live: bool,
-) -> Iterator[Finding]:
-    home, number = placed.home, int(placed.home[query])
-    keys = subject.mask.row(query, table)
-    if subject.padding is not None:
-        keys = keys[~subject.padding[keys]]
-    seen = placed.rows.row(int(placed.first[number]), table)
-    due, due_count = np.unique(placed.classes[seen], return_counts=True)
-    given, given_count = np.unique(home[keys], return_counts=True)
-    where = {"table": table} if subject.mask.tables > 1 else {}
-    severity = "error" if live else "warning"
-    ends = (f" in table {table}" if where else "") + ("" if live else "; no label depends on it")
-    missing = seen[np.isin(placed.classes[seen], due[~np.isin(due, given)])]
-    missing = missing[placed.served[placed.classes[missing]]]  # a token that stands nowhere is told once, as MS018
-    if len(missing):
-        owner = int(placed.token[query])
-        names = _list_some(
-            [f"{expected.place(token)} (token {expected.index[token]})" for token in missing[:3].tolist()], len(missing)
-        )
-        witness = {**expected.witness(owner), "missing": expected.index[missing[:LISTED]].tolist()}
-        witness["positions"] = [placed.position_of(token) for token in missing[:LISTED].tolist()]
-        message = f"position {subject.token(query)}, {expected.name(owner)}, does not see {names}{ends}"
-        remedy = "allow these keys in its row"
-        if subject.rules is None:
-            remedy += "; if the layers have a window or chunks, say so under tables in --tokens"
-        yield Finding("MS002", severity, query, {**witness, "count": len(missing), **where}, remedy, message)
-    both, mine, theirs = np.intersect1d(due, given, return_indices=True)
-    copies = [
-        _copies_of_others(
-            expected, placed, keys, int(both[place]), query, int(given_count[theirs[place]] - due_count[mine[place]])
-        )
-        for place in np.flatnonzero(due_count[mine] < given_count[theirs]).tolist()
-    ]
-    extra = np.sort(np.concatenate([keys[~np.isin(home[keys], due)], *copies]))
-    yield from _extra_findings(subject, expected, placed, tokens, query, extra, severity, ends, where)
-    contaminated = np.unique(home[np.concatenate([keys[:0], *copies])])
-    for place in np.flatnonzero((due_count[mine] != given_count[theirs]) & ~np.isin(both, contaminated)).tolist():
-        owner, kind = int(placed.token[query]), int(both[place])
-        times, asked = int(given_count[theirs[place]]), int(due_count[mine[place]])
-        here = keys[home[keys] == kind][:LISTED].tolist()
-        name = expected.place(int(placed.first[kind]))
-        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {name} {times} times, its sample {asked} times{ends}"
-        remedy = "let it see as many copies as its sample has: attention weights depend on the number"
-        witness = {**expected.witness(owner), "keys": here, "due": asked, "given": times, **where}
-        yield Finding("MS009", severity, query, witness, remedy, message)
+@dataclass(frozen=True, eq=False)
+class _RowComparison:
+    """Compare rows of one table with those of the samples.
 
+    Parameters
+    ----------
+    subject : Subject
+    expected : Expected
+    placed : Placement
+    tokens_by_class : (U,) int64
+        Tokens sorted by class.
+    offset : (C + 1,) int64
+        Class c has the tokens ``tokens_by_class[offset[c] : offset[c + 1]]``.
+    table : int
+    """
 
-def _copies_of_others(expected: Expected, placed: Placement, keys: Ints, kind: int, query: int, surplus: int) -> Ints:
-    """Return the keys of one class that are too many, if they are copies which other samples have of it; else none."""
-    here = keys[placed.home[keys] == kind]
-    foreign: Ints = here[expected.sample[placed.token[here]] != expected.sample[placed.token[query]]]
-    return foreign if len(foreign) == surplus else foreign[:0]
+    subject: Subject
+    expected: Expected
+    placed: Placement
+    tokens_by_class: Int64Array
+    offset: Int64Array
+    table: int
 
-
-def _extra_findings(
-    subject: Subject,
-    expected: Expected,
-    placed: Placement,
-    tokens: tuple[Ints, Ints],
-    query: int,
-    extra: Ints,
-    severity: str,
-    ends: str,
-    where: dict[str, Any],
-) -> Iterator[Finding]:
-    """MS015 for keys of other samples, MS013 for other keys that the sample does not show."""
-    if not len(extra):
-        return
-    order, cut = tokens
-    number = int(placed.home[query])
-    owner = int(placed.token[query])
-    served = np.array([owner]) if placed.alone[query] else order[cut[number] : cut[number + 1]]
-    samples = np.unique(expected.sample[served])
-    own = np.zeros(len(placed.first), bool)
-    for sample in samples.tolist():
-        own[placed.classes[expected.table.offset[sample] : expected.table.offset[sample + 1]]] = True
-    kind = placed.home[extra]
-    copied = placed.alone[extra] & ~np.isin(expected.sample[placed.token[extra]], samples)
-    foreign = (kind >= 0) & (~own[kind] | copied)
-    if foreign.any():
-        keys = extra[foreign]
-        others = placed.token[keys]
-        names = [
-            f"{subject.token(key)} of sample {expected.table.ids[expected.sample[token]]!r}"
-            for key, token in zip(keys[:3].tolist(), others[:3].tolist(), strict=True)
+    def compare(self, query: int, live: bool) -> Iterator[Finding]:
+        """Yield the findings for one wrong row; errors if some label depends on it."""
+        placed, class_of_position = self.placed, self.placed.class_of_position
+        keys = self.subject.mask.row(query, self.table)
+        if self.subject.padding is not None:
+            keys = keys[~self.subject.padding[keys]]
+        visible = placed.rows.row(int(placed.first_token[class_of_position[query]]), self.table)
+        wanted, wanted_count = np.unique(placed.class_of_token[visible], return_counts=True)
+        given, given_count = np.unique(class_of_position[keys], return_counts=True)
+        missing = visible[~np.isin(placed.class_of_token[visible], given)]
+        missing = missing[placed.has_position[placed.class_of_token[missing]]]  # others are reported once, as MS018
+        if len(missing):
+            yield self._missing(query, live, missing)
+        common, in_wanted, in_given = np.intersect1d(wanted, given, return_indices=True)
+        surplus = given_count[in_given] - wanted_count[in_wanted]
+        # too many keys of a class: copies of other samples, if these explain the number
+        foreign = [
+            self._copies_of_others(keys, int(common[i]), query, int(surplus[i]))
+            for i in np.flatnonzero(surplus > 0).tolist()
         ]
-        ids = [expected.table.ids[sample] for sample in dict.fromkeys(expected.sample[others].tolist())]
+        extra = np.sort(np.concatenate([keys[~np.isin(class_of_position[keys], wanted)], *foreign]))
+        if len(extra):
+            yield from self._extra(query, live, extra)
+        explained = np.unique(class_of_position[np.concatenate([keys[:0], *foreign])])
+        for i in np.flatnonzero((surplus != 0) & ~np.isin(common, explained)).tolist():
+            counts = int(given_count[in_given[i]]), int(wanted_count[in_wanted[i]])
+            yield self._wrong_count(query, live, keys, int(common[i]), *counts)
+
+    def _describe(self, query: int) -> str:
+        token = int(self.placed.token_of_position[query])
+        return f"position {self.subject.token(query)}, {self.expected.describe(token)},"
+
+    def _finding(
+        self, code: str, query: int, live: bool, witness: dict[str, Any], remedy: str, message: str
+    ) -> Finding:
+        """Return a finding with the position's sample and, if there are several, the table."""
+        in_table = {"table": self.table} if self.subject.mask.tables > 1 else {}
+        message += f" in table {self.table}" if in_table else ""
+        message += "" if live else "; no label depends on it"
+        witness = {**self.expected.witness(int(self.placed.token_of_position[query])), **witness, **in_table}
+        return Finding(code, "error" if live else "warning", query, witness, remedy, message)
+
+    def _missing(self, query: int, live: bool, missing: Int64Array) -> Finding:
+        names = [
+            f"{self.expected.identity(token)} (token {self.expected.index[token]})" for token in missing[:3].tolist()
+        ]
         witness = {
-            **expected.witness(owner),
-            "keys": keys[:LISTED].tolist(),
-            "samples": ids[:LISTED],
-            "count": len(keys),
-            **where,
+            "missing": self.expected.index[missing[:MAX_LISTED]].tolist(),
+            "positions": [self.placed.position_of(token) for token in missing[:MAX_LISTED].tolist()],
+            "count": len(missing),
         }
-        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{ends}"
-        yield Finding(
-            "MS015", severity, query, witness, "forbid these keys in its row: samples do not see one another", message
-        )
-    if (~foreign).any():
-        keys = extra[~foreign]
-        names = []
-        for key in keys[:3].tolist():
-            token = _token_in(expected, placed, order, cut, int(placed.home[key]), samples)
-            what = (
-                "which serves no sample" if token < 0 else f"{expected.name(token)}, which its sample does not show it"
-            )
-            names.append(f"{subject.token(key)} ({what})")
-        witness = {**expected.witness(owner), "keys": keys[:LISTED].tolist(), "count": len(keys), **where}
-        message = f"position {subject.token(query)}, {expected.name(owner)}, sees {_list_some(names, len(keys))}{ends}"
-        yield Finding("MS013", severity, query, witness, "forbid these keys in its row", message)
+        remedy = "allow these keys in its row"
+        if self.subject.rules is None:
+            remedy += "; if the layers have a window or chunks, declare them under tables in --tokens"
+        message = f"{self._describe(query)} does not attend to {_first_three(names, len(missing))}"
+        return self._finding("MS002", query, live, witness, remedy, message)
+
+    def _wrong_count(self, query: int, live: bool, keys: Int64Array, number: int, given: int, wanted: int) -> Finding:
+        listed = keys[self.placed.class_of_position[keys] == number][:MAX_LISTED].tolist()
+        name = self.expected.identity(int(self.placed.first_token[number]))
+        message = f"{self._describe(query)} attends to {given} copies of {name}, in its sample to {wanted}"
+        remedy = "let it attend to as many copies as its sample has: attention weights depend on the number"
+        witness = {"keys": listed, "due": wanted, "given": given}
+        return self._finding("MS009", query, live, witness, remedy, message)
+
+    def _copies_of_others(self, keys: Int64Array, number: int, query: int, surplus: int) -> Int64Array:
+        """Return the keys of one class that belong to other samples, if their number is the surplus; else none."""
+        members = keys[self.placed.class_of_position[keys] == number]
+        sample = self.expected.sample[self.placed.token_of_position]
+        foreign: Int64Array = members[sample[members] != sample[query]]
+        return foreign if len(foreign) == surplus else foreign[:0]
+
+    def _samples_of(self, query: int) -> Int64Array:
+        """Return the samples that a position belongs to: that of its own token if it is a copy, else all of its class."""
+        number = int(self.placed.class_of_position[query])
+        tokens = self.tokens_by_class[self.offset[number] : self.offset[number + 1]]
+        if self.placed.is_copy[query]:
+            tokens = np.array([int(self.placed.token_of_position[query])])
+        return np.unique(self.expected.sample[tokens])
+
+    def _extra(self, query: int, live: bool, extra: Int64Array) -> Iterator[Finding]:
+        """Yield MS015 for keys of other samples, MS013 for other keys that the sample does not allow."""
+        placed, table = self.placed, self.expected.table
+        samples = self._samples_of(query)
+        in_samples = np.zeros(len(placed.first_token), bool)  # classes of these samples' tokens
+        for sample in samples.tolist():
+            in_samples[placed.class_of_token[table.offset[sample] : table.offset[sample + 1]]] = True
+        number = placed.class_of_position[extra]
+        copied = placed.is_copy[extra] & ~np.isin(self.expected.sample[placed.token_of_position[extra]], samples)
+        foreign = (number >= 0) & (~in_samples[number] | copied)
+        if foreign.any():
+            yield self._contamination(query, live, extra[foreign])
+        if (~foreign).any():
+            keys = extra[~foreign]
+            names = [f"{self.subject.token(key)} ({self._reason(key, samples)})" for key in keys[:3].tolist()]
+            witness = {"keys": keys[:MAX_LISTED].tolist(), "count": len(keys)}
+            message = f"{self._describe(query)} attends to {_first_three(names, len(keys))}"
+            yield self._finding("MS013", query, live, witness, "forbid these keys in its row", message)
+
+    def _contamination(self, query: int, live: bool, keys: Int64Array) -> Finding:
+        ids, sample = self.expected.table.ids, self.expected.sample[self.placed.token_of_position[keys]]
+        names = [
+            f"{self.subject.token(key)} of sample {ids[number]!r}"
+            for key, number in zip(keys[:3].tolist(), sample[:3].tolist(), strict=True)
+        ]
+        others = [ids[number] for number in dict.fromkeys(sample.tolist())]
+        witness = {"keys": keys[:MAX_LISTED].tolist(), "samples": others[:MAX_LISTED], "count": len(keys)}
+        message = f"{self._describe(query)} attends to {_first_three(names, len(keys))}"
+        remedy = "forbid these keys in its row: samples must not attend to one another"
+        return self._finding("MS015", query, live, witness, remedy, message)
+
+    def _reason(self, key: int, samples: Int64Array) -> str:
+        """Return why a key is too many for a position of the given samples, as text."""
+        number = int(self.placed.class_of_position[key])
+        if number < 0:
+            return "which belongs to no sample"
+        tokens = self.tokens_by_class[self.offset[number] : self.offset[number + 1]]
+        token = int(tokens[np.isin(self.expected.sample[tokens], samples)][0])
+        return f"{self.expected.describe(token)}, which its sample does not allow"
 
 
-def _token_in(expected: Expected, placed: Placement, order: Ints, cut: Ints, kind: int, samples: Ints) -> int:
-    """Return a token of a class in one of some samples, -1 for no class."""
-    if kind < 0:
-        return -1
-    here = order[cut[kind] : cut[kind + 1]]
-    return int(here[np.isin(expected.sample[here], samples)][0])
-
-
-def _list_some(names: list[str], count: int) -> str:
-    """Return the first three names and how many more there are."""
+def _first_three(names: list[str], count: int) -> str:
+    """Return the first three names and the number of further ones, of ``count`` in all."""
     return ", ".join(names[:3]) + (f" and {count - 3} more" if count > 3 else "")

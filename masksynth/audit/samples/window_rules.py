@@ -1,4 +1,4 @@
-"""The rule of a mask table: all earlier tokens of a sample, a window of them, or a chunk."""
+"""Represent and infer the rule of a mask table: all earlier tokens of a sample, a window of them, or a chunk."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from masksynth.mask.typing import Int64Array
+
 AGREE = 0.75
 """Least share of observed rows that a window or a chunk must explain."""
 
 
 class TableRule(NamedTuple):
-    """Which tokens of its sample a token sees in one table, by their index in the sample.
+    """State which tokens of its sample a token may attend to in one table, by their index in the sample.
 
     Parameters
     ----------
@@ -23,15 +23,15 @@ class TableRule(NamedTuple):
     width : int
         Tokens of the window or the chunk; 0 for ``"full"``.
     certain : bool
-        False if rows were seen to begin at one token alone, so that context may be missing just as well.
+        False if all observed rows begin at the same token, so that context may be missing as well.
     """
 
     kind: str = "full"
     width: int = 0
     certain: bool = True
 
-    def lowest(self, index: Ints) -> Ints:
-        """Return the index of the first token that the tokens at ``index`` may see.
+    def lowest(self, index: Int64Array) -> Int64Array:
+        """Return the index of the first token that the tokens at ``index`` may attend to.
 
         Examples
         --------
@@ -43,8 +43,8 @@ class TableRule(NamedTuple):
             return np.maximum(index - self.width + 1, 0)
         return index - index % self.width if self.kind == "chunk" else np.zeros_like(index)
 
-    def beyond(self, index: Ints) -> Ints:
-        """Return the index after the last token that the tokens at ``index`` may see."""
+    def beyond(self, index: Int64Array) -> Int64Array:
+        """Return the index after the last token that the tokens at ``index`` may attend to."""
         if self.kind == "chunk":
             return index - index % self.width + self.width
         return np.full_like(index, np.iinfo(np.int32).max)
@@ -58,23 +58,25 @@ class TableRule(NamedTuple):
 FULL = TableRule()
 
 
-def infer_rule(index: Ints, lowest: Ints, sample: Ints, elsewhere: Ints | None = None) -> TableRule:
+def infer_rule(
+    index: Int64Array, lowest: Int64Array, sample: Int64Array, elsewhere: Int64Array | None = None
+) -> TableRule:
     """Return the rule that explains most observed rows of causal samples, ``FULL`` without evidence.
 
-    A window needs rows that begin at two different tokens beyond the first, and so do chunks; those of several samples
-    that all begin at one token may be chunks or have lost the same beginning, and the rule is then not certain. Rows of
-    one sample that all begin at one token are chunks where another table shows what they lack.
+    A window needs observed rows that begin at two different tokens after the first, and so do chunks. If the rows of
+    several samples all begin at the same token, these may be chunks or may have lost the same beginning: the rule is
+    then not certain. Rows of one sample that all begin at one token are chunks if another table has what they lack.
 
     Parameters
     ----------
     index : (R,) int64
         Index of each observed token in its sample.
     lowest : (R,) int64
-        Index of the first token of the sample that its row holds.
+        Index of the first token of the sample in its row.
     sample : (R,) int64
-        The sample.
+        The sample of each token.
     elsewhere : (R,) int64, optional
-        Index of the first token of the sample that the row of some other table holds.
+        Index of the first token of the sample in its row of some other table.
 
     Examples
     --------
@@ -90,8 +92,8 @@ def infer_rule(index: Ints, lowest: Ints, sample: Ints, elsewhere: Ints | None =
     cut = lowest > 0
     if not cut.any():
         return FULL
-    reach = Counter((index - lowest + 1)[cut].tolist())
-    rules = [TableRule("window", width) for width, _ in reach.most_common(4)]
+    lengths = Counter((index - lowest + 1)[cut].tolist())
+    rules = [TableRule("window", width) for width, _ in lengths.most_common(4)]
     begins = Counter(lowest[cut].tolist())
     rules += [
         TableRule("chunk", width) for width in sorted(_chunk_widths([begin for begin, _ in begins.most_common(16)]))
@@ -99,16 +101,16 @@ def infer_rule(index: Ints, lowest: Ints, sample: Ints, elsewhere: Ints | None =
     best, share = FULL, float((lowest == 0).mean())
     for rule in rules:
         agrees = rule.lowest(index) == lowest
-        begin = agrees & cut
-        certain = len(np.unique(lowest[begin])) > 1
+        explained = agrees & cut
+        certain = len(np.unique(lowest[explained])) > 1
         if rule.kind == "chunk" and elsewhere is not None and agrees.all():
-            certain = certain or bool((elsewhere < lowest)[begin].all())
-        evidence = certain or (rule.kind == "chunk" and len(np.unique(sample[begin])) > 1)
+            certain = certain or bool((elsewhere < lowest)[explained].all())
+        evidence = certain or (rule.kind == "chunk" and len(np.unique(sample[explained])) > 1)
         if evidence and agrees.mean() > max(share, AGREE):
             best, share = rule._replace(certain=certain), float(agrees.mean())
     return best
 
 
 def _chunk_widths(begins: list[int]) -> set[int]:
-    """Return the widths of chunks that could begin at some of the given tokens."""
+    """Return widths of chunks that may begin at the given tokens: greatest common divisors of two of them."""
     return {int(np.gcd(a, b)) for a in begins for b in begins} - {1}

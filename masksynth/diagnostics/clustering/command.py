@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from masksynth.cli.answer_text import count
-from masksynth.cli.inspect import BATCH, LENGTH, read
-from masksynth.cli.terminal import (
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.terminal import (
+    BATCH,
     JSON,
+    LENGTH,
     QUIET,
+    count,
     input_files,
     output_file,
     plain,
     print_json,
     printable,
     progress,
+    read,
     to_the_end,
 )
-from masksynth.errors import InvalidInstance, Unsupported
 
 if TYPE_CHECKING:
     from masksynth.diagnostics.clustering import Clustering, Group

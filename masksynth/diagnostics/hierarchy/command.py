@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from masksynth.cli.answer_text import count
-from masksynth.cli.inspect import read
-from masksynth.cli.terminal import (
+from masksynth.errors import InvalidInstance
+from masksynth.terminal import (
     JSON,
     QUIET,
+    count,
     input_files,
     output_file,
     plain,
     print_json,
     printable,
     progress,
+    read,
     to_the_end,
 )
-from masksynth.errors import InvalidInstance
 
 if TYPE_CHECKING:
     from masksynth.diagnostics.hierarchy import Hierarchy, Tree

@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
+from importlib.util import find_spec
 from itertools import count
 from typing import Any
+
+if find_spec("torch") is None:
+    raise ImportError(f"{__name__} needs torch; install it with: pip install 'masksynth[torch]'")
 
 import torch
 from torch import Tensor, nn

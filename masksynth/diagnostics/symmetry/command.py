@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from masksynth.cli.answer_text import count
-from masksynth.cli.inspect import BATCH, LENGTH, read
-from masksynth.cli.terminal import JSON, QUIET, input_files, plain, print_json, progress, to_the_end
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.terminal import (
+    BATCH,
+    JSON,
+    LENGTH,
+    QUIET,
+    count,
+    input_files,
+    plain,
+    print_json,
+    progress,
+    read,
+    to_the_end,
+)
 
 if TYPE_CHECKING:
     from masksynth.diagnostics.symmetry import (
@@ -130,7 +141,9 @@ def _diagnosed(kind: str, subject: str, options: dict[str, Any], seed: int) -> F
     from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
 
     if kind == "training":
-        from examples.symmetry_training import train_masks
+        if find_spec("torch") is None:
+            raise Unsupported("--train needs torch; pip install 'masksynth[torch]'")
+        from masksynth.diagnostics.symmetry.torch_training import train_masks
 
         return train_masks(seed=seed, **options)
     if kind == "checkpoint":

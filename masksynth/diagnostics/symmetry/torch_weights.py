@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
+
+if find_spec("torch") is None:
+    raise ImportError(f"{__name__} needs torch; install it with: pip install 'masksynth[torch]'")
 
 import torch
 from numpy.typing import NDArray

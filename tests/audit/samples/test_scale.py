@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from masksynth.audit import Labels, Subject, with_samples
-from masksynth.audit.row_findings import live_positions
+from masksynth.audit.row_findings import find_live_positions
 from masksynth.audit.samples import compare_samples
 from masksynth.mask import Mask
 
@@ -29,7 +29,7 @@ def test_long_masks():
     for start, expected in ((query - place, 0), (np.zeros(SIZE), SIZE // LENGTH - 1)):
         mask = Mask(np.arange(SIZE + 1)[None], start.astype(np.int32), (query + 1).astype(np.int32))
         subject = with_samples(Subject(mask, "mask", tuple(texts.ravel().tolist()), place, labels=labels), samples)
-        found = compare_samples(subject, live_positions(subject)).findings
+        found = compare_samples(subject, find_live_positions(subject)).findings
         contaminated = {one.witness["sample"] for one in found if one.code == "MS015"}
         assert len(contaminated) == expected
         assert bool(found) == bool(expected)

@@ -115,23 +115,38 @@ def arrays(offset, start, end):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (arrays([0, 1], [0], [1]), "row_offset (2,), key_start (1,), key_end (1,) are not [P, n + 1], [T], [T]"),
+        (
+            arrays([0, 1], [0], [1]),
+            "row_offset, key_start, key_end: expected shapes [P, n + 1], [T], [T], got (2,), (1,), (1,)",
+        ),
         (
             arrays(np.zeros((0, 3)), [], []),
-            "row_offset (0, 3), key_start (0,), key_end (0,) are not [P, n + 1], [T], [T]",
+            "row_offset, key_start, key_end: expected shapes [P, n + 1], [T], [T], got (0, 3), (0,), (0,)",
         ),
-        (arrays([[0, 1]], [0], [1, 1]), "row_offset (1, 2), key_start (1,), key_end (2,) are not [P, n + 1], [T], [T]"),
-        (arrays([[1, 1]], [0], [1]), "row_offset does not run from 0 to T"),
-        (arrays([[0, 0]], [0], [1]), "row_offset does not run from 0 to T"),
-        (arrays([[0, 2]], [0], [1]), "row_offset does not run from 0 to T"),
-        (arrays([[0, 2, 1, 2]], [0, 0], [1, 1]), "row_offset does not run from 0 to T"),
-        (arrays([[0, 1], [0, 1]], [0], [1]), "row_offset does not run from 0 to T"),
-        (arrays([[0, 1]], [-1], [1]), "an interval is empty or leaves 0..1"),
-        (arrays([[0, 1]], [0], [2]), "an interval is empty or leaves 0..1"),
-        (arrays([[0, 1]], [1], [1]), "an interval is empty or leaves 0..1"),
-        (arrays([[0, 2, 2, 2]], [0, 1], [1, 2]), "the intervals of a row are not sorted, disjoint and apart"),
-        (arrays([[0, 2, 2, 2]], [2, 0], [3, 1]), "the intervals of a row are not sorted, disjoint and apart"),
-        (arrays([[0, 2, 2, 2]], [0, 1], [2, 3]), "the intervals of a row are not sorted, disjoint and apart"),
+        (
+            arrays([[0, 1]], [0], [1, 1]),
+            "row_offset, key_start, key_end: expected shapes [P, n + 1], [T], [T], got (1, 2), (1,), (2,)",
+        ),
+        (arrays([[1, 1]], [0], [1]), "row_offset is not non-decreasing from 0 to T = "),
+        (arrays([[0, 0]], [0], [1]), "row_offset is not non-decreasing from 0 to T = "),
+        (arrays([[0, 2]], [0], [1]), "row_offset is not non-decreasing from 0 to T = "),
+        (arrays([[0, 2, 1, 2]], [0, 0], [1, 1]), "row_offset is not non-decreasing from 0 to T = "),
+        (arrays([[0, 1], [0, 1]], [0], [1]), "row_offset is not non-decreasing from 0 to T = "),
+        (arrays([[0, 1]], [-1], [1]), "interval out of range: expected 0 <= start < end <= 1, got [-1, 1)"),
+        (arrays([[0, 1]], [0], [2]), "interval out of range: expected 0 <= start < end <= 1, got [0, 2)"),
+        (arrays([[0, 1]], [1], [1]), "interval out of range: expected 0 <= start < end <= 1, got [1, 1)"),
+        (
+            arrays([[0, 2, 2, 2]], [0, 1], [1, 2]),
+            "the intervals of a row are not sorted and disjoint with a gap between them",
+        ),
+        (
+            arrays([[0, 2, 2, 2]], [2, 0], [3, 1]),
+            "the intervals of a row are not sorted and disjoint with a gap between them",
+        ),
+        (
+            arrays([[0, 2, 2, 2]], [0, 1], [2, 3]),
+            "the intervals of a row are not sorted and disjoint with a gap between them",
+        ),
     ],
 )
 def test_malformed_intervals(given, message):
@@ -154,7 +169,7 @@ def test_malformed_rows(wrong):
 
 @pytest.mark.parametrize("array", [np.zeros((2, 2)), np.zeros((2, 3), bool), np.zeros(2, bool), np.zeros((0, 2, 2), bool), [[1, 0], [0, 1]], "mask", np.zeros((1, 1, 1, 1), bool)])  # fmt: skip  # noqa: E501
 def test_not_a_mask(array):
-    with pytest.raises(InvalidInstance, match=r"a mask is a bool array of shape \(n, n\) or \(P, n, n\), not "):
+    with pytest.raises(InvalidInstance, match=r"expected a bool array of shape \(n, n\) or \(P, n, n\), got "):
         Mask.from_dense(array)
 
 

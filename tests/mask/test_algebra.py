@@ -47,16 +47,16 @@ def test_over_the_limit_small_masks_are_done_in_arrays_and_large_ones_refused(pa
     one, other = mask(pair[0]), mask(pair[1])
     with pytest.MonkeyPatch.context() as patch:
         due = algebra.product(one, other), algebra.transpose(one)
-        patch.setattr(algebra, "MOST_INTERVALS", 1)
+        patch.setattr(algebra, "MAX_INTERVALS", 1)
         assert (algebra.product(one, other), algebra.transpose(one)) == due
         patch.setattr(algebra, "MAX_DENSE", -1)
-        patch.setattr(algebra, "MOST_INTERVALS", -1)
+        patch.setattr(algebra, "MAX_INTERVALS", -1)
         with pytest.raises(Unsupported, match="intervals"):
             algebra.transpose(one)
 
 
 def test_lengths_must_agree():
-    with pytest.raises(InvalidInstance, match="masks of 2 and of 3 positions"):
+    with pytest.raises(InvalidInstance, match="got 2 and 3 positions"):
         algebra.union(algebra.identity(2), algebra.identity(3)) and algebra.difference(
             algebra.identity(2), algebra.identity(3)
         )

@@ -7,7 +7,7 @@ import pytest
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
 
-PAGE = blocks(DOCS / "checkmodel.md")
+PAGE = blocks(DOCS / "check-model.md")
 
 
 def test_the_page_runs_as_shown(tmp_path):

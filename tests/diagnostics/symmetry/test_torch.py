@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch import nn
 
-from examples import symmetry_training as training
+from masksynth.diagnostics.symmetry import torch_training as training
 from masksynth.diagnostics.symmetry import torch_weights as room
 from masksynth.errors import InvalidInstance
 

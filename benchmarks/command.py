@@ -1,0 +1,93 @@
+"""The command ``python -m benchmarks [merge|trie|search|sparse ...]``: run benchmarks; print or store their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from benchmarks.arranging import measure_arranging
+from benchmarks.auditing import measure_auditing
+from benchmarks.batches import measure_batches
+from benchmarks.blocks import measure_blocks
+from benchmarks.clustering import measure_clustering
+from benchmarks.constructions import measure_constructions
+from benchmarks.hierarchy import measure_hierarchy
+from benchmarks.measure import machine
+from benchmarks.merging import measure_merging, measure_trie
+from benchmarks.packing import measure_packing
+from benchmarks.results import Result, write_result
+from benchmarks.searching import measure_searching
+from benchmarks.sparse import measure_reach, measure_sparse
+from benchmarks.training import measure_training
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a run.
+
+    Parameters
+    ----------
+    max_size : int
+        Most task nodes, positions or instances.
+    limit : float
+        Seconds for one search.
+    folder : Path or None
+        The folder that gets the plot of ``sparse``.
+    """
+
+    max_size: int
+    limit: float
+    folder: Path | None
+
+
+BENCHMARKS: dict[str, Callable[[Options], Result]] = {
+    "merge": lambda options: measure_merging(options.max_size),
+    "trie": lambda options: measure_trie(options.max_size),
+    "search": lambda options: measure_searching(options.max_size, options.limit),
+    "sparse": lambda options: measure_sparse(options.max_size, options.limit, options.folder),
+    "reach": lambda options: measure_reach(options.max_size, options.limit),
+    "constructions": lambda options: measure_constructions(options.max_size),
+    "packing": lambda _: measure_packing(),
+    "arrange": lambda options: measure_arranging(options.max_size, options.limit),
+    "blocks": lambda options: measure_blocks(options.max_size),
+    "audit": lambda options: measure_auditing(options.max_size),
+    "training": lambda _: measure_training(),
+    "batches": lambda options: measure_batches(options.max_size),
+    "clustering": lambda options: measure_clustering(options.max_size),
+    "hierarchy": lambda options: measure_hierarchy(options.max_size),
+}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS]))
+@click.option(
+    "--max-size",
+    type=click.IntRange(1),
+    default=10**6,
+    show_default=True,
+    help="Most task nodes, positions or instances.",
+)
+@click.option(
+    "--limit",
+    type=click.FloatRange(0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Seconds for one search (sparse, reach: CPU seconds).",
+)
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Store each result as NAME.json in this folder.",
+)
+def main(names: tuple[str, ...], max_size: int, limit: float, folder: Path | None) -> None:
+    """Run the benchmarks NAMES (default: all), each cell in its own process, one at a time (sparse, reach: two)."""
+    for name in names or BENCHMARKS:
+        result = BENCHMARKS[name](Options(max_size, limit, folder))
+        click.echo(f"{name}\n\n{result}\n")
+        if folder is not None:
+            command = f"python -m benchmarks {name} --max-size {max_size} --limit {limit:g}"
+            write_result(folder / f"{name}.json", replace(result, machine=machine(), command=command))

@@ -1,0 +1,64 @@
+"""Compare the weights of labels with those of the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from masksynth.audit.finding import Finding
+from masksynth.audit.samples.compare_labels import code_labels
+from masksynth.audit.samples.expected_mask import Expected
+from masksynth.audit.samples.placement import Placement
+from masksynth.subject.subject import Subject
+
+MAX_LABELS = 1000
+"""Most labels that are reported."""
+REPACK = "pack the samples again"
+
+
+def find_wrong_weights(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
+    """Yield MS004 for labels with other weights than in the samples; MS022 where the mask has no weights.
+
+    The weights of a label that several samples have at one position are added up.
+    """
+    labels = subject.labels
+    if labels is None:
+        return
+    trained, predictor = expected.spans.trained, expected.spans.predictor
+    token_weight = expected.table.fields.get("weights", np.full(len(expected.table.tokens), np.nan))[trained]
+    weight = expected.table.weight[expected.sample[trained]] * np.where(np.isnan(token_weight), 1.0, token_weight)
+    if subject.batch is None and (labels.weight == 1).all():
+        if count := int((weight != 1).sum()):
+            message = (
+                f"weights of {count} labels of the samples were not compared: the labels of the mask have no weights"
+            )
+            witness = {"codes": ["MS004"], "labels": count}
+            yield Finding("MS022", "warning", None, witness, "audit the packed folder", message)
+        return
+    codes = code_labels(labels, expected, placed, trained, predictor)
+    given_count, expected_count = codes.counts()
+    given_weight = np.bincount(codes.given, labels.weight, len(codes.pairs))
+    expected_weight = np.bincount(codes.expected, weight, len(codes.pairs))
+    # labels that differ in number are reported as lost or repeated
+    differs = ~np.isclose(given_weight, expected_weight, rtol=1e-9, atol=1e-12)
+    wrong = np.flatnonzero((given_count == expected_count) & differs)
+    first_label = np.full(len(codes.pairs), len(codes.given))
+    np.minimum.at(first_label, codes.given, np.arange(len(codes.given)))
+    first_trained = np.full(len(codes.pairs), len(trained))
+    np.minimum.at(first_trained, codes.expected, np.arange(len(trained)))
+    for code in wrong[:MAX_LABELS].tolist():
+        label, token = int(first_label[code]), int(trained[first_trained[code]])
+        position, value = int(labels.position[label]), labels.value[label]
+        given, wanted = float(given_weight[code]), float(expected_weight[code])
+        message = (
+            f"position {subject.token(position)} predicts {value}, {expected.describe(token)}: "
+            f"expected weight {wanted:g}, got {given:g}"
+        )
+        witness = {**expected.witness(token), "label": value, "given": given, "asked": wanted}
+        yield Finding("MS004", "error", position, witness, REPACK, message)
+    if len(wrong) > MAX_LABELS:
+        message = (
+            f"{len(wrong) - MAX_LABELS} more labels have other weights than in the samples; {MAX_LABELS} are reported"
+        )
+        yield Finding("MS014", "note", None, {"codes": ["MS004"], "labels": len(wrong)}, REPACK, message)

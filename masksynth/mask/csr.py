@@ -1,0 +1,260 @@
+"""Ragged arrays in CSR form: row i holds the entries ``indptr[i] <= e < indptr[i + 1]`` of a flat array.
+
+Every function is vectorised over rows; rows may be empty, and there may be none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from masksynth.mask.typing import AnyArray, BoolArray, Int64Array
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def indptr(lengths: ArrayLike) -> Int64Array:
+    """Return the row pointers of rows of the given lengths: 0 and the prefix sums.
+
+    Parameters
+    ----------
+    lengths : (rows,) integers
+        Number of entries of each row.
+
+    Returns
+    -------
+    (rows + 1,) int64
+
+    Examples
+    --------
+    >>> indptr([2, 0, 3]).tolist()
+    [0, 2, 2, 5]
+    """
+    return prefix_sums(np.asarray(lengths, np.int64))
+
+
+def prefix_sums(values: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return 0 and the running sums, in the type of the values; unsigned sums wrap around.
+
+    Parameters
+    ----------
+    values : (n,) array
+        Numbers of at least 64 bits, since sums of narrower ones overflow early.
+
+    Returns
+    -------
+    (n + 1,) array
+
+    Examples
+    --------
+    >>> prefix_sums(np.array([1.5, 2.0])).tolist()
+    [0.0, 1.5, 3.5]
+    """
+    sums = np.zeros(len(values) + 1, values.dtype)
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
+def table_indptr(lengths: Int64Array) -> Int64Array:
+    """Return the row pointers of several tables whose entries lie one table after another in one flat array.
+
+    Parameters
+    ----------
+    lengths : (tables, rows) integers
+        Number of entries of each row of each table.
+
+    Returns
+    -------
+    (tables, rows + 1,) int64
+        Each table begins where the one before ends.
+
+    Examples
+    --------
+    >>> table_indptr(np.array([[1, 2], [0, 3]])).tolist()
+    [[0, 1, 3], [3, 3, 6]]
+    """
+    pointers = np.zeros((lengths.shape[0], lengths.shape[1] + 1), np.int64)
+    pointers[:, 1:] = np.cumsum(lengths).reshape(lengths.shape)
+    pointers[1:, 0] = pointers[:-1, -1]
+    return pointers
+
+
+def row_of_entry(indptr: Int64Array) -> Int64Array:
+    """Return the row of each entry.
+
+    Parameters
+    ----------
+    indptr : (rows + 1,) integers
+        Row pointers; entries are numbered from ``indptr[0]``.
+
+    Returns
+    -------
+    (entries,) int64
+
+    Examples
+    --------
+    >>> row_of_entry(np.array([0, 2, 2, 5])).tolist()
+    [0, 0, 2, 2, 2]
+    """
+    return np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+
+
+def index_in_row(lengths: ArrayLike) -> Int64Array:
+    """Return the index of each entry within its row.
+
+    Parameters
+    ----------
+    lengths : (rows,) integers
+        Number of entries of each row.
+
+    Returns
+    -------
+    (entries,) int64
+
+    Examples
+    --------
+    >>> index_in_row([2, 0, 3]).tolist()
+    [0, 1, 0, 1, 2]
+    """
+    return repeat_ranges(np.zeros(len(np.asarray(lengths)), np.int64), lengths)
+
+
+def repeat_ranges(starts: ArrayLike, lengths: ArrayLike) -> Int64Array:
+    """Return the integers ``starts[i], ..., starts[i] + lengths[i] - 1`` of every i, one range after another.
+
+    Parameters
+    ----------
+    starts : (ranges,) integers
+        First integer of each range.
+    lengths : (ranges,) integers
+        Number of integers in each range, 0 or more.
+
+    Returns
+    -------
+    (sum of lengths,) int64
+
+    Examples
+    --------
+    >>> repeat_ranges([5, 0, 2], [2, 0, 3]).tolist()
+    [5, 6, 2, 3, 4]
+    """
+    first, count = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
+    before = np.cumsum(count) - count  # index in the result at which each range begins
+    return np.repeat(first - before, count) + np.arange(int(count.sum()), dtype=np.int64)
+
+
+def concatenate_slices(array: NDArray[Scalar], starts: ArrayLike, lengths: ArrayLike) -> NDArray[Scalar]:
+    """Return ``array[starts[i] : starts[i] + lengths[i]]`` of every i, one slice after another.
+
+    Equals ``array[repeat_ranges(starts, lengths)]``; copying slices is faster where they are few and long.
+
+    Parameters
+    ----------
+    array : (n, ...) array
+    starts, lengths : (slices,) integers
+        First index and length of each slice.
+
+    Examples
+    --------
+    >>> concatenate_slices(np.array([4, 5, 6, 7]), [2, 0], [2, 1]).tolist()
+    [6, 7, 4]
+    """
+    first = np.asarray(starts, np.int64)
+    stop = first + np.asarray(lengths, np.int64)
+    return np.concatenate([array[:0], *(array[a:b] for a, b in zip(first.tolist(), stop.tolist(), strict=True))])
+
+
+def segment_sums(values: AnyArray, indptr: Int64Array) -> AnyArray:
+    """Return the sum of the entries of each row; 0 for an empty row.
+
+    Parameters
+    ----------
+    values : (entries,) array
+        Booleans and signed integers are summed as int64, unsigned ones as uint64 (modulo 2^64), floats in their own
+        type.
+    indptr : (rows + 1,) integers
+        Row pointers, from 0 to at most ``entries``.
+
+    Returns
+    -------
+    (rows,) array
+
+    Examples
+    --------
+    >>> segment_sums(np.array([1, 2, 3]), np.array([0, 2, 2, 3])).tolist()
+    [3, 0, 3]
+    >>> segment_sums(np.array([True, True]), np.array([0, 2])).tolist()
+    [2]
+    """
+    wide = {"b": np.int64, "i": np.int64, "u": np.uint64}.get(values.dtype.kind, values.dtype)
+    sums = np.zeros(len(indptr) - 1, wide)
+    filled = np.flatnonzero(np.diff(indptr) > 0)
+    if len(filled):  # reduceat would give an empty row the entry that follows it, so only rows with entries take part
+        sums[filled] = np.add.reduceat(values[: int(indptr[-1])].astype(wide, copy=False), np.asarray(indptr)[filled])
+    return sums
+
+
+def run_starts(*columns: AnyArray) -> BoolArray:
+    """Return for each row whether it differs from the row before in some column; the first row does.
+
+    Parameters
+    ----------
+    *columns : (n,) arrays
+        At least one.
+
+    Returns
+    -------
+    (n,) bool
+
+    Examples
+    --------
+    >>> run_starts(np.array([3, 3, 3, 5]), np.array([0, 0, 1, 1])).tolist()
+    [True, False, True, True]
+    """
+    starts = np.zeros(len(columns[0]), bool)
+    starts[:1] = True
+    for column in columns:
+        starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
+def factorize(values: Iterable[Hashable]) -> list[int]:
+    """Return integer codes of the values, in order of first appearance.
+
+    Examples
+    --------
+    >>> factorize("abca")
+    [0, 1, 2, 0]
+    """
+    codes: dict[Hashable, int] = {}
+    return [codes.setdefault(value, len(codes)) for value in values]
+
+
+def factorize_rows(*columns: AnyArray) -> Int64Array:
+    """Return integer codes of the rows of a table, in order of first appearance.
+
+    Parameters
+    ----------
+    *columns : (n,) arrays
+        At least one; rows are equal where all columns are.
+
+    Returns
+    -------
+    (n,) int64
+
+    Examples
+    --------
+    >>> factorize_rows(np.array([7, 7, 5, 7]), np.array([1, 2, 1, 1])).tolist()
+    [0, 1, 2, 0]
+    """
+    order = np.lexsort(columns)  # stable, so that the first row of each run of equal rows is the first to appear
+    starts = run_starts(*(column[order] for column in columns))
+    first = order[starts]
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))  # runs renumbered by first appearance
+    codes = np.empty(len(order), np.int64)
+    codes[order] = rank[np.cumsum(starts) - 1]
+    return codes

@@ -1,0 +1,58 @@
+"""Run a click group so that it survives closed streams, narrow encodings and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Any
+
+import click
+
+from masksynth import abort
+from masksynth.terminal.error_lines import drop_unwritten, one_line, warnings_in_one_line
+
+
+class Commands(click.Group):
+    """A group whose commands refuse in one line and can print every name."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line; also where stdout cannot take the help or the version, which no command prints."""
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            drop_unwritten()
+            with suppress(OSError):
+                click.echo(f"Error: {error.strerror or error}", err=True)
+            sys.exit(2)
+        finally:
+            abort.ignore()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what a terminal cannot encode is escaped."""
+        try:
+            with one_line(), warnings_in_one_line():
+                abort.release()
+                _open_descriptors()
+                for stream in (sys.stdout, sys.stderr):
+                    if isinstance(stream, TextIOWrapper):
+                        stream.reconfigure(errors="backslashreplace")
+                return super().invoke(ctx)
+        finally:
+            abort.ignore()
+
+
+def _open_descriptors() -> None:
+    """Open what was closed of stdin, stdout and stderr, so that no file of ours gets its number and no library writes into it.
+
+    What is printed to a closed stream goes nowhere; reading a closed stdin stays an error.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends

@@ -1,0 +1,58 @@
+"""Print answers on stdout and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from masksynth.tasks.canonical import SHOWN, printable
+
+
+def plain(name: str) -> str:
+    """A name as text for people: printable, on one line, cut where it is long."""
+    text = printable(name[: SHOWN + 1])
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def count(number: int, thing: str) -> str:
+    """A number of things, the plural where there is not one."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def depth(layers: int | None) -> str:
+    """A number of layers in words."""
+    return "any number of layers" if layers is None else count(layers, "layer")
+
+
+@contextmanager
+def progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A spinner on a terminal, nothing elsewhere; what it yields shows the best value and bound of a search beside the text."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda value, bound: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(text)) as status:
+        yield lambda value, bound: status.update(Text(f"{text} best so far {value}, at least {bound}"))
+
+
+@contextmanager
+def to_the_end() -> Iterator[None]:
+    """An answer that is found is written and printed whole: Ctrl-C comes too late."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for programs: ASCII JSON."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=True))
