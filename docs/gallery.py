@@ -3,7 +3,7 @@
 python docs/gallery.py            writes them
 python docs/gallery.py --check    exits 1 and names the stale ones
 
-Pictures are compared by their elements and texts, since other versions of Graphviz and matplotlib move lines by a little.
+Pictures are compared by their elements and texts, since other versions of matplotlib move lines by a little.
 """
 
 from __future__ import annotations

@@ -13,13 +13,11 @@ from masksynth.draw import WHAT, format_of, write_picture
 from masksynth.files import check_file
 from masksynth.terminal import (
     QUIET,
-    input_files,
+    SubjectChoice,
     layers_option,
     plain,
     printable,
     progress,
-    read,
-    read_other,
     subject_options,
     to_the_end,
 )
@@ -45,10 +43,7 @@ from masksynth.terminal import (
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @QUIET
 def draw_mask(
-    subject: str,
-    tokens: Path | None,
-    length: int | None,
-    batch: int | None,
+    subject: SubjectChoice,
     what: str,
     output: Path | None,
     layers: Any,
@@ -76,12 +71,12 @@ def draw_mask(
     to_file = output is not None and str(output) != "-"
     form = "text" if output is None else format_of(output) if to_file else "svg"
     if to_file and output is not None:
-        check_file(output, force, input_files(subject, tokens, other))
-    first = read(subject, tokens, length, batch, layers)
-    with progress(f"drawing {plain(subject)} ...", quiet):
-        second = read_other(other, length) if other is not None else None
-        options = {"layers": first.layers, "other": second, "block_size": block_size, "tokenizer": tokenizer}
-        picture = draw(first, what, form, **options)
+        check_file(output, force, subject.input_files(other))
+    mask = subject.read(layers)
+    with progress(f"drawing {plain(subject.path)} ...", quiet):
+        second = subject.read_other(other) if other is not None else None
+        options = {"layers": mask.layers, "other": second, "block_size": block_size, "tokenizer": tokenizer}
+        picture = draw(mask, what, form, **options)
     with to_the_end():
         if to_file and output is not None:
             write_picture(picture, output, force)

@@ -30,7 +30,7 @@ from masksynth.report.summary_facts import (
     verdict,
 )
 from masksynth.solve import Answer
-from masksynth.subject.sources import subject_of_merged
+from masksynth.subject.folders import subject_of_merged
 from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, MergedTask
 
