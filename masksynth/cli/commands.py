@@ -131,7 +131,7 @@ def solve(
     answer so far, marked FEASIBLE.
     """
     from masksynth.export.answer_folder import is_answer_file
-    from masksynth.files import check_folder, claimed
+    from masksynth.files import check_folder, claim_target
 
     inputs = input_files(instance)
     asked = read_instance(instance)
@@ -141,7 +141,7 @@ def solve(
     check_report(report, force, inputs)
     if output is not None:
         check_folder(output, force, inputs, is_answer_file)
-    with claimed(output):
+    with claim_target(output):
         with progress(f"{'thinning' if asked.sparse else 'merging'} {plain(asked.name)} ...", quiet) as told_so_far:
             limits = Limits(time_limit, workers, seed, effort)
             answer = solve_instance(asked, backend=backend, limits=limits, progress=told_so_far)

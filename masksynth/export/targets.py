@@ -45,7 +45,7 @@ from masksynth.export.row_intervals import row_counts
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
 from masksynth.export.stored_forms import PREFIX, pack_form
-from masksynth.files import check_file, writing_file
+from masksynth.files import check_file, write_to_disk, writing_file
 from masksynth.mask import Mask
 
 
@@ -109,12 +109,10 @@ def check_target_file(path: Path, force: bool, inputs: Iterable[str | Path] = ()
     Raises
     ------
     InvalidInstance
-        For another ending, a folder that does not exist, or something that is there (a file without ``force``).
+        For another ending, or something that is there (a file without ``force``).
     """
     if path.suffix != ".safetensors":
         raise InvalidInstance(f"ends in {path.suffix!r}", "", "name a file that ends in .safetensors", str(path))
-    if not path.absolute().parent.is_dir():
-        raise InvalidInstance(f"there is no folder {path.parent}", "", "choose another place", str(path))
     check_file(path, force, inputs)
 
 
@@ -139,7 +137,7 @@ def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: 
     place = Path(path)
     check_target_file(place, force, inputs)
     with writing_file(place, force, inputs, "the export") as draft:
-        draft.write_bytes(safetensors_bytes(arrays))
+        write_to_disk(draft, safetensors_bytes(arrays))
         if name := same_arrays(arrays, read_safetensors(draft)):
             raise WrongAnswer("files", f"{place}: array {name!r} was not written as it is; try again")
 

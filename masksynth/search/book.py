@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -17,6 +16,7 @@ from typing import Any
 
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance
+from masksynth.files import open_draft, write_file
 from masksynth.search.result import Question, Recalled, Result, line_of, result_of
 from masksynth.solve import record, write
 from masksynth.tasks.instance_files import dumps
@@ -137,9 +137,9 @@ class Book:
         """Put a file without the lines that were replaced in the place of this one, at once."""
         if not self._replaced:
             return
-        file, new = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.resolve().parent)
+        target = self.path.resolve()
+        file, draft = open_draft(target)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
             os.fchmod(file, os.fstat(self._file).st_mode & 0o777)
             at = 0
             with open(self.path, "rb") as lines:
@@ -148,9 +148,9 @@ class Book:
                         _append(file, line)
                     at += len(line)
             os.fsync(file)
-            os.replace(new, self.path.resolve())
+            os.replace(draft, target)
         except BaseException:
-            os.unlink(new)
+            os.unlink(draft)
             os.close(file)
             raise
         os.close(self._file)
@@ -195,11 +195,10 @@ class Book:
         """Keep answers that contradict one another, and their instance."""
         assert result.disagreement is not None
         folder = (self.folder or self.path.with_suffix(".answers")) / f"{folder_name(result)}-disagreement"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "instance.json").write_text(dumps(result.disagreement.instance), encoding="utf-8")
+        write_file(folder / "instance.json", dumps(result.disagreement.instance).encode(), force=True)
         for name, answer in result.disagreement.answers.items():
             if answer.merged is None:
-                (folder / f"{name}.json").write_text(json.dumps(record(answer)), encoding="utf-8")
+                write_file(folder / f"{name}.json", json.dumps(record(answer)).encode(), force=True)
             else:
                 write(answer, folder / name, force=True)
         return folder

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.files import check_file, writing_file
 from masksynth.search.result import Result
 
 BLOCK = 10_000
@@ -83,8 +83,7 @@ def check_table(path: str | Path, force: bool = False) -> None:
     place = Path(path)
     if place.suffix.lower() not in (".parquet", ".csv"):
         raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .parquet or .csv file", str(place))
-    if place.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
+    check_file(place, force)
     if place.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise Unsupported(INSTALL)
 
@@ -122,17 +121,9 @@ def write_table(path: str | Path, results: Iterable[Result], force: bool = False
     (1, 'a,00,auto,,false,UNKNOWN,false,,,,,cp')
     """
     check_table(path, force)
-    place = Path(path)
-    draft = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    try:
-        rows = (_write_csv if place.suffix.lower() == ".csv" else _write_parquet)(draft, _blocks(results))
-        os.replace(draft, place)
-    except OSError as error:
-        raise MasksynthError(
-            f"{place}: the table cannot be written: {error.strerror or error}; choose another place"
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write = _write_csv if Path(path).suffix.lower() == ".csv" else _write_parquet
+    with writing_file(path, force, what="the table") as draft:
+        rows = write(draft, _blocks(results))
     return rows
 
 

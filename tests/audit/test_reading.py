@@ -135,7 +135,7 @@ def test_options_that_do_not_fit(tmp_path):
             read_subject(tmp_path / "m.npy", **options)
     with pytest.raises(InvalidInstance, match="give --length"):
         read_subject("tests.audit.masks:causal")
-    with pytest.raises(InvalidInstance, match="no packed folder"):
+    with pytest.raises(InvalidInstance, match="not a packed folder"):
         read_subject("tests.audit.masks:causal", length=4, batch=0)
 
 

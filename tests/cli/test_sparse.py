@@ -355,16 +355,17 @@ def bad_masks(folder):
     (folder / "junk.npy").write_bytes(b"junk")
     (folder / "empty.npy").write_bytes(b"")
     (folder / "mask.txt").write_text("1")
-    plain = "is not a whole .npy file of plain numbers; save a bool array with numpy.save"
+    plain = "is not a complete .npy file of plain numbers; save an array with numpy.save"
     return {
-        "float.npy": "expected a bool array of shape (n, n) or (P, n, n), got float64 (3, 3)",
-        "oblong.npy": "expected a bool array of shape (n, n) or (P, n, n), got bool (3, 4)",
+        "float.npy": "array 'mask' is not an additive mask: expected 0 and one number that forbids, got 0 and 1.0; "
+        "store 0 and minus infinity, or a bool array",
+        "oblong.npy": "array 'mask' has shape (3, 4); store (n, n), (P, n, n) or (1, 1, n, n)",
         "pickled.npy": plain,
         "junk.npy": plain,
         "empty.npy": plain,
-        "other.npz": "the arrays ['x'] hold no mask; store one of mask, row_offset, edge_query",
-        "missing.npy": "there is no such file; name a .npy, .npz or .safetensors file, or an answer's folder",
-        "mask.txt": "ends in '.txt'; name a file that ends in .npy, .npz, .safetensors, or an answer's folder",
+        "other.npz": "the arrays ['x'] hold 0 masks; store one of mask, attention_mask, row_offset, edge_query",
+        "missing.npy": "there is no such file or folder; name one, or package.module:mask_mod with --length",
+        "mask.txt": "ends in '.txt'; name a file that ends in .npy, .npz, .safetensors, a folder, or package.module:mask_mod",
     }
 
 
@@ -405,10 +406,6 @@ def test_places_are_refused_before_the_work(tmp_path):
         ): f"{tmp_path}/out.txt: ends in '.txt'; name a file that ends in .npy, .npz, .safetensors",
         ("-o", path): f"{path}: is the input, which is never replaced; choose another name",
         ("-o", other): f"{other}: is there already; choose another name or give --force (in Python force=True)",
-        (
-            "-o",
-            tmp_path / "no/out.npy",
-        ): f"{tmp_path}/no/out.npy: there is no folder {tmp_path}/no; choose another place",
         (
             "--emit",
             tmp_path / "no/m.wcnf",

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from masksynth.backends import Limits
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
-from masksynth.files import check_folder
+from masksynth.files import check_folder, write_to_disk, writing_folder
 from masksynth.sparse.reduce import Part, Reduction
 from masksynth.sparse.sparse_problem import Edge, SparseProblem
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
@@ -142,34 +141,25 @@ def write_proof(
     _check_target(target, force)
     end = inf if limits is None or limits.seconds is None else begun + limits.seconds
     effort = inf if limits is None or limits.effort is None else limits.effort
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _draft(target) as draft:
-            lemmas = Lemmas(problem, reduction.sure)
-            entries = []
-            for place, (part, bound) in enumerate(zip(parts, bounds, strict=True)):
-                formula = encode_layers(problem) if problem.layered else encode(problem, reduction.sure, part)
-                until = monotonic() + (end - monotonic()) / (len(parts) - place)
-                held = set(part.edges)
-                value = problem.cost(edge for edge in edges if edge[-2:] in held)
-                claim = _Claim(draft / f"part-{place:03d}", part, formula, int(bound), until, value)
-                entries.append(_certify(claim, lemmas, effort))
-            statement = _statement(problem, reduction, entries, lemmas.entries, mask) | dict(extra or {})
-            _write(draft / "problem.json", [json.dumps(statement, ensure_ascii=True), "\n"])
-            np.save(draft / "relation.npy", np.ascontiguousarray(problem.relation), allow_pickle=False)
-            np.save(
-                draft / "mask.npy", np.ascontiguousarray(mask | np.eye(problem.size, dtype=bool)), allow_pickle=False
-            )
-            if inspect is not None:
-                inspect(draft)
-            _check_target(target, force)
-            if target.is_dir():
-                _remove(target)
-            draft.rename(target)
-    except OSError as error:
-        raise MasksynthError(
-            f"{target}: the proof cannot be written: {error.strerror or error}; choose another folder"
-        ) from error
+    with writing_folder(target, force, _is_proof_file, what="the proof") as draft:
+        lemmas = Lemmas(problem, reduction.sure)
+        entries = []
+        for place, (part, bound) in enumerate(zip(parts, bounds, strict=True)):
+            formula = encode_layers(problem) if problem.layered else encode(problem, reduction.sure, part)
+            until = monotonic() + (end - monotonic()) / (len(parts) - place)
+            held = set(part.edges)
+            value = problem.cost(edge for edge in edges if edge[-2:] in held)
+            claim = _Claim(draft / f"part-{place:03d}", part, formula, int(bound), until, value)
+            entries.append(_certify(claim, lemmas, effort))
+        statement = _statement(problem, reduction, entries, lemmas.entries, mask) | dict(extra or {})
+        _write(draft / "problem.json", [json.dumps(statement, ensure_ascii=True), "\n"])
+        np.save(draft / "relation.npy", np.ascontiguousarray(problem.relation), allow_pickle=False)
+        np.save(
+            draft / "mask.npy", np.ascontiguousarray(mask | np.eye(problem.size, dtype=bool)), allow_pickle=False
+        )
+        if inspect is not None:
+            inspect(draft)
+        _check_target(target, force)
     return target
 
 
@@ -380,41 +370,20 @@ def _dimacs(formula: Formula) -> Iterator[str]:
 
 def _write(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(exist_ok=True)
-    with path.open("w", encoding="ascii") as file:
-        file.writelines(lines)
+    write_to_disk(path, (line.encode("ascii") for line in lines))
+
+
+def _is_proof_file(name: str) -> bool:
+    """Return whether a file or folder of a proof has this name."""
+    return name in FILES or name.startswith(("part-", "lemma-"))
 
 
 def _check_target(target: Path, force: bool) -> None:
-    """Refuse a target that is taken; ``force`` replaces a proof, and nothing else."""
+    """Refuse a folder that contains anything but a proof, whatever ``force`` says."""
     check_folder(target, force)
-    if target.is_dir():
-        for entry in target.iterdir():
-            if not (entry.name in FILES or (entry.name.startswith(("part-", "lemma-")) and entry.is_dir())):
-                raise InvalidInstance(
-                    f"the folder holds {entry.name!r:.60}, which is not of a proof",
-                    "",
-                    "choose another folder",
-                    str(target),
-                )
-
-
-def _remove(target: Path) -> None:
-    """Remove a proof's files and folders; whatever else lies in them is kept, and stops the removal."""
-    for part in [*target.glob("part-*"), *target.glob("lemma-*")]:
-        for name in PART_FILES:
-            (part / name).unlink(missing_ok=True)
-        part.rmdir()
-    for name in FILES:
-        (target / name).unlink(missing_ok=True)
-    target.rmdir()
-
-
-@contextmanager
-def _draft(target: Path) -> Iterator[Path]:
-    """A hidden sibling of the target, removed unless it was given the target's name."""
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    try:
-        draft.chmod(0o755)
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    for entry in sorted(target.rglob("*")):
+        nested = entry.parent != target
+        expected = entry.name in PART_FILES if nested else _is_proof_file(entry.name)
+        if not expected or entry.is_dir() == (nested or entry.name in FILES):
+            fact = f"the folder holds {str(entry.relative_to(target))!r:.60}, which is not of a proof"
+            raise InvalidInstance(fact, "", "choose another folder", str(target))
