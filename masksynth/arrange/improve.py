@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from masksynth.arrange.measure import Integers
 from masksynth.mask import Mask
+from masksynth.mask.csr import indptr
+from masksynth.mask.intervals import expand, row_intervals
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]
@@ -68,14 +70,9 @@ class Table:
 def table_of(mask: Mask, table: int, home: Integers, blocks: int) -> Table:
     """The pairs of a table, positions lying in the blocks ``home``."""
     size = mask.size
-    part = slice(int(mask.row_offset[table, 0]), int(mask.row_offset[table, -1]))
-    start = mask.key_start[part].astype(np.int64)
-    length: Integers = mask.key_end[part] - start
-    query: Integers = np.repeat(np.repeat(np.arange(size), np.diff(mask.row_offset[table])), length)
-    key = (np.repeat(start - (length.cumsum() - length), length) + np.arange(len(query))).astype(np.int64)
+    query, key = expand(row_intervals(mask, table))
     by = np.argsort(key, kind="stable")
-    offset: Integers = np.append(0, np.bincount(query, minlength=size).cumsum())
-    back: Integers = np.append(0, np.bincount(key, minlength=size).cumsum())
+    offset, back = indptr(np.bincount(query, minlength=size)), indptr(np.bincount(key, minlength=size))
     rows = np.bincount(query * blocks + home[key], minlength=size * blocks).reshape(size, blocks).astype(np.float64)
     columns = np.bincount(key * blocks + home[query], minlength=size * blocks).reshape(size, blocks).astype(np.float64)
     grid: Floats = np.zeros((blocks, blocks))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import block_counts
 from masksynth.mask import Mask
+from masksynth.mask.intervals import count_covering, row_intervals
 
 Integers = NDArray[np.int64]
 
@@ -74,18 +75,13 @@ def row_sizes(mask: Mask, table: int = 0) -> Integers:
 
 def column_sizes(mask: Mask, table: int = 0) -> Integers:
     """How many queries see each key."""
-    part = slice(int(mask.row_offset[table, 0]), int(mask.row_offset[table, -1]))
-    opens = np.bincount(mask.key_start[part], minlength=mask.size + 1)
-    return (opens - np.bincount(mask.key_end[part], minlength=mask.size + 1)).cumsum()[: mask.size]
+    return count_covering(row_intervals(mask, table), mask.size)
 
 
 def sees_itself(mask: Mask, table: int = 0) -> NDArray[np.bool_]:
     """Which positions see themselves."""
-    offset = mask.row_offset[table]
-    part = slice(int(offset[0]), int(offset[-1]))
-    row = np.repeat(np.arange(mask.size), np.diff(offset))
-    inside = (mask.key_start[part] <= row) & (row < mask.key_end[part])
-    return np.bincount(row[inside], minlength=mask.size) > 0
+    row, start, end = row_intervals(mask, table)
+    return np.bincount(row[(start <= row) & (row < end)], minlength=mask.size) > 0
 
 
 def bound(mask: Mask, block_size: int = 128) -> int:

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.intervals import coalesce_sorted, gather_rows
 
 Integers = NDArray[np.int64]
 CHUNK = 1 << 22
@@ -119,10 +121,7 @@ def pieces(mask: Mask, order: Integers) -> int:
 
 def _moved(mask: Mask, table: int, order: Integers, runs: Runs) -> Iterator[tuple[Integers, Integers, Integers]]:
     """(row, start, end) of the moved pieces, some whole rows at a time, rows in rising order."""
-    begin, count = mask.row_offset[table][order], np.diff(mask.row_offset[table])[order]
-    row = np.repeat(np.arange(mask.size), count)
-    which = np.repeat(begin - (count.cumsum() - count), count) + np.arange(len(row))
-    start, end = mask.key_start[which].astype(np.int64), mask.key_end[which].astype(np.int64)
+    row, start, end = gather_rows(mask, order, table)
     first = np.searchsorted(runs.start, start, "right") - 1
     many = np.searchsorted(runs.start, end) - first
     upto = many.cumsum()
@@ -140,7 +139,7 @@ def _cut(
     row: Integers, start: Integers, end: Integers, first: Integers, many: Integers, runs: Runs
 ) -> tuple[Integers, Integers, Integers]:
     """The pieces of intervals, each in its new place."""
-    run = np.repeat(first - (many.cumsum() - many), many) + np.arange(int(many.sum()))
+    run = repeat_ranges(first, many)
     low, high = np.maximum(np.repeat(start, many), runs.start[run]), np.minimum(np.repeat(end, many), runs.end[run])
     begin = runs.at[run] + np.where(runs.falls[run], runs.end[run] - high, low - runs.start[run])
     return np.repeat(row, many), begin, begin + high - low
@@ -155,10 +154,8 @@ def _joined(
     for row, start, end in parts:
         by = np.argsort(row * (size + 1) + start)
         row, start, end = row[by], start[by], end[by]
-        opens = np.ones(len(row), bool)
-        opens[1:] = (row[1:] != row[:-1]) | (start[1:] != end[:-1])
-        closes = np.append(opens[1:], True)
-        count += np.bincount(row[opens], minlength=size)
-        starts.append(start[opens].astype(np.int32))
-        ends.append(end[closes].astype(np.int32))
-    return np.append(0, count.cumsum()), np.concatenate(starts), np.concatenate(ends)
+        row, start, end = coalesce_sorted(row, start, end)
+        count += np.bincount(row, minlength=size)
+        starts.append(start.astype(np.int32))
+        ends.append(end.astype(np.int32))
+    return indptr(count), np.concatenate(starts), np.concatenate(ends)

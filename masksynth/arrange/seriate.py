@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from masksynth.arrange.measure import Integers, column_sizes, row_sizes
 from masksynth.mask import Mask
+from masksynth.mask.intervals import row_intervals
 from masksynth.merge.position_order import heavy_paths
 
 Vectors = NDArray[np.float64]
@@ -72,13 +73,9 @@ def times_transposed(mask: Mask, x: Vectors, table: int = 0) -> Vectors:
     >>> times_transposed(Mask.from_dense(np.tril(np.ones((3, 3), bool))), np.array([[1.0], [2.0], [4.0]])).ravel().tolist()
     [7.0, 6.0, 4.0]
     """
-    offset = mask.row_offset[table]
-    part = slice(int(offset[0]), int(offset[-1]))
-    row = np.repeat(np.arange(mask.size), np.diff(offset))
+    row, start, end = row_intervals(mask, table)
     steps = [
-        np.bincount(mask.key_start[part], column[row], mask.size + 1)
-        - np.bincount(mask.key_end[part], column[row], mask.size + 1)
-        for column in x.T
+        np.bincount(start, column[row], mask.size + 1) - np.bincount(end, column[row], mask.size + 1) for column in x.T
     ]
     return np.stack(steps, axis=1).cumsum(axis=0)[: mask.size]
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from masksynth.arrange.measure import Integers, row_sizes
 from masksynth.arrange.permute import permuted
 from masksynth.mask import Mask
+from masksynth.mask.csr import repeat_ranges
+from masksynth.mask.intervals import row_intervals
 
 FIRST, SECOND = 1 << 34, 1 << 10
 """Weights of non-empty and partial blocks beside intervals while trees are laid out; a sum stays below 2^63 up to 2^28 blocks."""
@@ -62,8 +64,7 @@ class Forest:
     def laid(self, units: Integers) -> Integers:
         """The positions of units one after another."""
         length = np.diff(self.start)[units]
-        at = np.repeat(self.start[units] - (length.cumsum() - length), length) + np.arange(int(length.sum()))
-        return self.nodes[at]
+        return self.nodes[repeat_ranges(self.start[units], length)]
 
 
 def parents(mask: Mask) -> Integers | None:
@@ -136,8 +137,8 @@ def border_costs(mask: Mask, block: int) -> tuple[Integers, Integers]:
     ([1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2, 0])
     """
     size = row_sizes(mask)
-    row = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    start, end = mask.key_start.astype(np.int64), np.minimum(mask.key_end, row)
+    row, start, end = row_intervals(mask)
+    end = np.minimum(end, row)
     kept = start < end
     row, start, end = row[kept], start[kept], end[kept]
     far, near = (row - 1 - start) // block, (row - end) // block

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers, spread
+from masksynth.mask.csr import expand_ranges
+from masksynth.sparse.constructions.chain_decomposition import Chains, Integers
 from masksynth.sparse.constructions.shared_hubs import Tracks
 
 
@@ -33,9 +34,9 @@ def tracks_of(chains: Chains, layers: int, whole: NDArray[np.bool_]) -> Tracks:
     above, free = _served_above(chains, layers, weight), _free(chains)
     free = _settled(chains, above, free)
     below, above = ~above & ~free, above & ~free
-    owner, key = spread(_fresh(chains)[above], chains.top[above] + 1)
+    owner, key = expand_ranges(_fresh(chains)[above], chains.top[above] + 1)
     others = np.flatnonzero(weight > 1)
-    inner, rest = spread(chains.offset[others] + 1, chains.offset[others + 1])
+    inner, rest = expand_ranges(chains.offset[others] + 1, chains.offset[others + 1])
     own, guests = others[inner], chains.member[rest]
     query_slot, query = _positions(chains, weight, chains.top[below], chains.query[below], own, guests)
     key_slot, key = _positions(chains, weight, chains.query[above][owner], key, own, guests)
@@ -47,7 +48,7 @@ def _positions(
     chains: Chains, weight: Integers, slot: Integers, guest: Integers, own: Integers, guests: Integers
 ) -> tuple[Integers, Integers]:
     """The positions of each guest class at its slot, and the guests of their own classes."""
-    owner, at = spread(chains.offset[guest], chains.offset[guest] + weight[guest])
+    owner, at = expand_ranges(chains.offset[guest], chains.offset[guest] + weight[guest])
     return np.concatenate([slot[owner], own]), np.concatenate([chains.member[at], guests])
 
 

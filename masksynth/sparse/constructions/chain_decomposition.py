@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.algebra import attends_to_self
+from masksynth.mask.csr import expand_ranges
 
 Integers = NDArray[np.int64]
 MOST = 50_000_000
@@ -71,20 +73,6 @@ class Chains(NamedTuple):
         return np.where(self.chain[query] == chain, query, other)
 
 
-def spread(start: Integers, end: Integers) -> tuple[Integers, Integers]:
-    """Write ranges out: (number of the range, value) for each value of each ``start <= value < end``.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in spread(np.array([3, 0, 7]), np.array([5, 0, 8]))]
-    [[0, 0, 2], [3, 4, 7]]
-    """
-    count = np.maximum(end - start, 0)
-    owner = np.repeat(np.arange(len(count)), count)
-    before = np.cumsum(count) - count
-    return owner, np.arange(len(owner)) - (before - start)[owner]
-
-
 def chains_of(mask: Mask) -> Chains:
     """Split a closed mask into classes and chains.
 
@@ -130,12 +118,12 @@ def chains_of(mask: Mask) -> Chains:
 
 
 def _check_reflexive(mask: Mask) -> None:
-    owner = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    own = np.zeros(mask.size, bool)
-    own[owner[(mask.key_start <= owner) & (owner < mask.key_end)]] = True
-    if not own.all():
+    has_self = attends_to_self(mask)
+    if not has_self.all():
         raise InvalidInstance(
-            f"position {own.argmin()} does not see itself", "", "close it first: masksynth.posets.closure(relation)"
+            f"position {has_self.argmin()} does not see itself",
+            "",
+            "close it first: masksynth.posets.closure(relation)",
         )
 
 
@@ -153,7 +141,7 @@ def _equal_rows(mask: Mask) -> Integers:
 
 def _quotient_rows(mask: Mask, group: Integers, first: Integers) -> tuple[Integers, Integers, Integers]:
     """Rows of the representatives over the classes, each without its own class, as intervals (query, start, end)."""
-    owner, at = spread(mask.row_offset[0, first], mask.row_offset[0, first + 1])
+    owner, at = expand_ranges(mask.row_offset[0, first], mask.row_offset[0, first + 1])
     start, end = np.searchsorted(first, mask.key_start[at]), np.searchsorted(first, mask.key_end[at])
     _check_unions(mask, group, first, (owner, at), (start, end))
     own = (start <= owner) & (owner < end)
@@ -241,7 +229,7 @@ def _tops(
         raise Unsupported(
             f"{meetings} pairs of a row and a chain are more than {MOST}; number the positions chain after chain"
         )
-    owner, number = spread(run[start], run[end - 1] + 1)
+    owner, number = expand_ranges(run[start], run[end - 1] + 1)
     top = slot[np.minimum(finish[number], end[owner]) - 1]
     code = np.unique(slot[query[owner]] * len(slot) + top)
     entry, top = np.divmod(code, len(slot))

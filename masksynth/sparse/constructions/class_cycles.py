@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers, spread
+from masksynth.mask.csr import expand_ranges
+from masksynth.sparse.constructions.chain_decomposition import Chains, Integers
 from masksynth.sparse.constructions.shared_hubs import Edges
 
 
@@ -26,7 +27,7 @@ def class_edges(chains: Chains, slots: Integers, petal: int | None, longest: int
     [[(0, 1), (0, 2), (0, 3), (1, 0), (2, 0), (3, 0)], [(0, 1), (1, 2), (2, 3), (3, 0)]]
     """
     rest = chains.offset[slots + 1] - chains.offset[slots] - 1
-    owner, number = spread(np.zeros_like(rest), rest)
+    owner, number = expand_ranges(np.zeros_like(rest), rest)
     at = chains.offset[slots][owner] + 1 + number
     if petal is None or longest is None:
         opens, closes = number == 0, number == rest[owner] - 1

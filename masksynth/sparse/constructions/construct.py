@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.csr import expand_ranges
+from masksynth.mask.intervals import query_of_interval
 from masksynth.posets.adjacency import levels
 from masksynth.sparse.constructions.assign_pairs import tracks_of
-from masksynth.sparse.constructions.chain_decomposition import MOST, Chains, Integers, chains_of, spread
+from masksynth.sparse.constructions.chain_decomposition import MOST, Chains, Integers, chains_of
 from masksynth.sparse.constructions.class_cycles import class_edges
 from masksynth.sparse.constructions.quotient_covers import covers_of
 from masksynth.sparse.constructions.shared_hubs import Edges, track_edges
@@ -121,8 +123,8 @@ def _all_pairs(mask: Mask) -> Edges:
         raise Unsupported(
             f"one layer needs all {mask.pairs - mask.size} pairs as edges, more than {MOST}; give layers=2 or more"
         )
-    owner, key = spread(mask.key_start.astype(np.int64), mask.key_end.astype(np.int64))
-    query = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))[owner]
+    owner, key = expand_ranges(mask.key_start.astype(np.int64), mask.key_end.astype(np.int64))
+    query = query_of_interval(mask)[owner]
     return query[query != key], key[query != key]
 
 
@@ -199,6 +201,6 @@ def _by_representatives(
 def _quotient_pairs(chains: Chains) -> Edges:
     slots = np.arange(len(chains.size))
     query, top = np.concatenate([slots, chains.query]), np.concatenate([slots, chains.top])
-    owner, key = spread(chains.start[chains.chain[top]], top + 1)
+    owner, key = expand_ranges(chains.start[chains.chain[top]], top + 1)
     query = query[owner]
     return chains.first[query[query != key]], chains.first[key[query != key]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers, spread
+from masksynth.mask.csr import expand_ranges
+from masksynth.sparse.constructions.chain_decomposition import Chains, Integers
 
 
 def covers_of(chains: Chains) -> tuple[Integers, Integers]:
@@ -56,13 +57,13 @@ def covers_of(chains: Chains) -> tuple[Integers, Integers]:
 
 def _below(chains: Chains, query: Integers, top: Integers, upper: Integers, lower: Integers) -> np.ndarray:
     """Whether each top lies below a cover (upper, lower) of its query; both lists are sorted by query."""
-    owner, at = spread(np.searchsorted(upper, query), np.searchsorted(upper, query, side="right"))
+    owner, at = expand_ranges(np.searchsorted(upper, query), np.searchsorted(upper, query, side="right"))
     hit = chains.seen(lower[at], chains.chain[top[owner]]) >= top[owner]
     return np.bincount(owner[hit], minlength=len(query)) > 0
 
 
 def _check_transitive(chains: Chains, upper: Integers, lower: Integers) -> None:
     """Whatever a cover sees, its query sees."""
-    owner, at = spread(np.searchsorted(chains.query, lower), np.searchsorted(chains.query, lower, side="right"))
+    owner, at = expand_ranges(np.searchsorted(chains.query, lower), np.searchsorted(chains.query, lower, side="right"))
     if (chains.seen(upper[owner], chains.chain[chains.top[at]]) < chains.top[at]).any():
         raise InvalidInstance("the mask is not transitive", "", "close it first: masksynth.posets.closure(relation)")

@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.sparse.constructions.chain_decomposition import Integers, spread
+from masksynth.mask.csr import expand_ranges
+from masksynth.sparse.constructions.chain_decomposition import Integers
 from masksynth.sparse.constructions.chain_hubs import chain_cost, chain_edges
 
 Edges = tuple[Integers, Integers]
@@ -100,11 +101,11 @@ def _chains(node: Integers, start: Integers, end: Integers, layers: int) -> list
 
 def _paths(tracks: Tracks, start: Integers, end: Integers) -> list[Edges]:
     """Segments whose longest path is short enough: covers only."""
-    lower = spread(start, end - 1)[1]
+    lower = expand_ranges(start, end - 1)[1]
     found = [(tracks.node[lower + 1], tracks.node[lower])]
-    guest = spread(np.searchsorted(tracks.query_slot, start), np.searchsorted(tracks.query_slot, end))[1]
+    guest = expand_ranges(np.searchsorted(tracks.query_slot, start), np.searchsorted(tracks.query_slot, end))[1]
     found.append((tracks.query[guest], tracks.node[tracks.query_slot[guest]]))
-    guest = spread(np.searchsorted(tracks.key_slot, start), np.searchsorted(tracks.key_slot, end))[1]
+    guest = expand_ranges(np.searchsorted(tracks.key_slot, start), np.searchsorted(tracks.key_slot, end))[1]
     found.append((tracks.node[tracks.key_slot[guest]], tracks.key[guest]))
     return found
 
@@ -119,7 +120,7 @@ def _hubs(tracks: Tracks, start: Integers, end: Integers, queries: Integers, key
         single: Integers = np.searchsorted(weight, weight[start] + below, side="right") - 1
         return single
     count = _counts(end - start, queries + keys, layers)
-    owner, number = spread(np.zeros_like(count), count)
+    owner, number = expand_ranges(np.zeros_like(count), count)
     target = weight[start[owner]] + (number + 1) * (total / (count + 1))[owner]
     return np.unique(np.searchsorted(weight, target, side="right") - 1)
 
@@ -169,14 +170,14 @@ def _levels(size: int, layers: int) -> tuple[int, int]:
 
 def _links(tracks: Tracks, start: Integers, end: Integers, hubs: Integers) -> list[Edges]:
     """Every query of the segments to the nearest hub at or below it, the nearest hub at or above every key to that key."""
-    slot = spread(start, end)[1]
+    slot = expand_ranges(start, end)[1]
     slot = slot[~np.isin(slot, hubs)]
-    guest = spread(np.searchsorted(tracks.query_slot, start), np.searchsorted(tracks.query_slot, end))[1]
+    guest = expand_ranges(np.searchsorted(tracks.query_slot, start), np.searchsorted(tracks.query_slot, end))[1]
     queries, query_slot = (
         np.concatenate([tracks.node[slot], tracks.query[guest]]),
         np.concatenate([slot, tracks.query_slot[guest]]),
     )
-    guest = spread(np.searchsorted(tracks.key_slot, start), np.searchsorted(tracks.key_slot, end))[1]
+    guest = expand_ranges(np.searchsorted(tracks.key_slot, start), np.searchsorted(tracks.key_slot, end))[1]
     keys, key_slot = (
         np.concatenate([tracks.node[slot], tracks.key[guest]]),
         np.concatenate([slot, tracks.key_slot[guest]]),
