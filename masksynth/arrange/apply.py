@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masksynth.arrange.best_order import kept
-from masksynth.arrange.measure import Integers
 from masksynth.arrange.permute import checked_order, inverse, permuted
 from masksynth.mask import Mask
 from masksynth.mask.csr import factorize_rows, prefix_sums
+from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.tasks import MergedTask
 from masksynth.tasks.canonical import canonical
@@ -78,7 +78,7 @@ def arranged_merged(merged: MergedTask, order: ArrayLike) -> MergedTask:
     )
 
 
-def copies(merged: MergedTask) -> Integers:
+def copies(merged: MergedTask) -> Int64Array:
     """A number for each position, equal wherever two positions hold equal values.
 
     At any depth the stable colours of the mask, rows compared by sums of random 64-bit words; for finite layers and sparse answers, whose
@@ -102,7 +102,7 @@ def copies(merged: MergedTask) -> Integers:
     return _stable(merged.mask, colour)
 
 
-def _stable(mask: Mask, colour: Integers) -> Integers:
+def _stable(mask: Mask, colour: Int64Array) -> Int64Array:
     """Refine colours by the colours in each row until their number stays."""
     count, rng = len(np.unique(colour)), np.random.default_rng(0)
     while count < mask.size:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.mask.csr import expand_ranges
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers
+from masksynth.mask.typing import Int64Array
+from masksynth.sparse.constructions.chain_decomposition import Chains
 from masksynth.sparse.constructions.shared_hubs import Tracks
 
 
@@ -45,31 +46,31 @@ def tracks_of(chains: Chains, layers: int, whole: NDArray[np.bool_]) -> Tracks:
 
 
 def _positions(
-    chains: Chains, weight: Integers, slot: Integers, guest: Integers, own: Integers, guests: Integers
-) -> tuple[Integers, Integers]:
+    chains: Chains, weight: Int64Array, slot: Int64Array, guest: Int64Array, own: Int64Array, guests: Int64Array
+) -> tuple[Int64Array, Int64Array]:
     """The positions of each guest class at its slot, and the guests of their own classes."""
     owner, at = expand_ranges(chains.offset[guest], chains.offset[guest] + weight[guest])
     return np.concatenate([slot[owner], own]), np.concatenate([chains.member[at], guests])
 
 
-def _group(chains: Chains) -> Integers:
+def _group(chains: Chains) -> Int64Array:
     """Number of the pair (chain of the query, chain of the top) of each entry."""
-    group: Integers = np.unique(
+    group: Int64Array = np.unique(
         chains.chain[chains.query] * len(chains.start) + chains.chain[chains.top], return_inverse=True
     )[1].reshape(-1)
     return group
 
 
-def _fresh(chains: Chains) -> Integers:
+def _fresh(chains: Chains) -> Int64Array:
     """The lowest slot of each entry's prefix that the query before it in its own chain does not see."""
     before = np.maximum(chains.query - 1, 0)
     same = chains.chain[before] == chains.chain[chains.query]
     seen = np.where(same & (chains.query > 0), chains.seen(before, chains.chain[chains.top]), -1)
-    fresh: Integers = np.maximum(seen + 1, chains.start[chains.chain[chains.top]])
+    fresh: Int64Array = np.maximum(seen + 1, chains.start[chains.chain[chains.top]])
     return fresh
 
 
-def _served_above(chains: Chains, layers: int, weight: Integers) -> NDArray[np.bool_]:
+def _served_above(chains: Chains, layers: int, weight: Int64Array) -> NDArray[np.bool_]:
     """Whether each entry's keys are guests of the query's chain, because that is estimated to cost less."""
     group, total = _group(chains), np.append(0, np.cumsum(weight))
     as_queries = weight[chains.query] * _estimate(chains.top + 1 - chains.start[chains.chain[chains.top]], layers)
@@ -79,13 +80,13 @@ def _served_above(chains: Chains, layers: int, weight: Integers) -> NDArray[np.b
     return cheaper[group] if len(group) else np.zeros(0, bool)
 
 
-def _estimate(length: Integers, layers: int) -> NDArray[np.float64]:
+def _estimate(length: Int64Array, layers: int) -> NDArray[np.float64]:
     """About how many edges a guest needs at a part of a track with this many slots."""
     bits = np.log2(length)
     return 1 + (bits if layers == 2 else np.minimum(np.log2(bits + 1), 1.0 + (layers == 3))) / 2
 
 
-def _third(chains: Chains) -> Integers:
+def _third(chains: Chains) -> Int64Array:
     """The chain from which the chain of each entry's query hangs, -1 where there is none."""
     head = chains.parent[chains.start[chains.chain[chains.query]]]
     return np.where(head < 0, -1, chains.chain[head])

@@ -20,8 +20,8 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.mask.algebra import attends_to_self
 from masksynth.mask.csr import expand_ranges
+from masksynth.mask.typing import Int64Array
 
-Integers = NDArray[np.int64]
 MOST = 50_000_000
 """Edges, or (class, chain) pairs, that fit in memory with room to work."""
 
@@ -43,21 +43,21 @@ class Chains(NamedTuple):
         Slot ``query`` sees another chain up to slot ``top``; sorted by query, then top.
     """
 
-    offset: Integers
-    member: Integers
-    chain: Integers
-    start: Integers
-    parent: Integers
-    size: Integers
-    query: Integers
-    top: Integers
+    offset: Int64Array
+    member: Int64Array
+    chain: Int64Array
+    start: Int64Array
+    parent: Int64Array
+    size: Int64Array
+    query: Int64Array
+    top: Int64Array
 
     @property
-    def first(self) -> Integers:
+    def first(self) -> Int64Array:
         """The representative of each slot."""
         return self.member[self.offset[:-1]]
 
-    def seen(self, query: Integers, chain: Integers) -> Integers:
+    def seen(self, query: Int64Array, chain: Int64Array) -> Int64Array:
         """The top of each ``chain`` in the row of each slot ``query``, -1 where they do not meet.
 
         Examples
@@ -131,7 +131,7 @@ def _open() -> InvalidInstance:
     return InvalidInstance("the mask is not transitive", "", "close it first: masksynth.posets.closure(relation)")
 
 
-def _equal_rows(mask: Mask) -> Integers:
+def _equal_rows(mask: Mask) -> Int64Array:
     """Number of each position's row among the different rows, by first appearance: q and k see each other iff their rows are equal."""
     stored = np.column_stack([mask.key_start, mask.key_end]).astype(np.int32).tobytes()
     bounds = (8 * mask.row_offset[0]).tolist()
@@ -139,7 +139,7 @@ def _equal_rows(mask: Mask) -> Integers:
     return np.array([numbers.setdefault(stored[begin:end], len(numbers)) for begin, end in pairwise(bounds)], np.int64)
 
 
-def _quotient_rows(mask: Mask, group: Integers, first: Integers) -> tuple[Integers, Integers, Integers]:
+def _quotient_rows(mask: Mask, group: Int64Array, first: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Rows of the representatives over the classes, each without its own class, as intervals (query, start, end)."""
     owner, at = expand_ranges(mask.row_offset[0, first], mask.row_offset[0, first + 1])
     start, end = np.searchsorted(first, mask.key_start[at]), np.searchsorted(first, mask.key_end[at])
@@ -154,7 +154,11 @@ def _quotient_rows(mask: Mask, group: Integers, first: Integers) -> tuple[Intege
 
 
 def _check_unions(
-    mask: Mask, group: Integers, first: Integers, rows: tuple[Integers, Integers], classes: tuple[Integers, Integers]
+    mask: Mask,
+    group: Int64Array,
+    first: Int64Array,
+    rows: tuple[Int64Array, Int64Array],
+    classes: tuple[Int64Array, Int64Array],
 ) -> None:
     """A row of a closed mask is a union of classes: fixed 64-bit weights of its positions and of its classes have equal sums."""
     weight = np.random.default_rng(0).integers(0, 2**64, mask.size, np.uint64)
@@ -171,7 +175,7 @@ def _check_unions(
         raise _open()
 
 
-def _highest(query: Integers, start: Integers, end: Integers, size: Integers) -> Integers:
+def _highest(query: Int64Array, start: Int64Array, end: Int64Array, size: Int64Array) -> Int64Array:
     """The key of each class that sees most, -1 where there is none: nothing lies between, so it is a cover.
 
     Range maxima over a table of the best in windows of 1, 2, 4, ... classes.
@@ -193,7 +197,7 @@ def _highest(query: Integers, start: Integers, end: Integers, size: Integers) ->
     return found
 
 
-def _heavy_paths(parent: Integers, size: Integers) -> tuple[Integers, NDArray[np.bool_]]:
+def _heavy_paths(parent: Int64Array, size: Int64Array) -> tuple[Int64Array, NDArray[np.bool_]]:
     """Classes path after path, each upwards, and where paths begin. Paths come by the size of their heads."""
     up, order = parent.tolist(), np.argsort(size, kind="stable").tolist()
     weight, heavy = [1] * len(up), [-1] * len(up)
@@ -214,8 +218,8 @@ def _heavy_paths(parent: Integers, size: Integers) -> tuple[Integers, NDArray[np
 
 
 def _tops(
-    query: Integers, start: Integers, end: Integers, slot: Integers, chain: Integers
-) -> tuple[Integers, Integers]:
+    query: Int64Array, start: Int64Array, end: Int64Array, slot: Int64Array, chain: Int64Array
+) -> tuple[Int64Array, Int64Array]:
     """The top slot of each chain in each row, without the class itself, as (query slot, top slot), sorted.
 
     Classes that follow one another along a chain form runs; in a run, the last class of an interval is the highest.
@@ -238,7 +242,7 @@ def _tops(
     return entry[last], top[last]
 
 
-def _check_sizes(entry: Integers, top: Integers, size: Integers, chain: Integers, begins: Integers) -> None:
+def _check_sizes(entry: Int64Array, top: Int64Array, size: Int64Array, chain: Int64Array, begins: Int64Array) -> None:
     """A row of a closed mask is the union of the prefixes below its tops."""
     counted = 1 + np.bincount(entry, top - begins[chain[top]] + 1, len(size)).astype(np.int64)
     if (counted != size).any():

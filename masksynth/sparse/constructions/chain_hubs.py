@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.sparse.constructions.chain_decomposition import Integers
+from masksynth.mask.typing import Int64Array
 
 FREE = 99
 """The budget of a hub that is not there."""
@@ -69,7 +69,7 @@ def chain_cost(size: int, layers: int) -> int:
     return len(chain_edges(size, layers)[0]) if layers > DEEPEST else _plan(Budget(layers), size).cost
 
 
-def chain_edges(size: int, layers: int) -> tuple[Integers, Integers]:
+def chain_edges(size: int, layers: int) -> tuple[Int64Array, Int64Array]:
     """Edges (query, key) through which ``layers`` layers carry the order 0 < 1 < ... < size - 1; queries are above keys.
 
     Examples
@@ -83,7 +83,7 @@ def chain_edges(size: int, layers: int) -> tuple[Integers, Integers]:
     return edges[0], edges[1]
 
 
-def _deep(size: int, layers: int) -> tuple[Integers, Integers]:
+def _deep(size: int, layers: int) -> tuple[Int64Array, Int64Array]:
     """The path of covers, and a plan of c <= 6 layers on hubs w = (layers - c) / 2 elements apart."""
     path = np.arange(size - 1)
     if size <= layers + 1:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from masksynth.mask.csr import expand_ranges
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers
+from masksynth.mask.typing import Int64Array
+from masksynth.sparse.constructions.chain_decomposition import Chains
 from masksynth.sparse.constructions.shared_hubs import Edges
 
 
-def class_edges(chains: Chains, slots: Integers, petal: int | None, longest: int | Integers | None) -> Edges:
+def class_edges(chains: Chains, slots: Int64Array, petal: int | None, longest: int | Int64Array | None) -> Edges:
     """One flower for each class in ``slots``: petals of ``petal`` other members, the first of ``longest``; None: a single cycle.
 
     Examples

@@ -17,9 +17,10 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.mask.csr import expand_ranges
 from masksynth.mask.intervals import query_of_interval
+from masksynth.mask.typing import Int64Array
 from masksynth.posets.adjacency import levels
 from masksynth.sparse.constructions.assign_pairs import tracks_of
-from masksynth.sparse.constructions.chain_decomposition import MOST, Chains, Integers, chains_of
+from masksynth.sparse.constructions.chain_decomposition import MOST, Chains, chains_of
 from masksynth.sparse.constructions.class_cycles import class_edges
 from masksynth.sparse.constructions.quotient_covers import covers_of
 from masksynth.sparse.constructions.shared_hubs import Edges, track_edges
@@ -136,7 +137,7 @@ def _alone(chains: Chains, covers: Edges) -> NDArray[np.bool_]:
     return alone
 
 
-def _shared(chains: Chains, alone: NDArray[np.bool_]) -> Integers:
+def _shared(chains: Chains, alone: NDArray[np.bool_]) -> Int64Array:
     """The slots of classes with several members that are not alone."""
     return np.flatnonzero((np.diff(chains.offset) > 1) & ~alone)
 
@@ -157,7 +158,7 @@ def _by_covers(chains: Chains, covers: Edges, alone: NDArray[np.bool_], layers: 
     )
 
 
-def _numbers(chains: Chains) -> Integers:
+def _numbers(chains: Chains) -> Int64Array:
     """Slots in an order in which each comes after those it sees."""
     rank = np.empty(len(chains.size), np.int64)
     rank[np.argsort(chains.size, kind="stable")] = np.arange(len(rank))

@@ -6,10 +6,11 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import expand_ranges
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers
+from masksynth.mask.typing import Int64Array
+from masksynth.sparse.constructions.chain_decomposition import Chains
 
 
-def covers_of(chains: Chains) -> tuple[Integers, Integers]:
+def covers_of(chains: Chains) -> tuple[Int64Array, Int64Array]:
     """Return the cover pairs (upper slot, lower slot), sorted by upper slot: nothing lies strictly between the two.
 
     A cover of a class is the top of its chain in the row. A highest top is one; it takes every top below it out of the question, and so
@@ -55,14 +56,14 @@ def covers_of(chains: Chains) -> tuple[Integers, Integers]:
     return upper[order], lower[order]
 
 
-def _below(chains: Chains, query: Integers, top: Integers, upper: Integers, lower: Integers) -> np.ndarray:
+def _below(chains: Chains, query: Int64Array, top: Int64Array, upper: Int64Array, lower: Int64Array) -> np.ndarray:
     """Whether each top lies below a cover (upper, lower) of its query; both lists are sorted by query."""
     owner, at = expand_ranges(np.searchsorted(upper, query), np.searchsorted(upper, query, side="right"))
     hit = chains.seen(lower[at], chains.chain[top[owner]]) >= top[owner]
     return np.bincount(owner[hit], minlength=len(query)) > 0
 
 
-def _check_transitive(chains: Chains, upper: Integers, lower: Integers) -> None:
+def _check_transitive(chains: Chains, upper: Int64Array, lower: Int64Array) -> None:
     """Whatever a cover sees, its query sees."""
     owner, at = expand_ranges(np.searchsorted(chains.query, lower), np.searchsorted(chains.query, lower, side="right"))
     if (chains.seen(upper[owner], chains.chain[chains.top[at]]) < chains.top[at]).any():

@@ -22,10 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask.csr import expand_ranges
-from masksynth.sparse.constructions.chain_decomposition import Integers
+from masksynth.mask.typing import Int64Array
 from masksynth.sparse.constructions.chain_hubs import chain_cost, chain_edges
 
-Edges = tuple[Integers, Integers]
+Edges = tuple[Int64Array, Int64Array]
 
 
 class Tracks(NamedTuple):
@@ -41,12 +41,12 @@ class Tracks(NamedTuple):
         Guests (positions) and their slots, sorted by slot.
     """
 
-    node: Integers
-    start: Integers
-    query_slot: Integers
-    query: Integers
-    key_slot: Integers
-    key: Integers
+    node: Int64Array
+    start: Int64Array
+    query_slot: Int64Array
+    query: Int64Array
+    key_slot: Int64Array
+    key: Int64Array
 
 
 def track_edges(tracks: Tracks, layers: int) -> Edges:
@@ -84,11 +84,11 @@ def track_edges(tracks: Tracks, layers: int) -> Edges:
     return np.concatenate([query for query, _ in found]), np.concatenate([key for _, key in found])
 
 
-def _guests(slot: Integers, start: Integers, end: Integers) -> Integers:
+def _guests(slot: Int64Array, start: Int64Array, end: Int64Array) -> Int64Array:
     return np.searchsorted(slot, end) - np.searchsorted(slot, start)
 
 
-def _chains(node: Integers, start: Integers, end: Integers, layers: int) -> list[Edges]:
+def _chains(node: Int64Array, start: Int64Array, end: Int64Array, layers: int) -> list[Edges]:
     """Segments without guests, one plan for all of one length."""
     found = []
     for length in np.unique(end - start).tolist():
@@ -99,7 +99,7 @@ def _chains(node: Integers, start: Integers, end: Integers, layers: int) -> list
     return found
 
 
-def _paths(tracks: Tracks, start: Integers, end: Integers) -> list[Edges]:
+def _paths(tracks: Tracks, start: Int64Array, end: Int64Array) -> list[Edges]:
     """Segments whose longest path is short enough: covers only."""
     lower = expand_ranges(start, end - 1)[1]
     found = [(tracks.node[lower + 1], tracks.node[lower])]
@@ -110,14 +110,16 @@ def _paths(tracks: Tracks, start: Integers, end: Integers) -> list[Edges]:
     return found
 
 
-def _hubs(tracks: Tracks, start: Integers, end: Integers, queries: Integers, keys: Integers, layers: int) -> Integers:
+def _hubs(
+    tracks: Tracks, start: Int64Array, end: Int64Array, queries: Int64Array, keys: Int64Array, layers: int
+) -> Int64Array:
     """The slots, ascending, at which the weight of each segment is split."""
     slots = np.arange(len(tracks.node) + 1)
     weight = 2 * slots + np.searchsorted(tracks.query_slot, slots) + np.searchsorted(tracks.key_slot, slots)
     total = weight[end] - weight[start]
     if layers == 2:
         below = _share(end - start + queries, end - start + keys) * total
-        single: Integers = np.searchsorted(weight, weight[start] + below, side="right") - 1
+        single: Int64Array = np.searchsorted(weight, weight[start] + below, side="right") - 1
         return single
     count = _counts(end - start, queries + keys, layers)
     owner, number = expand_ranges(np.zeros_like(count), count)
@@ -125,7 +127,7 @@ def _hubs(tracks: Tracks, start: Integers, end: Integers, queries: Integers, key
     return np.unique(np.searchsorted(weight, target, side="right") - 1)
 
 
-def _share(queries: Integers, keys: Integers) -> np.ndarray:
+def _share(queries: Int64Array, keys: Int64Array) -> np.ndarray:
     """The part of the weight to put below a single hub: y with y + y^(keys / queries) = 1.
 
     A query pays for a hub below it, a key for a hub above it. With q queries and k keys in unit weight and a share y below, a level costs
@@ -139,7 +141,7 @@ def _share(queries: Integers, keys: Integers) -> np.ndarray:
     return np.where(queries == keys, 0.5, (low + high) / 2)
 
 
-def _counts(slots: Integers, guests: Integers, layers: int) -> Integers:
+def _counts(slots: Int64Array, guests: Int64Array, layers: int) -> Int64Array:
     """How many hubs each segment gets: all slots where guests are many, else as for a plain chain of that weight."""
     bits = np.maximum(np.frexp((slots + guests / 2).astype(float))[1] - 4, 0)
     size = ((slots + guests / 2).astype(np.int64) >> bits) << bits
@@ -149,7 +151,7 @@ def _counts(slots: Integers, guests: Integers, layers: int) -> Integers:
         chosen = size == one
         whole = np.array([chain_cost(length, layers - 2) for length in np.minimum(slots[chosen], 4 * one).tolist()])
         count[chosen] = np.where(guests[chosen] + whole <= cost, slots[chosen], np.minimum(best, slots[chosen]))
-    least: Integers = np.maximum(count, 1)
+    least: Int64Array = np.maximum(count, 1)
     return least
 
 
@@ -168,7 +170,7 @@ def _levels(size: int, layers: int) -> tuple[int, int]:
     return min(choices)
 
 
-def _links(tracks: Tracks, start: Integers, end: Integers, hubs: Integers) -> list[Edges]:
+def _links(tracks: Tracks, start: Int64Array, end: Int64Array, hubs: Int64Array) -> list[Edges]:
     """Every query of the segments to the nearest hub at or below it, the nearest hub at or above every key to that key."""
     slot = expand_ranges(start, end)[1]
     slot = slot[~np.isin(slot, hubs)]

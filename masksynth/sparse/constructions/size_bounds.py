@@ -29,7 +29,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers
+from masksynth.mask.typing import Int64Array
+from masksynth.sparse.constructions.chain_decomposition import Chains
 
 LONGEST = {2: 21, 3: 23, 4: 25, 5: 25, 6: 25}
 PROVEN: dict[int, tuple[int, ...]] = {
@@ -44,7 +45,7 @@ answer for one edge less (CaDiCaL on layered reachability with a totalizer, or C
 A chain of n + 1 needs at least one edge more than a chain of n: its last element has one, and no other pair needs it."""
 
 
-def lower_bound(chains: Chains, covers: tuple[Integers, Integers], layers: int | None) -> tuple[int, str]:
+def lower_bound(chains: Chains, covers: tuple[Int64Array, Int64Array], layers: int | None) -> tuple[int, str]:
     """Return a lower bound on the edges of any sparse mask for ``layers`` layers, and its proof in words.
 
     Examples
@@ -75,7 +76,7 @@ def lower_bound(chains: Chains, covers: tuple[Integers, Integers], layers: int |
     return total, ", ".join(parts)
 
 
-def _row_sizes(chains: Chains) -> Integers:
+def _row_sizes(chains: Chains) -> Int64Array:
     """Number of positions that each slot sees."""
     head = chains.offset[chains.start[chains.chain]]
     own = chains.offset[1:] - head
@@ -83,7 +84,7 @@ def _row_sizes(chains: Chains) -> Integers:
     return own + np.bincount(chains.query, foreign, len(own)).astype(np.int64)
 
 
-def class_bounds(members: Integers, layers: int | None) -> Integers:
+def class_bounds(members: Int64Array, layers: int | None) -> Int64Array:
     """Edges that classes of two or more members need inside, for two or more layers.
 
     Examples
@@ -94,7 +95,7 @@ def class_bounds(members: Integers, layers: int | None) -> Integers:
     return np.where(members >= 4, 2 * members - 2, members) if layers == 2 else members
 
 
-def convex_chains(chains: Chains, covers: tuple[Integers, Integers]) -> Integers:
+def convex_chains(chains: Chains, covers: tuple[Int64Array, Int64Array]) -> Int64Array:
     """Lengths of convex chains that cover each chain and share ends only.
 
     A window from slot i to slot j is convex if no cover of a slot t in i < t <= j, other than t - 1, sees i: a chain of covers that leaves
