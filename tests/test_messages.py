@@ -66,7 +66,7 @@ MESSAGES = [
     (lambda _: backend("glpk"), "unknown backend 'glpk'; choose from auto, criterion, brute, cpsat, maxsat, ilp"),
     (
         lambda _: ms.solve(BUTTERFLY, backend="maxsat", layers=2),
-        "the search backends know no layers; use --backend criterion (or auto) for finite depth",
+        "search backends do not support --layers; use --backend criterion or auto",
     ),
     (lambda _: ms.catalog.butterfly(n=1), "$.n: n=1 is less than 2; give n >= 2"),
     (
