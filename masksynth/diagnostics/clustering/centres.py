@@ -1,4 +1,4 @@
-"""Centres of clusters before there are clusters: Renyi centres, strong ones, and what they capture; clusters themselves.
+"""Find Renyi centres and strong Renyi centres, the positions that they capture, and clusters.
 
 Points are unit vectors (..., n, d); distances are angles, or chords where ``chord`` is True.
 """
@@ -17,7 +17,7 @@ DIGITS = 1e-8
 
 
 def check_points(points: Floats) -> None:
-    """InvalidInstance unless points are (..., n, d) finite numbers with n >= 1 and d >= 2."""
+    """Raise InvalidInstance unless points are (..., n, d) finite numbers with n >= 1 and d >= 2."""
     shape = np.shape(points)
     if len(shape) < 2 or shape[-2] < 1 or shape[-1] < 2 or not np.isfinite(points).all():
         raise InvalidInstance(
@@ -28,7 +28,9 @@ def check_points(points: Floats) -> None:
 
 
 def square_of_chord(delta: float, chord: bool = False) -> float:
-    """The squared straight distance of two points of the sphere at angle delta: (2 sin(delta / 2))^2; delta^2 where it is a chord already.
+    """Return the squared chord of two points of the sphere at angle delta: (2 sin(delta / 2))^2.
+
+    With ``chord``, delta is the chord already: delta^2.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def square_of_chord(delta: float, chord: bool = False) -> float:
 
 
 def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, chord: bool = False) -> Bools:
-    """Which positions are Renyi centres: scanned in order, one is kept iff it is farther than delta from every centre kept before.
+    """Return which positions are Renyi centres: in order, one is kept iff it is farther than delta from all kept ones.
 
     Parameters
     ----------
@@ -54,7 +56,8 @@ def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, ch
         Unit vectors, in the order in which they are scanned.
     delta : float
     sees : (n, n) bool, optional
-        Compare position k only with earlier ones that it sees at any depth [default: with all earlier ones, as in the paper].
+        Compare position k only with earlier ones that it sees at any depth [default: with all earlier ones, as in the
+        paper].
     chord : bool
         Take delta for a straight distance.
 
@@ -79,7 +82,9 @@ def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, ch
 
 
 def strong_centres(points: Floats, delta: float, *, sees: Bools | None = None, chord: bool = False) -> Bools:
-    """Which positions are strong Renyi centres: farther than delta from every earlier position. Each is a Renyi centre too.
+    """Return which positions are strong Renyi centres: farther than delta from every earlier position.
+
+    Each is a Renyi centre, too.
 
     Parameters, result and reference as ``renyi_centres``, where there is an example.
 
@@ -106,14 +111,15 @@ def _scan(points: Floats, near: float, sees: Bools | None, strong: bool) -> Bool
 def captured(
     points: Floats, centres: Floats, kept: Bools, radius: float, *, sees: Bools | None = None, chord: bool = False
 ) -> Floats:
-    """The share of positions that lie within a radius of some centre.
+    """Return the share of positions within a radius of some centre.
 
     Parameters
     ----------
     points : (s, n, d)
         Where the positions are.
     centres : (s, n, d)
-        Where each position would be as a centre: ``points`` for centres that move, the start for centres that are fixed.
+        Where each position would be as a centre: ``points`` for centres that move, the start for centres that are
+        fixed.
     kept : (s, n) bool
         Which positions are centres.
     radius : float
@@ -151,7 +157,10 @@ def _share(points: Floats, centres: Floats, kept: Bools, near: float, sees: Bool
 
 
 def _close(points: Floats, others: Floats, near: float) -> Bools:
-    """Whether |x - y|^2 <= near, (n, m): by products of unit vectors, or by differences where products would lose the digits."""
+    """Return whether |x - y|^2 <= near, (n, m).
+
+    By products of unit vectors, or by differences where products would lose the digits.
+    """
     if near > DIGITS:
         return np.asarray(points @ others.T >= 1 - near / 2)
     found = np.zeros((len(points), len(others)))
@@ -161,9 +170,10 @@ def _close(points: Floats, others: Floats, near: float) -> Bools:
 
 
 def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
-    """The number of clusters: connected components where two positions are joined iff their angle is at most ``angle``.
+    """Count clusters: connected components of the graph that joins positions at an angle of at most ``angle``.
 
-    Single linkage, so a string of near neighbours is one cluster however long it is. Which positions see which plays no part.
+    Single linkage, so a string of near neighbours is one cluster however long it is. Which positions see which plays no
+    part.
 
     Parameters
     ----------
@@ -189,14 +199,14 @@ def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
 
 
 def _on_circle(points: Floats, near: float) -> int:
-    """Gaps between neighbours in order of angle, the last and the first being neighbours."""
+    """Count clusters on the circle by the gaps between neighbours in order of angle, cyclically."""
     order = points[np.argsort(np.arctan2(points[:, 1], points[:, 0]))]
     gaps = order - np.roll(order, 1, axis=0)
     return max(1, int((np.einsum("ij,ij->i", gaps, gaps) > near).sum()))
 
 
 def _on_sphere(points: Floats, near: float) -> int:
-    """Each component from one of its members, a front of neighbours at a time; every row is read once."""
+    """Count clusters on the sphere by breadth-first search from one member of each; every row is read once."""
     close, left, count = _close(points, points, near), np.ones(len(points), bool), 0
     for first in range(len(points)):
         count += bool(left[first])

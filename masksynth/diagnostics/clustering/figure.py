@@ -1,4 +1,4 @@
-"""A clustering diagnosis on paper: paths on the circle or the sphere, clusters over time, what centres capture, who gathers how fast."""
+"""Draw a clustering diagnosis: paths, clusters over time, captured positions, and groups that gather."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def write_clustering(found: Clustering, path: str | Path, *, title: str = "", fo
 
 
 def clustering_figure(found: Clustering, title: str = "") -> Figure:
-    """A clustering diagnosis as a matplotlib figure; call it inside ``drawing()``.
+    """Return a clustering diagnosis as a matplotlib figure; call it inside ``drawing()``.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def _paths(axes: Axes, found: Clustering) -> None:
 
 
 def circle_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None:
-    """Angles over time for points (n, T, 2), those of roots thick; a path that crosses -pi is cut there."""
+    """Draw angles over time for points (n, T, 2), those of roots thick; a path that crosses -pi is cut there."""
     turn = np.arctan2(x[..., 1], x[..., 0])
     for place, path in enumerate(turn):
         path = np.insert(path, cuts := np.flatnonzero(np.abs(np.diff(path)) > np.pi) + 1, np.nan)
@@ -135,7 +135,10 @@ INKS = ("#37474f", "#0072b2", "#009e73", "#56b4e9", "#999999")
 
 
 def sphere_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None:
-    """The first three coordinates of points (n, T, d) from above: paths on the far half pale, ends as dots, roots as crosses."""
+    """Draw the first three coordinates of points (n, T, d) from above.
+
+    Paths on the far half are pale, ends are dots, roots are crosses.
+    """
     turned = x[..., :3] @ _view().T
     axes.set_aspect("equal")
     outline = np.linspace(0, 2 * np.pi, 121)
@@ -152,7 +155,7 @@ def sphere_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None
 
 
 def _view() -> Floats:
-    """Looking down a little from the side."""
+    """Return the rotation that views the sphere from the side and a little from above."""
     turn, tilt = 0.6, 0.5
     about = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     lean = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
@@ -203,7 +206,8 @@ def _captured(axes: Axes, found: Clustering) -> None:
 def _gathered(axes: Axes, found: Clustering) -> None:
     shown = [group for group in found.groups if group.status != "fixed"][:LINES]
     for number, group in enumerate(shown):
-        label = f"{len(group.positions)} of {', '.join(map(str, group.roots[:3]))}{'...' if len(group.roots) > 3 else ''}: {group.status}"
+        roots = ", ".join(map(str, group.roots[:3])) + ("..." if len(group.roots) > 3 else "")
+        label = f"{len(group.positions)} of {roots}: {group.status}"
         axes.plot(found.times, group.gathered, color=PALETTE[number % len(PALETTE)], linewidth=1.3, label=label)
     axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.angle:.3g} rad of all of a root")
     _over_time(axes, np.array(found.times))
@@ -220,7 +224,7 @@ def _curve(
 
 
 def _over_time(axes: Axes, times: Floats) -> None:
-    """Time from 0 with room for its beginning: log(1 + t)."""
+    """Scale the time axis by log(1 + t), so that it starts at 0 with room for early times."""
     axes.set_xscale("function", functions=(np.log1p, np.expm1))
     ticks = [0.0, *(float(10**power) for power in range(-1, 6) if 10**power <= times[-1])]
     axes.set(

@@ -1,9 +1,9 @@
-"""The circle without pairs: sums over intervals of keys as differences of running sums of a few harmonics.
+"""Compute the field on the circle by harmonics, as differences of prefix sums, without pairs.
 
-exp(beta (cos x - 1)) = sum over m of c_m cos(m x) with c_0 = e^(-beta) I_0(beta), c_m = 2 e^(-beta) I_m(beta) (Jacobi and Anger), which
-falls below every rounding error after about 9 sqrt(beta) terms. With z_j = exp(i phi_j), a sum over keys a <= j < b of cos(m (phi_k -
-phi_j)) is the real part of conj(z_k^m) (S_m[b] - S_m[a]), S_m being running sums of z_j^m: time and memory are those of (positions +
-intervals) x terms, whatever the number of pairs.
+exp(beta (cos x - 1)) = sum over m of c_m cos(m x) with c_0 = e^(-beta) I_0(beta), c_m = 2 e^(-beta) I_m(beta) (Jacobi
+and Anger), which falls below every rounding error after about 9 sqrt(beta) terms. With z_j = exp(i phi_j), a sum over
+keys a <= j < b of cos(m (phi_k - phi_j)) is the real part of conj(z_k^m) (S_m[b] - S_m[a]), S_m being running sums of
+z_j^m: time and memory are those of (positions + intervals) x terms, whatever the number of pairs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CELLS = 2**16
 
 
 def terms(beta: float) -> Floats:
-    """Return c_0, c_1, ..., as far as they count.
+    """Return c_0, c_1, ..., up to rounding error.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def terms(beta: float) -> Floats:
 
 
 def pays(mask: Mask, beta: float) -> bool:
-    """Whether harmonics are faster than pairs, and exact: every row that sees something must see itself, so that Z >= 1.
+    """Return whether harmonics are faster than pairs, and exact: every non-empty row contains itself, so that Z >= 1.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def pays(mask: Mask, beta: float) -> bool:
 
 
 def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
-    """The map phi -> phi' for angles (seeds, n), as ``circle_field``, by harmonics.
+    """Return the map phi -> phi' for angles (seeds, n), as ``circle_field``, by harmonics.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
 def _speed(
     phi: Floats, factors: Floats, beta: float, mask: Mask, rows: NDArray[np.intp], starts: NDArray[np.int64]
 ) -> Floats:
-    """By h(x) = (1/beta) sum of m c_m sin(m x); beta = 0 is the mean of sines."""
+    """Return the speeds by h(x) = (1/beta) sum of m c_m sin(m x); for beta = 0 the mean of sines."""
     powers = _powers(np.exp(1j * phi), max(len(factors), 2))
     running = np.zeros((*powers.shape[:-1], mask.size + 1), np.complex128)
     np.cumsum(powers, axis=-1, out=running[..., 1:])
@@ -105,7 +105,7 @@ def _speed(
 
 
 def _powers(z: NDArray[np.complex128], count: int) -> NDArray[np.complex128]:
-    """The powers z^0, z^1, ... along a new first axis, by doubling."""
+    """Return the powers z^0, z^1, ... along a new first axis, by doubling."""
     found = np.empty((count, *z.shape), np.complex128)
     found[0], found[1] = 1, z
     have = 2

@@ -1,4 +1,4 @@
-"""Positions that follow the same roots, and how near to them they are."""
+"""Group positions by the roots that they follow, and measure how near to them they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Group:
-    """Positions that follow the same roots and of which the same is known.
+    """Positions that follow the same roots and have the same status.
 
     Parameters
     ----------
@@ -25,15 +25,16 @@ class Group:
         The least position of each minimal class that they see; all that never move are one group without.
     positions : tuple of int
     gap : tuple of float
-        Over time: the angle to the farthest position of a root, the least of these where there are several roots; the mean over positions
-        and seeds.
+        Over time: the angle to the farthest position of a root, the least of these where there are several roots; the
+        mean over positions and seeds.
     gathered : tuple of float
         Over time: the share of them with an angle of at most ``Clustering.angle``, the mean over seeds.
     half : float or None
-        The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is not reached.
+        The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is
+        not reached.
     hemisphere : int or None
-        For ``one class``: the number of starts at which all that these positions see lies in an open hemisphere, so that gathering is a
-        theorem. None elsewhere, and where that would be too much to compute.
+        For ``one class``: the number of starts at which all that these positions see lies in an open hemisphere, so
+        that gathering is a theorem. None elsewhere, and where that would be too much to compute.
     """
 
     status: str
@@ -46,7 +47,7 @@ class Group:
 
 
 def gaps(x: Floats, found: Following) -> Floats:
-    """(seeds, T, n): the angle from each position to the farthest position of a root, the least of these over the roots that it sees."""
+    """Return the angle from each position to the farthest member of a root, (seeds, T, n): least over its roots."""
     result = np.full(x.shape[:-1], np.pi)
     for number, root in enumerate(found.roots):
         members = np.flatnonzero(found.leader == root)
@@ -56,7 +57,7 @@ def gaps(x: Floats, found: Following) -> Floats:
 
 
 def _farthest(points: Floats, members: Floats) -> Floats:
-    """Angles by differences, which keep small ones, where there is one member, and by products where there are several."""
+    """Return angles by differences, which keep small ones, for one member, and by products for several."""
     if members.shape[2] == 1:
         return _angle(((points - members) ** 2).sum(axis=-1))
     found = np.empty(points.shape[:-1])
@@ -70,7 +71,7 @@ def _angle(square: Floats) -> Floats:
 
 
 def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Group, ...]:
-    """Positions by what is known of them and by their roots, the largest group first."""
+    """Group positions by status and roots, the largest group first."""
     apart = gaps(x, found)
     roots = np.array(found.roots)
     by: dict[tuple[str, tuple[int, ...]], list[int]] = {}
@@ -108,7 +109,7 @@ def _hemisphere(status: str, places: list[int], x: Floats, found: Following) -> 
 
 
 def _since(reached: NDArray[np.bool_], times: Floats) -> float:
-    """The time from which on something holds; infinite where it does not hold at the end."""
+    """Return the time from which on something holds; infinite if it does not hold at the end."""
     if not reached[-1]:
         return np.inf
     missed = np.flatnonzero(~reached)

@@ -1,4 +1,4 @@
-"""A mask as blocks of rows, each with the stretch of keys that it needs and nothing of the rest."""
+"""Split a mask into blocks of rows, each with the range of keys that it needs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ LARGEST_DENSE = 8192
 
 
 class Block(NamedTuple):
-    """Rows ``start:end`` read keys ``low:high``, all of them except where ``allowed`` is 0.
+    """Rows ``start:end`` attend to keys ``low:high``, except where ``allowed`` is 0.
 
-    ``allowed`` is (rows, last - first) of 0 and 1 for the keys ``low + first:low + last``, or None where there are no exceptions.
+    ``allowed`` is (rows, last - first) of 0 and 1 for the keys ``low + first:low + last``, or None where there are no
+    exceptions.
     """
 
     start: int
@@ -32,7 +33,7 @@ class Block(NamedTuple):
 
 
 def blocks_of(mask: Mask) -> tuple[Block, ...]:
-    """Blocks of ``ROWS`` rows; rows that see nothing may lie in none.
+    """Return blocks of ``ROWS`` rows; empty rows may be in none.
 
     Raises
     ------
@@ -48,14 +49,14 @@ def blocks_of(mask: Mask) -> tuple[Block, ...]:
     check_mask(mask)
     if mask.size > LARGEST_DENSE:
         raise Unsupported(
-            f"{mask.size:,} positions on a sphere; up to {LARGEST_DENSE:,} are computed, or more on the circle (--dim 2)"
+            f"expected at most {LARGEST_DENSE:,} positions on a sphere, got {mask.size:,}; use the circle (--dim 2)"
         )
     found = (_block(mask, start, min(start + ROWS, mask.size)) for start in range(0, mask.size, ROWS))
     return tuple(block for block in found if block.high > block.low)
 
 
 def check_mask(mask: Mask) -> None:
-    """Refuse a mask without positions, and a pattern of several tables, whose particles would have no one law of motion."""
+    """Raise InvalidInstance for a mask without positions, or a layer pattern of several tables."""
     if mask.size == 0:
         raise InvalidInstance("a mask of 0 positions", "", "give one that has some")
     if mask.tables > 1:
@@ -98,7 +99,7 @@ def sees_itself(mask: Mask) -> NDArray[np.bool_]:
 
 
 def others(mask: Mask) -> NDArray[np.int64]:
-    """(n,) int64: how many positions besides itself each row holds.
+    """Return the number of keys of each row besides itself, shape (n,).
 
     Examples
     --------
@@ -110,7 +111,7 @@ def others(mask: Mask) -> NDArray[np.int64]:
 
 
 def causal_mask(n: int) -> Mask:
-    """The causal mask of n positions, each of which sees itself and all before it.
+    """Return the causal mask of n positions, each of which attends to itself and all before it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Trajectories of tokens under a mask, for many random starts at once."""
+"""Integrate the trajectories of tokens under a mask, for many random starts at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Floats:
-    """(seeds, n, dim): independent uniform points of the sphere; start s is the same whatever the number of seeds.
+    """Return independent uniform points of the sphere, (seeds, n, dim); start s does not depend on the number of seeds.
 
     Examples
     --------
@@ -44,12 +44,15 @@ def trajectories(
     rtol: float = 1e-6,
     atol: float = 1e-9,
 ) -> Floats:
-    """Move tokens on the sphere by attention: x_k' = P_{x_k}(sum over j in row k of softmax(beta <Q x_k, K x_j>) V x_j).
+    """Move tokens on the sphere by attention.
+
+    x_k' = P_{x_k}(sum over j in row k of softmax(beta <Q x_k, K x_j>) V x_j).
 
     Parameters
     ----------
     mask : Mask
-        One table; row k holds the positions that k attends to, itself or not. A position whose row is empty does not move.
+        One table; row k holds the positions that k attends to, itself or not. A position whose row is empty does not
+        move.
     start : (seeds, n, d)
         Points other than 0; they are brought to length 1.
     times : (T,)
@@ -73,15 +76,12 @@ def trajectories(
     Unsupported
         If the mask is too large for a sphere.
 
-    Notes
-    -----
-    In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every step ends on the sphere, and
-    since the field depends on directions alone this changes nothing that the next step sees. A large interval mask on the circle is
-    computed by harmonics, in a time that does not depend on its pairs.
+    Notes ----- In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every
+    step ends on the sphere, and since the field depends on directions alone this changes nothing that the next step
+    sees. A large interval mask on the circle is computed by harmonics, in a time that does not depend on its pairs.
 
-    References
-    ----------
-    N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv 2411.04990, for causal masks.
+    References ---------- N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv
+    2411.04990, for causal masks.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def trajectories(
 def angles(
     mask: Mask, start: ArrayLike, times: ArrayLike, *, beta: float = 1.0, rtol: float = 1e-6, atol: float = 1e-9
 ) -> Floats:
-    """Move tokens on the circle with Q = K = V = I: (seeds, n) angles to (seeds, T, n) angles, not reduced modulo 2 pi.
+    """Move tokens on the circle with Q = K = V = I: (seeds, n) angles to (seeds, T, n) angles, not modulo 2 pi.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def angles(
 
 
 def checked_start(mask: Mask, start: ArrayLike) -> Floats:
-    """Points as unit vectors; InvalidInstance where they do not fit the mask, are not finite, or one is 0."""
+    """Return points as unit vectors; raise InvalidInstance if they do not fit the mask or have no direction."""
     check_mask(mask)
     x = np.asarray(start, np.float64)
     if x.ndim != 3 or x.shape[1] != mask.size or x.shape[2] < 2:

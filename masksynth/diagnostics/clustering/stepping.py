@@ -1,8 +1,9 @@
-"""Many systems side by side, each with its own step: scipy's RK45 in lockstep.
+"""Integrate many systems side by side, each with its own step: scipy's RK45 in lockstep.
 
-``solve_ivp`` on all systems at once would give them one step and one error norm: the hardest moment of any would slow down all, and an
-error in one would be thinned by the others. Here each system keeps the step, the norm and the rejections that ``solve_ivp`` would give it
-alone, while the right-hand side is computed for all of them in one call. The tableau and the constants are scipy's own.
+``solve_ivp`` on all systems at once would give them one step and one error norm: the hardest moment of any would slow
+down all, and an error in one would be thinned by the others. Here each system keeps the step, the norm and the
+rejections that ``solve_ivp`` would give it alone, while the right-hand side is computed for all of them in one call.
+The tableau and the constants are scipy's own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ POWER = -1 / 5
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """``states``: (systems, times, ...); ``steps``, ``evaluations``: (systems,), rejected steps counted as evaluations only."""
+    """Result of an integration.
+
+    ``states``: (systems, times, ...); ``steps``, ``evaluations``: (systems,), rejected steps counted as evaluations
+    only.
+    """
 
     states: Floats
     steps: NDArray[np.int64]
@@ -48,8 +53,8 @@ def integrate(
     rtol, atol : float
         Tolerances of a step, as in ``solve_ivp``.
     project : (s, ...) -> (s, ...), optional
-        Applied to every state that is kept, for a constraint that the field respects. The field must not notice it: field(y) =
-        field(project(y)).
+        Applied to every state that is kept, for a constraint that the field respects. The field must not notice it:
+        field(y) = field(project(y)).
 
     Raises
     ------
@@ -58,10 +63,9 @@ def integrate(
     MasksynthError
         If a step becomes smaller than what numbers can tell apart.
 
-    References
-    ----------
-    J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl. Math. 6 (1980); L. F. Shampine, "Some
-    practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant; both as in scipy.integrate.RK45.
+    References ---------- J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl.
+    Math. 6 (1980); L. F. Shampine, "Some practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant;
+    both as in scipy.integrate.RK45.
 
     Examples
     --------
@@ -78,7 +82,7 @@ def integrate(
 
 
 class _Lockstep:
-    """State of the systems that have not arrived; ``index`` says which of all each row is."""
+    """Step the systems that have not reached the last time; ``index`` is the number of the system in each row."""
 
     def __init__(
         self, field: Field, start: Floats, times: Floats, rtol: float, atol: float, project: Field | None
@@ -97,7 +101,7 @@ class _Lockstep:
         self.steps, self.evaluations = np.zeros(len(start), np.int64), np.full(len(start), 2)
 
     def run(self) -> Path:
-        """Step until all have arrived."""
+        """Step until all systems have reached the last time."""
         self._save(np.zeros_like(self.t), np.zeros((7, *self.y.shape)), self.y)
         self._leave()
         while len(self.index):
@@ -112,7 +116,7 @@ class _Lockstep:
         return x.reshape(-1, *(1,) * len(self.axes))
 
     def _first_steps(self) -> Floats:
-        """Hairer, Norsett and Wanner's choice, II.4, as in scipy."""
+        """Return the first step sizes by Hairer, Norsett and Wanner, II.4, as in scipy."""
         scale = self.atol + np.abs(self.y) * self.rtol
         d0, d1 = self._norm(self.y / scale), self._norm(self.f / scale)
         small = (d0 < 1e-5) | (d1 < 1e-5)
@@ -142,7 +146,7 @@ class _Lockstep:
         self._control(err, h, new_t, stages, new)
 
     def _moved(self, stages: Floats, weights: Floats, h: Floats) -> Floats:
-        """Step times the weighted sum of the first stages."""
+        """Return the step size times the weighted sum of the first stages."""
         flat = stages[: len(weights)].reshape(len(weights), -1)
         total = np.asarray(weights @ flat, np.float64).reshape(stages.shape[1:])
         total *= self._wide(h)
@@ -163,7 +167,7 @@ class _Lockstep:
         self.t = new_t
 
     def _save(self, h: Floats, stages: Floats, new: Floats, new_t: Floats | None = None) -> None:
-        """States at the times that the step from ``self.t`` to ``new_t`` has passed."""
+        """Save states at the times that the step from ``self.t`` to ``new_t`` has passed."""
         until = np.searchsorted(self.times, self.t if new_t is None else new_t, side="right")
         place = self.next[self.index]
         while (due := np.flatnonzero(place < until)).size:
@@ -183,7 +187,7 @@ class _Lockstep:
         return np.where(self._wide(share) >= 1, new, state)
 
     def _leave(self) -> None:
-        """Forget systems that have arrived."""
+        """Remove systems that have reached the last time."""
         on = self.t < self.end
         if not on.all():
             self.index, self.y, self.f = self.index[on], self.y[on], self.f[on]

@@ -1,6 +1,7 @@
-"""The right-hand side of the particle system, for many starts at once: on any sphere, and by angles on the circle.
+"""Evaluate the particle system's vector field for many starts at once: on any sphere, and by angles on the circle.
 
-    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y> x.
+    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y>
+    x.
 
 A row without keys gives no pull: its position stands still.
 """
@@ -27,7 +28,7 @@ SAFE = 600.0
 
 
 class Weights(NamedTuple):
-    """Q, K and V, each (d, d); they act on column vectors: the score of key j for query k is beta <Q x_k, K x_j>."""
+    """Q, K and V, each (d, d), for column vectors: the score of key j for query k is beta <Q x_k, K x_j>."""
 
     query: Floats
     key: Floats
@@ -35,7 +36,7 @@ class Weights(NamedTuple):
 
 
 def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> Weights:
-    """Q, K, V as arrays, each the identity where it is None.
+    """Return Q, K, V as arrays, each the identity where it is None.
 
     Raises
     ------
@@ -68,9 +69,10 @@ def _square(name: str, matrix: Any, dim: int) -> Floats:
 
 
 def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
-    """The map x -> x' for x of shape (seeds, n, d).
+    """Return the map x -> x' for x of shape (seeds, n, d).
 
-    It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> = 0.
+    It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> =
+    0.
 
     Raises
     ------
@@ -102,20 +104,20 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
 
 
 def _matrix(scores: Floats, most: float) -> tuple[Floats, bool]:
-    """What makes a query of (x, 1) whose product with a key (x, 1) is a score, shifted to at most 0 unless scores range too wide."""
+    """Return M such that (x, 1) M (y, 1)^T is a score, shifted to at most 0 unless scores range too widely."""
     wide = 2 * most > SAFE
     return _beside(scores, 0.0 if wide else -most), wide
 
 
 def _beside(matrix: Floats, number: float) -> Floats:
-    """One more row and column, with a number in the corner."""
+    """Append one row and one column of zeros, with a number in the corner."""
     found = np.zeros((len(matrix) + 1, len(matrix) + 1))
     found[:-1, :-1], found[-1, -1] = matrix, number
     return found
 
 
 def _cells(blocks: tuple[Block, ...]) -> int:
-    """Room for the scores of one block and one seed, or of several seeds."""
+    """Return the number of scores of one block and one seed, or of several seeds, that fit the cache."""
     return max([CELLS, *((block.end - block.start) * (block.high - block.low) for block in blocks)])
 
 
@@ -126,7 +128,7 @@ def _with_ones(x: Floats) -> Floats:
 
 
 def normalised(x: Floats) -> Floats:
-    """Vectors along the last axis brought to length 1.
+    """Scale vectors along the last axis to length 1.
 
     Examples
     --------
@@ -137,10 +139,10 @@ def normalised(x: Floats) -> Floats:
 
 
 def circle_field(mask: Mask, beta: float) -> Field:
-    """The map phi -> phi' for angles (seeds, n) on the circle with Q = K = V = I.
+    """Return the map phi -> phi' for angles (seeds, n) on the circle with Q = K = V = I.
 
-    phi_k' = (1 / Z_k) sum_j exp(beta (cos(phi_k - phi_j) - 1)) sin(phi_j - phi_k). sin(phi_j - phi_k) = sin phi_j cos phi_k - cos phi_j
-    sin phi_k, so that one exponential for each pair and products of matrices are all it takes.
+    phi_k' = (1 / Z_k) sum_j exp(beta (cos(phi_k - phi_j) - 1)) sin(phi_j - phi_k). sin(phi_j - phi_k) = sin phi_j cos
+    phi_k - cos phi_j sin phi_k, so that one exponential for each pair and products of matrices are all it takes.
 
     Raises
     ------
@@ -171,7 +173,7 @@ def circle_field(mask: Mask, beta: float) -> Field:
 def _pull(
     blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floats | None, wide: bool, cells: int
 ) -> Floats:
-    """Weighted means of the values, (seeds, n, d), from points (x, 1); zero where a row sees nothing."""
+    """Return weighted means of the values, (seeds, n, d), from points (x, 1); zero for empty rows."""
     seeds, _, dim = points.shape
     flat = points.reshape(-1, dim)  # one product instead of one for each seed
     queries = (flat @ matrix).reshape(points.shape)
@@ -198,7 +200,7 @@ def _pull(
 
 
 def _weights(scores: Floats, block: Block, wide: bool) -> Floats:
-    """Exponentials of scores up to a factor for each row, 0 where not allowed; in place."""
+    """Exponentiate scores up to a factor per row, with 0 where not allowed; in place."""
     some = scores[..., block.first : block.last]
     if wide and block.allowed is not None:
         some[:, block.allowed == 0] = -np.inf

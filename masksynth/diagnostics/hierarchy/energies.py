@@ -1,9 +1,10 @@
-"""Energies from the leaves to the root: one pass over the families, O(M b^2) for M families of at most b nodes.
+"""Compute energies from the leaves to the root in one pass: O(M b^2) for M families of at most b nodes.
 
 With ``psi(A -> B)`` the mean of ``psi(i -> j)`` over the leaves i of A and j of B, and |A| the number of leaves of A:
 
 - ``exp(-eta(A)) = sum over siblings C of |C| exp(-psi(A -> C))``: what A sees in its family;
-- ``phi(A) = -sum over children B of (|B| / |A|) log(exp(-phi(B)) + exp(-eta(B)))``; of a leaf infinity, or psi(i -> i) if it sees itself.
+- ``phi(A) = -sum over children B of (|B| / |A|) log(exp(-phi(B)) + exp(-eta(B)))``; of a leaf infinity, or psi(i -> i)
+if it sees itself.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ ENTRIES = 2**21
 
 
 class Energies(NamedTuple):
-    """What the pass finds at each of V nodes.
+    """Energies and means of each of V nodes.
 
-    ``phi`` and ``eta`` (V,) are the energies, infinite where there is nothing to attend to; ``q``, ``k``, ``v`` the means over the leaves;
-    ``seen`` (V, c) the mean value of the siblings that the node attends to, by their softmax.
+    ``phi`` and ``eta`` (V,) are the energies, infinite where there is nothing to attend to; ``q``, ``k``, ``v`` the
+    means over the leaves; ``seen`` (V, c) the mean value of the siblings that the node attends to, by their softmax.
     """
 
     phi: Floats
@@ -37,12 +38,12 @@ class Energies(NamedTuple):
 
     @property
     def whole(self) -> Floats:
-        """``log(exp(-phi) + exp(-eta))`` of each node: what a row inside it has to divide; minus infinity where there is nothing."""
+        """Return ``log(exp(-phi) + exp(-eta))`` of each node: the mass of a row inside it; -inf for none."""
         return log_sum(-self.phi, -self.eta)
 
 
 def energies(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
-    """Energies and means of all nodes, the deepest families first.
+    """Return energies and means of all nodes, computed from the deepest families up.
 
     Examples
     --------
@@ -63,7 +64,7 @@ def energies(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
 
 
 def log_sum(a: Floats, b: Floats) -> Floats:
-    """``log(exp(a) + exp(b))``, minus infinity where both are."""
+    """Return ``log(exp(a) + exp(b))``, minus infinity where both are."""
     with np.errstate(invalid="ignore"):
         found: Floats = np.logaddexp(a, b)
     return found
@@ -85,7 +86,7 @@ def _leaves(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
 
 
 def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allowed: Bools) -> None:
-    """Eta and the mean value seen, of the children of all families of a group."""
+    """Return eta and the mean value of the attended siblings, for the children of all families of a group."""
     for rows, child, may in portions(group, allowed):
         score = sibling_scores(found.q[rows], found.k[child], inputs, rows, child)
         score += np.log(tree.count[child])[:, None, :]
@@ -99,7 +100,10 @@ def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allo
 
 
 def portions(group: Families, allowed: Bools) -> Iterator[tuple[Ints, Ints, Bools]]:
-    """Pieces of a group of at most ``ENTRIES`` scores, or one row: nodes (f, r), their families (f, b), what they may see (f, r, b)."""
+    """Yield pieces of a group of at most ``ENTRIES`` scores, or one row.
+
+    Nodes (f, r), their families (f, b), and what they may attend to (f, r, b).
+    """
     many, size = group.child.shape
     step = max(1, ENTRIES // size**2)
     rows = max(1, min(size, ENTRIES // size))
@@ -111,7 +115,7 @@ def portions(group: Families, allowed: Bools) -> Iterator[tuple[Ints, Ints, Bool
 
 
 def sibling_scores(q: Floats, k: Floats, inputs: Inputs, rows: Ints, child: Ints) -> Floats:
-    """``-psi`` of each row's node to each child of its family."""
+    """Return ``-psi`` of each row's node to each child of its family."""
     score: Floats = inputs.scale * (q @ k.swapaxes(1, 2))
     if inputs.eps is not None:
         score = score + inputs.eps[rows] @ inputs.eps[child].swapaxes(1, 2)

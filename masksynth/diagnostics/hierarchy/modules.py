@@ -1,11 +1,12 @@
-"""The tree of a mask: positions that the rest cannot tell apart stand together.
+"""Build the tree of a mask's modules: sets of positions that the other positions cannot distinguish.
 
-A *module* of a mask is a set of positions such that every position outside sees all of it or nothing, and is seen by all of it or by
-nothing. A module is *strong* if it overlaps no other, that is, any other contains it, lies in it or is disjoint from it. The strong modules
-form a tree. Two disjoint modules see one another whole or not at all, so no block of that tree is allowed in part.
+A *module* of a mask is a set of positions such that every position outside sees all of it or nothing, and is seen by
+all of it or by nothing. A module is *strong* if it overlaps no other, that is, any other contains it, lies in it or is
+disjoint from it. The strong modules form a tree. Two disjoint modules see one another whole or not at all, so no block
+of that tree is allowed in part.
 
-What a family looks like to its own nodes is one of four kinds: nobody sees anybody (*parallel*), all see all (*complete*), each sees those
-before it (*linear*), or *prime*, where no proper part of two or more nodes is a module.
+What a family looks like to its own nodes is one of four kinds: nobody sees anybody (*parallel*), all see all
+(*complete*), each sees those before it (*linear*), or *prime*, where no proper part of two or more nodes is a module.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ LARGEST = 2048
 
 
 def module_tree(mask: Mask | Bools, most: int | None = None) -> Tree:
-    """The tree of the strong modules of a mask, or of a partial order's relation; whether positions see themselves does not matter.
+    """Return the tree of the strong modules of a mask, or of a partial order; the diagonal does not matter.
 
     Parameters
     ----------
     mask : Mask of one table, or (n, n) bool
         ``[q, k]`` true iff q sees k.
     most : int, optional
-        Families of more nodes that are not prime are split into windows of so many: neighbours in such a family are modules too, so no
-        block is lost.
+        Families of more nodes that are not prime are split into windows of so many: neighbours in such a family are
+        modules too, so no block is lost.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def _relation(mask: Mask | Bools) -> Bools:
 
 
 def _children(sees: Bools, places: Ints) -> tuple[list[Ints], bool]:
-    """The maximal strong modules inside a strong module, and whether they are a prime family."""
+    """Return the maximal strong modules inside a strong module, and whether they are a prime family."""
     inner = sees[np.ix_(places, places)]
     off = ~np.eye(len(places), dtype=bool)
     for linked in (inner | inner.T, ~(inner & inner.T) & off):
@@ -99,7 +100,7 @@ def _children(sees: Bools, places: Ints) -> tuple[list[Ints], bool]:
 
 
 def _components(linked: Bools) -> list[Ints]:
-    """Connected components of a symmetric relation, by least member."""
+    """Return the connected components of a symmetric relation, by least member."""
     left = np.ones(len(linked), bool)
     parts = []
     while left.any():
@@ -121,10 +122,10 @@ def _reached(linked: Bools, start: int) -> Bools:
 
 
 def _line(inner: Bools) -> list[Ints]:
-    """The finest parts of which each is seen by all of every later one and sees nothing of it.
+    """Return the finest parts such that each later part attends to all of the earlier ones, and not vice versa.
 
-    A first part of k positions comes before n - k others each, every other position before fewer: so the parts are cuts of the order by
-    that number, namely where all k (n - k) pairs across are right.
+    A first part of k positions comes before n - k others each, every other position before fewer: so the parts are cuts
+    of the order by that number, namely where all k (n - k) pairs across are right.
     """
     size = len(inner)
     before = inner.T & ~inner
@@ -138,7 +139,7 @@ def _line(inner: Bools) -> list[Ints]:
 
 
 def _prime(inner: Bools) -> list[Ints]:
-    """The maximal proper modules of a family that is neither parallel, complete nor linear; they are disjoint there.
+    """Return the maximal proper modules of a family that is neither parallel, complete nor linear; they are disjoint.
 
     One is the largest that holds position 0; the others are the largest that do not, and lie outside it.
     """
@@ -149,7 +150,10 @@ def _prime(inner: Bools) -> list[Ints]:
 
 
 def _without_first(inner: Bools) -> Ints:
-    """The largest modules without position 0, as labels: parts are split by what positions outside them tell apart until nothing is."""
+    """Return the largest modules without position 0, as labels.
+
+    Parts are split by what positions outside them distinguish, until nothing changes.
+    """
     colour = inner + 2 * inner.T.astype(np.int64)
     label = (np.arange(len(inner)) > 0).astype(np.int64)
     parts, before = 2, 0
@@ -163,10 +167,11 @@ def _without_first(inner: Bools) -> Ints:
 
 
 def _largest_module(inner: Bools, v: int) -> Ints:
-    """The largest proper module that holds v.
+    """Return the largest proper module that contains v.
 
-    The least module with v and x holds x, with every s also each y outside that tells s from v. It is what x reaches along these arrows; x
-    stays out of the largest proper module iff it reaches everything. All such x reach one of them, the last start of a search over all.
+    The least module with v and x holds x, with every s also each y outside that tells s from v. It is what x reaches
+    along these arrows; x stays out of the largest proper module iff it reaches everything. All such x reach one of
+    them, the last start of a search over all.
     """
     tells = (inner[:, v] != inner.T) | (inner != inner[v])
     tells[v], tells[:, v] = False, False
@@ -189,7 +194,7 @@ def _split(parts: list[Any], most: int) -> list[Any]:
 
 
 def _without_wraps(root: Any) -> Any:
-    """Nested lists in which a child stands for the list of one element that took it."""
+    """Replace lists of one element by that element in nested lists."""
     pending = [root]
     while pending:
         family = pending.pop()

@@ -1,4 +1,4 @@
-"""Which siblings a node may attend to, and whether a leaf may attend to itself."""
+"""Decide which siblings a node may attend to, and whether a leaf may attend to itself."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from masksynth.mask import Mask
 
 Bools = NDArray[np.bool_]
 LARGEST_MASK = 8192
-"""Positions up to which the pairs of blocks are counted, 8 bytes a pair; above it row intervals serve, for leaves in order."""
+"""Positions up to which the pairs of blocks are counted, 8 bytes a pair; above it row intervals serve, for leaves in
+order."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What may attend to what in a tree.
+    """Allowed pairs of siblings in a tree.
 
     Parameters
     ----------
     itself : (N,) bool
         Whether each position may attend to itself.
     blocks : tuple of tuples of (F, b, b) or (1, b, b) bool
-        For each group of ``Tree.plan``: ``[f, i, j]`` is true iff child i of family f may attend to child j. The diagonal is false: a node
-        is no sibling of itself.
+        For each group of ``Tree.plan``: ``[f, i, j]`` is true iff child i of family f may attend to child j. The
+        diagonal is false: a node is no sibling of itself.
     causal : bool
         Left siblings only.
     mask : Mask, optional
         The mask from which the blocks come.
     lost : int
-        Allowed pairs of the mask that lie in blocks which are not allowed as a whole, so that no block-tied matrix can use them.
+        Allowed pairs of the mask that lie in blocks which are not allowed as a whole, so that no block-tied matrix can
+        use them.
     """
 
     itself: Bools
@@ -48,7 +50,7 @@ class Sight:
 
 
 def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: Mask | None = None) -> Sight:
-    """What may attend to what.
+    """Return which siblings may attend to which.
 
     Parameters
     ----------
@@ -58,13 +60,14 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
     causal : bool
         Left siblings alone; the leaves must stand in the order of their positions.
     mask : Mask, optional
-        One table over the positions. A block of two siblings is usable iff the mask allows all its pairs: with one forbidden pair, a value
-        that is the same on the whole block must be 0.
+        One table over the positions. A block of two siblings is usable iff the mask allows all its pairs: with one
+        forbidden pair, a value that is the same on the whole block must be 0.
 
     Raises
     ------
     InvalidInstance
-        If the mask has another size or several tables, or goes with ``causal``; if the leaves of a causal tree are not in order.
+        If the mask has another size or several tables, or goes with ``causal``; if the leaves of a causal tree are not
+        in order.
     Unsupported
         Above 8,192 positions with a mask, if the leaves are not in order.
 
@@ -72,7 +75,8 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
     --------
     >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
     >>> tree = tree_of_lists([[0, 1], [2, 3]])
-    >>> sight_of(tree, mask=Mask.from_dense(np.array([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 1]]) > 0)).lost
+    >>> dense = np.array([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 1]]) > 0
+    >>> sight_of(tree, mask=Mask.from_dense(dense)).lost
     3
     """
     itself = np.full(tree.size, included)
@@ -119,7 +123,7 @@ def _of_mask(tree: Tree, mask: Mask, itself: Bools) -> Sight:
 
 
 def sightless_rows(sight: Sight) -> Bools:
-    """(N,) whether each position may attend to nothing at all, in whole blocks or in part.
+    """Return whether each position may attend to nothing at all, in complete blocks or in part, (N,).
 
     Examples
     --------
@@ -139,7 +143,7 @@ def sightless_rows(sight: Sight) -> Bools:
 
 
 def holds(mask: Mask, row: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Bools:
-    """Whether a row of the first table allows all keys from low to high - 1, low < high: one of its intervals does.
+    """Return whether a row of the first table allows all keys low .. high - 1, low < high: one of its intervals does.
 
     Examples
     --------
@@ -156,7 +160,10 @@ def holds(mask: Mask, row: NDArray[np.int64], low: NDArray[np.int64], high: NDAr
 
 
 def _covered(mask: Mask, low: NDArray[np.int64], high: NDArray[np.int64]) -> Bools:
-    """Whether all rows low .. high - 1 of a node hold those of each of its family; rows of the mask stand as leaves do."""
+    """Return whether rows low .. high - 1 of a node contain those of each of its family.
+
+    Rows of the mask are in the order of the leaves.
+    """
     many, size = low.shape
     found = np.zeros((many, size, size), bool)
     for family in range(many):
@@ -167,14 +174,14 @@ def _covered(mask: Mask, low: NDArray[np.int64], high: NDArray[np.int64]) -> Boo
 
 
 def _sums(mask: Mask, tree: Tree) -> NDArray[np.int64]:
-    """Allowed pairs in the first rows and columns of the mask whose positions stand as leaves do."""
+    """Return two-dimensional prefix sums of the mask, positions in the order of the leaves."""
     sums = np.zeros((mask.size + 1, mask.size + 1), np.int64)
     np.cumsum(np.cumsum(mask.dense()[np.ix_(tree.order, tree.order)], axis=0), axis=1, out=sums[1:, 1:])
     return sums
 
 
 def _inside(sums: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Allowed pairs in the block of each two siblings."""
+    """Return the number of allowed pairs in the block of each two siblings."""
     rows = (low[:, :, None], high[:, :, None])
     keys = (low[:, None, :], high[:, None, :])
     found: NDArray[np.int64] = (

@@ -1,8 +1,9 @@
-"""Scores of W_qk = sum_h W_q,h W_k,g(h)^T from its factors, without d x d.
+"""Score W_qk = sum_h W_q,h W_k,g(h)^T from its factors, without the d x d matrix.
 
-For one head, with B = W_k^T W_q, A = W_q^T W_q and C = W_k^T W_k, all d_h x d_h: Tr(W W) = Tr(B B), |W|_F^2 = Tr(A C). Row i of W has the
-squared norm q_i C q_i and column j k_j A k_j, q_i and k_j being rows of the factors. Query heads that share a key head add up before they
-meet it: sum_h W_q,h W_k,g(h)^T = sum_g (sum_{h: g(h) = g} W_q,h) W_k,g^T, so the whole layer is one pair of factors of G d_h columns.
+For one head, with B = W_k^T W_q, A = W_q^T W_q and C = W_k^T W_k, all d_h x d_h: Tr(W W) = Tr(B B), |W|_F^2 = Tr(A C).
+Row i of W has the squared norm q_i C q_i and column j k_j A k_j, q_i and k_j being rows of the factors. Query heads
+that share a key head add up before they meet it: sum_h W_q,h W_k,g(h)^T = sum_g (sum_{h: g(h) = g} W_q,h) W_k,g^T, so
+the whole layer is one pair of factors of G d_h columns.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Scores(NamedTuple):
 
 
 def factor_scores(query: ArrayLike, key: ArrayLike, mode: str = "sum", gamma: float = GAMMA) -> Scores:
-    """The scores of W = W_q W_k^T from two (d, m) factors, in O(d m^2) and without d x d.
+    """Return the scores of W = W_q W_k^T from two (d, m) factors, in O(d m^2) and without d x d.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def _scores(q: Floats, k: Floats, mode: str, gamma: float) -> Scores:
 
 
 def _balanced(q: Floats, k: Floats) -> tuple[Floats, Floats]:
-    """Factors of the same W up to a power of two, with column sizes that neither overflow nor vanish when they are multiplied."""
+    """Return factors of the same W up to a power of two, with column norms whose products are representable."""
     of_q, of_k = (np.frexp(np.abs(factor).max(axis=0))[1] for factor in (q, k))
     live = q.any(axis=0) & k.any(axis=0)
     both = of_q + of_k
@@ -74,7 +75,7 @@ def _balanced(q: Floats, k: Floats) -> tuple[Floats, Floats]:
 
 
 def _lengths(factor: Floats, gram: Floats) -> Floats:
-    """Norms of the rows of ``factor @ other.T``, ``gram`` being ``other.T @ other``."""
+    """Return norms of the rows of ``factor @ other.T``, where ``gram`` is ``other.T @ other``."""
     squares: Floats = np.einsum("im,im->i", factor @ gram, factor)
     return np.sqrt(np.maximum(squares, 0))
 
@@ -82,7 +83,9 @@ def _lengths(factor: Floats, gram: Floats) -> Floats:
 def head_scores(
     query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None = None, mode: str = "sum", gamma: float = GAMMA
 ) -> tuple[Scores, ...]:
-    """The scores of each head: query head h reads key head g(h) = h // (H / G).
+    """Return the scores of each head: query head h reads key head g(h) = h
+
+    (H / G).
 
     Parameters
     ----------
@@ -116,7 +119,7 @@ def layer_scores(
     mode: str = "sum",
     gamma: float = GAMMA,
 ) -> Scores:
-    """The scores of the sum over heads; without numbers of heads every query head has a key head of its own.
+    """Return the scores of the sum over heads; without numbers of heads each query head has its own key head.
 
     Parameters
     ----------
@@ -148,7 +151,7 @@ def layer_scores(
 
 
 def _grouped(query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None) -> tuple[Floats, Floats, int]:
-    """(d, H, d_h) queries, (d, G, d_h) keys and H / G."""
+    """Return queries (d, H, d_h), keys (d, G, d_h) and H / G."""
     q, k = finite(query, "W_q"), finite(key, "W_k")
     shared = heads if key_heads is None else key_heads
     fits = q.ndim == k.ndim == 2 and heads > 0 and shared > 0 and heads % shared == 0 and len(q) == len(k) > 0

@@ -1,4 +1,4 @@
-"""Symmetric and skew-symmetric starts: W_q = W_k, and W_k = W_q S^T with S skew."""
+"""Build symmetric and skew-symmetric initial weights: W_q = W_k, and W_k = W_q S^T with S skew-symmetric."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from masksynth.errors import InvalidInstance
 
 
 def symmetric_query(key: ArrayLike, heads: int, key_heads: int | None = None) -> Floats:
-    """The query weight for which every head's W_q W_k^T is symmetric: a copy of the key weight that the head reads.
+    """Return the query weight that makes W_q W_k^T of every head symmetric: a copy of the head's key weight.
 
     Parameters
     ----------
@@ -36,9 +36,10 @@ def symmetric_query(key: ArrayLike, heads: int, key_heads: int | None = None) ->
 
 
 def skew_query(key: ArrayLike, heads: int, key_heads: int | None = None, seed: int = 0) -> Floats:
-    """The query weight W_q,h = W_k,g(h) S_g for which every head's W_q W_k^T = W_k S W_k^T is skew-symmetric.
+    """Return the query weight W_q,h = W_k,g(h) S_g, for which every head's W_q W_k^T = W_k S W_k^T is skew-symmetric.
 
-    S_g is a random skew-symmetric matrix that is orthogonal too, so S^-1 = S^T, W_k = W_q S^T, and both weights have the same norm.
+    S_g is a random skew-symmetric matrix that is orthogonal too, so S^-1 = S^T, W_k = W_q S^T, and both weights have
+    the same norm.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def skew_query(key: ArrayLike, heads: int, key_heads: int | None = None, seed: i
 
 
 def skew_rotation(size: int, rng: np.random.Generator) -> Floats:
-    """A random matrix that is skew-symmetric and orthogonal: quarter turns in random planes.
+    """Draw a matrix that is skew-symmetric and orthogonal: quarter turns in random planes.
 
     Raises
     ------
@@ -98,6 +99,6 @@ def _split(key: ArrayLike, heads: int, key_heads: int | None) -> Floats:
 
 
 def _spread(split: Floats, heads: int) -> Floats:
-    """Each key head once for every query head that reads it."""
+    """Repeat each key head once for every query head that reads it."""
     found: Floats = np.repeat(split, heads // split.shape[1], axis=1).reshape(len(split), -1)
     return found

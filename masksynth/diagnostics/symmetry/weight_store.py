@@ -1,7 +1,7 @@
-"""Named weights, read one at a time: arrays in memory, safetensors files, sharded checkpoints, folders.
+"""Read named weights one at a time: arrays in memory, safetensors files, sharded checkpoints, folders.
 
-safetensors has no numpy type for bfloat16, so tensors are sliced out of the mapped file here: a bfloat16 number is the upper half of a
-float32 number.
+safetensors has no numpy type for bfloat16, so tensors are sliced out of the mapped file here: a bfloat16 number is the
+upper half of a float32 number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 class Entry(NamedTuple):
-    """A tensor that can be read: its shape, and its type as safetensors names it."""
+    """Shape of a tensor, and its type as safetensors names it."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """Weights by name.
+    """Weights by name, read on demand.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Store:
     config: Mapping[str, Any]
 
     def read(self, name: str) -> Floats:
-        """The values of a name as float64.
+        """Return the values of a name as float64.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Store:
 def store_of(
     arrays: Mapping[str, ArrayLike], config: Mapping[str, Any] | None = None, source: str = "weights"
 ) -> Store:
-    """Weights in memory, by the names of their checkpoint.
+    """Return a store of arrays in memory, by the names of their checkpoint.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def store_of(
 
 
 def open_checkpoint(path: str | Path) -> Store:
-    """The weights of a checkpoint: a .safetensors file, a ``*.safetensors.index.json``, a folder with either, or an .npz of named arrays.
+    """Open a checkpoint: .safetensors, ``*.safetensors.index.json``, a folder with either, or an .npz of named arrays.
 
     ``config.json`` beside the weights is read too.
 
@@ -178,7 +178,7 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Floats]]]:
-    """(name, entry, how to read it) of every tensor in a safetensors file.
+    """Return (name, entry, function that reads it) of every tensor in a safetensors file.
 
     Raises
     ------

@@ -13,6 +13,7 @@ from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttentio
 from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers, padding_of
 from masksynth.errors import InvalidInstance, Unsupported
 from tests.diagnostics.hierarchy.trees import normal, random_tree
+from tests.torch.conftest import one_thread  # noqa: F401 - a fixture
 from tests.torch.models import gpt2, rotary
 
 TREES = [tree_of_lists(t) for t in ([[0, 1], [2, [3, 4]], 5], [[0], [1, 2]], [0, 1, 2], [[[0]]])]
@@ -289,7 +290,7 @@ def test_masks_caches_and_models_that_have_no_tree_are_refused():
     odd = torch.ones(1, 1, 8, 8, dtype=torch.bool).tril()
     odd[0, 0, 5, 2] = False
     with hierarchical_layers(model, [1], lambda size: histories(size, 4)):
-        with pytest.raises(Unsupported, match="neither padding nor causal"):
+        with pytest.raises(Unsupported, match="expected a padding mask, causal or not"):
             model(input_ids=tokens, attention_mask=odd, use_cache=False)
         cache = model(input_ids=tokens, use_cache=True).past_key_values
         with pytest.raises(Unsupported, match="use_cache=False"):
