@@ -117,7 +117,9 @@ def _places(model: nn.Module, layers: Iterable[int]) -> list[Any]:
         one for one in model.modules() if getattr(one, "layer_idx", None) in chosen and hasattr(one, "config")
     ]
     if missing := sorted(chosen - {one.layer_idx for one in found}):
-        raise Unsupported(f"{type(model).__name__} has no attention module of layer {missing[0]} (by layer_idx); {REMEDY}")
+        raise Unsupported(
+            f"{type(model).__name__} has no attention module of layer {missing[0]} (by layer_idx); {REMEDY}"
+        )
     for before in {one.config._attn_implementation for one in found} - {"sdpa", "eager"}:
         raise Unsupported(f"attention {before!r} has masks of its own; load the model with attn_implementation='sdpa'")
     return found
@@ -131,10 +133,10 @@ def _has_cross(model: nn.Module) -> bool:
 def _chosen(layers: Iterable[int], many: int) -> frozenset[int]:
     found = list(layers) if isinstance(layers, Iterable) else [layers]
     if not isinstance(layers, Iterable) or any(type(layer) is not int for layer in found):
-        raise InvalidInstance(f"expected a list of integers, such as [0, 2], got {layers!r:.40}")
+        raise InvalidInstance(f"expected a list of integers, such as [0, 2], got {layers!r:.40}", "")
     for layer in found:
         if not -many <= layer < many:
-            raise InvalidInstance(f"expected a layer of 0..{many - 1}, got {layer}")
+            raise InvalidInstance(f"expected a layer of 0..{many - 1}, got layer {layer}", "")
     return frozenset(layer % many for layer in found)
 
 

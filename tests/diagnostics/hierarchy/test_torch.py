@@ -270,7 +270,7 @@ def test_models_in_which_nothing_would_be_replaced_are_refused():
         (hf.DistilBertModel(hf.DistilBertConfig(**small, dim=16, n_layers=2, n_heads=2, hidden_dim=16)), "layer 0"),
         (hf.AlbertModel(hf.AlbertConfig(**small, **parts, embedding_size=16)), "layer 0"),
         (hf.MPNetModel(hf.MPNetConfig(**small, **parts)), "interface"),
-        (hf.BertModel(hf.BertConfig(**small, **parts, is_decoder=True, add_cross_attention=True)), "other sequences"),
+        (hf.BertModel(hf.BertConfig(**small, **parts, is_decoder=True, add_cross_attention=True)), "cross-attention"),
     ):
         with pytest.raises(Unsupported, match=said), hierarchical_layers(model, [0, 1]):
             pass
