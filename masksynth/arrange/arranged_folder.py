@@ -15,11 +15,11 @@ from masksynth.arrange.best_order import Arrangement, arrange
 from masksynth.backends import Limits
 from masksynth.export.answer_folder import SOLUTION, read_merged, write_answer
 from masksynth.export.solution_record import solution_record
-from masksynth.files import check_folder, writing_folder
+from masksynth.files import check_folder, write_to_disk, writing_folder
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.packed_folder import MANIFEST, PackedFolder, open_packed
-from masksynth.pack.write_folder import batch_content, write_manifest, write_whole
+from masksynth.pack.write_folder import batch_content, write_manifest
 from masksynth.subject.folders import check_batch
 from masksynth.tasks import MergedTask
 from masksynth.tasks.parse_json import parse
@@ -144,7 +144,7 @@ def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str
     with writing_folder(output, inputs=[packed.path], what="the batches") as draft:
         for name, batch in batches:
             digests[name] = batch_hash(batch)
-            write_whole(draft / name, batch_content(batch, digests[name]))
+            write_to_disk(draft / name, batch_content(batch, digests[name]))
         entries = [structs.replace(entry, hash=digests[entry.file]) for entry in packed.manifest.batches]
         write_manifest(draft / MANIFEST, packed.manifest.head(), lambda: entries)
     return Path(os.path.abspath(output)).resolve()

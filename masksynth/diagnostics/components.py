@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.mask import Mask
 from masksynth.mask.intervals import count_covering, row_intervals
+from masksynth.mask.typing import Int64Array
 
-Ints = NDArray[np.int64]
 
-
-def part_of(mask: Mask, table: int = 0) -> Ints:
+def part_of(mask: Mask, table: int = 0) -> Int64Array:
     """Return the component of each position, (N,); no position attends to one of another component.
 
     A position without any pair belongs to no component: -1.
@@ -48,14 +46,14 @@ def mask_parts(mask: Mask, table: int = 0) -> int:
     return int(part_of(mask, table).max(initial=-1)) + 1
 
 
-def _runs(start: Ints, end: Ints, size: int) -> Ints:
+def _runs(start: Int64Array, end: Int64Array, size: int) -> Int64Array:
     """Return the number of the run of each position: p - 1 and p are in one run if an interval contains both."""
     steps = np.bincount(start + 1, minlength=size + 2) - np.bincount(end, minlength=size + 2)
     joined = np.cumsum(steps)[:size] > 0
     return np.cumsum(~joined) - 1
 
 
-def _least(one: Ints, other: Ints, count: int) -> Ints:
+def _least(one: Int64Array, other: Int64Array, count: int) -> Int64Array:
     """Return the least number that each can reach along the edges between ``one`` and ``other``, (count,)."""
     label = np.arange(count)
     while (label[one] != label[other]).any():

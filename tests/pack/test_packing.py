@@ -167,6 +167,16 @@ def test_segmented_samples_come_back(tmp_path_factory, samples):
     assert first.mask == again.mask
 
 
+def test_position_ids_that_differ_from_the_segments_come_back(tmp_path):
+    """They count from 0, as a plain sample's do, and not from where its segments say."""
+    parts = [{"length": 2, "position": 5}, {"length": 2, "position": 7, "sees": [0]}]
+    row = {"id": 1, "input_ids": [1, 2, 3, 4], "labels": [-100, 2, 3, 4], "segments": parts}
+    for number, position_ids in enumerate(([0, 1, 2, 3], [5, 6, 7, 8])):
+        pack_samples([{**row, "position_ids": position_ids}], tmp_path / str(number))
+        [back] = unpack_samples(tmp_path / str(number))
+        assert back.get("position_ids", [5, 6, 7, 0])[:3] == position_ids[:3]  # the last token is dead
+
+
 def test_a_group_apart_is_gathered_within_the_window_and_reported_beyond_it(tmp_path):
     row = {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
     samples = [{**row, "id": i, "group": group} for i, group in enumerate("aabbab")]

@@ -6,17 +6,15 @@ Points are unit vectors (..., n, d); distances are angles, or chords where ``cho
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 DIGITS = 1e-8
 """Squared distances above this keep eight digits when they are computed as 2 - 2 <x, y>."""
 
 
-def check_points(points: Floats) -> None:
+def check_points(points: Float64Array) -> None:
     """Raise InvalidInstance unless points are (..., n, d) finite numbers with n >= 1 and d >= 2."""
     shape = np.shape(points)
     if len(shape) < 2 or shape[-2] < 1 or shape[-1] < 2 or not np.isfinite(points).all():
@@ -47,7 +45,9 @@ def square_of_chord(delta: float, chord: bool = False) -> float:
     return float(delta**2 if chord else 4 * np.sin(delta / 2) ** 2)
 
 
-def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, chord: bool = False) -> Bools:
+def renyi_centres(
+    points: Float64Array, delta: float, *, sees: BoolArray | None = None, chord: bool = False
+) -> BoolArray:
     """Return which positions are Renyi centres: in order, one is kept iff it is farther than delta from all kept ones.
 
     Parameters
@@ -81,7 +81,9 @@ def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, ch
     return _scan(points, square_of_chord(delta, chord), sees, strong=False)
 
 
-def strong_centres(points: Floats, delta: float, *, sees: Bools | None = None, chord: bool = False) -> Bools:
+def strong_centres(
+    points: Float64Array, delta: float, *, sees: BoolArray | None = None, chord: bool = False
+) -> BoolArray:
     """Return which positions are strong Renyi centres: farther than delta from every earlier position.
 
     Each is a Renyi centre, too.
@@ -96,7 +98,7 @@ def strong_centres(points: Floats, delta: float, *, sees: Bools | None = None, c
     return _scan(points, square_of_chord(delta, chord), sees, strong=True)
 
 
-def _scan(points: Floats, near: float, sees: Bools | None, strong: bool) -> Bools:
+def _scan(points: Float64Array, near: float, sees: BoolArray | None, strong: bool) -> BoolArray:
     check_points(points)
     kept = np.zeros(points.shape[:-1], bool)
     for place in range(points.shape[-2]):
@@ -109,8 +111,14 @@ def _scan(points: Floats, near: float, sees: Bools | None, strong: bool) -> Bool
 
 
 def captured(
-    points: Floats, centres: Floats, kept: Bools, radius: float, *, sees: Bools | None = None, chord: bool = False
-) -> Floats:
+    points: Float64Array,
+    centres: Float64Array,
+    kept: BoolArray,
+    radius: float,
+    *,
+    sees: BoolArray | None = None,
+    chord: bool = False,
+) -> Float64Array:
     """Return the share of positions within a radius of some centre.
 
     Parameters
@@ -148,7 +156,7 @@ def captured(
     return np.array(shares)
 
 
-def _share(points: Floats, centres: Floats, kept: Bools, near: float, sees: Bools | None) -> float:
+def _share(points: Float64Array, centres: Float64Array, kept: BoolArray, near: float, sees: BoolArray | None) -> float:
     which = np.flatnonzero(kept)
     close = _close(points, centres[which], near)
     if sees is not None:
@@ -156,7 +164,7 @@ def _share(points: Floats, centres: Floats, kept: Bools, near: float, sees: Bool
     return float(close.any(axis=1).mean())
 
 
-def _close(points: Floats, others: Floats, near: float) -> Bools:
+def _close(points: Float64Array, others: Float64Array, near: float) -> BoolArray:
     """Return whether |x - y|^2 <= near, (n, m).
 
     By products of unit vectors, or by differences where products would lose the digits.
@@ -169,7 +177,7 @@ def _close(points: Floats, others: Floats, near: float) -> Bools:
     return found <= near
 
 
-def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
+def clusters(points: Float64Array, angle: float) -> Int64Array:
     """Count clusters: connected components of the graph that joins positions at an angle of at most ``angle``.
 
     Single linkage, so a string of near neighbours is one cluster however long it is. Which positions see which plays no
@@ -198,14 +206,14 @@ def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
     return np.array([count(each, near) for each in flat], np.int64).reshape(points.shape[:-2])
 
 
-def _on_circle(points: Floats, near: float) -> int:
+def _on_circle(points: Float64Array, near: float) -> int:
     """Count clusters on the circle by the gaps between neighbours in order of angle, cyclically."""
     order = points[np.argsort(np.arctan2(points[:, 1], points[:, 0]))]
     gaps = order - np.roll(order, 1, axis=0)
     return max(1, int((np.einsum("ij,ij->i", gaps, gaps) > near).sum()))
 
 
-def _on_sphere(points: Floats, near: float) -> int:
+def _on_sphere(points: Float64Array, near: float) -> int:
     """Count clusters on the sphere by breadth-first search from one member of each; every row is read once."""
     close, left, count = _close(points, points, near), np.ones(len(points), bool), 0
     for first in range(len(points)):

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.clustering.interaction import check_beta, interaction, peak, slope
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _unit(beta: float, **positive: float) -> float:
     return float(check_beta(beta, 1e-12) ** -0.5)
 
 
-def _finite(name: str, values: NDArray[np.float64]) -> None:
+def _finite(name: str, values: Float64Array) -> None:
     if not np.isfinite(values).all():
         raise InvalidInstance(f"{name} holds a number that is not finite", "", "give finite numbers")
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
-Floats = NDArray[np.float64]
 DEGREE = 40
 """Of the polynomial that stands for the parking function on an interval of length 1."""
 FAR = 60
@@ -129,7 +128,7 @@ def parking(length: float) -> float:
     return float(pieces[int(length)](length))
 
 
-def _next_piece(whole: Callable[[Floats], Floats], area: float, x: Floats) -> Floats:
+def _next_piece(whole: Callable[[Float64Array], Float64Array], area: float, x: Float64Array) -> Float64Array:
     """Return M on [k, k + 1] from the integral ``area`` up to k - 1 and the one from there."""
     return 1 + 2 * (area + whole(x - 1)) / (x - 1)
 

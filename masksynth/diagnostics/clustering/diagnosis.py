@@ -13,12 +13,13 @@ from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expec
 from masksynth.diagnostics.clustering.interaction import check_beta
 from masksynth.diagnostics.clustering.root_groups import Group, groups
 from masksynth.diagnostics.clustering.roots import Following, following, meaning, parts
-from masksynth.diagnostics.clustering.row_blocks import causal_mask, others, sees_itself
+from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
 from masksynth.diagnostics.clustering.simulate import starts, trajectories
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.algebra import attends_to_self, is_causal
+from masksynth.mask.typing import AnyArray, BoolArray, Float64Array
 
-Floats = NDArray[np.float64]
 ANGLE = float(np.arccos(0.999))
 """Two positions are in one cluster at an inner product of 0.999 or more, 0.0447 radians."""
 MOMENTS = 61
@@ -159,7 +160,7 @@ def diagnose(
         positions=mask.size,
         pairs=mask.pairs,
         empty=int((np.diff(mask.row_offset[0]) == 0).sum()),
-        without_self=int((~sees_itself(mask) & (others(mask) > 0)).sum()),
+        without_self=int((~attends_to_self(mask) & (count_other_keys(mask) > 0)).sum()),
         parts=parts(mask),
         beta=float(beta),
         dim=dim,
@@ -184,13 +185,12 @@ def diagnose(
 
 def scan_order(mask: Mask, found: Following) -> NDArray[np.intp]:
     """Return the order in which centres are chosen: by position in a causal mask, else by size of down-sets."""
-    rows = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    if (mask.key_end <= rows + 1).all():
+    if is_causal(mask):
         return np.arange(mask.size)
     return np.argsort(found.sees.sum(axis=1), kind="stable")
 
 
-def curve(values: NDArray[Any]) -> Curve:
+def curve(values: AnyArray) -> Curve:
     """Return the mean, 10th and 90th percentile for each time of an array (T, seeds).
 
     Examples
@@ -202,7 +202,7 @@ def curve(values: NDArray[Any]) -> Curve:
     return Curve(*(tuple(np.round(each, 6).tolist()) for each in (values.mean(axis=1), low, high)))
 
 
-def _centres(start: Floats, delta: float, sees: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+def _centres(start: Float64Array, delta: float, sees: BoolArray) -> dict[str, BoolArray]:
     return {"renyi": renyi_centres(start, delta, sees=sees), "strong": strong_centres(start, delta, sees=sees)}
 
 
@@ -217,7 +217,7 @@ def _expected_renyi(delta: float, n: int) -> float | None:
 
 
 def _captures(
-    x: Floats, kept: dict[str, NDArray[np.bool_]], radius: float, sees: NDArray[np.bool_]
+    x: Float64Array, kept: dict[str, BoolArray], radius: float, sees: BoolArray
 ) -> tuple[tuple[str, Curve], ...]:
     found = {}
     for name, which in kept.items():

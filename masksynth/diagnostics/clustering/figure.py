@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.draw.names import printable
 from masksynth.draw.paper import PALETTE
 from masksynth.draw.pictures import check_picture, write_figure
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from masksynth.diagnostics.clustering import Clustering, Curve
 
-Floats = NDArray[np.float64]
 ROOT = "#d55e00"
 LINES = 6
 """Most groups with a line of their own."""
@@ -118,7 +117,7 @@ def _paths(axes: Axes, found: Clustering) -> None:
     axes.set_title(f"the first start, {shown} ({marks})")
 
 
-def circle_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None:
+def circle_paths(axes: Axes, x: Float64Array, times: Float64Array, roots: list[int]) -> None:
     """Draw angles over time for points (n, T, 2), those of roots thick; a path that crosses -pi is cut there."""
     turn = np.arctan2(x[..., 1], x[..., 0])
     for place, path in enumerate(turn):
@@ -134,7 +133,7 @@ def circle_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None
 INKS = ("#37474f", "#0072b2", "#009e73", "#56b4e9", "#999999")
 
 
-def sphere_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None:
+def sphere_paths(axes: Axes, x: Float64Array, times: Float64Array, roots: list[int]) -> None:
     """Draw the first three coordinates of points (n, T, d) from above.
 
     Paths on the far half are pale, ends are dots, roots are crosses.
@@ -154,7 +153,7 @@ def sphere_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None
     axes.set_frame_on(False)
 
 
-def _view() -> Floats:
+def _view() -> Float64Array:
     """Return the rotation that views the sphere from the side and a little from above."""
     turn, tilt = 0.6, 0.5
     about = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
@@ -223,7 +222,7 @@ def _curve(
     axes.plot(times, curve.mean, color=colour, linestyle=dash, linewidth=1.2, label=label)
 
 
-def _over_time(axes: Axes, times: Floats) -> None:
+def _over_time(axes: Axes, times: Float64Array) -> None:
     """Scale the time axis by log(1 + t), so that it starts at 0 with room for early times."""
     axes.set_xscale("function", functions=(np.log1p, np.expm1))
     ticks = [0.0, *(float(10**power) for power in range(-1, 6) if 10**power <= times[-1])]

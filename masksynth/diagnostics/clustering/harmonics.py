@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.diagnostics.clustering.interaction import check_beta
-from masksynth.diagnostics.clustering.row_blocks import check_mask, sees_itself
+from masksynth.diagnostics.clustering.row_blocks import check_mask
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.algebra import attends_to_self
+from masksynth.mask.intervals import query_of_interval
+from masksynth.mask.typing import Float64Array, Int64Array
 
-Floats = NDArray[np.float64]
 TINY = 1e-17
 """Terms below this share of the first are dropped."""
 PER_TERM, PER_PAIR = 12.0, 2.8
@@ -26,7 +28,7 @@ PER_TERM, PER_PAIR = 12.0, 2.8
 CELLS = 2**16
 
 
-def terms(beta: float) -> Floats:
+def terms(beta: float) -> Float64Array:
     """Return c_0, c_1, ..., up to rounding error.
 
     Examples
@@ -53,10 +55,10 @@ def pays(mask: Mask, beta: float) -> bool:
     """
     counts = np.diff(mask.row_offset[0])
     by_terms = PER_TERM * len(terms(beta)) * (mask.size + len(mask.key_start))
-    return bool(by_terms < PER_PAIR * mask.pairs and (sees_itself(mask) | (counts == 0)).all())
+    return bool(by_terms < PER_PAIR * mask.pairs and (attends_to_self(mask) | (counts == 0)).all())
 
 
-def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
+def harmonic_field(mask: Mask, beta: float) -> Callable[[Float64Array], Float64Array]:
     """Return the map phi -> phi' for angles (seeds, n), as ``circle_field``, by harmonics.
 
     Raises
@@ -72,14 +74,14 @@ def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
     """
     check_mask(mask)
     counts = np.diff(mask.row_offset[0])
-    if (~sees_itself(mask) & (counts > 0)).any():
-        raise Unsupported("a row does not see itself; harmonics would lose its small weights")
+    if (~attends_to_self(mask) & (counts > 0)).any():
+        raise Unsupported("a row does not contain its own position; harmonics would lose its small weights")
     factors = terms(beta)
-    rows = np.repeat(np.arange(mask.size), counts)
+    rows = query_of_interval(mask)
     starts = mask.row_offset[0, :-1][counts > 0]
     at_once = max(1, CELLS // (len(factors) * mask.size))
 
-    def field(phi: Floats) -> Floats:
+    def field(phi: Float64Array) -> Float64Array:
         parts = [phi[first : first + at_once] for first in range(0, len(phi), at_once)]
         return np.concatenate([_speed(part, factors, beta, mask, rows, starts) for part in parts])
 
@@ -87,8 +89,8 @@ def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
 
 
 def _speed(
-    phi: Floats, factors: Floats, beta: float, mask: Mask, rows: NDArray[np.intp], starts: NDArray[np.int64]
-) -> Floats:
+    phi: Float64Array, factors: Float64Array, beta: float, mask: Mask, rows: NDArray[np.intp], starts: Int64Array
+) -> Float64Array:
     """Return the speeds by h(x) = (1/beta) sum of m c_m sin(m x); for beta = 0 the mean of sines."""
     powers = _powers(np.exp(1j * phi), max(len(factors), 2))
     running = np.zeros((*powers.shape[:-1], mask.size + 1), np.complex128)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from masksynth.mask.typing import Float64Array
+
 MOST = 500_000
 """Most coordinates of all starts together for which linear programs are solved."""
 LEAST = 1e-9
 """Products above this are positive whatever the rounding."""
 
 
-def in_hemisphere(points: Floats) -> bool:
+def in_hemisphere(points: Float64Array) -> bool:
     """Return whether some u has <u, x> > 0 for each of (n, d) unit vectors.
 
     On the circle by gaps, elsewhere by a linear program.
@@ -30,7 +31,7 @@ def in_hemisphere(points: Floats) -> bool:
     return _feasible(points)
 
 
-def _feasible(points: Floats) -> bool:
+def _feasible(points: Float64Array) -> bool:
     """Maximise the least product of a u of the unit cube with a point; return True only if that u proves it."""
     from scipy.optimize import linprog
 
@@ -41,7 +42,7 @@ def _feasible(points: Floats) -> bool:
     return done.x is not None and bool((points @ done.x[:dim]).min() > LEAST)
 
 
-def starts_in_hemispheres(start: Floats, down: NDArray[np.intp]) -> int | None:
+def starts_in_hemispheres(start: Float64Array, down: NDArray[np.intp]) -> int | None:
     """Count the random starts (seeds, n, d) that have the positions ``down`` in an open hemisphere.
 
     None where that is too much to compute.

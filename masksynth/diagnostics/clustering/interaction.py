@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.errors import InvalidInstance
-
-Floats = NDArray[np.float64]
+from masksynth.mask.typing import Float64Array
 
 
 def check_beta(beta: float, least: float = 0.0) -> float:
@@ -73,7 +72,7 @@ def _square_of_sine(beta: float) -> float:
     return float(2 / (np.sqrt(4 * beta**2 + 1) + 1))
 
 
-def interaction_bounds(angle: ArrayLike, beta: float) -> tuple[Floats, Floats]:
+def interaction_bounds(angle: ArrayLike, beta: float) -> tuple[Float64Array, Float64Array]:
     """Return (lower, upper) with lower < h(x) < upper for 0 < x <= pi; the upper one holds for all x > 0.
 
     exp(-beta x^2 / 2) (x - x^3 / 6) < h(x) < exp(-beta x^2 / 2 + beta x^4 / 24) x. The paper states both for all x > 0.

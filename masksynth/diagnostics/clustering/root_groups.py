@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
 from masksynth.diagnostics.clustering.roots import FIXED, ONE_CLASS, Following
-
-Floats = NDArray[np.float64]
+from masksynth.mask.typing import BoolArray, Float64Array
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Group:
     hemisphere: int | None
 
 
-def gaps(x: Floats, found: Following) -> Floats:
+def gaps(x: Float64Array, found: Following) -> Float64Array:
     """Return the angle from each position to the farthest member of a root, (seeds, T, n): least over its roots."""
     result = np.full(x.shape[:-1], np.pi)
     for number, root in enumerate(found.roots):
@@ -56,7 +54,7 @@ def gaps(x: Floats, found: Following) -> Floats:
     return result
 
 
-def _farthest(points: Floats, members: Floats) -> Floats:
+def _farthest(points: Float64Array, members: Float64Array) -> Float64Array:
     """Return angles by differences, which keep small ones, for one member, and by products for several."""
     if members.shape[2] == 1:
         return _angle(((points - members) ** 2).sum(axis=-1))
@@ -66,11 +64,11 @@ def _farthest(points: Floats, members: Floats) -> Floats:
     return _angle(2 - 2 * found)
 
 
-def _angle(square: Floats) -> Floats:
+def _angle(square: Float64Array) -> Float64Array:
     return np.asarray(2 * np.arcsin(np.minimum(np.sqrt(np.maximum(square, 0)) / 2, 1.0)), np.float64)
 
 
-def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Group, ...]:
+def groups(x: Float64Array, times: Float64Array, found: Following, angle: float) -> tuple[Group, ...]:
     """Group positions by status and roots, the largest group first."""
     apart = gaps(x, found)
     roots = np.array(found.roots)
@@ -86,7 +84,13 @@ def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Gr
 
 
 def _group(
-    status: str, roots: tuple[int, ...], places: list[int], apart: Floats, times: Floats, angle: float, half: int | None
+    status: str,
+    roots: tuple[int, ...],
+    places: list[int],
+    apart: Float64Array,
+    times: Float64Array,
+    angle: float,
+    half: int | None,
 ) -> Group:
     inside = apart <= angle
     shares = inside.mean(axis=-1)
@@ -102,13 +106,13 @@ def _group(
     )
 
 
-def _hemisphere(status: str, places: list[int], x: Floats, found: Following) -> int | None:
+def _hemisphere(status: str, places: list[int], x: Float64Array, found: Following) -> int | None:
     if status != ONE_CLASS:
         return None
     return starts_in_hemispheres(x[:, 0], np.flatnonzero(found.sees[places].any(axis=0)))
 
 
-def _since(reached: NDArray[np.bool_], times: Floats) -> float:
+def _since(reached: BoolArray, times: Float64Array) -> float:
     """Return the time from which on something holds; infinite if it does not hold at the end."""
     if not reached[-1]:
         return np.inf

@@ -10,16 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.diagnostics.clustering.row_blocks import LARGEST_DENSE, check_mask, others
+from masksynth.diagnostics.clustering.row_blocks import LARGEST_DENSE, check_mask, count_other_keys
 from masksynth.diagnostics.components import part_of
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.posets import closure, least_mutual
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 FIXED, CHAIN, ONE_ROOT, FIXED_KEYS, ONE_CLASS, SEVERAL = (
     "fixed",
@@ -68,10 +65,10 @@ class Following:
         Keys of ``MEANING``.
     """
 
-    sees: Bools
-    leader: Ints
+    sees: BoolArray
+    leader: Int64Array
     roots: tuple[int, ...]
-    below: Bools
+    below: BoolArray
     status: tuple[str, ...]
 
 
@@ -118,7 +115,7 @@ def following(mask: Mask) -> Following:
     down = sees.sum(axis=1)
     roots = np.flatnonzero((leader == np.arange(mask.size)) & (down == members))
     below = sees[:, roots]
-    status = _status(direct, sees, members[leader], below.sum(axis=1), others(mask))
+    status = _status(direct, sees, members[leader], below.sum(axis=1), count_other_keys(mask))
     return Following(sees, leader, tuple(roots.tolist()), below, status)
 
 
@@ -134,7 +131,9 @@ def parts(mask: Mask) -> int:
     return int(part.max(initial=-1)) + 1 + int((part < 0).sum())
 
 
-def _status(direct: Bools, sees: Bools, of_class: Ints, roots: Ints, keys: Ints) -> tuple[str, ...]:
+def _status(
+    direct: BoolArray, sees: BoolArray, of_class: Int64Array, roots: Int64Array, keys: Int64Array
+) -> tuple[str, ...]:
     """Return the strongest statement for each position; later assignments are stronger."""
     down = sees.sum(axis=1)
     acyclic = ~(sees & (of_class > 1)).any(axis=1)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.algebra import attends_to_self
+from masksynth.mask.csr import row_of_entry, segment_sums
+from masksynth.mask.typing import Float64Array, Int64Array
 
 ROWS = 64
 """Rows of a block."""
@@ -29,7 +31,7 @@ class Block(NamedTuple):
     high: int
     first: int
     last: int
-    allowed: NDArray[np.float64] | None
+    allowed: Float64Array | None
 
 
 def blocks_of(mask: Mask) -> tuple[Block, ...]:
@@ -70,7 +72,7 @@ def _block(mask: Mask, start: int, end: int) -> Block:
     if first == last:
         return Block(start, end, 0, 0, 0, 0, None)
     low, high = int(mask.key_start[first:last].min()), int(mask.key_end[first:last].max())
-    rows = np.repeat(np.arange(end - start), np.diff(mask.row_offset[0, start : end + 1]))
+    rows = row_of_entry(mask.row_offset[0, start : end + 1])
     steps = np.zeros((end - start, high - low + 1))
     steps[rows, mask.key_start[first:last] - low] += 1
     steps[rows, mask.key_end[first:last] - low] -= 1
@@ -84,30 +86,16 @@ def _block(mask: Mask, start: int, end: int) -> Block:
     return Block(start, end, low, high, left, right, np.ascontiguousarray(allowed[:, left:right]))
 
 
-def sees_itself(mask: Mask) -> NDArray[np.bool_]:
-    """(n,) bool: whether each row of the one table holds its own position.
-
-    Examples
-    --------
-    >>> sees_itself(Mask.from_dense(np.array([[True, False], [True, False]]))).tolist()
-    [True, False]
-    """
-    rows = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    found = np.zeros(mask.size, bool)
-    found[rows[(mask.key_start <= rows) & (rows < mask.key_end)]] = True
-    return found
-
-
-def others(mask: Mask) -> NDArray[np.int64]:
+def count_other_keys(mask: Mask) -> Int64Array:
     """Return the number of keys of each row besides itself, shape (n,).
 
     Examples
     --------
-    >>> others(Mask.from_dense(np.tri(3, dtype=bool))).tolist()
+    >>> count_other_keys(Mask.from_dense(np.tri(3, dtype=bool))).tolist()
     [0, 1, 2]
     """
-    ends = np.concatenate([[0], np.cumsum(mask.key_end.astype(np.int64) - mask.key_start)])[mask.row_offset[0]]
-    return np.asarray(np.diff(ends) - sees_itself(mask), np.int64)
+    keys = segment_sums(mask.key_end.astype(np.int64) - mask.key_start, mask.row_offset[0])
+    return np.asarray(keys - attends_to_self(mask), np.int64)
 
 
 def causal_mask(n: int) -> Mask:

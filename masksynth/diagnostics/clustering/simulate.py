@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.clustering.harmonics import harmonic_field, pays
 from masksynth.diagnostics.clustering.row_blocks import check_mask
@@ -13,11 +13,10 @@ from masksynth.diagnostics.clustering.stepping import integrate
 from masksynth.diagnostics.clustering.vector_field import circle_field, normalised, sphere_field, weights
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.typing import Float64Array
 
-Floats = NDArray[np.float64]
 
-
-def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Floats:
+def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Float64Array:
     """Return independent uniform points of the sphere, (seeds, n, dim); start s does not depend on the number of seeds.
 
     Examples
@@ -43,7 +42,7 @@ def trajectories(
     value: Any = None,
     rtol: float = 1e-6,
     atol: float = 1e-9,
-) -> Floats:
+) -> Float64Array:
     """Move tokens on the sphere by attention.
 
     x_k' = P_{x_k}(sum over j in row k of softmax(beta <Q x_k, K x_j>) V x_j).
@@ -102,7 +101,7 @@ def trajectories(
 
 def angles(
     mask: Mask, start: ArrayLike, times: ArrayLike, *, beta: float = 1.0, rtol: float = 1e-6, atol: float = 1e-9
-) -> Floats:
+) -> Float64Array:
     """Move tokens on the circle with Q = K = V = I: (seeds, n) angles to (seeds, T, n) angles, not modulo 2 pi.
 
     Raises
@@ -124,7 +123,7 @@ def angles(
     return integrate(field, phi, np.asarray(times, np.float64), rtol=rtol, atol=atol).states
 
 
-def checked_start(mask: Mask, start: ArrayLike) -> Floats:
+def checked_start(mask: Mask, start: ArrayLike) -> Float64Array:
     """Return points as unit vectors; raise InvalidInstance if they do not fit the mask or have no direction."""
     check_mask(mask)
     x = np.asarray(start, np.float64)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.mask.typing import AnyArray, Float64Array, Int64Array
 
-Floats = NDArray[np.float64]
-Field = Callable[[Floats], Floats]
+Field = Callable[[Float64Array], Float64Array]
 SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
 """How a step changes, as in scipy.integrate: a factor of safety, the least and the largest change."""
 POWER = -1 / 5
@@ -32,13 +32,19 @@ class Path:
     only.
     """
 
-    states: Floats
-    steps: NDArray[np.int64]
-    evaluations: NDArray[np.int64]
+    states: Float64Array
+    steps: Int64Array
+    evaluations: Int64Array
 
 
 def integrate(
-    field: Field, start: Floats, times: Floats, *, rtol: float = 1e-6, atol: float = 1e-9, project: Field | None = None
+    field: Field,
+    start: Float64Array,
+    times: Float64Array,
+    *,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    project: Field | None = None,
 ) -> Path:
     """Solve y' = field(y) for each of S systems by Dormand and Prince's pair of order 5(4).
 
@@ -85,7 +91,7 @@ class _Lockstep:
     """Step the systems that have not reached the last time; ``index`` is the number of the system in each row."""
 
     def __init__(
-        self, field: Field, start: Floats, times: Floats, rtol: float, atol: float, project: Field | None
+        self, field: Field, start: Float64Array, times: Float64Array, rtol: float, atol: float, project: Field | None
     ) -> None:
         from scipy.integrate import RK45
 
@@ -109,13 +115,13 @@ class _Lockstep:
             self._leave()
         return Path(self.states, self.steps, self.evaluations)
 
-    def _norm(self, x: Floats) -> Floats:
+    def _norm(self, x: Float64Array) -> Float64Array:
         return np.asarray(np.sqrt((x * x).mean(axis=self.axes)), np.float64)
 
-    def _wide(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _wide(self, x: AnyArray) -> AnyArray:
         return x.reshape(-1, *(1,) * len(self.axes))
 
-    def _first_steps(self) -> Floats:
+    def _first_steps(self) -> Float64Array:
         """Return the first step sizes by Hairer, Norsett and Wanner, II.4, as in scipy."""
         scale = self.atol + np.abs(self.y) * self.rtol
         d0, d1 = self._norm(self.y / scale), self._norm(self.f / scale)
@@ -145,14 +151,16 @@ class _Lockstep:
         self.evaluations[self.index] += 6
         self._control(err, h, new_t, stages, new)
 
-    def _moved(self, stages: Floats, weights: Floats, h: Floats) -> Floats:
+    def _moved(self, stages: Float64Array, weights: Float64Array, h: Float64Array) -> Float64Array:
         """Return the step size times the weighted sum of the first stages."""
         flat = stages[: len(weights)].reshape(len(weights), -1)
         total = np.asarray(weights @ flat, np.float64).reshape(stages.shape[1:])
         total *= self._wide(h)
         return total
 
-    def _control(self, err: Floats, h: Floats, new_t: Floats, stages: Floats, new: Floats) -> None:
+    def _control(
+        self, err: Float64Array, h: Float64Array, new_t: Float64Array, stages: Float64Array, new: Float64Array
+    ) -> None:
         good = err < 1
         factor = SAFETY * np.where(err > 0, err, 1e-300) ** POWER
         grown = np.minimum(np.where(self.rejected, 1.0, LARGEST), factor)
@@ -166,7 +174,9 @@ class _Lockstep:
         self.f = np.where(self._wide(good), stages[6], self.f)
         self.t = new_t
 
-    def _save(self, h: Floats, stages: Floats, new: Floats, new_t: Floats | None = None) -> None:
+    def _save(
+        self, h: Float64Array, stages: Float64Array, new: Float64Array, new_t: Float64Array | None = None
+    ) -> None:
         """Save states at the times that the step from ``self.t`` to ``new_t`` has passed."""
         until = np.searchsorted(self.times, self.t if new_t is None else new_t, side="right")
         place = self.next[self.index]
@@ -177,7 +187,9 @@ class _Lockstep:
             place[due] += 1
         self.next[self.index] = place
 
-    def _between(self, due: NDArray[np.intp], time: Floats, h: Floats, stages: Floats, new: Floats) -> Floats:
+    def _between(
+        self, due: NDArray[np.intp], time: Float64Array, h: Float64Array, stages: Float64Array, new: Float64Array
+    ) -> Float64Array:
         share = np.where(h > 0, (time - self.t[due]) / np.where(h > 0, h, 1), 1.0)
         powers = share[:, None] ** np.arange(1, 5)
         weights = powers @ self.tableau[3].T

@@ -6,12 +6,12 @@ It shares no code with the fast implementation.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.mask.typing import BoolArray, Float64Array
 
-Matrix = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+Matrix = Float64Array
 
 
 def leaf_scores(
@@ -75,7 +75,7 @@ def _below(tree: Tree, node: int) -> list[int]:
     return [place for child in _children(tree, node) for place in _below(tree, child)]
 
 
-def _crosses(tree: Tree, node: int, table: Matrix, may: Bools) -> dict[int, float]:
+def _crosses(tree: Tree, node: int, table: Matrix, may: BoolArray) -> dict[int, float]:
     """Return ``e^-psi`` to each sibling that may be attended to."""
     found = {}
     for other in _children(tree, int(tree.parent[node])) if node else []:
@@ -85,7 +85,7 @@ def _crosses(tree: Tree, node: int, table: Matrix, may: Bools) -> dict[int, floa
     return found
 
 
-def _inner(tree: Tree, node: int, table: Matrix, may: Bools, included: bool) -> float:
+def _inner(tree: Tree, node: int, table: Matrix, may: BoolArray, included: bool) -> float:
     """Return ``e^-phi``."""
     if tree.position[node] >= 0:
         place = tree.position[node]
@@ -97,12 +97,12 @@ def _inner(tree: Tree, node: int, table: Matrix, may: Bools, included: bool) -> 
     return float(np.exp(-energy))
 
 
-def _outer(tree: Tree, node: int, table: Matrix, may: Bools) -> float:
+def _outer(tree: Tree, node: int, table: Matrix, may: BoolArray) -> float:
     """Return ``e^-eta``."""
     return sum(len(_below(tree, other)) * value for other, value in _crosses(tree, node, table, may).items())
 
 
-def _fill(tree: Tree, node: int, mass: float, table: Matrix, may: Bools, included: bool, theta: Matrix) -> None:
+def _fill(tree: Tree, node: int, mass: float, table: Matrix, may: BoolArray, included: bool, theta: Matrix) -> None:
     if tree.position[node] >= 0:
         theta[tree.position[node], tree.position[node]] = (
             mass if included and may[tree.position[node], tree.position[node]] else 0.0

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from masksynth.diagnostics.hierarchy.tied_attention import endless
-from masksynth.diagnostics.hierarchy.tree import Ints, Tree
-from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight
+from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Int64Array
 
 
-def leaking_rows(tree: Tree, sight: Sight) -> Bools:
+def leaking_rows(tree: Tree, sight: Sight) -> BoolArray:
     """Return whether each position's row depends on queries of positions to which it may not attend, (N,).
 
     It does, for almost all queries and keys, iff it has mass in a node that holds such a position and divides its mass
@@ -48,7 +49,7 @@ def leaking_rows(tree: Tree, sight: Sight) -> Bools:
     return found
 
 
-def _some_hidden(mask: Mask, tree: Tree, low: Ints, high: Ints) -> Bools:
+def _some_hidden(mask: Mask, tree: Tree, low: Int64Array, high: Int64Array) -> BoolArray:
     """Return whether the position of each rank may not attend to some other one of rank low to high - 1."""
     found = np.zeros(tree.size, bool)
     for rank in range(tree.size):
@@ -59,7 +60,7 @@ def _some_hidden(mask: Mask, tree: Tree, low: Ints, high: Ints) -> Bools:
     return found
 
 
-def _highest_shared(tree: Tree, sight: Sight) -> Ints:
+def _highest_shared(tree: Tree, sight: Sight) -> Int64Array:
     """Return the highest of each node and its ancestors that divides mass by queries of several leaves, or -1."""
     seen = np.zeros(tree.nodes, np.int64)
     for level, tables in zip(tree.plan, sight.blocks, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.hierarchy.cost import cost
 from masksynth.diagnostics.hierarchy.dependence import leaking_rows
@@ -17,6 +17,7 @@ from masksynth.diagnostics.hierarchy.tree import Families, Tree
 from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of, sightless_rows
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.mask.typing import AnyArray, BoolArray
 
 LARGEST_FLAT = 16384
 """Positions up to which the distance to softmax attention is computed, which takes all N^2 scores."""
@@ -219,18 +220,14 @@ def blocks_of(
     return tuple(found), tuple(sorted(set(starts)))
 
 
-def _listed(
-    tree: Tree, depth: int, group: Families, allowed: NDArray[np.bool_]
-) -> list[tuple[int, int, int, int, int]]:
+def _listed(tree: Tree, depth: int, group: Families, allowed: BoolArray) -> list[tuple[int, int, int, int, int]]:
     family, row, key = np.nonzero(np.broadcast_to(allowed, (*group.child.shape, group.child.shape[1])))
     nodes = [group.child[family, side] for side in (row, key)]
     columns = [values[node].tolist() for node in nodes for values in (tree.first, tree.count)]
     return [(depth, *block) for block in zip(*columns, strict=True)]
 
 
-def _heads(
-    tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed: int) -> tuple[AnyArray, AnyArray]:
     if (q is None) != (k is None):
         raise InvalidInstance("queries without keys, or keys without queries", "", "give both q and k, or neither")
     if q is None:
@@ -255,7 +252,7 @@ def _heads(
 Divergence = tuple[float | None, float | None, tuple[float | None, ...]]
 
 
-def _divergence(tree: Tree, sight: Sight, q: NDArray[Any], k: NDArray[Any]) -> Divergence:
+def _divergence(tree: Tree, sight: Sight, q: AnyArray, k: AnyArray) -> Divergence:
     """Return the two sums, which must agree, and the rows."""
     inputs = [inputs_of(tree, *one) for one in zip(q.astype(np.float64), k.astype(np.float64), strict=True)]
     if (score := max(map(largest_score, inputs))) > LARGEST_SCORE:

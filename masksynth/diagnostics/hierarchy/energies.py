@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs
-from masksynth.diagnostics.hierarchy.tree import Families, Ints, Tree
-from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight
+from masksynth.diagnostics.hierarchy.inputs import FloatArray, Inputs
+from masksynth.diagnostics.hierarchy.tree import Families, Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight
+from masksynth.mask.typing import BoolArray, Int64Array
 
 ENTRIES = 2**21
 """Scores of siblings that are held at once."""
@@ -29,20 +30,20 @@ class Energies(NamedTuple):
     means over the leaves; ``seen`` (V, c) the mean value of the siblings that the node attends to, by their softmax.
     """
 
-    phi: Floats
-    eta: Floats
-    q: Floats
-    k: Floats
-    v: Floats
-    seen: Floats
+    phi: FloatArray
+    eta: FloatArray
+    q: FloatArray
+    k: FloatArray
+    v: FloatArray
+    seen: FloatArray
 
     @property
-    def whole(self) -> Floats:
+    def whole(self) -> FloatArray:
         """Return ``log(exp(-phi) + exp(-eta))`` of each node: the mass of a row inside it; -inf for none."""
         return log_sum(-self.phi, -self.eta)
 
 
-def energies(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
+def energies(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Energies:
     """Return energies and means of all nodes, computed from the deepest families up.
 
     Examples
@@ -63,14 +64,14 @@ def energies(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
     return found
 
 
-def log_sum(a: Floats, b: Floats) -> Floats:
+def log_sum(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return ``log(exp(a) + exp(b))``, minus infinity where both are."""
     with np.errstate(invalid="ignore"):
-        found: Floats = np.logaddexp(a, b)
+        found: FloatArray = np.logaddexp(a, b)
     return found
 
 
-def _leaves(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
+def _leaves(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Energies:
     leaf = np.flatnonzero(tree.position >= 0)
     at = tree.position[leaf]
     kind = np.result_type(inputs.q, inputs.k, v)
@@ -85,7 +86,7 @@ def _leaves(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
     return Energies(phi, eta, q, k, values, np.zeros_like(values))
 
 
-def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allowed: Bools) -> None:
+def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allowed: BoolArray) -> None:
     """Return eta and the mean value of the attended siblings, for the children of all families of a group."""
     for rows, child, may in portions(group, allowed):
         score = sibling_scores(found.q[rows], found.k[child], inputs, rows, child)
@@ -99,7 +100,7 @@ def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allo
         found.seen[rows] = (weight @ found.v[child]) / np.where(blind, 1, total)[:, :, None]
 
 
-def portions(group: Families, allowed: Bools) -> Iterator[tuple[Ints, Ints, Bools]]:
+def portions(group: Families, allowed: BoolArray) -> Iterator[tuple[Int64Array, Int64Array, BoolArray]]:
     """Yield pieces of a group of at most ``ENTRIES`` scores, or one row.
 
     Nodes (f, r), their families (f, b), and what they may attend to (f, r, b).
@@ -114,9 +115,9 @@ def portions(group: Families, allowed: Bools) -> Iterator[tuple[Ints, Ints, Bool
             yield child[:, first : first + rows], child, may[:, first : first + rows]
 
 
-def sibling_scores(q: Floats, k: Floats, inputs: Inputs, rows: Ints, child: Ints) -> Floats:
+def sibling_scores(q: FloatArray, k: FloatArray, inputs: Inputs, rows: Int64Array, child: Int64Array) -> FloatArray:
     """Return ``-psi`` of each row's node to each child of its family."""
-    score: Floats = inputs.scale * (q @ k.swapaxes(1, 2))
+    score: FloatArray = inputs.scale * (q @ k.swapaxes(1, 2))
     if inputs.eps is not None:
         score = score + inputs.eps[rows] @ inputs.eps[child].swapaxes(1, 2)
     return score

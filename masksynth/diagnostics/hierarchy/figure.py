@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.draw.names import printable
 from masksynth.draw.paper import FONT, LINE, drawing, fitted
 from masksynth.draw.pictures import check_picture, write_figure
+from masksynth.mask.typing import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,7 +133,7 @@ def _rows(axes: Axes, found: Hierarchy) -> None:
     axes.set_ylim(0, float(np.nanmax(values)) * 1.1 or 1.0)
 
 
-def reduced(values: NDArray[np.float64], most: int = 512) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def reduced(values: Float64Array, most: int = 512) -> tuple[Float64Array, Float64Array]:
     """Return at most so many points: the means of equal ranges of positions.
 
     Examples

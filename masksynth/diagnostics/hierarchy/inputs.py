@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.errors import InvalidInstance
 
-Floats = NDArray[np.floating[Any]]
+FloatArray = NDArray[np.floating[Any]]
 SCORES = ("dot", "distance")
 
 
@@ -20,10 +20,10 @@ class Inputs(NamedTuple):
     psi = -score.
     """
 
-    q: Floats
-    k: Floats
+    q: FloatArray
+    k: FloatArray
     scale: float
-    eps: Floats | None
+    eps: FloatArray | None
 
 
 def inputs_of(
@@ -93,7 +93,7 @@ def largest_score(inputs: Inputs) -> float:
     return most if inputs.eps is None else most + inputs.eps.shape[1] * eps * eps
 
 
-def values_of(tree: Tree, v: ArrayLike) -> Floats:
+def values_of(tree: Tree, v: ArrayLike) -> FloatArray:
     """Return values as (N, c); raise InvalidInstance for another shape or numbers that are not finite."""
     values = _finite(v, "v")
     if len(values) != tree.size:
@@ -101,7 +101,7 @@ def values_of(tree: Tree, v: ArrayLike) -> Floats:
     return values
 
 
-def _as_dots(q: Floats, k: Floats) -> tuple[Floats, Floats]:
+def _as_dots(q: FloatArray, k: FloatArray) -> tuple[FloatArray, FloatArray]:
     squares = [-(x * x).sum(axis=1, keepdims=True) / 2 for x in (q, k)]
     ones = np.ones_like(squares[0])
     return np.hstack([q, squares[0], ones]), np.hstack([k, ones, squares[1]])
@@ -115,7 +115,7 @@ def real_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
-def _finite(value: ArrayLike, name: str) -> Floats:
+def _finite(value: ArrayLike, name: str) -> FloatArray:
     array = real_numbers(value, name)
     array = array.astype(np.float64) if array.dtype not in (np.float32, np.float64) else array
     if array.ndim != 2:

@@ -14,18 +14,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.diagnostics.hierarchy.tree import Ints, Tree, tree_of_lists
+from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_lists
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Int64Array
 
-Bools = NDArray[np.bool_]
 LARGEST = 2048
 """Positions up to which modules are looked for; dense tables of pairs are held."""
 
 
-def module_tree(mask: Mask | Bools, most: int | None = None) -> Tree:
+def module_tree(mask: Mask | BoolArray, most: int | None = None) -> Tree:
     """Return the tree of the strong modules of a mask, or of a partial order; the diagonal does not matter.
 
     Parameters
@@ -72,7 +71,7 @@ def module_tree(mask: Mask | Bools, most: int | None = None) -> Tree:
     return tree_of_lists(_without_wraps(root[0]))
 
 
-def _relation(mask: Mask | Bools) -> Bools:
+def _relation(mask: Mask | BoolArray) -> BoolArray:
     table = mask.dense() if isinstance(mask, Mask) and mask.size <= LARGEST else mask
     size = mask.size if isinstance(mask, Mask) else len(mask)
     if size > LARGEST:
@@ -85,7 +84,7 @@ def _relation(mask: Mask | Bools) -> Bools:
     return table & ~np.eye(size, dtype=bool)
 
 
-def _children(sees: Bools, places: Ints) -> tuple[list[Ints], bool]:
+def _children(sees: BoolArray, places: Int64Array) -> tuple[list[Int64Array], bool]:
     """Return the maximal strong modules inside a strong module, and whether they are a prime family."""
     inner = sees[np.ix_(places, places)]
     off = ~np.eye(len(places), dtype=bool)
@@ -99,7 +98,7 @@ def _children(sees: Bools, places: Ints) -> tuple[list[Ints], bool]:
     return [places[part] for part in _prime(inner)], True
 
 
-def _components(linked: Bools) -> list[Ints]:
+def _components(linked: BoolArray) -> list[Int64Array]:
     """Return the connected components of a symmetric relation, by least member."""
     left = np.ones(len(linked), bool)
     parts = []
@@ -110,7 +109,7 @@ def _components(linked: Bools) -> list[Ints]:
     return parts
 
 
-def _reached(linked: Bools, start: int) -> Bools:
+def _reached(linked: BoolArray, start: int) -> BoolArray:
     found = np.zeros(len(linked), bool)
     found[start] = True
     front = np.array([start])
@@ -121,7 +120,7 @@ def _reached(linked: Bools, start: int) -> Bools:
     return found
 
 
-def _line(inner: Bools) -> list[Ints]:
+def _line(inner: BoolArray) -> list[Int64Array]:
     """Return the finest parts such that each later part attends to all of the earlier ones, and not vice versa.
 
     A first part of k positions comes before n - k others each, every other position before fewer: so the parts are cuts
@@ -138,7 +137,7 @@ def _line(inner: Bools) -> list[Ints]:
     return [np.sort(part) for part in np.split(order, cuts[:-1])]
 
 
-def _prime(inner: Bools) -> list[Ints]:
+def _prime(inner: BoolArray) -> list[Int64Array]:
     """Return the maximal proper modules of a family that is neither parallel, complete nor linear; they are disjoint.
 
     One is the largest that holds position 0; the others are the largest that do not, and lie outside it.
@@ -149,7 +148,7 @@ def _prime(inner: Bools) -> list[Ints]:
     return [first, *(np.flatnonzero(label == one) for one in np.unique(label[label >= 0]))]
 
 
-def _without_first(inner: Bools) -> Ints:
+def _without_first(inner: BoolArray) -> Int64Array:
     """Return the largest modules without position 0, as labels.
 
     Parts are split by what positions outside them distinguish, until nothing changes.
@@ -166,7 +165,7 @@ def _without_first(inner: Bools) -> Ints:
     return label
 
 
-def _largest_module(inner: Bools, v: int) -> Ints:
+def _largest_module(inner: BoolArray, v: int) -> Int64Array:
     """Return the largest proper module that contains v.
 
     The least module with v and x holds x, with every s also each y outside that tells s from v. It is what x reaches

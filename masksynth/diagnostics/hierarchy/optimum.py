@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs
+from masksynth.diagnostics.hierarchy.inputs import FloatArray, Inputs
 from masksynth.diagnostics.hierarchy.tied_attention import Attention, attend, massless_rows
 from masksynth.diagnostics.hierarchy.tree import Tree
-from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight
 from masksynth.errors import Unsupported
+from masksynth.mask.typing import BoolArray
 
 ENTRIES = 2**22
 LARGEST_EPS = 4096
@@ -24,7 +25,7 @@ class Distance(NamedTuple):
     the same by ``N phi(root) + sum_i log Z_i``, the value of the minimum.
     """
 
-    rows: Floats
+    rows: FloatArray
     total: float
     identity: float
 
@@ -55,7 +56,7 @@ def distance(tree: Tree, inputs: Inputs, sight: Sight) -> Distance:
     )
 
 
-def _free_energies(tree: Tree, inputs: Inputs, found: Attention, sight: Sight) -> Floats:
+def _free_energies(tree: Tree, inputs: Inputs, found: Attention, sight: Sight) -> FloatArray:
     """Return ``sum_j theta_ij (log theta_ij - score_ij)`` of each position i.
 
     With the means of the blocks in place of the scores it is the sum, over the nodes A above i, of the mass that A
@@ -78,11 +79,11 @@ def _free_energies(tree: Tree, inputs: Inputs, found: Attention, sight: Sight) -
     own += inputs.scale * np.einsum("nd,nd->n", inputs.q[at], inputs.k[at])
     rows = np.empty(tree.size)
     rows[at] = free[leaf] + np.where(kept > 0, kept * own, 0)
-    found_rows: Floats = rows - inputs.scale * np.einsum("nd,nd->n", inputs.q, found.output)
+    found_rows: FloatArray = rows - inputs.scale * np.einsum("nd,nd->n", inputs.q, found.output)
     return found_rows
 
 
-def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> Floats:
+def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> FloatArray:
     """Return ``log sum_k exp(score[i, k])`` over the keys of each position i; minus infinity for none.
 
     O(N^2) time, in pieces.
@@ -113,7 +114,7 @@ def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> Floats:
     return logs
 
 
-def _allowed(sight: Sight, size: int, low: int, high: int) -> Bools:
+def _allowed(sight: Sight, size: int, low: int, high: int) -> BoolArray:
     """Return rows low .. high - 1 of the pairs that softmax attention may use."""
     rows = np.arange(low, high)
     if sight.mask is not None:
@@ -128,7 +129,7 @@ def _allowed(sight: Sight, size: int, low: int, high: int) -> Bools:
     return may
 
 
-def _embedded(tree: Tree, eps: Floats) -> Floats:
+def _embedded(tree: Tree, eps: FloatArray) -> FloatArray:
     """Return ``eps[A'] . eps[B']`` of all pairs of positions, A' and B' their highest distinct ancestors."""
     by_rank = np.zeros((tree.size, tree.size))
     for level in tree.plan:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.hierarchy.energies import Energies, energies
-from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs, inputs_of, values_of
-from masksynth.diagnostics.hierarchy.tree import Ints, Tree
-from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight, sight_of
+from masksynth.diagnostics.hierarchy.inputs import FloatArray, Inputs, inputs_of, values_of
+from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of
+from masksynth.mask.typing import BoolArray, Int64Array
 
 LEAVES = 2**11
 """Leaves that the direct evaluation takes at once."""
@@ -23,10 +24,10 @@ class Attention(NamedTuple):
     siblings of A.
     """
 
-    output: Floats
+    output: FloatArray
     energies: Energies
-    log_mass: Floats
-    cross: Floats
+    log_mass: FloatArray
+    cross: FloatArray
 
 
 def hierarchical_attention(
@@ -39,7 +40,7 @@ def hierarchical_attention(
     scores: str = "dot",
     eps: ArrayLike | None = None,
     sight: Sight | None = None,
-) -> Floats:
+) -> FloatArray:
     """Return the output of block-tied attention: row i is ``sum_j theta[i, j] v[j]``.
 
     Theta is the row-stochastic matrix, constant on every block of two siblings, whose rows are together closest to
@@ -73,7 +74,7 @@ def hierarchical_attention(
     ).output
 
 
-def attend(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Attention:
+def attend(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Attention:
     """Run the dynamic programme: energies up, masses and values down."""
     found = energies(tree, inputs, v, sight)
     whole = found.whole
@@ -94,14 +95,14 @@ def attend(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Attention:
     return Attention(output, found, log_mass, given)
 
 
-def _minus(part: Floats, whole: Floats) -> Floats:
+def _minus(part: FloatArray, whole: FloatArray) -> FloatArray:
     """Return ``part - whole``, minus infinity where the part is."""
     empty = np.isneginf(part)
-    found: Floats = np.where(empty, -np.inf, np.where(empty, 0, part) - np.where(empty, 0, whole))
+    found: FloatArray = np.where(empty, -np.inf, np.where(empty, 0, part) - np.where(empty, 0, whole))
     return found
 
 
-def massless_rows(tree: Tree, sight: Sight) -> Bools:
+def massless_rows(tree: Tree, sight: Sight) -> BoolArray:
     """Return whether each position's row of the block-tied matrix is empty.
 
     The position and all nodes above it then have nothing to attend to.
@@ -128,13 +129,13 @@ def massless_rows(tree: Tree, sight: Sight) -> Bools:
     return empty
 
 
-def endless(tree: Tree, sight: Sight) -> Bools:
+def endless(tree: Tree, sight: Sight) -> BoolArray:
     """Return whether phi of each node is infinite, (V,): no row can keep mass inside it, unless it is the root."""
     zeros = np.zeros((tree.size, 1))
     return np.isposinf(energies(tree, Inputs(zeros, zeros, 1.0, None), zeros, sight).phi)
 
 
-def degenerate_families(tree: Tree, sight: Sight) -> Bools:
+def degenerate_families(tree: Tree, sight: Sight) -> BoolArray:
     """Return whether each node is a family with a child that has nothing to attend to, (V,); False for leaves."""
     return endless(tree, sight) & (tree.position < 0)
 
@@ -149,7 +150,7 @@ def direct_attention(
     scores: str = "dot",
     eps: ArrayLike | None = None,
     sight: Sight | None = None,
-) -> Floats:
+) -> FloatArray:
     """Return the same output by direct evaluation, one softmax over the siblings of each ancestor of each leaf.
 
     Nothing is shared between the leaves of a node but the energies, so a leaf costs b for each level above it: O(b^2 M
@@ -172,7 +173,7 @@ def direct_attention(
     return output
 
 
-def _leaf_rows(tree: Tree, inputs: Inputs, found: Energies, sight: Sight, leaf: Ints) -> Floats:
+def _leaf_rows(tree: Tree, inputs: Inputs, found: Energies, sight: Sight, leaf: Int64Array) -> FloatArray:
     """Return rows of some leaves, computed from each leaf's parent up.
 
     ``row(A) = (e^-phi(A) row inside A + sum_C |C| e^-psi v(C)) / (both sums)``.
@@ -192,7 +193,9 @@ def _leaf_rows(tree: Tree, inputs: Inputs, found: Energies, sight: Sight, leaf: 
     return row
 
 
-def _one_level(tree: Tree, inputs: Inputs, found: Energies, node: Ints, child: Ints, may: Bools, row: Floats) -> Floats:
+def _one_level(
+    tree: Tree, inputs: Inputs, found: Energies, node: Int64Array, child: Int64Array, may: BoolArray, row: FloatArray
+) -> FloatArray:
     """Mix the inner rows of some nodes, ``row``, with the values of their siblings."""
     score = inputs.scale * np.einsum("nd,nbd->nb", found.q[node], found.k[child])
     if inputs.eps is not None:
@@ -205,5 +208,5 @@ def _one_level(tree: Tree, inputs: Inputs, found: Energies, node: Ints, child: I
     inner = np.exp(own - top)
     total = weight.sum(axis=1) + inner
     mixed = inner[:, None] * row + np.einsum("nb,nbc->nc", weight, found.v[child])
-    made: Floats = mixed / np.where(total == 0, 1, total)[:, None]
+    made: FloatArray = mixed / np.where(total == 0, 1, total)[:, None]
     return made

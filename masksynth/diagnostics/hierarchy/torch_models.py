@@ -95,9 +95,7 @@ def hierarchical_layers(
         finally:
             watch.remove()
     if ran and (missed := sorted({module.layer_idx for module in places} - used)):
-        raise Unsupported(
-            f"{type(model).__name__} ran without calling the attention of layer {missed[0]}: it was not replaced; {REMEDY}"
-        )
+        raise Unsupported(f"{type(model).__name__} ran without calling the attention of layer {missed[0]}; {REMEDY}")
 
 
 REMEDY = "use HierarchicalAttention"
@@ -217,7 +215,7 @@ def _refuse(q: Tensor, k: Tensor, options: dict[str, Any]) -> None:
         )
     if (window := options.get("sliding_window")) is not None and window < q.shape[-2]:
         raise Unsupported(
-            f"block-tied attention has no sliding window ({window} of {q.shape[-2]} positions); do not replace such a layer"
+            f"block-tied attention has no sliding window ({window} of {q.shape[-2]} positions); keep this layer"
         )
     for name in sorted(
         name for name, value in options.items() if value is not None and value is not False and name not in HARMLESS

@@ -13,20 +13,19 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance
-from masksynth.pack.sample_columns import offsets, spread
-
-Ints = NDArray[np.int64]
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.typing import Int64Array
 
 
 class Families(NamedTuple):
     """F families at one depth with b children each: node numbers ``parent`` (F,) and ``child`` (F, b)."""
 
-    parent: Ints
-    child: Ints
+    parent: Int64Array
+    child: Int64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +51,8 @@ class Tree:
     (5, 3, 3, 2, [5, 2, 3, 1, 1, 1, 1, 1])
     """
 
-    parent: Ints
-    position: Ints
+    parent: Int64Array
+    position: Int64Array
 
     def __post_init__(self) -> None:
         parent, position = (np.ascontiguousarray(a) for a in (self.parent, self.position))
@@ -111,12 +110,12 @@ class Tree:
         return int((np.diff(self.child_offset) ** 2).sum())
 
     @cached_property
-    def child_offset(self) -> Ints:
+    def child_offset(self) -> Int64Array:
         """Row pointers, (V + 1,): node v has the children ``child_offset[v] .. child_offset[v + 1] - 1``."""
-        return 1 + offsets(np.bincount(self.parent[1:], minlength=self.nodes))
+        return 1 + indptr(np.bincount(self.parent[1:], minlength=self.nodes))
 
     @cached_property
-    def level_offset(self) -> Ints:
+    def level_offset(self) -> Int64Array:
         """Row pointers of levels, (depth + 2,): depth l has ``range(level_offset[l], level_offset[l + 1])``."""
         found = [0, 1]
         while found[-1] < self.nodes:
@@ -124,7 +123,7 @@ class Tree:
         return np.array(found)
 
     @cached_property
-    def count(self) -> Ints:
+    def count(self) -> Int64Array:
         """Number of leaves below each node, itself included, (V,)."""
         found = (self.position >= 0).astype(np.int64)
         for low, high in self.levels[:0:-1]:
@@ -134,7 +133,7 @@ class Tree:
         return found
 
     @cached_property
-    def first(self) -> Ints:
+    def first(self) -> Int64Array:
         """Rank of the first leaf below each node, (V,); its leaves are ``first[v] .. first[v] + count[v] - 1``."""
         found = np.zeros(self.nodes, np.int64)
         for low, high in self.levels[1:]:
@@ -144,13 +143,13 @@ class Tree:
         return found
 
     @cached_property
-    def leaves(self) -> Ints:
+    def leaves(self) -> Int64Array:
         """The leaves from left to right, as nodes, (N,)."""
         found = np.flatnonzero(self.position >= 0)
         return found[np.argsort(self.first[found])]
 
     @cached_property
-    def order(self) -> Ints:
+    def order(self) -> Int64Array:
         """The positions of the leaves from left to right, (N,)."""
         found = np.flatnonzero(self.position >= 0)
         return self.position[found] if len(found) == 1 else self.position[self.leaves]
@@ -174,7 +173,7 @@ class Tree:
         return tuple(groups)
 
 
-def _check_leaves(parent: Ints, position: Ints) -> None:
+def _check_leaves(parent: Int64Array, position: Int64Array) -> None:
     """Check that each leaf has a position, other nodes none, and that the positions are 0, ..., N - 1."""
     has_children = np.bincount(parent[1:], minlength=len(parent)) > 0
     if (empty := np.flatnonzero(~has_children & (position < 0))).size:
@@ -236,7 +235,7 @@ def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
     return Tree(np.where(above < 0, -1, number[above]), positions[order])
 
 
-def _integers(value: ArrayLike) -> Ints:
+def _integers(value: ArrayLike) -> Int64Array:
     try:
         found = np.asarray(value)
     except ValueError:
@@ -247,18 +246,18 @@ def _integers(value: ArrayLike) -> Ints:
     return found.astype(np.int64)
 
 
-def _level_order(parents: Ints, frontier: Ints) -> Ints:
+def _level_order(parents: Int64Array, frontier: Int64Array) -> Int64Array:
     """Return the nodes that lead to the root, level by level."""
     children = np.argsort(parents, kind="stable")
     cut = np.searchsorted(parents[children], np.arange(len(parents) + 1))
     found = [frontier]
     while len(frontier):
-        frontier = children[spread(cut[frontier], cut[frontier + 1] - cut[frontier])]
+        frontier = children[repeat_ranges(cut[frontier], cut[frontier + 1] - cut[frontier])]
         found.append(frontier)
     return np.concatenate(found)
 
 
-def _on_cycle(parents: Ints, reached: Ints) -> int:
+def _on_cycle(parents: Int64Array, reached: Int64Array) -> int:
     node = int(np.setdiff1d(np.arange(len(parents)), reached)[0])
     for _ in range(len(parents)):  # after V steps up a walk that never ends is on its cycle
         node = int(parents[node])

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from masksynth.diagnostics.symmetry.scores import Floats
 from masksynth.diagnostics.symmetry.weight_store import PLAIN, Entry, Store
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 BELONGS = "take the config.json that belongs to the weights"
 Shapes = Mapping[str, Entry]
@@ -92,14 +92,14 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"\.", name)]
 
 
-def read_parts(store: Store, one: Attention) -> tuple[Floats, Floats]:
+def read_parts(store: Store, one: Attention) -> tuple[Float64Array, Float64Array]:
     """Read W_q (d, H d_h) and W_k (d, G d_h) of a layer: x @ W_q are its queries."""
     tensors = {name: store.read(name) for name in {one.query.name, one.key.name}}
     query, key = (_cut(tensors[part.name], part) for part in (one.query, one.key))
     return query, key
 
 
-def _cut(tensor: Floats, part: Part) -> Floats:
+def _cut(tensor: Float64Array, part: Part) -> Float64Array:
     return tensor[:, part.start : part.stop] if part.axis == 1 else tensor[part.start : part.stop].T
 
 

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.symmetry.scores import (
     GAMMA,
-    Floats,
     check_mode,
     directionality_of_norms,
     finite,
@@ -23,6 +22,7 @@ from masksynth.diagnostics.symmetry.scores import (
     scaled,
 )
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 
 class Scores(NamedTuple):
@@ -55,7 +55,7 @@ def factor_scores(query: ArrayLike, key: ArrayLike, mode: str = "sum", gamma: fl
     return _scores(q, k, mode, gamma)
 
 
-def _scores(q: Floats, k: Floats, mode: str, gamma: float) -> Scores:
+def _scores(q: Float64Array, k: Float64Array, mode: str, gamma: float) -> Scores:
     q, k = _balanced(q, k)
     mixed, left, right = k.T @ q, q.T @ q, k.T @ k
     below = np.vdot(left, right)
@@ -65,7 +65,7 @@ def _scores(q: Floats, k: Floats, mode: str, gamma: float) -> Scores:
     return Scores(quotient(np.vdot(mixed, mixed.T), below), directionality_of_norms(rows, columns, mode, gamma))
 
 
-def _balanced(q: Floats, k: Floats) -> tuple[Floats, Floats]:
+def _balanced(q: Float64Array, k: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Return factors of the same W up to a power of two, with column norms whose products are representable."""
     of_q, of_k = (np.frexp(np.abs(factor).max(axis=0))[1] for factor in (q, k))
     live = q.any(axis=0) & k.any(axis=0)
@@ -74,18 +74,16 @@ def _balanced(q: Floats, k: Floats) -> tuple[Floats, Floats]:
     return np.ldexp(q, -of_q), np.ldexp(k, shift - of_k)
 
 
-def _lengths(factor: Floats, gram: Floats) -> Floats:
+def _lengths(factor: Float64Array, gram: Float64Array) -> Float64Array:
     """Return norms of the rows of ``factor @ other.T``, where ``gram`` is ``other.T @ other``."""
-    squares: Floats = np.einsum("im,im->i", factor @ gram, factor)
+    squares: Float64Array = np.einsum("im,im->i", factor @ gram, factor)
     return np.sqrt(np.maximum(squares, 0))
 
 
 def head_scores(
     query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None = None, mode: str = "sum", gamma: float = GAMMA
 ) -> tuple[Scores, ...]:
-    """Return the scores of each head: query head h reads key head g(h) = h
-
-    (H / G).
+    """Return the scores of each head: query head h reads key head g(h) = h // (H / G).
 
     Parameters
     ----------
@@ -150,7 +148,9 @@ def layer_scores(
     return factor_scores(summed.reshape(size, -1), k.reshape(size, -1), mode, gamma)
 
 
-def _grouped(query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None) -> tuple[Floats, Floats, int]:
+def _grouped(
+    query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None
+) -> tuple[Float64Array, Float64Array, int]:
     """Return queries (d, H, d_h), keys (d, G, d_h) and H / G."""
     q, k = finite(query, "W_q"), finite(key, "W_k")
     shared = heads if key_heads is None else key_heads

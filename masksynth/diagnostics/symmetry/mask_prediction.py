@@ -17,15 +17,15 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.symmetry.scores import finite
 from masksynth.errors import InvalidInstance
 from masksynth.export.mutual_pairs import diagonal_pairs, mutual_pairs
-from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
-
-Ints = NDArray[np.int64]
+from masksynth.mask.algebra import attends_to_self, select_table
+from masksynth.mask.intervals import count_covering, row_intervals
+from masksynth.mask.typing import Int64Array
 
 
 def reciprocity(mask: Mask, table: int = 0) -> float:
@@ -56,7 +56,7 @@ def reciprocity(mask: Mask, table: int = 0) -> float:
 
 def pairs_of(mask: Mask, table: int = 0) -> int:
     """Count the allowed pairs of one table."""
-    _, start, end = rows_of(mask, table)
+    _, start, end = row_intervals(mask, table)
     return int((end - start).sum())
 
 
@@ -198,16 +198,13 @@ def early_counts(mask: Mask, table: int = 0) -> tuple[float, float]:
     return float(weights @ seen_by(mask, table)), float(weights @ row_sizes(mask, table))
 
 
-def row_sizes(mask: Mask, table: int = 0) -> Ints:
+def row_sizes(mask: Mask, table: int = 0) -> Int64Array:
     """Return how many other positions each attends to, (N,)."""
-    query, start, end = rows_of(mask, table)
-    own = (start <= query) & (query < end)
-    return np.bincount(query, end - start - own, minlength=mask.size).astype(np.int64)
+    query, start, end = row_intervals(mask, table)
+    is_self = (start <= query) & (query < end)
+    return np.bincount(query, end - start - is_self, minlength=mask.size).astype(np.int64)
 
 
-def seen_by(mask: Mask, table: int = 0) -> Ints:
+def seen_by(mask: Mask, table: int = 0) -> Int64Array:
     """Return how many other positions attend to each, (N,)."""
-    query, start, end = rows_of(mask, table)
-    steps = np.bincount(start, minlength=mask.size + 1) - np.bincount(end, minlength=mask.size + 1)
-    own = query[(start <= query) & (query < end)]
-    return np.cumsum(steps)[: mask.size] - np.bincount(own, minlength=mask.size)
+    return count_covering(row_intervals(mask, table), mask.size) - attends_to_self(select_table(mask, table))

@@ -15,10 +15,11 @@ import numpy as np
 
 from masksynth.diagnostics.components import mask_parts
 from masksynth.diagnostics.symmetry.mask_prediction import early_counts, pairs_of, reciprocity, update_symmetry
-from masksynth.diagnostics.symmetry.scores import Floats, finite, quotient, scaled
+from masksynth.diagnostics.symmetry.scores import finite, quotient, scaled
 from masksynth.errors import InvalidInstance
-from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
+from masksynth.mask.intervals import row_intervals
+from masksynth.mask.typing import Float64Array
 
 DIMENSIONS = (16, 64, 256, 1024, 4096)
 SEEDS = 32
@@ -172,7 +173,7 @@ def sample(mask: Mask, dimension: int, draws: int = SEEDS, seed: int = 0, table:
     return Sampled(dimension, draws, float(scores.mean()), error, update_symmetry(mask, dimension, table))
 
 
-def drawn_score(mask: Mask, states: Floats, table: int = 0) -> float:
+def drawn_score(mask: Mask, states: Float64Array, table: int = 0) -> float:
     """Return the symmetry score of W = sum_ij M_ij x_i x_j^T for given x_i, the rows of ``states`` (N, d).
 
     Examples
@@ -193,9 +194,9 @@ def drawn_score(mask: Mask, states: Floats, table: int = 0) -> float:
     return quotient(np.vdot(update, update.T), np.vdot(update, update))
 
 
-def _row_sums(mask: Mask, states: Floats, table: int) -> Floats:
+def _row_sums(mask: Mask, states: Float64Array, table: int) -> Float64Array:
     """Return M X, the sum of the rows of X over each row of the mask."""
-    query, start, end = rows_of(mask, table)
+    query, start, end = row_intervals(mask, table)
     total = np.concatenate([np.zeros((1, states.shape[1])), np.cumsum(states, axis=0)])
     found = np.zeros_like(states)
     np.add.at(found, query, total[end] - total[start])

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
-Floats = NDArray[np.float64]
 MODES = ("sum", "excess")
 GAMMA = 2.0
 ROUNDING = 1e-10
@@ -96,7 +96,7 @@ def directionality_of_norms(rows: ArrayLike, columns: ArrayLike, mode: str = "su
     return float((r - c) / (r + c)) if r + c else 0.0
 
 
-def _standing_out(norms: Floats, mode: str, gamma: float) -> float:
+def _standing_out(norms: Float64Array, mode: str, gamma: float) -> float:
     if len(norms) < 2:
         return 0.0
     threshold = norms.mean() + gamma * norms.std(ddof=1)
@@ -118,7 +118,7 @@ def check_mode(mode: str, gamma: float) -> None:
         raise InvalidInstance(f"gamma {gamma} is not a finite number", "", "the published scores use 2")
 
 
-def square(matrix: ArrayLike) -> Floats:
+def square(matrix: ArrayLike) -> Float64Array:
     """Return a square matrix as finite float64.
 
     Raises
@@ -134,7 +134,7 @@ def square(matrix: ArrayLike) -> Floats:
     return array
 
 
-def finite(value: ArrayLike, name: str = "the matrix") -> Floats:
+def finite(value: ArrayLike, name: str = "the matrix") -> Float64Array:
     """Return an array as float64, without NaN and infinities.
 
     Raises
@@ -145,7 +145,7 @@ def finite(value: ArrayLike, name: str = "the matrix") -> Floats:
     found: Any = np.asarray(value)
     if found.dtype.kind not in "fiub":
         raise InvalidInstance(f"{name} holds {found.dtype}, not real numbers", "", "give an array of numbers")
-    array: Floats = found.astype(np.float64, copy=False)
+    array: Float64Array = found.astype(np.float64, copy=False)
     if not np.isfinite(array).all():
         raise InvalidInstance(
             f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite",
@@ -155,7 +155,7 @@ def finite(value: ArrayLike, name: str = "the matrix") -> Floats:
     return array
 
 
-def scaled(array: Floats) -> Floats:
+def scaled(array: Float64Array) -> Float64Array:
     """Scale an array by a power of two so that its largest entry is in [1/2, 1): squares do not over- or underflow.
 
     Scores do not depend on scale, and a power of two changes no digit.
@@ -166,7 +166,7 @@ def scaled(array: Floats) -> Floats:
     (array([ 0.75 , -0.125]), True)
     """
     _, exponent = np.frexp(np.abs(array).max(initial=0))
-    found: Floats = np.ldexp(array, -exponent)
+    found: Float64Array = np.ldexp(array, -exponent)
     return found
 
 

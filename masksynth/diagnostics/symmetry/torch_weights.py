@@ -10,13 +10,13 @@ if find_spec("torch") is None:
     raise ImportError(f"{__name__} needs torch; install it with: pip install 'masksynth[torch]'")
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from masksynth.diagnostics.symmetry import GAMMA, Store, WeightDiagnosis, diagnose_weights, skew_query, symmetric_query
 from masksynth.diagnostics.symmetry.checkpoint_layout import Attention, attentions, read_parts
 from masksynth.diagnostics.symmetry.weight_store import Entry
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import AnyArray
 
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
@@ -58,8 +58,8 @@ def store_of_module(module: nn.Module) -> Store:
         name: Entry(tuple(value.shape), DTYPES.get(value.dtype, str(value.dtype))) for name, value in held.items()
     }
 
-    def fetch(name: str) -> NDArray[Any]:
-        found: NDArray[Any] = held[name].detach().to("cpu", torch.float64).numpy()
+    def fetch(name: str) -> AnyArray:
+        found: AnyArray = held[name].detach().to("cpu", torch.float64).numpy()
         return found
 
     config: Any = getattr(module, "config", None)

@@ -275,7 +275,7 @@ def test_models_in_which_nothing_would_be_replaced_are_refused():
         with pytest.raises(Unsupported, match=said), hierarchical_layers(model, [0, 1]):
             pass
     with (
-        pytest.raises(Unsupported, match="ran without the attention of layer 1"),
+        pytest.raises(Unsupported, match="ran without calling the attention of layer 1"),
         hierarchical_layers(Idle(hf.BertConfig(**parts)), [1]) as idle,
     ):
         idle(3)
@@ -297,7 +297,7 @@ def test_masks_caches_and_models_that_have_no_tree_are_refused():
             model(input_ids=tokens[:, :1], past_key_values=cache)
     with pytest.raises(InvalidInstance, match="layer 7"), hierarchical_layers(model, [7]):
         pass
-    with pytest.raises(Unsupported, match="transformers' interface"), hierarchical_layers(torch.nn.Linear(2, 2), [0]):
+    with pytest.raises(Unsupported, match="transformers' attention interface"), hierarchical_layers(torch.nn.Linear(2, 2), [0]):
         pass
     with pytest.raises(Unsupported, match="2D padding"):
         padding_of(torch.full((1, 1, 3, 3), 0.5), torch.zeros(1, 1, 3, 2))
