@@ -23,6 +23,7 @@ NEW_PATHS = {
     "masksynth.torch.hierarchy": "masksynth.diagnostics.hierarchy.torch_attention",
     "masksynth.torch.packed": "masksynth.torch.packed_dataset",
     "masksynth.torch.symmetry": "masksynth.diagnostics.symmetry.torch_weights",
+    "masksynth.torch.symmetrytraining": "masksynth.diagnostics.symmetry.torch_training",
     "masksynth.torch.versions": "masksynth.torch.transformers_version",
     "masksynth.torch.windows": "masksynth.torch.window_rows",
 }

@@ -146,7 +146,7 @@ def test_all_pairs_of_labelled_posets_up_to_4_elements() -> None:
 
 def test_searches_refuse_finite_layers_and_never_fall_back() -> None:
     for name in SEARCHES:
-        with pytest.raises(Unsupported, match="know no layers"):
+        with pytest.raises(Unsupported, match="do not support --layers"):
             backend(name).solve(Problem(random_family(1), 2), Limits())
     with pytest.raises(Unsupported, match="unknown backend 'magic'"):
         backend("magic")

@@ -15,7 +15,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import block_counts
 from masksynth.mask import Mask
 from masksynth.statistics.reachability import flow_after
-from masksynth.subject.subject import read_subject
+from masksynth.subject import read_subject
 
 CAUSAL = np.tril(np.ones((4, 4), bool))
 MASK = Mask.from_dense(CAUSAL)

@@ -12,13 +12,11 @@ from masksynth.draw import WHAT, format_of, write_picture
 from masksynth.files import check_file
 from masksynth.terminal import (
     QUIET,
-    input_files,
+    SubjectChoice,
     layers_option,
     plain,
     printable,
     progress,
-    read,
-    read_other,
     subject_options,
     to_the_end,
 )
@@ -47,10 +45,7 @@ NO_GRAPHVIZ = (
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @QUIET
 def draw_mask(
-    subject: str,
-    tokens: Path | None,
-    length: int | None,
-    batch: int | None,
+    subject: SubjectChoice,
     what: str,
     output: Path | None,
     layers: Any,
@@ -76,10 +71,10 @@ def draw_mask(
     to_file = output is not None and str(output) != "-"
     form = "text" if output is None else format_of(output) if to_file else "svg"
     if to_file and output is not None:
-        check_file(output, force, input_files(subject, tokens, other))
-    looked_at = read(subject, tokens, length, batch, layers)
-    with progress(f"drawing {plain(subject)} ...", quiet):
-        second = read_other(other, length) if other is not None else None
+        check_file(output, force, subject.input_files(other))
+    looked_at = subject.read(layers)
+    with progress(f"drawing {plain(subject.path)} ...", quiet):
+        second = subject.read_other(other) if other is not None else None
         picture = draw(looked_at, what, form, layers=looked_at.layers, other=second, block_size=block_size)
     if what == "hasse" and form != "text" and not has_graphviz() and not quiet:
         click.echo(NO_GRAPHVIZ, err=True)

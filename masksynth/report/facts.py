@@ -10,7 +10,7 @@ from masksynth.audit.finding import CODES, SEVERITIES, Finding
 from masksynth.audit.run_audit import Report
 from masksynth.backends import Status
 from masksynth.report.text import LONG, SHORT, count, cut, text_of
-from masksynth.solve import Answer, nodes_of
+from masksynth.solve import Answer, count_nodes
 from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, Leak
 
@@ -45,7 +45,7 @@ def answer_facts(asked: Instance, answer: Answer) -> Facts:
     if answer.merged is None:
         return facts
     places, merged = answer.objective["positions"], answer.merged
-    instead = f"{count(places.value, 'position')} instead of {count(nodes_of(asked.family), 'task node')}"
+    instead = f"{count(places.value, 'position')} instead of {count(count_nodes(asked.family), 'task node')}"
     facts.append(["Positions", f"{instead}; at least {places.bound:,} are needed"])
     facts.append(["Tasks", f"{count(len(merged.tasks), 'task')}, {count(len(merged.loss_edges), 'prediction')}"])
     facts.append(["Certificate", "; ".join(map(_road, answer.certificate["roads"]))])

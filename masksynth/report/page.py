@@ -23,7 +23,7 @@ from masksynth.report.facts import MOST_FINDINGS, answer_facts, audit_facts, fin
 from masksynth.report.text import SHORT, Names, count, cut
 from masksynth.report.units import units
 from masksynth.solve import Answer
-from masksynth.subject.sources import subject_of_merged
+from masksynth.subject.folders import subject_of_merged
 from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, MergedTask
 

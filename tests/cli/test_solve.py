@@ -141,7 +141,7 @@ def test_layers(tmp_path):
     ("options", "message"),
     [
         (["--backend", "nope"], "unknown backend 'nope'; choose from auto, criterion, brute, cpsat, maxsat, ilp"),
-        (["--layers", "2", "--backend", "cpsat"], "the search backends know no layers; use --backend criterion (or auto) for finite depth"),
+        (["--layers", "2", "--backend", "cpsat"], "search backends do not support --layers; use --backend criterion or auto"),
         (["--sparse"], "$.tasks[0].closure: sparse needs closure, and task 'u' has literal rows; set closure to true"),
         (["--layers", "2147483648"], "$.layers: layers 2147483648 is not null or an integer from 1 to 2147483647; give the number of layers, or null for any depth"),  # noqa: E501
         (["--time-limit", "nan"], "limits: seconds=nan is not a number from 0 to 1e9"),

@@ -42,7 +42,7 @@ def test_inspect_says_and_prints_the_numbers(folder):
 
 def test_inspect_explains_an_entry(folder):
     said = run("inspect", folder / "window.npy", "--why", 5, 2, "--tokens", folder / "tokens.json").output
-    assert "5 (f) does not attend to 2 (c), and yet sees it; after 3 layers it knows it" in said
+    assert "5 (f) does not attend to 2 (c), but sees it through others; 3 layers carry it" in said
     assert said.index("layer 1: 3 (d)") < said.index("layer 2: 4 (e)") < said.index("layer 3: 5 (f)")
     assert (
         "does not see 2 within 2 layers; it takes 3"

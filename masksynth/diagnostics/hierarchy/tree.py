@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance
-from masksynth.pack.sample_columns import offsets, spread
+from masksynth.mask.csr import indptr, repeat_ranges
 
 Ints = NDArray[np.int64]
 
@@ -113,7 +113,7 @@ class Tree:
     @cached_property
     def child_offset(self) -> Ints:
         """(V + 1,): the children of node v are ``range(child_offset[v], child_offset[v + 1])``; none for a leaf."""
-        return 1 + offsets(np.bincount(self.parent[1:], minlength=self.nodes))
+        return 1 + indptr(np.bincount(self.parent[1:], minlength=self.nodes))
 
     @cached_property
     def level_offset(self) -> Ints:
@@ -253,7 +253,7 @@ def _level_order(parents: Ints, frontier: Ints) -> Ints:
     cut = np.searchsorted(parents[children], np.arange(len(parents) + 1))
     found = [frontier]
     while len(frontier):
-        frontier = children[spread(cut[frontier], cut[frontier + 1] - cut[frontier])]
+        frontier = children[repeat_ranges(cut[frontier], cut[frontier + 1] - cut[frontier])]
         found.append(frontier)
     return np.concatenate(found)
 
