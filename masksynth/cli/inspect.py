@@ -21,7 +21,7 @@ from masksynth.terminal import (
 )
 
 if TYPE_CHECKING:
-    from masksynth.statistics import Anatomy, Difference, Reason
+    from masksynth.statistics import Difference, MaskStatistics, Reason
     from masksynth.subject import Subject
 
 MOST_HOPS = 12
@@ -71,7 +71,7 @@ def inspect_mask(
         reason = statistics.why(looked_at.mask, *why) if why is not None else None
         difference = statistics.compare(looked_at.mask, other.mask) if other is not None else None
         only_asked = why is not None or diff is not None
-        numbers = None if only_asked else statistics.anatomy(looked_at.mask, looked_at.layers, block_size)
+        numbers = None if only_asked else statistics.mask_statistics(looked_at.mask, looked_at.layers, block_size)
     with to_the_end():
         if as_json:
             results = {"anatomy": numbers, "why": reason, "difference": difference}
@@ -100,7 +100,7 @@ def _head(subject: Subject) -> str:
     return f"{subject.size:,} positions, {subject.mask.pairs:,} allowed pairs{tables}"
 
 
-def _numbers(numbers: Anatomy) -> list[str]:
+def _numbers(numbers: MaskStatistics) -> list[str]:
     """Return the numbers as lines of text, and what was not computed with the reason."""
     lines = []
     if numbers.depth is not None and numbers.flow_pairs is not None:

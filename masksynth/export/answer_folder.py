@@ -1,7 +1,7 @@
-"""An answer's folder: written whole or not at all, and read back with every disagreement named.
+"""An answer's folder: written completely or not at all, and read back with every disagreement named.
 
-The four file names are constants and ``flex_mask.py`` is copied byte for byte, so that no name or input of an instance ever becomes a
-path or code.
+The four file names are constants and ``flex_mask.py`` is copied byte for byte, so that no name or input of an instance
+ever becomes a path or code.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ FILES = (SOLUTION, SAFETENSORS, NPZ, FLEX_MASK)
 
 
 def flex_mask_source() -> bytes:
-    """The text of ``flex_mask.py``, the same for every answer."""
+    """Return the text of ``flex_mask.py``, the same for every answer."""
     return resources.files("masksynth").joinpath("torch", FLEX_MASK).read_bytes()
 
 
 def answer_files(record: Mapping[str, Any], merged: MergedTask) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of each file of an answer; equal answers give equal bytes."""
+    """Yield (name, content) of each file of an answer; equal answers give equal bytes."""
     yield SOLUTION, json_text(record).encode("ascii")
     arrays = merged_arrays(merged) | form_arrays(merged.mask)
     yield SAFETENSORS, safetensors_bytes(arrays)
@@ -50,18 +50,19 @@ def write_answer(
 ) -> Path:
     """Write an answer as a folder, atomically.
 
-    The files go to a hidden sibling folder, reach the disk, are read back and compared with ``merged``, and the folder is renamed. A
-    process that is killed leaves no half folder at the target; at most the hidden sibling stays, and the next run removes it.
+    The files are written to a hidden sibling folder, flushed to disk, read back and compared with ``merged``, and the
+    folder is renamed. A process that is killed leaves no incomplete folder at the target; at most the hidden sibling
+    stays, and the next run removes it.
 
     Parameters
     ----------
     folder : path
-        The target; its parent is made if it does not exist.
+        The target; its parent is created if it does not exist.
     record : mapping
-        The content of solution.json: ``solution_record(merged)`` and whatever the solver adds.
+        The content of solution.json: ``solution_record(merged)`` and what the solver adds.
     merged : MergedTask
     force : bool
-        Replace a folder that holds something. Files in it that are not an answer's are kept.
+        Replace a folder that is not empty. Files in it that are not an answer's are kept.
     inputs : iterable of paths
         Files that may not be replaced.
 
@@ -75,7 +76,7 @@ def write_answer(
     InvalidInstance
         If the target is a file, or a non-empty folder without ``force``.
     MasksynthError
-        If the disk is full or the place is not writable; nothing is left.
+        If the disk is full or the target is not writable; nothing is left behind.
     """
     with writing_folder(folder, force, is_answer_file, inputs, "the answer") as draft:
         for name, content in answer_files(record, merged):
@@ -88,7 +89,7 @@ def write_answer(
 
 
 def is_answer_file(name: str) -> bool:
-    """Whether a file of an answer, or what Python keeps beside it, has this name."""
+    """Return whether a file of an answer, or Python's cache of its module, has this name."""
     return name in (*FILES, "__pycache__")
 
 
@@ -100,14 +101,14 @@ def read_merged(folder: str | Path) -> MergedTask:
     InvalidInstance
         If a file is missing, unreadable or malformed.
     WrongAnswer
-        If the files disagree: a content hash that does not match, or arrays that differ between solution.json, mask.safetensors and
-        mask.npz.
+        If the files disagree: a content hash that does not match, arrays that differ between solution.json,
+        mask.safetensors and mask.npz, or a stored form that is not the mask.
     """
     return solution_of(Path(folder))
 
 
 def solution_of(folder: Path) -> MergedTask:
-    """The merged task of a folder whose files agree."""
+    """Return the merged task of a folder, after comparing its files."""
     try:
         record = read_record((folder / SOLUTION).read_bytes())
         arrays = read_safetensors(folder / SAFETENSORS)
@@ -132,5 +133,5 @@ def solution_of(folder: Path) -> MergedTask:
 
 
 def same_merged(left: MergedTask, right: MergedTask) -> bool:
-    """Whether two merged tasks have the same mask and the same record, 1, 1.0 and true being three values."""
+    """Return whether two merged tasks have the same mask and the same record; 1, 1.0 and true are three values."""
     return left.mask == right.mask and canonical(solution_record(left)) == canonical(solution_record(right))

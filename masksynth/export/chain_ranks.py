@@ -1,8 +1,8 @@
-"""Ranks in chains: keys in a few chains such that every row sees a prefix of each, and itself or not.
+"""Rank form of a table: keys in a few chains such that every row attends to a prefix of each chain, and maybe itself.
 
-In an order of width w, the keys that a position sees are a down-set, and a down-set meets each of w chains in a prefix. So two numbers
-per key and chain tell what intervals of a shuffled order cannot: ``rank[k] < limit[q]``. Keys that nobody but themselves sees (most
-predictions) need no chain.
+In a partial order of width w, the keys of a row are a down-set, and a down-set meets each of w chains in a prefix. So
+``rank[k] < limit[q]``, one comparison per chain, expresses rows that have many intervals in a shuffled order. Keys that
+only their own row attends to (most predictions) need no chain.
 """
 
 from __future__ import annotations
@@ -10,168 +10,178 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.export.row_intervals import Ints, rows_of
 from masksynth.mask import Mask
+from masksynth.mask.csr import prefix_sums
+from masksynth.mask.intervals import RowIntervals, coalesce_sorted, count_covering, row_intervals
+from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
 MAX_CHAINS = 8
 """Most chains of the form."""
 MAX_RUNS = 256
-"""Most runs of consecutive keys out of which chains are put together."""
+"""Most runs of consecutive keys out of which chains are composed."""
 NEVER = 2**31 - 1
+"""Rank of a key outside a chain."""
+ROWS_AT_ONCE = 4096
 
 
 class Chains(NamedTuple):
-    """Row q sees key k iff ``rank[c, k] < limit[c, q]`` for one of the chains c, or ``own[k] == q``."""
+    """Row q attends to key k iff ``rank[c, k] < limit[c, q]`` for one of the chains c, or ``own[k] == q``.
 
-    rank: NDArray[np.int32]
-    limit: NDArray[np.int32]
-    own: NDArray[np.int32]
+    Parameters
+    ----------
+    rank : (chains, N) int32
+        0, 1, ... along the keys of a chain, ``NEVER`` for keys outside it.
+    limit : (chains, N) int32
+        How many keys of each chain row q attends to.
+    own : (N,) int32
+        k where row k attends to itself outside the prefixes, else -1.
+    """
+
+    rank: Int32Array
+    limit: Int32Array
+    own: Int32Array
 
 
-def chains_of(mask: Mask, table: int = 0) -> Chains | str:
-    """Chains of keys of which every row sees prefixes, or why none were found.
+def find_chains(mask: Mask, table: int = 0) -> Chains | str:
+    """Return chains of keys of which every row attends to prefixes, or the reason why none were found.
 
-    Up to ``MAX_RUNS`` keys are taken one by one, which gives the fewest chains that there are. More are taken in runs: consecutive keys
-    each of which is seen only by rows that see the one before, themselves aside. A run may follow another if all that see its first key
-    see the other's last; a largest matching of such pairs gives the fewest chains of runs, of which at most ``MAX_RUNS`` are tried. What
-    is found is exact, as each row's keys in a chain are counted and their ranks summed: m distinct ranks are 0 .. m - 1 iff their sum is
-    m (m - 1) / 2.
+    Up to ``MAX_RUNS`` keys are taken one by one, which gives the fewest chains that exist. More are taken in runs:
+    consecutive keys each of which is attended to only by rows that attend to the one before (own rows aside). Run j may
+    follow run i if all rows that attend to the first key of j attend to the last key of i; a maximum matching of such
+    pairs gives the fewest chains of runs. The result is exact, since the keys of each row in a chain are counted and
+    their ranks summed: m distinct ranks are 0 .. m - 1 iff their sum is m (m - 1) / 2.
 
-    Takes O(T + N R^2) time for R runs, and O(R^3) at worst for the matching.
+    Takes O(T + N R^2) time for R runs, and O(R^3) in the worst case for the matching.
 
     Examples
     --------
     >>> mask = Mask.from_intervals([[((0, 1),), ((1, 2),), ((0, 1), (2, 3)), ((0, 4),)]])
-    >>> found = chains_of(mask)
-    >>> found.rank.tolist(), found.limit.tolist(), found.own.tolist()
+    >>> chains = find_chains(mask)
+    >>> chains.rank.tolist(), chains.limit.tolist(), chains.own.tolist()
     ([[0, 1, 2, 2147483647]], [[1, 0, 1, 3]], [-1, 1, 2, 3])
     """
-    seen, own = _viewers(mask, table)
-    social = np.flatnonzero(seen - own > 0)
-    spans, place = _compressed(mask, table, social)
-    first = _runs(spans, place, len(social)) if len(social) > MAX_RUNS else np.arange(len(social))
+    rows = row_intervals(mask, table)
+    query, start, end = rows
+    own = np.bincount(query[(start <= query) & (query < end)], minlength=mask.size)
+    others = count_covering(rows, mask.size) - own  # rows that attend to each key, its own aside
+    shared = np.flatnonzero(others > 0)
+    rows, index = _select_keys(rows, shared, mask.size)
+    first = _run_starts(rows, index, len(shared)) if len(shared) > MAX_RUNS else np.arange(len(shared))
     if len(first) > MAX_RUNS:
         return f"its keys fall into {len(first):,} runs (more than {MAX_RUNS})"
-    last = np.concatenate([first[1:], [len(social)]])[: len(first)] - 1
-    chains = _fewest(_links(spans, place, first, last), (seen - own)[social][first])
+    last = np.append(first[1:], len(shared))[: len(first)] - 1
+    chains = _cover_by_chains(_successors(rows, index, first, last), others[shared][first])
     if len(chains) > MAX_CHAINS:
         return f"its keys need {len(chains)} chains (more than {MAX_CHAINS})"
     rank = np.full((len(chains), mask.size), NEVER, np.int32)
     for number, chain in enumerate(chains):
         keys = np.concatenate([np.arange(first[run], last[run] + 1) for run in chain])
-        rank[number, social[keys]] = np.arange(len(keys))
-    return _limits(mask, table, rank, own)
+        rank[number, shared[keys]] = np.arange(len(keys))
+    return _find_limits(row_intervals(mask, table), rank, own)
 
 
-def _viewers(mask: Mask, table: int) -> tuple[Ints, Ints]:
-    """How many rows see each key, and whether the key's own row does."""
-    query, start, end = rows_of(mask, table)
-    steps = np.bincount(start, minlength=mask.size + 1) - np.bincount(end, minlength=mask.size + 1)
-    return steps.cumsum()[: mask.size], np.bincount(query[(start <= query) & (query < end)], minlength=mask.size)
-
-
-def _compressed(mask: Mask, table: int, social: Ints) -> tuple[tuple[Ints, Ints, Ints], Ints]:
-    """The rows over the keys ``social`` alone, renumbered, touching intervals joined; and each row's own number, -1 if it has none."""
-    number = np.zeros(mask.size + 1, np.int64)
-    number[social + 1] = 1
-    place = np.full(mask.size, -1)
-    place[social] = np.arange(len(social))
-    query, start, end = rows_of(mask, table)
-    number = number.cumsum()
-    start, end = number[start], number[end]
+def _select_keys(rows: RowIntervals, keys: Int64Array, size: int) -> tuple[RowIntervals, Int64Array]:
+    """Return the rows over the given keys alone, renumbered and coalesced; and each row's own new key, -1 if none."""
+    index = np.full(size, -1)
+    index[keys] = np.arange(len(keys))
+    below = prefix_sums((index >= 0).astype(np.int64))  # number of selected keys below each key
+    query, start, end = rows[0], below[rows[1]], below[rows[2]]
     kept = start < end
-    query, start, end = query[kept], start[kept], end[kept]
-    opens = np.concatenate([[True], (query[1:] != query[:-1]) | (start[1:] != end[:-1])])[: len(query)]
-    closes = np.concatenate([opens[1:], [True]])[: len(query)]
-    return (query[opens], start[opens], end[closes]), place
+    query, start, end = coalesce_sorted(query[kept], start[kept], end[kept])
+    return (query, start, end), index
 
 
-def _runs(spans: tuple[Ints, Ints, Ints], place: Ints, size: int) -> Ints:
-    """The first keys of the runs: 0, and every key where an interval of a row begins that is not the row's own key alone."""
-    query, start, end = spans
-    alone = (start == place[query]) & (end == start + 1)
-    return np.unique(np.concatenate([[0], start[~alone]])) if size else np.zeros(0, np.int64)
+def _run_starts(rows: RowIntervals, index: Int64Array, size: int) -> Int64Array:
+    """Return the first keys of the runs: 0, and each key at which an interval begins that is not the row's own key."""
+    query, start, end = rows
+    is_own = (start == index[query]) & (end == start + 1)
+    return np.unique(np.append(start[~is_own], 0)) if size else np.zeros(0, np.int64)
 
 
-def _links(spans: tuple[Ints, Ints, Ints], place: Ints, first: Ints, last: Ints) -> NDArray[np.bool_]:
-    """``[i, j]``: every row that sees the first key of run j, its own row aside, sees the last key of run i."""
-    runs, query, chunk = len(first), spans[0], 4096
-    broken = np.zeros((runs, runs), np.float32)
-    for low in range(0, len(place) if runs else 0, chunk):
-        part = slice(int(np.searchsorted(query, low)), int(np.searchsorted(query, low + chunk)))
-        heads, tails = (
-            _holds([span[part] for span in spans], low, min(chunk, len(place) - low), keys) for keys in (first, last)
-        )
-        own = place[low : low + chunk]
-        at = np.searchsorted(first, own)
-        mine = (at < runs) & (first[np.minimum(at, runs - 1)] == own)
-        heads[np.flatnonzero(mine), at[mine]] = False
-        broken += (~tails).astype(np.float32).T @ heads.astype(np.float32)
-    return np.asarray(broken == 0)
+def _successors(rows: RowIntervals, index: Int64Array, first: Int64Array, last: Int64Array) -> BoolArray:
+    """Return ``[i, j]``: each row with the first key of run j, except that key's own row, has the last key of run i."""
+    runs, query = len(first), rows[0]
+    violations = np.zeros((runs, runs), np.float32)
+    for low in range(0, len(index) if runs else 0, ROWS_AT_ONCE):
+        part = slice(int(np.searchsorted(query, low)), int(np.searchsorted(query, low + ROWS_AT_ONCE)))
+        chunk = (query[part] - low, rows[1][part], rows[2][part])
+        own = index[low : low + ROWS_AT_ONCE]
+        heads, tails = (_attends(chunk, len(own), keys) for keys in (first, last))
+        run = np.minimum(np.searchsorted(first, own), runs - 1)
+        is_first = np.flatnonzero(first[run] == own)
+        heads[is_first, run[is_first]] = False  # a row's own key does not count
+        # A product of 0/1 matrices: number of rows that attend to the first key of j and not to the last of i.
+        violations += (~tails).astype(np.float32).T @ heads.astype(np.float32)
+    return np.asarray(violations == 0)
 
 
-def _holds(spans: list[Ints], low: int, rows: int, keys: Ints) -> NDArray[np.bool_]:
-    """(rows, keys): whether rows low, low + 1, ... hold each of the sorted keys."""
-    query, start, end = spans
-    steps = np.zeros((rows, len(keys) + 1), np.int32)
-    np.add.at(steps, (query - low, np.searchsorted(keys, start)), 1)
-    np.add.at(steps, (query - low, np.searchsorted(keys, end)), -1)
-    return np.asarray(steps[:, :-1].cumsum(axis=1) > 0)
+def _attends(rows: RowIntervals, count: int, keys: Int64Array) -> BoolArray:
+    """Return (count, keys): whether each of rows 0, ..., count - 1 contains each of the sorted keys."""
+    query, start, end = rows
+    width = len(keys) + 1
+    codes = (query * width + np.searchsorted(keys, bound) for bound in (start, end))
+    opened, closed = (np.bincount(code, minlength=count * width) for code in codes)
+    return np.asarray((opened - closed).reshape(count, width)[:, :-1].cumsum(axis=1) > 0)
 
 
-def _fewest(links: NDArray[np.bool_], seen: Ints) -> list[list[int]]:
-    """The fewest chains of runs, each linked to the next; ``seen`` is how many rows see each run's first key, which falls along a chain.
+def _cover_by_chains(successors: BoolArray, viewers: Int64Array) -> list[list[int]]:
+    """Return the fewest chains of runs in which each run may follow the one before, by a maximum matching (Kuhn).
 
-    A largest matching of runs with their successors (Kuhn); runs without a predecessor begin chains.
+    Parameters
+    ----------
+    successors : (R, R) bool
+        Whether run j may follow run i.
+    viewers : (R,) int64
+        How many rows attend to each run's first key; decreases along a chain.
     """
-    order = np.argsort(-seen, kind="stable")
-    following = [[int(run) for run in order[place + 1 :] if links[one, run]] for place, one in enumerate(order)]
-    after = dict(zip(order.tolist(), following, strict=True))
-    before: dict[int, int] = {}
+    order = np.argsort(-viewers, kind="stable")
+    later = [[int(run) for run in order[rank + 1 :] if successors[earlier, run]] for rank, earlier in enumerate(order)]
+    candidates = dict(zip(order.tolist(), later, strict=True))
+    predecessor: dict[int, int] = {}
 
     def augment(run: int, tried: set[int]) -> bool:
-        for one in after[run]:
-            if one not in tried:
-                tried.add(one)
-                if one not in before or augment(before[one], tried):
-                    before[one] = run
+        """Match ``run`` with a successor, moving earlier matches along an augmenting path."""
+        for successor in candidates[run]:
+            if successor not in tried:
+                tried.add(successor)
+                if successor not in predecessor or augment(predecessor[successor], tried):
+                    predecessor[successor] = run
                     return True
         return False
 
-    for run in after:
+    for run in candidates:
         augment(run, set())
-    successor = {run: one for one, run in before.items()}
-    chains = [[run] for run in after if run not in before]
+    following = {run: successor for successor, run in predecessor.items()}
+    chains = [[run] for run in candidates if run not in predecessor]
     for chain in chains:
-        while chain[-1] in successor:
-            chain.append(successor[chain[-1]])
+        while chain[-1] in following:
+            chain.append(following[chain[-1]])
     return chains
 
 
-def _limits(mask: Mask, table: int, rank: NDArray[np.int32], own: Ints) -> Chains | str:
-    """The prefixes that the rows see, each checked to be one; a row's own key may be left to ``own``."""
-    spans = rows_of(mask, table)
+def _find_limits(rows: RowIntervals, rank: Int32Array, own: Int64Array) -> Chains | str:
+    """Return the chains with the prefix of each row, or the first row whose keys (its own aside) are not prefixes."""
     limit = np.zeros(rank.shape, np.int32)
-    aside = own.astype(bool) & (rank == NEVER).all(axis=0)
+    is_apart = own.astype(bool) & (rank == NEVER).all(axis=0)  # rows whose own key is outside their prefixes
     for number, ranks in enumerate(rank.astype(np.int64)):
         member = ranks != NEVER
-        count, total = (_summed(spans, np.where(member, value, 0)) for value in (np.ones_like(ranks), ranks))
-        odd = total != count * (count - 1) // 2
-        odd_own = odd & member & (own > 0)
-        count, total = count - odd_own, total - np.where(odd_own, ranks, 0)
-        aside |= odd_own
-        if (total != count * (count - 1) // 2).any():
-            return f"row {int((total != count * (count - 1) // 2).argmax())} sees no prefix of a chain"
+        count = _sum_over_rows(rows, member.astype(np.int64))
+        total = _sum_over_rows(rows, np.where(member, ranks, 0))
+        # Where the keys are not 0 .. m - 1, the own key is taken out and must have been the only one beyond the prefix.
+        without_own = (total != count * (count - 1) // 2) & member & (own > 0)
+        count, total = count - without_own, total - np.where(without_own, ranks, 0)
+        is_apart |= without_own
+        wrong = total != count * (count - 1) // 2
+        if wrong.any():
+            return f"row {int(wrong.argmax())} sees no prefix of a chain"
         limit[number] = count
-    return Chains(rank, limit, np.where(aside, np.arange(mask.size), -1).astype(np.int32))
+    return Chains(rank, limit, np.where(is_apart, np.arange(len(own)), -1).astype(np.int32))
 
 
-def _summed(spans: tuple[Ints, Ints, Ints], value: Ints) -> Ints:
-    """The sum of a value per key over the keys of each row."""
-    query, start, end = spans
-    before = np.concatenate([[0], value.cumsum()])
-    upto = np.concatenate([[0], (before[end] - before[start]).cumsum()])
-    offset = np.searchsorted(query, np.arange(len(value) + 1))
-    return np.diff(upto[offset])
+def _sum_over_rows(rows: RowIntervals, value: Int64Array) -> Int64Array:
+    """Return the sum of a value per key over the keys of each row."""
+    query, start, end = rows
+    before = prefix_sums(value)
+    up_to = prefix_sums(before[end] - before[start])  # sums over the intervals before each interval
+    return np.diff(up_to[np.searchsorted(query, np.arange(len(value) + 1))])

@@ -1,4 +1,4 @@
-"""Arrays to bytes and back: safetensors and npz, the same bytes for the same arrays, and never pickle."""
+"""Arrays to bytes and back: safetensors and npz, equal bytes for equal arrays, never pickle."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ SCHEMA = "1"
 
 
 def safetensors_bytes(arrays: Mapping[str, Array]) -> bytes:
-    """The arrays as a safetensors file whose metadata hold ``schema`` and ``content_hash``.
+    """Return the arrays as a safetensors file with the metadata ``schema`` and ``content_hash``.
 
-    The numpy writer of safetensors stores strided views wrongly, so every array is made C-contiguous first. The order of the metadata
-    keys, which the library leaves to chance, is fixed, so that equal arrays give equal files.
+    The numpy writer of safetensors stores strided views wrongly, so every array is made C-contiguous first. Metadata
+    keys are sorted, since the library writes them in random order, so that equal arrays give equal files.
 
     Examples
     --------
     >>> safetensors_bytes({"a": np.zeros((2, 3)).T}) == safetensors_bytes({"a": np.zeros((3, 2))})
     True
     """
-    solid = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return b"".join(sorted_metadata(save(solid, metadata={"schema": SCHEMA, "content_hash": content_hash(solid)})))
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {"schema": SCHEMA, "content_hash": content_hash(contiguous)}
+    return b"".join(sorted_metadata(save(contiguous, metadata=metadata)))
 
 
 def sorted_metadata(data: bytes) -> tuple[bytes, memoryview]:
-    """Head and arrays of a safetensors file, its metadata in the order of their keys, which the library leaves to chance."""
+    """Return the header and the arrays of a safetensors file, the metadata keys sorted."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -44,14 +45,14 @@ def sorted_metadata(data: bytes) -> tuple[bytes, memoryview]:
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
-    """The arrays as a compressed npz file."""
+    """Return the arrays as a compressed npz file."""
     stream = io.BytesIO()
     np.savez_compressed(stream, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
     return stream.getvalue()
 
 
 def read_safetensors(path: Path) -> Arrays:
-    """The arrays of a safetensors file.
+    """Return the arrays of a safetensors file.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def read_safetensors(path: Path) -> Arrays:
 
 
 def read_stored(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """The arrays and the metadata of a safetensors file; raises as ``read_safetensors``."""
+    """Return the arrays and the metadata of a safetensors file; raise as ``read_safetensors`` does."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -75,17 +76,16 @@ def read_stored(path: Path) -> tuple[Arrays, dict[str, str]]:
         ) from None
     if metadata.get("schema", SCHEMA) != SCHEMA:
         raise InvalidInstance(
-            f"schema {metadata['schema']} is not known", remedy=f"this version reads schema {SCHEMA}", source=str(path)
+            f"schema {metadata['schema']} is unknown", remedy=f"this version reads schema {SCHEMA}", source=str(path)
         )
     if "content_hash" in metadata and metadata["content_hash"] != (expected := content_hash(arrays)):
-        raise WrongAnswer(
-            "files", f"{path}: the arrays hash to {expected[:12]}..., the file says {metadata['content_hash'][:12]}..."
-        )
+        stored = metadata["content_hash"]
+        raise WrongAnswer("files", f"{path}: the arrays hash to {expected[:12]}..., the metadata say {stored[:12]}...")
     return arrays, metadata
 
 
 def read_npz(path: Path) -> Arrays:
-    """The arrays of an npz file; a file that needs pickle is refused."""
+    """Return the arrays of an npz file; refuse one that needs pickle."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -105,7 +105,7 @@ def read_npz(path: Path) -> Arrays:
 
 
 def same_arrays(left: Mapping[str, Array], right: Mapping[str, Array]) -> str:
-    """The name of the first array that differs in presence, dtype, shape or bytes; empty when none does."""
+    """Return the name of the first array that differs in presence, dtype, shape or bytes; empty if none does."""
     for name in sorted(left.keys() | right.keys()):
         a, b = left.get(name), right.get(name)
         if a is None or b is None or a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():

@@ -1,16 +1,16 @@
 """The cheapest exact form of a table for a mask_mod: int32 arrays that are read with one index each.
 
-======================  ==============================================================  ========================================
-form                    key k is allowed for query q iff                                when
-======================  ==============================================================  ========================================
-row intervals           ``lo_i[q] <= k < hi_i[q]`` for one i                            at most 8 intervals in every row
-column intervals        ``lo_i[k] <= q < hi_i[k]`` for one i                            at most 2 intervals in every column
-ranks in chains         ``rank_i[k] < limit_i[q]`` for one i, or ``own[k] == q``        at most 8 chains found
-bit-packed lookup       bit ``k % 32`` of ``bits[line[q] + k // 32]`` is set            N <= 8,192
-... by blocks           the same within block ``number[line[q // 128] + k // 128]``     at most ``MAX_BITS`` bytes
-======================  ==============================================================  ========================================
+======================  =========================================================  ================================
+form                    key k is allowed for query q iff                           when
+======================  =========================================================  ================================
+row intervals           ``lo_i[q] <= k < hi_i[q]`` for one i                       at most 8 intervals in every row
+column intervals        ``lo_i[k] <= q < hi_i[k]`` for one i                       at most 2 in every column
+ranks in chains         ``rank_i[k] < limit_i[q]`` for one i, or ``own[k] == q``   at most 8 chains found
+bit-packed lookup       bit ``k % 32`` of ``bits[line[q] + k // 32]`` is set       N <= 8,192
+... by blocks           in block ``number[line[q // 128] + k // 128]`` it is set   at most ``MAX_BITS`` bytes
+======================  =========================================================  ================================
 
-``flex_mask.py`` finds the same forms by itself, from the row intervals, with torch alone.
+An answer stores the form (``stored_forms``), and ``flex_mask.py`` makes the mask_mod of it.
 """
 
 from __future__ import annotations
@@ -18,38 +18,50 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.export import bit_form
-from masksynth.export.bit_form import bits_of, bits_to_rows
-from masksynth.export.chain_ranks import NEVER, Chains, chains_of
+from masksynth.export.bit_form import pack_bits, unpack_bits
+from masksynth.export.chain_ranks import NEVER, Chains, find_chains
 from masksynth.export.columns import rows_of_columns
-from masksynth.export.row_intervals import (
-    Ints,
-    Spans,
-    column_counts,
-    columns_of,
-    compare_rows,
-    expand,
-    joined_parts,
-    row_counts,
-    rows_of,
-)
 from masksynth.mask import Mask
+from masksynth.mask.intervals import (
+    RowIntervals,
+    check_rows,
+    coalesce,
+    columns,
+    concatenate_intervals,
+    count_column_intervals,
+    count_intervals,
+    expand,
+    row_intervals,
+)
+from masksynth.mask.typing import Int32Array, Int64Array
 
-MAX_INTERVALS, MAX_COLUMNS = 8, 2
-"""Most intervals of a row, and of a column, in the first two forms."""
+MAX_INTERVALS = 8
+"""Most intervals of a row in the first form."""
+MAX_COLUMNS = 2
+"""Most intervals of a column in the second form."""
 
-Arrays32 = dict[str, NDArray[np.int32]]
+Int32Arrays = dict[str, Int32Array]
 
 
 class Form(NamedTuple):
-    """A form of one table: its name, why the cheaper ones do not serve (empty for the first), and its arrays."""
+    """A form of one table.
+
+    Parameters
+    ----------
+    name : str
+        First column of the table above, ``"bit-packed lookup by blocks"`` for the last.
+    why : str
+        Why the cheaper forms are not exact; empty for the first.
+    arrays : dict
+        One-dimensional int32 arrays by name.
+    """
 
     name: str
     why: str
-    arrays: Arrays32
+    arrays: Int32Arrays
 
     @property
     def bytes(self) -> int:
@@ -58,14 +70,14 @@ class Form(NamedTuple):
 
 
 def form_of(mask: Mask, table: int = 0) -> Form:
-    """The first form of the table above that is exact, checked against the mask.
+    """Return the first form of the table above that is exact, checked against the mask.
 
     Raises
     ------
     Unsupported
-        If none serves: more than ``MAX_BITS`` bytes of bits would be needed.
+        If no form is exact within its limit: more than ``MAX_BITS`` bytes of bits would be needed.
     WrongAnswer
-        If the form found is not the mask; it is then a fault of this function.
+        If the form differs from the mask; this is then a defect of this function.
 
     Examples
     --------
@@ -83,102 +95,116 @@ def form_of(mask: Mask, table: int = 0) -> Form:
 
 
 def check_form(mask: Mask, form: Form, table: int = 0) -> None:
-    """Turn a form back into row intervals and compare.
+    """Turn a form back into row intervals and compare them with a table of the mask.
 
     Raises
     ------
     WrongAnswer
         Naming the first row that differs.
     """
-    compare_rows(mask, table, form_to_rows(form, mask, table), form.name)
-
-
-def form_to_rows(form: Form, mask: Mask, table: int = 0) -> Spans:
-    """The row intervals of a form over ``mask.size`` positions; ``mask`` only bounds how much may be written out."""
-    arrays, size = form.arrays, mask.size
-    index = np.arange(size)
-    for name, array in arrays.items():
-        if name.startswith(("lo_", "hi_")) and len(array) and (array.min() < 0 or array.max() > size):
-            raise WrongAnswer(form.name, f"a bound of {name} leaves 0..{size}")
-    pairs = [
-        (arrays[f"lo_{i}"].astype(np.int64), arrays[f"hi_{i}"].astype(np.int64))
-        for i in range(len(arrays) // 2)
-        if "lo_0" in arrays
-    ]
-    if form.name == "row intervals":
-        spans = [(index[lo < hi], lo[lo < hi], hi[lo < hi]) for lo, hi in pairs]
-        return joined_parts(spans)
-    if form.name == "column intervals":
-        return rows_of_columns(pairs, mask, table, form.name)
-    if form.name == "ranks in chains":
-        count = (len(arrays) - 1) // 2
-        rank, limit = (np.array([arrays[f"{name}_{i}"] for i in range(count)]) for name in ("rank", "limit"))
-        return chains_to_rows(Chains(rank, limit, arrays["own"]), size, form.name)
-    return bits_to_rows(arrays, size)
-
-
-def chains_to_rows(chains: Chains, size: int, what: str) -> Spans:
-    """The row intervals of ranks in chains: prefixes of each chain's runs of consecutive keys, and the row's own key."""
-    parts: list[Spans] = []
-    for rank, limit in zip(chains.rank.astype(np.int64), chains.limit.astype(np.int64), strict=True):
-        keys = np.flatnonzero(rank != NEVER)
-        keys = keys[np.argsort(rank[keys], kind="stable")]
-        if not np.array_equal(rank[keys], np.arange(len(keys))):
-            raise WrongAnswer(what, f"the ranks of a chain are not 0..{len(keys) - 1}")
-        if ((limit < 0) | (limit > len(keys))).any():
-            raise WrongAnswer(
-                what, f"row {int(((limit < 0) | (limit > len(keys))).argmax())} sees a prefix that its chain has not"
-            )
-        first = np.flatnonzero(np.diff(keys, prepend=-2) != 1)
-        length = np.diff(first, append=len(keys))
-        row, run = expand((np.arange(size), np.zeros(size, np.int64), np.searchsorted(first, limit)))
-        parts.append((row, keys[first[run]], keys[first[run]] + np.minimum(length[run], limit[row] - first[run])))
-    own = chains.own.astype(np.int64)
-    seen = np.flatnonzero(own >= 0)
-    parts.append((own[seen], seen, seen + 1))
-    return _united(joined_parts(parts), size)
-
-
-def _united(spans: Spans, size: int) -> Spans:
-    """The union of intervals that may overlap, row by row."""
-    query, start, end = spans
-    order = np.lexsort((start, query))
-    left, right = (query * (size + 1) + start)[order], (query * (size + 1) + end)[order]
-    reach = np.maximum.accumulate(right) if len(right) else right
-    opens = np.concatenate([[True], left[1:] > reach[:-1]])[: len(left)]
-    closes = np.concatenate([opens[1:], [True]])[: len(left)]
-    return query[order][opens], start[order][opens], reach[closes] % (size + 1)
+    check_rows(mask, table, form_to_rows(form, mask, table), form.name)
 
 
 def choose_form(mask: Mask, table: int = 0) -> Form:
-    """Return the first exact form of a table, as ``form_of`` does, without checking it against the mask."""
-    counts = row_counts(mask, table)
+    """Return the first exact form of a table, as ``form_of`` does, without checking it."""
+    counts = count_intervals(mask, table)
     most = int(counts.max(initial=0))
     if most <= MAX_INTERVALS:
-        return Form(
-            "row intervals",
-            "",
-            _pairs_of(mask.row_offset[table] - mask.row_offset[table, 0], *rows_of(mask, table)[1:], most),
-        )
+        _, start, end = row_intervals(mask, table)
+        offset = mask.row_offset[table] - mask.row_offset[table, 0]
+        return Form("row intervals", "", _split_lines(offset, start, end, most))
     why = f"row {int(counts.argmax())} has {most} intervals (more than {MAX_INTERVALS})"
-    counts = column_counts(mask, table)
+    counts = count_column_intervals(mask, table)
     most = int(counts.max(initial=0))
     if most <= MAX_COLUMNS:
-        return Form("column intervals", why, _pairs_of(*columns_of(mask, table), most))
+        return Form("column intervals", why, _split_lines(*columns(mask, table), most))
     why += f", key {int(counts.argmax())} is seen by {most} intervals of rows (more than {MAX_COLUMNS})"
-    found = chains_of(mask, table)
-    if isinstance(found, Chains):
-        return Form("ranks in chains", why, _chain_arrays(found))
-    why += f", and {found}"
-    arrays = bits_of(mask, table)
+    chains = find_chains(mask, table)
+    if isinstance(chains, Chains):
+        return Form("ranks in chains", why, _chain_arrays(chains))
+    why += f", and {chains}"
+    arrays = pack_bits(mask, table)
     if arrays is None:
         limit = f"its bits need more than {bit_form.MAX_BITS:,} bytes"
         raise Unsupported(f"cannot express: {why}, and {limit}; order the positions so that fewer blocks are mixed")
     return Form("bit-packed lookup" + (" by blocks" if "number" in arrays else ""), why, arrays)
 
 
-def _pairs_of(offset: Ints, start: Ints, end: Ints, most: int) -> Arrays32:
-    """The i-th interval of every line as arrays ``lo_i`` and ``hi_i``, (0, 0) where a line has fewer; at least one pair."""
+def form_to_rows(form: Form, mask: Mask, table: int = 0) -> RowIntervals:
+    """Return the row intervals of a form; ``mask`` gives N and bounds how much may be written out.
+
+    Raises
+    ------
+    WrongAnswer
+        If an entry is out of range.
+    """
+    arrays, size = form.arrays, mask.size
+    if form.name == "ranks in chains":
+        count = (len(arrays) - 1) // 2
+        shape = (count, size)  # np.array([]) of no chains would have one dimension
+        rank, limit = (np.array([arrays[f"{x}_{i}"] for i in range(count)]).reshape(shape) for x in ("rank", "limit"))
+        return chains_to_rows(Chains(rank, limit, arrays["own"]), size, form.name)
+    if form.name.startswith("bit-packed lookup"):
+        return unpack_bits(arrays, size)
+    for name, bounds in arrays.items():
+        if len(bounds) and (bounds.min() < 0 or bounds.max() > size):
+            fact = f"bound {name}: expected 0 to {size}, got {bounds.min()} to {bounds.max()}"
+            raise WrongAnswer(form.name, fact)
+    pairs = [(arrays[f"lo_{i}"].astype(np.int64), arrays[f"hi_{i}"].astype(np.int64)) for i in range(len(arrays) // 2)]
+    if form.name == "column intervals":
+        return rows_of_columns(pairs, mask, table, form.name)
+    lines = np.arange(size)
+    return concatenate_intervals((lines[lo < hi], lo[lo < hi], hi[lo < hi]) for lo, hi in pairs)
+
+
+def chains_to_rows(chains: Chains, size: int, name: str) -> RowIntervals:
+    """Return the row intervals of ranks in chains: prefixes of each chain, and the row's own key.
+
+    Parameters
+    ----------
+    chains : Chains
+    size : int
+        Number of positions.
+    name : str
+        What is checked, for messages.
+
+    Raises
+    ------
+    WrongAnswer
+        If the ranks of a chain are not 0, 1, ..., or a limit is out of range.
+    """
+    parts: list[RowIntervals] = []
+    for rank, limit in zip(chains.rank.astype(np.int64), chains.limit.astype(np.int64), strict=True):
+        keys = np.flatnonzero(rank != NEVER)
+        keys = keys[np.argsort(rank[keys], kind="stable")]
+        if not np.array_equal(rank[keys], np.arange(len(keys))):
+            raise WrongAnswer(name, f"the ranks of a chain are not 0..{len(keys) - 1}")
+        if (wrong := (limit < 0) | (limit > len(keys))).any():
+            row = int(wrong.argmax())
+            raise WrongAnswer(name, f"limit of row {row}: expected 0 to {len(keys)}, got {limit[row]}")
+        # Consecutive keys of consecutive ranks are one interval; a prefix is all of the first runs and part of one
+        # more.
+        first = np.flatnonzero(np.diff(keys, prepend=-2) != 1)
+        length = np.diff(first, append=len(keys))
+        row, run = expand((np.arange(size), np.zeros(size, np.int64), np.searchsorted(first, limit)))
+        parts.append((row, keys[first[run]], keys[first[run]] + np.minimum(length[run], limit[row] - first[run])))
+    own = chains.own.astype(np.int64)
+    key = np.flatnonzero(own >= 0)
+    parts.append((own[key], key, key + 1))
+    return coalesce(concatenate_intervals(parts))
+
+
+def _split_lines(offset: Int64Array, start: Int64Array, end: Int64Array, most: int) -> Int32Arrays:
+    """Return the i-th interval of each line as ``lo_i`` and ``hi_i``, (0, 0) where a line has fewer; at least one pair.
+
+    Parameters
+    ----------
+    offset : (lines + 1,) int64
+        Line t has the intervals ``offset[t] <= i < offset[t + 1]``.
+    start, end : (intervals,) int64
+    most : int
+        Largest number of intervals of a line.
+    """
     count, arrays = np.diff(offset), {}
     for number in range(max(most, 1)):
         line = np.flatnonzero(count > number)
@@ -189,7 +215,8 @@ def _pairs_of(offset: Ints, start: Ints, end: Ints, most: int) -> Arrays32:
     return arrays
 
 
-def _chain_arrays(chains: Chains) -> Arrays32:
+def _chain_arrays(chains: Chains) -> Int32Arrays:
+    """Return the arrays ``rank_i``, ``limit_i`` and ``own`` of a form."""
     ranks = {f"rank_{i}": line for i, line in enumerate(chains.rank)}
     limits = {f"limit_{i}": line for i, line in enumerate(chains.limit)}
     return {name: np.ascontiguousarray(line) for name, line in {**ranks, **limits}.items()} | {"own": chains.own}

@@ -1,33 +1,34 @@
-"""A merged task as named arrays: the content of ``mask.safetensors`` and ``mask.npz``.
+"""A merged task as named arrays: the content of ``mask.safetensors`` and ``mask.npz``, without the stored forms.
 
-======================================  =========  ==========  =====================================================
+======================================  =========  ==========  ======================================================
 name                                    dtype      shape       present
-======================================  =========  ==========  =====================================================
+======================================  =========  ==========  ======================================================
 ``mask``                                bool       [N, N]      N <= 8,192 (``[P, N, N]`` for a pattern of P > 1 tables)
 ``row_offset``                          int64      [P, N + 1]  N > 8,192, rows as intervals
 ``key_start``, ``key_end``              int32      [T]         with ``row_offset``
-``edge_query``, ``edge_key``            int64      [M]         N > 8,192 and a sparse answer; the diagonal is implied
+``edge_query``, ``edge_key``            int64      [M]         N > 8,192 and a sparse answer; the diagonal is not stored
 ``position_ids``                        int64      [N]         always
 ``loss_position``, ``loss_label``, ...  int64      [E]         always; ``loss_task`` too
 ``loss_weight``                         float64    [E]         always
-======================================  =========  ==========  =====================================================
+======================================  =========  ==========  ======================================================
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.csr import repeat_ranges
 from masksynth.mask.dense import MAX_DENSE as MAX_DENSE
+from masksynth.mask.intervals import build_mask, coalesce_sorted, row_intervals
+from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.tasks import MergedTask
 
-Array = NDArray[Any]
+Array = AnyArray
 Arrays = dict[str, Array]
 
 LOSS: dict[str, type] = {
@@ -39,14 +40,15 @@ LOSS: dict[str, type] = {
 
 
 def merged_arrays(merged: MergedTask) -> Arrays:
-    """The arrays of a merged task, C-contiguous, as the table above lists them.
+    """Return the arrays of a merged task, C-contiguous, as the table above lists them.
 
     Examples
     --------
     >>> from masksynth.tasks import LossEdge, Position, Question
     >>> mask = Mask.from_dense(np.tril(np.ones((2, 2), bool)))
     >>> positions, edges = (Position("a", 0), Position("b", 1)), (LossEdge(1, 0, 0, 0.5),)
-    >>> merged = MergedTask(positions, mask, {"t": {"a": 0, "b": 1}}, ("c",), ("t",), edges, Question(None, False, 1, ""))
+    >>> question = Question(None, False, 1, "")
+    >>> merged = MergedTask(positions, mask, {"t": {"a": 0, "b": 1}}, ("c",), ("t",), edges, question)
     >>> {name: (array.dtype.str, array.shape) for name, array in merged_arrays(merged).items()}
     {'mask': ('|b1', (2, 2)), 'position_ids': ('<i8', (2,)), 'loss_position': ('<i8', (1,)),
      'loss_label': ('<i8', (1,)), 'loss_task': ('<i8', (1,)), 'loss_weight': ('<f8', (1,))}
@@ -60,7 +62,7 @@ def merged_arrays(merged: MergedTask) -> Arrays:
 
 
 def mask_arrays(mask: Mask, sparse: bool = False) -> Arrays:
-    """The mask in its stored form: dense up to ``MAX_DENSE`` positions, above it intervals, or edges for a sparse answer."""
+    """Return the mask as stored: dense up to ``MAX_DENSE`` positions, above it intervals, or edges if ``sparse``."""
     if mask.size <= MAX_DENSE:
         return {"mask": np.ascontiguousarray(mask.dense())}
     if sparse:
@@ -70,12 +72,12 @@ def mask_arrays(mask: Mask, sparse: bool = False) -> Arrays:
 
 
 def mask_of(arrays: Mapping[str, Array], size: int) -> Mask:
-    """The mask over ``size`` positions that ``mask_arrays`` stored.
+    """Return the mask over ``size`` positions that ``mask_arrays`` stored.
 
     Raises
     ------
     InvalidInstance
-        If no form of the mask is there, or two are, or one is malformed.
+        If the mask is not stored, stored in several ways, or malformed.
 
     Examples
     --------
@@ -85,9 +87,8 @@ def mask_of(arrays: Mapping[str, Array], size: int) -> Mask:
     """
     forms = [form for form in ("mask", "row_offset", "edge_query") if form in arrays]
     if len(forms) != 1:
-        raise InvalidInstance(
-            f"the arrays {sorted(arrays)} hold {len(forms)} masks", remedy="store one of mask, row_offset, edge_query"
-        )
+        fact = f"expected one of the arrays mask, row_offset, edge_query, got {forms or sorted(arrays)}"
+        raise InvalidInstance(fact, remedy="write the answer again")
     if forms == ["edge_query"]:
         return mask_of_edges(need(arrays, "edge_query", np.int64, 1), need(arrays, "edge_key", np.int64, 1), size)
     if forms == ["row_offset"]:
@@ -105,26 +106,32 @@ def mask_of(arrays: Mapping[str, Array], size: int) -> Mask:
     return mask
 
 
-def off_diagonal(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(queries, keys) of the allowed pairs q != k, sorted by (q, k); the diagonal must be allowed and the pattern have one table."""
-    lengths = (mask.key_end.astype(np.int64) - mask.key_start).ravel()
-    rows = np.repeat(np.arange(mask.row_offset[:, 1:].size), np.diff(mask.row_offset, axis=1).ravel())
-    query = np.repeat(rows, lengths)
-    key = (
-        np.arange(len(query))
-        - np.repeat(lengths.cumsum() - lengths, lengths)
-        + np.repeat(mask.key_start.astype(np.int64), lengths)
-    )
-    loop = query == key
-    if mask.tables != 1 or int(loop.sum()) != mask.size:
-        raise InvalidInstance(
-            "a sparse answer is one table with its diagonal set", remedy="store it with sparse = false"
-        )
-    return query[~loop], key[~loop]
+def off_diagonal(mask: Mask) -> tuple[Int64Array, Int64Array]:
+    """Return (queries, keys) of the allowed pairs q != k of one table, sorted by (q, k).
+
+    Raises
+    ------
+    InvalidInstance
+        If the mask has several tables, or a position does not attend to itself.
+    """
+    if mask.tables == 1:
+        rows, start, end = row_intervals(mask)
+        query, key = np.repeat(rows, end - start), repeat_ranges(start, end - start)
+        is_loop = query == key
+        if int(is_loop.sum()) == mask.size:
+            return query[~is_loop], key[~is_loop]
+    raise InvalidInstance("a sparse answer is one table with its diagonal set", remedy="store it with sparse = false")
 
 
-def mask_of_edges(query: NDArray[np.int64], key: NDArray[np.int64], size: int) -> Mask:
-    """The one-table mask of the given edges and the diagonal.
+def mask_of_edges(query: Int64Array, key: Int64Array, size: int) -> Mask:
+    """Return the one-table mask of the given edges and the diagonal.
+
+    Parameters
+    ----------
+    query, key : (edges,) int64
+        In any order; an edge may be repeated.
+    size : int
+        Number of positions.
 
     Examples
     --------
@@ -139,32 +146,25 @@ def mask_of_edges(query: NDArray[np.int64], key: NDArray[np.int64], size: int) -
         raise InvalidInstance(
             f"edge_query {query.shape} and edge_key {key.shape} are not pairs of positions below {size}"
         )
-    loop = np.arange(size)
-    pairs = np.unique(np.concatenate([query, loop]) * size + np.concatenate([key, loop]))
+    diagonal = np.arange(size)
+    pairs = np.unique(np.concatenate([query * size + key, diagonal * (size + 1)]))
     row, column = np.divmod(pairs, max(size, 1))
-    opens = np.ones(len(pairs), bool)
-    opens[1:] = (np.diff(pairs) != 1) | (np.diff(row) != 0)
-    closes = np.ones(len(pairs), bool)
-    closes[:-1] = opens[1:]
-    offset = np.zeros((1, size + 1), np.int64)
-    offset[0, 1:] = np.bincount(row[opens], minlength=size).cumsum()
-    return Mask(offset, column[opens].astype(np.int32), (column[closes] + 1).astype(np.int32))
+    return build_mask(coalesce_sorted(row, column, column + 1), size)
 
 
 def need(arrays: Mapping[str, Array], name: str, dtype: type, ndim: int | None) -> Array:
-    """``arrays[name]`` after checking that it is there with this dtype and number of dimensions."""
+    """Return ``arrays[name]``; raise InvalidInstance unless it is there with this type and number of dimensions."""
     if name not in arrays:
         raise InvalidInstance(f"array {name!r} is missing", remedy="write the answer again")
     array = arrays[name]
     if array.dtype != np.dtype(dtype) or ndim not in (None, array.ndim):
-        raise InvalidInstance(
-            f"array {name!r} is {array.dtype} {array.shape}, not {np.dtype(dtype)} of {ndim} dimensions"
-        )
+        expected = str(np.dtype(dtype)) + (f" of {ndim} dimensions" if ndim is not None else "")
+        raise InvalidInstance(f"array {name!r}: expected {expected}, got {array.dtype} {array.shape}")
     return array
 
 
 def content_hash(arrays: Mapping[str, Array]) -> str:
-    """SHA-256 (hex) over ``name:dtype:shape`` and the C-order bytes of each array, by sorted name.
+    """Return the SHA-256 (hex) over ``name:dtype:shape`` and the C-order bytes of each array, by sorted name.
 
     Examples
     --------

@@ -1,27 +1,37 @@
-"""Sequence lengths: what variable-length kernels (flash-attention varlen, xFormers BlockDiagonalMask) read, for plain packing alone."""
+"""Sequence lengths of plain packing, as variable-length kernels (flash-attention varlen, xFormers) read them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import Unsupported, WrongAnswer
-from masksynth.export.row_intervals import Spans, compare_rows, few, row_counts, rows_of
 from masksynth.mask import Mask
+from masksynth.mask.intervals import RowIntervals, check_rows, count_intervals, format_intervals, row_intervals
+from masksynth.mask.typing import Int32Array
 
 
 class Lengths(NamedTuple):
-    """Document i holds the positions ``cu_seqlens[i] .. cu_seqlens[i + 1] - 1``; ``causal`` within each, or all pairs of each."""
+    """Documents packed one after another, no document attending to another.
 
-    cu_seqlens: NDArray[np.int32]
+    Parameters
+    ----------
+    cu_seqlens : (documents + 1,) int32
+        Document i holds the positions ``cu_seqlens[i] .. cu_seqlens[i + 1] - 1``.
+    max_seqlen : int
+        Positions of the longest document.
+    causal : bool
+        Whether a position attends to those up to its own of its document, or to all of them.
+    """
+
+    cu_seqlens: Int32Array
     max_seqlen: int
     causal: bool
 
 
 def to_lengths(mask: Mask, table: int = 0) -> Lengths:
-    """The lengths of a mask that is plain packing: documents one after the other that do not see each other, all causal or all full.
+    """Return the lengths of a mask that is plain packing, all documents causal or all full; checked.
 
     Raises
     ------
@@ -33,49 +43,54 @@ def to_lengths(mask: Mask, table: int = 0) -> Lengths:
     >>> to_lengths(Mask.from_intervals([[((0, 1),), ((0, 2),), ((2, 3),)]]))
     Lengths(cu_seqlens=array([0, 2, 3], dtype=int32), max_seqlen=2, causal=True)
     """
-    counts = row_counts(mask, table)
-    if (odd := counts != 1).any():
-        row = int(odd.argmax())
+    counts = count_intervals(mask, table)
+    if (wrong := counts != 1).any():
+        row = int(wrong.argmax())
         raise Unsupported(f"cannot express: row {row} needs {counts[row]} intervals, packing has 1")
-    query, start, end = rows_of(mask, table)
+    query, start, end = row_intervals(mask, table)
     causal = bool((end == query + 1).all())
-    previous = np.concatenate([[-1], start[:-1]])[: len(start)]
+    previous = np.append(-1, start[:-1])[: len(start)]  # start of the row before
     if causal:
-        odd = (start != previous) & (start != query)
+        wrong = (start != previous) & (start != query)
     else:
-        closing = np.concatenate([[0], end[:-1]])[: len(end)]
-        inside = query < closing
-        odd = np.where(inside, (start != previous) | (end != closing), (start != query) | (end <= query))
-    if odd.any():
-        row = int(odd.argmax())
-        raise Unsupported(
-            f"cannot express: row {row} attends to {few(list(mask.intervals(row, table)))}, which no packed document does"
-        )
-    cuts = np.concatenate([np.flatnonzero(start == query) if causal else np.unique(start), [mask.size]])
-    found = Lengths(cuts.astype(np.int32), int(np.diff(cuts).max(initial=0)), causal)
-    check_lengths(mask, found, table)
-    return found
+        previous_end = np.append(0, end[:-1])[: len(end)]
+        continues = query < previous_end  # within the document of the row before
+        wrong = np.where(continues, (start != previous) | (end != previous_end), (start != query) | (end <= query))
+    if wrong.any():
+        row = int(wrong.argmax())
+        keys = format_intervals(list(mask.intervals(row, table)))
+        raise Unsupported(f"cannot express: row {row} attends to {keys}, which no packed document does")
+    cuts = np.append(np.flatnonzero(start == query) if causal else np.unique(start), mask.size)
+    lengths = Lengths(cuts.astype(np.int32), int(np.diff(cuts).max(initial=0)), causal)
+    check_lengths(mask, lengths, table)
+    return lengths
 
 
-def check_lengths(mask: Mask, found: Lengths, table: int = 0) -> None:
-    """Check that the lengths mean the mask.
+def check_lengths(mask: Mask, lengths: Lengths, table: int = 0) -> None:
+    """Check that lengths mean a table of the mask.
 
     Raises
     ------
     WrongAnswer
-        Naming the first row that differs, or a length that is wrong.
+        Naming the first row that differs, or a wrong length.
     """
-    compare_rows(mask, table, lengths_to_rows(found, mask.size), "varlen")
-    longest = int(np.diff(found.cu_seqlens).max(initial=0))
-    if found.max_seqlen != longest:
-        raise WrongAnswer("varlen", f"max_seqlen is {found.max_seqlen}, the longest document has {longest}")
+    check_rows(mask, table, lengths_to_rows(lengths, mask.size), "varlen")
+    longest = int(np.diff(lengths.cu_seqlens).max(initial=0))
+    if lengths.max_seqlen != longest:
+        raise WrongAnswer("varlen", f"max_seqlen is {lengths.max_seqlen}, the longest document has {longest}")
 
 
-def lengths_to_rows(found: Lengths, size: int) -> Spans:
-    """The row intervals of packed documents."""
-    cuts = found.cu_seqlens.astype(np.int64)
+def lengths_to_rows(lengths: Lengths, size: int) -> RowIntervals:
+    """Return the row intervals of packed documents over ``size`` positions.
+
+    Raises
+    ------
+    WrongAnswer
+        If ``cu_seqlens`` does not increase strictly from 0 to ``size``.
+    """
+    cuts = lengths.cu_seqlens.astype(np.int64)
     if len(cuts) == 0 or cuts[0] != 0 or cuts[-1] != size or (np.diff(cuts) <= 0).any():
-        raise WrongAnswer("varlen", f"cu_seqlens does not rise from 0 to {size}")
+        raise WrongAnswer("varlen", f"cu_seqlens does not increase strictly from 0 to {size}")
     row = np.arange(size)
     start, end = np.repeat(cuts[:-1], np.diff(cuts)), np.repeat(cuts[1:], np.diff(cuts))
-    return row, start, row + 1 if found.causal else end
+    return row, start, row + 1 if lengths.causal else end

@@ -1,4 +1,4 @@
-"""The merged task's part of ``solution.json``: out, in, and as text that people can read."""
+"""The part of ``solution.json`` that describes the merged task: written, read, and laid out for reading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 class PositionRecord(msgspec.Struct):
-    """One merged position."""
+    """One position of the merged sequence."""
 
     input: Any
     position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
@@ -29,7 +29,7 @@ class PositionRecord(msgspec.Struct):
 
 
 class ProblemRecord(msgspec.Struct):
-    """The problem solved."""
+    """The problem that was solved."""
 
     layers: Layers | None
     sparse: bool
@@ -38,7 +38,7 @@ class ProblemRecord(msgspec.Struct):
 
 
 class SolutionRecord(msgspec.Struct):
-    """What ``read_merged`` needs of a solution.json; other fields belong to the solver that wrote it."""
+    """The fields of a solution.json that ``read_merged`` needs; others describe the solver's run."""
 
     positions: list[PositionRecord]
     labels: list[Any]
@@ -49,7 +49,7 @@ class SolutionRecord(msgspec.Struct):
 
 
 def solution_record(merged: MergedTask) -> dict[str, Any]:
-    """The merged task without its mask, as JSON values in the order of solution.json.
+    """Return the merged task without its mask, as JSON values in the order of solution.json.
 
     Examples
     --------
@@ -79,12 +79,12 @@ def solution_record(merged: MergedTask) -> dict[str, Any]:
 
 
 def read_record(text: bytes) -> SolutionRecord:
-    """The typed content of a solution.json.
+    """Return the typed content of a solution.json.
 
     Raises
     ------
     InvalidInstance
-        With the JSON path of the first field that is missing or malformed, or of an index that names nothing.
+        With the JSON path of the first field that is missing or malformed, or of an index out of range.
     """
     try:
         record = msgspec.convert(parse(text), SolutionRecord, strict=True)
@@ -92,8 +92,9 @@ def read_record(text: bytes) -> SolutionRecord:
         fact, _, path = str(error).partition(" - at `")
         raise InvalidInstance(fact[0].lower() + fact[1:], path.rstrip("`") or "$", "write the answer again") from None
     for name, places in record.embeddings.items():
-        for node, place in places.items():
-            _within(place, record.positions, "positions", f"$.embeddings[{json.dumps(name)}][{json.dumps(node)}]")
+        for node, index in places.items():
+            path = f"$.embeddings[{json.dumps(name)}][{json.dumps(node)}]"
+            _check_index(index, record.positions, "positions", path)
     for number, edge in enumerate(record.loss_edges):
         targets = (
             (edge[0], record.positions, "positions"),
@@ -101,17 +102,18 @@ def read_record(text: bytes) -> SolutionRecord:
             (edge[2], record.tasks, "tasks"),
         )
         for column, target in enumerate(targets):
-            _within(*target, f"$.loss_edges[{number}][{column}]")
+            _check_index(*target, f"$.loss_edges[{number}][{column}]")
     return record
 
 
-def _within(index: int, things: Sequence[Any], what: str, path: str) -> None:
-    if index >= len(things):
-        raise InvalidInstance(f"{index} is not one of the {len(things)} {what}", path, "write the answer again")
+def _check_index(index: int, items: Sequence[Any], what: str, path: str) -> None:
+    """Raise InvalidInstance unless ``items``, called ``what`` in the message, has an item of this index."""
+    if index >= len(items):
+        raise InvalidInstance(f"{index} is not one of the {len(items)} {what}", path, "write the answer again")
 
 
 def merged_task(record: SolutionRecord, mask: Mask) -> MergedTask:
-    """The merged task that a record and its mask describe; the inverse of ``solution_record``."""
+    """Return the merged task that a record and its mask describe; the inverse of ``solution_record``."""
     problem = record.problem
     return MergedTask(
         positions=tuple(
@@ -128,7 +130,7 @@ def merged_task(record: SolutionRecord, mask: Mask) -> MergedTask:
 
 
 def json_text(record: Mapping[str, Any]) -> str:
-    """A record as ASCII JSON in the given order, one line per item of each field that holds lists or objects.
+    """Return a record as ASCII JSON in the given order, one line per item of each field of lists or objects.
 
     Examples
     --------
@@ -146,6 +148,7 @@ def json_text(record: Mapping[str, Any]) -> str:
 
 
 def _field(value: Any) -> str:
+    """Return a field's value as JSON, its items on lines of their own where one of them has items itself."""
     inner = list(value.values()) if isinstance(value, Mapping) else value
     if not isinstance(inner, (list, tuple)) or not any(isinstance(item, (list, tuple, Mapping)) for item in inner):
         return _json(value)
@@ -155,6 +158,7 @@ def _field(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
+    """Return a value as JSON on one line; raise InvalidInstance if JSON cannot represent it."""
     try:
         return ENCODER.encode(value)
     except (TypeError, ValueError) as error:

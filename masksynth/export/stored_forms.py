@@ -1,6 +1,6 @@
-"""Forms of a mask as stored arrays: what ``flex_mask.py`` reads from ``mask.safetensors`` and from ``export --to flex``.
+"""Forms of a mask as stored arrays, which ``flex_mask.py`` reads from answers and files of ``export --to flex``.
 
-For table p, ``flex_p_`` and
+Names begin with ``flex_p_`` for table p:
 
 ====================  ======  ====================  =============================================
 array                 dtype   shape                 form
@@ -12,7 +12,7 @@ array                 dtype   shape                 form
 ``bits``              int32   [N, ceil(N / 32)]     bit-packed lookup
 ``block_number``      int32   [R, R]                ... by blocks: R = ceil(N / 128)
 ``block_bits``        int32   [B, 128, 4]           and their bits
-``reason``            uint8   [L]                   why no cheaper form is exact, ASCII
+``reason``            uint8   [L]                   why no cheaper form is exact, as ASCII
 ====================  ======  ====================  =============================================
 
 A mask without a form (its bits would need more than 1 GiB) is stored without these arrays.
@@ -26,7 +26,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.bit_form import SIDE, WORD
-from masksynth.export.forms import Arrays32, Form, check_form, choose_form, form_of
+from masksynth.export.forms import Form, Int32Arrays, check_form, choose_form, form_of
 from masksynth.export.mask_arrays import Array, Arrays, mask_of
 from masksynth.mask import Mask
 
@@ -146,14 +146,14 @@ def _need(stored: Mapping[str, Array], name: str, dtype: type, shape: tuple[int 
     return array
 
 
-def _stack(arrays: Arrays32, first: str, second: str, size: int) -> Array:
+def _stack(arrays: Int32Arrays, first: str, second: str, size: int) -> Array:
     """Stack ``first_i`` and ``second_i`` as [c, 2, N]."""
     count = sum(name.startswith(f"{first}_") for name in arrays)
     pairs = [[arrays[f"{first}_{i}"], arrays[f"{second}_{i}"]] for i in range(count)]
     return np.array(pairs, np.int32).reshape(count, 2, size)
 
 
-def _unstack(pairs: Array, first: str, second: str) -> Arrays32:
+def _unstack(pairs: Array, first: str, second: str) -> Int32Arrays:
     """Name the parts of [c, 2, N] ``first_i`` and ``second_i``, contiguous."""
     return {
         f"{name}_{i}": np.ascontiguousarray(pair[part])

@@ -1,21 +1,26 @@
-"""The formats of attention kernels under their names: what each can hold of a mask, at which cost, and the arrays of a file.
+"""Formats of attention kernels by name: their arrays, whether they can express a mask, and their size.
 
-==============  ==========================================================  ============================================================
-name            for                                                         arrays of the file
-==============  ==========================================================  ============================================================
-``flex``        PyTorch FlexAttention, through ``flex_mask.py``             ``row_offset`` [N + 1], ``key_start``, ``key_end`` [T], and the
-                                                                            form of the mask_mod (``stored_forms``)
-``blocks``      block-sparse kernels, BlockMask                             ``kv_num_blocks``, ``kv_indices``, ``full_kv_...``, ``q_...``,
-                                                                            ``full_q_...``, ``block_size``, ``seq_lengths``
-``flashmask``   PaddlePaddle ``flashmask_attention``                        ``startend_row_indices`` [1, 1, N, c], ``causal`` [1]
-``magi``        MagiAttention ``flex_flash_attn_func``                      ``q_ranges``, ``k_ranges`` [S, 2], ``attn_type_map`` [S]
-``varlen``      flash-attention varlen, xFormers BlockDiagonalMask          ``cu_seqlens`` [D + 1], ``max_seqlen``, ``causal`` [1]
-``flashinfer``  FlashInfer ``packed_custom_mask``                           ``packed_custom_mask`` [ceil(N^2 / 8)], ``mask_indptr`` [2]
-``hf-bool``     Hugging Face sdpa                                           ``attention_mask`` [1, 1, N, N] bool
-``hf-additive``  Hugging Face eager                                         ``attention_mask`` [1, 1, N, N] float32
-==============  ==========================================================  ============================================================
+===============  ==============================================  ===================================================
+name             for                                             arrays of the file
+===============  ==============================================  ===================================================
+``flex``         PyTorch FlexAttention, ``flex_mask.py``         ``row_offset`` [N + 1], ``key_start``, ``key_end``
+                                                                 [T], and the form of the mask_mod, ``flex_0_...``
+``blocks``       block-sparse kernels, BlockMask                 ``kv_num_blocks``, ``kv_indices``,
+                                                                 ``full_kv_...``, ``q_...``, ``full_q_...``,
+                                                                 ``block_size``, ``seq_lengths``
+``flashmask``    PaddlePaddle ``flashmask_attention``            ``startend_row_indices`` [1, 1, N, c], ``causal`` [1]
+``magi``         MagiAttention ``flex_flash_attn_func``          ``q_ranges``, ``k_ranges`` [S, 2],
+                                                                 ``attn_type_map`` [S]
+``varlen``       flash-attention varlen, xFormers                ``cu_seqlens`` [D + 1], ``max_seqlen``,
+                 BlockDiagonalMask                               ``causal`` [1]
+``flashinfer``   FlashInfer ``packed_custom_mask``               ``packed_custom_mask`` [ceil(N^2 / 8)],
+                                                                 ``mask_indptr`` [2]
+``hf-bool``      Hugging Face sdpa                               ``attention_mask`` [1, 1, N, N] bool
+``hf-additive``  Hugging Face eager                              ``attention_mask`` [1, 1, N, N] float32
+===============  ==============================================  ===================================================
 
-Every array that leaves this module has been turned back into row intervals by code of its own and compared with the mask.
+Every array that leaves this module has been converted back to row intervals by separate code and compared with the
+mask.
 """
 
 from __future__ import annotations
@@ -36,12 +41,11 @@ from masksynth.export.blocks import (
     transposed_lists,
 )
 from masksynth.export.columns import to_flashmask
-from masksynth.export.dense_mask import to_hf_additive, to_hf_bool
+from masksynth.export.dense_mask import refuse_empty_rows, to_hf_additive, to_hf_bool
 from masksynth.export.formats import read_safetensors, safetensors_bytes, same_arrays
 from masksynth.export.forms import form_of
 from masksynth.export.mask_arrays import MAX_DENSE, Arrays
 from masksynth.export.packed_bits import MAX_PACKED, to_packed_bits
-from masksynth.export.row_intervals import row_counts
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
 from masksynth.export.stored_forms import PREFIX, pack_form
@@ -50,7 +54,17 @@ from masksynth.mask import Mask
 
 
 class Entry(NamedTuple):
-    """One line of a summary: bytes of the arrays, None where the format cannot express the mask, and the form or the reason."""
+    """One line of a summary.
+
+    Parameters
+    ----------
+    format : str
+        Name in the table above.
+    bytes : int or None
+        Size of the arrays; None where the format cannot express the mask.
+    note : str
+        Details of the arrays, or why the format cannot express the mask.
+    """
 
     format: str
     bytes: int | None
@@ -58,19 +72,29 @@ class Entry(NamedTuple):
 
 
 def export_arrays(mask: Mask, to: str, table: int = 0, block_size: BlockSize = 128) -> Arrays:
-    """The arrays of a mask in a format of the table above, checked.
+    """Return the arrays of one table of a mask in a format of the table above, checked.
+
+    Parameters
+    ----------
+    mask : Mask
+    to : str
+        Name of the format.
+    table : int
+        Table of the layer pattern, from 0.
+    block_size : int or (int, int)
+        (queries, keys) of a block, of ``blocks`` only.
 
     Raises
     ------
     Unsupported
-        "cannot express: ..." where the format cannot hold the mask.
+        "cannot express: ..." where the format cannot express the mask.
     InvalidInstance
-        For a name or a table that is not there.
+        If the name is unknown or the mask has no such table.
 
     Examples
     --------
-    >>> found = export_arrays(Mask.from_intervals([[((0, 1),), ((0, 2),)]]), "magi")
-    >>> {name: array.tolist() for name, array in found.items()}
+    >>> arrays = export_arrays(Mask.from_intervals([[((0, 1),), ((0, 2),)]]), "magi")
+    >>> {name: array.tolist() for name, array in arrays.items()}
     {'q_ranges': [[0, 2]], 'k_ranges': [[0, 2]], 'attn_type_map': [1]}
     """
     if to not in TARGETS:
@@ -79,7 +103,7 @@ def export_arrays(mask: Mask, to: str, table: int = 0, block_size: BlockSize = 1
 
 
 def summary(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> list[Entry]:
-    """Every format: its bytes and form, or why it cannot express the mask. Nothing N x N is built.
+    """Return for every format its size and details, or why it cannot express the mask; nothing N x N is built.
 
     Examples
     --------
@@ -94,22 +118,22 @@ def summary(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> list[Ent
     hf-bool: 9: bool
     hf-additive: 36: float32
     """
-    found = []
+    entries = []
     for name, measure in MEASURES.items():
         try:
-            found.append(Entry(name, *measure(mask, table, block_size)))
+            entries.append(Entry(name, *measure(mask, table, block_size)))
         except Unsupported as error:
-            found.append(Entry(name, None, str(error)))
-    return found
+            entries.append(Entry(name, None, str(error)))
+    return entries
 
 
 def check_target_file(path: Path, force: bool, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a place where no export can be written.
+    """Raise unless an export can be written to ``path``.
 
     Raises
     ------
     InvalidInstance
-        For another ending, or something that is there (a file without ``force``).
+        If the name does not end in .safetensors, or the target exists and ``force`` is false.
     """
     if path.suffix != ".safetensors":
         raise InvalidInstance(f"ends in {path.suffix!r}", "", "name a file that ends in .safetensors", str(path))
@@ -117,14 +141,14 @@ def check_target_file(path: Path, force: bool, inputs: Iterable[str | Path] = ()
 
 
 def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
-    """Write arrays as safetensors, whole or not at all: beside the target, to the disk, read back, compared, renamed.
+    """Write arrays as safetensors, completely or not at all: they are read back and compared before the final rename.
 
     Raises
     ------
     InvalidInstance
         As ``check_target_file``.
     MasksynthError
-        If the disk refuses; nothing is left.
+        If the file cannot be written; nothing is left behind.
 
     Examples
     --------
@@ -134,15 +158,16 @@ def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: 
     ...     read_safetensors(Path(folder, "lengths.safetensors"))
     {'cu_seqlens': array([0, 3])}
     """
-    place = Path(path)
-    check_target_file(place, force, inputs)
-    with writing_file(place, force, inputs, "the export") as draft:
+    target = Path(path)
+    check_target_file(target, force, inputs)
+    with writing_file(target, force, inputs, "the export") as draft:
         write_to_disk(draft, safetensors_bytes(arrays))
         if name := same_arrays(arrays, read_safetensors(draft)):
-            raise WrongAnswer("files", f"{place}: array {name!r} was not written as it is; try again")
+            raise WrongAnswer("files", f"{target}: array {name!r} was not stored correctly; try again")
 
 
-def _flex(mask: Mask, table: int, _: BlockSize) -> Arrays:
+def _to_flex(mask: Mask, table: int, _: BlockSize) -> Arrays:
+    """Return the row intervals of a table and the form of its mask_mod."""
     form = pack_form(form_of(mask, table))
     offset = mask.row_offset[table]
     part = slice(int(offset[0]), int(offset[-1]))
@@ -150,7 +175,8 @@ def _flex(mask: Mask, table: int, _: BlockSize) -> Arrays:
     return rows | {f"{PREFIX}0_{name}": array for name, array in form.items()}
 
 
-def _blocks(mask: Mask, table: int, block_size: BlockSize) -> Arrays:
+def _to_blocks(mask: Mask, table: int, block_size: BlockSize) -> Arrays:
+    """Return the block lists of a table, forward (kv) and backward (q), as the fields of a BlockMask."""
     lists = block_lists(mask, table, block_size)
     check_blocks(mask, lists, table, block_size)
     back = transposed_lists(lists)
@@ -158,8 +184,8 @@ def _blocks(mask: Mask, table: int, block_size: BlockSize) -> Arrays:
     names = [f"{full}{{}}_{name}" for full in ("", "full_") for name in ("num_blocks", "indices")]
     arrays = {
         name.format(axis): part[None, None]
-        for axis, each in (("kv", lists), ("q", back))
-        for name, part in zip(names, each, strict=True)
+        for axis, side in (("kv", lists), ("q", back))
+        for name, part in zip(names, side, strict=True)
     }
     return {
         **arrays,
@@ -168,94 +194,96 @@ def _blocks(mask: Mask, table: int, block_size: BlockSize) -> Arrays:
     }
 
 
-def _flashmask(mask: Mask, table: int, _: BlockSize) -> Arrays:
-    found = to_flashmask(mask, table)
-    return {"startend_row_indices": found.startend_row_indices, "causal": np.array([found.causal])}
+def _to_flashmask(mask: Mask, table: int, _: BlockSize) -> Arrays:
+    """Return the bounds of FlashMask."""
+    flashmask = to_flashmask(mask, table)
+    return {"startend_row_indices": flashmask.startend_row_indices, "causal": np.array([flashmask.causal])}
 
 
-def _varlen(mask: Mask, table: int, _: BlockSize) -> Arrays:
-    found = to_lengths(mask, table)
+def _to_varlen(mask: Mask, table: int, _: BlockSize) -> Arrays:
+    """Return the lengths of packed documents."""
+    lengths = to_lengths(mask, table)
     return {
-        "cu_seqlens": found.cu_seqlens,
-        "max_seqlen": np.array([found.max_seqlen], np.int32),
-        "causal": np.array([found.causal]),
+        "cu_seqlens": lengths.cu_seqlens,
+        "max_seqlen": np.array([lengths.max_seqlen], np.int32),
+        "causal": np.array([lengths.causal]),
     }
 
 
 TARGETS: dict[str, Callable[[Mask, int, BlockSize], Arrays]] = {
-    "flex": _flex,
-    "blocks": _blocks,
-    "flashmask": _flashmask,
+    "flex": _to_flex,
+    "blocks": _to_blocks,
+    "flashmask": _to_flashmask,
     "magi": lambda mask, table, _: to_slices(mask, table)._asdict(),
-    "varlen": _varlen,
+    "varlen": _to_varlen,
     "flashinfer": lambda mask, table, _: to_packed_bits(mask, table)._asdict(),
     "hf-bool": lambda mask, table, _: {"attention_mask": to_hf_bool(mask, table)},
     "hf-additive": lambda mask, table, _: {"attention_mask": to_hf_additive(mask, table)},
 }
 """Name of a format -> its arrays from a mask, a table and a block size."""
 
-Measured = tuple[int, str]
+Size = tuple[int, str]
+"""Bytes of the arrays, and a note."""
 
 
-def _measured_flex(mask: Mask, table: int, _: BlockSize) -> Measured:
+def _measure_flex(mask: Mask, table: int, _: BlockSize) -> Size:
     form = form_of(mask, table)
     return form.bytes, form.name + (f", since {form.why}" if form.why else "")
 
 
-def _measured_blocks(mask: Mask, table: int, block_size: BlockSize) -> Measured:
+def _measure_blocks(mask: Mask, table: int, block_size: BlockSize) -> Size:
     lists = block_lists(mask, table, block_size)
     check_blocks(mask, lists, table, block_size)
     (high, wide), (rows, keys) = lists.partial_index.shape, block_sizes(block_size)
     partial, full = int(lists.partial_count.sum()), int(lists.full_count.sum())
-    return 8 * (
-        high + wide
-    ) + 16 * high * wide, f"{high} x {wide} blocks of {rows} x {keys}: {partial:,} partial, {full:,} full"
+    # Two int32 counts per row and per column of blocks, and four int32 index grids.
+    size = 8 * (high + wide) + 16 * high * wide
+    return size, f"{high} x {wide} blocks of {rows} x {keys}: {partial:,} partial, {full:,} full"
 
 
-def _measured_flashmask(mask: Mask, table: int, _: BlockSize) -> Measured:
-    found = to_flashmask(mask, table)
-    bounds = found.startend_row_indices.shape[-1]
-    return (
-        found.startend_row_indices.nbytes,
-        f"{'' if found.causal else 'not '}causal, {bounds} bound{'s' * (bounds > 1)} a key",
-    )
+def _measure_flashmask(mask: Mask, table: int, _: BlockSize) -> Size:
+    array, causal = to_flashmask(mask, table)
+    bounds = array.shape[-1]
+    return array.nbytes, f"{'' if causal else 'not '}causal, {bounds} bound{'s' * (bounds > 1)} a key"
 
 
-def _measured_magi(mask: Mask, table: int, _: BlockSize) -> Measured:
-    found = to_slices(mask, table)
-    return sum(part.nbytes for part in found), f"{len(found.attn_type_map):,} slices"
+def _measure_magi(mask: Mask, table: int, _: BlockSize) -> Size:
+    slices = to_slices(mask, table)
+    return sum(part.nbytes for part in slices), f"{len(slices.attn_type_map):,} slices"
 
 
-def _measured_varlen(mask: Mask, table: int, _: BlockSize) -> Measured:
-    found = to_lengths(mask, table)
-    return found.cu_seqlens.nbytes, f"{len(found.cu_seqlens) - 1:,} {'causal' if found.causal else 'full'} documents"
+def _measure_varlen(mask: Mask, table: int, block_size: BlockSize) -> Size:
+    cuts, _, causal = to_lengths(mask, table)
+    return cuts.nbytes, f"{len(cuts) - 1:,} {'causal' if causal else 'full'} documents"
 
 
-def _measured_flashinfer(mask: Mask, _: int, __: BlockSize) -> Measured:
+def _measure_flashinfer(mask: Mask, _: int, __: BlockSize) -> Size:
     if mask.size > MAX_PACKED:
         raise Unsupported(f"cannot express: {mask.size:,} positions (more than {MAX_PACKED:,})")
     return -(-(mask.size**2) // 8) + 8, f"{mask.size**2:,} bits"
 
 
-def _measured_dense(mask: Mask, table: int, width: int, word: str) -> Measured:
+def _measure_dense(mask: Mask, width: int, dtype: str) -> Size:
+    """Return the size of [1, 1, N, N] entries of ``width`` bytes."""
     if mask.size > MAX_DENSE:
         raise Unsupported(f"cannot express: {mask.size:,} positions (more than {MAX_DENSE:,})")
-    counts = row_counts(mask, table)
-    if width > 1 and (counts == 0).any():
-        raise Unsupported(
-            f"cannot express: row {int((counts == 0).argmax())} has no key, and softmax over nothing has no value"
-        )
-    return width * mask.size**2, word
+    return width * mask.size**2, dtype
 
 
-MEASURES: dict[str, Callable[[Mask, int, BlockSize], Measured]] = {
-    "flex": _measured_flex,
-    "blocks": _measured_blocks,
-    "flashmask": _measured_flashmask,
-    "magi": _measured_magi,
-    "varlen": _measured_varlen,
-    "flashinfer": _measured_flashinfer,
-    "hf-bool": lambda mask, table, _: _measured_dense(mask, table, 1, "bool"),
-    "hf-additive": lambda mask, table, _: _measured_dense(mask, table, 4, "float32"),
+def _measure_additive(mask: Mask, table: int, _: BlockSize) -> Size:
+    size = _measure_dense(mask, 4, "float32")
+    refuse_empty_rows(mask, table)
+    return size
+
+
+MEASURES: dict[str, Callable[[Mask, int, BlockSize], Size]] = {
+    "flex": _measure_flex,
+    "blocks": _measure_blocks,
+    "flashmask": _measure_flashmask,
+    "magi": _measure_magi,
+    "varlen": _measure_varlen,
+    "flashinfer": _measure_flashinfer,
+    "hf-bool": lambda mask, *_: _measure_dense(mask, 1, "bool"),
+    "hf-additive": _measure_additive,
 }
 """Name of a format -> (bytes, form in words) of a mask, without anything N x N."""

@@ -1,4 +1,4 @@
-"""Results as flat columns: for pandas, as Parquet and as CSV."""
+"""Write results as flat columns: for pandas, as Parquet and as CSV."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from masksynth.files import check_file, writing_file
 from masksynth.search.result import Result
 
 BLOCK = 10_000
-"""Results that are written at a time."""
+"""Number of results written at a time."""
 INSTALL = "a Parquet file needs pyarrow; pip install 'masksynth[parquet]', or name a .csv file"
 
 
 def _text(value: str | None) -> str | None:
-    """A text that UTF-8 can hold: half a pair of a file name that is not text becomes an escape."""
+    """Return a string that UTF-8 can encode: lone surrogates, from undecodable file names, become escapes."""
     return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -51,27 +51,28 @@ COLUMNS: dict[str, tuple[str, Callable[[Result], Any]]] = {
 
 
 def columns(results: Iterable[Result]) -> dict[str, list[Any]]:
-    """Results as columns of equal length, None where there is nothing; ``pandas.DataFrame(columns(results))`` takes them.
+    """Return results as columns of equal length, with None for missing values, for ``pandas.DataFrame``.
 
-    ``positions`` and ``edges`` are the values reached, ``positions_bound`` and ``edges_bound`` the proved bounds; ``versions`` and
-    ``limits`` are JSON.
+    ``positions`` and ``edges`` are the values reached, ``positions_bound`` and ``edges_bound`` the proved bounds;
+    ``versions`` and ``limits`` are JSON.
 
     Examples
     --------
-    >>> result = Result("a", "00", "auto", None, False, "OPTIMAL", {"positions": {"value": 3, "bound": 3}}, "cpsat", 0.5, None, {}, {})
-    >>> found = columns([result])
-    >>> found["positions"], found["edges"], found["proved"]
+    >>> sizes = {"positions": {"value": 3, "bound": 3}}
+    >>> result = Result("a", "00", "auto", None, False, "OPTIMAL", sizes, "cpsat", 0.5, None, {}, {})
+    >>> table = columns([result])
+    >>> table["positions"], table["edges"], table["proved"]
     ([3], [None], [True])
     """
-    found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    table: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for result in results:
         for name, (_, value) in COLUMNS.items():
-            found[name].append(value(result))
-    return found
+            table[name].append(value(result))
+    return table
 
 
 def check_table(path: str | Path, force: bool = False) -> None:
-    """Refuse, before any work is done, a file that no table can be written to.
+    """Raise, before any work is done, if a table cannot be written to a file.
 
     Raises
     ------

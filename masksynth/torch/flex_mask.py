@@ -222,7 +222,8 @@ def count_pairs(arrays: Arrays, table: int, size: int, height: int, width: int) 
     """
     rows, columns = -(-size // height), -(-size // width)
     if "mask" in arrays:
-        padded = pad(arrays["mask"].reshape(count_tables(arrays), size, size)[table], (0, -size % width, 0, -size % height))
+        dense = arrays["mask"].reshape(count_tables(arrays), size, size)[table]
+        padded = pad(dense, (0, -size % width, 0, -size % height))
         return padded.reshape(rows, height, columns, width).sum(3, dtype=torch.int32).sum(1)
     if "edge_query" in arrays:  # the diagonal is not stored
         query, key = (torch.cat([arrays[name], torch.arange(size)]) for name in ("edge_query", "edge_key"))

@@ -77,11 +77,11 @@ def test_content_hash_by_its_definition():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"mask": None}, "hold 0 masks"),
+        ({"mask": None}, "expected one of the arrays mask, row_offset, edge_query, got \\['loss"),
         ({"mask": np.zeros((4, 4), bool)}, "4 positions"),
-        ({"mask": np.zeros((5, 5), np.int8)}, "not bool"),
+        ({"mask": np.zeros((5, 5), np.int8)}, "expected bool, got int8"),
         ({"mask": np.zeros((5, 4), bool)}, r"\(5, 4\)"),
-        ({"edge_query": np.zeros(1, np.int64)}, "hold 2 masks"),
+        ({"edge_query": np.zeros(1, np.int64)}, r"got \['mask', 'edge_query'\]"),
         ({"mask": None, "edge_query": np.array([5]), "edge_key": np.array([0])}, "below 5"),
         ({"mask": None, "edge_query": np.array([1])}, "'edge_key' is missing"),
         ({"mask": None, "row_offset": np.zeros((1, 6), np.int64), "key_start": np.zeros(0, np.int64)}, "int64"),

@@ -120,9 +120,9 @@ def overlong(pc, pi, fc, fi):
         (forget_full, r"block \(2, 1\) .* not listed"),
         (call_partial_full, r"block \(1, 1\) .* forbidden pair"),
         (list_twice, r"block \(2, 0\) .* counts twice"),
-        (repeat_in_one_list, r"block \(2, 0\) stands twice"),
-        (leave_the_grid, "outside 0..3"),
-        (negative_index, "outside 0..3"),
+        (repeat_in_one_list, r"block \(2, 0\) is listed twice"),
+        (leave_the_grid, "expected blocks 0 to 3"),
+        (negative_index, "expected blocks 0 to 3"),
         (overlong, "do not fit"),
     ],
 )

@@ -89,7 +89,7 @@ def test_flashmask(mask):
     )
     with pytest.raises(WrongAnswer):
         check_flashmask(mask, FlashMask(found.startend_row_indices, not found.causal))
-    with pytest.raises(WrongAnswer, match="none of FlashMask's"):
+    with pytest.raises(WrongAnswer, match="expected int32"):
         check_flashmask(mask, FlashMask(found.startend_row_indices.astype(np.int64), found.causal))
 
 
@@ -122,7 +122,7 @@ def test_packed_bits(size):
         mask,
         [found.packed_custom_mask],
     )
-    with pytest.raises(WrongAnswer, match="are not"):
+    with pytest.raises(WrongAnswer, match=r"expected \d+ bytes"):
         check_packed_bits(mask, PackedBits(found.packed_custom_mask[:-1], found.mask_indptr))
 
 
@@ -142,9 +142,9 @@ def test_dense():
         mask,
         [to_hf_additive(mask)],
     )
-    with pytest.raises(WrongAnswer, match="is not bool"):
+    with pytest.raises(WrongAnswer, match="expected bool"):
         check_hf_bool(mask, to_hf_bool(mask)[0])
-    with pytest.raises(WrongAnswer, match="is not float32"):
+    with pytest.raises(WrongAnswer, match="expected float32"):
         check_hf_additive(mask, to_hf_additive(mask).astype(np.float64))
 
 

@@ -19,9 +19,9 @@ import pytest
 from masksynth import Limits, catalog
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.search import table as room
-from masksynth.search.result import failure, line_of
+from masksynth.search.result import line_of
 from masksynth.search.table import COLUMNS, columns, write_table
-from tests.search.test_summary import made, solved
+from tests.search.test_summary import failed, made, solved
 
 TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 SCHEMA = pa.schema([(name, TYPES[kind]) for name, (kind, _) in COLUMNS.items()])
@@ -34,7 +34,7 @@ def batch():
     return [
         solved(catalog.butterfly(n=4), "cpsat"),
         sparse,
-        failure("bad,\n\u2603.json", "not JSON", "auto", Limits(seconds=3)),
+        failed("bad,\n\u2603.json", "not JSON", "auto", Limits(seconds=3)),
     ]
 
 
