@@ -78,7 +78,7 @@ class Answer:
 
     def _repr_html_(self) -> str:
         """Return its status and sizes, then the merged task or the leak, for a notebook."""
-        from masksynth.notebook import html_block
+        from masksynth.tasks.html import html_block
 
         facts = [f"{size.value:,} {name} (bound {size.bound:,})" for name, size in self.objective.items()]
         facts = [*facts, f"backend {self.backend}", *([repr(self.leak)] if self.leak else [])]

@@ -113,7 +113,7 @@ class Mask:
 
     def _repr_svg_(self) -> str | None:
         """Return a picture for a notebook; None for very large masks, which are shown as text."""
-        from masksynth.notebook import mask_svg
+        from masksynth.mask.svg_picture import mask_svg
 
         return mask_svg(self)
 

@@ -104,7 +104,8 @@ class PackedBatch:
 
     def _repr_html_(self) -> str:
         """Return its counts and a picture of its mask with token ids, for a notebook."""
-        from masksynth.notebook import counted, html_block, mask_svg
+        from masksynth.mask.svg_picture import mask_svg
+        from masksynth.tasks.html import counted, html_block
 
         names = [f"{token}@{place}" for token, place in zip(self.input_ids[:64], self.position_ids[:64], strict=True)]
         counts = ((len(self.samples), "sample"), (self.positions, "position"), (len(self.loss_label), "loss edge"))

@@ -96,7 +96,8 @@ class MergedTask:
 
     def _repr_html_(self) -> str:
         """Return its counts and a picture of its mask with named rows, for a notebook."""
-        from masksynth.notebook import counted, html_block, mask_svg
+        from masksynth.mask.svg_picture import mask_svg
+        from masksynth.tasks.html import counted, html_block
         from masksynth.tasks.value_text import text_of
 
         names = [f"{text_of(position.input)}@{position.position}" for position in self.positions]

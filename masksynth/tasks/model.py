@@ -332,7 +332,7 @@ class Instance:
 
     def _repr_html_(self) -> str:
         """Return its question and its first tasks, for a notebook."""
-        from masksynth.notebook import counted, html_block, html_table
+        from masksynth.tasks.html import counted, html_block, html_table
         from masksynth.tasks.value_text import printable, text_of
 
         tasks = self.family.tasks

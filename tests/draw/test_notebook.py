@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import masksynth as ms
 from masksynth.mask import Mask
-from masksynth.notebook import count_block_pairs, mask_svg
+from masksynth.mask.svg_picture import count_block_pairs, mask_svg
 from masksynth.pack import pack_samples
 from masksynth.subject import read_subject
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
@@ -79,7 +79,7 @@ def test_a_mask_shows_cells_or_blocks():
 
 
 def test_what_is_too_large_is_left_to_text(monkeypatch):
-    monkeypatch.setattr("masksynth.notebook.MOST_INTERVALS", 2)
+    monkeypatch.setattr("masksynth.mask.svg_picture.MOST_INTERVALS", 2)
     mask = Mask.from_dense(np.tri(3, dtype=bool))
     assert mask._repr_svg_() is None
     assert repr(mask) == "Mask(size=3, tables=1, pairs=6)"

@@ -1,11 +1,8 @@
-"""HTML and SVG with which values show themselves in a notebook; needs nothing but numpy.
-
-Names are escaped, large masks are drawn in blocks, and what is too large is left to the textual representation.
-"""
+"""Masks as SVG for notebooks: single pairs, or blocks of a large mask; needs nothing but numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -19,8 +16,6 @@ MOST_NAMED, MOST_CELLS, MOST_TABLES = 48, 64, 3
 """Most positions whose pairs are drawn one by one, most rows of blocks of a larger mask, most tables of a pattern."""
 MOST_INTERVALS = 2_000_000
 """A mask of more row intervals is not drawn."""
-MOST_ROWS = 12
-"""Most rows of an HTML table."""
 NAME, LETTER, CELL, BLOCK, GAP = 32, 6.2, 12, 5, 14
 """Most characters of a name; pixels: of a letter, of a cell, of a block, between tables."""
 INK, LINE = "#283593", "#b0bec5"
@@ -29,8 +24,8 @@ INK, LINE = "#283593", "#b0bec5"
 def mask_svg(mask: Mask, names: Sequence[str] = ()) -> str | None:
     """Return a picture of a mask: rows are queries, columns are keys; None if it has too many intervals.
 
-    Up to 48 positions each allowed pair is a cell. A larger mask is drawn in at most 64 x 64 blocks, the darker the more
-    of their pairs are allowed.
+    Up to 48 positions each allowed pair is a cell. A larger mask is drawn in at most 64 x 64 blocks, the darker the
+    more of their pairs are allowed.
 
     Parameters
     ----------
@@ -114,50 +109,3 @@ def count_block_pairs(mask: Mask, table: int, unit: int) -> Int64Array:
         before = ending[:, ::-1].cumsum(axis=1)[:, ::-1]  # ends in this block or a later one
         counts += sign * (own[:, :rows] + unit * before[:, 1:])
     return counts
-
-
-def html_block(title: str, facts: Iterable[str], *bodies: str | None) -> str:
-    """Return a title, facts about a value, and pictures or tables that belong to it.
-
-    Parameters
-    ----------
-    title : str
-        Name of the type, or a status.
-    facts : iterable of str
-        Plain text.
-    bodies : str or None
-        HTML or SVG; None is left out.
-
-    Examples
-    --------
-    >>> html_block("Mask", ["3 positions", "<b>"])
-    '<div><div><b>Mask</b>: 3 positions, &lt;b&gt;</div></div>'
-    """
-    line = f"<div><b>{escape(title)}</b>: {escape(', '.join(facts))}</div>"
-    return f"<div>{line}{''.join(body for body in bodies if body is not None)}</div>"
-
-
-def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of plain texts: its first rows, and how many more there are.
-
-    Examples
-    --------
-    >>> html_table(["task"], [["a<b"]])
-    '<table><tr><th>task</th></tr><tr><td>a&lt;b</td></tr></table>'
-    """
-    lines = ["".join(f"<th>{escape(head)}</th>" for head in heads)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows[:MOST_ROWS]]
-    if len(rows) > MOST_ROWS:
-        lines.append(f'<td colspan="{len(heads)}">and {len(rows) - MOST_ROWS:,} more</td>')
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def counted(number: int, thing: str) -> str:
-    """Return a number of things.
-
-    Examples
-    --------
-    >>> counted(1, "task"), counted(2000, "task")
-    ('1 task', '2,000 tasks')
-    """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
