@@ -1,15 +1,15 @@
-"""Attention for transformers models in which every layer has a mask of its own.
+"""Attention for transformers models in which each layer has its own mask.
 
-``use_registered_attention(model)`` lets an unmodified model call the functions of this module in place of its
-attention. They get what the model was given as ``attention_mask``, choose the part of their layer, and hand on to the
+``use_registered_attention(model)`` makes an unmodified model call the functions of this module instead of its
+attention. They take the ``attention_mask`` that the model was called with, select the part of their layer, and call the
 attention that the model ran before:
 
 - eager and sdpa: a tensor ``[1, P, N, N]``; layer l takes ``[:, l mod P]``.
 - flex: a ``LayerBlockMask`` of P BlockMasks; layer l takes number l mod P.
 
-A mask with P = 1, or the model's own, is handed on as it is, so the model generates and evaluates as before. The
-model's keyword for a window is dropped: the mask has the window. Learned sinks and soft caps reach the eager and flex
-functions, which know them; sdpa refuses.
+A mask with P = 1, or a mask that the model made itself, is passed on unchanged, so the model generates and evaluates as
+before. The keyword of the model's window is dropped: the mask has the window. Learned sinks and soft caps are passed to
+the eager and flex functions, which support them; sdpa refuses.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.torch.architecture import KINDS, REGISTERED, unwrap
-from masksynth.torch.transformers_version import require_transformers
+from masksynth.torch.models.architecture import KINDS, REGISTERED
+from masksynth.torch.models.transformers_version import require_transformers
+from masksynth.torch.models.unwrap import unwrap
 
 
 class LayerBlockMask(BlockMask):
-    """P BlockMasks, one for each layer of a pattern; elsewhere it is the first of them.
+    """P BlockMasks, one per layer of a pattern; code that expects one BlockMask gets the first.
 
     Parameters
     ----------
     tables : sequence of BlockMask
-        Of one length and one block size.
+        All with the same sequence length and block size.
     """
 
     tables: tuple[BlockMask, ...]
@@ -49,7 +50,7 @@ class LayerBlockMask(BlockMask):
 
 
 def register() -> tuple[str, ...]:
-    """Register the attention functions and their masks with transformers, and return their names; twice is once."""
+    """Register the attention functions and their masks with transformers, and return their names; idempotent."""
     transformers = require_transformers()
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
@@ -60,20 +61,20 @@ def register() -> tuple[str, ...]:
 
 
 def use_registered_attention(model: Any) -> Any:
-    """Let a loaded transformers model take one mask for each layer; return the model.
+    """Make a loaded transformers model take one mask per layer, and return the model.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        With attention "sdpa", "eager" or "flex_attention"; the registered function hands on to it. Changed in place:
-        ``config._attn_implementation`` is "masksynth_sdpa", say.
+        With attention "sdpa", "eager" or "flex_attention", which the registered function calls. Changed in place:
+        ``config._attn_implementation`` becomes, for example, "masksynth_sdpa".
 
     Raises
     ------
     InvalidInstance
-        If it is no transformers model.
+        If the object is not a transformers model.
     Unsupported
-        If its attention is another, or its class does not go through the attention interface.
+        If its attention is another, or its class does not use the attention interface of transformers.
 
     Examples
     --------
@@ -86,17 +87,17 @@ def use_registered_attention(model: Any) -> Any:
     transformers = require_transformers()
     plain = unwrap(model)
     if not isinstance(plain, transformers.PreTrainedModel):
-        fact = f"{type(plain).__name__} is no model of transformers"
-        raise InvalidInstance(fact, "", "give a loaded transformers model")
+        fact = f"expected a transformers model, got {type(plain).__name__}"
+        raise InvalidInstance(fact, "", "pass a loaded transformers model")
     name = str(plain.config.get_text_config()._attn_implementation)
     if name.startswith(REGISTERED):
         register()
         return model
     if name not in KINDS:
         remedy = f"load the model with attn_implementation={', '.join(map(repr, KINDS))}"
-        raise Unsupported(f"attention {name!r} of {type(plain).__name__} takes no mask of single pairs; {remedy}")
+        raise Unsupported(f"attention {name!r} of {type(plain).__name__} does not support masks of pairs; {remedy}")
     if not plain._can_set_attn_implementation():
-        fact = f"{type(plain).__name__} does not go through the attention interface of transformers"
+        fact = f"{type(plain).__name__} does not use the attention interface of transformers"
         raise Unsupported(f"{fact}; use sdpa or eager masks")
     register()
     plain.set_attn_implementation(REGISTERED + name)
@@ -106,27 +107,27 @@ def use_registered_attention(model: Any) -> Any:
 def layer_attention(
     name: str, module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **keywords: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """Attend under the mask of the module's own layer; the function that transformers calls.
+    """Attend under the mask of the module's layer; transformers calls this function.
 
     Parameters
     ----------
     name : {"sdpa", "eager", "flex_attention"}
-        What it hands on to.
+        The attention that is called.
     module : torch.nn.Module
-        The layer's attention, with a ``layer_idx``.
+        The attention module of the layer, with a ``layer_idx``.
     query, key, value : Tensor
         ``[B, heads, N, d]``.
     attention_mask : Tensor, BlockMask or None
-        ``[1, P, N, N]``, or a ``LayerBlockMask``, or the model's own.
+        ``[1, P, N, N]``, or a ``LayerBlockMask``, or the model's own mask.
     keywords : dict
-        What the model adds: scaling, dropout, sinks.
+        Further arguments of the model: scaling, dropout, sinks.
     """
     keywords.pop("sliding_window", None)
     if name == "sdpa":
         for part, word in (("s_aux", "learned sinks"), ("softcap", "a soft cap")):
             if keywords.get(part) is not None:
                 remedy = "load the model with attn_implementation='eager'"
-                raise Unsupported(f"sdpa computes no attention with {word}; {remedy}")
+                raise Unsupported(f"sdpa does not support {word}; {remedy}")
     mask = mask_of_layer(attention_mask, module)
     if isinstance(mask, Tensor):
         check_mask(mask, name, query, key)
@@ -140,7 +141,7 @@ def mask_of_layer(attention_mask: Any, module: torch.nn.Module) -> Any:
     Raises
     ------
     Unsupported
-        If there are several and the module does not say its layer.
+        If there are several and the module has no ``layer_idx``.
     """
     if isinstance(attention_mask, LayerBlockMask):
         count: int = len(attention_mask.tables)
@@ -150,7 +151,7 @@ def mask_of_layer(attention_mask: Any, module: torch.nn.Module) -> Any:
         return attention_mask
     layer = getattr(module, "layer_idx", None)
     if count > 1 and not isinstance(layer, int):
-        raise Unsupported(f"{type(module).__name__} has no layer_idx, so it has no mask of its own among {count}")
+        raise Unsupported(f"{type(module).__name__} has no layer_idx, so none of the {count} masks can be selected")
     number = int(layer or 0) % count
     if isinstance(attention_mask, LayerBlockMask):
         return attention_mask.tables[number]
@@ -158,7 +159,7 @@ def mask_of_layer(attention_mask: Any, module: torch.nn.Module) -> Any:
 
 
 def check_mask(mask: Tensor, name: str, query: Tensor, key: Tensor) -> None:
-    """Refuse a mask that the attention would read otherwise than it is meant, or not at all.
+    """Raise if the attention would misread a mask, or not read it at all.
 
     Parameters
     ----------
@@ -171,25 +172,25 @@ def check_mask(mask: Tensor, name: str, query: Tensor, key: Tensor) -> None:
     Raises
     ------
     InvalidInstance
-        Naming type, shape or device.
+        Naming the wrong type, shape or device.
     """
     kinds = {"sdpa": (torch.bool, query.dtype), "eager": (query.dtype,)}.get(name, ())
     if mask.dtype not in kinds:
         words = " or ".join(str(kind) for kind in kinds) or "a BlockMask"
         fact = f"mask of {name} attention: expected {words}, got {mask.dtype}"
-        raise InvalidInstance(fact, "", "give batch.model_inputs")
+        raise InvalidInstance(fact, "", "pass batch.model_inputs")
     shape = (query.shape[2], key.shape[2])
     if mask.ndim != 4 or tuple(mask.shape[2:]) != shape or len(mask) not in (1, len(query)):
         first = "1" if len(query) == 1 else f"1 or {len(query)}"
         fact = f"mask of {name} attention: expected [{first}, P, {shape[0]}, {shape[1]}], got {list(mask.shape)}"
-        raise InvalidInstance(fact, "", "give batch.model_inputs of one batch")
+        raise InvalidInstance(fact, "", "pass batch.model_inputs of one batch")
     if mask.device != query.device:
         fact = f"the mask is on {mask.device}, the model on {query.device}"
         raise InvalidInstance(fact, "", f'use batch.to("{query.device}")')
 
 
 def attention_function(name: str, module: torch.nn.Module) -> Callable[..., Any]:
-    """Return the function that the module would call: of transformers, or for eager attention of the file of its class.
+    """Return the attention function that the module would call; eager functions are in the file of its class.
 
     Raises
     ------

@@ -1,7 +1,4 @@
-"""One sample of a packed batch by itself.
-
-Its tokens and position ids, whether the model's own mask is its truth, one that is long.
-"""
+"""Take single samples out of a packed batch, choose which to test, and make longer ones."""
 
 from __future__ import annotations
 
@@ -10,26 +7,26 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from masksynth.mask import Mask
+from masksynth.mask.algebra import restrict
+from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
-from masksynth.torch.model_check.expected_dependence import causal_mask, within
-from masksynth.torch.window_rows import Reach
+from masksynth.torch.model_check.failure_masks import causal_mask, mask_of_intervals
+from masksynth.torch.models.reach import Reach
 
-Int64Array = NDArray[np.int64]
 BEYOND = 3
-"""By how many tokens a sample that is made is longer than the window."""
+"""By how many tokens a generated sample is longer than the window."""
 
 
-class LoneSample(NamedTuple):
-    """One sample, as a model runs it alone.
+class SeparateSample(NamedTuple):
+    """One sample, to be run alone.
 
     Parameters
     ----------
     positions : (n,) int64
-        Where its tokens are in the merged batch.
+        Positions of its tokens in the merged batch.
     tokens : (n,) or (n, H) Tensor
         Its token ids, or their embeddings.
     position_ids : (n,) or (D, n) Tensor
@@ -41,12 +38,12 @@ class LoneSample(NamedTuple):
 
 
 def positions_of_sample(source: PackedBatch, sample: int) -> Int64Array:
-    """Return where the live tokens of a sample are in the merged batch, (n,)."""
+    """Return the positions of the live tokens of a sample in the merged batch, (n,)."""
     return source.sample_position[source.sample_offset[sample] : source.sample_offset[sample + 1]]
 
 
-def lone_sample(positions: Int64Array, sequence: Tensor, position_ids: Tensor) -> LoneSample:
-    """Return a sample taken out of a merged call.
+def take_sample(positions: Int64Array, sequence: Tensor, position_ids: Tensor) -> SeparateSample:
+    """Take a sample out of a merged call.
 
     Parameters
     ----------
@@ -56,35 +53,39 @@ def lone_sample(positions: Int64Array, sequence: Tensor, position_ids: Tensor) -
 
     Examples
     --------
-    >>> lone_sample(np.array([0, 2]), torch.tensor([[5, 6, 7]]), torch.tensor([[0, 1, 1]])).position_ids
+    >>> take_sample(np.array([0, 2]), torch.tensor([[5, 6, 7]]), torch.tensor([[0, 1, 1]])).position_ids
     tensor([0, 1])
     """
     index = torch.from_numpy(positions)
     ids = position_ids.reshape(-1, position_ids.shape[-1])[:, index.to(position_ids.device)]
-    return LoneSample(positions, sequence[0, index.to(sequence.device)], ids[0] if len(ids) == 1 else ids)
+    return SeparateSample(positions, sequence[0, index.to(sequence.device)], ids[0] if len(ids) == 1 else ids)
 
 
-def own_mask_is_right(mask: Mask, positions: Int64Array, causal: bool) -> bool:
-    """Return whether a sample of a merged mask sees its tokens as a model does by itself.
+def has_default_mask(mask: Mask, positions: Int64Array, causal: bool) -> bool:
+    """Return whether a sample has the rows that a model gives it by default: causal, or (encoders) complete.
 
-    It sees those up to each, or (encoders) all.
+    Parameters
+    ----------
+    mask : Mask
+        Of the merged batch.
+    positions : (n,) int64
+        Of the sample, ascending.
+    causal : bool
 
     Examples
     --------
-    >>> own_mask_is_right(causal_mask(3), np.arange(3), causal=True), own_mask_is_right(causal_mask(3), np.arange(3), causal=False)
-    (True, False)
+    >>> [has_default_mask(causal_mask(3), np.arange(3), causal) for causal in (True, False)]
+    [True, False]
     """
     size = len(positions)
-    rows = within(mask, positions)
-    return rows == (causal_mask(size) if causal else Mask.from_intervals([[((0, size),)] * size]))
+    complete = mask_of_intervals(np.zeros(size, np.int64), np.full(size, size))
+    return restrict(mask, positions) == (causal_mask(size) if causal else complete)
 
 
 def choose_samples(source: PackedBatch, count: int, random: np.random.Generator) -> list[int]:
-    """Return some samples, without repeats.
+    """Return the samples to test: the one that ends last in the merged order, the longest, late ones, random ones.
 
-    First the one that ends last in the merged order, the longest, late ones, any others.
-
-    The samples that come first are right in every faulty model, since little comes before them.
+    The first samples are right in every faulty model, since few tokens come before them.
 
     Examples
     --------
@@ -101,15 +102,15 @@ def choose_samples(source: PackedBatch, count: int, random: np.random.Generator)
     return list(dict.fromkeys(order))[:count]
 
 
-def longest_reach(layers: Sequence[Reach]) -> int | None:
-    """Return how many tokens a sample may have for every layer to see all of it.
-
-    None where no layer has a window or chunk.
+def longest_limit(layers: Sequence[Reach]) -> int | None:
+    """Return the length up to which no window or chunk cuts anything from a sample: the longest of them, or None.
 
     Examples
     --------
-    >>> longest_reach([Reach(window=5), Reach()]), longest_reach([Reach()]), longest_reach([Reach("bidirectional", window=2)])
-    (5, None, 3)
+    >>> longest_limit([Reach(window=5), Reach()]), longest_limit([Reach()])
+    (5, None)
+    >>> longest_limit([Reach("bidirectional", window=2)])
+    3
     """
     limits = [reach.chunk for reach in layers if reach.chunk is not None]
     limits += [reach.window + (reach.kind == "bidirectional") for reach in layers if reach.window is not None]
@@ -117,16 +118,16 @@ def longest_reach(layers: Sequence[Reach]) -> int | None:
 
 
 def batch_with_long_samples(source: PackedBatch, tokens: int) -> PackedBatch:
-    """Return a batch of two samples of more than so many tokens, that share all but their last ones.
+    """Return a batch of two samples of more than ``tokens`` tokens, which share all but their last ones.
 
-    Token ids are those of the given batch, position ids are 0, 1, ...; keys have the position ids too, as those of text
-    have in models with several dimensions of position ids.
+    Token ids are those of the given batch, position ids are 0, 1, ...; keys equal the position ids, as for text in
+    models with several dimensions of position ids.
 
     Examples
     --------
     >>> from masksynth.torch.join_batches import example_batch
-    >>> made = batch_with_long_samples(example_batch(), 5)
-    >>> made.position_ids, np.diff(made.sample_offset)
+    >>> batch = batch_with_long_samples(example_batch(), 5)
+    >>> batch.position_ids, np.diff(batch.sample_offset)
     (array([0, 1, 2, 3, 4, 5, 6, 7, 6, 7]), array([8, 8]))
     """
     shared, size = tokens + 1, tokens + 1 + 2 * (BEYOND - 1)

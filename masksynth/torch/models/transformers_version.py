@@ -1,4 +1,4 @@
-"""The versions of transformers that masksynth reads models of."""
+"""Check the installed version of transformers against those whose models masksynth reads."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from importlib import metadata
 from types import ModuleType
 
 TRANSFORMERS = ((5, 20), (6, 0))
-"""From the first version on, below the second."""
+"""The first supported version, and the first that is not."""
 
 
 def require_transformers() -> ModuleType:
-    """Import transformers, if its version is one whose attention and mask interfaces are known.
+    """Import transformers; raise if its version is not one whose attention and mask interfaces are supported.
 
     Raises
     ------
     ImportError
-        If it is missing, or another version: the range and what is installed.
+        If it is missing or another version; the message has the supported range and the installed version.
     """
     _check_version(metadata.version)
     import transformers
@@ -25,7 +25,7 @@ def require_transformers() -> ModuleType:
     return transformers
 
 
-@cache  # reading a package's metadata takes milliseconds; a failure is looked at again
+@cache  # reading a package's metadata takes milliseconds; failures are not cached
 def _check_version(version_of: Callable[[str], str]) -> None:
     low, high = (f"{major}.{minor}" for major, minor in TRANSFORMERS)
     needs = f"reading a model needs transformers >={low},<{high}"

@@ -1,4 +1,4 @@
-"""Make batches as a given batch was made, and the position ids and masks that a model's own record asks for."""
+"""Masks and position ids that a model's own record requires for a batch, and batches collated like a given one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from torch import Tensor
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.intervals import stack_tables
 from masksynth.pack.batch import PackedBatch
-from masksynth.torch.architecture import Architecture
-from masksynth.torch.packed_dataset import Collator, TrainingBatch
+from masksynth.torch.collator import Collator
+from masksynth.torch.models.architecture import Architecture
+from masksynth.torch.training_batch import TrainingBatch
 from masksynth.torch.window_rows import cut_mask, index_to_cut
 
 
-def collate_alike(batch: TrainingBatch, source: PackedBatch) -> TrainingBatch:
-    """Return other samples collated as a batch was: for its attention, its model, its windows; on its device.
+def collate_same_way(batch: TrainingBatch, source: PackedBatch) -> TrainingBatch:
+    """Return other samples collated like a batch: for its attention, its model and its windows; on its device.
 
     Examples
     --------
     >>> from masksynth.torch.join_batches import example_batch
-    >>> collate_alike(Collator("eager")([example_batch()]), example_batch()).attention
+    >>> collate_same_way(Collator("eager")([example_batch()]), example_batch()).attention
     'eager'
     """
     windows = None if batch.architecture is not None else batch.tables or None
@@ -38,8 +40,8 @@ def collate_alike(batch: TrainingBatch, source: PackedBatch) -> TrainingBatch:
     return collator(source).to(batch.device)
 
 
-def check_merged(batch: object) -> None:
-    """Raise InvalidInstance for what is no batch, or one sample a row, in which nothing is merged that could be wrong."""
+def check_training_batch(batch: object) -> None:
+    """Raise InvalidInstance if the object is not a TrainingBatch, or its samples are not merged."""
     if isinstance(batch, PackedBatch):
         raise InvalidInstance(
             "expected a TrainingBatch, got PackedBatch", "", "collate it: Collator(model=model)(batch)"
@@ -50,16 +52,16 @@ def check_merged(batch: object) -> None:
         )
     if not batch.merged:
         raise InvalidInstance(
-            "the batch has one sample a row (merge=False), and no merged position to check", "", "check a merged batch"
+            "the batch has one sample per row (merge=False), and no merged position to check",
+            "",
+            "check a merged batch",
         )
 
 
-def true_position_ids(batch: TrainingBatch, architecture: Architecture | str) -> Tensor:
-    """Return the position ids of a merged batch as its samples have them.
+def expected_position_ids(batch: TrainingBatch, architecture: Architecture | str) -> Tensor:
+    """Return the position ids of a merged batch as its samples have them: ``[1, N]``, or ``[D, 1, N]``.
 
-    They are ``[1, N]``, or ``[D, 1, N]`` if the model takes D dimensions.
-
-    Further dimensions are those with which the batch was made; else the batch's keys, if it has as many as the model
+    Further dimensions are those with which the batch was made; else the batch's keys, if their number is what the model
     takes; else (text) they equal the first.
     """
     source, count = batch.source, 1
@@ -76,15 +78,15 @@ def true_position_ids(batch: TrainingBatch, architecture: Architecture | str) ->
     return torch.from_numpy(np.stack(dimensions)).reshape(shape).to(batch.device)
 
 
-def layer_masks(batch: TrainingBatch, architecture: Architecture | str) -> Mask:
-    """Return the masks that the layers of a model must have on a batch, as a pattern: layer l has table l mod P.
+def expected_mask(batch: TrainingBatch, architecture: Architecture | str) -> Mask:
+    """Return the right masks of the layers of a model on a batch, as a pattern: layer l has table l mod P.
 
-    They are those of the model's own record where there is one, since the batch may have been made without it.
+    They follow the model's own record if there is one, since the batch may have been made without it.
 
     Raises
     ------
     Unsupported
-        If nothing says which layer has which mask.
+        If it is not known which layer has which mask.
     """
     if isinstance(architecture, str):
         return batch.layer_mask
@@ -93,20 +95,3 @@ def layer_masks(batch: TrainingBatch, architecture: Architecture | str) -> Mask:
     mask, index = batch.source.mask, index_to_cut(batch.source, architecture.layers)
     cuts = {reach: mask if index is None else cut_mask(mask, index, reach) for reach in set(architecture.layers)}
     return stack_tables([cuts[reach] for reach in architecture.layers[: architecture.period]])
-
-
-def stack_tables(masks: list[Mask]) -> Mask:
-    """Return masks of one table each as one pattern.
-
-    Examples
-    --------
-    >>> stack_tables([Mask.from_intervals([[((0, 1),)]]), Mask.from_intervals([[((0, 1),)]])]).tables
-    2
-    """
-    if len(masks) == 1:
-        return masks[0]
-    begin = np.cumsum([0, *(len(mask.key_start) for mask in masks)])  # where each table's intervals begin
-    offset = np.stack([mask.row_offset[0] + shift for mask, shift in zip(masks, begin[:-1], strict=True)])
-    return Mask(
-        offset, np.concatenate([mask.key_start for mask in masks]), np.concatenate([mask.key_end for mask in masks])
-    )
