@@ -20,7 +20,10 @@ from masksynth.tasks.instance_files import instance_of, load
 from masksynth.tasks.model import MAX_POSITION
 from masksynth.tasks.parse_json import MAX_BYTES, parse
 from masksynth.verify.colour_refinement import ranks
-from masksynth.verify.interval_sets import chunks, prefix, ranges, runs_of
+from masksynth.verify.interval_sets import row_sets as runs_of
+from masksynth.verify.ragged import prefix_sums as prefix
+from masksynth.verify.ragged import repeat_ranges as ranges
+from masksynth.verify.ragged import split_rows as chunks
 
 SHOWN = 60
 """Characters of a value that are shown."""
