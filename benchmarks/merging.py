@@ -6,7 +6,7 @@ from benchmarks.families import MERGED, prefix_tree, sequences
 from benchmarks.measure import alone, exponent, peak_mib, timed
 from benchmarks.results import Result, table
 from masksynth.merge import merge
-from masksynth.solve import nodes_of
+from masksynth.solve import count_nodes
 from masksynth.verify import verify
 
 
@@ -15,7 +15,7 @@ def cell(family: str, nodes: int) -> tuple[int, int, float, float, float]:
     instance = MERGED[family](nodes)
     merged, merging = timed(lambda: merge(instance))
     report, checking = timed(lambda: verify(instance, merged))
-    return nodes_of(instance.family), report.positions, merging, checking, peak_mib()
+    return count_nodes(instance.family), report.positions, merging, checking, peak_mib()
 
 
 def measure_merging(max_size: int) -> Result:
@@ -60,7 +60,7 @@ def trie_cell(nodes: int) -> tuple[int, int, float, float]:
     merged, merging = timed(lambda: merge(instance))
     if len(merged.positions) != count:
         raise AssertionError(f"the trie has {count} nodes, the merged task {len(merged.positions)} positions")
-    return nodes_of(instance.family), count, plain, merging
+    return count_nodes(instance.family), count, plain, merging
 
 
 def measure_trie(max_size: int) -> Result:

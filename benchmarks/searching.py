@@ -9,7 +9,7 @@ from masksynth import catalog
 from masksynth.backends import Limits, Status, backend
 from masksynth.merge import merge
 from masksynth.problem import Problem
-from masksynth.solve import AUTO_CLAUSES, AUTO_NODES, AUTO_PAIRS, is_small, nodes_of
+from masksynth.solve import AUTO_CLAUSES, AUTO_NODES, AUTO_PAIRS, is_small, count_nodes
 
 NAMES = ("cpsat", "maxsat", "ilp")
 
@@ -29,7 +29,7 @@ def measure_searching(max_size: int, limit: float) -> Result:
     for family, instances in SEARCHED.items():
         missed: set[str] = set()
         for place, instance in enumerate(instances):
-            nodes, problem = nodes_of(instance.family), Problem(instance.family)
+            nodes, problem = count_nodes(instance.family), Problem(instance.family)
             if nodes > max_size:
                 break
             sizes = (nodes, problem.pair_count, problem.most_clauses)

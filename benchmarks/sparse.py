@@ -26,10 +26,9 @@ from benchmarks.measure import metered
 from benchmarks.plots import cactus
 from benchmarks.relations import Case, suite
 from benchmarks.results import Result, Table, table
-from masksynth.backends import PORTFOLIO, engine
 from masksynth.posets import Relation
-from masksynth.sparse import SparseProblem, reduce
-from masksynth.sparse.reduce import Part
+from masksynth.sparse import Component, SparseProblem, reduce
+from masksynth.sparse.engines import PORTFOLIO, engine
 from masksynth_solvers.sparse.encoding import Formula, encode
 from tests.sparse.relations import chain, random_poset
 
@@ -43,9 +42,9 @@ def plain(relation: Relation, layers: int) -> tuple[int, Formula]:
     """Return the weight of the forced edges, and one formula for all other edges."""
     problem = SparseProblem(relation, layers)
     found = reduce(problem)
-    demands = tuple(demand for part in found.parts for demand in part.demands)
-    edges = tuple(edge for part in found.parts for edge in part.edges)
-    return problem.cost(found.sure | found.chosen), encode(problem, found.sure, Part(demands, edges))
+    pairs = tuple(pair for component in found.components for pair in component.pairs)
+    edges = tuple(edge for component in found.components for edge in component.edges)
+    return problem.cost(found.forced | found.chosen), encode(problem, found.forced, Component(pairs, edges))
 
 
 def default_cpsat(formula: Formula) -> int:

@@ -1,7 +1,7 @@
-"""Ctrl-C while the command ``masksynth`` is still importing: one line and an exit code, no traceback of an import.
+"""Handle Ctrl-C while the command ``masksynth`` is importing: print one line and exit, without a traceback.
 
-The first thing that ``masksynth`` imports; importing it is enough. Programs that use masksynth as a library keep their
-own handling.
+This is the first module that ``masksynth`` imports; importing it installs the handler. Programs that use masksynth as a
+library keep their own handling.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TEXT = "interrupted; nothing was written"
 
 
 def is_command() -> bool:
-    """Return whether this process was started as the command; its workers and other programs were not."""
+    """Return whether this process was started as the command, not as one of its workers or another program."""
     arguments = sys.orig_argv[1:]
     while arguments and arguments[0].startswith("-") and arguments[0] != "-m":
         del arguments[0]
@@ -26,30 +26,30 @@ def is_command() -> bool:
 
 
 def exit_code() -> int:
-    """Return the exit code of a command that is interrupted before it has an answer: 2 of ``pack``, 3 of all others."""
+    """Return the exit code of a command interrupted before it has an answer: 2 for ``pack``, 3 for all others."""
     return 2 if "pack" in sys.argv[1:2] else 3
 
 
 def stop(_: int, __: object) -> None:
-    """Say one line and end the process."""
+    """Print one line and end the process."""
     os.write(2, f"Error: {TEXT}\n".encode())
     os._exit(exit_code())
 
 
 def hold() -> None:
-    """Handle Ctrl-C by `stop` until the command is ready for it, if this process is the command."""
+    """Handle Ctrl-C with `stop` until `release`, if this process is the command."""
     if is_command() and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _handle(stop)
 
 
 def release() -> None:
-    """From here on Ctrl-C raises KeyboardInterrupt."""
+    """Let Ctrl-C raise KeyboardInterrupt from now on."""
     if _signal.getsignal(_signal.SIGINT) is stop:
         _handle(_signal.default_int_handler)
 
 
 def ignore() -> None:
-    """The outcome of the command is known: Ctrl-C comes too late."""
+    """Ignore Ctrl-C from now on: the outcome of the command is final."""
     if is_command():
         _handle(_signal.SIG_IGN)
 
@@ -57,7 +57,7 @@ def ignore() -> None:
 def _handle(handler: Any) -> None:
     try:  # noqa: SIM105 - contextlib takes time to import
         _signal.signal(_signal.SIGINT, handler)
-    except ValueError:  # not the main thread, which alone hears of Ctrl-C
+    except ValueError:  # only the main thread can set signal handlers
         pass
 
 

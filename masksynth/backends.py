@@ -1,8 +1,7 @@
-"""Backends: one protocol, one table of names, statuses whose members are their meanings."""
+"""Search backends: their protocol, their registry by name, limits, statuses and results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
@@ -11,32 +10,33 @@ from typing import Any, Protocol
 
 from masksynth.errors import Contradiction, InvalidInstance, Unsupported
 from masksynth.problem import Problem
-from masksynth.sparse import Reduction, SparseProblem
 from masksynth.tasks import MergedTask
 
 BACKENDS = {
-    "criterion": "masksynth_solvers.criterion:Criterion",
+    "criterion": "masksynth.solve:Criterion",
     "brute": "masksynth_solvers.brute:Brute",
     "cpsat": "masksynth_solvers.cpsat:CpSat",
     "maxsat": "masksynth_solvers.maxsat:MaxSat",
     "ilp": "masksynth_solvers.ilp:Ilp",
 }
-"""Name -> "module:Class"; others register under the entry point group ``masksynth.backends``."""
-
-ENGINES = {
-    "sat": "masksynth_solvers.sparse.descent:Descent",
-    "maxsat": "masksynth_solvers.sparse.rc2:Rc2",
-    "cpsat": "masksynth_solvers.sparse.cores:Cores",
-    "ilp": "masksynth_solvers.sparse.linear:Linear",
-    "brute": "masksynth_solvers.sparse.enumeration:Brute",
-}
-"""Engines for sparse masks, name -> "module:Class"; others register under the entry point group ``masksynth.engines``."""
-PORTFOLIO = ("sat", "maxsat", "cpsat")
-"""The engines of ``auto``."""
+"""Name -> "module:Class". Other packages register theirs under the entry point group ``masksynth.backends``."""
+GROUP = "masksynth.backends"
+"""Entry point group of search backends."""
+MOVED = (
+    "ENGINES",
+    "PORTFOLIO",
+    "Engine",
+    "SparseOutcome",
+    "Standing",
+    "engine",
+    "engine_names",
+    "sparse_search",
+)
+"""Names that now live in `masksynth.sparse.engines`; importing them from here works for one more release."""
 
 
 class Status(Enum):
-    """What an answer claims; the value is the sentence that defines it."""
+    """Status of an answer. The value is the sentence that defines it."""
 
     OPTIMAL = "An answer was found, and none has fewer positions (of a sparse mask: fewer edges)."
     FEASIBLE = "An answer was found; a limit was reached before it was proved that none is smaller."
@@ -46,7 +46,14 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Objective:
-    """A value that was reached and a bound that was proved; equal iff optimal.
+    """Best value found and proved lower bound. The answer is optimal iff the two are equal.
+
+    Parameters
+    ----------
+    value : int
+        Number of positions or edges (for a weighted sparse mask: total weight) of the answer.
+    bound : int
+        Proved lower bound on ``value`` over all answers.
 
     Raises
     ------
@@ -69,13 +76,13 @@ class Limits:
     Parameters
     ----------
     seconds : float, optional
-        Wall-clock time for the search; None: no limit.
+        Wall-clock time of the search in seconds; None: no limit.
     workers : int
-        Threads that a solver may use; 1 is deterministic.
+        Number of threads that a solver may use; 1 is deterministic.
     seed : int
         Random seed of the solver.
     effort : float, optional
-        Deterministic limit of a sparse search, in units that take an engine about a second; None: no limit.
+        Deterministic limit of a sparse search. One unit takes an engine about a second. None: no limit.
     """
 
     seconds: float | None = None
@@ -86,8 +93,8 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("seconds", "effort"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and 0 <= value < 1e9):
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (is_number and 0 <= value < 1e9):
                 raise InvalidInstance(f"{name}={value!r} is not a number from 0 to 1e9", "limits")
         for name, low, high in (("workers", 1, 4096), ("seed", 0, 2**31 - 1)):
             value = getattr(self, name)
@@ -97,16 +104,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a backend returns.
+    """Result that a backend returns, before it is checked.
 
     Parameters
     ----------
     status : Status
         OPTIMAL, FEASIBLE or UNKNOWN.
     found : tuple of int or MergedTask or None
-        The class of every live node (numbered by first appearance), or the merged task itself.
+        The class of each live node (numbered in order of first appearance), or the merged task itself.
     bound : int
-        A proved lower bound on the number of positions.
+        Proved lower bound on the number of positions.
     proof : str
         How the bound was proved, for the certificate.
     """
@@ -117,189 +124,80 @@ class Outcome:
     proof: str
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What is known about one part of a sparse problem: the best solution found and the best bound proved, and by which engine.
-
-    Parameters
-    ----------
-    upper : int
-        Weight of ``chosen``.
-    lower : int
-        No solution weighs less.
-    chosen : tuple of edges
-        (query, key), or (layer, query, key) of a layered problem.
-    found_by, proved_by : str
-        The engines that the solution and the bound are from.
-
-    Raises
-    ------
-    Contradiction
-        If the bound is above the weight of the solution, by whichever of the methods below it came to that.
-
-    Examples
-    --------
-    >>> Standing(5, 2, ((1, 0),)).proved(6, "sat")
-    Traceback (most recent call last):
-    masksynth.errors.Contradiction: contradiction: sat proved that at least 6 are needed, but greedy found 5; ...
-    """
-
-    upper: int
-    lower: int
-    chosen: tuple[tuple[int, ...], ...]
-    found_by: str = "greedy"
-    proved_by: str = "none"
-
-    def __post_init__(self) -> None:
-        if self.lower > self.upper:
-            raise Contradiction(self.proved_by, self.lower, self.found_by, self.upper)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the solution is proved optimal."""
-        return self.lower == self.upper
-
-    def better(self, other: Standing) -> Standing:
-        """The better solution and the better bound of two standings.
-
-        Examples
-        --------
-        >>> Standing(5, 2, ((1, 0),), "sat", "cpsat").better(Standing(4, 1, ((2, 0),), "cpsat", "sat"))
-        Standing(upper=4, lower=2, chosen=((2, 0),), found_by='cpsat', proved_by='cpsat')
-        """
-        best = self if self.upper <= other.upper else other
-        bound = self if self.lower >= other.lower else other
-        return Standing(best.upper, bound.lower, best.chosen, best.found_by, bound.proved_by)
-
-    def found(self, chosen: tuple[tuple[int, ...], ...], weight: int, engine: str) -> Standing:
-        """With a solution, if it is better."""
-        return Standing(weight, self.lower, chosen, engine, self.proved_by) if weight < self.upper else self
-
-    def proved(self, bound: int, engine: str) -> Standing:
-        """With a bound, if it is better."""
-        return Standing(self.upper, bound, self.chosen, self.found_by, engine) if bound > self.lower else self
-
-
-@dataclass(frozen=True)
-class SparseOutcome:
-    """What a sparse search returns.
-
-    Parameters
-    ----------
-    reduction : Reduction
-        The problem taken apart.
-    standings : tuple of Standing
-        How each part stands, in the order of ``reduction.parts``.
-    floor : int, optional
-        A bound on the weight of the whole that a construction came with, and ``floor_proof``, where it comes from.
-    """
-
-    reduction: Reduction
-    standings: tuple[Standing, ...]
-    floor: int | None = None
-    floor_proof: str = ""
-
-
-class Engine(Protocol):
-    """An exact search for one part of a sparse problem, which goes on in slices and learns from what others found meanwhile."""
-
-    def __init__(self, formula: Any, seed: int) -> None: ...
-
-    def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
-        """Search for about ``effort`` units of deterministic work, not beyond ``until`` (of ``time.monotonic``)."""
-
-
 class Backend(Protocol):
-    """What a backend must offer; see ``solvers/README.md`` for how to add one."""
+    """Interface of a search backend; ``solvers/README.md`` explains how to add one."""
 
     name: str
 
     def available(self) -> str:
-        """An empty text, or what to install."""
+        """Return an empty string, or what to install."""
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
-        """Find a coincidence of least cost; raise Unsupported for what it cannot do."""
+        """Find a partition of the live nodes with the least cost; raise Unsupported for problems it cannot solve."""
 
     def versions(self) -> dict[str, str]:
-        """Names and versions of the solvers behind it."""
+        """Return names and versions of the solvers that it runs."""
 
 
 def names() -> list[str]:
-    """Names of all registered backends."""
-    return _names(BACKENDS, "masksynth.backends")
-
-
-def engine_names() -> list[str]:
-    """Names of all registered engines for sparse masks."""
-    return _names(ENGINES, "masksynth.engines")
-
-
-def _names(table: dict[str, str], group: str) -> list[str]:
-    return [*table, *sorted(point.name for point in entry_points(group=group) if point.name not in table)]
+    """Return the names of all registered backends."""
+    return registered_names(BACKENDS, GROUP)
 
 
 def backend(name: str) -> Backend:
-    """The backend called ``name``.
+    """Return the backend called ``name``.
 
     Raises
     ------
     Unsupported
-        If there is no such backend, or what it needs is not installed; it never falls back to another.
+        If there is no such backend, or a package that it needs is not installed. There is no fallback to another
+        backend.
 
     Examples
     --------
     >>> backend("criterion").name
     'criterion'
     """
-    found: Backend = _loaded(name, BACKENDS, "masksynth.backends", "backend")()
-    if missing := found.available():
+    chosen: Backend = load_plugin(name, BACKENDS, GROUP, "backend")()
+    if missing := chosen.available():
         raise Unsupported(f"backend {name!r} needs {missing}")
-    return found
+    return chosen
 
 
-def engine(name: str) -> type[Engine]:
-    """The engine for sparse masks called ``name``.
+def registered_names(table: dict[str, str], group: str) -> list[str]:
+    """Return the names in a table, then those of the entry point group ``group`` that are not in it, sorted."""
+    return [*table, *sorted(point.name for point in entry_points(group=group) if point.name not in table)]
+
+
+def load_plugin(name: str, table: dict[str, str], group: str, kind: str) -> Any:
+    """Import the object that is registered as ``name``.
+
+    Parameters
+    ----------
+    name : str
+    table : dict of str to str
+        Name -> "module:attribute".
+    group : str
+        Entry point group that is searched for names that are not in the table.
+    kind : str
+        What the object is, for messages: "backend", "sparse backend".
 
     Raises
     ------
     Unsupported
-        If there is no such engine, or what it needs is not installed; it never falls back to another.
-
-    Examples
-    --------
-    >>> engine("sat").__name__
-    'Descent'
+        If the name is not registered, or the import fails.
     """
-    found: type[Engine] = _loaded(name, ENGINES, "masksynth.engines", "sparse backend")
-    return found
-
-
-def sparse_search(
-    problem: SparseProblem, engines: Sequence[str], limits: Limits, progress: Callable[[int, int], None] | None = None
-) -> SparseOutcome:
-    """Search a sparse problem with the named engines, side by side; ``progress`` hears weight and bound while it goes on.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> outcome = sparse_search(SparseProblem(np.tril(np.ones((7, 7), bool)), 2), ["sat"], Limits())
-    >>> len(outcome.reduction.sure), [(standing.lower, standing.upper) for standing in outcome.standings]
-    (6, [(4, 4)])
-    """
-    for name in engines:
-        engine(name)
-    found: SparseOutcome = _loaded(
-        "search", {"search": "masksynth_solvers.sparse.portfolio:search"}, "", "sparse search"
-    )(problem, engines, limits, *([progress] if progress else []))
-    return found
-
-
-def _loaded(name: str, table: dict[str, str], group: str, kind: str) -> Any:
-    target = table.get(name) or next((p.value for p in entry_points(group=group) if p.name == name), None)
+    target = table.get(name) or next((point.value for point in entry_points(group=group) if point.name == name), None)
     if target is None:
-        raise Unsupported(f"unknown {kind} {name!r}; choose from auto, {', '.join(_names(table, group))}")
+        raise Unsupported(f"unknown {kind} {name!r}; choose from auto, {', '.join(registered_names(table, group))}")
     module, _, attribute = target.partition(":")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise Unsupported(f"{kind} {name!r} cannot be loaded from {target}: {error}") from error
+
+
+def __getattr__(name: str) -> Any:
+    if name in MOVED:
+        return getattr(import_module("masksynth.sparse.engines"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

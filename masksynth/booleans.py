@@ -1,4 +1,4 @@
-"""Booleans are not numbers, although numpy turns a list of both into one of numbers."""
+"""Detect booleans among numbers: numpy converts a list of both to numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 BOOLEANS = frozenset((bool, np.bool_))
-"""Types of a boolean."""
+"""Boolean types."""
 
 
 def holds_booleans(values: Any) -> bool:
-    """Whether a flat list or an array holds a boolean.
+    """Return whether a flat list or an array contains a boolean.
 
     Examples
     --------

@@ -1,17 +1,19 @@
-"""The whole way: family -> merge -> problem -> backend -> merged task -> verify -> answer."""
+"""End-to-end solve: leak check, merge, backend search, comparison with the criterion, verification."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from types import EllipsisType
 from typing import Any
 
-from masksynth.backends import Limits, Objective, Outcome, Status, backend
-from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
-from masksynth.merge import find_leak, merge_classes, use_lowest_copies
+from masksynth.backends import Limits, Objective, Outcome, Status
+from masksynth.backends import backend as load_backend
+from masksynth.errors import Contradiction, MasksynthError, Unsupported, check_type
+from masksynth.merge import find_leak, merge_classes, merge_family, use_lowest_copies
 from masksynth.problem import Problem
 from masksynth.sparse.sparsify import SparseAnswer, sparsify
 from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
@@ -24,12 +26,15 @@ AUTO_NODES = 600
 AUTO_PAIRS = 1_500
 """... at most this many pairs of nodes that may coincide ..."""
 AUTO_CLAUSES = 25_000
-"""... and at most this many clauses (`Problem.most_clauses`): what ``cpsat`` proves in about a second (``docs/benchmarks.md``)."""
+"""... and at most this many clauses (`Problem.most_clauses`): ``cpsat`` proves that in about a second."""
+
+Progress = Callable[[int, int], None]
+"""Called with the best number of edges and its bound so far."""
 
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """What `solve` answers; nothing in it has left unchecked.
+    """Result of `solve`. Every field has passed the independent checker.
 
     Parameters
     ----------
@@ -39,9 +44,16 @@ class Answer:
     objective : mapping of str to Objective
         ``objective["positions"]``, and ``objective["edges"]`` of a sparse answer.
     certificate : mapping
-        ``roads``: the backends that agreed, each with value, bound and kind of proof; ``checks``: what the checker confirmed.
-    backend, versions, limits, seconds
-        Who answered, by what, under which limits, in which time.
+        ``roads``: the backends that agreed, each with value, bound and kind of proof; ``checks``: what the checker
+        confirmed.
+    backend : str
+        The backend that was requested.
+    versions : mapping of str to str
+        Versions of masksynth and of the solvers.
+    limits : Limits
+        Limits of the search.
+    seconds : float
+        Wall-clock time in seconds.
     leak : Leak or None
         The witness of INFEASIBLE.
     sparse : SparseAnswer or None
@@ -61,9 +73,31 @@ class Answer:
 
     def __repr__(self) -> str:
         sizes = "".join(f", {name}={size.value} (bound {size.bound})" for name, size in self.objective.items())
-        return (
-            f"Answer({self.status.name}{sizes}, backend={self.backend!r}{f', leak={self.leak!r}' if self.leak else ''})"
-        )
+        leak = f", leak={self.leak!r}" if self.leak else ""
+        return f"Answer({self.status.name}{sizes}, backend={self.backend!r}{leak})"
+
+
+class Criterion:
+    """The backend ``criterion``: the merged task in closed form, minimal by the theorem of ``docs/theory.md``.
+
+    It supports any depth and finite layers, in near-linear time on chains and trees, and needs no limits.
+    """
+
+    name = "criterion"
+
+    def available(self) -> str:
+        """Return an empty string: nothing has to be installed."""
+        return ""
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of masksynth."""
+        return {"masksynth": version("masksynth")}
+
+    def solve(self, problem: Problem, limits: Limits) -> Outcome:
+        """Merge by colour refinement."""
+        merged = merge_family(problem.family, problem.layers)
+        proof = "colour refinement: every class needs its copies (docs/theory.md)"
+        return Outcome(Status.OPTIMAL, merged, len(merged.positions), proof)
 
 
 def solve(
@@ -73,87 +107,84 @@ def solve(
     layers: int | EllipsisType | None = ...,
     sparse: bool | EllipsisType = ...,
     limits: Limits | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Answer:
-    """The smallest single forward pass that trains every task of an instance, checked.
+    """Find the smallest single forward pass that trains every task of an instance, and verify it.
 
     Parameters
     ----------
     instance : Instance
     backend : str
-        ``auto`` searches with ``cpsat`` and compares with the criterion wherever the search is small (``AUTO_NODES``, ``AUTO_PAIRS``,
-        ``AUTO_CLAUSES``), and takes the criterion alone above that and at finite depth. Any other name is that backend and nothing
-        else; its optimum is compared with the criterion.
-    layers, sparse
-        Override the instance's; ``layers=None`` is any depth. ``sparse`` asks for the fewest edges through which that many layers carry
-        exactly the flow of the merged task: the positions then come from the criterion, and ``backend`` is one for sparse masks
-        (``sparsify``).
+        ``auto`` runs ``cpsat`` and compares it with the criterion where the search is small (``AUTO_NODES``,
+        ``AUTO_PAIRS``, ``AUTO_CLAUSES``), and runs the criterion alone above that size and at finite depth. Any other
+        name runs that backend; its optimum is compared with the criterion.
+    layers : int, None or ...
+        Number of layers of the model; None: any depth; ``...``: the instance's own.
+    sparse : bool or ...
+        Whether to find the fewest edges through which ``layers`` layers carry exactly the flow of the merged task;
+        ``...``: as the instance says. The positions then come from the criterion, and ``backend`` names an engine for
+        sparse masks (`sparsify`).
     limits : Limits, optional
-        Default: no time limit, one worker, seed 0; a sparse search by ``auto`` ends after a minute's effort.
+        Default: no time limit, one worker, seed 0; a sparse search by ``auto`` ends after an effort of about a minute.
     progress : function, optional
-        Called with the best number of edges and its bound so far, while a sparse search goes on.
+        Called with the best number of edges and its bound so far during a sparse search.
+
+    Returns
+    -------
+    Answer
 
     Raises
     ------
     Unsupported
-        For what the backend cannot do.
+        If the backend cannot solve this problem.
     WrongAnswer
-        If the checker refuses what was found; that is a defect of masksynth, never a result.
+        If the checker rejects the result; this is a defect of masksynth.
 
     Examples
     --------
     >>> import masksynth as ms
     >>> answer = ms.solve(ms.catalog.butterfly(n=4))
-    >>> answer.status.name, answer.objective["positions"].value, [road["backend"] for road in answer.certificate["roads"]]
-    ('OPTIMAL', 10, ['cpsat', 'criterion'])
+    >>> answer.status.name, answer.objective["positions"].value
+    ('OPTIMAL', 10)
+    >>> [road["backend"] for road in answer.certificate["roads"]]
+    ['cpsat', 'criterion']
     """
-    begun = perf_counter()
-    _check_type(instance, Instance, "solve", "masksynth.load(path) or Instance(family, name)")
+    started = perf_counter()
+    check_type(instance, Instance, "give masksynth.load(path) or Instance(family, name)")
     limits = limits or Limits()
-    _check_type(limits, Limits, "limits", "Limits(seconds=...)")
-    asked = _asked(instance, layers, sparse)
-    leak = find_leak(asked.family, asked.layers)
+    check_type(limits, Limits, "give limits=Limits(seconds=...)")
+    question = _override(instance, layers, sparse)
+    leak = find_leak(question.family, question.layers)
     if leak is not None:
-        verify_leak(asked, leak, asked.layers)
-        return Answer(Status.INFEASIBLE, None, {}, {}, backend, versions(), limits, perf_counter() - begun, leak)
-    if asked.sparse:
-        return _sparse(asked, backend, limits, begun, progress)
-    problem = Problem(asked.family, asked.layers)
+        verify_leak(question, leak, question.layers)
+        return Answer(Status.INFEASIBLE, None, {}, {}, backend, versions(), limits, perf_counter() - started, leak)
     try:
-        roads = _roads(problem, backend, limits)
-    except _Unknown as nothing:
-        if nothing.outcome.status is not Status.UNKNOWN:
-            raise MasksynthError(
-                f"backend {nothing.name!r} claims {nothing.outcome.status.name} and shows nothing"
-            ) from None
-        return Answer(Status.UNKNOWN, None, {}, {}, backend, versions(), limits, perf_counter() - begun)
+        if question.sparse:
+            return _solve_sparse(question, backend, limits, started, progress)
+        runs = _run_backends(Problem(question.family, question.layers), backend, limits)
+    except _NoAnswer:
+        return Answer(Status.UNKNOWN, None, {}, {}, backend, versions(), limits, perf_counter() - started)
     except Contradiction as error:
-        raise error.within(asked.name) from error
-    return _checked(asked, roads, backend, limits, begun)
+        raise error.within(question.name) from error
+    return _verified_answer(question, runs, backend, limits, started)
 
 
-class _Unknown(Exception):
-    """A backend found nothing within its limits."""
-
-    def __init__(self, name: str, outcome: Outcome) -> None:
-        super().__init__(name)
-        self.name, self.outcome = name, outcome
-
-
-def _check_type(value: object, kind: type, where: str, remedy: str) -> None:
-    if not isinstance(value, kind):
-        raise InvalidInstance(f"{where} takes {kind.__name__}, not {type(value).__name__}", "", f"give {remedy}")
+class _NoAnswer(Exception):
+    """A backend found no answer within its limits."""
 
 
 @dataclass(frozen=True)
-class _Road:
+class _Run:
+    """One backend's outcome, and the merged task built from it."""
+
     name: str
     outcome: Outcome
     merged: MergedTask
     versions: Mapping[str, str]
 
 
-def _asked(instance: Instance, layers: int | EllipsisType | None, sparse: bool | EllipsisType) -> Instance:
+def _override(instance: Instance, layers: int | EllipsisType | None, sparse: bool | EllipsisType) -> Instance:
+    """Replace the instance's depth and sparseness by those that are given."""
     if not isinstance(layers, EllipsisType):
         instance = replace(instance, layers=layers)
     if not isinstance(sparse, EllipsisType):
@@ -161,34 +192,25 @@ def _asked(instance: Instance, layers: int | EllipsisType | None, sparse: bool |
     return instance
 
 
-def _sparse(
-    asked: Instance, name: str, limits: Limits, begun: float, progress: Callable[[int, int], None] | None
-) -> Answer:
-    """The minimal positions from the criterion, then the fewest edges that carry their flow, then the checker."""
-    road = _road(Problem(asked.family, None), "criterion", limits)
-    flow = road.merged.mask
-    try:
-        thin = sparsify(flow, asked.layers, backend=name, limits=limits, progress=progress)
-    except Contradiction as error:
-        raise error.within(asked.name) from error
+def _solve_sparse(question: Instance, engine: str, limits: Limits, started: float, progress: Progress | None) -> Answer:
+    """Take the minimal positions from the criterion, find the fewest edges that carry their flow, and verify."""
+    run = _run_criterion(Problem(question.family, None))
+    thin = sparsify(run.merged.mask, question.layers, backend=engine, limits=limits, progress=progress)
     if thin.mask is None or thin.objective is None:
-        raise MasksynthError(
-            f"a sparse search answered {thin.status.name} though the dense mask is an answer; please report this instance"
-        )
-    merged = replace(road.merged, mask=thin.mask, problem=question_of(asked.family, asked.layers, True))
-    report = verify(asked, merged, minimal=True)
-    certificate = {"roads": [_told(road)], "checks": list(report.checks), "edges": dict(thin.certificate)}
-    positions = Objective(len(merged.positions), road.outcome.bound)
-    objective = {"positions": positions, "edges": thin.objective}
-    software = versions({**road.versions, **thin.versions})
-    return Answer(
-        thin.status, merged, objective, certificate, name, software, thin.limits, perf_counter() - begun, None, thin
-    )
+        fact = f"a sparse search answered {thin.status.name} though the dense mask is an answer"
+        raise MasksynthError(f"{fact}; please report this instance")
+    merged = replace(run.merged, mask=thin.mask, problem=question_of(question.family, question.layers, True))
+    report = verify(question, merged, minimal=True)
+    certificate = {"roads": [_road_record(run)], "checks": list(report.checks), "edges": dict(thin.certificate)}
+    objective = {"positions": Objective(len(merged.positions), run.outcome.bound), "edges": thin.objective}
+    software = versions({**run.versions, **thin.versions})
+    seconds = perf_counter() - started
+    return Answer(thin.status, merged, objective, certificate, engine, software, thin.limits, seconds, None, thin)
 
 
 def is_small(problem: Problem) -> bool:
-    """Whether `auto` searches: any depth, and a size that ``cpsat`` proves in about a second."""
-    if problem.layers is not None or sum(len(task.nodes) for task in problem.family.tasks) > AUTO_NODES:
+    """Return whether `auto` searches: at any depth, for a size that ``cpsat`` proves in about a second."""
+    if problem.layers is not None or count_nodes(problem.family) > AUTO_NODES:
         return False
     try:
         return problem.pair_count <= AUTO_PAIRS and problem.most_clauses <= AUTO_CLAUSES
@@ -196,66 +218,76 @@ def is_small(problem: Problem) -> bool:
         return False
 
 
-def _roads(problem: Problem, name: str, limits: Limits) -> list[_Road]:
-    """The asked-for backend, and beside a search the criterion."""
+def _run_backends(problem: Problem, name: str, limits: Limits) -> list[_Run]:
+    """Run the requested backend and, if it is a search, the criterion for comparison."""
     if name == "auto":
         name = "cpsat" if is_small(problem) else "criterion"
-    roads = [_road(problem, name, limits)]
-    if name != "criterion":
-        roads.append(_road(problem, "criterion", limits))
-        _compare(*roads)
-    return roads
+    if name == "criterion":
+        return [_run_criterion(problem)]
+    search, criterion = _run_search(problem, name, limits), _run_criterion(problem)
+    _compare(search, criterion)
+    return [search, criterion]
 
 
-def _road(problem: Problem, name: str, limits: Limits) -> _Road:
-    chosen = backend(name)
+def _run_criterion(problem: Problem) -> _Run:
+    criterion = Criterion()
+    outcome = criterion.solve(problem, Limits())
+    assert isinstance(outcome.found, MergedTask)
+    return _Run(criterion.name, outcome, outcome.found, criterion.versions())
+
+
+def _run_search(problem: Problem, name: str, limits: Limits) -> _Run:
+    """Run a search backend and build its merged task."""
+    chosen = load_backend(name)
     outcome = chosen.solve(problem, limits)
     if outcome.found is None:
-        raise _Unknown(name, outcome)
+        if outcome.status is not Status.UNKNOWN:
+            raise MasksynthError(f"backend {name!r} claims {outcome.status.name} and shows nothing")
+        raise _NoAnswer
     merged = outcome.found if isinstance(outcome.found, MergedTask) else merge_classes(problem.family, outcome.found)
     if outcome.status is Status.FEASIBLE and outcome.bound == len(merged.positions):  # the limit came after the proof
         outcome = replace(outcome, status=Status.OPTIMAL)
-    if outcome.status is Status.OPTIMAL and name != "criterion":
+    if outcome.status is Status.OPTIMAL:
         merged = use_lowest_copies(merged)
-    return _Road(name, outcome, merged, chosen.versions())
+    return _Run(name, outcome, merged, chosen.versions())
 
 
-def _compare(search: _Road, criterion: _Road) -> None:
-    """Two roads to one number; a disagreement is a defect and never an answer."""
+def _compare(search: _Run, criterion: _Run) -> None:
+    """Raise if the search and the criterion disagree: that is a defect, never an answer."""
     best, value, bound = len(criterion.merged.positions), len(search.merged.positions), search.outcome.bound
-    proved = search.outcome.status is Status.OPTIMAL
+    is_proved = search.outcome.status is Status.OPTIMAL
     if bound > best:
         raise Contradiction(search.name, bound, criterion.name, best)
-    if not bound <= best <= value or (proved and not bound == best == value):
-        raise MasksynthError(
-            f"backend {search.name!r} found {value} positions with bound {bound}, the criterion {best}; please report this instance"
-        )
+    if value < best or (is_proved and not bound == best == value):
+        fact = f"backend {search.name!r} found {value} positions with bound {bound}, the criterion {best}"
+        raise MasksynthError(f"{fact}; please report this instance")
 
 
-def _checked(asked: Instance, roads: list[_Road], name: str, limits: Limits, begun: float) -> Answer:
-    """The answer of the backend that was asked for, or for `auto` of the first that finished, after the checker has confirmed it."""
-    finished = [road for road in roads if road.outcome.status is Status.OPTIMAL]
-    leading = finished[0] if name == "auto" else roads[0]
-    status = leading.outcome.status
-    report = verify(asked, leading.merged, minimal=status is Status.OPTIMAL)
-    told = finished if status is Status.OPTIMAL else [leading]
-    certificate = {"roads": [_told(road) for road in told], "checks": list(report.checks)}
-    software = versions({key: text for road in roads for key, text in road.versions.items()})
-    objective = {"positions": Objective(len(leading.merged.positions), leading.outcome.bound)}
-    return Answer(status, leading.merged, objective, certificate, name, software, limits, perf_counter() - begun)
+def _verified_answer(question: Instance, runs: list[_Run], name: str, limits: Limits, started: float) -> Answer:
+    """Verify and return the answer of the requested backend, or for `auto` of the first that proved its optimum."""
+    finished = [run for run in runs if run.outcome.status is Status.OPTIMAL]
+    chosen = finished[0] if name == "auto" else runs[0]
+    status = chosen.outcome.status
+    report = verify(question, chosen.merged, minimal=status is Status.OPTIMAL)
+    agreed = finished if status is Status.OPTIMAL else [chosen]
+    certificate = {"roads": [_road_record(run) for run in agreed], "checks": list(report.checks)}
+    software = versions({package: text for run in runs for package, text in run.versions.items()})
+    objective = {"positions": Objective(len(chosen.merged.positions), chosen.outcome.bound)}
+    return Answer(status, chosen.merged, objective, certificate, name, software, limits, perf_counter() - started)
 
 
-def _told(road: _Road) -> dict[str, Any]:
+def _road_record(run: _Run) -> dict[str, Any]:
+    """Return one entry of the certificate's ``roads``."""
     return {
-        "backend": road.name,
-        "value": len(road.merged.positions),
-        "bound": road.outcome.bound,
-        "proof": road.outcome.proof,
+        "backend": run.name,
+        "value": len(run.merged.positions),
+        "bound": run.outcome.bound,
+        "proof": run.outcome.proof,
     }
 
 
 def record(answer: Answer) -> dict[str, Any]:
-    """The answer as plain JSON values: the content of ``solution.json``, or the witness of INFEASIBLE.
+    """Return the answer as plain JSON values: the content of ``solution.json``, or the witness of INFEASIBLE.
 
     Examples
     --------
@@ -292,28 +324,33 @@ def write(answer: Answer, folder: str | Path, force: bool = False) -> Path:
     force : bool
         Replace the answer in a folder that is not empty.
 
+    Returns
+    -------
+    Path
+        The folder.
+
     Raises
     ------
     InvalidInstance
         If the folder is not empty and ``force`` is False.
     MasksynthError
-        If there is nothing to write (INFEASIBLE, UNKNOWN), or the disk refuses; nothing is left behind.
+        If there is nothing to write (INFEASIBLE, UNKNOWN), or the folder cannot be written; no partial folder remains.
     """
     from masksynth.export import write_answer
 
-    _check_type(answer, Answer, "write", "what solve returns")
+    check_type(answer, Answer, "give the result of masksynth.solve")
     if answer.merged is None:
         raise MasksynthError(f"{answer.status.name}: {answer.status.value} Nothing is written.")
     return write_answer(folder, record(answer), answer.merged, force)
 
 
-def nodes_of(family: TaskFamily) -> int:
-    """Number of task nodes, dead ones included.
+def count_nodes(family: TaskFamily) -> int:
+    """Return the number of task nodes, dead ones included.
 
     Examples
     --------
     >>> from masksynth import catalog
-    >>> nodes_of(catalog.butterfly(n=8).family)
+    >>> count_nodes(catalog.butterfly(n=8).family)
     64
     """
     return sum(len(task.nodes) for task in family.tasks)

@@ -1,4 +1,4 @@
-"""Which software gave an answer."""
+"""Versions of the software that computed an answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from importlib.metadata import version
 
 
 def versions(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Versions of masksynth, Python and numpy, and whatever else took part.
+    """Return the versions of masksynth, Python and numpy, and of others that took part.
+
+    Parameters
+    ----------
+    more : mapping of str to str, optional
+        Name -> version of further packages.
 
     Examples
     --------

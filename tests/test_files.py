@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from masksynth.errors import InvalidInstance, MasksynthError
-from masksynth.files import check_file, check_inputs, claimed, is_same, write_file, writing_folder
+from masksynth.files import check_file, check_inputs, claim_target, is_same, write_file, write_to_disk, writing_folder
 
 HOLD = """
 import sys, time
-from masksynth.files import claimed, writing_file, writing_folder
+from masksynth.files import claim_target, writing_file, writing_folder
 kind, target = sys.argv[1:]
-with {"file": writing_file, "folder": writing_folder, "claim": claimed}[kind](target) as draft:
+with {"file": writing_file, "folder": writing_folder, "claim": claim_target}[kind](target) as draft:
     if kind == "folder":
         (draft / "a.txt").write_bytes(b"half")
     print("ready", flush=True)
@@ -237,7 +237,7 @@ def test_a_claim_ends_with_its_process(tmp_path):
     process = hold("claim", tmp_path / "." / "out")
     with (
         pytest.raises(InvalidInstance, match="out: another run is writing there; wait for it, or choose another place"),
-        claimed(target),
+        claim_target(target),
     ):
         pass
     process.send_signal(signal.SIGKILL)
@@ -247,7 +247,7 @@ def test_a_claim_ends_with_its_process(tmp_path):
     end = time.monotonic() + 10
     while True:
         try:
-            with claimed(target), claimed(None), claimed(tmp_path / "other"):
+            with claim_target(target), claim_target(None), claim_target(tmp_path / "other"):
                 break
         except InvalidInstance:
             assert time.monotonic() < end
@@ -262,3 +262,39 @@ def test_a_place_that_takes_no_file(tmp_path):
     with pytest.raises(MasksynthError, match="cannot be written: File name too long"):
         write_file(tmp_path / ("n" * 300), b"x")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_files_of_the_user_survive_a_kill_between_two_renames(tmp_path):
+    """A folder that a killed run had set aside: what is not the writer's comes back with the next run."""
+    out, aside = tmp_path / "out", tmp_path / ".out.0123abcd.replaced"
+    (aside / "sub").mkdir(parents=True)
+    for name in ("notes.txt", "sub/deep.txt", "ours.txt"):
+        (aside / name).write_bytes(b"mine")
+    with writing_folder(out, ours=lambda name: name == "ours.txt") as draft:
+        (draft / "ours.txt").write_bytes(b"new")
+    assert os.listdir(tmp_path) == ["out"]
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*")) == [
+        "notes.txt",
+        "ours.txt",
+        "sub",
+        "sub/deep.txt",
+    ]
+    assert (out / "ours.txt").read_bytes() == b"new"
+
+
+def test_a_file_of_a_draft_is_complete_or_removed(tmp_path):
+    write_to_disk(tmp_path / "a.txt", [b"one ", memoryview(b"two")])
+    assert (tmp_path / "a.txt").read_bytes() == b"one two"
+    with pytest.raises(TypeError):
+        write_to_disk(tmp_path / "b.txt", [b"half", 7])
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_drafts_of_another_target_are_kept(tmp_path):
+    """An unfinished packing run of out.v2 is not a draft of out."""
+    (tmp_path / ".out.v2.partial").mkdir()
+    (tmp_path / ".out.v2.partial" / "journal.jsonl").write_bytes(b"{}")
+    with writing_folder(tmp_path / "out"):
+        pass
+    write_file(tmp_path / "out.txt", b"x")
+    assert sorted(os.listdir(tmp_path)) == [".out.v2.partial", "out", "out.txt"]

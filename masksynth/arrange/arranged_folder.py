@@ -1,9 +1,10 @@
-"""Folders arranged: an answer's, or all batches of a packed one; written whole or not at all."""
+"""Arrange the answer or the batches in a folder, and write them as a new folder."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,51 @@ from msgspec import structs
 from masksynth.arrange.apply import arranged_batch, arranged_merged, copies
 from masksynth.arrange.best_order import Arrangement, arrange
 from masksynth.backends import Limits
-from masksynth.errors import InvalidInstance
 from masksynth.export.answer_folder import SOLUTION, read_merged, write_answer
 from masksynth.export.solution_record import solution_record
-from masksynth.files import check_folder, writing_folder
+from masksynth.files import check_folder, write_to_disk, writing_folder
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.packed_folder import MANIFEST, PackedFolder, open_packed
-from masksynth.pack.write_folder import batch_content, write_manifest, write_whole
+from masksynth.pack.write_folder import batch_content, write_manifest
+from masksynth.subject.folders import check_batch
 from masksynth.tasks import MergedTask
 from masksynth.tasks.parse_json import parse
 
-Told = Callable[[int, Mask, Arrangement], None]
-"""Hears the number of a batch, its mask and its arrangement."""
+Report = Callable[[int, Mask, Arrangement], None]
+"""Called with the index of a batch, its mask and its arrangement."""
 
 
-def is_packed(folder: Path) -> bool:
-    """Whether a folder is a packed one (True) or an answer's (False).
+@dataclass(frozen=True)
+class ArrangeOptions:
+    """How masks are arranged; see `masksynth.arrange.arrange`.
 
-    Raises
-    ------
-    InvalidInstance
-        If it is neither.
+    Parameters
+    ----------
+    block_size : int
+    exact : bool
+    limits : Limits
     """
-    for name, packed in ((MANIFEST, True), (SOLUTION, False)):
-        if (folder / name).is_file():
-            return packed
-    fact = f"holds neither {MANIFEST} nor {SOLUTION}"
-    raise InvalidInstance(fact, "", "name a folder written by masksynth pack or by masksynth solve -o", str(folder))
+
+    block_size: int = 128
+    exact: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    def arrange(self, mask: Mask, **more: Any) -> Arrangement:
+        """Return the arrangement of a mask."""
+        return arrange(mask, self.block_size, exact=self.exact, limits=self.limits, **more)
 
 
-def arrange_answer(folder: Path, output: Path | None, block_size: int, exact: bool, limits: Limits, told: Told) -> None:
-    """Arrange the answer in a folder; with ``output``, write the arranged answer there.
+def arrange_answer(folder: Path, output: Path | None, options: ArrangeOptions, report: Report) -> None:
+    """Arrange the answer in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    output : Path, optional
+        New folder to which the arranged answer is written.
+    options : ArrangeOptions
+    report : callable
 
     Raises
     ------
@@ -53,28 +67,32 @@ def arrange_answer(folder: Path, output: Path | None, block_size: int, exact: bo
     if output is not None:
         check_folder(output, False, [folder])
     merged = read_merged(folder)
-    found = arrange(merged.mask, block_size, exact=exact, alike=copies(merged), limits=limits)
-    told(0, merged.mask, found)
+    arrangement = options.arrange(merged.mask, alike=copies(merged))
+    report(0, merged.mask, arrangement)
     if output is not None:
-        write_arranged(folder, output, arranged_merged(merged, found.order))
+        write_arranged(folder, output, arranged_merged(merged, arrangement.order))
 
 
 def write_arranged(folder: Path, output: Path, merged: MergedTask) -> Path:
-    """Write an arranged merged task as an answer with the record of the one in ``folder``: status, objective and certificate stay."""
+    """Write an arranged merged task as an answer; status, objective and certificate are those in ``folder``."""
     record: Any = parse((folder / SOLUTION).read_bytes())
     return write_answer(output, {**record, **solution_record(merged)}, merged)
 
 
 def arrange_packed(
-    folder: Path,
-    output: Path | None,
-    block_size: int,
-    exact: bool,
-    limits: Limits,
-    told: Told,
-    batch: int | None = None,
+    folder: Path, output: Path | None, options: ArrangeOptions, report: Report, batch: int | None = None
 ) -> None:
-    """Arrange the batches of a packed folder, or one of them; with ``output``, write all of them there.
+    """Arrange the batches of a packed folder.
+
+    Parameters
+    ----------
+    folder : Path
+    output : Path, optional
+        New folder to which all arranged batches are written.
+    options : ArrangeOptions
+    report : callable
+    batch : int, optional
+        Index of the one batch to arrange [default: all].
 
     Raises
     ------
@@ -84,12 +102,9 @@ def arrange_packed(
         If ``output`` cannot be written; nothing is left there.
     """
     packed = open_packed(folder)
-    if batch is not None and not 0 <= batch < len(packed):
-        raise InvalidInstance(
-            f"has {len(packed)} batches, no batch {batch}", "", f"name one of 0..{len(packed) - 1}", str(folder)
-        )
-    numbers = range(len(packed)) if batch is None else (batch,)
-    arranged = _arranged(packed, numbers, block_size, exact, limits, told)
+    if batch is not None:
+        check_batch(packed, batch)
+    arranged = _arranged(packed, range(len(packed)) if batch is None else (batch,), options, report)
     if output is None:
         for _ in arranged:
             pass
@@ -98,18 +113,25 @@ def arrange_packed(
 
 
 def _arranged(
-    packed: PackedFolder, numbers: range | tuple[int, ...], block_size: int, exact: bool, limits: Limits, told: Told
+    packed: PackedFolder, numbers: range | tuple[int, ...], options: ArrangeOptions, report: Report
 ) -> Iterator[tuple[str, PackedBatch]]:
-    """(file name, arranged batch) of each batch, one at a time."""
+    """Yield the file name and the arranged batch of each of some batches, one at a time."""
     for number in numbers:
         batch = packed[number]
-        found = arrange(batch.mask, block_size, exact=exact, limits=limits)
-        told(number, batch.mask, found)
-        yield packed.manifest.batches[number].file, arranged_batch(batch, found.order)
+        arrangement = options.arrange(batch.mask)
+        report(number, batch.mask, arrangement)
+        yield packed.manifest.batches[number].file, arranged_batch(batch, arrangement.order)
 
 
 def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str, PackedBatch]]) -> Path:
-    """Write batches with the manifest of ``packed`` as a new folder; it gets its name when all files have reached the disk.
+    """Write batches with the manifest of ``packed`` as a new folder and return its absolute path.
+
+    Parameters
+    ----------
+    packed : PackedFolder
+    output : Path
+    batches : iterator of (str, PackedBatch)
+        File name and content of each batch.
 
     Raises
     ------
@@ -122,7 +144,7 @@ def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str
     with writing_folder(output, inputs=[packed.path], what="the batches") as draft:
         for name, batch in batches:
             digests[name] = batch_hash(batch)
-            write_whole(draft / name, batch_content(batch, digests[name]))
+            write_to_disk(draft / name, batch_content(batch, digests[name]))
         entries = [structs.replace(entry, hash=digests[entry.file]) for entry in packed.manifest.batches]
         write_manifest(draft / MANIFEST, packed.manifest.head(), lambda: entries)
     return Path(os.path.abspath(output)).resolve()

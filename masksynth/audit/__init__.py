@@ -2,8 +2,7 @@
 
 from masksynth.audit.finding import CODES, SEVERITIES, Finding
 from masksynth.audit.run_audit import Report, audit
-from masksynth.subject.sources import subject_of_batch, subject_of_merged
-from masksynth.subject.subject import Labels, Subject, read_subject, with_samples
+from masksynth.subject import Labels, Subject, read_subject, subject_of_batch, subject_of_merged, with_samples
 
 __all__ = [
     "CODES",

@@ -21,9 +21,9 @@ from masksynth.tasks import MergedTask, TaskFamily
 from masksynth.tasks.canonical import canonical
 from masksynth.verify.colour_refinement import draw, row_sums
 
-MAX_ROWS = 1000
+ROW_LIMIT = 1000
 """Most wrong rows that are reported."""
-MAX_LISTED = 20
+LIST_LIMIT = 20
 """Most positions in a witness."""
 ClassLabel = tuple[int, str]
 """A class of positions, and a label as canonical JSON."""
@@ -124,7 +124,7 @@ def find_wrong_context(subject: Subject, plan: Plan) -> Iterator[Finding]:
         expected = row_sums(intended, table, words[matched.classes])[first[np.maximum(class_of_position, 0)]]
         given = row_sums(subject.mask, table, words[class_of_position])
         wrong = live & (class_of_position >= 0) & (expected != given).any(axis=1)
-        for query in np.flatnonzero(wrong)[: max(MAX_ROWS - reported, 0)].tolist():
+        for query in np.flatnonzero(wrong)[: max(ROW_LIMIT - reported, 0)].tolist():
             reported += 1
             yield from _compare_row(subject, plan, query, int(first[class_of_position[query]]), table)
 
@@ -141,17 +141,17 @@ def _compare_row(subject: Subject, plan: Plan, query: int, intended_query: int, 
     position = f"position {subject.token(query)}"
     if missing:
         names = [_class_name(plan, number) for number in missing]
-        positions = [plan.matched.positions_of(number)[:MAX_LISTED] for number in missing[:MAX_LISTED]]
-        witness = {"missing": names[:MAX_LISTED], "positions": positions, "count": len(missing), **where}
+        positions = [plan.matched.positions_of(number)[:LIST_LIMIT] for number in missing[:LIST_LIMIT]]
+        witness = {"missing": names[:LIST_LIMIT], "positions": positions, "count": len(missing), **where}
         message = f"{position} does not attend to {_first_three(names)}, which its task allows"
         yield Finding("MS002", "error", query, witness, "allow these keys in its row", message)
     if len(extra):
-        names = [subject.token(key) for key in extra[:MAX_LISTED].tolist()]
-        witness = {"keys": extra[:MAX_LISTED].tolist(), "count": len(extra), **where}
+        names = [subject.token(key) for key in extra[:LIST_LIMIT].tolist()]
+        witness = {"keys": extra[:LIST_LIMIT].tolist(), "count": len(extra), **where}
         message = f"{position} attends to {_first_three(names, len(extra))}, which none of its tasks allows"
         yield Finding("MS013", "error", query, witness, "forbid these keys in its row", message)
     for number in (number for number in expected if given[number] and given[number] != expected[number]):
-        keys = row[class_of_position[row] == number][:MAX_LISTED].tolist()
+        keys = row[class_of_position[row] == number][:LIST_LIMIT].tolist()
         witness = {"keys": keys, "due": expected[number], "given": given[number], **where}
         name = _class_name(plan, number)
         message = f"{position} attends to {given[number]} copies of {name}, its task to {expected[number]}"
@@ -219,8 +219,8 @@ def _positions_of_labels(subject: Subject, class_of_position: Int64Array) -> dic
 def _label_on_wrong_row(
     subject: Subject, plan: Plan, positions: list[int], pair: ClassLabel, other: ClassLabel
 ) -> Finding:
-    expected, name = plan.matched.positions_of(other[0])[:MAX_LISTED], _class_name(plan, other[0])
-    witness = {"label": pair[1], "positions": positions[:MAX_LISTED], "due": expected, "due_token": name}
+    expected, name = plan.matched.positions_of(other[0])[:LIST_LIMIT], _class_name(plan, other[0])
+    witness = {"label": pair[1], "positions": positions[:LIST_LIMIT], "due": expected, "due_token": name}
     message = f"position {subject.token(positions[-1])} predicts {_shorten(pair[1])}, which {name} should predict"
     message += f" (position {expected[0]})" if expected else ", and the mask has no such position"
     remedy = "put the label where its task predicts it; never shift labels along the mask"
@@ -228,7 +228,7 @@ def _label_on_wrong_row(
 
 
 def _other_label(subject: Subject, positions: list[int], pair: ClassLabel, other: ClassLabel) -> Finding:
-    witness = {"label": pair[1], "positions": positions[:MAX_LISTED], "due_label": other[1]}
+    witness = {"label": pair[1], "positions": positions[:LIST_LIMIT], "due_label": other[1]}
     position = subject.token(positions[-1])
     message = f"position {position}: expected label {_shorten(other[1])} by its task, got {_shorten(pair[1])}"
     return Finding("MS003", "error", positions[-1], witness, f"predict {_shorten(other[1])} there", message)
@@ -239,7 +239,7 @@ def _lost_labels(
 ) -> Iterator[Finding]:
     """Yield findings for labels that occur too seldom; warnings where they occur, as one may carry a weight."""
     for pair, count in lost.items():
-        positions, name = plan.matched.positions_of(pair[0])[:MAX_LISTED], _class_name(plan, pair[0])
+        positions, name = plan.matched.positions_of(pair[0])[:LIST_LIMIT], _class_name(plan, pair[0])
         witness = {
             "label": pair[1],
             "asked": expected[pair],
@@ -273,7 +273,7 @@ def _extra_labels(
             "label": pair[1],
             "asked": expected[pair],
             "given": given[pair],
-            "positions": positions[:MAX_LISTED],
+            "positions": positions[:LIST_LIMIT],
         }
         where, label = f"position {subject.token(positions[-1])}", _shorten(pair[1])
         if expected[pair]:
@@ -290,7 +290,7 @@ def find_absent_positions(subject: Subject, plan: Plan) -> Iterator[Finding]:
     """Yield MS002 for (input, position id, kind) that the family needs and that no position of the mask has."""
     identity = code_both_identities(subject, plan.intended.positions)
     lacking = np.flatnonzero(~np.isin(identity[subject.size :], identity[: subject.size]))
-    for number in lacking[:MAX_LISTED].tolist():
+    for number in lacking[:LIST_LIMIT].tolist():
         item: Any = plan.intended.positions[number]
         message = (
             f"the family needs a position {canonical(item.input)} at position id {item.position}, the mask has none"

@@ -12,6 +12,7 @@ from masksynth.mask.csr import factorize
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Labels, Subject
+from masksynth.subject.token_file import position_of
 from masksynth.tasks.canonical import canonical
 
 NEXT_TOKEN_REMEDY = (
@@ -110,7 +111,7 @@ def _followers_of_another_text(
 def _assumed_chunks(subject: Subject, width: int, position: int, labels: int) -> Finding:
     message = (
         f"the mask is read as chunks of {width} tokens, as position ids continue where rows are cut: labels across "
-        f"{labels} cuts are accepted, position {subject.token(position)} first"
+        f"cuts are accepted ({labels}), position {subject.token(position)} first"
     )
     remedy = (
         "let position ids restart with each document; if these are chunks, declare them under tables: "
@@ -150,7 +151,8 @@ def _positions_by_value(position: Int64Array, values: Int64Array) -> list[list[i
 def _width_of_chunks(subject: Subject, begins: Int64Array) -> tuple[int, BoolArray]:
     """Return the width of the chunks that every row keeps to (0: none), and where ids continue into the next chunk.
 
-    The second result says which of the positions ``begins`` have the next id. Of the widths that fit, the largest: the greatest common divisor of the position ids at which chunks begin.
+    The second result says which of the positions ``begins`` have the next id. Of the widths that fit, the largest: the
+    greatest common divisor of the position ids at which chunks begin.
     """
     ids = subject.positions
     none = 0, np.zeros(len(begins), bool)
@@ -161,9 +163,8 @@ def _width_of_chunks(subject: Subject, begins: Int64Array) -> tuple[int, BoolArr
     if width < 2:
         return none
     chunk = ids // width
-    changes = np.append(
-        0, (np.diff(chunk) != 0).cumsum()
-    )  # equal at two positions iff the chunk is constant between them
+    # equal at two positions iff the chunk is constant between them
+    changes = np.append(0, (np.diff(chunk) != 0).cumsum())
     for table in range(subject.mask.tables):
         query, start, end = row_intervals(subject.mask, table)
         if ((changes[start] != changes[end - 1]) | (chunk[start] != chunk[query])).any():
@@ -192,15 +193,13 @@ def find_undeclared_hides(subject: Subject) -> Iterator[Finding]:
 
 def find_unknown_hides(subject: Subject) -> Iterator[Finding]:
     """Yield MS014 for the first label that hides an element that no input has; a leak of it cannot be found."""
-    from masksynth.subject.token_file import place_of
-
     labels = subject.labels
     if labels is None or not any(labels.hides):
         return
     known = set(map(canonical, subject.inputs or ()))
     for number, hides in enumerate(labels.hides):
         for element in hides:
-            if place_of(element) is None and canonical(element) not in known:
+            if position_of(element) is None and canonical(element) not in known:
                 reason = "is not an input" if subject.inputs else "cannot be looked up: inputs are not known"
                 message = f"label {number} hides {canonical(element)}, which {reason}"
                 remedy = 'correct it (5 and "5" are two elements), or give the inputs'

@@ -15,6 +15,7 @@ from masksynth.audit.shortest_paths import Answer, find_reachable, layers_of_pat
 from masksynth.mask.typing import Int64Array
 from masksynth.merge import find_leak, merge_family
 from masksynth.subject.subject import Subject
+from masksynth.subject.token_file import position_of
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import canonical
 
@@ -58,8 +59,6 @@ def hidden_by_labels(subject: Subject) -> Secrets:
     >>> hidden_by_labels(with_tokens(Subject(mask, "m"), {"inputs": ["a", "b"], "labels": [[0, "b", ["b"]]]}))
     Secrets(query=array([0]), which=array([0]), sets=Sets(offset=array([0, 1]), item=array([1])), name=('"b"',))
     """
-    from masksynth.subject.token_file import place_of
-
     questions: list[tuple[int, int, str]] = []
     groups: list[list[int]] = []
     if subject.labels is None:
@@ -71,7 +70,7 @@ def hidden_by_labels(subject: Subject) -> Secrets:
     set_of_element: dict[str, int] = {}
     for query, hides in zip(subject.labels.position.tolist(), subject.labels.hides, strict=True):
         for element in hides:
-            text, position = canonical(element), place_of(element)
+            text, position = canonical(element), position_of(element)
             if text not in set_of_element:
                 set_of_element[text] = len(groups)
                 groups.append([position] if position is not None else carriers.get(text, []))

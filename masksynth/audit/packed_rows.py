@@ -11,11 +11,11 @@ from masksynth.audit.finding import Finding
 from masksynth.errors import WrongAnswer
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.visibility import Segment, segments_of
-from masksynth.subject.packed_labels import token_places
+from masksynth.subject.packed_tokens import token_positions
 from masksynth.subject.subject import Subject
 from masksynth.verify.packs import wrong_tokens
 
-MAX_ROWS = 20
+ROW_LIMIT = 20
 """Most wrong rows that are reported, and most keys in a witness."""
 REPACK = "pack the samples again"
 
@@ -33,7 +33,7 @@ def find_wrong_packed_rows(subject: Subject) -> Iterator[Finding]:
     batch = subject.batch
     if batch is None:
         return
-    token_offset, position, _ = token_places(batch)
+    token_offset, position, _ = token_positions(batch)
     length = np.diff(token_offset)
     given = subject.segments or (None,) * len(length)
     segments = tuple(
@@ -44,7 +44,7 @@ def find_wrong_packed_rows(subject: Subject) -> Iterator[Finding]:
     except WrongAnswer as error:
         yield Finding("MS009", "error", None, {}, REPACK, error.fact)
         return
-    for token in _first_per_position(position, wrong)[:MAX_ROWS].tolist():
+    for token in _first_per_position(position, wrong)[:ROW_LIMIT].tolist():
         sample = int(np.searchsorted(token_offset, token, "right")) - 1
         begin = int(token_offset[sample])
         wrong_token = _Token(int(position[token]), batch.samples[sample], token - begin)
@@ -107,7 +107,7 @@ def _compare_row(
             witness = {
                 "sample": token.sample,
                 "token": token.index,
-                "keys": keys[:MAX_ROWS].tolist(),
+                "keys": keys[:ROW_LIMIT].tolist(),
                 "count": len(keys),
             }
             yield Finding(code, "error", token.position, witness, remedy, f"{name} {verb} {names}{more}")

@@ -12,9 +12,9 @@ from masksynth.mask.typing import BoolArray
 from masksynth.subject.subject import Subject
 from masksynth.verify.colour_refinement import row_sums
 
-MAX_FINDINGS = 1000
+FINDING_LIMIT = 1000
 """Most rows, and most labels, that are reported one by one."""
-MAX_KEYS = 20
+KEY_LIMIT = 20
 """Most keys in a witness."""
 
 
@@ -34,15 +34,15 @@ def find_padding_faults(subject: Subject, live: BoolArray) -> Iterator[Finding]:
     if subject.labels is None:
         return
     labels = np.flatnonzero(subject.padding[subject.labels.position])
-    for label in labels[:MAX_FINDINGS].tolist():
+    for label in labels[:FINDING_LIMIT].tolist():
         position, value = int(subject.labels.position[label]), subject.labels.value[label]
         message = f"padding at position {subject.token(position)} predicts a label: {value!r}"
         remedy = "remove the label: padding is not trained"
         yield Finding("MS020", "error", position, {"label": value}, remedy, message)
-    if len(labels) > MAX_FINDINGS:
-        message = f"{len(labels) - MAX_FINDINGS} more labels are predicted by padding; {MAX_FINDINGS} are reported"
+    if len(labels) > FINDING_LIMIT:
+        message = f"{len(labels) - FINDING_LIMIT} more labels are predicted by padding; {FINDING_LIMIT} are reported"
         witness = {"codes": ["MS020"], "labels": len(labels)}
-        position = int(subject.labels.position[labels[MAX_FINDINGS]])
+        position = int(subject.labels.position[labels[FINDING_LIMIT]])
         yield Finding("MS014", "note", position, witness, "remove all labels of padding", message)
 
 
@@ -50,7 +50,7 @@ def _rows_with_padding(subject: Subject, padding: BoolArray, live: BoolArray, ta
     padding_keys = row_sums(subject.mask, table, padding.astype(np.int64))  # number of padding keys per row
     wrong = np.flatnonzero((padding_keys > 0) & ~padding)
     where = {"table": table} if subject.mask.tables > 1 else {}
-    for query in wrong[:MAX_FINDINGS].tolist():
+    for query in wrong[:FINDING_LIMIT].tolist():
         keys = subject.mask.row(query, table)
         keys = keys[padding[keys]]
         names = ", ".join(subject.token(key) for key in keys[:3].tolist())
@@ -58,10 +58,10 @@ def _rows_with_padding(subject: Subject, padding: BoolArray, live: BoolArray, ta
         message = f"position {subject.token(query)} attends to padding: {names}"
         message += "" if live[query] else "; no label depends on it"
         message += f" (one of {len(wrong)} rows)" if len(wrong) > 1 else ""
-        witness = {"keys": keys[:MAX_KEYS].tolist(), "count": len(keys), **where}
+        witness = {"keys": keys[:KEY_LIMIT].tolist(), "count": len(keys), **where}
         severity = "error" if live[query] else "warning"
         yield Finding("MS020", severity, query, witness, "forbid padding in its row", message)
-    if len(wrong) > MAX_FINDINGS:
-        message = f"{len(wrong) - MAX_FINDINGS} more rows attend to padding; {MAX_FINDINGS} are reported"
+    if len(wrong) > FINDING_LIMIT:
+        message = f"{len(wrong) - FINDING_LIMIT} more rows attend to padding; {FINDING_LIMIT} are reported"
         witness = {"codes": ["MS020"], "rows": len(wrong)}
-        yield Finding("MS014", "note", int(wrong[MAX_FINDINGS]), witness, "forbid padding in all rows", message)
+        yield Finding("MS014", "note", int(wrong[FINDING_LIMIT]), witness, "forbid padding in all rows", message)

@@ -18,7 +18,7 @@ from masksynth.tasks.canonical import canonical
 from masksynth.verify.colour_refinement import first_colours, most_in_a_row
 from masksynth.verify.mask_refinement import stable
 
-MAX_POSITIONS = 100
+LIST_LIMIT = 100
 """Most positions in a witness."""
 
 
@@ -180,7 +180,7 @@ def find_duplicates(subject: Subject, live: BoolArray, classes: Int64Array | Non
         message += "; they are in different groups" if separate else ""
         merge = "keep one and give it all their labels, as loss edges"
         remedy = "put the samples into one group" if separate else merge
-        witness = {"positions": copies[:MAX_POSITIONS], "count": size, "needed": needed}
+        witness = {"positions": copies[:LIST_LIMIT], "count": size, "needed": needed}
         yield Finding("MS008", "note" if separate else "warning", copies[needed], witness, remedy, message)
 
 

@@ -10,6 +10,7 @@ from masksynth.audit.family_findings import expects_itself, find_family_faults, 
 from masksynth.audit.finding import SEVERITIES, Finding
 from masksynth.audit.hints import find_offset_labels, find_undeclared_hides, find_unknown_hides
 from masksynth.audit.leak_findings import find_leaks
+from masksynth.audit.packed_labels import find_wrong_packed_labels
 from masksynth.audit.packed_rows import find_wrong_packed_rows
 from masksynth.audit.padding import find_padding_faults
 from masksynth.audit.row_findings import (
@@ -26,9 +27,9 @@ from masksynth.audit.samples import Comparison, compare_samples
 from masksynth.audit.storage import find_broken_heuristics, find_finite_infinity, find_wrong_blocks
 from masksynth.export.targets import Entry, summary
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.subject.packed_labels import packed_labels
+from masksynth.subject.read_subject import with_samples
 from masksynth.subject.sample_table import Source
-from masksynth.subject.subject import Subject, with_samples
+from masksynth.subject.subject import Subject
 
 UNDECIDED = ("MS014", "MS022")
 """Codes of checks that were requested and not completed."""
@@ -167,7 +168,7 @@ def _find_all(
     if plan is not None:
         yield from find_family_faults(subject, plan)
     else:
-        yield from _not_in(from_samples, (*packed_labels(subject), *find_wrong_packed_rows(subject)))
+        yield from _not_in(from_samples, (*find_wrong_packed_labels(subject), *find_wrong_packed_rows(subject)))
         yield from find_offset_labels(subject, live)
         yield from find_undeclared_hides(subject)
     yield from from_samples
@@ -201,6 +202,7 @@ def find_unchecked(subject: Subject) -> dict[str, str]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from masksynth.mask import Mask
     >>> find_unchecked(Subject(Mask.from_dense(np.eye(1, dtype=bool)), "m"))["MS001"]
     'labels that say what they hide, a family, or samples'

@@ -1,4 +1,4 @@
-"""An answer in words, with a picture where the mask is small."""
+"""Format answers as text, with a picture if the mask is small."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from masksynth.backends import Objective, Status
-from masksynth.solve import Answer, nodes_of
+from masksynth.solve import Answer, count_nodes
 from masksynth.sparse.sparsify import SparseAnswer
 from masksynth.tasks import Instance, MergedTask
 from masksynth.tasks.canonical import canonical, shown
@@ -17,24 +17,31 @@ PICTURE = 40
 """Largest mask that is drawn on the terminal."""
 
 
-def told(asked: Instance, answer: Answer, output: Path | None) -> str:
-    """The answer in words, with a picture where the mask is small."""
-    name = plain(asked.name)
+def answer_text(question: Instance, answer: Answer, output: Path | None) -> str:
+    """Return an answer as text for people.
+
+    Parameters
+    ----------
+    question : Instance
+    answer : Answer
+    output : path, optional
+        Folder to which it was written.
+    """
+    name = plain(question.name)
     if answer.leak is not None:
         leak = answer.leak
         path = " -> ".join(map(plain, leak.path))
-        return (
-            f"{name}: INFEASIBLE. Node {shown(leak.node)} of task {shown(leak.task)} hides {plain(canonical(leak.hides))} and sees it: "
-            f"{path} ({count(len(leak.path) - 1, 'hop')})."
-        )
+        node = f"Node {shown(leak.node)} of task {shown(leak.task)}"
+        hops = count(len(leak.path) - 1, "hop")
+        return f"{name}: INFEASIBLE. {node} hides {plain(canonical(leak.hides))} and sees it: {path} ({hops})."
     if answer.merged is None:
         return f"{name}: {answer.status.name}. {answer.status.value}"
     if answer.sparse is not None:
-        return _sparse(asked, answer, answer.merged, output)
+        return _sparse_answer_text(question, answer, answer.merged, output)
     merged, size = answer.merged, answer.objective["positions"]
     roads = " and ".join(f"{road['backend']} ({road['value']})" for road in answer.certificate["roads"])
     lines = [
-        f"{name}: {answer.status.name}, {count(size.value, 'position')} instead of {nodes_of(asked.family)} "
+        f"{name}: {answer.status.name}, {count(size.value, 'position')} instead of {count_nodes(question.family)} "
         f"({count(len(merged.tasks), 'task')}, {count(len(merged.loss_edges), 'prediction')})",
         f"  {'minimal' if answer.status is Status.OPTIMAL else f'at least {size.bound} are needed'}; found by {roads}",
         f"  checked: {', '.join(answer.certificate['checks'])}",
@@ -49,11 +56,10 @@ def told(asked: Instance, answer: Answer, output: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _sparse(asked: Instance, answer: Answer, merged: MergedTask, output: Path | None) -> str:
-    """A sparse answer in words."""
+def _sparse_answer_text(question: Instance, answer: Answer, merged: MergedTask, output: Path | None) -> str:
     edges, dense = answer.objective["edges"], answer.sparse.pairs if answer.sparse else 0
     lines = [
-        f"{plain(asked.name)}: {answer.status.name}, {count(edges.value, 'edge')} instead of {dense} "
+        f"{plain(question.name)}: {answer.status.name}, {count(edges.value, 'edge')} instead of {dense} "
         f"through {depth(merged.problem.layers)} ({count(len(merged.positions), 'position')}, minimal)",
         *edge_lines(edges, answer.certificate["edges"]),
         f"  checked: {', '.join(answer.certificate['checks'])}",
@@ -67,7 +73,7 @@ def _sparse(asked: Instance, answer: Answer, merged: MergedTask, output: Path | 
 
 
 def edge_lines(edges: Objective, certificate: Mapping[str, Any]) -> list[str]:
-    """What is proved of a number of edges, and by whom."""
+    """Return lines that say what is proved about a number of edges, and how."""
     gap = edges.value - edges.bound
     claim = (
         "the fewest possible"
@@ -77,37 +83,48 @@ def edge_lines(edges: Objective, certificate: Mapping[str, Any]) -> list[str]:
     if "scheme" in certificate:
         return [f"  {claim}; by construction: {certificate['scheme']}", f"  bound: {certificate['bound']}"]
     parts = certificate["parts"]
-    by = sorted({part["proved_by"] for part in parts} - {"none"})
+    proved_by = sorted({part["proved_by"] for part in parts} - {"none"})
     if edges.bound > certificate["settled"] + sum(part["bound"] for part in parts):
-        by = [certificate["floor"]["proof"]]
-    how = f"; proved by {', '.join(by)}" if by else ""
-    sure = f"{count(certificate['sure'], 'sure edge')}, {count(len(parts), 'part')} to search"
-    return [f"  {claim}: {sure}{how}"]
+        proved_by = [certificate["floor"]["proof"]]
+    proof = f"; proved by {', '.join(proved_by)}" if proved_by else ""
+    searched = f"{count(certificate['sure'], 'forced edge')}, {count(len(parts), 'component')} to search"
+    return [f"  {claim}: {searched}{proof}"]
 
 
-def told_relation(name: str, answer: SparseAnswer, output: Path | None) -> str:
-    """The sparse mask of a bare relation in words."""
+def sparse_text(name: str, answer: SparseAnswer, output: Path | None) -> str:
+    """Return the sparse mask of a relation as text for people.
+
+    Parameters
+    ----------
+    name : str
+        Name of the relation's file.
+    answer : SparseAnswer
+    output : path, optional
+        File to which the mask was written.
+    """
     layers = depth(answer.layers)
     if answer.objective is None:
-        return f"{plain(name)}: INFEASIBLE. The allowed edges do not connect position {answer.unreachable} (query, key) within {layers}."
+        pair = f"the pair {answer.unreachable} (query, key)"
+        return f"{plain(name)}: INFEASIBLE. The allowed edges do not connect {pair} within {layers}."
     lines = [
-        f"{plain(name)}: {answer.status.name}, {count(answer.objective.value, 'edge')} instead of {answer.pairs} through {layers}",
+        f"{plain(name)}: {answer.status.name}, {count(answer.objective.value, 'edge')} instead of {answer.pairs} "
+        f"through {layers}",
         *edge_lines(answer.objective, answer.certificate),
         "  checked: flow",
         f"  {answer.seconds:.2f} s",
     ]
     if not answer.closed:
-        lines.insert(1, "  the relation was not transitive; this is for its closure")
+        lines.insert(1, "  the relation was not transitive; this is the answer for its closure")
     if output is not None:
         lines.append(f"  written to {output}")
     return "\n".join(lines)
 
 
 def picture(merged: MergedTask) -> str:
-    """The mask with the input and position id of every row."""
+    """Return the mask as text, with the input and position id of each row."""
     names = [
-        f"{plain(at.input if isinstance(at.input, str) else canonical(at.input))}@{at.position}"
-        for at in merged.positions
+        f"{plain(row.input if isinstance(row.input, str) else canonical(row.input))}@{row.position}"
+        for row in merged.positions
     ]
     width = min(max(map(len, names)), 24)
     labels = [name if len(name) <= width else f"{name[: width - 3]}..." for name in names]

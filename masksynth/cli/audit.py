@@ -10,58 +10,51 @@ from typing import TYPE_CHECKING
 
 import click
 
-from masksynth.cli.report import REPORT, check_report
+from masksynth.cli.report import REPORT, TOKENIZER, check_report
 from masksynth.terminal import (
     JSON,
     QUIET,
+    SubjectChoice,
     count,
     depth,
-    input_files,
     plain,
     print_json,
     printable,
     progress,
+    subject_options,
     to_the_end,
 )
 
 if TYPE_CHECKING:
     from masksynth.audit import Finding, Report, Subject
 
-MAX_SHOWN = 4
+SHOWN_LIMIT = 4
 """Most findings of one code and severity that are printed."""
 
 
 @click.command(name="audit")
-@click.argument("subject", metavar="SUBJECT", type=click.Path())
-@click.option(
-    "--tokens",
-    type=click.Path(path_type=Path),
-    help="JSON: inputs, positions, kinds, labels, family, padding, tables; each optional.",
-)
+@subject_options
 @click.option(
     "--samples",
     type=click.Path(),
     help="Samples that the mask should train: JSON lines, gzip, Parquet, or - for stdin.",
 )
-@click.option("--length", type=click.IntRange(1), help="Number of positions, for package.module:mask_mod.")
-@click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 @click.option(
     "--layers",
     type=click.IntRange(1),
     help="Number of layers of the model [default: that of the answer or family, or any].",
 )
 @REPORT
+@TOKENIZER
 @click.option("--force", is_flag=True, help="Replace an existing report.")
 @JSON
 @QUIET
 def audit_command(
-    subject: str,
-    tokens: Path | None,
+    subject: SubjectChoice,
     samples: str | None,
-    length: int | None,
-    batch: int | None,
     layers: int | None,
     report: Path | None,
+    tokenizer: str | None,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -75,24 +68,24 @@ def audit_command(
     masksynth audit my_masks:mask_mod --length 4096
 
     SUBJECT is a mask file, the folder of an answer or of packed batches, or package.module:name of a FlexAttention
-    mask_mod or BlockMask, which is imported. Exit codes: 1 if a finding is an error, 3 if none is but some check could not be completed
-    (MS014, MS022), 0 otherwise, 2 if an input cannot be read.
+    mask_mod or BlockMask, which is imported. Exit codes: 1 if a finding is an error, 3 if none is but some check
+    could not be completed (MS014, MS022), 0 otherwise, 2 if an input cannot be read.
     """
-    from masksynth.audit import audit, read_subject
+    from masksynth.audit import audit
 
-    check_report(report, force, input_files(subject, tokens, samples))
-    with progress(f"auditing {plain(subject)} ...", quiet):
-        named = read_subject(subject, tokens=tokens, length=length, layers=layers, batch=batch, samples=samples)
-        result = audit(named)
+    check_report(report, force, subject.input_files(samples), tokenizer)
+    with progress(f"auditing {plain(subject.path)} ...", quiet):
+        read = subject.read(layers, samples=samples)
+        result = audit(read)
     with to_the_end():
         if report is not None:
             from masksynth.report import write_report
 
-            write_report(report, named, findings=result, force=force)
+            write_report(report, read, findings=result, tokenizer=tokenizer, force=force)
         if as_json:
             print_json(result.record())
         elif not quiet:
-            click.echo("\n".join(format_report(named, result)))
+            click.echo("\n".join(format_report(read, result)))
     sys.exit(1 if result.errors else 0 if result.complete else 3)
 
 
@@ -118,8 +111,8 @@ def format_report(subject: Subject, report: Report) -> Iterator[str]:
         yield f"  minimal equivalent: {most}{minimal.minimal:,} positions ({parts})"
     if (samples := report.samples) is not None:
         others = samples.read - samples.compared
-        rest = f", {others:,} in other batches" if subject.batch is not None else f" of {samples.read:,}"
-        yield f"  compared with {count(samples.compared, 'sample')}{rest if others else ''}"
+        others_text = f", {others:,} in other batches" if subject.batch is not None else f" of {samples.read:,}"
+        yield f"  compared with {count(samples.compared, 'sample')}{others_text if others else ''}"
     for table, entries in enumerate(report.kernels):
         formats = ", ".join(entry.format for entry in entries if entry.bytes is not None) or "none"
         yield f"  kernels{f' for table {table}' if mask.tables > 1 else ''}: {formats}"
@@ -129,8 +122,8 @@ def format_report(subject: Subject, report: Report) -> Iterator[str]:
 
 def _format_group(severity: str, code: str, findings: list[Finding]) -> Iterator[str]:
     yield f"  {severity} {code} {findings[0].name}"
-    for finding in findings[:MAX_SHOWN]:
+    for finding in findings[:SHOWN_LIMIT]:
         yield f"    {printable(finding.message)}"
-    if len(findings) > MAX_SHOWN:
-        yield f"    and {len(findings) - MAX_SHOWN:,} more like these"
+    if len(findings) > SHOWN_LIMIT:
+        yield f"    and {len(findings) - SHOWN_LIMIT:,} more like these"
     yield f"    -> {printable(findings[0].remedy)}"

@@ -1,4 +1,4 @@
-"""``masksynth new`` and ``masksynth catalog``: the families of the catalogue, their flags read off their signatures."""
+"""``masksynth new`` and ``masksynth catalog``: the families of the catalogue, with flags from their signatures."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def new() -> None:
     """
 
 
-def parsed(kind: Any, text: str) -> Any:
-    """A flag's text as the annotated type: int, str, tuple[int, ...], tuple[str, ...] or a tuple of tuples."""
+def parse_flag(kind: Any, text: str) -> Any:
+    """Convert a flag's text to the annotated type: int, str, tuple[int, ...], tuple[str, ...] or a tuple of tuples."""
     inner = getattr(kind, "__args__", (kind,))[0]
     if kind is int:
         return int(text)
     if kind is str:
         return text
     separator = ";" if hasattr(inner, "__args__") else ","
-    return tuple(parsed(inner, part) for part in text.split(separator) if part)
+    return tuple(parse_flag(inner, part) for part in text.split(separator) if part)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, tuple):
-        return (";" if value and isinstance(value[0], tuple) else ",").join(map(_shown, value))
+        return (";" if value and isinstance(value[0], tuple) else ",").join(map(_format_value, value))
     return str(value)
 
 
@@ -51,9 +51,9 @@ def _family_command(name: str, function: Callable[..., Instance]) -> click.Comma
         values = {}
         for key, text in flags.items():
             try:
-                values[key] = parsed(hints[key], text)
+                values[key] = parse_flag(hints[key], text)
             except ValueError:
-                raise click.BadParameter(f"{text!r} is not {_kind(hints[key])}", param_hint=f"--{key}") from None
+                raise click.BadParameter(f"{text!r} is not {_type_text(hints[key])}", param_hint=f"--{key}") from None
         try:
             instance = function(**values)
         except InvalidInstance as error:
@@ -63,9 +63,9 @@ def _family_command(name: str, function: Callable[..., Instance]) -> click.Comma
     options = [
         click.Option(
             [f"--{key}", key],
-            default=_shown(parameter.default),
+            default=_format_value(parameter.default),
             show_default=True,
-            help=_meaning(function, key, hints[key]),
+            help=_flag_help(function, key, hints[key]),
         )
         for key, parameter in inspect.signature(function).parameters.items()
     ]
@@ -75,15 +75,15 @@ def _family_command(name: str, function: Callable[..., Instance]) -> click.Comma
     )
 
 
-def _meaning(function: Callable[..., Instance], key: str, kind: Any) -> str:
-    """What a parameter means, from the docstring, and how it is written."""
+def _flag_help(function: Callable[..., Instance], key: str, kind: Any) -> str:
+    """Return a parameter's description from the docstring, and how its value is written."""
     lines = (inspect.getdoc(function) or "").splitlines()
-    place = next((number for number, line in enumerate(lines) if line.startswith(f"{key} : ")), None)
-    meaning = lines[place + 1].strip().replace("`", "") if place is not None and place + 1 < len(lines) else ""
-    return f"{meaning} ({_kind(kind)})" if meaning else _kind(kind)
+    index = next((number for number, line in enumerate(lines) if line.startswith(f"{key} : ")), None)
+    meaning = lines[index + 1].strip().replace("`", "") if index is not None and index + 1 < len(lines) else ""
+    return f"{meaning} ({_type_text(kind)})" if meaning else _type_text(kind)
 
 
-def _kind(kind: Any) -> str:
+def _type_text(kind: Any) -> str:
     inner = getattr(kind, "__args__", (None,))[0]
     if kind is int:
         return "an integer"
@@ -117,7 +117,8 @@ def list_catalog(as_json: bool) -> None:
             "name": name,
             "summary": _summary(function),
             "parameters": {
-                key: _shown(parameter.default) for key, parameter in inspect.signature(function).parameters.items()
+                key: _format_value(parameter.default)
+                for key, parameter in inspect.signature(function).parameters.items()
             },
         }
         for name, function in catalog.FAMILIES.items()

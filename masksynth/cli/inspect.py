@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,20 +10,22 @@ import click
 from masksynth.terminal import (
     JSON,
     QUIET,
+    SubjectChoice,
     count,
     layers_option,
     plain,
     print_json,
     progress,
-    read,
-    read_other,
     subject_options,
     to_the_end,
 )
 
 if TYPE_CHECKING:
-    from masksynth.audit import Subject
-    from masksynth.statistics import Anatomy, Difference, Reason
+    from masksynth.statistics import Difference, MaskStatistics, Reason
+    from masksynth.subject import Subject
+
+MOST_HOPS = 12
+"""Hops of a path that are printed."""
 
 
 @click.command("inspect")
@@ -40,10 +41,7 @@ if TYPE_CHECKING:
 @JSON
 @QUIET
 def inspect_mask(
-    subject: str,
-    tokens: Path | None,
-    length: int | None,
-    batch: int | None,
+    subject: SubjectChoice,
     why: tuple[int, int] | None,
     diff: str | None,
     layers: Any,
@@ -51,7 +49,7 @@ def inspect_mask(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Read the mask in SUBJECT: a mask file, the folder of an answer or of packed batches, or package.module:mask_mod.
+    """Print the numbers of a mask, why a position sees another, or how two masks differ.
 
     \b
     masksynth inspect out
@@ -59,41 +57,42 @@ def inspect_mask(
     masksynth inspect mask.npy --diff other.npy --json
     masksynth inspect attn_gym.masks:causal_mask --length 4096
 
-    Prints depth to convergence, classes, height, width, Hasse edges, reciprocity, row intervals and blocks; with --why or --diff the
-    answer to that. Works on row intervals, at 131,072 positions too; what cannot be computed at a size is named with the reason.
-    """
-    from masksynth import statistics as room
+    SUBJECT is a mask file (- for stdin), the folder of an answer or of packed batches, or package.module:mask_mod.
 
-    looked_at = read(subject, tokens, length, batch, layers)
-    with progress(f"reading {plain(subject)} ...", quiet):
-        other = read_other(diff, length) if diff is not None else None
-        reason = room.why(looked_at.mask, *why) if why is not None else None
-        difference = room.compare(looked_at.mask, other.mask) if other is not None else None
-        asked = why is not None or diff is not None
-        numbers = None if asked else room.anatomy(looked_at.mask, looked_at.layers, block_size)
+    Prints depth to convergence, classes, height, width, Hasse edges, reciprocity, row intervals and blocks; with --why
+    or --diff, the answer to that instead. Runs on row intervals, for 131,072 positions too; each number that is too
+    expensive at a size is named with the reason.
+    """
+    from masksynth import statistics
+
+    looked_at = subject.read(layers)
+    with progress(f"reading {plain(subject.path)} ...", quiet):
+        other = subject.read_other(diff) if diff is not None else None
+        reason = statistics.why(looked_at.mask, *why) if why is not None else None
+        difference = statistics.compare(looked_at.mask, other.mask) if other is not None else None
+        only_asked = why is not None or diff is not None
+        numbers = None if only_asked else statistics.mask_statistics(looked_at.mask, looked_at.layers, block_size)
     with to_the_end():
         if as_json:
-            found = {"anatomy": numbers, "why": reason, "difference": difference}
-            print_json({"subject": looked_at.name, **{name: _plain(value) for name, value in found.items()}})
+            results = {"anatomy": numbers, "why": reason, "difference": difference}
+            print_json({"subject": looked_at.name, **{name: _record(value) for name, value in results.items()}})
         elif not quiet:
             lines = [f"{plain(looked_at.name)}: {_head(looked_at)}"]
             lines += _numbers(numbers) if numbers is not None else []
             lines += _reason(looked_at, reason) if reason is not None else []
-            lines += (
-                _difference(difference, plain(looked_at.name), plain(other.name))
-                if difference is not None and other is not None
-                else []
-            )
+            if difference is not None and other is not None:
+                lines += _difference(difference, plain(looked_at.name), plain(other.name))
             click.echo("\n".join(lines))
 
 
-def _plain(value: Any) -> Any:
+def _record(value: Any) -> Any:
+    """Return a result as plain JSON values, None if it was not computed."""
     if value is None:
         return None
-    found = asdict(value)
-    if found.get("blocks") is not None:
-        found["blocks"] = value.blocks._asdict()
-    return found
+    record = asdict(value)
+    if record.get("blocks") is not None:
+        record["blocks"] = value.blocks._asdict()
+    return record
 
 
 def _head(subject: Subject) -> str:
@@ -101,74 +100,69 @@ def _head(subject: Subject) -> str:
     return f"{subject.size:,} positions, {subject.mask.pairs:,} allowed pairs{tables}"
 
 
-def _numbers(found: Anatomy) -> list[str]:
-    """The numbers in words; what was not computed, with the reason."""
+def _numbers(numbers: MaskStatistics) -> list[str]:
+    """Return the numbers as lines of text, and what was not computed with the reason."""
     lines = []
-    if found.depth is not None and found.flow_pairs is not None:
-        carry = "layer carries" if found.depth == 1 else "layers carry"
+    if numbers.depth is not None and numbers.flow_pairs is not None:
+        carry = "layer carries" if numbers.depth == 1 else "layers carry"
         lines.append(
-            f"depth {found.depth}: {found.depth} {carry} all that any number carries, {found.flow_pairs:,} pairs"
+            f"depth {numbers.depth}: {numbers.depth} {carry} all that any number carries, {numbers.flow_pairs:,} pairs"
         )
-    if found.layer_pairs is not None:
-        lines.append(f"{count(found.layers or 0, 'layer')}: {found.layer_pairs:,} pairs")
-    if found.classes is not None:
-        lines.append(f"classes {found.classes:,}, the largest of {count(found.largest_class or 0, 'position')}")
-        at_least = "" if found.width_exact else "at least "
-        lines.append(
-            f"height {found.height:,}, width {at_least}{found.width:,} (by {found.width_by}), {found.hasse_edges:,} Hasse edges"
-        )
-    if found.reciprocity is not None:
-        lines.append(f"reciprocity {found.reciprocity:.3g}" + (", causal" if found.causal else ""))
-    rows = f"rows: {found.intervals_mean:.3g} intervals on average, {found.intervals_most} at most"
-    lines.append(f"{rows}; {found.rows_empty:,} empty, {found.rows_without_self:,} without themselves")
-    if found.blocks is not None:
-        size, total, kept, full, partial = found.blocks
+    if numbers.layer_pairs is not None:
+        lines.append(f"{count(numbers.layers or 0, 'layer')}: {numbers.layer_pairs:,} pairs")
+    if numbers.classes is not None:
+        lines.append(f"classes {numbers.classes:,}, the largest of {count(numbers.largest_class or 0, 'position')}")
+        width = f"{'' if numbers.width_exact else 'at least '}{numbers.width:,} (by {numbers.width_by})"
+        lines.append(f"height {numbers.height:,}, width {width}, {numbers.hasse_edges:,} Hasse edges")
+    if numbers.reciprocity is not None:
+        lines.append(f"reciprocity {numbers.reciprocity:.3g}" + (", causal" if numbers.causal else ""))
+    rows = f"rows: {numbers.intervals_mean:.3g} intervals on average, {numbers.intervals_most} at most"
+    lines.append(f"{rows}; {numbers.rows_empty:,} empty, {numbers.rows_without_self:,} without themselves")
+    if numbers.blocks is not None:
+        size, total, kept, full, partial = numbers.blocks
         lines.append(f"blocks of {size}: {kept:,} of {total:,} kept, {full:,} full, {partial:,} partial")
-    lines += [f"not computed: {', '.join(_with(found, why))}: {why}" for why in dict.fromkeys(found.skipped.values())]
+    for reason in dict.fromkeys(numbers.skipped.values()):
+        names = ", ".join(name for name, why in numbers.skipped.items() if why == reason)
+        lines.append(f"not computed: {names}: {reason}")
     return [f"  {line}" for line in lines]
 
 
-def _with(found: Anatomy, why: str) -> list[str]:
-    return [name for name, reason in found.skipped.items() if reason == why]
-
-
-def _reason(subject: Subject, found: Reason) -> list[str]:
-    """One entry in words, its path one line a hop."""
-    query, key = plain(subject.token(found.query)), plain(subject.token(found.key))
-    if found.layers is None:
+def _reason(subject: Subject, reason: Reason) -> list[str]:
+    """Return why one position sees another as lines of text, one for each hop of the path."""
+    query, key = plain(subject.token(reason.query)), plain(subject.token(reason.key))
+    if reason.layers is None:
         return [f"  {query} never sees {key}, through any number of layers"]
-    if found.layers == 0:
-        itself = "attends to itself" if found.tables else "does not attend to itself; the residual connection keeps it"
-        return [f"  {query} {itself}"]
-    where = f" in table {', '.join(map(str, found.tables))}" if subject.mask.tables > 1 else ""
-    direct = f"attends to {key}{where}" if found.tables else f"does not attend to {key}, and yet sees it"
-    lines = [f"{query} {direct}; after {count(found.layers, 'layer')} it knows it"]
-    if subject.layers is not None and found.layers > subject.layers:
-        lines = [f"{query} does not see {key} within {count(subject.layers, 'layer')}; it takes {found.layers}"]
-    hops = list(zip(found.path, found.at, strict=True))[1:]
-    shown = hops if len(hops) <= 12 else [*hops[:6], None, *hops[-5:]]
+    if reason.layers == 0:
+        residual = "does not attend to itself; the residual connection keeps it"
+        return [f"  {query} {'attends to itself' if reason.tables else residual}"]
+    where = f" in table {', '.join(map(str, reason.tables))}" if subject.mask.tables > 1 else ""
+    direct = f"attends to {key}{where}" if reason.tables else f"does not attend to {key}, but sees it through others"
+    lines = [f"{query} {direct}; {count(reason.layers, 'layer')} {'carries' if reason.layers == 1 else 'carry'} it"]
+    if subject.layers is not None and reason.layers > subject.layers:
+        lines = [f"{query} does not see {key} within {count(subject.layers, 'layer')}; it takes {reason.layers}"]
+    hops = list(zip(reason.path, reason.at, strict=True))[1:]
+    shown = hops if len(hops) <= MOST_HOPS else [*hops[: MOST_HOPS // 2], None, *hops[1 - MOST_HOPS // 2 :]]
     lines += ["  ..." if hop is None else f"  layer {hop[1]}: {plain(subject.token(hop[0]))}" for hop in shown]
     return [f"  {line}" for line in lines]
 
 
-def _difference(found: Difference, first: str, second: str) -> list[str]:
+def _difference(difference: Difference, first: str, second: str) -> list[str]:
+    """Return how two masks differ as lines of text."""
     from masksynth.export.row_intervals import few
 
-    if not found.rows:
+    if not difference.rows:
         return [f"  {first} and {second} allow the same pairs"]
-    lines = [
-        f"{found.only_first:,} pairs only in {first}, {found.only_second:,} only in {second}; {count(found.rows, 'row')} differ"
-    ]
-    for row in found.first_rows:
-        table = f"table {row.table}, " if found.tables > 1 else ""
+    pairs = f"{difference.only_first:,} pairs only in {first}, {difference.only_second:,} only in {second}"
+    lines = [f"{pairs}; {count(difference.rows, 'row')} differ"]
+    for row in difference.first_rows:
+        table = f"table {row.table}, " if difference.tables > 1 else ""
         lines.append(f"  {table}row {row.query}: - {few(list(row.only_first))}   + {few(list(row.only_second))}")
-    lines += ["  ..."] if found.rows > len(found.first_rows) else []
-    if found.flow_only_first is None:
-        lines.append(f"flow through all layers: not computed: {found.note}")
-    elif found.flow_only_first == found.flow_only_second == 0:
+    lines += ["  ..."] if difference.rows > len(difference.first_rows) else []
+    flow_first, flow_second = difference.flow_only_first, difference.flow_only_second
+    if flow_first is None:
+        lines.append(f"flow through all layers: not computed: {difference.note}")
+    elif flow_first == flow_second == 0:
         lines.append("through all layers both carry the same")
     else:
-        lines.append(
-            f"through all layers: {found.flow_only_first:,} pairs only in {first}, {found.flow_only_second:,} only in {second}"
-        )
+        lines.append(f"through all layers: {flow_first:,} pairs only in {first}, {flow_second:,} only in {second}")
     return [f"  {line}" for line in lines]

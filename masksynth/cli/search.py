@@ -1,24 +1,24 @@
-"""``masksynth search``: many instances, and nothing lost."""
+"""``masksynth search``: solve many instances, and read results."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, fields
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from masksynth import catalog
 from masksynth.backends import Limits
-from masksynth.cli.families import parsed
+from masksynth.cli.search_arguments import check_distinct, list_files, split_arguments
+from masksynth.cli.search_progress import Show, progress_bar
 from masksynth.draw.pictures import check_picture
 from masksynth.search import Result, search, sweep
 from masksynth.search.book import Book, read_results
@@ -32,91 +32,119 @@ from masksynth.search.result import Question, Recalled, line_of
 from masksynth.search.running import UNFINISHED
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
-from masksynth.terminal import (
-    JSON,
-    QUIET,
-    Refused,
-    check_outputs,
-    input_files,
-    layers_option,
-    plain,
-    print_json,
-    printable,
-    standard_input,
-)
+from masksynth.terminal import JSON, QUIET, check_outputs, input_files, layers_option, print_json, standard_input
+from masksynth.terminal.gather import gather
 
 MEGABYTE = 2**20
-SOLVING = (
-    "backend",
-    "layers",
-    "sparse",
-    "jobs",
-    "workers",
-    "seed",
-    "time_limit",
-    "kill_after",
-    "budget",
-    "memory",
-    "dask",
-    "answers",
-    "ordered",
-)
-"""Options that mean nothing where results are read."""
+
+
+@dataclass(frozen=True)
+class SolveOptions:
+    """How instances are solved; these options have no meaning where results are read."""
+
+    backend: str
+    layers: Any
+    sparse: bool | None
+    jobs: int | None
+    workers: int
+    seed: int
+    time_limit: float | None
+    kill_after: float | None
+    budget: float | None
+    memory: int | None
+    dask: str | None
+    answers: Path | None
+    ordered: bool
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Where results are written and compared.
+
+    Parameters
+    ----------
+    output : path, optional
+        The file of results.
+    resume, force : bool
+        Whether to continue the file, or to overwrite it.
+    report : bool
+        Whether to print a summary and draw a plot.
+    compare : path, optional
+        Earlier results, or a manifest.
+    table : path, optional
+        Parquet or CSV table.
+    """
+
+    output: Path | None
+    resume: bool
+    force: bool
+    report: bool
+    compare: Path | None
+    table: Path | None
+
+    @property
+    def mode(self) -> str:
+        """How the file of results is opened."""
+        return "resume" if self.resume else "force" if self.force else "new"
 
 
 @click.command("search", context_settings={"ignore_unknown_options": True})
-@click.argument("instances", nargs=-1, type=click.UNPROCESSED, metavar="[INSTANCES]... [--PARAMETER VALUES]...")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[INSTANCES]... [--PARAMETER VALUES]...")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write one line of JSON per instance; else to stdout.",
+    help="Write one line of JSON per instance [default: stdout].",
 )
 @click.option(
     "--family",
-    help="Instances of a catalogue family: --n 4..64, or --n 4..64..4, or --n 4,8,16; an option may be repeated.",
+    help="Solve instances of a catalogue family: --n 4..64, --n 4..64..4 or --n 4,8,16; options may be repeated.",
 )
 @click.option(
     "--backend",
     default="auto",
     show_default=True,
-    help="As in solve; several, separated by commas, race for the first proof.",
+    help="As in solve; several names, separated by commas, run in parallel until the first proof.",
 )
-@click.option("--layers", callback=layers_option, help="Override the instances' number of layers ('any': any depth).")
+@click.option(
+    "--layers",
+    callback=layers_option,
+    metavar="COUNT",
+    help="Number of layers of the model, or 'any' [default: the instance's].",
+)
 @click.option("--sparse", is_flag=True, default=None, help="Find the fewest edges.")
-@click.option("--jobs", type=click.IntRange(1), help="Worker processes; the default is one for each processor.")
+@click.option("--jobs", type=click.IntRange(1), metavar="COUNT", help="Worker processes [default: processors].")
 @click.option(
     "--workers",
     type=click.IntRange(1, 4096),
+    metavar="COUNT",
     default=1,
     show_default=True,
     help="Threads of a solver, at most processors / jobs.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed of the solvers."
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    metavar="INTEGER",
+    default=0,
+    show_default=True,
+    help="Random seed of the solvers.",
 )
-@click.option("--time-limit", type=float, metavar="SECONDS", help="For each instance and backend.")
-@click.option(
-    "--kill-after",
-    type=float,
-    metavar="SECONDS",
-    help="Kill the worker of an instance that takes longer, whatever it does.",
-)
-@click.option("--budget", type=float, metavar="SECONDS", help="For the whole batch.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Time for each instance and backend.")
+@click.option("--kill-after", type=float, metavar="SECONDS", help="Kill the worker of an instance that takes longer.")
+@click.option("--budget", type=float, metavar="SECONDS", help="Time for all instances together.")
 @click.option("--memory", type=click.IntRange(1), metavar="MEGABYTES", help="Address space of each worker.")
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Solve on the workers of this Dask scheduler.")
 @click.option(
-    "--answers", type=click.Path(path_type=Path, file_okay=False), help="Write every answer as a folder below this one."
+    "--answers",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write each answer as a folder inside this folder.",
 )
-@click.option(
-    "--resume", is_flag=True, help="Continue the file of -o: what is finished is not solved again, failures are."
-)
+@click.option("--resume", is_flag=True, help="Continue the file of -o: solve what is missing or failed.")
 @click.option("--force", is_flag=True, help="Overwrite the file of -o, the plot and the table.")
 @click.option("--ordered", is_flag=True, help="Write results in the order of the instances, not as they finish.")
 @click.option(
-    "--report",
-    is_flag=True,
-    help="Print a table, and draw solved instances against time beside the results (FILE.svg).",
+    "--report", is_flag=True, help="Print a summary, and plot solved instances over time beside the results (FILE.svg)."
 )
 @click.option(
     "--compare",
@@ -128,202 +156,140 @@ SOLVING = (
 )
 @JSON
 @QUIET
+@gather("options", SolveOptions)
+@gather("files", ResultFiles)
 def search_command(
-    instances: tuple[str, ...],
-    output: Path | None,
+    arguments: tuple[str, ...],
     family: str | None,
-    resume: bool,
-    force: bool,
-    report: bool,
-    compare: Path | None,
-    table: Path | None,
+    files: ResultFiles,
+    options: SolveOptions,
     as_json: bool,
     quiet: bool,
-    **options: Any,
 ) -> None:
-    """Solve many instances side by side: files, folders, globs, or a sweep over a family.
+    """Solve many instances in parallel: files, folders, globs, or a sweep over a family.
 
     \b
     masksynth search instances/ -o results.jsonl --jobs 2
     masksynth search --family butterfly --n 4..64 -o results.jsonl --resume
     masksynth search results.jsonl --report
 
-    One line of JSON for each instance, as it finishes: its status and objective, or the reason why there is none. Ctrl-C loses nothing
-    that is finished; --resume goes on from there. Arguments that end in .jsonl are results to read, not instances to solve.
+    Writes one line of JSON per instance as it finishes: its status and objective, or the reason for the failure. After
+    Ctrl-C the finished results are kept, and --resume continues. Arguments that end in .jsonl are results to read, not
+    instances to solve.
 
-    Exit codes: 0 every instance is answered, 1 some failed or became worse, 2 trouble (usage, full disk), 3 stopped before the end.
+    Exit codes: 0 every instance is answered, 1 some failed or became worse, 2 trouble (usage, full disk), 3 stopped
+    before the end.
     """
-    things, flags = _split(instances, family)
-    read = [Path(thing) for thing in things if thing.endswith(".jsonl")]
-    things = [thing for thing in things if not thing.endswith(".jsonl")]
-    _check_use(things, read, family, output, resume or force, bool(report or compare or table))
-    if resume and force:
-        raise click.UsageError("--resume continues the file and --force overwrites it; give one of them")
-    picture = (read[0] if read else output or Path("results")).with_suffix(".svg") if report else None
-    _check_files([*dict.fromkeys(read), *filter(None, (output, picture, table))])
-    _check_files([*filter(None, (output, compare))])
-    check_outputs(input_files(compare, *_instance_files(things)), table, picture)
-    if table is not None:
-        check_table(table, force or resume)
-    if picture is not None:
-        check_picture(picture, force or resume)
+    names, parameters = split_arguments(arguments, family)
+    read = [Path(name) for name in names if name.endswith(".jsonl")]
+    instances = [name for name in names if not name.endswith(".jsonl")]
+    _check_use(instances, read, family, files)
+    picture = _check_files(instances, read, files)
     code = 0
     if not read:
-        mode = "resume" if resume else "force" if force else "new"
-        code = _run(things, family, flags, output, mode, quiet, options)
-        if output is None:
+        code = _solve_all(instances, (family, parameters), files, options, quiet)
+        if files.output is None:
             raise SystemExit(code)
-        read = [output]
-        if code == 1 and compare is not None and is_manifest(compare):
-            code = min(1, unpromised_failures(expectations(compare), read_results(output)))
-    told, worse = _look(read, picture, compare, table, force or resume)
+        read = [files.output]
+        if code == 1 and files.compare is not None and is_manifest(files.compare):
+            code = min(1, unpromised_failures(expectations(files.compare), read_results(files.output)))
+    views, is_worse = _view_results(read, picture, files)
     if as_json:
-        print_json({name: value for name, (value, _) in told.items()})
+        print_json({name: value for name, (value, _) in views.items()})
     elif not quiet:
-        click.echo("\n\n".join(text for _, text in told.values() if text))
-    raise SystemExit(code or (1 if worse else 0))
+        click.echo("\n\n".join(text for _, text in views.values() if text))
+    raise SystemExit(code or (1 if is_worse else 0))
 
 
-def _check_use(
-    things: list[str], read: list[Path], family: str | None, output: Path | None, kept: bool, looks: bool
-) -> None:
-    given = [
-        name
-        for name in SOLVING
-        if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
-    ]
-    if read and (things or family or output or given):
+def _check_use(instances: list[str], read: list[Path], family: str | None, files: ResultFiles) -> None:
+    """Raise if the arguments do not fit together."""
+    source = click.get_current_context().get_parameter_source
+    given = [field.name for field in fields(SolveOptions) if source(field.name) is not ParameterSource.DEFAULT]
+    if read and (instances or family or files.output or given):
         more = "".join(f", --{name.replace('_', '-')}" for name in given)
         raise click.UsageError(f"{read[0]} holds results to read; leave instances, --family, -o{more} away")
-    if not (things or family or read):
+    if not (instances or family or read):
         raise click.UsageError("nothing to search; name instances, or --family")
-    if output is None and kept and not read:
+    if files.output is None and (files.resume or files.force) and not read:
         raise click.UsageError("--resume and --force need -o")
-    if output is None and looks and not read:
+    if files.output is None and (files.report or files.compare or files.table) and not read:
         raise click.UsageError("--report, --compare and --table need -o")
+    if files.resume and files.force:
+        raise click.UsageError("--resume continues the file and --force overwrites it; give one of them")
 
 
-def _instance_files(things: list[str]) -> list[str]:
-    """The files among the instances; stdin stays ``-``."""
-    return [path for thing in things for path in (["-"] if thing == "-" else paths(thing))]
+def _check_files(instances: list[str], read: list[Path], files: ResultFiles) -> Path | None:
+    """Raise before any work is done if a file cannot be written; return the path of the plot, None without a report."""
+    picture = (read[0] if read else files.output or Path("results")).with_suffix(".svg") if files.report else None
+    check_distinct([*dict.fromkeys(read), *filter(None, (files.output, picture, files.table))])
+    check_distinct([*filter(None, (files.output, files.compare))])
+    check_outputs(input_files(files.compare, *list_files(instances)), files.table, picture)
+    if files.table is not None:
+        check_table(files.table, files.force or files.resume)
+    if picture is not None:
+        check_picture(picture, files.force or files.resume)
+    return picture
 
 
-def _check_files(files: list[Path]) -> None:
-    """Refuse one file for two things, before either is lost."""
-    places = [os.path.realpath(file) for file in files]
-    for place, file in zip(places, files, strict=True):
-        if places.count(place) > 1:
-            raise click.UsageError(f"{file} is named for two things; name two files")
-
-
-def _split(tokens: tuple[str, ...], family: str | None) -> tuple[list[str], dict[str, Sequence[Any]]]:
-    """What was given as (things to search, values of the family's parameters)."""
-    things: list[str] = []
-    flags: dict[str, Sequence[Any]] = {}
-    rest = iter(tokens)
-    for token in rest:
-        if not token.startswith("-") or token == "-":
-            things.append(token)
-            continue
-        if family is None or not token.startswith("--"):
-            raise click.NoSuchOption(token.partition("=")[0])
-        name, is_joined, text = token[2:].partition("=")
-        if not is_joined and (text := next(rest, "")) == "":
-            raise click.UsageError(f"option '--{name}' requires an argument")
-        values = _values(family, name, text)
-        flags[name] = [*flags[name], *values] if name in flags else values
-    return things, flags
-
-
-def _values(family: str, name: str, text: str) -> Sequence[Any]:
-    """The values of a parameter: ``4..64``, ``4..64..4`` and ``4,8`` of a number, one value of anything else."""
-    if family not in catalog.FAMILIES:
-        raise Refused(f"unknown family {family!r}; choose from {', '.join(catalog.FAMILIES)}", 2)
-    kinds = get_type_hints(catalog.FAMILIES[family])
-    if name not in kinds or name == "return":
-        raise Refused(
-            f"{family} has no parameter {name!r}; its parameters are {', '.join(kind for kind in kinds if kind != 'return')}",
-            2,
-        )
-    try:
-        if kinds[name] is not int:
-            return [parsed(kinds[name], text)]
-        return [value for part in text.split(",") for value in _numbers(part)] if "," in text else _numbers(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is neither a number, a growing range like 4..64 nor a list", param_hint=f"--{name}"
-        ) from None
-
-
-def _numbers(text: str) -> range:
-    first, *more = (int(part) for part in text.split(".."))
-    last, step = (*more, first, 1)[:2] if not more else (more[0], more[1] if len(more) > 1 else 1)
-    if len(more) > 2 or step < 1 or last < first:
-        raise ValueError(text)
-    return range(first, last + 1, step)
-
-
-def _run(
-    things: list[str],
-    family: str | None,
-    flags: dict[str, Sequence[Any]],
-    output: Path | None,
-    mode: str,
+def _solve_all(
+    instances: list[str],
+    family_sweep: tuple[str | None, dict[str, Sequence[Any]]],
+    files: ResultFiles,
+    options: SolveOptions,
     quiet: bool,
-    options: dict[str, Any],
 ) -> int:
-    """Solve, and write every result as it comes; the exit code."""
-    limits = Limits(options["time_limit"], options["workers"], options["seed"])
-    files = [path for thing in things if thing != "-" for path in paths(thing)]
-    piped = (line.rstrip("\n") for line in standard_input() if line.strip()) if "-" in things else ()
-    swept = sweep(family, **flags) if family else ()
-    total = None if "-" in things else len(files) + (prod(map(len, flags.values())) if family else 0)
+    """Solve all instances and write each result as it comes; return the exit code."""
+    family, parameters = family_sweep
+    limits = Limits(options.time_limit, options.workers, options.seed)
+    named = [path for instance in instances if instance != "-" for path in paths(instance)]
+    piped = (line.rstrip("\n") for line in standard_input() if line.strip()) if "-" in instances else ()
+    swept = sweep(family, **parameters) if family else ()
+    total = None if "-" in instances else len(named) + (prod(map(len, parameters.values())) if family else 0)
     books: list[Book] = []
-    shows: list[Callable[[Result], None]] = []
+    shows: list[Show] = []
 
     def recall(name: str, question: Question) -> Recalled | None:
-        known = books[0].recall(name, question)
-        if known is not None and known.is_there:
-            shows[0](known.result)
-        return known
+        recalled = books[0].recall(name, question)
+        if recalled is not None and recalled.is_there:
+            shows[0](recalled.result)
+        return recalled
 
     with ExitStack() as stack:
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
-        executor, jobs = stack.enter_context(connected(options["dask"])) if options["dask"] else (None, None)
+        executor, jobs = stack.enter_context(connected(options.dask)) if options.dask else (None, None)
         results = search(
-            chain(files, piped, swept),
-            backend=options["backend"],
-            layers=options["layers"],
-            sparse=True if options["sparse"] else ...,
+            chain(named, piped, swept),
+            backend=options.backend,
+            layers=options.layers,
+            sparse=True if options.sparse else ...,
             limits=limits,
-            jobs=options["jobs"] or jobs,
+            jobs=options.jobs or jobs,
             executor=executor,
-            ordered=options["ordered"],
-            budget=options["budget"],
-            kill_after=options["kill_after"],
-            memory=None if options["memory"] is None else options["memory"] * MEGABYTE,
-            answers=options["answers"] is not None,
-            recall=recall if mode == "resume" else None,
+            ordered=options.ordered,
+            budget=options.budget,
+            kill_after=options.kill_after,
+            memory=None if options.memory is None else options.memory * MEGABYTE,
+            answers=options.answers is not None,
+            recall=recall if files.resume else None,
         )
-        if output is not None:
-            books.append(stack.enter_context(Book(output, mode, limits, options["answers"])))
-        show = stack.enter_context(_progress(total, quiet))
-        shows.append(show)
-        return _take(results, books, output, show)
+        if files.output is not None:
+            books.append(stack.enter_context(Book(files.output, files.mode, limits, options.answers)))
+        shows.append(stack.enter_context(progress_bar(total, quiet)))
+        return _write_all(results, books[0] if books else None, files.output, shows[0])
 
 
-def _take(
-    results: Generator[Result, None, None], books: list[Book], output: Path | None, show: Callable[[Result], None]
-) -> int:
-    """Write results as they come; the exit code. After a first Ctrl-C what is finished is written, and no further one is heard."""
+def _write_all(results: Generator[Result, None, None], book: Book | None, output: Path | None, show: Show) -> int:
+    """Write results as they come; return the exit code.
+
+    After the first Ctrl-C the finished results are written, and further ones are ignored.
+    """
     endings: Counter[str] = Counter()
 
     def keep(result: Result) -> None:
-        with _held():
-            written = books[0].write(result) if books else _print(result)
-            endings[
-                "spent" if (written.error or "").startswith(UNFINISHED) else "failed" if written.error else "done"
-            ] += 1
+        with _hold_interrupts():
+            written = book.write(result) if book else _print_line(result)
+            error = written.error or ""
+            endings["stopped" if error.startswith(UNFINISHED) else "failed" if error else "done"] += 1
         show(written)
 
     try:
@@ -331,27 +297,27 @@ def _take(
             keep(result)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for result in _rest(results):
+        for result in _drain(results):
             keep(result)
-        go_on = f"; they are in {output}, --resume goes on" if output else ""
-        click.echo(f"stopped after {endings.total()} results{go_on}", err=True)
+        remedy = f"; they are in {output}, --resume goes on" if output else ""
+        click.echo(f"stopped after {endings.total()} results{remedy}", err=True)
         return 3
     except ExecutorBroke as error:
         click.echo(f"Error: {error}" + (f"; --resume goes on from {output}" if output else ""), err=True)
         return 1
-    return 1 if endings["failed"] else 3 if endings["spent"] else 0
+    return 1 if endings["failed"] else 3 if endings["stopped"] else 0
 
 
-def _rest(results: Generator[Result, None, None]) -> Iterator[Result]:
-    """What a search has finished when it is interrupted."""
+def _drain(results: Generator[Result, None, None]) -> Iterator[Result]:
+    """Yield the finished results of a search that is interrupted."""
     with suppress(KeyboardInterrupt, StopIteration):
         yield results.throw(KeyboardInterrupt())
         yield from results
 
 
 @contextmanager
-def _held() -> Iterator[None]:
-    """Ctrl-C waits until a result is written whole."""
+def _hold_interrupts() -> Iterator[None]:
+    """Delay Ctrl-C until a result is written completely."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -359,69 +325,39 @@ def _held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _print(result: Result) -> Result:
+def _print_line(result: Result) -> Result:
     sys.stdout.buffer.write(line_of(result))
     sys.stdout.buffer.flush()
     return result
 
 
-@contextmanager
-def _progress(total: int | None, quiet: bool) -> Iterator[Callable[[Result], None]]:
-    """A bar on a terminal, nothing elsewhere; failures are told as they come."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda result: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total)
-
-        def show(result: Result) -> None:
-            bar.update(task, advance=1, description=plain(result.instance))
-            if result.error is not None:
-                bar.console.print(
-                    plain(f"{result.instance}: ") + printable(result.error), markup=False, highlight=False
-                )
-
-        yield show
-
-
-def _look(
-    read: list[Path], picture: Path | None, compare: Path | None, table: Path | None, force: bool
+def _view_results(
+    read: list[Path], picture: Path | None, files: ResultFiles
 ) -> tuple[dict[str, tuple[Any, str]], bool]:
-    """What there is to say about results, as {key: (JSON, text)}, and whether anything became worse."""
+    """Summarize, plot, tabulate and compare results.
+
+    Returns
+    -------
+    (views, is_worse)
+        ``{key: (JSON value, text)}``, and whether the comparison shows something worse, or nothing to compare.
+    """
 
     def results() -> Iterator[Result]:
         return chain.from_iterable(map(read_results, read))
 
-    found = summary(results())
-    told: dict[str, tuple[Any, str]] = {
+    summaries = summary(results())
+    views: dict[str, tuple[Any, str]] = {
         "results": ([str(path) for path in read], ""),
-        "summary": (summary_record(found), summary_text(found)),
+        "summary": (summary_record(summaries), summary_text(summaries)),
     }
-    worse = False
+    is_worse = False
     if picture is not None:
-        told["plot"] = (str(write_cactus(picture, found, force=True)), f"plot: {picture}")
-    if table is not None:
-        rows = write_table(table, results(), force)
-        told["table"] = (str(table), f"table: {table} ({rows} rows)")
-    if compare is not None:
-        changes = compare_with(compare, results())
-        worse = changes.worse or not changes.compared
-        told["comparison"] = (comparison_record(changes), comparison_text(changes))
-    return told, worse
+        views["plot"] = (str(write_cactus(picture, summaries, force=True)), f"plot: {picture}")
+    if files.table is not None:
+        rows = write_table(files.table, results(), files.force or files.resume)
+        views["table"] = (str(files.table), f"table: {files.table} ({rows} rows)")
+    if files.compare is not None:
+        changes = compare_with(files.compare, results())
+        is_worse = changes.worse or not changes.compared
+        views["comparison"] = (comparison_record(changes), comparison_text(changes))
+    return views, is_worse

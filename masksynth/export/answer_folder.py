@@ -17,7 +17,7 @@ from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safe
 from masksynth.export.mask_arrays import mask_of, merged_arrays, need
 from masksynth.export.solution_record import json_text, merged_task, read_record, solution_record
 from masksynth.export.stored_forms import PREFIX, check_form_arrays, form_arrays
-from masksynth.files import writing_folder
+from masksynth.files import write_to_disk, writing_folder
 from masksynth.tasks import MergedTask
 from masksynth.tasks.canonical import canonical
 
@@ -80,7 +80,7 @@ def write_answer(
     """
     with writing_folder(folder, force, is_answer_file, inputs, "the answer") as draft:
         for name, content in answer_files(record, merged):
-            _write(draft / name, content)
+            write_to_disk(draft / name, content)
         if not same_merged(solution_of(draft), merged):
             raise InvalidInstance(
                 "the record given is not the record of the merged task", remedy="start it from solution_record(merged)"
@@ -135,11 +135,3 @@ def solution_of(folder: Path) -> MergedTask:
 def same_merged(left: MergedTask, right: MergedTask) -> bool:
     """Return whether two merged tasks have the same mask and the same record; 1, 1.0 and true are three values."""
     return left.mask == right.mask and canonical(solution_record(left)) == canonical(solution_record(right))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file and flush it to disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -49,7 +49,7 @@ from masksynth.export.packed_bits import MAX_PACKED, to_packed_bits
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
 from masksynth.export.stored_forms import PREFIX, pack_form
-from masksynth.files import check_file, writing_file
+from masksynth.files import check_file, write_to_disk, writing_file
 from masksynth.mask import Mask
 
 
@@ -133,13 +133,10 @@ def check_target_file(path: Path, force: bool, inputs: Iterable[str | Path] = ()
     Raises
     ------
     InvalidInstance
-        If the name does not end in .safetensors, the folder does not exist, or the target exists and ``force`` is
-        false.
+        If the name does not end in .safetensors, or the target exists and ``force`` is false.
     """
     if path.suffix != ".safetensors":
         raise InvalidInstance(f"ends in {path.suffix!r}", "", "name a file that ends in .safetensors", str(path))
-    if not path.absolute().parent.is_dir():
-        raise InvalidInstance(f"there is no folder {path.parent}", "", "choose another place", str(path))
     check_file(path, force, inputs)
 
 
@@ -164,7 +161,7 @@ def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: 
     target = Path(path)
     check_target_file(target, force, inputs)
     with writing_file(target, force, inputs, "the export") as draft:
-        draft.write_bytes(safetensors_bytes(arrays))
+        write_to_disk(draft, safetensors_bytes(arrays))
         if name := same_arrays(arrays, read_safetensors(draft)):
             raise WrongAnswer("files", f"{target}: array {name!r} was not stored correctly; try again")
 

@@ -35,7 +35,7 @@ from masksynth.mask.intervals import (
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.posets import compose
 
-MAX_INTERVALS = 1 << 22
+INTERVAL_LIMIT = 1 << 22
 """Number of intervals that one step may list; up to ``MAX_DENSE`` positions, a dense array serves beyond that."""
 
 
@@ -90,14 +90,14 @@ def transpose(mask: Mask) -> Mask:
     Raises
     ------
     Unsupported
-        If the columns have more than ``MAX_INTERVALS`` intervals and the mask is too large for a dense array.
+        If the columns have more than ``INTERVAL_LIMIT`` intervals and the mask is too large for a dense array.
 
     Examples
     --------
     >>> transpose(Mask.from_intervals([[(), ((0, 1),)]])).intervals(0)
     ((1, 2),)
     """
-    if int(count_column_intervals(mask).sum()) > MAX_INTERVALS:
+    if int(count_column_intervals(mask).sum()) > INTERVAL_LIMIT:
         return _compute_dense(lambda: mask.dense().T, mask.size)
     offset, start, end = columns(mask)
     return Mask(offset[None], start.astype(np.int32), end.astype(np.int32))
@@ -109,7 +109,7 @@ def product(later: Mask, earlier: Mask) -> Mask:
     Raises
     ------
     Unsupported
-        If more than ``MAX_INTERVALS`` intervals would be listed and the masks are too large for a dense array.
+        If more than ``INTERVAL_LIMIT`` intervals would be listed and the masks are too large for a dense array.
 
     Examples
     --------
@@ -252,14 +252,14 @@ def _gather(mask: Mask, query: Int64Array, row: Int64Array) -> RowIntervals:
 
 
 def _check_count(intervals: int) -> None:
-    if intervals > MAX_INTERVALS:
-        raise Unsupported(f"more than {MAX_INTERVALS:,} row intervals")
+    if intervals > INTERVAL_LIMIT:
+        raise Unsupported(f"more than {INTERVAL_LIMIT:,} row intervals")
 
 
 def _compute_dense(compute: Callable[[], BoolArray], size: int) -> Mask:
     """Return the mask of a dense array, if one of this size is allowed."""
     if size > MAX_DENSE:
         raise Unsupported(
-            f"more than {MAX_INTERVALS:,} row intervals at {size:,} positions (dense arrays: up to {MAX_DENSE:,})"
+            f"more than {INTERVAL_LIMIT:,} row intervals at {size:,} positions (dense arrays: up to {MAX_DENSE:,})"
         )
     return Mask.from_dense(compute())

@@ -12,13 +12,13 @@ from masksynth.mask.typing import BoolArray
 
 MAX_DENSE = 8192
 """Number of positions up to which an N x N array is stored or computed."""
-MAX_ENTRIES = 1 << 23
+ENTRIES_PER_CHUNK = 1 << 23
 """Number of entries of an N x N array that are held at once."""
 
 
 def rows_per_chunk(size: int) -> int:
     """Return how many rows of ``size`` entries are read at once; at least 1."""
-    return max(1, MAX_ENTRIES // max(size, 1))
+    return max(1, ENTRIES_PER_CHUNK // max(size, 1))
 
 
 def mask_from_chunks(tables: Iterable[Iterable[BoolArray]], size: int) -> Mask:

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from masksynth.mask import Mask
+from masksynth.mask.csr import concatenate_slices, indptr
+from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.position_layout import Piece
-from masksynth.pack.sample_columns import Ints, SampleTable, offsets, stretches
+from masksynth.pack.sample_columns import SampleTable
 
 
 def batch_of_pieces(
-    table: SampleTable, pieces: Sequence[Piece], trained: Ints, predictor: Ints, at: Ints, place: Ints
+    table: SampleTable,
+    pieces: Sequence[Piece],
+    trained: Int64Array,
+    predictor: Int64Array,
+    at: Int64Array,
+    place: Int64Array,
 ) -> PackedBatch:
     """The batch of some pieces, isolated from one another.
 
@@ -36,17 +43,17 @@ def batch_of_pieces(
     for piece, begin in zip(pieces, base, strict=True):
         at[piece.live] = piece.position + begin
     begin, length = table.offset[samples], np.diff(table.offset)[samples]
-    where = stretches(at, begin, length)
+    where = concatenate_slices(at, begin, length)
     live = where >= 0
-    cut = offsets(length)
+    cut = indptr(length)
     low = np.searchsorted(trained, begin)
     many = np.searchsorted(trained, begin + length) - low
-    label, asked = stretches(trained, low, many), stretches(predictor, low, many)
+    label, asked = concatenate_slices(trained, low, many), concatenate_slices(predictor, low, many)
     owner = np.repeat(np.arange(len(samples)), many)
     weight = table.weight[samples][owner]
     fields = {name: values[label] for name, values in table.fields.items()}
     own = fields.get("weights")
-    counted = offsets(live)
+    counted = indptr(live)
     dead = np.flatnonzero(~live)
     home = np.searchsorted(cut, dead, "right") - 1
     index = dead - cut[home]
@@ -75,7 +82,7 @@ def _stacked(pieces: Sequence[Piece], base: Sequence[int]) -> Mask:
     """The masks of the pieces down the diagonal."""
     counts = np.concatenate([np.diff(piece.row_offset) for piece in pieces])
     return Mask(
-        offsets(counts)[None],
+        indptr(counts)[None],
         np.concatenate([piece.key_start + np.int32(begin) for piece, begin in zip(pieces, base, strict=True)]),
         np.concatenate([piece.key_end + np.int32(begin) for piece, begin in zip(pieces, base, strict=True)]),
     )

@@ -31,12 +31,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.export.formats import read_stored
 from masksynth.export.mask_arrays import Array, Arrays, need
 from masksynth.mask import Mask
+from masksynth.mask.typing import Float64Array, Int64Array
 
 ARRAYS: dict[str, type] = {
     "input_ids": np.int64,
@@ -75,22 +75,22 @@ class PackedBatch:
     """
 
     samples: tuple[str | int, ...]
-    input_ids: NDArray[np.int64]
-    position_ids: NDArray[np.int64]
+    input_ids: Int64Array
+    position_ids: Int64Array
     mask: Mask
-    loss_position: NDArray[np.int64]
-    loss_label: NDArray[np.int64]
-    loss_sample: NDArray[np.int64]
-    loss_weight: NDArray[np.float64]
-    sample_offset: NDArray[np.int64]
-    sample_position: NDArray[np.int64]
-    sample_weight: NDArray[np.float64]
-    loss_index: NDArray[np.int64]
-    dead_offset: NDArray[np.int64]
-    dead_index: NDArray[np.int64]
-    dead_token: NDArray[np.int64]
-    fields: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    keys: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    loss_position: Int64Array
+    loss_label: Int64Array
+    loss_sample: Int64Array
+    loss_weight: Float64Array
+    sample_offset: Int64Array
+    sample_position: Int64Array
+    sample_weight: Float64Array
+    loss_index: Int64Array
+    dead_offset: Int64Array
+    dead_index: Int64Array
+    dead_token: Int64Array
+    fields: Mapping[str, Float64Array] = field(default_factory=dict)
+    keys: Mapping[str, Int64Array] = field(default_factory=dict)
 
     @property
     def positions(self) -> int:

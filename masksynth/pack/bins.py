@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from masksynth.mask.typing import Int64Array
 from masksynth.pack.prefix import Forest
-from masksynth.pack.sample_columns import Ints
 
 Slice = tuple[int, int]
 
 
-def slices_of(forest: Forest, opens: Ints, limit: int) -> list[Slice]:
+def slices_of(forest: Forest, opens: Int64Array, limit: int) -> list[Slice]:
     """The forest's samples in slices of at most ``limit`` positions each: those that begin at ``opens``, cut further where too long.
 
     A cut repeats what its two sides share. Among all ways to cut between consecutive samples the one with the fewest positions is taken,
@@ -35,7 +35,7 @@ def slices_of(forest: Forest, opens: Ints, limit: int) -> list[Slice]:
     return result
 
 
-def sizes_of(forest: Forest, slices: Sequence[Slice]) -> Ints:
+def sizes_of(forest: Forest, slices: Sequence[Slice]) -> Int64Array:
     """Number of positions of each slice."""
     total = np.cumsum(forest.length - forest.shared)
     start, end = (np.array([s[i] for s in slices], np.int64) for i in (0, 1))

@@ -7,23 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.booleans import BOOLEANS, holds_booleans
 from masksynth.errors import InvalidInstance
+from masksynth.mask.csr import concatenate_slices, indptr, repeat_ranges
+from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.dimensions import further_dimensions, split_dimensions
-from masksynth.pack.sample_columns import (
-    IGNORED,
-    KEY_FIELDS,
-    TOKEN_FIELDS,
-    TOP,
-    Ints,
-    SampleTable,
-    given_labels,
-    offsets,
-    spread,
-    stretches,
-)
+from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, TOP, SampleTable, given_labels
 from masksynth.pack.token_masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.visibility import Segment, segments_of
 from masksynth.tasks.canonical import shown
@@ -57,7 +47,7 @@ class Columns:
     place: Sequence[str]
     weight: Sequence[float]
     lengths: Sequence[int]
-    tokens: Ints
+    tokens: Int64Array
     lists: Mapping[str, Lists]
     segments: Sequence[Any]
 
@@ -225,7 +215,7 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
         for given, tokens, place in zip(columns.segments, columns.lengths, columns.place, strict=True)
     )
     causal = [part is None for part in parts]
-    rows = Rows(columns.place, offsets(columns.lengths), np.zeros(len(parts), np.int64))
+    rows = Rows(columns.place, indptr(columns.lengths), np.zeros(len(parts), np.int64))
     tokens, lists = columns.tokens, columns.lists
     if (kept := real_tokens(lists, causal, rows)) is not None:
         tokens, lists, rows = drop_pads(tokens, lists, rows, *kept)
@@ -258,22 +248,24 @@ def _name(given: Any, place: str) -> Any:
 
 
 def drop_pads(
-    tokens: Ints,
+    tokens: Int64Array,
     lists: Mapping[str, Lists],
     rows: Rows,
-    lead: Ints,
-    kept: Ints,
-) -> tuple[Ints, Mapping[str, Lists], Rows]:
+    lead: Int64Array,
+    kept: Int64Array,
+) -> tuple[Int64Array, Mapping[str, Lists], Rows]:
     """Return tokens, lists and rows with the entries ``lead[s] <= i < lead[s] + kept[s]`` of each sample s only."""
     real = [slice(start, start + count) for start, count in zip(lead.tolist(), kept.tolist(), strict=True)]
     cut = {
         name: [None if column is None else column[part] for column, part in zip(columns, real, strict=True)]
         for name, columns in lists.items()
     }
-    return stretches(tokens, rows.offset[:-1] + lead, kept), cut, Rows(rows.place, offsets(kept), lead)
+    return concatenate_slices(tokens, rows.offset[:-1] + lead, kept), cut, Rows(rows.place, indptr(kept), lead)
 
 
-def ignore_first_labels(labels: Ints, causal: Sequence[bool], offset: Ints) -> tuple[Ints, Ints]:
+def ignore_first_labels(
+    labels: Int64Array, causal: Sequence[bool], offset: Int64Array
+) -> tuple[Int64Array, Int64Array]:
     """Return the labels with -100 at the first token of each causal sample, and the label that each had there.
 
     No token stands before the first one, so nothing predicts its label; Hugging Face's losses leave it out as well.
@@ -297,7 +289,7 @@ def _keys(
     names: Sequence[str],
     parts: Sequence[tuple[Segment, ...] | None],
     rows: Rows,
-) -> dict[str, Ints]:
+) -> dict[str, Int64Array]:
     """Return the keys that some sample gives; ``position_ids`` also where some sample has segments.
 
     Where a sample gives no further dimension of ``position_ids``, it equals the first.
@@ -307,11 +299,11 @@ def _keys(
     further = further_dimensions(keys)
     if "position_ids" in keys or further or any(parts):
         length = np.diff(rows.offset)
-        position = spread(np.zeros(len(length), np.int64), length)
+        position = repeat_ranges(np.zeros(len(length), np.int64), length)
         for sample, cut in enumerate(parts):
             if cut:
                 own = slice(int(rows.offset[sample]), int(rows.offset[sample + 1]))
-                position[own] = spread([s.position for s in cut], [s.length for s in cut])
+                position[own] = repeat_ranges([s.position for s in cut], [s.length for s in cut])
         keys["position_ids"] = fill_column(lists.get("position_ids", [None] * len(length)), position, rows.offset)
         for name in further:
             keys[name] = fill_column(lists[name], keys["position_ids"], rows.offset)
@@ -355,7 +347,7 @@ def check_scalars(place: str, sample: Any) -> None:
         raise InvalidInstance("the weight is beyond the range of numbers", "$.weight", "give another", place) from None
 
 
-def read_list(place: str, name: str, values: Any, dtype: type) -> NDArray[Any]:
+def read_list(place: str, name: str, values: Any, dtype: type) -> AnyArray:
     """Return one per-token list as a flat array of ``dtype``: int64, or float64 with NaN for null.
 
     Raises
@@ -385,7 +377,7 @@ def read_list(place: str, name: str, values: Any, dtype: type) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype)
 
 
-def _array(values: Any, dtype: type, mask: bool) -> NDArray[Any] | None:
+def _array(values: Any, dtype: type, mask: bool) -> AnyArray | None:
     """Return a list as a flat array of numbers, None if it is not one."""
     listed = _is_list(values)
     try:
@@ -405,7 +397,7 @@ def _is_list(values: Any) -> bool:
     return isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray))
 
 
-def _reals(values: Sequence[Any]) -> NDArray[Any]:
+def _reals(values: Sequence[Any]) -> AnyArray:
     """Return numbers as float64, null as NaN; integers may be of any size below the range of floats."""
     types = set(map(type, values))
     if types & BOOLEANS or not all(issubclass(each, (int, float, np.number, type(None))) for each in types):

@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.assemble import batch_of_pieces
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.bins import Slice, bins_of, sizes_of, slices_of
 from masksynth.pack.position_layout import Piece, lay_out
 from masksynth.pack.prefix import Forest, forest_of, group_codes, live_lengths, trained_tokens
-from masksynth.pack.sample_columns import Ints, SampleTable, key_of, select
+from masksynth.pack.sample_columns import SampleTable, key_of, select
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
 
 
-def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTable, Ints, PackedBatch]]:
+def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
     """(table, indices of the samples, batch) for each batch of a window's samples.
 
     Samples merge within their group; those without a group merge all together. A batch holds samples whose groups have segments, or
@@ -42,7 +42,7 @@ def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTabl
             yield from ((sub, samples, batch) for samples, batch in pack(sub, max_length))
 
 
-def live_counts(table: SampleTable) -> Ints:
+def live_counts(table: SampleTable) -> Int64Array:
     """How many tokens of each sample are live: no less than the positions that the sample alone takes."""
     if any(part is not None for part in table.segments):
         live = spans_of(table).live
@@ -50,12 +50,12 @@ def live_counts(table: SampleTable) -> Ints:
     return live_lengths(table, *trained_tokens(table))
 
 
-def too_long(table: SampleTable, max_length: int) -> NDArray[np.bool_]:
+def too_long(table: SampleTable, max_length: int) -> BoolArray:
     """Which samples have more live tokens than a batch has positions."""
     return live_counts(table) > max_length
 
 
-def refuse_long(table: SampleTable, long: NDArray[np.bool_], max_length: int) -> None:
+def refuse_long(table: SampleTable, long: BoolArray, max_length: int) -> None:
     """Raise for the first sample that is too long."""
     sample = int(np.argmax(long))
     fact = f"sample {table.ids[sample]!r} has {live_counts(table)[sample]} tokens that labels depend on, a batch holds {max_length}"
@@ -64,12 +64,12 @@ def refuse_long(table: SampleTable, long: NDArray[np.bool_], max_length: int) ->
     )
 
 
-def _segmented(table: SampleTable) -> NDArray[np.bool_]:
+def _segmented(table: SampleTable) -> BoolArray:
     groups = {group for group, part in zip(table.groups, table.segments, strict=True) if part is not None}
     return np.array([group in groups for group in table.groups], bool)
 
 
-def _causal(table: SampleTable, max_length: int) -> Iterator[tuple[Ints, PackedBatch]]:
+def _causal(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Array, PackedBatch]]:
     trained, cut = trained_tokens(table)
     forest = forest_of(table, live_lengths(table, trained, cut))
     slices = slices_of(forest, _openings(table, forest), max_length)
@@ -82,7 +82,7 @@ def _causal(table: SampleTable, max_length: int) -> Iterator[tuple[Ints, PackedB
         yield piece.samples, batch_of_pieces(table, [piece], trained, trained - 1, at, place)
 
 
-def _openings(table: SampleTable, forest: Forest) -> Ints:
+def _openings(table: SampleTable, forest: Forest) -> Int64Array:
     """Where a new item begins: at each new group, and at each new tree of the samples without a group."""
     codes = np.array(group_codes(table), np.int64)[forest.samples]
     nobody = np.array([group is None for group in table.groups], bool)[forest.samples]
@@ -100,7 +100,7 @@ def _gathered(forest: Forest, slices: Sequence[Slice]) -> Forest:
     return Forest(samples, length, shared)
 
 
-def _with_segments(table: SampleTable, max_length: int) -> Iterator[tuple[Ints, PackedBatch]]:
+def _with_segments(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Array, PackedBatch]]:
     spans = spans_of(table)
     if any(group is None for group in table.groups):
         table = replace(table, groups=_units(table))
@@ -131,7 +131,7 @@ def _units(table: SampleTable) -> tuple[Any, ...]:
     )
 
 
-def _pieces(table: SampleTable, which: Ints, max_length: int) -> Iterator[Piece]:
+def _pieces(table: SampleTable, which: Int64Array, max_length: int) -> Iterator[Piece]:
     """One piece a group, each of at most ``max_length`` positions; a larger group is cut between samples that share little."""
     sub = select(table, which)
     whole, group = merge_segments(sub)
@@ -148,7 +148,7 @@ def _pieces(table: SampleTable, which: Ints, max_length: int) -> Iterator[Piece]
                 yield from _pieces(table, np.sort(which[part]), max_length)
 
 
-def _cut(sub: SampleTable, whole: Piece, members: Ints, max_length: int) -> list[Ints]:
+def _cut(sub: SampleTable, whole: Piece, members: Int64Array, max_length: int) -> list[Int64Array]:
     """Samples in parts of at most ``max_length`` distinct positions, two parts at least.
 
     Samples are taken in the order of the positions that they begin with, as causal ones are, and a part is closed where the next sample
@@ -178,7 +178,7 @@ def refuse_copies(table: SampleTable, sample: int, positions: int, max_length: i
     raise InvalidInstance(fact, "", "raise --max-length", table.place[sample])
 
 
-def _group_piece(sub: SampleTable, whole: Piece, members: Ints, low: int, high: int) -> Piece:
+def _group_piece(sub: SampleTable, whole: Piece, members: Int64Array, low: int, high: int) -> Piece:
     """The positions ``low <= p < high`` of a piece, with the samples that use them (consecutive in ``sub``)."""
     begin, end = int(sub.offset[members[0]]), int(sub.offset[members[-1] + 1])
     a, b = np.searchsorted(whole.live, [begin, end]).tolist()
@@ -195,11 +195,11 @@ def _group_piece(sub: SampleTable, whole: Piece, members: Ints, low: int, high: 
     )
 
 
-def _moved(table: SampleTable, sub: SampleTable, which: Ints, piece: Piece) -> Piece:
+def _moved(table: SampleTable, sub: SampleTable, which: Int64Array, piece: Piece) -> Piece:
     """A piece of ``sub = select(table, which)`` as one of ``table``."""
     shift = table.offset[which] - sub.offset[:-1]
 
-    def token(flat: Ints) -> Ints:
+    def token(flat: Int64Array) -> Int64Array:
         return flat + shift[np.searchsorted(sub.offset, flat, "right") - 1]
 
     return Piece(

@@ -17,10 +17,12 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.export.blocks import block_counts
+from masksynth.files import Content
 from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.dimensions import refuse_other_dimensions
+from masksynth.pack.journal import Record, checksum_of, read_records
 from masksynth.pack.merge_batches import batches_of, refuse_long, too_long
 from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.read_files import read_samples
@@ -28,15 +30,11 @@ from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, Sam
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
 from masksynth.pack.stream_windows import WINDOW, Window, windows
 from masksynth.pack.write_folder import (
-    Content,
-    Record,
     batch_content,
-    checksum,
-    draft,
-    entry_of,
-    finish,
-    partial_of,
-    records_of,
+    draft_of,
+    entry_of_batch,
+    finish_folder,
+    open_draft_folder,
     write_window,
 )
 from masksynth.tasks.canonical import shown
@@ -195,19 +193,21 @@ def pack_samples(
     summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:
         with (
-            _nowhere() if target is None else draft(target, msgspec.to_builtins(options), resume, force, inputs) as (
+            _nowhere()
+            if target is None
+            else open_draft_folder(target, msgspec.to_builtins(options), resume, force, inputs) as (
                 folder,
                 done,
             )
         ):
-            old = records_of(folder) if folder is not None and done else iter(())
+            old = read_records(folder) if folder is not None and done else iter(())
             number = 0
             for number, each in enumerate(
                 _timed(windows(_tables(samples, token_fields, key_fields), window), summary.seconds), 1
             ):
                 if number <= done:
                     record = next(old)
-                    if record.checksum != checksum(each.table):
+                    if record.checksum != checksum_of(each.table):
                         fact = f"window {number} of the unfinished run held other samples"
                         raise InvalidInstance(fact, "", "give the same file, or --force to begin again", str(folder))
                 else:
@@ -222,12 +222,12 @@ def pack_samples(
                     "the unfinished run had read more samples", "", "give the same file, or --force", str(folder)
                 )
             if folder is not None and target is not None:
-                finish(folder, target, options, summary.skipped, force)
+                finish_folder(folder, target, options, summary.skipped, force)
     except OSError as error:
         kept = (
             ""
-            if target is None or not partial_of(target).exists()
-            else f"; finish what is in {partial_of(target)} with --resume"
+            if target is None or not draft_of(target).exists()
+            else f"; finish what is in {draft_of(target)} with --resume"
         )
         raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error
     return summary
@@ -301,7 +301,7 @@ def _do_window(
         checked = perf_counter()
         _count(counts, batch)
         digest = None if folder is None else batch_hash(batch)
-        entries.append(entry_of(first + len(entries), part, chosen, batch, digest))
+        entries.append(entry_of_batch(first + len(entries), part, chosen, batch, digest))
         contents += [] if folder is None else [batch_content(batch, digest)]
         end = perf_counter()
         for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
@@ -310,7 +310,7 @@ def _do_window(
     places = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
     cut = [group for group, times in places.items() if times > 1]
     record = Record(
-        checksum(window.table),
+        checksum_of(window.table),
         entries,
         dict(counts),
         list(window.scattered),

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.mask.csr import indptr
+from masksynth.mask.typing import AnyArray
 from masksynth.pack.check_samples import (
     BLOCK,
     SCALARS,
@@ -20,7 +21,7 @@ from masksynth.pack.check_samples import (
     list_names,
     table_of,
 )
-from masksynth.pack.sample_columns import SampleTable, offsets
+from masksynth.pack.sample_columns import SampleTable
 from masksynth.pack.token_masks import MASKS, TRAINED, Lists
 
 
@@ -101,7 +102,7 @@ def _table(batch: Any, name: str, row: int, token_fields: Sequence[str], key_fie
     return assemble(columns, token_fields, key_fields)
 
 
-def _lists(column: Any, real: bool, mask: bool) -> list[NDArray[Any] | None] | None:
+def _lists(column: Any, real: bool, mask: bool) -> list[AnyArray | None] | None:
     """The lists of a column as arrays, None for null rows; None for a column that needs the slow road."""
     import pyarrow.types as kinds
 
@@ -116,5 +117,5 @@ def _lists(column: Any, real: bool, mask: bool) -> list[NDArray[Any] | None] | N
         return None
     values = flat.to_numpy(zero_copy_only=False).astype(np.float64 if real else np.int64)  # nulls become NaN
     lengths = column.value_lengths().to_pylist()
-    cut = offsets([length or 0 for length in lengths]).tolist()
+    cut = indptr([length or 0 for length in lengths]).tolist()
     return [None if length is None else values[cut[i] : cut[i + 1]] for i, length in enumerate(lengths)]

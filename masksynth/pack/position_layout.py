@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.typing import Int32Array, Int64Array
 from masksynth.pack.prefix import Forest
-from masksynth.pack.sample_columns import Ints, SampleTable, offsets, spread
+from masksynth.pack.sample_columns import SampleTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +30,23 @@ class Piece:
         The position of each of them.
     """
 
-    samples: Ints
-    source: Ints
-    row_offset: Ints
-    key_start: NDArray[np.int32]
-    key_end: NDArray[np.int32]
-    live: Ints
-    position: Ints
+    samples: Int64Array
+    source: Int64Array
+    row_offset: Int64Array
+    key_start: Int32Array
+    key_end: Int32Array
+    live: Int64Array
+    position: Int64Array
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
     """Maximal stretches of consecutive positions on the path of each sample: its tokens ``low <= t < high`` are at ``base + t - low``."""
 
-    owner: Ints
-    low: Ints
-    high: Ints
-    base: Ints
+    owner: Int64Array
+    low: Int64Array
+    high: Int64Array
+    base: Int64Array
 
 
 def lay_out(table: SampleTable, forest: Forest) -> Piece:
@@ -65,7 +66,7 @@ def lay_out(table: SampleTable, forest: Forest) -> Piece:
     new = forest.length - forest.shared
     start = np.cumsum(new) - new
     runs = paths(forest.length, forest.shared, start)
-    source = spread(table.offset[forest.samples] + forest.shared, new)
+    source = repeat_ranges(table.offset[forest.samples] + forest.shared, new)
     rows = rows_of(runs, new)
     rank = np.argsort(forest.samples, kind="stable")
     place = np.empty_like(rank)
@@ -73,11 +74,11 @@ def lay_out(table: SampleTable, forest: Forest) -> Piece:
     by_file = np.argsort(place[runs.owner], kind="stable")
     size = (runs.high - runs.low)[by_file]
     samples = forest.samples[rank]
-    live = spread(table.offset[samples], forest.length[rank])
-    return Piece(samples, source, *rows, live, spread(runs.base[by_file], size))
+    live = repeat_ranges(table.offset[samples], forest.length[rank])
+    return Piece(samples, source, *rows, live, repeat_ranges(runs.base[by_file], size))
 
 
-def paths(length: Ints, shared: Ints, start: Ints) -> Runs:
+def paths(length: Int64Array, shared: Int64Array, start: Int64Array) -> Runs:
     """The runs of every sample's path, sample after sample and from the root up.
 
     Sample i owns the positions ``start[i], ...`` of its tokens from ``shared[i]`` on. Its token ``shared[i] - 1`` is owned by the last
@@ -94,7 +95,7 @@ def paths(length: Ints, shared: Ints, start: Ints) -> Runs:
         stack.append(i)
     owner = np.flatnonzero(length)
     at, high = owner, length[owner]
-    found: list[tuple[Ints, ...]] = []
+    found: list[tuple[Int64Array, ...]] = []
     while len(owner):
         low = shared[at]
         some = high > low
@@ -108,7 +109,7 @@ def paths(length: Ints, shared: Ints, start: Ints) -> Runs:
     return Runs(*(column[order] for column in columns))
 
 
-def rows_of(runs: Runs, new: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+def rows_of(runs: Runs, new: Int64Array) -> tuple[Int64Array, Int32Array, Int32Array]:
     """(row_offset, key_start, key_end) of the rows of all owned positions: the path up to each, runs that touch taken as one."""
     size = runs.high - runs.low
     opens = np.ones(len(size), bool)
@@ -117,14 +118,14 @@ def rows_of(runs: Runs, new: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.
     last = np.append(first[1:], len(size))[: len(first)] - 1
     begin, end = runs.base[first].astype(np.int32), (runs.base + size)[last].astype(np.int32)
     many = np.bincount(runs.owner[first], minlength=len(new))
-    where = offsets(many).tolist()
-    offset = offsets(np.repeat(many, new))
+    where = indptr(many).tolist()
+    offset = indptr(np.repeat(many, new))
     key_start, key_end = (_tiled(bound, where, new.tolist()) for bound in (begin, end))
     key_end[offset[1:] - 1] = np.arange(1, len(offset))
     return offset, key_start, key_end
 
 
-def _tiled(bound: NDArray[np.int32], where: list[int], times: list[int]) -> NDArray[np.int32]:
+def _tiled(bound: Int32Array, where: list[int], times: list[int]) -> Int32Array:
     """``bound[where[i] : where[i + 1]]``, ``times[i]`` times over, for every i."""
     text = bound.tobytes()
     parts = [text[4 * a : 4 * b] * n for a, b, n in zip(where[:-1], where[1:], times, strict=True)]

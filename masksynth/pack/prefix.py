@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
-from masksynth.pack.sample_columns import IGNORED, Ints, SampleTable, key_of
+from masksynth.mask.typing import Int32Array, Int64Array
+from masksynth.pack.sample_columns import IGNORED, SampleTable, key_of
 
 GROUP = 8
 SHORTEST, LONGEST = 32, 1024
@@ -35,25 +35,25 @@ class Forest:
         Of those, how many it shares with the sample before it; 0 at the first sample of a group.
     """
 
-    samples: Ints
-    length: Ints
-    shared: Ints
+    samples: Int64Array
+    length: Int64Array
+    shared: Int64Array
 
 
-def trained_tokens(table: SampleTable) -> tuple[Ints, Ints]:
+def trained_tokens(table: SampleTable) -> tuple[Int64Array, Int64Array]:
     """(flat indices of the trained labels, where each sample's begin among them)."""
     trained = np.flatnonzero(table.labels != IGNORED)
     return trained, np.searchsorted(trained, table.offset)
 
 
-def live_lengths(table: SampleTable, trained: Ints, cut: Ints) -> Ints:
+def live_lengths(table: SampleTable, trained: Int64Array, cut: Int64Array) -> Int64Array:
     """Of each causal sample, how many tokens stand before its last trained label: on the others no prediction depends."""
     has = cut[1:] > cut[:-1]
     last = trained[np.maximum(cut[1:] - 1, 0)] if len(trained) else np.zeros(len(table), np.int64)
     return np.where(has, last - table.offset[:-1], 0)
 
 
-def identities(table: SampleTable) -> NDArray[np.int32]:
+def identities(table: SampleTable) -> Int32Array:
     """One number for each token, equal iff token id and all keys are; where a token stands in its sample is not part of it."""
     if not table.keys:
         return table.tokens.astype(np.int32)
@@ -70,7 +70,7 @@ def group_codes(table: SampleTable) -> list[int]:
     return [known.setdefault(group, len(known)) for group in table.groups]
 
 
-def forest_of(table: SampleTable, length: Ints) -> Forest:
+def forest_of(table: SampleTable, length: Int64Array) -> Forest:
     """The prefix forest of a table of causal samples, of which sample s has ``length[s]`` live tokens.
 
     Examples
@@ -96,7 +96,7 @@ def forest_of(table: SampleTable, length: Ints) -> Forest:
     return Forest(order, sizes, shared)
 
 
-def common_prefixes(code: NDArray[np.int32], start: Ints, length: Ints) -> Ints:
+def common_prefixes(code: Int32Array, start: Int64Array, length: Int64Array) -> Int64Array:
     """Length of the longest common prefix of each sequence ``code[start : start + length]`` with the one before it; 0 for the first.
 
     Examples

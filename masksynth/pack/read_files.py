@@ -20,11 +20,12 @@ from typing import IO, Annotated, Any, cast
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.csr import indptr
+from masksynth.mask.typing import AnyArray
 from masksynth.pack.check_samples import BLOCK, Columns, assemble, list_names, table_of
-from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable, offsets
+from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable
 from masksynth.pack.token_masks import MASKS, Lists
 from masksynth.tasks.parse_json import decode_text
 
@@ -238,8 +239,8 @@ def _fast(
             columns = _numbers([raw[i] for i in given], dtype, field in MASKS)
             if columns is None or columns[1] != [tokens[1][i] for i in given]:
                 return None
-            cut = offsets(columns[1])
-            each: list[NDArray[Any] | None] = [None] * len(rows)
+            cut = indptr(columns[1])
+            each: list[AnyArray | None] = [None] * len(rows)
             for k, i in enumerate(given):
                 each[i] = columns[0][cut[k] : cut[k + 1]]
             lists[field] = each
@@ -288,7 +289,7 @@ def check_keys(line: bytes, lists: Iterable[bytes]) -> None:
     decode_text(line.decode())
 
 
-def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[NDArray[Any], list[int]] | None:
+def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[AnyArray, list[int]] | None:
     """All numbers of raw JSON lists and the length of each list; None if any of them is not a flat list of numbers."""
     inner = [text[1:-1] for text in texts]
     lengths = [text.count(b",") + 1 if text and not text.isspace() else 0 for text in inner]
@@ -304,7 +305,7 @@ def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[N
             "error", DeprecationWarning
         )  # older numpy warns where it stops at what is not a number, newer raises
         try:
-            values: NDArray[Any] = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
+            values: AnyArray = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
         except (ValueError, DeprecationWarning):
             return None
     whole = len(values) == sum(lengths) and all(text.startswith(b"[") for text in texts)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from masksynth.mask.csr import concatenate_slices, indptr, repeat_ranges
+from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 from masksynth.pack.visibility import Segment
 
 IGNORED = -100
@@ -21,9 +23,6 @@ KEY_FIELDS = ("position_ids", "kinds")
 
 FURTHER = "position_ids_"
 """Before the number of a further dimension of ``position_ids``, as a key: ``position_ids_1`` is the second list."""
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +52,13 @@ class SampleTable:
     ids: tuple[Any, ...]
     groups: tuple[Any, ...]
     place: tuple[str, ...]
-    weight: Floats
-    offset: Ints
-    tokens: Ints
-    labels: Ints
-    first_label: Ints
-    fields: Mapping[str, Floats] = field(default_factory=dict)
-    keys: Mapping[str, Ints] = field(default_factory=dict)
+    weight: Float64Array
+    offset: Int64Array
+    tokens: Int64Array
+    labels: Int64Array
+    first_label: Int64Array
+    fields: Mapping[str, Float64Array] = field(default_factory=dict)
+    keys: Mapping[str, Int64Array] = field(default_factory=dict)
     segments: tuple[tuple[Segment, ...] | None, ...] = ()
 
     def __len__(self) -> int:
@@ -76,12 +75,12 @@ def select(table: SampleTable, which: ArrayLike) -> SampleTable:
         groups=tuple(table.groups[i] for i in picked),
         place=tuple(table.place[i] for i in picked),
         weight=table.weight[chosen],
-        offset=offsets(length),
-        tokens=stretches(table.tokens, start, length),
-        labels=stretches(table.labels, start, length),
+        offset=indptr(length),
+        tokens=concatenate_slices(table.tokens, start, length),
+        labels=concatenate_slices(table.labels, start, length),
         first_label=table.first_label[chosen],
-        fields={name: stretches(values, start, length) for name, values in table.fields.items()},
-        keys={name: stretches(values, start, length) for name, values in table.keys.items()},
+        fields={name: concatenate_slices(values, start, length) for name, values in table.fields.items()},
+        keys={name: concatenate_slices(values, start, length) for name, values in table.keys.items()},
         segments=tuple(table.segments[i] for i in picked),
     )
 
@@ -115,7 +114,7 @@ def join(tables: Sequence[SampleTable]) -> SampleTable:
         groups=tuple(x for table in tables for x in table.groups),
         place=tuple(x for table in tables for x in table.place),
         weight=np.concatenate([np.zeros(0), *(table.weight for table in tables)]),
-        offset=offsets(np.concatenate([np.zeros(0, np.int64), *(np.diff(table.offset) for table in tables)])),
+        offset=indptr(np.concatenate([np.zeros(0, np.int64), *(np.diff(table.offset) for table in tables)])),
         tokens=np.concatenate([np.zeros(0, np.int64), *(table.tokens for table in tables)]),
         labels=np.concatenate([np.zeros(0, np.int64), *(table.labels for table in tables)]),
         first_label=np.concatenate([np.zeros(0, np.int64), *(table.first_label for table in tables)]),
@@ -125,7 +124,7 @@ def join(tables: Sequence[SampleTable]) -> SampleTable:
     )
 
 
-def given_labels(table: SampleTable) -> Ints:
+def given_labels(table: SampleTable) -> Int64Array:
     """Return the labels of all tokens as they were given, with those of first tokens."""
     labels = table.labels.copy()
     some = np.flatnonzero(table.first_label != IGNORED)
@@ -133,57 +132,17 @@ def given_labels(table: SampleTable) -> Ints:
     return labels
 
 
-def key_of(table: SampleTable, name: str) -> Ints:
+def key_of(table: SampleTable, name: str) -> Int64Array:
     """One part of every token's identity: as given, or else the place in the sample for ``position_ids`` and 0 for any other."""
     if name in table.keys:
         return table.keys[name]
     if name.startswith(FURTHER):
         return key_of(table, "position_ids")  # of text, every dimension of position ids is the first
     if name == "position_ids":
-        return spread(np.zeros(len(table), np.int64), np.diff(table.offset))
+        return repeat_ranges(np.zeros(len(table), np.int64), np.diff(table.offset))
     return np.zeros(len(table.tokens), np.int64)
 
 
-def offsets(length: ArrayLike) -> Ints:
-    """0 and the running sums of the lengths.
-
-    Examples
-    --------
-    >>> offsets([2, 0, 3]).tolist()
-    [0, 2, 2, 5]
-    """
-    lengths = np.asarray(length, np.int64)
-    result = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=result[1:])
-    return result
-
-
-def spread(start: ArrayLike, length: ArrayLike) -> Ints:
-    """The integers ``start[i], ..., start[i] + length[i] - 1`` of every i, one range after another.
-
-    Examples
-    --------
-    >>> spread([5, 0, 2], [2, 0, 3]).tolist()
-    [5, 6, 2, 3, 4]
-    """
-    starts, lengths = np.asarray(start, np.int64), np.asarray(length, np.int64)
-    begin = np.cumsum(lengths) - lengths
-    return np.repeat(starts - begin, lengths) + np.arange(int(lengths.sum()))
-
-
-def stretches(array: NDArray[Any], start: ArrayLike, length: ArrayLike) -> NDArray[Any]:
-    """``array[start[i] : start[i] + length[i]]`` of every i, one after another: ``array[spread(start, length)]`` by stretches.
-
-    Examples
-    --------
-    >>> stretches(np.array([4, 5, 6, 7]), [2, 0], [2, 1]).tolist()
-    [6, 7, 4]
-    """
-    begin = np.asarray(start, np.int64)
-    end = begin + np.asarray(length, np.int64)
-    return np.concatenate([array[:0], *(array[a:b] for a, b in zip(begin.tolist(), end.tolist(), strict=True))])
-
-
-def without(table: SampleTable, drop: NDArray[np.bool_]) -> SampleTable:
+def without(table: SampleTable, drop: BoolArray) -> SampleTable:
     """The table less the samples marked True."""
     return select(table, np.flatnonzero(~drop)) if drop.any() else table

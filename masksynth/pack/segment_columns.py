@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.csr import repeat_ranges
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.prefix import trained_tokens
-from masksynth.pack.sample_columns import Ints, SampleTable, spread
+from masksynth.pack.sample_columns import SampleTable
 from masksynth.pack.visibility import CAUSAL, FULL, SELF, Segment
 
 
@@ -35,18 +36,18 @@ class Spans:
         The trained labels and the token that predicts each.
     """
 
-    sample: Ints
-    start: Ints
-    length: Ints
-    clique: NDArray[np.bool_]
-    alone: NDArray[np.bool_]
-    viewer: Ints
-    seen: Ints
-    level: Ints
-    live: NDArray[np.bool_]
-    count: Ints
-    trained: Ints
-    predictor: Ints
+    sample: Int64Array
+    start: Int64Array
+    length: Int64Array
+    clique: BoolArray
+    alone: BoolArray
+    viewer: Int64Array
+    seen: Int64Array
+    level: Int64Array
+    live: BoolArray
+    count: Int64Array
+    trained: Int64Array
+    predictor: Int64Array
 
 
 def segments_or_causal(table: SampleTable, sample: int) -> tuple[Segment, ...]:
@@ -89,8 +90,8 @@ def spans_of(table: SampleTable) -> Spans:
 
 
 def _predictors(
-    table: SampleTable, start: Ints, length: Ints, own: NDArray[np.bool_], after: Ints
-) -> tuple[Ints, Ints]:
+    table: SampleTable, start: Int64Array, length: Int64Array, own: BoolArray, after: Int64Array
+) -> tuple[Int64Array, Int64Array]:
     trained, _ = trained_tokens(table)
     some = np.flatnonzero(length > 0)
     segment = some[np.searchsorted(start[some], trained, "right") - 1] if len(trained) else trained
@@ -109,13 +110,13 @@ def _predictors(
 
 def _live(
     tokens: int,
-    start: Ints,
-    length: Ints,
-    clique: NDArray[np.bool_],
-    alone: NDArray[np.bool_],
-    pairs: tuple[Ints, Ints],
-    predictor: Ints,
-) -> tuple[NDArray[np.bool_], Ints]:
+    start: Int64Array,
+    length: Int64Array,
+    clique: BoolArray,
+    alone: BoolArray,
+    pairs: tuple[Int64Array, Int64Array],
+    predictor: Int64Array,
+) -> tuple[BoolArray, Int64Array]:
     """A predicting token makes what its row holds live, and so on down."""
     some = np.flatnonzero(length > 0)
     segment = some[np.searchsorted(start[some], predictor, "right") - 1] if len(predictor) else predictor
@@ -132,6 +133,6 @@ def _live(
     count = np.where(whole | ((clique | alone) & (count > 0)), length, count)
     live = np.zeros(tokens, bool)
     filled = np.flatnonzero(~alone | whole)
-    live[spread(start[filled], count[filled])] = True
+    live[repeat_ranges(start[filled], count[filled])] = True
     live[predictor] = True
     return live, count

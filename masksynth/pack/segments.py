@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 from masksynth.pack.position_layout import Piece
 from masksynth.pack.prefix import group_codes, identities
-from masksynth.pack.sample_columns import Ints, SampleTable, key_of, offsets, spread
+from masksynth.pack.sample_columns import SampleTable, key_of
 from masksynth.pack.segment_columns import Spans, spans_of
 from masksynth.pack.token_colours import classes_of
 
@@ -38,19 +39,19 @@ class Classes:
         The class of each position.
     """
 
-    number: Ints
-    copies: Ints
-    place: Ints
-    cut: Ints
-    kind: Ints
+    number: Int64Array
+    copies: Int64Array
+    place: Int64Array
+    cut: Int64Array
+    kind: Int64Array
 
     @property
-    def position(self) -> Ints:
+    def position(self) -> Int64Array:
         """The first position of each class."""
         return self.place[self.cut[:-1]]
 
 
-def merge_segments(table: SampleTable) -> tuple[Piece, Ints]:
+def merge_segments(table: SampleTable) -> tuple[Piece, Int64Array]:
     """All samples of a table in one piece, and the group code of each position; groups lie one after another.
 
     The samples must be sorted by group (``group_codes`` rising).
@@ -68,13 +69,15 @@ def merge_segments(table: SampleTable) -> tuple[Piece, Ints]:
     return Piece(np.arange(len(table)), source, *rows, live, classes.position[number[live]]), group[source]
 
 
-def _paired(left: Ints, right: Ints) -> Ints:
+def _paired(left: Int64Array, right: Int64Array) -> Int64Array:
     """One number for each pair of numbers below 2^31."""
-    number: Ints = np.unique(left * (int(right.max(initial=0)) + 1) + right, return_inverse=True)[1].astype(np.int64)
+    number: Int64Array = np.unique(left * (int(right.max(initial=0)) + 1) + right, return_inverse=True)[1].astype(
+        np.int64
+    )
     return number
 
 
-def _placed(table: SampleTable, spans: Spans, number: Ints, group: Ints) -> Classes:
+def _placed(table: SampleTable, spans: Spans, number: Int64Array, group: Int64Array) -> Classes:
     """Copies and positions of every class: group after group, in each all first copies, then all second ones, and so on."""
     live = np.flatnonzero(spans.live)
     many = len(group)
@@ -89,14 +92,14 @@ def _placed(table: SampleTable, spans: Spans, number: Ints, group: Ints) -> Clas
     if twin.any():
         _count_copies(spans, number, twin, copies)
     kind = np.repeat(np.arange(many), copies)
-    level = spread(np.zeros(many, np.int64), copies)
+    level = repeat_ranges(np.zeros(many, np.int64), copies)
     by_level = np.lexsort((kind, level, group[kind]))
     place = np.empty(len(kind), np.int64)
     place[by_level] = np.arange(len(kind))
-    return Classes(number, copies, place, offsets(copies), kind[by_level])
+    return Classes(number, copies, place, indptr(copies), kind[by_level])
 
 
-def _count_copies(spans: Spans, number: Ints, twin: NDArray[np.bool_], copies: Ints) -> None:
+def _count_copies(spans: Spans, number: Int64Array, twin: BoolArray, copies: Int64Array) -> None:
     """copies[c] = the most tokens of class c in one row, where that is more than one.
 
     The fullest row of a segment is that of its last live token: what the segment sees, and its own tokens up to there (of a segment whose
@@ -114,7 +117,7 @@ def _count_copies(spans: Spans, number: Ints, twin: NDArray[np.bool_], copies: I
     viewer = np.concatenate([spans.viewer[seen], own])
     target = np.concatenate([spans.seen[seen], own])
     size = (cut[1:] - cut[:-1])[target]
-    index = spread(cut[target], size)
+    index = repeat_ranges(cut[target], size)
     holder, kind = np.repeat(viewer, size), number[token[index]]
     lonely = np.repeat((viewer == target) & spans.alone[target], size)
     many = len(copies)
@@ -123,7 +126,7 @@ def _count_copies(spans: Spans, number: Ints, twin: NDArray[np.bool_], copies: I
     np.maximum.at(copies, row % many, count)
 
 
-def _rows(spans: Spans, classes: Classes, first: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+def _rows(spans: Spans, classes: Classes, first: Int64Array) -> tuple[Int64Array, Int32Array, Int32Array]:
     """The row intervals of all positions.
 
     The first tokens of the classes are cut into runs: consecutive tokens of one segment whose classes have one copy. Token t of a run that
@@ -138,13 +141,13 @@ def _rows(spans: Spans, classes: Classes, first: Ints) -> tuple[Ints, NDArray[np
 class _Bases:
     """Runs of first tokens: the first token of each, its segment, its number of tokens, and whether the row grows along it."""
 
-    token: Ints
-    segment: Ints
-    size: Ints
-    grows: NDArray[np.bool_]
+    token: Int64Array
+    segment: Int64Array
+    size: Int64Array
+    grows: BoolArray
 
 
-def _runs(spans: Spans, classes: Classes, first: Ints) -> _Bases:
+def _runs(spans: Spans, classes: Classes, first: Int64Array) -> _Bases:
     some = np.flatnonzero(spans.length > 0)
     segment = some[np.searchsorted(spans.start[some], first, "right") - 1]
     lone = (classes.copies > 1) | spans.alone[segment]
@@ -155,7 +158,7 @@ def _runs(spans: Spans, classes: Classes, first: Ints) -> _Bases:
     return _Bases(first[begin], segment[begin], size, ~spans.clique[segment[begin]])
 
 
-def _base_intervals(spans: Spans, classes: Classes, bases: _Bases) -> tuple[Ints, Ints, Ints]:
+def _base_intervals(spans: Spans, classes: Classes, bases: _Bases) -> tuple[Int64Array, Int64Array, Int64Array]:
     """(start, end, run) of the row intervals of every run's first token: what its segment sees, and the segment's tokens up to it.
 
     For a full segment: all its tokens. A token that sees itself alone has no tokens before it.
@@ -166,13 +169,13 @@ def _base_intervals(spans: Spans, classes: Classes, bases: _Bases) -> tuple[Ints
     cut = np.searchsorted(spans.viewer[order], np.arange(len(spans.start) + 1))
     many = (cut[1:] - cut[:-1])[own]
     owner = np.concatenate([np.repeat(np.arange(len(own)), many), np.arange(len(own))])
-    target = np.concatenate([spans.seen[order][spread(cut[own], many)], own])
+    target = np.concatenate([spans.seen[order][repeat_ranges(cut[own], many)], own])
     until = spans.start[target] + spans.count[target]
     mine = np.arange(len(owner)) >= len(owner) - len(own)
     before = np.where(spans.alone[own], spans.start[own], np.where(bases.grows, bases.token, until[mine]))
     until[mine] = before
     size = runs.cut[target + 1] - runs.cut[target]
-    index = spread(runs.cut[target], size)
+    index = repeat_ranges(runs.cut[target], size)
     owner, until = np.repeat(owner, size), np.repeat(until, size)
     length = np.minimum(runs.token[index] + runs.size[index], until) - runs.token[index]
     some = length > 0
@@ -187,15 +190,15 @@ def _base_intervals(spans: Spans, classes: Classes, bases: _Bases) -> tuple[Ints
 class _PositionRuns:
     """Stretches of a segment's live tokens whose positions are consecutive; those of segment s are ``cut[s] <= i < cut[s + 1]``."""
 
-    token: Ints
-    size: Ints
-    position: Ints
-    cut: Ints
+    token: Int64Array
+    size: Int64Array
+    position: Int64Array
+    cut: Int64Array
 
 
 def _position_runs(spans: Spans, classes: Classes) -> _PositionRuns:
     count = np.where(spans.alone & ~_all_live(spans), 0, spans.count)
-    token = spread(spans.start, count)
+    token = repeat_ranges(spans.start, count)
     segment = np.repeat(np.arange(len(count)), count)
     place = classes.position[classes.number[token]]
     opens = np.ones(len(token), bool)
@@ -205,13 +208,15 @@ def _position_runs(spans: Spans, classes: Classes) -> _PositionRuns:
     return _PositionRuns(token[begin], size, place[begin], np.searchsorted(segment[begin], np.arange(len(count) + 1)))
 
 
-def _all_live(spans: Spans) -> NDArray[np.bool_]:
-    total = offsets(spans.live)
-    whole: NDArray[np.bool_] = total[spans.start + spans.length] - total[spans.start] == spans.length
+def _all_live(spans: Spans) -> BoolArray:
+    total = indptr(spans.live)
+    whole: BoolArray = total[spans.start + spans.length] - total[spans.start] == spans.length
     return whole
 
 
-def _united(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[Ints, Ints, Ints]:
+def _united(
+    classes: Classes, owner: Int64Array, start: Int64Array, length: Int64Array
+) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Sorted intervals of each owner; a position that stands in it m times becomes the first m copies of its class."""
     order = np.lexsort((start, owner))
     owner, start, length = owner[order], start[order], length[order]
@@ -227,15 +232,17 @@ def _united(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[I
     return _coalesced(owner, start, start + length)
 
 
-def _written_out(classes: Classes, owner: Ints, start: Ints, length: Ints) -> tuple[Ints, Ints, Ints]:
+def _written_out(
+    classes: Classes, owner: Int64Array, start: Int64Array, length: Int64Array
+) -> tuple[Int64Array, Int64Array, Int64Array]:
     """The rows of some owners key by key: a class that stands in one m times, at its first position, becomes its first m copies."""
     size = len(classes.place)
-    row, count = np.unique(np.repeat(owner, length) * size + spread(start, length), return_counts=True)
-    key = classes.place[spread(classes.cut[classes.kind[row % size]], count)]
+    row, count = np.unique(np.repeat(owner, length) * size + repeat_ranges(start, length), return_counts=True)
+    key = classes.place[repeat_ranges(classes.cut[classes.kind[row % size]], count)]
     return np.repeat(row // size, count), key, np.ones(len(key), np.int64)
 
 
-def _coalesced(owner: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
+def _coalesced(owner: Int64Array, start: Int64Array, end: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Intervals of one owner that touch, taken together."""
     opens = np.ones(len(owner), bool)
     opens[1:] = (owner[1:] != owner[:-1]) | (start[1:] != end[:-1])
@@ -245,30 +252,32 @@ def _coalesced(owner: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def _grown(
-    bases: _Bases, classes: Classes, start: Ints, end: Ints, owner: Ints
-) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+    bases: _Bases, classes: Classes, start: Int64Array, end: Int64Array, owner: Int64Array
+) -> tuple[Int64Array, Int32Array, Int32Array]:
     """Rows of the classes of all runs: the first token's, of which the interval of the token itself grows unless the segment is full."""
     cut = np.searchsorted(owner, np.arange(len(bases.token) + 1))
     many = np.repeat(cut[1:] - cut[:-1], bases.size)
-    offset = offsets(many)
-    index = spread(np.repeat(cut[:-1], bases.size), many)
+    offset = indptr(many)
+    index = repeat_ranges(np.repeat(cut[:-1], bases.size), many)
     key_start, key_end = start[index], end[index]
-    step = np.repeat(spread(np.zeros(len(bases.size), np.int64), bases.size), many)
+    step = np.repeat(repeat_ranges(np.zeros(len(bases.size), np.int64), bases.size), many)
     own = classes.position[classes.number[bases.token]][owner]
     grows = (bases.grows[owner] & (start <= own) & (own < end))[index]
     key_end[grows] += step[grows]
     return _table(len(offset) - 1, np.repeat(np.arange(len(many)), many), key_start, key_end)
 
 
-def _table(size: int, owner: Ints, start: Ints, end: Ints) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+def _table(
+    size: int, owner: Int64Array, start: Int64Array, end: Int64Array
+) -> tuple[Int64Array, Int32Array, Int32Array]:
     """Sorted intervals of rows 0 .. size - 1 as arrays of a mask."""
     start, end, owner = _coalesced(owner, start, end)
     return np.searchsorted(owner, np.arange(size + 1)), start.astype(np.int32), end.astype(np.int32)
 
 
 def _with_copies(
-    rows: tuple[Ints, NDArray[np.int32], NDArray[np.int32]], classes: Classes
-) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
+    rows: tuple[Int64Array, Int32Array, Int32Array], classes: Classes
+) -> tuple[Int64Array, Int32Array, Int32Array]:
     """The rows of all positions from those of the classes.
 
     A copy's row holds the copy itself: where it is not among the first m of its class that the row holds, it stands in for the m-th.
@@ -276,7 +285,7 @@ def _with_copies(
     offset, low, high = rows
     size = len(classes.kind)
     many = np.diff(offset)[classes.kind]
-    index = spread(offset[:-1][classes.kind], many)
+    index = repeat_ranges(offset[:-1][classes.kind], many)
     owner, start, end = np.repeat(np.arange(size), many), low[index].astype(np.int64), high[index].astype(np.int64)
     own = np.arange(size)
     last = _last_seen(classes, owner, start, end)
@@ -294,14 +303,14 @@ def _with_copies(
     return _table(size, owner[some][order], start[some][order], end[some][order])
 
 
-def _holds(owner: Ints, start: Ints, end: Ints, key: Ints) -> NDArray[np.bool_]:
+def _holds(owner: Int64Array, start: Int64Array, end: Int64Array, key: Int64Array) -> BoolArray:
     """Whether row q holds ``key[q]``."""
     held = np.zeros(len(key), bool)
     held[owner[(start <= key[owner]) & (key[owner] < end)]] = True
     return held
 
 
-def _last_seen(classes: Classes, owner: Ints, start: Ints, end: Ints) -> Ints:
+def _last_seen(classes: Classes, owner: Int64Array, start: Int64Array, end: Int64Array) -> Int64Array:
     """Of each position's row, the highest copy of the position's own class that it holds."""
     last = np.full(len(classes.kind), -1, np.int64)
     for level in range(int(classes.copies.max())):

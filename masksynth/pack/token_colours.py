@@ -19,13 +19,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import WrongAnswer
-from masksynth.pack.sample_columns import Ints, SampleTable, offsets, spread
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
+from masksynth.pack.sample_columns import SampleTable
 from masksynth.pack.segment_columns import Spans
 
-Words = NDArray[np.uint64]
+Words = UInt64Array
 BASES = (0x9E3779B97F4A7C15 | 1, 0xD1342543DE82EF95 | 1)
 SEEDS = (0x243F6A8885A308D3, 0x13198A2E03707344)
 
@@ -58,7 +59,7 @@ class Lane:
     key: Words
 
 
-def classes_of(table: SampleTable, spans: Spans, identity: Ints) -> Ints:
+def classes_of(table: SampleTable, spans: Spans, identity: Int64Array) -> Int64Array:
     """For every token of the table its class, -1 for dead tokens; classes are numbered by first appearance.
 
     Parameters
@@ -85,25 +86,25 @@ def classes_of(table: SampleTable, spans: Spans, identity: Ints) -> Ints:
     return number
 
 
-def _lane(spans: Spans, identity: Ints, base: int, seed: int) -> Lane:
+def _lane(spans: Spans, identity: Int64Array, base: int, seed: int) -> Lane:
     tokens, count = len(identity), len(spans.start)
     blank = [np.zeros(size, np.uint64) for size in (tokens, tokens, count, count, count)]
     return Lane(base, seed, mix(identity.astype(np.uint64), seed), *blank)
 
 
-def _by_level(level: Ints) -> list[Ints]:
+def _by_level(level: Int64Array) -> list[Int64Array]:
     """The indices of each level, 0, 1, ..."""
     order = np.argsort(level, kind="stable")
     return np.split(order, np.searchsorted(level[order], np.arange(1, int(level.max(initial=0)) + 1)))
 
 
-def _contexts(lane: Lane, spans: Spans, chosen: Ints, pair: Ints) -> None:
+def _contexts(lane: Lane, spans: Spans, chosen: Int64Array, pair: Int64Array) -> None:
     """Context = sum of the seen segments' totals; key = its hash."""
     np.add.at(lane.context, spans.viewer[pair], lane.total[spans.seen[pair]])
     lane.key[chosen] = mix(lane.context[chosen], lane.seed ^ 0x5555)
 
 
-def _continue(lanes: list[Lane], spans: Spans, pairs: Ints) -> None:
+def _continue(lanes: list[Lane], spans: Spans, pairs: Int64Array) -> None:
     """Where a context is the row of the last token of a seen segment, its key is that token's colour."""
     pair = pairs[~spans.clique[spans.seen[pairs]] & (spans.count[spans.seen[pairs]] > 0)]
     viewer, seen = spans.viewer[pair], spans.seen[pair]
@@ -115,17 +116,17 @@ def _continue(lanes: list[Lane], spans: Spans, pairs: Ints) -> None:
         lane.key[viewer[same]] = lane.colour[last[same]]
 
 
-def _within(lane: Lane, spans: Spans, segment: Ints, last: Ints) -> Words:
+def _within(lane: Lane, spans: Spans, segment: Int64Array, last: Int64Array) -> Words:
     """What the row of a segment's last token holds of its own segment."""
     return np.where(spans.alone[segment], lane.word[last], lane.total[segment])
 
 
-def _colour(lane: Lane, spans: Spans, chosen: Ints) -> None:
+def _colour(lane: Lane, spans: Spans, chosen: Int64Array) -> None:
     """Colours, words and totals of the live tokens of the chosen segments."""
     length = spans.count[chosen]
-    flat = spread(spans.start[chosen], length)
+    flat = repeat_ranges(spans.start[chosen], length)
     owner = np.repeat(np.arange(len(chosen)), length)
-    cut = offsets(length)[:-1]
+    cut = indptr(length)[:-1]
     place = flat - spans.start[chosen][owner]
     powers = np.full(int(length.max(initial=0)) + 1, lane.base, np.uint64)
     inverse = np.full(len(powers), pow(lane.base, -1, 2**64), np.uint64)
@@ -147,7 +148,7 @@ def _colour(lane: Lane, spans: Spans, chosen: Ints) -> None:
     lane.total[chosen] = sums[cut + length] - sums[cut]
 
 
-def _numbered(colours: list[Words]) -> Ints:
+def _numbered(colours: list[Words]) -> Int64Array:
     """Equal pairs of words get equal numbers, counted by first appearance."""
     order = np.argsort(colours[0])
     new = _changes(colours[0][order])
@@ -163,12 +164,12 @@ def _numbered(colours: list[Words]) -> Ints:
     return result
 
 
-def _changes(words: Words) -> NDArray[np.bool_]:
+def _changes(words: Words) -> BoolArray:
     """Where a word differs from the one before it; True for the first."""
     return np.append(np.ones(min(len(words), 1), bool), words[1:] != words[:-1])
 
 
-def _check_identities(number: Ints, identity: Ints) -> None:
+def _check_identities(number: Int64Array, identity: Int64Array) -> None:
     first = np.zeros(int(number.max(initial=-1)) + 1, np.int64)
     first[number[::-1]] = identity[::-1]
     if (first[number] != identity).any():

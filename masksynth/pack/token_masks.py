@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.sample_columns import IGNORED, Ints
+from masksynth.mask.typing import AnyArray, Int64Array
+from masksynth.pack.sample_columns import IGNORED
 
 PADS = "attention_mask"
 TRAINED = ("completion_mask", "assistant_masks")
 MASKS = (PADS, *TRAINED)
 """Optional lists of 0 and 1 (or of false and true), one entry for each token."""
 
-Lists = Sequence[NDArray[Any] | None]
+Lists = Sequence[AnyArray | None]
 """One per-token list for each sample, None where a sample has none."""
 
 
@@ -39,8 +39,8 @@ class Rows(NamedTuple):
     """
 
     place: Sequence[str]
-    offset: Ints
-    lead: Ints
+    offset: Int64Array
+    lead: Int64Array
 
     def refuse(self, token: int, name: str, fact: str, remedy: str) -> None:
         """Raise ``InvalidInstance`` for entry ``token`` of the flat array ``name``."""
@@ -49,7 +49,7 @@ class Rows(NamedTuple):
         raise InvalidInstance(fact, f"$.{name}[{index}]", remedy, self.place[sample])
 
 
-def fill_column(columns: Lists, default: NDArray[Any], offset: Ints) -> NDArray[Any]:
+def fill_column(columns: Lists, default: AnyArray, offset: Int64Array) -> AnyArray:
     """Return the lists of all samples, one after another; where a sample has none, the entries of ``default``."""
     if all(column is None for column in columns):
         return default
@@ -57,7 +57,7 @@ def fill_column(columns: Lists, default: NDArray[Any], offset: Ints) -> NDArray[
     return np.concatenate([default[:0], *parts])
 
 
-def fill_binary(columns: Lists, name: str, rows: Rows) -> Ints:
+def fill_binary(columns: Lists, name: str, rows: Rows) -> Int64Array:
     """Return a mask over all tokens, 1 where a sample has none.
 
     Raises
@@ -74,7 +74,7 @@ def fill_binary(columns: Lists, name: str, rows: Rows) -> Ints:
     return values
 
 
-def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) -> tuple[Ints, Ints] | None:
+def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) -> tuple[Int64Array, Int64Array] | None:
     """Return the count of pads before each sample's first real token and of its real tokens; None if there are no pads.
 
     Parameters
@@ -134,7 +134,7 @@ def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) 
     return first - rows.offset[:-1], kept
 
 
-def resolve_labels(tokens: Ints, lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) -> Ints:
+def resolve_labels(tokens: Int64Array, lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) -> Int64Array:
     """Return the labels of all tokens: as given, or the token ids where a mask is 1 and -100 elsewhere.
 
     Parameters

@@ -116,7 +116,7 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
     return tuple(result)
 
 
-def described(segments: Sequence[Segment]) -> list[dict[str, Any]]:
+def describe_segments(segments: Sequence[Segment]) -> list[dict[str, Any]]:
     """Segments as ``segments_of`` reads them."""
     names = ("length", "within", "position", "predict", "after")
     return [{"sees": _ranges(segment.sees), **{name: getattr(segment, name) for name in names}} for segment in segments]

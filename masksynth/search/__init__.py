@@ -1,4 +1,4 @@
-"""Many instances: on one machine or a cluster, and nothing lost."""
+"""Solve many instances, on one machine or a cluster, and keep every result."""
 
 from masksynth.search.entries import sweep as sweep
 from masksynth.search.result import Result as Result

@@ -1,4 +1,4 @@
-"""The file of results: one line for each, whole or not at all, kept through every interruption."""
+"""The file of results: one line each, written atomically, safe against interruptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -17,16 +16,17 @@ from typing import Any
 
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance
+from masksynth.files import open_draft, write_file
 from masksynth.search.result import Question, Recalled, Result, line_of, result_of
 from masksynth.solve import record, write
 from masksynth.tasks.instance_files import dumps
 
 BEGIN = b'{"instance": '
-"""How every line begins, by which the rest of one that was cut off is known."""
+"""Start of every line; an incomplete line is recognized by it."""
 
 
 def read_results(path: str | Path) -> Iterator[Result]:
-    """The results in a file, in order; a last line without its end is the trace of a run that was killed, and left out.
+    """Yield the results in a file, in order, without an incomplete last line, which a killed run may leave.
 
     Raises
     ------
@@ -42,24 +42,24 @@ def read_results(path: str | Path) -> Iterator[Result]:
 
 
 class Book:
-    """A file of results that is open for one run; others are refused meanwhile.
+    """A file of results that is opened, and locked, for one run.
 
     Parameters
     ----------
     path : path
         JSON lines; see ``docs/formats.md``.
     mode : "new", "resume" or "force"
-        Only a file that is new or empty; one that is continued; one that is overwritten. What is not finished in a file that is continued
-        (failures, and answers that are not proved and were sought under other limits) stays until a result takes its place.
+        "new": the file must be new or empty; "resume": it is continued; "force": it is overwritten. Unfinished lines of
+        a continued file (failures, and unproved answers under other limits) stay until a result replaces them.
     limits : Limits, optional
-        Of this run.
+        Limits of this run.
     folder : path, optional
-        Where answers are written, each as a folder. An answer without one is then not finished either.
+        Where each answer is written as a folder. A result without such a folder is then not finished.
 
     Raises
     ------
     InvalidInstance
-        If the file is not empty and ``mode`` is "new", if it holds something else than results, or if another run writes to it.
+        If the file is not empty and ``mode`` is "new", does not contain results, or is locked by another run.
     OSError
         If it cannot be written.
     """
@@ -72,7 +72,7 @@ class Book:
         self._finished: dict[bytes, list[tuple[str, int]]] = {}
         self._unfinished: dict[tuple[str, str], list[tuple[bytes | None, int]]] = {}
         self._replaced: set[int] = set()
-        self._file = _locked(self.path)
+        self._file = _open_locked(self.path)
         try:
             self._begin(mode)
         except BaseException:
@@ -85,7 +85,7 @@ class Book:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # on a full disk the lines that were replaced stay, to be dropped another time
+        with suppress(OSError):  # on a full disk the replaced lines stay until a later run drops them
             self._drop_replaced()
         with suppress(OSError):
             os.fsync(self._file)
@@ -99,31 +99,31 @@ class Book:
         _check_kind(self.path)
         if mode == "force":
             os.ftruncate(self._file, 0)
-        at = 0
+        offset = 0
         with open(self.path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):
-                    self._note(result_of(line, str(self.path), number), at)
-                    at += len(line)
-        os.ftruncate(self._file, at)  # without the rest of a line that was cut off
+                    self._note(result_of(line, str(self.path), number), offset)
+                    offset += len(line)
+        os.ftruncate(self._file, offset)  # drop an incomplete last line
 
-    def _note(self, result: Result, at: int) -> None:
-        """Take note of a line that is there."""
+    def _note(self, result: Result, offset: int) -> None:
+        """Record a line of the file."""
         self._replace(result)
         key = _key(result.question)
         if self._is_finished(result):
-            self._finished.setdefault(key, []).append((result.instance, at))
+            self._finished.setdefault(key, []).append((result.instance, offset))
         else:
             self._unfinished.setdefault((result.instance, result.backend), []).append(
-                (None if result.error else key, at)
+                (None if result.error else key, offset)
             )
 
     def _replace(self, result: Result) -> None:
-        """Find the unfinished lines that a result takes the place of: a failure of the same name, or an answer to the same question."""
+        """Mark the unfinished lines that a result replaces: a failure of its name, or an answer to its question."""
         before = self._unfinished.pop((result.instance, result.backend), None)
         if before is not None:
             key = _key(result.question)
-            self._replaced.update(place for question, place in before if question in (None, key))
+            self._replaced.update(offset for question, offset in before if question in (None, key))
             if left := [line for line in before if line[0] not in (None, key)]:
                 self._unfinished[result.instance, result.backend] = left
 
@@ -134,92 +134,93 @@ class Book:
         return result.error is None and is_kept and (result.proved or _comparable(result.limits) == self._limits)
 
     def _drop_replaced(self) -> None:
-        """Put a file without the lines that were replaced in the place of this one, at once."""
+        """Replace the file by one without the replaced lines, atomically."""
         if not self._replaced:
             return
-        file, new = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.resolve().parent)
+        target = self.path.resolve()
+        file, draft = open_draft(target)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
             os.fchmod(file, os.fstat(self._file).st_mode & 0o777)
-            at = 0
+            offset = 0
             with open(self.path, "rb") as lines:
                 for line in lines:
-                    if at not in self._replaced:
+                    if offset not in self._replaced:
                         _append(file, line)
-                    at += len(line)
+                    offset += len(line)
             os.fsync(file)
-            os.replace(new, self.path.resolve())
+            os.replace(draft, target)
         except BaseException:
-            os.unlink(new)
+            os.unlink(draft)
             os.close(file)
             raise
         os.close(self._file)
         self._file = file
 
     def recall(self, name: str, question: Question) -> Recalled | None:
-        """The finished result of a question: of the instance with this name, once for each of its lines, or else of any that asked it."""
-        places = self._finished.get(_key(question), [])
-        known = next((place for place in places if place[0] == name), places[0] if places else None)
-        if known is None:
+        """Return the finished result of a question, once per line of this name, else that of any instance."""
+        lines = self._finished.get(_key(question), [])  # (name, offset) of each line
+        line = next((line for line in lines if line[0] == name), lines[0] if lines else None)
+        if line is None:
             return None
-        result = self._at(known[1])
+        result = self._read(line[1])
         if result.question != question:
             return None
-        if known[0] != name:
+        if line[0] != name:
             return Recalled(result, False)
-        places[places.index(known)] = ("", known[1])  # an equal instance of the same name has a line of its own
+        lines[lines.index(line)] = ("", line[1])  # an equal instance of the same name has a line of its own
         return Recalled(result, True)
 
-    def _at(self, place: int) -> Result:
+    def _read(self, offset: int) -> Result:
         with open(self.path, "rb") as file:
-            file.seek(place)
+            file.seek(offset)
             return result_of(file.readline(), str(self.path))
 
     def write(self, result: Result) -> Result:
-        """Write a result: its answer's folder first, then its line; the result as it is written.
+        """Write a result, first the folder of its answer, then its line; return the result as written.
 
         Raises
         ------
         OSError
-            If the disk is full; the file then ends with the last whole line.
+            If the disk is full; the file then ends with the last complete line.
         """
         if result.disagreement is not None:
-            result = replace(result, folder=str(self._keep(result)))
+            result = replace(result, folder=str(self._write_disagreement(result)))
         elif self.folder is not None and result.answer is not None and result.answer.merged is not None:
             result = replace(result, folder=str(write(result.answer, self.folder / folder_name(result), force=True)))
         _append(self._file, line_of(result), str(self.path))
         self._replace(result)
         return result
 
-    def _keep(self, result: Result) -> Path:
-        """Keep answers that contradict one another, and their instance."""
+    def _write_disagreement(self, result: Result) -> Path:
+        """Write answers that contradict one another, and their instance."""
         assert result.disagreement is not None
         folder = (self.folder or self.path.with_suffix(".answers")) / f"{folder_name(result)}-disagreement"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "instance.json").write_text(dumps(result.disagreement.instance), encoding="utf-8")
+        write_file(folder / "instance.json", dumps(result.disagreement.instance).encode(), force=True)
         for name, answer in result.disagreement.answers.items():
             if answer.merged is None:
-                (folder / f"{name}.json").write_text(json.dumps(record(answer)), encoding="utf-8")
+                write_file(folder / f"{name}.json", json.dumps(record(answer)).encode(), force=True)
             else:
                 write(answer, folder / name, force=True)
         return folder
 
 
 def folder_name(result: Result) -> str:
-    """A name for the folder of a result's answer: the instance's, and a digest of the question.
+    """Return a name for the folder of a result's answer: the instance's name and a digest of the question.
 
     Examples
     --------
     >>> from masksynth.search.result import Result
-    >>> folder_name(Result("some/where/butterfly 8.json", "00", "auto", None, False, "OPTIMAL", {}, "auto", 1.0, None, {}, {}))
+    >>> name = "some/where/butterfly 8.json"
+    >>> folder_name(Result(name, "00", "auto", None, False, "OPTIMAL", {}, "auto", 1.0, None, {}, {}))
     'butterfly-8-2ad1daf1e1b4'
     """
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", result.instance.rpartition("/")[2].removesuffix(".json")).strip("-.")[:60]
-    return f"{stem or 'instance'}-{_key((result.hash, result.layers, result.sparse, f'{result.backend} {result.instance}')).hex()[:12]}"
+    key = _key((result.hash, result.layers, result.sparse, f"{result.backend} {result.instance}"))
+    return f"{stem or 'instance'}-{key.hex()[:12]}"
 
 
 def _comparable(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """Limits without the number of threads, which follows the machine."""
+    """Return limits without the number of threads, which depends on the machine."""
     return {name: value for name, value in limits.items() if name != "workers"}
 
 
@@ -227,8 +228,8 @@ def _key(question: Question) -> bytes:
     return sha256(repr(question).encode()).digest()[:16]
 
 
-def _locked(path: Path) -> int:
-    """The file, open for appending and ours alone."""
+def _open_locked(path: Path) -> int:
+    """Open and lock a file for appending; return its descriptor."""
     while True:
         if os.path.exists(path) and not os.path.isfile(path):
             raise InvalidInstance("not a regular file", "", "name a file, or leave -o away for stdout", str(path))
@@ -242,11 +243,11 @@ def _locked(path: Path) -> int:
             ) from None
         if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
             return file
-        os.close(file)  # the file was replaced between the two steps
+        os.close(file)  # the file was replaced between opening and locking
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse to write to a file of another kind, whatever the mode."""
+    """Raise if a file does not contain results, whatever the mode."""
     with open(path, "rb") as file:
         head = file.readline()
     if head.endswith(b"\n"):
@@ -256,12 +257,12 @@ def _check_kind(path: Path) -> None:
 
 
 def _append(file: int, line: bytes, name: str = "") -> None:
-    """Append a whole line, or nothing."""
+    """Append a complete line, or nothing."""
     before = os.fstat(file).st_size
     try:
-        at = 0
-        while at < len(line):
-            at += os.write(file, line[at:])
+        written = 0
+        while written < len(line):
+            written += os.write(file, line[written:])
     except OSError as error:
         with suppress(OSError):
             os.ftruncate(file, before)

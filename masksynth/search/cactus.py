@@ -1,6 +1,6 @@
-"""Cactus plots: how many instances are proved within a time, one curve for each backend.
+"""Cactus plots: how many instances are proved within a time, one curve per backend.
 
-Equal results have equal pictures, byte for byte. matplotlib is imported when one is drawn.
+Equal results give equal files, byte for byte. matplotlib is imported only when a plot is drawn.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 """Okabe and Ito's colours without yellow, which is too light for a line."""
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1)))
 STEPS = 1000
-"""Most steps of a curve; one with more is drawn at this many times, exactly at each."""
+"""Most steps of a curve; a curve with more is sampled at this many times."""
 SHORTEST = 0.001
 
 
 def write_cactus(path: str | Path, summaries: Iterable[Summary], force: bool = False) -> Path:
-    """Draw a batch: for every backend, how many instances it proved within a time; the best is named first.
+    """Draw a batch: for each backend, how many instances it proved within a time; the best is listed first.
 
     A point (t, n) of a curve: n lines are proved (OPTIMAL or INFEASIBLE) and took at most t seconds each.
 
@@ -57,10 +57,10 @@ def write_cactus(path: str | Path, summaries: Iterable[Summary], force: bool = F
     ...     write_cactus(f"{folder}/plot.svg", summary([done])).name
     'plot.svg'
     """
-    best = sorted(summaries, key=lambda found: (-found.proved, found.total, found.backend))
-    curves = {found.backend: found.proved_seconds for found in best}
-    cases = {found.backend: found.instances for found in best}
-    return draw_cactus(path, curves, cases, max((found.most for found in best), default=1.0), force=force)
+    best = sorted(summaries, key=lambda row: (-row.proved, row.total, row.backend))
+    curves = {row.backend: row.proved_seconds for row in best}
+    cases = {row.backend: row.instances for row in best}
+    return draw_cactus(path, curves, cases, max((row.most for row in best), default=1.0), force=force)
 
 
 def draw_cactus(
@@ -74,20 +74,21 @@ def draw_cactus(
     dashed: int = 0,
     force: bool = False,
 ) -> Path:
-    """Draw curves: seconds of the proved ones by method, ascending, of so many ``cases``.
+    """Draw one curve per method from the times of its proved instances.
 
     Parameters
     ----------
     path : path
     curves : mapping of str to (n,) seconds
     cases : mapping of str to int
-        What each method was given.
+        Number of instances of each method.
     limit, shortest : float
-        Right and left end of the axis [default on the left: a power of ten under the shortest time, at least a millisecond].
+        Right and left end of the axis [default on the left: a power of ten under the shortest time, at least a
+        millisecond].
     clock : str
-        Which seconds they are.
+        Label of the time axis.
     dashed : int
-        So many methods at the start are drawn dashed, as those that the others are compared with.
+        Number of methods at the start that are drawn dashed, as baselines.
     force : bool
 
     Raises
@@ -100,19 +101,19 @@ def draw_cactus(
 
     place = check_picture(path, force)
     seconds = {method: np.sort(np.asarray(times, dtype=np.float64)) for method, times in curves.items()}
-    left = _left(seconds.values()) if shortest is None else shortest
+    left = _left_end(seconds.values()) if shortest is None else shortest
     with drawing():
         figure = _figure(seconds, cases, left, max(limit, 10 * left), clock, dashed)
         return write_figure(figure, place, "Instances proved against seconds", force)
 
 
-def _left(curves: Iterable[NDArray[np.float64]]) -> float:
+def _left_end(curves: Iterable[NDArray[np.float64]]) -> float:
     first = min((times[0] for times in curves if len(times)), default=SHORTEST)
     return float(10 ** np.floor(np.log10(max(first, SHORTEST))))
 
 
 def steps(seconds: NDArray[np.float64], left: float, right: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Times and how many ended by then, from ``left`` to ``right``.
+    """Return times from ``left`` to ``right``, and how many instances ended by each.
 
     Examples
     --------
@@ -129,10 +130,10 @@ def steps(seconds: NDArray[np.float64], left: float, right: float) -> tuple[NDAr
     return times, counts
 
 
-def _style(place: int, dashed: int) -> dict[str, Any]:
-    if place < dashed:
-        return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[1 + place % (len(DASHES) - 1)]}
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[(place // len(COLOURS)) % len(DASHES)]}
+def _style(index: int, dashed: int) -> dict[str, Any]:
+    if index < dashed:
+        return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[1 + index % (len(DASHES) - 1)]}
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[(index // len(COLOURS)) % len(DASHES)]}
 
 
 def _label(method: str, proved: int, cases: Mapping[str, int]) -> str:
@@ -157,11 +158,11 @@ def _figure(
     most = max(cases.values(), default=0)
     axes.axhline(most, color="0.8", linewidth=0.8, zorder=0)
     curves = [
-        axes.step(*steps(times, left, right), where="post", linewidth=1.2, **_style(place, dashed))[0]
-        for place, times in enumerate(seconds.values())
+        axes.step(*steps(times, left, right), where="post", linewidth=1.2, **_style(index, dashed))[0]
+        for index, times in enumerate(seconds.values())
     ]
     axes.set(xscale="log", xlim=(left, right), ylim=(0, max(1.04 * most, 1)))
-    axes.set(xlabel=f"{clock} for one instance", ylabel=_counted(list(cases.values())))
+    axes.set(xlabel=f"{clock} for one instance", ylabel=_count_label(list(cases.values())))
     axes.xaxis.set_major_formatter(lambda second, _: f"{second:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -171,5 +172,5 @@ def _figure(
     return figure
 
 
-def _counted(cases: Sequence[int]) -> str:
+def _count_label(cases: Sequence[int]) -> str:
     return f"proved, of {cases[0]} instances" if len(set(cases)) == 1 else "proved instances"

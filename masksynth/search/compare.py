@@ -1,4 +1,4 @@
-"""Two runs of the same questions side by side: what got worse, what got better, and what cannot both be true."""
+"""Compare two runs: regressions, improvements and contradictions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 
 from masksynth.backends import Status
 from masksynth.errors import InvalidInstance
-from masksynth.search.matching import Known, known, latest, matched
+from masksynth.search.matching import Line, latest_lines, line_from, match_lines
 from masksynth.search.result import Result
 from masksynth.tasks.canonical import printable
 
 KINDS = ("contradiction", "regression", "missing", "new", "improvement")
 SLOWER = 2.0
-NOTICED = 0.1
-"""Seconds below which a difference in time is noise."""
+"""Default factor from which a difference in time is a change."""
+NOISE = 0.1
+"""Differences in time up to this many seconds are ignored."""
 RANK = {Status.OPTIMAL.name: 3, Status.INFEASIBLE.name: 3, Status.FEASIBLE.name: 2, Status.UNKNOWN.name: 1, None: 0}
 SHOWN = 20
-"""Changes of one kind that the text shows."""
+"""Most changes of one kind in the text."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Change:
     ----------
     instance, backend : str
     kind : str
-        ``contradiction``: both cannot be true. ``regression``: less is proved or found, or it takes longer. ``improvement``: the reverse.
-        ``missing``, ``new``: only the old, only the new run has it.
+        ``contradiction``: the two results cannot both be true. ``regression``: less is proved or found, or it takes
+        longer. ``improvement``: the reverse. ``missing``, ``new``: only the old, only the new run has it.
     what : str
         The difference in one line.
     """
@@ -44,16 +45,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of comparing two runs.
+    """Result of comparing two runs.
 
     Parameters
     ----------
     changes : tuple of Change
-        By kind, the worst first, then by instance and backend.
+        By kind, worst first, then by instance and backend.
     compared : int
-        Results that both sides have.
+        Number of results in both runs.
     missing, new : int
-        Results that only the old, only the new side has; they are counted also where no change names them.
+        Number of results only in the old, only in the new run.
     """
 
     changes: tuple[Change, ...]
@@ -70,10 +71,10 @@ class Comparison:
 def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER) -> Comparison:
     """Compare two runs.
 
-    Results belong together if they answer the same question (hash, layers, sparse, backend), whatever the files are called; where one of
-    them could not be read and so has no hash, if instance and backend have the same names. Of several lines for one question the last
-    counts. What another backend said about the same tasks before is not compared, but must not contradict it. Both sides are held in
-    memory, under a kilobyte a result.
+    Results are matched if they answer the same question (hash, layers, sparse, backend), whatever their file names; if
+    one of them has no hash, because it could not be read, they are matched by instance and backend. Of several lines
+    for one question the last one counts. Earlier results of other backends for the same tasks are only checked for
+    contradictions. Both runs are held in memory, less than a kilobyte per result.
 
     Parameters
     ----------
@@ -96,49 +97,51 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
     """
     if not slower > 1:
         raise InvalidInstance(f"slower={slower!r} is not a factor above 1", "", "give for example 2")
-    left, right = latest(map(known, old)), latest(map(known, new))
-    pairs = list(matched(left, right))
-    gone = [before for before, after in pairs if after is None]
-    come = [after for before, after in pairs if before is None and after is not None]
+    left, right = latest_lines(map(line_from, old)), latest_lines(map(line_from, new))
+    pairs = list(match_lines(left, right))
+    missing = [before for before, after in pairs if after is None]
+    added = [after for before, after in pairs if before is None and after is not None]
     both = [(before, after) for before, after in pairs if before is not None and after is not None]
-    names = Counter((line.instance, line.backend) for line in gone if line is not None)
+    names = Counter((line.instance, line.backend) for line in missing if line is not None)
     changes = [change for before, after in both for change in changes_between(before, after, slower)]
-    changes += _other_backends(left, come)
+    changes += _contradictions_by_others(left, added)
     changes += [
-        Change(line.instance, line.backend, "missing", f"was {_found(line)}") for line in gone if line is not None
+        Change(line.instance, line.backend, "missing", f"was {_describe_line(line)}")
+        for line in missing
+        if line is not None
     ]
-    for line in come:
+    for line in added:
         other = "; under this name there was another question before" if names[line.instance, line.backend] else ""
-        changes.append(Change(line.instance, line.backend, "new", f"{_found(line)}{other}"))
-    return Comparison(in_order(changes), len(both), len(gone), len(come))
+        changes.append(Change(line.instance, line.backend, "new", f"{_describe_line(line)}{other}"))
+    return Comparison(sort_changes(changes), len(both), len(missing), len(added))
 
 
-def _other_backends(old: Iterable[Known], new: Iterable[Known]) -> Iterator[Change]:
-    """Contradictions between what one backend said before and another one says now."""
-    said: dict[Any, list[Known]] = defaultdict(list)
+def _contradictions_by_others(old: Iterable[Line], new: Iterable[Line]) -> Iterator[Change]:
+    """Yield contradictions between results of different backends for the same tasks."""
+    earlier: dict[Any, list[Line]] = defaultdict(list)
     for line in old:
-        said[line.question[:-1]].append(line)
+        earlier[line.question[:-1]].append(line)
     for line in new:
-        for other in said[line.question[:-1]] if line.hash is not None else ():
+        for other in earlier[line.question[:-1]] if line.hash is not None else ():
             if wrong := list(_contradictions(other, line)):
                 yield Change(
                     line.instance, line.backend, "contradiction", f"{'; '.join(wrong)} (before by {other.backend})"
                 )
 
 
-def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Changes by kind, the worst first, then by name."""
+def sort_changes(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Sort changes by kind, worst first, then by name."""
     return tuple(
         sorted(changes, key=lambda change: (KINDS.index(change.kind), change.instance, change.backend, change.what))
     )
 
 
-def changes_between(old: Known, new: Known, slower: float = SLOWER) -> list[Change]:
-    """The changes of one result: at most one regression and one improvement, or a contradiction alone."""
+def changes_between(old: Line, new: Line, slower: float = SLOWER) -> list[Change]:
+    """Return the changes of one result: at most one regression and one improvement, or only a contradiction."""
     name = (new.instance, new.backend)
     if wrong := list(_contradictions(old, new)):
         return [Change(*name, "contradiction", "; ".join(wrong))]
-    facts = [*_endings(old, new), *_sizes(old, new), *_times(old, new, slower)]
+    facts = [*_compare_endings(old, new), *_compare_sizes(old, new), *_compare_times(old, new, slower)]
     kinds = {
         "regression": [what for sign, what in facts if sign < 0],
         "improvement": [what for sign, what in facts if sign > 0],
@@ -146,8 +149,8 @@ def changes_between(old: Known, new: Known, slower: float = SLOWER) -> list[Chan
     return [Change(*name, kind, "; ".join(texts)) for kind, texts in kinds.items() if texts]
 
 
-def _contradictions(old: Known, new: Known) -> Iterator[str]:
-    """What cannot both be true: an answer where there is none, or a value below a proved bound."""
+def _contradictions(old: Line, new: Line) -> Iterator[str]:
+    """Yield contradictions: an answer to an INFEASIBLE instance, or a value below a proved bound."""
     found = (Status.OPTIMAL.name, Status.FEASIBLE.name)
     if Status.INFEASIBLE.name in (old.status, new.status) and (old.status in found or new.status in found):
         yield f"{old.status}, now {new.status}"
@@ -160,28 +163,28 @@ def _contradictions(old: Known, new: Known) -> Iterator[str]:
             yield f"{name}: now at least {proved} are said to be needed, though {value} were found"
 
 
-def _common(old: Known, new: Known) -> Iterator[tuple[str, tuple[int, int], tuple[int, int]]]:
+def _common(old: Line, new: Line) -> Iterator[tuple[str, tuple[int, int], tuple[int, int]]]:
     before = {name: (value, bound) for name, value, bound in old.sizes}
     return ((name, before[name], (value, bound)) for name, value, bound in new.sizes if name in before)
 
 
-def _endings(old: Known, new: Known) -> Iterator[tuple[int, str]]:
+def _compare_endings(old: Line, new: Line) -> Iterator[tuple[int, str]]:
     sign = RANK[new.status] - RANK[old.status]
     if sign:
-        yield sign, f"{_ending(old)}, now {_ending(new)}"
+        yield sign, f"{_describe_ending(old)}, now {_describe_ending(new)}"
 
 
-def _ending(line: Known) -> str:
-    """How a line ended, in words."""
+def _describe_ending(line: Line) -> str:
+    """Return how a line ended, in words."""
     return f"failed ({line.error.removeprefix(f'{line.instance}: ')})" if line.error is not None else str(line.status)
 
 
-def _found(line: Known) -> str:
-    """How a line ended, with what was found."""
-    return f"{_ending(line)}{''.join(f', {value} {name}' for name, value, _ in line.sizes)}"
+def _describe_line(line: Line) -> str:
+    """Return how a line ended and the sizes that were found, in words."""
+    return f"{_describe_ending(line)}{''.join(f', {value} {name}' for name, value, _ in line.sizes)}"
 
 
-def _sizes(old: Known, new: Known) -> Iterator[tuple[int, str]]:
+def _compare_sizes(old: Line, new: Line) -> Iterator[tuple[int, str]]:
     for name, (value, bound), (now, proved) in _common(old, new):
         if now != value:
             yield value - now, f"{name} {value}, now {now}"
@@ -189,7 +192,7 @@ def _sizes(old: Known, new: Known) -> Iterator[tuple[int, str]]:
             yield proved - bound, f"bound on {name} {bound}, now {proved}"
 
 
-def _times(old: Known, new: Known, slower: float) -> Iterator[tuple[int, str]]:
+def _compare_times(old: Line, new: Line, slower: float) -> Iterator[tuple[int, str]]:
     if (
         old.seconds is None
         or new.seconds is None
@@ -197,12 +200,12 @@ def _times(old: Known, new: Known, slower: float) -> Iterator[tuple[int, str]]:
     ):
         return
     low, high = sorted((old.seconds, new.seconds))
-    if high - low > NOTICED and high >= slower * low:
+    if high - low > NOISE and high >= slower * low:
         yield (-1 if new.seconds == high else 1), f"{old.seconds:.2f} s, now {new.seconds:.2f} s"
 
 
-def comparison_text(found: Comparison, most: int = SHOWN) -> str:
-    """A comparison in words, at most so many changes of each kind.
+def comparison_text(comparison: Comparison, most: int = SHOWN) -> str:
+    """Return a comparison as text, with at most ``most`` changes of each kind.
 
     Examples
     --------
@@ -210,17 +213,17 @@ def comparison_text(found: Comparison, most: int = SHOWN) -> str:
     3 results compared: 0 contradictions, 1 regression, 0 improvements; 0 missing, 0 new
     regression: a (cpsat): 0.50 s, now 1.50 s
     """
-    number = Counter(change.kind for change in found.changes)
+    number = Counter(change.kind for change in comparison.changes)
     counts = [
         f"{number[kind]:,} {kind}{'' if number[kind] == 1 else 's'}"
         for kind in ("contradiction", "regression", "improvement")
     ]
-    results = f"{found.compared:,} result{'' if found.compared == 1 else 's'} compared"
-    lines = [f"{results}: {', '.join(counts)}; {found.missing:,} missing, {found.new:,} new"]
-    if not found.compared and found.missing and found.new:
+    results = f"{comparison.compared:,} result{'' if comparison.compared == 1 else 's'} compared"
+    lines = [f"{results}: {', '.join(counts)}; {comparison.missing:,} missing, {comparison.new:,} new"]
+    if not comparison.compared and comparison.missing and comparison.new:
         lines.append("nothing to compare: the two sides have no instance, depth and backend in common")
     for kind in KINDS:
-        changes = [change for change in found.changes if change.kind == kind]
+        changes = [change for change in comparison.changes if change.kind == kind]
         lines += [
             printable(f"{kind}: {change.instance} ({change.backend}): {change.what}") for change in changes[:most]
         ]
@@ -228,13 +231,13 @@ def comparison_text(found: Comparison, most: int = SHOWN) -> str:
     return "\n".join(lines)
 
 
-def comparison_record(found: Comparison) -> dict[str, Any]:
-    """A comparison as plain JSON values.
+def comparison_record(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain JSON values.
 
     Examples
     --------
     >>> comparison_record(Comparison((), 3, 0, 1))
     {'compared': 3, 'missing': 0, 'new': 1, 'changes': []}
     """
-    counts = {"compared": found.compared, "missing": found.missing, "new": found.new}
-    return {**counts, "changes": [asdict(change) for change in found.changes]}
+    counts = {"compared": comparison.compared, "missing": comparison.missing, "new": comparison.new}
+    return {**counts, "changes": [asdict(change) for change in comparison.changes]}

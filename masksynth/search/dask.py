@@ -1,4 +1,4 @@
-"""Jobs on the workers of a Dask scheduler: the executor, and what must hold before it is used."""
+"""Run jobs on the workers of a Dask scheduler, after checking that it can be reached and has the same version."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 from masksynth.errors import MasksynthError, Unsupported
 
 WAIT = 10
-"""Seconds in which a scheduler must answer, and in which the first worker must join it."""
+"""Seconds within which a scheduler must answer, and its first worker must be connected."""
 AWAY = 600
-"""Seconds for which a scheduler that was lost is waited for."""
+"""Seconds to wait for a scheduler that was lost."""
 LEAST = 32
-"""Least number of jobs under way, so that workers that join later have something to do."""
+"""Least number of running jobs, so that workers that join later have jobs."""
 
 
 @contextmanager
 def connected(address: str) -> Iterator[tuple[Executor, int]]:
-    """An executor on the workers of the Dask scheduler at an address, and how many jobs keep them busy: two for each thread of a worker.
+    """Connect to a Dask scheduler; yield an executor on its workers and the number of jobs that keeps them busy.
 
-    A scheduler that goes away is waited for, and found again at the same address.
+    The number is two per worker thread. If the scheduler is lost, it is awaited at the same address.
 
     Parameters
     ----------
@@ -36,17 +36,17 @@ def connected(address: str) -> Iterator[tuple[Executor, int]]:
     Unsupported
         If Dask is not installed.
     MasksynthError
-        If no scheduler answers there, it has no workers, or theirs is another version of masksynth.
+        If no scheduler answers, it has no workers, or they have another version of masksynth.
 
     Examples
     --------
     >>> with connected("butterfly"):
     ...     pass
     Traceback (most recent call last):
-    masksynth.errors.MasksynthError: butterfly: no Dask scheduler answers; start one with `dask scheduler`, and give its tcp://HOST:PORT
+    masksynth.errors.MasksynthError: butterfly: no Dask scheduler answers; start one with `dask scheduler`, ...
     """
-    with _quiet():
-        threads, versions = asyncio.run(_look(address))
+    with _mute_logging():
+        threads, versions = asyncio.run(_inspect_cluster(address))
         _check_versions(versions)
         with _client()(address, timeout=AWAY, set_as_default=False) as client:
             yield client.get_executor(pure=False), max(LEAST, 2 * threads)
@@ -60,24 +60,24 @@ def _client() -> Any:
     return Client
 
 
-async def _look(address: str) -> tuple[int, dict[str, Any]]:
-    """Threads of all workers, as soon as there is one, and the version of masksynth that each has."""
-    # A client that is not asynchronous cannot be closed where its scheduler does not answer, and a second one may then wait for ever.
+async def _inspect_cluster(address: str) -> tuple[int, dict[str, Any]]:
+    """Return the threads of all workers, once there is one, and the version of masksynth on each."""
+    # A synchronous client cannot be closed if its scheduler does not answer; a second one may then wait forever.
     client = _client()(address, timeout=WAIT, set_as_default=False, asynchronous=True)
     try:
-        await _meet(client, address)
+        await _await_worker(client, address)
         threads = await client.nthreads()
         return sum(threads.values()), await client.run(version, "masksynth", on_error="return")
     finally:
         await client.close()
 
 
-async def _meet(client: Any, address: str) -> None:
+async def _await_worker(client: Any, address: str) -> None:
     """Wait for the scheduler and its first worker."""
     try:
-        async with asyncio.timeout(WAIT):  # the client's own time does not end where somebody listens who is silent
+        async with asyncio.timeout(WAIT):  # the client's own timeout does not end if a silent process listens there
             await client
-    except Exception:  # of any kind: the client takes what others answer for lengths of arrays
+    except Exception:  # of any kind: the client interprets other protocols as lengths of arrays
         raise MasksynthError(
             f"{address}: no Dask scheduler answers; start one with `dask scheduler`, and give its tcp://HOST:PORT"
         ) from None
@@ -89,10 +89,10 @@ async def _meet(client: Any, address: str) -> None:
         ) from None
 
 
-def _check_versions(found: dict[str, Any]) -> None:
-    """Every worker has the masksynth that asks it."""
+def _check_versions(versions: dict[str, Any]) -> None:
+    """Raise unless each worker has this version of masksynth."""
     here = version("masksynth")
-    for worker, there in sorted(found.items()):
+    for worker, there in sorted(versions.items()):
         if there != here:
             has = "no masksynth" if isinstance(there, Exception) else f"masksynth {there}"
             raise MasksynthError(
@@ -101,8 +101,8 @@ def _check_versions(found: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Dask from writing stack traces about a scheduler that is away."""
+def _mute_logging() -> Iterator[None]:
+    """Keep Dask from logging stack traces about a lost scheduler."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

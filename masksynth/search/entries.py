@@ -1,4 +1,4 @@
-"""What a batch is made of: paths, folders, globs, instances and sweeps, as entries that can travel to a worker."""
+"""Turn paths, folders, globs, instances and sweeps into entries that can be sent to a worker."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import MAX_BYTES, loads
 
 MANIFEST = "manifest.json"
-"""What a folder of instances says about itself; never an instance."""
+"""File of expected results in a folder of instances; never an instance."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """An instance that a family of the catalogue builds."""
+    """An instance that the worker builds from a family of the catalogue."""
 
     family: str
     parameters: tuple[tuple[str, Any], ...]
@@ -30,7 +30,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Why there is no instance."""
+    """The reason why there is no instance."""
 
     reason: str
 
@@ -44,7 +44,7 @@ class Entry:
     name : str
         Path, or name of the instance.
     content : bytes or Instance or Built or Unreadable
-        The text of its file, itself, how it is built, or why it is missing.
+        The text of its file, the instance itself, how it is built, or why it is missing.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Entry:
 
 
 def instance_in(entry: Entry) -> Instance:
-    """The instance of an entry.
+    """Return the instance of an entry.
 
     Raises
     ------
     InvalidInstance
-        If it is malformed.
+        If it is invalid.
 
     Examples
     --------
@@ -73,14 +73,15 @@ def instance_in(entry: Entry) -> Instance:
 
 
 def sweep(family: str, **parameters: Any) -> Iterator[Entry]:
-    """The instances of a family of the catalogue for every combination of its parameters, built when they are solved.
+    """Yield the instances of a catalogue family for all combinations of parameters, built when they are solved.
 
     Parameters
     ----------
     family : str
         One of `masksynth.catalog.FAMILIES`.
     **parameters
-        A range, list or iterator: every value of it; anything else, a tuple included: this one value. Only the first may be without end.
+        A range, list or iterator gives all its values; anything else, tuples included, is one value. Only the first
+        parameter may have infinitely many.
 
     Raises
     ------
@@ -94,10 +95,10 @@ def sweep(family: str, **parameters: Any) -> Iterator[Entry]:
     """
     if family not in catalog.FAMILIES:
         raise InvalidInstance(f"unknown family {family!r}", "", f"choose from {', '.join(catalog.FAMILIES)}")
-    known = list(inspect.signature(catalog.FAMILIES[family]).parameters)
+    allowed = list(inspect.signature(catalog.FAMILIES[family]).parameters)
     for name in parameters:
-        if name not in known:
-            raise InvalidInstance(f"{family} has no parameter {name!r}", "", f"its parameters are {', '.join(known)}")
+        if name not in allowed:
+            raise InvalidInstance(f"{family} has no parameter {name!r}", "", f"its parameters are {', '.join(allowed)}")
     return (
         _built(family, combination)
         for combination in _combinations([(name, _values(value)) for name, value in parameters.items()])
@@ -109,7 +110,7 @@ def _values(value: Any) -> Iterable[Any]:
 
 
 def _combinations(parameters: list[tuple[str, Iterable[Any]]]) -> Iterator[tuple[tuple[str, Any], ...]]:
-    """Every choice of a value for each parameter, the last one running fastest; only the first may be without end."""
+    """Yield all combinations of values, the last parameter varying fastest; only the first may be infinite."""
     if not parameters:
         yield ()
         return
@@ -125,17 +126,17 @@ def _built(family: str, parameters: tuple[tuple[str, Any], ...]) -> Entry:
 
 
 def entries(instances: Any) -> Iterator[Entry]:
-    """The entries of a batch, in order, each read when it is asked for.
+    """Yield the entries of a batch, in order, each read when it is needed.
 
     Parameters
     ----------
     instances : path, glob, Instance, Entry, or an iterable of these
-        A folder stands for every ``*.json`` below it in the order of their paths; folders and globs leave out ``manifest.json``.
+        A folder means all ``*.json`` files below it in the order of their paths, without ``manifest.json``.
 
     Raises
     ------
     InvalidInstance
-        If a path that was given by itself, not by an iterable, does not exist, or if a thing is none of these.
+        If ``instances`` is a path that does not exist, or has another type.
     """
     if isinstance(instances, (str, os.PathLike)):
         return map(_read, paths(os.fspath(instances)))
@@ -145,18 +146,18 @@ def entries(instances: Any) -> Iterator[Entry]:
         return iter([instances])
     if not isinstance(instances, Iterable) or isinstance(instances, (bytes, bytearray)):
         raise InvalidInstance(
-            f"search takes instances, not {type(instances).__name__}", "", "give paths, a folder, a glob or instances"
+            f"expected instances, got {type(instances).__name__}", "", "give paths, a folder, a glob or instances"
         )
-    return itertools.chain.from_iterable(map(_of_one, instances, itertools.count()))
+    return itertools.chain.from_iterable(map(_element_entries, instances, itertools.count()))
 
 
 def paths(place: str) -> list[str]:
-    """The instance files that a path, folder or glob stands for, sorted.
+    """Return the instance files of a path, folder or glob, sorted.
 
     Raises
     ------
     InvalidInstance
-        If there is nothing there.
+        If there are none.
     """
     if os.path.isdir(place):
         found = _below(place)
@@ -171,12 +172,12 @@ def paths(place: str) -> list[str]:
 
 
 def _matching(pattern: str) -> list[str]:
-    """The files that a pattern matches, each once, by its shortest path, though links may lead to it again and again."""
-    found: dict[str, str] = {}
+    """Return the files that a pattern matches, each once by its shortest path, even if links lead to it repeatedly."""
+    shortest: dict[str, str] = {}
     for path in sorted(glob.iglob(pattern, recursive=True), key=lambda path: (len(path), path)):
         if os.path.isfile(path) and os.path.basename(path) != MANIFEST:
-            found.setdefault(os.path.realpath(path), path)
-    return sorted(found.values())
+            shortest.setdefault(os.path.realpath(path), path)
+    return sorted(shortest.values())
 
 
 def _below(folder: str) -> list[str]:
@@ -187,12 +188,12 @@ def _below(folder: str) -> list[str]:
     return sorted(found)
 
 
-def _of_one(thing: Any, number: int) -> Iterator[Entry]:
-    """The entries of one thing of an iterable; what is wrong with it is an entry too, so that the others go on."""
+def _element_entries(thing: Any, number: int) -> Iterator[Entry]:
+    """Yield the entries of one element of an iterable; an invalid element becomes an entry with the reason."""
     try:
         if isinstance(thing, (str, os.PathLike, Instance, Entry)):
             return entries(thing)
-        reason = f"search takes instances, not {type(thing).__name__}"
+        reason = f"expected instances, got {type(thing).__name__}"
     except InvalidInstance as error:
         return iter([Entry(str(thing), Unreadable(f"{error.fact}; {error.remedy}"))])
     return iter([Entry(f"#{number}", Unreadable(reason))])
@@ -201,9 +202,8 @@ def _of_one(thing: Any, number: int) -> Iterator[Entry]:
 def _read(path: str) -> Entry:
     name = os.fsencode(path).decode("utf-8", "backslashreplace")
     try:
-        file = os.open(
-            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        )  # a pipe without a writer must not stop the batch
+        # O_NONBLOCK: a pipe without a writer must not stop the batch
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(file, "rb") as stream:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 return Entry(name, Unreadable("not a regular file"))

@@ -1,4 +1,4 @@
-"""A manifest of expectations as the old side of a comparison: what `instances/manifest.json` promises, held against a run."""
+"""Compare a run with a manifest of expected results, such as `instances/manifest.json`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Literal
 
 from masksynth.errors import InvalidInstance
 from masksynth.search.book import read_results
-from masksynth.search.compare import Change, Comparison, changes_between, compare, in_order
-from masksynth.search.matching import Known, known, latest
+from masksynth.search.compare import Change, Comparison, changes_between, compare, sort_changes
+from masksynth.search.matching import Line, latest_lines, line_from
 from masksynth.search.result import Result
 
 HARD = ("large", "open")
-"""Sizes of instances that a short search need not solve: what is found may be worse than what is known, but must not contradict it."""
+"""Sizes of instances that a short search need not solve: its results may be worse, but must not contradict."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Expectation:
     file : str
         Path in the folder of the manifest.
     status : str
-        OPTIMAL, FEASIBLE, INFEASIBLE, or INVALID: the file is refused.
+        OPTIMAL, FEASIBLE, INFEASIBLE, or INVALID: the file is rejected.
     positions, edges, bound : int or None
-        The least positions; the fewest edges known, and the proved bound on them. None: nothing is promised.
+        The least number of positions; the fewest known edges and the proved bound on them. None: no expectation.
     message : str or None
         What the error of an INVALID file must contain.
     size : str
         ``large`` and ``open``: not expected of a short search (`HARD`).
     folder : str
-        Where the manifest lies; set when it is read.
+        Folder of the manifest; set when it is read.
     """
 
     file: str
@@ -54,20 +54,20 @@ class Expectation:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return Path(self.folder, self.file)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What an instance file itself asks."""
+class _FileQuestion:
+    """Depth and sparseness of an instance file."""
 
     layers: int | None = None
     sparse: bool = False
 
 
 def expectations(path: str | Path) -> list[Expectation]:
-    """The entries of a manifest; keys that are not those of `Expectation` say where an entry is from.
+    """Read the entries of a manifest; keys that are not fields of `Expectation` are ignored.
 
     Raises
     ------
@@ -87,22 +87,23 @@ def expectations(path: str | Path) -> list[Expectation]:
     """
     import msgspec
 
-    place = Path(path)
+    manifest = Path(path)
     try:
-        entries = msgspec.json.decode(place.read_bytes(), type=list[Expectation], strict=True)
+        entries = msgspec.json.decode(manifest.read_bytes(), type=list[Expectation], strict=True)
     except (msgspec.DecodeError, UnicodeError) as error:
         remedy = 'give a list of objects with "file" and "status", as in instances/manifest.json'
-        raise InvalidInstance(f"not a manifest: {error}", "", remedy, str(place)) from None
-    folder = os.path.realpath(place.parent)
+        raise InvalidInstance(f"not a manifest: {error}", "", remedy, str(manifest)) from None
+    folder = os.path.realpath(manifest.parent)
     return [replace(entry, folder=folder) for entry in entries]
 
 
 def compare_expected(expected: Sequence[Expectation], results: Iterable[Result], complete: bool = False) -> Comparison:
-    """Hold a run against a manifest.
+    """Compare a run with a manifest.
 
-    A result belongs to the entry whose file it names: by its resolved path, else by the longest ``file`` at its end, since the run may have
-    been elsewhere. Every backend of a run is held against the same entry. A result that asks something else than the file (``layers``,
-    ``sparse``), or names no entry, is counted as new and says nothing.
+    A result belongs to the entry whose file it names: by its resolved path, else by the longest ``file`` at the end of
+    its path, since the run may have used another folder. Each backend of a run is compared with the same entry. A
+    result that answers another question than the file (``layers``, ``sparse``), or has no entry, is only counted as
+    new.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def compare_expected(expected: Sequence[Expectation], results: Iterable[Result],
         See `expectations`.
     results : iterable of Result
     complete : bool
-        Whether entries without a result are named as missing, not only counted.
+        Whether entries without a result are listed as missing, not only counted.
 
     Examples
     --------
@@ -126,19 +127,19 @@ def compare_expected(expected: Sequence[Expectation], results: Iterable[Result],
     changes: list[Change] = []
     met: set[str] = set()
     compared = new = 0
-    for line in latest(map(known, results)):
+    for line in latest_lines(map(line_from, results)):
         named = _entry_of(line.instance, files.get(PurePath(line.instance).name, []))
-        if named is None or _asks_otherwise(line, named):
+        if named is None or _is_other_question(line, named):
             new += 1
             continue
         compared += 1
         met.add(named.file)
-        changes += _broken(named, line)
+        changes += _violations(named, line)
     missing = [entry for entry in expected if entry.file not in met]
     changes += [
         Change(str(entry.path), "", "missing", f"{entry.status} expected, not run") for entry in missing if complete
     ]
-    return Comparison(in_order(changes), compared, len(missing), new)
+    return Comparison(sort_changes(changes), compared, len(missing), new)
 
 
 def compare_with(path: str | Path, results: Iterable[Result]) -> Comparison:
@@ -155,19 +156,21 @@ def compare_with(path: str | Path, results: Iterable[Result]) -> Comparison:
 
 
 def is_manifest(path: str | Path) -> bool:
-    """Whether a file begins as a manifest does, with ``[``."""
+    """Return whether a file begins with ``[``, as a manifest does."""
     with open(path, "rb") as file:
         return file.read(1) == b"["
 
 
 def unpromised_failures(expected: Sequence[Expectation], results: Iterable[Result]) -> int:
-    """How many results are failures that no entry of the manifest expects (those of status INVALID do).
+    """Count the failures that no entry of the manifest expects (entries of status INVALID expect one).
 
     Examples
     --------
     >>> gone = Result("b.json", None, "auto", None, False, None, {}, None, 0.0, "no such file", {}, {})
-    >>> unpromised_failures([Expectation("b.json", "INVALID", folder="/suite")], [gone]), unpromised_failures([], [gone])
-    (0, 1)
+    >>> unpromised_failures([Expectation("b.json", "INVALID", folder="/suite")], [gone])
+    0
+    >>> unpromised_failures([], [gone])
+    1
     """
     failed = [result.instance for result in results if result.error is not None]
     named = (
@@ -178,12 +181,12 @@ def unpromised_failures(expected: Sequence[Expectation], results: Iterable[Resul
 
 
 def _entry_of(label: str, entries: Sequence[Expectation]) -> Expectation | None:
-    """The entry that a result names."""
+    """Return the entry that a result belongs to."""
     if not entries:
         return None
-    place = Path(os.path.realpath(label))
+    path = Path(os.path.realpath(label))
     for entry in entries:
-        if Path(os.path.realpath(entry.path)) == place:
+        if Path(os.path.realpath(entry.path)) == path:
             return entry
     ends = [entry for entry in entries if _ends_with(PurePath(label), PurePath(entry.file))]
     return max(ends, key=lambda entry: len(PurePath(entry.file).parts), default=None)
@@ -193,26 +196,26 @@ def _ends_with(path: PurePath, end: PurePath) -> bool:
     return path.parts[-len(end.parts) :] == end.parts
 
 
-def _asks_otherwise(line: Known, entry: Expectation) -> bool:
-    """Whether a result with an answer is not to the file's own question."""
+def _is_other_question(line: Line, entry: Expectation) -> bool:
+    """Return whether a result answers another question than that of the file."""
     if line.error is not None:
         return False
-    asked = _asked(entry.path)
-    return asked is not None and (line.layers, line.sparse) != (asked.layers, asked.sparse)
+    question = _read_question(entry.path)
+    return question is not None and (line.layers, line.sparse) != (question.layers, question.sparse)
 
 
-def _asked(path: Path) -> _Asked | None:
-    """What a file asks; None if it cannot be read."""
+def _read_question(path: Path) -> _FileQuestion | None:
+    """Read depth and sparseness of an instance file; None if it cannot be read."""
     import msgspec
 
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Asked)
+        return msgspec.json.decode(path.read_bytes(), type=_FileQuestion)
     except (OSError, msgspec.DecodeError, UnicodeError):
         return None
 
 
-def _broken(entry: Expectation, line: Known) -> list[Change]:
-    """Where a result does not keep the promise of its entry."""
+def _violations(entry: Expectation, line: Line) -> list[Change]:
+    """Return the changes of a result against its entry."""
     name = (line.instance, line.backend)
     if entry.status == "INVALID":
         wanted = " ".join((entry.message or "").split())
@@ -223,14 +226,14 @@ def _broken(entry: Expectation, line: Known) -> list[Change]:
             if wanted in line.error
             else [Change(*name, "regression", f"the error should say: {wanted}; it says: {line.error}")]
         )
-    changes = changes_between(_promise(entry, line), line)
+    changes = changes_between(_expected_line(entry, line), line)
     return [
         change for change in changes if entry.size not in HARD or change.kind != "regression" or line.error is not None
     ]
 
 
-def _promise(entry: Expectation, line: Known) -> Known:
-    """An entry as an old result of the same question."""
+def _expected_line(entry: Expectation, line: Line) -> Line:
+    """Return an entry as an earlier result of the same question."""
     sizes = [("positions", entry.positions, entry.positions), ("edges", entry.edges, entry.bound)]
-    told = tuple((name, value, bound) for name, value, bound in sizes if value is not None and bound is not None)
-    return line._replace(status=entry.status, sizes=told, seconds=None, error=None)
+    given = tuple((name, value, bound) for name, value, bound in sizes if value is not None and bound is not None)
+    return line._replace(status=entry.status, sizes=given, seconds=None, error=None)

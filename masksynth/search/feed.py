@@ -1,4 +1,4 @@
-"""Entries from a source that may be slow: read by a thread of its own, a few ahead, so that nothing else waits for it."""
+"""Read entries from a slow source in a thread of its own, a few ahead, so that nothing else waits for it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 
 from masksynth.search.entries import Entry
 
-MOST_BYTES = 2**24
-"""Most bytes of files that are read and not yet taken; one file is read however large."""
+BYTES_AHEAD_LIMIT = 2**24
+"""Most bytes of files read and not yet taken; a single file may be larger."""
 
 
 class Feed:
-    """The entries of a source, as they come; the source is read from the first request on.
+    """The entries of a source, as they arrive; reading starts with the first call of `take`.
 
     Parameters
     ----------
     source : iterator of Entry
     ahead : int
-        Most entries that are read and not yet taken.
+        Most entries read and not yet taken.
 
     Examples
     --------
@@ -35,12 +35,15 @@ class Feed:
         self._entries: queue.Queue[Entry | BaseException | None] = queue.Queue(ahead)
         self._thread: threading.Thread | None = None
         self._is_closed = False
-        self._came = self._went = 0  # bytes of files, each counted by one thread alone
+        self._bytes_read = self._bytes_taken = 0  # each is written by one thread only
         self.is_over = False
-        self.trouble: BaseException | None = None
+        self.error: BaseException | None = None
 
     def take(self, seconds: float = 0.0) -> Entry | None:
-        """The next entry, waiting for it at most so long; None if there is none yet, or none any more (``is_over``)."""
+        """Return the next entry, waiting at most ``seconds``.
+
+        None means that there is none yet, or that the source is exhausted (``is_over``).
+        """
         if self._thread is None:
             self._thread = threading.Thread(target=self._read, daemon=True)
             self._thread.start()
@@ -51,13 +54,13 @@ class Feed:
         except queue.Empty:
             return None
         if isinstance(entry, Entry):
-            self._went += _bytes(entry)
+            self._bytes_taken += _bytes(entry)
             return entry
-        self.is_over, self.trouble = True, entry
+        self.is_over, self.error = True, entry
         return None
 
     def close(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         self._is_closed = self.is_over = True
 
     def _read(self) -> None:
@@ -67,18 +70,18 @@ class Feed:
                 self._put(entry)
                 if self._is_closed:
                     return
-        except Exception as error:  # raised again where the entries are taken
+        except Exception as error:  # stored in ``error`` for the caller
             end = error
         self._put(end)
 
     def _put(self, entry: Entry | BaseException | None) -> None:
         while not self._is_closed:
-            if self._came - self._went < MOST_BYTES or self._entries.empty():
+            if self._bytes_read - self._bytes_taken < BYTES_AHEAD_LIMIT or self._entries.empty():
                 try:
                     self._entries.put(entry, timeout=0.2)
                 except queue.Full:
                     continue
-                self._came += _bytes(entry)
+                self._bytes_read += _bytes(entry)
                 return
             time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""What a worker does: a few instances, one after the other, each to a result whatever happens."""
+"""Run jobs in a worker: solve a few instances, one after another, each to a result whatever happens."""
 
 from __future__ import annotations
 
@@ -13,18 +13,28 @@ from masksynth.backends import BACKENDS, Limits
 from masksynth.catalog import butterfly
 from masksynth.errors import MasksynthError
 from masksynth.search.entries import Entry, instance_in
-from masksynth.search.result import Result, failure, result_from
+from masksynth.search.result import Request, Result, failure, result_from
 from masksynth.solve import solve
 from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import content_hash
 
 SLICE = 0.1
-"""Seconds after which a worker hands back what it has, with the rest of its instances untouched."""
+"""Seconds after which a worker returns its results and leaves the rest of its instances."""
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What is asked about every instance of a batch; see `search`."""
+class SolveOptions:
+    """How each instance of a batch is solved; see `search`.
+
+    Parameters
+    ----------
+    backend : str
+    layers : int, None or ...
+    sparse : bool or ...
+    limits : Limits
+    answers : bool
+        Whether results carry their answers.
+    """
 
     backend: str
     layers: int | EllipsisType | None
@@ -32,78 +42,86 @@ class Ask:
     limits: Limits
     answers: bool
 
-    def depth(self, instance: Instance) -> int | None:
-        """The depth of the question about an instance."""
+    def depth_of(self, instance: Instance) -> int | None:
+        """Return the number of layers for which an instance is solved."""
         return instance.layers if isinstance(self.layers, EllipsisType) else self.layers
 
-    def thin(self, instance: Instance) -> bool:
-        """Whether the fewest edges are asked for."""
+    def is_sparse(self, instance: Instance) -> bool:
+        """Return whether the fewest edges are sought for an instance."""
         return instance.sparse if isinstance(self.sparse, EllipsisType) else self.sparse
 
+    def request(self, entry: Entry, instance: Instance | None = None) -> Request:
+        """Return the request for an entry; without an instance its hash and depth are not known."""
+        if instance is None:
+            return Request(entry.name, None, self.backend, None, False, self.limits)
+        digest = content_hash(instance.family)
+        depth, sparse = self.depth_of(instance), self.is_sparse(instance)
+        return Request(entry.name, digest, self.backend, depth, sparse, self.limits)
 
-def attempt_all(entries: Sequence[Entry], ask: Ask) -> list[Result]:
-    """Results of the first entries: as many as begin within ``SLICE`` seconds, at least one.
+
+def solve_entries(entries: Sequence[Entry], options: SolveOptions) -> list[Result]:
+    """Return results of the first entries: as many as begin within ``SLICE`` seconds, at least one.
 
     Examples
     --------
     >>> from masksynth.search.entries import sweep
-    >>> [result.status for result in attempt_all(list(sweep("butterfly", n=[4])), Ask("criterion", ..., ..., Limits(), False))]
+    >>> options = SolveOptions("criterion", ..., ..., Limits(), False)
+    >>> [result.status for result in solve_entries(list(sweep("butterfly", n=[4])), options)]
     ['OPTIMAL']
     """
-    warm([ask.backend])
-    begun, results = perf_counter(), []
+    load_solvers([options.backend])
+    started, results = perf_counter(), []
     for entry in entries:
-        results.append(attempt(entry, ask))
-        if perf_counter() - begun > SLICE:
+        results.append(solve_entry(entry, options))
+        if perf_counter() - started > SLICE:
             break
     return results
 
 
-def warm(names: Sequence[str]) -> None:
-    """Load the solvers of backends of ours, so that no instance of the batch is charged with it."""
+def load_solvers(names: Sequence[str]) -> None:
+    """Import the solvers of masksynth's own backends, so that their import is not part of an instance's time."""
     for name in names:
-        _warm(name)
+        _load_solver(name)
 
 
 @cache
-def _warm(name: str) -> None:
-    """Load solvers by a first small question."""
+def _load_solver(name: str) -> None:
+    """Import a solver by solving a small instance."""
     if name in ("auto", *BACKENDS):
-        with suppress(Exception):  # what is missing shows when it is asked
+        with suppress(Exception):  # a missing solver is reported when an instance needs it
             solve(butterfly(n=2), backend=name)
 
 
-def attempt(entry: Entry, ask: Ask) -> Result:
-    """The result of one entry; nothing that goes wrong with it is raised."""
-    begun = perf_counter()
-    digest: str | None = None
-    layers: int | None = None
-    sparse = False
+def solve_entry(entry: Entry, options: SolveOptions) -> Result:
+    """Return the result of one entry; every exception becomes a failure."""
+    started = perf_counter()
+    request = options.request(entry)
     try:
         instance = instance_in(entry)
-        digest, layers, sparse = content_hash(instance.family), ask.depth(instance), ask.thin(instance)
-        answer = solve(instance, backend=ask.backend, layers=layers, sparse=sparse, limits=ask.limits)
-    except BaseException as error:  # workers hear no Ctrl-C; a solver that raises KeyboardInterrupt has only failed
-        reason = reason_of(error, entry.name)
-        return failure(entry.name, reason, ask.backend, ask.limits, digest, layers, sparse, perf_counter() - begun)
-    result = result_from(entry.name, answer, ask.backend, layers, sparse, digest, perf_counter() - begun, ask.limits)
-    return result if ask.answers else replace(result, answer=None)
+        request = options.request(entry, instance)
+        answer = solve(
+            instance, backend=request.backend, layers=request.layers, sparse=request.sparse, limits=options.limits
+        )
+    except BaseException as error:  # workers ignore Ctrl-C, so a solver that raises KeyboardInterrupt has failed
+        return failure(request, describe_error(error, entry.name), perf_counter() - started)
+    result = result_from(request, answer, perf_counter() - started)
+    return result if options.answers else replace(result, answer=None)
 
 
-def reason_of(error: BaseException, name: str = "") -> str:
-    """Why there is no answer, in one line; an error that nobody raised on purpose is told with its kind and its place.
+def describe_error(error: BaseException, name: str = "") -> str:
+    """Return the reason of a failure in one line; unexpected exceptions are reported with type, file and line.
 
     Examples
     --------
-    >>> reason_of(MemoryError()), reason_of(ZeroDivisionError("division by zero"))
+    >>> describe_error(MemoryError()), describe_error(ZeroDivisionError("division by zero"))
     ('not enough memory', 'ZeroDivisionError: division by zero')
     """
     if isinstance(error, MasksynthError):
         return str(error).removeprefix(f"{name}: ")
     if isinstance(error, MemoryError):
         return "not enough memory"
-    place, trace = "", error.__traceback__
+    location, trace = "", error.__traceback__
     while trace is not None:
-        place = f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}, line {trace.tb_lineno})"
+        location = f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{location}"

@@ -1,4 +1,4 @@
-"""Several backends about one instance: which answer stands, and whether they contradict one another."""
+"""Combine the results of several backends for one instance, and detect contradictions."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 
-from masksynth.backends import Status, engine_names, names
+from masksynth.backends import Status, names
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.search.result import Disagreement, Result
+from masksynth.sparse.engines import engine_names
 from masksynth.tasks import Instance
 
 
 def portfolio(backend: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """The names of the backends asked for, each once.
+    """Return the names of the requested backends, without duplicates.
 
     Raises
     ------
@@ -29,64 +30,71 @@ def portfolio(backend: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
         raise InvalidInstance(
             f"backend={backend!r} is neither a name nor a list of names", "", "give backend='cpsat,maxsat'"
         )
-    asked = tuple(dict.fromkeys(name.strip() for name in (backend.split(",") if isinstance(backend, str) else backend)))
-    known = {"auto", *names(), *engine_names()}
-    for name in asked:
-        if name not in known:
-            raise Unsupported(f"unknown backend {name!r}; choose from {', '.join(sorted(known))}")
-    if not asked:
+    given = backend.split(",") if isinstance(backend, str) else backend
+    backends = tuple(dict.fromkeys(name.strip() for name in given))
+    registered = {"auto", *names(), *engine_names()}
+    for name in backends:
+        if name not in registered:
+            raise Unsupported(f"unknown backend {name!r}; choose from {', '.join(sorted(registered))}")
+    if not backends:
         raise InvalidInstance("no backend is named", "", "give backend='auto'")
-    return asked
+    return backends
 
 
-def contradiction(results: Mapping[str, Result]) -> str:
-    """How two backends contradict one another in one line, or an empty text.
+def find_contradiction(results: Mapping[str, Result]) -> str:
+    """Return how two backends contradict one another, in one line; an empty string if they do not.
 
-    A value that one of them reached lies below a bound that another proved, or one proves that there is no answer and another has one.
+    They do if the value of one is below the bound of the other, or if one proves INFEASIBLE and the other has an
+    answer.
 
     Examples
     --------
     >>> from masksynth.search.result import Result
-    >>> def said(value, bound):
-    ...     return Result("a", "00", "x", None, False, "FEASIBLE", {"positions": {"value": value, "bound": bound}}, "x", 1.0, None, {}, {})
-    >>> contradiction({"one": said(5, 5), "two": said(6, 3)}), contradiction({"one": said(5, 5), "two": said(6, 6)})
-    ('', 'two proves positions >= 6, one has 5')
+    >>> def result(value, bound):
+    ...     sizes = {"positions": {"value": value, "bound": bound}}
+    ...     return Result("a", "00", "x", None, False, "FEASIBLE", sizes, "x", 1.0, None, {}, {})
+    >>> find_contradiction({"one": result(5, 5), "two": result(6, 3)})
+    ''
+    >>> find_contradiction({"one": result(5, 5), "two": result(6, 6)})
+    'two proves positions >= 6, one has 5'
     """
-    for (one, first), (two, second) in combinations(results.items(), 2):
-        for name, said, other, heard in ((one, first, two, second), (two, second, one, first)):
-            if said.status == Status.INFEASIBLE.name and heard.objective:
+    for left, right in combinations(results.items(), 2):
+        for (name, prover), (other, finder) in ((left, right), (right, left)):
+            if prover.status == Status.INFEASIBLE.name and finder.objective:
                 return f"{name} proves INFEASIBLE, {other} has an answer"
-            for kind in said.objective.keys() & heard.objective.keys():
-                bound, value = said.objective[kind]["bound"], heard.objective[kind]["value"]
+            for kind in prover.objective.keys() & finder.objective.keys():
+                bound, value = prover.objective[kind]["bound"], finder.objective[kind]["value"]
                 if bound > value:
                     return f"{name} proves {kind} >= {bound}, {other} has {value}"
     return ""
 
 
-def verdict(results: Mapping[str, Result], instance: Instance | None) -> Result:
-    """What a portfolio says: a proof, or else the best answer, or else every reason why there is none.
+def choose_result(results: Mapping[str, Result], instance: Instance | None) -> Result:
+    """Return the result of a portfolio: a proof, else the best answer, else all reasons of failure.
 
     Parameters
     ----------
     results : mapping of backend to Result
         At least one.
     instance : Instance or None
-        What is kept beside answers that contradict one another.
+        Kept with the answers if they contradict one another.
     """
-    against = contradiction(results)
+    contradiction = find_contradiction(results)
     best = min(results.values(), key=_rank)
-    if against:
+    if contradiction:
         answers = {name: result.answer for name, result in results.items() if result.answer is not None}
-        kept = None if instance is None else Disagreement(instance, answers)
-        reason = f"backends contradict one another: {against}"
-        return replace(best, status=None, objective={}, winner=None, answer=None, error=reason, disagreement=kept)
+        disagreement = None if instance is None else Disagreement(instance, answers)
+        error = f"backends contradict one another: {contradiction}"
+        return replace(
+            best, status=None, objective={}, winner=None, answer=None, error=error, disagreement=disagreement
+        )
     if best.error is None or len(results) == 1:
         return best
     return replace(best, error="; ".join(f"{name}: {result.error}" for name, result in results.items()))
 
 
 def _rank(result: Result) -> tuple[int, int]:
-    """Proofs first, then answers by their size, then nothing found, then failures."""
+    """Sort key: proofs, then answers by size, then UNKNOWN, then failures."""
     if result.proved:
         return (0, 0)
     if result.status == Status.FEASIBLE.name:

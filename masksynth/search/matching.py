@@ -1,4 +1,4 @@
-"""Which results of two runs belong together."""
+"""Match the results of two runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from masksynth.search.result import Question, Result
 
 
-class Known(NamedTuple):
-    """What a comparison keeps of a result; ``seconds`` is None where no time was promised."""
+class Line(NamedTuple):
+    """The part of a result that is compared; ``seconds`` is None for an entry of a manifest."""
 
     instance: str
     hash: str | None
@@ -24,31 +24,31 @@ class Known(NamedTuple):
 
     @property
     def question(self) -> Question:
-        """As that of a result."""
+        """As that of a `Result`."""
         return (self.hash, self.layers, self.sparse, self.backend)
 
 
-def known(result: Result) -> Known:
-    """What a comparison keeps of a result."""
+def line_from(result: Result) -> Line:
+    """Return the part of a result that is compared."""
     sizes = tuple((name, size["value"], size["bound"]) for name, size in sorted(result.objective.items()))
-    asked = (result.instance, result.hash, result.backend, result.layers, result.sparse)
-    return Known(*asked, result.status, sizes, result.seconds, result.error)
+    request = (result.instance, result.hash, result.backend, result.layers, result.sparse)
+    return Line(*request, result.status, sizes, result.seconds, result.error)
 
 
-def latest(lines: Iterable[Known]) -> list[Known]:
-    """The last line of each question of each instance; a line without a hash yields to any other of its name."""
-    found: dict[Any, Known] = {}
+def latest_lines(lines: Iterable[Line]) -> list[Line]:
+    """Return the last line of each question and instance; lines without hash yield to others of their name."""
+    latest: dict[Any, Line] = {}
     for line in lines:
-        found.pop((line.instance, line.question), None)
-        found[line.instance, line.question] = line
-    readable = {(line.instance, line.backend) for line in found.values() if line.hash is not None}
-    return [line for line in found.values() if line.hash is not None or (line.instance, line.backend) not in readable]
+        latest.pop((line.instance, line.question), None)  # the order is that of the last lines
+        latest[line.instance, line.question] = line
+    readable = {(line.instance, line.backend) for line in latest.values() if line.hash is not None}
+    return [line for line in latest.values() if line.hash is not None or (line.instance, line.backend) not in readable]
 
 
-def matched(old: Sequence[Known], new: Sequence[Known]) -> Iterator[tuple[Known | None, Known | None]]:
-    """Pairs (old, new) that belong together, None where the other side has nothing."""
-    questions: dict[Any, dict[str, Known]] = defaultdict(dict)
-    names: dict[Any, list[Known]] = defaultdict(list)
+def match_lines(old: Sequence[Line], new: Sequence[Line]) -> Iterator[tuple[Line | None, Line | None]]:
+    """Yield pairs (old, new) that belong together, with None for a missing partner."""
+    questions: dict[Any, dict[str, Line]] = defaultdict(dict)
+    names: dict[Any, list[Line]] = defaultdict(list)
     for line in old:
         names[line.instance, line.backend].append(line)
         if line.hash is not None:
@@ -62,14 +62,14 @@ def matched(old: Sequence[Known], new: Sequence[Known]) -> Iterator[tuple[Known 
     yield from ((line, None) for line in old if _identity(line) not in used)
 
 
-def _identity(line: Known) -> Any:
-    """Equal for lines that a match of one of them settles: the question, or without a hash the name."""
+def _identity(line: Line) -> Any:
+    """Return a key of the lines that are matched together: the question, or the name of a line without hash."""
     return (line.instance, line.question) if line.hash is None else line.question
 
 
-def _partner(line: Known, same: dict[str, Known], namesakes: Sequence[Known]) -> Known | None:
+def _partner(line: Line, same: dict[str, Line], namesakes: Sequence[Line]) -> Line | None:
     if same:
         return same.get(line.instance) or next(reversed(same.values()))
     free = [other for other in namesakes if other.hash is None or line.hash is None]
-    alike = [other for other in free if (other.layers, other.sparse) == (line.layers, line.sparse)]
-    return next(iter([*alike, *reversed(free)]), None)
+    equal = [other for other in free if (other.layers, other.sparse) == (line.layers, line.sparse)]
+    return next(iter([*equal, *reversed(free)]), None)

@@ -1,4 +1,4 @@
-"""One line of a batch: what became of one instance."""
+"""The result of one instance, and its line of JSON."""
 
 from __future__ import annotations
 
@@ -29,27 +29,62 @@ KEYS = (
     "limits",
     "folder",
 )
-"""The keys of a line, in their order."""
+"""Keys of a line, in order."""
 
 
 Question = tuple[str | None, int | None, bool, str]
-"""What was asked of whom: hash of the tasks, depth, whether for the fewest edges, backends."""
+"""Hash of the tasks, depth, whether the fewest edges are sought, backends: equal for results that can be compared."""
 
 
 class Recalled(NamedTuple):
-    """A result that is known already, and whether it stands under the name that was asked for."""
+    """An earlier result, and whether it is recorded under the requested name."""
 
     result: Result
     is_there: bool
 
 
 Recall = Callable[[str, Question], Recalled | None]
-"""What is known of an instance's name and question, each result once."""
+"""Looks up the earlier result of an instance's name and question; returns each result once."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked about one instance.
+
+    Parameters
+    ----------
+    instance : str
+        Path or name.
+    hash : str or None
+        SHA-256 of the instance's tasks; None if it could not be read.
+    backend : str
+        A backend, or the names of a portfolio separated by commas.
+    layers : int or None
+    sparse : bool
+    limits : Limits
+    """
+
+    instance: str
+    hash: str | None
+    backend: str
+    layers: int | None
+    sparse: bool
+    limits: Limits
+
+    @property
+    def fields(self) -> tuple[str, str | None, str, int | None, bool]:
+        """The first five fields of a `Result`."""
+        return (self.instance, self.hash, self.backend, self.layers, self.sparse)
+
+    @property
+    def question(self) -> Question:
+        """As that of a `Result`."""
+        return (self.hash, self.layers, self.sparse, self.backend)
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An instance about which two backends prove different things, and what each of them answered."""
+    """An instance for which backends contradict one another, and the answer of each."""
 
     instance: Instance
     answers: Mapping[str, Answer]
@@ -57,38 +92,39 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one instance of a batch.
+    """Result of one instance of a batch.
 
     Parameters
     ----------
     instance : str
         Path or name.
     hash : str or None
-        SHA-256 of the instance's tasks (`masksynth.tasks.instance_files.content_hash`); None if the instance could not be read.
+        SHA-256 of the instance's tasks (`masksynth.tasks.instance_files.content_hash`); None if the instance could not
+        be read.
     backend : str
-        What was asked for: one backend, or a portfolio as names separated by commas.
+        The requested backend, or the names of a portfolio separated by commas.
     layers : int or None
-        Depth of the question; None: any depth.
+        Number of layers; None: any depth.
     sparse : bool
-        Whether the fewest edges were asked for.
+        Whether the fewest edges were sought.
     status : str or None
         Name of a `Status`; None iff there is an ``error``.
     objective : mapping of str to {"value": int, "bound": int}
         As in ``solution.json``; empty without an answer.
     winner : str or None
-        Which backend of the portfolio the answer is from.
+        Backend of the portfolio that found the answer.
     seconds : float
-        Wall-clock time the answer took; of a failure, until it was known.
+        Wall-clock time until the answer or the failure.
     error : str or None
         Why there is no answer.
     versions, limits : mapping
-        Of the software, and the limits of each backend.
+        Versions of the software, and the limits of each backend.
     folder : str or None
-        Where the answer was written.
+        Folder of the answer.
     answer : Answer or None
-        The answer itself; not part of the line, and not compared.
+        The answer; not part of the line, and not compared.
     disagreement : Disagreement or None
-        What backends that contradict one another said; not part of the line, and not compared.
+        The answers of backends that contradict one another; not part of the line, and not compared.
     """
 
     instance: str
@@ -109,17 +145,17 @@ class Result:
 
     @property
     def proved(self) -> bool:
-        """Whether nothing is left to find: OPTIMAL or INFEASIBLE."""
+        """Whether the result is final: OPTIMAL or INFEASIBLE."""
         return self.status in (Status.OPTIMAL.name, Status.INFEASIBLE.name)
 
     @property
     def question(self) -> Question:
-        """What was asked of whom: equal for two results iff they answer the same question."""
+        """Key that is equal for two results iff they answer the same question."""
         return (self.hash, self.layers, self.sparse, self.backend)
 
 
 def line_of(result: Result) -> bytes:
-    r"""The result as one line of JSON, with its line end.
+    r"""Return the result as one line of JSON, with a newline.
 
     Examples
     --------
@@ -130,7 +166,7 @@ def line_of(result: Result) -> bytes:
 
 
 def result_of(line: bytes | str, source: str = "", number: int = 1) -> Result:
-    """The result in one line of JSON; ``source`` and ``number`` name its place in messages.
+    """Parse a line of JSON; ``source`` and ``number`` locate it in messages.
 
     Raises
     ------
@@ -139,14 +175,15 @@ def result_of(line: bytes | str, source: str = "", number: int = 1) -> Result:
 
     Examples
     --------
-    >>> result = Result("a.json", "00", "auto", None, False, "OPTIMAL", {"positions": {"value": 3, "bound": 3}}, "cpsat", 0.5, None, {}, {})
+    >>> sizes = {"positions": {"value": 3, "bound": 3}}
+    >>> result = Result("a.json", "00", "auto", None, False, "OPTIMAL", sizes, "cpsat", 0.5, None, {}, {})
     >>> result_of(line_of(result)) == result
     True
     """
     import msgspec
 
     try:
-        fields = msgspec.json.decode(line, type=_shape(), strict=True)
+        fields = msgspec.json.decode(line, type=_line_schema(), strict=True)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidInstance(
             f"not a line of results: {error}", f"line {number}", "name a file that `masksynth search` wrote", source
@@ -161,55 +198,47 @@ def result_of(line: bytes | str, source: str = "", number: int = 1) -> Result:
     return Result(**msgspec.to_builtins(fields))
 
 
-def _shape() -> Any:
-    """The shape of a line, for msgspec (which is imported when a file is read)."""
+def _line_schema() -> Any:
+    """Return the schema of a line (msgspec is imported only when a file is read)."""
     from masksynth.search.result_schema import Line
 
     return Line
 
 
-def result_from(
-    name: str,
-    answer: Answer,
-    backend: str,
-    layers: int | None,
-    sparse: bool,
-    digest: str,
-    seconds: float,
-    limits: Limits,
-) -> Result:
-    """An answer as a result, under the limits that were asked for."""
+def result_from(request: Request, answer: Answer, seconds: float) -> Result:
+    """Return the result of an answer.
+
+    Parameters
+    ----------
+    request : Request
+    answer : Answer
+    seconds : float
+        Wall-clock time until the answer.
+    """
     objective = {kind: asdict(size) for kind, size in answer.objective.items()}
-    roads = answer.certificate.get("roads") or [{"backend": backend}]
+    roads = answer.certificate.get("roads") or [{"backend": request.backend}]
     return Result(
-        name,
-        digest,
-        backend,
-        layers,
-        sparse,
+        *request.fields,
         answer.status.name,
         objective,
-        winner=backend if sparse else roads[0]["backend"],
+        winner=request.backend if request.sparse else roads[0]["backend"],
         seconds=round(seconds, 6),
         error=None,
         versions=answer.versions,
-        limits=asdict(limits),
+        limits=asdict(request.limits),
         answer=answer,
     )
 
 
-def failure(
-    name: str,
-    reason: str,
-    backend: str,
-    limits: Limits,
-    digest: str | None = None,
-    layers: int | None = None,
-    sparse: bool = False,
-    seconds: float = 0.0,
-) -> Result:
-    """A result without an answer; the reason is made one line."""
-    reason = printable(" ".join(reason.split()))
+def failure(request: Request, reason: str, seconds: float = 0.0) -> Result:
+    """Return a result without an answer; the reason is made one line."""
     return Result(
-        name, digest, backend, layers, sparse, None, {}, None, round(seconds, 6), reason, versions(), asdict(limits)
+        *request.fields,
+        None,
+        {},
+        winner=None,
+        seconds=round(seconds, 6),
+        error=printable(" ".join(reason.split())),
+        versions=versions(),
+        limits=asdict(request.limits),
     )

@@ -1,4 +1,4 @@
-"""The shape of one line of results, for msgspec."""
+"""The schema of one line of results, for msgspec."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Depth = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Size(msgspec.Struct):
-    """A value that was reached and a bound that was proved."""
+    """Best value and proved lower bound."""
 
     value: int
     bound: int
@@ -22,7 +22,7 @@ class Size(msgspec.Struct):
 
 
 class Line(msgspec.Struct):
-    """One line; see `masksynth.search.Result`."""
+    """One line of results; see `masksynth.search.Result`."""
 
     instance: str
     hash: str | None

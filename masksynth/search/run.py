@@ -1,4 +1,4 @@
-"""`search`: many instances, one result for each."""
+"""`search`: solve many instances, one result for each."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from types import EllipsisType
 from typing import Any
 
 from masksynth.backends import Limits
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported, check_type
 from masksynth.search.entries import entries
-from masksynth.search.job import Ask
+from masksynth.search.job import SolveOptions
 from masksynth.search.judge_answers import portfolio
-from masksynth.search.pool import Borrowed, LocalPool, Pool, processors
+from masksynth.search.pool import ExternalPool, LocalPool, Pool, PoolOptions, count_processors
 from masksynth.search.result import Recall, Result
-from masksynth.search.running import Batch
+from masksynth.search.running import Batch, BatchOptions
 
-LEAST_MEMORY = 512 * 2**20
-"""Least address space of a worker in bytes: what Python, numpy and a solver take before they begin."""
+MIN_MEMORY = 512 * 2**20
+"""Least address space of a worker in bytes, for Python, numpy and a solver."""
 
 
 def search(
@@ -37,48 +37,50 @@ def search(
     answers: bool = True,
     recall: Recall | None = None,
 ) -> Generator[Result, None, None]:
-    """Solve many instances side by side; one result for each, whatever happens to it.
+    """Solve many instances in parallel and yield one result for each, failures included.
 
     Parameters
     ----------
     instances : path, folder, glob, Instance, or an iterable of these
-        Also a generator without end: only a few instances are taken ahead of the results. `sweep` makes one from a family.
+        The iterable may be infinite: only a few instances are read ahead of the results. `sweep` makes one from a
+        family.
     backend : str or list of str
         As in `solve`; several names are a portfolio: the first proof wins and the others are cancelled.
     layers, sparse
         Override the instances' own, as in `solve`.
     limits : Limits, optional
-        Of every instance and backend. Its ``workers`` (threads of a solver) are at most processors / jobs.
+        Limits of each instance and backend. ``workers`` (threads of a solver) is reduced to at most processors / jobs.
     jobs : int, optional
-        How many instances are under way at a time: the number of worker processes (default: one for each processor), or of an
-        executor's workers (default: what it says of itself, or 32). A portfolio has at least one worker for each of its backends.
+        Number of instances solved at a time: the number of worker processes (default: one for each processor), or of
+        an executor's workers (default: its own number, or 32). A portfolio has at least one worker per backend.
     executor : concurrent.futures.Executor, optional
-        Where jobs run instead of this machine's own worker processes, for instance ``client.get_executor()`` of Dask. It stays open.
+        Where jobs run instead of worker processes of this machine, for instance ``client.get_executor()`` of Dask. It
+        is not shut down.
     ordered : bool
-        Results in the order of the instances instead of the order in which they finish.
+        Whether results come in the order of the instances, not in the order in which they finish.
     budget : float, optional
-        Seconds for the whole batch. When they are spent, what is under way ends as a failure, and nothing more begins.
+        Seconds for the whole batch. When they are used up, running instances end as failures, and no more are started.
     kill_after : float, optional
-        Seconds after which an instance's worker is killed, whatever it is doing.
+        Seconds after which an instance's worker is killed.
     memory : int, optional
-        Bytes of memory (address space) of each worker.
+        Bytes of address space of each worker.
     answers : bool
-        Whether results carry their `Answer`; without, less is sent between processes.
+        Whether results carry their `Answer`; if not, less data is sent between processes.
     recall : function, optional
-        Called with an instance's name and question. What it returns is not sought again, and yielded only if it does not stand under this
-        name yet (`masksynth.search.book.Book.recall`).
+        Called with an instance's name and question. If it returns a result, the instance is not solved, and the result
+        is yielded only if it is not recorded under this name yet (`masksynth.search.book.Book.recall`).
 
     Yields
     ------
     Result
-        An instance that fails (malformed, raising, out of memory, its worker killed) gives a result whose ``error`` says why.
+        If an instance fails (invalid, raising, out of memory, its worker killed), ``error`` of its result says why.
 
     Raises
     ------
     InvalidInstance, Unsupported
-        At once, for arguments that make no sense; never for one instance among others.
+        Immediately, for invalid arguments; never for a single instance.
     ExecutorBroke
-        After the last result, if the executor takes no more jobs.
+        After the last result, if the executor accepts no more jobs.
 
     Examples
     --------
@@ -87,57 +89,56 @@ def search(
     >>> sorted((result.instance, result.objective["positions"]["value"]) for result in results)
     [('butterfly(n=2)', 4), ('butterfly(n=4)', 10), ('butterfly(n=8)', 22)]
     """
-    asked = portfolio(backend)
+    backends = portfolio(backend)
     limits = limits or Limits()
-    _check(limits, layers, jobs, executor, {"budget": budget, "kill_after": kill_after}, memory)
+    _check_limits(limits, layers, {"budget": budget, "kill_after": kill_after})
+    _check_workers(jobs, memory, executor)
+    if executor is not None and (kill_after is not None or memory is not None):
+        raise Unsupported("kill_after and memory need masksynth's own workers; an executor controls its workers itself")
     source = entries(instances)
-    room = jobs or (processors() if executor is None else getattr(executor, "_max_workers", None) or 32)
+    room = jobs or (count_processors() if executor is None else getattr(executor, "_max_workers", None) or 32)
+    if executor is None:
+        room = max(room, len(backends))
     if executor is None or isinstance(executor, (ThreadPoolExecutor, ProcessPoolExecutor)):
-        room = max(room, len(asked)) if executor is None else room
-        limits = divided(limits, room)
-    pool: Pool = LocalPool(room, limits.workers, memory, asked) if executor is None else Borrowed(executor, room)
-    ask = Ask("", layers, sparse, limits, answers or len(asked) > 1)
-    return Batch(source, pool, asked, ask, ordered, budget, kill_after, answers, recall).results()
+        limits = share_processors(limits, room)
+    pool: Pool
+    if executor is None:
+        pool = LocalPool(PoolOptions(room, limits.workers, memory, backends))
+    else:
+        pool = ExternalPool(executor, room)
+    solving = SolveOptions("", layers, sparse, limits, answers or len(backends) > 1)
+    options = BatchOptions(backends, solving, ordered, budget, kill_after, answers, recall)
+    return Batch(source, pool, options).results()
 
 
-def _check(
-    limits: Limits,
-    layers: int | EllipsisType | None,
-    jobs: int | None,
-    executor: Executor | None,
-    seconds: dict[str, float | None],
-    memory: int | None,
-) -> None:
-    """Refuse at once what makes no sense for any instance."""
-    if not isinstance(limits, Limits):
-        raise InvalidInstance(
-            f"limits takes Limits, not {type(limits).__name__}", "", "give limits=Limits(seconds=...)"
-        )
+def _check_limits(limits: Limits, layers: int | EllipsisType | None, seconds: dict[str, float | None]) -> None:
+    """Raise for limits, layers or seconds that are invalid for every instance."""
+    check_type(limits, Limits, "give limits=Limits(seconds=...)")
     if not (layers is None or isinstance(layers, EllipsisType) or (type(layers) is int and layers > 0)):
         raise InvalidInstance(f"layers={layers!r} is neither a positive integer nor None", "")
-    if jobs is not None and (type(jobs) is not int or not 0 < jobs <= 4096):
-        raise InvalidInstance(f"jobs={jobs!r} is not an integer from 1 to 4096", "")
     for name, value in seconds.items():
         if value is not None and not (type(value) in (int, float) and 0 < value < 1e9):
             raise InvalidInstance(f"{name}={value!r} is not a number of seconds above 0", "")
-    if memory is not None and (type(memory) is not int or not LEAST_MEMORY <= memory < 2**62):
+
+
+def _check_workers(jobs: int | None, memory: int | None, executor: Executor | None) -> None:
+    """Raise for an invalid number of jobs, memory or executor."""
+    if jobs is not None and (type(jobs) is not int or not 0 < jobs <= 4096):
+        raise InvalidInstance(f"jobs={jobs!r} is not an integer from 1 to 4096", "")
+    if memory is not None and (type(memory) is not int or not MIN_MEMORY <= memory < 2**62):
         raise InvalidInstance(
-            f"memory={memory!r} is not an integer of bytes", "", f"a worker needs at least {LEAST_MEMORY:,}"
+            f"memory={memory!r} is not an integer of bytes", "", f"a worker needs at least {MIN_MEMORY:,}"
         )
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise InvalidInstance(f"executor takes an executor of concurrent.futures, not {type(executor).__name__}", "")
-    if executor is not None and (seconds["kill_after"] is not None or memory is not None):
-        raise Unsupported(
-            "kill_after and memory are for masksynth's own workers; an executor rules over its workers itself"
-        )
+        raise InvalidInstance(f"expected an executor of concurrent.futures, got {type(executor).__name__}", "")
 
 
-def divided(limits: Limits, jobs: int) -> Limits:
-    """Limits whose ``workers`` (threads of a solver) are at most processors / jobs, so that jobs side by side do not crowd the machine.
+def share_processors(limits: Limits, jobs: int) -> Limits:
+    """Return limits whose ``workers`` (threads of a solver) are at most processors / jobs.
 
     Examples
     --------
-    >>> divided(Limits(workers=64), 10**6).workers
+    >>> share_processors(Limits(workers=64), 10**6).workers
     1
     """
-    return replace(limits, workers=max(1, min(limits.workers, processors() // jobs)))
+    return replace(limits, workers=max(1, min(limits.workers, count_processors() // jobs)))

@@ -1,4 +1,4 @@
-"""A batch under way: what waits, what runs, what is ready to be taken."""
+"""Run one batch: what waits, what is running, what is finished."""
 
 from __future__ import annotations
 
@@ -11,46 +11,62 @@ from time import monotonic, sleep
 
 from masksynth.search.entries import Built, Entry, Unreadable, instance_in
 from masksynth.search.feed import Feed
-from masksynth.search.job import SLICE, Ask, attempt_all, reason_of
-from masksynth.search.judge_answers import verdict
-from masksynth.search.pool import Borrowed, ExecutorBroke, Pool, is_killed, is_shut, why
+from masksynth.search.job import SLICE, SolveOptions, describe_error, solve_entries
+from masksynth.search.judge_answers import choose_result
+from masksynth.search.pool import ExecutorBroke, ExternalPool, Pool, describe_loss, is_killed, is_shut
 from masksynth.search.result import Recall, Result, failure
-from masksynth.tasks.instance_files import content_hash
+from masksynth.tasks import Instance
 
-AHEAD = 1_000
-"""Most instances that an ordered search begins ahead of one that is not finished, and most copied results that wait to be taken."""
-MOST = 200
+AHEAD_LIMIT = 1_000
+"""Most instances started ahead of an unfinished one in an ordered search, and most finished results waiting."""
+JOB_SIZE_LIMIT = 200
 """Most instances in one job."""
-TRIES = 8
-"""How often a job that an executor lost is sent again."""
-PAUSE = 30.0
-"""Longest pause in seconds before it is sent again; the first is a quarter of a second, each further one twice as long."""
+RETRY_LIMIT = 8
+"""How often a job that an executor lost is submitted again."""
+LONGEST_PAUSE = 30.0
+"""Longest pause in seconds before a job is submitted again; the first is 0.25 s, and each one doubles."""
 UNFINISHED = "not finished: the budget of"
-"""How the reason begins where a budget ended."""
-TICK = 1.0
-"""Longest wait in seconds between two looks at the clock."""
-WINK = 0.05
-"""The same where a worker is free."""
-PATIENCE = 0.5
-"""Seconds in which the other backends may still speak after a proof: they are compared with it, and their workers need not start anew."""
-READ_HERE = 2**20
-"""Largest file in bytes that is read here to say what was asked, after a worker died of it."""
+"""Start of the reason of results that were not finished within the budget."""
+POLL = 1.0
+"""Longest wait in seconds between two checks of the clock ..."""
+FAST_POLL = 0.05
+"""... and the same while a worker is idle."""
+GRACE = 0.5
+"""Seconds after a proof in which other backends may still finish, to be compared with it and to keep their workers."""
+READ_LIMIT = 2**20
+"""Largest file in bytes that the parent process reads to describe an instance whose worker died."""
 
 
 @dataclass(eq=False)
 class Race:
-    """One instance, what each backend has said about it so far, and until when those are waited for that have not."""
+    """One instance and the results of its backends.
+
+    Parameters
+    ----------
+    number : int
+        Index of the instance in the batch.
+    entry : Entry
+    open : set of str
+        Backends without a result.
+    results : dict of str to Result
+        By backend.
+    deadline : float or None
+        Time at which open backends are given up, by ``time.monotonic``; None: they are not.
+    """
 
     number: int
     entry: Entry
     open: set[str]
     results: dict[str, Result] = field(default_factory=dict)
-    due: float | None = None
+    deadline: float | None = None
 
 
 @dataclass(eq=False)
 class Job:
-    """A few instances for one backend; of a portfolio exactly one."""
+    """A few instances for one backend; exactly one instance in a portfolio.
+
+    ``is_suspect``: a worker died while this job was assigned to it, so it is run when nothing else is.
+    """
 
     races: list[Race]
     backend: str
@@ -58,60 +74,78 @@ class Job:
     is_suspect: bool = False
 
 
-class Batch:
-    """The state of one search: what waits, what is under way, what is ready to be taken."""
+@dataclass(frozen=True)
+class BatchOptions:
+    """Options of a batch.
 
-    def __init__(
-        self,
-        source: Iterator[Entry],
-        pool: Pool,
-        asked: tuple[str, ...],
-        ask: Ask,
-        ordered: bool,
-        budget: float | None,
-        kill_after: float | None,
-        answers: bool,
-        recall: Recall | None,
-    ) -> None:
-        self.feed, self.pool, self.asked, self.ask, self.answers, self.recall = (
-            Feed(source, MOST),
-            pool,
-            asked,
-            ask,
-            answers,
-            recall,
-        )
-        self.ordered, self.budget, self.kill_after = ordered, budget, kill_after
+    Parameters
+    ----------
+    backends : tuple of str
+        The portfolio.
+    solving : SolveOptions
+        How instances are solved, without the backend.
+    ordered : bool
+        Whether results come in the order of the instances.
+    budget, kill_after : float, optional
+        Seconds for the batch, and for one instance.
+    answers : bool
+        Whether results carry their answers.
+    recall : function, optional
+        Looks up earlier results, by name and question.
+    """
+
+    backends: tuple[str, ...]
+    solving: SolveOptions
+    ordered: bool
+    budget: float | None
+    kill_after: float | None
+    answers: bool
+    recall: Recall | None
+
+
+class Batch:
+    """The state of one search.
+
+    Parameters
+    ----------
+    source : iterator of Entry
+    pool : Pool
+        Where jobs run.
+    options : BatchOptions
+    """
+
+    def __init__(self, source: Iterator[Entry], pool: Pool, options: BatchOptions) -> None:
+        self.feed, self.pool, self.options = Feed(source, JOB_SIZE_LIMIT), pool, options
         self.deadline = inf
         self.waiting: deque[Job] = deque()
         self.suspects: deque[Job] = deque()
-        self.under_way: dict[Future[list[Result]], Job] = {}
+        self.running: dict[Future[list[Result]], Job] = {}
         self.finished: dict[int, Result] = {}
-        self.begun = self.taken = 0
-        self.pace = SLICE
-        self.trouble: BaseException | None = None
+        self.started = self.taken = 0
+        self.seconds_per_instance = SLICE
+        self.error: BaseException | None = None
         self.not_before = 0.0
 
     def results(self) -> Generator[Result, None, None]:
-        """Every result, as soon as it may be taken."""
-        self.deadline = inf if self.budget is None else monotonic() + self.budget
+        """Yield each result as soon as it is available."""
+        self.deadline = inf if self.options.budget is None else monotonic() + self.options.budget
         try:
             while True:
-                self._fill()
-                yield from self._ready()
-                if not (self.under_way or self.waiting or self.suspects) and (
-                    self.feed.is_over or self.trouble is not None
+                self._start_jobs()
+                yield from self._ready_results()
+                if not (self.running or self.waiting or self.suspects) and (
+                    self.feed.is_over or self.error is not None
                 ):
                     break
                 if monotonic() >= self.deadline:
-                    self._spend()
-                    yield from self._ready()
+                    self._end_budget()
+                    yield from self._ready_results()
                     break
-                self._collect()
-                yield from self._ready()
-            if trouble := self.trouble or self.feed.trouble:
-                raise trouble
-        except KeyboardInterrupt:  # what is finished is handed over first
+                self._wait()
+                yield from self._ready_results()
+            if error := self.error or self.feed.error:
+                raise error
+        except KeyboardInterrupt:  # finished results are yielded first
             self.pool.close()
             yield from [self.finished.pop(number) for number in sorted(self.finished)]
             raise
@@ -119,162 +153,160 @@ class Batch:
             self.feed.close()
             self.pool.close()
 
-    def _ready(self) -> Iterator[Result]:
-        if not self.ordered:
+    def _ready_results(self) -> Iterator[Result]:
+        if not self.options.ordered:
             while self.finished:
                 yield self.finished.pop(next(iter(self.finished)))
         while self.taken in self.finished:
             self.taken += 1
             yield self.finished.pop(self.taken - 1)
 
-    def _fill(self) -> None:
-        """Start jobs until the pool has no room, nothing more is to be done, or the results are too far ahead."""
-        while len(self.under_way) < self.pool.room and monotonic() >= self.not_before:
-            if not self.waiting and not self._draw() and (self.under_way or not self.suspects):
+    def _start_jobs(self) -> None:
+        """Start jobs until the pool is full, nothing is left to do, or results are too far ahead."""
+        while len(self.running) < self.pool.room and monotonic() >= self.not_before:
+            if not self.waiting and not self._make_jobs() and (self.running or not self.suspects):
                 return
             job = (self.waiting or self.suspects).popleft()
             try:
-                self.under_way[self._submit(job)] = job
+                self.running[self._submit(job)] = job
             except Exception as error:
-                self._close(self._lost(job, error))
+                self._finish_races(self._handle_loss(job, error))
 
     def _submit(self, job: Job) -> Future[list[Result]]:
-        return self.pool.submit(attempt_all, [race.entry for race in job.races], replace(self.ask, backend=job.backend))
+        options = replace(self.options.solving, backend=job.backend)
+        return self.pool.submit(solve_entries, [race.entry for race in job.races], options)
 
-    def _draw(self) -> bool:
-        """Make jobs of the entries that are there: as many as take about ``SLICE`` seconds, one where workers may be killed."""
-        alone = len(self.asked) > 1 or self.kill_after is not None
-        count = 1 if alone else max(1, min(MOST, int(SLICE / max(self.pace, 1e-9))))
+    def _make_jobs(self) -> bool:
+        """Make jobs from available entries, about ``SLICE`` seconds each; one entry per job if workers may be killed.
+
+        Returns whether there are new jobs.
+        """
+        alone = len(self.options.backends) > 1 or self.options.kill_after is not None
+        count = 1 if alone else max(1, min(JOB_SIZE_LIMIT, int(SLICE / max(self.seconds_per_instance, 1e-9))))
         races: list[Race] = []
-        while len(races) < count and self._may_begin() and (entry := self.feed.take()) is not None:
-            if not self._recalled(entry):
-                races.append(self._race(entry))
+        while len(races) < count and self._may_start() and (entry := self.feed.take()) is not None:
+            if not self._recall(entry):
+                races.append(self._new_race(entry))
         if races:
-            self.waiting += [Job(races, name) for name in self.asked]
+            self.waiting += [Job(races, name) for name in self.options.backends]
         return bool(races)
 
-    def _may_begin(self) -> bool:
-        ahead = self.begun - self.taken if self.ordered else len(self.finished)
-        is_calm = self.trouble is None and len(self.suspects) <= self.pool.room
-        return is_calm and max(ahead, len(self.finished)) < AHEAD and monotonic() < self.deadline
+    def _may_start(self) -> bool:
+        ahead = self.started - self.taken if self.options.ordered else len(self.finished)
+        is_calm = self.error is None and len(self.suspects) <= self.pool.room
+        return is_calm and max(ahead, len(self.finished)) < AHEAD_LIMIT and monotonic() < self.deadline
 
-    def _race(self, entry: Entry) -> Race:
-        self.begun += 1
-        return Race(self.begun - 1, entry, set(self.asked))
+    def _new_race(self, entry: Entry) -> Race:
+        self.started += 1
+        return Race(self.started - 1, entry, set(self.options.backends))
 
-    def _recalled(self, entry: Entry) -> bool:
-        """Whether a result is known already; one that does not stand under this name yet is repeated."""
-        if self.recall is None:
+    def _recall(self, entry: Entry) -> bool:
+        """Return whether there is an earlier result; one recorded under another name is yielded under this one."""
+        if self.options.recall is None:
             return False
         try:
             instance = instance_in(entry)
         except Exception:
-            return False  # a worker will say what is wrong
-        question = (
-            content_hash(instance.family),
-            self.ask.depth(instance),
-            self.ask.thin(instance),
-            ",".join(self.asked),
-        )
-        known = self.recall(entry.name, question)
-        if known is None:
+            return False  # the worker reports the error
+        request = replace(self.options.solving, backend=",".join(self.options.backends)).request(entry, instance)
+        recalled = self.options.recall(entry.name, request.question)
+        if recalled is None:
             return False
-        if not known.is_there:
-            self.finished[self._race(entry).number] = replace(known.result, instance=entry.name)
+        if not recalled.is_there:
+            self.finished[self._new_race(entry).number] = replace(recalled.result, instance=entry.name)
         return True
 
-    def _collect(self) -> None:
-        """Wait for a job to end or an instance to come, and take in what has ended."""
+    def _wait(self) -> None:
+        """Wait for a job to end or an instance to arrive, and process ended jobs."""
         now = monotonic()
-        until = min([now + self._tick(), self.deadline, *self._dues()])
-        if self.under_way:
-            wait(self.under_way, max(0.0, until - now), FIRST_COMPLETED)
+        until = min([now + self._poll_interval(), self.deadline, *self._kill_times()])
+        if self.running:
+            wait(self.running, max(0.0, until - now), FIRST_COMPLETED)
         else:
             sleep(max(0.0, min(max(until, self.not_before), self.deadline) - now))
-        for future in [future for future in self.under_way if future.done()]:
-            self._close(self._take(future))
+        for future in [future for future in self.running if future.done()]:
+            self._finish_races(self._take_results(future))
         self._kill_overdue()
 
-    def _tick(self) -> float:
-        """How long to wait: shorter where a worker is free for what the source may bring."""
-        return WINK if len(self.under_way) < self.pool.room and not self.feed.is_over else TICK
+    def _poll_interval(self) -> float:
+        """Return how long to wait: shorter while a worker is idle and the source may produce an instance."""
+        return FAST_POLL if len(self.running) < self.pool.room and not self.feed.is_over else POLL
 
-    def _dues(self) -> list[float]:
-        """When each job that is under way has to be killed."""
-        return [self._due(future, job) for future, job in self.under_way.items()]
+    def _kill_times(self) -> list[float]:
+        """Return the time at which each running job has to be killed."""
+        return [self._kill_time(future, job) for future, job in self.running.items()]
 
-    def _due(self, future: Future[list[Result]], job: Job) -> float:
-        lost = min((race.due for race in job.races if race.due is not None), default=inf)
-        return min(lost, inf if self.kill_after is None else self.pool.since(future) + self.kill_after)
+    def _kill_time(self, future: Future[list[Result]], job: Job) -> float:
+        given_up = min((race.deadline for race in job.races if race.deadline is not None), default=inf)
+        return min(
+            given_up, inf if self.options.kill_after is None else self.pool.since(future) + self.options.kill_after
+        )
 
-    def _take(self, future: Future[list[Result]]) -> list[Race]:
-        """Take in a job that has ended; the races it has news of."""
-        job, seconds = self.under_way.pop(future), monotonic() - self.pool.since(future)
+    def _take_results(self, future: Future[list[Result]]) -> list[Race]:
+        """Process a job that has ended; return the races with new results."""
+        job, seconds = self.running.pop(future), monotonic() - self.pool.since(future)
         try:
             results = future.result()
         except (Exception, CancelledError) as error:
             self.pool.release(future)
-            return self._lost(job, error, max(0.0, seconds))
+            return self._handle_loss(job, error, max(0.0, seconds))
         self.pool.release(future)
         for race, result in zip(job.races, results, strict=False):
-            self._say(race, job.backend, result)
-        self.pace = sum(result.seconds for result in results) / len(results)
+            self._add_result(race, job.backend, result)
+        self.seconds_per_instance = sum(result.seconds for result in results) / len(results)
         if rest := job.races[len(results) :]:
             self.waiting.appendleft(Job(rest, job.backend))
         return job.races[: len(results)]
 
-    def _say(self, race: Race, backend: str, result: Result) -> None:
+    def _add_result(self, race: Race, backend: str, result: Result) -> None:
         race.results[backend] = result
         race.open.discard(backend)
 
-    def _lost(self, job: Job, error: BaseException, seconds: float = 0.0) -> list[Race]:
-        """Deal with a job that brought no results: send it again, or say why it failed."""
-        if isinstance(error, CancelledError) and job.tries < TRIES:
-            self.not_before = monotonic() + min(PAUSE, 0.25 * 2**job.tries)
+    def _handle_loss(self, job: Job, error: BaseException, seconds: float = 0.0) -> list[Race]:
+        """Process a job without results: submit it again, split it, or fail it; return the races with new results."""
+        if isinstance(error, CancelledError) and job.tries < RETRY_LIMIT:
+            self.not_before = monotonic() + min(LONGEST_PAUSE, 0.25 * 2**job.tries)
             self.waiting.appendleft(replace(job, tries=job.tries + 1))
             return []
-        if isinstance(self.pool, Borrowed) and (isinstance(error, BrokenExecutor) or is_shut(error)):
-            self.trouble = ExecutorBroke(f"the executor broke and takes no more jobs: {reason_of(error)}")
-        elif (
-            is_killed(error) and not job.is_suspect
-        ):  # Dask blames all that waited for the worker: each is tried when nothing else is
+        if isinstance(self.pool, ExternalPool) and (isinstance(error, BrokenExecutor) or is_shut(error)):
+            self.error = ExecutorBroke(f"the executor broke and takes no more jobs: {describe_error(error)}")
+        elif is_killed(error) and not job.is_suspect:
+            # Dask blames every job that was assigned to the worker: each is run again when nothing else is running.
             self.suspects.extend(Job([race], job.backend, job.tries, True) for race in job.races)
             return []
-        elif len(job.races) > 1:  # whose fault it was shows when each is alone
+        elif len(job.races) > 1:  # run each instance alone to find the one that kills the worker
             self.waiting.extendleft(Job([race], job.backend) for race in reversed(job.races))
             return []
         for race in job.races:
-            self._fail(race, job.backend, why(error, TRIES), seconds)
+            self._fail(race, job.backend, describe_loss(error, RETRY_LIMIT), seconds)
         return job.races
 
     def _fail(self, race: Race, backend: str, reason: str, seconds: float) -> None:
-        self._say(
-            race,
-            backend,
-            failure(race.entry.name, reason, backend, self.ask.limits, *self._question(race.entry), seconds),
+        request = replace(self.options.solving, backend=backend).request(
+            race.entry, self._describe_instance(race.entry)
         )
+        self._add_result(race, backend, failure(request, reason, seconds))
 
-    def _question(self, entry: Entry) -> tuple[str | None, int | None, bool]:
-        """Hash, depth and kind of a question whose worker could not say; what may be too much for one is not read here either."""
-        if isinstance(entry.content, Built) or (isinstance(entry.content, bytes) and len(entry.content) > READ_HERE):
-            return None, None, False
+    def _describe_instance(self, entry: Entry) -> Instance | None:
+        """Read the instance of a worker that could not report it; None if reading it may fail here as well."""
+        if isinstance(entry.content, Built) or (isinstance(entry.content, bytes) and len(entry.content) > READ_LIMIT):
+            return None
         try:
-            instance = instance_in(entry)
+            return instance_in(entry)
         except Exception:
-            return None, None, False
-        return content_hash(instance.family), self.ask.depth(instance), self.ask.thin(instance)
+            return None
 
-    def _close(self, races: list[Race]) -> None:
-        """Finish the races in which everybody has spoken; where a proof decides, the others have a moment left to speak."""
+    def _finish_races(self, races: list[Race]) -> None:
+        """Finish races without open backends; after a proof, the other backends get ``GRACE`` seconds."""
         for race in races:
-            if race.open and race.due is None and any(result.proved for result in race.results.values()):
-                race.due = monotonic() + PATIENCE
-                self._drop(race)
+            if race.open and race.deadline is None and any(result.proved for result in race.results.values()):
+                race.deadline = monotonic() + GRACE
+                self._cancel_waiting(race)
             if not race.open:
                 self._finish(race)
 
-    def _drop(self, race: Race) -> None:
-        """Forget the jobs of a race that have not begun."""
+    def _cancel_waiting(self, race: Race) -> None:
+        """Remove the jobs of a race that have not started."""
         for jobs in (self.waiting, self.suspects):
             for job in [job for job in jobs if race in job.races]:
                 jobs.remove(job)
@@ -285,37 +317,37 @@ class Batch:
             instance = instance_in(race.entry) if len(race.results) > 1 else None
         except Exception:
             instance = None
-        result = verdict(race.results, instance)
+        result = choose_result(race.results, instance)
         self.finished[race.number] = replace(
-            result, backend=",".join(self.asked), answer=result.answer if self.answers else None
+            result, backend=",".join(self.options.backends), answer=result.answer if self.options.answers else None
         )
 
     def _kill_overdue(self) -> None:
         now = monotonic()
-        for future, job in list(self.under_way.items()):
-            if now < self._due(future, job) or future.done():
+        for future, job in list(self.running.items()):
+            if now < self._kill_time(future, job) or future.done():
                 continue
             seconds = now - self.pool.since(future)
-            del self.under_way[future]
+            del self.running[future]
             self.pool.kill(future)
             for race in job.races:
-                if race.due is None:
-                    self._fail(race, job.backend, f"killed after {self.kill_after:g} s", seconds)
+                if race.deadline is None:
+                    self._fail(race, job.backend, f"killed after {self.options.kill_after:g} s", seconds)
                 race.open.discard(job.backend)
-            self._close(job.races)
+            self._finish_races(job.races)
 
-    def _spend(self) -> None:
-        """The budget is spent: take what has ended, end the rest, and let one more instance show that the batch is not complete."""
-        for future in [future for future in self.under_way if future.done()]:
-            self._close(self._take(future))
-        jobs = (*self.under_way.values(), *self.waiting, *self.suspects)
+    def _end_budget(self) -> None:
+        """Process ended jobs, fail the others, and yield one more failure if instances are left."""
+        for future in [future for future in self.running if future.done()]:
+            self._finish_races(self._take_results(future))
+        jobs = (*self.running.values(), *self.waiting, *self.suspects)
         races = {race.number: race for job in jobs for race in job.races}
         entry = None
-        while not races and not self.feed.is_over and (entry is None or self._recalled(entry)):
-            entry = self.feed.take(WINK) or Entry("the rest of the instances", Unreadable("not read"))
+        while not races and not self.feed.is_over and (entry is None or self._recall(entry)):
+            entry = self.feed.take(FAST_POLL) or Entry("the rest of the instances", Unreadable("not read"))
         if entry is not None and not races and not self.feed.is_over:
-            races[-1] = self._race(entry)
+            races[-1] = self._new_race(entry)
         for race in races.values():
             race.results.clear()
-            self._fail(race, ",".join(self.asked), f"{UNFINISHED} {self.budget:g} s was spent", 0.0)
+            self._fail(race, ",".join(self.options.backends), f"{UNFINISHED} {self.options.budget:g} s was spent", 0.0)
             self.finished[race.number] = race.results.popitem()[1]

@@ -1,4 +1,4 @@
-"""What a batch came to: one row a backend, in one pass over its results."""
+"""Summarize a batch: one row per backend, in one pass over the results."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from masksynth.search.result import Result
 from masksynth.tasks.canonical import printable
 
 REASONS = 1000
-"""Most reasons of a backend that are counted one by one."""
+"""Most reasons of a backend that are counted separately."""
 OTHER = "other reasons"
 SHOWN = 3
-"""Reasons that the text shows."""
+"""Most reasons in the text."""
 HEAD = ("backend", "instances", "proved", "feasible", "unknown", "failed", "total s", "median s", "max s")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the lines of one backend, or of one portfolio.
+    """Counts and times of the lines of one backend, or of one portfolio.
 
     Parameters
     ----------
     backend : str
-        What was asked for.
+        The requested backend or portfolio.
     instances, proved, feasible, unknown, failed : int
         Lines, and how they ended: ``proved`` has OPTIMAL and INFEASIBLE, ``failed`` those with an ``error``.
     reasons : tuple of (str, int)
-        Why lines failed and how many, the commonest first; reasons that differ in numbers alone are one.
+        Reasons of failures and their counts, most frequent first; reasons that differ only in numbers are one.
     winners : mapping of str to int
-        Answers by the backend that they are from.
+        Number of answers by the backend that found them.
     seconds, proved_seconds : (n,) float64 arrays
         Time of every line, and of every proved one, ascending; not compared.
     """
@@ -70,7 +70,7 @@ class Summary:
 
 
 class _Tally:
-    """Counts of one backend while its lines go by."""
+    """Running counts of one backend."""
 
     def __init__(self) -> None:
         self.statuses: Counter[str | None] = Counter()
@@ -90,7 +90,7 @@ class _Tally:
             self.add_reason(result.error.removeprefix(f"{result.instance}: "))
 
     def add_reason(self, reason: str) -> None:
-        """Count a reason under its shape; of one shape the first in the alphabet is shown, whatever came first."""
+        """Count a reason under its shape (numbers as 0); the alphabetically first reason of a shape is shown."""
         shape = re.sub(r"\d+", "0", reason)
         if shape not in self.reasons and len(self.reasons) >= REASONS:
             shape = reason = OTHER
@@ -112,21 +112,21 @@ class _Tally:
             *endings,
             tuple(reasons),
             winners,
-            _ascending(self.seconds),
-            _ascending(self.proved_seconds),
+            _sort_times(self.seconds),
+            _sort_times(self.proved_seconds),
         )
 
 
-def _ascending(seconds: array[float]) -> NDArray[np.float64]:
-    found = np.sort(np.array(seconds, dtype=np.float64))
-    found.flags.writeable = False
-    return found
+def _sort_times(seconds: array[float]) -> NDArray[np.float64]:
+    ascending = np.sort(np.array(seconds, dtype=np.float64))
+    ascending.flags.writeable = False
+    return ascending
 
 
 def summary(results: Iterable[Result]) -> tuple[Summary, ...]:
-    """Count results by backend, in one pass; 16 bytes a result are held.
+    """Count results by backend, in one pass that keeps 16 bytes per result.
 
-    Every line counts, also two that answer the same question.
+    Each line counts, including several lines for the same question.
 
     Parameters
     ----------
@@ -140,10 +140,11 @@ def summary(results: Iterable[Result]) -> tuple[Summary, ...]:
 
     Examples
     --------
-    >>> proved = Result("a", "00", "cpsat", None, False, "OPTIMAL", {"positions": {"value": 3, "bound": 3}}, "cpsat", 0.5, None, {}, {})
+    >>> sizes = {"positions": {"value": 3, "bound": 3}}
+    >>> proved = Result("a", "00", "cpsat", None, False, "OPTIMAL", sizes, "cpsat", 0.5, None, {}, {})
     >>> failed = Result("b.json", None, "cpsat", None, False, None, {}, None, 0.1, "b.json: not JSON", {}, {})
-    >>> [found] = summary([proved, failed])
-    >>> found.instances, found.proved, found.reasons, found.most
+    >>> [row] = summary([proved, failed])
+    >>> row.instances, row.proved, row.reasons, row.most
     (2, 1, (('not JSON', 1),), 0.5)
     """
     tallies: dict[str, _Tally] = {}
@@ -153,51 +154,47 @@ def summary(results: Iterable[Result]) -> tuple[Summary, ...]:
 
 
 def summary_text(summaries: Sequence[Summary]) -> str:
-    """The summaries as a table for people, and under it why lines failed and who won.
+    """Return the summaries as a table for people, followed by reasons of failures and winners.
 
     Examples
     --------
-    >>> print(summary_text(summary([Result("a", "0", "cpsat", None, False, "UNKNOWN", {}, "cpsat", 2.0, None, {}, {})])))
+    >>> result = Result("a", "0", "cpsat", None, False, "UNKNOWN", {}, "cpsat", 2.0, None, {}, {})
+    >>> print(summary_text(summary([result])))
     backend  instances  proved  feasible  unknown  failed  total s  median s  max s
     cpsat            1       0         0        1       0     2.00     2.000   2.00
     """
     if not summaries:
         return "no results"
-    lines = _aligned([HEAD, *map(_row, summaries)])
-    for found in summaries:
-        if len(found.winners) > 1:
-            lines.append(
-                f"{_name(found.backend)}: answers by {', '.join(f'{_name(who)} ({n:,})' for who, n in found.winners.items())}"
-            )
-        lines += [
-            f"{_name(found.backend)} failed {number:,} x: {printable(reason)}"
-            for reason, number in found.reasons[:SHOWN]
-        ]
-        if rest := found.reasons[SHOWN:]:
-            lines.append(
-                f"{_name(found.backend)} failed {sum(number for _, number in rest):,} x for {len(rest):,} more reasons"
-            )
+    lines = _align([HEAD, *map(_row, summaries)])
+    for row in summaries:
+        name = _shorten(row.backend)
+        if len(row.winners) > 1:
+            winners = ", ".join(f"{_shorten(winner)} ({count:,})" for winner, count in row.winners.items())
+            lines.append(f"{name}: answers by {winners}")
+        lines += [f"{name} failed {count:,} x: {printable(reason)}" for reason, count in row.reasons[:SHOWN]]
+        if rest := row.reasons[SHOWN:]:
+            lines.append(f"{name} failed {sum(count for _, count in rest):,} x for {len(rest):,} more reasons")
     return "\n".join(lines)
 
 
-def _name(backend: str) -> str:
+def _shorten(backend: str) -> str:
     text = printable(backend)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _row(found: Summary) -> tuple[str, ...]:
-    counts = (found.instances, found.proved, found.feasible, found.unknown, found.failed)
+def _row(summary: Summary) -> tuple[str, ...]:
+    counts = (summary.instances, summary.proved, summary.feasible, summary.unknown, summary.failed)
     return (
-        _name(found.backend),
+        _shorten(summary.backend),
         *(f"{count:,}" for count in counts),
-        f"{found.total:,.2f}",
-        f"{found.median:.3f}",
-        f"{found.most:,.2f}",
+        f"{summary.total:,.2f}",
+        f"{summary.median:.3f}",
+        f"{summary.most:,.2f}",
     )
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a table, names to the left and numbers to the right."""
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Format the rows of a table, names left-aligned and numbers right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -208,24 +205,25 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def summary_record(summaries: Iterable[Summary]) -> list[dict[str, Any]]:
-    """The summaries as plain JSON values.
+    """Return the summaries as plain JSON values.
 
     Examples
     --------
-    >>> list(summary_record(summary([Result("a", "0", "cpsat", None, False, "UNKNOWN", {}, "cpsat", 2.0, None, {}, {})]))[0])
+    >>> result = Result("a", "0", "cpsat", None, False, "UNKNOWN", {}, "cpsat", 2.0, None, {}, {})
+    >>> list(summary_record(summary([result]))[0])
     ['backend', 'instances', 'proved', 'feasible', 'unknown', 'failed', 'reasons', 'winners', 'seconds']
     """
     return [
         {
-            "backend": found.backend,
-            "instances": found.instances,
-            "proved": found.proved,
-            "feasible": found.feasible,
-            "unknown": found.unknown,
-            "failed": found.failed,
-            "reasons": [{"reason": reason, "count": count} for reason, count in found.reasons],
-            "winners": dict(found.winners),
-            "seconds": {"total": found.total, "median": found.median, "max": found.most},
+            "backend": row.backend,
+            "instances": row.instances,
+            "proved": row.proved,
+            "feasible": row.feasible,
+            "unknown": row.unknown,
+            "failed": row.failed,
+            "reasons": [{"reason": reason, "count": count} for reason, count in row.reasons],
+            "winners": dict(row.winners),
+            "seconds": {"total": row.total, "median": row.median, "max": row.most},
         }
-        for found in summaries
+        for row in summaries
     ]

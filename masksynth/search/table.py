@@ -1,26 +1,26 @@
-"""Results as flat columns: for pandas, as Parquet and as CSV."""
+"""Write results as flat columns: for pandas, as Parquet and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.files import check_file, writing_file
 from masksynth.search.result import Result
 
 BLOCK = 10_000
-"""Results that are written at a time."""
+"""Number of results written at a time."""
 INSTALL = "a Parquet file needs pyarrow; pip install 'masksynth[parquet]', or name a .csv file"
 
 
 def _text(value: str | None) -> str | None:
-    """A text that UTF-8 can hold: half a pair of a file name that is not text becomes an escape."""
+    """Return a string that UTF-8 can encode: lone surrogates, from undecodable file names, become escapes."""
     return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -51,27 +51,28 @@ COLUMNS: dict[str, tuple[str, Callable[[Result], Any]]] = {
 
 
 def columns(results: Iterable[Result]) -> dict[str, list[Any]]:
-    """Results as columns of equal length, None where there is nothing; ``pandas.DataFrame(columns(results))`` takes them.
+    """Return results as columns of equal length, with None for missing values, for ``pandas.DataFrame``.
 
-    ``positions`` and ``edges`` are the values reached, ``positions_bound`` and ``edges_bound`` the proved bounds; ``versions`` and
-    ``limits`` are JSON.
+    ``positions`` and ``edges`` are the values reached, ``positions_bound`` and ``edges_bound`` the proved bounds;
+    ``versions`` and ``limits`` are JSON.
 
     Examples
     --------
-    >>> result = Result("a", "00", "auto", None, False, "OPTIMAL", {"positions": {"value": 3, "bound": 3}}, "cpsat", 0.5, None, {}, {})
-    >>> found = columns([result])
-    >>> found["positions"], found["edges"], found["proved"]
+    >>> sizes = {"positions": {"value": 3, "bound": 3}}
+    >>> result = Result("a", "00", "auto", None, False, "OPTIMAL", sizes, "cpsat", 0.5, None, {}, {})
+    >>> table = columns([result])
+    >>> table["positions"], table["edges"], table["proved"]
     ([3], [None], [True])
     """
-    found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    table: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for result in results:
         for name, (_, value) in COLUMNS.items():
-            found[name].append(value(result))
-    return found
+            table[name].append(value(result))
+    return table
 
 
 def check_table(path: str | Path, force: bool = False) -> None:
-    """Refuse, before any work is done, a file that no table can be written to.
+    """Raise, before any work is done, if a table cannot be written to a file.
 
     Raises
     ------
@@ -83,8 +84,7 @@ def check_table(path: str | Path, force: bool = False) -> None:
     place = Path(path)
     if place.suffix.lower() not in (".parquet", ".csv"):
         raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .parquet or .csv file", str(place))
-    if place.exists() and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(place))
+    check_file(place, force)
     if place.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise Unsupported(INSTALL)
 
@@ -122,17 +122,9 @@ def write_table(path: str | Path, results: Iterable[Result], force: bool = False
     (1, 'a,00,auto,,false,UNKNOWN,false,,,,,cp')
     """
     check_table(path, force)
-    place = Path(path)
-    draft = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    try:
-        rows = (_write_csv if place.suffix.lower() == ".csv" else _write_parquet)(draft, _blocks(results))
-        os.replace(draft, place)
-    except OSError as error:
-        raise MasksynthError(
-            f"{place}: the table cannot be written: {error.strerror or error}; choose another place"
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write = _write_csv if Path(path).suffix.lower() == ".csv" else _write_parquet
+    with writing_file(path, force, what="the table") as draft:
+        rows = write(draft, _blocks(results))
     return rows
 
 

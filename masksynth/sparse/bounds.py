@@ -1,6 +1,7 @@
-"""Lower bounds that stand without a search: disjoint sets that every solution must hit, and disjoint windows that can be solved apart.
+"""Lower bounds without a search: disjoint cuts that every solution hits, and disjoint intervals solved separately.
 
-Both are certificates: a set is judged by the paths that avoid it, a window is a part of its own.
+Both are certificates that can be checked by themselves: a cut by the paths that avoid it, an interval as a component of
+its own.
 """
 
 from __future__ import annotations
@@ -8,95 +9,119 @@ from __future__ import annotations
 import numpy as np
 
 from masksynth.posets import Relation
-from masksynth.sparse.reduce import Hit, Part, hops, relation_of, useful
+from masksynth.sparse.reduce import Component, Cut, edge_matrix, hop_counts, list_edges, useful_edges
 from masksynth.sparse.sparse_problem import Edge, SparseProblem
 
-WINDOW = 12
-"""Most positions of a window."""
-FOREVER = 10**9
+INTERVAL_SIZE = 12
+"""Default for the most positions of an interval."""
+UNCUTTABLE = 10**9
+"""Capacity of an edge that no cut may contain."""
 
 
-def packing(problem: SparseProblem, sure: frozenset[Edge], part: Part) -> tuple[Hit, ...]:
-    """Return pairwise disjoint sets of edges of a part, each of which every solution must use: their least weights add up to a bound.
+def disjoint_cuts(problem: SparseProblem, forced: frozenset[Edge], component: Component) -> tuple[Cut, ...]:
+    """Return pairwise disjoint cuts, which every solution must hit: their least weights add up to a lower bound.
 
-    For one demand after another, nearest first, a smallest set of unused edges that cuts all its paths of at most L edges is taken, if
-    there is one: a minimum cut in the graph of (position, hops so far), where sure and used edges cannot be cut (Menger's theorem gives
-    the cut, and its edges, once for all hops, are the set).
+    For each pair, closest pairs first, the smallest set of unused edges is taken that cuts all paths of at most L edges
+    between its two positions, if there is one. It is a minimum cut in the layered graph with nodes (position, hops so
+    far), where forced and used edges cannot be cut (Menger's theorem). Its edges, each taken once for all hops, form
+    the set.
+
+    Parameters
+    ----------
+    problem : SparseProblem
+    forced : frozenset of Edge
+        Edges that are in every solution (`Reduction.forced`).
+    component : Component
 
     Examples
     --------
     >>> from masksynth.sparse.reduce import reduce
     >>> problem = SparseProblem(np.tril(np.ones((5, 5), bool)), 2)
-    >>> found = reduce(problem)
-    >>> [hit.demand for hit in packing(problem, found.sure, found.parts[0])]
+    >>> reduction = reduce(problem)
+    >>> [cut.pair for cut in disjoint_cuts(problem, reduction.forced, reduction.components[0])]
     [(3, 0)]
     """
-    distance = hops(problem.allowed, problem.depth)
-    free = relation_of(problem.size, part.edges)
-    solid = relation_of(problem.size, sure)
-    found: list[Hit] = []
-    below = problem.relation.sum(axis=1).tolist()
-    for demand in sorted(part.demands, key=lambda demand: (below[demand[0]] - below[demand[1]], demand)):
-        near = useful(distance, demand, problem.depth) & problem.allowed
-        cut = _least_cut(near & (solid | ~free), near & free & ~solid, demand, problem.depth)
-        if cut:
-            found.append(Hit(tuple(sorted(cut)), demand))
-            for edge in cut:
+    distance = hop_counts(problem.allowed, problem.depth)
+    free = edge_matrix(problem.size, component.edges)
+    solid = edge_matrix(problem.size, forced)
+    row_size = problem.relation.sum(axis=1).tolist()
+    cuts: list[Cut] = []
+    for pair in sorted(component.pairs, key=lambda pair: (row_size[pair[0]] - row_size[pair[1]], pair)):
+        useful = useful_edges(distance, pair, problem.depth) & problem.allowed
+        edges = _least_cut(useful & (solid | ~free), useful & free & ~solid, pair, problem.depth)
+        if edges:
+            cuts.append(Cut(tuple(sorted(edges)), pair))
+            for edge in edges:
                 free[edge] = False
                 solid[edge] = True
-    return tuple(found)
+    return tuple(cuts)
 
 
-def _least_cut(solid: Relation, free: Relation, demand: Edge, limit: int) -> set[Edge]:
-    """A set of free edges that meets every walk of at most ``limit`` edges; empty if solid ones alone connect the demand."""
+def _least_cut(solid: Relation, free: Relation, pair: Edge, limit: int) -> set[Edge]:
+    """Return free edges that meet every walk of at most ``limit`` edges from query to key.
+
+    The set is empty if solid edges alone connect the pair.
+    """
     import networkx as nx
 
-    query, key = demand
+    query, key = pair
     graph = nx.DiGraph()
-    for edges, capacity in ((solid, FOREVER), (free, 1)):
+    for edges, capacity in ((solid, UNCUTTABLE), (free, 1)):
         for a, b in np.argwhere(edges).tolist():
             for hop in range(limit):
                 graph.add_edge((a, hop), (b, hop + 1), capacity=capacity)
-    for hop in range(limit):
-        graph.add_edge((key, hop), (key, hop + 1), capacity=FOREVER)
+    for hop in range(limit):  # a walk that has arrived may wait, so that shorter walks count as well
+        graph.add_edge((key, hop), (key, hop + 1), capacity=UNCUTTABLE)
     if (query, 0) not in graph or (key, limit) not in graph:
         return set()
-    value, (upper, _) = nx.minimum_cut(graph, (query, 0), (key, limit))
-    if value >= FOREVER:
+    value, (source_side, _) = nx.minimum_cut(graph, (query, 0), (key, limit))
+    if value >= UNCUTTABLE:
         return set()
-    return {(a[0], b[0]) for a, b in graph.edges if a in upper and b not in upper}
+    return {(a[0], b[0]) for a, b in graph.edges if a in source_side and b not in source_side}
 
 
-def windows(problem: SparseProblem, sure: frozenset[Edge], part: Part, most: int = WINDOW) -> tuple[Part, ...]:
-    """Return parts of a part that share no edge: intervals of at most ``most`` positions, the largest first.
+def disjoint_intervals(
+    problem: SparseProblem, forced: frozenset[Edge], component: Component, max_size: int = INTERVAL_SIZE
+) -> tuple[Component, ...]:
+    """Return intervals of a component that share no edge, of at most ``max_size`` positions, largest first.
 
-    An interval holds everything between its ends, so a path between two of its members stays inside: what a solution has inside a window
-    solves the window. The least weights of the windows add up to a bound of the part.
+    The interval of a pair (q, k) contains every position w with q >= w >= k, so a path between two of its members stays
+    inside, and the edges that a solution has inside an interval solve the interval. The least weights of the intervals
+    add up to a lower bound.
+
+    Parameters
+    ----------
+    problem : SparseProblem
+    forced : frozenset of Edge
+        Edges that are in every solution (`Reduction.forced`).
+    component : Component
+    max_size : int
+        Most positions of an interval.
 
     Examples
     --------
     >>> from masksynth.sparse.reduce import reduce
     >>> problem = SparseProblem(np.tril(np.ones((9, 9), bool)), 2)
-    >>> found = reduce(problem)
-    >>> [(max(small.demands), len(small.edges)) for small in windows(problem, found.sure, found.parts[0], 5)]
+    >>> reduction = reduce(problem)
+    >>> intervals = disjoint_intervals(problem, reduction.forced, reduction.components[0], 5)
+    >>> [(max(interval.pairs), len(interval.edges)) for interval in intervals]
     [((4, 1), 6), ((7, 4), 6)]
     """
     relation = problem.relation
-    distance = hops(problem.allowed, problem.depth)
-    unused = relation_of(problem.size, part.edges)
-    due = relation_of(problem.size, part.demands)
-    sizes = {demand: int((relation[demand[0]] & relation[:, demand[1]]).sum()) for demand in part.demands}
-    found: list[Part] = []
-    for demand in sorted(
-        (demand for demand in part.demands if sizes[demand] <= most), key=lambda demand: (-sizes[demand], demand)
-    ):
-        inside = relation[demand[0]] & relation[:, demand[1]]
-        inner = [(int(q), int(k)) for q, k in np.argwhere(due & inside[:, None] & inside[None, :])]
-        needed = np.zeros_like(unused)
-        for pair in inner:
-            needed |= useful(distance, pair, problem.depth)
-        edges = needed & problem.allowed & ~relation_of(problem.size, sure)
+    distance = hop_counts(problem.allowed, problem.depth)
+    unused = edge_matrix(problem.size, component.edges)
+    open_edges = problem.allowed & ~edge_matrix(problem.size, forced)
+    uncovered = edge_matrix(problem.size, component.pairs)
+    size = {(query, key): int((relation[query] & relation[:, key]).sum()) for query, key in component.pairs}
+    intervals: list[Component] = []
+    for pair in sorted((pair for pair in size if size[pair] <= max_size), key=lambda pair: (-size[pair], pair)):
+        interval = relation[pair[0]] & relation[:, pair[1]]
+        inner = list_edges(uncovered & interval[:, None] & interval[None, :])
+        useful = np.zeros_like(unused)
+        for inner_pair in inner:
+            useful |= useful_edges(distance, inner_pair, problem.depth)
+        edges = useful & open_edges
         if unused[edges].all():
             unused &= ~edges
-            found.append(Part(tuple(inner), tuple((int(q), int(k)) for q, k in np.argwhere(edges))))
-    return tuple(found)
+            intervals.append(Component(inner, list_edges(edges)))
+    return tuple(intervals)

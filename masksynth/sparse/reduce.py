@@ -1,11 +1,12 @@
-"""What a sparse problem decides by itself: edges that are sure, pairs that need nothing more, and parts that can be solved apart.
+"""Reduction of a sparse problem: forced edges, uncovered pairs, and independent components.
 
-Let G be the allowed edges. An edge is *sure* if it costs nothing, is forced, or is necessary: G without it has no path of at most L
-edges between its ends (the covers of a partial order, both arcs of a class of two). Sure edges may be assumed in every solution. Pairs
-that they connect within L layers need nothing more; each other pair is a *demand*, met by a path of *useful* edges: those on a walk of at
-most L allowed edges between its ends. Demands that share no useful edge, directly or through others, are independent: the least weight
-is the sum over the connected *parts*. At unbounded depth a *packing* replaces parts: disjoint sets of edges, each of which every solution
-must use.
+Let G be the allowed edges. An edge is *forced* if it costs nothing, is required by the problem, or is necessary: G
+without it has no path of at most L edges between its ends (the covers of a partial order, both arcs of a class of two).
+Every solution may be assumed to contain the forced edges. Pairs that they connect within L layers are covered; each
+other pair is *uncovered* and needs a path of *useful* edges, those on a walk of at most L allowed edges between its
+ends. Uncovered pairs that share no useful edge, directly or through other pairs, are independent: the least weight is
+the sum over the connected *components*. At unbounded depth, disjoint *cuts* replace the components: disjoint sets of
+edges, each of which every solution must hit.
 """
 
 from __future__ import annotations
@@ -26,52 +27,69 @@ Hops = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Demands that only depend on one another: pairs to connect, and the edges (not sure) that may help."""
+class Component:
+    """Pairs to connect, and the edges that may help; both are disjoint from those of every other component.
 
-    demands: tuple[Edge, ...]
+    Parameters
+    ----------
+    pairs : tuple of Edge
+        Uncovered pairs (query, key).
+    edges : tuple of Edge
+        Edges that may be chosen, without the forced ones; (layer, query, key) of a layered problem.
+    """
+
+    pairs: tuple[Edge, ...]
     edges: tuple[Edge, ...]
 
 
 @dataclass(frozen=True)
-class Hit:
-    """A set of edges that every solution must use, since without it nothing connects ``demand`` within L layers."""
+class Cut:
+    """A set of edges that every solution must hit, since without it nothing connects ``pair`` within L layers."""
 
     edges: tuple[Edge, ...]
-    demand: Edge
+    pair: Edge
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """A sparse problem taken apart.
+    """A sparse problem split into independent components.
 
     Parameters
     ----------
-    sure : frozenset of Edge
-        Edges to take in any case.
-    packing : tuple of Hit
-        Disjoint sets, one edge of each being taken by ``chosen``.
-    parts : tuple of Part
-        What is left to search, smallest first.
+    forced : frozenset of Edge
+        Edges that are in every solution.
+    cuts : tuple of Cut
+        Disjoint cuts; ``chosen`` takes one edge of each.
+    components : tuple of Component
+        What remains to be searched, smallest first.
     chosen : frozenset of Edge
-        Beside the sure edges, those that settle everything outside the parts, at the price of the packing.
+        Edges that, with the forced ones, connect every pair outside the components, at the weight of the cuts.
     unreachable : Edge or None
         A pair of the relation that the allowed edges do not connect within L layers: there is no solution.
     """
 
-    sure: frozenset[Edge]
-    packing: tuple[Hit, ...] = ()
-    parts: tuple[Part, ...] = ()
+    forced: frozenset[Edge]
+    cuts: tuple[Cut, ...] = ()
+    components: tuple[Component, ...] = ()
     chosen: frozenset[Edge] = frozenset()
     unreachable: Edge | None = None
 
 
-def hops(edges: Relation, limit: int) -> Hops:
-    """Return the least number of edges from each query to each key, ``limit + 1`` where it is more than ``limit``.
+def hop_counts(edges: Relation, limit: int) -> Hops:
+    """Return the least number of edges from each query to each key; ``limit + 1`` where it is more than ``limit``.
+
+    Parameters
+    ----------
+    edges : (n, n) bool
+    limit : int
+
+    Returns
+    -------
+    (n, n) int32
 
     Examples
     --------
-    >>> hops(np.array([[False, False, False], [True, False, False], [False, True, False]]), 2)[2].tolist()
+    >>> hop_counts(np.array([[False, False, False], [True, False, False], [False, True, False]]), 2)[2].tolist()
     [2, 1, 0]
     """
     step = edges | np.eye(len(edges), dtype=bool)
@@ -79,24 +97,29 @@ def hops(edges: Relation, limit: int) -> Hops:
     distance = np.where(reached, 0, limit + 1).astype(np.int32)
     for hop in range(1, limit + 1):
         further = compose(step, reached)
-        fresh = further & ~reached
-        if not fresh.any():
+        new = further & ~reached
+        if not new.any():
             break
-        distance[fresh] = hop
+        distance[new] = hop
         reached = further
     return distance
 
 
-def relation_of(size: int, edges: Iterable[Edge]) -> Relation:
+def edge_matrix(size: int, edges: Iterable[Edge]) -> Relation:
     """Return the (n, n) bool array of a set of edges."""
-    array = np.zeros((size, size), bool)
+    matrix = np.zeros((size, size), bool)
     for edge in edges:
-        array[edge] = True
-    return array
+        matrix[edge] = True
+    return matrix
+
+
+def list_edges(matrix: Relation) -> tuple[Edge, ...]:
+    """Return the edges of an (n, n) bool array, sorted."""
+    return tuple((int(query), int(key)) for query, key in np.argwhere(matrix))
 
 
 def reduce(problem: SparseProblem) -> Reduction:
-    """Take a sparse problem (not a layered one) apart.
+    """Split a sparse problem (not a layered one) into forced edges, cuts and independent components.
 
     Parameters
     ----------
@@ -105,53 +128,55 @@ def reduce(problem: SparseProblem) -> Reduction:
     Returns
     -------
     Reduction
-        ``least weight = weight(sure) + sum of least weights in packing + sum of least weights of the parts``.
+        ``least weight = weight(forced) + sum of least weights in cuts + sum of least weights of components``.
 
     Notes
     -----
-    For a partial order the sure edges of weight 1 are the covers, and at unbounded depth they are all (transitive reduction; Aho, Garey
-    and Ullman 1972). With classes of several members each member must keep an edge that leaves it inside its class, and each cover of the
-    quotient one arc: both are sets of a packing, met by one simple cycle a class and one arc a cover.
+    For a partial order the forced edges of weight 1 are the covers; at unbounded depth they are the solution
+    (transitive reduction; Aho, Garey and Ullman 1972). With classes of several members, each member needs an edge that
+    leaves it inside its class, and each cover of the quotient needs one arc: both are cuts, hit by one simple cycle per
+    class and one arc per cover.
 
     Examples
     --------
-    On a chain of five at L = 2, the pairs three and four apart share edges: one part, beside four covers.
+    On a chain of five at L = 2, the pairs three and four apart share edges: one component, beside four covers.
 
     >>> chain = SparseProblem(np.tril(np.ones((5, 5), bool)), 2)
-    >>> found = reduce(chain)
-    >>> sorted(found.sure), [(len(part.demands), len(part.edges)) for part in found.parts]
+    >>> reduction = reduce(chain)
+    >>> sorted(reduction.forced), [(len(component.pairs), len(component.edges)) for component in reduction.components]
     ([(1, 0), (2, 1), (3, 2), (4, 3)], [(3, 6)])
     """
     limit = problem.depth
-    distance = hops(problem.allowed, limit)
-    missed = np.argwhere(problem.relation & (distance > limit))
-    if len(missed):
-        return Reduction(frozenset(), unreachable=(int(missed[0][0]), int(missed[0][1])))
+    distance = hop_counts(problem.allowed, limit)
+    missed = list_edges(problem.relation & (distance > limit))
+    if missed:
+        return Reduction(frozenset(), unreachable=missed[0])
     free = {edge for edge, weight in problem.weights.items() if weight <= 0 and problem.allowed[edge]}
-    sure = frozenset(problem.forced | free | _necessary(problem, limit))
+    forced = frozenset(problem.forced | free | _necessary(problem, limit))
     if problem.layers is None or limit >= problem.size - 1:
-        closed = _unbounded(problem, sure)
-        if closed is not None:
-            return closed
-    given = hops(relation_of(problem.size, sure), limit)
-    demands = [(int(q), int(k)) for q, k in np.argwhere(problem.relation & (given > limit))]
-    return Reduction(sure, parts=_parts(problem, sure, demands, distance))
+        closed_form = _reduce_unbounded(problem, forced)
+        if closed_form is not None:
+            return closed_form
+    covered = hop_counts(edge_matrix(problem.size, forced), limit) <= limit
+    pairs = list_edges(problem.relation & ~covered)
+    return Reduction(forced, components=_split_components(problem, forced, pairs, distance))
 
 
 def _necessary(problem: SparseProblem, limit: int) -> set[Edge]:
-    """Allowed edges without which their own ends are not connected within L layers."""
+    """Return the allowed edges without which their own ends are not connected within L layers."""
     allowed = problem.allowed
     if limit == 1:
-        return {(int(q), int(k)) for q, k in np.argwhere(allowed)}
-    candidates = [(int(q), int(k)) for q, k in np.argwhere(allowed & ~compose(allowed, allowed))]
-    # A longer way q -> w -> ... -> k has the pair (w, k) in R, so there is a way of two edges unless that pair is forbidden.
+        return set(list_edges(allowed))
+    candidates = list_edges(allowed & ~compose(allowed, allowed))
+    # A longer path q -> w -> ... -> k has the pair (w, k) in R, so there is a path of two edges unless that pair is
+    # forbidden.
     if limit == 2 or not problem.forbidden:
         return set(candidates)
-    return {edge for edge in candidates if not _connected_without(allowed, edge, limit)}
+    return {edge for edge in candidates if not _is_connected_without(allowed, edge, limit)}
 
 
-def _connected_without(allowed: Relation, edge: Edge, limit: int) -> bool:
-    """Whether the ends of an edge are still connected within ``limit`` edges when it is gone."""
+def _is_connected_without(allowed: Relation, edge: Edge, limit: int) -> bool:
+    """Return whether a path of at most ``limit`` edges connects the ends of an edge without using it."""
     query, key = edge
     front = allowed[query].copy()
     front[key] = False
@@ -165,74 +190,85 @@ def _connected_without(allowed: Relation, edge: Edge, limit: int) -> bool:
     return False
 
 
-def useful(distance: Hops, demand: Edge, limit: int) -> Relation:
-    """(n, n) bool: pairs (a, b) that lie on a walk q -> a -> b -> k of at most ``limit`` hops, if (a, b) is an edge."""
-    query, key = demand
-    on_the_way: Relation = distance[query][:, None] + 1 + distance[:, key][None, :] <= limit
-    return on_the_way
+def useful_edges(distance: Hops, pair: Edge, limit: int) -> Relation:
+    """Return the pairs (a, b) that, as edges, lie on a walk from q to k of at most ``limit`` hops, (n, n) bool.
+
+    Parameters
+    ----------
+    distance : (n, n) int32
+        `hop_counts` of the allowed edges.
+    pair : (q, k)
+    limit : int
+    """
+    query, key = pair
+    is_on_walk: Relation = distance[query][:, None] + 1 + distance[:, key][None, :] <= limit
+    return is_on_walk
 
 
-def span(problem: SparseProblem, demands: Iterable[Edge]) -> list[int]:
-    """The positions between the ends of some demands, ascending: all paths that meet them stay among these.
+def positions_between(problem: SparseProblem, pairs: Iterable[Edge]) -> list[int]:
+    """Return the positions between the ends of one of the pairs, ascending: all paths of the pairs stay among these.
 
     Examples
     --------
-    >>> span(SparseProblem(np.tril(np.ones((9, 9), bool))), [(5, 3), (4, 2)])
+    >>> positions_between(SparseProblem(np.tril(np.ones((9, 9), bool))), [(5, 3), (4, 2)])
     [2, 3, 4, 5]
     """
     between = np.zeros(problem.size, bool)
-    for query, key in demands:
+    for query, key in pairs:
         between |= problem.relation[query] & problem.relation[:, key]
     return [int(position) for position in np.flatnonzero(between)]
 
 
-def _parts(problem: SparseProblem, sure: frozenset[Edge], demands: list[Edge], distance: Hops) -> tuple[Part, ...]:
-    """Connected parts of "these demands share a useful edge", smallest first."""
+def _split_components(
+    problem: SparseProblem, forced: frozenset[Edge], pairs: tuple[Edge, ...], distance: Hops
+) -> tuple[Component, ...]:
+    """Return the connected components of "these pairs share a useful edge", smallest first."""
     from networkx.utils import UnionFind
 
-    open_edges = problem.allowed & ~relation_of(problem.size, sure)
-    number = np.cumsum(open_edges.ravel()) - 1
-    last = np.full(int(open_edges.sum()), -1)  # the last demand that an edge was useful to
-    together = UnionFind(range(len(demands)))
-    for place, demand in enumerate(demands):
-        edges = number[np.flatnonzero(useful(distance, demand, problem.depth) & open_edges)]
-        together.union(place, *(other for other in np.unique(last[edges]).tolist() if other >= 0))
-        last[edges] = place
-    listed = [(int(q), int(k)) for q, k in np.argwhere(open_edges)]
-    members: dict[int, tuple[list[Edge], list[Edge]]] = {}
-    for place, demand in enumerate(demands):
-        members.setdefault(together[place], ([], []))[0].append(demand)
-    for edge, place in zip(listed, last.tolist(), strict=True):
-        if place >= 0:
-            members[together[place]][1].append(edge)
-    parts = [Part(tuple(demands), tuple(edges)) for demands, edges in members.values()]
-    return tuple(sorted(parts, key=lambda part: (len(part.edges), part.edges)))
+    open_edges = problem.allowed & ~edge_matrix(problem.size, forced)
+    edge_number = np.cumsum(open_edges.ravel()) - 1  # of each (query, key), where it is an open edge
+    last_pair = np.full(int(open_edges.sum()), -1)  # the last pair that each edge was useful to
+    groups = UnionFind(range(len(pairs)))
+    for index, pair in enumerate(pairs):
+        edges = edge_number[np.flatnonzero(useful_edges(distance, pair, problem.depth) & open_edges)]
+        groups.union(index, *(other for other in np.unique(last_pair[edges]).tolist() if other >= 0))
+        last_pair[edges] = index
+    members: dict[int, tuple[list[Edge], list[Edge]]] = {}  # root of a group: its pairs and its edges
+    for index, pair in enumerate(pairs):
+        members.setdefault(groups[index], ([], []))[0].append(pair)
+    for edge, index in zip(list_edges(open_edges), last_pair.tolist(), strict=True):
+        if index >= 0:
+            members[groups[index]][1].append(edge)
+    components = [Component(tuple(pairs), tuple(edges)) for pairs, edges in members.values()]
+    return tuple(sorted(components, key=lambda component: (len(component.edges), component.edges)))
 
 
-def _unbounded(problem: SparseProblem, sure: frozenset[Edge]) -> Reduction | None:
-    """The closed form at unbounded depth; None where weights, forced or forbidden edges inside a class leave something to search."""
+def _reduce_unbounded(problem: SparseProblem, forced: frozenset[Edge]) -> Reduction | None:
+    """Return the closed form at unbounded depth.
+
+    It is None if weights, forced or forbidden edges inside a class leave something to search.
+    """
     least = least_mutual(problem.relation)
-    packing: list[Hit] = []
+    cuts: list[Cut] = []
     chosen: set[Edge] = set()
-    for leader in np.unique(least):
-        members = np.flatnonzero(least == leader).tolist()
+    for representative in np.unique(least):
+        members = np.flatnonzero(least == representative).tolist()
         if len(members) < 3:
-            continue  # both arcs of a class of two are sure
+            continue  # both arcs of a class of two are forced
         inner = [(q, k) for q in members for k in members if q != k]
-        if any(
-            edge in sure or edge in problem.forbidden or problem.weight(edge) != problem.weight(inner[0])
-            for edge in inner
-        ):
+        weight = problem.weight(inner[0])
+        if any(edge in forced or edge in problem.forbidden or problem.weight(edge) != weight for edge in inner):
             return None
-        packing += [
-            Hit(tuple(edge for edge in inner if edge[0] == q), (q, next(k for k in members if k != q))) for q in members
-        ]
-        chosen |= {*((k, q) for q, k in pairwise(members)), (members[0], members[-1])}
-    leaders = np.flatnonzero(least == np.arange(problem.size))
-    for upper, lower in np.argwhere(covers(problem.relation[np.ix_(leaders, leaders)])):
-        above, below = np.flatnonzero(least == leaders[upper]), np.flatnonzero(least == leaders[lower])
+        for query in members:
+            leaving = tuple(edge for edge in inner if edge[0] == query)
+            cuts.append(Cut(leaving, leaving[0]))
+        chosen |= {*((k, q) for q, k in pairwise(members)), (members[0], members[-1])}  # one cycle through the class
+    representatives = np.flatnonzero(least == np.arange(problem.size))
+    for upper, lower in np.argwhere(covers(problem.relation[np.ix_(representatives, representatives)])):
+        above = np.flatnonzero(least == representatives[upper])
+        below = np.flatnonzero(least == representatives[lower])
         arcs = [(int(q), int(k)) for q in above for k in below if problem.allowed[q, k]]
-        if not any(arc in sure for arc in arcs):
-            packing.append(Hit(tuple(arcs), (int(above[0]), int(below[0]))))
+        if not any(arc in forced for arc in arcs):
+            cuts.append(Cut(tuple(arcs), (int(above[0]), int(below[0]))))
             chosen.add(min(arcs, key=problem.weight))
-    return Reduction(sure, tuple(packing), (), frozenset(chosen))
+    return Reduction(forced, tuple(cuts), (), frozenset(chosen))

@@ -1,4 +1,4 @@
-"""What a sparse search is asked: which flow, through how many layers, over which edges, at what cost."""
+"""The problem of a sparse search: which flow, through how many layers, over which edges, at what cost."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_WEIGHT = 10**6
 class SparseProblem:
     """Find the mask of least weight through which L layers carry exactly the flow of a preorder.
 
-    With A the set of off-diagonal edges chosen, ``(A or I)^L = R``. As A lies inside R and R is transitive, nothing beyond R can flow; the
-    demand is a path of at most L edges for every pair of R. With ``layered`` the edges are chosen for each layer apart,
-    ``(A_L or I) ... (A_1 or I) = R``, and the cost is summed over the layers.
+    With A the set of chosen off-diagonal edges, ``(A or I)^L = R``. As A lies inside R and R is transitive, nothing
+    beyond R can flow; what is required is a path of at most L edges for every pair of R. With ``layered``, each layer
+    has a set of edges of its own, ``(A_L or I) ... (A_1 or I) = R``, and the cost is summed over the layers.
 
     Parameters
     ----------
@@ -32,16 +32,16 @@ class SparseProblem:
     layers : int or None
         L >= 1; None: any number of layers.
     forced, forbidden : iterable of (query, key)
-        Edges that must be, or must not be, in every layer; off the diagonal. Forced edges lie in R.
+        Off-diagonal edges that must, or must not, be in every layer. Forced edges are pairs of R.
     weights : mapping of (query, key) to int
-        Cost of an edge; 1 where none is given. An edge of weight 0 or less costs nothing to have, and is taken.
+        Cost of an edge, default 1. An edge of weight 0 or less is always taken.
     layered : bool
-        One set of edges for each layer.
+        Whether each layer has a set of edges of its own.
 
     Raises
     ------
     InvalidInstance
-        If the relation is no preorder, or an edge, weight or depth is malformed.
+        If the relation is not a preorder, or an edge, weight or depth is invalid.
 
     Examples
     --------
@@ -66,19 +66,16 @@ class SparseProblem:
         _check_layers(self.layers, self.layered)
         object.__setattr__(self, "relation", relation)
         for name in ("forced", "forbidden"):
-            object.__setattr__(self, name, _edges(getattr(self, name), name, len(relation)))
-        object.__setattr__(self, "weights", _weights(self.weights, len(relation)))
+            object.__setattr__(self, name, _check_edges(getattr(self, name), name, len(relation)))
+        object.__setattr__(self, "weights", _check_weights(self.weights, len(relation)))
         if self.layered and min(self.weights.values(), default=0) < 0:
-            raise InvalidInstance("a mask for each layer takes no negative weights", "", "give weights from 0")
+            raise InvalidInstance("layered: expected weights >= 0, got a negative one", "", "give weights from 0")
         if both := sorted(self.forced & self.forbidden):
             raise InvalidInstance(f"the edge {both[0]} is forced and forbidden", "", "choose one")
         for edge in sorted(self.forced):
             if not relation[edge]:
-                raise InvalidInstance(
-                    f"the forced edge {edge} would carry flow beyond the relation",
-                    "",
-                    "force only pairs of the relation",
-                )
+                fact = f"the forced edge {edge} would carry flow beyond the relation"
+                raise InvalidInstance(fact, "", "force only pairs of the relation")
 
     @property
     def size(self) -> int:
@@ -87,7 +84,10 @@ class SparseProblem:
 
     @cached_property
     def depth(self) -> int:
-        """The layers that matter: L, or at most n - 1, beyond which no path is needed. A mask for each layer may gain by more of them."""
+        """Effective number of layers: L, but at most n - 1, since no path is longer.
+
+        It is L for a layered problem, which may gain from more than n - 1 masks.
+        """
         longest = max(1, self.size - 1)
         if self.layers is None:
             return longest
@@ -95,7 +95,7 @@ class SparseProblem:
 
     @cached_property
     def allowed(self) -> Relation:
-        """(n, n) bool: the edges that may be chosen."""
+        """The edges that may be chosen, (n, n) bool."""
         allowed = self.relation & ~np.eye(self.size, dtype=bool)
         for edge in self.forbidden:
             allowed[edge] = False
@@ -104,15 +104,15 @@ class SparseProblem:
 
     @property
     def pairs(self) -> int:
-        """Number of pairs (q, k), q != k, between which information flows."""
+        """Number of pairs (q, k) of R with q != k."""
         return int(self.relation.sum()) - self.size
 
     def weight(self, edge: Edge) -> int:
-        """Cost of one edge in one layer."""
+        """Return the cost of one edge in one layer."""
         return self.weights.get(edge, 1)
 
     def cost(self, edges: Iterable[tuple[int, ...]]) -> int:
-        """Total weight of edges (query, key), or (layer, query, key) of a layered answer."""
+        """Return the total weight of edges (query, key), or (layer, query, key) of a layered answer."""
         return sum(self.weight((edge[-2], edge[-1])) for edge in edges)
 
 
@@ -122,36 +122,37 @@ def _check_layers(layers: Any, layered: bool) -> None:
             f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model"
         )
     if layered and layers is None:
-        raise InvalidInstance("a mask for each layer needs a number of layers", "", "give layers=2 or more")
+        raise InvalidInstance("layered needs a number of layers, got None", "", "give layers=2 or more")
 
 
-def _edges(given: Any, name: str, size: int) -> frozenset[Edge]:
+def _check_edges(given: Any, name: str, size: int) -> frozenset[Edge]:
     try:
         edges = frozenset((_position(q), _position(k)) for q, k in given)
     except (TypeError, ValueError):
-        raise InvalidInstance(f"{name} is not a list of pairs (query, key)") from None
+        raise InvalidInstance(f"{name}: expected a list of pairs (query, key)") from None
     for edge in sorted(edges):
         _check_edge(edge, name, size)
     return edges
 
 
-def _weights(given: Any, size: int) -> dict[Edge, int]:
+def _check_weights(given: Any, size: int) -> dict[Edge, int]:
     if not isinstance(given, Mapping):
-        raise InvalidInstance(f"weights is {type(given).__name__}, not a mapping from (query, key) to an integer")
+        raise InvalidInstance(
+            f"weights: expected a mapping from (query, key) to an integer, got {type(given).__name__}"
+        )
     weights: dict[Edge, int] = {}
     for edge, weight in given.items():
         if not (isinstance(edge, tuple) and len(edge) == 2):
-            raise InvalidInstance(f"weights has the key {edge!r}, not a pair (query, key)")
+            raise InvalidInstance(f"weights: expected keys (query, key), got {edge!r}")
         if not isinstance(weight, (int, np.integer)) or isinstance(weight, bool) or abs(int(weight)) > MAX_WEIGHT:
-            raise InvalidInstance(
-                f"the weight {weight!r} of {edge} is not an integer from -{MAX_WEIGHT} to {MAX_WEIGHT}"
-            )
+            expected = f"an integer from -{MAX_WEIGHT} to {MAX_WEIGHT}"
+            raise InvalidInstance(f"weights: expected {expected} for the edge {edge}, got {weight!r}")
         try:
-            place = (_position(edge[0]), _position(edge[1]))
+            checked = (_position(edge[0]), _position(edge[1]))
         except TypeError:
-            raise InvalidInstance(f"weights has the key {edge!r}, not a pair of integers (query, key)") from None
-        _check_edge(place, "weights", size)
-        weights[place] = int(weight)
+            raise InvalidInstance(f"weights: expected keys of two integers (query, key), got {edge!r}") from None
+        _check_edge(checked, "weights", size)
+        weights[checked] = int(weight)
     return weights
 
 
@@ -165,4 +166,4 @@ def _position(value: Any) -> int:
 def _check_edge(edge: Edge, name: str, size: int) -> None:
     query, key = edge
     if not (0 <= query < size and 0 <= key < size and query != key):
-        raise InvalidInstance(f"{name} has {edge}, not two different positions from 0 to {size - 1}")
+        raise InvalidInstance(f"{name}: expected two different positions from 0 to {size - 1}, got {edge}")

@@ -1,4 +1,4 @@
-"""The difference of two masks: pairs, rows, and whether information flows differently."""
+"""The difference of two masks: pairs, rows, and pairs that are reachable through layers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from math import lcm
 
 import numpy as np
 
-from masksynth.errors import Unsupported
+from masksynth.errors import Unsupported, check_type
 from masksynth.mask import Mask
 from masksynth.mask.algebra import check_same_size, difference, select_table
-from masksynth.statistics.hasse import row_sizes
+from masksynth.statistics.hasse import count_keys
 from masksynth.statistics.reachability import convergence
 
 FIRST_ROWS = 5
-"""How many rows that differ are listed."""
+"""Number of differing rows that are listed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row that differs: intervals of keys that only one of the two masks allows."""
+    """A row that differs.
+
+    Parameters
+    ----------
+    table, query : int
+    only_first, only_second : tuple of (int, int)
+        Intervals of keys that only this mask allows.
+    """
 
     table: int
     query: int
@@ -29,22 +36,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """What distinguishes two masks.
+    """The difference of two masks.
 
     Parameters
     ----------
     tables : int
-        Over how many tables they were compared: the least common multiple of the lengths of their patterns.
+        Number of tables compared: the least common multiple of the lengths of the two layer patterns.
     only_first, only_second : int
-        Pairs that one mask allows and the other does not, over all tables.
+        Number of pairs that only this mask allows, over all tables.
     rows : int
-        Rows that differ, over all tables.
+        Number of rows that differ, over all tables.
     first_rows : tuple of Row
         The first of them.
     flow_only_first, flow_only_second : int or None
-        The same for what reaches what through any number of layers; None where that was not computed.
+        Number of pairs that are reachable, through any number of layers, only under this mask; None if not computed.
     note : str
-        Why not.
+        Why it was not computed.
     """
 
     tables: int
@@ -58,40 +65,52 @@ class Difference:
 
 
 def compare(one: Mask, other: Mask) -> Difference:
-    """Compare two masks pair by pair and flow by flow.
+    """Compare two masks: allowed pairs, rows, and reachable pairs.
+
+    Parameters
+    ----------
+    one, other : Mask
+        Of equal size; layer patterns may differ in length.
 
     Raises
     ------
     InvalidInstance
-        If they differ in length.
+        If they differ in size.
 
     Examples
     --------
-    Two masks that differ and yet let the same information through:
+    Two masks that differ, under which the same pairs are reachable:
 
     >>> causal = np.tril(np.ones((4, 4), bool))
     >>> found = compare(Mask.from_dense(causal), Mask.from_dense(np.triu(causal, -1)))
     >>> found.only_first, found.rows, found.first_rows[0].only_first, found.flow_only_first
     (3, 2, ((0, 1),), 0)
     """
+    check_type(one, Mask)
+    check_type(other, Mask)
     check_same_size(one, other)
     tables = lcm(one.tables, other.tables)
     only_first = only_second = rows = 0
     listed: list[Row] = []
     for table in range(tables):
         first, second = select_table(one, table % one.tables), select_table(other, table % other.tables)
-        mine, theirs = difference(first, second), difference(second, first)
-        differ = np.flatnonzero(row_sizes(mine) + row_sizes(theirs))
-        only_first, only_second, rows = only_first + mine.pairs, only_second + theirs.pairs, rows + len(differ)
-        chosen = differ[: FIRST_ROWS - len(listed)].tolist()
-        listed += [Row(table, query, mine.intervals(query), theirs.intervals(query)) for query in chosen]
-    flow_first, flow_second, note = _flows(one, other)
+        first_only, second_only = difference(first, second), difference(second, first)
+        differing = np.flatnonzero(count_keys(first_only) + count_keys(second_only))
+        only_first += first_only.pairs
+        only_second += second_only.pairs
+        rows += len(differing)
+        listed += [
+            Row(table, query, first_only.intervals(query), second_only.intervals(query))
+            for query in differing[: FIRST_ROWS - len(listed)].tolist()
+        ]
+    flow_first, flow_second, note = _compare_flows(one, other)
     return Difference(tables, only_first, only_second, rows, tuple(listed), flow_first, flow_second, note)
 
 
-def _flows(one: Mask, other: Mask) -> tuple[int | None, int | None, str]:
+def _compare_flows(one: Mask, other: Mask) -> tuple[int | None, int | None, str]:
+    """Return the number of pairs reachable under one mask only, for each mask; or None and the reason."""
     try:
-        mine, theirs = convergence(one).flow, convergence(other).flow
+        first, second = convergence(one).flow, convergence(other).flow
     except Unsupported as error:
         return None, None, str(error)
-    return difference(mine, theirs).pairs, difference(theirs, mine).pairs, ""
+    return difference(first, second).pairs, difference(second, first).pairs, ""

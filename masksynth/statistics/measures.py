@@ -1,4 +1,4 @@
-"""The numbers of a mask: how deep, how wide, how much, and how much of it a block-sparse kernel skips."""
+"""Counts of a mask: depth, height, width, pairs, intervals, and the blocks that a block-sparse kernel skips."""
 
 from __future__ import annotations
 
@@ -8,21 +8,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from masksynth.errors import Unsupported
+from masksynth.errors import Unsupported, check_type
 from masksynth.export import blocks
 from masksynth.export.mutual_pairs import diagonal_pairs, mutual_pairs
-from masksynth.export.row_intervals import row_counts
 from masksynth.mask import Mask
 from masksynth.mask.algebra import attends_to_self, is_causal, select_table
+from masksynth.mask.intervals import count_intervals
 from masksynth.statistics.hasse import Hasse, hasse, width
 from masksynth.statistics.reachability import Convergence, convergence, flow_after
 
-MOST_BLOCK_ROWS = 8192
-"""Most rows of blocks that are counted."""
+BLOCK_ROW_LIMIT = 8192
+"""Number of rows of blocks up to which blocks are counted."""
 
 
 class Blocks(NamedTuple):
-    """Blocks of one size over all tables: how many there are, hold some allowed pair, and of these how many hold nothing else."""
+    """Blocks of one size, over all tables.
+
+    Parameters
+    ----------
+    size : int
+        Rows and columns of a block.
+    total : int
+        Number of blocks.
+    kept : int
+        Blocks with an allowed pair.
+    full, partial : int
+        Kept blocks in which all pairs are allowed, and those in which some are.
+    """
 
     size: int
     total: int
@@ -32,8 +44,8 @@ class Blocks(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Anatomy:
-    """The numbers of a mask; None where one was not computed, and then ``skipped`` says why.
+class MaskStatistics:
+    """Statistics of a mask; None for one that was not computed, for the reason in ``skipped``.
 
     Parameters
     ----------
@@ -42,32 +54,32 @@ class Anatomy:
     causal : bool
         No position attends to a later one.
     depth : int or None
-        The least number of layers that carry all that any number carries.
+        The least number of layers through which all reachable pairs are reached.
     flow_pairs : int or None
-        Pairs (q, k) such that q sees k at some depth, q = k included.
+        Number of pairs (q, k) such that q reaches k at some depth, q = k included.
     layers, layer_pairs : int or None
-        The same after so many layers, where a number was given.
+        A number of layers, if given, and the number of pairs reached through them.
     classes, largest_class : int or None
-        Strongly connected components: positions that see each other at some depth.
+        Number of strongly connected components, and the size of the largest.
     height : int or None
-        Most classes of a chain, each of which sees the one below.
+        Number of classes in a longest chain.
     width : int or None
-        Most classes none of which sees another; a lower bound unless ``width_exact``.
+        Number of classes in a largest antichain; a lower bound unless ``width_exact``.
     width_exact : bool
     width_by : str
-        How the width is known: ``trees``, ``matching`` (Dilworth), or ``levels``.
+        Method: ``trees``, ``matching`` (Dilworth), or ``levels``.
     hasse_edges : int or None
-        Covers: pairs of classes with none between.
+        Number of covers: pairs of classes in order with none between.
     reciprocity : float or None
-        The share of pairs (q, k), q not k, whose reverse is allowed too, over all tables; 0 where there are none.
+        Fraction of pairs (q, k), q not k, whose reverse is allowed too, over all tables; 0 if there are no pairs.
     rows_empty, rows_without_self : int
-        Rows that see nothing, and rows with keys that do not see themselves, over all tables.
+        Number of empty rows, and of non-empty rows without their own position, over all tables.
     intervals_mean : float
     intervals_most : int
-        Row intervals.
+        Mean and maximal number of intervals of a row.
     blocks : Blocks or None
     skipped : mapping of str to str
-        Number -> why it was not computed.
+        Name of a statistic -> why it was not computed.
     """
 
     positions: int
@@ -94,14 +106,16 @@ class Anatomy:
     skipped: dict[str, str]
 
 
-def anatomy(mask: Mask, layers: int | None = None, block_size: int = 128) -> Anatomy:
-    """Read a mask: depth to convergence, classes, height, width, covers, reciprocity, blocks and intervals.
+def mask_statistics(mask: Mask, layers: int | None = None, block_size: int = 128) -> MaskStatistics:
+    """Compute statistics of a mask.
+
+    Depth to convergence, classes, height, width, covers, reciprocity, blocks and intervals.
 
     Parameters
     ----------
     mask : Mask
     layers : int, optional
-        Also count what so many layers carry.
+        Also count the pairs reached through this many layers.
     block_size : int
         Rows and columns of a block.
 
@@ -112,13 +126,14 @@ def anatomy(mask: Mask, layers: int | None = None, block_size: int = 128) -> Ana
 
     Examples
     --------
-    The merged butterfly on four tokens: two chains, and a prediction between them for every token.
+    The merged butterfly on four tokens: two chains, and for each token a prediction above both.
 
     >>> import masksynth as ms
-    >>> found = anatomy(ms.solve(ms.catalog.butterfly(n=4)).merged.mask)
+    >>> found = mask_statistics(ms.solve(ms.catalog.butterfly(n=4)).merged.mask)
     >>> found.depth, found.height, found.width, found.hasse_edges, found.reciprocity
     (1, 4, 4, 10, 0.0)
     """
+    check_type(mask, Mask)
     skipped: dict[str, str] = {}
     attempt = partial(_attempt, skipped)
     limit: Convergence | None = attempt(
@@ -128,10 +143,10 @@ def anatomy(mask: Mask, layers: int | None = None, block_size: int = 128) -> Ana
         attempt(("classes", "height", "width", "hasse_edges"), lambda: hasse(limit.flow)) if limit else None
     )
     after: Mask | None = attempt(("layer_pairs",), lambda: flow_after(mask, layers)) if layers is not None else None
-    counts = np.concatenate([row_counts(mask, table) for table in range(mask.tables)])
-    itself = np.concatenate([attends_to_self(select_table(mask, table)) for table in range(mask.tables)])
-    across = width(diagram) if diagram else None
-    return Anatomy(
+    counts = np.concatenate([count_intervals(mask, table) for table in range(mask.tables)])
+    has_self = np.concatenate([attends_to_self(select_table(mask, table)) for table in range(mask.tables)])
+    antichain = width(diagram) if diagram else None
+    return MaskStatistics(
         positions=mask.size,
         tables=mask.tables,
         pairs=mask.pairs,
@@ -143,13 +158,13 @@ def anatomy(mask: Mask, layers: int | None = None, block_size: int = 128) -> Ana
         classes=len(diagram.leaders) if diagram else None,
         largest_class=int(np.bincount(diagram.of).max(initial=0)) if diagram else None,
         height=int(diagram.heights.max(initial=-1)) + 1 if diagram else None,
-        width=across.value if across else None,
-        width_exact=across is not None and across.exact,
-        width_by=across.how if across else "",
+        width=antichain.value if antichain else None,
+        width_exact=antichain is not None and antichain.exact,
+        width_by=antichain.how if antichain else "",
         hasse_edges=len(diagram.upper) if diagram else None,
         reciprocity=attempt(("reciprocity",), lambda: reciprocity(mask)),
         rows_empty=int((counts == 0).sum()),
-        rows_without_self=int(((counts > 0) & ~itself).sum()),
+        rows_without_self=int(((counts > 0) & ~has_self).sum()),
         intervals_mean=float(counts.mean()) if len(counts) else 0.0,
         intervals_most=int(counts.max(initial=0)),
         blocks=attempt(("blocks",), lambda: block_counts(mask, block_size)),
@@ -158,50 +173,53 @@ def anatomy(mask: Mask, layers: int | None = None, block_size: int = 128) -> Ana
 
 
 def reciprocity(mask: Mask) -> float:
-    """The share of pairs (q, k), q not k, whose reverse is allowed too; over all tables, and 0 where there are no pairs.
+    """Return the fraction of pairs (q, k), q not k, whose reverse is allowed too, over all tables; 0 if there are none.
 
     Raises
     ------
     Unsupported
-        If the columns fall into too many intervals and the mask is too large for an array.
+        If the columns have too many intervals and the mask is too large for a dense array.
 
     Examples
     --------
     >>> reciprocity(Mask.from_dense(np.array([[0, 1, 0], [1, 0, 0], [1, 0, 0]]) > 0))
     0.6666666666666666
     """
+    check_type(mask, Mask)
     if is_causal(mask):
         return 0.0
     both = pairs = 0
     for table in range(mask.tables):
-        own = diagonal_pairs(mask, table)
-        both, pairs = both + mutual_pairs(mask, table) - own, pairs + select_table(mask, table).pairs - own
+        diagonal = diagonal_pairs(mask, table)
+        both += mutual_pairs(mask, table) - diagonal
+        pairs += select_table(mask, table).pairs - diagonal
     return both / pairs if pairs else 0.0
 
 
 def block_counts(mask: Mask, block_size: int = 128) -> Blocks:
-    """How many blocks there are, hold some allowed pair, hold allowed pairs only, or both kinds; over all tables.
+    """Count the blocks: all, those with an allowed pair, and of these full and partial ones; over all tables.
 
     Raises
     ------
     InvalidInstance
         If the block size is not positive.
     Unsupported
-        If there are more than ``MOST_BLOCK_ROWS`` rows of blocks.
+        If there are more than ``BLOCK_ROW_LIMIT`` rows of blocks.
 
     Examples
     --------
     >>> block_counts(Mask.from_dense(np.tril(np.ones((4, 4), bool))), 2)
     Blocks(size=2, total=4, kept=3, full=1, partial=2)
     """
-    if block_size > 0 and -(-mask.size // block_size) > MOST_BLOCK_ROWS:
-        raise Unsupported(f"more than {MOST_BLOCK_ROWS:,} rows of blocks; choose larger blocks")
-    found = blocks.block_counts(mask, block_size)
-    return Blocks(block_size, found.all, found.full + found.partial, found.full, found.partial)
+    check_type(mask, Mask)
+    if block_size > 0 and -(-mask.size // block_size) > BLOCK_ROW_LIMIT:
+        raise Unsupported(f"more than {BLOCK_ROW_LIMIT:,} rows of blocks; choose larger blocks")
+    counts = blocks.block_counts(mask, block_size)
+    return Blocks(block_size, counts.all, counts.full + counts.partial, counts.full, counts.partial)
 
 
 def _attempt(skipped: dict[str, str], names: tuple[str, ...], compute: Any) -> Any:
-    """What a computation gives, or None and the reason under each name."""
+    """Return the result of a computation; if it is unsupported, None, and store the reason under each name."""
     try:
         return compute()
     except Unsupported as error:

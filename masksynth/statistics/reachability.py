@@ -1,4 +1,4 @@
-"""Flow: what reaches what through the layers, after how many it stands still, and along which path."""
+"""Reachability through layers: which pairs, after how many layers it converges, and along which path."""
 
 from __future__ import annotations
 
@@ -7,30 +7,38 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import cycle
 
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, check_type
 from masksynth.mask import Mask
 from masksynth.mask.algebra import identity, layer_relations, power, product, select_table, transpose
 
 
 @dataclass(frozen=True)
 class Convergence:
-    """``depth``: the least number of layers that reach all that any number reaches; ``flow``: what they reach, reflexive and transitive."""
+    """The limit of reachability.
+
+    Parameters
+    ----------
+    depth : int
+        The least number of layers through which all reachable pairs are reached.
+    flow : Mask
+        The reachable pairs: a reflexive and transitive mask.
+    """
 
     depth: int
     flow: Mask
 
 
 def convergence(mask: Mask) -> Convergence:
-    """The least L with A_L ... A_1 = A_(L + 1) ... A_1 for this and all later layers, and that limit.
+    """Return the least L with A_L ... A_1 = A_(L + 1) ... A_1 for this and all later layers, and that limit.
 
-    A_i = M_i or I; layer i uses table i mod P. For one table it is the least L with A^L = A^(L + 1), the longest of all shortest paths.
-    The powers of the period B = A_P ... A_1 grow until they stand still, so L is found by doubling, by bisecting, and step by step in the
-    last period.
+    A_i = M_i or I; layer i uses table i mod P. For one table it is the least L with A^L = A^(L + 1), the length of the
+    longest shortest path. The powers of the period B = A_P ... A_1 grow until they are constant, so L is found by
+    doubling, by bisection, and layer by layer in the last period.
 
     Raises
     ------
     Unsupported
-        If the flow falls into too many intervals and is too large for an array.
+        If the flow has too many intervals and is too large for a dense array.
 
     Examples
     --------
@@ -40,12 +48,13 @@ def convergence(mask: Mask) -> Convergence:
     >>> convergence(Mask.from_dense(np.tril(np.ones((6, 6), bool)))).flow.pairs
     21
     """
+    check_type(mask, Mask)
     layers = layer_relations(mask)
     powers = [reduce(lambda flow, layer: product(layer, flow), layers)]
     while (square := product(powers[-1], powers[-1])) != powers[-1]:
         powers.append(square)
     goal, reached, depth = powers.pop(), identity(mask.size), 0
-    # Invariant: ``reached`` is what the first ``depth`` layers, whole periods, carry.
+    # Invariant: ``reached`` is the flow through the first ``depth`` layers, a multiple of the period.
     for number in reversed(range(len(powers))):
         if (trial := product(powers[number], reached)) != goal:
             reached, depth = trial, depth + mask.tables * 2**number
@@ -57,7 +66,14 @@ def convergence(mask: Mask) -> Convergence:
 
 
 def flow_after(mask: Mask, layers: int) -> Mask:
-    """A_L ... A_1 for L layers: entry [q, k] is true iff position q has seen the input of position k.
+    """Return A_L ... A_1 for L layers: entry [q, k] is true iff the input of position k has reached position q.
+
+    Parameters
+    ----------
+    mask : Mask
+        A layer pattern of P tables.
+    layers : int
+        L >= 1.
 
     Raises
     ------
@@ -72,17 +88,20 @@ def flow_after(mask: Mask, layers: int) -> Mask:
     >>> flow_after(Mask.from_dense(np.eye(6, k=-1, dtype=bool)), 2).intervals(5)
     ((3, 6),)
     """
+    check_type(mask, Mask)
     if isinstance(layers, bool) or layers < 1:
-        raise InvalidInstance(f"{layers} layers", "", "give a positive number of layers")
+        raise InvalidInstance(f"layers: expected an integer >= 1, got {layers!r}", "")
     tables = layer_relations(mask)
-    whole, rest = divmod(layers, mask.tables)
-    flow = power(reduce(lambda found, layer: product(layer, found), tables), whole) if whole else identity(mask.size)
-    return reduce(lambda found, layer: product(layer, found), tables[:rest], flow)
+    periods, rest = divmod(layers, mask.tables)
+    flow = identity(mask.size)
+    if periods:
+        flow = power(reduce(lambda earlier, layer: product(layer, earlier), tables), periods)
+    return reduce(lambda earlier, layer: product(layer, earlier), tables[:rest], flow)
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why query q sees key k, or does not.
+    """Why query q depends on key k, or does not.
 
     Parameters
     ----------
@@ -90,11 +109,11 @@ class Reason:
     tables : tuple of int
         Tables that allow the pair directly.
     layers : int or None
-        The fewest layers after which q has seen the input of k; None if no number is enough.
+        The fewest layers after which the input of k has reached q; None if it never does.
     path : tuple of int
-        A shortest path from k to q; every hop takes one layer or waits for the one that allows it.
+        A shortest path from k to q; a hop happens in a layer that allows it.
     at : tuple of int
-        The layer after which each position of the path knows k; 0 for k itself.
+        The layer after which k has reached each position of the path; 0 for k itself.
     """
 
     query: int
@@ -108,14 +127,15 @@ class Reason:
 def why(mask: Mask, query: int, key: int) -> Reason:
     """Explain one entry: allowed directly, reached through layers by a shortest path, or not at all.
 
-    Breadth-first search in which every position is met once and every interval read once, so that depth does not matter.
+    Breadth-first search that visits each position once and reads each interval once, so the time does not depend on the
+    depth.
 
     Raises
     ------
     InvalidInstance
-        If a position is none of the mask's.
+        If a position is out of range.
     Unsupported
-        If a pattern of several tables falls into too many column intervals.
+        If a pattern of several tables has too many column intervals.
 
     Examples
     --------
@@ -125,69 +145,66 @@ def why(mask: Mask, query: int, key: int) -> Reason:
     >>> why(Mask.from_dense(np.eye(6, dtype=bool)), 4, 2).layers is None
     True
     """
-    for name, place in (("query", query), ("key", key)):
-        if not 0 <= place < mask.size:
-            raise InvalidInstance(
-                f"{name} {place} is not one of 0, ..., {mask.size - 1}", "", "name two positions of the mask"
-            )
+    check_type(mask, Mask)
+    for name, position in (("query", query), ("key", key)):
+        if not 0 <= position < mask.size:
+            raise InvalidInstance(f"{name}: expected a position of 0..{mask.size - 1}, got {position}", "")
     tables = tuple(table for table in range(mask.tables) if any(a <= key < b for a, b in mask.intervals(query, table)))
-    if mask.tables == 1:  # backwards along the rows, which need no transposing
-        path = _arrivals([mask], query, key)[::-1]
-        last = path[0][1] if path else 0
-        found = [(place, last - at) for place, at in path]
+    if mask.tables == 1:  # backwards along the rows: no transposed mask is needed
+        backwards = _earliest_arrivals([mask], query, key)[::-1]
+        last = backwards[0][1] if backwards else 0
+        path = [(position, last - layer) for position, layer in backwards]
     else:
-        found = _arrivals([transpose(select_table(mask, table)) for table in range(mask.tables)], key, query)
-    layers = found[-1][1] if found else None
-    return Reason(query, key, tables, layers, tuple(place for place, _ in found), tuple(at for _, at in found))
+        columns = [transpose(select_table(mask, table)) for table in range(mask.tables)]
+        path = _earliest_arrivals(columns, key, query)
+    layers = path[-1][1] if path else None
+    return Reason(query, key, tables, layers, tuple(q for q, _ in path), tuple(layer for _, layer in path))
 
 
-def _arrivals(tables: list[Mask], source: int, target: int) -> list[tuple[int, int]]:
-    """(position, earliest layer) along a path of earliest arrival from source to target; empty where there is none.
+def _earliest_arrivals(tables: list[Mask], source: int, target: int) -> list[tuple[int, int]]:
+    """Return (position, earliest layer) along a path of earliest arrival from source to target; empty if there is none.
 
-    ``tables[i]`` lists for each position where layer i + 1, i + 1 + P, ... carries it. A position met at layer t is carried by the next
-    P layers and then has nothing more to give.
+    Row k of ``tables[i]`` lists the positions that attend to k in layers i + 1, i + 1 + P, ... A position reached in
+    layer t is expanded in each of the next P layers; later layers add nothing new.
     """
     size, period = tables[0].size, len(tables)
     parent, arrival = {source: source}, {source: 0}
-    unmet = list(range(size + 1))
-    _take(unmet, source)
+    next_unvisited = list(range(size + 1))  # links to the next unvisited position, with path compression
+    next_unvisited[source] = source + 1
     fronts: list[list[int]] = [[source]]
     layer = 0
     while target not in arrival and any(fronts[-period:]):
         layer += 1
         table, new = tables[(layer - 1) % period], list[int]()
-        for place in (place for front in fronts[-period:] for place in front):
-            for start, end in table.intervals(place):
-                for met in _taken(unmet, start, end):
-                    parent[met], arrival[met] = place, layer
-                    new.append(met)
+        for position in (position for front in fronts[-period:] for position in front):
+            for start, end in table.intervals(position):
+                for reader in _visit(next_unvisited, start, end):
+                    parent[reader], arrival[reader] = position, layer
+                    new.append(reader)
         fronts.append(new)
     if target not in arrival:
         return []
     path = [target]
     while path[-1] != source:
         path.append(parent[path[-1]])
-    return [(place, arrival[place]) for place in reversed(path)]
+    return [(position, arrival[position]) for position in reversed(path)]
 
 
-def _taken(unmet: list[int], start: int, end: int) -> Iterator[int]:
-    """Yield the positions of ``start <= p < end`` that were not met before, and count them as met: links to the next unmet position."""
-    place = _next(unmet, start)
-    while place < end:
-        _take(unmet, place)
-        yield place
-        place = _next(unmet, place)
+def _visit(next_unvisited: list[int], start: int, end: int) -> Iterator[int]:
+    """Yield the unvisited positions of ``start <= p < end`` and mark them as visited."""
+    position = _find_unvisited(next_unvisited, start)
+    while position < end:
+        next_unvisited[position] = position + 1
+        yield position
+        position = _find_unvisited(next_unvisited, position)
 
 
-def _take(unmet: list[int], place: int) -> None:
-    unmet[place] = place + 1
-
-
-def _next(unmet: list[int], place: int) -> int:
-    trail = []
-    while unmet[place] != place:
-        trail.append(place)
-        place = unmet[place]
-    for passed in trail:
-        unmet[passed] = place
-    return place
+def _find_unvisited(next_unvisited: list[int], position: int) -> int:
+    """Return the first unvisited position at or after ``position``, and shorten the links on the way to it."""
+    visited = []
+    while next_unvisited[position] != position:
+        visited.append(position)
+        position = next_unvisited[position]
+    for earlier in visited:
+        next_unvisited[earlier] = position
+    return position

@@ -1,4 +1,4 @@
-"""Read samples from wherever they are as one table."""
+"""Read samples from a file, a pipe or Python as one table."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def read_sample_table(
     Parameters
     ----------
     source : path, "-", SampleTable or iterable of mappings
-        JSON lines, plain or gzipped, or Parquet, told apart by their first bytes; "-" is standard input.
+        JSON lines, plain or gzipped, or Parquet, recognized by the first bytes; "-" is standard input.
     key_fields : sequence of str
-        Which per-token lists belong to a token's identity.
+        Names of the per-token lists that are part of a token's identity.
     token_fields : sequence of str
-        Which lists of numbers to carry with the labels, such as ``weights``.
+        Names of the per-token lists of numbers to carry with the labels, such as ``weights``.
 
     Raises
     ------
     InvalidInstance
-        Naming file, line and field, if something is not a sample, if an id is repeated, if labels were shifted beforehand, or
-        if there is no sample.
+        Naming file, line and field, if something is not a sample, an id is repeated, labels were shifted beforehand, or
+        there is no sample.
 
     Examples
     --------
@@ -45,12 +45,11 @@ def read_sample_table(
     if isinstance(source, SampleTable):
         return source
     if isinstance(source, (str, Path)):
-        name = str(source)
         try:
             tables = _screen(read_samples(source, token_fields, key_fields))
         except OSError as error:
             fact = f"cannot be read: {error.strerror or error}"
-            raise InvalidInstance(fact, "", "name a file of samples", name) from None
+            raise InvalidInstance(fact, "", "name a file of samples", str(source)) from None
     else:
         tables = _screen(tables_of(source, token_fields, key_fields))
         if not tables:
@@ -59,5 +58,5 @@ def read_sample_table(
 
 
 def _screen(tables: Iterator[SampleTable]) -> list[SampleTable]:
-    """Return all tables, refusing what `pack` refuses of a run: repeated ids, and labels that were shifted beforehand."""
+    """Return all tables; refuse repeated ids and labels that were shifted beforehand, as `pack` does."""
     return list(refuse_shifted_labels(refuse_repeated_ids(tables)))

@@ -1,4 +1,4 @@
-"""Canonical JSON text: what makes two inputs, labels or elements equal."""
+"""Canonical JSON text, by which inputs, labels and elements are compared."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import numpy as np
 from masksynth.errors import InvalidInstance
 
 MAX_DEPTH = 32
-"""Deepest nesting of an input, a label or an element (a plain token has depth 0)."""
+"""Maximal nesting of an input, a label or an element (a plain token has depth 0)."""
 MAX_DIGITS = 4300
-"""Most digits of an integer, the default limit of Python."""
+"""Maximal number of digits of an integer, the default limit of Python."""
 SHOWN = 60
-"""Most characters of a value or a key in a message."""
+"""Maximal number of characters of a value or a key in a message."""
 _TOO_LONG = 10**MAX_DIGITS
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: printable, on one line, cut where it is long.
+    """Return a value as text for messages: printable, on one line, truncated if it is long.
 
     Examples
     --------
@@ -39,12 +39,12 @@ def shown(value: Any) -> str:
 
 
 def too_long(value: int) -> bool:
-    """Whether an integer has more than ``MAX_DIGITS`` digits."""
+    """Return whether an integer has more than ``MAX_DIGITS`` digits."""
     return not -_TOO_LONG < value < _TOO_LONG
 
 
 def step(key: str) -> str:
-    """One step of a JSON path into an object: ``.key``, or ``["any key"]``, cut where it is long.
+    """Return one step of a JSON path into an object: ``.key``, or ``["any key"]``, truncated if it is long.
 
     Examples
     --------
@@ -55,14 +55,15 @@ def step(key: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as JSON text, cut where it is long."""
+    """Return a name as JSON text, truncated if it is long."""
     return encode_basestring_ascii(name if len(name) <= SHOWN else f"{name[: SHOWN - 3]}...")
 
 
 def canonical(value: Any) -> str:
-    """The canonical JSON text of a value: sorted keys, no spaces, ASCII.
+    """Return the canonical JSON text of a value: sorted keys, no spaces, ASCII.
 
-    Two inputs, labels or elements are equal iff their canonical texts are, so 1, 1.0, true and "1" are four values.
+    Two inputs, labels or elements are equal iff their canonical texts are, so 1, 1.0, true and "1" are four different
+    values.
 
     Examples
     --------
@@ -77,12 +78,20 @@ def canonical(value: Any) -> str:
 
 
 def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
-    """A JSON value with its lists turned to tuples and numpy scalars to Python's, checked to be JSON at all.
+    """Return a JSON value with lists as tuples and numpy scalars as Python numbers.
+
+    Parameters
+    ----------
+    value : JSON value
+    path : str
+        Its JSON path, for messages.
+    depth : int
+        Nesting so far.
 
     Raises
     ------
     InvalidInstance
-        If a number is not finite or too long, a type is not JSON's, or the nesting exceeds ``MAX_DEPTH``.
+        If a number is not finite or too long, a type is not a JSON type, or the nesting exceeds ``MAX_DEPTH``.
 
     Examples
     --------
@@ -113,7 +122,7 @@ def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
 
 
 def printable(text: str) -> str:
-    r"""A text on one line, with escapes for what a terminal would act upon or cannot show.
+    r"""Return text on one line, with escapes for control characters and others that a terminal cannot show.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Faults of shape: what msgspec refuses, with the exact JSON path and a remedy."""
+"""Validation errors of msgspec as InvalidInstance, with the exact JSON path and a remedy."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from masksynth.tasks.json_schema import InstanceFile, NodeFile, PredictionFile, 
 
 
 def shape_fault(message: str, document: Any) -> InvalidInstance:
-    """The fault that msgspec found in a document, or could not name because of a lone surrogate.
+    """Return the error for a document that msgspec rejected, or could not decode because of a lone surrogate.
+
+    Parameters
+    ----------
+    message : str
+        Message of msgspec.
+    document : JSON value
 
     Examples
     --------
-    >>> print(shape_fault("Expected `str`, got `int` - at `$.tasks[0].attends[...][0]`", {"tasks": [{"attends": {"a": [], "b": [1]}}]}))
+    >>> document = {"tasks": [{"attends": {"a": [], "b": [1]}}]}
+    >>> print(shape_fault("Expected `str`, got `int` - at `$.tasks[0].attends[...][0]`", document))
     $.tasks[0].attends["b"][0]: expected `str`, got `int`; correct the value
     """
     for path, key in _unknown_fields(document):
@@ -25,18 +32,18 @@ def shape_fault(message: str, document: Any) -> InvalidInstance:
         )
     fact, _, path = message.partition(" - at `")
     remedy = "add it" if fact.startswith("Object missing required field") else "correct the value"
-    return InvalidInstance(fact[0].lower() + fact[1:], _exact(path.rstrip("`") or "$", document), remedy)
+    return InvalidInstance(fact[0].lower() + fact[1:], _exact_path(path.rstrip("`") or "$", document), remedy)
 
 
 def _unknown_fields(document: Any) -> Iterator[tuple[str, str]]:
-    """(path, key) of every field that an instance file does not have."""
+    """Yield (path, key) of every field that is not part of the schema."""
     yield from _other_keys("$", document, InstanceFile)
     for path, task in _items("$.tasks", document, "tasks"):
         yield from _other_keys(path, task, TaskFile)
-        for place, node in _items(f"{path}.nodes", task, "nodes"):
-            yield from _other_keys(place, node, NodeFile)
-        for place, prediction in _items(f"{path}.predict", task, "predict"):
-            yield from _other_keys(place, prediction, PredictionFile)
+        for node_path, node in _items(f"{path}.nodes", task, "nodes"):
+            yield from _other_keys(node_path, node, NodeFile)
+        for prediction_path, prediction in _items(f"{path}.predict", task, "predict"):
+            yield from _other_keys(prediction_path, prediction, PredictionFile)
 
 
 def _other_keys(path: str, value: Any, shape: Any) -> Iterator[tuple[str, str]]:
@@ -47,11 +54,14 @@ def _other_keys(path: str, value: Any, shape: Any) -> Iterator[tuple[str, str]]:
 def _items(path: str, value: Any, key: str) -> Iterator[tuple[str, Any]]:
     items = value.get(key) if isinstance(value, dict) else None
     if isinstance(items, list):
-        yield from ((f"{path}[{place}]", item) for place, item in enumerate(items))
+        yield from ((f"{path}[{index}]", item) for index, item in enumerate(items))
 
 
-def _exact(path: str, document: Any) -> str:
-    """The path with the row's name where msgspec writes ``[...]``: the first row of the table that is not a list of strings."""
+def _exact_path(path: str, document: Any) -> str:
+    """Return the path with the row's name in place of msgspec's ``[...]``.
+
+    The first row that is not a list of strings.
+    """
     before, dots, after = path.partition("[...]")
     if not dots:
         return path

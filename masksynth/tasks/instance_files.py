@@ -1,7 +1,7 @@
-"""Instance files: JSON in and out, with every malformed input named by file, JSON path and remedy.
+"""Read and write instance files (JSON); every error names file, JSON path and remedy.
 
-Reading takes three steps: text -> JSON (size, encoding, nesting, repeated keys, NaN), JSON -> checked shape (msgspec), shape -> model
-(names, rows, closure). Each step reports the first fault it meets.
+Reading takes three steps: text -> JSON (size, encoding, nesting, repeated keys, NaN), JSON -> validated structs
+(msgspec), structs -> model (names, rows, closure). Each step reports its first error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, check_type
 from masksynth.tasks.canonical import canonical, shown
 from masksynth.tasks.merged import Question
 from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 MAX_NODES = 4_000_000
-"""Most task nodes in one instance."""
+"""Maximal number of task nodes in one instance."""
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of instance files, as published in ``masksynth/tasks/schema/instance.schema.json``."""
+    """Return the JSON Schema of instance files, as published in ``masksynth/tasks/schema/instance.schema.json``."""
     import msgspec
 
     from masksynth.tasks.json_schema import InstanceFile
@@ -48,19 +48,32 @@ def load(source: str | Path | IO[bytes] | IO[str]) -> Instance:
     Raises
     ------
     InvalidInstance
-        Naming file, JSON path and remedy; nothing else is raised for a readable file.
+        Naming file, JSON path and remedy: the only error for a readable file.
     OSError
         If the file cannot be read.
     """
     if isinstance(source, (str, Path)):
         with open(source, "rb") as file:
             return loads(file.read(MAX_BYTES + 1), str(source))
+    if not hasattr(source, "read"):
+        raise InvalidInstance(f"expected a path or an open file, got {type(source).__name__}", "")
     name = getattr(source, "name", "<stream>")
     return loads(source.read(MAX_BYTES + 1), name if isinstance(name, str) else "<stream>")
 
 
 def loads(data: bytes | str, source: str = "") -> Instance:
-    """Read an instance from JSON text; ``source`` names the file in messages.
+    """Read an instance from JSON text.
+
+    Parameters
+    ----------
+    data : bytes or str
+    source : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming file, JSON path and remedy.
 
     Examples
     --------
@@ -68,8 +81,10 @@ def loads(data: bytes | str, source: str = "") -> Instance:
     ()
     >>> loads('{"masksynth": 2, "name": "none", "tasks": []}')
     Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: $.masksynth: schema 2 is not known; this version of masksynth reads schema 1
+    masksynth.errors.InvalidInstance: $.masksynth: unsupported schema 2; this version of masksynth reads schema 1
     """
+    if not isinstance(data, bytes | str):
+        raise InvalidInstance(f"expected JSON text as bytes or str, got {type(data).__name__}", "")
     try:
         return instance_of(parse(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data))
     except InvalidInstance as error:
@@ -77,7 +92,7 @@ def loads(data: bytes | str, source: str = "") -> Instance:
 
 
 def instance_of(document: Any) -> Instance:
-    """A parsed JSON document -> the validated instance."""
+    """Return the validated instance of a parsed JSON document."""
     import msgspec
 
     from masksynth.tasks.faults import shape_fault
@@ -85,57 +100,51 @@ def instance_of(document: Any) -> Instance:
 
     if isinstance(document, dict) and type(document.get("masksynth")) is int and document["masksynth"] != SCHEMA:
         raise InvalidInstance(
-            f"schema {shown(document['masksynth'])} is not known",
+            f"unsupported schema {shown(document['masksynth'])}",
             "$.masksynth",
             f"this version of masksynth reads schema {SCHEMA}",
         )
     try:
-        shape = msgspec.convert(document, InstanceFile, strict=True)
+        file = msgspec.convert(document, InstanceFile, strict=True)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise shape_fault(str(error), document) from None
-    total = sum(len(task.nodes) for task in shape.tasks)
+    total = sum(len(task.nodes) for task in file.tasks)
     if total > MAX_NODES:
         raise InvalidInstance(f"{total} nodes, more than {MAX_NODES}", "$.tasks", "split the family")
     tasks = []
-    for place, task in enumerate(shape.tasks):
+    for index, task in enumerate(file.tasks):
         try:
-            tasks.append(_task(task))
+            tasks.append(_read_task(task))
         except InvalidInstance as error:
-            raise error.within(f"$.tasks[{place}]") from None
+            raise error.within(f"$.tasks[{index}]") from None
     family = TaskFamily(tuple(tasks))
-    return Instance(family, shape.name, shape.source, shape.layers, shape.sparse, shape.expect)
+    return Instance(family, file.name, file.source, file.layers, file.sparse, file.expect)
 
 
-def _task(shape: TaskFile) -> Task:
+def _read_task(file: TaskFile) -> Task:
+    """Return the model of a task; errors name the JSON path within the task."""
     nodes = []
-    for place, node in enumerate(shape.nodes):
+    for index, node in enumerate(file.nodes):
         try:
-            nodes.append(
-                Node(
-                    node.name,
-                    node.input,
-                    node.position,
-                    node.kind,
-                    None if node.carries is None else tuple(node.carries),
-                )
-            )
+            carries = None if node.carries is None else tuple(node.carries)
+            nodes.append(Node(node.name, node.input, node.position, node.kind, carries))
         except InvalidInstance as error:
-            raise error.within(f"$.nodes[{place}]") from None
+            raise error.within(f"$.nodes[{index}]") from None
     predictions = []
-    for place, prediction in enumerate(shape.predict):
+    for index, prediction in enumerate(file.predict):
         try:
             predictions.append(
                 Prediction(prediction.node, prediction.label, prediction.weight, tuple(prediction.hides))
             )
         except InvalidInstance as error:
-            raise error.within(f"$.predict[{place}]") from None
-    tables = shape.attends if isinstance(shape.attends, list) else [shape.attends]
+            raise error.within(f"$.predict[{index}]") from None
+    tables = file.attends if isinstance(file.attends, list) else [file.attends]
     attends = tuple({name: tuple(row) for name, row in table.items()} for table in tables)
-    return Task(shape.name, tuple(nodes), attends, tuple(predictions), shape.closure)
+    return Task(file.name, tuple(nodes), attends, tuple(predictions), file.closure)
 
 
 def task_document(task: Task) -> dict[str, Any]:
-    """A task as plain JSON values, defaults filled in."""
+    """Return a task as plain JSON values, with defaults filled in."""
     tables = [{name: list(row) for name, row in table.items()} for table in task.attends]
     return {
         "name": task.name,
@@ -152,49 +161,56 @@ def task_document(task: Task) -> dict[str, Any]:
 
 
 def content_hash(family: TaskFamily) -> str:
-    """SHA-256 (hex) of the canonical JSON of ``tasks`` with defaults filled in: no name, source or expectation."""
+    """Return the SHA-256 (hex) of the canonical JSON of ``tasks`` with defaults, without name and source."""
     digest = hashlib.sha256(b"[")
-    for place, task in enumerate(family.tasks):
-        digest.update(("," if place else "").encode() + canonical(task_document(task)).encode())
+    for index, task in enumerate(family.tasks):
+        digest.update(("," if index else "").encode() + canonical(task_document(task)).encode())
     digest.update(b"]")
     return digest.hexdigest()
 
 
 def question_of(family: TaskFamily, layers: int | None = None, sparse: bool = False) -> Question:
-    """The problem as it travels with its answer."""
+    """Return the question that is stored with an answer: depth, sparsity, length of the pattern, hash of the family."""
     return Question(layers, sparse, family.tables, content_hash(family))
 
 
 def dumps(instance: Instance) -> str:
-    """The instance as JSON text, one node a line, default values left out; ``loads`` reads it back to an equal instance."""
+    """Return an instance as JSON text, one node per line, without default values; ``loads`` returns an equal instance.
+
+    Raises
+    ------
+    InvalidInstance
+        If the argument is not an Instance.
+    """
+    check_type(instance, Instance)
     head = {"masksynth": SCHEMA, "name": instance.name, **({"source": instance.source} if instance.source else {})}
     tail: dict[str, Any] = {"layers": instance.layers, "sparse": instance.sparse}
     if instance.expect:
         tail["expect"] = dict(instance.expect)
-    tasks = ",\n".join(_task_text(task) for task in instance.family.tasks)
+    tasks = ",\n".join(_format_task(task) for task in instance.family.tasks)
     opening = json.dumps(head)[:-1]
     return f'{opening},\n "tasks": [{chr(10) if tasks else ""}{tasks}],\n {json.dumps(tail)[1:]}\n'
 
 
-def _task_text(task: Task) -> str:
+def _format_task(task: Task) -> str:
     document = task_document(task)
-    for shape, node in zip(document["nodes"], task.nodes, strict=True):
+    for entry, node in zip(document["nodes"], task.nodes, strict=True):
         if node.carries == (node.input,) and canonical(node.carries) == canonical((node.input,)):
-            del shape["carries"]
+            del entry["carries"]
         if node.kind == "token":
-            del shape["kind"]
-    for shape in document["predict"]:
-        if shape["weight"] == 1.0:
-            del shape["weight"]
-        if not shape["hides"]:
-            del shape["hides"]
+            del entry["kind"]
+    for entry in document["predict"]:
+        if entry["weight"] == 1.0:
+            del entry["weight"]
+        if not entry["hides"]:
+            del entry["hides"]
     if not task.closure:
         del document["closure"]
-    lines = [f"   {json.dumps(key)}: {_lines(value)}" for key, value in document.items()]
+    lines = [f"   {json.dumps(key)}: {_format_value(value)}" for key, value in document.items()]
     return "  {" + ",\n".join(lines)[3:] + "}"
 
 
-def _lines(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[" + ",\n     ".join(json.dumps(item) for item in value) + "]"
     return json.dumps(value)

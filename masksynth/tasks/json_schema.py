@@ -1,4 +1,4 @@
-"""Shapes of the JSON in an instance file; the published JSON Schema is generated from them."""
+"""Structs of the JSON in an instance file; the published JSON Schema is generated from them."""
 
 from __future__ import annotations
 

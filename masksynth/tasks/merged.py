@@ -10,7 +10,7 @@ from masksynth.mask import Mask
 
 
 class Position(NamedTuple):
-    """A position of the merged sequence: what is embedded, at which position id, by which parameters."""
+    """A position of the merged sequence: its input, its position id, and the kind of parameters that process it."""
 
     input: Any
     position: int
@@ -18,7 +18,7 @@ class Position(NamedTuple):
 
 
 class LossEdge(NamedTuple):
-    """``position`` predicts ``labels[label]`` for ``tasks[task]`` with ``weight``; one per ``predict`` entry, never summed."""
+    """``position`` predicts ``labels[label]`` for ``tasks[task]`` with ``weight``; one edge per ``predict`` entry."""
 
     position: int
     label: int
@@ -27,7 +27,10 @@ class LossEdge(NamedTuple):
 
 
 class Leak(NamedTuple):
-    """``node`` of ``task`` predicts while its context carries ``hides``; ``path`` runs from a carrying node to it, one hop per layer."""
+    """``node`` of ``task`` predicts while its context carries ``hides``.
+
+    ``path`` leads from a node that carries it to the predicting node, one hop per layer.
+    """
 
     task: str
     node: str
@@ -37,7 +40,19 @@ class Leak(NamedTuple):
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked: layers, sparse, the length of the layer pattern, and the SHA-256 of the canonical instance."""
+    """The question that was solved.
+
+    Parameters
+    ----------
+    layers : int or None
+        Number of layers; None: any depth.
+    sparse : bool
+        Whether the fewest edges were asked for.
+    pattern : int
+        Length of the layer pattern.
+    sha256 : str
+        Hash of the canonical JSON of the family.
+    """
 
     layers: int | None
     sparse: bool
@@ -47,16 +62,16 @@ class Question:
 
 @dataclass(frozen=True, repr=False)
 class MergedTask:
-    """A single sequence with its mask, standing for a family of tasks.
+    """A single sequence with its mask that trains a family of tasks.
 
     Parameters
     ----------
     positions : tuple of Position
         N positions.
     mask : Mask
-        P tables over the N positions.
+        A layer pattern of P tables over the N positions.
     embeddings : mapping
-        task name -> {live node name -> index of its position}; the lowest index of its class.
+        task name -> {live node name -> its position}; of equivalent positions the lowest.
     labels : tuple
         Distinct labels, in order of first use.
     tasks : tuple of str
@@ -64,7 +79,7 @@ class MergedTask:
     loss_edges : tuple of LossEdge
         One per ``predict`` entry, in task order.
     problem : Question
-        The problem solved; ``verify`` refuses another instance.
+        The question solved; ``verify`` rejects another instance.
     """
 
     positions: tuple[Position, ...]
@@ -76,4 +91,5 @@ class MergedTask:
     problem: Question
 
     def __repr__(self) -> str:
-        return f"MergedTask({len(self.positions)} positions, {len(self.tasks)} tasks, {len(self.loss_edges)} loss edges, {self.mask!r})"
+        counts = f"{len(self.positions)} positions, {len(self.tasks)} tasks, {len(self.loss_edges)} loss edges"
+        return f"MergedTask({counts}, {self.mask!r})"

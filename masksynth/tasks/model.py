@@ -1,4 +1,4 @@
-"""Tasks and families: frozen, validated on construction, rows literal plus the closure flag."""
+"""Tasks and families: immutable, validated on construction; rows as given, plus the closure flag."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from masksynth.tasks.canonical import canonical, frozen, quoted, shown
 
 MAX_POSITION = 2**31 - 1
 MAX_ROWS = 20_000_000
-"""Most rows of a family: nodes times tables of the layer pattern."""
+"""Maximal number of rows of a family: nodes times tables of the layer pattern."""
 Rows = Mapping[str, tuple[str, ...]]
 
 
-def _text(value: Any, what: str, path: str) -> None:
+def _check_text(value: Any, what: str, path: str) -> None:
     if type(value) is not str:
         raise InvalidInstance(f"{what} must be a string, not {type(value).__name__}", path, "put it in quotes")
     if not value:
         raise InvalidInstance(f"{what} is empty", path, "give it a name")
 
 
-def _flag(value: Any, what: str, path: str) -> None:
+def _check_flag(value: Any, what: str, path: str) -> None:
     if type(value) is not bool:
         raise InvalidInstance(f"{what} must be true or false, not {shown(value)}", path, "use a boolean")
 
 
-def _elements(values: Any, what: str, path: str) -> tuple[Any, ...]:
-    """A list of elements, each frozen as an input is."""
+def _freeze_elements(values: Any, what: str, path: str) -> tuple[Any, ...]:
+    """Return a list of elements as a tuple of frozen values."""
     if not isinstance(values, (list, tuple)):
         raise InvalidInstance(
             f"{what} must be a list of elements, not {type(values).__name__}", path, "put it in a list"
         )
-    return tuple(frozen(value, f"{path}[{place}]") for place, value in enumerate(values))
+    return tuple(frozen(value, f"{path}[{index}]") for index, value in enumerate(values))
 
 
-def _row(row: Any, path: str) -> tuple[str, ...]:
+def _check_row(row: Any, path: str) -> tuple[str, ...]:
     if not isinstance(row, (list, tuple)) or not set(map(type, row)) <= {str}:
         raise InvalidInstance("a row is not a list of node names", path, "list the names of its keys")
     return tuple(row)
 
 
-def _table(table: Any, path: str) -> dict[str, tuple[str, ...]]:
+def _check_table(table: Any, path: str) -> dict[str, tuple[str, ...]]:
     if not isinstance(table, Mapping) or not set(map(type, table)) <= {str}:
         raise InvalidInstance("a row table does not map node names to rows", path, "write {name: [keys], ...}")
-    return {name: _row(row, f"{path}[{quoted(name)}]") for name, row in table.items()}
+    return {name: _check_row(row, f"{path}[{quoted(name)}]") for name, row in table.items()}
 
 
-def _limit_rows(nodes: int, tables: int, path: str) -> None:
+def _check_row_count(nodes: int, tables: int, path: str) -> None:
     if nodes * tables > MAX_ROWS:
         fact = f"{nodes} nodes with {tables} row tables make {nodes * tables} rows, more than {MAX_ROWS}"
         raise InvalidInstance(fact, path, "shorten the layer pattern or split the family")
 
 
-def _all(values: Any, kind: type, path: str) -> tuple[Any, ...]:
+def _check_sequence(values: Any, kind: type, path: str) -> tuple[Any, ...]:
     if not isinstance(values, Sequence) or not all(isinstance(value, kind) for value in values):
         raise InvalidInstance(f"not a sequence of {kind.__name__}", path, f"give {kind.__name__} objects")
     return tuple(values)
@@ -74,13 +74,13 @@ class Node:
     name : str
         Unique in the task.
     input : JSON value
-        What is embedded: a token, a mask token, an aggregate such as ``("mean", "w1", "w3")``.
+        The input that is embedded: a token, a mask token, an aggregate such as ``("mean", "w1", "w3")``.
     position : int
-        The position id, 0 <= position <= 2**31 - 1.
+        Position id, 0 <= position <= 2**31 - 1.
     kind : str
-        Names the parameters that process the node (encoder or decoder, noise level, expert route).
+        Name of the parameters that process the node (encoder or decoder, noise level, expert route).
     carries : tuple, optional
-        The sequence elements that the input reveals; default: the input itself.
+        Sequence elements that the input reveals [default: the input itself].
     """
 
     name: str
@@ -90,7 +90,7 @@ class Node:
     carries: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
-        _text(self.name, "a node name", "$.name")
+        _check_text(self.name, "a node name", "$.name")
         if type(self.kind) is not str:
             raise InvalidInstance(
                 f"kind must be a string, not {type(self.kind).__name__}", "$.kind", "put it in quotes"
@@ -101,7 +101,7 @@ class Node:
             fact = f"position {shown(self.position)} is not an integer from 0 to {MAX_POSITION}"
             raise InvalidInstance(fact, "$.position", "give the position id")
         object.__setattr__(self, "input", frozen(self.input, "$.input"))
-        carries = (self.input,) if self.carries is None else _elements(self.carries, "carries", "$.carries")
+        carries = (self.input,) if self.carries is None else _freeze_elements(self.carries, "carries", "$.carries")
         object.__setattr__(self, "carries", carries)
 
     @property
@@ -117,7 +117,18 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """``node`` predicts ``label`` with ``weight``; its context must not carry any element of ``hides``."""
+    """A prediction of a task.
+
+    Parameters
+    ----------
+    node : str
+        Name of the predicting node.
+    label : JSON value
+    weight : float
+        Weight of the loss; may be zero or negative.
+    hides : tuple
+        Elements that the context of the prediction must not carry.
+    """
 
     node: str
     label: Any
@@ -125,7 +136,7 @@ class Prediction:
     hides: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
-        _text(self.node, "the name of a predicting node", "$.node")
+        _check_text(self.node, "the name of a predicting node", "$.node")
         if isinstance(self.weight, (np.integer, np.floating)):
             object.__setattr__(self, "weight", float(self.weight))
         try:
@@ -138,7 +149,7 @@ class Prediction:
             )
         object.__setattr__(self, "weight", float(self.weight))
         object.__setattr__(self, "label", frozen(self.label, "$.label"))
-        object.__setattr__(self, "hides", _elements(self.hides, "hides", "$.hides"))
+        object.__setattr__(self, "hides", _freeze_elements(self.hides, "hides", "$.hides"))
 
 
 @dataclass(frozen=True)
@@ -150,16 +161,18 @@ class Task:
     name : str
     nodes : sequence of Node
     attends : mapping or sequence of mappings
-        Row tables, node name -> names of its keys. One table serves all layers; table i of P serves layers i + 1, i + 1 + P, ...
+        Row tables, node name -> names of its keys. One table is used by all layers; table i of P by layers i + 1, i + 1
+        + P, ...
     predict : sequence of Prediction
     closure : bool
-        True: rows are closed reflexively and transitively (a dense task). False: rows are literal.
+        True: rows are closed reflexively and transitively (a dense task). False: rows are used as given.
 
     Raises
     ------
     InvalidInstance
-        For a repeated or unknown name, a repeated key, more than ``MAX_ROWS`` rows, several tables with closure, or a live
-        node with an empty row (softmax over nothing). A node is *live* iff some prediction depends on it at any depth.
+        For a repeated or unknown name, a repeated key, more than ``MAX_ROWS`` rows, several tables with closure, or a
+        live node with an empty row (softmax over nothing). A node is *live* iff some prediction depends on it at any
+        depth.
     """
 
     name: str
@@ -169,17 +182,17 @@ class Task:
     closure: bool = False
 
     def __post_init__(self) -> None:
-        _text(self.name, "a task name", "$.name")
-        _flag(self.closure, "closure", "$.closure")
-        object.__setattr__(self, "nodes", _all(self.nodes, Node, "$.nodes"))
-        object.__setattr__(self, "predict", _all(self.predict, Prediction, "$.predict"))
+        _check_text(self.name, "a task name", "$.name")
+        _check_flag(self.closure, "closure", "$.closure")
+        object.__setattr__(self, "nodes", _check_sequence(self.nodes, Node, "$.nodes"))
+        object.__setattr__(self, "predict", _check_sequence(self.predict, Prediction, "$.predict"))
         object.__setattr__(self, "attends", self._tables())
         tables = self.attends
         if not tables:
             raise InvalidInstance("attends is an empty list of row tables", "$.attends", "give at least one table")
         if self.closure and len(tables) > 1:
             raise InvalidInstance(
-                f"closure with {len(tables)} row tables has no meaning",
+                f"closure is not defined for {len(tables)} row tables",
                 "$.closure",
                 "write the rows out and set closure to false",
             )
@@ -188,27 +201,27 @@ class Task:
 
     def _tables(self) -> tuple[Rows, ...]:
         if not isinstance(self.attends, (list, tuple)):
-            return (_table(self.attends, "$.attends"),)
-        _limit_rows(len(self.nodes), len(self.attends), "$.attends")
+            return (_check_table(self.attends, "$.attends"),)
+        _check_row_count(len(self.nodes), len(self.attends), "$.attends")
         single = len(self.attends) == 1
         return tuple(
-            _table(table, "$.attends" if single else f"$.attends[{number}]")
+            _check_table(table, "$.attends" if single else f"$.attends[{number}]")
             for number, table in enumerate(self.attends)
         )
 
     def _check_names(self) -> None:
         if len(self.index) != len(self.nodes):
             seen: set[str] = set()
-            for place, node in enumerate(self.nodes):
+            for index, node in enumerate(self.nodes):
                 if node.name in seen:
                     raise InvalidInstance(
-                        f"node name {shown(node.name)} is used twice", f"$.nodes[{place}].name", "rename one of them"
+                        f"node name {shown(node.name)} is used twice", f"$.nodes[{index}].name", "rename one of them"
                     )
                 seen.add(node.name)
-        for place, prediction in enumerate(self.predict):
+        for index, prediction in enumerate(self.predict):
             if prediction.node not in self.index:
                 raise InvalidInstance(
-                    f"unknown node {shown(prediction.node)}", f"$.predict[{place}].node", "name a node of this task"
+                    f"unknown node {shown(prediction.node)}", f"$.predict[{index}].node", "name a node of this task"
                 )
         for number, table in enumerate(self.attends):
             for name, row in table.items():
@@ -224,7 +237,7 @@ class Task:
         if len(keys) != len(row):
             twice = next(key for key, count in Counter(row).items() if count > 1)
             raise InvalidInstance(
-                f"key {shown(twice)} stands twice in a row", self._row_path(table, name), "list each key once"
+                f"key {shown(twice)} is listed twice in a row", self._row_path(table, name), "list each key once"
             )
 
     def _row_path(self, table: int, name: str) -> str:
@@ -248,45 +261,45 @@ class Task:
 
     @cached_property
     def index(self) -> Mapping[str, int]:
-        """Node name -> its place in ``nodes``."""
-        return {node.name: place for place, node in enumerate(self.nodes)}
+        """Node name -> its index in ``nodes``."""
+        return {node.name: index for index, node in enumerate(self.nodes)}
 
     def live(self) -> set[str]:
-        """Names of the nodes that some prediction depends on, at any depth: the union of the predictions' contexts."""
-        found = {prediction.node for prediction in self.predict}
-        todo = list(found)
-        while todo:
-            name = todo.pop()
+        """Return the names of the nodes that some prediction depends on, at any depth: the union of the contexts."""
+        live = {prediction.node for prediction in self.predict}
+        pending = list(live)
+        while pending:
+            name = pending.pop()
             for table in self.attends:
                 for key in table.get(name, ()):
-                    if key not in found:
-                        found.add(key)
-                        todo.append(key)
-        return found
+                    if key not in live:
+                        live.add(key)
+                        pending.append(key)
+        return live
 
 
 @dataclass(frozen=True)
 class TaskFamily:
-    """Tasks that should be trained together in one forward pass; ``tables`` is the common length P of their layer patterns."""
+    """Tasks to be trained together in one forward pass; ``tables`` is the common length P of their layer patterns."""
 
     tasks: tuple[Task, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tasks", _all(self.tasks, Task, "$.tasks"))
+        object.__setattr__(self, "tasks", _check_sequence(self.tasks, Task, "$.tasks"))
         seen: set[str] = set()
-        for place, task in enumerate(self.tasks):
+        for index, task in enumerate(self.tasks):
             if task.name in seen:
                 raise InvalidInstance(
-                    f"task name {shown(task.name)} is used twice", f"$.tasks[{place}].name", "rename one of them"
+                    f"task name {shown(task.name)} is used twice", f"$.tasks[{index}].name", "rename one of them"
                 )
             seen.add(task.name)
             if len(task.attends) != self.tables:
                 raise InvalidInstance(
-                    f"{len(task.attends)} row tables where the first task has {self.tables}",
-                    f"$.tasks[{place}].attends",
+                    f"expected {self.tables} row tables as in the first task, got {len(task.attends)}",
+                    f"$.tasks[{index}].attends",
                     "give every task a layer pattern of the same length",
                 )
-        _limit_rows(sum(len(task.nodes) for task in self.tasks), self.tables, "$.tasks")
+        _check_row_count(sum(len(task.nodes) for task in self.tasks), self.tables, "$.tasks")
 
     @property
     def tables(self) -> int:
@@ -296,18 +309,18 @@ class TaskFamily:
 
 @dataclass(frozen=True)
 class Instance:
-    """A family with the question asked of it.
+    """A family and the question to be solved for it.
 
     Parameters
     ----------
     family : TaskFamily
     name, source : str
     layers : int, optional
-        The model has L layers and equality at depth L suffices; None: any depth.
+        Number of layers L of the model, so that equality at depth L suffices [default: any depth].
     sparse : bool
-        Ask for the fewest mask edges at depth L; needs closure in every task.
+        Whether the mask should have the fewest edges that suffice for L layers; needs closure in every task.
     expect : mapping
-        What regression tests compare, for example ``{"status": "OPTIMAL", "positions": 22}``.
+        Expected results for regression tests, for example ``{"status": "OPTIMAL", "positions": 22}``.
     """
 
     family: TaskFamily
@@ -320,9 +333,9 @@ class Instance:
     def __post_init__(self) -> None:
         if not isinstance(self.family, TaskFamily):
             raise InvalidInstance(
-                f"family is {shown(self.family)}, not a TaskFamily", "$.tasks", "give TaskFamily(tasks)"
+                f"family: expected a TaskFamily, got {type(self.family).__name__}", "$.tasks", "give TaskFamily(tasks)"
             )
-        _text(self.name, "an instance name", "$.name")
+        _check_text(self.name, "an instance name", "$.name")
         if type(self.source) is not str:
             raise InvalidInstance(
                 f"source must be a string, not {type(self.source).__name__}", "$.source", "put it in quotes"
@@ -330,15 +343,15 @@ class Instance:
         if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
             fact = f"layers {shown(self.layers)} is not null or an integer from 1 to {MAX_POSITION}"
             raise InvalidInstance(fact, "$.layers", "give the number of layers, or null for any depth")
-        _flag(self.sparse, "sparse", "$.sparse")
+        _check_flag(self.sparse, "sparse", "$.sparse")
         if not isinstance(self.expect, Mapping):
             raise InvalidInstance(f"expect must be an object, not {type(self.expect).__name__}", "$.expect", "use {}")
         object.__setattr__(self, "expect", frozen(self.expect, "$.expect"))
         if self.sparse:
-            for place, task in enumerate(self.family.tasks):
+            for index, task in enumerate(self.family.tasks):
                 if not task.closure:
                     raise InvalidInstance(
                         f"sparse needs closure, and task {shown(task.name)} has literal rows",
-                        f"$.tasks[{place}].closure",
+                        f"$.tasks[{index}].closure",
                         "set closure to true",
                     )

@@ -1,4 +1,4 @@
-"""Text -> JSON value: size, encoding, nesting, repeated keys, NaN and overlong integers, each fault with its place."""
+"""Parse JSON text, with checks of size, encoding, nesting, repeated keys, NaN and overlong integers."""
 
 from __future__ import annotations
 
@@ -13,29 +13,35 @@ from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import MAX_DIGITS, shown, step
 
 MAX_BYTES = 1 << 30
-"""Largest instance file that is read (1 GiB)."""
+"""Maximal size of an instance file (1 GiB)."""
 MAX_NESTING = 48
-"""Deepest nesting of brackets in an instance file."""
+"""Maximal nesting of brackets in an instance file."""
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 """A JSON string, or an unfinished one at the end of a text; possessive, so that matching is linear."""
 
 
 class _Repeated:
-    """Stands for an object in which ``key`` was given twice."""
+    """Placeholder for an object in which ``key`` is repeated."""
 
     def __init__(self, key: str) -> None:
         self.key = key
 
 
 class _Constant:
-    """Stands for NaN, Infinity or an overlong integer."""
+    """Placeholder for NaN, Infinity or an overlong integer."""
 
     def __init__(self, fact: str, remedy: str) -> None:
         self.fact, self.remedy = fact, remedy
 
 
 def parse(data: bytes) -> Any:
-    """JSON text -> value, refusing repeated keys, NaN, deep nesting, oversized and undecodable text."""
+    """Return the value of JSON text.
+
+    Raises
+    ------
+    InvalidInstance
+        For repeated keys, NaN, deep nesting, and text that is too large, not UTF-8 or not JSON.
+    """
     if len(data) > MAX_BYTES:
         raise InvalidInstance(f"larger than {MAX_BYTES} bytes", remedy="split the family")
     if not data.strip():
@@ -74,57 +80,59 @@ def decode_text(text: str) -> Any:
     Traceback (most recent call last):
     masksynth.errors.InvalidInstance: $.a[0]: key 'b' is repeated in one object; keep one of them
     """
-    value, odd = _decoded(text)
-    if odd:
+    value, placeholders = _decode(text)
+    if placeholders:
         raise next(
-            _fault(found, path) for path, found in _walk(value, "$") if isinstance(found, (_Repeated, _Constant))
+            _describe(item, path) for path, item in _walk(value, "$") if isinstance(item, (_Repeated, _Constant))
         )
     return value
 
 
-Odd = _Repeated | _Constant
+Placeholder = _Repeated | _Constant
 
 
-def _decoded(text: str) -> tuple[Any, list[Odd]]:
-    """The value of a JSON text, in which stand-ins mark what JSON does not allow or nobody should need, and the stand-ins."""
-    odd: list[Odd] = []
+def _decode(text: str) -> tuple[Any, list[Placeholder]]:
+    """Return the value of a JSON text with placeholders for what is not allowed, and the list of placeholders."""
+    placeholders: list[Placeholder] = []
 
-    def marked(found: Odd) -> Odd:
-        odd.append(found)
-        return found
+    def register(placeholder: Placeholder) -> Placeholder:
+        placeholders.append(placeholder)
+        return placeholder
 
     def pairs(items: list[tuple[str, Any]]) -> Any:
         value = dict(items)
-        return value if len(value) == len(items) else marked(_repeated(items))
+        return value if len(value) == len(items) else register(_find_repeated(items))
 
     def constant(name: str) -> Any:
-        return marked(_Constant(f"{name} is not a JSON number", "use a finite number"))
+        return register(_Constant(f"{name} is not a JSON number", "use a finite number"))
 
     def integer(digits: str) -> Any:
         fact = f"an integer of {len(digits)} digits, more than {MAX_DIGITS}"
-        return int(digits) if len(digits) <= MAX_DIGITS else marked(_Constant(fact, "use a smaller number or a string"))
+        remedy = "use a smaller number or a string"
+        return int(digits) if len(digits) <= MAX_DIGITS else register(_Constant(fact, remedy))
 
     try:
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant), odd
+        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant), placeholders
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer of more digits than Python reads; reading each one by `integer` is slower
-        odd.clear()
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_int=integer), odd
+        placeholders.clear()
+        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_int=integer), placeholders
 
 
-def _repeated(items: list[tuple[str, Any]]) -> _Repeated:
-    last = {key: place for place, (key, _) in enumerate(items)}
-    return _Repeated(next(key for place, (key, _) in enumerate(items) if last[key] != place))
+def _find_repeated(items: list[tuple[str, Any]]) -> _Repeated:
+    last = {key: index for index, (key, _) in enumerate(items)}
+    return _Repeated(next(key for index, (key, _) in enumerate(items) if last[key] != index))
 
 
-def _fault(odd: Odd, path: str) -> InvalidInstance:
-    if isinstance(odd, _Repeated):
-        return InvalidInstance(f"key {shown(odd.key)} is repeated in one object", path, "keep one of them")
-    return InvalidInstance(odd.fact, path, odd.remedy)
+def _describe(placeholder: Placeholder, path: str) -> InvalidInstance:
+    if isinstance(placeholder, _Repeated):
+        return InvalidInstance(f"key {shown(placeholder.key)} is repeated in one object", path, "keep one of them")
+    return InvalidInstance(placeholder.fact, path, placeholder.remedy)
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield (path, value) of a value and all values inside it."""
     yield path, value
     if isinstance(value, dict):
         for key, item in value.items():
@@ -135,7 +143,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def nesting(data: bytes) -> int:
-    """Deepest nesting of brackets outside strings.
+    """Return the maximal nesting of brackets outside strings.
 
     Examples
     --------
@@ -143,6 +151,6 @@ def nesting(data: bytes) -> int:
     3
     """
     text = np.frombuffer(STRING.sub(b"", data), np.uint8)
-    marks = text[(text == ord("[")) | (text == ord("{")) | (text == ord("]")) | (text == ord("}"))]
-    steps = np.where((marks == ord("[")) | (marks == ord("{")), 1, -1)
+    brackets = text[(text == ord("[")) | (text == ord("{")) | (text == ord("]")) | (text == ord("}"))]
+    steps = np.where((brackets == ord("[")) | (brackets == ord("{")), 1, -1)
     return int(steps.cumsum().max(initial=0))

@@ -3,20 +3,20 @@
 from masksynth.tasks.canonical import printable
 from masksynth.terminal.command_group import Commands
 from masksynth.terminal.error_lines import Refused
-from masksynth.terminal.input_files import check_outputs, input_files, read, read_instance, read_other, standard_input
-from masksynth.terminal.options import (
+from masksynth.terminal.input_files import check_outputs, input_files, read_instance, standard_input
+from masksynth.terminal.options import INSTANCE, JSON, QUIET, layers_option, output_file
+from masksynth.terminal.output_text import count, depth, plain, print_json, progress, to_the_end
+from masksynth.terminal.subject_options import (
     BATCH,
-    INSTANCE,
-    JSON,
     LENGTH,
-    QUIET,
     SUBJECT,
     TOKENS,
-    layers_option,
-    output_file,
+    SubjectChoice,
+    mask_options,
+    read,
+    read_other,
     subject_options,
 )
-from masksynth.terminal.output_text import count, depth, plain, print_json, progress, to_the_end
 
 __all__ = [
     "BATCH",
@@ -28,11 +28,13 @@ __all__ = [
     "TOKENS",
     "Commands",
     "Refused",
+    "SubjectChoice",
     "check_outputs",
     "count",
     "depth",
     "input_files",
     "layers_option",
+    "mask_options",
     "output_file",
     "plain",
     "print_json",

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,6 @@ from masksynth.files import check_inputs, is_same
 from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import load
 from masksynth.terminal.error_lines import Refused
-
-if TYPE_CHECKING:
-    from masksynth.subject.subject import Subject
 
 DATA = (".json", ".jsonl", ".gz", ".parquet", ".safetensors", ".npz", ".npy", ".py")
 """Endings of files that hold data, as pictures and reports do not."""
@@ -68,17 +65,3 @@ def read_instance(path: str) -> Instance:
         return load(standard_input().buffer if path == "-" else path)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}; name an instance file, or - for stdin", 2) from None
-
-
-def read(
-    subject: str, tokens: Path | None = None, length: int | None = None, batch: int | None = None, layers: Any = ...
-) -> Subject:
-    """What SUBJECT and its options name."""
-    from masksynth.subject.subject import read_subject
-
-    return read_subject(subject, tokens=tokens, length=length, batch=batch, layers=None if layers is ... else layers)
-
-
-def read_other(subject: str, length: int | None) -> Subject:
-    """The second of two masks: --length is for a mask_mod alone."""
-    return read(subject, length=None if Path(subject).exists() else length)

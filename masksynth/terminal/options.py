@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,8 @@ import click
 from masksynth.tasks.canonical import SHOWN, shown
 
 INSTANCE = click.argument("instance", type=click.Path(allow_dash=True))
-SUBJECT = click.argument("subject")
-TOKENS = click.option(
-    "--tokens", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSON: inputs, positions, labels."
-)
-LENGTH = click.option("--length", type=click.IntRange(1), help="Positions, for package.module:mask_mod.")
-BATCH = click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress and no text for people; the exit code tells.")
-
-
-def subject_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """SUBJECT, and the options that say more about it."""
-    for option in (BATCH, LENGTH, TOKENS, SUBJECT):
-        command = option(command)
-    return command
 
 
 def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> Any:

@@ -1,13 +1,16 @@
-"""The fewest non-empty blocks by CP-SAT: positions are put into blocks, and a block that must be computed is paid for.
+"""Find the order with the fewest non-empty blocks by CP-SAT: positions are assigned to blocks, non-empty blocks cost 1.
 
-The number of non-empty blocks depends on the assignment of positions to blocks alone. Families of constraints, in this order:
+The number of non-empty blocks depends on the assignment of positions to blocks alone. Families of constraints, in this
+order:
 
-- places: every position lies in one block, and every block holds as many as it has room for (the last one may be ragged);
+- places: every position lies in one block, and every block holds as many as it has room for (the last one may be
+  ragged);
 - touches: a row touches the key blocks in which its keys lie (equal rows share these variables);
 - pairs: block (i, j) is paid for if a position of block i has a row that touches block j;
-- counting: a block row pays for enough room for the keys of each of its rows, a block column likewise, and all blocks for the known bound;
-- symmetry: among whole blocks the lowest members rise, and of two positions that could change names the lower one lies in the lower
-  block. The lexicographically first of all equivalent assignments satisfies both.
+- counting: a block row pays for enough room for the keys of each of its rows, a block column likewise, and all blocks
+  for the known bound;
+- symmetry: among whole blocks the lowest members rise, and of two positions that could change names the lower one lies
+  in the lower block. The lexicographically first of all equivalent assignments satisfies both.
 """
 
 from __future__ import annotations
@@ -35,24 +38,24 @@ Integers = NDArray[np.int64]
 def fewest_blocks(
     mask: Mask, block_size: int, order: Integers, least: int, limits: Limits
 ) -> tuple[Integers, int, str]:
-    """An order with the fewest non-empty blocks, or the best found within the limits.
+    """Find an order with the fewest non-empty blocks, or the best within the limits.
 
     Parameters
     ----------
     mask : Mask
     block_size : int
-        B.
+        Number of positions per block, B.
     order : (N,) int64
-        Where the search begins.
+        The order from which the search starts.
     least : int
-        A bound that is already proved.
+        A lower bound that is already proved.
     limits : Limits
         Time, threads and seed; ``effort`` is the deterministic time of CP-SAT.
 
     Returns
     -------
     (order, bound, proof)
-        The order, a number of blocks that no order undercuts, and who proved it.
+        The order, a lower bound on the number of non-empty blocks, and how it was proved.
 
     Raises
     ------
@@ -69,7 +72,8 @@ def fewest_blocks(
     blocks = -(-mask.size // block_size)
     clauses = mask.pairs * blocks + mask.tables * mask.size * blocks * blocks
     if clauses > MAX_ORDER_CLAUSES:
-        remedy = f"at most {MAX_ORDER_CLAUSES:,} are searched: leave out the exact search, or take larger blocks or a smaller mask"
+        limit = f"at most {MAX_ORDER_CLAUSES:,} are supported"
+        remedy = f"{limit}: leave out the exact search, or take larger blocks or a smaller mask"
         raise Unsupported(
             f"the exact search of {mask.size} positions in {blocks} blocks has {clauses:,} clauses; {remedy}"
         )
@@ -119,7 +123,7 @@ def _model(mask: Mask, block: int, order: Integers, least: int) -> tuple[Any, li
 
 
 def _table(model: Any, rows: list[list[int]], place: list[list[Any]], room: list[int]) -> list[Any]:
-    """Touches, pairs and counting of one table; the variables of its blocks."""
+    """Add the families touches, pairs and counting of one table; return the variables of its blocks."""
     blocks = range(len(room))
     paid = [[model.new_bool_var(f"block {i}, {j}") for j in blocks] for i in blocks]
     touches: dict[tuple[int, ...], list[Any]] = {}
@@ -157,7 +161,7 @@ def _break_symmetry(model: Any, twins: list[list[int]], place: list[list[Any]], 
 
 
 def _twins(dense: NDArray[np.bool_]) -> list[list[int]]:
-    """Groups of positions any two of which may change names."""
+    """Return groups of positions that can be exchanged without changing the mask."""
     groups: list[list[int]] = []
     for position in range(dense.shape[1]):
         for members in groups:
@@ -181,7 +185,7 @@ def _exchangeable(dense: NDArray[np.bool_], p: int, q: int) -> bool:
 
 
 def _hint(model: Any, twins: list[list[int]], place: list[list[Any]], order: Integers, block: int) -> None:
-    """The known order, renamed until it respects the symmetry constraints or nearly so."""
+    """Hint the given order, relabelled until it (nearly) satisfies the symmetry constraints."""
     home = np.empty(len(order), np.int64)
     home[order] = np.arange(len(order)) // block
     whole = len(order) // block
@@ -192,6 +196,6 @@ def _hint(model: Any, twins: list[list[int]], place: list[list[Any]], order: Int
         names = np.arange(-(-len(order) // block))
         names[:whole][np.argsort(firsts)] = np.arange(whole)
         home = names[home]
-    for row, own in zip(place, home.tolist(), strict=True):
+    for row, block_of_row in zip(place, home.tolist(), strict=True):
         for b, variable in enumerate(row):
-            model.add_hint(variable, b == own)
+            model.add_hint(variable, b == block_of_row)

@@ -1,7 +1,7 @@
-"""Brute force: every candidate, smallest first, accepted or not by a naive check of its own. It is the specification of the other backends.
+"""Brute force: every candidate, smallest first, tested by a naive check. The specification of the other backends.
 
-At any depth the candidates are all partitions of the live nodes that respect identity. At L layers they are all merged masks over 1, 2, ...
-positions: every choice of identities and of non-empty rows.
+At any depth the candidates are all partitions of the live nodes that respect identity. At L layers they are all merged
+masks over 1, 2, ... positions: every choice of identities and of non-empty rows.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ class Brute:
     name = "brute"
 
     def available(self) -> str:
-        """Always there."""
+        """Return an empty string: nothing has to be installed."""
         return ""
 
     def versions(self) -> dict[str, str]:
-        """The version of masksynth itself."""
+        """Return the version of masksynth."""
         return {"masksynth": version("masksynth")}
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
-        """The first candidate that passes; raises Unsupported where there are too many."""
+        """Return the first candidate that passes; raise Unsupported if there are too many."""
         if problem.layers is None:
-            found = least_partition(problem.nodes)
-            return Outcome(Status.OPTIMAL, found, cost(found, problem.nodes), "every cheaper partition was tried")
+            best = least_partition(problem.nodes)
+            return Outcome(Status.OPTIMAL, best, cost(best, problem.nodes), "every cheaper partition was tried")
         merged = least_mask(problem, problem.layers)
         return Outcome(Status.OPTIMAL, merged, len(merged.positions), "every mask over fewer positions was tried")
 
 
 def partitions(count: int) -> Iterator[tuple[int, ...]]:
-    """All partitions of ``count`` things as restricted growth strings.
+    """Yield all partitions of ``count`` elements as restricted growth strings.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def partitions(count: int) -> Iterator[tuple[int, ...]]:
 
 
 def bell(count: int) -> int:
-    """The number of partitions of ``count`` things.
+    """Return the number of partitions of ``count`` elements (Bell number).
 
     Examples
     --------
@@ -84,7 +84,7 @@ def bell(count: int) -> int:
 
 
 def candidates(nodes: Nodes) -> Iterator[tuple[int, ...]]:
-    """All partitions of the live nodes that respect identity, as class numbers by first appearance."""
+    """Yield all partitions of the live nodes that respect identity, as class numbers by first appearance."""
     groups: dict[int, list[int]] = {}
     for node, identity in enumerate(nodes.identity):
         groups.setdefault(identity, []).append(node)
@@ -104,12 +104,12 @@ def candidates(nodes: Nodes) -> Iterator[tuple[int, ...]]:
 
 
 def counts(row: Sequence[int], classes: Sequence[int]) -> Counter[int]:
-    """How many keys of each class a row holds."""
+    """Count the keys of each class in a row."""
     return Counter(classes[key] for key in row)
 
 
 def is_coincidence(classes: Sequence[int], nodes: Nodes) -> bool:
-    """Whether any two nodes of one class hold, table by table, equally many keys of every class."""
+    """Return whether any two nodes of a class have, in each table, equally many keys of every class."""
     return all(
         counts(table[u], classes) == counts(table[v], classes)
         for v in range(len(classes))
@@ -120,7 +120,7 @@ def is_coincidence(classes: Sequence[int], nodes: Nodes) -> bool:
 
 
 def cost(classes: Sequence[int], nodes: Nodes) -> int:
-    """Sum over classes of max(1, most members of the class in one row)."""
+    """Return the sum over classes of max(1, most members of the class in one row)."""
     most = dict.fromkeys(classes, 1)
     for table in nodes.rows:
         for row in table:
@@ -130,7 +130,7 @@ def cost(classes: Sequence[int], nodes: Nodes) -> int:
 
 
 def least_partition(nodes: Nodes) -> tuple[int, ...]:
-    """The cheapest coincidence, by trying all partitions in the order of their cost."""
+    """Return the cheapest valid partition, by trying all partitions in ascending order of cost."""
     return next(
         classes
         for classes in sorted(candidates(nodes), key=lambda classes: cost(classes, nodes))
@@ -139,7 +139,7 @@ def least_partition(nodes: Nodes) -> tuple[int, ...]:
 
 
 def colours(identity: Sequence[object], rows: Rows, layers: int) -> list[list[object]]:
-    """colour_l for l = 0 .. L as nested tuples, straight from the definition."""
+    """Return colour_l for l = 0 .. L as nested tuples, by definition."""
     levels: list[list[object]] = [list(identity)]
     for layer in range(layers):
         table, last = rows[layer % len(rows)], levels[-1]
@@ -152,7 +152,7 @@ def colours(identity: Sequence[object], rows: Rows, layers: int) -> list[list[ob
 def masks(
     identities: Sequence[int], size: int, pattern: int
 ) -> Iterator[tuple[tuple[int, ...], list[list[tuple[int, ...]]]]]:
-    """All choices of identities (each at least once) and non-empty rows over ``size`` positions."""
+    """Yield all choices of identities (each at least once) and non-empty rows over ``size`` positions."""
     subsets = [tuple(key for key in range(size) if bits >> key & 1) for bits in range(1, 1 << size)]
     for extra in combinations_with_replacement(identities, size - len(identities)):
         for choice in product(subsets, repeat=size * pattern):
@@ -163,7 +163,7 @@ def masks(
 
 
 def demanded(predicting: Sequence[int], rows: Rows, layers: int) -> dict[int, int]:
-    """The deepest level that is demanded of each node, straight from the definition."""
+    """Return the deepest level that is required of each node, by definition."""
     deepest = dict.fromkeys(predicting, layers)
     for level in range(layers, 0, -1):
         for node in [node for node, deep in deepest.items() if deep >= level]:
@@ -173,7 +173,7 @@ def demanded(predicting: Sequence[int], rows: Rows, layers: int) -> dict[int, in
 
 
 def least_mask(problem: Problem, layers: int) -> MergedTask:
-    """The first mask, fewest positions first, that offers every predicting node's colour at level L."""
+    """Return the first mask, fewest positions first, that has every predicting node's colour at level L."""
     nodes = problem.nodes
     pattern = len(nodes.rows)
     deepest = demanded(sorted(nodes.predicting), nodes.rows, layers)
@@ -196,7 +196,7 @@ def least_mask(problem: Problem, layers: int) -> MergedTask:
 def placed(
     nodes: Nodes, deepest: dict[int, int], chosen: Sequence[int], rows: Rows, layers: int
 ) -> dict[int, int] | None:
-    """Each demanded node's lowest position of equal colour at its deepest level, or None if one has no such position."""
+    """Return the lowest position with each required node's colour at its deepest level; None if a node has none."""
     count = len(nodes.identity)
     joint = [
         [*table, *(tuple(count + key for key in row) for row in extra)]
@@ -213,7 +213,7 @@ def placed(
 
 
 def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict[int, int], layers: int) -> MergedTask:
-    """The merged task of a mask; a table that no prediction reads at a position within L layers becomes the identity there."""
+    """Build the merged task of a mask; rows that no prediction reads within L layers become the diagonal."""
     nodes, family = problem.nodes, problem.family
     number = {name: live for live, name in enumerate(nodes.name)}
     deepest = demanded(sorted({place[node] for node in nodes.predicting}), rows, layers)

@@ -15,20 +15,20 @@ from masksynth_solvers.interruptible import run, search
 
 
 class CpSat:
-    """The backend ``cpsat``: clauses as boolean disjunctions, the cost as a linear objective, all nodes apart as the first solution."""
+    """The backend ``cpsat``: clauses as disjunctions, the cost as objective, all nodes apart as the first solution."""
 
     name = "cpsat"
 
     def available(self) -> str:
-        """Empty, or the install line."""
+        """Return an empty string, or the install line."""
         return "" if find_spec("ortools") else "ortools: pip install ortools"
 
     def versions(self) -> dict[str, str]:
-        """The version of OR-Tools."""
+        """Return the version of OR-Tools."""
         return {"ortools": version("ortools")}
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
-        """A least-cost coincidence, or the best found within the limits."""
+        """Find a partition of least cost, or the best within the limits."""
         return search(problem, limits, lambda encoding, until: self._search(encoding, until, limits))
 
     def _search(self, encoding: Encoding, until: float | None, limits: Limits) -> Outcome:

@@ -1,14 +1,15 @@
-"""The common-supergraph search as clauses and a cost, once for all solvers: *apply* (`encode`), *invert* (`Encoding.classes`).
+"""SAT encoding of the search for a common supergraph, for all solvers: `encode` applies, `Encoding.classes` inverts it.
 
 Variables, in the order of the clause families below
-1. ``same[u, v]``   nodes u < v coincide (only pairs of one identity whose rows hold the same identities; others never can),
+
+1. ``same[u, v]``   nodes u < v coincide; only for pairs of equal identity whose rows hold the same identities,
 2. ``meets[...]``   a one-to-one matching of the keys of equal identity in two rows, where a row has several,
 3. ``first[v]``     no earlier node coincides with v: v opens a class and costs one position,
 4. ``count[...]``   at least j of the first i keys of a row coincide with u (sequential counter, Sinz, CP 2005),
 5. ``copy[u, j]``   the class that u opens has j >= 2 keys in one row, which costs one more position.
 
-The cost is offset + the number of true ``first`` and ``copy``. The relation is the largest one that supports itself, so cycles need no
-care: a coincidence that only rests on itself is right (``docs/theory.md``).
+The cost is offset + the number of true ``first`` and ``copy``. Any relation that is consistent with itself is valid,
+the largest one included, so cycles need no further clauses (``docs/theory.md``).
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from masksynth.problem import Problem
 MAX_PAIRS = 400_000
 """Most pairs that may coincide before a search backend refuses."""
 MAX_CLAUSES = 20_000_000
-"""Most clauses that are built."""
+"""Most clauses of an encoding."""
 
 Pair = tuple[int, int]
 
 
 class OutOfTime(Exception):
-    """The time limit was reached before the search was written down."""
+    """The time limit was reached while the problem was being encoded."""
 
 
 @dataclass
 class Encoding:
-    """Hard ``clauses`` over variables 1 .. ``variables``, and a cost: ``offset`` + the number of true literals of ``cost``."""
+    """Hard ``clauses`` over variables 1 .. ``variables``; cost: ``offset`` + true literals of ``cost``."""
 
     nodes: int
     same: dict[Pair, int] = field(default_factory=dict)
@@ -49,12 +50,12 @@ class Encoding:
     until: float | None = None
 
     def new(self) -> int:
-        """A fresh variable."""
+        """Return a new variable."""
         self.variables += 1
         return self.variables
 
     def add(self, *clause: int) -> None:
-        """One hard clause."""
+        """Add a hard clause."""
         if len(self.clauses) >= MAX_CLAUSES:
             raise Unsupported(f"the search needs more than {MAX_CLAUSES} clauses; use --backend criterion")
         if self.until is not None and len(self.clauses) % 4096 == 0 and monotonic() >= self.until:
@@ -62,11 +63,11 @@ class Encoding:
         self.clauses.append(list(clause))
 
     def literal(self, u: int, v: int) -> int | None:
-        """The literal "u and v coincide"; 0 if they always do (u = v), None if they never do."""
+        """Return the literal "u and v coincide"; 0 if they always do (u = v), None if they never do."""
         return 0 if u == v else self.same.get((min(u, v), max(u, v)))
 
     def classes(self, true: Iterable[int]) -> tuple[int, ...]:
-        """Decode the true literals of a model: the class of every node, numbered by first appearance."""
+        """Return the class of each node, numbered by first appearance, given the true literals of a model."""
         held = set(true)
         leader = list(range(self.nodes))
         for (u, v), literal in sorted(self.same.items(), key=lambda item: (item[0][1], item[0][0])):
@@ -76,30 +77,30 @@ class Encoding:
         return tuple(numbers.setdefault(node, len(numbers)) for node in leader)
 
     def value(self, true: Iterable[int]) -> int:
-        """The cost of a model."""
+        """Return the cost of a model."""
         held = set(true)
         return self.offset + sum(literal in held for literal in self.cost)
 
     def apart(self) -> set[int]:
-        """The true variables when no two nodes coincide: a solution to begin with."""
+        """Return the true variables of the trivial solution, in which no two nodes coincide."""
         return set(self.first.values())
 
 
 def encode(problem: Problem, until: float | None = None) -> Encoding:
-    """The clauses and cost of a problem at any depth.
+    """Encode a problem at any depth.
 
     Parameters
     ----------
     problem : Problem
     until : float, optional
-        When to give up, by ``time.monotonic``.
+        When to stop, by ``time.monotonic``.
 
     Raises
     ------
     OutOfTime
         At ``until``.
     Unsupported
-        At finite depth (the relation has no levels), or beyond ``MAX_PAIRS`` and ``MAX_CLAUSES``.
+        At finite depth (the encoding has no levels), or above ``MAX_PAIRS`` or ``MAX_CLAUSES``.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def encode(problem: Problem, until: float | None = None) -> Encoding:
     (4, 6)
     """
     if problem.layers is not None:
-        raise Unsupported("the search backends know no layers; use --backend criterion (or auto) for finite depth")
+        raise Unsupported("search backends do not support --layers; use --backend criterion or auto")
     if problem.pair_count > MAX_PAIRS:
         raise Unsupported(
             f"{problem.pair_count} pairs of nodes may coincide, more than {MAX_PAIRS}; use --backend criterion"
@@ -125,7 +126,7 @@ def encode(problem: Problem, until: float | None = None) -> Encoding:
 
 
 def _equivalence(encoding: Encoding, problem: Problem) -> None:
-    """If u ~ v and v ~ w then u ~ w, in all three directions."""
+    """If u ~ v and v ~ w then u ~ w, and its two permutations."""
     for group in problem.groups:
         for u, v, w in combinations(group, 3):
             uv, vw, uw = encoding.same[u, v], encoding.same[v, w], encoding.same[u, w]
@@ -142,7 +143,7 @@ def _by_identity(row: Sequence[int], identity: Sequence[int]) -> dict[int, list[
 
 
 def _rows_match(encoding: Encoding, problem: Problem) -> None:
-    """If u ~ v then in each table the keys of u and of v can be paired off so that partners coincide."""
+    """If u ~ v then in each table the keys of u and of v can be matched one to one with partners that coincide."""
     nodes = problem.nodes
     for (u, v), literal in encoding.same.items():
         for table in nodes.rows:
@@ -169,12 +170,12 @@ def _matching(encoding: Encoding, literal: int, ours: list[int], theirs: list[in
                 encoding.add(-meeting, same)
             columns.setdefault(other, []).append(meeting)
     for column in columns.values():
-        for one, two in combinations(column, 2):
-            encoding.add(*{-one, -two})
+        for first, second in combinations(column, 2):  # each partner is matched at most once
+            encoding.add(*{-first, -second})
 
 
 def _openers(encoding: Encoding) -> None:
-    """A node opens a class, and costs a position, unless it coincides with an earlier one; a node without candidates always does."""
+    """A node opens a class, which costs a position, unless it coincides with an earlier node."""
     earlier: dict[int, list[int]] = {}
     for (_, v), literal in encoding.same.items():
         earlier.setdefault(v, []).append(literal)
@@ -186,7 +187,7 @@ def _openers(encoding: Encoding) -> None:
 
 
 def _copies(encoding: Encoding, problem: Problem) -> None:
-    """Where j >= 2 keys of one row fall into the class that u opens, the class costs at least j positions."""
+    """If j >= 2 keys of one row fall into the class that u opens, the class costs at least j positions."""
     identity = problem.nodes.identity
     rows = {row for table in problem.nodes.rows for row in table}
     crowds = {tuple(sorted(part)) for row in rows for part in _by_identity(row, identity).values() if len(part) > 1}
@@ -219,22 +220,22 @@ def _count(encoding: Encoding, u: int, crowd: list[int], copy: dict[Pair, int]) 
 
 
 def _at_least(encoding: Encoding, literals: list[int]) -> list[int]:
-    """Literals implied by "at least 1, 2, ... of ``literals``" (sequential counter, implications towards the count only)."""
+    """Return literals implied by "at least 1, 2, ... of ``literals``": a sequential counter in one direction."""
     counted: list[int] = []
     for literal in literals:
         grown = [encoding.new() for _ in range(len(counted) + 1)]
-        for place, now in enumerate(grown):
-            if place < len(counted):
-                encoding.add(-counted[place], now)
-            encoding.add(-literal, *([-counted[place - 1]] if place else []), now)
+        for index, output in enumerate(grown):
+            if index < len(counted):
+                encoding.add(-counted[index], output)
+            encoding.add(-literal, *([-counted[index - 1]] if index else []), output)
         counted = grown
     return counted
 
 
 def wcnf(encoding: Encoding) -> Iterator[str]:
-    """Lines of the MaxSAT problem in the 2022 WCNF format: ``c offset K``, hard lines ``h``, soft lines of weight 1.
+    """Yield the lines of the MaxSAT problem in the 2022 WCNF format: ``c offset K``, hard lines ``h``, soft lines.
 
-    The optimum plus K is the number of positions.
+    Soft clauses have weight 1. The optimum plus K is the number of positions.
     """
     yield f"c offset {encoding.offset}"
     for clause in encoding.clauses:
@@ -244,20 +245,20 @@ def wcnf(encoding: Encoding) -> Iterator[str]:
 
 
 def write_wcnf(problem: Problem, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
-    """Write the search for a problem to a file, atomically, so that any MaxSAT solver can run it (``masksynth solve --emit``).
+    """Write a problem as a WCNF file for any MaxSAT solver (``masksynth solve --emit``), atomically.
 
     Raises
     ------
     Unsupported
         At finite depth, or if the search is too large.
     InvalidInstance
-        If the file is there and ``force`` is not given, or is one of the ``inputs``.
+        If the file exists and ``force`` is False, or it is one of the ``inputs``.
     MasksynthError
-        If the file cannot be written; a file that was there stays as it was.
+        If the file cannot be written; an existing file is not changed.
     """
     write_lines(wcnf(encode(problem)), path, force, inputs)
 
 
 def write_lines(lines: Iterable[str], path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
-    """Write lines to a file, whole or not at all."""
+    """Write lines to a file, atomically."""
     write_file(path, (f"{line}\n".encode() for line in lines), force, inputs, "the search")

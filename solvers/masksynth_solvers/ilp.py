@@ -1,4 +1,4 @@
-"""Integer linear programming by SCIP, as OR-Tools ships it, on the common encoding: a clause is sum of literals >= 1."""
+"""Integer linear programming by SCIP (in OR-Tools) on the common encoding: a clause is "sum of literals >= 1"."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from masksynth_solvers.interruptible import run, search
 
 
 class Ilp:
-    """The backend ``ilp``: 0/1 variables, one row a clause, the cost as objective. Bounds are floating point, rounded up to integers."""
+    """The backend ``ilp``: 0/1 variables, one row per clause, the cost as objective.
+
+    Bounds are floating point numbers, rounded up to integers.
+    """
 
     name = "ilp"
 
     def available(self) -> str:
-        """Empty, or the install line."""
+        """Return an empty string, or the install line."""
         return "" if find_spec("ortools") else "ortools: pip install ortools"
 
     def versions(self) -> dict[str, str]:
-        """The version of OR-Tools, whose wheel contains SCIP."""
+        """Return the version of OR-Tools, whose wheel contains SCIP."""
         return {"ortools": version("ortools")}
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
-        """A least-cost coincidence, or the best found within the limits."""
+        """Find a partition of least cost, or the best within the limits."""
         return search(problem, limits, lambda encoding, until: self._search(encoding, until, limits))
 
     def _search(self, encoding: Encoding, until: float | None, limits: Limits) -> Outcome:
@@ -36,7 +39,7 @@ class Ilp:
         solver = pywraplp.Solver.CreateSolver("SCIP")
         if solver is None:
             raise MasksynthError("this build of ortools has no SCIP")
-        # OR-Tools lets SCIP stop at a gap of 0.01 %, and call that optimal.
+        # By default OR-Tools stops SCIP at a gap of 0.01 % and calls that optimal.
         settings = (f"randomization/randomseedshift = {limits.seed}", "misc/catchctrlc = FALSE", "limits/gap = 0", "")
         solver.SetSolverSpecificParametersAsString("\n".join(settings))
         variables = [solver.BoolVar(str(number)) for number in range(encoding.variables + 1)]

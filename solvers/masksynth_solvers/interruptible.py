@@ -1,4 +1,4 @@
-"""Searching within limits: a time-out and Ctrl-C stop the encoder and the native solver, and leave the best that is known."""
+"""Run solvers so that a time limit or Ctrl-C stops them and the best solution so far is kept."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Result = TypeVar("Result")
 
 
 def search(problem: Problem, limits: Limits, work: Callable[[Encoding, float | None], Outcome]) -> Outcome:
-    """Encode a problem and let ``work`` search it until the time that it is given.
+    """Encode a problem and search it by ``work(encoding, until)``.
 
-    Where the time ends, or Ctrl-C comes, before the solver has begun, the answer is all nodes apart with the number of identities as
-    bound: every identity of a live node needs a position.
+    If the time ends, or Ctrl-C arrives, before the solver has started, the answer is all nodes apart with the number of
+    identities as bound: every identity of a live node needs a position.
     """
     until = None if limits.seconds is None else monotonic() + limits.seconds
     try:
@@ -34,12 +34,19 @@ def search(problem: Problem, limits: Limits, work: Callable[[Encoding, float | N
 
 
 def run(work: Callable[[], Result], stop: Callable[[], None], until: float | None) -> tuple[Result, bool]:
-    """Run ``work`` in a thread and call ``stop`` at the time ``until`` (of ``time.monotonic``) or on Ctrl-C, again until it stops.
+    """Run ``work`` in a thread; at the time ``until`` or on Ctrl-C, call ``stop`` repeatedly until it ends.
+
+    Parameters
+    ----------
+    work, stop : function
+        The search, and a function that makes it return early.
+    until : float or None
+        Time limit, by ``time.monotonic``.
 
     Returns
     -------
     (result, stopped)
-        What ``work`` returned, and whether it was asked to stop.
+        What ``work`` returned, and whether ``stop`` was called.
 
     Examples
     --------
@@ -60,7 +67,7 @@ def run(work: Callable[[], Result], stop: Callable[[], None], until: float | Non
 
     stopped = False
     Thread(target=target, daemon=True).start()
-    # Not Thread.join: interrupted, it can take a running thread for a finished one (CPython, threading.py, bpo-45274).
+    # Not Thread.join: if interrupted, it can report a running thread as finished (CPython, bpo-45274).
     while not done.is_set():
         try:
             done.wait(0.1 if until is None else min(0.1, max(0.001, until - monotonic())))
@@ -76,11 +83,11 @@ def run(work: Callable[[], Result], stop: Callable[[], None], until: float | Non
 
 
 def run_in_thread(work: Callable[[], Result]) -> Result:
-    """Run ``work`` in another thread and return its result; on Ctrl-C, raise KeyboardInterrupt after ``work`` has ended.
+    """Run ``work`` in another thread and return its result; on Ctrl-C, raise KeyboardInterrupt once it has ended.
 
     In the main thread PySAT replaces the handler of SIGINT by one that jumps out of the solver: a jump out of a memory
-    allocation leaves the allocator locked, and a signal that reaches another thread crashes the process. In other threads
-    PySAT leaves the handler alone. Blocking SIGINT would not do: the kernel then delivers it to another thread.
+    allocation leaves the allocator locked, and a signal that reaches another thread crashes the process. In other
+    threads PySAT leaves the handler alone. Blocking SIGINT would not do: the kernel then delivers it to another thread.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""MaxSAT by RC2 (PySAT) on the common encoding: core-guided, so its cost is a proved lower bound all the way.
+"""MaxSAT by RC2 (PySAT) on the common encoding: core-guided, so its cost is a proved lower bound throughout.
 
 A. Ignatiev, A. Morgado, J. Marques-Silva, "RC2: an Efficient MaxSAT Solver", JSAT 11, 2019.
 """
@@ -16,20 +16,20 @@ from masksynth_solvers.interruptible import run, search
 
 
 class MaxSat:
-    """The backend ``maxsat``; deterministic, so the seed and the number of workers change nothing."""
+    """The backend ``maxsat``. It is deterministic and ignores the seed and the number of workers."""
 
     name = "maxsat"
 
     def available(self) -> str:
-        """Empty, or the install line."""
+        """Return an empty string, or the install line."""
         return "" if find_spec("pysat") else "python-sat: pip install python-sat"
 
     def versions(self) -> dict[str, str]:
-        """The version of PySAT."""
+        """Return the version of PySAT."""
         return {"python-sat": version("python-sat")}
 
     def solve(self, problem: Problem, limits: Limits) -> Outcome:
-        """A least-cost coincidence; on a time-out all nodes apart, with the bound of the cores found so far."""
+        """Find a partition of least cost; on a time-out, return all nodes apart with the bound of the cores so far."""
         return search(problem, limits, self._search)
 
     def _search(self, encoding: Encoding, until: float | None) -> Outcome:

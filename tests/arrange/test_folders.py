@@ -212,9 +212,9 @@ def test_nothing_is_left_when_a_batch_is_broken(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("empty",), "holds neither manifest.json nor solution.json"),
-        (("packed", "--batch", "5"), "has 1 batches, no batch 5; name one of 0..0"),
-        (("packed", "--batch", "0", "-o", "new"), "--batch 0 does not go with this: -o writes every batch"),
+        (("empty",), "holds neither solution.json nor manifest.json"),
+        (("packed", "--batch", "5"), "has 1 batches, not a batch 5; batches are counted from 0"),
+        (("packed", "--batch", "0", "-o", "new"), "--batch 0 cannot be combined with -o, which writes every batch"),
         (("packed", "-o", "full"), "the folder is not empty"),
     ],
 )

@@ -92,7 +92,7 @@ def test_samples_in_every_form(packed_by_hand, tmp_path):
         done = run(tmp_path / "causal.npy", *tokens, "--samples", tmp_path / name)
         assert done.exit_code == 1
         assert "MS015 contamination between samples" in done.output
-        assert "position 4 (1@0), token 0 of sample 'b', sees 0 (1@0) of sample 'a'" in done.output
+        assert "position 4 (1@0), token 0 of sample 'b', attends to 0 (1@0) of sample 'a'" in done.output
         assert run(tmp_path / "documents.npy", *tokens, "--samples", tmp_path / name).exit_code == 0
     piped = CliRunner().invoke(
         main, ["audit", str(tmp_path / "causal.npy"), *map(str, tokens), "--samples", "-"], input=text

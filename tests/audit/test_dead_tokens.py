@@ -26,6 +26,6 @@ def test_a_needed_token_called_dead_is_a_finding(tmp_path):
     )
     found = audit(read_subject(str(packed_folder(tmp_path / "short", [short]))))
     said = [finding.message for finding in found.findings if finding.code == "MS002"]
-    assert any("does not see token 0 of its sample, which takes no position" in message for message in said)
+    assert any("does not attend to token 0 of its sample, which has no position" in message for message in said)
     whole = audit(read_subject(str(packed_folder(tmp_path / "whole", [batch]))))
     assert "MS002" not in {finding.code for finding in whole.findings}

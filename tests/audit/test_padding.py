@@ -136,6 +136,6 @@ def test_labels_of_padding_beyond_the_limit_are_counted():
     report = audit(with_tokens(Subject(Mask.from_dense(np.eye(size, dtype=bool)), "mask"), tokens))
     assert sum(one.code == "MS020" for one in report.findings) == 1000
     assert [one.message for one in report.findings if one.code == "MS014"] == [
-        "2 more labels stand at padding; 1000 are written out"
+        "2 more labels are predicted by padding; 1000 are reported"
     ]
     assert not report.complete

@@ -97,7 +97,7 @@ def test_mask_mods_of_attention_gym(name, allowed):
 def test_mask_mods_in_stretches(monkeypatch):
     from masksynth.mask import dense as coalesce
 
-    monkeypatch.setattr(coalesce, "MAX_ENTRIES", 30)
+    monkeypatch.setattr(coalesce, "ENTRIES_PER_CHUNK", 30)
     shared = read_subject("tests.audit.masks:shared", length=7)
     assert np.array_equal(shared.mask.dense(), dense_of(lambda q, k: k <= q and (k < 3 or (k >= 5) == (q >= 5)), 7))
 
@@ -135,7 +135,7 @@ def test_options_that_do_not_fit(tmp_path):
             read_subject(tmp_path / "m.npy", **options)
     with pytest.raises(InvalidInstance, match="give --length"):
         read_subject("tests.audit.masks:causal")
-    with pytest.raises(InvalidInstance, match="no packed folder"):
+    with pytest.raises(InvalidInstance, match="not a packed folder"):
         read_subject("tests.audit.masks:causal", length=4, batch=0)
 
 

@@ -1,7 +1,7 @@
 """The masks as their papers publish them: positions under names of their own, formulas over these names, labels per position.
 
 Nothing here reads the rows of the catalogue. ``place`` says which published position a task's node is.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Sees = Callable[[Key, Key], bool]
 
 @dataclass(frozen=True)
 class Published:
-    """``positions``: name -> (input, position, kind); ``tables``: one formula a table; ``labels``: what a position predicts."""
+    """``positions``: name -> (input, position, kind); ``tables``: one formula a table; ``labels``: what a position predicts."""  # noqa: E501
 
     positions: dict[Key, tuple[Any, ...]]
     tables: tuple[Sees, ...]
@@ -327,9 +327,9 @@ def transfusion(segments):
     live = range(total - (1 if owner[-1] % 2 == 0 else 0))
     nodes = {i: (f"w{i}", i, "token") if owner[i] % 2 == 0 else (("noised", f"w{i}"), i, "image") for i in live}
     sees = lambda q, k: k <= q or (owner[q] == owner[k] and owner[q] % 2 == 1)  # noqa: E731
-    labels = lambda q: (
+    labels = lambda q: (  # noqa: E731
         [f"eps{q}"] if owner[q] % 2 else [f"w{q + 1}"] if q + 1 < total and owner[q + 1] == owner[q] else []
-    )  # noqa: E731
+    )
     return Published(nodes, (sees,), lambda t, v: v.position, labels)
 
 
@@ -379,7 +379,7 @@ def loo_mlm(n):
 
 
 def places(instance: Instance, merged: MergedTask, published: Published) -> dict[Key, int]:
-    """Published position -> merged index, read off the embeddings; two indices for one published position are a failure."""
+    """Published position -> merged index, read off the embeddings; two indices for one published position are a failure."""  # noqa: E501
     found: dict[Key, int] = {}
     for number, task in enumerate(instance.family.tasks):
         for name, index in merged.embeddings[task.name].items():
@@ -389,7 +389,7 @@ def places(instance: Instance, merged: MergedTask, published: Published) -> dict
 
 
 def compare(instance: Instance, merged: MergedTask, published: Published) -> None:
-    """Element by element: positions, every table of the mask, and labels (with their multiplicities) agree with the published scheme."""
+    """Element by element: positions, every table of the mask, and labels (with their multiplicities) agree with the published scheme."""  # noqa: E501
     found = places(instance, merged, published)
     assert found.keys() == published.positions.keys(), found.keys() ^ published.positions.keys()
     assert sorted(found.values()) == list(range(len(merged.positions))), "not one to one"
@@ -408,7 +408,7 @@ def compare(instance: Instance, merged: MergedTask, published: Published) -> Non
 
 
 def compare_classes(merged: MergedTask, published: Published) -> None:
-    """Where inputs repeat: every published row has, identity by identity, as many keys as the merged row of the same identity."""
+    """Where inputs repeat: every published row has, identity by identity, as many keys as the merged row of the same identity."""  # noqa: E501
     dense = merged.mask.dense()
     identities = [tuple(position) for position in merged.positions]
     for key, identity in published.positions.items():

@@ -179,7 +179,7 @@ def unfinished(tmp_path, rows=1400):
 def test_a_mended_file_is_finished_by_resume(tmp_path):
     path = unfinished(tmp_path)
     said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100"))
-    assert "an unfinished run lies there" in said
+    assert "an unfinished run exists" in said
     assert "--resume" in said
     done = masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--json")
     assert json.loads(done.stdout)["samples"] == 1400
@@ -258,7 +258,7 @@ def test_a_folder_that_is_no_packing_is_never_replaced(tmp_path):
     assert "not empty" in refused(masksynth("pack", GSM8K, "-o", out))
     assert masksynth("pack", GSM8K, "-o", out, "--force", "--max-length", "500").returncode == 0
     (out / "notes.txt").write_text("mine")
-    assert "holds 'notes.txt'" in refused(masksynth("pack", GSM8K, "-o", out, "--force"))
+    assert "contains 'notes.txt'" in refused(masksynth("pack", GSM8K, "-o", out, "--force"))
     assert (out / "notes.txt").read_text() == "mine"
     assert "cannot be read" in refused(masksynth("unpack", tmp_path))
 
@@ -289,7 +289,7 @@ def test_what_no_packing_wrote_stays(tmp_path):
     out.mkdir()
     (out / "batch-notes.txt").write_text("mine")
     (out / "manifest.json").write_text('{"name": "my web app"}')
-    assert "which no packing wrote" in refused(masksynth("pack", GSM8K, "-o", out, "--force"))
+    assert "which was not written by `masksynth pack`" in refused(masksynth("pack", GSM8K, "-o", out, "--force"))
     assert sorted(path.name for path in out.iterdir()) == ["batch-notes.txt", "manifest.json"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from masksynth.backends import ENGINES, PORTFOLIO
+from masksynth.sparse.engines import ENGINES, PORTFOLIO
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
 from tests.sparse.test_known_optima import CHAINS

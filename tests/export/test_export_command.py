@@ -119,16 +119,15 @@ def test_cannot_express(answer, tmp_path):
             "there.safetensors: is there already; choose another name or give --force",
         ),
         (["--to", "magi", "-o", "a.bin"], "a.bin: ends in '.bin'; name a file that ends in .safetensors"),
-        (["--to", "magi", "-o", "none/a.safetensors"], "there is no folder"),
         (["--to", "magi", "-o", "-"], "stdout holds the answer"),
         (["--to", "magi"], "--to and -o go together"),
         (["-o", "a.safetensors"], "--to and -o go together"),
         (["--to", "triton", "-o", "a.safetensors"], "Invalid value for '--to'"),
         (["--table", "3"], "has 1 tables, not a table 3"),
-        (["--batch", "0"], "is no packed folder"),
-        (["--block-size", "0"], "is no block size"),
-        (["--block-size", "128x"], "is no block size"),
-        (["--block-size", "8x8x8"], "is no block size"),
+        (["--batch", "0"], "is not a packed folder"),
+        (["--block-size", "0"], "is not a block size"),
+        (["--block-size", "128x"], "is not a block size"),
+        (["--block-size", "8x8x8"], "is not a block size"),
     ],
 )
 def test_refusals(arguments, text, answer, tmp_path, monkeypatch):
@@ -143,7 +142,7 @@ def test_refusals(arguments, text, answer, tmp_path, monkeypatch):
 
 def test_a_table_must_be_named(answer, tmp_path):
     folder = answer(random_mask(9, 2))
-    assert "has 2 tables; say which with --table" in run(
+    assert "has 2 tables; choose one with --table" in run(
         folder, "--to", "magi", "-o", tmp_path / "a.safetensors", code=2
     )
     run(folder, "--to", "magi", "-o", tmp_path / "a.safetensors", "--table", 1)

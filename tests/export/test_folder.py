@@ -15,8 +15,9 @@ import pytest
 
 from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
 from masksynth.export import merged_arrays, read_merged, solution_record, write_answer
-from masksynth.export.answer_folder import FILES, _write, same_merged
+from masksynth.export.answer_folder import FILES, same_merged
 from masksynth.export.formats import npz_bytes, read_safetensors, safetensors_bytes
+from masksynth.files import write_to_disk
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.tasks import Instance, LossEdge, Node, Prediction, Task, TaskFamily
@@ -219,7 +220,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(limit, tmp_path):
 def test_a_full_device_is_an_error_of_the_system():
     """What the writing of one file meets when no space is left, and `write_answer` turns to one line."""
     with pytest.raises(OSError, match="No space left"):
-        _write(Path("/dev/full"), b"x")
+        write_to_disk(Path("/dev/full"), b"x")
 
 
 def hostile_merged():

@@ -47,10 +47,10 @@ def test_over_the_limit_small_masks_are_done_in_arrays_and_large_ones_refused(pa
     one, other = mask(pair[0]), mask(pair[1])
     with pytest.MonkeyPatch.context() as patch:
         due = algebra.product(one, other), algebra.transpose(one)
-        patch.setattr(algebra, "MAX_INTERVALS", 1)
+        patch.setattr(algebra, "INTERVAL_LIMIT", 1)
         assert (algebra.product(one, other), algebra.transpose(one)) == due
         patch.setattr(algebra, "MAX_DENSE", -1)
-        patch.setattr(algebra, "MAX_INTERVALS", -1)
+        patch.setattr(algebra, "INTERVAL_LIMIT", -1)
         with pytest.raises(Unsupported, match="intervals"):
             algebra.transpose(one)
 

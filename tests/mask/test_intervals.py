@@ -116,5 +116,5 @@ def test_chunks_of_dense_rows(array, step):
 
 
 def test_chunks_are_limited():
-    assert dense.rows_per_chunk(0) == dense.MAX_ENTRIES
-    assert dense.rows_per_chunk(2 * dense.MAX_ENTRIES) == 1
+    assert dense.rows_per_chunk(0) == dense.ENTRIES_PER_CHUNK
+    assert dense.rows_per_chunk(2 * dense.ENTRIES_PER_CHUNK) == 1

@@ -7,6 +7,15 @@ import numpy as np
 from masksynth.pack.batch import PackedBatch
 from masksynth.tasks import Instance, LossEdge, MergedTask, Node, Position, Prediction, Task, TaskFamily
 from masksynth.tasks.instance_files import question_of
+from tests.pack.strategies import ROUTE
+
+KEYS = ("kinds", ROUTE)
+"""Further keys of the samples."""
+
+
+def kind_of(keys, group):
+    """A kind that holds the keys of a token and its group: nodes of different groups are never equivalent."""
+    return f"{tuple(map(int, keys))} {group!r}"
 
 
 def rows_of_sample(sample):
@@ -43,9 +52,11 @@ def positions_of_sample(sample):
 
 def task_of(sample) -> Task:
     rows, predictor = rows_of_sample(sample)
-    kinds = sample.get("kinds") or [0] * len(rows)
+    zeros = [0] * len(rows)
+    keys = zip(*(sample.get(name) or zeros for name in KEYS), strict=True)
+    kinds = [kind_of(key, sample.get("group")) for key in keys]
     places = positions_of_sample(sample)
-    nodes = [Node(f"t{i}", token, places[i], str(kinds[i])) for i, token in enumerate(sample["input_ids"])]
+    nodes = [Node(f"t{i}", token, places[i], kinds[i]) for i, token in enumerate(sample["input_ids"])]
     attends = {f"t{i}": [f"t{k}" for k in row] for i, row in enumerate(rows)}
     weight = sample.get("weight", 1.0)
     predict = [
@@ -58,10 +69,25 @@ def family_of(samples) -> Instance:
     return Instance(TaskFamily([task_of(sample) for sample in samples]), "samples")
 
 
-def merged_of(batch: PackedBatch, instance: Instance) -> MergedTask:
-    """The merged task that a batch of these samples, in this order, claims to be."""
+def groups_of_positions(batch, groups):
+    """The group that each position serves; a copy that no sample uses belongs to that of the position before it."""
+    result = [...] * batch.positions
+    for number, group in enumerate(groups):
+        for place in batch.sample_position[batch.sample_offset[number] : batch.sample_offset[number + 1]].tolist():
+            assert result[place] in (..., group), "a position serves two groups"
+            result[place] = group
+    for place in range(batch.positions):
+        result[place] = result[place - 1] if result[place] is ... else result[place]
+    return result
+
+
+def merged_of(batch: PackedBatch, instance: Instance, groups=None) -> MergedTask:
+    """The merged task that a batch of these samples, in this order and these groups, claims to be."""
     labels = tuple(dict.fromkeys(batch.loss_label.tolist()))
-    kinds = batch.keys.get("kinds", np.zeros(batch.positions, np.int64))
+    zeros = np.zeros(batch.positions, np.int64)
+    keys = zip(*(batch.keys.get(name, zeros).tolist() for name in KEYS), strict=True)
+    group = groups_of_positions(batch, groups or ["g"] * len(batch.samples))
+    kinds = [kind_of(*both) for both in zip(keys, group, strict=True)]
     embeddings = {}
     for number, task in enumerate(instance.family.tasks):
         dead = set(batch.dead_index[batch.dead_offset[number] : batch.dead_offset[number + 1]].tolist())
@@ -77,8 +103,8 @@ def merged_of(batch: PackedBatch, instance: Instance) -> MergedTask:
     )
     return MergedTask(
         tuple(
-            Position(i, p, str(k))
-            for i, p, k in zip(batch.input_ids.tolist(), batch.position_ids.tolist(), kinds.tolist(), strict=True)
+            Position(i, p, k)
+            for i, p, k in zip(batch.input_ids.tolist(), batch.position_ids.tolist(), kinds, strict=True)
         ),
         batch.mask,
         embeddings,

@@ -12,8 +12,7 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from masksynth.arrange.arranged_folder import arrange_packed
-from masksynth.backends import Limits
+from masksynth.arrange.arranged_folder import ArrangeOptions, arrange_packed
 from masksynth.cli import main
 from masksynth.errors import InvalidInstance, MasksynthWarning
 from masksynth.pack import open_packed, pack_samples, unpack_samples
@@ -253,14 +252,14 @@ def test_a_folder_from_before_is_read_with_one_warning(copy, folders):
     assert done.stderr.startswith(f"Warning: {folder}: was packed before folders had hashes")
     small = old(copy("segments"))
     with pytest.warns(MasksynthWarning):
-        arrange_packed(small, small.parent / "arranged", 128, False, Limits(), lambda *_: None)
+        arrange_packed(small, small.parent / "arranged", ArrangeOptions(128), lambda *_: None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(list(open_packed(small.parent / "arranged"))) == 1
 
 
 def test_arranged_batches_have_hashes_of_their_own(folders, tmp_path):
-    arrange_packed(folders / "segments", tmp_path / "arranged", 4, False, Limits(), lambda *_: None)
+    arrange_packed(folders / "segments", tmp_path / "arranged", ArrangeOptions(4), lambda *_: None)
     path = tmp_path / "arranged" / "batch-00000.safetensors"
     arrays = load_file(path)
     save_file({**arrays, "loss_label": arrays["loss_label"] + 1}, path, metadata_of(path))

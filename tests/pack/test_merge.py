@@ -9,15 +9,15 @@ import masksynth as ms
 from masksynth.merge import merge
 from masksynth.pack import pack_batches
 from tests.pack.families import family_of, merged_of
-from tests.pack.strategies import causal_samples, segmented_samples
+from tests.pack.strategies import ROUTE, causal_samples, segmented_samples
 
 
 def check(samples):
-    [batch] = pack_batches(samples)
+    """The one batch of some samples, which is their minimal merged task, groups kept apart."""
+    [batch] = pack_batches(samples, key_fields=[ROUTE])
     instance = family_of(samples)
-    merged = merge(instance)
-    assert batch.positions == len(merged.positions)
-    ms.verify(instance, merged_of(batch, instance))
+    assert batch.positions == len(merge(instance).positions)
+    ms.verify(instance, merged_of(batch, instance, [sample.get("group") for sample in samples]))
     return batch
 
 
@@ -68,6 +68,24 @@ def test_equal_leaves_of_two_groups_have_their_own_copies():
     ]
     [batch] = pack_batches(samples)
     assert batch.positions == 4
+
+
+def test_equal_tokens_that_see_themselves_alone_need_one_position():
+    """No row holds two of them, however many the segment has."""
+    alone = {"length": 3, "within": "self", "predict": "self"}
+    batch = check(
+        [
+            {
+                "id": 1,
+                "group": "g",
+                "input_ids": [5] * 3,
+                "labels": [6, 7, 8],
+                "position_ids": [0] * 3,
+                "segments": [alone],
+            }
+        ]
+    )
+    assert batch.positions == 1
 
 
 @settings(max_examples=150, deadline=None)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masksynth.arrange.arranged_folder import arrange_packed
-from masksynth.backends import Limits
+from masksynth.arrange.arranged_folder import ArrangeOptions, arrange_packed
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack import open_packed, pack_batches, pack_samples, unpack_samples
 from masksynth.pack.read_files import read_samples
@@ -168,6 +167,16 @@ def test_segmented_samples_come_back(tmp_path_factory, samples):
     assert first.mask == again.mask
 
 
+def test_position_ids_that_differ_from_the_segments_come_back(tmp_path):
+    """They count from 0, as a plain sample's do, and not from where its segments say."""
+    parts = [{"length": 2, "position": 5}, {"length": 2, "position": 7, "sees": [0]}]
+    row = {"id": 1, "input_ids": [1, 2, 3, 4], "labels": [-100, 2, 3, 4], "segments": parts}
+    for number, position_ids in enumerate(([0, 1, 2, 3], [5, 6, 7, 8])):
+        pack_samples([{**row, "position_ids": position_ids}], tmp_path / str(number))
+        [back] = unpack_samples(tmp_path / str(number))
+        assert back.get("position_ids", [5, 6, 7, 0])[:3] == position_ids[:3]  # the last token is dead
+
+
 def test_a_group_apart_is_gathered_within_the_window_and_reported_beyond_it(tmp_path):
     row = {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
     samples = [{**row, "id": i, "group": group} for i, group in enumerate("aabbab")]
@@ -215,7 +224,7 @@ def test_no_sample(tmp_path):
 def test_arranged_batches_hold_the_same_samples(tmp_path):
     """Another order of the positions is another layout of the same training."""
     pack_samples(DATA / "reasoning_calls.jsonl.gz", tmp_path / "packed")
-    arrange_packed(tmp_path / "packed", tmp_path / "arranged", 16, False, Limits(), lambda *_: None)
+    arrange_packed(tmp_path / "packed", tmp_path / "arranged", ArrangeOptions(16), lambda *_: None)
     assert list(unpack_samples(tmp_path / "arranged")) == list(unpack_samples(tmp_path / "packed"))
     table = join(list(read_samples(DATA / "reasoning_calls.jsonl.gz")))
     [batch] = open_packed(tmp_path / "arranged")

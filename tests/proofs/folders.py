@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 
-from masksynth.backends import Limits, sparse_search
+from masksynth.backends import Limits
 from masksynth.sparse import SparseProblem
+from masksynth.sparse.engines import sparse_search
 from masksynth_solvers.sparse.certificate import write_proof
 from tests.proofs.naive import cycle, grid, path, random_preorder
 
@@ -57,7 +58,7 @@ def solved(problem, engine="sat"):
     if outcome.reduction.unreachable is not None:
         return None
     mask = np.zeros((problem.layers if problem.layered else 1, problem.size, problem.size), bool)
-    for edge in outcome.reduction.sure | outcome.reduction.chosen:
+    for edge in outcome.reduction.forced | outcome.reduction.chosen:
         mask[(0, *edge)] = True
     for standing in outcome.standings:
         for *layer, query, key in standing.chosen:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from masksynth.sparse import Part, SparseProblem, reduce
+from masksynth.sparse import Component, SparseProblem, reduce
 from masksynth.verify.proof.formula import at_most, layered_clauses, part_clauses
-from masksynth_solvers.sparse.certificate import cheaper
+from masksynth_solvers.sparse.certificate import limit_weight
 from masksynth_solvers.sparse.encoding import encode, encode_layers
 from tests.proofs.folders import weighted
 from tests.proofs.naive import cycle, grid, pairs, path, preorders, random_preorder
@@ -30,10 +30,10 @@ def sets(clauses):
 
 def compare(problem, sure, part, bounds=(-1, 0)):
     formula = encode(problem, sure, part)
-    assert named(formula) == sets(part_clauses(problem.size, problem.depth, sure, part.edges, part.demands))
+    assert named(formula) == sets(part_clauses(problem.size, problem.depth, sure, part.edges, part.pairs))
     for most in bounds:
         terms = [f"edge {q} {k}" for q, k in part.edges for _ in range(problem.weight((q, k)))]
-        assert named(cheaper(replace(formula, clauses=[]), most)) == sets(at_most(terms, most))
+        assert named(limit_weight(replace(formula, clauses=[]), most)) == sets(at_most(terms, most))
 
 
 def test_small_relations():
@@ -41,9 +41,9 @@ def test_small_relations():
     for table in [*preorders(5, True), *preorders(4), *preorders(3)]:
         for layers in range(1, 6):
             problem = SparseProblem(table, layers, weights={edge: chance.randrange(3) for edge in pairs(table)})
-            compare(problem, frozenset(), Part(tuple(pairs(table)), tuple(pairs(table))), (1, 3))
-            for part in reduce(problem).parts:
-                compare(problem, reduce(problem).sure, part, (0, 2))
+            compare(problem, frozenset(), Component(tuple(pairs(table)), tuple(pairs(table))), (1, 3))
+            for part in reduce(problem).components:
+                compare(problem, reduce(problem).forced, part, (0, 2))
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5, 7, None])
@@ -55,17 +55,17 @@ def test_larger_relations(layers):
     for table in [*tables, path(13), grid(3, 4), cycle(6)]:
         problem = SparseProblem(table, layers)
         found = reduce(problem)
-        for part in found.parts:
-            compare(problem, found.sure, part, (5,))
-        compare(problem, frozenset(pairs(table)[::3]), Part(tuple(pairs(table)[1::5]), tuple(pairs(table)[1::3])))
+        for part in found.components:
+            compare(problem, found.forced, part, (5,))
+        compare(problem, frozenset(pairs(table)[::3]), Component(tuple(pairs(table)[1::5]), tuple(pairs(table)[1::3])))
 
 
 def test_forbidden_forced_and_weighted():
     for seed in range(40):
         problem = weighted(seed, 8, 1 + seed % 5, classes=bool(seed % 2))
         found = reduce(problem)
-        for part in found.parts:
-            compare(problem, found.sure, part, (3,))
+        for part in found.components:
+            compare(problem, found.forced, part, (3,))
 
 
 def test_layers():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.sparse import Hit, Part, Reduction, SparseProblem, reduce
+from masksynth.sparse import Component, Cut, Reduction, SparseProblem, reduce
 from masksynth.verify.proof import check_proof
 from masksynth_solvers.sparse.certificate import write_proof
 from tests.proofs.folders import solved
@@ -42,13 +42,13 @@ def rewrite(folder, name, change):
 
 def test_an_edge_that_is_not_sure(tmp_path):
     reduction, (bound,), _ = solved(CHAIN)
-    part = reduction.parts[0]
+    part = reduction.components[0]
     doctored = replace(
         reduction,
-        sure=reduction.sure | {(6, 0)},
-        parts=(
-            Part(
-                tuple(pair for pair in part.demands if pair != (6, 0)),
+        forced=reduction.forced | {(6, 0)},
+        components=(
+            Component(
+                tuple(pair for pair in part.pairs if pair != (6, 0)),
                 tuple(edge for edge in part.edges if edge != (6, 0)),
             ),
         ),
@@ -60,9 +60,11 @@ def test_an_edge_that_is_not_sure(tmp_path):
 
 def test_a_part_without_an_edge_that_may_help(tmp_path):
     reduction, (bound,), _ = solved(CHAIN)
-    part = reduction.parts[0]
+    part = reduction.components[0]
     hubs = [edge for edge in part.edges if 3 in edge]
-    doctored = replace(reduction, parts=(Part(part.demands, tuple(edge for edge in part.edges if edge not in hubs)),))
+    doctored = replace(
+        reduction, components=(Component(part.pairs, tuple(edge for edge in part.edges if edge not in hubs)),)
+    )
     folder = write_proof(tmp_path / "proof", CHAIN, doctored, [bound + 1], LOOSE)
     false(folder, "may help one of its demands and is not in it")
 
@@ -70,7 +72,7 @@ def test_a_part_without_an_edge_that_may_help(tmp_path):
 def test_an_edge_that_pays_and_is_left_out(tmp_path):
     problem = replace(CHAIN, weights={(6, 0): -5})
     reduction, _, mask = solved(CHAIN)
-    folder = write_proof(tmp_path / "proof", problem, replace(reduction, parts=()), [], mask & ~_at((6, 0)))
+    folder = write_proof(tmp_path / "proof", problem, replace(reduction, components=()), [], mask & ~_at((6, 0)))
     false(folder, r"\(6, 0\) of weight -5 is not among the sure edges")
 
 
@@ -82,7 +84,7 @@ def _at(edge):
 
 def test_a_forced_edge_that_the_mask_lacks(tmp_path):
     reduction, bounds, mask = solved(CHAIN)
-    edge = next(edge for edge in reduction.parts[0].edges if not mask[edge])
+    edge = next(edge for edge in reduction.components[0].edges if not mask[edge])
     false(
         write_proof(tmp_path / "proof", replace(CHAIN, forced={edge}), reduction, bounds, mask),
         "the forced edge .* is missing",
@@ -91,7 +93,7 @@ def test_a_forced_edge_that_the_mask_lacks(tmp_path):
 
 def test_an_edge_that_is_sure_and_in_a_packing(tmp_path):
     reduction, bounds, _ = solved(CHAIN)
-    doctored = replace(reduction, packing=(Hit(((1, 0),), (1, 0)),))
+    doctored = replace(reduction, cuts=(Cut(((1, 0),), (1, 0)),))
     false(
         write_proof(tmp_path / "proof", CHAIN, doctored, bounds, LOOSE),
         r"packing\[0\]: the edge \(1, 0\) is sure or not allowed",
@@ -100,7 +102,7 @@ def test_an_edge_that_is_sure_and_in_a_packing(tmp_path):
 
 def test_a_demand_that_is_not_in_the_relation(tmp_path):
     """With the formula that no edges can meet, which the writer of proofs would not let pass."""
-    doctored = Reduction(frozenset((q, q - 1) for q in range(1, 7)), parts=(Part(((6, 0),), ((6, 0),)),))
+    doctored = Reduction(frozenset((q, q - 1) for q in range(1, 7)), components=(Component(((6, 0),), ((6, 0),)),))
     folder = write_proof(tmp_path / "proof", CHAIN, doctored, [0], LOOSE)
     rewrite(folder, "problem.json", lambda document: document["parts"][0].update(demands=[[0, 6]]))
     (folder / "part-000" / "formula.cnf").write_text("p cnf 0 1\n0\n")
@@ -150,10 +152,10 @@ def test_a_higher_bound_with_the_formula_that_goes_with_it(tmp_path):
     problem = SparseProblem(path(9), 2)
     reduction, (bound,), _ = solved(problem)
     folder = write_proof(tmp_path / "right", problem, reduction, [bound], path(9))
-    from masksynth_solvers.sparse.certificate import _dimacs, cheaper
+    from masksynth_solvers.sparse.certificate import _dimacs, limit_weight
     from masksynth_solvers.sparse.encoding import encode
 
-    formula = cheaper(encode(problem, reduction.sure, reduction.parts[0]), bound)
+    formula = limit_weight(encode(problem, reduction.forced, reduction.components[0]), bound)
     (folder / "part-000" / "formula.cnf").write_text("".join(_dimacs(formula)))
     rewrite(folder, "problem.json", lambda document: document.update(bound=17))
     rewrite(folder, "problem.json", lambda document: document["parts"][0].update(bound=bound + 1))
@@ -162,7 +164,7 @@ def test_a_higher_bound_with_the_formula_that_goes_with_it(tmp_path):
 
 def test_a_relation_that_is_no_preorder(tmp_path):
     reduction = reduce(CHAIN)
-    folder = write_proof(tmp_path / "proof", CHAIN, replace(reduction, parts=()), [], LOOSE)
+    folder = write_proof(tmp_path / "proof", CHAIN, replace(reduction, components=()), [], LOOSE)
     np.save(folder / "relation.npy", path(7) & ~_at((6, 0)))
     false(folder, r"not transitive: \(6, 0\) is missing")
     np.save(folder / "relation.npy", path(7) & ~_at((3, 3)))

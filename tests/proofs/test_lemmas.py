@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.sparse import Part, SparseProblem
+from masksynth.sparse import Component, SparseProblem
 from masksynth.verify.proof import check_proof
 from masksynth_solvers.sparse import certificate
-from masksynth_solvers.sparse.certificate import _dimacs, cheaper
+from masksynth_solvers.sparse.certificate import _dimacs, limit_weight
 from masksynth_solvers.sparse.encoding import Window, encode
 from tests.proofs.folders import claims, solved, true_claims, weighted
 from tests.proofs.naive import grid, pairs, path
@@ -73,13 +73,13 @@ def rebuilt(folder, document):
     problem, *_ = claims(folder)
     sure = frozenset(map(tuple, document["sure"]))
     for entry in document.get("lemmas", []) + document["parts"]:
-        formula = encode(problem, sure, Part(edges_of(entry, "demands"), edges_of(entry, "edges")))
+        formula = encode(problem, sure, Component(edges_of(entry, "demands"), edges_of(entry, "edges")))
         for window in entry.get("windows", []):
             lemma, places = document["lemmas"][window["lemma"]], dict(window["positions"])
-            image = Part(edges_of(lemma, "demands", places), edges_of(lemma, "edges", places))
+            image = Component(edges_of(lemma, "demands", places), edges_of(lemma, "edges", places))
             formula.windows.append(Window(image, lemma["bound"]))
         if entry["kind"] == "drat":
-            formula = cheaper(formula, entry["bound"] - 1)
+            formula = limit_weight(formula, entry["bound"] - 1)
         (folder / entry["folder"] / "formula.cnf").write_text("".join(_dimacs(formula)))
 
 

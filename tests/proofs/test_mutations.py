@@ -141,13 +141,13 @@ def test_masks(name, bases, altered):
             refused(altered(name, flip))
     query, key = np.argwhere(mask.reshape(-1, *mask.shape[-2:])[0] & ~np.eye(mask.shape[-1], dtype=bool))[0]
 
-    def cheaper(folder):
+    def limit_weight(folder):
         array("mask.npy", lambda mask: mask & ~_at(mask, query, key))(folder)
         weights = {(q, k): w for q, k, w in json.loads((folder / "problem.json").read_text())["weights"]}
         lost = weights.get((query, key), 1) * int(np.load(bases[name] / "mask.npy")[..., query, key].sum())
         said(lambda document: document.update(value=document["value"] - lost))(folder)
 
-    refused(altered(name, cheaper))
+    refused(altered(name, limit_weight))
 
 
 def _at(mask, query, key):

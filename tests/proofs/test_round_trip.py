@@ -115,7 +115,7 @@ def test_targets(tmp_path):
     write_proof(target, other, *solved(other), force=True)
     assert check_proof(target).value == 8
     (target / "notes.txt").write_text("mine")
-    with pytest.raises(InvalidInstance, match=r"'notes.txt', which is not of a proof"):
+    with pytest.raises(InvalidInstance, match=r"'notes.txt', which is not part of a proof"):
         write_proof(target, problem, *found, force=True)
     assert (target / "notes.txt").read_text() == "mine"
 
@@ -148,7 +148,7 @@ def test_bounds_by_duals_are_at_most_the_optimum_and_trees_reach_it():
         if found is None:
             continue
         for part, optimum in zip(found[0].parts, found[1], strict=True):
-            formula = encode(problem, found[0].sure, part)
+            formula = encode(problem, found[0].forced, part)
             assert 0 <= lp_bound(formula)[0] <= optimum
             assert branch_tree(formula, optimum) is not None
             with pytest.raises(Contradiction, match=f"at least {optimum + 1} are needed, but linear programming found"):

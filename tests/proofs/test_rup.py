@@ -50,9 +50,9 @@ def forged(tmp_path_factory):
     folder = write_proof(
         tmp_path_factory.mktemp("forged") / "forged", CHAIN, reduction, bounds, np.tril(np.ones((9, 9), bool))
     )
-    claim = 36 - len(reduction.sure)
-    formula = encode(CHAIN, reduction.sure, reduction.parts[0])
-    counted = certificate.cheaper(formula, claim - 1)
+    claim = 36 - len(reduction.forced)
+    formula = encode(CHAIN, reduction.forced, reduction.components[0])
+    counted = certificate.limit_weight(formula, claim - 1)
     (folder / "part-000" / "formula.cnf").write_text("".join(certificate._dimacs(counted)))
     document = json.loads((folder / "problem.json").read_text())
     document["parts"][0].update(bound=claim, kind="drat")

@@ -52,9 +52,14 @@ def home(path):
     return place
 
 
+def with_site():
+    """The search path of modules with the faulty backends in front."""
+    return os.pathsep.join(filter(None, (str(SITE), os.environ.get("PYTHONPATH", ""))))
+
+
 def environment(path, **more):
     """Of a process that finds the faulty backends."""
-    return {**ENVIRONMENT, "PYTHONPATH": str(SITE), "FAULTY_HOME": str(home(path)), **more}
+    return {**ENVIRONMENT, "PYTHONPATH": with_site(), "FAULTY_HOME": str(home(path)), **more}
 
 
 def search(path, *arguments, calm=False, timeout=100, **options):

@@ -14,8 +14,8 @@ from masksynth.errors import InvalidInstance
 from masksynth.search import Result
 from masksynth.search.compare import KINDS, Change, Comparison, compare, comparison_record, comparison_text
 from masksynth.search.expected import Expectation, compare_expected, compare_with, expectations
-from masksynth.search.result import failure, line_of
-from tests.search.test_summary import solved
+from masksynth.search.result import line_of
+from tests.search.test_summary import failed, solved
 
 ROOT = Path(__file__).parents[2] / "instances"
 RANK = {"OPTIMAL": 3, "INFEASIBLE": 3, "FEASIBLE": 2, "UNKNOWN": 1, None: 0}
@@ -246,9 +246,7 @@ def of_file(file, root=ROOT, backend="criterion", **limits):
     try:
         instance = load(path)
     except InvalidInstance as error:
-        return failure(
-            str(path), error.fact if not error.path else str(error).removeprefix(f"{path}: "), backend, Limits()
-        )
+        return failed(str(path), error.fact if not error.path else str(error).removeprefix(f"{path}: "), backend)
     return replace(solved(instance, backend, limits=Limits(**limits)), instance=str(path))
 
 

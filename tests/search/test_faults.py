@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from masksynth.cli import main
-from masksynth.search.pool import LocalPool
+from masksynth.search.pool import LocalPool, PoolOptions
 from masksynth.tasks.instance_files import dumps
 from tests.cli.command import refused
 from tests.search.harness import (
@@ -493,7 +493,7 @@ def test_a_place_that_takes_no_results(place, tmp_path):
 
 def test_a_worker_that_is_starting_does_not_hear_ctrl_c():
     """A terminal sends Ctrl-C to workers too, which would print a traceback of their imports."""
-    pool = LocalPool(1)
+    pool = LocalPool(PoolOptions(1))
     try:
         future = pool.submit(os.getpid)
         [pid] = pool._busy[future]._processes

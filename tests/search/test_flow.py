@@ -14,11 +14,11 @@ import pytest
 
 import masksynth as ms
 from masksynth import Limits
-from masksynth.search.running import AHEAD, MOST
-from tests.search.harness import SITE, asked, chain, environment, folder, home, named, results, search
+from masksynth.search.running import AHEAD_LIMIT, JOB_SIZE_LIMIT
+from tests.search.harness import SITE, asked, chain, environment, folder, home, named, results, search, with_site
 
 JOBS = 2
-BOUND = AHEAD + MOST * JOBS
+BOUND = AHEAD_LIMIT + JOB_SIZE_LIMIT * JOBS
 """Most instances that are ever pulled and not yet taken as results."""
 
 
@@ -26,7 +26,7 @@ BOUND = AHEAD + MOST * JOBS
 def site(tmp_path, monkeypatch):
     """The faulty backends, for this process and for its workers."""
     monkeypatch.syspath_prepend(SITE)
-    monkeypatch.setenv("PYTHONPATH", str(SITE))
+    monkeypatch.setenv("PYTHONPATH", with_site())
     monkeypatch.setenv("FAULTY_HOME", str(home(tmp_path)))
     return tmp_path
 

@@ -24,6 +24,7 @@ from tests.search.harness import (
     search,
     start,
     until,
+    with_site,
 )
 
 SPARSE = Path(__file__).parents[2] / "instances/sparse/chain-13-layers-3.json"
@@ -34,7 +35,7 @@ FEWEST, GREEDY = 20, 21
 def site(tmp_path, monkeypatch):
     """The faulty backends, for this process and for its workers."""
     monkeypatch.syspath_prepend(SITE)
-    monkeypatch.setenv("PYTHONPATH", str(SITE))
+    monkeypatch.setenv("PYTHONPATH", with_site())
     monkeypatch.setenv("FAULTY_HOME", str(home(tmp_path)))
     return tmp_path
 

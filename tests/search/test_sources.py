@@ -65,7 +65,7 @@ def test_wrong_arguments_are_refused_at_once_and_wrong_members_are_entries(folde
         with pytest.raises(InvalidInstance, match=fact):
             entries(wrong)
     for wrong in (3, None):
-        with pytest.raises(InvalidInstance, match="search takes instances"):
+        with pytest.raises(InvalidInstance, match="expected instances, got"):
             entries(wrong)
     found = list(entries([tmp_path / "none.json", 3, folder / "b.json"]))
     assert [isinstance(entry.content, Unreadable) for entry in found] == [True, True, False]
@@ -134,7 +134,7 @@ def test_the_command_takes_lists_files_and_stdin_together(folder):
         ([], "nothing to search"),
         (["--n", "4..6"], "No such option"),
         (["-x"], "No such option"),
-        (["--family", "butterfly", "--n", "6..4"], "neither a number, a growing range like 4..64 nor a list"),
+        (["--family", "butterfly", "--n", "6..4"], "neither a number, an ascending range such as 4..64 nor a list"),
         (["--family", "butterfly", "--n", "4..x"], "neither a number"),
         (["--family", "butterfly", "--n"], "requires an argument"),
         (["--family", "butterfly", "--jbos", "2"], "butterfly has no parameter 'jbos'; its parameters are n"),

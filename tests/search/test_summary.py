@@ -16,7 +16,7 @@ from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.search import Result
 from masksynth.search import summary as room
 from masksynth.search.cactus import STEPS, draw_cactus, steps, write_cactus
-from masksynth.search.result import failure, line_of, result_from
+from masksynth.search.result import Request, failure, line_of, result_from
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.tasks.instance_files import content_hash
 
@@ -26,7 +26,13 @@ def solved(instance, backend="criterion", **asked):
     limits = asked.pop("limits", Limits())
     answer = solve(instance, backend=backend, limits=limits, **asked)
     question = (asked.get("layers", instance.layers), asked.get("sparse", instance.sparse))
-    return result_from(instance.name, answer, backend, *question, content_hash(instance.family), answer.seconds, limits)
+    request = Request(instance.name, content_hash(instance.family), backend, *question, limits)
+    return result_from(request, answer, answer.seconds)
+
+
+def failed(name, reason, backend="cpsat", limits=None, seconds=0.0):
+    """A failure of an instance that could not be read."""
+    return failure(Request(name, None, backend, None, False, limits or Limits()), reason, seconds)
 
 
 def made(status="OPTIMAL", backend="cpsat", seconds=1.0, instance="a", error=None, winner="cpsat"):
@@ -38,11 +44,8 @@ def batch():
     """Answers of two backends, proved and stopped, and failures."""
     results = [solved(catalog.butterfly(n=n), backend) for n in (2, 3, 4) for backend in ("criterion", "cpsat")]
     results.append(solved(catalog.butterfly(n=6), "cpsat", limits=Limits(seconds=0)))
-    results += [
-        failure(f"{n}.json", f"{n}.json: the worker died (SIGKILL) after {n} s", "cpsat", Limits(), seconds=n)
-        for n in (3, 1, 2)
-    ]
-    return [*results, failure("bad.json", "not JSON", "cpsat", Limits())]
+    results += [failed(f"{n}.json", f"{n}.json: the worker died (SIGKILL) after {n} s", seconds=n) for n in (3, 1, 2)]
+    return [*results, failed("bad.json", "not JSON")]
 
 
 def test_counts_of_a_real_batch(batch):

@@ -172,9 +172,9 @@ def test_the_checker_at_scale(family, layers):
 
 
 def test_refusals():
-    with pytest.raises(InvalidInstance, match="pattern of 2 tables"):
+    with pytest.raises(InvalidInstance, match="expected one closed table, got 2 tables"):
         construct(Mask.from_dense(np.ones((2, 3, 3), bool)), 2)
-    with pytest.raises(InvalidInstance, match="position 1 does not see itself"):
+    with pytest.raises(InvalidInstance, match="position 1 does not attend to itself"):
         construct(Mask.from_dense(np.array([[1, 0], [1, 0]], bool)), 2)
     with pytest.raises(InvalidInstance, match="not transitive"):
         construct(Mask.from_dense(np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1]], bool)), 2)

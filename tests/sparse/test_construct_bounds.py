@@ -7,9 +7,9 @@ import pytest
 
 from masksynth.mask import Mask
 from masksynth.posets import closure
-from masksynth.sparse.constructions.chain_decomposition import chains_of
+from masksynth.sparse.constructions.chain_decomposition import decompose_chains
 from masksynth.sparse.constructions.construct import construct
-from masksynth.sparse.constructions.quotient_covers import covers_of
+from masksynth.sparse.constructions.quotient_covers import quotient_covers
 from masksynth.sparse.constructions.size_bounds import chain_bound, class_bounds, convex_chains
 from tests.sparse.relations import chain, grid, one_class, tree
 
@@ -65,8 +65,8 @@ def test_chains_are_convex_and_edge_disjoint():
         rng = np.random.default_rng(seed)
         size = int(rng.integers(2, 30))
         relation = closure(np.tril(rng.random((size, size)) < rng.random() / 3) | np.eye(size, dtype=bool))
-        chains = chains_of(Mask.from_dense(relation))
-        lengths = iter(convex_chains(chains, covers_of(chains)).tolist())
+        chains = decompose_chains(Mask.from_dense(relation))
+        lengths = iter(convex_chains(chains, quotient_covers(chains)).tolist())
         for start, end in zip(chains.start[:-1].tolist(), chains.start[1:].tolist(), strict=True):
             low = start
             while True:

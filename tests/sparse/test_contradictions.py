@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import pickle
-import sys
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.backends import Limits, Objective, Outcome, Standing, Status, sparse_search
+from masksynth.backends import Limits, Objective, Outcome, Status
 from masksynth.errors import Contradiction
 from masksynth.search.result import result_of
 from masksynth.sparse import SparseProblem, greedy, reduce
 from masksynth.sparse import sparsify as spanner
+from masksynth.sparse.engines import Standing, sparse_search
 from masksynth_solvers.cpsat import CpSat
 from masksynth_solvers.sparse import portfolio
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.cores import Cores
 from masksynth_solvers.sparse.encoding import Window, encode
 from masksynth_solvers.sparse.linear import Linear
-from masksynth_solvers.sparse.nested import Lemma, form_of, windows_of
+from masksynth_solvers.sparse.nested import Lemma, canonical_form, solve_windows
 from masksynth_solvers.sparse.rc2 import Rc2
 from tests.sparse.relations import chain
 
-synthesis = sys.modules["masksynth.solve"]
+solving = import_module("masksynth.solve")
 
 LIE = 10**6
 CHAIN = SparseProblem(chain(12), 2)
@@ -37,8 +38,8 @@ CHAIN = SparseProblem(chain(12), 2)
 def part():
     """(formula, standing) of the one part of the chain, as engines get them."""
     found = reduce(CHAIN)
-    chosen = greedy(CHAIN, found.sure, found.parts[0])
-    return encode(CHAIN, found.sure, found.parts[0]), Standing(CHAIN.cost(chosen), 0, chosen)
+    chosen = greedy(CHAIN, found.forced, found.components[0])
+    return encode(CHAIN, found.forced, found.components[0]), Standing(CHAIN.cost(chosen), 0, chosen)
 
 
 def lies(text):
@@ -47,12 +48,12 @@ def lies(text):
 
 def raised(engine):
     """A contradiction with its bound, its value and the part that it is about."""
-    return rf"^contradiction: {engine} proved that at least \d+ are needed, but \w+ found \d+ .*part 1 of 1, 45 demands, 55 edges"
+    return rf"^contradiction: {engine} proved that at least \d+ are needed, but \w+ found \d+ .*component 1 of 1, 45 pairs, 55 edges"
 
 
 def test_packing(monkeypatch):
-    packing = portfolio.packing
-    monkeypatch.setattr(portfolio, "packing", lambda *given: packing(*given) * 50)
+    cuts = portfolio.disjoint_cuts
+    monkeypatch.setattr(portfolio, "disjoint_cuts", lambda *given: cuts(*given) * 50)
     with lies(raised("packing")):
         sparse_search(CHAIN, ["sat"], Limits())
 
@@ -65,16 +66,18 @@ def test_duals(monkeypatch):
 
 
 def test_disjoint_windows(monkeypatch):
-    windows = portfolio.windows
+    intervals = portfolio.disjoint_intervals
     monkeypatch.setattr(portfolio, "ALONE", 0.0)
-    monkeypatch.setattr(portfolio, "windows", lambda *given: windows(*given) * 50)
+    monkeypatch.setattr(portfolio, "disjoint_intervals", lambda *given: intervals(*given) * 50)
     with lies(raised("windows")):
         sparse_search(CHAIN, ["sat"], Limits())
 
 
 def test_windows_that_help(monkeypatch):
     monkeypatch.setattr(portfolio, "ALONE", 0.0)
-    monkeypatch.setattr(portfolio, "helpful", lambda found, *given: [Window(window.part, LIE) for window in found])
+    monkeypatch.setattr(
+        portfolio, "select_windows", lambda found, *given: [Window(window.component, LIE) for window in found]
+    )
     with lies(raised("windows")):
         sparse_search(CHAIN, ["sat"], Limits())
 
@@ -82,11 +85,12 @@ def test_windows_that_help(monkeypatch):
 def test_windows_inside_windows():
     found = reduce(CHAIN)
     smallest = {
-        form_of(CHAIN, found.sure, w.part): w.part for w in windows_of(CHAIN, found.sure, found.parts[0], Budget())
+        canonical_form(CHAIN, found.forced, w.component): w.component
+        for w in solve_windows(CHAIN, found.forced, found.components[0], Budget())
     }
     form, window = next(iter(smallest.items()))
     with lies("none proved that at least 1000000 are needed"):
-        windows_of(CHAIN, found.sure, found.parts[0], Budget(), {form: Lemma(window, LIE, ())})
+        solve_windows(CHAIN, found.forced, found.components[0], Budget(), {form: Lemma(window, LIE, ())})
 
 
 def test_maxsat(part):
@@ -140,11 +144,11 @@ def test_standings_of_two_engines_and_objectives():
 
 @pytest.mark.parametrize("backend", ["construct", "auto"])
 def test_constructions(monkeypatch, backend):
-    construct = spanner.construct if backend == "construct" else portfolio.built
+    construct = spanner.construct if backend == "construct" else portfolio.construct_plain
     if backend == "construct":
         monkeypatch.setattr(spanner, "construct", lambda *given: replace(construct(*given), bound=LIE))
     else:
-        monkeypatch.setattr(portfolio, "built", lambda *given: replace(construct(*given), bound=LIE))
+        monkeypatch.setattr(portfolio, "construct_plain", lambda *given: replace(construct(*given), bound=LIE))
     with lies(
         "proved that at least 1000000 are needed, but .* found .*flow of 12 positions and 66 pairs through 2 layers"
     ):
@@ -167,7 +171,7 @@ def test_backends(monkeypatch):
             return replace(super().solve(problem, limits), bound=LIE)
 
     monkeypatch.setattr(
-        synthesis, "backend", lambda name, known=synthesis.backend: Liar() if name == "cpsat" else known(name)
+        solving, "load_backend", lambda name, known=solving.load_backend: Liar() if name == "cpsat" else known(name)
     )
     with lies(
         r"^contradiction: cpsat proved that at least 1000000 are needed, but criterion found \d+ \(butterfly-4\)"
@@ -203,9 +207,9 @@ def test_duals_of_a_proof(monkeypatch, tmp_path):
     from masksynth_solvers.sparse import certificate
 
     found = reduce(CHAIN)
-    chosen = greedy(CHAIN, found.sure, found.parts[0])
+    chosen = greedy(CHAIN, found.forced, found.components[0])
     mask = np.eye(12, dtype=bool)
-    for edge in (*found.sure, *chosen):
+    for edge in (*found.forced, *chosen):
         mask[edge] = True
     monkeypatch.setattr(certificate, "lp_bound", lambda formula: (LIE, {}))
     with lies(

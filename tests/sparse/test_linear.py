@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 import masksynth as ms
-from masksynth.backends import Limits, Standing, sparse_search
+from masksynth.backends import Limits
 from masksynth.cli import main
 from masksynth.errors import Unsupported
 from masksynth.sparse import SparseProblem, first_solution, reduce
+from masksynth.sparse.engines import Standing, sparse_search
 from masksynth_solvers.sparse.encoding import encode
 from masksynth_solvers.sparse.linear import Linear
 from tests.proofs.naive import preorders, random_preorder
@@ -29,10 +30,10 @@ def in_slices(problem, effort):
     """Weight of each part by SCIP in slices of an effort, with the number of slices."""
     reduction = reduce(problem)
     found = []
-    for part in reduction.parts:
-        chosen = first_solution(problem, reduction.sure, part)
+    for part in reduction.components:
+        chosen = first_solution(problem, reduction.forced, part)
         known, slices = Standing(problem.cost(chosen), 0, chosen), 0
-        searching = Linear(encode(problem, reduction.sure, part), 0)
+        searching = Linear(encode(problem, reduction.forced, part), 0)
         while not known.closed:
             known, slices = searching.advance(known, effort, None), slices + 1
         found.append((known.lower, slices))

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.backends import Limits, Standing, engine, sparse_search
-from masksynth.sparse import SparseProblem, first_solution, greedy, packing, reduce, windows
+from masksynth.backends import Limits
+from masksynth.sparse import SparseProblem, disjoint_cuts, disjoint_intervals, first_solution, greedy, reduce
+from masksynth.sparse.engines import Standing, engine, sparse_search
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent
 from masksynth_solvers.sparse.encoding import encode
-from masksynth_solvers.sparse.nested import windows_of
+from masksynth_solvers.sparse.nested import solve_windows
 from masksynth_solvers.sparse.portfolio import side_by_side
 from tests.sparse.relations import carries, chain, grid, one_class, random_poset
 
@@ -71,10 +72,12 @@ def shared(relation, layers, names, seconds):
     """Search the one part of a relation with engines in processes of their own, from the greedy solution on."""
     problem = SparseProblem(relation, layers)
     found = reduce(problem)
-    (part,) = found.parts
-    chosen = greedy(problem, found.sure, part)
+    (part,) = found.components
+    chosen = greedy(problem, found.forced, part)
     best = [Standing(problem.cost(chosen), 0, chosen)]
-    for known in side_by_side(encode(problem, found.sure, part), names, best[0], 0, Budget(time.monotonic() + seconds)):
+    for known in side_by_side(
+        encode(problem, found.forced, part), names, best[0], 0, Budget(time.monotonic() + seconds)
+    ):
         best.append(known)
     return best
 
@@ -153,10 +156,10 @@ def test_ctrl_c_waits_for_the_end_of_a_slice(name):
     """PySAT installs no handler of its own that would jump out of its solver, and the engine goes on afterwards."""
     problem = SparseProblem(chain(40), 2)
     found = reduce(problem)
-    (part,) = found.parts
-    chosen = first_solution(problem, found.sure, part)
+    (part,) = found.components
+    chosen = first_solution(problem, found.forced, part)
     known = Standing(problem.cost(chosen), 0, chosen)
-    searching = engine(name)(encode(problem, found.sure, part), 0)
+    searching = engine(name)(encode(problem, found.forced, part), 0)
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
@@ -170,15 +173,15 @@ def test_windows_inside_windows_prove_chains(n, layers, least):
     """The bounds of all windows are least weights, and with them one descent closes the chain."""
     problem = SparseProblem(chain(n), layers)
     found = reduce(problem)
-    (part,) = found.parts
-    inner = windows_of(problem, found.sure, part, Budget())
+    (part,) = found.components
+    inner = solve_windows(problem, found.forced, part, Budget())
     exact = {
-        len({place for edge in window.part.demands for place in range(edge[1], edge[0] + 1)}): window.bound
+        len({place for edge in window.component.pairs for place in range(edge[1], edge[0] + 1)}): window.bound
         for window in inner
     }
     for size, bound in exact.items():
         assert bound == ms.sparsify(chain(size), layers=layers).objective.value - (size - 1), size
-    formula = encode(problem, found.sure, part)
+    formula = encode(problem, found.forced, part)
     formula.windows = inner
     start = sparse_search(problem, ("sat",), Limits(effort=0)).standings[0]
     assert Descent(formula, 0).advance(start, 100, None).lower == least - (n - 1)
@@ -196,12 +199,14 @@ def test_quick_bounds_never_exceed_the_optimum():
         for layers in (2, 3):
             problem = SparseProblem(relation, layers)
             found = reduce(problem)
-            for part, standing in zip(found.parts, sparse_search(problem, ("sat",), Limits()).standings, strict=True):
+            for part, standing in zip(
+                found.components, sparse_search(problem, ("sat",), Limits()).standings, strict=True
+            ):
                 assert standing.closed
-                hits = packing(problem, found.sure, part)
-                assert len({edge for hit in hits for edge in hit.edges}) == sum(len(hit.edges) for hit in hits)
-                assert sum(min(map(problem.weight, hit.edges)) for hit in hits) <= standing.upper
-                small = windows(problem, found.sure, part, 6)
+                cuts = disjoint_cuts(problem, found.forced, part)
+                assert len({edge for cut in cuts for edge in cut.edges}) == sum(len(cut.edges) for cut in cuts)
+                assert sum(min(map(problem.weight, cut.edges)) for cut in cuts) <= standing.upper
+                small = disjoint_intervals(problem, found.forced, part, 6)
                 assert len({edge for window in small for edge in window.edges}) == sum(
                     len(window.edges) for window in small
                 )
@@ -224,7 +229,7 @@ def test_options():
 def test_what_cannot_be_searched_is_refused_and_what_is_large_is_built():
     with pytest.raises(ms.Unsupported, match="too large to search; use --backend construct"):
         ms.sparsify(chain(200), layers=2, backend="sat")
-    with pytest.raises(ms.Unsupported, match="heeds no weights"):
+    with pytest.raises(ms.Unsupported, match="supports neither weights"):
         ms.sparsify(chain(5), layers=2, backend="construct", forced=[(4, 0)])
     with pytest.raises(ms.Unsupported, match="unknown sparse backend 'glpk'"):
         ms.sparsify(chain(5), layers=2, backend="glpk")

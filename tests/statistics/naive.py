@@ -75,7 +75,7 @@ def blocks(tables, size):
 
 
 def carries(tables, reason):
-    """Whether each hop of a path is allowed at some layer after its position knows the key and no later than the next one does."""
+    """Whether each hop is allowed at a layer after its position is reached and no later than the next one is."""
     stops = list(zip(reason.path, reason.at, strict=True))
     return (
         stops[0] == (reason.key, 0)

@@ -16,13 +16,14 @@ from masksynth.export import mutual_pairs as mutual
 from masksynth.mask import Mask, algebra
 from masksynth.merge import merge
 from masksynth.statistics import (
-    anatomy,
     block_counts,
     class_leaders,
     compare,
     convergence,
     flow_after,
     hasse,
+    mask_statistics,
+    reciprocity,
     why,
     width,
 )
@@ -55,7 +56,7 @@ def test_flow_after_layers(tables, layers):
 @given(PATTERNS, st.integers(1, 4))
 @settings(max_examples=150)
 def test_numbers(tables, block_size):
-    found = anatomy(Mask.from_dense(tables), block_size=block_size)
+    found = mask_statistics(Mask.from_dense(tables), block_size=block_size)
     _, flow = naive.limit(tables)
     classes, covers, height = naive.diagram(flow)
     assert (found.classes, found.hasse_edges, found.height, found.width) == (
@@ -137,26 +138,26 @@ def test_difference_of_patterns_compares_as_many_tables_as_both_repeat_in():
 
 @pytest.mark.parametrize("n", [3, 4, 8, 13])
 def test_butterfly(n):
-    found = anatomy(merge(ms.catalog.butterfly(n=n)).mask)
+    found = mask_statistics(merge(ms.catalog.butterfly(n=n)).mask)
     assert (found.hasse_edges, found.depth, found.classes) == (4 * n - 6, 1, 3 * n - 2)
     assert (found.height, found.width, found.largest_class) == (n, n, 1)
 
 
 def test_known_families():
-    found = anatomy(merge(ms.catalog.causal_lm(n=9)).mask)
+    found = mask_statistics(merge(ms.catalog.causal_lm(n=9)).mask)
     assert (found.depth, found.height, found.width, found.hasse_edges, found.reciprocity) == (1, 8, 1, 7, 0)
-    found = anatomy(merge(ms.catalog.packed_docs(lengths=(3, 4, 5))).mask)
+    found = mask_statistics(merge(ms.catalog.packed_docs(lengths=(3, 4, 5))).mask)
     assert (found.depth, found.width, found.height) == (1, 3, 4)
-    found = anatomy(merge(ms.catalog.prefix_lm(n=8, P=3)).mask)
+    found = mask_statistics(merge(ms.catalog.prefix_lm(n=8, P=3)).mask)
     assert (found.largest_class, found.height, found.width) == (3, 5, 1)
-    found = anatomy(Mask.from_dense(np.tri(12, dtype=bool) & ~np.tri(12, k=-3, dtype=bool)), layers=2)
+    found = mask_statistics(Mask.from_dense(np.tri(12, dtype=bool) & ~np.tri(12, k=-3, dtype=bool)), layers=2)
     assert (found.depth, found.flow_pairs, found.layer_pairs) == (6, 78, 78 - 7 * 8 // 2)
 
 
 @pytest.mark.parametrize("name", ms.catalog.FAMILIES)
 def test_every_family_as_the_room_of_orders_counts_it(name):
     mask = merge(ms.catalog.FAMILIES[name]()).mask
-    found = anatomy(mask)
+    found = mask_statistics(mask)
     union = mask.dense().reshape(-1, mask.size, mask.size).any(axis=0)
     order = orders.quotient(union)
     assert (found.classes, found.height, found.width, found.hasse_edges) == (
@@ -173,14 +174,14 @@ def test_every_family_as_the_room_of_orders_counts_it(name):
 def test_what_is_too_much_is_named(monkeypatch):
     relation = np.random.default_rng(0).random((40, 40)) < 0.2
     for room, name, value in (
-        (algebra, "MAX_INTERVALS", 20),
+        (algebra, "INTERVAL_LIMIT", 20),
         (mutual, "MOST_INTERVALS", 20),
         (algebra, "MAX_DENSE", 10),
         (mutual, "MAX_DENSE", 10),
     ):
         monkeypatch.setattr(room, name, value)
-    monkeypatch.setattr(sys.modules["masksynth.statistics.measures"], "MOST_BLOCK_ROWS", 10)
-    found = anatomy(Mask.from_dense(relation), layers=2, block_size=2)
+    monkeypatch.setattr(sys.modules["masksynth.statistics.measures"], "BLOCK_ROW_LIMIT", 10)
+    found = mask_statistics(Mask.from_dense(relation), layers=2, block_size=2)
     assert set(found.skipped) == {
         *("depth", "flow_pairs", "classes", "height", "width", "hasse_edges"),
         *("layer_pairs", "reciprocity", "blocks"),
@@ -194,7 +195,7 @@ def test_what_is_too_much_is_named(monkeypatch):
 
 def test_a_width_that_is_not_proved_says_so(monkeypatch):
     monkeypatch.setattr(sys.modules["masksynth.statistics.hasse"], "LARGEST_WIDTH", 3)
-    found = anatomy(merge(ms.catalog.butterfly(n=8)).mask)
+    found = mask_statistics(merge(ms.catalog.butterfly(n=8)).mask)
     assert not found.width_exact
     assert found.width <= 8
     assert found.width_by == "levels"
@@ -203,19 +204,34 @@ def test_a_width_that_is_not_proved_says_so(monkeypatch):
 def test_long_masks_need_no_array():
     place = np.arange(131_072)
     window = Mask(np.arange(len(place) + 1)[None], np.maximum(place - 4095, 0), place + 1)
-    found = anatomy(window)
+    found = mask_statistics(window)
     assert (found.depth, found.height, found.width, found.skipped) == (33, 131_072, 1, {})
     assert why(window, 131_071, 0).layers == 33
     assert compare(window, causal(131_072)).flow_only_second == 0
 
 
 def test_refusals():
-    with pytest.raises(InvalidInstance, match="query 3"):
+    with pytest.raises(InvalidInstance, match=r"query: expected a position of 0\.\.2, got 3"):
         why(causal(3), 3, 0)
-    with pytest.raises(InvalidInstance, match="key -1"):
+    with pytest.raises(InvalidInstance, match=r"key: expected a position of 0\.\.2, got -1"):
         why(causal(3), 2, -1)
-    with pytest.raises(InvalidInstance, match="0 layers"):
-        anatomy(causal(3), layers=0)
+    with pytest.raises(InvalidInstance, match="layers: expected an integer >= 1, got 0"):
+        mask_statistics(causal(3), layers=0)
     with pytest.raises(Unsupported, match="larger blocks"):
         block_counts(causal(10_000), 1)
     assert class_leaders(causal(3)).tolist() == [0, 1, 2]
+
+
+def test_old_names_warn():
+    from masksynth import statistics
+
+    for old, new in (("anatomy", mask_statistics), ("Anatomy", statistics.MaskStatistics)):
+        with pytest.warns(DeprecationWarning, match=f"{old} is now {new.__name__}"):
+            assert getattr(statistics, old) is new
+    assert not hasattr(statistics, "nonsense")
+
+
+@pytest.mark.parametrize("function", [mask_statistics, reciprocity, hasse, width, convergence])
+def test_wrong_types_are_named(function):
+    with pytest.raises(InvalidInstance, match=r"^expected (Mask|Hasse), got str$"):
+        function("x")

@@ -16,8 +16,8 @@ from masksynth.tasks.canonical import MAX_DEPTH, MAX_DIGITS, canonical, frozen, 
 from tests.strategies import VALUES
 
 DIFFERENT = [
-    1, 1.0, True, "1", 0, 0.0, -0.0, False, None, "", "null", [], {}, [1], [1.0], [True], ["1"], [[1]], {"a": 1}, {"a": 1.0}, {"a": True},
-    {"a": [1]}, {"A": 1}, {"a": 1, "b": 2}, [1, 2], [2, 1], "é", "e\u0301", "E", "\ud800", "\udc00", "\U00010000", "a\nb", "a\\nb", "a b",
+    1, 1.0, True, "1", 0, 0.0, -0.0, False, None, "", "null", [], {}, [1], [1.0], [True], ["1"], [[1]], {"a": 1}, {"a": 1.0}, {"a": True},  # noqa: E501
+    {"a": [1]}, {"A": 1}, {"a": 1, "b": 2}, [1, 2], [2, 1], "é", "e\u0301", "E", "\ud800", "\udc00", "\U00010000", "a\nb", "a\\nb", "a b",  # noqa: E501
     10**400, 10**400 + 1, -(10**400), 2**53, 2**53 + 1, float(2**53), 0.1, 0.1 + 2**-56, 1e308, 5e-324,
     ["mean", "w1", "w3"], ["mean", ["w1", "w3"]], {"mean": ["w1", "w3"]},
 ]  # fmt: skip

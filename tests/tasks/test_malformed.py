@@ -171,8 +171,8 @@ def test_not_an_instance_at_all(data, message):
         (text(position="2147483648"), "$.tasks[0].nodes[0].position: expected `int` <= 2147483647; correct the value"),
         (text(weight="null"), "$.tasks[0].predict[0].weight: expected `float`, got `null`; correct the value"),
         (text().replace('"masksynth": 1', '"masksynth": 1.0'), "$.masksynth: expected `int`, got `float`; correct the value"),
-        (text().replace('"masksynth": 1', '"masksynth": 2'), "$.masksynth: schema 2 is not known; this version of masksynth reads schema 1"),
-        (text().replace('"masksynth": 1', '"masksynth": ' + "9" * 4000), f"$.masksynth: schema {'9' * 57}... is not known; this version of masksynth reads schema 1"),
+        (text().replace('"masksynth": 1', '"masksynth": 2'), "$.masksynth: unsupported schema 2; this version of masksynth reads schema 1"),
+        (text().replace('"masksynth": 1', '"masksynth": ' + "9" * 4000), f"$.masksynth: unsupported schema {'9' * 57}...; this version of masksynth reads schema 1"),
         (text().replace('"masksynth": 1, ', ""), "$: object missing required field `masksynth`; add it"),
         (text().replace('"expect"', '"\\ud800"'), "$: object contains unknown field `\\ud800`; remove it or correct its spelling"),
         (text().replace('"expect"', '"\\u001b[31m` - at `$.name"'), "$: object contains unknown field `\\u001b[31m` - at `$.name`; remove it or correct its spelling"),
@@ -262,7 +262,7 @@ HOSTILE = {
     "100,000 objects with repeated keys": ('{"a":[' + many('{"a":1,"a":2}', N) + "]}", "$.a[0]: key 'a' is repeated"),
     "a row key repeated after 100,000 others": (
         family(NODES, '{"n0":[' + ROW + ',"n99999"]}'),
-        "key 'n99999' stands twice",
+        "key 'n99999' is listed twice",
     ),
     "a node name repeated after 100,000 others": (
         family(NODES + ',{"name":"n99999","input":0,"position":0}', "{}"),

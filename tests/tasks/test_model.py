@@ -49,7 +49,7 @@ FAULTS = [
     ),
     (
         lambda: Node("a", "x", BIG),
-        "$.position: position an integer of more than 4300 digits is not an integer from 0 to 2147483647; give the position id",
+        "$.position: position an integer of more than 4300 digits is not an integer from 0 to 2147483647; give the position id",  # noqa: E501
     ),
     (lambda: Node("a", "x", 0, None), "$.kind: kind must be a string, not NoneType; put it in quotes"),
     (
@@ -90,11 +90,11 @@ FAULTS = [
     (lambda: task(attends={"a": ["a", "c"]}), "$.attends[\"a\"]: unknown node 'c'; name a node of this task"),
     (
         lambda: task(attends={"b": ["a", "b", "a"]}),
-        "$.attends[\"b\"]: key 'a' stands twice in a row; list each key once",
+        "$.attends[\"b\"]: key 'a' is listed twice in a row; list each key once",
     ),
     (
         lambda: task(attends=[{}, {}], closure=True),
-        "$.closure: closure with 2 row tables has no meaning; write the rows out and set closure to false",
+        "$.closure: closure is not defined for 2 row tables; write the rows out and set closure to false",
     ),
     (
         lambda: task(attends={"b": ["a"]}),
@@ -106,15 +106,15 @@ FAULTS = [
     ),
     (
         lambda: task(attends=[{}] * 10_000_001),
-        "$.attends: 2 nodes with 10000001 row tables make 20000002 rows, more than 20000000; shorten the layer pattern or split the family",
+        "$.attends: 2 nodes with 10000001 row tables make 20000002 rows, more than 20000000; shorten the layer pattern or split the family",  # noqa: E501
     ),
     (lambda: TaskFamily((task(), task())), "$.tasks[1].name: task name 't' is used twice; rename one of them"),
     (lambda: TaskFamily([task(), 3]), "$.tasks: not a sequence of Task; give Task objects"),
     (
         lambda: TaskFamily((task(), task(attends=[{"a": ["a"], "b": ["b"]}] * 2, name="u"))),
-        "$.tasks[1].attends: 2 row tables where the first task has 1; give every task a layer pattern of the same length",
+        "$.tasks[1].attends: expected 1 row tables as in the first task, got 2; give every task a layer pattern of the same length",  # noqa: E501
     ),
-    (lambda: Instance(task(), "x"), "$.tasks: family is of type Task, not a TaskFamily; give TaskFamily(tasks)"),
+    (lambda: Instance(task(), "x"), "$.tasks: family: expected a TaskFamily, got Task; give TaskFamily(tasks)"),
     (lambda: Instance(family(), ""), "$.name: an instance name is empty; give it a name"),
     (lambda: Instance(family(), "x", None), "$.source: source must be a string, not NoneType; put it in quotes"),
     (lambda: Instance(family(), "x", sparse=1), "$.sparse: sparse must be true or false, not 1; use a boolean"),
@@ -130,7 +130,7 @@ FAULTS = [
     *(
         (
             lambda layers=layers: Instance(family(), "x", layers=layers),
-            f"$.layers: layers {text} is not null or an integer from 1 to 2147483647; give the number of layers, or null for any depth",
+            f"$.layers: layers {text} is not null or an integer from 1 to 2147483647; give the number of layers, or null for any depth",  # noqa: E501
         )
         for layers, text in [(0, "0"), (True, "True"), (1.5, "1.5"), ("3", "'3'"), (2**31, "2147483648")]
     ),

@@ -100,8 +100,8 @@ def test_hash_sees_every_difference():
         )
 
     changed = [
-        {}, {"input": "A"}, {"input": 1}, {"input": 1.0}, {"input": True}, {"input": "1"}, {"input": 0.0}, {"input": -0.0}, {"input": None},
-        {"input": ["a"]}, {"input": {"a": 1}}, {"position": 1}, {"kind": "query"}, {"carries": []}, {"carries": ["b"]}, {"row": ["n"]},
+        {}, {"input": "A"}, {"input": 1}, {"input": 1.0}, {"input": True}, {"input": "1"}, {"input": 0.0}, {"input": -0.0}, {"input": None},  # noqa: E501
+        {"input": ["a"]}, {"input": {"a": 1}}, {"position": 1}, {"kind": "query"}, {"carries": []}, {"carries": ["b"]}, {"row": ["n"]},  # noqa: E501
         {"row": ["m", "n"]}, {"label": "z"}, {"weight": 2}, {"hides": ["q"]}, {"closure": True}, {"name": "u"},
     ]  # fmt: skip
     hashes = [content_hash(family(**change)) for change in changed]

@@ -69,16 +69,16 @@ def changed(path, value):
 
 NODE, PREDICT = ("tasks", 0, "nodes", 0), ("tasks", 0, "predict", 0)
 BAD = [
-    (("masksynth",), 2), (("masksynth",), True), (("masksynth",), "1"), (("masksynth",), ...), (("name",), ""), (("name",), 3),
-    (("name",), ...), (("tasks",), {}), (("tasks",), ...), (("layers",), 0), (("layers",), 2**31), (("layers",), "1"), (("sparse",), 1),
+    (("masksynth",), 2), (("masksynth",), True), (("masksynth",), "1"), (("masksynth",), ...), (("name",), ""), (("name",), 3),  # noqa: E501
+    (("name",), ...), (("tasks",), {}), (("tasks",), ...), (("layers",), 0), (("layers",), 2**31), (("layers",), "1"), (("sparse",), 1),  # noqa: E501
     (("extra",), 1),
-    (("expect",), []), (("source",), None), (("tasks", 0), []), (("tasks", 0, "name"), ""), (("tasks", 0, "nodes"), 10**9),
-    (("tasks", 0, "closure"), "yes"), (("tasks", 0, "attends"), []), (("tasks", 0, "attends"), [[]]), (("tasks", 0, "attends"), {"a": "b"}),
-    (("tasks", 0, "attends"), {"a": [1]}), (("tasks", 0, "extra"), 1), (("tasks", 0, "predict"), ...), ((*NODE, "position"), -1),
+    (("expect",), []), (("source",), None), (("tasks", 0), []), (("tasks", 0, "name"), ""), (("tasks", 0, "nodes"), 10**9),  # noqa: E501
+    (("tasks", 0, "closure"), "yes"), (("tasks", 0, "attends"), []), (("tasks", 0, "attends"), [[]]), (("tasks", 0, "attends"), {"a": "b"}),  # noqa: E501
+    (("tasks", 0, "attends"), {"a": [1]}), (("tasks", 0, "extra"), 1), (("tasks", 0, "predict"), ...), ((*NODE, "position"), -1),  # noqa: E501
     ((*NODE, "position"), 2**31), ((*NODE, "position"), True), ((*NODE, "position"), "0"), ((*NODE, "position"), 0.5),
     ((*NODE, "input"), ...),
-    ((*NODE, "kind"), None), ((*NODE, "carries"), "w"), ((*NODE, "name"), ""), ((*NODE, "pos"), 0), ((*PREDICT, "label"), ...),
-    ((*PREDICT, "weight"), "1"), ((*PREDICT, "weight"), None), ((*PREDICT, "hides"), "w"), ((*PREDICT, "node"), 3), ((*PREDICT, "x"), 1),
+    ((*NODE, "kind"), None), ((*NODE, "carries"), "w"), ((*NODE, "name"), ""), ((*NODE, "pos"), 0), ((*PREDICT, "label"), ...),  # noqa: E501
+    ((*PREDICT, "weight"), "1"), ((*PREDICT, "weight"), None), ((*PREDICT, "hides"), "w"), ((*PREDICT, "node"), 3), ((*PREDICT, "x"), 1),  # noqa: E501
 ]  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def test_rejects_what_is_not_read(path, value):
     [
         (("layers",), None), (("layers",), 3), (("sparse",), True), (("source",), ...), ((*NODE, "kind"), "query"),
         ((*NODE, "carries"), None),
-        ((*NODE, "input"), None), ((*NODE, "input"), {"a": [1, 2.5, True]}), ((*PREDICT, "weight"), -2), ((*PREDICT, "weight"), 0.5),
+        ((*NODE, "input"), None), ((*NODE, "input"), {"a": [1, 2.5, True]}), ((*PREDICT, "weight"), -2), ((*PREDICT, "weight"), 0.5),  # noqa: E501
         ((*PREDICT, "label"), None), ((*PREDICT, "hides"), [["a"], 1]), (("tasks", 0, "predict"), []), (("tasks",), []),
         (("expect",), {"a": 1}),
     ],

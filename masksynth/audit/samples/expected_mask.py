@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.audit.samples.window_rules import TableRule
 from masksynth.mask import Mask
 from masksynth.mask.csr import index_in_row, indptr, repeat_ranges, row_of_entry
 from masksynth.mask.intervals import RowIntervals, build_mask, coalesce_sorted, stack_tables
@@ -15,6 +14,7 @@ from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.sample_columns import FURTHER, IGNORED, SampleTable, key_of
 from masksynth.pack.segment_columns import Spans, spans_of
 from masksynth.subject.subject import Subject
+from masksynth.subject.table_rule import TableRule
 from masksynth.verify.colour_refinement import ranks
 
 

@@ -23,9 +23,9 @@ from masksynth.mask.typing import Int64Array
 from masksynth.pack.sample_columns import IGNORED
 from masksynth.subject.subject import Labels, Subject
 
-MAX_LISTED = 20
+LIST_LIMIT = 20
 """Most positions in a witness."""
-MAX_FINDINGS = 1000
+FINDING_LIMIT = 1000
 """Most findings about labels."""
 SHIFTS = (-1, 1, -2, 2)
 """By how many tokens labels may be off; -1: not shifted at all, 1: shifted twice."""
@@ -80,7 +80,7 @@ class _Explainer:
         self.lost_by_value = _index_lost(self.lost, 1)
 
     def run(self) -> Iterator[Finding]:
-        """Yield at most ``MAX_FINDINGS`` explanations, and the number of differences beyond."""
+        """Yield at most ``FINDING_LIMIT`` explanations, and the number of differences beyond."""
         findings: list[Finding] = []
         for explain in (
             self._without_sample,
@@ -89,7 +89,7 @@ class _Explainer:
             self._single_labels,
             self._lost_labels,
         ):
-            findings += islice(explain(), MAX_FINDINGS - len(findings))
+            findings += islice(explain(), FINDING_LIMIT - len(findings))
         yield from findings
         left = int(self.open.sum()) + sum(self.lost.values())
         if left:
@@ -193,7 +193,7 @@ class _Explainer:
         fits = (shifted >= 0) & (self.label_value[shifted] == self.value[labels])
         sources = list(zip(labels[fits].tolist(), shifted[fits].tolist(), strict=True))
         shared = np.diff(self.offset)[self.class_of_label[labels]] > 1  # classes of several tokens: try the others
-        for label in labels[~fits & shared][:MAX_FINDINGS].tolist():
+        for label in labels[~fits & shared][:FINDING_LIMIT].tolist():
             if (token := self._find_source(label, shift)) >= 0:
                 sources.append((label, token))
         return sources
@@ -207,15 +207,15 @@ class _Explainer:
             self.lost.pop(pair, None)
         label, token = pairs[0]
         position, name = int(self.labels.position[label]), self.expected.table.ids[sample]
-        off = f"they are off by {shift} tokens"
-        cause = {-1: "they were not shifted: each position predicts its own token", 1: "they were shifted twice"}
+        causes = {-1: "not shifted, each position predicts its own token", 1: "shifted twice"}
+        cause = causes.get(shift, f"off by {shift} tokens")
         right = token - shift
         inside = 0 <= right < len(self.label_value) and self.expected.sample[right] == sample
         wanted = f"{self.label_value[right]} (token {self.expected.index[right]})" if inside else "no label"
         witness = {"sample": name, "token": int(self.expected.index[token]), "shift": shift, "labels": len(pairs)}
         witness["label"] = self.labels.value[label]
         message = (
-            f"{len(pairs)} labels of sample {name!r} are shifted, {cause.get(shift, off)}; position "
+            f"{len(pairs)} labels of sample {name!r} are wrong: {cause}; position "
             f"{self.subject.token(position)}: expected {wanted}, got {self._text(label)} "
             f"(token {self.expected.index[token]})"
         )
@@ -257,7 +257,7 @@ class _Explainer:
     def _misplaced(self, label: int, position: int, pair: ClassLabel, witness: dict[str, object]) -> Finding:
         """Report a label that another position should predict."""
         token = self.difference.expected[pair][0]
-        right = np.flatnonzero(self.placed.class_of_position == pair[0])[:MAX_LISTED].tolist()
+        right = np.flatnonzero(self.placed.class_of_position == pair[0])[:LIST_LIMIT].tolist()
         witness |= {**self.expected.witness(token), "due": right}
         message = (
             f"position {self.subject.token(position)} predicts {self._text(label)}, {self.expected.describe(token)}, "

@@ -6,9 +6,10 @@ import numpy as np
 
 from masksynth.audit.samples.expected_mask import Expected
 from masksynth.audit.samples.path_matching import Paths, Trie
-from masksynth.audit.samples.window_rules import FULL, TableRule, infer_rule
+from masksynth.audit.samples.window_rules import FULL, infer_rule
 from masksynth.mask.typing import Int64Array
 from masksynth.subject.subject import Subject
+from masksynth.subject.table_rule import TableRule
 
 PROBES = 384
 """Most tokens whose rows are read per table."""

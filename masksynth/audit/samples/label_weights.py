@@ -12,7 +12,7 @@ from masksynth.audit.samples.expected_mask import Expected
 from masksynth.audit.samples.placement import Placement
 from masksynth.subject.subject import Subject
 
-MAX_LABELS = 1000
+LABEL_LIMIT = 1000
 """Most labels that are reported."""
 REPACK = "pack the samples again"
 
@@ -47,7 +47,7 @@ def find_wrong_weights(subject: Subject, expected: Expected, placed: Placement) 
     np.minimum.at(first_label, codes.given, np.arange(len(codes.given)))
     first_trained = np.full(len(codes.pairs), len(trained))
     np.minimum.at(first_trained, codes.expected, np.arange(len(trained)))
-    for code in wrong[:MAX_LABELS].tolist():
+    for code in wrong[:LABEL_LIMIT].tolist():
         label, token = int(first_label[code]), int(trained[first_trained[code]])
         position, value = int(labels.position[label]), labels.value[label]
         given, wanted = float(given_weight[code]), float(expected_weight[code])
@@ -57,8 +57,8 @@ def find_wrong_weights(subject: Subject, expected: Expected, placed: Placement) 
         )
         witness = {**expected.witness(token), "label": value, "given": given, "asked": wanted}
         yield Finding("MS004", "error", position, witness, REPACK, message)
-    if len(wrong) > MAX_LABELS:
+    if len(wrong) > LABEL_LIMIT:
         message = (
-            f"{len(wrong) - MAX_LABELS} more labels have other weights than in the samples; {MAX_LABELS} are reported"
+            f"{len(wrong) - LABEL_LIMIT} more labels have other weights than in the samples; {LABEL_LIMIT} are reported"
         )
         yield Finding("MS014", "note", None, {"codes": ["MS004"], "labels": len(wrong)}, REPACK, message)

@@ -20,11 +20,11 @@ from masksynth.audit.samples.infer_tables import infer_tables
 from masksynth.audit.samples.path_matching import Paths
 from masksynth.audit.samples.search_classes import ClassSearch
 from masksynth.audit.samples.token_runs import place_runs
-from masksynth.audit.samples.window_rules import TableRule
 from masksynth.mask import Mask
 from masksynth.mask.csr import indptr
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject
+from masksynth.subject.table_rule import TableRule
 from masksynth.verify.colour_refinement import ranks
 from masksynth.verify.mask_refinement import stable
 

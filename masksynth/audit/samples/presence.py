@@ -14,7 +14,7 @@ from masksynth.mask.csr import run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject
 
-MAX_FINDINGS = 1000
+FINDING_LIMIT = 1000
 """Most findings of one kind."""
 
 
@@ -37,7 +37,7 @@ def _samples_not_given(subject: Subject, expected: Expected) -> Iterator[Finding
     given = set(map(repr, expected.table.ids))
     missing = [name for name in subject.batch.samples if repr(name) not in given]
     yield from _count_unreported(len(missing), "samples of the batch were not given")
-    for name in missing[:MAX_FINDINGS]:
+    for name in missing[:FINDING_LIMIT]:
         message = f"sample {name!r} of the batch is not among the given samples"
         yield Finding("MS018", "error", None, {"sample": name}, "give the samples that were packed", message)
 
@@ -57,7 +57,7 @@ def _replaced_tokens(subject: Subject, expected: Expected, placed: Placement, li
     begins = run_starts(wrong - number, token - number, expected.sample[token])
     bounds = np.append(np.flatnonzero(begins), len(wrong)).tolist()
     yield from _count_unreported(len(bounds) - 1, "runs of positions have another identity than their samples' tokens")
-    for low, high in list(pairwise(bounds))[:MAX_FINDINGS]:
+    for low, high in list(pairwise(bounds))[:FINDING_LIMIT]:
         run, first = wrong[low:high], int(token[low])
         severity = "error" if (live[run] | needed[placed.class_of_position[run]]).any() else "warning"
         yield _replaced_run(subject, expected, run, first, int(token[high - 1]), severity)
@@ -89,7 +89,7 @@ def _absent_samples(subject: Subject, expected: Expected, placed: Placement) -> 
     ids = token_ids(subject)
     yield from _count_unreported(len(samples), "samples are not in the mask")
     rows = zip(samples.tolist(), first.tolist(), counts.tolist(), strict=True)
-    for sample, index, count in list(rows)[:MAX_FINDINGS]:
+    for sample, index, count in list(rows)[:FINDING_LIMIT]:
         token, name = int(absent[index]), expected.table.ids[sample]
         fact = f"sample {name!r} is not in the mask"
         if count < live[sample]:
@@ -131,7 +131,7 @@ def _positions_without_sample(subject: Subject, placed: Placement) -> Iterator[F
     change = np.diff(np.concatenate([[0], unused.astype(np.int8), [0]]))  # 1 where a run begins, -1 after its end
     begins, ends = np.flatnonzero(change == 1).tolist(), np.flatnonzero(change == -1).tolist()
     yield from _count_unreported(len(begins), "runs of positions belong to no sample")
-    for first, end in list(zip(begins, ends, strict=True))[:MAX_FINDINGS]:
+    for first, end in list(zip(begins, ends, strict=True))[:FINDING_LIMIT]:
         single = f"position {subject.token(first)} belongs to no sample"
         message = single if end == first + 1 else f"positions {first} to {end - 1} belong to no sample"
         witness = {"positions": [first, end - 1], "count": end - first}
@@ -143,7 +143,7 @@ def _positions_without_sample(subject: Subject, placed: Placement) -> Iterator[F
 
 def _count_unreported(count: int, what: str) -> Iterator[Finding]:
     """Yield MS014 if there are more findings of one kind than are reported."""
-    if count > MAX_FINDINGS:
-        message = f"{count - MAX_FINDINGS} more {what}; {MAX_FINDINGS} are reported"
-        witness = {"codes": ["MS018", "MS019"], "count": count, "written": MAX_FINDINGS}
+    if count > FINDING_LIMIT:
+        message = f"{count - FINDING_LIMIT} more {what}; {FINDING_LIMIT} are reported"
+        witness = {"codes": ["MS018", "MS019"], "count": count, "written": FINDING_LIMIT}
         yield Finding("MS014", "note", None, witness, "fix what is reported and audit again", message)

@@ -16,11 +16,11 @@ from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject
 from masksynth.verify.colour_refinement import draw, row_sums
 
-MAX_ROWS = 1000
+ROW_LIMIT = 1000
 """Most wrong rows that are reported, the first of each sample before all others."""
-MAX_KEYS = 1 << 25
+KEY_LIMIT = 1 << 25
 """Most keys of wrong rows that are read one by one."""
-MAX_LISTED = 20
+LIST_LIMIT = 20
 """Most positions in a witness."""
 
 
@@ -47,9 +47,9 @@ def find_row_faults(subject: Subject, expected: Expected, placed: Placement, liv
         wrong = find_wrong_rows(subject, placed, table)
         order = _first_of_each_sample(wrong, expected, placed)
         keys = reported = 0
-        for query in order[:MAX_ROWS].tolist():
+        for query in order[:ROW_LIMIT].tolist():
             keys += sum(end - start for start, end in subject.mask.intervals(query, table))
-            if keys > MAX_KEYS and reported:
+            if keys > KEY_LIMIT and reported:
                 break
             reported += 1
             yield from comparison.compare(query, bool(live[query]))
@@ -141,8 +141,8 @@ class _RowComparison:
             f"{self.expected.identity(token)} (token {self.expected.index[token]})" for token in missing[:3].tolist()
         ]
         witness = {
-            "missing": self.expected.index[missing[:MAX_LISTED]].tolist(),
-            "positions": [self.placed.position_of(token) for token in missing[:MAX_LISTED].tolist()],
+            "missing": self.expected.index[missing[:LIST_LIMIT]].tolist(),
+            "positions": [self.placed.position_of(token) for token in missing[:LIST_LIMIT].tolist()],
             "count": len(missing),
         }
         remedy = "allow these keys in its row"
@@ -152,7 +152,7 @@ class _RowComparison:
         return self._finding("MS002", query, live, witness, remedy, message)
 
     def _wrong_count(self, query: int, live: bool, keys: Int64Array, number: int, given: int, wanted: int) -> Finding:
-        listed = keys[self.placed.class_of_position[keys] == number][:MAX_LISTED].tolist()
+        listed = keys[self.placed.class_of_position[keys] == number][:LIST_LIMIT].tolist()
         name = self.expected.identity(int(self.placed.first_token[number]))
         message = f"{self._describe(query)} attends to {given} copies of {name}, in its sample to {wanted}"
         remedy = "let it attend to as many copies as its sample has: attention weights depend on the number"
@@ -167,7 +167,7 @@ class _RowComparison:
         return foreign if len(foreign) == surplus else foreign[:0]
 
     def _samples_of(self, query: int) -> Int64Array:
-        """Return the samples that a position belongs to: that of its own token if it is a copy, else all of its class."""
+        """Return the samples that a position belongs to: that of its token if it is a copy, else all of its class."""
         number = int(self.placed.class_of_position[query])
         tokens = self.tokens_by_class[self.offset[number] : self.offset[number + 1]]
         if self.placed.is_copy[query]:
@@ -189,7 +189,7 @@ class _RowComparison:
         if (~foreign).any():
             keys = extra[~foreign]
             names = [f"{self.subject.token(key)} ({self._reason(key, samples)})" for key in keys[:3].tolist()]
-            witness = {"keys": keys[:MAX_LISTED].tolist(), "count": len(keys)}
+            witness = {"keys": keys[:LIST_LIMIT].tolist(), "count": len(keys)}
             message = f"{self._describe(query)} attends to {_first_three(names, len(keys))}"
             yield self._finding("MS013", query, live, witness, "forbid these keys in its row", message)
 
@@ -200,7 +200,7 @@ class _RowComparison:
             for key, number in zip(keys[:3].tolist(), sample[:3].tolist(), strict=True)
         ]
         others = [ids[number] for number in dict.fromkeys(sample.tolist())]
-        witness = {"keys": keys[:MAX_LISTED].tolist(), "samples": others[:MAX_LISTED], "count": len(keys)}
+        witness = {"keys": keys[:LIST_LIMIT].tolist(), "samples": others[:LIST_LIMIT], "count": len(keys)}
         message = f"{self._describe(query)} attends to {_first_three(names, len(keys))}"
         remedy = "forbid these keys in its row: samples must not attend to one another"
         return self._finding("MS015", query, live, witness, remedy, message)

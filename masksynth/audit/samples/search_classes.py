@@ -178,8 +178,9 @@ class ClassSearch:
     def _count_differences(self, query: int, number: int, needed: bool, any_row: bool) -> int:
         """Return in how many keys, by class, a row differs from that of a class; -1 if it does not fit.
 
-        The position itself does not count. The row has to contain half of the expected keys. If no key is expected it fits a class that has no position yet
-        (``needed``), or if it differs in one key at most. With ``any_row`` every row fits.
+        The position itself does not count. The row has to contain half of the expected keys. If no key is expected it
+        fits a class that has no position yet (``needed``), or if it differs in one key at most. With ``any_row`` every
+        row fits.
         """
         differing = common = total = 0
         token = int(self.first_token[number])

@@ -1,58 +1,16 @@
-"""Represent and infer the rule of a mask table: all earlier tokens of a sample, a window of them, or a chunk."""
+"""Infer the rule of a mask table: all earlier tokens of a sample, a window of them, or a chunk."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
 
 import numpy as np
 
 from masksynth.mask.typing import Int64Array
+from masksynth.subject.table_rule import TableRule
 
 AGREE = 0.75
 """Least share of observed rows that a window or a chunk must explain."""
-
-
-class TableRule(NamedTuple):
-    """State which tokens of its sample a token may attend to in one table, by their index in the sample.
-
-    Parameters
-    ----------
-    kind : str
-        ``"full"``, ``"window"`` (key > query - width) or ``"chunk"`` (key // width = query // width).
-    width : int
-        Tokens of the window or the chunk; 0 for ``"full"``.
-    certain : bool
-        False if all observed rows begin at the same token, so that context may be missing as well.
-    """
-
-    kind: str = "full"
-    width: int = 0
-    certain: bool = True
-
-    def lowest(self, index: Int64Array) -> Int64Array:
-        """Return the index of the first token that the tokens at ``index`` may attend to.
-
-        Examples
-        --------
-        >>> index = np.arange(5)
-        >>> TableRule("window", 2).lowest(index).tolist(), TableRule("chunk", 2).lowest(index).tolist()
-        ([0, 0, 1, 2, 3], [0, 0, 2, 2, 4])
-        """
-        if self.kind == "window":
-            return np.maximum(index - self.width + 1, 0)
-        return index - index % self.width if self.kind == "chunk" else np.zeros_like(index)
-
-    def beyond(self, index: Int64Array) -> Int64Array:
-        """Return the index after the last token that the tokens at ``index`` may attend to."""
-        if self.kind == "chunk":
-            return index - index % self.width + self.width
-        return np.full_like(index, np.iinfo(np.int32).max)
-
-    def __str__(self) -> str:
-        if self.kind == "full":
-            return "full"
-        return f"window of {self.width} tokens" if self.kind == "window" else f"chunks of {self.width} tokens"
 
 
 FULL = TableRule()

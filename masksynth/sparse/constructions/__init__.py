@@ -1,1 +1,1 @@
-"""Constructions of sparse masks of any size, with proven bounds."""
+"""Constructions of sparse masks of any size, with proved lower bounds."""

@@ -1,16 +1,19 @@
-"""Chains: few edges through which L layers carry a total order, by hubs within hubs.
+"""Carry a total order (chain) through L layers by few edges: nested hubs.
 
-A *strip* is a run of n elements between two hubs, one below and one above it. With budgets (L, a, b) its edges must carry every pair
-of its elements in L hops, every element down to the hub below in a hops, and the hub above down to every element in b hops; a budget
-``FREE`` means that there is no such hub. A chain is the strip (L, FREE, FREE). Plans of a strip:
+A *strip* is a run of n elements between two hubs, one below and one above it. With budgets (L, a, b) its edges must
+carry every pair of its elements in L hops, every element down to the hub below in a hops, and the hub above down to
+every element in b hops; a budget ``FREE`` means that there is no such hub. A chain is the strip (L, FREE, FREE). Plans
+of a strip:
 
 - *path*: the covers, where n <= a, n <= b and n <= L + 1.
-- *comb*: at a = 1 every element attends to the hub below, which helps no other pair; at a = L + 1 only the lowest does. Above likewise.
-- *hubs*: r hubs with budgets (c, a - x, b - y) among themselves, c = L - x - y, and strips with budgets (L, x, y) between them, (L, a, y)
-  at the bottom, (L, x, b) at the top: an element reaches another strip by x hops to its hub, c to the hub above the target, y more.
+- *comb*: at a = 1 every element attends to the hub below, which helps no other pair; at a = L + 1 only the lowest does.
+  Above likewise.
+- *hubs*: r hubs with budgets (c, a - x, b - y) among themselves, c = L - x - y, and strips with budgets (L, x, y)
+  between them, (L, a, y) at the bottom, (L, x, b) at the top: an element reaches another strip by x hops to its hub, c
+  to the hub above the target, y more.
 
-With x = y = 1 these are the schemes of the literature: n log n edges at L = 2, n log log n at L = 3, n log* n at L = 4. Small strips take
-the best plan by dynamic programming; longer ones try equal strips of many lengths.
+With x = y = 1 these are the schemes of the literature: n log n edges at L = 2, n log log n at L = 3, n log* n at L = 4.
+Small strips take the best plan by dynamic programming; longer ones try equal strips of many lengths.
 
 References
 ----------
@@ -28,21 +31,20 @@ from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.sparse.constructions.chain_decomposition import Integers
+from masksynth.mask.typing import Int64Array
 
 FREE = 99
-"""The budget of a hub that is not there."""
+"""Budget of a hub that does not exist."""
 SMALL = 32
-"""Strips up to this length take their best plan."""
+"""Longest strip that is planned optimally (within the plans above)."""
 DEEPEST = 6
-"""Up to this L plans are sought; a deeper chain is the path of covers and a plan of at most this L on every so-many-th element."""
+"""Greatest L for which plans are computed; beyond it, the path of covers and such a plan on equally spaced hubs."""
 NEVER = 10**12
 
 
 class Budget(NamedTuple):
-    """Hops inside a strip, down to the hub below, and from the hub above."""
+    """Most hops inside a strip, down to the hub below it, and from the hub above it."""
 
     layers: int
     below: int = FREE
@@ -50,7 +52,17 @@ class Budget(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Cost, and how: strips of the given lengths with a hub between any two, x hops down to a hub and y up; no strips: path or comb."""
+    """Edges of a strip: strips of the given lengths with a hub between neighbours; no strips: a path or a comb.
+
+    Parameters
+    ----------
+    cost : int
+        Number of edges.
+    down, up : int
+        Hops down to a hub, x, and up from a hub, y; of a comb, 1 for the side of its hub.
+    strips : tuple of int
+        Lengths of the strips, lowest first.
+    """
 
     cost: int
     down: int = 0
@@ -59,7 +71,7 @@ class Plan(NamedTuple):
 
 
 def chain_cost(size: int, layers: int) -> int:
-    """Edges of ``chain_edges``.
+    """Return the number of edges of `chain_edges`.
 
     Examples
     --------
@@ -69,8 +81,8 @@ def chain_cost(size: int, layers: int) -> int:
     return len(chain_edges(size, layers)[0]) if layers > DEEPEST else _plan(Budget(layers), size).cost
 
 
-def chain_edges(size: int, layers: int) -> tuple[Integers, Integers]:
-    """Edges (query, key) through which ``layers`` layers carry the order 0 < 1 < ... < size - 1; queries are above keys.
+def chain_edges(size: int, layers: int) -> tuple[Int64Array, Int64Array]:
+    """Return edges (query, key) through which ``layers`` layers carry the order 0 < 1 < ... < size - 1.
 
     Examples
     --------
@@ -83,8 +95,8 @@ def chain_edges(size: int, layers: int) -> tuple[Integers, Integers]:
     return edges[0], edges[1]
 
 
-def _deep(size: int, layers: int) -> tuple[Integers, Integers]:
-    """The path of covers, and a plan of c <= 6 layers on hubs w = (layers - c) / 2 elements apart."""
+def _deep(size: int, layers: int) -> tuple[Int64Array, Int64Array]:
+    """Return the path of covers, and a plan of c <= 6 layers on hubs w = (layers - c) / 2 elements apart."""
     path = np.arange(size - 1)
     if size <= layers + 1:
         return path + 1, path
@@ -97,31 +109,31 @@ def _deep(size: int, layers: int) -> tuple[Integers, Integers]:
     return np.concatenate([path + 1, start + step * query]), np.concatenate([path, start + step * key])
 
 
-def _links(budget: Budget) -> int:
+def _hub_count(budget: Budget) -> int:
     return (budget.below != FREE) + (budget.above != FREE)
 
 
 @cache
 def _hub_budget(budget: Budget, down: int, up: int) -> Budget | None:
-    """Budgets among the hubs of a plan, None where there are none; hubs that may not reach one another (c = 0) must be single."""
+    """Return the budget among the hubs of a plan; None if the plan is impossible."""
     below = FREE if budget.below == FREE else budget.below - down
     above = FREE if budget.above == FREE else budget.above - up
     layers = budget.layers - down - up
     if below < 1 or above < 1:
         return None
-    most = layers + 1 if layers else 1
+    most = layers + 1 if layers else 1  # with c = 0 there is a single hub
     return Budget(layers, below if below == FREE else min(below, most), above if above == FREE else min(above, most))
 
 
 @cache
-def _parts(budget: Budget, down: int, up: int) -> tuple[Budget, Budget, Budget]:
-    """Budgets of the lowest, an inner and the highest strip."""
+def _strip_budgets(budget: Budget, down: int, up: int) -> tuple[Budget, Budget, Budget]:
+    """Return the budgets of the lowest, an inner and the highest strip."""
     return budget._replace(above=up), budget._replace(below=down, above=up), budget._replace(below=down)
 
 
 @cache
 def _splits(layers: int) -> list[tuple[int, int]]:
-    """The pairs (x, y) that a plan may spend outside its hubs."""
+    """Return the pairs (x, y) of hops that a plan may use outside its hubs."""
     return [(down, up) for down in range(1, layers) for up in range(1, layers + 1 - down)]
 
 
@@ -135,20 +147,23 @@ def _plan(budget: Budget, size: int) -> Plan:
 
 
 def _simple(budget: Budget, size: int, free: dict[Budget, list[Plan]] | None) -> list[Plan]:
-    """Path and combs; ``free`` has the plans of strips with fewer hubs."""
+    """Return the path and the combs of a strip; ``free`` has the plans of strips with fewer hubs."""
     layers, below, above = budget
-    found = [Plan(size - 1 + _links(budget))] if size <= min(below, above, layers + 1) else []
+    plans = [Plan(size - 1 + _hub_count(budget))] if size <= min(below, above, layers + 1) else []
     for name, hub in (("below", below), ("above", above)):
         if hub in (1, layers + 1):
             rest = budget._replace(**{name: FREE})
             cost = free[rest][size].cost if free else _plan(rest, size).cost
-            found.append(Plan(cost + (size if hub == 1 else 1), int(name == "below"), int(name == "above")))
-    return found
+            plans.append(Plan(cost + (size if hub == 1 else 1), int(name == "below"), int(name == "above")))
+    return plans
 
 
 @cache
 def _table(layers: int) -> dict[Budget, list[Plan]]:
-    """The best plans of all strips of up to SMALL elements, by length: for a length, all numbers of hubs and all strips between them."""
+    """Return the best plans of all strips of up to ``SMALL`` elements, by budget and length (dynamic programming).
+
+    For each length, all numbers of hubs and all lengths of the strips between them are tried.
+    """
     hubs = (FREE, *range(1, layers + 2))
     budgets = [Budget(layers, below, above) for below in hubs for above in hubs]
     plans = {budget: [Plan(0)] for budget in budgets}
@@ -159,7 +174,7 @@ def _table(layers: int) -> dict[Budget, list[Plan]]:
             choices = _simple(budget, size, plans)
             for split, middle in middles.items():
                 if inner := _hub_budget(budget, *split):
-                    lowest, _, highest = _parts(budget, *split)
+                    lowest, _, highest = _strip_budgets(budget, *split)
                     both = ends.setdefault((lowest, highest), [])
                     both += [_least(plans[lowest], plans[highest], total)[0] for total in range(len(both), size)]
                     choices.append(_with_hubs(inner, split, (plans[lowest], middle, plans[highest]), both))
@@ -168,47 +183,51 @@ def _table(layers: int) -> dict[Budget, list[Plan]]:
 
 
 class _Middle:
-    """Cheapest r inner strips of t elements in all: ``cost[r][t]``, and the length of the last one, ``last[r][t]``."""
+    """Cheapest r inner strips of t elements in total: ``cost[r][t]``, with a last strip of length ``last[r][t]``."""
 
     def __init__(self, plans: list[Plan]) -> None:
         self.plans = plans
         self.cost = np.full((SMALL + 1, SMALL + 1), NEVER)
         self.last = np.zeros((SMALL + 1, SMALL + 1), int)
-        self.cost[:, 0], self.known = 0, 0
+        self.cost[:, 0], self.computed = 0, 0
 
-    def upto(self, total: int) -> NDArray[np.int64]:
-        """Extend both arrays to ``total`` elements; plans up to that length are known."""
+    def extend_to(self, total: int) -> Int64Array:
+        """Extend both arrays to ``total`` elements, for which all plans exist, and return the costs."""
         strip = np.array([plan.cost for plan in self.plans[: total + 1]])
-        for t in range(self.known + 1, total + 1):
+        for t in range(self.computed + 1, total + 1):
             for r in range(1, SMALL + 1):
                 costs = self.cost[r - 1, t::-1][: t + 1] + strip[: t + 1]
                 self.last[r, t] = costs.argmin()
                 self.cost[r, t] = costs[self.last[r, t]]
-        self.known = max(self.known, total)
+        self.computed = max(self.computed, total)
         return self.cost
 
     def strips(self, count: int, total: int) -> tuple[int, ...]:
-        """The lengths of the cheapest ``count`` strips."""
-        found = []
+        """Return the lengths of the cheapest ``count`` strips."""
+        lengths = []
         for r in range(count, 0, -1):
-            found.append(int(self.last[r, total]))
-            total -= found[-1]
-        return tuple(reversed(found))
+            lengths.append(int(self.last[r, total]))
+            total -= lengths[-1]
+        return tuple(reversed(lengths))
 
 
 def _least(left: list[Plan], right: list[Plan], total: int) -> tuple[int, int]:
-    """Least cost of two strips of ``total`` elements in all, and the length of the first."""
+    """Return the least cost of two strips of ``total`` elements in total, and the length of the first."""
     return min((left[first].cost + right[total - first].cost, first) for first in range(total + 1))
 
 
 def _with_hubs(
     inner: Budget, split: tuple[int, int], parts: tuple[list[Plan], _Middle, list[Plan]], both: list[int]
 ) -> Plan:
-    """The best plan with hubs for the next length: ``both[u]`` is the least cost of the two end strips with u elements in all."""
+    """Return the best plan with hubs for the length ``len(both)``.
+
+    ``both[u]`` is the least cost of the two end strips with u elements in total.
+    """
     lowest, middle, highest = parts
     size = len(both)
     hubs = np.array([NEVER] + [_plan(inner, r).cost for r in range(1, size + 1)])
-    inside = middle.upto(size - 1)
+    inside = middle.extend_to(size - 1)
+    # all r hubs and u elements in the two end strips with r + u <= size
     r, u = np.nonzero(np.tri(size + 1, dtype=bool)[::-1])
     r, u = r[r > 0], u[r > 0]
     costs = hubs[r] + np.array(both)[u] + inside[r - 1, size - r - u]
@@ -220,26 +239,26 @@ def _with_hubs(
 
 @cache
 def _large(budget: Budget, size: int) -> Plan:
-    """The best plan with equal strips that is found for a long strip.
+    """Return the best plan with equal strips for a long strip.
 
-    The hubs cost count - 1 at least; plans are tried in the order of that bound, until it exceeds the best cost.
+    The hubs cost at least count - 1; plans are tried in the order of that bound until it exceeds the best cost.
     """
     best = min(_simple(budget, size, None), default=Plan(NEVER))
     trials = []
     for split in _splits(budget.layers):
         if inner := _hub_budget(budget, *split):
             for count in _counts(inner.layers, size):
-                trials.append((_strips_cost(_parts(budget, *split), count, size), count, split, inner))
+                trials.append((_strips_cost(_strip_budgets(budget, *split), count, size), count, split, inner))
     for cost, count, split, inner in sorted(trials, key=lambda trial: (trial[0] + trial[1], trial[1:3])):
         if cost + count - 1 >= best.cost:
             break
         if (cost := cost + _plan(inner, count).cost) < best.cost:
-            best = Plan(cost, *split, _equal(count, size))
+            best = Plan(cost, *split, _equal_lengths(count, size))
     return best
 
 
 def _strips_cost(parts: tuple[Budget, Budget, Budget], count: int, size: int) -> int:
-    """Cost of the strips ``_equal(count, size)``."""
+    """Return the cost of the strips ``_equal_lengths(count, size)``."""
     length, longer = divmod(size - count, count + 1)
     lowest, middle, highest = parts
     cost = _plan(lowest, length + (longer > 0)).cost + _plan(highest, length).cost
@@ -249,7 +268,7 @@ def _strips_cost(parts: tuple[Budget, Budget, Budget], count: int, size: int) ->
 
 
 def _counts(layers: int, size: int) -> list[int]:
-    """Numbers of hubs to try, for hubs with ``layers`` hops among themselves."""
+    """Return the numbers of hubs to try, for hubs with ``layers`` hops among themselves."""
     if layers == 0:
         return [1]
     lengths = {*range(1, 13), 14, 16, 20, 24, 28, SMALL}
@@ -258,34 +277,37 @@ def _counts(layers: int, size: int) -> list[int]:
     return sorted({count for length in lengths if 1 <= (count := (size + 1) // (length + 1)) < size})
 
 
-def _equal(count: int, size: int) -> tuple[int, ...]:
-    """Lengths of count + 1 strips around ``count`` hubs, the longer ones first."""
+def _equal_lengths(count: int, size: int) -> tuple[int, ...]:
+    """Return the lengths of the count + 1 strips around ``count`` hubs, longer ones first."""
     length, longer = divmod(size - count, count + 1)
     return (length + 1,) * longer + (length,) * (count + 1 - longer)
 
 
-def _strip(budget: Budget, size: int, known: dict[tuple[Budget, int], NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Edges [query, key] of a strip: its elements are 1 .. size, the hub below 0, the hub above size + 1."""
+def _strip(budget: Budget, size: int, strips: dict[tuple[Budget, int], Int64Array]) -> Int64Array:
+    """Return the edges [query, key] of a strip: its elements are 1 .. size, the hub below 0, the hub above size + 1.
+
+    ``strips`` maps a budget and a length to the edges.
+    """
     if size == 0:
         return np.zeros((2, 0), np.int64)
-    if (budget, size) not in known:
+    if (budget, size) not in strips:
         plan = _plan(budget, size)
         if plan.strips:
-            known[budget, size] = _assembled(budget, size, plan, known)
+            strips[budget, size] = _join_strips(budget, size, plan, strips)
         elif budget.layers < 2:
-            known[budget, size] = _all_pairs(budget, size)
+            strips[budget, size] = _all_pairs(budget, size)
         elif plan.down or plan.up:
             hub, name = (budget.below, "below") if plan.down else (budget.above, "above")
-            rest = _strip(budget._replace(**{name: FREE}), size, known)
-            known[budget, size] = np.concatenate([rest, _comb(name, hub == 1, size)], axis=1)
+            rest = _strip(budget._replace(**{name: FREE}), size, strips)
+            strips[budget, size] = np.concatenate([rest, _comb(name, hub == 1, size)], axis=1)
         else:
             path = np.arange(int(budget.below == FREE), size + int(budget.above != FREE))
-            known[budget, size] = np.stack([path + 1, path])
-    return known[budget, size]
+            strips[budget, size] = np.stack([path + 1, path])
+    return strips[budget, size]
 
 
-def _comb(name: str, every: bool, size: int) -> NDArray[np.int64]:
-    """Edges between one hub and every element, or the nearest one."""
+def _comb(name: str, every: bool, size: int) -> Int64Array:
+    """Return the edges between one hub and every element, or only the nearest one."""
     if name == "below":
         element = np.arange(1, size + 1 if every else 2)
         return np.stack([element, np.zeros_like(element)])
@@ -293,7 +315,7 @@ def _comb(name: str, every: bool, size: int) -> NDArray[np.int64]:
     return np.stack([np.full_like(element, size + 1), element])
 
 
-def _all_pairs(budget: Budget, size: int) -> NDArray[np.int64]:
+def _all_pairs(budget: Budget, size: int) -> Int64Array:
     query, key = np.nonzero(np.tri(size, k=-1, dtype=bool))
     combs = [
         _comb(name, hub == 1, size) for name, hub in zip(("below", "above"), budget[1:], strict=True) if hub != FREE
@@ -301,18 +323,16 @@ def _all_pairs(budget: Budget, size: int) -> NDArray[np.int64]:
     return np.concatenate([np.stack([query + 1, key + 1]), *combs], axis=1)
 
 
-def _assembled(
-    budget: Budget, size: int, plan: Plan, known: dict[tuple[Budget, int], NDArray[np.int64]]
-) -> NDArray[np.int64]:
-    """Edges of the hubs, and of each strip at its place; inner strips of one length are written at once."""
-    place = np.array([0, *accumulate(length + 1 for length in plan.strips)])
+def _join_strips(budget: Budget, size: int, plan: Plan, strips: dict[tuple[Budget, int], Int64Array]) -> Int64Array:
+    """Return the edges of the hubs and of each strip, shifted to its offset; strips of equal length together."""
+    offset = np.array([0, *accumulate(length + 1 for length in plan.strips)])
     inner = _hub_budget(budget, plan.down, plan.up)
-    lowest, middle, highest = _parts(budget, plan.down, plan.up)
-    found = [_strip(lowest, plan.strips[0], known), _strip(highest, plan.strips[-1], known) + place[-2]]
+    lowest, middle, highest = _strip_budgets(budget, plan.down, plan.up)
+    edges = [_strip(lowest, plan.strips[0], strips), _strip(highest, plan.strips[-1], strips) + offset[-2]]
     if inner:
-        found.append(place[_strip(inner, len(plan.strips) - 1, known)])
+        edges.append(offset[_strip(inner, len(plan.strips) - 1, strips)])
     lengths = np.array(plan.strips[1:-1], np.int64)
     for length in np.unique(lengths).tolist():
-        shift = place[1:-2][lengths == length]
-        found.append((_strip(middle, length, known)[:, None, :] + shift[None, :, None]).reshape(2, -1))
-    return np.concatenate(found, axis=1)
+        shift = offset[1:-2][lengths == length]
+        edges.append((_strip(middle, length, strips)[:, None, :] + shift[None, :, None]).reshape(2, -1))
+    return np.concatenate(edges, axis=1)

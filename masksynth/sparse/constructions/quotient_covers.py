@@ -1,68 +1,70 @@
-"""The covers of a quotient given as chains, without its pairs."""
+"""Find the covers of a quotient from its chain decomposition, without listing its pairs."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers, spread
+from masksynth.mask.csr import expand_ranges
+from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.sparse.constructions.chain_decomposition import Chains
 
 
-def covers_of(chains: Chains) -> tuple[Integers, Integers]:
-    """Return the cover pairs (upper slot, lower slot), sorted by upper slot: nothing lies strictly between the two.
+def quotient_covers(chains: Chains) -> tuple[Int64Array, Int64Array]:
+    """Return the covers (upper slot, lower slot), sorted by upper slot: nothing lies strictly between the two.
 
-    A cover of a class is the top of its chain in the row. A highest top is one; it takes every top below it out of the question, and so
-    does each highest of those that are left. Tops that see equally many classes do not see each other, so they are taken at once.
+    A cover of a class is the highest slot of its chain in the row. The highest of these that reaches most classes is a
+    cover; the slots below it are ruled out, and the step is repeated with those that remain. Slots that reach equally
+    many classes are not related, so they are taken together.
 
     Raises
     ------
     InvalidInstance
-        If the mask behind the chains is not transitive.
+        If the mask of the chains is not transitive.
 
     Examples
     --------
     >>> import numpy as np
     >>> from masksynth.mask import Mask
-    >>> from masksynth.sparse.constructions.chain_decomposition import chains_of
+    >>> from masksynth.sparse.constructions.chain_decomposition import decompose_chains
     >>> diamond = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]], bool)
-    >>> [slots.tolist() for slots in covers_of(chains_of(Mask.from_dense(diamond)))]
+    >>> [slots.tolist() for slots in quotient_covers(decompose_chains(Mask.from_dense(diamond)))]
     [[1, 2, 2, 3], [0, 1, 3, 0]]
     """
     inner = np.flatnonzero(np.diff(chains.chain, prepend=-1) == 0)
     query, top = np.concatenate([chains.query, inner]), np.concatenate([chains.top, inner - 1])
     upper = np.flatnonzero(chains.parent >= 0)
-    found = [(upper, chains.parent[upper])]
+    covers = [(upper, chains.parent[upper])]
     while len(query):
-        _check_transitive(chains, *found[-1])
-        first = len(found) == 1
-        fresh = (
-            chains.seen(chains.parent[query], chains.chain[top]) < top
-            if first
-            else ~_below(chains, query, top, *found[-1])
+        _check_transitive(chains, *covers[-1])
+        is_left = (
+            chains.highest(chains.parent[query], chains.chain[top]) < top
+            if len(covers) == 1
+            else ~_below(chains, query, top, *covers[-1])
         )
-        query, top = query[fresh], top[fresh]
+        query, top = query[is_left], top[is_left]
         order = np.argsort(query, kind="stable")
         query, top = query[order], top[order]
         begins = np.flatnonzero(np.diff(query, prepend=-1))
         highest = np.maximum.reduceat(chains.size[top], begins) if len(query) else begins
-        taken = chains.size[top] == np.repeat(highest, np.diff(np.append(begins, len(query))))
-        found.append((query[taken], top[taken]))
-        query, top = query[~taken], top[~taken]
-    _check_transitive(chains, *found[-1])
-    upper, lower = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        is_cover = chains.size[top] == np.repeat(highest, np.diff(np.append(begins, len(query))))
+        covers.append((query[is_cover], top[is_cover]))
+        query, top = query[~is_cover], top[~is_cover]
+    _check_transitive(chains, *covers[-1])
+    upper, lower = (np.concatenate(ends) for ends in zip(*covers, strict=True))
     order = np.lexsort((lower, upper))
     return upper[order], lower[order]
 
 
-def _below(chains: Chains, query: Integers, top: Integers, upper: Integers, lower: Integers) -> np.ndarray:
-    """Whether each top lies below a cover (upper, lower) of its query; both lists are sorted by query."""
-    owner, at = spread(np.searchsorted(upper, query), np.searchsorted(upper, query, side="right"))
-    hit = chains.seen(lower[at], chains.chain[top[owner]]) >= top[owner]
-    return np.bincount(owner[hit], minlength=len(query)) > 0
+def _below(chains: Chains, query: Int64Array, top: Int64Array, upper: Int64Array, lower: Int64Array) -> BoolArray:
+    """Return whether each top lies below a cover (upper, lower) of its query; both lists are sorted by query."""
+    row, index = expand_ranges(np.searchsorted(upper, query), np.searchsorted(upper, query, side="right"))
+    is_below: BoolArray = chains.highest(lower[index], chains.chain[top[row]]) >= top[row]
+    return np.bincount(row[is_below], minlength=len(query)) > 0
 
 
-def _check_transitive(chains: Chains, upper: Integers, lower: Integers) -> None:
-    """Whatever a cover sees, its query sees."""
-    owner, at = spread(np.searchsorted(chains.query, lower), np.searchsorted(chains.query, lower, side="right"))
-    if (chains.seen(upper[owner], chains.chain[chains.top[at]]) < chains.top[at]).any():
+def _check_transitive(chains: Chains, upper: Int64Array, lower: Int64Array) -> None:
+    """Raise unless each query reaches whatever its cover reaches."""
+    row, index = expand_ranges(np.searchsorted(chains.query, lower), np.searchsorted(chains.query, lower, side="right"))
+    if (chains.highest(upper[row], chains.chain[chains.top[index]]) < chains.top[index]).any():
         raise InvalidInstance("the mask is not transitive", "", "close it first: masksynth.posets.closure(relation)")

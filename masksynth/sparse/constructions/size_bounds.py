@@ -1,25 +1,30 @@
-"""Proven lower bounds on the edges of sparse masks of any size.
+"""Proved lower bounds on the number of edges of sparse masks of any size.
 
-Below, f(n) is the least number of edges through which L layers carry a chain of n, and a *window* is an interval of the chain.
+Below, f(n) is the least number of edges through which L layers carry a chain of n, and a *window* is an interval of the
+chain.
 
-- *Convex parts.* Let A carry R, and let S be convex: u < w < v with u, v in S puts w in S. A path between members of S runs inside S,
-  so the edges of A inside S carry R on S. Windows that share at most an end have no edge in common, so f(n) >= f(m) + f(n - m + 1).
+- *Convex parts.* Let A carry R, and let S be convex: u < w < v with u, v in S puts w in S. A path between members of S
+  runs inside S, so the edges of A inside S carry R on S. Windows that share at most an end have no edge in common, so
+  f(n) >= f(m) + f(n - m + 1).
 - *Covers.* Nothing lies between a cover pair, so it is an edge. Outside the windows, covers still count.
-- *Classes.* Contracting classes maps the edges between them onto a set that carries the quotient. Paths inside a class of m stay there:
-  it needs m edges, as each member has one going out. For L = 2 and m >= 4 it needs 2m - 2: unless every member has two going out,
-  some v has one only, to w; then w needs m - 2 going out, and all have 2m - 3 together at least. With equality the others have one each,
-  each of which goes to a member with m - 2 > 1, so to w; then nobody attends to v.
-- *Splits* (L = 2). A lower window of a and an upper one of b share no edge with the edges that cross from one to the other. Let
-  (v, u) be a pair across: its path crosses at u or at v. So every v, or every u, has a crossing edge; min(a, b) of them at least.
-- *Sharp splits* (L = 2). Say every v of the upper window has a crossing edge (the other case is its mirror image). Let b1 of them have
-  exactly one. If b1 = 0, there are 2b crossing edges. Else take, of those b1, the v that attends to the fewest others, k, of the upper
-  window: k <= U / b1, where U is the number of edges in the upper window. Let z be its one key below and D the d keys of z. Any u
-  below, but z and D, is reached from v over one of its k keys above, so these have a - 1 - d crossing edges at least; the other
-  b - k members of the upper window have one each, and those of the b - b1 with two or more that are not among the k one more:
-  b - k + max(0, b - b1 - k). And there are 2b - b1 crossing edges in any case. The lower window has f(a) edges, and also
-  f(z - 1) + d + f(a - z) + min(z, a - z) of them: below z, from z to D, above z, and from above z to z or below.
-  The least sum over all b1, z and d is a bound. At b1 >= 2 it does not fall if U is larger than f(b), as k is U / b1 at most.
-  (This gives about 0.8 n log2 n; that f(n) = n log2 n - O(n), as for n <= 21, is a conjecture.)
+- *Classes.* Contracting classes maps the edges between them onto a set that carries the quotient. Paths inside a class
+  of m stay there: it needs m edges, as each member has one going out. For L = 2 and m >= 4 it needs 2m - 2: unless
+  every member has two going out, some v has one only, to w; then w needs m - 2 going out, and all have 2m - 3 together
+  at least. With equality the others have one each, each of which goes to a member with m - 2 > 1, so to w; then nobody
+  attends to v.
+- *Splits* (L = 2). A lower window of a and an upper one of b share no edge with the edges that cross from one to the
+  other. Let (v, u) be a pair across: its path crosses at u or at v. So every v, or every u, has a crossing edge; min(a,
+  b) of them at least.
+- *Sharp splits* (L = 2). Say every v of the upper window has a crossing edge (the other case is its mirror image). Let
+  b1 of them have exactly one. If b1 = 0, there are 2b crossing edges. Else take, of those b1, the v that attends to the
+  fewest others, k, of the upper window: k <= U / b1, where U is the number of edges in the upper window. Let z be its
+  one key below and D the d keys of z. Any u below, but z and D, is reached from v over one of its k keys above, so
+  these have a - 1 - d crossing edges at least; the other b - k members of the upper window have one each, and those of
+  the b - b1 with two or more that are not among the k one more: b - k + max(0, b - b1 - k). And there are 2b - b1
+  crossing edges in any case. The lower window has f(a) edges, and also f(z - 1) + d + f(a - z) + min(z, a - z) of them:
+  below z, from z to D, above z, and from above z to z or below. The least sum over all b1, z and d is a bound. At b1 >=
+  2 it does not fall if U is larger than f(b), as k is U / b1 at most. (This gives about 0.8 n log2 n; that f(n) = n
+  log2 n - O(n), as for n <= 21, is a conjecture.)
 """
 
 from __future__ import annotations
@@ -27,9 +32,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.sparse.constructions.chain_decomposition import Chains, Integers
+from masksynth.mask.typing import Int64Array
+from masksynth.sparse.constructions.chain_decomposition import Chains
 
 LONGEST = {2: 21, 3: 23, 4: 25, 5: 25, 6: 25}
 PROVEN: dict[int, tuple[int, ...]] = {
@@ -39,21 +44,23 @@ PROVEN: dict[int, tuple[int, ...]] = {
     5: (2, 4, 7, 9, 12, 15, 18, 21, 25, 28, 31, 35),
     6: (2, 4, 6, 9, 12, 14, 17, 20, 23, 26, 29, 32),
 }
-"""f(3), f(5), f(7), ... for L = 2 .. 6, covers included. Each is the value of a solution that was checked by boolean powers, and an UNSAT
-answer for one edge less (CaDiCaL on layered reachability with a totalizer, or CP-SAT's core search), most by two encodings.
-A chain of n + 1 needs at least one edge more than a chain of n: its last element has one, and no other pair needs it."""
+"""f(3), f(5), f(7), ... for L = 2 .. 6, covers included.
+
+Each is the value of a solution that was checked by boolean powers, and one edge less was proved impossible (CaDiCaL on
+layered reachability with a totalizer, or CP-SAT's core-guided search), for most values by two encodings.
+A chain of n + 1 needs at least one edge more than a chain of n: its last element has one that no other pair needs."""
 
 
-def lower_bound(chains: Chains, covers: tuple[Integers, Integers], layers: int | None) -> tuple[int, str]:
-    """Return a lower bound on the edges of any sparse mask for ``layers`` layers, and its proof in words.
+def lower_bound(chains: Chains, covers: tuple[Int64Array, Int64Array], layers: int | None) -> tuple[int, str]:
+    """Return a lower bound on the number of edges of any sparse mask for ``layers`` layers, and its proof in words.
 
     Examples
     --------
     >>> from masksynth.mask import Mask
-    >>> from masksynth.sparse.constructions.quotient_covers import covers_of
-    >>> from masksynth.sparse.constructions.chain_decomposition import chains_of
-    >>> chains = chains_of(Mask.from_dense(np.tril(np.ones((9, 9), bool))))
-    >>> lower_bound(chains, covers_of(chains), 2)
+    >>> from masksynth.sparse.constructions.quotient_covers import quotient_covers
+    >>> from masksynth.sparse.constructions.chain_decomposition import decompose_chains
+    >>> chains = decompose_chains(Mask.from_dense(np.tril(np.ones((9, 9), bool))))
+    >>> lower_bound(chains, quotient_covers(chains), 2)
     (16, '8 covers, 8 more for 1 convex chain')
     """
     members = np.diff(chains.offset)
@@ -67,24 +74,24 @@ def lower_bound(chains: Chains, covers: tuple[Integers, Integers], layers: int |
     if layers is not None:
         lengths, counts = np.unique(convex_chains(chains, covers), return_counts=True)
         extra = [chain_bound(length, layers) - length + 1 for length in lengths.tolist()]
-        more = sum(one * count for one, count in zip(extra, counts.tolist(), strict=True))
-        used = sum(count for one, count in zip(extra, counts.tolist(), strict=True) if one)
+        more = sum(edges * count for edges, count in zip(extra, counts.tolist(), strict=True))
+        used = sum(count for edges, count in zip(extra, counts.tolist(), strict=True) if edges)
         if more:
             total += more
             parts.append(f"{more} more for {used} convex chain{'s' if used > 1 else ''}")
     return total, ", ".join(parts)
 
 
-def _row_sizes(chains: Chains) -> Integers:
-    """Number of positions that each slot sees."""
+def _row_sizes(chains: Chains) -> Int64Array:
+    """Return the number of positions that each slot reaches."""
     head = chains.offset[chains.start[chains.chain]]
-    own = chains.offset[1:] - head
+    own = chains.offset[1:] - head  # positions of the slot's own chain up to the slot
     foreign = chains.offset[chains.top + 1] - chains.offset[chains.start[chains.chain[chains.top]]]
     return own + np.bincount(chains.query, foreign, len(own)).astype(np.int64)
 
 
-def class_bounds(members: Integers, layers: int | None) -> Integers:
-    """Edges that classes of two or more members need inside, for two or more layers.
+def class_bounds(members: Int64Array, layers: int | None) -> Int64Array:
+    """Return lower bounds on the edges inside classes of two or more members, for two or more layers.
 
     Examples
     --------
@@ -94,44 +101,44 @@ def class_bounds(members: Integers, layers: int | None) -> Integers:
     return np.where(members >= 4, 2 * members - 2, members) if layers == 2 else members
 
 
-def convex_chains(chains: Chains, covers: tuple[Integers, Integers]) -> Integers:
-    """Lengths of convex chains that cover each chain and share ends only.
+def convex_chains(chains: Chains, covers: tuple[Int64Array, Int64Array]) -> Int64Array:
+    """Return the lengths of convex chains that cover each chain and share only their ends.
 
-    A window from slot i to slot j is convex if no cover of a slot t in i < t <= j, other than t - 1, sees i: a chain of covers that leaves
-    the window downwards leaves it through such a cover, and cannot come back to i or above.
+    A window from slot i to slot j is convex if no cover of a slot t in i < t <= j, other than t - 1, sees i: a chain of
+    covers that leaves the window downwards leaves it through such a cover, and cannot come back to i or above.
 
     Examples
     --------
     >>> from masksynth.mask import Mask
-    >>> from masksynth.sparse.constructions.quotient_covers import covers_of
-    >>> from masksynth.sparse.constructions.chain_decomposition import chains_of
+    >>> from masksynth.sparse.constructions.quotient_covers import quotient_covers
+    >>> from masksynth.sparse.constructions.chain_decomposition import decompose_chains
     >>> diamond = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]], bool)
-    >>> chains = chains_of(Mask.from_dense(diamond))
-    >>> convex_chains(chains, covers_of(chains)).tolist()
+    >>> chains = decompose_chains(Mask.from_dense(diamond))
+    >>> convex_chains(chains, quotient_covers(chains)).tolist()
     [2, 2, 1]
     """
     upper, lower = covers
     side = chains.chain[lower] != chains.chain[upper]
     reach = chains.start[chains.chain].copy()
-    np.maximum.at(reach, upper[side], chains.seen(lower[side], chains.chain[upper[side]]) + 1)
+    np.maximum.at(reach, upper[side], chains.highest(lower[side], chains.chain[upper[side]]) + 1)
     cut = np.flatnonzero(reach > chains.start[chains.chain])
     begins = chains.start[:-1].tolist()
-    found: list[int] = []
+    lengths: list[int] = []
     inside = iter([*zip(cut.tolist(), reach[cut].tolist(), strict=True), (len(reach), 0)])
     slot, least = next(inside)
     for start, end in zip(begins, chains.start[1:].tolist(), strict=True):
         low = start
         while slot < end:
             if least > low:
-                found.append(slot - low)
+                lengths.append(slot - low)
                 low = slot - 1
             slot, least = next(inside)
-        found.append(end - low)
-    return np.array(found, np.int64)
+        lengths.append(end - low)
+    return np.array(lengths, np.int64)
 
 
 def chain_bound(size: int, layers: int) -> int:
-    """A lower bound on the edges through which ``layers`` >= 2 layers carry a chain of ``size``.
+    """Return a lower bound on the number of edges through which ``layers`` >= 2 layers carry a chain of ``size``.
 
     Examples
     --------
@@ -147,7 +154,7 @@ def chain_bound(size: int, layers: int) -> int:
 
 @cache
 def _windows(layers: int) -> list[int]:
-    """Proven values, by length; beyond six layers, of the path of covers and of the first chain that it does not serve."""
+    """Return proved values by length; beyond six layers, of the path of covers and of the first longer chain."""
     values = list(range(-1, layers + 1))
     values[0] = 0
     for number, value in enumerate(PROVEN.get(layers, ())):
@@ -157,7 +164,7 @@ def _windows(layers: int) -> list[int]:
 
 @cache
 def _window_bound(size: int, layers: int) -> int:
-    """The best sum over windows that share ends: the best ratio as often as possible, then all combinations."""
+    """Return the best sum over windows that share ends: the best ratio as often as possible, then all combinations."""
     values = _windows(layers)
     best = max(range(2, len(values)), key=lambda length: (values[length] / (length - 1), length))
     times = max(0, (size - 200) // (best - 1))
@@ -171,8 +178,11 @@ def _window_bound(size: int, layers: int) -> int:
 
 
 @cache
-def _split_bounds(size: int) -> NDArray[np.int64]:
-    """Bounds for L = 2 and chains of up to ``size``: sharp splits in halves; beyond 512 only at some lengths, plain splits between them."""
+def _split_bounds(size: int) -> Int64Array:
+    """Return bounds for L = 2 and chains of up to ``size``, by sharp splits in halves.
+
+    Beyond 512 sharp splits are evaluated at some lengths only, and plain splits between them.
+    """
     bounds = np.zeros(size + 1, np.int64)
     small = np.arange(1, min(LONGEST[2], size) + 1)
     bounds[small] = np.cumsum(np.frexp(small.astype(float))[1] - 1)
@@ -188,8 +198,8 @@ def _split_bounds(size: int) -> NDArray[np.int64]:
     return bounds
 
 
-def _sharp(bounds: NDArray[np.int64], lower: int, upper: int) -> int:
-    """Least edges if every member of the upper window has an edge into the lower one."""
+def _sharp(bounds: Int64Array, lower: int, upper: int) -> int:
+    """Return the fewest edges if every member of the upper window has an edge into the lower one."""
     z = np.arange(1, lower + 1)
     around = bounds[z - 1] + bounds[lower - z] + np.minimum(z, lower - z)
     # More keys of z than this cost an edge each, and save one at most.
@@ -199,10 +209,11 @@ def _sharp(bounds: NDArray[np.int64], lower: int, upper: int) -> int:
     return int(bounds[upper]) + min(single, int(bounds[lower]) + 2 * upper)
 
 
-def _crossing(rest: NDArray[np.int64], upper: int, inside: int) -> NDArray[np.int64]:
-    """Least crossing edges over b1 = 1 .. b, for each number ``rest`` = a - 1 - d of elements that z does not serve.
+def _crossing(rest: Int64Array, upper: int, inside: int) -> Int64Array:
+    """Return the fewest crossing edges over b1 = 1 .. b, for each number ``rest`` = a - 1 - d of other elements below.
 
-    The values of b1 are taken in ranges, with the fewest keys k for the least of a range and the fewest others for the largest.
+    The values of b1 are taken in ranges, with the fewest keys k for the smallest and the fewest others for the largest
+    of each range.
     """
     limits = [upper + 1]
     while limits[-1] > 1:
@@ -210,6 +221,6 @@ def _crossing(rest: NDArray[np.int64], upper: int, inside: int) -> NDArray[np.in
     most, least = np.array(limits[:-1]) - 1, np.array(limits[1:])
     k = np.minimum(-(-inside // least), upper - 1)
     others = upper - most
-    known = np.where(least > 1, upper - k + np.maximum(0, others - k), -(2**60))
-    least_sum: NDArray[np.int64] = np.maximum(upper + others, rest[:, None] + known).min(axis=1)
+    lower = np.where(least > 1, upper - k + np.maximum(0, others - k), -(2**60))
+    least_sum: Int64Array = np.maximum(upper + others, rest[:, None] + lower).min(axis=1)
     return least_sum

@@ -1,4 +1,7 @@
-"""The published JSON Schema of instance files; ``python -m masksynth.tasks.schema > masksynth/tasks/schema/instance.schema.json``."""
+"""The published JSON Schema of instance files.
+
+Write it with ``python -m masksynth.tasks.schema > masksynth/tasks/schema/instance.schema.json``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ FILE = "instance.schema.json"
 
 
 def text() -> str:
-    """The content of ``instance.schema.json``.
+    """Return the content of ``instance.schema.json``.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Exact search for sparse masks: one encoding, engines that share bounds and solutions, and certificates."""
+"""Exact search for sparse masks: one encoding, engines that exchange bounds and solutions, and certificates."""

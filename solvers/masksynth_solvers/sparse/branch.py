@@ -1,12 +1,18 @@
-"""Lower bounds by linear programming with rational duals, and branch trees of them: certificates for wide parts.
+"""Lower bounds by linear programming with rational duals, and branch-and-bound trees with them: certificates.
 
-A clause is read as ``sum of its literals >= 1`` over 0 <= x <= 1, a negative literal being ``1 - x``. GLOP's duals, rounded to a common
-denominator, prove the bound ``sum_c y_c (1 - negatives_c) + sum_x min(0, cost_x - sum_c y_c coefficient_cx)`` for any y >= 0 (Lagrange), so
-neither rounding nor a wrong solver can make it false. A demand may be left unmet at a price that no solution reaches: that keeps every
-program feasible, and its duals valid.
+A clause is read as ``sum of its literals >= 1`` over 0 <= x <= 1, a negative literal being ``1 - x``. GLOP's duals,
+rounded to a common denominator, prove the bound ``sum_c y_c (1 - negatives_c) + sum_x min(0, cost_x - sum_c y_c
+coefficient_cx)`` for any y >= 0 (Lagrange), so neither rounding nor a wrong solver can make it false. A clause may be
+violated at a price that exceeds the weight of every solution; this keeps every program feasible and its duals valid.
 
-The tree branches on edges, with the known optimum as cutoff: as every leaf must be closed, the order of the search is free and the choice
-of the edge decides. It is made by strong branching (Applegate, Bixby, Chvatal and Cook 1995) among the most fractional edges.
+The tree branches on edges, with the known optimum as cutoff. As every leaf must be closed, the order of the search is
+irrelevant and the size of the tree depends on the choice of the branching edge: strong branching among the most
+fractional edges.
+
+References
+----------
+D. Applegate, R. Bixby, V. Chvatal, W. Cook, "Finding cuts in the TSP", DIMACS Technical Report 95-05 (1995): strong
+branching.
 """
 
 from __future__ import annotations
@@ -18,15 +24,15 @@ from typing import Any
 
 from masksynth.errors import Contradiction
 from masksynth_solvers.sparse.encoding import Formula
-from masksynth_solvers.sparse.enumeration import meets
+from masksynth_solvers.sparse.enumeration import connects_pairs
 
 DENOMINATOR = 1 << 24
 CANDIDATES = 12
 """Edges that strong branching compares."""
 DEEPEST = 250
-"""Levels of a tree: as deep as its JSON is read by plain parsers."""
+"""Greatest depth of a tree, so that ordinary parsers can read its nested JSON."""
 MAX_NUMBERS = 30_000_000
-"""Most duals that a tree may hold."""
+"""Most duals in a tree."""
 
 Node = dict[str, Any]
 Fixed = Mapping[int, int]
@@ -34,7 +40,16 @@ Fixed = Mapping[int, int]
 
 @dataclass(frozen=True)
 class Point:
-    """An optimal point of a linear program: its value, the values of the edge variables, numerators of the duals by clause."""
+    """An optimal solution of a linear program.
+
+    Parameters
+    ----------
+    value : float
+    edges : dict of int to float
+        Value of each edge variable.
+    duals : tuple of (int, int)
+        (index of the clause, numerator of its dual over ``DENOMINATOR``), nonzero ones only.
+    """
 
     value: float
     edges: dict[int, float]
@@ -42,7 +57,7 @@ class Point:
 
 
 class Program:
-    """The linear program of a formula, which keeps GLOP's basis from one call to the next."""
+    """The linear program of a formula; GLOP keeps its basis from one call to the next."""
 
     def __init__(self, formula: Formula) -> None:
         from ortools.linear_solver import pywraplp
@@ -78,31 +93,31 @@ class Program:
         self.fixed = dict(fixed)
 
     def value(self, fixed: Fixed) -> float:
-        """Least value with some edges fixed; minus infinity where GLOP fails."""
+        """Return the least value with some edges fixed; minus infinity if GLOP fails."""
         self._fix(fixed)
         return float(self.solver.Objective().Value()) if self.solver.Solve() == self.solver.OPTIMAL else float("-inf")
 
     def point(self, fixed: Fixed) -> Point:
-        """Return an optimal point with some edges fixed."""
+        """Return an optimal solution with some edges fixed."""
         value = self.value(fixed)
         edges = {variable: float(self.variables[variable - 1].solution_value()) for variable in self.formula.weights}
         numerators = (round(max(0.0, row.dual_value()) * DENOMINATOR) for row in self.rows)
-        return Point(value, edges, tuple((place, numerator) for place, numerator in enumerate(numerators) if numerator))
+        return Point(value, edges, tuple((index, numerator) for index, numerator in enumerate(numerators) if numerator))
 
 
 def lp_bound(formula: Formula) -> tuple[int, dict[str, Any]]:
-    """Return a proven lower bound on the weight of a part, and its certificate: the content of ``tree.json``, a tree of one leaf.
+    """Return a proved lower bound on the weight of a component, and its certificate: a ``tree.json`` with one leaf.
 
     Examples
     --------
-    On a chain of seven at L = 2 the optimum of what is left beside the six covers is 4.
+    On a chain of seven at L = 2 the optimum is four edges besides the six covers.
 
     >>> import numpy as np
     >>> from masksynth.sparse import SparseProblem, reduce
     >>> from masksynth_solvers.sparse.encoding import encode
     >>> problem = SparseProblem(np.tril(np.ones((7, 7), bool)), 2)
     >>> found = reduce(problem)
-    >>> bound, certificate = lp_bound(encode(problem, found.sure, found.parts[0]))
+    >>> bound, certificate = lp_bound(encode(problem, found.forced, found.components[0]))
     >>> bound, sorted(certificate), sorted(certificate["tree"])
     (4, ['denominator', 'tree'], ['duals'])
     """
@@ -118,25 +133,25 @@ def branch_tree(
     nodes: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
-    """Return a branch tree that proves ``bound``, as the content of ``tree.json``; None where a limit comes first.
+    """Return a branch-and-bound tree that proves ``bound``, as a ``tree.json``; None if a limit is reached first.
 
     Parameters
     ----------
     formula : Formula
-        A part's clauses, without any on the weight.
+        The clauses of a component, without any on the weight.
     bound : int
-        At most the optimum.
+        The bound to prove, at most the optimum.
     until : float, optional
-        Of ``time.monotonic``.
+        When to stop, by ``time.monotonic``.
     nodes : int, optional
         Most nodes of the tree.
     stop : function
-        Asked at every node whether to give up.
+        Called at every node; the search stops if it returns true.
 
     Raises
     ------
     Contradiction
-        If an optimal point of a linear program is a solution below the bound.
+        If the optimal point of a linear program is a solution that weighs less than the bound.
 
     Examples
     --------
@@ -145,7 +160,7 @@ def branch_tree(
     >>> from masksynth_solvers.sparse.encoding import encode
     >>> problem = SparseProblem(np.tril(np.ones((9, 9), bool)), 2)
     >>> found = reduce(problem)
-    >>> formula = encode(problem, found.sure, found.parts[0])
+    >>> formula = encode(problem, found.forced, found.components[0])
     >>> branch_tree(formula, 8)["tree"].keys() == {"edge", "zero", "one"}, branch_tree(formula, 8, nodes=3)
     (True, None)
     """
@@ -162,7 +177,7 @@ class _LimitReached(Exception):
 
 
 class _Growing:
-    """A tree while it grows, depth first."""
+    """A branch-and-bound tree under construction, depth first."""
 
     def __init__(self, formula: Formula, bound: int, stop: Callable[[], bool], nodes: float) -> None:
         self.program = Program(formula)
@@ -170,7 +185,7 @@ class _Growing:
         self.numbers = 0
 
     def node(self, fixed: Fixed) -> Node:
-        """The tree below the choices made so far."""
+        """Return the subtree in which the given edges are fixed."""
         self.left -= 1
         if self.left < 0 or len(fixed) > DEEPEST or self.stop():
             raise _LimitReached
@@ -185,7 +200,10 @@ class _Growing:
         return {"edge": edge, "zero": self.node({**fixed, variable: 0}), "one": self.node({**fixed, variable: 1})}
 
     def _choice(self, point: Point, fixed: Fixed) -> int:
-        """The fractional edge that lifts the bounds of its two children most, taken as a product; a child needs no more than to close."""
+        """Return the fractional edge with the greatest product of its two children's gains.
+
+        A gain counts only up to the bound at which the child is closed.
+        """
         fractional = [(abs(value - 0.5), variable) for variable, value in point.edges.items() if variable not in fixed]
         candidates = [variable for distance, variable in sorted(fractional)[:CANDIDATES] if distance < 0.5 - 1e-6]
         if not candidates:
@@ -202,18 +220,18 @@ class _Growing:
         return max(candidates, key=merit)
 
     def _check_claim(self, point: Point) -> None:
-        """Raise if the edges of an integral point are a solution below the bound that is to be proved."""
+        """Raise if the edges of an integral point are a solution that weighs less than the bound to prove."""
         chosen = self.formula.chosen(variable for variable, value in point.edges.items() if value > 0.5)
-        if (cost := self.formula.cost(chosen)) < self.bound and meets(self.formula, chosen):
+        if (cost := self.formula.cost(chosen)) < self.bound and connects_pairs(self.formula, chosen):
             raise Contradiction("the search", self.bound, "linear programming", cost)
 
 
 def leaf_bound(formula: Formula, duals: tuple[tuple[int, int], ...], fixed: Fixed) -> int:
-    """Return the Lagrangian bound of duals, times the denominator, with some variables fixed."""
+    """Return the Lagrangian bound of duals with some variables fixed, multiplied by ``DENOMINATOR``."""
     reduced = {variable: DENOMINATOR * weight for variable, weight in formula.weights.items()}
     total = 0
-    for place, numerator in duals:
-        clause = formula.clauses[place]
+    for index, numerator in duals:
+        clause = formula.clauses[index]
         total += numerator * (1 - sum(literal < 0 for literal in clause))
         for literal in clause:
             reduced[abs(literal)] = reduced.get(abs(literal), 0) - (numerator if literal > 0 else -numerator)

@@ -1,4 +1,4 @@
-"""What is left of the limits of a search."""
+"""Remaining time and effort of a search."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from time import monotonic
 
 @dataclass
 class Budget:
-    """Time and deterministic effort that are left.
+    """Remaining time and deterministic effort.
 
     Parameters
     ----------
     until : float or None
-        End of the search, of ``time.monotonic``; None: open.
+        End of the search, by ``time.monotonic``; None: no limit.
     effort : float
+        Remaining effort in units of about a second.
     """
 
     until: float | None = None
@@ -23,15 +24,15 @@ class Budget:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left."""
+        """Whether the time or the effort is used up."""
         return self.effort <= 0 or (self.until is not None and monotonic() >= self.until)
 
     def end(self) -> None:
-        """Use up everything, as Ctrl-C does."""
+        """Use up the remaining effort, as after Ctrl-C."""
         self.effort = 0.0
 
     def half(self) -> Budget:
-        """A budget of half of what is left.
+        """Return a budget of half of the remaining time and effort.
 
         Examples
         --------

@@ -1,6 +1,8 @@
-"""CP-SAT, core-guided: cores raise the bound until a solution meets it. Restarted with twice the deterministic time at each slice.
+"""CP-SAT with core-guided search: cores raise the bound until a solution meets it.
 
-With its default search CP-SAT is of little use here: its bound stays at what the linear relaxation gives.
+Each slice starts anew with twice the time.
+
+The default search of CP-SAT does not help here: its bound stays at that of the linear relaxation.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from math import ceil, inf
 from time import monotonic
 from typing import Any
 
-from masksynth.backends import Standing
 from masksynth.errors import MasksynthError
+from masksynth.sparse.engines import Standing
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.interruptible import run, run_in_thread
 from masksynth_solvers.sparse.encoding import Formula
@@ -24,7 +26,7 @@ class Cores:
         self.spent = 0.0
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
-        """Search for at least as long as all slices before, since nothing of them is kept."""
+        """Search at least as long as all slices before together, since CP-SAT starts anew."""
         from ortools.sat.python import cp_model
 
         model, variables = self._model(known, until)
@@ -61,19 +63,19 @@ class Cores:
         cost = sum(weight * variables[number] for number, weight in self.formula.weights.items())
         model.add(cost >= known.lower)
         model.minimize(cost)
-        true = completed(self.formula, known.chosen)
+        true = complete_model(self.formula, known.chosen)
         for number, variable in variables.items():
             model.add_hint(variable, number in true)
         return model, variables
 
 
-def completed(formula: Formula, chosen: tuple[tuple[int, ...], ...]) -> set[int]:
-    """The true variables of a model in which exactly these edges are chosen."""
+def complete_model(formula: Formula, chosen: tuple[tuple[int, ...], ...]) -> set[int]:
+    """Return the true variables of a model in which exactly these edges are chosen."""
     from pysat.solvers import Solver
 
     held = set(chosen)
     with Solver(name="cadical195", bootstrap_with=formula.clauses) as solver:
         assumptions = [variable if edge in held else -variable for edge, variable in formula.edges.items()]
         if not run_in_thread(lambda: solver.solve(assumptions=assumptions)):
-            raise MasksynthError("a solution handed to an engine does not satisfy its formula")
+            raise MasksynthError("a solution given to an engine does not satisfy its formula")
         return {literal for literal in solver.get_model() if literal > 0}

@@ -1,8 +1,8 @@
-"""Descending decisions by CaDiCaL: is there a solution that weighs less than the best? The last "no" is the proof.
+"""Linear SAT-UNSAT search by CaDiCaL: is there a solution lighter than the best one? The last "no" is the proof.
 
-A totalizer counts the weight; each better solution forbids one more of its outputs, so that the solver keeps all that it has learnt. What
-is known of windows is counted likewise: a window that costs b leaves at most the best weight - 1 - b for the edges outside it.
-Effort is counted in conflicts, so the search is deterministic.
+A totalizer counts the weight. Each better solution forbids one more of its outputs, so the solver keeps all learnt
+clauses. Windows are counted likewise: a window that costs at least b leaves at most (best weight - 1 - b) for the edges
+outside it. Effort is counted in conflicts, so the search is deterministic.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from masksynth.backends import Standing
+from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread
 from masksynth_solvers.sparse.encoding import Formula, at_most
 
 CONFLICTS = 8_000
-"""Conflicts that count as one unit of effort."""
+"""Conflicts per unit of effort."""
 SLICE = 2_000
-"""Conflicts between two looks at the clock; what was learnt is kept."""
+"""Conflicts between two checks of the clock; learnt clauses are kept."""
 
 
 class Descent:
@@ -32,11 +32,11 @@ class Descent:
     def _start(self, upper: int) -> None:
         from pysat.solvers import Solver
 
-        self.counts, clauses = counted(self.formula, upper - 1)
+        self.counts, clauses = build_counters(self.formula, upper - 1)
         self.solver = Solver(name="cadical195", bootstrap_with=clauses)
 
     def _forbid(self, weight: int) -> None:
-        """No solution of this weight or more: what windows must spend leaves less for the rest."""
+        """Forbid solutions of this weight or more; the weight inside a window leaves less for the edges outside it."""
         for inside, outputs in zip((0, *(window.bound for window in self.formula.windows)), self.counts, strict=True):
             if weight - inside <= 0:
                 self.solver.add_clause([])
@@ -44,7 +44,7 @@ class Descent:
                 self.solver.add_clause([-outputs[weight - inside - 1]])
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
-        """Lower the best weight until there is none lower, or the conflicts are used up."""
+        """Search for lighter solutions until there are none, or the conflicts are used up."""
         if self.solver is None:
             self._start(known.upper)
         solver = self.solver
@@ -68,18 +68,20 @@ class Descent:
         return known
 
 
-def counted(formula: Formula, most: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Counters of the weight and of the rest outside each window, for solutions of weight at most ``most``.
+def build_counters(formula: Formula, most: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Build counters of the total weight and of the weight outside each window, up to ``most``.
 
     Returns
     -------
     (outputs, clauses)
-        The counters' outputs, the whole first, and all clauses; the formula stays as it was.
+        The counters' outputs, the total first, and all clauses; the formula is not changed.
     """
-    own = len(formula.clauses), len(formula.names)
+    sizes = len(formula.clauses), len(formula.names)
     outputs = [at_most(formula, most)]
-    for place, window in enumerate(formula.windows):
-        outputs.append(at_most(formula, most - window.bound, formula.terms(set(window.part.edges)), ("rest", place)))
+    for index, window in enumerate(formula.windows):
+        outputs.append(
+            at_most(formula, most - window.bound, formula.terms(set(window.component.edges)), ("rest", index))
+        )
     clauses = list(formula.clauses)
-    del formula.clauses[own[0] :], formula.names[own[1] :]
+    del formula.clauses[sizes[0] :], formula.names[sizes[1] :]
     return outputs, clauses

@@ -1,22 +1,28 @@
-"""The formula of a part, once for all engines: *apply* (`encode`, `encode_layers`), *invert* (`Formula.chosen`).
+"""SAT encoding of a component for all engines: `encode`, `encode_layers` apply it, `Formula.chosen` inverts it.
 
 Variables, by name
+
 1. ``edge q k``       the edge is chosen (``edge l q k``: in layer l),
-2. ``reach l q k``    promised only if true: q reaches k in at most l hops,
-3. ``via l q w k``    the same through w, as far as one clause needs it.
+2. ``reach l q k``    implies that q reaches k in at most l hops,
+3. ``via l q w k``    the same through w, where two halves have to be true together.
 
 Clauses
-a. A true ``reach l q k`` has a hop: either half of the way, over some w, is true. A half that sure edges make certain, or that no edges
-   can make, is a constant and stands in no clause. The way is halved (``l // 2`` hops, then the rest), so that depth L needs log L levels.
-b. A true ``via`` has both its halves.
-c. Every demand is reached in L hops.
 
-Reachability is implied one way only, which is enough where it is only asked for. The cost is the weight of the chosen edges.
+a. ``reach l q k`` implies that for some w both halves of the path, q to w and w to k, are true. A half that forced
+   edges make certain, or that no edges can make, is a constant and is left out. The first half has ``l // 2`` hops, so
+   depth L needs log L levels.
+b. ``via`` implies both halves.
+c. Every pair is reached in L hops.
+
+Implications in one direction suffice, since reachability is only required, never forbidden. The cost is the weight of
+the chosen edges.
 
 References
 ----------
-The problem is the least k-transitive-closure spanner: A. Bhattacharyya et al., "Transitive-closure spanners", SIAM J. Computing 41 (2012).
-O. Bailleux, Y. Boufkhad, "Efficient CNF encoding of boolean cardinality constraints", CP 2003 (`at_most`).
+The problem is the least k-transitive-closure spanner:
+A. Bhattacharyya et al., "Transitive-closure spanners", SIAM J. Computing 41 (2012).
+Totalizers (`at_most`):
+O. Bailleux, Y. Boufkhad, "Efficient CNF encoding of boolean cardinality constraints", CP 2003.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from masksynth.errors import Unsupported
-from masksynth.sparse.reduce import Part, hops, relation_of
+from masksynth.sparse.reduce import Component, edge_matrix, hop_counts, list_edges
 from masksynth.sparse.sparse_problem import Edge, SparseProblem
 from masksynth_solvers.encoding import OutOfTime
 
@@ -34,24 +40,24 @@ Name = tuple[str | int, ...]
 Step = tuple[str, int, int, int]
 """("reach" or "edge", level or layer, query, key)."""
 Literal = int | bool
-"""A variable's number, or a constant."""
+"""Number of a variable, or a constant."""
 MAX_SPARSE_CLAUSES = 5_000_000
-"""Most clauses that are built."""
+"""Most clauses of a formula."""
 MAX_TERMS = 20_000
-"""Most weight that a totalizer counts."""
+"""Greatest total weight that a totalizer counts."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A smaller part inside a part: every solution spends at least ``bound`` on its edges, so at most the rest elsewhere."""
+    """A subproblem of a component: the edges of every solution inside it weigh at least ``bound``."""
 
-    part: Part
+    component: Component
     bound: int
 
 
 @dataclass
 class Formula:
-    """Clauses over named variables 1, 2, ..., and the weights of those that cost something.
+    """CNF formula over named variables 1, 2, ..., with a weight for each edge variable.
 
     Parameters
     ----------
@@ -60,13 +66,13 @@ class Formula:
     clauses : list of list of int
         Literals v or -v.
     edges : dict
-        (query, key), or (layer, query, key), to its variable, in the order of the part.
+        (query, key), or (layer, query, key), to its variable, in the order of the component.
     weights : dict of int to int
         Cost of each edge variable.
-    depth, sure, demands
-        What the clauses say: the chosen edges and the sure ones connect every demand within ``depth`` layers.
+    depth, forced, pairs : int, frozenset of edges, tuple of Edge
+        Meaning of the clauses: the chosen edges and the forced ones connect every pair within ``depth`` layers.
     windows : list of Window
-        What is known besides: the weight inside some sets of edges is never below a bound.
+        Redundant bounds on the weight inside some sets of edges.
     until : float, optional
         Time (``time.monotonic``) after which adding a clause raises OutOfTime.
     """
@@ -76,42 +82,42 @@ class Formula:
     edges: dict[tuple[int, ...], int] = field(default_factory=dict)
     weights: dict[int, int] = field(default_factory=dict)
     depth: int = 0
-    sure: frozenset[tuple[int, ...]] = frozenset()
-    demands: tuple[Edge, ...] = ()
+    forced: frozenset[tuple[int, ...]] = frozenset()
+    pairs: tuple[Edge, ...] = ()
     windows: list[Window] = field(default_factory=list)
     until: float | None = None
 
     def new(self, *name: str | int) -> int:
-        """A fresh variable."""
+        """Return a new variable with a name."""
         self.names.append(name)
         return len(self.names)
 
     def choose(self, edge: tuple[int, ...], weight: int) -> None:
-        """A variable for an edge that may be chosen."""
+        """Add a variable for an edge that may be chosen."""
         self.edges[edge] = self.new("edge", *edge)
         self.weights[self.edges[edge]] = weight
 
     def add(self, clause: list[int]) -> None:
-        """One clause."""
+        """Add a clause."""
         if self.until is not None and len(self.clauses) % 4096 == 0 and monotonic() >= self.until:
             raise OutOfTime
         if len(self.clauses) >= MAX_SPARSE_CLAUSES:
             raise Unsupported(
-                f"the search needs more than {MAX_SPARSE_CLAUSES} clauses; a construction is what remains at this size"
+                f"the search needs more than {MAX_SPARSE_CLAUSES} clauses; use --backend construct at this size"
             )
         self.clauses.append(clause)
 
     def chosen(self, true: Iterable[int]) -> tuple[tuple[int, ...], ...]:
-        """Decode the true literals of a model: the edges chosen."""
+        """Return the chosen edges of a model, given its true literals."""
         held = set(true)
         return tuple(edge for edge, variable in self.edges.items() if variable in held)
 
     def cost(self, chosen: Iterable[tuple[int, ...]]) -> int:
-        """Weight of chosen edges."""
+        """Return the total weight of chosen edges."""
         return sum(self.weights[self.edges[edge]] for edge in chosen)
 
     def terms(self, without: Container[tuple[int, ...]] = ()) -> list[int]:
-        """The edge variables, each repeated as often as its weight says, except those of some edges."""
+        """Return the edge variables, each repeated ``weight`` times, except those of some edges."""
         return [
             variable
             for edge, variable in self.edges.items()
@@ -120,24 +126,26 @@ class Formula:
         ]
 
 
-def encode(problem: SparseProblem, sure: frozenset[Edge], part: Part, until: float | None = None) -> Formula:
-    """The formula of one part of a problem.
+def encode(
+    problem: SparseProblem, forced: frozenset[Edge], component: Component, until: float | None = None
+) -> Formula:
+    """Encode one component of a problem.
 
     Examples
     --------
-    The chain 2 -> 1 -> 0 at L = 1 has one demand, the edge (2, 0) itself; at L = 2 its sure covers are enough.
+    The chain 2 -> 1 -> 0 at L = 1 has one pair, the edge (2, 0) itself; at L = 2 its forced covers are enough.
 
     >>> import numpy as np
     >>> problem = SparseProblem(np.tril(np.ones((3, 3), bool)), 1)
-    >>> formula = encode(problem, frozenset({(1, 0), (2, 1)}), Part(((2, 0),), ((2, 0),)))
+    >>> formula = encode(problem, frozenset({(1, 0), (2, 1)}), Component(((2, 0),), ((2, 0),)))
     >>> formula.names, formula.clauses
     ([('edge', 2, 0)], [[1]])
     """
-    formula = Formula(depth=problem.depth, sure=frozenset(sure), demands=part.demands, until=until)
-    for edge in part.edges:
+    formula = Formula(depth=problem.depth, forced=frozenset(forced), pairs=component.pairs, until=until)
+    for edge in component.edges:
         formula.choose(edge, problem.weight(edge))
-    certain = hops(relation_of(problem.size, sure), problem.depth).tolist()
-    possible = hops(relation_of(problem.size, sure | set(part.edges)), problem.depth).tolist()
+    certain = hop_counts(edge_matrix(problem.size, forced), problem.depth).tolist()
+    possible = hop_counts(edge_matrix(problem.size, forced | set(component.edges)), problem.depth).tolist()
 
     def known(_: str, level: int, query: int, key: int) -> Literal | None:
         if certain[query][key] <= level:
@@ -152,26 +160,23 @@ def encode(problem: SparseProblem, sure: frozenset[Edge], part: Part, until: flo
             if w != query and possible[query][w] <= half and possible[w][key] <= level - half:
                 yield w, ("reach", half, query, w), ("reach", level - half, w, key)
 
-    _demand(formula, problem.depth, part.demands, known, halves)
+    _require_paths(formula, problem.depth, component.pairs, known, halves)
     return formula
 
 
 def encode_layers(problem: SparseProblem, until: float | None = None) -> Formula:
-    """The formula of a layered problem: all pairs are demands on the product of the layers, and forced edges are in every layer.
+    """Encode a layered problem: the product of the layers connects all pairs, and forced edges are in every layer.
 
-    A way through layers l, l - 1, ..., 1 first stays where it is or takes an edge of layer l.
+    A path through layers l, l - 1, ..., 1 first waits or takes an edge of layer l.
     """
-    demands = tuple(
-        (q, k) for q in range(problem.size) for k in range(problem.size) if q != k and problem.relation[q, k]
-    )
+    pairs = tuple((query, key) for query, key in list_edges(problem.relation) if query != key)
     layers = range(1, problem.depth + 1)
     forced = frozenset((layer, *edge) for layer in layers for edge in problem.forced)
-    formula = Formula(depth=problem.depth, sure=forced, demands=demands, until=until)
-    allowed = [(q, k) for q in range(problem.size) for k in range(problem.size) if problem.allowed[q, k]]
+    formula = Formula(depth=problem.depth, forced=forced, pairs=pairs, until=until)
     for layer in layers:
-        for edge in allowed:
+        for edge in list_edges(problem.allowed):
             formula.choose((layer, *edge), problem.weight(edge))
-    possible = hops(problem.allowed, problem.depth).tolist()
+    possible = hop_counts(problem.allowed, problem.depth).tolist()
 
     def known(kind: str, level: int, query: int, key: int) -> Literal | None:
         if query == key:
@@ -184,21 +189,33 @@ def encode_layers(problem: SparseProblem, until: float | None = None) -> Formula
         for w in range(problem.size):
             yield w, ("edge", level, query, w), ("reach", level - 1, w, key)
 
-    _demand(formula, problem.depth, demands, known, halves)
+    _require_paths(formula, problem.depth, pairs, known, halves)
     for layer in layers:
         for edge in sorted(problem.forced):
             formula.add([formula.edges[layer, *edge]])
     return formula
 
 
-def _demand(
+def _require_paths(
     formula: Formula,
     depth: int,
-    demands: Iterable[Edge],
+    pairs: Iterable[Edge],
     known: Callable[[str, int, int, int], Literal | None],
     halves: Callable[[int, int, int], Iterator[tuple[int, Step, Step]]],
 ) -> None:
-    """Clauses a, b and c: from the demands down to the edges, each ``reach`` that is met once."""
+    """Add clauses a, b and c, from the pairs down to the edges; each ``reach`` variable is expanded once.
+
+    Parameters
+    ----------
+    formula : Formula
+    depth : int
+    pairs : iterable of Edge
+    known : function
+        Maps a step (kind, level, query, key) to a constant or an edge variable; None if the step needs a variable of
+        its own.
+    halves : function
+        Yields (w, first step, second step) for each way to split ``reach level query key``.
+    """
     reach: dict[Step, int] = {}
     todo: list[tuple[Step, int]] = []
 
@@ -211,42 +228,44 @@ def _demand(
             todo.append((step, reach[step]))
         return reach[step]
 
-    for query, key in demands:
+    for query, key in pairs:
         goal = literal(("reach", depth, query, key))
         if goal is not True:
             formula.add([goal] if goal else [])
     while todo:
-        (_, level, query, key), promise = todo.pop()
-        clause = [-promise]
+        (_, level, query, key), reached = todo.pop()
+        clause = [-reached]
         for w, first, second in halves(level, query, key):
             if known(*first) is False or known(*second) is False:
                 continue
-            way = [half for half in (literal(first), literal(second)) if half is not True]
-            if len(way) == 2:
+            path = [half for half in (literal(first), literal(second)) if half is not True]
+            if len(path) == 2:
                 via = formula.new("via", level, query, w, key)
-                formula.add([-via, way[0]])
-                formula.add([-via, way[1]])
-                way = [via]
-            clause += [half for half in way if half not in clause]
+                formula.add([-via, path[0]])
+                formula.add([-via, path[1]])
+                path = [via]
+            clause += [half for half in path if half not in clause]
         formula.add(clause)
 
 
 def at_most(formula: Formula, bound: int, terms: Sequence[int] | None = None, name: Name = ("count",)) -> list[int]:
-    """Count the true ``terms`` up to ``bound + 1``: add a totalizer, whose t-th output is true if there are at least t.
+    """Add a totalizer that counts the true ``terms`` up to ``bound + 1``; output t is true if at least t of them are.
 
     Parameters
     ----------
     formula : Formula
-        Gets the clauses, and variables called (*name, start, end, t): "at least t of terms[start:end]".
+        Receives the clauses, and variables named (*name, start, end, t): "at least t of terms[start:end]".
     bound : int
+        Greatest number of true terms that has to be told apart.
     terms : sequence of int, optional
-        Variables, one of weight w standing w times; all edges if none are given.
+        Variables, one of weight w repeated w times; default: all edges.
     name : tuple
+        First part of the names of the new variables.
 
     Returns
     -------
     list of int
-        Outputs for t = 1, 2, ...; at most m <= bound are true iff output m + 1 may be false.
+        Outputs for t = 1, 2, ...; output m + 1 can be false iff at most m terms are true, for m <= bound.
 
     Examples
     --------

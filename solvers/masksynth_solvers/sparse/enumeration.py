@@ -1,4 +1,4 @@
-"""Every set of edges, lightest first, judged by a search of its own: the specification of the other engines."""
+"""Brute force over all sets of edges, lightest first, checked by a plain search: the engines' specification."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from time import monotonic
 
-from masksynth.backends import Standing
 from masksynth.errors import Unsupported
+from masksynth.sparse.engines import Standing
 from masksynth_solvers.sparse.encoding import Formula
 
 MAX_EDGES = 26
@@ -15,41 +15,44 @@ MAX_EDGES = 26
 
 
 class Brute:
-    """The engine ``brute``: it reads a formula as what its names say, not its clauses."""
+    """The engine ``brute``. It uses the edges, pairs and depth of a formula, not its clauses."""
 
     def __init__(self, formula: Formula, seed: int) -> None:
         if len(formula.edges) > MAX_EDGES:
             raise Unsupported(
-                f"brute takes at most {MAX_EDGES} edges that may be chosen, not {len(formula.edges)}; use another backend"
+                f"brute: expected at most {MAX_EDGES} edges that may be chosen, got {len(formula.edges)};"
+                " use another backend"
             )
         self.formula = formula
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
-        """All sets that weigh less than the best, whatever the effort."""
+        """Try all sets that weigh less than the best solution; ``effort`` is ignored."""
         for weight, chosen in by_weight(self.formula):
             if weight >= known.upper:
                 break
             if until is not None and monotonic() >= until:
                 return known.proved(weight, "brute")
-            if meets(self.formula, chosen):
+            if connects_pairs(self.formula, chosen):
                 return known.found(chosen, weight, "brute").proved(weight, "brute")
         return known.proved(known.upper, "brute")
 
 
-def meets(formula: Formula, chosen: Iterable[tuple[int, ...]]) -> bool:
-    """Whether chosen and sure edges meet every demand: from each query downwards, one layer after the other, the last layer first.
+def connects_pairs(formula: Formula, chosen: Iterable[tuple[int, ...]]) -> bool:
+    """Return whether chosen and forced edges connect every pair, by search from each query, last layer first.
 
     Examples
     --------
-    >>> formula = Formula(depth=2, demands=((2, 0),))
-    >>> [meets(formula, chosen) for chosen in ([(2, 1), (1, 0)], [(2, 1)], [(2, 2, 1), (1, 1, 0)], [(1, 2, 1), (2, 1, 0)])]
-    [True, False, True, False]
+    >>> formula = Formula(depth=2, pairs=((2, 0),))
+    >>> connects_pairs(formula, [(2, 1), (1, 0)]), connects_pairs(formula, [(2, 1)])
+    (True, False)
+    >>> connects_pairs(formula, [(2, 2, 1), (1, 1, 0)]), connects_pairs(formula, [(1, 2, 1), (2, 1, 0)])
+    (True, False)
     """
     held = set(chosen)
-    if any(edge in formula.edges and edge not in held for edge in formula.sure):
+    if any(edge in formula.edges and edge not in held for edge in formula.forced):
         return False
-    edges = formula.sure | held
-    for query, key in formula.demands:
+    edges = formula.forced | held
+    for query, key in formula.pairs:
         seen = {query}
         for layer in range(formula.depth, 0, -1):
             seen |= {edge[-1] for edge in edges if edge[-2] in seen and (len(edge) == 2 or edge[0] == layer)}
@@ -59,9 +62,10 @@ def meets(formula: Formula, chosen: Iterable[tuple[int, ...]]) -> bool:
 
 
 def by_weight(formula: Formula) -> Iterator[tuple[int, tuple[tuple[int, ...], ...]]]:
-    """Yield (weight, edges) of every set of edges, in the order of weight.
+    """Yield (weight, edges) of every set of edges in ascending order of weight.
 
-    Each set grows from one without its last edge, so it is met once; weights are not negative, so no set comes before a lighter one.
+    Each set is extended only by later edges, so it is yielded once; weights are not negative, so no set comes before a
+    lighter one.
     """
     edges = list(formula.edges)
     costs = [formula.weights[formula.edges[edge]] for edge in edges]

@@ -1,7 +1,9 @@
-"""Integer linear programming by SCIP, as OR-Tools ships it: a clause is "sum of literals >= 1". For comparison; it shares no solutions.
+"""Integer linear programming by SCIP, which is part of OR-Tools: a clause is "sum of literals >= 1".
 
-SCIP calculates in floating point: a value may be off by its tolerance times the sum of the weights. A bound is lowered by as much before it
-is rounded up, and weights for which that is half a unit or more are refused.
+It uses no solutions of other engines.
+
+SCIP computes in floating point: a value may be off by its tolerance times the sum of the weights. A bound is lowered by
+that much before it is rounded up, and weights for which that is half a unit or more are refused.
 """
 
 from __future__ import annotations
@@ -10,20 +12,20 @@ from math import ceil, inf
 from time import monotonic
 from typing import Any
 
-from masksynth.backends import Standing
 from masksynth.errors import MasksynthError, Unsupported
+from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run
 from masksynth_solvers.sparse.encoding import Formula
 
 TOLERANCE = 1e-6
-"""How far SCIP lets a variable be from an integer, or a row be unmet."""
+"""SCIP's tolerance for the integrality of a variable and the violation of a row."""
 SETTINGS = ("misc/catchctrlc = FALSE", "limits/gap = 0", "propagating/genvbounds/freq = -1")
-"""Ctrl-C is ours. OR-Tools lets SCIP stop at a gap of 0.01 %. The propagator of generic bounds fails ("No memory": it sorts
-an empty list) where an interrupted search goes on."""
+"""Parameters of SCIP: the caller handles Ctrl-C; no gap (OR-Tools stops SCIP at 0.01 % by default); no propagator of
+generic bounds, which fails ("No memory": it sorts an empty list) when an interrupted search is continued."""
 
 
 class Linear:
-    """The engine ``ilp``. SCIP counts no deterministic effort: a slice lasts as many seconds as its effort, and goes on where it was."""
+    """The engine ``ilp``. A slice lasts ``effort`` seconds and continues where the last one ended."""
 
     def __init__(self, formula: Formula, seed: int) -> None:
         from ortools.linear_solver import pywraplp
@@ -63,6 +65,6 @@ class Linear:
             raise KeyboardInterrupt
         bound = self.solver.Objective().BestBound()
         known = known.proved(ceil(bound - self.tolerance), "ilp") if -inf < bound < inf else known
-        if native == self.solver.OPTIMAL and not known.closed:  # it would be asked, and answer, the same for ever
+        if native == self.solver.OPTIMAL and not known.closed:  # another slice would give the same result
             raise MasksynthError(f"SCIP calls {known.upper} optimal, with the bound {bound}; use another backend")
         return known

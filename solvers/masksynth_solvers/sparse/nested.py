@@ -1,8 +1,9 @@
-"""Windows inside windows: each part is solved with the help of the smaller parts inside it, smallest first ("Russian dolls").
+"""Russian doll search: each component is solved with the bounds of the smaller windows inside it, smallest first.
 
-A window of a part is what lies below one of its positions, or above one. Whatever a solution chooses inside a window solves the window, so
-its least weight is spent there, and little is left for the rest. On chains and grids, windows of one size are alike and are solved once.
-Without this a chain at L = 2 is out of reach beyond about 21 positions; with it, every chain up to 31 is proved in seconds.
+A window of a component consists of the pairs below one of its positions, or above one. The edges that a solution
+chooses inside a window solve the window, so at least its least weight is spent there. On chains and grids, windows of
+equal size are isomorphic and are solved once. Without windows a chain at L = 2 is not proved beyond about 21 positions;
+with them every chain up to 31 is proved in seconds.
 
 References
 ----------
@@ -11,28 +12,27 @@ G. Verfaillie, M. Lemaitre, T. Schiex, "Russian doll search for solving constrai
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.backends import Standing
-from masksynth.sparse import Edge, Part, SparseProblem, built_edges, first_solution, span
+from masksynth.sparse import Component, Edge, SparseProblem, construction_edges, first_solution, positions_between
+from masksynth.sparse.engines import Standing
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent
 from masksynth_solvers.sparse.encoding import Window, encode
 
 EFFORT = 20.0
-"""Effort for one window."""
-MOST_COUNTED = 60_000
-"""Most terms times bound of a window's counter; smaller windows help less and cost more."""
+"""Most effort for one window."""
+COUNTER_LIMIT = 60_000
+"""Largest product of terms and bound in a window's counter; counters of smaller windows are larger and help less."""
 
 
 @dataclass(frozen=True)
 class Lemma:
-    """A window as it was solved: its bound is proved with the help of its own windows, and holds for all that are alike."""
+    """A solved window, with the inner windows that its proof uses. Its bound holds for all isomorphic windows."""
 
-    part: Part
+    component: Component
     bound: int
     windows: tuple[Window, ...]
 
@@ -40,47 +40,51 @@ class Lemma:
 Solved = dict[bytes, Lemma]
 
 
-def windows_of(
-    problem: SparseProblem, sure: frozenset[Edge], part: Part, budget: Budget, solved: Solved | None = None
+def solve_windows(
+    problem: SparseProblem, forced: frozenset[Edge], component: Component, budget: Budget, solved: Solved | None = None
 ) -> list[Window]:
-    """Solve the windows of a part, each with the help of its own, and return those with a positive bound.
+    """Solve the windows of a component, each with the bounds of its own windows, and return those that were solved.
 
     Parameters
     ----------
-    problem, sure, part
+    problem : SparseProblem
+    forced : frozenset of Edge
+        Edges that are in every solution.
+    component : Component
     budget : Budget
-        Is spent; when it is over, the windows solved so far are returned.
+        Reduced by the effort that is spent; when it is used up, the windows solved so far are returned.
     solved : dict, optional
-        Windows by form, each as it was solved first; shared by all that are alike.
+        Cache of solved windows by their canonical form.
 
     Examples
     --------
     >>> from masksynth.sparse import reduce
     >>> problem = SparseProblem(np.tril(np.ones((7, 7), bool)), 2)
     >>> found = reduce(problem)
-    >>> sorted(window.bound for window in windows_of(problem, found.sure, found.parts[0], Budget()))
+    >>> sorted(window.bound for window in solve_windows(problem, found.forced, found.components[0], Budget()))
     [1, 1, 2, 2, 3, 3]
     """
     solved = {} if solved is None else solved
-    found = []
-    for window in _inside(part, problem):
-        form = form_of(problem, sure, window)
+    windows = []
+    for window in _list_windows(component, problem):
+        form = canonical_form(problem, forced, window)
         if form not in solved:
             if budget.over:
                 break
-            solved[form] = _solve(problem, sure, window, budget, solved)
-        found.append(Window(window, solved[form].bound))
-    return found
+            solved[form] = _solve(problem, forced, window, budget, solved)
+        windows.append(Window(window, solved[form].bound))
+    return windows
 
 
-def _solve(problem: SparseProblem, sure: frozenset[Edge], window: Part, budget: Budget, solved: Solved) -> Lemma:
-    """A window with a proved bound on the weight inside: its least weight if the effort lasts."""
-    inner = windows_of(problem, sure, window, budget, solved)
-    chosen = first_solution(problem, sure, window, built_edges(problem, span(problem, window.demands)))
+def _solve(problem: SparseProblem, forced: frozenset[Edge], window: Component, budget: Budget, solved: Solved) -> Lemma:
+    """Prove a lower bound on the weight inside a window: its least weight if the effort suffices."""
+    inner = solve_windows(problem, forced, window, budget, solved)
+    construction = construction_edges(problem, positions_between(problem, window.pairs))
+    chosen = first_solution(problem, forced, window, construction)
     known = Standing(problem.cost(chosen), max((small.bound for small in inner), default=0), chosen)
-    kept = helpful(inner, problem, window, known.upper)
+    kept = select_windows(inner, problem, window, known.upper)
     if not (known.closed or budget.over):
-        formula = encode(problem, sure, window, budget.until)
+        formula = encode(problem, forced, window, budget.until)
         formula.windows = kept
         searching = Descent(formula, 0)
         known = searching.advance(known, min(EFFORT, budget.effort), budget.until)
@@ -88,44 +92,42 @@ def _solve(problem: SparseProblem, sure: frozenset[Edge], window: Part, budget: 
     return Lemma(window, known.lower, tuple(kept))
 
 
-def helpful(found: list[Window], problem: SparseProblem, part: Part, upper: int) -> list[Window]:
-    """The windows whose counters are small enough to help a search below ``upper``."""
-    total = problem.cost(part.edges)
-    return [
-        w
-        for w in found
-        if w.bound > 0 and (total - problem.cost(w.part.edges)) * max(upper - w.bound, 1) <= MOST_COUNTED
-    ]
+def select_windows(windows: list[Window], problem: SparseProblem, component: Component, upper: int) -> list[Window]:
+    """Return the windows whose counters are small enough to help a search for solutions lighter than ``upper``."""
+    total = problem.cost(component.edges)
+
+    def counter_size(window: Window) -> int:
+        return (total - problem.cost(window.component.edges)) * max(upper - window.bound, 1)
+
+    return [window for window in windows if window.bound > 0 and counter_size(window) <= COUNTER_LIMIT]
 
 
-def _inside(part: Part, problem: SparseProblem) -> Iterator[Part]:
-    """The parts of a part below each of its positions and above each, smallest first, each once."""
-    below = problem.relation
-    demands = np.array(part.demands)
-    edges = np.array(part.edges)
-    ends = sorted(set(demands.ravel().tolist()))
-    seen: set[tuple[Edge, ...]] = {part.demands}
-    found: list[Part] = []
+def _list_windows(component: Component, problem: SparseProblem) -> list[Component]:
+    """Return the windows below and above each position of a component, smallest first, without duplicates."""
+    pairs = np.array(component.pairs)
+    edges = np.array(component.edges)
+    ends = sorted(set(pairs.ravel().tolist()))
+    seen: set[tuple[Edge, ...]] = {component.pairs}
+    windows: list[Component] = []
     for end in ends:
-        for members in (below[end], below[:, end]):
-            inner = tuple(map(tuple, demands[members[demands].all(axis=1)].tolist()))
+        for members in (problem.relation[end], problem.relation[:, end]):  # positions below, and above
+            inner = tuple(map(tuple, pairs[members[pairs].all(axis=1)].tolist()))
             if inner and inner not in seen:
                 seen.add(inner)
-                kept = np.isin(edges, span(problem, inner)).all(axis=1)
-                found.append(Part(inner, tuple(map(tuple, edges[kept].tolist()))))
-    yield from sorted(found, key=lambda window: len(window.edges))
+                kept = np.isin(edges, positions_between(problem, inner)).all(axis=1)
+                windows.append(Component(inner, tuple(map(tuple, edges[kept].tolist()))))
+    return sorted(windows, key=lambda window: len(window.edges))
 
 
-def form_of(problem: SparseProblem, sure: frozenset[Edge], window: Part) -> bytes:
-    """What a window is, whatever its positions are called: equal forms have equal least weights.
+def canonical_form(problem: SparseProblem, forced: frozenset[Edge], window: Component) -> bytes:
+    """Return a key that is equal for windows that differ in the numbering of positions only.
 
-    Windows of one form are mapped to one another by pairing their `span` positions in order.
+    Such windows have equal least weights; their `positions_between`, in ascending order, correspond.
     """
-    place = {position: number for number, position in enumerate(span(problem, window.demands))}
-    known = [(place[q], place[k]) for q, k in sorted(sure) if q in place and k in place]
-    parts = (
-        [(place[q], place[k]) for q, k in window.demands],
-        [(place[q], place[k], problem.weight((q, k))) for q, k in window.edges],
-        known,
+    rank = {position: index for index, position in enumerate(positions_between(problem, window.pairs))}
+    form = (
+        [(rank[q], rank[k]) for q, k in window.pairs],
+        [(rank[q], rank[k], problem.weight((q, k))) for q, k in window.edges],
+        [(rank[q], rank[k]) for q, k in sorted(forced) if q in rank and k in rank],
     )
-    return repr(parts).encode()
+    return repr(form).encode()

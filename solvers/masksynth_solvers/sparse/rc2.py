@@ -1,4 +1,4 @@
-"""MaxSAT by RC2 (PySAT) over CaDiCaL, one core at a time: its cost is a proved lower bound all the way.
+"""MaxSAT by RC2 (PySAT) over CaDiCaL, one core at a time: its cost is a proved lower bound throughout.
 
 A. Ignatiev, A. Morgado, J. Marques-Silva, "RC2: an efficient MaxSAT solver", JSAT 11 (2019).
 """
@@ -8,17 +8,17 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from masksynth.backends import Standing
 from masksynth.errors import MasksynthError
+from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread
 from masksynth_solvers.sparse.encoding import Formula
 
 CONFLICTS = 8_000
-"""Conflicts that count as one unit of effort."""
+"""Conflicts per unit of effort."""
 MOST_PAIRED = 600
-"""Most edges that are tried in pairs for "at most one of them is left out"."""
+"""Most edges for which RC2 looks for at-most-one constraints among soft clauses (quadratic)."""
 SLICE = 2_000
-"""Conflicts between two looks at the clock."""
+"""Conflicts between two checks of the clock."""
 
 
 class Rc2:
@@ -51,7 +51,7 @@ class Rc2:
             oracle.conf_budget(min(left, SLICE))
             answer = run_in_thread(lambda: oracle.solve_limited(assumptions=rc2.active_assumps()))
             if answer:
-                chosen = self.formula.chosen(_outer(rc2, oracle.get_model()))
+                chosen = self.formula.chosen(_formula_literals(rc2, oracle.get_model()))
                 known = known.found(chosen, self.formula.cost(chosen), "maxsat")
                 return known.proved(rc2.cost, "maxsat")
             if answer is False:
@@ -66,7 +66,7 @@ class Rc2:
         return known
 
 
-def _outer(rc2: Any, model: list[int]) -> list[int]:
-    """A model of RC2's own variables in those of the formula that it was given."""
-    outer = rc2.vmap.i2e
-    return [outer[literal] for literal in model if literal > 0 and literal in outer]
+def _formula_literals(rc2: Any, model: list[int]) -> list[int]:
+    """Translate the true variables of RC2's internal model to variables of the formula."""
+    external = rc2.vmap.i2e
+    return [external[literal] for literal in model if literal > 0 and literal in external]

@@ -1,6 +1,6 @@
-"""``python -m masksynth_solvers.sparse.refute FORMULA PROOF``: CaDiCaL in a process of its own, which can be ended at any time.
+"""``python -m masksynth_solvers.sparse.refute FORMULA PROOF``: run CaDiCaL in a process that can be killed.
 
-Exit code 20: the proof is written. 10: the formula has a model. As solvers have it; anything else is trouble.
+Exit codes as in SAT competitions: 20, unsatisfiable, and the proof is written; 10, satisfiable; any other: error.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 
 REFUTED, HAS_MODEL = 20, 10
 SLICE = 20_000
-"""Conflicts between two looks at whether the parent still lives; CaDiCaL cannot be interrupted."""
+"""Conflicts between two checks whether the parent process is alive; CaDiCaL cannot be interrupted."""
 
 
 def refute(formula: Path, proof: Path) -> bool:
-    """Write a DRUP proof, as text, that a DIMACS formula has no model; return False if it has one."""
+    """Write a textual DRUP proof that a DIMACS formula is unsatisfiable; return False if it is satisfiable."""
     from pysat.solvers import Solver
 
     parent = os.getppid()
@@ -25,13 +25,13 @@ def refute(formula: Path, proof: Path) -> bool:
         proof.write_text("0\n", encoding="ascii")
         return True
     with Solver("cadical195", bootstrap_with=clauses, with_proof=True) as solver:
-        found = None
-        while found is None:
+        satisfiable = None
+        while satisfiable is None:
             if os.getppid() != parent:
                 sys.exit(2)
             solver.conf_budget(SLICE)
-            found = solver.solve_limited()
-        if found:
+            satisfiable = solver.solve_limited()
+        if satisfiable:
             return False
         with proof.open("w", encoding="ascii") as file:
             file.writelines(f"{line}\n" for line in solver.get_proof())

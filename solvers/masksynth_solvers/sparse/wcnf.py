@@ -1,4 +1,4 @@
-"""A sparse search as a file for any MaxSAT solver."""
+"""Write a sparse search as a WCNF file for any MaxSAT solver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from masksynth_solvers.sparse.encoding import encode, encode_layers
 
 
 def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:
-    """Lines of a sparse problem in the 2022 WCNF format, all parts in a row: the optimum plus the offset is the weight of the mask.
+    """Yield the lines of a sparse problem in the 2022 WCNF format, all components in a row.
+
+    The optimum plus the offset is the least weight of a mask.
 
     Examples
     --------
@@ -23,24 +25,24 @@ def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:
     reduction = reduce(problem)
     if reduction.unreachable is not None:
         raise MasksynthError(f"the allowed edges do not connect {reduction.unreachable}; there is nothing to search")
-    settled = 0 if problem.layered else problem.cost(reduction.sure | reduction.chosen)
-    yield f"c offset {settled}"
-    before = 0
+    fixed_cost = 0 if problem.layered else problem.cost(reduction.forced | reduction.chosen)
+    yield f"c offset {fixed_cost}"
+    shift = 0  # variables of the formulas before
     for formula in (
         [encode_layers(problem)]
         if problem.layered
-        else (encode(problem, reduction.sure, part) for part in reduction.parts)
+        else (encode(problem, reduction.forced, component) for component in reduction.components)
     ):
         for clause in formula.clauses:
-            yield f"h {' '.join(str(literal + before if literal > 0 else literal - before) for literal in clause)} 0"
+            yield f"h {' '.join(str(literal + shift if literal > 0 else literal - shift) for literal in clause)} 0"
         for variable, weight in formula.weights.items():
             if weight:
-                yield f"{weight} {-(variable + before)} 0"
-        before += len(formula.names)
+                yield f"{weight} {-(variable + shift)} 0"
+        shift += len(formula.names)
 
 
 def write_sparse_wcnf(
     problem: SparseProblem, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()
 ) -> None:
-    """Write a sparse search to a file, atomically (``masksynth solve --sparse --emit``); refused as by `write_file`."""
+    """Write a sparse search to a file (``masksynth solve --sparse --emit``), as `masksynth.files.write_file` does."""
     write_lines(sparse_wcnf(problem), path, force, inputs)

@@ -1,4 +1,4 @@
-"""``python -m masksynth_solvers.sparse.worker DESCRIPTOR``: one engine in a process of its own, started by the portfolio."""
+"""``python -m masksynth_solvers.sparse.worker DESCRIPTOR``: run one engine for the portfolio."""
 
 import sys
 

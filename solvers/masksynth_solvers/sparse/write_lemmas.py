@@ -1,7 +1,7 @@
-"""Lemmas of a proof folder: windows that are proved once and used wherever a window is alike, by a map of positions.
+"""Lemmas of a proof folder: windows that are proved once and used for every isomorphic window, by a map of positions.
 
-A lemma's own windows are lemmas that stand before it. What is proved of a lemma holds for each of its images, since their formulas are the
-same but for the names of positions; the checker builds both and compares them.
+The windows of a lemma are earlier lemmas. The bound of a lemma holds for each of its images, since their formulas
+differ in the numbering of positions only; the checker builds both and compares them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Any
 
-from masksynth.sparse import Edge, Part, SparseProblem, span
+from masksynth.sparse import Component, Edge, SparseProblem, positions_between
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.encoding import Window
-from masksynth_solvers.sparse.nested import Lemma, Solved, form_of, helpful, windows_of
+from masksynth_solvers.sparse.nested import Lemma, Solved, canonical_form, select_windows, solve_windows
 
-MOST_WINDOWS = 12
-"""Most windows of one proof. Those that cost most help most; with more of them a search is shorter, but its proof is longer."""
+WINDOW_LIMIT = 12
+"""Most windows of one proof, those with the highest bounds: more make the search shorter but the proof longer."""
 
 
 class Lemmas:
-    """The lemmas of one folder, in the order in which they are proved.
+    """The lemmas of one proof folder, in the order in which they were proved.
 
     Examples
     --------
@@ -28,57 +28,57 @@ class Lemmas:
     >>> from masksynth.sparse import reduce
     >>> problem = SparseProblem(np.tril(np.ones((6, 6), bool)), 2)
     >>> found = reduce(problem)
-    >>> lemmas = Lemmas(problem, found.sure)
-    >>> windows = lemmas.windows(found.parts[0], 3)
-    >>> for lemma in lemmas.needed(windows):
-    ...     lemmas.keep(lemma, {"bound": lemma.bound})
-    >>> lemmas.entries, lemmas.used(windows)[1]
+    >>> lemmas = Lemmas(problem, found.forced)
+    >>> windows = lemmas.windows(found.components[0], 3)
+    >>> for lemma in lemmas.missing(windows):
+    ...     lemmas.add(lemma, {"bound": lemma.bound})
+    >>> lemmas.entries, lemmas.window_records(windows)[1]
     ([{'bound': 1}, {'bound': 2}], {'lemma': 0, 'positions': [[2, 0], [3, 1], [4, 2], [5, 3]]})
     """
 
-    def __init__(self, problem: SparseProblem, sure: frozenset[Edge]) -> None:
+    def __init__(self, problem: SparseProblem, forced: frozenset[Edge]) -> None:
         self.problem = problem
-        self.sure = sure
+        self.forced = forced
         self.entries: list[dict[str, Any]] = []
         self._solved: Solved = {}
         self._numbers: dict[bytes, int] = {}
 
-    def windows(self, part: Part, bound: int, until: float = inf, effort: float = inf) -> list[Window]:
-        """The windows of a part that help to refute all below ``bound``, as many as are solved in time."""
-        found = windows_of(self.problem, self.sure, part, Budget(until, effort), self._solved)
-        return foremost(helpful(found, self.problem, part, bound))
+    def windows(self, component: Component, bound: int, until: float = inf, effort: float = inf) -> list[Window]:
+        """Return windows that help to refute solutions lighter than ``bound``, as many as are solved in time."""
+        windows = solve_windows(self.problem, self.forced, component, Budget(until, effort), self._solved)
+        return highest_bounds(select_windows(windows, self.problem, component, bound))
 
-    def needed(self, windows: Iterable[Window]) -> Iterator[Lemma]:
-        """The lemmas of some windows, smallest first; those that are kept by the time of asking are left out."""
+    def missing(self, windows: Iterable[Window]) -> Iterator[Lemma]:
+        """Yield the lemmas of some windows, smallest first, that have not been added when their turn comes."""
         for window in windows:
-            form = form_of(self.problem, self.sure, window.part)
+            form = canonical_form(self.problem, self.forced, window.component)
             if form not in self._numbers:
                 yield self._solved[form]
 
-    def keep(self, lemma: Lemma, entry: dict[str, Any]) -> None:
-        """Give a lemma its number, and its entry in problem.json."""
-        self._numbers[form_of(self.problem, self.sure, lemma.part)] = len(self.entries)
+    def add(self, lemma: Lemma, entry: dict[str, Any]) -> None:
+        """Number a proved lemma and store its entry of problem.json."""
+        self._numbers[canonical_form(self.problem, self.forced, lemma.component)] = len(self.entries)
         self.entries.append(entry)
 
-    def forget(self, count: int) -> None:
-        """Keep the first ``count`` lemmas only."""
+    def truncate(self, count: int) -> None:
+        """Remove all lemmas but the first ``count``."""
         del self.entries[count:]
         self._numbers = {form: number for form, number in self._numbers.items() if number < count}
 
-    def used(self, windows: Iterable[Window]) -> list[dict[str, Any]]:
-        """Windows as problem.json has them: which lemma, and which position stands for which of the lemma's."""
+    def window_records(self, windows: Iterable[Window]) -> list[dict[str, Any]]:
+        """Return windows in the format of problem.json: number of the lemma, pairs (its position, the window's)."""
         entries = []
         for window in windows:
-            form = form_of(self.problem, self.sure, window.part)
+            form = canonical_form(self.problem, self.forced, window.component)
             pairs = zip(
-                span(self.problem, self._solved[form].part.demands),
-                span(self.problem, window.part.demands),
+                positions_between(self.problem, self._solved[form].component.pairs),
+                positions_between(self.problem, window.component.pairs),
                 strict=True,
             )
             entries.append({"lemma": self._numbers[form], "positions": [list(pair) for pair in pairs]})
         return entries
 
 
-def foremost(windows: Iterable[Window]) -> list[Window]:
-    """The windows that cost most, as many as a proof is given."""
-    return sorted(windows, key=lambda window: window.bound)[-MOST_WINDOWS:]
+def highest_bounds(windows: Iterable[Window]) -> list[Window]:
+    """Return the windows with the highest bounds, as many as one proof uses."""
+    return sorted(windows, key=lambda window: window.bound)[-WINDOW_LIMIT:]

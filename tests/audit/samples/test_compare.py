@@ -221,7 +221,7 @@ def test_position_ids_that_are_not_reset():
     report = audit(layout.subject(positions=list(range(len(layout.inputs)))))
     found = [one for one in report.findings if one.code == "MS018"]
     assert [one.witness["sample"] for one in found] == ["s1", "s2", "s3"]
-    assert all("stand in the place of" in one.message for one in found)
+    assert all(": expected " in one.message for one in found)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -243,18 +243,18 @@ def test_finite_depth_compares_values(seed):
 
 
 def test_limits_are_told(monkeypatch):
-    from masksynth.audit.samples import labels
+    from masksynth.audit.samples import explain_labels
     from masksynth.audit.samples import sample_rows as rows
 
-    monkeypatch.setattr(rows, "ROWS", 3)
-    monkeypatch.setattr(labels, "TOLD", 2)
+    monkeypatch.setattr(rows, "ROW_LIMIT", 3)
+    monkeypatch.setattr(explain_labels, "FINDING_LIMIT", 2)
     samples = random_samples(np.random.default_rng(9), count=5, tokens=50)
     layout = documents(samples)
     layout.tables = np.tril(np.ones_like(layout.tables))
     layout.labels = [(place, 77) for place, _ in layout.labels]
     report = audit(layout.subject())
     assert sum(one.code == "MS015" for one in report.findings) == 3
-    assert [one.code for one in report.findings if one.severity == "note" and "written out" in one.message] == [
+    assert [one.code for one in report.findings if one.severity == "note" and "are reported" in one.message] == [
         "MS014",
         "MS014",
     ]

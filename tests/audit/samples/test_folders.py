@@ -47,7 +47,8 @@ def test_weights_of_a_folder_are_compared(tmp_path, change):
         assert errors_of(tmp_path / name, [sample]) == []
     wrong = errors_of(tmp_path / "plain", [{**TEXT, **change}])
     assert {one.code for one in wrong} == {"MS004"}
-    assert "with weight 1, and should with" in wrong[0].message
+    assert "expected weight " in wrong[0].message
+    assert wrong[0].message.endswith(", got 1")
     assert wrong[0].witness["sample"] == "text"
     assert {one.code for one in errors_of(tmp_path / "changed", [TEXT])} == {"MS004"}
 
@@ -56,7 +57,7 @@ def test_weights_that_a_mask_does_not_have_are_not_compared():
     sample = {**TEXT, "weight": 2.0}
     report = audit(documents([sample]).subject())
     assert [one.message for one in report.findings if one.code == "MS022"] == [
-        "weights of 4 labels of the samples were not compared: the labels of the mask carry none"
+        "weights of 4 labels of the samples were not compared: the labels of the mask have no weights"
     ]
     assert not report.complete
     assert report.errors == 0

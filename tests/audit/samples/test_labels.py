@@ -142,7 +142,7 @@ def test_labels_that_the_samples_leave_untrained():
     ]
     found = told(layout)
     assert {one.code for one in found} == {"MS003"}
-    assert all("leaves untrained" in one.message and one.witness["token"] == 1 for one in found)
+    assert all("does not train" in one.message and one.witness["token"] == 1 for one in found)
     assert len(found) == sum(len(places) > 2 for places in layout.place)
 
 

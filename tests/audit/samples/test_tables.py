@@ -93,7 +93,7 @@ def test_one_long_sample_shows_a_chunk_where_another_table_shows_all(length):
     assert report.samples.tables == ("full", "chunks of 4 tokens")
     alone = [one for one in audit(documents(samples, (("chunk", 4),)).subject()).findings if one.code == "MS002"]
     assert alone
-    assert all("say so under tables" in one.remedy for one in alone)
+    assert all("declare them under tables" in one.remedy for one in alone)
 
 
 def test_findings_of_several_tables_name_the_table():
@@ -101,5 +101,5 @@ def test_findings_of_several_tables_name_the_table():
     layout = documents(samples, (FULL, FULL))
     layout.tables[1, 2, 0], layout.tables[1, 0, 1] = False, True
     told = {one.code: one.message for one in audit(layout.subject(tables=["full", "full"])).findings}
-    assert told["MS002"].endswith("does not see 1@0 (token 0) in table 1")
+    assert told["MS002"].endswith("does not attend to 1@0 (token 0) in table 1")
     assert "in table 1" in told["MS013"]

@@ -20,8 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from masksynth.backends import Limits, Outcome, Standing, backend
+from masksynth.backends import Limits, Outcome, backend
 from masksynth.problem import Problem
+from masksynth.sparse.engines import Standing
 
 MOST = 6 << 30
 """Bytes that ``eat`` takes at most where nothing stops it."""
