@@ -64,7 +64,7 @@ def test_positions_beside_a_mask_are_not_cut_to_integers(tmp_path):
 def test_a_tree_of_json(tmp_path):
     path = tmp_path / "tree.json"
     path.write_text(json.dumps({"parent": [-1, 0, False], "position": [-1, 0, 1]}))
-    with pytest.raises(InvalidInstance, match="not lists of integers"):
+    with pytest.raises(InvalidInstance, match="got `bool`"):
         read_tree(path)
 
 
