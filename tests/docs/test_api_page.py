@@ -8,7 +8,8 @@ import re
 import pytest
 
 import masksynth as ms
-from tests.docs.pages import DOCS
+from masksynth.renamed import NEW_PATHS
+from tests.docs.pages import DOCS, ROOT
 
 NAMES = re.findall(r"^::: (\S+)$", (DOCS / "api.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
@@ -33,3 +34,10 @@ def test_every_name_is_listed_once():
 def test_a_wrong_name_is_reported():
     with pytest.raises(ModuleNotFoundError):
         find("masksynth.mask.no_such_name")
+
+
+def test_renamed_modules_of_the_changelog_have_aliases():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("### Renamed modules")[2].partition("### ")[0]
+    listed = dict(re.findall(r"^\| `(\S+)` \| `(\S+)` \|$", text, flags=re.MULTILINE))
+    assert listed
+    assert listed.items() <= NEW_PATHS.items()
