@@ -79,7 +79,8 @@ class Finding:
     def __post_init__(self) -> None:
         if self.code not in CODES or self.severity not in SEVERITIES:
             raise InvalidInstance(
-                f"expected a code of CODES and a severity of {SEVERITIES}, got {self.code!r}, {self.severity!r}"
+                f"expected a code of CODES and a severity of {SEVERITIES}, got {self.code!r}, {self.severity!r}",
+                "",
             )
 
     @property

@@ -1,1 +1,1 @@
-"""Published analyses of masks and attention weights: clustering, hierarchy, symmetry."""
+"""Predict the effect of a mask by three published analyses: clustering, hierarchy, symmetry."""

@@ -162,7 +162,7 @@ def test_bad_parameters_are_named_with_value_and_remedy(family):
         (
             "medusa_tree",
             {"choices": ()},
-            "$.choices: choices=() holds no tree; give at least one choice, none of them empty",
+            "$.choices: choices=() contains no tree; give at least one choice, none of them empty",
         ),
         ("tabpfn_duplicates", {"train": ()}, "$.train: train=() is empty; give at least one training row"),
     ],
@@ -196,7 +196,7 @@ def test_huge_parameters_are_refused_at_once(family):
 def test_sizes_are_estimated_exactly_enough(family, monkeypatch):
     """With the limit set to a family's own size it is built, one below it is refused."""
     limits = (
-        catalog.FAMILIES[family].__globals__["affordable"].__globals__
+        catalog.FAMILIES[family].__globals__["check_size"].__globals__
     )  # where this family reads its limit, however it was imported
     for parameters in itertools.islice(CASES[family], 3):
         size = sum(len(task.nodes) for task in catalog.FAMILIES[family](**parameters).family.tasks)

@@ -1,4 +1,4 @@
-"""Clustering of tokens by attention, for any mask (arXiv 2411.04990): the particle system, its centres, and what is proved."""
+"""Simulate tokens as particles that attention moves, for any mask (arXiv 2411.04990)."""
 
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
 from masksynth.diagnostics.clustering.conditions import Compared, Verdict, captures_all, enough, stays

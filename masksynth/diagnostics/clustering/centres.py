@@ -1,4 +1,4 @@
-"""Centres of clusters before there are clusters: Renyi centres, strong ones, and what they capture; clusters themselves.
+"""Find Renyi centres and strong Renyi centres, the positions that they capture, and clusters.
 
 Points are unit vectors (..., n, d); distances are angles, or chords where ``chord`` is True.
 """
@@ -6,18 +6,16 @@ Points are unit vectors (..., n, d); distances are angles, or chords where ``cho
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 DIGITS = 1e-8
 """Squared distances above this keep eight digits when they are computed as 2 - 2 <x, y>."""
 
 
-def check_points(points: Floats) -> None:
-    """InvalidInstance unless points are (..., n, d) finite numbers with n >= 1 and d >= 2."""
+def check_points(points: Float64Array) -> None:
+    """Raise InvalidInstance unless points are (..., n, d) finite numbers with n >= 1 and d >= 2."""
     shape = np.shape(points)
     if len(shape) < 2 or shape[-2] < 1 or shape[-1] < 2 or not np.isfinite(points).all():
         raise InvalidInstance(
@@ -28,7 +26,9 @@ def check_points(points: Floats) -> None:
 
 
 def square_of_chord(delta: float, chord: bool = False) -> float:
-    """The squared straight distance of two points of the sphere at angle delta: (2 sin(delta / 2))^2; delta^2 where it is a chord already.
+    """Return the squared chord of two points of the sphere at angle delta: (2 sin(delta / 2))^2.
+
+    With ``chord``, delta is the chord already: delta^2.
 
     Raises
     ------
@@ -45,8 +45,10 @@ def square_of_chord(delta: float, chord: bool = False) -> float:
     return float(delta**2 if chord else 4 * np.sin(delta / 2) ** 2)
 
 
-def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, chord: bool = False) -> Bools:
-    """Which positions are Renyi centres: scanned in order, one is kept iff it is farther than delta from every centre kept before.
+def renyi_centres(
+    points: Float64Array, delta: float, *, sees: BoolArray | None = None, chord: bool = False
+) -> BoolArray:
+    """Return which positions are Renyi centres: in order, one is kept iff it is farther than delta from all kept ones.
 
     Parameters
     ----------
@@ -54,7 +56,8 @@ def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, ch
         Unit vectors, in the order in which they are scanned.
     delta : float
     sees : (n, n) bool, optional
-        Compare position k only with earlier ones that it sees at any depth [default: with all earlier ones, as in the paper].
+        Compare position k only with earlier ones that it sees at any depth [default: with all earlier ones, as in the
+        paper].
     chord : bool
         Take delta for a straight distance.
 
@@ -78,8 +81,12 @@ def renyi_centres(points: Floats, delta: float, *, sees: Bools | None = None, ch
     return _scan(points, square_of_chord(delta, chord), sees, strong=False)
 
 
-def strong_centres(points: Floats, delta: float, *, sees: Bools | None = None, chord: bool = False) -> Bools:
-    """Which positions are strong Renyi centres: farther than delta from every earlier position. Each is a Renyi centre too.
+def strong_centres(
+    points: Float64Array, delta: float, *, sees: BoolArray | None = None, chord: bool = False
+) -> BoolArray:
+    """Return which positions are strong Renyi centres: farther than delta from every earlier position.
+
+    Each is a Renyi centre, too.
 
     Parameters, result and reference as ``renyi_centres``, where there is an example.
 
@@ -91,7 +98,7 @@ def strong_centres(points: Floats, delta: float, *, sees: Bools | None = None, c
     return _scan(points, square_of_chord(delta, chord), sees, strong=True)
 
 
-def _scan(points: Floats, near: float, sees: Bools | None, strong: bool) -> Bools:
+def _scan(points: Float64Array, near: float, sees: BoolArray | None, strong: bool) -> BoolArray:
     check_points(points)
     kept = np.zeros(points.shape[:-1], bool)
     for place in range(points.shape[-2]):
@@ -104,16 +111,23 @@ def _scan(points: Floats, near: float, sees: Bools | None, strong: bool) -> Bool
 
 
 def captured(
-    points: Floats, centres: Floats, kept: Bools, radius: float, *, sees: Bools | None = None, chord: bool = False
-) -> Floats:
-    """The share of positions that lie within a radius of some centre.
+    points: Float64Array,
+    centres: Float64Array,
+    kept: BoolArray,
+    radius: float,
+    *,
+    sees: BoolArray | None = None,
+    chord: bool = False,
+) -> Float64Array:
+    """Return the share of positions within a radius of some centre.
 
     Parameters
     ----------
     points : (s, n, d)
         Where the positions are.
     centres : (s, n, d)
-        Where each position would be as a centre: ``points`` for centres that move, the start for centres that are fixed.
+        Where each position would be as a centre: ``points`` for centres that move, the start for centres that are
+        fixed.
     kept : (s, n) bool
         Which positions are centres.
     radius : float
@@ -142,7 +156,7 @@ def captured(
     return np.array(shares)
 
 
-def _share(points: Floats, centres: Floats, kept: Bools, near: float, sees: Bools | None) -> float:
+def _share(points: Float64Array, centres: Float64Array, kept: BoolArray, near: float, sees: BoolArray | None) -> float:
     which = np.flatnonzero(kept)
     close = _close(points, centres[which], near)
     if sees is not None:
@@ -150,8 +164,11 @@ def _share(points: Floats, centres: Floats, kept: Bools, near: float, sees: Bool
     return float(close.any(axis=1).mean())
 
 
-def _close(points: Floats, others: Floats, near: float) -> Bools:
-    """Whether |x - y|^2 <= near, (n, m): by products of unit vectors, or by differences where products would lose the digits."""
+def _close(points: Float64Array, others: Float64Array, near: float) -> BoolArray:
+    """Return whether |x - y|^2 <= near, (n, m).
+
+    By products of unit vectors, or by differences where products would lose the digits.
+    """
     if near > DIGITS:
         return np.asarray(points @ others.T >= 1 - near / 2)
     found = np.zeros((len(points), len(others)))
@@ -160,10 +177,11 @@ def _close(points: Floats, others: Floats, near: float) -> Bools:
     return found <= near
 
 
-def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
-    """The number of clusters: connected components where two positions are joined iff their angle is at most ``angle``.
+def clusters(points: Float64Array, angle: float) -> Int64Array:
+    """Count clusters: connected components of the graph that joins positions at an angle of at most ``angle``.
 
-    Single linkage, so a string of near neighbours is one cluster however long it is. Which positions see which plays no part.
+    Single linkage, so a string of near neighbours is one cluster however long it is. Which positions see which plays no
+    part.
 
     Parameters
     ----------
@@ -188,15 +206,15 @@ def clusters(points: Floats, angle: float) -> NDArray[np.int64]:
     return np.array([count(each, near) for each in flat], np.int64).reshape(points.shape[:-2])
 
 
-def _on_circle(points: Floats, near: float) -> int:
-    """Gaps between neighbours in order of angle, the last and the first being neighbours."""
+def _on_circle(points: Float64Array, near: float) -> int:
+    """Count clusters on the circle by the gaps between neighbours in order of angle, cyclically."""
     order = points[np.argsort(np.arctan2(points[:, 1], points[:, 0]))]
     gaps = order - np.roll(order, 1, axis=0)
     return max(1, int((np.einsum("ij,ij->i", gaps, gaps) > near).sum()))
 
 
-def _on_sphere(points: Floats, near: float) -> int:
-    """Each component from one of its members, a front of neighbours at a time; every row is read once."""
+def _on_sphere(points: Float64Array, near: float) -> int:
+    """Count clusters on the sphere by breadth-first search from one member of each; every row is read once."""
     close, left, count = _close(points, points, near), np.ones(len(points), bool), 0
     for first in range(len(points)):
         count += bool(left[first])

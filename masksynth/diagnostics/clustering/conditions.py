@@ -1,7 +1,10 @@
-"""The paper's conditions for centres that stay: Lemma 5.1, Theorem 5.2 with the sign that its proof uses, and the remark after it.
+"""Check the paper's conditions for fixed centres: Lemma 5.1, Theorem 5.2 and the remark after it.
 
-Each function answers with every number that the condition compares; ``holds`` is True iff all comparisons do. c and epsilon are in units
-of beta^(-1/2). References: arXiv 2411.04990, section 5; what differs from the print is said at each.
+Theorem 5.2 has the sign that its proof uses.
+
+Each function answers with every number that the condition compares; ``holds`` is True iff all comparisons do. c and
+epsilon are in units of beta^(-1/2). References: arXiv 2411.04990, section 5; what differs from the print is said at
+each.
 """
 
 from __future__ import annotations
@@ -10,15 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.clustering.interaction import check_beta, interaction, peak, slope
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One comparison of a condition: ``name`` in symbols, what is on the left and on the right, and whether left < right."""
+    """Comparison of two numbers of a condition: ``name`` in symbols, both sides, and whether left < right."""
 
     name: str
     left: float
@@ -28,7 +32,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``holds`` iff all comparisons do; ``bound`` is what is then small: an angle."""
+    """State whether all comparisons of a condition hold; ``bound`` is the angle that is then bounded."""
 
     holds: bool
     bound: float
@@ -36,11 +40,11 @@ class Verdict:
 
 
 def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float, epsilon: float) -> Verdict:
-    """Lemma 5.1: whether token ``centre`` of the causal circle dynamics moves less than epsilon c beta^(-1/2) up to a time.
+    """Check Lemma 5.1: token ``centre`` of the causal circle moves less than epsilon c beta^(-1/2) up to a time.
 
-    The conditions: c beta^(-1/2) > tau, the peak of h; every earlier token is farther than c (1 + 2 epsilon) beta^(-1/2); and T s h(c
-    beta^(-1/2)) < epsilon c beta^(-1/2), where s counts the token and those before it. Its speed is at most s h(c beta^(-1/2)) as long as
-    nothing came nearer than c beta^(-1/2), since Z >= 1.
+    The conditions: c beta^(-1/2) > tau, the peak of h; every earlier token is farther than c (1 + 2 epsilon)
+    beta^(-1/2); and T s h(c beta^(-1/2)) < epsilon c beta^(-1/2), where s counts the token and those before it. Its
+    speed is at most s h(c beta^(-1/2)) as long as nothing came nearer than c beta^(-1/2), since Z >= 1.
 
     Parameters
     ----------
@@ -86,13 +90,13 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
 def captures_all(
     fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float, multiplicity: Sequence[float] | None = None
 ) -> Verdict:
-    """Theorem 5.2: whether n tokens beside fixed ones end, with probability one, within epsilon beta^(-1/2) of these.
+    """Check Theorem 5.2: almost surely, n tokens end within epsilon beta^(-1/2) of fixed ones.
 
     The start of the n tokens is random with a density (absolutely continuous).
 
-    The conditions: at least one fixed token (m >= 1); multiplicities a_j >= 1; |theta_i - theta_j| > c beta^(-1/2); c > 2 + 2 epsilon;
-    N h((c - 1 - 2 epsilon) beta^(-1/2)) < h(epsilon beta^(-1/2)) and -N g((c - 2 epsilon) beta^(-1/2)) < g(epsilon beta^(-1/2)), where N =
-    n + sum of a_j and g = h'.
+    The conditions: at least one fixed token (m >= 1); multiplicities a_j >= 1; |theta_i - theta_j| > c beta^(-1/2); c >
+    2 + 2 epsilon; N h((c - 1 - 2 epsilon) beta^(-1/2)) < h(epsilon beta^(-1/2)) and -N g((c - 2 epsilon) beta^(-1/2)) <
+    g(epsilon beta^(-1/2)), where N = n + sum of a_j and g = h'.
 
     Parameters
     ----------
@@ -110,13 +114,11 @@ def captures_all(
     InvalidInstance
         If a number is not positive or not finite, or multiplicities do not fit.
 
-    Notes
-    -----
-    The paper prints the last condition without the minus sign. Then it would say next to nothing: past the peak g is negative, so that N g
-    < 0 < g(epsilon beta^(-1/2)) for every N as long as epsilon is before the peak. What has to be shown is that a token near theta_i is at
-    a stable point: theta_i alone gives its pull a slope of -g(epsilon beta^(-1/2)) at most, all that is farther than (c - 2 epsilon)
-    beta^(-1/2) adds at most N times -g there, and the sum must be negative. m >= 1 is not printed either; without it nothing holds the
-    tokens.
+    Notes ----- The paper prints the last condition without the minus sign. Then it would say next to nothing: past the
+    peak g is negative, so that N g < 0 < g(epsilon beta^(-1/2)) for every N as long as epsilon is before the peak. What
+    has to be shown is that a token near theta_i is at a stable point: theta_i alone gives its pull a slope of
+    -g(epsilon beta^(-1/2)) at most, all that is farther than (c - 2 epsilon) beta^(-1/2) adds at most N times -g there,
+    and the sum must be negative. m >= 1 is not printed either; without it nothing holds the tokens.
 
     Examples
     --------
@@ -152,11 +154,11 @@ def captures_all(
 
 
 def enough(total: float, beta: float, c: float, epsilon: float) -> Verdict:
-    """The remark after Theorem 5.2: simple conditions that imply those on h and g.
+    """Check the remark after Theorem 5.2: simple conditions that imply those on h and g.
 
-    epsilon <= 0.1, c >= 5.5 + 2 epsilon, beta >= (c - 1 - 2 epsilon)^2 / 2, N <= (epsilon / (c - 1)) exp(3 (c - 1 - 2 epsilon)^2 / 8). The
-    paper prints epsilon < 0.1 and takes 0.1 in its example: epsilon = 0.1, c = 6.5, "beta >= 14, N <= 700", exactly beta >= 14.045 and N <=
-    682.95.
+    epsilon <= 0.1, c >= 5.5 + 2 epsilon, beta >= (c - 1 - 2 epsilon)^2 / 2, N <= (epsilon / (c - 1)) exp(3 (c - 1 - 2
+    epsilon)^2 / 8). The paper prints epsilon < 0.1 and takes 0.1 in its example: epsilon = 0.1, c = 6.5, "beta >= 14, N
+    <= 700", exactly beta >= 14.045 and N <= 682.95.
 
     Examples
     --------
@@ -177,20 +179,20 @@ def enough(total: float, beta: float, c: float, epsilon: float) -> Verdict:
 
 
 def _unit(beta: float, **positive: float) -> float:
-    """beta^(-1/2), after a look at the numbers."""
+    """Return beta^(-1/2) after checking the numbers."""
     for name, value in positive.items():
         if not 0 < value < np.inf:
             raise InvalidInstance(f"{name} is {value:g}", "", "give a positive number")
     return float(check_beta(beta, 1e-12) ** -0.5)
 
 
-def _finite(name: str, values: NDArray[np.float64]) -> None:
+def _finite(name: str, values: Float64Array) -> None:
     if not np.isfinite(values).all():
         raise InvalidInstance(f"{name} holds a number that is not finite", "", "give finite numbers")
 
 
 def _nearest(angle: float, angles: ArrayLike) -> float:
-    """The least distance on the circle, infinite where there is nobody."""
+    """Return the least distance on the circle, infinite if there is no other point."""
     gaps = np.abs(np.angle(np.exp(1j * (np.asarray(angles, np.float64) - angle))))
     return float(gaps.min(initial=np.inf))
 
@@ -200,7 +202,7 @@ def _less(name: str, left: float, right: float) -> Compared:
 
 
 def _at_most(name: str, left: float, right: float) -> Compared:
-    """With room for the rounding of numbers that are meant to be equal."""
+    """Compare with a tolerance for rounding of numbers that are meant to be equal."""
     return Compared(name, left, right, bool(left <= right * (1 + 1e-12)))
 
 

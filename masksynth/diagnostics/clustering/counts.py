@@ -1,4 +1,4 @@
-"""How many centres to expect: caps of the sphere, and cars that park on a circle."""
+"""Compute expected numbers of centres: masses of spherical caps, and random parking on a circle."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
-Floats = NDArray[np.float64]
 DEGREE = 40
 """Of the polynomial that stands for the parking function on an interval of length 1."""
 FAR = 60
@@ -18,10 +17,10 @@ FAR = 60
 
 
 def cap_mass(delta: float, dim: int) -> float:
-    """The share of the sphere S^(dim - 1) within angle delta of a point.
+    """Return the share of the sphere S^(dim - 1) within angle delta of a point.
 
-    delta / pi on the circle, sin^2(delta / 2) on S^2; in general half the regularised incomplete beta function of sin^2 delta at ((dim -
-    1) / 2, 1/2), and its complement beyond a right angle.
+    delta / pi on the circle, sin^2(delta / 2) on S^2; in general half the regularised incomplete beta function of sin^2
+    delta at ((dim - 1) / 2, 1/2), and its complement beyond a right angle.
 
     Raises
     ------
@@ -44,11 +43,13 @@ def cap_mass(delta: float, dim: int) -> float:
 
 
 def expected_strong(delta: float, dim: int, n: int | None = None) -> float:
-    """Expected strong Renyi centres among n independent uniform points: (1 - (1 - p)^n) / p, p the mass of a cap; 1 / p for n = None.
+    """Return the expected number of strong Renyi centres among n independent uniform points.
 
-    Point k is a strong centre iff none of the k - 1 before it lies in its cap, which has probability (1 - p)^(k - 1). For an infinite
-    sequence this is pi / delta on the circle and 1 / sin^2(delta / 2) on S^2. (The paper prints 3 sin^2(delta / 2) there, which exceeds 1
-    for large delta and so is the mass of no cap.)
+    (1 - (1 - p)^n) / p with p the mass of a cap; 1 / p for n = None.
+
+    Point k is a strong centre iff none of the k - 1 before it lies in its cap, which has probability (1 - p)^(k - 1).
+    For an infinite sequence this is pi / delta on the circle and 1 / sin^2(delta / 2) on S^2. (The paper prints 3
+    sin^2(delta / 2) there, which exceeds 1 for large delta and so is the mass of no cap.)
 
     Examples
     --------
@@ -64,14 +65,15 @@ def expected_strong(delta: float, dim: int, n: int | None = None) -> float:
 
 
 def parking_constant() -> float:
-    """Return m, the integral from 0 of exp(-2 integral from 0 to x of (1 - e^-y) / y dy) dx = 0.7475979202534..., by quadrature.
+    """Return Renyi's parking constant m = 0.7475979202534..., by quadrature.
 
-    The inner integral is E1(x) + log x + gamma, so that the integrand is e^(-2 gamma) / x^2 from x = 40 on, to all digits, and the rest
-    of the integral e^(-2 gamma) / 40.
+    m is the integral from 0 of exp(-2 integral from 0 to x of (1 - e^-y) / y dy) dx.
 
-    References
-    ----------
-    A. Renyi, "On a one-dimensional problem concerning random space filling", Publ. Math. Inst. Hung. Acad. Sci. 3 (1958).
+    The inner integral is E1(x) + log x + gamma, so that the integrand is e^(-2 gamma) / x^2 from x = 40 on, to all
+    digits, and the rest of the integral e^(-2 gamma) / 40.
+
+    References ---------- A. Renyi, "On a one-dimensional problem concerning random space filling", Publ. Math. Inst.
+    Hung. Acad. Sci. 3 (1958).
 
     Examples
     --------
@@ -91,10 +93,11 @@ def parking_constant() -> float:
 
 
 def parking(length: float) -> float:
-    """M(x): cars of length 1 that park at random on an interval of length x until no more fit, in the mean.
+    """Return M(x), the mean number of cars of length 1 that park at random on an interval of length x until none fits.
 
-    M(x) = 0 for x < 1, and M(x + 1) = 1 + (2 / x) integral from 0 to x of M: the first car leaves two intervals. Computed interval by
-    interval of length 1, on each of which M is analytic, as Chebyshev polynomials; beyond ``FAR`` it is m (x + 1) - 1.
+    M(x) = 0 for x < 1, and M(x + 1) = 1 + (2 / x) integral from 0 to x of M: the first car leaves two intervals.
+    Computed interval by interval of length 1, on each of which M is analytic, as Chebyshev polynomials; beyond ``FAR``
+    it is m (x + 1) - 1.
 
     Raises
     ------
@@ -125,16 +128,16 @@ def parking(length: float) -> float:
     return float(pieces[int(length)](length))
 
 
-def _next_piece(whole: Callable[[Floats], Floats], area: float, x: Floats) -> Floats:
-    """M on [k, k + 1] from the integral ``area`` up to k - 1 and the one from there."""
+def _next_piece(whole: Callable[[Float64Array], Float64Array], area: float, x: Float64Array) -> Float64Array:
+    """Return M on [k, k + 1] from the integral ``area`` up to k - 1 and the one from there."""
     return 1 + 2 * (area + whole(x - 1)) / (x - 1)
 
 
 def expected_renyi_circle(delta: float) -> float:
-    """Expected Renyi centres on the circle once no further one fits: 1 + M(2 pi / delta - 1).
+    """Return the expected number of Renyi centres on the circle once no further one fits: 1 + M(2 pi / delta - 1).
 
-    The first centre cuts the circle into an interval on which cars of length delta park. It is close to m 2 pi / delta, m being
-    ``parking_constant``. Few tokens leave room: 200 of them have 9.14 centres at delta = 0.5, not 9.39.
+    The first centre cuts the circle into an interval on which cars of length delta park. It is close to m 2 pi / delta,
+    m being ``parking_constant``. Few tokens leave room: 200 of them have 9.14 centres at delta = 0.5, not 9.39.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The diagnosis of a mask: its tokens as particles, their clusters over time, who captures whom, and who follows whom."""
+"""Diagnose the clustering of a mask: clusters over time, captured positions, and the roots that positions follow."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expec
 from masksynth.diagnostics.clustering.interaction import check_beta
 from masksynth.diagnostics.clustering.root_groups import Group, groups
 from masksynth.diagnostics.clustering.roots import Following, following, meaning, parts
-from masksynth.diagnostics.clustering.row_blocks import causal_mask, others, sees_itself
+from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
 from masksynth.diagnostics.clustering.simulate import starts, trajectories
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.algebra import attends_to_self, is_causal
+from masksynth.mask.typing import AnyArray, BoolArray, Float64Array
 
-Floats = NDArray[np.float64]
 ANGLE = float(np.arccos(0.999))
 """Two positions are in one cluster at an inner product of 0.999 or more, 0.0447 radians."""
 MOMENTS = 61
@@ -30,7 +31,7 @@ LONGEST = 100_000.0
 
 @dataclass(frozen=True)
 class Curve:
-    """A number over the times of a record: mean, 10th and 90th percentile over seeds."""
+    """Summarise a number over the recorded times: mean, 10th and 90th percentile over seeds."""
 
     mean: tuple[float, ...]
     low: tuple[float, ...]
@@ -39,7 +40,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Clustering:
-    """What the particle system of a mask does from random starts, with V = Q = K = I.
+    """Result of simulating the particle system of a mask from random starts, with V = Q = K = I.
 
     Parameters
     ----------
@@ -59,11 +60,11 @@ class Clustering:
     centres, strong : float or None
         Renyi and strong Renyi centres of the starts, the mean over seeds; None where delta exceeds pi.
     expected_strong, expected_renyi : float or None
-        Their expected numbers for the causal mask; the second on a circle without room left, where there are as many positions. None
-        elsewhere.
+        Their expected numbers for the causal mask; the second on a circle without room left, where there are as many
+        positions. None elsewhere.
     captured : tuple of (str, Curve)
-        Share of positions within ``radius`` of a centre: ``renyi``, ``strong`` as they move, ``renyi fixed``, ``strong fixed`` where they
-        began. Empty where delta exceeds pi.
+        Share of positions within ``radius`` of a centre: ``renyi``, ``strong`` as they move, ``renyi fixed``, ``strong
+        fixed`` where they began. Empty where delta exceeds pi.
     groups : tuple of Group
         Largest first.
     paths : (n, moments, dim) nested tuples or None
@@ -95,7 +96,7 @@ class Clustering:
     paths: tuple[Any, ...] | None = None
 
     def record(self) -> dict[str, Any]:
-        """The fields as values that JSON knows, ``captured`` by names, and ``meaning``: what is known for each status."""
+        """Return the fields as JSON values, ``captured`` by name, and ``meaning``: what is known for each status."""
         found = asdict(self)
         found["captured"] = dict(found["captured"])
         return {**found, "meaning": {group.status: meaning(group.status, self.dim) for group in self.groups}}
@@ -111,7 +112,7 @@ def diagnose(
     seed: int = 0,
     paths: bool = False,
 ) -> Clustering:
-    """Let the positions of a mask attract each other by attention from random starts, and say who gathers where.
+    """Move the positions of a mask by attention from random starts, and report where they gather.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def diagnose(
         positions=mask.size,
         pairs=mask.pairs,
         empty=int((np.diff(mask.row_offset[0]) == 0).sum()),
-        without_self=int((~sees_itself(mask) & (others(mask) > 0)).sum()),
+        without_self=int((~attends_to_self(mask) & (count_other_keys(mask) > 0)).sum()),
         parts=parts(mask),
         beta=float(beta),
         dim=dim,
@@ -183,15 +184,14 @@ def diagnose(
 
 
 def scan_order(mask: Mask, found: Following) -> NDArray[np.intp]:
-    """The order in which centres are chosen: the mask's own where it is causal, else by the size of down-sets, which is bottom-up."""
-    rows = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    if (mask.key_end <= rows + 1).all():
+    """Return the order in which centres are chosen: by position in a causal mask, else by size of down-sets."""
+    if is_causal(mask):
         return np.arange(mask.size)
     return np.argsort(found.sees.sum(axis=1), kind="stable")
 
 
-def curve(values: NDArray[Any]) -> Curve:
-    """(T, seeds) to mean, 10th and 90th percentile for each time.
+def curve(values: AnyArray) -> Curve:
+    """Return the mean, 10th and 90th percentile for each time of an array (T, seeds).
 
     Examples
     --------
@@ -202,7 +202,7 @@ def curve(values: NDArray[Any]) -> Curve:
     return Curve(*(tuple(np.round(each, 6).tolist()) for each in (values.mean(axis=1), low, high)))
 
 
-def _centres(start: Floats, delta: float, sees: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+def _centres(start: Float64Array, delta: float, sees: BoolArray) -> dict[str, BoolArray]:
     return {"renyi": renyi_centres(start, delta, sees=sees), "strong": strong_centres(start, delta, sees=sees)}
 
 
@@ -211,13 +211,13 @@ def _nested(values: list[Any]) -> tuple[Any, ...]:
 
 
 def _expected_renyi(delta: float, n: int) -> float | None:
-    """Renyi centres of a full circle, where n positions are enough to fill one."""
+    """Return the Renyi centres of a full circle, or None where n positions cannot fill one."""
     found = expected_renyi_circle(delta)
     return found if found <= n else None
 
 
 def _captures(
-    x: Floats, kept: dict[str, NDArray[np.bool_]], radius: float, sees: NDArray[np.bool_]
+    x: Float64Array, kept: dict[str, BoolArray], radius: float, sees: BoolArray
 ) -> tuple[tuple[str, Curve], ...]:
     found = {}
     for name, which in kept.items():

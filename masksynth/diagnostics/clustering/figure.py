@@ -1,4 +1,4 @@
-"""A clustering diagnosis on paper: paths on the circle or the sphere, clusters over time, what centres capture, who gathers how fast."""
+"""Draw a clustering diagnosis: paths, clusters over time, captured positions, and groups that gather."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.draw.names import printable
+from masksynth.draw.display_names import printable
 from masksynth.draw.paper import PALETTE
 from masksynth.draw.pictures import check_picture, write_figure
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from masksynth.diagnostics.clustering import Clustering, Curve
 
-Floats = NDArray[np.float64]
 ROOT = "#d55e00"
 LINES = 6
 """Most groups with a line of their own."""
@@ -79,7 +78,7 @@ def write_clustering(found: Clustering, path: str | Path, *, title: str = "", fo
 
 
 def clustering_figure(found: Clustering, title: str = "") -> Figure:
-    """A clustering diagnosis as a matplotlib figure; call it inside ``drawing()``.
+    """Return a clustering diagnosis as a matplotlib figure; call it inside ``drawing()``.
 
     Raises
     ------
@@ -118,8 +117,8 @@ def _paths(axes: Axes, found: Clustering) -> None:
     axes.set_title(f"the first start, {shown} ({marks})")
 
 
-def circle_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None:
-    """Angles over time for points (n, T, 2), those of roots thick; a path that crosses -pi is cut there."""
+def circle_paths(axes: Axes, x: Float64Array, times: Float64Array, roots: list[int]) -> None:
+    """Draw angles over time for points (n, T, 2), those of roots thick; a path that crosses -pi is cut there."""
     turn = np.arctan2(x[..., 1], x[..., 0])
     for place, path in enumerate(turn):
         path = np.insert(path, cuts := np.flatnonzero(np.abs(np.diff(path)) > np.pi) + 1, np.nan)
@@ -134,8 +133,11 @@ def circle_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None
 INKS = ("#37474f", "#0072b2", "#009e73", "#56b4e9", "#999999")
 
 
-def sphere_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None:
-    """The first three coordinates of points (n, T, d) from above: paths on the far half pale, ends as dots, roots as crosses."""
+def sphere_paths(axes: Axes, x: Float64Array, times: Float64Array, roots: list[int]) -> None:
+    """Draw the first three coordinates of points (n, T, d) from above.
+
+    Paths on the far half are pale, ends are dots, roots are crosses.
+    """
     turned = x[..., :3] @ _view().T
     axes.set_aspect("equal")
     outline = np.linspace(0, 2 * np.pi, 121)
@@ -151,8 +153,8 @@ def sphere_paths(axes: Axes, x: Floats, times: Floats, roots: list[int]) -> None
     axes.set_frame_on(False)
 
 
-def _view() -> Floats:
-    """Looking down a little from the side."""
+def _view() -> Float64Array:
+    """Return the rotation that views the sphere from the side and a little from above."""
     turn, tilt = 0.6, 0.5
     about = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     lean = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
@@ -203,7 +205,8 @@ def _captured(axes: Axes, found: Clustering) -> None:
 def _gathered(axes: Axes, found: Clustering) -> None:
     shown = [group for group in found.groups if group.status != "fixed"][:LINES]
     for number, group in enumerate(shown):
-        label = f"{len(group.positions)} of {', '.join(map(str, group.roots[:3]))}{'...' if len(group.roots) > 3 else ''}: {group.status}"
+        roots = ", ".join(map(str, group.roots[:3])) + ("..." if len(group.roots) > 3 else "")
+        label = f"{len(group.positions)} of {roots}: {group.status}"
         axes.plot(found.times, group.gathered, color=PALETTE[number % len(PALETTE)], linewidth=1.3, label=label)
     axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.angle:.3g} rad of all of a root")
     _over_time(axes, np.array(found.times))
@@ -219,8 +222,8 @@ def _curve(
     axes.plot(times, curve.mean, color=colour, linestyle=dash, linewidth=1.2, label=label)
 
 
-def _over_time(axes: Axes, times: Floats) -> None:
-    """Time from 0 with room for its beginning: log(1 + t)."""
+def _over_time(axes: Axes, times: Float64Array) -> None:
+    """Scale the time axis by log(1 + t), so that it starts at 0 with room for early times."""
     axes.set_xscale("function", functions=(np.log1p, np.expm1))
     ticks = [0.0, *(float(10**power) for power in range(-1, 6) if 10**power <= times[-1])]
     axes.set(

@@ -1,9 +1,9 @@
-"""The circle without pairs: sums over intervals of keys as differences of running sums of a few harmonics.
+"""Compute the field on the circle by harmonics, as differences of prefix sums, without pairs.
 
-exp(beta (cos x - 1)) = sum over m of c_m cos(m x) with c_0 = e^(-beta) I_0(beta), c_m = 2 e^(-beta) I_m(beta) (Jacobi and Anger), which
-falls below every rounding error after about 9 sqrt(beta) terms. With z_j = exp(i phi_j), a sum over keys a <= j < b of cos(m (phi_k -
-phi_j)) is the real part of conj(z_k^m) (S_m[b] - S_m[a]), S_m being running sums of z_j^m: time and memory are those of (positions +
-intervals) x terms, whatever the number of pairs.
+exp(beta (cos x - 1)) = sum over m of c_m cos(m x) with c_0 = e^(-beta) I_0(beta), c_m = 2 e^(-beta) I_m(beta) (Jacobi
+and Anger), which falls below every rounding error after about 9 sqrt(beta) terms. With z_j = exp(i phi_j), a sum over
+keys a <= j < b of cos(m (phi_k - phi_j)) is the real part of conj(z_k^m) (S_m[b] - S_m[a]), S_m being running sums of
+z_j^m: time and memory are those of (positions + intervals) x terms, whatever the number of pairs.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.diagnostics.clustering.interaction import check_beta
-from masksynth.diagnostics.clustering.row_blocks import check_mask, sees_itself
+from masksynth.diagnostics.clustering.row_blocks import check_mask
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.algebra import attends_to_self
+from masksynth.mask.intervals import query_of_interval
+from masksynth.mask.typing import Float64Array, Int64Array
 
-Floats = NDArray[np.float64]
 TINY = 1e-17
 """Terms below this share of the first are dropped."""
 PER_TERM, PER_PAIR = 12.0, 2.8
@@ -26,8 +28,8 @@ PER_TERM, PER_PAIR = 12.0, 2.8
 CELLS = 2**16
 
 
-def terms(beta: float) -> Floats:
-    """Return c_0, c_1, ..., as far as they count.
+def terms(beta: float) -> Float64Array:
+    """Return c_0, c_1, ..., up to rounding error.
 
     Examples
     --------
@@ -43,7 +45,7 @@ def terms(beta: float) -> Floats:
 
 
 def pays(mask: Mask, beta: float) -> bool:
-    """Whether harmonics are faster than pairs, and exact: every row that sees something must see itself, so that Z >= 1.
+    """Return whether harmonics are faster than pairs, and exact: every non-empty row contains itself, so that Z >= 1.
 
     Examples
     --------
@@ -53,11 +55,11 @@ def pays(mask: Mask, beta: float) -> bool:
     """
     counts = np.diff(mask.row_offset[0])
     by_terms = PER_TERM * len(terms(beta)) * (mask.size + len(mask.key_start))
-    return bool(by_terms < PER_PAIR * mask.pairs and (sees_itself(mask) | (counts == 0)).all())
+    return bool(by_terms < PER_PAIR * mask.pairs and (attends_to_self(mask) | (counts == 0)).all())
 
 
-def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
-    """The map phi -> phi' for angles (seeds, n), as ``circle_field``, by harmonics.
+def harmonic_field(mask: Mask, beta: float) -> Callable[[Float64Array], Float64Array]:
+    """Return the map phi -> phi' for angles (seeds, n), as ``circle_field``, by harmonics.
 
     Raises
     ------
@@ -72,14 +74,14 @@ def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
     """
     check_mask(mask)
     counts = np.diff(mask.row_offset[0])
-    if (~sees_itself(mask) & (counts > 0)).any():
-        raise Unsupported("a row does not see itself; harmonics would lose its small weights")
+    if (~attends_to_self(mask) & (counts > 0)).any():
+        raise Unsupported("a row does not contain its own position; harmonics would lose its small weights")
     factors = terms(beta)
-    rows = np.repeat(np.arange(mask.size), counts)
+    rows = query_of_interval(mask)
     starts = mask.row_offset[0, :-1][counts > 0]
     at_once = max(1, CELLS // (len(factors) * mask.size))
 
-    def field(phi: Floats) -> Floats:
+    def field(phi: Float64Array) -> Float64Array:
         parts = [phi[first : first + at_once] for first in range(0, len(phi), at_once)]
         return np.concatenate([_speed(part, factors, beta, mask, rows, starts) for part in parts])
 
@@ -87,9 +89,9 @@ def harmonic_field(mask: Mask, beta: float) -> Callable[[Floats], Floats]:
 
 
 def _speed(
-    phi: Floats, factors: Floats, beta: float, mask: Mask, rows: NDArray[np.intp], starts: NDArray[np.int64]
-) -> Floats:
-    """By h(x) = (1/beta) sum of m c_m sin(m x); beta = 0 is the mean of sines."""
+    phi: Float64Array, factors: Float64Array, beta: float, mask: Mask, rows: NDArray[np.intp], starts: Int64Array
+) -> Float64Array:
+    """Return the speeds by h(x) = (1/beta) sum of m c_m sin(m x); for beta = 0 the mean of sines."""
     powers = _powers(np.exp(1j * phi), max(len(factors), 2))
     running = np.zeros((*powers.shape[:-1], mask.size + 1), np.complex128)
     np.cumsum(powers, axis=-1, out=running[..., 1:])
@@ -105,7 +107,7 @@ def _speed(
 
 
 def _powers(z: NDArray[np.complex128], count: int) -> NDArray[np.complex128]:
-    """The powers z^0, z^1, ... along a new first axis, by doubling."""
+    """Return the powers z^0, z^1, ... along a new first axis, by doubling."""
     found = np.empty((count, *z.shape), np.complex128)
     found[0], found[1] = 1, z
     have = 2

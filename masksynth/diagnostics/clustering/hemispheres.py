@@ -1,24 +1,29 @@
-"""Which starts lie in an open hemisphere, the condition under which positions with one root gather (docs/clustering.md, C)."""
+"""Decide which starts lie in an open hemisphere, so that positions with one root gather (docs/clustering.md, C)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from masksynth.mask.typing import Float64Array
+
 MOST = 500_000
 """Most coordinates of all starts together for which linear programs are solved."""
 LEAST = 1e-9
 """Products above this are positive whatever the rounding."""
 
 
-def in_hemisphere(points: Floats) -> bool:
-    """Whether some u has <u, x> > 0 for each of (n, d) unit vectors: on the circle by gaps, elsewhere by a linear program.
+def in_hemisphere(points: Float64Array) -> bool:
+    """Return whether some u has <u, x> > 0 for each of (n, d) unit vectors.
+
+    On the circle by gaps, elsewhere by a linear program.
 
     Examples
     --------
-    >>> in_hemisphere(np.array([[1.0, 0.0], [0.0, 1.0]])), in_hemisphere(np.array([[1.0, 0.0], [-0.6, 0.8], [-0.6, -0.8]]))
-    (True, False)
+    >>> in_hemisphere(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    True
+    >>> in_hemisphere(np.array([[1.0, 0.0], [-0.6, 0.8], [-0.6, -0.8]]))
+    False
     """
     if points.shape[1] == 2:
         turn = np.sort(np.arctan2(points[:, 1], points[:, 0]))
@@ -26,8 +31,8 @@ def in_hemisphere(points: Floats) -> bool:
     return _feasible(points)
 
 
-def _feasible(points: Floats) -> bool:
-    """The u of a cube whose least product with a point is largest; True only if that u proves it."""
+def _feasible(points: Float64Array) -> bool:
+    """Maximise the least product of a u of the unit cube with a point; return True only if that u proves it."""
     from scipy.optimize import linprog
 
     n, dim = points.shape
@@ -37,8 +42,10 @@ def _feasible(points: Floats) -> bool:
     return done.x is not None and bool((points @ done.x[:dim]).min() > LEAST)
 
 
-def starts_in_hemispheres(start: Floats, down: NDArray[np.intp]) -> int | None:
-    """Of (seeds, n, d) random starts, how many have the positions ``down`` in an open hemisphere; None where that is too much to compute.
+def starts_in_hemispheres(start: Float64Array, down: NDArray[np.intp]) -> int | None:
+    """Count the random starts (seeds, n, d) that have the positions ``down`` in an open hemisphere.
+
+    None where that is too much to compute.
 
     Up to d independent points always are, with probability 1.
     """

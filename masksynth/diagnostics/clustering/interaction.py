@@ -1,19 +1,18 @@
-"""How two tokens on the circle pull each other: h, its slope, its peak, its bounds, and the energy that a token descends."""
+"""Compute the interaction h of two tokens on the circle: its slope, peak, bounds and energy."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.errors import InvalidInstance
-
-Floats = NDArray[np.float64]
+from masksynth.mask.typing import Float64Array
 
 
 def check_beta(beta: float, least: float = 0.0) -> float:
-    """The inverse temperature; InvalidInstance unless it is a finite number of at least ``least``."""
+    """Return the inverse temperature; raise InvalidInstance unless it is a finite number of at least ``least``."""
     value = float(beta)
     if not np.isfinite(value) or value < least:
         raise InvalidInstance(f"beta is {value:g}", "", f"give a finite number of at least {least:g}")
@@ -21,7 +20,7 @@ def check_beta(beta: float, least: float = 0.0) -> float:
 
 
 def interaction(angle: ArrayLike, beta: float) -> Any:
-    """Return h(x) = exp(beta (cos x - 1)) sin x: the pull of a token at angle x on the circle, before it is divided by Z.
+    """Return h(x) = exp(beta (cos x - 1)) sin x: the pull of a token at angle x on the circle, before division by Z.
 
     References
     ----------
@@ -51,7 +50,8 @@ def slope(angle: ArrayLike, beta: float) -> Any:
 def peak(beta: float) -> float:
     """Return tau in (0, pi/2], where h is largest: h rises on [0, tau] and falls on [tau, pi].
 
-    cos tau = (sqrt(4 beta^2 + 1) - 1) / (2 beta), the root of cos x = beta sin^2 x; for beta >= 1, (beta + 1/2)^(-1/2) < tau < beta^(-1/2).
+    cos tau = (sqrt(4 beta^2 + 1) - 1) / (2 beta), the root of cos x = beta sin^2 x; for beta >= 1, (beta + 1/2)^(-1/2)
+    < tau < beta^(-1/2).
 
     Examples
     --------
@@ -63,20 +63,20 @@ def peak(beta: float) -> float:
 
 
 def _cosine(beta: float) -> float:
-    """The cosine of tau without the difference of large numbers."""
+    """Return the cosine of tau without a difference of large numbers."""
     return float(2 * beta / (np.sqrt(4 * beta**2 + 1) + 1))
 
 
 def _square_of_sine(beta: float) -> float:
-    """The squared sine of tau, cos tau / beta, and 1 at beta = 0."""
+    """Return the squared sine of tau: cos tau / beta, and 1 at beta = 0."""
     return float(2 / (np.sqrt(4 * beta**2 + 1) + 1))
 
 
-def interaction_bounds(angle: ArrayLike, beta: float) -> tuple[Floats, Floats]:
-    """(lower, upper) with lower < h(x) < upper for 0 < x <= pi; the upper one holds for all x > 0.
+def interaction_bounds(angle: ArrayLike, beta: float) -> tuple[Float64Array, Float64Array]:
+    """Return (lower, upper) with lower < h(x) < upper for 0 < x <= pi; the upper one holds for all x > 0.
 
-    exp(-beta x^2 / 2) (x - x^3 / 6) < h(x) < exp(-beta x^2 / 2 + beta x^4 / 24) x. The paper states both for all x > 0. The lower one
-    fails beyond pi: at beta = 1 and x = 3 pi / 2 it is -0.0002, and h is -0.37.
+    exp(-beta x^2 / 2) (x - x^3 / 6) < h(x) < exp(-beta x^2 / 2 + beta x^4 / 24) x. The paper states both for all x > 0.
+    The lower one fails beyond pi: at beta = 1 and x = 3 pi / 2 it is -0.0002, and h is -0.37.
 
     Raises
     ------
@@ -99,8 +99,8 @@ def interaction_bounds(angle: ArrayLike, beta: float) -> tuple[Floats, Floats]:
 def energy(angles: ArrayLike, position: int, beta: float) -> Any:
     """Return E_k = -(1/beta) sum over j < k of exp(beta (cos(phi_k - phi_j) - 1)), for the causal system on the circle.
 
-    Its slope is -dE_k / dphi_k = sum over j < k of h(phi_j - phi_k) = Z_k phi_k', so token k goes downhill as long as those before it
-    stand still. They do not, so the whole is a sequence of gradient flows, not one.
+    Its slope is -dE_k / dphi_k = sum over j < k of h(phi_j - phi_k) = Z_k phi_k', so token k goes downhill as long as
+    those before it stand still. They do not, so the whole is a sequence of gradient flows, not one.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def energy(angles: ArrayLike, position: int, beta: float) -> Any:
 
 
 def two_tokens(gap: float, time: ArrayLike) -> Any:
-    """The angle between two tokens on the circle after a time, at beta = 0: tan(phi(t) / 2) = tan(phi(0) / 2) exp(-t / 2).
+    """Return the angle of two tokens on the circle at beta = 0: tan(phi(t) / 2) = tan(phi(0) / 2) exp(-t / 2).
 
     The first stands still and the second obeys phi' = -sin(phi) / 2, half of its weight being on itself.
 
@@ -145,7 +145,9 @@ def two_tokens(gap: float, time: ArrayLike) -> Any:
 
 
 def two_tokens_time(gap: float, later: float, beta: float) -> float:
-    """How long two tokens on the circle take from one angle to a smaller one, at any beta: the integral of Z / h by quadrature.
+    """Return the time that two tokens on the circle take from one angle to a smaller one.
+
+    At any beta: the integral of Z / h, by quadrature.
 
     Raises
     ------

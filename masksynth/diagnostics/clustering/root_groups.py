@@ -1,21 +1,19 @@
-"""Positions that follow the same roots, and how near to them they are."""
+"""Group positions by the roots that they follow, and measure how near to them they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
 from masksynth.diagnostics.clustering.roots import FIXED, ONE_CLASS, Following
-
-Floats = NDArray[np.float64]
+from masksynth.mask.typing import BoolArray, Float64Array
 
 
 @dataclass(frozen=True)
 class Group:
-    """Positions that follow the same roots and of which the same is known.
+    """Positions that follow the same roots and have the same status.
 
     Parameters
     ----------
@@ -25,15 +23,16 @@ class Group:
         The least position of each minimal class that they see; all that never move are one group without.
     positions : tuple of int
     gap : tuple of float
-        Over time: the angle to the farthest position of a root, the least of these where there are several roots; the mean over positions
-        and seeds.
+        Over time: the angle to the farthest position of a root, the least of these where there are several roots; the
+        mean over positions and seeds.
     gathered : tuple of float
         Over time: the share of them with an angle of at most ``Clustering.angle``, the mean over seeds.
     half : float or None
-        The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is not reached.
+        The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is
+        not reached.
     hemisphere : int or None
-        For ``one class``: the number of starts at which all that these positions see lies in an open hemisphere, so that gathering is a
-        theorem. None elsewhere, and where that would be too much to compute.
+        For ``one class``: the number of starts at which all that these positions see lies in an open hemisphere, so
+        that gathering is a theorem. None elsewhere, and where that would be too much to compute.
     """
 
     status: str
@@ -45,8 +44,8 @@ class Group:
     hemisphere: int | None
 
 
-def gaps(x: Floats, found: Following) -> Floats:
-    """(seeds, T, n): the angle from each position to the farthest position of a root, the least of these over the roots that it sees."""
+def gaps(x: Float64Array, found: Following) -> Float64Array:
+    """Return the angle from each position to the farthest member of a root, (seeds, T, n): least over its roots."""
     result = np.full(x.shape[:-1], np.pi)
     for number, root in enumerate(found.roots):
         members = np.flatnonzero(found.leader == root)
@@ -55,8 +54,8 @@ def gaps(x: Floats, found: Following) -> Floats:
     return result
 
 
-def _farthest(points: Floats, members: Floats) -> Floats:
-    """Angles by differences, which keep small ones, where there is one member, and by products where there are several."""
+def _farthest(points: Float64Array, members: Float64Array) -> Float64Array:
+    """Return angles by differences, which keep small ones, for one member, and by products for several."""
     if members.shape[2] == 1:
         return _angle(((points - members) ** 2).sum(axis=-1))
     found = np.empty(points.shape[:-1])
@@ -65,12 +64,12 @@ def _farthest(points: Floats, members: Floats) -> Floats:
     return _angle(2 - 2 * found)
 
 
-def _angle(square: Floats) -> Floats:
+def _angle(square: Float64Array) -> Float64Array:
     return np.asarray(2 * np.arcsin(np.minimum(np.sqrt(np.maximum(square, 0)) / 2, 1.0)), np.float64)
 
 
-def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Group, ...]:
-    """Positions by what is known of them and by their roots, the largest group first."""
+def groups(x: Float64Array, times: Float64Array, found: Following, angle: float) -> tuple[Group, ...]:
+    """Group positions by status and roots, the largest group first."""
     apart = gaps(x, found)
     roots = np.array(found.roots)
     by: dict[tuple[str, tuple[int, ...]], list[int]] = {}
@@ -85,7 +84,13 @@ def groups(x: Floats, times: Floats, found: Following, angle: float) -> tuple[Gr
 
 
 def _group(
-    status: str, roots: tuple[int, ...], places: list[int], apart: Floats, times: Floats, angle: float, half: int | None
+    status: str,
+    roots: tuple[int, ...],
+    places: list[int],
+    apart: Float64Array,
+    times: Float64Array,
+    angle: float,
+    half: int | None,
 ) -> Group:
     inside = apart <= angle
     shares = inside.mean(axis=-1)
@@ -101,14 +106,14 @@ def _group(
     )
 
 
-def _hemisphere(status: str, places: list[int], x: Floats, found: Following) -> int | None:
+def _hemisphere(status: str, places: list[int], x: Float64Array, found: Following) -> int | None:
     if status != ONE_CLASS:
         return None
     return starts_in_hemispheres(x[:, 0], np.flatnonzero(found.sees[places].any(axis=0)))
 
 
-def _since(reached: NDArray[np.bool_], times: Floats) -> float:
-    """The time from which on something holds; infinite where it does not hold at the end."""
+def _since(reached: BoolArray, times: Float64Array) -> float:
+    """Return the time from which on something holds; infinite if it does not hold at the end."""
     if not reached[-1]:
         return np.inf
     missed = np.flatnonzero(~reached)

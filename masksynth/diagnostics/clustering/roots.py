@@ -1,7 +1,8 @@
-"""Whom a position follows under a mask, and what is proved about where it goes (V = I).
+"""Find the roots that each position follows under a mask, and what is proved of its limit (V = I).
 
-A class is a set of positions that see each other at some depth. A class is minimal, a *root*, if its positions see nothing outside it.
-The *down-set* of a position is what it sees at any depth, itself included. The dynamics of a down-set does not depend on the rest.
+A class is a set of positions that see each other at some depth. A class is minimal, a *root*, if its positions see
+nothing outside it. The *down-set* of a position is what it sees at any depth, itself included. The dynamics of a
+down-set does not depend on the rest.
 """
 
 from __future__ import annotations
@@ -9,16 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.diagnostics.clustering.row_blocks import LARGEST_DENSE, check_mask, others
+from masksynth.diagnostics.clustering.row_blocks import LARGEST_DENSE, check_mask, count_other_keys
 from masksynth.diagnostics.components import part_of
 from masksynth.errors import Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.posets import closure, least_mutual
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 FIXED, CHAIN, ONE_ROOT, FIXED_KEYS, ONE_CLASS, SEVERAL = (
     "fixed",
@@ -30,23 +28,28 @@ FIXED, CHAIN, ONE_ROOT, FIXED_KEYS, ONE_CLASS, SEVERAL = (
 )
 CYCLES = "several roots, cycles"
 MEANING = {
-    FIXED: "theorem: sees nothing but itself and never moves",
-    CHAIN: "theorem (arXiv 2411.04990, 4.1): goes to its root's start, for almost every start",
-    ONE_ROOT: "theorem (docs/clustering.md, B): goes to its root's start, for almost every start",
-    FIXED_KEYS: "theorem (docs/clustering.md, D): comes to rest, where depends on the start",
-    ONE_CLASS: "conjecture: gathers in one point; theorem (docs/clustering.md, C) if its down-set starts in an open hemisphere",
-    SEVERAL: "conjecture: comes to rest in one of several clusters",
-    CYCLES: "open: may move for ever (docs/clustering.md, E)",
+    FIXED: "theorem: attends to nothing but itself and never moves",
+    CHAIN: "theorem (arXiv 2411.04990, 4.1): converges to the start of its root, for almost every start",
+    ONE_ROOT: "theorem (docs/clustering.md, B): converges to the start of its root, for almost every start",
+    FIXED_KEYS: "theorem (docs/clustering.md, D): converges, to a limit that depends on the start",
+    ONE_CLASS: "conjecture: gathers in one point; theorem (docs/clustering.md, C) if its down-set starts in an open "
+    "hemisphere",
+    SEVERAL: "conjecture: converges to one of several clusters",
+    CYCLES: "open: may move forever (docs/clustering.md, E)",
 }
-"""Status of a position -> what is known, for V = I; ONE_CLASS for d >= 3, the others for d >= 2; FIXED_KEYS for Q = K = I alone."""
-CIRCLE = "open on the circle: may stay twisted round it for ever; theorem (docs/clustering.md, C) if its down-set starts in an open half"
+"""Status of a position -> what is known, for V = I; ONE_CLASS for d >= 3, the others for d >= 2; FIXED_KEYS for Q = K =
+I alone."""
+CIRCLE = (
+    "open on the circle: may stay twisted around it forever; theorem (docs/clustering.md, C) if its down-set starts in "
+    "an open half"
+)
 """What is known for ONE_CLASS at d = 2."""
 PROVED = (FIXED, CHAIN, ONE_ROOT, FIXED_KEYS)
 
 
 @dataclass(frozen=True, eq=False)
 class Following:
-    """Whom each of n positions follows.
+    """State for each of n positions which roots it follows.
 
     Parameters
     ----------
@@ -62,15 +65,15 @@ class Following:
         Keys of ``MEANING``.
     """
 
-    sees: Bools
-    leader: Ints
+    sees: BoolArray
+    leader: Int64Array
     roots: tuple[int, ...]
-    below: Bools
+    below: BoolArray
     status: tuple[str, ...]
 
 
 def meaning(status: str, dim: int) -> str:
-    """What is known of positions of a status in a dimension, beginning with "theorem", "conjecture" or "open".
+    """Return what is known for a status in a dimension, beginning with "theorem", "conjecture" or "open".
 
     Examples
     --------
@@ -83,7 +86,7 @@ def meaning(status: str, dim: int) -> str:
 
 
 def following(mask: Mask) -> Following:
-    """Say for each position which roots it follows, and which theorem speaks of it.
+    """Find for each position the roots that it follows, and the theorem that applies to it.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def following(mask: Mask) -> Following:
     """
     check_mask(mask)
     if mask.size > LARGEST_DENSE:
-        raise Unsupported(f"{mask.size:,} positions: what follows what is computed up to {LARGEST_DENSE:,}")
+        raise Unsupported(f"expected at most {LARGEST_DENSE:,} positions, got {mask.size:,}")
     direct = mask.dense()
     sees = closure(direct)
     leader = np.asarray(least_mutual(sees), np.int64)
@@ -112,12 +115,12 @@ def following(mask: Mask) -> Following:
     down = sees.sum(axis=1)
     roots = np.flatnonzero((leader == np.arange(mask.size)) & (down == members))
     below = sees[:, roots]
-    status = _status(direct, sees, members[leader], below.sum(axis=1), others(mask))
+    status = _status(direct, sees, members[leader], below.sum(axis=1), count_other_keys(mask))
     return Following(sees, leader, tuple(roots.tolist()), below, status)
 
 
 def parts(mask: Mask) -> int:
-    """Into how many parts a mask falls that see nothing of one another; a position that neither sees nor is seen is one.
+    """Count the connected components of a mask; a position without any pair is one.
 
     Examples
     --------
@@ -128,8 +131,10 @@ def parts(mask: Mask) -> int:
     return int(part.max(initial=-1)) + 1 + int((part < 0).sum())
 
 
-def _status(direct: Bools, sees: Bools, of_class: Ints, roots: Ints, keys: Ints) -> tuple[str, ...]:
-    """The strongest statement for each position; later choices are stronger."""
+def _status(
+    direct: BoolArray, sees: BoolArray, of_class: Int64Array, roots: Int64Array, keys: Int64Array
+) -> tuple[str, ...]:
+    """Return the strongest statement for each position; later assignments are stronger."""
     down = sees.sum(axis=1)
     acyclic = ~(sees & (of_class > 1)).any(axis=1)
     full = ~(sees & (direct != sees).any(axis=1)).any(axis=1)

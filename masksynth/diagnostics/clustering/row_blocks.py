@@ -1,14 +1,16 @@
-"""A mask as blocks of rows, each with the stretch of keys that it needs and nothing of the rest."""
+"""Split a mask into blocks of rows, each with the range of keys that it needs."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.algebra import attends_to_self
+from masksynth.mask.csr import row_of_entry, segment_sums
+from masksynth.mask.typing import Float64Array, Int64Array
 
 ROWS = 64
 """Rows of a block."""
@@ -17,9 +19,10 @@ LARGEST_DENSE = 8192
 
 
 class Block(NamedTuple):
-    """Rows ``start:end`` read keys ``low:high``, all of them except where ``allowed`` is 0.
+    """Rows ``start:end`` attend to keys ``low:high``, except where ``allowed`` is 0.
 
-    ``allowed`` is (rows, last - first) of 0 and 1 for the keys ``low + first:low + last``, or None where there are no exceptions.
+    ``allowed`` is (rows, last - first) of 0 and 1 for the keys ``low + first:low + last``, or None where there are no
+    exceptions.
     """
 
     start: int
@@ -28,11 +31,11 @@ class Block(NamedTuple):
     high: int
     first: int
     last: int
-    allowed: NDArray[np.float64] | None
+    allowed: Float64Array | None
 
 
 def blocks_of(mask: Mask) -> tuple[Block, ...]:
-    """Blocks of ``ROWS`` rows; rows that see nothing may lie in none.
+    """Return blocks of ``ROWS`` rows; empty rows may be in none.
 
     Raises
     ------
@@ -48,14 +51,14 @@ def blocks_of(mask: Mask) -> tuple[Block, ...]:
     check_mask(mask)
     if mask.size > LARGEST_DENSE:
         raise Unsupported(
-            f"{mask.size:,} positions on a sphere; up to {LARGEST_DENSE:,} are computed, or more on the circle (--dim 2)"
+            f"expected at most {LARGEST_DENSE:,} positions on a sphere, got {mask.size:,}; use the circle (--dim 2)"
         )
     found = (_block(mask, start, min(start + ROWS, mask.size)) for start in range(0, mask.size, ROWS))
     return tuple(block for block in found if block.high > block.low)
 
 
 def check_mask(mask: Mask) -> None:
-    """Refuse a mask without positions, and a pattern of several tables, whose particles would have no one law of motion."""
+    """Raise InvalidInstance for a mask without positions, or a layer pattern of several tables."""
     if mask.size == 0:
         raise InvalidInstance("a mask of 0 positions", "", "give one that has some")
     if mask.tables > 1:
@@ -69,7 +72,7 @@ def _block(mask: Mask, start: int, end: int) -> Block:
     if first == last:
         return Block(start, end, 0, 0, 0, 0, None)
     low, high = int(mask.key_start[first:last].min()), int(mask.key_end[first:last].max())
-    rows = np.repeat(np.arange(end - start), np.diff(mask.row_offset[0, start : end + 1]))
+    rows = row_of_entry(mask.row_offset[0, start : end + 1])
     steps = np.zeros((end - start, high - low + 1))
     steps[rows, mask.key_start[first:last] - low] += 1
     steps[rows, mask.key_end[first:last] - low] -= 1
@@ -83,34 +86,20 @@ def _block(mask: Mask, start: int, end: int) -> Block:
     return Block(start, end, low, high, left, right, np.ascontiguousarray(allowed[:, left:right]))
 
 
-def sees_itself(mask: Mask) -> NDArray[np.bool_]:
-    """(n,) bool: whether each row of the one table holds its own position.
+def count_other_keys(mask: Mask) -> Int64Array:
+    """Return the number of keys of each row besides itself, shape (n,).
 
     Examples
     --------
-    >>> sees_itself(Mask.from_dense(np.array([[True, False], [True, False]]))).tolist()
-    [True, False]
-    """
-    rows = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    found = np.zeros(mask.size, bool)
-    found[rows[(mask.key_start <= rows) & (rows < mask.key_end)]] = True
-    return found
-
-
-def others(mask: Mask) -> NDArray[np.int64]:
-    """(n,) int64: how many positions besides itself each row holds.
-
-    Examples
-    --------
-    >>> others(Mask.from_dense(np.tri(3, dtype=bool))).tolist()
+    >>> count_other_keys(Mask.from_dense(np.tri(3, dtype=bool))).tolist()
     [0, 1, 2]
     """
-    ends = np.concatenate([[0], np.cumsum(mask.key_end.astype(np.int64) - mask.key_start)])[mask.row_offset[0]]
-    return np.asarray(np.diff(ends) - sees_itself(mask), np.int64)
+    keys = segment_sums(mask.key_end.astype(np.int64) - mask.key_start, mask.row_offset[0])
+    return np.asarray(keys - attends_to_self(mask), np.int64)
 
 
 def causal_mask(n: int) -> Mask:
-    """The causal mask of n positions, each of which sees itself and all before it.
+    """Return the causal mask of n positions, each of which attends to itself and all before it.
 
     Examples
     --------

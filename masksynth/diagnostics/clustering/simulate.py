@@ -1,11 +1,11 @@
-"""Trajectories of tokens under a mask, for many random starts at once."""
+"""Integrate the trajectories of tokens under a mask, for many random starts at once."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.clustering.harmonics import harmonic_field, pays
 from masksynth.diagnostics.clustering.row_blocks import check_mask
@@ -13,12 +13,11 @@ from masksynth.diagnostics.clustering.stepping import integrate
 from masksynth.diagnostics.clustering.vector_field import circle_field, normalised, sphere_field, weights
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.typing import Float64Array
 
-Floats = NDArray[np.float64]
 
-
-def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Floats:
-    """(seeds, n, dim): independent uniform points of the sphere; start s is the same whatever the number of seeds.
+def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Float64Array:
+    """Return independent uniform points of the sphere, (seeds, n, dim); start s does not depend on the number of seeds.
 
     Examples
     --------
@@ -43,13 +42,16 @@ def trajectories(
     value: Any = None,
     rtol: float = 1e-6,
     atol: float = 1e-9,
-) -> Floats:
-    """Move tokens on the sphere by attention: x_k' = P_{x_k}(sum over j in row k of softmax(beta <Q x_k, K x_j>) V x_j).
+) -> Float64Array:
+    """Move tokens on the sphere by attention.
+
+    x_k' = P_{x_k}(sum over j in row k of softmax(beta <Q x_k, K x_j>) V x_j).
 
     Parameters
     ----------
     mask : Mask
-        One table; row k holds the positions that k attends to, itself or not. A position whose row is empty does not move.
+        One table; row k holds the positions that k attends to, itself or not. A position whose row is empty does not
+        move.
     start : (seeds, n, d)
         Points other than 0; they are brought to length 1.
     times : (T,)
@@ -73,15 +75,12 @@ def trajectories(
     Unsupported
         If the mask is too large for a sphere.
 
-    Notes
-    -----
-    In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every step ends on the sphere, and
-    since the field depends on directions alone this changes nothing that the next step sees. A large interval mask on the circle is
-    computed by harmonics, in a time that does not depend on its pairs.
+    Notes ----- In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every
+    step ends on the sphere, and since the field depends on directions alone this changes nothing that the next step
+    sees. A large interval mask on the circle is computed by harmonics, in a time that does not depend on its pairs.
 
-    References
-    ----------
-    N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv 2411.04990, for causal masks.
+    References ---------- N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv
+    2411.04990, for causal masks.
 
     Examples
     --------
@@ -102,8 +101,8 @@ def trajectories(
 
 def angles(
     mask: Mask, start: ArrayLike, times: ArrayLike, *, beta: float = 1.0, rtol: float = 1e-6, atol: float = 1e-9
-) -> Floats:
-    """Move tokens on the circle with Q = K = V = I: (seeds, n) angles to (seeds, T, n) angles, not reduced modulo 2 pi.
+) -> Float64Array:
+    """Move tokens on the circle with Q = K = V = I: (seeds, n) angles to (seeds, T, n) angles, not modulo 2 pi.
 
     Raises
     ------
@@ -124,8 +123,8 @@ def angles(
     return integrate(field, phi, np.asarray(times, np.float64), rtol=rtol, atol=atol).states
 
 
-def checked_start(mask: Mask, start: ArrayLike) -> Floats:
-    """Points as unit vectors; InvalidInstance where they do not fit the mask, are not finite, or one is 0."""
+def checked_start(mask: Mask, start: ArrayLike) -> Float64Array:
+    """Return points as unit vectors; raise InvalidInstance if they do not fit the mask or have no direction."""
     check_mask(mask)
     x = np.asarray(start, np.float64)
     if x.ndim != 3 or x.shape[1] != mask.size or x.shape[2] < 2:

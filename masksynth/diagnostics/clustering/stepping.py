@@ -1,8 +1,9 @@
-"""Many systems side by side, each with its own step: scipy's RK45 in lockstep.
+"""Integrate many systems side by side, each with its own step: scipy's RK45 in lockstep.
 
-``solve_ivp`` on all systems at once would give them one step and one error norm: the hardest moment of any would slow down all, and an
-error in one would be thinned by the others. Here each system keeps the step, the norm and the rejections that ``solve_ivp`` would give it
-alone, while the right-hand side is computed for all of them in one call. The tableau and the constants are scipy's own.
+``solve_ivp`` on all systems at once would give them one step and one error norm: the hardest moment of any would slow
+down all, and an error in one would be thinned by the others. Here each system keeps the step, the norm and the
+rejections that ``solve_ivp`` would give it alone, while the right-hand side is computed for all of them in one call.
+The tableau and the constants are scipy's own.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.mask.typing import AnyArray, Float64Array, Int64Array
 
-Floats = NDArray[np.float64]
-Field = Callable[[Floats], Floats]
+Field = Callable[[Float64Array], Float64Array]
 SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
 """How a step changes, as in scipy.integrate: a factor of safety, the least and the largest change."""
 POWER = -1 / 5
@@ -25,15 +26,25 @@ POWER = -1 / 5
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """``states``: (systems, times, ...); ``steps``, ``evaluations``: (systems,), rejected steps counted as evaluations only."""
+    """Result of an integration.
 
-    states: Floats
-    steps: NDArray[np.int64]
-    evaluations: NDArray[np.int64]
+    ``states``: (systems, times, ...); ``steps``, ``evaluations``: (systems,), rejected steps counted as evaluations
+    only.
+    """
+
+    states: Float64Array
+    steps: Int64Array
+    evaluations: Int64Array
 
 
 def integrate(
-    field: Field, start: Floats, times: Floats, *, rtol: float = 1e-6, atol: float = 1e-9, project: Field | None = None
+    field: Field,
+    start: Float64Array,
+    times: Float64Array,
+    *,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    project: Field | None = None,
 ) -> Path:
     """Solve y' = field(y) for each of S systems by Dormand and Prince's pair of order 5(4).
 
@@ -48,8 +59,8 @@ def integrate(
     rtol, atol : float
         Tolerances of a step, as in ``solve_ivp``.
     project : (s, ...) -> (s, ...), optional
-        Applied to every state that is kept, for a constraint that the field respects. The field must not notice it: field(y) =
-        field(project(y)).
+        Applied to every state that is kept, for a constraint that the field respects. The field must not notice it:
+        field(y) = field(project(y)).
 
     Raises
     ------
@@ -58,10 +69,9 @@ def integrate(
     MasksynthError
         If a step becomes smaller than what numbers can tell apart.
 
-    References
-    ----------
-    J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl. Math. 6 (1980); L. F. Shampine, "Some
-    practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant; both as in scipy.integrate.RK45.
+    References ---------- J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl.
+    Math. 6 (1980); L. F. Shampine, "Some practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant;
+    both as in scipy.integrate.RK45.
 
     Examples
     --------
@@ -78,10 +88,10 @@ def integrate(
 
 
 class _Lockstep:
-    """State of the systems that have not arrived; ``index`` says which of all each row is."""
+    """Step the systems that have not reached the last time; ``index`` is the number of the system in each row."""
 
     def __init__(
-        self, field: Field, start: Floats, times: Floats, rtol: float, atol: float, project: Field | None
+        self, field: Field, start: Float64Array, times: Float64Array, rtol: float, atol: float, project: Field | None
     ) -> None:
         from scipy.integrate import RK45
 
@@ -97,7 +107,7 @@ class _Lockstep:
         self.steps, self.evaluations = np.zeros(len(start), np.int64), np.full(len(start), 2)
 
     def run(self) -> Path:
-        """Step until all have arrived."""
+        """Step until all systems have reached the last time."""
         self._save(np.zeros_like(self.t), np.zeros((7, *self.y.shape)), self.y)
         self._leave()
         while len(self.index):
@@ -105,14 +115,14 @@ class _Lockstep:
             self._leave()
         return Path(self.states, self.steps, self.evaluations)
 
-    def _norm(self, x: Floats) -> Floats:
+    def _norm(self, x: Float64Array) -> Float64Array:
         return np.asarray(np.sqrt((x * x).mean(axis=self.axes)), np.float64)
 
-    def _wide(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _wide(self, x: AnyArray) -> AnyArray:
         return x.reshape(-1, *(1,) * len(self.axes))
 
-    def _first_steps(self) -> Floats:
-        """Hairer, Norsett and Wanner's choice, II.4, as in scipy."""
+    def _first_steps(self) -> Float64Array:
+        """Return the first step sizes by Hairer, Norsett and Wanner, II.4, as in scipy."""
         scale = self.atol + np.abs(self.y) * self.rtol
         d0, d1 = self._norm(self.y / scale), self._norm(self.f / scale)
         small = (d0 < 1e-5) | (d1 < 1e-5)
@@ -141,14 +151,16 @@ class _Lockstep:
         self.evaluations[self.index] += 6
         self._control(err, h, new_t, stages, new)
 
-    def _moved(self, stages: Floats, weights: Floats, h: Floats) -> Floats:
-        """Step times the weighted sum of the first stages."""
+    def _moved(self, stages: Float64Array, weights: Float64Array, h: Float64Array) -> Float64Array:
+        """Return the step size times the weighted sum of the first stages."""
         flat = stages[: len(weights)].reshape(len(weights), -1)
         total = np.asarray(weights @ flat, np.float64).reshape(stages.shape[1:])
         total *= self._wide(h)
         return total
 
-    def _control(self, err: Floats, h: Floats, new_t: Floats, stages: Floats, new: Floats) -> None:
+    def _control(
+        self, err: Float64Array, h: Float64Array, new_t: Float64Array, stages: Float64Array, new: Float64Array
+    ) -> None:
         good = err < 1
         factor = SAFETY * np.where(err > 0, err, 1e-300) ** POWER
         grown = np.minimum(np.where(self.rejected, 1.0, LARGEST), factor)
@@ -162,8 +174,10 @@ class _Lockstep:
         self.f = np.where(self._wide(good), stages[6], self.f)
         self.t = new_t
 
-    def _save(self, h: Floats, stages: Floats, new: Floats, new_t: Floats | None = None) -> None:
-        """States at the times that the step from ``self.t`` to ``new_t`` has passed."""
+    def _save(
+        self, h: Float64Array, stages: Float64Array, new: Float64Array, new_t: Float64Array | None = None
+    ) -> None:
+        """Save states at the times that the step from ``self.t`` to ``new_t`` has passed."""
         until = np.searchsorted(self.times, self.t if new_t is None else new_t, side="right")
         place = self.next[self.index]
         while (due := np.flatnonzero(place < until)).size:
@@ -173,7 +187,9 @@ class _Lockstep:
             place[due] += 1
         self.next[self.index] = place
 
-    def _between(self, due: NDArray[np.intp], time: Floats, h: Floats, stages: Floats, new: Floats) -> Floats:
+    def _between(
+        self, due: NDArray[np.intp], time: Float64Array, h: Float64Array, stages: Float64Array, new: Float64Array
+    ) -> Float64Array:
         share = np.where(h > 0, (time - self.t[due]) / np.where(h > 0, h, 1), 1.0)
         powers = share[:, None] ** np.arange(1, 5)
         weights = powers @ self.tableau[3].T
@@ -183,7 +199,7 @@ class _Lockstep:
         return np.where(self._wide(share) >= 1, new, state)
 
     def _leave(self) -> None:
-        """Forget systems that have arrived."""
+        """Remove systems that have reached the last time."""
         on = self.t < self.end
         if not on.all():
             self.index, self.y, self.f = self.index[on], self.y[on], self.f[on]

@@ -1,6 +1,7 @@
-"""The right-hand side of the particle system, for many starts at once: on any sphere, and by angles on the circle.
+"""Evaluate the particle system's vector field for many starts at once: on any sphere, and by angles on the circle.
 
-    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y> x.
+    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y>
+    x.
 
 A row without keys gives no pull: its position stands still.
 """
@@ -11,15 +12,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.diagnostics.clustering.interaction import check_beta
 from masksynth.diagnostics.clustering.row_blocks import Block, blocks_of
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.typing import Float64Array
 
-Floats = NDArray[np.float64]
-Field = Callable[[Floats], Floats]
+Field = Callable[[Float64Array], Float64Array]
 CELLS = 2**16
 """Scores that are held at once, so that they stay in the cache."""
 SAFE = 600.0
@@ -27,15 +27,15 @@ SAFE = 600.0
 
 
 class Weights(NamedTuple):
-    """Q, K and V, each (d, d); they act on column vectors: the score of key j for query k is beta <Q x_k, K x_j>."""
+    """Q, K and V, each (d, d), for column vectors: the score of key j for query k is beta <Q x_k, K x_j>."""
 
-    query: Floats
-    key: Floats
-    value: Floats
+    query: Float64Array
+    key: Float64Array
+    value: Float64Array
 
 
 def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> Weights:
-    """Q, K, V as arrays, each the identity where it is None.
+    """Return Q, K, V as arrays, each the identity where it is None.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> 
     return Weights(*(_square(name, matrix, dim) for name, matrix in given.items()))
 
 
-def _square(name: str, matrix: Any, dim: int) -> Floats:
+def _square(name: str, matrix: Any, dim: int) -> Float64Array:
     if matrix is None:
         return np.eye(dim)
     given = np.asarray(matrix)
@@ -68,9 +68,10 @@ def _square(name: str, matrix: Any, dim: int) -> Floats:
 
 
 def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
-    """The map x -> x' for x of shape (seeds, n, d).
+    """Return the map x -> x' for x of shape (seeds, n, d).
 
-    It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> = 0.
+    It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> =
+    0.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     cells = _cells(blocks)
     value = None if np.array_equal(given.value, np.eye(len(scores))) else _beside(given.value.T, 1.0)
 
-    def field(x: Floats) -> Floats:
+    def field(x: Float64Array) -> Float64Array:
         points = _with_ones(normalised(x))
         x, pull = points[..., :-1], _pull(blocks, points, matrix, value, wide, cells)
         pull -= np.einsum("...i,...i->...", pull, x)[..., None] * x
@@ -101,32 +102,32 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     return field
 
 
-def _matrix(scores: Floats, most: float) -> tuple[Floats, bool]:
-    """What makes a query of (x, 1) whose product with a key (x, 1) is a score, shifted to at most 0 unless scores range too wide."""
+def _matrix(scores: Float64Array, most: float) -> tuple[Float64Array, bool]:
+    """Return M such that (x, 1) M (y, 1)^T is a score, shifted to at most 0 unless scores range too widely."""
     wide = 2 * most > SAFE
     return _beside(scores, 0.0 if wide else -most), wide
 
 
-def _beside(matrix: Floats, number: float) -> Floats:
-    """One more row and column, with a number in the corner."""
+def _beside(matrix: Float64Array, number: float) -> Float64Array:
+    """Append one row and one column of zeros, with a number in the corner."""
     found = np.zeros((len(matrix) + 1, len(matrix) + 1))
     found[:-1, :-1], found[-1, -1] = matrix, number
     return found
 
 
 def _cells(blocks: tuple[Block, ...]) -> int:
-    """Room for the scores of one block and one seed, or of several seeds."""
+    """Return the number of scores of one block and one seed, or of several seeds, that fit the cache."""
     return max([CELLS, *((block.end - block.start) * (block.high - block.low) for block in blocks)])
 
 
-def _with_ones(x: Floats) -> Floats:
+def _with_ones(x: Float64Array) -> Float64Array:
     found = np.ones((*x.shape[:-1], x.shape[-1] + 1))
     found[..., :-1] = x
     return found
 
 
-def normalised(x: Floats) -> Floats:
-    """Vectors along the last axis brought to length 1.
+def normalised(x: Float64Array) -> Float64Array:
+    """Scale vectors along the last axis to length 1.
 
     Examples
     --------
@@ -137,10 +138,10 @@ def normalised(x: Floats) -> Floats:
 
 
 def circle_field(mask: Mask, beta: float) -> Field:
-    """The map phi -> phi' for angles (seeds, n) on the circle with Q = K = V = I.
+    """Return the map phi -> phi' for angles (seeds, n) on the circle with Q = K = V = I.
 
-    phi_k' = (1 / Z_k) sum_j exp(beta (cos(phi_k - phi_j) - 1)) sin(phi_j - phi_k). sin(phi_j - phi_k) = sin phi_j cos phi_k - cos phi_j
-    sin phi_k, so that one exponential for each pair and products of matrices are all it takes.
+    phi_k' = (1 / Z_k) sum_j exp(beta (cos(phi_k - phi_j) - 1)) sin(phi_j - phi_k). sin(phi_j - phi_k) = sin phi_j cos
+    phi_k - cos phi_j sin phi_k, so that one exponential for each pair and products of matrices are all it takes.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def circle_field(mask: Mask, beta: float) -> Field:
     matrix, wide = _matrix(check_beta(beta) * np.eye(2), beta)
     cells = _cells(blocks)
 
-    def field(phi: Floats) -> Floats:
+    def field(phi: Float64Array) -> Float64Array:
         points = np.ones((*phi.shape, 3))
         x, y = points[..., 0], points[..., 1]
         np.cos(phi, out=x)
@@ -169,9 +170,14 @@ def circle_field(mask: Mask, beta: float) -> Field:
 
 
 def _pull(
-    blocks: tuple[Block, ...], points: Floats, matrix: Floats, value: Floats | None, wide: bool, cells: int
-) -> Floats:
-    """Weighted means of the values, (seeds, n, d), from points (x, 1); zero where a row sees nothing."""
+    blocks: tuple[Block, ...],
+    points: Float64Array,
+    matrix: Float64Array,
+    value: Float64Array | None,
+    wide: bool,
+    cells: int,
+) -> Float64Array:
+    """Return weighted means of the values, (seeds, n, d), from points (x, 1); zero for empty rows."""
     seeds, _, dim = points.shape
     flat = points.reshape(-1, dim)  # one product instead of one for each seed
     queries = (flat @ matrix).reshape(points.shape)
@@ -197,8 +203,8 @@ def _pull(
     return np.asarray(sums[..., :-1] / total, np.float64)
 
 
-def _weights(scores: Floats, block: Block, wide: bool) -> Floats:
-    """Exponentials of scores up to a factor for each row, 0 where not allowed; in place."""
+def _weights(scores: Float64Array, block: Block, wide: bool) -> Float64Array:
+    """Exponentiate scores up to a factor per row, with 0 where not allowed; in place."""
     some = scores[..., block.first : block.last]
     if wide and block.allowed is not None:
         some[:, block.allowed == 0] = -np.inf

@@ -1,4 +1,4 @@
-"""Hierarchical self-attention (arXiv 2509.15448): trees over positions, energies, block-tied attention and how far it is from softmax."""
+"""Compute hierarchical self-attention on trees of positions, and its distance to softmax (arXiv 2509.15448)."""
 
 from masksynth.diagnostics.hierarchy.cost import Cost, cost, published_flops, published_pairs
 from masksynth.diagnostics.hierarchy.dependence import leaking_rows

@@ -1,4 +1,4 @@
-"""``masksynth diagnose hierarchy``: block-tied attention on a tree of positions, beside softmax attention."""
+"""``masksynth diagnose hierarchy``: compare block-tied attention on a tree of positions with softmax attention."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 def branching_option(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """``2,4,8,16`` as integers."""
+    """Parse ``2,4,8,16`` as integers."""
     if value is None:
         return None
     parts = value.split(",")
     if not all(part.isdecimal() and 0 < len(part) < 10 and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"{value!r:.40} is no list of positive integers such as 2,4,8,16")
+        raise click.BadParameter(f"expected positive integers such as 2,4,8,16, got {value!r:.40}")
     return tuple(map(int, parts))
 
 
@@ -42,46 +42,48 @@ def branching_option(_: click.Context, __: click.Parameter, value: str | None) -
 @click.option(
     "--branching",
     callback=branching_option,
-    help="Windows from the tokens up, such as 2,4,8,16, instead of the mask's modules.",
+    help="Sizes of windows from the tokens up, such as 2,4,8,16, instead of the mask's modules.",
 )
 @click.option(
     "--max-children",
     "--most",
-    "most",
+    "max_children",
     type=click.IntRange(2),
-    help="Split families of a mask's tree that have more nodes, where no block is lost by it.",
+    help="Split larger families of a mask's tree where no block is lost by it.",
 )
-@click.option("--length", type=click.IntRange(1), help="Positions, for windows alone or for package.module:mask_mod.")
-@click.option("--batch", type=click.IntRange(0), help="Which batch of a packed folder [default: 0].")
+@click.option(
+    "--length", type=click.IntRange(1), help="Number of positions, for windows alone or for package.module:mask_mod."
+)
+@click.option("--batch", type=click.IntRange(0), help="Batch of a packed folder [default: 0].")
 @click.option(
     "--self",
-    "own",
+    "self_attention",
     type=click.Choice(["included", "excluded"]),
     default="included",
     show_default=True,
     help="Whether a position attends to itself.",
 )
-@click.option("--causal", is_flag=True, help="Attend to left siblings only; for trees and windows without a mask.")
-@click.option("--dim", type=click.IntRange(1, 65536), default=64, show_default=True, help="Numbers of a random query.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random queries and keys.")
+@click.option("--causal", is_flag=True, help="Attend to left siblings only, for trees and windows without a mask.")
+@click.option("--dim", type=click.IntRange(1, 65536), default=64, show_default=True, help="Size of a random query.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of random queries and keys.")
 @click.option(
     "--qkv",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="FILE.npz or .safetensors with q, k: (N, d) or (H, N, d).",
+    help="FILE.npz or .safetensors with arrays q and k: (N, d) or (H, N, d).",
 )
 @click.option(
     "-o", "--plot", type=click.Path(path_type=Path), callback=output_file, help="Also draw FILE.svg, .png or .pdf."
 )
-@click.option("--force", is_flag=True, help="Replace a picture that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing picture.")
 @JSON
 @QUIET
 def hierarchy(
     subject: str | None,
     branching: tuple[int, ...] | None,
-    most: int | None,
+    max_children: int | None,
     length: int | None,
     batch: int | None,
-    own: str,
+    self_attention: str,
     causal: bool,
     dim: int,
     seed: int,
@@ -91,7 +93,7 @@ def hierarchy(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """How far attention that is tied on the blocks of a tree is from softmax attention, and what it saves.
+    """Measure attention that is tied on the blocks of a tree: its distance to softmax attention, and its cost.
 
     \b
     masksynth diagnose hierarchy tree.json
@@ -99,12 +101,12 @@ def hierarchy(
     masksynth diagnose hierarchy mask.npz --max-children 16 --plot tree.svg
     masksynth diagnose hierarchy packed --batch 3 --branching 16,16
 
-    SUBJECT: a JSON file of nested lists of positions (- for stdin), a mask file or the folder of an answer (the tree is that of its
-    modules), the folder of packed batches (groups, runs of the same samples, tokens), or package.module:mask_mod. Without SUBJECT:
-    windows of --branching over --length positions.
+    SUBJECT: a JSON file of nested lists of positions (- for stdin), a mask file or the folder of an answer (the tree is
+    that of its modules), the folder of packed batches (groups, runs of the same samples, tokens), or
+    package.module:mask_mod. Without SUBJECT: windows of --branching over --length positions.
 
-    Prints the size of the tree, its cost, and the divergence KL(tied || softmax) in total and for a position, which no matrix that is
-    constant on the blocks can lower (arXiv 2509.15448).
+    Prints the size of the tree, its cost, and the divergence KL(tied || softmax), in total and per position, which is
+    the least of all matrices that are constant on the blocks (arXiv 2509.15448).
     """
     from masksynth.diagnostics.hierarchy import diagnose_hierarchy
 
@@ -113,15 +115,15 @@ def hierarchy(
 
         check_picture(plot, force, input_files(subject, qkv))
     with progress(f"measuring {plain(subject or 'windows')} ...", quiet):
-        name, tree, mask = _asked(subject, branching, most, length, batch, causal)
+        name, tree, mask = _read_tree(subject, branching, max_children, length, batch, causal)
         q, k = _read_qkv(qkv, tree.size) if qkv is not None else (None, None)
-        found = diagnose_hierarchy(
+        result = diagnose_hierarchy(
             tree,
             q,
             k,
             name=name,
             mask=mask,
-            included=own == "included",
+            included=self_attention == "included",
             causal=causal,
             dim=dim,
             seed=seed,
@@ -131,81 +133,85 @@ def hierarchy(
         if plot is not None:
             from masksynth.diagnostics.hierarchy.figure import write_hierarchy_figure
 
-            write_hierarchy_figure(plot, found, force)
+            write_hierarchy_figure(plot, result, force)
         if as_json:
-            print_json(found.record())
+            print_json(result.record())
         elif not quiet:
-            click.echo("\n".join([*told(found), *([f"  drawn in {printable(str(plot))}"] if plot else [])]))
+            click.echo(
+                "\n".join([*format_hierarchy(result), *([f"  drawn in {printable(str(plot))}"] if plot else [])])
+            )
 
 
-Asked = tuple[str, "Tree", "Mask | None"]
+NamedTree = tuple[str, "Tree", "Mask | None"]
+"""A name, the tree, and the mask whose pairs are allowed, if any."""
 
 
-def _asked(
+def _read_tree(
     subject: str | None,
     branching: tuple[int, ...] | None,
-    most: int | None,
+    max_children: int | None,
     length: int | None,
     batch: int | None,
     causal: bool,
-) -> Asked:
-    """A name, the tree, and the mask whose pairs are allowed, if any."""
+) -> NamedTree:
+    """Return what SUBJECT and the options name: a tree of windows, from a file, or of a mask."""
     from masksynth.diagnostics.hierarchy import BRANCHING, read_tree, windows
 
     if subject is None:
         if length is None:
-            raise InvalidInstance(
-                "there is neither a tree nor a length", "", "name a tree or a mask, or give --length N"
-            )
-        _refuse("there is no mask", {"--max-children/--most": most, "--batch": batch})
+            raise InvalidInstance("no tree and no length", "", "name a tree or a mask, or give --length N")
+        _refuse("no mask is given", {"--max-children/--most": max_children, "--batch": batch})
         return (
             f"windows of {', '.join(map(str, branching or BRANCHING))}",
             windows(length, branching or BRANCHING),
             None,
         )
     if subject == "-" or Path(subject).suffix == ".json":
-        _refuse("is a tree", {"--branching": branching, "--most": most, "--length": length, "--batch": batch}, subject)
+        options = {"--branching": branching, "--max-children": max_children, "--length": length, "--batch": batch}
+        _refuse("a tree is given", options, subject)
         return subject, read_tree(subject), None
-    return _of_mask(subject, branching, most, length, batch, causal)
+    return _tree_of_mask(subject, branching, max_children, length, batch, causal)
 
 
-def _of_mask(
+def _tree_of_mask(
     subject: str,
     branching: tuple[int, ...] | None,
-    most: int | None,
+    max_children: int | None,
     length: int | None,
     batch: int | None,
     causal: bool,
-) -> Asked:
+) -> NamedTree:
     from masksynth.diagnostics.hierarchy import module_tree, packed_tree, windows
 
-    found = read(subject, length=length, batch=batch)
-    if found.mask.tables != 1:
-        raise InvalidInstance(f"has {found.mask.tables} tables", "", "name a mask with one", subject)
+    named = read(subject, length=length, batch=batch)
+    if named.mask.tables != 1:
+        raise InvalidInstance(
+            f"expected a mask of one table, got {named.mask.tables}", "", "name another mask", subject
+        )
     if causal:
         raise InvalidInstance(
-            "is a mask, which says itself what is seen",
+            "a mask is given, which defines what is attended to",
             "",
             "leave --causal out, or give --length and --branching",
             subject,
         )
-    mask = found.mask
-    if most is not None and (found.batch is not None or branching is not None):
-        _refuse("is not split by modules", {"--max-children/--most": most}, subject)
-    if found.batch is not None:
-        return found.name, packed_tree(found.batch, found.groups, branching or ()), mask
+    if max_children is not None and (named.batch is not None or branching is not None):
+        _refuse("this mask is not split by modules", {"--max-children/--most": max_children}, subject)
+    if named.batch is not None:
+        return named.name, packed_tree(named.batch, named.groups, branching or ()), named.mask
     if branching is not None:
-        return found.name, windows(found.size, branching), mask
-    return found.name, module_tree(found.mask, most), mask
+        return named.name, windows(named.size, branching), named.mask
+    return named.name, module_tree(named.mask, max_children), named.mask
 
 
 def _refuse(why: str, options: dict[str, Any], subject: str = "") -> None:
-    """Refuse options that would change nothing."""
+    """Raise InvalidInstance for options that would have no effect."""
     for option in (name for name, value in options.items() if value is not None):
-        raise InvalidInstance(f"{why}, so {option} says nothing", "", f"leave {option} out", subject)
+        raise InvalidInstance(f"{why}, so {option} has no effect", "", f"leave {option} out", subject)
 
 
 def _read_qkv(path: Path, size: int) -> tuple[Any, Any]:
+    """Read queries and keys of ``size`` positions."""
     from masksynth.export.formats import read_npz, read_safetensors
 
     if path.suffix not in (".npz", ".safetensors"):
@@ -216,80 +222,89 @@ def _read_qkv(path: Path, size: int) -> tuple[Any, Any]:
     shapes = arrays["q"].shape, arrays["k"].shape
     if shapes[0] != shapes[1] or len(shapes[0]) not in (2, 3) or shapes[0][-2] != size:
         raise InvalidInstance(
-            f"q {shapes[0]} and k {shapes[1]} for {size} positions", "", "store both as (N, d) or (H, N, d)", str(path)
+            f"expected q and k for {size} positions, got shapes {shapes[0]} and {shapes[1]}",
+            "",
+            "store both as (N, d) or (H, N, d)",
+            str(path),
         )
     return arrays["q"], arrays["k"]
 
 
-def told(found: Hierarchy) -> list[str]:
-    """The record in words."""
-    itself = "themselves included" if found.included else "themselves excluded"
+def format_hierarchy(result: Hierarchy) -> list[str]:
+    """Return the record as lines of text."""
+    attended = "left siblings" if result.causal else "siblings"
+    families = f"{_families(result.families)} of at most {result.largest:,} nodes, depth {result.depth}"
     lines = [
-        f"{plain(found.name)}: {_many(found.positions, 'position')}, {_families(found.families)} of at most "
-        f"{found.largest:,}, depth {found.depth}",
-        f"  positions see {'left siblings' if found.causal else 'siblings'}, {itself}",
-        f"  cost: {_many(found.tree_pairs, 'score')} instead of {found.flat_pairs:,}, {_ratio(found.flat_pairs, found.tree_pairs)}; "
-        f"{_bytes(found.tree_bytes)} of float32 scores instead of {_bytes(found.flat_bytes)}",
+        f"{plain(result.name)}: {_count(result.positions, 'position')}, {families}",
+        f"  positions attend to {attended}, themselves {'included' if result.included else 'excluded'}",
+        f"  cost: {_cost(result)}",
     ]
-    if found.mask_pairs is not None:
-        used = (
-            "no block is lost"
-            if not found.lost_pairs
-            else f"{found.lost_pairs:,} lie in blocks that it allows in part, and are lost"
-        )
-        lines.append(f"  mask: {_many(found.mask_pairs, 'pair')}; {used}")
-    if found.degenerate:
-        lines.append(f"  degenerate: {_families(found.degenerate)} with a child that has nothing to attend to")
-    if found.empty_rows:
-        shown = ", ".join(map(str, found.first_empty)) + (", ..." if found.empty_rows > len(found.first_empty) else "")
-        lines.append(f"  empty: {_many(found.empty_rows, 'row')} of nothing to attend to ({shown})")
-    if found.leaking_rows:
+    if result.mask_pairs is not None:
+        lost = f"{result.lost_pairs:,} are in blocks that it allows in part, and are lost"
         lines.append(
-            f"  leak: {_many(found.leaking_rows, 'row')} weighted by queries of positions that the row may not see"
+            f"  mask: {_count(result.mask_pairs, 'pair')}; {lost if result.lost_pairs else 'no block is lost'}"
         )
-    return lines + [f"  {line}" for line in _divergence(found)]
+    if result.degenerate:
+        lines.append(f"  degenerate: {_families(result.degenerate)} with a child that has nothing to attend to")
+    if result.empty_rows:
+        listed = ", ".join(map(str, result.first_empty))
+        listed += ", ..." if result.empty_rows > len(result.first_empty) else ""
+        lines.append(f"  empty: {_count(result.empty_rows, 'row')} with nothing to attend to ({listed})")
+    if result.leaking_rows:
+        rows = _count(result.leaking_rows, "row")
+        lines.append(f"  leak: {rows} weighted by queries of positions to which the row may not attend")
+    return lines + [f"  {line}" for line in _divergence(result)]
 
 
-def _divergence(found: Hierarchy) -> list[str]:
-    if found.skipped:
-        return [f"divergence from softmax: not computed: {found.skipped}"]
-    heads = f", {count(found.heads, 'head')}" if found.heads > 1 else ""
-    where = f"q, k: {plain(found.source)}, {count(found.dim, 'number')} each{heads}"
-    if found.kl_total is None or found.kl_mean is None:
-        if found.sightless:
-            return [
-                f"divergence from softmax: undefined, as {_many(found.sightless, 'row')} of softmax may see nothing either; {where}"
-            ]
-        return [
-            f"divergence from softmax: infinite, as no row-stochastic matrix that is tied on the blocks lies within what is seen; {where}"
-        ]
+def _cost(result: Hierarchy) -> str:
+    scores = f"{_count(result.tree_pairs, 'score')} instead of {result.flat_pairs:,}"
+    memory = f"{_bytes(result.tree_bytes)} of float32 scores instead of {_bytes(result.flat_bytes)}"
+    return f"{scores}, {_ratio(result.flat_pairs, result.tree_pairs)}; {memory}"
+
+
+def _divergence(result: Hierarchy) -> list[str]:
+    """Return the divergence from softmax as text, or why there is none."""
+    if result.skipped:
+        return [f"divergence from softmax: not computed: {result.skipped}"]
+    heads = f", {count(result.heads, 'head')}" if result.heads > 1 else ""
+    source = f"q, k: {plain(result.source)}, {count(result.dim, 'number')} each{heads}"
+    if result.kl_total is None or result.kl_mean is None:
+        reason = "infinite: every row-stochastic matrix that is tied on the blocks uses a forbidden pair"
+        if result.sightless:
+            rows = _count(result.sightless, "row")
+            verb = "attends" if result.sightless == 1 else "attend"
+            reason = f"undefined: {rows} of softmax {verb} to no key (pass --self included)"
+        return [f"divergence from softmax: {reason}; {source}"]
+    total = f"{_nats(result.kl_total)} nats in total, {_nats(result.kl_mean, 4)} per position"
+    identity = f"N phi(root) + sum log Z = {_nats(result.kl_identity or 0.0)}"
     return [
-        f"KL(tied || softmax): {_nats(found.kl_total)} nats in total, {_nats(found.kl_mean, 4)} for a position; {where}",
-        f"no matrix that is constant on the blocks is closer: N phi(root) + sum log Z = {_nats(found.kl_identity or 0.0)}",
+        f"KL(tied || softmax): {total}; {source}",
+        f"no matrix that is constant on the blocks is closer: {identity}",
     ]
 
 
 def _ratio(flat: int, tree: int) -> str:
     if tree == flat:
         return "as many"
-    return f"{flat / tree:,.1f}x fewer" if tree and flat > tree else "more" if tree else "none at all"
+    return f"{flat / tree:,.1f}x fewer" if tree and flat > tree else "more" if tree else "none"
 
 
-def _bytes(many: int) -> str:
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if many >= size:
-            return f"{many / size:,.3g} {unit}"
-    return f"{many} B"
+def _bytes(size: int) -> str:
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= factor:
+            return f"{size / factor:,.3g} {unit}"
+    return f"{size} B"
 
 
 def _families(number: int) -> str:
     return "1 family" if number == 1 else f"{number:,} families"
 
 
-def _many(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    """Return a number with thousands separators, and the noun in the plural unless it is 1."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _nats(value: float, digits: int = 6) -> str:
-    """A divergence; what only rounding has made is 0."""
+    """Format a divergence; values within rounding error are 0."""
     return f"{value if abs(value) > 1e-12 else 0.0:.{digits}g}"

@@ -1,4 +1,4 @@
-"""What hierarchical and flat attention cost: scores computed, floating-point operations, memory, and the paper's model."""
+"""Count the cost of hierarchical and flat attention: scores, floating-point operations and memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from masksynth.diagnostics.hierarchy.window_trees import BRANCHING
 
 
 class Cost(NamedTuple):
-    """Scores of pairs, floating-point operations, and bytes of scores held if none are dropped; hierarchical (``tree``) and flat."""
+    """Count scores, floating-point operations and bytes of scores held; hierarchical (``tree``) and flat."""
 
     tree_pairs: int
     flat_pairs: int
@@ -21,7 +21,7 @@ class Cost(NamedTuple):
 
 
 def unit(width: int, heads: int) -> int:
-    """Operations of one pair: two dot products of ``width`` numbers, and a softmax entry for each head.
+    """Return the operations of one pair: two dot products of ``width`` numbers, and a softmax entry for each head.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def unit(width: int, heads: int) -> int:
 
 
 def cost(tree: Tree, width: int, heads: int = 1, itemsize: int = 4) -> Cost:
-    """The cost of a layer on a tree: ``sum of b^2 over its families`` pairs beside N^2.
+    """Return the cost of a layer on a tree: sum of b^2 over its families, against N^2 pairs.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def cost(tree: Tree, width: int, heads: int = 1, itemsize: int = 4) -> Cost:
 
 
 def published_pairs(size: int, branching: Sequence[int] = BRANCHING) -> int:
-    """Pairs by the model that reproduces the paper's table of operations: full windows, as if the last ones were padded.
+    """Return pairs by the model that reproduces the paper's table of operations: full windows, the last ones padded.
 
     ``n_0 = N``, ``n_l = ceil(n_{l-1} / b_l)``; the sum of ``n_l b_l^2`` while n_l > 1 and ``n_{l-1}^2`` after, and 1.
 
@@ -66,7 +66,7 @@ def published_pairs(size: int, branching: Sequence[int] = BRANCHING) -> int:
 def published_flops(
     size: int, width: int = 768, heads: int = 12, branching: Sequence[int] = BRANCHING
 ) -> tuple[int, int]:
-    """(flat, hierarchical) operations of a replaced layer by that model.
+    """Return (flat, hierarchical) operations of a replaced layer by that model.
 
     Examples
     --------

@@ -1,20 +1,25 @@
-"""The block-tied attention matrix written out, from the definitions: for checks at small sizes. It shares nothing with the fast road."""
+"""Write out the block-tied attention matrix from the definitions, to check small sizes.
+
+It shares no code with the fast implementation.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.mask.typing import BoolArray, Float64Array
 
-Matrix = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+Matrix = Float64Array
 
 
 def leaf_scores(
     tree: Tree, q: ArrayLike, k: ArrayLike, scale: float | None = None, eps: ArrayLike | None = None
 ) -> Matrix:
-    """``-psi(i -> j)`` of all positions: scaled dot products, and those of the embeddings of the highest distinct ancestors.
+    """Return ``-psi(i -> j)`` of all positions.
+
+    Scaled dot products, and those of the embeddings of the highest distinct ancestors.
 
     Examples
     --------
@@ -39,10 +44,12 @@ def leaf_scores(
 
 
 def attention_matrix(tree: Tree, scores: ArrayLike, allowed: ArrayLike | None = None, included: bool = False) -> Matrix:
-    """Theta, N x N, by the closed form node by node; ``allowed`` (N, N) bool forbids a block with one forbidden pair.
+    """Return Theta, N x N, by the closed form node by node.
 
-    ``theta[i, j] = s(P) e^-psi(A -> B) / (e^-phi(A) + e^-eta(A))`` for i below A, j below B, siblings with parent P; s(root) = 1 and
-    ``s(A) = s(P) e^-phi(A) / (e^-phi(A) + e^-eta(A))``. Rows with nothing to attend to are 0.
+    ``allowed`` (N, N) bool forbids a block with one forbidden pair.
+
+    ``theta[i, j] = s(P) e^-psi(A -> B) / (e^-phi(A) + e^-eta(A))`` for i below A, j below B, siblings with parent P;
+    s(root) = 1 and ``s(A) = s(P) e^-phi(A) / (e^-phi(A) + e^-eta(A))``. Rows with nothing to attend to are 0.
 
     Examples
     --------
@@ -68,8 +75,8 @@ def _below(tree: Tree, node: int) -> list[int]:
     return [place for child in _children(tree, node) for place in _below(tree, child)]
 
 
-def _crosses(tree: Tree, node: int, table: Matrix, may: Bools) -> dict[int, float]:
-    """``e^-psi`` to each sibling that may be seen."""
+def _crosses(tree: Tree, node: int, table: Matrix, may: BoolArray) -> dict[int, float]:
+    """Return ``e^-psi`` to each sibling that may be attended to."""
     found = {}
     for other in _children(tree, int(tree.parent[node])) if node else []:
         block = np.ix_(_below(tree, node), _below(tree, other))
@@ -78,8 +85,8 @@ def _crosses(tree: Tree, node: int, table: Matrix, may: Bools) -> dict[int, floa
     return found
 
 
-def _inner(tree: Tree, node: int, table: Matrix, may: Bools, included: bool) -> float:
-    """``e^-phi``."""
+def _inner(tree: Tree, node: int, table: Matrix, may: BoolArray, included: bool) -> float:
+    """Return ``e^-phi``."""
     if tree.position[node] >= 0:
         place = tree.position[node]
         return float(np.exp(table[place, place])) if included and may[place, place] else 0.0
@@ -90,12 +97,12 @@ def _inner(tree: Tree, node: int, table: Matrix, may: Bools, included: bool) -> 
     return float(np.exp(-energy))
 
 
-def _outer(tree: Tree, node: int, table: Matrix, may: Bools) -> float:
-    """``e^-eta``."""
+def _outer(tree: Tree, node: int, table: Matrix, may: BoolArray) -> float:
+    """Return ``e^-eta``."""
     return sum(len(_below(tree, other)) * value for other, value in _crosses(tree, node, table, may).items())
 
 
-def _fill(tree: Tree, node: int, mass: float, table: Matrix, may: Bools, included: bool, theta: Matrix) -> None:
+def _fill(tree: Tree, node: int, mass: float, table: Matrix, may: BoolArray, included: bool, theta: Matrix) -> None:
     if tree.position[node] >= 0:
         theta[tree.position[node], tree.position[node]] = (
             mass if included and may[tree.position[node], tree.position[node]] else 0.0

@@ -1,7 +1,8 @@
-"""Which rows of a block-tied matrix depend on positions that they may not see.
+"""Find rows of a block-tied matrix that depend on positions to which they may not attend.
 
-A row of node A divides its mass between A and the siblings of A by the mean query of A and the energy of A, to which all positions in A
-contribute. Under a causal mask a row in the middle of A therefore depends on later positions, although its matrix is lower-triangular.
+A row of node A divides its mass between A and the siblings of A by the mean query of A and the energy of A, to which
+all positions in A contribute. Under a causal mask a row in the middle of A therefore depends on later positions,
+although its matrix is lower-triangular.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import numpy as np
 
 from masksynth.diagnostics.hierarchy.tied_attention import endless
-from masksynth.diagnostics.hierarchy.tree import Ints, Tree
-from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight
+from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Int64Array
 
 
-def leaking_rows(tree: Tree, sight: Sight) -> Bools:
-    """(N,) whether the row of each position depends on queries of positions that the position may not attend to.
+def leaking_rows(tree: Tree, sight: Sight) -> BoolArray:
+    """Return whether each position's row depends on queries of positions to which it may not attend, (N,).
 
-    It does, for almost all queries and keys, iff it has mass in a node that holds such a position and divides its mass by its queries: one
-    that may see two siblings or more, or one sibling with phi finite. Where phi is infinite no mass goes on below.
+    It does, for almost all queries and keys, iff it has mass in a node that holds such a position and divides its mass
+    by its queries: one that may see two siblings or more, or one sibling with phi finite. Where phi is infinite no mass
+    goes on below.
 
     Examples
     --------
@@ -46,8 +49,8 @@ def leaking_rows(tree: Tree, sight: Sight) -> Bools:
     return found
 
 
-def _some_hidden(mask: Mask, tree: Tree, low: Ints, high: Ints) -> Bools:
-    """Whether the position of each rank may not attend to some other position whose rank is from low to high - 1."""
+def _some_hidden(mask: Mask, tree: Tree, low: Int64Array, high: Int64Array) -> BoolArray:
+    """Return whether the position of each rank may not attend to some other one of rank low to high - 1."""
     found = np.zeros(tree.size, bool)
     for rank in range(tree.size):
         inside = np.zeros(tree.size, bool)
@@ -57,8 +60,8 @@ def _some_hidden(mask: Mask, tree: Tree, low: Ints, high: Ints) -> Bools:
     return found
 
 
-def _highest_shared(tree: Tree, sight: Sight) -> Ints:
-    """(V,) of each node and those above it the highest that divides mass by the queries of several leaves, or -1."""
+def _highest_shared(tree: Tree, sight: Sight) -> Int64Array:
+    """Return the highest of each node and its ancestors that divides mass by queries of several leaves, or -1."""
     seen = np.zeros(tree.nodes, np.int64)
     for level, tables in zip(tree.plan, sight.blocks, strict=True):
         for group, allowed in zip(level, tables, strict=True):

@@ -1,4 +1,4 @@
-"""One diagnosis: how well a tree of positions can stand in for softmax attention, and what it saves."""
+"""Measure how well a tree of positions can replace softmax attention, and what it saves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.hierarchy.cost import cost
 from masksynth.diagnostics.hierarchy.dependence import leaking_rows
@@ -17,6 +17,7 @@ from masksynth.diagnostics.hierarchy.tree import Families, Tree
 from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of, sightless_rows
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.mask.typing import AnyArray, BoolArray
 
 LARGEST_FLAT = 16384
 """Positions up to which the distance to softmax attention is computed, which takes all N^2 scores."""
@@ -27,7 +28,7 @@ LARGEST_NUMBER = 1e100
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """What a tree does to attention over N positions.
+    """Result of comparing attention on a tree of N positions with softmax attention.
 
     Parameters
     ----------
@@ -60,14 +61,15 @@ class Hierarchy:
     parts : tuple of int
         Where the nodes begin within which no blocks are listed: leaves, or what lies deeper.
     kl_total, kl_identity : float, optional
-        The sum of KL(theta_i || softmax_i) over positions and heads: from the rows, and as the optimum's value. None where rows are empty,
-        or it was not computed.
+        The sum of KL(theta_i || softmax_i) over positions and heads: from the rows, and as the optimum's value. None
+        where rows are empty, or it was not computed.
     kl_rows : tuple of float or None
         The mean over the heads at each position; None in an empty row.
     skipped : str
         Why the divergence was not computed.
     sightless : int
-        Positions that may attend to nothing at all: softmax attention has no row there, and the divergence is not defined.
+        Positions that may attend to nothing at all: softmax attention has no row there, and the divergence is not
+        defined.
     """
 
     name: str
@@ -103,11 +105,11 @@ class Hierarchy:
 
     @property
     def kl_mean(self) -> float | None:
-        """The divergence of one position and head, in nats."""
+        """Divergence per position and head, in nats."""
         return None if self.kl_total is None else self.kl_total / (self.positions * self.heads)
 
     def record(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the fields as plain JSON values."""
         return {**asdict(self), "kl_mean": self.kl_mean}
 
 
@@ -125,13 +127,14 @@ def diagnose_hierarchy(
     source: str = "",
     flat: bool | None = None,
 ) -> Hierarchy:
-    """Measure a tree.
+    """Compare block-tied attention on a tree with softmax attention.
 
     Parameters
     ----------
     tree : Tree
     q, k : (N, d) or (H, N, d) float, optional
-        Queries and keys of one or more heads [default: independent standard normal numbers, ``dim`` of them, from ``seed``].
+        Queries and keys of one or more heads [default: independent standard normal numbers, ``dim`` of them, from
+        ``seed``].
     mask : Mask, optional
         What positions may attend to.
     included, causal : bool
@@ -194,7 +197,7 @@ def diagnose_hierarchy(
 def blocks_of(
     tree: Tree, sight: Sight, most: int = DRAWN
 ) -> tuple[tuple[tuple[int, int, int, int, int], ...], tuple[int, ...]]:
-    """Usable blocks as (depth, row, rows, key, keys), depth by depth as long as there are at most so many, and where what is left begins.
+    """Return usable blocks (depth, row, rows, key, keys), level by level up to a limit, and the first level left out.
 
     Examples
     --------
@@ -217,18 +220,14 @@ def blocks_of(
     return tuple(found), tuple(sorted(set(starts)))
 
 
-def _listed(
-    tree: Tree, depth: int, group: Families, allowed: NDArray[np.bool_]
-) -> list[tuple[int, int, int, int, int]]:
+def _listed(tree: Tree, depth: int, group: Families, allowed: BoolArray) -> list[tuple[int, int, int, int, int]]:
     family, row, key = np.nonzero(np.broadcast_to(allowed, (*group.child.shape, group.child.shape[1])))
     nodes = [group.child[family, side] for side in (row, key)]
     columns = [values[node].tolist() for node in nodes for values in (tree.first, tree.count)]
     return [(depth, *block) for block in zip(*columns, strict=True)]
 
 
-def _heads(
-    tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed: int) -> tuple[AnyArray, AnyArray]:
     if (q is None) != (k is None):
         raise InvalidInstance("queries without keys, or keys without queries", "", "give both q and k, or neither")
     if q is None:
@@ -253,8 +252,8 @@ def _heads(
 Divergence = tuple[float | None, float | None, tuple[float | None, ...]]
 
 
-def _divergence(tree: Tree, sight: Sight, q: NDArray[Any], k: NDArray[Any]) -> Divergence:
-    """The two sums, which must agree, and the rows."""
+def _divergence(tree: Tree, sight: Sight, q: AnyArray, k: AnyArray) -> Divergence:
+    """Return the two sums, which must agree, and the rows."""
     inputs = [inputs_of(tree, *one) for one in zip(q.astype(np.float64), k.astype(np.float64), strict=True)]
     if (score := max(map(largest_score, inputs))) > LARGEST_SCORE:
         raise InvalidInstance(

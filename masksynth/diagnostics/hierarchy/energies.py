@@ -1,9 +1,10 @@
-"""Energies from the leaves to the root: one pass over the families, O(M b^2) for M families of at most b nodes.
+"""Compute energies from the leaves to the root in one pass: O(M b^2) for M families of at most b nodes.
 
 With ``psi(A -> B)`` the mean of ``psi(i -> j)`` over the leaves i of A and j of B, and |A| the number of leaves of A:
 
 - ``exp(-eta(A)) = sum over siblings C of |C| exp(-psi(A -> C))``: what A sees in its family;
-- ``phi(A) = -sum over children B of (|B| / |A|) log(exp(-phi(B)) + exp(-eta(B)))``; of a leaf infinity, or psi(i -> i) if it sees itself.
+- ``phi(A) = -sum over children B of (|B| / |A|) log(exp(-phi(B)) + exp(-eta(B)))``; of a leaf infinity, or psi(i -> i)
+if it sees itself.
 """
 
 from __future__ import annotations
@@ -13,36 +14,37 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs
-from masksynth.diagnostics.hierarchy.tree import Families, Ints, Tree
-from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight
+from masksynth.diagnostics.hierarchy.inputs import FloatArray, Inputs
+from masksynth.diagnostics.hierarchy.tree import Families, Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight
+from masksynth.mask.typing import BoolArray, Int64Array
 
 ENTRIES = 2**21
 """Scores of siblings that are held at once."""
 
 
 class Energies(NamedTuple):
-    """What the pass finds at each of V nodes.
+    """Energies and means of each of V nodes.
 
-    ``phi`` and ``eta`` (V,) are the energies, infinite where there is nothing to attend to; ``q``, ``k``, ``v`` the means over the leaves;
-    ``seen`` (V, c) the mean value of the siblings that the node attends to, by their softmax.
+    ``phi`` and ``eta`` (V,) are the energies, infinite where there is nothing to attend to; ``q``, ``k``, ``v`` the
+    means over the leaves; ``seen`` (V, c) the mean value of the siblings that the node attends to, by their softmax.
     """
 
-    phi: Floats
-    eta: Floats
-    q: Floats
-    k: Floats
-    v: Floats
-    seen: Floats
+    phi: FloatArray
+    eta: FloatArray
+    q: FloatArray
+    k: FloatArray
+    v: FloatArray
+    seen: FloatArray
 
     @property
-    def whole(self) -> Floats:
-        """``log(exp(-phi) + exp(-eta))`` of each node: what a row inside it has to divide; minus infinity where there is nothing."""
+    def whole(self) -> FloatArray:
+        """Return ``log(exp(-phi) + exp(-eta))`` of each node: the mass of a row inside it; -inf for none."""
         return log_sum(-self.phi, -self.eta)
 
 
-def energies(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
-    """Energies and means of all nodes, the deepest families first.
+def energies(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Energies:
+    """Return energies and means of all nodes, computed from the deepest families up.
 
     Examples
     --------
@@ -62,14 +64,14 @@ def energies(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
     return found
 
 
-def log_sum(a: Floats, b: Floats) -> Floats:
-    """``log(exp(a) + exp(b))``, minus infinity where both are."""
+def log_sum(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return ``log(exp(a) + exp(b))``, minus infinity where both are."""
     with np.errstate(invalid="ignore"):
-        found: Floats = np.logaddexp(a, b)
+        found: FloatArray = np.logaddexp(a, b)
     return found
 
 
-def _leaves(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
+def _leaves(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Energies:
     leaf = np.flatnonzero(tree.position >= 0)
     at = tree.position[leaf]
     kind = np.result_type(inputs.q, inputs.k, v)
@@ -84,8 +86,8 @@ def _leaves(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Energies:
     return Energies(phi, eta, q, k, values, np.zeros_like(values))
 
 
-def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allowed: Bools) -> None:
-    """Eta and the mean value seen, of the children of all families of a group."""
+def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allowed: BoolArray) -> None:
+    """Return eta and the mean value of the attended siblings, for the children of all families of a group."""
     for rows, child, may in portions(group, allowed):
         score = sibling_scores(found.q[rows], found.k[child], inputs, rows, child)
         score += np.log(tree.count[child])[:, None, :]
@@ -98,8 +100,11 @@ def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allo
         found.seen[rows] = (weight @ found.v[child]) / np.where(blind, 1, total)[:, :, None]
 
 
-def portions(group: Families, allowed: Bools) -> Iterator[tuple[Ints, Ints, Bools]]:
-    """Pieces of a group of at most ``ENTRIES`` scores, or one row: nodes (f, r), their families (f, b), what they may see (f, r, b)."""
+def portions(group: Families, allowed: BoolArray) -> Iterator[tuple[Int64Array, Int64Array, BoolArray]]:
+    """Yield pieces of a group of at most ``ENTRIES`` scores, or one row.
+
+    Nodes (f, r), their families (f, b), and what they may attend to (f, r, b).
+    """
     many, size = group.child.shape
     step = max(1, ENTRIES // size**2)
     rows = max(1, min(size, ENTRIES // size))
@@ -110,9 +115,9 @@ def portions(group: Families, allowed: Bools) -> Iterator[tuple[Ints, Ints, Bool
             yield child[:, first : first + rows], child, may[:, first : first + rows]
 
 
-def sibling_scores(q: Floats, k: Floats, inputs: Inputs, rows: Ints, child: Ints) -> Floats:
-    """``-psi`` of each row's node to each child of its family."""
-    score: Floats = inputs.scale * (q @ k.swapaxes(1, 2))
+def sibling_scores(q: FloatArray, k: FloatArray, inputs: Inputs, rows: Int64Array, child: Int64Array) -> FloatArray:
+    """Return ``-psi`` of each row's node to each child of its family."""
+    score: FloatArray = inputs.scale * (q @ k.swapaxes(1, 2))
     if inputs.eps is not None:
         score = score + inputs.eps[rows] @ inputs.eps[child].swapaxes(1, 2)
     return score

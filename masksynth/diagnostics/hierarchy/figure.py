@@ -1,4 +1,4 @@
-"""The picture of a hierarchy: the blocks of its tree over the attention matrix, and the divergence of every position.
+"""Draw a hierarchy: the blocks of its tree over the attention matrix, and the divergence of every position.
 
 It is drawn from the record alone; equal records have equal pictures. matplotlib is imported when one is drawn.
 """
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.draw.names import printable
+from masksynth.draw.display_names import printable
 from masksynth.draw.paper import FONT, LINE, drawing, fitted
 from masksynth.draw.pictures import check_picture, write_figure
+from masksynth.mask.typing import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ SIDE = 300.0
 
 
 def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = False) -> Path:
-    """Draw a diagnosis into FILE.svg, .png or .pdf.
+    """Draw a diagnosis to FILE.svg, .png or .pdf.
 
     Raises
     ------
@@ -45,12 +45,12 @@ def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = Fal
 
 
 def title_of(found: Hierarchy) -> str:
-    """One line that names the picture."""
+    """Return the title of the picture, in one line."""
     return f"hierarchy: {printable(found.name)}"
 
 
 def subtitle_of(found: Hierarchy) -> str:
-    """The size of the tree, and who sees what."""
+    """Return the size of the tree and its rules of attention, as text."""
     sees = (
         "left siblings" if found.causal else "siblings" if found.mask_pairs is None else "siblings that the mask allows"
     )
@@ -59,7 +59,7 @@ def subtitle_of(found: Hierarchy) -> str:
 
 
 def hierarchy_figure(found: Hierarchy) -> Figure:
-    """The picture as a matplotlib figure; call it inside ``drawing()``."""
+    """Return the picture as a matplotlib figure; call it inside ``drawing()``."""
     from matplotlib.figure import Figure
 
     wide, tall = SIDE + 90.0, SIDE + 195.0
@@ -80,7 +80,10 @@ def hierarchy_figure(found: Hierarchy) -> Figure:
 
 
 def _matrix(axes: Axes, found: Hierarchy) -> None:
-    """Every usable block in the shade of its depth; leaves dark where they see themselves; hatched what is too fine to draw."""
+    """Draw every usable block in the shade of its depth.
+
+    Leaves are dark where they attend to themselves, areas too fine to draw are hatched.
+    """
     from matplotlib.patches import Rectangle
 
     size = found.positions
@@ -112,7 +115,7 @@ def _cells(axes: Axes, cells: list[Any], gid: str, **style: Any) -> None:
 
 
 def _rows(axes: Axes, found: Hierarchy) -> None:
-    """The divergence of each position, or why there is none."""
+    """Draw the divergence of each position, or why there is none."""
     values = np.array([np.nan if row is None else row for row in found.kl_rows], float)
     axes.tick_params(labelsize=FONT - 1, length=2, color=LINE)
     for side in ("top", "right"):
@@ -130,8 +133,8 @@ def _rows(axes: Axes, found: Hierarchy) -> None:
     axes.set_ylim(0, float(np.nanmax(values)) * 1.1 or 1.0)
 
 
-def reduced(values: NDArray[np.float64], most: int = 512) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """At most so many points: the means of equal stretches of positions.
+def reduced(values: Float64Array, most: int = 512) -> tuple[Float64Array, Float64Array]:
+    """Return at most so many points: the means of equal ranges of positions.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Queries, keys, values and position embeddings, checked and brought to dot products."""
+"""Check queries, keys, values and position embeddings, and express scores as dot products."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from numpy.typing import ArrayLike, NDArray
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.errors import InvalidInstance
 
-Floats = NDArray[np.floating[Any]]
+FloatArray = NDArray[np.floating[Any]]
 SCORES = ("dot", "distance")
 
 
 class Inputs(NamedTuple):
-    """``score[i, j] = scale q[i] . k[j] + eps[A] . eps[B]``, A and B the highest distinct ancestors of i and j; psi = -score."""
+    """Scores ``scale q[i] . k[j] + eps[A] . eps[B]``, A and B the highest distinct ancestors of i and j.
 
-    q: Floats
-    k: Floats
+    psi = -score.
+    """
+
+    q: FloatArray
+    k: FloatArray
     scale: float
-    eps: Floats | None
+    eps: FloatArray | None
 
 
 def inputs_of(
@@ -32,7 +35,7 @@ def inputs_of(
     scores: str = "dot",
     eps: ArrayLike | None = None,
 ) -> Inputs:
-    """Queries and keys as they enter the energies.
+    """Return queries and keys in the form that the energies take.
 
     Parameters
     ----------
@@ -41,9 +44,9 @@ def inputs_of(
     scale : float, optional
         [default: 1 / sqrt(d)].
     scores : str
-        ``dot``: psi(i -> j) = -scale q_i . k_j, what a pretrained model has. ``distance``: psi(i -> j) = scale |q_i - k_j|^2 / 2, the
-        paper's eq. 7; it equals sqrt(d) - q_i . k_j / sqrt(d), its eq. 16, where |q_i|^2 = |k_j|^2 = d. A distance is a dot product too:
-        of (q, -|q|^2 / 2, 1) and (k, 1, -|k|^2 / 2).
+        ``dot``: psi(i -> j) = -scale q_i . k_j, what a pretrained model has. ``distance``: psi(i -> j) = scale |q_i -
+        k_j|^2 / 2, the paper's eq. 7; it equals sqrt(d) - q_i . k_j / sqrt(d), its eq. 16, where |q_i|^2 = |k_j|^2 = d.
+        A distance is a dot product too: of (q, -|q|^2 / 2, 1) and (k, 1, -|k|^2 / 2).
     eps : (V, e) float, optional
         Position embedding of each node within its family.
 
@@ -75,7 +78,7 @@ def inputs_of(
 
 
 def largest_score(inputs: Inputs) -> float:
-    """A bound of the absolute value of all scores.
+    """Return an upper bound of the absolute value of all scores.
 
     Examples
     --------
@@ -90,29 +93,29 @@ def largest_score(inputs: Inputs) -> float:
     return most if inputs.eps is None else most + inputs.eps.shape[1] * eps * eps
 
 
-def values_of(tree: Tree, v: ArrayLike) -> Floats:
-    """(N, c) values; InvalidInstance for another shape or numbers that are not finite."""
+def values_of(tree: Tree, v: ArrayLike) -> FloatArray:
+    """Return values as (N, c); raise InvalidInstance for another shape or numbers that are not finite."""
     values = _finite(v, "v")
     if len(values) != tree.size:
         raise InvalidInstance(f"v {values.shape} for {tree.size} positions", "", "give (N, c)")
     return values
 
 
-def _as_dots(q: Floats, k: Floats) -> tuple[Floats, Floats]:
+def _as_dots(q: FloatArray, k: FloatArray) -> tuple[FloatArray, FloatArray]:
     squares = [-(x * x).sum(axis=1, keepdims=True) / 2 for x in (q, k)]
     ones = np.ones_like(squares[0])
     return np.hstack([q, squares[0], ones]), np.hstack([k, ones, squares[1]])
 
 
 def real_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
-    """An array of numbers that are neither complex nor something else; InvalidInstance otherwise."""
+    """Return an array of real numbers; raise InvalidInstance for complex and other types."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise InvalidInstance(f"{name} holds {array.dtype}", "", "give real numbers")
     return array
 
 
-def _finite(value: ArrayLike, name: str) -> Floats:
+def _finite(value: ArrayLike, name: str) -> FloatArray:
     array = real_numbers(value, name)
     array = array.astype(np.float64) if array.dtype not in (np.float32, np.float64) else array
     if array.ndim != 2:

@@ -1,11 +1,12 @@
-"""The tree of a mask: positions that the rest cannot tell apart stand together.
+"""Build the tree of a mask's modules: sets of positions that the other positions cannot distinguish.
 
-A *module* of a mask is a set of positions such that every position outside sees all of it or nothing, and is seen by all of it or by
-nothing. A module is *strong* if it overlaps no other, that is, any other contains it, lies in it or is disjoint from it. The strong modules
-form a tree. Two disjoint modules see one another whole or not at all, so no block of that tree is allowed in part.
+A *module* of a mask is a set of positions such that every position outside sees all of it or nothing, and is seen by
+all of it or by nothing. A module is *strong* if it overlaps no other, that is, any other contains it, lies in it or is
+disjoint from it. The strong modules form a tree. Two disjoint modules see one another whole or not at all, so no block
+of that tree is allowed in part.
 
-What a family looks like to its own nodes is one of four kinds: nobody sees anybody (*parallel*), all see all (*complete*), each sees those
-before it (*linear*), or *prime*, where no proper part of two or more nodes is a module.
+What a family looks like to its own nodes is one of four kinds: nobody sees anybody (*parallel*), all see all
+(*complete*), each sees those before it (*linear*), or *prime*, where no proper part of two or more nodes is a module.
 """
 
 from __future__ import annotations
@@ -13,27 +14,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.diagnostics.hierarchy.tree import Ints, Tree, tree_of_lists
+from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_lists
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Int64Array
 
-Bools = NDArray[np.bool_]
 LARGEST = 2048
 """Positions up to which modules are looked for; dense tables of pairs are held."""
 
 
-def module_tree(mask: Mask | Bools, most: int | None = None) -> Tree:
-    """The tree of the strong modules of a mask, or of a partial order's relation; whether positions see themselves does not matter.
+def module_tree(mask: Mask | BoolArray, most: int | None = None) -> Tree:
+    """Return the tree of the strong modules of a mask, or of a partial order; the diagonal does not matter.
 
     Parameters
     ----------
     mask : Mask of one table, or (n, n) bool
         ``[q, k]`` true iff q sees k.
     most : int, optional
-        Families of more nodes that are not prime are split into windows of so many: neighbours in such a family are modules too, so no
-        block is lost.
+        Families of more nodes that are not prime are split into windows of so many: neighbours in such a family are
+        modules too, so no block is lost.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def module_tree(mask: Mask | Bools, most: int | None = None) -> Tree:
     return tree_of_lists(_without_wraps(root[0]))
 
 
-def _relation(mask: Mask | Bools) -> Bools:
+def _relation(mask: Mask | BoolArray) -> BoolArray:
     table = mask.dense() if isinstance(mask, Mask) and mask.size <= LARGEST else mask
     size = mask.size if isinstance(mask, Mask) else len(mask)
     if size > LARGEST:
@@ -84,8 +84,8 @@ def _relation(mask: Mask | Bools) -> Bools:
     return table & ~np.eye(size, dtype=bool)
 
 
-def _children(sees: Bools, places: Ints) -> tuple[list[Ints], bool]:
-    """The maximal strong modules inside a strong module, and whether they are a prime family."""
+def _children(sees: BoolArray, places: Int64Array) -> tuple[list[Int64Array], bool]:
+    """Return the maximal strong modules inside a strong module, and whether they are a prime family."""
     inner = sees[np.ix_(places, places)]
     off = ~np.eye(len(places), dtype=bool)
     for linked in (inner | inner.T, ~(inner & inner.T) & off):
@@ -98,8 +98,8 @@ def _children(sees: Bools, places: Ints) -> tuple[list[Ints], bool]:
     return [places[part] for part in _prime(inner)], True
 
 
-def _components(linked: Bools) -> list[Ints]:
-    """Connected components of a symmetric relation, by least member."""
+def _components(linked: BoolArray) -> list[Int64Array]:
+    """Return the connected components of a symmetric relation, by least member."""
     left = np.ones(len(linked), bool)
     parts = []
     while left.any():
@@ -109,7 +109,7 @@ def _components(linked: Bools) -> list[Ints]:
     return parts
 
 
-def _reached(linked: Bools, start: int) -> Bools:
+def _reached(linked: BoolArray, start: int) -> BoolArray:
     found = np.zeros(len(linked), bool)
     found[start] = True
     front = np.array([start])
@@ -120,11 +120,11 @@ def _reached(linked: Bools, start: int) -> Bools:
     return found
 
 
-def _line(inner: Bools) -> list[Ints]:
-    """The finest parts of which each is seen by all of every later one and sees nothing of it.
+def _line(inner: BoolArray) -> list[Int64Array]:
+    """Return the finest parts such that each later part attends to all of the earlier ones, and not vice versa.
 
-    A first part of k positions comes before n - k others each, every other position before fewer: so the parts are cuts of the order by
-    that number, namely where all k (n - k) pairs across are right.
+    A first part of k positions comes before n - k others each, every other position before fewer: so the parts are cuts
+    of the order by that number, namely where all k (n - k) pairs across are right.
     """
     size = len(inner)
     before = inner.T & ~inner
@@ -137,8 +137,8 @@ def _line(inner: Bools) -> list[Ints]:
     return [np.sort(part) for part in np.split(order, cuts[:-1])]
 
 
-def _prime(inner: Bools) -> list[Ints]:
-    """The maximal proper modules of a family that is neither parallel, complete nor linear; they are disjoint there.
+def _prime(inner: BoolArray) -> list[Int64Array]:
+    """Return the maximal proper modules of a family that is neither parallel, complete nor linear; they are disjoint.
 
     One is the largest that holds position 0; the others are the largest that do not, and lie outside it.
     """
@@ -148,8 +148,11 @@ def _prime(inner: Bools) -> list[Ints]:
     return [first, *(np.flatnonzero(label == one) for one in np.unique(label[label >= 0]))]
 
 
-def _without_first(inner: Bools) -> Ints:
-    """The largest modules without position 0, as labels: parts are split by what positions outside them tell apart until nothing is."""
+def _without_first(inner: BoolArray) -> Int64Array:
+    """Return the largest modules without position 0, as labels.
+
+    Parts are split by what positions outside them distinguish, until nothing changes.
+    """
     colour = inner + 2 * inner.T.astype(np.int64)
     label = (np.arange(len(inner)) > 0).astype(np.int64)
     parts, before = 2, 0
@@ -162,11 +165,12 @@ def _without_first(inner: Bools) -> Ints:
     return label
 
 
-def _largest_module(inner: Bools, v: int) -> Ints:
-    """The largest proper module that holds v.
+def _largest_module(inner: BoolArray, v: int) -> Int64Array:
+    """Return the largest proper module that contains v.
 
-    The least module with v and x holds x, with every s also each y outside that tells s from v. It is what x reaches along these arrows; x
-    stays out of the largest proper module iff it reaches everything. All such x reach one of them, the last start of a search over all.
+    The least module with v and x holds x, with every s also each y outside that tells s from v. It is what x reaches
+    along these arrows; x stays out of the largest proper module iff it reaches everything. All such x reach one of
+    them, the last start of a search over all.
     """
     tells = (inner[:, v] != inner.T) | (inner != inner[v])
     tells[v], tells[:, v] = False, False
@@ -189,7 +193,7 @@ def _split(parts: list[Any], most: int) -> list[Any]:
 
 
 def _without_wraps(root: Any) -> Any:
-    """Nested lists in which a child stands for the list of one element that took it."""
+    """Replace lists of one element by that element in nested lists."""
     pending = [root]
     while pending:
         family = pending.pop()

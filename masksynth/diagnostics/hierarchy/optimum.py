@@ -1,4 +1,4 @@
-"""How far block-tied attention is from softmax attention, and the certificate that no block-tied matrix is closer."""
+"""Measure the distance of block-tied to softmax attention, and certify that no block-tied matrix is closer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs
+from masksynth.diagnostics.hierarchy.inputs import FloatArray, Inputs
 from masksynth.diagnostics.hierarchy.tied_attention import Attention, attend, massless_rows
 from masksynth.diagnostics.hierarchy.tree import Tree
-from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight
 from masksynth.errors import Unsupported
+from masksynth.mask.typing import BoolArray
 
 ENTRIES = 2**22
 LARGEST_EPS = 4096
@@ -20,19 +21,22 @@ LARGEST_EPS = 4096
 class Distance(NamedTuple):
     """KL divergences from block-tied to softmax attention.
 
-    ``rows`` (N,): of each row, infinite where the row is empty. ``total``: their sum as the rows give it. ``identity``: the same by
-    ``N phi(root) + sum_i log Z_i``, the value of the minimum.
+    ``rows`` (N,): of each row, infinite where the row is empty. ``total``: their sum as the rows give it. ``identity``:
+    the same by ``N phi(root) + sum_i log Z_i``, the value of the minimum.
     """
 
-    rows: Floats
+    rows: FloatArray
     total: float
     identity: float
 
 
 def distance(tree: Tree, inputs: Inputs, sight: Sight) -> Distance:
-    """KL(theta_i || softmax_i) of every row, in O(M b^2) beside the N^2 of the softmax itself, of which no N x N array is made.
+    """Return KL(theta_i || softmax_i) of every row.
 
-    The softmax is over what ``sight`` allows: all, its mask, or the positions before; with or without the position itself.
+    O(M b^2) for the tree, O(N^2) for softmax itself, of which no N x N array is made.
+
+    The softmax is over what ``sight`` allows: all, its mask, or the positions before; with or without the position
+    itself.
 
     Examples
     --------
@@ -52,12 +56,12 @@ def distance(tree: Tree, inputs: Inputs, sight: Sight) -> Distance:
     )
 
 
-def _free_energies(tree: Tree, inputs: Inputs, found: Attention, sight: Sight) -> Floats:
-    """``sum_j theta_ij (log theta_ij - score_ij)`` of each position i.
+def _free_energies(tree: Tree, inputs: Inputs, found: Attention, sight: Sight) -> FloatArray:
+    """Return ``sum_j theta_ij (log theta_ij - score_ij)`` of each position i.
 
-    With the means of the blocks in place of the scores it is the sum, over the nodes A above i, of the mass that A gives to its siblings
-    times ``log s(parent) - log(e^-phi(A) + e^-eta(A))``, and the same for what the leaf keeps. The scores themselves differ from the means
-    by dot products alone, since position embeddings are constant on blocks.
+    With the means of the blocks in place of the scores it is the sum, over the nodes A above i, of the mass that A
+    gives to its siblings times ``log s(parent) - log(e^-phi(A) + e^-eta(A))``, and the same for what the leaf keeps.
+    The scores themselves differ from the means by dot products alone, since position embeddings are constant on blocks.
     """
     energy, whole = found.energies, found.energies.whole
     node_q = energy.q
@@ -75,12 +79,14 @@ def _free_energies(tree: Tree, inputs: Inputs, found: Attention, sight: Sight) -
     own += inputs.scale * np.einsum("nd,nd->n", inputs.q[at], inputs.k[at])
     rows = np.empty(tree.size)
     rows[at] = free[leaf] + np.where(kept > 0, kept * own, 0)
-    found_rows: Floats = rows - inputs.scale * np.einsum("nd,nd->n", inputs.q, found.output)
+    found_rows: FloatArray = rows - inputs.scale * np.einsum("nd,nd->n", inputs.q, found.output)
     return found_rows
 
 
-def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> Floats:
-    """``log sum_k exp(score[i, k])`` over what position i may attend to, in O(N^2) time and in pieces; minus infinity for nothing.
+def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> FloatArray:
+    """Return ``log sum_k exp(score[i, k])`` over the keys of each position i; minus infinity for none.
+
+    O(N^2) time, in pieces.
 
     Raises
     ------
@@ -108,8 +114,8 @@ def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> Floats:
     return logs
 
 
-def _allowed(sight: Sight, size: int, low: int, high: int) -> Bools:
-    """Rows low .. high - 1 of what softmax attention may use."""
+def _allowed(sight: Sight, size: int, low: int, high: int) -> BoolArray:
+    """Return rows low .. high - 1 of the pairs that softmax attention may use."""
     rows = np.arange(low, high)
     if sight.mask is not None:
         may = np.zeros((high - low, size), bool)
@@ -123,8 +129,8 @@ def _allowed(sight: Sight, size: int, low: int, high: int) -> Bools:
     return may
 
 
-def _embedded(tree: Tree, eps: Floats) -> Floats:
-    """``eps[A'] . eps[B']`` of all pairs of positions, A' and B' their highest distinct ancestors."""
+def _embedded(tree: Tree, eps: FloatArray) -> FloatArray:
+    """Return ``eps[A'] . eps[B']`` of all pairs of positions, A' and B' their highest distinct ancestors."""
     by_rank = np.zeros((tree.size, tree.size))
     for level in tree.plan:
         for group in level:

@@ -1,4 +1,4 @@
-"""Trees from files, packed batches and masks."""
+"""Read trees from files and from packed batches."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.tree import Ints, Tree, tree_of_lists, tree_of_parents
+from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_lists, tree_of_parents
 from masksynth.errors import InvalidInstance
+from masksynth.mask.csr import row_of_entry
+from masksynth.mask.typing import Int64Array
 from masksynth.tasks.parse_json import decode_text
 
 if TYPE_CHECKING:
@@ -21,13 +24,23 @@ if TYPE_CHECKING:
 SHAPES = 'write nested lists such as [[0, 1], [2, 3]], or {"parent": [-1, 0, 0], "position": [-1, 0, 1]}'
 
 
+class _Nodes(msgspec.Struct, forbid_unknown_fields=True):
+    """Parent and position of each node; None or -1 for none."""
+
+    parent: list[int | None]
+    position: list[int | None]
+
+
 def read_tree(path: str | Path) -> Tree:
-    """The tree in a JSON file (``-``: stdin): nested lists of positions, or parents and positions of the nodes (null or -1: none).
+    """Read a tree from a JSON file, or from stdin for ``-``.
+
+    The file contains nested lists of positions, or an object with the parent and the position of each node (null or -1
+    for none).
 
     Raises
     ------
     InvalidInstance
-        In one line with the file, the fault and what to write.
+        With the file, the fault and what to write.
     """
     name = "<stdin>" if str(path) == "-" else str(path)
     if str(path) == "-" and (sys.stdin is None or sys.stdin.closed):
@@ -39,14 +52,19 @@ def read_tree(path: str | Path) -> Tree:
         raise error.within(source=name) from None
     except RecursionError:
         raise InvalidInstance(
-            "lists within lists too deep to read", "$", "give parents and positions of the nodes", name
+            "lists are nested too deeply", "$", "give parents and positions of the nodes", name
         ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InvalidInstance(f"is no JSON: {error}", "", SHAPES, name) from None
+        raise InvalidInstance(f"not JSON: {error}", "", SHAPES, name) from None
 
 
 def tree_of_json(value: Any) -> Tree:
-    """The tree that a JSON value describes, as `read_tree` takes it.
+    """Build the tree that a JSON value describes, in one of the forms that `read_tree` reads.
+
+    Raises
+    ------
+    InvalidInstance
+        If the value is neither a list nor an object of two lists of integers, or describes no tree.
 
     Examples
     --------
@@ -55,65 +73,68 @@ def tree_of_json(value: Any) -> Tree:
     """
     if isinstance(value, list):
         return tree_of_lists(value)
-    if (
-        not isinstance(value, dict)
-        or set(value) != {"parent", "position"}
-        or not all(isinstance(part, list) for part in value.values())
-    ):
-        raise InvalidInstance("is neither a list nor an object of parent and position", remedy=SHAPES)
-    return tree_of_parents(*([-1 if one is None else one for one in value[name]] for name in ("parent", "position")))
+    try:
+        nodes = msgspec.convert(value, _Nodes)
+    except msgspec.ValidationError as error:
+        raise InvalidInstance(f"expected nested lists or nodes: {error}", remedy=SHAPES) from None
+    return tree_of_parents(
+        *([-1 if item is None else item for item in items] for items in (nodes.parent, nodes.position))
+    )
 
 
-def packed_tree(batch: PackedBatch, groups: Ints | None = None, branching: Sequence[int] = ()) -> Tree:
-    """The tree of a packed batch: groups of samples, runs of positions that serve the same samples, windows, tokens.
+def packed_tree(batch: PackedBatch, groups: Int64Array | None = None, branching: Sequence[int] = ()) -> Tree:
+    """Build the tree of a packed batch: groups of samples, runs of positions of the same samples, windows, tokens.
 
-    A shared prompt is a run of its own, and so is what one answer adds. A level with one node is left out. Leaves are in order.
+    A shared prompt is a run of its own, and so is what one answer adds. A level with one node is left out. Leaves are
+    in order.
 
     Parameters
     ----------
     batch : PackedBatch
     groups : (N,) int, optional
-        The group that each position serves, as ``Subject.groups`` has it [default: one group].
+        Group of each position, as in ``Subject.groups`` [default: one group].
     branching : sequence of int
         Windows within a run, from the tokens up [default: none].
     """
-    owner = _owners(batch)
+    samples = _code_samples(batch)
     group = np.zeros(batch.positions, np.int64) if groups is None else np.asarray(groups)
     nested = []
     for low, high in _runs(group, 0, batch.positions):
-        runs = [_windowed(list(range(*run)), branching) for run in _runs(owner, low, high)]
-        nested.append(_alone(runs))
-    return tree_of_lists(_alone(nested))
+        runs = [_nest_windows(list(range(*run)), branching) for run in _runs(samples, low, high)]
+        nested.append(_unwrap(runs))
+    return tree_of_lists(_unwrap(nested))
 
 
-def _owners(batch: PackedBatch) -> Ints:
-    """A number for the set of samples that use each position; an unused copy belongs to the position before it."""
-    sample = np.repeat(np.arange(len(batch.samples)), np.diff(batch.sample_offset))
+def _code_samples(batch: PackedBatch) -> Int64Array:
+    """Return a code for the set of samples that use each position; an unused copy has the code of the one before it."""
+    sample = row_of_entry(batch.sample_offset)
     order = np.lexsort((sample, batch.sample_position))
-    sample, place = sample[order], batch.sample_position[order]
-    cut = np.searchsorted(place, np.arange(batch.positions + 1)).tolist()
-    known: dict[bytes, int] = {}
-    found = np.zeros(batch.positions, np.int64)
-    for position, (low, high) in enumerate(pairwise(cut)):
-        if low == high and position:
-            found[position] = found[position - 1]
+    sample, position = sample[order], batch.sample_position[order]
+    offset = np.searchsorted(position, np.arange(batch.positions + 1)).tolist()
+    code_of: dict[bytes, int] = {}
+    codes = np.zeros(batch.positions, np.int64)
+    for number, (low, high) in enumerate(pairwise(offset)):
+        if low == high and number:
+            codes[number] = codes[number - 1]
         else:
-            found[position] = known.setdefault(sample[low:high].tobytes(), len(known))
-    return found
+            codes[number] = code_of.setdefault(sample[low:high].tobytes(), len(code_of))
+    return codes
 
 
-def _runs(values: Ints, low: int, high: int) -> Iterator[tuple[int, int]]:
-    """Half-open ranges between low and high in which the values stay equal."""
+def _runs(values: Int64Array, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """Return the half-open ranges between low and high in which the values are constant."""
     cuts = (np.flatnonzero(np.diff(values[low:high])) + low + 1).tolist()
     return zip([low, *cuts], [*cuts, high], strict=True)
 
 
-def _windowed(parts: list[Any], branching: Sequence[int]) -> Any:
+def _nest_windows(parts: list[Any], branching: Sequence[int]) -> Any:
+    """Nest parts in windows of ``branching[0]`` parts, these in windows of ``branching[1]``, and so on."""
     for step in branching:
         if len(parts) > step:
-            parts = [_alone(parts[low : low + step]) for low in range(0, len(parts), step)]
-    return _alone(parts)
+            parts = [_unwrap(parts[low : low + step]) for low in range(0, len(parts), step)]
+    return _unwrap(parts)
 
 
-def _alone(parts: list[Any]) -> Any:
+def _unwrap(parts: list[Any]) -> Any:
+    """Return the only part, or all of them."""
     return parts[0] if len(parts) == 1 else parts

@@ -1,4 +1,4 @@
-"""Hierarchical self-attention: the dynamic programme in O(M b^2), and the direct evaluation, leaf by leaf, in O(b^2 M log M)."""
+"""Compute hierarchical self-attention by dynamic programming, O(M b^2), and directly, O(b^2 M log M)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.hierarchy.energies import Energies, energies
-from masksynth.diagnostics.hierarchy.inputs import Floats, Inputs, inputs_of, values_of
-from masksynth.diagnostics.hierarchy.tree import Ints, Tree
-from masksynth.diagnostics.hierarchy.visible_siblings import Bools, Sight, sight_of
+from masksynth.diagnostics.hierarchy.inputs import FloatArray, Inputs, inputs_of, values_of
+from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of
+from masksynth.mask.typing import BoolArray, Int64Array
 
 LEAVES = 2**11
 """Leaves that the direct evaluation takes at once."""
@@ -19,13 +20,14 @@ LEAVES = 2**11
 class Attention(NamedTuple):
     """Output (N, c) of the attention, its energies, and what each node passes on.
 
-    ``log_mass`` (V,): log of the mass s(A) that a row of A keeps within A. ``cross`` (V,): the mass it gives to the siblings of A.
+    ``log_mass`` (V,): log of the mass s(A) that a row of A keeps within A. ``cross`` (V,): the mass it gives to the
+    siblings of A.
     """
 
-    output: Floats
+    output: FloatArray
     energies: Energies
-    log_mass: Floats
-    cross: Floats
+    log_mass: FloatArray
+    cross: FloatArray
 
 
 def hierarchical_attention(
@@ -38,11 +40,11 @@ def hierarchical_attention(
     scores: str = "dot",
     eps: ArrayLike | None = None,
     sight: Sight | None = None,
-) -> Floats:
-    """The output of block-tied attention: row i is ``sum_j theta[i, j] v[j]``.
+) -> FloatArray:
+    """Return the output of block-tied attention: row i is ``sum_j theta[i, j] v[j]``.
 
-    Theta is the row-stochastic matrix, constant on every block of two siblings, whose rows are together closest to those of softmax
-    attention: the least ``sum_i KL(theta_i || softmax_i)``. It is never written down.
+    Theta is the row-stochastic matrix, constant on every block of two siblings, whose rows are together closest to
+    those of softmax attention: the least ``sum_i KL(theta_i || softmax_i)``. It is never written down.
 
     Parameters
     ----------
@@ -72,8 +74,8 @@ def hierarchical_attention(
     ).output
 
 
-def attend(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Attention:
-    """The dynamic programme: energies up, masses and values down."""
+def attend(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Attention:
+    """Run the dynamic programme: energies up, masses and values down."""
     found = energies(tree, inputs, v, sight)
     whole = found.whole
     inner, cross = _minus(-found.phi, whole), _minus(-found.eta, whole)
@@ -93,21 +95,23 @@ def attend(tree: Tree, inputs: Inputs, v: Floats, sight: Sight) -> Attention:
     return Attention(output, found, log_mass, given)
 
 
-def _minus(part: Floats, whole: Floats) -> Floats:
-    """``part - whole``, minus infinity where the part is."""
+def _minus(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Return ``part - whole``, minus infinity where the part is."""
     empty = np.isneginf(part)
-    found: Floats = np.where(empty, -np.inf, np.where(empty, 0, part) - np.where(empty, 0, whole))
+    found: FloatArray = np.where(empty, -np.inf, np.where(empty, 0, part) - np.where(empty, 0, whole))
     return found
 
 
-def massless_rows(tree: Tree, sight: Sight) -> Bools:
-    """Whether each position's row of the block-tied matrix is empty: it and all nodes above it have nothing to attend to.
+def massless_rows(tree: Tree, sight: Sight) -> BoolArray:
+    """Return whether each position's row of the block-tied matrix is empty.
 
-    A family is *degenerate* where one of its children has nothing: its phi is infinite, and below the root it keeps no mass.
+    The position and all nodes above it then have nothing to attend to.
 
-    Examples
-    --------
-    Causal, itself excluded: a first leaf has nothing, so no leaf family keeps mass, and the first of them sees nothing at all.
+    A family is *degenerate* where one of its children has nothing: its phi is infinite, and below the root it keeps no
+    mass.
+
+    Examples -------- Causal, itself excluded: a first leaf has nothing, so no leaf family keeps mass, and the first of
+    them sees nothing at all.
 
     >>> from masksynth.diagnostics.hierarchy import tree_of_lists
     >>> tree = tree_of_lists([[0, 1], [2, 3], [4, 5]])
@@ -125,14 +129,14 @@ def massless_rows(tree: Tree, sight: Sight) -> Bools:
     return empty
 
 
-def endless(tree: Tree, sight: Sight) -> Bools:
-    """(V,) whether phi of each node is infinite: no row can keep mass inside it, unless it is the root."""
+def endless(tree: Tree, sight: Sight) -> BoolArray:
+    """Return whether phi of each node is infinite, (V,): no row can keep mass inside it, unless it is the root."""
     zeros = np.zeros((tree.size, 1))
     return np.isposinf(energies(tree, Inputs(zeros, zeros, 1.0, None), zeros, sight).phi)
 
 
-def degenerate_families(tree: Tree, sight: Sight) -> Bools:
-    """(V,) whether each node is a family with a child that has nothing to attend to, inside or beside it; a leaf is none."""
+def degenerate_families(tree: Tree, sight: Sight) -> BoolArray:
+    """Return whether each node is a family with a child that has nothing to attend to, (V,); False for leaves."""
     return endless(tree, sight) & (tree.position < 0)
 
 
@@ -146,11 +150,11 @@ def direct_attention(
     scores: str = "dot",
     eps: ArrayLike | None = None,
     sight: Sight | None = None,
-) -> Floats:
-    """The same output by direct evaluation: every leaf asks each of its ancestors for the softmax over the ancestor's siblings.
+) -> FloatArray:
+    """Return the same output by direct evaluation, one softmax over the siblings of each ancestor of each leaf.
 
-    Nothing is shared between the leaves of a node but the energies, so a leaf costs b for each level above it: O(b^2 M log M) in a balanced
-    tree, where the dynamic programme takes O(M b^2).
+    Nothing is shared between the leaves of a node but the energies, so a leaf costs b for each level above it: O(b^2 M
+    log M) in a balanced tree, where the dynamic programme takes O(M b^2).
 
     Examples
     --------
@@ -169,8 +173,11 @@ def direct_attention(
     return output
 
 
-def _leaf_rows(tree: Tree, inputs: Inputs, found: Energies, sight: Sight, leaf: Ints) -> Floats:
-    """Rows of some leaves, from each leaf's parent up: ``row(A) = (e^-phi(A) row inside A + sum_C |C| e^-psi v(C)) / (both sums)``."""
+def _leaf_rows(tree: Tree, inputs: Inputs, found: Energies, sight: Sight, leaf: Int64Array) -> FloatArray:
+    """Return rows of some leaves, computed from each leaf's parent up.
+
+    ``row(A) = (e^-phi(A) row inside A + sum_C |C| e^-psi v(C)) / (both sums)``.
+    """
     row = np.where(sight.itself[tree.position[leaf]][:, None], found.v[leaf], 0)
     node = leaf.copy()
     for level in range(tree.depth - 1, -1, -1):
@@ -186,8 +193,10 @@ def _leaf_rows(tree: Tree, inputs: Inputs, found: Energies, sight: Sight, leaf: 
     return row
 
 
-def _one_level(tree: Tree, inputs: Inputs, found: Energies, node: Ints, child: Ints, may: Bools, row: Floats) -> Floats:
-    """The rows of some nodes, of which ``row`` is the inner part, mixed with what they see of their siblings."""
+def _one_level(
+    tree: Tree, inputs: Inputs, found: Energies, node: Int64Array, child: Int64Array, may: BoolArray, row: FloatArray
+) -> FloatArray:
+    """Mix the inner rows of some nodes, ``row``, with the values of their siblings."""
     score = inputs.scale * np.einsum("nd,nbd->nb", found.q[node], found.k[child])
     if inputs.eps is not None:
         score = score + np.einsum("ne,nbe->nb", inputs.eps[node], inputs.eps[child])
@@ -199,5 +208,5 @@ def _one_level(tree: Tree, inputs: Inputs, found: Energies, node: Ints, child: I
     inner = np.exp(own - top)
     total = weight.sum(axis=1) + inner
     mixed = inner[:, None] * row + np.einsum("nb,nbc->nc", weight, found.v[child])
-    made: Floats = mixed / np.where(total == 0, 1, total)[:, None]
+    made: FloatArray = mixed / np.where(total == 0, 1, total)[:, None]
     return made

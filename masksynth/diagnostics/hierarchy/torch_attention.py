@@ -1,4 +1,4 @@
-"""Hierarchical self-attention for torch: a function and a module, with autograd, batches, padding and grouped keys."""
+"""Compute hierarchical self-attention in torch, with autograd, batches, padding and grouped keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def hierarchical_attention(
     padding: Tensor | None = None,
     eps: Sequence[Tensor] | None = None,
 ) -> Tensor:
-    """Block-tied attention, as `masksynth.diagnostics.hierarchy.hierarchical_attention`, batched and differentiable.
+    """Compute block-tied attention, batched and differentiable.
+
+    The numpy reference is `masksynth.diagnostics.hierarchy.hierarchical_attention`.
 
     Parameters
     ----------
@@ -45,8 +47,8 @@ def hierarchical_attention(
     included, causal : bool
         Whether positions attend to themselves; whether to left siblings only (the leaves must stand in order).
     padding : (..., N) bool, optional
-        True for real positions. The others are taken out of the tree, exactly: no mean and no count has them. Its leading axes are those
-        of ``q`` without the heads.
+        True for real positions. The others are taken out of the tree, exactly: no mean and no count has them. Its
+        leading axes are those of ``q`` without the heads.
     eps : sequence of (n_l, e), optional
         For each depth l from 1 to that of the tree the position embeddings of its n_l nodes, in the order of ``Tree``.
 
@@ -120,10 +122,10 @@ def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) ->
 
 
 class HierarchicalAttention(nn.Module):
-    """A layer that mixes positions by block-tied attention: projections, heads, a position embedding for each place in a family.
+    """Mix positions by block-tied attention: a layer with projections, heads and optional position embeddings.
 
-    Siblings are embedded by their place in the family, at each depth with numbers of their own, as the paper has it; without ``places``
-    there are no embeddings.
+    Siblings are embedded by their place in the family, at each depth with numbers of their own, as the paper has it;
+    without ``places`` there are no embeddings.
 
     Parameters
     ----------
@@ -160,7 +162,7 @@ class HierarchicalAttention(nn.Module):
         self._plans: dict[torch.device, Plan] = {}
 
     def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
-        """(..., N, width) in, the same out."""
+        """Map (..., N, width) to the same shape."""
         if x.device not in self._plans:
             self._plans[x.device] = plan_of(self.tree, x.device)
         plan = self._plans[x.device]

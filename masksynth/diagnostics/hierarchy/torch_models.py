@@ -1,7 +1,8 @@
-"""Chosen layers of a Hugging Face transformer with block-tied attention in place of softmax, without training.
+"""Replace softmax attention in chosen layers of a Hugging Face transformer by block-tied attention, without training.
 
-The chosen layers ask transformers' attention interface for an implementation of their own; all others keep theirs, with masks, biases,
-sinks and caps, untouched. Masks must be padding masks, causal or not; other masks, and settings that change softmax attention, are refused.
+The chosen layers ask transformers' attention interface for an implementation of their own; all others keep theirs, with
+masks, biases, sinks and caps, untouched. Masks must be padding masks, causal or not; other masks, and settings that
+change softmax attention, are refused.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ def hierarchical_layers(
     included: bool = True,
     leaks: bool = False,
 ) -> Iterator[nn.Module]:
-    """The model with block-tied attention in some layers, until the ``with`` block is left.
+    """Replace the attention of some layers by block-tied attention until the ``with`` block is left.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        One whose attention modules take their attention from transformers' interface and know their layer: BERT, RoBERTa, ELECTRA, GPT-2,
-        Llama and their kin; not DistilBERT, ALBERT, MPNet or encoder-decoders.
+        One whose attention modules take their attention from transformers' interface and know their layer: BERT,
+        RoBERTa, ELECTRA, GPT-2, Llama and their kin; not DistilBERT, ALBERT, MPNet or encoder-decoders.
     layers : iterable of int
         Layers to replace, counted from 0; negative ones from the end.
     tree : sequence of int, or function
@@ -61,21 +62,24 @@ def hierarchical_layers(
     included : bool
         Positions attend to themselves, as pretrained models expect.
     leaks : bool
-        Run causal models on trees that let rows depend on later positions (`leaking_rows`), as windows do; `histories` do not.
+        Run causal models on trees that let rows depend on later positions (`leaking_rows`), as windows do; `histories`
+        do not.
 
     Raises
     ------
     InvalidInstance
         For a layer that the model does not have, or a tree of another size.
     Unsupported
-        For a model in which a chosen layer has no such module. When the model runs: for a causal mask on a tree that leaks, unless
-        ``leaks``; for a mask that is neither padding nor causal; for cached keys; for dropout on attention weights, which are never written
-        down; for position biases, caps, sinks and windows. When the block is left: for a chosen layer that the model ran without.
+        For a model in which a chosen layer has no such module. When the model runs: for a causal mask on a tree that
+        leaks, unless ``leaks``; for a mask that is neither padding nor causal; for cached keys; for dropout on
+        attention weights, which are never written down; for position biases, caps, sinks and windows. When the block is
+        left: for a chosen layer that the model ran without.
 
     Examples
     --------
     >>> from transformers import BertConfig, BertModel
-    >>> model = BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=8)).eval()
+    >>> sizes = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 8}
+    >>> model = BertModel(BertConfig(vocab_size=9, **sizes)).eval()
     >>> tokens = torch.arange(8)[None]
     >>> with hierarchical_layers(model, [2], (2, 2)) as changed:
     ...     changed(tokens).last_hidden_state.shape
@@ -91,29 +95,29 @@ def hierarchical_layers(
         finally:
             watch.remove()
     if ran and (missed := sorted({module.layer_idx for module in places} - used)):
-        raise Unsupported(
-            f"{type(model).__name__} ran without the attention of layer {missed[0]}: nothing was replaced there; {ROAD}"
-        )
+        raise Unsupported(f"{type(model).__name__} ran without calling the attention of layer {missed[0]}; {REMEDY}")
 
 
-ROAD = "use HierarchicalAttention"
+REMEDY = "use HierarchicalAttention"
 
 
 def _places(model: nn.Module, layers: Iterable[int]) -> list[Any]:
-    """The attention modules of the chosen layers."""
+    """Return the attention modules of the chosen layers."""
     config: Any = getattr(model, "config", None)
     able: Any = getattr(model, "_can_set_attn_implementation", None)
     many = getattr(config, "num_hidden_layers", None)
     if able is None or not able() or many is None:
-        raise Unsupported(f"{type(model).__name__} does not take its attention from transformers' interface; {ROAD}")
+        raise Unsupported(f"{type(model).__name__} does not use transformers' attention interface; {REMEDY}")
     if getattr(config, "add_cross_attention", False) or _has_cross(model):
-        raise Unsupported(f"{type(model).__name__} attends to other sequences too; give an encoder or a decoder alone")
+        raise Unsupported(f"{type(model).__name__} has cross-attention; give an encoder or a decoder alone")
     chosen = _chosen(layers, int(many))
     found: list[Any] = [
         one for one in model.modules() if getattr(one, "layer_idx", None) in chosen and hasattr(one, "config")
     ]
     if missing := sorted(chosen - {one.layer_idx for one in found}):
-        raise Unsupported(f"no attention module of {type(model).__name__} says that it is layer {missing[0]}; {ROAD}")
+        raise Unsupported(
+            f"{type(model).__name__} has no attention module of layer {missing[0]} (by layer_idx); {REMEDY}"
+        )
     for before in {one.config._attn_implementation for one in found} - {"sdpa", "eager"}:
         raise Unsupported(f"attention {before!r} has masks of its own; load the model with attn_implementation='sdpa'")
     return found
@@ -127,16 +131,16 @@ def _has_cross(model: nn.Module) -> bool:
 def _chosen(layers: Iterable[int], many: int) -> frozenset[int]:
     found = list(layers) if isinstance(layers, Iterable) else [layers]
     if not isinstance(layers, Iterable) or any(type(layer) is not int for layer in found):
-        raise InvalidInstance(f"layers {layers!r:.40}", "", "give a list of whole numbers, such as [0, 2]")
+        raise InvalidInstance(f"expected a list of integers, such as [0, 2], got {layers!r:.40}", "")
     for layer in found:
         if not -many <= layer < many:
-            raise InvalidInstance(f"layer {layer} of a model of {many}", "", f"count from 0 to {many - 1}")
+            raise InvalidInstance(f"expected a layer of 0..{many - 1}, got layer {layer}", "")
     return frozenset(layer % many for layer in found)
 
 
 @contextmanager
 def _redirected(places: list[Any], name: str) -> Iterator[None]:
-    """Modules with copies of their configs that name another implementation, and with their own configs again."""
+    """Give modules copies of their configs that name another implementation, and restore their own at the end."""
     before = [one.config for one in places]
     try:
         for one in places:
@@ -195,7 +199,7 @@ def _attention(made: Callable[[int], Tree], options: tuple[bool, bool], used: se
 
 
 def _causal_alone(module: Any, settings: dict[str, Any]) -> bool:
-    """What no mask means: as transformers reads it, the module's own direction, but nothing where attention is eager."""
+    """Return whether a missing mask means causal attention: the module's own direction, not for eager attention."""
     asked = settings.get("is_causal")
     return bool(getattr(module, "is_causal", True) if asked is None else asked) and module.config.masks_for != "eager"
 
@@ -203,25 +207,30 @@ def _causal_alone(module: Any, settings: dict[str, Any]) -> bool:
 def _refuse(q: Tensor, k: Tensor, options: dict[str, Any]) -> None:
     if q.shape[-2] != k.shape[-2]:
         raise Unsupported(
-            f"{q.shape[-2]} queries for {k.shape[-2]} keys: cached keys have no tree; run the model with use_cache=False"
+            f"{q.shape[-2]} queries for {k.shape[-2]} keys: cached keys are not supported; call it with use_cache=False"
         )
     if options.get("dropout"):
-        raise Unsupported("dropout on attention weights: they are never written down; put the model into eval mode")
+        raise Unsupported(
+            "dropout on attention weights is not supported: they are never computed; put the model into eval mode"
+        )
     if (window := options.get("sliding_window")) is not None and window < q.shape[-2]:
-        raise Unsupported(f"a sliding window of {window} at {q.shape[-2]} positions; replace no layer that has one")
+        raise Unsupported(
+            f"block-tied attention has no sliding window ({window} of {q.shape[-2]} positions); keep this layer"
+        )
     for name in sorted(
         name for name, value in options.items() if value is not None and value is not False and name not in HARMLESS
     ):
-        raise Unsupported(f"attention with {name}, which block-tied attention has not; replace no layer that uses it")
+        raise Unsupported(f"block-tied attention does not support {name}; do not replace a layer that uses it")
 
 
 def padding_of(mask: Tensor | None, q: Tensor) -> tuple[Tensor | None, bool]:
-    """Which positions are real, (B, N), and whether the mask is causal.
+    """Return which positions are real, (B, N), and whether the mask is causal.
 
     Parameters
     ----------
     mask : (B, 1, N, N) bool or float, optional
-        True, or 0, where a query may attend to a key, False or the lowest number elsewhere; rows of padding may hold anything.
+        True, or 0, where a query may attend to a key, False or the lowest number elsewhere; rows of padding may hold
+        anything.
 
     Raises
     ------
@@ -238,13 +247,11 @@ def padding_of(mask: Tensor | None, q: Tensor) -> tuple[Tensor | None, bool]:
     if mask.is_floating_point() and bool(((mask == 0) | (mask <= torch.finfo(mask.dtype).min / 2)).all()):
         mask = mask == 0
     if mask.dtype != torch.bool or mask.dim() != 4 or mask.shape[1] != 1 or mask.shape[-1] != q.shape[-2]:
-        raise Unsupported(f"a mask {mask.dtype} {tuple(mask.shape)}; give a 2D padding mask, or none")
+        raise Unsupported(f"expected a 2D padding mask or none, got {mask.dtype} {tuple(mask.shape)}")
     real = mask[:, 0].any(-2)
     rows = real[:, :, None]
     whole = real[:, None, :].expand_as(mask[:, 0])
     for allowed, causal in ((whole, False), (whole.tril(), True)):
         if torch.equal(mask[:, 0] & rows, allowed & rows):
             return real.expand(q.shape[0], -1), causal
-    raise Unsupported(
-        "a mask that is neither padding nor causal: its blocks would be cut; replace no layer that uses it"
-    )
+    raise Unsupported("expected a padding mask, causal or not, got another one; do not replace a layer that uses it")

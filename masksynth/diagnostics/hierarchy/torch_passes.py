@@ -1,7 +1,7 @@
-"""The two passes of hierarchical self-attention over tensors: energies up, masses and values down, level by level.
+"""Run the two passes of hierarchical self-attention over tensors: energies up, masses and values down.
 
-Energies that are infinite (of a leaf that does not see itself, of a node without siblings to see) are flags beside finite numbers that are
-dropped, never large numbers: values are exact and no gradient is NaN.
+Energies that are infinite (of a leaf that does not see itself, of a node without siblings to see) are flags beside
+finite numbers that are dropped, never large numbers: values are exact and no gradient is NaN.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from masksynth.diagnostics.hierarchy.tree import Tree
 
 
 class Group(NamedTuple):
-    """Families of one size: ``child`` (F, b) counted from the start of the children's level, ``parent`` (F,) from that of theirs."""
+    """Families of one size: ``child`` (F, b) and ``parent`` (F,), both counted from the start of their levels."""
 
     child: Tensor
     parent: Tensor
 
 
 class Level(NamedTuple):
-    """Nodes at a depth: ``leaf`` those that are leaves, of ``position``; ``above`` the parent of each; the families below the others.
+    """Nodes at one depth: ``leaf`` are leaves, of ``position``; ``above`` is the parent of each; then the families.
 
-    ``nodes`` sorts the leaves and the parents of the groups, ``children`` the children of the groups; None where they are in order.
+    ``nodes`` sorts the leaves and the parents of the groups, ``children`` the children of the groups; None where they
+    are in order.
     """
 
     leaf: Tensor
@@ -38,7 +39,7 @@ class Level(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A tree as index tensors on a device, where each position stands among all leaves, and whether the leaves are in order."""
+    """Index tensors of a tree on a device, the rank of each position among the leaves, and if these are in order."""
 
     levels: tuple[Level, ...]
     place: Tensor
@@ -47,7 +48,7 @@ class Plan(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """The nodes of a level, over batch and heads: means, numbers of leaves, log e^-phi, and whether e^-phi is above 0."""
+    """Nodes of a level, over batch and heads: means, numbers of leaves, log e^-phi, and if e^-phi is above 0."""
 
     q: Tensor
     k: Tensor
@@ -58,7 +59,7 @@ class Sums(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What nodes see of their siblings: the mean value, log e^-eta, and whether there is something."""
+    """What nodes get from their siblings: the mean value, log e^-eta, and whether there is any."""
 
     value: Tensor
     outer: Tensor
@@ -66,7 +67,7 @@ class Seen(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Scale of the dot products, what is seen, which positions are real (None: all), and embeddings of the nodes of each depth from 1."""
+    """Scale of dot products, attended siblings, real positions (None: all), embeddings of nodes per depth from 1."""
 
     scale: float
     included: bool
@@ -76,7 +77,7 @@ class Rule(NamedTuple):
 
 
 def plan_of(tree: Tree, device: str | torch.device = "cpu") -> Plan:
-    """The index tensors of a tree on a device; make them once for many calls.
+    """Build the index tensors of a tree on a device, to be reused by many calls.
 
     Examples
     --------
@@ -108,7 +109,9 @@ def _sorting(parts: list[Tensor]) -> Tensor | None:
 
 
 def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
-    """The output for each position; batch axes of q, k, v broadcast, and all have the same number of axes.
+    """Return the output for each position.
+
+    Batch axes of q, k, v broadcast, and all have the same number of axes.
 
     Half precision is computed in float32, as it cannot count more than some thousand leaves, and rounded at the end.
     """
@@ -127,7 +130,7 @@ def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
 
 
 def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Tensor, rule: Rule) -> Tensor:
-    """Masses s(A) and values from the root to the leaves, which stand level by level."""
+    """Pass masses s(A) and values from the root to the leaves, level by level."""
     root = sums[0]
     shape = (root.inner[..., 0] + v[..., 0, 0]).shape
     value, mass = v.new_zeros(*shape, 1, v.shape[-1]), v.new_ones(*shape, 1)
@@ -142,13 +145,13 @@ def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Te
 
 
 def _ends(level: Level, value: Tensor, mass: Tensor, nodes: Sums) -> Tensor:
-    """The outputs of the leaves of a level."""
+    """Return the outputs of the leaves of a level."""
     kept = torch.where(nodes.lives, mass, 0.0).index_select(-1, level.leaf)
     return value.index_select(-2, level.leaf) + kept.unsqueeze(-1) * nodes.v.index_select(-2, level.leaf)
 
 
 def _shares(nodes: Sums, looked: Seen) -> tuple[Tensor, Tensor]:
-    """The shares of its mass that a row keeps inside each node and gives to the siblings."""
+    """Return the shares of its mass that a row keeps inside each node and gives to the siblings."""
     both = nodes.lives & looked.crosses
     gap = torch.where(both, looked.outer - nodes.inner, 0.0)
     keep = torch.where(both, logsigmoid(-gap).exp(), nodes.lives.to(gap.dtype))
@@ -171,7 +174,7 @@ def _leaves(level: Level, depth: int, q: Tensor, k: Tensor, v: Tensor, rule: Rul
 
 
 def _siblings(level: Level, depth: int, below: Sums, rule: Rule) -> Seen:
-    """What each node of the next level sees of its siblings."""
+    """Return what each node of the next level gets from its siblings."""
     parts = [_seen(group, below, rule, None if rule.eps is None else rule.eps[depth]) for group in level.groups]
     value = torch.cat([part.value.flatten(-3, -2) for part in parts], -2)
     outer, crosses = (torch.cat([part[number].flatten(-2, -1) for part in parts], -1) for number in (1, 2))
@@ -200,7 +203,7 @@ def _seen(group: Group, below: Sums, rule: Rule, eps: Tensor | None) -> Seen:
 
 
 def _families(table: Tensor, group: Group, axis: int) -> Tensor:
-    """The children of the families of a group: (F, b) in place of the axis of nodes."""
+    """Return the children of the families of a group: (F, b) in place of the axis of nodes."""
     if table.shape[axis] != group.child.numel():  # otherwise the level is this group, in order
         table = table.index_select(axis, group.child.reshape(-1))
     after = table.shape[axis + 1 :] if axis < -1 else ()
@@ -208,7 +211,7 @@ def _families(table: Tensor, group: Group, axis: int) -> Tensor:
 
 
 def _parents(level: Level, below: Sums, looked: Seen, own: Sums) -> Sums:
-    """The sums of a level from those of the next one, and of its own leaves."""
+    """Return the sums of a level from those of the next one, and from its own leaves."""
     parts = [_parent(group, below, looked) for group in level.groups]
     if not len(level.leaf) and len(parts) == 1:
         return parts[0]

@@ -1,7 +1,7 @@
-"""Signal hierarchies: rooted trees whose leaves are positions, as arrays in level order.
+"""Represent rooted trees over positions (signal hierarchies) as arrays in level order.
 
-Level order: the root is node 0, a level follows the one above it, and the children of a node are neighbours. A *family* is the children of
-one node; M is the number of families (nodes that are no leaves), b the size of the largest.
+Level order: the root is node 0, a level follows the one above it, and the children of a node are neighbours. A *family*
+is the children of one node; M is the number of families (nodes that are no leaves), b the size of the largest.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import indptr, repeat_ranges
-
-Ints = NDArray[np.int64]
+from masksynth.mask.typing import Int64Array
 
 
 class Families(NamedTuple):
-    """All families of F nodes at one depth that have b children each: node numbers ``parent`` (F,) and ``child`` (F, b)."""
+    """F families at one depth with b children each: node numbers ``parent`` (F,) and ``child`` (F, b)."""
 
-    parent: Ints
-    child: Ints
+    parent: Int64Array
+    child: Int64Array
 
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """A signal hierarchy over positions 0, ..., N - 1; make one with `tree_of_lists`, `tree_of_parents`, `windows` and the like.
+    """A signal hierarchy over positions 0, ..., N - 1, from `tree_of_lists`, `tree_of_parents` or `windows`.
 
     Parameters
     ----------
@@ -52,8 +51,8 @@ class Tree:
     (5, 3, 3, 2, [5, 2, 3, 1, 1, 1, 1, 1])
     """
 
-    parent: Ints
-    position: Ints
+    parent: Int64Array
+    position: Int64Array
 
     def __post_init__(self) -> None:
         parent, position = (np.ascontiguousarray(a) for a in (self.parent, self.position))
@@ -82,50 +81,50 @@ class Tree:
 
     @property
     def size(self) -> int:
-        """N, the number of positions."""
+        """Number of positions, N."""
         return len(self.order)
 
     @property
     def nodes(self) -> int:
-        """V, the number of nodes."""
+        """Number of nodes, V."""
         return len(self.parent)
 
     @property
     def families(self) -> int:
-        """M, the number of families."""
+        """Number of families, M."""
         return self.nodes - self.size
 
     @property
     def largest(self) -> int:
-        """The paper's b, the most children of a node; 0 where the root is a leaf."""
+        """Largest number of children of a node, the paper's b; 0 where the root is a leaf."""
         return int(np.diff(self.child_offset).max())
 
     @property
     def depth(self) -> int:
-        """The most steps from the root to a leaf."""
+        """Largest number of steps from the root to a leaf."""
         return len(self.level_offset) - 2
 
     @property
     def sibling_pairs(self) -> int:
-        """The sum of b^2 over the families: pairs of siblings, each node with itself included."""
+        """Sum of b^2 over the families: pairs of siblings, each node with itself included."""
         return int((np.diff(self.child_offset) ** 2).sum())
 
     @cached_property
-    def child_offset(self) -> Ints:
-        """(V + 1,): the children of node v are ``range(child_offset[v], child_offset[v + 1])``; none for a leaf."""
+    def child_offset(self) -> Int64Array:
+        """Row pointers, (V + 1,): node v has the children ``child_offset[v] .. child_offset[v + 1] - 1``."""
         return 1 + indptr(np.bincount(self.parent[1:], minlength=self.nodes))
 
     @cached_property
-    def level_offset(self) -> Ints:
-        """(depth + 2,): the nodes at depth l are ``range(level_offset[l], level_offset[l + 1])``."""
+    def level_offset(self) -> Int64Array:
+        """Row pointers of levels, (depth + 2,): depth l has ``range(level_offset[l], level_offset[l + 1])``."""
         found = [0, 1]
         while found[-1] < self.nodes:
             found.append(int(self.child_offset[found[-1]]))
         return np.array(found)
 
     @cached_property
-    def count(self) -> Ints:
-        """(V,): how many leaves are below each node, itself included."""
+    def count(self) -> Int64Array:
+        """Number of leaves below each node, itself included, (V,)."""
         found = (self.position >= 0).astype(np.int64)
         for low, high in self.levels[:0:-1]:
             base = int(self.parent[low])
@@ -134,8 +133,8 @@ class Tree:
         return found
 
     @cached_property
-    def first(self) -> Ints:
-        """(V,): leaves from left to right have ranks; those below node v are ``first[v] .. first[v] + count[v] - 1``."""
+    def first(self) -> Int64Array:
+        """Rank of the first leaf below each node, (V,); its leaves are ``first[v] .. first[v] + count[v] - 1``."""
         found = np.zeros(self.nodes, np.int64)
         for low, high in self.levels[1:]:
             before = np.cumsum(self.count[low:high]) - self.count[low:high]
@@ -144,25 +143,25 @@ class Tree:
         return found
 
     @cached_property
-    def leaves(self) -> Ints:
-        """(N,): the leaves from left to right, as nodes."""
+    def leaves(self) -> Int64Array:
+        """The leaves from left to right, as nodes, (N,)."""
         found = np.flatnonzero(self.position >= 0)
         return found[np.argsort(self.first[found])]
 
     @cached_property
-    def order(self) -> Ints:
-        """(N,): the positions of the leaves from left to right."""
+    def order(self) -> Int64Array:
+        """The positions of the leaves from left to right, (N,)."""
         found = np.flatnonzero(self.position >= 0)
         return self.position[found] if len(found) == 1 else self.position[self.leaves]
 
     @cached_property
     def levels(self) -> tuple[tuple[int, int], ...]:
-        """The half-open ranges of nodes of the levels, from the root down."""
+        """Half-open ranges of nodes of the levels, from the root down."""
         return tuple(pairwise(self.level_offset.tolist()))
 
     @cached_property
     def plan(self) -> tuple[tuple[Families, ...], ...]:
-        """For each depth of parents, from the root down: its families, those of one size together."""
+        """Families of each depth of parents, from the root down, those of one size together."""
         return tuple(self._families(low, high) for low, high in self.levels[:-1])
 
     def _families(self, low: int, high: int) -> tuple[Families, ...]:
@@ -174,8 +173,8 @@ class Tree:
         return tuple(groups)
 
 
-def _check_leaves(parent: Ints, position: Ints) -> None:
-    """Leaves have a position each, other nodes none, and the positions are 0, ..., N - 1."""
+def _check_leaves(parent: Int64Array, position: Int64Array) -> None:
+    """Check that each leaf has a position, other nodes none, and that the positions are 0, ..., N - 1."""
     has_children = np.bincount(parent[1:], minlength=len(parent)) > 0
     if (empty := np.flatnonzero(~has_children & (position < 0))).size:
         raise InvalidInstance(
@@ -196,7 +195,7 @@ def _check_leaves(parent: Ints, position: Ints) -> None:
 
 
 def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
-    """The tree in which node v has parent ``parent[v]`` (-1: the root) and is the leaf of ``position[v]`` (-1: is none).
+    """Build the tree in which node v has parent ``parent[v]`` (-1: root) and position ``position[v]`` (-1: no leaf).
 
     Nodes may be numbered in any way; the children of a node stand in the order of their numbers.
 
@@ -236,7 +235,7 @@ def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
     return Tree(np.where(above < 0, -1, number[above]), positions[order])
 
 
-def _integers(value: ArrayLike) -> Ints:
+def _integers(value: ArrayLike) -> Int64Array:
     try:
         found = np.asarray(value)
     except ValueError:
@@ -247,8 +246,8 @@ def _integers(value: ArrayLike) -> Ints:
     return found.astype(np.int64)
 
 
-def _level_order(parents: Ints, frontier: Ints) -> Ints:
-    """The nodes that lead to the root, level by level."""
+def _level_order(parents: Int64Array, frontier: Int64Array) -> Int64Array:
+    """Return the nodes that lead to the root, level by level."""
     children = np.argsort(parents, kind="stable")
     cut = np.searchsorted(parents[children], np.arange(len(parents) + 1))
     found = [frontier]
@@ -258,7 +257,7 @@ def _level_order(parents: Ints, frontier: Ints) -> Ints:
     return np.concatenate(found)
 
 
-def _on_cycle(parents: Ints, reached: Ints) -> int:
+def _on_cycle(parents: Int64Array, reached: Int64Array) -> int:
     node = int(np.setdiff1d(np.arange(len(parents)), reached)[0])
     for _ in range(len(parents)):  # after V steps up a walk that never ends is on its cycle
         node = int(parents[node])
@@ -266,7 +265,7 @@ def _on_cycle(parents: Ints, reached: Ints) -> int:
 
 
 def tree_of_lists(nested: Sequence[Any] | int) -> Tree:
-    """The tree of nested lists: a list is a family, an integer a leaf.
+    """Build the tree of nested lists: a list is a family, an integer a leaf.
 
     Raises
     ------
@@ -310,7 +309,7 @@ CLOSE = -2
 
 
 def lists_of_tree(tree: Tree) -> Any:
-    """Nested lists from which `tree_of_lists` makes the tree.
+    """Return the nested lists from which `tree_of_lists` builds the tree.
 
     Examples
     --------

@@ -1,42 +1,44 @@
-"""Which siblings a node may attend to, and whether a leaf may attend to itself."""
+"""Decide which siblings a node may attend to, and whether a leaf may attend to itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.diagnostics.hierarchy.tree import Families, Tree
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.intervals import row_intervals
+from masksynth.mask.typing import BoolArray, Int64Array
 
-Bools = NDArray[np.bool_]
 LARGEST_MASK = 8192
-"""Positions up to which the pairs of blocks are counted, 8 bytes a pair; above it row intervals serve, for leaves in order."""
+"""Positions up to which the pairs of blocks are counted, 8 bytes a pair; above it row intervals serve, for leaves in
+order."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What may attend to what in a tree.
+    """Allowed pairs of siblings in a tree.
 
     Parameters
     ----------
     itself : (N,) bool
         Whether each position may attend to itself.
     blocks : tuple of tuples of (F, b, b) or (1, b, b) bool
-        For each group of ``Tree.plan``: ``[f, i, j]`` is true iff child i of family f may attend to child j. The diagonal is false: a node
-        is no sibling of itself.
+        For each group of ``Tree.plan``: ``[f, i, j]`` is true iff child i of family f may attend to child j. The
+        diagonal is false: a node is no sibling of itself.
     causal : bool
         Left siblings only.
     mask : Mask, optional
         The mask from which the blocks come.
     lost : int
-        Allowed pairs of the mask that lie in blocks which are not allowed as a whole, so that no block-tied matrix can use them.
+        Allowed pairs of the mask that lie in blocks which are not allowed as a whole, so that no block-tied matrix can
+        use them.
     """
 
-    itself: Bools
-    blocks: tuple[tuple[Bools, ...], ...]
+    itself: BoolArray
+    blocks: tuple[tuple[BoolArray, ...], ...]
     causal: bool = False
     mask: Mask | None = None
     lost: int = 0
@@ -48,7 +50,7 @@ class Sight:
 
 
 def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: Mask | None = None) -> Sight:
-    """What may attend to what.
+    """Return which siblings may attend to which.
 
     Parameters
     ----------
@@ -58,13 +60,14 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
     causal : bool
         Left siblings alone; the leaves must stand in the order of their positions.
     mask : Mask, optional
-        One table over the positions. A block of two siblings is usable iff the mask allows all its pairs: with one forbidden pair, a value
-        that is the same on the whole block must be 0.
+        One table over the positions. A block of two siblings is usable iff the mask allows all its pairs: with one
+        forbidden pair, a value that is the same on the whole block must be 0.
 
     Raises
     ------
     InvalidInstance
-        If the mask has another size or several tables, or goes with ``causal``; if the leaves of a causal tree are not in order.
+        If the mask has another size or several tables, or goes with ``causal``; if the leaves of a causal tree are not
+        in order.
     Unsupported
         Above 8,192 positions with a mask, if the leaves are not in order.
 
@@ -72,7 +75,8 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
     --------
     >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
     >>> tree = tree_of_lists([[0, 1], [2, 3]])
-    >>> sight_of(tree, mask=Mask.from_dense(np.array([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 1]]) > 0)).lost
+    >>> dense = np.array([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 1]]) > 0
+    >>> sight_of(tree, mask=Mask.from_dense(dense)).lost
     3
     """
     itself = np.full(tree.size, included)
@@ -87,12 +91,12 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
     return Sight(itself, tuple(tuple(_plain(group, causal) for group in level) for level in tree.plan), causal)
 
 
-def _plain(group: Families, causal: bool) -> Bools:
+def _plain(group: Families, causal: bool) -> BoolArray:
     size = group.child.shape[1]
     return np.tri(size, k=-1, dtype=bool)[None] if causal else ~np.eye(size, dtype=bool)[None]
 
 
-def _of_mask(tree: Tree, mask: Mask, itself: Bools) -> Sight:
+def _of_mask(tree: Tree, mask: Mask, itself: BoolArray) -> Sight:
     if mask.size != tree.size or mask.tables != 1:
         raise InvalidInstance(
             f"a mask of shape {mask.shape} for a tree of {tree.size} positions", "", "give one table of that size"
@@ -118,8 +122,8 @@ def _of_mask(tree: Tree, mask: Mask, itself: Bools) -> Sight:
     return Sight(itself & loops, tuple(blocks), mask=mask, lost=mask.pairs - int(loops.sum()) - used)
 
 
-def sightless_rows(sight: Sight) -> Bools:
-    """(N,) whether each position may attend to nothing at all, in whole blocks or in part.
+def sightless_rows(sight: Sight) -> BoolArray:
+    """Return whether each position may attend to nothing at all, in complete blocks or in part, (N,).
 
     Examples
     --------
@@ -130,16 +134,16 @@ def sightless_rows(sight: Sight) -> Bools:
     size, mask = len(sight.itself), sight.mask
     each = np.arange(size)
     if mask is None:
-        alone: Bools = (each if sight.causal else np.full(size, size - 1)) + sight.itself == 0
+        alone: BoolArray = (each if sight.causal else np.full(size, size - 1)) + sight.itself == 0
         return alone
     owner = np.repeat(each, np.diff(mask.row_offset[0]))
     many = np.bincount(owner, mask.key_end[: len(owner)] - mask.key_start[: len(owner)], minlength=size)
-    found: Bools = many - holds(mask, each, each, each + 1) + sight.itself == 0
+    found: BoolArray = many - holds(mask, each, each, each + 1) + sight.itself == 0
     return found
 
 
-def holds(mask: Mask, row: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Bools:
-    """Whether a row of the first table allows all keys from low to high - 1, low < high: one of its intervals does.
+def holds(mask: Mask, row: Int64Array, low: Int64Array, high: Int64Array) -> BoolArray:
+    """Return whether a row of the first table allows all keys low .. high - 1, low < high: one of its intervals does.
 
     Examples
     --------
@@ -149,14 +153,18 @@ def holds(mask: Mask, row: NDArray[np.int64], low: NDArray[np.int64], high: NDAr
     """
     if not len(mask.key_start):
         return np.zeros(np.broadcast_shapes(row.shape, low.shape), bool)
-    owner = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    place = np.searchsorted(owner * (mask.size + 1) + mask.key_start, row * (mask.size + 1) + low, side="right") - 1
-    found: Bools = (place >= 0) & (owner[place] == row) & (high <= mask.key_end[place])
-    return found
+    query, start, end = row_intervals(mask)
+    width = mask.size + 1  # (query, start) as one integer, ascending
+    interval = np.searchsorted(query * width + start, row * width + low, side="right") - 1
+    result: BoolArray = (interval >= 0) & (query[interval] == row) & (high <= end[interval])
+    return result
 
 
-def _covered(mask: Mask, low: NDArray[np.int64], high: NDArray[np.int64]) -> Bools:
-    """Whether all rows low .. high - 1 of a node hold those of each of its family; rows of the mask stand as leaves do."""
+def _covered(mask: Mask, low: Int64Array, high: Int64Array) -> BoolArray:
+    """Return whether rows low .. high - 1 of a node contain those of each of its family.
+
+    Rows of the mask are in the order of the leaves.
+    """
     many, size = low.shape
     found = np.zeros((many, size, size), bool)
     for family in range(many):
@@ -166,18 +174,18 @@ def _covered(mask: Mask, low: NDArray[np.int64], high: NDArray[np.int64]) -> Boo
     return found
 
 
-def _sums(mask: Mask, tree: Tree) -> NDArray[np.int64]:
-    """Allowed pairs in the first rows and columns of the mask whose positions stand as leaves do."""
+def _sums(mask: Mask, tree: Tree) -> Int64Array:
+    """Return two-dimensional prefix sums of the mask, positions in the order of the leaves."""
     sums = np.zeros((mask.size + 1, mask.size + 1), np.int64)
     np.cumsum(np.cumsum(mask.dense()[np.ix_(tree.order, tree.order)], axis=0), axis=1, out=sums[1:, 1:])
     return sums
 
 
-def _inside(sums: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Allowed pairs in the block of each two siblings."""
+def _inside(sums: Int64Array, low: Int64Array, high: Int64Array) -> Int64Array:
+    """Return the number of allowed pairs in the block of each two siblings."""
     rows = (low[:, :, None], high[:, :, None])
     keys = (low[:, None, :], high[:, None, :])
-    found: NDArray[np.int64] = (
+    found: Int64Array = (
         sums[rows[1], keys[1]] - sums[rows[0], keys[1]] - sums[rows[1], keys[0]] + sums[rows[0], keys[0]]
     )
     return found

@@ -1,4 +1,4 @@
-"""Trees of fixed windows, and of windows that each see all before them as one block."""
+"""Build trees of fixed windows, and of windows that each attend to all before them as one block."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ BRANCHING = (2, 4, 8, 16)
 
 
 def windows(size: int, branching: Sequence[int] = BRANCHING) -> Tree:
-    """Consecutive positions in windows of ``branching[0]``, those in windows of ``branching[1]`` and so on; a root over what is left.
+    """Build windows of ``branching[0]`` positions, windows of ``branching[1]`` of those, and so on, under one root.
 
-    A level is made as long as more than one node is left, so short sequences have fewer levels. The last window of a level may be shorter.
+    A level is made as long as more than one node is left, so short sequences have fewer levels. The last window of a
+    level may be shorter.
 
     Raises
     ------
@@ -47,10 +48,10 @@ def windows(size: int, branching: Sequence[int] = BRANCHING) -> Tree:
 
 
 def histories(size: int, window: int) -> Tree:
-    """Windows of positions, each beside one node that holds all positions before it: ``[[[0, 1], 2, 3], 4, 5]``.
+    """Build windows of positions, each next to one node of all positions before it: ``[[[0, 1], 2, 3], 4, 5]``.
 
-    A position sees those of its own window one by one and everything earlier as one block. No inner node has a left sibling, so under a
-    causal mask no row depends on later positions (`leaking_rows`).
+    A position sees those of its own window one by one and everything earlier as one block. No inner node has a left
+    sibling, so under a causal mask no row depends on later positions (`leaking_rows`).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Symmetry and directionality of attention weights, and what a mask does to them (after arXiv 2502.10927)."""
+"""Score symmetry and directionality of attention weights, and predict them from a mask (arXiv 2502.10927)."""
 
 from masksynth.diagnostics.symmetry.heads import Scores, factor_scores, head_scores, layer_scores
 from masksynth.diagnostics.symmetry.initial import skew_query, skew_rotation, symmetric_query

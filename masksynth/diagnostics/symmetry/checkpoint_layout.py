@@ -1,6 +1,7 @@
-"""Where query and key weights lie in a checkpoint, by the names of their tensors and by config.json.
+"""Find query and key weights in a checkpoint by the names of its tensors and config.json.
 
-A Linear layer stores [out, in] and its outputs are x W^T; a Conv1D stores [in, out]. Fused tensors hold the queries first, then the keys.
+A Linear layer stores [out, in] and its outputs are x W^T; a Conv1D stores [in, out]. Fused tensors hold the queries
+first, then the keys.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from masksynth.diagnostics.symmetry.scores import Floats
 from masksynth.diagnostics.symmetry.weight_store import PLAIN, Entry, Store
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 BELONGS = "take the config.json that belongs to the weights"
 Shapes = Mapping[str, Entry]
@@ -27,7 +28,7 @@ class Part(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """One attention layer: its name, kind, two parts, and H, G, d_h where they are known (0: not known)."""
+    """One attention layer: its name, layout, two parts, and H, G, d_h where they are known (0: not known)."""
 
     name: str
     kind: str
@@ -56,7 +57,7 @@ QUANTISED = re.compile(
 
 
 def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ...]:
-    """The self-attention layers of a checkpoint, in the order of their numbers.
+    """Return the self-attention layers of a checkpoint, in the order of their numbers.
 
     Parameters
     ----------
@@ -67,7 +68,8 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
     Raises
     ------
     InvalidInstance
-        If no layout is known, weights are quantised, shapes or config.json do not fit, or grouped queries come without a head size.
+        If no layout is known, weights are quantised, shapes or config.json do not fit, or grouped queries come without
+        a head size.
     """
     quantised = next((name for name in store.entries if QUANTISED.search(name)), None)
     if quantised is not None:
@@ -80,7 +82,7 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key under which layer 10 comes after layer 9.
+    """Return a sort key under which layer 10 comes after layer 9.
 
     Examples
     --------
@@ -90,14 +92,14 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"\.", name)]
 
 
-def read_parts(store: Store, one: Attention) -> tuple[Floats, Floats]:
-    """W_q (d, H d_h) and W_k (d, G d_h) of a layer: x @ W_q are its queries."""
+def read_parts(store: Store, one: Attention) -> tuple[Float64Array, Float64Array]:
+    """Read W_q (d, H d_h) and W_k (d, G d_h) of a layer: x @ W_q are its queries."""
     tensors = {name: store.read(name) for name in {one.query.name, one.key.name}}
     query, key = (_cut(tensors[part.name], part) for part in (one.query, one.key))
     return query, key
 
 
-def _cut(tensor: Floats, part: Part) -> Floats:
+def _cut(tensor: Float64Array, part: Part) -> Float64Array:
     return tensor[:, part.start : part.stop] if part.axis == 1 else tensor[part.start : part.stop].T
 
 
@@ -154,7 +156,7 @@ def _fused(store: Store) -> Iterator[Attention]:
 
 
 def _stacked(store: Store, name: str) -> None:
-    """Refuse a fused tensor of a model that is not known to hold all queries before all keys."""
+    """Raise InvalidInstance for a fused tensor of a model that may not store all queries before all keys."""
     model = _config(store.config, name).get("model_type", store.config.get("model_type"))
     if model and model not in STACKED:
         fact = f"is a fused tensor of model_type {model!r:.40}, whose order of queries and keys is not known here"
@@ -162,7 +164,7 @@ def _stacked(store: Store, name: str) -> None:
 
 
 def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention:
-    """The layer with H and G; both 0 where nothing tells them and every query has a key of its own."""
+    """Add H and G to a layer; both 0 where they are unknown and every query has a key of its own."""
     queries, keys = one.query.stop - one.query.start, one.key.stop - one.key.start
     width = head_dim or _head_dim(store, one, queries)
     if width is None and queries == keys:
@@ -182,7 +184,7 @@ def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention
 
 
 def _agree(store: Store, one: Attention, width: int) -> None:
-    """Refuse a config.json with other numbers of heads than the weights have."""
+    """Raise InvalidInstance for a config.json with other numbers of heads than the weights."""
     for names, found, what in (
         (_head_names(one), one.heads, "query"),
         (("num_key_value_heads",), one.key_heads, "key"),
@@ -214,7 +216,7 @@ def _head_names(one: Attention) -> tuple[str, ...]:
 
 
 def _first(store: Store, one: Attention, names: tuple[str, ...]) -> tuple[str, int | None]:
-    """The first of the names that config.json gives a number; lists, one number for each stage, tell nothing here."""
+    """Return the first of the names to which config.json gives a number; lists (one per stage) are ignored."""
     config = _config(store.config, one.name)
     for name in names:
         value = config.get(name)
@@ -229,7 +231,7 @@ def _first(store: Store, one: Attention, names: tuple[str, ...]) -> tuple[str, i
 
 
 def _config(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The part of config.json that speaks of this layer, in models of several towers."""
+    """Return the part of config.json that describes this layer, in models of several towers."""
     tower = "vision_config" if "vision" in name or "visual" in name else "text_config"
     found = config.get(tower)
     return found if isinstance(found, dict) else config

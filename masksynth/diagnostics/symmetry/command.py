@@ -1,4 +1,4 @@
-"""``masksynth diagnose symmetry``: scores of attention weights, and what a mask will do to them."""
+"""``masksynth diagnose symmetry``: score attention weights, and predict what a mask does to them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
         WeightDiagnosis,
     )
 
-    Found = WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis
+    Diagnosis = WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis
 
-ORIENTATION = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
+MODELS_SHOWN = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
+"""Published models that are printed for comparison."""
 
 
 @click.command("symmetry")
@@ -47,7 +48,7 @@ ORIENTATION = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
 )
 @click.option("--gamma", type=float, help="Standard deviations from which a norm is an outlier [default: 2].")
 @click.option(
-    "--head-dim", type=click.IntRange(1), help="Size of a head, where no config.json lies beside the weights."
+    "--head-dim", type=click.IntRange(1), help="Size of a head, if there is no config.json next to the weights."
 )
 @LENGTH
 @BATCH
@@ -55,12 +56,12 @@ ORIENTATION = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
 @click.option(
     "--train",
     is_flag=True,
-    help="Train small models under three masks and watch the score; needs torch, a minute or two.",
+    help="Train small models under three masks and record the score; needs torch, a minute or two.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Of --train [default: 600].")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --check and --train.")
+@click.option("--steps", type=click.IntRange(1), help="Steps of --train [default: 600].")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of --check and --train.")
 @click.option("-o", "--plot", type=click.Path(path_type=Path), help="Also draw FILE.svg, FILE.png or FILE.pdf.")
-@click.option("--force", is_flag=True, help="Replace a picture that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing picture.")
 @JSON
 @QUIET
 def symmetry(
@@ -79,22 +80,23 @@ def symmetry(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Symmetry of attention: of the weights in a checkpoint, or of the updates that a mask makes.
+    """Score the symmetry of attention weights in a checkpoint, or predict that of the updates under a mask.
 
     \b
     masksynth diagnose symmetry model.safetensors
     masksynth diagnose symmetry mask.npz --check
     masksynth diagnose symmetry --train -o curves.svg
 
-    SUBJECT is a checkpoint (.safetensors, *.safetensors.index.json, a folder, .npz) with weights named as in GPT-2, BERT, DistilBERT,
-    ModernBERT, T5 or Llama, or a mask (a mask file, the folder of an answer or of packed batches, package.module:mask_mod); which one is
-    told by its content. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric one, 1/n on average for a random n x n one.
+    SUBJECT is a checkpoint (.safetensors, *.safetensors.index.json, a folder, .npz) with weights named as in GPT-2,
+    BERT, DistilBERT, ModernBERT, T5 or Llama, or a mask (a mask file, the folder of an answer or of packed batches,
+    package.module:mask_mod); its content decides. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric
+    one, 1/n on average for a random n x n one.
     """
     if plot is not None:
         from masksynth.draw.pictures import check_picture
 
         check_picture(plot, force, input_files(subject))
-    kind = _kind(subject, train)
+    kind = _choose_kind(subject, train)
     given: dict[str, dict[str, Any]] = {
         "checkpoint": {"mode": mode, "gamma": gamma, "head_dim": head_dim},
         "mask": {"length": length, "batch": batch, "check": check or None},
@@ -102,24 +104,25 @@ def symmetry(
     }
     _refuse_others(kind, given, subject or "")
     options = {name: value for name, value in given[kind].items() if value is not None}
-    with progress(f"looking at {plain(subject or 'small models in training')} ...", quiet):
-        found = _diagnosed(kind, subject or "", options, seed)
+    with progress(f"scoring {plain(subject or 'small models in training')} ...", quiet):
+        result = _diagnose(kind, subject or "", options, seed)
     with to_the_end():
         if plot is not None:
             from masksynth.diagnostics.symmetry.figure import draw_symmetry
 
-            draw_symmetry(found, plot, force)
+            draw_symmetry(result, plot, force)
         if as_json:
-            print_json(found.record())
+            print_json(result.record())
         elif not quiet:
-            click.echo("\n".join(_lines(found)))
+            click.echo("\n".join(_format(result)))
 
 
-def _kind(subject: str | None, train: bool) -> str:
+def _choose_kind(subject: str | None, train: bool) -> str:
+    """Return ``training``, ``checkpoint`` or ``mask``."""
     from masksynth.diagnostics.symmetry.input_kind import is_checkpoint
 
     if train and subject is not None:
-        raise InvalidInstance("--train takes no subject", "", "leave one of them out", subject)
+        raise InvalidInstance("--train does not take a subject", "", "leave one of them out", subject)
     if train:
         return "training"
     if subject is None:
@@ -128,7 +131,7 @@ def _kind(subject: str | None, train: bool) -> str:
 
 
 def _refuse_others(kind: str, given: dict[str, dict[str, Any]], subject: str) -> None:
-    """An option that goes with another kind of subject is an error, not ignored."""
+    """Raise InvalidInstance for options of another kind of subject."""
     for other, options in given.items():
         for name, value in options.items():
             if other != kind and value is not None:
@@ -137,7 +140,7 @@ def _refuse_others(kind: str, given: dict[str, dict[str, Any]], subject: str) ->
                 )
 
 
-def _diagnosed(kind: str, subject: str, options: dict[str, Any], seed: int) -> Found:
+def _diagnose(kind: str, subject: str, options: dict[str, Any], seed: int) -> Diagnosis:
     from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
 
     if kind == "training":
@@ -148,32 +151,36 @@ def _diagnosed(kind: str, subject: str, options: dict[str, Any], seed: int) -> F
         return train_masks(seed=seed, **options)
     if kind == "checkpoint":
         return diagnose_weights(subject, **options)
-    looked_at = read(subject, None, options.get("length"), options.get("batch"))
-    return diagnose_mask(looked_at.mask, looked_at.name, check="check" in options, seed=seed)
+    named = read(subject, None, options.get("length"), options.get("batch"))
+    return diagnose_mask(named.mask, named.name, check="check" in options, seed=seed)
 
 
-def _lines(found: Found) -> list[str]:
+def _format(result: Diagnosis) -> list[str]:
+    """Return a diagnosis as lines of text."""
     from masksynth.diagnostics.symmetry import MaskDiagnosis, WeightDiagnosis
 
-    if isinstance(found, WeightDiagnosis):
-        return _weights(found)
-    return _mask(found) if isinstance(found, MaskDiagnosis) else _training(found)
+    if isinstance(result, WeightDiagnosis):
+        return _format_weights(result)
+    return _format_mask(result) if isinstance(result, MaskDiagnosis) else _format_training(result)
 
 
-def _weights(found: WeightDiagnosis) -> list[str]:
-    kinds = ", ".join(dict.fromkeys(one.kind for one in found.layers))
-    width = max(len("layer"), *(len(plain(one.name)) for one in found.layers))
+def _format_weights(result: WeightDiagnosis) -> list[str]:
+    layouts = ", ".join(dict.fromkeys(layer.kind for layer in result.layers))
+    width = max(len("layer"), *(len(plain(layer.name)) for layer in result.layers))
     table = [f"{'layer':<{width}}  symmetry  directionality  symmetry of heads: least, median, most"]
-    table += [_row(plain(one.name), width, one.symmetry, one.directionality, _heads(one)) for one in found.layers]
-    table += [_row("median", width, found.symmetry, found.directionality)]
-    head = f"{_tail(found.source)}: {count(len(found.layers), 'layer')}, weights named as in {kinds}"
-    rule = f"directionality: mode {found.mode}, gamma {found.gamma:g}; positive: long rows (queries), negative: long columns (keys)"
-    lines = [*table, rule, *[f"note: {note}" for note in found.notes], *_published()]
+    table += [
+        _row(plain(layer.name), width, layer.symmetry, layer.directionality, _heads(layer)) for layer in result.layers
+    ]
+    table += [_row("median", width, result.symmetry, result.directionality)]
+    head = f"{_tail(result.source)}: {count(len(result.layers), 'layer')}, weights named as in {layouts}"
+    signs = "positive: long rows (queries), negative: long columns (keys)"
+    rule = f"directionality: mode {result.mode}, gamma {result.gamma:g}; {signs}"
+    lines = [*table, rule, *[f"note: {note}" for note in result.notes], *_published()]
     return [head, *[f"  {line}" for line in lines]]
 
 
 def _tail(source: str, most: int = 60) -> str:
-    """The end of a long name, where a path tells most."""
+    """Return the end of a long name: the end of a path says most."""
     return plain(source if len(source) <= most else f"...{source[3 - most :]}")
 
 
@@ -181,12 +188,14 @@ def _row(name: str, width: int, symmetry: float | None, directionality: float | 
     return f"{name:<{width}} {_number(symmetry, 9)}  {_number(directionality, 14)}  {rest}".rstrip()
 
 
-def _heads(one: LayerScores) -> str:
-    known = [value for value in one.head_symmetry if value is not None]
-    if not known:
-        return "not known" if one.heads is None else "all undefined"
-    shared = f", {one.key_heads} key heads" if one.key_heads != one.heads else ""
-    return f"{min(known):.3f}, {median(known):.3f}, {max(known):.3f} ({one.heads} of {one.head_dim}{shared})"
+def _heads(layer: LayerScores) -> str:
+    """Return the least, median and largest symmetry of the heads of a layer, as text."""
+    scores = [value for value in layer.head_symmetry if value is not None]
+    if not scores:
+        return "not known" if layer.heads is None else "all undefined"
+    shared = f", {layer.key_heads} key heads" if layer.key_heads != layer.heads else ""
+    heads = f"({layer.heads} of {layer.head_dim}{shared})"
+    return f"{min(scores):.3f}, {median(scores):.3f}, {max(scores):.3f} {heads}"
 
 
 def _number(value: float | None, width: int) -> str:
@@ -200,43 +209,44 @@ def _published() -> list[str]:
     for name, decoder in (("encoders", False), ("decoders", True)):
         (low, high), (least, most) = published_range(decoder)
         shown = ", ".join(
-            f"{p.model} {p.symmetry:.2f} {p.directionality:+.2f}"
-            for p in PUBLISHED
-            if p.decoder == decoder and p.model in ORIENTATION
+            f"{item.model} {item.symmetry:.2f} {item.directionality:+.2f}"
+            for item in PUBLISHED
+            if item.decoder == decoder and item.model in MODELS_SHOWN
         )
         lines.append(f"  {name} {low:.2f} to {high:.2f} and {least:+.2f} to {most:+.2f}: {shown}")
     return lines
 
 
-def _mask(found: MaskDiagnosis) -> list[str]:
-    lines = [f"{plain(found.source)}: {found.positions:,} position{'' if found.positions == 1 else 's'}"]
-    for number, one in enumerate(found.tables):
-        lines += [f"  {line}" for line in _table(one, f"table {number}: " if len(found.tables) > 1 else "")]
-    if found.left_out:
-        lines.append(f"  not drawn, too large at so many positions: d = {', '.join(map(str, found.left_out))}")
+def _format_mask(result: MaskDiagnosis) -> list[str]:
+    lines = [f"{plain(result.source)}: {result.positions:,} position{'' if result.positions == 1 else 's'}"]
+    for number, prediction in enumerate(result.tables):
+        name = f"table {number}: " if len(result.tables) > 1 else ""
+        lines += [f"  {line}" for line in _format_table(prediction, name)]
+    if result.left_out:
+        lines.append(f"  not drawn, too large at so many positions: d = {', '.join(map(str, result.left_out))}")
     return lines
 
 
-def _table(one: TablePrediction, name: str) -> list[str]:
-    pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
-    lines = [
-        f"{name}reciprocity {one.reciprocity:.4f} of {pairs}: the symmetry score of the update of W_qk tends to it"
-    ]
-    if one.parts > 1:
-        lines.append(f"the mask falls into {one.parts:,} parts that see nothing of one another")
-    lines.append(f"a token that stands early (p ~ N - k) {_early(one)}")
-    for drawn in one.sampled:
-        means = f"mean {drawn.mean:.4f} +- {drawn.error:.4f} of {drawn.draws} random updates"
-        lines.append(f"d = {drawn.dimension:>5}: {means}, expected {drawn.expected:.4f}")
+def _format_table(prediction: TablePrediction, name: str) -> list[str]:
+    pairs = f"{prediction.pairs:,} pair{'' if prediction.pairs == 1 else 's'}"
+    limit = "the limit of the symmetry score of the update of W_qk"
+    lines = [f"{name}reciprocity {prediction.reciprocity:.4f} of {pairs}: {limit}"]
+    if prediction.parts > 1:
+        lines.append(f"the mask has {prediction.parts:,} connected components")
+    lines.append(f"an early token (p ~ N - k) {_early(prediction)}")
+    for sampled in prediction.sampled:
+        means = f"mean {sampled.mean:.4f} +- {sampled.error:.4f} of {sampled.draws} random updates"
+        lines.append(f"d = {sampled.dimension:>5}: {means}, expected {sampled.expected:.4f}")
     return lines
 
 
-def _early(one: TablePrediction) -> str:
-    context, predicted = one.early_context, one.early_predicted
+def _early(prediction: TablePrediction) -> str:
+    """Return whether rows or columns of W_qk grow faster for tokens that occur early, as text."""
+    context, predicted = prediction.early_context, prediction.early_predicted
     if not context and not predicted:
-        return "neither sees another nor is seen by one: rows and columns alike"
+        return "has no pair with another: rows and columns grow equally"
     if abs(context - predicted) < 1e-9 * max(context, predicted):
-        return "is context as often as it is predicted: rows and columns alike"
+        return "is context as often as it is predicted: rows and columns grow equally"
     if not predicted:
         return "is context and never predicted from another: columns grow faster"
     if not context:
@@ -245,13 +255,12 @@ def _early(one: TablePrediction) -> str:
     return f"is context {context / predicted:.3g} times as often as it is predicted: {faster} grow faster"
 
 
-def _training(found: TrainingDiagnosis) -> list[str]:
+def _format_training(result: TrainingDiagnosis) -> list[str]:
     rows = [f"{'mask':<13}  reciprocity  symmetry: random start  symmetric start  loss: random, symmetric  speed-up"]
-    for one in found.trends:
-        last = f"{one.last:.3f} +- {one.spread:.3f}"
-        losses = f"{one.loss:.3f}, {one.loss_symmetric:.3f}"
-        rows.append(
-            f"{one.mask:<13}  {one.reciprocity:>11.3f}  {last:>22}  {one.last_symmetric:>15.3f}  {losses:>23}  {one.speed_up:>8.0%}"
-        )
-    seeds = count(len({curve.seed for curve in found.curves}), "seed")
-    return [f"{seeds}, {count(found.steps[-1], 'step')} each; {found.model}", *[f"  {row}" for row in rows]]
+    for trend in result.trends:
+        last = f"{trend.last:.3f} +- {trend.spread:.3f}"
+        losses = f"{trend.loss:.3f}, {trend.loss_symmetric:.3f}"
+        scores = f"{trend.reciprocity:>11.3f}  {last:>22}  {trend.last_symmetric:>15.3f}"
+        rows.append(f"{trend.mask:<13}  {scores}  {losses:>23}  {trend.speed_up:>8.0%}")
+    seeds = count(len({curve.seed for curve in result.curves}), "seed")
+    return [f"{seeds}, {count(result.steps[-1], 'step')} each; {result.model}", *[f"  {row}" for row in rows]]

@@ -1,4 +1,4 @@
-"""Symmetry on paper: scores by layer with heads as points, a mask's prediction beside random updates, curves of training."""
+"""Draw a symmetry diagnosis: scores by layer and head, predictions with random updates, or training curves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from masksynth.diagnostics.symmetry import MaskDiagnosis, TrainingDiagnosis, WeightDiagnosis
-from masksynth.draw.names import printable
+from masksynth.draw.display_names import printable
 from masksynth.draw.pictures import check_picture, write_figure
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def draw_symmetry(
 
 
 def symmetry_figure(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) -> Figure:
-    """A diagnosis as a matplotlib figure; call it inside ``drawing()``."""
+    """Return a diagnosis as a matplotlib figure; call it inside ``drawing()``."""
     if isinstance(found, WeightDiagnosis):
         return _weights(found)
     return _mask(found) if isinstance(found, MaskDiagnosis) else _training(found)
@@ -78,7 +78,7 @@ def _weights(found: WeightDiagnosis) -> Figure:
 
 
 def _layers(axes: Axes, found: WeightDiagnosis, name: str, colour: str) -> None:
-    """A score of each layer as a line, of its heads as points, the median as a dashed line."""
+    """Draw a score of each layer as a line, of its heads as points, the median as a dashed line."""
     heads = [
         (place, value)
         for place, one in enumerate(found.layers)

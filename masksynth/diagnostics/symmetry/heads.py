@@ -1,8 +1,9 @@
-"""Scores of W_qk = sum_h W_q,h W_k,g(h)^T from its factors, without d x d.
+"""Score W_qk = sum_h W_q,h W_k,g(h)^T from its factors, without the d x d matrix.
 
-For one head, with B = W_k^T W_q, A = W_q^T W_q and C = W_k^T W_k, all d_h x d_h: Tr(W W) = Tr(B B), |W|_F^2 = Tr(A C). Row i of W has the
-squared norm q_i C q_i and column j k_j A k_j, q_i and k_j being rows of the factors. Query heads that share a key head add up before they
-meet it: sum_h W_q,h W_k,g(h)^T = sum_g (sum_{h: g(h) = g} W_q,h) W_k,g^T, so the whole layer is one pair of factors of G d_h columns.
+For one head, with B = W_k^T W_q, A = W_q^T W_q and C = W_k^T W_k, all d_h x d_h: Tr(W W) = Tr(B B), |W|_F^2 = Tr(A C).
+Row i of W has the squared norm q_i C q_i and column j k_j A k_j, q_i and k_j being rows of the factors. Query heads
+that share a key head add up before they meet it: sum_h W_q,h W_k,g(h)^T = sum_g (sum_{h: g(h) = g} W_q,h) W_k,g^T, so
+the whole layer is one pair of factors of G d_h columns.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.symmetry.scores import (
     GAMMA,
-    Floats,
     check_mode,
     directionality_of_norms,
     finite,
@@ -22,6 +22,7 @@ from masksynth.diagnostics.symmetry.scores import (
     scaled,
 )
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 
 class Scores(NamedTuple):
@@ -32,7 +33,7 @@ class Scores(NamedTuple):
 
 
 def factor_scores(query: ArrayLike, key: ArrayLike, mode: str = "sum", gamma: float = GAMMA) -> Scores:
-    """The scores of W = W_q W_k^T from two (d, m) factors, in O(d m^2) and without d x d.
+    """Return the scores of W = W_q W_k^T from two (d, m) factors, in O(d m^2) and without d x d.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def factor_scores(query: ArrayLike, key: ArrayLike, mode: str = "sum", gamma: fl
     return _scores(q, k, mode, gamma)
 
 
-def _scores(q: Floats, k: Floats, mode: str, gamma: float) -> Scores:
+def _scores(q: Float64Array, k: Float64Array, mode: str, gamma: float) -> Scores:
     q, k = _balanced(q, k)
     mixed, left, right = k.T @ q, q.T @ q, k.T @ k
     below = np.vdot(left, right)
@@ -64,8 +65,8 @@ def _scores(q: Floats, k: Floats, mode: str, gamma: float) -> Scores:
     return Scores(quotient(np.vdot(mixed, mixed.T), below), directionality_of_norms(rows, columns, mode, gamma))
 
 
-def _balanced(q: Floats, k: Floats) -> tuple[Floats, Floats]:
-    """Factors of the same W up to a power of two, with column sizes that neither overflow nor vanish when they are multiplied."""
+def _balanced(q: Float64Array, k: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Return factors of the same W up to a power of two, with column norms whose products are representable."""
     of_q, of_k = (np.frexp(np.abs(factor).max(axis=0))[1] for factor in (q, k))
     live = q.any(axis=0) & k.any(axis=0)
     both = of_q + of_k
@@ -73,16 +74,16 @@ def _balanced(q: Floats, k: Floats) -> tuple[Floats, Floats]:
     return np.ldexp(q, -of_q), np.ldexp(k, shift - of_k)
 
 
-def _lengths(factor: Floats, gram: Floats) -> Floats:
-    """Norms of the rows of ``factor @ other.T``, ``gram`` being ``other.T @ other``."""
-    squares: Floats = np.einsum("im,im->i", factor @ gram, factor)
+def _lengths(factor: Float64Array, gram: Float64Array) -> Float64Array:
+    """Return norms of the rows of ``factor @ other.T``, where ``gram`` is ``other.T @ other``."""
+    squares: Float64Array = np.einsum("im,im->i", factor @ gram, factor)
     return np.sqrt(np.maximum(squares, 0))
 
 
 def head_scores(
     query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None = None, mode: str = "sum", gamma: float = GAMMA
 ) -> tuple[Scores, ...]:
-    """The scores of each head: query head h reads key head g(h) = h // (H / G).
+    """Return the scores of each head: query head h reads key head g(h) = h // (H / G).
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def layer_scores(
     mode: str = "sum",
     gamma: float = GAMMA,
 ) -> Scores:
-    """The scores of the sum over heads; without numbers of heads every query head has a key head of its own.
+    """Return the scores of the sum over heads; without numbers of heads each query head has its own key head.
 
     Parameters
     ----------
@@ -147,8 +148,10 @@ def layer_scores(
     return factor_scores(summed.reshape(size, -1), k.reshape(size, -1), mode, gamma)
 
 
-def _grouped(query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None) -> tuple[Floats, Floats, int]:
-    """(d, H, d_h) queries, (d, G, d_h) keys and H / G."""
+def _grouped(
+    query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None
+) -> tuple[Float64Array, Float64Array, int]:
+    """Return queries (d, H, d_h), keys (d, G, d_h) and H / G."""
     q, k = finite(query, "W_q"), finite(key, "W_k")
     shared = heads if key_heads is None else key_heads
     fits = q.ndim == k.ndim == 2 and heads > 0 and shared > 0 and heads % shared == 0 and len(q) == len(k) > 0

@@ -1,16 +1,17 @@
-"""Symmetric and skew-symmetric starts: W_q = W_k, and W_k = W_q S^T with S skew."""
+"""Build symmetric and skew-symmetric initial weights: W_q = W_k, and W_k = W_q S^T with S skew-symmetric."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masksynth.diagnostics.symmetry.scores import Floats, finite
+from masksynth.diagnostics.symmetry.scores import finite
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
 
-def symmetric_query(key: ArrayLike, heads: int, key_heads: int | None = None) -> Floats:
-    """The query weight for which every head's W_q W_k^T is symmetric: a copy of the key weight that the head reads.
+def symmetric_query(key: ArrayLike, heads: int, key_heads: int | None = None) -> Float64Array:
+    """Return the query weight that makes W_q W_k^T of every head symmetric: a copy of the head's key weight.
 
     Parameters
     ----------
@@ -35,10 +36,11 @@ def symmetric_query(key: ArrayLike, heads: int, key_heads: int | None = None) ->
     return _spread(_split(key, heads, key_heads), heads)
 
 
-def skew_query(key: ArrayLike, heads: int, key_heads: int | None = None, seed: int = 0) -> Floats:
-    """The query weight W_q,h = W_k,g(h) S_g for which every head's W_q W_k^T = W_k S W_k^T is skew-symmetric.
+def skew_query(key: ArrayLike, heads: int, key_heads: int | None = None, seed: int = 0) -> Float64Array:
+    """Return the query weight W_q,h = W_k,g(h) S_g, for which every head's W_q W_k^T = W_k S W_k^T is skew-symmetric.
 
-    S_g is a random skew-symmetric matrix that is orthogonal too, so S^-1 = S^T, W_k = W_q S^T, and both weights have the same norm.
+    S_g is a random skew-symmetric matrix that is orthogonal too, so S^-1 = S^T, W_k = W_q S^T, and both weights have
+    the same norm.
 
     Parameters
     ----------
@@ -63,8 +65,8 @@ def skew_query(key: ArrayLike, heads: int, key_heads: int | None = None, seed: i
     return _spread(np.einsum("dgm,gmn->dgn", split, np.stack(turns)), heads)
 
 
-def skew_rotation(size: int, rng: np.random.Generator) -> Floats:
-    """A random matrix that is skew-symmetric and orthogonal: quarter turns in random planes.
+def skew_rotation(size: int, rng: np.random.Generator) -> Float64Array:
+    """Draw a matrix that is skew-symmetric and orthogonal: quarter turns in random planes.
 
     Raises
     ------
@@ -82,11 +84,11 @@ def skew_rotation(size: int, rng: np.random.Generator) -> Floats:
     basis, _ = np.linalg.qr(rng.standard_normal((size, size)))
     quarter = np.kron(np.eye(size // 2), np.array([[0.0, -1.0], [1.0, 0.0]]))
     turned = basis @ quarter @ basis.T
-    found: Floats = (turned - turned.T) / 2
+    found: Float64Array = (turned - turned.T) / 2
     return found
 
 
-def _split(key: ArrayLike, heads: int, key_heads: int | None) -> Floats:
+def _split(key: ArrayLike, heads: int, key_heads: int | None) -> Float64Array:
     k, shared = finite(key, "W_k"), heads if key_heads is None else key_heads
     if k.ndim != 2 or heads < 1 or shared < 1 or heads % shared or k.shape[1] % shared or not k.size:
         raise InvalidInstance(
@@ -97,7 +99,7 @@ def _split(key: ArrayLike, heads: int, key_heads: int | None) -> Floats:
     return k.reshape(len(k), shared, -1)
 
 
-def _spread(split: Floats, heads: int) -> Floats:
-    """Each key head once for every query head that reads it."""
-    found: Floats = np.repeat(split, heads // split.shape[1], axis=1).reshape(len(split), -1)
+def _spread(split: Float64Array, heads: int) -> Float64Array:
+    """Repeat each key head once for every query head that reads it."""
+    found: Float64Array = np.repeat(split, heads // split.shape[1], axis=1).reshape(len(split), -1)
     return found

@@ -1,4 +1,4 @@
-"""Telling a checkpoint from a mask by what is in it."""
+"""Decide whether a path on the command line contains a checkpoint or a mask."""
 
 from __future__ import annotations
 
@@ -8,54 +8,68 @@ from pathlib import Path
 
 from masksynth.diagnostics.symmetry.weight_store import INDEX
 from masksynth.errors import InvalidInstance
+from masksynth.subject import subject_kind
 
 MASK_ARRAYS = frozenset(("mask", "attention_mask", "row_offset", "edge_query"))
-FOLDERS = ("solution.json", "manifest.json")
-"""What the folders of answers and of packed batches hold."""
-NEITHER = "name a mask (one array of mask, attention_mask, row_offset, edge_query) or a checkpoint (*.weight tensors of attention layers)"
+"""Arrays of which a mask file has one."""
+EXPECTED = (
+    "name a mask (one array of mask, attention_mask, row_offset, edge_query) or a checkpoint (*.weight tensors of "
+    "attention layers)"
+)
 
 
 def is_checkpoint(subject: str) -> bool:
-    """Whether something on the command line holds weights rather than a mask; what is no file is left to the reader of masks.
+    """Return whether a subject contains weights; what does not exist is left to the reader of masks.
+
+    Parameters
+    ----------
+    subject : str
+        A path, or ``package.module:mask_mod``.
 
     Raises
     ------
     InvalidInstance
-        If a file is neither.
+        If a file is neither a mask nor a checkpoint.
 
     Examples
     --------
     >>> is_checkpoint("attn_gym.masks:causal_mask")
     False
     """
-    place = Path(subject)
-    if not place.exists() or place.suffix == ".npy":
+    path = Path(subject)
+    if path.name.endswith(INDEX):
+        return path.exists()
+    if path.is_dir():
+        return not _is_mask_folder(path)
+    if path.suffix == ".npy" or not path.exists():
         return False
-    if place.is_dir():
-        return not any((place / name).is_file() for name in FOLDERS)
-    if place.name.endswith(INDEX):
-        return True
-    names = _names(place)
+    names = _array_names(path)
     if names & MASK_ARRAYS:
         return False
     if any(name.rpartition(".")[2] in ("weight", "qweight") for name in names):
         return True
-    shown = ", ".join(sorted(names)[:3]) or "no arrays"
-    raise InvalidInstance(
-        f"is neither a mask nor a checkpoint (it holds {shown}{' ...' if len(names) > 3 else ''})", "", NEITHER, subject
-    )
+    listed = (", ".join(sorted(names)[:3]) or "no arrays") + (" ..." if len(names) > 3 else "")
+    raise InvalidInstance(f"neither a mask nor a checkpoint: it contains {listed}", "", EXPECTED, subject)
 
 
-def _names(place: Path) -> set[str]:
-    """Names of the arrays in a file; none where it is no file of arrays."""
+def _is_mask_folder(folder: Path) -> bool:
+    """Return whether a folder is an answer or a packed folder."""
     try:
-        if place.suffix == ".npz":
-            with zipfile.ZipFile(place) as file:
+        return subject_kind(folder) in ("answer", "packed folder")
+    except InvalidInstance:
+        return False
+
+
+def _array_names(path: Path) -> set[str]:
+    """Return the names of the arrays in a .npz or .safetensors file, from its header; none for other endings."""
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as file:
                 return {name.removesuffix(".npy") for name in file.namelist()}
-        if place.suffix == ".safetensors":
-            with place.open("rb") as stream:
-                header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), place.stat().st_size)))
+        if path.suffix == ".safetensors":
+            with path.open("rb") as stream:
+                header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), path.stat().st_size)))
             return set(header) - {"__metadata__"}
     except (OSError, ValueError, zipfile.BadZipFile, RecursionError, TypeError):
-        raise InvalidInstance("is not a whole file of arrays", "", "fetch it again", str(place)) from None
+        raise InvalidInstance("not a complete file of arrays", "", "fetch it again", str(path)) from None
     return set()

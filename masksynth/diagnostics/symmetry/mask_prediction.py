@@ -1,7 +1,7 @@
-"""What a mask does to the weights: its reciprocity predicts the symmetry of the update of W_qk.
+"""Predict what a mask does to the weights: its reciprocity is the limit of the symmetry of the update of W_qk.
 
-The update is W = sum_ij M_ij beta_ij x_i x_j^T (Proposition 2.1 of arXiv 2502.10927, C_i being row i of the mask). For independent
-isotropic x_i in R^d and equal beta_ij, W = X^T M X, and with the Gram matrix G = X X^T
+The update is W = sum_ij M_ij beta_ij x_i x_j^T (Proposition 2.1 of arXiv 2502.10927, C_i being row i of the mask). For
+independent isotropic x_i in R^d and equal beta_ij, W = X^T M X, and with the Gram matrix G = X X^T
 
     Tr(W W) = Tr(M G M G),    |W|_F^2 = Tr(M G M^T G).
 
@@ -17,19 +17,21 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.symmetry.scores import finite
 from masksynth.errors import InvalidInstance
 from masksynth.export.mutual_pairs import diagonal_pairs, mutual_pairs
-from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
-
-Ints = NDArray[np.int64]
+from masksynth.mask.algebra import attends_to_self, select_table
+from masksynth.mask.intervals import count_covering, row_intervals
+from masksynth.mask.typing import Int64Array
 
 
 def reciprocity(mask: Mask, table: int = 0) -> float:
-    """r(M) = sum_ij M_ij M_ji / sum_ij M_ij^2: of the allowed pairs, the share whose reverse is allowed; i = j counts.
+    """Return r(M) = sum_ij M_ij M_ji / sum_ij M_ij^2: the share of allowed pairs whose reverse is allowed.
+
+    The diagonal counts.
 
     It is the symmetry score of the mask itself. From row and column intervals, never N x N.
 
@@ -42,7 +44,8 @@ def reciprocity(mask: Mask, table: int = 0) -> float:
 
     Examples
     --------
-    >>> reciprocity(Mask.from_dense(np.tril(np.ones((8, 8), bool)))), reciprocity(Mask.from_dense(np.eye(8, k=-1, dtype=bool)))
+    >>> lower, shifted = np.tril(np.ones((8, 8), bool)), np.eye(8, k=-1, dtype=bool)
+    >>> reciprocity(Mask.from_dense(lower)), reciprocity(Mask.from_dense(shifted))
     (0.2222222222222222, 0.0)
     """
     both, pairs = mutual_pairs(mask, table), pairs_of(mask, table)
@@ -52,13 +55,15 @@ def reciprocity(mask: Mask, table: int = 0) -> float:
 
 
 def pairs_of(mask: Mask, table: int = 0) -> int:
-    """Allowed pairs of one table."""
-    _, start, end = rows_of(mask, table)
+    """Count the allowed pairs of one table."""
+    _, start, end = row_intervals(mask, table)
     return int((end - start).sum())
 
 
 def causal_reciprocity(size: int, diagonal: bool = True) -> Fraction:
-    """Reciprocity of the causal mask: N of N (N + 1) / 2 pairs are their own reverse, so 2 / (N + 1); 0 without the diagonal.
+    """Return the reciprocity of the causal mask: 2 / (N + 1), as N of N (N + 1) / 2 pairs are their own reverse.
+
+    0 without the diagonal.
 
     Raises
     ------
@@ -76,9 +81,10 @@ def causal_reciprocity(size: int, diagonal: bool = True) -> Fraction:
 
 
 def prefix_reciprocity(size: int, prefix: int) -> Fraction:
-    """Reciprocity of the prefix-LM mask (k < P or k <= q) in closed form.
+    """Return the reciprocity of the prefix-LM mask (k < P or k <= q) in closed form.
 
-    P^2 + (N - P) pairs are mutual, of P^2 + P (N - P) + (N - P) (N - P + 1) / 2. P = 1 is the causal mask, P = N the full one.
+    P^2 + (N - P) pairs are mutual, of P^2 + P (N - P) + (N - P) (N - P + 1) / 2. P = 1 is the causal mask, P = N the
+    full one.
 
     Raises
     ------
@@ -97,7 +103,7 @@ def prefix_reciprocity(size: int, prefix: int) -> Fraction:
 
 
 def window_reciprocity(size: int, width: int) -> Fraction:
-    """Reciprocity of the causal window (q - w < k <= q) in closed form: N of N w - w (w - 1) / 2 pairs.
+    """Return the reciprocity of the causal window (q - w < k <= q): N of N w - w (w - 1) / 2 pairs.
 
     Raises
     ------
@@ -115,7 +121,7 @@ def window_reciprocity(size: int, width: int) -> Fraction:
 
 
 def update_symmetry(mask: Mask, dimension: float = np.inf, table: int = 0) -> float:
-    """E Tr(W W) / E |W|_F^2 for the update W = sum_ij M_ij x_i x_j^T with standard Gaussian x_i in R^d; r(M) for d = inf.
+    """Return E Tr(W W) / E |W|_F^2 for W = sum_ij M_ij x_i x_j^T with standard Gaussian x_i in R^d; r(M) for d = inf.
 
     With t = Tr(M)^2 / |M|_F^2 it is (r + (1 + t) / d) / (1 + (r + t) / d).
 
@@ -138,11 +144,13 @@ def update_symmetry(mask: Mask, dimension: float = np.inf, table: int = 0) -> fl
 
 
 def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) -> float:
-    """E[mu_c] / E[mu_p] for a token that stands at position k with probability p_k: how much more often it is context than predicted from.
+    """Return E[mu_c] / E[mu_p] of a token at position k with probability p_k.
 
-    mu_c counts the other positions that see it, mu_p the other positions that it sees (Proposition S1.9 of arXiv 2502.10927): above 1 the
-    columns of W_qk grow faster than its rows. The causal mask gives sum (N - k) p_k / sum (k - 1) p_k with k counted from 1, and every
-    symmetric mask 1.
+    How much more often it is context than predicted from.
+
+    mu_c counts the other positions that see it, mu_p the other positions that it sees (Proposition S1.9 of arXiv
+    2502.10927): above 1 the columns of W_qk grow faster than its rows. The causal mask gives sum (N - k) p_k / sum (k -
+    1) p_k with k counted from 1, and every symmetric mask 1.
 
     Parameters
     ----------
@@ -179,7 +187,7 @@ def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) 
 
 
 def early_counts(mask: Mask, table: int = 0) -> tuple[float, float]:
-    """Sums over k = 1 ... N of (N - k) times the others that see k, and times the others that k sees.
+    """Return sums over k = 1 ... N of (N - k) times the others that attend to k, and times the others k attends to.
 
     Examples
     --------
@@ -190,16 +198,13 @@ def early_counts(mask: Mask, table: int = 0) -> tuple[float, float]:
     return float(weights @ seen_by(mask, table)), float(weights @ row_sizes(mask, table))
 
 
-def row_sizes(mask: Mask, table: int = 0) -> Ints:
-    """(N,) how many other positions each sees."""
-    query, start, end = rows_of(mask, table)
-    own = (start <= query) & (query < end)
-    return np.bincount(query, end - start - own, minlength=mask.size).astype(np.int64)
+def row_sizes(mask: Mask, table: int = 0) -> Int64Array:
+    """Return how many other positions each attends to, (N,)."""
+    query, start, end = row_intervals(mask, table)
+    is_self = (start <= query) & (query < end)
+    return np.bincount(query, end - start - is_self, minlength=mask.size).astype(np.int64)
 
 
-def seen_by(mask: Mask, table: int = 0) -> Ints:
-    """(N,) how many other positions see each."""
-    query, start, end = rows_of(mask, table)
-    steps = np.bincount(start, minlength=mask.size + 1) - np.bincount(end, minlength=mask.size + 1)
-    own = query[(start <= query) & (query < end)]
-    return np.cumsum(steps)[: mask.size] - np.bincount(own, minlength=mask.size)
+def seen_by(mask: Mask, table: int = 0) -> Int64Array:
+    """Return how many other positions attend to each, (N,)."""
+    return count_covering(row_intervals(mask, table), mask.size) - attends_to_self(select_table(mask, table))

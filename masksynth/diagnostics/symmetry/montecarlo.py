@@ -1,7 +1,8 @@
-"""Updates W = sum_ij M_ij x_i x_j^T drawn at random, and their symmetry scores, with nothing larger than needed.
+"""Draw updates W = sum_ij M_ij x_i x_j^T at random and score their symmetry, without large intermediate arrays.
 
-With X (N, d), Y = M X from running sums along the rows' intervals: W = X^T Y. Where N <= d the scores come from N x N products,
-G = X X^T and Z = Y X^T = M G: Tr(W W) = Tr(Z Z) and |W|_F^2 = Tr(G Y Y^T). Where d < N they come from W itself.
+With X (N, d), Y = M X from running sums along the rows' intervals: W = X^T Y. Where N <= d the scores come from N x N
+products, G = X X^T and Z = Y X^T = M G: Tr(W W) = Tr(Z Z) and |W|_F^2 = Tr(G Y Y^T). Where d < N they come from W
+itself.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy as np
 
 from masksynth.diagnostics.components import mask_parts
 from masksynth.diagnostics.symmetry.mask_prediction import early_counts, pairs_of, reciprocity, update_symmetry
-from masksynth.diagnostics.symmetry.scores import Floats, finite, quotient, scaled
+from masksynth.diagnostics.symmetry.scores import finite, quotient, scaled
 from masksynth.errors import InvalidInstance
-from masksynth.export.row_intervals import rows_of
 from masksynth.mask import Mask
+from masksynth.mask.intervals import row_intervals
+from masksynth.mask.typing import Float64Array
 
 DIMENSIONS = (16, 64, 256, 1024, 4096)
 SEEDS = 32
@@ -47,7 +49,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class TablePrediction:
-    """What one table of a mask does to the update.
+    """Predicted effect of one table of a mask on the update.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ class TablePrediction:
 
 @dataclass(frozen=True)
 class MaskDiagnosis:
-    """What a mask does to the symmetry of W_qk; layer l uses table l mod P.
+    """Predicted effect of a mask on the symmetry of W_qk; layer l uses table l mod P.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ class MaskDiagnosis:
     left_out: tuple[int, ...]
 
     def record(self) -> dict[str, Any]:
-        """All fields as plain values, ready for JSON."""
+        """Return all fields as plain JSON values."""
         return {"diagnosis": "symmetry of a mask", **asdict(self)}
 
 
@@ -108,7 +110,7 @@ def diagnose_mask(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> MaskDiagnosis:
-    """The predicted symmetry score of the update of W_qk under a mask, and its confirmation by Monte Carlo.
+    """Predict the symmetry score of the update of W_qk under a mask, and confirm it by Monte Carlo.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def _prediction(mask: Mask, table: int, sampled: tuple[Sampled, ...]) -> TablePr
 
 
 def sample(mask: Mask, dimension: int, draws: int = SEEDS, seed: int = 0, table: int = 0) -> Sampled:
-    """Symmetry scores of random updates: x_i independent standard Gaussian in R^d.
+    """Draw symmetry scores of random updates: x_i independent standard Gaussian in R^d.
 
     Examples
     --------
@@ -171,15 +173,16 @@ def sample(mask: Mask, dimension: int, draws: int = SEEDS, seed: int = 0, table:
     return Sampled(dimension, draws, float(scores.mean()), error, update_symmetry(mask, dimension, table))
 
 
-def drawn_score(mask: Mask, states: Floats, table: int = 0) -> float:
-    """The symmetry score of W = sum_ij M_ij x_i x_j^T for given x_i, the rows of ``states`` (N, d).
+def drawn_score(mask: Mask, states: Float64Array, table: int = 0) -> float:
+    """Return the symmetry score of W = sum_ij M_ij x_i x_j^T for given x_i, the rows of ``states`` (N, d).
 
     Examples
     --------
     >>> states = np.random.default_rng(0).normal(size=(3, 5))
     >>> causal = np.tri(3)
     >>> update = states.T @ causal @ states
-    >>> bool(np.isclose(drawn_score(Mask.from_dense(causal > 0), states), np.trace(update @ update) / (update**2).sum()))
+    >>> score = np.trace(update @ update) / (update**2).sum()
+    >>> bool(np.isclose(drawn_score(Mask.from_dense(causal > 0), states), score))
     True
     """
     states = scaled(finite(states, "the states"))
@@ -191,9 +194,9 @@ def drawn_score(mask: Mask, states: Floats, table: int = 0) -> float:
     return quotient(np.vdot(update, update.T), np.vdot(update, update))
 
 
-def _row_sums(mask: Mask, states: Floats, table: int) -> Floats:
-    """M X, the sum of the rows of X over each row of the mask."""
-    query, start, end = rows_of(mask, table)
+def _row_sums(mask: Mask, states: Float64Array, table: int) -> Float64Array:
+    """Return M X, the sum of the rows of X over each row of the mask."""
+    query, start, end = row_intervals(mask, table)
     total = np.concatenate([np.zeros((1, states.shape[1])), np.cumsum(states, axis=0)])
     found = np.zeros_like(states)
     np.add.at(found, query, total[end] - total[start])

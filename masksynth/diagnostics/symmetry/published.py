@@ -1,8 +1,10 @@
-"""Published medians over layers, for orientation (arXiv 2502.10927v2, Tables S4 and S5, and the result files of its official code).
+"""List published medians over layers, for orientation.
 
-The symmetry scores are Tr(M M)/|M|^2, the directionality scores in mode ``excess`` with the sign of Definition 3.2. LLaMA-3 and Mistral
-models are left out: the published code pairs the heads of grouped queries with other keys than the model does. So is LLaMA2-7B, of which
-two directionalities are published, -0.26 and -0.29.
+arXiv 2502.10927v2, Tables S4 and S5, and the result files of its official code.
+
+The symmetry scores are Tr(M M)/|M|^2, the directionality scores in mode ``excess`` with the sign of Definition 3.2.
+LLaMA-3 and Mistral models are left out: the published code pairs the heads of grouped queries with other keys than the
+model does. So is LLaMA2-7B, of which two directionalities are published, -0.26 and -0.29.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ PUBLISHED = (
 
 
 def published_range(decoder: bool) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Lowest and highest published symmetry and directionality of encoders or decoders.
+    """Return the lowest and highest published symmetry and directionality of encoders or decoders.
 
     Examples
     --------

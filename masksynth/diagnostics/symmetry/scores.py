@@ -1,7 +1,7 @@
-"""Symmetry and directionality of a square matrix, by definition; the second computation beside every cheaper form.
+"""Score the symmetry and directionality of a square matrix by definition, as reference for every cheaper form.
 
-M. Saponati et al., "The underlying structures of self-attention: symmetry, directionality, and emergent dynamics in Transformer training",
-arXiv 2502.10927. Rows are the query side, columns the key side.
+M. Saponati et al., "The underlying structures of self-attention: symmetry, directionality, and emergent dynamics in
+Transformer training", arXiv 2502.10927. Rows are the query side, columns the key side.
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Float64Array
 
-Floats = NDArray[np.float64]
 MODES = ("sum", "excess")
 GAMMA = 2.0
 ROUNDING = 1e-10
-"""A norm counts as an outlier only if it is above the threshold by this share of the largest norm: equal norms differ by rounding."""
+"""A norm counts as an outlier only if it is above the threshold by this share of the largest norm: equal norms differ
+by rounding."""
 
 
 def symmetry_score(matrix: ArrayLike) -> float:
-    """s(M) = Tr(M M) / |M|_F^2: 1 iff M is symmetric, -1 iff it is skew-symmetric, 1/n on average for n x n independent Gaussian entries.
+    """Return s(M) = Tr(M M) / |M|_F^2: 1 iff M is symmetric, -1 iff it is skew-symmetric.
 
-    With M_s, M_n = (M +- M^T)/2 it is (|M_s|^2 - |M_n|^2) / |M|^2. The factor 2 that Definition 3.1 prints in front would give a symmetric
-    matrix 2; the published figures and tables are without it.
+    1/n on average for n x n independent Gaussian entries.
+
+    With M_s, M_n = (M +- M^T)/2 it is (|M_s|^2 - |M_n|^2) / |M|^2. The factor 2 that Definition 3.1 prints in front
+    would give a symmetric matrix 2; the published figures and tables are without it.
 
     Parameters
     ----------
@@ -45,11 +48,11 @@ def symmetry_score(matrix: ArrayLike) -> float:
 
 
 def directionality_score(matrix: ArrayLike, mode: str = "sum", gamma: float = GAMMA) -> float:
-    """d(M) = (r - c) / (r + c): positive where a few rows are long, negative where a few columns are.
+    """Return d(M) = (r - c) / (r + c): positive where a few rows are long, negative where a few columns are.
 
-    c sums the norms of the columns that exceed mean + gamma * standard deviation (of n - 1) of all columns' norms, r the same over rows
-    (Definition 3.2, mode ``sum``). Mode ``excess`` sums what is above the threshold instead, as the published numbers do. 0 where no row
-    and no column stands out.
+    c sums the norms of the columns that exceed mean + gamma * standard deviation (of n - 1) of all columns' norms, r
+    the same over rows (Definition 3.2, mode ``sum``). Mode ``excess`` sums what is above the threshold instead, as the
+    published numbers do. 0 where no row and no column stands out.
 
     Parameters
     ----------
@@ -74,7 +77,7 @@ def directionality_score(matrix: ArrayLike, mode: str = "sum", gamma: float = GA
 
 
 def directionality_of_norms(rows: ArrayLike, columns: ArrayLike, mode: str = "sum", gamma: float = GAMMA) -> float:
-    """The directionality score of a matrix whose rows and columns have these norms.
+    """Return the directionality score of a matrix whose rows and columns have these norms.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def directionality_of_norms(rows: ArrayLike, columns: ArrayLike, mode: str = "su
     return float((r - c) / (r + c)) if r + c else 0.0
 
 
-def _standing_out(norms: Floats, mode: str, gamma: float) -> float:
+def _standing_out(norms: Float64Array, mode: str, gamma: float) -> float:
     if len(norms) < 2:
         return 0.0
     threshold = norms.mean() + gamma * norms.std(ddof=1)
@@ -102,7 +105,7 @@ def _standing_out(norms: Floats, mode: str, gamma: float) -> float:
 
 
 def check_mode(mode: str, gamma: float) -> None:
-    """Refuse an unknown mode and a gamma that is no number.
+    """Raise InvalidInstance for an unknown mode or a gamma that is not a finite number.
 
     Raises
     ------
@@ -115,8 +118,8 @@ def check_mode(mode: str, gamma: float) -> None:
         raise InvalidInstance(f"gamma {gamma} is not a finite number", "", "the published scores use 2")
 
 
-def square(matrix: ArrayLike) -> Floats:
-    """A matrix as finite float64.
+def square(matrix: ArrayLike) -> Float64Array:
+    """Return a square matrix as finite float64.
 
     Raises
     ------
@@ -131,8 +134,8 @@ def square(matrix: ArrayLike) -> Floats:
     return array
 
 
-def finite(value: ArrayLike, name: str = "the matrix") -> Floats:
-    """An array as float64, without NaN and infinities.
+def finite(value: ArrayLike, name: str = "the matrix") -> Float64Array:
+    """Return an array as float64, without NaN and infinities.
 
     Raises
     ------
@@ -142,7 +145,7 @@ def finite(value: ArrayLike, name: str = "the matrix") -> Floats:
     found: Any = np.asarray(value)
     if found.dtype.kind not in "fiub":
         raise InvalidInstance(f"{name} holds {found.dtype}, not real numbers", "", "give an array of numbers")
-    array: Floats = found.astype(np.float64, copy=False)
+    array: Float64Array = found.astype(np.float64, copy=False)
     if not np.isfinite(array).all():
         raise InvalidInstance(
             f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite",
@@ -152,8 +155,8 @@ def finite(value: ArrayLike, name: str = "the matrix") -> Floats:
     return array
 
 
-def scaled(array: Floats) -> Floats:
-    """An array times the power of two that takes its largest entry to between a half and one: squares neither overflow nor vanish.
+def scaled(array: Float64Array) -> Float64Array:
+    """Scale an array by a power of two so that its largest entry is in [1/2, 1): squares do not over- or underflow.
 
     Scores do not depend on scale, and a power of two changes no digit.
 
@@ -163,12 +166,12 @@ def scaled(array: Floats) -> Floats:
     (array([ 0.75 , -0.125]), True)
     """
     _, exponent = np.frexp(np.abs(array).max(initial=0))
-    found: Floats = np.ldexp(array, -exponent)
+    found: Float64Array = np.ldexp(array, -exponent)
     return found
 
 
 def quotient(above: Any, below: Any) -> float:
-    """A symmetry score from its two traces, within [-1, 1] whatever the rounding.
+    """Return a symmetry score from its two traces, clipped to [-1, 1].
 
     Raises
     ------

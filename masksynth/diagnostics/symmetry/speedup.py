@@ -1,4 +1,4 @@
-"""How much sooner one run of training reaches the last loss of another."""
+"""Measure how much sooner one training run reaches the last loss of another."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from masksynth.errors import InvalidInstance
 
 
 def speed_up(plain: ArrayLike, other: ArrayLike) -> float:
-    """1 - (first step at which the other run is below the plain run's last loss) / (number of steps); 0 if it never is.
+    """Return 1 - (first step at which the other run is below the last loss of the plain run) / steps; 0 if never.
 
-    Steps are counted from 1. (A notebook of the published code takes the index of the first step that is below, which is 0 where there is
-    none, and so reports 100 % for a run that never gets there; the paper's table says 0 %.)
+    Steps are counted from 1. (A notebook of the published code takes the index of the first step that is below, which
+    is 0 where there is none, and so reports 100 % for a run that never gets there; the paper's table says 0 %.)
 
     Parameters
     ----------

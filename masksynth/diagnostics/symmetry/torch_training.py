@@ -1,9 +1,9 @@
-"""A small training run that watches the symmetry of W_qk under causal, prefix-LM and bidirectional masks.
+"""Train small models and record the symmetry of W_qk under causal, prefix-LM and bidirectional masks.
 
-Each word of the text follows the one before it, or one of the two before, by random Markov chains, so that nothing has to be fetched.
-Causal and prefix-LM models predict the next word, bidirectional ones words that are hidden from them. All runs are trained side by side:
-every parameter has a first axis of runs, and the sum of the runs' losses gives each its own gradient. Runs of one seed share texts and all
-weights but W_q.
+Each word of the text follows the one before it, or one of the two before, by random Markov chains, so that nothing has
+to be fetched. Causal and prefix-LM models predict the next word, bidirectional ones words that are hidden from them.
+All runs are trained side by side: every parameter has a first axis of runs, and the sum of the runs' losses gives each
+its own gradient. Runs of one seed share texts and all weights but W_q.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ WORDS, LENGTH, PREFIX, HIDDEN = 64, 24, 12, 0.3
 WIDTH, HEADS, LAYERS, BATCH, TESTED = 64, 4, 2, 12, 48
 RATE, STEPS, EVERY, SCALE = 1e-3, 600, 20, 0.02
 SEEDS = 3
-MODEL = f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions, {WORDS} words, AdamW at {RATE:g}, {BATCH} texts a step"
+MODEL = (
+    f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions, {WORDS} words, AdamW at {RATE:g}, "
+    f"{BATCH} texts a step"
+)
 TEXT = {1: "each word follows the one before", 2: "each word follows one of the two before"}
 Weights = dict[str, Tensor]
 SHAPES = {
@@ -63,7 +66,7 @@ class Run(NamedTuple):
 
 
 def settings() -> tuple[Setting, ...]:
-    """The three masks over ``LENGTH`` positions; causal and prefix-LM from the catalogue.
+    """Return the three masks over ``LENGTH`` positions; causal and prefix-LM from the catalogue.
 
     Examples
     --------
@@ -84,7 +87,7 @@ def train_masks(
     order: int = 1,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> TrainingDiagnosis:
-    """Train small models under three masks, from random and from symmetric weights, and record loss and symmetry as they go.
+    """Train small models under three masks, from random and from symmetric weights; record loss and symmetry.
 
     Parameters
     ----------
@@ -128,7 +131,10 @@ def train_masks(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums in one order whatever the number of cores, so that equal seeds give equal curves; models as small as these lose nothing."""
+    """Sum in one order whatever the number of cores, so that equal seeds give equal curves.
+
+    Models this small lose no time by it.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -140,7 +146,7 @@ def one_thread() -> Iterator[None]:
 def _train(
     runs: list[Run], recorded: list[int], order: int, progress: Callable[[int, int], None]
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """Losses and symmetry scores of each run at the recorded steps."""
+    """Return losses and symmetry scores of each run at the recorded steps."""
     weights, steps = _first_weights(runs), recorded[-1]
     masks = torch.stack([torch.from_numpy(run.setting.mask.dense()) for run in runs])[:, None, None]
     trained, tested = _texts(runs, steps * BATCH, 0, order), _texts(runs, TESTED, 1, order)
@@ -163,7 +169,7 @@ def _train(
 
 
 class Texts(NamedTuple):
-    """(R, B, N) words read, words to predict, and whether a position predicts."""
+    """Words read, words to predict, and whether a position predicts, each (R, B, N)."""
 
     read: Tensor
     wanted: Tensor
@@ -171,13 +177,16 @@ class Texts(NamedTuple):
 
 
 def chains(seed: int) -> Tensor:
-    """(2, V, V) float64: what follows a word at once, and after one word between; mostly a few others, the frequent ones by preference."""
+    """Draw two Markov chains, (2, V, V) float64: the next word given the previous one, and given the one before that.
+
+    Each word has a few likely successors, frequent words more often.
+    """
     logits = 2.0 * torch.randn(2, WORDS, WORDS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return torch.softmax(logits - torch.log(torch.arange(1, WORDS + 1, dtype=torch.float64)), dim=2)
 
 
 def _words(seed: int, count: int, stream: int, order: int) -> tuple[Tensor, Tensor]:
-    """(count, N + 1) words of one pair of chains, and (count, N) which are hidden where words are hidden."""
+    """Draw (count, N + 1) words of one pair of chains, and which of (count, N) are hidden."""
     draw = torch.Generator().manual_seed(2 * seed + stream + 1000)
     near, far = chains(seed)
     words = torch.empty(count, LENGTH + 1, dtype=torch.int64)
@@ -202,7 +211,7 @@ def _text(setting: Setting, words: Tensor, hidden: Tensor) -> Texts:
 
 
 def _first_weights(runs: list[Run]) -> Weights:
-    """Gaussian weights, the same for all runs of a seed; W_q = W_k where the start is symmetric."""
+    """Draw Gaussian weights, the same for all runs of a seed; W_q = W_k where the start is symmetric."""
     each = []
     for run in runs:
         draw = torch.Generator().manual_seed(run.seed)
@@ -214,7 +223,7 @@ def _first_weights(runs: list[Run]) -> Weights:
 
 
 def _losses(weights: Weights, masks: Tensor, texts: Texts) -> Tensor:
-    """(R,) mean cross-entropy of each run over the positions that predict."""
+    """Return the mean cross-entropy of each run over the positions that predict, (R,)."""
     logits = _logits(weights, masks, texts.read)
     each = F.cross_entropy(logits.flatten(0, 2), texts.wanted.flatten(), reduction="none").view(texts.wanted.shape)
     kept = texts.predicts.to(each.dtype)
@@ -222,7 +231,10 @@ def _losses(weights: Weights, masks: Tensor, texts: Texts) -> Tensor:
 
 
 def _logits(weights: Weights, masks: Tensor, words: Tensor) -> Tensor:
-    """(R, B, N) words to (R, B, N, V) logits; states are (R, B N, d), so that a run is one factor of a batched product."""
+    """Map (R, B, N) words to (R, B, N, V) logits.
+
+    States are (R, B N, d), so that a run is one factor of a batched product.
+    """
     shape = words.shape
     runs = torch.arange(len(words))[:, None, None]
     states = (weights["words"][runs, words] + weights["places"][:, None]).flatten(1, 2)
@@ -240,12 +252,12 @@ def _normal(states: Tensor) -> Tensor:
 
 
 def _heads(states: Tensor, shape: torch.Size) -> Tensor:
-    """(R, B N, d) to (R, B, H, N, d_h)."""
+    """Reshape (R, B N, d) to (R, B, H, N, d_h)."""
     return states.view(*shape, HEADS, -1).transpose(2, 3)
 
 
 def _symmetry(weights: Weights) -> list[float]:
-    """Mean over layers of each run's symmetry score."""
+    """Return the mean over layers of each run's symmetry score."""
     parts = [(weights[f"query{layer}"].numpy(), weights[f"key{layer}"].numpy()) for layer in range(LAYERS)]
     scores = [[layer_scores(q, k).symmetry or 0.0 for q, k in zip(*part, strict=True)] for part in parts]
     return [sum(each) / LAYERS for each in zip(*scores, strict=True)]

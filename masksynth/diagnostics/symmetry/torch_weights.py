@@ -1,4 +1,4 @@
-"""Symmetry of the attention weights of torch modules, and symmetric and skew-symmetric starts in place."""
+"""Score the attention weights of torch modules, and make them symmetric or skew-symmetric in place."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if find_spec("torch") is None:
     raise ImportError(f"{__name__} needs torch; install it with: pip install 'masksynth[torch]'")
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from masksynth.diagnostics.symmetry import GAMMA, Store, WeightDiagnosis, diagnose_weights, skew_query, symmetric_query
 from masksynth.diagnostics.symmetry.checkpoint_layout import Attention, attentions, read_parts
 from masksynth.diagnostics.symmetry.weight_store import Entry
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import AnyArray
 
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
@@ -24,7 +24,7 @@ DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torc
 def diagnose_module(
     module: nn.Module, *, mode: str = "sum", gamma: float = GAMMA, head_dim: int | None = None
 ) -> WeightDiagnosis:
-    """Symmetry and directionality of the attention weights of a module, whose parameters are named as in a known checkpoint.
+    """Score symmetry and directionality of the attention weights of a module with parameters named as in a checkpoint.
 
     The number of heads is that of ``module.config`` where there is one.
 
@@ -52,14 +52,14 @@ def diagnose_module(
 
 
 def store_of_module(module: nn.Module) -> Store:
-    """The weights of a module by name, read when they are needed."""
+    """Return the weights of a module by name, read on demand."""
     held: Mapping[str, Tensor] = module.state_dict()
     entries = {
         name: Entry(tuple(value.shape), DTYPES.get(value.dtype, str(value.dtype))) for name, value in held.items()
     }
 
-    def fetch(name: str) -> NDArray[Any]:
-        found: NDArray[Any] = held[name].detach().to("cpu", torch.float64).numpy()
+    def fetch(name: str) -> AnyArray:
+        found: AnyArray = held[name].detach().to("cpu", torch.float64).numpy()
         return found
 
     config: Any = getattr(module, "config", None)
@@ -67,7 +67,7 @@ def store_of_module(module: nn.Module) -> Store:
 
 
 def make_symmetric(module: nn.Module, head_dim: int | None = None) -> int:
-    """Make W_q W_k^T symmetric in every head, in place: each query weight becomes a copy of the key weight that its head reads.
+    """Make W_q W_k^T symmetric in every head, in place: each query weight becomes a copy of the head's key weight.
 
     Biases are not touched, and nothing ties the weights afterwards (arXiv 2502.10927, S2.1).
 
@@ -94,7 +94,9 @@ def make_symmetric(module: nn.Module, head_dim: int | None = None) -> int:
 
 
 def make_skew(module: nn.Module, head_dim: int | None = None, seed: int = 0) -> int:
-    """Make W_q W_k^T skew-symmetric in every head, in place: W_q = W_k S, with S skew-symmetric and orthogonal, so that W_k = W_q S^T.
+    """Make W_q W_k^T skew-symmetric in every head, in place.
+
+    W_q = W_k S, with S skew-symmetric and orthogonal, so that W_k = W_q S^T.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a training run showed: curves of loss and symmetry by mask, start and seed, and what they say on average."""
+"""Record curves of loss and symmetry by mask, start and seed, and average them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STARTS = ("random", "symmetric")
 
 @dataclass(frozen=True)
 class Curve:
-    """One run.
+    """Curves of one run.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Trend:
-    """What the runs of one mask say.
+    """Averages over the runs of one mask.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Trend:
 
 @dataclass(frozen=True)
 class TrainingDiagnosis:
-    """Small models trained under several masks.
+    """Result of training small models under several masks.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ class TrainingDiagnosis:
     trends: tuple[Trend, ...]
 
     def record(self) -> dict[str, Any]:
-        """All fields as plain values, ready for JSON."""
+        """Return all fields as plain JSON values."""
         return {"diagnosis": "symmetry in training", **asdict(self)}
 
 
 def trend(curves: tuple[Curve, ...], mask: str, reciprocity: float) -> Trend:
-    """The trend of one mask from curves that hold both starts of every seed.
+    """Return the averages for one mask from curves of both starts of every seed.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Named weights, read one at a time: arrays in memory, safetensors files, sharded checkpoints, folders.
+"""Read named weights one at a time: arrays in memory, safetensors files, sharded checkpoints, folders.
 
-safetensors has no numpy type for bfloat16, so tensors are sliced out of the mapped file here: a bfloat16 number is the upper half of a
-float32 number.
+safetensors has no numpy type for bfloat16, so tensors are sliced out of the mapped file here: a bfloat16 number is the
+upper half of a float32 number.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 
-from masksynth.diagnostics.symmetry.scores import Floats
 from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import AnyArray, Float64Array
 
 INDEX = ".safetensors.index.json"
 PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -26,7 +26,7 @@ PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 class Entry(NamedTuple):
-    """A tensor that can be read: its shape, and its type as safetensors names it."""
+    """Shape of a tensor, and its type as safetensors names it."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """Weights by name.
+    """Weights by name, read on demand.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ class Store:
     """
 
     entries: Mapping[str, Entry]
-    fetch: Callable[[str], Floats]
+    fetch: Callable[[str], Float64Array]
     source: str
     config: Mapping[str, Any]
 
-    def read(self, name: str) -> Floats:
-        """The values of a name as float64.
+    def read(self, name: str) -> Float64Array:
+        """Return the values of a name as float64.
 
         Raises
         ------
@@ -76,14 +76,14 @@ class Store:
 def store_of(
     arrays: Mapping[str, ArrayLike], config: Mapping[str, Any] | None = None, source: str = "weights"
 ) -> Store:
-    """Weights in memory, by the names of their checkpoint.
+    """Return a store of arrays in memory, by the names of their checkpoint.
 
     Examples
     --------
     >>> store_of({"layer.0.attention.self.query.weight": np.eye(2)}).entries
     {'layer.0.attention.self.query.weight': Entry(shape=(2, 2), dtype='F64')}
     """
-    held: dict[str, NDArray[Any]] = {name: np.asarray(value) for name, value in arrays.items()}
+    held: dict[str, AnyArray] = {name: np.asarray(value) for name, value in arrays.items()}
     names = {"float64": "F64", "float32": "F32", "float16": "F16"}
     entries = {
         name: Entry(value.shape, names.get(value.dtype.name, value.dtype.name.upper())) for name, value in held.items()
@@ -92,7 +92,7 @@ def store_of(
 
 
 def open_checkpoint(path: str | Path) -> Store:
-    """The weights of a checkpoint: a .safetensors file, a ``*.safetensors.index.json``, a folder with either, or an .npz of named arrays.
+    """Open a checkpoint: .safetensors, ``*.safetensors.index.json``, a folder with either, or an .npz of named arrays.
 
     ``config.json`` beside the weights is read too.
 
@@ -108,7 +108,7 @@ def open_checkpoint(path: str | Path) -> Store:
     if files[0].suffix == ".npz":
         return store_of(_npz(files[0]), config, str(place))
     entries: dict[str, Entry] = {}
-    fetchers: dict[str, Callable[[], Floats]] = {}
+    fetchers: dict[str, Callable[[], Float64Array]] = {}
     for file in files:
         for name, entry, fetch in tensors(file):
             if name in entries:
@@ -167,7 +167,7 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _npz(path: Path) -> dict[str, NDArray[Any]]:
+def _npz(path: Path) -> dict[str, AnyArray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -177,8 +177,8 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
         ) from None
 
 
-def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Floats]]]:
-    """(name, entry, how to read it) of every tensor in a safetensors file.
+def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Float64Array]]]:
+    """Return (name, entry, function that reads it) of every tensor in a safetensors file.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Floats]]]:
     ]
 
 
-def _read(path: Path, entry: Entry, offset: int) -> Floats:
+def _read(path: Path, entry: Entry, offset: int) -> Float64Array:
     raw = np.fromfile(path, PLAIN[entry.dtype], int(np.prod(entry.shape)), offset=offset).reshape(entry.shape)
     if entry.dtype == "BF16":
         raw = (raw.astype("<u4") << 16).view("<f4")

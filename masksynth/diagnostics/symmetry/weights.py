@@ -1,4 +1,4 @@
-"""The scores of a model's attention weights, layer by layer and head by head."""
+"""Score a model's attention weights, layer by layer and head by head."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NORMED = "queries and keys are normalised before they meet: the scores are those
 
 @dataclass(frozen=True)
 class LayerScores:
-    """One layer.
+    """Scores of one layer.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class WeightDiagnosis:
     notes: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """All fields as plain values, ready for JSON."""
+        """Return all fields as plain JSON values."""
         return {"diagnosis": "symmetry of weights", **asdict(self)}
 
 
@@ -86,7 +86,7 @@ def diagnose_weights(
     config: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> WeightDiagnosis:
-    """Symmetry and directionality of W_qk = sum_h W_q,h W_k,g(h)^T in every layer, and of every head.
+    """Score W_qk = sum_h W_q,h W_k,g(h)^T in every layer, and of every head.
 
     Parameters
     ----------

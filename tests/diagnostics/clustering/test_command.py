@@ -42,16 +42,16 @@ def test_a_mask_file_with_every_kind_of_row(tmp_path):
     done = run(tmp_path / "mask.npy", *QUICK)
     assert done.exit_code == 0, done.output
     for text in (
-        "1 row empty: such a position attends to nothing and stays where it is",
+        "1 row empty: such a position attends to nothing and does not move",
         "1 row without themselves",
         "a theorem for 6 positions, a conjecture for 1",
-        "the mask falls into 3 parts that see nothing of one another",
+        "the mask has 3 connected components",
         "in an open hemisphere, so that the theorem holds: 2 of 2 starts",
         "of roots 0, 1",
-        "theorem (docs/clustering.md, D): comes to rest",
-        "conjecture: comes to rest in one of several clusters",
+        "theorem (docs/clustering.md, D): converges",
+        "conjecture: converges to one of several clusters",
         "conjecture: gathers in one point; theorem (docs/clustering.md, C)",
-        "theorem: sees nothing but itself and never moves",
+        "theorem: attends to nothing but itself and never moves",
     ):
         assert text in done.output, (text, done.output)
 
@@ -142,7 +142,7 @@ def test_a_ring_on_the_circle_is_open_and_on_the_sphere_conjectured(tmp_path):
     np.save(tmp_path / "ring.npy", np.roll(np.eye(6, dtype=bool), 1, axis=1))
     circle, sphere = (run(tmp_path / "ring.npy", "--dim", dim, "--seeds", 40, "--time", 1).output for dim in (2, 3))
     assert "a theorem for 0 positions, open for 6" in circle
-    assert "open on the circle: may stay twisted round it for ever" in circle
+    assert "open on the circle: may stay twisted around it forever" in circle
     assert "conjecture" not in circle
     assert "a theorem for 0 positions, a conjecture for 6" in sphere
     assert "the mask falls" not in sphere

@@ -119,7 +119,7 @@ def test_the_command_reads_trees_masks_and_packed_folders(tmp_path):
     )
     plain = command(tmp_path / "tree.json")
     assert plain.exit_code == 0, plain.output
-    assert "4 positions, 3 families of at most 2, depth 2" in plain.output
+    assert "4 positions, 3 families of at most 2 nodes, depth 2" in plain.output
     stdin = command("-", "--json", text="[[0, 1], [2, 3]]")
     assert json.loads(stdin.output)["families"] == 3
     mask = json.loads(command(tmp_path / "mask.npy", "--most", 4, "--self", "included", "--json").output)
@@ -185,11 +185,11 @@ def test_divergences_that_are_undefined_and_infinite_are_told_apart(tmp_path):
     mask[0, 1] = False
     np.save(tmp_path / "cut.npy", mask)
     infinite = command(tmp_path / "cut.npy", "--branching", "2,2", "--self", "excluded")
-    assert "infinite, as no row-stochastic matrix that is tied" in infinite.output, infinite.output
+    assert "infinite: every row-stochastic matrix that is tied" in infinite.output, infinite.output
     mask[0] = False
     np.save(tmp_path / "blind.npy", mask)
     assert (
-        "undefined, as 1 row of softmax"
+        "undefined: 1 row of softmax attends"
         in command(tmp_path / "blind.npy", "--branching", "2,2", "--self", "excluded").output
     )
     for included in (False, True):
@@ -222,11 +222,11 @@ def test_a_mask_says_itself_what_is_seen(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "neither a tree nor a length"),
-        (("--length", "9", "--most", "4"), "--most says nothing"),
-        (("--length", "9", "--batch", "0"), "--batch says nothing"),
-        (("--length", "9", "--branching", "2,0"), "no list of positive integers"),
-        (("tree.json", "--branching", "2"), "--branching says nothing"),
+        ((), "no tree and no length"),
+        (("--length", "9", "--most", "4"), "--most has no effect"),
+        (("--length", "9", "--batch", "0"), "--batch has no effect"),
+        (("--length", "9", "--branching", "2,0"), "expected positive integers"),
+        (("tree.json", "--branching", "2"), "--branching has no effect"),
         (("nowhere.json",), "No such file"),
         (("nowhere.npy",), "there is no such file"),
         (("bad.json",), "two families"),
@@ -253,8 +253,8 @@ def test_the_degenerate_case_is_said_and_the_whole_thing_runs_as_a_process(tmp_p
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert "degenerate: 4 families with a child that has nothing" in done.stdout
-    assert "empty: 2 rows of nothing to attend to (0, 1)" in done.stdout
-    assert "undefined, as 1 row of softmax" in done.stdout
+    assert "empty: 2 rows with nothing to attend to (0, 1)" in done.stdout
+    assert "undefined: 1 row of softmax attends" in done.stdout
     assert "nan" not in done.stdout.lower()
 
 
@@ -262,5 +262,5 @@ def test_a_mask_with_more_tables_is_refused(tmp_path):
     np.save(tmp_path / "two.npy", np.ones((2, 4, 4), bool))
     found = command(tmp_path / "two.npy")
     assert found.exit_code == 2
-    assert "has 2 tables" in found.output
+    assert "expected a mask of one table, got 2" in found.output
     assert Mask.from_dense(np.ones((2, 4, 4), bool)).tables == 2

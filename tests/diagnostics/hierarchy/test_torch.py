@@ -13,6 +13,7 @@ from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttentio
 from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers, padding_of
 from masksynth.errors import InvalidInstance, Unsupported
 from tests.diagnostics.hierarchy.trees import normal, random_tree
+from tests.torch.conftest import one_thread  # noqa: F401 - a fixture
 from tests.torch.models import gpt2, rotary
 
 TREES = [tree_of_lists(t) for t in ([[0, 1], [2, [3, 4]], 5], [[0], [1, 2]], [0, 1, 2], [[[0]]])]
@@ -269,12 +270,12 @@ def test_models_in_which_nothing_would_be_replaced_are_refused():
         (hf.DistilBertModel(hf.DistilBertConfig(**small, dim=16, n_layers=2, n_heads=2, hidden_dim=16)), "layer 0"),
         (hf.AlbertModel(hf.AlbertConfig(**small, **parts, embedding_size=16)), "layer 0"),
         (hf.MPNetModel(hf.MPNetConfig(**small, **parts)), "interface"),
-        (hf.BertModel(hf.BertConfig(**small, **parts, is_decoder=True, add_cross_attention=True)), "other sequences"),
+        (hf.BertModel(hf.BertConfig(**small, **parts, is_decoder=True, add_cross_attention=True)), "cross-attention"),
     ):
         with pytest.raises(Unsupported, match=said), hierarchical_layers(model, [0, 1]):
             pass
     with (
-        pytest.raises(Unsupported, match="ran without the attention of layer 1"),
+        pytest.raises(Unsupported, match="ran without calling the attention of layer 1"),
         hierarchical_layers(Idle(hf.BertConfig(**parts)), [1]) as idle,
     ):
         idle(3)
@@ -289,14 +290,14 @@ def test_masks_caches_and_models_that_have_no_tree_are_refused():
     odd = torch.ones(1, 1, 8, 8, dtype=torch.bool).tril()
     odd[0, 0, 5, 2] = False
     with hierarchical_layers(model, [1], lambda size: histories(size, 4)):
-        with pytest.raises(Unsupported, match="neither padding nor causal"):
+        with pytest.raises(Unsupported, match="expected a padding mask, causal or not"):
             model(input_ids=tokens, attention_mask=odd, use_cache=False)
         cache = model(input_ids=tokens, use_cache=True).past_key_values
         with pytest.raises(Unsupported, match="use_cache=False"):
             model(input_ids=tokens[:, :1], past_key_values=cache)
     with pytest.raises(InvalidInstance, match="layer 7"), hierarchical_layers(model, [7]):
         pass
-    with pytest.raises(Unsupported, match="transformers' interface"), hierarchical_layers(torch.nn.Linear(2, 2), [0]):
+    with pytest.raises(Unsupported, match="transformers' attention interface"), hierarchical_layers(torch.nn.Linear(2, 2), [0]):
         pass
     with pytest.raises(Unsupported, match="2D padding"):
         padding_of(torch.full((1, 1, 3, 3), 0.5), torch.zeros(1, 1, 3, 2))

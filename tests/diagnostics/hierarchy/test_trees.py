@@ -138,12 +138,12 @@ def test_trees_from_files(tmp_path):
     place = tmp_path / "tree.json"
     for text, said in (
         ("[[0,1],[1]]", "two families"),
-        ("{", "is no JSON"),
-        ('{"parent": [-1]}', "neither a list nor an object"),
-        ('{"parent": 3, "position": []}', "neither a list nor an object"),
-        ("7", "neither a list nor an object"),
-        ('{"parent": [-1, "a"], "position": [-1, 0]}', "not lists of integers"),
-        ("[" * 100000, "too deep|is no JSON"),
+        ("{", "not JSON"),
+        ('{"parent": [-1]}', "missing required field `position`"),
+        ('{"parent": 3, "position": []}', "Expected `array`, got `int`"),
+        ("7", "expected nested lists or nodes: Expected `object`, got `int`"),
+        ('{"parent": [-1, "a"], "position": [-1, 0]}', r"Expected `int \| null`, got `str` - at `\$.parent\[1\]`"),
+        ("[" * 100000, "too deeply|not JSON"),
         ('{"parent": [-1], "position": [0], "parent": [-1]}', "key 'parent' is repeated"),
         (f"[0, {'1' * 5000}]", "an integer of 5000 digits"),
         ("[0, NaN]", "NaN is not a JSON number"),

@@ -42,7 +42,7 @@ def test_a_mask_is_told_by_its_arrays(name, folder):
     done = run(name)
     assert (done.exit_code, done.stderr) == (0, "")
     assert "reciprocity 0.2222 of 36 pairs" in done.stdout
-    assert "early (p ~ N - k) is context 2.5 times as often as it is predicted: columns grow faster" in done.stdout
+    assert "an early token (p ~ N - k) is context 2.5 times as often as it is predicted: columns grow faster" in done.stdout
     assert "d =" not in done.stdout
 
 
@@ -51,22 +51,22 @@ def test_a_mask_is_told_by_its_arrays(name, folder):
     [
         ([[0, 1], [0, 0]], "is predicted and never context: rows grow faster"),
         ([[1, 0], [1, 1]], "is context and never predicted from another: columns grow faster"),
-        ([[1, 0], [0, 1]], "neither sees another nor is seen by one: rows and columns alike"),
-        ([[1]], "neither sees another nor is seen by one: rows and columns alike"),
-        ([[1, 1], [1, 1]], "is context as often as it is predicted: rows and columns alike"),
+        ([[1, 0], [0, 1]], "has no pair with another: rows and columns grow equally"),
+        ([[1]], "has no pair with another: rows and columns grow equally"),
+        ([[1, 1], [1, 1]], "is context as often as it is predicted: rows and columns grow equally"),
         (np.tri(8).T, "is context 0.4 times as often as it is predicted: rows grow faster"),
     ],
 )
 def test_what_an_early_token_is(dense, line, folder):
     np.save("small.npy", np.array(dense, bool))
-    assert f"a token that stands early (p ~ N - k) {line}\n" in run("small.npy").stdout
+    assert f"an early token (p ~ N - k) {line}\n" in run("small.npy").stdout
     assert run("small.npy").stdout.startswith(f"small.npy: {len(dense)} position{'s' if len(dense) > 1 else ''}\n")
     assert run("small.npy", "--json").exit_code == 0
 
 
 def test_a_mask_that_falls_into_parts_has_a_line(folder):
     np.save("blocks.npy", np.kron(np.eye(3), np.tri(4)) > 0)
-    assert "  the mask falls into 3 parts that see nothing of one another\n" in run("blocks.npy").stdout
+    assert "  the mask has 3 connected components\n" in run("blocks.npy").stdout
     assert json.loads(run("blocks.npy", "--json").stdout)["tables"][0]["parts"] == 3
     assert "parts" not in run("causal.npy").stdout
 
@@ -112,10 +112,10 @@ def test_weights_without_a_config(folder):
     ("arguments", "fact"),
     [
         ([], "no subject; name a checkpoint or a mask, or give --train"),
-        (["neither.npz"], "neither.npz: is neither a mask nor a checkpoint (it holds a, b, c ...); name a mask"),
+        (["neither.npz"], "neither.npz: neither a mask nor a checkpoint: it contains a, b, c ...; name a mask"),
         (["causal.npy", "--gamma", "1"], "causal.npy: --gamma goes with a checkpoint, not with a mask; leave it out"),
         (["weights.npz", "--check"], "weights.npz: --check goes with a mask, not with a checkpoint"),
-        (["causal.npy", "--train"], "--train takes no subject"),
+        (["causal.npy", "--train"], "--train does not take a subject"),
         (["--train", "--mode", "sum"], "--mode goes with a checkpoint, not with a training"),
         (["causal.npy", "--steps", "3"], "--steps goes with a training, not with a mask"),
         (["weights.npz", "--steps", "3"], "--steps goes with a training, not with a checkpoint"),

@@ -11,6 +11,7 @@ from torch import nn
 from masksynth.diagnostics.symmetry import torch_training as training
 from masksynth.diagnostics.symmetry import torch_weights as room
 from masksynth.errors import InvalidInstance
+from tests.torch.conftest import one_thread  # noqa: F401 - a fixture
 
 WIDE = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32, "vocab_size": 50}
 MODELS = {

@@ -1,4 +1,4 @@
-"""Pictures of masks as tables of cells: one cell a pair, or a block of pairs where the mask is large."""
+"""Pictures of masks as tables of cells: one cell for each pair, or for each block of pairs where the mask is large."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.draw.names import position_names, printable
-from masksynth.draw.owners import Owners, owners
+from masksynth.draw.display_names import position_names, printable
+from masksynth.draw.position_tasks import PositionTasks, position_tasks
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
 from masksynth.mask.algebra import check_same_size, difference, intersection, select_table
+from masksynth.mask.typing import Int8Array
 from masksynth.statistics import convergence, flow_after
 
 if TYPE_CHECKING:
-    from masksynth.audit import Subject
+    from masksynth.subject.subject import Subject
 
-States = NDArray[np.int8]
-NAME = 16
-"""Most columns of the name of a position beside its row."""
+NAME = 24
+"""Most columns of the name of a position."""
 
 LARGEST_EXACT = 64
 """Largest mask of which every pair is drawn."""
@@ -33,16 +32,17 @@ MOST_PANELS = 6
 """Most tables of a pattern, or steps of a flow, in one picture."""
 
 KINDS = ("empty", "allowed", "full", "partial", "first", "second", "changed", "earlier")
-"""What a cell may be. ``first`` and ``second``: in one of two masks only; ``changed``: some of both; ``earlier``: reached before."""
+"""Kinds of cells. ``first``, ``second``: in one of two masks; ``changed``: a block with pairs of both; ``earlier``:
+reached after fewer layers."""
 EMPTY, ALLOWED, FULL, PARTIAL, FIRST, SECOND, CHANGED, EARLIER = range(len(KINDS))
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A table of cells: row = query, column = key, each an index into ``KINDS``."""
+    """A table of cells: rows are queries, columns are keys, values are indices into ``KINDS``."""
 
     title: str
-    cells: States
+    cells: Int8Array
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Picture:
     title : str
     panels : tuple of Panel
     unit : int
-        Positions in a cell.
+        Number of positions that a cell spans.
     size : int
         N, the number of positions.
     names : tuple of str
         Of the positions; empty for blocks.
-    owners : Owners or None
+    tasks : PositionTasks or None
         Of the positions; None for blocks.
     legend : tuple of (kind, text)
     grid : int
@@ -71,13 +71,15 @@ class Picture:
     unit: int
     size: int
     names: tuple[str, ...]
-    owners: Owners | None
+    tasks: PositionTasks | None
     legend: tuple[tuple[int, str], ...]
     grid: int = 0
 
 
 def mask_picture(subject: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
-    """Every pair of a mask, with the blocks of a given size over it; blocks alone where the mask is larger than ``largest``.
+    """Return the picture of every pair of a mask, with blocks of a given size over it.
+
+    Of a mask with more than ``largest`` positions it shows blocks alone.
 
     Raises
     ------
@@ -88,11 +90,11 @@ def mask_picture(subject: Subject, block_size: int | None = None, largest: int =
         return block_picture(subject, block_size, largest)
     panels = _tables(subject.mask, lambda table: table.dense().astype(np.int8) * ALLOWED)
     legend = ((ALLOWED, "row attends to column"),)
-    return _exact(subject, _called(subject, "mask"), panels, legend, block_size or 0)
+    return _exact(subject, _title(subject, "mask"), panels, legend, block_size or 0)
 
 
 def block_picture(subject: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
-    """Which blocks of a mask hold allowed pairs, and which of these hold nothing else.
+    """Return the picture of the blocks of a mask: full, partial or empty.
 
     Raises
     ------
@@ -101,13 +103,13 @@ def block_picture(subject: Subject, block_size: int | None = None, largest: int 
     """
     unit = _unit(subject.size, block_size, largest)
     panels = _tables(subject.mask, lambda table: block_states(table, unit))
-    return _blocks(subject, _called(subject, "mask"), panels, unit)
+    return _blocks(subject, _title(subject, "mask"), panels, unit)
 
 
 def diff_picture(
     subject: Subject, other: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT
 ) -> Picture:
-    """Which pairs only one of two masks allows.
+    """Return the picture of the pairs that only one of two masks allows.
 
     Raises
     ------
@@ -122,11 +124,8 @@ def diff_picture(
     count = int(np.lcm(subject.mask.tables, other.mask.tables))
     panels = []
     for table in range(min(count, MOST_PANELS)):
-        one, two = (
-            select_table(subject.mask, table % subject.mask.tables),
-            select_table(other.mask, table % other.mask.tables),
-        )
-        panels.append(Panel(_numbered("table", table, count), _differences(one, two, unit)))
+        ours, theirs = (select_table(mask, table % mask.tables) for mask in (subject.mask, other.mask))
+        panels.append(Panel(_panel_title("table", table, count), _differences(ours, theirs, unit)))
     first, second = printable(subject.name) or "the first", printable(other.name) or "the second"
     some = "" if exact else "some "
     legend = [(ALLOWED, "in both"), (FIRST, f"{some}only in {first}"), (SECOND, f"{some}only in {second}")]
@@ -140,7 +139,7 @@ def diff_picture(
 def flow_picture(
     subject: Subject, layers: int | None = None, block_size: int | None = None, largest: int = LARGEST_EXACT
 ) -> Picture:
-    """What reaches what after 1, 2, ..., L layers; L is the depth to convergence where it is not given.
+    """Return the picture of what is reached after 1, 2, ..., L layers; without L, up to convergence.
 
     At most ``MOST_PANELS`` steps are shown: 1, 2, 4, ... and the last, where there are more.
 
@@ -164,7 +163,7 @@ def flow_picture(
             cells[before > 0] = EARLIER
         panels.append(Panel(f"{step} layer{'' if step == 1 else 's'}", cells))
         before = cells
-    title = _called(subject, "what is reached")
+    title = _title(subject, "what is reached")
     if exact:
         legend = ((ALLOWED, "reached by now"), (EARLIER, "reached in an earlier picture"))[: 1 + (len(panels) > 1)]
         return _exact(subject, title, tuple(panels), legend, 0)
@@ -172,7 +171,7 @@ def flow_picture(
 
 
 def steps(depth: int) -> list[int]:
-    """The numbers of layers that are shown.
+    """Return the numbers of layers after which the flow is shown.
 
     Examples
     --------
@@ -186,8 +185,8 @@ def steps(depth: int) -> list[int]:
     return [2**power for power in range(MOST_PANELS - 1) if 2**power < depth] + [depth]
 
 
-def block_states(mask: Mask, unit: int, table: int = 0) -> States:
-    """(R, R) ``FULL``, ``PARTIAL`` or ``EMPTY`` for each block of ``unit`` x ``unit`` pairs.
+def block_states(mask: Mask, unit: int, table: int = 0) -> Int8Array:
+    """Return (R, R) ``FULL``, ``PARTIAL`` or ``EMPTY``, for each block of ``unit`` x ``unit`` pairs.
 
     Examples
     --------
@@ -200,13 +199,14 @@ def block_states(mask: Mask, unit: int, table: int = 0) -> States:
         (PARTIAL, lists.partial_count, lists.partial_index),
         (FULL, lists.full_count, lists.full_index),
     ):
-        row, place = np.nonzero(np.arange(index.shape[1]) < counts[:, None])
-        cells[row, index[row, place]] = kind
+        # the first counts[r] entries of row r of the index are its blocks of this kind
+        row, entry = np.nonzero(np.arange(index.shape[1]) < counts[:, None])
+        cells[row, index[row, entry]] = kind
     return cells
 
 
-def runs(row: States) -> list[tuple[int, int, int]]:
-    """(start, end, kind) of each run of equal cells that are not empty.
+def runs(row: Int8Array) -> list[tuple[int, int, int]]:
+    """Return (start, end, kind) of each run of equal cells that are not empty.
 
     Examples
     --------
@@ -217,18 +217,18 @@ def runs(row: States) -> list[tuple[int, int, int]]:
     return [(start, end, int(row[start])) for start, end in pairwise(bounds) if row[start] != EMPTY]
 
 
-def _called(subject: Subject, what: str) -> str:
+def _title(subject: Subject, what: str) -> str:
     return f"{what}: {printable(subject.name)}" if subject.name else what
 
 
-def _numbered(word: str, number: int, count: int) -> str:
+def _panel_title(word: str, number: int, count: int) -> str:
     return "" if count == 1 else f"{word} {number} of {count}"
 
 
-def _tables(mask: Mask, cells: Callable[[Mask], States]) -> tuple[Panel, ...]:
+def _tables(mask: Mask, cells: Callable[[Mask], Int8Array]) -> tuple[Panel, ...]:
     count = mask.tables
     return tuple(
-        Panel(_numbered("table", table, count), cells(select_table(mask, table)))
+        Panel(_panel_title("table", table, count), cells(select_table(mask, table)))
         for table in range(min(count, MOST_PANELS))
     )
 
@@ -238,8 +238,8 @@ def _exact(
 ) -> Picture:
     if grid < 0:
         raise InvalidInstance(f"block size {grid}", "", "give a positive number")
-    whose = owners(subject, convergence(subject.mask).flow)
-    return Picture(title, tuple(panels), 1, subject.size, position_names(subject, NAME), whose, legend, grid)
+    tasks = position_tasks(subject, convergence(subject.mask).flow)
+    return Picture(title, tuple(panels), 1, subject.size, position_names(subject, NAME), tasks, legend, grid)
 
 
 def _blocks(subject: Subject, title: str, panels: tuple[Panel, ...], unit: int) -> Picture:
@@ -248,7 +248,7 @@ def _blocks(subject: Subject, title: str, panels: tuple[Panel, ...], unit: int) 
 
 
 def _unit(size: int, block_size: int | None, largest: int) -> int:
-    """The block size: as asked, else the power of two that makes at most ``largest`` rows of blocks."""
+    """Return the block size: as given, else the power of two that makes at most ``largest`` rows of blocks."""
     if block_size is None:
         return 1 << max(-(-size // largest) - 1, 0).bit_length()
     if isinstance(block_size, bool) or block_size < 1:
@@ -256,14 +256,16 @@ def _unit(size: int, block_size: int | None, largest: int) -> int:
     if -(-size // block_size) > MOST_CELLS:
         least = -(-size // MOST_CELLS)
         raise Unsupported(
-            f"{size:,} positions in blocks of {block_size} are more than {MOST_CELLS} rows; choose blocks of at least {least}"
+            f"{size:,} positions in blocks of {block_size} are more than {MOST_CELLS} rows; "
+            f"choose blocks of at least {least}"
         )
     return block_size
 
 
-def _differences(one: Mask, two: Mask, unit: int) -> States:
-    """Cells in both, in one, in the other; for blocks: whether any pair is in one only."""
-    both, first, second = intersection(one, two), difference(one, two), difference(two, one)
-    there = [block_states(mask, unit) > 0 for mask in (both, first, second)]
-    cells = np.select([there[1] & there[2], there[1], there[2], there[0]], [CHANGED, FIRST, SECOND, ALLOWED], EMPTY)
+def _differences(ours: Mask, theirs: Mask, unit: int) -> Int8Array:
+    """Compare two masks cell by cell; a block counts as different if any of its pairs is in one mask only."""
+    both, first, second = intersection(ours, theirs), difference(ours, theirs), difference(theirs, ours)
+    in_both, in_first, in_second = (block_states(mask, unit) > 0 for mask in (both, first, second))
+    conditions = [in_first & in_second, in_first, in_second, in_both]
+    cells = np.select(conditions, [CHANGED, FIRST, SECOND, ALLOWED], EMPTY)
     return cells.astype(np.int8)

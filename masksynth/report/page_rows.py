@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from masksynth.draw import display_names
 from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
 from masksynth.mask.algebra import select_table
-from masksynth.report.diagram import diagram, reach
-from masksynth.report.reasons import standings
-from masksynth.report.text import LONG, SHORT, Names, count, text_of
+from masksynth.mask.typing import BoolArray, Int32Array
+from masksynth.report.hasse_data import flat_rows, hasse_data
+from masksynth.report.merge_reasons import standings
+from masksynth.report.page_text import LONG, SHORT, Names, count, text_of
 from masksynth.subject.subject import Subject
 
 MOST_POSITIONS = 400
@@ -22,6 +23,8 @@ MOST_BLOCKS = 256
 """Most rows of blocks."""
 MOST_LISTED = 20_000
 """Most nodes, and most labels, that are listed over all positions."""
+NAME = 40
+"""Most columns of an input in the diagram and beside the mask."""
 MOST_INTERVALS = 250_000
 """Most row intervals over all tables; further tables are left out."""
 
@@ -29,8 +32,9 @@ MOST_INTERVALS = 250_000
 def units(subject: Subject, names: Names, checked: bool = False) -> dict[str, Any]:
     """``step`` (positions in a unit), ``units`` (facts of each), ``tables`` (rows of each) and ``diagram``, as JSON values.
 
-    A unit is a position up to ``MOST_POSITIONS`` positions, and above that a row of blocks of step x step pairs, so that there are
-    ``MOST_BLOCKS`` at most; ``checked`` is that of ``standings``. A row is {"full": [start, end, ...], "part": [start, end, ...]} in units.
+    A unit is a position up to ``MOST_POSITIONS`` positions, and above that a row of blocks of step x step pairs, so
+    that there are ``MOST_BLOCKS`` at most; ``checked`` is that of ``standings``. A row is {"full": [start, end, ...],
+    "part": [start, end, ...]} in units.
 
     Examples
     --------
@@ -68,13 +72,13 @@ def _positions(subject: Subject, names: Names, checked: bool) -> dict[str, Any]:
         unit["nodes_total"] = len(here[place].nodes)
         shown.append(unit | _identity(subject, place))
     kept = _tables_kept(subject.mask)
-    tables = [[{"full": row, "part": []} for row in reach(select_table(subject.mask, number))] for number in range(kept)]
+    tables = [[{"full": row, "part": []} for row in flat_rows(select_table(subject.mask, number))] for number in range(kept)]
     return {
         "step": 1,
         "units": shown,
         "tables": tables,
         "left_out": subject.mask.tables - kept,
-        "diagram": diagram(subject.mask, subject.layers),
+        "diagram": hasse_data(subject, [unit.get("short", "") for unit in shown]),
     }
 
 
@@ -82,6 +86,7 @@ def _identity(subject: Subject, place: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if subject.inputs is not None:
         found["input"] = text_of(subject.inputs[place], LONG)
+        found["short"] = display_names.cut(display_names.text_of(subject.inputs[place]), NAME)
     if subject.positions is not None:
         found["id"] = int(subject.positions[place])
     if subject.kinds is not None:
@@ -120,12 +125,12 @@ def block_rows(mask: Mask, table: int, step: int) -> list[dict[str, list[int]]]:
     [{'full': [], 'part': [0, 1]}, {'full': [0, 1], 'part': [1, 2]}]
     """
     lists = block_lists(mask, table, step)
-    full = reach(Mask.from_dense(_grid(lists.full_count, lists.full_index)))
-    part = reach(Mask.from_dense(_grid(lists.partial_count, lists.partial_index)))
+    full = flat_rows(Mask.from_dense(_grid(lists.full_count, lists.full_index)))
+    part = flat_rows(Mask.from_dense(_grid(lists.partial_count, lists.partial_index)))
     return [{"full": one, "part": two} for one, two in zip(full, part, strict=True)]
 
 
-def _grid(counts: NDArray[np.int32], index: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _grid(counts: Int32Array, index: Int32Array) -> BoolArray:
     grid = np.zeros(index.shape, bool)
     np.put_along_axis(grid, index.astype(np.intp), np.arange(index.shape[1]) < counts[:, None], axis=1)
     return grid

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from masksynth.draw import display_names
 from masksynth.tasks.canonical import canonical, too_long
 
 LONG, SHORT = 500, 120
@@ -24,17 +25,19 @@ def cut(text: str, most: int = LONG) -> str:
 
 
 def text_of(value: Any, most: int = LONG) -> str:
-    """A value as text: a string as it is, anything else in canonical JSON.
+    """Return a value as text: a string as it is, a list as ``mean(w1, w3)`` or ``(w3, 0)``, other values in canonical JSON.
 
     Examples
     --------
     >>> text_of("w1"), text_of(("mean", "w1")), text_of(10**5000), text_of(float("inf"))
-    ('w1', '["mean","w1"]', 'an integer of more than 4300 digits', 'inf')
+    ('w1', 'mean(w1)', 'an integer of more than 4300 digits', 'inf')
     """
     if type(value) is int and too_long(value):
         return "an integer of more than 4300 digits"
     if isinstance(value, str):
         return cut(value, most)
+    if isinstance(value, (list, tuple)) and value:
+        return cut(display_names.text_of(value), most)
     try:
         return cut(canonical(value), most)
     except (TypeError, ValueError):  # not JSON: a number that is not finite, or of another library

@@ -9,7 +9,7 @@ from typing import Any
 from masksynth.audit.finding import CODES, SEVERITIES, Finding
 from masksynth.audit.run_audit import Report
 from masksynth.backends import Status
-from masksynth.report.text import LONG, SHORT, count, cut, text_of
+from masksynth.report.page_text import LONG, SHORT, count, cut, text_of
 from masksynth.solve import Answer, count_nodes
 from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, Leak

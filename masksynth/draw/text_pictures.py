@@ -1,16 +1,16 @@
-"""Pictures in text for a terminal."""
+"""Pictures as text for a terminal."""
 
 from __future__ import annotations
 
-from masksynth.draw import cells as kinds
-from masksynth.draw.boxes import Diagram
-from masksynth.draw.cells import NAME, Picture
-from masksynth.draw.names import columns, cut, padded
+from masksynth.draw import cell_pictures as kinds
+from masksynth.draw.cell_pictures import NAME, Picture
+from masksynth.draw.display_names import columns, cut, padded
+from masksynth.draw.hasse_boxes import Diagram
 
 LARGEST_TEXT = 40
-"""Largest mask of which every pair is shown on a terminal, and most rows of blocks chosen unasked."""
-LABEL = 48
-"""Columns of the longest label of a box."""
+"""Largest mask of which every pair is shown as text, and most rows of blocks by default."""
+LABEL = 80
+"""Most columns of the label of a box."""
 SIGNS = {
     kinds.EMPTY: "·",
     kinds.ALLOWED: "■",
@@ -24,13 +24,13 @@ SIGNS = {
 
 
 def table_text(picture: Picture) -> str:
-    """Tables of cells, one line a row, and what the signs mean.
+    """Return tables of cells, one line for each row, and what the signs mean.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from masksynth.audit import Subject
-    >>> from masksynth.draw.cells import mask_picture
+    >>> from masksynth.subject.subject import Subject
+    >>> from masksynth.draw.cell_pictures import mask_picture
     >>> from masksynth.mask import Mask
     >>> causal = Mask.from_dense(np.tril(np.ones((3, 3), bool)))
     >>> print(table_text(mask_picture(Subject(causal, "", inputs=("the", "cat", "sat")))))
@@ -54,21 +54,21 @@ def table_text(picture: Picture) -> str:
 
 
 def hasse_text(diagram: Diagram) -> str:
-    """A Hasse diagram from the bottom up: what sees a box stands further in; ``╾`` names what else it sees.
+    """Return a Hasse diagram as an indented list: below a box what covers it; after ``╾`` what else that one covers.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from masksynth.audit import Subject
-    >>> from masksynth.draw.boxes import diagram
+    >>> from masksynth.subject.subject import Subject
+    >>> from masksynth.draw.hasse_boxes import hasse_diagram
     >>> from masksynth.mask import Mask
     >>> fork = Mask.from_dense(np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]]) > 0)
-    >>> print(hasse_text(diagram(Subject(fork, "", inputs=("root", "left", "right")))))
+    >>> print(hasse_text(hasse_diagram(Subject(fork, "", inputs=("root", "left", "right")))))
     Hasse diagram
     ╙── root
         ├─╼ left
         └─╼ right
-    the lowest stands furthest left
+    the lowest boxes are furthest left
     """
     import networkx as nx
 
@@ -79,13 +79,14 @@ def hasse_text(diagram: Diagram) -> str:
         graph.add_node(number, label=(f"{{{label}}}" if len(box.positions) > 1 and not box.chain else label) + mark)
     graph.add_edges_from(sorted((lower, upper) for upper, lower in diagram.edges))
     lines = [cut(diagram.title, 100), *nx.generate_network_text(graph, vertical_chains=True)]
-    return "\n".join([*lines, "   ".join(text for text, there in _notes(diagram) if there)])
+    return "\n".join([*lines, "   ".join(text for text, applies in _notes(diagram) if applies)])
 
 
 def _notes(diagram: Diagram) -> list[tuple[str, bool]]:
+    """Return (text, whether it applies) for each sign."""
     boxes = diagram.boxes
     return [
-        ("the lowest stands furthest left", True),
+        ("the lowest boxes are furthest left", True),
         ("* predicts", any(box.predicts for box in boxes)),
         ("{} see each other", any(len(box.positions) > 1 and not box.chain for box in boxes)),
         ("… a chain", any(box.chain for box in boxes)),

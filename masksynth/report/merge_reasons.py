@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from masksynth.errors import Unsupported
 from masksynth.merge.disjoint_union import Rows, Union, live_union, read_rows
-from masksynth.report.text import count, ranges
+from masksynth.report.page_text import count, ranges
 from masksynth.subject.subject import Subject
 from masksynth.tasks import TaskFamily
 
@@ -30,7 +30,8 @@ def standings(subject: Subject, checked: bool = False) -> list[Standing]:
     ----------
     subject : Subject
     checked : bool
-        The checker has confirmed that every node sees exactly what its position sees; then rows of a large family need not be compared.
+        The checker has confirmed that every node sees exactly what its position sees; then rows of a large family need
+        not be compared.
 
     Examples
     --------
