@@ -115,9 +115,7 @@ def merged_of(*inputs):
     from dataclasses import replace
 
     merged = merged_task(random_mask(len(inputs)))
-    positions = tuple(
-        position._replace(input=value) for position, value in zip(merged.positions, inputs, strict=True)
-    )
+    positions = tuple(position._replace(input=value) for position, value in zip(merged.positions, inputs, strict=True))
     return replace(merged, positions=positions)
 
 
