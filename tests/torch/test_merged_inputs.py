@@ -1,4 +1,4 @@
-"""A batch of `solve` called like a packed one: model inputs through a vocabulary, losses under the packed names, wrong kinds refused."""
+"""A batch of `solve` is called like a packed one: a vocabulary gives its inputs, and it has the packed losses."""
 
 from __future__ import annotations
 
