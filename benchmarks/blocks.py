@@ -68,7 +68,7 @@ def numpy_lists(positions: int) -> dict[str, Any]:
 
 def block_mask(positions: int) -> tuple[float, float]:
     """Build the BlockMask of ``masksynth.torch``: lists, transposed lists, checks and mask_mod."""
-    from masksynth.torch.attention import block_mask_of_rows
+    from masksynth.torch.mask_tensors import block_mask_of_rows
 
     mask = tree_mask(positions)
     return *best(lambda: block_mask_of_rows(mask))[1:], peak_mib()
@@ -92,7 +92,7 @@ def created(positions: int, compiled: bool) -> tuple[float, float, float]:
     import torch
     from torch.nn.attention.flex_attention import create_block_mask
 
-    from masksynth.torch.attention import block_mask_of_rows
+    from masksynth.torch.mask_tensors import block_mask_of_rows
 
     mod = block_mask_of_rows(tree_mask(positions)).mask_mod
     gc.collect()

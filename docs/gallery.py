@@ -3,7 +3,7 @@
 python docs/gallery.py            writes them
 python docs/gallery.py --check    exits 1 and names the stale ones
 
-Pictures are compared by their elements and texts, since other versions of Graphviz and matplotlib move lines by a little.
+Pictures are compared by their elements and texts, since other versions of matplotlib move lines by a little.
 """
 
 from __future__ import annotations
@@ -32,29 +32,31 @@ class Part(NamedTuple):
 
 HEAD = """# Gallery
 
-`masksynth draw` makes pictures of any mask: a mask file, the folder of an answer or of packed batches, or `package.module:mask_mod`.
-Without `-o` it prints text; `-o FILE.svg`, `-o FILE.png` and `-o -` (SVG on stdout) need matplotlib (`pip install 'masksynth[draw]'`).
-Graphviz lays Hasse diagrams out where it is installed (`apt-get install graphviz`); without it a simpler layout is used, and the command
-says so. From Python: `masksynth.draw.draw(subject, what, form)`.
+`masksynth draw` makes pictures of any mask: a mask file, the folder of an answer or of packed batches, or
+`package.module:mask_mod`. Without `-o` it prints text; `-o FILE.svg`, `-o FILE.png`, `-o FILE.pdf` and `-o -` (SVG on
+stdout) need matplotlib (`pip install 'masksynth[draw]'`). `--tokenizer DIR` shows text instead of token ids: the folder
+of a tokenizer, or its name in the local cache; nothing is downloaded. From Python: `masksynth.draw.draw(subject, what,
+form, tokenizer=...)`.
 
-Every picture is readable in black and white: what differs in colour also differs in hatching, lightness or shape. Names that are long are
-cut, and what a name contains is shown, never interpreted.
+Every picture is readable in black and white: what differs in colour also differs in hatching, lightness or shape. Names
+of more than 40 columns are cut, and what a name contains is shown, never interpreted.
 """
 
 PARTS = (
     Part(
-        "Two chains and what lies between",
-        "The merged butterfly of four tokens: each is predicted from all before and all after it. A box is a position, a round "
-        "one predicts, an edge is a cover: what is below is seen by what is above, with nothing between. The strip tells whose "
-        "position it is.",
+        "Two wings",
+        "The merged butterfly of eight tokens: each is predicted from all before and all after it. A box is a position, a round "
+        "one predicts, an edge is a cover: what is below is seen by what is above, with nothing between. The forward chain "
+        "rises from the left, the backward chain from the right; they cross once. A colour with its hatch is a task. A diagram "
+        "that has a mirror symmetry is drawn symmetrically.",
         (
-            "masksynth new butterfly --n 4 | masksynth solve - --quiet -o butterfly",
-            "masksynth draw butterfly --what hasse -o butterfly-hasse.svg",
+            "masksynth new butterfly --n 8 | masksynth solve - --quiet -o butterfly-8",
+            "masksynth draw butterfly-8 --what hasse -o butterfly-hasse.svg",
         ),
         (
             (
                 "butterfly-hasse.svg",
-                "Hasse diagram of ten positions: two chains from both ends, four predictions on top",
+                "Hasse diagram of 22 positions: two chains that rise from both ends and cross, eight predictions, mirrored",
             ),
         ),
     ),
@@ -62,7 +64,11 @@ PARTS = (
         "Every pair, and the blocks over it",
         "Row attends to column. Bold names predict. With `--block-size` the blocks of a block-sparse kernel lie over the pairs:"
         " full ones in a solid line, partial ones in a dashed line, and what has no line is skipped.",
-        ("masksynth draw butterfly --block-size 2 -o butterfly-mask.svg", "masksynth draw butterfly"),
+        (
+            "masksynth new butterfly --n 4 | masksynth solve - --quiet -o butterfly",
+            "masksynth draw butterfly --block-size 2 -o butterfly-mask.svg",
+            "masksynth draw butterfly",
+        ),
         (("butterfly-mask.svg", "Mask of ten positions with blocks of two"),),
     ),
     Part(
@@ -91,15 +97,15 @@ PARTS = (
     ),
     Part(
         "Classes that see each other",
-        "Block diffusion: the tokens of a block see each other, so they are one class, drawn with a thick line; masked copies "
-        "stand beside the clean text.",
+        "Complementary block diffusion: the tokens of a block see each other, so they are one class, drawn with a thick line. "
+        "The clean text is the column in the middle, its two masked copies are the columns beside it.",
         (
-            "masksynth new bd3lm | masksynth solve - --quiet -o diffusion",
+            "masksynth new complementary_bd | masksynth solve - --quiet -o diffusion",
             "masksynth draw diffusion --what hasse -o diffusion-hasse.svg",
             "masksynth draw diffusion -o diffusion-mask.svg",
         ),
         (
-            ("diffusion-hasse.svg", "Hasse diagram of classes of two tokens"),
+            ("diffusion-hasse.svg", "Hasse diagram of classes of two tokens in three columns"),
             ("diffusion-mask.svg", "Mask of block diffusion"),
         ),
     ),
@@ -157,7 +163,7 @@ def made(folder: Path) -> str:
     parts = [NOTE + HEAD]
     for part in PARTS:
         shown = "".join(f"$ {command}\n{run(command, folder)}" for command in part.commands)
-        parts.append(f"## {part.title}\n\n{textwrap.fill(part.text, 139)}\n\n```console\n{shown}```\n")
+        parts.append(f"## {part.title}\n\n{textwrap.fill(part.text, 120)}\n\n```console\n{shown}```\n")
         parts += [f"![{words}](gallery/{name})\n" for name, words in part.pictures]
     return "\n".join(parts)
 

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from masksynth.torch import Architecture  # noqa: E402
-from masksynth.torch.transformers_version import TRANSFORMERS  # noqa: E402
+from masksynth.torch.models.transformers_version import TRANSFORMERS  # noqa: E402
 from tests.torch.model_zoo import CHUNK, ENCODERS, EXACT, FLEX, MIXING, WINDOW, Entry  # noqa: E402
 from tests.torch.zoo_comparison import TOLERANCE, Outcome, compare_entry  # noqa: E402
 

@@ -35,9 +35,11 @@ from masksynth.torch import (
     self_test,
     use_registered_attention,
 )
-from masksynth.torch.architecture import Architecture
-from masksynth.torch.packed_dataset import TrainingBatch, dense_mask
-from masksynth.torch.window_rows import Reach, cut_mask, token_index
+from masksynth.torch.models.architecture import Architecture
+from masksynth.torch.training_batch import TrainingBatch
+from masksynth.torch.mask_tensors import dense_mask
+from masksynth.torch.models.reach import Reach
+from masksynth.torch.window_rows import cut_mask, token_index
 
 PAGE = Path(__file__).with_name("check-model.md")
 BEGIN, END = "<!-- planted faults -->", "<!-- end of planted faults -->"
@@ -466,7 +468,7 @@ def _kinds(untold: tuple[str, ...]) -> str:
 
 def _short(finding: ModelFinding) -> str:
     """Return what a finding says without the numbers of this batch."""
-    if "the model within is called without position_ids" in finding.message:
+    if "the model inside is called without position_ids" in finding.message:
         return "the model is called without position_ids"
     words = {
         "leak": "one output depends on an input too many",

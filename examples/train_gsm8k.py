@@ -30,7 +30,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from masksynth.pack import PackedBatch, pack_batches
 from masksynth.torch import Collator, TrainingBatch, packed_loss
-from masksynth.torch.loss_edges import label_logprobs
+from masksynth.torch.label_logprobs import label_logprobs
 
 IGNORED = -100
 IMPLEMENTATION = {"sdpa": "sdpa", "eager": "eager", "flex": "flex_attention"}

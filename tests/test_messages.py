@@ -112,3 +112,32 @@ def test_a_place_within_a_document():
 
 def test_the_witness_of_a_leak():
     assert ms.solve(LEAKY).leak == ("t", "b", "x", ("a", "b"))
+
+
+PUBLIC = {
+    "dumps": ms.dumps,
+    "load": ms.load,
+    "loads": ms.loads,
+    "pack_batches": lambda value: list(ms.pack_batches(value)),
+    "pack_samples": lambda value: ms.pack_samples(value, "packed"),
+    "search": lambda value: list(ms.search(value)),
+    "solve": ms.solve,
+    "sparsify": ms.sparsify,
+    "sweep": lambda value: list(ms.sweep(value)),
+    "unpack_samples": lambda value: list(ms.unpack_samples(value)),
+    "verify": lambda value: ms.verify(value, value),
+    "write": lambda value: ms.write(value, "answer"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("value", ["x", 3, None], ids=repr)
+def test_no_public_function_fails_with_an_attribute_error(name, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ms.MasksynthError, OSError, TypeError)):
+        PUBLIC[name](value)
+
+
+def test_every_public_function_is_tried():
+    functions = {name for name in ms.__all__ if not isinstance(getattr(ms, name), type)} - {"catalog"}
+    assert functions == set(PUBLIC)

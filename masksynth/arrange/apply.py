@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masksynth.arrange.best_order import kept
-from masksynth.arrange.measure import Integers
 from masksynth.arrange.permute import checked_order, inverse, permuted
 from masksynth.mask import Mask
+from masksynth.mask.csr import factorize_rows, prefix_sums
+from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.tasks import MergedTask
 from masksynth.tasks.canonical import canonical
@@ -78,7 +78,7 @@ def arranged_merged(merged: MergedTask, order: ArrayLike) -> MergedTask:
     )
 
 
-def copies(merged: MergedTask) -> Integers:
+def copies(merged: MergedTask) -> Int64Array:
     """A number for each position, equal wherever two positions hold equal values.
 
     At any depth the stable colours of the mask, rows compared by sums of random 64-bit words; for finite layers and sparse answers, whose
@@ -102,12 +102,12 @@ def copies(merged: MergedTask) -> Integers:
     return _stable(merged.mask, colour)
 
 
-def _stable(mask: Mask, colour: Integers) -> Integers:
+def _stable(mask: Mask, colour: Int64Array) -> Int64Array:
     """Refine colours by the colours in each row until their number stays."""
     count, rng = len(np.unique(colour)), np.random.default_rng(0)
     while count < mask.size:
         word = rng.integers(0, 2**64, count, np.uint64)[colour]
-        finer = _numbered([colour.view(np.uint64), *(_row_sums(mask, table, word) for table in range(mask.tables))])
+        finer = factorize_rows(colour, *(_row_sums(mask, table, word) for table in range(mask.tables)))
         if int(finer.max(initial=-1)) + 1 == count:
             break
         colour, count = finer, int(finer.max(initial=-1)) + 1
@@ -116,15 +116,7 @@ def _stable(mask: Mask, colour: Integers) -> Integers:
 
 def _row_sums(mask: Mask, table: int, word: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The sum of the words of each row's keys, modulo 2^64."""
-    sums = np.append(np.uint64(0), word.cumsum(dtype=np.uint64))
-    total = np.append(np.uint64(0), (sums[mask.key_end] - sums[mask.key_start]).cumsum(dtype=np.uint64))
+    sums = prefix_sums(word)
+    total = prefix_sums(sums[mask.key_end] - sums[mask.key_start])
     row: NDArray[np.uint64] = total[mask.row_offset[table, 1:]] - total[mask.row_offset[table, :-1]]
     return row
-
-
-def _numbered(parts: Sequence[NDArray[np.uint64]]) -> Integers:
-    """Equal columns of the parts get one number, numbers by first appearance."""
-    _, first, number = np.unique(np.stack(parts, axis=1), axis=0, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[number.reshape(-1)]

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from masksynth.arrange.improve import improved
-from masksynth.arrange.measure import Counts, Integers, bound, check_block_size, counts
+from masksynth.arrange.measure import Counts, bound, check_block_size, counts
 from masksynth.arrange.permute import inverse, permuted, pieces
 from masksynth.arrange.seriate import MAX_ALLOWED, starting_orders
 from masksynth.arrange.tree_orders import parents, tree_orders
 from masksynth.backends import Limits, Status
 from masksynth.errors import Contradiction, InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.typing import Int64Array
 
 EXACT = "masksynth_solvers.block_order:fewest_blocks"
 """The exact search, "module:function"."""
@@ -48,7 +49,7 @@ class Arrangement:
         Where the bound comes from.
     """
 
-    order: Integers
+    order: Int64Array
     value: Counts
     given: Counts
     bound: int
@@ -70,7 +71,7 @@ class Arrangement:
 @dataclass(frozen=True, eq=False)
 class _Found:
     value: Counts
-    order: Integers
+    order: Int64Array
     method: str
 
 
@@ -147,7 +148,7 @@ def _name(mask: Mask, block: int) -> str:
     return f"blocks of {block} of a mask of {mask.size} positions and {mask.pairs} pairs"
 
 
-def kept(order: Integers, alike: Integers) -> Integers:
+def kept(order: Int64Array, alike: Int64Array) -> Int64Array:
     """The order in which the members of each group stand in the group's places, lowest first.
 
     Examples
@@ -162,13 +163,13 @@ def kept(order: Integers, alike: Integers) -> Integers:
     return result
 
 
-Judge = Callable[[Integers, str], "_Found | None"]
+Judge = Callable[[Int64Array, str], "_Found | None"]
 
 
-def _judge(mask: Mask, block: int, alike: Integers | None) -> Judge:
+def _judge(mask: Mask, block: int, alike: Int64Array | None) -> Judge:
     """What counts an order exactly, or passes it over if that would take too long."""
 
-    def judge(order: Integers, method: str) -> _Found | None:
+    def judge(order: Int64Array, method: str) -> _Found | None:
         order = order if alike is None else kept(order, alike)
         if pieces(mask, order) > max(FEW_PIECES, 4 * len(mask.key_start)):
             return None
@@ -207,7 +208,7 @@ def _search(mask: Mask, block: int, judge: Judge, given: _Found, least: int, eff
     return _descents(mask, block, judge, ranked, least, effort)
 
 
-def _both_ways(mask: Mask) -> Iterator[tuple[str, Integers]]:
+def _both_ways(mask: Mask) -> Iterator[tuple[str, Int64Array]]:
     """The starting orders that differ, each followed by its reverse where the mask is small."""
     seen = set()
     for name, order in starting_orders(mask):
@@ -234,14 +235,14 @@ def _descents(mask: Mask, block: int, judge: Judge, ranked: list[_Found], least:
     return best
 
 
-def _exchanged(order: Integers, block: int, rng: np.random.Generator) -> Integers:
+def _exchanged(order: Int64Array, block: int, rng: np.random.Generator) -> Int64Array:
     """The order with two disjoint segments in each other's place."""
     a, b, c, d = np.sort(rng.integers(0, len(order) + 1, 4)).tolist()
     b, d = min(b, a + 2 * block), min(d, c + 2 * block)
     return np.concatenate([order[:a], order[c:d], order[b:c], order[a:b], order[d:]])
 
 
-def _tidy(order: Integers, start: Integers, block: int) -> Iterator[Integers]:
+def _tidy(order: Int64Array, start: Int64Array, block: int) -> Iterator[Int64Array]:
     """Orders of equal blocks: positions inside, and the whole blocks, as they were given or as they stood at the start."""
     place = inverse(start)
     home = np.arange(len(order)) // block

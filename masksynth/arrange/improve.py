@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.arrange.measure import Integers
 from masksynth.mask import Mask
+from masksynth.mask.csr import indptr
+from masksynth.mask.intervals import expand, row_intervals
+from masksynth.mask.typing import Float64Array, Int64Array
 
-Floats = NDArray[np.float64]
-Score = Callable[[Floats], Floats]
+Score = Callable[[Float64Array], Float64Array]
 UNIT = 4e3
 """Exchanges tried in about a second."""
 WIDTH = 24
@@ -40,16 +40,16 @@ class Table:
         The pairs in each block.
     """
 
-    pairs: Integers
-    offset: Integers
-    keys: Integers
-    back_offset: Integers
-    queries: Integers
-    rows: Floats
-    columns: Floats
-    blocks: Floats
+    pairs: Int64Array
+    offset: Int64Array
+    keys: Int64Array
+    back_offset: Int64Array
+    queries: Int64Array
+    rows: Float64Array
+    columns: Float64Array
+    blocks: Float64Array
 
-    def sees(self, queries: Integers, keys: Integers) -> Floats:
+    def sees(self, queries: Int64Array, keys: Int64Array) -> Float64Array:
         """``A[queries, keys]`` of equal shapes, or of shapes that broadcast."""
         wanted = queries * (len(self.offset) - 1) + keys
         at = np.minimum(np.searchsorted(self.pairs, wanted), max(len(self.pairs) - 1, 0))
@@ -65,26 +65,21 @@ class Table:
         self.columns[sees, new] += 1
 
 
-def table_of(mask: Mask, table: int, home: Integers, blocks: int) -> Table:
+def table_of(mask: Mask, table: int, home: Int64Array, blocks: int) -> Table:
     """The pairs of a table, positions lying in the blocks ``home``."""
     size = mask.size
-    part = slice(int(mask.row_offset[table, 0]), int(mask.row_offset[table, -1]))
-    start = mask.key_start[part].astype(np.int64)
-    length: Integers = mask.key_end[part] - start
-    query: Integers = np.repeat(np.repeat(np.arange(size), np.diff(mask.row_offset[table])), length)
-    key = (np.repeat(start - (length.cumsum() - length), length) + np.arange(len(query))).astype(np.int64)
+    query, key = expand(row_intervals(mask, table))
     by = np.argsort(key, kind="stable")
-    offset: Integers = np.append(0, np.bincount(query, minlength=size).cumsum())
-    back: Integers = np.append(0, np.bincount(key, minlength=size).cumsum())
+    offset, back = indptr(np.bincount(query, minlength=size)), indptr(np.bincount(key, minlength=size))
     rows = np.bincount(query * blocks + home[key], minlength=size * blocks).reshape(size, blocks).astype(np.float64)
     columns = np.bincount(key * blocks + home[query], minlength=size * blocks).reshape(size, blocks).astype(np.float64)
-    grid: Floats = np.zeros((blocks, blocks))
+    grid: Float64Array = np.zeros((blocks, blocks))
     np.add.at(grid, home, rows)
-    pairs: Integers = query * size + key
+    pairs: Int64Array = query * size + key
     return Table(pairs, offset, key, back, query[by], rows, columns, grid)
 
 
-def improved(mask: Mask, order: Integers, block: int, effort: float = 1.0) -> tuple[Integers, float]:
+def improved(mask: Mask, order: Int64Array, block: int, effort: float = 1.0) -> tuple[Int64Array, float]:
     """An order of lower smoothed cost, by exchanges of positions between blocks, and the effort it took.
 
     Parameters
@@ -116,7 +111,7 @@ def _counted(block: int, blocks: int) -> Score:
     return lambda m: (m > 0) + least * ((m > 0) & (m < whole)) + least * 0.25 * np.sqrt(m / whole)
 
 
-def _descend(tables: list[Table], home: Integers, score: Score, budget: float) -> float:
+def _descend(tables: list[Table], home: Int64Array, score: Score, budget: float) -> float:
     """Exchange positions of every two blocks while that lowers the score; what is left of the budget."""
     blocks = len(tables[0].blocks)
     work = 1.0 + (WIDTH * WIDTH * blocks * len(tables)) / 4_000
@@ -134,7 +129,7 @@ def _descend(tables: list[Table], home: Integers, score: Score, budget: float) -
     return budget
 
 
-def _exchange(tables: list[Table], home: Integers, one: int, two: int, score: Score) -> bool:
+def _exchange(tables: list[Table], home: Int64Array, one: int, two: int, score: Score) -> bool:
     """The best exchange of a position of block ``one`` with one of block ``two``, made if it lowers the score."""
     left, right = np.flatnonzero(home == one), np.flatnonzero(home == two)
     left, right = _willing(tables, left, one, two, score), _willing(tables, right, two, one, score)
@@ -155,7 +150,7 @@ def _exchange(tables: list[Table], home: Integers, one: int, two: int, score: Sc
     return True
 
 
-def _willing(tables: list[Table], members: Integers, own: int, other: int, score: Score) -> Integers:
+def _willing(tables: list[Table], members: Int64Array, own: int, other: int, score: Score) -> Int64Array:
     """The ``WIDTH`` members for which moving alone, their own pairs aside, raises the score least."""
     if len(members) <= WIDTH:
         return members
@@ -166,7 +161,7 @@ def _willing(tables: list[Table], members: Integers, own: int, other: int, score
     return members[np.argsort(cost, kind="stable")[:WIDTH]]
 
 
-def _gain(table: Table, left: Integers, right: Integers, one: int, two: int, score: Score) -> Floats:
+def _gain(table: Table, left: Int64Array, right: Int64Array, one: int, two: int, score: Score) -> Float64Array:
     """(left, right) changes of the score when a position p of block ``one`` and q of block ``two`` change places.
 
     The blocks that both lines cross are counted by inclusion and exclusion of the four pairs between p and q.
@@ -183,11 +178,11 @@ def _gain(table: Table, left: Integers, right: Integers, one: int, two: int, sco
             change += ((score(before + sign * shift) - score(before)) @ apart).astype(np.float64)
     pp, qq, pq, qp = table.sees(p, p), table.sees(q, q), table.sees(p, q), table.sees(q, p)
 
-    def stay(own: int, a: Integers, b: Integers, aa: Floats, bb: Floats) -> Floats:
+    def stay(own: int, a: Int64Array, b: Int64Array, aa: Float64Array, bb: Float64Array) -> Float64Array:
         moved = grid[own, own] - rows[a, own] - columns[a, own] + aa + rows[b, own] + columns[b, own] - pq - qp + bb
         return score(moved) - score(grid[own, own])
 
-    def cross(i: int, j: int, a: Integers, b: Integers, aa: Floats, bb: Floats) -> Floats:
+    def cross(i: int, j: int, a: Int64Array, b: Int64Array, aa: Float64Array, bb: Float64Array) -> Float64Array:
         moved = grid[i, j] - rows[a, j] - columns[b, i] + rows[b, j] + columns[a, i] + pq + qp - aa - bb
         return score(moved) - score(grid[i, j])
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from masksynth.errors import InvalidInstance
 from masksynth.export.blocks import block_counts
 from masksynth.mask import Mask
-
-Integers = NDArray[np.int64]
-
+from masksynth.mask.intervals import count_covering, row_intervals
+from masksynth.mask.typing import Int64Array
 
 MAX_BLOCKS = 8192
 """Most blocks in a row of blocks: all of them are counted."""
@@ -64,28 +63,23 @@ def check_block_size(block_size: int) -> None:
         raise InvalidInstance(f"block_size={block_size!r} is not a positive integer", "", "use 128")
 
 
-def row_sizes(mask: Mask, table: int = 0) -> Integers:
+def row_sizes(mask: Mask, table: int = 0) -> Int64Array:
     """How many keys each query sees."""
     offset = mask.row_offset[table]
     sums = np.append(0, (mask.key_end.astype(np.int64) - mask.key_start).cumsum())
-    sizes: Integers = sums[offset[1:]] - sums[offset[:-1]]
+    sizes: Int64Array = sums[offset[1:]] - sums[offset[:-1]]
     return sizes
 
 
-def column_sizes(mask: Mask, table: int = 0) -> Integers:
+def column_sizes(mask: Mask, table: int = 0) -> Int64Array:
     """How many queries see each key."""
-    part = slice(int(mask.row_offset[table, 0]), int(mask.row_offset[table, -1]))
-    opens = np.bincount(mask.key_start[part], minlength=mask.size + 1)
-    return (opens - np.bincount(mask.key_end[part], minlength=mask.size + 1)).cumsum()[: mask.size]
+    return count_covering(row_intervals(mask, table), mask.size)
 
 
 def sees_itself(mask: Mask, table: int = 0) -> NDArray[np.bool_]:
     """Which positions see themselves."""
-    offset = mask.row_offset[table]
-    part = slice(int(offset[0]), int(offset[-1]))
-    row = np.repeat(np.arange(mask.size), np.diff(offset))
-    inside = (mask.key_start[part] <= row) & (row < mask.key_end[part])
-    return np.bincount(row[inside], minlength=mask.size) > 0
+    row, start, end = row_intervals(mask, table)
+    return np.bincount(row[(start <= row) & (row < end)], minlength=mask.size) > 0
 
 
 def bound(mask: Mask, block_size: int = 128) -> int:
@@ -128,7 +122,7 @@ def _bound(mask: Mask, table: int, block: int) -> int:
     )
 
 
-def grouped(sizes: Integers, block: int) -> int:
+def grouped(sizes: Int64Array, block: int) -> int:
     """The sum of ceil(s / B) over every B-th of the sizes, from large to small; see `bound`.
 
     Examples
@@ -139,7 +133,7 @@ def grouped(sizes: Integers, block: int) -> int:
     return int((-(-np.sort(sizes)[::-1][::block] // block)).sum())
 
 
-def shared(sizes: Integers, private: NDArray[np.bool_], block: int) -> int:
+def shared(sizes: Int64Array, private: NDArray[np.bool_], block: int) -> int:
     """ceil((M + r) / B) of `bound`.
 
     Examples

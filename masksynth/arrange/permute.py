@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.intervals import coalesce_sorted, gather_rows
+from masksynth.mask.typing import Int64Array
 
-Integers = NDArray[np.int64]
 CHUNK = 1 << 22
 """Most pieces of intervals that are held at once."""
 
@@ -23,13 +25,13 @@ class Runs(NamedTuple):
     Run j holds the old positions ``start[j] <= k < end[j]``; they stand at ``at[j] .. at[j] + end[j] - start[j] - 1``.
     """
 
-    start: Integers
-    end: Integers
-    at: Integers
+    start: Int64Array
+    end: Int64Array
+    at: Int64Array
     falls: NDArray[np.bool_]
 
 
-def checked_order(order: ArrayLike, size: int) -> Integers:
+def checked_order(order: ArrayLike, size: int) -> Int64Array:
     """``order`` as an array after checking that it is a permutation of ``0 .. size - 1``.
 
     Raises
@@ -51,14 +53,14 @@ def checked_order(order: ArrayLike, size: int) -> Integers:
     return array
 
 
-def inverse(order: Integers) -> Integers:
+def inverse(order: Int64Array) -> Int64Array:
     """Where each old position stands: ``inverse(order)[order[i]] == i``."""
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return place
 
 
-def runs_of(order: Integers) -> Runs:
+def runs_of(order: Int64Array) -> Runs:
     """The runs of an order; steps of +1 and -1 never meet, because an order names no position twice.
 
     Examples
@@ -109,7 +111,7 @@ def permuted(mask: Mask, order: ArrayLike) -> Mask:
     return Mask(offset, np.concatenate([part[1] for part in tables]), np.concatenate([part[2] for part in tables]))
 
 
-def pieces(mask: Mask, order: Integers) -> int:
+def pieces(mask: Mask, order: Int64Array) -> int:
     """S, the number of pieces into which `permuted` cuts the intervals."""
     runs = runs_of(order)
     return int(
@@ -117,12 +119,11 @@ def pieces(mask: Mask, order: Integers) -> int:
     )
 
 
-def _moved(mask: Mask, table: int, order: Integers, runs: Runs) -> Iterator[tuple[Integers, Integers, Integers]]:
+def _moved(
+    mask: Mask, table: int, order: Int64Array, runs: Runs
+) -> Iterator[tuple[Int64Array, Int64Array, Int64Array]]:
     """(row, start, end) of the moved pieces, some whole rows at a time, rows in rising order."""
-    begin, count = mask.row_offset[table][order], np.diff(mask.row_offset[table])[order]
-    row = np.repeat(np.arange(mask.size), count)
-    which = np.repeat(begin - (count.cumsum() - count), count) + np.arange(len(row))
-    start, end = mask.key_start[which].astype(np.int64), mask.key_end[which].astype(np.int64)
+    row, start, end = gather_rows(mask, order, table)
     first = np.searchsorted(runs.start, start, "right") - 1
     many = np.searchsorted(runs.start, end) - first
     upto = many.cumsum()
@@ -137,28 +138,26 @@ def _moved(mask: Mask, table: int, order: Integers, runs: Runs) -> Iterator[tupl
 
 
 def _cut(
-    row: Integers, start: Integers, end: Integers, first: Integers, many: Integers, runs: Runs
-) -> tuple[Integers, Integers, Integers]:
+    row: Int64Array, start: Int64Array, end: Int64Array, first: Int64Array, many: Int64Array, runs: Runs
+) -> tuple[Int64Array, Int64Array, Int64Array]:
     """The pieces of intervals, each in its new place."""
-    run = np.repeat(first - (many.cumsum() - many), many) + np.arange(int(many.sum()))
+    run = repeat_ranges(first, many)
     low, high = np.maximum(np.repeat(start, many), runs.start[run]), np.minimum(np.repeat(end, many), runs.end[run])
     begin = runs.at[run] + np.where(runs.falls[run], runs.end[run] - high, low - runs.start[run])
     return np.repeat(row, many), begin, begin + high - low
 
 
 def _joined(
-    parts: Iterator[tuple[Integers, Integers, Integers]], size: int
-) -> tuple[Integers, NDArray[np.int32], NDArray[np.int32]]:
+    parts: Iterator[tuple[Int64Array, Int64Array, Int64Array]], size: int
+) -> tuple[Int64Array, NDArray[np.int32], NDArray[np.int32]]:
     """(row_offset, key_start, key_end) of disjoint pieces, joined where they meet."""
     count = np.zeros(size, np.int64)
     starts, ends = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
     for row, start, end in parts:
         by = np.argsort(row * (size + 1) + start)
         row, start, end = row[by], start[by], end[by]
-        opens = np.ones(len(row), bool)
-        opens[1:] = (row[1:] != row[:-1]) | (start[1:] != end[:-1])
-        closes = np.append(opens[1:], True)
-        count += np.bincount(row[opens], minlength=size)
-        starts.append(start[opens].astype(np.int32))
-        ends.append(end[closes].astype(np.int32))
-    return np.append(0, count.cumsum()), np.concatenate(starts), np.concatenate(ends)
+        row, start, end = coalesce_sorted(row, start, end)
+        count += np.bincount(row, minlength=size)
+        starts.append(start.astype(np.int32))
+        ends.append(end.astype(np.int32))
+    return indptr(count), np.concatenate(starts), np.concatenate(ends)

@@ -8,11 +8,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.arrange.measure import Integers, column_sizes, row_sizes
+from masksynth.arrange.measure import column_sizes, row_sizes
 from masksynth.mask import Mask
+from masksynth.mask.intervals import row_intervals
+from masksynth.mask.typing import Float64Array, Int64Array
 from masksynth.merge.position_order import heavy_paths
 
-Vectors = NDArray[np.float64]
 MAX_ALLOWED = 1 << 23
 """Most allowed pairs for which chains are searched and blocks are improved."""
 MAX_SERIATED = 1 << 19
@@ -23,7 +24,7 @@ CHAINS, STEPS = 24, 40
 """Most chains taken out, and steps of the power iteration."""
 
 
-def starting_orders(mask: Mask, seed: int = 0) -> Iterator[tuple[str, Integers]]:
+def starting_orders(mask: Mask, seed: int = 0) -> Iterator[tuple[str, Int64Array]]:
     """(name, order) of every heuristic, the cheapest first."""
     every = np.arange(mask.size)
     rows, columns = row_sizes(mask), column_sizes(mask)
@@ -46,7 +47,7 @@ def starting_orders(mask: Mask, seed: int = 0) -> Iterator[tuple[str, Integers]]
     yield "row and column eigenvectors", np.argsort(both, kind="stable")
 
 
-def times(mask: Mask, x: Vectors, table: int = 0) -> Vectors:
+def times(mask: Mask, x: Float64Array, table: int = 0) -> Float64Array:
     """``A @ x`` for the table A, in O((T + N) d) for d columns.
 
     Examples
@@ -60,11 +61,11 @@ def times(mask: Mask, x: Vectors, table: int = 0) -> Vectors:
     total = np.vstack(
         [np.zeros((1, x.shape[1])), (sums[mask.key_end[part]] - sums[mask.key_start[part]]).cumsum(axis=0)]
     )
-    result: Vectors = total[offset[1:] - offset[0]] - total[offset[:-1] - offset[0]]
+    result: Float64Array = total[offset[1:] - offset[0]] - total[offset[:-1] - offset[0]]
     return result
 
 
-def times_transposed(mask: Mask, x: Vectors, table: int = 0) -> Vectors:
+def times_transposed(mask: Mask, x: Float64Array, table: int = 0) -> Float64Array:
     """``A.T @ x`` for the table A.
 
     Examples
@@ -72,18 +73,14 @@ def times_transposed(mask: Mask, x: Vectors, table: int = 0) -> Vectors:
     >>> times_transposed(Mask.from_dense(np.tril(np.ones((3, 3), bool))), np.array([[1.0], [2.0], [4.0]])).ravel().tolist()
     [7.0, 6.0, 4.0]
     """
-    offset = mask.row_offset[table]
-    part = slice(int(offset[0]), int(offset[-1]))
-    row = np.repeat(np.arange(mask.size), np.diff(offset))
+    row, start, end = row_intervals(mask, table)
     steps = [
-        np.bincount(mask.key_start[part], column[row], mask.size + 1)
-        - np.bincount(mask.key_end[part], column[row], mask.size + 1)
-        for column in x.T
+        np.bincount(start, column[row], mask.size + 1) - np.bincount(end, column[row], mask.size + 1) for column in x.T
     ]
     return np.stack(steps, axis=1).cumsum(axis=0)[: mask.size]
 
 
-def eigen_ranks(mask: Mask, seed: int = 0) -> tuple[Vectors, Vectors]:
+def eigen_ranks(mask: Mask, seed: int = 0) -> tuple[Float64Array, Float64Array]:
     """The second eigenvector of the symmetric normalised mask, and that of its rows and columns side by side.
 
     With A the sum of the tables, R and C its row and column sums: the second eigenvector of D^-1/2 (A + A^T) D^-1/2, and the second left
@@ -109,7 +106,7 @@ def eigen_ranks(mask: Mask, seed: int = 0) -> tuple[Vectors, Vectors]:
     )[:, 1]
 
 
-def cover_paths(mask: Mask) -> list[Integers]:
+def cover_paths(mask: Mask) -> list[Int64Array]:
     """Heavy paths of what is a forest in a mask, in near-linear time.
 
     Positions of equal rows form a group; a group stands above another if its row is the other's row and its own members. Each group has at
@@ -153,7 +150,7 @@ def _words(mask: Mask) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     return rows, word.sum(axis=0, dtype=np.uint64)
 
 
-def chain_cover(mask: Mask) -> list[Integers]:
+def chain_cover(mask: Mask) -> list[Int64Array]:
     """Longest chains, one after another: q follows p if q sees p and has a larger row, or one of the same size and a later place.
 
     When chains have become short, or many, what is left follows by the sizes of its rows.
@@ -171,7 +168,7 @@ def chain_cover(mask: Mask) -> list[Integers]:
     keys = [np.sort(place[mask.row(query)]) for query in by.tolist()]
     below = [row[: np.searchsorted(row, at)] for at, row in enumerate(keys)]
     left = np.ones(mask.size, bool)
-    chains: list[Integers] = []
+    chains: list[Int64Array] = []
     while len(chains) < CHAINS and left.any():
         chain = _longest(below, left)
         if len(chain) < 2:
@@ -181,7 +178,7 @@ def chain_cover(mask: Mask) -> list[Integers]:
     return [*chains, by[left]] if left.any() or not chains else chains
 
 
-def _longest(below: list[Integers], left: NDArray[np.bool_]) -> Integers:
+def _longest(below: list[Int64Array], left: NDArray[np.bool_]) -> Int64Array:
     """The longest chain among those that are left, lowest first."""
     length = np.zeros(len(left), np.int64)
     under = np.full(len(left), -1, np.int64)

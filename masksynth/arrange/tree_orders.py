@@ -15,9 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.arrange.measure import Integers, row_sizes
+from masksynth.arrange.measure import row_sizes
 from masksynth.arrange.permute import permuted
 from masksynth.mask import Mask
+from masksynth.mask.csr import repeat_ranges
+from masksynth.mask.intervals import row_intervals
+from masksynth.mask.typing import Int64Array
 
 FIRST, SECOND = 1 << 34, 1 << 10
 """Weights of non-empty and partial blocks beside intervals while trees are laid out; a sum stays below 2^63 up to 2^28 blocks."""
@@ -42,12 +45,12 @@ class Forest:
         Positions in the unit and below.
     """
 
-    nodes: Integers
-    start: Integers
-    parent: Integers
-    weight: Integers
+    nodes: Int64Array
+    start: Int64Array
+    parent: Int64Array
+    weight: Int64Array
 
-    def order(self, rank: NDArray[np.float64]) -> tuple[Integers, Integers]:
+    def order(self, rank: NDArray[np.float64]) -> tuple[Int64Array, Int64Array]:
         """The depth-first order in which siblings, and roots, follow ``rank``; and the units in that order."""
         below: list[list[int]] = [[] for _ in range(len(self.parent) + 1)]
         for unit in np.argsort(-rank, kind="stable").tolist():
@@ -59,14 +62,13 @@ class Forest:
             stack += below[unit]
         return self.laid(np.array(units, np.int64)), np.array(units, np.int64)
 
-    def laid(self, units: Integers) -> Integers:
+    def laid(self, units: Int64Array) -> Int64Array:
         """The positions of units one after another."""
         length = np.diff(self.start)[units]
-        at = np.repeat(self.start[units] - (length.cumsum() - length), length) + np.arange(int(length.sum()))
-        return self.nodes[at]
+        return self.nodes[repeat_ranges(self.start[units], length)]
 
 
-def parents(mask: Mask) -> Integers | None:
+def parents(mask: Mask) -> Int64Array | None:
     """The parent of every position (-1 for a root) if every row is a position and the row of its parent, else None.
 
     Rows are compared by sums of random 64-bit words: what follows from a wrong match is an order, which is counted exactly.
@@ -94,7 +96,7 @@ def parents(mask: Mask) -> Integers | None:
     return np.where(root, -1, parent)
 
 
-def forest(parent: Integers, depth: Integers) -> Forest:
+def forest(parent: Int64Array, depth: Int64Array) -> Forest:
     """The units of a forest; unit numbers follow the first (lowest) position of each unit's top, level by level.
 
     Examples
@@ -123,7 +125,7 @@ def forest(parent: Integers, depth: Integers) -> Forest:
     return Forest(nodes, start, above, weight)
 
 
-def border_costs(mask: Mask, block: int) -> tuple[Integers, Integers]:
+def border_costs(mask: Mask, block: int) -> tuple[Int64Array, Int64Array]:
     """g(v), and the full blocks of the block row that begins at v, of a forest in depth-first order.
 
     The keys that a whole block row shares are the first ``min(s(v), min s(x) - 1)`` ancestors of v, over the rows v < x < v + B of sizes s,
@@ -136,8 +138,8 @@ def border_costs(mask: Mask, block: int) -> tuple[Integers, Integers]:
     ([1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2, 0])
     """
     size = row_sizes(mask)
-    row = np.repeat(np.arange(mask.size), np.diff(mask.row_offset[0]))
-    start, end = mask.key_start.astype(np.int64), np.minimum(mask.key_end, row)
+    row, start, end = row_intervals(mask)
+    end = np.minimum(end, row)
     kept = start < end
     row, start, end = row[kept], start[kept], end[kept]
     far, near = (row - 1 - start) // block, (row - end) // block
@@ -154,7 +156,7 @@ def border_costs(mask: Mask, block: int) -> tuple[Integers, Integers]:
     return touched.astype(np.int64), np.bincount(row, whole, minlength=mask.size).astype(np.int64)
 
 
-def window_least(values: Integers, block: int) -> Integers:
+def window_least(values: Int64Array, block: int) -> Int64Array:
     """The least of ``values[v + 1 .. v + block - 1]``, 0 beyond the end; by doubling windows.
 
     Examples
@@ -173,7 +175,7 @@ def window_least(values: Integers, block: int) -> Integers:
     return least
 
 
-def tree_orders(mask: Mask, parent: Integers, block: int, seed: int = 0) -> list[Integers]:
+def tree_orders(mask: Mask, parent: Int64Array, block: int, seed: int = 0) -> list[Int64Array]:
     """Depth-first orders of a forest: as given, heaviest child first, and one laid out for blocks.
 
     Parameters
@@ -195,14 +197,14 @@ def tree_orders(mask: Mask, parent: Integers, block: int, seed: int = 0) -> list
 class _Sheet(NamedTuple):
     """What is known of every tree at every offset: the least cost, and the units in the order that costs it."""
 
-    cost: Integers
-    layout: Integers
-    layouts: list[list[Integers]]
+    cost: Int64Array
+    layout: Int64Array
+    layouts: list[list[Int64Array]]
 
 
 def _laid_out(
     mask: Mask, trees: Forest, ranks: list[NDArray[np.float64]], block: int, rng: np.random.Generator
-) -> Integers:
+) -> Int64Array:
     """Search child orders and the sequence of trees by the table of costs for each offset."""
     roots = np.flatnonzero(trees.parent < 0)
     tree = np.searchsorted(roots, _jumped(np.where(trees.parent < 0, np.arange(len(trees.parent)), trees.parent)))
@@ -221,21 +223,21 @@ def _laid_out(
     return trees.laid(_sequenced(sheet, trees.weight[roots], block, rng))
 
 
-def _jumped(above: Integers) -> Integers:
+def _jumped(above: Int64Array) -> Int64Array:
     """The root above every unit, by pointer jumping."""
     while (above[above] != above).any():
         above = above[above]
     return above
 
 
-def _split(units: Integers, tree: Integers) -> list[Integers]:
+def _split(units: Int64Array, tree: Int64Array) -> list[Int64Array]:
     """The units of each tree, in their order; those of one tree stand together."""
     parts = np.split(units, np.flatnonzero(np.diff(tree[units])) + 1)
     return sorted(parts, key=lambda part: int(tree[part[0]]))
 
 
 def _swapped(
-    rank: NDArray[np.float64], parent: Integers, tree: Integers, rng: np.random.Generator
+    rank: NDArray[np.float64], parent: Int64Array, tree: Int64Array, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Ranks in which, in every tree with siblings, one pair of siblings has changed places."""
     by = np.lexsort((rng.random(len(rank)), parent))
@@ -247,7 +249,7 @@ def _swapped(
     return changed
 
 
-def _costs(mask: Mask, tree: Integers, block: int, count: int) -> Integers:
+def _costs(mask: Mask, tree: Int64Array, block: int, count: int) -> Int64Array:
     """The cost of every tree when it begins at every offset: non-empty blocks, then partial ones, then intervals."""
     touched, full = border_costs(mask, block)
     begins = np.flatnonzero(np.append(True, tree[1:] != tree[:-1]))
@@ -260,7 +262,7 @@ def _costs(mask: Mask, tree: Integers, block: int, count: int) -> Integers:
     return cost.reshape(count, block) + intervals[:, None]
 
 
-def _sequenced(sheet: _Sheet, length: Integers, block: int, rng: np.random.Generator) -> Integers:
+def _sequenced(sheet: _Sheet, length: Int64Array, block: int, rng: np.random.Generator) -> Int64Array:
     """The units of all trees, tree after tree: greedily the tree that loses least at the offset reached, then random exchanges."""
     step = length % block
     loss = sheet.cost - sheet.cost.min(axis=1, keepdims=True)
@@ -282,18 +284,18 @@ def _sequenced(sheet: _Sheet, length: Integers, block: int, rng: np.random.Gener
     )
 
 
-def _offsets(sequences: Integers, step: Integers, block: int) -> Integers:
+def _offsets(sequences: Int64Array, step: Int64Array, block: int) -> Int64Array:
     steps = step[sequences]
     return (steps.cumsum(axis=1) - steps) % block
 
 
-def _total(sequences: Integers, loss: Integers, step: Integers) -> Integers:
+def _total(sequences: Int64Array, loss: Int64Array, step: Int64Array) -> Int64Array:
     """What each sequence of trees loses against every tree at its best offset."""
-    total: Integers = loss[sequences, _offsets(sequences, step, loss.shape[1])].sum(axis=1)
+    total: Int64Array = loss[sequences, _offsets(sequences, step, loss.shape[1])].sum(axis=1)
     return total
 
 
-def _moves(sequence: Integers, rng: np.random.Generator) -> Integers:
+def _moves(sequence: Int64Array, rng: np.random.Generator) -> Int64Array:
     """Some sequences in which two trees have changed places, or one has moved elsewhere."""
     tried = np.repeat(sequence[None], BATCH, axis=0)
     one, two = rng.integers(0, len(sequence), (2, BATCH))

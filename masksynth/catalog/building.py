@@ -1,6 +1,7 @@
-"""What families are made of: token nodes, cover rows, predictions, and the instance around them.
+"""Parts of families: token nodes, cover rows, predictions, and the instance.
 
-Cover rows are the fewest rows whose reflexive-transitive closure is the mask (``closure=True``), so that files stay small.
+Cover rows have the fewest keys whose reflexive-transitive closure is the mask (``closure=True``), so that files stay
+small.
 """
 
 from __future__ import annotations
@@ -13,45 +14,47 @@ from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 from masksynth.tasks.model import Rows
 
 
-def text(first: int, last: int, position: int | None = None) -> tuple[Node, ...]:
-    """Nodes w{first} .. w{last - 1}, each named like its input, at positions ``position`` (default ``first``), ``position + 1``, ...
+def token_nodes(first: int, last: int, position: int | None = None) -> tuple[Node, ...]:
+    """Return nodes w{first} .. w{last - 1}, each named like its input, at positions ``position`` [default: first], ...
 
     Examples
     --------
-    >>> [(node.name, node.position) for node in text(3, 5, 0)]
+    >>> [(node.name, node.position) for node in token_nodes(3, 5, 0)]
     [('w3', 0), ('w4', 1)]
     """
     shift = 0 if position is None else position - first
     return tuple(Node(f"w{i}", f"w{i}", i + shift) for i in range(first, last))
 
 
-def masks(first: int, last: int) -> tuple[Node, ...]:
-    """Mask tokens m{first} .. m{last - 1} at positions first, ...; they carry nothing."""
+def mask_nodes(first: int, last: int) -> tuple[Node, ...]:
+    """Return mask tokens m{first} .. m{last - 1} at positions first, ...; they carry nothing."""
     return tuple(Node(f"m{i}", "M", i, carries=()) for i in range(first, last))
 
 
-def names(nodes: Iterable[Node]) -> tuple[str, ...]:
-    """Names of the nodes."""
+def node_names(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """Return the names of the nodes."""
     return tuple(node.name for node in nodes)
 
 
-def chain(nodes: Sequence[Node]) -> dict[str, tuple[str, ...]]:
-    """Cover rows of the total order: every node sees the one before it.
+def chain_rows(nodes: Sequence[Node]) -> dict[str, tuple[str, ...]]:
+    """Return the cover rows of a total order: each node attends to the one before it.
 
     Examples
     --------
-    >>> chain(text(0, 3))
+    >>> chain_rows(token_nodes(0, 3))
     {'w1': ('w0',), 'w2': ('w1',)}
     """
     return {later.name: (earlier.name,) for earlier, later in pairwise(nodes)}
 
 
-def stack(blocks: Iterable[Sequence[Node]]) -> dict[str, tuple[str, ...]]:
-    """Cover rows of a chain of cliques: every node sees its own block (one simple cycle) and all earlier blocks.
+def block_rows(blocks: Iterable[Sequence[Node]]) -> dict[str, tuple[str, ...]]:
+    """Return the cover rows of a chain of cliques.
+
+    Each node sees its own block (one simple cycle) and all earlier blocks.
 
     Examples
     --------
-    >>> stack([text(0, 2), text(2, 5)])
+    >>> block_rows([token_nodes(0, 2), token_nodes(2, 5)])
     {'w1': ('w0',), 'w0': ('w1',), 'w3': ('w2',), 'w4': ('w3',), 'w2': ('w4', 'w1')}
     """
     rows: dict[str, tuple[str, ...]] = {}
@@ -59,44 +62,46 @@ def stack(blocks: Iterable[Sequence[Node]]) -> dict[str, tuple[str, ...]]:
     for block in blocks:
         if not block:
             continue
-        rows.update(chain(block))
-        around = (block[-1].name,) if len(block) > 1 else ()
-        if around + below:
-            rows[block[0].name] = around + below
+        rows.update(chain_rows(block))
+        cycle = (block[-1].name,) if len(block) > 1 else ()
+        if cycle + below:
+            rows[block[0].name] = cycle + below
         below = (block[-1].name,)
     return rows
 
 
-def hidden(node: str, label: Any) -> Prediction:
-    """``node`` predicts ``label`` and must not see it."""
+def predict_hidden(node: str, label: Any) -> Prediction:
+    """Return the prediction of ``label`` by ``node``, which must not see it."""
     return Prediction(node, label, hides=(label,))
 
 
-def next_inputs(nodes: Sequence[Node], first: int = 1) -> tuple[Prediction, ...]:
-    """Every node predicts the input of the next one, from the prediction of ``nodes[first]`` (first >= 1) on.
+def predict_next(nodes: Sequence[Node], first: int = 1) -> tuple[Prediction, ...]:
+    """Return predictions in which each node predicts the input of the next one, from that of ``nodes[first]`` on.
 
     Examples
     --------
-    >>> [(p.node, p.label) for p in next_inputs(text(0, 4), first=2)]
+    >>> [(p.node, p.label) for p in predict_next(token_nodes(0, 4), first=2)]
     [('w1', 'w2'), ('w2', 'w3')]
     """
-    return tuple(hidden(nodes[i - 1].name, nodes[i].input) for i in range(first, len(nodes)))
+    return tuple(predict_hidden(nodes[i - 1].name, nodes[i].input) for i in range(first, len(nodes)))
 
 
-def dense(name: str, nodes: Sequence[Node], rows: Rows, predict: Sequence[Prediction]) -> Task:
-    """Build the task whose rows are the reflexive-transitive closure of ``rows``."""
+def closed_task(name: str, nodes: Sequence[Node], rows: Rows, predict: Sequence[Prediction]) -> Task:
+    """Return the task whose rows are the reflexive-transitive closure of ``rows``."""
     return Task(name, tuple(nodes), (rows,), tuple(predict), closure=True)
 
 
-def trie(sequences: Iterable[Sequence[Hashable]]) -> list[list[int]]:
-    """For every sequence the numbers of its non-empty prefixes, equal prefixes having equal numbers.
+def number_prefixes(sequences: Iterable[Sequence[Hashable]]) -> list[list[int]]:
+    """Return for each sequence the numbers of its non-empty prefixes (nodes of the trie).
+
+    Equal prefixes have equal numbers.
 
     Examples
     --------
-    >>> trie(["abc", "abd", "b"])
+    >>> number_prefixes(["abc", "abd", "b"])
     [[1, 2, 3], [1, 2, 4], [5]]
     """
-    numbers: dict[tuple[int, Hashable], int] = {}
+    numbers: dict[tuple[int, Hashable], int] = {}  # (number of the prefix without its last item, item) -> number
     paths = []
     for sequence in sequences:
         path = [0]
@@ -106,8 +111,10 @@ def trie(sequences: Iterable[Sequence[Hashable]]) -> list[list[int]]:
     return paths
 
 
-def instance(name: str, parameters: Sequence[Any], tasks: Iterable[Task], positions: int, source: str) -> Instance:
-    """Build the instance ``name-parameters`` (a tuple parameter by its length), expected to have ``positions`` positions."""
+def build_instance(
+    name: str, parameters: Sequence[Any], tasks: Iterable[Task], positions: int, source: str
+) -> Instance:
+    """Return the instance ``name-parameters`` (a tuple by its length), expected to have ``positions`` positions."""
     parts = [name, *(str(len(value) if isinstance(value, tuple) else value) for value in parameters)]
     expect = {"status": "OPTIMAL", "positions": positions}
     return Instance(TaskFamily(tuple(tasks)), "-".join(parts), source, expect=expect)

@@ -1,18 +1,29 @@
-"""Contexts used again: encoder and decoder, conversations without earlier thinking, documents shared by questions."""
+"""Shared contexts: encoder and decoder, conversations with stripped reasoning, documents shared by questions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from masksynth.catalog.building import chain, dense, hidden, instance, names, next_inputs, stack, text
-from masksynth.catalog.parameters import affordable, at_least, integer_rows, integers, require
+from masksynth.catalog.building import (
+    block_rows,
+    build_instance,
+    chain_rows,
+    closed_task,
+    node_names,
+    predict_hidden,
+    predict_next,
+    token_nodes,
+)
+from masksynth.catalog.parameters import check_at_least, check_integer_rows, check_integers, check_size, require
 from masksynth.tasks import Instance, Node, Task
 
 
 def encdec_flat(m: int = 4, n: int = 5) -> Instance:
-    """Flat encoder-decoder: task i < n has e[0..m-1] (kind enc), which see one another, and d[0..i] (kind dec); d[i] predicts y[i].
+    """Flat encoder-decoder: task i < n has e[0..m-1] (kind enc), which see one another, and d[0..i] (kind dec).
 
-    d[j] sees all e and d[k <= j]. e[j] has input w[j], d[0] has "<bos>", and d[j] has the token y[j - 1] that it may see.
+    The last decoder token d[i] predicts y[i].
+    d[j] sees all e and d[k <= j]. e[j] has input w[j], d[0] has "<bos>", and d[j] has the token y[j - 1] that it may
+    see.
 
     Parameters
     ----------
@@ -35,26 +46,27 @@ def encdec_flat(m: int = 4, n: int = 5) -> Instance:
     ■ ■ ■ ·
     ■ ■ ■ ■
     """
-    at_least(1, m=m, n=n)
-    affordable(n * m + n * (n + 1) // 2, m=m, n=n)
+    check_at_least(1, m=m, n=n)
+    check_size(n * m + n * (n + 1) // 2, m=m, n=n)
     encoder = [Node(f"e{j}", f"w{j}", j, "enc") for j in range(m)]
     decoder = [Node(f"d{j}", f"y{j - 1}" if j else "<bos>", j, "dec", None if j else ()) for j in range(n)]
     tasks = (
-        dense(
+        closed_task(
             f"predict y{i}",
             (*encoder, *decoder[: i + 1]),
-            stack([encoder, *zip(decoder[: i + 1])]),
-            [hidden(f"d{i}", f"y{i}")],
+            block_rows([encoder, *zip(decoder[: i + 1])]),
+            [predict_hidden(f"d{i}", f"y{i}")],
         )
         for i in range(n)
     )
-    return instance("encdec_flat", [m, n], tasks, m + n, "encoder-decoder, arXiv 1706.03762")
+    return build_instance("encdec_flat", [m, n], tasks, m + n, "encoder-decoder, arXiv 1706.03762")
 
 
 def multiturn_reasoning(turns: tuple[tuple[int, ...], ...] = ((2, 3, 2), (1, 2, 2))) -> Instance:
-    """Reasoning in turns: task i has H1 A1 .. H(i-1) A(i-1) H(i) T(i) A(i) from position 0, a chain; T(i) and A(i) are predicted.
+    """Reasoning in turns: task i has H1 A1 .. H(i-1) A(i-1) H(i) T(i) A(i) from position 0, a chain.
 
-    Earlier thinking is stripped, so that an answer stands T(i) positions later in its own turn than in later ones.
+    T(i) and A(i) are predicted.
+    Earlier thinking is stripped, so an answer is T(i) positions later in its own turn than in later ones.
 
     Parameters
     ----------
@@ -63,10 +75,11 @@ def multiturn_reasoning(turns: tuple[tuple[int, ...], ...] = ((2, 3, 2), (1, 2, 
 
     Notes
     -----
-    Published mask over human / think / answer-in / answer-out, in this order within a turn: k <= q and (k human; or k answer-in and (other
-    turn or q not answer-out); or same turn and k think and q not answer-in; or same turn and k answer-out). Count: the sum of H, of A
-    over all turns but the last (answer-in), and of T + A - 1 (thinking and answer-out without the last token); where T = 0 before the
-    last turn answer-out is answer-in and adds nothing. Source: multi-turn reasoning with stripped thinking.
+    Published mask over human / think / answer-in / answer-out, in this order within a turn: k <= q and (k human; or k
+    answer-in and (other turn or q not answer-out); or same turn and k think and q not answer-in; or same turn and k
+    answer-out). Count: the sum of H, of A over all turns but the last (answer-in), and of T + A - 1 (thinking and
+    answer-out without the last token); where T = 0 before the last turn answer-out is answer-in and adds nothing.
+    Source: multi-turn reasoning with stripped thinking.
 
     Examples
     --------
@@ -81,34 +94,36 @@ def multiturn_reasoning(turns: tuple[tuple[int, ...], ...] = ((2, 3, 2), (1, 2, 
     ■ · · · · · ■ ·
     ■ · · · · · ■ ■
     """
-    turns = integer_rows("turns", turns)
+    turns = check_integer_rows("turns", turns)
     for place, turn in enumerate(turns):
         fits = len(turn) == 3 and turn[0] >= 1 and turn[2] >= 1
         require(fits, f"turns[{place}]", turn, "is not (H, T, A) with H >= 1 and A >= 1", "give three lengths")
     last = len(turns) - 1
     kept = sum(h + a for h, _, a in turns)
     history = sum((h + a) * (last - place) for place, (h, _, a) in enumerate(turns))
-    affordable(history + kept + sum(t for _, t, _ in turns), turns=turns)
+    check_size(history + kept + sum(t for _, t, _ in turns), turns=turns)
     tasks, first = [], 0
     past: tuple[Node, ...] = ()
     for place, (h, t, a) in enumerate(turns):
-        human = text(first, first + h, len(past))
-        out = text(first + h, first + h + t + a, len(past) + h)
+        human = token_nodes(first, first + h, len(past))
+        out = token_nodes(first + h, first + h + t + a, len(past) + h)
         nodes = past + human + out
-        tasks.append(dense(f"turn {place}", nodes, chain(nodes), next_inputs(nodes, len(past) + h)))
-        past += human + text(first + h + t, first + h + t + a, len(past) + h)
+        tasks.append(closed_task(f"turn {place}", nodes, chain_rows(nodes), predict_next(nodes, len(past) + h)))
+        past += human + token_nodes(first + h + t, first + h + t + a, len(past) + h)
         first += h + t + a
     own = sum(t + a - 1 for place, (_, t, a) in enumerate(turns) if t or place == last)
     count = kept - turns[-1][2] + own if turns else 0
-    return instance("multiturn_reasoning", [turns], tasks, count, "multi-turn reasoning with stripped thinking")
+    return build_instance("multiturn_reasoning", [turns], tasks, count, "multi-turn reasoning with stripped thinking")
 
 
 def parallel_context(
     docs: tuple[int, ...] = (2, 3), questions: tuple[int, ...] = (3, 2), uses: tuple[tuple[int, ...], ...] = ()
 ) -> Instance:
-    """Parallel context: task x has its documents, each from position 0, and question x after the longest; documents do not see one another.
+    """Parallel context: task x has its documents, each from position 0, and question x after the longest.
 
-    A document is a chain; a question token sees the documents and the question up to itself; question tokens predict the next.
+    Documents do not see one another.
+    A document is a chain; a question token sees the documents and the question up to itself; question tokens predict
+    the next.
 
     Parameters
     ----------
@@ -121,8 +136,9 @@ def parallel_context(
 
     Notes
     -----
-    Published mask: same owner and k <= q, or q in question x and k in a document of x. Count: every used document once, and the questions
-    without their last token: sum of docs used + sum of (question - 1). Source: Ratner et al., arXiv 2212.10947.
+    Published mask: same owner and k <= q, or q in question x and k in a document of x. Count: every used document once,
+    and the questions without their last token: sum of docs used + sum of (question - 1). Source: Ratner et al., arXiv
+    2212.10947.
 
     Examples
     --------
@@ -140,13 +156,17 @@ def parallel_context(
     used = set().union(*chosen)
     count = sum(docs[d] for d in used) + sum(questions) - len(questions)
     tasks = _questions(docs, questions, chosen, bos=False)
-    return instance("parallel_context", [docs, questions], tasks, count, "parallel context windows, arXiv 2212.10947")
+    return build_instance(
+        "parallel_context", [docs, questions], tasks, count, "parallel context windows, arXiv 2212.10947"
+    )
 
 
 def parallel_context_bos(
     docs: tuple[int, ...] = (2, 3), questions: tuple[int, ...] = (3, 2), uses: tuple[tuple[int, ...], ...] = ()
 ) -> Instance:
-    """Parallel context whose documents all begin with "<bos>": as ``parallel_context``, the first input of every document being equal.
+    """Parallel context whose documents all begin with "<bos>".
+
+    As ``parallel_context``, except that the first inputs of all documents are equal.
 
     Parameters
     ----------
@@ -159,8 +179,9 @@ def parallel_context_bos(
 
     Notes
     -----
-    Published mask: that of ``parallel_context``. Count: all "<bos>" nodes are one class, and a question attends to as many of them as it
-    has documents, so there are max |uses(x)| copies: that, + sum of (docs used - 1) + sum of (question - 1). Source: arXiv 2212.10947.
+    Published mask: that of ``parallel_context``. Count: all "<bos>" nodes are one class, and a question attends to as
+    many of them as it has documents, so there are max |uses(x)| copies: that, + sum of (docs used - 1) + sum of
+    (question - 1). Source: arXiv 2212.10947.
 
     Examples
     --------
@@ -177,7 +198,7 @@ def parallel_context_bos(
     copies = max(map(len, chosen), default=0)
     count = copies + sum(docs[d] - 1 for d in used) + sum(questions) - len(questions)
     tasks = _questions(docs, questions, chosen, bos=True)
-    return instance(
+    return build_instance(
         "parallel_context_bos", [docs, questions], tasks, count, "parallel context windows with BOS, arXiv 2212.10947"
     )
 
@@ -185,37 +206,41 @@ def parallel_context_bos(
 def _documents(
     docs: tuple[int, ...], questions: tuple[int, ...], uses: tuple[tuple[int, ...], ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    docs, questions, uses = integers("docs", docs, 1), integers("questions", questions, 2), integer_rows("uses", uses)
-    affordable(sum(questions) + (0 if uses else len(questions) * sum(docs)), docs=docs, questions=questions)
+    docs, questions, uses = (
+        check_integers("docs", docs, 1),
+        check_integers("questions", questions, 2),
+        check_integer_rows("uses", uses),
+    )
+    check_size(sum(questions) + (0 if uses else len(questions) * sum(docs)), docs=docs, questions=questions)
     chosen = uses or (tuple(range(len(docs))),) * len(questions)
     require(
         len(chosen) == len(questions),
         "uses",
         uses,
-        f"is not one entry for each of {len(questions)} questions",
-        "give one a question",
+        f"does not have one entry for each of {len(questions)} questions",
+        "give one for each question",
     )
     for place, row in enumerate(chosen):
         fits = len(set(row)) == len(row) and all(d < len(docs) for d in row)
         require(fits, f"uses[{place}]", row, f"is not different documents below {len(docs)}", "list each document once")
-    affordable(sum(questions) + sum(docs[d] for row in chosen for d in row), docs=docs, questions=questions)
+    check_size(sum(questions) + sum(docs[d] for row in chosen for d in row), docs=docs, questions=questions)
     return docs, questions, chosen
 
 
 def _questions(docs: Sequence[int], questions: Sequence[int], uses: Sequence[Sequence[int]], bos: bool) -> list[Task]:
     starts = [sum(docs[:d]) for d in range(len(docs))]
-    documents = [text(start, start + length, 0) for start, length in zip(starts, docs, strict=True)]
+    documents = [token_nodes(start, start + length, 0) for start, length in zip(starts, docs, strict=True)]
     if bos:
         documents = [(Node(nodes[0].name, "<bos>", 0, carries=()), *nodes[1:]) for nodes in documents]
     tasks, first = [], sum(docs)
     for x, (length, used) in enumerate(zip(questions, uses, strict=True)):
-        question = text(first, first + length, max((docs[d] for d in used), default=0))
-        rows = chain(question)
+        question = token_nodes(first, first + length, max((docs[d] for d in used), default=0))
+        rows = chain_rows(question)
         for d in used:
-            rows |= chain(documents[d])
+            rows |= chain_rows(documents[d])
         if used:
-            rows[question[0].name] = names(documents[d][-1] for d in used)
+            rows[question[0].name] = node_names(documents[d][-1] for d in used)
         nodes = [node for d in used for node in documents[d]]
-        tasks.append(dense(f"question {x}", (*nodes, *question), rows, next_inputs(question)))
+        tasks.append(closed_task(f"question {x}", (*nodes, *question), rows, predict_next(question)))
         first += length
     return tasks

@@ -1,17 +1,18 @@
-"""Masks, noise and scales: leave-one-out, block diffusion and its complementary views, text beside noised images, next-scale prediction."""
+"""Masking, noise and scales: leave-one-out, block diffusion, text with noised images, next-scale prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from masksynth.catalog.building import dense, hidden, instance, stack, text
-from masksynth.catalog.parameters import affordable, at_least, integers, require
+from masksynth.catalog.building import block_rows, build_instance, closed_task, predict_hidden, token_nodes
+from masksynth.catalog.parameters import check_at_least, check_integers, check_size, require
 from masksynth.tasks import Instance, Node, Prediction, Task
 
 
 def bd3lm(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> Instance:  # noqa: E741 - the paper's name
-    """Block diffusion: one task a block b with a masked position: clean c[0..bl-1], and x[block b]: M where masked, else the token.
+    """Block diffusion: one task per block b with a masked position: clean c[0..bl-1], and x[block b].
 
+    The input of x[i] is M where masked, else the token.
     c[i] sees c of blocks <= block(i); x sees all c and x; masked x[i] predicts t[i].
 
     Parameters
@@ -25,9 +26,9 @@ def bd3lm(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> Instance:  # 
 
     Notes
     -----
-    Published mask on [x | c]: same block and same half; or x row, c key, earlier block; or both c, key block <= row block. Count: clean
-    blocks before the last masked one, and the masked blocks; 2n - l if every block has a masked position.
-    Source: Arriola et al., arXiv 2503.09573.
+    Published mask on [x | c]: same block and same half; or x row, c key, earlier block; or both c, key block <= row
+    block. Count: clean blocks before the last masked one, and the masked blocks; 2n - l if every block has a masked
+    position. Source: Arriola et al., arXiv 2503.09573.
 
     Examples
     --------
@@ -43,11 +44,11 @@ def bd3lm(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> Instance:  # 
     hit = _masked_positions(n, l, masked, views=1)
     blocks = sorted({i // l for i in hit})
     tasks = [_noised(b, l, hit, f"block {b}") for b in blocks]
-    return instance("bd3lm", [n, l], tasks, (blocks[-1] + len(blocks)) * l, "BD3-LM, arXiv 2503.09573")
+    return build_instance("bd3lm", [n, l], tasks, (blocks[-1] + len(blocks)) * l, "BD3-LM, arXiv 2503.09573")
 
 
 def complementary_bd(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> Instance:  # noqa: E741 - the paper's name
-    """Complementary block diffusion: as ``bd3lm``, one task a block and view; view 1 masks what view 0 does not.
+    """Complementary block diffusion: as ``bd3lm``, one task per block and view; view 1 masks what view 0 does not.
 
     Parameters
     ----------
@@ -60,8 +61,9 @@ def complementary_bd(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> In
 
     Notes
     -----
-    Published mask: that of ``bd3lm`` with two noised copies, which do not see one another. Count: n - l clean positions, and l for every
-    view of a block that masks something: 3n - l if every block is mixed. Source: complementary masks over arXiv 2503.09573.
+    Published mask: that of ``bd3lm`` with two noised copies, which do not see one another. Count: n - l clean
+    positions, and l for every view of a block that masks something: 3n - l if every block is mixed. Source:
+    complementary masks over arXiv 2503.09573.
 
     Examples
     --------
@@ -82,7 +84,7 @@ def complementary_bd(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> In
     views = (hit, frozenset(range(n)) - hit)
     pairs = [(b, v) for b in range(n // l) for v in (0, 1) if not views[v].isdisjoint(range(b * l, b * l + l))]
     tasks = [_noised(b, l, views[v], f"block {b} view {v}") for b, v in pairs]
-    return instance(
+    return build_instance(
         "complementary_bd",
         [n, l],
         tasks,
@@ -92,11 +94,11 @@ def complementary_bd(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> In
 
 
 def _masked_positions(n: int, length: int, masked: tuple[int, ...], views: int) -> frozenset[int]:
-    at_least(1, n=n, l=length)
+    check_at_least(1, n=n, l=length)
     require(n % length == 0, "l", length, f"does not divide n={n}", "give a divisor of n")
     blocks = n // length
-    affordable(views * length * blocks * (blocks + 1) // 2, n=n, l=length)
-    chosen = integers("masked", masked) or tuple(range(0, n, length))
+    check_size(views * length * blocks * (blocks + 1) // 2, n=n, l=length)
+    chosen = check_integers("masked", masked) or tuple(range(0, n, length))
     require(
         len(set(chosen)) == len(chosen) and max(chosen) < n,
         "masked",
@@ -112,15 +114,19 @@ def _noised(b: int, length: int, masked: Collection[int], name: str) -> Task:
     block = range(b * length, b * length + length)
     noised = [Node(f"x{i}", "M", i, carries=()) if i in masked else Node(f"x{i}", f"w{i}", i) for i in block]
     blocks = [clean[i : i + length] for i in range(0, len(clean), length)]
-    return dense(
-        name, (*clean, *noised), stack([*blocks, noised]), [hidden(f"x{i}", f"w{i}") for i in block if i in masked]
+    return closed_task(
+        name,
+        (*clean, *noised),
+        block_rows([*blocks, noised]),
+        [predict_hidden(f"x{i}", f"w{i}") for i in block if i in masked],
     )
 
 
 def transfusion(segments: tuple[int, ...] = (3, 2, 2)) -> Instance:
     """Transfusion: one task, texts and noised images in turn; a node sees what comes before and its own image.
 
-    Text predicts the next token where that is text; patch i, input ["noised", w[i]] and kind "image", predicts its noise eps[i].
+    Text predicts the next token where that is text; patch i, input ["noised", w[i]] and kind "image", predicts its
+    noise eps[i].
 
     Parameters
     ----------
@@ -129,8 +135,8 @@ def transfusion(segments: tuple[int, ...] = (3, 2, 2)) -> Instance:
 
     Notes
     -----
-    Published mask: k <= q or both in one image. Count: all but a last text token, which predicts nothing: N - 1 if the sequence ends
-    with text, else N. Source: Zhou et al., arXiv 2408.11039.
+    Published mask: k <= q or both in one image. Count: all but a last text token, which predicts nothing: N - 1 if the
+    sequence ends with text, else N. Source: Zhou et al., arXiv 2408.11039.
 
     Examples
     --------
@@ -142,10 +148,10 @@ def transfusion(segments: tuple[int, ...] = (3, 2, 2)) -> Instance:
     ■ ■ ■ ■ ·
     ■ ■ ■ ■ ■
     """
-    segments = integers("segments", segments)
+    segments = check_integers("segments", segments)
     for place in range(1, len(segments), 2):
-        at_least(1, **{f"segments[{place}]": segments[place]})
-    affordable(sum(segments), segments=segments)
+        check_at_least(1, **{f"segments[{place}]": segments[place]})
+    check_size(sum(segments), segments=segments)
     blocks: list[tuple[Node, ...]] = []
     predict: list[Prediction] = []
     first = 0
@@ -153,21 +159,24 @@ def transfusion(segments: tuple[int, ...] = (3, 2, 2)) -> Instance:
         span = range(first, first + length)
         if number % 2:
             blocks.append(tuple(Node(f"x{i}", ("noised", f"w{i}"), i, "image") for i in span))
-            predict += [hidden(f"x{i}", f"eps{i}") for i in span]
+            predict += [predict_hidden(f"x{i}", f"eps{i}") for i in span]
         else:
-            blocks += [(node,) for node in text(first, first + length)]
-            predict += [hidden(f"w{i}", f"w{i + 1}") for i in span[:-1]]
+            blocks += [(node,) for node in token_nodes(first, first + length)]
+            predict += [predict_hidden(f"w{i}", f"w{i + 1}") for i in span[:-1]]
         first += length
     nodes = [node for block in blocks for node in block]
-    task = dense("document", nodes, stack(blocks), predict)
+    task = closed_task("document", nodes, block_rows(blocks), predict)
     ends_with_text = bool(nodes) and nodes[-1].kind == "token"
-    return instance("transfusion", [segments], [task], first - ends_with_text, "Transfusion, arXiv 2408.11039")
+    return build_instance("transfusion", [segments], [task], first - ends_with_text, "Transfusion, arXiv 2408.11039")
 
 
 def var_scales(patch_nums: tuple[int, ...] = (1, 2, 3)) -> Instance:
-    """Next-scale prediction: task s has the tokens of scales <= s; a token sees the scales up to its own and predicts its code.
+    """Next-scale prediction: task s has the tokens of scales <= s.
 
-    The tokens of scale s embed the picture of the scales before it (its start token for the first), so they do not carry their codes.
+    A token sees the scales up to its own and predicts its code.
+
+    The tokens of scale s embed the picture of the scales before it (its start token for the first), so they do not
+    carry their codes.
 
     Parameters
     ----------
@@ -189,24 +198,24 @@ def var_scales(patch_nums: tuple[int, ...] = (1, 2, 3)) -> Instance:
     ■ ■ ■ ■ ■
     ■ ■ ■ ■ ■
     """
-    sides = integers("patch_nums", patch_nums, 1)
+    sides = check_integers("patch_nums", patch_nums, 1)
     sizes = [side * side for side in sides]
-    affordable(sum(size * (len(sizes) - scale) for scale, size in enumerate(sizes)), patch_nums=sides)
+    check_size(sum(size * (len(sizes) - scale) for scale, size in enumerate(sizes)), patch_nums=sides)
     blocks: list[list[Node]] = []
     for scale, size in enumerate(sizes):
         first = sum(sizes[:scale])
         below = (f"scale{scale - 1}",) if scale else ()
         blocks.append([Node(f"w{i}", f"w{i}", i, carries=below) for i in range(first, first + size)])
     tasks = (
-        dense(
+        closed_task(
             f"scale {scale}",
             [node for lower in blocks[: scale + 1] for node in lower],
-            stack(blocks[: scale + 1]),
+            block_rows(blocks[: scale + 1]),
             [Prediction(node.name, f"c{node.position}", hides=(f"scale{scale}",)) for node in block],
         )
         for scale, block in enumerate(blocks)
     )
-    return instance("var_scales", [sides], tasks, sum(sizes), "VAR, arXiv 2404.02905")
+    return build_instance("var_scales", [sides], tasks, sum(sizes), "VAR, arXiv 2404.02905")
 
 
 def loo_mlm(n: int = 4) -> Instance:
@@ -231,17 +240,17 @@ def loo_mlm(n: int = 4) -> Instance:
     · · ■ ■
     · · ■ ■
     """
-    at_least(1, n=n)
-    affordable(n * n, n=n)
-    nodes = text(0, n)
-    rows = stack([nodes])
+    check_at_least(1, n=n)
+    check_size(n * n, n=n)
+    nodes = token_nodes(0, n)
+    rows = block_rows([nodes])
     tasks = (
-        dense(
+        closed_task(
             f"predict w{j}",
             (*nodes[:j], Node(f"w{j}", "M", j, carries=()), *nodes[j + 1 :]),
             rows,
-            [hidden(f"w{j}", f"w{j}")],
+            [predict_hidden(f"w{j}", f"w{j}")],
         )
         for j in range(n)
     )
-    return instance("loo_mlm", [n], tasks, n * n, "leave-one-out masked language modelling, arXiv 1910.14659")
+    return build_instance("loo_mlm", [n], tasks, n * n, "leave-one-out masked language modelling, arXiv 1910.14659")

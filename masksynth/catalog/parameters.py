@@ -1,4 +1,4 @@
-"""Checks on the parameters of families: every refusal comes before anything is built and names parameter, value and remedy."""
+"""Check the parameters of families before anything is built; errors name parameter, value and remedy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from masksynth.errors import InvalidInstance
 from masksynth.tasks.instance_files import MAX_NODES
 
 MAX_KEYS = 20_000_000
-"""Most keys in the literal rows of one catalogue instance."""
+"""Maximal number of keys in the literal rows of one catalogue instance."""
 MAX_PARAMETER = 2**31 - 1
-"""Largest integer parameter, that of a position."""
+"""Maximal integer parameter, that of a position id."""
 
 
-def shown(value: Any) -> str:
-    """Show a value as messages do; a huge integer or a long tuple by its size.
+def format_value(value: Any) -> str:
+    """Return a value as text for messages; a huge integer or a long tuple by its size.
 
     Examples
     --------
-    >>> shown(7), shown(10**5000), shown((1, 2))
+    >>> format_value(7), format_value(10**5000), format_value((1, 2))
     ('7', 'an integer of 16610 bits', '(1, 2)')
     """
     if type(value) is int and value.bit_length() > 64:
@@ -29,23 +29,27 @@ def shown(value: Any) -> str:
     return repr(value)
 
 
-def at_least(least: int, **parameters: int) -> None:
-    """Check that every parameter is an integer from ``least`` to ``MAX_PARAMETER`` (a boolean is none).
+def check_at_least(least: int, **parameters: int) -> None:
+    """Check that each parameter is an integer from ``least`` to ``MAX_PARAMETER``; booleans are not accepted.
 
     Examples
     --------
-    >>> at_least(2, n=1)
+    >>> check_at_least(2, n=1)
     Traceback (most recent call last):
     masksynth.errors.InvalidInstance: $.n: n=1 is less than 2; give n >= 2
     """
     for name, value in parameters.items():
         if type(value) is not int:
-            raise InvalidInstance(f"{name}={shown(value)} is not an integer", f"$.{name}", f"give {name} >= {least}")
+            raise InvalidInstance(
+                f"{name}={format_value(value)} is not an integer", f"$.{name}", f"give {name} >= {least}"
+            )
         if value < least:
-            raise InvalidInstance(f"{name}={shown(value)} is less than {least}", f"$.{name}", f"give {name} >= {least}")
+            raise InvalidInstance(
+                f"{name}={format_value(value)} is less than {least}", f"$.{name}", f"give {name} >= {least}"
+            )
         if value > MAX_PARAMETER:
             raise InvalidInstance(
-                f"{name}={shown(value)} is more than {MAX_PARAMETER}", f"$.{name}", f"give a smaller {name}"
+                f"{name}={format_value(value)} is more than {MAX_PARAMETER}", f"$.{name}", f"give a smaller {name}"
             )
 
 
@@ -59,65 +63,75 @@ def require(condition: bool, name: str, value: Any, fact: str, remedy: str) -> N
     masksynth.errors.InvalidInstance: $.l: l=3 does not divide n=8; give a divisor of n
     """
     if not condition:
-        raise InvalidInstance(f"{name}={shown(value)} {fact}", f"$.{name}", remedy)
+        raise InvalidInstance(f"{name}={format_value(value)} {fact}", f"$.{name}", remedy)
 
 
-def integers(name: str, values: Iterable[int], least: int = 0) -> tuple[int, ...]:
-    """Check a tuple of integers >= ``least``, checked one by one.
+def check_integers(name: str, values: Iterable[int], least: int = 0) -> tuple[int, ...]:
+    """Return a tuple of integers; raise InvalidInstance if one is less than ``least``.
 
     Examples
     --------
-    >>> integers("lengths", (3, 0), 1)
+    >>> check_integers("lengths", (3, 0), 1)
     Traceback (most recent call last):
     masksynth.errors.InvalidInstance: $.lengths[1]: lengths[1]=0 is less than 1; give lengths[1] >= 1
     """
-    for place, value in enumerate(items(name, values)):
-        at_least(least, **{f"{name}[{place}]": value})
+    for index, value in enumerate(check_tuple(name, values)):
+        check_at_least(least, **{f"{name}[{index}]": value})
     return tuple(values)
 
 
-def integer_rows(name: str, rows: Iterable[Iterable[int]], least: int = 0) -> tuple[tuple[int, ...], ...]:
-    """Check a tuple of tuples of integers >= ``least``."""
-    return tuple(integers(f"{name}[{place}]", row, least) for place, row in enumerate(items(name, rows)))
+def check_integer_rows(name: str, rows: Iterable[Iterable[int]], least: int = 0) -> tuple[tuple[int, ...], ...]:
+    """Return a tuple of tuples of integers; raise InvalidInstance if one is less than ``least``."""
+    return tuple(check_integers(f"{name}[{index}]", row, least) for index, row in enumerate(check_tuple(name, rows)))
 
 
-def words(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Check a tuple of strings.
+def check_strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Return a tuple of strings; raise InvalidInstance for other items.
 
     Examples
     --------
-    >>> words("train", ("a", 1))
+    >>> check_strings("train", ("a", 1))
     Traceback (most recent call last):
     masksynth.errors.InvalidInstance: $.train[1]: train[1]=1 is not a string; give strings
     """
-    for place, value in enumerate(items(name, values)):
-        require(type(value) is str, f"{name}[{place}]", value, "is not a string", "give strings")
+    for index, value in enumerate(check_tuple(name, values)):
+        require(type(value) is str, f"{name}[{index}]", value, "is not a string", "give strings")
     return tuple(values)
 
 
-def items(name: str, values: Iterable[Any]) -> tuple[Any, ...]:
-    """Take a tuple or list as a tuple; a string, a number or anything else is refused."""
+def check_tuple(name: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return a tuple or list as a tuple; raise InvalidInstance for a string, a number or anything else."""
     require(isinstance(values, (tuple, list)), name, values, "is not a tuple", f"give {name} as a tuple")
     return tuple(values)
 
 
-def affordable(nodes: int, keys: int = 0, **parameters: Any) -> None:
-    """Refuse a family by its computed size: ``nodes`` task nodes, ``keys`` keys in literal rows.
+def check_size(nodes: int, keys: int = 0, **parameters: Any) -> None:
+    """Raise InvalidInstance if a family would be too large.
+
+    Parameters
+    ----------
+    nodes, keys : int
+        Number of task nodes, and of keys in literal rows, computed from the parameters.
+    **parameters
+        The parameters that determine the size, for the message.
 
     Examples
     --------
-    >>> affordable(10**9 * (10**9 - 1) // 2, n=10**9)
+    >>> check_size(10**9 * (10**9 - 1) // 2, n=10**9)
     Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: $.n: n=1000000000 makes 499999999500000000 task nodes, more than 4000000; give a smaller n
+    masksynth.errors.InvalidInstance: $.n: n=1000000000 makes 499999999500000000 task nodes, more than 4000000; give a
+    smaller n
     """
     names = ", ".join(parameters)
-    given = ", ".join(f"{name}={shown(value)}" for name, value in parameters.items())
+    given = ", ".join(f"{name}={format_value(value)}" for name, value in parameters.items())
     path = f"$.{next(iter(parameters), '')}".rstrip(".")
     if nodes > MAX_NODES:
         raise InvalidInstance(
-            f"{given} makes {shown(nodes)} task nodes, more than {MAX_NODES}", path, f"give a smaller {names}"
+            f"{given} makes {format_value(nodes)} task nodes, more than {MAX_NODES}", path, f"give a smaller {names}"
         )
     if keys > MAX_KEYS:
         raise InvalidInstance(
-            f"{given} makes about {shown(keys)} keys in rows, more than {MAX_KEYS}", path, f"give a smaller {names}"
+            f"{given} makes about {format_value(keys)} keys in rows, more than {MAX_KEYS}",
+            path,
+            f"give a smaller {names}",
         )

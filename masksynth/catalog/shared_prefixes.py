@@ -1,16 +1,29 @@
-"""Shared beginnings: several answers to one prompt, preference pairs, rollouts, draft trees and chains of mask tokens."""
+"""Shared beginnings.
+
+Several answers to one prompt, preference pairs, rollouts, draft trees and chains of mask tokens.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from masksynth.catalog.building import chain, dense, hidden, instance, next_inputs, text, trie
-from masksynth.catalog.parameters import affordable, at_least, integer_rows, require
+from masksynth.catalog.building import (
+    build_instance,
+    chain_rows,
+    closed_task,
+    number_prefixes,
+    predict_hidden,
+    predict_next,
+    token_nodes,
+)
+from masksynth.catalog.parameters import check_at_least, check_integer_rows, check_size, require
 from masksynth.tasks import Instance, Node, Prediction, Task
 
 
 def shared_prefix_group(P: int = 4, R: int = 3, G: int = 3) -> Instance:
-    """Group of answers: task g has the prompt w[0..P-1] and answer g of R tokens, a chain; the answer's tokens are predicted.
+    """Group of answers: task g has the prompt w[0..P-1] and answer g of R tokens, a chain.
+
+    The answer's tokens are predicted.
 
     Parameters
     ----------
@@ -23,8 +36,9 @@ def shared_prefix_group(P: int = 4, R: int = 3, G: int = 3) -> Instance:
 
     Notes
     -----
-    Published mask: k <= q and (k in the prompt or same answer). Count: the prompt once, and every answer without its last token, which
-    predicts nothing: P + G(R - 1) of G(P + R). Source: group sampling as in GRPO, Shao et al., arXiv 2402.03300.
+    Published mask: k <= q and (k in the prompt or same answer). Count: the prompt once, and every answer without its
+    last token, which predicts nothing: P + G(R - 1) of G(P + R). Source: group sampling as in GRPO, Shao et al., arXiv
+    2402.03300.
 
     Examples
     --------
@@ -37,14 +51,16 @@ def shared_prefix_group(P: int = 4, R: int = 3, G: int = 3) -> Instance:
     ■ ■ · · ■ ·
     ■ ■ · · ■ ■
     """
-    at_least(1, P=P, R=R, G=G)
-    affordable(G * (P + R), P=P, R=R, G=G)
+    check_at_least(1, P=P, R=R, G=G)
+    check_size(G * (P + R), P=P, R=R, G=G)
     tasks = _answers(P, [R] * G, [f"answer {g}" for g in range(G)])
-    return instance("shared_prefix_group", [P, R, G], tasks, P + G * (R - 1), "GRPO, arXiv 2402.03300")
+    return build_instance("shared_prefix_group", [P, R, G], tasks, P + G * (R - 1), "GRPO, arXiv 2402.03300")
 
 
 def dpo_prefix_sharing(P: int = 4, chosen: int = 3, rejected: int = 2) -> Instance:
-    """Preference pair: tasks chosen and rejected have the prompt w[0..P-1] and their answer, a chain; the answer's tokens are predicted.
+    """Preference pair: tasks chosen and rejected have the prompt w[0..P-1] and their answer, a chain.
+
+    The answer's tokens are predicted.
 
     Parameters
     ----------
@@ -55,8 +71,9 @@ def dpo_prefix_sharing(P: int = 4, chosen: int = 3, rejected: int = 2) -> Instan
 
     Notes
     -----
-    Published mask: k <= q and (k in the prompt or same answer). Count: P + chosen + rejected - 2, the last token of an answer predicting
-    nothing; the last prompt token has two labels. Source: prefix sharing for DPO, Rafailov et al., arXiv 2305.18290.
+    Published mask: k <= q and (k in the prompt or same answer). Count: P + chosen + rejected - 2, the last token of an
+    answer predicting nothing; the last prompt token has two labels. Source: prefix sharing for DPO, Rafailov et al.,
+    arXiv 2305.18290.
 
     Examples
     --------
@@ -68,18 +85,18 @@ def dpo_prefix_sharing(P: int = 4, chosen: int = 3, rejected: int = 2) -> Instan
     ■ ■ ■ ■ ·
     ■ ■ · · ■
     """
-    at_least(1, P=P, chosen=chosen, rejected=rejected)
-    affordable(2 * P + chosen + rejected, P=P, chosen=chosen, rejected=rejected)
+    check_at_least(1, P=P, chosen=chosen, rejected=rejected)
+    check_size(2 * P + chosen + rejected, P=P, chosen=chosen, rejected=rejected)
     tasks = _answers(P, [chosen, rejected], ["chosen", "rejected"])
     source = "prefix sharing for DPO, arXiv 2305.18290"
-    return instance("dpo_prefix_sharing", [P, chosen, rejected], tasks, P + chosen + rejected - 2, source)
+    return build_instance("dpo_prefix_sharing", [P, chosen, rejected], tasks, P + chosen + rejected - 2, source)
 
 
 def _answers(P: int, lengths: Sequence[int], titles: Sequence[str]) -> list[Task]:
-    prompt, first, tasks = text(0, P), P, []
+    prompt, first, tasks = token_nodes(0, P), P, []
     for title, length in zip(titles, lengths, strict=True):
-        nodes = prompt + text(first, first + length, P)
-        tasks.append(dense(title, nodes, chain(nodes), next_inputs(nodes, P)))
+        nodes = prompt + token_nodes(first, first + length, P)
+        tasks.append(closed_task(title, nodes, chain_rows(nodes), predict_next(nodes, P)))
         first += length
     return tasks
 
@@ -94,9 +111,9 @@ def agent_trie(rollouts: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3), (0, 1, 2, 
 
     Notes
     -----
-    Published mask, positions in depth-first order with subtree tin..tout: tin_k <= tin_q < tout_k. Count: a node is its prefix, and lives
-    iff some rollout goes on: the number of different non-empty proper prefixes. Elements are places of the rollout (t[i]), since tokens
-    may repeat. Source: prefix-tree training of agent trajectories.
+    Published mask, positions in depth-first order with subtree tin..tout: tin_k <= tin_q < tout_k. Count: a node is its
+    prefix, and lives iff some rollout goes on: the number of different non-empty proper prefixes. Elements are places
+    of the rollout (t[i]), since tokens may repeat. Source: prefix-tree training of agent trajectories.
 
     Examples
     --------
@@ -107,20 +124,21 @@ def agent_trie(rollouts: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3), (0, 1, 2, 
     ■ ■ ■ ·
     ■ · · ■
     """
-    rollouts = integer_rows("rollouts", rollouts)
-    affordable(sum(map(len, rollouts)), rollouts=rollouts)
+    rollouts = check_integer_rows("rollouts", rollouts)
+    check_size(sum(map(len, rollouts)), rollouts=rollouts)
     tasks = []
     for number, tokens in enumerate(rollouts):
         nodes = [Node(f"t{i}", f"w{token}", i, carries=(f"t{i}",)) for i, token in enumerate(tokens)]
         predict = [Prediction(f"t{i - 1}", f"w{tokens[i]}", hides=(f"t{i}",)) for i in range(1, len(tokens))]
-        tasks.append(dense(f"rollout {number}", nodes, chain(nodes), predict))
-    proper = {prefix for path in trie(rollouts) for prefix in path[:-1]}
-    return instance("agent_trie", [rollouts], tasks, len(proper), "prefix tree of agent rollouts")
+        tasks.append(closed_task(f"rollout {number}", nodes, chain_rows(nodes), predict))
+    proper = {prefix for path in number_prefixes(rollouts) for prefix in path[:-1]}
+    return build_instance("agent_trie", [rollouts], tasks, len(proper), "prefix tree of agent rollouts")
 
 
 def medusa_tree(P: int = 3, choices: tuple[tuple[int, ...], ...] = ((0,), (0, 0), (0, 1), (1,), (1, 0))) -> Instance:
-    """Draft tree: one task a root-to-leaf path, the prefix w[0..P-1] and the path's tokens, a chain; every path node gives logits.
+    """Draft tree: one task per root-to-leaf path, the prefix w[0..P-1] and the path's tokens, a chain.
 
+    Every path node predicts logits.
     The node at depth d that took candidate c of head d has input h[d].[c] at position P + d - 1.
 
     Parameters
@@ -132,8 +150,8 @@ def medusa_tree(P: int = 3, choices: tuple[tuple[int, ...], ...] = ((0,), (0, 0)
 
     Notes
     -----
-    Published mask: k in the prefix, or k = q or an ancestor of q. Count: P + the number of different non-empty beginnings of choices.
-    Source: Cai et al., arXiv 2401.10774.
+    Published mask: k in the prefix, or k = q or an ancestor of q. Count: P + the number of different non-empty
+    beginnings of choices. Source: Cai et al., arXiv 2401.10774.
 
     Examples
     --------
@@ -146,8 +164,8 @@ def medusa_tree(P: int = 3, choices: tuple[tuple[int, ...], ...] = ((0,), (0, 0)
     ■ ■ ■ · ■ ·
     ■ ■ · · · ■
     """
-    at_least(0, P=P)
-    choices = integer_rows("choices", choices)
+    check_at_least(0, P=P)
+    choices = check_integer_rows("choices", choices)
     require(
         all(choices) and bool(choices),
         "choices",
@@ -155,25 +173,27 @@ def medusa_tree(P: int = 3, choices: tuple[tuple[int, ...], ...] = ((0,), (0, 0)
         "holds no tree",
         "give at least one choice, none of them empty",
     )
-    paths = trie(choices)
+    paths = number_prefixes(choices)
     inner = {number for path in paths for number in path[:-1]}
     leaves = {path[-1]: choice for path, choice in zip(paths, choices, strict=True) if path[-1] not in inner}
-    affordable(sum(P + len(choice) for choice in leaves.values()), P=P, choices=choices)
-    prefix, tasks = text(0, P), []
+    check_size(sum(P + len(choice) for choice in leaves.values()), P=P, choices=choices)
+    prefix, tasks = token_nodes(0, P), []
     for choice in leaves.values():
         draft = tuple(Node(f"d{d}", f"h{d}.{c}", P + d - 1) for d, c in enumerate(choice, 1))
         title = "path " + ".".join(map(str, choice))
         tasks.append(
-            dense(title, prefix + draft, chain(prefix + draft), [Prediction(node.name, "logits") for node in draft])
+            closed_task(
+                title, prefix + draft, chain_rows(prefix + draft), [Prediction(node.name, "logits") for node in draft]
+            )
         )
     total = P + len({number for path in paths for number in path})
-    return instance("medusa_tree", [P, choices], tasks, total, "Medusa, arXiv 2401.10774")
+    return build_instance("medusa_tree", [P, choices], tasks, total, "Medusa, arXiv 2401.10774")
 
 
 def mask_token_chain(n: int = 6, K: int = 3) -> Instance:
     """Chains of mask tokens: task a < n - 1 has w[0..a] and m[d]: M at position a + d, d = 1..K-1, a chain.
 
-    w[a] predicts t[a + 1], and m[d] predicts t[a + d + 1]; mask tokens whose label lies beyond the text are left out.
+    w[a] predicts t[a + 1], and m[d] predicts t[a + d + 1]; mask tokens whose label is beyond the text are left out.
 
     Parameters
     ----------
@@ -184,8 +204,9 @@ def mask_token_chain(n: int = 6, K: int = 3) -> Instance:
 
     Notes
     -----
-    Published mask, node (a, d) being the d-th mask token after w[0..a]: (d_k = 0 and a_k <= a_q) or (a_k = a_q and d_k <= d_q). Count: the
-    sum over a of min(K, n - 1 - a) = K'(n - 1) - K'(K' - 1)/2 with K' = min(K, n - 1). Source: parallel drafting (P-EAGLE, PARD).
+    Published mask, node (a, d) being the d-th mask token after w[0..a]: (d_k = 0 and a_k <= a_q) or (a_k = a_q and d_k
+    <= d_q). Count: the sum over a of min(K, n - 1 - a) = K'(n - 1) - K'(K' - 1)/2 with K' = min(K, n - 1). Source:
+    parallel drafting (P-EAGLE, PARD).
 
     Examples
     --------
@@ -197,14 +218,16 @@ def mask_token_chain(n: int = 6, K: int = 3) -> Instance:
     ■ · · ■ ·
     ■ ■ · · ■
     """
-    at_least(1, n=n, K=K)
+    check_at_least(1, n=n, K=K)
     depth = min(K, n - 1)
     total = depth * (n - 1) - depth * (depth - 1) // 2
-    affordable((n - 1) * (n - 2) // 2 + total, n=n, K=K)
-    content, tasks = text(0, n - 1), []
+    check_size((n - 1) * (n - 2) // 2 + total, n=n, K=K)
+    content, tasks = token_nodes(0, n - 1), []
     for a in range(n - 1):
         drafts = tuple(Node(f"m{d}", "M", a + d, carries=()) for d in range(1, min(K, n - 1 - a)))
         nodes = (*content[: a + 1], *drafts)
-        predict = [hidden(node.name, f"w{node.position + 1}") for node in nodes[a:]]
-        tasks.append(dense(f"anchor {a}", nodes, chain(nodes), predict))
-    return instance("mask_token_chain", [n, K], tasks, total, "mask-token chains for parallel drafting (P-EAGLE, PARD)")
+        predict = [predict_hidden(node.name, f"w{node.position + 1}") for node in nodes[a:]]
+        tasks.append(closed_task(f"anchor {a}", nodes, chain_rows(nodes), predict))
+    return build_instance(
+        "mask_token_chain", [n, K], tasks, total, "mask-token chains for parallel drafting (P-EAGLE, PARD)"
+    )

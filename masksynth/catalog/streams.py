@@ -1,18 +1,31 @@
-"""Two-stream families: content that carries the tokens, and queries, mask tokens or means that predict without seeing them."""
+"""Two-stream families.
+
+Content that carries the tokens, and queries, mask tokens or means that predict without seeing them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from masksynth.catalog.building import chain, dense, hidden, instance, masks, names, stack, text
-from masksynth.catalog.parameters import affordable, at_least, integers, require
+from masksynth.catalog.building import (
+    block_rows,
+    build_instance,
+    chain_rows,
+    closed_task,
+    mask_nodes,
+    node_names,
+    predict_hidden,
+    token_nodes,
+)
+from masksynth.catalog.parameters import check_at_least, check_integers, check_size, require
 from masksynth.tasks import Instance, Node, Task
 
 
 def butterfly(n: int = 8) -> Instance:
-    """Butterfly: task k has a forward chain f[0..k-1], a backward chain b[k+1..n-1] and p, which sees both and predicts t[k].
+    """Butterfly: task k has chains f[0..k-1] forward and b[k+1..n-1] backward, and p, which sees both.
 
-    f[i] and b[i] have input t[i]; p has the mean of t[k-1] and t[k+1] (of the one that exists at the ends) at position k.
+    p predicts t[k]. f[i] and b[i] have input t[i]; p has the mean of t[k-1] and t[k+1] (of the one that exists at the
+    ends) at position k.
 
     Parameters
     ----------
@@ -21,8 +34,8 @@ def butterfly(n: int = 8) -> Instance:
 
     Notes
     -----
-    Published mask: f[i]: f[j <= i]; b[i]: b[j >= i]; p[k]: f[j < k], b[j > k], itself. Count: f[0..n-2], b[1..n-1] and n predictions:
-    3n - 2 positions of n^2. Source: arXiv 2606.09951.
+    Published mask: f[i]: f[j <= i]; b[i]: b[j >= i]; p[k]: f[j < k], b[j > k], itself. Count: f[0..n-2], b[1..n-1] and
+    n predictions: 3n - 2 positions of n^2. Source: arXiv 2606.09951.
 
     Examples
     --------
@@ -36,23 +49,30 @@ def butterfly(n: int = 8) -> Instance:
     · · · ■ ■ ■ ·
     ■ · · ■ · · ■
     """
-    at_least(2, n=n)
-    affordable(n * n, n=n)
+    check_at_least(2, n=n)
+    check_size(n * n, n=n)
     forward = [Node(f"f{i}", f"w{i}", i) for i in range(n)]
     backward = [Node(f"b{i}", f"w{i}", i) for i in reversed(range(n))]
     tasks = (_two_wings(k, forward[:k], backward[: n - 1 - k]) for k in range(n))
-    return instance("butterfly", [n], tasks, 3 * n - 2, "arXiv 2606.09951")
+    return build_instance("butterfly", [n], tasks, 3 * n - 2, "arXiv 2606.09951")
 
 
 def _two_wings(k: int, left: Sequence[Node], right: Sequence[Node]) -> Task:
     near = [wing[-1] for wing in (left, right) if wing]
     tokens = tuple(node.input for node in near)
     nodes = (*left, *right, Node("p", ("mean", *tokens), k, carries=tokens))
-    return dense(f"predict w{k}", nodes, {**chain(left), **chain(right), "p": names(near)}, [hidden("p", f"w{k}")])
+    return closed_task(
+        f"predict w{k}",
+        nodes,
+        {**chain_rows(left), **chain_rows(right), "p": node_names(near)},
+        [predict_hidden("p", f"w{k}")],
+    )
 
 
 def block_two_stream(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 - the paper's name
-    """Block Two-Stream: task b has content w[0..bl-1], a chain, and mask tokens m[bl..bl+l-1]; m sees all w and m; m[i] predicts t[i].
+    """Block Two-Stream: task b has content w[0..bl-1], a chain, and mask tokens m[bl..bl+l-1]; m sees all w and m.
+
+    M[i] predicts t[i].
 
     Parameters
     ----------
@@ -63,8 +83,8 @@ def block_two_stream(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 - the pa
 
     Notes
     -----
-    Published mask: w[i]: w[j <= i]; m[i]: w of earlier blocks, m of its block. Count: content of all blocks but the last and n mask
-    tokens: 2n - l. Source: arXiv 2606.09951.
+    Published mask: w[i]: w[j <= i]; m[i]: w of earlier blocks, m of its block. Count: content of all blocks but the
+    last and n mask tokens: 2n - l. Source: arXiv 2606.09951.
 
     Examples
     --------
@@ -78,8 +98,8 @@ def block_two_stream(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 - the pa
     · · ■ ■ ■ ■
     """
     _check_blocks(n, l)
-    tasks = (_block(b, l, [masks(b * l, b * l + l)]) for b in range(n // l))
-    return instance("block_two_stream", [n, l], tasks, 2 * n - l, "arXiv 2606.09951")
+    tasks = (_block(b, l, [mask_nodes(b * l, b * l + l)]) for b in range(n // l))
+    return build_instance("block_two_stream", [n, l], tasks, 2 * n - l, "arXiv 2606.09951")
 
 
 def block_two_stream_causal(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 - the paper's name
@@ -94,8 +114,8 @@ def block_two_stream_causal(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 -
 
     Notes
     -----
-    Published mask: w[i]: w[j <= i]; m[i]: w of earlier blocks, m[j <= i] of its block. Count: 2n - l, as for ``block_two_stream``.
-    Source: arXiv 2606.09951.
+    Published mask: w[i]: w[j <= i]; m[i]: w of earlier blocks, m[j <= i] of its block. Count: 2n - l, as for
+    ``block_two_stream``. Source: arXiv 2606.09951.
 
     Examples
     --------
@@ -109,29 +129,34 @@ def block_two_stream_causal(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 -
     · · ■ ■ ■ ■
     """
     _check_blocks(n, l)
-    tasks = (_block(b, l, [(m,) for m in masks(b * l, b * l + l)]) for b in range(n // l))
-    return instance("block_two_stream_causal", [n, l], tasks, 2 * n - l, "arXiv 2606.09951")
+    tasks = (_block(b, l, [(m,) for m in mask_nodes(b * l, b * l + l)]) for b in range(n // l))
+    return build_instance("block_two_stream_causal", [n, l], tasks, 2 * n - l, "arXiv 2606.09951")
 
 
 def _check_blocks(n: int, length: int) -> None:
-    at_least(1, n=n, l=length)
+    check_at_least(1, n=n, l=length)
     require(n % length == 0, "l", length, f"does not divide n={n}", "give a divisor of n")
     blocks = n // length
-    affordable(length * blocks * (blocks + 1) // 2, n=n, l=length)
+    check_size(length * blocks * (blocks + 1) // 2, n=n, l=length)
 
 
 def _block(b: int, length: int, queries: Sequence[Sequence[Node]]) -> Task:
     """Task of block b: a content chain below the given blocks of mask tokens."""
-    content = text(0, b * length)
+    content = token_nodes(0, b * length)
     inner = [node for block in queries for node in block]
-    rows = stack([*zip(content, strict=True), *queries])
-    return dense(f"block {b}", (*content, *inner), rows, [hidden(node.name, f"w{node.position}") for node in inner])
+    rows = block_rows([*zip(content, strict=True), *queries])
+    return closed_task(
+        f"block {b}", (*content, *inner), rows, [predict_hidden(node.name, f"w{node.position}") for node in inner]
+    )
 
 
 def xlnet_two_stream(n: int = 6, T: int = 3, z: tuple[int, ...] = ()) -> Instance:
-    """XLNet: task r < T has content h of the context and of the targets of rank < r, and a query g: M at position z[r], predicting it.
+    """XLNet: task r < T has content h of the context and of the targets of rank < r, and a query g.
 
-    Content of the context sees the context; content of a target sees the context and the targets up to itself; g sees all h, not itself.
+    M at position z[r], predicting it.
+
+    Content of the context sees the context; content of a target sees the context and the targets up to itself; g sees
+    all h, not itself.
 
     Parameters
     ----------
@@ -144,8 +169,9 @@ def xlnet_two_stream(n: int = 6, T: int = 3, z: tuple[int, ...] = ()) -> Instanc
 
     Notes
     -----
-    Published mask, r = rank of a target, -1 for context: content row: r_k = -1 or r_k < r_q or k = q; query row: content k with r_k = -1 or
-    r_k < r_q. Count: n - T context nodes, T - 1 content targets, T queries: n + T - 1. Source: Yang et al., arXiv 1906.08237.
+    Published mask, r = rank of a target, -1 for context: content row: r_k = -1 or r_k < r_q or k = q; query row:
+    content k with r_k = -1 or r_k < r_q. Count: n - T context nodes, T - 1 content targets, T queries: n + T - 1.
+    Source: Yang et al., arXiv 1906.08237.
 
     Examples
     --------
@@ -157,10 +183,10 @@ def xlnet_two_stream(n: int = 6, T: int = 3, z: tuple[int, ...] = ()) -> Instanc
     ■ ■ · ■ ·
     ■ ■ · ■ ·
     """
-    at_least(1, n=n, T=T)
+    check_at_least(1, n=n, T=T)
     require(n > T, "T", T, f"is not less than n={n}", "give 1 <= T < n")
-    _affordable_queries(n - T, T, n=n, T=T)
-    z = integers("z", z) or tuple(range(n - T, n))
+    _check_query_size(n - T, T, n=n, T=T)
+    z = check_integers("z", z) or tuple(range(n - T, n))
     require(
         len(set(z)) == len(z) == T and max(z) < n,
         "z",
@@ -172,14 +198,16 @@ def xlnet_two_stream(n: int = 6, T: int = 3, z: tuple[int, ...] = ()) -> Instanc
     context = [content[i] for i in range(n) if i not in set(z)]
     queries = [(Node("g", "M", i, carries=()), f"w{i}") for i in z]
     tasks = _query_tasks(context, [content[i] for i in z], queries)
-    return instance("xlnet_two_stream", [n, T], tasks, n + T - 1, "XLNet, arXiv 1906.08237")
+    return build_instance("xlnet_two_stream", [n, T], tasks, n + T - 1, "XLNet, arXiv 1906.08237")
 
 
 def tnp_a(n: int = 6, m: int = 3) -> Instance:
-    """Autoregressive Transformer neural process: task t has the context, the real targets before t and a fake target, which predicts y[t].
+    """Autoregressive Transformer neural process.
 
-    A real point has the input [w[i], y[i]], a fake one [w[i], 0]. The context sees the context; real j: context and real <= j; fake:
-    context and real, not itself.
+    Task t has the context, the real targets before t and a fake target, which predicts y[t].
+
+    A real point has the input [w[i], y[i]], a fake one [w[i], 0]. The context sees the context; real j: context and
+    real <= j; fake: context and real, not itself.
 
     Parameters
     ----------
@@ -190,8 +218,8 @@ def tnp_a(n: int = 6, m: int = 3) -> Instance:
 
     Notes
     -----
-    Published mask: context clique; real j: context, real <= j; fake t: context, real < t. Count: m context, n - m - 1 real and n - m fake
-    points: 2n - m - 1. Source: Nguyen and Grover, arXiv 2207.04179.
+    Published mask: context clique; real j: context, real <= j; fake t: context, real < t. Count: m context, n - m - 1
+    real and n - m fake points: 2n - m - 1. Source: Nguyen and Grover, arXiv 2207.04179.
 
     Examples
     --------
@@ -203,23 +231,25 @@ def tnp_a(n: int = 6, m: int = 3) -> Instance:
     ■ ■ · ■ ·
     ■ ■ · ■ ·
     """
-    at_least(1, n=n, m=m)
+    check_at_least(1, n=n, m=m)
     require(n > m, "m", m, f"is not less than n={n}", "give 1 <= m < n")
-    _affordable_queries(m, n - m, n=n, m=m)
+    _check_query_size(m, n - m, n=n, m=m)
     real = [Node(f"r{i}", (f"w{i}", f"y{i}"), i, carries=(f"w{i}", f"y{i}")) for i in range(n)]
     fake = [(Node("fake", (f"w{i}", 0), i, carries=(f"w{i}",)), f"y{i}") for i in range(m, n)]
-    return instance("tnp_a", [n, m], _query_tasks(real[:m], real[m:], fake), 2 * n - m - 1, "TNP-A, arXiv 2207.04179")
+    return build_instance(
+        "tnp_a", [n, m], _query_tasks(real[:m], real[m:], fake), 2 * n - m - 1, "TNP-A, arXiv 2207.04179"
+    )
 
 
-def _affordable_queries(c: int, targets: int, **parameters: int) -> None:
+def _check_query_size(c: int, targets: int, **parameters: int) -> None:
     pairs = targets * (targets - 1) // 2
     keys = targets * c * (c + 1) + (c + 1) * pairs + (targets - 1) * targets * (targets + 1) // 6
-    affordable(targets * (c + 1) + pairs, keys, **parameters)
+    check_size(targets * (c + 1) + pairs, keys, **parameters)
 
 
 def _query_tasks(context: Sequence[Node], targets: Sequence[Node], queries: Iterable[tuple[Node, str]]) -> list[Task]:
     """Task r: the context clique, the first r targets in order, and query r, which sees all of them but not itself."""
-    called = names([*context, *targets])
+    called = node_names([*context, *targets])
     c = len(context)
     rows = {name: called[: max(c, rank + 1)] for rank, name in enumerate(called)}
     return [
@@ -227,7 +257,7 @@ def _query_tasks(context: Sequence[Node], targets: Sequence[Node], queries: Iter
             f"predict {label}",
             (*context, *targets[:r], query),
             ({**{name: rows[name] for name in called[: c + r]}, query.name: called[: c + r]},),
-            (hidden(query.name, label),),
+            (predict_hidden(query.name, label),),
         )
         for r, (query, label) in enumerate(queries)
     ]

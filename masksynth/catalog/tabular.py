@@ -1,16 +1,18 @@
-"""Rows of a table: training rows that see one another, test rows that see them."""
+"""Tabular families: training rows that attend to one another, test rows that attend to them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from masksynth.catalog.building import dense, hidden, instance, stack
-from masksynth.catalog.parameters import affordable, at_least, require, words
+from masksynth.catalog.building import block_rows, build_instance, closed_task, predict_hidden
+from masksynth.catalog.parameters import check_at_least, check_size, check_strings, require
 from masksynth.tasks import Instance, Node, Task
 
 
 def tabpfn(n: int = 4, m: int = 3) -> Instance:
-    """TabPFN: one task a test row, the n training rows and the test row, all at position 0; it sees the training rows and itself.
+    """TabPFN: one task per test row, the n training rows and the test row, all at position 0.
+
+    It sees the training rows and itself.
 
     Parameters
     ----------
@@ -21,7 +23,8 @@ def tabpfn(n: int = 4, m: int = 3) -> Instance:
 
     Notes
     -----
-    Published mask: k a training row or k = q. Count: different rows, training rows once: n + m. Source: Hollmann et al., arXiv 2207.01848.
+    Published mask: k a training row or k = q. Count: different rows, training rows once: n + m. Source: Hollmann et
+    al., arXiv 2207.01848.
 
     Examples
     --------
@@ -33,10 +36,10 @@ def tabpfn(n: int = 4, m: int = 3) -> Instance:
     ■ ■ ■ ■ ·
     ■ ■ ■ · ■
     """
-    at_least(1, n=n, m=m)
-    affordable((n + 1) * m, n=n, m=m)
+    check_at_least(1, n=n, m=m)
+    check_size((n + 1) * m, n=n, m=m)
     tasks = _table([f"w{i}" for i in range(n)], [f"w{n + j}" for j in range(m)])
-    return instance("tabpfn", [n, m], tasks, n + m, "TabPFN v1, arXiv 2207.01848")
+    return build_instance("tabpfn", [n, m], tasks, n + m, "TabPFN v1, arXiv 2207.01848")
 
 
 def tabpfn_duplicates(
@@ -53,8 +56,8 @@ def tabpfn_duplicates(
 
     Notes
     -----
-    Published mask: k a training row or k = q. Count: every row attends to all copies of a training row, so all are kept; equal test rows
-    merge: |train| + |set(test)|. Source: arXiv 2207.01848.
+    Published mask: k a training row or k = q. Count: every row attends to all copies of a training row, so all are
+    kept; equal test rows merge: |train| + |set(test)|. Source: arXiv 2207.01848.
 
     Examples
     --------
@@ -65,10 +68,10 @@ def tabpfn_duplicates(
     ■ ■ ■ ·
     ■ ■ ■ ■
     """
-    train, test = words("train", train), words("test", test)
+    train, test = check_strings("train", train), check_strings("test", test)
     require(bool(train), "train", train, "is empty", "give at least one training row")
-    affordable((len(train) + 1) * len(test), train=train, test=test)
-    return instance(
+    check_size((len(train) + 1) * len(test), train=train, test=test)
+    return build_instance(
         "tabpfn_duplicates",
         [train, test],
         _table(train, test),
@@ -79,8 +82,10 @@ def tabpfn_duplicates(
 
 def _table(train: Sequence[str], test: Sequence[str]) -> list[Task]:
     rows = [Node(f"train{i}", row, 0, carries=(f"train{i}",)) for i, row in enumerate(train)]
-    below = {**stack([rows]), "test": (rows[0].name,)}
+    below = {**block_rows([rows]), "test": (rows[0].name,)}
     return [
-        dense(f"test row {j}", (*rows, Node("test", row, 0, carries=())), below, [hidden("test", f"y{j}")])
+        closed_task(
+            f"test row {j}", (*rows, Node("test", row, 0, carries=())), below, [predict_hidden("test", f"y{j}")]
+        )
         for j, row in enumerate(test)
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from masksynth.cli.report import REPORT, check_report
+from masksynth.cli.report import REPORT, TOKENIZER, check_report
 from masksynth.terminal import (
     JSON,
     QUIET,
@@ -45,6 +45,7 @@ SHOWN_LIMIT = 4
     help="Number of layers of the model [default: that of the answer or family, or any].",
 )
 @REPORT
+@TOKENIZER
 @click.option("--force", is_flag=True, help="Replace an existing report.")
 @JSON
 @QUIET
@@ -53,6 +54,7 @@ def audit_command(
     samples: str | None,
     layers: int | None,
     report: Path | None,
+    tokenizer: str | None,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -71,7 +73,7 @@ def audit_command(
     """
     from masksynth.audit import audit
 
-    check_report(report, force, subject.input_files(samples))
+    check_report(report, force, subject.input_files(samples), tokenizer)
     with progress(f"auditing {plain(subject.path)} ...", quiet):
         read = subject.read(layers, samples=samples)
         result = audit(read)
@@ -79,7 +81,7 @@ def audit_command(
         if report is not None:
             from masksynth.report import write_report
 
-            write_report(report, read, findings=result, force=force)
+            write_report(report, read, findings=result, tokenizer=tokenizer, force=force)
         if as_json:
             print_json(result.record())
         elif not quiet:

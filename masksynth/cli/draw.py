@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from masksynth.cli.report import TOKENIZER
 from masksynth.draw import WHAT, format_of, write_picture
 from masksynth.files import check_file
 from masksynth.terminal import (
@@ -21,10 +22,6 @@ from masksynth.terminal import (
     to_the_end,
 )
 
-NO_GRAPHVIZ = (
-    "Graphviz is not installed, so a simpler layout was used; with it (apt-get install graphviz) edges cross less"
-)
-
 
 @click.command("draw")
 @subject_options
@@ -33,16 +30,17 @@ NO_GRAPHVIZ = (
     "-o",
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="FILE.svg, FILE.png, or - for SVG [default: text].",
+    help="FILE.svg, FILE.png, FILE.pdf, or - for SVG on stdout [default: text].",
 )
 @click.option(
     "--layers",
     callback=layers_option,
-    help="Layers, for the flow [default: the subject's, else until nothing is added].",
+    help="Number of layers, for flow [default: the subject's, else until nothing is added].",
 )
 @click.option("--other", metavar="OTHER", help="The mask to compare with, for diff.")
 @click.option("--block-size", type=click.IntRange(1), help="Positions of a block [default: what fits the picture].")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@TOKENIZER
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @QUIET
 def draw_mask(
     subject: SubjectChoice,
@@ -51,6 +49,7 @@ def draw_mask(
     layers: Any,
     other: str | None,
     block_size: int | None,
+    tokenizer: str | None,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -60,24 +59,24 @@ def draw_mask(
     masksynth draw out
     masksynth draw out --what hasse -o hasse.svg
     masksynth draw mask.npy --what diff --other other.npy
+    masksynth draw packed --batch 3 --tokenizer ./tokenizer -o mask.pdf
     masksynth draw packed --batch 3 --what blocks --block-size 128 -o blocks.png
 
-    mask: every pair, in blocks where there are many positions. hasse: classes of positions, and who sees whom at any depth. blocks: full
-    and partial blocks. flow: what is reached after 1, 2, ... layers. diff: pairs that only one of two masks allows.
+    mask: every pair, in blocks where there are many positions. hasse: the Hasse diagram, in which information flows up.
+    blocks: full and partial blocks. flow: what is reached after 1, 2, ... layers. diff: pairs that only one of two
+    masks allows.
     """
     from masksynth.draw import draw
-    from masksynth.draw.layout import has_graphviz
 
     to_file = output is not None and str(output) != "-"
     form = "text" if output is None else format_of(output) if to_file else "svg"
     if to_file and output is not None:
         check_file(output, force, subject.input_files(other))
-    looked_at = subject.read(layers)
+    mask = subject.read(layers)
     with progress(f"drawing {plain(subject.path)} ...", quiet):
         second = subject.read_other(other) if other is not None else None
-        picture = draw(looked_at, what, form, layers=looked_at.layers, other=second, block_size=block_size)
-    if what == "hasse" and form != "text" and not has_graphviz() and not quiet:
-        click.echo(NO_GRAPHVIZ, err=True)
+        options = {"layers": mask.layers, "other": second, "block_size": block_size, "tokenizer": tokenizer}
+        picture = draw(mask, what, form, **options)
     with to_the_end():
         if to_file and output is not None:
             write_picture(picture, output, force)

@@ -1,4 +1,4 @@
-"""``--report``: what a command found as one HTML file."""
+"""Options of reports and pictures: ``--report FILE.html`` and ``--tokenizer DIR``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from masksynth.errors import InvalidInstance
 from masksynth.files import check_inputs
 from masksynth.terminal import output_file
 
@@ -17,12 +18,24 @@ REPORT = click.option(
     metavar="FILE.html",
     help="Also write a report for a browser: one file that needs no network.",
 )
+TOKENIZER = click.option(
+    "--tokenizer",
+    metavar="DIR",
+    help="Show text instead of token ids: a tokenizer's folder, or its name in the local cache; nothing is downloaded.",
+)
 
 
-def check_report(path: Path | None, force: bool, inputs: Sequence[Path] = ()) -> None:
-    """Refuse a place for a report before any work is done; an input is never one."""
-    if path is not None:
-        from masksynth.report import check_place
+def check_report(path: Path | None, force: bool, inputs: Sequence[Path] = (), tokenizer: str | None = None) -> None:
+    """Check, before any work is done, that a report can be written to a path and the tokenizer be read."""
+    if path is None:
+        if tokenizer is not None:
+            raise InvalidInstance("--tokenizer without --report", "", "give both, or neither")
+        return
+    from masksynth.report import check_place
 
-        check_inputs(path, inputs)
-        check_place(path, force)
+    check_inputs(path, inputs)
+    check_place(path, force)
+    if tokenizer is not None:
+        from masksynth.draw.token_text import load_tokenizer
+
+        load_tokenizer(tokenizer)

@@ -11,7 +11,7 @@ import click
 
 from masksynth.backends import Limits, Status, backend, names
 from masksynth.cli.answer_text import answer_text
-from masksynth.cli.report import REPORT, check_report
+from masksynth.cli.report import REPORT, TOKENIZER, check_report
 from masksynth.cli.search_limits import limit_options
 from masksynth.cli.sparse import SearchFiles, check_search_files, write_search_files
 from masksynth.errors import Unsupported
@@ -47,6 +47,8 @@ class AnswerFiles:
         Folder of the answer.
     report : path, optional
         HTML report.
+    tokenizer : str, optional
+        Folder or cached name of the tokenizer that the report shows token ids with.
     emit : path, optional
         The search as WCNF.
     proof : path, optional
@@ -57,6 +59,7 @@ class AnswerFiles:
 
     output: Path | None
     report: Path | None
+    tokenizer: str | None
     emit: Path | None
     proof: Path | None
     force: bool
@@ -77,7 +80,7 @@ class AnswerFiles:
         if self.proof is not None and not question.sparse:
             raise Unsupported("--proof writes the proof of a sparse optimum; give --sparse")
         check_search_files(self.of_search, backend if question.sparse else "", inputs)
-        check_report(self.report, self.force, inputs)
+        check_report(self.report, self.force, inputs, self.tokenizer)
         if self.output is not None:
             check_folder(self.output, self.force, inputs, is_answer_file)
 
@@ -108,6 +111,7 @@ class AnswerFiles:
     help="Also write proofs of a sparse optimum as a folder.",
 )
 @REPORT
+@TOKENIZER
 @JSON
 @QUIET
 @gather("files", AnswerFiles)
@@ -161,7 +165,7 @@ def _write_answer(question: Instance, answer: Answer, files: AnswerFiles) -> Non
     if files.report is not None:
         from masksynth.report import write_report
 
-        write_report(files.report, question, answer=answer, force=files.force)
+        write_report(files.report, question, answer=answer, tokenizer=files.tokenizer, force=files.force)
 
 
 @click.command("backends")

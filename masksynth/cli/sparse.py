@@ -13,7 +13,7 @@ import click
 from masksynth.backends import Limits, Status
 from masksynth.cli.answer_text import sparse_text
 from masksynth.cli.search_limits import limit_options
-from masksynth.errors import Unsupported
+from masksynth.errors import MasksynthError, Unsupported
 from masksynth.files import check_file, check_folder
 from masksynth.problem import Problem
 from masksynth.sparse.sparsify import SparseAnswer
@@ -91,6 +91,11 @@ def check_search_files(files: SearchFiles, backend: str, inputs: Sequence[Path])
     """Raise before any work is done if the files cannot be written, or the backend has no search."""
     if files.emit is not None:
         check_file(files.emit, files.force, inputs)
+        try:
+            files.emit.absolute().parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fact = f"{files.emit}: the search cannot be written: {error.strerror or error}"
+            raise MasksynthError(f"{fact}; choose another place") from error
     if backend == "construct" and (files.emit is not None or files.proof is not None):
         raise Unsupported("a construction has neither a search nor a proof to write; name another backend")
     if files.proof is not None:

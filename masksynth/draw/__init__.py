@@ -1,4 +1,4 @@
-"""Pictures of masks: Hasse diagrams, token-exact tables, blocks, differences and flows, as text, SVG and PNG."""
+"""Pictures of masks: Hasse diagrams, token-exact tables, blocks, differences and flows, as text, SVG, PNG and PDF."""
 
 from masksynth.draw.pictures import FORMATS, WHAT, draw, format_of, write_picture
 

@@ -1,7 +1,7 @@
-"""Paper to draw on: a matplotlib figure measured in points, texts that fit, and its bytes as SVG or PNG.
+"""Primitives of figures: a matplotlib page measured in points, texts that fit, and its bytes as SVG, PNG or PDF.
 
-matplotlib is imported inside functions, so that the library itself stays light. Equal pictures have equal bytes: no dates, and ids from
-a fixed salt. Names are drawn as plain text, never as formulas.
+matplotlib is imported inside functions, so that the library itself stays light. Equal pictures have equal bytes: no
+dates, and ids from a fixed salt. Names are drawn as plain text, never as formulas.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 from xml.sax.saxutils import escape, quoteattr
 
-from masksynth.draw.names import ELLIPSIS, printable
+from masksynth.draw.display_names import ELLIPSIS, printable
 from masksynth.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 
 MARGIN = 8.0
 FONT = 8.0
+WIDEST_TITLE = 420.0
 PIXELS = 2.0
 """Pixels of a PNG for each point."""
 INK, LINE, GROUND = "#1a237e", "#78909c", "#eceff1"
-PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
-"""Okabe and Ito's colours, which people with any colour vision tell apart."""
-HATCHES = ("", "////", "\\\\\\\\", "||||", "----", "xxxx", "++++", "//")
+PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#8d6e63")
+"""Okabe and Ito's colours, which people with any colour vision tell apart; brown, since grey means several tasks."""
+HATCHES = ("", "/////", "\\\\\\\\\\", "|||||", "-----", "xxxxx", "+++++", "/////-----")
+TASK_STYLES = tuple(
+    (PALETTE[task % len(PALETTE)], HATCHES[(task + task // len(PALETTE)) % len(HATCHES)]) for task in range(24)
+)
+"""Colour and hatch of a task: each pair once, and up to the number of colours each colour and each hatch once."""
+OTHER_TASKS = ("#455a64", "")
+"""Of further tasks, which share one style."""
 MORE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -43,7 +50,7 @@ INSTALL = "drawing needs matplotlib; pip install 'masksynth[draw]', or leave out
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Matplotlib's own defaults, whatever the user has set, and silence about letters that no font here has.
+    """Use matplotlib's own defaults, whatever the user has set, and ignore warnings about letters missing from fonts.
 
     Raises
     ------
@@ -65,6 +72,7 @@ def drawing() -> Iterator[None]:
         "text.usetex": False,
         "text.hinting": "none",
         "hatch.linewidth": 0.6,
+        "pdf.fonttype": 42,
         "path.simplify": False,
     }
     with matplotlib.style.context("default"), matplotlib.rc_context(settings), warnings.catch_warnings():
@@ -74,7 +82,7 @@ def drawing() -> Iterator[None]:
 
 
 def paper(width: float, height: float) -> tuple[Figure, Axes]:
-    """A sheet in points, the origin above left."""
+    """Return a page of the given size in points, its origin in the upper left corner."""
     from matplotlib.figure import Figure
 
     figure = Figure((width / 72, height / 72), dpi=72, facecolor="white")
@@ -86,7 +94,7 @@ def paper(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def measure(text: str, size: float = FONT, weight: str = "normal") -> float:
-    """The width of a text in points; wide letters count as square, which they are in fonts that have them."""
+    """Return the width of a text in points; wide letters count as square, which they are in fonts that have them."""
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
@@ -99,7 +107,7 @@ def measure(text: str, size: float = FONT, weight: str = "normal") -> float:
 
 
 def fitted(text: str, most: float, size: float = FONT, weight: str = "normal") -> str:
-    """A text cut so that it is at most so many points wide."""
+    """Return a text, cut so that it is at most so many points wide."""
     text = printable(text)
     if measure(text, size, weight) <= most:
         return text
@@ -111,13 +119,23 @@ def fitted(text: str, most: float, size: float = FONT, weight: str = "normal") -
 
 
 def write(axes: Axes, x: float, y: float, text: str, gid: str, **style: Any) -> None:
-    """A text, centred in height at y."""
+    """Write a text, vertically centred at y."""
     style = {"fontsize": FONT, "va": "center", "color": "black", **style}
     axes.text(x, y, text, gid=gid, parse_math=False, clip_on=False, **style)
 
 
+def title_width(title: str) -> float:
+    """Return the width that a picture needs for its title, at most ``WIDEST_TITLE``."""
+    return min(measure(printable(title), FONT + 1, "bold") + 1, WIDEST_TITLE)
+
+
+def write_title(axes: Axes, title: str, y: float, width: float) -> None:
+    """Write the title of a picture, cut at the given width."""
+    write(axes, MARGIN, y, fitted(title, width, FONT + 1, "bold"), "title", fontsize=FONT + 1, weight="bold")
+
+
 def rectangle(axes: Axes, x: float, y: float, width: float, height: float, gid: str, **style: Any) -> None:
-    """A rectangle with its corner above left at (x, y)."""
+    """Draw a rectangle with its upper left corner at (x, y)."""
     from matplotlib.patches import Rectangle
 
     axes.add_patch(
@@ -126,16 +144,16 @@ def rectangle(axes: Axes, x: float, y: float, width: float, height: float, gid: 
 
 
 def swatch(axes: Axes, x: float, y: float, width: float, height: float, task: int, gid: str) -> None:
-    """The colour and hatching of a task; grey for positions of several tasks, empty for those of none."""
+    """Draw the colour and hatch of a task; light grey for several tasks (-1), white for none (-2)."""
     if task >= 0:
-        style = {"facecolor": PALETTE[task % len(PALETTE)], "hatch": HATCHES[task % len(HATCHES)]}
+        colour, hatch = TASK_STYLES[task] if task < len(TASK_STYLES) else OTHER_TASKS
     else:
-        style = {"facecolor": "#cfd8dc" if task == -1 else "white"}
-    rectangle(axes, x, y, width, height, gid, edgecolor="#37474f", linewidth=0.4, **style)
+        colour, hatch = ("#cfd8dc" if task == -1 else "white"), ""
+    rectangle(axes, x, y, width, height, gid, edgecolor="#37474f", linewidth=0.4, facecolor=colour, hatch=hatch)
 
 
 def to_svg(figure: Figure, title: str) -> str:
-    """The picture as SVG text that names itself to screen readers."""
+    """Return the figure as SVG text, with a title for screen readers."""
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     head, label = stream.getvalue().decode("utf-8"), printable(title)
@@ -145,14 +163,14 @@ def to_svg(figure: Figure, title: str) -> str:
 
 
 def to_png(figure: Figure) -> bytes:
-    """The picture as PNG."""
+    """Return the figure as PNG."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=72 * PIXELS, metadata={"Software": None})
     return stream.getvalue()
 
 
 def to_pdf(figure: Figure) -> bytes:
-    """The picture as PDF."""
+    """Return the figure as PDF; its texts stay texts."""
     stream = io.BytesIO()
     nothing: dict[Any, Any] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
     figure.savefig(stream, format="pdf", metadata=nothing)

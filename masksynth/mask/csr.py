@@ -146,6 +146,24 @@ def repeat_ranges(starts: ArrayLike, lengths: ArrayLike) -> Int64Array:
     return np.repeat(first - before, count) + np.arange(int(count.sum()), dtype=np.int64)
 
 
+def expand_ranges(starts: ArrayLike, ends: ArrayLike) -> tuple[Int64Array, Int64Array]:
+    """Return (index of the range, value) for each value of each range ``starts[i] <= value < ends[i]``.
+
+    Parameters
+    ----------
+    starts, ends : (ranges,) integers
+        A range with ``ends[i] <= starts[i]`` is empty.
+
+    Examples
+    --------
+    >>> [array.tolist() for array in expand_ranges([3, 0, 7], [5, 0, 8])]
+    [[0, 0, 2], [3, 4, 7]]
+    """
+    first = np.asarray(starts, np.int64)
+    lengths = np.maximum(np.asarray(ends, np.int64) - first, 0)
+    return np.repeat(np.arange(len(lengths), dtype=np.int64), lengths), repeat_ranges(first, lengths)
+
+
 def concatenate_slices(array: NDArray[Scalar], starts: ArrayLike, lengths: ArrayLike) -> NDArray[Scalar]:
     """Return ``array[starts[i] : starts[i] + lengths[i]]`` of every i, one slice after another.
 

@@ -14,7 +14,7 @@ from masksynth.export.formats import npz_bytes
 from masksynth.export.mask_arrays import Arrays
 from masksynth.export.solution_record import json_text
 from masksynth.mask import Mask
-from masksynth.report.text import count
+from masksynth.report.page_text import count
 from masksynth.solve import Answer, record
 from masksynth.subject.subject import Subject
 

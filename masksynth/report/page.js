@@ -7,6 +7,10 @@
   const byId = (id) => document.getElementById(id);
   const spans = (flat) => d3.range(0, flat.length, 2).map((at) => [flat[at], flat[at + 1]]);
   const holds = (flat, key) => spans(flat).some(([low, high]) => low <= key && key < high);
+  // Names are shown in full: a browser whose font is wider than expected narrows the letters.
+  const squeeze = (element, room) => {
+    if (element.getComputedTextLength() > room) d3.select(element).attr("textLength", room).attr("lengthAdjust", "spacingAndGlyphs");
+  };
   const short = (text, most) => (Array.from(text).length > most ? Array.from(text).slice(0, most - 1).join("") + "…" : text);
   const plural = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
   let table = 0;
@@ -166,20 +170,20 @@
       svg.remove();
       return;
     }
-    const [wide, high] = diagram.chip;
-    const room = svg.append("clipPath").attr("id", "chip-room").append("rect");
-    room.attr("x", 3).attr("y", 0).attr("width", wide - 6).attr("height", high);
+    const high = diagram.chip;
     const board = svg.append("g").attr("role", "presentation");
     const line = d3.line().curve(d3.curveMonotoneY);
     const edges = board.append("g").attr("aria-hidden", "true").selectAll("path").data(diagram.lines).join("path");
     edges.attr("class", "edge").attr("d", ([, , flat]) => line(spans(flat)));
     const place = new Array(count);
     const home = new Array(count);
-    diagram.boxes.forEach(([x, y, , , columns, members], box) => {
+    const wide = new Array(count);
+    diagram.boxes.forEach(([x, y, width, , columns, members], box) => {
       const pad = members.length > 1 ? diagram.pad : 0;
       members.forEach((unit, at) => {
         home[unit] = box;
-        place[unit] = [x + pad + (at % columns) * wide, y + pad + Math.floor(at / columns) * high];
+        wide[unit] = (width - 2 * pad) / columns;
+        place[unit] = [x + pad + (at % columns) * wide[unit], y + pad + Math.floor(at / columns) * high];
       });
     });
     const boxes = board.append("g").attr("aria-hidden", "true").selectAll("rect").data(diagram.boxes).join("rect").attr("class", "box").classed("single", (d) => d[5].length === 1);
@@ -187,12 +191,12 @@
     const chips = board.append("g").attr("role", "presentation").selectAll("g").data(d3.range(count)).join("g");
     chips.attr("class", "chip").attr("id", (unit) => `chip-${unit}`).attr("role", "option").attr("aria-selected", "false");
     chips.attr("aria-label", spoken).attr("transform", (unit) => `translate(${place[unit]})`);
-    chips.append("rect").attr("x", 2).attr("y", 2).attr("width", wide - 4).attr("height", high - 4).attr("rx", 4);
+    chips.append("rect").attr("x", 2).attr("y", 2).attr("width", (unit) => wide[unit] - 4).attr("height", high - 4).attr("rx", 4);
     chips.append("text").attr("class", "number").attr("x", 7).attr("y", 15).text((unit) => unit);
-    chips.append("text").attr("class", "token").attr("x", 7).attr("y", 27).attr("clip-path", "url(#chip-room)")
-      .text((unit) => short(units[unit].input ?? "", 10));
-    chips.filter((unit) => units[unit].labels_total).append("path").attr("class", "mark").attr("d", `M${wide - 16},8 l9,0 l-4.5,8 z`);
-    chips.filter((unit) => foundAt.has(unit)).append("text").attr("class", "warn").attr("x", wide - 24).attr("y", 16).text("!");
+    chips.append("text").attr("class", "token").attr("x", 7).attr("y", 27).text((unit) => units[unit].short ?? "")
+      .each(function (unit) { squeeze(this, wide[unit] - 14); });
+    chips.filter((unit) => units[unit].labels_total).append("path").attr("class", "mark").attr("d", (unit) => `M${wide[unit] - 16},8 l9,0 l-4.5,8 z`);
+    chips.filter((unit) => foundAt.has(unit)).append("text").attr("class", "warn").attr("x", (unit) => wide[unit] - 24).attr("y", 16).text("!");
     chips.on("click", (event, unit) => pick(unit, { look: "mask" }));
     chips.on("pointerenter", (event, unit) => event.pointerType === "mouse" && show(unit)).on("pointerleave", () => show(picked));
 
@@ -210,14 +214,17 @@
       const [x, y] = at.apply(place[unit]);
       const [width, height] = size();
       const scale = Math.max(at.k, 0.5);
-      if (at.k < 0.5 || x < 8 || y < 8 || x + wide * at.k > width - 8 || y + high * at.k > height - 8) {
-        if (fitting() < 0.5 || at.k > fitting() * 1.01) look(place[unit][0] + wide / 2, place[unit][1] + high / 2, scale);
+      if (at.k < 0.5 || x < 8 || y < 8 || x + wide[unit] * at.k > width - 8 || y + high * at.k > height - 8) {
+        if (fitting() < 0.5 || at.k > fitting() * 1.01) look(place[unit][0] + wide[unit] / 2, place[unit][1] + high / 2, scale);
       }
     };
     byId("zoom-in").addEventListener("click", () => svg.call(zoom.scaleBy, 1.4));
     byId("zoom-out").addEventListener("click", () => svg.call(zoom.scaleBy, 1 / 1.4));
     byId("zoom-fit").addEventListener("click", fit);
-    byId("zoom-here").addEventListener("click", () => look(place[picked ?? 0][0] + wide / 2, place[picked ?? 0][1] + high / 2, 1));
+    byId("zoom-here").addEventListener("click", () => {
+      const unit = picked ?? 0;
+      look(place[unit][0] + wide[unit] / 2, place[unit][1] + high / 2, 1);
+    });
     fit();
 
     marks.chips = (unit) => {
@@ -245,15 +252,17 @@
     const digits = 8 * String(count * step - 1).length;
     const room = Math.min(Math.max(byId("mask-frame").clientWidth, 300), 760) - 12;
     const size = (before) => Math.max(2, Math.min(20, Math.floor((room - before) / count)));
-    const tall = size(112) >= 12;
-    const left = tall ? 112 : digits + 14;
+    const label = (unit) => `${units[unit].name}  ${units[unit].short ?? ""}`;
+    const letters = document.createElement("canvas").getContext("2d");
+    letters.font = "700 12px system-ui, sans-serif";
+    const named = Math.ceil(d3.max(units, (_, unit) => letters.measureText(label(unit)).width)) + 14;
+    const tall = size(named) >= 12;
+    const left = tall ? named : digits + 14;
     const cell = size(left);
     const top = 22;
     const every = [1, 2, 5, 10, 20, 50, 100].find((number) => number * cell >= digits + 2);
     const svg = d3.select("#mask").attr("width", left + count * cell + 8).attr("height", top + count * cell + 8);
     svg.attr("viewBox", `0 0 ${left + count * cell + 8} ${top + count * cell + 8}`);
-    const margin = svg.append("clipPath").attr("id", "label-room").append("rect");
-    margin.attr("width", left - 4).attr("height", top + count * cell + 8);
     const path = (flat, unit) =>
       spans(flat).map(([low, high]) => `M${left + low * cell},${top + unit * cell}h${(high - low) * cell}v${cell}h${(low - high) * cell}z`).join("");
     svg.append("g").attr("aria-hidden", "true").selectAll("text").data(d3.range(0, count, every)).join("text")
@@ -265,8 +274,8 @@
     const part = rows.append("path").attr("class", "part");
     const full = rows.append("path").attr("class", "full");
     const labelled = rows.filter((unit) => tall || unit % every === 0);
-    labelled.append("text").attr("clip-path", "url(#label-room)").attr("x", 6).attr("y", (unit) => top + (unit + 0.5) * cell + 4)
-      .text((unit) => (tall ? `${units[unit].name}  ${short(units[unit].input ?? "", 11)}` : unit * step));
+    labelled.append("text").attr("x", 6).attr("y", (unit) => top + (unit + 0.5) * cell + 4)
+      .text((unit) => (tall ? label(unit) : unit * step)).each(function () { squeeze(this, left - 10); });
     rows.on("click", (event, unit) => pick(unit, { look: "order" }));
     rows.on("pointerenter", (event, unit) => event.pointerType === "mouse" && show(unit)).on("pointerleave", () => show(picked));
     if (cell >= 6) {

@@ -19,9 +19,16 @@ from masksynth.audit.run_audit import Report
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import write_file
 from masksynth.report.downloads import downloads
-from masksynth.report.facts import MOST_FINDINGS, answer_facts, audit_facts, finding_records, subject_facts, verdict
-from masksynth.report.text import SHORT, Names, count, cut
-from masksynth.report.units import units
+from masksynth.report.page_rows import units
+from masksynth.report.page_text import SHORT, Names, count, cut
+from masksynth.report.summary_facts import (
+    MOST_FINDINGS,
+    answer_facts,
+    audit_facts,
+    finding_records,
+    subject_facts,
+    verdict,
+)
 from masksynth.solve import Answer
 from masksynth.subject.folders import subject_of_merged
 from masksynth.subject.subject import Subject
@@ -38,6 +45,7 @@ def write_report(
     answer: Answer | None = None,
     findings: Report | Sequence[Finding] | None = None,
     name: str | None = None,
+    tokenizer: str | Path | None = None,
     force: bool = False,
 ) -> Path:
     """Write a report as one HTML file, whole or not at all.
@@ -45,7 +53,7 @@ def write_report(
     Parameters
     ----------
     path : path
-    what, answer, findings, name
+    what, answer, findings, name, tokenizer
         As for ``report_html``.
     force : bool
         Replace a file that is there already.
@@ -71,7 +79,7 @@ def write_report(
     """
     target = Path(path)
     check_place(target, force)
-    content = report_html(what, answer=answer, findings=findings, name=name).encode("utf-8")
+    content = report_html(what, answer=answer, findings=findings, name=name, tokenizer=tokenizer).encode("utf-8")
     write_file(target, content, force, (), "the report")
     return target
 
@@ -82,7 +90,8 @@ def check_place(path: Path, force: bool) -> None:
     Raises
     ------
     InvalidInstance
-        If it is a folder, lies in no folder, has another suffix, or is there already: with ``force`` a report gives way, nothing else does.
+        If it is a folder, lies in no folder, has another suffix, or is there already: with ``force`` a report gives
+        way, nothing else does.
     MasksynthError
         If the folder takes no files.
     """
@@ -110,6 +119,7 @@ def report_html(
     answer: Answer | None = None,
     findings: Report | Sequence[Finding] | None = None,
     name: str | None = None,
+    tokenizer: str | Path | None = None,
 ) -> str:
     """The text of a report; equal arguments give equal text.
 
@@ -123,11 +133,15 @@ def report_html(
         What an audit found; None: there was no audit.
     name : str, optional
         The title [default: the name of the subject or instance].
+    tokenizer : str or path, optional
+        The folder of a tokenizer, or its name in the local cache: token ids are shown as text. Nothing is downloaded.
 
     Raises
     ------
     InvalidInstance
-        For an instance without its answer.
+        For an instance without its answer, or if no tokenizer is found.
+    Unsupported
+        For a tokenizer, if transformers is not installed.
 
     Examples
     --------
@@ -138,6 +152,10 @@ def report_html(
     (True, False)
     """
     subject, title = _subject(what, answer), name or str(getattr(what, "name", "merged task"))
+    if tokenizer is not None and subject is not None:
+        from masksynth.draw.token_text import decode_tokens
+
+        subject = decode_tokens(subject, tokenizer)
     asked = what if isinstance(what, Instance) else None if subject is None else subject.family
     facts = [] if answer is None or asked is None else answer_facts(asked, answer)
     facts += [] if subject is None else subject_facts(subject)

@@ -1,26 +1,61 @@
-"""What needs torch: answers and packed folders as tensors, masks for each attention implementation, and losses over loss edges.
+"""Answers and packed folders as tensors, masks for each attention implementation, losses, and checks of models.
 
-Install it with ``pip install 'masksynth[torch]'``; ``import masksynth`` never imports this package.
+Install with ``pip install 'masksynth[torch]'``; ``import masksynth`` never imports this package. Each name is imported
+on first use.
 """
 
-import warnings
 from importlib import import_module
 from importlib.util import find_spec
 
 if find_spec("torch") is None:
     raise ImportError("masksynth.torch needs torch; install it with: pip install 'masksynth[torch]'")
 
-from masksynth.torch.architecture import Architecture, architecture_of_config, read_architecture
-from masksynth.torch.attention import attention_mask, block_mask
-from masksynth.torch.loss_edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
-from masksynth.torch.merged_batch import Batch, batch_of, load
-from masksynth.torch.merged_loss import merged_loss
-from masksynth.torch.model_check.check_model import ModelFinding, ModelReport, WrongModel, check_model
-from masksynth.torch.model_check.self_test import self_test
-from masksynth.torch.packed_dataset import Collator, PackedDataset, TrainingBatch
-from masksynth.torch.registered_attention import use_registered_attention
-from masksynth.torch.sampling import PackedSampler
-from masksynth.torch.window_rows import Reach
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from masksynth.torch.attention import attention_mask, block_mask
+    from masksynth.torch.collator import Collator
+    from masksynth.torch.loss_edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
+    from masksynth.torch.merged_batch import Batch, batch_of, load
+    from masksynth.torch.merged_loss import merged_loss
+    from masksynth.torch.model_check.check_model import check_model
+    from masksynth.torch.model_check.model_report import ModelFinding, ModelReport, WrongModel
+    from masksynth.torch.model_check.self_test import self_test
+    from masksynth.torch.models.architecture import Architecture
+    from masksynth.torch.models.reach import Reach
+    from masksynth.torch.models.read_architecture import architecture_of_config, read_architecture
+    from masksynth.torch.models.registered_attention import use_registered_attention
+    from masksynth.torch.packed_dataset import PackedDataset
+    from masksynth.torch.sampling import PackedSampler
+    from masksynth.torch.training_batch import TrainingBatch
+
+_HOMES = {
+    "attention": ("attention_mask", "block_mask"),
+    "collator": ("Collator",),
+    "loss_edges": ("SampleLogprobs", "loss_divisor", "packed_loss", "sample_logprobs", "total_weight"),
+    "merged_batch": ("Batch", "batch_of", "load"),
+    "merged_loss": ("merged_loss",),
+    "model_check.check_model": ("check_model",),
+    "model_check.model_report": ("ModelFinding", "ModelReport", "WrongModel"),
+    "model_check.self_test": ("self_test",),
+    "models.architecture": ("Architecture",),
+    "models.reach": ("Reach",),
+    "models.read_architecture": ("architecture_of_config", "read_architecture"),
+    "models.registered_attention": ("use_registered_attention",),
+    "packed_dataset": ("PackedDataset",),
+    "sampling": ("PackedSampler",),
+    "training_batch": ("TrainingBatch",),
+}
+"""Module of this package -> its public names."""
+_MODULES = {name: f"masksynth.torch.{module}" for module, names in _HOMES.items() for name in names}
+_MOVED = {
+    "HierarchicalAttention": "masksynth.diagnostics.hierarchy.torch_attention",
+    "hierarchical_attention": "masksynth.diagnostics.hierarchy.torch_attention",
+    "hierarchical_layers": "masksynth.diagnostics.hierarchy.torch_models",
+    "diagnose_module": "masksynth.diagnostics.symmetry.torch_weights",
+    "make_skew": "masksynth.diagnostics.symmetry.torch_weights",
+    "make_symmetric": "masksynth.diagnostics.symmetry.torch_weights",
+}
+"""Names that were public here until 0.1 -> the module where they are now."""
 
 __all__ = [
     "Architecture",
@@ -50,21 +85,20 @@ __all__ = [
     "use_registered_attention",
 ]
 
-MOVED = {
-    "HierarchicalAttention": "masksynth.diagnostics.hierarchy.torch_attention",
-    "hierarchical_attention": "masksynth.diagnostics.hierarchy.torch_attention",
-    "hierarchical_layers": "masksynth.diagnostics.hierarchy.torch_models",
-    "diagnose_module": "masksynth.diagnostics.symmetry.torch_weights",
-    "make_skew": "masksynth.diagnostics.symmetry.torch_weights",
-    "make_symmetric": "masksynth.diagnostics.symmetry.torch_weights",
-}
-"""Names that were public here -> the module where they live now."""
-
 
 def __getattr__(name: str) -> object:
-    if name not in MOVED:
-        raise AttributeError(f"module 'masksynth.torch' has no attribute {name!r}")
-    warnings.warn(
-        f"masksynth.torch.{name} is deprecated; import it from {MOVED[name]}", DeprecationWarning, stacklevel=2
-    )
-    return getattr(import_module(MOVED[name]), name)
+    if name in _MODULES:
+        value = getattr(import_module(_MODULES[name]), name)
+        globals()[name] = value  # later uses do not come here
+        return value
+    if name in _MOVED:
+        import warnings
+
+        text = f"masksynth.torch.{name} is deprecated; import it from {_MOVED[name]}"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return getattr(import_module(_MOVED[name]), name)
+    raise AttributeError(f"module 'masksynth.torch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

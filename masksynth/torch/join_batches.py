@@ -1,4 +1,4 @@
-"""Packed batches as arrays: several as one, filled up, without their samples."""
+"""Concatenate packed batches, pad them, take their samples away; all on arrays."""
 
 from __future__ import annotations
 
@@ -7,102 +7,110 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.mask.csr import indptr
+from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.batch import ARRAYS, PackedBatch
 from masksynth.pack.dimensions import further_dimensions
 
 
-def join(batches: Sequence[PackedBatch]) -> PackedBatch:
-    """The batches end to end as one batch; none sees another.
+def join_batches(batches: Sequence[PackedBatch]) -> PackedBatch:
+    """Concatenate batches into one, in which none attends to another.
 
     Raises
     ------
     InvalidInstance
-        If there is none, or their token fields or keys differ in name.
+        If there is no batch, an item is not a PackedBatch, or their token fields or keys differ in name.
     """
+    if not isinstance(batches, Sequence):
+        check_packed_batch(batches)
+    for batch in batches:
+        check_packed_batch(batch)
     if not batches:
-        raise InvalidInstance("there is no batch to collate", "", "give at least one")
+        raise InvalidInstance("expected at least one batch to collate, got none", "")
     if len(batches) == 1:
         return batches[0]
     batches = _with_all_dimensions(batches)
     for kind in ("fields", "keys"):
         names = [sorted(getattr(batch, kind)) for batch in batches]
-        if any(other != names[0] for other in names):
-            raise InvalidInstance(
-                f"batches with {kind} {names[0]} and {next(n for n in names if n != names[0])} do not join",
-                "",
-                "batch_size=1",
-            )
-    shift = np.cumsum([0, *(batch.positions for batch in batches)])
-    by = {
-        "loss_position": shift,
-        "sample_position": shift,
-        "loss_sample": np.cumsum([0, *(len(batch.samples) for batch in batches)]),
-    }
+        different = next((other for other in names if other != names[0]), None)
+        if different is not None:
+            fact = f"batches with {kind} {names[0]} and {different} cannot be concatenated"
+            raise InvalidInstance(fact, "", "use batch_size=1")
+    first_position = indptr([batch.positions for batch in batches])
+    first_sample = indptr([len(batch.samples) for batch in batches])
+    shifts = {"loss_position": first_position, "sample_position": first_position, "loss_sample": first_sample}
     arrays: dict[str, Any] = {}
     for name in ARRAYS:
         parts = [getattr(batch, name) for batch in batches]
-        arrays[name] = (
-            _offsets(parts)
-            if name.endswith("_offset")
-            else _shifted(parts, by.get(name, np.zeros(len(parts), np.int64)))
-        )
+        if name.endswith("_offset"):
+            arrays[name] = _concatenate_indptr(parts)
+        else:
+            arrays[name] = _concatenate_shifted(parts, shifts.get(name, np.zeros(len(parts), np.int64)))
     return PackedBatch(
         samples=tuple(name for batch in batches for name in batch.samples),
-        mask=_joined_mask([batch.mask for batch in batches], shift),
+        mask=_concatenate_masks([batch.mask for batch in batches], first_position),
         fields={name: np.concatenate([batch.fields[name] for batch in batches]) for name in batches[0].fields},
         keys={name: np.concatenate([batch.keys[name] for batch in batches]) for name in batches[0].keys},
         **arrays,
     )
 
 
+def check_packed_batch(batch: object) -> None:
+    """Raise InvalidInstance if the object is not a PackedBatch."""
+    if not isinstance(batch, PackedBatch):
+        fact = f"expected a PackedBatch, got {type(batch).__name__}"
+        raise InvalidInstance(fact, "", "pass items of a PackedDataset, which a Collator makes a batch of")
+
+
 def _with_all_dimensions(batches: Sequence[PackedBatch]) -> Sequence[PackedBatch]:
-    """Return the batches, each with every further dimension of position ids; where none is stored it equals the first."""
+    """Return the batches with all further dimensions of position ids; a missing one equals the first."""
     names = further_dimensions({name for batch in batches for name in batch.keys})
     if not names:
         return batches
     return [replace(batch, keys={**dict.fromkeys(names, batch.position_ids), **batch.keys}) for batch in batches]
 
 
-def filled(batch: PackedBatch, spare: int) -> PackedBatch:
-    """The batch with ``spare`` further positions, each of which sees only itself.
+def fill(batch: PackedBatch, count: int) -> PackedBatch:
+    """Return the batch with ``count`` further positions, each of which attends to itself only.
 
     Examples
     --------
-    >>> filled(example_batch(), 2).input_ids, filled(example_batch(), 2).mask.intervals(4)
+    >>> fill(example_batch(), 2).input_ids, fill(example_batch(), 2).mask.intervals(4)
     (array([5, 6, 7, 0, 0]), ((4, 5),))
     """
-    if not spare:
+    if not count:
         return batch
-    nothing, own = np.zeros(spare, np.int64), np.arange(batch.positions, batch.positions + spare, dtype=np.int32)
-    offset = np.append(batch.mask.row_offset[0], batch.mask.row_offset[0, -1] + np.arange(1, spare + 1))
+    zeros = np.zeros(count, np.int64)
+    added = np.arange(batch.positions, batch.positions + count, dtype=np.int32)
+    offset = np.append(batch.mask.row_offset[0], batch.mask.row_offset[0, -1] + np.arange(1, count + 1))
     return replace(
         batch,
-        input_ids=np.append(batch.input_ids, nothing),
-        position_ids=np.append(batch.position_ids, nothing),
-        mask=Mask(offset[None], np.append(batch.mask.key_start, own), np.append(batch.mask.key_end, own + 1)),
-        keys={name: np.append(values, nothing) for name, values in batch.keys.items()},
+        input_ids=np.append(batch.input_ids, zeros),
+        position_ids=np.append(batch.position_ids, zeros),
+        mask=Mask(offset[None], np.append(batch.mask.key_start, added), np.append(batch.mask.key_end, added + 1)),
+        keys={name: np.append(values, zeros) for name, values in batch.keys.items()},
     )
 
 
 def without_samples(batch: PackedBatch) -> PackedBatch:
-    """The positions of a batch and their mask, with no sample and no loss edge.
+    """Return the positions of a batch and their mask, without samples and loss edges.
 
     Examples
     --------
     >>> without_samples(example_batch())
     PackedBatch(0 samples, 3 positions, 0 loss edges)
     """
-    of_samples = [name for name in ARRAYS if name not in ("input_ids", "position_ids")]
-    nothing: dict[str, Any] = {name: getattr(batch, name)[: name.endswith("_offset")] for name in of_samples}
-    return replace(batch, samples=(), fields={name: values[:0] for name, values in batch.fields.items()}, **nothing)
+    sample_arrays = [name for name in ARRAYS if name not in ("input_ids", "position_ids")]
+    # offsets of no rows are [0], other arrays are empty
+    emptied: dict[str, Any] = {name: getattr(batch, name)[: name.endswith("_offset")] for name in sample_arrays}
+    return replace(batch, samples=(), fields={name: values[:0] for name, values in batch.fields.items()}, **emptied)
 
 
 def example_batch() -> PackedBatch:
-    """Two samples, 5 6 8 and 5 7 9, that share their first token: three positions, four loss edges."""
+    """Return two samples, 5 6 8 and 5 7 9, that share their first token: three positions, four loss edges."""
     return PackedBatch(
         samples=("a", "b"),
         input_ids=np.array([5, 6, 7]),
@@ -122,15 +130,17 @@ def example_batch() -> PackedBatch:
     )
 
 
-def _joined_mask(masks: Sequence[Mask], shift: NDArray[np.int64]) -> Mask:
-    bounds = [_shifted([getattr(mask, name) for mask in masks], shift) for name in ("key_start", "key_end")]
-    return Mask(_offsets([mask.row_offset[0] for mask in masks])[None], *(bound.astype(np.int32) for bound in bounds))
+def _concatenate_masks(masks: Sequence[Mask], shift: Int64Array) -> Mask:
+    bounds = [_concatenate_shifted([getattr(mask, name) for mask in masks], shift) for name in ("key_start", "key_end")]
+    offset = _concatenate_indptr([mask.row_offset[0] for mask in masks])
+    return Mask(offset[None], *(bound.astype(np.int32) for bound in bounds))
 
 
-def _shifted(parts: Sequence[NDArray[Any]], shift: NDArray[np.int64]) -> NDArray[np.int64]:
+def _concatenate_shifted(parts: Sequence[AnyArray], shift: Int64Array) -> AnyArray:
+    """Return the parts one after another, ``shift[i]`` added to part i."""
     return np.concatenate([part + by for part, by in zip(parts, shift, strict=False)])
 
 
-def _offsets(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Offset arrays one after the other: each begins where the one before ended."""
-    return np.concatenate([[0], *(np.diff(part) for part in parts)]).cumsum().astype(np.int64)
+def _concatenate_indptr(parts: Sequence[Int64Array]) -> Int64Array:
+    """Return row pointers of the rows of all parts, one part after another."""
+    return indptr(np.concatenate([np.diff(part) for part in parts]))

@@ -1,4 +1,4 @@
-"""Batches of separate samples, one a row, padded on the right: for models that no mask makes right when merged."""
+"""Lay samples out one per row, padded on the right: for models that are not exact with merged samples."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.errors import Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.csr import index_in_row, row_of_entry
+from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
+from masksynth.torch.sample_visibility import refuse_visibility
 
 
 def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True) -> tuple[PackedBatch, int]:
     """Return the batch with each sample's live tokens in a row of their own, and the number of rows.
 
-    The B rows of T positions stand one behind the other: position ``row * T + i`` is token i of sample ``row``. The
-    mask says what a model computes on padded rows: its own tokens, and each pad itself.
+    The B rows of T positions follow one another: position ``row * T + i`` is token i of sample ``row``. The mask is the
+    one that a model applies to padded rows: tokens attend within their sample, and each pad to itself.
 
     Parameters
     ----------
     batch : PackedBatch
         Merged.
     multiple : int
-        T is a multiple of it.
+        T is a multiple of this number of positions.
     causal : bool
-        Whether the model's tokens see their earlier tokens only, or all of their sample.
+        Whether the model's tokens attend to their earlier tokens only, or to all of their sample.
 
     Raises
     ------
     Unsupported
-        If a sample has a visibility of its own, which rows without a mask do not have.
+        If a sample has its own visibility (segments), which rows without a mask do not have.
 
     Examples
     --------
@@ -44,56 +45,36 @@ def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True) -> t
     live = np.diff(batch.sample_offset)
     count, width = max(len(live), 1), int(live.max(initial=1))
     width += -width % multiple
-    _refuse_visibility(batch, live, causal)
-    ordinal = np.arange(len(batch.sample_position)) - np.repeat(batch.sample_offset[:-1], live)
-    place = np.repeat(np.arange(len(live)), live) * width + ordinal
-    arrays: dict[str, Any] = {}
-    for name in ("input_ids", "position_ids"):
-        values = getattr(batch, name)
-        arrays[name] = np.zeros(count * width, values.dtype)
-        arrays[name][place] = values[batch.sample_position]
-    keys = {}
-    for name, values in batch.keys.items():
-        keys[name] = np.zeros(count * width, values.dtype)
-        keys[name][place] = values[batch.sample_position]
+    refuse_visibility(batch, causal)
+    target = row_of_entry(batch.sample_offset) * width + index_in_row(live)  # padded position of each live token
+
+    def lay_out(values: Int64Array) -> Int64Array:
+        padded = np.zeros(count * width, values.dtype)
+        padded[target] = values[batch.sample_position]
+        return padded
+
+    rows: dict[str, Any] = {name: lay_out(getattr(batch, name)) for name in ("input_ids", "position_ids")}
+    rows["keys"] = {name: lay_out(values) for name, values in batch.keys.items()}
     mask = _mask_of_rows(live if len(live) else np.zeros(1, np.int64), width, causal)
-    loss_position = place[_occurrence(batch)]
-    rows = replace(batch, mask=mask, sample_position=place, loss_position=loss_position, keys=keys, **arrays)
-    return rows, count
+    loss_position = target[_find_loss_tokens(batch)]
+    return replace(batch, mask=mask, sample_position=target, loss_position=loss_position, **rows), count
 
 
-def _occurrence(batch: PackedBatch) -> NDArray[np.int64]:
-    """Return for each loss edge where its sample has its position: an index into ``sample_position``."""
-    owner = np.repeat(np.arange(len(batch.samples)), np.diff(batch.sample_offset))
-    code = owner * max(batch.positions, 1) + batch.sample_position  # one number for each (sample, position)
+def _find_loss_tokens(batch: PackedBatch) -> Int64Array:
+    """Return for each loss edge the entry of ``sample_position`` that is its position in its sample, (E,)."""
+    size = max(batch.positions, 1)
+    code = row_of_entry(batch.sample_offset) * size + batch.sample_position  # (sample, position) as one integer
     order = np.argsort(code, kind="stable")
-    found = np.searchsorted(code[order], batch.loss_sample * max(batch.positions, 1) + batch.loss_position)
-    result: NDArray[np.int64] = order[found]
-    return result
+    rank = np.searchsorted(code[order], batch.loss_sample * size + batch.loss_position)
+    entries: Int64Array = order[rank]
+    return entries
 
 
-def _mask_of_rows(live: NDArray[np.int64], width: int, causal: bool) -> Mask:
+def _mask_of_rows(live: Int64Array, width: int, causal: bool) -> Mask:
     """Return the mask of padded rows; every row of the mask is one interval."""
-    at = np.arange(len(live) * width)
-    begin = at // width * width
-    real = at - begin < np.repeat(live, width)
-    start = np.where(real, begin, at)
-    end = at + 1 if causal else np.where(real, begin + np.repeat(live, width), at + 1)
-    return Mask(np.arange(len(at) + 1)[None], start.astype(np.int32), end.astype(np.int32))
-
-
-def _refuse_visibility(batch: PackedBatch, live: NDArray[np.int64], causal: bool) -> None:
-    """Refuse samples whose rows are not what the model computes without a mask."""
-    keys = np.zeros(batch.positions, np.int64)
-    query = np.repeat(np.arange(batch.positions), np.diff(batch.mask.row_offset[0]))
-    np.add.at(keys, query, batch.mask.key_end.astype(np.int64) - batch.mask.key_start)
-    ordinal = np.arange(len(batch.sample_position)) - np.repeat(batch.sample_offset[:-1], live)
-    expected = ordinal + 1 if causal else np.repeat(live, live)
-    inner = batch.dead_index < np.repeat(live, np.diff(batch.dead_offset))  # dead tokens before a live one
-    wrong = np.flatnonzero(keys[batch.sample_position] != expected)
-    home = np.repeat(np.arange(len(live)), np.diff(batch.dead_offset))
-    samples = [*(np.searchsorted(batch.sample_offset, wrong[:1], "right") - 1), *home[inner][:1]]
-    if samples:
-        name = batch.samples[int(samples[0])]
-        fact = f"sample {name!r} has a visibility of its own (segments)"
-        raise Unsupported(f"{fact}, which a padded row without a mask does not have")
+    position = np.arange(len(live) * width)
+    begin = position // width * width  # first position of the padded row
+    is_token = position - begin < np.repeat(live, width)
+    start = np.where(is_token, begin, position)
+    end = position + 1 if causal else np.where(is_token, begin + np.repeat(live, width), position + 1)
+    return Mask(np.arange(len(position) + 1)[None], start.astype(np.int32), end.astype(np.int32))

@@ -1,7 +1,8 @@
-"""Which rank trains which batch when: shuffled by seed and epoch, split without loss or repetition, resumable in mid-epoch.
+"""Distribute batches over ranks: shuffled by seed and epoch, each once in an epoch, resumable within an epoch.
 
-torch's ``DistributedSampler`` repeats or drops batches where the ranks do not divide them, and does not resume. Here every batch is trained
-once in an epoch, and a rank without a batch in the last round runs a silent one (``Silent``), so that no rank waits for another.
+torch's ``DistributedSampler`` repeats or drops batches if the number of ranks does not divide theirs, and does not
+resume. Here every batch is trained once in an epoch, and a rank without a batch in the last round runs a silent one
+(``Silent``), so that no rank waits for another.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from masksynth.torch.packed_dataset import PackedDataset, Silent
 
 
 class SamplerState(TypedDict):
-    """What ``PackedSampler.state_dict`` gives: ``trained`` counts the batches of the epoch that all ranks together have finished."""
+    """State of a ``PackedSampler``: ``trained`` counts the batches of the epoch that all ranks have finished."""
 
     seed: int
     epoch: int
@@ -29,30 +30,32 @@ class SamplerState(TypedDict):
 
 
 class PackedSampler(Sampler[int]):
-    """The batches of one rank, in order: the ``sampler`` of a ``DataLoader``.
+    """Yield the batches of one rank, in order: the ``sampler`` of a ``DataLoader``.
 
-    Round i consists of the batches i R, ..., i R + R - 1 of the epoch's order, one for each of R ranks. All ranks have the same number of
-    rounds; in the last one some may get a silent batch, which has positions and no loss edges.
+    Round i consists of the batches i R, ..., i R + R - 1 of the epoch's order, one for each of R ranks. All ranks have
+    the same number of rounds; in the last one some may get a silent batch, which has positions and no loss edges.
 
-    A checkpoint counts what was trained, not what the loader's workers have fetched ahead: call ``advance()`` after each batch (or
-    ``advance(k)`` after an optimizer step of k batches). The state holds for any number of ranks: the rest of the epoch is dealt anew.
+    A checkpoint counts what was trained, not what the loader's workers have prefetched: call ``advance()`` after each
+    batch (or ``advance(k)`` after an optimizer step of k batches). The state is valid for any number of ranks: the rest
+    of the epoch is distributed again.
 
     Parameters
     ----------
     dataset : PackedDataset
     rank, ranks : int, optional
-        By default those of the initialised process group, or 0 of 1.
+        This rank and the number of ranks; by default those of the initialised process group, or 0 of 1.
     seed : int
+        Of the shuffles.
     shuffle : bool
-        Otherwise batches come in the folder's order.
+        Whether to shuffle; otherwise batches come in the folder's order.
     costs : sequence of float, optional
-        One number per batch (``dataset.positions``, ``dataset.pairs()``): batches of similar cost are trained in one round, so that ranks
-        wait less for one another. Rounds are still shuffled.
+        One number per batch (``dataset.positions``, ``dataset.pairs()``): batches of similar cost are trained in one
+        round, so that ranks wait less for one another. Rounds are still shuffled.
 
     Raises
     ------
     InvalidInstance
-        If the rank is not below the number of ranks, or there is not one cost per batch.
+        If the rank is not below the number of ranks, or the number of costs is not that of batches.
 
     Examples
     --------
@@ -79,42 +82,40 @@ class PackedSampler(Sampler[int]):
         self.ranks = (dist.get_world_size() if _started() else 1) if ranks is None else ranks
         self.rank = (dist.get_rank() if _started() else 0) if rank is None else rank
         if not 0 <= self.rank < self.ranks:
-            raise InvalidInstance(f"rank {self.rank} is not one of {self.ranks} ranks", "", "count ranks from 0")
+            raise InvalidInstance(f"rank: expected 0 <= rank < {self.ranks}, got {self.rank}", "")
         self.costs = None if costs is None else np.asarray(costs, np.float64)
         if self.costs is not None and self.costs.shape != (self.batches,):
-            raise InvalidInstance(
-                f"costs have shape {list(self.costs.shape)}, there are {self.batches} batches",
-                "",
-                "use dataset.positions",
-            )
+            fact = f"costs: expected shape [{self.batches}], got {list(self.costs.shape)}"
+            raise InvalidInstance(fact, "", "use dataset.positions")
         sizes = dataset.positions if isinstance(dataset, PackedDataset) else np.zeros(self.batches)
         self._filler = Silent(np.argmin(sizes)) if self.batches else Silent(0)
         self.epoch, self._begin, self._done, self._grain = 0, 0, 0, self.ranks
 
     def __len__(self) -> int:
-        """The rounds that are left in this epoch."""
+        """Return the number of rounds that are left in this epoch."""
         return max(0, -(-(self.batches - self._begin) // self.ranks) - self._done)
 
     def __iter__(self) -> Iterator[int]:
         order = self.order()[self._begin :].tolist()
-        for place in range(self._done * self.ranks + self.rank, -(-len(order) // self.ranks) * self.ranks, self.ranks):
-            yield order[place] if place < len(order) else self._filler
+        rounds = -(-len(order) // self.ranks)
+        for index in range(self._done * self.ranks + self.rank, rounds * self.ranks, self.ranks):
+            yield order[index] if index < len(order) else self._filler
 
     def order(self) -> NDArray[np.int64]:
-        """Every batch of this epoch once, round after round."""
+        """Return every batch of this epoch once, round after round."""
         random = np.random.default_rng([self.seed, self.epoch])
         order = random.permutation(self.batches) if self.shuffle else np.arange(self.batches)
         if self.costs is None or self._grain == 1:
             return order
         order = order[np.argsort(-self.costs[order], kind="stable")]
-        whole = self.batches // self._grain * self._grain
-        rounds = order[:whole].reshape(-1, self._grain)
+        in_rounds = self.batches // self._grain * self._grain  # batches of complete rounds
+        rounds = order[:in_rounds].reshape(-1, self._grain)
         if self.shuffle:
             rounds = random.permuted(random.permutation(rounds), axis=1)
-        return np.concatenate([rounds.ravel(), order[whole:]])
+        return np.concatenate([rounds.ravel(), order[in_rounds:]])
 
     def advance(self, batches: int = 1) -> None:
-        """Say that this rank, and so every rank, has trained that many more batches of this epoch.
+        """Record that this rank, and so every rank, has trained ``batches`` more batches of this epoch.
 
         Raises
         ------
@@ -122,25 +123,22 @@ class PackedSampler(Sampler[int]):
             If the epoch has fewer left.
         """
         if not 0 <= batches <= len(self):
-            raise InvalidInstance(
-                f"{batches} batches are trained and {len(self)} are left in epoch {self.epoch}",
-                "",
-                "call set_epoch first",
-            )
+            fact = f"batches: expected at most {len(self)}, which are left in epoch {self.epoch}, got {batches}"
+            raise InvalidInstance(fact, "", "call set_epoch first")
         self._done += batches
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the beginning of another epoch; the epoch that is under way goes on where it was."""
+        """Go to the beginning of an epoch; the current epoch continues where it was."""
         if epoch != self.epoch:
             self.epoch, self._begin, self._done, self._grain = epoch, 0, 0, self.ranks
 
     def state_dict(self) -> SamplerState:
-        """What is needed to go on: plain numbers, the same on every rank."""
+        """Return the state needed to resume: plain numbers, the same on every rank."""
         trained = min(self._begin + self._done * self.ranks, self.batches)
         return SamplerState(seed=self.seed, epoch=self.epoch, trained=trained, batches=self.batches, grain=self._grain)
 
     def load_state_dict(self, state: SamplerState) -> None:
-        """Go on from a state, also with another number of ranks; ``shuffle`` and ``costs`` must be what they were.
+        """Resume from a state, on any number of ranks; ``shuffle`` and ``costs`` must be the same as when it was saved.
 
         Raises
         ------

@@ -77,7 +77,7 @@ def test_exact_within_no_time_proves_nothing_false():
 
 
 def test_exact_refuses_large_masks():
-    with pytest.raises(Unsupported, match="clauses; at most 1,000,000 are searched"):
+    with pytest.raises(Unsupported, match="clauses; at most 1,000,000 are supported"):
         arrange(random_relation(np.random.default_rng(0), 300, 0.3), 8, exact=True, effort=0.0)
 
 

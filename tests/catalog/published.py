@@ -327,9 +327,9 @@ def transfusion(segments):
     live = range(total - (1 if owner[-1] % 2 == 0 else 0))
     nodes = {i: (f"w{i}", i, "token") if owner[i] % 2 == 0 else (("noised", f"w{i}"), i, "image") for i in live}
     sees = lambda q, k: k <= q or (owner[q] == owner[k] and owner[q] % 2 == 1)  # noqa: E731
-    labels = lambda q: (
+    labels = lambda q: (  # noqa: E731
         [f"eps{q}"] if owner[q] % 2 else [f"w{q + 1}"] if q + 1 < total and owner[q + 1] == owner[q] else []
-    )  # noqa: E731
+    )
     return Published(nodes, (sees,), lambda t, v: v.position, labels)
 
 

@@ -196,7 +196,7 @@ def test_huge_parameters_are_refused_at_once(family):
 def test_sizes_are_estimated_exactly_enough(family, monkeypatch):
     """With the limit set to a family's own size it is built, one below it is refused."""
     limits = (
-        catalog.FAMILIES[family].__globals__["affordable"].__globals__
+        catalog.FAMILIES[family].__globals__["check_size"].__globals__
     )  # where this family reads its limit, however it was imported
     for parameters in itertools.islice(CASES[family], 3):
         size = sum(len(task.nodes) for task in catalog.FAMILIES[family](**parameters).family.tasks)

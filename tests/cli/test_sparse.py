@@ -412,9 +412,8 @@ def test_places_are_refused_before_the_work(tmp_path):
         ("-o", other): f"{other}: is there already; choose another name or give --force (in Python force=True)",
         (
             "--emit",
-            tmp_path / "no/m.wcnf",
-        ): f"{tmp_path}/no/m.wcnf: the search cannot be written: there is no folder {tmp_path}/no; "
-        "choose another place",
+            other / "m.wcnf",
+        ): f"{other}/m.wcnf: the search cannot be written: Not a directory; choose another place",
         (
             "--proof",
             tmp_path,

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 import masksynth as ms
 from masksynth.tasks.instance_files import content_hash, schema
+from masksynth.verify.check_forms import form_shapes
 from tests.docs.pages import DOCS, ROOT, agrees, blocks, shell
 
 ELSEWHERE = {"fact", "unreachable", "flops", "format", "file", "table", "bytes", "arrays"}
@@ -96,7 +97,13 @@ def test_arrays_are_those_of_the_table(answer):
         if "8,192" not in cells[3] or "≤" in cells[3]
     }
     with np.load(answer / "answer/mask.npz") as file:
-        assert {name: str(file[name].dtype) for name in file} == due
+        types = {name: str(file[name].dtype) for name in file}
+    forms = {name: cells[1] for cells in table("The form of table p") for name in named(cells[0])}
+    assert {name: dtype for name, dtype in types.items() if not name.startswith("flex_")} == due
+    stored = {name.replace("_0_", "_p_"): dtype for name, dtype in types.items() if name.startswith("flex_")}
+    assert stored == {name: forms[name] for name in ("flex_p_row_intervals", "flex_p_reason")}
+    expected = {name.replace("_0_", "_p_"): dtype for name, (dtype, _) in form_shapes(9, 1).items()}
+    assert {name: np.dtype(dtype).str for name, dtype in forms.items()} == expected
 
 
 def test_keys_of_solution_json(answer):

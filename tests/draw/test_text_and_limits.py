@@ -8,8 +8,8 @@ import pytest
 import masksynth as ms
 from masksynth.audit import Subject, subject_of_merged
 from masksynth.draw import draw, format_of, write_picture
-from masksynth.draw.boxes import diagram
-from masksynth.draw.names import columns, position_names
+from masksynth.draw.display_names import columns, position_names
+from masksynth.draw.hasse_boxes import hasse_diagram
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth.posets import classes, quotient
@@ -50,7 +50,7 @@ def test_every_family_is_drawn(name):
     signs = [[sign == "■" for sign in line] for line in lines if len(line) == subject.size and set(line) <= {"■", "·"}]
     assert signs == subject.mask.dense().reshape(-1, subject.size).tolist()
     union = subject.mask.dense().reshape(-1, subject.size, subject.size).any(axis=0)
-    order, found = quotient(union), diagram(subject, contract=False)
+    order, found = quotient(union), hasse_diagram(subject, contract=False)
     leaders = [group[0] for group in classes(union)]
     drawn = {(found.boxes[q].positions[0], found.boxes[k].positions[0]) for q, k in found.edges}
     assert drawn == {(leaders[q], leaders[k]) for q, k in np.argwhere(order.covers)}
@@ -87,7 +87,7 @@ def test_too_large_pictures_are_refused():
 def test_refusals(tmp_path):
     subject = window(4, 2)
     for options, fact in (
-        ({"form": "pdf"}, "format 'pdf'"),
+        ({"form": "gif"}, "format 'gif'"),
         ({"what": "heap"}, "picture 'heap'"),
         ({"what": "diff"}, "diff needs a second mask"),
         ({"what": "mask", "other": subject}, "a second mask does not go with mask"),
@@ -112,7 +112,7 @@ def test_refusals(tmp_path):
 
 def test_a_box_says_what_it_predicts():
     merged = ms.solve(ms.catalog.butterfly(n=4)).merged
-    found = diagram(subject_of_merged(merged))
+    found = hasse_diagram(subject_of_merged(merged))
     told = {box.label for box in found.boxes if box.predicts}
     assert {label.rpartition(" ⇒ ")[2] for label in told} == {"w0", "w1", "w2", "w3"}
     assert not any("⇒" in box.label for box in found.boxes if not box.predicts)

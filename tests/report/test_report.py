@@ -21,11 +21,10 @@ from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.mask import Mask
 from masksynth.pack import pack_samples
 from masksynth.report import report_html, write_report
-from masksynth.report.diagram import diagram
-from masksynth.report.layout import layered
-from masksynth.report.reasons import standings
-from masksynth.report.text import Names, cut
-from masksynth.report.units import block_rows, units
+from masksynth.report.hasse_data import hasse_data
+from masksynth.report.merge_reasons import standings
+from masksynth.report.page_rows import block_rows, units
+from masksynth.report.page_text import Names, cut
 from masksynth.statistics import convergence
 
 VENDOR = Path(ms.__file__).parent / "report" / "vendor"
@@ -158,8 +157,8 @@ def test_large_pages_stay_small():
 
 def test_within_layers_only_what_flows_within_them_reaches():
     window = Mask.from_intervals([[((max(0, q - 1), q + 1),) for q in range(9)]])
-    assert diagram(window, 3)["reach"][8] == [5, 9]
-    assert diagram(window)["reach"][8] == [0, 9]
+    assert hasse_data(Subject(window, "", layers=3))["reach"][8] == [5, 9]
+    assert hasse_data(Subject(window, ""))["reach"][8] == [0, 9]
 
 
 def test_many_long_names_stay_small():
@@ -181,7 +180,7 @@ def test_the_diagram_reaches_what_the_mask_reaches(size, data):
     rows = np.array(
         data.draw(st.lists(st.lists(st.booleans(), min_size=size, max_size=size), min_size=size, max_size=size)), bool
     )
-    found = diagram(Mask.from_dense(rows))
+    found = hasse_data(Subject(Mask.from_dense(rows), ""))
     flow = convergence(Mask.from_dense(rows)).flow.dense()
     assert sorted(place for box in found["boxes"] for place in box[5]) == list(range(size))
     reach = np.eye(len(found["boxes"]), dtype=bool)
@@ -218,14 +217,6 @@ def test_blocks_are_the_blocks_of_the_dense_mask(size, step, data):
             assert shown == (set() if not block.any() else {"full"} if block.sum() == step * step else {"part"})
 
 
-def test_long_edges_bend_or_run_straight():
-    heights = [*range(200), 199]
-    edges = [(place, place + 1) for place in range(199)] + [(0, 200)]
-    assert len(layered([(10, 10)] * 201, heights, edges).routes[-1]) == 200
-    many = [(0, 199)] * 200
-    assert all(len(route) == 2 for route in layered([(10, 10)] * 200, heights[:200], many).routes)
-
-
 def test_copies_say_that_they_are_copies():
     asked = ms.catalog.tabpfn_duplicates()
     merged = ms.solve(asked).merged
@@ -249,7 +240,7 @@ def test_numbers_that_are_not_json_are_shown():
 
 
 def test_large_families_rest_on_the_checker(monkeypatch):
-    monkeypatch.setattr("masksynth.report.reasons.MOST_ENTRIES", 10)
+    monkeypatch.setattr("masksynth.report.merge_reasons.MOST_ENTRIES", 10)
     asked = ms.catalog.causal_lm(n=5)
     answer = ms.solve(asked)
     why = [unit["why"] for unit in data_of(report_html(asked, answer=answer))["units"]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
-import sys
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ from masksynth_solvers.sparse.nested import Lemma, canonical_form, solve_windows
 from masksynth_solvers.sparse.rc2 import Rc2
 from tests.sparse.relations import chain
 
-synthesis = sys.modules["masksynth.solve"]
+solving = import_module("masksynth.solve")
 
 LIE = 10**6
 CHAIN = SparseProblem(chain(12), 2)
@@ -171,7 +171,7 @@ def test_backends(monkeypatch):
             return replace(super().solve(problem, limits), bound=LIE)
 
     monkeypatch.setattr(
-        synthesis, "load_backend", lambda name, known=synthesis.load_backend: Liar() if name == "cpsat" else known(name)
+        solving, "load_backend", lambda name, known=solving.load_backend: Liar() if name == "cpsat" else known(name)
     )
     with lies(
         r"^contradiction: cpsat proved that at least 1000000 are needed, but criterion found \d+ \(butterfly-4\)"

@@ -24,10 +24,10 @@ from masksynth.torch import (
     architecture_of_config,
     packed_loss,
     read_architecture,
-    transformers_version,
     use_registered_attention,
 )
-from masksynth.torch.architecture import KINDS, shortest_period
+from masksynth.torch.models import transformers_version
+from masksynth.torch.models.architecture import KINDS, shortest_period
 from tests.torch import trie
 from tests.torch.architectures import NO_DROPOUT, SHAPE, build, compare
 
@@ -103,12 +103,12 @@ def test_a_large_config_of_experts():
 def test_what_a_config_does_not_show_is_refused():
     large = {"hidden_size": 4096, "intermediate_size": 16384, "intermediate_size_mlp": 16384, "head_dim": 128}
     layer = re.escape("layer 3 (Llama4TextAttention, layer type 'full_attention')")
-    with pytest.raises(Unsupported, match=f"{layer}.*give the loaded"):
+    with pytest.raises(Unsupported, match=f"{layer}.*pass the loaded"):
         architecture_of_config(transformers.Llama4TextConfig(**{**SHAPE, **LLAMA4, **large}), "sdpa")
     shape = {**SHAPE, **NO_DROPOUT, **large, "pad_token_id": 1}
     with pytest.raises(Unsupported, match="the first position id of RobertaForCausalLM is not in its config"):
         architecture_of_config(transformers.RobertaConfig(**shape), "sdpa")
-    with pytest.raises(Unsupported, match=r"no model of transformers can be made of Gemma2Config: .*does not support"):
+    with pytest.raises(Unsupported, match=r"transformers cannot build a model from Gemma2Config: .*does not support"):
         architecture_of_config(transformers.Gemma2Config(**SHAPE), "sdpa")
 
 
@@ -180,14 +180,14 @@ def test_other_attention_is_refused():
     model = build("llama")
     model.config._attn_implementation_internal = "flash_attention_2"
     with pytest.raises(
-        Unsupported, match="'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs; load"
+        Unsupported, match="'flash_attention_2' of LlamaForCausalLM does not support masks of pairs; load"
     ):
         read_architecture(model)
 
 
 @pytest.mark.parametrize("what", [nn.Linear(2, 2), "gpt2", None])
 def test_what_is_no_model(what):
-    with pytest.raises(InvalidInstance, match="is no model of transformers"):
+    with pytest.raises(InvalidInstance, match="expected a transformers model, got"):
         read_architecture(what)
 
 
@@ -201,7 +201,7 @@ def test_encoders_with_decoders_are_refused():
         "d_kv": 8,
         "dropout_rate": 0.0,
     }
-    with pytest.raises(Unsupported, match="T5ForConditionalGeneration is an encoder with a decoder"):
+    with pytest.raises(Unsupported, match="T5ForConditionalGeneration is an encoder-decoder"):
         read_architecture(transformers.T5ForConditionalGeneration(transformers.T5Config(**shape)))
 
 
@@ -259,11 +259,11 @@ class LengthDependent(transformers.LlamaForCausalLM):
     ("kind", "words"),
     [
         (ScaledOutputs, "the model .ScaledOutputs. of ScaledOutputs counts positions by itself"),
-        (LaterTokens, "layer 0 .LlamaAttention. of LaterTokens treats a token otherwise in a longer sequence"),
-        (LengthDependent, "layer 0 .LlamaAttention. of LengthDependent treats a token otherwise in a longer sequence"),
+        (LaterTokens, "layer 0 .LlamaAttention. of LaterTokens treats a token differently in a longer sequence"),
+        (LengthDependent, "layer 0 .LlamaAttention. of LengthDependent treats a token differently in a longer sequence"),
         (Shifting, "Shifting.* mixes positions without a mask"),
         (IndexedAttention, "counts positions by itself instead of reading position_ids"),
-        (DoubleWindow, "layer 0 .* adds a position bias|does not hand on the mask that it is given to every layer"),
+        (DoubleWindow, "layer 0 .* adds a position bias|does not pass the mask that it is given to every layer"),
     ],
 )
 def test_classes_that_nobody_listed(kind, words):
@@ -280,7 +280,7 @@ def test_a_registered_model_whose_layers_do_not_all_get_the_mask_is_refused():
     model.model.layers[1].forward = lambda hidden, attention_mask=None, **inputs: plain(
         hidden, attention_mask=None, **inputs
     )
-    with pytest.raises(Unsupported, match="LlamaForCausalLM does not hand on the mask that it is given to every layer"):
+    with pytest.raises(Unsupported, match="LlamaForCausalLM does not pass the mask that it is given to every layer"):
         read_architecture(model)
 
 
@@ -304,7 +304,7 @@ CLOSED = {
             "attention_types": [[["global", "local"], 1]],
             "window_size": 5,
         },
-        "its config has window_size=5, which no mask shows",
+        "its config has window_size=5, which is not visible in a mask",
     ),
 }
 
@@ -322,7 +322,7 @@ def test_attention_that_is_the_class_s_own(name):
         return
     with pytest.raises(Unsupported, match=re.escape(refusal)) as caught:
         read_architecture(model)
-    assert str(caught.value).endswith("use Collator(model=model, merge=False), which gives one sample a row")
+    assert str(caught.value).endswith("use Collator(model=model, merge=False), which gives one sample per row")
     assert "\n" not in str(caught.value)
 
 
@@ -349,7 +349,7 @@ def test_rotary_frequencies_of_the_longest_sample():
     [short] = pack_batches([trie.sample("a", "g", [3, 4], [5, 6])])
     assert collate([short]).architecture.rope_limit == 16
     [long] = pack_batches([trie.sample("a", "g", [3, 4], [5, 6]), trie.sample("b", "g", [3, 4], list(range(20)))])
-    with pytest.raises(Unsupported, match="depend on the longest sequence from 16 tokens on, and sample 'b' has 22"):
+    with pytest.raises(Unsupported, match="depend on the longest sequence above 16 tokens, and sample 'b' has 22"):
         collate([long])
 
 
@@ -364,7 +364,7 @@ def test_rotary_frequencies_that_switch_once():
         samples = [trie.sample(i, "g", [3, 4], [*range(5, 3 + size)], weight=1.0) for i, size in enumerate(sizes)]
         [source] = pack_batches(samples)
         if name in ("both", "edge"):
-            with pytest.raises(Unsupported, match="depend on the longest sequence from 8 tokens on"):
+            with pytest.raises(Unsupported, match="depend on the longest sequence above 8 tokens"):
                 collate([source])
             continue
         batch = collate([source])
@@ -379,7 +379,7 @@ def test_layers_that_count_positions_are_exact_up_to_a_length():
     with pytest.raises(Unsupported, match="counts positions by itself"):
         read_architecture(build("llama4", floor_scale=4, **LLAMA4))
     few = Architecture(**{**vars(record), "position_limit": 8})
-    with pytest.raises(Unsupported, match=r"positions by itself, and the batch has .*; pack with --max-length 8"):
+    with pytest.raises(Unsupported, match=r"positions by itself: expected at most 8, got .*; pack with --max-length 8"):
         Collator(architecture=few)([source])
 
 
@@ -388,8 +388,8 @@ def test_layers_that_count_positions_are_exact_up_to_a_length():
     [
         ({"attention": "eager"}, "attention 'eager' for a model that runs 'sdpa'"),
         ({"dtype": torch.bfloat16}, "masks of torch.bfloat16 for a model of torch.float64"),
-        ({"attention_window": 4}, "model and attention_window both say what the layers see"),
-        ({"config": transformers.LlamaConfig()}, "model and config both say what the layers see"),
+        ({"attention_window": 4}, "model and attention_window both define the masks of the layers"),
+        ({"config": transformers.LlamaConfig()}, "model and config both define the masks of the layers"),
     ],
 )
 def test_options_that_contradict_the_model(options, words):
@@ -456,7 +456,7 @@ def test_a_config_that_says_its_attention():
 def test_learned_tokens_before_the_sequence_are_refused():
     model = build("llama")
     model.active_peft_config = type("Config", (), {"is_prompt_learning": True})
-    with pytest.raises(Unsupported, match="puts learned tokens before the sequence"):
+    with pytest.raises(Unsupported, match="prepends learned tokens to the sequence"):
         read_architecture(model)
 
 

@@ -17,8 +17,8 @@ from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.torch import Collator, WrongModel, attention_mask, batch_of, block_mask, check_model
 from masksynth.torch.model_check.known_failures import FAILURES, Evidence, diagnose, failures
-from masksynth.torch.model_check.layer_flow import hops, inputs_of, outputs_of
-from masksynth.torch.model_check.position_ids import twin_groups
+from masksynth.torch.model_check.mask_flow import reachable_inputs, reachable_outputs, shortest_path
+from masksynth.torch.model_check.position_ids import find_interchangeable
 from tests.torch import trie
 from tests.torch.compare import tables_of
 from tests.torch.models import gpt2, rotary
@@ -461,10 +461,10 @@ def test_flow_against_matrices(dense, layers):
     expected = flow_of(dense, layers or 3 * size * len(dense))
     for at in range(size):
         one = np.arange(size) == at
-        assert np.array_equal(outputs_of(mask, one, layers), expected[:, at])
-        assert np.array_equal(inputs_of(mask, one, layers), expected[at])
+        assert np.array_equal(reachable_outputs(mask, one, layers), expected[:, at])
+        assert np.array_equal(reachable_inputs(mask, one, layers), expected[at])
         for query in range(size):
-            way = hops(mask, query, at, layers)
+            way = shortest_path(mask, query, at, layers)
             assert bool(way) == expected[query, at]
             assert not way or (way[0], way[-1]) == (at, query)
 
@@ -492,5 +492,5 @@ def test_every_failure_is_described():
 
 def test_twins():
     mask = Mask.from_dense(np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0]], bool))
-    assert [group.tolist() for group in twin_groups(mask, np.array([0, 1, 1, 1]))] == [[1, 2]]
-    assert twin_groups(mask, np.array([0, 1, 2, 3])) == []
+    assert [group.tolist() for group in find_interchangeable(mask, np.array([0, 1, 1, 1]))] == [[1, 2]]
+    assert find_interchangeable(mask, np.array([0, 1, 2, 3])) == []

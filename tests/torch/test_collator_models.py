@@ -241,7 +241,7 @@ def test_rows_of_no_samples_and_of_segments():
     segments = [{"length": 3, "within": "full"}, {"length": 2, "sees": [0], "predict": "self"}]
     odd = {"id": "a", "input_ids": [3, 4, 5, 6, 7], "labels": [-100, -100, -100, 6, 7], "segments": segments}
     [source] = pack_batches([odd])
-    with pytest.raises(Unsupported, match="sample 'a' has a visibility of its own"):
+    with pytest.raises(Unsupported, match="sample 'a' has its own visibility"):
         Collator(model=model, merge=False)([source])
 
 

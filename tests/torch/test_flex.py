@@ -20,7 +20,7 @@ from masksynth.export import bit_form, block_lists, chain_ranks, check_blocks, f
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.torch import batch_of, block_mask
-from masksynth.torch.attention import lists_of
+from masksynth.torch.mask_tensors import lists_of
 from tests.export.samples import chain_mask, chains_mask, merged_task, random_mask, star_mask
 from tests.verify.hubs import hub_mask
 

@@ -28,7 +28,7 @@ from masksynth.export.stored_forms import form_arrays, pack_form, unpack_form
 from masksynth.export.targets import export_arrays, write_arrays
 from masksynth.mask import Mask
 from masksynth.torch import flex_mask
-from masksynth.torch.attention import block_mask_of_rows, unchecked_block_mask
+from masksynth.torch.mask_tensors import block_mask_of_rows, unchecked_block_mask
 from tests.export.masks import MASKS
 from tests.export.samples import chain_mask, chains_mask, merged_task, random_mask, star_mask, tree_mask
 

@@ -94,8 +94,8 @@ def test_no_edges():
         ((4, 3), "ab", [[0], [1]], r"shape \[2, 1\]"),
         ((4, 3), "ab", [0, 3], "class 3 of label 'b' is not one of the 3 classes"),
         ((4, 3), "ab", [-100, 1], "class -100 of label 'a'"),
-        ((4, 3), "ab", [0.0, 1.0], "label_ids are float32"),
-        ((4, 3), "ab", [True, False], "label_ids are bool"),
+        ((4, 3), "ab", [0.0, 1.0], "label_ids: expected integers, got float32"),
+        ((4, 3), "ab", [True, False], "label_ids: expected integers, got bool"),
     ],
 )
 def test_disagreements_are_named(shape, labels, ids, text):
@@ -104,7 +104,7 @@ def test_disagreements_are_named(shape, labels, ids, text):
 
 
 def test_other_refusals():
-    with pytest.raises(InvalidInstance, match="'avg' is unknown"):
+    with pytest.raises(InvalidInstance, match="unknown reduction 'avg'"):
         merged_loss(torch.zeros(4, 3), batch_with("ab", EDGES), [0, 1], "avg")
     with pytest.raises(InvalidInstance, match="logits are int64"):
         merged_loss(torch.zeros(4, 3, dtype=torch.int64), batch_with("ab", EDGES), [0, 1])

@@ -115,7 +115,7 @@ def test_state_counts_what_was_trained_not_what_was_fetched():
 
 
 def test_refusals():
-    with pytest.raises(InvalidInstance, match="rank 2 is not one of 2 ranks"):
+    with pytest.raises(InvalidInstance, match="expected 0 <= rank < 2, got 2"):
         PackedSampler(range(3), rank=2, ranks=2)
     with pytest.raises(InvalidInstance, match=r"costs have shape \[2\], there are 3 batches"):
         PackedSampler(range(3), costs=[1, 2])

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.mask.algebra import restrict
 from masksynth.torch import Collator, self_test
-from masksynth.torch.model_check.expected_dependence import within
-from masksynth.torch.model_check.layer_flow import outputs_of
-from masksynth.torch.packed_dataset import dense_mask
+from masksynth.torch.mask_tensors import dense_mask
+from masksynth.torch.model_check.mask_flow import reachable_outputs
 from tests.torch import trie
 from tests.torch.models import gpt2, rotary
 
@@ -186,7 +186,7 @@ def test_wrong_batches_are_refused():
         self_test(gpt2("eager"), batch)
     places = SOURCE.loss_position.copy()
     places[3] = places[3] - 1
-    with pytest.raises(WrongAnswer, match=r"loss edges: label 12 of sample 'q0/0' is asked of position"):
+    with pytest.raises(WrongAnswer, match=r"loss edges: label 12 of sample 'q0/0' is predicted at position"):
         self_test(model, Collator()(replace(SOURCE, loss_position=places)))
     with pytest.raises(InvalidInstance, match=r"the model returns \[2\], the sequence has"):
         self_test(lambda **_: torch.zeros(2), batch)
@@ -202,8 +202,8 @@ def test_reach_and_restriction_against_matrices(size, seed):
     np.fill_diagonal(dense, True)
     mask, sources, kept = Mask.from_dense(dense), random.random(size) < 0.3, np.flatnonzero(random.random(size) < 0.6)
     closure = np.linalg.matrix_power(dense.astype(float), size) > 0
-    assert np.array_equal(outputs_of(mask, sources, None), (closure[:, sources]).any(1))
-    assert within(mask, kept) == Mask.from_dense(dense[np.ix_(kept, kept)])
+    assert np.array_equal(reachable_outputs(mask, sources, None), (closure[:, sources]).any(1))
+    assert restrict(mask, kept) == Mask.from_dense(dense[np.ix_(kept, kept)])
 
 
 def test_noise_is_measured():

@@ -10,7 +10,7 @@ from torch import nn
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, packed_loss, use_registered_attention
-from masksynth.torch.registered_attention import (
+from masksynth.torch.models.registered_attention import (
     LayerBlockMask,
     attention_function,
     layer_attention,
@@ -104,14 +104,14 @@ def test_layers_of_a_pattern():
     assert [int(mask_of_layer(mask, Layer(layer_idx=layer))) for layer in range(5)] == [0, 1, 2, 0, 1]
     assert mask_of_layer(mask[:, :1], Layer()).equal(mask[:, :1])
     assert mask_of_layer(None, Layer()) is None
-    with pytest.raises(Unsupported, match="Layer has no layer_idx, so it has no mask of its own among 3"):
+    with pytest.raises(Unsupported, match="Layer has no layer_idx, so none of the 3 masks can be selected"):
         mask_of_layer(mask, Layer())
 
 
 @pytest.mark.parametrize(("keyword", "word"), [("s_aux", "learned sinks"), ("softcap", "a soft cap")])
 def test_sdpa_knows_no_sinks_and_no_soft_caps(keyword, word):
     query = torch.zeros(1, 1, 2, 4)
-    with pytest.raises(Unsupported, match=f"sdpa computes no attention with {word}"):
+    with pytest.raises(Unsupported, match=f"sdpa does not support {word}"):
         layer_attention("sdpa", Layer(layer_idx=0), query, query, query, None, **{keyword: torch.ones(1)})
 
 
@@ -144,14 +144,14 @@ def test_registering_twice_is_registering_once():
 
 
 def test_refusals():
-    with pytest.raises(InvalidInstance, match="Linear is no model of transformers"):
+    with pytest.raises(InvalidInstance, match="expected a transformers model, got Linear"):
         use_registered_attention(nn.Linear(1, 1))
     other = build("llama")
     other.config._attn_implementation_internal = "flash_attention_2"
-    with pytest.raises(Unsupported, match="'flash_attention_2' of LlamaForCausalLM takes no mask of single pairs"):
+    with pytest.raises(Unsupported, match="'flash_attention_2' of LlamaForCausalLM does not support masks of pairs"):
         use_registered_attention(other)
     config = transformers.RwkvConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, attn_implementation="eager")
-    with pytest.raises(Unsupported, match="RwkvForCausalLM does not go through the attention interface"):
+    with pytest.raises(Unsupported, match="RwkvForCausalLM does not use the attention interface"):
         use_registered_attention(transformers.RwkvForCausalLM(config))
     with pytest.raises(Unsupported, match="Linear has no eager attention"):
         attention_function("eager", nn.Linear(1, 1))
@@ -170,7 +170,7 @@ def test_a_class_that_takes_one_mask_for_layers_with_several():
     windows = {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 2}
     torch.manual_seed(0)
     model = OneMask(transformers.Qwen2Config(**{**SHAPE, **windows}, attn_implementation="sdpa")).double()
-    words = r"takes no mapping of masks by layer type; call .*use_registered_attention\(model\) first"
+    words = r"does not take a mapping of masks by layer type; call .*use_registered_attention\(model\) first"
     with pytest.raises(Unsupported, match=words):
         Collator(model=model)
     samples = trie.rollouts(groups=2, answers=3, prompt=11, answer=9)
@@ -202,6 +202,6 @@ def test_a_mask_of_another_batch_size():
     model = use_registered_attention(build("llama"))
     mask = torch.ones(2, 1, 3, 3, dtype=torch.bool)
     with pytest.raises(
-        InvalidInstance, match=r"expected \[1, P, 3, 3\], got \[2, 1, 3, 3\]; give batch.model_inputs of one"
+        InvalidInstance, match=r"expected \[1, P, 3, 3\], got \[2, 1, 3, 3\]; pass batch.model_inputs of one"
     ):
         model(input_ids=torch.tensor([[5, 6, 7]]), attention_mask=mask, position_ids=torch.arange(3)[None])

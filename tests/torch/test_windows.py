@@ -12,7 +12,7 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.pack.packing import pack_batches
 from masksynth.torch import Collator, Reach
-from masksynth.torch.join_batches import example_batch, join, without_samples
+from masksynth.torch.join_batches import example_batch, join_batches, without_samples
 from masksynth.torch.window_rows import cut_mask, token_index
 from tests.torch import trie
 
@@ -96,7 +96,7 @@ def test_any_mask_and_any_indices(seed):
 
 def test_joined_batches_are_cut_each_by_its_own_samples():
     [one], [two] = pack_batches(random_trees(1)), pack_batches(random_trees(2))
-    batch = join([replace(part, fields={}) for part in (one, two)])
+    batch = join_batches([replace(part, fields={}) for part in (one, two)])
     reach = Reach(window=3)
     parts = [cut_mask(part.mask, token_index(part), reach).dense() for part in (one, two)]
     cut = cut_mask(batch.mask, token_index(batch), reach).dense()
@@ -164,7 +164,7 @@ def test_a_reach_cuts_samples_from_a_length_on(reach):
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, True, "5"])
 def test_windows_that_are_no_numbers(value):
-    with pytest.raises(InvalidInstance, match=re.escape(f"window: expected an integer from 1, got {value!r}")):
+    with pytest.raises(InvalidInstance, match=re.escape(f"window: expected an integer of at least 1, got {value!r}")):
         Collator("sdpa", attention_window=value)
 
 
@@ -191,7 +191,7 @@ def test_tables_without_a_model():
 
 
 def test_one_who_says_what_the_layers_see():
-    with pytest.raises(InvalidInstance, match="attention_window and tables both say what the layers see"):
+    with pytest.raises(InvalidInstance, match="attention_window and tables both define the masks of the layers"):
         Collator("sdpa", attention_window=3, tables={"full_attention": None})
 
 
@@ -221,10 +221,10 @@ def test_silent_batches_have_windows_too():
     [
         ({"tables": {}}, "tables: expected a mapping of windows by layer type, got dict {}"),
         ({"tables": [4]}, r"tables: expected a mapping of windows by layer type, got list \[4\]"),
-        ({"tables": {"full_attention": "4"}}, "window: expected an integer from 1, got '4'"),
-        ({"attention": Reach()}, r"attention: expected str, got Reach; give a model as Collator\(model=model\)"),
-        ({"attention": "flash"}, "attention 'flash' is unknown"),
-        ({"multiple": 0}, "sequences of a multiple of 0 positions"),
+        ({"tables": {"full_attention": "4"}}, "window: expected an integer of at least 1, got '4'"),
+        ({"attention": Reach()}, r"attention: expected str, got Reach; pass a model as Collator\(model=model\)"),
+        ({"attention": "flash"}, "unknown attention 'flash'"),
+        ({"multiple": 0}, "multiple: expected a positive number, got 0"),
     ],
 )
 def test_options_of_other_types(options, words):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from masksynth.draw.names import printable
+from masksynth.draw.display_names import printable
 from masksynth.draw.paper import PALETTE
 from masksynth.draw.pictures import check_picture, write_figure
 from masksynth.errors import InvalidInstance

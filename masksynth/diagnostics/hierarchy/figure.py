@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from masksynth.draw.names import printable
+from masksynth.draw.display_names import printable
 from masksynth.draw.paper import FONT, LINE, drawing, fitted
 from masksynth.draw.pictures import check_picture, write_figure
 from masksynth.mask.typing import Float64Array

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from masksynth.diagnostics.symmetry import MaskDiagnosis, TrainingDiagnosis, WeightDiagnosis
-from masksynth.draw.names import printable
+from masksynth.draw.display_names import printable
 from masksynth.draw.pictures import check_picture, write_figure
 
 if TYPE_CHECKING:

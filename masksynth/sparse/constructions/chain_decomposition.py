@@ -17,7 +17,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr, prefix_sums, repeat_ranges, row_of_entry
+from masksynth.mask.csr import expand_ranges, indptr, prefix_sums, row_of_entry
 from masksynth.mask.typing import BoolArray, Int64Array
 
 ENTRY_LIMIT = 50_000_000
@@ -72,18 +72,6 @@ class Chains(NamedTuple):
         index = np.minimum(np.searchsorted(code, query * chains + chain), len(code) - 1)
         other = np.where(code[index] == query * chains + chain, self.top[index], -1)
         return np.where(self.chain[query] == chain, query, other)
-
-
-def expand_ranges(start: Int64Array, end: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Write ranges out: (index of the range, value) for each value of each ``start <= value < end``.
-
-    Examples
-    --------
-    >>> [array.tolist() for array in expand_ranges(np.array([3, 0, 7]), np.array([5, 0, 8]))]
-    [[0, 0, 2], [3, 4, 7]]
-    """
-    lengths = np.maximum(end - start, 0)
-    return row_of_entry(indptr(lengths)), repeat_ranges(start, lengths)
 
 
 def decompose_chains(mask: Mask) -> Chains:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from masksynth.mask.csr import expand_ranges
 from masksynth.mask.typing import Int64Array
-from masksynth.sparse.constructions.chain_decomposition import Chains, expand_ranges
+from masksynth.sparse.constructions.chain_decomposition import Chains
 from masksynth.sparse.constructions.shared_hubs import Edges
 
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr, row_of_entry
+from masksynth.mask.csr import expand_ranges, indptr, row_of_entry
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.posets.adjacency import levels
 from masksynth.sparse.constructions.assign_pairs import assign_guests
-from masksynth.sparse.constructions.chain_decomposition import ENTRY_LIMIT, Chains, decompose_chains, expand_ranges
+from masksynth.sparse.constructions.chain_decomposition import ENTRY_LIMIT, Chains, decompose_chains
 from masksynth.sparse.constructions.class_cycles import class_edges
 from masksynth.sparse.constructions.quotient_covers import quotient_covers
 from masksynth.sparse.constructions.shared_hubs import Edges, track_edges

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.csr import expand_ranges
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.sparse.constructions.chain_decomposition import Chains, expand_ranges
+from masksynth.sparse.constructions.chain_decomposition import Chains
 
 
 def quotient_covers(chains: Chains) -> tuple[Int64Array, Int64Array]:

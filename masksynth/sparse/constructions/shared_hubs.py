@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from masksynth.mask.csr import expand_ranges
 from masksynth.mask.typing import Int64Array
-from masksynth.sparse.constructions.chain_decomposition import expand_ranges
 from masksynth.sparse.constructions.chain_hubs import chain_cost, chain_edges
 
 Edges = tuple[Int64Array, Int64Array]

@@ -1,31 +1,33 @@
-"""A model as a black box: its outputs for changed inputs, and gradients at what it embeds, with its call left as the user makes it."""
+"""A model as a black box: outputs for changed inputs and gradients at embeddings, called as its user calls it."""
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from masksynth.errors import InvalidInstance
-from masksynth.torch.attention import attention_mask, block_mask
+from masksynth.mask.csr import factorize
+from masksynth.mask.typing import Float64Array, Int64Array
+from masksynth.tasks.canonical import canonical
 from masksynth.torch.merged_batch import Batch
-from masksynth.torch.model_check.comparison import Model, distance
-from masksynth.torch.packed_dataset import TrainingBatch
+from masksynth.torch.model_check.compare_outputs import Model, output_rows, row_distances
+from masksynth.torch.models.architecture import KINDS
+from masksynth.torch.training_batch import TrainingBatch
 
 NAMES = ("input_ids", "inputs_embeds", "tokens")
-"""Under which names the inputs that are changed may be passed."""
+"""Names under which the inputs that are changed may be passed."""
 
 
 class BlackBox:
-    """A model, called as ``model(**inputs)``, over one sequence of N positions.
+    """A model, called as ``model(**inputs)``, on one sequence of N positions.
 
     Parameters
     ----------
@@ -38,13 +40,13 @@ class BlackBox:
     Raises
     ------
     InvalidInstance
-        If none of the names is there, or it is not of N positions.
+        If none of the names is among the inputs, or the value does not have N positions.
 
     Examples
     --------
     >>> table = torch.eye(4)
     >>> box = BlackBox(lambda input_ids: table[input_ids].cumsum(-2), {"input_ids": torch.tensor([[0, 1, 2]])}, 3)
-    >>> box.moved(box.run(), np.array([1])).tolist()
+    >>> box.movement(box.run(), np.array([1])).tolist()
     [0.0, 1.0, 1.0]
     """
 
@@ -52,49 +54,54 @@ class BlackBox:
         self.model, self.inputs, self.size = model, dict(inputs), size
         self.name = next((name for name in NAMES if isinstance(inputs.get(name), Tensor)), "")
         if not self.name:
-            raise InvalidInstance(
-                f"the inputs {sorted(inputs)} have none of {', '.join(NAMES)}", "", "rename it in a wrapper"
-            )
+            fact = f"expected one of the inputs {', '.join(NAMES)}, got {sorted(inputs)}"
+            raise InvalidInstance(fact, "", "rename the input in a wrapper")
         self.given: Tensor = inputs[self.name]
         self.tokens = not self.given.is_floating_point()
         if tuple(self.given.shape[: self.given.dim() - (not self.tokens)]) not in ((size,), (1, size)):
-            raise InvalidInstance(
-                f"{self.name} is {list(self.given.shape)}, the batch has {size} positions", "", "pass one sequence"
-            )
+            fact = f"{self.name} is {list(self.given.shape)}, the batch has {size} positions"
+            raise InvalidInstance(fact, "", "pass one sequence")
 
     def run(self, **changed: Any) -> Tensor:
-        """The outputs, (N, V)."""
+        """Return the outputs, (N, V), with some arguments changed."""
         with torch.no_grad():
-            return self._outputs(**changed)
+            return self._call(**changed)
 
-    def accepts(self, **changed: Any) -> Tensor | None:
-        """The outputs with other arguments, None where the model refuses them."""
+    def try_run(self, **changed: Any) -> Tensor | None:
+        """Return the outputs with some arguments changed, None if the model raises."""
         try:
             return self.run(**changed)
-        except Exception:  # a model may refuse in its own way; what it refuses tells nothing
+        except Exception:  # models refuse arguments in many ways, which says nothing about the mask
             return None
 
-    def moved(self, base: Tensor, which: NDArray[np.int64], attempt: int = 0) -> NDArray[np.float64]:
-        """By how much each output moves when some inputs are changed; each attempt takes other values."""
-        at = torch.from_numpy(which).to(self.given.device)
-        flat = self._flat()
-        flat[at] = self._others(flat[at], attempt, base.shape[-1])
-        return distance(self.run(**{self.name: flat.reshape(self.given.shape)}), base)
+    def movement(self, base: Tensor, positions: Int64Array, attempt: int = 0) -> Float64Array:
+        """Return by how much each output moves when the inputs at some positions are changed, (N,).
 
-    def alike(self, groups: list[NDArray[np.int64]]) -> Tensor:
-        """The outputs when the positions of each group have the input of its first."""
-        flat = self._flat()
+        Parameters
+        ----------
+        base : (N, V) Tensor
+            Outputs of the unchanged inputs.
+        positions : (n,) int64
+        attempt : int
+            Each attempt takes other values.
+        """
+        index = torch.from_numpy(positions).to(self.given.device)
+        flat = self._flatten()
+        flat[index] = self._other_values(flat[index], attempt, base.shape[-1])
+        return row_distances(self.run(**{self.name: flat.reshape(self.given.shape)}), base)
+
+    def run_with_equal_inputs(self, groups: list[Int64Array]) -> Tensor:
+        """Return the outputs when the positions of each group have the input of its first position."""
+        flat = self._flatten()
         for group in groups:
             flat[torch.from_numpy(group[1:]).to(flat.device)] = flat[int(group[0])].clone()
         return self.run(**{self.name: flat.reshape(self.given.shape)})
 
-    def gradients(self, queries: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float64] | str:
-        """(Q, N): the largest entry of the gradient of one random combination of each query's outputs at each embedding; or why not."""
+    def gradients(self, queries: Int64Array, random: np.random.Generator) -> Float64Array | str:
+        """Return the gradient of each query's outputs, or why there is none; as ``gradients_of_groups``, (Q, N)."""
         return self.gradients_of_groups([np.array([query]) for query in queries], random)
 
-    def gradients_of_groups(
-        self, groups: Sequence[NDArray[np.int64]], random: np.random.Generator
-    ) -> NDArray[np.float64] | str:
+    def gradients_of_groups(self, groups: Sequence[Int64Array], random: np.random.Generator) -> Float64Array | str:
         """Return the gradient of a random combination of the outputs of each group of positions, or why there is none.
 
         Returns
@@ -102,10 +109,10 @@ class BlackBox:
         (G, N) float64
             The largest entry, by absolute value, of the gradient at each embedding.
         """
-        with torch.enable_grad(), self._leaf() as leaves, warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the compiler looks at .grad of what is no leaf
+        with torch.enable_grad(), self._record_embeddings() as leaves, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the compiler reads .grad of tensors that are not leaves
             try:
-                outputs = self._outputs(**({} if self.tokens else {self.name: leaves[0]}))
+                outputs = self._call(**({} if self.tokens else {self.name: leaves[0]}))
             except NotImplementedError as error:
                 return str(error).split(".")[0] or "the model has no gradients here"
             if not leaves:
@@ -114,79 +121,58 @@ class BlackBox:
                 return "the model's outputs carry no gradient"
             weight = torch.from_numpy(random.standard_normal(outputs.shape[-1])).to(outputs)
             combined = outputs @ weight
-            rows = [
-                self._gradient(combined[torch.from_numpy(group).to(outputs.device)].sum(), leaves[0])
-                for group in groups
-            ]
-            return np.array(rows).reshape(-1, self.size)
+            sums = [combined[torch.from_numpy(group).to(outputs.device)].sum() for group in groups]
+            return np.array([self._largest_gradient(total, leaves[0]) for total in sums]).reshape(-1, self.size)
 
-    def _gradient(self, output: Tensor, leaf: Tensor) -> NDArray[np.float64]:
-        (found,) = torch.autograd.grad(output, leaf, retain_graph=True, allow_unused=True)
-        if found is None:
+    def _largest_gradient(self, output: Tensor, leaf: Tensor) -> Float64Array:
+        """Return the largest entry of the gradient of a number at each position of the leaf, (N,)."""
+        (gradient,) = torch.autograd.grad(output, leaf, retain_graph=True, allow_unused=True)
+        if gradient is None:
             return np.zeros(self.size)
-        largest: NDArray[np.float64] = found.reshape(self.size, -1).abs().double().amax(-1).cpu().numpy()
+        largest: Float64Array = gradient.reshape(self.size, -1).abs().double().amax(-1).cpu().numpy()
         return largest
 
     @contextmanager
-    def _leaf(self) -> Iterator[list[Tensor]]:
-        """A list that holds, after a run, what the token ids were embedded as (plus 0, so that it is a leaf)."""
+    def _record_embeddings(self) -> Iterator[list[Tensor]]:
+        """Yield a list that holds, after a run, a leaf that is added to the embeddings of the token ids."""
         leaves: list[Tensor] = []
         if not self.tokens:
             leaves.append(self.given.detach().clone().requires_grad_())
             yield leaves
             return
 
-        def watch(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            if (
-                not leaves
-                and isinstance(module, nn.Embedding)
-                and args
-                and self._is_given(args[0])
-                and output.numel() % self.size == 0
-            ):
-                leaves.append(torch.zeros_like(output, requires_grad=True))
-                return output + leaves[0]
-            return None
+        def add_leaf(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            if leaves or not isinstance(module, nn.Embedding) or not args or not self._is_given(args[0]):
+                return None
+            if output.numel() % self.size:
+                return None
+            leaves.append(torch.zeros_like(output, requires_grad=True))
+            return output + leaves[0]
 
-        handle = register_module_forward_hook(watch)
+        handle = register_module_forward_hook(add_leaf)
         try:
             yield leaves
         finally:
             handle.remove()
 
-    def _is_given(self, found: Any) -> bool:
-        return (
-            isinstance(found, Tensor)
-            and found.numel() == self.size
-            and bool((found.reshape(-1) == self.given.reshape(-1)).all())
-        )
+    def _is_given(self, value: Any) -> bool:
+        """Return whether a module is called with the token ids of this sequence."""
+        same_size = isinstance(value, Tensor) and value.numel() == self.size
+        return same_size and bool((value.reshape(-1) == self.given.reshape(-1)).all())
 
-    def _outputs(self, **changed: Any) -> Tensor:
-        found = self.model(**{**self.inputs, **changed})
-        if not isinstance(found, Tensor):
-            parts = (getattr(found, name, None) for name in ("logits", "last_hidden_state"))
-            found = next(
-                (part for part in parts if part is not None),
-                found[0] if isinstance(found, (tuple, list)) and found else found,
-            )
-        if not isinstance(found, Tensor) or tuple(found.shape[:-1]) not in ((self.size,), (1, self.size)):
-            what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise InvalidInstance(
-                f"the model returns {what} for {self.size} positions", "", f"return logits [1, {self.size}, V]"
-            )
-        rows: Tensor = found.reshape(self.size, -1)
-        return rows
+    def _call(self, **changed: Any) -> Tensor:
+        return output_rows(self.model(**{**self.inputs, **changed}), self.size)
 
-    def _flat(self) -> Tensor:
+    def _flatten(self) -> Tensor:
+        """Return a copy of the input, one row per position."""
         return self.given.detach().reshape((self.size,) if self.tokens else (self.size, -1)).clone()
 
-    def _others(self, values: Tensor, attempt: int, classes: int) -> Tensor:
-        """Other values: for tokens others of the sequence, where it has two, since a model may treat some ids in its own way."""
+    def _other_values(self, values: Tensor, attempt: int, classes: int) -> Tensor:
+        """Return other values: other tokens of the sequence if possible, since models may treat some ids specially."""
         if not self.tokens:
             random = torch.Generator().manual_seed(attempt)
-            other: Tensor = values + (1 + values.abs().mean()) * torch.randn(
-                values.shape, generator=random, dtype=torch.float64
-            ).to(values)
+            noise = torch.randn(values.shape, generator=random, dtype=torch.float64).to(values)
+            other: Tensor = values + (1 + values.abs().mean()) * noise
             return other
         used = torch.unique(self.given)
         if len(used) < 2:
@@ -195,8 +181,10 @@ class BlackBox:
         return torch.take(used, slot)
 
 
-def inputs_of_batch(model: Model, batch: Batch | TrainingBatch) -> dict[str, Any]:
-    """How a Hugging Face causal LM is called with the batch; an answer's inputs become token ids 0, 1, ... in their order of appearance.
+def default_inputs(model: Model, batch: Batch | TrainingBatch) -> dict[str, Any]:
+    """Return the keyword arguments with which a Hugging Face causal LM is called with the batch.
+
+    Without a vocabulary the inputs of an answer become token ids 0, 1, ... in order of first appearance.
 
     Raises
     ------
@@ -205,33 +193,22 @@ def inputs_of_batch(model: Model, batch: Batch | TrainingBatch) -> dict[str, Any
 
     Examples
     --------
-    >>> from masksynth.export import read_merged
     >>> from masksynth import catalog
     >>> from masksynth.merge import merge
     >>> from masksynth.torch import batch_of
-    >>> sorted(inputs_of_batch(print, batch_of(merge(catalog.prefix_lm()))))
+    >>> sorted(default_inputs(print, batch_of(merge(catalog.prefix_lm()))))
     ['attention_mask', 'input_ids', 'position_ids', 'use_cache']
     """
     if isinstance(batch, TrainingBatch):
         return batch.model_inputs
     if batch.tables > 1:
-        remedy = "pass inputs={...} as you call your model"
-        raise InvalidInstance(f"the mask has {batch.tables} tables, which no one attention_mask holds", "", remedy)
-    number: dict[str, int] = {}
-    ids = [number.setdefault(json.dumps(value, sort_keys=True), len(number)) for value in batch.inputs]
-    return {
-        "input_ids": torch.tensor([ids], device=batch.position_ids.device),
-        "position_ids": batch.position_ids[None],
-        "attention_mask": _mask_for(model, batch),
-        "use_cache": False,
-    }
-
-
-def _mask_for(model: Model, batch: Batch) -> Any:
-    """The mask in the type that the model's own configuration names; bool where it names none."""
-    kind = getattr(getattr(model, "config", None), "_attn_implementation", "sdpa")
-    if kind == "flex_attention":
-        return block_mask(batch)
-    if kind == "eager":
-        return attention_mask(batch, "eager", getattr(model, "dtype", torch.float32))
-    return attention_mask(batch)
+        fact = f"the mask has {batch.tables} tables, and attention_mask holds one"
+        raise InvalidInstance(fact, "", "pass inputs={...} as you call your model")
+    if batch.vocabulary is None:
+        ids = torch.tensor([factorize(canonical(value) for value in batch.inputs)], device=batch.device)
+        implementation = getattr(getattr(model, "config", None), "_attn_implementation", "sdpa")
+        batch = replace(
+            batch, attention=KINDS.get(implementation, "sdpa"), dtype=getattr(model, "dtype", torch.float32)
+        )
+        return batch.call_arguments(input_ids=ids)
+    return batch.model_inputs

@@ -1,4 +1,4 @@
-"""Run a model with a mask of ours in each of its layers, whatever mask it is called with."""
+"""Run a model with a given mask in each of its layers, whatever mask it is called with."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from masksynth.torch.model_check.comparison import Model, rows_of
-from masksynth.torch.model_check.transformers_models import ModelCall, eager_instead_of_flex, takes
+from masksynth.torch.mask_tensors import additive_mask
+from masksynth.torch.model_check.compare_outputs import Model, output_rows
+from masksynth.torch.model_check.transformers_models import ModelCall, accepts_argument, eager_instead_of_flex
 
 Function = Callable[..., Any]
 
 
 class ForcedRun(NamedTuple):
-    """A run of a model whose layers were given masks of ours.
+    """A run of a model under given masks.
 
     Parameters
     ----------
     outputs : Tensor
         (N, V).
     layers : int
-        How many attentions over the whole sequence there were.
+        Number of attention calls over the complete sequence.
     """
 
     outputs: Tensor
@@ -32,80 +33,76 @@ class ForcedRun(NamedTuple):
 
 
 class Force(Protocol):
-    """Run a model with ``masks[l mod P]`` in layer l, and other position ids where they are given.
+    """Run a model with ``masks[l mod P]`` in layer l, and other position ids if they are given.
 
-    The result is why it cannot be run so, where it cannot.
+    The result is the run, or why it is not possible.
     """
 
     def __call__(self, masks: Sequence[Tensor], position_ids: Tensor | None = None) -> ForcedRun | str:
-        """Return the run, or why there is none."""
+        """Return the run, or why it is not possible."""
         ...
 
 
 def force_transformers_model(call: ModelCall) -> Force:
-    """Return how a transformers model is run with masks of ours.
+    """Return a function that runs a transformers model under given masks.
 
-    Each attention that its layers take from transformers' interface gets one.
-
-    It is the attention of the model's own implementation (sdpa, eager; eager for flex), called as the layer calls it:
-    what the layer adds of its own (scaling, sinks, soft caps) stays.
+    Each attention function that a layer takes from the interface of transformers gets the mask of its layer. It is the
+    function of the model's own implementation (sdpa, eager; eager for flex), called as the layer calls it, with the
+    layer's own arguments (scaling, sinks, soft caps).
 
     Parameters
     ----------
     call : ModelCall
-        Every argument but the mask, and the position ids where others are given, is as in this call.
+        The arguments other than the mask, and the position ids unless others are given, are those of this call.
     """
     size = len(call.outputs)
 
     def run(masks: Sequence[Tensor], position_ids: Tensor | None = None) -> ForcedRun | str:
-        # every class hands a 4-D mask on as it is; this one is never used
+        # every class passes a 4-D mask on unchanged; the layers get another one
         unused = torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=call.outputs.device).expand(1, 1, size, size)
         inputs = {**call.inputs, "attention_mask": unused}
-        if takes(call.model, "use_cache"):
+        if accepts_argument(call.model, "use_cache"):
             inputs["use_cache"] = False
         if position_ids is not None:
             inputs["position_ids"] = position_ids
-        layer = [0]
+        layer = [0]  # number of the next layer; a list, since the nested function changes it
 
         def with_mask(attention: Function) -> Function:
             def attend(
                 module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, /, *others: Any, **named: Any
             ) -> Any:
                 if query.shape[-2] == size and key.shape[-2] == size:
-                    mask = _as_taken(attention, masks[layer[0] % len(masks)], query)
+                    mask = _convert_mask(attention, masks[layer[0] % len(masks)], query)
                     layer[0] += 1
                 return attention(module, query, key, value, mask, *others, **named)
 
             return attend
 
-        with torch.no_grad(), call.computing(), eager_instead_of_flex(call.model), attention_functions(with_mask):
-            outputs = rows_of(call.model(**inputs), size)
+        with torch.no_grad(), call.computing(), eager_instead_of_flex(call.model), wrapped_attention(with_mask):
+            outputs = output_rows(call.model(**inputs), size)
         if not layer[0]:
-            return f"{type(call.model).__name__} does not take its attention from transformers' interface"
+            return f"{type(call.model).__name__} does not use the attention interface of transformers"
         return ForcedRun(outputs, layer[0])
 
     return run
 
 
-def _as_taken(attention: Function, mask: Tensor, query: Tensor) -> Tensor:
-    """Return a mask ``[1, 1, N, N]`` as an attention function takes it.
-
-    Bool for sdpa, and added to the scores otherwise.
-    """
+def _convert_mask(attention: Function, mask: Tensor, query: Tensor) -> Tensor:
+    """Return a bool mask (N, N) as an attention function takes it: bool ``[1, 1, N, N]`` for sdpa, else additive."""
     mask = mask[None, None].to(query.device)
     if getattr(attention, "__name__", "") == "sdpa_attention_forward":
         return mask
-    return torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, float("-inf"))
+    return additive_mask(mask, query.dtype)
 
 
 @contextmanager
-def attention_functions(wrap: Callable[[Function], Function]) -> Iterator[None]:
-    """Within it transformers' interface gives each layer a wrapped attention function of its own implementation."""
+def wrapped_attention(wrap: Callable[[Function], Function]) -> Iterator[None]:
+    """Wrap the attention functions that the interface of transformers returns to layers, within the context."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS as interface
 
-    given = interface.get_interface
+    get_interface = interface.get_interface
     # an attribute of the one instance, which hides the method of its class
-    interface.__dict__["get_interface"] = lambda name, default: wrap(given(name, default))
+    interface.__dict__["get_interface"] = lambda name, default: wrap(get_interface(name, default))
     try:
         yield
     finally:
@@ -113,9 +110,9 @@ def attention_functions(wrap: Callable[[Function], Function]) -> Iterator[None]:
 
 
 def force_torch_model(model: Model, inputs: Mapping[str, Any], size: int) -> Force:
-    """Return how any callable is run with masks of ours.
+    """Return a function that runs any callable under given masks.
 
-    Each call of ``scaled_dot_product_attention`` over the whole sequence gets one.
+    Each call of ``scaled_dot_product_attention`` over the complete sequence gets the mask of its layer.
 
     Examples
     --------
@@ -129,19 +126,16 @@ def force_torch_model(model: Model, inputs: Mapping[str, Any], size: int) -> For
     def run(masks: Sequence[Tensor], position_ids: Tensor | None = None) -> ForcedRun | str:
         changed = {} if position_ids is None else {"position_ids": position_ids}
         with torch.no_grad(), _ForcedMasks(masks, size) as forced:
-            outputs = rows_of(model(**{**inputs, **changed}), size)
-        return (
-            ForcedRun(outputs, forced.layer) if forced.layer else "the model does not call scaled_dot_product_attention"
-        )
+            outputs = output_rows(model(**{**inputs, **changed}), size)
+        if not forced.layer:
+            return "the model does not call scaled_dot_product_attention"
+        return ForcedRun(outputs, forced.layer)
 
     return run
 
 
 class _ForcedMasks(TorchFunctionMode):
-    """Within it the calls of ``scaled_dot_product_attention`` over N positions get the masks in turn.
-
-    Compiled code is as it was.
-    """
+    """Pass the masks in turn to calls of ``scaled_dot_product_attention`` over N positions, except compiled ones."""
 
     def __init__(self, masks: Sequence[Tensor], size: int) -> None:
         super().__init__()

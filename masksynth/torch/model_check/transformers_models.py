@@ -1,4 +1,4 @@
-"""Find the transformers model within a callable, and run it on one plain sample, with no mask of ours."""
+"""Find the transformers model inside a callable, and run it on single samples without our masks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from masksynth.errors import InvalidInstance
-from masksynth.torch.model_check.comparison import rows_of
+from masksynth.torch.model_check.compare_outputs import output_rows
 
 INPUTS = ("input_ids", "inputs_embeds")
-"""Under which of these names a transformers model is given its sequence."""
+"""Names under which a transformers model takes its sequence."""
 
 
 class ModelCall(NamedTuple):
-    """One call of a transformers model that no other transformers model made.
+    """One call of a transformers model, not made by another transformers model.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class ModelCall(NamedTuple):
     inputs : dict
         The arguments of the call by name, without those that are None.
     outputs : Tensor
-        (N, V), one row for each position.
+        (N, V), one row per position.
     autocast : torch.dtype or None
-        In which the call computed, if it was made within ``torch.autocast``.
+        The dtype of ``torch.autocast``, if the call was made within it.
     """
 
     model: nn.Module
@@ -40,11 +40,11 @@ class ModelCall(NamedTuple):
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which the model computes."""
+        """The dtype in which the model computes."""
         return self.autocast or self.outputs.dtype
 
     def computing(self) -> AbstractContextManager[Any]:
-        """Return the context in which other runs compute as this call did."""
+        """Return the context in which other runs have the same precision."""
         return torch.autocast(self.outputs.device.type, self.autocast) if self.autocast is not None else nullcontext()
 
     @property
@@ -59,7 +59,7 @@ class ModelCall(NamedTuple):
 
 
 def is_transformers_model(module: Any) -> TypeGuard[nn.Module]:
-    """Return whether an object is a ``PreTrainedModel``; transformers is not imported for it.
+    """Return whether an object is a ``PreTrainedModel``, without importing transformers.
 
     Examples
     --------
@@ -73,10 +73,9 @@ def is_transformers_model(module: Any) -> TypeGuard[nn.Module]:
 
 
 def record_calls(run: Callable[[], Any], size: int) -> tuple[Any, tuple[ModelCall, ...]]:
-    """Return the result of a function, and the transformers models that it calls with a sequence of N positions.
+    """Return the result of a function, and the calls of transformers models with a sequence of N positions in it.
 
-    Wrappers, closures, adapters and data-parallel modules are seen through, since the calls are watched and not the
-    names.
+    Calls are recorded by hooks, so wrappers, closures, adapters and data-parallel modules make no difference.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ def record_calls(run: Callable[[], Any], size: int) -> tuple[Any, tuple[ModelCal
 def _call_of(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, size: int
 ) -> ModelCall | None:
-    """Return the call with its arguments by name; None if it is not of one sequence of N positions."""
+    """Return the call with its arguments by name; None if it does not have one sequence of N positions."""
     names = [name for name in inspect.signature(module.forward).parameters if name not in ("args", "kwargs")]
     inputs = {
         name: value for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items() if value is not None
@@ -124,7 +123,7 @@ def _call_of(
     if sequence is None or tuple(sequence.shape[:2]) != (1, size):
         return None
     try:
-        outputs = rows_of(result, size).detach()
+        outputs = output_rows(result, size).detach()
     except InvalidInstance:
         return None
     kind = outputs.device.type
@@ -133,12 +132,12 @@ def _call_of(
     )
 
 
-def the_call(calls: tuple[ModelCall, ...]) -> ModelCall | str:
-    """Return the one call that is compared, or why there is none.
+def select_call(calls: tuple[ModelCall, ...]) -> ModelCall | str:
+    """Return the last call of the one transformers model, or why there is none.
 
     Examples
     --------
-    >>> the_call(())
+    >>> select_call(())
     'no transformers model is called with the sequence'
     """
     if not calls:
@@ -148,11 +147,11 @@ def the_call(calls: tuple[ModelCall, ...]) -> ModelCall | str:
     return calls[-1]
 
 
-OTHER_TOKENS = "the model within is called with other tokens than the batch's, or in another order"
+OTHER_TOKENS = "the model inside is called with other tokens than the batch's, or in another order"
 
 
 def check_tokens(call: ModelCall | str, tokens: Tensor) -> ModelCall | str:
-    """Return the call if its token ids are those of the batch, position by position, perhaps numbered anew; else why not.
+    """Return the call if its token ids are those of the batch up to a one-to-one renumbering; else why not.
 
     Parameters
     ----------
@@ -164,7 +163,8 @@ def check_tokens(call: ModelCall | str, tokens: Tensor) -> ModelCall | str:
     --------
     >>> def call(tokens):
     ...     return ModelCall(nn.Identity(), {"input_ids": torch.tensor([tokens])}, torch.zeros(3, 1))
-    >>> [check_tokens(call(tokens), torch.tensor([5, 6, 5])) == OTHER_TOKENS for tokens in ([5, 6, 5], [15, 16, 15], [5, 5, 6])]
+    >>> batch = torch.tensor([5, 6, 5])
+    >>> [check_tokens(call(ids), batch) == OTHER_TOKENS for ids in ([5, 6, 5], [15, 16, 15], [5, 5, 6])]
     [False, False, True]
     """
     if isinstance(call, str) or call.sequence != "input_ids":
@@ -175,11 +175,11 @@ def check_tokens(call: ModelCall | str, tokens: Tensor) -> ModelCall | str:
     return call if one_to_one else OTHER_TOKENS
 
 
-def own_run(model: nn.Module, call: ModelCall | None, sample: Tensor, position_ids: Tensor | None) -> Tensor:
-    """Return the outputs of a transformers model for one plain sample, (n, V): its own mask, no cache, nothing of ours.
+def run_separately(model: nn.Module, call: ModelCall | None, sample: Tensor, position_ids: Tensor | None) -> Tensor:
+    """Return the outputs of a transformers model for one sample, (n, V), with its own mask and without a cache.
 
-    Position ids are passed only where they are not 0, 1, ..., n - 1; then a 2-D mask of ones is passed with them, since
-    without one a model takes every step of the position ids for the beginning of another document. A model with flex
+    Position ids are passed only if they are not 0, 1, ..., n - 1; a 2-D mask of ones is then passed with them, since
+    without one a model reads every jump of the position ids as the beginning of another document. A model with flex
     attention runs with eager attention here: the values are the same, and no kernel is compiled for another length.
 
     Parameters
@@ -187,27 +187,27 @@ def own_run(model: nn.Module, call: ModelCall | None, sample: Tensor, position_i
     model : nn.Module
         A ``PreTrainedModel``.
     call : ModelCall, optional
-        The merged call, for the name of its sequence and the precision in which it computes.
+        The merged call, for the name of its sequence and its precision.
     sample : (n,) or (n, H) Tensor
-        Token ids, or embeddings where the call passes those.
+        Token ids, or embeddings if the call passes those.
     position_ids : (n,) or (D, n) Tensor, optional
     """
     name = call.sequence if call is not None else "input_ids"
-    inputs = plain_inputs(name, sample, position_ids)
-    if takes(model, "use_cache"):
+    inputs = separate_inputs(name, sample, position_ids)
+    if accepts_argument(model, "use_cache"):
         inputs["use_cache"] = False
     with eager_instead_of_flex(model), call.computing() if call is not None else nullcontext():
-        return rows_of(model(**inputs), len(sample))
+        return output_rows(model(**inputs), len(sample))
 
 
-def plain_inputs(name: str, sample: Tensor, position_ids: Tensor | None) -> dict[str, Any]:
-    """Return how a transformers model is called with one plain sample.
+def separate_inputs(name: str, sample: Tensor, position_ids: Tensor | None) -> dict[str, Any]:
+    """Return the arguments with which a transformers model is called on one sample.
 
     Examples
     --------
-    >>> plain_inputs("input_ids", torch.tensor([5, 6]), torch.tensor([0, 1]))
+    >>> separate_inputs("input_ids", torch.tensor([5, 6]), torch.tensor([0, 1]))
     {'input_ids': tensor([[5, 6]])}
-    >>> sorted(plain_inputs("input_ids", torch.tensor([5, 6]), torch.tensor([0, 4])))
+    >>> sorted(separate_inputs("input_ids", torch.tensor([5, 6]), torch.tensor([0, 4])))
     ['attention_mask', 'input_ids', 'position_ids']
     """
     inputs = {name: sample[None]}
@@ -218,18 +218,17 @@ def plain_inputs(name: str, sample: Tensor, position_ids: Tensor | None) -> dict
     return inputs
 
 
-def takes(model: nn.Module, name: str) -> bool:
-    """Return whether the forward of a model has an argument, by name or among any others."""
+def accepts_argument(model: nn.Module, name: str) -> bool:
+    """Return whether the forward of a model accepts an argument, by name or as one of any."""
     parameters = inspect.signature(model.forward).parameters
-    return name in parameters or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    return name in parameters or any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
 
 
 @contextmanager
 def eager_instead_of_flex(model: nn.Module) -> Iterator[None]:
-    """Within it a transformers model that runs flex attention runs eager attention.
-
-    Every configuration is then put back.
-    """
+    """Run eager instead of flex attention in a transformers model within the context, and restore it afterwards."""
     configs = {
         id(config): config for module in model.modules() if (config := getattr(module, "config", None)) is not None
     }

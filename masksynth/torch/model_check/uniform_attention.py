@@ -1,4 +1,4 @@
-"""Attention made flat: a sharp softmax gives allowed keys weights that round to 0, as if they were masked."""
+"""Run a model with nearly uniform attention, so that no allowed key has a weight that rounds to 0."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 TEMPERATURE, MASKED = 4096.0, -9000.0
-"""Scores are divided by the first; scores at or below the second are masked, by whatever finite number (-10000, the least of a dtype)."""
+"""Scores are divided by TEMPERATURE; scores of at most MASKED count as masked, whatever finite number masks them."""
 
 
-class Flat(TorchFunctionMode):
-    """Within it, ``scaled_dot_product_attention`` and ``softmax`` see scores near 0; compiled code and other kernels are as they were.
+class UniformAttention(TorchFunctionMode):
+    """Divide the scores of ``scaled_dot_product_attention`` and ``softmax`` by a large number within the context.
+
+    A sharp softmax gives allowed keys weights that round to 0, as if they were masked. Compiled code and other kernels
+    are not changed.
 
     Examples
     --------
-    >>> with Flat():
+    >>> with UniformAttention():
     ...     torch.softmax(torch.tensor([0.0, 200.0, -1e4]), -1).round(decimals=1)
     tensor([0.5000, 0.5000, 0.0000])
     """
@@ -28,6 +31,8 @@ class Flat(TorchFunctionMode):
     ) -> Any:
         name = getattr(func, "__name__", "")
         if name in ("softmax", "scaled_dot_product_attention") and args and isinstance(args[0], Tensor):
-            flat = args[0] / TEMPERATURE
-            args = (flat if name != "softmax" else torch.where(args[0] > MASKED, flat, args[0]), *args[1:])
+            scaled = args[0] / TEMPERATURE  # of attention: the queries, and so the scores
+            if name == "softmax":
+                scaled = torch.where(args[0] > MASKED, scaled, args[0])
+            args = (scaled, *args[1:])
         return func(*args, **(kwargs or {}))

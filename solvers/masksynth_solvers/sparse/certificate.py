@@ -135,6 +135,7 @@ def write_proof(
 
     Examples
     --------
+    >>> import tempfile
     >>> from masksynth.sparse import reduce
     >>> from masksynth.verify.proof import check_proof
     >>> chain = np.tril(np.ones((5, 5), bool))

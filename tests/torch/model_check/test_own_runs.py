@@ -13,7 +13,7 @@ import torch
 
 from masksynth.errors import InvalidInstance, MasksynthWarning, WrongAnswer
 from masksynth.torch import Collator, check_model, self_test
-from masksynth.torch.model_check.lone_samples import batch_with_long_samples, choose_samples
+from masksynth.torch.model_check.separate_samples import batch_with_long_samples, choose_samples
 from tests.torch import trie
 from tests.torch.model_check.zoo import faults
 from tests.torch.models import gpt2, rotary
@@ -308,7 +308,7 @@ def test_encoders_with_whole_samples():
     assert found.compared == 3
     with pytest.warns(MasksynthWarning, match="samples are causal"):
         batch = Collator(model=setting.model)(SOURCE)
-    with pytest.raises(WrongAnswer, match='ModernBertForMaskedLM sees whole samples by itself: pass visible="mask"'):
+    with pytest.raises(WrongAnswer, match='ModernBertForMaskedLM are bidirectional: pass visible="mask"'):
         self_test(setting.model, batch)
 
 
@@ -329,7 +329,7 @@ def test_batches_of_separate_rows_are_refused():
     model = rotary("llama")
     batch = Collator(model=model, merge=False)(SOURCE)
     for check in (self_test, check_model):
-        with pytest.raises(InvalidInstance, match="one sample a row"):
+        with pytest.raises(InvalidInstance, match="one sample per row"):
             check(model, batch)
 
 
@@ -428,7 +428,7 @@ def test_a_wrapper_that_orders_positions_anew():
     assert "the model uses the mask" not in str(report)
     found = self_test(ordered, batch)
     assert not found
-    assert "not compared: with a lone sample: the model runs none of 15 tokens (IndexError); pass reference=" in str(
+    assert "not compared: with a sample alone: the model fails on one of 15 tokens (IndexError); pass reference=" in str(
         found
     )
     assert self_test(ordered, batch, reference=model)
@@ -459,7 +459,7 @@ def test_lost_position_ids_of_a_plain_model():
     batch = Collator()(SOURCE)
     assert check_model(model, batch, layers=1).not_told_apart == ()
     with pytest.raises(
-        WrongAnswer, match=r"positions: positions .* have position id .*, one context and, for this test, one input"
+        WrongAnswer, match=r"positions: positions .* have position id .*, one context and, in this run, one input"
     ):
         check_model(faults.without(model, "position_ids"), batch, layers=1)
     chain = replace(SOURCE, position_ids=SOURCE.position_ids + np.arange(SOURCE.positions) * 3)
@@ -475,7 +475,7 @@ def test_lost_position_ids_of_a_plain_model():
             lambda ids: ids,
             "reference raised TypeError: .* takes 1 positional argument but 2 were given; it is called as",
         ),
-        (lambda ids, places: None, "reference returns NoneType, the sequence has 15 positions; return logits"),
+        (lambda ids, places: None, "reference returns NoneType for 15 positions; return logits"),
         (3, "expected a callable as reference, got int; pass a model"),
         (torch.nn.Linear, "expected a callable as reference, got Linear; pass a model"),
     ],

@@ -13,11 +13,12 @@ from masksynth import catalog
 from masksynth.mask import Mask
 from masksynth.merge import merge
 from masksynth.torch import Collator, WrongModel, batch_of, check_model
+from masksynth.torch.mask_tensors import dense_mask
 from masksynth.torch.model_check.forced_masks import force_transformers_model
 from masksynth.torch.model_check.layer_faults import RightLayers, faults_of_equal_flow
-from masksynth.torch.model_check.transformers_models import own_run, record_calls, the_call
-from masksynth.torch.packed_dataset import dense_mask
-from masksynth.torch.window_rows import Reach, cut_mask, token_index
+from masksynth.torch.model_check.transformers_models import record_calls, run_separately, select_call
+from masksynth.torch.models.reach import Reach
+from masksynth.torch.window_rows import cut_mask, token_index
 from tests.torch import trie
 from tests.torch.model_check.zoo import faults
 from tests.torch.models import gpt2, rotary
@@ -45,7 +46,7 @@ def test_forced_masks_are_what_the_model_does_alone(name):
     inputs = {**setting.batch.model_inputs, "attention_mask": torch.zeros(1, 1, SOURCE.positions, SOURCE.positions)}
     with torch.no_grad():
         _, calls = record_calls(lambda: setting.model(**inputs), SOURCE.positions)
-        call = the_call(calls)
+        call = select_call(calls)
         cuts = [dense_mask(cut_mask(SOURCE.mask, token_index(SOURCE), reach)) for reach in setting.record.layers]
         merged = force_transformers_model(call)(cuts)
         assert merged.layers == 3
@@ -53,7 +54,7 @@ def test_forced_masks_are_what_the_model_does_alone(name):
             tokens = torch.from_numpy(
                 SOURCE.sample_position[SOURCE.sample_offset[sample] : SOURCE.sample_offset[sample + 1]]
             )
-            alone = own_run(setting.model, call, torch.from_numpy(SOURCE.input_ids)[tokens], None)
+            alone = run_separately(setting.model, call, torch.from_numpy(SOURCE.input_ids)[tokens], None)
             assert torch.allclose(merged.outputs[tokens], alone, atol=1e-4)
 
 
@@ -65,7 +66,7 @@ def test_every_single_pair_is_told_by_value():
     model = rotary("llama")
     batch = Collator()(SOURCE)
     _, calls = record_calls(lambda: model(**batch.model_inputs), SOURCE.positions)
-    force = force_transformers_model(the_call(calls))
+    force = force_transformers_model(select_call(calls))
     right = dense_mask(SOURCE.mask)
     base = force([right]).outputs
     for layer in range(3):
@@ -238,7 +239,7 @@ def test_dropped_arguments_are_seen_within_the_wrapper():
     batch = Collator()(SOURCE)
     ids = {"input_ids": batch.model_inputs["input_ids"]}
     report = wrong(lambda input_ids: model(input_ids, attention_mask=mask, use_cache=False), batch, inputs=ids)
-    assert "the model within is called without position_ids" in report.findings[0].message
+    assert "the model inside is called without position_ids" in report.findings[0].message
 
 
 @pytest.mark.parametrize("data", [trie.rollouts(), trie.calls()], ids=["rollouts", "calls"])
