@@ -226,7 +226,7 @@ def wrong(name, value, config=None):
         (wrong("layer.key.weight", np.ones((4, 4), np.int8)), "is of type INT8, which is quantised"),
         (wrong("layer.key.weight", np.ones(16)), r"expected a matrix, got shape \[16\]"),
         (wrong("layer.key.weight", np.ones((4, 5))), "read inputs of two sizes"),
-        (wrong("layer.key.weight", np.full((4, 4), np.nan)), "NaN or infinite; take a checkpoint that is whole"),
+        (wrong("layer.key.weight", np.full((4, 4), np.nan)), "NaN or infinite; use a complete checkpoint"),
         (wrong("x", np.ones(1), {"num_attention_heads": 3}), "4 query outputs do not split into 3 heads"),
         (wrong("x", np.ones(1), {"head_dim": 3}), "do not split into heads of 3"),
         (
