@@ -6,8 +6,8 @@ questions, in order of cost:
 * direct attention, for all questions at once: O(intervals of the queried rows x log);
 * transitive masks (trees, chains, documents, cliques: what `reach_bounds.is_transitive` recognises in O(T + N log N)):
   everything reachable is attended to directly, so there is nothing else to do;
-* bounds (`reach_bounds`): in a causal mask a set that lies above q is out of reach, and with few keys from the future it
-  still is for nearly all q;
+* bounds (`reach_bounds`): in a causal mask a set that lies above q is out of reach, and with few keys from the future
+  it still is for nearly all q;
 * breadth-first search for the rest (`masksynth.audit.shortest_paths`), up to ``ENTRIES / N`` queries at a time,
   O(N + intervals met) for each query and layer, until ``BUDGET`` entries have been touched. Questions that remain are
   reported as undecided.
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr, row_of_entry
+from masksynth.mask.csr import indptr, repeat_index, row_of_entry
 from masksynth.mask.intervals import gather_rows, row_intervals
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
@@ -55,7 +55,7 @@ def build_sets(groups: Sequence[Sequence[int]]) -> Sets:
     """
     count = np.array([len(group) for group in groups], np.int64)
     item = np.fromiter(chain.from_iterable(groups), np.int64, int(count.sum()))
-    pairs = np.unique(np.column_stack([np.repeat(np.arange(len(groups)), count), item]), axis=0)
+    pairs = np.unique(np.column_stack([repeat_index(count), item]), axis=0)
     return Sets(indptr(np.bincount(pairs[:, 0], minlength=len(groups))), pairs[:, 1])
 
 
