@@ -145,9 +145,11 @@ def pack_samples(
     summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:
         settings = msgspec.to_builtins(options)
-        with _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
-            folder,
-            done,
+        with (
+            _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
+                folder,
+                done,
+            )
         ):
             stream = windows(_read_tables(samples, token_fields, key_fields), window)
             _pack_windows(_timed(stream, summary.seconds), folder, done, options, summary, progress)

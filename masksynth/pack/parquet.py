@@ -11,17 +11,10 @@ import numpy as np
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask.csr import indptr
 from masksynth.mask.typing import AnyArray
-from masksynth.pack.check_samples import (
-    BLOCK,
-    SCALARS,
-    Columns,
-    assemble,
-    check_length,
-    check_scalars,
-    list_names,
-    table_of,
-)
+from masksynth.pack.check_samples import Columns, assemble, list_names, table_of
 from masksynth.pack.sample_columns import SampleTable
+from masksynth.pack.sample_values import SCALARS, check_length, check_scalars
+from masksynth.pack.text_lines import BLOCK
 from masksynth.pack.token_masks import MASKS, TRAINED, Lists
 
 
