@@ -25,7 +25,7 @@ import numpy as np
 
 from masksynth.mask import Mask
 from masksynth.mask.algebra import attends_to_self, select_table
-from masksynth.mask.csr import indptr, row_of_entry
+from masksynth.mask.csr import indptr, repeat_index, row_of_entry
 from masksynth.mask.intervals import gather_rows, row_intervals
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array, UInt64Array
 from masksynth.verify.colour_refinement import draw, row_sums
@@ -57,7 +57,7 @@ def build_sets(groups: Sequence[Sequence[int]]) -> Sets:
     """
     count = np.array([len(group) for group in groups], np.int64)
     item = np.fromiter(chain.from_iterable(groups), np.int64, int(count.sum()))
-    pairs = np.unique(np.column_stack([np.repeat(np.arange(len(groups)), count), item]), axis=0)
+    pairs = np.unique(np.column_stack([repeat_index(count), item]), axis=0)
     return Sets(indptr(np.bincount(pairs[:, 0], minlength=len(groups))), pairs[:, 1])
 
 
