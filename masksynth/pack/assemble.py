@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import concatenate_slices, indptr
+from masksynth.mask.csr import concatenate_slices, indptr, repeat_index
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.position_layout import Piece
@@ -64,7 +64,7 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], labels: TableLa
     low = np.searchsorted(labels.trained, begin)  # first trained label of each sample
     count = np.searchsorted(labels.trained, begin + length) - low
     label, predictor = (concatenate_slices(column, low, count) for column in (labels.trained, labels.predictor))
-    owner = np.repeat(np.arange(len(samples)), count)  # sample of each label
+    owner = repeat_index(count)  # sample of each label
     weight = table.weight[samples][owner]
     fields = {name: values[label] for name, values in table.fields.items()}
     if (token_weight := fields.get("weights")) is not None:
