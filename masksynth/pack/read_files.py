@@ -134,24 +134,10 @@ def _read_by_columns(
     tokens = _numbers([bytes(row.input_ids) for row in rows], np.int64)
     if tokens is None:
         return None
-    lists: dict[str, Lists] = {}
-    for field, read_raw in decoder.lists.items():
-        raws = list(map(read_raw, rows))
-        if raws.count(ABSENT) == len(raws):
-            continue
-        raw = list(map(bytes, raws))
-        given = [i for i, text in enumerate(raw) if text and text != b"null"]
-        if given:
-            dtype = np.float64 if field in token_fields else np.int64
-            columns = _numbers([raw[i] for i in given], dtype, field in MASKS)
-            if columns is None or columns[1] != [tokens[1][i] for i in given]:
-                return None
-            cut = indptr(columns[1])
-            each: list[AnyArray | None] = [None] * len(rows)
-            for k, i in enumerate(given):
-                each[i] = columns[0][cut[k] : cut[k + 1]]
-            lists[field] = each
-    given_columns = Columns(
+    lists = _read_lists(rows, decoder, tokens[1], token_fields)
+    if lists is None:
+        return None
+    columns = Columns(
         ids=[row.id for row in rows],
         groups=[row.group for row in rows],
         place=[f"{name}:{number}" for number, _ in lines],
@@ -161,7 +147,43 @@ def _read_by_columns(
         lists=lists,
         segments=[row.segments for row in rows],
     )
-    return assemble(given_columns, token_fields, key_fields)
+    return assemble(columns, token_fields, key_fields)
+
+
+def _read_lists(
+    rows: list[Any], decoder: _Decoder, lengths: list[int], token_fields: Sequence[str]
+) -> dict[str, Lists] | None:
+    """Return the per-token lists of decoded lines by name; None if they must be read line by line.
+
+    Parameters
+    ----------
+    rows : list
+        Decoded lines.
+    decoder : _Decoder
+    lengths : list of int
+        Number of tokens of each line.
+    token_fields : sequence of str
+        Names of the lists of real numbers.
+    """
+    lists: dict[str, Lists] = {}
+    for field, read_raw in decoder.lists.items():
+        raws = list(map(read_raw, rows))
+        if raws.count(ABSENT) == len(raws):
+            continue
+        texts = list(map(bytes, raws))
+        given = [i for i, text in enumerate(texts) if text and text != b"null"]
+        if not given:
+            continue
+        dtype = np.float64 if field in token_fields else np.int64
+        numbers = _numbers([texts[i] for i in given], dtype, field in MASKS)
+        if numbers is None or numbers[1] != [lengths[i] for i in given]:
+            return None
+        cut = indptr(numbers[1])
+        columns: list[AnyArray | None] = [None] * len(rows)
+        for k, i in enumerate(given):
+            columns[i] = numbers[0][cut[k] : cut[k + 1]]
+        lists[field] = columns
+    return lists
 
 
 def check_keys(line: bytes, lists: Iterable[bytes]) -> None:
