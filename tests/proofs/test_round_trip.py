@@ -12,7 +12,7 @@ from masksynth.backends import Limits
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.sparse import SparseProblem, reduce
 from masksynth.verify.proof import check_proof
-from masksynth_solvers.sparse import certificate
+from masksynth_solvers.sparse import prove_claim
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
 from masksynth_solvers.sparse.certificate import write_proof
 from masksynth_solvers.sparse.encoding import encode
@@ -79,7 +79,7 @@ def test_a_bound_above_the_optimum_is_not_written(tmp_path):
 
 
 def test_a_wide_part_by_a_tree(tmp_path, monkeypatch):
-    monkeypatch.setattr(certificate, "_proved", lambda claim, child, seconds: False)
+    monkeypatch.setattr(prove_claim, "_proved", lambda claim, child, seconds: False)
     problem, optimum = KNOWN["grid-3-5"]
     report = check_proof(written(problem, tmp_path / "proof"))
     assert (report.value, report.bound, report.parts[0].kind) == (optimum, optimum, "duals")
