@@ -31,7 +31,7 @@ def faults(formula, steps):
     """What each checker says, dratify's plain engine without RAT included, as whether it refuses and where."""
     plain = CNF(max((abs(x) for clause in (*formula, *(step[1] for step in steps)) for x in clause), default=0))
     for clause in formula:
-        plain.adddimacs_lines(clause)
+        plain.add_dimacs(clause)
     coded = [("d" if gone else "a", tuple(2 * abs(x) - 2 + (x < 0) for x in literals)) for gone, literals in steps]
     result = dratify_check(plain, coded, check_rat=False, engine="python")
     if result.ok:
