@@ -162,7 +162,7 @@ def test_limits_are_those_of_the_code():
 
 
 def test_keys_of_every_json_output(answer):
-    said = {named(cells[0])[0]: named(cells[1]) for cells in table("## What --json prints")}
+    said = {named(cells[0])[0]: named(cells[1]) for cells in table("## Output of --json")}
     shell("masksynth new causal_lm --n 5 | masksynth solve - --sparse --layers 2 --quiet -o thin --proof proof", answer)
     found = {
         "sparsify": "masksynth sparsify thin --layers 2 --json",
