@@ -46,8 +46,8 @@ STYLES: dict[int, dict[str, Any]] = {
     kinds.CHANGED: {"facecolor": "#f8bbd0", "hatch": "xxxx-", "edgecolor": "#880e4f"},
     kinds.EARLIER: {"facecolor": "#9fa8da", "edgecolor": "#9fa8da", "linewidth": 0.4},
 }
-"""Fill and hatch of each kind of cell, different in lightness too, and unlike those of tasks; a thin line closes the seam
-between two rows."""
+"""Fill and hatch of each kind of cell, different in lightness too, and unlike those of tasks; a thin line closes the
+seam between two rows."""
 
 
 @dataclass(frozen=True)
