@@ -293,12 +293,12 @@ class Instance:
 
     def _repr_html_(self) -> str:
         """Return its question and its first tasks, for a notebook."""
-        from masksynth.tasks.html import counted, html_block, html_table
-        from masksynth.tasks.value_text import printable, text_of
+        from masksynth.tasks.html import html_block, html_table
+        from masksynth.tasks.value_text import count, printable, text_of
 
         tasks = self.family.tasks
-        depth = "any number of layers" if self.layers is None else counted(self.layers, "layer")
-        facts = [printable(self.name), counted(len(tasks), "task"), depth, *(["sparse"] if self.sparse else [])]
+        depth = "any number of layers" if self.layers is None else count(self.layers, "layer")
+        facts = [printable(self.name), count(len(tasks), "task"), depth, *(["sparse"] if self.sparse else [])]
         rows = [
             (text_of(task.name), f"{len(task.nodes):,}", ", ".join(text_of(edge.label) for edge in task.predict[:4]))
             for task in tasks
