@@ -193,7 +193,7 @@ def test_windows_refer_to_earlier_lemmas(altered):
     def first(document):
         document["lemmas"][0] |= {"kind": "drat", "windows": [{"lemma": 0, "positions": []}]}
 
-    assert "no lemma stands before it" in altered("chain", first, InvalidInstance, rebuild=False)
+    assert "there is no earlier lemma" in altered("chain", first, InvalidInstance, rebuild=False)
     altered(
         "chain",
         lambda document: document["parts"][0]["windows"][0].update(lemma=len(document["lemmas"])),
