@@ -102,6 +102,15 @@ class PackedBatch:
             f"PackedBatch({len(self.samples)} samples, {self.positions} positions, {len(self.loss_label)} loss edges)"
         )
 
+    def _repr_html_(self) -> str:
+        """Return its counts and a picture of its mask with token ids, for a notebook."""
+        from masksynth.mask.svg_picture import mask_svg
+        from masksynth.tasks.html import counted, html_block
+
+        names = [f"{token}@{place}" for token, place in zip(self.input_ids[:64], self.position_ids[:64], strict=True)]
+        counts = ((len(self.samples), "sample"), (self.positions, "position"), (len(self.loss_label), "loss edge"))
+        return html_block("PackedBatch", [counted(*pair) for pair in counts], mask_svg(self.mask, names))
+
 
 def batch_arrays(batch: PackedBatch) -> Arrays:
     """The arrays of a batch, as the table above lists them."""

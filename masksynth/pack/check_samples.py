@@ -13,7 +13,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import concatenate_slices, indptr, repeat_ranges
 from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.dimensions import further_dimensions, split_dimensions
-from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, TOP, SampleTable, given_labels
+from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, TOP, SampleTable, restore_first_labels
 from masksynth.pack.token_masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.visibility import Segment, segments_of
 from masksynth.tasks.canonical import shown
@@ -62,7 +62,7 @@ def check_table(table: SampleTable, rows: Rows) -> SampleTable:
         finite, a token field that is infinite or missing at a label.
     """
     trained = table.labels != IGNORED
-    labels = given_labels(table)
+    labels = restore_first_labels(table)
     outside = (labels != IGNORED) & ((labels < 0) | (labels > TOP))
     for name, values, bad, why, remedy in (
         (

@@ -9,7 +9,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.pack.name_hashes import SeenNames
-from masksynth.pack.sample_columns import IGNORED, SampleTable, given_labels, part
+from masksynth.pack.sample_columns import IGNORED, SampleTable, restore_first_labels, slice_samples
 from masksynth.tasks.canonical import shown
 
 FIRST = 1000
@@ -73,7 +73,7 @@ def count_labels(table: SampleTable) -> LabelCounts:
     >>> count_labels(table)
     LabelCounts(trained=3, next=3, own=0)
     """
-    labels = given_labels(table)
+    labels = restore_first_labels(table)
     counted = labels != IGNORED
     counted[table.offset[1:][np.diff(table.offset) > 0] - 1] = False
     for sample, segments in enumerate(table.segments):
@@ -107,7 +107,7 @@ def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> 
     for table in tables:
         begun = begun or table.place[0]
         if samples < first:
-            counts = counts.plus(count_labels(part(table, 0, min(len(table), first - samples))))
+            counts = counts.plus(count_labels(slice_samples(table, 0, min(len(table), first - samples))))
             samples += len(table)
             if samples >= first:
                 _judge(counts, first, begun)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.pack.name_hashes import SeenNames
-from masksynth.pack.sample_columns import SampleTable, join, part, select
+from masksynth.pack.sample_columns import SampleTable, join, select, slice_samples
 
 WINDOW = 4096
 """Samples in a window, unless said otherwise."""
@@ -42,7 +42,7 @@ def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WIN
         begin = 0
         while begin < len(table):
             end = min(begin + max(size - sum(map(len, held)), 1), len(table))
-            held.append(part(table, begin, end))
+            held.append(slice_samples(table, begin, end))
             begin = end
             if sum(map(len, held)) >= size or sum(len(each.tokens) for each in held) >= tokens:
                 ready, held = _split(join(held))

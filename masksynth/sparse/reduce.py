@@ -139,7 +139,7 @@ def reduce(problem: SparseProblem) -> Reduction:
 
     Examples
     --------
-    On a chain of five at L = 2, the pairs three and four apart share edges: one component, beside four covers.
+    On a chain of five at L = 2, the pairs three and four apart share edges: one component, besides four covers.
 
     >>> chain = SparseProblem(np.tril(np.ones((5, 5), bool)), 2)
     >>> reduction = reduce(chain)

@@ -330,6 +330,20 @@ class Instance:
     sparse: bool = False
     expect: Mapping[str, Any] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        """Return its question and its first tasks, for a notebook."""
+        from masksynth.tasks.html import counted, html_block, html_table
+        from masksynth.tasks.value_text import printable, text_of
+
+        tasks = self.family.tasks
+        depth = "any number of layers" if self.layers is None else counted(self.layers, "layer")
+        facts = [printable(self.name), counted(len(tasks), "task"), depth, *(["sparse"] if self.sparse else [])]
+        rows = [
+            (text_of(task.name), f"{len(task.nodes):,}", ", ".join(text_of(edge.label) for edge in task.predict[:4]))
+            for task in tasks
+        ]
+        return html_block("Instance", facts, html_table(("task", "nodes", "predicts"), rows))
+
     def __post_init__(self) -> None:
         if not isinstance(self.family, TaskFamily):
             raise InvalidInstance(

@@ -1,4 +1,4 @@
-"""Requirements at any depth: rows class by class as multisets, and not one position too many."""
+"""Requirements at any depth: rows as multisets of classes, and the least number of positions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ from collections import Counter
 import numpy as np
 
 from masksynth.errors import WrongAnswer
+from masksynth.mask.typing import Int64Array
 from masksynth.tasks.merged import MergedTask
-from masksynth.verify.answer_shape import Identity, word
-from masksynth.verify.colour_refinement import Integers, draw, first_colours, most_in_a_row, row_sums
+from masksynth.verify.answer_shape import Identity, describe_position
+from masksynth.verify.colour_refinement import draw, first_colours, most_in_a_row, row_sums
 from masksynth.verify.mask_refinement import stable
 from masksynth.verify.task_flow import Flow
 
 
-def check_any_depth(flow: Flow, merged: MergedTask, identity: list[Identity], index: Integers, minimal: bool) -> int:
-    """Compare every row of every live node with the row of its position, counting classes; returns the number of classes.
+def check_any_depth(flow: Flow, merged: MergedTask, identity: list[Identity], index: Int64Array, minimal: bool) -> int:
+    """Compare the row of each live node with that of its position, as multisets of classes; return how many classes.
 
-    With K the coarsest stable colouring of the positions, u -> K(position of u) is then a stable colouring of the tasks, so a node and
-    its position hold equal values at every layer.
+    With K the coarsest stable colouring of the positions, u -> K(position of u) is then a stable colouring of the
+    tasks, so a node and its position hold equal values at every layer.
+
+    Parameters
+    ----------
+    flow : Flow
+    merged : MergedTask
+    identity : list of Identity
+        Of each position.
+    index : (V,) int64
+        The position of each live node.
+    minimal : bool
+        Whether the number of positions must be the least.
 
     Raises
     ------
@@ -33,9 +45,9 @@ def check_any_depth(flow: Flow, merged: MergedTask, identity: list[Identity], in
     )
     classes = stable(first_colours(identity), mask, words)
     for table in range(mask.tables):
-        due = row_sums(flow.rows, table, words[classes[index]])
+        expected = row_sums(flow.rows, table, words[classes[index]])
         given = row_sums(mask, table, words[classes])[index]
-        wrong = np.flatnonzero((due != given).any(axis=1))
+        wrong = np.flatnonzero((expected != given).any(axis=1))
         if len(wrong):
             raise _wrong_row(flow, merged, index, classes, int(wrong[0]), table)
     if minimal:
@@ -44,44 +56,66 @@ def check_any_depth(flow: Flow, merged: MergedTask, identity: list[Identity], in
 
 
 def _wrong_row(
-    flow: Flow, merged: MergedTask, index: Integers, classes: Integers, node: int, table: int
+    flow: Flow, merged: MergedTask, index: Int64Array, classes: Int64Array, node: int, table: int
 ) -> WrongAnswer:
-    """Name a class that the node sees more or less often in its task than its position does in the mask."""
-    task, name = flow.where(node)
-    due = Counter(classes[index[flow.rows.row(node, table)]].tolist())
+    """Return an error naming a class that the node sees more or less often than its position does in the mask."""
+    task, name = flow.find_node(node)
+    expected = Counter(classes[index[flow.rows.row(node, table)]].tolist())
     given = Counter(classes[merged.mask.row(int(index[node]), table)].tolist())
-    odd = min(number for number in due | given if due[number] != given[number])
-    like = int(np.flatnonzero(classes == odd)[0])
-    place = f" in table {table}" if merged.mask.tables > 1 else ""
-    seen = f"sees {due[odd]} of {word(merged.positions[like])} (class of position {like}) in its task"
-    return WrongAnswer(
-        "rows", f"{seen}, position {index[node]} sees {given[odd]} in the mask{place}", flow.tasks[task][0].name, name
+    wrong = min(number for number in expected | given if expected[number] != given[number])
+    member = int(np.flatnonzero(classes == wrong)[0])
+    which = f"{describe_position(merged.positions[member])} (class of position {member})"
+    where = f" in table {table}" if merged.mask.tables > 1 else ""
+    fact = (
+        f"sees {expected[wrong]} of {which} in its task, position {index[node]} sees {given[wrong]} in the mask{where}"
     )
+    return WrongAnswer("rows", fact, flow.tasks[task][0].name, name)
 
 
-def check_minimal(flow: Flow, merged: MergedTask, index: Integers, classes: Integers) -> None:
-    """Every class is hit, at its lowest index, and has exactly max(1, largest multiplicity in a row) positions."""
+def check_minimal(flow: Flow, merged: MergedTask, index: Int64Array, classes: Int64Array) -> None:
+    """Check that every class has a node, at its lowest index, and max(1, largest multiplicity in a row) positions."""
     size = np.bincount(classes)
     lowest = np.full(len(size), len(classes), np.int64)
     np.minimum.at(lowest, classes, np.arange(len(classes)))
-    hit = np.zeros(len(size), bool)
-    hit[classes[index]] = True
-    if not hit.all():
-        spare = int(lowest[~hit].min())
-        raise WrongAnswer("minimality", f"no task needs position {spare} {word(merged.positions[spare])}")
-    high = np.flatnonzero(lowest[classes[index]] != index)
-    if len(high):
-        task, name = flow.where(int(high[0]))
-        right, given = lowest[classes[index[high[0]]]], index[high[0]]
-        raise WrongAnswer(
-            "minimality", f"equivalent positions {right} and {given}: the lowest is due", flow.tasks[task][0].name, name
-        )
-    # All rows of one class agree and every class is hit, so the rows of the lowest positions are the tasks' rows.
+    has_node = np.zeros(len(size), bool)
+    has_node[classes[index]] = True
+    if not has_node.all():
+        spare = int(lowest[~has_node].min())
+        raise WrongAnswer("minimality", f"no task needs position {spare} {describe_position(merged.positions[spare])}")
+    check_lowest(flow, index, np.arange(len(index)), lowest[classes])
+    # All rows of one class are equal and every class has a node, so the rows of the lowest positions are the tasks'
+    # rows.
     most = np.ones(len(size), np.int64)
     for table in range(merged.mask.tables):
         most = np.maximum(most, most_in_a_row(merged.mask, table, lowest, classes, size))
     if (most < size).any():
         spare = int(np.flatnonzero(most < size)[0])
         first, second = np.flatnonzero(classes == spare)[[0, -1]].tolist()
-        fact = f"positions {first} and {second} {word(merged.positions[first])} are equivalent"
-        raise WrongAnswer("minimality", f"{fact}; {size[spare]} stand where {most[spare]} suffice")
+        fact = f"positions {first} and {second} {describe_position(merged.positions[first])} are equivalent"
+        raise WrongAnswer("minimality", f"{fact}; there are {size[spare]} of them, {most[spare]} suffice")
+
+
+def check_lowest(flow: Flow, index: Int64Array, nodes: Int64Array, lowest: Int64Array) -> None:
+    """Check that each of the nodes is at the lowest of its equivalent positions.
+
+    Parameters
+    ----------
+    flow : Flow
+    index : (V,) int64
+        The position of each live node.
+    nodes : (m,) int64
+        The nodes to check.
+    lowest : (n,) int64
+        For each position the lowest equivalent one.
+
+    Raises
+    ------
+    WrongAnswer
+        ``minimality``.
+    """
+    wrong = nodes[lowest[index[nodes]] != index[nodes]]
+    if len(wrong):
+        task, name = flow.find_node(int(wrong[0]))
+        given = index[wrong[0]]
+        fact = f"equivalent positions {lowest[given]} and {given}: expected the lower one"
+        raise WrongAnswer("minimality", fact, flow.tasks[task][0].name, name)

@@ -1,4 +1,4 @@
-"""``verify``: a merged task against its instance."""
+"""``verify``: check a merged task against its instance."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ import numpy as np
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.merged import MergedTask
 from masksynth.tasks.model import Instance, TaskFamily
-from masksynth.verify.answer_shape import check_embeddings, check_loss, check_problem, embedding, identities
+from masksynth.verify.answer_shape import check_embeddings, check_loss, check_problem, check_shape, read_embedding
 from masksynth.verify.any_depth import check_any_depth
 from masksynth.verify.check_leak import check_leaks
 from masksynth.verify.classes import check_sparse
-from masksynth.verify.layered import check_layers, demand
+from masksynth.verify.layered import check_layers, find_demand
 from masksynth.verify.task_flow import family_flow
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found right.
+    """Result of a successful check.
 
     Parameters
     ----------
-    positions, classes : int
-        Positions of the merged task and how many of them differ (by any depth, or after L layers).
+    positions : int
+        Number of positions of the merged task.
+    classes : int
+        Number of classes of positions that are not equivalent (at any depth, or after L layers).
     tables : int
         Length of the layer pattern.
     layers : int, optional
-        The depth at which equality was asked; None: any.
+        The depth at which equality was checked; None: any.
     loss_edges : int
+        Number of loss edges.
     checks : tuple of str
-        The requirements checked, in order; ``leak`` only if some prediction hides something.
+        The requirements checked, in order; ``leak`` only if a prediction hides something.
     minimal : bool
-        Whether the number of positions was proven least.
+        Whether the number of positions was proved to be the least.
     edges : int, optional
-        The pairs off the diagonal of a sparse mask; None for the dense mask.
+        Number of pairs off the diagonal of a sparse mask; None for a dense mask.
     """
 
     positions: int
@@ -54,23 +57,24 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
     Parameters
     ----------
     instance : Instance
-        Only its family counts; the question answered travels in ``merged.problem``.
+        Only its family counts; layers and sparsity are those of ``merged.problem``.
     merged : MergedTask
     minimal : bool
-        Also ask for the least number of positions and for the lowest index of each class.
+        Also check that the number of positions is the least, and that nodes are at the lowest index of their class.
 
     Raises
     ------
     WrongAnswer
-        Naming the broken requirement with tokens and, for a leak, the path.
+        Naming the requirement that fails, with tokens and, for a leak, the path.
 
     Notes
     -----
-    A merged task is right iff every task maps to it preserving identity and, class by class, the number of keys in each row; it is
-    minimal iff moreover every class is hit and has max(1, largest multiplicity in a row) positions (Li & Guo, Hasse Diagrams for
-    Attention, arXiv 2606.09951, generalised from dense acyclic tasks without equal nodes). At L layers colours after L layers are
-    compared instead. A sparse answer takes its classes from the tasks, and is right iff each position sees, through L layers of the mask
-    with its diagonal, exactly the classes in the closed row of its own; that it has the fewest edges is not checked here.
+    A merged task is right iff every task maps to it preserving identity and, class by class, the number of keys in each
+    row; it is minimal iff moreover every class contains a node and has max(1, largest multiplicity in a row) positions
+    (Li & Guo, Hasse Diagrams for Attention, arXiv 2606.09951, generalised from dense acyclic tasks without equal
+    nodes). At L layers, colours after L layers are compared instead. A sparse answer takes its classes from the tasks,
+    and is right iff each position sees, through L layers of the mask with its diagonal, exactly the classes in the
+    closed row of its own; that it has the fewest edges is not checked here.
 
     Examples
     --------
@@ -79,41 +83,40 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
     >>> from masksynth.verify.answer_shape import instance_hash
     >>> family = TaskFamily((Task("t", [Node("w", "a", 0)], {"w": ["w"]}, [Prediction("w", "b")]),))
     >>> question = Question(None, False, 1, instance_hash(family))
-    >>> merged = MergedTask((Position("a", 0),), Mask.from_dense(np.eye(1, dtype=bool)), {"t": {"w": 0}}, ("b",), ("t",),
-    ...                     (LossEdge(0, 0, 0, 1.0),), question)
+    >>> positions, mask = (Position("a", 0),), Mask.from_dense(np.eye(1, dtype=bool))
+    >>> edges = (LossEdge(0, 0, 0, 1.0),)
+    >>> merged = MergedTask(positions, mask, {"t": {"w": 0}}, ("b",), ("t",), edges, question)
     >>> report = verify(Instance(family, "one"), merged)
     >>> report.positions, report.checks
     (1, ('problem', 'shape', 'identity', 'labels', 'loss edges', 'rows', 'minimality'))
     """
     if not isinstance(instance, Instance) or not isinstance(merged, MergedTask):
         kinds = f"{type(instance).__name__} and {type(merged).__name__}"
-        raise InvalidInstance(f"verify takes an Instance and a MergedTask, not {kinds}", "", "give answer.merged")
+        raise InvalidInstance(f"expected an Instance and a MergedTask, got {kinds}", "", "give answer.merged")
     family, problem = instance.family, merged.problem
     check_problem(problem, family)
-    identity = identities(merged, family.tables)
+    identity = check_shape(merged, family.tables)
     check_embeddings(family, merged, identity)
     check_loss(family, merged)
     flow = family_flow(family)
-    if problem.sparse:
-        classes = check_sparse(flow, merged, identity, embedding(flow, merged, np.ones(flow.first[-1], bool)), minimal)
-    elif problem.layers is None:
-        index = embedding(flow, merged, np.ones(flow.first[-1], bool))
-        classes = check_any_depth(flow, merged, identity, index, minimal)
+    if problem.layers is None or problem.sparse:
+        index = read_embedding(flow, merged, np.ones(flow.first[-1], bool))
+        check = check_sparse if problem.sparse else check_any_depth
+        classes = check(flow, merged, identity, index, minimal)
     else:
-        asked = demand(flow, problem.layers)
-        index = embedding(flow, merged, asked.age >= 0)
-        classes = check_layers(flow, merged, identity, index, asked, problem.layers, minimal)
+        demand = find_demand(flow, problem.layers)
+        index = read_embedding(flow, merged, demand.age >= 0)
+        classes = check_layers(flow, merged, identity, index, demand, minimal)
     check_leaks(flow, problem.layers)
     edges = merged.mask.pairs - merged.mask.size if problem.sparse else None
-    checks = _checks(family, problem.sparse, minimal)
-    return Report(
-        merged.mask.size, classes, merged.mask.tables, problem.layers, len(merged.loss_edges), checks, minimal, edges
-    )
+    checks = _list_checks(family, problem.sparse, minimal)
+    mask = merged.mask
+    return Report(mask.size, classes, mask.tables, problem.layers, len(merged.loss_edges), checks, minimal, edges)
 
 
-def _checks(family: TaskFamily, sparse: bool, minimal: bool) -> tuple[str, ...]:
-    """List the requirements in the order in which they are checked."""
-    hiding = any(prediction.hides for task in family.tasks for prediction in task.predict)
+def _list_checks(family: TaskFamily, sparse: bool, minimal: bool) -> tuple[str, ...]:
+    """Return the requirements in the order in which they are checked."""
+    hides = any(prediction.hides for task in family.tasks for prediction in task.predict)
     core = ("classes", "flow") if sparse else ("rows",)
     return (
         "problem",
@@ -123,5 +126,5 @@ def _checks(family: TaskFamily, sparse: bool, minimal: bool) -> tuple[str, ...]:
         "loss edges",
         *core,
         *("minimality",) * minimal,
-        *("leak",) * hiding,
+        *("leak",) * hides,
     )

@@ -1,17 +1,19 @@
-"""Stored forms of the mask, which FlexAttention reads instead of the mask, compared with it by arguments of their own.
+"""Check the stored forms of a mask, which FlexAttention reads instead of the mask.
 
-Row and column intervals are rectangles of allowed pairs, and a sum of rectangles is determined by its corners: each rectangle adds
-+1, -1, -1, +1 at its four corners (the mixed difference of the indicator), so two lists of rectangles cover every pair equally often iff
-their corner weights agree. Prefixes of chains are compared by counts and sums of ranks, bits by the bits of the mask.
+Row and column intervals are rectangles of allowed pairs, and a sum of rectangles is determined by its corners: each
+rectangle adds +1, -1, -1, +1 at its four corners (the mixed difference of its indicator), so two lists of rectangles
+cover every pair equally often iff their corner weights agree. Prefixes of chains are compared by counts and sums of
+ranks, bits by the bits of the mask.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.mask.typing import AnyArray, Int32Array, Int64Array
+from masksynth.verify.ragged import Rows, mask_rows, sum_over_rows
 
 PREFIX = "flex_"
 SIDE, WORD, MAX_FLAT = 128, 32, 8192
@@ -26,13 +28,12 @@ FORMS = (
 )
 """The arrays of each form; every form has a ``reason`` too."""
 
-Int64 = NDArray[np.int64]
-Arrays = dict[str, NDArray[np.int32]]
+Arrays = dict[str, AnyArray]
 Shapes = dict[str, tuple[str, tuple[int | None, ...]]]
 
 
 def form_shapes(size: int, tables: int) -> Shapes:
-    """Return name -> (dtype, shape) of the arrays that may store forms of P tables of N positions; None is a free length."""
+    """Return name -> (dtype, shape) of the arrays of stored forms, for P tables of N positions; None is any length."""
     blocks = -(-size // SIDE)
     shapes: Shapes = {
         "row_intervals": ("<i4", (None, 2, size)),
@@ -79,13 +80,7 @@ def check_forms(arrays: Arrays, mask: Mask) -> None:
 
 def _differs(form: Arrays, mask: Mask, table: int) -> str:
     """Return in words how a form differs from its table; empty if it does not."""
-    offset = mask.row_offset[table]
-    part = slice(int(offset[0]), int(offset[-1]))
-    rows = (
-        np.repeat(np.arange(mask.size), np.diff(offset)),
-        mask.key_start[part].astype(np.int64),
-        mask.key_end[part].astype(np.int64),
-    )
+    rows = mask_rows(mask, table)
     if "row_intervals" in form:
         return _compare_intervals(form["row_intervals"], rows, mask.size, False)
     if "column_intervals" in form:
@@ -97,7 +92,7 @@ def _differs(form: Arrays, mask: Mask, table: int) -> str:
     return _compare_blocks(form["block_number"], form["block_bits"], rows, mask.size)
 
 
-def _compare_intervals(stored: NDArray[np.int32], rows: tuple[Int64, ...], size: int, by_key: bool) -> str:
+def _compare_intervals(stored: Int32Array, rows: Rows, size: int, by_key: bool) -> str:
     """Compare intervals [c, 2, N] of keys by query, or of queries by key, with the rows of the mask."""
     if not len(stored):
         return "expected at least one pair of bounds, got none"
@@ -114,11 +109,11 @@ def _compare_intervals(stored: NDArray[np.int32], rows: tuple[Int64, ...], size:
     return f"query {row} and key {key} are allowed by only one of the form and the mask"
 
 
-def _corners(size: int, plus: tuple[Int64, ...], minus: tuple[Int64, ...]) -> tuple[Int64, Int64]:
+def _corners(size: int, plus: tuple[Int64Array, ...], minus: tuple[Int64Array, ...]) -> tuple[Int64Array, Int64Array]:
     """Return (code, weight) of the corners of rectangles ``plus`` minus those of ``minus``.
 
-    A rectangle (first row, end of rows, first key, end of keys) has its corners at row * (size + 1) + key. The first corner in row-major
-    order with a nonzero weight is the first pair that the two sums cover differently.
+    A rectangle (first row, end of rows, first key, end of keys) has its corners at row * (size + 1) + key. The first
+    corner in row-major order with a nonzero weight is the first pair that the two sums cover differently.
     """
     codes, signs = [], []
     for (top, bottom, left, right), sign in ((plus, 1), (minus, -1)):
@@ -131,12 +126,12 @@ def _corners(size: int, plus: tuple[Int64, ...], minus: tuple[Int64, ...]) -> tu
     return code, weight
 
 
-def _compare_chains(ranks: Int64, own: NDArray[np.int32], rows: tuple[Int64, ...], size: int) -> str:
+def _compare_chains(ranks: Int64Array, own: Int32Array, rows: Rows, size: int) -> str:
     """Compare ranks in chains, [c, 2, N] (rank by key, limit by query), with the rows of the mask.
 
-    Row q must see the first ``limit`` keys of every chain, its own key where ``own[q] == q``, and nothing else. The keys of row q in a
-    chain, without its own where that is beyond the prefix, are the first m of the chain iff there are m of them and their ranks, which
-    are distinct, sum to 0 + 1 + ... + (m - 1).
+    Row q must see the first ``limit`` keys of every chain, its own key where ``own[q] == q``, and nothing else. The
+    keys of row q in a chain, without its own where that is beyond the prefix, are the first m of the chain iff there
+    are m of them and their ranks, which are distinct, sum to 0 + 1 + ... + (m - 1).
     """
     query, start, end = rows
     diagonal = np.bincount(query[(start <= query) & (query < end)], minlength=size)
@@ -149,7 +144,7 @@ def _compare_chains(ranks: Int64, own: NDArray[np.int32], rows: tuple[Int64, ...
     members = ranks[:, 0] != NEVER
     if (members.sum(axis=0) > 1).any():
         return f"key {int((members.sum(axis=0) > 1).argmax())} is in several chains"
-    rest = _sum_over_rows(np.ones(size, np.int64), rows)  # keys of each row that no chain explains
+    rest = sum_over_rows(rows, np.ones(size, np.int64))  # keys of each row that no chain explains
     covered = np.zeros(size, bool)  # rows whose own key is in one of its prefixes
     for chain, ((rank, limit), member) in enumerate(zip(ranks, members, strict=True)):
         count = int(member.sum())
@@ -159,8 +154,8 @@ def _compare_chains(ranks: Int64, own: NDArray[np.int32], rows: tuple[Int64, ...
             return f"expected limits from 0 to {count} in chain {chain}, got {limit.min()} to {limit.max()}"
         beyond = alone & member & (rank >= limit)
         covered |= member & (rank < limit)
-        number = _sum_over_rows(member.astype(np.int64), rows) - beyond
-        total = _sum_over_rows(np.where(member, rank, 0), rows) - np.where(beyond, rank, 0)
+        number = sum_over_rows(rows, member.astype(np.int64)) - beyond
+        total = sum_over_rows(rows, np.where(member, rank, 0)) - np.where(beyond, rank, 0)
         wrong = (number != limit) | (total != limit * (limit - 1) // 2)
         if wrong.any():
             return f"query {int(wrong.argmax())} does not see the first {limit[wrong.argmax()]} keys of chain {chain}"
@@ -169,15 +164,7 @@ def _compare_chains(ranks: Int64, own: NDArray[np.int32], rows: tuple[Int64, ...
     return f"query {int(wrong.argmax())} sees keys outside the chains" if wrong.any() else ""
 
 
-def _sum_over_rows(value: Int64, rows: tuple[Int64, ...]) -> Int64:
-    """Return the sum of a value per key over the keys of each row, from prefix sums over keys and over intervals."""
-    query, start, end = rows
-    before = np.append(0, value.cumsum())
-    upto = np.append(0, (before[end] - before[start]).cumsum())
-    return np.diff(upto[np.searchsorted(query, np.arange(len(value) + 1))])
-
-
-def _compare_bits(bits: NDArray[np.int32], mask: Mask, table: int) -> str:
+def _compare_bits(bits: Int32Array, mask: Mask, table: int) -> str:
     """Compare bits [N, ceil(N / 32)], the lowest first, with the dense mask."""
     if mask.size > MAX_FLAT:
         return f"expected bits by blocks above {MAX_FLAT} positions"
@@ -188,7 +175,7 @@ def _compare_bits(bits: NDArray[np.int32], mask: Mask, table: int) -> str:
     return f"row {int(wrong.any(axis=1).argmax())} is not that of the mask" if wrong.any() else ""
 
 
-def _compare_blocks(number: NDArray[np.int32], bits: NDArray[np.int32], rows: tuple[Int64, ...], size: int) -> str:
+def _compare_blocks(number: Int32Array, bits: Int32Array, rows: Rows, size: int) -> str:
     """Compare numbers [R, R] and bits [B, 128, 4] of blocks with the rows of the mask, one row of blocks at a time."""
     if len(bits) < 2 or bits[0].any() or (bits[1] != -1).any():
         return "block 0 is not empty or block 1 is not full"

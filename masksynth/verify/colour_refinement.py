@@ -1,28 +1,26 @@
-"""Colour refinement on interval rows, near-linear, on the checker's own account.
+"""Colour refinement on interval rows, near-linear: the checker's own.
 
-The multiset of colours in a row is compared through a sum: every colour draws two random 64-bit words, a row adds up the words of its
-keys (modulo 2**64, over prefix sums, so that no interval is ever expanded). Different sums *prove* different multisets, whatever was
-drawn. Equal sums of different multisets of fewer than 2**31 keys have probability below 2**-64: the words are drawn from the SHA-256 of
-everything that is checked, so no answer can be made to fit them, and the same answer always gets the same verdict.
+The multiset of colours in a row is compared by a hash: every colour has two random 64-bit words, and a row has the sum
+of the words of its keys (modulo 2**64, from prefix sums, so that no interval is expanded). Different sums *prove*
+different multisets. Equal sums of different multisets of fewer than 2**31 keys have probability below 2**-64; the words
+are drawn from the SHA-256 of everything that is checked, so no answer can be made to fit them, and equal answers get
+equal verdicts.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.mask import Mask
+from masksynth.mask.typing import AnyArray, Int64Array, UInt64Array
+from masksynth.verify.ragged import prefix_sums
 
-Integers = NDArray[np.int64]
-Words = NDArray[np.uint64]
 
-
-def draw(count: int, *checked: bytes) -> Words:
-    """Two random words for each of ``count`` colours, drawn from what is checked; ``(count, 2)``."""
+def draw(count: int, *checked: bytes) -> UInt64Array:
+    """Return two random words for each of ``count`` colours, ``(count, 2)``, seeded by the bytes that are checked."""
     digest = hashlib.sha256()
     for part in checked:
         digest.update(hashlib.sha256(part).digest())
@@ -30,8 +28,15 @@ def draw(count: int, *checked: bytes) -> Words:
     return generator.integers(0, 2**64, size=(count, 2), dtype=np.uint64)
 
 
-def row_sums(rows: Mask, table: int, value: NDArray[Any]) -> NDArray[Any]:
-    """Sum of the keys' values over every row of a table; value ``(n,)`` or ``(n, c)``, unsigned sums modulo 2**64.
+def row_sums(rows: Mask, table: int, value: AnyArray) -> AnyArray:
+    """Return the sum of the keys' values over each row of a table.
+
+    Parameters
+    ----------
+    rows : Mask
+    table : int
+    value : (n,) or (n, c) array
+        Unsigned sums are modulo 2**64.
 
     Examples
     --------
@@ -40,20 +45,14 @@ def row_sums(rows: Mask, table: int, value: NDArray[Any]) -> NDArray[Any]:
     """
     bounds = rows.row_offset[table]
     part = slice(int(bounds[0]), int(bounds[-1]))
-    prefix = _prefix(value)
-    runs = _prefix(prefix[rows.key_end[part]] - prefix[rows.key_start[part]])
-    total: NDArray[Any] = runs[bounds[1:] - bounds[0]] - runs[bounds[:-1] - bounds[0]]
+    below = prefix_sums(value)  # sums over the keys below each key
+    before = prefix_sums(below[rows.key_end[part]] - below[rows.key_start[part]])  # over the intervals before each one
+    total: AnyArray = before[bounds[1:] - bounds[0]] - before[bounds[:-1] - bounds[0]]
     return total
 
 
-def _prefix(value: NDArray[Any]) -> NDArray[Any]:
-    prefix = np.zeros((len(value) + 1, *value.shape[1:]), value.dtype)
-    np.cumsum(value, axis=0, out=prefix[1:])
-    return prefix
-
-
-def ranks(*columns: NDArray[Any]) -> Integers:
-    """Give numbers to the distinct rows of the columns 0, 1, ... in ascending order.
+def ranks(*columns: AnyArray) -> Int64Array:
+    """Return for each row of the columns its rank, 0, 1, ..., among the distinct rows in lexicographic order.
 
     Examples
     --------
@@ -61,45 +60,64 @@ def ranks(*columns: NDArray[Any]) -> Integers:
     array([1, 0, 1])
     """
     order = np.lexsort(columns[::-1])
-    step = np.zeros(len(order), bool)
+    is_new = np.zeros(len(order), bool)  # differs from the row before in sorted order
     for column in columns:
-        step[1:] |= column[order][1:] != column[order][:-1]
+        is_new[1:] |= column[order][1:] != column[order][:-1]
     rank = np.empty(len(order), np.int64)
-    rank[order] = step.cumsum()
+    rank[order] = is_new.cumsum()
     return rank
 
 
-def first_colours(identities: Iterable[Hashable]) -> Integers:
-    """Equal identities, equal colours; numbered by first appearance."""
-    known: dict[Hashable, int] = {}
-    return np.fromiter((known.setdefault(identity, len(known)) for identity in identities), np.int64)
+def first_colours(identities: Iterable[Hashable]) -> Int64Array:
+    """Return integer codes of the identities, in order of first appearance."""
+    codes: dict[Hashable, int] = {}
+    return np.fromiter((codes.setdefault(identity, len(codes)) for identity in identities), np.int64)
 
 
-def levels(colour: Integers, sides: Sequence[Mask], words: Words, layers: int) -> list[Integers]:
-    """Colours after 0, 1, ... layers over several relations side by side; the last entry holds for all later layers too.
+def levels(colour: Int64Array, sides: Sequence[Mask], words: UInt64Array, layers: int) -> list[Int64Array]:
+    """Return the colours after 0, 1, ... layers, until they are stable; the last entry holds for all later layers.
 
-    Layer l reads table (l - 1) mod P. A colouring that no table refines any more stays.
+    Layer l reads table (l - 1) mod P. The colouring is stable once no table of the pattern has refined it.
+
+    Parameters
+    ----------
+    colour : (n,) int64
+        Colours before the first layer of the positions of all sides, one side after another.
+    sides : sequence of Mask
+        Relations of P tables each, over disjoint sets of positions, which are coloured together.
+    words : (n, 2) uint64
+        See `draw`.
+    layers : int
     """
     cuts = np.cumsum([side.size for side in sides])[:-1]
-    found = [colour]
-    quiet = 0
+    colours = [colour]
+    unchanged = 0
     for layer in range(1, layers + 1):
         table = (layer - 1) % sides[0].tables
-        value = words[found[-1]]
+        value = words[colours[-1]]
         sums = np.concatenate(
             [row_sums(side, table, part) for side, part in zip(sides, np.split(value, cuts), strict=True)]
         )
-        found.append(ranks(found[-1], *sums.T))
-        quiet = quiet + 1 if found[-1].max(initial=0) == found[-2].max(initial=0) else 0
-        if quiet == sides[0].tables:
+        colours.append(ranks(colours[-1], *sums.T))
+        unchanged = unchanged + 1 if colours[-1].max(initial=0) == colours[-2].max(initial=0) else 0
+        if unchanged == sides[0].tables:
             break
-    return found
+    return colours
 
 
-def most_in_a_row(rows: Mask, table: int, queries: Integers, colour: Integers, bound: Integers) -> Integers:
-    """Count the most keys of each colour in one row of ``queries``, exactly; ``bound[c]`` is an upper limit, and at least 1.
+def most_in_a_row(rows: Mask, table: int, queries: Int64Array, colour: Int64Array, bound: Int64Array) -> Int64Array:
+    """Return for each colour the largest number of its keys in one row of ``queries``, at least 1.
 
-    Only colours with a bound above 1 are looked at, and each only until its bound is reached.
+    Only colours with a bound above 1 are counted, and each only until its bound is reached.
+
+    Parameters
+    ----------
+    rows : Mask
+    table : int
+    queries : (m,) int64
+    colour : (n,) int64
+    bound : (colours,) int64
+        Upper bounds, at least 1.
 
     Examples
     --------
@@ -108,15 +126,15 @@ def most_in_a_row(rows: Mask, table: int, queries: Integers, colour: Integers, b
     [2, 1]
     """
     most = np.ones(len(bound), np.int64)
-    watched = np.flatnonzero(bound[colour] > 1)
-    size = row_sums(rows, table, np.isin(np.arange(rows.size), watched).astype(np.int64))[queries]
-    for query in queries[np.argsort(-size, kind="stable")][: int((size > 1).sum())]:
-        if not len(watched):
+    open_keys = np.flatnonzero(bound[colour] > 1)  # keys of colours whose bound is not reached
+    size = row_sums(rows, table, np.isin(np.arange(rows.size), open_keys).astype(np.int64))[queries]
+    for query in queries[np.argsort(-size, kind="stable")][: int((size > 1).sum())]:  # rows with most open keys first
+        if not len(open_keys):
             break
-        ends = np.searchsorted(watched, np.array(rows.intervals(int(query), table)))
-        keys = np.concatenate([watched[start:end] for start, end in ends])
-        found, count = np.unique(colour[keys], return_counts=True)
-        most[found] = np.maximum(most[found], count)
-        if (most[found] >= bound[found]).any():
-            watched = watched[most[colour[watched]] < bound[colour[watched]]]
+        ends = np.searchsorted(open_keys, np.array(rows.intervals(int(query), table)))
+        keys = np.concatenate([open_keys[start:end] for start, end in ends])
+        present, count = np.unique(colour[keys], return_counts=True)
+        most[present] = np.maximum(most[present], count)
+        if (most[present] >= bound[present]).any():
+            open_keys = open_keys[most[colour[open_keys]] < bound[colour[open_keys]]]
     return most

@@ -1,12 +1,14 @@
-"""Which rows of a mask lack something due after L layers: exact, and near-linear where flows are few intervals.
+"""Rows of a mask that lack part of a required flow after L layers: exact, near-linear for flows of few intervals.
 
-Nothing beyond what is due can flow here (`masksynth.verify.check_sparse_flow`), so rows are compared by what they reach, or by how much:
+Nothing beyond the requirement can flow here (`masksynth.verify.check_sparse_flow`), so rows are compared by what they
+reach, or by how much:
 
-* L layers, first look: the flow after l layers is the union, over the keys of a row, of their flow after l - 1 layers. Where it is not yet
-  what is due, only its longest intervals are kept. What is forgotten can only make a row look worse than it is.
-* L layers, second look: rows that do not look complete are followed exactly, as bits, from query to keys, last layer first.
-* Any number of layers: one union is enough. If every component of the mask has, beside its own members, what is *due* to its other keys,
-  then by induction from the lowest component upwards it has all that is due to itself.
+* L layers, first pass: the flow after l layers is the union, over the keys of a row, of their flow after l - 1 layers.
+  Where it is not complete yet, only its longest intervals are kept, so a complete row may look incomplete, never the
+  reverse.
+* L layers, second pass: rows that look incomplete are followed exactly, as bits, from query to keys, last layer first.
+* Any number of layers: one union is enough. If every component of the mask has, besides its own members, all that its
+  other keys *require*, then by induction from the lowest component upwards it has all that it requires itself.
 """
 
 from __future__ import annotations
@@ -16,143 +18,159 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from masksynth.verify.bit_sets import bits_of, blocks, counted, united_bits
-from masksynth.verify.colour_refinement import Integers
+from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.verify.bit_sets import count_sets_with, pack_sets, split_numbers, unite_bits
 from masksynth.verify.interval_sets import (
     Lists,
-    Runs,
-    chosen,
-    different,
-    gathered,
-    joined,
-    prefix,
-    shortened,
-    singles,
-    sizes,
-    united,
+    Sets,
+    concatenate_sets,
+    count_elements,
+    count_listed,
+    find_different,
+    keep_longest,
+    select_sets,
+    singletons,
+    unite_listed,
 )
 from masksynth.verify.path_numbering import components
+from masksynth.verify.ragged import prefix_sums, row_of_entry
 
-FEW = 4096
+EXACT = 4096
 """Positions up to which every row is followed exactly."""
 KEPT = 16
-"""Intervals of an unfinished row that are kept, beside as many as are due to it."""
-WORDS_OF_AN_INTERVAL = 64
+"""Intervals of an incomplete row that are kept, in addition to as many as the row requires."""
+WORDS_PER_INTERVAL = 64
 """Words of bits that are united in the time of one interval."""
 
-Table = NDArray[np.bool_]
 
-
-class Due(NamedTuple):
+class Required(NamedTuple):
     """What has to flow into every position.
 
     Parameters
     ----------
     own : (n,) int64
-        The number of what each position holds before the first layer.
-    sets : Runs
-        The numbers due to each of the n positions.
+        The number that each position holds before the first layer.
+    sets : Sets
+        The numbers that each of the n positions must hold in the end.
     width : int
-        All numbers lie below it.
+        All numbers are below it.
     """
 
-    own: Integers
-    sets: Runs
+    own: Int64Array
+    sets: Sets
     width: int
 
 
-def differ(rows: Lists, start: Runs, target: Runs, width: int) -> Table:
-    """Which unions of the sets listed in the rows are not the target: as intervals or as bits, whatever takes less work."""
-    if int(gathered(rows, start)[-1]) * WORDS_OF_AN_INTERVAL <= len(rows.item) * -(-width // 64):
-        return different(united(rows, start, width), target)
-    odd = np.zeros(len(target.offset) - 1, bool)
-    for first, words in blocks(width, max(len(start.offset), len(target.offset))):
-        odd |= (united_bits(rows, bits_of(start, first, words)) != bits_of(target, first, words)).any(axis=1)
-    return odd
+def differs_from(rows: Lists, start: Sets, target: Sets, width: int) -> BoolArray:
+    """Return for each row whether the union of the sets that it lists is not its target set.
+
+    Intervals or bits are used, whichever takes less work.
+    """
+    if int(count_listed(rows, start)[-1]) * WORDS_PER_INTERVAL <= len(rows.item) * -(-width // 64):
+        return find_different(unite_listed(rows, start, width), target)
+    differs = np.zeros(len(target.offset) - 1, bool)
+    for first, words in split_numbers(width, max(len(start.offset), len(target.offset))):
+        union = unite_bits(rows, pack_sets(start, first, words))
+        differs |= (union != pack_sets(target, first, words)).any(axis=1)
+    return differs
 
 
-def lacking_after(tables: Sequence[Lists], due: Due, layers: int) -> Integers:
-    """Rows that do not see all that is due after L layers, the tables in turn; the first block of them, none if there is none."""
-    size = len(due.own)
-    return _lacking(tables, due, layers, np.arange(size) if size <= FEW else _unfinished(tables, due, layers))
+def incomplete_after(tables: Sequence[Lists], required: Required, layers: int) -> Int64Array:
+    """Return the first block of rows that do not reach their required set after L layers; empty if all do.
+
+    Parameters
+    ----------
+    tables : sequence of Lists
+        The keys of each row; layer l (from 0) uses table l mod P.
+    required : Required
+    layers : int
+    """
+    size = len(required.own)
+    suspects = np.arange(size) if size <= EXACT else _find_suspects(tables, required, layers)
+    return _incomplete_among(suspects, tables, required, layers)
 
 
-def _unfinished(tables: Sequence[Lists], due: Due, layers: int) -> Integers:
-    """Rows that are not seen to be complete after so many layers, when little is remembered of what is unfinished."""
-    size, own = len(due.own), singles(due.own)
-    most = KEPT + np.diff(due.sets.offset)
+def _find_suspects(tables: Sequence[Lists], required: Required, layers: int) -> Int64Array:
+    """Return the rows that look incomplete after L layers if only few intervals of incomplete rows are kept."""
+    size, own = len(required.own), singletons(required.own)
+    limit = KEPT + np.diff(required.sets.offset)
+    # Set size + q of the concatenated families is what position q holds itself.
     with_own = [
         Lists(rows.offset + np.arange(size + 1), np.insert(rows.item, rows.offset[1:], np.arange(size, 2 * size)))
         for rows in tables
     ]
-    now = own
+    flow = own
     for layer in range(layers):
-        before, now = now, united(with_own[layer % len(tables)], joined(now, own), due.width)
-        odd = different(now, due.sets)
-        now = shortened(now, np.where(odd, most, due.width))
-        if not odd.any() or (len(tables) == 1 and not different(before, now).any()):
+        previous = flow
+        flow = unite_listed(with_own[layer % len(tables)], concatenate_sets(flow, own), required.width)
+        differs = find_different(flow, required.sets)
+        flow = keep_longest(flow, np.where(differs, limit, required.width))
+        if not differs.any() or (len(tables) == 1 and not find_different(previous, flow).any()):
             break
-    return np.flatnonzero(odd)
+    return np.flatnonzero(differs)
 
 
-def _lacking(tables: Sequence[Lists], due: Due, layers: int, looks: Integers) -> Integers:
-    """Rows among ``looks`` that do not see all that is due, followed as bits: bit i of a position says that row i reads it.
+def _incomplete_among(suspects: Int64Array, tables: Sequence[Lists], required: Required, layers: int) -> Int64Array:
+    """Return the first block of rows among ``suspects`` that are incomplete; empty if none is.
 
-    A few rows are followed first: of a wrong answer most look incomplete, and one that is settles it.
+    Rows are followed as bits: bit i of a position says that suspect i reaches it. A first block of 64 rows is followed
+    alone: in a wrong answer most rows are incomplete, and one is enough.
     """
-    readers = [_readers(rows) for rows in reversed(tables)]
-    holders = _readers(Lists(np.arange(len(due.own) + 1), due.own.astype(np.int32)))
-    wanted = sizes(due.sets)
-    for first, words in ((0, 1), *blocks(len(looks), len(due.own))):
-        block = looks[first : first + 64 * words]
-        at = np.arange(len(block))
-        now = np.zeros((len(due.own), words), np.uint64)
-        now[block, at // 64] = np.uint64(1) << (at % 64).astype(np.uint64)
+    readers = [_transpose(rows) for rows in reversed(tables)]
+    holders = _transpose(Lists(np.arange(len(required.own) + 1), required.own.astype(np.int32)))
+    expected = count_elements(required.sets)
+    for first, words in ((0, 1), *split_numbers(len(suspects), len(required.own))):
+        block = suspects[first : first + 64 * words]
+        bit = np.arange(len(block))
+        reached = np.zeros((len(required.own), words), np.uint64)
+        reached[block, bit // 64] = np.uint64(1) << (bit % 64).astype(np.uint64)
         for layer in range(layers):
-            before, now = now, united_bits(readers[layer % len(tables)], now)
-            if len(tables) == 1 and np.array_equal(before, now):
+            previous, reached = reached, unite_bits(readers[layer % len(tables)], reached)
+            if len(tables) == 1 and np.array_equal(previous, reached):
                 break
-        short = counted(united_bits(holders, now))[: len(block)] < wanted[block]
-        if short.any():
-            return block[short]
-    return looks[:0]
+        # Nothing beyond the requirement can be reached, so fewer numbers mean that one is missing.
+        is_short = count_sets_with(unite_bits(holders, reached))[: len(block)] < expected[block]
+        if is_short.any():
+            return block[is_short]
+    return suspects[:0]
 
 
-def _readers(rows: Lists) -> Lists:
-    """For every key that some row lists, in order: the rows that list it."""
+def _transpose(rows: Lists) -> Lists:
+    """Return for each key that a row lists, in order, the rows that list it."""
     query = np.repeat(np.arange(len(rows.offset) - 1, dtype=np.int32), np.diff(rows.offset))
     order = np.argsort(rows.item, kind="stable")
     count = np.bincount(rows.item)
-    return Lists(prefix(count[count > 0]), query[order])
+    return Lists(prefix_sums(count[count > 0]), query[order])
 
 
-def lacking_at_any_depth(rows: Lists, due: Due) -> Integers:
-    """Positions whose component lacks something due, all that is due to its other keys granted."""
-    size = len(due.own)
-    query = np.repeat(np.arange(size), np.diff(rows.offset))
-    group, first = _components(rows, query, sizes(due.sets))
-    leaving = np.flatnonzero(group[query] != group[rows.item])
-    home = np.concatenate([group[query[leaving]], group])
-    order = np.argsort(home, kind="stable")
+def incomplete_at_any_depth(rows: Lists, required: Required) -> Int64Array:
+    """Return a member of each component that lacks a required number even if its other keys have all of theirs."""
+    size = len(required.own)
+    query = row_of_entry(rows.offset)
+    group, first = _components(rows, query, count_elements(required.sets))
+    leaving = np.flatnonzero(group[query] != group[rows.item])  # edges between components
+    # A component lists the sets of its other keys, and as sets size + q what its members hold themselves.
+    owner = np.concatenate([group[query[leaving]], group])
+    order = np.argsort(owner, kind="stable")
     item = np.concatenate([rows.item[leaving], np.arange(size, 2 * size)])[order].astype(np.int32)
-    lists = Lists(np.append(0, np.bincount(home).cumsum()), item)
-    granted = joined(due.sets, singles(due.own))
-    return first[differ(lists, granted, chosen(due.sets, first), due.width)]
+    lists = Lists(prefix_sums(np.bincount(owner)), item)
+    granted = concatenate_sets(required.sets, singletons(required.own))
+    return first[differs_from(lists, granted, select_sets(required.sets, first), required.width)]
 
 
-def _components(rows: Lists, query: Integers, size: Integers) -> tuple[Integers, Integers]:
-    """The strongly connected component of every position, numbered, and a member of each.
+def _components(rows: Lists, query: Int64Array, size: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return the number of the strongly connected component of each position, and a member of each component.
 
-    Keys that are due as much as their query are all that a cycle can pass, as what is due never grows downwards.
+    A cycle passes only through edges whose key requires as many numbers (``size``) as the query, since requirements
+    never grow downwards.
     """
     label = np.arange(len(size))
     peer = np.flatnonzero((size[query] == size[rows.item]) & (query != rows.item))
     if len(peer):
         inside = np.unique(np.append(query[peer], rows.item[peer]))
-        at, key = np.searchsorted(inside, query[peer]), np.searchsorted(inside, rows.item[peer]).tolist()
-        cut = np.append(0, np.bincount(at, minlength=len(inside)).cumsum()).tolist()
+        row, key = np.searchsorted(inside, query[peer]), np.searchsorted(inside, rows.item[peer]).tolist()
+        cut = prefix_sums(np.bincount(row, minlength=len(inside))).tolist()
         keys = [key[a:b] for a, b in pairwise(cut)]
         for group in components(keys, range(len(inside))):
             label[inside[group]] = inside[group[0]]

@@ -1,4 +1,4 @@
-"""Requirements at L layers: colours after L layers at the loss edges, and the least number of positions by its own recursion."""
+"""Requirements at L layers: equal colours after L layers at the loss edges, and the least number of positions."""
 
 from __future__ import annotations
 
@@ -6,161 +6,173 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.tasks.canonical import canonical
 from masksynth.tasks.merged import MergedTask
-from masksynth.verify.answer_shape import Identity, word
-from masksynth.verify.colour_refinement import Integers, draw, first_colours, levels, most_in_a_row
+from masksynth.verify.answer_shape import Identity, describe_position
+from masksynth.verify.any_depth import check_lowest
+from masksynth.verify.colour_refinement import draw, first_colours, levels, most_in_a_row
+from masksynth.verify.ragged import mask_rows
 from masksynth.verify.task_flow import Flow
 
 
 class Demand(NamedTuple):
-    """What L layers ask of the tasks.
+    """The nodes that predictions depend on through L layers, level by level (level l: after l layers).
 
     Parameters
     ----------
+    layers : int
+        L.
     age : (V,) int64
         Node u is demanded at the levels 0 .. L - age[u]; -1: never.
     depth : int
-        The greatest age, after which nothing new is demanded.
+        The largest age, after which nothing new is demanded.
     """
 
-    age: Integers
+    layers: int
+    age: Int64Array
     depth: int
 
 
-def demand(flow: Flow, layers: int) -> Demand:
-    """(L, p) for each predicting p; (l, u) asks for (l - 1, u) and for (l - 1, k) of u's keys k in the table of layer l."""
+def find_demand(flow: Flow, layers: int) -> Demand:
+    """Return the demanded nodes: each predicting p at level L, and for u at level l, u and its keys at level l - 1.
+
+    The keys are those in the table of layer l.
+    """
     age = np.full(flow.first[-1], -1, np.int64)
-    age[
-        [
-            first + own.number[p.node]
-            for (task, own), first in zip(flow.tasks, flow.first, strict=False)
-            for p in task.predict
-        ]
-    ] = 0
-    quiet = ago = 0
-    while ago < layers and quiet < flow.rows.tables:
-        seen = _seen(flow.rows, (layers - ago - 1) % flow.rows.tables, age >= 0)
+    for (task, task_flow), first in zip(flow.tasks, flow.first, strict=False):
+        for prediction in task.predict:
+            age[first + task_flow.number[prediction.node]] = 0
+    unchanged = ago = 0
+    while ago < layers and unchanged < flow.rows.tables:
+        keys = _mark_keys(flow.rows, (layers - ago - 1) % flow.rows.tables, age >= 0)
         ago += 1
-        quiet = 0 if (fresh := seen & (age < 0)).any() else quiet + 1
-        age[fresh] = ago
-    return Demand(age, int(age.max(initial=0)))
+        new = keys & (age < 0)
+        unchanged = 0 if new.any() else unchanged + 1
+        age[new] = ago
+    return Demand(layers, age, int(age.max(initial=0)))
 
 
-def _seen(rows: Mask, table: int, queries: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the keys of a set of queries."""
-    bounds = rows.row_offset[table]
-    part = slice(int(bounds[0]), int(bounds[-1]))
-    wanted = np.repeat(queries, np.diff(bounds))
-    steps = np.bincount(rows.key_start[part][wanted], minlength=rows.size + 1)
-    steps -= np.bincount(rows.key_end[part][wanted], minlength=rows.size + 1)
-    seen: NDArray[np.bool_] = steps.cumsum()[:-1] > 0
-    return seen
+def _mark_keys(rows: Mask, table: int, queries: BoolArray) -> BoolArray:
+    """Return (n,) bool: the keys of a set of queries."""
+    query, start, end = mask_rows(rows, table)
+    used = queries[query]
+    opened, closed = (np.bincount(bound[used], minlength=rows.size + 1) for bound in (start, end))
+    marked: BoolArray = (opened - closed).cumsum()[:-1] > 0
+    return marked
 
 
 def check_unread(mask: Mask, layers: int) -> None:
-    """Demand the identity of every table that no layer reads."""
+    """Check that every table that no layer reads is the identity."""
     identity = np.arange(mask.size)
     for table in range(min(layers, mask.tables), mask.tables):
-        part = slice(int(mask.row_offset[table, 0]), int(mask.row_offset[table, -1]))
-        start, end = mask.key_start[part], mask.key_end[part]
+        _, start, end = mask_rows(mask, table)
         if not (np.array_equal(start, identity) and np.array_equal(end, identity + 1)):
             raise WrongAnswer("rows", f"table {table} is never read within {layers} layers and is not the identity")
 
 
 def check_layers(
-    flow: Flow, merged: MergedTask, identity: list[Identity], index: Integers, asked: Demand, layers: int, minimal: bool
+    flow: Flow, merged: MergedTask, identity: list[Identity], index: Int64Array, demand: Demand, minimal: bool
 ) -> int:
-    """Compare task nodes and positions by their colours over L layers; returns the number of colours at the loss edges' level.
+    """Compare nodes and positions by their colours over L layers; return the number of colours after L layers.
+
+    Parameters
+    ----------
+    flow : Flow
+    merged : MergedTask
+    identity : list of Identity
+        Of each position.
+    index : (V,) int64
+        The position of each live node, -1 where none is demanded.
+    demand : Demand
+    minimal : bool
+        Whether the number of positions must be the least.
 
     Raises
     ------
     WrongAnswer
         ``rows`` or ``minimality``.
     """
-    mask, total = merged.mask, flow.first[-1]
+    mask, total, layers = merged.mask, flow.first[-1], demand.layers
     check_unread(mask, layers)
     parts = (mask.row_offset, mask.key_start, mask.key_end, index)
     words = draw(total + mask.size, merged.problem.sha256.encode(), *(part.tobytes() for part in parts))
-    nodes = (task.nodes[task.index[name]] for task, own in flow.tasks for name in own.names)
+    nodes = (task.nodes[task.index[name]] for task, task_flow in flow.tasks for name in task_flow.names)
     both = chain(((canonical(node.input), node.position, node.kind) for node in nodes), identity)
     colour = levels(first_colours(both), (flow.rows, mask), words, layers)
-    for ago in np.unique(asked.age[asked.age >= 0]).tolist():
+    for ago in np.unique(demand.age[demand.age >= 0]).tolist():
         level = layers - ago
         task_side, mask_side = np.split(colour[min(level, len(colour) - 1)], [total])
-        due = np.flatnonzero(asked.age == ago)
-        wrong = due[task_side[due] != mask_side[index[due]]]
+        nodes_of_age = np.flatnonzero(demand.age == ago)
+        wrong = nodes_of_age[task_side[nodes_of_age] != mask_side[index[nodes_of_age]]]
         if len(wrong):
-            task, name = flow.where(int(wrong[0]))
-            at = int(index[wrong[0]])
-            fact = f"differs from position {at} {word(merged.positions[at])} after {level} layers"
+            task, name = flow.find_node(int(wrong[0]))
+            position = int(index[wrong[0]])
+            shown = describe_position(merged.positions[position])
+            fact = f"differs from position {position} {shown} after {level} layers"
             raise WrongAnswer("rows", fact, flow.tasks[task][0].name, name)
         if minimal:
-            _check_lowest(flow, index, due, mask_side)
-    if minimal and mask.size != (least := _least(flow, [part[:total] for part in colour], asked, layers)):
-        raise WrongAnswer("minimality", _spare(merged, colour[-1][total:], least))
+            lowest = np.full(int(mask_side.max(initial=0)) + 1, len(mask_side), np.int64)
+            np.minimum.at(lowest, mask_side, np.arange(len(mask_side)))
+            check_lowest(flow, index, nodes_of_age, lowest[mask_side])
+    if minimal and mask.size != (least := _least_positions(flow, [part[:total] for part in colour], demand)):
+        raise WrongAnswer("minimality", _describe_excess(merged, colour[-1][total:], least))
     return len(np.unique(colour[-1][total:]))
 
 
-def _check_lowest(flow: Flow, index: Integers, due: Integers, colour: Integers) -> None:
-    """Each node lies at the lowest position of the colour that it is demanded in."""
-    lowest = np.full(int(colour.max(initial=0)) + 1, len(colour), np.int64)
-    np.minimum.at(lowest, colour, np.arange(len(colour)))
-    high = due[lowest[colour[index[due]]] != index[due]]
-    if len(high):
-        task, name = flow.where(int(high[0]))
-        right, given = lowest[colour[index[high[0]]]], index[high[0]]
-        raise WrongAnswer(
-            "minimality", f"equivalent positions {right} and {given}: the lowest is due", flow.tasks[task][0].name, name
-        )
-
-
-def _spare(merged: MergedTask, colour: Integers, least: int) -> str:
-    """Two positions that hold the same after all layers, if there are such, in words."""
+def _describe_excess(merged: MergedTask, colour: Int64Array, least: int) -> str:
+    """Return a message with the least number of positions and, if there are any, two positions of one final colour."""
     order = np.argsort(colour, kind="stable")
     twins = np.flatnonzero(np.diff(colour[order]) == 0)
-    fact = f"{merged.mask.size} positions where {least} suffice"
+    fact = f"{merged.mask.size} positions, {least} suffice"
     if not len(twins):
         return fact
     first, second = order[twins[0]], order[twins[0] + 1]
-    return f"{fact}; positions {first} and {second} {word(merged.positions[first])} are equivalent"
+    return f"{fact}; positions {first} and {second} {describe_position(merged.positions[first])} are equivalent"
 
 
-def _least(flow: Flow, colour: list[Integers], asked: Demand, layers: int) -> int:
-    """Least number of positions: the sum of need(0, c) over the identities c.
+def _least_positions(flow: Flow, colour: list[Int64Array], demand: Demand) -> int:
+    """Return the least number of positions: the sum of need(0, c) over the identities c.
 
-    need(L, c) = 1; need(l, c) = max(m_l(c), sum of need(l + 1, c') over demanded c' refining c), where m_l(c) is the most keys of colour
-    c in one demanded row read at layer l + 1. Where neither colours nor demand change, need settles within one period of the pattern.
+    need(L, c) = 1; need(l, c) = max(m_l(c), sum of need(l + 1, c') over demanded c' that refine c), where m_l(c) is the
+    largest number of keys of colour c in one demanded row read at layer l + 1. Where neither colours nor demand change,
+    need is constant after one period of the pattern.
+
+    Parameters
+    ----------
+    flow : Flow
+    colour : list of (V,) int64
+        Colours of the nodes after 0, 1, ... layers.
+    demand : Demand
     """
-    last, period = len(colour) - 1, flow.rows.tables
+    last, period, layers, age = len(colour) - 1, flow.rows.tables, demand.layers, demand.age
     colours = max(int(part.max(initial=-1)) for part in colour) + 1
     above = colour[min(layers, last)]
-    need = np.minimum(np.bincount(above[asked.age == 0], minlength=colours), 1)
-    for level in _unsettled(layers, layers - asked.depth - period, last):
-        own = colour[min(level, last)]
-        upper = np.flatnonzero((asked.age >= 0) & (asked.age < layers - level))
-        finer, at = np.unique(above[upper], return_index=True)
+    need = np.minimum(np.bincount(above[age == 0], minlength=colours), 1)
+    for level in _changing_levels(layers, layers - demand.depth - period, last):
+        current = colour[min(level, last)]
+        upper = np.flatnonzero((age >= 0) & (age < layers - level))  # nodes demanded at level + 1
+        finer, example = np.unique(above[upper], return_index=True)  # their colours at level + 1, and a node of each
         total = np.zeros(colours, np.int64)
-        np.add.at(total, own[upper[at]], need[finer])
-        demanded = own[(asked.age >= 0) & (asked.age <= layers - level)]
-        most = most_in_a_row(flow.rows, level % period, upper, own, most_in_a_task(flow, own, colours))
+        np.add.at(total, current[upper[example]], need[finer])
+        demanded = current[(age >= 0) & (age <= layers - level)]
+        most = most_in_a_row(flow.rows, level % period, upper, current, most_in_a_task(flow, current, colours))
         need = np.zeros(colours, np.int64)
         need[demanded] = np.maximum(total, most)[demanded]
-        above = own
+        above = current
     return int(need.sum())
 
 
-def _unsettled(layers: int, low: int, last: int) -> list[int]:
-    """List the levels below L at which need may change: all, or those from ``low`` up and those below ``last``."""
+def _changing_levels(layers: int, low: int, last: int) -> list[int]:
+    """Return the levels below L at which need may change: all, or those from ``low`` up and those below ``last``."""
     return [*range(layers - 1, low - 1, -1), *range(last - 1, -1, -1)] if low > last else [*range(layers - 1, -1, -1)]
 
 
-def most_in_a_task(flow: Flow, colour: Integers, colours: int) -> Integers:
-    """Count the most nodes of each colour that one task holds, at least 1."""
+def most_in_a_task(flow: Flow, colour: Int64Array, colours: int) -> Int64Array:
+    """Return for each colour the largest number of its nodes in one task, at least 1."""
     task = np.repeat(np.arange(len(flow.tasks)), np.diff(flow.first))
     pairs, count = np.unique(task * colours + colour, return_counts=True)
     most = np.ones(colours, np.int64)

@@ -1,7 +1,7 @@
-"""The coarsest stable colouring of a mask: the checker's own colour refinement.
+"""The coarsest stable colouring of a mask, by partition refinement: the checker's own.
 
-A round re-reads every row over prefix sums, or, if few positions have changed colour, only the rows that contain them. The largest part of
-a class that splits keeps the colour (Hopcroft 1971), or what was not touched at all.
+A round sums every row again from prefix sums or, if few positions have changed colour, updates only the rows that
+contain them. When a class splits, the part that was not touched, or else the largest, keeps the colour (Hopcroft 1971).
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.verify.colour_refinement import Integers, Words, row_sums
+from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
+from masksynth.verify.colour_refinement import row_sums
+from masksynth.verify.ragged import mask_rows, prefix_sums, repeat_ranges
 
 
-def stable(colour: Integers, rows: Mask, words: Words) -> Integers:
-    """Find the coarsest stable colouring that refines ``colour``: two positions keep one colour iff they are equivalent.
+def stable(colour: Int64Array, rows: Mask, words: UInt64Array) -> Int64Array:
+    """Return the coarsest stable colouring that refines ``colour``: exactly equivalent positions share a colour.
 
     Parameters
     ----------
@@ -30,91 +32,110 @@ def stable(colour: Integers, rows: Mask, words: Words) -> Integers:
     --------
     >>> from masksynth.verify.colour_refinement import draw
     >>> rows = Mask.from_intervals([[[(0, 1)], [(1, 2)], [(0, 1), (2, 3)], [(1, 2), (3, 4)], [(4, 5)]]])
-    >>> found = stable(np.array([0, 0, 1, 1, 1]), rows, draw(5))
-    >>> (found[:, None] == found).sum(axis=1).tolist()
+    >>> classes = stable(np.array([0, 0, 1, 1, 1]), rows, draw(5))
+    >>> (classes[:, None] == classes).sum(axis=1).tolist()
     [2, 2, 2, 2, 1]
     """
     colour = colour.copy()
     size = np.bincount(colour, minlength=len(colour))
     readers = [_readers(rows, table) for table in range(rows.tables)]
-    few = (rows.size + len(rows.key_start)) // 16
-    sums, touched = _sums(rows, words[colour]), np.arange(rows.size)
+    update_limit = (rows.size + len(rows.key_start)) // 16
+    sums, touched = _sum_tables(rows, words[colour]), np.arange(rows.size)
     while True:
         touched = touched[size[colour[touched]] > 1]
         moved, before = _split(colour, size, sums, touched)
         if not len(moved):
             return colour
-        if sum(int(table.degree[moved].sum()) for table in readers) > few or any(
-            table.heavy[moved].any() for table in readers
-        ):
-            sums, touched = _sums(rows, words[colour]), np.arange(rows.size)
+        updates = sum(int(table.degree[moved].sum()) for table in readers)
+        if updates > update_limit or any(table.heavy[moved].any() for table in readers):
+            sums, touched = _sum_tables(rows, words[colour]), np.arange(rows.size)
         else:
-            touched = _spread(readers, moved, words[colour[moved]] - words[before], sums)
+            touched = _update_readers(readers, moved, words[colour[moved]] - words[before], sums)
 
 
-def _sums(rows: Mask, value: Words) -> Words:
-    """Sums of all rows side by side, ``(n, 2 P)``."""
+def _sum_tables(rows: Mask, value: UInt64Array) -> UInt64Array:
+    """Return the row sums of all tables as columns, ``(n, 2 P)``."""
     return np.concatenate([row_sums(rows, table, value) for table in range(rows.tables)], axis=1)
 
 
-def _split(colour: Integers, size: Integers, sums: Words, touched: Integers) -> tuple[Integers, Integers]:
-    """Split the classes of the touched positions by their sums, in place; the positions moved and their colours before.
+def _split(
+    colour: Int64Array, size: Int64Array, sums: UInt64Array, touched: Int64Array
+) -> tuple[Int64Array, Int64Array]:
+    """Split the classes of the touched positions by their sums, in place; return the moved positions and old colours.
 
-    All members of a class had equal sums before some were touched. What stays untouched, or else the largest part, keeps the colour.
+    All members of a class had equal sums before some were touched.
+
+    Parameters
+    ----------
+    colour : (n,) int64
+        Changed in place.
+    size : (n,) int64
+        Positions of each colour; changed in place.
+    sums : (n, 2 P) uint64
+    touched : (m,) int64
+        Positions whose sums may have changed.
     """
     order = touched[np.lexsort((*sums[touched].T, colour[touched]))]
-    own, read = colour[order], sums[order]
-    opens = np.ones(len(order), bool)
-    opens[1:] = (own[1:] != own[:-1]) | (read[1:] != read[:-1]).any(axis=1)
+    old, row_sum = colour[order], sums[order]
+    opens = np.ones(len(order), bool)  # begins a part: equal colour and equal sums
+    opens[1:] = (old[1:] != old[:-1]) | (row_sum[1:] != row_sum[:-1]).any(axis=1)
     part = np.flatnonzero(opens)
     count = np.diff(np.append(part, len(order)))
-    classes, home = np.unique(own[part], return_inverse=True)
-    whole = np.bincount(home, count, minlength=len(classes)) == size[classes]
-    largest = np.lexsort((-count, home))[np.searchsorted(home, np.arange(len(classes)))]
+    classes, class_of_part = np.unique(old[part], return_inverse=True)
+    # Where all members were touched, the largest part keeps the colour; elsewhere the untouched members do.
+    all_touched = np.bincount(class_of_part, count, minlength=len(classes)) == size[classes]
+    largest = np.lexsort((-count, class_of_part))[np.searchsorted(class_of_part, np.arange(len(classes)))]
     moves = np.ones(len(part), bool)
-    moves[largest[whole]] = False
-    used = int(np.count_nonzero(size))
-    fresh = np.cumsum(moves) + used - 1
-    size[fresh[moves]] = count[moves]
-    np.subtract.at(size, own[part][moves], count[moves])
-    chosen = np.repeat(moves, count)
-    colour[order[chosen]] = np.repeat(fresh, count)[chosen]
-    return order[chosen], own[chosen]
+    moves[largest[all_touched]] = False
+    new = np.cumsum(moves) + int(np.count_nonzero(size)) - 1  # colours in use are 0, 1, ... without a gap
+    size[new[moves]] = count[moves]
+    np.subtract.at(size, old[part][moves], count[moves])
+    is_moved = np.repeat(moves, count)
+    colour[order[is_moved]] = np.repeat(new, count)[is_moved]
+    return order[is_moved], old[is_moved]
 
 
 class _Readers(NamedTuple):
-    """Who reads a key in one table: ``degree`` rows, listed unless the key is ``heavy``."""
+    """The rows that contain each key in one table.
 
-    degree: Integers
-    heavy: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    offset: Integers
-    query: Integers
+    Parameters
+    ----------
+    degree : (n,) int64
+        Number of rows that contain each key.
+    heavy : (n,) bool
+        Keys whose rows are not listed.
+    offset : (n + 1,) int64
+        Key k is contained in the rows ``query[offset[k] : offset[k + 1]]``, unless heavy.
+    query : (entries,) int64
+    """
+
+    degree: Int64Array
+    heavy: BoolArray
+    offset: Int64Array
+    query: Int64Array
 
 
 def _readers(rows: Mask, table: int) -> _Readers:
-    """List the readers of the keys with the fewest, as long as the list stays within a few times the size of the mask."""
-    bounds = rows.row_offset[table]
-    start, end = (ends[int(bounds[0]) : int(bounds[-1])] for ends in (rows.key_start, rows.key_end))
-    degree = (np.bincount(start, minlength=rows.size + 1) - np.bincount(end, minlength=rows.size + 1)).cumsum()[
-        : rows.size
-    ]
+    """List the rows of the keys of smallest degree, as long as the list is at most 16 times the size of the mask."""
+    row, start, end = mask_rows(rows, table)
+    opened, closed = (np.bincount(bound, minlength=rows.size + 1) for bound in (start, end))
+    degree = (opened - closed).cumsum()[: rows.size]
     order = np.argsort(degree, kind="stable")
     heavy = np.zeros(rows.size, bool)
     heavy[order[degree[order].cumsum() > 16 * (rows.size + len(start))]] = True
     light = np.flatnonzero(~heavy)
-    first, last = np.searchsorted(light, start), np.searchsorted(light, end)
-    query = np.repeat(np.repeat(np.arange(rows.size), np.diff(bounds)), last - first)
-    at = np.arange(len(query)) + np.repeat(first - ((last - first).cumsum() - (last - first)), last - first)
-    offset = np.append(0, np.where(heavy, 0, degree).cumsum())
-    return _Readers(degree, heavy, offset, query[np.argsort(light[at], kind="stable")])
+    first, last = np.searchsorted(light, start), np.searchsorted(light, end)  # each interval as a range of light keys
+    query = np.repeat(row, last - first)
+    key = light[repeat_ranges(first, last - first)]
+    return _Readers(degree, heavy, prefix_sums(np.where(heavy, 0, degree)), query[np.argsort(key, kind="stable")])
 
 
-def _spread(readers: list[_Readers], moved: Integers, change: Words, sums: Words) -> Integers:
-    """Add the change of each moved position to the sums of its readers, in place; the readers."""
+def _update_readers(readers: list[_Readers], moved: Int64Array, change: UInt64Array, sums: UInt64Array) -> Int64Array:
+    """Add the change of each moved position to the sums of the rows that contain it, in place; return those rows."""
     touched = []
     for table, (degree, _, offset, query) in enumerate(readers):
         count = degree[moved]
-        at = np.arange(int(count.sum())) + np.repeat(offset[moved] - (count.cumsum() - count), count)
-        np.add.at(sums[:, 2 * table : 2 * table + 2], query[at], np.repeat(change, count, axis=0))
-        touched.append(query[at])
+        rows = query[repeat_ranges(offset[moved], count)]
+        np.add.at(sums[:, 2 * table : 2 * table + 2], rows, np.repeat(change, count, axis=0))
+        touched.append(rows)
     return np.unique(np.concatenate(touched))

@@ -1,10 +1,12 @@
 """The independent check of a packed batch against the samples it stands for.
 
-Nothing of ``masksynth.pack`` is used. The samples are read again from their own columns, and their rows are rebuilt from what they say they
-see: a causal token sees the tokens up to itself, a segmented one what its segment's description says.
+Nothing of ``masksynth.pack`` is used. The samples are read again from their own columns, and their rows are rebuilt
+from what they say they see: a causal token sees the tokens up to itself, a segmented one what its segment's description
+says.
 
-Rows are compared as multisets by sums of random words, one word per position: over a row by prefix sums, over a sample's tokens by running
-sums. Unequal multisets have equal sums with a chance of 2^-64; equal sums of two rows, and all else, are exact.
+Rows are compared as multisets by sums of random words, one word per position: over a row by prefix sums, over a
+sample's tokens by running sums. Unequal multisets have equal sums with a chance of 2^-64; equal sums of two rows, and
+all else, are exact.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ DEAD = np.uint64(0x9E3779B97F4A7C15)
 def check_packed(batch: Any, table: Any, samples: Ints) -> None:
     """Check that a batch trains exactly the given samples.
 
-    Every sample's live and dead tokens are its tokens; every trained label has one loss edge at the token that predicts it, with its weight
-    and fields; every live token's row holds, class by class, the classes of the tokens that it sees in its sample; every position serves
-    some sample. Hence (``docs/theory.md``, section 9) outputs, loss and gradients equal those of the separate samples.
+    Every sample's live and dead tokens are its tokens; every trained label has one loss edge at the token that predicts
+    it, with its weight and fields; every live token's row holds, class by class, the classes of the tokens that it sees
+    in its sample; every position serves some sample. Hence (``docs/theory.md``, section 9) outputs, loss and gradients
+    equal those of the separate samples.
 
     Parameters
     ----------
@@ -196,8 +199,8 @@ def _check_rows(batch: Any, table: Any, samples: Ints, at: Ints) -> None:
 def wrong_tokens(batch: Any, cut: Ints, segments: Sequence[Any], at: Ints) -> tuple[Ints, Ints]:
     """The live tokens whose position's row is not, class by class, what they see in their sample; and each position's first copy.
 
-    The sum of words over a token's row is the sum over the tokens that it sees. Dead tokens have a word that no position has, so a live
-    token that sees one, which it could not in the batch, is wrong.
+    The sum of words over a token's row is the sum over the tokens that it sees. Dead tokens have a word that no
+    position has, so a live token that sees one, which it could not in the batch, is wrong.
 
     Parameters
     ----------
@@ -253,8 +256,8 @@ def _words(batch: Any, used: NDArray[np.bool_]) -> tuple[Words, Ints]:
 def _copied(batch: Any, words: Words, used: NDArray[np.bool_]) -> Ints:
     """For each unused position a used one of which it may be a copy; whether it is one, the comparison of their rows tells.
 
-    Some used position sees the copy, and therefore the first of its class, in one sample. That one has the same identity, sees as many keys
-    and, copies aside, the same ones, less itself where its row holds one of the class only.
+    Some used position sees the copy, and therefore the first of its class, in one sample. That one has the same
+    identity, sees as many keys and, copies aside, the same ones, less itself where its row holds one of the class only.
     """
     columns = [batch.input_ids, batch.position_ids, *(batch.keys[name] for name in sorted(batch.keys))]
     identity = np.unique(np.stack(columns), axis=1, return_inverse=True)[1].reshape(-1).astype(np.uint64)

@@ -1,8 +1,9 @@
-"""Sets as intervals, and a numbering of nodes under which what each of them can see is few.
+"""A numbering of nodes under which the set that each node reaches is few intervals.
 
-A set of numbers is written as its *bounds* ``(s0, e0, s1, e1, ...)``, the ends of its maximal runs ``s <= x < e`` in ascending order.
-Nodes are numbered along chains of the flow: a down-set meets a chain in a prefix, so its bounds are as short as the chains it meets are
-few. Chains are the heavy paths of the forest "query -> its highest key" (Sleator & Tarjan 1983): on trees, log2(n) chains at most.
+A set of numbers is given by its *bounds* ``(s0, e0, s1, e1, ...)``, the ends of its maximal runs ``s <= x < e`` in
+increasing order. Nodes are numbered along chains of the reachability order: a down-set meets a chain in a prefix, so it
+has at most one interval per chain that it meets. Chains are the heavy paths of the forest "query -> its highest key"
+(Sleator & Tarjan 1983): on trees, a node meets at most log2(n) of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Bounds = tuple[int, ...]
 
 
 def contains(bounds: Bounds, number: int) -> bool:
-    """Whether a number lies in the set with these bounds.
+    """Return whether the set with these bounds contains a number.
 
     Examples
     --------
@@ -27,7 +28,7 @@ def contains(bounds: Bounds, number: int) -> bool:
 
 
 def union(left: Bounds, right: Bounds) -> Bounds:
-    """Bounds of the union of two sets.
+    """Return the bounds of the union of two sets.
 
     Examples
     --------
@@ -48,64 +49,70 @@ def union(left: Bounds, right: Bounds) -> Bounds:
 
 
 def components(keys: Sequence[Sequence[int]], roots: Iterable[int]) -> list[list[int]]:
-    """Strongly connected components of what ``roots`` can reach, each after all the components it sees (Tarjan 1972).
+    """Return the strongly connected components of what ``roots`` reach, each after those it reaches (Tarjan 1972).
+
+    Parameters
+    ----------
+    keys : sequence of sequences of int
+        The keys of each node.
+    roots : iterable of int
 
     Examples
     --------
     >>> components([[0], [0, 2], [1], [2]], [2])
     [[0], [1, 2]]
     """
-    opened: dict[int, int] = {}
+    index: dict[int, int] = {}  # order of discovery
     low: dict[int, int] = {}
     stack: list[int] = []
-    found: list[list[int]] = []
-    closed = len(keys) + 1
+    groups: list[list[int]] = []
+    finished = len(keys) + 1  # above every index, so that finished components do not count
     for root in roots:
-        todo: list[tuple[int, Iterator[int]]] = [] if root in opened else [(root, iter(keys[root]))]
-        while todo:
-            node, rest = todo[-1]
-            if node not in opened:
-                opened[node] = low[node] = len(opened)
+        calls: list[tuple[int, Iterator[int]]] = [] if root in index else [(root, iter(keys[root]))]
+        while calls:
+            node, rest = calls[-1]
+            if node not in index:
+                index[node] = low[node] = len(index)
                 stack.append(node)
             for key in rest:
-                if key not in opened:
-                    todo.append((key, iter(keys[key])))
+                if key not in index:
+                    calls.append((key, iter(keys[key])))
                     break
                 low[node] = min(low[node], low[key])
             else:
-                todo.pop()
-                if low[node] == opened[node]:
-                    found.append(_cut(stack, node))
-                    low.update(dict.fromkeys(found[-1], closed))
-                if todo:
-                    low[todo[-1][0]] = min(low[todo[-1][0]], low[node])
-    return found
+                calls.pop()
+                if low[node] == index[node]:
+                    groups.append(_pop_component(stack, node))
+                    low.update(dict.fromkeys(groups[-1], finished))
+                if calls:
+                    low[calls[-1][0]] = min(low[calls[-1][0]], low[node])
+    return groups
 
 
-def _cut(stack: list[int], node: int) -> list[int]:
-    """Take everything from ``node`` upwards off the stack."""
+def _pop_component(stack: list[int], node: int) -> list[int]:
+    """Remove everything from ``node`` upwards from the stack, and return it sorted."""
     members = [stack.pop()]
     while members[-1] != node:
         members.append(stack.pop())
     return sorted(members)
 
 
-def _below(groups: list[list[int]], keys: Sequence[Sequence[int]]) -> list[list[int]]:
-    """For each component, the other components that its members see at one hop."""
-    home = {member: number for number, group in enumerate(groups) for member in group}
+def _condensation(groups: list[list[int]], keys: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return for each component the other components that contain keys of its members."""
+    group_of = {member: number for number, group in enumerate(groups) for member in group}
     return [
-        sorted({home[key] for member in group for key in keys[member]} - {number})
+        sorted({group_of[key] for member in group for key in keys[member]} - {number})
         for number, group in enumerate(groups)
     ]
 
 
 def _heavy_paths(groups: list[list[int]], below: list[list[int]]) -> list[int]:
-    """Components path after path, each path upwards without a gap in the forest "component -> its highest key"."""
+    """Return the components path by path, each path upwards in the forest "component -> its highest key"."""
     height: list[int] = []
     parent: list[int] = []
-    for seen in below:
-        parent.append(max(seen, key=height.__getitem__, default=-1))
-        height.append(height[parent[-1]] + 1 if seen else 0)
+    for lower in below:
+        parent.append(max(lower, key=height.__getitem__, default=-1))
+        height.append(height[parent[-1]] + 1 if lower else 0)
     weight = [len(group) for group in groups]
     heavy = [-1] * len(groups)
     for number in reversed(range(len(groups))):
@@ -123,26 +130,31 @@ def _heavy_paths(groups: list[list[int]], below: list[list[int]]) -> list[int]:
 
 
 def _down_sets(spans: list[tuple[int, int]], below: list[list[int]]) -> list[Bounds]:
-    """Bounds of everything each component reaches, itself included; components come after what they see."""
-    found: list[Bounds] = []
-    for span, seen in zip(spans, below, strict=True):
+    """Return the bounds of everything each component reaches, itself included; components come after what they reach.
+
+    ``spans`` are the first number and the end of each component's own numbers.
+    """
+    down_sets: list[Bounds] = []
+    for span, lower in zip(spans, below, strict=True):
         row: Bounds = ()
-        for key in reversed(seen):
-            if not contains(row, spans[key][0]):
-                row = union(row, found[key])
-        found.append(union(row, span))
-    return found
+        for key in reversed(lower):
+            if not contains(row, spans[key][0]):  # else the row has all that the key reaches already
+                row = union(row, down_sets[key])
+        down_sets.append(union(row, span))
+    return down_sets
 
 
 class Paths(NamedTuple):
-    """Nodes along the heavy paths of their flow.
+    """Nodes numbered along heavy paths.
 
     Parameters
     ----------
-    groups, below : list of lists
-        Strongly connected components, each after those it sees, and which those are.
+    groups : list of lists of int
+        Strongly connected components, each after those it reaches.
+    below : list of lists of int
+        For each component, the components that contain keys of its members.
     order : list of int
-        The nodes, component by component, in the order in which they are numbered.
+        The nodes in the order in which they are numbered, component by component.
     """
 
     groups: list[list[int]]
@@ -150,24 +162,24 @@ class Paths(NamedTuple):
     order: list[int]
 
 
-def paths(keys: Sequence[Sequence[int]], roots: Iterable[int]) -> Paths:
-    """Number what ``roots`` can reach along heavy paths."""
+def find_paths(keys: Sequence[Sequence[int]], roots: Iterable[int]) -> Paths:
+    """Number what ``roots`` reach along heavy paths."""
     groups = components(keys, roots)
-    below = _below(groups, keys)
+    below = _condensation(groups, keys)
     return Paths(groups, below, [member for number in _heavy_paths(groups, below) for member in groups[number]])
 
 
-def contexts(walk: Paths) -> list[Bounds]:
-    """Bounds of everything that each node reaches, itself included, in the order of the nodes.
+def find_contexts(paths: Paths) -> list[Bounds]:
+    """Return the bounds of everything that each node reaches, itself included, in the order of the numbering.
 
     Examples
     --------
-    >>> contexts(paths([[], [0], [1]], [2]))
+    >>> find_contexts(find_paths([[], [0], [1]], [2]))
     [(0, 1), (0, 2), (0, 3)]
     """
-    number = {node: at for at, node in enumerate(walk.order)}
-    spans = [(number[group[0]], number[group[0]] + len(group)) for group in walk.groups]
-    found: list[Bounds] = [()] * len(walk.order)
-    for (start, end), bounds in zip(spans, _down_sets(spans, walk.below), strict=True):
-        found[start:end] = [bounds] * (end - start)
-    return found
+    number = {node: index for index, node in enumerate(paths.order)}
+    spans = [(number[group[0]], number[group[0]] + len(group)) for group in paths.groups]
+    contexts: list[Bounds] = [()] * len(paths.order)
+    for (start, end), bounds in zip(spans, _down_sets(spans, paths.below), strict=True):
+        contexts[start:end] = [bounds] * (end - start)
+    return contexts

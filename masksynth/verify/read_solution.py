@@ -1,4 +1,4 @@
-"""``solution.json``, read by the checker itself: whatever the bytes, the outcome is a record or one ``InvalidInstance``."""
+"""Read ``solution.json``: any bytes give a record or one ``InvalidInstance``. The checker's own reader."""
 
 from __future__ import annotations
 

@@ -121,7 +121,8 @@ def test_hostile_names_are_text_and_nothing_else():
 def test_equal_pictures_have_equal_bytes_in_every_process():
     program = (
         "import sys, hashlib; from masksynth.draw import draw; from tests.draw.subjects import family;"
-        "found = [draw(family('butterfly', n=4), what, form, block_size=2) for what in ('mask', 'hasse') for form in ('svg', 'png')];"
+        "found = [draw(family('butterfly', n=4), what, form, block_size=2)"
+        " for what in ('mask', 'hasse') for form in ('svg', 'png', 'pdf')];"
         "print(*(hashlib.sha256(one.encode() if isinstance(one, str) else one).hexdigest() for one in found))"
     )
     said = {

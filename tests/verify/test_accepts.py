@@ -61,7 +61,7 @@ def test_two_equivalent_positions_are_named() -> None:
         spread, loss_edges=(long.loss_edges[0], long.loss_edges[1]._replace(position=long.embeddings["t"]["a"]))
     )
     with pytest.raises(
-        WrongAnswer, match=r'positions \d and \d \("x", 0, "token"\) are equivalent; 2 stand where 1 suffice'
+        WrongAnswer, match=r'positions \d and \d \("x", 0, "token"\) are equivalent; there are 2 of them, 1 suffice'
     ):
         verify(instance, spread)
 

@@ -32,7 +32,7 @@ EYE = np.eye(4, dtype=bool)
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every form of sets, in many small pieces."""
-    for name, value in zip(("WORDS_OF_AN_INTERVAL", "FEW", "KEPT"), FORMS[request.param], strict=True):
+    for name, value in zip(("WORDS_PER_INTERVAL", "EXACT", "KEPT"), FORMS[request.param], strict=True):
         monkeypatch.setattr(through, name, value)
     monkeypatch.setattr(sparse, "CHUNK", 7)
     monkeypatch.setattr(sets, "CHUNK", 7)
@@ -118,12 +118,12 @@ def test_the_first_table_comes_first() -> None:
 @pytest.mark.parametrize(
     ("mask", "due", "layers", "text"),
     [
-        (EYE, EYE, 0, "layers=0 is neither None nor an integer from 1"),
-        (EYE, EYE, True, "layers=True is neither"),
+        (EYE, EYE, 0, "expected layers to be None or an integer from 1, got 0"),
+        (EYE, EYE, True, "got True"),
         (np.stack([EYE, EYE]), EYE, 3, "2 tables for 3 layers"),
         (np.stack([EYE, EYE]), EYE, None, "2 tables for any number of layers"),
-        (EYE[:3, :3], EYE, 1, "over 4 positions, the mask has 3"),
-        (EYE, np.stack([EYE, EYE]), 1, "the flow due has 2 tables"),
+        (EYE[:3, :3], EYE, 1, "expected a flow of 1 table over 3 positions, got 1 over 4"),
+        (EYE, np.stack([EYE, EYE]), 1, "expected a flow of 1 table over"),
         (EYE, np.tril(np.ones((4, 4), bool), -1), 1, "not reflexive"),
         (
             np.tri(4, dtype=bool) & ~np.tri(4, k=-2, dtype=bool),
@@ -167,7 +167,7 @@ def test_a_long_chain_with_one_wrong_edge() -> None:
     ):
         check_flow(mask_of(np.delete(query, far), np.delete(key, far), LONG), due, 2)
     with pytest.raises(
-        WrongAnswer, match=r"^flow: position 5 sees position 90000, which is not due to it; path 90000 -> 5$"
+        WrongAnswer, match=r"^flow: position 5 sees position 90000, which it must not see; path 90000 -> 5$"
     ):
         check_flow(mask_of(np.append(query, 5), np.append(key, 90_000), LONG), due, 2)
 

@@ -263,7 +263,7 @@ def test_intervals_above_8192(tmp_path: Path) -> None:
     with pytest.raises(InvalidInstance, match="'mask'"):
         verify_folder(instance, write(tmp_path, document, {**arrays, "mask": np.zeros((1, 1), bool)}))
     long = {**arrays, "key_end": arrays["key_end"].astype(np.int64)}
-    with pytest.raises(InvalidInstance, match="'key_end' is <i8"):
+    with pytest.raises(InvalidInstance, match="'key_end': expected <i4"):
         verify_folder(instance, write(tmp_path, document, long))
 
 

@@ -138,7 +138,7 @@ def test_an_edge_more_is_harmless_inside_the_flow_and_a_leak_outside() -> None:
             continue
         with pytest.raises(
             WrongAnswer,
-            match=r"^flow: task '.*' node '.*': position \d+ .* sees position \d+ .*, which is not due to it; path",
+            match=r"^flow: task '.*' node '.*': position \d+ .* sees position \d+ .*, which it must not see; path",
         ) as caught:
             verify(instance, answer)
         query, key = (
@@ -279,7 +279,7 @@ def test_a_missing_copy_and_one_too_many() -> None:
     )
     for least in (True, False):
         with pytest.raises(
-            WrongAnswer, match=r'^classes: 1 positions like \d+ \(".", \d, "token"\), of which one row holds 2$'
+            WrongAnswer, match=r'^classes: 1 positions equivalent to \d+ \(".", \d, "token"\), of which one row holds 2$'
         ):
             verify(instance, short, minimal=least)
     dense = np.eye(11, dtype=bool)
@@ -289,7 +289,7 @@ def test_a_missing_copy_and_one_too_many() -> None:
     more = replace(merged, positions=(*merged.positions, merged.positions[spare]), mask=Mask.from_dense(dense))
     assert refused(instance, more, least=False) == ""
     with pytest.raises(
-        WrongAnswer, match=r"^minimality: positions \d+ and 10 .* are equivalent; 3 stand where 2 suffice$"
+        WrongAnswer, match=r"^minimality: positions \d+ and 10 .* are equivalent; there are 3 of them, 2 suffice$"
     ):
         verify(instance, more)
 
@@ -304,7 +304,7 @@ def test_unequal_nodes_at_one_position() -> None:
     )
     with pytest.raises(
         WrongAnswer,
-        match=r"^classes: task 'x' node 'b[12]': stands at position \d+ with node 'b1' of task 'y', which is not equivalent$",
+        match=r"^classes: task 'x' node 'b[12]': is at position \d+ with node 'b1' of task 'y', which is not equivalent$",
     ):
         verify(instance, both)
 

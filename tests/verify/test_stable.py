@@ -67,8 +67,8 @@ def test_flow_rows_are_the_tasks_rows() -> None:
         for table, rows in enumerate(task_rows(family)):
             assert len(rows) == flow.first[-1]
             for number in range(flow.first[-1]):
-                keys = {flow.where(int(key)) for key in flow.rows.row(number, table)}
-                assert keys == set(rows[flow.where(number)])
+                keys = {flow.find_node(int(key)) for key in flow.rows.row(number, table)}
+                assert keys == set(rows[flow.find_node(number)])
 
 
 def test_components_of_random_graphs() -> None:
