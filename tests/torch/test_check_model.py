@@ -421,7 +421,7 @@ def test_other_refusals():
         check_model(model, TREE, inputs={"input_ids": torch.zeros(1, 3, dtype=torch.int64)})
     with pytest.raises(InvalidInstance, match="layers: expected a positive number or None, got 0"):
         check_model(model, TREE, layers=0)
-    with pytest.raises(InvalidInstance, match="3 tables, which no one attention_mask holds"):
+    with pytest.raises(InvalidInstance, match="3 tables, and attention_mask holds one"):
         check_model(model, batch_of(merge(catalog.local_global())))
     random = torch.Generator().manual_seed(0)
     with pytest.raises(InvalidInstance, match=r"two equal runs differ by .*; switch dropout off"):
