@@ -1,4 +1,6 @@
-"""What can go wrong with a batch on one machine: every finished result is kept, every failure has a line with its reason."""
+"""What can go wrong with a batch on one machine: every finished result is kept, every failure has a line with its
+reason.
+"""
 
 from __future__ import annotations
 
