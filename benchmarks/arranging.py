@@ -16,8 +16,8 @@ from benchmarks.measure import alone, timed
 from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
+from masksynth.arrange.forest import build_forest, find_parents
 from masksynth.arrange.measure import row_sizes
-from masksynth.arrange.tree_orders import forest, parents
 from masksynth.backends import Limits
 from masksynth.mask import Mask
 from masksynth.merge import merge
@@ -127,10 +127,10 @@ def reverse_cuthill_mckee(mask: Mask) -> NDArray[np.int64]:
 
 def depth_first(mask: Mask) -> NDArray[np.int64] | None:
     """Return the depth-first order of a forest, children as given; None if the mask is not a forest."""
-    parent = parents(mask)
+    parent = find_parents(mask)
     if parent is None:
         return None
-    trees = forest(parent, row_sizes(mask))
+    trees = build_forest(parent, row_sizes(mask))
     return trees.order(trees.nodes[trees.start[:-1]].astype(np.float64))[0]
 
 

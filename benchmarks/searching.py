@@ -9,7 +9,7 @@ from masksynth import catalog
 from masksynth.backends import Limits, Status, backend
 from masksynth.merge import merge
 from masksynth.problem import Problem
-from masksynth.solve import AUTO_CLAUSES, AUTO_NODES, AUTO_PAIRS, is_small, count_nodes
+from masksynth.solve import AUTO_CLAUSES, AUTO_NODES, AUTO_PAIRS, count_nodes, is_small
 
 NAMES = ("cpsat", "maxsat", "ilp")
 

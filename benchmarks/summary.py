@@ -55,7 +55,7 @@ def merging(folder: Path) -> Iterator[tuple[str, str]]:
     yield "merging a million task nodes", f"{format_range(r['merge s'] for r in top)} s"
     yield "checking / merging, a million task nodes", format_range((r["verify / merge"] for r in top), 2)
     yield (
-        "merging / prefix trie (which knows no masks)",
+        "merging / prefix trie (causal chains only, no checks)",
         format_range(r["merge / trie"] for r in read_records("trie", folder)),
     )
 
@@ -119,7 +119,7 @@ def format_summary(folder: Path) -> str:
     rows = [row for part in PARTS for row in part(folder)]
     machines = {read_result(path).machine for path in sorted(folder.glob("*.json"))}
     lines = ["| quantity | value |", "|---|---|", *(f"| {quantity} | {value} |" for quantity, value in rows)]
-    return "\n".join([*lines, "", *wrap(f"Measured on {'; '.join(sorted(machines))}", 120)])
+    return "\n".join([*lines, "", *wrap(f"Measured on {'; '.join(sorted(machines))}", 120, break_on_hyphens=False)])
 
 
 def replace_summary(page: str, summary: str) -> str:

@@ -40,8 +40,8 @@ def help_text(command: click.Command, path: str) -> str:
 def cli_page() -> str:
     """Return the page that lists each command with its help."""
     parts = [
+        "# Command line\n",
         NOTE,
-        "# The command line\n",
         "Answers go to stdout, everything else to stderr. `-` is stdin. [Formats](formats.md) describes what `--json`\n"
         "prints.\n",
         "| exit code | meaning |\n|---|---|",
@@ -124,8 +124,8 @@ def example_command(name: str, function: Callable[..., Instance]) -> str:
 def catalog_page() -> str:
     """Return the page that describes each family of the catalogue by its docstring."""
     parts = [
-        NOTE,
         "# Catalogue\n",
+        NOTE,
         fill(
             f"The {len(catalog.FAMILIES)} named families. Parameters have the same names in Python and on the command"
             " line; each example shows the defaults. In a picture, row q is a query, column k a key, and ■ means that q"

@@ -35,10 +35,10 @@ from masksynth.torch import (
     self_test,
     use_registered_attention,
 )
-from masksynth.torch.models.architecture import Architecture
-from masksynth.torch.training_batch import TrainingBatch
 from masksynth.torch.mask_tensors import dense_mask
+from masksynth.torch.models.architecture import Architecture
 from masksynth.torch.models.reach import Reach
+from masksynth.torch.training_batch import TrainingBatch
 from masksynth.torch.window_rows import cut_mask, token_index
 
 PAGE = Path(__file__).with_name("check-model.md")

@@ -28,8 +28,8 @@ class InvalidInstance(MasksynthError):
 
     def __init__(self, fact: str, path: str = "$", remedy: str = "", source: str = "") -> None:
         self.fact, self.path, self.remedy, self.source = fact, path, remedy, source
-        place = "".join(f"{part}: " for part in (source, path) if part)
-        super().__init__(f"{place}{fact}" + (f"; {remedy}" if remedy else ""))
+        prefix = "".join(f"{part}: " for part in (source, path) if part)
+        super().__init__(f"{prefix}{fact}" + (f"; {remedy}" if remedy else ""))
 
     def within(self, prefix: str = "$", source: str = "") -> InvalidInstance:
         """Return the same error for the document that contains this one at the JSON path ``prefix``."""
@@ -60,9 +60,9 @@ class WrongAnswer(MasksynthError):
 
     def __init__(self, requirement: str, fact: str, task: str = "", node: str = "", path: tuple[str, ...] = ()) -> None:
         self.requirement, self.fact, self.task, self.node, self.path = requirement, fact, task, node, tuple(path)
-        place = "".join(f" {word} {name!r}" for word, name in (("task", task), ("node", node)) if name)
+        prefix = "".join(f" {word} {name!r}" for word, name in (("task", task), ("node", node)) if name)
         route = f"; path {' -> '.join(self.path)}" if self.path else ""
-        super().__init__(f"{requirement}:{place}{':' if place else ''} {fact}{route}".replace(":  ", ": "))
+        super().__init__(f"{requirement}:{prefix}{':' if prefix else ''} {fact}{route}".replace(":  ", ": "))
 
     def __reduce__(self) -> tuple[type[WrongAnswer], tuple[str, str, str, str, tuple[str, ...]]]:
         return WrongAnswer, (self.requirement, self.fact, self.task, self.node, self.path)

@@ -76,6 +76,15 @@ class Answer:
         leak = f", leak={self.leak!r}" if self.leak else ""
         return f"Answer({self.status.name}{sizes}, backend={self.backend!r}{leak})"
 
+    def _repr_html_(self) -> str:
+        """Return its status and sizes, then the merged task or the leak, for a notebook."""
+        from masksynth.tasks.html import html_block
+
+        facts = [f"{size.value:,} {name} (bound {size.bound:,})" for name, size in self.objective.items()]
+        facts = [*facts, f"backend {self.backend}", *([repr(self.leak)] if self.leak else [])]
+        merged = None if self.merged is None else self.merged._repr_html_()
+        return html_block(f"Answer {self.status.name}", facts, merged)
+
 
 class Criterion:
     """The backend ``criterion``: the merged task in closed form, minimal by the theorem of ``docs/theory.md``.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import masksynth as ms
-from masksynth.arrange.permute import checked_order
+from masksynth.arrange.permute import check_order
 from masksynth.diagnostics.clustering.vector_field import weights
 from masksynth.diagnostics.hierarchy.inputs import real_numbers
 from masksynth.diagnostics.hierarchy.read_tree import read_tree
@@ -29,7 +29,7 @@ REFUSED = {
     "layers": lambda: flow_after(MASK, True),
     "a block size": lambda: block_counts(MASK, True),
     "a side of a block": lambda: block_counts(MASK, (4, True)),
-    "an order": lambda: checked_order([True, 0, 2, 3], 4),
+    "an order": lambda: check_order([True, 0, 2, 3], 4),
     "parents": lambda: tree_of_parents([-1, 0, False], [-1, 0, 1]),
     "positions of leaves": lambda: tree_of_parents([-1, 0, 0], [-1, 0, True]),
     "queries": lambda: real_numbers([[True, False]], "q"),
@@ -70,4 +70,4 @@ def test_a_tree_of_json(tmp_path):
 
 def test_numbers_of_numpy_are_numbers():
     assert ms.sparsify(CAUSAL, forced=[(np.int64(3), np.uint8(1))]).status is ms.Status.OPTIMAL
-    assert checked_order(np.array([1, 0, 2, 3], np.uint8), 4).tolist() == [1, 0, 2, 3]
+    assert check_order(np.array([1, 0, 2, 3], np.uint8), 4).tolist() == [1, 0, 2, 3]

@@ -1,4 +1,4 @@
-"""Arrange: an order of the positions with few non-empty blocks, few partial blocks and few row intervals, beside a proved bound."""
+"""Order positions for few non-empty blocks, few partial blocks and few row intervals, with a proved bound."""
 
 from masksynth.arrange.apply import arranged_batch, arranged_merged, copies
 from masksynth.arrange.best_order import Arrangement, arrange

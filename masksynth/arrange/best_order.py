@@ -1,4 +1,4 @@
-"""``arrange``: the best of several orders, improved where the mask is small, beside a bound that no order undercuts."""
+"""The best of several orders, improved by local search if the mask is small, with a lower bound for all orders."""
 
 from __future__ import annotations
 
@@ -9,44 +9,46 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masksynth.arrange.improve import improved
+from masksynth.arrange.forest import find_parents
+from masksynth.arrange.improve import improve_order
 from masksynth.arrange.measure import Counts, bound, check_block_size, counts
-from masksynth.arrange.permute import inverse, permuted, pieces
+from masksynth.arrange.permute import count_pieces, invert_order, permuted
 from masksynth.arrange.seriate import MAX_ALLOWED, starting_orders
-from masksynth.arrange.tree_orders import parents, tree_orders
+from masksynth.arrange.tree_orders import tree_orders
 from masksynth.backends import Limits, Status
-from masksynth.errors import Contradiction, InvalidInstance, Unsupported
+from masksynth.errors import Contradiction, InvalidInstance, Unsupported, check_type
 from masksynth.mask import Mask
 from masksynth.mask.typing import Int64Array
 
 EXACT = "masksynth_solvers.block_order:fewest_blocks"
-"""The exact search, "module:function"."""
-FEW_PIECES, MANY_PIECES = 1 << 18, 1 << 23
-"""An order is tried if it cuts the intervals into few pieces, and all orders together into no more than many (large masks: 4T and 2T)."""
+"""The exact search, as "module:function"."""
+PIECES_PER_ORDER, PIECES_IN_ALL = 1 << 18, 1 << 23
+"""Limits on the pieces into which one order, and all orders together, cut the intervals (large masks: 4T and 2T)."""
 MAX_IMPROVED = 4096
-"""Most positions for which blocks are improved by exchanges."""
+"""Number of positions up to which blocks are improved by exchanges."""
 NAMES = ("depth first", "depth first, heaviest first", "depth first, laid out")
 DESCENTS, STARTS = 24, 6
-"""Most local searches, and how many of them begin at different heuristics."""
+"""Maximal number of local searches, and how many of them start at different heuristic orders."""
 
 
 @dataclass(frozen=True, eq=False)
 class Arrangement:
-    """An order of the positions and what it costs.
+    """An order of the positions and its cost.
 
     Parameters
     ----------
     order : (N,) int64
         Position i of the arranged mask is the old position ``order[i]``.
     value, given : Counts
-        Of this order, and of the order that the mask came in.
+        Costs of this order and of the given order.
     bound : int
-        No order has fewer non-empty blocks.
+        Lower bound on the non-empty blocks of any order.
     block_size : int
+        B.
     method : str
-        Which heuristic, or solver, the order comes from.
+        Heuristic or solver that found the order.
     proof : str
-        Where the bound comes from.
+        Origin of the bound.
     """
 
     order: Int64Array
@@ -59,17 +61,19 @@ class Arrangement:
 
     @property
     def status(self) -> Status:
-        """OPTIMAL iff the number of non-empty blocks is proved least; of partial blocks and intervals nothing is proved."""
+        """OPTIMAL iff the number of non-empty blocks is proved minimal; partial blocks and intervals may not be."""
         return Status.OPTIMAL if self.value.nonempty == self.bound else Status.FEASIBLE
 
     @property
     def gap(self) -> int:
-        """Non-empty blocks above the bound."""
+        """Number of non-empty blocks above the bound."""
         return self.value.nonempty - self.bound
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class _Candidate:
+    """An order with its cost and the heuristic that found it."""
+
     value: Counts
     order: Int64Array
     method: str
@@ -84,12 +88,12 @@ def arrange(
     effort: float = 1.0,
     limits: Limits | None = None,
 ) -> Arrangement:
-    """An order of the positions with few non-empty blocks, then few partial blocks, then few row intervals.
+    """Find an order of the positions with few non-empty blocks, then few partial blocks, then few row intervals.
 
-    With mask'[i, j] = mask[order[i], order[j]] the cost is the pairs that a block-sparse kernel computes, B^2 times the B x B blocks of
-    mask' that hold an allowed pair, summed over the tables; ties are broken by the partial blocks, then by the intervals. Position ids
-    are explicit, so any permutation computes the same. The result is never worse than the given order; it is the same for the same
-    arguments, without a time limit.
+    With mask'[i, j] = mask[order[i], order[j]] the cost is the number of pairs that a block-sparse kernel computes: B^2
+    times the number of B x B blocks of mask' with an allowed pair, summed over the tables; ties are broken by partial
+    blocks, then by intervals. Position ids are explicit, so every permutation computes the same. The result is never
+    worse than the given order, and deterministic without a time limit.
 
     Parameters
     ----------
@@ -97,26 +101,26 @@ def arrange(
     block_size : int
         B.
     exact : bool
-        Also search with CP-SAT for the fewest non-empty blocks (small masks).
+        Whether to search for the fewest non-empty blocks with CP-SAT as well (small masks).
     alike : (N,) ints, optional
-        Positions with one number keep their order among themselves, so that the lowest stays the lowest.
+        Group of each position; positions of one group keep their relative order, so that the lowest stays the lowest.
     effort : float
         Deterministic limit of the local search, in units of about a second; forests need none.
     limits : Limits, optional
-        Of the exact search.
+        Limits of the exact search.
 
     Raises
     ------
     InvalidInstance
         If the block size is not positive or far too small, or ``alike`` has another length.
     Unsupported
-        If an exact search is asked for and cannot be served.
+        If the exact search is not available or the mask is too large for it.
     Contradiction
-        If a bound is above the number of blocks that were counted: a defect, never a result.
+        If a lower bound exceeds the number of blocks of a known order: a defect of the software, never a result.
 
     Examples
     --------
-    Two streams of four tokens, interleaved: the second sees the first.
+    Two interleaved streams of four tokens; the second attends to the first.
 
     >>> first = np.tril(np.ones((4, 4), bool))
     >>> mask = Mask.from_dense(np.block([[first, np.zeros((4, 4), bool)], [first, np.eye(4, dtype=bool)]]))
@@ -125,143 +129,152 @@ def arrange(
     >>> found.given, found.value, found.bound, found.status.name
     (Counts(nonempty=3, partial=3, intervals=20), Counts(nonempty=3, partial=3, intervals=11), 3, 'OPTIMAL')
     """
+    check_type(mask, Mask)
     check_block_size(block_size)
     groups = None if alike is None else np.asarray(alike)
     if groups is not None and groups.shape != (mask.size,):
         raise InvalidInstance(
-            f"alike has shape {groups.shape}, not ({mask.size},)", "", "give one number for each position"
+            f"alike: expected shape ({mask.size},), got {groups.shape}", "", "give one number for each position"
         )
     least = bound(mask, block_size)
-    given = _Found(counts(mask, block_size), np.arange(mask.size), "given")
-    judge = _judge(mask, block_size, groups)
-    best = given if _settled(given, least, mask) else _search(mask, block_size, judge, given, least, effort)
+    given = _Candidate(counts(mask, block_size), np.arange(mask.size), "given")
+    evaluate = _make_evaluator(mask, block_size, groups)
+    best = given if _is_perfect(given, least, mask) else _search(mask, block_size, evaluate, given, least, effort)
     proof = "counting rows and columns"
     if exact and best.value.nonempty > least:
-        best, least, proof = _exactly(mask, block_size, judge, best, least, limits or Limits())
+        best, least, proof = _search_exactly(mask, block_size, evaluate, best, least, limits or Limits())
     if least > best.value.nonempty:
-        raise Contradiction(proof, least, best.method, best.value.nonempty, _name(mask, block_size))
+        raise Contradiction(proof, least, best.method, best.value.nonempty, _describe_problem(mask, block_size))
     return Arrangement(best.order, best.value, given.value, least, block_size, best.method, proof)
 
 
-def _name(mask: Mask, block: int) -> str:
-    """What a contradiction says of the problem."""
+def _describe_problem(mask: Mask, block: int) -> str:
+    """Return the problem in words, for a contradiction."""
     return f"blocks of {block} of a mask of {mask.size} positions and {mask.pairs} pairs"
 
 
-def kept(order: Int64Array, alike: Int64Array) -> Int64Array:
-    """The order in which the members of each group stand in the group's places, lowest first.
+def keep_group_order(order: Int64Array, alike: Int64Array) -> Int64Array:
+    """Return the order in which the members of each group take the positions of the group, lowest first.
 
     Examples
     --------
-    >>> kept(np.array([3, 1, 2, 0]), np.array([0, 1, 2, 0])).tolist()
+    >>> keep_group_order(np.array([3, 1, 2, 0]), np.array([0, 1, 2, 0])).tolist()
     [0, 1, 2, 3]
     """
-    place = inverse(order)
-    every = np.arange(len(order))
+    new_position = invert_order(order)
+    positions = np.arange(len(order))
     result = np.empty_like(order)
-    result[place[np.lexsort((place, alike))]] = every[np.lexsort((every, alike))]
+    # group by group: the ascending new positions of its members, and the members ascending
+    result[new_position[np.lexsort((new_position, alike))]] = positions[np.lexsort((positions, alike))]
     return result
 
 
-Judge = Callable[[Int64Array, str], "_Found | None"]
+Evaluator = Callable[[Int64Array, str], "_Candidate | None"]
 
 
-def _judge(mask: Mask, block: int, alike: Int64Array | None) -> Judge:
-    """What counts an order exactly, or passes it over if that would take too long."""
+def _make_evaluator(mask: Mask, block: int, alike: Int64Array | None) -> Evaluator:
+    """Return a function that counts the cost of an order exactly; None for an order that cuts too many pieces."""
 
-    def judge(order: Int64Array, method: str) -> _Found | None:
-        order = order if alike is None else kept(order, alike)
-        if pieces(mask, order) > max(FEW_PIECES, 4 * len(mask.key_start)):
+    def evaluate(order: Int64Array, method: str) -> _Candidate | None:
+        order = order if alike is None else keep_group_order(order, alike)
+        if count_pieces(mask, order) > max(PIECES_PER_ORDER, 4 * len(mask.key_start)):
             return None
-        return _Found(counts(permuted(mask, order), block), order, method)
+        return _Candidate(counts(permuted(mask, order), block), order, method)
 
-    return judge
-
-
-def _settled(found: _Found, least: int, mask: Mask) -> bool:
-    """Nothing is left to gain: no blocks above the bound, one interval a row, and so few pairs that no block need be partial less."""
-    return mask.size == 0 or (
-        found.value.nonempty <= least and found.value.partial == 0 and found.value.intervals <= mask.size
-    )
+    return evaluate
 
 
-def _better(one: _Found, two: _Found | None) -> _Found:
-    return two if two is not None and two.value < one.value else one
+def _is_perfect(candidate: _Candidate, least: int, mask: Mask) -> bool:
+    """Return whether no order can be better: no blocks above the bound, none partial, one interval per row."""
+    cost = candidate.value
+    return mask.size == 0 or (cost.nonempty <= least and cost.partial == 0 and cost.intervals <= mask.size)
 
 
-def _search(mask: Mask, block: int, judge: Judge, given: _Found, least: int, effort: float) -> _Found:
-    """The best order that the heuristics find."""
-    parent = parents(mask)
-    orders = _both_ways(mask) if parent is None else zip(NAMES, tree_orders(mask, parent, block), strict=True)
-    found, left = [given], max(MANY_PIECES, 2 * len(mask.key_start))
+def _better(first: _Candidate, second: _Candidate | None) -> _Candidate:
+    return second if second is not None and second.value < first.value else first
+
+
+def _search(mask: Mask, block: int, evaluate: Evaluator, given: _Candidate, least: int, effort: float) -> _Candidate:
+    """Return the best order that the heuristics find."""
+    parent = find_parents(mask)
+    orders = _both_directions(mask) if parent is None else zip(NAMES, tree_orders(mask, parent, block), strict=True)
+    candidates, budget = [given], max(PIECES_IN_ALL, 2 * len(mask.key_start))
     for name, order in orders:
-        left -= (cut := pieces(mask, order))
-        if left < 0:
-            left += cut
-        elif one := judge(order, name):
-            found.append(one)
-        if mask.size > MAX_IMPROVED and min(one.value.nonempty for one in found) <= least:
+        budget -= (pieces := count_pieces(mask, order))
+        if budget < 0:
+            budget += pieces  # skip this order; a later one may cut fewer pieces
+        elif candidate := evaluate(order, name):
+            candidates.append(candidate)
+        if mask.size > MAX_IMPROVED and min(candidate.value.nonempty for candidate in candidates) <= least:
             break
-    ranked = sorted(found, key=lambda one: one.value)
+    ranked = sorted(candidates, key=lambda candidate: candidate.value)
     if mask.size > MAX_IMPROVED or mask.pairs > MAX_ALLOWED or mask.size <= block:
         return ranked[0]
-    return _descents(mask, block, judge, ranked, least, effort)
+    return _improve(mask, block, evaluate, ranked, least, effort)
 
 
-def _both_ways(mask: Mask) -> Iterator[tuple[str, Int64Array]]:
-    """The starting orders that differ, each followed by its reverse where the mask is small."""
+def _both_directions(mask: Mask) -> Iterator[tuple[str, Int64Array]]:
+    """Yield the distinct starting orders, each followed by its reverse if the mask is small."""
     seen = set()
     for name, order in starting_orders(mask):
-        for title, one in ((name, order), (f"{name}, reversed", order[::-1].copy()))[: 1 + (mask.size <= MAX_IMPROVED)]:
-            if (text := one.tobytes()) not in seen:
-                seen.add(text)
-                yield title, one
+        directions = [(name, order), (f"{name}, reversed", order[::-1].copy())]
+        for title, directed in directions[: 2 if mask.size <= MAX_IMPROVED else 1]:
+            if (content := directed.tobytes()) not in seen:
+                seen.add(content)
+                yield title, directed
 
 
-def _descents(mask: Mask, block: int, judge: Judge, ranked: list[_Found], least: int, effort: float) -> _Found:
-    """Local searches: from the best orders of different cost, then from the best order with two segments exchanged."""
+def _improve(
+    mask: Mask, block: int, evaluate: Evaluator, ranked: list[_Candidate], least: int, effort: float
+) -> _Candidate:
+    """Run local searches from the best orders of different cost, then from the best with two segments exchanged."""
     rng = np.random.default_rng(0)
-    starts = list({one.value: one for one in reversed(ranked)}.values())[::-1][:STARTS]
-    best, left = ranked[0], effort
+    starts = list({candidate.value: candidate for candidate in reversed(ranked)}.values())[::-1][:STARTS]
+    best, remaining = ranked[0], effort
     for turn in range(DESCENTS):
-        if left <= 0 or (turn >= len(starts) and best.value.nonempty <= least):
+        if remaining <= 0 or (turn >= len(starts) and best.value.nonempty <= least):
             break
-        start = starts[turn].order if turn < len(starts) else _exchanged(best.order, block, rng)
-        order, spent = improved(mask, start, block, left)
-        left -= spent
+        start = starts[turn].order if turn < len(starts) else _exchange_segments(best.order, block, rng)
+        order, spent = improve_order(mask, start, block, remaining)
+        remaining -= spent
         name = f"{starts[turn].method if turn < len(starts) else best.method.removesuffix(', improved')}, improved"
-        for variant in _tidy(order, start, block):
-            best = _better(best, judge(variant, name))
+        for variant in _sort_blocks(order, start, block):
+            best = _better(best, evaluate(variant, name))
     return best
 
 
-def _exchanged(order: Int64Array, block: int, rng: np.random.Generator) -> Int64Array:
-    """The order with two disjoint segments in each other's place."""
+def _exchange_segments(order: Int64Array, block: int, rng: np.random.Generator) -> Int64Array:
+    """Return the order with two random disjoint segments exchanged."""
     a, b, c, d = np.sort(rng.integers(0, len(order) + 1, 4)).tolist()
     b, d = min(b, a + 2 * block), min(d, c + 2 * block)
     return np.concatenate([order[:a], order[c:d], order[b:c], order[a:b], order[d:]])
 
 
-def _tidy(order: Int64Array, start: Int64Array, block: int) -> Iterator[Int64Array]:
-    """Orders of equal blocks: positions inside, and the whole blocks, as they were given or as they stood at the start."""
-    place = inverse(start)
+def _sort_blocks(order: Int64Array, start: Int64Array, block: int) -> Iterator[Int64Array]:
+    """Yield orders with the same blocks, sorted inside and among each other.
+
+    As given, as at the start, or as they are.
+    """
+    start_position = invert_order(start)
     home = np.arange(len(order)) // block
-    whole = len(order) // block
-    for inside in (order, place[order]):
-        for across in (order, place[order], home * block):
-            level = np.bincount(home, across) / np.bincount(home)
-            level[whole:] = np.inf
-            yield order[np.lexsort((inside, level[home], home >= whole))]
+    complete = len(order) // block  # number of blocks of full size; a ragged one stays last
+    for inside in (order, start_position[order]):
+        for across in (order, start_position[order], home * block):
+            mean = np.bincount(home, across) / np.bincount(home)
+            mean[complete:] = np.inf
+            yield order[np.lexsort((inside, mean[home], home >= complete))]
 
 
-def _exactly(mask: Mask, block: int, judge: Judge, best: _Found, least: int, limits: Limits) -> tuple[_Found, int, str]:
-    """Search exactly, from the best order known; what comes back is counted again."""
+def _search_exactly(
+    mask: Mask, block: int, evaluate: Evaluator, best: _Candidate, least: int, limits: Limits
+) -> tuple[_Candidate, int, str]:
+    """Search exactly, starting from the best known order; the cost of the result is counted again."""
     module, _, name = EXACT.partition(":")
     try:
         search = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise Unsupported(f"the exact search cannot be loaded from {EXACT}: {error}") from error
     order, proved, proof = search(mask, block, best.order, least, limits)
-    for variant in _tidy(order, best.order, block):
-        best = _better(best, judge(variant, "cp-sat"))
+    for variant in _sort_blocks(order, best.order, block):
+        best = _better(best, evaluate(variant, "cp-sat"))
     return best, max(least, proved), proof if proved > least else "counting rows and columns"

@@ -95,24 +95,24 @@ def multiturn_reasoning(turns: tuple[tuple[int, ...], ...] = ((2, 3, 2), (1, 2, 
     ■ · · · · · ■ ■
     """
     turns = check_integer_rows("turns", turns)
-    for place, turn in enumerate(turns):
+    for index, turn in enumerate(turns):
         fits = len(turn) == 3 and turn[0] >= 1 and turn[2] >= 1
-        require(fits, f"turns[{place}]", turn, "is not (H, T, A) with H >= 1 and A >= 1", "give three lengths")
+        require(fits, f"turns[{index}]", turn, "is not (H, T, A) with H >= 1 and A >= 1", "give three lengths")
     last = len(turns) - 1
     kept = sum(h + a for h, _, a in turns)
-    history = sum((h + a) * (last - place) for place, (h, _, a) in enumerate(turns))
+    history = sum((h + a) * (last - index) for index, (h, _, a) in enumerate(turns))
     check_size(history + kept + sum(t for _, t, _ in turns), turns=turns)
     tasks, first = [], 0
     past: tuple[Node, ...] = ()
-    for place, (h, t, a) in enumerate(turns):
+    for index, (h, t, a) in enumerate(turns):
         human = token_nodes(first, first + h, len(past))
         out = token_nodes(first + h, first + h + t + a, len(past) + h)
         nodes = past + human + out
-        tasks.append(closed_task(f"turn {place}", nodes, chain_rows(nodes), predict_next(nodes, len(past) + h)))
+        tasks.append(closed_task(f"turn {index}", nodes, chain_rows(nodes), predict_next(nodes, len(past) + h)))
         past += human + token_nodes(first + h + t, first + h + t + a, len(past) + h)
         first += h + t + a
-    own = sum(t + a - 1 for place, (_, t, a) in enumerate(turns) if t or place == last)
-    count = kept - turns[-1][2] + own if turns else 0
+    own_output = sum(t + a - 1 for index, (_, t, a) in enumerate(turns) if t or index == last)
+    count = kept - turns[-1][2] + own_output if turns else 0
     return build_instance("multiturn_reasoning", [turns], tasks, count, "multi-turn reasoning with stripped thinking")
 
 
@@ -220,9 +220,9 @@ def _documents(
         f"does not have one entry for each of {len(questions)} questions",
         "give one for each question",
     )
-    for place, row in enumerate(chosen):
+    for index, row in enumerate(chosen):
         fits = len(set(row)) == len(row) and all(d < len(docs) for d in row)
-        require(fits, f"uses[{place}]", row, f"is not different documents below {len(docs)}", "list each document once")
+        require(fits, f"uses[{index}]", row, f"is not different documents below {len(docs)}", "list each document once")
     check_size(sum(questions) + sum(docs[d] for row in chosen for d in row), docs=docs, questions=questions)
     return docs, questions, chosen
 

@@ -149,8 +149,8 @@ def transfusion(segments: tuple[int, ...] = (3, 2, 2)) -> Instance:
     ■ ■ ■ ■ ■
     """
     segments = check_integers("segments", segments)
-    for place in range(1, len(segments), 2):
-        check_at_least(1, **{f"segments[{place}]": segments[place]})
+    for index in range(1, len(segments), 2):
+        check_at_least(1, **{f"segments[{index}]": segments[index]})
     check_size(sum(segments), segments=segments)
     blocks: list[tuple[Node, ...]] = []
     predict: list[Prediction] = []

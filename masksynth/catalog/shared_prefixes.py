@@ -170,7 +170,7 @@ def medusa_tree(P: int = 3, choices: tuple[tuple[int, ...], ...] = ((0,), (0, 0)
         all(choices) and bool(choices),
         "choices",
         choices,
-        "holds no tree",
+        "contains no tree",
         "give at least one choice, none of them empty",
     )
     paths = number_prefixes(choices)

@@ -75,8 +75,7 @@ def draw_mask(
     mask = subject.read(layers)
     with progress(f"drawing {plain(subject.path)} ...", quiet):
         second = subject.read_other(other) if other is not None else None
-        options = {"layers": mask.layers, "other": second, "block_size": block_size, "tokenizer": tokenizer}
-        picture = draw(mask, what, form, **options)
+        picture = draw(mask, what, form, layers=mask.layers, other=second, block_size=block_size, tokenizer=tokenizer)
     with to_the_end():
         if to_file and output is not None:
             write_picture(picture, output, force)

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
-from masksynth.tasks import canonical as json_text
+from masksynth.tasks.value_text import printable, text_of
 
 if TYPE_CHECKING:
     from masksynth.subject.subject import Subject
 
+__all__ = ["ELLIPSIS", "columns", "cut", "padded", "position_names", "printable", "text_of"]
+
 ELLIPSIS = "…"
-LONGEST = 200
-"""Most characters of a name that are looked at."""
-
-
-def printable(text: str) -> str:
-    r"""Return a text on one line; control characters, marks of writing direction and lone surrogates become escapes.
-
-    Examples
-    --------
-    >>> printable("a\nb\u202e")
-    'a\\nb\\u202e'
-    """
-    return json_text.printable(text[:LONGEST])
 
 
 def columns(text: str) -> int:
@@ -56,31 +45,6 @@ def padded(text: str, width: int) -> str:
     """Shorten a text to at most ``width`` columns and align it to the right."""
     short = cut(text, width)
     return " " * (width - columns(short)) + short
-
-
-def text_of(value: Any) -> str:
-    """Return an input, a label or a name of a task as text, never empty.
-
-    A string stands for itself. A list that begins with a word is an aggregate and reads like a call, another list like
-    a tuple; other values are written as JSON.
-
-    Examples
-    --------
-    >>> text_of("the"), text_of(7), text_of("")
-    ('the', '7', '""')
-    >>> text_of(("mean", "w1", "w3")), text_of(("w3", 0))
-    ('mean(w1, w3)', '(w3, 0)')
-    """
-    if isinstance(value, str) and value:
-        return printable(value)
-    if isinstance(value, (list, tuple)) and value:
-        head, *rest = value[:LONGEST]
-        is_call = isinstance(head, str) and head.isalpha() and bool(rest)
-        return f"{printable(head) if is_call else ''}({', '.join(map(text_of, rest if is_call else value[:LONGEST]))})"
-    try:
-        return printable(json_text.canonical(value))
-    except (TypeError, ValueError):  # not JSON: a number that is not finite, or of another library
-        return printable(str(value))
 
 
 def position_names(subject: Subject, most: int) -> tuple[str, ...]:

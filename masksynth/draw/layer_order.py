@@ -91,25 +91,24 @@ def order_layers(graph: LayeredGraph, hint: Sequence[float], mirror: Sequence[in
 def _initial(graph: LayeredGraph, place: list[float], mirror: Sequence[int] | None) -> Layers:
     """Sort each layer by the given places, which are made antisymmetric under the mirror first."""
     layers: Layers = [[] for _ in range(max(graph.layer, default=-1) + 1)]
-    for v, layer in enumerate(graph.layer):
-        layers[layer].append(v)
-    if mirror is not None:
-        # place(v) - place(image of v) changes its sign under the mirror; a tie is broken by the number of the vertex,
-        # for both alike
-        key = [(place[v] - place[mirror[v]], (v > mirror[v]) - (v < mirror[v])) for v in range(len(place))]
-        middle = [abs(place[v] + place[mirror[v]]) for v in range(len(place))]
-        for layer in layers:
-            layer.sort(key=lambda v: (*key[v], middle[v] * (1 if key[v] > (0, 0) else -1), _pair(v, mirror)))
-    else:
+    for v, row in enumerate(graph.layer):
+        layers[row].append(v)
+    if mirror is None:
         for layer in layers:
             layer.sort(key=lambda v: (place[v], v))
+        return layers
+
+    def key(v: int) -> tuple[float, ...]:
+        """Return numbers that all change their sign if v is replaced by its image."""
+        image = mirror[v]
+        side = (v > image) - (v < image)
+        across = place[v] - place[image]
+        sign = 1 if (across, side) > (0, 0) else -1
+        return across, side, sign * abs(place[v] + place[image]), sign * min(v, image)
+
+    for layer in layers:
+        layer.sort(key=key)
     return layers
-
-
-def _pair(v: int, mirror: Sequence[int]) -> int:
-    """Number of the pair of a vertex and its image, negative for the left one, so that pairs nest."""
-    low = min(v, mirror[v]) + 1
-    return low if v < mirror[v] else -low
 
 
 def _improve(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None) -> tuple[Layers, tuple[int, float]]:

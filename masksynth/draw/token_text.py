@@ -16,6 +16,7 @@ SPACE = "␣"
 """Shown for the space that a token begins or ends with."""
 INSTALL = "a tokenizer needs transformers; pip install 'masksynth[hf]'"
 FILE = "tokenizer.json"
+REMEDY = f"give a folder with {FILE}, or a name in the local cache; nothing is downloaded"
 
 
 def decode_tokens(subject: Subject, tokenizer: str | Path) -> Subject:
@@ -66,43 +67,51 @@ def load_tokenizer(name: str | Path) -> Callable[[int], str | None]:
     """
     if find_spec("tokenizers") is None and find_spec("transformers") is None:
         raise Unsupported(INSTALL)
-    place = _local_folder(name)
-    file = place if place.is_file() else place / FILE
+    folder = _local_folder(name)
+    file = folder if folder.is_file() else folder / FILE
     try:
         if file.is_file() and find_spec("tokenizers") is not None:
-            from tokenizers import Tokenizer
-
-            fast = Tokenizer.from_file(str(file))
-            return lambda number: _text(
-                number, fast.id_to_token, lambda ids: fast.decode(ids, skip_special_tokens=False)
-            )
+            return _read_file(file)
         if find_spec("transformers") is None:
             raise Unsupported(INSTALL)
-        from transformers import AutoTokenizer
-
-        slow = AutoTokenizer.from_pretrained(str(place), local_files_only=True)
-    except MemoryError:
-        raise
-    except Unsupported:
+        return _read_folder(folder)
+    except (MemoryError, Unsupported):
         raise
     except Exception as error:  # both libraries raise plain Exception and several kinds of their own
-        raise InvalidInstance(
-            f"no tokenizer can be read: {' '.join(str(error).split())[:200]}", "", _REMEDY, str(name)
-        ) from None
+        fact = f"no tokenizer can be read: {' '.join(str(error).split())[:200]}"
+        raise InvalidInstance(fact, "", REMEDY, str(name)) from None
+
+
+def _read_file(file: Path) -> Callable[[int], str | None]:
+    """Read a tokenizer.json, which needs no import of transformers."""
+    from tokenizers import Tokenizer
+
+    fast: Any = Tokenizer.from_file(str(file))
+
+    def decode(ids: list[int]) -> str:
+        return str(fast.decode(ids, skip_special_tokens=False))
+
+    return lambda number: _text(number, fast.id_to_token, decode)
+
+
+def _read_folder(folder: Path) -> Callable[[int], str | None]:
+    """Read a tokenizer that has no tokenizer.json."""
+    from transformers import AutoTokenizer
+
+    slow: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     size = len(slow)
-    return lambda number: _text(
-        number, lambda value: slow.convert_ids_to_tokens(value) if value < size else None, slow.decode
-    )
 
+    def token_of(number: int) -> str | None:
+        return slow.convert_ids_to_tokens(number) if number < size else None
 
-_REMEDY = f"give a folder with {FILE}, or a name in the local cache; nothing is downloaded"
+    return lambda number: _text(number, token_of, slow.decode)
 
 
 def _local_folder(name: str | Path) -> Path:
     """Return a path as it is, or the folder of a name in the local cache."""
-    place = Path(name)
-    if place.exists():
-        return place
+    path = Path(name)
+    if path.exists():
+        return path
     if find_spec("huggingface_hub") is not None:
         from huggingface_hub import snapshot_download
 
@@ -110,7 +119,7 @@ def _local_folder(name: str | Path) -> Path:
             return Path(snapshot_download(str(name), local_files_only=True))
         except (OSError, ValueError):  # not in the cache, or not a name at all
             pass
-    raise InvalidInstance("no tokenizer here", "", _REMEDY, str(name))
+    raise InvalidInstance("no tokenizer here", "", REMEDY, str(name))
 
 
 def _text(number: int, token_of: Callable[[int], str | None], decode: Callable[[list[int]], str]) -> str | None:
@@ -123,7 +132,7 @@ def _text(number: int, token_of: Callable[[int], str | None], decode: Callable[[
     text = decode([number])
     if not text or "\ufffd" in text:  # part of a letter: the vocabulary's own name for it
         return token
-    if token[0] in "▁Ġ" and text[0] != " ":  # decoders drop the space before the first token
+    if token.startswith(("▁", "Ġ")) and not text.startswith(" "):  # decoders drop the space before the first token
         text = f" {text}"
     left, right = len(text) - len(text.lstrip(" ")), len(text) - len(text.rstrip(" "))
     return SPACE * left + text.strip(" ") + SPACE * (right if text.strip(" ") else 0)

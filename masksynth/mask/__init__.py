@@ -111,6 +111,12 @@ class Mask:
     def __repr__(self) -> str:
         return f"Mask(size={self.size}, tables={self.tables}, pairs={self.pairs})"
 
+    def _repr_svg_(self) -> str | None:
+        """Return a picture for a notebook; None for very large masks, which are shown as text."""
+        from masksynth.mask.svg_picture import mask_svg
+
+        return mask_svg(self)
+
     def __str__(self) -> str:
         """``■ ·`` picture, one line per query; tables of a pattern are separated by an empty line."""
         tables = self.dense().reshape(self.tables, self.size, self.size)

@@ -1,88 +1,122 @@
-"""Pieces to batches: positions one piece after another, loss edges sample after sample."""
+"""Assemble batches from pieces: positions one piece after another, loss edges sample after sample."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import concatenate_slices, indptr
-from masksynth.mask.typing import Int64Array
+from masksynth.mask.csr import concatenate_slices, indptr, repeat_index
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.position_layout import Piece
-from masksynth.pack.sample_columns import SampleTable
+from masksynth.pack.sample_columns import SampleTable, key_of
 
 
-def batch_of_pieces(
-    table: SampleTable,
-    pieces: Sequence[Piece],
-    trained: Int64Array,
-    predictor: Int64Array,
-    at: Int64Array,
-    place: Int64Array,
-) -> PackedBatch:
-    """The batch of some pieces, isolated from one another.
+@dataclass(frozen=True, eq=False)
+class TableLabels:
+    """What all batches of a table share.
+
+    Parameters
+    ----------
+    trained, predictor : (E,) int64
+        Flat indices of the trained labels, ascending, and of the token that predicts each.
+    position : (U,) int64
+        Scratch: the position of each token in the batch being assembled; -1 elsewhere.
+    position_ids : (U,) int64
+        Position id of each token.
+    """
+
+    trained: Int64Array
+    predictor: Int64Array
+    position: Int64Array
+    position_ids: Int64Array
+
+
+def table_labels(table: SampleTable, trained: Int64Array, predictor: Int64Array) -> TableLabels:
+    """Return the shared labels of a table, no token of which has a position yet."""
+    return TableLabels(trained, predictor, np.full(len(table.tokens), -1, np.int64), key_of(table, "position_ids"))
+
+
+def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], labels: TableLabels) -> PackedBatch:
+    """Return the batch of some pieces, isolated from one another.
 
     Parameters
     ----------
     table : SampleTable
     pieces : sequence of Piece
-    trained, predictor : (E,) int64
-        All trained labels of the table, rising, and the token that predicts each.
-    at : (U,) int64
-        Scratch, -1 at every token of these samples; filled with the tokens' positions.
-    place : (U,) int64
-        The position id of every token.
+        No token is in two batches.
+    labels : TableLabels
+        Its ``position`` is filled in for the tokens of the pieces.
     """
     size = [len(piece.source) for piece in pieces]
-    base = np.cumsum([0, *size])[:-1].tolist()
+    base = np.cumsum([0, *size])[:-1].tolist()  # first position of each piece
     source = np.concatenate([piece.source for piece in pieces])
-    mask = _stacked(pieces, base)
     samples = np.sort(np.concatenate([piece.samples for piece in pieces]))
-    for piece, begin in zip(pieces, base, strict=True):
-        at[piece.live] = piece.position + begin
+    for piece, first in zip(pieces, base, strict=True):
+        labels.position[piece.live] = piece.position + first
     begin, length = table.offset[samples], np.diff(table.offset)[samples]
-    where = concatenate_slices(at, begin, length)
-    live = where >= 0
-    cut = indptr(length)
-    low = np.searchsorted(trained, begin)
-    many = np.searchsorted(trained, begin + length) - low
-    label, asked = concatenate_slices(trained, low, many), concatenate_slices(predictor, low, many)
-    owner = np.repeat(np.arange(len(samples)), many)
+    position = concatenate_slices(labels.position, begin, length)  # of each token of the batch, -1 for dead ones
+    live = position >= 0
+    offset, live_before = indptr(length), indptr(live)
+    low = np.searchsorted(labels.trained, begin)  # first trained label of each sample
+    count = np.searchsorted(labels.trained, begin + length) - low
+    label, predictor = (concatenate_slices(column, low, count) for column in (labels.trained, labels.predictor))
+    owner = repeat_index(count)  # sample of each label
     weight = table.weight[samples][owner]
     fields = {name: values[label] for name, values in table.fields.items()}
-    own = fields.get("weights")
-    counted = indptr(live)
-    dead = np.flatnonzero(~live)
-    home = np.searchsorted(cut, dead, "right") - 1
-    index = dead - cut[home]
+    if (token_weight := fields.get("weights")) is not None:
+        weight = weight * np.where(np.isnan(token_weight), 1.0, token_weight)
+    dead_index, dead_token = _find_dead(table, begin, offset, live)
     return PackedBatch(
         samples=tuple(table.ids[s] for s in samples.tolist()),
         input_ids=table.tokens[source],
-        position_ids=place[source],
-        mask=mask,
-        loss_position=at[asked],
+        position_ids=labels.position_ids[source],
+        mask=_stack_masks(pieces, base),
+        loss_position=labels.position[predictor],
         loss_label=table.labels[label],
         loss_sample=owner,
-        loss_weight=weight if own is None else weight * np.where(np.isnan(own), 1.0, own),
-        sample_offset=counted[cut],
-        sample_position=where[live],
+        loss_weight=weight,
+        sample_offset=live_before[offset],
+        sample_position=position[live],
         sample_weight=table.weight[samples],
         loss_index=label - begin[owner],
-        dead_offset=(cut - counted[cut]),
-        dead_index=index,
-        dead_token=table.tokens[index + begin[home]],
+        dead_offset=(offset - live_before[offset]),
+        dead_index=dead_index,
+        dead_token=dead_token,
         fields=fields,
         keys={name: values[source] for name, values in table.keys.items() if name != "position_ids"},
     )
 
 
-def _stacked(pieces: Sequence[Piece], base: Sequence[int]) -> Mask:
-    """The masks of the pieces down the diagonal."""
+def _find_dead(
+    table: SampleTable, begin: Int64Array, offset: Int64Array, live: BoolArray
+) -> tuple[Int64Array, Int64Array]:
+    """Return the index in its sample, and the token id, of each dead token of a batch.
+
+    Parameters
+    ----------
+    table : SampleTable
+    begin : (s,) int64
+        Flat index in the table of the first token of each sample.
+    offset : (s + 1,) int64
+        Row pointers of the samples into ``live``.
+    live : (u,) bool
+        Whether each token of the samples is live.
+    """
+    dead = np.flatnonzero(~live)
+    home = np.searchsorted(offset, dead, "right") - 1  # sample of each dead token
+    index = dead - offset[home]
+    return index, table.tokens[index + begin[home]]
+
+
+def _stack_masks(pieces: Sequence[Piece], base: Sequence[int]) -> Mask:
+    """Return the block-diagonal mask of the masks of the pieces; piece i begins at position ``base[i]``."""
     counts = np.concatenate([np.diff(piece.row_offset) for piece in pieces])
     return Mask(
         indptr(counts)[None],
-        np.concatenate([piece.key_start + np.int32(begin) for piece, begin in zip(pieces, base, strict=True)]),
-        np.concatenate([piece.key_end + np.int32(begin) for piece, begin in zip(pieces, base, strict=True)]),
+        np.concatenate([piece.key_start + np.int32(first) for piece, first in zip(pieces, base, strict=True)]),
+        np.concatenate([piece.key_end + np.int32(first) for piece, first in zip(pieces, base, strict=True)]),
     )

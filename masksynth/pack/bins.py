@@ -1,4 +1,4 @@
-"""Which samples go into which batch: groups are kept whole where they fit, cut where they must be, and packed best fit first."""
+"""Distribute samples over batches: groups stay together if they fit, else are cut; bins are filled best fit first."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ from itertools import pairwise
 
 import numpy as np
 
+from masksynth.mask.csr import prefix_sums
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.prefix import Forest
 
 Slice = tuple[int, int]
+"""Consecutive samples ``start <= i < end`` of a forest."""
 
 
 def slices_of(forest: Forest, opens: Int64Array, limit: int) -> list[Slice]:
-    """The forest's samples in slices of at most ``limit`` positions each: those that begin at ``opens``, cut further where too long.
+    """Return the forest's samples in slices of at most ``limit`` positions each.
 
-    A cut repeats what its two sides share. Among all ways to cut between consecutive samples the one with the fewest positions is taken,
-    and of those one with the fewest slices (dynamic programming).
+    A cut repeats the positions that its two sides share. Among all ways to cut between consecutive samples the one with
+    the fewest positions is taken, and of those one with the fewest slices (dynamic programming).
+
+    Parameters
+    ----------
+    forest : Forest
+    opens : (c,) int64
+        Samples at which a slice begins in any case; the first is 0.
+    limit : int
+        Most positions of a slice.
 
     Examples
     --------
@@ -30,30 +40,35 @@ def slices_of(forest: Forest, opens: Int64Array, limit: int) -> list[Slice]:
     total = np.cumsum(forest.length - forest.shared)
     result: list[Slice] = []
     for start, end in pairwise(bounds):
+        # the first sample of a slice shares nothing any more
         size = int(total[end - 1] - total[start] + forest.length[start])
-        result += [(start, end)] if size <= limit else _cut(forest, start, end, limit)
+        result += [(start, end)] if size <= limit else _cut_slice(forest, start, end, limit)
     return result
 
 
 def sizes_of(forest: Forest, slices: Sequence[Slice]) -> Int64Array:
-    """Number of positions of each slice."""
+    """Return the number of positions of each slice."""
+    if not slices:
+        return np.zeros(0, np.int64)
     total = np.cumsum(forest.length - forest.shared)
-    start, end = (np.array([s[i] for s in slices], np.int64) for i in (0, 1))
-    return total[end - 1] - total[start] + forest.length[start] if len(slices) else np.zeros(0, np.int64)
+    start, end = np.array(slices, np.int64).T
+    return total[end - 1] - total[start] + forest.length[start]
 
 
-def _cut(forest: Forest, start: int, end: int, limit: int) -> list[Slice]:
+def _cut_slice(forest: Forest, start: int, end: int, limit: int) -> list[Slice]:
+    """Cut consecutive samples into slices of at most ``limit`` positions, by dynamic programming."""
     length = forest.length[start:end]
-    total = np.append(0, np.cumsum(length - forest.shared[start:end]))
+    total = prefix_sums(length - forest.shared[start:end])
     count = end - start
+    # cost[h] of the best cut of the first h samples: positions first, then slices; the last slice begins at before[h]
     cost = np.full(count + 1, np.iinfo(np.int64).max)
     before = np.zeros(count + 1, np.int64)
     cost[0] = 0
     low = 0
     for high in range(1, count + 1):
         while total[high] - total[low + 1] > limit:
-            low += 1
-        size = total[high] - total[low + 1 : high + 1] + length[low:high]
+            low += 1  # no slice that ends at `high` can begin earlier
+        size = total[high] - total[low + 1 : high + 1] + length[low:high]  # of the slices low.., ..., high - 1..high
         fits = np.flatnonzero(size <= limit)
         price = cost[low:high][fits] + size[fits] * (count + 1) + 1
         best = int(np.argmin(price))
@@ -66,25 +81,32 @@ def _cut(forest: Forest, start: int, end: int, limit: int) -> list[Slice]:
 
 
 def bins_of(sizes: Sequence[int], limit: int) -> list[list[int]]:
-    """Items into bins of at most ``limit``: best fit, largest first; items in a bin and bins by their first item.
+    """Return the items of each bin of at most ``limit``, by best fit, largest item first.
 
-    Best fit decreasing needs at most 11/9 of the least number of bins, plus 1 (Johnson, Demers, Ullman, Garey, Graham 1974).
+    Items in a bin are ascending, and bins are sorted by their first item. Best fit decreasing needs at most 11/9 of the
+    least number of bins, plus 1 (Johnson, Demers, Ullman, Garey, Graham 1974).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Size of each item, at most ``limit``.
+    limit : int
 
     Examples
     --------
     >>> bins_of([3, 5, 2, 4], 7)
     [[0, 3], [1, 2]]
     """
-    room: list[tuple[int, int]] = []
+    room: list[tuple[int, int]] = []  # (room left, bin), sorted
     bins: list[list[int]] = []
     for item in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
         size = sizes[item]
-        at = bisect_left(room, (size, -1))
-        if at == len(room):
+        fullest = bisect_left(room, (size, -1))  # the bin with the least room that is enough
+        if fullest == len(room):
             bins.append([item])
             insort(room, (limit - size, len(bins) - 1))
         else:
-            left, number = room.pop(at)
+            left, number = room.pop(fullest)
             bins[number].append(item)
             insort(room, (left - size, number))
     return sorted(sorted(chosen) for chosen in bins)

@@ -1,4 +1,4 @@
-"""The merged batches of a table of samples in memory: merge, cut, pack, lay out."""
+"""Merge the samples of a table in memory into batches: merge, cut, distribute, lay out."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ from typing import Any
 import numpy as np
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.csr import segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.pack.assemble import batch_of_pieces
+from masksynth.pack.assemble import batch_of_pieces, table_labels
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.bins import Slice, bins_of, sizes_of, slices_of
 from masksynth.pack.position_layout import Piece, lay_out
 from masksynth.pack.prefix import Forest, forest_of, group_codes, live_lengths, trained_tokens
-from masksynth.pack.sample_columns import SampleTable, key_of, select
+from masksynth.pack.sample_columns import SampleTable, select
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
 
 
 def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
-    """(table, indices of the samples, batch) for each batch of a window's samples.
+    """Yield the batches of a window's samples, each with its table and the indices of its samples there.
 
-    Samples merge within their group; those without a group merge all together. A batch holds samples whose groups have segments, or
-    samples whose groups do not. No sample may have more than ``max_length`` live tokens.
+    Samples merge within their group; those without a group merge with one another. A batch contains either samples of
+    groups with segments, or samples of groups without. No sample may have more than ``max_length`` live tokens.
+
+    Parameters
+    ----------
+    table : SampleTable
+    max_length : int
+        Most positions of a batch.
 
     Examples
     --------
@@ -35,153 +42,162 @@ def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTabl
     >>> batch, batch.input_ids.tolist(), batch.loss_position.tolist(), batch.loss_label.tolist()
     (PackedBatch(2 samples, 2 positions, 4 loss edges), [1, 2], [0, 1, 0, 1], [2, 3, 2, 4])
     """
-    segmented = _segmented(table)
-    for part, pack in ((np.flatnonzero(~segmented), _causal), (np.flatnonzero(segmented), _with_segments)):
-        if len(part):
-            sub = table if len(part) == len(table) else select(table, part)
-            yield from ((sub, samples, batch) for samples, batch in pack(sub, max_length))
+    segmented = _in_segmented_group(table)
+    for chosen, merge in ((np.flatnonzero(~segmented), _merge_causal), (np.flatnonzero(segmented), _merge_segmented)):
+        if len(chosen):
+            sub = table if len(chosen) == len(table) else select(table, chosen)
+            yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length))
 
 
-def live_counts(table: SampleTable) -> Int64Array:
-    """How many tokens of each sample are live: no less than the positions that the sample alone takes."""
-    if any(part is not None for part in table.segments):
-        live = spans_of(table).live
-        return np.add.reduceat(np.append(live, False).astype(np.int64), table.offset[:-1]) * (np.diff(table.offset) > 0)
+def count_live_tokens(table: SampleTable) -> Int64Array:
+    """Return the number of live tokens of each sample: a lower bound on the positions that the sample alone takes."""
+    if any(segments is not None for segments in table.segments):
+        return segment_sums(spans_of(table).live, table.offset)
     return live_lengths(table, *trained_tokens(table))
 
 
-def too_long(table: SampleTable, max_length: int) -> BoolArray:
-    """Which samples have more live tokens than a batch has positions."""
-    return live_counts(table) > max_length
+def is_too_long(table: SampleTable, max_length: int) -> BoolArray:
+    """Return whether each sample has more live tokens than a batch has positions."""
+    return count_live_tokens(table) > max_length
 
 
 def refuse_long(table: SampleTable, long: BoolArray, max_length: int) -> None:
     """Raise for the first sample that is too long."""
     sample = int(np.argmax(long))
-    fact = f"sample {table.ids[sample]!r} has {live_counts(table)[sample]} tokens that labels depend on, a batch holds {max_length}"
-    raise InvalidInstance(
-        fact, "", "raise --max-length, or give --skip-long to leave such samples out", table.place[sample]
-    )
+    live = count_live_tokens(table)[sample]
+    fact = f"sample {table.ids[sample]!r} has {live} tokens that labels depend on, a batch holds {max_length}"
+    remedy = "raise --max-length, or give --skip-long to leave such samples out"
+    raise InvalidInstance(fact, "", remedy, table.place[sample])
 
 
-def _segmented(table: SampleTable) -> BoolArray:
-    groups = {group for group, part in zip(table.groups, table.segments, strict=True) if part is not None}
+def _in_segmented_group(table: SampleTable) -> BoolArray:
+    """Return whether some sample in each sample's group has segments."""
+    groups = {group for group, segments in zip(table.groups, table.segments, strict=True) if segments is not None}
     return np.array([group in groups for group in table.groups], bool)
 
 
-def _causal(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Array, PackedBatch]]:
+def _merge_causal(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Array, PackedBatch]]:
+    """Yield (indices of the samples, batch) for a table without segments."""
     trained, cut = trained_tokens(table)
     forest = forest_of(table, live_lengths(table, trained, cut))
-    slices = slices_of(forest, _openings(table, forest), max_length)
-    at, place = np.full(len(table.tokens), -1, np.int64), key_of(table, "position_ids")
+    slices = slices_of(forest, _find_openings(table, forest), max_length)
+    labels = table_labels(table, trained, trained - 1)
     first = [int(forest.samples[a:b].min()) for a, b in slices]
-    order = sorted(range(len(slices)), key=first.__getitem__)
+    order = sorted(range(len(slices)), key=first.__getitem__)  # the order in which the samples were read
     sizes = sizes_of(forest, slices).tolist()
     for items in bins_of([sizes[i] for i in order], max_length):
-        piece = lay_out(table, _gathered(forest, [slices[order[i]] for i in items]))
-        yield piece.samples, batch_of_pieces(table, [piece], trained, trained - 1, at, place)
+        piece = lay_out(table, _join_slices(forest, [slices[order[i]] for i in items]))
+        yield piece.samples, batch_of_pieces(table, [piece], labels)
 
 
-def _openings(table: SampleTable, forest: Forest) -> Int64Array:
-    """Where a new item begins: at each new group, and at each new tree of the samples without a group."""
+def _find_openings(table: SampleTable, forest: Forest) -> Int64Array:
+    """Return the samples at which a new item of the bins begins: each new group, and each new trie without a group."""
     codes = np.array(group_codes(table), np.int64)[forest.samples]
-    nobody = np.array([group is None for group in table.groups], bool)[forest.samples]
+    groupless = np.array([group is None for group in table.groups], bool)[forest.samples]
     opens = np.ones(len(codes), bool)
-    opens[1:] = (codes[1:] != codes[:-1]) | (nobody[1:] & (forest.shared[1:] == 0))
+    opens[1:] = (codes[1:] != codes[:-1]) | (groupless[1:] & (forest.shared[1:] == 0))
     return np.flatnonzero(opens)
 
 
-def _gathered(forest: Forest, slices: Sequence[Slice]) -> Forest:
-    """Slices of a forest side by side, each isolated from the others."""
+def _join_slices(forest: Forest, slices: Sequence[Slice]) -> Forest:
+    """Return some slices of a forest one after another, each isolated from the others."""
     samples, length, shared = (
         np.concatenate([column[a:b] for a, b in slices]) for column in (forest.samples, forest.length, forest.shared)
     )
-    shared[np.cumsum([0, *(b - a for a, b in slices)])[:-1]] = 0
+    shared[np.cumsum([0, *(b - a for a, b in slices)])[:-1]] = 0  # the first sample of a slice shares nothing
     return Forest(samples, length, shared)
 
 
-def _with_segments(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Array, PackedBatch]]:
+def _merge_segmented(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Array, PackedBatch]]:
+    """Yield (indices of the samples, batch) for a table each group of which has segments."""
     spans = spans_of(table)
     if any(group is None for group in table.groups):
-        table = replace(table, groups=_units(table))
+        table = replace(table, groups=_connected_groups(table))
     order = np.argsort(np.array(group_codes(table)), kind="stable")
     pieces = sorted(_pieces(table, order, max_length), key=lambda piece: int(piece.samples[0]))
-    at, place = np.full(len(table.tokens), -1, np.int64), key_of(table, "position_ids")
+    labels = table_labels(table, spans.trained, spans.predictor)
     for items in bins_of([len(piece.source) for piece in pieces], max_length):
         chosen = [pieces[i] for i in items]
         samples = np.sort(np.concatenate([piece.samples for piece in chosen]))
-        yield samples, batch_of_pieces(table, chosen, spans.trained, spans.predictor, at, place)
+        yield samples, batch_of_pieces(table, chosen, labels)
 
 
-def _units(table: SampleTable) -> tuple[Any, ...]:
-    """The groups, where samples without one get a number that those share which have a position in common, over any number of samples."""
+def _connected_groups(table: SampleTable) -> tuple[Any, ...]:
+    """Return the groups, with one of its own for each connected component of the samples without a group.
+
+    Two samples are connected if they have a position in common. Each sample takes the least number among those of its
+    positions, and each position the least among those of its samples, until nothing changes.
+    """
     whole, _ = merge_segments(table)
-    sample = np.searchsorted(table.offset, whole.live, "right") - 1
-    unit = np.arange(len(table))
+    sample = np.searchsorted(table.offset, whole.live, "right") - 1  # of each live token
+    component = np.arange(len(table))
     while True:
-        least = np.full(len(whole.source), len(table), np.int64)
-        np.minimum.at(least, whole.position, unit[sample])
-        lower = unit.copy()
+        least = np.full(len(whole.source), len(table), np.int64)  # of each position
+        np.minimum.at(least, whole.position, component[sample])
+        lower = component.copy()
         np.minimum.at(lower, sample, least[whole.position])
-        if np.array_equal(lower, unit):
+        if np.array_equal(lower, component):
             break
-        unit = lower
-    return tuple(
-        ("unit", number) if group is None else group for group, number in zip(table.groups, unit.tolist(), strict=True)
-    )
+        component = lower
+    numbered = zip(table.groups, component.tolist(), strict=True)
+    return tuple(("component", number) if group is None else group for group, number in numbered)
 
 
 def _pieces(table: SampleTable, which: Int64Array, max_length: int) -> Iterator[Piece]:
-    """One piece a group, each of at most ``max_length`` positions; a larger group is cut between samples that share little."""
+    """Yield a piece for each group of the samples ``which``, of at most ``max_length`` positions.
+
+    A larger group is cut between samples that share little.
+    """
     sub = select(table, which)
     whole, group = merge_segments(sub)
     codes = np.array(group_codes(sub), np.int64)
     for number in range(int(codes.max()) + 1):
         members = np.flatnonzero(codes == number)
-        low, high = np.searchsorted(group, [number, number + 1]).tolist()
+        low, high = np.searchsorted(group, [number, number + 1]).tolist()  # positions of the group
         if high - low <= max_length:
-            yield _moved(table, sub, which, _group_piece(sub, whole, members, low, high))
+            yield _piece_of_table(table, sub, which, _piece_of_group(sub, whole, members, low, high))
         elif len(members) == 1:
             refuse_copies(sub, int(members[0]), high - low, max_length)
         else:
-            for part in _cut(sub, whole, members, max_length):
+            for part in _cut_group(sub, whole, members, max_length):
                 yield from _pieces(table, np.sort(which[part]), max_length)
 
 
-def _cut(sub: SampleTable, whole: Piece, members: Int64Array, max_length: int) -> list[Int64Array]:
-    """Samples in parts of at most ``max_length`` distinct positions, two parts at least.
+def _cut_group(sub: SampleTable, whole: Piece, members: Int64Array, max_length: int) -> list[Int64Array]:
+    """Return samples in two or more parts of at most ``max_length`` distinct positions each.
 
-    Samples are taken in the order of the positions that they begin with, as causal ones are, and a part is closed where the next sample
-    does not fit.
+    Samples are taken in lexicographic order of their positions, as causal ones are, and a part is closed when the next
+    sample does not fit.
     """
     cut = np.searchsorted(whole.live, sub.offset)
-    own = [np.unique(whole.position[cut[s] : cut[s + 1]]) for s in members.tolist()]
-    text = [whole.position[cut[s] : cut[s + 1]].astype(">i4").tobytes() for s in members.tolist()]
+    positions = [whole.position[cut[s] : cut[s + 1]] for s in members.tolist()]
+    distinct = [np.unique(each) for each in positions]
+    text = [each.astype(">i4").tobytes() for each in positions]  # big-endian bytes sort as the numbers do
     parts: list[list[int]] = [[]]
-    held = np.zeros(0, np.int64)
+    taken = np.zeros(0, np.int64)  # positions of the open part
     for i in sorted(range(len(members)), key=text.__getitem__):
-        both = np.union1d(held, own[i])
-        if len(both) > max_length and parts[-1]:
+        union = np.union1d(taken, distinct[i])
+        if len(union) > max_length and parts[-1]:
             parts.append([])
-            both = own[i]
+            union = distinct[i]
         parts[-1].append(int(members[i]))
-        held = both
-    if len(parts) == 1:  # it is the copies that do not fit
+        taken = union
+    if len(parts) == 1:  # only with the copies of equal tokens do they not fit
         half = len(members) // 2
         parts = [parts[0][:half], parts[0][half:]]
     return [np.array(part) for part in parts]
 
 
 def refuse_copies(table: SampleTable, sample: int, positions: int, max_length: int) -> None:
-    """Raise for a sample that fits by its tokens but not with the copies that equal tokens in one row need."""
+    """Raise for a sample that fits by its tokens, but not with the copies that equal tokens in one row need."""
     fact = f"sample {table.ids[sample]!r} needs {positions} positions, a batch holds {max_length}"
     raise InvalidInstance(fact, "", "raise --max-length", table.place[sample])
 
 
-def _group_piece(sub: SampleTable, whole: Piece, members: Int64Array, low: int, high: int) -> Piece:
-    """The positions ``low <= p < high`` of a piece, with the samples that use them (consecutive in ``sub``)."""
+def _piece_of_group(sub: SampleTable, whole: Piece, members: Int64Array, low: int, high: int) -> Piece:
+    """Return the positions ``low <= p < high`` of a piece, with the samples that use them (consecutive in ``sub``)."""
     begin, end = int(sub.offset[members[0]]), int(sub.offset[members[-1] + 1])
-    a, b = np.searchsorted(whole.live, [begin, end]).tolist()
+    first, last = np.searchsorted(whole.live, [begin, end]).tolist()
     rows = whole.row_offset[low : high + 1]
     part = slice(int(rows[0]), int(rows[-1]))
     return Piece(
@@ -190,24 +206,18 @@ def _group_piece(sub: SampleTable, whole: Piece, members: Int64Array, low: int, 
         rows - rows[0],
         (whole.key_start[part] - low).astype(np.int32),
         (whole.key_end[part] - low).astype(np.int32),
-        whole.live[a:b],
-        whole.position[a:b] - low,
+        whole.live[first:last],
+        whole.position[first:last] - low,
     )
 
 
-def _moved(table: SampleTable, sub: SampleTable, which: Int64Array, piece: Piece) -> Piece:
-    """A piece of ``sub = select(table, which)`` as one of ``table``."""
-    shift = table.offset[which] - sub.offset[:-1]
+def _piece_of_table(table: SampleTable, sub: SampleTable, which: Int64Array, piece: Piece) -> Piece:
+    """Return a piece of ``sub = select(table, which)`` with flat indices into ``table``."""
+    shift = table.offset[which] - sub.offset[:-1]  # of the tokens of each sample
 
-    def token(flat: Int64Array) -> Int64Array:
+    def index_in_table(flat: Int64Array) -> Int64Array:
         return flat + shift[np.searchsorted(sub.offset, flat, "right") - 1]
 
-    return Piece(
-        which[piece.samples],
-        token(piece.source),
-        piece.row_offset,
-        piece.key_start,
-        piece.key_end,
-        token(piece.live),
-        piece.position,
+    return replace(
+        piece, samples=which[piece.samples], source=index_in_table(piece.source), live=index_in_table(piece.live)
     )

@@ -1,4 +1,4 @@
-"""Token samples as columns: one flat array per property, however many samples there are."""
+"""Token samples as columns: one flat array for each property of all samples."""
 
 from __future__ import annotations
 
@@ -19,34 +19,36 @@ TOP = 2**31 - 1
 TOKEN_FIELDS = ("weights", "advantages", "old_logprobs", "ref_logprobs")
 """Optional real numbers for each token, carried with the loss edge of its label."""
 KEY_FIELDS = ("position_ids", "kinds")
-"""Optional integers for each token that belong to its identity, beside the token id and the place in the sample."""
+"""Optional integers for each token that are part of its identity, with the token id and the index in the sample."""
 
 FURTHER = "position_ids_"
-"""Before the number of a further dimension of ``position_ids``, as a key: ``position_ids_1`` is the second list."""
+"""Prefix of the key of a further dimension of ``position_ids``: ``position_ids_1`` is the second list."""
 
 
 @dataclass(frozen=True, eq=False)
 class SampleTable:
-    """S samples with U tokens in all; sample s owns the tokens ``offset[s] <= u < offset[s + 1]`` of every flat array.
+    """S samples with U tokens in all, in CSR form: sample s has the tokens ``offset[s] <= u < offset[s + 1]``.
 
     Parameters
     ----------
-    ids, groups : tuple
-        One for each sample; a group of None merges with all others of None in its window.
-    place : tuple of str
-        Where each sample was read (``file:line``).
+    ids, groups : tuple of S
+        Samples of one group merge; those of group None merge with one another.
+    place : tuple of S str
+        Where each sample was read (``file:line``), for messages.
     weight : (S,) float64
+        Factor of the sample's loss.
     offset : (S + 1,) int64
+        Row pointers into the arrays over tokens.
     tokens, labels : (U,) int64
-        ``labels[u]`` is -100 where nothing is trained.
+        Token ids, and the label of each token: -100 where nothing is trained.
     first_label : (S,) int64
-        The label that a causal sample gave to its first token, which nothing predicts: it is -100 in ``labels``.
+        The label that a causal sample gives to its first token. Nothing predicts it, so it is -100 in ``labels``.
     fields : mapping of str to (U,) float64
         Token fields; NaN where a sample has none.
     keys : mapping of str to (U,) int64
-        Parts of a token's identity; only those that some sample gives, ``key_of`` has the defaults of the others.
-    segments : tuple
-        For each sample its segments, or None for a causal sample.
+        Parts of a token's identity that some sample gives; `key_of` has the defaults of all others.
+    segments : tuple of S
+        Segments of each sample, None for a causal sample.
     """
 
     ids: tuple[Any, ...]
@@ -66,7 +68,13 @@ class SampleTable:
 
 
 def select(table: SampleTable, which: ArrayLike) -> SampleTable:
-    """The samples with the given indices, in that order."""
+    """Return the samples with the given indices, in that order.
+
+    Parameters
+    ----------
+    table : SampleTable
+    which : (s,) integers
+    """
     chosen = np.asarray(which, np.int64)
     start, length = table.offset[chosen], np.diff(table.offset)[chosen]
     picked = chosen.tolist()
@@ -85,8 +93,8 @@ def select(table: SampleTable, which: ArrayLike) -> SampleTable:
     )
 
 
-def part(table: SampleTable, start: int, end: int) -> SampleTable:
-    """The samples ``start <= s < end`` as views; nothing is copied."""
+def slice_samples(table: SampleTable, start: int, end: int) -> SampleTable:
+    """Return the samples ``start <= s < end`` as views; nothing is copied."""
     flat = slice(int(table.offset[start]), int(table.offset[end]))
     return SampleTable(
         ids=table.ids[start:end],
@@ -104,7 +112,10 @@ def part(table: SampleTable, start: int, end: int) -> SampleTable:
 
 
 def join(tables: Sequence[SampleTable]) -> SampleTable:
-    """The samples of several tables, one after another; a field or key that a table lacks is filled with NaN or 0."""
+    """Return the samples of several tables, one after another.
+
+    A field that a table lacks is NaN there; a key has its default (see `key_of`).
+    """
     if len(tables) == 1:
         return tables[0]
     fields = sorted({name for table in tables for name in table.fields})
@@ -124,25 +135,29 @@ def join(tables: Sequence[SampleTable]) -> SampleTable:
     )
 
 
-def given_labels(table: SampleTable) -> Int64Array:
-    """Return the labels of all tokens as they were given, with those of first tokens."""
+def restore_first_labels(table: SampleTable) -> Int64Array:
+    """Return the labels of all tokens as they were given, those of first tokens included; ``(U,)``."""
     labels = table.labels.copy()
-    some = np.flatnonzero(table.first_label != IGNORED)
-    labels[table.offset[some]] = table.first_label[some]
+    samples = np.flatnonzero(table.first_label != IGNORED)
+    labels[table.offset[samples]] = table.first_label[samples]
     return labels
 
 
 def key_of(table: SampleTable, name: str) -> Int64Array:
-    """One part of every token's identity: as given, or else the place in the sample for ``position_ids`` and 0 for any other."""
+    """Return one part of each token's identity, ``(U,)``: as given, or its default.
+
+    The default of ``position_ids`` is the index in the sample, that of a further dimension of them the first dimension,
+    and that of any other key 0.
+    """
     if name in table.keys:
         return table.keys[name]
     if name.startswith(FURTHER):
-        return key_of(table, "position_ids")  # of text, every dimension of position ids is the first
+        return key_of(table, "position_ids")  # text has the same position id in each dimension
     if name == "position_ids":
         return repeat_ranges(np.zeros(len(table), np.int64), np.diff(table.offset))
     return np.zeros(len(table.tokens), np.int64)
 
 
-def without(table: SampleTable, drop: BoolArray) -> SampleTable:
-    """The table less the samples marked True."""
+def drop_samples(table: SampleTable, drop: BoolArray) -> SampleTable:
+    """Return the table without the samples marked True; ``drop`` is ``(S,)``."""
     return select(table, np.flatnonzero(~drop)) if drop.any() else table

@@ -20,20 +20,25 @@ class Spans:
 
     Parameters
     ----------
-    sample, start, length : (G,) int64
-        The sample, first token (index into the table) and number of tokens of each.
-    clique, alone : (G,) bool
-        Full visibility within (of two or more tokens); each token sees only itself.
+    sample : (G,) int64
+        Index of the sample of each segment.
+    start, length : (G,) int64
+        Flat index of its first token, and its number of tokens.
+    clique : (G,) bool
+        Whether each of its tokens (two or more) attends to all of them.
+    alone : (G,) bool
+        Whether each of its tokens attends to itself alone, within the segment.
     viewer, seen : (V,) int64
-        Pairs: segment ``viewer`` sees segment ``seen``.
+        Pairs: segment ``viewer`` attends to segment ``seen``.
     level : (G,) int64
-        Longest chain of segments seen below it.
+        Length of the longest chain of segments that it sees, directly or through others.
     live : (U,) bool
-        Which tokens of the table some prediction depends on.
+        Whether some prediction depends on each token of the table.
     count : (G,) int64
-        Live tokens of each segment, counted from its first; of an ``alone`` segment its whole length if any of it is live.
+        Number of live tokens of each segment, which are its first ones; of an ``alone`` segment its length if any is
+        live.
     trained, predictor : (E,) int64
-        The trained labels and the token that predicts each.
+        Flat indices of the trained labels, ascending, and of the token that predicts each.
     """
 
     sample: Int64Array
@@ -51,14 +56,14 @@ class Spans:
 
 
 def segments_or_causal(table: SampleTable, sample: int) -> tuple[Segment, ...]:
-    """The segments of a sample; a causal one is one causal segment."""
-    given = table.segments[sample]
+    """Return the segments of a sample; a causal sample is one causal segment."""
+    segments = table.segments[sample]
     length = int(table.offset[sample + 1] - table.offset[sample])
-    return (Segment(0, length, (), CAUSAL, 0, "next", -1),) if given is None else given
+    return (Segment(0, length, (), CAUSAL, 0, "next", -1),) if segments is None else segments
 
 
 def spans_of(table: SampleTable) -> Spans:
-    """The segments of all samples.
+    """Return the segments of all samples of a table.
 
     Raises
     ------
@@ -70,7 +75,7 @@ def spans_of(table: SampleTable) -> Spans:
     viewer: list[int] = []
     seen: list[int] = []
     for sample in range(len(table)):
-        base, begin = len(rows), int(table.offset[sample])
+        base, begin = len(rows), int(table.offset[sample])  # its first segment, its first token
         for number, segment in enumerate(segments_or_causal(table, sample)):
             full = segment.within == FULL and segment.length > 1
             before = base + segment.after if segment.after >= 0 else -1
@@ -79,60 +84,79 @@ def spans_of(table: SampleTable) -> Spans:
             level.append(1 + max((level[base + s] for s in segment.sees), default=-1))
             viewer += [base + number] * len(segment.sees)
             seen += [base + s for s in segment.sees]
-    owner, start, length, cliques, lonely, own, after = np.array(rows, np.int64).reshape(-1, 7).T.copy()
-    clique, alone = cliques.astype(bool), lonely.astype(bool)
+    owner, start, length, clique, alone, predicts_itself, after = np.array(rows, np.int64).reshape(-1, 7).T.copy()
+    cliques, lone = clique.astype(bool), alone.astype(bool)
     pairs = np.array(viewer, np.int64), np.array(seen, np.int64)
-    trained, predictor = _predictors(table, start, length, own.astype(bool), after)
-    live, count = _live(len(table.tokens), start, length, clique, alone, pairs, predictor)
-    return Spans(
-        owner, start, length, clique, alone, *pairs, np.array(level, np.int64), live, count, trained, predictor
-    )
+    trained, predictor = _find_predictors(table, start, length, predicts_itself.astype(bool), after)
+    live, count = _find_live(len(table.tokens), start, length, cliques | lone, lone, pairs, predictor)
+    levels = np.array(level, np.int64)
+    return Spans(owner, start, length, cliques, lone, *pairs, levels, live, count, trained, predictor)
 
 
-def _predictors(
-    table: SampleTable, start: Int64Array, length: Int64Array, own: BoolArray, after: Int64Array
+def segment_of_token(start: Int64Array, length: Int64Array, token: Int64Array) -> Int64Array:
+    """Return the segment of each token, given the segments' first tokens and lengths; empty segments contain none."""
+    filled = np.flatnonzero(length > 0)
+    return filled[np.searchsorted(start[filled], token, "right") - 1] if len(token) else token
+
+
+def _find_predictors(
+    table: SampleTable, start: Int64Array, length: Int64Array, predicts_itself: BoolArray, after: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
+    """Return the flat indices of the trained labels and of the token that predicts each."""
     trained, _ = trained_tokens(table)
-    some = np.flatnonzero(length > 0)
-    segment = some[np.searchsorted(start[some], trained, "right") - 1] if len(trained) else trained
+    segment = segment_of_token(start, length, trained)
+    # last token of the segment that predicts the first label of each segment; after = -1 reads the last row, unused
     last = np.where((after >= 0) & (length[after] > 0), start[after] + length[after] - 1, -1)
-    predictor = np.where(own[segment], trained, np.where(trained > start[segment], trained - 1, last[segment]))
+    before = np.where(trained > start[segment], trained - 1, last[segment])
+    predictor = np.where(predicts_itself[segment], trained, before)
     if (predictor < 0).any():
         token = int(trained[np.argmax(predictor < 0)])
         sample = int(np.searchsorted(table.offset, token, "right")) - 1
-        fact = f"the label {table.labels[token]} begins a segment, and no segment stands before it"
-        place = f"$.labels[{token - int(table.offset[sample])}]"
-        raise InvalidInstance(
-            fact, place, 'name the segment whose last token predicts it as "after"', table.place[sample]
-        )
+        fact = f"the label {table.labels[token]} begins a segment, and no segment precedes it"
+        path = f"$.labels[{token - int(table.offset[sample])}]"
+        remedy = 'name the segment whose last token predicts it as "after"'
+        raise InvalidInstance(fact, path, remedy, table.place[sample])
     return trained, predictor
 
 
-def _live(
+def _find_live(
     tokens: int,
     start: Int64Array,
     length: Int64Array,
-    clique: BoolArray,
+    symmetric: BoolArray,
     alone: BoolArray,
     pairs: tuple[Int64Array, Int64Array],
     predictor: Int64Array,
 ) -> tuple[BoolArray, Int64Array]:
-    """A predicting token makes what its row holds live, and so on down."""
-    some = np.flatnonzero(length > 0)
-    segment = some[np.searchsorted(start[some], predictor, "right") - 1] if len(predictor) else predictor
+    """Return which tokens are live, and how many of each segment.
+
+    A predicting token makes the tokens in its row live, and these those in their rows.
+
+    Parameters
+    ----------
+    tokens : int
+        Number of tokens of the table.
+    start, length : (G,) int64
+    symmetric : (G,) bool
+        Whether a segment's tokens do not depend on their order: full and self segments.
+    alone : (G,) bool
+    pairs : (viewer, seen) of (V,) int64
+    predictor : (E,) int64
+    """
+    segment = segment_of_token(start, length, predictor)
     count = np.zeros(len(start), np.int64)
-    np.maximum.at(count, segment, predictor - start[segment] + 1)
-    whole = np.zeros(len(start), bool)
+    np.maximum.at(count, segment, predictor - start[segment] + 1)  # a causal segment is live up to its last predictor
+    is_seen = np.zeros(len(start), bool)  # seen by a live token, so that all of its tokens are live
     viewer, seen = pairs
     while True:
-        reached = whole.copy()
-        reached[seen[(count[viewer] > 0) | (whole[viewer] & (length[viewer] > 0))]] = True
-        if np.array_equal(reached, whole):
+        reached = is_seen.copy()
+        reached[seen[(count[viewer] > 0) | (is_seen[viewer] & (length[viewer] > 0))]] = True
+        if np.array_equal(reached, is_seen):
             break
-        whole = reached
-    count = np.where(whole | ((clique | alone) & (count > 0)), length, count)
+        is_seen = reached
+    count = np.where(is_seen | (symmetric & (count > 0)), length, count)
     live = np.zeros(tokens, bool)
-    filled = np.flatnonzero(~alone | whole)
+    filled = np.flatnonzero(~alone | is_seen)
     live[repeat_ranges(start[filled], count[filled])] = True
-    live[predictor] = True
+    live[predictor] = True  # of an unseen `alone` segment the predictors are live, and no other token
     return live, count

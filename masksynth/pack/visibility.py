@@ -1,16 +1,16 @@
-"""Segments: how a sample that is not simply causal says what its tokens see.
+"""Segments: which tokens of its sample each token of a sample that is not simply causal attends to.
 
-A sample's tokens are cut into consecutive segments. Token u of segment j sees every token of the segments that j ``sees`` (all of them
-earlier), and within its own segment
+A sample's tokens are cut into consecutive segments. Each token of segment j attends to every token of the segments that
+j ``sees`` (all of them earlier), and within its own segment
 
-* ``causal``: the tokens up to and with itself,
-* ``full``: all tokens,
-* ``self``: itself alone.
+* ``causal``: to the tokens up to and including itself,
+* ``full``: to all tokens,
+* ``self``: to itself alone.
 
-Rows are literal: what a seen segment sees is not seen through it. Position ids follow ``position``, the id of a segment's first token
-(default: its place in the sample), unless the sample gives ``position_ids``. A trained label is predicted by the token before it in the
-segment (``predict: "next"``; the segment's first label by the last token of segment ``after``, default the one before), or by the token at
-its own place (``predict: "self"``, for mask tokens).
+Rows are literal: what a seen segment sees is not seen through it. Position ids count from ``position``, the id of the
+segment's first token (default: its index in the sample), unless the sample gives ``position_ids``. A trained label is
+predicted by the token before it in the segment (``predict: "next"``; the segment's first label by the last token of
+segment ``after``, by default the segment before), or by its own token (``predict: "self"``, for mask tokens).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ TOP = 2**31 - 1
 
 
 class Segment(NamedTuple):
-    """A run of tokens with one visibility.
+    """Consecutive tokens of a sample with one rule of visibility.
 
     Parameters
     ----------
     start, length : int
         Its tokens are ``start, ..., start + length - 1`` of the sample.
     sees : tuple of int
-        Which earlier segments its tokens see, in rising order.
+        Indices of the earlier segments that its tokens attend to, ascending.
     within : str
         ``causal``, ``full`` or ``self``.
     position : int
@@ -64,17 +64,17 @@ class _Given(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]:
-    """A sample's segments, as given in JSON, checked.
+    """Check the segments of a sample, as given in JSON, and return them.
 
     Parameters
     ----------
     given : list of objects
-        ``{"length": n, "sees": [0, [2, 5]], "within": "full", "position": 7, "predict": "self", "after": 0}``; only ``length`` is required;
-        in ``sees`` a pair stands for a half-open range of segments.
+        ``{"length": n, "sees": [0, [2, 5]], "within": "full", "position": 7, "predict": "self", "after": 0}``; only
+        ``length`` is required; a pair in ``sees`` is a half-open range of segments.
     tokens : int
         Number of tokens of the sample.
     place : str
-        Named in errors.
+        Where the sample was read (``file:line``), for messages.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
             raise InvalidInstance(
                 f"after {after} is not an earlier segment", path, f"name one of 0..{number - 1}", place
             )
-        result.append(Segment(start, row.length, _seen(row.sees or (), number, path, place), *kind))
+        result.append(Segment(start, row.length, _expand_ranges(row.sees or (), number, path, place), *kind))
         start += row.length
     if start != tokens:
         raise InvalidInstance(
@@ -117,26 +117,27 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
 
 
 def describe_segments(segments: Sequence[Segment]) -> list[dict[str, Any]]:
-    """Segments as ``segments_of`` reads them."""
+    """Return segments as JSON values that `segments_of` reads."""
     names = ("length", "within", "position", "predict", "after")
     return [{"sees": _ranges(segment.sees), **{name: getattr(segment, name) for name in names}} for segment in segments]
 
 
 def _ranges(sees: Sequence[int]) -> list[int | list[int]]:
-    """Segments as numbers and, where three or more follow one another, half-open ranges."""
+    """Return ascending numbers, with half-open ranges for three or more consecutive ones."""
     result: list[int | list[int]] = []
     for number in sees:
         last = result[-1] if result else None
         if isinstance(last, list) and last[1] == number:
-            last[1] += 1
+            last[1] += 1  # continues the range
         elif len(result) > 1 and result[-2:] == [number - 2, number - 1]:
-            result[-2:] = [[number - 2, number + 1]]
+            result[-2:] = [[number - 2, number + 1]]  # the third in a row: a range begins
         else:
             result.append(number)
     return result
 
 
-def _seen(sees: Sequence[int | tuple[int, int]], number: int, path: str, place: str) -> tuple[int, ...]:
+def _expand_ranges(sees: Sequence[int | tuple[int, int]], number: int, path: str, place: str) -> tuple[int, ...]:
+    """Return the segments that segment ``number`` sees, ascending; raise if one is not earlier."""
     seen: set[int] = set()
     for item in sees:
         low, high = (item, item + 1) if isinstance(item, int) else item

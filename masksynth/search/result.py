@@ -49,7 +49,7 @@ Recall = Callable[[str, Question], Recalled | None]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked about one instance.
+    """The question about one instance: what to solve, how, within which limits.
 
     Parameters
     ----------

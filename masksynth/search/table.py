@@ -90,7 +90,7 @@ def check_table(path: str | Path, force: bool = False) -> None:
 
 
 def write_table(path: str | Path, results: Iterable[Result], force: bool = False) -> int:
-    """Write results as Parquet or CSV, by the ending of the file; it is there whole or not at all.
+    """Write results as Parquet or CSV, by the suffix of the file, atomically.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Run a click group so that it survives closed streams, narrow encodings and Ctrl-C."""
+"""Run a click group with closed streams, narrow encodings and Ctrl-C handled."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from masksynth.terminal.error_lines import drop_unwritten, one_line, warnings_in
 
 
 class Commands(click.Group):
-    """A group whose commands refuse in one line and can print every name."""
+    """A group whose commands report errors in one line and can print every name."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """Run the command line; also where stdout cannot take the help or the version, which no command prints."""
+        """Run the command line, including help and version, and report errors of stdout."""
         try:
             return super().main(*arguments, **options)
         except OSError as error:
@@ -30,7 +30,7 @@ class Commands(click.Group):
             abort.ignore()
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what a terminal cannot encode is escaped."""
+        """Run the command; characters that a terminal cannot encode are escaped."""
         try:
             with one_line(), warnings_in_one_line():
                 abort.release()
@@ -44,9 +44,9 @@ class Commands(click.Group):
 
 
 def _open_descriptors() -> None:
-    """Open what was closed of stdin, stdout and stderr, so that no file of ours gets its number and no library writes into it.
+    """Open closed standard streams, so that no other file gets their descriptor and is written to by a library.
 
-    What is printed to a closed stream goes nowhere; reading a closed stdin stays an error.
+    Output to a closed stream is dropped; reading a closed stdin remains an error.
     """
     for number in range(3):
         try:

@@ -17,7 +17,7 @@ from masksynth.tasks.canonical import printable
 
 
 class Refused(click.ClickException):
-    """One line on stderr and an exit code."""
+    """An error that is reported as one line on stderr, with an exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(printable(message))
@@ -26,7 +26,7 @@ class Refused(click.ClickException):
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Every refusal is one line: WrongAnswer exits with 1, other trouble with 2, Ctrl-C with 3."""
+    """Report exceptions in one line: WrongAnswer exits with 1, other errors with 2, Ctrl-C with `abort.exit_code()`."""
     try:
         yield
     except WrongAnswer as error:
@@ -35,24 +35,23 @@ def one_line() -> Iterator[None]:
         raise Refused(str(error), 2) from None
     except OSError as error:
         drop_unwritten()
-        if isinstance(error, BrokenPipeError):  # the reader has gone, as in `| head -1`
+        if isinstance(error, BrokenPipeError):  # the reader has closed the pipe, as in `| head -1`
             sys.exit(2)
-        place = f"{error.filename}: " if error.filename else ""
-        raise Refused(f"{place}{error.strerror or error}", 2) from None
+        name = f"{error.filename}: " if error.filename else ""
+        raise Refused(f"{name}{error.strerror or error}", 2) from None
     except MemoryError:
         raise Refused("not enough memory; split the family", 2) from None
     except KeyboardInterrupt:
         raise Refused(abort.TEXT, abort.exit_code()) from None
     except (ImportError, SystemError) as error:
-        if isinstance(
-            error.__cause__ or error.__context__, KeyboardInterrupt
-        ):  # Ctrl-C while a compiled module was starting
+        # Ctrl-C while a compiled module was being imported
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             raise Refused(abort.TEXT, abort.exit_code()) from None
         raise
 
 
 def drop_unwritten() -> None:
-    """Forget what stdout cannot take, so that it is not written again at exit."""
+    """Drop output that stdout cannot take, so that it is not written again at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -62,19 +61,19 @@ def drop_unwritten() -> None:
 
 @contextmanager
 def warnings_in_one_line() -> Iterator[None]:
-    """Our own warnings are one line on stderr, without the line of code that gave them."""
-    told: set[str] = set()
+    """Print masksynth's own warnings in one line on stderr, each once, without the line of code."""
+    printed: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", MasksynthWarning)
-        others = warnings.showwarning
+        show_other = warnings.showwarning
 
         def show(
             message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
         ) -> None:
             if not issubclass(category, MasksynthWarning):
-                others(message, category, filename, lineno, file, line)
-            elif str(message) not in told:
-                told.add(str(message))
+                show_other(message, category, filename, lineno, file, line)
+            elif str(message) not in printed:
+                printed.add(str(message))
                 click.echo(f"Warning: {printable(str(message))}", err=True)
 
         warnings.showwarning = show

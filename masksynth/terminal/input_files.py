@@ -1,4 +1,4 @@
-"""Read what a command is given, and refuse outputs that would replace it."""
+"""Read the inputs of a command, and reject outputs that would replace them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from masksynth.tasks.instance_files import load
 from masksynth.terminal.error_lines import Refused
 
 DATA = (".json", ".jsonl", ".gz", ".parquet", ".safetensors", ".npz", ".npy", ".py")
-"""Endings of files that hold data, as pictures and reports do not."""
+"""Suffixes of files that may be inputs; pictures and reports are not."""
 
 
 def input_files(*subjects: str | Path | None) -> list[Path]:
-    """The files that a command reads: each subject (``-``: stdin), and the data in those that are folders."""
+    """Return the files that a command reads: each subject (``-``: stdin), and the data files in folders."""
     given = [Path(subject) for subject in subjects if subject is not None]
     return [
         *given,
@@ -30,14 +30,14 @@ def input_files(*subjects: str | Path | None) -> list[Path]:
 
 
 def check_outputs(inputs: Sequence[Path], *targets: Path | None) -> None:
-    """Refuse, before any work is done, to write over an input, or two things to one place.
+    """Raise, before any work is done, if an output would replace an input or another output.
 
     Raises
     ------
     InvalidInstance
         If a target is an input.
     click.UsageError
-        If two targets are one.
+        If two targets are the same file.
     """
     given = [target for target in targets if target is not None and str(target) != "-"]
     for number, target in enumerate(given):
@@ -52,7 +52,7 @@ def standard_input() -> Any:
     Raises
     ------
     InvalidInstance
-        If it is closed, as by ``<&-``.
+        If it is closed, for instance by ``<&-``.
     """
     if sys.stdin is None or sys.stdin.closed:
         raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", "-")
@@ -60,7 +60,7 @@ def standard_input() -> Any:
 
 
 def read_instance(path: str) -> Instance:
-    """The instance in a file, or on stdin where the path is ``-``."""
+    """Read the instance in a file, or on stdin if the path is ``-``."""
     try:
         return load(standard_input().buffer if path == "-" else path)
     except OSError as error:

@@ -10,12 +10,12 @@ import click
 from masksynth.tasks.canonical import SHOWN, shown
 
 INSTANCE = click.argument("instance", type=click.Path(allow_dash=True))
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")
-QUIET = click.option("--quiet", is_flag=True, help="No progress and no text for people; the exit code tells.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors; the exit code is the answer.")
 
 
 def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> Any:
-    """The value of ``--layers``: a depth, None for ``any``, ... where the option is not given."""
+    """Return the value of ``--layers``: a depth, None for ``any``, ``...`` if the option is not given."""
     if value is None:
         return ...
     if value == "any":
@@ -26,7 +26,7 @@ def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> A
 
 
 def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
-    """A file to write beside the answer, which has stdout for itself."""
+    """Return the value of an option that names an output file; stdout is reserved for the answer."""
     if value == Path("-"):
         raise click.BadParameter("stdout holds the answer; name a file")
     return value

@@ -15,24 +15,24 @@ from masksynth.tasks.canonical import SHOWN, printable
 
 
 def plain(name: str) -> str:
-    """A name as text for people: printable, on one line, cut where it is long."""
+    """Return a name as printable text on one line, cut if it is long."""
     text = printable(name[: SHOWN + 1])
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
-def count(number: int, thing: str) -> str:
-    """A number of things, the plural where there is not one."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def count(number: int, noun: str) -> str:
+    """Return a number and a noun, in the plural unless the number is 1."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def depth(layers: int | None) -> str:
-    """A number of layers in words."""
+    """Return a number of layers in words."""
     return "any number of layers" if layers is None else count(layers, "layer")
 
 
 @contextmanager
 def progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A spinner on a terminal, nothing elsewhere; what it yields shows the best value and bound of a search beside the text."""
+    """Show a spinner with a text on a terminal; yield a function that adds the best value and bound of a search."""
     if quiet or not sys.stderr.isatty():
         yield lambda value, bound: None
         return
@@ -45,7 +45,7 @@ def progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def to_the_end() -> Iterator[None]:
-    """An answer that is found is written and printed whole: Ctrl-C comes too late."""
+    """Ignore Ctrl-C while a finished answer is written and printed."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -54,5 +54,5 @@ def to_the_end() -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """Print a value for programs: ASCII JSON."""
+    """Print a value as ASCII JSON."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=True))

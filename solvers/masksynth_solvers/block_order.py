@@ -1,16 +1,16 @@
-"""Find the order with the fewest non-empty blocks by CP-SAT: positions are assigned to blocks, non-empty blocks cost 1.
+"""Find the order with the fewest non-empty attention blocks by CP-SAT: positions are assigned to blocks.
 
-The number of non-empty blocks depends on the assignment of positions to blocks alone. Families of constraints, in this
-order:
+The number of non-empty blocks depends only on the assignment of positions to blocks; each non-empty block costs 1.
+Families of constraints, in this order:
 
-- places: every position lies in one block, and every block holds as many as it has room for (the last one may be
-  ragged);
-- touches: a row touches the key blocks in which its keys lie (equal rows share these variables);
-- pairs: block (i, j) is paid for if a position of block i has a row that touches block j;
-- counting: a block row pays for enough room for the keys of each of its rows, a block column likewise, and all blocks
-  for the known bound;
-- symmetry: among whole blocks the lowest members rise, and of two positions that could change names the lower one lies
-  in the lower block. The lexicographically first of all equivalent assignments satisfies both.
+- assignment: every position lies in one block, and every block contains as many positions as its capacity (the last
+  block may be smaller);
+- touches: a row touches the key blocks that contain its keys (equal rows share these variables);
+- used: block (i, j) is used if block i contains a position whose row touches block j;
+- counting: block row i uses enough blocks for the keys of each of its rows, block columns likewise, and all blocks
+  together are at least the proved bound;
+- symmetry: the lowest members of full blocks ascend, and of two exchangeable positions the lower one lies in the lower
+  block. The lexicographically first of all equivalent assignments satisfies both.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ from numpy.typing import NDArray
 from masksynth.backends import Limits
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.typing import Int64Array
 from masksynth_solvers.interruptible import run
 
 MAX_ORDER_CLAUSES = 1_000_000
 """Most clauses of a model."""
 
-Integers = NDArray[np.int64]
-
 
 def fewest_blocks(
-    mask: Mask, block_size: int, order: Integers, least: int, limits: Limits
-) -> tuple[Integers, int, str]:
+    mask: Mask, block_size: int, order: Int64Array, least: int, limits: Limits
+) -> tuple[Int64Array, int, str]:
     """Find an order with the fewest non-empty blocks, or the best within the limits.
 
     Parameters
@@ -83,7 +82,7 @@ def fewest_blocks(
     from ortools.sat.python import cp_model
 
     until = None if limits.seconds is None else monotonic() + limits.seconds
-    model, place = _model(mask, block_size, order, least)
+    model, in_block = _model(mask, block_size, order, least)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = limits.workers
     solver.parameters.random_seed = limits.seed
@@ -92,75 +91,79 @@ def fewest_blocks(
         solver.parameters.max_deterministic_time = limits.effort
     native, _ = run(lambda: solver.solve(model), solver.stop_search, until)
     if native in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        home = np.array([next(b for b, variable in enumerate(row) if solver.boolean_value(variable)) for row in place])
+        home = np.array(
+            [next(b for b, variable in enumerate(row) if solver.boolean_value(variable)) for row in in_block]
+        )
         return np.argsort(home, kind="stable"), max(least, ceil(solver.best_objective_bound - 1e-6)), proof
     if native == cp_model.UNKNOWN:
         return order, least, proof
     raise MasksynthError(f"CP-SAT answered {solver.status_name(native)} to a problem that always has a solution")
 
 
-def _model(mask: Mask, block: int, order: Integers, least: int) -> tuple[Any, list[list[Any]]]:
+def _model(mask: Mask, block: int, order: Int64Array, least: int) -> tuple[Any, list[list[Any]]]:
     from ortools.sat.python import cp_model
 
     size, blocks = mask.size, -(-mask.size // block)
-    room = [min(block, size - b * block) for b in range(blocks)]
+    capacity = [min(block, size - b * block) for b in range(blocks)]
     model = cp_model.CpModel()
-    place = [[model.new_bool_var(f"position {p} in block {b}") for b in range(blocks)] for p in range(size)]
-    for row in place:
+    in_block = [[model.new_bool_var(f"position {p} in block {b}") for b in range(blocks)] for p in range(size)]
+    for row in in_block:
         model.add_exactly_one(row)
     for b in range(blocks):
-        model.add(sum(row[b] for row in place) == room[b])
-    paid: list[Any] = []
+        model.add(sum(row[b] for row in in_block) == capacity[b])
+    used: list[Any] = []
     for table in range(mask.tables):
-        paid += _table(model, [mask.row(q, table).tolist() for q in range(size)], place, room)
-    model.add(sum(paid) >= least)
-    model.minimize(sum(paid))
+        used += _add_table(model, [mask.row(q, table).tolist() for q in range(size)], in_block, capacity)
+    model.add(sum(used) >= least)
+    model.minimize(sum(used))
     dense = mask.dense().reshape(mask.tables, size, size)
-    twins = _twins(dense)
-    _break_symmetry(model, twins, place, room, block)
-    _hint(model, twins, place, order, block)
-    return model, place
+    groups = _exchangeable_groups(dense)
+    _break_symmetry(model, groups, in_block, capacity, block)
+    _hint(model, groups, in_block, order, block)
+    return model, in_block
 
 
-def _table(model: Any, rows: list[list[int]], place: list[list[Any]], room: list[int]) -> list[Any]:
+def _add_table(model: Any, rows: list[list[int]], in_block: list[list[Any]], capacity: list[int]) -> list[Any]:
     """Add the families touches, pairs and counting of one table; return the variables of its blocks."""
-    blocks = range(len(room))
-    paid = [[model.new_bool_var(f"block {i}, {j}") for j in blocks] for i in blocks]
+    blocks = range(len(capacity))
+    used = [[model.new_bool_var(f"block {i}, {j}") for j in blocks] for i in blocks]
     touches: dict[tuple[int, ...], list[Any]] = {}
-    viewers: list[int] = [0] * len(rows)
+    column_counts: list[int] = [0] * len(rows)
     for query, row in enumerate(rows):
         if tuple(row) not in touches:
             touches[tuple(row)] = touch = [model.new_bool_var(f"the row of {query} touches {j}") for j in blocks]
             for key in row:
                 for j in blocks:
-                    model.add_implication(place[key][j], touch[j])
-            model.add(sum(room[j] * touch[j] for j in blocks) >= len(row))
+                    model.add_implication(in_block[key][j], touch[j])
+            model.add(sum(capacity[j] * touch[j] for j in blocks) >= len(row))
         for i in blocks:
             for j in blocks:
-                model.add_bool_or([~place[query][i], ~touches[tuple(row)][j], paid[i][j]])
+                model.add_bool_or([~in_block[query][i], ~touches[tuple(row)][j], used[i][j]])
         for key in row:
-            viewers[key] += 1
-    for own, row in enumerate(rows):
+            column_counts[key] += 1
+    for position, row in enumerate(rows):
         for b in blocks:
-            model.add(sum(room[j] * paid[b][j] for j in blocks) >= len(row) * place[own][b])
-            model.add(sum(room[i] * paid[i][b] for i in blocks) >= viewers[own] * place[own][b])
-    return [variable for line in paid for variable in line]
+            model.add(sum(capacity[j] * used[b][j] for j in blocks) >= len(row) * in_block[position][b])
+            model.add(sum(capacity[i] * used[i][b] for i in blocks) >= column_counts[position] * in_block[position][b])
+    return [variable for line in used for variable in line]
 
 
-def _break_symmetry(model: Any, twins: list[list[int]], place: list[list[Any]], room: list[int], block: int) -> None:
-    whole = sum(1 for space in room if space == block)
-    for b in range(1, whole):
-        for p, row in enumerate(place):
-            model.add_bool_or([~row[b], *(place[lower][b - 1] for lower in range(p))])
-    for members in twins:
+def _break_symmetry(
+    model: Any, groups: list[list[int]], in_block: list[list[Any]], capacity: list[int], block: int
+) -> None:
+    full_blocks = sum(1 for space in capacity if space == block)
+    for b in range(1, full_blocks):
+        for p, row in enumerate(in_block):
+            model.add_bool_or([~row[b], *(in_block[lower][b - 1] for lower in range(p))])
+    for members in groups:
         for low, high in pairwise(members):
             model.add(
-                sum(b * variable for b, variable in enumerate(place[low]))
-                <= sum(b * variable for b, variable in enumerate(place[high]))
+                sum(b * variable for b, variable in enumerate(in_block[low]))
+                <= sum(b * variable for b, variable in enumerate(in_block[high]))
             )
 
 
-def _twins(dense: NDArray[np.bool_]) -> list[list[int]]:
+def _exchangeable_groups(dense: NDArray[np.bool_]) -> list[list[int]]:
     """Return groups of positions that can be exchanged without changing the mask."""
     groups: list[list[int]] = []
     for position in range(dense.shape[1]):
@@ -184,18 +187,18 @@ def _exchangeable(dense: NDArray[np.bool_], p: int, q: int) -> bool:
     )
 
 
-def _hint(model: Any, twins: list[list[int]], place: list[list[Any]], order: Integers, block: int) -> None:
+def _hint(model: Any, groups: list[list[int]], in_block: list[list[Any]], order: Int64Array, block: int) -> None:
     """Hint the given order, relabelled until it (nearly) satisfies the symmetry constraints."""
     home = np.empty(len(order), np.int64)
     home[order] = np.arange(len(order)) // block
-    whole = len(order) // block
+    full_blocks = len(order) // block
     for _ in range(3):
-        for members in twins:
+        for members in groups:
             home[members] = np.sort(home[members])
-        firsts = np.array([int(np.flatnonzero(home == b)[0]) for b in range(whole)])
+        firsts = np.array([int(np.flatnonzero(home == b)[0]) for b in range(full_blocks)])
         names = np.arange(-(-len(order) // block))
-        names[:whole][np.argsort(firsts)] = np.arange(whole)
+        names[:full_blocks][np.argsort(firsts)] = np.arange(full_blocks)
         home = names[home]
-    for row, block_of_row in zip(place, home.tolist(), strict=True):
+    for row, block_of_row in zip(in_block, home.tolist(), strict=True):
         for b, variable in enumerate(row):
             model.add_hint(variable, b == block_of_row)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from masksynth.arrange import Counts, arrange, bound, counts, permuted
 from masksynth.arrange import best_order as arranging
-from masksynth.arrange.best_order import kept
+from masksynth.arrange.best_order import keep_group_order
 from masksynth.backends import Limits, Status
 from masksynth.errors import Contradiction, InvalidInstance, Unsupported
 from masksynth.mask import Mask
@@ -105,7 +105,7 @@ def test_same_answer_twice():
 def test_alike_positions_keep_their_order(seed, size, groups):
     rng = np.random.default_rng(seed)
     alike, order = rng.integers(0, groups, size), rng.permutation(size)
-    result = kept(order, alike)
+    result = keep_group_order(order, alike)
     assert (alike[result] == alike[order]).all()
     for group in range(groups):
         assert (np.diff(result[alike[result] == group]) > 0).all()
@@ -154,5 +154,5 @@ def test_refuses_millions_of_blocks():
 
 
 def test_refuses_groups_of_another_length():
-    with pytest.raises(InvalidInstance, match=r"alike has shape \(3,\), not \(2,\)"):
+    with pytest.raises(InvalidInstance, match=r"alike: expected shape \(2,\), got \(3,\)"):
         arrange(Mask.from_dense(np.eye(2, dtype=bool)), 2, alike=[0, 0, 0])

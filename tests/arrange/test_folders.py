@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import masksynth as ms
 from masksynth import catalog
 from masksynth.arrange import arrange, arranged_batch, arranged_merged, copies, counts, permuted
-from masksynth.arrange.permute import inverse
+from masksynth.arrange.permute import invert_order
 from masksynth.cli import main
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export import read_merged
@@ -85,7 +85,7 @@ def test_without_the_rule_for_copies_the_checker_refuses(monkeypatch):
     instance = catalog.tabpfn_duplicates()
     merged = ms.solve(instance).merged
     monkeypatch.setattr(apply, "copies", lambda merged: np.arange(len(merged.positions)))
-    with pytest.raises(WrongAnswer, match="the lowest is due"):
+    with pytest.raises(WrongAnswer, match="expected the lower one"):
         verify(instance, arranged_merged(merged, np.arange(len(merged.positions))[::-1]))
 
 
@@ -150,7 +150,7 @@ def shuffled_tree(seed, size=140):
 
 
 def same_samples(one, two):
-    """Every sample sees the same tokens, position ids and kinds, and every label is asked of the token that was asked before."""
+    """Every sample sees the same tokens, position ids and kinds, and every label is asked of the token that was asked before."""  # noqa: E501
     for a, b in ((one, two), (two, one)):
         assert a.samples == b.samples
     for name in ("input_ids", "position_ids"):
@@ -170,7 +170,7 @@ def test_a_batch_in_another_order():
     order = np.random.default_rng(9).permutation(batch.positions)
     moved = arranged_batch(batch, order)
     same_samples(batch, moved)
-    back = arranged_batch(moved, inverse(order))
+    back = arranged_batch(moved, invert_order(order))
     assert all((a == b).all() for a, b in zip(batch_arrays(batch).values(), batch_arrays(back).values(), strict=True))
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.arrange import Counts, arrange, counts, permuted
-from masksynth.arrange.improve import _gain, _smooth, improved, table_of
-from masksynth.arrange.seriate import cover_paths, eigen_ranks, starting_orders, times, times_transposed
+from masksynth.arrange.improve import _score_changes, _smooth_scores, build_table, improve_order
+from masksynth.arrange.seriate import cover_paths, eigen_ranks, multiply, multiply_transposed, starting_orders
 from masksynth.backends import Status
 from masksynth.mask import Mask
 from tests.arrange.samples import random_order, random_relation, random_tree
@@ -24,28 +24,28 @@ def test_gains_are_differences(seed, size, block):
     rng = np.random.default_rng(seed)
     mask, blocks = random_relation(rng, size, 0.3), -(-size // block)
     home = rng.permutation(np.arange(size) // block)
-    score = _smooth(block)[0]
-    table = table_of(mask, 0, home, blocks)
+    score = _smooth_scores(block)[0]
+    table = build_table(mask, 0, home, blocks)
     before = score(table.blocks).sum()
     for one in range(blocks):
         for two in range(one + 1, blocks):
             left, right = np.flatnonzero(home == one), np.flatnonzero(home == two)
-            gain = _gain(table, left, right, one, two, score)
+            gain = _score_changes(table, left, right, one, two, score)
             for i, p in enumerate(left):
                 for j, q in enumerate(right):
                     after = home.copy()
                     after[p], after[q] = two, one
-                    assert gain[i, j] == pytest.approx(score(table_of(mask, 0, after, blocks).blocks).sum() - before)
+                    assert gain[i, j] == pytest.approx(score(build_table(mask, 0, after, blocks).blocks).sum() - before)
 
 
 def test_tables_stay_right_after_moves():
     rng = np.random.default_rng(2)
     mask, home = random_relation(rng, 30, 0.2), np.arange(30) // 6
-    table = table_of(mask, 0, home, 5)
+    table = build_table(mask, 0, home, 5)
     for p, new in ((3, 4), (17, 0), (3, 1)):
         table.move(p, int(home[p]), new)
         home[p] = new
-    fresh = table_of(mask, 0, home, 5)
+    fresh = build_table(mask, 0, home, 5)
     assert (table.rows == fresh.rows).all()
     assert (table.columns == fresh.columns).all()
 
@@ -56,14 +56,14 @@ def test_improvement_undoes_a_shuffle():
     clique = np.kron(np.eye(3, dtype=bool), np.ones((8, 8), bool))
     by = rng.permutation(24)
     mask = Mask.from_dense(clique[np.ix_(by, by)])
-    order, spent = improved(mask, np.arange(24), 8, 1.0)
+    order, spent = improve_order(mask, np.arange(24), 8, 1.0)
     assert counts(permuted(mask, order), 8) == Counts(3, 0, 24)
     assert 0 < spent <= 1.0
 
 
 def test_no_effort_no_change():
     mask = random_relation(np.random.default_rng(1), 20, 0.2)
-    assert improved(mask, np.arange(20), 5, 0.0)[0].tolist() == list(range(20))
+    assert improve_order(mask, np.arange(20), 5, 0.0)[0].tolist() == list(range(20))
 
 
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 30))
@@ -73,8 +73,8 @@ def test_products_without_an_array(seed, size):
     dense, x = rng.random((2, size, size)) < 0.4, rng.random((size, 3))
     mask = Mask.from_dense(dense)
     for table in range(2):
-        assert np.allclose(times(mask, x, table), dense[table] @ x)
-        assert np.allclose(times_transposed(mask, x, table), dense[table].T @ x)
+        assert np.allclose(multiply(mask, x, table), dense[table] @ x)
+        assert np.allclose(multiply_transposed(mask, x, table), dense[table].T @ x)
 
 
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 40))
@@ -101,7 +101,7 @@ def test_paths_of_a_tree_are_chains():
 
 
 def block_diffusion(blocks, length):
-    """Clean and noised blocks in turn, as a batch of segments may bring them: noised ones see themselves and the clean ones before."""
+    """Clean and noised blocks in turn, as a batch of segments may bring them: noised ones see themselves and the clean ones before."""  # noqa: E501
     rows = []
     for b in range(blocks):
         past = [(2 * j * length, (2 * j + 1) * length) for j in range(b)]

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.arrange import arrange, bound, counts, permuted
+from masksynth.arrange.forest import build_forest, find_parents
 from masksynth.arrange.measure import row_sizes
-from masksynth.arrange.tree_orders import border_costs, forest, parents, tree_orders
+from masksynth.arrange.tree_orders import border_costs, tree_orders
 from masksynth.mask import Mask
 from tests.arrange.naive import naive_counts
 from tests.arrange.samples import FILES, batches, depth_first, random_order, random_tree, trees_of
@@ -24,7 +25,7 @@ def test_parents_of_a_shuffled_forest(seed, size, chain):
     mask = random_tree(rng, size, chain)
     order = rng.permutation(size)
     shuffled = permuted(mask, order)
-    found = parents(shuffled)
+    found = find_parents(shuffled)
     dense = shuffled.dense()
     for node, above in enumerate(found.tolist()):
         expected = dense[above].copy() if above >= 0 else np.zeros(size, bool)
@@ -34,16 +35,16 @@ def test_parents_of_a_shuffled_forest(seed, size, chain):
 
 def test_what_is_no_forest():
     rng = np.random.default_rng(0)
-    assert parents(Mask.from_dense(np.ones((3, 3), bool))) is None
-    assert parents(Mask.from_dense(np.zeros((3, 3), bool))) is None
-    assert parents(random_order(rng, 40, 0.2)) is None
-    assert parents(Mask.from_dense(np.stack([np.eye(3, dtype=bool)] * 2))) is None
+    assert find_parents(Mask.from_dense(np.ones((3, 3), bool))) is None
+    assert find_parents(Mask.from_dense(np.zeros((3, 3), bool))) is None
+    assert find_parents(random_order(rng, 40, 0.2)) is None
+    assert find_parents(Mask.from_dense(np.stack([np.eye(3, dtype=bool)] * 2))) is None
 
 
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 60), block=st.integers(1, 9))
 @settings(max_examples=60, deadline=None)
 def test_border_costs_count_blocks(seed, size, block):
-    """In depth-first order the costs at the block starts are the blocks of each block row, for every shift of the borders."""
+    """In depth-first order the costs at the block starts are the blocks of each block row, for every shift of the borders."""  # noqa: E501
     mask = random_tree(np.random.default_rng(seed), size)
     mask = permuted(mask, depth_first(mask))
     touched, full = border_costs(mask, block)
@@ -76,7 +77,7 @@ def test_laid_out_trees_are_depth_first_orders(seed, size):
     """Each order names every position once, and every subtree stands together below its root."""
     mask = random_tree(np.random.default_rng(seed), size)
     viewers = mask.dense().sum(axis=0)
-    for order in tree_orders(mask, parents(mask), 4):
+    for order in tree_orders(mask, find_parents(mask), 4):
         arranged = permuted(mask, order)
         dense = arranged.dense()
         for node in range(size):
@@ -85,7 +86,7 @@ def test_laid_out_trees_are_depth_first_orders(seed, size):
 
 def test_units_hold_every_position_once():
     mask = random_tree(np.random.default_rng(4), 200)
-    trees = forest(parents(mask), row_sizes(mask))
+    trees = build_forest(find_parents(mask), row_sizes(mask))
     assert sorted(trees.nodes.tolist()) == list(range(200))
     assert (trees.parent < np.arange(len(trees.parent))).all()
     assert trees.weight[trees.parent < 0].sum() == 200
@@ -93,7 +94,10 @@ def test_units_hold_every_position_once():
 
 @pytest.mark.parametrize("name", FILES)
 def test_trees_of_the_data(name):
-    """Prefix trees of token samples in a batch of 32,768 positions: fewer blocks than depth-first in the given order."""
+    """Prefix trees of token samples in a batch of 32,768 positions.
+
+    Fewer blocks than depth-first in the given order.
+    """
     for mask in islice(batches(trees_of(name)), 1):
         found = arrange(mask)
         plain = counts(permuted(mask, depth_first(mask)))

@@ -162,7 +162,7 @@ def test_bad_parameters_are_named_with_value_and_remedy(family):
         (
             "medusa_tree",
             {"choices": ()},
-            "$.choices: choices=() holds no tree; give at least one choice, none of them empty",
+            "$.choices: choices=() contains no tree; give at least one choice, none of them empty",
         ),
         ("tabpfn_duplicates", {"train": ()}, "$.train: train=() is empty; give at least one training row"),
     ],

@@ -413,7 +413,7 @@ def test_places_are_refused_before_the_work(tmp_path):
         (
             "--emit",
             other / "m.wcnf",
-        ): f"{other}/m.wcnf: the search cannot be written: Not a directory; choose another place",
+        ): f"{other}/m.wcnf: the search cannot be written: File exists; choose another place",
         (
             "--proof",
             tmp_path,

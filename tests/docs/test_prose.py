@@ -71,3 +71,14 @@ def test_lines_of_prose_are_short(name):
 def test_a_long_line_is_reported():
     text = "x " * 70 + "\n```text\n" + "y " * 70 + "\n```\n| " + "z " * 70 + "|\n"
     assert list(long_lines(text)) == [(1, 140)]
+
+
+def test_design_lists_every_module():
+    page = (
+        (DOCS / "design.md").read_text(encoding="utf-8").partition("## Modules")[2].partition("## Import contracts")[0]
+    )
+    listed = set(re.findall(r"`([a-z_]+(?:/|\.py))`", page))
+    package = ROOT / "masksynth"
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    modules |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert modules - listed == set()

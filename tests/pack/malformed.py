@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from masksynth.errors import InvalidInstance
 from masksynth.pack.check_samples import tables_of
-from masksynth.pack.packing import _tables
+from masksynth.pack.packing import _read_tables
 from masksynth.pack.sample_columns import join, key_of
 
 FIELDS = (
@@ -139,7 +139,7 @@ def damaged(rng: random.Random, line: bytes) -> bytes:
 def outcome(source) -> object:
     """The samples read, or the text of the error."""
     try:
-        return join(list(_tables(source, (), ())))
+        return join(list(_read_tables(source, (), ())))
     except InvalidInstance as error:
         return str(error)
 

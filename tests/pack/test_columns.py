@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from masksynth.errors import InvalidInstance
 from masksynth.pack import batch_arrays, open_packed, pack_batches, pack_samples, unpack_samples
 from masksynth.pack.check_samples import tables_of
-from masksynth.pack.packing import _tables
+from masksynth.pack.packing import _read_tables
 from masksynth.pack.sample_columns import join, key_of
 from tests.pack.roads import ROADS, named
 
@@ -37,7 +37,7 @@ def pad(row, left, right):
 
 
 def read(rows, road, folder):
-    return join(list(_tables(ROADS[road](rows, folder), (), ())))
+    return join(list(_read_tables(ROADS[road](rows, folder), (), ())))
 
 
 def same(left, right):
@@ -273,7 +273,7 @@ def test_a_given_id_may_not_be_that_of_a_sample_without_one(tmp_path, road):
     text = refused(
         [{"input_ids": [1], "labels": [-100]}, {"id": "#1", "input_ids": [1], "labels": [-100]}], road, tmp_path
     )
-    assert f"{named(road)}:2: $.id: '#1' is the id of an earlier sample, too" in text
+    assert f"{named(road)}:2: $.id: '#1' is the id of an earlier sample" in text
 
 
 def test_scalars_of_numpy_are_those_of_python(tmp_path):

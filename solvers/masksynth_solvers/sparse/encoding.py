@@ -256,7 +256,7 @@ def at_most(formula: Formula, bound: int, terms: Sequence[int] | None = None, na
     formula : Formula
         Receives the clauses, and variables named (*name, start, end, t): "at least t of terms[start:end]".
     bound : int
-        Greatest number of true terms that has to be told apart.
+        Greatest number of true terms that is counted exactly.
     terms : sequence of int, optional
         Variables, one of weight w repeated w times; default: all edges.
     name : tuple

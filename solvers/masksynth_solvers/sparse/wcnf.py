@@ -12,7 +12,7 @@ from masksynth_solvers.sparse.encoding import encode, encode_layers
 
 
 def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:
-    """Yield the lines of a sparse problem in the 2022 WCNF format, all components in a row.
+    """Yield the lines of a sparse problem in the 2022 WCNF format, one component after another.
 
     The optimum plus the offset is the least weight of a mask.
 

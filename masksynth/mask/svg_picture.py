@@ -1,0 +1,111 @@
+"""Masks as SVG for notebooks: single pairs, or blocks of a large mask; needs nothing but numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from masksynth.mask import Mask
+    from masksynth.mask.typing import Int64Array
+
+MOST_NAMED, MOST_CELLS, MOST_TABLES = 48, 64, 3
+"""Most positions whose pairs are drawn one by one, most rows of blocks of a larger mask, most tables of a pattern."""
+MOST_INTERVALS = 2_000_000
+"""A mask of more row intervals is not drawn."""
+NAME, LETTER, CELL, BLOCK, GAP = 32, 6.2, 12, 5, 14
+"""Most characters of a name; pixels: of a letter, of a cell, of a block, between tables."""
+INK, LINE = "#283593", "#b0bec5"
+
+
+def mask_svg(mask: Mask, names: Sequence[str] = ()) -> str | None:
+    """Return a picture of a mask: rows are queries, columns are keys; None if it has too many intervals.
+
+    Up to 48 positions each allowed pair is a cell. A larger mask is drawn in at most 64 x 64 blocks, the darker the
+    more of their pairs are allowed.
+
+    Parameters
+    ----------
+    mask : Mask
+        Of a layer pattern the first three tables are drawn.
+    names : sequence of str
+        Printable, one for each position; written left of the rows where each pair is drawn.
+
+    Examples
+    --------
+    >>> from masksynth.mask import Mask
+    >>> picture = mask_svg(Mask.from_dense(np.tri(3, dtype=bool)), ["a", "b", "<c>"])
+    >>> picture.count("<rect"), "&lt;c&gt;" in picture
+    (4, True)
+    """
+    if len(mask.key_start) > MOST_INTERVALS:
+        return None
+    unit = 1 if mask.size <= MOST_NAMED else -(-mask.size // MOST_CELLS)
+    rows, side = -(-mask.size // unit), CELL if unit == 1 else BLOCK
+    shown = [name[:NAME] for name in names] if unit == 1 else []
+    left = 8 + LETTER * max(map(len, shown), default=0)
+    tables = min(mask.tables, MOST_TABLES)
+    parts = [
+        f'<text x="{left - 5:g}" y="{(row + 0.8) * side:g}" text-anchor="end" fill="currentColor">{escape(name)}</text>'
+        for row, name in enumerate(shown)
+    ]
+    for table in range(tables):
+        x = left + table * (rows * side + GAP)
+        cells = _cells(mask, table, side) if unit == 1 else _blocks(mask, table, unit, side)
+        frame = f'<rect width="{rows * side}" height="{rows * side}" fill="none" stroke="{LINE}"/>'
+        parts.append(f'<g transform="translate({x:g} 0.5)">{cells}{frame}</g>')
+    width, height = left + tables * (rows * side + GAP), rows * side + 2
+    blocks = f" in blocks of {unit}" if unit > 1 else ""
+    title = f"mask of {mask.size:,} positions{blocks}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height}" viewBox="0 0 {width:g} {height}" '
+        f'font-family="monospace" font-size="10" role="img"><title>{title}</title>{"".join(parts)}</svg>'
+    )
+
+
+def _cells(mask: Mask, table: int, side: int) -> str:
+    """Return one rectangle for each interval of each row."""
+    return "".join(
+        f'<rect x="{start * side}" y="{query * side}" width="{(end - start) * side}" height="{side - 1}" fill="{INK}"/>'
+        for query in range(mask.size)
+        for start, end in mask.intervals(query, table)
+    )
+
+
+def _blocks(mask: Mask, table: int, unit: int, side: int) -> str:
+    """Return one rectangle for each block with allowed pairs; its opacity is their share."""
+    counts = count_block_pairs(mask, table, unit)
+    lengths = np.minimum(unit, mask.size - unit * np.arange(len(counts)))
+    share = counts / np.outer(lengths, lengths)
+    return "".join(
+        f'<rect x="{column * side}" y="{row * side}" width="{side}" height="{side}" fill="{INK}" '
+        f'fill-opacity="{0.15 + 0.85 * share[row, column]:.2f}"/>'
+        for row, column in np.argwhere(counts).tolist()
+    )
+
+
+def count_block_pairs(mask: Mask, table: int, unit: int) -> Int64Array:
+    """Return how many pairs of each block of unit x unit pairs are allowed, as (R, R) int64.
+
+    Examples
+    --------
+    >>> from masksynth.mask import Mask
+    >>> count_block_pairs(Mask.from_dense(np.tri(4, dtype=bool)), 0, 2).tolist()
+    [[3, 0], [4, 3]]
+    """
+    rows = -(-mask.size // unit)
+    offset = mask.row_offset[table]
+    entries = slice(int(offset[0]), int(offset[-1]))
+    row = np.repeat(np.arange(mask.size), np.diff(offset)) // unit
+    counts = np.zeros((rows, rows), np.int64)
+    for ends, sign in ((mask.key_end[entries], 1), (mask.key_start[entries], -1)):
+        # keys below an end fill all blocks before its own, and its own up to the rest of the division
+        block, rest = np.divmod(ends.astype(np.int64), unit)
+        own = np.bincount(row * (rows + 1) + block, rest, rows * (rows + 1)).astype(np.int64).reshape(rows, rows + 1)
+        ending = np.bincount(row * (rows + 1) + block, minlength=rows * (rows + 1)).reshape(rows, rows + 1)
+        before = ending[:, ::-1].cumsum(axis=1)[:, ::-1]  # ends in this block or a later one
+        counts += sign * (own[:, :rows] + unit * before[:, 1:])
+    return counts
