@@ -112,7 +112,7 @@ def test_things_mixed_up_are_one_line(place, tmp_path):
         ((mine, GSM8K, packed), f"{mine}: is an instance, and {packed} contains packed batches"),
         ((packed, GSM8K), "is not a folder; name the instance or the samples first, the folder last"),
         ((packed, packed), str(packed)),
-        ((GSM8K, tmp_path / "none"), f"{tmp_path / 'none'}: there is no such folder; name a folder that"),
+        ((GSM8K, tmp_path / "none"), f"{tmp_path / 'none'}: there is no such folder; name a folder written"),
         ((mine, tmp_path / "none"), "there is no such folder"),
         ((GSM8K, tmp_path / "empty"), "contains neither solution.json nor manifest.json"),
         ((GSM8K, GSM8K, tmp_path / "empty"), "contains neither solution.json nor manifest.json"),
