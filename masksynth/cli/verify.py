@@ -7,13 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
+from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import load, question_of
 from masksynth.terminal import JSON, QUIET, count, plain, print_json, progress, read_instance, standard_input
+
+if TYPE_CHECKING:
+    from masksynth.verify import Report
 
 MANIFEST, SOLUTION = "manifest.json", "solution.json"
 
@@ -79,6 +83,12 @@ def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> N
             print_json({"ok": False, **where, "fact": error.fact})
             sys.exit(1)
         raise
+    if not quiet or as_json:
+        _print_report(problem, report, as_json)
+
+
+def _print_report(problem: Instance, report: Report, as_json: bool) -> None:
+    """Print the result of a successful check of an answer."""
     edges = "" if report.edges is None else f", {count(report.edges, 'edge')}"
     if as_json:
         right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)}
@@ -91,7 +101,7 @@ def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> N
                 "edges": report.edges,
             }
         )
-    elif not quiet:
+    else:
         depth = "any depth" if report.layers is None else count(report.layers, "layer")
         claim = "minimal" if report.minimal else "not claimed minimal"
         question = question_of(problem.family, report.layers)
@@ -138,9 +148,9 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
     elif not quiet:
         left_out = f", {count(report.skipped, 'sample')} longer than a batch left out" if report.skipped else ""
         batches = f"{report.batches:,} batch{'' if report.batches == 1 else 'es'}"
-        counts = f"{count(report.samples, 'sample')} in {batches} of {report.positions:,} positions"
+        summary = f"{count(report.samples, 'sample')} in {batches} of {report.positions:,} positions"
         edges = count(report.loss_edges, "loss edge")
-        click.echo(f"{plain(str(folder))}: right. {counts}, {edges}{left_out}; checked: {', '.join(report.checks)}")
+        click.echo(f"{plain(str(folder))}: right. {summary}, {edges}{left_out}; checked: {', '.join(report.checks)}")
         if "hashes" not in report.checks:
             click.echo("  not compared: hashes, which folders of older versions lack")
 
