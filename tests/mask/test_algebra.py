@@ -18,7 +18,6 @@ def mask(dense):
     return Mask.from_dense(dense)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_boolean_operations(pair):
     one, other = pair
@@ -30,7 +29,6 @@ def test_boolean_operations(pair):
     assert algebra.product(a, b) == mask(one.astype(int) @ other.astype(int) > 0)
 
 
-@settings(deadline=None)
 @given(relations(20), st.integers(0, 9))
 def test_powers(relation, exponent):
     assert algebra.power(mask(relation), exponent) == mask(
@@ -44,7 +42,7 @@ def test_a_power_that_stands_still_takes_no_longer():
 
 
 @given(PAIRS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_over_the_limit_small_masks_are_done_in_arrays_and_large_ones_refused(pair):
     one, other = mask(pair[0]), mask(pair[1])
     with pytest.MonkeyPatch.context() as patch:

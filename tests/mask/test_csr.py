@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from masksynth.mask import csr
@@ -15,7 +15,6 @@ LENGTHS = st.lists(st.integers(0, 5), max_size=8)
 RANGES = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=8)
 
 
-@settings(deadline=None)
 @given(LENGTHS)
 def test_row_pointers(lengths):
     pointers = csr.indptr(lengths)
@@ -29,7 +28,6 @@ def test_row_pointers(lengths):
     }
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 3).flatmap(
         lambda rows: st.lists(st.lists(st.integers(0, 4), min_size=rows, max_size=rows), min_size=1, max_size=4)
@@ -46,7 +44,6 @@ def test_row_pointers_of_tables_without_rows():
     assert csr.table_indptr(np.zeros((3, 0), np.int64)).tolist() == [[0], [0], [0]]
 
 
-@settings(deadline=None)
 @given(RANGES)
 def test_ranges(ranges):
     starts, lengths = [start for start, _ in ranges], [count for _, count in ranges]
@@ -68,7 +65,6 @@ def test_ranges_of_narrow_integers_do_not_overflow():
     ("dtype", "summed"),
     [(bool, np.int64), (np.int32, np.int64), (np.uint8, np.uint64), (np.float32, np.float32), (np.float64, np.float64)],
 )
-@settings(deadline=None)
 @given(LENGTHS)
 def test_sums_of_rows(dtype, summed, lengths):
     values = (np.arange(sum(lengths)) * 97 % 256).astype(dtype)
@@ -91,7 +87,6 @@ def test_unsigned_sums_wrap_around():
     assert csr.prefix_sums(np.zeros(0)).tolist() == [0.0]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=12))
 def test_codes_and_runs(rows):
     columns = np.array([a for a, _ in rows], np.uint64), np.array([b for _, b in rows], np.int32)

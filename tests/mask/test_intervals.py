@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from masksynth.errors import InvalidInstance, WrongAnswer
@@ -34,7 +34,6 @@ def expected_runs(pairs):
     return [(query, start, end) for query, row in enumerate(rows) for start, end in runs(row)]
 
 
-@settings(deadline=None)
 @given(TRIPLES)
 def test_coalesce(triples):
     found = intervals.coalesce(as_arrays(triples))
@@ -47,7 +46,6 @@ def test_coalesce_of_narrow_integers_does_not_overflow():
     assert listed(intervals.coalesce((query, start, end))) == [(0, 5, 6), (100_000, 99_999, 100_000)]
 
 
-@settings(deadline=None)
 @given(TRIPLES)
 def test_coalesce_disjoint_and_sorted(triples):
     arrays, pairs = as_arrays(triples), pairs_of(triples)
@@ -63,7 +61,6 @@ def test_coalesce_disjoint_and_sorted(triples):
     assert {array.dtype for array in found} == {np.dtype(np.int32)}
 
 
-@settings(deadline=None)
 @given(dense_masks())
 def test_rows_and_columns(array):
     mask = Mask.from_dense(array)
@@ -90,7 +87,6 @@ def test_rows_and_columns(array):
     assert intervals.stack_tables([mask, mask]).tables == 2 * mask.tables
 
 
-@settings(deadline=None)
 @given(st.integers(0, 6).flatmap(lambda size: st.tuples(relations(size=size), relations(size=size))))
 def test_first_row_that_differs(pair):
     first, second = map(Mask.from_dense, pair)
@@ -112,7 +108,6 @@ def test_text_of_intervals_is_cut():
     assert intervals.format_intervals([(0, 1), (2, 4), (6, 7)], 2) == "0 2..3 ..."
 
 
-@settings(deadline=None)
 @given(dense_masks(), st.integers(1, 4))
 def test_chunks_of_dense_rows(array, step):
     tables = array if array.ndim == 3 else array[None]

@@ -48,7 +48,6 @@ def test_depth_and_flow(tables):
     assert (found.depth, found.flow) == (depth, Mask.from_dense(flow))
 
 
-@settings(deadline=None)
 @given(PATTERNS, st.integers(1, 9))
 def test_flow_after_layers(tables, layers):
     assert flow_after(Mask.from_dense(tables), layers) == Mask.from_dense(naive.flows(tables, layers)[-1])
@@ -79,7 +78,6 @@ def test_numbers(tables, block_size):
     )
 
 
-@settings(deadline=None)
 @given(relations(7))
 def test_classes_and_covers_are_those_of_networkx(relation):
     found = hasse(convergence(Mask.from_dense(relation)).flow)
@@ -111,7 +109,6 @@ def test_why(tables, data):
     assert found.path == found.at == () if found.layers is None else naive.carries(tables, found)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 7).flatmap(lambda size: st.tuples(relations(size=size), relations(size=size))))
 def test_difference(pair):
     one, other = pair
