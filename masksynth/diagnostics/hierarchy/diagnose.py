@@ -15,7 +15,7 @@ from masksynth.diagnostics.hierarchy.optimum import distance
 from masksynth.diagnostics.hierarchy.tied_attention import degenerate_families, massless_rows
 from masksynth.diagnostics.hierarchy.tree import Families, Tree
 from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of, sightless_rows
-from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.errors import InvalidInstance, WrongAnswer, check_type
 from masksynth.mask import Mask
 from masksynth.mask.typing import AnyArray, BoolArray
 
@@ -156,6 +156,7 @@ def diagnose_hierarchy(
     >>> found.families, found.tree_pairs, found.flat_pairs, round(found.kl_mean, 3)
     (21, 336, 4096, 0.438)
     """
+    check_type(tree, Tree, "build one with tree_of_lists, windows or module_tree")
     sight = sight_of(tree, included=included, causal=causal, mask=mask)
     blocks, parts = blocks_of(tree, sight)
     queries, keys = _heads(tree, q, k, dim, seed)
