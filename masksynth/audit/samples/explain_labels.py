@@ -295,10 +295,9 @@ class _Explainer:
             tokens, given = self.difference.expected[pair], self.difference.given.get(pair, 0)
             position = self.placed.position_of(int(self.placed.first_token[pair[0]]))
             witness = {**self.expected.witness(tokens[0]), "label": pair[1], "asked": len(tokens), "given": given}
-            message = (
-                f"position {self.subject.token(position)}: expected label {pair[1]}, {self.expected.describe(tokens[0])}, "
-                f"{format_times(len(tokens))}, got {format_times(given)}; {count} lost"
-            )
+            label = f"label {pair[1]}, {self.expected.describe(tokens[0])}"
+            times = f"{format_times(len(tokens))}, got {format_times(given)}; {count} lost"
+            message = f"position {self.subject.token(position)}: expected {label}, {times}"
             remedy = "add a loss edge for each sample that has it, or weight the existing one"
             yield Finding("MS004", "warning" if given else "error", position, witness, remedy, message)
 

@@ -53,8 +53,8 @@ def blocks_of(mask: Mask) -> tuple[Block, ...]:
         raise Unsupported(
             f"expected at most {LARGEST_DENSE:,} positions on a sphere, got {mask.size:,}; use the circle (--dim 2)"
         )
-    found = (_block(mask, start, min(start + ROWS, mask.size)) for start in range(0, mask.size, ROWS))
-    return tuple(block for block in found if block.high > block.low)
+    result = (_block(mask, start, min(start + ROWS, mask.size)) for start in range(0, mask.size, ROWS))
+    return tuple(block for block in result if block.high > block.low)
 
 
 def check_mask(mask: Mask) -> None:

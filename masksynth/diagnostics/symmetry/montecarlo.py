@@ -199,6 +199,6 @@ def _row_sums(mask: Mask, states: Float64Array, table: int) -> Float64Array:
     """Return M X, the sum of the rows of X over each row of the mask."""
     query, start, end = row_intervals(mask, table)
     total = np.concatenate([np.zeros((1, states.shape[1])), np.cumsum(states, axis=0)])
-    found = np.zeros_like(states)
-    np.add.at(found, query, total[end] - total[start])
-    return found
+    result = np.zeros_like(states)
+    np.add.at(result, query, total[end] - total[start])
+    return result
