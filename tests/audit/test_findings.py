@@ -329,3 +329,8 @@ def test_a_module_that_exits(tmp_path, monkeypatch):
         read_subject("leaves:mask", length=3)
     with pytest.raises(InvalidInstance, match="there is no such file or folder"):
         read_subject("leaves.mask", length=3)
+
+
+def test_anything_but_a_subject_is_refused_by_type():
+    with pytest.raises(InvalidInstance, match="expected Subject, got Mask; read one with masksynth.audit.read_subject"):
+        audit(Mask.from_dense(np.eye(2, dtype=bool)))

@@ -135,7 +135,7 @@ def test_refusals(tmp_path):
         ("--causal", 3, "--time", 1e12),
     ):
         assert run(*arguments).exit_code == 2
-    assert "layer pattern of 2 tables" in run(tmp_path / "pattern.npy").output
+    assert "expected a mask of one table, got 2" in run(tmp_path / "pattern.npy").output
 
 
 def test_a_ring_on_the_circle_is_open_and_on_the_sphere_conjectured(tmp_path):

@@ -204,7 +204,7 @@ def test_a_mask_of_the_catalogue():
 
 
 def test_what_is_refused():
-    with pytest.raises(InvalidInstance, match="0 positions"):
+    with pytest.raises(InvalidInstance, match="expected a mask with positions, got 0"):
         following(Mask.from_dense(np.zeros((0, 0), bool)))
     with pytest.raises(Unsupported, match="positions, got 9,000"):
         following(causal_mask(9000))

@@ -179,7 +179,7 @@ def test_what_is_refused():
         trajectories(causal_mask(3), starts(1, 3, 3), [1.0], beta=np.nan)
     with pytest.raises(InvalidInstance, match="finite angles"):
         angles(causal_mask(3), np.zeros((1, 2)), [1.0])
-    with pytest.raises(InvalidInstance, match="0 positions"):
+    with pytest.raises(InvalidInstance, match="expected a positive number of positions, got 0"):
         causal_mask(0)
     with pytest.raises(InvalidInstance, match="0 seeds"):
         starts(0, 3, 3)
