@@ -24,7 +24,7 @@ NEW_PATHS = {
     "masksynth.torch.edges": "masksynth.torch.loss_edges",
     "masksynth.torch.hierarchicalmodels": "masksynth.diagnostics.hierarchy.torch_models",
     "masksynth.torch.hierarchy": "masksynth.diagnostics.hierarchy.torch_attention",
-    "masksynth.torch.loss": "masksynth.torch.merged_loss",
+    "masksynth.torch.loss": "masksynth.torch.loss_edges",
     "masksynth.torch.packed": "masksynth.torch.packed_dataset",
     "masksynth.torch.registered_attention": "masksynth.torch.models.registered_attention",
     "masksynth.torch.selftest": "masksynth.torch.model_check.self_test",

@@ -15,11 +15,10 @@ from masksynth.audit.layer_reach import (
     Sets,
     count_hops,
     first_attended,
-    is_transitive,
     keys_of_rows,
-    reach_bounds,
     tables_used,
 )
+from masksynth.audit.reach_bounds import is_transitive, reach_bounds
 from masksynth.mask import Mask
 from masksynth.mask.csr import repeat_index, repeat_ranges, row_of_entry
 from masksynth.mask.intervals import row_intervals

@@ -106,11 +106,12 @@ class PackedBatch:
     def _repr_html_(self) -> str:
         """Return its counts and a picture of its mask with token ids, for a notebook."""
         from masksynth.mask.svg_picture import mask_svg
-        from masksynth.tasks.html import counted, html_block
+        from masksynth.tasks.html import html_block
+        from masksynth.tasks.value_text import count
 
         names = [f"{token}@{place}" for token, place in zip(self.input_ids[:64], self.position_ids[:64], strict=True)]
         counts = ((len(self.samples), "sample"), (self.positions, "position"), (len(self.loss_label), "loss edge"))
-        return html_block("PackedBatch", [counted(*pair) for pair in counts], mask_svg(self.mask, names))
+        return html_block("PackedBatch", [count(*pair) for pair in counts], mask_svg(self.mask, names))
 
 
 def batch_arrays(batch: PackedBatch) -> Arrays:
