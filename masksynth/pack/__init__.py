@@ -15,5 +15,6 @@ __all__ = [
     "open_packed",
     "pack_batches",
     "pack_samples",
+    "read_batch",
+    "unpack_samples",
 ]
-__all__ += ["read_batch", "unpack_samples"]
