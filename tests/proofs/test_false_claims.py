@@ -1,4 +1,6 @@
-"""Folders in which all agrees but one premise is false: each would prove a bound above the optimum, or a weight that no mask has."""
+"""Folders in which all agrees but one premise is false: each would prove a bound above the optimum, or a weight that no
+mask has.
+"""
 
 from __future__ import annotations
 
