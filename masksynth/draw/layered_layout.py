@@ -8,7 +8,7 @@ drawing directed graphs", 1993, for the weights).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,6 +25,8 @@ BEND = 6.0
 SHAPE, ONE_SHELF, SHELF_ROW = 1.6, 640.0, 50.0
 """Parts share one shelf up to ``ONE_SHELF`` points, or ``SHAPE`` times the square root of their area, where a layer is
 ``SHELF_ROW`` points high."""
+MOST_ON_ONE_SHELF = 12
+"""Most parts whose outlines are moved together."""
 ORDERS = 6
 """Most orders with equally many crossings whose places across are compared."""
 PROPORTION = 1.6
@@ -237,8 +239,10 @@ def _place_graph(
     # an edge between two bends is to be straight above all
     weights = [[(1.0, 8.0, 27.0)[(u >= boxes) + (v >= boxes)] for u in near] for v, near in enumerate(graph.below)]
     best, least = list[float](), float("inf")
+    # edges may pass each other more closely than boxes
+    room = [width + spacing.gap * (v < boxes) for v, width in enumerate(widths)]
     for layers in order_layers(graph, places, mirror)[:ORDERS]:
-        across, length = minimize_lengths(graph, layers, widths, weights, spacing.gap)
+        across, length = minimize_lengths(graph, layers, room, weights)
         if length < 0.999 * least:
             best, least = across, length
     if mirror is not None:  # rounding errors apart, it is symmetric already
@@ -252,16 +256,17 @@ def _shelve(parts: list[Part], spacing: Spacing) -> list[list[tuple[Part, float]
     On one shelf the outlines of the parts are moved together, and isomorphic parts stand symmetrically where possible.
     """
     outlines = [part.outline for part in parts]
-    spans = [(min(low for low, _ in o.values()), max(high for _, high in o.values())) for o in outlines]
-    area = sum(
-        (high - low + spacing.gap) * (len(o) * SHELF_ROW) for (low, high), o in zip(spans, outlines, strict=True)
-    )
+    spans = [_span(outline) for outline in outlines]
+    area = sum((high - low + spacing.gap) * len(o) * SHELF_ROW for (low, high), o in zip(spans, outlines, strict=True))
     room = max([SHAPE * area**0.5, ONE_SHELF, *(high - low for low, high in spans)])
-    if sum(high - low + spacing.gap for low, high in spans) <= room:
+    if len(parts) <= MOST_ON_ONE_SHELF:
         codes = {part.code: number for number, part in enumerate(parts)}
         order = sort_symmetrically(range(len(parts)), {number: codes[part.code] for number, part in enumerate(parts)})
-        offsets = attach_outlines([outlines[number] for number in order], spacing.gap)
-        return [[(parts[number], offset) for number, offset in zip(order, offsets, strict=True)]]
+        ordered = [outlines[number] for number in order]
+        offsets = attach_outlines(ordered, spacing.gap)
+        low, high = _span(merge_outlines(ordered, offsets))
+        if high - low <= room:
+            return [[(parts[number], offset) for number, offset in zip(order, offsets, strict=True)]]
     shelves: list[list[tuple[Part, float]]] = [[]]
     x = 0.0
     for part, (low, high) in zip(parts, spans, strict=True):
@@ -271,6 +276,13 @@ def _shelve(parts: list[Part], spacing: Spacing) -> list[list[tuple[Part, float]
         shelves[-1].append((part, x - low))
         x += high - low + 2 * spacing.gap
     return shelves
+
+
+def _span(outline: Mapping[int, tuple[float, float]]) -> tuple[float, float]:
+    """Return the least and the greatest place across of an outline."""
+    return min((low for low, _ in outline.values()), default=0.0), max(
+        (high for _, high in outline.values()), default=0.0
+    )
 
 
 def _stack(shelves: list[list[tuple[Part, float]]], shape: Shape, spacing: Spacing) -> Layout:

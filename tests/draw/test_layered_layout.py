@@ -153,8 +153,8 @@ def test_crossings_are_counted(low, high, data):
 @settings(max_examples=60, deadline=None)
 def test_separated_centres_are_the_closest(items):
     wanted, widths, weights = (list(column) for column in zip(*items, strict=True))
-    found = np.array(separate(wanted, weights, widths, 5.0))
-    least = np.array([(a + b) / 2 + 5.0 for a, b in pairwise(widths)])
+    found = np.array(separate(wanted, weights, widths))
+    least = np.array([(a + b) / 2 for a, b in pairwise(widths)])
     assert (np.diff(found) >= least - 1e-6).all()
     cost = np.dot(weights, (found - wanted) ** 2)
     chance = np.random.default_rng(0)
