@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import re
+import shlex
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import masksynth as ms
+from masksynth.cli import main
 from masksynth.tasks.instance_files import content_hash, schema
 from masksynth.verify.check_forms import form_shapes
 from tests.docs.pages import DOCS, ROOT, agrees, blocks, shell
@@ -43,6 +47,14 @@ def table(heading):
             break
         rows.append([cell.strip() for cell in line.strip("|").split("|")])
     return rows
+
+
+def printed(line, folder):
+    """Return what the last of some commands, separated by semicolons, prints, run in this process."""
+    with contextlib.chdir(folder):
+        results = [CliRunner().invoke(main, shlex.split(command)[1:]) for command in line.split("; ")]
+    assert all(result.exception is None for result in results[:-1]), results
+    return results[-1].stdout
 
 
 def named(cell):
@@ -184,7 +196,7 @@ def test_keys_of_every_json_output(answer):
         "backends": "masksynth backends --json",
     }
     for command, line in found.items():
-        value = json.loads(shell(line, answer))
+        value = json.loads(printed(line, answer))
         keys = list(value[0] if isinstance(value, list) else value)
         assert [key for key in dict.fromkeys(said[command]) if key not in ELSEWHERE] == keys, command
     shown = shell(
