@@ -40,7 +40,7 @@ def place_tree(
     children: list[list[int]],
     widths: Sequence[float],
     hint: Sequence[float],
-    beside: Sequence[bool],
+    side_column: Sequence[bool],
     gap: float,
 ) -> list[float]:
     """Return the place across of each vertex of a tree.
@@ -55,8 +55,8 @@ def place_tree(
         Width of each vertex.
     hint : sequence of float
         Preferred order of siblings.
-    beside : sequence of bool
-        Whether a vertex stands in a column beside its parent's and never straight above it.
+    side_column : sequence of bool
+        Whether a vertex stands in a column side_column its parent's and never straight above it.
     gap : float
         Least distance between neighbours of a layer.
 
@@ -75,7 +75,7 @@ def place_tree(
         own = (-widths[v] / 2, widths[v] / 2)
         siblings = sort_symmetrically(sorted(children[v], key=lambda u: (hint[u], u)), shapes)
         attached = [outlines.pop(child) for child in siblings]
-        straight = [index for index, child in enumerate(siblings) if not beside[child]]
+        straight = [index for index, child in enumerate(siblings) if not side_column[child]]
         spine = straight[0] if len(straight) == 1 else _spine(siblings, sizes)
         if siblings and not straight:
             # an empty place straight above the parent: on its right one child, or half of the children

@@ -81,7 +81,7 @@ def test_dense_orders_of_some_hundred_boxes_are_laid_out():
 
 
 def test_many_bends_are_left_out(monkeypatch):
-    monkeypatch.setattr("masksynth.draw.layered_layout.MOST_BENDS", 10)
+    monkeypatch.setattr("masksynth.draw.diagram_parts.MOST_BENDS", 10)
     edges = [(place + 1, place) for place in range(19)] + [(19, 0)]
     layout = layered_layout([(10.0, 10.0)] * 20, edges, range(20))
     assert all(len(route) == 2 for route in layout.routes)
@@ -108,9 +108,9 @@ def test_a_parent_is_centred_and_a_long_branch_runs_straight():
     assert len({x for x, _ in stem.centres[:4]}) == 1
 
 
-def test_boxes_beside_form_a_column():
+def test_side_columns_are_straight():
     edges = [(1, 0), (2, 1), (3, 0), (4, 1), (5, 2)]
-    layout = layered_layout([(40, 18)] * 6, edges, [0, 1, 2, 1, 2, 3], beside=[False, False, False, True, True, True])
+    layout = layered_layout([(40, 18)] * 6, edges, [0, 1, 2, 1, 2, 3], side_column=[False, False, False, True, True, True])
     assert len({x for x, _ in layout.centres[:3]}) == len({x for x, _ in layout.centres[3:]}) == 1
     assert layout.centres[3][0] > layout.centres[0][0]
 
