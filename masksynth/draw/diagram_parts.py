@@ -1,4 +1,4 @@
-"""The connected parts of a Hasse diagram, and the places across of the boxes of each and of the bends of its edges."""
+"""Connected parts of a Hasse diagram, with horizontal coordinates of their boxes and of the bends of their edges."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from masksynth.draw.layer_coordinates import minimize_lengths
 from masksynth.draw.layer_order import LayeredGraph, layered_graph, order_layers
-from masksynth.draw.layer_places import minimize_lengths
 from masksynth.draw.mirror import find_mirror, refine
 from masksynth.draw.tree_layout import find_root, merge_outlines, place_tree
 
@@ -17,7 +17,7 @@ MOST_BENDS = 20_000
 BEND = 6.0
 """Width that an edge takes where it passes a layer."""
 ORDERS = 6
-"""Most orders with equally many crossings whose places across are compared."""
+"""Most orders with equally many crossings whose horizontal coordinates are compared."""
 PROPORTION = 1.6
 """Interchangeable boxes get equal widths if the widest is at most so many times as wide as the narrowest."""
 
@@ -56,7 +56,7 @@ class Shape:
     hint : sequence of float
         Preferred order of the boxes from left to right.
     side_column : sequence of bool
-        Boxes of a tree that stand in a column side_column what they cover, never straight above it.
+        Boxes of a tree that go to a column left or right of what they cover, never straight above it.
     """
 
     sizes: Sequence[Point]
@@ -68,7 +68,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Part:
-    """A connected part of a diagram, its vertices placed across: first its boxes, then the bends of its long edges.
+    """A connected part of a diagram; its vertices are first its boxes, then the bends of its long edges.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Part:
 
     @property
     def outline(self) -> dict[int, tuple[float, float]]:
-        """(least, greatest) place across in each layer."""
+        """(least, greatest) horizontal coordinate in each layer."""
         edges = [
             {layer: (x - width / 2, x + width / 2)}
             for layer, x, width in zip(self.layer, self.across, self.widths, strict=True)
@@ -116,7 +116,7 @@ def connected_parts(shape: Shape) -> list[tuple[list[int], list[int]]]:
 
 
 def place_part(boxes: list[int], numbers: list[int], shape: Shape, spacing: Spacing) -> Part:
-    """Place the vertices of one connected part across, given the numbers of its edges."""
+    """Compute the horizontal coordinates of one connected part, given the numbers of its edges."""
     index = {v: vertex for vertex, v in enumerate(boxes)}
     layer, widths = [shape.heights[v] for v in boxes], [float(shape.sizes[v][0]) for v in boxes]
     places, side_column = [float(shape.hint[v]) for v in boxes], [shape.side_column[v] for v in boxes]
@@ -137,7 +137,9 @@ def place_part(boxes: list[int], numbers: list[int], shape: Shape, spacing: Spac
     rooted = find_root(graph) if len(links) == len(layer) - 1 else None
     if rooted is not None:
         widths = _equal_widths(widths, colours)
-        return Part(boxes, chains, layer, widths, place_tree(graph, *rooted, widths, places, side_column, spacing.gap), code)
+        return Part(
+            boxes, chains, layer, widths, place_tree(graph, *rooted, widths, places, side_column, spacing.gap), code
+        )
     mirror = find_mirror(graph, colours)
     if mirror is not None:
         widths = [max(width, widths[image]) for width, image in zip(widths, mirror, strict=True)]

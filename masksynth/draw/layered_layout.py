@@ -1,9 +1,9 @@
 """Layered layout of Hasse diagrams: each box in the layer of its height, few crossings, symmetric where possible.
 
 Trees are laid out as trees. For other diagrams an edge over several layers passes through a bend in each layer between;
-the layers are ordered (``layer_order``), and the places across minimize the weighted sum of squared horizontal lengths
-of the edges, in which a long edge weighs most, so that it runs straight (E. R. Gansner and others, "A technique for
-drawing directed graphs", 1993, for the weights).
+the layers are ordered (``layer_order``), and the horizontal coordinates minimize the weighted sum of squared horizontal
+lengths of the edges, in which a long edge weighs most, so that it runs straight (E. R. Gansner and others, "A technique
+for drawing directed graphs", 1993, for the weights).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_ON_ONE_SHELF = 12
 
 @dataclass(frozen=True)
 class Layout:
-    """Where boxes stand and how edges run; y grows downwards and layer 0 lies lowest.
+    """Positions of boxes and routes of edges; y grows downwards and layer 0 is at the bottom.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def layered_layout(
 
     Examples
     --------
-    A diamond: its two sides stand apart, its ends in the middle.
+    A diamond: the ends are centred between its two sides.
 
     >>> edges = [(1, 0), (2, 0), (3, 1), (3, 2)]
     >>> diamond = layered_layout([(10, 10)] * 4, edges, [0, 1, 1, 2], spacing=Spacing(18, 30, 0))
@@ -88,7 +88,7 @@ def layered_layout(
 def _shelve(parts: list[Part], spacing: Spacing) -> list[list[tuple[Part, float]]]:
     """Return shelves of (part, its offset across), the upper shelf first.
 
-    On one shelf the outlines of the parts are moved together, and isomorphic parts stand symmetrically where possible.
+    On one shelf the outlines of the parts are moved together, and isomorphic parts are placed symmetrically if possible.
     """
     outlines = [part.outline for part in parts]
     spans = [_span(outline) for outline in outlines]
@@ -114,7 +114,7 @@ def _shelve(parts: list[Part], spacing: Spacing) -> list[list[tuple[Part, float]
 
 
 def _span(outline: Mapping[int, tuple[float, float]]) -> tuple[float, float]:
-    """Return the least and the greatest place across of an outline."""
+    """Return the least and the greatest horizontal coordinate of an outline."""
     return min((low for low, _ in outline.values()), default=0.0), max(
         (high for _, high in outline.values()), default=0.0
     )

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.draw.hasse_figure import smooth
+from masksynth.draw.layer_coordinates import separate
 from masksynth.draw.layer_order import count_crossings, layered_graph, order_layers
-from masksynth.draw.layer_places import separate
 from masksynth.draw.layered_layout import Spacing, layered_layout
 from masksynth.draw.mirror import find_mirror
 from masksynth.draw.tree_layout import attach_outlines, find_root, sort_symmetrically
@@ -110,7 +110,8 @@ def test_a_parent_is_centred_and_a_long_branch_runs_straight():
 
 def test_side_columns_are_straight():
     edges = [(1, 0), (2, 1), (3, 0), (4, 1), (5, 2)]
-    layout = layered_layout([(40, 18)] * 6, edges, [0, 1, 2, 1, 2, 3], side_column=[False, False, False, True, True, True])
+    second = [False, False, False, True, True, True]
+    layout = layered_layout([(40, 18)] * 6, edges, [0, 1, 2, 1, 2, 3], side_column=second)
     assert len({x for x, _ in layout.centres[:3]}) == len({x for x, _ in layout.centres[3:]}) == 1
     assert layout.centres[3][0] > layout.centres[0][0]
 

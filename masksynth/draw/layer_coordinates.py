@@ -1,4 +1,4 @@
-"""Places across of the vertices of a layered graph whose layers are ordered: short edges, neighbours kept apart."""
+"""Horizontal coordinates of a layered graph whose layers are ordered: short edges, neighbours kept apart."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SWEEPS_LEAST, SWEEPS_MOST = 6, 200
 def minimize_lengths(
     graph: LayeredGraph, layers: Layers, widths: Sequence[float], weights: list[list[float]]
 ) -> tuple[list[float], float]:
-    """Return the places across that minimize the sum of ``weight * (x[u] - x[v]) ** 2`` over the edges, and that sum.
+    """Return coordinates that minimize the sum of ``weight * (x[u] - x[v]) ** 2`` over the edges, and that sum.
 
-    Block coordinate descent: given the other layers, the places of a layer are an isotonic regression.
+    Block coordinate descent: given the other layers, the coordinates of a layer are an isotonic regression.
 
     Parameters
     ----------
