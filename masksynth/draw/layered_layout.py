@@ -88,7 +88,7 @@ def layered_layout(
 def _shelve(parts: list[Part], spacing: Spacing) -> list[list[tuple[Part, float]]]:
     """Return shelves of (part, its offset across), the upper shelf first.
 
-    On one shelf the outlines of the parts are moved together, and isomorphic parts are placed symmetrically if possible.
+    On one shelf the outlines of the parts are packed, and isomorphic parts are placed symmetrically where possible.
     """
     outlines = [part.outline for part in parts]
     spans = [_span(outline) for outline in outlines]
