@@ -16,8 +16,8 @@ from benchmarks.measure import alone, timed
 from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
+from masksynth.arrange.forest import build_forest, find_parents
 from masksynth.arrange.measure import row_sizes
-from masksynth.arrange.tree_orders import build_forest, find_parents
 from masksynth.backends import Limits
 from masksynth.mask import Mask
 from masksynth.merge import merge

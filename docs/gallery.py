@@ -8,7 +8,8 @@ Pictures are compared by their elements and texts, since other versions of matpl
 
 from __future__ import annotations
 
-import os
+import contextlib
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ NOTE = "<!-- Written by docs/gallery.py. -->\n"
 
 
 class Part(NamedTuple):
-    """A section: its title, what is to be seen, the commands, and the pictures that they write with words for who cannot see them."""
+    """A section: its title, text and commands, and (file, alternative text) of each picture that they write."""
 
     title: str
     text: str
@@ -45,9 +46,9 @@ of more than 40 columns are cut, and what a name contains is shown, never interp
 PARTS = (
     Part(
         "Two wings",
-        "The merged butterfly of eight tokens: each is predicted from all before and all after it. A box is a position, a round "
-        "one predicts, an edge is a cover: what is below is seen by what is above, with nothing between. The forward chain "
-        "rises from the left, the backward chain from the right; they cross once. A colour with its hatch is a task. A diagram "
+        "The merged butterfly of eight tokens: each token is predicted from all tokens before and after it. A box is a "
+        "position, a round box predicts, an edge is a cover: information flows up. The forward chain rises from the "
+        "left, the backward chain from the right, and they cross once. A colour with its hatch is a task. A diagram "
         "that has a mirror symmetry is drawn symmetrically.",
         (
             "masksynth new butterfly --n 8 | masksynth solve - --quiet -o butterfly-8",
@@ -56,14 +57,15 @@ PARTS = (
         (
             (
                 "butterfly-hasse.svg",
-                "Hasse diagram of 22 positions: two chains that rise from both ends and cross, eight predictions, mirrored",
+                "Hasse diagram of 22 positions, mirrored: two chains that cross once, eight predictions",
             ),
         ),
     ),
     Part(
-        "Every pair, and the blocks over it",
-        "Row attends to column. Bold names predict. With `--block-size` the blocks of a block-sparse kernel lie over the pairs:"
-        " full ones in a solid line, partial ones in a dashed line, and what has no line is skipped.",
+        "Every pair, with blocks",
+        "Rows are queries, columns are keys, bold names predict. `--block-size` adds the blocks of a block-sparse "
+        "kernel: full blocks have a solid outline, partial blocks a dashed one, and blocks without an outline are "
+        "skipped.",
         (
             "masksynth new butterfly --n 4 | masksynth solve - --quiet -o butterfly",
             "masksynth draw butterfly --block-size 2 -o butterfly-mask.svg",
@@ -73,7 +75,7 @@ PARTS = (
     ),
     Part(
         "Rollouts that share prefixes",
-        "Three rollouts of an agent. Where they part, the order branches; every branch point keeps all its labels.",
+        "Three rollouts of an agent share their prefixes; every branch point keeps all its labels.",
         (
             "masksynth new agent_trie | masksynth solve - --quiet -o rollouts",
             "masksynth draw rollouts --what hasse -o rollouts.svg",
@@ -82,9 +84,10 @@ PARTS = (
         (("rollouts.svg", "Hasse diagram of a tree of tokens"),),
     ),
     Part(
-        "Long chains are single boxes",
-        "One prompt of 1,000 tokens with four answers of 200. With more than 40 classes, chains of positions with the same "
-        "owner are drawn as one box, from … to. The blocks of 128 show what a kernel computes.",
+        "Long chains are contracted",
+        "One prompt of 1,000 tokens with four answers of 200. In a diagram of more than 40 classes, a chain of "
+        "positions of the same task is one box that names its first and its last position. The blocks of 128 show "
+        "what a kernel computes.",
         (
             "masksynth new shared_prefix_group --P 1000 --R 200 --G 4 | masksynth solve - --quiet -o group",
             "masksynth draw group --what hasse -o group-hasse.svg",
@@ -92,13 +95,14 @@ PARTS = (
         ),
         (
             ("group-hasse.svg", "Five boxes: a prompt and four answers"),
-            ("group-blocks.svg", "Blocks of 128: the prompt is read by all, the answers see themselves"),
+            ("group-blocks.svg", "Blocks of 128: every answer attends to the prompt and to itself"),
         ),
     ),
     Part(
         "Classes that see each other",
-        "Complementary block diffusion: the tokens of a block see each other, so they are one class, drawn with a thick line. "
-        "The clean text is the column in the middle, its two masked copies are the columns beside it.",
+        "Complementary block diffusion: the tokens of a block see each other, so they are one class, drawn with a "
+        "thick outline. The clean text is the column in the middle; its two masked copies are the columns left and "
+        "right of it.",
         (
             "masksynth new complementary_bd | masksynth solve - --quiet -o diffusion",
             "masksynth draw diffusion --what hasse -o diffusion-hasse.svg",
@@ -106,22 +110,21 @@ PARTS = (
         ),
         (
             ("diffusion-hasse.svg", "Hasse diagram of classes of two tokens in three columns"),
-            ("diffusion-mask.svg", "Mask of block diffusion"),
+            ("diffusion-mask.svg", "Mask of complementary block diffusion"),
         ),
     ),
     Part(
         "Flow through layers",
-        "A window sees three positions, and more with every layer: dark is what the layer adds.",
+        "A window attends to three positions and reaches more with every layer: dark cells are what the layer adds.",
         (
             "masksynth new sliding_window --n 9 --w 3 | masksynth solve - --quiet -o window",
             "masksynth draw window --what flow -o window-flow.svg",
         ),
-        (("window-flow.svg", "What a window of three reaches after each layer"),),
+        (("window-flow.svg", "Positions that a window of three reaches after each layer"),),
     ),
     Part(
-        "Two masks",
-        "What a plain causal mask lets through where three answers to one prompt stand side by side: hatched pairs are those that only one "
-        "of the two masks allows.",
+        "Two masks compared",
+        "Three answers to one prompt in one sequence: hatched pairs are those that only a plain causal mask allows.",
         (
             "masksynth new shared_prefix_group --P 4 --R 4 --G 3 | masksynth solve - --quiet -o answers",
             "python -c \"import numpy; numpy.save('causal.npy', numpy.tri(13, dtype=bool))\"",
@@ -131,35 +134,47 @@ PARTS = (
         (("answers-diff.svg", "Pairs that only the causal mask allows: from each answer to those before it"),),
     ),
     Part(
-        "The numbers of a mask",
-        "`masksynth inspect` tells how deep information flows, how many positions see each other, how long and how wide the "
-        "order is, and what a kernel can skip; `--why` explains one pair. It works on row intervals: masks of 131,072 positions"
-        " take seconds, and a number that would take too much is named with the reason. The width of a part of more than 8,192 "
-        "classes that is no tree is a lower bound, and said to be one.",
+        "Statistics of a mask",
+        "`masksynth inspect` prints how many layers information needs, how many positions see each other, height and "
+        "width of the order, and what a kernel can skip; `--why` explains one pair. It works on row intervals: masks "
+        "of 131,072 positions take seconds, and a statistic that would take too long is omitted with the reason. The "
+        "width of a component of more than 8,192 classes that is not a tree is a lower bound, and marked as one.",
         ("masksynth inspect butterfly --block-size 2", "masksynth inspect window --why 6 0"),
     ),
 )
 
 
 def run(command: str, folder: Path) -> str:
-    """What a command prints, with the masksynth of this Python first on the path."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    if done.returncode:
-        raise SystemExit(f"{command}\n{done.stdout}{done.stderr}")
-    return done.stdout
+    """Run a pipeline in a folder, masksynth in this process, and return what it prints."""
+    output = b""
+    for part in command.split(" | "):
+        program, *arguments = shlex.split(part)
+        output = run_masksynth(arguments, output, folder) if program == "masksynth" else run_python(arguments, folder)
+    return output.decode()
 
 
-def made(folder: Path) -> str:
-    """Run all commands in a folder; the page."""
+def run_masksynth(arguments: list[str], standard_input: bytes, folder: Path) -> bytes:
+    """Run a command of masksynth and return its standard output; a command that fails ends the program."""
+    from click.testing import CliRunner
+
+    from masksynth.cli import main as masksynth
+
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(masksynth, arguments, input=standard_input)
+    if done.exit_code:
+        raise SystemExit(f"masksynth {shlex.join(arguments)}\n{done.output}")
+    return done.stdout_bytes
+
+
+def run_python(arguments: list[str], folder: Path) -> bytes:
+    """Run this Python and return its standard output."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, stdout=subprocess.PIPE, check=True, timeout=120
+    ).stdout
+
+
+def write_page(folder: Path) -> str:
+    """Run all commands in a folder and return the page."""
     parts = [NOTE + HEAD]
     for part in PARTS:
         shown = "".join(f"$ {command}\n{run(command, folder)}" for command in part.commands)
@@ -168,38 +183,43 @@ def made(folder: Path) -> str:
     return "\n".join(parts)
 
 
-def names() -> list[str]:
-    """The files of all pictures."""
+def picture_names() -> list[str]:
+    """Return the file names of all pictures."""
     return [name for part in PARTS for name, _ in part.pictures]
 
 
 def structure(path: Path) -> list[tuple[str, str, str]]:
-    """(tag, id, text) of every element of a picture that does not depend on a version."""
-    tree = ET.parse(path).getroot()
-    found = [(one.tag, one.attrib.get("id", ""), (one.text or "").strip()) for one in tree.iter()]
-    return [
-        one for one in found if not one[0].endswith(("style", "pattern", "path", "rect", "defs", "use", "clipPath"))
+    """Return (tag, id, text) of each element of a picture that does not depend on the version of matplotlib."""
+    elements = [
+        (element.tag, element.attrib.get("id", ""), (element.text or "").strip())
+        for element in ET.parse(path).getroot().iter()
     ]
+    varying = ("style", "pattern", "path", "rect", "defs", "use", "clipPath")
+    return [element for element in elements if not element[0].endswith(varying)]
 
 
-def stale(work: Path, page: str, here: Path = HERE) -> list[str]:
-    """Names of the files that are not what the commands made in the folder ``work``, where they gave the text of the page."""
-    own = here / "gallery"
+def stale_files(work: Path, page: str, here: Path = HERE) -> list[str]:
+    """Return the names of the files that differ from those in ``work`` and from the text of the page."""
+    target = here / "gallery"
     page_differs = not (here / "gallery.md").exists() or (here / "gallery.md").read_text(encoding="utf-8") != page
-    differ = [name for name in names() if not (own / name).exists() or structure(own / name) != structure(work / name)]
+    differ = [
+        name
+        for name in picture_names()
+        if not (target / name).exists() or structure(target / name) != structure(work / name)
+    ]
     return ["gallery.md"] * page_differs + differ
 
 
 def main(check: bool) -> None:
-    """Write the page and its pictures, or name what is stale."""
+    """Write the page and its pictures, or name those that are stale."""
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        page = made(work)
+        page = write_page(work)
         if check:
-            files = stale(work, page)
+            files = stale_files(work, page)
             sys.exit(f"stale: {', '.join(files)}; run python docs/gallery.py" if files else 0)
         (HERE / "gallery").mkdir(exist_ok=True)
-        for name in names():
+        for name in picture_names():
             (HERE / "gallery" / name).write_bytes((work / name).read_bytes())
     (HERE / "gallery.md").write_text(page, encoding="utf-8")
 

@@ -14,12 +14,9 @@ import fcntl
 import glob
 import os
 import shutil
-import socket
 import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 
@@ -370,37 +367,6 @@ def _lock_names(parent: Path) -> Iterator[None]:
             handle = os.open(parent, os.O_RDONLY)
             stack.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def claim_target(target: str | Path | None) -> Iterator[None]:
-    """Keep other runs of this user from working for the same target during the block; None: no target.
-
-    The claim is an abstract socket name, which ends with the process, so a kill leaves nothing behind. Without such
-    names (macOS), or if machines share a disk, the first run to end wins and the other is refused then.
-
-    Raises
-    ------
-    InvalidInstance
-        If another run has claim_target the target.
-
-    Examples
-    --------
-    >>> with claim_target("out"), claim_target("other"), claim_target(None):
-    ...     pass
-    """
-    if target is None or not sys.platform.startswith("linux"):
-        yield
-        return
-    owner = f"{os.getuid()}:{os.path.realpath(target)}"
-    name = sha256(owner.encode("utf-8", "surrogateescape")).hexdigest()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
-        try:
-            claim.bind(f"\0masksynth-{name}")
-        except OSError:
-            remedy = "wait for it, or choose another place"
-            raise InvalidInstance("another run is writing there", "", remedy, str(target)) from None
         yield
 
 

@@ -24,7 +24,7 @@ NEW_PATHS = {
     "masksynth.torch.edges": "masksynth.torch.loss_edges",
     "masksynth.torch.hierarchicalmodels": "masksynth.diagnostics.hierarchy.torch_models",
     "masksynth.torch.hierarchy": "masksynth.diagnostics.hierarchy.torch_attention",
-    "masksynth.torch.loss": "masksynth.torch.merged_loss",
+    "masksynth.torch.loss": "masksynth.torch.loss_edges",
     "masksynth.torch.packed": "masksynth.torch.packed_dataset",
     "masksynth.torch.registered_attention": "masksynth.torch.models.registered_attention",
     "masksynth.torch.selftest": "masksynth.torch.model_check.self_test",
@@ -33,6 +33,7 @@ NEW_PATHS = {
     "masksynth.torch.tracing": "masksynth.torch.models.tracing",
     "masksynth.torch.versions": "masksynth.torch.models.transformers_version",
     "masksynth.torch.windows": "masksynth.torch.window_rows",
+    "masksynth_solvers.running": "masksynth_solvers.interruptible",
 }
 """New path of each renamed module; modules inside a renamed package follow it unless they have a line of their own."""
 
@@ -57,7 +58,7 @@ class RenamedModules:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         """Return a spec for an old path, None for any other; called by the import system."""
-        if not name.startswith("masksynth.") or not (new := new_path(name)):
+        if not name.startswith(("masksynth.", "masksynth_solvers.")) or not (new := new_path(name)):
             return None
         try:
             module = importlib.import_module(new)

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from masksynth.errors import InvalidInstance, MasksynthError
-from masksynth.files import check_file, check_inputs, claim_target, is_same, write_file, write_to_disk, writing_folder
+from masksynth.files import check_file, check_inputs, is_same, write_file, write_to_disk, writing_folder
+from masksynth.terminal.claim_target import claim_target
 
 HOLD = """
 import sys, time
-from masksynth.files import claim_target, writing_file, writing_folder
+from masksynth.files import writing_file, writing_folder
+from masksynth.terminal.claim_target import claim_target
 kind, target = sys.argv[1:]
 with {"file": writing_file, "folder": writing_folder, "claim": claim_target}[kind](target) as draft:
     if kind == "folder":
@@ -198,8 +200,9 @@ def test_many_forced_writers_lose_no_file_of_the_user(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_bytes(b"mine")
-    program = "import sys\nfrom masksynth.files import writing_folder\nfor _ in range(30):\n with writing_folder(sys.argv[1], True) as d:\n"
-    program += "  (d / 'a.txt').write_text(sys.argv[2])\n"
+    program = "import sys\nfrom masksynth.files import writing_folder\nfor _ in range(30):\n"
+    program += " with writing_folder(sys.argv[1], True) as draft:\n"
+    program += "  (draft / 'a.txt').write_text(sys.argv[2])\n"
     running = [
         subprocess.Popen([sys.executable, "-c", program, str(out), str(n)], stderr=subprocess.PIPE, text=True)
         for n in range(3)

@@ -206,3 +206,8 @@ def test_the_wheel_holds_what_a_user_needs(tmp_path):
         "masksynth_solvers/cpsat.py",
     } <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"masksynth", "masksynth_solvers"}
+
+
+def test_an_old_path_of_the_solvers_works_without_importing_masksynth_first():
+    code = "import warnings; warnings.simplefilter('ignore'); from masksynth_solvers.running import run, search"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""

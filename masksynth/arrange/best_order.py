@@ -9,11 +9,12 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import ArrayLike
 
+from masksynth.arrange.forest import find_parents
 from masksynth.arrange.improve import improve_order
 from masksynth.arrange.measure import Counts, bound, check_block_size, counts
 from masksynth.arrange.permute import count_pieces, invert_order, permuted
 from masksynth.arrange.seriate import MAX_ALLOWED, starting_orders
-from masksynth.arrange.tree_orders import find_parents, tree_orders
+from masksynth.arrange.tree_orders import tree_orders
 from masksynth.backends import Limits, Status
 from masksynth.errors import Contradiction, InvalidInstance, Unsupported, check_type
 from masksynth.mask import Mask

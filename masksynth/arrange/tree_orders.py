@@ -10,15 +10,15 @@ children is searched with the same table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from masksynth.arrange.forest import Forest, build_forest, jump_to_roots
 from masksynth.arrange.measure import row_sizes
 from masksynth.arrange.permute import permuted
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr, prefix_sums, repeat_ranges, run_starts, segment_sums
+from masksynth.mask.csr import run_starts
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import Float64Array, Int64Array
 
@@ -28,109 +28,6 @@ ROUNDS = 10
 """Number of random orders of children that are tried for every tree, in addition to four fixed ones."""
 PROPOSALS, BATCH = 400, 64
 """Rounds of random changes of the sequence of trees, and changes per round."""
-
-
-@dataclass(frozen=True)
-class Forest:
-    """A forest of U units: maximal paths whose nodes, except the last, have one child.
-
-    Parameters
-    ----------
-    nodes : (N,) int64
-        Positions, unit after unit, each from the top down.
-    start : (U + 1,) int64
-        Where each unit begins in ``nodes``; a unit is after the unit above it.
-    parent : (U,) int64
-        Unit above, -1 for a root.
-    weight : (U,) int64
-        Number of positions in the unit and below it.
-    """
-
-    nodes: Int64Array
-    start: Int64Array
-    parent: Int64Array
-    weight: Int64Array
-
-    def order(self, rank: Float64Array) -> tuple[Int64Array, Int64Array]:
-        """Return the depth-first order with siblings and roots sorted by ``rank``, and its units in order."""
-        below: list[list[int]] = [[] for _ in range(len(self.parent) + 1)]
-        for unit in np.argsort(-rank, kind="stable").tolist():
-            below[int(self.parent[unit])].append(unit)
-        stack, units = below[-1], []
-        while stack:
-            unit = stack.pop()
-            units.append(unit)
-            stack += below[unit]
-        return self.list_positions(np.array(units, np.int64)), np.array(units, np.int64)
-
-    def list_positions(self, units: Int64Array) -> Int64Array:
-        """Return the positions of the given units, unit after unit."""
-        length = np.diff(self.start)[units]
-        return self.nodes[repeat_ranges(self.start[units], length)]
-
-
-def find_parents(mask: Mask) -> Int64Array | None:
-    """Return the parent of each position (-1 for a root) if the rows are those of a forest, else None.
-
-    In a forest each row consists of the position itself and the row of its parent.
-
-    Rows are compared by sums of random 64-bit words: a wrong match would only give a worse order, since costs are
-    counted exactly.
-
-    Examples
-    --------
-    >>> tree = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]], bool)
-    >>> find_parents(Mask.from_dense(tree)), find_parents(Mask.from_dense(tree.T))
-    (array([-1,  0,  0]), None)
-    """
-    if mask.tables != 1:
-        return None
-    word = np.random.default_rng(0).integers(0, 2**64, mask.size, np.uint64)
-    sums = prefix_sums(word)
-    row_hash = segment_sums(sums[mask.key_end] - sums[mask.key_start], mask.row_offset[0])
-    order = np.argsort(row_hash)
-    parent_hash = row_hash - word
-    index = np.minimum(np.searchsorted(row_hash[order], parent_hash), max(mask.size - 1, 0))
-    parent = order[index] if mask.size else index
-    size = row_sizes(mask)
-    root = (parent_hash == 0) & (size == 1)
-    if not (root | ((row_hash[parent] == parent_hash) & (size[parent] == size - 1))).all():
-        return None
-    return np.where(root, -1, parent)
-
-
-def build_forest(parent: Int64Array, depth: Int64Array) -> Forest:
-    """Return the units of a forest, numbered level by level, then by the lowest position of their tops.
-
-    Parameters
-    ----------
-    parent : (N,) int64
-        As `find_parents` returns it.
-    depth : (N,) int64
-        Number of keys of each row.
-
-    Examples
-    --------
-    >>> build_forest(np.array([-1, 0, 1, 1]), np.array([1, 2, 3, 3]))
-    Forest(nodes=array([0, 1, 2, 3]), start=array([0, 2, 3, 4]), parent=array([-1,  0,  0]), weight=array([4, 1, 1]))
-    """
-    size = len(parent)
-    children = np.bincount(parent[parent >= 0], minlength=size)
-    top = (parent < 0) | (children[parent] != 1)
-    head = _jump_to_roots(np.where(top, np.arange(size), parent))  # the top of the unit of each position
-    tops = np.flatnonzero(top)
-    tops = tops[np.argsort(depth[tops], kind="stable")]
-    unit_of_top = np.zeros(size, np.int64)
-    unit_of_top[tops] = np.arange(len(tops))
-    unit = unit_of_top[head]
-    nodes = np.lexsort((depth, unit))
-    start = indptr(np.bincount(unit, minlength=len(tops)))
-    above = np.where(parent[tops] < 0, -1, unit[parent[tops]])
-    weight = np.diff(start)
-    for number in range(len(tops) - 1, -1, -1):
-        if above[number] >= 0:
-            weight[above[number]] += weight[number]
-    return Forest(nodes, start, above, weight)
 
 
 def border_costs(mask: Mask, block: int) -> tuple[Int64Array, Int64Array]:
@@ -238,9 +135,7 @@ def _align_with_blocks(
 ) -> Int64Array:
     """Search child orders, then the sequence of trees, with the table of costs for each offset."""
     roots = np.flatnonzero(trees.parent < 0)
-    tree = np.searchsorted(
-        roots, _jump_to_roots(np.where(trees.parent < 0, np.arange(len(trees.parent)), trees.parent))
-    )
+    tree = np.searchsorted(roots, jump_to_roots(np.where(trees.parent < 0, np.arange(len(trees.parent)), trees.parent)))
     table = _CostTable(
         np.full((len(roots), block), np.iinfo(np.int64).max), np.zeros((len(roots), block), np.int64), []
     )
@@ -258,13 +153,6 @@ def _align_with_blocks(
         improved = cost.mean(axis=1) < mean
         mean, best = np.where(improved, cost.mean(axis=1), mean), np.where(improved[tree], rank, best)
     return trees.list_positions(_sequence_trees(table, trees.weight[roots], block, rng))
-
-
-def _jump_to_roots(above: Int64Array) -> Int64Array:
-    """Return the root above each unit, by pointer jumping."""
-    while (above[above] != above).any():
-        above = above[above]
-    return above
 
 
 def _split_by_tree(units: Int64Array, tree: Int64Array) -> list[Int64Array]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from masksynth.audit.family_labels import find_wrong_labels
+from masksynth.audit.family_plan import Plan, class_name
 from masksynth.audit.finding import Finding
 from masksynth.audit.layer_reach import reachable_from
-from masksynth.audit.match_positions import Matched, code_both_identities, colour_values, match_positions
-from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.audit.match_positions import code_both_identities
 from masksynth.mask.algebra import attends_to_self, select_table
-from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.merge import merge_family
+from masksynth.mask.typing import BoolArray
 from masksynth.subject.subject import Subject
-from masksynth.tasks import MergedTask, TaskFamily
 from masksynth.tasks.canonical import canonical
 from masksynth.verify.colour_refinement import draw, row_sums
 
@@ -25,74 +23,6 @@ ROW_LIMIT = 1000
 """Most wrong rows that are reported."""
 LIST_LIMIT = 20
 """Most positions in a witness."""
-ClassLabel = tuple[int, str]
-"""A class of positions, and a label as canonical JSON."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Compare a subject with the minimal merged task of its family.
-
-    Parameters
-    ----------
-    intended : MergedTask
-        The minimal merged task of the family.
-    matched : Matched
-        Which class of intended positions each position of the subject belongs to.
-    right : bool
-        Whether every label is predicted, the expected number of times, by positions with the right value; without
-        labels, whether every position has a value of some task.
-    """
-
-    intended: MergedTask
-    matched: Matched
-    right: bool
-
-
-def plan_of(subject: Subject) -> Plan | Finding | None:
-    """Compare a subject with its family; None without one, a note (MS014) where they cannot be compared."""
-    if subject.family is None:
-        return None
-    try:
-        return _build_plan(subject, subject.family.family)
-    except MasksynthError as error:
-        text = error.fact if isinstance(error, InvalidInstance) else str(error)
-        remedy = error.remedy if isinstance(error, InvalidInstance) else "split the family"
-        codes = ["MS001", "MS002", "MS003", "MS004", "MS009", "MS013"]
-        message = f"the mask was not compared with its family: {text}"
-        return Finding("MS014", "note", None, {"codes": codes}, remedy, message)
-
-
-def _build_plan(subject: Subject, family: TaskFamily) -> Plan:
-    if subject.sparse:
-        fact = "a sparse answer carries the flow of its tasks, not their rows"
-        raise InvalidInstance(fact, "", "check it with masksynth verify")
-    if family.tables != subject.mask.tables:
-        fact = f"the mask has {subject.mask.tables} tables and the family {family.tables}"
-        raise InvalidInstance(fact, "", "give one table for each of the layer pattern")
-    intended = merge_family(family, subject.layers)
-    identity = code_both_identities(subject, intended.positions)
-    colour = colour_values(subject, intended.mask, identity, subject.layers)
-    subject_colour, intended_colour = colour[: subject.size], colour[subject.size :]
-    right = (
-        bool(np.isin(subject_colour, intended_colour).all())
-        if subject.labels is None
-        else _count_expected(intended, intended_colour) == _count_given(subject, subject_colour)
-    )
-    return Plan(intended, match_positions(subject, intended.mask, identity), right)
-
-
-def _count_expected(intended: MergedTask, colour: Int64Array) -> Counter[ClassLabel]:
-    """Count how often each class should predict each label."""
-    texts = [canonical(label) for label in intended.labels]
-    return Counter((int(colour[edge.position]), texts[edge.label]) for edge in intended.loss_edges)
-
-
-def _count_given(subject: Subject, colour: Int64Array) -> Counter[ClassLabel]:
-    """Count how often the positions of each class predict each label."""
-    if subject.labels is None:
-        return Counter()
-    return Counter(zip(colour[subject.labels.position].tolist(), map(canonical, subject.labels.value), strict=True))
 
 
 def expects_itself(plan: Plan) -> BoolArray:
@@ -140,7 +70,7 @@ def _compare_row(subject: Subject, plan: Plan, query: int, intended_query: int, 
     where = {"table": table} if subject.mask.tables > 1 else {}
     position = f"position {subject.token(query)}"
     if missing:
-        names = [_class_name(plan, number) for number in missing]
+        names = [class_name(plan, number) for number in missing]
         positions = [plan.matched.positions_of(number)[:LIST_LIMIT] for number in missing[:LIST_LIMIT]]
         witness = {"missing": names[:LIST_LIMIT], "positions": positions, "count": len(missing), **where}
         message = f"{position} does not attend to {_first_three(names)}, which its task allows"
@@ -153,137 +83,16 @@ def _compare_row(subject: Subject, plan: Plan, query: int, intended_query: int, 
     for number in (number for number in expected if given[number] and given[number] != expected[number]):
         keys = row[class_of_position[row] == number][:LIST_LIMIT].tolist()
         witness = {"keys": keys, "due": expected[number], "given": given[number], **where}
-        name = _class_name(plan, number)
+        name = class_name(plan, number)
         message = f"{position} attends to {given[number]} copies of {name}, its task to {expected[number]}"
         remedy = "let it attend to as many copies as its task has: attention weights depend on the number"
         yield Finding("MS009", "error", query, witness, remedy, message)
-
-
-def _class_name(plan: Plan, number: int) -> str:
-    """Return the input and position id of a class, as text."""
-    item = plan.intended.positions[int(np.flatnonzero(plan.matched.classes == number)[0])]
-    text = item.input if isinstance(item.input, str) else canonical(item.input)
-    return f"{_shorten(text)}@{item.position}"
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _first_three(names: list[str], count: int | None = None) -> str:
     """Return the first three names, and the number of further ones (of ``count`` in all)."""
     count = len(names) if count is None else count
     return ", ".join(names[:3]) + (f" and {count - 3} more" if count > 3 else "")
-
-
-def find_wrong_labels(subject: Subject, plan: Plan) -> Iterator[Finding]:
-    """Yield MS003 and MS004 for labels on the wrong row, other labels than expected, lost ones and repeated ones."""
-    if plan.right or subject.labels is None:
-        return
-    expected = _count_expected(plan.intended, plan.matched.classes)
-    given = _count_given(subject, plan.matched.class_of_position)
-    lost, extra = expected - given, given - expected
-    positions = _positions_of_labels(subject, plan.matched.class_of_position)
-    for pair, other in _pair_up(extra, lost, 1):  # the same label on another row
-        yield _label_on_wrong_row(subject, plan, positions[pair], pair, other)
-    for pair, other in _pair_up(extra, lost, 0):  # another label on the same row
-        yield _other_label(subject, positions[pair], pair, other)
-    yield from _lost_labels(subject, plan, expected, given, +lost)
-    yield from _extra_labels(subject, expected, given, +extra, positions)
-
-
-def _pair_up(
-    extra: Counter[ClassLabel], lost: Counter[ClassLabel], part: int
-) -> Iterator[tuple[ClassLabel, ClassLabel]]:
-    """Pair extra labels with lost ones of the same class (``part`` 0) or label (1); both counters are reduced."""
-    lost_by_part: dict[int | str, list[ClassLabel]] = {}
-    for pair in lost:
-        lost_by_part.setdefault(pair[part], []).append(pair)
-    for pair in list(extra):
-        for other in lost_by_part.get(pair[part], ()):
-            while lost[other] and extra[pair]:
-                lost[other] -= 1
-                extra[pair] -= 1
-                yield pair, other
-
-
-def _positions_of_labels(subject: Subject, class_of_position: Int64Array) -> dict[ClassLabel, list[int]]:
-    """Return the positions at which each class predicts each label."""
-    positions: dict[ClassLabel, list[int]] = {}
-    if subject.labels is not None:
-        for position, value in zip(subject.labels.position.tolist(), subject.labels.value, strict=True):
-            positions.setdefault((int(class_of_position[position]), canonical(value)), []).append(position)
-    return positions
-
-
-def _label_on_wrong_row(
-    subject: Subject, plan: Plan, positions: list[int], pair: ClassLabel, other: ClassLabel
-) -> Finding:
-    expected, name = plan.matched.positions_of(other[0])[:LIST_LIMIT], _class_name(plan, other[0])
-    witness = {"label": pair[1], "positions": positions[:LIST_LIMIT], "due": expected, "due_token": name}
-    message = f"position {subject.token(positions[-1])} predicts {_shorten(pair[1])}, which {name} should predict"
-    message += f" (position {expected[0]})" if expected else ", and the mask has no such position"
-    remedy = "put the label where its task predicts it; never shift labels along the mask"
-    return Finding("MS003", "error", positions[-1], witness, remedy, message)
-
-
-def _other_label(subject: Subject, positions: list[int], pair: ClassLabel, other: ClassLabel) -> Finding:
-    witness = {"label": pair[1], "positions": positions[:LIST_LIMIT], "due_label": other[1]}
-    position = subject.token(positions[-1])
-    message = f"position {position}: expected label {_shorten(other[1])} by its task, got {_shorten(pair[1])}"
-    return Finding("MS003", "error", positions[-1], witness, f"predict {_shorten(other[1])} there", message)
-
-
-def _lost_labels(
-    subject: Subject, plan: Plan, expected: Counter[ClassLabel], given: Counter[ClassLabel], lost: Counter[ClassLabel]
-) -> Iterator[Finding]:
-    """Yield findings for labels that occur too seldom; warnings where they occur, as one may carry a weight."""
-    for pair, count in lost.items():
-        positions, name = plan.matched.positions_of(pair[0])[:LIST_LIMIT], _class_name(plan, pair[0])
-        witness = {
-            "label": pair[1],
-            "asked": expected[pair],
-            "given": given[pair],
-            "token": name,
-            "positions": positions,
-        }
-        where = f"position {subject.token(positions[0])}" if positions else f"{name} (which has no position)"
-        times = f"{_times(expected[pair])}, got {_times(given[pair])}; {count} lost"
-        message = f"{where}: expected label {_shorten(pair[1])} {times}"
-        remedy = "add a loss edge for each task that predicts it, or weight the existing one"
-        severity = "warning" if given[pair] else "error"
-        yield Finding("MS004", severity, positions[0] if positions else None, witness, remedy, message)
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
-
-
-def _extra_labels(
-    subject: Subject,
-    expected: Counter[ClassLabel],
-    given: Counter[ClassLabel],
-    extra: Counter[ClassLabel],
-    positions_of: dict[ClassLabel, list[int]],
-) -> Iterator[Finding]:
-    """Yield findings for labels that occur too often, or that no task has at that position."""
-    for pair, count in extra.items():
-        positions = positions_of[pair]
-        witness = {
-            "label": pair[1],
-            "asked": expected[pair],
-            "given": given[pair],
-            "positions": positions[:LIST_LIMIT],
-        }
-        where, label = f"position {subject.token(positions[-1])}", _shorten(pair[1])
-        if expected[pair]:
-            message = (
-                f"{where}: expected label {label} {_times(expected[pair])} by its tasks, got {_times(given[pair])}"
-            )
-            yield Finding("MS004", "error", positions[-1], witness, f"remove {count} of them, or weight them", message)
-        else:
-            message = f"{where} predicts {label}, which no task predicts there"
-            yield Finding("MS003", "error", positions[-1], witness, "remove the label", message)
 
 
 def find_absent_positions(subject: Subject, plan: Plan) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.audit.family_findings import Plan
+from masksynth.audit.family_plan import Plan
 from masksynth.audit.finding import Finding
 from masksynth.audit.layer_reach import Sets, build_sets
 from masksynth.audit.shortest_paths import Answer, find_reachable, layers_of_path

@@ -13,7 +13,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth.pack.visibility import Segment, segments_of
 from masksynth.subject.packed_tokens import token_positions
 from masksynth.subject.subject import Subject
-from masksynth.verify.packs import wrong_tokens
+from masksynth.verify.packed_rows import wrong_tokens
 
 ROW_LIMIT = 20
 """Most wrong rows that are reported, and most keys in a witness."""
@@ -25,7 +25,7 @@ class _Token(NamedTuple):
 
     position: int
     sample: Any
-    index: int
+    number: int
 
 
 def find_wrong_packed_rows(subject: Subject) -> Iterator[Finding]:
@@ -83,12 +83,12 @@ def _visible_tokens(segments: tuple[Segment, ...] | None, begin: int, token: int
 
 def _without_position(subject: Subject, token: _Token, missing: int) -> Finding:
     message = f"{_name(subject, token)} does not attend to token {missing} of its sample, which has no position"
-    witness = {"sample": token.sample, "token": token.index, "missing": missing}
+    witness = {"sample": token.sample, "token": token.number, "missing": missing}
     return Finding("MS002", "error", token.position, witness, REPACK, message)
 
 
 def _name(subject: Subject, token: _Token) -> str:
-    return f"position {subject.token(token.position)} (token {token.index} of sample {token.sample!r})"
+    return f"position {subject.token(token.position)} (token {token.number} of sample {token.sample!r})"
 
 
 def _compare_row(
@@ -106,12 +106,12 @@ def _compare_row(
             names = ", ".join(subject.token(int(key)) for key in keys[:3]) + (", ..." if len(keys) > 3 else "")
             witness = {
                 "sample": token.sample,
-                "token": token.index,
+                "token": token.number,
                 "keys": keys[:ROW_LIMIT].tolist(),
                 "count": len(keys),
             }
             yield Finding(code, "error", token.position, witness, remedy, f"{name} {verb} {names}{more}")
     if not len(missing) and not len(extra):
         message = f"{name} attends to another number of equal tokens than in its sample{more}"
-        witness = {"sample": token.sample, "token": token.index}
+        witness = {"sample": token.sample, "token": token.number}
         yield Finding("MS009", "error", token.position, witness, REPACK, message)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from masksynth.audit.family_findings import expects_itself, find_family_faults, plan_of
+from masksynth.audit.family_findings import expects_itself, find_family_faults
+from masksynth.audit.family_plan import plan_of
 from masksynth.audit.finding import SEVERITIES, Finding
 from masksynth.audit.hints import find_offset_labels, find_undeclared_hides, find_unknown_hides
 from masksynth.audit.leak_findings import find_leaks

@@ -15,13 +15,12 @@ from masksynth.audit.layer_reach import (
     Sets,
     count_hops,
     first_attended,
-    is_transitive,
     keys_of_rows,
-    reach_bounds,
     tables_used,
 )
+from masksynth.audit.reach_bounds import is_transitive, reach_bounds
 from masksynth.mask import Mask
-from masksynth.mask.csr import repeat_ranges, row_of_entry
+from masksynth.mask.csr import repeat_index, repeat_ranges, row_of_entry
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
@@ -86,7 +85,7 @@ def _targets_of(query: Int64Array, which: Int64Array, sets: Sets) -> Targets:
     count = np.diff(sets.offset)[which]
     line = np.unique(query, return_inverse=True)[1].ravel()
     item = sets.item[repeat_ranges(sets.offset[:-1][which], count)]
-    return Targets(line, np.repeat(np.arange(len(query)), count), item, int(line.max(initial=-1)) + 1)
+    return Targets(line, repeat_index(count), item, int(line.max(initial=-1)) + 1)
 
 
 class Search:

@@ -148,7 +148,7 @@ def _reason(subject: Subject, reason: Reason) -> list[str]:
 
 def _difference(difference: Difference, first: str, second: str) -> list[str]:
     """Return how two masks differ as lines of text."""
-    from masksynth.export.row_intervals import few
+    from masksynth.mask.intervals import format_intervals
 
     if not difference.rows:
         return [f"  {first} and {second} allow the same pairs"]
@@ -156,7 +156,8 @@ def _difference(difference: Difference, first: str, second: str) -> list[str]:
     lines = [f"{pairs}; {count(difference.rows, 'row')} differ"]
     for row in difference.first_rows:
         table = f"table {row.table}, " if difference.tables > 1 else ""
-        lines.append(f"  {table}row {row.query}: - {few(list(row.only_first))}   + {few(list(row.only_second))}")
+        first_only, second_only = format_intervals(row.only_first), format_intervals(row.only_second)
+        lines.append(f"  {table}row {row.query}: - {first_only}   + {second_only}")
     lines += ["  ..."] if difference.rows > len(difference.first_rows) else []
     flow_first, flow_second = difference.flow_only_first, difference.flow_only_second
     if flow_first is None:

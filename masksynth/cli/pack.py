@@ -1,4 +1,4 @@
-"""Token samples on the command line: `pack` and `unpack`."""
+"""``masksynth pack`` and ``masksynth unpack``: token samples to merged batches and back."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ from masksynth.terminal import JSON, QUIET, count, input_files, output_file, pla
 
 CHUNK = 1 << 20
 """Bytes of a gzip stream that are written at a time."""
+NAMES = 5
+"""Most names that are listed in text."""
 
 
-def _shape(_: click.Context, __: click.Parameter, value: str | None) -> Shape | None:
+def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Shape | None:
+    """Return the shape that ``--shape`` names."""
     return None if value is None else shape_of(value)
 
 
@@ -60,12 +63,12 @@ def _shape(_: click.Context, __: click.Parameter, value: str | None) -> Shape | 
     "--key-field",
     multiple=True,
     metavar="NAME",
-    help="A further list of integers, one a token, that tells tokens apart.",
+    help="A further list of integers, one a token, that is part of a token's identity.",
 )
 @click.option("--skip-long", is_flag=True, help="Leave out and list samples longer than a batch instead of stopping.")
 @click.option(
     "--shape",
-    callback=_shape,
+    callback=shape_option,
     metavar="layers=N,...",
     help="Count FLOPs: layers, hidden, intermediate, vocabulary, kv.",
 )
@@ -93,16 +96,17 @@ def pack(
     masksynth pack samples.jsonl.gz -o packed --max-length 32768
     masksynth pack samples.jsonl --shape layers=32,hidden=4096,intermediate=11008,vocabulary=32000
 
-    A sample has "input_ids" and "labels" (-100: not trained; labels[i] is predicted by the token at i - 1), or instead of labels a
-    "completion_mask" or "assistant_masks". It may have "attention_mask" (pads are dropped), "id", "group" (samples worth merging),
-    "weight", "segments", "position_ids", "kinds", and numbers for each token: "weights", "advantages", "old_logprobs", "ref_logprobs".
+    A sample has "input_ids" and "labels" (-100: not trained; labels[i] is predicted by the token at i - 1), or instead
+    of labels a "completion_mask" or "assistant_masks". It may have "attention_mask" (pads are dropped), "id", "group"
+    (samples worth merging), "weight", "segments", "position_ids", "kinds", and numbers for each token: "weights",
+    "advantages", "old_logprobs", "ref_logprobs".
     """
     if resume and (output is None or samples == "-"):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
     if samples == "-":
         standard_input()
     try:
-        with _bar(samples, quiet) as (source, told):
+        with _open_with_bar(samples, quiet) as (source, report):
             summary = pack_samples(
                 source,
                 output,
@@ -113,20 +117,20 @@ def pack(
                 skip_long=skip_long,
                 resume=resume,
                 force=force,
-                progress=told,
+                progress=report,
             )
     except KeyboardInterrupt:
         kept = "" if output is None else "; finish it with --resume"
-        raise MasksynthError(f"interrupted, no batch is half written{kept}") from None
+        raise MasksynthError(f"interrupted; batches on disk are complete{kept}") from None
     if as_json:
         print_json(summary.record(shape))
     elif not quiet:
-        click.echo(told_summary(samples, summary, shape, output))
+        click.echo("\n".join(_summary_lines(samples, summary, shape, output)))
 
 
 @contextmanager
-def _bar(samples: str, quiet: bool) -> Iterator[tuple[str | IO[bytes], Callable[[str], None]]]:
-    """The source, behind a bar on a terminal that shows how much of the file is read."""
+def _open_with_bar(samples: str, quiet: bool) -> Iterator[tuple[str | IO[bytes], Callable[[str], None]]]:
+    """Yield the source and a function that shows a text; on a terminal a bar shows how much of the file is read."""
     if quiet or samples == "-" or not sys.stderr.isatty():
         yield samples, lambda _: None
         return
@@ -141,53 +145,54 @@ def _bar(samples: str, quiet: bool) -> Iterator[tuple[str | IO[bytes], Callable[
         yield stream, lambda text: bar.update(task, description=text)
 
 
-def told_summary(name: str, summary: Summary, shape: Shape | None, output: Path | None) -> str:
-    """A run in words."""
+def _summary_lines(name: str, summary: Summary, shape: Shape | None, output: Path | None) -> Iterator[str]:
+    """Yield the summary of a run as lines of text."""
     r = summary.record(shape)
-    kept, blocks = r["blocks"]["full"] + r["blocks"]["partial"], r["blocks"]
-    lines = [
-        f"{plain(name)}: {r['tokens']:,} tokens of {count(r['samples'], 'sample')} -> {r['positions']:,} positions in "
-        f"{r['batches']:,} batch{'' if r['batches'] == 1 else 'es'}"
-        + (f", {r['ratio']:.2f}x fewer" if r["ratio"] else ""),
-        f"  {r['loss_edges']:,} loss edges, one for each trained label; {r['tokens'] - r['live_tokens']:,} tokens that no label needs",
-        f"  attended pairs {r['pairs']['separate']:,} -> {r['pairs']['merged']:,}",
-        f"  {kept:,} of {blocks['all']:,} blocks of 128 x 128 kept, {blocks['partial']:,} of them partial; "
-        f"padding {r['padding']:,} positions if batches are filled to {summary.max_length:,}",
-        "  checked: identity, rows, loss edges",
-    ]
+    blocks, pairs = r["blocks"], r["pairs"]
+    batches = f"{r['batches']:,} batch{'' if r['batches'] == 1 else 'es'}"
+    ratio = f", {r['ratio']:.2f}x fewer" if r["ratio"] else ""
+    read = f"{r['tokens']:,} tokens of {count(r['samples'], 'sample')}"
+    yield f"{plain(name)}: {read} -> {r['positions']:,} positions in {batches}{ratio}"
+    dead = f"{r['tokens'] - r['live_tokens']:,} tokens that no label needs"
+    yield f"  {r['loss_edges']:,} loss edges, one for each trained label; {dead}"
+    yield f"  attended pairs {pairs['separate']:,} -> {pairs['merged']:,}"
+    kept = f"{blocks['full'] + blocks['partial']:,} of {blocks['all']:,} blocks of 128 x 128 kept"
+    padding = f"padding {r['padding']:,} positions if batches are filled to {summary.max_length:,}"
+    yield f"  {kept}, {blocks['partial']:,} of them partial; {padding}"
+    yield "  checked: identity, rows, loss edges"
     if shape is not None:
         separate, merged = r["flops"]["separate"], r["flops"]["merged"]
-        lines.append(
-            f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({separate / max(merged, 1):.2f}x fewer)"
-        )
-    if summary.scattered:
-        parts = count(len(summary.scattered), "group")
-        lines.append(
-            f"  {parts} merged in parts, since a window ended between their samples: {_some(list(summary.scattered))}"
-        )
-    if summary.cut:
-        lines.append(
-            f"  {count(len(summary.cut), 'group')} in several batches, since they do not fit into one: {_some(list(summary.cut))}"
-        )
-    if r["ignored_first_labels"]:
-        told = count(r["ignored_first_labels"], "sample")
-        lines.append(f"  {told} trained at the first token: that label is ignored, since no token stands before it")
-    if summary.missing:
-        lines.append(f"  no sample has {', '.join(map(plain, sorted(summary.missing)))}")
-    if not r["loss_edges"]:
-        lines.append("  no label is trained: all are -100")
-    if summary.skipped:
-        lines.append(
-            f"  {count(len(summary.skipped), 'sample')} left out, longer than a batch: {_some(summary.skipped)}"
-        )
-    lines.append("  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items()))
+        fewer = f"{separate / max(merged, 1):.2f}x fewer"
+        yield f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({fewer})"
+    yield from _note_lines(summary, r)
+    yield "  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items())
     if output is not None:
-        lines.append(f"  written to {output}")
-    return "\n".join(lines)
+        yield f"  written to {output}"
 
 
-def _some(names: list[Any]) -> str:
-    return ", ".join(plain(str(name)) for name in names[:5]) + (", ..." if len(names) > 5 else "")
+def _note_lines(summary: Summary, record: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each thing that a user may not expect."""
+    if summary.scattered:
+        groups = count(len(summary.scattered), "group")
+        names = _first_names(list(summary.scattered))
+        yield f"  {groups} merged in parts, since a window ended between their samples: {names}"
+    if summary.cut:
+        groups = count(len(summary.cut), "group")
+        yield f"  {groups} in several batches, since they do not fit into one: {_first_names(list(summary.cut))}"
+    if record["ignored_first_labels"]:
+        samples = count(record["ignored_first_labels"], "sample")
+        yield f"  {samples} trained at the first token: that label is ignored, since no token precedes it"
+    if summary.missing:
+        yield f"  no sample has {', '.join(map(plain, sorted(summary.missing)))}"
+    if not record["loss_edges"]:
+        yield "  no label is trained: all are -100"
+    if summary.skipped:
+        samples = count(len(summary.skipped), "sample")
+        yield f"  {samples} left out, longer than a batch: {_first_names(summary.skipped)}"
+
+
+def _first_names(names: list[Any]) -> str:
+    return ", ".join(plain(str(name)) for name in names[:NAMES]) + (", ..." if len(names) > NAMES else "")
 
 
 @click.command()
@@ -200,7 +205,7 @@ def _some(names: list[Any]) -> str:
 )
 @click.option("--force", is_flag=True, help="Replace the file.")
 def unpack(folder: Path, output: Path | None, force: bool) -> None:
-    """Give the samples of a packed FOLDER back as JSON lines.
+    """Recover the samples of a packed FOLDER as JSON lines.
 
     \b
     masksynth unpack packed -o samples.jsonl.gz
@@ -210,21 +215,19 @@ def unpack(folder: Path, output: Path | None, force: bool) -> None:
         for line in lines:
             click.echo(line, nl=False)
         return
-    if output.exists() and not force:
-        raise InvalidInstance("the file exists", "", "choose another, or give --force", str(output))
     check_file(output, force, input_files(folder))
-    write_file(output, _gzipped(lines) if output.suffix == ".gz" else lines, force, input_files(folder), "the samples")
+    write_file(output, _compress(lines) if output.suffix == ".gz" else lines, force, input_files(folder), "the samples")
 
 
-def _gzipped(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines as a gzip stream without a time, so that equal lines give equal bytes."""
+def _compress(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield lines as a gzip stream without a time stamp, so that equal lines give equal bytes."""
     import gzip
     from io import BytesIO
 
     stream = BytesIO()
-    with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed:
+    with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as file:
         for line in lines:
-            packed.write(line)
+            file.write(line)
             if stream.tell() > CHUNK:
                 yield stream.getvalue()
                 stream.seek(0)

@@ -31,10 +31,10 @@ def check_report(path: Path | None, force: bool, inputs: Sequence[Path] = (), to
         if tokenizer is not None:
             raise InvalidInstance("--tokenizer without --report", "", "give both, or neither")
         return
-    from masksynth.report import check_place
+    from masksynth.report import check_report_file
 
     check_inputs(path, inputs)
-    check_place(path, force)
+    check_report_file(path, force)
     if tokenizer is not None:
         from masksynth.draw.token_text import load_tokenizer
 

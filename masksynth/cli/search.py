@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import sys
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from itertools import chain
 from math import prod
@@ -19,6 +17,7 @@ from click.core import ParameterSource
 from masksynth.backends import Limits
 from masksynth.cli.search_arguments import check_distinct, list_files, split_arguments
 from masksynth.cli.search_progress import Show, progress_bar
+from masksynth.cli.write_results import write_results
 from masksynth.draw.pictures import check_picture
 from masksynth.search import Result, search, sweep
 from masksynth.search.book import Book, read_results
@@ -27,9 +26,7 @@ from masksynth.search.compare import comparison_record, comparison_text
 from masksynth.search.dask import connected
 from masksynth.search.entries import paths
 from masksynth.search.expected import compare_with, expectations, is_manifest, unpromised_failures
-from masksynth.search.pool import ExecutorBroke
-from masksynth.search.result import Question, Recalled, line_of
-from masksynth.search.running import UNFINISHED
+from masksynth.search.result import Question, Recalled
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
 from masksynth.terminal import JSON, QUIET, check_outputs, input_files, layers_option, print_json, standard_input
@@ -231,6 +228,17 @@ def _check_files(instances: list[str], read: list[Path], files: ResultFiles) -> 
     return picture
 
 
+def _read_source(
+    instances: list[str], family: str | None, parameters: dict[str, Sequence[Any]]
+) -> tuple[Iterator[Any], int | None]:
+    """Return the instances of files, stdin and a sweep, and their number if it is known."""
+    named = [path for instance in instances if instance != "-" for path in paths(instance)]
+    piped = (line.rstrip("\n") for line in standard_input() if line.strip()) if "-" in instances else ()
+    swept = sweep(family, **parameters) if family else ()
+    total = None if "-" in instances else len(named) + (prod(map(len, parameters.values())) if family else 0)
+    return chain(named, piped, swept), total
+
+
 def _solve_all(
     instances: list[str],
     family_sweep: tuple[str | None, dict[str, Sequence[Any]]],
@@ -239,12 +247,8 @@ def _solve_all(
     quiet: bool,
 ) -> int:
     """Solve all instances and write each result as it comes; return the exit code."""
-    family, parameters = family_sweep
     limits = Limits(options.time_limit, options.workers, options.seed)
-    named = [path for instance in instances if instance != "-" for path in paths(instance)]
-    piped = (line.rstrip("\n") for line in standard_input() if line.strip()) if "-" in instances else ()
-    swept = sweep(family, **parameters) if family else ()
-    total = None if "-" in instances else len(named) + (prod(map(len, parameters.values())) if family else 0)
+    source, total = _read_source(instances, *family_sweep)
     books: list[Book] = []
     shows: list[Show] = []
 
@@ -258,7 +262,7 @@ def _solve_all(
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
         executor, jobs = stack.enter_context(connected(options.dask)) if options.dask else (None, None)
         results = search(
-            chain(named, piped, swept),
+            source,
             backend=options.backend,
             layers=options.layers,
             sparse=True if options.sparse else ...,
@@ -275,60 +279,7 @@ def _solve_all(
         if files.output is not None:
             books.append(stack.enter_context(Book(files.output, files.mode, limits, options.answers)))
         shows.append(stack.enter_context(progress_bar(total, quiet)))
-        return _write_all(results, books[0] if books else None, files.output, shows[0])
-
-
-def _write_all(results: Generator[Result, None, None], book: Book | None, output: Path | None, show: Show) -> int:
-    """Write results as they come; return the exit code.
-
-    After the first Ctrl-C the finished results are written, and further ones are ignored.
-    """
-    endings: Counter[str] = Counter()
-
-    def keep(result: Result) -> None:
-        with _hold_interrupts():
-            written = book.write(result) if book else _print_line(result)
-            error = written.error or ""
-            endings["stopped" if error.startswith(UNFINISHED) else "failed" if error else "done"] += 1
-        show(written)
-
-    try:
-        for result in results:
-            keep(result)
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for result in _drain(results):
-            keep(result)
-        remedy = f"; they are in {output}, --resume goes on" if output else ""
-        click.echo(f"stopped after {endings.total()} results{remedy}", err=True)
-        return 3
-    except ExecutorBroke as error:
-        click.echo(f"Error: {error}" + (f"; --resume goes on from {output}" if output else ""), err=True)
-        return 1
-    return 1 if endings["failed"] else 3 if endings["stopped"] else 0
-
-
-def _drain(results: Generator[Result, None, None]) -> Iterator[Result]:
-    """Yield the finished results of a search that is interrupted."""
-    with suppress(KeyboardInterrupt, StopIteration):
-        yield results.throw(KeyboardInterrupt())
-        yield from results
-
-
-@contextmanager
-def _hold_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C until a result is written completely."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _print_line(result: Result) -> Result:
-    sys.stdout.buffer.write(line_of(result))
-    sys.stdout.buffer.flush()
-    return result
+        return write_results(results, books[0] if books else None, files.output, shows[0])
 
 
 def _view_results(

@@ -136,7 +136,7 @@ def solve_command(
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. After Ctrl-C or
     --time-limit the best answer so far is returned, marked FEASIBLE.
     """
-    from masksynth.files import claim_target
+    from masksynth.terminal.claim_target import claim_target
 
     inputs = input_files(instance)
     question = read_instance(instance)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ACROSS = 3
 """Most panels in a line."""
-STRIP, WIDEST_NAME, TITLE = 7.0, 130.0, 16.0
+STRIP, WIDEST_NAME, TITLE = 7.0, 200.0, 16.0
 """Points: of the strip of tasks, of the widest name, of a line of title."""
 FRAME, OUTLINE = "#37474f", "#d84315"
 
@@ -41,12 +41,13 @@ STYLES: dict[int, dict[str, Any]] = {
     kinds.ALLOWED: {"facecolor": INK, "edgecolor": INK, "linewidth": 0.4},
     kinds.FULL: {"facecolor": INK, "edgecolor": INK, "linewidth": 0.4},
     kinds.PARTIAL: {"facecolor": "#c5cae9", "hatch": "////", "edgecolor": INK},
-    kinds.FIRST: {"facecolor": "#ffe0b2", "hatch": "\\\\\\\\", "edgecolor": "#e65100"},
-    kinds.SECOND: {"facecolor": "#b2dfdb", "hatch": "||||", "edgecolor": "#004d40"},
-    kinds.CHANGED: {"facecolor": "#f8bbd0", "hatch": "xxxx", "edgecolor": "#880e4f"},
+    kinds.FIRST: {"facecolor": "#ffe0b2", "hatch": "\\\\\\\\|", "edgecolor": "#e65100"},
+    kinds.SECOND: {"facecolor": "#b2dfdb", "hatch": "||||/", "edgecolor": "#004d40"},
+    kinds.CHANGED: {"facecolor": "#f8bbd0", "hatch": "xxxx-", "edgecolor": "#880e4f"},
     kinds.EARLIER: {"facecolor": "#9fa8da", "edgecolor": "#9fa8da", "linewidth": 0.4},
 }
-"""Fill and hatch of each kind of cell, different in lightness too; a thin line closes the seam between two rows."""
+"""Fill and hatch of each kind of cell, different in lightness too, and unlike those of tasks; a thin line closes the
+seam between two rows."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from masksynth.draw.cell_pictures import LARGEST_EXACT, Picture, block_picture, diff_picture, flow_picture, mask_picture
 from masksynth.draw.hasse_boxes import Diagram, hasse_diagram
 from masksynth.draw.text_pictures import LARGEST_TEXT, hasse_text, table_text
-from masksynth.errors import InvalidInstance, MasksynthError, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.files import check_file, write_file
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def write_figure(figure: Figure, path: Path, title: str, force: bool = False) ->
 
 
 def write_picture(picture: str | bytes, path: str | Path, force: bool = False) -> None:
-    """Write a picture to a file.
+    """Write a picture to a file; missing parent folders are made.
 
     Raises
     ------
@@ -211,8 +211,4 @@ def write_picture(picture: str | bytes, path: str | Path, force: bool = False) -
     MasksynthError
         If the file cannot be written.
     """
-    target = Path(path)
-    if not target.absolute().parent.is_dir():
-        fact = f"{target}: the picture cannot be written: there is no folder {target.parent}"
-        raise MasksynthError(f"{fact}; choose another place")
-    write_file(target, picture.encode("utf-8") if isinstance(picture, str) else picture, force, (), "the picture")
+    write_file(path, picture.encode("utf-8") if isinstance(picture, str) else picture, force, (), "the picture")

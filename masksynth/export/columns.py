@@ -21,7 +21,7 @@ import numpy as np
 
 from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr
+from masksynth.mask.csr import indptr, repeat_index
 from masksynth.mask.intervals import (
     Columns,
     RowIntervals,
@@ -193,8 +193,8 @@ def _sort_pairs(bounds: Bounds) -> Bounds:
 def _gaps(by_key: Columns, first: Int64Array) -> Bounds:
     """Return the i-th interval of rows from ``first[k]`` on that do not attend to key k; (N, N) if there are fewer."""
     size = len(by_key.offset) - 1
-    # Between consecutive intervals of a key lies a gap; one more begins at ``first`` and one ends at N.
-    key = np.repeat(np.arange(size), np.diff(by_key.offset) + 1)
+    # Between consecutive intervals of a key is a gap; one more begins at ``first`` and one ends at N.
+    key = repeat_index(np.diff(by_key.offset) + 1)
     low = np.insert(by_key.end, by_key.offset[:-1], first)
     high = np.insert(by_key.start, by_key.offset[1:], size)
     kept = low < high

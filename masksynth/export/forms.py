@@ -180,8 +180,8 @@ def chains_to_rows(chains: Chains, size: int, name: str) -> RowIntervals:
         if not np.array_equal(rank[keys], np.arange(len(keys))):
             raise WrongAnswer(name, f"the ranks of a chain are not 0..{len(keys) - 1}")
         if (wrong := (limit < 0) | (limit > len(keys))).any():
-            row = int(wrong.argmax())
-            raise WrongAnswer(name, f"limit of row {row}: expected 0 to {len(keys)}, got {limit[row]}")
+            at_fault = int(wrong.argmax())
+            raise WrongAnswer(name, f"limit of row {at_fault}: expected 0 to {len(keys)}, got {limit[at_fault]}")
         # Consecutive keys of consecutive ranks are one interval; a prefix is all of the first runs and part of one
         # more.
         first = np.flatnonzero(np.diff(keys, prepend=-2) != 1)

@@ -99,7 +99,28 @@ def row_of_entry(indptr: Int64Array) -> Int64Array:
     >>> row_of_entry(np.array([0, 2, 2, 5])).tolist()
     [0, 0, 2, 2, 2]
     """
-    return np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+    return repeat_index(np.diff(indptr))
+
+
+def repeat_index(lengths: ArrayLike) -> Int64Array:
+    """Return each row index i, ``lengths[i]`` times: the row of each entry, from the lengths of the rows.
+
+    Parameters
+    ----------
+    lengths : (rows,) integers
+        Number of entries of each row.
+
+    Returns
+    -------
+    (entries,) int64
+
+    Examples
+    --------
+    >>> repeat_index([2, 0, 3]).tolist()
+    [0, 0, 2, 2, 2]
+    """
+    counts = np.asarray(lengths)
+    return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
 
 
 def index_in_row(lengths: ArrayLike) -> Int64Array:
@@ -161,7 +182,7 @@ def expand_ranges(starts: ArrayLike, ends: ArrayLike) -> tuple[Int64Array, Int64
     """
     first = np.asarray(starts, np.int64)
     lengths = np.maximum(np.asarray(ends, np.int64) - first, 0)
-    return np.repeat(np.arange(len(lengths), dtype=np.int64), lengths), repeat_ranges(first, lengths)
+    return repeat_index(lengths), repeat_ranges(first, lengths)
 
 
 def concatenate_slices(array: NDArray[Scalar], starts: ArrayLike, lengths: ArrayLike) -> NDArray[Scalar]:

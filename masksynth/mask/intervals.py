@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr, repeat_ranges, row_of_entry
+from masksynth.mask.csr import indptr, repeat_index, repeat_ranges, row_of_entry
 from masksynth.mask.typing import Int64Array
 
 RowIntervals = tuple[Int64Array, Int64Array, Int64Array]
@@ -107,7 +107,7 @@ def gather_rows(mask: Mask, rows: Int64Array, table: int = 0) -> RowIntervals:
     counts = offset[rows + 1] - offset[rows]
     entries = repeat_ranges(offset[rows], counts)
     return (
-        np.repeat(np.arange(len(counts), dtype=np.int64), counts),
+        repeat_index(counts),
         mask.key_start[entries].astype(np.int64),
         mask.key_end[entries].astype(np.int64),
     )

@@ -49,7 +49,7 @@ def mask_svg(mask: Mask, names: Sequence[str] = ()) -> str | None:
     left = 8 + LETTER * max(map(len, shown), default=0)
     tables = min(mask.tables, MOST_TABLES)
     parts = [
-        f'<text x="{left - 5:g}" y="{(row + 0.8) * side:g}" text-anchor="end">{escape(name)}</text>'
+        f'<text x="{left - 5:g}" y="{(row + 0.8) * side:g}" text-anchor="end" fill="currentColor">{escape(name)}</text>'
         for row, name in enumerate(shown)
     ]
     for table in range(tables):

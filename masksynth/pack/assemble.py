@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import concatenate_slices, indptr
-from masksynth.mask.typing import Int64Array
+from masksynth.mask.csr import concatenate_slices, indptr, repeat_index
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.position_layout import Piece
 from masksynth.pack.sample_columns import SampleTable, key_of
@@ -64,14 +64,12 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], labels: TableLa
     low = np.searchsorted(labels.trained, begin)  # first trained label of each sample
     count = np.searchsorted(labels.trained, begin + length) - low
     label, predictor = (concatenate_slices(column, low, count) for column in (labels.trained, labels.predictor))
-    owner = np.repeat(np.arange(len(samples)), count)  # sample of each label
+    owner = repeat_index(count)  # sample of each label
     weight = table.weight[samples][owner]
     fields = {name: values[label] for name, values in table.fields.items()}
     if (token_weight := fields.get("weights")) is not None:
         weight = weight * np.where(np.isnan(token_weight), 1.0, token_weight)
-    dead = np.flatnonzero(~live)
-    home = np.searchsorted(offset, dead, "right") - 1  # sample of each dead token
-    dead_index = dead - offset[home]
+    dead_index, dead_token = _find_dead(table, begin, offset, live)
     return PackedBatch(
         samples=tuple(table.ids[s] for s in samples.tolist()),
         input_ids=table.tokens[source],
@@ -87,10 +85,31 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], labels: TableLa
         loss_index=label - begin[owner],
         dead_offset=(offset - live_before[offset]),
         dead_index=dead_index,
-        dead_token=table.tokens[dead_index + begin[home]],
+        dead_token=dead_token,
         fields=fields,
         keys={name: values[source] for name, values in table.keys.items() if name != "position_ids"},
     )
+
+
+def _find_dead(
+    table: SampleTable, begin: Int64Array, offset: Int64Array, live: BoolArray
+) -> tuple[Int64Array, Int64Array]:
+    """Return the index in its sample, and the token id, of each dead token of a batch.
+
+    Parameters
+    ----------
+    table : SampleTable
+    begin : (s,) int64
+        Flat index in the table of the first token of each sample.
+    offset : (s + 1,) int64
+        Row pointers of the samples into ``live``.
+    live : (u,) bool
+        Whether each token of the samples is live.
+    """
+    dead = np.flatnonzero(~live)
+    home = np.searchsorted(offset, dead, "right") - 1  # sample of each dead token
+    index = dead - offset[home]
+    return index, table.tokens[index + begin[home]]
 
 
 def _stack_masks(pieces: Sequence[Piece], base: Sequence[int]) -> Mask:

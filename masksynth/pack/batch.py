@@ -1,26 +1,26 @@
 """One merged batch of token samples as arrays, and the same arrays as a file.
 
-=======================================  =========  ========  ================================================================
-name                                     dtype      shape     meaning
-=======================================  =========  ========  ================================================================
-``input_ids``, ``position_ids``          int64      [N]       what is embedded at each position, and where
-``row_offset``                           int64      [N + 1]   row q attends to ``key_start[t] <= k < key_end[t]`` for
-``key_start``, ``key_end``               int32      [T]       ``row_offset[q] <= t < row_offset[q + 1]``
-``loss_position``                        int64      [E]       the position that predicts
-``loss_label``                           int64      [E]       the token id that it predicts
-``loss_sample``                          int64      [E]       the sample that asks for it, an index into ``samples``
-``loss_weight``                          float64    [E]       the sample's weight times the label's own (``weights``), if given
-``sample_offset``                        int64      [S + 1]   where each sample's live tokens begin in ``sample_position``
-``sample_position``                      int64      [U]       the position of each live token, sample after sample
-``sample_weight``                        float64    [S]       the samples' weights
-``loss_index``                           int64      [E]       which token of its sample each label is: ``labels[loss_index]``
-``dead_offset``                          int64      [S + 1]   where each sample's dead tokens begin in the next two
-``dead_index``, ``dead_token``           int64      [D]       the tokens on which no label depends: place in the sample, token id
-``field_<name>``                         float64    [E]       a token field (``advantages``, ...) at each label
-``extra_<name>``                         int64      [N]       a further part of a position's identity (``kinds``, ...)
-=======================================  =========  ========  ================================================================
+=======================================  =======  =======  ===========================================================
+name                                     dtype    shape    meaning
+=======================================  =======  =======  ===========================================================
+``input_ids``, ``position_ids``          int64    [N]      token id and position id of each position
+``row_offset``                           int64    [N + 1]  row q attends to ``key_start[t] <= k < key_end[t]`` for
+``key_start``, ``key_end``               int32    [T]      ``row_offset[q] <= t < row_offset[q + 1]``
+``loss_position``                        int64    [E]      the position that predicts
+``loss_label``                           int64    [E]      the token id that it predicts
+``loss_sample``                          int64    [E]      the sample of the label, an index into ``samples``
+``loss_weight``                          float64  [E]      the sample's weight times that of the label (``weights``)
+``sample_offset``                        int64    [S + 1]  row pointers of the samples into ``sample_position``
+``sample_position``                      int64    [U]      the position of each live token, sample after sample
+``sample_weight``                        float64  [S]      the samples' weights
+``loss_index``                           int64    [E]      index of the label in its sample: ``labels[loss_index]``
+``dead_offset``                          int64    [S + 1]  row pointers of the samples into the next two
+``dead_index``, ``dead_token``           int64    [D]      tokens on which no label depends: index in the sample, id
+``field_<name>``                         float64  [E]      a token field (``advantages``, ...) at each label
+``extra_<name>``                         int64    [N]      a further part of a position's identity (``kinds``, ...)
+=======================================  =======  =======  ===========================================================
 
-One loss edge per trained label, never summed, sample after sample and in the order of the labels.
+There is one loss edge for each trained label, never summed, sample after sample and in the order of the labels.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.export.formats import read_stored
 from masksynth.export.mask_arrays import Array, Arrays, need
 from masksynth.mask import Mask
+from masksynth.mask.csr import row_of_entry
 from masksynth.mask.typing import Float64Array, Int64Array
 
 ARRAYS: dict[str, type] = {
@@ -57,7 +58,7 @@ FIELD, KEY = "field_", "extra_"
 BATCH_HASH = "batch_hash"
 """Key of the hash in the metadata of a batch's file."""
 CHANGED = "restore the folder, or pack the samples again"
-"""Remedy for a folder that is not as it was written."""
+"""Remedy for a folder that was changed after it was written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ class PackedBatch:
 
     @property
     def positions(self) -> int:
-        """N."""
+        """N, the number of positions."""
         return len(self.input_ids)
 
     def __repr__(self) -> str:
@@ -105,15 +106,16 @@ class PackedBatch:
     def _repr_html_(self) -> str:
         """Return its counts and a picture of its mask with token ids, for a notebook."""
         from masksynth.mask.svg_picture import mask_svg
-        from masksynth.tasks.html import counted, html_block
+        from masksynth.tasks.html import html_block
+        from masksynth.tasks.value_text import count
 
         names = [f"{token}@{place}" for token, place in zip(self.input_ids[:64], self.position_ids[:64], strict=True)]
         counts = ((len(self.samples), "sample"), (self.positions, "position"), (len(self.loss_label), "loss edge"))
-        return html_block("PackedBatch", [counted(*pair) for pair in counts], mask_svg(self.mask, names))
+        return html_block("PackedBatch", [count(*pair) for pair in counts], mask_svg(self.mask, names))
 
 
 def batch_arrays(batch: PackedBatch) -> Arrays:
-    """The arrays of a batch, as the table above lists them."""
+    """Return the arrays of a batch, as the table above lists them."""
     mask = batch.mask
     return {
         **{name: np.ascontiguousarray(getattr(batch, name), dtype) for name, dtype in ARRAYS.items()},
@@ -126,7 +128,7 @@ def batch_arrays(batch: PackedBatch) -> Arrays:
 
 
 def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str | int, ...]) -> PackedBatch:
-    """The batch that ``batch_arrays`` stored; every length and every index is checked.
+    """Return the batch that `batch_arrays` stored, after checking each length and each index.
 
     Raises
     ------
@@ -139,10 +141,8 @@ def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str | int, ...])
     batch = PackedBatch(
         samples=samples,
         mask=mask,
-        fields={
-            name[len(FIELD) :]: need(arrays, name, np.float64, 1) for name in sorted(arrays) if name.startswith(FIELD)
-        },
-        keys={name[len(KEY) :]: need(arrays, name, np.int64, 1) for name in sorted(arrays) if name.startswith(KEY)},
+        fields=_take_prefixed(arrays, FIELD, np.float64),
+        keys=_take_prefixed(arrays, KEY, np.int64),
         **plain,
     )
     _check_lengths(batch)
@@ -150,8 +150,14 @@ def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str | int, ...])
     return batch
 
 
+def _take_prefixed(arrays: Mapping[str, Array], prefix: str, dtype: type) -> Arrays:
+    """Return the arrays whose names begin with a prefix, under their names without it."""
+    names = sorted(name for name in arrays if name.startswith(prefix))
+    return {name.removeprefix(prefix): need(arrays, name, dtype, 1) for name in names}
+
+
 def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None = None) -> PackedBatch:
-    """The batch stored in a file.
+    """Read the batch in a file.
 
     Parameters
     ----------
@@ -164,7 +170,8 @@ def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None =
     Raises
     ------
     InvalidInstance
-        Naming the file, if it is malformed, or its arrays are not those of ``written`` or of the hash in its own metadata.
+        Naming the file, if it is malformed, or if the hash of its arrays differs from ``written`` or from that in its
+        own metadata.
     """
     try:
         arrays, metadata = read_stored(path)
@@ -173,19 +180,19 @@ def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None =
         raise error if error.source else InvalidInstance(error.fact, "", error.remedy or CHANGED, str(path)) from None
     expected = {"manifest.json": written, "the file's metadata": metadata.get(BATCH_HASH)}
     if any(expected.values()):
-        found = batch_hash(batch)
-        for where, due in expected.items():
-            if due is not None and due != found:
-                fact = f"the arrays have the hash {found[:12]}..., {where} says {due[:12]}...: the file was changed or exchanged"
-                raise InvalidInstance(fact, "", CHANGED, str(path))
+        digest = batch_hash(batch)
+        for source, stored in expected.items():
+            if stored is not None and stored != digest:
+                hashes = f"the arrays have the hash {digest[:12]}..., {source} says {stored[:12]}..."
+                raise InvalidInstance(f"{hashes}: the file was changed or exchanged", "", CHANGED, str(path))
     return batch
 
 
 def batch_hash(batch: PackedBatch) -> str:
     """Return the SHA-256 (hex) of a batch's arrays, name by name in sorted order.
 
-    For each array: ``name:dtype:shape`` and a newline, then its values in C order, little-endian. The arrays are those of the table in
-    ``masksynth.pack.batch``, with its types; hashing releases the interpreter lock.
+    For each array: ``name:dtype:shape`` and a newline, then its values in C order, little-endian. The arrays are those
+    of the table in ``masksynth.pack.batch``, with its types; hashing releases the interpreter lock.
 
     Examples
     --------
@@ -203,6 +210,7 @@ def batch_hash(batch: PackedBatch) -> str:
 
 
 def _check_lengths(batch: PackedBatch) -> None:
+    """Refuse arrays whose lengths do not fit together."""
     n, e, s = batch.positions, len(batch.loss_label), len(batch.samples)
     for name, length in (
         ("position_ids", n),
@@ -224,13 +232,14 @@ def _check_lengths(batch: PackedBatch) -> None:
 
 
 def _check_bounds(batch: PackedBatch) -> None:
+    """Refuse indices out of range, negative ids and infinite weights."""
     for name, values, top in (
         ("loss_position", batch.loss_position, batch.positions),
         ("loss_sample", batch.loss_sample, len(batch.samples)),
         ("sample_position", batch.sample_position, batch.positions),
     ):
         if len(values) and (values.min() < 0 or values.max() >= top):
-            raise InvalidInstance(f"{name} leaves 0..{top - 1}", "", "pack the samples again")
+            raise InvalidInstance(f"{name} is not from 0 to {top - 1}", "", "pack the samples again")
     for name, numbers in (
         ("input_ids", batch.input_ids),
         ("position_ids", batch.position_ids),
@@ -242,20 +251,20 @@ def _check_bounds(batch: PackedBatch) -> None:
         if not np.isfinite(reals).all():
             raise InvalidInstance(f"{name} is not finite everywhere", "", "pack the samples again")
     if (np.diff(batch.loss_sample) < 0).any():
-        raise InvalidInstance("loss_sample falls", "", "pack the samples again")
+        raise InvalidInstance("loss_sample decreases", "", "pack the samples again")
     for name, offset, size in (
         ("sample_offset", batch.sample_offset, len(batch.sample_position)),
         ("dead_offset", batch.dead_offset, len(batch.dead_token)),
     ):
         if offset[0] != 0 or offset[-1] != size or (np.diff(offset) < 0).any():
-            raise InvalidInstance(f"{name} does not run from 0 to {size} without falling", "", "pack the samples again")
-    length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)
-    home = np.repeat(np.arange(len(length)), np.diff(batch.dead_offset))
+            raise InvalidInstance(f"{name} does not increase from 0 to {size}", "", "pack the samples again")
+    length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)  # tokens of each sample
+    home = row_of_entry(batch.dead_offset)  # sample of each dead token
     for name, index, owner in (
         ("loss_index", batch.loss_index, batch.loss_sample),
         ("dead_index", batch.dead_index, home),
     ):
         if len(index) and (index.min() < 0 or (index >= length[owner]).any()):
-            raise InvalidInstance(f"{name} leaves its sample", "", "pack the samples again")
+            raise InvalidInstance(f"{name} is outside its sample", "", "pack the samples again")
     if ((np.diff(batch.dead_index) <= 0) & (np.diff(home) == 0)).any():
-        raise InvalidInstance("dead_index does not rise within its sample", "", "pack the samples again")
+        raise InvalidInstance("dead_index does not increase within its sample", "", "pack the samples again")

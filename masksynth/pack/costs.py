@@ -1,4 +1,4 @@
-"""What a batch costs, and what its samples would cost one by one."""
+"""Costs of a batch, and of its samples one by one: attended pairs and FLOPs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ SHAPE = ("layers", "hidden", "intermediate", "vocabulary", "kv")
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder's shape: layers, hidden width, width of the gated MLP, vocabulary, width of keys and values (less with shared heads)."""
+    """The shape of a decoder.
+
+    Parameters
+    ----------
+    layers : int
+    hidden, intermediate : int
+        Width of the residual stream, and of the gated MLP.
+    vocabulary : int
+    kv : int
+        Width of keys and values; less than ``hidden`` if heads share them.
+    """
 
     layers: int
     hidden: int
@@ -23,10 +33,15 @@ class Shape:
     kv: int
 
     def flops(self, tokens: int, labels: int, pairs: int) -> int:
-        """Multiply-adds counted twice, forward and backward (three times forward).
+        """Return the FLOPs of a training step: three times those of the forward pass, a multiply-add counted as two.
 
-        A token takes 2 (2 h^2 + 2 h kv + 3 h m) a layer for queries, output, keys, values and a gated MLP; an attended pair 4 h a layer for
-        scores and values; a position with labels 2 h V for the logits.
+        In each layer a token takes 2 (2 h^2 + 2 h kv + 3 h m) for queries, output, keys, values and a gated MLP, and an
+        attended pair 4 h for scores and values; a position with labels takes 2 h V for the logits.
+
+        Parameters
+        ----------
+        tokens, labels, pairs : int
+            Number of tokens, of positions with labels, and of attended pairs.
         """
         h = self.hidden
         token = 2 * self.layers * (2 * h * h + 2 * h * self.kv + 3 * h * self.intermediate)
@@ -34,7 +49,9 @@ class Shape:
 
 
 def shape_of(text: str) -> Shape:
-    """A shape from ``layers=32,hidden=4096,intermediate=11008,vocabulary=32000`` (``kv`` defaults to ``hidden``).
+    """Return the shape in a text such as ``layers=32,hidden=4096,intermediate=11008,vocabulary=32000``.
+
+    ``kv`` may be left out; it is then ``hidden``.
 
     Examples
     --------
@@ -53,13 +70,13 @@ def shape_of(text: str) -> Shape:
 
 
 def separate_pairs(table: SampleTable) -> int:
-    """Attended pairs of all samples, each run on its own."""
+    """Return the number of attended pairs of all samples, each in a pass of its own."""
     length = np.diff(table.offset)
-    causal = np.array([part is None for part in table.segments], bool)
-    pairs = int((length[causal] * (length[causal] + 1) // 2).sum())
-    for part in table.segments:
-        for segment in part or ():
+    causal = length[np.array([segments is None for segments in table.segments], bool)]
+    pairs = int((causal * (causal + 1) // 2).sum())
+    for segments in table.segments:
+        for segment in segments or ():
             n = segment.length
-            pairs += n * sum(part[s].length for s in segment.sees) if part else 0
+            pairs += n * sum(segments[s].length for s in segment.sees) if segments else 0
             pairs += {"causal": n * (n + 1) // 2, "full": n * n, "self": n}[segment.within]
     return pairs

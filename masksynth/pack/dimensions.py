@@ -1,4 +1,4 @@
-"""Position ids of several dimensions: of D lists the first are a sample's ``position_ids``, the others further keys."""
+"""Position ids of D dimensions: the first list is a sample's ``position_ids``, the others are further keys."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SAME_COUNT = "give one list for each dimension, as many in every sample"
 def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Sequence[Row], Sequence[str]]:
     """Return samples whose ``position_ids`` are flat lists, and the key fields with those of the further dimensions.
 
-    A sample with one list, or none, has D equal ones, as models read text: a further dimension that a sample does not
-    give is filled with its position ids when its table is made.
+    A sample with one list, or none, has the same position ids in each dimension, as models have for text; `assemble`
+    fills them in.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def refuse_other_dimensions(tables: Iterable[SampleTable], key_fields: Sequence[
     ----------
     tables : iterable of SampleTable
     key_fields : sequence of str
-        Keys that were asked for by name: each sample may have or lack them.
+        Keys that were requested by name, which each sample may have or lack.
 
     Raises
     ------

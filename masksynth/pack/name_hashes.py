@@ -1,4 +1,4 @@
-"""Names that a stream has shown before, ids or groups, in 8 bytes each."""
+"""Detect repeated names in a stream, ids or groups, with 8 bytes for each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 
 class SeenNames:
-    """Hashes of names: a sorted array, and a set of the latest ones that joins it as it grows.
+    """The set of names seen so far, as 64-bit hashes: a sorted array, and a set of the latest ones.
 
-    Two names are taken for one with a chance of 2^-64. ``1`` and ``"1"`` are two names.
+    Two different names are confused with a probability of 2^-64. ``1`` and ``"1"`` are different names.
 
     Examples
     --------
@@ -25,19 +25,20 @@ class SeenNames:
         self.new: set[int] = set()
 
     def add(self, names: Sequence[str | int]) -> list[bool]:
-        """Return which of some distinct names were there before; all are there now."""
+        """Add distinct names, and return for each whether it was added before."""
         codes = [_code(name) for name in names]
         array = np.array(codes, np.uint64)
-        at = np.minimum(np.searchsorted(self.old, array), max(len(self.old) - 1, 0))
-        old = self.old[at] == array if len(self.old) else np.zeros(len(array), bool)
-        found = [was or code in self.new for was, code in zip(old.tolist(), codes, strict=True)]
+        index = np.minimum(np.searchsorted(self.old, array), max(len(self.old) - 1, 0))
+        in_old = self.old[index] == array if len(self.old) else np.zeros(len(array), bool)
+        seen = [old or code in self.new for old, code in zip(in_old.tolist(), codes, strict=True)]
         self.new.update(codes)
-        if len(self.new) > 1024 + len(self.old) // 8:
+        if len(self.new) > 1024 + len(self.old) // 8:  # so that merging costs O(1) a name on average
             self.old = np.union1d(self.old, np.fromiter(self.new, np.uint64, len(self.new)))
             self.new = set()
-        return found
+        return seen
 
 
 def _code(name: str | int) -> int:
+    """Return the 64-bit hash of a name and its type."""
     text = f"{type(name).__name__}:{name}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")

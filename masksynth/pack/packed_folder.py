@@ -1,7 +1,7 @@
-"""A packed folder: ``manifest.json`` beside ``batch-00000.safetensors``, ``batch-00001.safetensors``, ...
+"""Read a packed folder: ``manifest.json`` and ``batch-00000.safetensors``, ``batch-00001.safetensors``, ...
 
-Hashes are of values in memory, not of bytes in files: another order of the arrays in a file, other metadata or other white space in the
-manifest change none; a changed label, token, interval, weight, id or option does.
+Hashes are of values in memory, not of bytes in files: another order of the arrays in a file, other metadata or other
+white space in the manifest do not change them; a changed label, token, interval, weight, id or option does.
 """
 
 from __future__ import annotations
@@ -23,9 +23,18 @@ MANIFEST = "manifest.json"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One batch: its file, its number of positions, the ids of its samples; their groups and segments where any has one.
+    """One batch of a folder.
 
-    ``hash`` is that of its arrays; None in folders from before there were hashes.
+    Parameters
+    ----------
+    file : str
+    positions : int
+    samples : tuple
+        Ids of its samples.
+    groups, segments : tuple, optional
+        Group and segments of each sample; None if no sample has any.
+    hash : str, optional
+        Hash of its arrays; None in folders that were written before there were hashes.
     """
 
     file: str
@@ -37,9 +46,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the samples were packed with: the options of ``pack_samples``, and the version of masksynth.
+    """The options of `pack_samples` with which a folder was written, and the version of masksynth.
 
-    ``token_fields`` and ``key_fields`` name every per-token list that was looked for, the usual ones among them.
+    ``token_fields`` and ``key_fields`` are the names of all per-token lists that were looked for, with the defaults.
     """
 
     max_length: int
@@ -51,7 +60,11 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a packed folder holds; ``options``, ``skipped`` (samples left out) and ``hash`` are None in folders from before."""
+    """The content of a packed folder.
+
+    ``options``, ``skipped`` (ids of the samples left out) and ``hash`` are None in folders that were written before
+    there were hashes.
+    """
 
     masksynth_pack: int
     max_length: int
@@ -61,14 +74,14 @@ class Manifest(msgspec.Struct, frozen=True):
     hash: str | None = None
 
     def head(self) -> dict[str, Any]:
-        """Everything but the batches and the hash."""
+        """Return the manifest without batches and hash."""
         return manifest_head(self.max_length, self.options, self.skipped, self.masksynth_pack)
 
 
 def manifest_head(
     max_length: int, options: Options | None, skipped: tuple[str | int, ...] | None, schema: int = 1
 ) -> dict[str, Any]:
-    """Return what a manifest says of the folder as a whole."""
+    """Return a manifest without batches and hash."""
     return {"masksynth_pack": schema, "max_length": max_length, "options": options, "skipped": skipped}
 
 
@@ -95,7 +108,7 @@ def manifest_hash(head: Mapping[str, Any], entries: Iterable[Any]) -> str:
 
 @dataclass(frozen=True)
 class PackedFolder:
-    """A packed folder: ``len(folder)`` batches, ``folder[i]`` reads one (nothing is kept in memory) and checks its hash."""
+    """A packed folder of ``len(folder)`` batches; ``folder[i]`` reads one and checks its hash, and keeps nothing."""
 
     path: Path
     manifest: Manifest
@@ -114,17 +127,17 @@ class PackedFolder:
 
 
 def open_packed(folder: str | Path) -> PackedFolder:
-    """The packed folder at a path.
+    """Open the packed folder at a path.
 
     Raises
     ------
     InvalidInstance
-        If its manifest is missing (an unfinished run has none), malformed, of another schema, or not as it was written.
+        If its manifest is missing (an unfinished run has none), malformed, of another schema, or was changed.
 
     Warns
     -----
     MasksynthWarning
-        If the folder was written before there were hashes: nobody can tell whether it was changed.
+        If the folder was written before there were hashes, so that changes cannot be detected.
     """
     path = Path(folder)
     place = str(path / MANIFEST)
@@ -151,17 +164,17 @@ def open_packed(folder: str | Path) -> PackedFolder:
 
 
 def _check_manifest(manifest: Manifest, path: Path) -> None:
-    """Refuse a manifest that is not as it was written; warn where it has no hashes."""
+    """Refuse a manifest that was changed after it was written; warn if it has no hashes."""
     place = str(path / MANIFEST)
     if manifest.hash is None:
         if manifest.options is not None or any(entry.hash for entry in manifest.batches):
             raise InvalidInstance("the hash of the manifest is missing", "", CHANGED, place)
-        fact = "was packed before folders had hashes, so a later change cannot be noticed; pack the samples again to have them"
-        warnings.warn(f"{path}: {fact}", MasksynthWarning, stacklevel=3)
+        fact = "was packed before folders had hashes, so a later change cannot be detected"
+        warnings.warn(f"{path}: {fact}; pack the samples again to have them", MasksynthWarning, stacklevel=3)
         return
-    found = manifest_hash(manifest.head(), manifest.batches)
-    if found != manifest.hash:
-        fact = f"the entries have the hash {found[:12]}..., the manifest says {manifest.hash[:12]}...: it was changed"
+    digest = manifest_hash(manifest.head(), manifest.batches)
+    if digest != manifest.hash:
+        fact = f"the entries have the hash {digest[:12]}..., the manifest says {manifest.hash[:12]}...: it was changed"
         raise InvalidInstance(fact, "", CHANGED, place)
     if missing := [entry.file for entry in manifest.batches if entry.hash is None]:
         raise InvalidInstance(f"{missing[0]} has no hash", "", CHANGED, place)

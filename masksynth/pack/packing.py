@@ -23,10 +23,10 @@ from masksynth.pack.journal import Record, checksum_of, read_records
 from masksynth.pack.merge_batches import batches_of, is_too_long, refuse_long
 from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.read_files import read_samples
+from masksynth.pack.run_summary import Summary, count_batch, count_samples
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable, drop_samples
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
 from masksynth.pack.stream_windows import WINDOW, Window, windows
-from masksynth.pack.summary import Summary, count_batch, count_samples
 from masksynth.pack.write_folder import (
     batch_content,
     draft_of,
@@ -145,9 +145,11 @@ def pack_samples(
     summary = Summary(max_length, missing={*token_fields, *key_fields})
     try:
         settings = msgspec.to_builtins(options)
-        with _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
-            folder,
-            done,
+        with (
+            _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
+                folder,
+                done,
+            )
         ):
             stream = windows(_read_tables(samples, token_fields, key_fields), window)
             _pack_windows(_timed(stream, summary.seconds), folder, done, options, summary, progress)

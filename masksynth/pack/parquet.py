@@ -1,4 +1,4 @@
-"""Samples from Parquet files, by columns; needs pyarrow (``pip install 'masksynth[parquet]'``)."""
+"""Read samples from Parquet files, by columns; needs pyarrow (``pip install 'masksynth[parquet]'``)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,17 @@ import numpy as np
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask.csr import indptr
 from masksynth.mask.typing import AnyArray
-from masksynth.pack.check_samples import (
-    BLOCK,
-    SCALARS,
-    Columns,
-    assemble,
-    check_length,
-    check_scalars,
-    list_names,
-    table_of,
-)
+from masksynth.pack.check_samples import Columns, assemble, list_names, table_of
 from masksynth.pack.sample_columns import SampleTable
+from masksynth.pack.sample_values import SCALARS, check_length, check_scalars
+from masksynth.pack.text_lines import BLOCK
 from masksynth.pack.token_masks import MASKS, TRAINED, Lists
 
 
 def parquet_tables(
     stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]
 ) -> Iterator[SampleTable]:
-    """The samples of a Parquet file, as ``read_samples`` yields them; places are ``file:row``, counted from 1.
+    """Yield the samples of a Parquet file as `read_samples` does; their places are ``file:row``, counted from 1.
 
     Raises
     ------
@@ -50,15 +43,15 @@ def parquet_tables(
     try:
         file = pq.ParquetFile(stream)
         names = file.schema_arrow.names
-        for column, found in (
+        for column, exists in (
             ("input_ids", "input_ids" in names),
             ("labels", any(way in names for way in ("labels", *TRAINED))),
         ):
-            if not found:
+            if not exists:
                 remedy = 'give the columns "input_ids" and "labels", "completion_mask" or "assistant_masks"'
                 raise InvalidInstance(f"column {column} is missing", "", remedy, name)
-        if twice := sorted({column for column in wanted if names.count(column) > 1}):
-            raise InvalidInstance(f"there are two columns {twice[0]}", "", "keep one of them", name)
+        if repeated := sorted({column for column in wanted if names.count(column) > 1}):
+            raise InvalidInstance(f"there are two columns {repeated[0]}", "", "keep one of them", name)
         for batch in file.iter_batches(BLOCK, columns=[column for column in wanted if column in names]):
             if len(batch):
                 yield _table(batch, name, row, token_fields, key_fields)
@@ -72,6 +65,7 @@ def parquet_tables(
 
 
 def _table(batch: Any, name: str, row: int, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
+    """Return the table of a record batch; what cannot be read by columns is read sample by sample."""
     places = [f"{name}:{row + i}" for i in range(len(batch))]
     scalars = batch.select([column for column in SCALARS if column in batch.schema.names]).to_pylist()
     lists: dict[str, Lists] = {}
@@ -103,7 +97,7 @@ def _table(batch: Any, name: str, row: int, token_fields: Sequence[str], key_fie
 
 
 def _lists(column: Any, real: bool, mask: bool) -> list[AnyArray | None] | None:
-    """The lists of a column as arrays, None for null rows; None for a column that needs the slow road."""
+    """Return the lists of a column as arrays, None for null rows; None if they must be read sample by sample."""
     import pyarrow.types as kinds
 
     if kinds.is_null(column.type):
@@ -112,8 +106,8 @@ def _lists(column: Any, real: bool, mask: bool) -> list[AnyArray | None] | None:
         return None
     kind, flat = column.type.value_type, column.flatten()
     number = kinds.is_integer(kind) and not kinds.is_uint64(kind)
-    known = number or (real and kinds.is_floating(kind)) or (mask and kinds.is_boolean(kind))
-    if not known or (flat.null_count and not real):
+    plain = number or (real and kinds.is_floating(kind)) or (mask and kinds.is_boolean(kind))
+    if not plain or (flat.null_count and not real):
         return None
     values = flat.to_numpy(zero_copy_only=False).astype(np.float64 if real else np.int64)  # nulls become NaN
     lengths = column.value_lengths().to_pylist()

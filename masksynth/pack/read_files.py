@@ -1,18 +1,16 @@
-"""Files of samples: JSON lines, plain or gzipped, or Parquet; read in blocks, parsed by columns.
+"""Read files of samples: JSON lines, plain or gzipped, or Parquet; in blocks, parsed by columns.
 
-Per-token lists are cut out of each line as raw text by the JSON parser, joined, and read by numpy in one call, so that no token becomes a
-Python object. Whatever that fast road cannot read goes to the slow one, which finds the line and says what is wrong with it.
+The JSON parser leaves the per-token lists of each line as raw text; they are concatenated and read by numpy in one
+call, so that no token becomes a Python object. A block that cannot be read like this is read again line by line, which
+finds the line that is wrong.
 """
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import io
 import re
 import sys
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -24,40 +22,34 @@ import numpy as np
 from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import indptr
 from masksynth.mask.typing import AnyArray
-from masksynth.pack.check_samples import BLOCK, Columns, assemble, list_names, table_of
+from masksynth.pack.check_samples import Columns, assemble, list_names, table_of
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable
+from masksynth.pack.text_lines import Line, group_lines, read_chunks, read_lines, unpack_chunks
 from masksynth.pack.token_masks import MASKS, Lists
 from masksynth.tasks.parse_json import decode_text
 
-CHUNK = 1 << 22
-MAX_LINE = 1 << 29
-"""Longest line that is read (512 MiB)."""
-MAX_UNPACKED = 1 << 30
-"""Bytes to which any gzip file may unpack (1 GiB)."""
-MAX_RATIO = 200
-"""A larger gzip file may unpack to this many times its size."""
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
 INSTANCE = re.compile(rb'\s*\{\s*"masksynth"\s*:')
-"""How the file of an instance begins, once it has turned out to hold no samples."""
+"""How the file of an instance begins; looked for only if a file does not contain samples."""
 ABSENT = msgspec.Raw()
 NAME = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 SHORT = 32
-"""Lists of up to so many bytes stay in a text whose keys are checked."""
-Line = tuple[int, bytes]
+"""Lists of at most this many bytes stay in a text whose keys are checked."""
 
 
 def read_samples(
     source: str | Path | IO[bytes], token_fields: Sequence[str] = TOKEN_FIELDS, key_fields: Sequence[str] = KEY_FIELDS
 ) -> Iterator[SampleTable]:
-    """The samples of a file as checked tables of up to 1,024 samples.
+    """Yield the samples of a file as checked tables of up to 1,024 samples.
 
     Parameters
     ----------
     source : path, "-" or binary stream
-        JSON lines, gzip of JSON lines, or Parquet (needs ``masksynth[parquet]``), told apart by their first bytes; "-" is stdin.
+        JSON lines, gzip of JSON lines, or Parquet (needs ``masksynth[parquet]``), recognized by the first bytes; "-" is
+        stdin.
     token_fields, key_fields : sequence of str
-        Which optional per-token lists to carry.
+        Names of the optional per-token lists to carry.
 
     Raises
     ------
@@ -74,8 +66,8 @@ def read_samples(
         stream: IO[bytes] = sys.stdin.buffer
     else:
         stream = source
-    own = sys.stdin is not None and stream is getattr(sys.stdin, "buffer", None)
-    name = STDIN if own else str(getattr(stream, "name", "<stream>"))
+    is_stdin = sys.stdin is not None and stream is getattr(sys.stdin, "buffer", None)
+    name = STDIN if is_stdin else str(getattr(stream, "name", "<stream>"))
     yield from _tables(stream, name, token_fields, key_fields)
 
 
@@ -92,13 +84,13 @@ def _tables(
 
             yield from parquet_tables(buffered, name, token_fields, key_fields)
             return
-        chunks = _unpacked_chunks(buffered, name) if head.startswith(GZIP) else iter(lambda: buffered.read1(CHUNK), b"")
+        chunks = unpack_chunks(buffered, name) if head.startswith(GZIP) else read_chunks(buffered)
         decoder = _Decoder(tuple(token_fields), tuple(key_fields))
         empty = True
-        for lines in _blocks(_lines(chunks, name)):
+        for lines in group_lines(read_lines(chunks, name)):
             empty = False
-            table = _fast(lines, name, decoder, token_fields, key_fields)
-            yield _slow(lines, name, token_fields, key_fields) if table is None else table
+            table = _read_by_columns(lines, name, decoder, token_fields, key_fields)
+            yield _read_by_lines(lines, name, token_fields, key_fields) if table is None else table
         if empty:
             raise InvalidInstance("the file holds no sample", "", "give one JSON object a line", name)
     except InvalidInstance:
@@ -111,93 +103,8 @@ def _tables(
             buffered.detach()
 
 
-class _Counted:
-    """A binary stream that counts the bytes read from it."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream, self.count = stream, 0
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self.stream.read(size)
-        self.count += len(data)
-        return data
-
-
-class _Damaged(Exception):
-    """A gzip stream that cannot be unpacked, or not to its end."""
-
-
-def _unpacked_chunks(stream: Any, name: str) -> Iterator[bytes]:
-    """Yield the content of a gzip stream, until it is larger than its size allows."""
-    packed = _Counted(stream)
-    file, size = gzip.GzipFile(fileobj=cast(Any, packed), mode="rb"), 0
-    while True:
-        try:
-            chunk = file.read1(CHUNK)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise _Damaged(str(error)) from None
-        if not chunk:
-            return
-        size += len(chunk)
-        if size > max(MAX_UNPACKED, MAX_RATIO * packed.count):
-            limit = max(MAX_UNPACKED, MAX_RATIO * packed.count)
-            fact = f"{packed.count} bytes of gzip unpack to more than {limit} bytes"
-            rule = f"the limit is {MAX_UNPACKED} bytes or {MAX_RATIO} times the packed size"
-            raise InvalidInstance(fact, "", f"{rule}; if the file is right, unpack it first", name)
-        yield chunk
-
-
-def _lines(chunks: Iterator[bytes], name: str) -> Iterator[Line]:
-    """Yield (number from 1, text) of every line that is not blank, in time linear in the bytes, however long a line is."""
-    begun: list[bytes] = []  # the pieces of a line whose end has not been read yet
-    size, number, first = 0, 0, True
-    try:
-        for chunk in chunks:
-            text = chunk.removeprefix(codecs.BOM_UTF8) if first else chunk
-            first = False
-            if not begun and text.isspace():
-                number += text.count(b"\n")
-                continue
-            *whole, rest = text.split(b"\n")
-            if whole:
-                whole[0] = b"".join((*begun, whole[0]))
-                begun, size = [], 0
-            for line in whole:
-                number += 1
-                if line and not line.isspace():
-                    yield number, line
-            begun += [rest] if rest else []
-            size += len(rest)
-            if size > MAX_LINE:
-                fact, remedy = (
-                    f"the line is longer than {MAX_LINE} bytes",
-                    "give one JSON object a line, and split longer samples",
-                )
-                raise InvalidInstance(fact, "", remedy, f"{name}:{number + 1}")
-    except _Damaged as error:
-        fact = f"the gzip stream is damaged or cut off in this line: {error}"
-        raise InvalidInstance(fact, "", "copy or write the file again", f"{name}:{number + 1}") from None
-    last = b"".join(begun)
-    if last and not last.isspace():
-        yield number + 1, last
-
-
-def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    """Blocks of at most 1,024 lines and about 4 MiB."""
-    block: list[Line] = []
-    size = 0
-    for line in lines:
-        block.append(line)
-        size += len(line[1])
-        if len(block) == BLOCK or size >= CHUNK:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
-
-
 class _Decoder:
-    """Decode lines by msgspec with per-token lists as raw text; ``lists`` has a getter of each beside ``input_ids``."""
+    """Decode lines by msgspec with per-token lists as raw text; ``lists`` has a getter for each but ``input_ids``."""
 
     def __init__(self, token_fields: tuple[str, ...], key_fields: tuple[str, ...]) -> None:
         attributes = {f"x{i}": name for i, name in enumerate(list_names(token_fields, key_fields))}
@@ -210,14 +117,14 @@ class _Decoder:
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
 
 
-def _fast(
+def _read_by_columns(
     lines: list[Line],
     name: str,
     decoder: _Decoder,
     token_fields: Sequence[str],
     key_fields: Sequence[str],
 ) -> SampleTable | None:
-    """The table of a block of lines, or None where something needs the slow road."""
+    """Return the table of a block of lines, None if they must be read one by one."""
     try:
         rows = [decoder.decode(line) for _, line in lines]
         for (_, line), row in zip(lines, rows, strict=True):
@@ -227,24 +134,10 @@ def _fast(
     tokens = _numbers([bytes(row.input_ids) for row in rows], np.int64)
     if tokens is None:
         return None
-    lists: dict[str, Lists] = {}
-    for field, read_raw in decoder.lists.items():
-        raws = list(map(read_raw, rows))
-        if raws.count(ABSENT) == len(raws):
-            continue
-        raw = list(map(bytes, raws))
-        given = [i for i, text in enumerate(raw) if text and text != b"null"]
-        if given:
-            dtype = np.float64 if field in token_fields else np.int64
-            columns = _numbers([raw[i] for i in given], dtype, field in MASKS)
-            if columns is None or columns[1] != [tokens[1][i] for i in given]:
-                return None
-            cut = indptr(columns[1])
-            each: list[AnyArray | None] = [None] * len(rows)
-            for k, i in enumerate(given):
-                each[i] = columns[0][cut[k] : cut[k + 1]]
-            lists[field] = each
-    given_columns = Columns(
+    lists = _read_lists(rows, decoder, tokens[1], token_fields)
+    if lists is None:
+        return None
+    columns = Columns(
         ids=[row.id for row in rows],
         groups=[row.group for row in rows],
         place=[f"{name}:{number}" for number, _ in lines],
@@ -254,15 +147,57 @@ def _fast(
         lists=lists,
         segments=[row.segments for row in rows],
     )
-    return assemble(given_columns, token_fields, key_fields)
+    return assemble(columns, token_fields, key_fields)
+
+
+def _read_lists(
+    rows: list[Any], decoder: _Decoder, lengths: list[int], token_fields: Sequence[str]
+) -> dict[str, Lists] | None:
+    """Return the per-token lists of decoded lines by name; None if they must be read line by line.
+
+    Parameters
+    ----------
+    rows : list
+        Decoded lines.
+    decoder : _Decoder
+    lengths : list of int
+        Number of tokens of each line.
+    token_fields : sequence of str
+        Names of the lists of real numbers.
+    """
+    lists: dict[str, Lists] = {}
+    for field, read_raw in decoder.lists.items():
+        raws = list(map(read_raw, rows))
+        if raws.count(ABSENT) == len(raws):
+            continue
+        texts = list(map(bytes, raws))
+        given = [i for i, text in enumerate(texts) if text and text != b"null"]
+        if not given:
+            continue
+        dtype = np.float64 if field in token_fields else np.int64
+        numbers = _numbers([texts[i] for i in given], dtype, field in MASKS)
+        if numbers is None or numbers[1] != [lengths[i] for i in given]:
+            return None
+        cut = indptr(numbers[1])
+        columns: list[AnyArray | None] = [None] * len(rows)
+        for k, i in enumerate(given):
+            columns[i] = numbers[0][cut[k] : cut[k + 1]]
+        lists[field] = columns
+    return lists
 
 
 def check_keys(line: bytes, lists: Iterable[bytes]) -> None:
     """Refuse a JSON text that gives a key twice in one object, or is not UTF-8.
 
-    Numbers hold no quotes, so the strings of a text are every second piece between quotes, and cutting them out is cheap. Where
-    two of them are equal, or one may hide behind an escape, the text is decoded without its long ``lists`` of numbers: no key
-    is in them, and keys that are equal stay equal.
+    Numbers contain no quotes, so the strings of a text are every second piece between quotes. If two of them are equal,
+    or there is an escape, the text is decoded without its long ``lists`` of numbers, which contain no keys.
+
+    Parameters
+    ----------
+    line : bytes
+        The text.
+    lists : iterable of bytes
+        Parts of it that are lists of numbers.
 
     Raises
     ------
@@ -290,10 +225,21 @@ def check_keys(line: bytes, lists: Iterable[bytes]) -> None:
 
 
 def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[AnyArray, list[int]] | None:
-    """All numbers of raw JSON lists and the length of each list; None if any of them is not a flat list of numbers."""
+    """Return all numbers of raw JSON lists, and the length of each list; None unless all are flat lists of numbers.
+
+    Parameters
+    ----------
+    texts : sequence of bytes
+        A JSON list each.
+    dtype : type
+        ``np.int64`` or ``np.float64``; null is NaN in the latter.
+    mask : bool
+        Whether the entries may be booleans.
+    """
     inner = [text[1:-1] for text in texts]
     lengths = [text.count(b",") + 1 if text and not text.isspace() else 0 for text in inner]
     if mask and any(b"e" in text for text in inner):  # true, false
+        # a mixture of booleans and numbers is left to the slow reader, which refuses it
         if any(b"e" in text and text.count(b"e") != length for text, length in zip(inner, lengths, strict=True)):
             return None
         inner = [text.replace(b"true", b"1").replace(b"false", b"0") for text in inner]
@@ -301,33 +247,32 @@ def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[A
     if dtype is np.float64:
         joined = joined.replace(b"null", b"nan")
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", DeprecationWarning
-        )  # older numpy warns where it stops at what is not a number, newer raises
+        # at what is not a number, older versions of numpy stop with a warning, newer ones raise
+        warnings.simplefilter("error", DeprecationWarning)
         try:
             values: AnyArray = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
         except (ValueError, DeprecationWarning):
             return None
-    whole = len(values) == sum(lengths) and all(text.startswith(b"[") for text in texts)
-    if not whole or (dtype is np.float64 and np.isinf(values).any()):
+    complete = len(values) == sum(lengths) and all(text.startswith(b"[") for text in texts)
+    if not complete or (dtype is np.float64 and np.isinf(values).any()):
         return None
     if dtype is np.int64 and len(values) and max(-int(values.min()), int(values.max())) >= 2**62:
-        return None
+        return None  # fromstring saturates what does not fit into 64 bits
     return values, lengths
 
 
-def _slow(lines: list[Line], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
-    """The same by one object a line, which finds the line at fault."""
+def _read_by_lines(lines: list[Line], name: str, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
+    """Return the table of a block of lines, read one by one; raise for the first line that is wrong."""
     rows = []
     for number, line in lines:
         place = f"{name}:{number}"
-        rows.append((place, _decoded(line, place)))
+        rows.append((place, _decode_line(line, place)))
         table_of(rows[-1:], token_fields, key_fields)
     return table_of(rows, token_fields, key_fields)
 
 
-def _decoded(line: bytes, place: str) -> Any:
-    """The value of a line."""
+def _decode_line(line: bytes, place: str) -> Any:
+    """Return the value of a line."""
     try:
         # strict where Python's own reader takes NaN and halves of surrogate pairs
         msgspec.json.decode(line, type=msgspec.Raw)

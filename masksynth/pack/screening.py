@@ -1,4 +1,4 @@
-"""Checks across the samples of a run, as they stream by: repeated ids, and labels that were shifted beforehand."""
+"""Check the samples of a run as a stream: repeated ids, and labels that were shifted beforehand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from masksynth.pack.sample_columns import IGNORED, SampleTable, restore_first_la
 from masksynth.tasks.canonical import shown
 
 FIRST = 1000
-"""Samples of a run from which it is told whether labels were shifted."""
+"""Number of samples of a run from which shifted labels are recognized."""
 
 
 def refuse_repeated_ids(tables: Iterable[SampleTable]) -> Iterator[SampleTable]:
@@ -30,22 +30,22 @@ def refuse_repeated_ids(tables: Iterable[SampleTable]) -> Iterator[SampleTable]:
     >>> rows = [{"id": "a", "input_ids": [], "labels": []}] * 2
     >>> list(refuse_repeated_ids(tables_of(rows)))
     Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: samples:2: $.id: 'a' is the id of an earlier sample, too; give each its own, or none
+    masksynth.errors.InvalidInstance: samples:2: $.id: 'a' is the id of an earlier sample; give each its own, or none
     """
     seen = SeenNames()
     for table in tables:
-        here: set[tuple[type, str | int]] = set()
+        in_table: set[tuple[type, str | int]] = set()
         again = seen.add(table.ids)
         for sample, name in enumerate(table.ids):
-            if again[sample] or (type(name), name) in here:
-                fact = f"{shown(name)} is the id of an earlier sample, too"
+            if again[sample] or (type(name), name) in in_table:
+                fact = f"{shown(name)} is the id of an earlier sample"
                 raise InvalidInstance(fact, "$.id", "give each its own, or none", table.place[sample])
-            here.add((type(name), name))
+            in_table.add((type(name), name))
         yield table
 
 
 class LabelCounts(NamedTuple):
-    """Trained labels that have a next token, and how many of them equal that token's id and their own token's."""
+    """Number of trained labels that have a next token, and how many of them equal that token's id, or their own."""
 
     trained: int
     next: int
@@ -57,7 +57,7 @@ class LabelCounts(NamedTuple):
 
     @property
     def shifted(self) -> bool:
-        """Whether more than 99 % equal the next token and less than half their own."""
+        """Whether more than 99 % equal the next token and less than half equal their own."""
         return 100 * self.next > 99 * self.trained and 2 * self.own < self.trained
 
 
@@ -75,7 +75,7 @@ def count_labels(table: SampleTable) -> LabelCounts:
     """
     labels = restore_first_labels(table)
     counted = labels != IGNORED
-    counted[table.offset[1:][np.diff(table.offset) > 0] - 1] = False
+    counted[table.offset[1:][np.diff(table.offset) > 0] - 1] = False  # the last token of each sample
     for sample, segments in enumerate(table.segments):
         for segment in segments or ():
             start = int(table.offset[sample]) + segment.start
@@ -87,9 +87,15 @@ def count_labels(table: SampleTable) -> LabelCounts:
 
 
 def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> Iterator[SampleTable]:
-    """Yield the tables, after comparing the labels of the run's first samples with the tokens.
+    """Yield the tables, and compare the labels of the run's first samples with their tokens.
 
-    The run is judged as soon as ``first`` samples have been read, or at its end; nothing but three counters is kept.
+    The check takes place as soon as ``first`` samples have been read, or at the end of the run; only three counters are
+    kept.
+
+    Parameters
+    ----------
+    tables : iterable of SampleTable
+    first : int
 
     Raises
     ------
@@ -110,13 +116,14 @@ def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> 
             counts = counts.plus(count_labels(slice_samples(table, 0, min(len(table), first - samples))))
             samples += len(table)
             if samples >= first:
-                _judge(counts, first, begun)
+                _check_counts(counts, first, begun)
         yield table
     if samples < first:
-        _judge(counts, samples, begun)
+        _check_counts(counts, samples, begun)
 
 
-def _judge(counts: LabelCounts, samples: int, place: str) -> None:
+def _check_counts(counts: LabelCounts, samples: int, place: str) -> None:
+    """Raise if the labels of the first ``samples`` samples were shifted."""
     if counts.shifted:
         read = "1 sample" if samples == 1 else f"{samples:,} samples"
         fact = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.mask.csr import index_in_row, indptr, prefix_sums, repeat_ranges, row_of_entry, run_starts
+from masksynth.mask.csr import index_in_row, indptr, prefix_sums, repeat_index, repeat_ranges, row_of_entry, run_starts
 from masksynth.mask.intervals import RowIntervals, coalesce_sorted
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.position_layout import Rows
@@ -146,7 +146,7 @@ class _PositionRuns:
 def _find_position_runs(spans: Spans, classes: Classes) -> _PositionRuns:
     count = np.where(spans.alone & ~_is_all_live(spans), 0, spans.count)  # seen segments are live completely
     token = repeat_ranges(spans.start, count)
-    segment = np.repeat(np.arange(len(count)), count)
+    segment = repeat_index(count)
     position = classes.position[classes.number[token]]
     opens = run_starts(segment)
     opens[1:] |= position[1:] != position[:-1] + 1
@@ -232,7 +232,7 @@ def _rows_of_copies(rows: Rows, classes: Classes) -> Rows:
     size = len(classes.kind)
     count = np.diff(offset)[classes.kind]
     index = repeat_ranges(offset[:-1][classes.kind], count)
-    row, start, end = np.repeat(np.arange(size), count), low[index].astype(np.int64), high[index].astype(np.int64)
+    row, start, end = repeat_index(count), low[index].astype(np.int64), high[index].astype(np.int64)
     itself = np.arange(size)
     last = _last_copy_in_row(classes, row, start, end)
     swaps = ~_holds(row, start, end, itself)

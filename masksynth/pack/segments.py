@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.mask.csr import index_in_row, indptr, repeat_ranges, run_starts
+from masksynth.mask.csr import index_in_row, indptr, repeat_index, repeat_ranges, run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.position_layout import Piece
 from masksynth.pack.prefix import group_codes, identities
@@ -67,7 +67,7 @@ def _place_classes(table: SampleTable, spans: Spans, number: Int64Array, group: 
     twin = _find_twins(table, np.flatnonzero(spans.live), number, count)
     if twin.any():
         _count_copies(spans, number, twin, copies)
-    kind = np.repeat(np.arange(count), copies)  # class of each position, class after class
+    kind = repeat_index(copies)  # class of each position, class after class
     level = index_in_row(copies)  # 0 for first copies, 1 for second ones, ...
     by_level = np.lexsort((kind, level, group[kind]))
     place = np.empty(len(kind), np.int64)
@@ -77,7 +77,7 @@ def _place_classes(table: SampleTable, spans: Spans, number: Int64Array, group: 
 
 def _find_twins(table: SampleTable, live: Int64Array, number: Int64Array, count: int) -> BoolArray:
     """Return whether each token has another one of its class, of which there are ``count``, in its sample; ``(U,)``."""
-    sample = np.repeat(np.arange(len(table)), np.diff(table.offset))
+    sample = repeat_index(np.diff(table.offset))
     pair = sample[live] * count + number[live]  # (sample, class) as one integer
     order = np.argsort(pair, kind="stable")
     same = ~run_starts(pair[order])  # equal to the pair before it

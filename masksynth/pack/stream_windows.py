@@ -1,4 +1,4 @@
-"""A stream of samples in windows: bounded memory, groups kept together."""
+"""Cut a stream of samples into windows: bounded memory, groups kept together."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from masksynth.pack.name_hashes import SeenNames
 from masksynth.pack.sample_columns import SampleTable, join, select, slice_samples
 
 WINDOW = 4096
-"""Samples in a window, unless said otherwise."""
+"""Default number of samples in a window."""
 WINDOW_TOKENS = 1 << 24
-"""A window closes when it holds this many tokens, however few samples they are."""
+"""A window is closed when it has this many tokens, however few samples they are."""
 
 
 class Window(NamedTuple):
-    """Samples that are merged together, and the groups among them of which a part went into an earlier window."""
+    """Samples that are merged together, and those of their groups that have samples in an earlier window too."""
 
     table: SampleTable
     scattered: tuple[str | int, ...]
@@ -26,8 +26,17 @@ class Window(NamedTuple):
 def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WINDOW_TOKENS) -> Iterator[Window]:
     """Cut a stream of samples into windows of about ``size`` samples.
 
-    The group of a window's last sample may go on, so its samples wait for the next window, unless they are the whole window. A group that
-    comes back after its window has closed is merged in parts and reported; to notice it, 8 bytes are kept for each group seen.
+    The group of a window's last sample may continue, so its samples wait for the next window, unless they fill the
+    window. A group that recurs after its window was closed is merged in parts and reported; to detect it, 8 bytes are
+    kept for each group.
+
+    Parameters
+    ----------
+    tables : iterable of SampleTable
+    size : int
+        Most samples of a window.
+    tokens : int
+        Number of tokens at which a window is closed.
 
     Examples
     --------
@@ -52,7 +61,7 @@ def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WIN
 
 
 def _split(table: SampleTable) -> tuple[SampleTable, list[SampleTable]]:
-    """The samples to merge now, and those that wait for more of the last sample's group."""
+    """Return the samples to merge now, and those that wait for more of the last sample's group."""
     last = table.groups[-1]
     waits = np.array([last is not None and group == last and type(group) is type(last) for group in table.groups], bool)
     if waits.all() or not waits.any():
@@ -61,6 +70,7 @@ def _split(table: SampleTable) -> tuple[SampleTable, list[SampleTable]]:
 
 
 def _window(table: SampleTable, seen: SeenNames) -> Window:
+    """Return a window of some samples; their groups are added to ``seen``."""
     groups = list(dict.fromkeys(group for group in table.groups if group is not None))
     again = seen.add(groups)
     return Window(table, tuple(group for group, back in zip(groups, again, strict=True) if back))

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.errors import WrongAnswer
-from masksynth.mask.csr import factorize_rows, indptr, prefix_sums, repeat_ranges, run_starts
+from masksynth.mask.csr import factorize_rows, indptr, prefix_sums, repeat_index, repeat_ranges, run_starts
 from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.pack.sample_columns import SampleTable
 from masksynth.pack.segment_columns import Spans
@@ -156,7 +156,7 @@ def _set_colours(lane: Lane, spans: Spans, chosen: Int64Array) -> None:
     """Set colours, words and totals of the live tokens of the chosen segments."""
     length = spans.count[chosen]
     token = repeat_ranges(spans.start[chosen], length)  # flat indices of the live tokens, segment after segment
-    owner = np.repeat(np.arange(len(chosen)), length)
+    owner = repeat_index(length)
     first = indptr(length)[:-1]
     index = token - spans.start[chosen][owner]  # index of each token in its segment
     exponents = int(length.max(initial=0)) + 1

@@ -1,4 +1,4 @@
-"""Masks over a sample's tokens: pads, and labels given as a mask instead of a list.
+"""Apply the masks over a sample's tokens: drop pads, and convert masks of trained tokens to labels.
 
 ``attention_mask`` marks the real tokens; the others are pads, on either side, and are dropped. ``completion_mask`` and
 ``assistant_masks`` mark the trained tokens: ``labels`` is then ``input_ids`` where the mask is 1 and -100 elsewhere.
@@ -26,14 +26,14 @@ Lists = Sequence[AnyArray | None]
 
 
 class Rows(NamedTuple):
-    """Where the tokens of S samples lie in the flat arrays, and where the samples were read.
+    """Row pointers of S samples into flat arrays over tokens, and where the samples were read.
 
     Parameters
     ----------
     place : sequence of str
         ``file:line`` of each sample.
     offset : (S + 1,) int64
-        Sample s owns the entries ``offset[s] <= u < offset[s + 1]``.
+        Sample s has the entries ``offset[s] <= u < offset[s + 1]``.
     lead : (S,) int64
         Pads that were dropped before the first token of each sample; errors count from the first entry in the file.
     """
@@ -50,7 +50,7 @@ class Rows(NamedTuple):
 
 
 def fill_column(columns: Lists, default: AnyArray, offset: Int64Array) -> AnyArray:
-    """Return the lists of all samples, one after another; where a sample has none, the entries of ``default``."""
+    """Return the lists of all samples as one flat array; a sample without one gets its entries of ``default``."""
     if all(column is None for column in columns):
         return default
     parts = (default[offset[i] : offset[i + 1]] if column is None else column for i, column in enumerate(columns))
@@ -58,7 +58,7 @@ def fill_column(columns: Lists, default: AnyArray, offset: Int64Array) -> AnyArr
 
 
 def fill_binary(columns: Lists, name: str, rows: Rows) -> Int64Array:
-    """Return a mask over all tokens, 1 where a sample has none.
+    """Return a mask over all tokens; all 1 for a sample without one.
 
     Raises
     ------
@@ -66,9 +66,9 @@ def fill_binary(columns: Lists, name: str, rows: Rows) -> Int64Array:
         Naming the first entry other than 0 and 1.
     """
     values = fill_column(columns, np.ones(int(rows.offset[-1]), np.int64), rows.offset)
-    bad = (values != 0) & (values != 1)
-    if bad.any():
-        token = int(np.argmax(bad))
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        token = int(np.argmax(wrong))
         fact = f"{values[token]} is neither 0 nor 1"
         rows.refuse(token, name, fact, "give 1 for each token that counts and 0 for the others")
     return values
@@ -103,11 +103,11 @@ def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) 
     if real.all():
         return None
     ones = np.flatnonzero(real)
-    cut = np.searchsorted(ones, rows.offset)
+    cut = np.searchsorted(ones, rows.offset)  # row pointers of the samples into the real tokens
     kept = np.diff(cut)
     some = kept > 0
     first = np.where(some, np.append(ones, 0)[cut[:-1]], rows.offset[:-1])
-    # the last real token less the first is kept - 1, unless a 0 stands between them
+    # last real token - first real token = kept - 1, unless there is a 0 between them
     holes = np.flatnonzero(some & (ones[cut[1:] - 1] - first >= kept)) if len(ones) else np.zeros(0, np.int64)
     if len(holes):
         start = int(first[holes[0]])
@@ -116,7 +116,7 @@ def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) 
             hole,
             PADS,
             "is 0 between two real tokens",
-            "pads stand before or after the tokens; give segments for other masks",
+            "pads are allowed before or after the tokens; give segments for other masks",
         )
     pads = np.flatnonzero(kept < np.diff(rows.offset))
     for sample in pads.tolist():
@@ -150,8 +150,8 @@ def resolve_labels(tokens: Int64Array, lists: Mapping[str, Lists], causal: Seque
     Raises
     ------
     InvalidInstance
-        If a sample has neither labels nor a mask, a mask has an entry other than 0 and 1, or two of the lists contradict
-        each other.
+        If a sample has neither labels nor a mask, a mask has an entry other than 0 and 1, or two of the lists
+        contradict each other.
 
     Examples
     --------
@@ -168,23 +168,23 @@ def resolve_labels(tokens: Int64Array, lists: Mapping[str, Lists], causal: Seque
     length = np.diff(rows.offset)
     if list(ways) == ["labels"]:
         return fill_column(ways["labels"], tokens, rows.offset)
-    nothing = np.full(len(tokens), IGNORED, np.int64)
+    untrained = np.full(len(tokens), IGNORED, np.int64)
     labels = {
-        name: fill_column(columns, nothing, rows.offset)
+        name: fill_column(columns, untrained, rows.offset)
         if name == "labels"
         else np.where(fill_binary(columns, name, rows) == 1, tokens, IGNORED)
         for name, columns in ways.items()
     }
-    free = np.zeros(len(tokens), bool)
-    free[rows.offset[:-1][(length > 0) & np.array(causal, bool)]] = True
-    for one, other in combinations(ways, 2):
-        differs = np.repeat(given[one] & given[other], length) & (labels[one] != labels[other])
-        differs &= ~free if one == "labels" else True
+    ignored = np.zeros(len(tokens), bool)  # the first token of each causal sample
+    ignored[rows.offset[:-1][(length > 0) & np.array(causal, bool)]] = True
+    for first, second in combinations(ways, 2):
+        differs = np.repeat(given[first] & given[second], length) & (labels[first] != labels[second])
+        differs &= ~ignored if first == "labels" else True
         if differs.any():
             token = int(np.argmax(differs))
-            fact = f"makes the label {labels[other][token]}, but by {one} it is {labels[one][token]}"
-            rows.refuse(token, other, fact, "keep the one that is right")
-    result = nothing
+            fact = f"makes the label {labels[second][token]}, but by {first} it is {labels[first][token]}"
+            rows.refuse(token, second, fact, "keep the one that is right")
+    result = untrained
     for name in reversed(ways):
         result = np.where(np.repeat(given[name], length), labels[name], result)
     return result

@@ -1,9 +1,9 @@
-"""Report: a mask, its order and what was found, as one HTML file that needs no network.
+"""Reports: a mask, its Hasse diagram and the results of ``solve`` or ``audit`` as one HTML file that needs no network.
 
-``write_report`` is all that callers need. The page is drawn by D3, which stands in ``vendor`` with its licence and is
-written into the file; texts of an instance reach it as JSON and are shown as text, never as markup, address or code.
+Call ``write_report``. The page is drawn by D3, which is kept in ``vendor`` with its licence and written into the file;
+texts of an instance reach the page as JSON and are shown as text, never as markup, address or code.
 """
 
-from masksynth.report.page import check_place, report_html, write_report
+from masksynth.report.page import check_report_file, report_html, write_report
 
-__all__ = ["check_place", "report_html", "write_report"]
+__all__ = ["check_report_file", "report_html", "write_report"]

@@ -1,4 +1,4 @@
-"""Files that a page carries: the mask, the answer and the findings, where they are small."""
+"""Files embedded in the page for download: the mask, the answer and the findings, where they are small."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from masksynth.solve import Answer, record
 from masksynth.subject.subject import Subject
 
 MOST_BYTES = 800_000
-"""Largest file that a page carries."""
+"""Largest file that is embedded."""
 MOST_DENSE = 1_024
-"""Most positions for which the mask is carried as an array; above, as row intervals."""
+"""Largest mask that is embedded as a boolean array; a larger one as row intervals."""
 JSON, NPZ = "application/json", "application/octet-stream"
 
 
 def downloads(
     subject: Subject | None, answer: Answer | None, findings: Sequence[Finding] | None
 ) -> list[dict[str, Any]]:
-    """Each file as ``name``, ``type``, ``base64`` and ``size``; a file that is too large has a ``note`` instead.
+    """Return each file as ``name``, ``type``, ``base64`` and ``size``; a file that is too large has a ``note`` instead.
 
     Examples
     --------
     >>> [(file["name"], file["size"]) for file in downloads(None, None, [])]
     [('findings.json', 20)]
     """
-    return [_carried(*file) for file in _files(subject, answer, findings)]
+    return [_embed(*file) for file in _files(subject, answer, findings)]
 
 
 def _files(
@@ -44,15 +44,15 @@ def _files(
     if subject is not None and len(subject.mask.key_start) <= MOST_BYTES:
         yield "mask.npz", NPZ, npz_bytes(small_arrays(subject.mask))
     if answer is not None:
-        told = {name: value for name, value in record(answer).items() if name != "seconds"}
-        yield "solution.json", JSON, json_text(told).encode("ascii")
+        fields = {name: value for name, value in record(answer).items() if name != "seconds"}
+        yield "solution.json", JSON, json_text(fields).encode("ascii")
     if findings is not None:
-        told = {"findings": [finding.record() for finding in findings]}
-        yield "findings.json", JSON, f"{json.dumps(told, indent=1, default=str)}\n".encode("ascii")
+        records = {"findings": [finding.record() for finding in findings]}
+        yield "findings.json", JSON, f"{json.dumps(records, indent=1, default=str)}\n".encode("ascii")
 
 
 def small_arrays(mask: Mask) -> Arrays:
-    """The mask as named arrays: ``mask`` where it is small, else ``row_offset``, ``key_start`` and ``key_end``.
+    """Return the arrays of a mask: ``mask`` where it is small, else ``row_offset``, ``key_start`` and ``key_end``.
 
     Examples
     --------
@@ -64,10 +64,9 @@ def small_arrays(mask: Mask) -> Arrays:
     return {"row_offset": mask.row_offset, "key_start": mask.key_start, "key_end": mask.key_end}
 
 
-def _carried(name: str, kind: str, content: bytes) -> dict[str, Any]:
+def _embed(name: str, kind: str, content: bytes) -> dict[str, Any]:
+    """Return a file of the given media type as JSON values."""
     if len(content) > MOST_BYTES:
-        return {
-            "name": name,
-            "note": f"{name} has {count(len(content), 'byte')} and is not carried; write it with -o or --json.",
-        }
+        note = f"{name} has {count(len(content), 'byte')} and is not included; write it with -o or --json."
+        return {"name": name, "note": note}
     return {"name": name, "type": kind, "size": len(content), "base64": b64encode(content).decode("ascii")}

@@ -19,7 +19,7 @@ from masksynth.statistics import Hasse, convergence, flow_after, hasse
 from masksynth.subject.subject import Subject
 
 CHIP_WIDTH, CHIP_HEIGHT, LETTER, CHIP_MARGIN = 64, 34, 7, 14
-"""Pixels: least width of the place of a position, its height, the width of a column of text, the space around the text."""
+"""Pixels: least width of a position in its box, its height, the width of a column of text, space around the text."""
 PAD = 5
 """Pixels around the positions of a box that holds several."""
 MOST_LINES = 4_000

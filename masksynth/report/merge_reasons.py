@@ -1,7 +1,8 @@
-"""Who stands at each position, and why they may share it."""
+"""Which nodes share a position, and why they merged."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,56 +15,59 @@ from masksynth.tasks import TaskFamily
 MOST_NODES, MOST_ENTRIES = 50_000, 4_000_000
 """Most task nodes whose rows are compared, and most entries of these rows."""
 Row = tuple[tuple[int, int], ...]
+"""((position, multiplicity), ...) of a row."""
+NodeName = tuple[str, str]
+"""(task, node), or (sample, token)."""
 
 
-class Standing(NamedTuple):
-    """What stands at one position: (task or sample, node or token) pairs, and in one sentence why."""
+class Occupants(NamedTuple):
+    """The nodes or tokens at one position, and in one sentence why they share it."""
 
-    nodes: list[tuple[str, str]]
+    nodes: list[NodeName]
     why: str
 
 
-def standings(subject: Subject, checked: bool = False) -> list[Standing]:
-    """For each position who stands there, as far as the subject tells: its embeddings, or the samples of its packed batch.
+def position_occupants(subject: Subject, checked: bool = False) -> list[Occupants]:
+    """Return the occupants of each position: task nodes of an answer, or tokens of a packed batch's samples.
 
     Parameters
     ----------
     subject : Subject
     checked : bool
-        The checker has confirmed that every node sees exactly what its position sees; then rows of a large family need
-        not be compared.
+        Whether the checker has confirmed that each node sees exactly what its position sees; then the rows of a large
+        family need not be compared.
 
     Examples
     --------
     >>> import masksynth as ms
-    >>> from masksynth.audit import subject_of_merged
+    >>> from masksynth.subject import subject_of_merged
     >>> from dataclasses import replace
-    >>> asked = ms.catalog.prefix_lm(n=3, P=1)
-    >>> found = standings(replace(subject_of_merged(ms.solve(asked).merged, "x"), family=asked))
-    >>> print(found[0].why)
-    2 nodes of 2 tasks stand here: equal input, position id and kind, and equal rows, which read position 0.
+    >>> question = ms.catalog.prefix_lm(n=3, P=1)
+    >>> subject = replace(subject_of_merged(ms.solve(question).merged, "x"), family=question)
+    >>> print(position_occupants(subject)[0].why)
+    2 nodes of 2 tasks share this position: equal input, position id and kind, and equal rows, which read position 0.
     """
     if subject.embeddings is not None:
-        return _of_tasks(subject, subject.embeddings, checked)
+        return _task_nodes(subject, subject.embeddings, checked)
     if subject.batch is not None:
-        return _of_samples(subject)
-    return [Standing([], "")] * subject.size
+        return _sample_tokens(subject)
+    return [Occupants([], "")] * subject.size
 
 
-def _of_tasks(subject: Subject, embeddings: Mapping[str, Mapping[str, int]], checked: bool) -> list[Standing]:
-    here: list[list[tuple[str, str]]] = [[] for _ in range(subject.size)]
-    for task, places in embeddings.items():
-        for node, place in places.items():
-            if 0 <= place < subject.size:
-                here[place].append((task, node))
+def _task_nodes(subject: Subject, embeddings: Mapping[str, Mapping[str, int]], checked: bool) -> list[Occupants]:
+    nodes_at: list[list[NodeName]] = [[] for _ in range(subject.size)]
+    for task, positions in embeddings.items():
+        for node, position in positions.items():
+            if 0 <= position < subject.size:
+                nodes_at[position].append((task, node))
     rows = None if subject.family is None else mapped_rows(subject.family.family, embeddings)
-    return [Standing(nodes, _why(subject, nodes, rows, checked)) for nodes in here]
+    return [Occupants(nodes, _reason(subject, nodes, rows, checked)) for nodes in nodes_at]
 
 
 def mapped_rows(
     family: TaskFamily, embeddings: Mapping[str, Mapping[str, int]]
-) -> dict[tuple[str, str], tuple[Row, ...]] | None:
-    """(task, node) -> its row in every table as ((position, how often), ...); None where the family is too large to compare.
+) -> dict[NodeName, tuple[Row, ...]] | None:
+    """Map each node to its row in every table, with keys replaced by their positions; None if the family is too large.
 
     Examples
     --------
@@ -72,10 +76,8 @@ def mapped_rows(
     >>> mapped_rows(ms.catalog.causal_lm(n=3).family, merged.embeddings)[("predict w2", "w1")]
     (((0, 1), (1, 1)),)
     """
-    if (
-        sum(len(task.nodes) for task in family.tasks) > MOST_NODES
-        or sum(len(task.nodes) ** 2 for task in family.tasks) > MOST_ENTRIES
-    ):
+    sizes = [len(task.nodes) for task in family.tasks]
+    if sum(sizes) > MOST_NODES or sum(size**2 for size in sizes) > MOST_ENTRIES:
         return None
     union = live_union(family)
     try:
@@ -83,75 +85,72 @@ def mapped_rows(
     except Unsupported:
         return None
     names = [(task.name, node.name) for task, node in map(union.task_and_node, range(len(union.task)))]
-    place = [embeddings.get(task, {}).get(node, -1) for task, node in names]
-    return dict(zip(names, _signatures(union, rows, place), strict=True))
+    position = [embeddings.get(task, {}).get(node, -1) for task, node in names]
+    return dict(zip(names, _map_keys(union, rows, position), strict=True))
 
 
-def _signatures(union: Union, rows: Rows, place: list[int]) -> list[tuple[Row, ...]]:
-    known: dict[int, Row] = {}
+def _map_keys(union: Union, rows: Rows, position: list[int]) -> list[tuple[Row, ...]]:
+    """Return for each live node its rows as ((position, multiplicity), ...); each distinct row is mapped once."""
+    mapped: dict[int, Row] = {}
     for table in rows.refs:
         for row in table:
-            if row not in known:
-                known[row] = _counted([place[key] for key in rows.rows[row]])
-    return [tuple(known[table[live]] for table in rows.refs) for live in range(len(union.task))]
+            if row not in mapped:
+                mapped[row] = tuple(sorted(Counter(position[key] for key in rows.rows[row]).items()))
+    return [tuple(mapped[table[live]] for table in rows.refs) for live in range(len(union.task))]
 
 
-def _counted(places: list[int]) -> Row:
-    counts: dict[int, int] = {}
-    for at in places:
-        counts[at] = counts.get(at, 0) + 1
-    return tuple(sorted(counts.items()))
-
-
-def _why(
+def _reason(
     subject: Subject,
-    nodes: list[tuple[str, str]],
-    rows: Mapping[tuple[str, str], tuple[Row, ...]] | None,
+    nodes: list[NodeName],
+    rows: Mapping[NodeName, tuple[Row, ...]] | None,
     checked: bool,
 ) -> str:
+    """Return in one sentence why the nodes share their position."""
     if not nodes:
-        return "A copy: a row of some task reads several equal nodes, and each needs a position of its own."
+        return "A copy: a row of some task reads several equal nodes, and each needs its own position."
     if len(nodes) == 1:
-        return "One node stands here; no other is equal to it."
-    who = f"{count(len(nodes), 'node')} of {count(len({task for task, _ in nodes}), 'task')} stand here"
+        return "One node; no other node is equal to it."
+    tasks = len({task for task, _ in nodes})
+    who = f"{count(len(nodes), 'node')} of {count(tasks, 'task')} share this position"
     if rows is None and checked:
-        return f"{who}: equal input, position id and kind, and each sees exactly what this position sees, as the checker confirmed."
+        equal = "equal input, position id and kind, and each node sees exactly what this position sees"
+        return f"{who}: {equal}, as the checker confirmed."
     if rows is None:
-        told = "the family is not at hand" if subject.family is None else "the family is large"
-        return f"{who}; {told}, so their rows are not compared here."
-    found = {rows[node] for node in nodes if node in rows}
-    if len(found) == 1:
-        return f"{who}: equal input, position id and kind, and equal rows, which read {_read(next(iter(found)))}."
-    deep = "" if subject.layers is None else f" within {count(subject.layers, 'layer')}"
-    return f"{who}: equal input, position id and kind; they have {len(found)} different rows, which agree as deep as they are read{deep}."
+        fact = "the family is not known" if subject.family is None else "the family is large"
+        return f"{who}; {fact}, so their rows are not compared here."
+    different = {rows[node] for node in nodes if node in rows}
+    if len(different) == 1:
+        return f"{who}: equal input, position id and kind, and equal rows, which read {_row_text(different.pop())}."
+    depth = "" if subject.layers is None else f" within {count(subject.layers, 'layer')}"
+    equal = f"equal input, position id and kind; they have {len(different)} different rows"
+    return f"{who}: {equal}, which agree as deep as they are read{depth}."
 
 
-def _read(row: tuple[Row, ...]) -> str:
-    words = []
+def _row_text(row: tuple[Row, ...]) -> str:
+    """Return the positions that a row reads, table by table, with those that it reads several times."""
+    texts = []
     for table in row:
-        places = [at for at, _ in table]
-        twice = [f"{at} {times} times" for at, times in table if times > 1]
-        numbers = ranges(places)
-        words.append(
-            f"{'position' if len(places) == 1 else 'positions'} {numbers}"
-            + (f" ({', '.join(twice[:4])})" if twice else "")
-        )
-    return words[0] if len(words) == 1 else "; ".join(f"in table {number}: {text}" for number, text in enumerate(words))
+        positions = [position for position, _ in table]
+        repeated = [f"{position} {times} times" for position, times in table if times > 1]
+        text = f"{'position' if len(positions) == 1 else 'positions'} {ranges(positions)}"
+        texts.append(f"{text} ({', '.join(repeated[:4])})" if repeated else text)
+    return texts[0] if len(texts) == 1 else "; ".join(f"in table {number}: {text}" for number, text in enumerate(texts))
 
 
-def _of_samples(subject: Subject) -> list[Standing]:
-    """The tokens of a packed batch's samples at each position."""
+def _sample_tokens(subject: Subject) -> list[Occupants]:
+    """Return the live tokens of a packed batch's samples at each position."""
     batch: Any = subject.batch
-    here: list[list[tuple[str, str]]] = [[] for _ in range(subject.size)]
+    tokens_at: list[list[NodeName]] = [[] for _ in range(subject.size)]
     for number, name in enumerate(batch.samples):
         low, high = int(batch.sample_offset[number]), int(batch.sample_offset[number + 1])
-        for token, place in enumerate(batch.sample_position[low:high].tolist()):
-            here[place].append((str(name), f"live token {token}"))
-    return [Standing(tokens, _shared(tokens)) for tokens in here]
+        for token, position in enumerate(batch.sample_position[low:high].tolist()):
+            tokens_at[position].append((str(name), f"live token {token}"))
+    return [Occupants(tokens, _token_reason(tokens)) for tokens in tokens_at]
 
 
-def _shared(tokens: list[tuple[str, str]]) -> str:
+def _token_reason(tokens: list[NodeName]) -> str:
     samples = len({name for name, _ in tokens})
     if len(tokens) < 2:
-        return "One token of one sample stands here." if tokens else "No live token stands here."
-    return f"{count(len(tokens), 'token')} of {count(samples, 'sample')} stand here: equal tokens with equal contexts."
+        return "One token of one sample." if tokens else "No live token."
+    who = f"{count(len(tokens), 'token')} of {count(samples, 'sample')} share this position"
+    return f"{who}: equal tokens with equal contexts."

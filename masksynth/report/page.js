@@ -43,7 +43,7 @@
     return row;
   }
 
-  // Rows: what a unit sees in the shown table, at any depth, and who sees it.
+  // Rows: the keys of a unit in the shown table, and the units that have it as a key.
   const row = (unit, which = table) => data.tables[which][unit];
   const words = (flat) => {
     const parts = spans(flat).map(([low, high]) => (high - low === 1 ? `${low}` : `${low} to ${high - 1}`));
@@ -78,7 +78,7 @@
     return parts.join(", ") + ".";
   };
 
-  // Selection: everything that shows a unit follows it.
+  // Selection: every view marks the selected unit.
   function pick(unit, { say = true, look = "both", at = unit * step } = {}) {
     if (!(unit >= 0 && unit < count)) return;
     picked = unit;
@@ -104,7 +104,7 @@
   let showChip = () => {};
   let showRow = () => {};
 
-  // Facts of the selected unit.
+  // Details of the selected unit.
   function facts(list, pairs) {
     list.replaceChildren();
     for (const [term, text] of pairs) put(list, make("dt", term), put(make("dd"), text instanceof Node ? text : name(String(text))));
@@ -112,7 +112,7 @@
   }
   function details(unit) {
     const body = byId("details-body");
-    const { name: title, input, id, kind, labels, labels_total: total, nodes, nodes_total: standing, why } = units[unit];
+    const { name: title, input, id, kind, labels, labels_total: total, nodes, nodes_total: nodeCount, why } = units[unit];
     byId("details-heading").textContent = step === 1 ? `Position ${title}` : `Block row ${unit}: positions ${title}`;
     const pairs = [];
     if (input !== undefined) pairs.push(["Input", input]);
@@ -124,11 +124,11 @@
     if (diagram.reach) pairs.push(["Reached by", `${words(diagram.reach[unit])} (${data.depth})`]);
     if (step > 1) pairs.push(["Labels", total]);
     body.replaceChildren(facts(make("dl"), pairs));
-    if (why) put(body, make("h3", step === 1 && standing > 1 ? "Why it merged" : "Who stands here"), put(make("p"), why));
+    if (why) put(body, make("h3", step === 1 && nodeCount > 1 ? "Why it merged" : "Nodes at this position"), put(make("p"), why));
     if (nodes.length) {
-      const rows = heads(body.appendChild(make("table", undefined, { "aria-label": "Who stands here" })), ["Task", "Node"]);
+      const rows = heads(body.appendChild(make("table", undefined, { "aria-label": "Nodes at this position" })), ["Task", "Node"]);
       for (const [task, node] of nodes) cells(rows, [names[task], node]);
-      if (standing > nodes.length) put(body, make("p", `and ${plural(standing - nodes.length, "more node")}`));
+      if (nodeCount > nodes.length) put(body, make("p", `and ${plural(nodeCount - nodes.length, "more node")}`));
     }
     if (labels.length) {
       put(body, make("h3", "Labels"));
@@ -145,7 +145,7 @@
     }
   }
 
-  // The positions that a finding's witness names, as buttons.
+  // The positions of a finding's witness, as buttons.
   function places(found) {
     const line = make("p");
     found.places.forEach((position, at) => {
@@ -304,9 +304,9 @@
     byId("table-label").hidden = data.tables.length < 2;
     data.tables.forEach((_, number) => byId("table").append(make("option", String(number), { value: String(number) })));
     byId("table").addEventListener("change", () => { table = Number(byId("table").value); fill(); });
-    const lines = step === 1 ? "Each line is a query, each column a key; filled: the query sees the key." :
-      `Each cell is a block of ${step} x ${step} pairs: dark where all are allowed, light where some are.`;
-    byId("mask-help").textContent = `${lines} Click a line, or focus the mask and use the arrow keys; the dashed column shows who sees it.`;
+    const lines = step === 1 ? "Rows are queries, columns are keys; a filled cell is an allowed pair." :
+      `Each cell is a block of ${step} x ${step} pairs: dark if all are allowed, light if some are.`;
+    byId("mask-help").textContent = `${lines} Click a row, or focus the mask and use the arrow keys; the dashed column shows the queries that see it.`;
     byId("mask-note").textContent = data.left_out ? `${plural(data.left_out, "table")} of the layer pattern are not shown.` : "";
   }
 
@@ -333,7 +333,7 @@
     if (data.findings === null) return;
     byId("findings-section").hidden = false;
     const more = data.findings_left_out ? ` ${plural(data.findings_left_out, "more finding")} are in findings.json or the command's --json.` : "";
-    byId("findings-note").textContent = data.findings.length ? `A position's button shows it below.${more}` : "Nothing was found.";
+    byId("findings-note").textContent = data.findings.length ? `The button of a position selects it below.${more}` : "There are no findings.";
     if (!data.findings.length) return;
     const rows = heads(byId("findings"), ["Severity", "Code", "Position", "What", "Remedy", "Witness"]);
     for (const found of data.findings) {
@@ -375,7 +375,7 @@
   byId("verdict").textContent = data.verdict;
   byId("verdict").className = data.grade;
   facts(byId("facts"), data.facts);
-  byId("by").textContent = `Written by ${data.by}. This file holds all that it shows and asks no network for anything.`;
+  byId("by").textContent = `Written by ${data.by}. This file needs no network.`;
   drawFindings();
   drawDownloads();
   drawOrder();
@@ -392,6 +392,6 @@
     pick(first ? Math.floor(first.position / step) : most, { say: false, at: first?.position });
   } else {
     for (const id of ["mask-section", "details"]) byId(id).hidden = true;
-    byId("positions-details").replaceWith(make("p", "There are none."));
+    byId("positions-details").replaceWith(make("p", "There are no positions."));
   }
 })();

@@ -1,4 +1,4 @@
-"""The page: data, style, library and program in one HTML file that may run nothing else and reach no network."""
+"""The page: data, style, library and program in one HTML file that runs nothing else and uses no network."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import Any
 from masksynth.audit.finding import Finding
 from masksynth.audit.run_audit import Report
 from masksynth.errors import InvalidInstance, MasksynthError
-from masksynth.files import write_file
+from masksynth.files import check_file, write_file
 from masksynth.report.downloads import downloads
-from masksynth.report.page_rows import units
+from masksynth.report.page_rows import page_rows
 from masksynth.report.page_text import SHORT, Names, count, cut
 from masksynth.report.summary_facts import (
     MOST_FINDINGS,
@@ -48,7 +48,7 @@ def write_report(
     tokenizer: str | Path | None = None,
     force: bool = False,
 ) -> Path:
-    """Write a report as one HTML file, whole or not at all.
+    """Write a report as one HTML file, completely or not at all; missing parent folders are made.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def write_report(
     what, answer, findings, name, tokenizer
         As for ``report_html``.
     force : bool
-        Replace a file that is there already.
+        Replace an existing report.
 
     Returns
     -------
@@ -65,52 +65,47 @@ def write_report(
     Raises
     ------
     InvalidInstance
-        If there is nothing that can be shown, or the file is there already and ``force`` is False.
+        As ``report_html``, or if the file exists and ``force`` is False.
     MasksynthError
         If the file cannot be written; nothing is left.
 
     Examples
     --------
     >>> import masksynth as ms
-    >>> asked = ms.catalog.butterfly(n=4)
+    >>> question = ms.catalog.butterfly(n=4)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_report(f"{folder}/report.html", asked, answer=ms.solve(asked)).name
+    ...     write_report(f"{folder}/report.html", question, answer=ms.solve(question)).name
     'report.html'
     """
     target = Path(path)
-    check_place(target, force)
+    check_report_file(target, force)
     content = report_html(what, answer=answer, findings=findings, name=name, tokenizer=tokenizer).encode("utf-8")
     write_file(target, content, force, (), "the report")
     return target
 
 
-def check_place(path: Path, force: bool) -> None:
-    """Refuse, before any work is done, a place at which no report can be written.
+def check_report_file(path: Path, force: bool) -> None:
+    """Raise, before any work is done, if no report can be written to a path.
 
     Raises
     ------
     InvalidInstance
-        If it is a folder, lies in no folder, has another suffix, or is there already: with ``force`` a report gives
-        way, nothing else does.
+        If it is a folder, does not end in .html, or exists; with ``force`` an existing report is replaced.
     MasksynthError
-        If the folder takes no files.
+        If the folder is not writable.
     """
-    if os.path.isdir(path) or not os.path.isdir(path.parent):
-        fact = "is a folder" if os.path.isdir(path) else f"lies in no folder: there is no {path.parent}"
-        raise InvalidInstance(fact, "", "name an HTML file in a folder that is there", str(path))
-    if path.suffix.lower() not in (".html", ".htm"):
+    if path.suffix.lower() not in (".html", ".htm") and not path.is_dir():
         raise InvalidInstance("a report is an HTML file", "", "name it FILE.html", str(path))
-    if os.path.lexists(path) and not force:
-        raise InvalidInstance("is there already", "", "choose another name or give --force", str(path))
+    check_file(path, force)
     try:
         if os.path.lexists(path) and path.read_bytes()[: len(BEGIN)] != BEGIN:
-            raise InvalidInstance("is no report and is not replaced", "", "choose another name", str(path))
-        with tempfile.TemporaryFile(dir=path.parent):
+            raise InvalidInstance("is not a report and is not replaced", "", "choose another name", str(path))
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise MasksynthError(
-            f"{path}: the report cannot be written: {error.strerror or error}; choose another file"
-        ) from error
+        reason = error.strerror or error
+        raise MasksynthError(f"{path}: the report cannot be written: {reason}; choose another file") from error
 
 
 def report_html(
@@ -121,16 +116,16 @@ def report_html(
     name: str | None = None,
     tokenizer: str | Path | None = None,
 ) -> str:
-    """The text of a report; equal arguments give equal text.
+    """Return the text of a report; equal arguments give equal text.
 
     Parameters
     ----------
     what : Subject, Instance or MergedTask
-        A mask with what is known of it, the instance that ``answer`` answers, or a merged task.
+        A mask with what is known of it, the instance of ``answer``, or a merged task.
     answer : Answer, optional
-        Needed with an instance.
+        Required with an instance.
     findings : Report or sequence of Finding, optional
-        What an audit found; None: there was no audit.
+        Results of an audit; None if there was none.
     name : str, optional
         The title [default: the name of the subject or instance].
     tokenizer : str or path, optional
@@ -156,8 +151,8 @@ def report_html(
         from masksynth.draw.token_text import decode_tokens
 
         subject = decode_tokens(subject, tokenizer)
-    asked = what if isinstance(what, Instance) else None if subject is None else subject.family
-    facts = [] if answer is None or asked is None else answer_facts(asked, answer)
+    question = what if isinstance(what, Instance) else None if subject is None else subject.family
+    facts = [] if answer is None or question is None else answer_facts(question, answer)
     facts += [] if subject is None else subject_facts(subject)
     if isinstance(findings, Report):
         facts += audit_facts(findings)
@@ -172,9 +167,8 @@ def _subject(what: Subject | Instance | MergedTask, answer: Answer | None) -> Su
         return subject_of_merged(what, "merged task")
     if not isinstance(what, Instance) or answer is None:
         fact = "an instance without its answer" if isinstance(what, Instance) else f"{type(what).__name__}"
-        raise InvalidInstance(
-            f"a report cannot show {fact}", "", "give a Subject, a MergedTask, or an Instance with answer=solve(...)"
-        )
+        remedy = "give a Subject, a MergedTask, or an Instance with answer=solve(...)"
+        raise InvalidInstance(f"a report cannot show {fact}", "", remedy)
     return None if answer.merged is None else replace(subject_of_merged(answer.merged, what.name), family=what)
 
 
@@ -183,17 +177,16 @@ def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Fin
 
     names = Names()
     grade, line = verdict(answer, findings)
-    shown: dict[str, Any] = NOTHING if subject is None else units(subject, names, _has_checked_rows(answer))
+    size, layers = (0, None) if subject is None else (subject.size, subject.layers)
+    shown: dict[str, Any] = NOTHING if subject is None else page_rows(subject, names, _has_checked_rows(answer))
     return {
         "grade": grade,
         "verdict": line,
-        "size": 0 if subject is None else subject.size,
+        "size": size,
         **shown,
         "names": names.texts,
-        "depth": "at any depth"
-        if subject is None or subject.layers is None
-        else f"within {count(subject.layers, 'layer')}",
-        "findings": None if findings is None else finding_records(findings, 0 if subject is None else subject.size),
+        "depth": "at any depth" if layers is None else f"within {count(layers, 'layer')}",
+        "findings": None if findings is None else finding_records(findings, size),
         "findings_left_out": max(len(findings or ()) - MOST_FINDINGS, 0),
         "downloads": downloads(subject, answer, findings),
         "by": f"masksynth {masksynth.__version__}",
@@ -201,7 +194,7 @@ def _data(subject: Subject | None, answer: Answer | None, findings: Sequence[Fin
 
 
 def _has_checked_rows(answer: Answer | None) -> bool:
-    """Whether the checker confirmed that every node sees exactly what its position sees: of dense answers at any depth."""
+    """Return whether the checker confirmed each node's row: it does for dense answers at any depth."""
     return (
         answer is not None
         and answer.merged is not None
@@ -231,7 +224,7 @@ def _page(data: dict[str, Any]) -> str:
 
 
 def data_text(data: Any) -> str:
-    r"""JSON that no HTML parser can take for markup: ASCII, with ``<``, ``>`` and ``&`` escaped.
+    r"""Return JSON that an HTML parser cannot mistake for markup: ASCII, with ``<``, ``>`` and ``&`` escaped.
 
     Examples
     --------
@@ -244,7 +237,7 @@ def data_text(data: Any) -> str:
 
 @cache
 def _part(name: str) -> str:
-    """A file of this package; what stands between tags is what the policy's hash is taken of."""
+    """Return a file of this package, exactly as it is written between tags and hashed for the policy."""
     return resources.files("masksynth").joinpath("report", *name.split("/")).read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""What the page shows row by row: positions, or rows of blocks where there are too many positions."""
+"""Rows of the page: one for each position, or for each row of blocks of a large mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from masksynth.mask import Mask
 from masksynth.mask.algebra import select_table
 from masksynth.mask.typing import BoolArray, Int32Array
 from masksynth.report.hasse_data import flat_rows, hasse_data
-from masksynth.report.merge_reasons import standings
+from masksynth.report.merge_reasons import position_occupants
 from masksynth.report.page_text import LONG, SHORT, Names, count, text_of
 from masksynth.subject.subject import Subject
 
@@ -21,6 +21,8 @@ MOST_POSITIONS = 400
 """Most positions that are shown one by one."""
 MOST_BLOCKS = 256
 """Most rows of blocks."""
+MOST_BLOCK_TABLES = 8
+"""Most tables of a layer pattern that are shown in blocks."""
 MOST_LISTED = 20_000
 """Most nodes, and most labels, that are listed over all positions."""
 NAME = 40
@@ -29,95 +31,111 @@ MOST_INTERVALS = 250_000
 """Most row intervals over all tables; further tables are left out."""
 
 
-def units(subject: Subject, names: Names, checked: bool = False) -> dict[str, Any]:
-    """``step`` (positions in a unit), ``units`` (facts of each), ``tables`` (rows of each) and ``diagram``, as JSON values.
+def page_rows(subject: Subject, names: Names, checked: bool = False) -> dict[str, Any]:
+    """Return what the page shows row by row, as JSON values.
 
-    A unit is a position up to ``MOST_POSITIONS`` positions, and above that a row of blocks of step x step pairs, so
-    that there are ``MOST_BLOCKS`` at most; ``checked`` is that of ``standings``. A row is {"full": [start, end, ...],
-    "part": [start, end, ...]} in units.
+    A unit is a position, or above ``MOST_POSITIONS`` positions a row of at most ``MOST_BLOCKS`` blocks of step x step
+    pairs.
+
+    Parameters
+    ----------
+    subject : Subject
+    names : Names
+        Collects the names of tasks.
+    checked : bool
+        As for ``position_occupants``.
+
+    Returns
+    -------
+    dict
+        ``step``: positions in a unit; ``units``: facts of each; ``tables``: for each table the rows of all units as
+        {"full": [start, end, ...], "part": [start, end, ...]}, in units; ``left_out``: number of tables not shown;
+        ``diagram``: as ``hasse_data``.
 
     Examples
     --------
-    >>> found = units(Subject(Mask.from_intervals([[((0, q + 1),) for q in range(512)]]), "causal"), Names())
-    >>> found["step"], found["units"][1]["name"], found["tables"][0][2], found["left_out"]
+    >>> rows = page_rows(Subject(Mask.from_intervals([[((0, q + 1),) for q in range(512)]]), "causal"), Names())
+    >>> rows["step"], rows["units"][1]["name"], rows["tables"][0][2], rows["left_out"]
     (2, '2 to 3', {'full': [0, 2], 'part': [2, 3]}, 0)
     """
     if subject.size <= MOST_POSITIONS:
-        return _positions(subject, names, checked)
+        return _position_rows(subject, names, checked)
     step = -(-subject.size // MOST_BLOCKS)
-    note = f"{count(subject.size, 'position')} are too many for a diagram; the mask is drawn in blocks of {step} x {step} pairs."
-    kept = min(subject.mask.tables, 8)
+    blocks = f"the mask is drawn in blocks of {step} x {step} pairs"
+    shown = min(subject.mask.tables, MOST_BLOCK_TABLES)
     return {
         "step": step,
-        "units": [_block(subject.size, step, at, held) for at, held in enumerate(_held(subject, step))],
-        "tables": [block_rows(subject.mask, table, step) for table in range(kept)],
-        "left_out": subject.mask.tables - kept,
-        "diagram": {"note": note},
+        "units": [_block(subject.size, step, row, labels) for row, labels in enumerate(_count_labels(subject, step))],
+        "tables": [block_rows(subject.mask, table, step) for table in range(shown)],
+        "left_out": subject.mask.tables - shown,
+        "diagram": {"note": f"{count(subject.size, 'position')} are too many for a diagram; {blocks}."},
     }
 
 
-def _positions(subject: Subject, names: Names, checked: bool) -> dict[str, Any]:
-    each = max(MOST_LISTED // max(subject.size, 1), 4)
-    labels = _labels(subject, names, each)
-    here = standings(subject, checked)
-    shown = []
-    for place in range(subject.size):
-        unit: dict[str, Any] = {
-            "name": str(place),
-            "why": here[place].why,
-            "labels": labels[place][0],
-            "labels_total": labels[place][1],
+def _position_rows(subject: Subject, names: Names, checked: bool) -> dict[str, Any]:
+    most = max(MOST_LISTED // max(subject.size, 1), 4)
+    labels, occupants = _labels(subject, names, most), position_occupants(subject, checked)
+    units: list[dict[str, Any]] = []
+    for position in range(subject.size):
+        nodes = occupants[position].nodes
+        unit = {
+            "name": str(position),
+            "why": occupants[position].why,
+            "labels": labels[position][0],
+            "labels_total": labels[position][1],
+            "nodes": [[names.number(task), text_of(node, SHORT)] for task, node in nodes[:most]],
+            "nodes_total": len(nodes),
         }
-        unit["nodes"] = [[names.number(task), text_of(node, SHORT)] for task, node in here[place].nodes[:each]]
-        unit["nodes_total"] = len(here[place].nodes)
-        shown.append(unit | _identity(subject, place))
-    kept = _tables_kept(subject.mask)
-    tables = [[{"full": row, "part": []} for row in flat_rows(select_table(subject.mask, number))] for number in range(kept)]
+        units.append(unit | _identity(subject, position))
+    shown = _count_shown_tables(subject.mask)
+    tables = (select_table(subject.mask, number) for number in range(shown))
     return {
         "step": 1,
-        "units": shown,
-        "tables": tables,
-        "left_out": subject.mask.tables - kept,
-        "diagram": hasse_data(subject, [unit.get("short", "") for unit in shown]),
+        "units": units,
+        "tables": [[{"full": row, "part": []} for row in flat_rows(table)] for table in tables],
+        "left_out": subject.mask.tables - shown,
+        "diagram": hasse_data(subject, [unit.get("short", "") for unit in units]),
     }
 
 
-def _identity(subject: Subject, place: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _identity(subject: Subject, position: int) -> dict[str, Any]:
+    """Return what is known of a position: ``input`` and its ``short`` form, position ``id``, ``kind``."""
+    facts: dict[str, Any] = {}
     if subject.inputs is not None:
-        found["input"] = text_of(subject.inputs[place], LONG)
-        found["short"] = display_names.cut(display_names.text_of(subject.inputs[place]), NAME)
+        facts["input"] = text_of(subject.inputs[position], LONG)
+        facts["short"] = display_names.cut(display_names.text_of(subject.inputs[position]), NAME)
     if subject.positions is not None:
-        found["id"] = int(subject.positions[place])
+        facts["id"] = int(subject.positions[position])
     if subject.kinds is not None:
-        found["kind"] = text_of(subject.kinds[place], SHORT)
-    return found
+        facts["kind"] = text_of(subject.kinds[position], SHORT)
+    return facts
 
 
-def _labels(subject: Subject, names: Names, each: int) -> list[tuple[list[list[Any]], int]]:
-    """For each position its labels as [label, weight, task or -1], the first ``each`` of them, and how many there are."""
-    found: list[tuple[list[list[Any]], int]] = [([], 0)] * subject.size
+def _labels(subject: Subject, names: Names, most: int) -> list[tuple[list[list[Any]], int]]:
+    """Return for each position its first labels as [label, weight, task or -1], and the number of all its labels."""
+    listed: list[list[list[Any]]] = [[] for _ in range(subject.size)]
+    totals = [0] * subject.size
     labels = subject.labels
-    if labels is None:
-        return found
-    for number, place in enumerate(labels.position.tolist()):
-        listed, total = found[place]
-        if total < each:
-            task = int(labels.task[number])
+    if labels is not None:
+        for edge, position in enumerate(labels.position.tolist()):
+            totals[position] += 1
+            if totals[position] > most:
+                continue
+            task = int(labels.task[edge])
             name = names.number(str(labels.tasks[task])) if 0 <= task < len(labels.tasks) else -1
-            listed = [*listed, [text_of(labels.value[number], SHORT), text_of(float(labels.weight[number])), name]]
-        found[place] = listed, total + 1
-    return found
+            weight = text_of(float(labels.weight[edge]))
+            listed[position].append([text_of(labels.value[edge], SHORT), weight, name])
+    return list(zip(listed, totals, strict=True))
 
 
-def _tables_kept(mask: Mask) -> int:
-    """How many tables, from the first on, fit into ``MOST_INTERVALS``."""
+def _count_shown_tables(mask: Mask) -> int:
+    """Return how many tables, from the first on, fit into ``MOST_INTERVALS``; at least one."""
     ends = mask.row_offset[:, -1]
     return max(int((ends <= MOST_INTERVALS).sum()), 1)
 
 
 def block_rows(mask: Mask, table: int, step: int) -> list[dict[str, list[int]]]:
-    """The rows of blocks of one table: which blocks are full and which partial, as intervals.
+    """Return the rows of blocks of one table: full and partial blocks as intervals.
 
     Examples
     --------
@@ -125,28 +143,29 @@ def block_rows(mask: Mask, table: int, step: int) -> list[dict[str, list[int]]]:
     [{'full': [], 'part': [0, 1]}, {'full': [0, 1], 'part': [1, 2]}]
     """
     lists = block_lists(mask, table, step)
-    full = flat_rows(Mask.from_dense(_grid(lists.full_count, lists.full_index)))
-    part = flat_rows(Mask.from_dense(_grid(lists.partial_count, lists.partial_index)))
-    return [{"full": one, "part": two} for one, two in zip(full, part, strict=True)]
+    full = flat_rows(Mask.from_dense(_block_grid(lists.full_count, lists.full_index)))
+    partial = flat_rows(Mask.from_dense(_block_grid(lists.partial_count, lists.partial_index)))
+    return [{"full": full_row, "part": part_row} for full_row, part_row in zip(full, partial, strict=True)]
 
 
-def _grid(counts: Int32Array, index: Int32Array) -> BoolArray:
+def _block_grid(counts: Int32Array, index: Int32Array) -> BoolArray:
+    """Return (R, R) bool: true for block (r, c) if c is among the first ``counts[r]`` entries of ``index[r]``."""
     grid = np.zeros(index.shape, bool)
     np.put_along_axis(grid, index.astype(np.intp), np.arange(index.shape[1]) < counts[:, None], axis=1)
     return grid
 
 
-def _held(subject: Subject, step: int) -> Sequence[int]:
-    """How many labels stand in each row of blocks."""
+def _count_labels(subject: Subject, step: int) -> Sequence[int]:
+    """Return how many labels belong to each row of blocks."""
     rows = -(-subject.size // step)
-    at = np.zeros(0, np.int64) if subject.labels is None else subject.labels.position // step
-    held: list[int] = np.bincount(at, minlength=rows).tolist()
-    return held
+    row = np.zeros(0, np.int64) if subject.labels is None else subject.labels.position // step
+    counts: list[int] = np.bincount(row, minlength=rows).tolist()
+    return counts
 
 
-def _block(size: int, step: int, at: int, labels: int) -> dict[str, Any]:
+def _block(size: int, step: int, row: int, labels: int) -> dict[str, Any]:
     return {
-        "name": f"{at * step} to {min((at + 1) * step, size) - 1}",
+        "name": f"{row * step} to {min((row + 1) * step, size) - 1}",
         "labels": [],
         "labels_total": labels,
         "nodes": [],

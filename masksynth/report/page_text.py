@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from masksynth.draw import display_names
 from masksynth.tasks.canonical import canonical, too_long
+from masksynth.tasks.value_text import count
+
+__all__ = ["LONG", "SHORT", "Names", "count", "cut", "ranges", "text_of"]
 
 LONG, SHORT = 500, 120
 """Most characters of a value, and of a name in a list."""
 
 
 def cut(text: str, most: int = LONG) -> str:
-    r"""A text of which at most ``most`` characters are shown, with escapes for what cannot be seen or turns the direction of writing.
+    r"""Return the first ``most`` characters of a text, with escapes for invisible characters and marks of direction.
 
     Examples
     --------
@@ -25,7 +28,7 @@ def cut(text: str, most: int = LONG) -> str:
 
 
 def text_of(value: Any, most: int = LONG) -> str:
-    """Return a value as text: a string as it is, a list as ``mean(w1, w3)`` or ``(w3, 0)``, other values in canonical JSON.
+    """Return a value as text: a string as it is, a list as ``mean(w1, w3)`` or ``(w3, 0)``, others in canonical JSON.
 
     Examples
     --------
@@ -44,19 +47,14 @@ def text_of(value: Any, most: int = LONG) -> str:
         return cut(repr(value), most)
 
 
-def count(number: int, thing: str) -> str:
-    """A number of things, the plural where there is not one.
+def ranges(numbers: Sequence[int], most: int = 12) -> str:
+    """Return ascending numbers in words, consecutive ones as ranges.
 
-    Examples
-    --------
-    >>> count(1, "position"), count(2048, "position")
-    ('1 position', '2,048 positions')
-    """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def ranges(places: Sequence[int], most: int = 12) -> str:
-    """Ascending numbers in words, neighbours joined.
+    Parameters
+    ----------
+    numbers : sequence of int
+    most : int
+        Most ranges that are listed.
 
     Examples
     --------
@@ -64,18 +62,18 @@ def ranges(places: Sequence[int], most: int = 12) -> str:
     ('0 to 2, 5', 'none', '0, 2 and 28 more')
     """
     runs: list[list[int]] = []
-    for place in places:
-        if runs and runs[-1][1] == place - 1:
-            runs[-1][1] = place
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
         else:
-            runs.append([place, place])
+            runs.append([number, number])
     words = [str(low) if low == high else f"{low} to {high}" for low, high in runs[:most]]
     more = sum(high - low + 1 for low, high in runs[most:])
     return (", ".join(words) or "none") + (f" and {more:,} more" if more else "")
 
 
 class Names:
-    """Names that are told by number, each kept once, in the order of first use.
+    """Numbers for names, in order of first use; the page holds each name once.
 
     Examples
     --------
@@ -89,12 +87,8 @@ class Names:
         self.texts: list[str] = []
 
     def number(self, name: str) -> int:
-        """The number of a name."""
+        """Return the number of a name."""
         if name not in self._numbers:
             self._numbers[name] = len(self.texts)
             self.texts.append(cut(name, SHORT))
         return self._numbers[name]
-
-    def numbers(self, names: Iterable[str]) -> list[int]:
-        """The numbers of names."""
-        return [self.number(name) for name in names]

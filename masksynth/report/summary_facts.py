@@ -1,4 +1,4 @@
-"""The summary: what was asked, what is claimed, who proved it, what was checked."""
+"""The summary of the page: status, sizes, certificate and checks of an answer, and the findings of an audit."""
 
 from __future__ import annotations
 
@@ -16,88 +16,89 @@ from masksynth.tasks import Instance, Leak
 
 MOST_FINDINGS = 1_000
 """Most findings that are listed."""
-MOST_PLACES = 16
+MOST_BUTTONS = 16
 """Most positions of a witness that have a button."""
 MOST_TABLES = 8
 """Most tables whose kernels are listed."""
 Facts = list[list[str]]
 
 
-def answer_facts(asked: Instance, answer: Answer) -> Facts:
-    """What an answer claims, as [term, text] pairs. Times are left out, so that equal answers give equal pages.
+def answer_facts(question: Instance, answer: Answer) -> Facts:
+    """Return what an answer claims, as [term, text] pairs; no running times, so that equal answers give equal pages.
 
     Examples
     --------
     >>> import masksynth as ms
-    >>> asked = ms.catalog.butterfly(n=4)
-    >>> for fact in answer_facts(asked, ms.solve(asked))[:3]: print(": ".join(fact))
+    >>> question = ms.catalog.butterfly(n=4)
+    >>> for fact in answer_facts(question, ms.solve(question))[:3]: print(": ".join(fact))
     Status: OPTIMAL. An answer was found, and none has fewer positions (of a sparse mask: fewer edges).
     Positions: 10 positions instead of 16 task nodes; at least 10 are needed
     Tasks: 4 tasks, 4 predictions
     """
     facts = [["Status", f"{answer.status.name}. {answer.status.value}"]]
     if answer.leak is not None:
-        return [
-            *facts,
-            ["Leak", leak_text(answer.leak)],
-            ["Remedy", "Take the hidden element out of the context, or hide less."],
-        ]
+        remedy = "Remove the hidden element from the context, or hide less."
+        return [*facts, ["Leak", leak_text(answer.leak)], ["Remedy", remedy]]
     if answer.merged is None:
         return facts
-    places, merged = answer.objective["positions"], answer.merged
-    instead = f"{count(places.value, 'position')} instead of {count(count_nodes(asked.family), 'task node')}"
-    facts.append(["Positions", f"{instead}; at least {places.bound:,} are needed"])
+    positions, merged = answer.objective["positions"], answer.merged
+    instead = f"{count(positions.value, 'position')} instead of {count(count_nodes(question.family), 'task node')}"
+    facts.append(["Positions", f"{instead}; at least {positions.bound:,} are needed"])
     facts.append(["Tasks", f"{count(len(merged.tasks), 'task')}, {count(len(merged.loss_edges), 'prediction')}"])
-    facts.append(["Certificate", "; ".join(map(_road, answer.certificate["roads"]))])
+    facts.append(["Certificate", "; ".join(map(_road_text, answer.certificate["roads"]))])
     if "edges" in answer.objective:
         edges = answer.objective["edges"]
         facts.append(["Edges", f"{count(edges.value, 'edge')}; at least {edges.bound:,} are needed"])
     facts.append(["Checked", ", ".join(answer.certificate["checks"])])
-    facts.append(["Problem", f"{_layers(merged.problem.layers)}, SHA-256 {merged.problem.sha256}"])
+    facts.append(["Problem", f"{_depth(merged.problem.layers)}, SHA-256 {merged.problem.sha256}"])
     facts.append(["Software", ", ".join(f"{name} {number}" for name, number in answer.versions.items())])
     return facts
 
 
 def leak_text(leak: Leak) -> str:
-    """The witness of INFEASIBLE in a sentence."""
+    """Return the witness of INFEASIBLE in a sentence."""
     path = " -> ".join(cut(node, SHORT) for node in leak.path)
     return f"node {text_of(leak.node)} of task {text_of(leak.task)} hides {text_of(leak.hides)} and sees it: {path}"
 
 
-def _road(road: Any) -> str:
+def _road_text(road: Any) -> str:
+    """Return what one backend found and proved."""
     return f"{road['backend']} found {road['value']:,} with bound {road['bound']:,} ({road['proof']})"
 
 
-def _layers(layers: int | None) -> str:
+def _depth(layers: int | None) -> str:
     return "any number of layers" if layers is None else count(layers, "layer")
 
 
 def subject_facts(subject: Subject) -> Facts:
-    """What is known of a subject, as [term, text] pairs.
+    """Return what is known of a subject, as [term, text] pairs.
 
     Examples
     --------
     >>> import numpy as np
     >>> from masksynth.mask import Mask
-    >>> subject_facts(Subject(Mask.from_dense(np.tril(np.ones((3, 3), bool))), "causal"))
-    [['Mask', '3 positions, 1 table, 6 pairs, any number of layers'], ['Not known', 'inputs, position ids, kinds, labels, family']]
+    >>> for fact in subject_facts(Subject(Mask.from_dense(np.tril(np.ones((3, 3), bool))), "causal")): print(fact)
+    ['Mask', '3 positions, 1 table, 6 pairs, any number of layers']
+    ['Not known', 'inputs, position ids, kinds, labels, family']
     """
     mask = subject.mask
-    size = f"{count(mask.size, 'position')}, {count(mask.tables, 'table')}, {count(mask.pairs, 'pair')}, {_layers(subject.layers)}"
-    known = {
+    counts = (count(mask.size, "position"), count(mask.tables, "table"), count(mask.pairs, "pair"))
+    facts = [["Mask", ", ".join((*counts, _depth(subject.layers)))]]
+    if subject.labels is not None:
+        facts.append(["Labels", count(len(subject.labels), "label")])
+    parts = {
         "inputs": subject.inputs,
         "position ids": subject.positions,
         "kinds": subject.kinds,
         "labels": subject.labels,
         "family": subject.family,
     }
-    missing = [name for name, value in known.items() if value is None]
-    labels = [] if subject.labels is None else [["Labels", count(len(subject.labels), "label")]]
-    return [["Mask", size], *labels, *([["Not known", ", ".join(missing)]] if missing else [])]
+    missing = [name for name, value in parts.items() if value is None]
+    return [*facts, ["Not known", ", ".join(missing)]] if missing else facts
 
 
 def audit_facts(report: Report) -> Facts:
-    """What an audit counted, as [term, text] pairs.
+    """Return what an audit checked and counted, as [term, text] pairs.
 
     Examples
     --------
@@ -111,46 +112,42 @@ def audit_facts(report: Report) -> Facts:
     checked = [f"{code} {name}" for code, name in CODES.items() if code not in report.unchecked]
     facts = [["Checked", ", ".join(checked)]]
     if report.unchecked:
-        facts.append(
-            [
-                "Not checked",
-                "; ".join(f"{code} {CODES[code]} (needs {need})" for code, need in report.unchecked.items()),
-            ]
-        )
+        unchecked = (f"{code} {CODES[code]} (needs {need})" for code, need in report.unchecked.items())
+        facts.append(["Not checked", "; ".join(unchecked)])
     if (size := report.minimal) is not None:
         most = "" if size.exact else "at most "
-        told = f"{most}{count(size.minimal, 'position')} would do instead of {count(size.positions, 'position')}"
-        facts.append(["Minimal", f"{told}: {size.dead:,} are dead, {size.duplicates:,} are duplicates"])
+        enough = f"{most}{count(size.minimal, 'position')} instead of {count(size.positions, 'position')} are enough"
+        facts.append(["Minimal", f"{enough}: {size.dead:,} are dead, {size.duplicates:,} are duplicates"])
     for table, entries in enumerate(report.kernels[:MOST_TABLES]):
-        can = "; ".join(f"{entry.format}: {'no' if entry.bytes is None else 'yes'}, {entry.note}" for entry in entries)
-        facts.append(["Kernels" if len(report.kernels) == 1 else f"Kernels, table {table}", cut(can, 4 * LONG)])
+        term = "Kernels" if len(report.kernels) == 1 else f"Kernels, table {table}"
+        able = (f"{entry.format}: {'no' if entry.bytes is None else 'yes'}, {entry.note}" for entry in entries)
+        facts.append([term, cut("; ".join(able), 4 * LONG)])
     return facts
 
 
 def verdict(answer: Answer | None, findings: Sequence[Finding] | None) -> tuple[str, str]:
-    """(``good``, ``open`` or ``bad``; the first line of the page).
+    """Return a grade (``good``, ``open`` or ``bad``) and the first line of the page.
 
     Examples
     --------
     >>> verdict(None, [Finding("MS005", "error", 3, {}, "", "row 3 is empty")])
     ('bad', '1 error')
     """
-    words = []
-    bad = still = False
+    texts: list[str] = []
+    is_bad = is_open = False
     if answer is not None:
-        words.append(answer.status.name)
-        bad, still = answer.status is Status.INFEASIBLE, answer.status in (Status.FEASIBLE, Status.UNKNOWN)
+        texts.append(answer.status.name)
+        is_bad, is_open = answer.status is Status.INFEASIBLE, answer.status in (Status.FEASIBLE, Status.UNKNOWN)
     if findings is not None:
-        found = Counter(finding.severity for finding in findings)
-        words.append(
-            ", ".join(count(found[severity], severity) for severity in SEVERITIES if found[severity]) or "nothing found"
-        )
-        bad, still = bad or found["error"] > 0, still or found["warning"] > 0
-    return "bad" if bad else "open" if still else "good", "; ".join(words) or "shown as it is"
+        counts = Counter(finding.severity for finding in findings)
+        listed = [count(counts[severity], severity) for severity in SEVERITIES if counts[severity]]
+        texts.append(", ".join(listed) or "no findings")
+        is_bad, is_open = is_bad or counts["error"] > 0, is_open or counts["warning"] > 0
+    return "bad" if is_bad else "open" if is_open else "good", "; ".join(texts) or "not audited"
 
 
 def finding_records(findings: Sequence[Finding], size: int) -> list[dict[str, Any]]:
-    """The first ``MOST_FINDINGS`` findings as texts; errors first, otherwise in the given order."""
+    """Return the first ``MOST_FINDINGS`` findings as texts; errors first, otherwise in the given order."""
     ranked = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))[:MOST_FINDINGS]
     return [
         {
@@ -161,24 +158,25 @@ def finding_records(findings: Sequence[Finding], size: int) -> list[dict[str, An
             "message": cut(finding.message),
             "remedy": cut(finding.remedy),
             "witness": text_of(dict(finding.witness)) if finding.witness else "",
-            "places": places_of(finding, size),
+            "places": witness_positions(finding, size),
             "arrow": bool(finding.witness.get("path")),
         }
         for finding in ranked
     ]
 
 
-def places_of(finding: Finding, size: int) -> list[int]:
+def witness_positions(finding: Finding, size: int) -> list[int]:
     """Return the first positions that the witness of a finding names: a path in its order, else keys or positions.
 
     Examples
     --------
-    >>> places_of(Finding("MS001", "error", 3, {"hops": 2, "path": [5, 4, 3]}, "", "a leak"), 6)
+    >>> witness_positions(Finding("MS001", "error", 3, {"hops": 2, "path": [5, 4, 3]}, "", "a leak"), 6)
     [5, 4, 3]
     """
-    found: Any = next(
-        (finding.witness[name] for name in ("path", "keys", "positions") if finding.witness.get(name)), []
-    )
-    if not isinstance(found, list | tuple) or not all(type(place) is int and 0 <= place < size for place in found):
+    named = [finding.witness[name] for name in ("path", "keys", "positions") if finding.witness.get(name)]
+    positions: Any = named[0] if named else []
+    if not isinstance(positions, list | tuple):
         return []
-    return list(found[:MOST_PLACES])
+    if not all(type(position) is int and 0 <= position < size for position in positions):
+        return []
+    return list(positions[:MOST_BUTTONS])

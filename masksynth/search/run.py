@@ -14,8 +14,9 @@ from masksynth.search.entries import entries
 from masksynth.search.job import SolveOptions
 from masksynth.search.judge_answers import portfolio
 from masksynth.search.pool import ExternalPool, LocalPool, Pool, PoolOptions, count_processors
+from masksynth.search.race import BatchOptions
 from masksynth.search.result import Recall, Result
-from masksynth.search.running import Batch, BatchOptions
+from masksynth.search.running import Batch
 
 MIN_MEMORY = 512 * 2**20
 """Least address space of a worker in bytes, for Python, numpy and a solver."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import inf
 from time import monotonic, sleep
 
 from masksynth.search.entries import Built, Entry, Unreadable, instance_in
 from masksynth.search.feed import Feed
-from masksynth.search.job import SLICE, SolveOptions, describe_error, solve_entries
+from masksynth.search.job import SLICE, describe_error, solve_entries
 from masksynth.search.judge_answers import choose_result
 from masksynth.search.pool import ExecutorBroke, ExternalPool, Pool, describe_loss, is_killed, is_shut
-from masksynth.search.result import Recall, Result, failure
+from masksynth.search.race import BatchOptions, Job, Race
+from masksynth.search.result import Result, failure
 from masksynth.tasks import Instance
 
 AHEAD_LIMIT = 1_000
@@ -35,72 +36,6 @@ GRACE = 0.5
 """Seconds after a proof in which other backends may still finish, to be compared with it and to keep their workers."""
 READ_LIMIT = 2**20
 """Largest file in bytes that the parent process reads to describe an instance whose worker died."""
-
-
-@dataclass(eq=False)
-class Race:
-    """One instance and the results of its backends.
-
-    Parameters
-    ----------
-    number : int
-        Index of the instance in the batch.
-    entry : Entry
-    open : set of str
-        Backends without a result.
-    results : dict of str to Result
-        By backend.
-    deadline : float or None
-        Time at which open backends are given up, by ``time.monotonic``; None: they are not.
-    """
-
-    number: int
-    entry: Entry
-    open: set[str]
-    results: dict[str, Result] = field(default_factory=dict)
-    deadline: float | None = None
-
-
-@dataclass(eq=False)
-class Job:
-    """A few instances for one backend; exactly one instance in a portfolio.
-
-    ``is_suspect``: a worker died while this job was assigned to it, so it is run when nothing else is.
-    """
-
-    races: list[Race]
-    backend: str
-    tries: int = 0
-    is_suspect: bool = False
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """Options of a batch.
-
-    Parameters
-    ----------
-    backends : tuple of str
-        The portfolio.
-    solving : SolveOptions
-        How instances are solved, without the backend.
-    ordered : bool
-        Whether results come in the order of the instances.
-    budget, kill_after : float, optional
-        Seconds for the batch, and for one instance.
-    answers : bool
-        Whether results carry their answers.
-    recall : function, optional
-        Looks up earlier results, by name and question.
-    """
-
-    backends: tuple[str, ...]
-    solving: SolveOptions
-    ordered: bool
-    budget: float | None
-    kill_after: float | None
-    answers: bool
-    recall: Recall | None
 
 
 class Batch:

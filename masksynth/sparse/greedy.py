@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from masksynth.mask.typing import Int32Array
 from masksynth.posets import Relation
-from masksynth.sparse.reduce import Component, Hops, edge_matrix, hop_counts
+from masksynth.sparse.reduce import Component, edge_matrix, hop_counts
 from masksynth.sparse.sparse_problem import Edge, SparseProblem
 
 
@@ -64,7 +65,7 @@ def greedy(problem: SparseProblem, forced: frozenset[Edge], component: Component
     return reverse_delete(problem, forced, component, picked)
 
 
-def _gains(distance: Hops, uncovered: Relation, limit: int) -> NDArray[np.float32]:
+def _gains(distance: Int32Array, uncovered: Relation, limit: int) -> NDArray[np.float32]:
     """Return (n, n) counts: how many uncovered pairs (q, k) each edge (a, b) would connect.
 
     These are the pairs with distance(q, a) + 1 + distance(b, k) <= limit.

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from masksynth.mask.typing import Int32Array
 from masksynth.posets import Relation, compose
 from masksynth.posets.preorder import least_mutual
 from masksynth.posets.relation import covers
 from masksynth.sparse.sparse_problem import Edge, SparseProblem
-
-Hops = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Reduction:
     unreachable: Edge | None = None
 
 
-def hop_counts(edges: Relation, limit: int) -> Hops:
+def hop_counts(edges: Relation, limit: int) -> Int32Array:
     """Return the least number of edges from each query to each key; ``limit + 1`` where it is more than ``limit``.
 
     Parameters
@@ -190,7 +188,7 @@ def _is_connected_without(allowed: Relation, edge: Edge, limit: int) -> bool:
     return False
 
 
-def useful_edges(distance: Hops, pair: Edge, limit: int) -> Relation:
+def useful_edges(distance: Int32Array, pair: Edge, limit: int) -> Relation:
     """Return the pairs (a, b) that, as edges, lie on a walk from q to k of at most ``limit`` hops, (n, n) bool.
 
     Parameters
@@ -220,7 +218,7 @@ def positions_between(problem: SparseProblem, pairs: Iterable[Edge]) -> list[int
 
 
 def _split_components(
-    problem: SparseProblem, forced: frozenset[Edge], pairs: tuple[Edge, ...], distance: Hops
+    problem: SparseProblem, forced: frozenset[Edge], pairs: tuple[Edge, ...], distance: Int32Array
 ) -> tuple[Component, ...]:
     """Return the connected components of "these pairs share a useful edge", smallest first."""
     from networkx.utils import UnionFind

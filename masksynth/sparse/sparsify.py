@@ -7,7 +7,7 @@ a value and a proved bound, and its mask has been checked by code that shares no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,8 +18,10 @@ from masksynth.backends import Limits, Objective, Status
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth.posets import closure
-from masksynth.sparse import Component, Edge, SparseProblem, construct
-from masksynth.sparse.engines import PORTFOLIO, SparseOutcome, Standing, sparse_search
+from masksynth.sparse import Edge, SparseProblem, construct
+from masksynth.sparse.engines import PORTFOLIO, sparse_search
+from masksynth.sparse.sparse_answer import SparseAnswer, certificate_record
+from masksynth.sparse.sparse_answer import record as record
 from masksynth.verify.check_sparse_flow import check_flow
 from masksynth.versions import versions
 
@@ -31,58 +33,6 @@ MAX_CLOSED = 8_192
 """Most positions of a relation whose closure is taken; a larger one must be closed already."""
 AUTO_EFFORT = 60.0
 """Effort of ``auto`` if no limit is given: about a minute, and deterministic."""
-
-
-@dataclass(frozen=True)
-class SparseAnswer:
-    """Result of `sparsify`. Its mask has passed the independent checker.
-
-    Parameters
-    ----------
-    status : Status
-        OPTIMAL, FEASIBLE, or INFEASIBLE (forbidden edges cut the flow).
-    mask : Mask or None
-        One table with a full diagonal, or L tables, first layer first, of a layered answer.
-    objective : Objective or None
-        Weight of the edges off the diagonal, and a proved bound; equal iff optimal.
-    certificate : mapping
-        How value and bound were found.
-    pairs : int
-        Number of pairs q != k between which information flows: the edges of the dense mask.
-    layers : int or None
-        L; None: any number of layers.
-    closed : bool
-        Whether the given relation was transitive; if not, its closure was taken.
-    backend : str
-        The backend that was requested.
-    versions : mapping of str to str
-        Versions of masksynth and of the solvers.
-    limits : Limits
-        Limits of the search.
-    seconds : float
-        Wall-clock time in seconds.
-    problem : SparseProblem or None
-        The problem that was searched; None for a construction.
-    outcome : SparseOutcome or None
-        Solution and bound of each component; None for a construction.
-    unreachable : Edge or None
-        The witness of INFEASIBLE: a pair that the allowed edges do not connect within L layers.
-    """
-
-    status: Status
-    mask: Mask | None
-    objective: Objective | None
-    certificate: Mapping[str, Any]
-    pairs: int
-    layers: int | None
-    closed: bool
-    backend: str
-    versions: Mapping[str, str]
-    limits: Limits
-    seconds: float
-    problem: SparseProblem | None = field(default=None, repr=False)
-    outcome: SparseOutcome | None = field(default=None, repr=False)
-    unreachable: Edge | None = None
 
 
 def sparsify(
@@ -316,79 +266,3 @@ def _check_weight(problem: SparseProblem, mask: Mask, value: int) -> None:
         raise MasksynthError(
             f"the mask weighs {problem.cost(edges)}, the search claims {value}; please report this relation"
         )
-
-
-def certificate_record(outcome: SparseOutcome, fixed_cost: int) -> dict[str, Any]:
-    """Return how a search came to its value and bound, as JSON values.
-
-    Parameters
-    ----------
-    outcome : SparseOutcome
-    fixed_cost : int
-        Weight of the edges outside the components.
-    """
-    reduction = outcome.reduction
-    return {
-        "settled": fixed_cost,
-        "sure": len(reduction.forced),
-        "packing": len(reduction.cuts),
-        "floor": {"bound": outcome.floor, "proof": outcome.floor_proof},
-        "parts": [
-            _component_record(component, standing)
-            for component, standing in zip(reduction.components, outcome.standings, strict=True)
-        ],
-    }
-
-
-def _component_record(component: Component, standing: Standing) -> dict[str, Any]:
-    return {
-        "demands": len(component.pairs),
-        "edges": len(component.edges),
-        "value": standing.upper,
-        "bound": standing.lower,
-        "found_by": standing.found_by,
-        "proved_by": standing.proved_by,
-    }
-
-
-def record(answer: SparseAnswer) -> dict[str, Any]:
-    """Return a sparse answer as plain JSON values, with a list of its edges.
-
-    Examples
-    --------
-    >>> fields = record(sparsify(np.tril(np.ones((3, 3), bool)), layers=2))
-    >>> fields["status"], fields["objective"], fields["edges"]
-    ('OPTIMAL', {'edges': {'value': 2, 'bound': 2}}, [[1, 0], [2, 1]])
-    """
-    if answer.mask is None or answer.objective is None:
-        unreachable = None if answer.unreachable is None else list(answer.unreachable)
-        return {"status": answer.status.name, "layers": answer.layers, "unreachable": unreachable}
-    return {
-        "status": answer.status.name,
-        "objective": {"edges": asdict(answer.objective)},
-        "size": answer.mask.size,
-        "pairs": answer.pairs,
-        "layers": answer.layers,
-        "closed": answer.closed,
-        "edges": mask_edges(answer.mask),
-        "certificate": dict(answer.certificate),
-        "backend": answer.backend,
-        "versions": dict(answer.versions),
-        "limits": asdict(answer.limits),
-        "seconds": round(answer.seconds, 6),
-    }
-
-
-def mask_edges(mask: Mask) -> list[list[int]]:
-    """Return the off-diagonal edges of a mask: [query, key], or [layer, query, key] if it has several tables.
-
-    Examples
-    --------
-    >>> mask_edges(Mask.from_dense(np.tril(np.ones((2, 2), bool))))
-    [[1, 0]]
-    """
-    from masksynth.export.mask_arrays import off_diagonal
-
-    if mask.tables == 1:
-        return [[int(query), int(key)] for query, key in zip(*off_diagonal(mask), strict=True)]
-    return [[int(table) + 1, int(query), int(key)] for table, query, key in np.argwhere(mask.dense()) if query != key]

@@ -43,14 +43,3 @@ def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if len(rows) > MOST_ROWS:
         lines.append(f'<td colspan="{len(heads)}">and {len(rows) - MOST_ROWS:,} more</td>')
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def counted(number: int, thing: str) -> str:
-    """Return a number of things.
-
-    Examples
-    --------
-    >>> counted(1, "task"), counted(2000, "task")
-    ('1 task', '2,000 tasks')
-    """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

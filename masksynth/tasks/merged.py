@@ -97,9 +97,9 @@ class MergedTask:
     def _repr_html_(self) -> str:
         """Return its counts and a picture of its mask with named rows, for a notebook."""
         from masksynth.mask.svg_picture import mask_svg
-        from masksynth.tasks.html import counted, html_block
-        from masksynth.tasks.value_text import text_of
+        from masksynth.tasks.html import html_block
+        from masksynth.tasks.value_text import count, text_of
 
         names = [f"{text_of(position.input)}@{position.position}" for position in self.positions]
         counts = ((len(self.positions), "position"), (len(self.tasks), "task"), (len(self.loss_edges), "loss edge"))
-        return html_block("MergedTask", [counted(*pair) for pair in counts], mask_svg(self.mask, names))
+        return html_block("MergedTask", [count(*pair) for pair in counts], mask_svg(self.mask, names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -13,56 +13,17 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import canonical, frozen, quoted, shown
+from masksynth.tasks.value_checks import (
+    check_flag,
+    check_row_count,
+    check_sequence,
+    check_table,
+    check_text,
+    freeze_elements,
+)
 
 MAX_POSITION = 2**31 - 1
-MAX_ROWS = 20_000_000
-"""Maximal number of rows of a family: nodes times tables of the layer pattern."""
 Rows = Mapping[str, tuple[str, ...]]
-
-
-def _check_text(value: Any, what: str, path: str) -> None:
-    if type(value) is not str:
-        raise InvalidInstance(f"{what} must be a string, not {type(value).__name__}", path, "put it in quotes")
-    if not value:
-        raise InvalidInstance(f"{what} is empty", path, "give it a name")
-
-
-def _check_flag(value: Any, what: str, path: str) -> None:
-    if type(value) is not bool:
-        raise InvalidInstance(f"{what} must be true or false, not {shown(value)}", path, "use a boolean")
-
-
-def _freeze_elements(values: Any, what: str, path: str) -> tuple[Any, ...]:
-    """Return a list of elements as a tuple of frozen values."""
-    if not isinstance(values, (list, tuple)):
-        raise InvalidInstance(
-            f"{what} must be a list of elements, not {type(values).__name__}", path, "put it in a list"
-        )
-    return tuple(frozen(value, f"{path}[{index}]") for index, value in enumerate(values))
-
-
-def _check_row(row: Any, path: str) -> tuple[str, ...]:
-    if not isinstance(row, (list, tuple)) or not set(map(type, row)) <= {str}:
-        raise InvalidInstance("a row is not a list of node names", path, "list the names of its keys")
-    return tuple(row)
-
-
-def _check_table(table: Any, path: str) -> dict[str, tuple[str, ...]]:
-    if not isinstance(table, Mapping) or not set(map(type, table)) <= {str}:
-        raise InvalidInstance("a row table does not map node names to rows", path, "write {name: [keys], ...}")
-    return {name: _check_row(row, f"{path}[{quoted(name)}]") for name, row in table.items()}
-
-
-def _check_row_count(nodes: int, tables: int, path: str) -> None:
-    if nodes * tables > MAX_ROWS:
-        fact = f"{nodes} nodes with {tables} row tables make {nodes * tables} rows, more than {MAX_ROWS}"
-        raise InvalidInstance(fact, path, "shorten the layer pattern or split the family")
-
-
-def _check_sequence(values: Any, kind: type, path: str) -> tuple[Any, ...]:
-    if not isinstance(values, Sequence) or not all(isinstance(value, kind) for value in values):
-        raise InvalidInstance(f"not a sequence of {kind.__name__}", path, f"give {kind.__name__} objects")
-    return tuple(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +51,7 @@ class Node:
     carries: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_text(self.name, "a node name", "$.name")
+        check_text(self.name, "a node name", "$.name")
         if type(self.kind) is not str:
             raise InvalidInstance(
                 f"kind must be a string, not {type(self.kind).__name__}", "$.kind", "put it in quotes"
@@ -101,7 +62,7 @@ class Node:
             fact = f"position {shown(self.position)} is not an integer from 0 to {MAX_POSITION}"
             raise InvalidInstance(fact, "$.position", "give the position id")
         object.__setattr__(self, "input", frozen(self.input, "$.input"))
-        carries = (self.input,) if self.carries is None else _freeze_elements(self.carries, "carries", "$.carries")
+        carries = (self.input,) if self.carries is None else freeze_elements(self.carries, "carries", "$.carries")
         object.__setattr__(self, "carries", carries)
 
     @property
@@ -136,7 +97,7 @@ class Prediction:
     hides: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_text(self.node, "the name of a predicting node", "$.node")
+        check_text(self.node, "the name of a predicting node", "$.node")
         if isinstance(self.weight, (np.integer, np.floating)):
             object.__setattr__(self, "weight", float(self.weight))
         try:
@@ -149,7 +110,7 @@ class Prediction:
             )
         object.__setattr__(self, "weight", float(self.weight))
         object.__setattr__(self, "label", frozen(self.label, "$.label"))
-        object.__setattr__(self, "hides", _freeze_elements(self.hides, "hides", "$.hides"))
+        object.__setattr__(self, "hides", freeze_elements(self.hides, "hides", "$.hides"))
 
 
 @dataclass(frozen=True)
@@ -182,10 +143,10 @@ class Task:
     closure: bool = False
 
     def __post_init__(self) -> None:
-        _check_text(self.name, "a task name", "$.name")
-        _check_flag(self.closure, "closure", "$.closure")
-        object.__setattr__(self, "nodes", _check_sequence(self.nodes, Node, "$.nodes"))
-        object.__setattr__(self, "predict", _check_sequence(self.predict, Prediction, "$.predict"))
+        check_text(self.name, "a task name", "$.name")
+        check_flag(self.closure, "closure", "$.closure")
+        object.__setattr__(self, "nodes", check_sequence(self.nodes, Node, "$.nodes"))
+        object.__setattr__(self, "predict", check_sequence(self.predict, Prediction, "$.predict"))
         object.__setattr__(self, "attends", self._tables())
         tables = self.attends
         if not tables:
@@ -201,11 +162,11 @@ class Task:
 
     def _tables(self) -> tuple[Rows, ...]:
         if not isinstance(self.attends, (list, tuple)):
-            return (_check_table(self.attends, "$.attends"),)
-        _check_row_count(len(self.nodes), len(self.attends), "$.attends")
+            return (check_table(self.attends, "$.attends"),)
+        check_row_count(len(self.nodes), len(self.attends), "$.attends")
         single = len(self.attends) == 1
         return tuple(
-            _check_table(table, "$.attends" if single else f"$.attends[{number}]")
+            check_table(table, "$.attends" if single else f"$.attends[{number}]")
             for number, table in enumerate(self.attends)
         )
 
@@ -285,7 +246,7 @@ class TaskFamily:
     tasks: tuple[Task, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tasks", _check_sequence(self.tasks, Task, "$.tasks"))
+        object.__setattr__(self, "tasks", check_sequence(self.tasks, Task, "$.tasks"))
         seen: set[str] = set()
         for index, task in enumerate(self.tasks):
             if task.name in seen:
@@ -299,7 +260,7 @@ class TaskFamily:
                     f"$.tasks[{index}].attends",
                     "give every task a layer pattern of the same length",
                 )
-        _check_row_count(sum(len(task.nodes) for task in self.tasks), self.tables, "$.tasks")
+        check_row_count(sum(len(task.nodes) for task in self.tasks), self.tables, "$.tasks")
 
     @property
     def tables(self) -> int:
@@ -332,12 +293,12 @@ class Instance:
 
     def _repr_html_(self) -> str:
         """Return its question and its first tasks, for a notebook."""
-        from masksynth.tasks.html import counted, html_block, html_table
-        from masksynth.tasks.value_text import printable, text_of
+        from masksynth.tasks.html import html_block, html_table
+        from masksynth.tasks.value_text import count, printable, text_of
 
         tasks = self.family.tasks
-        depth = "any number of layers" if self.layers is None else counted(self.layers, "layer")
-        facts = [printable(self.name), counted(len(tasks), "task"), depth, *(["sparse"] if self.sparse else [])]
+        depth = "any number of layers" if self.layers is None else count(self.layers, "layer")
+        facts = [printable(self.name), count(len(tasks), "task"), depth, *(["sparse"] if self.sparse else [])]
         rows = [
             (text_of(task.name), f"{len(task.nodes):,}", ", ".join(text_of(edge.label) for edge in task.predict[:4]))
             for task in tasks
@@ -349,7 +310,7 @@ class Instance:
             raise InvalidInstance(
                 f"family: expected a TaskFamily, got {type(self.family).__name__}", "$.tasks", "give TaskFamily(tasks)"
             )
-        _check_text(self.name, "an instance name", "$.name")
+        check_text(self.name, "an instance name", "$.name")
         if type(self.source) is not str:
             raise InvalidInstance(
                 f"source must be a string, not {type(self.source).__name__}", "$.source", "put it in quotes"
@@ -357,7 +318,7 @@ class Instance:
         if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
             fact = f"layers {shown(self.layers)} is not null or an integer from 1 to {MAX_POSITION}"
             raise InvalidInstance(fact, "$.layers", "give the number of layers, or null for any depth")
-        _check_flag(self.sparse, "sparse", "$.sparse")
+        check_flag(self.sparse, "sparse", "$.sparse")
         if not isinstance(self.expect, Mapping):
             raise InvalidInstance(f"expect must be an object, not {type(self.expect).__name__}", "$.expect", "use {}")
         object.__setattr__(self, "expect", frozen(self.expect, "$.expect"))

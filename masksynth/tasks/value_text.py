@@ -45,3 +45,14 @@ def text_of(value: Any) -> str:
         return printable(json_text.canonical(value))
     except (TypeError, ValueError):  # not JSON: a number that is not finite, or of another library
         return printable(str(value))
+
+
+def count(number: int, thing: str) -> str:
+    """Return a number of things, in the plural unless it is 1.
+
+    Examples
+    --------
+    >>> count(1, "position"), count(2048, "position")
+    ('1 position', '2,048 positions')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -26,7 +26,7 @@ class Refused(click.ClickException):
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Report exceptions in one line: WrongAnswer exits with 1, other errors with 2, Ctrl-C as `abort.exit_code` says."""
+    """Report exceptions in one line: WrongAnswer exits with 1, other errors with 2, Ctrl-C with `abort.exit_code()`."""
     try:
         yield
     except WrongAnswer as error:

@@ -14,9 +14,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from masksynth.torch.attention import attention_mask, block_mask
     from masksynth.torch.collator import Collator
-    from masksynth.torch.loss_edges import SampleLogprobs, loss_divisor, packed_loss, sample_logprobs, total_weight
+    from masksynth.torch.loss_edges import (
+        SampleLogprobs,
+        loss_divisor,
+        merged_loss,
+        packed_loss,
+        sample_logprobs,
+        total_weight,
+    )
     from masksynth.torch.merged_batch import Batch, batch_of, load
-    from masksynth.torch.merged_loss import merged_loss
     from masksynth.torch.model_check.check_model import check_model
     from masksynth.torch.model_check.model_report import ModelFinding, ModelReport, WrongModel
     from masksynth.torch.model_check.self_test import self_test
@@ -31,9 +37,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "attention": ("attention_mask", "block_mask"),
     "collator": ("Collator",),
-    "loss_edges": ("SampleLogprobs", "loss_divisor", "packed_loss", "sample_logprobs", "total_weight"),
+    "loss_edges": ("SampleLogprobs", "loss_divisor", "merged_loss", "packed_loss", "sample_logprobs", "total_weight"),
     "merged_batch": ("Batch", "batch_of", "load"),
-    "merged_loss": ("merged_loss",),
     "model_check.check_model": ("check_model",),
     "model_check.model_report": ("ModelFinding", "ModelReport", "WrongModel"),
     "model_check.self_test": ("self_test",),

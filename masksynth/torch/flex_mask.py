@@ -168,23 +168,20 @@ def make_block_mask(pairs: Tensor, size: int, block_size: tuple[int, int], mask_
     """
     full = pairs == block_size[0] * block_size[1]
     partial = (pairs > 0) & ~full
-    lists = (*_list_blocks(partial), *_list_blocks(full), *_list_blocks(partial.T), *_list_blocks(full.T))
-    names = ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices")
-    names += ("q_num_blocks", "q_indices", "full_q_num_blocks", "full_q_indices")
-    return BlockMask(
-        seq_lengths=(size, size), BLOCK_SIZE=block_size, mask_mod=mask_mod, **dict(zip(names, lists, strict=True))
-    )
+    by_query = (*_list_blocks(partial), *_list_blocks(full))
+    by_key = (*_list_blocks(partial.T), *_list_blocks(full.T))  # for the backward pass
+    return BlockMask((size, size), *by_query, *by_key, BLOCK_SIZE=block_size, mask_mod=mask_mod)
 
 
 def describe_form(form: Arrays) -> str:
     """Return the name of a form, and why no cheaper one serves."""
-    if "row_intervals" in form:
-        words = f"row intervals, at most {_count_intervals(form['row_intervals'])} per row"
-    elif "column_intervals" in form:
-        words = f"column intervals, at most {_count_intervals(form['column_intervals'])} per key"
-    elif "chain_ranks" in form:
+    for name, line in (("row_intervals", "row"), ("column_intervals", "key")):
+        if name in form:  # the i-th pair is empty everywhere iff every line has at most i intervals
+            most = sum(bool((low < high).any()) for low, high in form[name])
+            words = f"{name.replace('_', ' ')}, at most {most} per {line}"
+    if "chain_ranks" in form:
         words = f"ranks in {len(form['chain_ranks'])} chains"
-    else:
+    elif "bits" in form or "block_bits" in form:
         words = "bit-packed lookup" + ("" if "bits" in form else f" by blocks of {SIDE} x {SIDE}")
     reason = bytes(form.get("reason", torch.empty(0)).tolist()).decode("ascii")
     return f"{words}, since {reason}" if reason else words
@@ -254,11 +251,6 @@ def _pad_pairs(stacked: Tensor, first: int, second: int) -> Pairs:
     return tuple(
         (pad(left, (0, PADDING), value=first), pad(right, (0, PADDING), value=second)) for left, right in stacked
     )
-
-
-def _count_intervals(bounds: Tensor) -> int:
-    """Return the largest number of intervals in a line: pair i is empty everywhere iff every line has at most i."""
-    return sum(bool((low < high).any()) for low, high in bounds)
 
 
 if __name__ == "__main__":

@@ -105,8 +105,8 @@ def check_shape(merged: MergedTask, tables: int) -> list[Identity]:
     empty = np.argwhere(np.diff(merged.mask.row_offset, axis=1) == 0)
     if len(empty):
         table, index = empty[0].tolist()
-        position = describe_position(merged.positions[index])
-        raise WrongAnswer("shape", f"the row of position {index} {position} in table {table} is empty")
+        shown = describe_position(merged.positions[index])
+        raise WrongAnswer("shape", f"the row of position {index} {shown} in table {table} is empty")
     return [(canonical_text(entry.input, "an input"), entry.position, entry.kind) for entry in merged.positions]
 
 

@@ -177,7 +177,8 @@ def _reading(path: Path, *faults: type[Exception]) -> Iterator[None]:
         raise InvalidInstance("there is no such file", remedy="name a folder written by solve", source=str(path))
     if path.stat().st_size > MAX_BYTES:
         raise InvalidInstance(f"larger than {MAX_BYTES} bytes", source=str(path))
-    errors = (OSError, ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError, *faults)
+    errors: tuple[type[Exception], ...] = (OSError, ValueError, TypeError, KeyError, SyntaxError)
+    errors += (MemoryError, RecursionError, *faults)
     try:
         yield
     except InvalidInstance as error:

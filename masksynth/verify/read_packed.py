@@ -1,6 +1,8 @@
-"""The files of a packed folder, read by the checker itself: the manifest, and each batch as the samples it trains.
+"""Read the files of a packed folder: the manifest, and each batch as the samples that it trains. The checker's own.
 
-Nothing of ``masksynth.pack`` is used: types, lengths, ranges and hashes are checked here again.
+Nothing of ``masksynth.pack`` is used: types, lengths, ranges and hashes are checked here again, and a segment's list of
+earlier segments is expanded here as it is in ``masksynth.pack.visibility``, on purpose: a fault in one must not be
+shared.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.mask.typing import AnyArray, BoolArray, Int64Array
+from masksynth.verify.ragged import prefix_sums, row_of_entry
 
-Ints = NDArray[np.int64]
 IGNORED = -100
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -31,8 +33,8 @@ REALS = ("loss_weight", "sample_weight")
 INTERVALS = ("key_start", "key_end")
 
 
-class Described(msgspec.Struct, frozen=True):
-    """A segment in the manifest."""
+class SegmentEntry(msgspec.Struct, frozen=True):
+    """A segment in the manifest; ``sees`` lists earlier segments as numbers or half-open ranges."""
 
     length: int
     sees: tuple[int | tuple[int, int], ...]
@@ -43,18 +45,18 @@ class Described(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What the manifest says of one batch."""
+    """One batch in the manifest."""
 
     file: str
     positions: int
     samples: tuple[str | int, ...]
     groups: tuple[str | int | None, ...] | None = None
-    segments: tuple[tuple[Described, ...] | None, ...] | None = None
+    segments: tuple[tuple[SegmentEntry, ...] | None, ...] | None = None
     hash: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What the manifest says."""
+    """The content of manifest.json."""
 
     masksynth_pack: int
     max_length: int
@@ -64,12 +66,12 @@ class Manifest(msgspec.Struct, frozen=True):
     hash: str | None = None
 
     def option(self, name: str, default: Any) -> Any:
-        """An option of the packing, or the default where the folder does not say."""
+        """Return an option of the packing, or the default if the folder does not store it."""
         return default if self.options is None else self.options.get(name, default)
 
 
-class Part(NamedTuple):
-    """A segment as the manifest describes it."""
+class Segment(NamedTuple):
+    """A segment of a sample, with its first token and the numbers of the earlier segments that it sees."""
 
     start: int
     length: int
@@ -97,13 +99,13 @@ def read_manifest(folder: Path) -> Manifest:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInstance(f"not a manifest: {error}", "", "pack the samples again", str(path)) from None
     if manifest.masksynth_pack != SCHEMA:
-        fact = f"schema {manifest.masksynth_pack} is not known"
+        fact = f"schema {manifest.masksynth_pack} is unknown"
         raise InvalidInstance(fact, "", f"this version reads schema {SCHEMA}", str(path))
     return manifest
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Check that the manifest names each batch file once, each in this folder, and leaves none out.
+    """Check that the manifest lists each batch file of the folder once, and no other file.
 
     Raises
     ------
@@ -132,13 +134,13 @@ def wrong_hash(manifest: Manifest) -> str:
     for part in (head, *manifest.batches):
         digest.update(msgspec.json.encode(part, order="sorted"))
         digest.update(b"\n")
-    found = digest.hexdigest()
-    fact = f"the entries of {MANIFEST} have the hash {found[:12]}..., it says {manifest.hash[:12]}..."
-    return "" if found == manifest.hash else fact
+    computed = digest.hexdigest()
+    fact = f"the entries of {MANIFEST} have the hash {computed[:12]}..., it states {manifest.hash[:12]}..."
+    return "" if computed == manifest.hash else fact
 
 
 def read_batch(folder: Path, entry: Entry) -> tuple[SimpleNamespace, str]:
-    """Read a batch; returns it, and what is wrong with its hashes (empty if nothing is, or there are none).
+    """Read a batch; return it and what is wrong with its hashes (empty if they are right, or there are none).
 
     Returns
     -------
@@ -157,19 +159,20 @@ def read_batch(folder: Path, entry: Entry) -> tuple[SimpleNamespace, str]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is not a mapping)
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise InvalidInstance(f"cannot be read: {error}", "", "pack the samples again", str(path)) from None
     try:
         _check_types(arrays)
-        batch = _batch(arrays, entry)
+        batch = _make_batch(arrays, entry)
         _check_ranges(batch)
     except InvalidInstance as error:
         raise InvalidInstance(error.fact, "", "pack the samples again", str(path)) from None
     return batch, _wrong_hashes(arrays, {MANIFEST: entry.hash, "its metadata": metadata.get("batch_hash")}, entry.file)
 
 
-def _wrong_hashes(arrays: dict[str, NDArray[Any]], written: dict[str, str | None], name: str) -> str:
+def _wrong_hashes(arrays: dict[str, AnyArray], written: dict[str, str | None], name: str) -> str:
+    """Return which of the written hashes, by where they are written, is wrong; ``name`` is the file's."""
     if not any(written.values()):
         return ""
     digest = hashlib.sha256()
@@ -177,15 +180,15 @@ def _wrong_hashes(arrays: dict[str, NDArray[Any]], written: dict[str, str | None
         array = np.ascontiguousarray(arrays[array_name])
         digest.update(f"{array_name}:{array.dtype.newbyteorder('<').str}:{list(array.shape)}\n".encode())
         digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
-    found = digest.hexdigest()
-    for where, expected in written.items():
-        if expected is not None and expected != found:
-            return f"the arrays of {name} have the hash {found[:12]}..., {where} says {expected[:12]}..."
+    computed = digest.hexdigest()
+    for where, stated in written.items():
+        if stated is not None and stated != computed:
+            return f"the arrays of {name} have the hash {computed[:12]}..., {where} states {stated[:12]}..."
     return ""
 
 
-def _check_types(arrays: dict[str, NDArray[Any]]) -> None:
-    """Exactly the arrays of a batch, each with its type, one-dimensional but for position ids."""
+def _check_types(arrays: dict[str, AnyArray]) -> None:
+    """Check that the arrays are exactly those of a batch, each of its type and one-dimensional."""
     expected: dict[str, Any] = dict.fromkeys((*POSITION_ARRAYS, *EDGE_ARRAYS, *OTHER_ARRAYS), np.dtype(np.int64))
     expected |= dict.fromkeys(REALS, np.dtype(np.float64)) | dict.fromkeys(INTERVALS, np.dtype(np.int32))
     if missing := sorted(expected.keys() - arrays.keys()):
@@ -195,11 +198,12 @@ def _check_types(arrays: dict[str, NDArray[Any]]) -> None:
         if kind is None:
             raise InvalidInstance(f"array {name!r:.80} is not part of a batch")
         if array.dtype != kind or array.ndim != 1:
-            expected_type = f"expected {np.dtype(kind)}, one-dimensional"
-            raise InvalidInstance(f"array {name!r:.80} is {array.dtype} {list(array.shape)}, {expected_type}")
+            wanted = f"expected {np.dtype(kind)}, one-dimensional"
+            raise InvalidInstance(f"array {name!r:.80}: {wanted}, got {array.dtype} {list(array.shape)}")
 
 
-def _batch(arrays: dict[str, NDArray[Any]], entry: Entry) -> SimpleNamespace:
+def _make_batch(arrays: dict[str, AnyArray], entry: Entry) -> SimpleNamespace:
+    """Return the arrays of a batch as attributes, with its mask, fields and keys."""
     mask = Mask(arrays["row_offset"][None], arrays["key_start"], arrays["key_end"])
     plain = {name: arrays[name] for name in (*POSITION_ARRAYS, *EDGE_ARRAYS, *OTHER_ARRAYS[1:], *REALS)}
     fields = {name.removeprefix(FIELD): values for name, values in arrays.items() if name.startswith(FIELD)}
@@ -208,7 +212,7 @@ def _batch(arrays: dict[str, NDArray[Any]], entry: Entry) -> SimpleNamespace:
 
 
 def _check_ranges(batch: SimpleNamespace) -> None:
-    """Lengths that fit and indices inside: what every later step relies on."""
+    """Check that lengths fit and indices are in range, which every later step relies on."""
     size, edges, samples = len(batch.input_ids), len(batch.loss_label), len(batch.samples)
     lengths = {"position_ids": size, "sample_weight": samples, "sample_offset": samples + 1, "dead_offset": samples + 1}
     lengths |= dict.fromkeys((*EDGE_ARRAYS, "loss_weight"), edges) | {"dead_token": len(batch.dead_index)}
@@ -224,9 +228,9 @@ def _check_ranges(batch: SimpleNamespace) -> None:
     for name, total in (("sample_offset", len(batch.sample_position)), ("dead_offset", len(batch.dead_index))):
         offset = getattr(batch, name)
         if offset[0] != 0 or offset[-1] != total or (np.diff(offset) < 0).any():
-            raise InvalidInstance(f"array {name} does not rise from 0 to {total}")
+            raise InvalidInstance(f"array {name} does not increase from 0 to {total}")
     length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)
-    owner = np.repeat(np.arange(samples), np.diff(batch.dead_offset))
+    owner = row_of_entry(batch.dead_offset)
     _check_indices("loss_sample", batch.loss_sample, samples)
     for name, limit in (
         ("loss_position", size),
@@ -237,23 +241,23 @@ def _check_ranges(batch: SimpleNamespace) -> None:
         _check_indices(name, getattr(batch, name), limit)
 
 
-def _check_indices(name: str, index: Ints, limit: Any) -> None:
+def _check_indices(name: str, index: Int64Array, limit: Any) -> None:
+    """Raise at the first index that is not from 0 to below the limit, which is one number or one for each index."""
     wrong = (index < 0) | (index >= limit)
     if wrong.any():
-        place = int(np.argmax(wrong))
-        raise InvalidInstance(f"array {name} has {index[place]} at {place}, which is out of range")
+        entry = int(np.argmax(wrong))
+        raise InvalidInstance(f"array {name} has {index[entry]} at {entry}, which is out of range")
 
 
-def samples_of(batch: SimpleNamespace, entry: Entry) -> tuple[SimpleNamespace, NDArray[np.bool_]]:
-    """Return the samples that a batch says it trains, as columns, and which of their tokens it calls live.
+def samples_of(batch: SimpleNamespace, entry: Entry) -> tuple[SimpleNamespace, BoolArray]:
+    """Return the samples that a batch trains according to its arrays, as columns, and which of their tokens are live.
 
     Token fields are NaN where nothing is trained; keys of dead tokens are 0.
     """
     length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)
-    offset = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    offset = prefix_sums(length)
     live = np.ones(int(offset[-1]), bool)
-    # the place of each dead token among all tokens: where its sample begins, plus its place in the sample
-    dead = np.repeat(offset[:-1], np.diff(batch.dead_offset)) + batch.dead_index
+    dead = offset[row_of_entry(batch.dead_offset)] + batch.dead_index  # index of each dead token among all tokens
     live[dead] = False
     if int(live.sum()) != len(batch.sample_position):
         raise WrongAnswer("identity", "a dead token is listed twice")
@@ -270,11 +274,11 @@ def samples_of(batch: SimpleNamespace, entry: Entry) -> tuple[SimpleNamespace, N
         keys[name] = np.zeros(len(live), np.int64)
         keys[name][live] = values[batch.sample_position]
     groups = entry.groups or (None,) * len(entry.samples)
-    given = entry.segments or (None,) * len(entry.samples)
-    parts = tuple(None if part is None else _parts(part, entry.file) for part in given)
-    for sample, described in enumerate(parts):
-        if described is not None and sum(part.length for part in described) != length[sample]:
-            fact = f"the segments of sample {entry.samples[sample]!r} do not hold its {length[sample]} tokens"
+    entries = entry.segments or (None,) * len(entry.samples)
+    segments = tuple(None if given is None else _read_segments(given, entry.file) for given in entries)
+    for sample, parts in enumerate(segments):
+        if parts is not None and sum(part.length for part in parts) != length[sample]:
+            fact = f"the segments of sample {entry.samples[sample]!r} do not have its {length[sample]} tokens"
             raise WrongAnswer("files", fact)
     columns = {
         "ids": entry.samples,
@@ -283,18 +287,18 @@ def samples_of(batch: SimpleNamespace, entry: Entry) -> tuple[SimpleNamespace, N
         "offset": offset,
         "tokens": tokens,
     }
-    return SimpleNamespace(**columns, labels=labels, fields=fields, keys=keys, segments=parts), live
+    return SimpleNamespace(**columns, labels=labels, fields=fields, keys=keys, segments=segments), live
 
 
-def _parts(described: Sequence[Described], file: str) -> tuple[Part, ...]:
-    """Segments as the manifest describes them, each seeing and following earlier ones only."""
-    start, parts = 0, []
-    for number, given in enumerate(described):
-        runs = [(item, item + 1) if isinstance(item, int) else item for item in given.sees]
-        is_earlier = -1 <= given.after < number and all(0 <= low <= high <= number for low, high in runs)
-        if given.length < 0 or not is_earlier:
+def _read_segments(entries: Sequence[SegmentEntry], file: str) -> tuple[Segment, ...]:
+    """Return the segments of a sample; raise WrongAnswer if one sees or follows a segment that is not earlier."""
+    start, segments = 0, []
+    for number, entry in enumerate(entries):
+        ranges = [(item, item + 1) if isinstance(item, int) else item for item in entry.sees]
+        is_earlier = -1 <= entry.after < number and all(0 <= low <= high <= number for low, high in ranges)
+        if entry.length < 0 or not is_earlier:
             raise WrongAnswer("files", f"a segment of {file} sees or follows one that is not earlier")
-        seen = tuple(sorted({index for low, high in runs for index in range(low, high)}))
-        parts.append(Part(start, given.length, seen, given.within, given.position, given.predict, given.after))
-        start += given.length
-    return tuple(parts)
+        sees = tuple(sorted({index for low, high in ranges for index in range(low, high)}))
+        segments.append(Segment(start, entry.length, sees, entry.within, entry.position, entry.predict, entry.after))
+        start += entry.length
+    return tuple(segments)

@@ -49,7 +49,7 @@ def task_flow(task: Task) -> TaskFlow:
     paths = find_paths(keys, [index[prediction.node] for prediction in task.predict])
     names = tuple(task.nodes[member].name for member in paths.order)
     needs_contexts = task.closure or any(prediction.hides for prediction in task.predict)
-    contexts = find_contexts(paths) if needs_contexts else [()] * len(names)
+    contexts: list[Bounds] = find_contexts(paths) if needs_contexts else [()] * len(names)
     return TaskFlow(names, {name: number for number, name in enumerate(names)}, contexts)
 
 

@@ -27,17 +27,16 @@ from numpy.typing import NDArray
 from masksynth.backends import Limits
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.typing import Int64Array
 from masksynth_solvers.interruptible import run
 
 MAX_ORDER_CLAUSES = 1_000_000
 """Most clauses of a model."""
 
-Integers = NDArray[np.int64]
-
 
 def fewest_blocks(
-    mask: Mask, block_size: int, order: Integers, least: int, limits: Limits
-) -> tuple[Integers, int, str]:
+    mask: Mask, block_size: int, order: Int64Array, least: int, limits: Limits
+) -> tuple[Int64Array, int, str]:
     """Find an order with the fewest non-empty blocks, or the best within the limits.
 
     Parameters
@@ -101,7 +100,7 @@ def fewest_blocks(
     raise MasksynthError(f"CP-SAT answered {solver.status_name(native)} to a problem that always has a solution")
 
 
-def _model(mask: Mask, block: int, order: Integers, least: int) -> tuple[Any, list[list[Any]]]:
+def _model(mask: Mask, block: int, order: Int64Array, least: int) -> tuple[Any, list[list[Any]]]:
     from ortools.sat.python import cp_model
 
     size, blocks = mask.size, -(-mask.size // block)
@@ -188,7 +187,7 @@ def _exchangeable(dense: NDArray[np.bool_], p: int, q: int) -> bool:
     )
 
 
-def _hint(model: Any, groups: list[list[int]], in_block: list[list[Any]], order: Integers, block: int) -> None:
+def _hint(model: Any, groups: list[list[int]], in_block: list[list[Any]], order: Int64Array, block: int) -> None:
     """Hint the given order, relabelled until it (nearly) satisfies the symmetry constraints."""
     home = np.empty(len(order), np.int64)
     home[order] = np.arange(len(order)) // block

@@ -213,31 +213,28 @@ def placed(
 
 
 def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict[int, int], layers: int) -> MergedTask:
-    """Build the merged task of a mask; rows that no prediction reads within L layers become the diagonal."""
+    """Build the merged task of a mask; rows that no prediction reads within L layers become the diagonal.
+
+    Parameters
+    ----------
+    problem : Problem
+    chosen : sequence of int
+        Identity of each position.
+    rows : tables of rows
+        Keys of each position in each table.
+    place : dict of int to int
+        Position of each required live node.
+    layers : int
+    """
     nodes, family = problem.nodes, problem.family
     number = {name: live for live, name in enumerate(nodes.name)}
-    deepest = demanded(sorted({place[node] for node in nodes.predicting}), rows, layers)
-    read = {
-        (deep - back - 1) % len(rows) + len(rows) * q
-        for q, deep in deepest.items()
-        for back in range(min(deep, len(rows)))
-    }
-    tables = [
-        [_intervals(row if table + len(rows) * q in read else (q,)) for q, row in enumerate(rows[table])]
-        for table in range(len(rows))
-    ]
-    example = {nodes.identity[live]: name for name, live in number.items()}
-    shown = [next(task for task in family.tasks if task.name == example[own][0]).nodes for own in chosen]
-    positions = [
-        next(node for node in part if node.name == example[own][1]) for part, own in zip(shown, chosen, strict=True)
-    ]
     labels: dict[str, object] = {}
     for task in family.tasks:
         for prediction in task.predict:
             labels.setdefault(canonical(prediction.label), prediction.label)
-    order = {text: index for index, text in enumerate(labels)}
+    label_index = {text: index for index, text in enumerate(labels)}
     edges = tuple(
-        LossEdge(place[number[task.name, p.node]], order[canonical(p.label)], index, p.weight)
+        LossEdge(place[number[task.name, p.node]], label_index[canonical(p.label)], index, p.weight)
         for index, task in enumerate(family.tasks)
         for p in task.predict
     )
@@ -250,14 +247,36 @@ def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict
         for task in family.tasks
     }
     return MergedTask(
-        tuple(Position(node.input, node.position, node.kind) for node in positions),
-        Mask.from_intervals(tables),
+        _positions(problem, chosen),
+        Mask.from_intervals(_read_rows(rows, sorted({place[node] for node in nodes.predicting}), layers)),
         embeddings,
         tuple(labels.values()),
         tuple(task.name for task in family.tasks),
         edges,
         question_of(family, problem.layers),
     )
+
+
+def _positions(problem: Problem, chosen: Sequence[int]) -> tuple[Position, ...]:
+    """Return a position for each chosen identity: input, position id and kind of a node that has it."""
+    example = dict(zip(problem.nodes.identity, problem.nodes.name, strict=True))
+    nodes = {(task.name, node.name): node for task in problem.family.tasks for node in task.nodes}
+    shown = [nodes[example[identity]] for identity in chosen]
+    return tuple(Position(node.input, node.position, node.kind) for node in shown)
+
+
+def _read_rows(rows: Rows, predicting: Sequence[int], layers: int) -> list[list[list[tuple[int, int]]]]:
+    """Return the intervals of each row that a prediction reads within L layers; other rows have only the diagonal."""
+    deepest = demanded(predicting, rows, layers)
+    read = {
+        ((deep - back - 1) % len(rows), query)
+        for query, deep in deepest.items()
+        for back in range(min(deep, len(rows)))
+    }
+    return [
+        [_intervals(row if (table, query) in read else (query,)) for query, row in enumerate(rows[table])]
+        for table in range(len(rows))
+    ]
 
 
 def _intervals(row: Sequence[int]) -> list[tuple[int, int]]:

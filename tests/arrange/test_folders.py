@@ -85,7 +85,7 @@ def test_without_the_rule_for_copies_the_checker_refuses(monkeypatch):
     instance = catalog.tabpfn_duplicates()
     merged = ms.solve(instance).merged
     monkeypatch.setattr(apply, "copies", lambda merged: np.arange(len(merged.positions)))
-    with pytest.raises(WrongAnswer, match="the lowest is due"):
+    with pytest.raises(WrongAnswer, match="expected the lower one"):
         verify(instance, arranged_merged(merged, np.arange(len(merged.positions))[::-1]))
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.arrange import arrange, bound, counts, permuted
+from masksynth.arrange.forest import build_forest, find_parents
 from masksynth.arrange.measure import row_sizes
-from masksynth.arrange.tree_orders import border_costs, build_forest, find_parents, tree_orders
+from masksynth.arrange.tree_orders import border_costs, tree_orders
 from masksynth.mask import Mask
 from tests.arrange.naive import naive_counts
 from tests.arrange.samples import FILES, batches, depth_first, random_order, random_tree, trees_of

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from masksynth.audit import audit, subject_of_merged
-from masksynth.audit.family_findings import find_wrong_context, find_wrong_labels, plan_of
+from masksynth.audit.family_findings import find_wrong_context
+from masksynth.audit.family_labels import find_wrong_labels
+from masksynth.audit.family_plan import plan_of
 from masksynth.audit.leak_findings import find_leaks
 from masksynth.backends import Limits
 from masksynth.solve import solve

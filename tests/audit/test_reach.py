@@ -7,7 +7,8 @@ import pytest
 
 from masksynth.audit import layer_reach as reach
 from masksynth.audit import shortest_paths as search
-from masksynth.audit.layer_reach import build_sets, is_transitive, reachable_from
+from masksynth.audit.layer_reach import build_sets, reachable_from
+from masksynth.audit.reach_bounds import is_transitive
 from masksynth.audit.shortest_paths import find_reachable, layers_of_path
 from masksynth.mask import Mask
 from tests.audit.naive import fewest_hops, is_path, random_mask

@@ -84,7 +84,7 @@ def test_a_pipe_in_and_out(tmp_path):
     assert sorted(map(json.loads, back.stdout.splitlines()), key=lambda row: row["id"]) == given
     assert masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz").returncode == 0
     assert unzipped(tmp_path / "back.jsonl.gz") == back.stdout.encode()
-    assert "the file exists" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
+    assert "is there already" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
 
 
 def test_first_labels_are_counted_and_names_given(tmp_path):
@@ -94,7 +94,7 @@ def test_first_labels_are_counted_and_names_given(tmp_path):
         "".join(json.dumps({"input_ids": ids, "labels": ids}) + "\n" for ids in ([1, 2, 3], [1, 2, 4], [5]))
     )
     done = masksynth("pack", path, "-o", tmp_path / "out")
-    assert "3 samples trained at the first token: that label is ignored, since no token stands before it" in done.stdout
+    assert "3 samples trained at the first token: that label is ignored, since no token precedes it" in done.stdout
     assert json.loads(masksynth("pack", path, "--json").stdout)["ignored_first_labels"] == 3
     back = [json.loads(line) for line in masksynth("unpack", tmp_path / "out").stdout.splitlines()]
     assert sorted((row["id"], row["labels"]) for row in back) == [
@@ -221,7 +221,7 @@ def test_ctrl_c(tmp_path):
     process.send_signal(signal.SIGINT)
     text, complaints = process.communicate()
     assert (process.returncode, text) == (2, "")
-    assert complaints == "Error: interrupted, no batch is half written; finish it with --resume\n"
+    assert complaints == "Error: interrupted; batches on disk are complete; finish it with --resume\n"
     assert (
         masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--resume").returncode
         == 0

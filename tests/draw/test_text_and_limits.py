@@ -106,8 +106,10 @@ def test_refusals(tmp_path):
         write_picture("two", tmp_path / "a.svg")
     write_picture(b"two", tmp_path / "a.svg", force=True)
     assert (tmp_path / "a.svg").read_text() == "two"
+    write_picture("one", tmp_path / "made" / "a.svg")
+    assert (tmp_path / "made" / "a.svg").read_text() == "one"
     with pytest.raises(MasksynthError, match="cannot be written"):
-        write_picture("one", tmp_path / "no" / "a.svg")
+        write_picture("one", "/proc/none/a.svg")
 
 
 def test_a_box_says_what_it_predicts():

@@ -16,11 +16,11 @@ from masksynth.export.columns import to_flashmask
 from masksynth.export.dense_mask import to_hf_additive, to_hf_bool
 from masksynth.export.forms import form_of
 from masksynth.export.packed_bits import to_packed_bits
-from masksynth.export.row_intervals import column_counts, columns_of
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
 from masksynth.export.targets import TARGETS, export_arrays, summary
 from masksynth.mask import Mask
+from masksynth.mask.intervals import columns, count_column_intervals
 from masksynth.merge import merge
 from tests.export import decode
 from tests.export.masks import MASKS, packing
@@ -65,12 +65,12 @@ def test_forms(mask, rows, columns, most, blocks):
 @SETTINGS
 @given(MASKS)
 def test_columns(mask):
-    found, dense = columns_of(mask), np.zeros((mask.size, mask.size), bool)
+    found, dense = columns(mask), np.zeros((mask.size, mask.size), bool)
     for key in range(mask.size):
         for place in range(found.offset[key], found.offset[key + 1]):
             dense[found.start[place] : found.end[place], key] = True
     assert np.array_equal(dense, mask.dense())
-    assert column_counts(mask).tolist() == [runs(column) for column in mask.dense().T]
+    assert count_column_intervals(mask).tolist() == [runs(column) for column in mask.dense().T]
 
 
 @SETTINGS

@@ -21,6 +21,7 @@ def test_row_pointers(lengths):
     assert pointers.tolist() == [sum(lengths[:row]) for row in range(len(lengths) + 1)]
     assert csr.row_of_entry(pointers).tolist() == [row for row, count in enumerate(lengths) for _ in range(count)]
     assert csr.row_of_entry(pointers + 7).tolist() == csr.row_of_entry(pointers).tolist()
+    assert csr.repeat_index(np.array(lengths, np.int32)).tolist() == csr.row_of_entry(pointers).tolist()
     assert csr.index_in_row(lengths).tolist() == [index for count in lengths for index in range(count)]
     assert {array.dtype for array in (pointers, csr.row_of_entry(pointers), csr.index_in_row(lengths))} == {
         np.dtype(np.int64)

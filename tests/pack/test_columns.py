@@ -273,7 +273,7 @@ def test_a_given_id_may_not_be_that_of_a_sample_without_one(tmp_path, road):
     text = refused(
         [{"input_ids": [1], "labels": [-100]}, {"id": "#1", "input_ids": [1], "labels": [-100]}], road, tmp_path
     )
-    assert f"{named(road)}:2: $.id: '#1' is the id of an earlier sample, too" in text
+    assert f"{named(road)}:2: $.id: '#1' is the id of an earlier sample" in text
 
 
 def test_scalars_of_numpy_are_those_of_python(tmp_path):

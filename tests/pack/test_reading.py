@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack import read_files as reading
+from masksynth.pack import text_lines
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.read_files import read_samples
 from masksynth.pack.sample_columns import TOKEN_FIELDS, join, key_of
@@ -419,8 +419,8 @@ def test_a_line_is_looked_at_once_however_it_comes(monkeypatch):
 
 
 def test_a_line_beyond_the_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_LINE", 2000)
-    monkeypatch.setattr(reading, "CHUNK", 100)
+    monkeypatch.setattr(text_lines, "MAX_LINE", 2000)
+    monkeypatch.setattr(text_lines, "CHUNK", 100)
     path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 2500}])
     with pytest.raises(
         InvalidInstance, match=r"s\.jsonl:2: the line is longer than 2000 bytes; give one JSON object a line"
@@ -432,7 +432,7 @@ def test_a_line_beyond_the_limit_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", [b" ", b"\n", b" \n", b"x"])
 def test_a_gzip_bomb_is_refused(tmp_path, monkeypatch, content):
-    monkeypatch.setattr(reading, "MAX_UNPACKED", 1 << 22)
+    monkeypatch.setattr(text_lines, "MAX_UNPACKED", 1 << 22)
     path = tmp_path / "bomb.jsonl.gz"
     path.write_bytes(gzip.compress(content * (32 << 20)))
     with pytest.raises(InvalidInstance) as caught:
@@ -444,7 +444,7 @@ def test_a_gzip_bomb_is_refused(tmp_path, monkeypatch, content):
 
 
 def test_a_large_gzip_file_is_no_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(text_lines, "MAX_UNPACKED", 1000)
     rng = np.random.default_rng(0)
     rows = [{"id": i, "input_ids": rng.integers(0, 10**5, 500).tolist(), "labels": [-100] * 500} for i in range(100)]
     assert len(join(list(read_samples(written(tmp_path / "s.gz", rows, True))))) == 100

@@ -142,7 +142,7 @@ def test_a_next_token_is_one_of_the_same_segment():
 def test_a_repeated_id_is_refused(tmp_path, road):
     rows = [{"id": name, "input_ids": [1], "labels": [-100]} for name in "abcb"]
     text = refused(rows, road, tmp_path)
-    assert f"{named(road)}:4: $.id: 'b' is the id of an earlier sample, too; give each its own, or none" in text
+    assert f"{named(road)}:4: $.id: 'b' is the id of an earlier sample; give each its own, or none" in text
 
 
 @pytest.mark.parametrize("window", [10, 4096])

@@ -13,9 +13,9 @@ import pytest
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.sparse import Component, SparseProblem
 from masksynth.verify.proof import check_proof
-from masksynth_solvers.sparse import certificate
-from masksynth_solvers.sparse.certificate import _dimacs, limit_weight
+from masksynth_solvers.sparse import certificate, prove_claim
 from masksynth_solvers.sparse.encoding import Window, encode
+from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight
 from tests.proofs.folders import claims, solved, true_claims, weighted
 from tests.proofs.naive import grid, pairs, path
 
@@ -29,7 +29,7 @@ BASES = {
 def forced(folder, problem):
     """A proof folder in which every part is proved with the help of its windows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(certificate, "_prove", lambda claim, until: "")
+        patch.setattr(prove_claim, "_prove", lambda claim, until: "")
         return certificate.write_proof(folder, problem, *solved(problem))
 
 
@@ -80,7 +80,7 @@ def rebuilt(folder, document):
             formula.windows.append(Window(image, lemma["bound"]))
         if entry["kind"] == "drat":
             formula = limit_weight(formula, entry["bound"] - 1)
-        (folder / entry["folder"] / "formula.cnf").write_text("".join(_dimacs(formula)))
+        (folder / entry["folder"] / "formula.cnf").write_text("".join(dimacs_lines(formula)))
 
 
 def users(document):
@@ -124,10 +124,10 @@ def test_without_need_there_are_no_lemmas(tmp_path):
 
 
 def test_a_part_that_its_windows_do_not_help_in_time_leaves_no_lemma(tmp_path, monkeypatch):
-    race = certificate._race
-    monkeypatch.setattr(certificate, "_prove", lambda claim, until: "")
+    race = prove_claim._race
+    monkeypatch.setattr(prove_claim, "_prove", lambda claim, until: "")
     monkeypatch.setattr(
-        certificate, "_race", lambda claim, until: race(claim, until) if claim.folder.name == "part-000" else ""
+        prove_claim, "_race", lambda claim, until: race(claim, until) if claim.folder.name == "part-000" else ""
     )
     problem = BASES["chain"]
     folder = certificate.write_proof(tmp_path / "proof", problem, *solved(problem))
@@ -193,7 +193,7 @@ def test_windows_refer_to_earlier_lemmas(altered):
     def first(document):
         document["lemmas"][0] |= {"kind": "drat", "windows": [{"lemma": 0, "positions": []}]}
 
-    assert "no lemma stands before it" in altered("chain", first, InvalidInstance, rebuild=False)
+    assert "there is no earlier lemma" in altered("chain", first, InvalidInstance, rebuild=False)
     altered(
         "chain",
         lambda document: document["parts"][0]["windows"][0].update(lemma=len(document["lemmas"])),
@@ -351,7 +351,7 @@ def test_a_folder_with_lemmas_is_replaced(bases, tmp_path):
 
 def test_weights_that_are_too_many_to_count(tmp_path, monkeypatch):
     """Windows are of no use there; a tree is grown as before."""
-    monkeypatch.setattr(certificate, "_prove", lambda claim, until: "")
+    monkeypatch.setattr(prove_claim, "_prove", lambda claim, until: "")
     problem = SparseProblem(path(8), 2, weights={(q, k): 10**4 + q for q, k in pairs(path(8))})
     reduction, bounds, mask = solved(problem, "cpsat")
     report = check_proof(certificate.write_proof(tmp_path / "proof", problem, reduction, bounds, mask))

@@ -12,7 +12,7 @@ from masksynth.backends import Limits
 from masksynth.errors import Contradiction, InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.sparse import SparseProblem, reduce
 from masksynth.verify.proof import check_proof
-from masksynth_solvers.sparse import certificate
+from masksynth_solvers.sparse import prove_claim
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
 from masksynth_solvers.sparse.certificate import write_proof
 from masksynth_solvers.sparse.encoding import encode
@@ -79,7 +79,7 @@ def test_a_bound_above_the_optimum_is_not_written(tmp_path):
 
 
 def test_a_wide_part_by_a_tree(tmp_path, monkeypatch):
-    monkeypatch.setattr(certificate, "_proved", lambda claim, child, seconds: False)
+    monkeypatch.setattr(prove_claim, "_proved", lambda claim, child, seconds: False)
     problem, optimum = KNOWN["grid-3-5"]
     report = check_proof(written(problem, tmp_path / "proof"))
     assert (report.value, report.bound, report.parts[0].kind) == (optimum, optimum, "duals")
@@ -98,7 +98,7 @@ def test_nothing_is_left_where_a_part_is_not_proved_in_time(tmp_path):
     problem = SparseProblem(grid(2, 2, 2, 2, 2), 2)
     with pytest.raises(
         Unsupported,
-        match=r"^part-000 \(51 demands, 131 edges\): the bound 17 is not proved within the limits; give more time",
+        match=r"^part-000 \(51 pairs, 131 edges\): the bound 17 is not proved within the limits; give more time",
     ):
         write_proof(tmp_path / "proof", problem, reduce(problem), [17], problem.relation, Limits(1.5))
     assert not list(tmp_path.iterdir())
@@ -147,7 +147,7 @@ def test_bounds_by_duals_are_at_most_the_optimum_and_trees_reach_it():
         found = solved(problem)
         if found is None:
             continue
-        for part, optimum in zip(found[0].parts, found[1], strict=True):
+        for part, optimum in zip(found[0].components, found[1], strict=True):
             formula = encode(problem, found[0].forced, part)
             assert 0 <= lp_bound(formula)[0] <= optimum
             assert branch_tree(formula, optimum) is not None

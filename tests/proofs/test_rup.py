@@ -18,7 +18,7 @@ from masksynth.verify.proof import check_proof, rup
 from masksynth.verify.proof.dimacs import parse_steps, read_formula
 from masksynth.verify.proof.refutation import find_fault_by_dratify
 from masksynth.verify.proof.rup import find_fault
-from masksynth_solvers.sparse import certificate
+from masksynth_solvers.sparse import prove_claim
 from masksynth_solvers.sparse.certificate import write_proof
 from masksynth_solvers.sparse.encoding import encode
 from tests.proofs import fuzz
@@ -52,8 +52,8 @@ def forged(tmp_path_factory):
     )
     claim = 36 - len(reduction.forced)
     formula = encode(CHAIN, reduction.forced, reduction.components[0])
-    counted = certificate.limit_weight(formula, claim - 1)
-    (folder / "part-000" / "formula.cnf").write_text("".join(certificate._dimacs(counted)))
+    counted = prove_claim.limit_weight(formula, claim - 1)
+    (folder / "part-000" / "formula.cnf").write_text("".join(prove_claim.dimacs_lines(counted)))
     document = json.loads((folder / "problem.json").read_text())
     document["parts"][0].update(bound=claim, kind="drat")
     (folder / "problem.json").write_text(json.dumps(document | {"bound": 36}))
@@ -207,7 +207,7 @@ def test_known_proofs_pass_both(name, tmp_path):
 
 
 def test_lemmas_pass_both(tmp_path, monkeypatch):
-    monkeypatch.setattr(certificate, "_prove", lambda claim, until: "")
+    monkeypatch.setattr(prove_claim, "_prove", lambda claim, until: "")
     folder = written(KNOWN["path-12"][0], tmp_path / "proof")
     report = check_proof(folder)
     assert len(report.lemmas) > 3

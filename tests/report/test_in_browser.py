@@ -111,8 +111,8 @@ def test_the_facts_say_who_stands_there_and_why(page, butterfly):
     body = page.text("#details-body")
     assert len(here) == 3
     assert (
-        "3 nodes of 3 tasks stand here: equal input, position id and kind, and equal rows, which read position 0."
-        in body
+        "3 nodes of 3 tasks share this position: equal input, position id and kind, and equal rows, "
+        "which read position 0." in body
     )
     assert all(f"{task} {node}" in body for task, node in here)
     edge = merged.loss_edges[0]
@@ -245,13 +245,14 @@ def test_hostile_names_are_text_and_nothing_runs(page, hostile):
 
 
 def test_the_policy_lets_nothing_else_run_or_leave(page, butterfly):
-    """What an attacker would do if text ever became markup: refused by the browser, and a server that listens hears nothing."""
+    """What an attacker would do if text ever became markup: the browser refuses, and no server is reached."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
         page.open(butterfly)
         page.js(
-            "const script = document.createElement('script'); script.textContent = 'window.ran = true'; document.body.append(script);"
+            "const script = document.createElement('script'); script.textContent = 'window.ran = true';"
+            "document.body.append(script);"
             "const image = document.createElement('img'); image.src = arguments[0]; document.body.append(image);",
             address,
         )
@@ -374,4 +375,4 @@ def test_nothing_to_show_is_said(page, folder):
 
 def test_an_empty_mask_opens(page, folder):
     page.open(write_report(folder / "empty.html", Subject(Mask.from_intervals([[]]), "empty"), findings=[]))
-    assert page.text("#verdict") == "nothing found"
+    assert page.text("#verdict") == "no findings"

@@ -22,8 +22,8 @@ from masksynth.mask import Mask
 from masksynth.pack import pack_samples
 from masksynth.report import report_html, write_report
 from masksynth.report.hasse_data import hasse_data
-from masksynth.report.merge_reasons import standings
-from masksynth.report.page_rows import block_rows, units
+from masksynth.report.merge_reasons import position_occupants
+from masksynth.report.page_rows import block_rows, page_rows
 from masksynth.report.page_text import Names, cut
 from masksynth.statistics import convergence
 
@@ -135,7 +135,7 @@ def test_a_packed_batch_tells_its_samples(tmp_path):
     )
     data = data_of(report_html(read_subject(tmp_path / "packed")))
     first, second, *last = data["units"]
-    assert first["why"] == "2 tokens of 2 samples stand here: equal tokens with equal contexts."
+    assert first["why"] == "2 tokens of 2 samples share this position: equal tokens with equal contexts."
     assert [name for _, name in second["nodes"]] == ["live token 1"] * 2
     assert [label for label, _weight, _name in second["labels"]] == ["3", "4"]
     assert all(unit["nodes_total"] == 0 for unit in last)
@@ -222,7 +222,7 @@ def test_copies_say_that_they_are_copies():
     merged = ms.solve(asked).merged
     subject = subject_of_merged(merged, "x")
     taken = {place for places in merged.embeddings.values() for place in places.values()}
-    found = standings(subject)
+    found = position_occupants(subject)
     for place in range(subject.size):
         assert found[place].why.startswith("A copy") == (place not in taken)
 
@@ -244,9 +244,9 @@ def test_large_families_rest_on_the_checker(monkeypatch):
     asked = ms.catalog.causal_lm(n=5)
     answer = ms.solve(asked)
     why = [unit["why"] for unit in data_of(report_html(asked, answer=answer))["units"]]
-    assert why[0].endswith("and each sees exactly what this position sees, as the checker confirmed.")
+    assert why[0].endswith("and each node sees exactly what this position sees, as the checker confirmed.")
     alone = [unit["why"] for unit in data_of(report_html(answer.merged))["units"]]
-    assert alone[0].endswith("the family is not at hand, so their rows are not compared here.")
+    assert alone[0].endswith("the family is not known, so their rows are not compared here.")
 
 
 def test_control_characters_are_escaped():
@@ -273,17 +273,16 @@ def test_a_report_replaces_a_file_whole_or_not_at_all(tmp_path):
     assert target.read_text(encoding="utf-8") == report_html(subject)
     assert target.stat().st_mode & 0o777 == 0o666 & ~before
     assert os.listdir(tmp_path) == ["report.html"]
-    with pytest.raises(InvalidInstance, match="lies in no folder: there is no "):
-        write_report(tmp_path / "missing" / "report.html", subject)
+    assert write_report(tmp_path / "made" / "report.html", subject).exists()
     (tmp_path / "folder").mkdir()
     with pytest.raises(InvalidInstance, match="is a folder"):
         write_report(tmp_path / "folder", subject, force=True)
     with pytest.raises(MasksynthError, match=f"{'n' * 250}.*the report cannot be written: File name too long"):
         write_report(tmp_path / ("n" * 300 + ".html"), subject)
-    assert sorted(os.listdir(tmp_path)) == ["folder", "report.html"]
+    assert sorted(os.listdir(tmp_path)) == ["folder", "made", "report.html"]
 
 
 def test_tables_beyond_the_limit_are_counted():
     mask = Mask.from_intervals([[((q % 2, q % 2 + 1),) for q in range(2000)]] * 10)
-    found = units(Subject(mask, "many"), Names())
+    found = page_rows(Subject(mask, "many"), Names())
     assert (len(found["tables"]), found["left_out"]) == (8, 2)

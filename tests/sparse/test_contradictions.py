@@ -204,14 +204,14 @@ def test_lines_of_results():
 
 def test_duals_of_a_proof(monkeypatch, tmp_path):
     """The writer of proofs knows what its mask weighs in each part."""
-    from masksynth_solvers.sparse import certificate
+    from masksynth_solvers.sparse import certificate, prove_claim
 
     found = reduce(CHAIN)
     chosen = greedy(CHAIN, found.forced, found.components[0])
     mask = np.eye(12, dtype=bool)
     for edge in (*found.forced, *chosen):
         mask[edge] = True
-    monkeypatch.setattr(certificate, "lp_bound", lambda formula: (LIE, {}))
+    monkeypatch.setattr(prove_claim, "lp_bound", lambda formula: (LIE, {}))
     with lies(
         f"linear programming proved that at least {LIE} are needed, but the search found {CHAIN.cost(chosen)} .part-000."
     ):

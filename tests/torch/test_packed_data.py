@@ -176,9 +176,9 @@ def test_refusals():
     with pytest.raises(Unsupported, match=r'refused above 8192 positions, the batch has 8193; use Collator\("flex"\)'):
         Collator("sdpa")([batch])
     assert Collator("flex")([batch]).attention_mask.seq_lengths == (8193, 8193)
-    with pytest.raises(InvalidInstance, match="'flash' is unknown; use one of sdpa, eager, flex"):
+    with pytest.raises(InvalidInstance, match="unknown attention 'flash'; use one of sdpa, eager, flex"):
         Collator("flash")
-    with pytest.raises(InvalidInstance, match="no batch to collate"):
+    with pytest.raises(InvalidInstance, match="at least one batch to collate"):
         Collator()([])
     with pytest.raises(InvalidInstance, match="cannot be concatenated"):
         Collator()([BATCHES[0], trie.packed(trie.calls())])

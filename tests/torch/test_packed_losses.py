@@ -190,7 +190,7 @@ def test_weights_may_be_negative_and_the_loss_differentiates_through_none():
         (torch.zeros(2, len(BATCH.input_ids), 40), {}, r"logits are float32 \[2, "),
         (torch.zeros(len(BATCH.input_ids), 40, dtype=torch.int64), {}, "logits are int64"),
         (torch.zeros(len(BATCH.input_ids), 30), {}, "label 39 is not one of the 30 classes"),
-        (logits_of(), {"reduction": "avg"}, "'avg' is unknown"),
+        (logits_of(), {"reduction": "avg"}, "unknown reduction 'avg'"),
         (logits_of(), {"divisor": 2.0}, "a divisor of 2.0 with reduction 'sum'"),
         (logits_of(), {"reduction": "mean", "divisor": 0.0}, "sum to 0"),
         (
@@ -198,7 +198,7 @@ def test_weights_may_be_negative_and_the_loss_differentiates_through_none():
             {},
             r"logits are on meta, the batch is on cpu; use batch.to\('meta'\)",
         ),
-        (logits_of(), {"chunk": 0}, "chunk 0 is not positive"),
+        (logits_of(), {"chunk": 0}, "chunk: expected a positive number of rows, got 0"),
     ],
 )
 def test_refusals(logits, options, text):

@@ -117,11 +117,11 @@ def test_state_counts_what_was_trained_not_what_was_fetched():
 def test_refusals():
     with pytest.raises(InvalidInstance, match="expected 0 <= rank < 2, got 2"):
         PackedSampler(range(3), rank=2, ranks=2)
-    with pytest.raises(InvalidInstance, match=r"costs have shape \[2\], there are 3 batches"):
+    with pytest.raises(InvalidInstance, match=r"costs: expected shape \[3\], got \[2\]"):
         PackedSampler(range(3), costs=[1, 2])
     sampler = PackedSampler(range(3))
     sampler.advance(3)
-    with pytest.raises(InvalidInstance, match="1 batches are trained and 0 are left in epoch 0"):
+    with pytest.raises(InvalidInstance, match="expected at most 0, which are left in epoch 0, got 1"):
         sampler.advance()
     with pytest.raises(InvalidInstance, match="has trained 3 of 3 batches, the folder has 4"):
         PackedSampler(range(4)).load_state_dict(sampler.state_dict())

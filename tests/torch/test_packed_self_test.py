@@ -101,7 +101,7 @@ def test_samples_with_their_own_visibility():
     )
     for model in (plain(), gpt2()):
         assert self_test(model, Collator()(batch), visible="mask").forbidden == 0
-        with pytest.raises(WrongAnswer, match=r'rows: position 2 .* does not see position 0 .* pass visible="mask"'):
+        with pytest.raises(WrongAnswer, match=r'rows: position 2 .* does not attend to position 0 .* pass visible="mask"'):
             self_test(model, Collator()(batch))
 
 
@@ -188,9 +188,9 @@ def test_wrong_batches_are_refused():
     places[3] = places[3] - 1
     with pytest.raises(WrongAnswer, match=r"loss edges: label 12 of sample 'q0/0' is predicted at position"):
         self_test(model, Collator()(replace(SOURCE, loss_position=places)))
-    with pytest.raises(InvalidInstance, match=r"the model returns \[2\], the sequence has"):
+    with pytest.raises(InvalidInstance, match=r"the model returns \[2\] for 76 positions"):
         self_test(lambda **_: torch.zeros(2), batch)
-    with pytest.raises(InvalidInstance, match="visible 'all' is unknown"):
+    with pytest.raises(InvalidInstance, match="expected 'causal' or 'mask', got 'all'"):
         self_test(model, batch, visible="all")
 
 

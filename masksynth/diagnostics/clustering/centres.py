@@ -71,7 +71,7 @@ def renyi_centres(
 
     Examples
     --------
-    The third is 0.4 from the second, which is no centre, and farther than 0.5 from the first, which is one.
+    The third is 0.4 from the second, which is not a centre, and farther than 0.5 from the first, which is one.
 
     >>> angle = np.array([0.0, 0.4, 0.8])
     >>> points = np.stack([np.cos(angle), np.sin(angle)], axis=-1)

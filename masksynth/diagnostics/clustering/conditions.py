@@ -2,7 +2,7 @@
 
 Theorem 5.2 has the sign that its proof uses.
 
-Each function answers with every number that the condition compares; ``holds`` is True iff all comparisons do. c and
+Each function returns every number that the condition compares; ``holds`` is True iff all comparisons do. c and
 epsilon are in units of beta^(-1/2). References: arXiv 2411.04990, section 5; what differs from the print is said at
 each.
 """
@@ -188,7 +188,7 @@ def _unit(beta: float, **positive: float) -> float:
 
 def _finite(name: str, values: Float64Array) -> None:
     if not np.isfinite(values).all():
-        raise InvalidInstance(f"{name} holds a number that is not finite", "", "give finite numbers")
+        raise InvalidInstance(f"{name} contains a number that is not finite", "", "give finite numbers")
 
 
 def _nearest(angle: float, angles: ArrayLike) -> float:

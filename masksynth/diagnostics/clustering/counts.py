@@ -11,7 +11,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import Float64Array
 
 DEGREE = 40
-"""Of the polynomial that stands for the parking function on an interval of length 1."""
+"""Degree of the polynomial that represents the parking function on an interval of length 1."""
 FAR = 60
 """Beyond this length the parking function is its asymptote to all digits."""
 

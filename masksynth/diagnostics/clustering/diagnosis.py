@@ -54,7 +54,7 @@ class Clustering:
     delta, radius, angle : float
         Distance of centres (4 / sqrt(beta)), what a centre captures (delta / 4), what joins two positions to a cluster.
     causal : bool
-        The mask is the whole causal one, of which the expected numbers speak.
+        Whether the mask is the causal one, to which the expected numbers apply.
     times : tuple of float
     clusters : Curve
     centres, strong : float or None
@@ -121,7 +121,7 @@ def diagnose(
     beta : float
         Inverse temperature, positive.
     dim : int
-        Of the space whose unit sphere holds the tokens, at least 2.
+        Dimension of the space whose unit sphere contains the tokens, at least 2.
     seeds : int
         Starts: independent uniform points.
     time : float

@@ -134,7 +134,7 @@ def energy(angles: ArrayLike, position: int, beta: float) -> Any:
 def two_tokens(gap: float, time: ArrayLike) -> Any:
     """Return the angle of two tokens on the circle at beta = 0: tan(phi(t) / 2) = tan(phi(0) / 2) exp(-t / 2).
 
-    The first stands still and the second obeys phi' = -sin(phi) / 2, half of its weight being on itself.
+    The first does not move and the second obeys phi' = -sin(phi) / 2, half of its weight being on itself.
 
     Examples
     --------

@@ -81,7 +81,7 @@ def _block(mask: Mask, start: int, end: int) -> Block:
     if not len(some):
         return Block(start, end, low, high, 0, 0, None)
     left, right = int(some[0]), int(some[-1]) + 1
-    if 2 * (right - left) > high - low:  # whole rows are multiplied faster than most of them
+    if 2 * (right - left) > high - low:  # complete rows are multiplied faster than most of them
         left, right = 0, high - low
     return Block(start, end, low, high, left, right, np.ascontiguousarray(allowed[:, left:right]))
 

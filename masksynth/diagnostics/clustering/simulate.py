@@ -50,7 +50,7 @@ def trajectories(
     Parameters
     ----------
     mask : Mask
-        One table; row k holds the positions that k attends to, itself or not. A position whose row is empty does not
+        One table; row k contains the positions that k attends to, itself or not. A position whose row is empty does not
         move.
     start : (seeds, n, d)
         Points other than 0; they are brought to length 1.

@@ -3,7 +3,7 @@
     x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y>
     x.
 
-A row without keys gives no pull: its position stands still.
+A row without keys gives no pull: its position does not move.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> 
     Raises
     ------
     InvalidInstance
-        If one is no (d, d) array of finite numbers, or d is below 2.
+        If one is not a (d, d) array of finite numbers, or d is below 2.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def _square(name: str, matrix: Any, dim: int) -> Float64Array:
         return np.eye(dim)
     given = np.asarray(matrix)
     if given.dtype.kind not in "fiu":
-        raise InvalidInstance(f"{name} holds {given.dtype}, not real numbers", "", "give d x d numbers")
+        raise InvalidInstance(f"expected d x d real numbers as {name}, got {given.dtype}", "")
     found = given.astype(np.float64)
     if found.shape != (dim, dim) or not np.isfinite(found).all():
         raise InvalidInstance(
@@ -76,11 +76,11 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     Raises
     ------
     InvalidInstance, Unsupported
-        As ``blocks_of``; and for a beta that is no finite number >= 0.
+        As ``blocks_of``; and for a beta that is not a finite number >= 0.
 
     Examples
     --------
-    The first token of a causal mask stands still; the second turns towards it.
+    The first token of a causal mask does not move; the second turns towards it.
 
     >>> from masksynth.diagnostics.clustering.row_blocks import causal_mask
     >>> field = sphere_field(causal_mask(2), 0.0, weights(2))

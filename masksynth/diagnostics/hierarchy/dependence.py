@@ -19,9 +19,9 @@ from masksynth.mask.typing import BoolArray, Int64Array
 def leaking_rows(tree: Tree, sight: Sight) -> BoolArray:
     """Return whether each position's row depends on queries of positions to which it may not attend, (N,).
 
-    It does, for almost all queries and keys, iff it has mass in a node that holds such a position and divides its mass
-    by its queries: one that may see two siblings or more, or one sibling with phi finite. Where phi is infinite no mass
-    goes on below.
+    It does, for almost all queries and keys, iff it has mass in a node that contains such a position and divides its
+    mass by its queries: one that may see two siblings or more, or one sibling with phi finite. Where phi is infinite no
+    mass goes on below.
 
     Examples
     --------

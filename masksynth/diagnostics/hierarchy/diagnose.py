@@ -41,13 +41,13 @@ class Hierarchy:
     mask_pairs : int, optional
         Pairs that the mask allows, None without a mask.
     lost_pairs : int
-        Allowed pairs in blocks that the mask does not allow whole.
+        Allowed pairs in blocks that the mask allows in part.
     empty_rows : int
         Positions that may attend to nothing.
     first_empty : tuple of int
         The first of them.
     degenerate : int
-        Families with a child that has nothing to attend to, inside or beside it.
+        Families with a child that has nothing to attend to, inside or among its siblings.
     leaking_rows : int
         Positions whose row depends on positions that they may not attend to, as `leaking_rows` tells.
     dim, heads : int

@@ -111,7 +111,7 @@ def real_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return an array of real numbers; raise InvalidInstance for complex and other types."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
-        raise InvalidInstance(f"{name} holds {array.dtype}", "", "give real numbers")
+        raise InvalidInstance(f"expected real numbers as {name}, got {array.dtype}", "")
     return array
 
 
@@ -121,5 +121,5 @@ def _finite(value: ArrayLike, name: str) -> FloatArray:
     if array.ndim != 2:
         raise InvalidInstance(f"{name} has shape {array.shape}", "", "give a table with one row for each position")
     if not np.isfinite(array).all():
-        raise InvalidInstance(f"{name} holds numbers that are not finite", "", "give finite numbers")
+        raise InvalidInstance(f"{name} contains numbers that are not finite", "", "give finite numbers")
     return array

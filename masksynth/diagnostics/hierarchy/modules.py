@@ -2,10 +2,10 @@
 
 A *module* of a mask is a set of positions such that every position outside sees all of it or nothing, and is seen by
 all of it or by nothing. A module is *strong* if it overlaps no other, that is, any other contains it, lies in it or is
-disjoint from it. The strong modules form a tree. Two disjoint modules see one another whole or not at all, so no block
-of that tree is allowed in part.
+disjoint from it. The strong modules form a tree. Two disjoint modules attend to one another completely or not at all,
+so no block of that tree is allowed in part.
 
-What a family looks like to its own nodes is one of four kinds: nobody sees anybody (*parallel*), all see all
+What a family looks like to its own nodes is one of four kinds: none attends to another (*parallel*), all see all
 (*complete*), each sees those before it (*linear*), or *prime*, where no proper part of two or more nodes is a module.
 """
 
@@ -56,7 +56,7 @@ def module_tree(mask: Mask | BoolArray, most: int | None = None) -> Tree:
     """
     sees = _relation(mask)
     if most is not None and (type(most) is not int or most < 2):
-        raise InvalidInstance(f"families of at most {most!r:.40}", "", "give a whole number from 2")
+        raise InvalidInstance(f"expected families of at least 2 nodes, got {most!r:.40}", "")
     root: list[Any] = []
     pending = [(np.arange(len(sees)), root)]
     while pending:
@@ -140,7 +140,7 @@ def _line(inner: BoolArray) -> list[Int64Array]:
 def _prime(inner: BoolArray) -> list[Int64Array]:
     """Return the maximal proper modules of a family that is neither parallel, complete nor linear; they are disjoint.
 
-    One is the largest that holds position 0; the others are the largest that do not, and lie outside it.
+    One is the largest that contains position 0; the others are the largest that do not, and lie outside it.
     """
     first = _largest_module(inner, 0)
     label = _without_first(inner)
@@ -168,9 +168,9 @@ def _without_first(inner: BoolArray) -> Int64Array:
 def _largest_module(inner: BoolArray, v: int) -> Int64Array:
     """Return the largest proper module that contains v.
 
-    The least module with v and x holds x, with every s also each y outside that tells s from v. It is what x reaches
-    along these arrows; x stays out of the largest proper module iff it reaches everything. All such x reach one of
-    them, the last start of a search over all.
+    The least module with v and x contains x, and with every s each y outside that distinguishes s from v. It is what x
+    reaches along these arrows; x stays out of the largest proper module iff it reaches everything. All such x reach one
+    of them, the last start of a search over all.
     """
     tells = (inner[:, v] != inner.T) | (inner != inner[v])
     tells[v], tells[:, v] = False, False

@@ -38,14 +38,14 @@ def hierarchical_attention(
     Parameters
     ----------
     tree : Tree or Plan
-        One tree for the whole batch; a plan saves its making at each call.
+        One tree for the complete batch; a plan saves building index tensors at each call.
     q : (..., H, N, d)
     k, v : (..., H / g, N, d) and (..., H / g, N, c)
         With fewer heads each is shared by g neighbouring query heads (grouped-query attention).
     scale : float, optional
         Of the dot products [default: 1 / sqrt(d)].
     included, causal : bool
-        Whether positions attend to themselves; whether to left siblings only (the leaves must stand in order).
+        Whether positions attend to themselves; whether to left siblings only (the leaves must be in order).
     padding : (..., N) bool, optional
         True for real positions. The others are taken out of the tree, exactly: no mean and no count has them. Its
         leading axes are those of ``q`` without the heads.
@@ -73,7 +73,7 @@ def hierarchical_attention(
     _check(plan, q, k, v, padding, causal)
     _check_eps(plan, eps, scale)
     shape = (*q.shape[:-1], v.shape[-1])
-    if q.shape[-3] != k.shape[-3]:  # (..., H / g, g, N, d) beside (..., H / g, 1, N, d)
+    if q.shape[-3] != k.shape[-3]:  # (..., H / g, g, N, d) with (..., H / g, 1, N, d)
         q = q.reshape(*q.shape[:-3], k.shape[-3], -1, *q.shape[-2:])
         k, v = k.unsqueeze(-3), v.unsqueeze(-3)
     real = (

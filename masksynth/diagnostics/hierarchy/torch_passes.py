@@ -1,6 +1,6 @@
 """Run the two passes of hierarchical self-attention over tensors: energies up, masses and values down.
 
-Energies that are infinite (of a leaf that does not see itself, of a node without siblings to see) are flags beside
+Energies that are infinite (of a leaf that does not see itself, of a node without siblings to see) are flags next to
 finite numbers that are dropped, never large numbers: values are exact and no gradient is NaN.
 """
 

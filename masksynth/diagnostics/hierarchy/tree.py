@@ -1,7 +1,7 @@
 """Represent rooted trees over positions (signal hierarchies) as arrays in level order.
 
 Level order: the root is node 0, a level follows the one above it, and the children of a node are neighbours. A *family*
-is the children of one node; M is the number of families (nodes that are no leaves), b the size of the largest.
+is the children of one node; M is the number of families (nodes that are not leaves), b the size of the largest.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ class Tree:
         if parent.ndim != 1 or parent.shape != position.shape or not len(parent):
             raise InvalidInstance("the tree is empty", remedy="give at least one position")
         if any(array.dtype.kind not in "iu" for array in (parent, position)):
-            raise InvalidInstance(
-                f"parent and position hold {parent.dtype} and {position.dtype}", remedy="give integers"
-            )
+            raise InvalidInstance(f"expected integers as parent and position, got {parent.dtype} and {position.dtype}")
         parent, position = parent.astype(np.int64), position.astype(np.int64)
         if (
             parent[0] != -1
@@ -185,24 +183,25 @@ def _check_leaves(parent: Int64Array, position: Int64Array) -> None:
     leaves = np.sort(position[~has_children])
     if (twice := leaves[1:][leaves[1:] == leaves[:-1]]).size:
         raise InvalidInstance(
-            f"position {twice[0]} is a leaf of two families, or twice of one", remedy="name every position once"
+            f"position {twice[0]} is a leaf of two families, or twice of one", remedy="give each position exactly once"
         )
     if leaves[-1] != len(leaves) - 1:
         missing = int(np.flatnonzero(leaves != np.arange(len(leaves)))[0])
         raise InvalidInstance(
-            f"position {missing} is no leaf, {leaves[-1]} is one", remedy="name every position from 0 once"
+            f"position {missing} is missing, although there is position {leaves[-1]}",
+            remedy="give each position from 0 on exactly once",
         )
 
 
 def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
     """Build the tree in which node v has parent ``parent[v]`` (-1: root) and position ``position[v]`` (-1: no leaf).
 
-    Nodes may be numbered in any way; the children of a node stand in the order of their numbers.
+    Nodes may be numbered in any way; the children of a node are in the order of their numbers.
 
     Raises
     ------
     InvalidInstance
-        If there is no root or there are several, a parent is no node, nodes form a cycle, or `Tree` refuses.
+        If there is not exactly one root, a parent is not a node, nodes form a cycle, or `Tree` refuses.
 
     Examples
     --------
@@ -242,7 +241,9 @@ def _integers(value: ArrayLike) -> Int64Array:
         found = np.zeros((0, 0))
     found = found.astype(np.int64) if found.shape == (0,) else found
     if found.ndim != 1 or found.dtype.kind not in "iu" or holds_booleans(value):
-        raise InvalidInstance("parents and positions are not lists of integers", remedy="give -1 where there is none")
+        raise InvalidInstance(
+            "expected lists of integers as parents and positions", remedy="give -1 where there is none"
+        )
     return found.astype(np.int64)
 
 
@@ -270,7 +271,7 @@ def tree_of_lists(nested: Sequence[Any] | int) -> Tree:
     Raises
     ------
     InvalidInstance
-        If something in it is neither, a list holds itself, or `Tree` refuses.
+        If something in it is neither, a list contains itself, or `Tree` refuses.
 
     Examples
     --------
@@ -292,10 +293,10 @@ def tree_of_lists(nested: Sequence[Any] | int) -> Tree:
             continue
         if not isinstance(value, list | tuple):
             raise InvalidInstance(
-                f"{value!r:.40} is neither a list nor a position", remedy="write a tree as [[0, 1], [2, 3]]"
+                f"expected a list or a position, got {value!r:.40}", remedy="write a tree as [[0, 1], [2, 3]]"
             )
         if id(value) in open_lists:
-            raise InvalidInstance("a family holds itself: a cycle", remedy="write a tree as [[0, 1], [2, 3]]")
+            raise InvalidInstance("a family contains itself: a cycle", remedy="write a tree as [[0, 1], [2, 3]]")
         open_lists[id(value)] = None
         position.append(-1)
         pending.append((id(value), CLOSE))

@@ -27,13 +27,13 @@ class Sight:
         Whether each position may attend to itself.
     blocks : tuple of tuples of (F, b, b) or (1, b, b) bool
         For each group of ``Tree.plan``: ``[f, i, j]`` is true iff child i of family f may attend to child j. The
-        diagonal is false: a node is no sibling of itself.
+        diagonal is false: a node is not a sibling of itself.
     causal : bool
         Left siblings only.
     mask : Mask, optional
         The mask from which the blocks come.
     lost : int
-        Allowed pairs of the mask that lie in blocks which are not allowed as a whole, so that no block-tied matrix can
+        Allowed pairs of the mask in blocks which are not allowed completely, so that no block-tied matrix can
         use them.
     """
 
@@ -58,10 +58,10 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
     included : bool
         A leaf may attend to itself; the paper excludes it, pretrained models include it.
     causal : bool
-        Left siblings alone; the leaves must stand in the order of their positions.
+        Left siblings only; the leaves must be in the order of their positions.
     mask : Mask, optional
         One table over the positions. A block of two siblings is usable iff the mask allows all its pairs: with one
-        forbidden pair, a value that is the same on the whole block must be 0.
+        forbidden pair, a value that is constant on the block must be 0.
 
     Raises
     ------

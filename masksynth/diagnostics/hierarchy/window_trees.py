@@ -67,7 +67,7 @@ def histories(size: int, window: int) -> Tree:
     _checked(size, [window])
     many = -(-size // window)
     number = np.arange(size)
-    depth = np.maximum(many - 1 - number // window, 0)  # of the family that holds the position
+    depth = np.maximum(many - 1 - number // window, 0)  # of the family that contains the position
     return tree_of_parents(
         np.concatenate([np.arange(-1, many - 1), depth]), np.concatenate([np.full(many, -1), number])
     )
@@ -78,5 +78,5 @@ def _checked(size: int, branching: Sequence[int]) -> list[int]:
         raise InvalidInstance(f"{size!r:.40} positions", "", "give at least one position")
     steps = list(branching) if isinstance(branching, Sequence) else [0]
     if not all(type(step) is int and step >= 1 for step in steps):
-        raise InvalidInstance(f"branching {branching!r:.60}", "", "give whole numbers from 1, such as 2,4,8,16")
+        raise InvalidInstance(f"branching {branching!r:.60}", "", "give positive integers, such as 2,4,8,16")
     return steps

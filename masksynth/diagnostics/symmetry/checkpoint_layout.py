@@ -127,13 +127,13 @@ def _matrices(store: Store, entries: Shapes) -> None:
     for name, entry in entries.items():
         if entry.dtype not in PLAIN:
             raise InvalidInstance(
-                f"holds {entry.dtype}, which is quantised", name, "dequantise the weights first", store.source
+                f"is of type {entry.dtype}, which is quantised", name, "dequantise the weights first", store.source
             )
         if len(entry.shape) != 2 or 0 in entry.shape:
             raise InvalidInstance(
-                f"has shape {list(entry.shape)}, not that of a matrix",
+                f"expected a matrix, got shape {list(entry.shape)}",
                 name,
-                "take weights that are not packed",
+                "use weights that are not packed",
                 store.source,
             )
 
@@ -172,7 +172,7 @@ def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention
     if width is None:
         fact = f"{queries} query and {keys} key outputs are grouped heads, and nothing tells the size of a head"
         raise InvalidInstance(
-            fact, one.name, "put config.json beside the weights, or give --head-dim (head_dim in Python)", store.source
+            fact, one.name, "put config.json next to the weights, or give --head-dim (head_dim in Python)", store.source
         )
     if queries % width or keys % width or queries % keys:
         fact = f"{queries} query and {keys} key outputs do not split into heads of {width}"
@@ -224,7 +224,10 @@ def _first(store: Store, one: Attention, names: tuple[str, ...]) -> tuple[str, i
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InvalidInstance(
-                f"config.json gives {name} {value!r:.40}, not a whole number from 1 on", one.name, BELONGS, store.source
+                f"expected a positive integer as {name} in config.json, got {value!r:.40}",
+                one.name,
+                BELONGS,
+                store.source,
             )
         return name, value
     return "", None

@@ -3,7 +3,7 @@
 For one head, with B = W_k^T W_q, A = W_q^T W_q and C = W_k^T W_k, all d_h x d_h: Tr(W W) = Tr(B B), |W|_F^2 = Tr(A C).
 Row i of W has the squared norm q_i C q_i and column j k_j A k_j, q_i and k_j being rows of the factors. Query heads
 that share a key head add up before they meet it: sum_h W_q,h W_k,g(h)^T = sum_g (sum_{h: g(h) = g} W_q,h) W_k,g^T, so
-the whole layer is one pair of factors of G d_h columns.
+the layer is one pair of factors of G d_h columns.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def skew_rotation(size: int, rng: np.random.Generator) -> Float64Array:
     (True, True)
     """
     if size % 2:
-        raise InvalidInstance(f"heads of odd size {size} have no skew-symmetric rotation", "", "take an even head size")
+        raise InvalidInstance(
+            f"expected an even head size, got {size}: no skew-symmetric matrix of odd size is orthogonal", ""
+        )
     basis, _ = np.linalg.qr(rng.standard_normal((size, size)))
     quarter = np.kron(np.eye(size // 2), np.array([[0.0, -1.0], [1.0, 0.0]]))
     turned = basis @ quarter @ basis.T

@@ -156,7 +156,7 @@ def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) 
     ----------
     mask : Mask
     positions : (N,), optional
-        p_k up to a factor [default: all alike, which gives 1].
+        p_k up to a factor [default: all equal, which gives 1].
     table : int
 
     Raises

@@ -52,7 +52,7 @@ def directionality_score(matrix: ArrayLike, mode: str = "sum", gamma: float = GA
 
     c sums the norms of the columns that exceed mean + gamma * standard deviation (of n - 1) of all columns' norms, r
     the same over rows (Definition 3.2, mode ``sum``). Mode ``excess`` sums what is above the threshold instead, as the
-    published numbers do. 0 where no row and no column stands out.
+    published numbers do. 0 where no row and no column is an outlier.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def directionality_score(matrix: ArrayLike, mode: str = "sum", gamma: float = GA
     Raises
     ------
     InvalidInstance
-        If the matrix is not square, not finite or empty, the mode is unknown or gamma is no finite number.
+        If the matrix is not square, not finite or empty, the mode is unknown or gamma is not a finite number.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def directionality_of_norms(rows: ArrayLike, columns: ArrayLike, mode: str = "su
     Raises
     ------
     InvalidInstance
-        If the mode is unknown, or gamma or a norm is no finite number.
+        If the mode is unknown, or gamma or a norm is not a finite number.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def check_mode(mode: str, gamma: float) -> None:
     if mode not in MODES:
         raise InvalidInstance(f"directionality mode {mode!r:.40}", "", f"choose one of {', '.join(MODES)}")
     if not np.isfinite(gamma):
-        raise InvalidInstance(f"gamma {gamma} is not a finite number", "", "the published scores use 2")
+        raise InvalidInstance(f"expected a finite gamma, got {gamma}", "", "the published scores use 2")
 
 
 def square(matrix: ArrayLike) -> Float64Array:
@@ -124,12 +124,14 @@ def square(matrix: ArrayLike) -> Float64Array:
     Raises
     ------
     InvalidInstance
-        If it is not square, empty, or holds something else than finite numbers.
+        If it is not square, is empty, or contains anything but finite numbers.
     """
     array = finite(matrix)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or not array.size:
         raise InvalidInstance(
-            f"an array of shape {array.shape}, not a square matrix", "", "give W_qk, d x d, or the heads' weights"
+            f"expected a square matrix, got an array of shape {array.shape}",
+            "",
+            "give W_qk, d x d, or the heads' weights",
         )
     return array
 
@@ -140,15 +142,15 @@ def finite(value: ArrayLike, name: str = "the matrix") -> Float64Array:
     Raises
     ------
     InvalidInstance
-        If it holds something else.
+        If it contains anything else.
     """
     found: Any = np.asarray(value)
     if found.dtype.kind not in "fiub":
-        raise InvalidInstance(f"{name} holds {found.dtype}, not real numbers", "", "give an array of numbers")
+        raise InvalidInstance(f"expected real numbers as {name}, got {found.dtype}", "")
     array: Float64Array = found.astype(np.float64, copy=False)
     if not np.isfinite(array).all():
         raise InvalidInstance(
-            f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite",
+            f"{name} contains {int((~np.isfinite(array)).sum())} values that are NaN or infinite",
             "",
             "give finite numbers",
         )

@@ -141,7 +141,9 @@ def _replace_queries(module: nn.Module, head_dim: int | None, query_of: Callable
 def _write(parameters: Mapping[str, nn.Parameter], one: Attention, value: Tensor) -> None:
     part = one.query
     if part.name not in parameters:
-        raise InvalidInstance("is no parameter of the module", part.name, "give the module that holds the weights")
+        raise InvalidInstance(
+            "is not a parameter of the module", part.name, "give the module that contains the weights"
+        )
     with torch.no_grad():
         place = parameters[part.name].narrow(part.axis, part.start, part.stop - part.start)
         place.copy_(value if part.axis == 1 else value.T)

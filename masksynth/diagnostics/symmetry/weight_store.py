@@ -22,7 +22,7 @@ from masksynth.mask.typing import AnyArray, Float64Array
 
 INDEX = ".safetensors.index.json"
 PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-"""Types of numbers that are weights as they stand; all others are quantised or no weights."""
+"""Types of weights that are read; all others are quantised, or not weights."""
 
 
 class Entry(NamedTuple):
@@ -63,12 +63,12 @@ class Store:
         dtype = self.entries[name].dtype
         if dtype not in PLAIN:
             raise InvalidInstance(
-                f"holds {dtype}, which is quantised", name, "dequantise the weights first", self.source
+                f"is of type {dtype}, which is quantised", name, "dequantise the weights first", self.source
             )
         values = self.fetch(name)
         if not np.isfinite(values).all():
             raise InvalidInstance(
-                "holds values that are NaN or infinite", name, "take a checkpoint that is whole", self.source
+                "contains values that are NaN or infinite", name, "use a complete checkpoint", self.source
             )
         return values
 
@@ -94,12 +94,12 @@ def store_of(
 def open_checkpoint(path: str | Path) -> Store:
     """Open a checkpoint: .safetensors, ``*.safetensors.index.json``, a folder with either, or an .npz of named arrays.
 
-    ``config.json`` beside the weights is read too.
+    ``config.json`` next to the weights is read, too.
 
     Raises
     ------
     InvalidInstance
-        If there is nothing of the kind, a file is not whole, or two files of a folder hold a tensor of the same name.
+        If there is no checkpoint, a file is incomplete, or two files of a folder hold a tensor of the same name.
     """
     place = Path(path)
     files = _files(place)
@@ -113,7 +113,7 @@ def open_checkpoint(path: str | Path) -> Store:
         for name, entry, fetch in tensors(file):
             if name in entries:
                 raise InvalidInstance(
-                    f"{file.name} holds a tensor that another file holds too", name, "name one file", str(place)
+                    f"{file.name} contains a tensor that another file contains, too", name, "name one file", str(place)
                 )
             entries[name], fetchers[name] = entry, fetch
     return Store(entries, lambda name: fetchers[name](), str(place), config)
@@ -128,12 +128,12 @@ def _files(place: Path) -> list[Path]:
         indices = sorted(place.glob(f"*{INDEX}"))
         if len(indices) > 1:
             raise InvalidInstance(
-                f"holds {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(place)
+                f"contains {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(place)
             )
         found = _shards(indices[0]) if indices else sorted(place.glob("*.safetensors"))
         if not found:
             raise InvalidInstance(
-                "holds no .safetensors file", "", "save the model with safe_serialization", str(place)
+                "contains no .safetensors file", "", "save the model with safe_serialization", str(place)
             )
         return found
     if place.suffix not in (".safetensors", ".npz"):
@@ -146,7 +146,7 @@ def _shards(index: Path) -> list[Path]:
     names = _json(index).get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
         raise InvalidInstance(
-            "has no weight_map of tensor names to files", "", "take the index that belongs to the shards", str(index)
+            "has no weight_map of tensor names to files", "", "use the index that belongs to the shards", str(index)
         )
     shards = [index.parent / name for name in sorted(set(names.values()))]
     missing = [shard.name for shard in shards if not shard.is_file()]
@@ -161,9 +161,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInstance(f"is not JSON: {error}", "", "take a file that is whole", str(path)) from None
+        raise InvalidInstance(f"not JSON: {error}", "", "use a complete file", str(path)) from None
     if not isinstance(found, dict):
-        raise InvalidInstance("is not a JSON object", "", "take the file that belongs to the checkpoint", str(path))
+        raise InvalidInstance("expected a JSON object", "", "use the file that belongs to the checkpoint", str(path))
     return found
 
 
@@ -173,7 +173,7 @@ def _npz(path: Path) -> dict[str, AnyArray]:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError):
         raise InvalidInstance(
-            "is not a whole .npz file of plain numbers", "", "save arrays with numpy.savez", str(path)
+            "not a complete .npz file of plain numbers", "", "save arrays with numpy.savez", str(path)
         ) from None
 
 
@@ -183,14 +183,14 @@ def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Float64Array]]]:
     Raises
     ------
     InvalidInstance
-        If the file is not a whole safetensors file.
+        If the file is not a complete safetensors file.
     """
     try:
         with safe_open(path, framework="numpy"):  # the header, and that it covers the file exactly
             pass
     except (SafetensorError, OSError) as error:
         raise InvalidInstance(
-            f"is not a whole safetensors file: {error}", "", "fetch it again, or name the file that you mean", str(path)
+            f"not a complete safetensors file: {error}", "", "fetch it again, or name another file", str(path)
         ) from None
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -93,9 +93,9 @@ def diagnose_weights(
     weights : path, mapping of names to arrays, or Store
         A checkpoint (.safetensors, ``*.safetensors.index.json``, a folder, .npz), or its tensors by name.
     mode : {"sum", "excess"}
-        How directionality weighs what stands out.
+        How directionality weighs outliers.
     gamma : float
-        Standard deviations above the mean from which a norm stands out.
+        Standard deviations above the mean from which a norm is an outlier.
     head_dim : int, optional
         d_h, where config.json does not tell it.
     config : mapping, optional

@@ -102,7 +102,7 @@ def _third_chain(chains: Chains) -> Int64Array:
 
 
 def _routed_by_third(chains: Chains) -> BoolArray:
-    """Return whether the third chain reaches the complete prefix of each entry, and of all entries of its chain pair."""
+    """Return whether the third chain reaches the prefix of each entry and of all entries of its chain pair."""
     third, goal = _third_chain(chains), chains.chain[chains.top]
     is_other = (third >= 0) & (third != goal)
     via = np.where(is_other, chains.highest(chains.query, np.maximum(third, 0)), -1)

@@ -1,73 +1,88 @@
-"""What a proof folder claims: problem.json, relation.npy and mask.npy, read and put into shape, not yet believed."""
+"""The claims of a proof folder: problem.json, relation.npy and mask.npy, read and validated, not yet checked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from masksynth.errors import InvalidInstance
 from masksynth.verify.proof.proof_files import Bools, read_array, read_json
 
-Edge = tuple[int, int]
 MAX_SIZE = 4096
 """Most positions for which a proof is checked."""
 MAX_WEIGHT = 10**6
 MAX_LAYERS = 10**9
-KINDS = ("drat", "duals")
-_KEYS = (
-    "masksynth_proof",
-    "size",
-    "layers",
-    "layered",
-    "forced",
-    "forbidden",
-    "weights",
-    "value",
-    "bound",
-    "sure",
-    "packing",
-    "parts",
-)
-_MORE = ("lemmas", "positions", "sha256")
+MAX_NUMBER = 10**15
+
+Edge = tuple[int, int]
+PositionIndex = Annotated[int, msgspec.Meta(ge=0, lt=MAX_SIZE)]
+EdgeEntry = tuple[PositionIndex, PositionIndex]
+Weight = Annotated[int, msgspec.Meta(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
+Number = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 
 
-@dataclass(frozen=True)
-class ClaimedHit:
-    """Edges of which every solution is said to use one, and the pair that needs it."""
+class ClaimedHit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Edges of which every solution uses at least one according to the claim, and the pair that needs it."""
 
-    edges: tuple[Edge, ...]
-    demand: Edge
+    edges: Annotated[tuple[EdgeEntry, ...], msgspec.Meta(min_length=1)]
+    demand: EdgeEntry
 
 
-@dataclass(frozen=True)
-class ClaimedWindow:
-    """A lemma used inside a part: the part's position for each of the lemma's."""
+class ClaimedWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A lemma used inside a part, and [the lemma's position, the part's position] for each position of the lemma."""
 
-    lemma: int
-    positions: Mapping[int, int]
+    lemma: Annotated[int, msgspec.Meta(ge=0)]
+    positions: tuple[EdgeEntry, ...]
+
+    @property
+    def map(self) -> dict[int, int]:
+        """The part's position for each of the lemma's."""
+        return dict(self.positions)
 
     def image(self, edges: Iterable[Edge]) -> tuple[Edge, ...]:
-        """Where the edges, or demands, of the lemma lie in the part."""
-        return tuple((self.positions[query], self.positions[key]) for query, key in edges)
+        """Return the images in the part of edges, or demands, of the lemma."""
+        image = self.map
+        return tuple((image[query], image[key]) for query, key in edges)
 
 
-@dataclass(frozen=True)
-class ClaimedPart:
-    """Demands, the edges that may help, and the bound on the weight of those edges in any solution; a lemma is one as well."""
+class ClaimedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part or lemma: its demands, the edges that may help, and a lower bound on their weight in any solution."""
 
     folder: str
-    demands: tuple[Edge, ...]
-    edges: tuple[Edge, ...]
-    bound: int
-    kind: str
+    demands: tuple[EdgeEntry, ...]
+    edges: tuple[EdgeEntry, ...]
+    bound: Number
+    kind: Literal["drat", "duals"]
     windows: tuple[ClaimedWindow, ...] = ()
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of problem.json; names of positions and the hash of an instance are for readers."""
+
+    masksynth_proof: Annotated[int, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
+    size: Annotated[int, msgspec.Meta(ge=1, le=MAX_SIZE)]
+    layers: Annotated[int, msgspec.Meta(ge=1, le=MAX_LAYERS)] | None
+    layered: bool
+    forced: tuple[EdgeEntry, ...]
+    forbidden: tuple[EdgeEntry, ...]
+    weights: tuple[tuple[PositionIndex, PositionIndex, Weight], ...]
+    value: Number
+    bound: Number
+    sure: tuple[EdgeEntry, ...]
+    packing: tuple[ClaimedHit, ...]
+    parts: tuple[ClaimedPart, ...]
+    lemmas: tuple[ClaimedPart, ...] = ()
+    positions: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    sha256: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """All that a proof folder says beside the proofs of its parts.
+    """The claims of a proof folder, without the proofs of its parts.
 
     Parameters
     ----------
@@ -75,6 +90,17 @@ class Statement:
     mask : (n, n) or (L, n, n) bool
     layers : int or None
         As given; ``depth`` is the number of layers that formulas have.
+    layered : bool
+        Whether each layer has a mask of its own.
+    forced, forbidden : edges
+    weights : mapping of edge to int
+        1 for other edges.
+    value, bound : int
+        Weight of the mask, and the claimed lower bound.
+    sure : edges
+        Edges that every solution uses according to the claim.
+    packing : tuple of ClaimedHit
+    parts, lemmas : tuple of ClaimedPart
     """
 
     relation: Bools
@@ -98,14 +124,14 @@ class Statement:
 
     @property
     def depth(self) -> int:
-        """L; no path of one mask needs more than n - 1 edges, but layers with a mask each are as many as they are."""
+        """L, cut to n - 1 for one mask, whose paths need no more edges; a mask for each layer has exactly L layers."""
         if self.layered and self.layers is not None:
             return self.layers
         longest = max(1, self.size - 1)
         return longest if self.layers is None else min(self.layers, longest)
 
     def weight(self, edge: Edge) -> int:
-        """Cost of an edge in one layer."""
+        """Return the cost of an edge in one layer."""
         return self.weights.get(edge, 1)
 
 
@@ -115,153 +141,99 @@ def read_statement(folder: Path) -> Statement:
     Raises
     ------
     InvalidInstance
-        Naming the file and the place in it.
+        Naming the file and the JSON path.
     """
     source = folder / "problem.json"
-    document = read_json(source)
+    content = read_json(source)
     relation, mask = read_array(folder / "relation.npy"), read_array(folder / "mask.npy")
     try:
-        statement = _statement(document, relation, mask)
+        document = _convert(content)
+        _check_document(document)
+        if relation.shape != (document.size, document.size):
+            fact = f"{document.size} positions, but relation.npy has the shape {list(relation.shape)}"
+            raise InvalidInstance(fact, "$.size")
     except InvalidInstance as error:
         raise error.within(source=str(source)) from None
-    size = statement.size
-    due = (statement.layers, size, size) if statement.layered else (size, size)
-    if mask.shape != due:
-        raise InvalidInstance(f"shape {list(mask.shape)} where {list(due)} is due", "", source=str(folder / "mask.npy"))
-    return statement
+    size = document.size
+    shape = (document.layers, size, size) if document.layered else (size, size)
+    if mask.shape != shape:
+        fact = f"expected shape {list(shape)}, got {list(mask.shape)}"
+        raise InvalidInstance(fact, "", source=str(folder / "mask.npy"))
+    names = ("layers", "layered", "forced", "forbidden", "value", "bound", "sure", "packing", "parts", "lemmas")
+    fields = {name: getattr(document, name) for name in names}
+    weights = {(query, key): weight for query, key, weight in document.weights}
+    return Statement(relation=relation, mask=mask, weights=weights, **fields)
 
 
-def _statement(document: Any, relation: Bools, mask: Bools) -> Statement:
-    _keys(document, "$", _KEYS, _MORE)
-    if _int(document["masksynth_proof"], "$.masksynth_proof", 0, 10**6) != 1:
-        raise InvalidInstance(
-            f"format {document['masksynth_proof']} is not known", "$.masksynth_proof", "use a newer masksynth"
-        )
-    size = _int(document["size"], "$.size", 1, MAX_SIZE)
-    if relation.shape != (size, size):
-        raise InvalidInstance(f"{size} positions, but relation.npy has the shape {list(relation.shape)}", "$.size")
-    layered = _typed(document["layered"], bool, "$.layered")
-    layers = None if document["layers"] is None else _int(document["layers"], "$.layers", 1, MAX_LAYERS)
-    if layered and (layers is None or layers > MAX_SIZE):
-        raise InvalidInstance(
-            f"a mask for each layer, but {layers} layers", "$.layers", f"give a number of layers up to {MAX_SIZE}"
-        )
-    _notes(document, size)
-    lemmas = [_part(item, "lemma", at, size, at) for at, item in _items(document.get("lemmas", []), "$.lemmas")]
-    return Statement(
-        relation=relation,
-        mask=mask,
-        layers=layers,
-        layered=layered,
-        forced=_edges(document["forced"], "$.forced", size),
-        forbidden=_edges(document["forbidden"], "$.forbidden", size),
-        weights=_weights(document["weights"], size),
-        value=_int(document["value"], "$.value"),
-        bound=_int(document["bound"], "$.bound"),
-        sure=_edges(document["sure"], "$.sure", size),
-        packing=tuple(_hit(item, f"$.packing[{at}]", size) for at, item in _items(document["packing"], "$.packing")),
-        parts=tuple(_part(item, "part", at, size, len(lemmas)) for at, item in _items(document["parts"], "$.parts")),
-        lemmas=tuple(lemmas),
-    )
+def _convert(content: Any) -> _Document:
+    """Return the typed content of problem.json; raise InvalidInstance with the JSON path of the first invalid value."""
+    try:
+        return msgspec.convert(content, _Document, strict=True)
+    except msgspec.ValidationError as error:
+        fact, _, path = str(error).partition(" - at `")
+        raise InvalidInstance(fact[0].lower() + fact[1:], path.rstrip("`") or "$") from None
 
 
-def _part(item: Any, sort: str, at: int, size: int, lemmas: int) -> ClaimedPart:
-    """A part or lemma, whose windows use the first ``lemmas`` lemmas."""
-    path = f"$.{sort}s[{at}]"
-    _keys(item, path, ("folder", "demands", "edges", "bound", "kind"), ("windows",))
-    name, kind = f"{sort}-{at:03d}", _typed(item["kind"], str, f"{path}.kind")
-    if item["folder"] != name:
-        raise InvalidInstance(f"{item['folder']!r:.40} where {name!r} is due", f"{path}.folder")
-    if kind not in KINDS:
-        raise InvalidInstance(f"{kind!r:.40} is not one of {', '.join(KINDS)}", f"{path}.kind")
-    demands, edges = (_edges(item[key], f"{path}.{key}", size) for key in ("demands", "edges"))
-    given = _items(item.get("windows", []), f"{path}.windows")
-    windows = tuple(_window(entry, f"{path}.windows[{place}]", size, lemmas) for place, entry in given)
-    if windows and kind != "drat":
-        raise InvalidInstance(f"windows beside a proof by {kind}", f"{path}.windows")
-    return ClaimedPart(name, demands, edges, _int(item["bound"], f"{path}.bound"), kind, windows)
+def _check_document(document: _Document) -> None:
+    """Check what types do not express: the format, the number of layers, edges, names of parts, and windows."""
+    size, layers = document.size, document.layers
+    if document.masksynth_proof != 1:
+        fact = f"format {document.masksynth_proof} is unknown"
+        raise InvalidInstance(fact, "$.masksynth_proof", "use a newer masksynth")
+    if document.layered and (layers is None or layers > MAX_SIZE):
+        fact = f"a mask for each layer, but {layers} layers"
+        raise InvalidInstance(fact, "$.layers", f"give a number of layers up to {MAX_SIZE}")
+    if document.positions is not msgspec.UNSET and len(document.positions) != size:
+        raise InvalidInstance(f"expected {size} entries, got {len(document.positions)}", "$.positions")
+    for name in ("forced", "forbidden", "sure"):
+        _check_edges(getattr(document, name), f"$.{name}", size)
+    _check_edges([(query, key) for query, key, _ in document.weights], "$.weights", size)
+    for number, hit in enumerate(document.packing):
+        _check_edges(hit.edges, f"$.packing[{number}].edges", size)
+        _check_edges([hit.demand], f"$.packing[{number}].demand", size)
+    for number, lemma in enumerate(document.lemmas):
+        _check_part(lemma, "lemma", number, size, number)  # a lemma may use earlier ones
+    for number, part in enumerate(document.parts):
+        _check_part(part, "part", number, size, len(document.lemmas))
 
 
-def _window(item: Any, path: str, size: int, lemmas: int) -> ClaimedWindow:
-    """A window, with a one to one map of positions."""
-    _keys(item, path, ("lemma", "positions"))
+def _check_part(part: ClaimedPart, kind: str, number: int, size: int, lemmas: int) -> None:
+    """Check a part or lemma (``kind``), whose windows may use the first ``lemmas`` lemmas."""
+    path, name = f"$.{kind}s[{number}]", f"{kind}-{number:03d}"
+    if part.folder != name:
+        raise InvalidInstance(f"expected {name!r}, got {part.folder!r:.40}", f"{path}.folder")
+    _check_edges(part.demands, f"{path}.demands", size)
+    _check_edges(part.edges, f"{path}.edges", size)
+    if part.windows and part.kind != "drat":
+        raise InvalidInstance(f"a proof by {part.kind} cannot have windows", f"{path}.windows")
+    for index, window in enumerate(part.windows):
+        _check_window(window, f"{path}.windows[{index}]", size, lemmas)
+
+
+def _check_window(window: ClaimedWindow, path: str, size: int, lemmas: int) -> None:
+    """Check that the lemma of a window comes earlier, and that positions are mapped one to one."""
     if not lemmas:
-        raise InvalidInstance("no lemma stands before it", path)
-    positions = {}
-    for at, pair in _items(item["positions"], place := f"{path}.positions"):
-        if type(pair) is not list or len(pair) != 2:
-            raise InvalidInstance(f"{pair!r:.40} is not [from, to]", f"{place}[{at}]")
-        source, target = (_int(number, f"{place}[{at}]", 0, size - 1) for number in pair)
-        if source in positions:
-            raise InvalidInstance(f"position {source} is mapped twice", place)
-        positions[source] = target
-    if len(set(positions.values())) < len(positions):
-        raise InvalidInstance("two positions are mapped to one", place)
-    return ClaimedWindow(_int(item["lemma"], f"{path}.lemma", 0, lemmas - 1), positions)
+        raise InvalidInstance("there is no earlier lemma", path)
+    if window.lemma >= lemmas:
+        raise InvalidInstance(f"expected a lemma from 0 to {lemmas - 1}, got {window.lemma}", f"{path}.lemma")
+    sources, targets = [pair[0] for pair in window.positions], [pair[1] for pair in window.positions]
+    if max(sources + targets, default=0) >= size:
+        fact = f"expected positions from 0 to {size - 1}, got {max(sources + targets)}"
+        raise InvalidInstance(fact, f"{path}.positions")
+    if len(set(sources)) < len(sources):
+        raise InvalidInstance("a position is mapped twice", f"{path}.positions")
+    if len(set(targets)) < len(targets):
+        raise InvalidInstance("two positions are mapped to one", f"{path}.positions")
 
 
-def _hit(item: Any, path: str, size: int) -> ClaimedHit:
-    _keys(item, path, ("edges", "demand"))
-    edges = _edges(item["edges"], f"{path}.edges", size)
-    if not edges:
-        raise InvalidInstance("no edge", f"{path}.edges")
-    return ClaimedHit(edges, _edges([item["demand"]], f"{path}.demand", size)[0])
-
-
-def _weights(value: Any, size: int) -> dict[Edge, int]:
-    triples = [item for _, item in _items(value, "$.weights")]
-    if any(type(item) is not list or len(item) != 3 for item in triples):
-        raise InvalidInstance("an entry is not [query, key, weight]", "$.weights")
-    edges = _edges([item[:2] for item in triples], "$.weights", size)
-    numbers = [_int(item[2], "$.weights", -MAX_WEIGHT, MAX_WEIGHT) for item in triples]
-    return dict(zip(edges, numbers, strict=True))
-
-
-def _edges(value: Any, path: str, size: int) -> tuple[Edge, ...]:
-    """Different pairs of different positions."""
-    edges = []
-    for at, item in _items(value, path):
-        if type(item) is not list or len(item) != 2:
-            raise InvalidInstance(f"{item!r:.40} is not [query, key]", f"{path}[{at}]")
-        query, key = (_int(number, f"{path}[{at}]", 0, size - 1) for number in item)
-        if query == key:
-            raise InvalidInstance(f"[{query}, {key}] is on the diagonal", f"{path}[{at}]")
-        edges.append((query, key))
-    if len(set(edges)) < len(edges):
-        raise InvalidInstance("an edge is repeated", path)
-    return tuple(edges)
-
-
-def _notes(document: dict[str, Any], size: int) -> None:
-    """What is there for readers: a name for each position, the hash of an instance."""
-    if "positions" in document and len(_typed(document["positions"], list, "$.positions")) != size:
-        raise InvalidInstance(f"{len(document['positions'])} entries for {size} positions", "$.positions")
-    if "sha256" in document:
-        _typed(document["sha256"], str, "$.sha256")
-
-
-def _items(value: Any, path: str) -> enumerate[Any]:
-    return enumerate(_typed(value, list, path))
-
-
-def _keys(value: Any, path: str, due: tuple[str, ...], more: tuple[str, ...] = ()) -> None:
-    keys = _typed(value, dict, path).keys()
-    for key in due:
-        if key not in keys:
-            raise InvalidInstance(f"{key!r} is missing", path)
-    for key in keys:
-        if key not in due + more:
-            raise InvalidInstance(f"{key!r:.40} is not known", path)
-
-
-def _typed(value: Any, kind: type, path: str) -> Any:
-    if type(value) is not kind:
-        raise InvalidInstance(f"{type(value).__name__} where {kind.__name__} is due", path)
-    return value
-
-
-def _int(value: Any, path: str, low: int = -(10**15), high: int = 10**15) -> int:
-    if not low <= _typed(value, int, path) <= high:
-        raise InvalidInstance(f"{value!r:.40} is not from {low} to {high}", path)
-    number: int = value
-    return number
+def _check_edges(edges: Iterable[Edge], path: str, size: int) -> None:
+    """Check that edges are different pairs of different positions below ``size``."""
+    seen = set()
+    for number, edge in enumerate(edges):
+        if max(edge) >= size:
+            raise InvalidInstance(f"expected positions from 0 to {size - 1}, got {list(edge)}", f"{path}[{number}]")
+        if edge[0] == edge[1]:
+            raise InvalidInstance(f"{list(edge)} is on the diagonal", f"{path}[{number}]")
+        if edge in seen:
+            raise InvalidInstance(f"the edge {list(edge)} is repeated", f"{path}[{number}]")
+        seen.add(edge)

@@ -1,8 +1,8 @@
-"""Windows: a lemma holds for every image of it inside a part whose formula is that of the lemma, but for the names of positions.
+"""Windows: images of a lemma inside a part, whose formula must be that of the lemma up to the names of positions.
 
-A lemma says of its formula that whatever meets it weighs at least the bound. Edges that meet a part's formula give all its demands a path;
-those of an image, being demands of the part, have theirs among sure edges and the edges of the image, since no others may help. So the
-formula of the image is met wherever that of the part is, and the bound is spent there.
+A lemma states that every solution of its formula weighs at least the bound. A solution of a part's formula gives all
+demands of the part a path; the demands of an image, being demands of the part, have theirs among the sure edges and the
+edges of the image, since no others may help. So it also solves the formula of the image, and spends the bound there.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from masksynth.verify.proof.statement import ClaimedPart, ClaimedWindow, Stateme
 
 
 def image_of(statement: Statement, part: ClaimedPart, window: ClaimedWindow, place: str) -> ClaimedPart:
-    """The image of a window's lemma: inside the part, with the weights of the lemma.
+    """Return the image of a window's lemma, after checking that it is in the part and has the lemma's weights.
 
     Raises
     ------
     WrongAnswer
         ``proof``.
     """
-    lemma = statement.lemmas[window.lemma]
+    lemma, positions = statement.lemmas[window.lemma], window.map
     for query, key in lemma.demands + lemma.edges:
-        if query not in window.positions or key not in window.positions:
-            raise _wrong(place, f"no position stands for an end of {(query, key)}")
+        if query not in positions or key not in positions:
+            raise _wrong(place, f"an end of {(query, key)} is not mapped to a position")
     demands, edges = window.image(lemma.demands), window.image(lemma.edges)
-    for kind, image, whole in (("demand", demands, part.demands), ("edge", edges, part.edges)):
-        if beyond := set(image) - set(whole):
+    for kind, image, allowed in (("demand", demands, part.demands), ("edge", edges, part.edges)):
+        if beyond := set(image) - set(allowed):
             raise _wrong(place, f"the {kind} {min(beyond)} is not one of the part")
     for edge, target in zip(lemma.edges, edges, strict=True):
         if statement.weight(edge) != statement.weight(target):
@@ -38,7 +38,7 @@ def image_of(statement: Statement, part: ClaimedPart, window: ClaimedWindow, pla
 
 
 def check_images(statement: Statement) -> None:
-    """Every image has the formula of its lemma.
+    """Check that every image has the formula of its lemma.
 
     Raises
     ------
@@ -47,33 +47,36 @@ def check_images(statement: Statement) -> None:
     """
 
     @cache
-    def due(lemma: int) -> set[frozenset[str]]:
-        return set(_renamed(statement, statement.lemmas[lemma], {place: place for place in range(statement.size)}))
+    def lemma_formula(lemma: int) -> set[frozenset[str]]:
+        identity = {position: position for position in range(statement.size)}
+        return set(_rename_clauses(statement, statement.lemmas[lemma], identity))
 
-    right = set()
+    checked = set()
     for part in statement.lemmas + statement.parts:
-        for at, window in enumerate(part.windows):
-            place = f"{part.folder}: window {at}"
-            one_map = window.lemma, frozenset(window.positions.items())
-            if one_map not in right:
-                back = {target: source for source, target in window.positions.items()}
-                if set(_renamed(statement, image_of(statement, part, window, place), back)) != due(window.lemma):
+        for number, window in enumerate(part.windows):
+            place = f"{part.folder}: window {number}"
+            key = window.lemma, frozenset(window.positions)
+            if key not in checked:
+                back = {target: source for source, target in window.positions}
+                image = image_of(statement, part, window, place)
+                if set(_rename_clauses(statement, image, back)) != lemma_formula(window.lemma):
                     raise _wrong(place, f"its formula is not that of lemma-{window.lemma:03d}")
-                right.add(one_map)
+                checked.add(key)
 
 
-def _renamed(statement: Statement, part: ClaimedPart, names: dict[int, int]) -> Iterator[frozenset[str]]:
-    """The clauses of a part, positions by their other names, ``?`` where they have none."""
+def _rename_clauses(statement: Statement, part: ClaimedPart, names: dict[int, int]) -> Iterator[frozenset[str]]:
+    """Yield the clauses of a part with positions renamed, ``?`` where they have no new name."""
 
     @cache
-    def renamed(literal: str) -> str:
+    def rename(literal: str) -> str:
         kind, *numbers = literal.split()
-        kept = numbers[: 0 if kind.endswith("edge") else 1]
+        kept = numbers[: 0 if kind.endswith("edge") else 1]  # the level of a literal "reach LEVEL QUERY KEY"
         return " ".join([kind, *kept, *(str(names.get(int(number), "?")) for number in numbers[len(kept) :])])
 
     for clause in part_clauses(statement.size, statement.depth, statement.sure, part.edges, part.demands):
-        yield frozenset(map(renamed, clause))
+        yield frozenset(map(rename, clause))
 
 
 def _wrong(place: str, fact: str) -> WrongAnswer:
+    """Return an error of problem.json; ``place`` is the part and the window."""
     return WrongAnswer("proof", f"problem.json: {place}: {fact}")

@@ -280,7 +280,7 @@ def test_models_in_which_nothing_would_be_replaced_are_refused():
     ):
         idle(3)
     for layers in (3, ["a"], [True], [0.5]):
-        with pytest.raises(InvalidInstance, match="list of whole numbers"), hierarchical_layers(idle, layers):
+        with pytest.raises(InvalidInstance, match="list of integers"), hierarchical_layers(idle, layers):
             pass
 
 

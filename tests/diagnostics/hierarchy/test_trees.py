@@ -31,12 +31,12 @@ SELF.append(SELF)
         ([0, []], "is empty"),
         ([[0, 1], [1, 2]], "position 1 is a leaf of two families"),
         ([0, 0], "position 0 is a leaf of two families"),
-        ([[0, 1], [3]], "position 2 is no leaf"),
-        ([0, "a"], "'a' is neither"),
-        ([0, True], "True is neither"),
-        ([0, -1], "-1 is neither"),
-        ([0, 1.0], "1.0 is neither"),
-        (SELF, "holds itself: a cycle"),
+        ([[0, 1], [3]], "position 2 is missing"),
+        ([0, "a"], "expected a list or a position, got 'a'"),
+        ([0, True], "expected a list or a position, got True"),
+        ([0, -1], "expected a list or a position, got -1"),
+        ([0, 1.0], "expected a list or a position, got 1.0"),
+        (SELF, "contains itself: a cycle"),
     ],
 )
 def test_one_line_says_what_is_wrong(nested, said):
@@ -56,8 +56,8 @@ def test_one_line_says_what_is_wrong(nested, said):
         ([-1, 5], [-1, 0], "has parent 5 of 2 nodes"),
         ([-1, 0, 1], [-1, 0, 1], "position 0 has children"),
         ([-1, 0, 0], [-1, 0, -1], "the family of node 2 is empty"),
-        ([-1, 0.5], [-1, 0], "not lists of integers"),
-        ([[-1]], [0], "not lists of integers"),
+        ([-1, 0.5], [-1, 0], "expected lists of integers"),
+        ([[-1]], [0], "expected lists of integers"),
     ],
 )
 def test_parents_that_are_no_tree(parent, position, said):

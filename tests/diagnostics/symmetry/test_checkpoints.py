@@ -223,18 +223,18 @@ def wrong(name, value, config=None):
             wrong("layer.q_proj.qweight", np.ones((2, 2), np.int32)),
             "q_proj.qweight: belongs to quantised weights; dequantise",
         ),
-        (wrong("layer.key.weight", np.ones((4, 4), np.int8)), "holds INT8, which is quantised"),
-        (wrong("layer.key.weight", np.ones(16)), r"has shape \[16\], not that of a matrix"),
+        (wrong("layer.key.weight", np.ones((4, 4), np.int8)), "is of type INT8, which is quantised"),
+        (wrong("layer.key.weight", np.ones(16)), r"expected a matrix, got shape \[16\]"),
         (wrong("layer.key.weight", np.ones((4, 5))), "read inputs of two sizes"),
-        (wrong("layer.key.weight", np.full((4, 4), np.nan)), "NaN or infinite; take a checkpoint that is whole"),
+        (wrong("layer.key.weight", np.full((4, 4), np.nan)), "NaN or infinite; use a complete checkpoint"),
         (wrong("x", np.ones(1), {"num_attention_heads": 3}), "4 query outputs do not split into 3 heads"),
         (wrong("x", np.ones(1), {"head_dim": 3}), "do not split into heads of 3"),
         (
             wrong("x", np.ones(1), {"num_attention_heads": "four"}),
-            "config.json gives num_attention_heads 'four', not a whole number from 1",
+            "expected a positive integer as num_attention_heads in config.json, got 'four'",
         ),
-        (wrong("x", np.ones(1), {"num_attention_heads": 0}), "gives num_attention_heads 0, not a whole number"),
-        (wrong("x", np.ones(1), {"head_dim": True}), "gives head_dim True, not a whole number"),
+        (wrong("x", np.ones(1), {"num_attention_heads": 0}), "expected a positive integer as num_attention_heads in config.json, got 0"),
+        (wrong("x", np.ones(1), {"head_dim": True}), "expected a positive integer as head_dim in config.json, got True"),
         (
             wrong("x", np.ones(1), {"head_dim": 2, "n_head": 4}),
             "the weights have 2 query heads of 2, and config.json gives n_head 4",
@@ -288,12 +288,12 @@ def test_a_folder_in_which_a_tensor_is_there_twice_is_refused(tmp_path):
         )
     with pytest.raises(
         InvalidInstance,
-        match=r"layer.(key|query).weight: two.safetensors holds a tensor that another file holds too; name one",
+        match=r"layer.(key|query).weight: two.safetensors contains a tensor that another file contains, too; name one",
     ):
         diagnose_weights(tmp_path)
     for name in ("one", "two"):
         (tmp_path / f"{name}.safetensors.index.json").write_text("{}")
-    with pytest.raises(InvalidInstance, match=r"holds 2 indices, one.safetensors.index.json first; name one of them"):
+    with pytest.raises(InvalidInstance, match=r"contains 2 indices, one.safetensors.index.json first; name one of them"):
         diagnose_weights(tmp_path)
 
 
@@ -305,10 +305,10 @@ def test_files_that_are_no_checkpoints(tmp_path):
     (tmp_path / "a.safetensors.index.json").write_text("{}")
     facts = {
         "nothing": "there is no such file or folder",
-        "empty": "holds no .safetensors file",
-        "cut.safetensors": "is not a whole safetensors file",
+        "empty": "contains no .safetensors file",
+        "cut.safetensors": "not a complete safetensors file",
         "model.bin": "ends in '.bin'; .*convert .bin and .pt files",
-        "no.npz": "is not a whole .npz file",
+        "no.npz": "not a complete .npz file",
         "a.safetensors.index.json": "has no weight_map",
     }
     for name, fact in facts.items():
@@ -321,7 +321,7 @@ def test_eight_bit_floats_are_refused(tmp_path):
         {f"layer.{name}.weight": torch.ones(4, 4).to(torch.float8_e4m3fn) for name in ("query", "key")},
         tmp_path / "f8.safetensors",
     )
-    with pytest.raises(InvalidInstance, match="holds F8_E4M3, which is quantised; dequantise"):
+    with pytest.raises(InvalidInstance, match="is of type F8_E4M3, which is quantised; dequantise"):
         diagnose_weights(tmp_path / "f8.safetensors")
 
 

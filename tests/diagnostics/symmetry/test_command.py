@@ -122,7 +122,7 @@ def test_weights_without_a_config(folder):
         (["absent.npz"], "absent.npz: there is no such file or folder"),
         (["causal.npy", "-o", "a.gif"], "a.gif: ends in '.gif'; name a .svg, .png or .pdf file"),
         (["causal.npy", "-o", "causal.npy"], "causal.npy: ends in '.npy'"),
-        (["weights.npz", "--gamma", "nan"], "gamma nan is not a finite number"),
+        (["weights.npz", "--gamma", "nan"], "expected a finite gamma, got nan"),
         (["weights.npz", "--head-dim", "5"], "do not split into heads of 5"),
     ],
 )
