@@ -8,7 +8,7 @@ from typing import Any
 
 from masksynth.backends import Objective, Status
 from masksynth.solve import Answer, count_nodes
-from masksynth.sparse.sparsify import SparseAnswer
+from masksynth.sparse.sparse_answer import SparseAnswer
 from masksynth.tasks import Instance, MergedTask
 from masksynth.tasks.canonical import canonical, shown
 from masksynth.tasks.value_text import text_of
