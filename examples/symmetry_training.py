@@ -2,8 +2,8 @@
 
     python -m examples.symmetry_training curves.svg --order 2 --steps 600
 
-The command `masksynth diagnose symmetry --train` does the same for text of order 1. The models and the training loop are in
-`masksynth.diagnostics.symmetry.torch_training`.
+The command `masksynth diagnose symmetry --train` does the same for text of order 1. The models and the training loop
+are in `masksynth.diagnostics.symmetry.torch_training`.
 """
 
 from __future__ import annotations

@@ -101,7 +101,8 @@ def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> N
             f"checked: {', '.join(report.checks)}"
         )
         click.echo(
-            f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, SHA-256 {problem.sha256}"
+            f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, "
+            f"SHA-256 {problem.sha256}"
         )
 
 
