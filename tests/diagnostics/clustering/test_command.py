@@ -195,6 +195,9 @@ def test_a_missing_package_is_named_with_its_remedy(tmp_path, missing, text):
 
 
 def test_importing_the_library_loads_nothing_of_it():
-    text = "import masksynth, sys; print(sorted({name.split('.')[0] for name in sys.modules} & {'scipy', 'matplotlib', 'torch'}))"
+    text = (
+        "import masksynth, sys; "
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'scipy', 'matplotlib', 'torch'}))"
+    )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -42,7 +42,10 @@ def test_a_mask_is_told_by_its_arrays(name, folder):
     done = run(name)
     assert (done.exit_code, done.stderr) == (0, "")
     assert "reciprocity 0.2222 of 36 pairs" in done.stdout
-    assert "an early token (p ~ N - k) is context 2.5 times as often as it is predicted: columns grow faster" in done.stdout
+    assert (
+        "an early token (p ~ N - k) is context 2.5 times as often as it is predicted: columns grow faster"
+        in done.stdout
+    )
     assert "d =" not in done.stdout
 
 
@@ -178,7 +181,8 @@ def test_training_from_the_command(folder):
 
 
 def test_a_real_process_loads_nothing_heavy_for_weights():
-    code = "import sys, masksynth.diagnostics.symmetry; print([name for name in ('torch', 'scipy', 'matplotlib') if name in sys.modules])"
+    code = "import sys, masksynth.diagnostics.symmetry; "
+    code += "print([name for name in ('torch', 'scipy', 'matplotlib') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
     done = subprocess.run(
         [sys.executable, "-m", "masksynth", "diagnose", "symmetry", str(MINI), "--json"],
