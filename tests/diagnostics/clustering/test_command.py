@@ -120,9 +120,15 @@ def test_refusals(tmp_path):
     np.save(tmp_path / "pattern.npy", np.stack([np.eye(3, dtype=bool), np.tri(3, dtype=bool)]))
     np.save(tmp_path / "mask.npy", np.tri(3, dtype=bool))
     for arguments in (
-        (tmp_path / "square.npy",), (tmp_path / "nan.npy",), (tmp_path / "none.npy",), (tmp_path / "pattern.npy",), (tmp_path / "no.npy",),
-        (), (tmp_path / "mask.npy", "--causal", 3), (tmp_path / "mask.npy", "-o", tmp_path / "a.gif"),
-    ):  # fmt: skip
+        (tmp_path / "square.npy",),
+        (tmp_path / "nan.npy",),
+        (tmp_path / "none.npy",),
+        (tmp_path / "pattern.npy",),
+        (tmp_path / "no.npy",),
+        (),
+        (tmp_path / "mask.npy", "--causal", 3),
+        (tmp_path / "mask.npy", "-o", tmp_path / "a.gif"),
+    ):
         done = run(*arguments)
         assert done.exit_code == 2, (arguments, done.output)
         assert len(done.output.strip().splitlines()) == 1, done.output
@@ -165,9 +171,26 @@ def test_help_says_what_it_is():
 def test_the_figure_of_the_paper_takes_seconds():
     """n = 200, d = 2, beta = 64, T = 150; a minute would be wrong even on a busy machine."""
     done = subprocess.run(
-        [sys.executable, "-m", "masksynth", "diagnose", "clustering", "--causal", "200", "--beta", "64", "--dim", "2", "--time", "150"],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "masksynth",
+            "diagnose",
+            "clustering",
+            "--causal",
+            "200",
+            "--beta",
+            "64",
+            "--dim",
+            "2",
+            "--time",
+            "150",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     assert "expected: 6.3 strong, 9.4 Renyi" in done.stdout
 

@@ -77,9 +77,14 @@ def test_a_convex_solver_and_perturbations_do_no_better(tree, q, k, included, ca
 
     start, *_ = np.linalg.lstsq(sums, np.ones(tree.size), rcond=None)
     solved = minimize(
-        loss, np.maximum(start, 0.05), jac=True, method="SLSQP", bounds=[(1e-12, 1)] * len(blocks),
-        constraints={"type": "eq", "fun": lambda w: sums @ w - 1, "jac": lambda w: sums}, options={"maxiter": 500, "ftol": 1e-13},
-    )  # fmt: skip
+        loss,
+        np.maximum(start, 0.05),
+        jac=True,
+        method="SLSQP",
+        bounds=[(1e-12, 1)] * len(blocks),
+        constraints={"type": "eq", "fun": lambda w: sums @ w - 1, "jac": lambda w: sums},
+        options={"maxiter": 500, "ftol": 1e-13},
+    )
     assert abs(solved.fun - total) < 1e-6, solved.message
     best = np.array([theta[block > 0].mean() for block in blocks])
     assert np.allclose(np.tensordot(best, blocks, 1), theta, atol=1e-14)
