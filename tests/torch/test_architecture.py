@@ -260,7 +260,10 @@ class LengthDependent(transformers.LlamaForCausalLM):
     [
         (ScaledOutputs, "the model .ScaledOutputs. of ScaledOutputs counts positions by itself"),
         (LaterTokens, "layer 0 .LlamaAttention. of LaterTokens treats a token differently in a longer sequence"),
-        (LengthDependent, "layer 0 .LlamaAttention. of LengthDependent treats a token differently in a longer sequence"),
+        (
+            LengthDependent,
+            "layer 0 .LlamaAttention. of LengthDependent treats a token differently in a longer sequence",
+        ),
         (Shifting, "Shifting.* mixes positions without a mask"),
         (IndexedAttention, "counts positions by itself instead of reading position_ids"),
         (DoubleWindow, "layer 0 .* adds a position bias|does not pass the mask that it is given to every layer"),

@@ -195,7 +195,10 @@ LISTS = [f"{full}{axis}_{name}" for full in ("", "full_") for axis in ("kv", "q"
     ("size", "block"), [*itertools.product([127, 128, 385, 1000], [128, 64, (256, 128), (32, 64)])]
 )
 def test_lists_equal_torch(size, block, tmp_path):
-    """All eight tensors, ragged lengths, every builder; and what BlockMask.from_kv_blocks makes of the forward lists."""
+    """All eight tensors, ragged lengths, every builder.
+
+    And what BlockMask.from_kv_blocks makes of the forward lists.
+    """
     mask = tree_mask(size, 40, seed=size)
     answer = {"mask": mask.dense(), "position_ids": np.zeros(size, np.int64)} | form_arrays(mask)
     query, key = np.nonzero(mask.dense())

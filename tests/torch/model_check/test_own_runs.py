@@ -428,8 +428,9 @@ def test_a_wrapper_that_orders_positions_anew():
     assert "the model uses the mask" not in str(report)
     found = self_test(ordered, batch)
     assert not found
-    assert "not compared: with a sample alone: the model fails on one of 15 tokens (IndexError); pass reference=" in str(
-        found
+    assert (
+        "not compared: with a sample alone: the model fails on one of 15 tokens (IndexError); pass reference="
+        in str(found)
     )
     assert self_test(ordered, batch, reference=model)
 
