@@ -133,9 +133,8 @@ def test_a_causal_mask_gathers_at_the_first_token(scaled):
 
 
 def test_the_conjectures_at_two_values():
-    """V = diag(3, 2, 1): all on the axis of 3, on either side; V = diag(2, 2, 1).
-
-    All where the first token's part in the plane points.
+    """V = diag(3, 2, 1): all on the axis of 3, on either side; V = diag(2, 2, 1): all where the first token's part in
+    the plane points.
     """
     x = starts(8, 12, 3)
     end = trajectories(causal_mask(12), x, [60.0], value=np.diag([3.0, 2.0, 1.0]), rtol=1e-7, atol=1e-10)[:, 0]

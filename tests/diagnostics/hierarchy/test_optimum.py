@@ -23,9 +23,8 @@ def divergences(theta, scores, allowed):
 
 
 def basis(tree, allowed):
-    """One 0/1 matrix for every usable block, and for every leaf that may see itself.
-
-    All block-tied matrices are their sums.
+    """One 0/1 matrix for every usable block, and for every leaf that may see itself: all block-tied matrices are their
+    sums.
     """
     made = []
     for group in (group for level in tree.plan for group in level):
@@ -140,9 +139,8 @@ def test_a_flat_tree_is_at_no_distance():
 
 
 def test_a_wrong_matrix_would_be_seen():
-    """The printed eq. 18 normalises over queries.
-
-    Its flat matrix is not at distance 0 from itself tied on a flat tree.
+    """The printed eq. 18 normalises over queries; its flat matrix is not at distance 0 from itself tied on a flat
+    tree.
     """
     q, k = normal(np.random.default_rng(0), 2, 5, 4)
     tree, allowed = tree_of_lists(list(range(5))), ~np.eye(5, dtype=bool)

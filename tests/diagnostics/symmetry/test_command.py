@@ -181,10 +181,8 @@ def test_training_from_the_command(folder):
 
 
 def test_a_real_process_loads_nothing_heavy_for_weights():
-    code = (
-        "import sys, masksynth.diagnostics.symmetry; "
-        "print([name for name in ('torch', 'scipy', 'matplotlib') if name in sys.modules])"
-    )
+    code = "import sys, masksynth.diagnostics.symmetry; "
+    code += "print([name for name in ('torch', 'scipy', 'matplotlib') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
     done = subprocess.run(
         [sys.executable, "-m", "masksynth", "diagnose", "symmetry", str(MINI), "--json"],
