@@ -1,4 +1,6 @@
-"""The engine ``ilp``: SCIP interrupted and continued as often as may be, its settings, and what floating point cannot tell."""
+"""The engine ``ilp``: SCIP interrupted and continued as often as may be, its settings, and what floating point cannot
+tell.
+"""
 
 from __future__ import annotations
 
