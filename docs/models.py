@@ -30,7 +30,7 @@ understood in the same way, or refused by the name of a layer.
 The tables are the outcome of a run, which a test repeats. Models are random and tiny, with windows of {window}
 tokens and chunks of {chunk}; samples have 17 to 24 tokens, share prefixes and branch inside windows and chunks.
 *Exact* means that the log-probability of every label and the gradient of every parameter equal those of the model's
-own run of each sample alone, with no mask of ours, to {tolerance:.0e} of the largest. For this, what a model casts
+own run of each sample alone, without our masks, to {tolerance:.0e} of the largest. For this, what a model casts
 to float32 (norms, softmax, rotary tables) is kept in float64; with the casts as they are, log-probabilities agree
 to 1e-6 and gradients to 1e-5. Supported are transformers from {low} on, below {high}.
 
@@ -48,7 +48,8 @@ ENCODER_NOTE = """
 
 Every token of a sample sees all others (`segments` with `"within": "full"`), and labels are those of masked tokens.
 A plain causal sample stays causal: an encoder is then trained under a causal mask, though its own run sees all tokens,
-and the collator warns. RoBERTa counts its positions from behind the padding id; the batch does so too. Documents that several questions
+and the collator warns. RoBERTa counts its positions from behind the padding id; the batch does so too. Documents that
+several questions
 share are compared as well, each sample alone under a mask made pair by pair.
 
 """
@@ -58,7 +59,7 @@ REFUSED = """
 Layers that carry a state along the sequence (linear attention, convolution, state-space models) mix positions
 without a mask, and position biases that count along the sequence are wrong at every branch. No mask makes such a
 model right on a merged batch, so `Collator(model=model)` refuses it and names the layer. `Collator(model=model,
-merge=False)` gives one sample a row, padded, with the same losses; that was run for each of these models, and is
+merge=False)` gives one sample per row, padded, with the same losses; that was run for each of these models, and is
 equal to the separate samples to the same tolerance. A model in which pads change the other outputs (FNet) is refused
 there too.
 
@@ -138,7 +139,7 @@ def describe_layers(architecture: Architecture) -> str:
 
 def describe_masks(architecture: Architecture) -> str:
     """Return how the class takes masks."""
-    return {"tensor": "one mask", "mapping": "by layer type", "registered": "one a layer"}[architecture.mask_argument]
+    return {"tensor": "one mask", "mapping": "by layer type", "registered": "one per layer"}[architecture.mask_argument]
 
 
 def exact_row(name: str, entry: Entry, outcomes: dict[str, Outcome], flex: str) -> str:

@@ -1,5 +1,6 @@
-"""All small relations, and least weights by trying every set of edges. It knows no encoder, no reduction and no
-checker.
+"""All small relations, and least weights by trying every set of edges.
+
+It knows no encoder, no reduction and no checker.
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ def random_preorder(size, density, seed, classes=True):
 
 
 def least_weight(relation, layers, edges, weights, have=()):
-    """Least weight of a subset of ``edges`` that with ``have`` connects every pair within ``layers`` edges; None if
-    none does.
+    """Least weight of a subset of ``edges`` that with ``have`` connects every pair within ``layers`` edges.
+
+    None if none does.
     """
     size, chosen = (
         len(relation),

@@ -1,5 +1,6 @@
-"""Lemmas: windows that are proved once and used by a map of positions. Each premise of that is broken in turn, and
-refused.
+"""Lemmas: windows that are proved once and used by a map of positions.
+
+Each premise of that is broken in turn, and refused.
 """
 
 from __future__ import annotations
@@ -232,8 +233,9 @@ def test_missing_folders(bases, tmp_path):
 
 
 def test_an_image_lies_inside_its_part(altered):
-    """Its edges and its demands are the part's: demands that the part only shares with all solutions would not go along
-    with its images.
+    """Its edges and its demands are the part's.
+
+    Demands that the part only shares with all solutions would not go along with its images.
     """
 
     def without(key):
@@ -293,8 +295,9 @@ def test_weights_that_differ(bases, altered):
 
 
 def test_an_image_with_another_formula(tmp_path):
-    """One edge is forbidden in the lemma and sure in the image, where the same edges are left but nothing is to be paid
-    for.
+    """One edge is forbidden in the lemma and sure in the image.
+
+    Where the same edges are left but nothing is to be paid for.
     """
     problem = SparseProblem(path(10), 2, {(3, 1)}, {(9, 7)})
     folder = forced(tmp_path / "proof", problem)

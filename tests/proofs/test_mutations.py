@@ -64,8 +64,9 @@ def altered(bases, tmp_path):
 
 
 def checked(folder):
-    """The report, or the refusal, by dratify and by the small checker alike; any other exception is a fault of the
-    checker.
+    """The report, or the refusal, by dratify and by the small checker alike.
+
+    Any other exception is a fault of the checker.
     """
     found = []
     for checker in (None, "rup"):
@@ -216,7 +217,10 @@ def test_formulas(name, altered):
 
 @pytest.mark.parametrize("name", ["drat", "class", "weighted"])
 def test_refutations(name, bases, altered):
-    """A proof with lines missing is right exactly where dratify's plain engine without RAT accepts it."""
+    """A proof with lines missing is right exactly where dratify's plain engine without RAT, asked by the test.
+
+    Says so.
+    """
     chance = random.Random(3)
     for text in (
         "",

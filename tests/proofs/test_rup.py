@@ -1,5 +1,6 @@
-"""Forged refutations, and two checkers that agree: on forgeries, on the proofs of solvers, and with dratify's plain
-engine.
+"""Forged refutations, and two checkers that agree.
+
+On forgeries, on the proofs of solvers, and with dratify's plain engine.
 """
 
 from __future__ import annotations
@@ -161,8 +162,9 @@ def test_a_fuzz_of_forgeries():
 
 
 def test_three_checkers_agree_on_random_steps():
-    """Small formulas with and without a model, and steps that follow, or are altered: the same verdict at the same
-    step.
+    """Small formulas with and without a model, and steps that follow, or are altered.
+
+    The same verdict at the same step.
     """
     verdicts = set()
     for seed in range(600):
@@ -183,8 +185,9 @@ def test_three_checkers_agree_on_random_steps():
 
 @pytest.mark.parametrize("solver", ["cadical195", "cadical153", "glucose4", "lingeling"])
 def test_proofs_of_solvers(solver):
-    """Random formulas near the threshold, refuted by four solvers, deletions and all; and the same proofs with lines
-    left out.
+    """Random formulas near the threshold, refuted by four solvers, deletions and all.
+
+    And the same proofs with lines left out.
     """
     accepted = refused = 0
     for seed in range(60):

@@ -260,7 +260,10 @@ class LengthDependent(transformers.LlamaForCausalLM):
     [
         (ScaledOutputs, "the model .ScaledOutputs. of ScaledOutputs counts positions by itself"),
         (LaterTokens, "layer 0 .LlamaAttention. of LaterTokens treats a token differently in a longer sequence"),
-        (LengthDependent, "layer 0 .LlamaAttention. of LengthDependent treats a token differently in a longer sequence"),
+        (
+            LengthDependent,
+            "layer 0 .LlamaAttention. of LengthDependent treats a token differently in a longer sequence",
+        ),
         (Shifting, "Shifting.* mixes positions without a mask"),
         (IndexedAttention, "counts positions by itself instead of reading position_ids"),
         (DoubleWindow, "layer 0 .* adds a position bias|does not pass the mask that it is given to every layer"),
@@ -434,7 +437,10 @@ def test_transformers_is_missing(monkeypatch):
 
 
 def test_torch_part_imports_without_transformers():
-    code = "import sys; sys.modules['transformers'] = None; import masksynth.torch as t; print(t.Collator('sdpa').attention)"
+    code = (
+        "import sys; sys.modules['transformers'] = None; "
+        "import masksynth.torch as t; print(t.Collator('sdpa').attention)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "sdpa\n"
 

@@ -162,7 +162,7 @@ def test_key_fields_as_dimensions_are_named_never_guessed():
     names = ("position_ids", "height", "width")
     named = [{**one, **dict(zip(names, one["position_ids"], strict=True))} for one in samples]
     [source] = pack_batches(named, key_fields=("height", "width"))
-    with pytest.raises(InvalidInstance, match="nothing says whether height, width are among them"):
+    with pytest.raises(InvalidInstance, match="it is not known whether height, width are among them"):
         Collator(model=model)([source])
     batch = Collator(model=model, position_keys=("height", "width"))([source])
     terms = packed_loss(model(**batch.model_inputs).logits, batch, "none")
@@ -214,7 +214,7 @@ def test_encoders(name, kind, merge):
 def test_causal_samples_for_an_encoder_warn(name):
     """Its own run is bidirectional; the samples say causal, and so it is trained."""
     collate, [source] = Collator(model=build(name)), pack_batches(SAMPLES)
-    with pytest.warns(MasksynthWarning, match='samples are causal, and so is their training; .* "within": "full"'):
+    with pytest.warns(MasksynthWarning, match='samples are causal and are trained so; .* "within": "full"'):
         collate([source])
 
 

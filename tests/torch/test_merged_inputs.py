@@ -1,4 +1,4 @@
-"""A batch of `solve` called like a packed one: model inputs through a vocabulary, losses under the packed names, wrong kinds refused."""
+"""A batch of `solve` is called like a packed one: a vocabulary gives its inputs, and it has the packed losses."""
 
 from __future__ import annotations
 
@@ -115,9 +115,7 @@ def merged_of(*inputs):
     from dataclasses import replace
 
     merged = merged_task(random_mask(len(inputs)))
-    positions = tuple(
-        position._replace(input=value) for position, value in zip(merged.positions, inputs, strict=True)
-    )
+    positions = tuple(position._replace(input=value) for position, value in zip(merged.positions, inputs, strict=True))
     return replace(merged, positions=positions)
 
 

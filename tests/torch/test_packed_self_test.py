@@ -101,7 +101,9 @@ def test_samples_with_their_own_visibility():
     )
     for model in (plain(), gpt2()):
         assert self_test(model, Collator()(batch), visible="mask").forbidden == 0
-        with pytest.raises(WrongAnswer, match=r'rows: position 2 .* does not attend to position 0 .* pass visible="mask"'):
+        with pytest.raises(
+            WrongAnswer, match=r'rows: position 2 .* does not attend to position 0 .* pass visible="mask"'
+        ):
             self_test(model, Collator()(batch))
 
 
