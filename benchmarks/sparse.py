@@ -29,7 +29,7 @@ from benchmarks.results import Result, Table, table
 from masksynth.posets import Relation
 from masksynth.sparse import Component, SparseProblem, reduce
 from masksynth.sparse.engines import PORTFOLIO, engine
-from masksynth_solvers.sparse.encoding import Formula, encode
+from masksynth_solvers.sparse.path_encoding import Formula, encode
 from tests.sparse.relations import chain, random_poset
 
 CELLS_AT_ONCE = 2

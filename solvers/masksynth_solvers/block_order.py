@@ -27,7 +27,6 @@ from masksynth.backends import Limits
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.mask.typing import Int64Array
 from masksynth_solvers.interruptible import run
 
 MAX_ORDER_CLAUSES = 1_000_000

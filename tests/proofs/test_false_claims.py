@@ -155,7 +155,7 @@ def test_a_higher_bound_with_the_formula_that_goes_with_it(tmp_path):
     problem = SparseProblem(path(9), 2)
     reduction, (bound,), _ = solved(problem)
     folder = write_proof(tmp_path / "right", problem, reduction, [bound], path(9))
-    from masksynth_solvers.sparse.encoding import encode
+    from masksynth_solvers.sparse.path_encoding import encode
     from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight
 
     formula = limit_weight(encode(problem, reduction.forced, reduction.components[0]), bound)

@@ -17,7 +17,7 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.sparse import Component, SparseProblem
 from masksynth.verify.proof import check_proof
 from masksynth_solvers.sparse import certificate, prove_claim
-from masksynth_solvers.sparse.encoding import Window, encode
+from masksynth_solvers.sparse.path_encoding import Window, encode
 from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight
 from tests.proofs.folders import claims, solved, true_claims, weighted
 from tests.proofs.naive import grid, pairs, path

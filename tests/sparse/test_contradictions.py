@@ -23,9 +23,9 @@ from masksynth_solvers.cpsat import CpSat
 from masksynth_solvers.sparse import portfolio
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.cores import Cores
-from masksynth_solvers.sparse.encoding import Window, encode
 from masksynth_solvers.sparse.linear import Linear
 from masksynth_solvers.sparse.nested import Lemma, canonical_form, solve_windows
+from masksynth_solvers.sparse.path_encoding import Window, encode
 from masksynth_solvers.sparse.rc2 import Rc2
 from tests.sparse.relations import chain
 

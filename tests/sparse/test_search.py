@@ -21,8 +21,8 @@ from masksynth.sparse.engines import Standing, engine, sparse_search
 from masksynth_solvers import interruptible
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent
-from masksynth_solvers.sparse.encoding import encode
 from masksynth_solvers.sparse.nested import solve_windows
+from masksynth_solvers.sparse.path_encoding import encode
 from masksynth_solvers.sparse.portfolio import side_by_side
 from tests.sparse.relations import carries, chain, grid, one_class, random_poset
 
