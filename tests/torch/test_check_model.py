@@ -426,7 +426,7 @@ def test_other_refusals():
         check_model(model, TREE, inputs={"x": 1})
     with pytest.raises(InvalidInstance, match=r"input_ids is \[1, 3\], the batch has 24 positions"):
         check_model(model, TREE, inputs={"input_ids": torch.zeros(1, 3, dtype=torch.int64)})
-    with pytest.raises(InvalidInstance, match="a model of 0 layers"):
+    with pytest.raises(InvalidInstance, match="layers: expected a positive number or None, got 0"):
         check_model(model, TREE, layers=0)
     with pytest.raises(InvalidInstance, match="3 tables, which no one attention_mask holds"):
         check_model(model, batch_of(merge(catalog.local_global())))
