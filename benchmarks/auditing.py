@@ -50,36 +50,37 @@ def audited(kind: str, size: int) -> list[str]:
 
 
 def tree(size: int, leak: bool = False) -> Subject:
-    """Prompts with answers in depth-first order; with ``leak`` the first position also sees the third."""
+    """Return prompts with answers in depth-first order; with ``leak`` position 0 also attends to position 2."""
     group = min(size, 4096)
     answer = (group - PROMPT) // ANSWERS
-    place = np.arange(size) % group
-    start = np.arange(size) - place
-    branch = np.where(place < PROMPT, 0, (place - PROMPT) // answer)
-    own = np.where(place < PROMPT, start, start + PROMPT + branch * answer)
-    position = np.where(place < PROMPT, place, place - branch * answer)
+    offset = np.arange(size) % group
+    start = np.arange(size) - offset
+    branch = np.where(offset < PROMPT, 0, (offset - PROMPT) // answer)
+    branch_start = np.where(offset < PROMPT, start, start + PROMPT + branch * answer)
+    position = np.where(offset < PROMPT, offset, offset - branch * answer)
     rows = [
-        _row(q, p, s, o) for q, p, s, o in zip(range(size), place.tolist(), start.tolist(), own.tolist(), strict=True)
+        _row(q, p, s, o)
+        for q, p, s, o in zip(range(size), offset.tolist(), start.tolist(), branch_start.tolist(), strict=True)
     ]
     if leak:
         rows[0] = ((0, 1), (2, 3))
-    target = np.flatnonzero(place > 0)
-    parent = np.where((place - PROMPT) % answer == 0, start + PROMPT - 1, np.arange(size) - 1)
-    parent = np.where(place <= PROMPT, np.arange(size) - 1, parent)
+    target = np.flatnonzero(offset > 0)
+    parent = np.where((offset - PROMPT) % answer == 0, start + PROMPT - 1, np.arange(size) - 1)
+    parent = np.where(offset <= PROMPT, np.arange(size) - 1, parent)
     inputs = tuple((np.arange(size) * 7919 % 50_000).tolist())
     return Subject(
         Mask.from_intervals([rows]), "tree", inputs, position + start, labels=_labels(parent[target], target, inputs)
     )
 
 
-def _row(query: int, place: int, start: int, own: int) -> tuple[tuple[int, int], ...]:
-    if place < PROMPT or own == start + PROMPT:
+def _row(query: int, offset: int, start: int, branch_start: int) -> tuple[tuple[int, int], ...]:
+    if offset < PROMPT or branch_start == start + PROMPT:
         return ((start, query + 1),)
-    return ((start, start + PROMPT), (own, query + 1))
+    return ((start, start + PROMPT), (branch_start, query + 1))
 
 
 def band(size: int) -> Subject:
-    """A window of keys below each position, and one key from the future in the middle."""
+    """Return a window of keys below each position, and one key from the future in the middle."""
     rows: list[tuple[tuple[int, int], ...]] = [((max(q - WINDOW + 1, 0), q + 1),) for q in range(size)]
     rows[size // 2] = (*rows[size // 2], (size // 2 + 2, size // 2 + 3))
     target = np.arange(1, size)
@@ -90,7 +91,7 @@ def band(size: int) -> Subject:
 
 def _labels(position: np.ndarray, target: np.ndarray, inputs: tuple[int, ...]) -> Labels:
     count = len(position)
-    values = tuple(inputs[place] for place in target.tolist())
+    values = tuple(inputs[index] for index in target.tolist())
     return Labels(
         position.astype(np.int64),
         values,

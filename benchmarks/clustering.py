@@ -65,13 +65,13 @@ def measure_clustering(max_size: int = SEEDS) -> Result:
 
 
 def _row(case: Case, seeds: int) -> list[str]:
-    loop, theirs = alone(timed, looped, case, seeds)
-    ours, found = alone(timed, together, case, seeds)
-    apart = float(np.quantile(np.abs(theirs - found).max(axis=-1), 0.99))
-    if apart > 1e-3:  # near a split or merge of clusters, step errors grow in both
-        raise AssertionError(f"{case}: the two integrations differ by {apart:.1g} at 1 % of the positions")
+    loop, loop_states = alone(timed, looped, case, seeds)
+    ours, our_states = alone(timed, together, case, seeds)
+    difference = float(np.quantile(np.abs(loop_states - our_states).max(axis=-1), 0.99))
+    if difference > 1e-3:  # near a split or merge of clusters, step errors grow in both
+        raise AssertionError(f"{case}: the two integrations differ by {difference:.1g} at 1 % of the positions")
     numbers = [str(case.n), str(case.dim), f"{case.beta:g}", f"{case.time:g}", str(seeds)]
-    return [case.name, case.by, *numbers, f"{loop:.2f}", f"{ours:.2f}", f"{loop / ours:.1f}", f"{apart:.0e}"]
+    return [case.name, case.by, *numbers, f"{loop:.2f}", f"{ours:.2f}", f"{loop / ours:.1f}", f"{difference:.0e}"]
 
 
 def timed(
@@ -82,12 +82,12 @@ def timed(
     best = float("inf")
     for _ in range(REPEATS if seeds == SEEDS else 1):
         begin = process_time()
-        found = method(case, seeds)
+        states = method(case, seeds)
         spent = process_time() - begin
         best = min(best, spent)
         if spent > LONG:
             break
-    return best, found
+    return best, states
 
 
 def together(case: Case, seeds: int) -> NDArray[np.float64]:
@@ -115,8 +115,8 @@ def looped(case: Case, seeds: int) -> NDArray[np.float64]:
         return np.stack([np.cos(ends), np.sin(ends)], axis=-1)
     field = by_vectors(causal, case.beta, case.dim)
     ends = [solve_ivp(field, (0, case.time), x.ravel(), rtol=RTOL, atol=ATOL).y[:, -1] for x in start]
-    found = np.array(ends).reshape(start.shape)
-    return np.asarray(found / np.linalg.norm(found, axis=-1, keepdims=True), np.float64)
+    states = np.array(ends).reshape(start.shape)
+    return np.asarray(states / np.linalg.norm(states, axis=-1, keepdims=True), np.float64)
 
 
 def by_angles(allowed: NDArray[np.bool_], beta: float) -> Callable[[float, NDArray[np.float64]], NDArray[np.float64]]:

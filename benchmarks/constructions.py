@@ -73,8 +73,8 @@ def butterfly(size: int) -> Mask:
     zero = 0 * wing
     forward = np.stack([zero, wing + 1, zero, zero, zero, zero], axis=1)
     backward = np.stack([zero, zero, zero + n - 1, n + wing, zero, zero], axis=1)
-    own = 2 * n - 2 + k
-    queries = np.stack([0 * k, k, 0 * k + n - 1, 2 * n - 2 - k, own, own + 1], axis=1)
+    query = 2 * n - 2 + k
+    queries = np.stack([0 * k, k, 0 * k + n - 1, 2 * n - 2 - k, query, query + 1], axis=1)
     # The ends of neighbouring intervals touch for the last query, for one wing is empty, and for the first.
     return runs(_coalesce(np.concatenate([forward, backward, queries])))
 
@@ -126,10 +126,10 @@ MASKS = {
 
 
 def cell(family: str, size: int, layers: int) -> tuple[int, int, int, float, float]:
-    """(positions, edges, bound, seconds, peak MiB) of one family at one size and depth."""
+    """Return (positions, edges, bound, seconds, peak MiB) of one family at one size and depth."""
     mask = MASKS[family](size)
-    found, seconds = timed(lambda: construct(mask, layers))
-    return mask.size, found.edges, found.bound, seconds, peak_mib()
+    construction, seconds = timed(lambda: construct(mask, layers))
+    return mask.size, construction.edges, construction.bound, seconds, peak_mib()
 
 
 def measure_constructions(max_size: int, smallest: int = 4) -> Result:

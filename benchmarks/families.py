@@ -58,12 +58,14 @@ def random_family(nodes: int) -> Instance:
     rng = random.Random(nodes)
     tasks = []
     for number in range(max(1, nodes // 6)):
-        own = [Node(f"n{i}", rng.choice("ab"), rng.choice((0, 1))) for i in range(6)]
+        task_nodes = [Node(f"n{i}", rng.choice("ab"), rng.choice((0, 1))) for i in range(6)]
         rows = {
             f"n{i}": tuple(f"n{j}" for j in range(6) if i != j and rng.random() < (0.4 if j < i else 0.05))
             for i in range(6)
         }
-        tasks.append(Task(f"t{number}", tuple(own), (rows,), (Prediction("n5", "x"), Prediction("n4", "y")), True))
+        tasks.append(
+            Task(f"t{number}", tuple(task_nodes), (rows,), (Prediction("n5", "x"), Prediction("n4", "y")), True)
+        )
     return Instance(TaskFamily(tuple(tasks)), f"random-{nodes}")
 
 

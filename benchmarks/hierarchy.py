@@ -52,7 +52,7 @@ def tied_in_torch(positions: int) -> tuple[float, float]:
     from masksynth.diagnostics.hierarchy.torch_attention import hierarchical_attention, plan_of
 
     plan = plan_of(windows(positions, BRANCHING))
-    q, k, v = (torch.from_numpy(one)[None] for one in _inputs(positions))
+    q, k, v = (torch.from_numpy(array)[None] for array in _inputs(positions))
     with torch.no_grad():
         return _measured(lambda: hierarchical_attention(plan, q, k, v))
 
@@ -76,7 +76,7 @@ def fused(positions: int) -> tuple[float, float]:
     """Measure torch's scaled_dot_product_attention, which stores no scores."""
     import torch
 
-    q, k, v = (torch.from_numpy(one)[None, None] for one in _inputs(positions))
+    q, k, v = (torch.from_numpy(array)[None, None] for array in _inputs(positions))
     with torch.no_grad():
         return _measured(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v))
 

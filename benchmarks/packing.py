@@ -157,11 +157,11 @@ def trie_with_files(path: Path) -> float:
 
 def pack_with_files(path: Path) -> tuple[float, dict[str, float], float]:
     """Measure ``pack_samples`` from the same file to a folder, each batch checked."""
-    found = []
+    runs = []
     for _ in range(REPEATS):
         with tempfile.TemporaryDirectory() as folder:
             start = perf_counter()
             summary = pack_samples(path, Path(folder) / "out", max_length=MAX_LENGTH)
-            found.append((perf_counter() - start, summary.seconds))
-    seconds, steps = min(found, key=lambda pair: pair[0])
+            runs.append((perf_counter() - start, summary.seconds))
+    seconds, steps = min(runs, key=lambda pair: pair[0])
     return seconds, steps, peak_mib()

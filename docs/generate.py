@@ -19,6 +19,8 @@ import numpy as np
 from masksynth import catalog
 from masksynth.cli import main
 from masksynth.cli.diagnose import diagnose
+from masksynth.draw.hasse_figure import smooth
+from masksynth.draw.layered_layout import Spacing, layered_layout
 from masksynth.merge import merge
 from masksynth.posets import Poset
 from masksynth.tasks import Instance, MergedTask
@@ -181,22 +183,18 @@ def draw_mask(merged: MergedTask) -> Iterator[str]:
 
 
 def draw_hasse_diagram(merged: MergedTask, left: int) -> Iterator[str]:
-    """Yield covers and positions, placed by position id and height; predictions are in the top row."""
+    """Yield covers and positions, laid out as `masksynth draw --what hasse` does."""
     poset = Poset(merged.mask.dense())
-    top = max(poset.heights) + 1
-    names = position_names(merged)
-    heights = [top if name.startswith("p") else height for name, height in zip(names, poset.heights, strict=True)]
-    points = [
-        (left + 30 + 84 * position.position, TOP + 20 + 34 * (top - height))
-        for position, height in zip(merged.positions, heights, strict=True)
-    ]
-    for q, k in np.argwhere(poset.covers).tolist():
-        (x1, y1), (x2, y2) = points[k], points[q]
-        yield f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#90a4ae"/>'
-    for name, (x, y) in zip(names, points, strict=True):
-        colour = "#ef6c00" if name.startswith("p") else "#3949ab"
-        yield f'<circle cx="{x}" cy="{y}" r="11" fill="{colour}"/>'
-        yield f'<text x="{x}" y="{y + 4}" text-anchor="middle" fill="#ffffff" font-size="10">{name}</text>'
+    edges = [(q, k) for q, k in np.argwhere(poset.covers).tolist()]
+    hint = [position.position for position in merged.positions]
+    layout = layered_layout([(22.0, 22.0)] * len(hint), edges, poset.heights, hint, spacing=Spacing(28.0, 22.0))
+    for route in layout.routes:
+        (x, y), *rest = [(round(left + 40 + x, 1), round(TOP + 4 + y, 1)) for x, y in smooth(route)]
+        yield f'<path d="M{x} {y}C{" ".join(f"{u} {v}" for u, v in rest)}" stroke="#90a4ae" fill="none"/>'
+    for name, (x, y) in zip(position_names(merged), layout.centres, strict=True):
+        x, y, colour = left + 40 + x, TOP + 4 + y, "#ef6c00" if name.startswith("p") else "#3949ab"
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="11" fill="{colour}"/>'
+        yield f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" fill="#ffffff" font-size="10">{name}</text>'
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -48,7 +48,8 @@ ENCODER_NOTE = """
 
 Every token of a sample sees all others (`segments` with `"within": "full"`), and labels are those of masked tokens.
 A plain causal sample stays causal: an encoder is then trained under a causal mask, though its own run sees all tokens,
-and the collator warns. RoBERTa counts its positions from behind the padding id; the batch does so too. Documents that several questions
+and the collator warns. RoBERTa counts its positions from behind the padding id; the batch does so too. Documents that
+several questions
 share are compared as well, each sample alone under a mask made pair by pair.
 
 """

@@ -2,9 +2,9 @@
 
     python -m examples.chat_to_samples > samples.jsonl && masksynth pack samples.jsonl -o packed
 
-An answer is trained on exactly what the model sees when it gives it: the template applied to the messages before, with the generation
-prompt. Templates that drop earlier thinking give each call its own history, so one sample per call is right where one sample per
-conversation is not; what calls share is merged away again.
+An answer is trained on exactly what the model sees when it gives it: the template applied to the messages before, with
+the generation prompt. Templates that drop earlier thinking give each call its own history, so one sample per call is
+right where one sample per conversation is not; what calls share is merged away again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 TEMPLATE = """{% for message in messages %}<|{{ message.role }}|> {% if message.role == 'assistant' %}\
-{% if loop.last and message.thinking %}<think> {{ message.thinking }} </think> {% endif %}{{ message.content }} <|end|> \
+{% if loop.last and message.thinking %}<think> {{ message.thinking }} </think> {% endif %}\
+{{ message.content }} <|end|> \
 {% else %}{{ message.content }} {% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|> {% endif %}"""
 """A template like those of reasoning models: the thinking of earlier turns is not repeated."""
 

@@ -1,9 +1,9 @@
 """Train small models under three masks and draw how symmetric W_qk becomes, for two kinds of text.
 
-    python -m examples.symmetry_training curves.svg --order 2 --steps 600
+python -m examples.symmetry_training curves.svg --order 2 --steps 600
 
-The command `masksynth diagnose symmetry --train` does the same for text of order 1. The models and the training loop are in
-`masksynth.diagnostics.symmetry.torch_training`.
+The command `masksynth diagnose symmetry --train` does the same for text of order 1. The models and the training
+loop are in `masksynth.diagnostics.symmetry.torch_training`.
 """
 
 from __future__ import annotations

@@ -1,15 +1,18 @@
-"""Train one small model twice on the same samples, separately and merged: equal losses and gradients, and the time of each.
+"""Train one small model twice on the same samples, separately and merged.
+
+Equal losses and gradients, and the time of each.
 
     python -m examples.train_gsm8k gsm8k_rollouts.jsonl.gz
-    python -m examples.train_gsm8k gsm8k_rollouts.jsonl.gz --model gpt2 --dtype float64        # equal to the last digits
-    python -m examples.train_gsm8k gsm8k_rollouts.jsonl.gz --device cuda --dtype bfloat16 --attention flex --compile \
+    python -m examples.train_gsm8k gsm8k_rollouts.jsonl.gz --model gpt2 --dtype float64        # equal to the last
+    digits python -m examples.train_gsm8k gsm8k_rollouts.jsonl.gz --device cuda --dtype bfloat16 --attention flex
+    --compile \
         --groups 2000 --max-length 32768 --width 1024 --layers 12 --steps 12                   # on a GPU
 
 Three ways to do one step on the samples of one merged batch:
 
-padded    the samples side by side, filled up on the right, in rows of similar length, at most --max-length tokens at a time
-packed    the samples end to end, isolated by a document mask, in sequences of at most --max-length tokens
-merged    the merged batch, one sequence
+padded    the samples side by side, filled up on the right, in rows of similar length, at most --max-length tokens at a
+time packed    the samples end to end, isolated by a document mask, in sequences of at most --max-length tokens merged
+the merged batch, one sequence
 
 All see every token and every label of the samples. A second copy of the model takes the separate steps, padded.
 """
@@ -51,7 +54,9 @@ class Setting(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one way of doing a step took: its mean loss, seconds, peak MiB on the device above what was held before, tokens run.
+    """What one way of doing a step took.
+
+    Its mean loss, seconds, peak MiB on the device above what was held before, tokens run.
 
     On a CPU the seconds are those of the processor, over all threads, which other programs do not lengthen.
     """
@@ -131,7 +136,10 @@ def rows_of(samples: Sequence[Sample], max_length: int) -> Iterator[list[Sample]
 
 
 def padded_loss(model: torch.nn.Module, row: Sequence[Sample], device: str) -> tuple[torch.Tensor, int]:
-    """The loss of samples side by side, and the tokens run; filling on the right needs no mask under causal attention."""
+    """The loss of samples side by side, and the tokens run.
+
+    Filling on the right needs no mask under causal attention.
+    """
     size = max(len(one["input_ids"]) for one in row)
     tokens, labels = (np.full((len(row), size), fill) for fill in (0, IGNORED))
     for number, one in enumerate(row):
@@ -199,7 +207,9 @@ def further(one: torch.nn.Module, other: torch.nn.Module) -> float:
 
 
 def steps(samples: Sequence[Sample], setting: Setting, count: int) -> Iterator[tuple[dict[str, Cost], float, int]]:
-    """For each of some merged batches: the cost of each way, how far the gradients of padded and merged are apart, the samples' tokens.
+    """For each of some merged batches.
+
+    The cost of each way, how far the gradients of padded and merged are apart, the samples' tokens.
 
     Two models, trained apart: one by padded steps, one by merged steps. FlexAttention needs a GPU to train.
     """
@@ -242,7 +252,8 @@ def main() -> None:
         words.error("FlexAttention has no backward pass on a CPU; use --attention sdpa or --device cuda")
     samples = read(path, groups)
     print(
-        f"{len(samples)} samples, {sum(len(one['input_ids']) for one in samples):,} tokens, {vocabulary_of(samples):,} different ones"
+        f"{len(samples)} samples, {sum(len(sample['input_ids']) for sample in samples):,} tokens, "
+        f"{vocabulary_of(samples):,} distinct"
     )
     setting = Setting(**{**given, "dtype": getattr(torch, given["dtype"])})
     rows: list[tuple[dict[str, Cost], int]] = []
@@ -257,7 +268,8 @@ def main() -> None:
         seconds, ran = (sum(getattr(costs[way], name) for costs, _ in rows) for name in ("seconds", "tokens"))
         memory = f", peak {max(costs[way].mebibytes for costs, _ in rows):,.0f} MiB" if setting.device != "cpu" else ""
         print(
-            f"{way}: {seconds:.2f} s, {sum(n for _, n in rows) / seconds:,.0f} tokens of samples a second, {ran:,} run{memory}"
+            f"{way}: {seconds:.2f} s, {sum(n for _, n in rows) / seconds:,.0f} tokens of samples a second, "
+            f"{ran:,} run{memory}"
         )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from masksynth.solve import Answer as Answer
     from masksynth.solve import solve as solve
     from masksynth.solve import write as write
-    from masksynth.sparse.sparsify import SparseAnswer as SparseAnswer
+    from masksynth.sparse.sparse_answer import SparseAnswer as SparseAnswer
     from masksynth.sparse.sparsify import sparsify as sparsify
     from masksynth.tasks import Instance as Instance
     from masksynth.tasks import MergedTask as MergedTask

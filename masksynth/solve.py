@@ -15,7 +15,8 @@ from masksynth.backends import backend as load_backend
 from masksynth.errors import Contradiction, MasksynthError, Unsupported, check_type
 from masksynth.merge import find_leak, merge_classes, merge_family, use_lowest_copies
 from masksynth.problem import Problem
-from masksynth.sparse.sparsify import SparseAnswer, sparsify
+from masksynth.sparse.sparse_answer import SparseAnswer
+from masksynth.sparse.sparsify import sparsify
 from masksynth.tasks import Instance, Leak, MergedTask, TaskFamily
 from masksynth.tasks.instance_files import question_of
 from masksynth.verify import verify, verify_leak

@@ -11,6 +11,7 @@ import numpy as np
 from masksynth.audit.family_labels import find_wrong_labels
 from masksynth.audit.family_plan import Plan, class_name
 from masksynth.audit.finding import Finding
+from masksynth.audit.finding_text import list_names
 from masksynth.audit.layer_reach import reachable_from
 from masksynth.audit.match_positions import code_both_identities
 from masksynth.mask.algebra import attends_to_self, select_table
@@ -73,12 +74,12 @@ def _compare_row(subject: Subject, plan: Plan, query: int, intended_query: int, 
         names = [class_name(plan, number) for number in missing]
         positions = [plan.matched.positions_of(number)[:LIST_LIMIT] for number in missing[:LIST_LIMIT]]
         witness = {"missing": names[:LIST_LIMIT], "positions": positions, "count": len(missing), **where}
-        message = f"{position} does not attend to {_first_three(names)}, which its task allows"
+        message = f"{position} does not attend to {list_names(names)}, which its task allows"
         yield Finding("MS002", "error", query, witness, "allow these keys in its row", message)
     if len(extra):
         names = [subject.token(key) for key in extra[:LIST_LIMIT].tolist()]
         witness = {"keys": extra[:LIST_LIMIT].tolist(), "count": len(extra), **where}
-        message = f"{position} attends to {_first_three(names, len(extra))}, which none of its tasks allows"
+        message = f"{position} attends to {list_names(names, len(extra))}, which none of its tasks allows"
         yield Finding("MS013", "error", query, witness, "forbid these keys in its row", message)
     for number in (number for number in expected if given[number] and given[number] != expected[number]):
         keys = row[class_of_position[row] == number][:LIST_LIMIT].tolist()
@@ -87,12 +88,6 @@ def _compare_row(subject: Subject, plan: Plan, query: int, intended_query: int, 
         message = f"{position} attends to {given[number]} copies of {name}, its task to {expected[number]}"
         remedy = "let it attend to as many copies as its task has: attention weights depend on the number"
         yield Finding("MS009", "error", query, witness, remedy, message)
-
-
-def _first_three(names: list[str], count: int | None = None) -> str:
-    """Return the first three names, and the number of further ones (of ``count`` in all)."""
-    count = len(names) if count is None else count
-    return ", ".join(names[:3]) + (f" and {count - 3} more" if count > 3 else "")
 
 
 def find_absent_positions(subject: Subject, plan: Plan) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from masksynth.audit.family_plan import ClassLabel, Plan, class_name, count_expected, count_given, shorten
 from masksynth.audit.finding import Finding
+from masksynth.audit.finding_text import format_times
 from masksynth.mask.typing import Int64Array
 from masksynth.subject.subject import Subject
 from masksynth.tasks.canonical import canonical
@@ -87,15 +88,11 @@ def _lost_labels(
             "positions": positions,
         }
         where = f"position {subject.token(positions[0])}" if positions else f"{name} (which has no position)"
-        times = f"{_times(expected[pair])}, got {_times(given[pair])}; {count} lost"
+        times = f"{format_times(expected[pair])}, got {format_times(given[pair])}; {count} lost"
         message = f"{where}: expected label {shorten(pair[1])} {times}"
         remedy = "add a loss edge for each task that predicts it, or weight the existing one"
         severity = "warning" if given[pair] else "error"
         yield Finding("MS004", severity, positions[0] if positions else None, witness, remedy, message)
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _extra_labels(
@@ -116,9 +113,8 @@ def _extra_labels(
         }
         where, label = f"position {subject.token(positions[-1])}", shorten(pair[1])
         if expected[pair]:
-            message = (
-                f"{where}: expected label {label} {_times(expected[pair])} by its tasks, got {_times(given[pair])}"
-            )
+            times = f"{format_times(expected[pair])} by its tasks, got {format_times(given[pair])}"
+            message = f"{where}: expected label {label} {times}"
             yield Finding("MS004", "error", positions[-1], witness, f"remove {count} of them, or weight them", message)
         else:
             message = f"{where} predicts {label}, which no task predicts there"

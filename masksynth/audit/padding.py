@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from masksynth.audit.finding import Finding
+from masksynth.audit.finding_text import list_names
 from masksynth.audit.layer_reach import tables_used
 from masksynth.mask.typing import BoolArray
 from masksynth.subject.subject import Subject
@@ -53,8 +54,7 @@ def _rows_with_padding(subject: Subject, padding: BoolArray, live: BoolArray, ta
     for query in wrong[:FINDING_LIMIT].tolist():
         keys = subject.mask.row(query, table)
         keys = keys[padding[keys]]
-        names = ", ".join(subject.token(key) for key in keys[:3].tolist())
-        names += f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        names = list_names([subject.token(key) for key in keys[:3].tolist()], len(keys))
         message = f"position {subject.token(query)} attends to padding: {names}"
         message += "" if live[query] else "; no label depends on it"
         message += f" (one of {len(wrong)} rows)" if len(wrong) > 1 else ""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.audit.finding import Finding
+from masksynth.audit.finding_text import list_names
 from masksynth.audit.layer_reach import reachable_from, tables_used
 from masksynth.audit.match_positions import draw_words
 from masksynth.mask.algebra import attends_to_self, select_table
@@ -175,7 +176,7 @@ def find_duplicates(subject: Subject, live: BoolArray, classes: Int64Array | Non
             continue
         copies = order[begin : begin + size].tolist()
         separate = subject.groups is not None and int(np.bincount(subject.groups[copies]).max()) <= needed
-        names = ", ".join(map(str, copies[:4])) + (f" and {len(copies) - 4} more" if len(copies) > 4 else "")
+        names = list_names(list(map(str, copies)), limit=4)
         message = f"positions {names} have the same identity {subject.token(copies[0])} and equal rows; {needed} needed"
         message += "; they are in different groups" if separate else ""
         merge = "keep one and give it all their labels, as loss edges"

@@ -26,6 +26,7 @@ from masksynth.audit.row_findings import (
 )
 from masksynth.audit.samples import Comparison, compare_samples
 from masksynth.audit.storage import find_broken_heuristics, find_finite_infinity, find_wrong_blocks
+from masksynth.errors import check_type
 from masksynth.export.targets import Entry, summary
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.read_subject import with_samples
@@ -107,6 +108,11 @@ def audit(subject: Subject, layers: int | None = None, *, samples: Source | None
     -------
     Report
 
+    Raises
+    ------
+    InvalidInstance
+        If the subject is not a Subject.
+
     Notes
     -----
     Near-linear in positions and row intervals, without any N x N array. Only where the mask is not recognised as
@@ -125,6 +131,7 @@ def audit(subject: Subject, layers: int | None = None, *, samples: Source | None
     ...     print(finding.code, finding.severity, finding.message)
     MS001 error position 1 (b) sees "c", which its label hides: 2 (c) -> 1 (b) (1 hop)
     """
+    check_type(subject, Subject, "read one with masksynth.audit.read_subject")
     if layers is not None:
         subject = replace(subject, layers=layers)
     if samples is not None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from masksynth.backends import Objective, Status
 from masksynth.solve import Answer, count_nodes
-from masksynth.sparse.sparsify import SparseAnswer
+from masksynth.sparse.sparse_answer import SparseAnswer
 from masksynth.tasks import Instance, MergedTask
 from masksynth.tasks.canonical import canonical, shown
+from masksynth.tasks.value_text import text_of
 from masksynth.terminal import count, depth, plain
 
 PICTURE = 40
@@ -122,10 +123,7 @@ def sparse_text(name: str, answer: SparseAnswer, output: Path | None) -> str:
 
 def picture(merged: MergedTask) -> str:
     """Return the mask as text, with the input and position id of each row."""
-    names = [
-        f"{plain(row.input if isinstance(row.input, str) else canonical(row.input))}@{row.position}"
-        for row in merged.positions
-    ]
+    names = [f"{plain(text_of(row.input))}@{row.position}" for row in merged.positions]
     width = min(max(map(len, names)), 24)
     labels = [name if len(name) <= width else f"{name[: width - 3]}..." for name in names]
     tables = str(merged.mask).split("\n\n")

@@ -1,4 +1,4 @@
-"""``masksynth diagnose``: what a mask will do to clustering, to hierarchy, to the weights."""
+"""``masksynth diagnose``: predict the effect of a mask on a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from masksynth.diagnostics.symmetry.command import symmetry
 
 @click.group()
 def diagnose() -> None:
-    """What a mask will do to a model: three published analyses.
+    """Predict the effect of a mask on a model by three published analyses.
 
     \b
     masksynth diagnose clustering mask.npz

@@ -14,7 +14,8 @@ import msgspec
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
-from masksynth.pack.packing import LENGTH, Summary, pack_samples
+from masksynth.pack.packing import LENGTH, pack_samples
+from masksynth.pack.run_summary import Summary
 from masksynth.pack.stream_windows import WINDOW
 from masksynth.pack.unpacking import unpack_samples
 from masksynth.terminal import JSON, QUIET, count, input_files, output_file, plain, print_json, standard_input

@@ -16,8 +16,8 @@ from masksynth.cli.search_limits import limit_options
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.files import check_file, check_folder
 from masksynth.problem import Problem
-from masksynth.sparse.sparsify import SparseAnswer
-from masksynth.sparse.sparsify import record as sparse_record
+from masksynth.sparse.sparse_answer import SparseAnswer
+from masksynth.sparse.sparse_answer import record as sparse_record
 from masksynth.sparse.sparsify import sparsify as sparsify_mask
 from masksynth.subject.mask_file import check_mask_target, read_mask, write_mask
 from masksynth.tasks import Instance

@@ -1,4 +1,4 @@
-"""``masksynth verify``: an answer against its instance, or a packed folder against its samples."""
+"""``masksynth verify``: check an answer against its instance, or a packed folder against its samples."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
+from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import load, question_of
 from masksynth.terminal import JSON, QUIET, count, plain, print_json, progress, read_instance, standard_input
+
+if TYPE_CHECKING:
+    from masksynth.verify import Report
 
 MANIFEST, SOLUTION = "manifest.json", "solution.json"
 
@@ -47,38 +51,44 @@ def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
         raise click.UsageError("stdin can be read once; name - once")
     is_answer, is_packed = (folder / SOLUTION).is_file(), (folder / MANIFEST).is_file()
     if not (is_answer or is_packed):
-        fact = f"holds neither {SOLUTION} nor {MANIFEST}" if folder.is_dir() else "there is no such folder"
-        remedy = "name a folder that masksynth solve or masksynth pack has written"
+        fact = f"contains neither {SOLUTION} nor {MANIFEST}" if folder.is_dir() else "there is no such folder"
+        remedy = "name a folder written by masksynth solve or masksynth pack"
         raise InvalidInstance(fact, "", remedy, last)
     if not is_answer:
         _verify_samples(sources, folder, as_json, quiet)
     elif len(sources) > 1:
-        fact = "holds an answer, which has one instance"
-        raise InvalidInstance(fact, "", "name the folder that masksynth pack has written from these samples", last)
+        fact = "contains an answer, which has one instance"
+        raise InvalidInstance(fact, "", "name the folder that masksynth pack wrote from these samples", last)
     else:
         _verify_answer(sources[0], folder, as_json, quiet)
 
 
 def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> None:
-    """Check an answer, print what was found, exit with 1 if it is wrong."""
+    """Check an answer and print the result; exit with 1 if it is wrong."""
     from masksynth.verify.check_folder import verify_folder
 
     try:
-        asked = read_instance(instance)
+        problem = read_instance(instance)
     except InvalidInstance:
         if instance != "-" and _are_samples(instance):
-            fact = f"holds samples, and {folder} an answer, not packed batches"
+            fact = f"contains samples, and {folder} an answer, not packed batches"
             raise InvalidInstance(fact, "", "name the instance, or the packed folder", instance) from None
         raise
     try:
         with progress(f"checking {folder} ...", quiet):
-            report = verify_folder(asked, folder)
+            report = verify_folder(problem, folder)
     except WrongAnswer as error:
         if as_json:
-            found = {"requirement": error.requirement, "task": error.task, "node": error.node, "path": list(error.path)}
-            print_json({"ok": False, **found, "fact": error.fact})
+            where = {"requirement": error.requirement, "task": error.task, "node": error.node, "path": list(error.path)}
+            print_json({"ok": False, **where, "fact": error.fact})
             sys.exit(1)
         raise
+    if not quiet or as_json:
+        _print_report(problem, report, as_json)
+
+
+def _print_report(problem: Instance, report: Report, as_json: bool) -> None:
+    """Print the result of a successful check of an answer."""
     edges = "" if report.edges is None else f", {count(report.edges, 'edge')}"
     if as_json:
         right = {"ok": True, "requirement": None, "task": None, "node": None, "path": [], "checks": list(report.checks)}
@@ -91,22 +101,23 @@ def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> N
                 "edges": report.edges,
             }
         )
-    elif not quiet:
+    else:
         depth = "any depth" if report.layers is None else count(report.layers, "layer")
         claim = "minimal" if report.minimal else "not claimed minimal"
-        problem = question_of(asked.family, report.layers)
+        question = question_of(problem.family, report.layers)
         sparse = "no" if report.edges is None else "yes"
         click.echo(
-            f"{plain(asked.name)}: right. {count(report.positions, 'position')}{edges}, {claim}, {depth}; "
+            f"{plain(problem.name)}: right. {count(report.positions, 'position')}{edges}, {claim}, {depth}; "
             f"checked: {', '.join(report.checks)}"
         )
+        layers = report.layers or "any"
         click.echo(
-            f"  problem: layers {report.layers or 'any'}, sparse {sparse}, pattern {problem.pattern}, SHA-256 {problem.sha256}"
+            f"  problem: layers {layers}, sparse {sparse}, pattern {question.pattern}, SHA-256 {question.sha256}"
         )
 
 
 def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: bool) -> None:
-    """Check a packed folder, print what was found, exit with 1 if it is wrong."""
+    """Check a packed folder and print the result; exit with 1 if it is wrong."""
     from masksynth.verify.samples import verify_packed
 
     def read(token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
@@ -118,13 +129,9 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
     except WrongAnswer as error:
         if as_json:
             sample, token, file = (getattr(error, name, None) for name in ("sample", "token", "file"))
-            found = {
-                "sample": sample,
-                "token": token,
-                "batch": file or None,
-                "fact": getattr(error, "said", error.fact),
-            }
-            print_json({"ok": False, "requirement": error.requirement, **found})
+            fact = getattr(error, "said", error.fact)  # without the names of file and sample
+            where = {"sample": sample, "token": token, "batch": file or None, "fact": fact}
+            print_json({"ok": False, "requirement": error.requirement, **where})
             sys.exit(1)
         raise
     if as_json:
@@ -141,22 +148,22 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
     elif not quiet:
         left_out = f", {count(report.skipped, 'sample')} longer than a batch left out" if report.skipped else ""
         batches = f"{report.batches:,} batch{'' if report.batches == 1 else 'es'}"
-        counted = f"{count(report.samples, 'sample')} in {batches} of {report.positions:,} positions"
+        summary = f"{count(report.samples, 'sample')} in {batches} of {report.positions:,} positions"
         edges = count(report.loss_edges, "loss edge")
-        click.echo(f"{plain(str(folder))}: right. {counted}, {edges}{left_out}; checked: {', '.join(report.checks)}")
+        click.echo(f"{plain(str(folder))}: right. {summary}, {edges}{left_out}; checked: {', '.join(report.checks)}")
         if "hashes" not in report.checks:
-            click.echo("  not compared: hashes, since the folder was packed before there were any")
+            click.echo("  not compared: hashes, which folders of older versions lack")
 
 
 def _read_samples(source: str, folder: Path, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
-    """The samples of a file as tables; an instance is refused by name."""
+    """Yield the samples of a file as tables; refuse an instance with an error that says so."""
     from masksynth.pack.read_files import read_samples
 
     try:
         yield from read_samples(standard_input().buffer if source == "-" else source, token_fields, key_fields)
     except InvalidInstance:
         if source != "-" and _is_instance(source):
-            fact = f"is an instance, and {folder} holds packed batches, not an answer"
+            fact = f"is an instance, and {folder} contains packed batches, not an answer"
             raise InvalidInstance(
                 fact, "", "name the samples that were packed, or the folder of an answer", source
             ) from None
@@ -164,6 +171,7 @@ def _read_samples(source: str, folder: Path, token_fields: Sequence[str], key_fi
 
 
 def _is_instance(path: str) -> bool:
+    """Return whether a file is an instance."""
     with suppress(MasksynthError, OSError):
         load(path)
         return True
@@ -171,6 +179,7 @@ def _is_instance(path: str) -> bool:
 
 
 def _are_samples(path: str) -> bool:
+    """Return whether a file contains samples."""
     from masksynth.pack.read_files import read_samples
 
     with suppress(MasksynthError, OSError):

@@ -108,7 +108,7 @@ def _font_size(side: float) -> float:
 
 
 def _strip(picture: Picture) -> float:
-    """Return the room for the strip of tasks beside the cells."""
+    """Return the room for the strip of tasks left of the cells, and above them."""
     return STRIP + 2 if picture.tasks is not None and picture.tasks.names else 0.0
 
 

@@ -40,7 +40,7 @@ class Box:
         What its positions predict; none for a chain.
     positions : tuple of int
     chain : bool
-        Whether it stands for a chain of several classes.
+        Whether it is a contracted chain of several classes.
     task : int
         An index into the tasks, ``SEVERAL_TASKS`` or ``NO_TASK``.
     predicts : bool
@@ -117,7 +117,7 @@ def hasse_diagram(subject: Subject, contract: bool | None = None) -> Diagram:
 
 
 def second_stream(edges: Sequence[tuple[int, int]], predicts: Sequence[bool]) -> list[bool]:
-    """Mark the boxes that begin a second stream, such as mask tokens, drawn in a column beside the content they see.
+    """Mark the boxes that begin a second stream, such as mask tokens, drawn in a column next to the content they see.
 
     There are two streams if a box that predicts nothing is covered both by one that does and by one that does not. The
     second stream then begins with each box that predicts and covers one that does not.
@@ -137,8 +137,8 @@ def second_stream(edges: Sequence[tuple[int, int]], predicts: Sequence[bool]) ->
     """
     starts = [(upper, lower) for upper, lower in edges if predicts[upper] and not predicts[lower]]
     content = {lower for upper, lower in edges if not predicts[upper] and not predicts[lower]}
-    beside = {upper for upper, _ in starts} if any(lower in content for _, lower in starts) else set()
-    return [box in beside for box in range(len(predicts))]
+    second = {upper for upper, _ in starts} if any(lower in content for _, lower in starts) else set()
+    return [box in second for box in range(len(predicts))]
 
 
 def _class_tasks(order: Hasse, tasks: PositionTasks) -> Int64Array:
@@ -179,7 +179,7 @@ def _boxes(
     boxes = []
     for positions, height in zip(members, heights, strict=True):
         chain = len(np.unique(order.of[positions])) > 1
-        own_tasks = np.unique(tasks.of[positions])
+        box_tasks = np.unique(tasks.of[positions])
         shared = SEVERAL_TASKS if tasks.names else NO_TASK
         shown = positions.tolist()
         if len(shown) > (2 if chain else LISTED):
@@ -191,7 +191,7 @@ def _boxes(
                 labels=() if chain else _shorten([cut(text, NAME) for text in predicted]),
                 positions=tuple(positions.tolist()),
                 chain=chain,
-                task=int(own_tasks[0]) if len(own_tasks) == 1 else shared,
+                task=int(box_tasks[0]) if len(box_tasks) == 1 else shared,
                 predicts=bool(tasks.predicts[positions].any()),
                 height=height,
                 place=float(ids[positions].mean() + 0.5 * tasks.predicts[positions].any()),

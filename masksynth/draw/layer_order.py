@@ -19,6 +19,8 @@ STARTS = 12
 """Most random initial orders that are tried after the given one."""
 EFFORT = 60_000
 """Squared number of vertices times random initial orders: larger graphs are tried from fewer."""
+VISITS = 15_000
+"""Vertices times rounds of exchanges: larger graphs have fewer rounds, and fewer sweeps."""
 Layers = list[list[int]]
 
 
@@ -115,7 +117,7 @@ def _improve(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None) 
     """Exchange neighbours first, and after each sweep upwards or downwards; return the best order and its cost."""
     best, cost = _exchange(graph, layers, mirror)
     stale = 0
-    for sweep in range(2 * SWEEPS):
+    for sweep in range(max(min(2 * SWEEPS, 2 * VISITS // (len(graph.layer) + 1)), 2)):
         near, direction = (graph.above, -1) if sweep % 2 else (graph.below, 1)
         position = centred_positions(layers)
         for layer in layers[::direction]:
@@ -162,7 +164,7 @@ def _exchange(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None)
     position = centred_positions(layers)
     best, cost = [list(layer) for layer in layers], _cost(graph, layers)
     stale = 0
-    for number in range(4 * SWEEPS):
+    for number in range(max(min(4 * SWEEPS, VISITS // (len(graph.layer) + 1)), 2)):
         for layer in layers:
             # with a mirror the left half alone is changed, and a vertex on the axis stays there
             last = len(layer) - 1 if mirror is None else len(layer) // 2 - len(layer) % 2

@@ -1,59 +1,32 @@
 """Layered layout of Hasse diagrams: each box in the layer of its height, few crossings, symmetric where possible.
 
 Trees are laid out as trees. For other diagrams an edge over several layers passes through a bend in each layer between;
-the layers are ordered (``layer_order``), and the places across minimize the weighted sum of squared horizontal lengths
-of the edges, in which a long edge weighs most, so that it runs straight (E. R. Gansner and others, "A technique for
-drawing directed graphs", 1993, for the weights).
+the layers are ordered (``layer_order``), and the horizontal coordinates minimize the weighted sum of squared horizontal
+lengths of the edges, in which a long edge weighs most, so that it runs straight (E. R. Gansner and others, "A technique
+for drawing directed graphs", 1993, for the weights).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from masksynth.draw.layer_order import LayeredGraph, layered_graph, order_layers
-from masksynth.draw.layer_places import minimize_lengths
-from masksynth.draw.mirror import find_mirror, refine
-from masksynth.draw.tree_layout import attach_outlines, find_root, merge_outlines, place_tree, sort_symmetrically
+from masksynth.draw.diagram_parts import BEND, Part, Point, Shape, Spacing, connected_parts, place_part
+from masksynth.draw.tree_layout import attach_outlines, merge_outlines, sort_symmetrically
 
-Point = tuple[float, float]
-MOST_BENDS = 20_000
-"""Most bends of long edges; where there would be more, edges run straight."""
-BEND = 6.0
-"""Width that an edge takes where it passes a layer."""
+__all__ = ["Layout", "Point", "Spacing", "layered_layout"]
+
 SHAPE, ONE_SHELF, SHELF_ROW = 1.6, 640.0, 50.0
 """Parts share one shelf up to ``ONE_SHELF`` points, or ``SHAPE`` times the square root of their area, where a layer is
 ``SHELF_ROW`` points high."""
-ORDERS = 6
-"""Most orders with equally many crossings whose places across are compared."""
-PROPORTION = 1.6
-"""Interchangeable boxes get equal widths if the widest is at most so many times as wide as the narrowest."""
-
-
-@dataclass(frozen=True)
-class Spacing:
-    """Distances in a layout.
-
-    Parameters
-    ----------
-    gap : float
-        Between neighbours in a layer.
-    rise : float
-        Least distance between layers.
-    slope : float
-        The distance between two layers is at least this times the longest horizontal extent of an edge between them, up
-        to ``2 * rise``.
-    """
-
-    gap: float = 18.0
-    rise: float = 28.0
-    slope: float = 0.12
+MOST_ON_ONE_SHELF = 12
+"""Most parts whose outlines are moved together."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where boxes stand and how edges run; y grows downwards and layer 0 lies lowest.
+    """Positions of boxes and routes of edges; y grows downwards and layer 0 is at the bottom.
 
     Parameters
     ----------
@@ -75,76 +48,20 @@ class Layout:
     height: float
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What is to be laid out.
-
-    Parameters
-    ----------
-    sizes : sequence of (width, height)
-        Of the boxes.
-    edges : sequence of (upper box, lower box)
-    heights : sequence of int
-        The layer of each box; an edge climbs at least one layer.
-    hint : sequence of float
-        Preferred order of the boxes from left to right.
-    beside : sequence of bool
-        Boxes of a tree that stand in a column beside what they cover, never straight above it.
-    """
-
-    sizes: Sequence[Point]
-    edges: Sequence[tuple[int, int]]
-    heights: Sequence[int]
-    hint: Sequence[float]
-    beside: Sequence[bool]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A connected part of a diagram, its vertices placed across: first its boxes, then the bends of its long edges.
-
-    Parameters
-    ----------
-    boxes : list of int
-    chains : dict of int -> list of int
-        For each edge its vertices, from the lower box to the upper one.
-    layer, widths, across : lists
-        Of each vertex; ``across`` is its centre.
-    code : int or tuple
-        Equal for isomorphic parts.
-    """
-
-    boxes: list[int]
-    chains: dict[int, list[int]]
-    layer: list[int]
-    widths: list[float]
-    across: list[float]
-    code: tuple[int, ...]
-
-    @property
-    def outline(self) -> dict[int, tuple[float, float]]:
-        """(least, greatest) place across in each layer."""
-        edges = [
-            {layer: (x - width / 2, x + width / 2)}
-            for layer, x, width in zip(self.layer, self.across, self.widths, strict=True)
-        ]
-        return merge_outlines(edges, [0.0] * len(edges))
-
-
 def layered_layout(
     sizes: Sequence[Point],
     edges: Sequence[tuple[int, int]],
     heights: Sequence[int],
     hint: Sequence[float] | None = None,
-    beside: Sequence[bool] | None = None,
+    side_column: Sequence[bool] | None = None,
     spacing: Spacing | None = None,
 ) -> Layout:
     """Lay out boxes on layers, connected parts side by side.
 
     Parameters
     ----------
-    sizes, edges, heights, hint, beside
-        As for ``Shape``; without a hint boxes are ordered as given, and without ``beside`` none are.
+    sizes, edges, heights, hint, side_column
+        As for ``Shape``; without a hint boxes are ordered as given, and without ``side_column`` none are.
     spacing : Spacing, optional
 
     Returns
@@ -154,7 +71,7 @@ def layered_layout(
 
     Examples
     --------
-    A diamond: its two sides stand apart, its ends in the middle.
+    A diamond: the ends are centred between its two sides.
 
     >>> edges = [(1, 0), (2, 0), (3, 1), (3, 2)]
     >>> diamond = layered_layout([(10, 10)] * 4, edges, [0, 1, 1, 2], spacing=Spacing(18, 30, 0))
@@ -162,106 +79,29 @@ def layered_layout(
     ([(19.0, 85.0), (5.0, 45.0), (33.0, 45.0), (19.0, 5.0)], 38.0, 90.0)
     """
     count = len(sizes)
-    shape = Shape(sizes, edges, heights, hint or list(range(count)), beside or [False] * count)
+    shape = Shape(sizes, edges, heights, hint or list(range(count)), side_column or [False] * count)
     spacing = spacing or Spacing()
-    parts = [_place_part(boxes, numbers, shape, spacing) for boxes, numbers in _connected_parts(shape)]
+    parts = [place_part(boxes, numbers, shape, spacing) for boxes, numbers in connected_parts(shape)]
     return _stack(_shelve(parts, spacing), shape, spacing)
-
-
-def _connected_parts(shape: Shape) -> list[tuple[list[int], list[int]]]:
-    """Return the boxes and the numbers of the edges of each connected part, in the order of the hint."""
-    import networkx as nx
-
-    graph = nx.Graph()
-    graph.add_nodes_from(range(len(shape.sizes)))
-    graph.add_edges_from(shape.edges)
-    parts = sorted(
-        map(sorted, nx.connected_components(graph)), key=lambda boxes: (min(shape.hint[v] for v in boxes), boxes)
-    )
-    part_of = {v: number for number, boxes in enumerate(parts) for v in boxes}
-    edges: list[list[int]] = [[] for _ in parts]
-    for number, (upper, _) in enumerate(shape.edges):
-        edges[part_of[upper]].append(number)
-    return list(zip(parts, edges, strict=True))
-
-
-def _place_part(boxes: list[int], numbers: list[int], shape: Shape, spacing: Spacing) -> Part:
-    """Place the vertices of one connected part across, given the numbers of its edges."""
-    index = {v: vertex for vertex, v in enumerate(boxes)}
-    layer, widths = [shape.heights[v] for v in boxes], [float(shape.sizes[v][0]) for v in boxes]
-    places, beside = [float(shape.hint[v]) for v in boxes], [shape.beside[v] for v in boxes]
-    ends = {number: shape.edges[number] for number in numbers}
-    bends = sum(shape.heights[upper] - shape.heights[lower] - 1 for upper, lower in ends.values())
-    chains: dict[int, list[int]] = {}
-    for number, (upper, lower) in ends.items():
-        between = range(shape.heights[lower] + 1, shape.heights[upper]) if bends <= MOST_BENDS else range(0)
-        chains[number] = [index[lower], *range(len(layer), len(layer) + len(between)), index[upper]]
-        layer += between
-        widths += [BEND] * len(between)
-        places += [(shape.hint[upper] + shape.hint[lower]) / 2] * len(between)
-        beside += [False] * len(between)
-    links = [link for chain in chains.values() for link in pairwise(chain) if layer[link[1]] - layer[link[0]] == 1]
-    graph = layered_graph(layer, links)
-    colours = refine(graph, [2 * row + (v >= len(boxes)) for v, row in enumerate(layer)])
-    code = tuple(sorted(colours))
-    rooted = find_root(graph) if len(links) == len(layer) - 1 else None
-    if rooted is not None:
-        widths = _equal_widths(widths, colours)
-        return Part(boxes, chains, layer, widths, place_tree(graph, *rooted, widths, places, beside, spacing.gap), code)
-    mirror = find_mirror(graph, colours)
-    if mirror is not None:
-        widths = [max(width, widths[image]) for width, image in zip(widths, mirror, strict=True)]
-    return Part(boxes, chains, layer, widths, _place_graph(graph, widths, places, mirror, len(boxes), spacing), code)
-
-
-def _equal_widths(widths: list[float], colours: list[int]) -> list[float]:
-    """Give interchangeable vertices the width of the widest of them, unless that is out of proportion."""
-    low, high = dict[int, float](), dict[int, float]()
-    for width, colour in zip(widths, colours, strict=True):
-        low[colour], high[colour] = min(low.get(colour, width), width), max(high.get(colour, width), width)
-    return [
-        high[colour] if high[colour] <= PROPORTION * low[colour] else width
-        for width, colour in zip(widths, colours, strict=True)
-    ]
-
-
-def _place_graph(
-    graph: LayeredGraph,
-    widths: list[float],
-    places: list[float],
-    mirror: list[int] | None,
-    boxes: int,
-    spacing: Spacing,
-) -> list[float]:
-    """Place the vertices of a graph that is no tree: the first ``boxes`` are boxes, the others bends."""
-    # an edge between two bends is to be straight above all
-    weights = [[(1.0, 8.0, 27.0)[(u >= boxes) + (v >= boxes)] for u in near] for v, near in enumerate(graph.below)]
-    best, least = list[float](), float("inf")
-    for layers in order_layers(graph, places, mirror)[:ORDERS]:
-        across, length = minimize_lengths(graph, layers, widths, weights, spacing.gap)
-        if length < 0.999 * least:
-            best, least = across, length
-    if mirror is not None:  # rounding errors apart, it is symmetric already
-        best = [(best[v] - best[image]) / 2 for v, image in enumerate(mirror)]
-    return best
 
 
 def _shelve(parts: list[Part], spacing: Spacing) -> list[list[tuple[Part, float]]]:
     """Return shelves of (part, its offset across), the upper shelf first.
 
-    On one shelf the outlines of the parts are moved together, and isomorphic parts stand symmetrically where possible.
+    On one shelf the outlines of the parts are packed, and isomorphic parts are placed symmetrically where possible.
     """
     outlines = [part.outline for part in parts]
-    spans = [(min(low for low, _ in o.values()), max(high for _, high in o.values())) for o in outlines]
-    area = sum(
-        (high - low + spacing.gap) * (len(o) * SHELF_ROW) for (low, high), o in zip(spans, outlines, strict=True)
-    )
+    spans = [_span(outline) for outline in outlines]
+    area = sum((high - low + spacing.gap) * len(o) * SHELF_ROW for (low, high), o in zip(spans, outlines, strict=True))
     room = max([SHAPE * area**0.5, ONE_SHELF, *(high - low for low, high in spans)])
-    if sum(high - low + spacing.gap for low, high in spans) <= room:
+    if len(parts) <= MOST_ON_ONE_SHELF:
         codes = {part.code: number for number, part in enumerate(parts)}
         order = sort_symmetrically(range(len(parts)), {number: codes[part.code] for number, part in enumerate(parts)})
-        offsets = attach_outlines([outlines[number] for number in order], spacing.gap)
-        return [[(parts[number], offset) for number, offset in zip(order, offsets, strict=True)]]
+        ordered = [outlines[number] for number in order]
+        offsets = attach_outlines(ordered, spacing.gap)
+        low, high = _span(merge_outlines(ordered, offsets))
+        if high - low <= room:
+            return [[(parts[number], offset) for number, offset in zip(order, offsets, strict=True)]]
     shelves: list[list[tuple[Part, float]]] = [[]]
     x = 0.0
     for part, (low, high) in zip(parts, spans, strict=True):
@@ -271,6 +111,13 @@ def _shelve(parts: list[Part], spacing: Spacing) -> list[list[tuple[Part, float]
         shelves[-1].append((part, x - low))
         x += high - low + 2 * spacing.gap
     return shelves
+
+
+def _span(outline: Mapping[int, tuple[float, float]]) -> tuple[float, float]:
+    """Return the least and the greatest horizontal coordinate of an outline."""
+    return min((low for low, _ in outline.values()), default=0.0), max(
+        (high for _, high in outline.values()), default=0.0
+    )
 
 
 def _stack(shelves: list[list[tuple[Part, float]]], shape: Shape, spacing: Spacing) -> Layout:

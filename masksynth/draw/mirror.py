@@ -75,7 +75,7 @@ def _hashable(key: tuple[int, list[int], list[int]]) -> tuple[int, tuple[int, ..
 
 
 def _search(graph: LayeredGraph, first: list[int], second: list[int], steps: list[int]) -> list[int] | None:
-    """Find an involution that maps each vertex to one whose colour in ``second`` is its own in ``first``."""
+    """Find an involution that maps each vertex to one whose colour in ``second`` equals the vertex's in ``first``."""
     sizes = Counter(first)
     if sizes != Counter(second):
         return None
@@ -97,7 +97,7 @@ def _search(graph: LayeredGraph, first: list[int], second: list[int], steps: lis
 
 
 def _individualize(colours: list[int], v: int, partner: int) -> list[int]:
-    """Give ``v`` a colour of its own, and its image, where that is another vertex, a second one."""
+    """Give ``v`` a unique colour, and a second one to its image if that is another vertex."""
     new = [3 * colour for colour in colours]
     new[v] += 1
     if partner != v:

@@ -28,7 +28,7 @@ PIXELS = 2.0
 """Pixels of a PNG for each point."""
 INK, LINE, GROUND = "#1a237e", "#78909c", "#eceff1"
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#8d6e63")
-"""Okabe and Ito's colours, which people with any colour vision tell apart; brown, since grey means several tasks."""
+"""Okabe and Ito's colours, distinct for people with any colour vision; brown, since grey means several tasks."""
 HATCHES = ("", "/////", "\\\\\\\\\\", "|||||", "-----", "xxxxx", "+++++", "/////-----")
 TASK_STYLES = tuple(
     (PALETTE[task % len(PALETTE)], HATCHES[(task + task // len(PALETTE)) % len(HATCHES)]) for task in range(24)

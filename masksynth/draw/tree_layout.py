@@ -1,4 +1,4 @@
-"""Places across of the vertices of a layered tree: no crossings, a parent above or below the middle of its children.
+"""Horizontal coordinates of a layered tree: no crossings, each parent centred on its children.
 
 Subtrees are laid out first and moved together until their outlines touch (E. M. Reingold, J. S. Tilford, "Tidier
 drawings of trees", IEEE Trans. Softw. Eng. 7 (1981)).
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from masksynth.draw.layer_order import LayeredGraph
 
 SPINE = 2
-"""A child whose subtree has this many times the vertices of all its siblings' stands straight above its parent."""
+"""A child whose subtree has this many times the vertices of all its siblings' is placed straight above its parent."""
 Outline = Mapping[int, tuple[float, float]]
 
 
@@ -40,10 +40,10 @@ def place_tree(
     children: list[list[int]],
     widths: Sequence[float],
     hint: Sequence[float],
-    beside: Sequence[bool],
+    side_column: Sequence[bool],
     gap: float,
 ) -> list[float]:
-    """Return the place across of each vertex of a tree.
+    """Return the horizontal coordinate of each vertex of a tree.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def place_tree(
         Width of each vertex.
     hint : sequence of float
         Preferred order of siblings.
-    beside : sequence of bool
-        Whether a vertex stands in a column beside its parent's and never straight above it.
+    side_column : sequence of bool
+        Whether a vertex goes to a column left or right of its parent, never straight above it.
     gap : float
         Least distance between neighbours of a layer.
 
@@ -72,19 +72,19 @@ def place_tree(
     shift = [0.0] * len(widths)  # of each vertex from its parent
     outlines: dict[int, Outline] = {}
     for v in order:
-        own = (-widths[v] / 2, widths[v] / 2)
+        extent = (-widths[v] / 2, widths[v] / 2)
         siblings = sort_symmetrically(sorted(children[v], key=lambda u: (hint[u], u)), shapes)
         attached = [outlines.pop(child) for child in siblings]
-        straight = [index for index, child in enumerate(siblings) if not beside[child]]
+        straight = [index for index, child in enumerate(siblings) if not side_column[child]]
         spine = straight[0] if len(straight) == 1 else _spine(siblings, sizes)
         if siblings and not straight:
             # an empty place straight above the parent: on its right one child, or half of the children
             spine = len(siblings) // 2
-            attached.insert(spine, {graph.layer[siblings[0]]: own})
+            attached.insert(spine, {graph.layer[siblings[0]]: extent})
         offsets = attach_outlines(attached, gap, spine)
         middle = offsets[spine] if spine is not None else (offsets[0] + offsets[-1]) / 2 if siblings else 0.0
         outline = merge_outlines(attached, [offset - middle for offset in offsets])
-        outline[graph.layer[v]] = own
+        outline[graph.layer[v]] = extent
         outlines[v] = outline
         if len(attached) > len(siblings):
             offsets.pop(spine or 0)
@@ -135,12 +135,12 @@ def sort_symmetrically(siblings: Sequence[int], shapes: Mapping[int, int]) -> li
     groups: dict[int, list[int]] = {}
     for v in siblings:
         groups.setdefault(shapes[v], []).append(v)
-    odd = [group for group in groups.values() if len(group) % 2]
-    if len(groups) < 2 or len(odd) > 1:
+    odd_groups = [group for group in groups.values() if len(group) % 2]
+    if len(groups) < 2 or len(odd_groups) > 1:
         return list(siblings)
-    outer = [group for group in groups.values() if group not in odd] + odd
+    outer = [group for group in groups.values() if group not in odd_groups] + odd_groups
     left = [v for group in outer for v in group[: len(group) // 2]]
-    middle = [group[len(group) // 2] for group in odd]
+    middle = [group[len(group) // 2] for group in odd_groups]
     right = [v for group in outer[::-1] for v in group[(len(group) + 1) // 2 :]]
     return [*left, *middle, *right]
 
@@ -186,7 +186,7 @@ def _distance(left: Outline, right: Outline, gap: float) -> float:
 
 
 def merge_outlines(outlines: Sequence[Outline], offsets: Sequence[float]) -> dict[int, tuple[float, float]]:
-    """Return the outline of several subtrees: (least, greatest) place across in each layer."""
+    """Return the outline of several subtrees: (least, greatest) horizontal coordinate in each layer."""
     merged: dict[int, tuple[float, float]] = {}
     for outline, offset in zip(outlines, offsets, strict=True):
         for layer, (low, high) in outline.items():

@@ -74,30 +74,51 @@ def intervals_of_dense(dense: BoolArray, first_row: int) -> RowIntervals:
 
 
 def unpack_bits(arrays: dict[str, Int32Array], size: int) -> RowIntervals:
-    """Return the row intervals of what ``pack_bits`` returned, unpacking 128 rows at a time.
+    """Return the row intervals of what ``pack_bits`` returned; those of one row may touch.
 
     Raises
     ------
     WrongAnswer
-        If an index is out of range.
+        If an index is out of range, or block 0 is not empty or block 1 not full.
     """
-    return concatenate_intervals(
-        intervals_of_dense(_unpack_rows(arrays, first, size), first) for first in range(0, size, SIDE)
-    )
-
-
-def _unpack_rows(arrays: dict[str, Int32Array], first: int, size: int) -> BoolArray:
-    """Return rows first, ..., first + 127 as a bool array (rows, size); ``first`` is a multiple of 128."""
-    rows, line, bits = np.arange(first, min(first + SIDE, size)), arrays["line"].astype(np.int64), arrays["bits"]
     if "number" in arrays:
-        across, words = -(-size // SIDE), SIDE // WORD
-        block = _take(arrays["number"], line[first // SIDE] + np.arange(across), "number").astype(np.int64)
-        # Index of each word of each row: (rows, blocks across, words of a block's row).
-        index = (block[None, :, None] * SIDE + (rows - first)[:, None, None]) * words + np.arange(words)
-    else:
-        index = line[rows][:, None] + np.arange(-(-size // WORD))
-    octets = np.ascontiguousarray(_take(bits, index.reshape(len(rows), -1), "bits")).view(np.uint8)
-    return np.unpackbits(octets, axis=1, bitorder="little")[:, :size].astype(bool)
+        return concatenate_intervals(_unpack_blocks(arrays, size))
+    words = -(-size // WORD)
+    line = arrays["line"].astype(np.int64)
+    parts = []
+    for first in range(0, size, SIDE):
+        index = line[first : first + SIDE, None] + np.arange(words)
+        dense = _unpack_words(_take(arrays["bits"], index, "bits"))[:, :size]
+        parts.append(intervals_of_dense(dense, first))
+    return concatenate_intervals(parts)
+
+
+def _unpack_blocks(arrays: dict[str, Int32Array], size: int) -> Iterator[RowIntervals]:
+    """Yield the intervals of full and of mixed blocks, one row of blocks after another."""
+    across = -(-size // SIDE)
+    blocks = arrays["bits"][: len(arrays["bits"]) // (SIDE * SIDE // WORD) * (SIDE * SIDE // WORD)]
+    blocks = blocks.reshape(-1, SIDE, SIDE // WORD)
+    if len(blocks) < 2 or blocks[0].any() or (blocks[1] != -1).any():
+        raise WrongAnswer("bit-packed lookup", "block 0 is not empty or block 1 is not full")
+    for row in range(across):
+        first, height = row * SIDE, min(SIDE, size - row * SIDE)
+        number = _take(arrays["number"], int(arrays["line"][row]) + np.arange(across), "number")
+        _, start, end = intervals_of_dense((number == 1)[None], 0)  # runs of full blocks, the same for all rows
+        query = np.repeat(np.arange(first, first + height), len(start))
+        yield query, np.tile(start, height) * SIDE, np.minimum(np.tile(end, height) * SIDE, size)
+        mixed = np.flatnonzero((number != 0) & (number != 1))
+        dense = _unpack_words(_take(blocks, number[mixed].astype(np.int64), "bits"))[:, :height].reshape(-1, SIDE)
+        line, start, end = intervals_of_dense(dense, 0)
+        block, offset = np.divmod(line, height)
+        start, end = start + mixed[block] * SIDE, np.minimum(end + mixed[block] * SIDE, size)
+        inside = start < end  # bits beyond the last key do not count
+        yield (first + offset)[inside], start[inside], end[inside]
+
+
+def _unpack_words(words: Int32Array) -> BoolArray:
+    """Return words (..., n) as bits (..., 32 n), the lowest first."""
+    octets = np.ascontiguousarray(words, "<i4").view(np.uint8)
+    return np.unpackbits(octets, axis=-1, bitorder="little").astype(bool)
 
 
 def _take(array: Int32Array, index: Int64Array, name: str) -> Int32Array:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from masksynth.mask.intervals import row_intervals
+
 if TYPE_CHECKING:
     from masksynth.mask import Mask
     from masksynth.mask.typing import Int64Array
@@ -97,13 +99,12 @@ def count_block_pairs(mask: Mask, table: int, unit: int) -> Int64Array:
     [[3, 0], [4, 3]]
     """
     rows = -(-mask.size // unit)
-    offset = mask.row_offset[table]
-    entries = slice(int(offset[0]), int(offset[-1]))
-    row = np.repeat(np.arange(mask.size), np.diff(offset)) // unit
+    query, start, end = row_intervals(mask, table)
+    row = query // unit
     counts = np.zeros((rows, rows), np.int64)
-    for ends, sign in ((mask.key_end[entries], 1), (mask.key_start[entries], -1)):
+    for ends, sign in ((end, 1), (start, -1)):
         # keys below an end fill all blocks before its own, and its own up to the rest of the division
-        block, rest = np.divmod(ends.astype(np.int64), unit)
+        block, rest = np.divmod(ends, unit)
         own = np.bincount(row * (rows + 1) + block, rest, rows * (rows + 1)).astype(np.int64).reshape(rows, rows + 1)
         ending = np.bincount(row * (rows + 1) + block, minlength=rows * (rows + 1)).reshape(rows, rows + 1)
         before = ending[:, ::-1].cumsum(axis=1)[:, ::-1]  # ends in this block or a later one

@@ -52,7 +52,8 @@ def sizes_of(forest: Forest, slices: Sequence[Slice]) -> Int64Array:
         return np.zeros(0, np.int64)
     total = np.cumsum(forest.length - forest.shared)
     start, end = np.array(slices, np.int64).T
-    return total[end - 1] - total[start] + forest.length[start]
+    sizes: Int64Array = total[end - 1] - total[start] + forest.length[start]
+    return sizes
 
 
 def _cut_slice(forest: Forest, start: int, end: int, limit: int) -> list[Slice]:

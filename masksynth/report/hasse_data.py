@@ -114,7 +114,7 @@ def _layout(
 
 
 def _size(positions: list[int], wide: int, names: Sequence[str]) -> tuple[int, int]:
-    """Return the width and height of a box whose positions stand in ``wide`` columns of equal width."""
+    """Return the width and height of a box whose positions are arranged in ``wide`` columns of equal width."""
     longest = max((columns(names[position]) for position in positions), default=0) if names else 0
     width = max(CHIP_WIDTH, LETTER * longest + CHIP_MARGIN)
     pad = _pad(positions)

@@ -60,7 +60,7 @@
   };
   const sees = (unit, key) => holds(row(unit).full, key) || holds(row(unit).part, key);
   const seers = (key) => d3.range(count).filter((unit) => sees(unit, key));
-  const foundAt = d3.group((data.findings || []).filter((found) => found.position !== null), (found) => Math.floor(found.position / step));
+  const findingsAt = d3.group((data.findings || []).filter((finding) => finding.position !== null), (finding) => Math.floor(finding.position / step));
   const seesWords = (unit) => {
     const { full, part } = row(unit);
     return step === 1 ? `sees ${words(full)}` : `full blocks ${words(full)}; partial blocks ${words(part)}`;
@@ -74,7 +74,7 @@
     parts.push(seesWords(unit));
     if (labels) parts.push(plural(labels, "label"));
     if (nodes) parts.push(`${plural(nodes, "node")} here`);
-    if (foundAt.has(unit)) parts.push(plural(foundAt.get(unit).length, "finding"));
+    if (findingsAt.has(unit)) parts.push(plural(findingsAt.get(unit).length, "finding"));
     return parts.join(", ") + ".";
   };
 
@@ -136,25 +136,25 @@
       for (const [label, weight, task] of labels) cells(rows, [label, weight, task < 0 ? "" : names[task]]);
       if (total > labels.length) put(body, make("p", `and ${plural(total - labels.length, "more label")}`));
     }
-    if (foundAt.has(unit)) {
+    if (findingsAt.has(unit)) {
       put(body, make("h3", "Findings"));
       const list = body.appendChild(make("ul"));
-      for (const found of foundAt.get(unit).slice(0, 50)) {
-        put(list, put(make("li"), name(`${found.code} ${found.severity}: ${found.message}`), places(found)));
+      for (const finding of findingsAt.get(unit).slice(0, 50)) {
+        put(list, put(make("li"), name(`${finding.code} ${finding.severity}: ${finding.message}`), places(finding)));
       }
     }
   }
 
   // The positions of a finding's witness, as buttons.
-  function places(found) {
+  function places(finding) {
     const line = make("p");
-    found.places.forEach((position, at) => {
-      if (at) put(line, found.arrow ? " → " : " ");
+    finding.places.forEach((position, at) => {
+      if (at) put(line, finding.arrow ? " → " : " ");
       const button = make("button", String(position), { type: "button", "aria-label": `Show position ${position}` });
       button.addEventListener("click", () => jump(position));
       put(line, button);
     });
-    return found.places.length ? line : "";
+    return finding.places.length ? line : "";
   }
 
   // The diagram.
@@ -196,7 +196,7 @@
     chips.append("text").attr("class", "token").attr("x", 7).attr("y", 27).text((unit) => units[unit].short ?? "")
       .each(function (unit) { squeeze(this, wide[unit] - 14); });
     chips.filter((unit) => units[unit].labels_total).append("path").attr("class", "mark").attr("d", (unit) => `M${wide[unit] - 16},8 l9,0 l-4.5,8 z`);
-    chips.filter((unit) => foundAt.has(unit)).append("text").attr("class", "warn").attr("x", (unit) => wide[unit] - 24).attr("y", 16).text("!");
+    chips.filter((unit) => findingsAt.has(unit)).append("text").attr("class", "warn").attr("x", (unit) => wide[unit] - 24).attr("y", 16).text("!");
     chips.on("click", (event, unit) => pick(unit, { look: "mask" }));
     chips.on("pointerenter", (event, unit) => event.pointerType === "mouse" && show(unit)).on("pointerleave", () => show(picked));
 
@@ -336,16 +336,16 @@
     byId("findings-note").textContent = data.findings.length ? `The button of a position selects it below.${more}` : "There are no findings.";
     if (!data.findings.length) return;
     const rows = heads(byId("findings"), ["Severity", "Code", "Position", "What", "Remedy", "Witness"]);
-    for (const found of data.findings) {
-      const severity = make("span", { error: "✖ error", warning: "▲ warning", note: "● note" }[found.severity], { class: `severity ${found.severity}` });
-      let where = "whole mask";
-      if (found.position !== null) {
-        where = make("button", String(found.position), { type: "button", "aria-label": `Show position ${found.position}` });
-        where.addEventListener("click", () => jump(found.position));
+    for (const finding of data.findings) {
+      const severity = make("span", { error: "✖ error", warning: "▲ warning", note: "● note" }[finding.severity], { class: `severity ${finding.severity}` });
+      let where = "complete mask";
+      if (finding.position !== null) {
+        where = make("button", String(finding.position), { type: "button", "aria-label": `Show position ${finding.position}` });
+        where.addEventListener("click", () => jump(finding.position));
       }
       const witness = make("details");
-      put(witness, make("summary", "show"), put(make("p"), name(found.witness)), places(found));
-      cells(rows, [severity, `${found.code} ${found.name}`, where, found.message, found.remedy, found.witness ? witness : ""]);
+      put(witness, make("summary", "show"), put(make("p"), name(finding.witness)), places(finding));
+      cells(rows, [severity, `${finding.code} ${finding.name}`, where, finding.message, finding.remedy, finding.witness ? witness : ""]);
     }
   }
   function drawPositions() {
@@ -355,7 +355,7 @@
       const button = make("button", title, { type: "button", "aria-label": `Show ${thing} ${title}` });
       button.addEventListener("click", () => pick(unit));
       const seen = step === 1 ? words(row(unit, 0).full) : seesWords(unit);
-      cells(rows, [button, input, id, kind, seen, labels, nodes, (foundAt.get(unit) || []).length], 0).dataset.unit = String(unit);
+      cells(rows, [button, input, id, kind, seen, labels, nodes, (findingsAt.get(unit) || []).length], 0).dataset.unit = String(unit);
     }
   }
   function drawDownloads() {
@@ -387,7 +387,7 @@
   if (count) {
     drawMask();
     drawPositions();
-    const first = (data.findings || []).find((found) => found.position !== null);
+    const first = (data.findings || []).find((finding) => finding.position !== null);
     const most = d3.maxIndex(units, (unit) => Math.min(unit.labels_total, 1));
     pick(first ? Math.floor(first.position / step) : most, { say: false, at: first?.position });
   } else {

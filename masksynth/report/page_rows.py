@@ -26,7 +26,7 @@ MOST_BLOCK_TABLES = 8
 MOST_LISTED = 20_000
 """Most nodes, and most labels, that are listed over all positions."""
 NAME = 40
-"""Most columns of an input in the diagram and beside the mask."""
+"""Most columns of an input in the diagram and in the rows of the mask."""
 MOST_INTERVALS = 250_000
 """Most row intervals over all tables; further tables are left out."""
 

@@ -20,7 +20,8 @@ from masksynth.mask import Mask
 from masksynth.posets import closure
 from masksynth.sparse import Edge, SparseProblem, construct
 from masksynth.sparse.engines import PORTFOLIO, sparse_search
-from masksynth.sparse.sparse_answer import SparseAnswer, certificate_record
+from masksynth.sparse.sparse_answer import SparseAnswer as SparseAnswer
+from masksynth.sparse.sparse_answer import certificate_record
 from masksynth.sparse.sparse_answer import record as record
 from masksynth.verify.check_sparse_flow import check_flow
 from masksynth.versions import versions

@@ -53,7 +53,7 @@ class SubjectChoice:
         from masksynth.subject import read_subject
 
         depth = None if layers is ... else layers
-        chosen = {"tokens": self.tokens, "length": self.length, "batch": self.batch, "layers": depth}
+        chosen: dict[str, Any] = {"tokens": self.tokens, "length": self.length, "batch": self.batch, "layers": depth}
         return read_subject(self.path, **chosen, **more)
 
     def read_other(self, path: str) -> Subject:

@@ -29,7 +29,8 @@ array                            shape                  key k is allowed for que
 
 ``flex_p_reason`` (uint8) is the reason in ASCII why no cheaper form is exact. ``path`` may also be a file written by
 ``masksynth export --to flex``. Files without these arrays (a batch of ``masksynth pack``, an answer of an older
-version) are read where masksynth is installed. The tensors of a mask_mod are one-dimensional int32. Rows and keys
+version) get their form from masksynth where it is installed; without it, stored row intervals are read as they are.
+The tensors of a mask_mod are one-dimensional int32. Rows and keys
 beyond N (block padding, at most 1,024) are forbidden.
 """
 
@@ -204,10 +205,25 @@ def read_forms(arrays: Arrays, path: str | Path) -> list[Arrays]:
     try:
         from masksynth.export.stored_forms import find_forms
     except ImportError:
+        if "row_offset" in arrays:
+            return [store_row_intervals(arrays, table) for table in range(count_tables(arrays))]
         remedy = f"run `masksynth export {path} --to flex -o FILE.safetensors` and read FILE, or install masksynth"
         raise ValueError(f"{path} does not store the form of its mask: {remedy}") from None
     found = find_forms({name: array.numpy() for name, array in arrays.items()})
     return [{name: torch.from_numpy(array) for name, array in form.items()} for form in found]
+
+
+def store_row_intervals(arrays: Arrays, table: int) -> Arrays:
+    """Return the form ``row_intervals`` of a table, with as many pairs as its longest row has intervals."""
+    offset = arrays["row_offset"]
+    offset = offset.reshape(-1, offset.shape[-1])[table]
+    counts = offset.diff()
+    query = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    pair = torch.arange(len(query)) + offset[0] - offset[query]  # number of each interval within its row
+    form = torch.zeros((max(1, int(counts.max()) if len(counts) else 0), 2, len(counts)), dtype=torch.int32)
+    for side, name in enumerate(("key_start", "key_end")):
+        form[pair, side, query] = arrays[name][offset[0] : offset[-1]].int()
+    return {"row_intervals": form}
 
 
 def count_pairs(arrays: Arrays, table: int, size: int, height: int, width: int) -> Tensor:

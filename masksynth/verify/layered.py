@@ -15,7 +15,7 @@ from masksynth.tasks.merged import MergedTask
 from masksynth.verify.answer_shape import Identity, describe_position
 from masksynth.verify.any_depth import check_lowest
 from masksynth.verify.colour_refinement import draw, first_colours, levels, most_in_a_row
-from masksynth.verify.ragged import mask_rows
+from masksynth.verify.ragged import mask_rows, row_of_entry
 from masksynth.verify.task_flow import Flow
 
 
@@ -173,7 +173,7 @@ def _changing_levels(layers: int, low: int, last: int) -> list[int]:
 
 def most_in_a_task(flow: Flow, colour: Int64Array, colours: int) -> Int64Array:
     """Return for each colour the largest number of its nodes in one task, at least 1."""
-    task = np.repeat(np.arange(len(flow.tasks)), np.diff(flow.first))
+    task = row_of_entry(np.array(flow.first))
     pairs, count = np.unique(task * colours + colour, return_counts=True)
     most = np.ones(colours, np.int64)
     np.maximum.at(most, pairs % max(colours, 1), count)

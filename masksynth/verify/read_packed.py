@@ -280,14 +280,8 @@ def samples_of(batch: SimpleNamespace, entry: Entry) -> tuple[SimpleNamespace, B
         if parts is not None and sum(part.length for part in parts) != length[sample]:
             fact = f"the segments of sample {entry.samples[sample]!r} do not have its {length[sample]} tokens"
             raise WrongAnswer("files", fact)
-    columns = {
-        "ids": entry.samples,
-        "groups": groups,
-        "weight": batch.sample_weight,
-        "offset": offset,
-        "tokens": tokens,
-    }
-    return SimpleNamespace(**columns, labels=labels, fields=fields, keys=keys, segments=segments), live
+    columns = {"ids": entry.samples, "groups": groups, "weight": batch.sample_weight, "segments": segments}
+    return SimpleNamespace(**columns, offset=offset, tokens=tokens, labels=labels, fields=fields, keys=keys), live
 
 
 def _read_segments(entries: Sequence[SegmentEntry], file: str) -> tuple[Segment, ...]:

@@ -25,7 +25,7 @@ class Objective(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What solution.json says, as far as it can be checked; ``edges`` is None where the objective has no such entry."""
+    """The content of solution.json that can be checked; ``size`` and ``edges`` are those of ``objective``."""
 
     status: str
     positions: tuple[Position, ...]
@@ -39,7 +39,7 @@ class Record(NamedTuple):
 
 
 def parse(data: bytes) -> Any:
-    """JSON text -> value; repeated keys, NaN and Infinity are refused.
+    """Return the value of JSON text; refuse repeated keys, NaN and Infinity.
 
     Examples
     --------
@@ -48,19 +48,19 @@ def parse(data: bytes) -> Any:
     masksynth.errors.InvalidInstance: $: key 'a' is repeated in one object
     """
 
-    def once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(items)
         if len(value) < len(items):
             keys = sorted(key for key, _ in items)
-            twice = next(key for key, after in pairwise(keys) if key == after)
-            raise InvalidInstance(f"key {twice!r} is repeated in one object")
+            repeated = next(key for key, after in pairwise(keys) if key == after)
+            raise InvalidInstance(f"key {repeated!r} is repeated in one object")
         return value
 
-    def constant(name: str) -> float:
+    def refuse(name: str) -> float:
         raise InvalidInstance(f"{name} is not a JSON number")
 
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=constant)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
     except UnicodeDecodeError as error:
         raise InvalidInstance(f"not UTF-8: byte {error.start}") from None
     except RecursionError:
@@ -88,9 +88,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """Read a regular file of at most ``limit`` bytes."""
     try:
         if not path.is_file():
-            raise InvalidInstance(
-                "there is no such file", remedy="name a folder that solve has written", source=str(path)
-            )
+            raise InvalidInstance("there is no such file", remedy="name a folder written by solve", source=str(path))
         if path.stat().st_size > limit:
             raise InvalidInstance(f"larger than {limit} bytes", source=str(path))
         return path.read_bytes()
@@ -99,15 +97,16 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def _record(value: Any) -> Record:
+    """Return the record of a JSON value; raise InvalidInstance with the JSON path of the first invalid part."""
     document = _typed(value, dict, "$")
     objective = _typed(_field(document, "objective", "$"), dict, "$.objective")
     return Record(
         _typed(_field(document, "status", "$"), str, "$.status"),
-        tuple(_position(item, f"$.positions[{at}]") for at, item in enumerate(_list(document, "positions"))),
-        tuple(frozen(item, f"$.labels[{at}]") for at, item in enumerate(_list(document, "labels"))),
-        tuple(_typed(item, str, f"$.tasks[{at}]") for at, item in enumerate(_list(document, "tasks"))),
+        tuple(_position(item, f"$.positions[{i}]") for i, item in enumerate(_list(document, "positions"))),
+        tuple(frozen(item, f"$.labels[{i}]") for i, item in enumerate(_list(document, "labels"))),
+        tuple(_typed(item, str, f"$.tasks[{i}]") for i, item in enumerate(_list(document, "tasks"))),
         _embeddings(_field(document, "embeddings", "$")),
-        tuple(_loss_edge(item, f"$.loss_edges[{at}]") for at, item in enumerate(_list(document, "loss_edges"))),
+        tuple(_loss_edge(item, f"$.loss_edges[{i}]") for i, item in enumerate(_list(document, "loss_edges"))),
         _objective(_field(objective, "positions", "$.objective"), "$.objective.positions"),
         _objective(objective["edges"], "$.objective.edges") if "edges" in objective else None,
         _question(_field(document, "problem", "$")),
@@ -115,30 +114,35 @@ def _record(value: Any) -> Record:
 
 
 def _objective(value: Any, path: str) -> Objective:
+    """Return value and bound."""
     return Objective(*(_typed(_field(value, name, path), int, f"{path}.{name}") for name in ("value", "bound")))
 
 
 def _typed(value: Any, kind: type, path: str) -> Any:
+    """Return a value; raise unless it is exactly of this type, so that True is not an int."""
     if type(value) is not kind:
-        raise InvalidInstance(f"{type(value).__name__} where {kind.__name__} is due", path)
+        raise InvalidInstance(f"expected {kind.__name__}, got {type(value).__name__}", path)
     return value
 
 
 def _field(value: Any, name: str, path: str) -> Any:
+    """Return a field of an object; raise if it is missing."""
     if name not in _typed(value, dict, path):
         raise InvalidInstance(f"{name!r} is missing", path)
     return value[name]
 
 
 def _list(document: dict[str, Any], name: str) -> list[Any]:
+    """Return a list at the top level."""
     items: list[Any] = _typed(_field(document, name, "$"), list, f"$.{name}")
     return items
 
 
 def _position(item: Any, path: str) -> Position:
+    """Return an entry of ``positions``."""
     number = _typed(_field(item, "position", path), int, f"{path}.position")
     if not 0 <= number <= MAX_POSITION:
-        raise InvalidInstance(f"position {number} is not from 0 to {MAX_POSITION}", path)
+        raise InvalidInstance(f"expected a position from 0 to {MAX_POSITION}, got {number}", path)
     return Position(
         frozen(_field(item, "input", path), f"{path}.input"),
         number,
@@ -147,6 +151,7 @@ def _position(item: Any, path: str) -> Position:
 
 
 def _embeddings(value: Any) -> dict[str, dict[str, int]]:
+    """Return task -> node -> index."""
     for task, nodes in _typed(value, dict, "$.embeddings").items():
         for node, index in _typed(nodes, dict, f"$.embeddings[{task!r}]").items():
             _typed(index, int, f"$.embeddings[{task!r}][{node!r}]")
@@ -155,17 +160,19 @@ def _embeddings(value: Any) -> dict[str, dict[str, int]]:
 
 
 def _loss_edge(item: Any, path: str) -> LossEdge:
+    """Return an entry of ``loss_edges``."""
     if len(_typed(item, list, path)) != 4:
-        raise InvalidInstance(f"{len(item)} entries where [index, label index, task index, weight] is due", path)
+        raise InvalidInstance(f"expected [index, label index, task index, weight], got {len(item)} entries", path)
     if any(not 0 <= _typed(number, int, path) < 2**63 for number in item[:3]):
-        raise InvalidInstance("an index is not from 0 to 2**63 - 1", path)
+        raise InvalidInstance("expected indices from 0 to 2**63 - 1", path)
     weight = item[3]
     if type(weight) not in (int, float) or (type(weight) is int and abs(weight) > 2**53) or not isfinite(weight):
-        raise InvalidInstance(f"weight {weight!r:.40} is not a finite number", path)
+        raise InvalidInstance(f"expected a finite weight, got {weight!r:.40}", path)
     return LossEdge(item[0], item[1], item[2], float(weight))
 
 
 def _question(value: Any) -> Question:
+    """Return ``problem``."""
     layers = _field(value, "layers", "$.problem")
     return Question(
         layers if layers is None else _typed(layers, int, "$.problem.layers"),

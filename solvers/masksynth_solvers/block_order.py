@@ -22,12 +22,11 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masksynth.backends import Limits
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.typing import Int64Array
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth_solvers.interruptible import run
 
 MAX_ORDER_CLAUSES = 1_000_000
@@ -163,7 +162,7 @@ def _break_symmetry(
             )
 
 
-def _exchangeable_groups(dense: NDArray[np.bool_]) -> list[list[int]]:
+def _exchangeable_groups(dense: BoolArray) -> list[list[int]]:
     """Return groups of positions that can be exchanged without changing the mask."""
     groups: list[list[int]] = []
     for position in range(dense.shape[1]):
@@ -176,7 +175,7 @@ def _exchangeable_groups(dense: NDArray[np.bool_]) -> list[list[int]]:
     return groups
 
 
-def _exchangeable(dense: NDArray[np.bool_], p: int, q: int) -> bool:
+def _exchangeable(dense: BoolArray, p: int, q: int) -> bool:
     others = np.ones(dense.shape[1], bool)
     others[[p, q]] = False
     return bool(

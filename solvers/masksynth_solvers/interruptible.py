@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from threading import Event, Thread
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread, current_thread, main_thread
 from time import monotonic
 from typing import TypeVar
 
@@ -66,20 +68,37 @@ def run(work: Callable[[], Result], stop: Callable[[], None], until: float | Non
             done.set()
 
     stopped = False
-    Thread(target=target, daemon=True).start()
-    # Not Thread.join: if interrupted, it can report a running thread as finished (CPython, bpo-45274).
-    while not done.is_set():
-        try:
+    with _collect_interrupts() as interrupts:
+        Thread(target=target, daemon=True).start()
+        while not done.is_set():
             done.wait(0.1 if until is None else min(0.1, max(0.001, until - monotonic())))
-        except KeyboardInterrupt:
-            stopped = True
-        stopped = stopped or (until is not None and monotonic() >= until)
-        if stopped and not done.is_set():
-            stop()
-            done.wait(0.05)
+            stopped = stopped or bool(interrupts) or (until is not None and monotonic() >= until)
+            if stopped and not done.is_set():
+                stop()
+                done.wait(0.05)
+        stopped = stopped or bool(interrupts)
     if faults:
         raise faults[0]
     return results[0], stopped
+
+
+@contextmanager
+def _collect_interrupts() -> Iterator[list[int]]:
+    """Collect SIGINT in a list instead of raising KeyboardInterrupt, which could leave the block at any line.
+
+    A caller that was left while its solver still runs would use the solver from two threads. Outside the main thread,
+    and where SIGINT is ignored, nothing is changed.
+    """
+    interrupts: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    if current_thread() is not main_thread() or not callable(handler):
+        yield interrupts
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def run_in_thread(work: Callable[[], Result]) -> Result:

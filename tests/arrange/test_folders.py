@@ -150,7 +150,10 @@ def shuffled_tree(seed, size=140):
 
 
 def same_samples(one, two):
-    """Every sample sees the same tokens, position ids and kinds, and every label is asked of the token that was asked before."""  # noqa: E501
+    """Every sample sees the same tokens, position ids and kinds.
+
+    And every label is asked of the token that was asked before.
+    """
     for a, b in ((one, two), (two, one)):
         assert a.samples == b.samples
     for name in ("input_ids", "position_ids"):

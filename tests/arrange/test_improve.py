@@ -101,7 +101,10 @@ def test_paths_of_a_tree_are_chains():
 
 
 def block_diffusion(blocks, length):
-    """Clean and noised blocks in turn, as a batch of segments may bring them: noised ones see themselves and the clean ones before."""  # noqa: E501
+    """Clean and noised blocks in turn, as a batch of segments may bring them.
+
+    Noised ones see themselves and the clean ones before.
+    """
     rows = []
     for b in range(blocks):
         past = [(2 * j * length, (2 * j + 1) * length) for j in range(b)]

@@ -44,7 +44,10 @@ def test_what_is_no_forest():
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 60), block=st.integers(1, 9))
 @settings(max_examples=60, deadline=None)
 def test_border_costs_count_blocks(seed, size, block):
-    """In depth-first order the costs at the block starts are the blocks of each block row, for every shift of the borders."""  # noqa: E501
+    """In depth-first order the costs at the block starts are the blocks of each block row.
+
+    For every shift of the borders.
+    """
     mask = random_tree(np.random.default_rng(seed), size)
     mask = permuted(mask, depth_first(mask))
     touched, full = border_costs(mask, block)

@@ -72,7 +72,9 @@ def edges_of(subject: Subject):
 
 
 def with_copy(subject: Subject, place: int, readers=()) -> Subject:
-    """One more position like ``place``, the last: it sees what ``place`` sees, itself for ``place``; only the ``readers`` see it."""
+    """One more position like ``place``, the last: it sees what ``place`` sees, itself for ``place``; only the
+    ``readers`` see it.
+    """
     size, tables = subject.size, dense_of(subject)
     grown = np.zeros((len(tables), size + 1, size + 1), bool)
     grown[:, :size, :size] = tables

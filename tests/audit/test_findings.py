@@ -1,4 +1,4 @@
-"""One planted fault and one silent neighbour for each code that needs no family, and for what can be known of labels."""
+"""One planted fault and one similar mask without it, for each code that needs no family."""
 
 from __future__ import annotations
 
@@ -269,7 +269,9 @@ def test_one_odd_label_does_not_switch_off_the_rule_of_boundaries():
 @pytest.mark.parametrize("pattern", [False, True])
 @pytest.mark.parametrize("chunk", [2, 3, 4])
 def test_right_chunked_tables_raise_no_alarm(chunk, pattern):
-    """Attention in chunks, as in Llama 4: the last token of a chunk predicts the first of the next one, which does not see it."""
+    """Attention in chunks, as in Llama 4: the last token of a chunk predicts the first of the next one, which does not
+    see it.
+    """
     number = np.arange(12)
     chunked = causal(12) & (number[:, None] // chunk == number // chunk)
     dense = np.stack([chunked, causal(12)]) if pattern else chunked
@@ -329,3 +331,8 @@ def test_a_module_that_exits(tmp_path, monkeypatch):
         read_subject("leaves:mask", length=3)
     with pytest.raises(InvalidInstance, match="there is no such file or folder"):
         read_subject("leaves.mask", length=3)
+
+
+def test_anything_but_a_subject_is_refused_by_type():
+    with pytest.raises(InvalidInstance, match=r"expected Subject, got Mask; .*masksynth\.audit\.read_subject"):
+        audit(Mask.from_dense(np.eye(2, dtype=bool)))

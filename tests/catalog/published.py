@@ -1,7 +1,9 @@
-"""The masks as their papers publish them: positions under names of their own, formulas over these names, labels per position.
+"""The masks as their papers publish them.
+
+Positions under names of their own, formulas over these names, labels per position.
 
 Nothing here reads the rows of the catalogue. ``place`` says which published position a task's node is.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ Sees = Callable[[Key, Key], bool]
 
 @dataclass(frozen=True)
 class Published:
-    """``positions``: name -> (input, position, kind); ``tables``: one formula a table; ``labels``: what a position predicts."""  # noqa: E501
+    """``positions``: name -> (input, position, kind); ``tables``: one formula a table; ``labels``.
+
+    What a position predicts.
+    """
 
     positions: dict[Key, tuple[Any, ...]]
     tables: tuple[Sees, ...]
@@ -379,7 +384,10 @@ def loo_mlm(n):
 
 
 def places(instance: Instance, merged: MergedTask, published: Published) -> dict[Key, int]:
-    """Published position -> merged index, read off the embeddings; two indices for one published position are a failure."""  # noqa: E501
+    """Published position -> merged index, read off the embeddings.
+
+    Two indices for one published position are a failure.
+    """
     found: dict[Key, int] = {}
     for number, task in enumerate(instance.family.tasks):
         for name, index in merged.embeddings[task.name].items():
@@ -389,7 +397,10 @@ def places(instance: Instance, merged: MergedTask, published: Published) -> dict
 
 
 def compare(instance: Instance, merged: MergedTask, published: Published) -> None:
-    """Element by element: positions, every table of the mask, and labels (with their multiplicities) agree with the published scheme."""  # noqa: E501
+    """Element by element: positions, every table of the mask.
+
+    And labels (with their multiplicities) agree with the published scheme.
+    """
     found = places(instance, merged, published)
     assert found.keys() == published.positions.keys(), found.keys() ^ published.positions.keys()
     assert sorted(found.values()) == list(range(len(merged.positions))), "not one to one"
@@ -408,7 +419,10 @@ def compare(instance: Instance, merged: MergedTask, published: Published) -> Non
 
 
 def compare_classes(merged: MergedTask, published: Published) -> None:
-    """Where inputs repeat: every published row has, identity by identity, as many keys as the merged row of the same identity."""  # noqa: E501
+    """Where inputs repeat: every published row has, identity by identity.
+
+    As many keys as the merged row of the same identity.
+    """
     dense = merged.mask.dense()
     identities = [tuple(position) for position in merged.positions]
     for key, identity in published.positions.items():

@@ -23,7 +23,10 @@ def called(mask_mod, queries, keys):
 
 
 def in_order(instance, *, names, task=-1):
-    """The merged mask with the positions of the named nodes of one task first to last; ``task`` may be a list, one for each name."""  # noqa: E501
+    """The merged mask with the positions of the named nodes of one task first to last.
+
+    ``task`` may be a list, one for each name.
+    """
     merged = merge(instance)
     tasks = [instance.family.tasks[t].name for t in (task if isinstance(task, list) else [task] * len(names))]
     order = [merged.embeddings[t][name] for t, name in zip(tasks, names, strict=True)]

@@ -56,7 +56,10 @@ def test_two_noise_draws_share_the_clean_copy():
 
 
 def test_dead_prompt_copies_are_dropped():
-    """Block diffusion fine-tuning masks the answer only: the noised copy of the prompt and the last clean block feed no prediction."""  # noqa: E501
+    """Block diffusion fine-tuning masks the answer only.
+
+    The noised copy of the prompt and the last clean block feed no prediction.
+    """
     prompt, n, size = 6, 10, 2
     merged = merge(catalog.bd3lm(n=n, l=size, masked=tuple(range(prompt, n))))
     assert len(merged.positions) == (n - size) + (n - prompt)
@@ -96,7 +99,10 @@ def test_a_test_row_equal_to_a_training_row_is_another_position():
 
 
 def test_one_step_shift_mislabels_two_rows_of_every_reasoning_turn_that_is_read_again():
-    """In the published layout human, think, answer-in, answer-out, the token after the last thought is the wrong copy of the answer."""  # noqa: E501
+    """In the published layout human, think, answer-in, answer-out.
+
+    The token after the last thought is the wrong copy of the answer.
+    """
     turns = ((2, 3, 2), (1, 2, 3), (2, 1, 2))
     instance = catalog.multiturn_reasoning(turns=turns)
     merged = merge(instance)

@@ -166,7 +166,7 @@ def test_two_things_are_not_written_to_one_place(place):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("solve", "-"), ("verify", "-", "out"), ("verify", "-", "packed"), ("pack", "-"), ("diagnose", "hierarchy", "-"), ("search", "-"),
+    [("solve", "-"), ("verify", "-", "out"), ("verify", "-", "packed"), ("pack", "-"), ("diagnose", "hierarchy", "-"), ("search", "-"),  # noqa: E501
      ("explain", "-", "a", "b", "c", "d")],
     ids=" ".join,
 )  # fmt: skip

@@ -84,7 +84,7 @@ def test_verify_needs_every_file(copy, name):
 
 def test_verify_without_a_folder_or_an_instance(solved):
     assert refused(masksynth("verify", "butterfly.json", "nowhere", cwd=solved)) == (
-        "nowhere: there is no such folder; name a folder that masksynth solve or masksynth pack has written"
+        "nowhere: there is no such folder; name a folder written by masksynth solve or masksynth pack"
     )
     assert refused(masksynth("verify", "nowhere.json", "out", cwd=solved)) == (
         "nowhere.json: No such file or directory; name an instance file, or - for stdin"

@@ -14,7 +14,7 @@ from tests.cli.command import masksynth, refused, start
 INSTANCES = Path(__file__).parent.parent.parent / "instances"
 GOOD = dumps(ms.catalog.causal_lm(n=3))
 BAD = [
-    "empty-file", "truncated", "not-utf8", "nodes-announced", "nesting-unclosed", "weight-nan", "repeated-json-key", "empty-row",
+    "empty-file", "truncated", "not-utf8", "nodes-announced", "nesting-unclosed", "weight-nan", "repeated-json-key", "empty-row",  # noqa: E501
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from tests.cli.command import FILES, masksynth, refused
 
 INSTANCES = Path(__file__).parent.parent.parent / "instances"
 KEYS = [
-    "status", "positions", "labels", "tasks", "embeddings", "loss_edges", "problem", "objective", "certificate", "backend", "versions",
+    "status", "positions", "labels", "tasks", "embeddings", "loss_edges", "problem", "objective", "certificate", "backend", "versions",  # noqa: E501
     "limits", "seconds",
 ]  # fmt: skip
 
@@ -142,7 +142,7 @@ def test_layers(tmp_path):
     ("options", "message"),
     [
         (["--backend", "nope"], "unknown backend 'nope'; choose from auto, criterion, brute, cpsat, maxsat, ilp"),
-        (["--layers", "2", "--backend", "cpsat"], "search backends do not support --layers; use --backend criterion or auto"),
+        (["--layers", "2", "--backend", "cpsat"], "search backends do not support --layers; use --backend criterion or auto"),  # noqa: E501
         (["--sparse"], "$.tasks[0].closure: sparse needs closure, and task 'u' has literal rows; set closure to true"),
         (["--layers", "2147483648"], "$.layers: layers 2147483648 is not null or an integer from 1 to 2147483647; give the number of layers, or null for any depth"),  # noqa: E501
         (["--time-limit", "nan"], "limits: seconds=nan is not a number from 0 to 1e9"),
@@ -165,7 +165,7 @@ def test_refused_requests(options, message, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        ["--layers", "0"], ["--layers", "1.5"], ["--layers", "9" * 5000], ["--time-limit", "-1"], ["--workers", "0"], ["--seed", "x"],
+        ["--layers", "0"], ["--layers", "1.5"], ["--layers", "9" * 5000], ["--time-limit", "-1"], ["--workers", "0"], ["--seed", "x"],  # noqa: E501
         ["--nope"], ["--emit", "."],
     ],
     ids=lambda options: " ".join(options)[:20],
@@ -190,7 +190,7 @@ def test_infeasible_writes_nothing_and_names_the_path(tmp_path):
     text = masksynth("solve", path, "-o", tmp_path / "out")
     assert text.returncode == 1
     assert text.stdout == (
-        f"leak-two-hops-any-depth: INFEASIBLE. Node {record['node']!r} of task {record['task']!r} hides {json.dumps(record['hides'])} "
+        f"leak-two-hops-any-depth: INFEASIBLE. Node {record['node']!r} of task {record['task']!r} hides {json.dumps(record['hides'])} "  # noqa: E501
         f"and sees it: {' -> '.join(record['path'])} (2 hops).\n"
     )
     assert list(tmp_path.iterdir()) == []

@@ -246,7 +246,9 @@ def gone(process_ids, seconds=60):
 
 @contextmanager
 def working(*arguments):
-    """The command with two engines in processes of their own, on a class of nine at L = 3, which nobody solves in a minute."""
+    """The command with two engines in processes of their own, on a class of nine at L = 3, which nobody solves in a
+    minute.
+    """
     process = start("sparsify", *arguments, "--layers", "3", "--workers", "2", "--effort", "1e6", "--json")
     try:
         end = time.monotonic() + 90
@@ -369,7 +371,7 @@ def bad_masks(folder):
         "empty.npy": plain,
         "other.npz": "the arrays ['x'] hold 0 masks; store one of mask, attention_mask, row_offset, edge_query",
         "missing.npy": "there is no such file or folder; name one, or package.module:mask_mod with --length",
-        "mask.txt": "ends in '.txt'; name a file that ends in .npy, .npz, .safetensors, a folder, or package.module:mask_mod",
+        "mask.txt": "ends in '.txt'; name a file that ends in .npy, .npz, .safetensors, a folder, or package.module:mask_mod",  # noqa: E501
     }
 
 

@@ -129,7 +129,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     )  # fmt: skip
     assert (
         refused(done)
-        == f"{tmp_path / 'out'}: the answer cannot be written: File too large; nothing was left there, choose another folder"
+        == f"{tmp_path / 'out'}: the answer cannot be written: File too large; nothing was left there, choose another folder"  # noqa: E501
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -106,16 +106,16 @@ def test_things_mixed_up_are_one_line(place, tmp_path):
     (tmp_path / "broken" / "batch-00001.safetensors").unlink()
     mine, packed, out = place / "mine.json", place / "packed", place / "out"
     for arguments, words in (
-        ((mine, packed), f"{mine}: is an instance, and {packed} holds packed batches, not an answer"),
-        ((GSM8K, out), f"{GSM8K}: holds samples, and {out} an answer, not packed batches"),
-        ((place / "first.jsonl", GSM8K, out), "holds an answer, which has one instance"),
-        ((mine, GSM8K, packed), f"{mine}: is an instance, and {packed} holds packed batches"),
+        ((mine, packed), f"{mine}: is an instance, and {packed} contains packed batches, not an answer"),
+        ((GSM8K, out), f"{GSM8K}: contains samples, and {out} an answer, not packed batches"),
+        ((place / "first.jsonl", GSM8K, out), "contains an answer, which has one instance"),
+        ((mine, GSM8K, packed), f"{mine}: is an instance, and {packed} contains packed batches"),
         ((packed, GSM8K), "is not a folder; name the instance or the samples first, the folder last"),
         ((packed, packed), str(packed)),
-        ((GSM8K, tmp_path / "none"), f"{tmp_path / 'none'}: there is no such folder; name a folder that"),
+        ((GSM8K, tmp_path / "none"), f"{tmp_path / 'none'}: there is no such folder; name a folder written"),
         ((mine, tmp_path / "none"), "there is no such folder"),
-        ((GSM8K, tmp_path / "empty"), "holds neither solution.json nor manifest.json"),
-        ((GSM8K, GSM8K, tmp_path / "empty"), "holds neither solution.json nor manifest.json"),
+        ((GSM8K, tmp_path / "empty"), "contains neither solution.json nor manifest.json"),
+        ((GSM8K, GSM8K, tmp_path / "empty"), "contains neither solution.json nor manifest.json"),
         ((tmp_path / "missing.jsonl", packed), "missing.jsonl"),
         ((tmp_path / "bad.jsonl", packed), "bad.jsonl:1"),
         ((GSM8K, tmp_path / "broken"), "batch-00001.safetensors: cannot be read"),

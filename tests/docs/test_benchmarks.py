@@ -149,12 +149,12 @@ def test_the_cpu_clock_ends_a_cell():
 
 def test_a_wrong_optimum_is_refused():
     done = program(
-        "from benchmarks.sparse import agreed, _compared\n"
+        "from benchmarks.sparse import check_agreement, _compared\n"
         "from benchmarks.relations import suite\n"
         "case = suite(3)[0]\n"
-        "print(agreed(case, [None, 2]))\n"
+        "print(check_agreement(case, [None, 2]))\n"
         "try:\n    _compared({5: 6}, {5: 7})\nexcept AssertionError as error:\n    print(error)\n"
-        "agreed(case, [3])\n"
+        "check_agreement(case, [3])\n"
     )
     assert done.stdout.splitlines() == ["2", "5 positions: 6 and 7 edges are both claimed optimal"]
     assert "chain 3, L = 2: several optima are claimed: [2, 3]" in done.stderr

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.draw.hasse_figure import smooth
+from masksynth.draw.layer_coordinates import separate
 from masksynth.draw.layer_order import count_crossings, layered_graph, order_layers
-from masksynth.draw.layer_places import separate
 from masksynth.draw.layered_layout import Spacing, layered_layout
 from masksynth.draw.mirror import find_mirror
 from masksynth.draw.tree_layout import attach_outlines, find_root, sort_symmetrically
@@ -81,7 +81,7 @@ def test_dense_orders_of_some_hundred_boxes_are_laid_out():
 
 
 def test_many_bends_are_left_out(monkeypatch):
-    monkeypatch.setattr("masksynth.draw.layered_layout.MOST_BENDS", 10)
+    monkeypatch.setattr("masksynth.draw.diagram_parts.MOST_BENDS", 10)
     edges = [(place + 1, place) for place in range(19)] + [(19, 0)]
     layout = layered_layout([(10.0, 10.0)] * 20, edges, range(20))
     assert all(len(route) == 2 for route in layout.routes)
@@ -108,9 +108,10 @@ def test_a_parent_is_centred_and_a_long_branch_runs_straight():
     assert len({x for x, _ in stem.centres[:4]}) == 1
 
 
-def test_boxes_beside_form_a_column():
+def test_side_columns_are_straight():
     edges = [(1, 0), (2, 1), (3, 0), (4, 1), (5, 2)]
-    layout = layered_layout([(40, 18)] * 6, edges, [0, 1, 2, 1, 2, 3], beside=[False, False, False, True, True, True])
+    second = [False, False, False, True, True, True]
+    layout = layered_layout([(40, 18)] * 6, edges, [0, 1, 2, 1, 2, 3], side_column=second)
     assert len({x for x, _ in layout.centres[:3]}) == len({x for x, _ in layout.centres[3:]}) == 1
     assert layout.centres[3][0] > layout.centres[0][0]
 
@@ -153,8 +154,8 @@ def test_crossings_are_counted(low, high, data):
 @settings(max_examples=60, deadline=None)
 def test_separated_centres_are_the_closest(items):
     wanted, widths, weights = (list(column) for column in zip(*items, strict=True))
-    found = np.array(separate(wanted, weights, widths, 5.0))
-    least = np.array([(a + b) / 2 + 5.0 for a, b in pairwise(widths)])
+    found = np.array(separate(wanted, weights, widths))
+    least = np.array([(a + b) / 2 for a, b in pairwise(widths)])
     assert (np.diff(found) >= least - 1e-6).all()
     cost = np.dot(weights, (found - wanted) ** 2)
     chance = np.random.default_rng(0)

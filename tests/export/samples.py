@@ -69,7 +69,10 @@ def chains_mask(size, chains, seed=0):
 
 
 def tree_mask(size, segment=8, seed=0):
-    """A random tree in depth-first order: segments of consecutive positions, each seeing its ancestors and itself up to the row."""
+    """A random tree in depth-first order.
+
+    Segments of consecutive positions, each seeing its ancestors and itself up to the row.
+    """
     rng = np.random.default_rng(seed)
     cuts = np.unique([0, size, *rng.integers(0, size + 1, size // segment)])
     path, rows = [], []

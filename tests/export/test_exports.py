@@ -76,7 +76,10 @@ def test_columns(mask):
 @SETTINGS
 @given(MASKS)
 def test_flashmask(mask):
-    """Exact where it is given; refused only where neither the causal nor the general bounds suffice, counted from the definition."""
+    """Exact where it is given; refused only where neither the causal nor the general bounds suffice.
+
+    Counted from the definition.
+    """
     dense = mask.dense()
     found, refusal = attempt(to_flashmask, mask)
     if found is None:
@@ -134,7 +137,10 @@ def test_dense_and_bits(mask):
 
 @pytest.mark.parametrize("name", catalog.FAMILIES)
 def test_every_family(name):
-    """Whatever merge finds has at least the forms that hold everything; what a format refuses is said of a row or a key."""
+    """Whatever merge finds has at least the forms that hold everything.
+
+    What a format refuses is said of a row or a key.
+    """
     mask = merge(catalog.FAMILIES[name]()).mask
     for table in range(mask.tables):
         dense = mask.dense().reshape(-1, mask.size, mask.size)[table]

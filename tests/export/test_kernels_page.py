@@ -40,9 +40,9 @@ def test_every_format_has_its_line():
 
 
 def test_limits():
-    assert f"at most {MAX_INTERVALS} intervals in every row" in TEXT
-    assert f"at most {MAX_COLUMNS} intervals in every column" in TEXT
-    assert f"at most {MAX_CHAINS} chains found" in TEXT
+    assert f"at most {MAX_INTERVALS} intervals in each row" in TEXT
+    assert f"at most {MAX_COLUMNS} intervals in each column" in TEXT
+    assert f"at most {MAX_CHAINS} chains: the fewest" in TEXT
     assert TEXT.count(f"{MAX_RUNS}") == 2
     assert MAX_BITS == 2**30
     assert f"{MAX_PACKED:,} positions" in TEXT

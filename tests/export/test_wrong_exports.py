@@ -44,7 +44,10 @@ def altered(array, rng):
 
 
 def judge(check, meaning, mask, pieces, times=200):
-    """Alter one array at a time: the check must refuse exactly when the definition gives another mask, or has no meaning for it."""
+    """Alter one array at a time: the check must refuse exactly when the definition gives another mask.
+
+    Or has no meaning for it.
+    """
     rng, refused = np.random.default_rng(0), 0
     check(pieces)
     for _ in range(times):
@@ -212,7 +215,10 @@ def check_both(mask, lists, back, block):
 
 @pytest.mark.parametrize("block", [8, (16, 8)])
 def test_block_lists_forward_and_backward(block):
-    """Any block moved, lost or added is seen by one of the two checks, unless it is an empty one among the partial ones of both."""
+    """Any block moved, lost or added is seen by one of the two checks.
+
+    Unless it is an empty one among the partial ones of both.
+    """
     mask, rng, refused = tree_mask(96), np.random.default_rng(0), 0
     lists = block_lists(mask, 0, block)
     back = transposed_lists(lists)

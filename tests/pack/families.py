@@ -1,4 +1,7 @@
-"""Samples as a family of tasks, token by token, and a packed batch as its merged task: the slow road that knows no runs."""
+"""Samples as a family of tasks, token by token, and a packed batch as its merged task.
+
+The slow road that knows no runs.
+"""
 
 from __future__ import annotations
 

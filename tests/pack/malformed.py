@@ -1,4 +1,7 @@
-"""Random malformed samples: each is read or refused in one line that names file, line and field, on every road alike."""
+"""Random malformed samples: each is read or refused in one line that names file, line and field.
+
+On every road alike.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ def gzipped(rows, folder):
 
 
 def slow_lines(rows, folder):
-    """Lines with an ignored field that repeats the texts of keys, and one with an escape: they take the other reader of JSON."""
+    """Lines with an ignored field that repeats the texts of keys, and one with an escape.
+
+    They take the other reader of JSON.
+    """
     path = folder / "samples.jsonl"
     path.write_text("".join('{"n\\u006fte": [{"id": 1}], ' + json.dumps(row)[1:] + "\n" for row in rows))
     return path

@@ -169,8 +169,8 @@ def test_neither_labels_nor_a_mask(tmp_path, road):
     rows = [SAMPLE, {"id": "y", "input_ids": [1], "labels": None}]
     text = refused(rows, road, tmp_path)
     assert (
-        f'{named(road)}:2: $: labels is missing; give every sample "labels", or a "completion_mask" or "assistant_masks"'
-        in text
+        f'{named(road)}:2: $: labels is missing; give every sample "labels", '
+        'or a "completion_mask" or "assistant_masks"' in text
     )
 
 

@@ -1,4 +1,7 @@
-"""Schemes in real use as segmented samples: as many positions as the catalogue's family, merged token by token, needs."""
+"""Schemes in real use as segmented samples.
+
+As many positions as the catalogue's family, merged token by token, needs.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Packed batches are the merged tasks of their samples: equal to `merge` in number, accepted by `verify`, which asks for minimality."""
+"""Packed batches are the merged tasks of their samples.
+
+Equal to `merge` in number, accepted by `verify`, which asks for minimality.
+"""
 
 from itertools import permutations
 

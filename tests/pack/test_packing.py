@@ -1,4 +1,7 @@
-"""Packing end to end: nothing lost, nothing repeated, nothing merged across groups, whatever window, order and limit."""
+"""Packing end to end: nothing lost, nothing repeated, nothing merged across groups, whatever window.
+
+Order and limit.
+"""
 
 import json
 from collections import Counter

@@ -451,7 +451,10 @@ def test_a_large_gzip_file_is_no_bomb(tmp_path, monkeypatch):
 
 
 def test_the_cost_of_a_long_line_is_linear():
-    """Four times the bytes through a pipe take about four times the time; putting the pieces together anew for each takes 16 times."""
+    """Four times the bytes through a pipe take about four times the time.
+
+    Putting the pieces together anew for each takes 16 times.
+    """
 
     class Pipe(io.RawIOBase):
         def __init__(self, size):

@@ -78,7 +78,10 @@ def test_right_labels_pass(tmp_path, road):
 
 
 def repeating(own, others):
-    """A text of 201 tokens with shifted labels, of which ``own`` equal their own token too and ``others`` equal neither."""
+    """A text of 201 tokens with shifted labels.
+
+    Of which ``own`` equal their own token too and ``others`` equal neither.
+    """
     ids = list(range(1, 202))
     for i in range(own):
         ids[i + 1] = ids[i]
@@ -95,7 +98,10 @@ def test_the_bounds_are_exact(own, others, wrong):
 
 
 def test_the_first_thousand_samples_decide():
-    """One batch of tables has 1,024 samples: those after the thousandth count for nothing, nor is anything held back for them."""
+    """One batch of tables has 1,024 samples.
+
+    Those after the thousandth count for nothing, nor is anything held back for them.
+    """
     right, wrong = rows_of(texts(2000), lambda ids: ids), rows_of(texts(2000), shifted)
     pack_samples(right[:1000] + wrong[1000:], None)
     with pytest.raises(InvalidInstance, match="first 1,000 samples from here, 19000 of 19000"):

@@ -88,7 +88,10 @@ def claims(folder):
 
 
 def true_claims(folder, engine="maxsat"):
-    """Whether the mask is a solution of the value claimed, and the optimum is not below the bound claimed; by another engine."""
+    """Whether the mask is a solution of the value claimed, and the optimum is not below the bound claimed.
+
+    By another engine.
+    """
     problem, mask, value, bound = claims(folder)
     off = ~np.eye(problem.size, dtype=bool)
     seen = np.eye(problem.size, dtype=bool)

@@ -1,8 +1,8 @@
 """Forged proofs of formulas that have a model: ``python -m tests.proofs.fuzz --count 100000``.
 
 Each formula is random with a planted model, so that no proof of it can be right. Each kind of forgery is written for it
-as the text of a proof, read, and put to both checkers, and to one with RAT, as dratify is by default, which accepts some.
-A true proof of an unsatisfiable neighbour is put to the checkers as well: both must accept it for the neighbour.
+as the text of a proof, read, and put to both checkers, and to one with RAT, as dratify is by default, which accepts
+some. A true proof of an unsatisfiable neighbour is put to the checkers as well: both must accept it for the neighbour.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def propagated(clauses, true):
 
 
 def refutation(clauses, variables, decisions=()):
-    """Steps that refute a formula: the negated decisions of each node of a search tree, children first; None if it has a model."""
+    """Steps that refute a formula: the negated decisions of each node of a search tree, children first.
+
+    None if it has a model.
+    """
     reasons, conflict = propagated(clauses, decisions)
     if conflict:
         return [add(*(-literal for literal in decisions))]
@@ -130,7 +133,10 @@ def deleted_units(chance, variables, clauses):
 
 
 def copies_and_tautologies(chance, variables, clauses):
-    """Copies of clauses, tautologies and clauses that were never added, deleted once more than they were added, around the five lines."""
+    """Copies of clauses, tautologies and clauses that were never added, deleted once more than they were added.
+
+    Around the five lines.
+    """
     steps = []
     for clause in chance.sample(clauses, min(len(clauses), 3)):
         steps += [add(*clause), add(*clause, *clause), *[delete(*clause)] * chance.randint(1, 4)]
@@ -149,7 +155,10 @@ def definitions(chance, variables, clauses):
 
 
 def altered(chance, variables, clauses):
-    """A true proof of a neighbour with steps dropped, repeated, negated, and clauses of the formula deleted in between."""
+    """A true proof of a neighbour with steps dropped, repeated, negated.
+
+    And clauses of the formula deleted in between.
+    """
     steps = []
     for step in foreign_proof(chance, variables, clauses):
         turn = chance.random()
@@ -220,7 +229,10 @@ def is_rat(held, literals):
 
 
 def fuzz(count, seed=0):
-    """Counts by (kind, what happened): ``forged``, ``accepted`` by a checker of masksynth, ``with RAT``, ``disagree``, ``refused true``."""
+    """Counts by (kind, what happened).
+
+    ``forged``, ``accepted`` by a checker of masksynth, ``with RAT``, ``disagree``, ``refused true``.
+    """
     found = Counter()
     for number in range(count):
         chance = random.Random(f"{seed} {number}")
@@ -256,7 +268,8 @@ def main(arguments):
     bad = sum(number for (_, what), number in found.items() if what in ("accepted", "disagree", "refused"))
     with_rat_accepted = sum(number for (_, what), number in found.items() if what == "with RAT")
     print(
-        f"{asked.count:,} formulas, {forged:,} forged proofs: {bad:,} faults; with RAT {with_rat_accepted:,} are accepted"
+        f"{asked.count:,} formulas, {forged:,} forged proofs: {bad:,} faults; "
+        f"with RAT {with_rat_accepted:,} are accepted"
         f" ({perf_counter() - begun:.0f} s)"
     )
     return 1 if bad else 0

@@ -1,4 +1,7 @@
-"""All small relations, and least weights by trying every set of edges. It knows no encoder, no reduction and no checker."""
+"""All small relations, and least weights by trying every set of edges.
+
+It knows no encoder, no reduction and no checker.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,10 @@ def random_preorder(size, density, seed, classes=True):
 
 
 def least_weight(relation, layers, edges, weights, have=()):
-    """Least weight of a subset of ``edges`` that with ``have`` connects every pair within ``layers`` edges; None if none does."""
+    """Least weight of a subset of ``edges`` that with ``have`` connects every pair within ``layers`` edges.
+
+    None if none does.
+    """
     size, chosen = (
         len(relation),
         np.array(list(product([False, True], repeat=len(edges)))).reshape(2 ** len(edges), len(edges)),

@@ -9,7 +9,7 @@ import pytest
 
 from masksynth.sparse import Component, SparseProblem, reduce
 from masksynth.verify.proof.formula import at_most, layered_clauses, part_clauses
-from masksynth_solvers.sparse.encoding import encode, encode_layers
+from masksynth_solvers.sparse.path_encoding import encode, encode_layers
 from masksynth_solvers.sparse.prove_claim import limit_weight
 from tests.proofs.folders import weighted
 from tests.proofs.naive import cycle, grid, pairs, path, preorders, random_preorder

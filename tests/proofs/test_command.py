@@ -78,7 +78,7 @@ def test_refusals(wrong, tmp_path):
     assert done.stderr.startswith("Error: proof: part-000/proof.drat: step 1: ")
     done = run(tmp_path / "nowhere")
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.endswith("problem.json: there is no such file; name a folder that --proof has written\n")
+    assert done.stderr.endswith("problem.json: there is no such file; name a folder written by --proof\n")
 
 
 def test_a_checker_of_another_house(proof, wrong, outside):

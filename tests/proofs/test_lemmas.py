@@ -1,4 +1,7 @@
-"""Lemmas: windows that are proved once and used by a map of positions. Each premise of that is broken in turn, and refused."""
+"""Lemmas: windows that are proved once and used by a map of positions.
+
+Each premise of that is broken in turn, and refused.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.sparse import Component, SparseProblem
 from masksynth.verify.proof import check_proof
 from masksynth_solvers.sparse import certificate, prove_claim
-from masksynth_solvers.sparse.encoding import Window, encode
+from masksynth_solvers.sparse.path_encoding import Window, encode
 from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight
 from tests.proofs.folders import claims, solved, true_claims, weighted
 from tests.proofs.naive import grid, pairs, path
@@ -230,7 +233,10 @@ def test_missing_folders(bases, tmp_path):
 
 
 def test_an_image_lies_inside_its_part(altered):
-    """Its edges and its demands are the part's: demands that the part only shares with all solutions would not go along with its images."""
+    """Its edges and its demands are the part's.
+
+    Demands that the part only shares with all solutions would not go along with its images.
+    """
 
     def without(key):
         def change(document):
@@ -289,7 +295,10 @@ def test_weights_that_differ(bases, altered):
 
 
 def test_an_image_with_another_formula(tmp_path):
-    """One edge is forbidden in the lemma and sure in the image, where the same edges are left but nothing is to be paid for."""
+    """One edge is forbidden in the lemma and sure in the image.
+
+    Where the same edges are left but nothing is to be paid for.
+    """
     problem = SparseProblem(path(10), 2, {(3, 1)}, {(9, 7)})
     folder = forced(tmp_path / "proof", problem)
     document = json.loads((folder / "problem.json").read_text())

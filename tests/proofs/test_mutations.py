@@ -1,7 +1,7 @@
 """Altered folders: refused in one line, or, where the alteration leaves a right proof, what they claim is true.
 
-What is altered in a way that cannot leave a proof must be refused. The rest (bytes, duals that grow, proof lines that were not needed, ...)
-may be accepted, and then another engine finds the claims of the altered folder to be true.
+What is altered in a way that cannot leave a proof must be refused. The rest (bytes, duals that grow, proof lines that
+were not needed, ...) may be accepted, and then another engine finds the claims of the altered folder to be true.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ def altered(bases, tmp_path):
 
 
 def checked(folder):
-    """The report, or the refusal, by dratify and by the small checker alike; any other exception is a fault of the checker."""
+    """The report, or the refusal, by dratify and by the small checker alike.
+
+    Any other exception is a fault of the checker.
+    """
     found = []
     for checker in (None, "rup"):
         try:
@@ -214,7 +217,10 @@ def test_formulas(name, altered):
 
 @pytest.mark.parametrize("name", ["drat", "class", "weighted"])
 def test_refutations(name, bases, altered):
-    """A proof with lines missing is right exactly where dratify's plain engine without RAT, asked by the test, says so."""
+    """A proof with lines missing is right exactly where dratify's plain engine without RAT, asked by the test.
+
+    Says so.
+    """
     chance = random.Random(3)
     for text in (
         "",

@@ -1,4 +1,7 @@
-"""Forged refutations, and two checkers that agree: on forgeries, on the proofs of solvers, and with dratify's plain engine."""
+"""Forged refutations, and two checkers that agree.
+
+On forgeries, on the proofs of solvers, and with dratify's plain engine.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from masksynth.verify.proof.refutation import find_fault_by_dratify
 from masksynth.verify.proof.rup import find_fault
 from masksynth_solvers.sparse import prove_claim
 from masksynth_solvers.sparse.certificate import write_proof
-from masksynth_solvers.sparse.encoding import encode
+from masksynth_solvers.sparse.path_encoding import encode
 from tests.proofs import fuzz
 from tests.proofs.folders import KNOWN, solved, written
 
@@ -159,7 +162,10 @@ def test_a_fuzz_of_forgeries():
 
 
 def test_three_checkers_agree_on_random_steps():
-    """Small formulas with and without a model, and steps that follow, or are altered: the same verdict at the same step."""
+    """Small formulas with and without a model, and steps that follow, or are altered.
+
+    The same verdict at the same step.
+    """
     verdicts = set()
     for seed in range(600):
         chance = random.Random(seed)
@@ -179,7 +185,10 @@ def test_three_checkers_agree_on_random_steps():
 
 @pytest.mark.parametrize("solver", ["cadical195", "cadical153", "glucose4", "lingeling"])
 def test_proofs_of_solvers(solver):
-    """Random formulas near the threshold, refuted by four solvers, deletions and all; and the same proofs with lines left out."""
+    """Random formulas near the threshold, refuted by four solvers, deletions and all.
+
+    And the same proofs with lines left out.
+    """
     accepted = refused = 0
     for seed in range(60):
         chance = random.Random(seed)

@@ -24,7 +24,9 @@ def free_port():
 
 
 class Cluster:
-    """A scheduler at a port of its own, and workers with one thread each; every process leads a group and writes to a log."""
+    """A scheduler at a port of its own, and workers with one thread each; every process leads a group and writes to a
+    log.
+    """
 
     def __init__(self, path):
         self.path, self.port, self.processes, self._awaited = path, free_port(), [], []

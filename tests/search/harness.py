@@ -1,4 +1,4 @@
-"""Batches in processes of their own: instances that tell faulty backends what to do, results read back, workers found."""
+"""Run batches in processes: instances that steer faulty backends, results read back, workers found."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def search(path, *arguments, calm=False, timeout=100, **options):
 def start(path, *arguments, **options):
     """Start it as the leader of a process group, as a terminal does."""
     return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], cwd=path, env=environment(path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        [*COMMAND, *map(str, arguments)], cwd=path, env=environment(path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,  # noqa: E501
         stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
     )  # fmt: skip
 
@@ -155,7 +155,9 @@ def asked(path, backend="faulty"):
 
 
 def named(path):
-    """Processes whose environment names the home of a test: all that were started by it, but for Python's trackers of semaphores."""
+    """Processes whose environment names the home of a test: all that were started by it, but for Python's trackers of
+    semaphores.
+    """
     mark, found = f"FAULTY_HOME={home(path)}\0".encode(), set()
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):

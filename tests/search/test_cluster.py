@@ -44,7 +44,7 @@ OUT = ("-o", "r.jsonl")
 def python(path, code):
     """Run a program that finds the faulty backends."""
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=path, env=environment(path), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", code], cwd=path, env=environment(path), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,  # noqa: E501
         check=False,
     )  # fmt: skip
 
@@ -192,7 +192,8 @@ with Client("{address}") as client:
     twice = list(ms.search(["instances/good-000.json"] * 2, backend="faulty", executor=executor))
     race = list(ms.search("instances", backend=["slow", "criterion"], executor=executor, ordered=True))
     carried = list(ms.search(ms.sweep("butterfly", n=[4, 8]), executor=executor, jobs=1))
-    print([result.status for result in twice], {{result.status for result in race}}, [result.instance for result in race])
+    statuses = {{result.status for result in race}}
+    print([result.status for result in twice], statuses, [result.instance for result in race])
     print([result.answer.objective["positions"].value for result in carried])
 """
 
@@ -257,7 +258,7 @@ def test_dask_is_an_extra(tmp_path):
     folder(tmp_path / "instances", good(1))
     code = "import sys; sys.modules['distributed'] = None; from masksynth.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "search", "instances", "--dask", "tcp://127.0.0.1:1"], cwd=tmp_path, stdin=subprocess.DEVNULL,
+        [sys.executable, "-c", code, "search", "instances", "--dask", "tcp://127.0.0.1:1"], cwd=tmp_path, stdin=subprocess.DEVNULL,  # noqa: E501
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert refused(done) == "a cluster needs Dask; pip install 'masksynth[dask]'"

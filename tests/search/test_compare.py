@@ -57,7 +57,7 @@ def said(old, new, **more):
 @pytest.mark.parametrize(
     ("old", "new", "kind", "what"),
     [
-        (line(), line("FEASIBLE", 23, 20), "regression", "OPTIMAL, now FEASIBLE; positions 22, now 23; bound on positions 22, now 20"),
+        (line(), line("FEASIBLE", 23, 20), "regression", "OPTIMAL, now FEASIBLE; positions 22, now 23; bound on positions 22, now 20"),  # noqa: E501
         (line("INFEASIBLE"), line("UNKNOWN"), "regression", "INFEASIBLE, now UNKNOWN"),
         (line("FEASIBLE", 23, 20), line("UNKNOWN"), "regression", "FEASIBLE, now UNKNOWN"),
         (line("UNKNOWN"), line(None), "regression", "UNKNOWN, now failed (boom)"),
@@ -68,7 +68,7 @@ def said(old, new, **more):
         (line(), line("INFEASIBLE"), "contradiction", "OPTIMAL, now INFEASIBLE"),
         (line("INFEASIBLE"), line("FEASIBLE", 23, 20), "contradiction", "INFEASIBLE, now FEASIBLE"),
         (line(), line(value=21), "contradiction", "positions: 22 was proved optimal, now 21 is"),
-        (line("FEASIBLE", 23, 22), line(value=21), "contradiction", "positions: now 21, though at least 22 were proved to be needed"),
+        (line("FEASIBLE", 23, 22), line(value=21), "contradiction", "positions: now 21, though at least 22 were proved to be needed"),  # noqa: E501
         (
             line("FEASIBLE", 23, 20),
             line("FEASIBLE", 30, 24),
@@ -205,7 +205,9 @@ def test_random_runs_are_judged_as_by_the_definitions():
 
 
 def contradict(one, two):
-    """Whether no number lies within both pairs of bound and value, or one of them found what the other proved not to be."""
+    """Whether no number lies within both pairs of bound and value, or one of them found what the other proved not to
+    be.
+    """
     sizes = [result.objective.get("positions") for result in (one, two)]
     if None not in sizes:
         return max(size["bound"] for size in sizes) > min(size["value"] for size in sizes)
@@ -302,7 +304,7 @@ def test_each_broken_promise_is_seen(suite):
     assert broken(suite, 2, error="other") == [
         (
             "regression",
-            """the error should say: $.tasks[0].attends["b"]: unknown node 'z'; name a node of this task; it says: other""",
+            """the error should say: $.tasks[0].attends["b"]: unknown node 'z'; name a node of this task; it says: other""",  # noqa: E501
         )
     ]
     sparse = results[4].objective

@@ -1,4 +1,6 @@
-"""What can go wrong with a batch on one machine: every finished result is kept, every failure has a line with its reason."""
+"""What can go wrong with a batch on one machine: every finished result is kept, every failure has a line with its
+reason.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +49,13 @@ FAULTS = {
     "odd": ("odd", "an exception of no module"),
     "eats": ("eat", "memory"),
     "interrupts": ("interrupt", "KeyboardInterrupt"),
-    "stuck": ("stuck", "killed after 8 s"),
-    "stopped": ("stop", "killed after 8 s"),
+    "stuck": ("stuck", "killed after 5 s"),
+    "stopped": ("stop", "killed after 5 s"),
     "shuts": ("shut", ""),
-    "child": ("child", "killed after 8 s"),
+    "child": ("child", "killed after 5 s"),
 }
 OPTIONS = ("instances", "--backend", "faulty", "--jobs", "2")
-FAR = ("--kill-after", "8", "--memory", "1500")
+FAR = ("--kill-after", "5", "--memory", "1500")
 
 
 def test_every_fault_among_good_instances(tmp_path):

@@ -205,7 +205,7 @@ def test_a_search_that_is_handed_from_thread_to_thread(site):
 def test_a_script_without_a_guard(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "import masksynth as ms\nprint(len(list(ms.search(ms.sweep('butterfly', n=[2, 4]), backend='criterion', jobs=2))))\n"
+        "import masksynth as ms\nprint(len(list(ms.search(ms.sweep('butterfly', n=[2, 4]), backend='criterion', jobs=2))))\n"  # noqa: E501
     )
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, env=environment(tmp_path), timeout=60, check=False

@@ -28,7 +28,9 @@ def search(*arguments):
 
 @pytest.fixture
 def mixed(tmp_path):
-    """A file with an answer that is not proved, a failure, and a proof, by another backend than the one that is asked next."""
+    """A file with an answer that is not proved, a failure, and a proof, by another backend than the one that is asked
+    next.
+    """
     found = list(ms.search(ms.sweep("butterfly", n=[3, 4, 5]), backend="cpsat", jobs=1, ordered=True))
     weak = replace(found[0], status="FEASIBLE", limits={**found[0].limits, "seconds": 10.0})
     failed = replace(found[1], status=None, objective={}, winner=None, error="the worker died", hash=None)
@@ -134,7 +136,9 @@ def test_a_worker_that_starts_is_not_charged_to_its_instance():
 
 
 def test_a_source_that_waits_stops_nothing(tmp_path):
-    """A generator that gives the next instance only when it has heard of the last one; a budget over one that gives nothing."""
+    """A generator that gives the next instance only when it has heard of the last one; a budget over one that gives
+    nothing.
+    """
     heard = []
 
     def asking():

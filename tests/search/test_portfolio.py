@@ -1,4 +1,4 @@
-"""Several backends for each instance: the first proof wins, a disagreement is an error, and failures are told together."""
+"""Several backends per instance: the first proof wins, contradictions are errors, failures are joined."""
 
 from __future__ import annotations
 

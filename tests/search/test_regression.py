@@ -1,7 +1,7 @@
 """The promises of ``instances/manifest.json``, kept by a batch.
 
-Sparse instances of size large and open, whose searches take minutes, are searched for a moment: their values and bounds must not contradict
-what is known.
+Sparse instances of size large and open, whose searches take minutes, are searched for a moment: their values and bounds
+must not contradict what is known.
 """
 
 from __future__ import annotations

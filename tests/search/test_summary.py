@@ -188,4 +188,5 @@ def test_plots_are_refused_before_they_are_drawn(tmp_path):
     draw_cactus(tmp_path / "plot.svg", {"a": [1.0]}, {"a": 1}, 2.0, force=True)
     assert "<svg" in (tmp_path / "plot.svg").read_text()
     with pytest.raises(MasksynthError, match="cannot be written"):
-        write_cactus(tmp_path / "no" / "plot.svg", ())
+        write_cactus(tmp_path / "plot.svg" / "inside.svg", ())
+    assert write_cactus(tmp_path / "new" / "plot.svg", ()).is_file()  # parents are made

@@ -139,7 +139,7 @@ def test_other_endings_and_places_are_refused(batch, tmp_path):
     with pytest.raises(InvalidInstance, match=r"ends in '\.xlsx'; name a \.parquet or \.csv file"):
         write_table(tmp_path / "r.xlsx", batch)
     (tmp_path / "file").touch()
-    with pytest.raises(MasksynthError, match="the table cannot be written: (Not a directory|File exists)"):
+    with pytest.raises(MasksynthError, match=r"the table cannot be written: (Not a directory|File exists)"):
         write_table(tmp_path / "file" / "r.csv", batch)
     write_table(tmp_path / "new" / "r.csv", batch)
     assert (tmp_path / "new" / "r.csv").is_file()
@@ -151,7 +151,7 @@ def test_a_disk_that_is_full_leaves_nothing(ending, tmp_path):
         "import sys; from masksynth.search.table import write_table; from masksynth.search.result import result_of\n"
         "from masksynth.errors import MasksynthError\n"
         "line = sys.stdin.read()\n"
-        "try: write_table(sys.argv[1], (result_of(line.replace('NAME', 'x' * 64 + str(n * 7919))) for n in range(20_000)))\n"
+        "try: write_table(sys.argv[1], (result_of(line.replace('NAME', 'x' * 64 + str(n * 7919))) for n in range(20_000)))\n"  # noqa: E501
         "except MasksynthError as error: print(error)\n"
     )
     done = subprocess.run(

@@ -1,4 +1,6 @@
-"""Families for sparse masks: a bare relation as one task whose every node predicts, and catalogue families with all tasks closed."""
+"""Families for sparse masks: a bare relation as one task whose every node predicts, and catalogue families with all
+tasks closed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tests.sparse.relations import chain, tree
 
 
 def family_of(relation):
-    """One closed task with distinct inputs: its rows are one simple cycle in each class and one arc for each cover of the quotient."""
+    """One closed task with distinct inputs: its rows are one simple cycle in each class and one arc for each cover of
+    the quotient.
+    """
     nodes = [Node(f"w{i}", f"w{i}", i) for i in range(len(relation))]
     rows: dict[str, tuple[str, ...]] = {}
     for query, key in sorted(fewest_edges(relation)):
@@ -23,7 +27,9 @@ def family_of(relation):
 
 
 def fewest_edges(relation):
-    """A fewest set of edges whose closure is the relation, by networkx: cycles of the classes, transitive reduction of the condensation."""
+    """A fewest set of edges whose closure is the relation, by networkx: cycles of the classes, transitive reduction of
+    the condensation.
+    """
     graph = nx.DiGraph([(int(q), int(k)) for q, k in np.argwhere(relation) if q != k])
     graph.add_nodes_from(range(len(relation)))
     condensed = nx.condensation(graph)

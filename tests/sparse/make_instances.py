@@ -1,7 +1,8 @@
-"""The files of ``instances/sparse/``: a recipe for each name, layers from the name's end, expectations from the manifest.
+"""Make the files of ``instances/sparse/`` from their names; expectations come from the manifest.
 
-``python -m tests.sparse.make_instances`` writes every file that the manifest lists; with ``--check`` it compares instead.
-A name is ``RECIPE-numbers-layers-L`` or ``RECIPE-numbers-any-depth``; a source that begins ``catalog.`` names its family by itself.
+``python -m tests.sparse.make_instances`` writes every file that the manifest lists; with ``--check`` it compares
+instead. A name is ``RECIPE-numbers-layers-L`` or ``RECIPE-numbers-any-depth``; a source that begins ``catalog.`` names
+its family by itself.
 """
 
 from __future__ import annotations

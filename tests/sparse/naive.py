@@ -1,4 +1,6 @@
-"""Sparse masks by other roads, without a line of masksynth: every set of edges tried, and a plain formula of the whole problem."""
+"""Sparse masks by other roads, without a line of masksynth: every set of edges tried, and a plain formula of the whole
+problem.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def least_weight(relation, layers, forced=(), forbidden=(), weights=None):
 
 
 def least_layered_weight(relation, layers, forced=(), forbidden=(), weights=None):
-    """The same with a mask of its own for each layer: the cheapest way to each product of layers, one layer after the other."""
+    """The same with a mask of its own for each layer: the cheapest way to each product of layers, one layer after the
+    other.
+    """
     n, weights = len(relation), weights or {}
     edges = [edge for edge in pairs_of(relation) if edge not in forbidden]
     steps = []
@@ -62,7 +66,9 @@ def least_layered_weight(relation, layers, forced=(), forbidden=(), weights=None
 
 
 def plain_formula(relation, layers):
-    """(hard clauses, soft clauses): the whole problem, one layer after the other, nothing taken as sure and nothing left out."""
+    """(hard clauses, soft clauses): the whole problem, one layer after the other, nothing taken as sure and nothing
+    left out.
+    """
     pairs = pairs_of(relation)
     edge = {pair: number + 1 for number, pair in enumerate(pairs)}
     reach = {(1, *pair): edge[pair] for pair in pairs}

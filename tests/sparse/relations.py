@@ -37,7 +37,9 @@ def tree(n):
 
 
 def random_poset(n, density, seed):
-    """Upper triangle of uniform numbers below a threshold, closed; the threshold bisected 25 times for the density of pairs."""
+    """Upper triangle of uniform numbers below a threshold, closed; the threshold bisected 25 times for the density of
+    pairs.
+    """
     numbers = np.random.default_rng(seed).random((n, n))
     low, high, best, distance = 0.0, 1.0, None, np.inf
     for _ in range(25):

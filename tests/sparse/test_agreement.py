@@ -1,4 +1,6 @@
-"""Every engine against a search over all sets of edges, on seeded tiny preorders with every option; a failing case prints as JSON."""
+"""Every engine against a search over all sets of edges, on seeded tiny preorders with every option; a failing case
+prints as JSON.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ ENGINES = ("sat", "maxsat", "brute", "sat", "maxsat", "brute", "cpsat", "sat", "
 
 
 def random_case(seed, most=5, pairs=12):
-    """(relation, layers, (forced, forbidden, weights)): a random preorder, random options, each of them absent in half of the cases."""
+    """(relation, layers, (forced, forbidden, weights)): a random preorder, random options, each of them absent in half
+    of the cases.
+    """
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, most + 1))
     relation = random_preorder(rng, n, rng.choice([0.1, 0.2, 0.3, 0.5]))
@@ -52,7 +56,9 @@ def agrees(seed, engine):
 
 
 def right(masks, relation, layers, options, due, case):
-    """The tables themselves: their product, their weight, what they must and must not hold; one table stands for all layers."""
+    """The tables themselves: their product, their weight, what they must and must not hold; one table stands for all
+    layers.
+    """
     forced, forbidden, weights = options
     flow, cost = np.eye(len(relation), dtype=bool), 0
     for mask in masks:

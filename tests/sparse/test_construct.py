@@ -1,4 +1,4 @@
-"""Constructions carry exactly the flow they are asked for, checked by dense boolean powers, and never beat their bound."""
+"""Constructions carry exactly the given flow, checked by dense boolean powers, and never beat their bound."""
 
 from __future__ import annotations
 

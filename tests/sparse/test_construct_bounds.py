@@ -59,7 +59,9 @@ def test_two_diameter_classes_by_brute_force():
 
 
 def test_chains_are_convex_and_edge_disjoint():
-    """Rebuild the windows from their lengths: nothing outside lies between two of a window, and they share ends at most."""
+    """Rebuild the windows from their lengths: nothing outside lies between two of a window, and they share ends at
+    most.
+    """
     longer = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)

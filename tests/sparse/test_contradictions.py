@@ -1,4 +1,6 @@
-"""A bound above a solution is a defect: a lie planted wherever a bound comes from is raised, never cut down to the value."""
+"""A bound above a solution is a defect: a lie planted wherever a bound comes from is raised, never cut down to the
+value.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from masksynth_solvers.cpsat import CpSat
 from masksynth_solvers.sparse import portfolio
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.cores import Cores
-from masksynth_solvers.sparse.encoding import Window, encode
 from masksynth_solvers.sparse.linear import Linear
 from masksynth_solvers.sparse.nested import Lemma, canonical_form, solve_windows
+from masksynth_solvers.sparse.path_encoding import Window, encode
 from masksynth_solvers.sparse.rc2 import Rc2
 from tests.sparse.relations import chain
 
@@ -48,7 +50,7 @@ def lies(text):
 
 def raised(engine):
     """A contradiction with its bound, its value and the part that it is about."""
-    return rf"^contradiction: {engine} proved that at least \d+ are needed, but \w+ found \d+ .*component 1 of 1, 45 pairs, 55 edges"
+    return rf"^contradiction: {engine} proved that at least \d+ are needed, but \w+ found \d+ .*component 1 of 1, 45 pairs, 55 edges"  # noqa: E501
 
 
 def test_packing(monkeypatch):
@@ -213,7 +215,7 @@ def test_duals_of_a_proof(monkeypatch, tmp_path):
         mask[edge] = True
     monkeypatch.setattr(prove_claim, "lp_bound", lambda formula: (LIE, {}))
     with lies(
-        f"linear programming proved that at least {LIE} are needed, but the search found {CHAIN.cost(chosen)} .part-000."
+        f"linear programming proved that at least {LIE} are needed, but the search found {CHAIN.cost(chosen)} .part-000."  # noqa: E501
     ):
         certificate.write_proof(tmp_path / "proof", CHAIN, found, [1], mask)
     assert not list(tmp_path.iterdir())

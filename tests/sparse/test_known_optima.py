@@ -1,4 +1,6 @@
-"""Every optimum of the measured tables that is proved in a few seconds, proved again; slower ones are instances of larger sizes."""
+"""Every optimum of the measured tables that is proved in a few seconds, proved again; slower ones are instances of
+larger sizes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The engine ``ilp``: SCIP interrupted and continued as often as may be, its settings, and what floating point cannot tell."""
+"""The engine ``ilp``: SCIP interrupted and continued as often as may be, its settings, and what floating point cannot
+tell.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from masksynth.cli import main
 from masksynth.errors import Unsupported
 from masksynth.sparse import SparseProblem, first_solution, reduce
 from masksynth.sparse.engines import Standing, sparse_search
-from masksynth_solvers.sparse.encoding import encode
 from masksynth_solvers.sparse.linear import Linear
+from masksynth_solvers.sparse.path_encoding import encode
 from tests.proofs.naive import preorders, random_preorder
 from tests.sparse.relations import chain, one_class
 

@@ -1,4 +1,6 @@
-"""Outside voices: networkx's transitive reduction, and MaxSAT solvers from `hermax` on emitted files and on a plain formula."""
+"""Outside voices: networkx's transitive reduction, and MaxSAT solvers from `hermax` on emitted files and on a plain
+formula.
+"""
 
 from __future__ import annotations
 

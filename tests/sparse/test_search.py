@@ -18,10 +18,11 @@ import masksynth as ms
 from masksynth.backends import Limits
 from masksynth.sparse import SparseProblem, disjoint_cuts, disjoint_intervals, first_solution, greedy, reduce
 from masksynth.sparse.engines import Standing, engine, sparse_search
+from masksynth_solvers import interruptible
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent
-from masksynth_solvers.sparse.encoding import encode
 from masksynth_solvers.sparse.nested import solve_windows
+from masksynth_solvers.sparse.path_encoding import encode
 from masksynth_solvers.sparse.portfolio import side_by_side
 from tests.sparse.relations import carries, chain, grid, one_class, random_poset
 
@@ -166,6 +167,22 @@ def test_ctrl_c_waits_for_the_end_of_a_slice(name):
         searching.advance(known, 10**6, time.monotonic() + 60)
     timer.join()
     assert not searching.advance(known, 0.1, None).closed
+
+
+def test_ctrl_c_while_the_thread_of_a_solver_starts(monkeypatch):
+    """The caller is not left before the solver has ended, whenever the signal comes."""
+
+    class Interrupted(threading.Thread):
+        def start(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            super().start()
+
+    ended = []
+    monkeypatch.setattr(interruptible, "Thread", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        interruptible.run_in_thread(lambda: ended.append(time.sleep(0.3)))
+    assert ended == [None]
 
 
 @pytest.mark.parametrize(("n", "layers", "least"), [(17, 2, 42), (15, 3, 24), (17, 4, 24)])

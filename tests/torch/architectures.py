@@ -60,7 +60,10 @@ CLASSES = {
 
 
 def separate_terms(model, samples, own="labels"):
-    """For each sample, the weighted losses of its labels when it is run alone, without masks or position ids of ours."""
+    """For each sample, the weighted losses of its labels when it is run alone.
+
+    Without masks or position ids of ours.
+    """
     found = []
     for sample in samples:
         logits = model(input_ids=torch.tensor([sample["input_ids"]]), use_cache=False).logits[0]

@@ -1,4 +1,7 @@
-"""Each task on its own, read from its definition: rows, reach and losses by the naive definitions, without the package's merge."""
+"""Each task on its own, read from its definition.
+
+Rows, reach and losses by the naive definitions, without the package's merge.
+"""
 
 from __future__ import annotations
 

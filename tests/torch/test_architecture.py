@@ -437,7 +437,10 @@ def test_transformers_is_missing(monkeypatch):
 
 
 def test_torch_part_imports_without_transformers():
-    code = "import sys; sys.modules['transformers'] = None; import masksynth.torch as t; print(t.Collator('sdpa').attention)"
+    code = (
+        "import sys; sys.modules['transformers'] = None; "
+        "import masksynth.torch as t; print(t.Collator('sdpa').attention)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "sdpa\n"
 

@@ -1,4 +1,7 @@
-"""`check_model` finds masks that a stack drops, replaces or reads in another way, says which, and is silent where all is right."""
+"""`check_model` finds masks that a stack drops, replaces or reads in another way, says which.
+
+And is silent where all is right.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,8 @@ def shifted(mask, by):
     return moved
 
 
-# What users do, each silently wrong in transformers: model kind, batch, what is passed -> kinds of findings, diagnosis, cause.
+# What users do, each silently wrong in transformers: model kind, batch, what is passed -> kinds of findings, diagnosis,
+# cause.
 CASES = {
     "bool mask to eager": (
         "eager",
@@ -262,7 +266,10 @@ def test_flex_on_the_cpu():
 
 @pytest.mark.parametrize("name", catalog.FAMILIES)
 def test_plain_transformers_are_silent(name):
-    """Every family, as embeddings of (input, position, kind), through one, two and three layers, told and not told how many."""
+    """Every family, as embeddings of (input, position, kind), through one, two and three layers.
+
+    Told and not told how many.
+    """
     family = catalog.FAMILIES[name]()
     batch = batch_of(merge(family))
     for layers in (1, 2, 3):

@@ -1,7 +1,9 @@
-"""A real Transformer of L layers under a sparse mask: each output depends on exactly the inputs that flow to it, and on none beyond.
+"""A real Transformer of L layers under a sparse mask.
 
-Judged for random weights in float64 by gradients (exact zeros outside the flow) and by perturbing one input at a time (outputs equal to the
-bit outside the flow).
+Each output depends on exactly the inputs that flow to it, and on none beyond.
+
+Judged for random weights in float64 by gradients (exact zeros outside the flow) and by perturbing one input at a time
+(outputs equal to the bit outside the flow).
 """
 
 from __future__ import annotations
@@ -54,7 +56,10 @@ RELATIONS = {
 
 
 def model_of(size, layers, sink, seed=0):
-    """A model whose inputs are given as vectors; one kind of position. Scores are small, so that no weight is lost to rounding."""
+    """A model whose inputs are given as vectors; one kind of position.
+
+    Scores are small, so that no weight is lost to rounding.
+    """
     task = Task("t", [Node("a", "a", 0)], {"a": ["a"]}, [Prediction("a", "b")])
     model = Transformer(TaskFamily((task,)), layers, sink, seed)
     with torch.no_grad():
@@ -103,7 +108,10 @@ def carries(table, flow, layers):
 @pytest.mark.parametrize("layers", [2, 3, 4])
 @pytest.mark.parametrize("name", RELATIONS)
 def test_exactly_the_flow(name, layers, sink):
-    """Of thinned masks every edge is needed: without one, some dependence is gone; the edge more outside the flow adds one."""
+    """Of thinned masks every edge is needed: without one, some dependence is gone.
+
+    The edge more outside the flow adds one.
+    """
     flow, rng = RELATIONS[name], Random(f"{name} {layers}")
     mask = thinned(rng, flow, lambda table: carries(table, flow, layers))
     assert np.array_equal(dependence(mask, layers, sink), flow)
@@ -122,7 +130,10 @@ def test_exactly_the_flow(name, layers, sink):
 
 @pytest.mark.parametrize("layers", [2, 3, 4])
 def test_a_layer_less_is_too_few(layers):
-    """A mask of which every edge is needed at L layers, on a chain long enough, misses dependence at L - 1 and has all at L + 1."""
+    """A mask of which every edge is needed at L layers, on a chain long enough.
+
+    Misses dependence at L - 1 and has all at L + 1.
+    """
     flow = np.tri(12, dtype=bool)
     mask = thinned(Random(layers), flow, lambda table: carries(table, flow, layers))
     found = dependence(mask, layers - 1, sink=False)
@@ -140,7 +151,10 @@ def test_hubs_serve_a_chain_in_two_layers(size):
 
 
 def test_a_mask_for_each_layer():
-    """Four positions, three layers, three masks: the flow is their product, first layer first, and the order matters."""
+    """Four positions, three layers, three masks.
+
+    The flow is their product, first layer first, and the order matters.
+    """
     tables = np.stack([np.eye(4, dtype=bool)] * 3)
     tables[0, 1, 0] = tables[1, 2, 1] = tables[2, 3, 2] = True
     assert np.array_equal(dependence(tables, 3, sink=True), product(*tables))
@@ -152,7 +166,7 @@ def test_a_mask_for_each_layer():
 @pytest.mark.parametrize("layers", [2, 3])
 @pytest.mark.parametrize("name", CLOSED)
 def test_sparse_answers_carry_the_flow_of_the_tasks(name, layers, tmp_path):
-    """Written, loaded and run: the outputs of the loss positions depend on the classes that the dense answer shows them, and no others."""
+    """Outputs of loss positions depend on the classes that the dense answer shows them, and on no others."""
     instance = catalog.FAMILIES[name]()
     dense, merged = minimal(instance), sparse_of(instance, Random(name), layers)
     batch = exported(merged, tmp_path / "answer")

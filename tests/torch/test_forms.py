@@ -179,6 +179,22 @@ def test_without_masksynth_the_remedy_is_named(tmp_path, monkeypatch):
         flex_mask.make_block_masks(path=tmp_path / "mask.safetensors")
 
 
+@pytest.mark.parametrize("mask", [tree_mask(300), random_mask(90, 2), random_mask(0)])
+def test_without_masksynth_stored_intervals_are_read(mask, tmp_path, monkeypatch):
+    """A batch of `pack` with a copy of flex_mask.py needs torch and safetensors only."""
+    monkeypatch.setitem(sys.modules, "masksynth.export.stored_forms", None)
+    offset = mask.row_offset if mask.tables > 1 else mask.row_offset[0]
+    arrays = {"row_offset": offset, "key_start": mask.key_start, "key_end": mask.key_end}
+    path = tmp_path / "batch-00000.safetensors"
+    path.write_bytes(safetensors_bytes({**arrays, "position_ids": np.arange(mask.size)}))
+    index = torch.arange(mask.size)
+    mods = flex_mask.make_mask_mods(path=path)
+    tables = mask.dense().reshape(mask.tables, mask.size, mask.size)
+    for mod, dense in zip(mods, tables, strict=True):
+        assert mod(0, 0, index[:, None], index[None, :]).equal(torch.from_numpy(dense))
+    assert len(flex_mask.make_block_masks(path=path)) == len(flex_mask.describe(path)) == mask.tables
+
+
 def check_file(path, mask):
     (mod,) = flex_mask.make_mask_mods(path=path)
     (found,) = flex_mask.make_block_masks(path=path)
@@ -195,7 +211,10 @@ LISTS = [f"{full}{axis}_{name}" for full in ("", "full_") for axis in ("kv", "q"
     ("size", "block"), [*itertools.product([127, 128, 385, 1000], [128, 64, (256, 128), (32, 64)])]
 )
 def test_lists_equal_torch(size, block, tmp_path):
-    """All eight tensors, ragged lengths, every builder; and what BlockMask.from_kv_blocks makes of the forward lists."""
+    """All eight tensors, ragged lengths, every builder.
+
+    And what BlockMask.from_kv_blocks makes of the forward lists.
+    """
     mask = tree_mask(size, 40, seed=size)
     answer = {"mask": mask.dense(), "position_ids": np.zeros(size, np.int64)} | form_arrays(mask)
     query, key = np.nonzero(mask.dense())

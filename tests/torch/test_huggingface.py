@@ -1,4 +1,6 @@
-"""A random GPT-2 of Hugging Face transformers, in float64: merged training is separate training for sdpa and eager attention.
+"""A random GPT-2 of Hugging Face transformers, in float64.
+
+Merged training is separate training for sdpa and eager attention.
 
 GPT-2 because its layer norm and softmax stay in float64; Llama's compute in float32, which ends agreement near 1e-7.
 """
@@ -17,7 +19,10 @@ from tests.torch.reference import labels_of, rows_of, text
 
 EXACT, SEEN = 1e-9, 1e-6
 FAMILIES = {name: make() for name, make in catalog.FAMILIES.items() if make().family.tables == 1}
-"""Those with one mask for all layers; an aggregate input counts as a token of its own, and kinds are ignored by such a model."""
+"""Those with one mask for all layers.
+
+An aggregate input counts as a token of its own, and kinds are ignored by such a model.
+"""
 
 
 def vocabulary_of(family):

@@ -1,4 +1,7 @@
-"""Losses over loss edges against loops over samples: values, gradients, chunks, divisors; GRPO and DPO; two real ranks."""
+"""Losses over loss edges against loops over samples: values, gradients, chunks, divisors; GRPO and DPO.
+
+Two real ranks.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +113,10 @@ def test_accumulation_is_one_step():
 
 
 def test_two_ranks_step_like_one(tmp_path):
-    """Real processes, gloo and DistributedDataParallel: uneven shares, accumulation, one silent batch; gradients of the whole mean."""
+    """Real processes, gloo and DistributedDataParallel: uneven shares, accumulation, one silent batch.
+
+    Gradients of the whole mean.
+    """
     parts = [ROLLOUTS[:2], ROLLOUTS[2:7], ROLLOUTS[7:]]
     folder = trie.folder_of(tmp_path / "packed", [trie.packed(part) for part in parts])
     found, divisor = ranks.gradients_of_ranks(folder, tmp_path / "out")

@@ -1,4 +1,7 @@
-"""Merged training of real models is separate training: logits, loss, gradients, each kind of attention; what goes wrong otherwise."""
+"""Merged training of real models is separate training: logits, loss, gradients, each kind of attention.
+
+What goes wrong otherwise.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,10 @@ def test_the_comparison_sees_what_goes_wrong(name):
 
 
 def test_shifted_labels_are_another_loss():
-    """Why there are loss edges: the next position is another branch's token, and a position before a branch has several labels."""
+    """Why there are loss edges: the next position is another branch's token.
+
+    And a position before a branch has several labels.
+    """
     batch, model = Collator()(trie.packed([{**one, "weight": 1.0} for one in DATA["rollouts"]])), gpt2()
     labels = torch.full_like(batch.input_ids, -100)
     inside = batch.loss_place[batch.loss_place + 1 < len(labels)] + 1

@@ -1,4 +1,7 @@
-"""Which rank trains which batch: nothing lost, nothing twice, whenever and on however many ranks an epoch is resumed."""
+"""Which rank trains which batch: nothing lost, nothing twice.
+
+Whenever and on however many ranks an epoch is resumed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One merged pass gives the outputs, the loss and the gradients of the separate passes, and the test notices any tampering."""
+"""One merged pass gives the outputs, the loss and the gradients of the separate passes.
+
+And the test notices any tampering.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,10 @@ def test_an_answer_for_l_layers_is_wrong_for_one_more(layers):
 
 
 def states_by_position(family, merged, layers):
-    """Position -> the states (layers + 1, WIDTH) of every live task node that stands there, each from its own task's pass."""
+    """Position -> the states (layers + 1, WIDTH) of every live task node that stands there.
+
+    Each from its own task's pass.
+    """
     model = Transformer(family, layers, sink=True)
     found = {}
     for task in family.tasks:

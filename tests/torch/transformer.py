@@ -11,7 +11,9 @@ WIDTH, HEADS = 8, 2
 
 
 class Transformer(nn.Module):
-    """Attention and an MLP in every layer, each added to the residual; layer l uses table l mod P of the mask it is given.
+    """Attention and an MLP in every layer, each added to the residual.
+
+    Layer l uses table l mod P of the mask it is given.
 
     ``sink`` adds a key of score 0 and value 0 to every row, so that attention feels the number of keys.
     """

@@ -1,4 +1,7 @@
-"""Samples made up for tests, and a packer as anybody would write it: a prefix tree of Python dicts, one node after another."""
+"""Samples made up for tests, and a packer as anybody would write it.
+
+A prefix tree of Python dicts, one node after another.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ def rollouts(groups=3, answers=4, seed=0, vocabulary=40, prompt=9, answer=7):
 
 
 def calls(conversations=2, turns=3, seed=1, vocabulary=40):
-    """Agent calls: every call repeats the conversation so far and trains its own answer; thinking of earlier turns is gone."""
+    """Agent calls: every call repeats the conversation so far and trains its own answer.
+
+    Thinking of earlier turns is gone.
+    """
     random = np.random.default_rng(seed)
     found = []
     for number in range(conversations):

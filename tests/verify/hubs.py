@@ -1,4 +1,7 @@
-"""Relations and masks for sparse answers, made by hand: chains with hubs, random preorders, and masks thinned one edge at a time."""
+"""Relations and masks for sparse answers, made by hand.
+
+Chains with hubs, random preorders, and masks thinned one edge at a time.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ def prefixes(size: int) -> Mask:
 
 
 def hub_edges(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two layers for a chain, about n log2 n edges: in every range all above the middle attend to it, and it to all below it."""
+    """Two layers for a chain, about n log2 n edges.
+
+    In every range all above the middle attend to it, and it to all below it.
+    """
     query, key, todo = [], [], [(0, size)]
     while todo:
         low, high = todo.pop()
@@ -68,7 +74,10 @@ def random_preorder(rng: Random, size: int) -> Table:
 
 
 def thinned(rng: Random, table: Table, right: Callable[[Table], bool]) -> Table:
-    """Drop edges off the diagonal in a random order as long as the mask stays right: no single edge can go from what is left."""
+    """Drop edges off the diagonal in a random order as long as the mask stays right.
+
+    No single edge can go from what is left.
+    """
     table = table | np.eye(len(table), dtype=bool)
     edges = [(q, k) for q, k in np.argwhere(table).tolist() if q != k]
     for edge in rng.sample(edges, len(edges)):

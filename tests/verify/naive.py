@@ -96,7 +96,10 @@ def place_of(instance: Instance, thing: Thing) -> Position:
 
 
 def minimal(instance: Instance) -> MergedTask:
-    """The minimal merged task at any depth: classes, copies, every position the row of its class with its own copy first."""
+    """The minimal merged task at any depth.
+
+    Classes, copies, every position the row of its class with its own copy first.
+    """
     tables = task_rows(instance.family)
     live = list(tables[0])
     identity = identities(instance.family)
@@ -132,7 +135,10 @@ def unmerged(instance: Instance) -> MergedTask:
 
 
 def accepts(instance: Instance, merged: MergedTask) -> bool:
-    """Whether mask, positions and embeddings are a minimal answer; everything else about ``merged`` is taken to be right."""
+    """Whether mask, positions and embeddings are a minimal answer.
+
+    Everything else about ``merged`` is taken to be right.
+    """
     if any(not row for rows in mask_rows(merged) for row in rows.values()):
         return False
     return (_accepts if merged.problem.layers is None else _accepts_layers)(instance, merged)
@@ -146,7 +152,10 @@ def _both(instance: Instance, merged: MergedTask) -> tuple[Rows, dict[Thing, Has
 
 
 def _accepts(instance: Instance, merged: MergedTask) -> bool:
-    """Tasks and positions refined together: each node has the colour of the lowest position of its class; nobody spare."""
+    """Tasks and positions refined together: each node has the colour of the lowest position of its class.
+
+    Nobody spare.
+    """
     tables, identity = _both(instance, merged)
     colour = stable(identity, tables)
     here = {u: c for u, c in colour.items() if u[0] == -1}
@@ -214,7 +223,10 @@ def _accepts_layers(instance: Instance, merged: MergedTask) -> bool:
 
 
 def random_instance(rng: Random, layers: int | None = None) -> Instance:
-    """One to three tasks of up to five nodes: cycles, equal identities, patterns, closure, repeated labels, all weights."""
+    """One to three tasks of up to five nodes.
+
+    Cycles, equal identities, patterns, closure, repeated labels, all weights.
+    """
     tables = rng.choice([1, 1, 1, 2, 3])
     tasks = []
     for number in range(rng.randint(1, 3)):

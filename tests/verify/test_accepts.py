@@ -78,7 +78,10 @@ def test_random_families_from_two_makers() -> None:
 
 
 def at_depth(instance: Instance, merged: MergedTask) -> MergedTask:
-    """An answer for any depth as one for L layers: what is not demanded has no embedding, tables that are not read are the identity."""
+    """An answer for any depth as one for L layers.
+
+    What is not demanded has no embedding, tables that are not read are the identity.
+    """
     assert instance.layers is not None
     asked = demanded(instance, instance.layers)[0]
     names = list(merged.tasks)

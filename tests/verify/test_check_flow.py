@@ -1,4 +1,7 @@
-"""Flow through layers against boolean powers: intervals, bits and components; right masks, every edge dropped, every edge added."""
+"""Flow through layers against boolean powers: intervals, bits and components.
+
+Right masks, every edge dropped, every edge added.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ def carries(table: np.ndarray, due: np.ndarray, layers: int | None) -> bool:
 
 
 def test_random_masks_by_boolean_powers(form: str) -> None:
-    """Thinned masks are right and every edge of theirs is needed; a pair more inside the flow is harmless, outside it is a leak."""
+    """Thinned masks are right and every edge of theirs is needed.
+
+    A pair more inside the flow is harmless, outside it is a leak.
+    """
     rng, count = Random(1), Counter[str]()
     for _ in range(60):
         due = random_preorder(rng, rng.randint(1, 9))

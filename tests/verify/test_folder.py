@@ -168,7 +168,10 @@ def test_every_entry_of_every_array(answer: tuple[Instance, MergedTask], tmp_pat
 
 
 def test_a_form_that_is_not_the_mask_is_refused(answer: tuple[Instance, MergedTask], tmp_path: Path) -> None:
-    """Every entry of the stored form, changed in both files with the hash recomputed; or the form missing altogether."""
+    """Every entry of the stored form, changed in both files with the hash recomputed.
+
+    Or the form missing altogether.
+    """
     instance, merged = answer
     document, arrays = document_of(merged), arrays_of(merged)
     stored = form_arrays(merged.mask)

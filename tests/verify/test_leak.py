@@ -35,7 +35,10 @@ def sees(instance: Instance, at: int, name: str, layers: int | None) -> list[set
 
 
 def test_all_but_self_is_its_own_leak() -> None:
-    """The residual carries a token to itself, so a node that hides its own input leaks at once; a mask token does not."""
+    """The residual carries a token to itself, so a node that hides its own input leaks at once.
+
+    A mask token does not.
+    """
     instance = all_but_self()
     with pytest.raises(WrongAnswer, match=r"leak: task 'loo' node 'w0': .* path w0$") as caught:
         verify(instance, minimal(instance))
@@ -63,7 +66,10 @@ def test_leak_after_two_layers_only() -> None:
 
 
 def test_random_leaks_agree_with_plain_search() -> None:
-    """Refused for a leak iff plain search finds one; the path has as many hops as layers are needed and passes as a witness."""
+    """Refused for a leak iff plain search finds one.
+
+    The path has as many hops as layers are needed and passes as a witness.
+    """
     rng, found = Random(5), [0, 0]
     for _ in range(400):
         layers = rng.choice([None, 1, 2, 3, 4])

@@ -87,7 +87,8 @@ def test_random_mutants_agree_with_the_naive_checker(layers: int | None) -> None
             twice = [mutant for some in rng.sample(bits, min(len(bits), 3)) for _, mutant in mask_bits(some)]
             moved = [mutant for name, mutant in embeddings(merged) if name.rpartition(" at ")[2].isdigit()]
             for mutant in chain(*(rng.sample(kind, min(len(kind), 8)) for kind in (bits, twice, moved))):
-                # An edge that does not stand at its node's position is refused even where an equal position makes it harmless.
+                # An edge that does not stand at its node's position is refused even where an equal position makes it
+                # harmless.
                 verdict = accepts(instance, mutant) and edges_at_their_nodes(instance, mutant)
                 assert (refused(instance, mutant) == "") == verdict, (instance, mutant)
                 verdicts[verdict] += 1

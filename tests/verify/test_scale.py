@@ -29,7 +29,10 @@ def text_task(name: str, tokens: list[str], window: int | None = None) -> Task:
 
 
 def prefix_tree(tasks: list[Task], window: int | None = None) -> tuple[Instance, MergedTask]:
-    """The merged texts: each distinct prefix one position, in the order of first appearance, rows as runs of its path."""
+    """The merged texts: each distinct prefix one position, in the order of first appearance.
+
+    Rows as runs of its path.
+    """
     instance = Instance(TaskFamily(tuple(tasks)), "texts")
     place: dict[tuple[int, str], int] = {}
     positions, rows, edges, labels = [], [], [], {}
@@ -105,7 +108,8 @@ def test_long_tasks(name: str) -> None:
     report = verify(instance, merged)
     seconds, more = time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
     print(
-        f"{name}: {report.positions} positions, {len(merged.mask.key_start)} intervals, {seconds:.1f} s, {more / 1024:.0f} MiB more"
+        f"{name}: {report.positions} positions, {len(merged.mask.key_start)} intervals, "
+        f"{seconds:.1f} s, {more / 1024:.0f} MiB more"
     )
     assert report.minimal
     assert seconds < 30

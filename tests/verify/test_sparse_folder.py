@@ -1,4 +1,7 @@
-"""Folders of sparse answers, dense below 8,192 positions and as edges above: right ones accepted, every tampering refused."""
+"""Folders of sparse answers, dense below 8,192 positions and as edges above.
+
+Right ones accepted, every tampering refused.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +163,10 @@ def test_malformed_objective(spoil: Any, small: tuple[Instance, MergedTask], tmp
 
 
 def test_every_entry_of_every_array(small: tuple[Instance, MergedTask], tmp_path: Path) -> None:
-    """Changed in all files with hash and number of edges recomputed, an edge less or outside the flow is wrong, one inside it is not."""
+    """Changed in all files with hash and number of edges recomputed, an edge less or outside the flow is wrong.
+
+    One inside it is not.
+    """
     instance, merged = small
     naive, document, arrays = Naive(instance), sparse_document(merged), arrays_of(merged)
     refused = harmless = 0

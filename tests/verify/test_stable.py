@@ -36,7 +36,10 @@ def test_stable_is_the_coarsest_stable_colouring() -> None:
 
 
 def test_long_chains_split_from_the_ends() -> None:
-    """Two literal windows that differ in one token: the difference climbs one step a round, and only its readers are read again."""
+    """Two literal windows that differ in one token.
+
+    The difference climbs one step a round, and only its readers are read again.
+    """
     size = 3000
     rows = [[(max(at % size - 1, 0) + at // size * size, at + 1)] for at in range(2 * size)]
     start = first_colours([at % size if at else "other" for at in range(2 * size)])

@@ -15,6 +15,7 @@ from itertools import islice
 import numpy as np
 
 from masksynth.audit.finding import Finding
+from masksynth.audit.finding_text import format_times
 from masksynth.audit.samples.compare_labels import ClassLabel, Difference, compare_labels, integer_labels
 from masksynth.audit.samples.expected_mask import Expected, label_values, token_ids
 from masksynth.audit.samples.placement import Placement
@@ -271,8 +272,8 @@ class _Explainer:
         witness = {**self.expected.witness(tokens[0]), "label": self.labels.value[label]}
         witness |= {"given": given, "asked": len(tokens)}
         message = (
-            f"{where}: expected label {self._text(label)}, {self.expected.describe(tokens[0])}, {_times(len(tokens))}, "
-            f"got {_times(given)}"
+            f"{where}: expected label {self._text(label)}, {self.expected.describe(tokens[0])}, "
+            f"{format_times(len(tokens))}, got {format_times(given)}"
         )
         return Finding("MS004", "error", position, witness, "remove the repetitions", message)
 
@@ -294,16 +295,11 @@ class _Explainer:
             tokens, given = self.difference.expected[pair], self.difference.given.get(pair, 0)
             position = self.placed.position_of(int(self.placed.first_token[pair[0]]))
             witness = {**self.expected.witness(tokens[0]), "label": pair[1], "asked": len(tokens), "given": given}
-            message = (
-                f"position {self.subject.token(position)}: expected label {pair[1]}, "
-                f"{self.expected.describe(tokens[0])}, {_times(len(tokens))}, got {_times(given)}; {count} lost"
-            )
+            label = f"label {pair[1]}, {self.expected.describe(tokens[0])}"
+            times = f"{format_times(len(tokens))}, got {format_times(given)}; {count} lost"
+            message = f"position {self.subject.token(position)}: expected {label}, {times}"
             remedy = "add a loss edge for each sample that has it, or weight the existing one"
             yield Finding("MS004", "warning" if given else "error", position, witness, remedy, message)
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _index_lost(lost: dict[ClassLabel, int], part: int) -> dict[int, list[ClassLabel]]:

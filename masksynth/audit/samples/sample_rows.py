@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.audit.finding import Finding
+from masksynth.audit.finding_text import list_names
 from masksynth.audit.samples.expected_mask import Expected
 from masksynth.audit.samples.placement import Placement
 from masksynth.mask.csr import indptr, run_starts
@@ -148,7 +149,7 @@ class _RowComparison:
         remedy = "allow these keys in its row"
         if self.subject.rules is None:
             remedy += "; if the layers have a window or chunks, declare them under tables in --tokens"
-        message = f"{self._describe(query)} does not attend to {_first_three(names, len(missing))}"
+        message = f"{self._describe(query)} does not attend to {list_names(names, len(missing))}"
         return self._finding("MS002", query, live, witness, remedy, message)
 
     def _wrong_count(self, query: int, live: bool, keys: Int64Array, number: int, given: int, wanted: int) -> Finding:
@@ -190,7 +191,7 @@ class _RowComparison:
             keys = extra[~foreign]
             names = [f"{self.subject.token(key)} ({self._reason(key, samples)})" for key in keys[:3].tolist()]
             witness = {"keys": keys[:LIST_LIMIT].tolist(), "count": len(keys)}
-            message = f"{self._describe(query)} attends to {_first_three(names, len(keys))}"
+            message = f"{self._describe(query)} attends to {list_names(names, len(keys))}"
             yield self._finding("MS013", query, live, witness, "forbid these keys in its row", message)
 
     def _contamination(self, query: int, live: bool, keys: Int64Array) -> Finding:
@@ -201,7 +202,7 @@ class _RowComparison:
         ]
         others = [ids[number] for number in dict.fromkeys(sample.tolist())]
         witness = {"keys": keys[:LIST_LIMIT].tolist(), "samples": others[:LIST_LIMIT], "count": len(keys)}
-        message = f"{self._describe(query)} attends to {_first_three(names, len(keys))}"
+        message = f"{self._describe(query)} attends to {list_names(names, len(keys))}"
         remedy = "forbid these keys in its row: samples must not attend to one another"
         return self._finding("MS015", query, live, witness, remedy, message)
 
@@ -213,8 +214,3 @@ class _RowComparison:
         tokens = self.tokens_by_class[self.offset[number] : self.offset[number + 1]]
         token = int(tokens[np.isin(self.expected.sample[tokens], samples)][0])
         return f"{self.expected.describe(token)}, which its sample does not allow"
-
-
-def _first_three(names: list[str], count: int) -> str:
-    """Return the first three names and the number of further ones, of ``count`` in all."""
-    return ", ".join(names[:3]) + (f" and {count - 3} more" if count > 3 else "")

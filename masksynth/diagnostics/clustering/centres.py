@@ -171,10 +171,10 @@ def _close(points: Float64Array, others: Float64Array, near: float) -> BoolArray
     """
     if near > DIGITS:
         return np.asarray(points @ others.T >= 1 - near / 2)
-    found = np.zeros((len(points), len(others)))
+    result = np.zeros((len(points), len(others)))
     for axis in range(points.shape[1]):
-        found += (points[:, axis, None] - others[None, :, axis]) ** 2
-    return found <= near
+        result += (points[:, axis, None] - others[None, :, axis]) ** 2
+    return result <= near
 
 
 def clusters(points: Float64Array, angle: float) -> Int64Array:

@@ -97,9 +97,9 @@ class Clustering:
 
     def record(self) -> dict[str, Any]:
         """Return the fields as JSON values, ``captured`` by name, and ``meaning``: what is known for each status."""
-        found = asdict(self)
-        found["captured"] = dict(found["captured"])
-        return {**found, "meaning": {group.status: meaning(group.status, self.dim) for group in self.groups}}
+        result = asdict(self)
+        result["captured"] = dict(result["captured"])
+        return {**result, "meaning": {group.status: meaning(group.status, self.dim) for group in self.groups}}
 
 
 def diagnose(
@@ -146,14 +146,14 @@ def diagnose(
     check_beta(beta, 1e-12)
     if not 0 < time <= LONGEST:
         raise InvalidInstance(f"time is {time:g}", "", f"give a positive number up to {LONGEST:,.0f}")
-    found = following(mask)
+    result = following(mask)
     times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
     times[-1] = time
     start = starts(seeds, mask.size, dim, seed)
     x = trajectories(mask, start, times, beta=beta)
     delta, causal = float(4 / np.sqrt(beta)), mask == causal_mask(mask.size)
-    order = scan_order(mask, found)
-    sees = found.sees[np.ix_(order, order)]
+    order = scan_order(mask, result)
+    sees = result.sees[np.ix_(order, order)]
     kept = _centres(start[:, order], delta, sees) if delta <= np.pi else {}
     means = {name: float(which.sum(axis=1).mean()) for name, which in kept.items()}
     return Clustering(
@@ -178,16 +178,16 @@ def diagnose(
         expected_strong=expected_strong(delta, dim, mask.size) if kept and causal else None,
         expected_renyi=_expected_renyi(delta, mask.size) if kept and causal and dim == 2 else None,
         captured=_captures(x[:, :, order], kept, delta / 4, sees),
-        groups=groups(x, times, found, ANGLE),
+        groups=groups(x, times, result, ANGLE),
         paths=_nested(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
     )
 
 
-def scan_order(mask: Mask, found: Following) -> NDArray[np.intp]:
+def scan_order(mask: Mask, result: Following) -> NDArray[np.intp]:
     """Return the order in which centres are chosen: by position in a causal mask, else by size of down-sets."""
     if is_causal(mask):
         return np.arange(mask.size)
-    return np.argsort(found.sees.sum(axis=1), kind="stable")
+    return np.argsort(result.sees.sum(axis=1), kind="stable")
 
 
 def curve(values: AnyArray) -> Curve:
@@ -212,16 +212,16 @@ def _nested(values: list[Any]) -> tuple[Any, ...]:
 
 def _expected_renyi(delta: float, n: int) -> float | None:
     """Return the Renyi centres of a full circle, or None where n positions cannot fill one."""
-    found = expected_renyi_circle(delta)
-    return found if found <= n else None
+    result = expected_renyi_circle(delta)
+    return result if result <= n else None
 
 
 def _captures(
     x: Float64Array, kept: dict[str, BoolArray], radius: float, sees: BoolArray
 ) -> tuple[tuple[str, Curve], ...]:
-    found = {}
+    result = {}
     for name, which in kept.items():
         for ending, fixed in (("", False), (" fixed", True)):
             shares = [captured(x[:, t], x[:, 0 if fixed else t], which, radius, sees=sees) for t in range(x.shape[1])]
-            found[name + ending] = curve(np.array(shares))
-    return tuple(found.items())
+            result[name + ending] = curve(np.array(shares))
+    return tuple(result.items())

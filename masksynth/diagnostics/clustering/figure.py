@@ -38,12 +38,12 @@ STYLES = {
 }
 
 
-def write_clustering(found: Clustering, path: str | Path, *, title: str = "", force: bool = False) -> Path:
+def write_clustering(result: Clustering, path: str | Path, *, title: str = "", force: bool = False) -> Path:
     """Draw a clustering diagnosis from its record alone.
 
     Parameters
     ----------
-    found : Clustering
+    result : Clustering
         With ``paths``, from ``diagnose(..., paths=True)``.
     path : path
         Ends in .svg, .png or .pdf.
@@ -73,11 +73,11 @@ def write_clustering(found: Clustering, path: str | Path, *, title: str = "", fo
     place = check_picture(path, force)
     with drawing():
         return write_figure(
-            clustering_figure(found, title), place, "Clusters of the positions of a mask over time", force
+            clustering_figure(result, title), place, "Clusters of the positions of a mask over time", force
         )
 
 
-def clustering_figure(found: Clustering, title: str = "") -> Figure:
+def clustering_figure(result: Clustering, title: str = "") -> Figure:
     """Return a clustering diagnosis as a matplotlib figure; call it inside ``drawing()``.
 
     Raises
@@ -87,33 +87,33 @@ def clustering_figure(found: Clustering, title: str = "") -> Figure:
     """
     from matplotlib.figure import Figure
 
-    if found.paths is None:
+    if result.paths is None:
         raise InvalidInstance("the record has no paths", "", "make it with diagnose(..., paths=True)")
     figure = Figure((10, 7.2), dpi=72, facecolor="white", layout="constrained")
     axes = figure.subplots(2, 2)
-    figure.suptitle(_title(found, title), parse_math=False, fontsize=9)
-    _paths(axes[0, 0], found)
-    _clusters(axes[0, 1], found)
-    _captured(axes[1, 0], found)
-    _gathered(axes[1, 1], found)
+    figure.suptitle(_title(result, title), parse_math=False, fontsize=9)
+    _paths(axes[0, 0], result)
+    _clusters(axes[0, 1], result)
+    _captured(axes[1, 0], result)
+    _gathered(axes[1, 1], result)
     return figure
 
 
-def _title(found: Clustering, title: str) -> str:
+def _title(result: Clustering, title: str) -> str:
     name = printable(title)[:60]
-    about = f"{found.positions:,} positions, beta {found.beta:g}, dimension {found.dim}, {found.seeds} starts"
+    about = f"{result.positions:,} positions, beta {result.beta:g}, dimension {result.dim}, {result.seeds} starts"
     return f"{name}: {about}" if name else about
 
 
-def _paths(axes: Axes, found: Clustering) -> None:
-    x = np.array(found.paths)
-    roots = sorted({root for group in found.groups for root in group.roots if root < len(x)})[: MOST_PATHS // 4]
+def _paths(axes: Axes, result: Clustering) -> None:
+    x = np.array(result.paths)
+    roots = sorted({root for group in result.groups for root in group.roots if root < len(x)})[: MOST_PATHS // 4]
     spread = np.linspace(0, len(x) - 1, min(len(x), MOST_PATHS - len(roots))).astype(int)
     places = np.unique(np.concatenate([np.array(roots, int), spread]))
     which = np.flatnonzero(np.isin(places, roots)).tolist()
-    (circle_paths if found.dim == 2 else sphere_paths)(axes, x[places], np.array(found.times), which)
-    shown = "paths" if len(places) == found.positions else f"{len(places)} of {found.positions:,} paths"
-    marks = "roots thick" if found.dim == 2 else "ends: dots, roots: crosses"
+    (circle_paths if result.dim == 2 else sphere_paths)(axes, x[places], np.array(result.times), which)
+    shown = "paths" if len(places) == result.positions else f"{len(places)} of {result.positions:,} paths"
+    marks = "roots thick" if result.dim == 2 else "ends: dots, roots: crosses"
     axes.set_title(f"the first start, {shown} ({marks})")
 
 
@@ -161,55 +161,55 @@ def _view() -> Float64Array:
     return np.asarray(lean @ about, np.float64)
 
 
-def _clusters(axes: Axes, found: Clustering) -> None:
-    _curve(axes, found.times, found.clusters, "clusters, mean and 10 % to 90 % of starts", "#0072b2", "-")
-    if found.expected_strong is not None:
+def _clusters(axes: Axes, result: Clustering) -> None:
+    _curve(axes, result.times, result.clusters, "clusters, mean and 10 % to 90 % of starts", "#0072b2", "-")
+    if result.expected_strong is not None:
         axes.axhline(
-            found.expected_strong,
+            result.expected_strong,
             color="#d55e00",
             linewidth=0.8,
             linestyle="--",
             label="strong centres expected, causal",
         )
-    if found.expected_renyi is not None:
+    if result.expected_renyi is not None:
         axes.axhline(
-            found.expected_renyi,
+            result.expected_renyi,
             color="#009e73",
             linewidth=0.8,
             linestyle="--",
             label="Renyi centres expected, no room left",
         )
-    axes.set(yscale="log", ylabel="clusters", title=f"clusters: neighbours within {found.angle:.3g} rad")
-    most = max(found.clusters.high)
+    axes.set(yscale="log", ylabel="clusters", title=f"clusters: neighbours within {result.angle:.3g} rad")
+    most = max(result.clusters.high)
     ticks = [step * 10**power for power in range(5) for step in (1, 2, 5) if step * 10**power <= most]
     axes.set_yticks(ticks, [str(tick) for tick in ticks])
     axes.set_yticks([], minor=True)
-    _over_time(axes, np.array(found.times))
+    _over_time(axes, np.array(result.times))
     axes.legend(frameon=False, loc="upper right")
 
 
-def _captured(axes: Axes, found: Clustering) -> None:
-    for name, curve in found.captured:
+def _captured(axes: Axes, result: Clustering) -> None:
+    for name, curve in result.captured:
         colour, dash = STYLES[name]
-        _curve(axes, found.times, curve, LABELS[name], colour, dash, band=not name.endswith("fixed"))
+        _curve(axes, result.times, curve, LABELS[name], colour, dash, band=not name.endswith("fixed"))
     axes.set(
-        ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.radius:.3g} rad of a centre of the start"
+        ylim=(0, 1.02), ylabel="share of positions", title=f"within {result.radius:.3g} rad of a centre of the start"
     )
-    _over_time(axes, np.array(found.times))
-    if found.captured:
+    _over_time(axes, np.array(result.times))
+    if result.captured:
         axes.legend(frameon=False, loc="lower right")
     else:
         axes.set_title("no centres: beta is too small")
 
 
-def _gathered(axes: Axes, found: Clustering) -> None:
-    shown = [group for group in found.groups if group.status != "fixed"][:LINES]
+def _gathered(axes: Axes, result: Clustering) -> None:
+    shown = [group for group in result.groups if group.status != "fixed"][:LINES]
     for number, group in enumerate(shown):
         roots = ", ".join(map(str, group.roots[:3])) + ("..." if len(group.roots) > 3 else "")
         label = f"{len(group.positions)} of {roots}: {group.status}"
-        axes.plot(found.times, group.gathered, color=PALETTE[number % len(PALETTE)], linewidth=1.3, label=label)
-    axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {found.angle:.3g} rad of all of a root")
-    _over_time(axes, np.array(found.times))
+        axes.plot(result.times, group.gathered, color=PALETTE[number % len(PALETTE)], linewidth=1.3, label=label)
+    axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {result.angle:.3g} rad of all of a root")
+    _over_time(axes, np.array(result.times))
     if shown:
         axes.legend(frameon=False, loc="upper left")
 

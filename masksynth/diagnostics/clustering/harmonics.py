@@ -38,10 +38,10 @@ def terms(beta: float) -> Float64Array:
     """
     from scipy.special import ive
 
-    found = np.asarray(ive(np.arange(int(20 + 12 * np.sqrt(beta + 1))), check_beta(beta)), np.float64)
-    found = found[: int((found > TINY * found[0]).sum())].copy()
-    found[1:] *= 2
-    return found
+    result = np.asarray(ive(np.arange(int(20 + 12 * np.sqrt(beta + 1))), check_beta(beta)), np.float64)
+    result = result[: int((result > TINY * result[0]).sum())].copy()
+    result[1:] *= 2
+    return result
 
 
 def pays(mask: Mask, beta: float) -> bool:
@@ -108,11 +108,11 @@ def _speed(
 
 def _powers(z: NDArray[np.complex128], count: int) -> NDArray[np.complex128]:
     """Return the powers z^0, z^1, ... along a new first axis, by doubling."""
-    found = np.empty((count, *z.shape), np.complex128)
-    found[0], found[1] = 1, z
+    result = np.empty((count, *z.shape), np.complex128)
+    result[0], result[1] = 1, z
     have = 2
     while have < count:
         more = min(have, count - have)
-        np.multiply(found[:more], found[1] * found[have - 1], out=found[have : have + more])
+        np.multiply(result[:more], result[1] * result[have - 1], out=result[have : have + more])
         have += more
-    return found
+    return result

@@ -163,7 +163,7 @@ def two_tokens_time(gap: float, later: float, beta: float) -> float:
 
     if not 0 < later <= gap < np.pi:
         raise InvalidInstance(f"from angle {gap:g} to {later:g}", "", "give 0 < later <= gap < pi")
-    found = quad(
+    result = quad(
         lambda x: (1 + np.exp(beta * (1 - np.cos(x)))) / np.sin(x), later, gap, epsabs=1e-12, epsrel=1e-12, limit=200
     )
-    return float(found[0])
+    return float(result[0])

@@ -141,10 +141,10 @@ def _status(
     total = (sees @ down.astype(np.float64)).astype(np.int64) == down * (down + 1) // 2
     moves = keys > 0
     of_fixed = ~(direct & moves & ~np.eye(len(direct), dtype=bool)).any(axis=1)
-    found = np.where(acyclic, SEVERAL, CYCLES).astype(object)
-    found[roots == 1] = ONE_CLASS
-    found[of_fixed & (roots > 1)] = FIXED_KEYS
-    found[acyclic & (roots == 1)] = ONE_ROOT
-    found[acyclic & full & total] = CHAIN
-    found[~moves] = FIXED
-    return tuple(found.tolist())
+    result = np.where(acyclic, SEVERAL, CYCLES).astype(object)
+    result[roots == 1] = ONE_CLASS
+    result[of_fixed & (roots > 1)] = FIXED_KEYS
+    result[acyclic & (roots == 1)] = ONE_ROOT
+    result[acyclic & full & total] = CHAIN
+    result[~moves] = FIXED
+    return tuple(result.tolist())

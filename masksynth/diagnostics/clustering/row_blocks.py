@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported, check_type
 from masksynth.mask import Mask
 from masksynth.mask.algebra import attends_to_self
 from masksynth.mask.csr import row_of_entry, segment_sums
@@ -53,17 +53,18 @@ def blocks_of(mask: Mask) -> tuple[Block, ...]:
         raise Unsupported(
             f"expected at most {LARGEST_DENSE:,} positions on a sphere, got {mask.size:,}; use the circle (--dim 2)"
         )
-    found = (_block(mask, start, min(start + ROWS, mask.size)) for start in range(0, mask.size, ROWS))
-    return tuple(block for block in found if block.high > block.low)
+    result = (_block(mask, start, min(start + ROWS, mask.size)) for start in range(0, mask.size, ROWS))
+    return tuple(block for block in result if block.high > block.low)
 
 
 def check_mask(mask: Mask) -> None:
-    """Raise InvalidInstance for a mask without positions, or a layer pattern of several tables."""
+    """Raise InvalidInstance unless a mask has positions and exactly one table."""
+    check_type(mask, Mask)
     if mask.size == 0:
-        raise InvalidInstance("a mask of 0 positions", "", "give one that has some")
+        raise InvalidInstance("expected a mask with positions, got 0", "")
     if mask.tables > 1:
-        fact = f"a layer pattern of {mask.tables} tables"
-        remedy = 'the particle system has one mask; give one table, which np.save("one.npy", mask.dense()[0]) writes'
+        fact = f"expected a mask of one table, got {mask.tables}"
+        remedy = 'give one of the tables, which np.save("one.npy", mask.dense()[0]) writes'
         raise InvalidInstance(fact, "", remedy)
 
 
@@ -107,5 +108,5 @@ def causal_mask(n: int) -> Mask:
     6
     """
     if n < 1:
-        raise InvalidInstance(f"{n} positions", "", "give a positive number")
+        raise InvalidInstance(f"expected a positive number of positions, got {n}", "")
     return Mask(np.arange(n + 1)[None], np.zeros(n, np.int32), np.arange(1, n + 1, dtype=np.int32))

@@ -59,12 +59,12 @@ def _square(name: str, matrix: Any, dim: int) -> Float64Array:
     given = np.asarray(matrix)
     if given.dtype.kind not in "fiu":
         raise InvalidInstance(f"expected d x d real numbers as {name}, got {given.dtype}", "")
-    found = given.astype(np.float64)
-    if found.shape != (dim, dim) or not np.isfinite(found).all():
+    result = given.astype(np.float64)
+    if result.shape != (dim, dim) or not np.isfinite(result).all():
         raise InvalidInstance(
-            f"{name} is not a ({dim}, {dim}) array of finite numbers: {found.shape}", "", "give d x d numbers"
+            f"{name} is not a ({dim}, {dim}) array of finite numbers: {result.shape}", "", "give d x d numbers"
         )
-    return found
+    return result
 
 
 def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
@@ -110,9 +110,9 @@ def _matrix(scores: Float64Array, most: float) -> tuple[Float64Array, bool]:
 
 def _beside(matrix: Float64Array, number: float) -> Float64Array:
     """Append one row and one column of zeros, with a number in the corner."""
-    found = np.zeros((len(matrix) + 1, len(matrix) + 1))
-    found[:-1, :-1], found[-1, -1] = matrix, number
-    return found
+    result = np.zeros((len(matrix) + 1, len(matrix) + 1))
+    result[:-1, :-1], result[-1, -1] = matrix, number
+    return result
 
 
 def _cells(blocks: tuple[Block, ...]) -> int:
@@ -121,9 +121,9 @@ def _cells(blocks: tuple[Block, ...]) -> int:
 
 
 def _with_ones(x: Float64Array) -> Float64Array:
-    found = np.ones((*x.shape[:-1], x.shape[-1] + 1))
-    found[..., :-1] = x
-    return found
+    result = np.ones((*x.shape[:-1], x.shape[-1] + 1))
+    result[..., :-1] = x
+    return result
 
 
 def normalised(x: Float64Array) -> Float64Array:

@@ -28,19 +28,19 @@ def leaf_scores(
     [[3.0, 5.0], [6.0, 10.0]]
     """
     queries, keys = np.asarray(q, np.float64), np.asarray(k, np.float64)
-    found: Matrix = queries @ keys.T * (1 / np.sqrt(queries.shape[1]) if scale is None else scale)
+    result: Matrix = queries @ keys.T * (1 / np.sqrt(queries.shape[1]) if scale is None else scale)
     if eps is None:
-        return found
+        return result
     where = np.asarray(eps, np.float64)
     for node in range(tree.nodes):
         below = _below(tree, node)
         if tree.position[node] >= 0:
-            found[below[0], below[0]] += where[node] @ where[node]
+            result[below[0], below[0]] += where[node] @ where[node]
         for a in _children(tree, node):
             for b in _children(tree, node):
                 if a != b:
-                    found[np.ix_(_below(tree, a), _below(tree, b))] += where[a] @ where[b]
-    return found
+                    result[np.ix_(_below(tree, a), _below(tree, b))] += where[a] @ where[b]
+    return result
 
 
 def attention_matrix(tree: Tree, scores: ArrayLike, allowed: ArrayLike | None = None, included: bool = False) -> Matrix:
@@ -77,12 +77,12 @@ def _below(tree: Tree, node: int) -> list[int]:
 
 def _crosses(tree: Tree, node: int, table: Matrix, may: BoolArray) -> dict[int, float]:
     """Return ``e^-psi`` to each sibling that may be attended to."""
-    found = {}
+    result = {}
     for other in _children(tree, int(tree.parent[node])) if node else []:
         block = np.ix_(_below(tree, node), _below(tree, other))
         if other != node and may[block].all():
-            found[other] = float(np.exp(table[block].mean()))
-    return found
+            result[other] = float(np.exp(table[block].mean()))
+    return result
 
 
 def _inner(tree: Tree, node: int, table: Matrix, may: BoolArray, included: bool) -> float:

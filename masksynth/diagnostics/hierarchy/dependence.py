@@ -44,20 +44,20 @@ def leaking_rows(tree: Tree, sight: Sight) -> BoolArray:
     low, high = tree.first[shared], tree.first[shared] + tree.count[shared]
     ranks = np.arange(tree.size)
     late = (ranks < high - 1) & sight.causal
-    found = np.zeros(tree.size, bool)
-    found[tree.order] = (shared >= 0) & (late if sight.mask is None else _some_hidden(sight.mask, tree, low, high))
-    return found
+    result = np.zeros(tree.size, bool)
+    result[tree.order] = (shared >= 0) & (late if sight.mask is None else _some_hidden(sight.mask, tree, low, high))
+    return result
 
 
 def _some_hidden(mask: Mask, tree: Tree, low: Int64Array, high: Int64Array) -> BoolArray:
     """Return whether the position of each rank may not attend to some other one of rank low to high - 1."""
-    found = np.zeros(tree.size, bool)
+    result = np.zeros(tree.size, bool)
     for rank in range(tree.size):
         inside = np.zeros(tree.size, bool)
         inside[mask.row(int(tree.order[rank]))] = True
         inside[tree.order[rank]] = True
-        found[rank] = not inside[tree.order[low[rank] : high[rank]]].all()
-    return found
+        result[rank] = not inside[tree.order[low[rank] : high[rank]]].all()
+    return result
 
 
 def _highest_shared(tree: Tree, sight: Sight) -> Int64Array:
@@ -69,9 +69,9 @@ def _highest_shared(tree: Tree, sight: Sight) -> Int64Array:
     ends = endless(tree, sight)
     divides = (tree.count > 1) & np.where(ends, seen > 1, seen > 0)
     ends[0] = False  # the root has all mass, whatever its energy
-    found = np.where(divides, np.arange(tree.nodes), -1)
+    result = np.where(divides, np.arange(tree.nodes), -1)
     for low, high in tree.levels[1:]:
         above = tree.parent[low:high]
-        found[low:high] = np.where((found[above] >= 0) | ends[above], found[above], found[low:high])
+        result[low:high] = np.where((result[above] >= 0) | ends[above], result[above], result[low:high])
         ends[low:high] |= ends[above]
-    return found
+    return result

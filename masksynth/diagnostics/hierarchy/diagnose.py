@@ -15,7 +15,7 @@ from masksynth.diagnostics.hierarchy.optimum import distance
 from masksynth.diagnostics.hierarchy.tied_attention import degenerate_families, massless_rows
 from masksynth.diagnostics.hierarchy.tree import Families, Tree
 from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of, sightless_rows
-from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.errors import InvalidInstance, WrongAnswer, check_type
 from masksynth.mask import Mask
 from masksynth.mask.typing import AnyArray, BoolArray
 
@@ -156,6 +156,7 @@ def diagnose_hierarchy(
     >>> found.families, found.tree_pairs, found.flat_pairs, round(found.kl_mean, 3)
     (21, 336, 4096, 0.438)
     """
+    check_type(tree, Tree, "build one with tree_of_lists, windows or module_tree")
     sight = sight_of(tree, included=included, causal=causal, mask=mask)
     blocks, parts = blocks_of(tree, sight)
     queries, keys = _heads(tree, q, k, dim, seed)
@@ -206,18 +207,18 @@ def blocks_of(
     >>> blocks_of(tree, sight_of(tree, causal=True))
     (((1, 1, 2, 0, 1), (2, 2, 1, 1, 1)), (0, 1, 2))
     """
-    found: list[tuple[int, int, int, int, int]] = []
+    result: list[tuple[int, int, int, int, int]] = []
     starts = [0]
     for depth, (level, tables) in enumerate(zip(tree.plan, sight.blocks, strict=True), 1):
         many = sum(
             int(table.sum()) * (len(group.child) // len(table)) for group, table in zip(level, tables, strict=True)
         )
-        if len(found) + many > most:
+        if len(result) + many > most:
             break
         for group, allowed in zip(level, tables, strict=True):
-            found += _listed(tree, depth, group, allowed)
+            result += _listed(tree, depth, group, allowed)
         starts += tree.first[tree.levels[depth][0] : tree.levels[depth][1]].tolist()
-    return tuple(found), tuple(sorted(set(starts)))
+    return tuple(result), tuple(sorted(set(starts)))
 
 
 def _listed(tree: Tree, depth: int, group: Families, allowed: BoolArray) -> list[tuple[int, int, int, int, int]]:
@@ -234,19 +235,19 @@ def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed:
         random = np.random.default_rng(seed)
         made = random.standard_normal((2, 1, tree.size, dim))
         return made[0], made[1]
-    found = [real_numbers(value, name) for value, name in ((q, "q"), (k, "k")) if value is not None]
-    found = [value[None] if value.ndim == 2 else value for value in found]
-    if found[0].ndim != 3 or found[0].shape != found[1].shape or not len(found[0]):
+    result = [real_numbers(value, name) for value, name in ((q, "q"), (k, "k")) if value is not None]
+    result = [value[None] if value.ndim == 2 else value for value in result]
+    if result[0].ndim != 3 or result[0].shape != result[1].shape or not len(result[0]):
         raise InvalidInstance(
-            f"q {found[0].shape} and k {found[1].shape}", "", "give arrays (N, d) or (H, N, d) of one shape"
+            f"q {result[0].shape} and k {result[1].shape}", "", "give arrays (N, d) or (H, N, d) of one shape"
         )
     if any(
-        float(np.abs(value).max(initial=0)) > LARGEST_NUMBER for value in found
+        float(np.abs(value).max(initial=0)) > LARGEST_NUMBER for value in result
     ):  # NaN is refused where the scores are made
         raise InvalidInstance(
             f"q or k has numbers above {LARGEST_NUMBER:g}", "", "scale them; their products must fit float64"
         )
-    return found[0], found[1]
+    return result[0], result[1]
 
 
 Divergence = tuple[float | None, float | None, tuple[float | None, ...]]

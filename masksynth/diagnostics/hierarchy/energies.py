@@ -56,19 +56,19 @@ def energies(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Energie
     >>> energies(tree, inputs_of(tree, q, k), k, sight_of(tree)).phi[0]
     np.float64(-5.5)
     """
-    found = _leaves(tree, inputs, v, sight)
+    result = _leaves(tree, inputs, v, sight)
     for level in range(len(tree.plan) - 1, -1, -1):
         for group, allowed in zip(tree.plan[level], sight.blocks[level], strict=True):
-            _siblings(tree, found, inputs, group, allowed)
-            _parents(tree, found, group)
-    return found
+            _siblings(tree, result, inputs, group, allowed)
+            _parents(tree, result, group)
+    return result
 
 
 def log_sum(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return ``log(exp(a) + exp(b))``, minus infinity where both are."""
     with np.errstate(invalid="ignore"):
-        found: FloatArray = np.logaddexp(a, b)
-    return found
+        result: FloatArray = np.logaddexp(a, b)
+    return result
 
 
 def _leaves(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Energies:
@@ -86,18 +86,18 @@ def _leaves(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Energies
     return Energies(phi, eta, q, k, values, np.zeros_like(values))
 
 
-def _siblings(tree: Tree, found: Energies, inputs: Inputs, group: Families, allowed: BoolArray) -> None:
+def _siblings(tree: Tree, result: Energies, inputs: Inputs, group: Families, allowed: BoolArray) -> None:
     """Return eta and the mean value of the attended siblings, for the children of all families of a group."""
     for rows, child, may in portions(group, allowed):
-        score = sibling_scores(found.q[rows], found.k[child], inputs, rows, child)
+        score = sibling_scores(result.q[rows], result.k[child], inputs, rows, child)
         score += np.log(tree.count[child])[:, None, :]
         score[~np.broadcast_to(may, score.shape)] = -np.inf
         top = score.max(axis=2, keepdims=True)
         weight = np.exp(score - np.where(np.isneginf(top), 0, top))
         total = weight.sum(axis=2)
         blind = total == 0
-        found.eta[rows] = np.where(blind, np.inf, -(top[:, :, 0] + np.log(np.where(blind, 1, total))))
-        found.seen[rows] = (weight @ found.v[child]) / np.where(blind, 1, total)[:, :, None]
+        result.eta[rows] = np.where(blind, np.inf, -(top[:, :, 0] + np.log(np.where(blind, 1, total))))
+        result.seen[rows] = (weight @ result.v[child]) / np.where(blind, 1, total)[:, :, None]
 
 
 def portions(group: Families, allowed: BoolArray) -> Iterator[tuple[Int64Array, Int64Array, BoolArray]]:
@@ -123,9 +123,9 @@ def sibling_scores(q: FloatArray, k: FloatArray, inputs: Inputs, rows: Int64Arra
     return score
 
 
-def _parents(tree: Tree, found: Energies, group: Families) -> None:
+def _parents(tree: Tree, result: Energies, group: Families) -> None:
     share = tree.count[group.child] / tree.count[group.parent][:, None]
-    whole = log_sum(-found.phi[group.child], -found.eta[group.child])
-    found.phi[group.parent] = -(share * whole).sum(axis=1)
-    for mean in (found.q, found.k, found.v):
+    whole = log_sum(-result.phi[group.child], -result.eta[group.child])
+    result.phi[group.parent] = -(share * whole).sum(axis=1)
+    for mean in (result.q, result.k, result.v):
         mean[group.parent] = np.einsum("fb,fbd->fd", share.astype(mean.dtype), mean[group.child])

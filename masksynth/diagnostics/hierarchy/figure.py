@@ -29,7 +29,7 @@ SIDE = 300.0
 """Points of the matrix."""
 
 
-def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = False) -> Path:
+def write_hierarchy_figure(path: str | Path, result: Hierarchy, force: bool = False) -> Path:
     """Draw a diagnosis to FILE.svg, .png or .pdf.
 
     Raises
@@ -41,66 +41,70 @@ def write_hierarchy_figure(path: str | Path, found: Hierarchy, force: bool = Fal
     """
     place = check_picture(path, force)
     with drawing():
-        return write_figure(hierarchy_figure(found), place, title_of(found), force)
+        return write_figure(hierarchy_figure(result), place, title_of(result), force)
 
 
-def title_of(found: Hierarchy) -> str:
+def title_of(result: Hierarchy) -> str:
     """Return the title of the picture, in one line."""
-    return f"hierarchy: {printable(found.name)}"
+    return f"hierarchy: {printable(result.name)}"
 
 
-def subtitle_of(found: Hierarchy) -> str:
+def subtitle_of(result: Hierarchy) -> str:
     """Return the size of the tree and its rules of attention, as text."""
     sees = (
-        "left siblings" if found.causal else "siblings" if found.mask_pairs is None else "siblings that the mask allows"
+        "left siblings"
+        if result.causal
+        else "siblings"
+        if result.mask_pairs is None
+        else "siblings that the mask allows"
     )
-    itself = "and themselves" if found.included else "but not themselves"
-    return f"{found.positions:,} positions, {found.families:,} families, depth {found.depth}; see {sees} {itself}"
+    itself = "and themselves" if result.included else "but not themselves"
+    return f"{result.positions:,} positions, {result.families:,} families, depth {result.depth}; see {sees} {itself}"
 
 
-def hierarchy_figure(found: Hierarchy) -> Figure:
+def hierarchy_figure(result: Hierarchy) -> Figure:
     """Return the picture as a matplotlib figure; call it inside ``drawing()``."""
     from matplotlib.figure import Figure
 
     wide, tall = SIDE + 90.0, SIDE + 195.0
     figure = Figure((wide / 72, tall / 72), dpi=72, facecolor="white")
     left, width = 50.0 / wide, SIDE / wide
-    title = fitted(title_of(found), SIDE + 30, FONT + 1, "bold")
+    title = fitted(title_of(result), SIDE + 30, FONT + 1, "bold")
     figure.text(
         left, 1 - 10 / tall, title, fontsize=FONT + 1, weight="bold", va="center", parse_math=False, gid="title"
     )
     figure.text(
-        left, 1 - 22 / tall, subtitle_of(found), fontsize=FONT - 1, va="center", parse_math=False, gid="subtitle"
+        left, 1 - 22 / tall, subtitle_of(result), fontsize=FONT - 1, va="center", parse_math=False, gid="subtitle"
     )
     matrix = figure.add_axes((left, 1 - (44 + SIDE) / tall, width, SIDE / tall))
-    _matrix(matrix, found)
+    _matrix(matrix, result)
     rows = figure.add_axes((left, 50 / tall, width, 80 / tall))
-    _rows(rows, found)
+    _rows(rows, result)
     return figure
 
 
-def _matrix(axes: Axes, found: Hierarchy) -> None:
+def _matrix(axes: Axes, result: Hierarchy) -> None:
     """Draw every usable block in the shade of its depth.
 
     Leaves are dark where they attend to themselves, areas too fine to draw are hatched.
     """
     from matplotlib.patches import Rectangle
 
-    size = found.positions
+    size = result.positions
     axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
     axes.tick_params(labelsize=FONT - 1, length=2, color=LINE)
     axes.set_ylabel("query, in the order of the leaves", fontsize=FONT)
     axes.xaxis.tick_top()
-    for depth in sorted({block[0] for block in found.blocks}):
-        blocks = [Rectangle((key, row), keys, rows) for at, row, rows, key, keys in found.blocks if at == depth]
+    for depth in sorted({block[0] for block in result.blocks}):
+        blocks = [Rectangle((key, row), keys, rows) for at, row, rows, key, keys in result.blocks if at == depth]
         colour = DEPTHS[min(depth, len(DEPTHS)) - 1]
         _cells(axes, blocks, f"depth-{depth}", facecolor=colour, edgecolor="white", linewidth=0.3)
-    ends = (*found.parts[1:], size)
-    squares = [(low, high - low) for low, high in zip(found.parts, ends, strict=True)]
+    ends = (*result.parts[1:], size)
+    squares = [(low, high - low) for low, high in zip(result.parts, ends, strict=True)]
     leaves = [Rectangle((low, low), 1, 1) for low, wide in squares if wide == 1]
     deeper = [Rectangle((low, low), wide, wide) for low, wide in squares if wide > 1]
     _cells(
-        axes, leaves, "leaves", facecolor="#263238" if found.included else "white", edgecolor="#b0bec5", linewidth=0.2
+        axes, leaves, "leaves", facecolor="#263238" if result.included else "white", edgecolor="#b0bec5", linewidth=0.2
     )
     _cells(axes, deeper, "deeper", facecolor="#eceff1", edgecolor="#607d8b", linewidth=0.4, hatch="////")
 
@@ -114,17 +118,17 @@ def _cells(axes: Axes, cells: list[Any], gid: str, **style: Any) -> None:
         axes.add_collection(drawn)
 
 
-def _rows(axes: Axes, found: Hierarchy) -> None:
+def _rows(axes: Axes, result: Hierarchy) -> None:
     """Draw the divergence of each position, or why there is none."""
-    values = np.array([np.nan if row is None else row for row in found.kl_rows], float)
+    values = np.array([np.nan if row is None else row for row in result.kl_rows], float)
     axes.tick_params(labelsize=FONT - 1, length=2, color=LINE)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.set_xlim(0, found.positions)
+    axes.set_xlim(0, result.positions)
     axes.set_xlabel("position", fontsize=FONT)
     axes.set_ylabel("KL, nats", fontsize=FONT)
     if not len(values) or np.isnan(values).all():
-        reason = found.skipped or "every row is empty"
+        reason = result.skipped or "every row is empty"
         axes.text(0.5, 0.5, reason[:70], transform=axes.transAxes, ha="center", va="center", fontsize=FONT, gid="none")
         return
     x, y = reduced(values)

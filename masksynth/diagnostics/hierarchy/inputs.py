@@ -71,10 +71,10 @@ def inputs_of(
     where = None if eps is None else _finite(eps, "eps")
     if where is not None and len(where) != tree.nodes:
         raise InvalidInstance(f"eps {where.shape} for {tree.nodes} nodes", "", "give (V, e): one row for each node")
-    found = Inputs(queries, keys, scale, where)
-    if not largest_score(found) < float(np.finfo(queries.dtype).max) / 4:
+    result = Inputs(queries, keys, scale, where)
+    if not largest_score(result) < float(np.finfo(queries.dtype).max) / 4:
         raise InvalidInstance("scores of q and k are too large for their numbers", "", "scale them down")
-    return found
+    return result
 
 
 def largest_score(inputs: Inputs) -> float:

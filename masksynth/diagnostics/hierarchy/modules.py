@@ -110,14 +110,14 @@ def _components(linked: BoolArray) -> list[Int64Array]:
 
 
 def _reached(linked: BoolArray, start: int) -> BoolArray:
-    found = np.zeros(len(linked), bool)
-    found[start] = True
+    result = np.zeros(len(linked), bool)
+    result[start] = True
     front = np.array([start])
     while len(front):
-        new = linked[front].any(axis=0) & ~found
-        found |= new
+        new = linked[front].any(axis=0) & ~result
+        result |= new
         front = np.flatnonzero(new)
-    return found
+    return result
 
 
 def _line(inner: BoolArray) -> list[Int64Array]:

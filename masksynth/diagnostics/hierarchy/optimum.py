@@ -46,40 +46,40 @@ def distance(tree: Tree, inputs: Inputs, sight: Sight) -> Distance:
     >>> round(found.total, 12) == round(found.identity, 12), round(found.total, 6)
     (True, 2.240884)
     """
-    found = attend(tree, inputs, inputs.k.astype(np.result_type(inputs.q, inputs.k)), sight)
+    result = attend(tree, inputs, inputs.k.astype(np.result_type(inputs.q, inputs.k)), sight)
     logs = log_normalisers(tree, inputs, sight)
-    rows = _free_energies(tree, inputs, found, sight) + logs
+    rows = _free_energies(tree, inputs, result, sight) + logs
     empty = massless_rows(tree, sight)
     rows = np.where(empty, np.inf, rows)
     return Distance(
-        rows, float(rows.sum()), float(tree.size * found.energies.phi[0] + logs.sum()) if not empty.any() else np.inf
+        rows, float(rows.sum()), float(tree.size * result.energies.phi[0] + logs.sum()) if not empty.any() else np.inf
     )
 
 
-def _free_energies(tree: Tree, inputs: Inputs, found: Attention, sight: Sight) -> FloatArray:
+def _free_energies(tree: Tree, inputs: Inputs, result: Attention, sight: Sight) -> FloatArray:
     """Return ``sum_j theta_ij (log theta_ij - score_ij)`` of each position i.
 
     With the means of the blocks in place of the scores it is the sum, over the nodes A above i, of the mass that A
     gives to its siblings times ``log s(parent) - log(e^-phi(A) + e^-eta(A))``, and the same for what the leaf keeps.
     The scores themselves differ from the means by dot products alone, since position embeddings are constant on blocks.
     """
-    energy, whole = found.energies, found.energies.whole
+    energy, whole = result.energies, result.energies.whole
     node_q = energy.q
     free = np.zeros(tree.nodes)
     for low, high in tree.levels[1:]:
         above = tree.parent[low:high]
-        given = found.cross[low:high]
-        level = np.where(given > 0, found.log_mass[above], 0) - np.where(given > 0, whole[low:high], 0)
+        given = result.cross[low:high]
+        level = np.where(given > 0, result.log_mass[above], 0) - np.where(given > 0, whole[low:high], 0)
         mean = inputs.scale * np.einsum("nd,nd->n", node_q[low:high], energy.seen[low:high])
         free[low:high] = free[above] + given * (level + mean)
     leaf = np.flatnonzero(tree.position >= 0)
     at = tree.position[leaf]
-    kept = np.exp(found.log_mass[leaf])
-    own = np.where(kept > 0, found.log_mass[leaf] + np.where(kept > 0, energy.phi[leaf], 0), 0)
+    kept = np.exp(result.log_mass[leaf])
+    own = np.where(kept > 0, result.log_mass[leaf] + np.where(kept > 0, energy.phi[leaf], 0), 0)
     own += inputs.scale * np.einsum("nd,nd->n", inputs.q[at], inputs.k[at])
     rows = np.empty(tree.size)
     rows[at] = free[leaf] + np.where(kept > 0, kept * own, 0)
-    found_rows: FloatArray = rows - inputs.scale * np.einsum("nd,nd->n", inputs.q, found.output)
+    found_rows: FloatArray = rows - inputs.scale * np.einsum("nd,nd->n", inputs.q, result.output)
     return found_rows
 
 
@@ -141,6 +141,6 @@ def _embedded(tree: Tree, eps: FloatArray) -> FloatArray:
     own = np.empty(tree.size)
     own[tree.first[tree.leaves]] = (eps[tree.leaves] ** 2).sum(axis=1)
     by_rank[np.arange(tree.size), np.arange(tree.size)] = own
-    found = np.empty_like(by_rank)
-    found[np.ix_(tree.order, tree.order)] = by_rank
-    return found
+    result = np.empty_like(by_rank)
+    result[np.ix_(tree.order, tree.order)] = by_rank
+    return result

@@ -76,30 +76,30 @@ def hierarchical_attention(
 
 def attend(tree: Tree, inputs: Inputs, v: FloatArray, sight: Sight) -> Attention:
     """Run the dynamic programme: energies up, masses and values down."""
-    found = energies(tree, inputs, v, sight)
-    whole = found.whole
-    inner, cross = _minus(-found.phi, whole), _minus(-found.eta, whole)
-    log_mass = np.zeros(tree.nodes, found.phi.dtype)
+    result = energies(tree, inputs, v, sight)
+    whole = result.whole
+    inner, cross = _minus(-result.phi, whole), _minus(-result.eta, whole)
+    log_mass = np.zeros(tree.nodes, result.phi.dtype)
     given = np.zeros_like(log_mass)
-    value = np.zeros_like(found.v)
+    value = np.zeros_like(result.v)
     for low, high in tree.levels[1:]:
         above = tree.parent[low:high]
         given[low:high] = np.exp(log_mass[above] + cross[low:high])
-        value[low:high] = value[above] + given[low:high, None] * found.seen[low:high]
+        value[low:high] = value[above] + given[low:high, None] * result.seen[low:high]
         log_mass[low:high] = log_mass[above] + inner[low:high]
     if tree.nodes == 1 and not sight.itself[0]:
         log_mass[0] = -np.inf
     leaf = np.flatnonzero(tree.position >= 0)
     output = np.empty((tree.size, v.shape[1]), value.dtype)
     output[tree.position[leaf]] = value[leaf] + np.exp(log_mass[leaf])[:, None] * v[tree.position[leaf]]
-    return Attention(output, found, log_mass, given)
+    return Attention(output, result, log_mass, given)
 
 
 def _minus(part: FloatArray, whole: FloatArray) -> FloatArray:
     """Return ``part - whole``, minus infinity where the part is."""
     empty = np.isneginf(part)
-    found: FloatArray = np.where(empty, -np.inf, np.where(empty, 0, part) - np.where(empty, 0, whole))
-    return found
+    result: FloatArray = np.where(empty, -np.inf, np.where(empty, 0, part) - np.where(empty, 0, whole))
+    return result
 
 
 def massless_rows(tree: Tree, sight: Sight) -> BoolArray:
@@ -119,13 +119,13 @@ def massless_rows(tree: Tree, sight: Sight) -> BoolArray:
     [True, True, False, False, False, False]
     """
     zeros = np.zeros((tree.size, 1))
-    found = attend(tree, Inputs(zeros, zeros, 1.0, None), zeros, sight)
+    result = attend(tree, Inputs(zeros, zeros, 1.0, None), zeros, sight)
     mass = np.zeros(tree.nodes)
     for low, high in tree.levels[1:]:
-        mass[low:high] = mass[tree.parent[low:high]] + found.cross[low:high]
+        mass[low:high] = mass[tree.parent[low:high]] + result.cross[low:high]
     leaf = np.flatnonzero(tree.position >= 0)
     empty = np.empty(tree.size, bool)
-    empty[tree.position[leaf]] = mass[leaf] + np.exp(found.log_mass[leaf]) == 0
+    empty[tree.position[leaf]] = mass[leaf] + np.exp(result.log_mass[leaf]) == 0
     return empty
 
 
@@ -165,20 +165,20 @@ def direct_attention(
     """
     inputs = inputs_of(tree, q, k, scale=scale, scores=scores, eps=eps)
     values, seen = values_of(tree, v), sight or sight_of(tree)
-    found = energies(tree, inputs, values, seen)
-    output = np.zeros((tree.size, values.shape[1]), found.v.dtype)
+    result = energies(tree, inputs, values, seen)
+    output = np.zeros((tree.size, values.shape[1]), result.v.dtype)
     for first in range(0, tree.size, LEAVES):
         leaf = tree.leaves[first : first + LEAVES]
-        output[tree.position[leaf]] = _leaf_rows(tree, inputs, found, seen, leaf)
+        output[tree.position[leaf]] = _leaf_rows(tree, inputs, result, seen, leaf)
     return output
 
 
-def _leaf_rows(tree: Tree, inputs: Inputs, found: Energies, sight: Sight, leaf: Int64Array) -> FloatArray:
+def _leaf_rows(tree: Tree, inputs: Inputs, result: Energies, sight: Sight, leaf: Int64Array) -> FloatArray:
     """Return rows of some leaves, computed from each leaf's parent up.
 
     ``row(A) = (e^-phi(A) row inside A + sum_C |C| e^-psi v(C)) / (both sums)``.
     """
-    row = np.where(sight.itself[tree.position[leaf]][:, None], found.v[leaf], 0)
+    row = np.where(sight.itself[tree.position[leaf]][:, None], result.v[leaf], 0)
     node = leaf.copy()
     for level in range(tree.depth - 1, -1, -1):
         above = tree.parent[node]
@@ -188,25 +188,25 @@ def _leaf_rows(tree: Tree, inputs: Inputs, found: Energies, sight: Sight, leaf: 
             mine = np.flatnonzero(inside & (group.parent[at] == above))
             family, place = at[mine], node[mine] - tree.child_offset[above[mine]]
             may = allowed[family if len(allowed) > 1 else 0, place]
-            row[mine] = _one_level(tree, inputs, found, node[mine], group.child[family], may, row[mine])
+            row[mine] = _one_level(tree, inputs, result, node[mine], group.child[family], may, row[mine])
             node[mine] = group.parent[family]
     return row
 
 
 def _one_level(
-    tree: Tree, inputs: Inputs, found: Energies, node: Int64Array, child: Int64Array, may: BoolArray, row: FloatArray
+    tree: Tree, inputs: Inputs, result: Energies, node: Int64Array, child: Int64Array, may: BoolArray, row: FloatArray
 ) -> FloatArray:
     """Mix the inner rows of some nodes, ``row``, with the values of their siblings."""
-    score = inputs.scale * np.einsum("nd,nbd->nb", found.q[node], found.k[child])
+    score = inputs.scale * np.einsum("nd,nbd->nb", result.q[node], result.k[child])
     if inputs.eps is not None:
         score = score + np.einsum("ne,nbe->nb", inputs.eps[node], inputs.eps[child])
-    own = -found.phi[node]
+    own = -result.phi[node]
     score = np.where(may, score, -np.inf)
     top = np.maximum(score.max(axis=1), own)
     top = np.where(np.isneginf(top), 0, top)
     weight = np.exp(score - top[:, None]) * tree.count[child]
     inner = np.exp(own - top)
     total = weight.sum(axis=1) + inner
-    mixed = inner[:, None] * row + np.einsum("nb,nbc->nc", weight, found.v[child])
+    mixed = inner[:, None] * row + np.einsum("nb,nbc->nc", weight, result.v[child])
     made: FloatArray = mixed / np.where(total == 0, 1, total)[:, None]
     return made

@@ -174,8 +174,8 @@ class HierarchicalAttention(nn.Module):
             if self.embeddings
             else None
         )
-        found = hierarchical_attention(
+        result = hierarchical_attention(
             plan, q, k, v, included=self.included, causal=self.causal, padding=padding, eps=eps
         )
-        mixed: Tensor = self.mix(found.transpose(-2, -3).flatten(-2))
+        mixed: Tensor = self.mix(result.transpose(-2, -3).flatten(-2))
         return mixed

@@ -111,16 +111,16 @@ def _places(model: nn.Module, layers: Iterable[int]) -> list[Any]:
     if getattr(config, "add_cross_attention", False) or _has_cross(model):
         raise Unsupported(f"{type(model).__name__} has cross-attention; give an encoder or a decoder alone")
     chosen = _chosen(layers, int(many))
-    found: list[Any] = [
+    result: list[Any] = [
         one for one in model.modules() if getattr(one, "layer_idx", None) in chosen and hasattr(one, "config")
     ]
-    if missing := sorted(chosen - {one.layer_idx for one in found}):
+    if missing := sorted(chosen - {one.layer_idx for one in result}):
         raise Unsupported(
             f"{type(model).__name__} has no attention module of layer {missing[0]} (by layer_idx); {REMEDY}"
         )
-    for before in {one.config._attn_implementation for one in found} - {"sdpa", "eager"}:
+    for before in {one.config._attn_implementation for one in result} - {"sdpa", "eager"}:
         raise Unsupported(f"attention {before!r} has masks of its own; load the model with attn_implementation='sdpa'")
-    return found
+    return result
 
 
 def _has_cross(model: nn.Module) -> bool:
@@ -129,13 +129,13 @@ def _has_cross(model: nn.Module) -> bool:
 
 
 def _chosen(layers: Iterable[int], many: int) -> frozenset[int]:
-    found = list(layers) if isinstance(layers, Iterable) else [layers]
-    if not isinstance(layers, Iterable) or any(type(layer) is not int for layer in found):
+    result = list(layers) if isinstance(layers, Iterable) else [layers]
+    if not isinstance(layers, Iterable) or any(type(layer) is not int for layer in result):
         raise InvalidInstance(f"expected a list of integers, such as [0, 2], got {layers!r:.40}", "")
-    for layer in found:
+    for layer in result:
         if not -many <= layer < many:
             raise InvalidInstance(f"expected a layer of 0..{many - 1}, got layer {layer}", "")
-    return frozenset(layer % many for layer in found)
+    return frozenset(layer % many for layer in result)
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def _attention(made: Callable[[int], Tree], options: tuple[bool, bool], used: se
         padding, causal = padding_of(attention_mask, query)
         if attention_mask is None:
             causal = _causal_alone(module, settings)
-        found = hierarchical_attention(
+        result = hierarchical_attention(
             plan(query.shape[-2], query.device, causal),
             query,
             key,
@@ -193,7 +193,7 @@ def _attention(made: Callable[[int], Tree], options: tuple[bool, bool], used: se
             causal=causal,
             padding=padding,
         )
-        return found.transpose(1, 2), None
+        return result.transpose(1, 2), None
 
     return attention
 

@@ -134,14 +134,14 @@ def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Te
     root = sums[0]
     shape = (root.inner[..., 0] + v[..., 0, 0]).shape
     value, mass = v.new_zeros(*shape, 1, v.shape[-1]), v.new_ones(*shape, 1)
-    found = [_ends(levels[0], value, mass, root)]
+    result = [_ends(levels[0], value, mass, root)]
     for level, nodes, looked in zip(levels[1:], sums[1:], sights, strict=True):
         keep, cross = _shares(nodes, looked)
         given = mass.index_select(-1, level.above)
         value = value.index_select(-2, level.above) + (given * cross).unsqueeze(-1) * looked.value
         mass = given * keep
-        found.append(_ends(level, value, mass, nodes))
-    return torch.cat(found, -2)
+        result.append(_ends(level, value, mass, nodes))
+    return torch.cat(result, -2)
 
 
 def _ends(level: Level, value: Tensor, mass: Tensor, nodes: Sums) -> Tensor:

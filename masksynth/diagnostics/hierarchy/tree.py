@@ -115,42 +115,42 @@ class Tree:
     @cached_property
     def level_offset(self) -> Int64Array:
         """Row pointers of levels, (depth + 2,): depth l has ``range(level_offset[l], level_offset[l + 1])``."""
-        found = [0, 1]
-        while found[-1] < self.nodes:
-            found.append(int(self.child_offset[found[-1]]))
-        return np.array(found)
+        result = [0, 1]
+        while result[-1] < self.nodes:
+            result.append(int(self.child_offset[result[-1]]))
+        return np.array(result)
 
     @cached_property
     def count(self) -> Int64Array:
         """Number of leaves below each node, itself included, (V,)."""
-        found = (self.position >= 0).astype(np.int64)
+        result = (self.position >= 0).astype(np.int64)
         for low, high in self.levels[:0:-1]:
             base = int(self.parent[low])
-            sums = np.bincount(self.parent[low:high] - base, weights=found[low:high]).astype(np.int64)
-            found[base : base + len(sums)] += sums
-        return found
+            sums = np.bincount(self.parent[low:high] - base, weights=result[low:high]).astype(np.int64)
+            result[base : base + len(sums)] += sums
+        return result
 
     @cached_property
     def first(self) -> Int64Array:
         """Rank of the first leaf below each node, (V,); its leaves are ``first[v] .. first[v] + count[v] - 1``."""
-        found = np.zeros(self.nodes, np.int64)
+        result = np.zeros(self.nodes, np.int64)
         for low, high in self.levels[1:]:
             before = np.cumsum(self.count[low:high]) - self.count[low:high]
             family = self.parent[low:high]
-            found[low:high] = found[family] + before - before[self.child_offset[family] - low]
-        return found
+            result[low:high] = result[family] + before - before[self.child_offset[family] - low]
+        return result
 
     @cached_property
     def leaves(self) -> Int64Array:
         """The leaves from left to right, as nodes, (N,)."""
-        found = np.flatnonzero(self.position >= 0)
-        return found[np.argsort(self.first[found])]
+        result = np.flatnonzero(self.position >= 0)
+        return result[np.argsort(self.first[result])]
 
     @cached_property
     def order(self) -> Int64Array:
         """The positions of the leaves from left to right, (N,)."""
-        found = np.flatnonzero(self.position >= 0)
-        return self.position[found] if len(found) == 1 else self.position[self.leaves]
+        result = np.flatnonzero(self.position >= 0)
+        return self.position[result] if len(result) == 1 else self.position[self.leaves]
 
     @cached_property
     def levels(self) -> tuple[tuple[int, int], ...]:
@@ -236,26 +236,26 @@ def tree_of_parents(parent: ArrayLike, position: ArrayLike) -> Tree:
 
 def _integers(value: ArrayLike) -> Int64Array:
     try:
-        found = np.asarray(value)
+        result = np.asarray(value)
     except ValueError:
-        found = np.zeros((0, 0))
-    found = found.astype(np.int64) if found.shape == (0,) else found
-    if found.ndim != 1 or found.dtype.kind not in "iu" or holds_booleans(value):
+        result = np.zeros((0, 0))
+    result = result.astype(np.int64) if result.shape == (0,) else result
+    if result.ndim != 1 or result.dtype.kind not in "iu" or holds_booleans(value):
         raise InvalidInstance(
             "expected lists of integers as parents and positions", remedy="give -1 where there is none"
         )
-    return found.astype(np.int64)
+    return result.astype(np.int64)
 
 
 def _level_order(parents: Int64Array, frontier: Int64Array) -> Int64Array:
     """Return the nodes that lead to the root, level by level."""
     children = np.argsort(parents, kind="stable")
     cut = np.searchsorted(parents[children], np.arange(len(parents) + 1))
-    found = [frontier]
+    result = [frontier]
     while len(frontier):
         frontier = children[repeat_ranges(cut[frontier], cut[frontier + 1] - cut[frontier])]
-        found.append(frontier)
-    return np.concatenate(found)
+        result.append(frontier)
+    return np.concatenate(result)
 
 
 def _on_cycle(parents: Int64Array, reached: Int64Array) -> int:

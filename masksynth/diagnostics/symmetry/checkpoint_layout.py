@@ -74,11 +74,11 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
     quantised = next((name for name in store.entries if QUANTISED.search(name)), None)
     if quantised is not None:
         raise InvalidInstance("belongs to quantised weights", quantised, "dequantise the weights first", store.source)
-    found = sorted([*_pairs(store), *_fused(store)], key=lambda one: natural(one.name))
-    if not found:
+    result = sorted([*_pairs(store), *_fused(store)], key=lambda one: natural(one.name))
+    if not result:
         fact = f"no layer of a known layout among {len(store.entries)} tensors: looked for {LOOKED_FOR}"
         raise InvalidInstance(fact, "", "rename the weights, or give W_q and W_k as arrays", store.source)
-    return tuple(_with_heads(store, one, head_dim) for one in found)
+    return tuple(_with_heads(store, one, head_dim) for one in result)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -185,13 +185,13 @@ def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention
 
 def _agree(store: Store, one: Attention, width: int) -> None:
     """Raise InvalidInstance for a config.json with other numbers of heads than the weights."""
-    for names, found, what in (
+    for names, result, what in (
         (_head_names(one), one.heads, "query"),
         (("num_key_value_heads",), one.key_heads, "key"),
     ):
         name, said = _first(store, one, names)
-        if said is not None and said != found:
-            fact = f"the weights have {found} {what} heads of {width}, and config.json gives {name} {said}"
+        if said is not None and said != result:
+            fact = f"the weights have {result} {what} heads of {width}, and config.json gives {name} {said}"
             raise InvalidInstance(fact, one.name, f"{BELONGS}, or give --head-dim", store.source)
 
 
@@ -236,5 +236,5 @@ def _first(store: Store, one: Attention, names: tuple[str, ...]) -> tuple[str, i
 def _config(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the part of config.json that describes this layer, in models of several towers."""
     tower = "vision_config" if "vision" in name or "visual" in name else "text_config"
-    found = config.get(tower)
-    return found if isinstance(found, dict) else config
+    result = config.get(tower)
+    return result if isinstance(result, dict) else config

@@ -19,13 +19,13 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 
 
 def draw_symmetry(
-    found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, path: str | Path, force: bool = False
+    result: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, path: str | Path, force: bool = False
 ) -> Path:
     """Draw a diagnosis from its record alone; equal records give equal bytes.
 
     Parameters
     ----------
-    found : WeightDiagnosis, MaskDiagnosis or TrainingDiagnosis
+    result : WeightDiagnosis, MaskDiagnosis or TrainingDiagnosis
     path : path
         Ends in .svg, .png or .pdf.
     force : bool
@@ -51,14 +51,14 @@ def draw_symmetry(
 
     place = check_picture(path, force)
     with drawing():
-        return write_figure(symmetry_figure(found), place, "Symmetry of attention", force)
+        return write_figure(symmetry_figure(result), place, "Symmetry of attention", force)
 
 
-def symmetry_figure(found: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) -> Figure:
+def symmetry_figure(result: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) -> Figure:
     """Return a diagnosis as a matplotlib figure; call it inside ``drawing()``."""
-    if isinstance(found, WeightDiagnosis):
-        return _weights(found)
-    return _mask(found) if isinstance(found, MaskDiagnosis) else _training(found)
+    if isinstance(result, WeightDiagnosis):
+        return _weights(result)
+    return _mask(result) if isinstance(result, MaskDiagnosis) else _training(result)
 
 
 def _sheet(panels: int, width: float = 3.6, height: float = 2.8) -> tuple[Figure, list[Axes]]:
@@ -68,27 +68,27 @@ def _sheet(panels: int, width: float = 3.6, height: float = 2.8) -> tuple[Figure
     return figure, [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
 
 
-def _weights(found: WeightDiagnosis) -> Figure:
+def _weights(result: WeightDiagnosis) -> Figure:
     figure, (left, right) = _sheet(2)
-    _layers(left, found, "symmetry", BLUE)
-    _layers(right, found, "directionality", ORANGE)
-    right.set_title(f"mode {found.mode}, gamma {found.gamma:g}", fontsize=8)
-    left.set_title(_tail(found.source), fontsize=8)
+    _layers(left, result, "symmetry", BLUE)
+    _layers(right, result, "directionality", ORANGE)
+    right.set_title(f"mode {result.mode}, gamma {result.gamma:g}", fontsize=8)
+    left.set_title(_tail(result.source), fontsize=8)
     return figure
 
 
-def _layers(axes: Axes, found: WeightDiagnosis, name: str, colour: str) -> None:
+def _layers(axes: Axes, result: WeightDiagnosis, name: str, colour: str) -> None:
     """Draw a score of each layer as a line, of its heads as points, the median as a dashed line."""
     heads = [
         (place, value)
-        for place, one in enumerate(found.layers)
+        for place, one in enumerate(result.layers)
         for value in getattr(one, f"head_{name}")
         if value is not None
     ]
     if heads:
         places, values = zip(*heads, strict=True)
         axes.scatter(places, values, s=8, color=GREY, alpha=0.6, linewidths=0, label="heads", gid=f"{name}-heads")
-    known = [(place, value) for place, one in enumerate(found.layers) if (value := getattr(one, name)) is not None]
+    known = [(place, value) for place, one in enumerate(result.layers) if (value := getattr(one, name)) is not None]
     if known:
         axes.plot(
             *zip(*known, strict=True),
@@ -99,7 +99,7 @@ def _layers(axes: Axes, found: WeightDiagnosis, name: str, colour: str) -> None:
             label="sum of heads",
             gid=name,
         )
-    middle = getattr(found, name)
+    middle = getattr(result, name)
     if middle is not None:
         axes.axhline(middle, color=colour, linewidth=0.8, linestyle="--", label="median of layers")
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
@@ -115,11 +115,11 @@ def _whole(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _mask(found: MaskDiagnosis) -> Figure:
+def _mask(result: MaskDiagnosis) -> Figure:
     figure, (axes,) = _sheet(1, 4.6)
-    for number, one in enumerate(found.tables):
+    for number, one in enumerate(result.tables):
         style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.2}
-        name = f"table {number}: " if len(found.tables) > 1 else ""
+        name = f"table {number}: " if len(result.tables) > 1 else ""
         axes.axhline(one.reciprocity, linestyle="--", label=f"{name}reciprocity {one.reciprocity:.4f}", **style)
         if one.sampled:
             dimensions = [drawn.dimension for drawn in one.sampled]
@@ -135,25 +135,25 @@ def _mask(found: MaskDiagnosis) -> Figure:
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xscale="log", xlabel="dimension d", ylabel="symmetry of the update", ylim=(-0.1, 1.05))
     axes.xaxis.set_major_formatter(lambda place, _: f"{place:g}")
-    axes.set_title(_tail(found.source), fontsize=8)
+    axes.set_title(_tail(result.source), fontsize=8)
     axes.legend(frameon=False, fontsize=7)
     return figure
 
 
-def _training(found: TrainingDiagnosis) -> Figure:
+def _training(result: TrainingDiagnosis) -> Figure:
     figure, panels = _sheet(2, 3.8)
     for axes, start in zip(panels, ("random", "symmetric"), strict=True):
-        for place, one in enumerate(found.trends):
-            runs = [curve.symmetry for curve in found.curves if (curve.mask, curve.start) == (one.mask, start)]
+        for place, one in enumerate(result.trends):
+            runs = [curve.symmetry for curve in result.curves if (curve.mask, curve.start) == (one.mask, start)]
             colour, mean = (
                 COLOURS[place % len(COLOURS)],
                 [sum(values) / len(values) for values in zip(*runs, strict=True)],
             )
             for run in runs:
-                axes.plot(found.steps, run, color=colour, linewidth=0.5, alpha=0.5)
+                axes.plot(result.steps, run, color=colour, linewidth=0.5, alpha=0.5)
             mark = MARKS[place % len(MARKS)]
             axes.plot(
-                found.steps, mean, color=colour, linewidth=1.6, marker=mark, markevery=5, markersize=4, label=one.mask
+                result.steps, mean, color=colour, linewidth=1.6, marker=mark, markevery=5, markersize=4, label=one.mask
             )
         axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
         axes.set(xlabel="step", ylabel="symmetry of W_qk, mean of layers", ylim=(-0.1, 1.05))

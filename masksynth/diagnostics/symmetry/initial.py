@@ -86,8 +86,8 @@ def skew_rotation(size: int, rng: np.random.Generator) -> Float64Array:
     basis, _ = np.linalg.qr(rng.standard_normal((size, size)))
     quarter = np.kron(np.eye(size // 2), np.array([[0.0, -1.0], [1.0, 0.0]]))
     turned = basis @ quarter @ basis.T
-    found: Float64Array = (turned - turned.T) / 2
-    return found
+    result: Float64Array = (turned - turned.T) / 2
+    return result
 
 
 def _split(key: ArrayLike, heads: int, key_heads: int | None) -> Float64Array:
@@ -103,5 +103,5 @@ def _split(key: ArrayLike, heads: int, key_heads: int | None) -> Float64Array:
 
 def _spread(split: Float64Array, heads: int) -> Float64Array:
     """Repeat each key head once for every query head that reads it."""
-    found: Float64Array = np.repeat(split, heads // split.shape[1], axis=1).reshape(len(split), -1)
-    return found
+    result: Float64Array = np.repeat(split, heads // split.shape[1], axis=1).reshape(len(split), -1)
+    return result

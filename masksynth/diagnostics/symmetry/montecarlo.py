@@ -16,7 +16,7 @@ import numpy as np
 from masksynth.diagnostics.components import mask_parts
 from masksynth.diagnostics.symmetry.mask_prediction import early_counts, pairs_of, reciprocity, update_symmetry
 from masksynth.diagnostics.symmetry.scores import finite, quotient, scaled
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, check_type
 from masksynth.mask import Mask
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import Float64Array
@@ -134,6 +134,7 @@ def diagnose_mask(
     >>> diagnose_mask(Mask.from_dense(np.tri(8, dtype=bool))).tables[0].reciprocity
     0.2222222222222222
     """
+    check_type(mask, Mask)
     wanted = tuple(dimensions) if check else ()
     if any(d < 1 for d in wanted) or draws < 2:
         raise InvalidInstance(
@@ -198,6 +199,6 @@ def _row_sums(mask: Mask, states: Float64Array, table: int) -> Float64Array:
     """Return M X, the sum of the rows of X over each row of the mask."""
     query, start, end = row_intervals(mask, table)
     total = np.concatenate([np.zeros((1, states.shape[1])), np.cumsum(states, axis=0)])
-    found = np.zeros_like(states)
-    np.add.at(found, query, total[end] - total[start])
-    return found
+    result = np.zeros_like(states)
+    np.add.at(result, query, total[end] - total[start])
+    return result

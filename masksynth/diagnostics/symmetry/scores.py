@@ -144,10 +144,10 @@ def finite(value: ArrayLike, name: str = "the matrix") -> Float64Array:
     InvalidInstance
         If it contains anything else.
     """
-    found: Any = np.asarray(value)
-    if found.dtype.kind not in "fiub":
-        raise InvalidInstance(f"expected real numbers as {name}, got {found.dtype}", "")
-    array: Float64Array = found.astype(np.float64, copy=False)
+    result: Any = np.asarray(value)
+    if result.dtype.kind not in "fiub":
+        raise InvalidInstance(f"expected real numbers as {name}, got {result.dtype}", "")
+    array: Float64Array = result.astype(np.float64, copy=False)
     if not np.isfinite(array).all():
         raise InvalidInstance(
             f"{name} contains {int((~np.isfinite(array)).sum())} values that are NaN or infinite",
@@ -168,8 +168,8 @@ def scaled(array: Float64Array) -> Float64Array:
     (array([ 0.75 , -0.125]), True)
     """
     _, exponent = np.frexp(np.abs(array).max(initial=0))
-    found: Float64Array = np.ldexp(array, -exponent)
-    return found
+    result: Float64Array = np.ldexp(array, -exponent)
+    return result
 
 
 def quotient(above: Any, below: Any) -> float:

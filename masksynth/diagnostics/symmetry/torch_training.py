@@ -151,11 +151,11 @@ def _train(
     masks = torch.stack([torch.from_numpy(run.setting.mask.dense()) for run in runs])[:, None, None]
     trained, tested = _texts(runs, steps * BATCH, 0, order), _texts(runs, TESTED, 1, order)
     optimizer = torch.optim.AdamW(list(weights.values()), lr=RATE, weight_decay=0.01)
-    found: list[tuple[Tensor, list[float]]] = []
+    result: list[tuple[Tensor, list[float]]] = []
     for step in range(steps + 1):
         if step in recorded:
             with torch.no_grad():
-                found.append((_losses(weights, masks, tested), _symmetry(weights)))
+                result.append((_losses(weights, masks, tested), _symmetry(weights)))
         if step < steps:
             progress(step, steps)
             optimizer.zero_grad()
@@ -163,8 +163,8 @@ def _train(
             total = _losses(weights, masks, Texts(*(values[:, part] for values in trained))).sum()
             torch.autograd.backward(total)
             optimizer.step()
-    return torch.stack([one for one, _ in found], dim=1).tolist(), [
-        list(one) for one in zip(*(scores for _, scores in found), strict=True)
+    return torch.stack([one for one, _ in result], dim=1).tolist(), [
+        list(one) for one in zip(*(scores for _, scores in result), strict=True)
     ]
 
 

@@ -59,8 +59,8 @@ def store_of_module(module: nn.Module) -> Store:
     }
 
     def fetch(name: str) -> AnyArray:
-        found: AnyArray = held[name].detach().to("cpu", torch.float64).numpy()
-        return found
+        result: AnyArray = held[name].detach().to("cpu", torch.float64).numpy()
+        return result
 
     config: Any = getattr(module, "config", None)
     return Store(entries, fetch, type(module).__name__, config.to_dict() if hasattr(config, "to_dict") else {})
@@ -129,13 +129,13 @@ def make_skew(module: nn.Module, head_dim: int | None = None, seed: int = 0) -> 
 
 def _replace_queries(module: nn.Module, head_dim: int | None, query_of: Callable[[int, Any, int, int], Any]) -> int:
     store = store_of_module(module)
-    found = attentions(store, head_dim)
+    result = attentions(store, head_dim)
     parameters = dict(module.named_parameters(remove_duplicate=False))
-    for number, one in enumerate(found):
+    for number, one in enumerate(result):
         _, key = read_parts(store, one)
         value = query_of(number, key, one.heads or 1, one.key_heads or 1)
         _write(parameters, one, torch.from_numpy(value))
-    return len(found)
+    return len(result)
 
 
 def _write(parameters: Mapping[str, nn.Parameter], one: Attention, value: Tensor) -> None:

@@ -130,12 +130,12 @@ def _files(place: Path) -> list[Path]:
             raise InvalidInstance(
                 f"contains {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(place)
             )
-        found = _shards(indices[0]) if indices else sorted(place.glob("*.safetensors"))
-        if not found:
+        result = _shards(indices[0]) if indices else sorted(place.glob("*.safetensors"))
+        if not result:
             raise InvalidInstance(
                 "contains no .safetensors file", "", "save the model with safe_serialization", str(place)
             )
-        return found
+        return result
     if place.suffix not in (".safetensors", ".npz"):
         remedy = f"name a .safetensors or .npz file, a *{INDEX}, or a folder; convert .bin and .pt files"
         raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", remedy, str(place))
@@ -159,12 +159,12 @@ def _shards(index: Path) -> list[Path]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInstance(f"not JSON: {error}", "", "use a complete file", str(path)) from None
-    if not isinstance(found, dict):
+    if not isinstance(result, dict):
         raise InvalidInstance("expected a JSON object", "", "use the file that belongs to the checkpoint", str(path))
-    return found
+    return result
 
 
 def _npz(path: Path) -> dict[str, AnyArray]:

@@ -118,13 +118,13 @@ def diagnose_weights(
     """
     check_mode(mode, gamma)
     store = _store(weights, config)
-    found = attentions(store, head_dim)
+    result = attentions(store, head_dim)
     layers = []
-    for done, one in enumerate(found):
-        progress(done, len(found))
+    for done, one in enumerate(result):
+        progress(done, len(result))
         layers.append(_layer(store, one, mode, gamma))
     s, d = (_median([getattr(layer, name) for layer in layers]) for name in ("symmetry", "directionality"))
-    return WeightDiagnosis(store.source, mode, float(gamma), tuple(layers), s, d, _notes(store, found))
+    return WeightDiagnosis(store.source, mode, float(gamma), tuple(layers), s, d, _notes(store, result))
 
 
 def _store(weights: str | Path | Mapping[str, ArrayLike] | Store, config: Mapping[str, Any] | None) -> Store:
@@ -149,12 +149,12 @@ def _median(values: list[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _notes(store: Store, found: tuple[Attention, ...]) -> tuple[str, ...]:
+def _notes(store: Store, result: tuple[Attention, ...]) -> tuple[str, ...]:
     config = {**store.config, **(store.config.get("text_config") or {})}
     rotary = any(
         name in config for name in ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "global_rope_theta")
     )
     rotary = rotary or any(name.endswith("inv_freq") for name in store.entries)
-    normed = any(f"{one.name}.{norm}.weight" in store.entries for one in found for norm in ("q_norm", "q_layernorm"))
-    flat = not config.get("model_type") and any(one.kind == "GPT-2" and one.query.axis == 0 for one in found)
+    normed = any(f"{one.name}.{norm}.weight" in store.entries for one in result for norm in ("q_norm", "q_layernorm"))
+    flat = not config.get("model_type") and any(one.kind == "GPT-2" and one.query.axis == 0 for one in result)
     return tuple(note for note, holds in ((ROTARY, rotary), (NORMED, normed), (FLAT, flat)) if holds)

@@ -1,6 +1,7 @@
-"""The checker of proofs that a sparse mask has least weight: everything is rebuilt from the relation and the statement alone.
+"""The checker of proofs that a sparse mask has least weight: all is rebuilt from the relation and the statement.
 
-It shares no code with what finds or writes proofs, nor with the rest of masksynth but its errors: own distances, own formula, own reading.
+It shares no code with what finds or writes proofs, nor with the rest of masksynth except its errors: it has its own
+distances, encoder and readers.
 """
 
 from masksynth.verify.proof.check_proof import PartReport, ProofReport, check_proof

@@ -1,8 +1,8 @@
-"""``check_proof``: a folder that says a mask has least weight, rebuilt from its relation and put to the test."""
+"""``check_proof``: check a folder with the proof that a mask has least weight, rebuilding it from the relation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -25,10 +25,15 @@ class PartReport:
     ----------
     kind : str
         ``drat`` (a DRUP refutation) or ``duals``.
-    bound, clauses : int
+    folder : str
+    bound : int
+        Lower bound on the weight of the part's edges.
+    clauses : int
+        Clauses of the formula.
     lines : int
         Steps of the proof, or leaves of the tree.
     seconds : float
+        Wall-clock time of the check.
     """
 
     folder: str
@@ -41,7 +46,7 @@ class PartReport:
 
 @dataclass(frozen=True)
 class ProofReport:
-    """What a proof folder proves.
+    """Result of a successful check of a proof folder.
 
     Parameters
     ----------
@@ -52,12 +57,12 @@ class ProofReport:
     value : int
         Weight of the mask.
     bound : int
-        No mask of this flow has less weight.
+        Lower bound on the weight of every mask with this flow.
     optimal : bool
         Whether the two are equal.
     parts : tuple of PartReport
     lemmas : tuple of PartReport
-        Bounds of windows that proofs of parts make use of.
+        Bounds of windows that proofs of parts use.
     """
 
     size: int
@@ -71,18 +76,18 @@ class ProofReport:
 
 
 def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
-    """Check a proof folder without trust in what has written it.
+    """Check a proof folder without trusting the program that wrote it.
 
     Distances, flow, sure edges, packing and parts are computed again from ``relation.npy`` and ``problem.json``; the
-    formula of every part is built again by an encoder of its own and compared clause by clause; its proof is checked
+    formula of every part is built again by a separate encoder and compared clause by clause; its proof is checked
     step by step (`masksynth.verify.proof.refutation`), or in integer arithmetic where it is a tree of duals.
 
     Parameters
     ----------
     folder : path
     checker : str, optional
-        None: dratify without RAT. ``rup``: the checker of 100 lines in ``rup.py``. Otherwise a program like drat-trim that is called as
-        ``PROGRAM formula.cnf proof.drat`` and prints ``s VERIFIED`` as its one verdict.
+        None: dratify without RAT. ``rup``: the checker of 100 lines in ``rup.py``. Otherwise a program like drat-trim
+        that is called as ``PROGRAM formula.cnf proof.drat`` and prints ``s VERIFIED`` as its one verdict.
 
     Returns
     -------
@@ -99,7 +104,7 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
     --------
     >>> check_proof("nowhere")
     Traceback (most recent call last):
-    masksynth.errors.InvalidInstance: nowhere/problem.json: there is no such file; name a folder that --proof has written
+    masksynth.errors.InvalidInstance: nowhere/problem.json: there is no such file; name a folder written by --proof
     """
     folder = Path(folder)
     statement = read_statement(folder)
@@ -110,10 +115,8 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
     lemmas = tuple(_check_part(folder, statement, lemma, checker) for lemma in statement.lemmas)
     parts = tuple(_check_part(folder, statement, part, checker) for part in statement.parts)
     if (total := fixed + sum(part.bound for part in parts)) != statement.bound:
-        raise WrongAnswer(
-            "proof",
-            f"problem.json: the bound {statement.bound} is not what sure edges, packing and parts sum to, {total}",
-        )
+        fact = f"the bound {statement.bound} is not the sum of sure edges, packing and parts, {total}"
+        raise WrongAnswer("proof", f"problem.json: {fact}")
     if statement.bound > statement.value:
         raise WrongAnswer("proof", f"problem.json: the bound {statement.bound} is above the value {statement.value}")
     optimal = statement.bound == statement.value
@@ -123,12 +126,12 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
 
 
 def _check_part(folder: Path, statement: Statement, part: ClaimedPart, checker: str | None) -> PartReport:
+    """Compare the formula of a part or lemma with that of the statement, and check its proof."""
     begun = perf_counter()
     formula = read_formula(folder / part.folder / "formula.cnf")
     weights = _edge_weights(statement, part)
-    _compare(
-        formula, lambda: _due_clauses(statement, part, weights, len(formula.clauses)), f"{part.folder}/formula.cnf"
-    )
+    expected = _expected_clauses(statement, part, weights, len(formula.clauses))
+    _compare_clauses(formula, expected, f"{part.folder}/formula.cnf")
     if part.kind == "drat":
         lines = check_refutation(formula, folder / part.folder / "proof.drat", checker)
     else:
@@ -140,7 +143,7 @@ def _check_part(folder: Path, statement: Statement, part: ClaimedPart, checker: 
 
 
 def _edge_weights(statement: Statement, part: ClaimedPart) -> dict[str, int]:
-    """Literal -> weight of the part's edges, layer by layer where each has its own."""
+    """Return literal -> weight of the part's edges, for every layer where each has its own mask."""
     if not statement.layered:
         return {f"edge {query} {key}": statement.weight((query, key)) for query, key in part.edges}
     layers = range(1, statement.depth + 1)
@@ -149,44 +152,42 @@ def _edge_weights(statement: Statement, part: ClaimedPart) -> dict[str, int]:
     }
 
 
-def _due_clauses(statement: Statement, part: ClaimedPart, weights: dict[str, int], given: int) -> Iterator[Clause]:
-    """The clauses of a part, written down from the statement alone; not many more than are given."""
+def _expected_clauses(statement: Statement, part: ClaimedPart, weights: dict[str, int], given: int) -> Iterator[Clause]:
+    """Yield the clauses of a part, from the statement alone; ``given`` is the number of clauses in its file."""
     if statement.layered:
         yield from layered_clauses(statement.size, statement.depth, part.edges, part.demands, statement.forced)
     else:
         yield from part_clauses(statement.size, statement.depth, statement.sure, part.edges, part.demands)
     if part.kind == "drat":
-        yield from _counted(part, weights, part.bound - 1, given, "count")
-    for place, window in enumerate(part.windows):
+        yield from _count_weight(part, weights, part.bound - 1, given, "count")
+    for number, window in enumerate(part.windows):
         lemma = statement.lemmas[window.lemma]
         inside = {f"edge {query} {key}" for query, key in window.image(lemma.edges)}
         rest = {name: weight for name, weight in weights.items() if name not in inside}
-        yield from _counted(part, rest, part.bound - 1 - lemma.bound, given, f"rest {place}")
+        yield from _count_weight(part, rest, part.bound - 1 - lemma.bound, given, f"rest {number}")
 
 
-def _counted(part: ClaimedPart, weights: dict[str, int], most: int, given: int, counter: str) -> Iterator[Clause]:
-    """That the weight of some edges is at most ``most``."""
+def _count_weight(part: ClaimedPart, weights: dict[str, int], most: int, given: int, counter: str) -> Iterator[Clause]:
+    """Yield the clauses of "the weight of these edges is at most ``most``"; refuse if the file has too few clauses."""
     total = sum(weights.values())
     if 0 <= most < total and given < total:
-        raise WrongAnswer(
-            "proof", f"{part.folder}/formula.cnf: {given} clauses are too few to count a weight of {total}"
-        )
+        fact = f"{given} clauses are too few to count a weight of {total}"
+        raise WrongAnswer("proof", f"{part.folder}/formula.cnf: {fact}")
     terms = [name for name, weight in weights.items() for _ in range(weight)] if 0 <= most < total else []
     yield from at_most(terms, most, counter)
 
 
-def _compare(formula: NamedFormula, due: Callable[[], Iterable[Clause]], place: str) -> None:
-    """The clauses given are exactly those due, as sets of literals; the order is free."""
+def _compare_clauses(formula: NamedFormula, expected: Iterable[Clause], file: str) -> None:
+    """Check that the clauses of a formula are the expected ones, as sets of literals, in any order."""
     given = {frozenset(clause) for clause in formula.clauses}
     seen = set()
-    for clause in due():
-        found = frozenset(formula.number.get(literal, 0) for literal in clause)
-        if found not in given:
-            raise WrongAnswer("proof", f"{place}: the clause {' or '.join(clause) or 'that is empty'} is missing"[:300])
-        seen.add(found)
+    for clause in expected:
+        literals = frozenset(formula.number.get(literal, 0) for literal in clause)
+        if literals not in given:
+            raise WrongAnswer("proof", f"{file}: the clause {' or '.join(clause) or 'that is empty'} is missing"[:300])
+        seen.add(literals)
     for given_clause in formula.clauses:
         if frozenset(given_clause) not in seen:
             text = " or ".join(map(formula.name, given_clause[:8])) + (" or ..." if len(given_clause) > 8 else "")
-            raise WrongAnswer(
-                "proof", f"{place}: the clause {text or 'that is empty'} does not follow from the statement"
-            )
+            fact = f"the clause {text or 'that is empty'} does not follow from the statement"
+            raise WrongAnswer("proof", f"{file}: {fact}")

@@ -1,4 +1,4 @@
-"""formula.cnf: a name for every variable, then the clauses as DIMACS. proof.drat: clauses added and deleted, one a line."""
+"""Read formula.cnf (a name for each variable, then DIMACS clauses) and proof.drat (clauses added and deleted)."""
 
 from __future__ import annotations
 
@@ -22,24 +22,33 @@ Step = tuple[bool, Literals]
 
 @dataclass(frozen=True)
 class NamedFormula:
-    """Clauses over variables 1 .. ``variables``, and the number of every literal by its text, ``edge 1 0`` or ``-edge 1 0``."""
+    """A formula with named variables.
+
+    Parameters
+    ----------
+    variables : int
+        V; variables are 1 .. V.
+    number : dict
+        Literal as text, ``edge 1 0`` or ``-edge 1 0`` -> literal.
+    clauses : tuple of tuple of int
+    """
 
     variables: int
     number: dict[str, int]
     clauses: tuple[Literals, ...]
 
     def name(self, literal: int) -> str:
-        """The text of a literal."""
+        """Return the text of a literal."""
         return next(name for name, number in self.number.items() if number == literal)
 
 
 def read_formula(path: Path) -> NamedFormula:
-    """Read a formula in which names and variables 1 .. V are one to one.
+    """Read a formula whose names and variables 1 .. V correspond one to one.
 
     Raises
     ------
     InvalidInstance
-        Naming the file, and the line if it is one.
+        Naming the file, and the line if one is at fault.
     """
     try:
         return parse_formula(read_text(path))
@@ -52,8 +61,8 @@ def parse_formula(text: str) -> NamedFormula:
 
     Examples
     --------
-    >>> found = parse_formula("c var 1 edge 1 0\np cnf 1 1\n-1 0\n")
-    >>> found.number, found.clauses
+    >>> formula = parse_formula("c var 1 edge 1 0\np cnf 1 1\n-1 0\n")
+    >>> formula.number, formula.clauses
     ({'edge 1 0': 1, '-edge 1 0': -1}, ((-1,),))
     """
     end = 0 if text.startswith("p") else text.find("\np") + 1
@@ -64,35 +73,39 @@ def parse_formula(text: str) -> NamedFormula:
     variables, count = int(header[1]), int(header[2])
     number = _numbers(comments, variables)
     if not _BODY.fullmatch(body):
-        raise _fault("something else than numbers stands after the line 'p cnf'")
+        raise _fault("expected only numbers after the line 'p cnf'")
     lines = body.split("\n")
     if lines.pop() != "" or len(lines) != count:
-        raise _fault(f"{len(lines)} clauses, each on a line of its own, where the line 'p cnf' says {count}")
+        raise _fault(f"expected {count} clauses, one per line, as in the line 'p cnf', got {len(lines)}")
     first = len(comments) + 2
     return NamedFormula(variables, number, tuple(_clause(line, at, variables) for at, line in enumerate(lines, first)))
 
 
 def _numbers(comments: list[str], variables: int) -> dict[str, int]:
+    """Return the literals by name, from the lines "c var NUMBER NAME"."""
     number: dict[str, int] = {}
-    for at, line in enumerate(comments, 1):
-        found = _NAME.fullmatch(line)
-        if found is None:
-            raise _fault(f"line {at}: {line!r:.40} is not 'c var NUMBER NAME'")
-        if found[2] in number:
-            raise _fault(f"line {at}: the name {found[2]!r:.60} is repeated")
-        number[found[2]] = int(found[1])
+    for line_number, line in enumerate(comments, 1):
+        match = _NAME.fullmatch(line)
+        if match is None:
+            raise _fault(f"line {line_number}: expected 'c var NUMBER NAME', got {line!r:.40}")
+        if match[2] in number:
+            raise _fault(f"line {line_number}: the name {match[2]!r:.60} is repeated")
+        number[match[2]] = int(match[1])
     if len(number) != variables or sorted(number.values()) != list(range(1, variables + 1)):
         raise _fault(f"{len(number)} names that are not one to one with the variables 1 .. {variables}")
     return number | {f"-{name}": -variable for name, variable in number.items()}
 
 
-def _clause(line: str, at: int, variables: int) -> Literals:
+def _clause(line: str, number: int, variables: int) -> Literals:
+    """Return the clause on a line, which ends with 0."""
     try:
         *literals, end = map(int, line.split())
     except ValueError:
-        raise _fault(f"line {at}: {line!r:.40} is not a clause") from None
+        raise _fault(f"line {number}: {line!r:.40} is not a clause") from None
     if end != 0 or any(literal == 0 or abs(literal) > variables for literal in literals):
-        raise _fault(f"line {at}: {line!r:.40} is not a clause over {variables} variables with its 0 at the end")
+        raise _fault(
+            f"line {number}: expected a clause over {variables} variables with its 0 at the end, got {line!r:.40}"
+        )
     return tuple(literals)
 
 
@@ -130,7 +143,7 @@ def _fault(fact: str) -> InvalidInstance:
 
 
 def write_plain(formula: NamedFormula, path: Path) -> None:
-    """Write the clauses as they were read, without names, for a checker of another house."""
+    """Write the clauses as they were read, without names, for an external checker."""
     with path.open("w", encoding="ascii") as file:
         file.write(f"p cnf {formula.variables} {len(formula.clauses)}\n")
         file.writelines(f"{' '.join(map(str, (*clause, 0)))}\n" for clause in formula.clauses)

@@ -1,8 +1,9 @@
-"""The formula of a part, built level by level from matrices of what is sure, possible and asked for.
+"""The formula of a part, built level by level from matrices of known, open and needed pairs.
 
-A literal is a text: ``edge 2 0``, ``reach 4 2 0`` or ``-reach 4 2 0``. At level l the state of a pair is 2 where its literal is true, 1
-where it is a variable, 0 where it is false. The levels are taken from the deepest down: the pairs asked for at a level are all known once
-the levels above are done. For each query one row of states meets one table of states, over all middle positions w and all keys at once.
+A literal is a text: ``edge 2 0``, ``reach 4 2 0`` or ``-reach 4 2 0``. At level l the state of a pair is 2 if its
+literal is true, 1 if it is a variable, 0 if it is false. Levels are processed from the deepest down: all pairs that are
+needed at a level are known once the levels above it are done. For each query, one row of states is combined with one
+table of states, over all middle positions w and all keys at once.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FALSE, OPEN, TRUE = 0, 1, 2
 
 
 class Terms(NamedTuple):
-    """For one query, (middle, key) tables of terms: both literals open, only the first open, only the second open."""
+    """For one query, (middle, key) tables: both literals are open, only the first is, only the second is."""
 
     both: Bools
     first: Bools
@@ -33,13 +34,17 @@ class Terms(NamedTuple):
 def part_clauses(
     size: int, depth: int, sure: Iterable[Edge], edges: Iterable[Edge], demands: Sequence[Edge]
 ) -> Iterator[Clause]:
-    """Clauses that every solution meets, if sure edges are there and only ``edges`` are open: a path of <= L edges for every demand.
+    """Yield clauses of "for every demand there is a path of at most L edges".
 
     Parameters
     ----------
     size, depth : int
         n and L.
-    sure, edges, demands : edges
+    sure : edges
+        Edges that are present.
+    edges : edges
+        Edges that are open; all others are absent.
+    demands : edges
 
     Examples
     --------
@@ -48,8 +53,8 @@ def part_clauses(
     ('reach 2 2 0',)
     ('-reach 2 2 0', 'edge 2 0', 'edge 2 1')
     """
-    surely = table(size, sure)
-    given, reachable = distances(surely, depth), distances(surely | table(size, edges), depth)
+    present = table(size, sure)
+    given, reachable = distances(present, depth), distances(present | table(size, edges), depth)
 
     def states(level: int) -> States:
         return np.where(given <= level, TRUE, reachable <= level).astype(np.int8)
@@ -58,29 +63,29 @@ def part_clauses(
         return f"edge {query} {key}" if level == 1 else f"reach {level} {query} {key}"
 
     yield from _units(states(depth), depth, demands, name)
-    asked = {depth: table(size, demands) & (states(depth) == OPEN)}
-    while (level := max(asked)) > 1:
+    needed = {depth: table(size, demands) & (states(depth) == OPEN)}
+    while (level := max(needed)) > 1:
         low = level // 2
         high = level - low
         for other in (low, high):
-            asked.setdefault(other, np.zeros((size, size), bool))
+            needed.setdefault(other, np.zeros((size, size), bool))
         firsts, seconds = states(low), states(high)
-        for query in np.flatnonzero(asked[level].any(axis=1)).tolist():
-            keys = np.flatnonzero(asked[level][query])
+        for query in np.flatnonzero(needed[level].any(axis=1)).tolist():
+            keys = np.flatnonzero(needed[level][query])
             first = firsts[query].copy()
-            first[query] = FALSE  # a first half that stays where it is brings nothing
+            first[query] = FALSE  # a first half from the query to itself adds nothing
             terms = _terms(first, seconds[:, keys])
-            asked[low][query] |= (terms.both | terms.first).any(axis=1)
-            asked[high][:, keys] |= terms.both | terms.second
+            needed[low][query] |= (terms.both | terms.first).any(axis=1)
+            needed[high][:, keys] |= terms.both | terms.second
 
             yield from _implications(level, query, keys.tolist(), terms, _named(name, low), _named(name, high))
-        del asked[level]
+        del needed[level]
 
 
 def layered_clauses(
     size: int, depth: int, edges: Sequence[Edge], demands: Sequence[Edge], forced: Iterable[Edge]
 ) -> Iterator[Clause]:
-    """Clauses of a mask for each layer: a walk through all layers, that stays or takes an edge in each, for every demand.
+    """Yield clauses, with a mask per layer, of "for every demand a walk stays or takes an edge in each layer".
 
     Examples
     --------
@@ -99,11 +104,11 @@ def layered_clauses(
     yield from _units(states(depth), depth, demands, name)
     yield from ((f"edge {level} {query} {key}",) for query, key in forced for level in range(1, depth + 1))
     steps = np.where(np.eye(size, dtype=bool), TRUE, open_edges).astype(np.int8)
-    asked = table(size, demands) & (states(depth) == OPEN)
+    needed = table(size, demands) & (states(depth) == OPEN)
     for level in range(depth, 1, -1):
         below, seconds = np.zeros((size, size), bool), states(level - 1)
-        for query in np.flatnonzero(asked.any(axis=1)).tolist():
-            keys = np.flatnonzero(asked[query])
+        for query in np.flatnonzero(needed.any(axis=1)).tolist():
+            keys = np.flatnonzero(needed[query])
             terms = _terms(steps[query], seconds[:, keys])
             below[:, keys] |= terms.both | terms.second
 
@@ -111,17 +116,18 @@ def layered_clauses(
                 return f"edge {level} {query} {middle}"
 
             yield from _implications(level, query, keys.tolist(), terms, step, _named(name, level - 1))
-        asked = below
+        needed = below
 
 
 def _named(name: Callable[[int, int, int], str], level: int) -> Callable[[int, int], str]:
+    """Return the names of literals of one level."""
     return lambda query, key: name(level, query, key)
 
 
 def _units(
     state: States, level: int, demands: Sequence[Edge], name: Callable[[int, int, int], str]
 ) -> Iterator[Clause]:
-    """Every demand is met: nothing to say where that is sure, no solution where it is impossible."""
+    """Yield a unit clause for each open demand, and the empty clause for an impossible one."""
     for demand in demands:
         if state[demand] == OPEN:
             yield (name(level, *demand),)
@@ -130,6 +136,7 @@ def _units(
 
 
 def _terms(first: States, second: States) -> Terms:
+    """Return the terms of one query from the states of its first halves (n,) and of the second halves (n, keys)."""
     ahead = first[:, None]
     return Terms(
         (ahead == OPEN) & (second == OPEN), (ahead == OPEN) & (second == TRUE), (ahead == TRUE) & (second == OPEN)
@@ -144,11 +151,11 @@ def _implications(
     first: Callable[[int, int], str],
     second: Callable[[int, int], str],
 ) -> Iterator[Clause]:
-    """Reach from one query, key by key: one of its terms holds, and a term of two open literals holds only with both."""
-    for at, key in enumerate(keys):
-        literals = [first(query, middle) for middle in np.flatnonzero(terms.first[:, at]).tolist()]
-        literals += [second(middle, key) for middle in np.flatnonzero(terms.second[:, at]).tolist()]
-        for middle in np.flatnonzero(terms.both[:, at]).tolist():
+    """Yield for each key "reach implies one of its terms", and "a term of two open literals implies both"."""
+    for column, key in enumerate(keys):
+        literals = [first(query, middle) for middle in np.flatnonzero(terms.first[:, column]).tolist()]
+        literals += [second(middle, key) for middle in np.flatnonzero(terms.second[:, column]).tolist()]
+        for middle in np.flatnonzero(terms.both[:, column]).tolist():
             via = f"via {level} {query} {middle} {key}"
             literals.append(via)
             yield f"-{via}", first(query, middle)
@@ -157,9 +164,10 @@ def _implications(
 
 
 def at_most(terms: Sequence[str], most: int, counter: str = "count") -> Iterator[Clause]:
-    """Clauses of a totalizer (Bailleux and Boufkhad 2003) by which at most ``most`` of the terms are true, counted up to ``most + 1``.
+    """Yield a totalizer (Bailleux and Boufkhad 2003): at most ``most`` of the terms are true.
 
-    Segments [i, j) of the terms are halved; ``count i j t`` (or another name of the counter) follows where t terms of the segment are true.
+    Segments [i, j) of the terms are halved; ``count i j t`` is implied if t terms of the segment are true, for t up to
+    ``most + 1``; ``counter`` may be another name than ``count``.
 
     Examples
     --------
@@ -183,14 +191,16 @@ def at_most(terms: Sequence[str], most: int, counter: str = "count") -> Iterator
         return [f"{counter} {begin} {end} {true}" for true in range(1, min(end - begin, cap) + 1)]
 
     segments = [(0, len(terms))]
-    for begin, end in segments:  # grows while it is read
+    for begin, end in segments:  # the list grows while it is read
         if end - begin == 1:
             continue
         middle = (begin + end) // 2
         segments += [(begin, middle), (middle, end)]
-        whole, left, right = outputs(begin, end), outputs(begin, middle), outputs(middle, end)
-        for both in range(1, len(left) + len(right) + 1):
-            for one in range(max(0, both - len(right)), min(both, len(left)) + 1):
-                here = [f"-{left[one - 1]}"] * (one > 0) + [f"-{right[both - one - 1]}"] * (both > one)
-                yield *here, whole[min(both, cap) - 1]
+        sums, left, right = outputs(begin, end), outputs(begin, middle), outputs(middle, end)
+        for total in range(1, len(left) + len(right) + 1):
+            for from_left in range(max(0, total - len(right)), min(total, len(left)) + 1):
+                from_right = total - from_left
+                premises = [f"-{left[from_left - 1]}"] * (from_left > 0)
+                premises += [f"-{right[from_right - 1]}"] * (from_right > 0)
+                yield *premises, sums[min(total, cap) - 1]
     yield (f"-{outputs(0, len(terms))[cap - 1]}",)

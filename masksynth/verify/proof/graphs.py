@@ -1,4 +1,4 @@
-"""Distances and flows of small graphs by products of boolean matrices."""
+"""Distances and flows of small graphs, by products of boolean matrices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Numbers = NDArray[np.int64]
 
 
 def product(left: Bools, right: Bools) -> Bools:
-    """Boolean product: true at (i, j) iff some w has ``left[i, w]`` and ``right[w, j]``.
+    """Return the Boolean product: true at (i, j) iff ``left[i, w]`` and ``right[w, j]`` for some w.
 
     Examples
     --------
@@ -22,26 +22,26 @@ def product(left: Bools, right: Bools) -> Bools:
     [[False, True]]
     """
     # A sum of at most 4096 ones is exact in float32.
-    found: Bools = left.astype(np.float32) @ right.astype(np.float32) > 0.5
-    return found
+    result: Bools = left.astype(np.float32) @ right.astype(np.float32) > 0.5
+    return result
 
 
 def table(size: int, edges: Iterable[Edge]) -> Bools:
-    """(n, n) bool, true at the edges.
+    """Return (n, n) bool, true at the edges.
 
     Examples
     --------
     >>> table(2, [(1, 0)]).tolist()
     [[False, False], [True, False]]
     """
-    found = np.zeros((size, size), bool)
+    matrix = np.zeros((size, size), bool)
     for edge in edges:
-        found[edge] = True
-    return found
+        matrix[edge] = True
+    return matrix
 
 
 def distances(edges: Bools, most: int) -> Numbers:
-    """(n, n): fewest edges of a path q -> ... -> k, 0 on the diagonal; ``most + 1`` where none has at most ``most``.
+    """Return (n, n): the fewest edges of a path q -> ... -> k, at most ``most + 1``; 0 on the diagonal.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def distances(edges: Bools, most: int) -> Numbers:
 
 
 def flow(masks: Iterable[Bools], size: int) -> Bools:
-    """What each position sees, ``... (A_2 or I)(A_1 or I)``, the first mask applied first.
+    """Return what each position sees, ``... (A_2 or I)(A_1 or I)``; the first mask is applied first.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def flow(masks: Iterable[Bools], size: int) -> Bools:
 
 
 def power(mask: Bools, layers: int) -> Bools:
-    """``(A or I)^L``; it stops where more layers change nothing.
+    """Return ``(A or I)^L``, stopping once it is stable.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def power(mask: Bools, layers: int) -> Bools:
 
 
 def connected(edges: Bools, pair: Edge, most: int) -> bool:
-    """Whether a path of at most ``most`` edges leads from the query to the key of a pair.
+    """Return whether a path of at most ``most`` edges leads from the query to the key of a pair.
 
     Examples
     --------
@@ -109,9 +109,9 @@ def connected(edges: Bools, pair: Edge, most: int) -> bool:
 
 
 def useful(distance: Numbers, demands: Iterable[Edge], most: int) -> Bools:
-    """(n, n) bool: pairs (a, b) with ``dist(q, a) + 1 + dist(b, k) <= most`` for a demand (q, k).
+    """Return (n, n) bool: pairs (a, b) with ``dist(q, a) + 1 + dist(b, k) <= most`` for a demand (q, k).
 
-    Demands of one query are taken together: (a, b) helps one of them iff it helps the one whose key is nearest to b.
+    Demands of one query are treated together: (a, b) helps one of them iff it helps the one whose key is nearest to b.
 
     Examples
     --------
@@ -121,8 +121,8 @@ def useful(distance: Numbers, demands: Iterable[Edge], most: int) -> Bools:
     keys: dict[int, list[int]] = {}
     for query, key in demands:
         keys.setdefault(query, []).append(key)
-    found = np.zeros(distance.shape, bool)
+    result = np.zeros(distance.shape, bool)
     for query, ends in keys.items():
         nearest = distance[:, ends].min(axis=1)
-        found |= distance[query][:, None] + 1 + nearest[None, :] <= most
-    return found
+        result |= distance[query][:, None] + 1 + nearest[None, :] <= most
+    return result

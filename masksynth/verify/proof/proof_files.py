@@ -1,4 +1,4 @@
-"""Files of a proof folder, whatever their bytes: a value, or one InvalidInstance that names the file. No pickle is read."""
+"""Read the files of a proof folder: any bytes give a value or one InvalidInstance that names the file; no pickle."""
 
 from __future__ import annotations
 
@@ -33,17 +33,15 @@ def read_bytes(path: Path, limit: int = MAX_TEXT) -> bytes:
     """
     try:
         if not path.is_file():
-            raise InvalidInstance(
-                "there is no such file", "", "name a folder that --proof has written", source=str(path)
-            )
+            raise InvalidInstance("there is no such file", "", "name a folder written by --proof", source=str(path))
         if (size := path.stat().st_size) > limit:
-            raise InvalidInstance(f"{size} bytes are more than the {limit} that are read", "", source=str(path))
+            raise InvalidInstance(f"expected at most {limit} bytes, got {size}", "", source=str(path))
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
         raise InvalidInstance(f"cannot be read: {error}", "", source=str(path)) from None
     if len(content) > limit:
-        raise InvalidInstance(f"more than the {limit} bytes that are read", "", source=str(path))
+        raise InvalidInstance(f"expected at most {limit} bytes, got more", "", source=str(path))
     return content
 
 
@@ -70,12 +68,12 @@ def read_json(path: Path) -> Any:
         If the file cannot be read as such.
     """
 
-    def once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(value := dict(items)) < len(items):
             raise ValueError("a key is repeated in one object")
         return value
 
-    def refused(text: str) -> Any:
+    def refuse(text: str) -> Any:
         raise ValueError(f"{text:.40} is not an integer")
 
     def integer(text: str) -> int:
@@ -85,7 +83,7 @@ def read_json(path: Path) -> Any:
 
     try:
         text = read_bytes(path).decode("utf-8")
-        return json.loads(text, object_pairs_hook=once, parse_float=refused, parse_int=integer, parse_constant=refused)
+        return json.loads(text, object_pairs_hook=unique, parse_float=refuse, parse_int=integer, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidInstance(f"not JSON of a proof: {reason}", "", source=str(path)) from None
@@ -110,9 +108,8 @@ def read_array(path: Path) -> Bools:
     for length in shape:
         count *= length
     if len(values) != count:
-        raise InvalidInstance(
-            f"{len(values)} values where the shape {list(shape)} asks for {count}", "", source=str(path)
-        )
+        fact = f"expected {count} values for the shape {list(shape)}, got {len(values)}"
+        raise InvalidInstance(fact, "", source=str(path))
     if values.max(initial=0) > 1:
         raise InvalidInstance("a value is neither 0 nor 1", "", source=str(path))
     return values.astype(bool).reshape(shape)

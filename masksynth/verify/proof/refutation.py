@@ -58,11 +58,11 @@ def check_refutation(formula: NamedFormula, path: Path, checker: str | None) -> 
 
 
 def find_fault_by_dratify(formula: Sequence[Literals], steps: Sequence[Step]) -> str:
-    """Return why the steps do not refute a formula; empty if they do. Like `masksynth.verify.proof.rup.find_fault`.
+    """Return why the steps do not refute a formula, as `masksynth.verify.proof.rup.find_fault` does; empty if they do.
 
     Examples
     --------
-    The five steps that RAT would let prove anything, here of a formula that x = 1 satisfies:
+    With RAT, these five steps would "refute" a formula that x = 1 satisfies:
 
     >>> steps = [(False, (2,)), (False, (3, -2)), (True, (3, -2)), (False, (-3,)), (False, ())]
     >>> find_fault_by_dratify([(1,)], steps)
@@ -72,8 +72,8 @@ def find_fault_by_dratify(formula: Sequence[Literals], steps: Sequence[Step]) ->
 
     if find_spec("cdclkit") is not None:  # its compiled checker, if it has one, registers itself with dratify
         import cdclkit  # noqa: F401
-    every = [*formula, *(literals for _, literals in steps)]
-    plain = CNF(max((abs(literal) for clause in every for literal in clause), default=0))
+    clauses = [*formula, *(literals for _, literals in steps)]
+    plain = CNF(max((abs(literal) for clause in clauses for literal in clause), default=0))
     for clause in formula:
         plain.add_dimacs(clause)
     coded = [
@@ -89,6 +89,7 @@ def find_fault_by_dratify(formula: Sequence[Literals], steps: Sequence[Step]) ->
 
 
 def _by_program(formula: NamedFormula, path: Path, program: str) -> int:
+    """Run a program on the formula and the proof; return the number of lines of the proof."""
     lines = read_bytes(path).count(b"\n")
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "formula.cnf"
@@ -102,15 +103,16 @@ def _by_program(formula: NamedFormula, path: Path, program: str) -> int:
             raise InvalidInstance(
                 f"cannot be run: {reason}", "", "name a program like drat-trim", source=program
             ) from None
-    said = done.stdout.decode("utf-8", "replace").splitlines()
-    verdicts = {line.strip() for line in said if line.lstrip().startswith("s ")}
-    # A positive exit code says nothing: older versions of drat-trim end with 1 where the formula has the empty clause.
+    output = done.stdout.decode("utf-8", "replace").splitlines()
+    verdicts = {line.strip() for line in output if line.lstrip().startswith("s ")}
+    # A positive exit code is ignored: older versions of drat-trim end with 1 if the formula has the empty clause.
     if verdicts != {VERIFIED} or done.returncode < 0:  # below 0: ended by a signal
-        last = next((line for line in reversed(said) if line.strip()), "nothing")
+        last = next((line for line in reversed(output) if line.strip()), "nothing")
         got = f"exit code {done.returncode} and the last line {last!r:.80}"
         raise WrongAnswer("proof", f"{_place(path)}: {program}: expected '{VERIFIED}' as its one verdict, got {got}")
     return lines
 
 
 def _place(path: Path) -> str:
+    """Return folder and name of a file, for messages."""
     return f"{path.parent.name}/{path.name}"

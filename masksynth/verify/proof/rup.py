@@ -1,8 +1,8 @@
 """A small checker of DRUP proofs: reverse unit propagation (Goldberg and Novikov, DATE 2003) by two watched literals.
 
 A clause is accepted iff unit propagation from its negation reaches a conflict. It follows from the clauses given or
-accepted before, whatever was deleted: an implied literal stays true when the clause that implied it is deleted. RAT
-steps are refused: a RAT clause need not follow, and beside literals that are kept so it would prove anything.
+accepted before, regardless of deletions: an implied literal stays true when the clause that implied it is deleted. RAT
+steps are refused: a RAT clause need not follow, and together with literals kept in this way it could prove anything.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def find_fault(formula: Sequence[Literals], steps: Sequence[Step]) -> str:
     >>> find_fault(square, [(False, (1,)), (False, ())]), find_fault(square[1:], [(False, (1,)), (False, ())])
     ('', 'step 1: the clause does not follow by unit propagation')
     """
-    every = [*formula, *(literals for _, literals in steps)]
-    clauses = Clauses(max((abs(literal) for clause in every for literal in clause), default=0))
+    largest = max((abs(x) for clause in [*formula, *(literals for _, literals in steps)] for x in clause), default=0)
+    clauses = Clauses(largest)
     for clause in formula:
         clauses.add(clause)
     for number, (deleted, literals) in enumerate(steps if not clauses.conflict else [(False, ())], 1):

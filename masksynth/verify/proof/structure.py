@@ -1,4 +1,4 @@
-"""That relation, mask, sure edges, packing and parts are what a proof needs them to be: the first half of the bound."""
+"""Check relation, mask, sure edges, packing and parts of a proof folder: the first half of the bound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from masksynth.verify.proof.window_lemmas import image_of
 
 
 def check_relation(statement: Statement) -> None:
-    """The relation is a preorder; forced edges lie in it and are not forbidden.
+    """Check that the relation is a preorder, and forced edges are pairs of it that are not forbidden.
 
     Raises
     ------
@@ -31,18 +31,18 @@ def check_relation(statement: Statement) -> None:
         if not allowed[edge]:
             raise _wrong("problem.json", f"the forced edge {edge} is not allowed")
     if statement.layered and min(statement.weights.values(), default=0) < 0:
-        raise _wrong("problem.json", "a negative weight where each layer has a mask of its own")
+        raise _wrong("problem.json", "a weight is negative though each layer has a mask of its own")
 
 
 def allowed_edges(statement: Statement) -> Bools:
-    """(n, n) bool: pairs of the relation off the diagonal that are not forbidden."""
+    """Return (n, n) bool: the pairs of the relation off the diagonal that are not forbidden."""
     off = ~np.eye(statement.size, dtype=bool)
     allowed: Bools = statement.relation & off & ~table(statement.size, statement.forbidden)
     return allowed
 
 
 def check_witness(statement: Statement) -> None:
-    """The mask carries exactly the relation over allowed edges, has every forced edge, and weighs what is claimed.
+    """Check that the mask carries the relation over allowed edges, has every forced edge and the claimed weight.
 
     Raises
     ------
@@ -56,8 +56,8 @@ def check_witness(statement: Statement) -> None:
         where = f"layer {layer}: " if statement.layered else ""
         if not mask.diagonal().all():
             raise _wrong("mask.npy", f"{where}position {int(mask.diagonal().argmin())} does not see itself")
-        if (odd := mask & off & ~allowed).any():
-            raise _wrong("mask.npy", f"{where}the edge {_first(odd)} is not allowed")
+        if (wrong := mask & off & ~allowed).any():
+            raise _wrong("mask.npy", f"{where}the edge {_first(wrong)} is not allowed")
         for edge in statement.forced:
             if not mask[edge]:
                 raise _wrong("mask.npy", f"{where}the forced edge {edge} is missing")
@@ -70,7 +70,7 @@ def check_witness(statement: Statement) -> None:
 
 
 def check_structure(statement: Statement) -> int:
-    """Sure edges, packing and parts are sound; return the weight that sure edges and packing account for.
+    """Check sure edges, packing and parts; return the weight that sure edges and packing account for.
 
     Raises
     ------
@@ -84,25 +84,23 @@ def check_structure(statement: Statement) -> int:
     _check_sure(statement, allowed)
     open_edges = allowed & ~table(statement.size, statement.sure)
     _check_disjoint(statement, open_edges)
-    for place, hit in enumerate(statement.packing):
-        _check_hit(statement, hit, f"packing[{place}]", allowed)
+    for number, hit in enumerate(statement.packing):
+        _check_hit(statement, hit, f"packing[{number}]", allowed)
     hops = distances(allowed, statement.depth)
     for part in statement.parts + statement.lemmas:
         _check_part(statement, part, open_edges, hops)
-        for place, window in enumerate(part.windows):
-            _check_part(
-                statement, image_of(statement, part, window, f"{part.folder}: window {place}"), open_edges, hops
-            )
+        for number, window in enumerate(part.windows):
+            image = image_of(statement, part, window, f"{part.folder}: window {number}")
+            _check_part(statement, image, open_edges, hops)
     weights = [min(map(statement.weight, hit.edges)) for hit in statement.packing]
     return sum(map(statement.weight, statement.sure)) + sum(weights)
 
 
 def _check_layered(statement: Statement) -> None:
-    """At most one part, with all pairs and all allowed edges."""
+    """Check that there is at most one part, with all pairs and all allowed edges."""
     if statement.sure or statement.packing or statement.lemmas or len(statement.parts) > 1:
-        raise _wrong(
-            "problem.json", "sure edges, a packing, lemmas or several parts where each layer has a mask of its own"
-        )
+        fact = "sure edges, a packing, lemmas or several parts, though each layer has a mask of its own"
+        raise _wrong("problem.json", fact)
     for part in statement.parts:
         if set(part.edges) != set(_pairs(allowed_edges(statement))):
             raise _wrong("problem.json", f"{part.folder}: its edges are not all that are allowed")
@@ -111,7 +109,7 @@ def _check_layered(statement: Statement) -> None:
 
 
 def _check_sure(statement: Statement, allowed: Bools) -> None:
-    """A sure edge costs nothing, is forced, or its ends are not connected without it; an edge that pays is sure."""
+    """Check that each sure edge is free, forced or the only connection of its ends, and negative edges are sure."""
     forced, sure = set(statement.forced), set(statement.sure)
     for edge in statement.sure:
         if not allowed[edge]:
@@ -127,7 +125,7 @@ def _check_sure(statement: Statement, allowed: Bools) -> None:
 
 
 def _check_disjoint(statement: Statement, open_edges: Bools) -> None:
-    """Sets of packing and parts hold allowed edges that are not sure, each edge in one set at most."""
+    """Check that the sets of packing and parts are disjoint and have allowed edges that are not sure."""
     taken: dict[Edge, str] = {}
     sets: list[tuple[str, Iterable[Edge]]] = [
         (f"packing[{place}]", hit.edges) for place, hit in enumerate(statement.packing)
@@ -142,7 +140,7 @@ def _check_disjoint(statement: Statement, open_edges: Bools) -> None:
 
 
 def _check_hit(statement: Statement, hit: ClaimedHit, place: str, allowed: Bools) -> None:
-    """Without the edges of a packing set its demand is not met."""
+    """Check that the demand of a packing set is not met without its edges."""
     if not statement.relation[hit.demand]:
         raise _wrong("problem.json", f"{place}: {hit.demand} is not a pair of the relation")
     if connected(allowed & ~table(statement.size, hit.edges), hit.demand, statement.depth):
@@ -150,27 +148,29 @@ def _check_hit(statement: Statement, hit: ClaimedHit, place: str, allowed: Bools
 
 
 def _check_part(statement: Statement, part: ClaimedPart, open_edges: Bools, hops: Numbers) -> None:
-    """Demands are pairs of the relation, its edges are open, and every edge that may help is sure or in the part."""
+    """Check that demands are pairs of the relation, edges are open, and edges that may help are sure or in the part."""
     for edge in part.edges:
         if not open_edges[edge]:
             raise _wrong("problem.json", f"{part.folder}: the edge {edge} is sure or not allowed")
     for demand in part.demands:
         if not statement.relation[demand]:
             raise _wrong("problem.json", f"{part.folder}: the demand {demand} is not a pair of the relation")
-    lacking = useful(hops, part.demands, statement.depth) & open_edges & ~table(statement.size, part.edges)
-    if lacking.any():
-        raise _wrong(
-            "problem.json", f"{part.folder}: the edge {_first(lacking)} may help one of its demands and is not in it"
-        )
+    missing = useful(hops, part.demands, statement.depth) & open_edges & ~table(statement.size, part.edges)
+    if missing.any():
+        fact = f"the edge {_first(missing)} may help one of its demands and is not in it"
+        raise _wrong("problem.json", f"{part.folder}: {fact}")
 
 
 def _pairs(edges: Bools) -> list[Edge]:
+    """Return the edges of a matrix."""
     return [(int(query), int(key)) for query, key in np.argwhere(edges)]
 
 
 def _first(edges: Bools) -> Edge:
+    """Return the first edge of a matrix."""
     return _pairs(edges)[0]
 
 
 def _wrong(file: str, fact: str) -> WrongAnswer:
+    """Return an error of a file."""
     return WrongAnswer("proof", f"{file}: {fact}")

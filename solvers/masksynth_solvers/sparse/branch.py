@@ -23,8 +23,8 @@ from time import monotonic
 from typing import Any
 
 from masksynth.errors import Contradiction
-from masksynth_solvers.sparse.encoding import Formula
 from masksynth_solvers.sparse.enumeration import connects_pairs
+from masksynth_solvers.sparse.path_encoding import Formula
 
 DENOMINATOR = 1 << 24
 CANDIDATES = 12
@@ -114,7 +114,7 @@ def lp_bound(formula: Formula) -> tuple[int, dict[str, Any]]:
 
     >>> import numpy as np
     >>> from masksynth.sparse import SparseProblem, reduce
-    >>> from masksynth_solvers.sparse.encoding import encode
+    >>> from masksynth_solvers.sparse.path_encoding import encode
     >>> problem = SparseProblem(np.tril(np.ones((7, 7), bool)), 2)
     >>> found = reduce(problem)
     >>> bound, certificate = lp_bound(encode(problem, found.forced, found.components[0]))
@@ -157,7 +157,7 @@ def branch_tree(
     --------
     >>> import numpy as np
     >>> from masksynth.sparse import SparseProblem, reduce
-    >>> from masksynth_solvers.sparse.encoding import encode
+    >>> from masksynth_solvers.sparse.path_encoding import encode
     >>> problem = SparseProblem(np.tril(np.ones((9, 9), bool)), 2)
     >>> found = reduce(problem)
     >>> formula = encode(problem, found.forced, found.components[0])

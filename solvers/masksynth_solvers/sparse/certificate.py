@@ -24,7 +24,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.files import check_folder, writing_folder
 from masksynth.sparse.reduce import Component, Reduction, list_edges
 from masksynth.sparse.sparse_problem import SparseProblem
-from masksynth_solvers.sparse.encoding import encode, encode_layers
+from masksynth_solvers.sparse.path_encoding import encode, encode_layers
 from masksynth_solvers.sparse.prove_claim import Claim, certify, edge_lists, write_lines
 from masksynth_solvers.sparse.write_lemmas import Lemmas
 

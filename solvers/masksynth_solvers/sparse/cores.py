@@ -15,7 +15,7 @@ from masksynth.errors import MasksynthError
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.interruptible import run, run_in_thread
-from masksynth_solvers.sparse.encoding import Formula
+from masksynth_solvers.sparse.path_encoding import Formula
 
 
 class Cores:

@@ -12,7 +12,7 @@ from typing import Any
 
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread
-from masksynth_solvers.sparse.encoding import Formula, at_most
+from masksynth_solvers.sparse.path_encoding import Formula, at_most
 
 CONFLICTS = 8_000
 """Conflicts per unit of effort."""

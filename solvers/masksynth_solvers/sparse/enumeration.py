@@ -8,7 +8,7 @@ from time import monotonic
 
 from masksynth.errors import Unsupported
 from masksynth.sparse.engines import Standing
-from masksynth_solvers.sparse.encoding import Formula
+from masksynth_solvers.sparse.path_encoding import Formula
 
 MAX_EDGES = 26
 """Most edges that may be chosen."""

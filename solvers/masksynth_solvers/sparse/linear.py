@@ -15,7 +15,7 @@ from typing import Any
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run
-from masksynth_solvers.sparse.encoding import Formula
+from masksynth_solvers.sparse.path_encoding import Formula
 
 TOLERANCE = 1e-6
 """SCIP's tolerance for the integrality of a variable and the violation of a row."""

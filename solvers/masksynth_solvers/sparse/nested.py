@@ -20,7 +20,7 @@ from masksynth.sparse import Component, Edge, SparseProblem, construction_edges,
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent
-from masksynth_solvers.sparse.encoding import Window, encode
+from masksynth_solvers.sparse.path_encoding import Window, encode
 
 EFFORT = 20.0
 """Most effort for one window."""

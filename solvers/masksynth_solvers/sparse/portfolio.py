@@ -36,8 +36,8 @@ from masksynth.sparse.reduce import Component, Reduction
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.sparse.branch import lp_bound
 from masksynth_solvers.sparse.budget import Budget
-from masksynth_solvers.sparse.encoding import Formula, encode, encode_layers
 from masksynth_solvers.sparse.nested import select_windows, solve_windows
+from masksynth_solvers.sparse.path_encoding import Formula, encode, encode_layers
 
 Report = Callable[[int, int], None]
 

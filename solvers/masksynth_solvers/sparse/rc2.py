@@ -11,7 +11,7 @@ from typing import Any
 from masksynth.errors import MasksynthError
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread
-from masksynth_solvers.sparse.encoding import Formula
+from masksynth_solvers.sparse.path_encoding import Formula
 
 CONFLICTS = 8_000
 """Conflicts per unit of effort."""

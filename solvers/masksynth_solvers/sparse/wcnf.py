@@ -8,7 +8,7 @@ from pathlib import Path
 from masksynth.errors import MasksynthError
 from masksynth.sparse import SparseProblem, reduce
 from masksynth_solvers.encoding import write_lines
-from masksynth_solvers.sparse.encoding import encode, encode_layers
+from masksynth_solvers.sparse.path_encoding import encode, encode_layers
 
 
 def sparse_wcnf(problem: SparseProblem) -> Iterator[str]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from masksynth.sparse import Component, Edge, SparseProblem, positions_between
 from masksynth_solvers.sparse.budget import Budget
-from masksynth_solvers.sparse.encoding import Window
 from masksynth_solvers.sparse.nested import Lemma, Solved, canonical_form, select_windows, solve_windows
+from masksynth_solvers.sparse.path_encoding import Window
 
 WINDOW_LIMIT = 12
 """Most windows of one proof, those with the highest bounds: more make the search shorter but the proof longer."""

@@ -1,4 +1,6 @@
-"""What samples ask of a mask, written out on dense arrays and plain Python: the specification that the audit is compared with."""
+"""What samples ask of a mask, written out on dense arrays and plain Python: the specification that the audit is
+compared with.
+"""
 
 from __future__ import annotations
 

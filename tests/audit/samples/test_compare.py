@@ -199,7 +199,7 @@ def test_tokens_samples_and_positions_that_are_not_there(seed):
             for p in range(one.witness["positions"][0], one.witness["positions"][1] + 1)
         }
         own = {place for place in layout.place[left_out] if place not in kept}
-        # documents of the sample that was left out may begin like one that was given: these positions stand for its beginning
+        # documents of the omitted sample may begin like a given one: these positions have the class of its beginning
         assert idle <= own
         if layout is not None and not any(
             other["input_ids"][0] == samples[left_out]["input_ids"][0] for other in others

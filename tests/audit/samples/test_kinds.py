@@ -1,4 +1,4 @@
-"""Right masks of many published kinds, written by their formulas, with their samples: silent; and one pair less: told."""
+"""Right masks of published kinds, by their formulas, with samples: no findings; with a pair less: a finding."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def prefix_lm(length):
 
 
 def block_diffusion(rng, blocks=3, width=4):
-    """[noisy | clean], after BD3-LM: noisy blocks see themselves and the clean blocks before; clean ones are causal by blocks."""
+    """[noisy | clean], after BD3-LM: noisy blocks see themselves and the clean blocks before; clean ones are causal by
+    blocks.
+    """
     size = blocks * width
     text = rng.integers(2, 30, size).tolist()
     half, block = np.repeat([0, 1], size), np.tile(np.arange(size) // width, 2)

@@ -167,7 +167,7 @@ def test_labels_on_positions_of_no_sample():
 
 
 def test_a_token_that_equals_the_label_beside_it_is_no_leak():
-    """A block of block diffusion sees itself whole; only samples know that a mask token predicts itself, not the next."""
+    """A block of block diffusion attends to all of itself; only samples say that a mask token predicts itself."""
     text = {"id": "t", "input_ids": [3, 4, 5, 6], "labels": [-100, 4, 5, 6]}
     noisy = {
         "id": "n",

@@ -1,4 +1,6 @@
-"""Lemma 5.1, Theorem 5.2 and the remark: where they hold, what they say comes true; where a number is over, they refuse."""
+"""Lemma 5.1, Theorem 5.2 and the remark: where they hold, what they say comes true; where a number is over, they
+refuse.
+"""
 
 from __future__ import annotations
 

@@ -97,9 +97,9 @@ def test_blocks_hold_the_mask():
 
 def test_what_is_refused():
     pattern = Mask.from_dense(np.stack([np.eye(3, dtype=bool), np.tri(3, dtype=bool)]))
-    with pytest.raises(InvalidInstance, match="a layer pattern of 2 tables"):
+    with pytest.raises(InvalidInstance, match="expected a mask of one table, got 2"):
         blocks_of(pattern)
-    with pytest.raises(InvalidInstance, match="a mask of 0 positions"):
+    with pytest.raises(InvalidInstance, match="expected a mask with positions, got 0"):
         blocks_of(Mask.from_dense(np.zeros((0, 0), bool)))
     with pytest.raises(InvalidInstance, match="query is not a"):
         weights(3, query=np.eye(2))

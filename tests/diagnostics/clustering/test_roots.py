@@ -115,7 +115,9 @@ def test_without_a_hemisphere_a_cycle_need_not_gather():
 
 @pytest.mark.parametrize("n", [5, 6, 10])
 def test_a_ring_stays_twisted_round_the_circle(n):
-    """Not a conjecture at d = 2: gaps of 2 pi / n attract where cos(2 pi / n) > 0; the ring turns for ever and never gathers."""
+    """Not a conjecture at d = 2: gaps of 2 pi / n attract where cos(2 pi / n) > 0; the ring turns for ever and never
+    gathers.
+    """
     ring, turn, noise = (
         np.roll(np.eye(n, dtype=bool), 1, axis=1),
         2 * np.pi / n,
@@ -142,7 +144,9 @@ def test_a_ring_that_looks_both_ways_stays_twisted_below_the_peak(n, stays):
 
 
 def test_a_cycle_above_several_roots_may_move_for_ever_on_the_sphere():
-    """A ring of ten on an equator that 24 fixed positions hold it on: why no rest is conjectured there, at any dimension."""
+    """A ring of ten on an equator that 24 fixed positions hold it on: why no rest is conjectured there, at any
+    dimension.
+    """
     rows = np.eye(34, dtype=bool)
     rows[24:, 24:], rows[24:, :24] = np.roll(np.eye(10, dtype=bool), 1, axis=1), True
     assert set(following(Mask.from_dense(rows)).status[24:]) == {"several roots, cycles"}
@@ -157,7 +161,9 @@ def test_a_cycle_above_several_roots_may_move_for_ever_on_the_sphere():
 
 @pytest.mark.parametrize(("n", "dim"), [(2, 2), (6, 2), (6, 3), (7, 4)])
 def test_hemispheres_as_often_as_wendel_says(n, dim):
-    """2^(1 - n) sum over k < d of C(n - 1, k), within 4 standard errors; the linear program agrees with gaps of the circle."""
+    """2^(1 - n) sum over k < d of C(n - 1, k), within 4 standard errors; the linear program agrees with gaps of the
+    circle.
+    """
     x = starts(400, n, dim, seed=7)
     due = sum(comb(n - 1, k) for k in range(dim)) / 2 ** (n - 1)
     found = np.array([in_hemisphere(points) for points in x])
@@ -204,7 +210,7 @@ def test_a_mask_of_the_catalogue():
 
 
 def test_what_is_refused():
-    with pytest.raises(InvalidInstance, match="0 positions"):
+    with pytest.raises(InvalidInstance, match="expected a mask with positions, got 0"):
         following(Mask.from_dense(np.zeros((0, 0), bool)))
     with pytest.raises(Unsupported, match="positions, got 9,000"):
         following(causal_mask(9000))

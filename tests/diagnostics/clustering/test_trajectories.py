@@ -133,7 +133,9 @@ def test_a_causal_mask_gathers_at_the_first_token(scaled):
 
 
 def test_the_conjectures_at_two_values():
-    """V = diag(3, 2, 1): all on the axis of 3, on either side; V = diag(2, 2, 1): all where the first token's part in the plane points."""
+    """V = diag(3, 2, 1): all on the axis of 3, on either side; V = diag(2, 2, 1): all where the first token's part in
+    the plane points.
+    """
     x = starts(8, 12, 3)
     end = trajectories(causal_mask(12), x, [60.0], value=np.diag([3.0, 2.0, 1.0]), rtol=1e-7, atol=1e-10)[:, 0]
     assert np.abs(end[..., 0]).min() > 1 - 1e-8
@@ -179,7 +181,7 @@ def test_what_is_refused():
         trajectories(causal_mask(3), starts(1, 3, 3), [1.0], beta=np.nan)
     with pytest.raises(InvalidInstance, match="finite angles"):
         angles(causal_mask(3), np.zeros((1, 2)), [1.0])
-    with pytest.raises(InvalidInstance, match="0 positions"):
+    with pytest.raises(InvalidInstance, match="expected a positive number of positions, got 0"):
         causal_mask(0)
     with pytest.raises(InvalidInstance, match="0 seeds"):
         starts(0, 3, 3)

@@ -23,7 +23,9 @@ def divergences(theta, scores, allowed):
 
 
 def basis(tree, allowed):
-    """One 0/1 matrix for every usable block, and for every leaf that may see itself: all block-tied matrices are their sums."""
+    """One 0/1 matrix for every usable block, and for every leaf that may see itself: all block-tied matrices are their
+    sums.
+    """
     made = []
     for group in (group for level in tree.plan for group in level):
         for family in group.child:
@@ -75,9 +77,14 @@ def test_a_convex_solver_and_perturbations_do_no_better(tree, q, k, included, ca
 
     start, *_ = np.linalg.lstsq(sums, np.ones(tree.size), rcond=None)
     solved = minimize(
-        loss, np.maximum(start, 0.05), jac=True, method="SLSQP", bounds=[(1e-12, 1)] * len(blocks),
-        constraints={"type": "eq", "fun": lambda w: sums @ w - 1, "jac": lambda w: sums}, options={"maxiter": 500, "ftol": 1e-13},
-    )  # fmt: skip
+        loss,
+        np.maximum(start, 0.05),
+        jac=True,
+        method="SLSQP",
+        bounds=[(1e-12, 1)] * len(blocks),
+        constraints={"type": "eq", "fun": lambda w: sums @ w - 1, "jac": lambda w: sums},
+        options={"maxiter": 500, "ftol": 1e-13},
+    )
     assert abs(solved.fun - total) < 1e-6, solved.message
     best = np.array([theta[block > 0].mean() for block in blocks])
     assert np.allclose(np.tensordot(best, blocks, 1), theta, atol=1e-14)
@@ -132,7 +139,9 @@ def test_a_flat_tree_is_at_no_distance():
 
 
 def test_a_wrong_matrix_would_be_seen():
-    """The printed eq. 18 normalises over queries; its flat matrix is not at distance 0 from itself tied on a flat tree."""
+    """The printed eq. 18 normalises over queries; its flat matrix is not at distance 0 from itself tied on a flat
+    tree.
+    """
     q, k = normal(np.random.default_rng(0), 2, 5, 4)
     tree, allowed = tree_of_lists(list(range(5))), ~np.eye(5, dtype=bool)
     scores = leaf_scores(tree, q, k)

@@ -32,9 +32,14 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
 
 TABLE = {  # tokens: MFLOPs of a layer before and after, as printed (arXiv 2509.15448, table 3)
-    264: ("214.94", "4.32"), 54: ("8.99", ".8357"), 12: (".4441", ".1912"), 26: ("2.08", ".4132"),
-    55: ("9.33", ".8481"), 70: ("15.11", "1.29"), 38: ("4.45", ".5643"),
-}  # fmt: skip
+    264: ("214.94", "4.32"),
+    54: ("8.99", ".8357"),
+    12: (".4441", ".1912"),
+    26: ("2.08", ".4132"),
+    55: ("9.33", ".8481"),
+    70: ("15.11", "1.29"),
+    38: ("4.45", ".5643"),
+}
 
 
 def command(*arguments, text=None):
@@ -249,9 +254,22 @@ def test_bad_input_gets_one_line(tmp_path, monkeypatch, arguments, said):
 def test_the_degenerate_case_is_said_and_the_whole_thing_runs_as_a_process(tmp_path):
     (tmp_path / "tree.json").write_text("[[0, 1], [2, 3], [4, 5]]")
     done = subprocess.run(
-        [sys.executable, "-m", "masksynth", "diagnose", "hierarchy", str(tmp_path / "tree.json"), "--causal", "--self", "excluded"],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "masksynth",
+            "diagnose",
+            "hierarchy",
+            str(tmp_path / "tree.json"),
+            "--causal",
+            "--self",
+            "excluded",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert "degenerate: 4 families with a child that has nothing" in done.stdout
     assert "empty: 2 rows with nothing to attend to (0, 1)" in done.stdout
     assert "undefined: 1 row of softmax attends" in done.stdout

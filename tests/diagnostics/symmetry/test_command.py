@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from masksynth import Mask
 from masksynth.cli import main
-from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
+from masksynth.diagnostics.symmetry import command, diagnose_mask, diagnose_weights
 from masksynth.diagnostics.symmetry.figure import draw_symmetry
 from masksynth.errors import InvalidInstance
 
@@ -42,7 +42,10 @@ def test_a_mask_is_told_by_its_arrays(name, folder):
     done = run(name)
     assert (done.exit_code, done.stderr) == (0, "")
     assert "reciprocity 0.2222 of 36 pairs" in done.stdout
-    assert "an early token (p ~ N - k) is context 2.5 times as often as it is predicted: columns grow faster" in done.stdout
+    assert (
+        "an early token (p ~ N - k) is context 2.5 times as often as it is predicted: columns grow faster"
+        in done.stdout
+    )
     assert "d =" not in done.stdout
 
 
@@ -178,7 +181,8 @@ def test_training_from_the_command(folder):
 
 
 def test_a_real_process_loads_nothing_heavy_for_weights():
-    code = "import sys, masksynth.diagnostics.symmetry; print([name for name in ('torch', 'scipy', 'matplotlib') if name in sys.modules])"
+    code = "import sys, masksynth.diagnostics.symmetry; "
+    code += "print([name for name in ('torch', 'scipy', 'matplotlib') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
     done = subprocess.run(
         [sys.executable, "-m", "masksynth", "diagnose", "symmetry", str(MINI), "--json"],
@@ -186,3 +190,21 @@ def test_a_real_process_loads_nothing_heavy_for_weights():
         check=True,
     )
     assert json.loads(done.stdout)["layers"][5]["symmetry"] == pytest.approx(0.2535, abs=1e-4)
+
+
+def test_training_does_not_need_the_examples():
+    """They are in a checkout, and not in an installed package."""
+    program = """
+import sys
+sys.modules["examples"] = None
+from masksynth.cli import main
+main(["diagnose", "symmetry", "--train", "--steps", "1", "--quiet"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_training_without_torch_names_the_install_line(monkeypatch):
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    done = run("--train")
+    assert (done.exit_code, done.stderr) == (2, "Error: --train needs torch; pip install 'masksynth[torch]'\n")

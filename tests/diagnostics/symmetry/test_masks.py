@@ -1,4 +1,6 @@
-"""What a mask does to the update of W_qk: reciprocity three ways, random updates against the prediction, context and prediction counts."""
+"""What a mask does to the update of W_qk: reciprocity three ways, random updates against the prediction, context and
+prediction counts.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_masks_of_the_catalogue():
 
 
 def test_rows_with_errors_alone_make_a_prefix_less_mutual_than_a_causal_mask():
-    """What the page says of prefix-LM models: 24 positions, 12 of them prefix, words predicted from the last of the prefix on."""
+    """What the page says of prefix-LM models: 24 positions, 12 of them prefix, words predicted from the last of the
+    prefix on.
+    """
     dense = merge(catalog.prefix_lm(n=25, P=12)).mask.dense()
     dense[:11] = False
     assert room.symmetry_score(dense) == room.reciprocity(Mask.from_dense(dense)) == 13 / 234 < 2 / 25
@@ -129,7 +133,7 @@ def test_the_two_means_in_closed_form(mask, d):
 
 
 def test_columns_grow_as_the_paper_says():
-    """Proposition S1.7: W = sum_i beta_i x_i y^T, y isotropic: E|column k|^2 / E|row m|^2 = Tr(Sigma) / (d Sigma_mm)."""
+    """S1.7: W = sum_i beta_i x_i y^T, y isotropic: E|column k|^2 / E|row m|^2 = Tr(Sigma) / (d Sigma_mm)."""
     rng, draws, d, n = np.random.default_rng(0), 4000, 6, 5
     spread, beta = np.array([0.2, 0.5, 1.0, 1.5, 2.0, 4.0]), rng.normal(size=n)
     summed = np.einsum("i,nid->nd", beta, rng.normal(size=(draws, n, d)) * np.sqrt(spread))

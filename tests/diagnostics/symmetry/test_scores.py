@@ -1,4 +1,6 @@
-"""Symmetry and directionality: values known by hand, invariances, random matrices in the mean, and the cheap forms against W_qk itself."""
+"""Symmetry and directionality: values known by hand, invariances, random matrices in the mean, and the cheap forms
+against W_qk itself.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import torch
 import transformers
 from torch import nn
 
+from examples.symmetry_training import main
 from masksynth.diagnostics.symmetry import torch_training as training
 from masksynth.diagnostics.symmetry import torch_weights as room
 from masksynth.errors import InvalidInstance
@@ -147,3 +148,10 @@ def test_hidden_words_are_hidden_and_next_words_are_next():
 def test_nothing_to_train_is_refused(options):
     with pytest.raises(InvalidInstance, match=r"0 seeds|0 steps|order 3"):
         training.train_masks(**options)
+
+
+def test_the_example_draws_and_prints_one_line_per_mask(tmp_path, capsys):
+    main([str(tmp_path / "curves.svg"), "--order", "2", "--steps", "1", "--seeds", "1"])
+    assert "symmetric start" in (tmp_path / "curves.svg").read_text()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["causal", "prefix-LM", "bidirectional"]

@@ -1,8 +1,8 @@
 """Backends that go wrong on purpose, as an installed package would bring them.
 
-``faulty`` does what the name of an instance's first task says ("sleep 2", "die", "eat", ...) and then answers as the criterion does; the
-others always do the same. Every process that was asked leaves a file with its number in the folder FAULTY_HOME. With FAULTY_CALM set,
-nothing goes wrong.
+``faulty`` does what the name of an instance's first task says ("sleep 2", "die", "eat", ...) and then answers as the
+criterion does; the others always do the same. Every process that was asked leaves a file with its number in the folder
+FAULTY_HOME. With FAULTY_CALM set, nothing goes wrong.
 """
 
 from __future__ import annotations
@@ -162,7 +162,9 @@ def obey(word: str, *rest: str) -> None:
 
 @dataclass(frozen=True)
 class Faulty:
-    """A backend that obeys its order, or where it has none the name of the first task, and then answers, ``off`` by some positions."""
+    """A backend that obeys its order, or where it has none the name of the first task, and then answers, ``off`` by
+    some positions.
+    """
 
     name: str
     order: str | None = None

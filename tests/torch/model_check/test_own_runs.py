@@ -180,7 +180,10 @@ def test_what_a_wrapper_does_after_the_model():
 
 @pytest.mark.parametrize("name", ["Llama", "Gemma 3"])
 def test_mixed_precision(name):
-    """The model's own run computes as the call does, and half precision that is widened is compared as half precision."""
+    """The model's own run computes as the call does.
+
+    And half precision that is widened is compared as half precision.
+    """
     model, half = faults.build(name), faults.build(name, torch.bfloat16)
 
     def automatic(**inputs):
@@ -449,7 +452,10 @@ def test_an_argument_that_the_model_does_not_know():
 
 
 def test_lost_position_ids_of_a_plain_model():
-    """No call of a transformers model is watched: twins show that the ids are lost, and where there are none it is said."""
+    """No call of a transformers model is watched.
+
+    Twins show that the ids are lost, and where there are none it is said.
+    """
     table = torch.randn(2, 300, 8, generator=torch.Generator().manual_seed(0))
 
     def model(input_ids, attention_mask, position_ids=None, use_cache=False):

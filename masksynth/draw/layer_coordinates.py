@@ -1,4 +1,4 @@
-"""Places across of the vertices of a layered graph whose layers are ordered: short edges, neighbours kept apart."""
+"""Horizontal coordinates of a layered graph whose layers are ordered: short edges, neighbours kept apart."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SWEEPS_LEAST, SWEEPS_MOST = 6, 200
 
 
 def minimize_lengths(
-    graph: LayeredGraph, layers: Layers, widths: Sequence[float], weights: list[list[float]], gap: float
+    graph: LayeredGraph, layers: Layers, widths: Sequence[float], weights: list[list[float]]
 ) -> tuple[list[float], float]:
-    """Return the places across that minimize the sum of ``weight * (x[u] - x[v]) ** 2`` over the edges, and that sum.
+    """Return coordinates that minimize the sum of ``weight * (x[u] - x[v]) ** 2`` over the edges, and that sum.
 
-    Block coordinate descent: given the other layers, the places of a layer are an isotonic regression.
+    Block coordinate descent: given the other layers, the coordinates of a layer are an isotonic regression.
 
     Parameters
     ----------
@@ -24,11 +24,9 @@ def minimize_lengths(
     layers : list of lists of int
         The vertices of each layer from left to right.
     widths : sequence of float
-        Of the vertices.
+        Of the vertices, with the space around them.
     weights : list of lists of float
         For each vertex the weights of the edges to its neighbours below.
-    gap : float
-        Least distance between the outlines of neighbours in a layer.
     """
     pulls: list[list[tuple[int, float]]] = [[] for _ in widths]
     for v, (near, row) in enumerate(zip(graph.below, weights, strict=True)):
@@ -38,7 +36,7 @@ def minimize_lengths(
     across = [0.0] * len(widths)
     for layer in layers:
         for v, x in zip(
-            layer, separate([0.0] * len(layer), [1.0] * len(layer), [widths[v] for v in layer], gap), strict=True
+            layer, separate([0.0] * len(layer), [1.0] * len(layer), [widths[v] for v in layer]), strict=True
         ):
             across[v] = x
     sweeps = min(max(STEPS // max(len(widths), 1), SWEEPS_LEAST), SWEEPS_MOST)
@@ -49,7 +47,7 @@ def minimize_lengths(
                 sum(weight * across[u] for u, weight in pulls[v]) / total if pulls[v] else across[v]
                 for v, total in zip(layer, totals, strict=True)
             ]
-            for v, x in zip(layer, separate(wanted, totals, [widths[v] for v in layer], gap), strict=True):
+            for v, x in zip(layer, separate(wanted, totals, [widths[v] for v in layer]), strict=True):
                 across[v] = x
     length = sum(
         weight * (across[u] - across[v]) ** 2
@@ -59,19 +57,19 @@ def minimize_lengths(
     return across, length
 
 
-def separate(wanted: Sequence[float], weights: Sequence[float], widths: Sequence[float], gap: float) -> list[float]:
-    """Return centres in the given order, ``gap`` apart at least, of least weighted squared distance to the wanted ones.
+def separate(wanted: Sequence[float], weights: Sequence[float], widths: Sequence[float]) -> list[float]:
+    """Return centres of intervals in the given order, disjoint, of least weighted squared distance to the wanted ones.
 
     Pool adjacent violators: what would overlap is moved together to the weighted mean.
 
     Examples
     --------
-    >>> separate([0, 0, 100], [1, 1, 1], [10, 10, 10], 18)
+    >>> separate([0, 0, 100], [1, 1, 1], [28, 28, 28])
     [-14.0, 14.0, 100.0]
     """
     offsets, offset = list[float](), 0.0
     for index, width in enumerate(widths):
-        offset += (widths[index - 1] + width) / 2 + gap if index else 0.0
+        offset += (widths[index - 1] + width) / 2 if index else 0.0
         offsets.append(offset)
     pools: list[tuple[float, float, int]] = []  # mean, weight, members
     for goal, weight, shift in zip(wanted, weights, offsets, strict=True):
