@@ -16,7 +16,7 @@ MODULE_OF = {
     "Node": "masksynth.tasks",
     "Prediction": "masksynth.tasks",
     "Result": "masksynth.search",
-    "SparseAnswer": "masksynth.sparse.sparsify",
+    "SparseAnswer": "masksynth.sparse.sparse_answer",
     "Status": "masksynth.backends",
     "Task": "masksynth.tasks",
     "TaskFamily": "masksynth.tasks",
