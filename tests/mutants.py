@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
+LOSSES = ["tests/torch/test_loss.py", "tests/torch/test_packed_losses.py", "tests/torch/test_router_loss.py"]
 TESTS = {
     "masksynth/merge": ["tests/merge", "tests/test_solve.py"],
     "masksynth/pack": ["tests/pack", "tests/cli/test_pack.py"],
@@ -35,8 +36,8 @@ TESTS = {
     "masksynth/audit": ["tests/audit"],
     "masksynth/sparse/bounds.py": ["tests/sparse"],
     "masksynth/sparse/constructions/size_bounds.py": ["tests/sparse"],
-    "masksynth/torch/merged_loss.py": ["tests/torch/test_loss.py", "tests/torch/test_packed_losses.py"],
-    "masksynth/torch/loss_edges.py": ["tests/torch/test_packed_losses.py", "tests/torch/test_router_loss.py"],
+    "masksynth/torch/label_logprobs.py": LOSSES,
+    "masksynth/torch/loss_edges.py": LOSSES,
 }
 """Room, or file, and the tests that must notice a change in it; its doctests always run too."""
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
