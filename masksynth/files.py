@@ -1,4 +1,4 @@
-"""The one writer of files and folders, with the rules that hold for every output.
+"""Write files and folders, completely or not at all; every output of the package goes through this module.
 
 * Parents are made.
 * An existing target is refused without ``force``; with it, only files that the writer itself writes are replaced.

@@ -35,7 +35,7 @@ def find_offset_labels(subject: Subject, live: BoolArray) -> Iterator[Finding]:
     labels = subject.labels
     if labels is None or subject.inputs is None or not len(labels):
         return
-    if subject.batch is not None or subject.samples is not None:  # these say which label is due where
+    if subject.batch is not None or subject.samples is not None:  # these define the expected label of each position
         return
     codes = np.array(factorize(map(canonical, (*subject.inputs, *labels.value))), np.int64)
     inputs, values = codes[: subject.size], codes[subject.size :]

@@ -141,7 +141,7 @@ def _check_blocks(n: int, length: int) -> None:
 
 
 def _block(b: int, length: int, queries: Sequence[Sequence[Node]]) -> Task:
-    """Task of block b: a content chain below the given blocks of mask tokens."""
+    """Return the task of block b: a content chain below the given blocks of mask tokens."""
     content = token_nodes(0, b * length)
     inner = [node for block in queries for node in block]
     rows = block_rows([*zip(content, strict=True), *queries])
@@ -248,7 +248,7 @@ def _check_query_size(c: int, targets: int, **parameters: int) -> None:
 
 
 def _query_tasks(context: Sequence[Node], targets: Sequence[Node], queries: Iterable[tuple[Node, str]]) -> list[Task]:
-    """Task r: the context clique, the first r targets in order, and query r, which sees all of them but not itself."""
+    """Return tasks r: context clique, first r targets in order, and query r, which sees all of them but not itself."""
     called = node_names([*context, *targets])
     c = len(context)
     rows = {name: called[: max(c, rank + 1)] for rank, name in enumerate(called)}

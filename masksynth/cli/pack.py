@@ -45,7 +45,7 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     type=click.IntRange(1, 2**31 - 1),
     default=LENGTH,
     show_default=True,
-    help="Most positions of a batch.",
+    help="Maximum number of positions in a batch.",
 )
 @click.option(
     "--window",

@@ -37,7 +37,7 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class SolveOptions:
-    """How instances are solved; these options have no meaning where results are read."""
+    """Options for solving instances; they have no meaning where results are read."""
 
     backend: str
     layers: Any
@@ -56,7 +56,7 @@ class SolveOptions:
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """Where results are written and compared.
+    """Files to which results are written, and with which they are compared.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ seam between two rows."""
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a panel is drawn.
+    """Location and scale of a panel in the figure.
 
     Parameters
     ----------

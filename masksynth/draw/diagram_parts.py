@@ -44,7 +44,7 @@ class Spacing:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is to be laid out.
+    """A graph to be laid out: boxes on layers, and edges between them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which tasks use each position, and which positions predict."""
+"""Find the tasks that use each position, and the positions that predict."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from masksynth.pack.sample_columns import SampleTable, key_of
 
 @dataclass(frozen=True, eq=False)
 class TableLabels:
-    """What all batches of a table share.
+    """Data that all batches of a table share.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTabl
     ----------
     table : SampleTable
     max_length : int
-        Most positions of a batch.
+        Maximum number of positions in a batch.
 
     Examples
     --------

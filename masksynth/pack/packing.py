@@ -108,8 +108,8 @@ def pack_samples(
         The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears at the end of the run.
         None: only count.
     max_length : int
-        Most positions of a batch. A group that does not fit is cut between samples, and what its parts share is
-        repeated.
+        Maximum number of positions in a batch. A group that does not fit is cut between samples, and what its parts
+        share is repeated.
     window : int
         Number of samples that are held and merged at a time.
     token_fields : sequence of str

@@ -31,7 +31,7 @@ from masksynth.tasks.parse_json import decode_text
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
 INSTANCE = re.compile(rb'\s*\{\s*"masksynth"\s*:')
-"""How the file of an instance begins; looked for only if a file does not contain samples."""
+"""Beginning of an instance file; looked for only if a file does not contain samples."""
 ABSENT = msgspec.Raw()
 NAME = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 SHORT = 32
@@ -92,7 +92,7 @@ def _tables(
             table = _read_by_columns(lines, name, decoder, token_fields, key_fields)
             yield _read_by_lines(lines, name, token_fields, key_fields) if table is None else table
         if empty:
-            raise InvalidInstance("the file holds no sample", "", "give one JSON object a line", name)
+            raise InvalidInstance("the file holds no sample", "", "give one JSON object per line", name)
     except InvalidInstance:
         if INSTANCE.match(head):
             remedy = 'give one JSON object with "input_ids" a line'
@@ -283,4 +283,6 @@ def _decode_line(line: bytes, place: str) -> Any:
         words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(
             type(error), str(error)
         )
-        raise InvalidInstance(words, "", "give one JSON object a line; NaN and Infinity are not JSON", place) from None
+        raise InvalidInstance(
+            words, "", "give one JSON object per line; NaN and Infinity are not JSON", place
+        ) from None

@@ -112,7 +112,7 @@ def read_lines(chunks: Iterator[bytes], name: str) -> Iterator[Line]:
             size += len(rest)
             if size > MAX_LINE:
                 fact = f"the line is longer than {MAX_LINE} bytes"
-                remedy = "give one JSON object a line, and split longer samples"
+                remedy = "give one JSON object per line, and split longer samples"
                 raise InvalidInstance(fact, "", remedy, f"{name}:{number + 1}")
     except _Damaged as error:
         fact = f"the gzip stream is damaged or cut off in this line: {error}"

@@ -62,7 +62,7 @@ class Poset:
         object.__setattr__(self, "order", order)
 
     def __len__(self) -> int:
-        """n, the number of elements."""
+        """Return n, the number of elements."""
         return len(self.order)
 
     def __eq__(self, other: object) -> bool:

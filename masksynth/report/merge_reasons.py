@@ -1,4 +1,4 @@
-"""Which nodes share a position, and why they merged."""
+"""List the nodes or tokens that share a position, and explain why they merged."""
 
 from __future__ import annotations
 

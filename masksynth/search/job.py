@@ -24,7 +24,7 @@ SLICE = 0.1
 
 @dataclass(frozen=True)
 class SolveOptions:
-    """How each instance of a batch is solved; see `search`.
+    """Options for solving each instance of a batch; see `search`.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ def choose_result(results: Mapping[str, Result], instance: Instance | None) -> R
 
 
 def _rank(result: Result) -> tuple[int, int]:
-    """Sort key: proofs, then answers by size, then UNKNOWN, then failures."""
+    """Return a sort key: proofs, then answers by size, then UNKNOWN, then failures."""
     if result.proved:
         return (0, 0)
     if result.status == Status.FEASIBLE.name:

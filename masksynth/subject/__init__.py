@@ -1,7 +1,7 @@
-"""Read a mask and what is known about it from any kind of path: the one answer to "what is at this path?".
+"""Read a mask, and what is known about it, from any kind of path; all commands read masks here.
 
 =====================  ========================================================================  =======================
-kind                   path                                                                      file of this room
+kind                   path                                                                      module of this package
 =====================  ========================================================================  =======================
 mask file              ``.npy``, ``.npz``, ``.safetensors``, or ``-`` for standard input         ``mask_file``
 answer                 a folder with ``solution.json``                                           ``folders``

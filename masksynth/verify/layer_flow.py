@@ -45,7 +45,7 @@ WORDS_PER_INTERVAL = 64
 
 
 class Required(NamedTuple):
-    """What has to flow into every position.
+    """The numbers that have to flow into each position.
 
     Parameters
     ----------

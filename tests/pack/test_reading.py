@@ -163,8 +163,8 @@ FAULTS = {
 TEXTS = {
     "NaN weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":NaN}', "NaN and Infinity are not JSON"),
     "infinite weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":1e999}', ""),
-    "cut line": (b'{"id":"x","input_ids":[1', "give one JSON object a line"),
-    "not JSON": (b"hello", "give one JSON object a line"),
+    "cut line": (b'{"id":"x","input_ids":[1', "give one JSON object per line"),
+    "not JSON": (b"hello", "give one JSON object per line"),
     "not UTF-8": (b'{"id":"\xff","input_ids":[1],"labels":[-100]}', "UTF-8"),
     "deep": (b"[" * 100_000, ""),
 }
@@ -324,7 +324,7 @@ LINE_FAULTS = {
     ),
     "half of a surrogate pair": (
         b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\\ud800"}',
-        "give one JSON object a line",
+        "give one JSON object per line",
     ),
 }
 
@@ -423,7 +423,7 @@ def test_a_line_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(text_lines, "CHUNK", 100)
     path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 2500}])
     with pytest.raises(
-        InvalidInstance, match=r"s\.jsonl:2: the line is longer than 2000 bytes; give one JSON object a line"
+        InvalidInstance, match=r"s\.jsonl:2: the line is longer than 2000 bytes; give one JSON object per line"
     ):
         list(read_samples(path))
     path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 1500}])

@@ -20,7 +20,7 @@ from masksynth.mask.typing import AnyArray, Float64Array, Int64Array
 
 Field = Callable[[Float64Array], Float64Array]
 SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
-"""How a step changes, as in scipy.integrate: a factor of safety, the least and the largest change."""
+"""Limits on the change of a step size, as in scipy.integrate: safety factor, smallest and largest ratio."""
 POWER = -1 / 5
 
 

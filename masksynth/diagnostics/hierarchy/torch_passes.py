@@ -59,7 +59,7 @@ class Sums(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What nodes get from their siblings: the mean value, log e^-eta, and whether there is any."""
+    """Values that nodes receive from their siblings: the mean, log e^-eta, and whether there is any."""
 
     value: Tensor
     outer: Tensor

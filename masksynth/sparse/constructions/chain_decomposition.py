@@ -180,7 +180,7 @@ def _highest(query: Int64Array, start: Int64Array, end: Int64Array, size: Int64A
 
     Range maxima by a sparse table: the best class in each range of 1, 2, 4, ... classes.
     """
-    code = size * len(size) + np.arange(len(size))  # orders by size, and tells the class
+    code = size * len(size) + np.arange(len(size))  # sorts by size, then by class
     table = [code]
     while 2 << (len(table) - 1) <= len(size):
         half = 1 << (len(table) - 1)

@@ -1,4 +1,4 @@
-"""What ``check_model`` reports: findings, a diagnosis, what was compared and what was not."""
+"""Report of ``check_model``: findings, a diagnosis, what was compared and what was not."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class ModelReport:
 
     @property
     def remedy(self) -> str:
-        """What to do about the first finding."""
+        """Remedy for the first finding."""
         if self.cause is not None:
             return self.cause.remedy
         if self.findings and self.findings[0].kind in (*OF_MASK, "values") and self.diagnosis is not None:
