@@ -70,9 +70,9 @@ def _place_classes(table: SampleTable, spans: Spans, number: Int64Array, group: 
     kind = repeat_index(copies)  # class of each position, class after class
     level = index_in_row(copies)  # 0 for first copies, 1 for second ones, ...
     by_level = np.lexsort((kind, level, group[kind]))
-    place = np.empty(len(kind), np.int64)
-    place[by_level] = np.arange(len(kind))
-    return Classes(number, copies, place, indptr(copies), kind[by_level])
+    position = np.empty(len(kind), np.int64)
+    position[by_level] = np.arange(len(kind))
+    return Classes(number, copies, position, indptr(copies), kind[by_level])
 
 
 def _find_twins(table: SampleTable, live: Int64Array, number: Int64Array, count: int) -> BoolArray:

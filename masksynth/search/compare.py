@@ -151,8 +151,8 @@ def changes_between(old: Line, new: Line, slower: float = SLOWER) -> list[Change
 
 def _contradictions(old: Line, new: Line) -> Iterator[str]:
     """Yield contradictions: an answer to an INFEASIBLE instance, or a value below a proved bound."""
-    found = (Status.OPTIMAL.name, Status.FEASIBLE.name)
-    if Status.INFEASIBLE.name in (old.status, new.status) and (old.status in found or new.status in found):
+    answered = (Status.OPTIMAL.name, Status.FEASIBLE.name)
+    if Status.INFEASIBLE.name in (old.status, new.status) and (old.status in answered or new.status in answered):
         yield f"{old.status}, now {new.status}"
     for name, (value, bound), (now, proved) in _common(old, new):
         if value == bound and now == proved and value != now:

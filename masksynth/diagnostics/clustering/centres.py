@@ -19,9 +19,7 @@ def check_points(points: Float64Array) -> None:
     shape = np.shape(points)
     if len(shape) < 2 or shape[-2] < 1 or shape[-1] < 2 or not np.isfinite(points).all():
         raise InvalidInstance(
-            f"points of shape {shape} that are too few or not finite",
-            "",
-            "give (..., n, d) unit vectors, n >= 1, d >= 2",
+            f"expected finite points (..., n, d) with n >= 1 and d >= 2, got shape {shape}", "", "give unit vectors"
         )
 
 
@@ -41,7 +39,7 @@ def square_of_chord(delta: float, chord: bool = False) -> float:
     (4.0, 0.25)
     """
     if not 0 < delta <= (2 if chord else np.pi):
-        raise InvalidInstance(f"delta is {delta:g}", "", "give a positive angle up to pi, or a chord up to 2")
+        raise InvalidInstance(f"expected 0 < delta <= {'2' if chord else 'pi'}, got {delta:g}", "")
     return float(delta**2 if chord else 4 * np.sin(delta / 2) ** 2)
 
 

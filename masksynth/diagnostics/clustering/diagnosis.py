@@ -145,7 +145,7 @@ def diagnose(
     """
     check_beta(beta, 1e-12)
     if not 0 < time <= LONGEST:
-        raise InvalidInstance(f"time is {time:g}", "", f"give a positive number up to {LONGEST:,.0f}")
+        raise InvalidInstance(f"expected 0 < time <= {LONGEST:,.0f}, got {time:g}", "")
     result = following(mask)
     times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
     times[-1] = time

@@ -48,7 +48,7 @@ def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> 
     [[1.0, 0.0], [0.0, 1.0]]
     """
     if dim < 2:
-        raise InvalidInstance(f"dimension {dim}", "", "give at least 2; on two points nothing can move")
+        raise InvalidInstance(f"expected a dimension of at least 2, got {dim}", "")
     given = {"query": query, "key": key, "value": value}
     return Weights(*(_square(name, matrix, dim) for name, matrix in given.items()))
 
@@ -61,9 +61,7 @@ def _square(name: str, matrix: Any, dim: int) -> Float64Array:
         raise InvalidInstance(f"expected d x d real numbers as {name}, got {given.dtype}", "")
     result = given.astype(np.float64)
     if result.shape != (dim, dim) or not np.isfinite(result).all():
-        raise InvalidInstance(
-            f"{name} is not a ({dim}, {dim}) array of finite numbers: {result.shape}", "", "give d x d numbers"
-        )
+        raise InvalidInstance(f"{name}: expected finite numbers of shape ({dim}, {dim}), got shape {result.shape}", "")
     return result
 
 

@@ -78,7 +78,7 @@ def _relation(mask: Mask | BoolArray) -> BoolArray:
         raise Unsupported(f"{size:,} positions: modules are found up to {LARGEST:,}; give --branching or a tree")
     if not isinstance(table, np.ndarray) or table.dtype != bool or table.ndim != 2 or table.shape[0] != table.shape[1]:
         shape = getattr(table, "shape", None)
-        raise InvalidInstance(f"modules of a mask of shape {shape}", "", "give one boolean table (n, n)")
+        raise InvalidInstance(f"expected one boolean table (n, n), got shape {shape}", "")
     if not size:
         raise InvalidInstance("a mask of 0 positions", "", "give one that has some")
     return table & ~np.eye(size, dtype=bool)
@@ -132,8 +132,8 @@ def _line(inner: BoolArray) -> list[Int64Array]:
     table = before[np.ix_(order, order)]
     within = np.cumsum([table[:k, k].sum() + table[k, :k].sum() for k in range(size)])
     across = np.cumsum(table.sum(axis=1)) - within
-    many = np.arange(1, size + 1)
-    cuts = np.flatnonzero(across == many * (size - many)) + 1
+    count = np.arange(1, size + 1)
+    cuts = np.flatnonzero(across == count * (size - count)) + 1
     return [np.sort(part) for part in np.split(order, cuts[:-1])]
 
 

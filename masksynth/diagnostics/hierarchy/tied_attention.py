@@ -58,7 +58,7 @@ def hierarchical_attention(
     Returns
     -------
     (N, c) float
-        0 in rows that may attend to nothing; `massless_rows` tells which.
+        0 in rows that may attend to nothing; see `massless_rows`.
 
     Examples
     --------

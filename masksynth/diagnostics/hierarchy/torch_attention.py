@@ -89,19 +89,21 @@ def hierarchical_attention(
 def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
     if q.dim() < 3 or not q.dim() == k.dim() == v.dim() or k.shape[:-1] != v.shape[:-1] or q.shape[-2:] != k.shape[-2:]:
         raise InvalidInstance(
-            f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}",
+            f"expected (..., H, N, d) with one N and d, got q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}",
             "",
-            "give (..., H, N, d) with one N and one d",
         )
     if q.shape[-2] != plan.size:
-        raise InvalidInstance(f"{q.shape[-2]} positions for a tree of {plan.size}", "", "make a tree of that size")
+        raise InvalidInstance(f"expected the {plan.size} positions of the tree, got {q.shape[-2]}", "")
     if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:
         raise InvalidInstance(
-            f"{q.shape[-3]} query heads share {k.shape[-3]} key heads", "", "give a multiple, and one batch shape"
+            f"{q.shape[-3]} query heads cannot share {k.shape[-3]} key heads",
+            "",
+            "give a multiple, and one batch shape",
         )
     if padding is not None and (padding.dtype != torch.bool or padding.shape != (*q.shape[:-3], plan.size)):
         raise InvalidInstance(
-            f"padding {padding.dtype} {tuple(padding.shape)}", "", "give bool (..., N), true for real positions"
+            f"padding: expected bool (..., {plan.size}), true for real positions, got {padding.dtype} {tuple(padding.shape)}",
+            "",
         )
     if causal and not plan.ordered:
         raise InvalidInstance(
@@ -111,7 +113,7 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
 
 def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) -> None:
     if scale is not None and not isfinite(scale):
-        raise InvalidInstance(f"scale {scale}", "", "give a finite number")
+        raise InvalidInstance(f"expected a finite scale, got {scale}", "")
     nodes = [len(level.above) for level in plan.levels[1:]]
     if eps is not None and [one.shape[0] if one.dim() == 2 else -1 for one in eps] != nodes:
         raise InvalidInstance(
@@ -151,7 +153,7 @@ class HierarchicalAttention(nn.Module):
     ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
-            raise InvalidInstance(f"{width} numbers for {heads} heads", "", "give a multiple")
+            raise InvalidInstance(f"expected a width that is a multiple of {heads} heads, got {width}", "")
         self.tree, self.heads, self.included, self.causal = tree, heads, included, causal
         self.query, self.key, self.value, self.mix = (nn.Linear(width, width) for _ in range(4))
         place = torch.from_numpy(tree.parent.copy())

@@ -163,10 +163,10 @@ class Tree:
         return tuple(self._families(low, high) for low, high in self.levels[:-1])
 
     def _families(self, low: int, high: int) -> tuple[Families, ...]:
-        many = np.diff(self.child_offset[low : high + 1])
+        count = np.diff(self.child_offset[low : high + 1])
         groups = []
-        for size in np.unique(many[many > 0]).tolist():
-            parents = low + np.flatnonzero(many == size)
+        for size in np.unique(count[count > 0]).tolist():
+            parents = low + np.flatnonzero(count == size)
             groups.append(Families(parents, self.child_offset[parents][:, None] + np.arange(size)))
         return tuple(groups)
 

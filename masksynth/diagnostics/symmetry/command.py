@@ -180,7 +180,7 @@ def _format_weights(result: WeightDiagnosis) -> list[str]:
 
 
 def _tail(source: str, most: int = 60) -> str:
-    """Return the end of a long name: the end of a path says most."""
+    """Return the end of a long name, which is the most informative part of a path."""
     return plain(source if len(source) <= most else f"...{source[3 - most :]}")
 
 

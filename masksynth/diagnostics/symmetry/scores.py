@@ -113,7 +113,7 @@ def check_mode(mode: str, gamma: float) -> None:
         For either.
     """
     if mode not in MODES:
-        raise InvalidInstance(f"directionality mode {mode!r:.40}", "", f"choose one of {', '.join(MODES)}")
+        raise InvalidInstance(f"unknown directionality mode {mode!r:.40}", "", f"choose one of {', '.join(MODES)}")
     if not np.isfinite(gamma):
         raise InvalidInstance(f"expected a finite gamma, got {gamma}", "", "the published scores use 2")
 

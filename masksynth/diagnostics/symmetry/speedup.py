@@ -33,7 +33,7 @@ def speed_up(plain: ArrayLike, other: ArrayLike) -> float:
     first, second = finite(plain, "the plain run"), finite(other, "the other run")
     if first.ndim != 1 or first.shape != second.shape or not len(first):
         raise InvalidInstance(
-            f"runs of shapes {first.shape} and {second.shape}", "", "give one loss for each step, equally many"
+            f"expected two runs of equal length, one loss per step, got shapes {first.shape} and {second.shape}", ""
         )
     below = second < first[-1]
     return float(1 - (int(np.argmax(below)) + 1) / len(below)) if below.any() else 0.0

@@ -113,9 +113,9 @@ def train_masks(
     (['causal', 'prefix-LM', 'bidirectional'], (0, 2))
     """
     if seeds < 1 or steps < 1:
-        raise InvalidInstance(f"{seeds} seeds and {steps} steps", "", "give at least one of each")
+        raise InvalidInstance(f"expected seeds >= 1 and steps >= 1, got {seeds} and {steps}", "")
     if order not in TEXT:
-        raise InvalidInstance(f"text of order {order}", "", "choose 1 or 2")
+        raise InvalidInstance(f"expected order 1 or 2, got {order}", "")
     masks = settings()
     runs = [Run(*one) for one in product(masks, STARTS, range(seed, seed + seeds))]
     recorded = [step for step in range(steps) if step % EVERY == 0] + [steps]

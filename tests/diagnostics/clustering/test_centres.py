@@ -122,9 +122,9 @@ def test_what_centres_capture():
 
 @pytest.mark.parametrize("delta", [0.0, -1.0, 4.0, np.nan])
 def test_distances_that_are_none(delta):
-    with pytest.raises(InvalidInstance, match="delta is"):
+    with pytest.raises(InvalidInstance, match="expected 0 < delta <= "):
         renyi_centres(starts(1, 3, 3), delta)
-    with pytest.raises(InvalidInstance, match="delta is"):
+    with pytest.raises(InvalidInstance, match="expected 0 < delta <= "):
         clusters(starts(1, 3, 3), delta)
 
 

@@ -147,7 +147,7 @@ def test_what_is_refused():
         stays([0.0, 1.0], 1, np.inf, 64.0, 4.0, 0.1)
     with pytest.raises(InvalidInstance, match="position 2"):
         stays([0.0, 1.0], 2, 1.0, 64.0, 4.0, 0.1)
-    with pytest.raises(InvalidInstance, match="beta is 0"):
+    with pytest.raises(InvalidInstance, match="expected a finite beta >= 1e-12, got 0"):
         captures_all([0.0], 1, 0.0, 6.5, 0.1)
     with pytest.raises(InvalidInstance, match="multiplicities"):
         captures_all([0.0], 1, 64.0, 6.5, 0.1, multiplicity=[1.0, 2.0])

@@ -72,9 +72,9 @@ def test_long_intervals_and_the_circle():
 
 def test_what_is_refused():
     for call in (lambda: cap_mass(0, 2), lambda: cap_mass(1, 1), lambda: cap_mass(4, 2), lambda: cap_mass(np.nan, 3)):
-        with pytest.raises(InvalidInstance, match="a cap of"):
+        with pytest.raises(InvalidInstance, match="0 < delta <= pi and a dimension"):
             call()
-    with pytest.raises(InvalidInstance, match="0 points"):
+    with pytest.raises(InvalidInstance, match="number of points, got 0"):
         expected_strong(0.5, 2, 0)
     with pytest.raises(InvalidInstance, match="length"):
         parking(-1)

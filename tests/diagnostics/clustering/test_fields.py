@@ -105,5 +105,5 @@ def test_what_is_refused():
         weights(3, query=np.eye(2))
     with pytest.raises(InvalidInstance, match="value is not a"):
         weights(2, value=np.full((2, 2), np.nan))
-    with pytest.raises(InvalidInstance, match="dimension 1"):
+    with pytest.raises(InvalidInstance, match="dimension of at least 2, got 1"):
         weights(1)

@@ -91,5 +91,5 @@ def test_two_tokens_in_closed_form_and_by_quadrature():
 
 @pytest.mark.parametrize("beta", [-1.0, np.nan, np.inf])
 def test_a_temperature_that_is_none(beta):
-    with pytest.raises(InvalidInstance, match="beta is"):
+    with pytest.raises(InvalidInstance, match="expected a finite beta"):
         peak(beta)

@@ -175,8 +175,8 @@ def test_scores_that_are_not_finite_are_refused_in_both_precisions():
         (1e200 * x, {}, "too large"),
         (np.float32(1e25) * x.astype(np.float32), {}, "too large"),
         (1e200 * x, {"scores": "distance"}, "too large"),
-        (x, {"scale": np.nan}, "scale nan"),
-        (x, {"scale": np.inf}, "scale inf"),
+        (x, {"scale": np.nan}, "expected a finite scale, got nan"),
+        (x, {"scale": np.inf}, "expected a finite scale, got inf"),
         (x, {"eps": np.full((tree.nodes, 1), 1e200)}, "too large"),
         (x + 1j, {}, "complex"),
     ):
