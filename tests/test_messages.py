@@ -75,7 +75,7 @@ MESSAGES = [
     ),
     (
         lambda _: explain(BUTTERFLY.family, ("t", "p"), ("t", "p")),
-        "$.tasks: no task 't'; near it: 'predict w2', 'predict w1', 'predict w0'",
+        "$.tasks: no task 't'; similar names: 'predict w2', 'predict w1', 'predict w0'",
     ),
     (lambda folder: written(folder), "{folder}: the folder is not empty; choose another folder or give --force (in Python force=True)"),  # noqa: E501
     (

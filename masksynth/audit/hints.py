@@ -1,4 +1,4 @@
-"""Check labels where neither a family nor samples are known: shifted labels, labels that do not say what they hide."""
+"""Check labels without family or samples: shifted labels, and labels that do not declare what they hide."""
 
 from __future__ import annotations
 
@@ -183,11 +183,11 @@ def find_undeclared_hides(subject: Subject) -> Iterator[Finding]:
     first, count = int(labels.unsaid[0]), len(labels.unsaid)
     position, label = int(labels.position[first]), canonical(labels.value[first])
     message = (
-        f"leaks were not searched for: {count} of {len(labels)} labels do not say what they hide, label {first} "
+        f"leaks were not searched for: {count} of {len(labels)} labels do not declare what they hide, label {first} "
         f"({label} at position {subject.token(position)}) first; {labels.why}"
     )
     witness = {"codes": ["MS001"], "label": first, "labels": count}
-    remedy = "say in each label what it hides ([] for nothing), or give --samples"
+    remedy = "declare in each label what it hides ([] for nothing), or give --samples"
     yield Finding("MS022", "warning", position, witness, remedy, message)
 
 

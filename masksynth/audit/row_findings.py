@@ -142,7 +142,7 @@ def find_value_classes(subject: Subject) -> Int64Array | None:
     """Return the class of each position: equal classes hold equal values at every layer.
 
     Colour refinement, near-linear.
-    None for a sparse answer, whose rows stand for the flow through them, copies included.
+    None for a sparse answer, whose rows represent the flow through them, copies included.
     """
     identity = None if subject.sparse else code_identities(subject)
     return None if identity is None else stable(identity, subject.mask, draw_words(subject.mask))

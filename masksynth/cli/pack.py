@@ -38,7 +38,7 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     "--output",
     type=click.Path(path_type=Path),
     callback=output_file,
-    help="Folder to write [default: only count].",
+    help="Folder to write [default: count only].",
 )
 @click.option(
     "--max-length",

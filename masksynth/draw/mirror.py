@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from masksynth.draw.layer_order import LayeredGraph
 
 MOST_VERTICES = 2_000
-"""Largest graph whose symmetries are sought."""
+"""Largest graph whose symmetries are searched for."""
 MOST_STEPS = 60
 """Most vertices that are individualized before the search gives up."""
 

@@ -32,7 +32,7 @@ def decode_tokens(subject: Subject, tokenizer: str | Path) -> Subject:
     Returns
     -------
     Subject
-        Integers that are no ids of the vocabulary, and everything that is not an integer, stay as they are.
+        Integers that are not ids of the vocabulary, and everything that is not an integer, stay as they are.
 
     Raises
     ------

@@ -16,7 +16,7 @@ Outline = Mapping[int, tuple[float, float]]
 
 
 def find_root(graph: LayeredGraph) -> tuple[int, list[list[int]]] | None:
-    """Return the root of a connected tree and the children of each vertex; None if the graph is no rooted tree.
+    """Return the root of a connected tree and the children of each vertex; None if the graph is not a rooted tree.
 
     The root is the lowest vertex where each vertex has at most one neighbour below, the highest where each has at most
     one above.

@@ -221,14 +221,14 @@ def _check_lengths(batch: PackedBatch) -> None:
     ):
         if len(getattr(batch, name)) != length:
             raise InvalidInstance(
-                f"{name} has {len(getattr(batch, name))} entries, not {length}", "", "pack the samples again"
+                f"{name}: expected {length} entries, got {len(getattr(batch, name))}", "", "pack the samples again"
             )
     if batch.mask.size != n:
-        raise InvalidInstance(f"row_offset has {batch.mask.size} rows, not {n}", "", "pack the samples again")
+        raise InvalidInstance(f"row_offset: expected {n} rows, got {batch.mask.size}", "", "pack the samples again")
     for name, values in (*batch.fields.items(), *batch.keys.items()):
         length = e if name in batch.fields else n
         if len(values) != length:
-            raise InvalidInstance(f"{name} has {len(values)} entries, not {length}", "", "pack the samples again")
+            raise InvalidInstance(f"{name}: expected {length} entries, got {len(values)}", "", "pack the samples again")
 
 
 def _check_bounds(batch: PackedBatch) -> None:

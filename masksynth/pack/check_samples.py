@@ -140,7 +140,7 @@ def list_names(token_fields: Sequence[str], key_fields: Sequence[str]) -> tuple[
     names = ("labels", *MASKS, *token_fields, *key_fields)
     for name in (*token_fields, *key_fields):
         if name in (*SCALARS, "input_ids") or names.count(name) > 1:
-            raise InvalidInstance(f"{name!r} cannot be a further per-token field", "", "it has a meaning of its own")
+            raise InvalidInstance(f"{name!r} cannot be a further per-token field", "", "the name is reserved")
     return names
 
 

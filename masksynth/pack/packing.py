@@ -173,7 +173,7 @@ def _check_options(max_length: int, window: int, *fields: Sequence[str]) -> None
         raise InvalidInstance("token_fields and key_fields are lists of names, not one name", "", 'give ["name"]')
     for name, value in (("max_length", max_length), ("window", window)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise InvalidInstance(f"{name} is {shown(value)}, not an integer", "", "give a positive integer")
+            raise InvalidInstance(f"{name}: expected an integer, got {shown(value)}", "", "give a positive integer")
         if value < 1:
             raise InvalidInstance(f"{name} {value} is not positive", "", "give a positive number")
 

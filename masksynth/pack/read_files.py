@@ -92,7 +92,7 @@ def _tables(
             table = _read_by_columns(lines, name, decoder, token_fields, key_fields)
             yield _read_by_lines(lines, name, token_fields, key_fields) if table is None else table
         if empty:
-            raise InvalidInstance("the file holds no sample", "", "give one JSON object per line", name)
+            raise InvalidInstance("the file contains no sample", "", "give one JSON object per line", name)
     except InvalidInstance:
         if INSTANCE.match(head):
             remedy = 'give one JSON object with "input_ids" a line'

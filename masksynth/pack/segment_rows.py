@@ -1,4 +1,4 @@
-"""The row intervals of merged segmented samples, written for whole runs of tokens at once.
+"""The row intervals of merged segmented samples, written for complete runs of tokens at once.
 
 The first tokens of the classes are cut into runs: consecutive tokens of one segment whose classes have one copy. Token
 t of a run that begins with token a attends to what a attends to, and to the positions after a's up to its own. A run

@@ -1,4 +1,4 @@
-"""Colour the tokens of segmented samples by hashing whole segments; no loop over tokens.
+"""Colour the tokens of segmented samples by hashing complete segments; no loop over tokens.
 
 Two live tokens are equivalent iff they have equal identities and their rows are equal multisets of classes
 (``docs/theory.md``, section 3). Segments see earlier segments only, so colours are found segment by segment, all

@@ -84,7 +84,7 @@ def _boxes_and_lines(subject: Subject, order: Hasse, names: Sequence[str]) -> di
     sizes = [_size(positions, wide, names) for positions, wide in zip(members, across, strict=True)]
     edges = list(zip(order.upper.tolist(), order.lower.tolist(), strict=True))
     layout = _layout(subject, order, members, sizes, edges)
-    # a box may be a little wider than its text needs: whole pixels for each of its columns
+    # a box may be slightly wider than its text: an integral number of pixels for each column
     widths = [
         int((width - pad) / wide) * wide + pad
         for width, wide, pad in zip(layout.widths, across, [_pad(positions) for positions in members], strict=True)

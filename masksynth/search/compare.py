@@ -160,7 +160,7 @@ def _contradictions(old: Line, new: Line) -> Iterator[str]:
         elif now < bound:
             yield f"{name}: now {now}, though at least {bound} were proved to be needed"
         elif proved > value:
-            yield f"{name}: now at least {proved} are said to be needed, though {value} were found"
+            yield f"{name}: now at least {proved} are claimed to be needed, although {value} were found"
 
 
 def _common(old: Line, new: Line) -> Iterator[tuple[str, tuple[int, int], tuple[int, int]]]:

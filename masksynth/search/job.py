@@ -47,7 +47,7 @@ class SolveOptions:
         return instance.layers if isinstance(self.layers, EllipsisType) else self.layers
 
     def is_sparse(self, instance: Instance) -> bool:
-        """Return whether the fewest edges are sought for an instance."""
+        """Return whether the fewest edges are requested for an instance."""
         return instance.sparse if isinstance(self.sparse, EllipsisType) else self.sparse
 
     def request(self, entry: Entry, instance: Instance | None = None) -> Request:

@@ -33,7 +33,7 @@ KEYS = (
 
 
 Question = tuple[str | None, int | None, bool, str]
-"""Hash of the tasks, depth, whether the fewest edges are sought, backends: equal for results that can be compared."""
+"""Hash of the tasks, depth, whether the fewest edges are requested, backends; equal for comparable results."""
 
 
 class Recalled(NamedTuple):
@@ -106,7 +106,7 @@ class Result:
     layers : int or None
         Number of layers; None: any depth.
     sparse : bool
-        Whether the fewest edges were sought.
+        Whether the fewest edges were requested.
     status : str or None
         Name of a `Status`; None iff there is an ``error``.
     objective : mapping of str to {"value": int, "bound": int}

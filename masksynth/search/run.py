@@ -60,7 +60,8 @@ def search(
     ordered : bool
         Whether results come in the order of the instances, not in the order in which they finish.
     budget : float, optional
-        Seconds for the whole batch. When they are used up, running instances end as failures, and no more are started.
+        Seconds for all instances together. When they are used up, running instances end as failures, and no more are
+        started.
     kill_after : float, optional
         Seconds after which an instance's worker is killed.
     memory : int, optional

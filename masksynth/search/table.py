@@ -77,7 +77,7 @@ def check_table(path: str | Path, force: bool = False) -> None:
     Raises
     ------
     InvalidInstance
-        If the file does not end in .parquet or .csv, or is there already and ``force`` is False.
+        If the file does not end in .parquet or .csv, or already exists and ``force`` is False.
     Unsupported
         For Parquet without pyarrow.
     """

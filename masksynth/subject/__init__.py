@@ -10,7 +10,7 @@ mask_mod               ``package.module:name`` of a FlexAttention mask_mod or Bl
 samples                JSON lines, gzip or Parquet: not a mask, read by `read_sample_table`      ``sample_table``
 =====================  ========================================================================  =======================
 
-`read_subject` returns a `Subject` for each of the first four; `subject_kind` tells them apart.
+`read_subject` returns a `Subject` for each of the first four; `subject_kind` distinguishes them.
 """
 
 from masksynth.subject.folders import subject_of_batch, subject_of_merged

@@ -71,7 +71,7 @@ def read_mask_file(path: Path) -> Subject:
 
 
 def read_mask_bytes() -> Subject:
-    """Return the subject in a mask file on standard input; its first bytes tell the format.
+    """Return the subject in a mask file on standard input; its first bytes determine the format.
 
     Raises
     ------
@@ -252,5 +252,5 @@ def _mask_bytes(mask: Mask, path: Path) -> bytes:
         return stream.getvalue()
     arrays = mask_arrays(mask, sparse=mask.size > MAX_DENSE and mask.tables == 1)
     if "edge_query" in arrays:
-        arrays["position_ids"] = np.arange(mask.size)  # edges alone do not say how many positions there are
+        arrays["position_ids"] = np.arange(mask.size)  # edges alone do not determine the number of positions
     return npz_bytes(arrays) if path.suffix == ".npz" else safetensors_bytes(arrays)

@@ -86,7 +86,7 @@ def read_subject(
         packed batches, or ``package.module:name`` of a FlexAttention mask_mod or BlockMask, which is imported. Only
         this argument is ever imported, never text from a file.
     tokens : path or mapping, optional
-        The JSON of ``--tokens`` or its content; it replaces what the file says.
+        The JSON of ``--tokens`` or its content; it replaces the information in the file.
     length : int, optional
         N, for a mask_mod.
     layers : int, optional

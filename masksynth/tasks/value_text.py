@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 def text_of(value: Any) -> str:
     """Return an input, a label or a name of a task as text, never empty.
 
-    A string stands for itself. A list that begins with a word is an aggregate and reads like a call, another list like
+    A string is shown as it is. A list that begins with a word is an aggregate and reads like a call, another list like
     a tuple; other values are written as JSON.
 
     Examples

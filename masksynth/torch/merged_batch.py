@@ -278,7 +278,7 @@ def batch_of(
 
 
 def check_merged_batch(batch: object, instead: str) -> None:
-    """Raise InvalidInstance if the object is not a Batch; ``instead`` says what serves a packed batch."""
+    """Raise InvalidInstance if the object is not a Batch; ``instead`` names the replacement for a packed batch."""
     if not isinstance(batch, Batch):
         packed = f"for a packed batch use {instead}; for a merged task of solve pass batch_of(merged)"
         raise InvalidInstance(f"expected a Batch, got {type(batch).__name__}", "", packed)

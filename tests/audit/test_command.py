@@ -147,7 +147,7 @@ def test_samples_that_cannot_be_compared_exit_with_two(packed_by_hand, tmp_path)
     for arguments, words in (
         ((mask, "--samples", tmp_path / "samples.jsonl"), "the inputs of its positions are not known"),
         ((mask, *tokens, "--samples", tmp_path / "nowhere.jsonl"), "nowhere.jsonl: cannot be read"),
-        ((mask, *tokens, "--samples", tmp_path / "empty.jsonl"), "the file holds no sample"),
+        ((mask, *tokens, "--samples", tmp_path / "empty.jsonl"), "the file contains no sample"),
         ((mask, *tokens, "--samples", tmp_path / "broken.jsonl"), "broken.jsonl:1"),
         ((mask, *tokens, "--samples", tmp_path), "cannot be read"),
     ):

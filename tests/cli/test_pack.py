@@ -84,7 +84,7 @@ def test_a_pipe_in_and_out(tmp_path):
     assert sorted(map(json.loads, back.stdout.splitlines()), key=lambda row: row["id"]) == given
     assert masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz").returncode == 0
     assert unzipped(tmp_path / "back.jsonl.gz") == back.stdout.encode()
-    assert "is there already" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
+    assert "already exists" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
 
 
 def test_first_labels_are_counted_and_names_given(tmp_path):

@@ -411,7 +411,7 @@ def test_places_are_refused_before_the_work(tmp_path):
             tmp_path / "out.txt",
         ): f"{tmp_path}/out.txt: ends in '.txt'; name a file that ends in .npy, .npz, .safetensors",
         ("-o", path): f"{path}: is the input, which is never replaced; choose another name",
-        ("-o", other): f"{other}: is there already; choose another name or give --force (in Python force=True)",
+        ("-o", other): f"{other}: already exists; choose another name or give --force (in Python force=True)",
         (
             "--emit",
             other / "m.wcnf",

@@ -116,7 +116,7 @@ def test_cannot_express(answer, tmp_path):
     [
         (
             ["--to", "magi", "-o", "there.safetensors"],
-            "there.safetensors: is there already; choose another name or give --force",
+            "there.safetensors: already exists; choose another name or give --force",
         ),
         (["--to", "magi", "-o", "a.bin"], "a.bin: ends in '.bin'; name a file that ends in .safetensors"),
         (["--to", "magi", "-o", "-"], "stdout holds the answer"),

@@ -203,7 +203,7 @@ def test_weights_must_be_finite():
 def test_an_empty_file(tmp_path, content):
     path = tmp_path / "empty.jsonl"
     path.write_bytes(content)
-    with pytest.raises(InvalidInstance, match="holds no sample"):
+    with pytest.raises(InvalidInstance, match="contains no sample"):
         list(read_samples(path))
 
 

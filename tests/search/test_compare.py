@@ -73,7 +73,7 @@ def said(old, new, **more):
             line("FEASIBLE", 23, 20),
             line("FEASIBLE", 30, 24),
             "contradiction",
-            "positions: now at least 24 are said to be needed, though 23 were found",
+            "positions: now at least 24 are claimed to be needed, although 23 were found",
         ),
         (line(edges=(40, 40)), line(edges=(41, 41)), "contradiction", "edges: 40 was proved optimal, now 41 is"),
         (line("FEASIBLE", edges=(40, 35)), line("FEASIBLE", edges=(41, 35)), "regression", "edges 40, now 41"),

@@ -140,7 +140,7 @@ def test_the_command_takes_lists_files_and_stdin_together(folder):
         (["--family", "butterfly", "--jbos", "2"], "butterfly has no parameter 'jbos'; its parameters are n"),
         (["--family", "moth", "--n", "2"], "unknown family 'moth'"),
         (["none.json"], "no such file"),
-        (["a.jsonl", "--family", "butterfly"], "leave instances, --family, -o away"),
+        (["a.jsonl", "--family", "butterfly"], "omit instances, --family, -o"),
         (["--family", "butterfly", "--resume"], "need -o"),
         (["--family", "butterfly", "--report"], "need -o"),
         (["--family", "butterfly", "-o", "x.jsonl", "--resume", "--force"], "give one of them"),

@@ -55,7 +55,7 @@ def write_clustering(result: Clustering, path: str | Path, *, title: str = "", f
     Raises
     ------
     InvalidInstance
-        If the record has no paths, the ending is another, or the file is there already.
+        If the record has no paths, the ending is another, or the file already exists.
     Unsupported
         Without matplotlib.
 

@@ -89,7 +89,7 @@ def hierarchical_attention(
 def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
     if q.dim() < 3 or not q.dim() == k.dim() == v.dim() or k.shape[:-1] != v.shape[:-1] or q.shape[-2:] != k.shape[-2:]:
         raise InvalidInstance(
-            f"expected (..., H, N, d) with one N and d, got q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}",
+            f"expected shapes (..., H, N, d) with one N and one d, got {[tuple(given.shape) for given in (q, k, v)]}",
             "",
         )
     if q.shape[-2] != plan.size:
@@ -102,8 +102,9 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
         )
     if padding is not None and (padding.dtype != torch.bool or padding.shape != (*q.shape[:-3], plan.size)):
         raise InvalidInstance(
-            f"padding: expected bool (..., {plan.size}), true for real positions, got {padding.dtype} {tuple(padding.shape)}",
+            f"padding: expected bool (..., {plan.size}), got {padding.dtype} {tuple(padding.shape)}",
             "",
+            "mark real positions with True",
         )
     if causal and not plan.ordered:
         raise InvalidInstance(
@@ -115,12 +116,9 @@ def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) ->
     if scale is not None and not isfinite(scale):
         raise InvalidInstance(f"expected a finite scale, got {scale}", "")
     nodes = [len(level.above) for level in plan.levels[1:]]
-    if eps is not None and [one.shape[0] if one.dim() == 2 else -1 for one in eps] != nodes:
-        raise InvalidInstance(
-            f"eps {[tuple(one.shape) for one in eps]!s:.60}",
-            "",
-            f"give tables of {nodes!s:.60} rows, one for each depth",
-        )
+    if eps is not None and [each.shape[0] if each.dim() == 2 else -1 for each in eps] != nodes:
+        shapes = [tuple(each.shape) for each in eps]
+        raise InvalidInstance(f"eps: expected tables of {nodes!s:.60} rows, one for each depth, got {shapes!s:.60}", "")
 
 
 class HierarchicalAttention(nn.Module):

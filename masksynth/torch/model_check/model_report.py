@@ -104,8 +104,8 @@ class ModelReport:
 
     def _describe_pass(self) -> list[str]:
         """Return what was distinguished and what was not; "the model uses the mask" only if values were compared."""
-        lines = [f"told apart by values: {', '.join(self.told_apart)}"] if self.told_apart else []
-        lines += [f"not told apart: {item}" for item in self.not_told_apart]
+        lines = [f"distinguished by values: {', '.join(self.told_apart)}"] if self.told_apart else []
+        lines += [f"not distinguished: {item}" for item in self.not_told_apart]
         if not self.no_values:
             return [*lines, "the model uses the mask"]
         lines += [f"values not compared with those under the right masks: {self.no_values}"]

@@ -156,7 +156,7 @@ def test_pictures_are_equal_for_equal_records_and_hold_what_was_found(folder):
     assert {"symmetry", "directionality", "heads", "sum of heads", "mode sum, gamma 2"} <= texts
     done = run("causal.npy", "-o", "one.svg")
     assert done.exit_code == 2
-    assert "one.svg: is there already" in done.stderr
+    assert "one.svg: already exists" in done.stderr
 
 
 def test_pictures_of_patterns_and_of_zero_weights(tmp_path):
@@ -168,7 +168,7 @@ def test_pictures_of_patterns_and_of_zero_weights(tmp_path):
     draw_symmetry(diagnose_mask(Mask.from_dense(np.eye(3, dtype=bool))), tmp_path / "plain.png")
     zero = diagnose_weights({"query.weight": np.zeros((4, 4)), "key.weight": np.eye(4)})
     draw_symmetry(zero, tmp_path / "zero.svg")
-    with pytest.raises(InvalidInstance, match="is there already"):
+    with pytest.raises(InvalidInstance, match="already exists"):
         draw_symmetry(zero, tmp_path / "zero.svg")
 
 

@@ -111,7 +111,7 @@ def test_a_right_report_says_what_it_told_apart(name):
         "another table in one layer",
     }
     assert str(report).endswith("the model uses the mask")
-    assert "told apart by values: windows dropped, " in str(report)
+    assert "distinguished by values: windows dropped, " in str(report)
 
 
 def test_what_short_samples_cannot_tell_is_listed():
@@ -120,7 +120,7 @@ def test_what_short_samples_cannot_tell_is_listed():
         report = check_model(model, batch)
         assert report.told_apart == ()
         assert "windows dropped: on this batch the masks are the same" in report.not_told_apart
-        assert "not told apart: windows dropped: on this batch the masks are the same" in str(report)
+        assert "not distinguished: windows dropped: on this batch the masks are the same" in str(report)
     # samples of 5 tokens: a window of 5 is not reached, one of 4 would be
     report = check_model(model, Collator("sdpa")(faults.source_of(prompt=3, answers=(2, 1))))
     assert report.told_apart == ("windows one token shorter",)
