@@ -21,9 +21,9 @@ from masksynth.tasks.canonical import canonical
 from masksynth.verify.colour_refinement import draw, row_sums
 
 ROW_LIMIT = 1000
-"""Most wrong rows that are reported."""
+"""Maximum number of wrong rows that are reported."""
 LIST_LIMIT = 20
-"""Most positions in a witness."""
+"""Maximum number of positions in a witness."""
 
 
 def expects_itself(plan: Plan) -> BoolArray:

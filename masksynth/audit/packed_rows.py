@@ -16,7 +16,7 @@ from masksynth.subject.subject import Subject
 from masksynth.verify.packed_rows import wrong_tokens
 
 ROW_LIMIT = 20
-"""Most wrong rows that are reported, and most keys in a witness."""
+"""Maximum number of wrong rows that are reported, and of keys in a witness."""
 REPACK = "pack the samples again"
 
 

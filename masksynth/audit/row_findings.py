@@ -20,7 +20,7 @@ from masksynth.verify.colour_refinement import first_colours, most_in_a_row
 from masksynth.verify.mask_refinement import stable
 
 LIST_LIMIT = 100
-"""Most positions in a witness."""
+"""Maximum number of positions in a witness."""
 
 
 class Size(NamedTuple):

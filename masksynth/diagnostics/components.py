@@ -12,9 +12,7 @@ from masksynth.mask.typing import Int64Array
 def part_of(mask: Mask, table: int = 0) -> Int64Array:
     """Return the component of each position, (N,); no position attends to one of another component.
 
-    A position without any pair belongs to no component: -1.
-
-    A position that neither sees nor is seen belongs to no part: -1.
+    A position that neither attends nor is attended to belongs to no component: -1.
 
     Examples
     --------

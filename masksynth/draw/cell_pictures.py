@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from masksynth.subject.subject import Subject
 
 NAME = 24
-"""Most columns of the name of a position."""
+"""Maximum number of columns of the name of a position."""
 
 LARGEST_EXACT = 64
 """Largest mask of which every pair is drawn."""
 MOST_CELLS = 256
-"""Most rows of blocks in a picture."""
+"""Maximum number of rows of blocks in a picture."""
 MOST_PANELS = 6
-"""Most tables of a pattern, or steps of a flow, in one picture."""
+"""Maximum number of tables of a pattern, or steps of a flow, in one picture."""
 
 KINDS = ("empty", "allowed", "full", "partial", "first", "second", "changed", "earlier")
 """Kinds of cells. ``first``, ``second``: in one of two masks; ``changed``: a block with pairs of both; ``earlier``:
@@ -58,9 +58,9 @@ class Picture:
     size : int
         N, the number of positions.
     names : tuple of str
-        Of the positions; empty for blocks.
+        Names of the positions; empty for blocks.
     tasks : PositionTasks or None
-        Of the positions; None for blocks.
+        Tasks of the positions; None for blocks.
     legend : tuple of (kind, text)
     grid : int
         Size of the blocks drawn over single pairs; 0 for none.

@@ -13,11 +13,11 @@ from masksynth.draw.tree_layout import find_root, merge_outlines, place_tree
 
 Point = tuple[float, float]
 MOST_BENDS = 20_000
-"""Most bends of long edges; where there would be more, edges run straight."""
+"""Maximum number of bends of long edges; where there would be more, edges run straight."""
 BEND = 6.0
 """Width that an edge takes where it passes a layer."""
 ORDERS = 6
-"""Most orders with equally many crossings whose horizontal coordinates are compared."""
+"""Maximum number of orders with equally many crossings whose horizontal coordinates are compared."""
 PROPORTION = 1.6
 """Interchangeable boxes get equal widths if the widest is at most so many times as wide as the narrowest."""
 
@@ -49,7 +49,7 @@ class Shape:
     Parameters
     ----------
     sizes : sequence of (width, height)
-        Of the boxes.
+        Sizes of the boxes.
     edges : sequence of (upper box, lower box)
     heights : sequence of int
         The layer of each box; an edge climbs at least one layer.
@@ -76,7 +76,7 @@ class Part:
     chains : dict of int -> list of int
         For each edge its vertices, from the lower box to the upper one.
     layer, widths, across : lists
-        Of each vertex; ``across`` is its centre.
+        Layer, width and centre of each vertex.
     code : int or tuple
         Equal for isomorphic parts.
     """

@@ -82,7 +82,7 @@ def _label(box: Box, strip: float) -> Label:
 
 
 def _wrap(texts: tuple[str, ...]) -> list[str]:
-    """Join texts with commas into lines of about ``WRAP`` points; a text is never broken."""
+    """Join strings with commas into lines of about ``WRAP`` points; a string is never broken."""
     lines: list[str] = []
     for index, text in enumerate(texts):
         piece = fitted(text, WIDEST - 10) + ("," if index < len(texts) - 1 else "")

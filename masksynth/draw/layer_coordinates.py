@@ -24,7 +24,7 @@ def minimize_lengths(
     layers : list of lists of int
         The vertices of each layer from left to right.
     widths : sequence of float
-        Of the vertices, with the space around them.
+        Widths of the vertices, with the space around them.
     weights : list of lists of float
         For each vertex the weights of the edges to its neighbours below.
     """

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SWEEPS = 8
-"""Most pairs of sweeps, upwards and downwards, from each initial order; and most rounds of exchanges."""
+"""Maximum number of pairs of sweeps, upwards and downwards, from each initial order; and of rounds of exchanges."""
 STARTS = 12
-"""Most random initial orders that are tried after the given one."""
+"""Maximum number of random initial orders that are tried after the given one."""
 EFFORT = 60_000
 """Squared number of vertices times random initial orders: larger graphs are tried from fewer."""
 VISITS = 15_000

@@ -21,7 +21,7 @@ SHAPE, ONE_SHELF, SHELF_ROW = 1.6, 640.0, 50.0
 """Parts share one shelf up to ``ONE_SHELF`` points, or ``SHAPE`` times the square root of their area, where a layer is
 ``SHELF_ROW`` points high."""
 MOST_ON_ONE_SHELF = 12
-"""Most parts whose outlines are moved together."""
+"""Maximum number of parts whose outlines are moved together."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Layout:
     Parameters
     ----------
     centres : list of (x, y)
-        Of the boxes.
+        Centres of the boxes.
     widths : list of float
-        Of the boxes: as given, or a little more, since boxes that are mirror images of each other have equal widths.
+        Widths of the boxes: as given, or slightly larger, since mirror images of each other have equal widths.
     routes : list of lists of (x, y)
         For each edge its points from the top of the lower box to the bottom of the upper one; y falls strictly along a
         route.
     width, height : float
-        Of the picture.
+        Size of the picture.
     """
 
     centres: list[Point]

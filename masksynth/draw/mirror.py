@@ -15,7 +15,7 @@ from masksynth.draw.layer_order import LayeredGraph
 MOST_VERTICES = 2_000
 """Largest graph whose symmetries are searched for."""
 MOST_STEPS = 60
-"""Most vertices that are individualized before the search gives up."""
+"""Maximum number of vertices that are individualized before the search gives up."""
 
 
 def find_mirror(graph: LayeredGraph, colours: Sequence[int] | None = None) -> list[int] | None:

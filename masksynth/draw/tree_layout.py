@@ -50,7 +50,7 @@ def place_tree(
     graph : LayeredGraph
     root : int
     children : list of lists of int
-        Of each vertex; as ``find_root`` returns them.
+        Children of each vertex, as ``find_root`` returns them.
     widths : sequence of float
         Width of each vertex.
     hint : sequence of float

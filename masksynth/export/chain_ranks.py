@@ -17,9 +17,9 @@ from masksynth.mask.intervals import RowIntervals, coalesce_sorted, count_coveri
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
 MAX_CHAINS = 8
-"""Most chains of the form."""
+"""Maximum number of chains of the form."""
 MAX_RUNS = 256
-"""Most runs of consecutive keys out of which chains are composed."""
+"""Maximum number of runs of consecutive keys out of which chains are composed."""
 NEVER = 2**31 - 1
 """Rank of a key outside a chain."""
 ROWS_AT_ONCE = 4096

@@ -105,7 +105,7 @@ def forest_of(table: SampleTable, length: Int64Array) -> Forest:
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
     """
     code, group = identities(table), group_codes(table)
-    text = memoryview(code.astype("<i4", copy=False).tobytes())  # 4 bytes a token, sliced without copies
+    text = memoryview(code.astype("<i4", copy=False).tobytes())  # 4 bytes per token, sliced without copies
     begin = (4 * table.offset[:-1]).tolist()
     end = (4 * (table.offset[:-1] + length)).tolist()
     head = [number.to_bytes(GROUP, "big") for number in range(max(group, default=0) + 1)]

@@ -201,7 +201,7 @@ def _extend_rows(runs: _Runs, classes: Classes, intervals: RowIntervals) -> Rows
     runs : _Runs
     classes : Classes
     intervals : (run, start, end)
-        Of the first tokens.
+        Intervals of the first tokens.
     """
     run, start, end = intervals
     cut = np.searchsorted(run, np.arange(len(runs.token) + 1))

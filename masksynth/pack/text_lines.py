@@ -11,7 +11,7 @@ from typing import Any, cast
 from masksynth.errors import InvalidInstance
 
 BLOCK = 1024
-"""Most lines of a block, and most samples of a table."""
+"""Maximum number of lines of a block, and of samples of a table."""
 CHUNK = 1 << 22
 """Bytes that are read at a time, and about the size of a block."""
 MAX_LINE = 1 << 29

@@ -23,7 +23,7 @@ CHIP_WIDTH, CHIP_HEIGHT, LETTER, CHIP_MARGIN = 64, 34, 7, 14
 PAD = 5
 """Pixels around the positions of a box that holds several."""
 MOST_LINES = 4_000
-"""Most covers that are drawn."""
+"""Maximum number of covers that are drawn."""
 
 
 def hasse_data(subject: Subject, names: Sequence[str] = ()) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def hasse_data(subject: Subject, names: Sequence[str] = ()) -> dict[str, Any]:
     ----------
     subject : Subject
     names : sequence of str
-        Of each position, to be shown in full; empty where there are none.
+        Name of each position, to be shown in full; empty where there are none.
 
     Returns
     -------

@@ -22,7 +22,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 """Okabe and Ito's colours without yellow, which is too light for a line."""
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1)))
 STEPS = 1000
-"""Most steps of a curve; a curve with more is sampled at this many times."""
+"""Maximum number of steps of a curve; a curve with more is sampled at this many times."""
 SHORTEST = 0.001
 
 

@@ -20,7 +20,7 @@ NOISE = 0.1
 """Differences in time up to this many seconds are ignored."""
 RANK = {Status.OPTIMAL.name: 3, Status.INFEASIBLE.name: 3, Status.FEASIBLE.name: 2, Status.UNKNOWN.name: 1, None: 0}
 SHOWN = 20
-"""Most changes of one kind in the text."""
+"""Maximum number of changes of one kind in the text."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
         if line is not None
     ]
     for line in added:
-        other = "; under this name there was another question before" if names[line.instance, line.backend] else ""
+        other = "; the same name had a different question before" if names[line.instance, line.backend] else ""
         changes.append(Change(line.instance, line.backend, "new", f"{_describe_line(line)}{other}"))
     return Comparison(sort_changes(changes), len(both), len(missing), len(added))
 

@@ -17,10 +17,10 @@ from masksynth.search.result import Result
 from masksynth.tasks.canonical import printable
 
 REASONS = 1000
-"""Most reasons of a backend that are counted separately."""
+"""Maximum number of reasons of a backend that are counted separately."""
 OTHER = "other reasons"
 SHOWN = 3
-"""Most reasons in the text."""
+"""Maximum number of reasons in the text."""
 HEAD = ("backend", "instances", "proved", "feasible", "unknown", "failed", "total s", "median s", "max s")
 
 

@@ -44,7 +44,7 @@ class Collator:
     attention : {"sdpa", "eager", "flex"}
         The model's attention (Hugging Face: ``attn_implementation``).
     dtype : torch.dtype
-        Of the additive mask.
+        Dtype of the additive mask.
     block_size : int or (int, int)
         (queries, keys) of a block of the BlockMask.
     multiple : int

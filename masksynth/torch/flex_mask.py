@@ -46,7 +46,7 @@ from torch.nn.functional import pad
 
 MASK = Path(__file__).with_name("mask.safetensors")
 PADDING = 1024
-"""Most rows and keys of block padding, and so the largest block size."""
+"""Maximum number of rows and keys of block padding, and so the largest block size."""
 SIDE = 128
 WORD = 32
 NEVER = 2**31 - 1

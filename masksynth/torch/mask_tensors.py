@@ -58,7 +58,7 @@ def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
     ----------
     allowed : bool Tensor
     dtype : torch.dtype
-        Of the scores.
+        Dtype of the scores.
 
     Examples
     --------

@@ -239,7 +239,7 @@ def batch_of(
     attention : {"sdpa", "eager", "flex"}
         The attention of the model that ``model_inputs`` are for.
     dtype : torch.dtype
-        Of the additive mask for eager attention.
+        Dtype of the additive mask for eager attention.
 
     Raises
     ------

@@ -41,7 +41,7 @@ class TrainingBatch:
     attention : {"sdpa", "eager", "flex"}
         The attention for which masks are made.
     dtype : torch.dtype
-        Of the additive mask.
+        Dtype of the additive mask.
     block_size : int or (int, int)
         (queries, keys) of a block of the BlockMask.
     input_ids, position_ids : (N,) int64
@@ -63,7 +63,7 @@ class TrainingBatch:
     keys : mapping of str to (N,) int64
         Further parts of the positions' identities.
     architecture : Architecture, optional
-        Of the model for which the batch was made.
+        Record of the model for which the batch was made.
     tables : mapping of str to Reach
         The window or chunk of each mask of the model, by the name of the mask; empty: no mask is cut.
     mask_argument : {"tensor", "mapping", "registered"}

@@ -11,7 +11,7 @@ from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 from masksynth.verify.ragged import mask_rows, prefix_sums, repeat_ranges, row_of_entry, split_rows
 
 CHUNK = 1 << 22
-"""Most entries that are held at once."""
+"""Maximum number of entries that are held at once."""
 
 
 class Lists(NamedTuple):

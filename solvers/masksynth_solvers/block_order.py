@@ -31,7 +31,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth_solvers.interruptible import run
 
 MAX_ORDER_CLAUSES = 1_000_000
-"""Most clauses of a model."""
+"""Maximum number of clauses of a model."""
 
 
 def fewest_blocks(

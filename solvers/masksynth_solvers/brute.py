@@ -21,9 +21,9 @@ from masksynth.tasks.canonical import canonical
 from masksynth.tasks.instance_files import question_of
 
 MAX_PARTITIONS = 300_000
-"""Most partitions that are tried at any depth."""
+"""Maximum number of partitions that are tried at any depth."""
 MAX_MASKS = 400_000
-"""Most masks that are tried at finite depth."""
+"""Maximum number of masks that are tried at finite depth."""
 
 Rows = Sequence[Sequence[tuple[int, ...]]]
 

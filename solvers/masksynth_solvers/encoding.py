@@ -25,9 +25,9 @@ from masksynth.files import write_file
 from masksynth.problem import Problem
 
 MAX_PAIRS = 400_000
-"""Most pairs that may coincide before a search backend refuses."""
+"""Maximum number of pairs that may coincide before a search backend refuses."""
 MAX_CLAUSES = 20_000_000
-"""Most clauses of an encoding."""
+"""Maximum number of clauses of an encoding."""
 
 Pair = tuple[int, int]
 

@@ -280,8 +280,8 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path):
 
 
 def test_a_shape_that_is_none(tmp_path):
-    assert "is not part of a shape" in refused(masksynth("pack", GSM8K, "--shape", "layers=x"))
-    assert "the shape lacks hidden" in refused(masksynth("pack", GSM8K, "--shape", "layers=2"))
+    assert "expected NAME=N in a shape, got" in refused(masksynth("pack", GSM8K, "--shape", "layers=x"))
+    assert "the shape does not define hidden" in refused(masksynth("pack", GSM8K, "--shape", "layers=2"))
 
 
 def test_what_no_packing_wrote_stays(tmp_path):

@@ -167,7 +167,7 @@ def test_other_tasks_under_an_old_name_are_told():
     found = compare([line(digest="00")], [line(digest="11")])
     assert [(change.kind, change.what) for change in found.changes] == [
         ("missing", "was OPTIMAL, 22 positions"),
-        ("new", "OPTIMAL, 22 positions; under this name there was another question before"),
+        ("new", "OPTIMAL, 22 positions; the same name had a different question before"),
     ]
 
 

@@ -25,9 +25,9 @@ from masksynth.pack.sample_columns import IGNORED
 from masksynth.subject.subject import Labels, Subject
 
 LIST_LIMIT = 20
-"""Most positions in a witness."""
+"""Maximum number of positions in a witness."""
 FINDING_LIMIT = 1000
-"""Most findings about labels."""
+"""Maximum number of findings about labels."""
 SHIFTS = (-1, 1, -2, 2)
 """By how many tokens labels may be off; -1: not shifted at all, 1: shifted twice."""
 CODES = ("MS003", "MS004", "MS016", "MS017")

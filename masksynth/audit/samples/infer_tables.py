@@ -12,7 +12,7 @@ from masksynth.subject.subject import Subject
 from masksynth.subject.table_rule import TableRule
 
 PROBES = 384
-"""Most tokens whose rows are read per table."""
+"""Maximum number of tokens whose rows are read per table."""
 
 
 def infer_tables(subject: Subject, expected: Expected, paths: Paths) -> tuple[TableRule, ...]:

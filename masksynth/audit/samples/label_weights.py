@@ -13,7 +13,7 @@ from masksynth.audit.samples.placement import Placement
 from masksynth.subject.subject import Subject
 
 LABEL_LIMIT = 1000
-"""Most labels that are reported."""
+"""Maximum number of labels that are reported."""
 REPACK = "pack the samples again"
 
 

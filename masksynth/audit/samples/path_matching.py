@@ -23,9 +23,9 @@ from masksynth.verify.colour_refinement import draw
 BASE = np.uint64(0x9E3779B97F4A7C15)
 """Base of the rolling hash; odd, so that it has an inverse modulo 2^64."""
 GUESSES = 24
-"""Most wrong tokens on one path that are guessed."""
+"""Maximum number of wrong tokens on one path that are guessed."""
 TOPS = 20_000
-"""Most positions at which a token is guessed."""
+"""Maximum number of positions at which a token is guessed."""
 
 
 @dataclass(frozen=True, eq=False)

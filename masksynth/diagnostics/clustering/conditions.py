@@ -114,11 +114,13 @@ def captures_all(
     InvalidInstance
         If a number is not positive or not finite, or multiplicities do not fit.
 
-    Notes ----- The paper prints the last condition without the minus sign. Then it would say next to nothing: past the
-    peak g is negative, so that N g < 0 < g(epsilon beta^(-1/2)) for every N as long as epsilon is before the peak. What
-    has to be shown is that a token near theta_i is at a stable point: theta_i alone gives its pull a slope of
-    -g(epsilon beta^(-1/2)) at most, all that is farther than (c - 2 epsilon) beta^(-1/2) adds at most N times -g there,
-    and the sum must be negative. m >= 1 is not printed either; without it nothing holds the tokens.
+    Notes
+    -----
+    The paper prints the last condition without the minus sign. Then it would say next to nothing: past the peak g is
+    negative, so that N g < 0 < g(epsilon beta^(-1/2)) for every N as long as epsilon is before the peak. What has to be
+    shown is that a token near theta_i is at a stable point: theta_i alone gives its pull a slope of -g(epsilon
+    beta^(-1/2)) at most, all that is farther than (c - 2 epsilon) beta^(-1/2) adds at most N times -g there, and the
+    sum must be negative. m >= 1 is not printed either; without it nothing holds the tokens.
 
     Examples
     --------

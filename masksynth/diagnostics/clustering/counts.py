@@ -70,8 +70,10 @@ def parking_constant() -> float:
     The inner integral is E1(x) + log x + gamma, so that the integrand is e^(-2 gamma) / x^2 from x = 40 on, to all
     digits, and the rest of the integral e^(-2 gamma) / 40.
 
-    References ---------- A. Renyi, "On a one-dimensional problem concerning random space filling", Publ. Math. Inst.
-    Hung. Acad. Sci. 3 (1958).
+    References
+    ----------
+    A. Renyi, "On a one-dimensional problem concerning random space filling", Publ. Math. Inst. Hung. Acad. Sci. 3
+    (1958).
 
     Examples
     --------

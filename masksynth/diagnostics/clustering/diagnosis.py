@@ -24,7 +24,7 @@ ANGLE = float(np.arccos(0.999))
 """Two positions are in one cluster at an inner product of 0.999 or more, 0.0447 radians."""
 MOMENTS = 61
 SHOWN = 256
-"""Most positions whose paths a record keeps for a picture."""
+"""Maximum number of positions whose paths a record keeps for a picture."""
 LONGEST = 100_000.0
 """Longest time; even at rest steps cannot grow beyond a few units."""
 
@@ -127,7 +127,7 @@ def diagnose(
     time : float
         How long, up to 100,000; a time of 1 is a layer whose step is 1.
     seed : int
-        Of the random starts.
+        Seed of the random starts.
     paths : bool
         Keep trajectories of the first seed, for a picture.
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 ROOT = "#d55e00"
 LINES = 6
-"""Most groups with a line of their own."""
+"""Maximum number of groups with a line of their own."""
 MOST_PATHS = 32
-"""Most paths that are drawn, those of roots among them."""
+"""Maximum number of paths that are drawn, those of roots among them."""
 LABELS = {
     "renyi": "Renyi centres",
     "strong": "strong centres",

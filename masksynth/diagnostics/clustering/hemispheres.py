@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from masksynth.mask.typing import Float64Array
 
 MOST = 500_000
-"""Most coordinates of all starts together for which linear programs are solved."""
+"""Maximum number of coordinates of all starts together for which linear programs are solved."""
 LEAST = 1e-9
 """Products above this are positive whatever the rounding."""
 

@@ -15,7 +15,7 @@ from masksynth.mask.typing import Float64Array, Int64Array
 ROWS = 64
 """Rows of a block."""
 LARGEST_DENSE = 8192
-"""Most positions whose pairs are all looked at."""
+"""Maximum number of positions whose pairs are all looked at."""
 
 
 class Block(NamedTuple):

@@ -75,12 +75,16 @@ def trajectories(
     Unsupported
         If the mask is too large for a sphere.
 
-    Notes ----- In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every
-    step ends on the sphere, and since the field depends on directions alone this changes nothing that the next step
-    sees. A large interval mask on the circle is computed by harmonics, in a time that does not depend on its pairs.
+    Notes
+    -----
+    In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every step ends on
+    the sphere, and since the field depends on directions alone this changes nothing that the next step sees. A large
+    interval mask on the circle is computed by harmonics, in a time that does not depend on its pairs.
 
-    References ---------- N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv
-    2411.04990, for causal masks.
+    References
+    ----------
+    N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv 2411.04990, for causal
+    masks.
 
     Examples
     --------

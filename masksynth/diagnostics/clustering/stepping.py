@@ -69,9 +69,11 @@ def integrate(
     MasksynthError
         If a step becomes smaller than floating-point numbers can represent.
 
-    References ---------- J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl.
-    Math. 6 (1980); L. F. Shampine, "Some practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant;
-    both as in scipy.integrate.RK45.
+    References
+    ----------
+    J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl. Math. 6 (1980); L. F.
+    Shampine, "Some practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant; both as in
+    scipy.integrate.RK45.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Evaluate the particle system's vector field for many starts at once: on any sphere, and by angles on the circle.
 
-    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y>
-    x.
+    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>)
+    P_x(y) = y - <x, y> x
 
 A row without keys gives no pull: its position does not move.
 """
@@ -68,8 +68,7 @@ def _square(name: str, matrix: Any, dim: int) -> Float64Array:
 def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     """Return the map x -> x' for x of shape (seeds, n, d).
 
-    It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> =
-    0.
+    It depends on directions alone: x is normalised first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> = 0.
 
     Raises
     ------
@@ -89,7 +88,7 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     scores = check_beta(beta) * given.query.T @ given.key
     matrix, wide = _matrix(scores, float(np.linalg.norm(scores, 2)))
     cells = _cells(blocks)
-    value = None if np.array_equal(given.value, np.eye(len(scores))) else _beside(given.value.T, 1.0)
+    value = None if np.array_equal(given.value, np.eye(len(scores))) else _append_corner(given.value.T, 1.0)
 
     def field(x: Float64Array) -> Float64Array:
         points = _with_ones(normalised(x))
@@ -103,10 +102,10 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
 def _matrix(scores: Float64Array, most: float) -> tuple[Float64Array, bool]:
     """Return M such that (x, 1) M (y, 1)^T is a score, shifted to at most 0 unless scores range too widely."""
     wide = 2 * most > SAFE
-    return _beside(scores, 0.0 if wide else -most), wide
+    return _append_corner(scores, 0.0 if wide else -most), wide
 
 
-def _beside(matrix: Float64Array, number: float) -> Float64Array:
+def _append_corner(matrix: Float64Array, number: float) -> Float64Array:
     """Append one row and one column of zeros, with a number in the corner."""
     result = np.zeros((len(matrix) + 1, len(matrix) + 1))
     result[:-1, :-1], result[-1, -1] = matrix, number

@@ -43,7 +43,7 @@ def hierarchical_attention(
     k, v : (..., H / g, N, d) and (..., H / g, N, c)
         With fewer heads each is shared by g neighbouring query heads (grouped-query attention).
     scale : float, optional
-        Of the dot products [default: 1 / sqrt(d)].
+        Factor of the dot products [default: 1 / sqrt(d)].
     included, causal : bool
         Whether positions attend to themselves; whether to left siblings only (the leaves must be in order).
     padding : (..., N) bool, optional
@@ -131,12 +131,12 @@ class HierarchicalAttention(nn.Module):
     ----------
     tree : Tree
     width : int
-        Numbers of a position; H heads share them.
+        Width of the state of each position, split over the heads.
     heads : int
     included, causal : bool
         As in `hierarchical_attention`.
     places : int
-        Numbers of a position embedding; 0 for none.
+        Width of the position embeddings; 0 for none.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Int64Array
 
 LARGEST_MASK = 8192
-"""Positions up to which the pairs of blocks are counted, 8 bytes a pair; above it row intervals serve, for leaves in
+"""Positions up to which the pairs of blocks are counted, 8 bytes per pair; above it row intervals serve, for leaves in
 order."""
 
 

@@ -24,7 +24,7 @@ from masksynth.mask.typing import Float64Array
 DIMENSIONS = (16, 64, 256, 1024, 4096)
 SEEDS = 32
 MOST = 1 << 36
-"""Most multiplications for all draws at one dimension; larger dimensions are left out."""
+"""Maximum number of multiplications for all draws at one dimension; larger dimensions are left out."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ RATE, STEPS, EVERY, SCALE = 1e-3, 600, 20, 0.02
 SEEDS = 3
 MODEL = (
     f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions, {WORDS} words, AdamW at {RATE:g}, "
-    f"{BATCH} texts a step"
+    f"{BATCH} texts per step"
 )
 TEXT = {1: "each word follows the one before", 2: "each word follows one of the two before"}
 Weights = dict[str, Tensor]
@@ -92,19 +92,19 @@ def train_masks(
     Parameters
     ----------
     seed : int
-        The first of the seeds.
+        The first seed.
     seeds : int
-        How many there are.
+        Number of consecutive seeds.
     steps : int
     order : {1, 2}
         Each word of the text follows the one before, or one of the two before.
     progress : callable
-        Called with steps done and all steps.
+        Called with the number of finished steps and the number of all steps.
 
     Raises
     ------
     InvalidInstance
-        If there is nothing to train, or the order is another.
+        If there is nothing to train, or the order is neither 1 nor 2.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def train_masks(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sum in one order whatever the number of cores, so that equal seeds give equal curves.
+    """Run torch in one thread, so that sums have a fixed order and equal seeds give equal curves.
 
     Models this small lose no time by it.
     """

@@ -42,7 +42,7 @@ class Trend:
     ----------
     mask : str
     reciprocity : float
-        Of the mask: the limit for one update with errors of equal size, no prediction of a trained score.
+        Reciprocity of the mask: the limit for one update with errors of equal size, not a predicted trained score.
     last : float
         Mean over seeds of the last symmetry score after a random start.
     spread : float

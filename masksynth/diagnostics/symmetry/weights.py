@@ -31,9 +31,9 @@ class LayerScores:
     heads, key_heads, head_dim : int or None
         H, G and d_h; None where they are unknown.
     symmetry, directionality : float or None
-        Of the sum over heads; None where the weights are zero.
+        Scores of the sum over heads; None where the weights are zero.
     head_symmetry, head_directionality : tuple
-        Of each head; empty where the heads are not known.
+        Scores of each head; empty where the heads are not known.
     """
 
     name: str

@@ -21,7 +21,7 @@ from masksynth.mask.csr import expand_ranges, indptr, prefix_sums, row_of_entry
 from masksynth.mask.typing import BoolArray, Int64Array
 
 ENTRY_LIMIT = 50_000_000
-"""Most edges, or (class, chain) pairs, for which there is enough memory."""
+"""Maximum number of edges, or (class, chain) pairs, for which there is enough memory."""
 
 
 class Chains(NamedTuple):

@@ -49,7 +49,7 @@ NEVER = 10**12
 
 
 class Budget(NamedTuple):
-    """Most hops inside a strip, down to the hub below it, and from the hub above it."""
+    """Maximum number of hops inside a strip, down to the hub below it, and from the hub above it."""
 
     layers: int
     below: int = FREE

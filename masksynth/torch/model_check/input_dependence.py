@@ -120,7 +120,7 @@ def measure_dependence(
     keys, queries : (K,), (Q,) int64
         The inputs to change and the outputs to test.
     seed : int
-        Of the random combinations of outputs of which gradients are taken.
+        Seed of the random combinations of outputs of which gradients are taken.
     grad : bool
         Whether to take gradients.
 
