@@ -101,7 +101,7 @@ def write_file(
     Raises
     ------
     InvalidInstance
-        As `check_file`, also if another run has written the file meanwhile.
+        As `check_file`, also if another run has written the file in the meantime.
     MasksynthError
         If the file cannot be written; nothing is left.
 
@@ -208,7 +208,7 @@ def check_folder(
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what a folder contains, sorted; nothing if it does not exist, or vanishes meanwhile."""
+    """Return what a folder contains, sorted; nothing if it does not exist, or vanishes in the meantime."""
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
@@ -241,7 +241,7 @@ def writing_folder(
     Raises
     ------
     InvalidInstance
-        As `check_folder`, also if another run has filled the target meanwhile.
+        As `check_folder`, also if another run has filled the target in the meantime.
     MasksynthError
         If the folder cannot be written; nothing is left.
 

@@ -61,7 +61,7 @@ def find_wrong_context(subject: Subject, plan: Plan) -> Iterator[Finding]:
 
 
 def _compare_row(subject: Subject, plan: Plan, query: int, intended_query: int, table: int) -> Iterator[Finding]:
-    """Yield what one row lacks, contains in another number, or should not contain."""
+    """Yield the keys that one row lacks, contains in another number, or should not contain."""
     class_of_position, classes = plan.matched.class_of_position, plan.matched.classes
     row = subject.mask.row(query, table)
     expected = Counter(classes[plan.intended.mask.row(intended_query, table)].tolist())

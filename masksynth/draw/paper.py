@@ -50,7 +50,7 @@ INSTALL = "drawing needs matplotlib; pip install 'masksynth[draw]', or leave out
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Use matplotlib's own defaults, whatever the user has set, and ignore warnings about letters missing from fonts.
+    """Use matplotlib's defaults, not the user's settings, and ignore warnings about letters missing from fonts.
 
     Raises
     ------

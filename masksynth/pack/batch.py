@@ -17,7 +17,7 @@ name                                     dtype    shape    meaning
 ``dead_offset``                          int64    [S + 1]  row pointers of the samples into the next two
 ``dead_index``, ``dead_token``           int64    [D]      tokens on which no label depends: index in the sample, id
 ``field_<name>``                         float64  [E]      a token field (``advantages``, ...) at each label
-``extra_<name>``                         int64    [N]      a further part of a position's identity (``kinds``, ...)
+``extra_<name>``                         int64    [N]      an additional part of a position's identity (``kinds``, ...)
 =======================================  =======  =======  ===========================================================
 
 There is one loss edge for each trained label, never summed, sample after sample and in the order of the labels.
@@ -72,7 +72,7 @@ class PackedBatch:
     mask : Mask
         One table over the N positions.
     fields, keys : mapping of str to arrays
-        Token fields at each label, and further parts of a position's identity.
+        Token fields at each label, and additional parts of a position's identity.
     """
 
     samples: tuple[str | int, ...]

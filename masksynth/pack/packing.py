@@ -94,9 +94,9 @@ def pack_samples(
 ) -> Summary:
     """Pack training samples into merged batches that train exactly like the separate samples.
 
-    Two tokens become one position iff they are equivalent: equal identity (token id, position, kind, further keys) and
-    equal rows (``docs/theory.md``, section 3). For causal samples that is the trie of each group. Each batch is checked
-    against its samples before it is written.
+    Two tokens become one position iff they are equivalent: equal identity (token id, position, kind, additional keys)
+    and equal rows (``docs/theory.md``, section 3). For causal samples that is the trie of each group. Each batch is
+    checked against its samples before it is written.
 
     Parameters
     ----------
@@ -113,9 +113,9 @@ def pack_samples(
     window : int
         Number of samples that are held and merged at a time.
     token_fields : sequence of str
-        Further per-token lists of numbers to carry with the loss edges.
+        Additional per-token lists of numbers to carry with the loss edges.
     key_fields : sequence of str
-        Further per-token lists of integers that are part of a token's identity.
+        Additional per-token lists of integers that are part of a token's identity.
     skip_long : bool
         Leave out, and list, samples with more live tokens than ``max_length``, instead of raising.
     resume : bool
@@ -132,7 +132,7 @@ def pack_samples(
     Raises
     ------
     InvalidInstance
-        Naming file and line of a malformed sample, of a repeated id, or of labels that were shifted beforehand;
+        Naming file and line of a malformed sample, of a repeated id, or of labels that are already shifted;
         complete windows before it are kept for ``resume``.
     MasksynthError
         If the folder cannot be written.

@@ -1,10 +1,10 @@
 """Merge causal samples as sorted sequences: neighbours in lexicographic order share the longest prefixes.
 
 A causal token's context is its prefix, so two tokens are equivalent iff they end equal prefixes of identities (token
-id, position, further keys), and the minimal merged task is the trie of each group (``docs/theory.md``, section 6). With
-the samples sorted, sample i adds to the trie the tokens beyond its longest common prefix with sample i - 1, and the
-trie is laid out depth first. This takes a sort of byte strings, comparisons of long arrays and prefix sums; no trie is
-built.
+id, position, additional keys), and the minimal merged task is the trie of each group (``docs/theory.md``, section 6).
+With the samples sorted, sample i adds to the trie the tokens beyond its longest common prefix with sample i - 1, and
+the trie is laid out depth first. This takes a sort of byte strings, comparisons of long arrays and prefix sums; no trie
+is built.
 """
 
 from __future__ import annotations

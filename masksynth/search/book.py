@@ -247,7 +247,7 @@ def _open_locked(path: Path) -> int:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise if a file does not contain results, whatever the mode."""
+    """Raise if a file does not contain results, in any mode."""
     with open(path, "rb") as file:
         head = file.readline()
     if head.endswith(b"\n"):

@@ -71,7 +71,7 @@ class Comparison:
 def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER) -> Comparison:
     """Compare two runs.
 
-    Results are matched if they answer the same question (hash, layers, sparse, backend), whatever their file names; if
+    Results are matched if they answer the same question (hash, layers, sparse, backend), regardless of file names; if
     one of them has no hash, because it could not be read, they are matched by instance and backend. Of several lines
     for one question the last one counts. Earlier results of other backends for the same tasks are only checked for
     contradictions. Both runs are held in memory, less than a kilobyte per result.

@@ -1,4 +1,4 @@
-"""Run jobs in a worker: solve a few instances, one after another, each to a result whatever happens."""
+"""Run jobs in a worker: solve a few instances, one after another, each to a result even if it fails."""
 
 from __future__ import annotations
 

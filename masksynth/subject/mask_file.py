@@ -55,7 +55,7 @@ def read_mask(path: str | Path) -> Mask:
 
 
 def read_mask_file(path: Path) -> Subject:
-    """Return the subject in a mask file: its mask and whatever else is stored there.
+    """Return the subject in a mask file: its mask and what else is stored there.
 
     Raises
     ------

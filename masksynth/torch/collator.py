@@ -60,7 +60,7 @@ class Collator:
         False: one sample per row, padded on the right, with a 2-D mask, for models in which no mask makes merged
         samples exact. Losses are the same.
     position_keys : sequence of str
-        Key fields of the samples that are the second and further dimensions of the position ids.
+        Key fields of the samples that are the second and additional dimensions of the position ids.
     architecture : Architecture, optional
         The record of a model, from ``read_architecture``.
     model : transformers.PreTrainedModel, optional

@@ -61,7 +61,7 @@ class TrainingBatch:
     fields : mapping of str to (E,) float64
         The token fields (``advantages``, ``old_logprobs``, ...) at each loss edge.
     keys : mapping of str to (N,) int64
-        Further parts of the positions' identities.
+        Additional parts of the positions' identities.
     architecture : Architecture, optional
         Record of the model for which the batch was made.
     tables : mapping of str to Reach
@@ -71,7 +71,7 @@ class TrainingBatch:
     token_index : (N,) int64 array, optional
         The index of each position's token in its sample, on the host; given where windows are cut.
     position_names : tuple of str
-        The keys that are the second and further dimensions of the position ids.
+        The keys that are the second and additional dimensions of the position ids.
     rows : int
         Number of rows: 1 for a merged sequence, S for ``merge=False``, where the N positions are those of row after
         row.

@@ -40,7 +40,7 @@ TOKEN_FIELDS = ("weights", "advantages", "old_logprobs", "ref_logprobs")
 KEY_FIELDS = ("position_ids", "kinds")
 """Keys that every packing looks for."""
 FURTHER = "position_ids_"
-"""Prefix of the keys that are the second and further dimensions of position ids; for text they equal the first."""
+"""Prefix of the keys that are the second and additional dimensions of position ids; for text they equal the first."""
 UNNAMED = re.compile(r"#[0-9]+")
 """Ids given to samples without one, by line number; in another order another sample has the id."""
 Content = tuple[bytes]
@@ -178,7 +178,7 @@ def parts_of(table: Any, sample: int, live: BoolArray) -> Iterator[tuple[str, st
     """Yield everything that a folder stores of a sample, as (requirement, name, value), arrays or JSON values.
 
     Token fields count at trained labels only, keys at live tokens only. A field of NaN and a key of 0 count as absent,
-    and so does a further dimension of position ids that equals the first.
+    and so does an additional dimension of position ids that equals the first.
     """
     part = slice(int(table.offset[sample]), int(table.offset[sample + 1]))
     labels = table.labels[part]

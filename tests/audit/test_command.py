@@ -195,7 +195,7 @@ def test_samples_that_cannot_be_used_are_one_line(tmp_path):
     (tmp_path / "tokens.json").write_text('{"inputs": [5, 6, 7], "positions": [0, 1, 2], "labels": [[0, 7]]}')
     shifted = '{"id": 1, "input_ids": [5, 6, 7], "labels": [6, 7, -100]}\n'  # trains two tokens ahead, as the mask does
     for text, fact in (
-        (shifted, "labels were shifted beforehand"),
+        (shifted, "labels are already shifted"),
         ('{"masksynth": 1,\n "name": "none", "tasks": []}', "is an instance, not samples"),
     ):
         (tmp_path / "samples.html").write_text(text)

@@ -118,7 +118,7 @@ def test_a_long_line_through_a_pipe_takes_seconds(tmp_path):
     [
         (
             {"id": 2, "input_ids": [1, 2, 3], "labels": [2, 3, -100]},
-            "$.labels: labels were shifted beforehand: in the first 1 sample from here",
+            "$.labels: labels are already shifted: in the first 1 sample from here",
         ),
         ({"id": 2, "input_ids": [True, 2], "labels": [-100, 2]}, "$.input_ids: is not a flat list of integers"),
         ({"id": 2, "input_ids": [1, 2**70], "labels": [-100, 2]}, "$.input_ids: is not a flat list of integers"),

@@ -138,7 +138,7 @@ def test_a_key_field_for_a_further_dimension_may_be_missing():
 
 
 def test_a_key_field_beside_d_lists():
-    """A name that is asked for and is a further dimension, too: one of the two."""
+    """A name that is asked for and is an additional dimension, too: one of the two."""
     rows = [sample("image", [5, 6, 7], position_ids=[[0, 1, 2], [0, 4, 4]])]
     [batch] = pack_batches(rows, key_fields=["position_ids_1"])
     assert read_dimensions(batch, 0) == [[0, 1], [0, 4]]

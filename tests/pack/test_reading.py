@@ -224,7 +224,7 @@ def test_a_damaged_parquet_file(tmp_path):
 
 
 def test_a_field_may_not_take_a_name_that_has_a_meaning(tmp_path):
-    with pytest.raises(InvalidInstance, match="'labels' cannot be a further per-token field"):
+    with pytest.raises(InvalidInstance, match="'labels' cannot be an additional per-token field"):
         list(read_samples(written(tmp_path / "s", GOOD), (*TOKEN_FIELDS, "labels")))
 
 

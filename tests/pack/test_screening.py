@@ -38,8 +38,7 @@ def refused(rows, road, folder, **options):
 def test_shifted_labels_are_refused_with_the_remedy(tmp_path, road):
     text = refused(rows_of(texts(30), shifted), road, tmp_path)
     assert (
-        f"{named(road)}:1: $.labels: labels were shifted beforehand: in the first 30 samples from here, 570 of 570"
-        in text
+        f"{named(road)}:1: $.labels: labels are already shifted: in the first 30 samples from here, 570 of 570" in text
     )
     assert "do not shift them: labels[i] is input_ids[i] where it is trained" in text
 

@@ -192,7 +192,7 @@ def test_refusals():
 
 
 def test_text_joins_images():
-    """A batch of text alone stores no further dimensions of position ids; they equal the first."""
+    """A batch of text alone stores no additional dimensions of position ids; they equal the first."""
     image = {"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "position_ids": [[0, 1, 2], [0, 3, 4], [0, 5, 6]]}
     text = {"input_ids": [5, 6, 8], "labels": [-100, 6, 8]}
     for rows in ([image, text], [text, image]):

@@ -74,7 +74,7 @@ class Difference:
     extra : list of int
         Indices of labels of the subject.
     lost : dict
-        (class, label) -> how many are lacking.
+        (class, label) -> how many are missing.
     expected : dict
         (class, label) -> tokens that have this label, for pairs that differ in number.
     given : dict

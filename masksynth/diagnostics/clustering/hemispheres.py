@@ -10,7 +10,7 @@ from masksynth.mask.typing import Float64Array
 MOST = 500_000
 """Maximum number of coordinates of all starts together for which linear programs are solved."""
 LEAST = 1e-9
-"""Products above this are positive whatever the rounding."""
+"""Products above this are positive regardless of rounding."""
 
 
 def in_hemisphere(points: Float64Array) -> bool:

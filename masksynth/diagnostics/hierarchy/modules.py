@@ -172,16 +172,16 @@ def _largest_module(inner: BoolArray, v: int) -> Int64Array:
     reaches along these arrows; x stays out of the largest proper module iff it reaches everything. All such x reach one
     of them, the last start of a search over all.
     """
-    tells = (inner[:, v] != inner.T) | (inner != inner[v])
-    tells[v], tells[:, v] = False, False
-    np.fill_diagonal(tells, False)
+    distinguishes = (inner[:, v] != inner.T) | (inner != inner[v])
+    distinguishes[v], distinguishes[:, v] = False, False
+    np.fill_diagonal(distinguishes, False)
     seen = np.zeros(len(inner), bool)
     seen[v] = True
     last = v
     while not seen.all():
         last = int(np.argmin(seen))
-        seen |= _reached(tells, last)
-    outside = _reached(tells.T, last)
+        seen |= _reached(distinguishes, last)
+    outside = _reached(distinguishes.T, last)
     outside[v] = False
     return np.flatnonzero(~outside)
 
