@@ -11,7 +11,6 @@ from torch.overrides import TorchFunctionMode
 
 TEMPERATURE, MASKED = 4096.0, -9000.0
 """Scores are divided by TEMPERATURE; scores of at most MASKED count as masked, for any finite number that masks."""
-masks them."""
 
 
 class UniformAttention(TorchFunctionMode):
