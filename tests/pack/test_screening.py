@@ -53,13 +53,13 @@ def test_shifted_labels_are_refused_with_the_remedy(tmp_path, road):
     ],
 )
 def test_forms_of_shifted_labels(labels):
-    with pytest.raises(InvalidInstance, match="shifted beforehand"):
+    with pytest.raises(InvalidInstance, match="already shifted"):
         pack_samples(rows_of(texts(5), labels), None)
 
 
 def test_two_tokens_are_enough():
     """The only evidence is the label of a first token, which is ignored otherwise."""
-    with pytest.raises(InvalidInstance, match="shifted beforehand"):
+    with pytest.raises(InvalidInstance, match="already shifted"):
         pack_samples([{"input_ids": [5, 6], "labels": [6, -100]}], None)
 
 
