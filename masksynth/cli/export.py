@@ -87,7 +87,7 @@ def export(
         check_target_file(output, force, subject.input_files())
     mask = subject.read().mask
     if table is not None and table >= mask.tables:
-        fact = f"has {mask.tables} tables, not a table {table}"
+        fact = f"has {mask.tables} tables, but not table {table}"
         raise InvalidInstance(fact, "", "tables are counted from 0", subject.path)
     with progress(f"exporting {plain(subject.path)} ...", quiet):
         if to is not None and output is not None:

@@ -152,7 +152,7 @@ def flow_picture(
     """
     depth = max(convergence(subject.mask).depth, 1) if layers is None else layers
     if isinstance(depth, bool) or depth < 1:
-        raise InvalidInstance(f"{depth} layers", "", "give a positive number of layers")
+        raise InvalidInstance(f"layers: expected a positive number, got {depth}", "")
     exact = subject.size <= largest
     unit = 1 if exact else _unit(subject.size, block_size, largest)
     panels, before = list[Panel](), None
@@ -237,7 +237,7 @@ def _exact(
     subject: Subject, title: str, panels: Sequence[Panel], legend: tuple[tuple[int, str], ...], grid: int
 ) -> Picture:
     if grid < 0:
-        raise InvalidInstance(f"block size {grid}", "", "give a positive number")
+        raise InvalidInstance(f"block size: expected a positive number, got {grid}", "")
     tasks = position_tasks(subject, convergence(subject.mask).flow)
     return Picture(title, tuple(panels), 1, subject.size, position_names(subject, NAME), tasks, legend, grid)
 
@@ -252,7 +252,7 @@ def _unit(size: int, block_size: int | None, largest: int) -> int:
     if block_size is None:
         return 1 << max(-(-size // largest) - 1, 0).bit_length()
     if isinstance(block_size, bool) or block_size < 1:
-        raise InvalidInstance(f"block size {block_size}", "", "give a positive number")
+        raise InvalidInstance(f"block size: expected a positive number, got {block_size}", "")
     if -(-size // block_size) > MOST_CELLS:
         least = -(-size // MOST_CELLS)
         raise Unsupported(

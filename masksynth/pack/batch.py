@@ -239,17 +239,19 @@ def _check_bounds(batch: PackedBatch) -> None:
         ("sample_position", batch.sample_position, batch.positions),
     ):
         if len(values) and (values.min() < 0 or values.max() >= top):
-            raise InvalidInstance(f"{name} is not from 0 to {top - 1}", "", "pack the samples again")
+            raise InvalidInstance(
+                f"{name}: expected 0 to {top - 1}, got {values.min()} to {values.max()}", "", "pack the samples again"
+            )
     for name, numbers in (
         ("input_ids", batch.input_ids),
         ("position_ids", batch.position_ids),
         ("dead_token", batch.dead_token),
     ):
         if len(numbers) and numbers.min() < 0:
-            raise InvalidInstance(f"{name} holds {numbers.min()}", "", "pack the samples again")
+            raise InvalidInstance(f"{name}: expected integers >= 0, got {numbers.min()}", "", "pack the samples again")
     for name, reals in (("loss_weight", batch.loss_weight), ("sample_weight", batch.sample_weight)):
         if not np.isfinite(reals).all():
-            raise InvalidInstance(f"{name} is not finite everywhere", "", "pack the samples again")
+            raise InvalidInstance(f"{name} contains a number that is not finite", "", "pack the samples again")
     if (np.diff(batch.loss_sample) < 0).any():
         raise InvalidInstance("loss_sample decreases", "", "pack the samples again")
     for name, offset, size in (

@@ -175,7 +175,7 @@ def _check_options(max_length: int, window: int, *fields: Sequence[str]) -> None
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise InvalidInstance(f"{name}: expected an integer, got {shown(value)}", "", "give a positive integer")
         if value < 1:
-            raise InvalidInstance(f"{name} {value} is not positive", "", "give a positive number")
+            raise InvalidInstance(f"{name}: expected a positive integer, got {value}", "")
 
 
 def _read_tables(samples: Samples, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:

@@ -182,7 +182,7 @@ def resolve_labels(tokens: Int64Array, lists: Mapping[str, Lists], causal: Seque
         differs &= ~ignored if first == "labels" else True
         if differs.any():
             token = int(np.argmax(differs))
-            fact = f"makes the label {labels[second][token]}, but by {first} it is {labels[first][token]}"
+            fact = f"makes the label {labels[second][token]}, but {first} makes it {labels[first][token]}"
             rows.refuse(token, second, fact, "keep the one that is right")
     result = untrained
     for name in reversed(ways):

@@ -96,7 +96,7 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
     (Change(instance='a', backend='cpsat', kind='regression', what='0.50 s, now 1.50 s'),)
     """
     if not slower > 1:
-        raise InvalidInstance(f"slower={slower!r} is not a factor above 1", "", "give for example 2")
+        raise InvalidInstance(f"slower: expected a factor above 1, got {slower!r}", "", "give 2, for example")
     left, right = latest_lines(map(line_from, old)), latest_lines(map(line_from, new))
     pairs = list(match_lines(left, right))
     missing = [before for before, after in pairs if after is None]

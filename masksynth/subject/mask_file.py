@@ -153,7 +153,7 @@ def _checked(arrays: Mapping[str, AnyArray], name: str, kinds: str = "iu") -> An
     array = arrays[name].ravel()
     if array.size and array.dtype.kind not in kinds:
         words = "integers" if kinds == "iu" else "numbers"
-        raise InvalidInstance(f"array {name!r} holds {array.dtype}, not {words}", "", f"store {words}")
+        raise InvalidInstance(f"array {name!r}: expected {words}, got {array.dtype}", "", f"store {words}")
     return array
 
 
@@ -183,7 +183,7 @@ def _read_blocks(arrays: Mapping[str, AnyArray], size: int) -> Any:
     block = _checked(arrays, "block_size").tolist() if "block_size" in arrays else [128, 128]
     queries, keys = int(block[0]), int(block[-1])
     if queries < 1 or keys < 1:
-        raise InvalidInstance(f"block_size {block} is not positive", "", "store [queries, keys]")
+        raise InvalidInstance(f"block_size: expected positive integers, got {block}", "", "store [queries, keys]")
     lists = full_block_lists([arrays.get(name) for name in BLOCK_LISTS], -(-size // queries), -(-size // keys))
     return lists, (queries, keys)
 

@@ -122,7 +122,7 @@ def read_subject(
         subject = with_samples(subject, samples)
     if layers is not None:
         if type(layers) is not int or layers < 1:
-            fact = f"layers {layers!r} is not a positive integer"
+            fact = f"layers: expected a positive integer, got {layers!r}"
             raise InvalidInstance(fact, "", "give the number of layers, or leave it out")
         subject = replace(subject, layers=layers)
     return subject

@@ -28,5 +28,5 @@ def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> A
 def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
     """Return the value of an option that names an output file; stdout is reserved for the answer."""
     if value == Path("-"):
-        raise click.BadParameter("stdout holds the answer; name a file")
+        raise click.BadParameter("stdout is reserved for the answer; name a file")
     return value

@@ -393,7 +393,7 @@ def test_bad_options(tmp_path):
             masksynth("sparsify", path, f"--layers={value}")
         )
     assert "does not exist" in usage(masksynth("sparsify", path, "--rules", tmp_path / "missing.json"))
-    assert "stdout holds the answer; name a file" in usage(masksynth("sparsify", path, "-o", "-"))
+    assert "stdout is reserved for the answer; name a file" in usage(masksynth("sparsify", path, "-o", "-"))
     assert "not in the range" in usage(masksynth("sparsify", path, "--workers", "0"))
     assert "unknown sparse backend 'magic'; choose from auto, " in refused(
         masksynth("sparsify", path, "--backend", "magic")

@@ -92,8 +92,8 @@ def test_refusals(tmp_path):
         ({"what": "diff"}, "diff needs a second mask"),
         ({"what": "mask", "other": subject}, "a second mask does not go with mask"),
         ({"what": "diff", "other": window(5, 2)}, "got 4 and 5 positions"),
-        ({"what": "blocks", "block_size": 0}, "block size 0"),
-        ({"what": "flow", "layers": 0}, "0 layers"),
+        ({"what": "blocks", "block_size": 0}, "block size: expected a positive number, got 0"),
+        ({"what": "flow", "layers": 0}, "layers: expected a positive number, got 0"),
     ):
         with pytest.raises(InvalidInstance, match=fact):
             draw(subject, **options)

@@ -119,7 +119,7 @@ def test_cannot_express(answer, tmp_path):
             "there.safetensors: already exists; choose another name or give --force",
         ),
         (["--to", "magi", "-o", "a.bin"], "a.bin: ends in '.bin'; name a file that ends in .safetensors"),
-        (["--to", "magi", "-o", "-"], "stdout holds the answer"),
+        (["--to", "magi", "-o", "-"], "stdout is reserved for the answer"),
         (["--to", "magi"], "--to and -o go together"),
         (["-o", "a.safetensors"], "--to and -o go together"),
         (["--to", "triton", "-o", "a.safetensors"], "Invalid value for '--to'"),

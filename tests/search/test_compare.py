@@ -100,7 +100,7 @@ def test_every_kind_of_change_and_its_reverse(old, new, kind, what):
 def test_slower_by_a_factor_and_more_than_noise(before, after, factor, changed):
     assert bool(said(line(seconds=before), line(seconds=after), slower=factor)) is changed
     assert said(line("FEASIBLE", 23, 20, seconds=before), line("FEASIBLE", 23, 20, seconds=after), slower=factor) == []
-    with pytest.raises(InvalidInstance, match="slower=1 is not a factor above 1"):
+    with pytest.raises(InvalidInstance, match="slower: expected a factor above 1, got 1"):
         compare([], [], slower=1)
 
 

@@ -33,23 +33,23 @@ FAULTS = [
     (lambda: Node(1, "x", 0), "$.name: a node name: expected a string, got int; put it in quotes"),
     (
         lambda: Node("a", "x", -1),
-        "$.position: position -1 is not an integer from 0 to 2147483647; give the position id",
+        "$.position: expected an integer from 0 to 2147483647, got -1; give the position id",
     ),
     (
         lambda: Node("a", "x", True),
-        "$.position: position True is not an integer from 0 to 2147483647; give the position id",
+        "$.position: expected an integer from 0 to 2147483647, got True; give the position id",
     ),
     (
         lambda: Node("a", "x", 1.0),
-        "$.position: position 1.0 is not an integer from 0 to 2147483647; give the position id",
+        "$.position: expected an integer from 0 to 2147483647, got 1.0; give the position id",
     ),
     (
         lambda: Node("a", "x", 2**31),
-        "$.position: position 2147483648 is not an integer from 0 to 2147483647; give the position id",
+        "$.position: expected an integer from 0 to 2147483647, got 2147483648; give the position id",
     ),
     (
         lambda: Node("a", "x", BIG),
-        "$.position: position an integer of more than 4300 digits is not an integer from 0 to 2147483647; give the position id",  # noqa: E501
+        "$.position: expected an integer from 0 to 2147483647, got an integer of more than 4300 digits; give the position id",  # noqa: E501
     ),
     (lambda: Node("a", "x", 0, None), "$.kind: kind: expected a string, got NoneType; put it in quotes"),
     (

@@ -113,7 +113,7 @@ def open_checkpoint(path: str | Path) -> Store:
         for name, entry, fetch in tensors(file):
             if name in entries:
                 raise InvalidInstance(
-                    f"{file.name} contains a tensor that another file contains, too",
+                    f"{file.name} contains a tensor that is also in another file",
                     name,
                     "name one file",
                     str(checkpoint),

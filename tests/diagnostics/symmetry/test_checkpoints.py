@@ -294,7 +294,7 @@ def test_a_folder_in_which_a_tensor_is_there_twice_is_refused(tmp_path):
         )
     with pytest.raises(
         InvalidInstance,
-        match=r"layer.(key|query).weight: two.safetensors contains a tensor that another file contains, too; name one",
+        match=r"layer.(key|query).weight: two.safetensors contains a tensor that is also in another file; name one",
     ):
         diagnose_weights(tmp_path)
     for name in ("one", "two"):
