@@ -130,7 +130,7 @@ FAULTS = [
     *(
         (
             lambda layers=layers: Instance(family(), "x", layers=layers),
-            f"$.layers: layers {text} is not null or an integer from 1 to 2147483647; give the number of layers, or null for any depth",  # noqa: E501
+            f"$.layers: expected null or an integer from 1 to 2147483647, got {text}; give the number of layers, or null for any depth",  # noqa: E501
         )
         for layers, text in [(0, "0"), (True, "True"), (1.5, "1.5"), ("3", "'3'"), (2**31, "2147483648")]
     ),
