@@ -181,7 +181,7 @@ def source_of(
 ) -> PackedBatch:
     """Return a merged batch of samples that share a prompt, or (not causal) of samples side by side.
 
-    Those side by side see themselves whole.
+    Adjacent documents see themselves completely.
     """
     random = np.random.default_rng(0)
     shared = prompt if causal else 0

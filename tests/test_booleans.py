@@ -1,4 +1,4 @@
-"""Booleans are refused wherever a number is asked for: in options, in lists, in arrays of files."""
+"""Booleans are refused wherever a number is expected: in options, in lists, in arrays of files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The writer of files and folders: force, inputs, whole or not at all, two at a time, and what a kill leaves."""
+"""The writer of files and folders: force, inputs, complete or absent, two at a time, and what a kill leaves."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Arranged answers pass the checker, arranged batches read back, and folders are written whole or not at all."""
+"""Arranged answers pass the checker, arranged batches read back, and folders are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def shuffled_tree(seed, size=140):
 
 
 def same_samples(one, two):
-    """Every sample sees the same tokens, position ids and kinds, and every label is asked of the token that was asked before."""  # noqa: E501
+    """Every sample sees the same tokens, position ids and kinds, and every label is predicted by the same token as before."""  # noqa: E501
     for a, b in ((one, two), (two, one)):
         assert a.samples == b.samples
     for name in ("input_ids", "position_ids"):

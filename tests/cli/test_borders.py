@@ -302,7 +302,7 @@ def test_a_second_solve_into_one_folder_is_refused_before_its_work(tmp_path):
 
 @pytest.mark.parametrize("kind", ["solve", "pack", "search"])
 def test_runs_that_start_together(kind, tmp_path):
-    """One writes, the others say one line and exit with 2; what is there is whole."""
+    """One process writes, the others print one line and exit with 2; the output is complete."""
     (tmp_path / "mine.json").write_text(SMALL)
     arguments = {
         "solve": ("solve", "mine.json", "-o", "out", "--quiet"),

@@ -148,7 +148,7 @@ def test_a_killed_run_is_finished_by_resume(tmp_path):
         process.send_signal(signal.SIGKILL)
         text, complaints = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), (text, complaints)
-        done = out.exists()  # whole, even if the kill came after the folder had its name
+        done = out.exists()  # complete, even if the kill came after the folder had its name
         assert done or process.returncode
         kills += process.returncode != 0
         if kills == 4 and not done:

@@ -246,7 +246,7 @@ def gone(process_ids, seconds=60):
 
 @contextmanager
 def working(*arguments):
-    """The command with two engines in processes of their own, on a class of nine at L = 3, which nobody solves in a
+    """The command with two engines in processes of their own, on a class of nine at L = 3, which no engine solves in a
     minute.
     """
     process = start("sparsify", *arguments, "--layers", "3", "--workers", "2", "--effort", "1e6", "--json")
@@ -353,7 +353,7 @@ def test_rules_that_do_not_fit_the_relation(rules, fact, tmp_path):
 
 
 def bad_masks(folder):
-    """Files that hold no mask -> what is said of them."""
+    """Files that contain no mask -> the error."""
     np.save(folder / "float.npy", np.eye(3))
     np.save(folder / "oblong.npy", np.ones((3, 4), bool))
     np.save(folder / "pickled.npy", np.array([{"a": 1}], object), allow_pickle=True)

@@ -38,7 +38,7 @@ def answer(tmp_path):
 
 @pytest.fixture
 def packed(tmp_path):
-    """A packed folder of two batches: three samples with a common beginning, and one that does not fit beside them."""
+    """A packed folder of two batches: three samples with a common beginning, and one that does not fit with them."""
     shared = [
         {"id": f"s{i}", "group": "a", "input_ids": [1, 2, 3, 10 + i], "labels": [-100, 2, 3, 10 + i]} for i in range(3)
     ]

@@ -1,4 +1,4 @@
-"""Two runs side by side, and a run beside a manifest."""
+"""Two runs compared, and a run compared with a manifest."""
 
 from __future__ import annotations
 

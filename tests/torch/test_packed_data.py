@@ -139,7 +139,7 @@ def test_joined_batches():
 
 
 def test_filling_up():
-    """More positions, the same training: they see themselves and are seen by nobody."""
+    """More positions, the same training: they see themselves and no other position sees them."""
     plain, full = Collator()(BATCHES[0]), Collator(multiple=64)(BATCHES[0])
     size = len(plain.input_ids)
     assert len(full.input_ids) % 64 == 0 < len(full.input_ids) - size

@@ -1,4 +1,4 @@
-"""Centres and clusters beside loops over pairs, and their numbers beside what is expected."""
+"""Centres and clusters compared with loops over pairs, and their numbers with expected ones."""
 
 from __future__ import annotations
 

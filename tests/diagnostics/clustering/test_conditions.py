@@ -61,7 +61,7 @@ def test_the_least_c_of_the_lemma(beta, least):
 
 
 def test_fixed_tokens_capture_all():
-    """The frozen tokens are positions that see only themselves; those of multiplicity 3 stand there three times."""
+    """The frozen tokens are positions that see only themselves; those of multiplicity 3 occur three times."""
     theta, times = np.array([-2.0, 0.1, 1.5]), np.array([1, 3, 2])
     frozen, n = np.repeat(theta, times), 40
     verdict = captures_all(theta, n, 64.0, 6.5, 0.1, multiplicity=times.tolist())

@@ -1,4 +1,4 @@
-"""Right-hand sides beside the definition written out, on any mask."""
+"""Right-hand sides compared with the definition written out, on any mask."""
 
 from __future__ import annotations
 

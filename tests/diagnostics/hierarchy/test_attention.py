@@ -1,4 +1,4 @@
-"""Both algorithms beside the matrix written out, on hundreds of random trees."""
+"""Both algorithms compared with the matrix written out, on hundreds of random trees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hierarchical attention in torch: beside numpy, its gradients, padding, heads, and in real transformers."""
+"""Hierarchical attention in torch: compared with numpy, its gradients, padding, heads, and in real transformers."""
 
 from __future__ import annotations
 

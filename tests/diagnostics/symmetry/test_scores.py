@@ -217,6 +217,6 @@ def test_starts_are_symmetric_and_skew_in_every_head():
 def test_speed_up_by_hand():
     assert room.speed_up([5, 4, 3, 2], [4, 1, 1, 1]) == 0.5
     assert room.speed_up([5, 4, 3, 2], [1, 1, 1, 1]) == 0.75
-    assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 2.5]) == 0  # never below: not the whole run
+    assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 2.5]) == 0  # never below: not the complete run
     assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 2]) == 0
     assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 1]) == 0  # below only after the last step

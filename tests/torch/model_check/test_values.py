@@ -178,7 +178,7 @@ class TwoLayers(torch.nn.Module):
 
 
 def test_a_plain_torch_model():
-    """Layer patterns of equal flow, in a model that is no transformers model."""
+    """Layer patterns of equal flow, in a model that is not a transformers model."""
     window, full = cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5)), SOURCE.mask
     rows = Mask.from_dense(torch.stack([dense_mask(window), dense_mask(full)]).numpy())
     batch = replace(
@@ -209,7 +209,7 @@ def test_a_plain_torch_model():
 
 
 def test_a_pair_that_the_stack_takes_from_the_mask():
-    """Attention that is no transformers model's and not torch's: the pairs of the mask in the call are removed."""
+    """Attention that is neither a transformers model's nor torch's: the pairs of the mask in the call are removed."""
     own, full = TwoLayers(own=True), dense_mask(SOURCE.mask)
     batch = Collator()(SOURCE)
     near = dense_mask(cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=8)))
