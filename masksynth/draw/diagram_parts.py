@@ -166,7 +166,7 @@ def _place_graph(
     spacing: Spacing,
 ) -> list[float]:
     """Place the vertices of a graph that is not a tree: the first ``boxes`` are boxes, the others bends."""
-    # an edge between two bends is to be straight above all
+    # edges between two bends should be straight first of all
     weights = [[(1.0, 8.0, 27.0)[(u >= boxes) + (v >= boxes)] for u in near] for v, near in enumerate(graph.below)]
     best, least = list[float](), float("inf")
     # edges may pass each other more closely than boxes

@@ -217,7 +217,7 @@ def count_crossings(graph: LayeredGraph, layers: Layers) -> int:
     position = {v: index for layer in layers for index, v in enumerate(layer)}
     crossings = 0
     for layer in layers:
-        ends: list[int] = []  # of the edges to the left, sorted
+        ends: list[int] = []  # right ends of the edges to the left, sorted
         for v in layer:
             new = [position[u] for u in graph.above[v]]
             crossings += sum(len(ends) - bisect_right(ends, end) for end in new)

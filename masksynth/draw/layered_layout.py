@@ -148,7 +148,7 @@ def _stack(shelves: list[list[tuple[Part, float]]], shape: Shape, spacing: Spaci
 def _rows(shelf: list[tuple[Part, float]], shape: Shape, spacing: Spacing) -> tuple[list[float], list[float], float]:
     """Return the height of each layer, its centre counted downwards, and the sum of all; flat edges get more room."""
     count = 1 + max((row for part, _ in shelf for row in part.layer), default=-1)
-    tall, rise = [0.0] * count, [spacing.rise] * count  # of a layer, and above it
+    tall, rise = [0.0] * count, [spacing.rise] * count  # height of a layer, and gap above it
     for part, _ in shelf:
         for v, row in zip(part.boxes, part.layer, strict=False):
             tall[row] = max(tall[row], float(shape.sizes[v][1]))

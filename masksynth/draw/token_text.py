@@ -130,7 +130,7 @@ def _text(number: int, token_of: Callable[[int], str | None], decode: Callable[[
     if token is None:
         return None
     text = decode([number])
-    if not text or "\ufffd" in text:  # part of a letter: the vocabulary's own name for it
+    if not text or "\ufffd" in text:  # a partial character: use the vocabulary's own name
         return token
     if token.startswith(("▁", "Ġ")) and not text.startswith(" "):  # decoders drop the space before the first token
         text = f" {text}"

@@ -69,7 +69,7 @@ def place_tree(
     """
     order = _postorder(root, children)
     shapes, sizes = _shapes(order, children), _sizes(order, children)
-    shift = [0.0] * len(widths)  # of each vertex from its parent
+    shift = [0.0] * len(widths)  # offset of each vertex from its parent
     outlines: dict[int, Outline] = {}
     for v in order:
         extent = (-widths[v] / 2, widths[v] / 2)

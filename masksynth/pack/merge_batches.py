@@ -129,10 +129,10 @@ def _connected_groups(table: SampleTable) -> tuple[Any, ...]:
     positions, and each position the least among those of its samples, until nothing changes.
     """
     merged, _ = merge_segments(table)
-    sample = np.searchsorted(table.offset, merged.live, "right") - 1  # of each live token
+    sample = np.searchsorted(table.offset, merged.live, "right") - 1  # sample of each live token
     component = np.arange(len(table))
     while True:
-        least = np.full(len(merged.source), len(table), np.int64)  # of each position
+        least = np.full(len(merged.source), len(table), np.int64)  # least component at each position
         np.minimum.at(least, merged.position, component[sample])
         lower = component.copy()
         np.minimum.at(lower, sample, least[merged.position])
@@ -213,7 +213,7 @@ def _piece_of_group(sub: SampleTable, merged: Piece, members: Int64Array, low: i
 
 def _piece_of_table(table: SampleTable, sub: SampleTable, which: Int64Array, piece: Piece) -> Piece:
     """Return a piece of ``sub = select(table, which)`` with flat indices into ``table``."""
-    shift = table.offset[which] - sub.offset[:-1]  # of the tokens of each sample
+    shift = table.offset[which] - sub.offset[:-1]  # shift of the flat indices of each sample
 
     def index_in_table(flat: Int64Array) -> Int64Array:
         return flat + shift[np.searchsorted(sub.offset, flat, "right") - 1]

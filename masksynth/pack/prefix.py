@@ -142,7 +142,7 @@ def common_prefixes(code: Int32Array, start: Int64Array, length: Int64Array) -> 
         differs = window[start[1:][active] + equal] != window[start[:-1][active] + equal]
         first = differs.argmax(axis=1)  # index of the first difference; 0 too if there is none
         differing = differs[np.arange(len(active)), first]
-        # beyond the end of the shorter one a window compares tokens of other samples
+        # beyond the end of the shorter sequence a window compares tokens of other samples: ignored
         shared[active] = equal = np.minimum(equal + np.where(differing, first, step), shorter[active])
         active, step = active[~differing & (equal < shorter[active])], min(2 * step, LONGEST)
     return np.append(np.zeros(min(len(start), 1), np.int64), shared)

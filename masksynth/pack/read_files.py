@@ -247,7 +247,7 @@ def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[A
     if dtype is np.float64:
         joined = joined.replace(b"null", b"nan")
     with warnings.catch_warnings():
-        # at what is not a number, older versions of numpy stop with a warning, newer ones raise
+        # invalid numbers: older versions of numpy stop with a warning, newer ones raise
         warnings.simplefilter("error", DeprecationWarning)
         try:
             values: AnyArray = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)

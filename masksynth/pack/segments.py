@@ -31,12 +31,12 @@ def merge_segments(table: SampleTable) -> tuple[Piece, Int64Array]:
         Sorted by group: `group_codes` do not decrease.
     """
     spans = spans_of(table)
-    group = np.repeat(np.array(group_codes(table), np.int64), np.diff(table.offset))  # of each token
+    group = np.repeat(np.array(group_codes(table), np.int64), np.diff(table.offset))  # group of each token
     identity = _pair_codes(_pair_codes(identities(table).astype(np.int64), key_of(table, "position_ids")), group)
     number = classes_of(table, spans, identity)
     live = np.flatnonzero(spans.live)
     first = np.zeros(int(number.max(initial=-1)) + 1, np.int64)
-    first[number[live][::-1]] = live[::-1]  # of several writes the last one, the first token of the class, stays
+    first[number[live][::-1]] = live[::-1]  # reversed, so that the last write to a class is its first token
     classes = _place_classes(table, spans, number, group[first])
     rows = build_rows(spans, classes, first)
     source = first[classes.kind]

@@ -168,7 +168,7 @@ def _set_colours(lane: Lane, spans: Spans, chosen: Int64Array) -> None:
     running = np.cumsum(terms, dtype=np.uint64)
     before = np.append(np.uint64(0), running)[first][owner] if len(token) else running  # sum before the segment
     causal = powers[index] * (key + running - before)
-    alone = powers[:1] * (key + own * inverses[:1])  # as the first token of a causal segment
+    alone = powers[:1] * (key + own * inverses[:1])  # a token alone has the hash of the first token of a causal segment
     members = prefix_sums(mix(own, lane.seed ^ 0x3333))
     identities = members[first + length] - members[first]  # hash of the multiset of identities of each segment
     full = mix(mix(key + identities[owner], lane.seed ^ 0x7777) + own, lane.seed ^ 0x1111)

@@ -55,7 +55,7 @@ def wrong_tokens(batch: Any, cut: Int64Array, segments: Sequence[Any], at: Int64
     if (row != row[original]).any():
         position = int(np.argmax(row != row[original]))
         raise WrongAnswer("rows", f"position {position} is a copy of another and has another row")
-    value = np.append(word, DEAD)[at]  # at is -1 for dead tokens
+    value = np.append(word, DEAD)[at]  # ``at`` is -1 for dead tokens
     running = prefix_sums(value)
     expected = running[1:] - np.repeat(running[cut[:-1]], np.diff(cut))  # causal: all tokens of the sample so far
     for number, parts in enumerate(segments):

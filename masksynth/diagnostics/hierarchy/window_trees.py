@@ -67,7 +67,7 @@ def histories(size: int, window: int) -> Tree:
     _checked(size, [window])
     count = -(-size // window)
     number = np.arange(size)
-    depth = np.maximum(count - 1 - number // window, 0)  # of the family that contains the position
+    depth = np.maximum(count - 1 - number // window, 0)  # depth of the family that contains the position
     return tree_of_parents(
         np.concatenate([np.arange(-1, count - 1), depth]), np.concatenate([np.full(count, -1), number])
     )
