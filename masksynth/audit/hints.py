@@ -68,7 +68,7 @@ def _labels_across_boundaries(
     They are reported only where most labels are next tokens. The label that ends a text may equal the next position's
     input by chance. So where the next position begins a text, most labels before such positions must be equal to it,
     and where it continues some other position, no label of a row that it attends to may predict it. A next position on
-    which no label depends says nothing, unless every label equals the next input.
+    which no label depends is not evidence, unless every label equals the next input.
     """
     number, following = _followers_of_another_text(subject, labels, is_next_input)
     if number is None or following is None:
@@ -151,8 +151,8 @@ def _positions_by_value(position: Int64Array, values: Int64Array) -> list[list[i
 def _width_of_chunks(subject: Subject, begins: Int64Array) -> tuple[int, BoolArray]:
     """Return the width of the chunks that every row keeps to (0: none), and where ids continue into the next chunk.
 
-    The second result says which of the positions ``begins`` have the next id. Of the widths that fit, the largest: the
-    greatest common divisor of the position ids at which chunks begin.
+    The second result marks those of ``begins`` whose id is one more than that of the position before. Of the widths
+    that fit, the largest is returned: the greatest common divisor of the position ids at which chunks begin.
     """
     ids = subject.positions
     none = 0, np.zeros(len(begins), bool)

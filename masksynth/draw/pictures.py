@@ -117,7 +117,7 @@ def make_picture(
     if what not in WHAT:
         raise InvalidInstance(f"unknown picture {what!r:.40}", "", f"choose one of {', '.join(WHAT)}")
     if (other is None) == (what == "diff"):
-        fact = "diff needs a second mask" if other is None else f"a second mask does not go with {what}"
+        fact = "diff needs a second mask" if other is None else f"picture {what} does not take a second mask"
         raise InvalidInstance(fact, "", "give both diff and another mask, or neither")
     if subject.size == 0:
         raise InvalidInstance("a mask of 0 positions", "", "draw one with positions")

@@ -119,7 +119,7 @@ def _local_folder(name: str | Path) -> Path:
             return Path(snapshot_download(str(name), local_files_only=True))
         except (OSError, ValueError):  # not in the cache, or not a name at all
             pass
-    raise InvalidInstance("no tokenizer here", "", REMEDY, str(name))
+    raise InvalidInstance("no tokenizer found", "", REMEDY, str(name))
 
 
 def _text(number: int, token_of: Callable[[int], str | None], decode: Callable[[list[int]], str]) -> str | None:

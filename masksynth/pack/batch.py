@@ -183,7 +183,7 @@ def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None =
         digest = batch_hash(batch)
         for source, stored in expected.items():
             if stored is not None and stored != digest:
-                hashes = f"the arrays have the hash {digest[:12]}..., {source} says {stored[:12]}..."
+                hashes = f"the arrays have the hash {digest[:12]}..., {source} has {stored[:12]}..."
                 raise InvalidInstance(f"{hashes}: the file was changed or exchanged", "", CHANGED, str(path))
     return batch
 

@@ -121,7 +121,7 @@ class PackedFolder:
         path = self.path / entry.file
         batch = read_batch(path, entry.samples, entry.hash)
         if batch.positions != entry.positions:
-            fact = f"has {batch.positions} positions, {MANIFEST} says {entry.positions}"
+            fact = f"has {batch.positions} positions, {MANIFEST} states {entry.positions}"
             raise InvalidInstance(fact, "", "pack the samples again", str(path))
         return batch
 
@@ -174,7 +174,7 @@ def _check_manifest(manifest: Manifest, path: Path) -> None:
         return
     digest = manifest_hash(manifest.head(), manifest.batches)
     if digest != manifest.hash:
-        fact = f"the entries have the hash {digest[:12]}..., the manifest says {manifest.hash[:12]}...: it was changed"
+        fact = f"the entries have the hash {digest[:12]}..., the manifest has {manifest.hash[:12]}...: it was changed"
         raise InvalidInstance(fact, "", CHANGED, source)
     if missing := [entry.file for entry in manifest.batches if entry.hash is None]:
         raise InvalidInstance(f"{missing[0]} has no hash", "", CHANGED, source)

@@ -24,7 +24,7 @@ Facts = list[list[str]]
 
 
 def answer_facts(question: Instance, answer: Answer) -> Facts:
-    """Return what an answer claims, as [term, text] pairs; no running times, so that equal answers give equal pages.
+    """Return the claims of an answer, as [term, text] pairs; no running times, so that equal answers give equal pages.
 
     Examples
     --------

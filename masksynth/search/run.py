@@ -75,7 +75,8 @@ def search(
     Yields
     ------
     Result
-        If an instance fails (invalid, raising, out of memory, its worker killed), ``error`` of its result says why.
+        If an instance fails (invalid, raising, out of memory, its worker killed), ``error`` of its result gives the
+        reason.
 
     Raises
     ------

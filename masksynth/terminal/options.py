@@ -11,7 +11,7 @@ from masksynth.tasks.canonical import SHOWN, shown
 
 INSTANCE = click.argument("instance", type=click.Path(allow_dash=True))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors; the exit code is the answer.")
+QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors; the exit code is the result.")
 
 
 def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> Any:

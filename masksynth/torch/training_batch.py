@@ -146,7 +146,7 @@ class TrainingBatch:
         Raises
         ------
         Unsupported
-            If ``tables=`` names different masks and no model says which layer has which.
+            If ``tables=`` names different masks and no model defines which layer has which.
         """
         if self.architecture is not None and self.architecture.layers:
             layers = self.architecture.layers[: self.architecture.period]

@@ -92,7 +92,7 @@ def test_draw_refuses_in_one_line(folder, tmp_path):
         ((folder / "causal.npy", "-o", tmp_path / "there.svg"), "already exists"),
         ((folder / "causal.npy", "-o", tmp_path / "a.gif"), "ends in '.gif'"),
         ((folder / "causal.npy", "--what", "diff"), "diff needs a second mask"),
-        ((folder / "causal.npy", "--other", folder / "out"), "does not go with mask"),
+        ((folder / "causal.npy", "--other", folder / "out"), "picture mask does not take a second mask"),
         ((folder / "none.npy",), "none.npy"),
     ):
         done = run("draw", *arguments)

@@ -90,7 +90,7 @@ def test_refusals(tmp_path):
         ({"form": "gif"}, "format 'gif'"),
         ({"what": "heap"}, "picture 'heap'"),
         ({"what": "diff"}, "diff needs a second mask"),
-        ({"what": "mask", "other": subject}, "a second mask does not go with mask"),
+        ({"what": "mask", "other": subject}, "picture mask does not take a second mask"),
         ({"what": "diff", "other": window(5, 2)}, "got 4 and 5 positions"),
         ({"what": "blocks", "block_size": 0}, "block size: expected a positive number, got 0"),
         ({"what": "flow", "layers": 0}, "layers: expected a positive number, got 0"),

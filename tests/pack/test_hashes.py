@@ -111,7 +111,7 @@ def test_another_way_of_storing_is_accepted(copy):
     save_file(
         load_file(folder / "batch-00000.safetensors"), folder / "batch-00000.safetensors", {"batch_hash": "0" * 64}
     )
-    assert "the file's metadata says 000000000000" in refused(folder)
+    assert "the file's metadata has 000000000000" in refused(folder)
 
 
 def test_batches_exchanged(copy):

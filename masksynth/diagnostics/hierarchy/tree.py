@@ -183,7 +183,7 @@ def _check_leaves(parent: Int64Array, position: Int64Array) -> None:
     leaves = np.sort(position[~has_children])
     if (twice := leaves[1:][leaves[1:] == leaves[:-1]]).size:
         raise InvalidInstance(
-            f"position {twice[0]} is a leaf of two families, or twice of one", remedy="give each position exactly once"
+            f"position {twice[0]} occurs more than once among the leaves", remedy="give each position exactly once"
         )
     if leaves[-1] != len(leaves) - 1:
         missing = int(np.flatnonzero(leaves != np.arange(len(leaves)))[0])

@@ -136,7 +136,7 @@ def _refuse_others(kind: str, given: dict[str, dict[str, Any]], subject: str) ->
         for name, value in options.items():
             if other != kind and value is not None:
                 raise InvalidInstance(
-                    f"--{name.replace('_', '-')} goes with a {other}, not with a {kind}", "", "leave it out", subject
+                    f"--{name.replace('_', '-')} applies to a {other}, not to a {kind}", "", "omit it", subject
                 )
 
 

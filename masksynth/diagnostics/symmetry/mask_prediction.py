@@ -177,7 +177,7 @@ def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) 
     below = float(weights @ sees)
     if not below > 0:
         raise InvalidInstance(
-            "a token that sees no other position is never predicted from one", "", "give positions that see some"
+            "the ratio is undefined: no token attends to another position", "", "give positions that see some"
         )
     return float(weights @ seen) / below
 

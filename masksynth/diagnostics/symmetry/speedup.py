@@ -13,7 +13,7 @@ def speed_up(plain: ArrayLike, other: ArrayLike) -> float:
     """Return 1 - (first step at which the other run is below the last loss of the plain run) / steps; 0 if never.
 
     Steps are counted from 1. (A notebook of the published code takes the index of the first step that is below, which
-    is 0 where there is none, and so reports 100 % for a run that never gets there; the paper's table says 0 %.)
+    is 0 where there is none, and so reports 100 % for a run that never gets there; the paper's table has 0 %.)
 
     Parameters
     ----------

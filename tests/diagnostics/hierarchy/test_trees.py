@@ -29,8 +29,8 @@ SELF.append(SELF)
     [
         ([], "the tree is empty"),
         ([0, []], "is empty"),
-        ([[0, 1], [1, 2]], "position 1 is a leaf of two families"),
-        ([0, 0], "position 0 is a leaf of two families"),
+        ([[0, 1], [1, 2]], "position 1 occurs more than once"),
+        ([0, 0], "position 0 occurs more than once"),
         ([[0, 1], [3]], "position 2 is missing"),
         ([0, "a"], "expected a list or a position, got 'a'"),
         ([0, True], "expected a list or a position, got True"),
