@@ -167,7 +167,7 @@ def _format(result: Diagnosis) -> list[str]:
 def _format_weights(result: WeightDiagnosis) -> list[str]:
     layouts = ", ".join(dict.fromkeys(layer.kind for layer in result.layers))
     width = max(len("layer"), *(len(plain(layer.name)) for layer in result.layers))
-    table = [f"{'layer':<{width}}  symmetry  directionality  symmetry of heads: least, median, most"]
+    table = [f"{'layer':<{width}}  symmetry  directionality  symmetry of heads: min, median, max"]
     table += [
         _row(plain(layer.name), width, layer.symmetry, layer.directionality, _heads(layer)) for layer in result.layers
     ]
