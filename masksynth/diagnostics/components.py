@@ -51,12 +51,12 @@ def _runs(start: Int64Array, end: Int64Array, size: int) -> Int64Array:
     return np.cumsum(~joined) - 1
 
 
-def _least(one: Int64Array, other: Int64Array, count: int) -> Int64Array:
-    """Return the least number that each can reach along the edges between ``one`` and ``other``, (count,)."""
+def _least(left: Int64Array, right: Int64Array, count: int) -> Int64Array:
+    """Return the least number that each can reach along the edges between ``left`` and ``right``, (count,)."""
     label = np.arange(count)
-    while (label[one] != label[other]).any():
-        least = np.minimum(label[one], label[other])
-        for ends in (label[one], label[other]):
+    while (label[left] != label[right]).any():
+        least = np.minimum(label[left], label[right])
+        for ends in (label[left], label[right]):
             np.minimum.at(label, ends, least)
         while (label[label] != label).any():
             label = label[label]

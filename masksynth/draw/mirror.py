@@ -89,8 +89,8 @@ def _search(graph: LayeredGraph, first: list[int], second: list[int], steps: lis
         steps[0] -= 1
         if steps[0] < 0:
             return None
-        one, two = _individualize(first, v, image), _individualize(second, image, v)
-        mirror = _search(graph, refine(graph, one), refine(graph, two), steps)
+        first_split, second_split = _individualize(first, v, image), _individualize(second, image, v)
+        mirror = _search(graph, refine(graph, first_split), refine(graph, second_split), steps)
         if mirror is not None:
             return mirror
     return None

@@ -265,24 +265,24 @@ def _read_by_lines(lines: list[Line], name: str, token_fields: Sequence[str], ke
     """Return the table of a block of lines, read one by one; raise for the first line that is wrong."""
     rows = []
     for number, line in lines:
-        place = f"{name}:{number}"
-        rows.append((place, _decode_line(line, place)))
+        source = f"{name}:{number}"
+        rows.append((source, _decode_line(line, source)))
         table_of(rows[-1:], token_fields, key_fields)
     return table_of(rows, token_fields, key_fields)
 
 
-def _decode_line(line: bytes, place: str) -> Any:
+def _decode_line(line: bytes, source: str) -> Any:
     """Return the value of a line."""
     try:
         # strict where Python's own reader takes NaN and halves of surrogate pairs
         msgspec.json.decode(line, type=msgspec.Raw)
         return decode_text(line.decode())
     except InvalidInstance as error:
-        raise error.within(source=place) from None
+        raise error.within(source=source) from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(
             type(error), str(error)
         )
         raise InvalidInstance(
-            words, "", "give one JSON object per line; NaN and Infinity are not JSON", place
+            words, "", "give one JSON object per line; NaN and Infinity are not JSON", source
         ) from None

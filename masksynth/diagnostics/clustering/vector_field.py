@@ -181,14 +181,14 @@ def _pull(
     values = points if value is None else (flat @ value).reshape(points.shape)
     keys = np.ascontiguousarray(points.transpose(0, 2, 1))
     sums = np.zeros(points.shape)
-    room = np.empty(cells)
+    buffer = np.empty(cells)
     for block in blocks:
         rows, width = block.end - block.start, block.high - block.low
         at_once = max(1, CELLS // (rows * width))
         for first in range(0, seeds, at_once):
             part = slice(first, min(first + at_once, seeds))
             count = part.stop - first
-            scores = room[: count * rows * width].reshape(count, rows, width)
+            scores = buffer[: count * rows * width].reshape(count, rows, width)
             np.matmul(queries[part, block.start : block.end], keys[part, :, block.low : block.high], out=scores)
             np.matmul(
                 _weights(scores, block, wide),
@@ -202,13 +202,13 @@ def _pull(
 
 def _weights(scores: Float64Array, block: Block, wide: bool) -> Float64Array:
     """Exponentiate scores up to a factor per row, with 0 where not allowed; in place."""
-    some = scores[..., block.first : block.last]
+    selected = scores[..., block.first : block.last]
     if wide and block.allowed is not None:
-        some[:, block.allowed == 0] = -np.inf
+        selected[:, block.allowed == 0] = -np.inf
     if wide:
         top = scores.max(axis=-1, keepdims=True)
         scores -= np.where(np.isfinite(top), top, 0.0)
     np.exp(scores, out=scores)
     if block.allowed is not None and not wide:
-        some *= block.allowed
+        selected *= block.allowed
     return scores

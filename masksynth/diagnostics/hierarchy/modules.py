@@ -145,7 +145,7 @@ def _prime(inner: BoolArray) -> list[Int64Array]:
     first = _largest_module(inner, 0)
     label = _without_first(inner)
     label[first] = -1
-    return [first, *(np.flatnonzero(label == one) for one in np.unique(label[label >= 0]))]
+    return [first, *(np.flatnonzero(label == code) for code in np.unique(label[label >= 0]))]
 
 
 def _without_first(inner: BoolArray) -> Int64Array:
@@ -197,9 +197,9 @@ def _without_wraps(root: Any) -> Any:
     pending = [root]
     while pending:
         family = pending.pop()
-        for place, one in enumerate(family if isinstance(family, list) else []):
-            while isinstance(one, list) and len(one) == 1:
-                one = one[0]
-            family[place] = one
-            pending.append(one)
+        for index, child in enumerate(family if isinstance(family, list) else []):
+            while isinstance(child, list) and len(child) == 1:
+                child = child[0]
+            family[index] = child
+            pending.append(child)
     return root

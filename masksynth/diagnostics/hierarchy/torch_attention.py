@@ -154,10 +154,10 @@ class HierarchicalAttention(nn.Module):
             raise InvalidInstance(f"expected a width that is a multiple of {heads} heads, got {width}", "")
         self.tree, self.heads, self.included, self.causal = tree, heads, included, causal
         self.query, self.key, self.value, self.mix = (nn.Linear(width, width) for _ in range(4))
-        place = torch.from_numpy(tree.parent.copy())
-        inside = torch.arange(tree.nodes) - torch.from_numpy(tree.child_offset)[place.clamp(min=0)]
+        parent = torch.from_numpy(tree.parent.copy())
+        inside = torch.arange(tree.nodes) - torch.from_numpy(tree.child_offset)[parent.clamp(min=0)]
         self._places = [inside[low:high] for low, high in tree.levels[1:]]
-        made = [nn.Embedding(int(one.max()) + 1, places) for one in self._places] if places else []
+        made = [nn.Embedding(int(index.max()) + 1, places) for index in self._places] if places else []
         self.embeddings = nn.ModuleList(made)
         self._plans: dict[torch.device, Plan] = {}
 
@@ -167,10 +167,11 @@ class HierarchicalAttention(nn.Module):
             self._plans[x.device] = plan_of(self.tree, x.device)
         plan = self._plans[x.device]
         q, k, v = (
-            one(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3) for one in (self.query, self.key, self.value)
+            project(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+            for project in (self.query, self.key, self.value)
         )
         eps = (
-            [table(place.to(x.device)) for table, place in zip(self.embeddings, self._places, strict=True)]
+            [table(index.to(x.device)) for table, index in zip(self.embeddings, self._places, strict=True)]
             if self.embeddings
             else None
         )
