@@ -123,7 +123,7 @@ def _assumed_chunks(subject: Subject, width: int, position: int, labels: int) ->
 def _text_continues(subject: Subject, position: Int64Array, steps: int) -> BoolArray:
     """Return for each position whether its text continues for ``steps`` positions.
 
-    Each next position must have the next position id and attend to the one before it.
+    A text continues where the next position has the next position id and attends to the position before it.
     """
     continues = position + steps < subject.size
     if steps == 0:
@@ -175,7 +175,7 @@ def _width_of_chunks(subject: Subject, begins: Int64Array) -> tuple[int, BoolArr
 def find_undeclared_hides(subject: Subject) -> Iterator[Finding]:
     """Yield MS022 for labels without ``hides`` that are not next tokens either, so that no leak can be searched for.
 
-    With samples there is no such finding: samples say which token each label is.
+    With samples there is no such finding, because samples identify the token of each label.
     """
     labels = subject.labels
     if labels is None or labels.unsaid is None or not len(labels.unsaid) or subject.samples is not None:

@@ -22,7 +22,7 @@ from masksynth.search.running import UNFINISHED
 def write_results(results: Generator[Result, None, None], book: Book | None, output: Path | None, show: Show) -> int:
     """Write results as they arrive; return the exit code.
 
-    After the first Ctrl-C the finished results are written, and further ones are ignored.
+    After the first Ctrl-C the finished results are written, and later ones are ignored.
     """
     endings: Counter[str] = Counter()
 

@@ -79,7 +79,7 @@ class Picture:
 def mask_picture(subject: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
     """Return the picture of every pair of a mask, with blocks of a given size over it.
 
-    Of a mask with more than ``largest`` positions it shows blocks alone.
+    For a mask of more than ``largest`` positions only blocks are shown.
 
     Raises
     ------

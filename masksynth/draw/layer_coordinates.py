@@ -60,7 +60,7 @@ def minimize_lengths(
 def separate(wanted: Sequence[float], weights: Sequence[float], widths: Sequence[float]) -> list[float]:
     """Return centres of intervals in the given order, disjoint, of least weighted squared distance to the wanted ones.
 
-    Pool adjacent violators: what would overlap is moved together to the weighted mean.
+    Pool adjacent violators: intervals that would overlap are moved together to their weighted mean.
 
     Examples
     --------

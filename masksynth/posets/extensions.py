@@ -19,7 +19,7 @@ from masksynth.posets.relation import Relation, covers, identity
 def first_extension(order: Relation) -> tuple[int, ...]:
     """Return the lexicographically first linear extension.
 
-    Repeatedly the least element whose lower elements are all placed.
+    It repeatedly takes the least element whose lower elements have all been placed.
 
     Examples
     --------

@@ -130,7 +130,7 @@ class Poset:
     def chains(self) -> tuple[tuple[int, ...], ...]:
         """A decomposition into ``width`` chains, each bottom-up.
 
-        The proof that no antichain is larger than ``width``.
+        It proves that no antichain is larger than ``width``.
         """
         return self._dilworth[1]
 

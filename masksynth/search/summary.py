@@ -126,7 +126,7 @@ def _sort_times(seconds: array[float]) -> NDArray[np.float64]:
 def summary(results: Iterable[Result]) -> tuple[Summary, ...]:
     """Count results by backend, in one pass that keeps 16 bytes per result.
 
-    Each line counts, including several lines for the same question.
+    Each line is counted, including several lines for the same question.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ def wrong_tokens(batch: Any, cut: Int64Array, segments: Sequence[Any], at: Int64
 def _draw_words(batch: Any, used: BoolArray) -> tuple[UInt64Array, Int64Array]:
     """Return a random word for each position, equal for copies, and the original of each position.
 
-    ``used`` are the positions at which a sample has a token; only others are copies.
+    ``used`` marks the positions at which a sample has a token; only the others are copies.
     """
     size, mask = len(used), batch.mask
     query = row_of_entry(mask.row_offset[0])

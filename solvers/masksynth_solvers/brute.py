@@ -224,7 +224,7 @@ def merged_task(
         Identity of each position.
     rows : tables of rows
         Keys of each position in each table.
-    place : dict of int to int
+    position : dict of int to int
         Position of each required live node.
     layers : int
     """

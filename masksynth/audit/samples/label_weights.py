@@ -20,7 +20,7 @@ REPACK = "pack the samples again"
 def find_wrong_weights(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
     """Yield MS004 for labels with other weights than in the samples; MS022 where the mask has no weights.
 
-    The weights of a label that several samples have at one position are added up.
+    Weights of a label that several samples have at one position are summed.
     """
     labels = subject.labels
     if labels is None:

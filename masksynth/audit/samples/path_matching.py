@@ -194,7 +194,7 @@ def _nearest_with_previous_id(positions: Int64Array) -> Int64Array:
 def _keys_with_previous_id(mask: Mask, positions: Int64Array) -> list[Int64Array]:
     """Return for each position a key of its rows whose position id is one less, -1 for none.
 
-    Three choices: the nearest before it, else the nearest after it; the first; the last.
+    There are three choices: the nearest before it, else the nearest after it; the first; the last.
     """
     width = mask.size + 1
     code = np.append(np.sort(positions * width + np.arange(mask.size)), np.iinfo(np.int64).max)

@@ -103,7 +103,7 @@ class ClassSearch:
     def _find_doubtful(self, by_path: BoolArray) -> BoolArray:
         """Return positions placed by paths in a class with others, while a live class of their identity has none.
 
-        A key too many may have led the path astray.
+        One extra key may have misled the path.
         """
         count, live = self._classes()
         unserved = self.token_code[self.first_token[live & (count == 0)]]

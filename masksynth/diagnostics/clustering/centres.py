@@ -84,7 +84,7 @@ def strong_centres(
 ) -> BoolArray:
     """Return which positions are strong Renyi centres: farther than delta from every earlier position.
 
-    Each is a Renyi centre, too.
+    Each strong centre is also a Renyi centre.
 
     Parameters, result and reference as ``renyi_centres``, where there is an example.
 
@@ -165,7 +165,7 @@ def _share(points: Float64Array, centres: Float64Array, kept: BoolArray, near: f
 def _close(points: Float64Array, others: Float64Array, near: float) -> BoolArray:
     """Return whether |x - y|^2 <= near, (n, m).
 
-    By products of unit vectors, or by differences where products would lose the digits.
+    Computed by products of unit vectors, or by differences where products would lose digits.
     """
     if near > DIGITS:
         return np.asarray(points @ others.T >= 1 - near / 2)

@@ -43,7 +43,7 @@ def cap_mass(delta: float, dim: int) -> float:
 def expected_strong(delta: float, dim: int, n: int | None = None) -> float:
     """Return the expected number of strong Renyi centres among n independent uniform points.
 
-    (1 - (1 - p)^n) / p with p the mass of a cap; 1 / p for n = None.
+    The number is (1 - (1 - p)^n) / p with p the mass of a cap, and 1 / p for n = None.
 
     Point k is a strong centre iff none of the k - 1 before it lies in its cap, which has probability (1 - p)^(k - 1).
     For an infinite sequence this is pi / delta on the circle and 1 / sin^2(delta / 2) on S^2. (The paper prints 3

@@ -16,7 +16,7 @@ LEAST = 1e-9
 def in_hemisphere(points: Float64Array) -> bool:
     """Return whether some u has <u, x> > 0 for each of (n, d) unit vectors.
 
-    On the circle by gaps, elsewhere by a linear program.
+    Decided by gaps on the circle, and by a linear program elsewhere.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def _feasible(points: Float64Array) -> bool:
 def starts_in_hemispheres(start: Float64Array, down: NDArray[np.intp]) -> int | None:
     """Count the random starts (seeds, n, d) that have the positions ``down`` in an open hemisphere.
 
-    None where that is too much to compute.
+    Return None where that is too expensive.
 
     Up to d independent points always are, with probability 1.
     """

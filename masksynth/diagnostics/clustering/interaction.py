@@ -145,7 +145,7 @@ def two_tokens(gap: float, time: ArrayLike) -> Any:
 def two_tokens_time(gap: float, later: float, beta: float) -> float:
     """Return the time that two tokens on the circle take from one angle to a smaller one.
 
-    At any beta: the integral of Z / h, by quadrature.
+    The time is the integral of Z / h, by quadrature, at any beta.
 
     Raises
     ------

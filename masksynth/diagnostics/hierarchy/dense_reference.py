@@ -19,7 +19,7 @@ def leaf_scores(
 ) -> Matrix:
     """Return ``-psi(i -> j)`` of all positions.
 
-    Scaled dot products, and those of the embeddings of the highest distinct ancestors.
+    These are scaled dot products, plus those of the embeddings of the highest distinct ancestors.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def leaf_scores(
 def attention_matrix(tree: Tree, scores: ArrayLike, allowed: ArrayLike | None = None, included: bool = False) -> Matrix:
     """Return Theta, N x N, by the closed form node by node.
 
-    ``allowed`` (N, N) bool forbids a block with one forbidden pair.
+    A block with a forbidden pair in ``allowed``, (N, N) bool, is forbidden.
 
     ``theta[i, j] = s(P) e^-psi(A -> B) / (e^-phi(A) + e^-eta(A))`` for i below A, j below B, siblings with parent P;
     s(root) = 1 and ``s(A) = s(P) e^-phi(A) / (e^-phi(A) + e^-eta(A))``. Rows with nothing to attend to are 0.

@@ -103,7 +103,7 @@ def _siblings(tree: Tree, result: Energies, inputs: Inputs, group: Families, all
 def portions(group: Families, allowed: BoolArray) -> Iterator[tuple[Int64Array, Int64Array, BoolArray]]:
     """Yield pieces of a group of at most ``ENTRIES`` scores, or one row.
 
-    Nodes (f, r), their families (f, b), and what they may attend to (f, r, b).
+    A piece consists of nodes (f, r), their families (f, b), and what they may attend to (f, r, b).
     """
     count, size = group.child.shape
     step = max(1, ENTRIES // size**2)

@@ -31,7 +31,7 @@ from masksynth.mask.typing import Int64Array
 def reciprocity(mask: Mask, table: int = 0) -> float:
     """Return r(M) = sum_ij M_ij M_ji / sum_ij M_ij^2: the share of allowed pairs whose reverse is allowed.
 
-    The diagonal counts.
+    The diagonal is included.
 
     It is the symmetry score of the mask itself. From row and column intervals, never N x N.
 
@@ -63,7 +63,7 @@ def pairs_of(mask: Mask, table: int = 0) -> int:
 def causal_reciprocity(size: int, diagonal: bool = True) -> Fraction:
     """Return the reciprocity of the causal mask: 2 / (N + 1), as N of N (N + 1) / 2 pairs are their own reverse.
 
-    0 without the diagonal.
+    Without the diagonal it is 0.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def update_symmetry(mask: Mask, dimension: float = np.inf, table: int = 0) -> fl
 def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) -> float:
     """Return E[mu_c] / E[mu_p] of a token at position k with probability p_k.
 
-    How much more often it is context than predicted from.
+    This is how much more often the token is context than a source of predictions.
 
     mu_c counts the other positions that see it, mu_p the other positions that it sees (Proposition S1.9 of arXiv
     2502.10927): above 1 the columns of W_qk grow faster than its rows. The causal mask gives sum (N - k) p_k / sum (k -

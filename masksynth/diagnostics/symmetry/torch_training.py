@@ -133,7 +133,7 @@ def train_masks(
 def one_thread() -> Iterator[None]:
     """Run torch in one thread, so that sums have a fixed order and equal seeds give equal curves.
 
-    Models this small lose no time by it.
+    Models of this size are not slower in one thread.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

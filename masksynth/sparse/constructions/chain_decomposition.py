@@ -178,7 +178,7 @@ def _check_unions(
 def _highest(query: Int64Array, start: Int64Array, end: Int64Array, size: Int64Array) -> Int64Array:
     """Return the key of each class that reaches most classes, -1 if there is none; it is a cover.
 
-    Range maxima by a sparse table: the best class in each range of 1, 2, 4, ... classes.
+    Range maxima use a sparse table: the best class in each range of 1, 2, 4, ... classes.
     """
     code = size * len(size) + np.arange(len(size))  # sorts by size, then by class
     table = [code]
