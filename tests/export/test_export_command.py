@@ -123,7 +123,7 @@ def test_cannot_express(answer, tmp_path):
         (["--to", "magi"], "--to and -o go together"),
         (["-o", "a.safetensors"], "--to and -o go together"),
         (["--to", "triton", "-o", "a.safetensors"], "Invalid value for '--to'"),
-        (["--table", "3"], "has 1 tables, not a table 3"),
+        (["--table", "3"], "has 1 tables, but not table 3"),
         (["--batch", "0"], "is not a packed folder"),
         (["--block-size", "0"], "is not a block size"),
         (["--block-size", "128x"], "is not a block size"),

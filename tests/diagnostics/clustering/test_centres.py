@@ -155,7 +155,7 @@ def test_points_that_are_none_are_refused():
     bad = (np.zeros((0, 2)), np.array([[1.0, 0.0], [np.nan, 0.0]]), np.ones(2), np.ones((3, 1)))
     for points in bad:
         for call in (renyi_centres, strong_centres, clusters):
-            with pytest.raises(InvalidInstance, match="too few or not finite"):
+            with pytest.raises(InvalidInstance, match="expected finite points"):
                 call(points, 0.1)
     with pytest.raises(InvalidInstance, match="not finite"):
         captured(bad[1][None], bad[1][None], np.ones((1, 2), bool), 0.1)

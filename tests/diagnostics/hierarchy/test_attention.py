@@ -208,7 +208,7 @@ def test_bad_inputs_are_refused():
         hierarchical_attention(tree, x, x, x, eps=x)
     with pytest.raises(InvalidInstance, match="leave causal out"):
         sight_of(tree, causal=True, mask=Mask.from_dense(np.ones((4, 4), bool)))
-    with pytest.raises(InvalidInstance, match="one table of that size"):
+    with pytest.raises(InvalidInstance, match="a mask of one table over 4 positions"):
         sight_of(tree, mask=Mask.from_dense(np.ones((5, 5), bool)))
     backwards = tree_of_lists(list(range(8999, -1, -1)))
     with pytest.raises(Unsupported, match="8,192"):

@@ -104,7 +104,7 @@ def test_pictures_come_from_the_record_and_are_equal_each_time(tmp_path):
     assert write_hierarchy_figure(tmp_path / "other.svg", changed).read_bytes() != (tmp_path / "0.svg").read_bytes()
     for tree in (tree_of_lists(0), windows(3000, ())):
         write_hierarchy_figure(tmp_path / "edge.svg", diagnose_hierarchy(tree, flat=False), force=True)
-    with pytest.raises(InvalidInstance, match="there already"):
+    with pytest.raises(InvalidInstance, match="already exists"):
         write_hierarchy_figure(tmp_path / "0.svg", found)
     with pytest.raises(InvalidInstance, match="ends in"):
         write_hierarchy_figure(tmp_path / "0.gif", found)

@@ -186,7 +186,7 @@ def test_equal_queries_and_keys_are_symmetric():
             "do not split into 4 query and 3 key heads",
         ),
         (lambda: room.speed_up([1, 2], [1]), r"got shapes \(2,\) and \(1,\)"),
-        (lambda: room.speed_up([], []), "give one loss for each step"),
+        (lambda: room.speed_up([], []), "one loss per step"),
         (lambda: room.skew_query(np.ones((4, 3)), 1), "expected an even head size, got 3"),
         (lambda: room.symmetric_query(np.ones((4, 3)), 2), "does not split into 2 heads"),
     ],
