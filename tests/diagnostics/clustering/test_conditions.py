@@ -141,11 +141,11 @@ def test_numbers_are_those_of_h_and_g():
 
 
 def test_what_is_refused():
-    with pytest.raises(InvalidInstance, match="epsilon is 0"):
+    with pytest.raises(InvalidInstance, match="epsilon: expected a positive number, got 0"):
         stays([0.0, 1.0], 1, 1.0, 64.0, 4.0, 0.0)
-    with pytest.raises(InvalidInstance, match="horizon is inf"):
+    with pytest.raises(InvalidInstance, match="horizon: expected a positive number, got inf"):
         stays([0.0, 1.0], 1, np.inf, 64.0, 4.0, 0.1)
-    with pytest.raises(InvalidInstance, match="position 2"):
+    with pytest.raises(InvalidInstance, match="expected .n,. angles and a position"):
         stays([0.0, 1.0], 2, 1.0, 64.0, 4.0, 0.1)
     with pytest.raises(InvalidInstance, match="expected a finite beta >= 1e-12, got 0"):
         captures_all([0.0], 1, 0.0, 6.5, 0.1)
@@ -161,10 +161,10 @@ def test_what_is_refused():
             call()
     with pytest.raises(InvalidInstance, match="nan others"):
         captures_all([0.0], nan, 64.0, 6.5, 0.1)
-    with pytest.raises(InvalidInstance, match="total is nan"):
+    with pytest.raises(InvalidInstance, match="total: expected a positive number, got nan"):
         enough(nan, 64.0, 6.5, 0.1)
     for phi, place in (([0.0, 1.0], 5), ([0.0, 1.0], -1), ([0.0, nan], 1)):
         with pytest.raises(InvalidInstance, match=f"position {place}"):
             energy(phi, place, 1.0)
-    with pytest.raises(InvalidInstance, match="c is nan"):
+    with pytest.raises(InvalidInstance, match="c: expected a positive number, got nan"):
         enough(1, 64.0, np.nan, 0.1)

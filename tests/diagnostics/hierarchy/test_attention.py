@@ -195,9 +195,9 @@ def test_bad_inputs_are_refused():
     bad = x.copy()
     bad[1, 1] = np.nan
     for q, k, v, said in (
-        (x[:3], x, x, "for 4 positions"),
+        (x[:3], x, x, "of one shape .4, d."),
         (bad, x, x, "not finite"),
-        (x, x, x[:2], "v .2, 2."),
+        (x, x, x[:2], "v: expected shape .4, c., got .2, 2."),
         (x, x, x[0], "shape"),
     ):
         with pytest.raises(InvalidInstance, match=said):

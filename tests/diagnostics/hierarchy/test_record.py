@@ -234,7 +234,7 @@ def test_a_mask_says_itself_what_is_seen(tmp_path):
         (("tree.json", "--branching", "2"), "--branching has no effect"),
         (("nowhere.json",), "No such file"),
         (("nowhere.npy",), "there is no such file"),
-        (("bad.json",), "two families"),
+        (("bad.json",), "more than once among the leaves"),
         (("--length", "9", "--plot", "x.gif"), "ends in '.gif'"),
         (("order.json", "--causal"), "not in the order"),
     ],

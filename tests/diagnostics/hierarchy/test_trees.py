@@ -137,7 +137,7 @@ def test_windows_refuse_nonsense():
 def test_trees_from_files(tmp_path):
     place = tmp_path / "tree.json"
     for text, said in (
-        ("[[0,1],[1]]", "two families"),
+        ("[[0,1],[1]]", "more than once among the leaves"),
         ("{", "not JSON"),
         ('{"parent": [-1]}', "missing required field `position`"),
         ('{"parent": 3, "position": []}', "Expected `array`, got `int`"),
