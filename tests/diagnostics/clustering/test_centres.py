@@ -157,5 +157,5 @@ def test_points_that_are_none_are_refused():
         for call in (renyi_centres, strong_centres, clusters):
             with pytest.raises(InvalidInstance, match="expected finite points"):
                 call(points, 0.1)
-    with pytest.raises(InvalidInstance, match="not finite"):
+    with pytest.raises(InvalidInstance, match="expected finite points"):
         captured(bad[1][None], bad[1][None], np.ones((1, 2), bool), 0.1)

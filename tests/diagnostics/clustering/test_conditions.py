@@ -159,12 +159,12 @@ def test_what_is_refused():
     ):
         with pytest.raises(InvalidInstance, match="not finite"):
             call()
-    with pytest.raises(InvalidInstance, match="nan others"):
+    with pytest.raises(InvalidInstance, match="n >= 0, got shape .1,. and nan"):
         captures_all([0.0], nan, 64.0, 6.5, 0.1)
     with pytest.raises(InvalidInstance, match="total: expected a positive number, got nan"):
         enough(nan, 64.0, 6.5, 0.1)
     for phi, place in (([0.0, 1.0], 5), ([0.0, 1.0], -1), ([0.0, nan], 1)):
-        with pytest.raises(InvalidInstance, match=f"position {place}"):
+        with pytest.raises(InvalidInstance, match=rf"from 0 to n - 1, got shape \(2,\) and {place}"):
             energy(phi, place, 1.0)
     with pytest.raises(InvalidInstance, match="c: expected a positive number, got nan"):
         enough(1, 64.0, np.nan, 0.1)

@@ -206,7 +206,7 @@ def test_bad_inputs_are_refused():
         hierarchical_attention(tree, x, x, x, scores="cosine")
     with pytest.raises(InvalidInstance, match="eps"):
         hierarchical_attention(tree, x, x, x, eps=x)
-    with pytest.raises(InvalidInstance, match="leave causal out"):
+    with pytest.raises(InvalidInstance, match="omit causal"):
         sight_of(tree, causal=True, mask=Mask.from_dense(np.ones((4, 4), bool)))
     with pytest.raises(InvalidInstance, match="a mask of one table over 4 positions"):
         sight_of(tree, mask=Mask.from_dense(np.ones((5, 5), bool)))
