@@ -145,7 +145,7 @@ def test_what_is_refused():
         stays([0.0, 1.0], 1, 1.0, 64.0, 4.0, 0.0)
     with pytest.raises(InvalidInstance, match="horizon: expected a positive number, got inf"):
         stays([0.0, 1.0], 1, np.inf, 64.0, 4.0, 0.1)
-    with pytest.raises(InvalidInstance, match="expected .n,. angles and a position"):
+    with pytest.raises(InvalidInstance, match=r"expected .n,. angles and a position"):
         stays([0.0, 1.0], 2, 1.0, 64.0, 4.0, 0.1)
     with pytest.raises(InvalidInstance, match="expected a finite beta >= 1e-12, got 0"):
         captures_all([0.0], 1, 0.0, 6.5, 0.1)
@@ -159,7 +159,7 @@ def test_what_is_refused():
     ):
         with pytest.raises(InvalidInstance, match="not finite"):
             call()
-    with pytest.raises(InvalidInstance, match="n >= 0, got shape .1,. and nan"):
+    with pytest.raises(InvalidInstance, match=r"n >= 0, got shape .1,. and nan"):
         captures_all([0.0], nan, 64.0, 6.5, 0.1)
     with pytest.raises(InvalidInstance, match="total: expected a positive number, got nan"):
         enough(nan, 64.0, 6.5, 0.1)

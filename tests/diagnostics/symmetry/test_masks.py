@@ -195,7 +195,7 @@ def test_what_is_too_large_to_draw_is_named():
             lambda: room.diagnose_mask(Mask.from_dense(np.zeros((0, 0), bool))),
             "a mask that allows no pair updates nothing",
         ),
-        (lambda: room.diagnose_mask(causal(3), check=True, draws=1), "expected positive dimensions and at least 2 draws"),
+        (lambda: room.diagnose_mask(causal(3), check=True, draws=1), "positive dimensions and at least 2 draws"),
         (lambda: room.update_symmetry(causal(3), 0), "expected a dimension of at least 1, got 0"),
         (lambda: room.count_ratio(causal(3), [1, 2]), "positions: expected 3 numbers"),
         (lambda: room.count_ratio(causal(3), [1, 2, np.inf]), "the distribution of positions contains 1 values"),
