@@ -114,8 +114,8 @@ A silent batch of `PackedSampler` has no samples; its auxiliary loss counts each
 `bool(batch.samples)` to leave it out without leaving out the backward pass.
 
 As over padded rows, the auxiliary loss belongs to one call: over two batches it is not the mean of theirs. A batch
-of `Collator("sdpa")`, which knows no model, has a mask of pairs only, on which the auxiliary loss of transformers
-fails with an error about sizes; give the collator the model.
+of `Collator("sdpa")`, which has no record of a model, has a mask of pairs only, on which the auxiliary loss of
+transformers fails with an error about sizes; give the collator the model.
 
 ## Dropout
 

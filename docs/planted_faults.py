@@ -181,7 +181,7 @@ def source_of(
 ) -> PackedBatch:
     """Return a merged batch of samples that share a prompt, or (not causal) of samples side by side.
 
-    Those side by side see themselves whole.
+    Adjacent documents see themselves completely.
     """
     random = np.random.default_rng(0)
     shared = prompt if causal else 0
@@ -454,7 +454,7 @@ def say_check_model(case: Case) -> str:
     except InvalidInstance as error:
         return f"refused: {error.remedy}"
     if not report.findings:
-        untold = f"; not told apart: {_kinds(report.not_told_apart)}" if report.not_told_apart else ""
+        untold = f"; not distinguished: {_kinds(report.not_told_apart)}" if report.not_told_apart else ""
         return ("right" if not report.no_values else "no finding") + untold
     first, named = report.findings[0], report.diagnosis is not None and report.diagnosis.name != "unknown"
     if report.cause is not None and (not named or "merge=False" in report.cause.remedy):

@@ -95,11 +95,11 @@ class Limits:
             value = getattr(self, name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (is_number and 0 <= value < 1e9):
-                raise InvalidInstance(f"{name}={value!r} is not a number from 0 to 1e9", "limits")
+                raise InvalidInstance(f"{name}: expected a number from 0 to 1e9, got {value!r}", "limits")
         for name, low, high in (("workers", 1, 4096), ("seed", 0, 2**31 - 1)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
-                raise InvalidInstance(f"{name}={value!r} is not an integer from {low} to {high}", "limits")
+                raise InvalidInstance(f"{name}: expected an integer from {low} to {high}, got {value!r}", "limits")
 
 
 @dataclass(frozen=True)

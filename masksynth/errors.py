@@ -1,4 +1,4 @@
-"""Errors: a fact with the values, where it holds, and a remedy where there is one."""
+"""Errors: a fact with its values, its location, and a remedy if there is one."""
 
 from __future__ import annotations
 

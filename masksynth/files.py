@@ -1,8 +1,8 @@
-"""The one writer of files and folders, with the rules that hold for every output.
+"""Write files and folders, completely or not at all; every output of the package goes through this module.
 
 * Parents are made.
 * An existing target is refused without ``force``; with it, only files that the writer itself writes are replaced.
-* An input is never replaced, whatever ``force`` says, nor through links, relative paths or hard links.
+* An input is never replaced, with ``force`` or without, nor through links, relative paths or hard links.
 * A target appears completely or not at all: drafts have a hidden name in the same folder, reach the disk, and are then
   renamed. Of two runs without ``force`` the second is refused and changes nothing.
 * The next run with the same target removes what a killed run left. Drafts are locked, so those in use are kept.
@@ -77,7 +77,7 @@ def check_file(path: str | Path, force: bool, inputs: Paths = ()) -> None:
         raise InvalidInstance("is a folder", "", "choose another name", str(path))
     check_inputs(path, inputs)
     if os.path.lexists(path) and not force:
-        raise InvalidInstance("is there already", "", f"choose another name {FORCE}", str(path))
+        raise InvalidInstance("already exists", "", f"choose another name {FORCE}", str(path))
     if os.path.exists(path) and not os.path.isfile(path):
         raise InvalidInstance("is not a regular file", "", "choose another name", str(path))
 
@@ -101,7 +101,7 @@ def write_file(
     Raises
     ------
     InvalidInstance
-        As `check_file`, also if another run has written the file meanwhile.
+        As `check_file`, also if another run has written the file in the meantime.
     MasksynthError
         If the file cannot be written; nothing is left.
 
@@ -160,7 +160,7 @@ def _rename_file(draft: Path, target: Path, force: bool, path: str | Path) -> No
         try:
             os.link(draft, target)  # unlike a rename, this fails if another run has written the target
         except FileExistsError:
-            raise InvalidInstance("is there already", "", f"choose another name {FORCE}", str(path)) from None
+            raise InvalidInstance("already exists", "", f"choose another name {FORCE}", str(path)) from None
         except OSError:  # a file system without hard links
             check_file(target, force)
             os.replace(draft, target)
@@ -208,7 +208,7 @@ def check_folder(
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what a folder contains, sorted; nothing if it does not exist, or vanishes meanwhile."""
+    """Return what a folder contains, sorted; nothing if it does not exist, or vanishes in the meantime."""
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
@@ -241,7 +241,7 @@ def writing_folder(
     Raises
     ------
     InvalidInstance
-        As `check_folder`, also if another run has filled the target meanwhile.
+        As `check_folder`, also if another run has filled the target in the meantime.
     MasksynthError
         If the folder cannot be written; nothing is left.
 
@@ -305,7 +305,7 @@ def _move_kept_files(target: Path, ours: Callable[[str], bool]) -> None:
 
 
 def open_draft(target: Path, is_folder: bool = False) -> tuple[int, Path]:
-    """Make an empty draft beside a target, locked until its handle is closed, and remove the drafts of killed runs.
+    """Make an empty draft next to a target, locked until its handle is closed, and remove the drafts of killed runs.
 
     Parameters
     ----------
@@ -353,7 +353,7 @@ def _prefix(target: Path) -> str:
 def _siblings(target: Path, ending: str) -> list[Path]:
     """Return the hidden files and folders that some run made for a target.
 
-    Eight hexadecimal digits stand before the ending, so that drafts of a target ``out.v2`` are not taken for those of
+    Eight hexadecimal digits precede the suffix, so that drafts of a target ``out.v2`` are not mistaken for those of
     ``out``.
     """
     return sorted(target.parent.glob(f"{glob.escape(_prefix(target))}{'[0-9a-f]' * 8}{ending}"))

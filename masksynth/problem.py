@@ -71,7 +71,7 @@ class Problem:
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Groups of nodes that may coincide, ascending.
 
-        Equal identity and, table by table, equally many keys of each identity.
+        Nodes may coincide if they have equal identity and, table by table, equally many keys of each identity.
         """
         groups: dict[object, list[int]] = {}
         nodes = self.nodes

@@ -83,4 +83,4 @@ class RenamedModules:
 def install() -> None:
     """Make the import system serve old paths."""
     if not any(isinstance(finder, RenamedModules) for finder in sys.meta_path):
-        sys.meta_path.insert(0, RenamedModules())  # before modules are sought by their files
+        sys.meta_path.insert(0, RenamedModules())  # before modules are searched for by their files

@@ -207,7 +207,7 @@ def _solve_sparse(question: Instance, engine: str, limits: Limits, started: floa
     run = _run_criterion(Problem(question.family, None))
     thin = sparsify(run.merged.mask, question.layers, backend=engine, limits=limits, progress=progress)
     if thin.mask is None or thin.objective is None:
-        fact = f"a sparse search answered {thin.status.name} though the dense mask is an answer"
+        fact = f"a sparse search returned {thin.status.name} though the dense mask is an answer"
         raise MasksynthError(f"{fact}; please report this instance")
     merged = replace(run.merged, mask=thin.mask, problem=question_of(question.family, question.layers, True))
     report = verify(question, merged, minimal=True)
@@ -252,7 +252,7 @@ def _run_search(problem: Problem, name: str, limits: Limits) -> _Run:
     outcome = chosen.solve(problem, limits)
     if outcome.found is None:
         if outcome.status is not Status.UNKNOWN:
-            raise MasksynthError(f"backend {name!r} claims {outcome.status.name} and shows nothing")
+            raise MasksynthError(f"backend {name!r} returned {outcome.status.name} without a solution")
         raise _NoAnswer
     merged = outcome.found if isinstance(outcome.found, MergedTask) else merge_classes(problem.family, outcome.found)
     if outcome.status is Status.FEASIBLE and outcome.bound == len(merged.positions):  # the limit came after the proof

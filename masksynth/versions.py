@@ -13,7 +13,7 @@ def versions(more: Mapping[str, str] | None = None) -> dict[str, str]:
     Parameters
     ----------
     more : mapping of str to str, optional
-        Name -> version of further packages.
+        Name -> version of additional packages.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Booleans are refused wherever a number is asked for: in options, in lists, in arrays of files."""
+"""Booleans are refused wherever a number is expected: in options, in lists, in arrays of files."""
 
 import json
 
@@ -51,13 +51,15 @@ def test_a_boolean_is_not_a_number(name):
 def test_arrays_beside_a_mask(tmp_path, name):
     arrays = {"mask": CAUSAL, "loss_position": np.array([1]), "loss_label": np.array([5])}
     np.savez(tmp_path / "mask.npz", **arrays, **{name: np.array([True] * (4 if name.endswith("ids") else 1))})
-    with pytest.raises(InvalidInstance, match=rf"mask\.npz: array '{name}' holds bool, not (integers|numbers); store"):
+    with pytest.raises(
+        InvalidInstance, match=rf"mask\.npz: array '{name}': expected (integers|numbers), got bool; store"
+    ):
         read_subject(tmp_path / "mask.npz")
 
 
 def test_positions_beside_a_mask_are_not_cut_to_integers(tmp_path):
     np.savez(tmp_path / "mask.npz", mask=CAUSAL, position_ids=np.array([0.0, 0.5, 1.0, 1.5]))
-    with pytest.raises(InvalidInstance, match="array 'position_ids' holds float64, not integers"):
+    with pytest.raises(InvalidInstance, match="array 'position_ids': expected integers, got float64"):
         read_subject(tmp_path / "mask.npz")
 
 

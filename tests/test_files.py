@@ -1,4 +1,4 @@
-"""The writer of files and folders: force, inputs, whole or not at all, two at a time, and what a kill leaves."""
+"""The writer of files and folders: force, inputs, complete or absent, two at a time, and what a kill leaves."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def test_a_file_is_whole_or_not_there(tmp_path):
         write_file(target, broken())
     assert list(target.parent.iterdir()) == []
     write_file(target, [b"one ", b"two"])
-    with pytest.raises(InvalidInstance, match=r"a.txt: is there already; choose another name or give --force"):
+    with pytest.raises(InvalidInstance, match=r"a.txt: already exists; choose another name or give --force"):
         write_file(target, b"three")
     with pytest.raises(InvalidInstance, match="no more"):
         write_file(target, broken(), force=True)
@@ -74,7 +74,7 @@ def test_a_link_is_followed_and_stays(tmp_path):
     write_file(tmp_path / "link.txt", b"new", force=True)
     assert (tmp_path / "link.txt").is_symlink()
     assert (tmp_path / "real.txt").read_bytes() == b"new"
-    with pytest.raises(InvalidInstance, match="is there already"):
+    with pytest.raises(InvalidInstance, match="already exists"):
         write_file(tmp_path / "loose.txt", b"new")
 
 
@@ -187,7 +187,7 @@ def test_the_second_of_two_is_refused_and_takes_nothing(kind, tmp_path):
         complaints.strip()
         .splitlines()[-1]
         .endswith(
-            f"{target}: is there already; choose another name or give --force (in Python force=True)"
+            f"{target}: already exists; choose another name or give --force (in Python force=True)"
             if kind == "file"
             else f"{target}: the folder is not empty; choose another folder or give --force (in Python force=True)"
         )

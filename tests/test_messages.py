@@ -58,9 +58,9 @@ MESSAGES = [
     (lambda _: loads('{"a": NaN}', "f.json"), "f.json: $.a: NaN is not a JSON number; use a finite number"),
     (lambda _: loads("{"), "$: not JSON: line 1, column 2: Expecting property name enclosed in double quotes; check the text there"),  # noqa: E501
     (lambda _: ms.Node("a", {1}, 0), "$.input: set is not a JSON value; use strings, numbers, booleans, null, lists or objects"),  # noqa: E501
-    (lambda _: ms.Limits(seconds=-1), "limits: seconds=-1 is not a number from 0 to 1e9"),
-    (lambda _: ms.Limits(workers=0), "limits: workers=0 is not an integer from 1 to 4096"),
-    (lambda _: ms.Limits(seed=True), "limits: seed=True is not an integer from 0 to 2147483647"),
+    (lambda _: ms.Limits(seconds=-1), "limits: seconds: expected a number from 0 to 1e9, got -1"),
+    (lambda _: ms.Limits(workers=0), "limits: workers: expected an integer from 1 to 4096, got 0"),
+    (lambda _: ms.Limits(seed=True), "limits: seed: expected an integer from 0 to 2147483647, got True"),
     (lambda _: ms.Mask.from_dense(np.eye(2)), "$: expected a bool array of shape (n, n) or (P, n, n), got float64 (2, 2)"),  # noqa: E501
     (lambda _: ms.Mask.from_intervals([[[(0, 1), (1, 2)], []]]), "$: the intervals of a row are not sorted and disjoint with a gap between them"),  # noqa: E501
     (lambda _: backend("glpk"), "unknown backend 'glpk'; choose from auto, criterion, brute, cpsat, maxsat, ilp"),
@@ -75,7 +75,7 @@ MESSAGES = [
     ),
     (
         lambda _: explain(BUTTERFLY.family, ("t", "p"), ("t", "p")),
-        "$.tasks: no task 't'; near it: 'predict w2', 'predict w1', 'predict w0'",
+        "$.tasks: no task 't'; similar names: 'predict w2', 'predict w1', 'predict w0'",
     ),
     (lambda folder: written(folder), "{folder}: the folder is not empty; choose another folder or give --force (in Python force=True)"),  # noqa: E501
     (

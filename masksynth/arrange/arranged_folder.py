@@ -30,7 +30,7 @@ Report = Callable[[int, Mask, Arrangement], None]
 
 @dataclass(frozen=True)
 class ArrangeOptions:
-    """How masks are arranged; see `masksynth.arrange.arrange`.
+    """Options for arranging masks; see `masksynth.arrange.arrange`.
 
     Parameters
     ----------

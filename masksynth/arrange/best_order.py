@@ -253,7 +253,7 @@ def _exchange_segments(order: Int64Array, block: int, rng: np.random.Generator) 
 def _sort_blocks(order: Int64Array, start: Int64Array, block: int) -> Iterator[Int64Array]:
     """Yield orders with the same blocks, sorted inside and among each other.
 
-    As given, as at the start, or as they are.
+    Positions of a block are sorted by number or as in ``start``; blocks by the mean of either, or kept in place.
     """
     start_position = invert_order(start)
     home = np.arange(len(order)) // block

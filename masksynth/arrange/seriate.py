@@ -195,7 +195,7 @@ def _longest_chain(below: list[Int64Array], remaining: BoolArray) -> Int64Array:
     for number in np.flatnonzero(remaining).tolist():
         row = below[number]
         if len(row):
-            best = len(row) - 1 - int(np.argmax(length[row][::-1]))  # of several the last
+            best = len(row) - 1 - int(np.argmax(length[row][::-1]))  # ties: the last one
             if remaining[row[best]]:
                 predecessor[number], length[number] = row[best], length[row[best]]
         length[number] += 1

@@ -173,10 +173,7 @@ def _swap_siblings(rank: Float64Array, parent: Int64Array, tree: Int64Array, rng
 
 
 def _compute_costs(mask: Mask, tree: Int64Array, block: int, count: int) -> Int64Array:
-    """Return the cost of each tree beginning at each offset.
-
-    Weighted non-empty blocks, partial blocks and intervals.
-    """
+    """Return the cost of each tree at each offset: weighted non-empty blocks, partial blocks and intervals."""
     touched, full = border_costs(mask, block)
     begins = np.flatnonzero(run_starts(tree))
     first = np.zeros(count, np.int64)
@@ -190,9 +187,9 @@ def _compute_costs(mask: Mask, tree: Int64Array, block: int, count: int) -> Int6
 
 
 def _sequence_trees(table: _CostTable, length: Int64Array, block: int, rng: np.random.Generator) -> Int64Array:
-    """Return the units of all trees.
+    """Return the units of all trees, in a sequence of low total loss.
 
-    Greedily the tree with the least loss at the current offset, then random changes.
+    The sequence is built greedily, by the least loss at the current offset, and improved by random changes.
     """
     step = length % block
     loss = table.cost - table.cost.min(axis=1, keepdims=True)

@@ -21,9 +21,9 @@ from masksynth.tasks.canonical import canonical
 from masksynth.verify.colour_refinement import draw, row_sums
 
 ROW_LIMIT = 1000
-"""Most wrong rows that are reported."""
+"""Maximum number of wrong rows that are reported."""
 LIST_LIMIT = 20
-"""Most positions in a witness."""
+"""Maximum number of positions in a witness."""
 
 
 def expects_itself(plan: Plan) -> BoolArray:
@@ -61,7 +61,7 @@ def find_wrong_context(subject: Subject, plan: Plan) -> Iterator[Finding]:
 
 
 def _compare_row(subject: Subject, plan: Plan, query: int, intended_query: int, table: int) -> Iterator[Finding]:
-    """Yield what one row lacks, contains in another number, or should not contain."""
+    """Yield the keys that one row lacks, contains in another number, or should not contain."""
     class_of_position, classes = plan.matched.class_of_position, plan.matched.classes
     row = subject.mask.row(query, table)
     expected = Counter(classes[plan.intended.mask.row(intended_query, table)].tolist())

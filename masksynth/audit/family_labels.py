@@ -13,7 +13,7 @@ from masksynth.subject.subject import Subject
 from masksynth.tasks.canonical import canonical
 
 LIST_LIMIT = 20
-"""Most positions in a witness."""
+"""Maximum number of positions in a witness."""
 
 
 def find_wrong_labels(subject: Subject, plan: Plan) -> Iterator[Finding]:

@@ -94,5 +94,5 @@ def class_name(plan: Plan, number: int) -> str:
 
 
 def shorten(text: str) -> str:
-    """Cut a text of more than 40 characters."""
+    """Cut a string to at most 40 characters."""
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,4 +1,4 @@
-"""Check labels where neither a family nor samples are known: shifted labels, labels that do not say what they hide."""
+"""Check labels without family or samples: shifted labels, and labels that do not declare what they hide."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find_offset_labels(subject: Subject, live: BoolArray) -> Iterator[Finding]:
     labels = subject.labels
     if labels is None or subject.inputs is None or not len(labels):
         return
-    if subject.batch is not None or subject.samples is not None:  # these say which label is due where
+    if subject.batch is not None or subject.samples is not None:  # these define the expected label of each position
         return
     codes = np.array(factorize(map(canonical, (*subject.inputs, *labels.value))), np.int64)
     inputs, values = codes[: subject.size], codes[subject.size :]
@@ -68,7 +68,7 @@ def _labels_across_boundaries(
     They are reported only where most labels are next tokens. The label that ends a text may equal the next position's
     input by chance. So where the next position begins a text, most labels before such positions must be equal to it,
     and where it continues some other position, no label of a row that it attends to may predict it. A next position on
-    which no label depends says nothing, unless every label equals the next input.
+    which no label depends is not evidence, unless every label equals the next input.
     """
     number, following = _followers_of_another_text(subject, labels, is_next_input)
     if number is None or following is None:
@@ -123,7 +123,7 @@ def _assumed_chunks(subject: Subject, width: int, position: int, labels: int) ->
 def _text_continues(subject: Subject, position: Int64Array, steps: int) -> BoolArray:
     """Return for each position whether its text continues for ``steps`` positions.
 
-    Each next position must have the next position id and attend to the one before it.
+    A text continues where the next position has the next position id and attends to the position before it.
     """
     continues = position + steps < subject.size
     if steps == 0:
@@ -151,8 +151,8 @@ def _positions_by_value(position: Int64Array, values: Int64Array) -> list[list[i
 def _width_of_chunks(subject: Subject, begins: Int64Array) -> tuple[int, BoolArray]:
     """Return the width of the chunks that every row keeps to (0: none), and where ids continue into the next chunk.
 
-    The second result says which of the positions ``begins`` have the next id. Of the widths that fit, the largest: the
-    greatest common divisor of the position ids at which chunks begin.
+    The second result marks those of ``begins`` whose id is one more than that of the position before. Of the widths
+    that fit, the largest is returned: the greatest common divisor of the position ids at which chunks begin.
     """
     ids = subject.positions
     none = 0, np.zeros(len(begins), bool)
@@ -175,7 +175,7 @@ def _width_of_chunks(subject: Subject, begins: Int64Array) -> tuple[int, BoolArr
 def find_undeclared_hides(subject: Subject) -> Iterator[Finding]:
     """Yield MS022 for labels without ``hides`` that are not next tokens either, so that no leak can be searched for.
 
-    With samples there is no such finding: samples say which token each label is.
+    With samples there is no such finding, because samples identify the token of each label.
     """
     labels = subject.labels
     if labels is None or labels.unsaid is None or not len(labels.unsaid) or subject.samples is not None:
@@ -183,11 +183,11 @@ def find_undeclared_hides(subject: Subject) -> Iterator[Finding]:
     first, count = int(labels.unsaid[0]), len(labels.unsaid)
     position, label = int(labels.position[first]), canonical(labels.value[first])
     message = (
-        f"leaks were not searched for: {count} of {len(labels)} labels do not say what they hide, label {first} "
+        f"leaks were not searched for: {count} of {len(labels)} labels do not declare what they hide, label {first} "
         f"({label} at position {subject.token(position)}) first; {labels.why}"
     )
     witness = {"codes": ["MS001"], "label": first, "labels": count}
-    remedy = "say in each label what it hides ([] for nothing), or give --samples"
+    remedy = "declare in each label what it hides ([] for nothing), or give --samples"
     yield Finding("MS022", "warning", position, witness, remedy, message)
 
 

@@ -211,7 +211,7 @@ def _hidden_in_sparse(family: Instance, embeddings: Mapping[str, Mapping[str, in
 def _map_to_subject(subject: Subject, plan: Plan, secrets: Secrets) -> Secrets:
     """Map the family's secrets from intended positions to those of the subject.
 
-    Without those that the intended mask reaches too, as equal positions of tasks may coincide.
+    Secrets that the intended mask reaches too are dropped, since equal positions of tasks may coincide.
     """
     classes = plan.matched.classes
     reached, _ = find_reachable(plan.intended.mask, secrets.query, secrets.which, secrets.sets, subject.layers)

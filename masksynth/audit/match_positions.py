@@ -23,9 +23,9 @@ from masksynth.verify.colour_refinement import draw, first_colours, levels, rank
 from masksynth.verify.mask_refinement import stable
 
 ROUNDS = 200
-"""Most rounds of splitting; each takes O(T + N log N)."""
+"""Maximum number of rounds of splitting; each takes O(T + N log N)."""
 PAIRS = 20_000
-"""Most comparisons, one by one, of positions that have the same colour."""
+"""Maximum number of comparisons, one by one, of positions that have the same colour."""
 
 
 class Matched(NamedTuple):

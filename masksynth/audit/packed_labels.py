@@ -18,7 +18,7 @@ from masksynth.subject.subject import Subject
 def expected_predictors(batch: PackedBatch, segments: tuple[Any, ...] | None) -> Int64Array:
     """Return the position that should predict each label, shape (E,); -1 if that token is dead.
 
-    It is the position of the token before the label's own, or as the sample's segments say.
+    It is the position of the token before the label's own, or the one that the sample's segments define.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from masksynth.subject.subject import Subject
 from masksynth.verify.packed_rows import wrong_tokens
 
 ROW_LIMIT = 20
-"""Most wrong rows that are reported, and most keys in a witness."""
+"""Maximum number of wrong rows that are reported, and of keys in a witness."""
 REPACK = "pack the samples again"
 
 
@@ -94,7 +94,7 @@ def _name(subject: Subject, token: _Token) -> str:
 def _compare_row(
     subject: Subject, token: _Token, row: Int64Array, expected: Int64Array, wrong_rows: int
 ) -> Iterator[Finding]:
-    """Yield what one row lacks and what it should not contain, or that copies occur in the wrong number."""
+    """Yield the keys that one row lacks or should not contain, or that copies occur in the wrong number."""
     name = _name(subject, token)
     more = f" (one of {wrong_rows} tokens with wrong rows)" if wrong_rows > 1 else ""
     missing, extra = np.setdiff1d(expected, row), np.setdiff1d(row, expected)

@@ -14,9 +14,9 @@ from masksynth.subject.subject import Subject
 from masksynth.verify.colour_refinement import row_sums
 
 FINDING_LIMIT = 1000
-"""Most rows, and most labels, that are reported one by one."""
+"""Maximum number of rows, and of labels, that are reported one by one."""
 KEY_LIMIT = 20
-"""Most keys in a witness."""
+"""Maximum number of keys in a witness."""
 
 
 def find_padding_faults(subject: Subject, live: BoolArray) -> Iterator[Finding]:

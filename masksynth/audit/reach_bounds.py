@@ -11,7 +11,7 @@ from masksynth.verify.colour_refinement import draw, row_sums
 
 
 def is_transitive(mask: Mask) -> bool:
-    """Return True if the mask is recognised as transitive: each position attends to all that it reaches, itself aside.
+    """Return True if the mask is recognised as transitive: each position attends to all that it reaches, except itself.
 
     A row, with its own position, is recognised if it is the disjoint union of all positions that have this same row and
     of the row of another position that is recognised. Rows are compared by sums of random words

@@ -20,7 +20,7 @@ from masksynth.verify.colour_refinement import first_colours, most_in_a_row
 from masksynth.verify.mask_refinement import stable
 
 LIST_LIMIT = 100
-"""Most positions in a witness."""
+"""Maximum number of positions in a witness."""
 
 
 class Size(NamedTuple):
@@ -65,7 +65,7 @@ class SizeAtMost(Size):
 def find_live_positions(subject: Subject) -> BoolArray:
     """Return the positions that some label depends on, or all but padding where labels are not known.
 
-    O(N + T) for each layer that adds positions.
+    Takes O(N + T) for each layer that adds positions.
     """
     if subject.labels is None:
         return np.ones(subject.size, bool) if subject.padding is None else ~subject.padding
@@ -130,7 +130,7 @@ def find_dead_positions(subject: Subject, live: BoolArray) -> Iterator[Finding]:
 def code_identities(subject: Subject) -> Int64Array | None:
     """Return integer codes of (input, position id, kind) per position; None without inputs or position ids.
 
-    Without kinds all positions are of one kind.
+    Without kinds all positions have the same kind.
     """
     if subject.inputs is None or subject.positions is None:
         return None
@@ -142,7 +142,7 @@ def find_value_classes(subject: Subject) -> Int64Array | None:
     """Return the class of each position: equal classes hold equal values at every layer.
 
     Colour refinement, near-linear.
-    None for a sparse answer, whose rows stand for the flow through them, copies included.
+    None for a sparse answer, whose rows represent the flow through them, copies included.
     """
     identity = None if subject.sparse else code_identities(subject)
     return None if identity is None else stable(identity, subject.mask, draw_words(subject.mask))
@@ -163,7 +163,7 @@ def count_needed_copies(subject: Subject, classes: Int64Array, live: BoolArray) 
 def find_duplicates(subject: Subject, live: BoolArray, classes: Int64Array | None) -> Iterator[Finding]:
     """Yield MS008 for live positions of one class, of which there are more than any row contains.
 
-    Where groups of samples keep them apart it is a note.
+    The finding is a note where groups of samples keep the positions apart.
     """
     if classes is None:
         return

@@ -213,13 +213,13 @@ def find_unchecked(subject: Subject) -> dict[str, str]:
     >>> import numpy as np
     >>> from masksynth.mask import Mask
     >>> find_unchecked(Subject(Mask.from_dense(np.eye(1, dtype=bool)), "m"))["MS001"]
-    'labels that say what they hide, a family, or samples'
+    'labels that declare what they hide, a family, or samples'
     """
     labels, family, samples = subject.labels, subject.family is not None, subject.samples is not None
     has_tasks = family or samples or subject.batch is not None
     hides = labels is not None and (any(labels.hides) or bool((labels.target >= 0).any()))
     needs = {
-        "MS001": (hides or family or samples, "labels that say what they hide, a family, or samples"),
+        "MS001": (hides or family or samples, "labels that declare what they hide, a family, or samples"),
         "MS002": (has_tasks, "a family or samples"),
         "MS003": (has_tasks, "a family or samples"),
         "MS004": (has_tasks, "a family or samples"),

@@ -27,7 +27,7 @@ from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 BUDGET = 1 << 31
 """Entries that one search may touch."""
 MAX_PATHS, MAX_HOPS = 500, 256
-"""Most paths of two hops or more that are written out, and the most hops of one path."""
+"""Maximum number of paths of two hops or more that are written out, and of hops of one path."""
 VISIT_COST = 64
 """Cost of one step of `count_hops`, in entries of a round over all positions."""
 

@@ -15,7 +15,7 @@ from masksynth.tasks.model import Rows
 
 
 def token_nodes(first: int, last: int, position: int | None = None) -> tuple[Node, ...]:
-    """Return nodes w{first} .. w{last - 1}, each named like its input, at positions ``position`` [default: first], ...
+    """Return nodes w{first} .. w{last - 1}, each named like its input, from position ``position`` [default: first] on.
 
     Examples
     --------

@@ -214,7 +214,7 @@ def local_global(n: int = 8, w: int = 2, d: int = 2) -> Instance:
 
 
 def _literal_prefixes(n: int, *tables: Iterable[tuple[int, ...]]) -> list[Task]:
-    """Tasks i < n - 1 over w[0..i] with the literal rows of ``tables`` (row a lists indices <= a)."""
+    """Return tasks i < n - 1 over w[0..i] with the literal rows of ``tables`` (row a lists indices <= a)."""
     nodes = token_nodes(0, n - 1)
     called = node_names(nodes)
     rows = [[(called[a], tuple(called[b] for b in row)) for a, row in enumerate(table)] for table in tables]

@@ -166,7 +166,7 @@ def parallel_context_bos(
 ) -> Instance:
     """Parallel context whose documents all begin with "<bos>".
 
-    As ``parallel_context``, except that the first inputs of all documents are equal.
+    Same as ``parallel_context``, except that the first inputs of all documents are equal.
 
     Parameters
     ----------

@@ -102,7 +102,7 @@ def _answers(P: int, lengths: Sequence[int], titles: Sequence[str]) -> list[Task
 
 
 def agent_trie(rollouts: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3), (0, 1, 2, 4, 5), (0, 6, 7))) -> Instance:
-    """Agent rollouts: one task a rollout, its tokens a chain, every token predicting the next.
+    """Agent rollouts: one task per rollout, its tokens a chain, every token predicting the next.
 
     Parameters
     ----------

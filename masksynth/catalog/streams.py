@@ -72,7 +72,7 @@ def _two_wings(k: int, left: Sequence[Node], right: Sequence[Node]) -> Task:
 def block_two_stream(n: int = 8, l: int = 2) -> Instance:  # noqa: E741 - the paper's name
     """Block Two-Stream: task b has content w[0..bl-1], a chain, and mask tokens m[bl..bl+l-1]; m sees all w and m.
 
-    M[i] predicts t[i].
+    Mask token m[i] predicts t[i].
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _check_blocks(n: int, length: int) -> None:
 
 
 def _block(b: int, length: int, queries: Sequence[Sequence[Node]]) -> Task:
-    """Task of block b: a content chain below the given blocks of mask tokens."""
+    """Return the task of block b: a content chain below the given blocks of mask tokens."""
     content = token_nodes(0, b * length)
     inner = [node for block in queries for node in block]
     rows = block_rows([*zip(content, strict=True), *queries])
@@ -153,7 +153,7 @@ def _block(b: int, length: int, queries: Sequence[Sequence[Node]]) -> Task:
 def xlnet_two_stream(n: int = 6, T: int = 3, z: tuple[int, ...] = ()) -> Instance:
     """XLNet: task r < T has content h of the context and of the targets of rank < r, and a query g.
 
-    M at position z[r], predicting it.
+    Query g is the mask token M at position z[r], and predicts the token there.
 
     Content of the context sees the context; content of a target sees the context and the targets up to itself; g sees
     all h, not itself.
@@ -248,7 +248,7 @@ def _check_query_size(c: int, targets: int, **parameters: int) -> None:
 
 
 def _query_tasks(context: Sequence[Node], targets: Sequence[Node], queries: Iterable[tuple[Node, str]]) -> list[Task]:
-    """Task r: the context clique, the first r targets in order, and query r, which sees all of them but not itself."""
+    """Return tasks r: context clique, first r targets in order, and query r, which sees all of them but not itself."""
     called = node_names([*context, *targets])
     c = len(context)
     rows = {name: called[: max(c, rank + 1)] for rank, name in enumerate(called)}

@@ -12,7 +12,7 @@ from masksynth.tasks import Instance, Node, Task
 def tabpfn(n: int = 4, m: int = 3) -> Instance:
     """TabPFN: one task per test row, the n training rows and the test row, all at position 0.
 
-    It sees the training rows and itself.
+    The test row sees the training rows and itself.
 
     Parameters
     ----------

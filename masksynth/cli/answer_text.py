@@ -74,7 +74,7 @@ def _sparse_answer_text(question: Instance, answer: Answer, merged: MergedTask, 
 
 
 def edge_lines(edges: Objective, certificate: Mapping[str, Any]) -> list[str]:
-    """Return lines that say what is proved about a number of edges, and how."""
+    """Return lines about what is proved of a number of edges, and how."""
     gap = edges.value - edges.bound
     claim = (
         "the fewest possible"

@@ -49,7 +49,7 @@ def arrange(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Order the positions of a mask for few non-empty blocks.
+    """Reorder the positions of a mask so that few blocks are non-empty.
 
     \b
     masksynth arrange out

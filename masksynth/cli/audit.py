@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from masksynth.audit import Finding, Report, Subject
 
 SHOWN_LIMIT = 4
-"""Most findings of one code and severity that are printed."""
+"""Maximum number of findings of one code and severity that are printed."""
 
 
 @click.command(name="audit")

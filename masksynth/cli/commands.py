@@ -68,7 +68,7 @@ def main() -> None:
     masksynth new butterfly --n 8 | masksynth solve - -o out
     masksynth verify instance.json out
 
-    Exit codes: 0 yes, 1 no (infeasible, check failed), 2 trouble (usage, bad file), 3 unknown (limit reached, no
+    Exit codes: 0 yes, 1 no (infeasible, check failed), 2 error (usage, bad file), 3 unknown (limit reached, no
     answer).
     """
 

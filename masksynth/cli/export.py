@@ -39,14 +39,18 @@ def block_size_option(_: click.Context, __: click.Parameter, value: str) -> tupl
 @mask_options
 @click.option("--to", type=click.Choice([*TARGETS]), help="The format to write.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), callback=output_file, help="Write it: a .safetensors file."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=output_file,
+    help="Write the arrays to a .safetensors file.",
 )
 @click.option(
     "--block-size",
     default="128",
     show_default=True,
     callback=block_size_option,
-    help="Of block lists: 128, or queries x keys: 256x128.",
+    help="Block size of block lists: 128, or queries x keys: 256x128.",
 )
 @click.option(
     "--table", type=click.IntRange(0), help="Table of a layer pattern [default: all; to write: the only one]."
@@ -83,7 +87,7 @@ def export(
         check_target_file(output, force, subject.input_files())
     mask = subject.read().mask
     if table is not None and table >= mask.tables:
-        fact = f"has {mask.tables} tables, not a table {table}"
+        fact = f"has {mask.tables} tables, but not table {table}"
         raise InvalidInstance(fact, "", "tables are counted from 0", subject.path)
     with progress(f"exporting {plain(subject.path)} ...", quiet):
         if to is not None and output is not None:

@@ -88,12 +88,11 @@ def _type_text(kind: Any) -> str:
     if kind is int:
         return "an integer"
     if kind is str:
-        return "a text"
+        return "a string"
     if inner is not None and hasattr(inner, "__args__"):
-        return (
-            f"{'integers' if inner.__args__[0] is int else 'texts'} separated by commas, lists separated by semicolons"
-        )
-    return f"{'integers' if inner is int else 'texts'} separated by commas"
+        items = "integers" if inner.__args__[0] is int else "strings"
+        return f"{items} separated by commas, lists separated by semicolons"
+    return f"{'integers' if inner is int else 'strings'} separated by commas"
 
 
 def _summary(function: Callable[..., Instance]) -> str:

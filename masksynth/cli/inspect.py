@@ -1,4 +1,4 @@
-"""``masksynth inspect``: the numbers of a mask, why one position sees another, and how two masks differ."""
+"""``masksynth inspect``: statistics of a mask, explanations of its entries, and differences of masks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def inspect_mask(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Print the numbers of a mask, why a position sees another, or how two masks differ.
+    """Print statistics of a mask, explain one of its entries, or compare it with another mask.
 
     \b
     masksynth inspect out

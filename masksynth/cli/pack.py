@@ -23,7 +23,7 @@ from masksynth.terminal import JSON, QUIET, count, input_files, output_file, pla
 CHUNK = 1 << 20
 """Bytes of a gzip stream that are written at a time."""
 NAMES = 5
-"""Most names that are listed in text."""
+"""Maximum number of names that are listed in text."""
 
 
 def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Shape | None:
@@ -38,14 +38,14 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     "--output",
     type=click.Path(path_type=Path),
     callback=output_file,
-    help="Folder to write [default: only count].",
+    help="Folder to write [default: count only].",
 )
 @click.option(
     "--max-length",
     type=click.IntRange(1, 2**31 - 1),
     default=LENGTH,
     show_default=True,
-    help="Most positions of a batch.",
+    help="Maximum number of positions in a batch.",
 )
 @click.option(
     "--window",
@@ -58,13 +58,13 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     "--token-field",
     multiple=True,
     metavar="NAME",
-    help="A further list of numbers, one a token, to carry with the labels.",
+    help="Additional list of numbers, one per token, to carry with the labels.",
 )
 @click.option(
     "--key-field",
     multiple=True,
     metavar="NAME",
-    help="A further list of integers, one a token, that is part of a token's identity.",
+    help="Additional list of integers, one per token, that is part of a token's identity.",
 )
 @click.option("--skip-long", is_flag=True, help="Leave out and list samples longer than a batch instead of stopping.")
 @click.option(
@@ -131,7 +131,7 @@ def pack(
 
 @contextmanager
 def _open_with_bar(samples: str, quiet: bool) -> Iterator[tuple[str | IO[bytes], Callable[[str], None]]]:
-    """Yield the source and a function that shows a text; on a terminal a bar shows how much of the file is read."""
+    """Yield the source and a function that shows a label; on a terminal a bar shows how much of the file is read."""
     if quiet or samples == "-" or not sys.stderr.isatty():
         yield samples, lambda _: None
         return

@@ -37,7 +37,7 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class SolveOptions:
-    """How instances are solved; these options have no meaning where results are read."""
+    """Options for solving instances; they have no meaning where results are read."""
 
     backend: str
     layers: Any
@@ -56,7 +56,7 @@ class SolveOptions:
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """Where results are written and compared.
+    """Files to which results are written, and with which they are compared.
 
     Parameters
     ----------
@@ -141,7 +141,9 @@ class ResultFiles:
 @click.option("--force", is_flag=True, help="Overwrite the file of -o, the plot and the table.")
 @click.option("--ordered", is_flag=True, help="Write results in the order of the instances, not as they finish.")
 @click.option(
-    "--report", is_flag=True, help="Print a summary, and plot solved instances over time beside the results (FILE.svg)."
+    "--report",
+    is_flag=True,
+    help="Print a summary, and plot solved instances over time next to the results (FILE.svg).",
 )
 @click.option(
     "--compare",
@@ -174,7 +176,7 @@ def search_command(
     Ctrl-C the finished results are kept, and --resume continues. Arguments that end in .jsonl are results to read, not
     instances to solve.
 
-    Exit codes: 0 every instance is answered, 1 some failed or became worse, 2 trouble (usage, full disk), 3 stopped
+    Exit codes: 0 every instance is answered, 1 some failed or became worse, 2 error (usage, full disk), 3 stopped
     before the end.
     """
     names, parameters = split_arguments(arguments, family)
@@ -204,7 +206,7 @@ def _check_use(instances: list[str], read: list[Path], family: str | None, files
     given = [field.name for field in fields(SolveOptions) if source(field.name) is not ParameterSource.DEFAULT]
     if read and (instances or family or files.output or given):
         more = "".join(f", --{name.replace('_', '-')}" for name in given)
-        raise click.UsageError(f"{read[0]} holds results to read; leave instances, --family, -o{more} away")
+        raise click.UsageError(f"{read[0]} holds results to read; omit instances, --family, -o{more}")
     if not (instances or family or read):
         raise click.UsageError("nothing to search; name instances, or --family")
     if files.output is None and (files.resume or files.force) and not read:

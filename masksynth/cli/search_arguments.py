@@ -78,7 +78,7 @@ def _parse_range(text: str) -> range:
 
 
 def list_files(instances: Iterable[str]) -> list[str]:
-    """Return the files that instances stand for; stdin stays ``-``."""
+    """Return the files that instances refer to; stdin stays ``-``."""
     return [path for instance in instances for path in (["-"] if instance == "-" else paths(instance))]
 
 
@@ -87,4 +87,4 @@ def check_distinct(files: Sequence[Path]) -> None:
     targets = [os.path.realpath(file) for file in files]
     for target, file in zip(targets, files, strict=True):
         if targets.count(target) > 1:
-            raise click.UsageError(f"{file} is named for two things; name two files")
+            raise click.UsageError(f"{file} is named twice; name two files")

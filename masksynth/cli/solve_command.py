@@ -143,7 +143,7 @@ def solve_command(
     question = replace(question, layers=question.layers if layers is ... else layers, sparse=sparse or question.sparse)
     files.check(inputs, question, backend)
     with claim_target(files.output):
-        verb = "thinning" if question.sparse else "merging"
+        verb = "sparsifying" if question.sparse else "merging"
         with progress(f"{verb} {plain(question.name)} ...", quiet) as show_progress:
             answer = solve(question, backend=backend, limits=limits, progress=show_progress)
         with to_the_end():

@@ -209,7 +209,7 @@ def sparsify(
     files.check(inputs, backend)
     relation = read_mask(mask)
     depth = None if layers is ... else layers
-    with progress(f"thinning {plain(str(mask))} ...", quiet) as show_progress:
+    with progress(f"sparsifying {plain(str(mask))} ...", quiet) as show_progress:
         answer = sparsify_mask(
             relation, depth, layered=layered, backend=backend, limits=limits, progress=show_progress, **rules
         )

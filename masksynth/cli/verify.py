@@ -156,7 +156,7 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
 
 
 def _read_samples(source: str, folder: Path, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
-    """Yield the samples of a file as tables; refuse an instance with an error that says so."""
+    """Yield the samples of a file as tables; refuse an instance by a clear error."""
     from masksynth.pack.read_files import read_samples
 
     try:

@@ -1,4 +1,4 @@
-"""Write the results of ``masksynth search`` as they come, through Ctrl-C."""
+"""Write the results of ``masksynth search`` as they arrive, safely under Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from masksynth.search.running import UNFINISHED
 
 
 def write_results(results: Generator[Result, None, None], book: Book | None, output: Path | None, show: Show) -> int:
-    """Write results as they come; return the exit code.
+    """Write results as they arrive; return the exit code.
 
-    After the first Ctrl-C the finished results are written, and further ones are ignored.
+    After the first Ctrl-C the finished results are written, and later ones are ignored.
     """
     endings: Counter[str] = Counter()
 

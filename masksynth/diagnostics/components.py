@@ -12,9 +12,7 @@ from masksynth.mask.typing import Int64Array
 def part_of(mask: Mask, table: int = 0) -> Int64Array:
     """Return the component of each position, (N,); no position attends to one of another component.
 
-    A position without any pair belongs to no component: -1.
-
-    A position that neither sees nor is seen belongs to no part: -1.
+    A position that neither attends nor is attended to belongs to no component: -1.
 
     Examples
     --------
@@ -53,12 +51,12 @@ def _runs(start: Int64Array, end: Int64Array, size: int) -> Int64Array:
     return np.cumsum(~joined) - 1
 
 
-def _least(one: Int64Array, other: Int64Array, count: int) -> Int64Array:
-    """Return the least number that each can reach along the edges between ``one`` and ``other``, (count,)."""
+def _least(left: Int64Array, right: Int64Array, count: int) -> Int64Array:
+    """Return the least number that each can reach along the edges between ``left`` and ``right``, (count,)."""
     label = np.arange(count)
-    while (label[one] != label[other]).any():
-        least = np.minimum(label[one], label[other])
-        for ends in (label[one], label[other]):
+    while (label[left] != label[right]).any():
+        least = np.minimum(label[left], label[right])
+        for ends in (label[left], label[right]):
             np.minimum.at(label, ends, least)
         while (label[label] != label).any():
             label = label[label]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 3
-"""Most panels in a line."""
+"""Maximum number of panels in a line."""
 STRIP, WIDEST_NAME, TITLE = 7.0, 200.0, 16.0
 """Points: of the strip of tasks, of the widest name, of a line of title."""
 FRAME, OUTLINE = "#37474f", "#d84315"
@@ -52,16 +52,16 @@ seam between two rows."""
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a panel is drawn.
+    """Location and scale of a panel in the figure.
 
     Parameters
     ----------
     number : int
-        Of the panel, for ids.
+        Number of the panel, for ids.
     x, y : float
         Upper left corner of its cells, in points.
     side : float
-        Of a cell.
+        Side of a cell, in points.
     rows : int
         Number of rows and columns.
     """

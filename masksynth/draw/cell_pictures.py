@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from masksynth.subject.subject import Subject
 
 NAME = 24
-"""Most columns of the name of a position."""
+"""Maximum number of columns of the name of a position."""
 
 LARGEST_EXACT = 64
 """Largest mask of which every pair is drawn."""
 MOST_CELLS = 256
-"""Most rows of blocks in a picture."""
+"""Maximum number of rows of blocks in a picture."""
 MOST_PANELS = 6
-"""Most tables of a pattern, or steps of a flow, in one picture."""
+"""Maximum number of tables of a pattern, or steps of a flow, in one picture."""
 
 KINDS = ("empty", "allowed", "full", "partial", "first", "second", "changed", "earlier")
 """Kinds of cells. ``first``, ``second``: in one of two masks; ``changed``: a block with pairs of both; ``earlier``:
@@ -58,9 +58,9 @@ class Picture:
     size : int
         N, the number of positions.
     names : tuple of str
-        Of the positions; empty for blocks.
+        Names of the positions; empty for blocks.
     tasks : PositionTasks or None
-        Of the positions; None for blocks.
+        Tasks of the positions; None for blocks.
     legend : tuple of (kind, text)
     grid : int
         Size of the blocks drawn over single pairs; 0 for none.
@@ -79,7 +79,7 @@ class Picture:
 def mask_picture(subject: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
     """Return the picture of every pair of a mask, with blocks of a given size over it.
 
-    Of a mask with more than ``largest`` positions it shows blocks alone.
+    For a mask of more than ``largest`` positions only blocks are shown.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def flow_picture(
     """
     depth = max(convergence(subject.mask).depth, 1) if layers is None else layers
     if isinstance(depth, bool) or depth < 1:
-        raise InvalidInstance(f"{depth} layers", "", "give a positive number of layers")
+        raise InvalidInstance(f"layers: expected a positive number, got {depth}", "")
     exact = subject.size <= largest
     unit = 1 if exact else _unit(subject.size, block_size, largest)
     panels, before = list[Panel](), None
@@ -237,7 +237,7 @@ def _exact(
     subject: Subject, title: str, panels: Sequence[Panel], legend: tuple[tuple[int, str], ...], grid: int
 ) -> Picture:
     if grid < 0:
-        raise InvalidInstance(f"block size {grid}", "", "give a positive number")
+        raise InvalidInstance(f"block size: expected a positive number, got {grid}", "")
     tasks = position_tasks(subject, convergence(subject.mask).flow)
     return Picture(title, tuple(panels), 1, subject.size, position_names(subject, NAME), tasks, legend, grid)
 
@@ -252,7 +252,7 @@ def _unit(size: int, block_size: int | None, largest: int) -> int:
     if block_size is None:
         return 1 << max(-(-size // largest) - 1, 0).bit_length()
     if isinstance(block_size, bool) or block_size < 1:
-        raise InvalidInstance(f"block size {block_size}", "", "give a positive number")
+        raise InvalidInstance(f"block size: expected a positive number, got {block_size}", "")
     if -(-size // block_size) > MOST_CELLS:
         least = -(-size // MOST_CELLS)
         raise Unsupported(

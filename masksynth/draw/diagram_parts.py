@@ -13,11 +13,11 @@ from masksynth.draw.tree_layout import find_root, merge_outlines, place_tree
 
 Point = tuple[float, float]
 MOST_BENDS = 20_000
-"""Most bends of long edges; where there would be more, edges run straight."""
+"""Maximum number of bends of long edges; where there would be more, edges run straight."""
 BEND = 6.0
 """Width that an edge takes where it passes a layer."""
 ORDERS = 6
-"""Most orders with equally many crossings whose horizontal coordinates are compared."""
+"""Maximum number of orders with equally many crossings whose horizontal coordinates are compared."""
 PROPORTION = 1.6
 """Interchangeable boxes get equal widths if the widest is at most so many times as wide as the narrowest."""
 
@@ -44,12 +44,12 @@ class Spacing:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is to be laid out.
+    """A graph to be laid out: boxes on layers, and edges between them.
 
     Parameters
     ----------
     sizes : sequence of (width, height)
-        Of the boxes.
+        Sizes of the boxes.
     edges : sequence of (upper box, lower box)
     heights : sequence of int
         The layer of each box; an edge climbs at least one layer.
@@ -76,7 +76,7 @@ class Part:
     chains : dict of int -> list of int
         For each edge its vertices, from the lower box to the upper one.
     layer, widths, across : lists
-        Of each vertex; ``across`` is its centre.
+        Layer, width and centre of each vertex.
     code : int or tuple
         Equal for isomorphic parts.
     """
@@ -165,8 +165,8 @@ def _place_graph(
     boxes: int,
     spacing: Spacing,
 ) -> list[float]:
-    """Place the vertices of a graph that is no tree: the first ``boxes`` are boxes, the others bends."""
-    # an edge between two bends is to be straight above all
+    """Place the vertices of a graph that is not a tree: the first ``boxes`` are boxes, the others bends."""
+    # edges between two bends should be straight first of all
     weights = [[(1.0, 8.0, 27.0)[(u >= boxes) + (v >= boxes)] for u in near] for v, near in enumerate(graph.below)]
     best, least = list[float](), float("inf")
     # edges may pass each other more closely than boxes

@@ -16,7 +16,7 @@ ELLIPSIS = "…"
 
 
 def columns(text: str) -> int:
-    """Count the columns that a text takes on a terminal: 2 for wide letters, 0 for combining ones.
+    """Count the columns that a string takes on a terminal: 2 for wide letters, 0 for combining ones.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, most: int) -> str:
-    """Shorten a text to at most ``most`` columns, with an ellipsis at its end.
+    """Shorten a string to at most ``most`` columns, with an ellipsis at its end.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def cut(text: str, most: int) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """Shorten a text to at most ``width`` columns and align it to the right."""
+    """Shorten a string to at most ``width`` columns and align it to the right."""
     short = cut(text, width)
     return " " * (width - columns(short)) + short
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 CONTRACT_ABOVE = 40
 """With more classes than this, chains are contracted."""
 MOST_BOXES = 200
-"""Most boxes of a diagram."""
+"""Maximum number of boxes of a diagram."""
 NAME = 40
-"""Most columns of the name of a position, and of a label that it predicts."""
+"""Maximum number of columns of the name of a position, and of a label that it predicts."""
 PREDICTS = "⇒"
 LISTED = 16
-"""Most members of a class, and most labels, that are listed; of more, the first and the last are named."""
+"""Maximum number of members of a class, and of labels, that are listed; of more, the first and the last are named."""
 
 
 @dataclass(frozen=True)

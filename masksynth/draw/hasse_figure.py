@@ -82,7 +82,7 @@ def _label(box: Box, strip: float) -> Label:
 
 
 def _wrap(texts: tuple[str, ...]) -> list[str]:
-    """Join texts with commas into lines of about ``WRAP`` points; a text is never broken."""
+    """Join strings with commas into lines of about ``WRAP`` points; a string is never broken."""
     lines: list[str] = []
     for index, text in enumerate(texts):
         piece = fitted(text, WIDEST - 10) + ("," if index < len(texts) - 1 else "")
@@ -116,13 +116,13 @@ def smooth(route: list[Point]) -> list[Point]:
     """
     slopes = [(u - x) / (w - y) for (x, y), (u, w) in pairwise(route)]  # dx / dy of each piece
     tangents = []
-    for (before, middle, after), (one, two) in zip(
+    for (before, middle, after), (slope_before, slope_after) in zip(
         zip(route, route[1:], route[2:], strict=False), pairwise(slopes), strict=True
     ):
         low, high = middle[1] - before[1], after[1] - middle[1]
-        mean = (one * high + two * low) / (low + high)
-        sign = (one > 0) - (one < 0) + (two > 0) - (two < 0)
-        tangents.append(sign * min(abs(one), abs(two), abs(mean) / 2))
+        mean = (slope_before * high + slope_after * low) / (low + high)
+        sign = (slope_before > 0) - (slope_before < 0) + (slope_after > 0) - (slope_after < 0)
+        tangents.append(sign * min(abs(slope_before), abs(slope_after), abs(mean) / 2))
     first = (3 * slopes[0] - tangents[0]) / 2 if tangents else slopes[0]
     last = (3 * slopes[-1] - tangents[-1]) / 2 if tangents else slopes[-1]
     points = [route[0]]

@@ -24,7 +24,7 @@ def minimize_lengths(
     layers : list of lists of int
         The vertices of each layer from left to right.
     widths : sequence of float
-        Of the vertices, with the space around them.
+        Widths of the vertices, with the space around them.
     weights : list of lists of float
         For each vertex the weights of the edges to its neighbours below.
     """
@@ -60,7 +60,7 @@ def minimize_lengths(
 def separate(wanted: Sequence[float], weights: Sequence[float], widths: Sequence[float]) -> list[float]:
     """Return centres of intervals in the given order, disjoint, of least weighted squared distance to the wanted ones.
 
-    Pool adjacent violators: what would overlap is moved together to the weighted mean.
+    Pool adjacent violators: intervals that would overlap are moved together to their weighted mean.
 
     Examples
     --------

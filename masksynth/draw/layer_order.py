@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SWEEPS = 8
-"""Most pairs of sweeps, upwards and downwards, from each initial order; and most rounds of exchanges."""
+"""Maximum number of pairs of sweeps, upwards and downwards, from each initial order; and of rounds of exchanges."""
 STARTS = 12
-"""Most random initial orders that are tried after the given one."""
+"""Maximum number of random initial orders that are tried after the given one."""
 EFFORT = 60_000
 """Squared number of vertices times random initial orders: larger graphs are tried from fewer."""
 VISITS = 15_000
@@ -217,7 +217,7 @@ def count_crossings(graph: LayeredGraph, layers: Layers) -> int:
     position = {v: index for layer in layers for index, v in enumerate(layer)}
     crossings = 0
     for layer in layers:
-        ends: list[int] = []  # of the edges to the left, sorted
+        ends: list[int] = []  # right ends of the edges to the left, sorted
         for v in layer:
             new = [position[u] for u in graph.above[v]]
             crossings += sum(len(ends) - bisect_right(ends, end) for end in new)

@@ -21,7 +21,7 @@ SHAPE, ONE_SHELF, SHELF_ROW = 1.6, 640.0, 50.0
 """Parts share one shelf up to ``ONE_SHELF`` points, or ``SHAPE`` times the square root of their area, where a layer is
 ``SHELF_ROW`` points high."""
 MOST_ON_ONE_SHELF = 12
-"""Most parts whose outlines are moved together."""
+"""Maximum number of parts whose outlines are moved together."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Layout:
     Parameters
     ----------
     centres : list of (x, y)
-        Of the boxes.
+        Centres of the boxes.
     widths : list of float
-        Of the boxes: as given, or a little more, since boxes that are mirror images of each other have equal widths.
+        Widths of the boxes: as given, or slightly larger, since mirror images of each other have equal widths.
     routes : list of lists of (x, y)
         For each edge its points from the top of the lower box to the bottom of the upper one; y falls strictly along a
         route.
     width, height : float
-        Of the picture.
+        Size of the picture.
     """
 
     centres: list[Point]
@@ -148,7 +148,7 @@ def _stack(shelves: list[list[tuple[Part, float]]], shape: Shape, spacing: Spaci
 def _rows(shelf: list[tuple[Part, float]], shape: Shape, spacing: Spacing) -> tuple[list[float], list[float], float]:
     """Return the height of each layer, its centre counted downwards, and the sum of all; flat edges get more room."""
     count = 1 + max((row for part, _ in shelf for row in part.layer), default=-1)
-    tall, rise = [0.0] * count, [spacing.rise] * count  # of a layer, and above it
+    tall, rise = [0.0] * count, [spacing.rise] * count  # height of a layer, and gap above it
     for part, _ in shelf:
         for v, row in zip(part.boxes, part.layer, strict=False):
             tall[row] = max(tall[row], float(shape.sizes[v][1]))

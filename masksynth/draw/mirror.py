@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from masksynth.draw.layer_order import LayeredGraph
 
 MOST_VERTICES = 2_000
-"""Largest graph whose symmetries are sought."""
+"""Largest graph whose symmetries are searched for."""
 MOST_STEPS = 60
-"""Most vertices that are individualized before the search gives up."""
+"""Maximum number of vertices that are individualized before the search gives up."""
 
 
 def find_mirror(graph: LayeredGraph, colours: Sequence[int] | None = None) -> list[int] | None:
@@ -89,8 +89,8 @@ def _search(graph: LayeredGraph, first: list[int], second: list[int], steps: lis
         steps[0] -= 1
         if steps[0] < 0:
             return None
-        one, two = _individualize(first, v, image), _individualize(second, image, v)
-        mirror = _search(graph, refine(graph, one), refine(graph, two), steps)
+        first_split, second_split = _individualize(first, v, image), _individualize(second, image, v)
+        mirror = _search(graph, refine(graph, first_split), refine(graph, second_split), steps)
         if mirror is not None:
             return mirror
     return None

@@ -35,7 +35,7 @@ TASK_STYLES = tuple(
 )
 """Colour and hatch of a task: each pair once, and up to the number of colours each colour and each hatch once."""
 OTHER_TASKS = ("#455a64", "")
-"""Of further tasks, which share one style."""
+"""Colour and hatch of all further tasks, which share one style."""
 MORE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -50,7 +50,7 @@ INSTALL = "drawing needs matplotlib; pip install 'masksynth[draw]', or leave out
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Use matplotlib's own defaults, whatever the user has set, and ignore warnings about letters missing from fonts.
+    """Use matplotlib's defaults, not the user's settings, and ignore warnings about letters missing from fonts.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def paper(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def measure(text: str, size: float = FONT, weight: str = "normal") -> float:
-    """Return the width of a text in points; wide letters count as square, which they are in fonts that have them."""
+    """Return the width of a string in points; wide letters count as square, which they are in fonts that have them."""
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
@@ -107,19 +107,19 @@ def measure(text: str, size: float = FONT, weight: str = "normal") -> float:
 
 
 def fitted(text: str, most: float, size: float = FONT, weight: str = "normal") -> str:
-    """Return a text, cut so that it is at most so many points wide."""
+    """Return a string, cut so that it is at most ``most`` points wide."""
     text = printable(text)
     if measure(text, size, weight) <= most:
         return text
     low, high = 0, len(text)
-    while low < high:  # the longest start that fits with an ellipsis
+    while low < high:  # the longest prefix that fits with an ellipsis
         middle = (low + high + 1) // 2
         low, high = (middle, high) if measure(text[:middle] + ELLIPSIS, size, weight) <= most else (low, middle - 1)
     return text[:low] + ELLIPSIS
 
 
 def write(axes: Axes, x: float, y: float, text: str, gid: str, **style: Any) -> None:
-    """Write a text, vertically centred at y."""
+    """Write a string, vertically centred at y."""
     style = {"fontsize": FONT, "va": "center", "color": "black", **style}
     axes.text(x, y, text, gid=gid, parse_math=False, clip_on=False, **style)
 
@@ -170,7 +170,7 @@ def to_png(figure: Figure) -> bytes:
 
 
 def to_pdf(figure: Figure) -> bytes:
-    """Return the figure as PDF; its texts stay texts."""
+    """Return the figure as PDF; text is stored as text, not as outlines."""
     stream = io.BytesIO()
     nothing: dict[Any, Any] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
     figure.savefig(stream, format="pdf", metadata=nothing)

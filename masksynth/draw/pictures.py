@@ -88,7 +88,7 @@ def draw(
     ■ reached by now   □ reached in an earlier picture
     """
     if form not in FORMATS:
-        raise InvalidInstance(f"format {form!r:.40}", "", f"choose one of {', '.join(FORMATS)}")
+        raise InvalidInstance(f"unknown format {form!r:.40}", "", f"choose one of {', '.join(FORMATS)}")
     if tokenizer is not None:
         from masksynth.draw.token_text import decode_tokens
 
@@ -115,9 +115,9 @@ def make_picture(
         Largest mask of which every pair is shown.
     """
     if what not in WHAT:
-        raise InvalidInstance(f"picture {what!r:.40}", "", f"choose one of {', '.join(WHAT)}")
+        raise InvalidInstance(f"unknown picture {what!r:.40}", "", f"choose one of {', '.join(WHAT)}")
     if (other is None) == (what == "diff"):
-        fact = "diff needs a second mask" if other is None else f"a second mask does not go with {what}"
+        fact = "diff needs a second mask" if other is None else f"picture {what} does not take a second mask"
         raise InvalidInstance(fact, "", "give both diff and another mask, or neither")
     if subject.size == 0:
         raise InvalidInstance("a mask of 0 positions", "", "draw one with positions")

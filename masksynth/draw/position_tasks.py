@@ -1,4 +1,4 @@
-"""Which tasks use each position, and which positions predict."""
+"""Find the tasks that use each position, and the positions that predict."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PositionTasks:
     Parameters
     ----------
     names : tuple of str
-        Of the tasks.
+        Names of the tasks.
     of : (N,) int64
         An index into ``names``; ``SEVERAL_TASKS`` or ``NO_TASK``.
     count : (N,) int64

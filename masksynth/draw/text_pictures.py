@@ -10,7 +10,7 @@ from masksynth.draw.hasse_boxes import Diagram
 LARGEST_TEXT = 40
 """Largest mask of which every pair is shown as text, and most rows of blocks by default."""
 LABEL = 80
-"""Most columns of the label of a box."""
+"""Maximum number of columns of the label of a box."""
 SIGNS = {
     kinds.EMPTY: "·",
     kinds.ALLOWED: "■",

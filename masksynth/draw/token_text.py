@@ -32,7 +32,7 @@ def decode_tokens(subject: Subject, tokenizer: str | Path) -> Subject:
     Returns
     -------
     Subject
-        Integers that are no ids of the vocabulary, and everything that is not an integer, stay as they are.
+        Integers that are not ids of the vocabulary, and everything that is not an integer, stay as they are.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def _local_folder(name: str | Path) -> Path:
             return Path(snapshot_download(str(name), local_files_only=True))
         except (OSError, ValueError):  # not in the cache, or not a name at all
             pass
-    raise InvalidInstance("no tokenizer here", "", REMEDY, str(name))
+    raise InvalidInstance("no tokenizer found", "", REMEDY, str(name))
 
 
 def _text(number: int, token_of: Callable[[int], str | None], decode: Callable[[list[int]], str]) -> str | None:
@@ -130,7 +130,7 @@ def _text(number: int, token_of: Callable[[int], str | None], decode: Callable[[
     if token is None:
         return None
     text = decode([number])
-    if not text or "\ufffd" in text:  # part of a letter: the vocabulary's own name for it
+    if not text or "\ufffd" in text:  # a partial character: use the vocabulary's own name
         return token
     if token.startswith(("▁", "Ġ")) and not text.startswith(" "):  # decoders drop the space before the first token
         text = f" {text}"

@@ -16,7 +16,7 @@ Outline = Mapping[int, tuple[float, float]]
 
 
 def find_root(graph: LayeredGraph) -> tuple[int, list[list[int]]] | None:
-    """Return the root of a connected tree and the children of each vertex; None if the graph is no rooted tree.
+    """Return the root of a connected tree and the children of each vertex; None if the graph is not a rooted tree.
 
     The root is the lowest vertex where each vertex has at most one neighbour below, the highest where each has at most
     one above.
@@ -50,7 +50,7 @@ def place_tree(
     graph : LayeredGraph
     root : int
     children : list of lists of int
-        Of each vertex; as ``find_root`` returns them.
+        Children of each vertex, as ``find_root`` returns them.
     widths : sequence of float
         Width of each vertex.
     hint : sequence of float
@@ -69,7 +69,7 @@ def place_tree(
     """
     order = _postorder(root, children)
     shapes, sizes = _shapes(order, children), _sizes(order, children)
-    shift = [0.0] * len(widths)  # of each vertex from its parent
+    shift = [0.0] * len(widths)  # offset of each vertex from its parent
     outlines: dict[int, Outline] = {}
     for v in order:
         extent = (-widths[v] / 2, widths[v] / 2)

@@ -16,13 +16,13 @@ from masksynth.mask.intervals import RowIntervals, concatenate_intervals, row_in
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
 FLAT = 8192
-"""Most positions for which complete rows are packed."""
+"""Maximum number of positions for which complete rows are packed."""
 SIDE = 128
 """Queries and keys of a block."""
 WORD = 32
 """Bits of a word."""
 MAX_BITS = 2**30
-"""Most bytes of bits."""
+"""Maximum number of bytes of bits."""
 
 
 def pack_bits(mask: Mask, table: int = 0) -> dict[str, Int32Array] | None:

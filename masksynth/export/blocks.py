@@ -135,7 +135,9 @@ def block_sizes(block_size: BlockSize) -> tuple[int, int]:
     """Return (queries, keys) of a block; raise InvalidInstance if one is below 1."""
     rows, keys = (block_size, block_size) if isinstance(block_size, int) else block_size
     if rows < 1 or keys < 1 or isinstance(rows, bool) or isinstance(keys, bool):
-        raise InvalidInstance(f"block size {block_size} is not positive", remedy="use 128 or (256, 128)")
+        raise InvalidInstance(
+            f"block size: expected positive integers, got {block_size}", remedy="use 128 or (256, 128)"
+        )
     return rows, keys
 
 

@@ -17,9 +17,9 @@ from masksynth.mask.intervals import RowIntervals, coalesce_sorted, count_coveri
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
 MAX_CHAINS = 8
-"""Most chains of the form."""
+"""Maximum number of chains of the form."""
 MAX_RUNS = 256
-"""Most runs of consecutive keys out of which chains are composed."""
+"""Maximum number of runs of consecutive keys out of which chains are composed."""
 NEVER = 2**31 - 1
 """Rank of a key outside a chain."""
 ROWS_AT_ONCE = 4096
@@ -47,10 +47,10 @@ def find_chains(mask: Mask, table: int = 0) -> Chains | str:
     """Return chains of keys of which every row attends to prefixes, or the reason why none were found.
 
     Up to ``MAX_RUNS`` keys are taken one by one, which gives the fewest chains that exist. More are taken in runs:
-    consecutive keys each of which is attended to only by rows that attend to the one before (own rows aside). Run j may
-    follow run i if all rows that attend to the first key of j attend to the last key of i; a maximum matching of such
-    pairs gives the fewest chains of runs. The result is exact, since the keys of each row in a chain are counted and
-    their ranks summed: m distinct ranks are 0 .. m - 1 iff their sum is m (m - 1) / 2.
+    consecutive keys each of which is attended to only by rows that attend to the one before (except its own row). Run j
+    may follow run i if all rows that attend to the first key of j attend to the last key of i; a maximum matching of
+    such pairs gives the fewest chains of runs. The result is exact, since the keys of each row in a chain are counted
+    and their ranks summed: m distinct ranks are 0 .. m - 1 iff their sum is m (m - 1) / 2.
 
     Takes O(T + N R^2) time for R runs, and O(R^3) in the worst case for the matching.
 
@@ -64,7 +64,7 @@ def find_chains(mask: Mask, table: int = 0) -> Chains | str:
     rows = row_intervals(mask, table)
     query, start, end = rows
     own = np.bincount(query[(start <= query) & (query < end)], minlength=mask.size)
-    others = count_covering(rows, mask.size) - own  # rows that attend to each key, its own aside
+    others = count_covering(rows, mask.size) - own  # rows that attend to each key, except its own
     shared = np.flatnonzero(others > 0)
     rows, index = _select_keys(rows, shared, mask.size)
     first = _run_starts(rows, index, len(shared)) if len(shared) > MAX_RUNS else np.arange(len(shared))
@@ -161,7 +161,7 @@ def _cover_by_chains(successors: BoolArray, viewers: Int64Array) -> list[list[in
 
 
 def _find_limits(rows: RowIntervals, rank: Int32Array, own: Int64Array) -> Chains | str:
-    """Return the chains with the prefix of each row, or the first row whose keys (its own aside) are not prefixes."""
+    """Return the chains with the prefix of each row, or the first row whose keys (except its own) are not prefixes."""
     limit = np.zeros(rank.shape, np.int32)
     is_apart = own.astype(bool) & (rank == NEVER).all(axis=0)  # rows whose own key is outside their prefixes
     for number, ranks in enumerate(rank.astype(np.int64)):

@@ -80,7 +80,7 @@ def read_stored(path: Path) -> tuple[Arrays, dict[str, str]]:
         )
     if "content_hash" in metadata and metadata["content_hash"] != (expected := content_hash(arrays)):
         stored = metadata["content_hash"]
-        raise WrongAnswer("files", f"{path}: the arrays hash to {expected[:12]}..., the metadata say {stored[:12]}...")
+        raise WrongAnswer("files", f"{path}: the arrays hash to {expected[:12]}..., the metadata have {stored[:12]}...")
     return arrays, metadata
 
 

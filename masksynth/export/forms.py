@@ -39,9 +39,9 @@ from masksynth.mask.intervals import (
 from masksynth.mask.typing import Int32Array, Int64Array
 
 MAX_INTERVALS = 8
-"""Most intervals of a row in the first form."""
+"""Maximum number of intervals of a row in the first form."""
 MAX_COLUMNS = 2
-"""Most intervals of a column in the second form."""
+"""Maximum number of intervals of a column in the second form."""
 
 Int32Arrays = dict[str, Int32Array]
 

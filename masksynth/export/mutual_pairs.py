@@ -14,7 +14,7 @@ from masksynth.mask.intervals import columns, count_column_intervals, row_interv
 from masksynth.mask.typing import Int64Array
 
 MOST_INTERVALS = 1 << 24
-"""Most intervals of columns that are written out."""
+"""Maximum number of intervals of columns that are written out."""
 
 
 def mutual_pairs(mask: Mask, table: int = 0) -> int:

@@ -13,7 +13,7 @@ from masksynth.mask.intervals import RowIntervals, check_rows, concatenate_inter
 from masksynth.mask.typing import Int32Array, UInt8Array
 
 MAX_PACKED = 32_768
-"""Most positions of a packed mask, which has N^2 / 8 bytes (128 MiB)."""
+"""Maximum number of positions of a packed mask, which has N^2 / 8 bytes (128 MiB)."""
 CHUNK = 256
 """Rows that are unpacked at once; a multiple of 8, so that each chunk is an integral number of bytes."""
 

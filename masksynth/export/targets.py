@@ -111,7 +111,7 @@ def summary(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> list[Ent
     ...     print(*entry, sep=": ")
     flex: 48: row intervals
     blocks: 32: 1 x 1 blocks of 128 x 128: 1 partial, 0 full
-    flashmask: 12: causal, 1 bound a key
+    flashmask: 12: causal, 1 bound per key
     magi: 60: 3 slices
     varlen: None: cannot express: row 2 needs 2 intervals, packing has 1
     flashinfer: 10: 9 bits

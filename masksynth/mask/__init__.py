@@ -118,7 +118,7 @@ class Mask:
         return mask_svg(self)
 
     def __str__(self) -> str:
-        """``■ ·`` picture, one line per query; tables of a pattern are separated by an empty line."""
+        """Return the ``■ ·`` picture, one line per query; tables of a pattern are separated by an empty line."""
         tables = self.dense().reshape(self.tables, self.size, self.size)
         return "\n\n".join(
             "\n".join(" ".join("■" if allowed else "·" for allowed in row) for row in table) for table in tables

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from masksynth.mask.typing import Int64Array
 
 MOST_NAMED, MOST_CELLS, MOST_TABLES = 48, 64, 3
-"""Most positions whose pairs are drawn one by one, most rows of blocks of a larger mask, most tables of a pattern."""
+"""Maximum number of positions drawn pair by pair, of rows of blocks of a larger mask, and of tables of a pattern."""
 MOST_INTERVALS = 2_000_000
 """A mask of more row intervals is not drawn."""
 NAME, LETTER, CELL, BLOCK, GAP = 32, 6.2, 12, 5, 14
-"""Most characters of a name; pixels: of a letter, of a cell, of a block, between tables."""
+"""Maximum number of characters of a name; pixels: of a letter, of a cell, of a block, between tables."""
 INK, LINE = "#283593", "#b0bec5"
 
 

@@ -70,7 +70,7 @@ def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None)
     for name, _ in (one, two):
         if name not in tasks:
             near = get_close_matches(name, tasks, 3, 0) or ["none: the family is empty"]
-            raise InvalidInstance(f"no task {name!r}", "$.tasks", f"near it: {', '.join(map(repr, near))}")
+            raise InvalidInstance(f"no task {name!r}", "$.tasks", f"similar names: {', '.join(map(repr, near))}")
     union = live_union(TaskFamily(tuple(tasks[name] for name in dict.fromkeys((one[0], two[0])))))
     first, second = _find_nodes(union, tasks, (one, two))
     rows = read_rows(union, compress=False)
@@ -96,7 +96,7 @@ def _find_nodes(union: Union, tasks: dict[str, Task], names: tuple[Name, Name]) 
             raise InvalidInstance(
                 f"node {node_name!r} of task {name!r} {fact}",
                 "$.tasks",
-                f"live nodes near it: {', '.join(map(repr, near))}",
+                f"similar live nodes: {', '.join(map(repr, near))}",
             )
     return [live_of[name] for name in names]
 

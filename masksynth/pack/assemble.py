@@ -17,7 +17,7 @@ from masksynth.pack.sample_columns import SampleTable, key_of
 
 @dataclass(frozen=True, eq=False)
 class TableLabels:
-    """What all batches of a table share.
+    """Data that all batches of a table share.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], labels: TableLa
     for piece, first in zip(pieces, base, strict=True):
         labels.position[piece.live] = piece.position + first
     begin, length = table.offset[samples], np.diff(table.offset)[samples]
-    position = concatenate_slices(labels.position, begin, length)  # of each token of the batch, -1 for dead ones
+    position = concatenate_slices(labels.position, begin, length)  # position of each token, -1 for dead ones
     live = position >= 0
     offset, live_before = indptr(length), indptr(live)
     low = np.searchsorted(labels.trained, begin)  # first trained label of each sample

@@ -17,7 +17,7 @@ name                                     dtype    shape    meaning
 ``dead_offset``                          int64    [S + 1]  row pointers of the samples into the next two
 ``dead_index``, ``dead_token``           int64    [D]      tokens on which no label depends: index in the sample, id
 ``field_<name>``                         float64  [E]      a token field (``advantages``, ...) at each label
-``extra_<name>``                         int64    [N]      a further part of a position's identity (``kinds``, ...)
+``extra_<name>``                         int64    [N]      an additional part of a position's identity (``kinds``, ...)
 =======================================  =======  =======  ===========================================================
 
 There is one loss edge for each trained label, never summed, sample after sample and in the order of the labels.
@@ -72,7 +72,7 @@ class PackedBatch:
     mask : Mask
         One table over the N positions.
     fields, keys : mapping of str to arrays
-        Token fields at each label, and further parts of a position's identity.
+        Token fields at each label, and additional parts of a position's identity.
     """
 
     samples: tuple[str | int, ...]
@@ -183,7 +183,7 @@ def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None =
         digest = batch_hash(batch)
         for source, stored in expected.items():
             if stored is not None and stored != digest:
-                hashes = f"the arrays have the hash {digest[:12]}..., {source} says {stored[:12]}..."
+                hashes = f"the arrays have the hash {digest[:12]}..., {source} has {stored[:12]}..."
                 raise InvalidInstance(f"{hashes}: the file was changed or exchanged", "", CHANGED, str(path))
     return batch
 
@@ -221,14 +221,14 @@ def _check_lengths(batch: PackedBatch) -> None:
     ):
         if len(getattr(batch, name)) != length:
             raise InvalidInstance(
-                f"{name} has {len(getattr(batch, name))} entries, not {length}", "", "pack the samples again"
+                f"{name}: expected {length} entries, got {len(getattr(batch, name))}", "", "pack the samples again"
             )
     if batch.mask.size != n:
-        raise InvalidInstance(f"row_offset has {batch.mask.size} rows, not {n}", "", "pack the samples again")
+        raise InvalidInstance(f"row_offset: expected {n} rows, got {batch.mask.size}", "", "pack the samples again")
     for name, values in (*batch.fields.items(), *batch.keys.items()):
         length = e if name in batch.fields else n
         if len(values) != length:
-            raise InvalidInstance(f"{name} has {len(values)} entries, not {length}", "", "pack the samples again")
+            raise InvalidInstance(f"{name}: expected {length} entries, got {len(values)}", "", "pack the samples again")
 
 
 def _check_bounds(batch: PackedBatch) -> None:
@@ -239,17 +239,19 @@ def _check_bounds(batch: PackedBatch) -> None:
         ("sample_position", batch.sample_position, batch.positions),
     ):
         if len(values) and (values.min() < 0 or values.max() >= top):
-            raise InvalidInstance(f"{name} is not from 0 to {top - 1}", "", "pack the samples again")
+            raise InvalidInstance(
+                f"{name}: expected 0 to {top - 1}, got {values.min()} to {values.max()}", "", "pack the samples again"
+            )
     for name, numbers in (
         ("input_ids", batch.input_ids),
         ("position_ids", batch.position_ids),
         ("dead_token", batch.dead_token),
     ):
         if len(numbers) and numbers.min() < 0:
-            raise InvalidInstance(f"{name} holds {numbers.min()}", "", "pack the samples again")
+            raise InvalidInstance(f"{name}: expected integers >= 0, got {numbers.min()}", "", "pack the samples again")
     for name, reals in (("loss_weight", batch.loss_weight), ("sample_weight", batch.sample_weight)):
         if not np.isfinite(reals).all():
-            raise InvalidInstance(f"{name} is not finite everywhere", "", "pack the samples again")
+            raise InvalidInstance(f"{name} contains a number that is not finite", "", "pack the samples again")
     if (np.diff(batch.loss_sample) < 0).any():
         raise InvalidInstance("loss_sample decreases", "", "pack the samples again")
     for name, offset, size in (

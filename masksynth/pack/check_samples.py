@@ -136,11 +136,11 @@ def table_of(
 
 
 def list_names(token_fields: Sequence[str], key_fields: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of all per-token lists except ``input_ids``; refuse further fields that repeat a name."""
+    """Return the names of all per-token lists except ``input_ids``; refuse additional fields that repeat a name."""
     names = ("labels", *MASKS, *token_fields, *key_fields)
     for name in (*token_fields, *key_fields):
         if name in (*SCALARS, "input_ids") or names.count(name) > 1:
-            raise InvalidInstance(f"{name!r} cannot be a further per-token field", "", "it has a meaning of its own")
+            raise InvalidInstance(f"{name!r} cannot be an additional per-token field", "", "the name is reserved")
     return names
 
 
@@ -252,7 +252,7 @@ def _fill_keys(
 ) -> dict[str, Int64Array]:
     """Return the keys that some sample gives, with ``position_ids`` if some sample has segments.
 
-    A further dimension of ``position_ids`` that a sample does not give equals the first.
+    An additional dimension of ``position_ids`` that a sample does not give equals the first.
     """
     total = int(rows.offset[-1])
     keys = {name: fill_column(lists[name], np.zeros(total, np.int64), rows.offset) for name in names if name in lists}

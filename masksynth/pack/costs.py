@@ -49,7 +49,7 @@ class Shape:
 
 
 def shape_of(text: str) -> Shape:
-    """Return the shape in a text such as ``layers=32,hidden=4096,intermediate=11008,vocabulary=32000``.
+    """Return the shape in a string such as ``layers=32,hidden=4096,intermediate=11008,vocabulary=32000``.
 
     ``kv`` may be left out; it is then ``hidden``.
 
@@ -62,10 +62,10 @@ def shape_of(text: str) -> Shape:
     for item in text.split(","):
         name, _, value = item.partition("=")
         if name not in SHAPE or not value.isdecimal() or int(value) < 1:
-            raise InvalidInstance(f"{item!r} is not part of a shape", "", f"give {'=N,'.join(SHAPE)}=N")
+            raise InvalidInstance(f"expected NAME=N in a shape, got {item!r}", "", f"give {'=N,'.join(SHAPE)}=N")
         given[name] = int(value)
     if missing := [name for name in SHAPE[:-1] if name not in given]:
-        raise InvalidInstance(f"the shape lacks {', '.join(missing)}", "", f"give {'=N,'.join(SHAPE)}=N")
+        raise InvalidInstance(f"the shape does not define {', '.join(missing)}", "", f"give {'=N,'.join(SHAPE)}=N")
     return Shape(**{"kv": given["hidden"], **given})
 
 

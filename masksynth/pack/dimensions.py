@@ -1,4 +1,4 @@
-"""Position ids of D dimensions: the first list is a sample's ``position_ids``, the others are further keys."""
+"""Position ids of D dimensions: the first list is a sample's ``position_ids``, the others are additional keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAME_COUNT = "give one list for each dimension, as many in every sample"
 
 
 def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Sequence[Row], Sequence[str]]:
-    """Return samples whose ``position_ids`` are flat lists, and the key fields with those of the further dimensions.
+    """Return samples whose ``position_ids`` are flat lists, and the key fields with those of the additional dimensions.
 
     A sample with one list, or none, has the same position ids in each dimension, as models have for text; `assemble`
     fills them in.
@@ -62,7 +62,7 @@ def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Se
 
 
 def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:
-    """Return the keys that are further dimensions of ``position_ids``, in order.
+    """Return the keys that are additional dimensions of ``position_ids``, in order.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def refuse_other_dimensions(tables: Iterable[SampleTable], key_fields: Sequence[
 
 
 def join_dimensions(sample: dict[str, Any]) -> dict[str, Any]:
-    """Return the sample with ``position_ids`` as D lists, from its further keys.
+    """Return the sample with ``position_ids`` as D lists, from its additional keys.
 
     Examples
     --------

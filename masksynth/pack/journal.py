@@ -59,7 +59,7 @@ def checksum_of(table: SampleTable) -> int:
 def open_journal(folder: Path, settings: Mapping[str, Any]) -> tuple[int, set[str]]:
     """Return the number of complete windows in a draft, and the names of their batches.
 
-    A draft without a journal gets one; a journal is cut to complete lines.
+    A journal is created in a draft without one, and cut to complete lines otherwise.
 
     Raises
     ------

@@ -31,7 +31,7 @@ def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTabl
     ----------
     table : SampleTable
     max_length : int
-        Most positions of a batch.
+        Maximum number of positions in a batch.
 
     Examples
     --------
@@ -128,14 +128,14 @@ def _connected_groups(table: SampleTable) -> tuple[Any, ...]:
     Two samples are connected if they have a position in common. Each sample takes the least number among those of its
     positions, and each position the least among those of its samples, until nothing changes.
     """
-    whole, _ = merge_segments(table)
-    sample = np.searchsorted(table.offset, whole.live, "right") - 1  # of each live token
+    merged, _ = merge_segments(table)
+    sample = np.searchsorted(table.offset, merged.live, "right") - 1  # sample of each live token
     component = np.arange(len(table))
     while True:
-        least = np.full(len(whole.source), len(table), np.int64)  # of each position
-        np.minimum.at(least, whole.position, component[sample])
+        least = np.full(len(merged.source), len(table), np.int64)  # least component at each position
+        np.minimum.at(least, merged.position, component[sample])
         lower = component.copy()
-        np.minimum.at(lower, sample, least[whole.position])
+        np.minimum.at(lower, sample, least[merged.position])
         if np.array_equal(lower, component):
             break
         component = lower
@@ -149,28 +149,28 @@ def _pieces(table: SampleTable, which: Int64Array, max_length: int) -> Iterator[
     A larger group is cut between samples that share little.
     """
     sub = select(table, which)
-    whole, group = merge_segments(sub)
+    merged, group = merge_segments(sub)
     codes = np.array(group_codes(sub), np.int64)
     for number in range(int(codes.max()) + 1):
         members = np.flatnonzero(codes == number)
         low, high = np.searchsorted(group, [number, number + 1]).tolist()  # positions of the group
         if high - low <= max_length:
-            yield _piece_of_table(table, sub, which, _piece_of_group(sub, whole, members, low, high))
+            yield _piece_of_table(table, sub, which, _piece_of_group(sub, merged, members, low, high))
         elif len(members) == 1:
             refuse_copies(sub, int(members[0]), high - low, max_length)
         else:
-            for part in _cut_group(sub, whole, members, max_length):
+            for part in _cut_group(sub, merged, members, max_length):
                 yield from _pieces(table, np.sort(which[part]), max_length)
 
 
-def _cut_group(sub: SampleTable, whole: Piece, members: Int64Array, max_length: int) -> list[Int64Array]:
+def _cut_group(sub: SampleTable, merged: Piece, members: Int64Array, max_length: int) -> list[Int64Array]:
     """Return samples in two or more parts of at most ``max_length`` distinct positions each.
 
     Samples are taken in lexicographic order of their positions, as causal ones are, and a part is closed when the next
     sample does not fit.
     """
-    cut = np.searchsorted(whole.live, sub.offset)
-    positions = [whole.position[cut[s] : cut[s + 1]] for s in members.tolist()]
+    cut = np.searchsorted(merged.live, sub.offset)
+    positions = [merged.position[cut[s] : cut[s + 1]] for s in members.tolist()]
     distinct = [np.unique(each) for each in positions]
     text = [each.astype(">i4").tobytes() for each in positions]  # big-endian bytes sort as the numbers do
     parts: list[list[int]] = [[]]
@@ -194,26 +194,26 @@ def refuse_copies(table: SampleTable, sample: int, positions: int, max_length: i
     raise InvalidInstance(fact, "", "raise --max-length", table.place[sample])
 
 
-def _piece_of_group(sub: SampleTable, whole: Piece, members: Int64Array, low: int, high: int) -> Piece:
+def _piece_of_group(sub: SampleTable, merged: Piece, members: Int64Array, low: int, high: int) -> Piece:
     """Return the positions ``low <= p < high`` of a piece, with the samples that use them (consecutive in ``sub``)."""
     begin, end = int(sub.offset[members[0]]), int(sub.offset[members[-1] + 1])
-    first, last = np.searchsorted(whole.live, [begin, end]).tolist()
-    rows = whole.row_offset[low : high + 1]
+    first, last = np.searchsorted(merged.live, [begin, end]).tolist()
+    rows = merged.row_offset[low : high + 1]
     part = slice(int(rows[0]), int(rows[-1]))
     return Piece(
         members,
-        whole.source[low:high],
+        merged.source[low:high],
         rows - rows[0],
-        (whole.key_start[part] - low).astype(np.int32),
-        (whole.key_end[part] - low).astype(np.int32),
-        whole.live[first:last],
-        whole.position[first:last] - low,
+        (merged.key_start[part] - low).astype(np.int32),
+        (merged.key_end[part] - low).astype(np.int32),
+        merged.live[first:last],
+        merged.position[first:last] - low,
     )
 
 
 def _piece_of_table(table: SampleTable, sub: SampleTable, which: Int64Array, piece: Piece) -> Piece:
     """Return a piece of ``sub = select(table, which)`` with flat indices into ``table``."""
-    shift = table.offset[which] - sub.offset[:-1]  # of the tokens of each sample
+    shift = table.offset[which] - sub.offset[:-1]  # shift of the flat indices of each sample
 
     def index_in_table(flat: Int64Array) -> Int64Array:
         return flat + shift[np.searchsorted(sub.offset, flat, "right") - 1]

@@ -32,7 +32,7 @@ class SeenNames:
         in_old = self.old[index] == array if len(self.old) else np.zeros(len(array), bool)
         seen = [old or code in self.new for old, code in zip(in_old.tolist(), codes, strict=True)]
         self.new.update(codes)
-        if len(self.new) > 1024 + len(self.old) // 8:  # so that merging costs O(1) a name on average
+        if len(self.new) > 1024 + len(self.old) // 8:  # so that merging costs O(1) per name on average
             self.old = np.union1d(self.old, np.fromiter(self.new, np.uint64, len(self.new)))
             self.new = set()
         return seen

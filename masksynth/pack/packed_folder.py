@@ -121,7 +121,7 @@ class PackedFolder:
         path = self.path / entry.file
         batch = read_batch(path, entry.samples, entry.hash)
         if batch.positions != entry.positions:
-            fact = f"has {batch.positions} positions, {MANIFEST} says {entry.positions}"
+            fact = f"has {batch.positions} positions, {MANIFEST} states {entry.positions}"
             raise InvalidInstance(fact, "", "pack the samples again", str(path))
         return batch
 
@@ -140,41 +140,41 @@ def open_packed(folder: str | Path) -> PackedFolder:
         If the folder was written before there were hashes, so that changes cannot be detected.
     """
     path = Path(folder)
-    place = str(path / MANIFEST)
+    source = str(path / MANIFEST)
     try:
         manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
     except OSError as error:
         remedy = "name a folder written by masksynth pack, or finish it with --resume"
         raise InvalidInstance(f"{MANIFEST} cannot be read: {error.strerror}", "", remedy, str(path)) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInstance(str(error), "", "pack the samples again", place) from None
+        raise InvalidInstance(str(error), "", "pack the samples again", source) from None
     if manifest.masksynth_pack != 1:
         raise InvalidInstance(
-            f"schema {manifest.masksynth_pack} is not known", "", "this version reads schema 1", place
+            f"schema {manifest.masksynth_pack} is not known", "", "this version reads schema 1", source
         )
     for entry in manifest.batches:
         if Path(entry.file).name != entry.file:
-            raise InvalidInstance(f"{entry.file!r} is not a file name", "", "pack the samples again", place)
+            raise InvalidInstance(f"{entry.file!r} is not a file name", "", "pack the samples again", source)
         for name, given in (("groups", entry.groups), ("segments", entry.segments)):
             if given is not None and len(given) != len(entry.samples):
                 fact = f"{entry.file} has {len(given)} {name} for {len(entry.samples)} samples"
-                raise InvalidInstance(fact, "", "pack the samples again", place)
+                raise InvalidInstance(fact, "", "pack the samples again", source)
     _check_manifest(manifest, path)
     return PackedFolder(path, manifest)
 
 
 def _check_manifest(manifest: Manifest, path: Path) -> None:
     """Refuse a manifest that was changed after it was written; warn if it has no hashes."""
-    place = str(path / MANIFEST)
+    source = str(path / MANIFEST)
     if manifest.hash is None:
         if manifest.options is not None or any(entry.hash for entry in manifest.batches):
-            raise InvalidInstance("the hash of the manifest is missing", "", CHANGED, place)
+            raise InvalidInstance("the hash of the manifest is missing", "", CHANGED, source)
         fact = "was packed before folders had hashes, so a later change cannot be detected"
         warnings.warn(f"{path}: {fact}; pack the samples again to have them", MasksynthWarning, stacklevel=3)
         return
     digest = manifest_hash(manifest.head(), manifest.batches)
     if digest != manifest.hash:
-        fact = f"the entries have the hash {digest[:12]}..., the manifest says {manifest.hash[:12]}...: it was changed"
-        raise InvalidInstance(fact, "", CHANGED, place)
+        fact = f"the entries have the hash {digest[:12]}..., the manifest has {manifest.hash[:12]}...: it was changed"
+        raise InvalidInstance(fact, "", CHANGED, source)
     if missing := [entry.file for entry in manifest.batches if entry.hash is None]:
-        raise InvalidInstance(f"{missing[0]} has no hash", "", CHANGED, place)
+        raise InvalidInstance(f"{missing[0]} has no hash", "", CHANGED, source)

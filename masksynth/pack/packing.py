@@ -94,9 +94,9 @@ def pack_samples(
 ) -> Summary:
     """Pack training samples into merged batches that train exactly like the separate samples.
 
-    Two tokens become one position iff they are equivalent: equal identity (token id, position, kind, further keys) and
-    equal rows (``docs/theory.md``, section 3). For causal samples that is the trie of each group. Each batch is checked
-    against its samples before it is written.
+    Two tokens become one position iff they are equivalent: equal identity (token id, position, kind, additional keys)
+    and equal rows (``docs/theory.md``, section 3). For causal samples that is the trie of each group. Each batch is
+    checked against its samples before it is written.
 
     Parameters
     ----------
@@ -108,14 +108,14 @@ def pack_samples(
         The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears at the end of the run.
         None: only count.
     max_length : int
-        Most positions of a batch. A group that does not fit is cut between samples, and what its parts share is
-        repeated.
+        Maximum number of positions in a batch. A group that does not fit is cut between samples, and what its parts
+        share is repeated.
     window : int
         Number of samples that are held and merged at a time.
     token_fields : sequence of str
-        Further per-token lists of numbers to carry with the loss edges.
+        Additional per-token lists of numbers to carry with the loss edges.
     key_fields : sequence of str
-        Further per-token lists of integers that are part of a token's identity.
+        Additional per-token lists of integers that are part of a token's identity.
     skip_long : bool
         Leave out, and list, samples with more live tokens than ``max_length``, instead of raising.
     resume : bool
@@ -132,7 +132,7 @@ def pack_samples(
     Raises
     ------
     InvalidInstance
-        Naming file and line of a malformed sample, of a repeated id, or of labels that were shifted beforehand;
+        Naming file and line of a malformed sample, of a repeated id, or of labels that are already shifted;
         complete windows before it are kept for ``resume``.
     MasksynthError
         If the folder cannot be written.
@@ -173,9 +173,9 @@ def _check_options(max_length: int, window: int, *fields: Sequence[str]) -> None
         raise InvalidInstance("token_fields and key_fields are lists of names, not one name", "", 'give ["name"]')
     for name, value in (("max_length", max_length), ("window", window)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise InvalidInstance(f"{name} is {shown(value)}, not an integer", "", "give a positive integer")
+            raise InvalidInstance(f"{name}: expected an integer, got {shown(value)}", "", "give a positive integer")
         if value < 1:
-            raise InvalidInstance(f"{name} {value} is not positive", "", "give a positive number")
+            raise InvalidInstance(f"{name}: expected a positive integer, got {value}", "")
 
 
 def _read_tables(samples: Samples, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:

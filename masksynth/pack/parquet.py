@@ -61,7 +61,7 @@ def parquet_tables(
             f"cannot be read as Parquet: {str(error).splitlines()[0]}", "", "write the file again", name
         ) from None
     if row == 1:
-        raise InvalidInstance("the file holds no sample", "", "give one row for each sample", name)
+        raise InvalidInstance("the file contains no sample", "", "give one row for each sample", name)
 
 
 def _table(batch: Any, name: str, row: int, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:

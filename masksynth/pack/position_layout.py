@@ -118,8 +118,8 @@ def find_paths(length: Int64Array, shared: Int64Array, start: Int64Array) -> Pat
     parts: list[tuple[Int64Array, ...]] = []
     while len(owner):  # one step up the trie for all paths at once
         low = shared[ancestor]
-        some = high > low
-        parts.append((owner[some], low[some], high[some], start[ancestor[some]]))
+        moved = high > low
+        parts.append((owner[moved], low[moved], high[moved], start[ancestor[moved]]))
         below_root = low > 0
         owner, high, ancestor = owner[below_root], low[below_root], parent[ancestor[below_root]]
     if not parts:

@@ -1,10 +1,10 @@
 """Merge causal samples as sorted sequences: neighbours in lexicographic order share the longest prefixes.
 
 A causal token's context is its prefix, so two tokens are equivalent iff they end equal prefixes of identities (token
-id, position, further keys), and the minimal merged task is the trie of each group (``docs/theory.md``, section 6). With
-the samples sorted, sample i adds to the trie the tokens beyond its longest common prefix with sample i - 1, and the
-trie is laid out depth first. This takes a sort of byte strings, comparisons of long arrays and prefix sums; no trie is
-built.
+id, position, additional keys), and the minimal merged task is the trie of each group (``docs/theory.md``, section 6).
+With the samples sorted, sample i adds to the trie the tokens beyond its longest common prefix with sample i - 1, and
+the trie is laid out depth first. This takes a sort of byte strings, comparisons of long arrays and prefix sums; no trie
+is built.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def forest_of(table: SampleTable, length: Int64Array) -> Forest:
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
     """
     code, group = identities(table), group_codes(table)
-    text = memoryview(code.astype("<i4", copy=False).tobytes())  # 4 bytes a token, sliced without copies
+    text = memoryview(code.astype("<i4", copy=False).tobytes())  # 4 bytes per token, sliced without copies
     begin = (4 * table.offset[:-1]).tolist()
     end = (4 * (table.offset[:-1] + length)).tolist()
     head = [number.to_bytes(GROUP, "big") for number in range(max(group, default=0) + 1)]
@@ -142,7 +142,7 @@ def common_prefixes(code: Int32Array, start: Int64Array, length: Int64Array) -> 
         differs = window[start[1:][active] + equal] != window[start[:-1][active] + equal]
         first = differs.argmax(axis=1)  # index of the first difference; 0 too if there is none
         differing = differs[np.arange(len(active)), first]
-        # beyond the end of the shorter one a window compares tokens of other samples
+        # beyond the end of the shorter sequence a window compares tokens of other samples: ignored
         shared[active] = equal = np.minimum(equal + np.where(differing, first, step), shorter[active])
         active, step = active[~differing & (equal < shorter[active])], min(2 * step, LONGEST)
     return np.append(np.zeros(min(len(start), 1), np.int64), shared)

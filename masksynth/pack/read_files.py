@@ -31,7 +31,7 @@ from masksynth.tasks.parse_json import decode_text
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
 INSTANCE = re.compile(rb'\s*\{\s*"masksynth"\s*:')
-"""How the file of an instance begins; looked for only if a file does not contain samples."""
+"""Beginning of an instance file; looked for only if a file does not contain samples."""
 ABSENT = msgspec.Raw()
 NAME = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 SHORT = 32
@@ -92,7 +92,7 @@ def _tables(
             table = _read_by_columns(lines, name, decoder, token_fields, key_fields)
             yield _read_by_lines(lines, name, token_fields, key_fields) if table is None else table
         if empty:
-            raise InvalidInstance("the file holds no sample", "", "give one JSON object a line", name)
+            raise InvalidInstance("the file contains no sample", "", "give one JSON object per line", name)
     except InvalidInstance:
         if INSTANCE.match(head):
             remedy = 'give one JSON object with "input_ids" a line'
@@ -247,7 +247,7 @@ def _numbers(texts: Sequence[bytes], dtype: type, mask: bool = False) -> tuple[A
     if dtype is np.float64:
         joined = joined.replace(b"null", b"nan")
     with warnings.catch_warnings():
-        # at what is not a number, older versions of numpy stop with a warning, newer ones raise
+        # invalid numbers: older versions of numpy stop with a warning, newer ones raise
         warnings.simplefilter("error", DeprecationWarning)
         try:
             values: AnyArray = np.fromstring(joined, dtype, sep=",") if joined else np.zeros(0, dtype)
@@ -265,22 +265,24 @@ def _read_by_lines(lines: list[Line], name: str, token_fields: Sequence[str], ke
     """Return the table of a block of lines, read one by one; raise for the first line that is wrong."""
     rows = []
     for number, line in lines:
-        place = f"{name}:{number}"
-        rows.append((place, _decode_line(line, place)))
+        source = f"{name}:{number}"
+        rows.append((source, _decode_line(line, source)))
         table_of(rows[-1:], token_fields, key_fields)
     return table_of(rows, token_fields, key_fields)
 
 
-def _decode_line(line: bytes, place: str) -> Any:
+def _decode_line(line: bytes, source: str) -> Any:
     """Return the value of a line."""
     try:
         # strict where Python's own reader takes NaN and halves of surrogate pairs
         msgspec.json.decode(line, type=msgspec.Raw)
         return decode_text(line.decode())
     except InvalidInstance as error:
-        raise error.within(source=place) from None
+        raise error.within(source=source) from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(
             type(error), str(error)
         )
-        raise InvalidInstance(words, "", "give one JSON object a line; NaN and Infinity are not JSON", place) from None
+        raise InvalidInstance(
+            words, "", "give one JSON object per line; NaN and Infinity are not JSON", source
+        ) from None

@@ -1,4 +1,4 @@
-"""What a packing run read, wrote and saved."""
+"""Summary of a packing run: what it read, wrote and saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = ("read", "merge", "check", "write")
 
 @dataclass
 class Summary:
-    """What a packing run read, wrote and saved.
+    """Counts of what a packing run read, wrote and saved.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ KEY_FIELDS = ("position_ids", "kinds")
 """Optional integers for each token that are part of its identity, with the token id and the index in the sample."""
 
 FURTHER = "position_ids_"
-"""Prefix of the key of a further dimension of ``position_ids``: ``position_ids_1`` is the second list."""
+"""Prefix of the key of an additional dimension of ``position_ids``: ``position_ids_1`` is the second list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +146,8 @@ def restore_first_labels(table: SampleTable) -> Int64Array:
 def key_of(table: SampleTable, name: str) -> Int64Array:
     """Return one part of each token's identity, ``(U,)``: as given, or its default.
 
-    The default of ``position_ids`` is the index in the sample, that of a further dimension of them the first dimension,
-    and that of any other key 0.
+    The default of ``position_ids`` is the index in the sample, that of an additional dimension of them the first
+    dimension, and that of any other key 0.
     """
     if name in table.keys:
         return table.keys[name]

@@ -100,7 +100,7 @@ def _array(values: Any, dtype: type, mask: bool) -> AnyArray | None:
     listed = _is_list(values)
     try:
         array = _reals(values) if listed and dtype is np.float64 else np.asarray(values)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last from a tensor that needs its gradient
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor that requires grad
         return None
     kinds = ("iu" if dtype is np.int64 else "iuf") + ("b" if mask else "")
     if array.ndim != 1 or (array.size and array.dtype.kind not in kinds):

@@ -1,4 +1,4 @@
-"""Check the samples of a run as a stream: repeated ids, and labels that were shifted beforehand."""
+"""Check the samples of a run as a stream: repeated ids, and labels that are already shifted."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _check_counts(counts: LabelCounts, samples: int, place: str) -> None:
     if counts.shifted:
         read = "1 sample" if samples == 1 else f"{samples:,} samples"
         fact = (
-            f"labels were shifted beforehand: in the first {read} from here, {counts.next} of {counts.trained} "
+            f"labels are already shifted: in the first {read} from here, {counts.next} of {counts.trained} "
             f"trained labels equal the next token, {counts.own} their own"
         )
         remedy = "do not shift them: labels[i] is input_ids[i] where it is trained, and the token at i - 1 predicts it"

@@ -75,7 +75,7 @@ def spans_of(table: SampleTable) -> Spans:
     viewer: list[int] = []
     seen: list[int] = []
     for sample in range(len(table)):
-        base, begin = len(rows), int(table.offset[sample])  # its first segment, its first token
+        base, begin = len(rows), int(table.offset[sample])  # first segment and first token of the sample
         for number, segment in enumerate(segments_or_causal(table, sample)):
             full = segment.within == FULL and segment.length > 1
             before = base + segment.after if segment.after >= 0 else -1
@@ -158,5 +158,5 @@ def _find_live(
     live = np.zeros(tokens, bool)
     filled = np.flatnonzero(~alone | is_seen)
     live[repeat_ranges(start[filled], count[filled])] = True
-    live[predictor] = True  # of an unseen `alone` segment the predictors are live, and no other token
+    live[predictor] = True  # in an unseen `alone` segment only the predictors are live
     return live, count

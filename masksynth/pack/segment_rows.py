@@ -1,4 +1,4 @@
-"""The row intervals of merged segmented samples, written for whole runs of tokens at once.
+"""The row intervals of merged segmented samples, written for complete runs of tokens at once.
 
 The first tokens of the classes are cut into runs: consecutive tokens of one segment whose classes have one copy. Token
 t of a run that begins with token a attends to what a attends to, and to the positions after a's up to its own. A run
@@ -117,12 +117,12 @@ def _intervals_of_first_tokens(spans: Spans, classes: Classes, runs: _Runs) -> R
     index = repeat_ranges(positions.cut[target], size)
     run, until = np.repeat(run, size), np.repeat(until, size)
     length = np.minimum(positions.token[index] + positions.size[index], until) - positions.token[index]
-    some = length > 0
+    nonempty = length > 0
     grows = np.flatnonzero(runs.grows)
     own_position = classes.position[classes.number[runs.token[grows]]]
-    run = np.concatenate([run[some], grows])
-    start = np.concatenate([positions.position[index][some], own_position])
-    return _unite(classes, run, start, np.concatenate([length[some], np.ones(len(grows), np.int64)]))
+    run = np.concatenate([run[nonempty], grows])
+    start = np.concatenate([positions.position[index][nonempty], own_position])
+    return _unite(classes, run, start, np.concatenate([length[nonempty], np.ones(len(grows), np.int64)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +201,7 @@ def _extend_rows(runs: _Runs, classes: Classes, intervals: RowIntervals) -> Rows
     runs : _Runs
     classes : Classes
     intervals : (run, start, end)
-        Of the first tokens.
+        Intervals of the first tokens.
     """
     run, start, end = intervals
     cut = np.searchsorted(run, np.arange(len(runs.token) + 1))
@@ -244,9 +244,9 @@ def _rows_of_copies(rows: Rows, classes: Classes) -> Rows:
         (itself[swaps], itself[swaps], itself[swaps] + 1),
     )
     row, start, end = (np.concatenate(column) for column in zip(*parts, strict=True))
-    some = end > start
-    order = np.lexsort((start[some], row[some]))
-    return _rows_of_intervals(size, (row[some][order], start[some][order], end[some][order]))
+    nonempty = end > start
+    order = np.lexsort((start[nonempty], row[nonempty]))
+    return _rows_of_intervals(size, (row[nonempty][order], start[nonempty][order], end[nonempty][order]))
 
 
 def _holds(row: Int64Array, start: Int64Array, end: Int64Array, key: Int64Array) -> BoolArray:

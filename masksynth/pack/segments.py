@@ -31,12 +31,12 @@ def merge_segments(table: SampleTable) -> tuple[Piece, Int64Array]:
         Sorted by group: `group_codes` do not decrease.
     """
     spans = spans_of(table)
-    group = np.repeat(np.array(group_codes(table), np.int64), np.diff(table.offset))  # of each token
+    group = np.repeat(np.array(group_codes(table), np.int64), np.diff(table.offset))  # group of each token
     identity = _pair_codes(_pair_codes(identities(table).astype(np.int64), key_of(table, "position_ids")), group)
     number = classes_of(table, spans, identity)
     live = np.flatnonzero(spans.live)
     first = np.zeros(int(number.max(initial=-1)) + 1, np.int64)
-    first[number[live][::-1]] = live[::-1]  # of several writes the last one, the first token of the class, stays
+    first[number[live][::-1]] = live[::-1]  # reversed, so that the last write to a class is its first token
     classes = _place_classes(table, spans, number, group[first])
     rows = build_rows(spans, classes, first)
     source = first[classes.kind]
@@ -70,9 +70,9 @@ def _place_classes(table: SampleTable, spans: Spans, number: Int64Array, group: 
     kind = repeat_index(copies)  # class of each position, class after class
     level = index_in_row(copies)  # 0 for first copies, 1 for second ones, ...
     by_level = np.lexsort((kind, level, group[kind]))
-    place = np.empty(len(kind), np.int64)
-    place[by_level] = np.arange(len(kind))
-    return Classes(number, copies, place, indptr(copies), kind[by_level])
+    position = np.empty(len(kind), np.int64)
+    position[by_level] = np.arange(len(kind))
+    return Classes(number, copies, position, indptr(copies), kind[by_level])
 
 
 def _find_twins(table: SampleTable, live: Int64Array, number: Int64Array, count: int) -> BoolArray:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from masksynth.errors import InvalidInstance
 
 BLOCK = 1024
-"""Most lines of a block, and most samples of a table."""
+"""Maximum number of lines of a block, and of samples of a table."""
 CHUNK = 1 << 22
 """Bytes that are read at a time, and about the size of a block."""
 MAX_LINE = 1 << 29
@@ -112,7 +112,7 @@ def read_lines(chunks: Iterator[bytes], name: str) -> Iterator[Line]:
             size += len(rest)
             if size > MAX_LINE:
                 fact = f"the line is longer than {MAX_LINE} bytes"
-                remedy = "give one JSON object a line, and split longer samples"
+                remedy = "give one JSON object per line, and split longer samples"
                 raise InvalidInstance(fact, "", remedy, f"{name}:{number + 1}")
     except _Damaged as error:
         fact = f"the gzip stream is damaged or cut off in this line: {error}"

@@ -1,4 +1,4 @@
-"""Colour the tokens of segmented samples by hashing whole segments; no loop over tokens.
+"""Colour the tokens of segmented samples by hashing complete segments; no loop over tokens.
 
 Two live tokens are equivalent iff they have equal identities and their rows are equal multisets of classes
 (``docs/theory.md``, section 3). Segments see earlier segments only, so colours are found segment by segment, all
@@ -168,7 +168,7 @@ def _set_colours(lane: Lane, spans: Spans, chosen: Int64Array) -> None:
     running = np.cumsum(terms, dtype=np.uint64)
     before = np.append(np.uint64(0), running)[first][owner] if len(token) else running  # sum before the segment
     causal = powers[index] * (key + running - before)
-    alone = powers[:1] * (key + own * inverses[:1])  # as the first token of a causal segment
+    alone = powers[:1] * (key + own * inverses[:1])  # a token alone has the hash of the first token of a causal segment
     members = prefix_sums(mix(own, lane.seed ^ 0x3333))
     identities = members[first + length] - members[first]  # hash of the multiset of identities of each segment
     full = mix(mix(key + identities[owner], lane.seed ^ 0x7777) + own, lane.seed ^ 0x1111)

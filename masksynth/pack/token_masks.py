@@ -105,10 +105,10 @@ def real_tokens(lists: Mapping[str, Lists], causal: Sequence[bool], rows: Rows) 
     ones = np.flatnonzero(real)
     cut = np.searchsorted(ones, rows.offset)  # row pointers of the samples into the real tokens
     kept = np.diff(cut)
-    some = kept > 0
-    first = np.where(some, np.append(ones, 0)[cut[:-1]], rows.offset[:-1])
+    nonempty = kept > 0
+    first = np.where(nonempty, np.append(ones, 0)[cut[:-1]], rows.offset[:-1])
     # last real token - first real token = kept - 1, unless there is a 0 between them
-    holes = np.flatnonzero(some & (ones[cut[1:] - 1] - first >= kept)) if len(ones) else np.zeros(0, np.int64)
+    holes = np.flatnonzero(nonempty & (ones[cut[1:] - 1] - first >= kept)) if len(ones) else np.zeros(0, np.int64)
     if len(holes):
         start = int(first[holes[0]])
         hole = start + int(np.argmin(real[start : rows.offset[holes[0] + 1]]))
@@ -182,7 +182,7 @@ def resolve_labels(tokens: Int64Array, lists: Mapping[str, Lists], causal: Seque
         differs &= ~ignored if first == "labels" else True
         if differs.any():
             token = int(np.argmax(differs))
-            fact = f"makes the label {labels[second][token]}, but by {first} it is {labels[first][token]}"
+            fact = f"makes the label {labels[second][token]}, but {first} makes it {labels[first][token]}"
             rows.refuse(token, second, fact, "keep the one that is right")
     result = untrained
     for name in reversed(ways):

@@ -20,7 +20,7 @@ def unpack_samples(folder: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the samples of a packed folder, batch after batch, in the form that ``pack_samples`` reads.
 
     Token ids, labels, weights, groups and segments are those that were packed. A token field is stored at trained
-    labels only and is null elsewhere; position ids and further keys of dead tokens are 0.
+    labels only and is null elsewhere; position ids and additional keys of dead tokens are 0.
     """
     packed = open_packed(folder)
     for number, entry in enumerate(packed.manifest.batches):

@@ -111,7 +111,10 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
         start += row.length
     if start != tokens:
         raise InvalidInstance(
-            f"the segments hold {start} tokens, input_ids has {tokens}", "$.segments", "make the lengths add up", place
+            f"segments: expected {tokens} tokens in all, as in input_ids, got {start}",
+            "$.segments",
+            "make the lengths add up",
+            place,
         )
     return tuple(result)
 

@@ -219,7 +219,7 @@ def finish_folder(folder: Path, target: Path, options: Options, skipped: Sequenc
     Raises
     ------
     InvalidInstance
-        If something has taken the target meanwhile; the run can then be finished elsewhere, or with ``force``.
+        If something has taken the target in the meantime; the run can then be finished elsewhere, or with ``force``.
     """
     head = manifest_head(options.max_length, options, tuple(skipped))
 

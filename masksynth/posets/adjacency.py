@@ -18,7 +18,7 @@ from masksynth.errors import InvalidInstance
 def components(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Return the strongly connected component of each node, numbered bottom-up.
 
-    Each comes after the components it attends to.
+    Each component has a higher number than those it attends to.
 
     Parameters
     ----------

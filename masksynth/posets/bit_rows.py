@@ -94,7 +94,7 @@ def close(words: Words) -> None:
 
 
 def _unions(rows: Words) -> Words:
-    """Row ``s`` of the result is the union of the rows that are set in the bits of ``s``."""
+    """Return the unions of all subsets of the rows: row ``s`` is the union of the rows whose bits are set in ``s``."""
     table = np.zeros((1 << len(rows), rows.shape[1]), np.uint64)
     for bit, row in enumerate(rows):
         np.bitwise_or(table[: 1 << bit], row, out=table[1 << bit : 2 << bit])  # subsets with this bit as the highest

@@ -84,7 +84,7 @@ class _Matching:
 def antichain_and_chains(order: Relation) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """Return a largest antichain, ascending, and a decomposition into equally many chains, each bottom-up.
 
-    Both are optimal.
+    Each proves that the other is optimal.
 
     Parameters
     ----------

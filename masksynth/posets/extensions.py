@@ -19,7 +19,7 @@ from masksynth.posets.relation import Relation, covers, identity
 def first_extension(order: Relation) -> tuple[int, ...]:
     """Return the lexicographically first linear extension.
 
-    Repeatedly the least element whose lower elements are all placed.
+    It repeatedly takes the least element whose lower elements have all been placed.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def is_extension(order: Relation, sequence: Sequence[int]) -> bool:
     if sorted(sequence) != list(range(len(order))):
         return False
     index = np.array(sequence, np.int64)
-    return not np.triu(order[np.ix_(index, index)], 1).any()  # nobody is above a later element
+    return not np.triu(order[np.ix_(index, index)], 1).any()  # no element is above a later one
 
 
 def all_extensions(order: Relation) -> Iterator[tuple[int, ...]]:

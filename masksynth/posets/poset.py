@@ -62,7 +62,7 @@ class Poset:
         object.__setattr__(self, "order", order)
 
     def __len__(self) -> int:
-        """n, the number of elements."""
+        """Return n, the number of elements."""
         return len(self.order)
 
     def __eq__(self, other: object) -> bool:
@@ -130,7 +130,7 @@ class Poset:
     def chains(self) -> tuple[tuple[int, ...], ...]:
         """A decomposition into ``width`` chains, each bottom-up.
 
-        The proof that no antichain is larger than ``width``.
+        It proves that no antichain is larger than ``width``.
         """
         return self._dilworth[1]
 

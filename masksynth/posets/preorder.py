@@ -60,7 +60,7 @@ def is_dense(mask: Relation) -> bool:
 def depth(relation: Relation) -> int:
     """Return the least L with A^L = A*, where A = M or I.
 
-    The number of layers with this mask that reach all that any number reaches.
+    It is the number of layers with this mask that reach all that any number of layers reaches.
 
     Notes
     -----
@@ -129,7 +129,7 @@ def least_mutual(preorder: Relation) -> NDArray[np.intp]:
 def reduction(relation: Relation) -> Relation:
     """Return the transitive reduction.
 
-    A relation with the fewest edges, none on the diagonal, that has the same closure.
+    It is a relation with the fewest edges, none on the diagonal, that has the same closure.
 
     For an acyclic relation it is the cover relation of its closure, and unique. With cycles, each class of more than
     one element becomes one simple cycle through its members, and each cover of the quotient becomes one edge between

@@ -123,9 +123,9 @@ def power(relation: Relation, exponent: int) -> Relation:
 
 
 def layer_flows(masks: Iterable[Relation]) -> Iterator[Relation]:
-    """Yield what reaches what after each layer: A_1, A_2 A_1, ..., A_L ...
+    """Yield the flow after each layer: A_1, then A_2 A_1, up to A_L ... A_1.
 
-    A_1, where A_i = M_i or I and M_1 is applied first.
+    A_i = M_i or I, and M_1 is applied first.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ CHIP_WIDTH, CHIP_HEIGHT, LETTER, CHIP_MARGIN = 64, 34, 7, 14
 PAD = 5
 """Pixels around the positions of a box that holds several."""
 MOST_LINES = 4_000
-"""Most covers that are drawn."""
+"""Maximum number of covers that are drawn."""
 
 
 def hasse_data(subject: Subject, names: Sequence[str] = ()) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def hasse_data(subject: Subject, names: Sequence[str] = ()) -> dict[str, Any]:
     ----------
     subject : Subject
     names : sequence of str
-        Of each position, to be shown in full; empty where there are none.
+        Name of each position, to be shown in full; empty where there are none.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def _boxes_and_lines(subject: Subject, order: Hasse, names: Sequence[str]) -> di
     sizes = [_size(positions, wide, names) for positions, wide in zip(members, across, strict=True)]
     edges = list(zip(order.upper.tolist(), order.lower.tolist(), strict=True))
     layout = _layout(subject, order, members, sizes, edges)
-    # a box may be a little wider than its text needs: whole pixels for each of its columns
+    # a box may be slightly wider than its text: an integral number of pixels for each column
     widths = [
         int((width - pad) / wide) * wide + pad
         for width, wide, pad in zip(layout.widths, across, [_pad(positions) for positions in members], strict=True)

@@ -1,4 +1,4 @@
-"""Which nodes share a position, and why they merged."""
+"""List the nodes or tokens that share a position, and explain why they merged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from masksynth.subject.subject import Subject
 from masksynth.tasks import TaskFamily
 
 MOST_NODES, MOST_ENTRIES = 50_000, 4_000_000
-"""Most task nodes whose rows are compared, and most entries of these rows."""
+"""Maximum number of task nodes whose rows are compared, and of entries of these rows."""
 Row = tuple[tuple[int, int], ...]
 """((position, multiplicity), ...) of a row."""
 NodeName = tuple[str, str]

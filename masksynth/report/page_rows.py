@@ -18,17 +18,17 @@ from masksynth.report.page_text import LONG, SHORT, Names, count, text_of
 from masksynth.subject.subject import Subject
 
 MOST_POSITIONS = 400
-"""Most positions that are shown one by one."""
+"""Maximum number of positions that are shown one by one."""
 MOST_BLOCKS = 256
-"""Most rows of blocks."""
+"""Maximum number of rows of blocks."""
 MOST_BLOCK_TABLES = 8
-"""Most tables of a layer pattern that are shown in blocks."""
+"""Maximum number of tables of a layer pattern that are shown in blocks."""
 MOST_LISTED = 20_000
-"""Most nodes, and most labels, that are listed over all positions."""
+"""Maximum number of nodes, and of labels, that are listed over all positions."""
 NAME = 40
-"""Most columns of an input in the diagram and in the rows of the mask."""
+"""Maximum number of columns of an input in the diagram and in the rows of the mask."""
 MOST_INTERVALS = 250_000
-"""Most row intervals over all tables; further tables are left out."""
+"""Maximum number of row intervals over all tables; further tables are left out."""
 
 
 def page_rows(subject: Subject, names: Names, checked: bool = False) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from masksynth.tasks.value_text import count
 __all__ = ["LONG", "SHORT", "Names", "count", "cut", "ranges", "text_of"]
 
 LONG, SHORT = 500, 120
-"""Most characters of a value, and of a name in a list."""
+"""Maximum number of characters of a value, and of a name in a list."""
 
 
 def cut(text: str, most: int = LONG) -> str:
-    r"""Return the first ``most`` characters of a text, with escapes for invisible characters and marks of direction.
+    r"""Return the first ``most`` characters of a string, with escapes for invisible characters and marks of direction.
 
     Examples
     --------

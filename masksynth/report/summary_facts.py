@@ -15,16 +15,16 @@ from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, Leak
 
 MOST_FINDINGS = 1_000
-"""Most findings that are listed."""
+"""Maximum number of findings that are listed."""
 MOST_BUTTONS = 16
-"""Most positions of a witness that have a button."""
+"""Maximum number of positions of a witness that have a button."""
 MOST_TABLES = 8
-"""Most tables whose kernels are listed."""
+"""Maximum number of tables whose kernels are listed."""
 Facts = list[list[str]]
 
 
 def answer_facts(question: Instance, answer: Answer) -> Facts:
-    """Return what an answer claims, as [term, text] pairs; no running times, so that equal answers give equal pages.
+    """Return the claims of an answer, as [term, text] pairs; no running times, so that equal answers give equal pages.
 
     Examples
     --------

@@ -232,7 +232,7 @@ def _open_locked(path: Path) -> int:
     """Open and lock a file for appending; return its descriptor."""
     while True:
         if os.path.exists(path) and not os.path.isfile(path):
-            raise InvalidInstance("not a regular file", "", "name a file, or leave -o away for stdout", str(path))
+            raise InvalidInstance("not a regular file", "", "name a file, or omit -o for stdout", str(path))
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -247,7 +247,7 @@ def _open_locked(path: Path) -> int:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise if a file does not contain results, whatever the mode."""
+    """Raise if a file does not contain results, in any mode."""
     with open(path, "rb") as file:
         head = file.readline()
     if head.endswith(b"\n"):

@@ -22,7 +22,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 """Okabe and Ito's colours without yellow, which is too light for a line."""
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1)))
 STEPS = 1000
-"""Most steps of a curve; a curve with more is sampled at this many times."""
+"""Maximum number of steps of a curve; a curve with more is sampled at this many times."""
 SHORTEST = 0.001
 
 
@@ -99,12 +99,12 @@ def draw_cactus(
     from masksynth.draw.paper import drawing
     from masksynth.draw.pictures import check_picture, write_figure
 
-    place = check_picture(path, force)
+    target = check_picture(path, force)
     seconds = {method: np.sort(np.asarray(times, dtype=np.float64)) for method, times in curves.items()}
     left = _left_end(seconds.values()) if shortest is None else shortest
     with drawing():
         figure = _figure(seconds, cases, left, max(limit, 10 * left), clock, dashed)
-        return write_figure(figure, place, "Instances proved against seconds", force)
+        return write_figure(figure, target, "Instances proved against seconds", force)
 
 
 def _left_end(curves: Iterable[NDArray[np.float64]]) -> float:

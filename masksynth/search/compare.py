@@ -20,7 +20,7 @@ NOISE = 0.1
 """Differences in time up to this many seconds are ignored."""
 RANK = {Status.OPTIMAL.name: 3, Status.INFEASIBLE.name: 3, Status.FEASIBLE.name: 2, Status.UNKNOWN.name: 1, None: 0}
 SHOWN = 20
-"""Most changes of one kind in the text."""
+"""Maximum number of changes of one kind in the text."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Comparison:
 def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER) -> Comparison:
     """Compare two runs.
 
-    Results are matched if they answer the same question (hash, layers, sparse, backend), whatever their file names; if
+    Results are matched if they answer the same question (hash, layers, sparse, backend), regardless of file names; if
     one of them has no hash, because it could not be read, they are matched by instance and backend. Of several lines
     for one question the last one counts. Earlier results of other backends for the same tasks are only checked for
     contradictions. Both runs are held in memory, less than a kilobyte per result.
@@ -96,7 +96,7 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
     (Change(instance='a', backend='cpsat', kind='regression', what='0.50 s, now 1.50 s'),)
     """
     if not slower > 1:
-        raise InvalidInstance(f"slower={slower!r} is not a factor above 1", "", "give for example 2")
+        raise InvalidInstance(f"slower: expected a factor above 1, got {slower!r}", "", "give 2, for example")
     left, right = latest_lines(map(line_from, old)), latest_lines(map(line_from, new))
     pairs = list(match_lines(left, right))
     missing = [before for before, after in pairs if after is None]
@@ -111,7 +111,7 @@ def compare(old: Iterable[Result], new: Iterable[Result], slower: float = SLOWER
         if line is not None
     ]
     for line in added:
-        other = "; under this name there was another question before" if names[line.instance, line.backend] else ""
+        other = "; the same name had a different question before" if names[line.instance, line.backend] else ""
         changes.append(Change(line.instance, line.backend, "new", f"{_describe_line(line)}{other}"))
     return Comparison(sort_changes(changes), len(both), len(missing), len(added))
 
@@ -151,8 +151,8 @@ def changes_between(old: Line, new: Line, slower: float = SLOWER) -> list[Change
 
 def _contradictions(old: Line, new: Line) -> Iterator[str]:
     """Yield contradictions: an answer to an INFEASIBLE instance, or a value below a proved bound."""
-    found = (Status.OPTIMAL.name, Status.FEASIBLE.name)
-    if Status.INFEASIBLE.name in (old.status, new.status) and (old.status in found or new.status in found):
+    answered = (Status.OPTIMAL.name, Status.FEASIBLE.name)
+    if Status.INFEASIBLE.name in (old.status, new.status) and (old.status in answered or new.status in answered):
         yield f"{old.status}, now {new.status}"
     for name, (value, bound), (now, proved) in _common(old, new):
         if value == bound and now == proved and value != now:
@@ -160,7 +160,7 @@ def _contradictions(old: Line, new: Line) -> Iterator[str]:
         elif now < bound:
             yield f"{name}: now {now}, though at least {bound} were proved to be needed"
         elif proved > value:
-            yield f"{name}: now at least {proved} are said to be needed, though {value} were found"
+            yield f"{name}: now at least {proved} are claimed to be needed, although {value} were found"
 
 
 def _common(old: Line, new: Line) -> Iterator[tuple[str, tuple[int, int], tuple[int, int]]]:

@@ -77,7 +77,7 @@ async def _await_worker(client: Any, address: str) -> None:
     try:
         async with asyncio.timeout(WAIT):  # the client's own timeout does not end if a silent process listens there
             await client
-    except Exception:  # of any kind: the client interprets other protocols as lengths of arrays
+    except Exception:  # any type: the client interprets bytes of other protocols as array lengths
         raise MasksynthError(
             f"{address}: no Dask scheduler answers; start one with `dask scheduler`, and give its tcp://HOST:PORT"
         ) from None

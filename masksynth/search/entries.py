@@ -160,15 +160,15 @@ def paths(place: str) -> list[str]:
         If there are none.
     """
     if os.path.isdir(place):
-        found = _below(place)
+        files = _below(place)
     elif os.path.lexists(place) or not glob.has_magic(place):
-        found = [place] if os.path.lexists(place) else []
+        files = [place] if os.path.lexists(place) else []
     else:
-        found = _matching(place)
-    if not found:
+        files = _matching(place)
+    if not files:
         nothing = "no *.json below this folder" if os.path.isdir(place) else "no such file"
         raise InvalidInstance(nothing, "", "name instance files, folders or globs", place)
-    return found
+    return files
 
 
 def _matching(pattern: str) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from masksynth.search.entries import Entry
 
 BYTES_AHEAD_LIMIT = 2**24
-"""Most bytes of files read and not yet taken; a single file may be larger."""
+"""Maximum number of bytes of files read and not yet taken; a single file may be larger."""
 
 
 class Feed:

@@ -1,4 +1,4 @@
-"""Run jobs in a worker: solve a few instances, one after another, each to a result whatever happens."""
+"""Run jobs in a worker: solve a few instances, one after another, each to a result even if it fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLICE = 0.1
 
 @dataclass(frozen=True)
 class SolveOptions:
-    """How each instance of a batch is solved; see `search`.
+    """Options for solving each instance of a batch; see `search`.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class SolveOptions:
         return instance.layers if isinstance(self.layers, EllipsisType) else self.layers
 
     def is_sparse(self, instance: Instance) -> bool:
-        """Return whether the fewest edges are sought for an instance."""
+        """Return whether the fewest edges are requested for an instance."""
         return instance.sparse if isinstance(self.sparse, EllipsisType) else self.sparse
 
     def request(self, entry: Entry, instance: Instance | None = None) -> Request:

@@ -28,7 +28,7 @@ def portfolio(backend: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
     """
     if not isinstance(backend, (str, tuple, list)) or not all(isinstance(name, str) for name in backend):
         raise InvalidInstance(
-            f"backend={backend!r} is neither a name nor a list of names", "", "give backend='cpsat,maxsat'"
+            f"backend: expected a name or a list of names, got {backend!r}", "", "give backend='cpsat,maxsat'"
         )
     given = backend.split(",") if isinstance(backend, str) else backend
     backends = tuple(dict.fromkeys(name.strip() for name in given))
@@ -94,7 +94,7 @@ def choose_result(results: Mapping[str, Result], instance: Instance | None) -> R
 
 
 def _rank(result: Result) -> tuple[int, int]:
-    """Sort key: proofs, then answers by size, then UNKNOWN, then failures."""
+    """Return a sort key: proofs, then answers by size, then UNKNOWN, then failures."""
     if result.proved:
         return (0, 0)
     if result.status == Status.FEASIBLE.name:

@@ -24,7 +24,7 @@ class Line(NamedTuple):
 
     @property
     def question(self) -> Question:
-        """As that of a `Result`."""
+        """Key that is equal iff two lines answer the same question; the same as `Result.question`."""
         return (self.hash, self.layers, self.sparse, self.backend)
 
 

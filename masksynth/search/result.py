@@ -33,7 +33,7 @@ KEYS = (
 
 
 Question = tuple[str | None, int | None, bool, str]
-"""Hash of the tasks, depth, whether the fewest edges are sought, backends: equal for results that can be compared."""
+"""Hash of the tasks, depth, whether the fewest edges are requested, backends; equal for comparable results."""
 
 
 class Recalled(NamedTuple):
@@ -78,7 +78,7 @@ class Request:
 
     @property
     def question(self) -> Question:
-        """As that of a `Result`."""
+        """Key that is equal iff two lines answer the same question; the same as `Result.question`."""
         return (self.hash, self.layers, self.sparse, self.backend)
 
 
@@ -106,7 +106,7 @@ class Result:
     layers : int or None
         Number of layers; None: any depth.
     sparse : bool
-        Whether the fewest edges were sought.
+        Whether the fewest edges were requested.
     status : str or None
         Name of a `Status`; None iff there is an ``error``.
     objective : mapping of str to {"value": int, "bound": int}

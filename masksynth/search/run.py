@@ -60,7 +60,8 @@ def search(
     ordered : bool
         Whether results come in the order of the instances, not in the order in which they finish.
     budget : float, optional
-        Seconds for the whole batch. When they are used up, running instances end as failures, and no more are started.
+        Seconds for all instances together. When they are used up, running instances end as failures, and no more are
+        started.
     kill_after : float, optional
         Seconds after which an instance's worker is killed.
     memory : int, optional
@@ -74,7 +75,8 @@ def search(
     Yields
     ------
     Result
-        If an instance fails (invalid, raising, out of memory, its worker killed), ``error`` of its result says why.
+        If an instance fails (invalid, raising, out of memory, its worker killed), ``error`` of its result gives the
+        reason.
 
     Raises
     ------
@@ -116,20 +118,18 @@ def _check_limits(limits: Limits, layers: int | EllipsisType | None, seconds: di
     """Raise for limits, layers or seconds that are invalid for every instance."""
     check_type(limits, Limits, "give limits=Limits(seconds=...)")
     if not (layers is None or isinstance(layers, EllipsisType) or (type(layers) is int and layers > 0)):
-        raise InvalidInstance(f"layers={layers!r} is neither a positive integer nor None", "")
+        raise InvalidInstance(f"layers: expected a positive integer or None, got {layers!r}", "")
     for name, value in seconds.items():
         if value is not None and not (type(value) in (int, float) and 0 < value < 1e9):
-            raise InvalidInstance(f"{name}={value!r} is not a number of seconds above 0", "")
+            raise InvalidInstance(f"{name}: expected a number of seconds above 0, got {value!r}", "")
 
 
 def _check_workers(jobs: int | None, memory: int | None, executor: Executor | None) -> None:
     """Raise for an invalid number of jobs, memory or executor."""
     if jobs is not None and (type(jobs) is not int or not 0 < jobs <= 4096):
-        raise InvalidInstance(f"jobs={jobs!r} is not an integer from 1 to 4096", "")
+        raise InvalidInstance(f"jobs: expected an integer from 1 to 4096, got {jobs!r}", "")
     if memory is not None and (type(memory) is not int or not MIN_MEMORY <= memory < 2**62):
-        raise InvalidInstance(
-            f"memory={memory!r} is not an integer of bytes", "", f"a worker needs at least {MIN_MEMORY:,}"
-        )
+        raise InvalidInstance(f"memory: expected at least {MIN_MEMORY:,} bytes, as an integer, got {memory!r}", "")
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise InvalidInstance(f"expected an executor of concurrent.futures, got {type(executor).__name__}", "")
 

@@ -19,9 +19,9 @@ from masksynth.search.result import Result, failure
 from masksynth.tasks import Instance
 
 AHEAD_LIMIT = 1_000
-"""Most instances started ahead of an unfinished one in an ordered search, and most finished results waiting."""
+"""Maximum number of instances started ahead of an unfinished one (ordered search), and of finished results waiting."""
 JOB_SIZE_LIMIT = 200
-"""Most instances in one job."""
+"""Maximum number of instances in one job."""
 RETRY_LIMIT = 8
 """How often a job that an executor lost is submitted again."""
 LONGEST_PAUSE = 30.0

@@ -17,10 +17,10 @@ from masksynth.search.result import Result
 from masksynth.tasks.canonical import printable
 
 REASONS = 1000
-"""Most reasons of a backend that are counted separately."""
+"""Maximum number of reasons of a backend that are counted separately."""
 OTHER = "other reasons"
 SHOWN = 3
-"""Most reasons in the text."""
+"""Maximum number of reasons in the text."""
 HEAD = ("backend", "instances", "proved", "feasible", "unknown", "failed", "total s", "median s", "max s")
 
 
@@ -126,7 +126,7 @@ def _sort_times(seconds: array[float]) -> NDArray[np.float64]:
 def summary(results: Iterable[Result]) -> tuple[Summary, ...]:
     """Count results by backend, in one pass that keeps 16 bytes per result.
 
-    Each line counts, including several lines for the same question.
+    Each line is counted, including several lines for the same question.
 
     Parameters
     ----------

@@ -77,15 +77,15 @@ def check_table(path: str | Path, force: bool = False) -> None:
     Raises
     ------
     InvalidInstance
-        If the file does not end in .parquet or .csv, or is there already and ``force`` is False.
+        If the file does not end in .parquet or .csv, or already exists and ``force`` is False.
     Unsupported
         For Parquet without pyarrow.
     """
-    place = Path(path)
-    if place.suffix.lower() not in (".parquet", ".csv"):
-        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", "name a .parquet or .csv file", str(place))
-    check_file(place, force)
-    if place.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+    target = Path(path)
+    if target.suffix.lower() not in (".parquet", ".csv"):
+        raise InvalidInstance(f"ends in {target.suffix!r:.40}", "", "name a .parquet or .csv file", str(target))
+    check_file(target, force)
+    if target.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise Unsupported(INSTALL)
 
 

@@ -57,7 +57,7 @@ def first_solution(
         Edges that are in every solution (`Reduction.forced`).
     component : Component
     solution : iterable of Edge
-        A solution of the whole problem, such as a construction. Its edges in the component, less the redundant ones,
+        A solution of the complete problem, such as a construction. Its edges in the component, less the redundant ones,
         are returned if they are lighter than the greedy choice.
     """
     chosen = greedy(problem, forced, component)

@@ -224,7 +224,7 @@ def _split_components(
     from networkx.utils import UnionFind
 
     open_edges = problem.allowed & ~edge_matrix(problem.size, forced)
-    edge_number = np.cumsum(open_edges.ravel()) - 1  # of each (query, key), where it is an open edge
+    edge_number = np.cumsum(open_edges.ravel()) - 1  # number of each open edge (query, key); undefined elsewhere
     last_pair = np.full(int(open_edges.sum()), -1)  # the last pair that each edge was useful to
     groups = UnionFind(range(len(pairs)))
     for index, pair in enumerate(pairs):

@@ -119,7 +119,7 @@ class SparseProblem:
 def _check_layers(layers: Any, layered: bool) -> None:
     if layers is not None and (type(layers) is not int or layers < 1):
         raise InvalidInstance(
-            f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model"
+            f"layers: expected None or an integer from 1, got {layers!r}", "", "give the number of layers of the model"
         )
     if layered and layers is None:
         raise InvalidInstance("layered needs a number of layers, got None", "", "give layers=2 or more")

@@ -27,11 +27,11 @@ from masksynth.verify.check_sparse_flow import check_flow
 from masksynth.versions import versions
 
 MAX_SEARCH = 1_500
-"""Most positions of a flow that is searched ..."""
+"""Maximum number of positions of a flow that is searched ..."""
 MAX_WAYS = 60_000
 """... and most triples q > w > k in it (those of a chain of 71); larger flows get a construction."""
 MAX_CLOSED = 8_192
-"""Most positions of a relation whose closure is taken; a larger one must be closed already."""
+"""Maximum number of positions of a relation whose closure is taken; a larger one must be closed already."""
 AUTO_EFFORT = 60.0
 """Effort of ``auto`` if no limit is given: about a minute, and deterministic."""
 

@@ -109,7 +109,7 @@ class MaskStatistics:
 def mask_statistics(mask: Mask, layers: int | None = None, block_size: int = 128) -> MaskStatistics:
     """Compute statistics of a mask.
 
-    Depth to convergence, classes, height, width, covers, reciprocity, blocks and intervals.
+    These are depth to convergence, classes, height, width, covers, reciprocity, blocks and intervals.
 
     Parameters
     ----------

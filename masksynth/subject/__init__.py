@@ -1,7 +1,7 @@
-"""Read a mask and what is known about it from any kind of path: the one answer to "what is at this path?".
+"""Read a mask, and what is known about it, from any kind of path; all commands read masks here.
 
 =====================  ========================================================================  =======================
-kind                   path                                                                      file of this room
+kind                   path                                                                      module of this package
 =====================  ========================================================================  =======================
 mask file              ``.npy``, ``.npz``, ``.safetensors``, or ``-`` for standard input         ``mask_file``
 answer                 a folder with ``solution.json``                                           ``folders``
@@ -10,7 +10,7 @@ mask_mod               ``package.module:name`` of a FlexAttention mask_mod or Bl
 samples                JSON lines, gzip or Parquet: not a mask, read by `read_sample_table`      ``sample_table``
 =====================  ========================================================================  =======================
 
-`read_subject` returns a `Subject` for each of the first four; `subject_kind` tells them apart.
+`read_subject` returns a `Subject` for each of the first four; `subject_kind` distinguishes them.
 """
 
 from masksynth.subject.folders import subject_of_batch, subject_of_merged

@@ -45,7 +45,7 @@ def mask_of_dense(array: AnyArray, name: str = "mask") -> tuple[Mask, float | No
         raise InvalidInstance(f"array {name!r} has shape {shape}", "", "store (n, n), (P, n, n) or (1, 1, n, n)")
     if array.dtype != bool and array.dtype.kind != "f":
         remedy = "store bool (True: may attend), or float with 0 and minus infinity"
-        raise InvalidInstance(f"array {name!r} holds {array.dtype}", "", remedy)
+        raise InvalidInstance(f"array {name!r}: expected bool or floating point, got {array.dtype}", "", remedy)
     forbidding: set[float] = set()
     mask = mask_from_chunks((_boolean_rows(table, forbidding, name) for table in array), array.shape[-1])
     return mask, next(iter(forbidding), None)

@@ -149,7 +149,7 @@ def subject_of_batch(
 
 
 def _key_texts(batch: PackedBatch) -> tuple[str, ...] | None:
-    """Return the further keys of each position as text, ``"kinds=0 position_ids_1=3"``; None without keys."""
+    """Return the additional keys of each position as text, ``"kinds=0 position_ids_1=3"``; None without keys."""
     if not batch.keys:
         return None
     names = sorted(batch.keys)

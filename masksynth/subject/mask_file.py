@@ -55,7 +55,7 @@ def read_mask(path: str | Path) -> Mask:
 
 
 def read_mask_file(path: Path) -> Subject:
-    """Return the subject in a mask file: its mask and whatever else is stored there.
+    """Return the subject in a mask file: its mask and what else is stored there.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def read_mask_file(path: Path) -> Subject:
 
 
 def read_mask_bytes() -> Subject:
-    """Return the subject in a mask file on standard input; its first bytes tell the format.
+    """Return the subject in a mask file on standard input; its first bytes determine the format.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def _checked(arrays: Mapping[str, AnyArray], name: str, kinds: str = "iu") -> An
     array = arrays[name].ravel()
     if array.size and array.dtype.kind not in kinds:
         words = "integers" if kinds == "iu" else "numbers"
-        raise InvalidInstance(f"array {name!r} holds {array.dtype}, not {words}", "", f"store {words}")
+        raise InvalidInstance(f"array {name!r}: expected {words}, got {array.dtype}", "", f"store {words}")
     return array
 
 
@@ -183,7 +183,7 @@ def _read_blocks(arrays: Mapping[str, AnyArray], size: int) -> Any:
     block = _checked(arrays, "block_size").tolist() if "block_size" in arrays else [128, 128]
     queries, keys = int(block[0]), int(block[-1])
     if queries < 1 or keys < 1:
-        raise InvalidInstance(f"block_size {block} is not positive", "", "store [queries, keys]")
+        raise InvalidInstance(f"block_size: expected positive integers, got {block}", "", "store [queries, keys]")
     lists = full_block_lists([arrays.get(name) for name in BLOCK_LISTS], -(-size // queries), -(-size // keys))
     return lists, (queries, keys)
 
@@ -252,5 +252,5 @@ def _mask_bytes(mask: Mask, path: Path) -> bytes:
         return stream.getvalue()
     arrays = mask_arrays(mask, sparse=mask.size > MAX_DENSE and mask.tables == 1)
     if "edge_query" in arrays:
-        arrays["position_ids"] = np.arange(mask.size)  # edges alone do not say how many positions there are
+        arrays["position_ids"] = np.arange(mask.size)  # edges alone do not determine the number of positions
     return npz_bytes(arrays) if path.suffix == ".npz" else safetensors_bytes(arrays)

@@ -59,7 +59,7 @@ def import_object(spec: str) -> Any:
     Raises
     ------
     InvalidInstance
-        If it cannot be imported, whatever the module raises.
+        If it cannot be imported, for any exception that the module raises.
     """
     module, _, name = spec.partition(":")
     folder = str(Path.cwd())
@@ -109,7 +109,7 @@ def mask_of_mod(mask_mod: MaskMod, length: int, source: str = "mask_mod") -> Mas
     Raises
     ------
     InvalidInstance
-        For another signature, a result that is not boolean, or whatever the mask_mod raises.
+        For another signature, a result that is not boolean, or any exception that the mask_mod raises.
 
     Examples
     --------

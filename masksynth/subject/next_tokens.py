@@ -1,4 +1,4 @@
-"""Infer which labels are next tokens, for labels that do not say what they hide."""
+"""Infer which labels are next tokens, for labels that do not declare what they hide."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NextTokens(NamedTuple):
     target : (E,) int64
         The position that holds the next token of each label, -1 if there is none.
     unsaid : (U,) int64, optional
-        Indices of labels that neither say what they hide nor are next tokens; None if every label says it.
+        Indices of labels that neither declare what they hide nor are next tokens; None if every label declares it.
     why : str
         Why they are not.
     """
@@ -54,7 +54,7 @@ def find_next_tokens(subject: Subject, position: Int64Array, value: Sequence[Any
     value : sequence of E JSON values
         The labels.
     silent : (E,) bool
-        Which labels do not say what they hide.
+        Which labels do not declare what they hide.
     """
     target = np.full(len(position), -1, np.int64)
     unsaid = np.flatnonzero(silent)

@@ -43,8 +43,8 @@ def label_targets(batch: PackedBatch) -> tuple[Int64Array, Int64Array]:
     Returns
     -------
     target : (E,) int64
-        -1 if the token is dead, is the predictor itself, or differs from the label (which then does not say what it
-        hides).
+        -1 if the token is dead, is the predictor itself, or differs from the label (which then declares nothing to
+        hide).
     differing : (D,) int64
         Indices of the labels that differ.
     """

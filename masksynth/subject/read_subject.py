@@ -86,7 +86,7 @@ def read_subject(
         packed batches, or ``package.module:name`` of a FlexAttention mask_mod or BlockMask, which is imported. Only
         this argument is ever imported, never text from a file.
     tokens : path or mapping, optional
-        The JSON of ``--tokens`` or its content; it replaces what the file says.
+        The JSON of ``--tokens`` or its content; it replaces the information in the file.
     length : int, optional
         N, for a mask_mod.
     layers : int, optional
@@ -122,7 +122,7 @@ def read_subject(
         subject = with_samples(subject, samples)
     if layers is not None:
         if type(layers) is not int or layers < 1:
-            fact = f"layers {layers!r} is not a positive integer"
+            fact = f"layers: expected a positive integer, got {layers!r}"
             raise InvalidInstance(fact, "", "give the number of layers, or leave it out")
         subject = replace(subject, layers=layers)
     return subject

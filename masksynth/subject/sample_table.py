@@ -33,7 +33,7 @@ def read_sample_table(
     Raises
     ------
     InvalidInstance
-        Naming file, line and field, if something is not a sample, an id is repeated, labels were shifted beforehand, or
+        Naming file, line and field, if something is not a sample, an id is repeated, labels are already shifted, or
         there is no sample.
 
     Examples
@@ -58,5 +58,5 @@ def read_sample_table(
 
 
 def _screen(tables: Iterator[SampleTable]) -> list[SampleTable]:
-    """Return all tables; refuse repeated ids and labels that were shifted beforehand, as `pack` does."""
+    """Return all tables; refuse repeated ids and labels that are already shifted, as `pack` does."""
     return list(refuse_shifted_labels(refuse_repeated_ids(tables)))

@@ -44,8 +44,8 @@ class Labels:
     target : (E,) int64
         The position that holds the label's own token, which is hidden too; -1 if there is none or it is not known.
     unsaid : (U,) int64, optional
-        Indices of labels that do not say what they hide and cannot be taken for next tokens; None if no label says what
-        it hides.
+        Indices of labels that do not declare what they hide and cannot be taken for next tokens; None if no
+        label declares what it hides.
     why : str
         Why they cannot be taken for next tokens.
     """

@@ -10,7 +10,7 @@ from masksynth.mask.typing import Int64Array
 
 
 class TableRule(NamedTuple):
-    """Which tokens of its sample a token sees in one table, by their index in the sample.
+    """Rule for the tokens of its sample that a token sees in one table, by their index in the sample.
 
     Parameters
     ----------

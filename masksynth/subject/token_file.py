@@ -81,7 +81,7 @@ KEYS = tuple(TYPES)
 
 
 def with_tokens(subject: Subject, tokens: str | Path | Mapping[str, Any]) -> Subject:
-    """Return the subject with what the JSON says.
+    """Return the subject with the information in the JSON.
 
     Parameters
     ----------

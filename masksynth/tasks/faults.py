@@ -60,7 +60,7 @@ def _items(path: str, value: Any, key: str) -> Iterator[tuple[str, Any]]:
 def _exact_path(path: str, document: Any) -> str:
     """Return the path with the row's name in place of msgspec's ``[...]``.
 
-    The first row that is not a list of strings.
+    The row is the first that is not a list of strings.
     """
     before, dots, after = path.partition("[...]")
     if not dots:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 MOST_ROWS = 12
-"""Most rows of a table."""
+"""Maximum number of rows of a table."""
 
 
 def html_block(title: str, facts: Iterable[str], *bodies: str | None) -> str:
@@ -31,7 +31,7 @@ def html_block(title: str, facts: Iterable[str], *bodies: str | None) -> str:
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of plain texts: its first rows, and how many more there are.
+    """Return a table of plain strings: its first rows, and how many more there are.
 
     Examples
     --------

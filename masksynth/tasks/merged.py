@@ -47,7 +47,7 @@ class Question:
     layers : int or None
         Number of layers; None: any depth.
     sparse : bool
-        Whether the fewest edges were asked for.
+        Whether the fewest edges were requested.
     pattern : int
         Length of the layer pattern.
     sha256 : str

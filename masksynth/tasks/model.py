@@ -54,12 +54,12 @@ class Node:
         check_text(self.name, "a node name", "$.name")
         if type(self.kind) is not str:
             raise InvalidInstance(
-                f"kind must be a string, not {type(self.kind).__name__}", "$.kind", "put it in quotes"
+                f"kind: expected a string, got {type(self.kind).__name__}", "$.kind", "put it in quotes"
             )
         if isinstance(self.position, np.integer):
             object.__setattr__(self, "position", int(self.position))
         if type(self.position) is not int or not 0 <= self.position <= MAX_POSITION:
-            fact = f"position {shown(self.position)} is not an integer from 0 to {MAX_POSITION}"
+            fact = f"expected an integer from 0 to {MAX_POSITION}, got {shown(self.position)}"
             raise InvalidInstance(fact, "$.position", "give the position id")
         object.__setattr__(self, "input", frozen(self.input, "$.input"))
         carries = (self.input,) if self.carries is None else freeze_elements(self.carries, "carries", "$.carries")
@@ -313,14 +313,14 @@ class Instance:
         check_text(self.name, "an instance name", "$.name")
         if type(self.source) is not str:
             raise InvalidInstance(
-                f"source must be a string, not {type(self.source).__name__}", "$.source", "put it in quotes"
+                f"source: expected a string, got {type(self.source).__name__}", "$.source", "put it in quotes"
             )
         if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
-            fact = f"layers {shown(self.layers)} is not null or an integer from 1 to {MAX_POSITION}"
+            fact = f"expected null or an integer from 1 to {MAX_POSITION}, got {shown(self.layers)}"
             raise InvalidInstance(fact, "$.layers", "give the number of layers, or null for any depth")
         check_flag(self.sparse, "sparse", "$.sparse")
         if not isinstance(self.expect, Mapping):
-            raise InvalidInstance(f"expect must be an object, not {type(self.expect).__name__}", "$.expect", "use {}")
+            raise InvalidInstance(f"expect: expected an object, got {type(self.expect).__name__}", "$.expect", "use {}")
         object.__setattr__(self, "expect", frozen(self.expect, "$.expect"))
         if self.sparse:
             for index, task in enumerate(self.family.tasks):

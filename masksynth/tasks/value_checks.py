@@ -15,7 +15,7 @@ MAX_ROWS = 20_000_000
 def check_text(value: Any, what: str, path: str) -> None:
     """Raise InvalidInstance if a value is not a non-empty string; ``what`` names it in the message."""
     if type(value) is not str:
-        raise InvalidInstance(f"{what} must be a string, not {type(value).__name__}", path, "put it in quotes")
+        raise InvalidInstance(f"{what}: expected a string, got {type(value).__name__}", path, "put it in quotes")
     if not value:
         raise InvalidInstance(f"{what} is empty", path, "give it a name")
 
@@ -23,14 +23,14 @@ def check_text(value: Any, what: str, path: str) -> None:
 def check_flag(value: Any, what: str, path: str) -> None:
     """Raise InvalidInstance if a value is not a boolean."""
     if type(value) is not bool:
-        raise InvalidInstance(f"{what} must be true or false, not {shown(value)}", path, "use a boolean")
+        raise InvalidInstance(f"{what}: expected true or false, got {shown(value)}", path, "use a boolean")
 
 
 def freeze_elements(values: Any, what: str, path: str) -> tuple[Any, ...]:
     """Return a list of elements as a tuple of frozen values."""
     if not isinstance(values, (list, tuple)):
         raise InvalidInstance(
-            f"{what} must be a list of elements, not {type(values).__name__}", path, "put it in a list"
+            f"{what}: expected a list of elements, got {type(values).__name__}", path, "put it in a list"
         )
     return tuple(frozen(value, f"{path}[{index}]") for index, value in enumerate(values))
 

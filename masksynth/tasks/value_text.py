@@ -7,11 +7,11 @@ from typing import Any
 from masksynth.tasks import canonical as json_text
 
 LONGEST = 200
-"""Most characters of a string, and most parts of a list, that are shown."""
+"""Maximum number of characters of a string, and of parts of a list, that are shown."""
 
 
 def printable(text: str) -> str:
-    r"""Return a text on one line; control characters, marks of writing direction and lone surrogates become escapes.
+    r"""Return a string on one line; control characters, marks of writing direction and lone surrogates become escapes.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 def text_of(value: Any) -> str:
     """Return an input, a label or a name of a task as text, never empty.
 
-    A string stands for itself. A list that begins with a word is an aggregate and reads like a call, another list like
+    A string is shown as it is. A list that begins with a word is an aggregate and reads like a call, another list like
     a tuple; other values are written as JSON.
 
     Examples

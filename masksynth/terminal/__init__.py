@@ -1,4 +1,4 @@
-"""What the commands share: options, reading, progress, printing, and errors in one line."""
+"""Shared parts of the commands: options, reading, progress, printing, and errors in one line."""
 
 from masksynth.tasks.canonical import printable
 from masksynth.terminal.command_group import Commands

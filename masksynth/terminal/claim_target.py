@@ -1,4 +1,4 @@
-"""Claim the target of a command, so that two runs do not work for the same one at once."""
+"""Claim the target of a command, so that two runs do not write to it at the same time."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def check_outputs(inputs: Sequence[Path], *targets: Path | None) -> None:
     for number, target in enumerate(given):
         check_inputs(target, inputs)
         if any(is_same(target, other) for other in given[:number]):
-            raise click.UsageError(f"{target} is named for two things; name two places")
+            raise click.UsageError(f"{target} is named twice as an output; name two places")
 
 
 def standard_input() -> Any:

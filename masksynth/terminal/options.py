@@ -11,7 +11,7 @@ from masksynth.tasks.canonical import SHOWN, shown
 
 INSTANCE = click.argument("instance", type=click.Path(allow_dash=True))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors; the exit code is the answer.")
+QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors; the exit code is the result.")
 
 
 def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -28,5 +28,5 @@ def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> A
 def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
     """Return the value of an option that names an output file; stdout is reserved for the answer."""
     if value == Path("-"):
-        raise click.BadParameter("stdout holds the answer; name a file")
+        raise click.BadParameter("stdout is reserved for the answer; name a file")
     return value

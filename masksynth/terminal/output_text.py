@@ -32,7 +32,7 @@ def depth(layers: int | None) -> str:
 
 @contextmanager
 def progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a spinner with a text on a terminal; yield a function that adds the best value and bound of a search."""
+    """Show a spinner with a label on a terminal; yield a function that adds the best value and bound of a search."""
     if quiet or not sys.stderr.isatty():
         yield lambda value, bound: None
         return

@@ -22,7 +22,7 @@ TOKENS = click.option(
     help="JSON: inputs, positions, kinds, labels, family, padding, tables; each may be left out.",
 )
 LENGTH = click.option("--length", type=click.IntRange(1), help="Number of positions, for package.module:mask_mod.")
-BATCH = click.option("--batch", type=click.IntRange(0), help="Batch of a packed folder [default: 0].")
+BATCH = click.option("--batch", type=click.IntRange(0), help="Index of the batch in a packed folder [default: 0].")
 KINDS = "a mask file (- for stdin), the folder of an answer or of packed batches, or package.module:mask_mod"
 """What SUBJECT may be, for help texts."""
 

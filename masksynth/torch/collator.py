@@ -44,7 +44,7 @@ class Collator:
     attention : {"sdpa", "eager", "flex"}
         The model's attention (Hugging Face: ``attn_implementation``).
     dtype : torch.dtype
-        Of the additive mask.
+        Dtype of the additive mask.
     block_size : int or (int, int)
         (queries, keys) of a block of the BlockMask.
     multiple : int
@@ -60,7 +60,7 @@ class Collator:
         False: one sample per row, padded on the right, with a 2-D mask, for models in which no mask makes merged
         samples exact. Losses are the same.
     position_keys : sequence of str
-        Key fields of the samples that are the second and further dimensions of the position ids.
+        Key fields of the samples that are the second and additional dimensions of the position ids.
     architecture : Architecture, optional
         The record of a model, from ``read_architecture``.
     model : transformers.PreTrainedModel, optional

@@ -47,7 +47,7 @@ from torch.nn.functional import pad
 
 MASK = Path(__file__).with_name("mask.safetensors")
 PADDING = 1024
-"""Most rows and keys of block padding, and so the largest block size."""
+"""Maximum number of rows and keys of block padding, and so the largest block size."""
 SIDE = 128
 WORD = 32
 NEVER = 2**31 - 1
@@ -85,7 +85,7 @@ def describe(path: str | Path = MASK) -> list[str]:
 
 
 def interval_mask_mod(bounds: Pairs) -> MaskMod:
-    """Key k is allowed iff lo[q] <= k < hi[q] for one of the pairs (lo, hi) of 1-D tensors."""
+    """Return a mask_mod: k is allowed iff lo[q] <= k < hi[q] for one of the pairs (lo, hi) of 1-D tensors."""
 
     def mask_mod(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         lo, hi = bounds[0]
@@ -98,7 +98,7 @@ def interval_mask_mod(bounds: Pairs) -> MaskMod:
 
 
 def column_mask_mod(bounds: Pairs) -> MaskMod:
-    """Key k is allowed iff lo[k] <= q < hi[k] for one of the pairs (lo, hi) of 1-D tensors."""
+    """Return a mask_mod: k is allowed iff lo[k] <= q < hi[k] for one of the pairs (lo, hi) of 1-D tensors."""
     transposed = interval_mask_mod(bounds)
 
     def mask_mod(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def column_mask_mod(bounds: Pairs) -> MaskMod:
 
 
 def chain_mask_mod(own: Tensor, chains: Pairs) -> MaskMod:
-    """Key k is allowed iff rank[k] < limit[q] for one of the pairs (rank, limit) of 1-D tensors, or own[k] is q."""
+    """Return a mask_mod: k is allowed iff rank[k] < limit[q] for one of the pairs (rank, limit), or own[k] is q."""
 
     def mask_mod(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         allowed = own[kv_idx] == q_idx
@@ -120,7 +120,7 @@ def chain_mask_mod(own: Tensor, chains: Pairs) -> MaskMod:
 
 
 def packed_mask_mod(line: Tensor, bits: Tensor) -> MaskMod:
-    """Key k is allowed iff bit k mod 32 (lowest first) of ``bits[line[q] + k // 32]`` is set."""
+    """Return a mask_mod: k is allowed iff bit k mod 32 (lowest first) of ``bits[line[q] + k // 32]`` is set."""
 
     def mask_mod(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         return ((bits[line[q_idx] + (kv_idx >> 5)] >> (kv_idx & 31)) & 1) == 1
@@ -129,7 +129,7 @@ def packed_mask_mod(line: Tensor, bits: Tensor) -> MaskMod:
 
 
 def blocked_mask_mod(line: Tensor, number: Tensor, bits: Tensor) -> MaskMod:
-    """As ``packed_mask_mod``, within block ``number[line[q // 128] + k // 128]``: 128 rows of four words."""
+    """Return a mask_mod of bits, in block ``number[line[q // 128] + k // 128]`` of 128 rows of four words."""
 
     def mask_mod(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         block = number[line[q_idx >> 7] + (kv_idx >> 7)]

@@ -66,7 +66,7 @@ def check_packed_batch(batch: object) -> None:
 
 
 def _with_all_dimensions(batches: Sequence[PackedBatch]) -> Sequence[PackedBatch]:
-    """Return the batches with all further dimensions of position ids; a missing one equals the first."""
+    """Return the batches with all additional dimensions of position ids; a missing one equals the first."""
     names = further_dimensions({name for batch in batches for name in batch.keys})
     if not names:
         return batches

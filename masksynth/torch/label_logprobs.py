@@ -77,7 +77,7 @@ class _LabelLogprobs(torch.autograd.Function):
 def _chunk_boundaries(slot: Tensor, size: int, chunk: int) -> list[int]:
     """Return where the edges of each chunk of rows begin, in edges sorted by row, and where the last ends.
 
-    Does not synchronize with the device where one chunk holds all rows.
+    Nothing is synchronized with the device if one chunk holds all rows.
     """
     if size <= chunk:
         return [0, len(slot)]

@@ -16,7 +16,7 @@ from masksynth.torch.merged_batch import Batch, check_merged_batch
 from masksynth.torch.training_batch import TrainingBatch
 
 AnyBatch = TrainingBatch | Batch
-"""What losses are computed over: a packed batch from a ``Collator``, or a batch of ``solve``."""
+"""Batch over which losses are computed: a packed batch from a ``Collator``, or a batch of ``solve``."""
 
 
 class SampleLogprobs(NamedTuple):

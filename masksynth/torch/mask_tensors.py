@@ -51,14 +51,14 @@ def dense_mask(mask: Mask, device: str | torch.device = "cpu") -> Tensor:
 def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the mask that is added to scores: 0 where attention is allowed, minus infinity elsewhere.
 
-    Minus infinity rather than the least finite number: its weight is exactly 0 whatever the scores, and a row without
+    Minus infinity rather than the least finite number: its weight is exactly 0 for any scores, and a row without
     any key gives NaN instead of the mean of all values, a silent leak.
 
     Parameters
     ----------
     allowed : bool Tensor
     dtype : torch.dtype
-        Of the scores.
+        Dtype of the scores.
 
     Examples
     --------

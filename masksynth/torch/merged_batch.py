@@ -239,7 +239,7 @@ def batch_of(
     attention : {"sdpa", "eager", "flex"}
         The attention of the model that ``model_inputs`` are for.
     dtype : torch.dtype
-        Of the additive mask for eager attention.
+        Dtype of the additive mask for eager attention.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def batch_of(
 
 
 def check_merged_batch(batch: object, instead: str) -> None:
-    """Raise InvalidInstance if the object is not a Batch; ``instead`` says what serves a packed batch."""
+    """Raise InvalidInstance if the object is not a Batch; ``instead`` names the replacement for a packed batch."""
     if not isinstance(batch, Batch):
         packed = f"for a packed batch use {instead}; for a merged task of solve pass batch_of(merged)"
         raise InvalidInstance(f"expected a Batch, got {type(batch).__name__}", "", packed)

@@ -16,7 +16,7 @@ from masksynth.torch.models.architecture import Architecture
 
 
 def position_names(source: PackedBatch, given: Sequence[str], record: Architecture | None) -> tuple[str, ...]:
-    """Return the keys that are the second and further dimensions of the position ids.
+    """Return the keys that are the second and additional dimensions of the position ids.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def stack_positions(dimensions: Sequence[Tensor], rows: int, count: int) -> Tens
     Parameters
     ----------
     dimensions : sequence of (N,) Tensor
-        The position ids, and further dimensions where samples have them.
+        The position ids, and additional dimensions where samples have them.
     rows : int
         B, the number of rows.
     count : int

@@ -1,4 +1,4 @@
-"""Compare what the tokens of packed samples attend to with what a model attends to without our mask."""
+"""Compare what the tokens of packed samples attend to with what a model attends to without a given mask."""
 
 from __future__ import annotations
 

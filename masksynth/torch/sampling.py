@@ -45,7 +45,7 @@ class PackedSampler(Sampler[int]):
     rank, ranks : int, optional
         This rank and the number of ranks; by default those of the initialised process group, or 0 of 1.
     seed : int
-        Of the shuffles.
+        Seed of the shuffles.
     shuffle : bool
         Whether to shuffle; otherwise batches come in the folder's order.
     costs : sequence of float, optional

@@ -41,7 +41,7 @@ class TrainingBatch:
     attention : {"sdpa", "eager", "flex"}
         The attention for which masks are made.
     dtype : torch.dtype
-        Of the additive mask.
+        Dtype of the additive mask.
     block_size : int or (int, int)
         (queries, keys) of a block of the BlockMask.
     input_ids, position_ids : (N,) int64
@@ -61,9 +61,9 @@ class TrainingBatch:
     fields : mapping of str to (E,) float64
         The token fields (``advantages``, ``old_logprobs``, ...) at each loss edge.
     keys : mapping of str to (N,) int64
-        Further parts of the positions' identities.
+        Additional parts of the positions' identities.
     architecture : Architecture, optional
-        Of the model for which the batch was made.
+        Record of the model for which the batch was made.
     tables : mapping of str to Reach
         The window or chunk of each mask of the model, by the name of the mask; empty: no mask is cut.
     mask_argument : {"tensor", "mapping", "registered"}
@@ -71,7 +71,7 @@ class TrainingBatch:
     token_index : (N,) int64 array, optional
         The index of each position's token in its sample, on the host; given where windows are cut.
     position_names : tuple of str
-        The keys that are the second and further dimensions of the position ids.
+        The keys that are the second and additional dimensions of the position ids.
     rows : int
         Number of rows: 1 for a merged sequence, S for ``merge=False``, where the N positions are those of row after
         row.
@@ -146,7 +146,7 @@ class TrainingBatch:
         Raises
         ------
         Unsupported
-            If ``tables=`` names different masks and no model says which layer has which.
+            If ``tables=`` names different masks and no model defines which layer has which.
         """
         if self.architecture is not None and self.architecture.layers:
             layers = self.architecture.layers[: self.architecture.period]

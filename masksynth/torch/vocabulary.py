@@ -27,7 +27,7 @@ def embed_inputs(inputs: Sequence[Any], vocabulary: Vocabulary, device: torch.de
         N inputs of a merged task.
     vocabulary : mapping or Tensor
     device : torch.device
-        Of the result; gradients flow to embeddings.
+        Device of the result; gradients flow to embeddings.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The independent checker: what an answer must be, from the definitions alone.
 
-It shares no code with what computes answers: tasks and masks are all that it knows. Every task is closed, coloured and
+It shares no code with what computes answers: it imports tasks and masks only. Every task is closed, coloured and
 searched here again. ``verify`` checks a merged task, ``verify_leak`` the witness of an infeasible instance,
 ``verify_folder`` an answer on disk, and ``check_flow`` a bare mask against the flow that L layers of it should carry.
 """

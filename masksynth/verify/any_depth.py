@@ -26,7 +26,7 @@ def check_any_depth(flow: Flow, merged: MergedTask, identity: list[Identity], in
     flow : Flow
     merged : MergedTask
     identity : list of Identity
-        Of each position.
+        Identity of each position.
     index : (V,) int64
         The position of each live node.
     minimal : bool

@@ -11,7 +11,7 @@ from masksynth.verify.interval_sets import Lists, Sets
 from masksynth.verify.ragged import row_of_entry, split_rows
 
 WORDS = 1 << 23
-"""Most words of 64 numbers that are held at once."""
+"""Maximum number of words of 64 numbers that are held at once."""
 
 
 def split_numbers(width: int, sets: int) -> Iterator[tuple[int, int]]:
@@ -28,7 +28,7 @@ def split_numbers(width: int, sets: int) -> Iterator[tuple[int, int]]:
 
 
 def pack_sets(sets: Sets, first: int, words: int) -> UInt64Array:
-    """Return (sets, words): bit x % 64 of word x // 64 of row r says whether set r contains ``first + x``.
+    """Return (sets, words): bit x % 64 of word x // 64 of row r is set iff set r contains ``first + x``.
 
     Examples
     --------

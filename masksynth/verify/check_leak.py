@@ -70,7 +70,7 @@ def _keys_of(task: Task, flow: TaskFlow, name: str, table: int | None) -> list[s
 def _shortest_path(task: Task, flow: TaskFlow, node: str, hidden: str, layers: int | None) -> tuple[str, ...]:
     """Return a path with the fewest hops, at most ``layers``, from a carrier of ``hidden`` to ``node``; empty if none.
 
-    Breadth-first search from the predicting node downwards, last layer first.
+    The search is breadth-first, from the predicting node downwards, last layer first.
     """
     period = len(task.attends)
     next_on_path: dict[str, str] = {node: ""}

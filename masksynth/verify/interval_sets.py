@@ -11,7 +11,7 @@ from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 from masksynth.verify.ragged import mask_rows, prefix_sums, repeat_ranges, row_of_entry, split_rows
 
 CHUNK = 1 << 22
-"""Most entries that are held at once."""
+"""Maximum number of entries that are held at once."""
 
 
 class Lists(NamedTuple):
@@ -108,7 +108,7 @@ def unite_listed(rows: Lists, sets: Sets, width: int) -> Sets:
     low_bits = (1 << bits) - 1
     total = count_listed(rows, sets)
     count, start, end = [np.zeros(1, np.int64)], [sets.start[:0]], [sets.end[:0]]
-    for first, last in split_rows(total, CHUNK, 1 << (62 - 2 * bits)):  # so many rows fit into a code of 62 bits
+    for first, last in split_rows(total, CHUNK, 1 << (62 - 2 * bits)):  # as many rows as fit into a code of 62 bits
         items = rows.item[int(rows.offset[first]) : int(rows.offset[last])]
         index = repeat_ranges(sets.offset[items], np.diff(sets.offset)[items])
         row = row_of_entry(total[first : last + 1])

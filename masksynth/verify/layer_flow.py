@@ -45,7 +45,7 @@ WORDS_PER_INTERVAL = 64
 
 
 class Required(NamedTuple):
-    """What has to flow into every position.
+    """The numbers that have to flow into each position.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _find_suspects(tables: Sequence[Lists], required: Required, layers: int) -> 
 def _incomplete_among(suspects: Int64Array, tables: Sequence[Lists], required: Required, layers: int) -> Int64Array:
     """Return the first block of rows among ``suspects`` that are incomplete; empty if none is.
 
-    Rows are followed as bits: bit i of a position says that suspect i reaches it. A first block of 64 rows is followed
+    Rows are followed as bits: bit i of a position is set iff suspect i reaches it. A first block of 64 rows is followed
     alone: in a wrong answer most rows are incomplete, and one is enough.
     """
     readers = [_transpose(rows) for rows in reversed(tables)]

@@ -84,7 +84,7 @@ def check_layers(
     flow : Flow
     merged : MergedTask
     identity : list of Identity
-        Of each position.
+        Identity of each position.
     index : (V,) int64
         The position of each live node, -1 where none is demanded.
     demand : Demand

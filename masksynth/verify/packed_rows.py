@@ -55,7 +55,7 @@ def wrong_tokens(batch: Any, cut: Int64Array, segments: Sequence[Any], at: Int64
     if (row != row[original]).any():
         position = int(np.argmax(row != row[original]))
         raise WrongAnswer("rows", f"position {position} is a copy of another and has another row")
-    value = np.append(word, DEAD)[at]  # at is -1 for dead tokens
+    value = np.append(word, DEAD)[at]  # ``at`` is -1 for dead tokens
     running = prefix_sums(value)
     expected = running[1:] - np.repeat(running[cut[:-1]], np.diff(cut))  # causal: all tokens of the sample so far
     for number, parts in enumerate(segments):
@@ -68,7 +68,7 @@ def wrong_tokens(batch: Any, cut: Int64Array, segments: Sequence[Any], at: Int64
 def _draw_words(batch: Any, used: BoolArray) -> tuple[UInt64Array, Int64Array]:
     """Return a random word for each position, equal for copies, and the original of each position.
 
-    ``used`` are the positions at which a sample has a token; only others are copies.
+    ``used`` marks the positions at which a sample has a token; only the others are copies.
     """
     size, mask = len(used), batch.mask
     query = row_of_entry(mask.row_offset[0])

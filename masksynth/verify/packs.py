@@ -144,7 +144,7 @@ def _check_tokens(batch: Any, table: Any, tokens: _Tokens) -> None:
 def _check_losses(batch: Any, table: Any, tokens: _Tokens, position: Int64Array) -> None:
     """Check that there is one loss edge for each trained label, with its position, weight and fields.
 
-    ``position`` is that of each token, -1 for dead ones.
+    ``position`` is the position of each token, -1 for dead ones.
     """
     trained = np.flatnonzero(table.labels[tokens.entry] != IGNORED)
     token, sample = tokens.entry[trained], tokens.owner[trained]

@@ -20,7 +20,7 @@ from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.verify.ragged import build_mask, coalesce_pairs
 
 MAX_DENSE = 8192
-"""Most positions for which the mask is stored dense."""
+"""Maximum number of positions for which the mask is stored dense."""
 MAX_BYTES = 1 << 33
 """Largest array file that is opened (8 GiB)."""
 

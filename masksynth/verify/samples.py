@@ -64,7 +64,7 @@ class PackedReport:
 
 @dataclass
 class _Batch:
-    """What is kept of a batch.
+    """The data of a batch that the comparison with the given samples needs.
 
     Parameters
     ----------

@@ -1,3 +1,3 @@
 """Encodings and solvers behind masksynth's backends; see ``solvers/README.md`` for how to add one."""
 
-import masksynth as masksynth  # so that old paths of modules are served (masksynth.renamed)
+import masksynth as masksynth  # registers the old module paths (masksynth.renamed)

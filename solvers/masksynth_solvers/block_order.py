@@ -30,7 +30,7 @@ from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth_solvers.interruptible import run
 
 MAX_ORDER_CLAUSES = 1_000_000
-"""Most clauses of a model."""
+"""Maximum number of clauses of a model."""
 
 
 def fewest_blocks(
@@ -96,7 +96,7 @@ def fewest_blocks(
         return np.argsort(home, kind="stable"), max(least, ceil(solver.best_objective_bound - 1e-6)), proof
     if native == cp_model.UNKNOWN:
         return order, least, proof
-    raise MasksynthError(f"CP-SAT answered {solver.status_name(native)} to a problem that always has a solution")
+    raise MasksynthError(f"CP-SAT returned {solver.status_name(native)} to a problem that always has a solution")
 
 
 def _model(mask: Mask, block: int, order: Int64Array, least: int) -> tuple[Any, list[list[Any]]]:

@@ -21,9 +21,9 @@ from masksynth.tasks.canonical import canonical
 from masksynth.tasks.instance_files import question_of
 
 MAX_PARTITIONS = 300_000
-"""Most partitions that are tried at any depth."""
+"""Maximum number of partitions that are tried at any depth."""
 MAX_MASKS = 400_000
-"""Most masks that are tried at finite depth."""
+"""Maximum number of masks that are tried at finite depth."""
 
 Rows = Sequence[Sequence[tuple[int, ...]]]
 
@@ -187,9 +187,9 @@ def least_mask(problem: Problem, layers: int) -> MergedTask:
         if tried > MAX_MASKS:
             raise Unsupported(f"brute force takes at most {MAX_MASKS} masks; use another backend")
         for chosen, rows in masks(identities, size, pattern):
-            place = placed(nodes, deepest, chosen, rows, layers)
-            if place is not None:
-                return merged_task(problem, chosen, rows, place, layers)
+            position = placed(nodes, deepest, chosen, rows, layers)
+            if position is not None:
+                return merged_task(problem, chosen, rows, position, layers)
     return merged_task(problem, (), [[] for _ in range(pattern)], {}, layers)
 
 
@@ -203,16 +203,18 @@ def placed(
         for table, extra in zip(nodes.rows, rows, strict=True)
     ]
     levels = colours([*nodes.identity, *chosen], joint, layers)
-    place = {}
+    position = {}
     for node, deep in deepest.items():
         equal = [position for position in range(len(chosen)) if levels[deep][count + position] == levels[deep][node]]
         if not equal:
             return None
-        place[node] = equal[0]
-    return place
+        position[node] = equal[0]
+    return position
 
 
-def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict[int, int], layers: int) -> MergedTask:
+def merged_task(
+    problem: Problem, chosen: Sequence[int], rows: Rows, position: dict[int, int], layers: int
+) -> MergedTask:
     """Build the merged task of a mask; rows that no prediction reads within L layers become the diagonal.
 
     Parameters
@@ -222,7 +224,7 @@ def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict
         Identity of each position.
     rows : tables of rows
         Keys of each position in each table.
-    place : dict of int to int
+    position : dict of int to int
         Position of each required live node.
     layers : int
     """
@@ -234,21 +236,21 @@ def merged_task(problem: Problem, chosen: Sequence[int], rows: Rows, place: dict
             labels.setdefault(canonical(prediction.label), prediction.label)
     label_index = {text: index for index, text in enumerate(labels)}
     edges = tuple(
-        LossEdge(place[number[task.name, p.node]], label_index[canonical(p.label)], index, p.weight)
+        LossEdge(position[number[task.name, p.node]], label_index[canonical(p.label)], index, p.weight)
         for index, task in enumerate(family.tasks)
         for p in task.predict
     )
     embeddings = {
         task.name: {
-            node: place[number[task.name, node]]
+            node: position[number[task.name, node]]
             for name, node in nodes.name
-            if name == task.name and number[name, node] in place
+            if name == task.name and number[name, node] in position
         }
         for task in family.tasks
     }
     return MergedTask(
         _positions(problem, chosen),
-        Mask.from_intervals(_read_rows(rows, sorted({place[node] for node in nodes.predicting}), layers)),
+        Mask.from_intervals(_read_rows(rows, sorted({position[node] for node in nodes.predicting}), layers)),
         embeddings,
         tuple(labels.values()),
         tuple(task.name for task in family.tasks),

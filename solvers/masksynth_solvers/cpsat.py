@@ -49,7 +49,7 @@ class CpSat:
             return Outcome(status, encoding.classes(true), bound, proof)
         if native == cp_model.UNKNOWN:
             return Outcome(Status.FEASIBLE, encoding.classes(encoding.apart()), bound, proof)
-        raise MasksynthError(f"CP-SAT answered {solver.status_name(native)} to a problem that always has a solution")
+        raise MasksynthError(f"CP-SAT returned {solver.status_name(native)} to a problem that always has a solution")
 
 
 def _model(encoding: Encoding) -> tuple[Any, dict[int, Any]]:

@@ -25,9 +25,9 @@ from masksynth.files import write_file
 from masksynth.problem import Problem
 
 MAX_PAIRS = 400_000
-"""Most pairs that may coincide before a search backend refuses."""
+"""Maximum number of pairs that may coincide before a search backend refuses."""
 MAX_CLAUSES = 20_000_000
-"""Most clauses of an encoding."""
+"""Maximum number of clauses of an encoding."""
 
 Pair = tuple[int, int]
 
@@ -126,7 +126,7 @@ def encode(problem: Problem, until: float | None = None) -> Encoding:
 
 
 def _equivalence(encoding: Encoding, problem: Problem) -> None:
-    """If u ~ v and v ~ w then u ~ w, and its two permutations."""
+    """Add transitivity: if u ~ v and v ~ w then u ~ w, and its two permutations."""
     for group in problem.groups:
         for u, v, w in combinations(group, 3):
             uv, vw, uw = encoding.same[u, v], encoding.same[v, w], encoding.same[u, w]
@@ -143,7 +143,7 @@ def _by_identity(row: Sequence[int], identity: Sequence[int]) -> dict[int, list[
 
 
 def _rows_match(encoding: Encoding, problem: Problem) -> None:
-    """If u ~ v then in each table the keys of u and of v can be matched one to one with partners that coincide."""
+    """Add equal rows: if u ~ v then in each table their keys can be matched one to one, partners coinciding."""
     nodes = problem.nodes
     for (u, v), literal in encoding.same.items():
         for table in nodes.rows:
@@ -155,7 +155,7 @@ def _rows_match(encoding: Encoding, problem: Problem) -> None:
 
 
 def _matching(encoding: Encoding, literal: int, ours: list[int], theirs: list[int]) -> None:
-    """``literal`` implies a one-to-one matching of two key lists of equal length whose partners coincide.
+    """Add that ``literal`` implies a one-to-one matching of two key lists of equal length, partners coinciding.
 
     A key with one candidate meets it whenever ``literal`` holds, so it needs no variable of its own.
     """
@@ -175,7 +175,7 @@ def _matching(encoding: Encoding, literal: int, ours: list[int], theirs: list[in
 
 
 def _openers(encoding: Encoding) -> None:
-    """A node opens a class, which costs a position, unless it coincides with an earlier node."""
+    """Add the cost of classes: a node opens one, at the cost of a position, unless it equals an earlier node."""
     earlier: dict[int, list[int]] = {}
     for (_, v), literal in encoding.same.items():
         earlier.setdefault(v, []).append(literal)
@@ -187,7 +187,7 @@ def _openers(encoding: Encoding) -> None:
 
 
 def _copies(encoding: Encoding, problem: Problem) -> None:
-    """If j >= 2 keys of one row fall into the class that u opens, the class costs at least j positions."""
+    """Add the cost of copies: if j >= 2 keys of one row are in the class that u opens, it costs j positions or more."""
     identity = problem.nodes.identity
     rows = {row for table in problem.nodes.rows for row in table}
     crowds = {tuple(sorted(part)) for row in rows for part in _by_identity(row, identity).values() if len(part) > 1}
@@ -204,7 +204,7 @@ def _copies(encoding: Encoding, problem: Problem) -> None:
 
 
 def _count(encoding: Encoding, u: int, crowd: list[int], copy: dict[Pair, int]) -> None:
-    """``copy[u, j]`` holds if u opens its class and at least j of ``crowd`` coincide with u."""
+    """Define ``copy[u, j]``: true if u opens its class and at least j of ``crowd`` coincide with u."""
     always = int(u in crowd)
     for number, reached in enumerate(
         _at_least(encoding, [encoding.same[min(u, key), max(u, key)] for key in crowd if key != u]), 1

@@ -61,4 +61,4 @@ class Ilp:
             return Outcome(status, encoding.classes(true), best, proof)
         if native == pywraplp.Solver.NOT_SOLVED:
             return Outcome(Status.FEASIBLE, encoding.classes(encoding.apart()), encoding.offset, proof)
-        raise MasksynthError(f"SCIP answered status {native} to a problem that always has a solution")
+        raise MasksynthError(f"SCIP returned status {native} to a problem that always has a solution")

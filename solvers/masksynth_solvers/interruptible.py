@@ -31,7 +31,7 @@ def search(problem: Problem, limits: Limits, work: Callable[[Encoding, float | N
             Status.FEASIBLE,
             tuple(range(len(nodes.name))),
             len(set(nodes.identity)),
-            "no search: one position an identity",
+            "no search: one position per identity",
         )
 
 

@@ -37,7 +37,7 @@ def fewest(dense, block):
         for b in range(blocks):
             if room[b] and (
                 b == 0 or size - b * block < block or b - 1 in home[:position]
-            ):  # whole blocks open in order
+            ):  # complete blocks open in order
                 room[b] -= 1
                 home[position] = b
                 fill(position + 1)

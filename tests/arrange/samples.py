@@ -94,7 +94,7 @@ def random_tree(rng, size, chain=0.7):
 
 
 def random_relation(rng, size, density):
-    """A random mask that is no order of any kind."""
+    """A random mask that is not an order of any kind."""
     return Mask.from_dense(rng.random((size, size)) < density)
 
 

@@ -1,4 +1,4 @@
-"""Arranged answers pass the checker, arranged batches read back, and folders are written whole or not at all."""
+"""Arranged answers pass the checker, arranged batches read back, and folders are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def shuffled_tree(seed, size=140):
 def same_samples(one, two):
     """Every sample sees the same tokens, position ids and kinds.
 
-    And every label is asked of the token that was asked before.
+    And every label is predicted by the same token as before.
     """
     for a, b in ((one, two), (two, one)):
         assert a.samples == b.samples

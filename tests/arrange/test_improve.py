@@ -20,7 +20,7 @@ from tests.arrange.samples import random_order, random_relation, random_tree
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(4, 20), block=st.integers(2, 6))
 @settings(max_examples=30, deadline=None)
 def test_gains_are_differences(seed, size, block):
-    """What an exchange is said to gain is the score of the blocks after it less that before it."""
+    """The reported gain of an exchange is the score of the blocks after it minus that before it."""
     rng = np.random.default_rng(seed)
     mask, blocks = random_relation(rng, size, 0.3), -(-size // block)
     home = rng.permutation(np.arange(size) // block)

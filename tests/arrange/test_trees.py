@@ -77,7 +77,7 @@ def test_never_worse_than_depth_first(seed, size, block):
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 60))
 @settings(max_examples=25, deadline=None)
 def test_laid_out_trees_are_depth_first_orders(seed, size):
-    """Each order names every position once, and every subtree stands together below its root."""
+    """Each order names every position once, and every subtree is contiguous below its root."""
     mask = random_tree(np.random.default_rng(seed), size)
     viewers = mask.dense().sum(axis=0)
     for order in tree_orders(mask, find_parents(mask), 4):

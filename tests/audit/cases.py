@@ -110,5 +110,5 @@ def shuffled(subject: Subject, rng) -> Subject:
 
 
 def serious(report):
-    """(code, severity, position) of all that is no note."""
+    """(code, severity, position) of all findings that are not notes."""
     return [(found.code, found.severity, found.position) for found in report.findings if found.severity != "note"]

@@ -1,4 +1,4 @@
-"""Correct masks are silent; faults planted into them over the whole catalogue are found, at their place."""
+"""Correct masks are silent; faults planted into them over the complete catalogue are found, at the right position."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_samples_that_cannot_be_compared_exit_with_two(packed_by_hand, tmp_path)
     for arguments, words in (
         ((mask, "--samples", tmp_path / "samples.jsonl"), "the inputs of its positions are not known"),
         ((mask, *tokens, "--samples", tmp_path / "nowhere.jsonl"), "nowhere.jsonl: cannot be read"),
-        ((mask, *tokens, "--samples", tmp_path / "empty.jsonl"), "the file holds no sample"),
+        ((mask, *tokens, "--samples", tmp_path / "empty.jsonl"), "the file contains no sample"),
         ((mask, *tokens, "--samples", tmp_path / "broken.jsonl"), "broken.jsonl:1"),
         ((mask, *tokens, "--samples", tmp_path), "cannot be read"),
     ):
@@ -195,7 +195,7 @@ def test_samples_that_cannot_be_used_are_one_line(tmp_path):
     (tmp_path / "tokens.json").write_text('{"inputs": [5, 6, 7], "positions": [0, 1, 2], "labels": [[0, 7]]}')
     shifted = '{"id": 1, "input_ids": [5, 6, 7], "labels": [6, 7, -100]}\n'  # trains two tokens ahead, as the mask does
     for text, fact in (
-        (shifted, "labels were shifted beforehand"),
+        (shifted, "labels are already shifted"),
         ('{"masksynth": 1,\n "name": "none", "tasks": []}', "is an instance, not samples"),
     ):
         (tmp_path / "samples.html").write_text(text)

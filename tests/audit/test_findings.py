@@ -63,7 +63,7 @@ def test_labels_that_are_no_next_tokens_and_do_not_say_what_they_hide():
     assert not report.complete
     said = audit(subject(everything, labels=[[1, "b", []], [3, "d", []]], **masked))
     assert (said.findings, said.complete) == ((), True)
-    repeated = [[1, "c"], [2, "b"]]  # the label of position 1 stands one place further on by chance; that of 2 does not
+    repeated = [[1, "c"], [2, "b"]]  # the label of position 1 is the next input by chance; that of 2 is not
     assert codes(audit(subject(everything, inputs=["a", "M", "c", "d"], positions=range_of(4), labels=repeated))) == [
         "MS022"
     ]
@@ -116,7 +116,7 @@ def test_rows_without_themselves():
     report = audit(subject(dense))
     assert [(found.code, found.severity, found.position) for found in report.findings] == [("MS006", "warning", 2)]
     dense = causal(4)
-    dense[3, 3] = False  # nobody reads position 3: a query stream
+    dense[3, 3] = False  # no row reads position 3: a query stream
     assert [(found.code, found.severity) for found in audit(subject(dense)).findings] == [("MS006", "note")]
 
 

@@ -112,7 +112,7 @@ def test_one_pair_flipped_in_a_packed_batch(seed):
     dense[query, key] ^= True
     wrong = audit(subject_of_batch(replace(batch, mask=Mask.from_dense(dense)), "batch", parts)).findings
     told = [(found.code, found.position) for found in wrong if found.severity == "error"]
-    if seed % 2:  # copies of a class stand for one another, so the place may be told as another of them
+    if seed % 2:  # copies of a class are interchangeable, so another copy may be reported
         assert {code for code, _ in told} & {"MS002", "MS009", "MS013"}
     else:
         assert ("MS013" if dense[query, key] else "MS002", query) in told

@@ -1,4 +1,4 @@
-"""Random families, in which many nodes look alike: right answers raise no alarm, and a changed value is always told."""
+"""Random families with many similar nodes: right answers raise no alarm, and each changed value is reported."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_changed_entry_is_told_iff_a_value_changes(layers):
         tables = dense_of(subject).copy()
         tables_read = (
             len(tables) if layers is None else min(len(tables), layers)
-        )  # the checker is stricter about tables that nobody reads
+        )  # the checker is stricter about tables that no layer reads
         table, query, key = (int(rng.integers(0, size)) for size in (tables_read, *tables.shape[1:]))
         tables[table, query, key] ^= True
         planted = with_mask(subject, tables)

@@ -1,4 +1,4 @@
-"""Reaching through layers, beside breadth-first search on dense arrays."""
+"""Reachability through layers, compared with breadth-first search on dense arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong in public code, as tests: masks that look alike, labels that slip, copies that nobody needs."""
+"""What goes wrong in public code, as tests: masks that look the same, shifted labels, unneeded copies."""
 
 from __future__ import annotations
 

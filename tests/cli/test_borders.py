@@ -145,7 +145,7 @@ def test_an_existing_file_gives_way_to_force_alone(place):
         ("sparsify", "mask.npy", "--layers", "2"),
     ):
         assert line(run(*arguments, "--quiet", "--emit", "model.wcnf")).endswith(
-            "model.wcnf: is there already; choose another name or give --force (in Python force=True)\n"
+            "model.wcnf: already exists; choose another name or give --force (in Python force=True)\n"
         )
         assert Path("model.wcnf").read_text() == "old\n"
     assert run("solve", "mine.json", "--quiet", "--emit", "model.wcnf", "--force").exit_code == 0
@@ -160,7 +160,7 @@ def test_two_things_are_not_written_to_one_place(place):
     ):
         done = run(*arguments)
         assert (done.exit_code, done.stdout) == (2, "")
-        assert "is named for two things; name two places" in done.stderr
+        assert "is named twice as an output; name two places" in done.stderr
     assert not (place / "new").exists()
 
 
@@ -302,7 +302,7 @@ def test_a_second_solve_into_one_folder_is_refused_before_its_work(tmp_path):
 
 @pytest.mark.parametrize("kind", ["solve", "pack", "search"])
 def test_runs_that_start_together(kind, tmp_path):
-    """One writes, the others say one line and exit with 2; what is there is whole."""
+    """One process writes, the others print one line and exit with 2; the output is complete."""
     (tmp_path / "mine.json").write_text(SMALL)
     arguments = {
         "solve": ("solve", "mine.json", "-o", "out", "--quiet"),

@@ -170,7 +170,7 @@ def test_explain(solved):
     assert (other["merged"], other["path"][0]) == (False, ["p", "p"])
     assert explain("predict w2", "p", "predict w3", "p", json_=False).stdout == other["reason"] + "\n"
     assert refused(explain("predict w9", "p", "predict w3", "p")).startswith(
-        "$.tasks: no task 'predict w9'; near it: 'predict w"
+        "$.tasks: no task 'predict w9'; similar names: 'predict w"
     )
     assert refused(explain("predict w2", "zz", "predict w3", "p")).startswith(
         "$.tasks: node 'zz' of task 'predict w2' does not exist"

@@ -84,7 +84,7 @@ def test_a_pipe_in_and_out(tmp_path):
     assert sorted(map(json.loads, back.stdout.splitlines()), key=lambda row: row["id"]) == given
     assert masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz").returncode == 0
     assert unzipped(tmp_path / "back.jsonl.gz") == back.stdout.encode()
-    assert "is there already" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
+    assert "already exists" in refused(masksynth("unpack", tmp_path / "out", "-o", tmp_path / "back.jsonl.gz"))
 
 
 def test_first_labels_are_counted_and_names_given(tmp_path):
@@ -118,7 +118,7 @@ def test_a_long_line_through_a_pipe_takes_seconds(tmp_path):
     [
         (
             {"id": 2, "input_ids": [1, 2, 3], "labels": [2, 3, -100]},
-            "$.labels: labels were shifted beforehand: in the first 1 sample from here",
+            "$.labels: labels are already shifted: in the first 1 sample from here",
         ),
         ({"id": 2, "input_ids": [True, 2], "labels": [-100, 2]}, "$.input_ids: is not a flat list of integers"),
         ({"id": 2, "input_ids": [1, 2**70], "labels": [-100, 2]}, "$.input_ids: is not a flat list of integers"),
@@ -148,7 +148,7 @@ def test_a_killed_run_is_finished_by_resume(tmp_path):
         process.send_signal(signal.SIGKILL)
         text, complaints = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), (text, complaints)
-        done = out.exists()  # whole, even if the kill came after the folder had its name
+        done = out.exists()  # complete, even if the kill came after the folder had its name
         assert done or process.returncode
         kills += process.returncode != 0
         if kills == 4 and not done:
@@ -280,8 +280,8 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path):
 
 
 def test_a_shape_that_is_none(tmp_path):
-    assert "is not part of a shape" in refused(masksynth("pack", GSM8K, "--shape", "layers=x"))
-    assert "the shape lacks hidden" in refused(masksynth("pack", GSM8K, "--shape", "layers=2"))
+    assert "expected NAME=N in a shape, got" in refused(masksynth("pack", GSM8K, "--shape", "layers=x"))
+    assert "the shape does not define hidden" in refused(masksynth("pack", GSM8K, "--shape", "layers=2"))
 
 
 def test_what_no_packing_wrote_stays(tmp_path):

@@ -144,8 +144,8 @@ def test_layers(tmp_path):
         (["--backend", "nope"], "unknown backend 'nope'; choose from auto, criterion, brute, cpsat, maxsat, ilp"),
         (["--layers", "2", "--backend", "cpsat"], "search backends do not support --layers; use --backend criterion or auto"),  # noqa: E501
         (["--sparse"], "$.tasks[0].closure: sparse needs closure, and task 'u' has literal rows; set closure to true"),
-        (["--layers", "2147483648"], "$.layers: layers 2147483648 is not null or an integer from 1 to 2147483647; give the number of layers, or null for any depth"),  # noqa: E501
-        (["--time-limit", "nan"], "limits: seconds=nan is not a number from 0 to 1e9"),
+        (["--layers", "2147483648"], "$.layers: expected null or an integer from 1 to 2147483647, got 2147483648; give the number of layers, or null for any depth"),  # noqa: E501
+        (["--time-limit", "nan"], "limits: seconds: expected a number from 0 to 1e9, got nan"),
         (["-o", "."], None),
         (["-o", "file"], None),
         (["-o", "/proc/nowhere"], None),

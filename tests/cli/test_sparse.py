@@ -246,7 +246,7 @@ def gone(process_ids, seconds=60):
 
 @contextmanager
 def working(*arguments):
-    """The command with two engines in processes of their own, on a class of nine at L = 3, which nobody solves in a
+    """The command with two engines in processes of their own, on a class of nine at L = 3, which no engine solves in a
     minute.
     """
     process = start("sparsify", *arguments, "--layers", "3", "--workers", "2", "--effort", "1e6", "--json")
@@ -353,7 +353,7 @@ def test_rules_that_do_not_fit_the_relation(rules, fact, tmp_path):
 
 
 def bad_masks(folder):
-    """Files that hold no mask -> what is said of them."""
+    """Files that contain no mask -> the error."""
     np.save(folder / "float.npy", np.eye(3))
     np.save(folder / "oblong.npy", np.ones((3, 4), bool))
     np.save(folder / "pickled.npy", np.array([{"a": 1}], object), allow_pickle=True)
@@ -393,7 +393,7 @@ def test_bad_options(tmp_path):
             masksynth("sparsify", path, f"--layers={value}")
         )
     assert "does not exist" in usage(masksynth("sparsify", path, "--rules", tmp_path / "missing.json"))
-    assert "stdout holds the answer; name a file" in usage(masksynth("sparsify", path, "-o", "-"))
+    assert "stdout is reserved for the answer; name a file" in usage(masksynth("sparsify", path, "-o", "-"))
     assert "not in the range" in usage(masksynth("sparsify", path, "--workers", "0"))
     assert "unknown sparse backend 'magic'; choose from auto, " in refused(
         masksynth("sparsify", path, "--backend", "magic")
@@ -411,7 +411,7 @@ def test_places_are_refused_before_the_work(tmp_path):
             tmp_path / "out.txt",
         ): f"{tmp_path}/out.txt: ends in '.txt'; name a file that ends in .npy, .npz, .safetensors",
         ("-o", path): f"{path}: is the input, which is never replaced; choose another name",
-        ("-o", other): f"{other}: is there already; choose another name or give --force (in Python force=True)",
+        ("-o", other): f"{other}: already exists; choose another name or give --force (in Python force=True)",
         (
             "--emit",
             other / "m.wcnf",

@@ -1,4 +1,4 @@
-"""The snippet of the page of models runs as shown; that its tables are a run is tested beside the models."""
+"""The snippet of the page of models runs as shown; that its tables come from a run is tested with the models."""
 
 from __future__ import annotations
 

@@ -89,10 +89,10 @@ def test_draw_prints_text_and_writes_files(folder, tmp_path):
 def test_draw_refuses_in_one_line(folder, tmp_path):
     (tmp_path / "there.svg").write_text("mine")
     for arguments, fact in (
-        ((folder / "causal.npy", "-o", tmp_path / "there.svg"), "is there already"),
+        ((folder / "causal.npy", "-o", tmp_path / "there.svg"), "already exists"),
         ((folder / "causal.npy", "-o", tmp_path / "a.gif"), "ends in '.gif'"),
         ((folder / "causal.npy", "--what", "diff"), "diff needs a second mask"),
-        ((folder / "causal.npy", "--other", folder / "out"), "does not go with mask"),
+        ((folder / "causal.npy", "--other", folder / "out"), "picture mask does not take a second mask"),
         ((folder / "none.npy",), "none.npy"),
     ):
         done = run("draw", *arguments)

@@ -90,10 +90,10 @@ def test_refusals(tmp_path):
         ({"form": "gif"}, "format 'gif'"),
         ({"what": "heap"}, "picture 'heap'"),
         ({"what": "diff"}, "diff needs a second mask"),
-        ({"what": "mask", "other": subject}, "a second mask does not go with mask"),
+        ({"what": "mask", "other": subject}, "picture mask does not take a second mask"),
         ({"what": "diff", "other": window(5, 2)}, "got 4 and 5 positions"),
-        ({"what": "blocks", "block_size": 0}, "block size 0"),
-        ({"what": "flow", "layers": 0}, "0 layers"),
+        ({"what": "blocks", "block_size": 0}, "block size: expected a positive number, got 0"),
+        ({"what": "flow", "layers": 0}, "layers: expected a positive number, got 0"),
     ):
         with pytest.raises(InvalidInstance, match=fact):
             draw(subject, **options)
@@ -102,7 +102,7 @@ def test_refusals(tmp_path):
     with pytest.raises(InvalidInstance, match=r"ends in '\.jpg'"):
         format_of(tmp_path / "a.jpg")
     write_picture("one", tmp_path / "a.svg")
-    with pytest.raises(InvalidInstance, match="is there already"):
+    with pytest.raises(InvalidInstance, match="already exists"):
         write_picture("two", tmp_path / "a.svg")
     write_picture(b"two", tmp_path / "a.svg", force=True)
     assert (tmp_path / "a.svg").read_text() == "two"
@@ -122,7 +122,7 @@ def test_a_box_says_what_it_predicts():
 
 
 def test_long_names_keep_their_position_ids():
-    """Cut or not, two positions of one token are told apart."""
+    """Cut or not, two positions of one token are distinguished."""
     inputs = ("a very long token " * 20,) * 3
     mask = Mask.from_dense(np.tril(np.ones((3, 3), bool)))
     subject = Subject(mask, "long", inputs=inputs, positions=np.array([7, 8, 123456]))

@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_one_line(folders, tmp_path, monkeypatch):
     done = run("audit", "attn_gym.masks:causal_mask", "--length", 4, "--tokenizer", folders / "bpe")
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
     assert "--tokenizer without --report" in done.output
-    with pytest.raises(InvalidInstance, match="no tokenizer here"):
+    with pytest.raises(InvalidInstance, match="no tokenizer found"):
         load_tokenizer("not-there")
     monkeypatch.setattr("masksynth.draw.token_text.find_spec", lambda name: None)
     with pytest.raises(Unsupported, match=r"needs transformers; pip install 'masksynth\[hf\]'"):

@@ -58,7 +58,7 @@ def star_mask(size, step=7):
 
 
 def chains_mask(size, chains, seed=0):
-    """Keys shuffled into chains; every row sees a prefix of each, up to where it stands, and itself."""
+    """Keys shuffled into chains; every row sees a prefix of each, up to its own index, and itself."""
     rng = np.random.default_rng(seed)
     chain, rank = rng.integers(0, chains, size), np.zeros(size, int)
     for number in range(chains):

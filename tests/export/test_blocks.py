@@ -148,7 +148,7 @@ def test_the_edge_of_the_mask_is_never_full():
 
 
 def test_bad_arguments():
-    with pytest.raises(InvalidInstance, match="block size 0"):
+    with pytest.raises(InvalidInstance, match="block size: expected positive integers, got 0"):
         block_lists(chain_mask(4), 0, 0)
     with pytest.raises(InvalidInstance, match="table 1"):
         block_lists(chain_mask(4), 1)

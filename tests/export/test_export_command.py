@@ -38,7 +38,7 @@ def answer(tmp_path):
 
 @pytest.fixture
 def packed(tmp_path):
-    """A packed folder of two batches: three samples with a common beginning, and one that does not fit beside them."""
+    """A packed folder of two batches: three samples with a common beginning, and one that does not fit with them."""
     shared = [
         {"id": f"s{i}", "group": "a", "input_ids": [1, 2, 3, 10 + i], "labels": [-100, 2, 3, 10 + i]} for i in range(3)
     ]
@@ -116,14 +116,14 @@ def test_cannot_express(answer, tmp_path):
     [
         (
             ["--to", "magi", "-o", "there.safetensors"],
-            "there.safetensors: is there already; choose another name or give --force",
+            "there.safetensors: already exists; choose another name or give --force",
         ),
         (["--to", "magi", "-o", "a.bin"], "a.bin: ends in '.bin'; name a file that ends in .safetensors"),
-        (["--to", "magi", "-o", "-"], "stdout holds the answer"),
+        (["--to", "magi", "-o", "-"], "stdout is reserved for the answer"),
         (["--to", "magi"], "--to and -o go together"),
         (["-o", "a.safetensors"], "--to and -o go together"),
         (["--to", "triton", "-o", "a.safetensors"], "Invalid value for '--to'"),
-        (["--table", "3"], "has 1 tables, not a table 3"),
+        (["--table", "3"], "has 1 tables, but not table 3"),
         (["--batch", "0"], "is not a packed folder"),
         (["--block-size", "0"], "is not a block size"),
         (["--block-size", "128x"], "is not a block size"),

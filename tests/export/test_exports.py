@@ -139,7 +139,7 @@ def test_dense_and_bits(mask):
 def test_every_family(name):
     """Whatever merge finds has at least the forms that hold everything.
 
-    What a format refuses is said of a row or a key.
+    A refusal of a format names a row or a key.
     """
     mask = merge(catalog.FAMILIES[name]()).mask
     for table in range(mask.tables):

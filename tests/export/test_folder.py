@@ -1,4 +1,4 @@
-"""Folders: whole or absent, whatever happens; read back with every disagreement named."""
+"""Folders: complete or absent in any case; read back with every disagreement named."""
 
 from __future__ import annotations
 
@@ -325,7 +325,7 @@ def test_other_numbers_of_positions_are_seen(tmp_path):
 
 @pytest.mark.parametrize("size", [4, 90, 9000])
 def test_a_form_that_is_not_the_mask_is_refused(size, tmp_path):
-    """In both files alike, with the hash recomputed."""
+    """In both files, with the hash recomputed."""
     mask = chain_mask(size) if size > 90 else random_mask(size)
     folder = write(tmp_path / "out", merged_task(mask))
     arrays = {key: array.copy() for key, array in read_safetensors(folder / "mask.safetensors").items()}

@@ -1,4 +1,4 @@
-"""Interval algebra against numpy on whole arrays."""
+"""Interval algebra against numpy on dense arrays."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Random malformed samples: each is read or refused in one line that names file, line and field.
 
-On every road alike.
+By every way of reading.
 """
 
 from __future__ import annotations

@@ -143,15 +143,15 @@ FAULTS = {
     ),
     "two masks": (
         {"labels": None, "completion_mask": [0, 1, 1, 0], "assistant_masks": [0, 0, 1, 0]},
-        "$.assistant_masks[1]: makes the label -100, but by completion_mask it is 2",
+        "$.assistant_masks[1]: makes the label -100, but completion_mask makes it 2",
     ),
     "a mask and labels": (
         {"completion_mask": [0, 1, 1, 1]},
-        "$.completion_mask[3]: makes the label 4, but by labels it is -100",
+        "$.completion_mask[3]: makes the label 4, but labels makes it -100",
     ),
     "a mask and other labels": (
         {"completion_mask": [0, 1, 1, 0], "labels": [-100, 9, 3, -100]},
-        "$.completion_mask[1]: makes the label 2, but by labels it is 9",
+        "$.completion_mask[1]: makes the label 2, but labels makes it 9",
     ),
 }
 

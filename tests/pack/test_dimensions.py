@@ -1,4 +1,4 @@
-"""Position ids as D lists in mappings, JSON lines and Parquet: identity, text beside images, refusals, unpacking."""
+"""Position ids as D lists in mappings, JSON lines and Parquet: identity, text with images, refusals, unpacking."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sample(name, ids, **more):
 
 
 def test_each_dimension_is_part_of_the_identity():
-    """Two samples that differ only in the height of one token share what stands before it."""
+    """Two samples that differ only in the height of one token share the tokens before it."""
     other = [IMAGE[0], [0, 1, 2, 2, 3], IMAGE[2]]
     ids = [5, 6, 7, 8, 9]
     [batch] = pack_batches([sample("a", ids, position_ids=IMAGE), sample("b", ids, position_ids=other)])
@@ -115,7 +115,7 @@ def read_dimensions(batch, sample):
     ids=["segments", "one list", "pads", "other field"],
 )
 def test_text_is_read_the_same_beside_images_and_far_from_them(between, text, expected):
-    """What a sample without D lists stands for does not depend on which others share its block of 1,024 lines."""
+    """The meaning of a sample without D lists does not depend on which others share its block of 1,024 lines."""
     rows = [sample("image", [5, 6, 7, 8, 9], position_ids=IMAGE)]
     rows += [sample(number, [3]) for number in range(between)]
     batches = list(pack_batches([*rows, sample("text", [5, 6, 7], **text)]))
@@ -138,7 +138,7 @@ def test_a_key_field_for_a_further_dimension_may_be_missing():
 
 
 def test_a_key_field_beside_d_lists():
-    """A name that is asked for and is a further dimension, too: one of the two."""
+    """A requested name that is also an additional dimension: one of the two is refused."""
     rows = [sample("image", [5, 6, 7], position_ids=[[0, 1, 2], [0, 4, 4]])]
     [batch] = pack_batches(rows, key_fields=["position_ids_1"])
     assert read_dimensions(batch, 0) == [[0, 1], [0, 4]]

@@ -111,7 +111,7 @@ def test_another_way_of_storing_is_accepted(copy):
     save_file(
         load_file(folder / "batch-00000.safetensors"), folder / "batch-00000.safetensors", {"batch_hash": "0" * 64}
     )
-    assert "the file's metadata says 000000000000" in refused(folder)
+    assert "the file's metadata has 000000000000" in refused(folder)
 
 
 def test_batches_exchanged(copy):
@@ -267,7 +267,7 @@ def test_arranged_batches_have_hashes_of_their_own(folders, tmp_path):
 
 
 def test_hashing_takes_little_of_loading(folders):
-    """Hashing is a part of loading, beside reading and checking, and not all of it."""
+    """Hashing is a part of loading, with reading and checking, and not all of it."""
     size = 1 << 16
     rows = [
         {"id": 0, "input_ids": [i % 1000 for i in range(size)], "labels": [-100, *(i % 1000 for i in range(1, size))]}

@@ -48,7 +48,7 @@ def prefix_lm(n, p):
 
 
 def mask_token_chain(n, k):
-    """The next token's label stands on a token of its own, which nobody sees: it is dead and takes no position."""
+    """The next token's label is on a token of its own, which no token sees: it is dead and takes no position."""
     for a in range(n - 1):
         deep = [a + d + 1 for d in range(k) if a + d + 1 < n]
         masks = ([M] * (len(deep) - 1), deep[1:], {"sees": [0], "position": a + 1, "predict": "self"})

@@ -1,6 +1,6 @@
 """Packed batches are the merged tasks of their samples.
 
-Equal to `merge` in number, accepted by `verify`, which asks for minimality.
+Equal to `merge` in number, accepted by `verify`, which requires minimality.
 """
 
 from itertools import permutations

@@ -214,7 +214,7 @@ def test_a_batch_may_be_filled_to_the_last_position():
 
 @pytest.mark.parametrize("options", [{"max_length": 0}, {"window": 0}])
 def test_numbers_must_be_positive(options):
-    with pytest.raises(InvalidInstance, match="not positive"):
+    with pytest.raises(InvalidInstance, match="expected a positive integer, got 0"):
         list(pack_batches([], **options))
 
 

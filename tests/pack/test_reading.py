@@ -139,7 +139,7 @@ FAULTS = {
     "booleans": ({**SAMPLE, "input_ids": [True, False]}, "$.input_ids: is not a flat list of integers"),
     "strings": ({**SAMPLE, "input_ids": ["1", "2"]}, "$.input_ids: is not a flat list of integers"),
     "an array": ([1, 2], "a sample is an object, not list"),
-    "segments that do not add up": ({**SAMPLE, "segments": [{"length": 1}]}, "the segments hold 1 tokens"),
+    "segments that do not add up": ({**SAMPLE, "segments": [{"length": 1}]}, "segments: expected "),
     "segments that see themselves": (
         {**SAMPLE, "segments": [{"length": 2, "sees": [0]}]},
         "sees 0 is not an earlier segment",
@@ -163,8 +163,8 @@ FAULTS = {
 TEXTS = {
     "NaN weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":NaN}', "NaN and Infinity are not JSON"),
     "infinite weight": (b'{"id":"x","input_ids":[1],"labels":[-100],"weight":1e999}', ""),
-    "cut line": (b'{"id":"x","input_ids":[1', "give one JSON object a line"),
-    "not JSON": (b"hello", "give one JSON object a line"),
+    "cut line": (b'{"id":"x","input_ids":[1', "give one JSON object per line"),
+    "not JSON": (b"hello", "give one JSON object per line"),
     "not UTF-8": (b'{"id":"\xff","input_ids":[1],"labels":[-100]}', "UTF-8"),
     "deep": (b"[" * 100_000, ""),
 }
@@ -203,7 +203,7 @@ def test_weights_must_be_finite():
 def test_an_empty_file(tmp_path, content):
     path = tmp_path / "empty.jsonl"
     path.write_bytes(content)
-    with pytest.raises(InvalidInstance, match="holds no sample"):
+    with pytest.raises(InvalidInstance, match="contains no sample"):
         list(read_samples(path))
 
 
@@ -224,7 +224,7 @@ def test_a_damaged_parquet_file(tmp_path):
 
 
 def test_a_field_may_not_take_a_name_that_has_a_meaning(tmp_path):
-    with pytest.raises(InvalidInstance, match="'labels' cannot be a further per-token field"):
+    with pytest.raises(InvalidInstance, match="'labels' cannot be an additional per-token field"):
         list(read_samples(written(tmp_path / "s", GOOD), (*TOKEN_FIELDS, "labels")))
 
 
@@ -324,7 +324,7 @@ LINE_FAULTS = {
     ),
     "half of a surrogate pair": (
         b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\\ud800"}',
-        "give one JSON object a line",
+        "give one JSON object per line",
     ),
 }
 
@@ -423,7 +423,7 @@ def test_a_line_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(text_lines, "CHUNK", 100)
     path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 2500}])
     with pytest.raises(
-        InvalidInstance, match=r"s\.jsonl:2: the line is longer than 2000 bytes; give one JSON object a line"
+        InvalidInstance, match=r"s\.jsonl:2: the line is longer than 2000 bytes; give one JSON object per line"
     ):
         list(read_samples(path))
     path = written(tmp_path / "s.jsonl", [SAMPLE, {**SAMPLE, "text": "x" * 1500}])

@@ -38,8 +38,7 @@ def refused(rows, road, folder, **options):
 def test_shifted_labels_are_refused_with_the_remedy(tmp_path, road):
     text = refused(rows_of(texts(30), shifted), road, tmp_path)
     assert (
-        f"{named(road)}:1: $.labels: labels were shifted beforehand: in the first 30 samples from here, 570 of 570"
-        in text
+        f"{named(road)}:1: $.labels: labels are already shifted: in the first 30 samples from here, 570 of 570" in text
     )
     assert "do not shift them: labels[i] is input_ids[i] where it is trained" in text
 
@@ -54,13 +53,13 @@ def test_shifted_labels_are_refused_with_the_remedy(tmp_path, road):
     ],
 )
 def test_forms_of_shifted_labels(labels):
-    with pytest.raises(InvalidInstance, match="shifted beforehand"):
+    with pytest.raises(InvalidInstance, match="already shifted"):
         pack_samples(rows_of(texts(5), labels), None)
 
 
 def test_two_tokens_are_enough():
     """The only evidence is the label of a first token, which is ignored otherwise."""
-    with pytest.raises(InvalidInstance, match="shifted beforehand"):
+    with pytest.raises(InvalidInstance, match="already shifted"):
         pack_samples([{"input_ids": [5, 6], "labels": [6, -100]}], None)
 
 

@@ -1,4 +1,4 @@
-"""Windows of a stream: never larger than asked, nothing lost, groups kept together while they last."""
+"""Windows of a stream: never larger than requested, nothing lost, groups kept together while they last."""
 
 from __future__ import annotations
 

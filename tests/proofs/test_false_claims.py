@@ -29,7 +29,7 @@ def false(folder, text, kind=WrongAnswer):
 
 
 def loose(tmp_path):
-    """A right proof that the chain needs 10, beside a mask of weight 21."""
+    """A right proof that the chain needs 10, next to a mask of weight 21."""
     reduction, bounds, _ = solved(CHAIN)
     folder = write_proof(tmp_path / "loose", CHAIN, reduction, bounds, LOOSE)
     report = check_proof(folder)

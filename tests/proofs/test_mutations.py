@@ -64,7 +64,7 @@ def altered(bases, tmp_path):
 
 
 def checked(folder):
-    """The report, or the refusal, by dratify and by the small checker alike.
+    """The report, or the refusal, by dratify and by the small checker.
 
     Any other exception is a fault of the checker.
     """
@@ -217,7 +217,7 @@ def test_formulas(name, altered):
 
 @pytest.mark.parametrize("name", ["drat", "class", "weighted"])
 def test_refutations(name, bases, altered):
-    """A proof with lines missing is right exactly where dratify's plain engine without RAT, asked by the test.
+    """A proof with lines missing is right exactly where dratify's plain engine without RAT, called by the test.
 
     Says so.
     """

@@ -66,7 +66,7 @@ class Page:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self):
-        """Addresses outside this machine's files that were asked for since the last call and that no policy stopped."""
+        """Addresses outside this machine's files that were requested since the last call and that no policy stopped."""
         told = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         stopped = {event["params"]["requestId"] for event in told if event["params"].get("blockedReason") == "csp"}
         sent = [event["params"] for event in told if event["method"] == "Network.requestWillBeSent"]
@@ -96,7 +96,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def page(browser):
-    """Nothing open; afterwards nothing was complained about, and no network was asked."""
+    """Nothing open; afterwards there are no complaints, and no network request was made."""
     browser.get("about:blank")
     found = Page(browser)
     found.errors(), found.requests()

@@ -16,7 +16,7 @@ from masksynth.report import check_report_file, write_report
 def test_only_a_report_is_replaced(tmp_path):
     subject = Subject(Mask.from_dense(np.eye(2, dtype=bool)), "m")
     page = write_report(tmp_path / "page.html", subject)
-    with pytest.raises(MasksynthError, match="is there already"):
+    with pytest.raises(MasksynthError, match="already exists"):
         write_report(page, subject)
     assert write_report(page, subject, force=True).read_bytes() == page.read_bytes()
     for name, content in (("mask.npy", b"\x93NUMPY"), ("notes.html", b"mine")):

@@ -266,7 +266,7 @@ def test_a_report_replaces_a_file_whole_or_not_at_all(tmp_path):
     target = tmp_path / "report.html"
     target.write_text("<!doctype html>old")
     os.umask(before := os.umask(0))
-    with pytest.raises(InvalidInstance, match=r"report.html: is there already; choose another name or give --force"):
+    with pytest.raises(InvalidInstance, match=r"report.html: already exists; choose another name or give --force"):
         write_report(target, subject)
     assert target.read_text() == "<!doctype html>old"
     assert write_report(target, subject, force=True) == target

@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 
 
 def free_port():
-    """A port at which nobody listens."""
+    """A port at which no process listens."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         return listener.getsockname()[1]

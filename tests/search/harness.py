@@ -94,7 +94,7 @@ def until(condition, process=None, seconds=60):
 
 
 def results(path) -> list[Result]:
-    """Every line of a whole file."""
+    """Every line of a complete file."""
     text = path.read_bytes()
     assert text.endswith(b"\n") or not text
     return [result_of(line, str(path), place) for place, line in enumerate(text.splitlines(), 1)]
@@ -150,7 +150,7 @@ def alive(pid):
 
 
 def asked(path, backend="faulty"):
-    """Numbers of the processes in which a backend was asked."""
+    """Numbers of the processes in which a backend was called."""
     return {int(mark.name.rpartition("-")[2]) for mark in home(path).glob(f"{backend}-*")}
 
 

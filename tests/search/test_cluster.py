@@ -66,7 +66,7 @@ def slow(path, count, seconds=0.2):
 
 
 def ended(process, code):
-    """What a command said that has ended."""
+    """The output of a command that has ended."""
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == code, complaints
     assert "Traceback" not in complaints

@@ -1,4 +1,4 @@
-"""Two runs side by side, and a run beside a manifest."""
+"""Two runs compared, and a run compared with a manifest."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def said(old, new, **more):
             line("FEASIBLE", 23, 20),
             line("FEASIBLE", 30, 24),
             "contradiction",
-            "positions: now at least 24 are said to be needed, though 23 were found",
+            "positions: now at least 24 are claimed to be needed, although 23 were found",
         ),
         (line(edges=(40, 40)), line(edges=(41, 41)), "contradiction", "edges: 40 was proved optimal, now 41 is"),
         (line("FEASIBLE", edges=(40, 35)), line("FEASIBLE", edges=(41, 35)), "regression", "edges 40, now 41"),
@@ -100,7 +100,7 @@ def test_every_kind_of_change_and_its_reverse(old, new, kind, what):
 def test_slower_by_a_factor_and_more_than_noise(before, after, factor, changed):
     assert bool(said(line(seconds=before), line(seconds=after), slower=factor)) is changed
     assert said(line("FEASIBLE", 23, 20, seconds=before), line("FEASIBLE", 23, 20, seconds=after), slower=factor) == []
-    with pytest.raises(InvalidInstance, match="slower=1 is not a factor above 1"):
+    with pytest.raises(InvalidInstance, match="slower: expected a factor above 1, got 1"):
         compare([], [], slower=1)
 
 
@@ -167,7 +167,7 @@ def test_other_tasks_under_an_old_name_are_told():
     found = compare([line(digest="00")], [line(digest="11")])
     assert [(change.kind, change.what) for change in found.changes] == [
         ("missing", "was OPTIMAL, 22 positions"),
-        ("new", "OPTIMAL, 22 positions; under this name there was another question before"),
+        ("new", "OPTIMAL, 22 positions; the same name had a different question before"),
     ]
 
 

@@ -127,7 +127,7 @@ def with_luck(worker):
 
 
 def spoil(instances):
-    """Files that are no instances, in every way a folder can hold them; name -> what the line must say."""
+    """Files that are not instances, in every way a folder can hold them; name -> what the line must contain."""
     (instances / "text.json").write_text("{")
     (instances / "binary.json").write_bytes(bytes(range(256)) * 40)
     (instances / "empty.json").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Instances are pulled as they are needed, results come in the order that was asked for, within the budget."""
+"""Instances are pulled as they are needed, results come in the requested order, within the budget."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def search(*arguments):
 
 @pytest.fixture
 def mixed(tmp_path):
-    """A file with an answer that is not proved, a failure, and a proof, by another backend than the one that is asked
-    next.
+    """A file with an answer that is not proved, a failure, and a proof, by another backend than the one that is
+    requested next.
     """
     found = list(ms.search(ms.sweep("butterfly", n=[3, 4, 5]), backend="cpsat", jobs=1, ordered=True))
     weak = replace(found[0], status="FEASIBLE", limits={**found[0].limits, "seconds": 10.0})

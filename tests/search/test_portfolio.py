@@ -111,7 +111,7 @@ def test_what_no_backend_can_do_is_a_line(tmp_path):
 
 
 def both_finished(site, **options):
-    """Results of a quick instance and of one whose two engines have both ended before the second is asked for."""
+    """Results of a quick instance and of one whose two engines have both ended before the second is requested."""
     instances = [ms.catalog.causal_lm(n=3), ms.load(SPARSE)]
     stream = ms.search(instances, backend=("liar", "sat"), sparse=True, layers=3, jobs=4, ordered=True, **options)
     first = next(stream)

@@ -108,7 +108,7 @@ def test_the_command_sees_a_broken_promise(file, regression, tmp_path):
 
 
 def contradicts(entry, result):
-    """Whether a result of a short search cannot be true beside a line of the manifest."""
+    """Whether a result of a short search contradicts a line of the manifest."""
     edges = result.objective["edges"]
     return (
         edges["bound"] > entry["edges"]

@@ -140,13 +140,13 @@ def test_the_command_takes_lists_files_and_stdin_together(folder):
         (["--family", "butterfly", "--jbos", "2"], "butterfly has no parameter 'jbos'; its parameters are n"),
         (["--family", "moth", "--n", "2"], "unknown family 'moth'"),
         (["none.json"], "no such file"),
-        (["a.jsonl", "--family", "butterfly"], "leave instances, --family, -o away"),
+        (["a.jsonl", "--family", "butterfly"], "omit instances, --family, -o"),
         (["--family", "butterfly", "--resume"], "need -o"),
         (["--family", "butterfly", "--report"], "need -o"),
         (["--family", "butterfly", "-o", "x.jsonl", "--resume", "--force"], "give one of them"),
         (["--family", "butterfly", "--backend", "cpsat,,maxsat"], "unknown backend ''"),
-        (["--family", "butterfly", "--budget", "-1"], "budget=-1.0"),
-        (["--family", "butterfly", "--time-limit", "nan"], "seconds=nan"),
+        (["--family", "butterfly", "--budget", "-1"], "budget: expected a number of seconds above 0, got -1.0"),
+        (["--family", "butterfly", "--time-limit", "nan"], "seconds: expected a number from 0 to 1e9, got nan"),
     ],
 )
 def test_the_command_refuses_in_one_line(arguments, said, tmp_path, monkeypatch):

@@ -182,7 +182,7 @@ def test_plots_are_refused_before_they_are_drawn(tmp_path):
     with pytest.raises(InvalidInstance, match=r"ends in '\.gif'; name a \.svg, \.png or \.pdf file"):
         write_cactus(tmp_path / "plot.gif", ())
     (tmp_path / "plot.svg").write_text("mine")
-    with pytest.raises(InvalidInstance, match="is there already"):
+    with pytest.raises(InvalidInstance, match="already exists"):
         write_cactus(tmp_path / "plot.svg", ())
     assert (tmp_path / "plot.svg").read_text() == "mine"
     draw_cactus(tmp_path / "plot.svg", {"a": [1.0]}, {"a": 1}, 2.0, force=True)

@@ -126,7 +126,7 @@ def test_a_table_is_there_whole_or_not_at_all(ending, batch, tmp_path):
     assert list(tmp_path.iterdir()) == []
     write_table(path, batch)
     before = path.read_bytes()
-    with pytest.raises(InvalidInstance, match="is there already; choose another name or give --force"):
+    with pytest.raises(InvalidInstance, match="already exists; choose another name or give --force"):
         write_table(path, batch[:1])
     with pytest.raises(InvalidInstance, match="line 4"):
         write_table(path, broken(batch[:1]), force=True)

@@ -99,7 +99,7 @@ def divisors(number):
 
 
 def cube_without_ends(n):
-    """All subsets of n points but the empty and the whole one, by inclusion."""
+    """All subsets of n points except the empty and the full one, by inclusion."""
     every = range(1, 2**n - 1)
     return np.array([[q & k == k for k in every] for q in every])
 

@@ -1,5 +1,5 @@
-"""Sparse masks by other roads, without a line of masksynth: every set of edges tried, and a plain formula of the whole
-problem.
+"""Sparse masks in other ways, without a line of masksynth: every set of edges tried, and a plain formula of the
+complete problem.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def least_layered_weight(relation, layers, forced=(), forbidden=(), weights=None
 
 
 def plain_formula(relation, layers):
-    """(hard clauses, soft clauses): the whole problem, one layer after the other, nothing taken as sure and nothing
+    """(hard clauses, soft clauses): the complete problem, one layer after the other, nothing taken as sure and nothing
     left out.
     """
     pairs = pairs_of(relation)

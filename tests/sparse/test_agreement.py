@@ -56,7 +56,7 @@ def agrees(seed, engine):
 
 
 def right(masks, relation, layers, options, due, case):
-    """The tables themselves: their product, their weight, what they must and must not hold; one table stands for all
+    """The tables themselves: their product, their weight, what they must and must not hold; one table is used for all
     layers.
     """
     forced, forbidden, weights = options

@@ -178,7 +178,7 @@ def test_refusals():
         construct(Mask.from_dense(np.array([[1, 0], [1, 0]], bool)), 2)
     with pytest.raises(InvalidInstance, match="not transitive"):
         construct(Mask.from_dense(np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1]], bool)), 2)
-    with pytest.raises(InvalidInstance, match="layers=0"):
+    with pytest.raises(InvalidInstance, match="layers: expected None or an integer from 1, got 0"):
         construct(chain(4), 0)
     with pytest.raises(Unsupported, match="more than 50000000"):
         construct(chain(20_000), 1)

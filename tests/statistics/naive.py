@@ -1,4 +1,4 @@
-"""The numbers of a mask from their definitions, on whole arrays: nothing of the room under test is used."""
+"""The numbers of a mask from their definitions, on dense arrays: no code under test is used."""
 
 from __future__ import annotations
 

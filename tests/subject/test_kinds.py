@@ -179,5 +179,5 @@ def test_arrange_writes_folders_only(subjects, tmp_path):
 def test_parents_of_a_mask_file_are_made(tmp_path):
     write_mask(CAUSAL, tmp_path / "new" / "deep" / "m.npy")
     assert read_mask(tmp_path / "new" / "deep" / "m.npy") == CAUSAL
-    with pytest.raises(InvalidInstance, match="is there already"):
+    with pytest.raises(InvalidInstance, match="already exists"):
         write_mask(CAUSAL, tmp_path / "new" / "deep" / "m.npy", force=False)

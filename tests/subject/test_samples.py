@@ -53,7 +53,7 @@ def test_samples_are_screened_as_pack_screens_them(tmp_path):
     shifted = [{"id": n, "input_ids": [1, n, n + 1, 2], "labels": [n, n + 1, 2, -100]} for n in range(5, 9)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shifted))
     for source in (shifted, tmp_path / "a.jsonl"):
-        with pytest.raises(InvalidInstance, match="labels were shifted beforehand"):
+        with pytest.raises(InvalidInstance, match="labels are already shifted"):
             read_sample_table(source)
     with pytest.raises(InvalidInstance, match="'a' is the id of an earlier sample"):
         read_sample_table([{"id": "a", "input_ids": [5, 6], "labels": [-100, 6]}] * 2)

@@ -1,4 +1,4 @@
-# ruff: noqa: E501  (messages stand on one line)
+# ruff: noqa: E501  (messages are on one line)
 """What cannot be read as an instance: one line that names the file, the JSON path and the remedy."""
 
 from __future__ import annotations

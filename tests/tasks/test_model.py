@@ -30,31 +30,31 @@ def family():
 
 FAULTS = [
     (lambda: Node("", "x", 0), "$.name: a node name is empty; give it a name"),
-    (lambda: Node(1, "x", 0), "$.name: a node name must be a string, not int; put it in quotes"),
+    (lambda: Node(1, "x", 0), "$.name: a node name: expected a string, got int; put it in quotes"),
     (
         lambda: Node("a", "x", -1),
-        "$.position: position -1 is not an integer from 0 to 2147483647; give the position id",
+        "$.position: expected an integer from 0 to 2147483647, got -1; give the position id",
     ),
     (
         lambda: Node("a", "x", True),
-        "$.position: position True is not an integer from 0 to 2147483647; give the position id",
+        "$.position: expected an integer from 0 to 2147483647, got True; give the position id",
     ),
     (
         lambda: Node("a", "x", 1.0),
-        "$.position: position 1.0 is not an integer from 0 to 2147483647; give the position id",
+        "$.position: expected an integer from 0 to 2147483647, got 1.0; give the position id",
     ),
     (
         lambda: Node("a", "x", 2**31),
-        "$.position: position 2147483648 is not an integer from 0 to 2147483647; give the position id",
+        "$.position: expected an integer from 0 to 2147483647, got 2147483648; give the position id",
     ),
     (
         lambda: Node("a", "x", BIG),
-        "$.position: position an integer of more than 4300 digits is not an integer from 0 to 2147483647; give the position id",  # noqa: E501
+        "$.position: expected an integer from 0 to 2147483647, got an integer of more than 4300 digits; give the position id",  # noqa: E501
     ),
-    (lambda: Node("a", "x", 0, None), "$.kind: kind must be a string, not NoneType; put it in quotes"),
+    (lambda: Node("a", "x", 0, None), "$.kind: kind: expected a string, got NoneType; put it in quotes"),
     (
         lambda: Node("a", "x", 0, carries="w1"),
-        "$.carries: carries must be a list of elements, not str; put it in a list",
+        "$.carries: carries: expected a list of elements, got str; put it in a list",
     ),
     (lambda: Node("a", "x", 0, carries=[{1}]), f"$.carries[0]: set {NOT_JSON}"),
     (lambda: Prediction("", "z"), "$.node: the name of a predicting node is empty; give it a name"),
@@ -66,9 +66,9 @@ FAULTS = [
         lambda: Prediction("a", "z", BIG),
         "$.weight: weight an integer of more than 4300 digits is not a finite number; use a finite number",
     ),
-    (lambda: Prediction("a", "z", hides="w"), "$.hides: hides must be a list of elements, not str; put it in a list"),
+    (lambda: Prediction("a", "z", hides="w"), "$.hides: hides: expected a list of elements, got str; put it in a list"),
     (lambda: task(name=""), "$.name: a task name is empty; give it a name"),
-    (lambda: task(closure=1), "$.closure: closure must be true or false, not 1; use a boolean"),
+    (lambda: task(closure=1), "$.closure: closure: expected true or false, got 1; use a boolean"),
     (lambda: task(nodes=[A, "b"]), "$.nodes: not a sequence of Node; give Node objects"),
     (lambda: task(predict=["b"]), "$.predict: not a sequence of Prediction; give Prediction objects"),
     (lambda: task(nodes=(A, A)), "$.nodes[1].name: node name 'a' is used twice; rename one of them"),
@@ -116,13 +116,13 @@ FAULTS = [
     ),
     (lambda: Instance(task(), "x"), "$.tasks: family: expected a TaskFamily, got Task; give TaskFamily(tasks)"),
     (lambda: Instance(family(), ""), "$.name: an instance name is empty; give it a name"),
-    (lambda: Instance(family(), "x", None), "$.source: source must be a string, not NoneType; put it in quotes"),
-    (lambda: Instance(family(), "x", sparse=1), "$.sparse: sparse must be true or false, not 1; use a boolean"),
+    (lambda: Instance(family(), "x", None), "$.source: source: expected a string, got NoneType; put it in quotes"),
+    (lambda: Instance(family(), "x", sparse=1), "$.sparse: sparse: expected true or false, got 1; use a boolean"),
     (
         lambda: Instance(family(), "x", sparse=True),
         "$.tasks[0].closure: sparse needs closure, and task 't' has literal rows; set closure to true",
     ),
-    (lambda: Instance(family(), "x", expect=[]), "$.expect: expect must be an object, not list; use {}"),
+    (lambda: Instance(family(), "x", expect=[]), "$.expect: expect: expected an object, got list; use {}"),
     (
         lambda: Instance(family(), "x", expect={"a": float("inf")}),
         "$.expect.a: inf is not a JSON number; use a finite number or a string",
@@ -130,7 +130,7 @@ FAULTS = [
     *(
         (
             lambda layers=layers: Instance(family(), "x", layers=layers),
-            f"$.layers: layers {text} is not null or an integer from 1 to 2147483647; give the number of layers, or null for any depth",  # noqa: E501
+            f"$.layers: expected null or an integer from 1 to 2147483647, got {text}; give the number of layers, or null for any depth",  # noqa: E501
         )
         for layers, text in [(0, "0"), (True, "True"), (1.5, "1.5"), ("3", "'3'"), (2**31, "2147483648")]
     ),

@@ -206,7 +206,7 @@ def test_encoders_with_decoders_are_refused():
 
 
 class Shifting(transformers.LlamaForCausalLM):
-    """A class that nobody listed, whose embeddings look at the token before."""
+    """An unlisted class, whose embeddings look at the token before."""
 
     def forward(self, input_ids=None, **inputs):
         embedded = self.get_input_embeddings()(input_ids)
@@ -215,14 +215,14 @@ class Shifting(transformers.LlamaForCausalLM):
 
 
 class IndexedAttention(transformers.LlamaForCausalLM):
-    """A class that nobody listed, which counts positions instead of reading them."""
+    """An unlisted class, which counts positions instead of reading them."""
 
     def forward(self, input_ids=None, position_ids=None, **inputs):
         return super().forward(input_ids=input_ids, position_ids=None, **inputs)
 
 
 class DoubleWindow(transformers.MistralForCausalLM):
-    """A class that nobody listed, which changes the mask that it is given."""
+    """An unlisted class, which changes the mask that it is given."""
 
     def forward(self, input_ids=None, attention_mask=None, **inputs):
         mask = attention_mask.roll(1, -1) if attention_mask.ndim == 4 else attention_mask
@@ -230,7 +230,7 @@ class DoubleWindow(transformers.MistralForCausalLM):
 
 
 class ScaledOutputs(transformers.LlamaForCausalLM):
-    """A class that nobody listed, whose outputs depend on where a token stands, after all layers."""
+    """An unlisted class, whose outputs depend on the index of a token, after all layers."""
 
     def forward(self, **inputs):
         found = super().forward(**inputs)
@@ -239,7 +239,7 @@ class ScaledOutputs(transformers.LlamaForCausalLM):
 
 
 class LaterTokens(transformers.LlamaForCausalLM):
-    """A class that nobody listed, which doubles all embeddings from the twentieth token on."""
+    """An unlisted class, which doubles all embeddings from the twentieth token on."""
 
     def forward(self, input_ids=None, **inputs):
         embedded = self.get_input_embeddings()(input_ids)
@@ -248,7 +248,7 @@ class LaterTokens(transformers.LlamaForCausalLM):
 
 
 class LengthDependent(transformers.LlamaForCausalLM):
-    """A class that nobody listed, whose embeddings depend on the length of the sequence."""
+    """An unlisted class, whose embeddings depend on the length of the sequence."""
 
     def forward(self, input_ids=None, **inputs):
         embedded = self.get_input_embeddings()(input_ids)
@@ -346,7 +346,7 @@ def test_positions_that_begin_behind_the_padding():
 
 
 def test_rotary_frequencies_of_the_longest_sample():
-    """A short sample beside one that is longer than the original length would get the long one's frequencies."""
+    """A short sample next to one that is longer than the original length would get the long one's frequencies."""
     rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
     collate = Collator(model=build("llama", max_position_embeddings=16, rope_parameters=rope))
     [short] = pack_batches([trie.sample("a", "g", [3, 4], [5, 6])])

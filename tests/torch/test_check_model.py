@@ -268,7 +268,7 @@ def test_flex_on_the_cpu():
 def test_plain_transformers_are_silent(name):
     """Every family, as embeddings of (input, position, kind), through one, two and three layers.
 
-    Told and not told how many.
+    With and without the number of layers.
     """
     family = catalog.FAMILIES[name]()
     batch = batch_of(merge(family))
@@ -358,7 +358,7 @@ def test_missing_context_names_the_path():
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_sparse_masks(layers):
-    """A chain served by hubs in two layers: right at any depth; a model with fewer layers than said lacks context."""
+    """A chain served by hubs in two layers: right at any depth; a model with fewer layers than given lacks context."""
     family = catalog.causal_lm(n=17)
     batch = replace(batch_of(merge(family)), rows=hub_mask(16))
     inputs, run = plain(Transformer(family.family, layers, sink=False), batch)
@@ -372,7 +372,7 @@ def test_sparse_masks(layers):
 
 @pytest.mark.parametrize("name", ["prefix_lm", "shared_prefix_group", "butterfly", "sliding_window"])
 def test_bounds_off_by_one(name):
-    """< where <= stands, and the other way round."""
+    """< in place of <=, and the other way round."""
     family = catalog.FAMILIES[name]()
     batch = batch_of(merge(family))
     right, model = tables_of(batch), Transformer(family.family, 1, sink=False)

@@ -52,7 +52,7 @@ def test_decoders(name, kind):
 
 @pytest.mark.parametrize("name", ["gemma3", "mistral with a window", "llama 4"])
 def test_the_stored_rows_alone_are_wrong(name):
-    """What the batch said before it knew the model: each layer with the whole row."""
+    """The masks of a batch without a model: each layer with the complete row."""
     architecture, changes = DECODERS[name]
     model = build(architecture, **changes)
     [source] = pack_batches(SAMPLES)

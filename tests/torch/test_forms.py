@@ -136,7 +136,7 @@ def test_torch_packs_no_other_form():
 
 
 def test_a_packed_batch_is_read(tmp_path):
-    """One table, row_offset [N + 1], beside arrays of other meaning."""
+    """One table, row_offset [N + 1], next to arrays of other meaning."""
     mask = tree_mask(300)
     arrays = {
         "row_offset": mask.row_offset[0],

@@ -99,7 +99,7 @@ def test_logits_loss_and_gradients(name, kind):
 
 @pytest.mark.parametrize("name", ["prefix_lm", "butterfly"])
 def test_the_other_kind_of_mask_is_silently_wrong(name):
-    """Why the kind has to be said: eager attention adds a boolean mask as 0 and 1."""
+    """Why the kind has to be given: eager attention adds a boolean mask as 0 and 1."""
     family, batch = FAMILIES[name].family, batch_of(merge(FAMILIES[name]))
     model = model_of(family, "eager")
     outputs, _ = separate(model, family, "eager")

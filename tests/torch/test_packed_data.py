@@ -139,7 +139,7 @@ def test_joined_batches():
 
 
 def test_filling_up():
-    """More positions, the same training: they see themselves and are seen by nobody."""
+    """More positions, the same training: they see themselves and no other position sees them."""
     plain, full = Collator()(BATCHES[0]), Collator(multiple=64)(BATCHES[0])
     size = len(plain.input_ids)
     assert len(full.input_ids) % 64 == 0 < len(full.input_ids) - size
@@ -192,7 +192,7 @@ def test_refusals():
 
 
 def test_text_joins_images():
-    """A batch of text alone stores no further dimensions of position ids; they equal the first."""
+    """A batch of text alone stores no additional dimensions of position ids; they equal the first."""
     image = {"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "position_ids": [[0, 1, 2], [0, 3, 4], [0, 5, 6]]}
     text = {"input_ids": [5, 6, 8], "labels": [-100, 6, 8]}
     for rows in ([image, text], [text, image]):

@@ -115,7 +115,7 @@ def test_accumulation_is_one_step():
 def test_two_ranks_step_like_one(tmp_path):
     """Real processes, gloo and DistributedDataParallel: uneven shares, accumulation, one silent batch.
 
-    Gradients of the whole mean.
+    Gradients of the complete mean.
     """
     parts = [ROLLOUTS[:2], ROLLOUTS[2:7], ROLLOUTS[7:]]
     folder = trie.folder_of(tmp_path / "packed", [trie.packed(part) for part in parts])

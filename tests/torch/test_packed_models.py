@@ -58,7 +58,7 @@ def bare(data):
 
 
 def test_logits_at_labelled_positions_only():
-    """Hugging Face models compute the rows that are asked for; the loss takes them as they are."""
+    """Hugging Face models compute the requested rows; the loss takes them as they are."""
     batch, model = Collator()(trie.packed(DATA["calls"])), gpt2()
     everything = packed_loss(model(**batch.model_inputs).logits, batch)
     rows = model(**batch.model_inputs, logits_to_keep=batch.loss_place).logits

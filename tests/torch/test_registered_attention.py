@@ -158,7 +158,7 @@ def test_refusals():
 
 
 class OneMask(transformers.Qwen2ForCausalLM):
-    """A class that nobody listed: windows in some layers, and no mapping of masks."""
+    """An unlisted class: windows in some layers, and no mapping of masks."""
 
     def forward(self, input_ids=None, attention_mask=None, **inputs):
         if isinstance(attention_mask, dict):

@@ -117,7 +117,7 @@ def test_an_answer_for_l_layers_is_wrong_for_one_more(layers):
 
 
 def states_by_position(family, merged, layers):
-    """Position -> the states (layers + 1, WIDTH) of every live task node that stands there.
+    """Position -> the states (layers + 1, WIDTH) of every live task node at it.
 
     Each from its own task's pass.
     """

@@ -23,7 +23,7 @@ def sample(name, group, prompt, answer, weight=1.0, **fields):
 
 
 def rollouts(groups=3, answers=4, seed=0, vocabulary=40, prompt=9, answer=7):
-    """Answers to prompts, in the manner of GRPO: two answers of a group begin alike, and weights differ."""
+    """Answers to prompts, in the manner of GRPO: two answers of a group have the same beginning, and weights differ."""
     random = np.random.default_rng(seed)
     found = []
     for group in range(groups):

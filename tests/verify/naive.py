@@ -154,7 +154,7 @@ def _both(instance: Instance, merged: MergedTask) -> tuple[Rows, dict[Thing, Has
 def _accepts(instance: Instance, merged: MergedTask) -> bool:
     """Tasks and positions refined together: each node has the colour of the lowest position of its class.
 
-    Nobody spare.
+    No spare position.
     """
     tables, identity = _both(instance, merged)
     colour = stable(identity, tables)

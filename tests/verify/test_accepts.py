@@ -1,4 +1,4 @@
-"""Right answers are accepted, from two makers; answers that are right but too long are told from minimal ones."""
+"""Right answers from two makers are accepted; right but too long ones are distinguished from minimal ones."""
 
 from __future__ import annotations
 

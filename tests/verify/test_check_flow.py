@@ -85,7 +85,7 @@ def test_random_masks_by_boolean_powers(form: str) -> None:
 
 
 def check_told(text: str, mask: np.ndarray, due: np.ndarray, layers: int | None) -> None:
-    """The pair that is named is due, is missing, and takes the number of layers that is said."""
+    """The named pair is required, is missing, and takes the stated number of layers."""
     query, key = map(int, re.findall(r"position (\d+)", text))
     depth = next((n for n in range(1, len(mask)) if product(*[mask] * n)[query, key]), None)
     assert due[query, key]

@@ -54,7 +54,7 @@ def test_every_mutant_of_the_catalogue_is_refused(layers: int | None, every: int
 
 
 def test_every_mask_bit_and_embedding_without_minimality() -> None:
-    """Of an answer that need not be minimal, only the row of a position that nobody maps to is free."""
+    """Of an answer that need not be minimal, only the row of a position that no node maps to is free."""
     for name in ("bd3lm", "local_global", "medusa_tree"):
         instance = catalog.FAMILIES[name]()
         merged = merge(instance)
@@ -87,7 +87,7 @@ def test_random_mutants_agree_with_the_naive_checker(layers: int | None) -> None
             twice = [mutant for some in rng.sample(bits, min(len(bits), 3)) for _, mutant in mask_bits(some)]
             moved = [mutant for name, mutant in embeddings(merged) if name.rpartition(" at ")[2].isdigit()]
             for mutant in chain(*(rng.sample(kind, min(len(kind), 8)) for kind in (bits, twice, moved))):
-                # An edge that does not stand at its node's position is refused even where an equal position makes it
+                # An edge that is not at its node's position is refused even where an equal position makes it
                 # harmless.
                 verdict = accepts(instance, mutant) and edges_at_their_nodes(instance, mutant)
                 assert (refused(instance, mutant) == "") == verdict, (instance, mutant)

@@ -1,4 +1,4 @@
-"""A packed folder beside its samples: what is missing, added, repeated or changed is found, in any order."""
+"""A packed folder compared with its samples: what is missing, added, repeated or changed is found, in any order."""
 
 import gzip
 import json

@@ -253,7 +253,7 @@ def twins() -> tuple[Instance, MergedTask]:
 
 
 def test_copies_are_read_by_what_they_see() -> None:
-    """Positions in any order: the second b of x is the one that sees an x, wherever it stands."""
+    """Positions in any order: the second b of x is the one that sees an x, at any index."""
     instance, _ = twins()
     naive = Naive(instance)
     rng = Random(7)

@@ -74,7 +74,7 @@ class Difference:
     extra : list of int
         Indices of labels of the subject.
     lost : dict
-        (class, label) -> how many are lacking.
+        (class, label) -> how many are missing.
     expected : dict
         (class, label) -> tokens that have this label, for pairs that differ in number.
     given : dict
@@ -141,7 +141,7 @@ def find_target_positions(labels: Labels, expected: Expected, placed: Placement)
     target = labels.target.copy()
     token = trained[order][first[entry[is_expected]]]
     is_itself = predictor[order][first[entry[is_expected]]] == token
-    first_position = np.full(len(placed.first_token), -1, np.int64)  # of each class
+    first_position = np.full(len(placed.first_token), -1, np.int64)  # first position of each class
     placed_positions = np.flatnonzero(class_of_position >= 0)[::-1]
     first_position[class_of_position[placed_positions]] = placed_positions
     class_of_target, known = placed.class_of_token[token], target[is_expected]

@@ -89,7 +89,7 @@ def compare_samples(subject: Subject, live: BoolArray) -> Comparison | None:
 def _is_right_at_depth(subject: Subject, expected: Expected, placed: Placement) -> bool:
     """Return whether all labels are predicted, the expected number of times, from the right values after the layers.
 
-    At a finite depth values count, not rows; at any depth rows do, and the answer is False.
+    At a finite depth values are compared, not rows. At any depth rows are compared, and the result is False.
     """
     if subject.layers is None or subject.labels is None:
         return False

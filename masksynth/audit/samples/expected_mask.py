@@ -133,8 +133,8 @@ def _row_intervals(expected: Expected) -> RowIntervals:
 def code_both(subject: Subject, expected: Expected) -> tuple[Int64Array, Int64Array]:
     """Return integer codes of the identities of positions and of tokens, comparable with each other.
 
-    An identity is token id, position id, and further keys that are known on both sides. Padding and inputs that are not
-    token ids equal no token.
+    An identity is token id, position id, and additional keys that are known on both sides. Padding and inputs that are
+    not token ids equal no token.
     """
     table = expected.table
     columns = [(token_ids(subject), table.tokens)]
@@ -142,7 +142,7 @@ def code_both(subject: Subject, expected: Expected) -> tuple[Int64Array, Int64Ar
         columns.append((subject.positions, expected.positions))
     if subject.batch is not None:
         for name in sorted({*subject.batch.keys, *table.keys} - {"position_ids"}):
-            # a batch of text alone does not store further dimensions of position ids: they equal the first
+            # a batch of text alone does not store additional dimensions of position ids: they equal the first
             default = subject.batch.position_ids if name.startswith(FURTHER) else np.zeros(subject.size, np.int64)
             columns.append((subject.batch.keys.get(name, default), key_of(table, name)))
     elif (kinds := numeric_kinds(subject)) is not None and "kinds" in table.keys:

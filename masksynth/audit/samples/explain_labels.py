@@ -3,7 +3,7 @@
 A label that no sample expects at its position is explained by the first of these that applies: the position belongs to
 no sample; the label is the input of the next position, which does not continue the sample; many labels of the sample
 are off by the same number of tokens; another label is expected there; it is expected elsewhere; the sample does not
-train it; no sample has it. Labels that are still lacking afterwards are reported as lost.
+train it; no sample has it. Labels that are still missing afterwards are reported as lost.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from masksynth.pack.sample_columns import IGNORED
 from masksynth.subject.subject import Labels, Subject
 
 LIST_LIMIT = 20
-"""Most positions in a witness."""
+"""Maximum number of positions in a witness."""
 FINDING_LIMIT = 1000
-"""Most findings about labels."""
+"""Maximum number of findings about labels."""
 SHIFTS = (-1, 1, -2, 2)
 """By how many tokens labels may be off; -1: not shifted at all, 1: shifted twice."""
 CODES = ("MS003", "MS004", "MS016", "MS017")
 
 
 def find_label_faults(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
-    """Yield MS003, MS004, MS016 and MS017 for labels that the samples do not expect, and for lacking labels."""
+    """Yield MS003, MS004, MS016 and MS017 for labels that the samples do not expect, and for missing labels."""
     if subject.labels is None:
         if count := len(expected.spans.trained):
             message = f"the labels of the mask are not known: {count} labels of the samples were not compared"
@@ -53,7 +53,7 @@ class _Explainer:
     open : (E,) bool
         Labels that no sample expects at their position and that are not explained yet.
     lost : dict
-        (class, label) -> how many are lacking and not explained yet.
+        (class, label) -> how many are missing and not explained yet.
     class_of_label : (E,) int64
         Class of the position that predicts each label.
     next_label : (U,) int64
@@ -278,7 +278,7 @@ class _Explainer:
         return Finding("MS004", "error", position, witness, "remove the repetitions", message)
 
     def _take_lost(self, pairs: list[ClassLabel]) -> ClassLabel | None:
-        """Remove one of ``pairs`` from ``lost`` and return it; None if none of them is lacking any more."""
+        """Remove one of ``pairs`` from ``lost`` and return it; None if none of them is missing any more."""
         while pairs and pairs[-1] not in self.lost:
             pairs.pop()
         if not pairs:
@@ -303,7 +303,7 @@ class _Explainer:
 
 
 def _index_lost(lost: dict[ClassLabel, int], part: int) -> dict[int, list[ClassLabel]]:
-    """Return the lacking labels by class (``part`` 0) or by value (1)."""
+    """Return the missing labels by class (``part`` 0) or by value (1)."""
     index: dict[int, list[ClassLabel]] = {}
     for pair in reversed(lost):
         index.setdefault(pair[part], []).append(pair)

@@ -12,7 +12,7 @@ from masksynth.subject.subject import Subject
 from masksynth.subject.table_rule import TableRule
 
 PROBES = 384
-"""Most tokens whose rows are read per table."""
+"""Maximum number of tokens whose rows are read per table."""
 
 
 def infer_tables(subject: Subject, expected: Expected, paths: Paths) -> tuple[TableRule, ...]:
@@ -28,7 +28,7 @@ def infer_tables(subject: Subject, expected: Expected, paths: Paths) -> tuple[Ta
     for table, (index, lowest, sample) in enumerate(observed):
         others = [other[1] for number, other in enumerate(observed) if number != table and len(other[1]) == len(lowest)]
         rule = infer_rule(index, lowest, sample, np.minimum.reduce(others) if others else None)
-        rules.append(rule if rule.width < longest else FULL)  # a rule that cuts no sample is no evidence
+        rules.append(rule if rule.width < longest else FULL)  # a rule that cuts no sample is not evidence
     return tuple(rules)
 
 
@@ -39,7 +39,7 @@ def _observe_rows(subject: Subject, table: int, expected: Expected, trie: Trie, 
     tokens = np.flatnonzero((trie.node >= 0) & (expected.index > 0))
     tokens = _thin_out(tokens[position[trie.node[tokens]] >= 0])
     observed: list[tuple[int, int, int]] = []
-    in_row = np.zeros(len(trie.key) + 1, bool)  # the last entry stands for positions without a node
+    in_row = np.zeros(len(trie.key) + 1, bool)  # the last entry represents positions without a node
     for token in tokens.tolist():
         keys = node[subject.mask.row(int(position[trie.node[token]]), table)]
         in_row[keys] = True

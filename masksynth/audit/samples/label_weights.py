@@ -13,14 +13,14 @@ from masksynth.audit.samples.placement import Placement
 from masksynth.subject.subject import Subject
 
 LABEL_LIMIT = 1000
-"""Most labels that are reported."""
+"""Maximum number of labels that are reported."""
 REPACK = "pack the samples again"
 
 
 def find_wrong_weights(subject: Subject, expected: Expected, placed: Placement) -> Iterator[Finding]:
     """Yield MS004 for labels with other weights than in the samples; MS022 where the mask has no weights.
 
-    The weights of a label that several samples have at one position are added up.
+    Weights of a label that several samples have at one position are summed.
     """
     labels = subject.labels
     if labels is None:

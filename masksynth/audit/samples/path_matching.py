@@ -23,9 +23,9 @@ from masksynth.verify.colour_refinement import draw
 BASE = np.uint64(0x9E3779B97F4A7C15)
 """Base of the rolling hash; odd, so that it has an inverse modulo 2^64."""
 GUESSES = 24
-"""Most wrong tokens on one path that are guessed."""
+"""Maximum number of wrong tokens on one path that are guessed."""
 TOPS = 20_000
-"""Most positions at which a token is guessed."""
+"""Maximum number of positions at which a token is guessed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +194,7 @@ def _nearest_with_previous_id(positions: Int64Array) -> Int64Array:
 def _keys_with_previous_id(mask: Mask, positions: Int64Array) -> list[Int64Array]:
     """Return for each position a key of its rows whose position id is one less, -1 for none.
 
-    Three choices: the nearest before it, else the nearest after it; the first; the last.
+    There are three choices: the nearest before it, else the nearest after it; the first; the last.
     """
     width = mask.size + 1
     code = np.append(np.sort(positions * width + np.arange(mask.size)), np.iinfo(np.int64).max)

@@ -15,7 +15,7 @@ from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject
 
 FINDING_LIMIT = 1000
-"""Most findings of one kind."""
+"""Maximum number of findings of one kind."""
 
 
 def find_presence_faults(subject: Subject, expected: Expected, placed: Placement, live: BoolArray) -> Iterator[Finding]:
@@ -103,7 +103,7 @@ def _absent_samples(subject: Subject, expected: Expected, placed: Placement) -> 
 def _nearest_position(
     subject: Subject, expected: Expected, placed: Placement, ids: Int64Array, token: int
 ) -> tuple[str, int | None]:
-    """Return a text about the position that comes closest to a token without one, and that position."""
+    """Return a description of the position that comes closest to a token without one, and that position."""
     same_token = ids == expected.table.tokens[token]
     free = placed.class_of_position < 0
     position_id = int(expected.positions[token])

@@ -18,11 +18,11 @@ from masksynth.subject.subject import Subject
 from masksynth.verify.colour_refinement import draw, row_sums
 
 ROW_LIMIT = 1000
-"""Most wrong rows that are reported, the first of each sample before all others."""
+"""Maximum number of wrong rows that are reported, the first of each sample before all others."""
 KEY_LIMIT = 1 << 25
-"""Most keys of wrong rows that are read one by one."""
+"""Maximum number of keys of wrong rows that are read one by one."""
 LIST_LIMIT = 20
-"""Most positions in a witness."""
+"""Maximum number of positions in a witness."""
 
 
 def find_wrong_rows(subject: Subject, placed: Placement, table: int) -> Int64Array:

@@ -14,11 +14,11 @@ from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.verify.colour_refinement import ranks
 
 ROUNDS = 16
-"""Most rounds in which positions that others continue are placed by their rows, and then those others by paths."""
+"""Maximum number of rounds: positions that others continue are placed by rows, then those others by paths."""
 PAIRS = 20_000
-"""Most comparisons of a row with that of a class, one by one."""
+"""Maximum number of comparisons of a row with that of a class, one by one."""
 KEYS = 1 << 25
-"""Most keys in all of these comparisons."""
+"""Maximum number of keys in all of these comparisons."""
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ class ClassSearch:
     def _find_doubtful(self, by_path: BoolArray) -> BoolArray:
         """Return positions placed by paths in a class with others, while a live class of their identity has none.
 
-        A key too many may have led the path astray.
+        One extra key may have misled the path.
         """
         count, live = self._classes()
         unserved = self.token_code[self.first_token[live & (count == 0)]]

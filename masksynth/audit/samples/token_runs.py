@@ -1,4 +1,4 @@
-"""Place samples by complete runs of token ids, whatever their rows and position ids."""
+"""Place samples by complete runs of token ids, regardless of their rows and position ids."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def place_runs(subject: Subject, expected: Expected, class_of_token: Int64Array,
     begins: dict[int, dict[bytes, list[int]]] = {}  # width -> first token ids -> positions
     lacking = np.zeros(len(expected.table), bool)
     lacking[expected.sample[expected.spans.live & ~has_position[class_of_token]]] = True
-    for sample in np.argsort(~lacking, kind="stable").tolist():  # samples that lack a position come first
+    for sample in np.argsort(~lacking, kind="stable").tolist():  # samples with missing positions come first
         tokens = np.arange(int(expected.table.offset[sample]), int(expected.table.offset[sample + 1]))
         tokens = tokens[expected.spans.live[tokens]]
         if len(tokens) < 2 or (np.diff(tokens) != 1).any():

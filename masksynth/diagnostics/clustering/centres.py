@@ -19,9 +19,7 @@ def check_points(points: Float64Array) -> None:
     shape = np.shape(points)
     if len(shape) < 2 or shape[-2] < 1 or shape[-1] < 2 or not np.isfinite(points).all():
         raise InvalidInstance(
-            f"points of shape {shape} that are too few or not finite",
-            "",
-            "give (..., n, d) unit vectors, n >= 1, d >= 2",
+            f"expected finite points (..., n, d) with n >= 1 and d >= 2, got shape {shape}", "", "give unit vectors"
         )
 
 
@@ -41,7 +39,7 @@ def square_of_chord(delta: float, chord: bool = False) -> float:
     (4.0, 0.25)
     """
     if not 0 < delta <= (2 if chord else np.pi):
-        raise InvalidInstance(f"delta is {delta:g}", "", "give a positive angle up to pi, or a chord up to 2")
+        raise InvalidInstance(f"expected 0 < delta <= {'2' if chord else 'pi'}, got {delta:g}", "")
     return float(delta**2 if chord else 4 * np.sin(delta / 2) ** 2)
 
 
@@ -86,7 +84,7 @@ def strong_centres(
 ) -> BoolArray:
     """Return which positions are strong Renyi centres: farther than delta from every earlier position.
 
-    Each is a Renyi centre, too.
+    Each strong centre is also a Renyi centre.
 
     Parameters, result and reference as ``renyi_centres``, where there is an example.
 
@@ -167,7 +165,7 @@ def _share(points: Float64Array, centres: Float64Array, kept: BoolArray, near: f
 def _close(points: Float64Array, others: Float64Array, near: float) -> BoolArray:
     """Return whether |x - y|^2 <= near, (n, m).
 
-    By products of unit vectors, or by differences where products would lose the digits.
+    Computed by products of unit vectors, or by differences where products would lose digits.
     """
     if near > DIGITS:
         return np.asarray(points @ others.T >= 1 - near / 2)

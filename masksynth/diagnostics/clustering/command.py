@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from masksynth.mask import Mask
 
 GROUPS = 8
-"""Most groups that are printed."""
+"""Maximum number of groups that are printed."""
 
 
 @click.command()

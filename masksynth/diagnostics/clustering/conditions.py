@@ -3,7 +3,7 @@
 Theorem 5.2 has the sign that its proof uses.
 
 Each function returns every number that the condition compares; ``holds`` is True iff all comparisons do. c and
-epsilon are in units of beta^(-1/2). References: arXiv 2411.04990, section 5; what differs from the print is said at
+epsilon are in units of beta^(-1/2). References: arXiv 2411.04990, section 5; differences from the print are noted at
 each.
 """
 
@@ -74,7 +74,7 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
     phi = np.asarray(angles, np.float64)
     if phi.ndim != 1 or not 0 <= centre < len(phi):
         raise InvalidInstance(
-            f"position {centre} of angles of shape {phi.shape}", "", "give (n,) angles and one of 0, ..., n - 1"
+            f"expected (n,) angles and a position from 0 to n - 1, got shape {phi.shape} and {centre}", ""
         )
     _finite("angles", phi)
     nearest = _nearest(phi[centre], phi[:centre])
@@ -114,11 +114,13 @@ def captures_all(
     InvalidInstance
         If a number is not positive or not finite, or multiplicities do not fit.
 
-    Notes ----- The paper prints the last condition without the minus sign. Then it would say next to nothing: past the
-    peak g is negative, so that N g < 0 < g(epsilon beta^(-1/2)) for every N as long as epsilon is before the peak. What
-    has to be shown is that a token near theta_i is at a stable point: theta_i alone gives its pull a slope of
-    -g(epsilon beta^(-1/2)) at most, all that is farther than (c - 2 epsilon) beta^(-1/2) adds at most N times -g there,
-    and the sum must be negative. m >= 1 is not printed either; without it nothing holds the tokens.
+    Notes
+    -----
+    The paper prints the last condition without the minus sign. Then it would say next to nothing: past the peak g is
+    negative, so that N g < 0 < g(epsilon beta^(-1/2)) for every N as long as epsilon is before the peak. What has to be
+    shown is that a token near theta_i is at a stable point: theta_i alone gives its pull a slope of -g(epsilon
+    beta^(-1/2)) at most, all that is farther than (c - 2 epsilon) beta^(-1/2) adds at most N times -g there, and the
+    sum must be negative. m >= 1 is not printed either; without it nothing holds the tokens.
 
     Examples
     --------
@@ -135,9 +137,7 @@ def captures_all(
     _finite("fixed", theta)
     _finite("multiplicity", weights)
     if weights.shape != theta.shape or not 0 <= n < np.inf:
-        raise InvalidInstance(
-            f"{len(theta)} fixed tokens, multiplicities {weights.shape}, {n} others", "", "give one number for each"
-        )
+        raise InvalidInstance(f"expected {len(theta)} multiplicities and n >= 0, got shape {weights.shape} and {n}", "")
     total = n + float(weights.sum())
     apart = min((_nearest(angle, theta[:place]) for place, angle in enumerate(theta)), default=np.inf)
     pull, hold = (float(interaction(x * unit, beta)) for x in (c - 1 - 2 * epsilon, epsilon))
@@ -182,7 +182,7 @@ def _unit(beta: float, **positive: float) -> float:
     """Return beta^(-1/2) after checking the numbers."""
     for name, value in positive.items():
         if not 0 < value < np.inf:
-            raise InvalidInstance(f"{name} is {value:g}", "", "give a positive number")
+            raise InvalidInstance(f"{name}: expected a positive number, got {value:g}", "")
     return float(check_beta(beta, 1e-12) ** -0.5)
 
 

@@ -35,9 +35,7 @@ def cap_mass(delta: float, dim: int) -> float:
     from scipy.special import betainc
 
     if not 0 < delta <= np.pi or dim < 2:
-        raise InvalidInstance(
-            f"a cap of angle {delta:g} in dimension {dim}", "", "give 0 < delta <= pi and a dimension of at least 2"
-        )
+        raise InvalidInstance(f"expected 0 < delta <= pi and a dimension of at least 2, got {delta:g} and {dim}", "")
     half = 0.5 * float(betainc((dim - 1) / 2, 0.5, min(np.sin(delta) ** 2, 1.0)))
     return half if delta <= np.pi / 2 else 1 - half
 
@@ -45,7 +43,7 @@ def cap_mass(delta: float, dim: int) -> float:
 def expected_strong(delta: float, dim: int, n: int | None = None) -> float:
     """Return the expected number of strong Renyi centres among n independent uniform points.
 
-    (1 - (1 - p)^n) / p with p the mass of a cap; 1 / p for n = None.
+    The number is (1 - (1 - p)^n) / p with p the mass of a cap, and 1 / p for n = None.
 
     Point k is a strong centre iff none of the k - 1 before it lies in its cap, which has probability (1 - p)^(k - 1).
     For an infinite sequence this is pi / delta on the circle and 1 / sin^2(delta / 2) on S^2. (The paper prints 3
@@ -60,7 +58,7 @@ def expected_strong(delta: float, dim: int, n: int | None = None) -> float:
     if n is None:
         return 1 / mass
     if n < 1:
-        raise InvalidInstance(f"{n} points", "", "give a positive number")
+        raise InvalidInstance(f"expected a positive number of points, got {n}", "")
     return -float(np.expm1(n * np.log1p(-mass))) / mass if mass < 1 else 1.0
 
 
@@ -72,8 +70,10 @@ def parking_constant() -> float:
     The inner integral is E1(x) + log x + gamma, so that the integrand is e^(-2 gamma) / x^2 from x = 40 on, to all
     digits, and the rest of the integral e^(-2 gamma) / 40.
 
-    References ---------- A. Renyi, "On a one-dimensional problem concerning random space filling", Publ. Math. Inst.
-    Hung. Acad. Sci. 3 (1958).
+    References
+    ----------
+    A. Renyi, "On a one-dimensional problem concerning random space filling", Publ. Math. Inst. Hung. Acad. Sci. 3
+    (1958).
 
     Examples
     --------
@@ -112,7 +112,7 @@ def parking(length: float) -> float:
     (0.0, 1.0, 1.666666666667)
     """
     if not 0 <= length < np.inf:
-        raise InvalidInstance(f"length {length:g}", "", "give a finite length of at least 0")
+        raise InvalidInstance(f"expected a finite length >= 0, got {length:g}", "")
     if length > FAR:
         return parking_constant() * (length + 1) - 1
     from numpy.polynomial import Chebyshev
@@ -122,15 +122,15 @@ def parking(length: float) -> float:
         length
     ):  # the piece on [k, k + 1) from that on [k - 1, k), ``area`` being the integral up to k - 1
         before, k = pieces[-1], len(pieces)
-        whole = before.integ(lbnd=k - 1)
-        pieces.append(Chebyshev.interpolate(partial(_next_piece, whole, area), DEGREE, [k, k + 1]))
-        area += float(whole(k))
+        integral = before.integ(lbnd=k - 1)
+        pieces.append(Chebyshev.interpolate(partial(_next_piece, integral, area), DEGREE, [k, k + 1]))
+        area += float(integral(k))
     return float(pieces[int(length)](length))
 
 
-def _next_piece(whole: Callable[[Float64Array], Float64Array], area: float, x: Float64Array) -> Float64Array:
+def _next_piece(integral: Callable[[Float64Array], Float64Array], area: float, x: Float64Array) -> Float64Array:
     """Return M on [k, k + 1] from the integral ``area`` up to k - 1 and the one from there."""
-    return 1 + 2 * (area + whole(x - 1)) / (x - 1)
+    return 1 + 2 * (area + integral(x - 1)) / (x - 1)
 
 
 def expected_renyi_circle(delta: float) -> float:
@@ -150,5 +150,5 @@ def expected_renyi_circle(delta: float) -> float:
     (9.39459, 9.39459)
     """
     if not 0 < delta <= np.pi:
-        raise InvalidInstance(f"delta is {delta:g}", "", "give 0 < delta <= pi")
+        raise InvalidInstance(f"expected 0 < delta <= pi, got {delta:g}", "")
     return 1 + parking(2 * np.pi / delta - 1)

@@ -24,7 +24,7 @@ ANGLE = float(np.arccos(0.999))
 """Two positions are in one cluster at an inner product of 0.999 or more, 0.0447 radians."""
 MOMENTS = 61
 SHOWN = 256
-"""Most positions whose paths a record keeps for a picture."""
+"""Maximum number of positions whose paths a record keeps for a picture."""
 LONGEST = 100_000.0
 """Longest time; even at rest steps cannot grow beyond a few units."""
 
@@ -127,7 +127,7 @@ def diagnose(
     time : float
         How long, up to 100,000; a time of 1 is a layer whose step is 1.
     seed : int
-        Of the random starts.
+        Seed of the random starts.
     paths : bool
         Keep trajectories of the first seed, for a picture.
 
@@ -145,7 +145,7 @@ def diagnose(
     """
     check_beta(beta, 1e-12)
     if not 0 < time <= LONGEST:
-        raise InvalidInstance(f"time is {time:g}", "", f"give a positive number up to {LONGEST:,.0f}")
+        raise InvalidInstance(f"expected 0 < time <= {LONGEST:,.0f}, got {time:g}", "")
     result = following(mask)
     times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
     times[-1] = time

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 ROOT = "#d55e00"
 LINES = 6
-"""Most groups with a line of their own."""
+"""Maximum number of groups with a line of their own."""
 MOST_PATHS = 32
-"""Most paths that are drawn, those of roots among them."""
+"""Maximum number of paths that are drawn, those of roots among them."""
 LABELS = {
     "renyi": "Renyi centres",
     "strong": "strong centres",
@@ -55,7 +55,7 @@ def write_clustering(result: Clustering, path: str | Path, *, title: str = "", f
     Raises
     ------
     InvalidInstance
-        If the record has no paths, the ending is another, or the file is there already.
+        If the record has no paths, the ending is another, or the file already exists.
     Unsupported
         Without matplotlib.
 
@@ -70,10 +70,10 @@ def write_clustering(result: Clustering, path: str | Path, *, title: str = "", f
     """
     from masksynth.draw.paper import drawing
 
-    place = check_picture(path, force)
+    target = check_picture(path, force)
     with drawing():
         return write_figure(
-            clustering_figure(result, title), place, "Clusters of the positions of a mask over time", force
+            clustering_figure(result, title), target, "Clusters of the positions of a mask over time", force
         )
 
 
@@ -120,10 +120,12 @@ def _paths(axes: Axes, result: Clustering) -> None:
 def circle_paths(axes: Axes, x: Float64Array, times: Float64Array, roots: list[int]) -> None:
     """Draw angles over time for points (n, T, 2), those of roots thick; a path that crosses -pi is cut there."""
     turn = np.arctan2(x[..., 1], x[..., 0])
-    for place, path in enumerate(turn):
+    for position, path in enumerate(turn):
         path = np.insert(path, cuts := np.flatnonzero(np.abs(np.diff(path)) > np.pi) + 1, np.nan)
         style: dict[str, Any] = (
-            {"color": ROOT, "linewidth": 1.8, "zorder": 3} if place in roots else {"color": INKS[place % len(INKS)]}
+            {"color": ROOT, "linewidth": 1.8, "zorder": 3}
+            if position in roots
+            else {"color": INKS[position % len(INKS)]}
         )
         axes.plot(np.insert(times, cuts, np.nan), path, **{"linewidth": 0.6, **style})
     axes.set(ylabel="angle", ylim=(-np.pi, np.pi))
@@ -142,8 +144,8 @@ def sphere_paths(axes: Axes, x: Float64Array, times: Float64Array, roots: list[i
     axes.set_aspect("equal")
     outline = np.linspace(0, 2 * np.pi, 121)
     axes.plot(np.cos(outline), np.sin(outline), color="0.8", linewidth=0.8)
-    for place, path in enumerate(turned):
-        colour = ROOT if place in roots else INKS[place % len(INKS)]
+    for position, path in enumerate(turned):
+        colour = ROOT if position in roots else INKS[position % len(INKS)]
         for shown, strength in ((path[:, 2] >= 0, 0.9), (path[:, 2] < 0, 0.25)):
             seen = np.where(shown[:, None], path[:, :2], np.nan)
             axes.plot(seen[:, 0], seen[:, 1], color=colour, linewidth=0.6, alpha=strength)

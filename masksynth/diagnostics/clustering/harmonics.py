@@ -3,7 +3,7 @@
 exp(beta (cos x - 1)) = sum over m of c_m cos(m x) with c_0 = e^(-beta) I_0(beta), c_m = 2 e^(-beta) I_m(beta) (Jacobi
 and Anger), which falls below every rounding error after about 9 sqrt(beta) terms. With z_j = exp(i phi_j), a sum over
 keys a <= j < b of cos(m (phi_k - phi_j)) is the real part of conj(z_k^m) (S_m[b] - S_m[a]), S_m being running sums of
-z_j^m: time and memory are those of (positions + intervals) x terms, whatever the number of pairs.
+z_j^m: time and memory are those of (positions + intervals) x terms, independent of the number of pairs.
 """
 
 from __future__ import annotations

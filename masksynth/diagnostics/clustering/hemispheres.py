@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from masksynth.mask.typing import Float64Array
 
 MOST = 500_000
-"""Most coordinates of all starts together for which linear programs are solved."""
+"""Maximum number of coordinates of all starts together for which linear programs are solved."""
 LEAST = 1e-9
-"""Products above this are positive whatever the rounding."""
+"""Products above this are positive regardless of rounding."""
 
 
 def in_hemisphere(points: Float64Array) -> bool:
     """Return whether some u has <u, x> > 0 for each of (n, d) unit vectors.
 
-    On the circle by gaps, elsewhere by a linear program.
+    Decided by gaps on the circle, and by a linear program elsewhere.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def _feasible(points: Float64Array) -> bool:
 def starts_in_hemispheres(start: Float64Array, down: NDArray[np.intp]) -> int | None:
     """Count the random starts (seeds, n, d) that have the positions ``down`` in an open hemisphere.
 
-    None where that is too much to compute.
+    Return None where that is too expensive.
 
     Up to d independent points always are, with probability 1.
     """

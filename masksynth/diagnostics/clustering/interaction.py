@@ -15,7 +15,7 @@ def check_beta(beta: float, least: float = 0.0) -> float:
     """Return the inverse temperature; raise InvalidInstance unless it is a finite number of at least ``least``."""
     value = float(beta)
     if not np.isfinite(value) or value < least:
-        raise InvalidInstance(f"beta is {value:g}", "", f"give a finite number of at least {least:g}")
+        raise InvalidInstance(f"expected a finite beta >= {least:g}, got {value:g}", "")
     return value
 
 
@@ -91,7 +91,7 @@ def interaction_bounds(angle: ArrayLike, beta: float) -> tuple[Float64Array, Flo
     """
     x = np.asarray(angle, np.float64)
     if not (x > 0).all():
-        raise InvalidInstance("an angle is not positive", "", "h is odd: give its absolute value")
+        raise InvalidInstance("expected positive angles, got an angle <= 0", "", "h is odd: give the absolute value")
     with np.errstate(over="ignore"):  # an infinite upper bound is one
         return np.exp(-beta * x**2 / 2) * (x - x**3 / 6), np.exp(-beta * x**2 / 2 + beta * x**4 / 24) * x
 
@@ -123,9 +123,7 @@ def energy(angles: ArrayLike, position: int, beta: float) -> Any:
     phi = np.asarray(angles, np.float64)
     if phi.ndim < 1 or not 0 <= position < phi.shape[-1] or not np.isfinite(phi).all():
         raise InvalidInstance(
-            f"position {position} of angles of shape {phi.shape}",
-            "",
-            "give finite angles (..., n) and one of 0, ..., n - 1",
+            f"expected finite angles (..., n) and a position from 0 to n - 1, got shape {phi.shape} and {position}", ""
         )
     gaps = phi[..., :position] - phi[..., position : position + 1]
     return -np.exp(check_beta(beta, 1e-12) * (np.cos(gaps) - 1)).sum(axis=-1) / beta
@@ -147,7 +145,7 @@ def two_tokens(gap: float, time: ArrayLike) -> Any:
 def two_tokens_time(gap: float, later: float, beta: float) -> float:
     """Return the time that two tokens on the circle take from one angle to a smaller one.
 
-    At any beta: the integral of Z / h, by quadrature.
+    The time is the integral of Z / h, by quadrature, at any beta.
 
     Raises
     ------
@@ -162,7 +160,7 @@ def two_tokens_time(gap: float, later: float, beta: float) -> float:
     from scipy.integrate import quad
 
     if not 0 < later <= gap < np.pi:
-        raise InvalidInstance(f"from angle {gap:g} to {later:g}", "", "give 0 < later <= gap < pi")
+        raise InvalidInstance(f"expected 0 < later <= gap < pi, got gap {gap:g} and later {later:g}", "")
     result = quad(
         lambda x: (1 + np.exp(beta * (1 - np.cos(x)))) / np.sin(x), later, gap, epsabs=1e-12, epsrel=1e-12, limit=200
     )

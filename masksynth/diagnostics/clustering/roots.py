@@ -43,7 +43,7 @@ CIRCLE = (
     "open on the circle: may stay twisted around it forever; theorem (docs/clustering.md, C) if its down-set starts in "
     "an open half"
 )
-"""What is known for ONE_CLASS at d = 2."""
+"""Known result for ONE_CLASS at d = 2."""
 PROVED = (FIXED, CHAIN, ONE_ROOT, FIXED_KEYS)
 
 

@@ -15,7 +15,7 @@ from masksynth.mask.typing import Float64Array, Int64Array
 ROWS = 64
 """Rows of a block."""
 LARGEST_DENSE = 8192
-"""Most positions whose pairs are all looked at."""
+"""Maximum number of positions whose pairs are all looked at."""
 
 
 class Block(NamedTuple):
@@ -78,10 +78,10 @@ def _block(mask: Mask, start: int, end: int) -> Block:
     steps[rows, mask.key_start[first:last] - low] += 1
     steps[rows, mask.key_end[first:last] - low] -= 1
     allowed = np.cumsum(steps[:, :-1], axis=1)
-    some = np.flatnonzero(~allowed.all(axis=0))
-    if not len(some):
+    partial = np.flatnonzero(~allowed.all(axis=0))
+    if not len(partial):
         return Block(start, end, low, high, 0, 0, None)
-    left, right = int(some[0]), int(some[-1]) + 1
+    left, right = int(partial[0]), int(partial[-1]) + 1
     if 2 * (right - left) > high - low:  # complete rows are multiplied faster than most of them
         left, right = 0, high - low
     return Block(start, end, low, high, left, right, np.ascontiguousarray(allowed[:, left:right]))

@@ -25,7 +25,7 @@ def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Float64Array:
     True
     """
     if seeds < 1 or n < 1 or dim < 2:
-        raise InvalidInstance(f"{seeds} seeds of {n} positions in dimension {dim}", "", "give at least 1, 1 and 2")
+        raise InvalidInstance(f"expected seeds >= 1, n >= 1 and dim >= 2, got {seeds}, {n} and {dim}", "")
     return normalised(
         np.stack([np.random.default_rng([seed, number]).standard_normal((n, dim)) for number in range(seeds)])
     )
@@ -75,12 +75,16 @@ def trajectories(
     Unsupported
         If the mask is too large for a sphere.
 
-    Notes ----- In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every
-    step ends on the sphere, and since the field depends on directions alone this changes nothing that the next step
-    sees. A large interval mask on the circle is computed by harmonics, in a time that does not depend on its pairs.
+    Notes
+    -----
+    In the plane with Q = K = V = I angles are integrated, so that |x| = 1 by construction; elsewhere every step ends on
+    the sphere, and since the field depends on directions alone this changes nothing that the next step sees. A large
+    interval mask on the circle is computed by harmonics, in a time that does not depend on its pairs.
 
-    References ---------- N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv
-    2411.04990, for causal masks.
+    References
+    ----------
+    N. Karagodin, Y. Polyanskiy, P. Rigollet, "Clustering in Causal Attention Masking", arXiv 2411.04990, for causal
+    masks.
 
     Examples
     --------
@@ -118,7 +122,7 @@ def angles(
     check_mask(mask)
     phi = np.asarray(start, np.float64)
     if phi.ndim != 2 or phi.shape[1] != mask.size or not np.isfinite(phi).all():
-        raise InvalidInstance(f"start has shape {phi.shape}", "", f"give (seeds, {mask.size}) finite angles")
+        raise InvalidInstance(f"start: expected finite angles (seeds, {mask.size}), got shape {phi.shape}", "")
     field = harmonic_field(mask, beta) if pays(mask, beta) else circle_field(mask, beta)
     return integrate(field, phi, np.asarray(times, np.float64), rtol=rtol, atol=atol).states
 
@@ -128,7 +132,7 @@ def checked_start(mask: Mask, start: ArrayLike) -> Float64Array:
     check_mask(mask)
     x = np.asarray(start, np.float64)
     if x.ndim != 3 or x.shape[1] != mask.size or x.shape[2] < 2:
-        raise InvalidInstance(f"start has shape {x.shape}", "", f"give (seeds, {mask.size}, d) points with d >= 2")
+        raise InvalidInstance(f"start: expected points (seeds, {mask.size}, d) with d >= 2, got shape {x.shape}", "")
     if not np.isfinite(x).all() or not (np.abs(x).max(axis=-1) > 0).all():
         raise InvalidInstance("a point of the start is 0 or not finite", "", "give points that have a direction")
     return normalised(x)

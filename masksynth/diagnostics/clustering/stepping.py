@@ -20,7 +20,7 @@ from masksynth.mask.typing import AnyArray, Float64Array, Int64Array
 
 Field = Callable[[Float64Array], Float64Array]
 SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
-"""How a step changes, as in scipy.integrate: a factor of safety, the least and the largest change."""
+"""Limits on the change of a step size, as in scipy.integrate: safety factor, smallest and largest ratio."""
 POWER = -1 / 5
 
 
@@ -67,11 +67,13 @@ def integrate(
     InvalidInstance
         If the times do not ascend from 0 or later.
     MasksynthError
-        If a step becomes smaller than what numbers can tell apart.
+        If a step becomes smaller than floating-point numbers can represent.
 
-    References ---------- J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl.
-    Math. 6 (1980); L. F. Shampine, "Some practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant;
-    both as in scipy.integrate.RK45.
+    References
+    ----------
+    J. R. Dormand, P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl. Math. 6 (1980); L. F.
+    Shampine, "Some practical Runge-Kutta formulas", Math. Comp. 46 (1986) for the interpolant; both as in
+    scipy.integrate.RK45.
 
     Examples
     --------
@@ -142,8 +144,8 @@ class _Lockstep:
         h = new_t - self.t
         stages = np.empty((7, *self.y.shape))
         stages[0] = self.f
-        for place in range(1, 6):
-            stages[place] = self.field(self.y + self._moved(stages, a[place, :place], h))
+        for stage in range(1, 6):
+            stages[stage] = self.field(self.y + self._moved(stages, a[stage, :stage], h))
         new = self.y + self._moved(stages, b, h)
         stages[6] = self.field(new)
         scale = self.atol + np.maximum(np.abs(self.y), np.abs(new)) * self.rtol
@@ -179,22 +181,22 @@ class _Lockstep:
     ) -> None:
         """Save states at the times that the step from ``self.t`` to ``new_t`` has passed."""
         until = np.searchsorted(self.times, self.t if new_t is None else new_t, side="right")
-        place = self.next[self.index]
-        while (due := np.flatnonzero(place < until)).size:
-            self.states[self.index[due], place[due]] = self._between(
-                due, self.times[place[due]], h[due], stages[:, due], new[due]
+        cursor = self.next[self.index]
+        while (pending := np.flatnonzero(cursor < until)).size:
+            self.states[self.index[pending], cursor[pending]] = self._between(
+                pending, self.times[cursor[pending]], h[pending], stages[:, pending], new[pending]
             )
-            place[due] += 1
-        self.next[self.index] = place
+            cursor[pending] += 1
+        self.next[self.index] = cursor
 
     def _between(
-        self, due: NDArray[np.intp], time: Float64Array, h: Float64Array, stages: Float64Array, new: Float64Array
+        self, pending: NDArray[np.intp], time: Float64Array, h: Float64Array, stages: Float64Array, new: Float64Array
     ) -> Float64Array:
-        share = np.where(h > 0, (time - self.t[due]) / np.where(h > 0, h, 1), 1.0)
+        share = np.where(h > 0, (time - self.t[pending]) / np.where(h > 0, h, 1), 1.0)
         powers = share[:, None] ** np.arange(1, 5)
         weights = powers @ self.tableau[3].T
         moved = np.einsum("sk,ks...->s...", weights, stages) * self._wide(h)
-        state = self.y[due] + moved
+        state = self.y[pending] + moved
         state = state if self.project is None else self.project(state)
         return np.where(self._wide(share) >= 1, new, state)
 

@@ -1,7 +1,7 @@
 """Evaluate the particle system's vector field for many starts at once: on any sphere, and by angles on the circle.
 
-    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>),  P_x(y) = y - <x, y>
-    x.
+    x_k' = P_{x_k}( sum_{j in row k} w_kj V x_j ),  w_kj proportional to exp(beta <Q x_k, K x_j>)
+    P_x(y) = y - <x, y> x
 
 A row without keys gives no pull: its position does not move.
 """
@@ -48,7 +48,7 @@ def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> 
     [[1.0, 0.0], [0.0, 1.0]]
     """
     if dim < 2:
-        raise InvalidInstance(f"dimension {dim}", "", "give at least 2; on two points nothing can move")
+        raise InvalidInstance(f"expected a dimension of at least 2, got {dim}", "")
     given = {"query": query, "key": key, "value": value}
     return Weights(*(_square(name, matrix, dim) for name, matrix in given.items()))
 
@@ -61,17 +61,14 @@ def _square(name: str, matrix: Any, dim: int) -> Float64Array:
         raise InvalidInstance(f"expected d x d real numbers as {name}, got {given.dtype}", "")
     result = given.astype(np.float64)
     if result.shape != (dim, dim) or not np.isfinite(result).all():
-        raise InvalidInstance(
-            f"{name} is not a ({dim}, {dim}) array of finite numbers: {result.shape}", "", "give d x d numbers"
-        )
+        raise InvalidInstance(f"{name}: expected finite numbers of shape ({dim}, {dim}), got shape {result.shape}", "")
     return result
 
 
 def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     """Return the map x -> x' for x of shape (seeds, n, d).
 
-    It depends on directions alone: x is brought to length 1 first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> =
-    0.
+    It depends on directions alone: x is normalised first, so that f(x) = f(x / |x|) exactly, and <x, f(x)> = 0.
 
     Raises
     ------
@@ -91,7 +88,7 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     scores = check_beta(beta) * given.query.T @ given.key
     matrix, wide = _matrix(scores, float(np.linalg.norm(scores, 2)))
     cells = _cells(blocks)
-    value = None if np.array_equal(given.value, np.eye(len(scores))) else _beside(given.value.T, 1.0)
+    value = None if np.array_equal(given.value, np.eye(len(scores))) else _append_corner(given.value.T, 1.0)
 
     def field(x: Float64Array) -> Float64Array:
         points = _with_ones(normalised(x))
@@ -105,10 +102,10 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
 def _matrix(scores: Float64Array, most: float) -> tuple[Float64Array, bool]:
     """Return M such that (x, 1) M (y, 1)^T is a score, shifted to at most 0 unless scores range too widely."""
     wide = 2 * most > SAFE
-    return _beside(scores, 0.0 if wide else -most), wide
+    return _append_corner(scores, 0.0 if wide else -most), wide
 
 
-def _beside(matrix: Float64Array, number: float) -> Float64Array:
+def _append_corner(matrix: Float64Array, number: float) -> Float64Array:
     """Append one row and one column of zeros, with a number in the corner."""
     result = np.zeros((len(matrix) + 1, len(matrix) + 1))
     result[:-1, :-1], result[-1, -1] = matrix, number
@@ -184,14 +181,14 @@ def _pull(
     values = points if value is None else (flat @ value).reshape(points.shape)
     keys = np.ascontiguousarray(points.transpose(0, 2, 1))
     sums = np.zeros(points.shape)
-    room = np.empty(cells)
+    buffer = np.empty(cells)
     for block in blocks:
         rows, width = block.end - block.start, block.high - block.low
         at_once = max(1, CELLS // (rows * width))
         for first in range(0, seeds, at_once):
             part = slice(first, min(first + at_once, seeds))
             count = part.stop - first
-            scores = room[: count * rows * width].reshape(count, rows, width)
+            scores = buffer[: count * rows * width].reshape(count, rows, width)
             np.matmul(queries[part, block.start : block.end], keys[part, :, block.low : block.high], out=scores)
             np.matmul(
                 _weights(scores, block, wide),
@@ -205,13 +202,13 @@ def _pull(
 
 def _weights(scores: Float64Array, block: Block, wide: bool) -> Float64Array:
     """Exponentiate scores up to a factor per row, with 0 where not allowed; in place."""
-    some = scores[..., block.first : block.last]
+    selected = scores[..., block.first : block.last]
     if wide and block.allowed is not None:
-        some[:, block.allowed == 0] = -np.inf
+        selected[:, block.allowed == 0] = -np.inf
     if wide:
         top = scores.max(axis=-1, keepdims=True)
         scores -= np.where(np.isfinite(top), top, 0.0)
     np.exp(scores, out=scores)
     if block.allowed is not None and not wide:
-        some *= block.allowed
+        selected *= block.allowed
     return scores

@@ -49,12 +49,12 @@ def branching_option(_: click.Context, __: click.Parameter, value: str | None) -
     "--most",
     "max_children",
     type=click.IntRange(2),
-    help="Split larger families of a mask's tree where no block is lost by it.",
+    help="Split families of more children in a mask's tree, where no block is lost.",
 )
 @click.option(
     "--length", type=click.IntRange(1), help="Number of positions, for windows alone or for package.module:mask_mod."
 )
-@click.option("--batch", type=click.IntRange(0), help="Batch of a packed folder [default: 0].")
+@click.option("--batch", type=click.IntRange(0), help="Index of the batch in a packed folder [default: 0].")
 @click.option(
     "--self",
     "self_attention",

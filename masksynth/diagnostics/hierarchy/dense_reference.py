@@ -19,7 +19,7 @@ def leaf_scores(
 ) -> Matrix:
     """Return ``-psi(i -> j)`` of all positions.
 
-    Scaled dot products, and those of the embeddings of the highest distinct ancestors.
+    These are scaled dot products, plus those of the embeddings of the highest distinct ancestors.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def leaf_scores(
 def attention_matrix(tree: Tree, scores: ArrayLike, allowed: ArrayLike | None = None, included: bool = False) -> Matrix:
     """Return Theta, N x N, by the closed form node by node.
 
-    ``allowed`` (N, N) bool forbids a block with one forbidden pair.
+    A block with a forbidden pair in ``allowed``, (N, N) bool, is forbidden.
 
     ``theta[i, j] = s(P) e^-psi(A -> B) / (e^-phi(A) + e^-eta(A))`` for i below A, j below B, siblings with parent P;
     s(root) = 1 and ``s(A) = s(P) e^-phi(A) / (e^-phi(A) + e^-eta(A))``. Rows with nothing to attend to are 0.
@@ -92,8 +92,8 @@ def _inner(tree: Tree, node: int, table: Matrix, may: BoolArray, included: bool)
         return float(np.exp(table[place, place])) if included and may[place, place] else 0.0
     energy = 0.0
     for child in _children(tree, node):
-        whole = _inner(tree, child, table, may, included) + _outer(tree, child, table, may)
-        energy -= len(_below(tree, child)) / len(_below(tree, node)) * float(np.log(whole))
+        total = _inner(tree, child, table, may, included) + _outer(tree, child, table, may)
+        energy -= len(_below(tree, child)) / len(_below(tree, node)) * float(np.log(total))
     return float(np.exp(-energy))
 
 
@@ -110,7 +110,7 @@ def _fill(tree: Tree, node: int, mass: float, table: Matrix, may: BoolArray, inc
         return
     for child in _children(tree, node):
         inner = _inner(tree, child, table, may, included)
-        whole = inner + _outer(tree, child, table, may)
-        for other, value in _crosses(tree, child, table, may).items() if whole else ():
-            theta[np.ix_(_below(tree, child), _below(tree, other))] = mass * value / whole
-        _fill(tree, child, mass * inner / whole if whole else 0.0, table, may, included, theta)
+        total = inner + _outer(tree, child, table, may)
+        for other, value in _crosses(tree, child, table, may).items() if total else ():
+            theta[np.ix_(_below(tree, child), _below(tree, other))] = mass * value / total
+        _fill(tree, child, mass * inner / total if total else 0.0, table, may, included, theta)

@@ -68,7 +68,7 @@ def _highest_shared(tree: Tree, sight: Sight) -> Int64Array:
             seen[group.child] = allowed.sum(axis=2)
     ends = endless(tree, sight)
     divides = (tree.count > 1) & np.where(ends, seen > 1, seen > 0)
-    ends[0] = False  # the root has all mass, whatever its energy
+    ends[0] = False  # the root has all mass, regardless of its energy
     result = np.where(divides, np.arange(tree.nodes), -1)
     for low, high in tree.levels[1:]:
         above = tree.parent[low:high]

@@ -49,7 +49,7 @@ class Hierarchy:
     degenerate : int
         Families with a child that has nothing to attend to, inside or among its siblings.
     leaking_rows : int
-        Positions whose row depends on positions that they may not attend to, as `leaking_rows` tells.
+        Positions whose row depends on positions that they may not attend to; see `leaking_rows`.
     dim, heads : int
         Numbers of a query; heads that were measured.
     source : str
@@ -210,10 +210,10 @@ def blocks_of(
     result: list[tuple[int, int, int, int, int]] = []
     starts = [0]
     for depth, (level, tables) in enumerate(zip(tree.plan, sight.blocks, strict=True), 1):
-        many = sum(
+        count = sum(
             int(table.sum()) * (len(group.child) // len(table)) for group, table in zip(level, tables, strict=True)
         )
-        if len(result) + many > most:
+        if len(result) + count > most:
             break
         for group, allowed in zip(level, tables, strict=True):
             result += _listed(tree, depth, group, allowed)
@@ -239,13 +239,13 @@ def _heads(tree: Tree, q: ArrayLike | None, k: ArrayLike | None, dim: int, seed:
     result = [value[None] if value.ndim == 2 else value for value in result]
     if result[0].ndim != 3 or result[0].shape != result[1].shape or not len(result[0]):
         raise InvalidInstance(
-            f"q {result[0].shape} and k {result[1].shape}", "", "give arrays (N, d) or (H, N, d) of one shape"
+            f"expected q and k (N, d) or (H, N, d) of one shape, got {result[0].shape} and {result[1].shape}", ""
         )
     if any(
         float(np.abs(value).max(initial=0)) > LARGEST_NUMBER for value in result
     ):  # NaN is refused where the scores are made
         raise InvalidInstance(
-            f"q or k has numbers above {LARGEST_NUMBER:g}", "", "scale them; their products must fit float64"
+            f"q or k has values above {LARGEST_NUMBER:g}", "", "scale them down: their products must fit float64"
         )
     return result[0], result[1]
 
@@ -255,17 +255,17 @@ Divergence = tuple[float | None, float | None, tuple[float | None, ...]]
 
 def _divergence(tree: Tree, sight: Sight, q: AnyArray, k: AnyArray) -> Divergence:
     """Return the two sums, which must agree, and the rows."""
-    inputs = [inputs_of(tree, *one) for one in zip(q.astype(np.float64), k.astype(np.float64), strict=True)]
+    inputs = [inputs_of(tree, *head) for head in zip(q.astype(np.float64), k.astype(np.float64), strict=True)]
     if (score := max(map(largest_score, inputs))) > LARGEST_SCORE:
         raise InvalidInstance(
-            f"scores of up to {score:.1e}", "", "scale q and k down: no digit of a divergence would be right"
+            f"scores reach {score:.1e}, at which no digit of a divergence is right", "", "scale q and k down"
         )
-    heads = [distance(tree, one, sight) for one in inputs]
-    rows = np.mean([one.rows for one in heads], axis=0)
+    heads = [distance(tree, head, sight) for head in inputs]
+    rows = np.mean([head.rows for head in heads], axis=0)
     shown = tuple(None if np.isinf(row) else max(0.0, float(row)) for row in rows)
     if np.isinf(rows).any():
         return None, None, shown
-    total, identity = sum(one.total for one in heads), sum(one.identity for one in heads)
+    total, identity = sum(head.total for head in heads), sum(head.identity for head in heads)
     if not np.isfinite([total, identity]).all():
         raise InvalidInstance("the divergence does not fit float64", "", "scale q and k")
     if (

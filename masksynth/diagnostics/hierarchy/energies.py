@@ -103,12 +103,12 @@ def _siblings(tree: Tree, result: Energies, inputs: Inputs, group: Families, all
 def portions(group: Families, allowed: BoolArray) -> Iterator[tuple[Int64Array, Int64Array, BoolArray]]:
     """Yield pieces of a group of at most ``ENTRIES`` scores, or one row.
 
-    Nodes (f, r), their families (f, b), and what they may attend to (f, r, b).
+    A piece consists of nodes (f, r), their families (f, b), and what they may attend to (f, r, b).
     """
-    many, size = group.child.shape
+    count, size = group.child.shape
     step = max(1, ENTRIES // size**2)
     rows = max(1, min(size, ENTRIES // size))
-    for low in range(0, many, step):
+    for low in range(0, count, step):
         child = group.child[low : low + step]
         may = allowed[low : low + step] if len(allowed) > 1 else allowed
         for first in range(0, size, rows):

@@ -39,9 +39,9 @@ def write_hierarchy_figure(path: str | Path, result: Hierarchy, force: bool = Fa
     MasksynthError
         If the disk refuses.
     """
-    place = check_picture(path, force)
+    target = check_picture(path, force)
     with drawing():
-        return write_figure(hierarchy_figure(result), place, title_of(result), force)
+        return write_figure(hierarchy_figure(result), target, title_of(result), force)
 
 
 def title_of(result: Hierarchy) -> str:

@@ -58,22 +58,22 @@ def inputs_of(
     queries, keys = _finite(q, "q"), _finite(k, "k")
     if queries.shape != keys.shape or len(queries) != tree.size or not queries.shape[1]:
         raise InvalidInstance(
-            f"q {queries.shape} and k {keys.shape} for {tree.size} positions", "", "give (N, d) arrays"
+            f"expected q and k of one shape ({tree.size}, d), got {queries.shape} and {keys.shape}", ""
         )
     if scores not in SCORES:
-        raise InvalidInstance(f"scores {scores!r:.40}", "", f"choose one of {', '.join(SCORES)}")
+        raise InvalidInstance(f"unknown scores {scores!r:.40}", "", f"choose one of {', '.join(SCORES)}")
     scale = 1 / np.sqrt(queries.shape[1]) if scale is None else float(scale)
     if not np.isfinite(scale):
-        raise InvalidInstance(f"scale {scale}", "", "give a finite number")
+        raise InvalidInstance(f"expected a finite scale, got {scale}", "")
     if scores == "distance":
         with np.errstate(over="ignore"):
             queries, keys = _as_dots(queries, keys)
     where = None if eps is None else _finite(eps, "eps")
     if where is not None and len(where) != tree.nodes:
-        raise InvalidInstance(f"eps {where.shape} for {tree.nodes} nodes", "", "give (V, e): one row for each node")
+        raise InvalidInstance(f"eps: expected one row for each of {tree.nodes} nodes, got shape {where.shape}", "")
     result = Inputs(queries, keys, scale, where)
     if not largest_score(result) < float(np.finfo(queries.dtype).max) / 4:
-        raise InvalidInstance("scores of q and k are too large for their numbers", "", "scale them down")
+        raise InvalidInstance("scores of q and k are too large for their dtype", "", "scale q and k down")
     return result
 
 
@@ -97,7 +97,7 @@ def values_of(tree: Tree, v: ArrayLike) -> FloatArray:
     """Return values as (N, c); raise InvalidInstance for another shape or numbers that are not finite."""
     values = _finite(v, "v")
     if len(values) != tree.size:
-        raise InvalidInstance(f"v {values.shape} for {tree.size} positions", "", "give (N, c)")
+        raise InvalidInstance(f"v: expected shape ({tree.size}, c), got {values.shape}", "")
     return values
 
 
@@ -119,7 +119,9 @@ def _finite(value: ArrayLike, name: str) -> FloatArray:
     array = real_numbers(value, name)
     array = array.astype(np.float64) if array.dtype not in (np.float32, np.float64) else array
     if array.ndim != 2:
-        raise InvalidInstance(f"{name} has shape {array.shape}", "", "give a table with one row for each position")
+        raise InvalidInstance(
+            f"{name}: expected two dimensions, one row for each position, got shape {array.shape}", ""
+        )
     if not np.isfinite(array).all():
         raise InvalidInstance(f"{name} contains numbers that are not finite", "", "give finite numbers")
     return array

@@ -78,7 +78,7 @@ def _relation(mask: Mask | BoolArray) -> BoolArray:
         raise Unsupported(f"{size:,} positions: modules are found up to {LARGEST:,}; give --branching or a tree")
     if not isinstance(table, np.ndarray) or table.dtype != bool or table.ndim != 2 or table.shape[0] != table.shape[1]:
         shape = getattr(table, "shape", None)
-        raise InvalidInstance(f"modules of a mask of shape {shape}", "", "give one boolean table (n, n)")
+        raise InvalidInstance(f"expected one boolean table (n, n), got shape {shape}", "")
     if not size:
         raise InvalidInstance("a mask of 0 positions", "", "give one that has some")
     return table & ~np.eye(size, dtype=bool)
@@ -132,8 +132,8 @@ def _line(inner: BoolArray) -> list[Int64Array]:
     table = before[np.ix_(order, order)]
     within = np.cumsum([table[:k, k].sum() + table[k, :k].sum() for k in range(size)])
     across = np.cumsum(table.sum(axis=1)) - within
-    many = np.arange(1, size + 1)
-    cuts = np.flatnonzero(across == many * (size - many)) + 1
+    count = np.arange(1, size + 1)
+    cuts = np.flatnonzero(across == count * (size - count)) + 1
     return [np.sort(part) for part in np.split(order, cuts[:-1])]
 
 
@@ -145,7 +145,7 @@ def _prime(inner: BoolArray) -> list[Int64Array]:
     first = _largest_module(inner, 0)
     label = _without_first(inner)
     label[first] = -1
-    return [first, *(np.flatnonzero(label == one) for one in np.unique(label[label >= 0]))]
+    return [first, *(np.flatnonzero(label == code) for code in np.unique(label[label >= 0]))]
 
 
 def _without_first(inner: BoolArray) -> Int64Array:
@@ -172,16 +172,16 @@ def _largest_module(inner: BoolArray, v: int) -> Int64Array:
     reaches along these arrows; x stays out of the largest proper module iff it reaches everything. All such x reach one
     of them, the last start of a search over all.
     """
-    tells = (inner[:, v] != inner.T) | (inner != inner[v])
-    tells[v], tells[:, v] = False, False
-    np.fill_diagonal(tells, False)
+    distinguishes = (inner[:, v] != inner.T) | (inner != inner[v])
+    distinguishes[v], distinguishes[:, v] = False, False
+    np.fill_diagonal(distinguishes, False)
     seen = np.zeros(len(inner), bool)
     seen[v] = True
     last = v
     while not seen.all():
         last = int(np.argmin(seen))
-        seen |= _reached(tells, last)
-    outside = _reached(tells.T, last)
+        seen |= _reached(distinguishes, last)
+    outside = _reached(distinguishes.T, last)
     outside[v] = False
     return np.flatnonzero(~outside)
 
@@ -197,9 +197,9 @@ def _without_wraps(root: Any) -> Any:
     pending = [root]
     while pending:
         family = pending.pop()
-        for place, one in enumerate(family if isinstance(family, list) else []):
-            while isinstance(one, list) and len(one) == 1:
-                one = one[0]
-            family[place] = one
-            pending.append(one)
+        for index, child in enumerate(family if isinstance(family, list) else []):
+            while isinstance(child, list) and len(child) == 1:
+                child = child[0]
+            family[index] = child
+            pending.append(child)
     return root

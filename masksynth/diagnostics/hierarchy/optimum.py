@@ -33,7 +33,7 @@ class Distance(NamedTuple):
 def distance(tree: Tree, inputs: Inputs, sight: Sight) -> Distance:
     """Return KL(theta_i || softmax_i) of every row.
 
-    O(M b^2) for the tree, O(N^2) for softmax itself, of which no N x N array is made.
+    Takes O(M b^2) for the tree and O(N^2) for softmax, without an N x N array.
 
     The softmax is over what ``sight`` allows: all, its mask, or the positions before; with or without the position
     itself.
@@ -86,7 +86,7 @@ def _free_energies(tree: Tree, inputs: Inputs, result: Attention, sight: Sight) 
 def log_normalisers(tree: Tree, inputs: Inputs, sight: Sight) -> FloatArray:
     """Return ``log sum_k exp(score[i, k])`` over the keys of each position i; minus infinity for none.
 
-    O(N^2) time, in pieces.
+    Takes O(N^2) time, in pieces.
 
     Raises
     ------

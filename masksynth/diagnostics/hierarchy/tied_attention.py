@@ -58,7 +58,7 @@ def hierarchical_attention(
     Returns
     -------
     (N, c) float
-        0 in rows that may attend to nothing; `massless_rows` tells which.
+        0 in rows that may attend to nothing; see `massless_rows`.
 
     Examples
     --------
@@ -110,8 +110,10 @@ def massless_rows(tree: Tree, sight: Sight) -> BoolArray:
     A family is *degenerate* where one of its children has nothing: its phi is infinite, and below the root it keeps no
     mass.
 
-    Examples -------- Causal, itself excluded: a first leaf has nothing, so no leaf family keeps mass, and the first of
-    them sees nothing at all.
+    Examples
+    --------
+    Causal, itself excluded: a first leaf has nothing, so no leaf family keeps mass, and the first of them sees nothing
+    at all.
 
     >>> from masksynth.diagnostics.hierarchy import tree_of_lists
     >>> tree = tree_of_lists([[0, 1], [2, 3], [4, 5]])

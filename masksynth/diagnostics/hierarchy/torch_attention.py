@@ -43,7 +43,7 @@ def hierarchical_attention(
     k, v : (..., H / g, N, d) and (..., H / g, N, c)
         With fewer heads each is shared by g neighbouring query heads (grouped-query attention).
     scale : float, optional
-        Of the dot products [default: 1 / sqrt(d)].
+        Factor of the dot products [default: 1 / sqrt(d)].
     included, causal : bool
         Whether positions attend to themselves; whether to left siblings only (the leaves must be in order).
     padding : (..., N) bool, optional
@@ -89,19 +89,22 @@ def hierarchical_attention(
 def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
     if q.dim() < 3 or not q.dim() == k.dim() == v.dim() or k.shape[:-1] != v.shape[:-1] or q.shape[-2:] != k.shape[-2:]:
         raise InvalidInstance(
-            f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}",
+            f"expected shapes (..., H, N, d) with one N and one d, got {[tuple(given.shape) for given in (q, k, v)]}",
             "",
-            "give (..., H, N, d) with one N and one d",
         )
     if q.shape[-2] != plan.size:
-        raise InvalidInstance(f"{q.shape[-2]} positions for a tree of {plan.size}", "", "make a tree of that size")
+        raise InvalidInstance(f"expected the {plan.size} positions of the tree, got {q.shape[-2]}", "")
     if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:
         raise InvalidInstance(
-            f"{q.shape[-3]} query heads share {k.shape[-3]} key heads", "", "give a multiple, and one batch shape"
+            f"{q.shape[-3]} query heads cannot share {k.shape[-3]} key heads",
+            "",
+            "give a multiple, and one batch shape",
         )
     if padding is not None and (padding.dtype != torch.bool or padding.shape != (*q.shape[:-3], plan.size)):
         raise InvalidInstance(
-            f"padding {padding.dtype} {tuple(padding.shape)}", "", "give bool (..., N), true for real positions"
+            f"padding: expected bool (..., {plan.size}), got {padding.dtype} {tuple(padding.shape)}",
+            "",
+            "mark real positions with True",
         )
     if causal and not plan.ordered:
         raise InvalidInstance(
@@ -111,14 +114,11 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
 
 def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) -> None:
     if scale is not None and not isfinite(scale):
-        raise InvalidInstance(f"scale {scale}", "", "give a finite number")
+        raise InvalidInstance(f"expected a finite scale, got {scale}", "")
     nodes = [len(level.above) for level in plan.levels[1:]]
-    if eps is not None and [one.shape[0] if one.dim() == 2 else -1 for one in eps] != nodes:
-        raise InvalidInstance(
-            f"eps {[tuple(one.shape) for one in eps]!s:.60}",
-            "",
-            f"give tables of {nodes!s:.60} rows, one for each depth",
-        )
+    if eps is not None and [each.shape[0] if each.dim() == 2 else -1 for each in eps] != nodes:
+        shapes = [tuple(each.shape) for each in eps]
+        raise InvalidInstance(f"eps: expected tables of {nodes!s:.60} rows, one for each depth, got {shapes!s:.60}", "")
 
 
 class HierarchicalAttention(nn.Module):
@@ -131,12 +131,12 @@ class HierarchicalAttention(nn.Module):
     ----------
     tree : Tree
     width : int
-        Numbers of a position; H heads share them.
+        Width of the state of each position, split over the heads.
     heads : int
     included, causal : bool
         As in `hierarchical_attention`.
     places : int
-        Numbers of a position embedding; 0 for none.
+        Width of the position embeddings; 0 for none.
 
     Examples
     --------
@@ -151,13 +151,13 @@ class HierarchicalAttention(nn.Module):
     ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
-            raise InvalidInstance(f"{width} numbers for {heads} heads", "", "give a multiple")
+            raise InvalidInstance(f"expected a width that is a multiple of {heads} heads, got {width}", "")
         self.tree, self.heads, self.included, self.causal = tree, heads, included, causal
         self.query, self.key, self.value, self.mix = (nn.Linear(width, width) for _ in range(4))
-        place = torch.from_numpy(tree.parent.copy())
-        inside = torch.arange(tree.nodes) - torch.from_numpy(tree.child_offset)[place.clamp(min=0)]
+        parent = torch.from_numpy(tree.parent.copy())
+        inside = torch.arange(tree.nodes) - torch.from_numpy(tree.child_offset)[parent.clamp(min=0)]
         self._places = [inside[low:high] for low, high in tree.levels[1:]]
-        made = [nn.Embedding(int(one.max()) + 1, places) for one in self._places] if places else []
+        made = [nn.Embedding(int(index.max()) + 1, places) for index in self._places] if places else []
         self.embeddings = nn.ModuleList(made)
         self._plans: dict[torch.device, Plan] = {}
 
@@ -167,10 +167,11 @@ class HierarchicalAttention(nn.Module):
             self._plans[x.device] = plan_of(self.tree, x.device)
         plan = self._plans[x.device]
         q, k, v = (
-            one(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3) for one in (self.query, self.key, self.value)
+            project(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+            for project in (self.query, self.key, self.value)
         )
         eps = (
-            [table(place.to(x.device)) for table, place in zip(self.embeddings, self._places, strict=True)]
+            [table(index.to(x.device)) for table, index in zip(self.embeddings, self._places, strict=True)]
             if self.embeddings
             else None
         )

@@ -105,20 +105,22 @@ def _places(model: nn.Module, layers: Iterable[int]) -> list[Any]:
     """Return the attention modules of the chosen layers."""
     config: Any = getattr(model, "config", None)
     able: Any = getattr(model, "_can_set_attn_implementation", None)
-    many = getattr(config, "num_hidden_layers", None)
-    if able is None or not able() or many is None:
+    layer_count = getattr(config, "num_hidden_layers", None)
+    if able is None or not able() or layer_count is None:
         raise Unsupported(f"{type(model).__name__} does not use transformers' attention interface; {REMEDY}")
     if getattr(config, "add_cross_attention", False) or _has_cross(model):
         raise Unsupported(f"{type(model).__name__} has cross-attention; give an encoder or a decoder alone")
-    chosen = _chosen(layers, int(many))
+    chosen = _chosen(layers, int(layer_count))
     result: list[Any] = [
-        one for one in model.modules() if getattr(one, "layer_idx", None) in chosen and hasattr(one, "config")
+        module
+        for module in model.modules()
+        if getattr(module, "layer_idx", None) in chosen and hasattr(module, "config")
     ]
-    if missing := sorted(chosen - {one.layer_idx for one in result}):
+    if missing := sorted(chosen - {module.layer_idx for module in result}):
         raise Unsupported(
             f"{type(model).__name__} has no attention module of layer {missing[0]} (by layer_idx); {REMEDY}"
         )
-    for before in {one.config._attn_implementation for one in result} - {"sdpa", "eager"}:
+    for before in {module.config._attn_implementation for module in result} - {"sdpa", "eager"}:
         raise Unsupported(f"attention {before!r} has masks of its own; load the model with attn_implementation='sdpa'")
     return result
 
@@ -128,25 +130,25 @@ def _has_cross(model: nn.Module) -> bool:
     return any("encoder_attn" in name or "encdecattention" in name or "crossattention" in name for name in names)
 
 
-def _chosen(layers: Iterable[int], many: int) -> frozenset[int]:
+def _chosen(layers: Iterable[int], layer_count: int) -> frozenset[int]:
     result = list(layers) if isinstance(layers, Iterable) else [layers]
     if not isinstance(layers, Iterable) or any(type(layer) is not int for layer in result):
         raise InvalidInstance(f"expected a list of integers, such as [0, 2], got {layers!r:.40}", "")
     for layer in result:
-        if not -many <= layer < many:
-            raise InvalidInstance(f"expected a layer of 0..{many - 1}, got layer {layer}", "")
-    return frozenset(layer % many for layer in result)
+        if not -layer_count <= layer < layer_count:
+            raise InvalidInstance(f"expected a layer of 0..{layer_count - 1}, got layer {layer}", "")
+    return frozenset(layer % layer_count for layer in result)
 
 
 @contextmanager
 def _redirected(places: list[Any], name: str) -> Iterator[None]:
     """Give modules copies of their configs that name another implementation, and restore their own at the end."""
-    before = [one.config for one in places]
+    before = [module.config for module in places]
     try:
-        for one in places:
-            one.config = copy(one.config)
-            one.config.masks_for = one.config._attn_implementation
-            one.config._attn_implementation_internal = name
+        for module in places:
+            module.config = copy(module.config)
+            module.config.masks_for = module.config._attn_implementation
+            module.config._attn_implementation_internal = name
         yield
     finally:
         for one, config in zip(places, before, strict=True):
@@ -200,8 +202,11 @@ def _attention(made: Callable[[int], Tree], options: tuple[bool, bool], used: se
 
 def _causal_alone(module: Any, settings: dict[str, Any]) -> bool:
     """Return whether a missing mask means causal attention: the module's own direction, not for eager attention."""
-    asked = settings.get("is_causal")
-    return bool(getattr(module, "is_causal", True) if asked is None else asked) and module.config.masks_for != "eager"
+    requested = settings.get("is_causal")
+    return (
+        bool(getattr(module, "is_causal", True) if requested is None else requested)
+        and module.config.masks_for != "eager"
+    )
 
 
 def _refuse(q: Tensor, k: Tensor, options: dict[str, Any]) -> None:
@@ -250,8 +255,8 @@ def padding_of(mask: Tensor | None, q: Tensor) -> tuple[Tensor | None, bool]:
         raise Unsupported(f"expected a 2D padding mask or none, got {mask.dtype} {tuple(mask.shape)}")
     real = mask[:, 0].any(-2)
     rows = real[:, :, None]
-    whole = real[:, None, :].expand_as(mask[:, 0])
-    for allowed, causal in ((whole, False), (whole.tril(), True)):
+    complete = real[:, None, :].expand_as(mask[:, 0])
+    for allowed, causal in ((complete, False), (complete.tril(), True)):
         if torch.equal(mask[:, 0] & rows, allowed & rows):
             return real.expand(q.shape[0], -1), causal
     raise Unsupported("expected a padding mask, causal or not, got another one; do not replace a layer that uses it")

@@ -59,7 +59,7 @@ class Sums(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What nodes get from their siblings: the mean value, log e^-eta, and whether there is any."""
+    """Values that nodes receive from their siblings: the mean, log e^-eta, and whether there is any."""
 
     value: Tensor
     outer: Tensor
@@ -228,7 +228,7 @@ def _parent(group: Group, below: Sums, looked: Seen) -> Sums:
     total = count.sum(-1)
     share = count / total.clamp(min=1).unsqueeze(-1)
     means = [(share.unsqueeze(-1) * _families(table, group, -2)).sum(-2) for table in below[:3]]
-    whole = torch.where(lives & crosses, torch.logaddexp(inner, outer), torch.where(lives, inner, outer))
+    log_mass = torch.where(lives & crosses, torch.logaddexp(inner, outer), torch.where(lives, inner, outer))
     kept = (lives | crosses | (count == 0)).all(-1) & (total > 0)
-    energy = torch.where(kept, (share * whole).sum(-1), 0.0)
+    energy = torch.where(kept, (share * log_mass).sum(-1), 0.0)
     return Sums(means[0], means[1], means[2], total, energy, kept)

@@ -163,10 +163,10 @@ class Tree:
         return tuple(self._families(low, high) for low, high in self.levels[:-1])
 
     def _families(self, low: int, high: int) -> tuple[Families, ...]:
-        many = np.diff(self.child_offset[low : high + 1])
+        count = np.diff(self.child_offset[low : high + 1])
         groups = []
-        for size in np.unique(many[many > 0]).tolist():
-            parents = low + np.flatnonzero(many == size)
+        for size in np.unique(count[count > 0]).tolist():
+            parents = low + np.flatnonzero(count == size)
             groups.append(Families(parents, self.child_offset[parents][:, None] + np.arange(size)))
         return tuple(groups)
 
@@ -183,7 +183,7 @@ def _check_leaves(parent: Int64Array, position: Int64Array) -> None:
     leaves = np.sort(position[~has_children])
     if (twice := leaves[1:][leaves[1:] == leaves[:-1]]).size:
         raise InvalidInstance(
-            f"position {twice[0]} is a leaf of two families, or twice of one", remedy="give each position exactly once"
+            f"position {twice[0]} occurs more than once among the leaves", remedy="give each position exactly once"
         )
     if leaves[-1] != len(leaves) - 1:
         missing = int(np.flatnonzero(leaves != np.arange(len(leaves)))[0])

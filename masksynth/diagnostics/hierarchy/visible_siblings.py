@@ -13,7 +13,7 @@ from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Int64Array
 
 LARGEST_MASK = 8192
-"""Positions up to which the pairs of blocks are counted, 8 bytes a pair; above it row intervals serve, for leaves in
+"""Positions up to which the pairs of blocks are counted, 8 bytes per pair; above it row intervals serve, for leaves in
 order."""
 
 
@@ -82,7 +82,9 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
     itself = np.full(tree.size, included)
     if mask is not None:
         if causal:
-            raise InvalidInstance("both a mask and causal", "", "leave causal out: the mask says what is seen")
+            raise InvalidInstance(
+                "a mask and causal=True are both given", "", "omit causal: the mask defines what is attended to"
+            )
         return _of_mask(tree, mask, itself)
     if causal and (np.diff(tree.order) < 0).any():
         raise InvalidInstance(
@@ -98,9 +100,7 @@ def _plain(group: Families, causal: bool) -> BoolArray:
 
 def _of_mask(tree: Tree, mask: Mask, itself: BoolArray) -> Sight:
     if mask.size != tree.size or mask.tables != 1:
-        raise InvalidInstance(
-            f"a mask of shape {mask.shape} for a tree of {tree.size} positions", "", "give one table of that size"
-        )
+        raise InvalidInstance(f"expected a mask of one table over {tree.size} positions, got shape {mask.shape}", "")
     if (large := mask.size > LARGEST_MASK) and (np.diff(tree.order) < 0).any():
         raise Unsupported(
             f"{mask.size:,} positions: above {LARGEST_MASK:,} the leaves of a masked tree must be in order; order them"
@@ -137,8 +137,8 @@ def sightless_rows(sight: Sight) -> BoolArray:
         alone: BoolArray = (each if sight.causal else np.full(size, size - 1)) + sight.itself == 0
         return alone
     owner = np.repeat(each, np.diff(mask.row_offset[0]))
-    many = np.bincount(owner, mask.key_end[: len(owner)] - mask.key_start[: len(owner)], minlength=size)
-    found: BoolArray = many - holds(mask, each, each, each + 1) + sight.itself == 0
+    count = np.bincount(owner, mask.key_end[: len(owner)] - mask.key_start[: len(owner)], minlength=size)
+    found: BoolArray = count - holds(mask, each, each, each + 1) + sight.itself == 0
     return found
 
 
@@ -165,9 +165,9 @@ def _covered(mask: Mask, low: Int64Array, high: Int64Array) -> BoolArray:
 
     Rows of the mask are in the order of the leaves.
     """
-    many, size = low.shape
-    found = np.zeros((many, size, size), bool)
-    for family in range(many):
+    count, size = low.shape
+    found = np.zeros((count, size, size), bool)
+    for family in range(count):
         rows = np.arange(low[family, 0], high[family, -1])
         seen = holds(mask, rows[:, None], low[family][None], high[family][None])
         found[family] = np.logical_and.reduceat(seen, low[family] - rows[0], axis=0)

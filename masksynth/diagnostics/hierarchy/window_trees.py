@@ -65,18 +65,18 @@ def histories(size: int, window: int) -> Tree:
     [[[0, 1], 2, 3], 4]
     """
     _checked(size, [window])
-    many = -(-size // window)
+    count = -(-size // window)
     number = np.arange(size)
-    depth = np.maximum(many - 1 - number // window, 0)  # of the family that contains the position
+    depth = np.maximum(count - 1 - number // window, 0)  # depth of the family that contains the position
     return tree_of_parents(
-        np.concatenate([np.arange(-1, many - 1), depth]), np.concatenate([np.full(many, -1), number])
+        np.concatenate([np.arange(-1, count - 1), depth]), np.concatenate([np.full(count, -1), number])
     )
 
 
 def _checked(size: int, branching: Sequence[int]) -> list[int]:
     if type(size) is not int or size < 1:
-        raise InvalidInstance(f"{size!r:.40} positions", "", "give at least one position")
+        raise InvalidInstance(f"expected a positive number of positions, got {size!r:.40}", "")
     steps = list(branching) if isinstance(branching, Sequence) else [0]
     if not all(type(step) is int and step >= 1 for step in steps):
-        raise InvalidInstance(f"branching {branching!r:.60}", "", "give positive integers, such as 2,4,8,16")
+        raise InvalidInstance(f"branching: expected positive integers, such as 2,4,8,16, got {branching!r:.60}", "")
     return steps

@@ -74,11 +74,11 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
     quantised = next((name for name in store.entries if QUANTISED.search(name)), None)
     if quantised is not None:
         raise InvalidInstance("belongs to quantised weights", quantised, "dequantise the weights first", store.source)
-    result = sorted([*_pairs(store), *_fused(store)], key=lambda one: natural(one.name))
+    result = sorted([*_pairs(store), *_fused(store)], key=lambda layer: natural(layer.name))
     if not result:
         fact = f"no layer of a known layout among {len(store.entries)} tensors: looked for {LOOKED_FOR}"
         raise InvalidInstance(fact, "", "rename the weights, or give W_q and W_k as arrays", store.source)
-    return tuple(_with_heads(store, one, head_dim) for one in result)
+    return tuple(_with_heads(store, layer, head_dim) for layer in result)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -92,10 +92,10 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"\.", name)]
 
 
-def read_parts(store: Store, one: Attention) -> tuple[Float64Array, Float64Array]:
+def read_parts(store: Store, layer: Attention) -> tuple[Float64Array, Float64Array]:
     """Read W_q (d, H d_h) and W_k (d, G d_h) of a layer: x @ W_q are its queries."""
-    tensors = {name: store.read(name) for name in {one.query.name, one.key.name}}
-    query, key = (_cut(tensors[part.name], part) for part in (one.query, one.key))
+    tensors = {name: store.read(name) for name in {layer.query.name, layer.key.name}}
+    query, key = (_cut(tensors[part.name], part) for part in (layer.query, layer.key))
     return query, key
 
 
@@ -163,61 +163,64 @@ def _stacked(store: Store, name: str) -> None:
         raise InvalidInstance(fact, name, "give W_q and W_k as tensors query.weight and key.weight", store.source)
 
 
-def _with_heads(store: Store, one: Attention, head_dim: int | None) -> Attention:
+def _with_heads(store: Store, layer: Attention, head_dim: int | None) -> Attention:
     """Add H and G to a layer; both 0 where they are unknown and every query has a key of its own."""
-    queries, keys = one.query.stop - one.query.start, one.key.stop - one.key.start
-    width = head_dim or _head_dim(store, one, queries)
+    queries, keys = layer.query.stop - layer.query.start, layer.key.stop - layer.key.start
+    width = head_dim or _head_dim(store, layer, queries)
     if width is None and queries == keys:
-        return one
+        return layer
     if width is None:
-        fact = f"{queries} query and {keys} key outputs are grouped heads, and nothing tells the size of a head"
+        fact = f"{queries} query and {keys} key outputs are grouped heads, and the size of a head is unknown"
         raise InvalidInstance(
-            fact, one.name, "put config.json next to the weights, or give --head-dim (head_dim in Python)", store.source
+            fact,
+            layer.name,
+            "put config.json next to the weights, or give --head-dim (head_dim in Python)",
+            store.source,
         )
     if queries % width or keys % width or queries % keys:
         fact = f"{queries} query and {keys} key outputs do not split into heads of {width}"
-        raise InvalidInstance(fact, one.name, BELONGS, store.source)
-    split = one._replace(heads=queries // width, key_heads=keys // width)
+        raise InvalidInstance(fact, layer.name, BELONGS, store.source)
+    split = layer._replace(heads=queries // width, key_heads=keys // width)
     if head_dim is None:
         _agree(store, split, width)
     return split
 
 
-def _agree(store: Store, one: Attention, width: int) -> None:
+def _agree(store: Store, layer: Attention, width: int) -> None:
     """Raise InvalidInstance for a config.json with other numbers of heads than the weights."""
     for names, result, what in (
-        (_head_names(one), one.heads, "query"),
-        (("num_key_value_heads",), one.key_heads, "key"),
+        (_head_names(layer), layer.heads, "query"),
+        (("num_key_value_heads",), layer.key_heads, "key"),
     ):
-        name, said = _first(store, one, names)
-        if said is not None and said != result:
-            fact = f"the weights have {result} {what} heads of {width}, and config.json gives {name} {said}"
-            raise InvalidInstance(fact, one.name, f"{BELONGS}, or give --head-dim", store.source)
+        name, configured = _first(store, layer, names)
+        if configured is not None and configured != result:
+            fact = f"the weights have {result} {what} heads of {width}, and config.json gives {name} {configured}"
+            raise InvalidInstance(fact, layer.name, f"{BELONGS}, or give --head-dim", store.source)
 
 
-def _head_dim(store: Store, one: Attention, queries: int) -> int | None:
-    _, width = _first(store, one, ("head_dim", "d_kv"))
-    _, heads = _first(store, one, _head_names(one))
+def _head_dim(store: Store, layer: Attention, queries: int) -> int | None:
+    _, width = _first(store, layer, ("head_dim", "d_kv"))
+    _, heads = _first(store, layer, _head_names(layer))
     if width is not None:
         return width
     if heads is not None and queries % heads:
         raise InvalidInstance(
-            f"{queries} query outputs do not split into {heads} heads", one.name, BELONGS, store.source
+            f"{queries} query outputs do not split into {heads} heads", layer.name, BELONGS, store.source
         )
     if heads is not None:
         return queries // heads
-    norm = store.entries.get(f"{one.name}.q_norm.weight")
+    norm = store.entries.get(f"{layer.name}.q_norm.weight")
     return norm.shape[0] if norm is not None and len(norm.shape) == 1 and 0 < norm.shape[0] < queries else None
 
 
-def _head_names(one: Attention) -> tuple[str, ...]:
-    side = "decoder" if "decoder" in one.name else "encoder"
+def _head_names(layer: Attention) -> tuple[str, ...]:
+    side = "decoder" if "decoder" in layer.name else "encoder"
     return (f"{side}_attention_heads", "num_attention_heads", "n_head", "n_heads", "num_heads")
 
 
-def _first(store: Store, one: Attention, names: tuple[str, ...]) -> tuple[str, int | None]:
+def _first(store: Store, layer: Attention, names: tuple[str, ...]) -> tuple[str, int | None]:
     """Return the first of the names to which config.json gives a number; lists (one per stage) are ignored."""
-    config = _config(store.config, one.name)
+    config = _config(store.config, layer.name)
     for name in names:
         value = config.get(name)
         if value is None or isinstance(value, list | tuple | dict):
@@ -225,7 +228,7 @@ def _first(store: Store, one: Attention, names: tuple[str, ...]) -> tuple[str, i
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InvalidInstance(
                 f"expected a positive integer as {name} in config.json, got {value!r:.40}",
-                one.name,
+                layer.name,
                 BELONGS,
                 store.source,
             )

@@ -136,7 +136,7 @@ def _refuse_others(kind: str, given: dict[str, dict[str, Any]], subject: str) ->
         for name, value in options.items():
             if other != kind and value is not None:
                 raise InvalidInstance(
-                    f"--{name.replace('_', '-')} goes with a {other}, not with a {kind}", "", "leave it out", subject
+                    f"--{name.replace('_', '-')} applies to a {other}, not to a {kind}", "", "omit it", subject
                 )
 
 
@@ -167,7 +167,7 @@ def _format(result: Diagnosis) -> list[str]:
 def _format_weights(result: WeightDiagnosis) -> list[str]:
     layouts = ", ".join(dict.fromkeys(layer.kind for layer in result.layers))
     width = max(len("layer"), *(len(plain(layer.name)) for layer in result.layers))
-    table = [f"{'layer':<{width}}  symmetry  directionality  symmetry of heads: least, median, most"]
+    table = [f"{'layer':<{width}}  symmetry  directionality  symmetry of heads: min, median, max"]
     table += [
         _row(plain(layer.name), width, layer.symmetry, layer.directionality, _heads(layer)) for layer in result.layers
     ]
@@ -180,7 +180,7 @@ def _format_weights(result: WeightDiagnosis) -> list[str]:
 
 
 def _tail(source: str, most: int = 60) -> str:
-    """Return the end of a long name: the end of a path says most."""
+    """Return the end of a long name, which is the most informative part of a path."""
     return plain(source if len(source) <= most else f"...{source[3 - most :]}")
 
 

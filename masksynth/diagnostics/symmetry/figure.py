@@ -49,9 +49,9 @@ def draw_symmetry(
     """
     from masksynth.draw.paper import drawing
 
-    place = check_picture(path, force)
+    target = check_picture(path, force)
     with drawing():
-        return write_figure(symmetry_figure(result), place, "Symmetry of attention", force)
+        return write_figure(symmetry_figure(result), target, "Symmetry of attention", force)
 
 
 def symmetry_figure(result: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) -> Figure:
@@ -65,7 +65,7 @@ def _sheet(panels: int, width: float = 3.6, height: float = 2.8) -> tuple[Figure
     from matplotlib.figure import Figure
 
     figure = Figure((width * panels, height), dpi=72, facecolor="white", layout="constrained")
-    return figure, [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
+    return figure, [figure.add_subplot(1, panels, panel + 1) for panel in range(panels)]
 
 
 def _weights(result: WeightDiagnosis) -> Figure:

@@ -31,7 +31,7 @@ from masksynth.mask.typing import Int64Array
 def reciprocity(mask: Mask, table: int = 0) -> float:
     """Return r(M) = sum_ij M_ij M_ji / sum_ij M_ij^2: the share of allowed pairs whose reverse is allowed.
 
-    The diagonal counts.
+    The diagonal is included.
 
     It is the symmetry score of the mask itself. From row and column intervals, never N x N.
 
@@ -63,7 +63,7 @@ def pairs_of(mask: Mask, table: int = 0) -> int:
 def causal_reciprocity(size: int, diagonal: bool = True) -> Fraction:
     """Return the reciprocity of the causal mask: 2 / (N + 1), as N of N (N + 1) / 2 pairs are their own reverse.
 
-    0 without the diagonal.
+    Without the diagonal it is 0.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def prefix_reciprocity(size: int, prefix: int) -> Fraction:
     (Fraction(10, 21), Fraction(2, 9), Fraction(1, 1))
     """
     if not 1 <= prefix <= size:
-        raise InvalidInstance(f"a prefix of {prefix} of {size} positions", "", "give 1 <= P <= N")
+        raise InvalidInstance(f"expected a prefix of 1 to {size} positions, got {prefix}", "")
     rest = size - prefix
     return Fraction(prefix**2 + rest, prefix**2 + prefix * rest + rest * (rest + 1) // 2)
 
@@ -116,7 +116,7 @@ def window_reciprocity(size: int, width: int) -> Fraction:
     (Fraction(3, 8), True)
     """
     if not 1 <= width <= size:
-        raise InvalidInstance(f"a window of {width} of {size} positions", "", "give 1 <= w <= N")
+        raise InvalidInstance(f"expected a window of 1 to {size} positions, got {width}", "")
     return Fraction(size, size * width - width * (width - 1) // 2)
 
 
@@ -137,7 +137,7 @@ def update_symmetry(mask: Mask, dimension: float = np.inf, table: int = 0) -> fl
     [0.2576, 0.2228, 0.2222]
     """
     if not dimension >= 1:
-        raise InvalidInstance(f"dimension {dimension}", "", "give 1 or more")
+        raise InvalidInstance(f"expected a dimension of at least 1, got {dimension}", "")
     r = reciprocity(mask, table)
     t = diagonal_pairs(mask, table) ** 2 / pairs_of(mask, table)
     return (r + (1 + t) / dimension) / (1 + (r + t) / dimension)
@@ -146,7 +146,7 @@ def update_symmetry(mask: Mask, dimension: float = np.inf, table: int = 0) -> fl
 def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) -> float:
     """Return E[mu_c] / E[mu_p] of a token at position k with probability p_k.
 
-    How much more often it is context than predicted from.
+    This is how much more often the token is context than a source of predictions.
 
     mu_c counts the other positions that see it, mu_p the other positions that it sees (Proposition S1.9 of arXiv
     2502.10927): above 1 the columns of W_qk grow faster than its rows. The causal mask gives sum (N - k) p_k / sum (k -
@@ -172,16 +172,12 @@ def count_ratio(mask: Mask, positions: ArrayLike | None = None, table: int = 0) 
     """
     weights = finite(np.ones(mask.size) if positions is None else positions, "the distribution of positions")
     if weights.shape != (mask.size,) or (weights < 0).any() or not weights.sum() > 0:
-        raise InvalidInstance(
-            f"a distribution of shape {weights.shape} over {mask.size} positions",
-            "",
-            "give p_k >= 0 for each, not all 0",
-        )
+        raise InvalidInstance(f"positions: expected {mask.size} numbers >= 0, not all 0, got shape {weights.shape}", "")
     seen, sees = seen_by(mask, table), row_sizes(mask, table)
     below = float(weights @ sees)
     if not below > 0:
         raise InvalidInstance(
-            "a token that sees no other position is never predicted from one", "", "give positions that see some"
+            "the ratio is undefined: no token attends to another position", "", "give positions that see some"
         )
     return float(weights @ seen) / below
 

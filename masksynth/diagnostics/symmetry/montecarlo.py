@@ -24,7 +24,7 @@ from masksynth.mask.typing import Float64Array
 DIMENSIONS = (16, 64, 256, 1024, 4096)
 SEEDS = 32
 MOST = 1 << 36
-"""Most multiplications for all draws at one dimension; larger dimensions are left out."""
+"""Maximum number of multiplications for all draws at one dimension; larger dimensions are left out."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TablePrediction:
     early_ratio : float or None
         Their quotient; None where the token sees no other position.
     sampled : tuple of Sampled
-        The Monte Carlo confirmation; empty unless asked for.
+        The Monte Carlo confirmation; empty unless requested.
     """
 
     reciprocity: float
@@ -137,9 +137,7 @@ def diagnose_mask(
     check_type(mask, Mask)
     wanted = tuple(dimensions) if check else ()
     if any(d < 1 for d in wanted) or draws < 2:
-        raise InvalidInstance(
-            f"dimensions {wanted} and {draws} draws", "", "give positive dimensions and at least 2 draws"
-        )
+        raise InvalidInstance(f"expected positive dimensions and at least 2 draws, got {wanted} and {draws}", "")
     kept = tuple(d for d in wanted if draws * d * mask.size * min(d, mask.size) <= MOST)
     tables, of = [], len(kept) * mask.tables
     for table in range(mask.tables):
@@ -154,9 +152,9 @@ def diagnose_mask(
 def _prediction(mask: Mask, table: int, sampled: tuple[Sampled, ...]) -> TablePrediction:
     r, pairs, parts = reciprocity(mask, table), pairs_of(mask, table), mask_parts(mask, table)
     context, predicted = early_counts(mask, table)
-    whole = mask.size * (mask.size - 1) / 2 or 1.0
+    all_pairs = mask.size * (mask.size - 1) / 2 or 1.0
     ratio = context / predicted if predicted else None
-    return TablePrediction(r, pairs, parts, context / whole, predicted / whole, ratio, sampled)
+    return TablePrediction(r, pairs, parts, context / all_pairs, predicted / all_pairs, ratio, sampled)
 
 
 def sample(mask: Mask, dimension: int, draws: int = SEEDS, seed: int = 0, table: int = 0) -> Sampled:
@@ -169,7 +167,9 @@ def sample(mask: Mask, dimension: int, draws: int = SEEDS, seed: int = 0, table:
     True
     """
     streams = np.random.default_rng([seed, dimension, table]).spawn(draws)
-    scores = np.array([drawn_score(mask, one.standard_normal((mask.size, dimension)), table) for one in streams])
+    scores = np.array(
+        [drawn_score(mask, generator.standard_normal((mask.size, dimension)), table) for generator in streams]
+    )
     error = float(scores.std(ddof=1) / np.sqrt(draws))
     return Sampled(dimension, draws, float(scores.mean()), error, update_symmetry(mask, dimension, table))
 

@@ -54,6 +54,6 @@ def published_range(decoder: bool) -> tuple[tuple[float, float], tuple[float, fl
     >>> published_range(decoder=False), published_range(decoder=True)
     (((0.18, 0.77), (-0.79, 0.01)), ((0.07, 0.19), (-0.58, -0.15)))
     """
-    chosen = [one for one in PUBLISHED if one.decoder == decoder]
-    s, d = [one.symmetry for one in chosen], [one.directionality for one in chosen]
+    chosen = [model for model in PUBLISHED if model.decoder == decoder]
+    s, d = [model.symmetry for model in chosen], [model.directionality for model in chosen]
     return (min(s), max(s)), (min(d), max(d))

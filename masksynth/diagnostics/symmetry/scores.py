@@ -24,7 +24,7 @@ by rounding."""
 def symmetry_score(matrix: ArrayLike) -> float:
     """Return s(M) = Tr(M M) / |M|_F^2: 1 iff M is symmetric, -1 iff it is skew-symmetric.
 
-    1/n on average for n x n independent Gaussian entries.
+    For n x n independent Gaussian entries it is 1/n on average.
 
     With M_s, M_n = (M +- M^T)/2 it is (|M_s|^2 - |M_n|^2) / |M|^2. The factor 2 that Definition 3.1 prints in front
     would give a symmetric matrix 2; the published figures and tables are without it.
@@ -113,7 +113,7 @@ def check_mode(mode: str, gamma: float) -> None:
         For either.
     """
     if mode not in MODES:
-        raise InvalidInstance(f"directionality mode {mode!r:.40}", "", f"choose one of {', '.join(MODES)}")
+        raise InvalidInstance(f"unknown directionality mode {mode!r:.40}", "", f"choose one of {', '.join(MODES)}")
     if not np.isfinite(gamma):
         raise InvalidInstance(f"expected a finite gamma, got {gamma}", "", "the published scores use 2")
 

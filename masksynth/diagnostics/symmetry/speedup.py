@@ -13,7 +13,7 @@ def speed_up(plain: ArrayLike, other: ArrayLike) -> float:
     """Return 1 - (first step at which the other run is below the last loss of the plain run) / steps; 0 if never.
 
     Steps are counted from 1. (A notebook of the published code takes the index of the first step that is below, which
-    is 0 where there is none, and so reports 100 % for a run that never gets there; the paper's table says 0 %.)
+    is 0 where there is none, and so reports 100 % for a run that never gets there; the paper's table has 0 %.)
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def speed_up(plain: ArrayLike, other: ArrayLike) -> float:
     first, second = finite(plain, "the plain run"), finite(other, "the other run")
     if first.ndim != 1 or first.shape != second.shape or not len(first):
         raise InvalidInstance(
-            f"runs of shapes {first.shape} and {second.shape}", "", "give one loss for each step, equally many"
+            f"expected two runs of equal length, one loss per step, got shapes {first.shape} and {second.shape}", ""
         )
     below = second < first[-1]
     return float(1 - (int(np.argmax(below)) + 1) / len(below)) if below.any() else 0.0

@@ -34,7 +34,7 @@ RATE, STEPS, EVERY, SCALE = 1e-3, 600, 20, 0.02
 SEEDS = 3
 MODEL = (
     f"{LAYERS} layers of width {WIDTH}, {HEADS} heads, {LENGTH} positions, {WORDS} words, AdamW at {RATE:g}, "
-    f"{BATCH} texts a step"
+    f"{BATCH} texts per step"
 )
 TEXT = {1: "each word follows the one before", 2: "each word follows one of the two before"}
 Weights = dict[str, Tensor]
@@ -92,19 +92,19 @@ def train_masks(
     Parameters
     ----------
     seed : int
-        The first of the seeds.
+        The first seed.
     seeds : int
-        How many there are.
+        Number of consecutive seeds.
     steps : int
     order : {1, 2}
         Each word of the text follows the one before, or one of the two before.
     progress : callable
-        Called with steps done and all steps.
+        Called with the number of finished steps and the number of all steps.
 
     Raises
     ------
     InvalidInstance
-        If there is nothing to train, or the order is another.
+        If there is nothing to train, or the order is neither 1 nor 2.
 
     Examples
     --------
@@ -113,11 +113,11 @@ def train_masks(
     (['causal', 'prefix-LM', 'bidirectional'], (0, 2))
     """
     if seeds < 1 or steps < 1:
-        raise InvalidInstance(f"{seeds} seeds and {steps} steps", "", "give at least one of each")
+        raise InvalidInstance(f"expected seeds >= 1 and steps >= 1, got {seeds} and {steps}", "")
     if order not in TEXT:
-        raise InvalidInstance(f"text of order {order}", "", "choose 1 or 2")
+        raise InvalidInstance(f"expected order 1 or 2, got {order}", "")
     masks = settings()
-    runs = [Run(*one) for one in product(masks, STARTS, range(seed, seed + seeds))]
+    runs = [Run(*case) for case in product(masks, STARTS, range(seed, seed + seeds))]
     recorded = [step for step in range(steps) if step % EVERY == 0] + [steps]
     with one_thread():
         loss, symmetry = _train(runs, recorded, order, progress)
@@ -125,15 +125,15 @@ def train_masks(
         Curve(run.setting.name, run.start, run.seed, tuple(loss[number]), tuple(symmetry[number]))
         for number, run in enumerate(runs)
     )
-    trends = tuple(trend(curves, one.name, reciprocity(one.mask)) for one in masks)
+    trends = tuple(trend(curves, setting.name, reciprocity(setting.mask)) for setting in masks)
     return TrainingDiagnosis(f"{MODEL}; {TEXT[order]}", tuple(recorded), curves, trends)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sum in one order whatever the number of cores, so that equal seeds give equal curves.
+    """Run torch in one thread, so that sums have a fixed order and equal seeds give equal curves.
 
-    Models this small lose no time by it.
+    Models of this size are not slower in one thread.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -163,8 +163,8 @@ def _train(
             total = _losses(weights, masks, Texts(*(values[:, part] for values in trained))).sum()
             torch.autograd.backward(total)
             optimizer.step()
-    return torch.stack([one for one, _ in result], dim=1).tolist(), [
-        list(one) for one in zip(*(scores for _, scores in result), strict=True)
+    return torch.stack([losses for losses, _ in result], dim=1).tolist(), [
+        list(run_scores) for run_scores in zip(*(scores for _, scores in result), strict=True)
     ]
 
 
@@ -191,9 +191,9 @@ def _words(seed: int, count: int, stream: int, order: int) -> tuple[Tensor, Tens
     near, far = chains(seed)
     words = torch.empty(count, LENGTH + 1, dtype=torch.int64)
     words[:, :order] = torch.randint(WORDS, (count, order), generator=draw)
-    for place in range(order, LENGTH + 1):
-        follows = near[words[:, place - 1]] + (far[words[:, place - 2]] if order == 2 else 0)
-        words[:, place] = torch.multinomial(follows, 1, generator=draw)[:, 0]
+    for index in range(order, LENGTH + 1):
+        follows = near[words[:, index - 1]] + (far[words[:, index - 2]] if order == 2 else 0)
+        words[:, index] = torch.multinomial(follows, 1, generator=draw)[:, 0]
     return words, torch.rand(count, LENGTH, generator=draw) < HIDDEN
 
 
@@ -215,11 +215,11 @@ def _first_weights(runs: list[Run]) -> Weights:
     each = []
     for run in runs:
         draw = torch.Generator().manual_seed(run.seed)
-        one = {name: SCALE * torch.randn(*shape, generator=draw) for name, shape in SHAPES.items()}
+        drawn = {name: SCALE * torch.randn(*shape, generator=draw) for name, shape in SHAPES.items()}
         if run.start == "symmetric":
-            one |= {f"query{layer}": one[f"key{layer}"].clone() for layer in range(LAYERS)}
-        each.append(one)
-    return {name: torch.stack([one[name] for one in each]).requires_grad_() for name in SHAPES}
+            drawn |= {f"query{layer}": drawn[f"key{layer}"].clone() for layer in range(LAYERS)}
+        each.append(drawn)
+    return {name: torch.stack([drawn[name] for drawn in each]).requires_grad_() for name in SHAPES}
 
 
 def _losses(weights: Weights, masks: Tensor, texts: Texts) -> Tensor:

@@ -102,7 +102,7 @@ def make_skew(module: nn.Module, head_dim: int | None = None, seed: int = 0) -> 
     ----------
     module : torch.nn.Module
     head_dim : int, optional
-        Size of a head, where no config tells it.
+        Size of a head, where no config contains it.
     seed : int
         Of S.
 

@@ -42,7 +42,7 @@ class Trend:
     ----------
     mask : str
     reciprocity : float
-        Of the mask: the limit for one update with errors of equal size, no prediction of a trained score.
+        Reciprocity of the mask: the limit for one update with errors of equal size, not a predicted trained score.
     last : float
         Mean over seeds of the last symmetry score after a random start.
     spread : float
@@ -100,16 +100,16 @@ def trend(curves: tuple[Curve, ...], mask: str, reciprocity: float) -> Trend:
     >>> found.last, found.spread, found.speed_up
     (0.2, 0.0, 0.5)
     """
-    chosen = [one for one in curves if one.mask == mask]
-    plain, other = ([one for one in chosen if one.start == start] for start in STARTS)
-    last = [one.symmetry[-1] for one in plain]
+    chosen = [curve for curve in curves if curve.mask == mask]
+    plain, other = ([curve for curve in chosen if curve.start == start] for start in STARTS)
+    last = [curve.symmetry[-1] for curve in plain]
     return Trend(
         mask,
         reciprocity,
         fmean(last),
         stdev(last) if len(last) > 1 else 0.0,
-        fmean(one.symmetry[-1] for one in other),
-        fmean(one.loss[-1] for one in plain),
-        fmean(one.loss[-1] for one in other),
-        fmean(speed_up(one.loss[1:], two.loss[1:]) for one, two in zip(plain, other, strict=True)),
+        fmean(curve.symmetry[-1] for curve in other),
+        fmean(curve.loss[-1] for curve in plain),
+        fmean(curve.loss[-1] for curve in other),
+        fmean(speed_up(curve.loss[1:], two.loss[1:]) for curve, two in zip(plain, other, strict=True)),
     )

@@ -101,45 +101,48 @@ def open_checkpoint(path: str | Path) -> Store:
     InvalidInstance
         If there is no checkpoint, a file is incomplete, or two files of a folder hold a tensor of the same name.
     """
-    place = Path(path)
-    files = _files(place)
-    folder = place if place.is_dir() else place.parent
+    checkpoint = Path(path)
+    files = _files(checkpoint)
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if files[0].suffix == ".npz":
-        return store_of(_npz(files[0]), config, str(place))
+        return store_of(_npz(files[0]), config, str(checkpoint))
     entries: dict[str, Entry] = {}
     fetchers: dict[str, Callable[[], Float64Array]] = {}
     for file in files:
         for name, entry, fetch in tensors(file):
             if name in entries:
                 raise InvalidInstance(
-                    f"{file.name} contains a tensor that another file contains, too", name, "name one file", str(place)
+                    f"{file.name} contains a tensor that is also in another file",
+                    name,
+                    "name one file",
+                    str(checkpoint),
                 )
             entries[name], fetchers[name] = entry, fetch
-    return Store(entries, lambda name: fetchers[name](), str(place), config)
+    return Store(entries, lambda name: fetchers[name](), str(checkpoint), config)
 
 
-def _files(place: Path) -> list[Path]:
-    if not place.exists():
-        raise InvalidInstance("there is no such file or folder", "", "name a checkpoint", str(place))
-    if place.name.endswith(INDEX):
-        return _shards(place)
-    if place.is_dir():
-        indices = sorted(place.glob(f"*{INDEX}"))
+def _files(checkpoint: Path) -> list[Path]:
+    if not checkpoint.exists():
+        raise InvalidInstance("there is no such file or folder", "", "name a checkpoint", str(checkpoint))
+    if checkpoint.name.endswith(INDEX):
+        return _shards(checkpoint)
+    if checkpoint.is_dir():
+        indices = sorted(checkpoint.glob(f"*{INDEX}"))
         if len(indices) > 1:
             raise InvalidInstance(
-                f"contains {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(place)
+                f"contains {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(checkpoint)
             )
-        result = _shards(indices[0]) if indices else sorted(place.glob("*.safetensors"))
+        result = _shards(indices[0]) if indices else sorted(checkpoint.glob("*.safetensors"))
         if not result:
             raise InvalidInstance(
-                "contains no .safetensors file", "", "save the model with safe_serialization", str(place)
+                "contains no .safetensors file", "", "save the model with safe_serialization", str(checkpoint)
             )
         return result
-    if place.suffix not in (".safetensors", ".npz"):
+    if checkpoint.suffix not in (".safetensors", ".npz"):
         remedy = f"name a .safetensors or .npz file, a *{INDEX}, or a folder; convert .bin and .pt files"
-        raise InvalidInstance(f"ends in {place.suffix!r:.40}", "", remedy, str(place))
-    return [place]
+        raise InvalidInstance(f"ends in {checkpoint.suffix!r:.40}", "", remedy, str(checkpoint))
+    return [checkpoint]
 
 
 def _shards(index: Path) -> list[Path]:

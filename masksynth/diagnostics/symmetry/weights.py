@@ -29,11 +29,11 @@ class LayerScores:
     name, kind : str
         As in the checkpoint; ``kind`` is the layout.
     heads, key_heads, head_dim : int or None
-        H, G and d_h; None where nothing tells them.
+        H, G and d_h; None where they are unknown.
     symmetry, directionality : float or None
-        Of the sum over heads; None where the weights are zero.
+        Scores of the sum over heads; None where the weights are zero.
     head_symmetry, head_directionality : tuple
-        Of each head; empty where the heads are not known.
+        Scores of each head; empty where the heads are not known.
     """
 
     name: str
@@ -97,9 +97,9 @@ def diagnose_weights(
     gamma : float
         Standard deviations above the mean from which a norm is an outlier.
     head_dim : int, optional
-        d_h, where config.json does not tell it.
+        d_h, where config.json does not contain it.
     config : mapping, optional
-        What config.json would say, for arrays.
+        The content of config.json, for arrays.
     progress : callable
         Called with layers done and all layers.
 
@@ -120,9 +120,9 @@ def diagnose_weights(
     store = _store(weights, config)
     result = attentions(store, head_dim)
     layers = []
-    for done, one in enumerate(result):
+    for done, layer in enumerate(result):
         progress(done, len(result))
-        layers.append(_layer(store, one, mode, gamma))
+        layers.append(_layer(store, layer, mode, gamma))
     s, d = (_median([getattr(layer, name) for layer in layers]) for name in ("symmetry", "directionality"))
     return WeightDiagnosis(store.source, mode, float(gamma), tuple(layers), s, d, _notes(store, result))
 
@@ -133,14 +133,14 @@ def _store(weights: str | Path | Mapping[str, ArrayLike] | Store, config: Mappin
     return open_checkpoint(weights) if isinstance(weights, str | Path) else store_of(weights, config)
 
 
-def _layer(store: Store, one: Attention, mode: str, gamma: float) -> LayerScores:
-    query, key = read_parts(store, one)
-    heads, shared = one.heads or None, one.key_heads or None
-    whole = layer_scores(query, key, heads, shared, mode, gamma)
+def _layer(store: Store, layer: Attention, mode: str, gamma: float) -> LayerScores:
+    query, key = read_parts(store, layer)
+    heads, shared = layer.heads or None, layer.key_heads or None
+    combined = layer_scores(query, key, heads, shared, mode, gamma)
     each: tuple[Scores, ...] = head_scores(query, key, heads, shared, mode, gamma) if heads else ()
     width = query.shape[1] // heads if heads else None
     return LayerScores(
-        one.name, one.kind, heads, shared, width, *whole, *(tuple(zip(*each, strict=True)) if each else ((), ()))
+        layer.name, layer.kind, heads, shared, width, *combined, *(tuple(zip(*each, strict=True)) if each else ((), ()))
     )
 
 
@@ -155,6 +155,8 @@ def _notes(store: Store, result: tuple[Attention, ...]) -> tuple[str, ...]:
         name in config for name in ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "global_rope_theta")
     )
     rotary = rotary or any(name.endswith("inv_freq") for name in store.entries)
-    normed = any(f"{one.name}.{norm}.weight" in store.entries for one in result for norm in ("q_norm", "q_layernorm"))
-    flat = not config.get("model_type") and any(one.kind == "GPT-2" and one.query.axis == 0 for one in result)
+    normed = any(
+        f"{layer.name}.{norm}.weight" in store.entries for layer in result for norm in ("q_norm", "q_layernorm")
+    )
+    flat = not config.get("model_type") and any(layer.kind == "GPT-2" and layer.query.axis == 0 for layer in result)
     return tuple(note for note, holds in ((ROTARY, rotary), (NORMED, normed), (FLAT, flat)) if holds)

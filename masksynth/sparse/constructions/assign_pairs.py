@@ -16,7 +16,7 @@ from masksynth.sparse.constructions.chain_decomposition import Chains
 from masksynth.sparse.constructions.shared_hubs import Tracks
 
 
-def assign_guests(chains: Chains, layers: int, whole: BoolArray) -> Tracks:
+def assign_guests(chains: Chains, layers: int, complete: BoolArray) -> Tracks:
     """Return tracks with guests through which every pair of the quotient can be routed.
 
     Parameters
@@ -24,7 +24,7 @@ def assign_guests(chains: Chains, layers: int, whole: BoolArray) -> Tracks:
     chains : Chains
     layers : int
         Number of layers, for the estimates.
-    whole : (c,) bool
+    complete : (c,) bool
         Whether all members of the class at each slot take part: the others than the representative are then guests,
         both query and key, of their own slot and wherever the class is a guest. Of other classes only the
         representative takes part.
@@ -40,7 +40,7 @@ def assign_guests(chains: Chains, layers: int, whole: BoolArray) -> Tracks:
     >>> tracks.query.tolist(), tracks.node[tracks.query_slot].tolist()
     ([3], [0])
     """
-    weight = np.where(whole, np.diff(chains.offset), 1)
+    weight = np.where(complete, np.diff(chains.offset), 1)
     above = _keys_are_guests(chains, layers, weight)
     skipped = _supported(chains, above, _routed_by_third(chains))
     below, above = ~above & ~skipped, above & ~skipped

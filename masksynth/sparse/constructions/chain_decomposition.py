@@ -21,7 +21,7 @@ from masksynth.mask.csr import expand_ranges, indptr, prefix_sums, row_of_entry
 from masksynth.mask.typing import BoolArray, Int64Array
 
 ENTRY_LIMIT = 50_000_000
-"""Most edges, or (class, chain) pairs, for which there is enough memory."""
+"""Maximum number of edges, or (class, chain) pairs, for which there is enough memory."""
 
 
 class Chains(NamedTuple):
@@ -178,9 +178,9 @@ def _check_unions(
 def _highest(query: Int64Array, start: Int64Array, end: Int64Array, size: Int64Array) -> Int64Array:
     """Return the key of each class that reaches most classes, -1 if there is none; it is a cover.
 
-    Range maxima by a sparse table: the best class in each range of 1, 2, 4, ... classes.
+    Range maxima use a sparse table: the best class in each range of 1, 2, 4, ... classes.
     """
-    code = size * len(size) + np.arange(len(size))  # orders by size, and tells the class
+    code = size * len(size) + np.arange(len(size))  # sorts by size, then by class
     table = [code]
     while 2 << (len(table) - 1) <= len(size):
         half = 1 << (len(table) - 1)

@@ -49,7 +49,7 @@ NEVER = 10**12
 
 
 class Budget(NamedTuple):
-    """Most hops inside a strip, down to the hub below it, and from the hub above it."""
+    """Maximum number of hops inside a strip, down to the hub below it, and from the hub above it."""
 
     layers: int
     below: int = FREE
@@ -87,7 +87,7 @@ def hub_budget(budget: Budget, down: int, up: int) -> Budget | None:
     layers = budget.layers - down - up
     if below < 1 or above < 1:
         return None
-    most = layers + 1 if layers else 1  # with c = 0 there is a single hub
+    most = layers + 1 if layers else 1  # c = 0: a single hub
     return Budget(layers, below if below == FREE else min(below, most), above if above == FREE else min(above, most))
 
 

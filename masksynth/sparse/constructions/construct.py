@@ -86,7 +86,7 @@ def construct(mask: Mask, layers: int | None) -> Construction:
     """
     if layers is not None and (type(layers) is not int or layers < 1):
         raise InvalidInstance(
-            f"layers={layers!r} is neither None nor an integer from 1", "", "give the number of layers of the model"
+            f"layers: expected None or an integer from 1, got {layers!r}", "", "give the number of layers of the model"
         )
     chains = decompose_chains(mask)
     covers = quotient_covers(chains)

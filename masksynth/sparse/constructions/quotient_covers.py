@@ -64,7 +64,7 @@ def _below(chains: Chains, query: Int64Array, top: Int64Array, upper: Int64Array
 
 
 def _check_transitive(chains: Chains, upper: Int64Array, lower: Int64Array) -> None:
-    """Raise unless each query reaches whatever its cover reaches."""
+    """Raise unless each query reaches all that its cover reaches."""
     row, index = expand_ranges(np.searchsorted(chains.query, lower), np.searchsorted(chains.query, lower, side="right"))
     if (chains.highest(upper[row], chains.chain[chains.top[index]]) < chains.top[index]).any():
         raise InvalidInstance("the mask is not transitive", "", "close it first: masksynth.posets.closure(relation)")

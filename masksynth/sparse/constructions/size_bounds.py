@@ -10,8 +10,8 @@ chain.
 - *Classes.* Contracting classes maps the edges between them onto a set that carries the quotient. Paths inside a class
   of m stay there: it needs m edges, as each member has one going out. For L = 2 and m >= 4 it needs 2m - 2: unless
   every member has two going out, some v has one only, to w; then w needs m - 2 going out, and all have 2m - 3 together
-  at least. With equality the others have one each, each of which goes to a member with m - 2 > 1, so to w; then nobody
-  attends to v.
+  at least. With equality the others have one each, each of which goes to a member with m - 2 > 1, so to w; then no
+  element attends to v.
 - *Splits* (L = 2). A lower window of a and an upper one of b share no edge with the edges that cross from one to the
   other. Let (v, u) be a pair across: its path crosses at u or at v. So every v, or every u, has a crossing edge; min(a,
   b) of them at least.

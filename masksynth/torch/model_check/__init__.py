@@ -1,1 +1,1 @@
-"""What checks of a model share: its own runs, runs under given masks, comparisons of outputs, and derivatives."""
+"""Shared parts of model checks: plain runs, runs under given masks, comparisons of outputs, and derivatives."""

@@ -71,7 +71,7 @@ class BlackBox:
         """Return the outputs with some arguments changed, None if the model raises."""
         try:
             return self.run(**changed)
-        except Exception:  # models refuse arguments in many ways, which says nothing about the mask
+        except Exception:  # models refuse arguments in many ways, which is not evidence about the mask
             return None
 
     def movement(self, base: Tensor, positions: Int64Array, attempt: int = 0) -> Float64Array:

@@ -94,7 +94,7 @@ def check_model(
     probes : int
         Number of inputs and of outputs to test.
     seed : int
-        Of the random choices.
+        Seed of the random choices.
     gradients : bool
         Whether to take gradients.
 

@@ -88,7 +88,7 @@ def compare_call(observed: Dependence, checked: CheckedCall) -> ValueComparison:
         result = compare(force_torch_model(observed.box.model, observed.box.inputs, observed.mask.size))
         return replace(result, why_not=f"{call}, and {result.why_not}") if result.why_not else result
     result = compare(force_transformers_model(call))
-    if result.why_not:  # a class with its own attention code may call torch's function nevertheless
+    if result.why_not:  # a class with its own attention code may call torch's function anyway
         again = compare(force_torch_model(call.model, call.inputs, observed.mask.size))
         return again if not again.why_not else result
     return result

@@ -78,7 +78,7 @@ def describe_unused(batch: Batch | TrainingBatch, pair: UnusedPair) -> ModelFind
 
 
 def describe_equal_flow(removed: int) -> str:
-    """Return that masks of equal flow are not told apart, and how many pairs of masks were removed."""
+    """Return that masks of equal flow are not distinguished, and how many pairs of masks were removed."""
     ablated = f"; {removed} pairs of the masks in the call were removed, and each is used" if removed else ""
     return f"masks that let the same inputs reach the same outputs{ablated}"
 

@@ -25,7 +25,7 @@ SHIFTS = {
 }
 """Failure -> by how many positions the mask moves (down, right)."""
 EDGES = ("cut", "stay", "wrap")
-"""What comes in at the edge of a shifted mask: nothing, the entries at the edge, or those that went out."""
+"""Entries that fill the edge of a shifted mask: none, copies of the edge, or those shifted out at the other side."""
 
 
 def failures(mask: Mask, position_ids: Int64Array, window: int | None = None) -> Iterator[tuple[str, Mask]]:

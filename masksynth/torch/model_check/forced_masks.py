@@ -1,4 +1,4 @@
-"""Run a model with a given mask in each of its layers, whatever mask it is called with."""
+"""Run a model with a given mask in each of its layers, regardless of the mask in the call."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ from masksynth.torch.model_check.mask_flow import reachable_inputs
 from masksynth.torch.model_check.uniform_attention import UniformAttention
 
 RESTARTS = 3
-"""How often a measurement starts again when equal runs differ more at its end than at its beginning, as they do in
-compiled models that were recompiled meanwhile."""
+"""Maximum number of times that a measurement is repeated because equal runs differ more at its end than at its
+beginning, as happens when a compiled model is recompiled in between."""
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """What was measured of a model under a mask.
+    """Measured dependence of a model's outputs on its inputs under a mask.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def measure_dependence(
     keys, queries : (K,), (Q,) int64
         The inputs to change and the outputs to test.
     seed : int
-        Of the random combinations of outputs of which gradients are taken.
+        Seed of the random combinations of outputs of which gradients are taken.
     grad : bool
         Whether to take gradients.
 

@@ -1,4 +1,4 @@
-"""What ``check_model`` reports: findings, a diagnosis, what was compared and what was not."""
+"""Report of ``check_model``: findings, a diagnosis, what was compared and what was not."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class ModelReport:
 
     def _describe_pass(self) -> list[str]:
         """Return what was distinguished and what was not; "the model uses the mask" only if values were compared."""
-        lines = [f"told apart by values: {', '.join(self.told_apart)}"] if self.told_apart else []
-        lines += [f"not told apart: {item}" for item in self.not_told_apart]
+        lines = [f"distinguished by values: {', '.join(self.told_apart)}"] if self.told_apart else []
+        lines += [f"not distinguished: {item}" for item in self.not_told_apart]
         if not self.no_values:
             return [*lines, "the model uses the mask"]
         lines += [f"values not compared with those under the right masks: {self.no_values}"]
@@ -115,7 +115,7 @@ class ModelReport:
 
     @property
     def remedy(self) -> str:
-        """What to do about the first finding."""
+        """Remedy for the first finding."""
         if self.cause is not None:
             return self.cause.remedy
         if self.findings and self.findings[0].kind in (*OF_MASK, "values") and self.diagnosis is not None:

@@ -73,7 +73,7 @@ def self_test(
     samples, probes : int
         Number of samples to run separately, and of single tokens to change.
     seed : int
-        Of the random choices.
+        Seed of the random choices.
     visible : {"causal", "mask"}
         What the tokens of a sample attend to when it is run alone: all tokens before, or (samples with their own
         visibility) what the mask allows. With "mask", context that the mask lacks is not noticed.

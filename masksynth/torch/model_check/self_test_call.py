@@ -41,7 +41,7 @@ class SelfTestCall:
         Largest difference of logits, relative to the largest logit; by default that of the dtype.
     reference : transformers model, callable or None
     logits : (N, V) Tensor
-        Of the callable.
+        Logits that the callable returns.
     call : ModelCall or str
         The call of the transformers model inside, or why there is none.
     architecture : Architecture or str

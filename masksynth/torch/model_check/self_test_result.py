@@ -1,4 +1,4 @@
-"""What ``self_test`` compared, and what it did not."""
+"""Result of ``self_test``: what was compared, and what was not."""
 
 from __future__ import annotations
 

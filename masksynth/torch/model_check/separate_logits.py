@@ -155,7 +155,7 @@ def _run_without_mask(tested: SelfTestCall, alone: SeparateSample) -> Tensor:
 
 
 def _run_under_our_mask(tested: SelfTestCall, alone: SeparateSample) -> Tensor:
-    """Run the callable on a sample alone as on the merged batch, under a mask of ours.
+    """Run the callable on a sample alone as on the merged batch, under a mask that masksynth makes.
 
     For flex it is padded to N positions, each of which attends to itself: one compiled kernel serves both.
     """

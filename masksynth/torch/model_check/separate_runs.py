@@ -29,7 +29,7 @@ NOT_BY_POSITION = (
 
 
 class SeparateDifference(NamedTuple):
-    """Where merged outputs differ from those of a sample alone.
+    """Difference between merged outputs and those of a sample run alone.
 
     Parameters
     ----------

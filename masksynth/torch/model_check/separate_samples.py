@@ -67,9 +67,9 @@ def has_default_mask(mask: Mask, positions: Int64Array, causal: bool) -> bool:
     Parameters
     ----------
     mask : Mask
-        Of the merged batch.
+        Mask of the merged batch.
     positions : (n,) int64
-        Of the sample, ascending.
+        Positions of the sample, ascending.
     causal : bool
 
     Examples

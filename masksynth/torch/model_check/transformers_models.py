@@ -1,4 +1,4 @@
-"""Find the transformers model inside a callable, and run it on single samples without our masks."""
+"""Find the transformers model inside a callable, and run it on single samples without masksynth's masks."""
 
 from __future__ import annotations
 

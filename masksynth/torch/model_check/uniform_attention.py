@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 TEMPERATURE, MASKED = 4096.0, -9000.0
-"""Scores are divided by TEMPERATURE; scores of at most MASKED count as masked, whatever finite number masks them."""
+"""Scores are divided by TEMPERATURE; scores of at most MASKED count as masked, for any finite number that masks."""
 
 
 class UniformAttention(TorchFunctionMode):
@@ -31,7 +31,7 @@ class UniformAttention(TorchFunctionMode):
     ) -> Any:
         name = getattr(func, "__name__", "")
         if name in ("softmax", "scaled_dot_product_attention") and args and isinstance(args[0], Tensor):
-            scaled = args[0] / TEMPERATURE  # of attention: the queries, and so the scores
+            scaled = args[0] / TEMPERATURE  # attention: scaling the queries scales the scores
             if name == "softmax":
                 scaled = torch.where(args[0] > MASKED, scaled, args[0])
             args = (scaled, *args[1:])

@@ -34,7 +34,7 @@ def find_unmasked_layers(checked: CheckedCall) -> Cause | None:
 def measure_without_attention(call: ModelCall) -> float:
     """Return by how much outputs move with another position's input when every position attends to itself only.
 
-    Infinite if no attention takes a mask.
+    The movement is infinite if no attention takes a mask.
     """
     size = len(call.outputs)
     identity = [torch.eye(size, dtype=torch.bool, device=call.outputs.device)]

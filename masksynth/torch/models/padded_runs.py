@@ -40,7 +40,7 @@ def read_padded(runs: RecordedRuns) -> Architecture:
         raise Unsupported(f"{fact}; load the model with attn_implementation='sdpa'")
     if not ignored:
         fact = f"{record.model} gives a padded row other outputs than its sample alone"
-        raise Unsupported(f"{fact}; train it on one sample a batch, without masksynth")
+        raise Unsupported(f"{fact}; train it on one sample per batch, without masksynth")
     return replace(record, kind="causal" if causal else "bidirectional")
 
 

@@ -1,4 +1,4 @@
-"""Which tokens of its own sample a token attends to in one layer of a model: causal or not, window, chunk."""
+"""Reach of a token in one layer: the tokens of its own sample that it attends to (causal or not, window, chunk)."""
 
 from __future__ import annotations
 

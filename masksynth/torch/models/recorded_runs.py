@@ -76,7 +76,7 @@ class RecordedRuns:
         Parameters
         ----------
         record : Architecture
-            Says how masks are passed and where position ids begin.
+            Describes how masks are passed and where position ids begin.
         change : mapping, optional
             Other arguments of the call.
         **options

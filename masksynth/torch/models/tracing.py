@@ -2,7 +2,7 @@
 
 Every layer that goes through the attention interface of transformers calls a recorder instead of its attention: the
 recorder keeps the layer's queries, keys and mask, and returns each token's own values, so that attention mixes nothing.
-If positions mix nevertheless, something other than attention mixes them; if states change when tokens and position ids
+If positions mix anyway, something other than attention mixes them; if states change when tokens and position ids
 are reversed together, the model counts positions by itself. The recorder of the mask interface gets the model's mask
 functions before they become tensors and evaluates them at far indices, however long the window is.
 """

@@ -57,7 +57,7 @@ def read_formula(path: Path) -> NamedFormula:
 
 
 def parse_formula(text: str) -> NamedFormula:
-    r"""Return the formula in a text.
+    r"""Return the formula in a string.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def _clause(line: str, number: int, variables: int) -> Literals:
 
 
 def parse_steps(text: str, variables: int) -> list[Step]:
-    r"""Return the steps in the text of a proof: one clause a line, with its 0 at the end, after ``d`` if it is deleted.
+    r"""Return the steps in the text of a proof: one clause per line, ending in 0, after ``d`` if it is deleted.
 
     Empty lines and lines that begin with ``c`` are comments. Variables beyond those of the formula may occur, at most
     as many as the proof has literals.

@@ -1,6 +1,6 @@
 """The formula of a part, built level by level from matrices of known, open and needed pairs.
 
-A literal is a text: ``edge 2 0``, ``reach 4 2 0`` or ``-reach 4 2 0``. At level l the state of a pair is 2 if its
+A literal is a string: ``edge 2 0``, ``reach 4 2 0`` or ``-reach 4 2 0``. At level l the state of a pair is 2 if its
 literal is true, 1 if it is a variable, 0 if it is false. Levels are processed from the deepest down: all pairs that are
 needed at a level are known once the levels above it are done. For each query, one row of states is combined with one
 table of states, over all middle positions w and all keys at once.

@@ -17,7 +17,7 @@ MAX_TEXT = 1 << 30
 MAX_ARRAY = 1 << 28
 """Largest array file that is read (256 MiB)."""
 MAX_DIGITS = 100
-"""Most characters of an integer in JSON; every number of a proof has fewer."""
+"""Maximum number of characters of an integer in JSON; every number of a proof has fewer."""
 _NPY = re.compile(rb"\{'descr': '\|b1', 'fortran_order': False, 'shape': \((\d{1,9}(?:, \d{1,9}){1,2})\), \} *\n")
 
 Bools = NDArray[np.bool_]

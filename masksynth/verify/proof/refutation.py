@@ -106,7 +106,7 @@ def _by_program(formula: NamedFormula, path: Path, program: str) -> int:
     output = done.stdout.decode("utf-8", "replace").splitlines()
     verdicts = {line.strip() for line in output if line.lstrip().startswith("s ")}
     # A positive exit code is ignored: older versions of drat-trim end with 1 if the formula has the empty clause.
-    if verdicts != {VERIFIED} or done.returncode < 0:  # below 0: ended by a signal
+    if verdicts != {VERIFIED} or done.returncode < 0:  # negative: ended by a signal
         last = next((line for line in reversed(output) if line.strip()), "nothing")
         got = f"exit code {done.returncode} and the last line {last!r:.80}"
         raise WrongAnswer("proof", f"{_place(path)}: {program}: expected '{VERIFIED}' as its one verdict, got {got}")

@@ -46,7 +46,7 @@ class Clauses:
         return conflict
 
     def propagate(self, literal: int) -> bool:
-        """Make a literal true, and whatever units imply; return whether a clause becomes false."""
+        """Make a literal true, and all that units imply; return whether a clause becomes false."""
         value, watching, trail = self.value, self.watching, self.trail
         if value[literal]:
             return value[literal] < 0

@@ -13,7 +13,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.verify.proof.proof_files import Bools, read_array, read_json
 
 MAX_SIZE = 4096
-"""Most positions for which a proof is checked."""
+"""Maximum number of positions for which a proof is checked."""
 MAX_WEIGHT = 10**6
 MAX_LAYERS = 10**9
 MAX_NUMBER = 10**15

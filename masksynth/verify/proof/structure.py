@@ -66,7 +66,7 @@ def check_witness(statement: Statement) -> None:
     if (lost := statement.relation & ~seen).any():
         raise _wrong("mask.npy", f"no flow along {_first(lost)} within {statement.depth} layers")
     if value != statement.value:
-        raise _wrong("mask.npy", f"it weighs {value}, not {statement.value} as problem.json claims")
+        raise _wrong("mask.npy", f"expected the weight {statement.value} of problem.json, got {value}")
 
 
 def check_structure(statement: Statement) -> int:

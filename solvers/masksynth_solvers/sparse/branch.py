@@ -32,7 +32,7 @@ CANDIDATES = 12
 DEEPEST = 250
 """Greatest depth of a tree, so that ordinary parsers can read its nested JSON."""
 MAX_NUMBERS = 30_000_000
-"""Most duals in a tree."""
+"""Maximum number of duals in a tree."""
 
 Node = dict[str, Any]
 Fixed = Mapping[int, int]

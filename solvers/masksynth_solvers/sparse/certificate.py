@@ -103,7 +103,7 @@ def write_proof(
     mask = np.reshape(mask, (-1, problem.size, problem.size) if problem.layered else problem.relation.shape)
     edges = [
         tuple(map(int, edge)) for edge in np.argwhere(mask) if edge[-2] != edge[-1]
-    ]  # with its layer in front, if layered
+    ]  # (layer, query, key) if layered
     components = _proof_components(problem, reduction)
     if reduction.unreachable is not None or len(components) != len(bounds):
         unreachable = f", unreachable {reduction.unreachable}" if reduction.unreachable else ""

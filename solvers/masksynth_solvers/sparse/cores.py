@@ -1,6 +1,6 @@
 """CP-SAT with core-guided search: cores raise the bound until a solution meets it.
 
-Each slice starts anew with twice the time.
+Each slice restarts from scratch with twice the time.
 
 The default search of CP-SAT does not help here: its bound stays at that of the linear relaxation.
 """
@@ -26,7 +26,7 @@ class Cores:
         self.spent = 0.0
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
-        """Search at least as long as all slices before together, since CP-SAT starts anew."""
+        """Search at least as long as all slices before together, since CP-SAT restarts from scratch."""
         from ortools.sat.python import cp_model
 
         model, variables = self._model(known, until)
@@ -45,7 +45,7 @@ class Cores:
             )
             known = known.found(chosen, self.formula.cost(chosen), "cpsat")
         elif native != cp_model.UNKNOWN:
-            raise MasksynthError(f"CP-SAT answered {solver.status_name(native)} to a problem that has a solution")
+            raise MasksynthError(f"CP-SAT returned {solver.status_name(native)} to a problem that has a solution")
         if interrupted and (until is None or monotonic() < until):
             raise KeyboardInterrupt
         bound = solver.best_objective_bound

@@ -11,7 +11,7 @@ from masksynth.sparse.engines import Standing
 from masksynth_solvers.sparse.path_encoding import Formula
 
 MAX_EDGES = 26
-"""Most edges that may be chosen."""
+"""Maximum number of edges that may be chosen."""
 
 
 class Brute:

@@ -60,7 +60,7 @@ class Linear:
             chosen = self.formula.chosen(true)
             known = known.found(chosen, self.formula.cost(chosen), "ilp")
         elif native != self.solver.NOT_SOLVED:
-            raise MasksynthError(f"SCIP answered status {native} to a problem that has a solution")
+            raise MasksynthError(f"SCIP returned status {native} to a problem that has a solution")
         if interrupted and monotonic() < end:
             raise KeyboardInterrupt
         bound = self.solver.Objective().BestBound()

@@ -23,7 +23,7 @@ from masksynth_solvers.sparse.descent import Descent
 from masksynth_solvers.sparse.path_encoding import Window, encode
 
 EFFORT = 20.0
-"""Most effort for one window."""
+"""Maximum effort for one window."""
 COUNTER_LIMIT = 60_000
 """Largest product of terms and bound in a window's counter; counters of smaller windows are larger and help less."""
 

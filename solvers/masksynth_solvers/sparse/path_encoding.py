@@ -42,7 +42,7 @@ Step = tuple[str, int, int, int]
 Literal = int | bool
 """Number of a variable, or a constant."""
 MAX_SPARSE_CLAUSES = 5_000_000
-"""Most clauses of a formula."""
+"""Maximum number of clauses of a formula."""
 MAX_TERMS = 20_000
 """Greatest total weight that a totalizer counts."""
 

@@ -48,9 +48,9 @@ LAST = 4.0
 ALONE = 1.0
 """Effort of each engine in turn before windows are tried and processes are started."""
 MOST_ROWS = 5_000
-"""Most clauses of a formula whose linear relaxation is solved for a bound."""
+"""Maximum number of clauses of a formula whose linear relaxation is solved for a bound."""
 CUT_PAIR_LIMIT = 60
-"""Most pairs of a component for which disjoint cuts are computed."""
+"""Maximum number of pairs of a component for which disjoint cuts are computed."""
 
 
 def search(

@@ -28,7 +28,7 @@ ALONE = 2.0
 """Seconds for CaDiCaL before a branch-and-bound tree is built at the same time ..."""
 
 
-BESIDE = 5.0
+TOGETHER = 5.0
 """... and seconds for both before windows are tried."""
 
 
@@ -78,7 +78,7 @@ def edge_lists(edges: Iterable[Edge]) -> list[list[int]]:
 def certify(claim: Claim, lemmas: Lemmas, effort: float) -> dict[str, Any]:
     """Prove the bound of a component in its folder; return its entry in problem.json."""
     layered = lemmas.problem.layered
-    kind = _prove(claim, claim.until if layered else min(claim.until, monotonic() + ALONE + BESIDE))
+    kind = _prove(claim, claim.until if layered else min(claim.until, monotonic() + ALONE + TOGETHER))
     if kind or layered:
         return claim.entry(kind or _raise_unproved(claim))
     before = len(lemmas.entries)

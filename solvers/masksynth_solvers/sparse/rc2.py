@@ -16,7 +16,7 @@ from masksynth_solvers.sparse.path_encoding import Formula
 CONFLICTS = 8_000
 """Conflicts per unit of effort."""
 MOST_PAIRED = 600
-"""Most edges for which RC2 looks for at-most-one constraints among soft clauses (quadratic)."""
+"""Maximum number of edges for which RC2 looks for at-most-one constraints among soft clauses (quadratic)."""
 SLICE = 2_000
 """Conflicts between two checks of the clock."""
 

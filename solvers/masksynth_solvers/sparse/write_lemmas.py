@@ -16,7 +16,7 @@ from masksynth_solvers.sparse.nested import Lemma, Solved, canonical_form, selec
 from masksynth_solvers.sparse.path_encoding import Window
 
 WINDOW_LIMIT = 12
-"""Most windows of one proof, those with the highest bounds: more make the search shorter but the proof longer."""
+"""Maximum number of windows of a proof (highest bounds first): more shorten the search but lengthen the proof."""
 
 
 class Lemmas:

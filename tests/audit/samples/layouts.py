@@ -1,4 +1,4 @@
-"""Masks that a packer might write, with where every token of every sample stands."""
+"""Masks that a packer might write, with the position of every token of every sample."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Layout:
 
 
 def random_samples(rng, count=4, longest=8, tokens=5, segments=False):
-    """Return samples that share beginnings, with few token ids, so that many look alike."""
+    """Return samples that share beginnings, with few token ids, so that many look the same."""
     made = []
     for number in range(count):
         size = int(rng.integers(2, longest + 1))

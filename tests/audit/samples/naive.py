@@ -76,7 +76,7 @@ def cut(rows, rule):
 
 
 def is_right(tables, inputs, positions, labels, samples, rules, layers=None):
-    """Return whether every label is predicted, as often as asked, from the value that its own sample gives.
+    """Return whether every label is predicted, as often as expected, from the value that its own sample gives.
 
     Values are named level by level: identity and the multiset of values in each table's row.
     """

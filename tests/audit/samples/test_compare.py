@@ -262,7 +262,7 @@ def test_limits_are_told(monkeypatch):
 
 
 def test_position_ids_of_several_dimensions():
-    """Images, text and pads in one folder; a batch of text alone does not store further dimensions."""
+    """Images, text and pads in one folder; a batch of text alone does not store additional dimensions."""
     image = [[0, 1, 1, 2], [0, 1, 2, 3], [0, 2, 1, 3]]
     rows = [
         {"id": "image", "input_ids": [5, 6, 7, 8], "labels": [-100, 6, 7, 8], "position_ids": image},

@@ -1,4 +1,4 @@
-"""Small and odd inputs: every one gives findings or one line, never a trace."""
+"""Small and unusual inputs: every one gives findings or a one-line error, never a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packed folders beside their samples: position ids of several dimensions, and weights."""
+"""Packed folders compared with their samples: position ids of several dimensions, and weights."""
 
 from __future__ import annotations
 

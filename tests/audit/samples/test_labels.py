@@ -171,7 +171,7 @@ def test_a_token_that_equals_the_label_beside_it_is_no_leak():
     text = {"id": "t", "input_ids": [3, 4, 5, 6], "labels": [-100, 4, 5, 6]}
     noisy = {
         "id": "n",
-        "input_ids": [5, 5, 2, 99, 5, 2],  # the second 5 is masked, and stands beside another one
+        "input_ids": [5, 5, 2, 99, 5, 2],  # the second 5 is masked, and is next to another one
         "labels": [-100, -100, -100, 5, -100, -100],
         "segments": [
             {"length": 3, "within": "full", "position": 0},

@@ -1,4 +1,4 @@
-"""Windows and chunks are told from rows that lack their context."""
+"""Windows and chunks are distinguished from rows that lack context."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_few_cut_rows_among_many_are_no_window():
 
 
 def test_a_prompt_that_all_samples_lost_is_not_taken_for_a_chunk():
-    """Answers of up to three tokens that do not see prompts of three: chunks of three, or lost context; nobody can
-    know.
+    """Answers of up to three tokens that do not see prompts of three: chunks of three, or lost context; the
+    masks cannot decide.
     """
     samples = [
         {"id": n, "input_ids": [1, 2, 3, n, n + 1, n + 2], "labels": [-100] * 4 + [n + 1, n + 2]} for n in (10, 20, 30)

@@ -1,4 +1,4 @@
-"""Centres and clusters beside loops over pairs, and their numbers beside what is expected."""
+"""Centres and clusters compared with loops over pairs, and their numbers with expected ones."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def test_what_centres_capture():
 
 @pytest.mark.parametrize("delta", [0.0, -1.0, 4.0, np.nan])
 def test_distances_that_are_none(delta):
-    with pytest.raises(InvalidInstance, match="delta is"):
+    with pytest.raises(InvalidInstance, match="expected 0 < delta <= "):
         renyi_centres(starts(1, 3, 3), delta)
-    with pytest.raises(InvalidInstance, match="delta is"):
+    with pytest.raises(InvalidInstance, match="expected 0 < delta <= "):
         clusters(starts(1, 3, 3), delta)
 
 
@@ -155,7 +155,7 @@ def test_points_that_are_none_are_refused():
     bad = (np.zeros((0, 2)), np.array([[1.0, 0.0], [np.nan, 0.0]]), np.ones(2), np.ones((3, 1)))
     for points in bad:
         for call in (renyi_centres, strong_centres, clusters):
-            with pytest.raises(InvalidInstance, match="too few or not finite"):
+            with pytest.raises(InvalidInstance, match="expected finite points"):
                 call(points, 0.1)
-    with pytest.raises(InvalidInstance, match="not finite"):
+    with pytest.raises(InvalidInstance, match="expected finite points"):
         captured(bad[1][None], bad[1][None], np.ones((1, 2), bool), 0.1)

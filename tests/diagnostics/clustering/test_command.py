@@ -98,7 +98,7 @@ def test_pictures_are_the_same_twice(tmp_path, ending, dim):
         assert f"written to {place}" in done.output
     assert places[0].read_bytes() == places[1].read_bytes()
     assert len(places[0].read_bytes()) > 5000
-    assert "is there already" in run("--causal", 6, *QUICK, "-o", places[0]).output
+    assert "already exists" in run("--causal", 6, *QUICK, "-o", places[0]).output
     assert run("--causal", 6, *QUICK, "-o", places[0], "--force", "--quiet").output == ""
 
 

@@ -25,7 +25,7 @@ def test_the_circle_and_the_sphere_in_closed_form():
         assert abs(expected_strong(delta, 2) - np.pi / delta) < 1e-12 * np.pi / delta
         assert abs(expected_strong(delta, 3) - np.sin(delta / 2) ** -2) < 1e-11 * np.sin(delta / 2) ** -2
     assert round(expected_strong(0.5, 2), 5) == 6.28319
-    assert 3 * np.sin(1.5) ** 2 > 1  # what is printed for the cap exceeds the whole sphere
+    assert 3 * np.sin(1.5) ** 2 > 1  # what is printed for the cap exceeds the complete sphere
 
 
 def test_strong_centres_of_few_points():
@@ -72,9 +72,9 @@ def test_long_intervals_and_the_circle():
 
 def test_what_is_refused():
     for call in (lambda: cap_mass(0, 2), lambda: cap_mass(1, 1), lambda: cap_mass(4, 2), lambda: cap_mass(np.nan, 3)):
-        with pytest.raises(InvalidInstance, match="a cap of"):
+        with pytest.raises(InvalidInstance, match="0 < delta <= pi and a dimension"):
             call()
-    with pytest.raises(InvalidInstance, match="0 points"):
+    with pytest.raises(InvalidInstance, match="number of points, got 0"):
         expected_strong(0.5, 2, 0)
     with pytest.raises(InvalidInstance, match="length"):
         parking(-1)

@@ -1,4 +1,4 @@
-"""Right-hand sides beside the definition written out, on any mask."""
+"""Right-hand sides compared with the definition written out, on any mask."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def test_what_is_refused():
         blocks_of(pattern)
     with pytest.raises(InvalidInstance, match="expected a mask with positions, got 0"):
         blocks_of(Mask.from_dense(np.zeros((0, 0), bool)))
-    with pytest.raises(InvalidInstance, match="query is not a"):
+    with pytest.raises(InvalidInstance, match="query: expected"):
         weights(3, query=np.eye(2))
-    with pytest.raises(InvalidInstance, match="value is not a"):
+    with pytest.raises(InvalidInstance, match="value: expected"):
         weights(2, value=np.full((2, 2), np.nan))
-    with pytest.raises(InvalidInstance, match="dimension 1"):
+    with pytest.raises(InvalidInstance, match="dimension of at least 2, got 1"):
         weights(1)

@@ -65,7 +65,7 @@ def test_the_lower_bound_fails_beyond_pi_and_the_upper_does_not():
     lower, upper = interaction_bounds(x, 1.0)
     assert (lower > interaction(x, 1.0)).any()
     assert (interaction(x, 1.0) < upper).all()
-    with pytest.raises(InvalidInstance, match="not positive"):
+    with pytest.raises(InvalidInstance, match="expected positive angles"):
         interaction_bounds([0.0, 1.0], 1.0)
 
 
@@ -91,5 +91,5 @@ def test_two_tokens_in_closed_form_and_by_quadrature():
 
 @pytest.mark.parametrize("beta", [-1.0, np.nan, np.inf])
 def test_a_temperature_that_is_none(beta):
-    with pytest.raises(InvalidInstance, match="beta is"):
+    with pytest.raises(InvalidInstance, match="expected a finite beta"):
         peak(beta)

@@ -105,7 +105,7 @@ def test_an_open_hemisphere_gathers_with_cycles():
 
 
 def test_without_a_hemisphere_a_cycle_need_not_gather():
-    """The conjecture needs almost every start: three on the circle that chase one another stand still."""
+    """The conjecture needs almost every start: three on the circle that chase one another do not move."""
     rows = np.roll(np.eye(3, dtype=bool), 1, axis=1)
     turn = 2 * np.pi * np.arange(3) / 3
     x = np.stack([np.cos(turn), np.sin(turn)], axis=-1)[None]

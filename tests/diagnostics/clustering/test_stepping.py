@@ -1,4 +1,4 @@
-"""Many systems in lockstep beside scipy's ``solve_ivp`` on each alone."""
+"""Many systems in lockstep, compared with scipy's ``solve_ivp`` on each alone."""
 
 from __future__ import annotations
 

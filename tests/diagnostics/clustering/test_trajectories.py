@@ -169,19 +169,19 @@ def test_rows_without_themselves_and_empty_rows():
 
 def test_what_is_refused():
     for start, text in (
-        (np.ones((2, 3)), "start has shape"),
-        (np.ones((1, 4, 2)), "start has shape"),
-        (np.ones((1, 3, 1)), "start has shape"),
+        (np.ones((2, 3)), "start: expected"),
+        (np.ones((1, 4, 2)), "start: expected"),
+        (np.ones((1, 3, 1)), "start: expected"),
         (np.zeros((1, 3, 2)), "a point of the start is 0 or not finite"),
         (np.full((1, 3, 2), np.nan), "a point of the start is 0 or not finite"),
     ):
         with pytest.raises(InvalidInstance, match=text):
             trajectories(causal_mask(3), start, [1.0])
-    with pytest.raises(InvalidInstance, match="beta is nan"):
+    with pytest.raises(InvalidInstance, match="expected a finite beta >= 0, got nan"):
         trajectories(causal_mask(3), starts(1, 3, 3), [1.0], beta=np.nan)
     with pytest.raises(InvalidInstance, match="finite angles"):
         angles(causal_mask(3), np.zeros((1, 2)), [1.0])
     with pytest.raises(InvalidInstance, match="expected a positive number of positions, got 0"):
         causal_mask(0)
-    with pytest.raises(InvalidInstance, match="0 seeds"):
+    with pytest.raises(InvalidInstance, match="expected seeds >= 1"):
         starts(0, 3, 3)

@@ -1,4 +1,4 @@
-"""Both algorithms beside the matrix written out, on hundreds of random trees."""
+"""Both algorithms compared with the matrix written out, on hundreds of random trees."""
 
 from __future__ import annotations
 
@@ -195,9 +195,9 @@ def test_bad_inputs_are_refused():
     bad = x.copy()
     bad[1, 1] = np.nan
     for q, k, v, said in (
-        (x[:3], x, x, "for 4 positions"),
+        (x[:3], x, x, "of one shape .4, d."),
         (bad, x, x, "not finite"),
-        (x, x, x[:2], "v .2, 2."),
+        (x, x, x[:2], "v: expected shape .4, c., got .2, 2."),
         (x, x, x[0], "shape"),
     ):
         with pytest.raises(InvalidInstance, match=said):
@@ -206,9 +206,9 @@ def test_bad_inputs_are_refused():
         hierarchical_attention(tree, x, x, x, scores="cosine")
     with pytest.raises(InvalidInstance, match="eps"):
         hierarchical_attention(tree, x, x, x, eps=x)
-    with pytest.raises(InvalidInstance, match="leave causal out"):
+    with pytest.raises(InvalidInstance, match="omit causal"):
         sight_of(tree, causal=True, mask=Mask.from_dense(np.ones((4, 4), bool)))
-    with pytest.raises(InvalidInstance, match="one table of that size"):
+    with pytest.raises(InvalidInstance, match="a mask of one table over 4 positions"):
         sight_of(tree, mask=Mask.from_dense(np.ones((5, 5), bool)))
     backwards = tree_of_lists(list(range(8999, -1, -1)))
     with pytest.raises(Unsupported, match="8,192"):

@@ -1,4 +1,4 @@
-"""The tree of a mask beside all its modules, found by trying every set."""
+"""The tree of a mask compared with all its modules, found by trying every set."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_pictures_come_from_the_record_and_are_equal_each_time(tmp_path):
     assert write_hierarchy_figure(tmp_path / "other.svg", changed).read_bytes() != (tmp_path / "0.svg").read_bytes()
     for tree in (tree_of_lists(0), windows(3000, ())):
         write_hierarchy_figure(tmp_path / "edge.svg", diagnose_hierarchy(tree, flat=False), force=True)
-    with pytest.raises(InvalidInstance, match="there already"):
+    with pytest.raises(InvalidInstance, match="already exists"):
         write_hierarchy_figure(tmp_path / "0.svg", found)
     with pytest.raises(InvalidInstance, match="ends in"):
         write_hierarchy_figure(tmp_path / "0.gif", found)
@@ -175,8 +175,8 @@ def test_scores_that_are_not_finite_are_refused_in_both_precisions():
         (1e200 * x, {}, "too large"),
         (np.float32(1e25) * x.astype(np.float32), {}, "too large"),
         (1e200 * x, {"scores": "distance"}, "too large"),
-        (x, {"scale": np.nan}, "scale nan"),
-        (x, {"scale": np.inf}, "scale inf"),
+        (x, {"scale": np.nan}, "expected a finite scale, got nan"),
+        (x, {"scale": np.inf}, "expected a finite scale, got inf"),
         (x, {"eps": np.full((tree.nodes, 1), 1e200)}, "too large"),
         (x + 1j, {}, "complex"),
     ):
@@ -234,7 +234,7 @@ def test_a_mask_says_itself_what_is_seen(tmp_path):
         (("tree.json", "--branching", "2"), "--branching has no effect"),
         (("nowhere.json",), "No such file"),
         (("nowhere.npy",), "there is no such file"),
-        (("bad.json",), "two families"),
+        (("bad.json",), "more than once among the leaves"),
         (("--length", "9", "--plot", "x.gif"), "ends in '.gif'"),
         (("order.json", "--causal"), "not in the order"),
     ],

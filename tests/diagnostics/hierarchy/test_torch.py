@@ -1,4 +1,4 @@
-"""Hierarchical attention in torch: beside numpy, its gradients, padding, heads, and in real transformers."""
+"""Hierarchical attention in torch: compared with numpy, its gradients, padding, heads, and in real transformers."""
 
 from __future__ import annotations
 
@@ -114,14 +114,14 @@ def test_a_layer_trains_with_embeddings_of_places():
 def test_shapes_that_do_not_fit_are_refused():
     x = torch.zeros(1, 2, 4, 3)
     for tree, q, k, v, options, said in (
-        (windows(5), x, x, x, {}, "tree of 5"),
+        (windows(5), x, x, x, {}, "5 positions of the tree"),
         (windows(4), x, x[..., :2], x, {}, "one d"),
         (windows(4), torch.zeros(1, 3, 4, 3), x, x, {}, "share"),
         (windows(4), x, x, x, {"padding": torch.ones(4)}, "padding"),
         (tree_of_lists([1, 0, 3, 2]), x, x, x, {"causal": True}, "order"),
         (windows(4, (2,)), x, x, x, {"eps": []}, "rows, one for each depth"),
         (windows(4, (2,)), x, x, x, {"eps": [torch.zeros(2, 1), torch.zeros(3, 1)]}, "rows, one for each depth"),
-        (windows(4), x, x, x, {"scale": float("nan")}, "scale nan"),
+        (windows(4), x, x, x, {"scale": float("nan")}, "expected a finite scale, got nan"),
     ):
         with pytest.raises(InvalidInstance, match=said):
             hierarchical_attention(tree, q, k, v, **options)

@@ -29,8 +29,8 @@ SELF.append(SELF)
     [
         ([], "the tree is empty"),
         ([0, []], "is empty"),
-        ([[0, 1], [1, 2]], "position 1 is a leaf of two families"),
-        ([0, 0], "position 0 is a leaf of two families"),
+        ([[0, 1], [1, 2]], "position 1 occurs more than once"),
+        ([0, 0], "position 0 occurs more than once"),
         ([[0, 1], [3]], "position 2 is missing"),
         ([0, "a"], "expected a list or a position, got 'a'"),
         ([0, True], "expected a list or a position, got True"),
@@ -137,7 +137,7 @@ def test_windows_refuse_nonsense():
 def test_trees_from_files(tmp_path):
     place = tmp_path / "tree.json"
     for text, said in (
-        ("[[0,1],[1]]", "two families"),
+        ("[[0,1],[1]]", "more than once among the leaves"),
         ("{", "not JSON"),
         ('{"parent": [-1]}', "missing required field `position`"),
         ('{"parent": 3, "position": []}', "Expected `array`, got `int`"),

@@ -162,7 +162,7 @@ def test_head_sizes_come_from_the_norms_or_the_option_where_there_is_no_config(t
     written = made("Llama", tmp_path)
     (tmp_path / "config.json").unlink()
     with pytest.raises(
-        InvalidInstance, match="48 query and 24 key outputs are grouped heads, and nothing tells the size of a head"
+        InvalidInstance, match="48 query and 24 key outputs are grouped heads, and the size of a head is unknown"
     ):
         diagnose_weights(tmp_path)
     compare(diagnose_weights(tmp_path, head_dim=12), written, 4, 2)
@@ -294,7 +294,7 @@ def test_a_folder_in_which_a_tensor_is_there_twice_is_refused(tmp_path):
         )
     with pytest.raises(
         InvalidInstance,
-        match=r"layer.(key|query).weight: two.safetensors contains a tensor that another file contains, too; name one",
+        match=r"layer.(key|query).weight: two.safetensors contains a tensor that is also in another file; name one",
     ):
         diagnose_weights(tmp_path)
     for name in ("one", "two"):

@@ -116,12 +116,12 @@ def test_weights_without_a_config(folder):
     [
         ([], "no subject; name a checkpoint or a mask, or give --train"),
         (["neither.npz"], "neither.npz: neither a mask nor a checkpoint: it contains a, b, c ...; name a mask"),
-        (["causal.npy", "--gamma", "1"], "causal.npy: --gamma goes with a checkpoint, not with a mask; leave it out"),
-        (["weights.npz", "--check"], "weights.npz: --check goes with a mask, not with a checkpoint"),
+        (["causal.npy", "--gamma", "1"], "causal.npy: --gamma applies to a checkpoint, not to a mask; omit it"),
+        (["weights.npz", "--check"], "weights.npz: --check applies to a mask, not to a checkpoint"),
         (["causal.npy", "--train"], "--train does not take a subject"),
-        (["--train", "--mode", "sum"], "--mode goes with a checkpoint, not with a training"),
-        (["causal.npy", "--steps", "3"], "--steps goes with a training, not with a mask"),
-        (["weights.npz", "--steps", "3"], "--steps goes with a training, not with a checkpoint"),
+        (["--train", "--mode", "sum"], "--mode applies to a checkpoint, not to a training"),
+        (["causal.npy", "--steps", "3"], "--steps applies to a training, not to a mask"),
+        (["weights.npz", "--steps", "3"], "--steps applies to a training, not to a checkpoint"),
         (["absent.npz"], "absent.npz: there is no such file or folder"),
         (["causal.npy", "-o", "a.gif"], "a.gif: ends in '.gif'; name a .svg, .png or .pdf file"),
         (["causal.npy", "-o", "causal.npy"], "causal.npy: ends in '.npy'"),
@@ -156,7 +156,7 @@ def test_pictures_are_equal_for_equal_records_and_hold_what_was_found(folder):
     assert {"symmetry", "directionality", "heads", "sum of heads", "mode sum, gamma 2"} <= texts
     done = run("causal.npy", "-o", "one.svg")
     assert done.exit_code == 2
-    assert "one.svg: is there already" in done.stderr
+    assert "one.svg: already exists" in done.stderr
 
 
 def test_pictures_of_patterns_and_of_zero_weights(tmp_path):
@@ -168,7 +168,7 @@ def test_pictures_of_patterns_and_of_zero_weights(tmp_path):
     draw_symmetry(diagnose_mask(Mask.from_dense(np.eye(3, dtype=bool))), tmp_path / "plain.png")
     zero = diagnose_weights({"query.weight": np.zeros((4, 4)), "key.weight": np.eye(4)})
     draw_symmetry(zero, tmp_path / "zero.svg")
-    with pytest.raises(InvalidInstance, match="is there already"):
+    with pytest.raises(InvalidInstance, match="already exists"):
         draw_symmetry(zero, tmp_path / "zero.svg")
 
 

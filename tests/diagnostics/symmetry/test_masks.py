@@ -167,7 +167,7 @@ def test_counts_against_the_square(dense, seed):
     if below:
         assert room.count_ratio(Mask.from_dense(dense), p) == pytest.approx(above / below)
     else:
-        with pytest.raises(InvalidInstance, match="a token that sees no other position"):
+        with pytest.raises(InvalidInstance, match="no token attends to another position"):
             room.count_ratio(Mask.from_dense(dense), p)
 
 
@@ -195,13 +195,13 @@ def test_what_is_too_large_to_draw_is_named():
             lambda: room.diagnose_mask(Mask.from_dense(np.zeros((0, 0), bool))),
             "a mask that allows no pair updates nothing",
         ),
-        (lambda: room.diagnose_mask(causal(3), check=True, draws=1), "give positive dimensions and at least 2 draws"),
-        (lambda: room.update_symmetry(causal(3), 0), "dimension 0; give 1 or more"),
-        (lambda: room.count_ratio(causal(3), [1, 2]), "a distribution of shape"),
+        (lambda: room.diagnose_mask(causal(3), check=True, draws=1), "positive dimensions and at least 2 draws"),
+        (lambda: room.update_symmetry(causal(3), 0), "expected a dimension of at least 1, got 0"),
+        (lambda: room.count_ratio(causal(3), [1, 2]), "positions: expected 3 numbers"),
         (lambda: room.count_ratio(causal(3), [1, 2, np.inf]), "the distribution of positions contains 1 values"),
         (lambda: room.causal_reciprocity(1, False), "a causal mask of 1 positions allows no pair"),
-        (lambda: room.prefix_reciprocity(3, 4), "a prefix of 4 of 3 positions"),
-        (lambda: room.window_reciprocity(3, 0), "a window of 0 of 3 positions"),
+        (lambda: room.prefix_reciprocity(3, 4), "expected a prefix of 1 to 3 positions, got 4"),
+        (lambda: room.window_reciprocity(3, 0), "expected a window of 1 to 3 positions, got 0"),
     ],
 )
 def test_refusals(call, fact):

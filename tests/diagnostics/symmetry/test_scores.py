@@ -185,8 +185,8 @@ def test_equal_queries_and_keys_are_symmetric():
             lambda: room.layer_scores(np.ones((3, 8)), np.ones((3, 4)), 4, 3),
             "do not split into 4 query and 3 key heads",
         ),
-        (lambda: room.speed_up([1, 2], [1]), r"runs of shapes \(2,\) and \(1,\)"),
-        (lambda: room.speed_up([], []), "give one loss for each step"),
+        (lambda: room.speed_up([1, 2], [1]), r"got shapes \(2,\) and \(1,\)"),
+        (lambda: room.speed_up([], []), "one loss per step"),
         (lambda: room.skew_query(np.ones((4, 3)), 1), "expected an even head size, got 3"),
         (lambda: room.symmetric_query(np.ones((4, 3)), 2), "does not split into 2 heads"),
     ],
@@ -217,6 +217,6 @@ def test_starts_are_symmetric_and_skew_in_every_head():
 def test_speed_up_by_hand():
     assert room.speed_up([5, 4, 3, 2], [4, 1, 1, 1]) == 0.5
     assert room.speed_up([5, 4, 3, 2], [1, 1, 1, 1]) == 0.75
-    assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 2.5]) == 0  # never below: not the whole run
+    assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 2.5]) == 0  # never below: not the complete run
     assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 2]) == 0
     assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 1]) == 0  # below only after the last step

@@ -1,7 +1,7 @@
 """Backends that go wrong on purpose, as an installed package would bring them.
 
 ``faulty`` does what the name of an instance's first task says ("sleep 2", "die", "eat", ...) and then answers as the
-criterion does; the others always do the same. Every process that was asked leaves a file with its number in the folder
+criterion does; the others always do the same. Every process that was called leaves a file with its number in the folder
 FAULTY_HOME. With FAULTY_CALM set, nothing goes wrong.
 """
 
@@ -124,7 +124,7 @@ def chatter() -> None:
 
 
 def once(word: str, *rest: str) -> None:
-    """Do it the first time that it is asked."""
+    """Do it on the first call."""
     mark = home() / "-".join(("once", word, *rest))
     try:
         with mark.open("x") as file:
@@ -156,7 +156,7 @@ ORDERS: dict[str, Callable[..., None]] = {
 
 
 def obey(word: str, *rest: str) -> None:
-    """Do what is said."""
+    """Do what the message says."""
     ORDERS[word](*rest)
 
 

@@ -321,7 +321,7 @@ def test_samples_with_their_own_visibility():
     Where it has, nothing knows it.
     """
     mask = faults.source_of(causal=False).mask
-    source = replace(faults.source_of(causal=False), mask=mask)  # whole samples in a causal model
+    source = replace(faults.source_of(causal=False), mask=mask)  # complete samples in a causal model
     assert self_test(faults.build("Llama"), Collator()(source), visible="mask")
     found = self_test(faults.build("Mistral"), Collator()(source), visible="mask")
     assert not found

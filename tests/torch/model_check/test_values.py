@@ -111,7 +111,7 @@ def test_a_right_report_says_what_it_told_apart(name):
         "another table in one layer",
     }
     assert str(report).endswith("the model uses the mask")
-    assert "told apart by values: windows dropped, " in str(report)
+    assert "distinguished by values: windows dropped, " in str(report)
 
 
 def test_what_short_samples_cannot_tell_is_listed():
@@ -120,7 +120,7 @@ def test_what_short_samples_cannot_tell_is_listed():
         report = check_model(model, batch)
         assert report.told_apart == ()
         assert "windows dropped: on this batch the masks are the same" in report.not_told_apart
-        assert "not told apart: windows dropped: on this batch the masks are the same" in str(report)
+        assert "not distinguished: windows dropped: on this batch the masks are the same" in str(report)
     # samples of 5 tokens: a window of 5 is not reached, one of 4 would be
     report = check_model(model, Collator("sdpa")(faults.source_of(prompt=3, answers=(2, 1))))
     assert report.told_apart == ("windows one token shorter",)
@@ -178,7 +178,7 @@ class TwoLayers(torch.nn.Module):
 
 
 def test_a_plain_torch_model():
-    """Layer patterns of equal flow, in a model that is no transformers model."""
+    """Layer patterns of equal flow, in a model that is not a transformers model."""
     window, full = cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5)), SOURCE.mask
     rows = Mask.from_dense(torch.stack([dense_mask(window), dense_mask(full)]).numpy())
     batch = replace(
@@ -209,7 +209,7 @@ def test_a_plain_torch_model():
 
 
 def test_a_pair_that_the_stack_takes_from_the_mask():
-    """Attention that is no transformers model's and not torch's: the pairs of the mask in the call are removed."""
+    """Attention that is neither a transformers model's nor torch's: the pairs of the mask in the call are removed."""
     own, full = TwoLayers(own=True), dense_mask(SOURCE.mask)
     batch = Collator()(SOURCE)
     near = dense_mask(cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=8)))
