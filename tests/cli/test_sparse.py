@@ -80,9 +80,7 @@ def test_the_options_sparse_and_layers_make_an_instance_sparse(tmp_path):
     )
     assert (done.returncode, record["objective"]["edges"]["value"], record["backend"]) == (0, line["edges"], "sat")
     assert here("solve", path, "--sparse", "--layers", "3", "-o", tmp_path / "out", "--quiet").returncode == 0
-    assert (
-        here("verify", INSTANCES / "sparse/butterfly-8-layers-3.json", tmp_path / "out", "--quiet").returncode == 0
-    )
+    assert here("verify", INSTANCES / "sparse/butterfly-8-layers-3.json", tmp_path / "out", "--quiet").returncode == 0
 
 
 def test_a_folder_with_one_edge_less_fails(tmp_path):
@@ -397,9 +395,7 @@ def test_bad_options(tmp_path):
     assert "does not exist" in usage(here("sparsify", path, "--rules", tmp_path / "missing.json"))
     assert "stdout holds the answer; name a file" in usage(here("sparsify", path, "-o", "-"))
     assert "not in the range" in usage(here("sparsify", path, "--workers", "0"))
-    assert "unknown sparse backend 'magic'; choose from auto, " in refused(
-        here("sparsify", path, "--backend", "magic")
-    )
+    assert "unknown sparse backend 'magic'; choose from auto, " in refused(here("sparsify", path, "--backend", "magic"))
     assert "unknown sparse backend 'criterion'" in refused(here("solve", CHAIN, "--backend", "criterion"))
     assert "layered needs a number of layers, got None" in refused(here("sparsify", path, "--layered"))
 

@@ -185,7 +185,7 @@ def test_ctrl_c_while_the_thread_of_a_solver_starts(monkeypatch):
     assert ended == [None]
 
 
-@pytest.mark.parametrize(("n", "layers", "least"), [(17, 2, 42), (15, 3, 24), (17, 4, 24)])
+@pytest.mark.parametrize(("n", "layers", "least"), [(15, 2, 34), (15, 3, 24), (15, 4, 21)])
 def test_windows_inside_windows_prove_chains(n, layers, least):
     """The bounds of all windows are least weights, and with them one descent closes the chain."""
     problem = SparseProblem(chain(n), layers)
