@@ -11,6 +11,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from masksynth.cli import main
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 from masksynth.tasks.instance_files import dumps
 
@@ -32,6 +35,14 @@ def masksynth(*arguments, text=None, cwd=None, environment=None):
         timeout=120,
         check=False,
     )
+
+
+def here(*arguments, text=None):
+    """The same in this process, where the process is not what is tested."""
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments], input=text)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 def refused(done, code=2):

@@ -188,7 +188,7 @@ def test_no_stream_at_all(made, tmp_path):
 
 
 LONG = regular(40, 8)
-EARLY = (0, 0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
+EARLY = (0, 0.02, 0.06, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0)
 
 
 def wait_for_imports(process):

@@ -11,7 +11,7 @@ from pysat.formula import WCNF
 
 import masksynth as ms
 from masksynth.tasks.instance_files import dumps
-from tests.cli.command import masksynth, refused, regular
+from tests.cli.command import here, masksynth, refused, regular
 
 INSTANCES = Path(__file__).parent.parent.parent / "instances"
 
@@ -79,7 +79,7 @@ def brute(path):
 )
 def test_optimum_plus_offset_is_the_number_of_positions(text, tiny, tmp_path):
     path = tmp_path / "model.wcnf"
-    done = masksynth("solve", "-", "--emit", path, "--backend", "criterion", "--quiet", text=text)
+    done = here("solve", "-", "--emit", path, "--backend", "criterion", "--quiet", text=text)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     due = len(ms.solve(ms.loads(text), backend="criterion").merged.positions)
     assert optimum(path) == due
@@ -89,7 +89,7 @@ def test_optimum_plus_offset_is_the_number_of_positions(text, tiny, tmp_path):
 
 def test_a_tampered_model_has_another_optimum(tmp_path):
     path = tmp_path / "model.wcnf"
-    masksynth("solve", "-", "--emit", path, "--quiet", text=dumps(ms.catalog.causal_lm(n=4)))
+    here("solve", "-", "--emit", path, "--quiet", text=dumps(ms.catalog.causal_lm(n=4)))
     text = path.read_text()
     offset = parsed(path)[0]
     path.write_text(text.replace(f"c offset {offset}\n", f"c offset {offset + 1}\n"))
@@ -101,7 +101,7 @@ def test_a_tampered_model_has_another_optimum(tmp_path):
 
 def test_pysat_reads_the_file_itself(tmp_path):
     path = tmp_path / "model.wcnf"
-    masksynth("solve", "-", "--emit", path, "--quiet", text=dumps(ms.catalog.butterfly(n=4)))
+    here("solve", "-", "--emit", path, "--quiet", text=dumps(ms.catalog.butterfly(n=4)))
     with RC2(WCNF(from_file=str(path))) as rc2:
         rc2.compute()
         assert rc2.cost + parsed(path)[0] == 10

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import COMMAND, ENVIRONMENT, masksynth, refused, start
+from tests.cli.command import COMMAND, ENVIRONMENT, here, masksynth, refused, start
 
 DATA = Path(__file__).parents[1] / "pack" / "data"
 GSM8K = DATA / "gsm8k_rollouts.jsonl.gz"
@@ -93,10 +93,10 @@ def test_first_labels_are_counted_and_names_given(tmp_path):
     path.write_text(
         "".join(json.dumps({"input_ids": ids, "labels": ids}) + "\n" for ids in ([1, 2, 3], [1, 2, 4], [5]))
     )
-    done = masksynth("pack", path, "-o", tmp_path / "out")
+    done = here("pack", path, "-o", tmp_path / "out")
     assert "3 samples trained at the first token: that label is ignored, since no token precedes it" in done.stdout
-    assert json.loads(masksynth("pack", path, "--json").stdout)["ignored_first_labels"] == 3
-    back = [json.loads(line) for line in masksynth("unpack", tmp_path / "out").stdout.splitlines()]
+    assert json.loads(here("pack", path, "--json").stdout)["ignored_first_labels"] == 3
+    back = [json.loads(line) for line in here("unpack", tmp_path / "out").stdout.splitlines()]
     assert sorted((row["id"], row["labels"]) for row in back) == [
         ("#1", [-100, 2, 3]),
         ("#2", [-100, 2, 4]),
@@ -131,7 +131,7 @@ def test_a_long_line_through_a_pipe_takes_seconds(tmp_path):
 def test_refused_samples_leave_nothing(tmp_path, row, said):
     path = tmp_path / "samples.jsonl"
     path.write_text(json.dumps(row) + "\n")
-    assert refused(masksynth("pack", path, "-o", tmp_path / "out")).startswith(f"{path}:1: {said}")
+    assert refused(here("pack", path, "-o", tmp_path / "out")).startswith(f"{path}:1: {said}")
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -168,7 +168,7 @@ def unfinished(tmp_path, rows=1400):
     lines = unzipped(path).splitlines(keepends=True)
     broken = tmp_path / "broken.jsonl"
     broken.write_bytes(b"".join(lines) + b'{"id": 1}\n')
-    said = refused(masksynth("pack", broken, "-o", tmp_path / "out", "--window", "100"))
+    said = refused(here("pack", broken, "-o", tmp_path / "out", "--window", "100"))
     assert said.startswith(f"{broken}:1401: $: input_ids is missing")
     assert not (tmp_path / "out").exists()
     assert (tmp_path / ".out.partial").is_dir()
@@ -178,36 +178,34 @@ def unfinished(tmp_path, rows=1400):
 
 def test_a_mended_file_is_finished_by_resume(tmp_path):
     path = unfinished(tmp_path)
-    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100"))
+    said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "100"))
     assert "an unfinished run exists" in said
     assert "--resume" in said
-    done = masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--json")
+    done = here("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--json")
     assert json.loads(done.stdout)["samples"] == 1400
-    masksynth("pack", path, "-o", tmp_path / "other", "--window", "100")
+    here("pack", path, "-o", tmp_path / "other", "--window", "100")
     assert contents(tmp_path / "out") == contents(tmp_path / "other")
 
 
 def test_resume_refuses_another_file_and_other_options(tmp_path):
     path = unfinished(tmp_path)
-    said = refused(
-        masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--max-length", "999")
-    )
+    said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--max-length", "999"))
     assert "the run was begun with" in said
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[4:]))
-    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume"))
+    said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume"))
     assert "window 1 of the unfinished run held other samples" in said
     path.write_bytes(b"".join(lines[:500]))
-    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume"))
+    said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume"))
     assert "held other samples" in said
-    done = masksynth("pack", path, "-o", tmp_path / "out", "--window", "100", "--force", "--json")
+    done = here("pack", path, "-o", tmp_path / "out", "--window", "100", "--force", "--json")
     assert json.loads(done.stdout)["samples"] == 500
 
 
 def test_a_bad_first_window_leaves_nothing(tmp_path):
     path = tmp_path / "s.jsonl"
     path.write_text('{"id": 1, "input_ids": [1], "labels": [-100, 3]}\n')
-    said = refused(masksynth("pack", path, "-o", tmp_path / "out"))
+    said = refused(here("pack", path, "-o", tmp_path / "out"))
     assert said.startswith(f"{path}:1: $.labels: 2 entries, but input_ids has 1")
     assert [entry.name for entry in tmp_path.iterdir()] == ["s.jsonl"]
 
@@ -247,20 +245,20 @@ def test_a_full_disk(tmp_path):
 @pytest.mark.parametrize("name", ["missing.jsonl", "folder"])
 def test_a_file_that_cannot_be_read(tmp_path, name):
     (tmp_path / "folder").mkdir()
-    said = refused(masksynth("pack", tmp_path / name, "-o", tmp_path / "out"))
+    said = refused(here("pack", tmp_path / name, "-o", tmp_path / "out"))
     assert str(tmp_path / name) in said
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder"]
 
 
 def test_a_folder_that_is_no_packing_is_never_replaced(tmp_path):
     out = tmp_path / "out"
-    assert masksynth("pack", GSM8K, "-o", out).returncode == 0
-    assert "not empty" in refused(masksynth("pack", GSM8K, "-o", out))
-    assert masksynth("pack", GSM8K, "-o", out, "--force", "--max-length", "500").returncode == 0
+    assert here("pack", GSM8K, "-o", out).returncode == 0
+    assert "not empty" in refused(here("pack", GSM8K, "-o", out))
+    assert here("pack", GSM8K, "-o", out, "--force", "--max-length", "500").returncode == 0
     (out / "notes.txt").write_text("mine")
-    assert "contains 'notes.txt'" in refused(masksynth("pack", GSM8K, "-o", out, "--force"))
+    assert "contains 'notes.txt'" in refused(here("pack", GSM8K, "-o", out, "--force"))
     assert (out / "notes.txt").read_text() == "mine"
-    assert "cannot be read" in refused(masksynth("unpack", tmp_path))
+    assert "cannot be read" in refused(here("unpack", tmp_path))
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path):
@@ -280,8 +278,8 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path):
 
 
 def test_a_shape_that_is_none(tmp_path):
-    assert "expected NAME=N in a shape, got" in refused(masksynth("pack", GSM8K, "--shape", "layers=x"))
-    assert "the shape does not define hidden" in refused(masksynth("pack", GSM8K, "--shape", "layers=2"))
+    assert "expected NAME=N in a shape, got" in refused(here("pack", GSM8K, "--shape", "layers=x"))
+    assert "the shape does not define hidden" in refused(here("pack", GSM8K, "--shape", "layers=2"))
 
 
 def test_what_no_packing_wrote_stays(tmp_path):
@@ -289,7 +287,7 @@ def test_what_no_packing_wrote_stays(tmp_path):
     out.mkdir()
     (out / "batch-notes.txt").write_text("mine")
     (out / "manifest.json").write_text('{"name": "my web app"}')
-    assert "which was not written by `masksynth pack`" in refused(masksynth("pack", GSM8K, "-o", out, "--force"))
+    assert "which was not written by `masksynth pack`" in refused(here("pack", GSM8K, "-o", out, "--force"))
     assert sorted(path.name for path in out.iterdir()) == ["batch-notes.txt", "manifest.json"]
 
 
@@ -297,7 +295,7 @@ def test_a_link_is_followed(tmp_path):
     (tmp_path / "place").mkdir()
     (tmp_path / "link").symlink_to("place")
     for options in ([], ["--force"]):
-        assert masksynth("pack", GSM8K, "-o", tmp_path / "link", *options).returncode == 0
+        assert here("pack", GSM8K, "-o", tmp_path / "link", *options).returncode == 0
         assert (tmp_path / "place" / "manifest.json").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "place"]
 
@@ -313,7 +311,7 @@ def test_resume_compares_segments(tmp_path):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows) + last)
 
     write("causal", "{}\n")
-    refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "500"))
+    refused(here("pack", path, "-o", tmp_path / "out", "--window", "500"))
     write("full", "")
-    said = refused(masksynth("pack", path, "-o", tmp_path / "out", "--window", "500", "--resume"))
+    said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "500", "--resume"))
     assert "window 1 of the unfinished run held other samples" in said

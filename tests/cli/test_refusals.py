@@ -9,7 +9,7 @@ import pytest
 
 import masksynth as ms
 from masksynth.tasks.instance_files import dumps
-from tests.cli.command import masksynth, refused, start
+from tests.cli.command import here, masksynth, refused, start
 
 INSTANCES = Path(__file__).parent.parent.parent / "instances"
 GOOD = dumps(ms.catalog.causal_lm(n=3))
@@ -23,7 +23,7 @@ def test_bad_files(name, tmp_path):
     path = INSTANCES / "bad" / f"{name}.json"
     with pytest.raises(ms.InvalidInstance) as caught:
         ms.load(path)
-    said = refused(masksynth("solve", path, "-o", tmp_path / "out", "--emit", tmp_path / "m.wcnf", "--json"))
+    said = refused(here("solve", path, "-o", tmp_path / "out", "--emit", tmp_path / "m.wcnf", "--json"))
     assert said == str(caught.value)
     assert said.startswith(f"{path}: $")
     assert "; " in said

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import masksynth as ms
 from masksynth.cli import main
 from masksynth.tasks.instance_files import dumps
-from tests.cli.command import FILES, masksynth, refused
+from tests.cli.command import FILES, here, masksynth, refused
 
 INSTANCES = Path(__file__).parent.parent.parent / "instances"
 KEYS = [
@@ -71,16 +71,16 @@ def test_quiet_says_nothing_and_writes(butterfly, tmp_path):
 def test_an_existing_folder_needs_force(butterfly, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    assert masksynth("solve", butterfly, "-o", out, "--quiet", "--backend", "criterion").returncode == 0
+    assert here("solve", butterfly, "-o", out, "--quiet", "--backend", "criterion").returncode == 0
     (out / "notes.txt").write_text("mine")
     (out / "solution.json").write_text("stale")
     before = contents(out)
     assert (
-        refused(masksynth("solve", butterfly, "-o", out))
+        refused(here("solve", butterfly, "-o", out))
         == f"{out}: the folder is not empty; choose another folder or give --force (in Python force=True)"
     )
     assert contents(out) == before
-    assert masksynth("solve", butterfly, "-o", out, "--force", "--quiet", "--backend", "criterion").returncode == 0
+    assert here("solve", butterfly, "-o", out, "--force", "--quiet", "--backend", "criterion").returncode == 0
     after = contents(out)
     assert set(after) == FILES | {"notes.txt"}
     assert after["notes.txt"] == b"mine"
@@ -91,7 +91,7 @@ def test_an_existing_folder_needs_force(butterfly, tmp_path):
 @pytest.mark.parametrize("backend", ["auto", "cpsat", "maxsat", "ilp", "criterion", "brute"])
 def test_backends(butterfly, backend):
     record = json.loads(
-        masksynth("solve", butterfly, "--backend", backend, "--json", "--seed", "3", "--workers", "1").stdout
+        here("solve", butterfly, "--backend", backend, "--json", "--seed", "3", "--workers", "1").stdout
     )
     assert (record["status"], len(record["positions"]), record["backend"]) == ("OPTIMAL", 10, backend)
     roads = {"auto": ["cpsat", "criterion"], "criterion": ["criterion"]}.get(backend, [backend, "criterion"])
@@ -105,7 +105,7 @@ def test_no_time_gives_a_checked_answer_with_a_bound(backend, tmp_path):
     text = (INSTANCES / "butterfly-8.json").read_text()
     instance = tmp_path / "large.json"
     instance.write_text(dumps(ms.catalog.butterfly(n=14)))
-    done = masksynth("solve", instance, "--backend", backend, "--time-limit", "0", "-o", tmp_path / "out", "--json")
+    done = here("solve", instance, "--backend", backend, "--time-limit", "0", "-o", tmp_path / "out", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     record = json.loads(done.stdout)
     objective = record["objective"]["positions"]
@@ -113,8 +113,8 @@ def test_no_time_gives_a_checked_answer_with_a_bound(backend, tmp_path):
     assert 1 <= objective["bound"] <= 3 * 14 - 2 <= objective["value"] == len(record["positions"])
     assert record["limits"]["seconds"] == 0
     assert "minimality" not in record["certificate"]["checks"] or record["status"] == "OPTIMAL"
-    assert masksynth("verify", instance, tmp_path / "out", "--quiet").returncode == 0
-    other = masksynth("verify", "-", tmp_path / "out", "--quiet", text=text)
+    assert here("verify", instance, tmp_path / "out", "--quiet").returncode == 0
+    other = here("verify", "-", tmp_path / "out", "--quiet", text=text)
     assert other.returncode == 1
 
 
@@ -123,15 +123,12 @@ def test_layers(tmp_path):
     path = INSTANCES / "cover-rows-any-depth.json"
     found = {}
     for layers in ("1", "2", "any"):
-        record = json.loads(masksynth("solve", path, "--backend", "criterion", "--layers", layers, "--json").stdout)
+        record = json.loads(here("solve", path, "--backend", "criterion", "--layers", layers, "--json").stdout)
         found[layers] = (len(record["positions"]), record["problem"]["layers"])
     assert found == {"1": (3, 1), "2": (4, 2), "any": (found["any"][0], None)}
-    assert (
-        json.loads(masksynth("solve", INSTANCES / "cover-rows-layers-2.json", "--json").stdout)["problem"]["layers"]
-        == 2
-    )
+    assert json.loads(here("solve", INSTANCES / "cover-rows-layers-2.json", "--json").stdout)["problem"]["layers"] == 2
     lifted = json.loads(
-        masksynth(
+        here(
             "solve", INSTANCES / "cover-rows-layers-2.json", "--backend", "criterion", "--layers", "any", "--json"
         ).stdout
     )
@@ -180,21 +177,21 @@ def test_usage(options, butterfly, tmp_path):
 
 def test_infeasible_writes_nothing_and_names_the_path(tmp_path):
     path = INSTANCES / "leak-two-hops-any-depth.json"
-    done = masksynth("solve", path, "-o", tmp_path / "out", "--emit", tmp_path / "m.wcnf", "--json")
+    done = here("solve", path, "-o", tmp_path / "out", "--emit", tmp_path / "m.wcnf", "--json")
     assert (done.returncode, done.stderr) == (1, "")
     record = json.loads(done.stdout)
     assert list(record) == ["status", "task", "node", "hides", "path"]
     assert record["status"] == "INFEASIBLE"
     assert len(record["path"]) == 3
     assert record["path"][-1] == record["node"]
-    text = masksynth("solve", path, "-o", tmp_path / "out")
+    text = here("solve", path, "-o", tmp_path / "out")
     assert text.returncode == 1
     assert text.stdout == (
         f"leak-two-hops-any-depth: INFEASIBLE. Node {record['node']!r} of task {record['task']!r} hides {json.dumps(record['hides'])} "  # noqa: E501
         f"and sees it: {' -> '.join(record['path'])} (2 hops).\n"
     )
     assert list(tmp_path.iterdir()) == []
-    assert masksynth("solve", path, "--layers", "1", "--quiet").returncode == 0
+    assert here("solve", path, "--layers", "1", "--quiet").returncode == 0
 
 
 @pytest.mark.parametrize("name", ms.catalog.FAMILIES)
@@ -208,7 +205,7 @@ def test_every_family_of_the_catalogue_pipes_into_solve(name):
 
 
 def test_an_empty_family(tmp_path):
-    done = masksynth("solve", "-", "-o", tmp_path / "out", text='{"masksynth": 1, "name": "none", "tasks": []}')
+    done = here("solve", "-", "-o", tmp_path / "out", text='{"masksynth": 1, "name": "none", "tasks": []}')
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("none: OPTIMAL, 0 positions instead of 0 (0 tasks, 0 predictions)\n")
     assert set(contents(tmp_path / "out")) == FILES

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import masksynth as ms
 from masksynth.subject.mask_file import read_mask, write_mask
-from tests.cli.command import FILES, interrupt, masksynth, refused, start
+from tests.cli.command import FILES, here, interrupt, masksynth, refused, start, wait_for_search
 from tests.cli.test_emit import optimum
 from tests.sparse.relations import carries, chain, one_class
 
@@ -71,7 +71,7 @@ def test_solve_a_sparse_instance_and_verify_its_folder(tmp_path):
 
 def test_the_options_sparse_and_layers_make_an_instance_sparse(tmp_path):
     path = INSTANCES / "butterfly-8.json"
-    done = masksynth("solve", path, "--sparse", "--layers", "3", "--json", "--backend", "sat")
+    done = here("solve", path, "--sparse", "--layers", "3", "--json", "--backend", "sat")
     record = json.loads(done.stdout)
     line = next(
         x
@@ -79,20 +79,18 @@ def test_the_options_sparse_and_layers_make_an_instance_sparse(tmp_path):
         if x["file"] == "sparse/butterfly-8-layers-3.json"
     )
     assert (done.returncode, record["objective"]["edges"]["value"], record["backend"]) == (0, line["edges"], "sat")
-    assert masksynth("solve", path, "--sparse", "--layers", "3", "-o", tmp_path / "out", "--quiet").returncode == 0
-    assert (
-        masksynth("verify", INSTANCES / "sparse/butterfly-8-layers-3.json", tmp_path / "out", "--quiet").returncode == 0
-    )
+    assert here("solve", path, "--sparse", "--layers", "3", "-o", tmp_path / "out", "--quiet").returncode == 0
+    assert here("verify", INSTANCES / "sparse/butterfly-8-layers-3.json", tmp_path / "out", "--quiet").returncode == 0
 
 
 def test_a_folder_with_one_edge_less_fails(tmp_path):
-    masksynth("solve", CHAIN, "-o", tmp_path / "out", "--quiet")
+    here("solve", CHAIN, "-o", tmp_path / "out", "--quiet")
     path = tmp_path / "out/mask.safetensors"
     arrays = load_file(path)
     arrays["mask"] = arrays["mask"].copy()
     arrays["mask"][..., 1, 0] = False
     save_file(arrays, path)
-    done = masksynth("verify", CHAIN, tmp_path / "out", "--json")
+    done = here("verify", CHAIN, tmp_path / "out", "--json")
     assert (done.returncode, json.loads(done.stdout)["ok"]) == (1, False)
 
 
@@ -100,7 +98,7 @@ def test_a_folder_with_one_edge_less_fails(tmp_path):
 def test_a_mask_file_in_and_out(name, tmp_path):
     given = saved(tmp_path, chain(9), name)
     out = tmp_path / f"out-{name}"
-    done = masksynth("sparsify", given, "--layers", "2", "-o", out, "--json")
+    done = here("sparsify", given, "--layers", "2", "-o", out, "--json")
     record = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(record) == KEYS
@@ -122,17 +120,17 @@ def test_a_mask_file_in_and_out(name, tmp_path):
 
 
 def test_an_answer_folder_is_a_mask(tmp_path):
-    masksynth("solve", INSTANCES / "causal_lm-8.json", "-o", tmp_path / "dense", "--quiet")
-    done = masksynth("sparsify", tmp_path / "dense", "--layers", "2", "--json")
+    here("solve", INSTANCES / "causal_lm-8.json", "-o", tmp_path / "dense", "--quiet")
+    done = here("sparsify", tmp_path / "dense", "--layers", "2", "--json")
     assert json.loads(done.stdout)["objective"]["edges"] == {"value": 10, "bound": 10}
 
 
 def test_a_relation_that_is_not_transitive_is_closed_and_that_is_said(tmp_path):
     path = saved(tmp_path, np.eye(5, dtype=bool) | np.eye(5, k=-1, dtype=bool))
-    done = masksynth("sparsify", path)
+    done = here("sparsify", path)
     assert "4 edges instead of 10 through any number of layers" in done.stdout
     assert "the relation was not transitive" in done.stdout
-    assert json.loads(masksynth("sparsify", path, "--json").stdout)["closed"] is False
+    assert json.loads(here("sparsify", path, "--json").stdout)["closed"] is False
 
 
 def test_rules_are_heeded(tmp_path):
@@ -140,7 +138,7 @@ def test_rules_are_heeded(tmp_path):
         saved(tmp_path, chain(6)),
         {"forced": [[5, 0]], "forbidden": [[4, 1]], "weights": [[3, 0, 7], [2, 0, -4]]},
     )
-    done = masksynth("sparsify", path, "--layers", "2", "--rules", written_rules(tmp_path, rules), "--json")
+    done = here("sparsify", path, "--layers", "2", "--rules", written_rules(tmp_path, rules), "--json")
     record = json.loads(done.stdout)
     due = ms.sparsify(
         chain(6), 2, forced=[(5, 0)], forbidden=[(4, 1)], weights={(3, 0): 7, (2, 0): -4}, backend="brute"
@@ -152,7 +150,7 @@ def test_rules_are_heeded(tmp_path):
 
 
 def test_a_mask_for_each_layer(tmp_path):
-    done = masksynth(
+    done = here(
         "sparsify", saved(tmp_path, chain(4)), "--layers", "2", "--layered", "-o", tmp_path / "out.npy", "--json"
     )
     record = json.loads(done.stdout)
@@ -164,12 +162,12 @@ def test_a_mask_for_each_layer(tmp_path):
 
 def test_forbidden_edges_that_cut_the_flow_exit_1(tmp_path):
     path, rules = saved(tmp_path, chain(4)), written_rules(tmp_path, {"forbidden": [[1, 0]]})
-    done = masksynth("sparsify", path, "--rules", rules, "-o", tmp_path / "out.npy", "--json")
+    done = here("sparsify", path, "--rules", rules, "-o", tmp_path / "out.npy", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (
         1,
         {"status": "INFEASIBLE", "layers": None, "unreachable": [1, 0]},
     )
-    done = masksynth("sparsify", path, "--rules", rules)
+    done = here("sparsify", path, "--rules", rules)
     assert done.stdout.endswith(
         ": INFEASIBLE. The allowed edges do not connect the pair (1, 0) (query, key) within any number of layers.\n"
     )
@@ -178,7 +176,7 @@ def test_forbidden_edges_that_cut_the_flow_exit_1(tmp_path):
 
 @pytest.mark.parametrize("backend", ["sat", "maxsat", "cpsat", "ilp", "brute", "construct"])
 def test_every_engine_answers(backend, tmp_path):
-    done = masksynth("sparsify", saved(tmp_path, chain(6)), "--layers", "2", "--backend", backend, "--json")
+    done = here("sparsify", saved(tmp_path, chain(6)), "--layers", "2", "--backend", backend, "--json")
     record = json.loads(done.stdout)
     assert (done.returncode, record["objective"]["edges"]["value"], record["backend"]) == (0, 8, backend)
 
@@ -192,7 +190,7 @@ def test_two_workers_find_the_same_optimum(tmp_path):
 def test_the_emitted_search_has_the_optimum(command, tmp_path):
     path = tmp_path / "model.wcnf"
     given = command if len(command) > 1 else [*command, saved(tmp_path, chain(12)), "--layers", "2"]
-    done = masksynth(*given, "--emit", path, "--quiet")
+    done = here(*given, "--emit", path, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert optimum(path) == 25
 
@@ -256,7 +254,7 @@ def working(*arguments):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end
             time.sleep(0.05)
-        time.sleep(1)
+        time.sleep(0.5)
         yield process, found
     finally:
         process.kill()
@@ -266,7 +264,8 @@ def working(*arguments):
 def test_ctrl_c_in_a_long_search_gives_the_best_checked_answer(tmp_path):
     path, out = saved(tmp_path, chain(30)), tmp_path / "out.npy"
     process = start("sparsify", path, "--layers", "2", "--effort", "1e6", "-o", out, "--json")
-    time.sleep(6)
+    wait_for_search(process)
+    time.sleep(0.5)
     code, text, complaints, seconds = interrupt(process, 60)
     assert (code, complaints) == (0, "")
     assert seconds < 30
@@ -298,7 +297,8 @@ def test_workers_end_when_the_command_is_killed(tmp_path):
 def test_ctrl_c_in_solve_writes_an_answer_that_verifies(tmp_path):
     path = INSTANCES / "sparse/random-60-50-1-layers-2.json"
     process = start("solve", path, "-o", tmp_path / "out", "--effort", "1e6", "--json")
-    time.sleep(6)
+    wait_for_search(process)
+    time.sleep(0.5)
     code, text, complaints, _ = interrupt(process, 30)
     assert (code, complaints) == (0, "")
     record = json.loads(text)
@@ -326,7 +326,7 @@ BAD_RULES = {
 @pytest.mark.parametrize("text", BAD_RULES, ids=lambda text: text[:24])
 def test_bad_rules_files(text, tmp_path):
     path, rules = saved(tmp_path, chain(4)), written_rules(tmp_path, text)
-    said = refused(masksynth("sparsify", path, "--rules", rules, "-o", tmp_path / "out.npy"))
+    said = refused(here("sparsify", path, "--rules", rules, "-o", tmp_path / "out.npy"))
     assert said == f"{rules}: {BAD_RULES[text]}"
     assert {entry.name for entry in tmp_path.iterdir()} == {"mask.npy", "rules.json"}
 
@@ -349,7 +349,7 @@ def test_bad_rules_files(text, tmp_path):
 )
 def test_rules_that_do_not_fit_the_relation(rules, fact, tmp_path):
     path = saved(tmp_path, chain(4))
-    assert refused(masksynth("sparsify", path, "--rules", written_rules(tmp_path, rules))).removeprefix("$: ") == fact
+    assert refused(here("sparsify", path, "--rules", written_rules(tmp_path, rules))).removeprefix("$: ") == fact
 
 
 def bad_masks(folder):
@@ -377,12 +377,12 @@ def bad_masks(folder):
 
 def test_files_without_a_mask(tmp_path):
     for name, fact in bad_masks(tmp_path).items():
-        assert refused(masksynth("sparsify", tmp_path / name, "--layers", "2")) == f"{tmp_path / name}: {fact}"
+        assert refused(here("sparsify", tmp_path / name, "--layers", "2")) == f"{tmp_path / name}: {fact}"
 
 
 def test_a_layer_pattern_is_not_one_flow(tmp_path):
     np.save(tmp_path / "two.npy", np.stack([chain(3), chain(3)]))
-    said = refused(masksynth("sparsify", tmp_path / "two.npy"))
+    said = refused(here("sparsify", tmp_path / "two.npy"))
     assert said.endswith("expected one flow, got a mask of 2 tables; give one (n, n) relation")
 
 
@@ -390,16 +390,14 @@ def test_bad_options(tmp_path):
     path = saved(tmp_path, chain(4))
     for value in ("0", "x", "-1", "1.5"):
         assert f"'--layers': '{value}' is neither a positive integer nor 'any'" in usage(
-            masksynth("sparsify", path, f"--layers={value}")
+            here("sparsify", path, f"--layers={value}")
         )
-    assert "does not exist" in usage(masksynth("sparsify", path, "--rules", tmp_path / "missing.json"))
-    assert "stdout is reserved for the answer; name a file" in usage(masksynth("sparsify", path, "-o", "-"))
-    assert "not in the range" in usage(masksynth("sparsify", path, "--workers", "0"))
-    assert "unknown sparse backend 'magic'; choose from auto, " in refused(
-        masksynth("sparsify", path, "--backend", "magic")
-    )
-    assert "unknown sparse backend 'criterion'" in refused(masksynth("solve", CHAIN, "--backend", "criterion"))
-    assert "layered needs a number of layers, got None" in refused(masksynth("sparsify", path, "--layered"))
+    assert "does not exist" in usage(here("sparsify", path, "--rules", tmp_path / "missing.json"))
+    assert "stdout is reserved for the answer; name a file" in usage(here("sparsify", path, "-o", "-"))
+    assert "not in the range" in usage(here("sparsify", path, "--workers", "0"))
+    assert "unknown sparse backend 'magic'; choose from auto, " in refused(here("sparsify", path, "--backend", "magic"))
+    assert "unknown sparse backend 'criterion'" in refused(here("solve", CHAIN, "--backend", "criterion"))
+    assert "layered needs a number of layers, got None" in refused(here("sparsify", path, "--layered"))
 
 
 def test_places_are_refused_before_the_work(tmp_path):
@@ -439,8 +437,8 @@ def test_places_are_refused_before_the_work(tmp_path):
 
 
 def test_sparse_needs_closed_tasks():
-    said = refused(masksynth("solve", INSTANCES / "window-2-layers-2.json", "--sparse"))
+    said = refused(here("solve", INSTANCES / "window-2-layers-2.json", "--sparse"))
     assert "sparse needs closure" in said
     assert "--proof writes the proof of a sparse optimum; give --sparse" in refused(
-        masksynth("solve", INSTANCES / "causal_lm-8.json", "--proof", "proof")
+        here("solve", INSTANCES / "causal_lm-8.json", "--proof", "proof")
     )

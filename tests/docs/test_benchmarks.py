@@ -6,10 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
+from click.testing import CliRunner
 
+from benchmarks import clustering as cases
 from benchmarks import summary
+from benchmarks.command import main
 from benchmarks.results import FOLDER, Result, parse_cell, read_result, table, write_result
 from tests.docs.pages import DOCS, ROOT
 
@@ -114,16 +118,36 @@ def test_batches_against_a_loop(tmp_path):
         assert abs(record["seconds"] * record["instances/s"] - 60) < 6
 
 
-def test_starts_together_against_a_loop(tmp_path):
-    clustering = measure(tmp_path, "clustering", "--max-size", 1)["clustering"]
+@pytest.fixture
+def measured_here(tmp_path, monkeypatch):
+    """Run a benchmark in this process, its cells too; those of other benchmarks have processes of their own."""
+
+    def run(name, *arguments):
+        module = import_module(f"benchmarks.{name}")
+        monkeypatch.setattr(module, "alone", lambda work, *given: work(*given))
+        done = CliRunner().invoke(main, [name, *map(str, arguments), "--write", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        result = read_result(tmp_path / f"{name}.json")
+        assert [part.columns for part in result.tables] == [part.columns for part in stored(name).tables]
+        return result
+
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    return run
+
+
+def test_starts_together_against_a_loop(measured_here, monkeypatch):
+    short = tuple(case._replace(time=case.time / 10) for case in cases.CASES)
+    monkeypatch.setattr(cases, "CASES", short)
+    clustering = measured_here("clustering", "--max-size", 1)
     systems = [("circle", "angles"), ("circle", "vectors"), ("circle", "angles"), *[("sphere", "vectors")] * 3]
     assert [row[:2] for row in clustering.tables[0].rows] == systems
     assert set(column(clustering, "starts")) == {1}
     assert max(column(clustering, "difference, 99 %")) < 1e-3
 
 
-def test_hierarchies_against_softmax(tmp_path):
-    hierarchy = measure(tmp_path, "hierarchy", "--max-size", 1024)["hierarchy"]
+def test_hierarchies_against_softmax(measured_here):
+    hierarchy = measured_here("hierarchy", "--max-size", 1024)
     assert column(hierarchy, "positions") == [1024] * 5
     assert column(hierarchy, "scores held, MiB") == [0.1, 0.1, 0.1, 4.0, 0.0]
 

@@ -17,11 +17,36 @@ def test_every_fault_has_rows_and_no_row_is_of_another():
     assert {line.split(" | ")[0].removeprefix("| ") for line in TABLE[1:]} == {fault.words for fault in faults.FAULTS}
 
 
+def cells(line):
+    """Fault, models, what check_model says and what self_test says."""
+    fault, models, checked, tested = (cell.strip() for cell in line.strip("| ").split(" | "))
+    return fault, tuple(models.split(", ")), checked, tested
+
+
+def shown_for(fault):
+    return [line for line in TABLE if line.startswith(f"| {fault.words} |")]
+
+
+def tried(fault):
+    """For each row one of the models that say the same, another one for each fault."""
+    turn = faults.FAULTS.index(fault)
+    return [models[turn % len(models)] for _, models, *_ in map(cells, shown_for(fault))]
+
+
+def test_every_model_of_a_fault_is_in_one_row_and_every_model_is_tried():
+    for fault in faults.FAULTS:
+        assert sorted(model for line in shown_for(fault) for model in cells(line)[1]) == sorted(fault.models)
+    assert {model for fault in faults.FAULTS for model in tried(fault)} == set(faults.MODELS)
+
+
 @pytest.mark.parametrize("fault", faults.FAULTS, ids=[fault.words for fault in faults.FAULTS])
 def test_the_rows_of_a_fault(fault):
-    shown = [line for line in TABLE if line.startswith(f"| {fault.words} |")]
-    assert shown == [faults.row_line(row) for row in faults.rows_of(fault)], "run python docs/planted_faults.py"
-    for line in shown:
-        checked, tested = (cell.strip() for cell in line.strip("| ").split(" | ")[2:])
+    few = faults.Fault(fault.words, tuple(tried(fault)), fault.plant, **fault.options)
+    expected = [(words, (model,), *told) for model, line in zip(few.models, shown_for(fault), strict=True)
+                for words, _, *told in [cells(line)]]  # fmt: skip
+    found = [cells(faults.row_line(row)) for row in faults.rows_of(few)]
+    assert found == expected, "run python docs/planted_faults.py"
+    for line in shown_for(fault):
+        _, _, checked, tested = cells(line)
         harmless = fault.words.startswith("none") or fault.words == "dropout on"
         assert (checked.startswith("right") and tested == "passes") == harmless, line

@@ -55,7 +55,7 @@ FAULTS = {
     "child": ("child", "killed after 5 s"),
 }
 OPTIONS = ("instances", "--backend", "faulty", "--jobs", "2")
-FAR = ("--kill-after", "5", "--memory", "1500")
+FAR = ("--jobs", "4", "--kill-after", "5", "--memory", "1500")
 
 
 def test_every_fault_among_good_instances(tmp_path):
@@ -100,7 +100,7 @@ def test_a_worker_that_is_killed_from_outside_costs_one_line(jobs, tmp_path):
 
 
 def test_every_worker_is_killed_again_and_again(tmp_path):
-    folder(tmp_path / "instances", {f"slow-{number:02}": f"sleep 0.2 #{number}" for number in range(16)})
+    folder(tmp_path / "instances", {f"slow-{number:02}": f"sleep 0.2 #{number}" for number in range(12)})
     out = tmp_path / "r.jsonl"
     process = start(tmp_path, *OPTIONS, "-o", out)
     chance, seen = random.Random(3), set()
@@ -113,7 +113,7 @@ def test_every_worker_is_killed_again_and_again(tmp_path):
     process.communicate()
     assert process.returncode == 1
     lines = results(out)
-    assert len(said(lines)) == 16
+    assert len(said(lines)) == 12
     assert 1 <= len(errors(lines)) <= len(seen)
     assert all("SIGKILL" in reason for reason in errors(lines).values())
     assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
@@ -387,7 +387,7 @@ def test_ctrl_c_pressed_again_and_again_in_the_middle_of_long_searches(tmp_path)
 def test_ctrl_c_at_any_time_leaves_whole_lines_and_no_process(tmp_path):
     folder(tmp_path / "instances", {f"s{number:02}": f"sleep 0.05 #{number}" for number in range(30)})
     chance, out = random.Random(7), tmp_path / "r.jsonl"
-    for turn in range(8):
+    for turn in range(5):
         process = start(tmp_path, *OPTIONS, "-o", out, *(["--resume"] if turn else []))
         time.sleep(chance.uniform(0.6, 2.2))
         os.killpg(process.pid, signal.SIGINT)
@@ -405,7 +405,7 @@ def test_ctrl_c_at_any_time_leaves_whole_lines_and_no_process(tmp_path):
 
 
 def test_sigterm_ends_it_as_ctrl_c_does(tmp_path):
-    folder(tmp_path / "instances", {f"s{number:02}": f"sleep 0.1 #{number}" for number in range(40)})
+    folder(tmp_path / "instances", {f"s{number:02}": f"sleep 0.1 #{number}" for number in range(24)})
     process = start(tmp_path, *OPTIONS, "-o", "r.jsonl")
     until(lambda: whole_lines(tmp_path / "r.jsonl"), process)
     process.terminate()
@@ -414,7 +414,7 @@ def test_sigterm_ends_it_as_ctrl_c_does(tmp_path):
     until(lambda: not named(tmp_path), seconds=10)
     said(whole_lines(tmp_path / "r.jsonl"))
     assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
-    assert len(said(results(tmp_path / "r.jsonl"))) == 40
+    assert len(said(results(tmp_path / "r.jsonl"))) == 24
 
 
 def test_killed_itself_it_leaves_no_worker(tmp_path):
@@ -430,7 +430,7 @@ def test_killed_itself_it_leaves_no_worker(tmp_path):
 
 
 def test_two_runs_do_not_write_into_one_file(tmp_path):
-    folder(tmp_path / "instances", {f"s{number}": f"sleep 0.3 #{number}" for number in range(12)})
+    folder(tmp_path / "instances", {f"s{number}": f"sleep 0.3 #{number}" for number in range(8)})
     process = start(tmp_path, *OPTIONS, "-o", "r.jsonl")
     until(lambda: whole_lines(tmp_path / "r.jsonl"), process)
     process.send_signal(signal.SIGSTOP)
@@ -441,7 +441,7 @@ def test_two_runs_do_not_write_into_one_file(tmp_path):
     process.send_signal(signal.SIGCONT)
     process.communicate(timeout=60)
     assert process.returncode == 0
-    assert len(said(results(tmp_path / "r.jsonl"))) == 12
+    assert len(said(results(tmp_path / "r.jsonl"))) == 8
 
 
 OTHERS = {

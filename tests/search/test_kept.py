@@ -158,9 +158,9 @@ def test_a_source_that_waits_stops_nothing(tmp_path):
         yield catalog.butterfly(n=3)
         time.sleep(3600)
 
-    first, last = ms.search(silent(), backend="criterion", jobs=1, budget=6)
+    first, last = ms.search(silent(), backend="criterion", jobs=1, budget=4)
     assert (first.status, last.instance) == ("OPTIMAL", "the rest of the instances")
-    assert "budget of 6 s" in last.error
+    assert "budget of 4 s" in last.error
 
 
 def test_results_are_printed_while_stdin_is_open(tmp_path):

@@ -134,7 +134,7 @@ def test_a_disagreement_in_the_command_is_exit_1_and_stays_in_the_file(tmp_path)
     (tmp_path / "instances").mkdir()
     shutil.copy(SPARSE, tmp_path / "instances/chain.json")
     codes = set()
-    for turn in range(3):
+    for turn in range(2):
         done = search(
             tmp_path,
             "instances",

@@ -92,7 +92,7 @@ def test_a_torn_last_line_is_done_again(tmp_path):
     assert search(tmp_path, *OPTIONS, "-o", "whole.jsonl").returncode == 0
     text = (tmp_path / "whole.jsonl").read_bytes()
     last = text.splitlines(keepends=True)[-1]
-    for kept in (1, 3, len(last) // 2, len(last) - 2, len(last) - 1):
+    for kept in (1, len(last) // 2, len(last) - 1):
         (tmp_path / "r.jsonl").write_bytes(text[: len(text) - len(last) + kept])
         resume(tmp_path)
         assert said(results(tmp_path / "r.jsonl")) == said(results(tmp_path / "whole.jsonl")), kept

@@ -43,7 +43,7 @@ def apart(model, samples, *packed, **settings):
     return max(compare_training(model, batch, samples))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 10, 13, LONGEST - 1, LONGEST, LONGEST + 1, 1000])
+@pytest.mark.parametrize("size", [1, 2, 7, LONGEST - 1, LONGEST, LONGEST + 1, 1000])
 @pytest.mark.parametrize("name", SIZES)
 def test_other_windows_and_chunks(name, size):
     """From a token that sees only itself to windows that end beyond every sample."""
@@ -91,7 +91,7 @@ def test_samples_of_one_to_three_tokens(name, merge):
     assert apart(model, [sample for sample in SHORT if sample["id"] != "one"], packed, merge=merge) < TOLERANCE
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_samples(seed):
     """Random trees, packed by ``pack_batches``, with random windows, in a model of three kinds of layers."""
     random = np.random.default_rng(seed)
