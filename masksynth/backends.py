@@ -187,7 +187,8 @@ def load_plugin(name: str, table: dict[str, str], group: str, kind: str) -> Any:
     Unsupported
         If the name is not registered, or the import fails.
     """
-    target = table.get(name) or next((point.value for point in entry_points(group=group) if point.name == name), None)
+    known = table.get(name) if isinstance(name, str) else None
+    target = known or next((point.value for point in entry_points(group=group) if point.name == name), None)
     if target is None:
         raise Unsupported(f"unknown {kind} {name!r}; choose from auto, {', '.join(registered_names(table, group))}")
     module, _, attribute = target.partition(":")

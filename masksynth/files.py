@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -211,7 +212,7 @@ def _entries(folder: Path) -> list[Path]:
     """Return what a folder contains, sorted; nothing if it does not exist, or vanishes in the meantime."""
     try:
         return sorted(folder.iterdir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter is reported, with a remedy, when the folder is made
         return []
 
 
@@ -320,7 +321,7 @@ def open_draft(target: Path, is_folder: bool = False) -> tuple[int, Path]:
         Open file descriptor of the draft, which the caller closes.
     draft : Path
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with _lock_names(target.parent):
         _remove_drafts(target)
         draft = target.with_name(f"{_prefix(target)}{token_hex(4)}{DRAFT}")
@@ -329,6 +330,20 @@ def open_draft(target: Path, is_folder: bool = False) -> tuple[int, Path]:
         handle = os.open(draft, os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         fcntl.flock(handle, fcntl.LOCK_EX)
     return handle, draft
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, unless they exist.
+
+    Raises
+    ------
+    NotADirectoryError
+        If the folder or one above it is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
 
 
 def _remove_drafts(target: Path) -> None:

@@ -301,3 +301,14 @@ def test_drafts_of_another_target_are_kept(tmp_path):
         pass
     write_file(tmp_path / "out.txt", b"x")
     assert sorted(os.listdir(tmp_path)) == [".out.v2.partial", "out", "out.txt"]
+
+
+def test_a_file_above_the_target_is_not_a_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(MasksynthError, match=r"cannot be written: Not a directory; choose another place$"):
+        write_file(tmp_path / "file" / "a.txt", b"one")
+    for below in ("file/out", "file/deep/out"):
+        refused = pytest.raises(MasksynthError, match=r"cannot be written: Not a directory; .*choose another folder$")
+        with refused, writing_folder(tmp_path / below):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"

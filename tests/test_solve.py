@@ -194,3 +194,10 @@ def test_random_families_are_answered_and_checked() -> None:
             assert answer.status is ms.Status.OPTIMAL
             assert answer.merged is not None
             assert np.asarray(answer.merged.mask).any(axis=-1).all()
+
+
+@pytest.mark.parametrize("backend", [[], {}, None, 3])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_backend_that_is_no_name(backend, sparse):
+    with pytest.raises(ms.Unsupported, match=r"^unknown .*backend .*; choose from auto, "):
+        ms.solve(ms.catalog.causal_lm(n=3), backend=backend, sparse=sparse, layers=2)

@@ -13,13 +13,13 @@ from msgspec import structs
 from masksynth.arrange.apply import arranged_batch, arranged_merged, copies
 from masksynth.arrange.best_order import Arrangement, arrange
 from masksynth.backends import Limits
-from masksynth.export.answer_folder import SOLUTION, read_merged, write_answer
+from masksynth.export.answer_folder import SOLUTION, is_answer_file, read_merged, write_answer
 from masksynth.export.solution_record import solution_record
 from masksynth.files import check_folder, write_to_disk, writing_folder
 from masksynth.mask import Mask
 from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.packed_folder import MANIFEST, PackedFolder, open_packed
-from masksynth.pack.write_folder import batch_content, write_manifest
+from masksynth.pack.write_folder import batch_content, check_target, write_manifest
 from masksynth.subject.folders import check_batch
 from masksynth.tasks import MergedTask
 from masksynth.tasks.parse_json import parse
@@ -48,7 +48,9 @@ class ArrangeOptions:
         return arrange(mask, self.block_size, exact=self.exact, limits=self.limits, **more)
 
 
-def arrange_answer(folder: Path, output: Path | None, options: ArrangeOptions, report: Report) -> None:
+def arrange_answer(
+    folder: Path, output: Path | None, options: ArrangeOptions, report: Report, force: bool = False
+) -> None:
     """Arrange the answer in a folder.
 
     Parameters
@@ -58,29 +60,36 @@ def arrange_answer(folder: Path, output: Path | None, options: ArrangeOptions, r
         New folder to which the arranged answer is written.
     options : ArrangeOptions
     report : callable
+    force : bool
+        Replace an answer in ``output``.
 
     Raises
     ------
     InvalidInstance
-        If the folder cannot be read, or ``output`` is not empty.
+        If the folder cannot be read, or ``output`` is not empty and ``force`` is False.
     """
     if output is not None:
-        check_folder(output, False, [folder])
+        check_folder(output, force, [folder], is_answer_file)
     merged = read_merged(folder)
     arrangement = options.arrange(merged.mask, alike=copies(merged))
     report(0, merged.mask, arrangement)
     if output is not None:
-        write_arranged(folder, output, arranged_merged(merged, arrangement.order))
+        write_arranged(folder, output, arranged_merged(merged, arrangement.order), force)
 
 
-def write_arranged(folder: Path, output: Path, merged: MergedTask) -> Path:
+def write_arranged(folder: Path, output: Path, merged: MergedTask, force: bool = False) -> Path:
     """Write an arranged merged task as an answer; status, objective and certificate are those in ``folder``."""
     record: Any = parse((folder / SOLUTION).read_bytes())
-    return write_answer(output, {**record, **solution_record(merged)}, merged)
+    return write_answer(output, {**record, **solution_record(merged)}, merged, force, [folder])
 
 
 def arrange_packed(
-    folder: Path, output: Path | None, options: ArrangeOptions, report: Report, batch: int | None = None
+    folder: Path,
+    output: Path | None,
+    options: ArrangeOptions,
+    report: Report,
+    batch: int | None = None,
+    force: bool = False,
 ) -> None:
     """Arrange the batches of a packed folder.
 
@@ -93,11 +102,13 @@ def arrange_packed(
     report : callable
     batch : int, optional
         Index of the one batch to arrange [default: all].
+    force : bool
+        Replace a packed folder in ``output``.
 
     Raises
     ------
     InvalidInstance
-        If the folder cannot be read, has no such batch, or ``output`` is not empty.
+        If the folder cannot be read, has no such batch, or ``output`` is not empty and ``force`` is False.
     MasksynthError
         If ``output`` cannot be written; nothing is left there.
     """
@@ -109,7 +120,7 @@ def arrange_packed(
         for _ in arranged:
             pass
     else:
-        write_packed(packed, output, arranged)
+        write_packed(packed, output, arranged, force)
 
 
 def _arranged(
@@ -123,7 +134,9 @@ def _arranged(
         yield packed.manifest.batches[number].file, arranged_batch(batch, arrangement.order)
 
 
-def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str, PackedBatch]]) -> Path:
+def write_packed(
+    packed: PackedFolder, output: Path, batches: Iterator[tuple[str, PackedBatch]], force: bool = False
+) -> Path:
     """Write batches with the manifest of ``packed`` as a new folder and return its absolute path.
 
     Parameters
@@ -132,16 +145,19 @@ def write_packed(packed: PackedFolder, output: Path, batches: Iterator[tuple[str
     output : Path
     batches : iterator of (str, PackedBatch)
         File name and content of each batch.
+    force : bool
+        Replace a packed folder, and nothing else.
 
     Raises
     ------
     InvalidInstance
-        If the target is a file or a folder that is not empty.
+        If the target is a file, or a folder that is not empty and ``force`` is False.
     MasksynthError
         If it cannot be written; nothing is left.
     """
     digests = {}
-    with writing_folder(output, inputs=[packed.path], what="the batches") as draft:
+    check_target(output, force, [packed.path])
+    with writing_folder(output, force, lambda name: True, [packed.path], "the batches") as draft:
         for name, batch in batches:
             digests[name] = batch_hash(batch)
             write_to_disk(draft / name, batch_content(batch, digests[name]))

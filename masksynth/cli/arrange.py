@@ -38,6 +38,7 @@ from masksynth.terminal import (
 @click.option(
     "--time-limit", type=click.FloatRange(0, 1e9), help="Seconds for the exact search of one mask [default: none]."
 )
+@click.option("--force", is_flag=True, help="Replace an existing folder.")
 @JSON
 @QUIET
 def arrange(
@@ -46,6 +47,7 @@ def arrange(
     output: Path | None,
     exact: bool,
     time_limit: float | None,
+    force: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -84,9 +86,9 @@ def arrange(
 
     with progress(f"arranging {plain(subject.path)} ...", quiet):
         if kind == "packed folder" and subject.length is None:
-            arrange_packed(Path(subject.path), output, options, report, subject.batch)
+            arrange_packed(Path(subject.path), output, options, report, subject.batch, force)
         elif kind == "answer" and subject.length is subject.batch is None:
-            arrange_answer(Path(subject.path), output, options, report)
+            arrange_answer(Path(subject.path), output, options, report, force)
         else:
             mask = subject.read().mask
             report(0, mask, options.arrange(mask))

@@ -98,7 +98,7 @@ def format_report(subject: Subject, report: Report) -> Iterator[str]:
     counts = ", ".join(
         count(sum(finding.severity == severity for finding in report.findings), severity) for severity in SEVERITIES
     )
-    size = f"{mask.size:,} positions, {mask.pairs:,} allowed pairs{tables}"
+    size = f"{count(mask.size, 'position')}, {count(mask.pairs, 'allowed pair')}{tables}"
     yield f"{printable(subject.name)}: {size}, {depth(subject.layers)}"
     yield f"  {counts}"
     for (severity, code), group in groupby(report.findings, key=lambda finding: (finding.severity, finding.code)):

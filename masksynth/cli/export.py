@@ -15,6 +15,7 @@ from masksynth.terminal import (
     QUIET,
     Refused,
     SubjectChoice,
+    count,
     mask_options,
     output_file,
     plain,
@@ -87,7 +88,7 @@ def export(
         check_target_file(output, force, subject.input_files())
     mask = subject.read().mask
     if table is not None and table >= mask.tables:
-        fact = f"has {mask.tables} tables, but not table {table}"
+        fact = f"has {count(mask.tables, 'table')}, not a table {table}"
         raise InvalidInstance(fact, "", "tables are counted from 0", subject.path)
     with progress(f"exporting {plain(subject.path)} ...", quiet):
         if to is not None and output is not None:
@@ -134,7 +135,7 @@ def _record(mask: Mask, tables: list[tuple[int, list[Entry]]]) -> dict[str, Any]
 def _table_text(mask: Mask, tables: list[tuple[int, list[Entry]]]) -> str:
     """Return what each format makes of each table, one line for each."""
     patterns = f", {mask.tables} tables" if mask.tables > 1 else ""
-    lines = [f"{mask.size:,} positions, {mask.pairs:,} allowed pairs{patterns}"]
+    lines = [f"{count(mask.size, 'position')}, {count(mask.pairs, 'allowed pair')}{patterns}"]
     for number, entries in tables:
         lines += [f"table {number}"] if mask.tables > 1 else []
         for entry in entries:

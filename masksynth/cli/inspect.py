@@ -97,7 +97,7 @@ def _record(value: Any) -> Any:
 
 def _head(subject: Subject) -> str:
     tables = f", {subject.mask.tables} tables" if subject.mask.tables > 1 else ""
-    return f"{subject.size:,} positions, {subject.mask.pairs:,} allowed pairs{tables}"
+    return f"{count(subject.size, 'position')}, {count(subject.mask.pairs, 'allowed pair')}{tables}"
 
 
 def _numbers(numbers: MaskStatistics) -> list[str]:

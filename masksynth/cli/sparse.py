@@ -14,7 +14,7 @@ from masksynth.backends import Limits, Status
 from masksynth.cli.answer_text import sparse_text
 from masksynth.cli.search_limits import limit_options
 from masksynth.errors import MasksynthError, Unsupported
-from masksynth.files import check_file, check_folder
+from masksynth.files import check_file, check_folder, make_folder
 from masksynth.problem import Problem
 from masksynth.sparse.sparse_answer import SparseAnswer
 from masksynth.sparse.sparse_answer import record as sparse_record
@@ -92,7 +92,7 @@ def check_search_files(files: SearchFiles, backend: str, inputs: Sequence[Path])
     if files.emit is not None:
         check_file(files.emit, files.force, inputs)
         try:
-            files.emit.absolute().parent.mkdir(parents=True, exist_ok=True)
+            make_folder(files.emit.absolute().parent)
         except OSError as error:
             fact = f"{files.emit}: the search cannot be written: {error.strerror or error}"
             raise MasksynthError(f"{fact}; choose another place") from error

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.errors import InvalidInstance, WrongAnswer, check_type
 from masksynth.mask import Mask
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
@@ -58,6 +58,7 @@ def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> Bloc
     >>> lists.full_count.tolist(), lists.full_index[1].tolist()
     ([0, 1, 0], [0, 1, 2])
     """
+    check_type(mask, Mask)
     rows, keys = block_sizes(block_size)
     allowed = block_pairs(mask, table, rows, keys)
     full = allowed == rows * keys

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.errors import Unsupported, WrongAnswer
+from masksynth.errors import Unsupported, WrongAnswer, check_type
 from masksynth.export import bit_form
 from masksynth.export.bit_form import pack_bits, unpack_bits
 from masksynth.export.chain_ranks import NEVER, Chains, find_chains
@@ -89,6 +89,7 @@ def form_of(mask: Mask, table: int = 0) -> Form:
     >>> form_of(comb)[:2]
     ('column intervals', 'row 0 has 10 intervals (more than 8)')
     """
+    check_type(mask, Mask)
     form = choose_form(mask, table)
     check_form(mask, form, table)
     return form

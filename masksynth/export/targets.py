@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
+from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer, check_type
 from masksynth.export.blocks import (
     BlockSize,
     block_lists,
@@ -97,7 +97,8 @@ def export_arrays(mask: Mask, to: str, table: int = 0, block_size: BlockSize = 1
     >>> {name: array.tolist() for name, array in arrays.items()}
     {'q_ranges': [[0, 2]], 'k_ranges': [[0, 2]], 'attn_type_map': [1]}
     """
-    if to not in TARGETS:
+    check_type(mask, Mask)
+    if to not in list(TARGETS):
         raise InvalidInstance(f"format {to!r} is unknown", "", f"use one of {', '.join(TARGETS)}")
     return TARGETS[to](mask, table, block_size)
 
@@ -118,6 +119,7 @@ def summary(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> list[Ent
     hf-bool: 9: bool
     hf-additive: 36: float32
     """
+    check_type(mask, Mask)
     entries = []
     for name, measure in MEASURES.items():
         try:

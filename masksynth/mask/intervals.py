@@ -39,7 +39,9 @@ class Columns(NamedTuple):
 def check_table(mask: Mask, table: int) -> int:
     """Return ``table``; raise InvalidInstance if the mask does not have it."""
     if not 0 <= table < mask.tables:
-        raise InvalidInstance(f"table {table} is out of range: the mask has {mask.tables} tables")
+        raise InvalidInstance(
+            f"table {table} is out of range: the mask has {mask.tables} table{'' if mask.tables == 1 else 's'}"
+        )
     return table
 
 

@@ -185,6 +185,9 @@ def _read_tables(samples: Samples, token_fields: Sequence[str], key_fields: Sequ
         tables = read_samples(samples, fields, keys)
     elif hasattr(samples, "read"):
         tables = read_samples(cast(IO[bytes], samples), fields, keys)
+    elif not isinstance(samples, Iterable):
+        fact = f"expected samples, got {type(samples).__name__}"
+        raise InvalidInstance(fact, "", "give a path, a binary stream, or an iterable of mappings")
     else:
         tables = _refuse_none(tables_of(samples, fields, keys))
     return refuse_shifted_labels(refuse_repeated_ids(refuse_other_dimensions(tables, key_fields)))

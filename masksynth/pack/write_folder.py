@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 from safetensors.numpy import save
 
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.export.formats import sorted_metadata
-from masksynth.files import Content, check_folder, replace_folder, write_to_disk
+from masksynth.files import Content, check_folder, make_folder, replace_folder, write_to_disk
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import BATCH_HASH, PackedBatch, batch_arrays, batch_hash
 from masksynth.pack.journal import JOURNAL, Record, append_record, open_journal, read_records
@@ -62,12 +62,15 @@ def open_draft_folder(
     """
     check_target(target, force, inputs)
     folder = draft_of(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        make_folder(target.parent)
         folder.mkdir()
         is_new = True
     except FileExistsError:
         is_new = False
+    except OSError as error:
+        fact = f"{target}: the batches cannot be written: {error.strerror or error}; choose another folder"
+        raise MasksynthError(fact) from error
     handle = os.open(folder, os.O_RDONLY)
     try:
         with _lock_draft(handle, folder):

@@ -16,7 +16,7 @@ from typing import Any
 
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance
-from masksynth.files import open_draft, write_file
+from masksynth.files import make_folder, open_draft, write_file
 from masksynth.search.result import Question, Recalled, Result, line_of, result_of
 from masksynth.solve import record, write
 from masksynth.tasks.instance_files import dumps
@@ -233,6 +233,7 @@ def _open_locked(path: Path) -> int:
     while True:
         if os.path.exists(path) and not os.path.isfile(path):
             raise InvalidInstance("not a regular file", "", "name a file, or omit -o for stdout", str(path))
+        make_folder(path.absolute().parent)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

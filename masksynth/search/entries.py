@@ -93,7 +93,7 @@ def sweep(family: str, **parameters: Any) -> Iterator[Entry]:
     >>> [entry.name for entry in sweep("prefix_lm", n=range(4, 6), P=[1, 2])]
     ['prefix_lm(n=4, P=1)', 'prefix_lm(n=4, P=2)', 'prefix_lm(n=5, P=1)', 'prefix_lm(n=5, P=2)']
     """
-    if family not in catalog.FAMILIES:
+    if family not in list(catalog.FAMILIES):
         raise InvalidInstance(f"unknown family {family!r}", "", f"choose from {', '.join(catalog.FAMILIES)}")
     allowed = list(inspect.signature(catalog.FAMILIES[family]).parameters)
     for name in parameters:

@@ -259,7 +259,7 @@ def _layered_mask(problem: SparseProblem, edges: Iterable[tuple[int, ...]]) -> M
 
 def _check_weight(problem: SparseProblem, mask: Mask, value: int) -> None:
     """Raise unless the mask has all forced and no forbidden edges, and its weight is ``value``."""
-    tables = mask.dense().reshape(-1, problem.size, problem.size)
+    tables = mask.dense().reshape(mask.tables, problem.size, problem.size)
     edges = [(int(q), int(k)) for _, q, k in np.argwhere(tables) if q != k]
     if set(edges) & problem.forbidden or any(not table[edge] for edge in problem.forced for table in tables):
         raise MasksynthError("the search ignored forced or forbidden edges; please report this relation")

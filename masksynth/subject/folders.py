@@ -64,7 +64,7 @@ def read_batch_of_folder(folder: Path, number: int) -> Subject:
 def check_batch(packed: PackedFolder, number: int) -> None:
     """Raise InvalidInstance if a packed folder has no batch of this index."""
     if not 0 <= number < len(packed):
-        fact = f"has {len(packed)} batches, not a batch {number}"
+        fact = f"has {len(packed)} batch{'' if len(packed) == 1 else 'es'}, not a batch {number}"
         raise InvalidInstance(fact, "", "batches are counted from 0", str(packed.path))
 
 

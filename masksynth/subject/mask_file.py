@@ -70,17 +70,32 @@ def read_mask_file(path: Path) -> Subject:
         raise InvalidInstance(error.fact, error.path if error.path != "$" else "", error.remedy, str(path)) from None
 
 
-def read_mask_bytes() -> Subject:
-    """Return the subject in a mask file on standard input; its first bytes determine the format.
+def read_stdin() -> bytes:
+    """Return the bytes on standard input; raise InvalidInstance if it is closed."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", "-")
+    return sys.stdin.buffer.read()
+
+
+def is_mask_bytes(content: bytes) -> bool:
+    r"""Return whether some bytes begin as a mask file.
+
+    Examples
+    --------
+    >>> is_mask_bytes(b"\x93NUMPY"), is_mask_bytes(b"[[0, 1], [2, 3]]")
+    (True, False)
+    """
+    return _ending_of(content) is not None
+
+
+def read_mask_bytes(content: bytes) -> Subject:
+    """Return the subject in the bytes of a mask file, read from standard input; the first ones determine the format.
 
     Raises
     ------
     InvalidInstance
-        If stdin is closed, is empty, or does not contain a mask file.
+        If they are empty, or not those of a mask file.
     """
-    if sys.stdin is None or sys.stdin.closed:
-        raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", "-")
-    content = sys.stdin.buffer.read()
     ending = _ending_of(content)
     if ending is None:
         remedy = f"pipe in the bytes of a {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file"

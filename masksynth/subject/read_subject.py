@@ -11,7 +11,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.pack.dimensions import further_dimensions
 from masksynth.pack.sample_columns import KEY_FIELDS, select
 from masksynth.subject.folders import folder_kind, read_answer, read_batch_of_folder
-from masksynth.subject.mask_file import ENDINGS, read_mask_bytes, read_mask_file
+from masksynth.subject.mask_file import ENDINGS, read_mask_bytes, read_mask_file, read_stdin
 from masksynth.subject.mask_mod import SPEC, read_mask_mod
 from masksynth.subject.sample_table import Source, read_sample_table
 from masksynth.subject.subject import Subject
@@ -138,7 +138,7 @@ def _read_kind(path: str | Path, kind: str, length: int | None, batch: int | Non
     if kind == "mask_mod":
         return read_mask_mod(str(path), length)
     if kind == "stdin":
-        return read_mask_bytes()
+        return read_mask_bytes(read_stdin())
     if kind == "packed folder":
         return read_batch_of_folder(Path(path), batch or 0)
     return read_answer(Path(path)) if kind == "answer" else read_mask_file(Path(path))

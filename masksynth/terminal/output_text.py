@@ -12,17 +12,13 @@ from typing import Any
 import click
 
 from masksynth.tasks.canonical import SHOWN, printable
+from masksynth.tasks.value_text import count
 
 
 def plain(name: str) -> str:
     """Return a name as printable text on one line, cut if it is long."""
     text = printable(name[: SHOWN + 1])
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number and a noun, in the plural unless the number is 1."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def depth(layers: int | None) -> str:

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, check_type
 from masksynth.torch.label_logprobs import label_logprobs
 from masksynth.torch.merged_batch import Batch, check_merged_batch
 from masksynth.torch.training_batch import TrainingBatch
@@ -219,6 +219,7 @@ def _classes_of(batch: AnyBatch, classes: int) -> Tensor:
 
 def _flatten_logits(logits: Tensor, batch: AnyBatch) -> Tensor:
     """Return the logits as (rows, V), checked against the batch."""
+    check_type(logits, Tensor, "pass the logits of the model: model(**batch.model_inputs).logits")
     sizes, shape = (len(batch.position_ids), len(batch.loss_place)), tuple(logits.shape)
     flat = len(shape) in (2, 3) and shape[-2] in sizes and shape[:-2] in ((), (1,))
     rows = batch.rows if isinstance(batch, TrainingBatch) else 1

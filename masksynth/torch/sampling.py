@@ -7,7 +7,7 @@ resume. Here every batch is trained once in an epoch, and a rank without a batch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -143,8 +143,14 @@ class PackedSampler(Sampler[int]):
         Raises
         ------
         InvalidInstance
-            If the state is of another folder.
+            If the state is of another folder, or is not a state.
         """
+        for name in SamplerState.__annotations__:
+            if not isinstance(state, Mapping) or name not in state:
+                got = f"one without {name}" if isinstance(state, Mapping) else type(state).__name__
+                raise InvalidInstance(
+                    f"expected the state of a sampler, got {got}", "", "pass what state_dict returned"
+                )
         if state["batches"] != self.batches or not 0 <= state["trained"] <= self.batches:
             fact = (
                 f"the state has trained {state['trained']} of {state['batches']} batches, the folder has {self.batches}"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from masksynth.errors import InvalidInstance
-from masksynth.tasks.canonical import canonical, frozen
+from masksynth.tasks.canonical import canonical, frozen, shown
 
 Vocabulary = Mapping[Any, int] | Mapping[Any, Tensor] | Tensor
 """Input -> token id, or input -> embedding ``(H,)``; or embeddings ``(V, H)`` whose row i belongs to input i."""
@@ -111,8 +111,8 @@ def _entries_by_text(vocabulary: Any) -> dict[str, Any]:
             got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             expected = f"embeddings of shape [{len(shape) and shape[0]}]" if shape is not None and shape else "(H,)"
             raise InvalidInstance(f"vocabulary entry of {key!r}: expected {expected}, got {got}", "")
-        if not embeds and (type(value) is not int or value < 0):
-            got = f"{value!r}" if isinstance(value, int) else type(value).__name__
+        if not embeds and (type(value) is not int or not 0 <= value < 1 << 63):
+            got = shown(value) if isinstance(value, int) else type(value).__name__
             raise InvalidInstance(f"vocabulary entry of {key!r}: expected a token id, got {got}", "")
     return {canonical(frozen(key)): value for key, value in vocabulary.items()}
 

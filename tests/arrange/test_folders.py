@@ -216,7 +216,7 @@ def test_nothing_is_left_when_a_batch_is_broken(tmp_path):
     ("arguments", "words"),
     [
         (("empty",), "holds neither solution.json nor manifest.json"),
-        (("packed", "--batch", "5"), "has 1 batches, not a batch 5; batches are counted from 0"),
+        (("packed", "--batch", "5"), "has 1 batch, not a batch 5; batches are counted from 0"),
         (("packed", "--batch", "0", "-o", "new"), "--batch 0 cannot be combined with -o, which writes every batch"),
         (("packed", "-o", "full"), "the folder is not empty"),
     ],
@@ -235,3 +235,31 @@ def test_refusals(tmp_path, monkeypatch, arguments, words):
 def test_refuses_what_is_no_order():
     with pytest.raises(InvalidInstance, match="permutation"):
         arranged_batch(batch_of(Mask.from_dense(np.eye(8, dtype=bool)), 0), [0] * 8)
+
+
+@pytest.mark.parametrize("kind", ["packed", "answer"])
+def test_force_replaces_a_folder_of_its_kind(tmp_path, kind):
+    subject, target = tmp_path / kind, tmp_path / "new" / "arranged"
+    if kind == "packed":
+        packed_folder(subject, [batch_of(shuffled_tree(0), 0)])
+    else:
+        ms.write(ms.solve(catalog.butterfly(n=4)), subject)
+    given = {file.name: file.read_bytes() for file in subject.iterdir()}
+    assert run(subject, "--block-size", 2, "-o", target).exit_code == 0
+    assert "is not empty; choose another folder or give --force" in run(subject, "-o", target).output
+    written = {file.name: file.read_bytes() for file in target.iterdir()}
+    (target / ("batch-00000.safetensors" if kind == "packed" else "solution.json")).write_text("old")
+    assert run(subject, "--block-size", 2, "-o", target, "--force").exit_code == 0
+    assert {file.name: file.read_bytes() for file in target.iterdir()} == written
+    (tmp_path / "link").symlink_to(subject)
+    for same in (subject, tmp_path / "link"):
+        assert "is the input, which is never replaced" in run(subject, "-o", same, "--force").output
+    assert {file.name: file.read_bytes() for file in subject.iterdir()} == given
+
+
+def test_force_keeps_what_is_not_packed(tmp_path):
+    packed_folder(tmp_path / "packed", [batch_of(shuffled_tree(0), 0)])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    assert "'notes.txt'" in run(tmp_path / "packed", "-o", tmp_path / "mine", "--force").output
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]

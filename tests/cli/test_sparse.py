@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 
 import masksynth as ms
+from masksynth.cli import main
 from masksynth.subject.mask_file import read_mask, write_mask
 from tests.cli.command import FILES, here, interrupt, masksynth, refused, start, wait_for_search
 from tests.cli.test_emit import optimum
@@ -413,7 +415,7 @@ def test_places_are_refused_before_the_work(tmp_path):
         (
             "--emit",
             other / "m.wcnf",
-        ): f"{other}/m.wcnf: the search cannot be written: File exists; choose another place",
+        ): f"{other}/m.wcnf: the search cannot be written: Not a directory; choose another place",
         (
             "--proof",
             tmp_path,
@@ -442,3 +444,12 @@ def test_sparse_needs_closed_tasks():
     assert "--proof writes the proof of a sparse optimum; give --sparse" in refused(
         here("solve", INSTANCES / "causal_lm-8.json", "--proof", "proof")
     )
+
+
+@pytest.mark.parametrize("options", [(), ("--layered",), ("--backend", "cpsat")])
+def test_a_mask_of_no_positions_has_no_edges(options, tmp_path):
+    np.save(tmp_path / "none.npy", np.zeros((0, 0), bool))
+    arguments = ["sparsify", str(tmp_path / "none.npy"), "--layers", "2", "--json", *options]
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, done.exception) == (0, None), done.output
+    assert json.loads(done.stdout)["status"] == "OPTIMAL"

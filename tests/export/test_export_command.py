@@ -123,7 +123,7 @@ def test_cannot_express(answer, tmp_path):
         (["--to", "magi"], "--to and -o go together"),
         (["-o", "a.safetensors"], "--to and -o go together"),
         (["--to", "triton", "-o", "a.safetensors"], "Invalid value for '--to'"),
-        (["--table", "3"], "has 1 tables, but not table 3"),
+        (["--table", "3"], "has 1 table, not a table 3"),
         (["--batch", "0"], "is not a packed folder"),
         (["--block-size", "0"], "is not a block size"),
         (["--block-size", "128x"], "is not a block size"),
@@ -158,3 +158,12 @@ def test_force_replaces(answer, tmp_path):
 def test_what_is_no_mask(tmp_path):
     assert "holds neither solution.json nor manifest.json" in run(tmp_path, code=2)
     assert "there is no such file" in run(tmp_path / "no.npz", code=2)
+
+
+def test_one_is_not_in_the_plural(tmp_path):
+    np.save(tmp_path / "one.npy", np.ones((1, 1), bool))
+    for name in ("export", "inspect", "audit"):
+        done = CliRunner().invoke(main, [name, str(tmp_path / "one.npy")])
+        assert (done.exit_code, "1 position, 1 allowed pair" in done.output) == (0, True), done.output
+        assert "1 positions" not in done.output
+        assert "1 allowed pairs" not in done.output

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from masksynth import catalog
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.export import bit_form as bits
+from masksynth.export import block_lists, forms
 from masksynth.export import chain_ranks as chains
-from masksynth.export import forms
 from masksynth.export.columns import to_flashmask
 from masksynth.export.dense_mask import to_hf_additive, to_hf_bool
 from masksynth.export.forms import form_of
@@ -227,3 +227,20 @@ def test_wrong_answers_name_the_row():
     form.arrays["hi_0"][37] = 30
     with pytest.raises(WrongAnswer, match=r"row intervals: table 0: row 37 attends to 0..29, not to 0..37"):
         forms.check_form(mask, form)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda mask: export_arrays(mask, "flex"), summary, form_of, block_lists],
+    ids=["arrays", "all", "form", "blocks"],
+)
+@pytest.mark.parametrize("mask", [3, None, [[1]], np.ones((2, 2), bool)])
+def test_what_is_no_mask_is_named(call, mask):
+    with pytest.raises(InvalidInstance, match=f"^expected Mask, got {type(mask).__name__}$"):
+        call(mask)
+
+
+@pytest.mark.parametrize("name", [[], {}, None])
+def test_what_is_no_name_of_a_format(name):
+    with pytest.raises(InvalidInstance, match="is unknown; use one of flex, "):
+        export_arrays(Mask.from_intervals([[((0, 1),)]]), name)

@@ -100,7 +100,7 @@ def test_first_row_that_differs(pair):
 def test_tables_are_checked():
     mask = Mask.from_intervals([[((0, 1),)]])
     for table in (-1, 1):
-        with pytest.raises(InvalidInstance, match=f"table {table} is out of range: the mask has 1 tables"):
+        with pytest.raises(InvalidInstance, match=f"table {table} is out of range: the mask has 1 table"):
             intervals.row_intervals(mask, table)
 
 

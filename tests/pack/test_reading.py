@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import masksynth as ms
 from masksynth.errors import InvalidInstance
 from masksynth.pack import text_lines
 from masksynth.pack.check_samples import tables_of
@@ -491,3 +492,13 @@ def test_a_list_of_another_type_is_named():
         InvalidInstance, match=r"of integers 0 and 1, or of booleans; give 0 and 1, or booleans throughout"
     ):
         list(tables_of([rows]))
+
+
+@pytest.mark.parametrize("samples", [None, 3, 1.5, object()])
+def test_samples_that_cannot_be_iterated(samples, tmp_path):
+    fact = f"^expected samples, got {type(samples).__name__}; give a path, a binary stream, or an iterable of mappings$"
+    with pytest.raises(InvalidInstance, match=fact):
+        list(ms.pack_batches(samples))
+    with pytest.raises(InvalidInstance, match=fact):
+        ms.pack_samples(samples, tmp_path / "packed")
+    assert list(tmp_path.iterdir()) == []

@@ -155,3 +155,16 @@ def test_the_command_refuses_in_one_line(arguments, said, tmp_path, monkeypatch)
     assert done.exit_code == 2
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("family", [[], {}, None, 3])
+def test_a_family_that_is_no_name(family):
+    with pytest.raises(InvalidInstance, match=r"^unknown family .*; choose from causal_lm, "):
+        sweep(family)
+
+
+def test_the_parents_of_the_results_are_made(folder, tmp_path):
+    target = tmp_path / "new" / "deep" / "results.jsonl"
+    done = CliRunner().invoke(main, ["search", str(folder / "b.json"), "--jobs", "1", "-o", str(target)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(target.read_text())["status"] == "OPTIMAL"

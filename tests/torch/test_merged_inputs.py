@@ -229,3 +229,17 @@ def test_load_takes_a_vocabulary(tmp_path):
     batch = load(folder, {"a": 3, "b": 4})
     assert batch.model_inputs["input_ids"].tolist() == [[3, 4]]
     assert repr(batch) == f"Batch(2 positions, {len(merged.tasks)} tasks, {len(merged.loss_edges)} loss edges, 'cpu')"
+
+
+@pytest.mark.parametrize("logits", [None, 3, [1.0], "x"])
+def test_logits_that_are_no_tensor_are_named(logits):
+    batch = batch_of(merge(catalog.prefix_lm()), vocabulary={f"w{number}": number for number in range(8)})
+    for loss in (packed_loss, sample_logprobs):
+        with pytest.raises(InvalidInstance, match=f"^expected Tensor, got {type(logits).__name__}; pass the logits of"):
+            loss(logits, batch)
+
+
+def test_a_token_id_beyond_64_bits_is_named():
+    words = {f"w{number}": number for number in range(8)} | {"w0": 1 << 63}
+    with pytest.raises(InvalidInstance, match=f"entry of 'w0': expected a token id, got {1 << 63}$"):
+        batch_of(merge(catalog.prefix_lm()), vocabulary=words).model_inputs["input_ids"]

@@ -128,3 +128,15 @@ def test_refusals():
         sampler.advance()
     with pytest.raises(InvalidInstance, match="has trained 3 of 3 batches, the folder has 4"):
         PackedSampler(range(4)).load_state_dict(sampler.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("state", "got"),
+    [({}, "one without seed"), ({"seed": 0, "epoch": 1}, "one without trained"), (3, "int"), (None, "NoneType")],
+)
+def test_what_is_no_state_is_named(state, got):
+    sampler = PackedSampler([1, 2])
+    before = sampler.state_dict()
+    with pytest.raises(InvalidInstance, match=f"^expected the state of a sampler, got {got}; pass what state_dict"):
+        sampler.load_state_dict(state)
+    assert sampler.state_dict() == before

@@ -25,6 +25,7 @@ from masksynth.terminal import (
 if TYPE_CHECKING:
     from masksynth.diagnostics.hierarchy import Hierarchy, Tree
     from masksynth.mask import Mask
+    from masksynth.subject import Subject
 
 
 def branching_option(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -101,9 +102,9 @@ def hierarchy(
     masksynth diagnose hierarchy mask.npz --max-children 16 --plot tree.svg
     masksynth diagnose hierarchy packed --batch 3 --branching 16,16
 
-    SUBJECT: a JSON file of nested lists of positions (- for stdin), a mask file or the folder of an answer (the tree is
-    that of its modules), the folder of packed batches (groups, runs of the same samples, tokens), or
-    package.module:mask_mod. Without SUBJECT: windows of --branching over --length positions.
+    SUBJECT: a JSON file of nested lists of positions, a mask file or the folder of an answer (the tree is that of its
+    modules), the folder of packed batches (groups, runs of the same samples, tokens), package.module:mask_mod, or - for
+    the JSON or the mask file on stdin. Without SUBJECT: windows of --branching over --length positions.
 
     Prints the size of the tree, its cost, and the divergence KL(tied || softmax), in total and per position, which is
     the least of all matrices that are constant on the blocks (arXiv 2509.15448).
@@ -156,6 +157,8 @@ def _read_tree(
 ) -> NamedTree:
     """Return what SUBJECT and the options name: a tree of windows, from a file, or of a mask."""
     from masksynth.diagnostics.hierarchy import BRANCHING, read_tree, windows
+    from masksynth.diagnostics.hierarchy.read_tree import tree_of_text
+    from masksynth.subject.mask_file import is_mask_bytes, read_mask_bytes, read_stdin
 
     if subject is None:
         if length is None:
@@ -166,24 +169,23 @@ def _read_tree(
             windows(length, branching or BRANCHING),
             None,
         )
-    if subject == "-" or Path(subject).suffix == ".json":
+    content = read_stdin() if subject == "-" else None
+    if content is not None and is_mask_bytes(content):
+        _refuse("a mask file is given", {"--length": length, "--batch": batch}, subject)
+        return _tree_of_mask(read_mask_bytes(content), branching, max_children, causal)
+    if content is not None or Path(subject).suffix == ".json":
         options = {"--branching": branching, "--max-children": max_children, "--length": length, "--batch": batch}
         _refuse("a tree is given", options, subject)
-        return subject, read_tree(subject), None
-    return _tree_of_mask(subject, branching, max_children, length, batch, causal)
+        return subject, read_tree(subject) if content is None else tree_of_text(content, "<stdin>"), None
+    return _tree_of_mask(read(subject, length=length, batch=batch), branching, max_children, causal)
 
 
 def _tree_of_mask(
-    subject: str,
-    branching: tuple[int, ...] | None,
-    max_children: int | None,
-    length: int | None,
-    batch: int | None,
-    causal: bool,
+    named: Subject, branching: tuple[int, ...] | None, max_children: int | None, causal: bool
 ) -> NamedTree:
     from masksynth.diagnostics.hierarchy import module_tree, packed_tree, windows
 
-    named = read(subject, length=length, batch=batch)
+    subject = named.name
     if named.mask.tables != 1:
         raise InvalidInstance(
             f"expected a mask of one table, got {named.mask.tables}", "", "name another mask", subject

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_lists, tree_of_pa
 from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import row_of_entry
 from masksynth.mask.typing import Int64Array
+from masksynth.subject.mask_file import read_stdin
 from masksynth.tasks.parse_json import decode_text
 
 if TYPE_CHECKING:
@@ -42,12 +42,26 @@ def read_tree(path: str | Path) -> Tree:
     InvalidInstance
         With the file, the fault and what to write.
     """
-    name = "<stdin>" if str(path) == "-" else str(path)
-    if str(path) == "-" and (sys.stdin is None or sys.stdin.closed):
-        raise InvalidInstance("stdin is closed", "", "name a file, or pipe something in", "-")
+    if str(path) == "-":
+        return tree_of_text(read_stdin(), "<stdin>")
+    return tree_of_text(Path(path).read_bytes(), str(path))
+
+
+def tree_of_text(content: bytes, name: str) -> Tree:
+    """Build the tree in the bytes of a JSON file.
+
+    Raises
+    ------
+    InvalidInstance
+        With the file, the fault and what to write.
+
+    Examples
+    --------
+    >>> tree_of_text(b"[[0, 1], [2, 3]]", "tree.json")
+    Tree(4 positions, 3 families of at most 2, depth 2)
+    """
     try:
-        text = sys.stdin.read() if str(path) == "-" else Path(path).read_text(encoding="utf-8")
-        return tree_of_json(decode_text(text))
+        return tree_of_json(decode_text(content.decode("utf-8")))
     except InvalidInstance as error:
         raise error.within(source=name) from None
     except RecursionError:

@@ -30,6 +30,7 @@ from masksynth.diagnostics.hierarchy.figure import write_hierarchy_figure
 from masksynth.diagnostics.hierarchy.visible_siblings import sightless_rows
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.subject import write_mask
 
 TABLE = {  # tokens: MFLOPs of a layer before and after, as printed (arXiv 2509.15448, table 3)
     264: ("214.94", "4.32"),
@@ -282,3 +283,20 @@ def test_a_mask_with_more_tables_is_refused(tmp_path):
     assert found.exit_code == 2
     assert "expected a mask of one table, got 2" in found.output
     assert Mask.from_dense(np.ones((2, 4, 4), bool)).tables == 2
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "safetensors"])
+def test_a_mask_file_on_stdin_is_read_as_from_its_path(form, tmp_path):
+    path = tmp_path / f"mask.{form}"
+    write_mask(Mask.from_dense(np.tril(np.ones((6, 6), bool))), path)
+    named, piped = command(path, "--json"), command("-", "--json", text=path.read_bytes())
+    assert piped.exit_code == 0, piped.output
+    assert json.loads(piped.stdout) == json.loads(named.stdout) | {"name": "-"}
+    refused = command("-", "--length", 4, text=path.read_bytes())
+    assert refused.output == "Error: -: a mask file is given, so --length has no effect; leave --length out\n"
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff[", b"[[0, 1]"])
+def test_stdin_that_holds_no_tree_is_named(text):
+    done = command("-", text=text)
+    assert (done.exit_code, done.output.startswith("Error: <stdin>: not JSON: ")) == (2, True), done.output
