@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -37,9 +37,10 @@ def masksynth(*arguments, text=None, cwd=None, environment=None):
     )
 
 
-def here(*arguments, text=None):
+def here(*arguments, text=None, cwd=None):
     """The same in this process, where the process is not what is tested."""
-    done = CliRunner().invoke(main, [str(argument) for argument in arguments], input=text)
+    with chdir(cwd or "."):
+        done = CliRunner().invoke(main, [str(argument) for argument in arguments], input=text, prog_name="masksynth")
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)

@@ -13,7 +13,7 @@ import pytest
 
 import masksynth as ms
 from masksynth.tasks.instance_files import content_hash, dumps, loads
-from tests.cli.command import masksynth, refused
+from tests.cli.command import here, masksynth, refused
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,7 @@ def solved(tmp_path_factory):
     """A folder with butterfly.json and its answer in out."""
     folder = tmp_path_factory.mktemp("solved")
     (folder / "butterfly.json").write_text(dumps(ms.catalog.butterfly(n=4)))
-    assert (
-        masksynth("solve", "butterfly.json", "--backend", "criterion", "-o", "out", "--quiet", cwd=folder).returncode
-        == 0
-    )
+    assert here("solve", "butterfly.json", "--backend", "criterion", "-o", "out", "--quiet", cwd=folder).returncode == 0
     return folder
 
 
@@ -35,7 +32,7 @@ def copy(solved, tmp_path):
 
 
 def verify(folder, *options, **changes):
-    return masksynth("verify", "butterfly.json", "out", *options, cwd=folder, **changes)
+    return here("verify", "butterfly.json", "out", *options, cwd=folder, **changes)
 
 
 def test_verify_a_right_answer(solved):
@@ -55,10 +52,10 @@ def test_verify_a_right_answer(solved):
 
 
 def test_verify_refuses_another_instance(solved):
-    done = masksynth("verify", "-", "out", cwd=solved, text=dumps(ms.catalog.butterfly(n=5)))
+    done = here("verify", "-", "out", cwd=solved, text=dumps(ms.catalog.butterfly(n=5)))
     assert refused(done, 1).startswith("problem: ")
     renamed = (solved / "butterfly.json").read_text().replace('"name": "butterfly-4"', '"name": "other"')
-    assert masksynth("verify", "-", "out", "--quiet", cwd=solved, text=renamed).returncode == 0
+    assert here("verify", "-", "out", "--quiet", cwd=solved, text=renamed).returncode == 0
 
 
 def test_verify_refuses_a_wrong_answer(copy):
@@ -83,10 +80,10 @@ def test_verify_needs_every_file(copy, name):
 
 
 def test_verify_without_a_folder_or_an_instance(solved):
-    assert refused(masksynth("verify", "butterfly.json", "nowhere", cwd=solved)) == (
+    assert refused(here("verify", "butterfly.json", "nowhere", cwd=solved)) == (
         "nowhere: there is no such folder; name a folder written by masksynth solve or masksynth pack"
     )
-    assert refused(masksynth("verify", "nowhere.json", "out", cwd=solved)) == (
+    assert refused(here("verify", "nowhere.json", "out", cwd=solved)) == (
         "nowhere.json: No such file or directory; name an instance file, or - for stdin"
     )
 
@@ -112,7 +109,7 @@ def test_new_is_the_catalogue():
 )
 def test_new_refuses_at_once(arguments, message):
     begun = time.monotonic()
-    assert message in refused(masksynth("new", *arguments))
+    assert message in refused(here("new", *arguments))
     assert time.monotonic() - begun < 15
 
 
@@ -131,18 +128,18 @@ def test_new_refuses_at_once(arguments, message):
     ],
 )
 def test_usage(arguments, message):
-    done = masksynth(*arguments)
+    done = here(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Usage: masksynth")
     assert message in done.stderr
 
 
 def test_catalog():
-    rows = json.loads(masksynth("catalog", "--json").stdout)
+    rows = json.loads(here("catalog", "--json").stdout)
     assert [row["name"] for row in rows] == list(ms.catalog.FAMILIES)
     assert all(list(row) == ["name", "summary", "parameters"] and row["summary"] for row in rows)
     assert next(row["parameters"] for row in rows if row["name"] == "butterfly") == {"n": "8"}
-    done = masksynth("catalog")
+    done = here("catalog")
     assert done.stderr == ""
     assert all(f"\n{name} " in f"\n{done.stdout}" for name in ms.catalog.FAMILIES)
 
@@ -162,7 +159,7 @@ def test_backends():
 
 def test_explain(solved):
     def explain(*nodes, json_=True):
-        return masksynth("explain", "butterfly.json", *nodes, *(["--json"] if json_ else []), cwd=solved)
+        return here("explain", "butterfly.json", *nodes, *(["--json"] if json_ else []), cwd=solved)
 
     same = json.loads(explain("predict w2", "f1", "predict w3", "f1").stdout)
     assert (list(same), same["merged"], same["path"]) == (["merged", "reason", "path"], True, [])

@@ -153,7 +153,7 @@ def test_refused_requests(options, message, tmp_path):
     (tmp_path / "file").write_text("kept")
     text = (INSTANCES / "cover-rows-any-depth.json").read_text().replace('"name": "t"', '"name": "u"')
     name = json.loads(text)["tasks"][0]["name"]
-    said = refused(masksynth("solve", "-", *options, text=text, cwd=tmp_path))
+    said = refused(here("solve", "-", *options, text=text, cwd=tmp_path))
     if message:
         assert said == message.replace("'u'", repr(name))
     assert contents(tmp_path) == {"file": b"kept"}
@@ -168,7 +168,7 @@ def test_refused_requests(options, message, tmp_path):
     ids=lambda options: " ".join(options)[:20],
 )  # fmt: skip
 def test_usage(options, butterfly, tmp_path):
-    done = masksynth("solve", butterfly, *options, cwd=tmp_path)
+    done = here("solve", butterfly, *options, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Usage: masksynth solve")
     assert "Traceback" not in done.stderr
