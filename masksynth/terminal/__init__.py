@@ -1,11 +1,12 @@
 """Shared parts of the commands: options, reading, progress, printing, and errors in one line."""
 
 from masksynth.tasks.canonical import printable
+from masksynth.tasks.value_text import count
 from masksynth.terminal.command_group import Commands
 from masksynth.terminal.error_lines import Refused
 from masksynth.terminal.input_files import check_outputs, input_files, read_instance, standard_input
 from masksynth.terminal.options import INSTANCE, JSON, QUIET, layers_option, output_file
-from masksynth.terminal.output_text import count, depth, plain, print_json, progress, to_the_end
+from masksynth.terminal.output_text import depth, plain, print_json, progress, to_the_end
 from masksynth.terminal.subject_options import (
     BATCH,
     LENGTH,
