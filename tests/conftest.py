@@ -3,9 +3,6 @@
 import os
 import sys
 
-# Before numpy and torch are imported: tests run side by side, and more threads only wait for one another.
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
 # Hundreds of tests start a command of their own; none compiles the package and the tests anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
