@@ -59,7 +59,7 @@ def test_layers_override_the_instance() -> None:
     shallow = ms.solve(window, layers=2)
     assert shallow.merged is not None
     assert shallow.merged.problem.layers == 2
-    with pytest.raises(InvalidInstance, match="layers 0"):
+    with pytest.raises(InvalidInstance, match="layers: expected null or an integer from 1 to 2147483647, got 0"):
         ms.solve(window, layers=0)
 
 

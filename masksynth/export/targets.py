@@ -246,7 +246,7 @@ def _measure_blocks(mask: Mask, table: int, block_size: BlockSize) -> Size:
 def _measure_flashmask(mask: Mask, table: int, _: BlockSize) -> Size:
     array, causal = to_flashmask(mask, table)
     bounds = array.shape[-1]
-    return array.nbytes, f"{'' if causal else 'not '}causal, {bounds} bound{'s' * (bounds > 1)} a key"
+    return array.nbytes, f"{'' if causal else 'not '}causal, {bounds} bound{'s' * (bounds > 1)} per key"
 
 
 def _measure_magi(mask: Mask, table: int, _: BlockSize) -> Size:

@@ -173,7 +173,7 @@ def test_explanations_tell_apart_what_only_canonical_text_does() -> None:
     ]
     found = explain(TaskFamily(tuple(tasks)), ("one", "a"), ("two", "a"))
     assert found.reason.endswith('differ in identity: input ["a",1] against ["a",1.0]')
-    with pytest.raises(InvalidInstance, match="layers 0"):
+    with pytest.raises(InvalidInstance, match="layers: expected null or an integer from 1 to 2147483647, got 0"):
         explain(TaskFamily(tuple(tasks)), ("one", "a"), ("two", "a"), 0)
 
 

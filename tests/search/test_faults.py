@@ -482,7 +482,7 @@ def test_results_with_something_else_behind_them_are_not_touched(tmp_path):
     assert out.read_bytes() == content
 
 
-@pytest.mark.parametrize("place", ["folder", "missing/r.jsonl", "instances/good-000.json"])
+@pytest.mark.parametrize("place", ["folder", "instances/good-000.json/r.jsonl", "instances/good-000.json"])
 def test_a_place_that_takes_no_results(place, tmp_path):
     folder(tmp_path / "instances", good(1))
     (tmp_path / "folder").mkdir()
