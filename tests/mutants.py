@@ -140,7 +140,9 @@ def survives(copied: Path, file: str, text: str) -> bool:
     target.write_text(text, encoding="utf-8")
     room = file.rsplit("/", 1)[0]
     try:
-        environment = {**os.environ, "PYTHONPATH": f"{copied}:{copied / 'solvers'}", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": f"{copied}:{copied / 'solvers'}"}
+        # Bytecode of the file before the change may look current: equal size, equal second. So each run has its own.
+        environment["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(dir=copied.parent)
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests_of(file), room]
         run = subprocess.run(command, cwd=copied, env=environment, capture_output=True, timeout=900, check=False)
     except subprocess.TimeoutExpired:
