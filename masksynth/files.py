@@ -282,7 +282,7 @@ def replace_folder(
     Parameters and errors are those of `writing_folder`.
     """
     _sync(draft)
-    with _lock_names(target.parent):
+    with lock_names(target.parent):
         check_folder(target, force, inputs, ours)
         if _entries(target):
             target.rename(target.with_name(f"{_prefix(target)}{token_hex(4)}{REPLACED}"))
@@ -322,7 +322,7 @@ def open_draft(target: Path, is_folder: bool = False) -> tuple[int, Path]:
     draft : Path
     """
     make_folder(target.parent)
-    with _lock_names(target.parent):
+    with lock_names(target.parent):
         _remove_drafts(target)
         draft = target.with_name(f"{_prefix(target)}{token_hex(4)}{DRAFT}")
         if is_folder:
@@ -375,7 +375,7 @@ def _siblings(target: Path, ending: str) -> list[Path]:
 
 
 @contextmanager
-def _lock_names(parent: Path) -> Iterator[None]:
+def lock_names(parent: Path) -> Iterator[None]:
     """Hold the lock of a folder while names change in it."""
     with ExitStack() as stack:
         with suppress(OSError):  # an unreadable folder, a file system without locks: each rename is atomic anyway

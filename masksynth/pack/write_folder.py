@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.export.formats import sorted_metadata
-from masksynth.files import Content, check_folder, make_folder, replace_folder, write_to_disk
+from masksynth.files import Content, check_folder, lock_names, make_folder, replace_folder, write_to_disk
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import BATCH_HASH, PackedBatch, batch_arrays, batch_hash
 from masksynth.pack.journal import JOURNAL, Record, append_record, open_journal, read_records
@@ -62,28 +62,15 @@ def open_draft_folder(
     """
     check_target(target, force, inputs)
     folder = draft_of(target)
-    try:
-        make_folder(target.parent)
-        folder.mkdir()
-        is_new = True
-    except FileExistsError:
-        is_new = False
-    except OSError as error:
-        fact = f"{target}: the batches cannot be written: {error.strerror or error}; choose another folder"
-        raise MasksynthError(fact) from error
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with _lock_draft(handle, folder):
-            if not (is_new or resume or force):
-                remedy = "give --resume to finish it, or --force to begin again"
-                raise InvalidInstance("an unfinished run exists", "", remedy, str(folder))
-            if not resume:
-                _remove_own_files(folder)
-            windows, batches = open_journal(folder, settings)
-            _keep_batches(folder, batches)
-            yield folder, windows
-    finally:
-        os.close(handle)
+    with _lock_draft(target, force) as is_new:
+        if not (is_new or resume or force):
+            remedy = "give --resume to finish it, or --force to begin again"
+            raise InvalidInstance("an unfinished run exists", "", remedy, str(folder))
+        if not resume:
+            _remove_own_files(folder)
+        windows, batches = open_journal(folder, settings)
+        _keep_batches(folder, batches)
+        yield folder, windows
 
 
 def check_target(target: Path, force: bool, inputs: Sequence[str | Path] = ()) -> None:
@@ -97,24 +84,49 @@ def check_target(target: Path, force: bool, inputs: Sequence[str | Path] = ()) -
 
 
 @contextmanager
-def _lock_draft(handle: int, folder: Path) -> Iterator[None]:
-    """Lock the draft while this process works on it, and remove it at the end if it contains no batch.
+def _lock_draft(target: Path, force: bool) -> Iterator[bool]:
+    """Lock the draft of a target, made if it does not exist, and remove it at the end if it contains no batch.
 
-    The lock ends with the process.
+    Names change only while the folder above is locked: a run that finds a draft finds it either locked or left by a run
+    that has ended, and removes no draft but its own. The lock ends with the process.
+
+    Yields
+    ------
+    bool
+        Whether the draft is new.
     """
+    folder = draft_of(target)
+    with ExitStack() as stack:
+        try:
+            make_folder(target.parent)
+            with lock_names(target.parent):
+                check_target(target, force)  # another run may have finished since the first check
+                is_new = not folder.exists()
+                folder.mkdir(exist_ok=True)
+                handle = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            remedy = "wait for it, or choose another folder"
+            raise InvalidInstance("another run is writing there", "", remedy, str(folder)) from None
+        except OSError as error:
+            fact = f"{target}: the batches cannot be written: {error.strerror or error}; choose another folder"
+            raise MasksynthError(fact) from error
+        try:
+            yield is_new
+        finally:
+            with lock_names(target.parent):
+                if _is_named(handle, folder) and not list(folder.glob("batch-*.safetensors")):
+                    _remove_own_files(folder)
+                    folder.rmdir()
+
+
+def _is_named(handle: int, folder: Path) -> bool:
+    """Return whether a path leads to an open folder, which was not renamed."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(handle), folder.stat()):  # another run renamed it before the lock was taken
-            raise FileNotFoundError
-    except OSError:
-        remedy = "wait for it, or choose another folder"
-        raise InvalidInstance("another run is writing there", "", remedy, str(folder)) from None
-    try:
-        yield
-    finally:
-        if folder.exists() and not list(folder.glob("batch-*.safetensors")):
-            _remove_own_files(folder)
-            folder.rmdir()
+        return os.path.samestat(os.fstat(handle), folder.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _remove_own_files(folder: Path) -> None:
