@@ -19,14 +19,15 @@ from masksynth.problem import Problem
 from masksynth.sparse.sparse_answer import SparseAnswer
 from masksynth.sparse.sparse_answer import record as sparse_record
 from masksynth.sparse.sparsify import sparsify as sparsify_mask
-from masksynth.subject.mask_file import check_mask_target, read_mask, write_mask
+from masksynth.subject.mask_file import check_mask_target, write_mask
 from masksynth.tasks import Instance
 from masksynth.terminal import (
     JSON,
     QUIET,
+    SubjectChoice,
     check_outputs,
-    input_files,
     layers_option,
+    mask_options,
     output_file,
     plain,
     print_json,
@@ -149,7 +150,7 @@ def _rules_option(_: click.Context, __: click.Parameter, path: Path | None) -> d
 
 
 @click.command()
-@click.argument("mask", type=click.Path(path_type=Path))
+@mask_options
 @click.option(
     "-o",
     "--output",
@@ -186,7 +187,7 @@ def _rules_option(_: click.Context, __: click.Parameter, path: Path | None) -> d
 @QUIET
 @gather("files", MaskFiles)
 def sparsify(
-    mask: Path,
+    subject: SubjectChoice,
     files: MaskFiles,
     layers: Any,
     backend: str,
@@ -196,20 +197,21 @@ def sparsify(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Find the fewest edges through which L layers carry the flow of MASK.
+    """Find the fewest edges through which L layers carry the flow of a mask.
 
     \b
     masksynth sparsify mask.npy --layers 2 -o sparse.npy
     masksynth sparsify out --layers 4 --proof proof && masksynth check-proof proof
 
-    MASK is a .npy, .npz or .safetensors file, or the folder of an answer; its transitive closure is taken. --rules is
-    a JSON file: {"forced": [[q, k], ...], "forbidden": [[q, k], ...], "weights": [[q, k, w], ...]}.
+    SUBJECT is a mask file (- for stdin), the folder of an answer or of packed batches, or package.module:mask_mod; the
+    transitive closure of its mask is taken. --rules is a JSON file: {"forced": [[q, k], ...], "forbidden": [[q, k],
+    ...], "weights": [[q, k, w], ...]}.
     """
-    inputs = input_files(mask, rules.pop("source", None))
+    inputs = subject.input_files(rules.pop("source", None))
     files.check(inputs, backend)
-    relation = read_mask(mask)
+    relation = subject.read().mask
     depth = None if layers is ... else layers
-    with progress(f"sparsifying {plain(str(mask))} ...", quiet) as show_progress:
+    with progress(f"sparsifying {plain(subject.path)} ...", quiet) as show_progress:
         answer = sparsify_mask(
             relation, depth, layered=layered, backend=backend, limits=limits, progress=show_progress, **rules
         )
@@ -219,7 +221,7 @@ def sparsify(
         if as_json:
             print_json(sparse_record(answer))
         elif not quiet:
-            click.echo(sparse_text(str(mask), answer, files.output))
+            click.echo(sparse_text(subject.path, answer, files.output))
     with progress("writing the proof ...", quiet):
         if answer.mask is not None:
             write_sparse_search_files(answer, files.of_search, limits)

@@ -29,6 +29,7 @@ COMMANDS = {
     "draw": ("--what", "mask"),
     "export": (),
     "arrange": (),
+    "sparsify": ("--layers", "2"),
     "diagnose clustering": ("--seeds", "1", "--time", "1"),
     "diagnose hierarchy": (),
     "diagnose symmetry": (),
@@ -71,6 +72,9 @@ def test_every_command_takes_every_kind(command, kind, subjects):
         assert done.output.partition("\n")[2] == expected.output.partition("\n")[2]
     elif command == "draw":  # tokens are named where they are known
         assert [c for c in done.output if c in "■·"] == [c for c in expected.output if c in "■·"]
+    elif command == "sparsify":  # the header names the subject, the note how long it took
+        got, want = ([line.rpartition(": ")[2] for line in each.output.splitlines()[:2]] for each in (done, expected))
+        assert got == want
     elif command == "export":
         assert done.output == expected.output
 
