@@ -1,0 +1,147 @@
+"""Parse lines of samples by simdjson: per-token lists become arrays, and no token becomes a Python object.
+
+What the parser cannot decide as the careful reader in `masksynth.pack.read_files` would, it leaves to that reader.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import simdjson
+
+from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import AnyArray
+from masksynth.pack.check_samples import Columns, assemble, list_names
+from masksynth.pack.sample_columns import SampleTable
+from masksynth.pack.sample_values import SCALARS, check_length, check_scalars, read_list
+from masksynth.pack.token_masks import MASKS, Lists
+from masksynth.tasks.parse_json import decode_text
+
+ESCAPED_BRACKET = (b"\\u005b", b"\\u005B")
+
+
+class ParsedLine(NamedTuple):
+    """The fields of one sample: scalars as Python values, per-token lists as arrays."""
+
+    scalars: Mapping[str, Any]
+    lists: Mapping[str, AnyArray]
+
+
+class LineParser:
+    """Parse one line after another; per-token lists of other names than the given ones are ignored.
+
+    Parameters
+    ----------
+    token_fields, key_fields : sequence of str
+        Names of the optional per-token lists: real numbers, and integers.
+
+    Examples
+    --------
+    >>> parser = LineParser(["advantages"], [])
+    >>> row = parser.parse(b'{"id": "a", "input_ids": [5, 6], "labels": [-100, 6], "advantages": [null, 1]}')
+    >>> row.scalars, row.lists["labels"].tolist(), row.lists["advantages"].tolist()
+    ({'id': 'a'}, [-100, 6], [nan, 1.0])
+    >>> parser.parse(b'{"id": "a", "input_ids": [5], "labels": [-100], "id": "b"}') is None
+    True
+    """
+
+    def __init__(self, token_fields: Sequence[str], key_fields: Sequence[str]) -> None:
+        self.token_fields, self.key_fields = token_fields, key_fields
+        self.names = list_names(token_fields, key_fields)
+        self.types: dict[str, type] = {name: np.float64 if name in token_fields else np.int64 for name in self.names}
+        self.types["input_ids"] = np.int64
+        self.parser = simdjson.Parser()
+
+    def parse(self, line: bytes) -> ParsedLine | None:
+        """Return the fields of a line, None if the careful reader has to read it."""
+        try:
+            return self._read(self.parser.parse(line), line)
+        except (InvalidInstance, ValueError, TypeError, KeyError, RuntimeError):
+            self.parser = simdjson.Parser()  # the exception may still refer to values of the old one
+            return None
+
+    def _read(self, document: Any, line: bytes) -> ParsedLine:
+        names = list(document) if isinstance(document, simdjson.Object) else []
+        if len(set(names)) < len(names) or line.startswith(codecs.BOM_UTF8):
+            raise ValueError("a repeated key, or a byte order mark, which simdjson skips")
+        scalars: dict[str, Any] = {}
+        lists: dict[str, AnyArray] = {}
+        brackets = 0  # outside the per-token lists
+        for name in names:
+            value = document[name]
+            if name in self.types:
+                if value is not None:
+                    lists[name] = self._numbers(name, value)
+                continue
+            value, count = _plain_value(value, name in SCALARS)
+            brackets += count + name.count("[")
+            if name in SCALARS:
+                scalars[name] = value
+        # as_buffer flattens nested lists, so any further bracket is one too many
+        if line.count(b"[") != len(lists) + brackets or any(text in line for text in ESCAPED_BRACKET):
+            raise ValueError("a nested list")
+        check_scalars("", scalars)
+        tokens = lists["input_ids"]
+        for name, values in lists.items():
+            check_length("", name, len(values), len(tokens))
+        return ParsedLine(scalars, lists)
+
+    def _numbers(self, name: str, value: Any) -> AnyArray:
+        """Return a list of numbers as an array."""
+        if not isinstance(value, simdjson.Array):
+            raise TypeError("not a list")
+        real = self.types[name] is np.float64
+        try:
+            buffer = value.as_buffer(of_type="d" if real else "i")
+        except TypeError:
+            if not (real or name in MASKS):
+                raise
+            return read_list("", name, value.as_list(), self.types[name])  # nulls, booleans
+        return np.frombuffer(buffer, self.types[name]) if buffer.size else np.zeros(0, self.types[name])
+
+    def table(self, rows: Sequence[ParsedLine], place: Sequence[str], prefix: str) -> SampleTable:
+        """Return the checked table of parsed lines.
+
+        Parameters
+        ----------
+        rows : sequence of ParsedLine
+        place : sequence of str
+            Where each was read.
+        prefix : str
+            Start of the ids of samples without one.
+        """
+        lists: dict[str, Lists] = {}
+        for name in self.names:
+            column = [row.lists.get(name) for row in rows]
+            if any(values is not None for values in column):
+                lists[name] = column
+        tokens = [row.lists["input_ids"] for row in rows]
+        weights = [row.scalars.get("weight") for row in rows]
+        columns = Columns(
+            ids=[row.scalars.get("id") for row in rows],
+            groups=[row.scalars.get("group") for row in rows],
+            place=place,
+            weight=[1.0 if weight is None else float(weight) for weight in weights],
+            lengths=list(map(len, tokens)),
+            tokens=np.concatenate([np.zeros(0, np.int64), *tokens]),
+            lists=lists,
+            segments=[row.scalars.get("segments") for row in rows],
+            prefix=prefix,
+        )
+        return assemble(columns, self.token_fields, self.key_fields)
+
+
+def _plain_value(value: Any, keep: bool) -> tuple[Any, int]:
+    """Return a value as Python's json reads it, and the count of opening brackets in it; refuse repeated keys.
+
+    A list or object that is not to be kept is read only if it may have keys, and is then None.
+    """
+    if isinstance(value, str):
+        return value, value.count("[")
+    if not isinstance(value, (simdjson.Array, simdjson.Object)):
+        return value, 0
+    text = value.mini  # as in the line, without white space
+    return decode_text(text.decode()) if keep or b"{" in text else None, text.count(b"[")
