@@ -16,11 +16,14 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import AnyArray
 from masksynth.pack.check_samples import Columns, assemble, list_names
 from masksynth.pack.sample_columns import SampleTable
-from masksynth.pack.sample_values import SCALARS, check_length, check_scalars, read_list
+from masksynth.pack.sample_values import SCALARS, read_list
 from masksynth.pack.token_masks import MASKS, Lists
 from masksynth.tasks.parse_json import decode_text
 
-ESCAPED_BRACKET = (b"\\u005b", b"\\u005B")
+ESCAPED_BRACKET = b"\\u005"
+"""Start of an opening bracket (and of others) that is written as an escape."""
+NAMES, NUMBERS = {str, int, type(None)}, {int, float, type(None)}
+TYPES: Mapping[str, set[type]] = {"id": NAMES, "group": NAMES, "weight": NUMBERS}
 
 
 class ParsedLine(NamedTuple):
@@ -81,12 +84,12 @@ class LineParser:
             if name in SCALARS:
                 scalars[name] = value
         # as_buffer flattens nested lists, so any further bracket is one too many
-        if line.count(b"[") != len(lists) + brackets or any(text in line for text in ESCAPED_BRACKET):
+        if not _has_brackets(line, len(lists) + brackets) or (b"\\" in line and ESCAPED_BRACKET in line):
             raise ValueError("a nested list")
-        check_scalars("", scalars)
-        tokens = lists["input_ids"]
-        for name, values in lists.items():
-            check_length("", name, len(values), len(tokens))
+        _check_scalars(scalars)
+        length = len(lists["input_ids"])
+        if any(len(values) != length for values in lists.values()):
+            raise ValueError("a list of another length")
         return ParsedLine(scalars, lists)
 
     def _numbers(self, name: str, value: Any) -> AnyArray:
@@ -145,3 +148,21 @@ def _plain_value(value: Any, keep: bool) -> tuple[Any, int]:
         return value, 0
     text = value.mini  # as in the line, without white space
     return decode_text(text.decode()) if keep or b"{" in text else None, text.count(b"[")
+
+
+def _has_brackets(line: bytes, count: int) -> bool:
+    """Return whether a line contains exactly so many opening brackets; faster than counting where there are few."""
+    place = -1
+    for _ in range(count):
+        place = line.find(b"[", place + 1)
+        if place < 0:
+            return False
+    return line.find(b"[", place + 1) < 0
+
+
+def _check_scalars(scalars: Mapping[str, Any]) -> None:
+    """Leave to the careful reader a value of another type, and an integer above 64 bits."""
+    for name, types in TYPES.items():
+        value = scalars.get(name)
+        if type(value) not in types or (type(value) is int and value >= 2**63):
+            raise ValueError(f"{name} of another type")
