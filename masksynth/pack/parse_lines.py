@@ -22,6 +22,8 @@ from masksynth.tasks.parse_json import decode_text
 
 ESCAPED_BRACKET = b"\\u005"
 """Start of an opening bracket (and of others) that is written as an escape."""
+MAX_PARTS = 1000
+"""Maximum number of different lists of keys that are remembered."""
 NAMES, NUMBERS = {str, int, type(None)}, {int, float, type(None)}
 TYPES: Mapping[str, set[type]] = {"id": NAMES, "group": NAMES, "weight": NUMBERS}
 
@@ -31,6 +33,14 @@ class ParsedLine(NamedTuple):
 
     scalars: Mapping[str, Any]
     lists: Mapping[str, AnyArray]
+
+
+class _Keys(NamedTuple):
+    """The keys of an object: those of per-token lists and the others, and the number of opening brackets in them."""
+
+    lists: tuple[str, ...]
+    others: tuple[str, ...]
+    brackets: int
 
 
 class LineParser:
@@ -57,6 +67,7 @@ class LineParser:
         self.types: dict[str, type] = {name: np.float64 if name in token_fields else np.int64 for name in self.names}
         self.types["input_ids"] = np.int64
         self.parser = simdjson.Parser()
+        self.parts: dict[tuple[str, ...], _Keys] = {}
 
     def parse(self, line: bytes) -> ParsedLine | None:
         """Return the fields of a line, None if the careful reader has to read it."""
@@ -67,30 +78,41 @@ class LineParser:
             return None
 
     def _read(self, document: Any, line: bytes) -> ParsedLine:
-        names = list(document) if isinstance(document, simdjson.Object) else []
-        if len(set(names)) < len(names) or line.startswith(codecs.BOM_UTF8):
-            raise ValueError("a repeated key, or a byte order mark, which simdjson skips")
+        if not isinstance(document, simdjson.Object) or line.startswith(codecs.BOM_UTF8):
+            raise ValueError("not an object, or a byte order mark, which simdjson skips")
+        keys = tuple(document)
+        parts = self.parts.get(keys) or self._part_keys(keys)
+        lists = {name: self._numbers(name, value) for name in parts.lists if (value := document[name]) is not None}
+        brackets = parts.brackets + len(lists)
         scalars: dict[str, Any] = {}
-        lists: dict[str, AnyArray] = {}
-        brackets = 0  # outside the per-token lists
-        for name in names:
+        for name in parts.others:
             value = document[name]
-            if name in self.types:
-                if value is not None:
-                    lists[name] = self._numbers(name, value)
-                continue
-            value, count = _plain_value(value, name in SCALARS)
-            brackets += count + name.count("[")
-            if name in SCALARS:
-                scalars[name] = value
+            if type(value) is str:
+                brackets += "[" in value and value.count("[")
+            elif isinstance(value, (simdjson.Array, simdjson.Object)):
+                text = value.mini  # as in the line, without white space
+                brackets += text.count(b"[")
+                # a value that is ignored is read only if it may repeat a key
+                value = decode_text(text.decode()) if name in SCALARS or b"{" in text else None
+            scalars[name] = value
         # as_buffer flattens nested lists, so any further bracket is one too many
-        if not _has_brackets(line, len(lists) + brackets) or (b"\\" in line and ESCAPED_BRACKET in line):
+        if not _has_brackets(line, brackets) or (b"\\" in line and ESCAPED_BRACKET in line):
             raise ValueError("a nested list")
+        if len(set(map(len, lists.values()))) != 1 or "input_ids" not in lists:
+            raise ValueError("lists of several lengths, or no tokens")
         _check_scalars(scalars)
-        length = len(lists["input_ids"])
-        if any(len(values) != length for values in lists.values()):
-            raise ValueError("a list of another length")
         return ParsedLine(scalars, lists)
+
+    def _part_keys(self, keys: tuple[str, ...]) -> _Keys:
+        """Return the keys of an object by what they name, and remember them: most lines have the same."""
+        if len(set(keys)) < len(keys):
+            raise ValueError("a repeated key")
+        lists = tuple(key for key in keys if key in self.types)
+        others = tuple(key for key in keys if key not in self.types)
+        if len(self.parts) >= MAX_PARTS:
+            self.parts.clear()
+        self.parts[keys] = _Keys(lists, others, sum(key.count("[") for key in keys))
+        return self.parts[keys]
 
     def _numbers(self, name: str, value: Any) -> AnyArray:
         """Return a list of numbers as an array."""
@@ -135,19 +157,6 @@ class LineParser:
             prefix=prefix,
         )
         return assemble(columns, self.token_fields, self.key_fields)
-
-
-def _plain_value(value: Any, keep: bool) -> tuple[Any, int]:
-    """Return a value as Python's json reads it, and the count of opening brackets in it; refuse repeated keys.
-
-    A list or object that is not to be kept is read only if it may have keys, and is then None.
-    """
-    if isinstance(value, str):
-        return value, value.count("[")
-    if not isinstance(value, (simdjson.Array, simdjson.Object)):
-        return value, 0
-    text = value.mini  # as in the line, without white space
-    return decode_text(text.decode()) if keep or b"{" in text else None, text.count(b"[")
 
 
 def _has_brackets(line: bytes, count: int) -> bool:

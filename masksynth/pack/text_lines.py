@@ -145,7 +145,7 @@ def read_blocks(chunks: Iterator[bytes], name: str) -> Iterator[Block]:
 def lines_of(block: Block) -> Iterator[Line]:
     """Yield (number, text) of each line of a block that is not blank."""
     for number, line in enumerate(block.text.split(b"\n"), block.number):
-        if line and not line.isspace():
+        if line and not line.isspace():  # stops at the first other byte
             yield number, line
 
 
