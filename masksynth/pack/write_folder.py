@@ -178,6 +178,14 @@ def batch_content(batch: PackedBatch, digest: str | None = None) -> Content:
     return sorted_metadata(save(batch_arrays(batch), metadata={"schema": "1", BATCH_HASH: digest or batch_hash(batch)}))
 
 
+def number_entries(entries: Sequence[Entry], first: int) -> list[Entry]:
+    """Return the entries of a window with the names of its batches in the folder, the first of number ``first``."""
+    return [
+        msgspec.structs.replace(entry, file=f"batch-{number:05d}.safetensors")
+        for number, entry in enumerate(entries, first)
+    ]
+
+
 def entry_of_batch(
     number: int, table: SampleTable, samples: Int64Array, batch: PackedBatch, digest: str | None
 ) -> Entry:
