@@ -58,8 +58,8 @@ class Layout:
     cut : (B + 1,) int64
         Row pointers of the blocks into the runs.
     low, base, count : (R,) int64
-        The runs of each block from the root down: tokens ``low, ..., low + count - 1`` have the positions ``base, ...``;
-        no two runs of a block touch.
+        The runs of each block from the root down: tokens ``low, ..., low + count - 1`` have the positions ``base, ...``
+        No two runs of a block touch.
     """
 
     block: Int64Array
@@ -92,13 +92,13 @@ def lay_out(forest: Forest) -> Layout:
     above = nearest_smaller(low)
     owner = np.flatnonzero(size)
     ancestor, high = owner, low[owner] + size[owner]
-    steps: list[tuple[Int64Array, ...]] = []
+    steps = [(head[:0],) * 4]
     while len(owner):  # one step up the trie for all paths at once
         begin = low[ancestor]
         steps.append((owner, begin, start[ancestor], high - begin))
         below_root = begin > 0
         owner, high, ancestor = owner[below_root], begin[below_root], above[ancestor[below_root]]
-    owner, begin, base, count = (np.concatenate([head[:0], *column]) for column in (zip(*steps, strict=True) or [()] * 4))
+    owner, begin, base, count = (np.concatenate(column) for column in zip(*steps, strict=True))
     order = np.lexsort((begin, owner))  # block after block, from the root down
     cut = indptr(np.bincount(owner, minlength=len(head)))
     return Layout(np.cumsum(opens) - 1, size, cut, begin[order], base[order], count[order])

@@ -124,7 +124,7 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
 
 def are_chained(code: Int64Array, offset: Int64Array, length: Int64Array) -> bool:
     """Return whether most tokens seem to be in samples that the next sample extends; a guess by their last tokens."""
-    pair = np.flatnonzero((0 < length[:-1]) & (length[:-1] <= length[1:]))  # samples pair and pair + 1
+    pair = np.flatnonzero((length[:-1] > 0) & (length[:-1] <= length[1:]))  # samples pair and pair + 1
     final = length[pair] - 1
     pair = pair[code[offset[pair] + final] == code[offset[pair + 1] + final]]
     return 2 * int(length[pair].sum()) > int(length.sum())
