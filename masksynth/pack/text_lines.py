@@ -94,7 +94,7 @@ class Block(NamedTuple):
 
 
 def read_blocks(chunks: Iterator[bytes], name: str) -> Iterator[Block]:
-    """Yield the lines of a text in blocks of about ``CHUNK`` bytes, in time linear in the bytes even of one line.
+    """Yield the lines of a text in blocks of about ``CHUNK`` bytes; the time is linear in the bytes.
 
     Parameters
     ----------
