@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.run_summary import STEPS, count_batch, count_samples
 from masksynth.pack.sample_columns import SampleTable, drop_samples
 from masksynth.pack.stream_windows import Window
-from masksynth.pack.write_folder import batch_content, entry_of_batch
+from masksynth.pack.write_folder import batch_content, entry_of_batch, store_batch
 from masksynth.verify.packs import check_packed
 
 
@@ -27,14 +29,14 @@ class PackedWindow(NamedTuple):
     ----------
     record : Record
         Its batches are numbered from 0.
-    contents : list of bytes or pieces
-        The files of its batches; empty if they are not to be written.
+    contents : sequence of bytes, pieces or str
+        The files of its batches, or their names in the draft of the run; empty if they are not to be written.
     seconds : dict
         As in `masksynth.pack.Summary`.
     """
 
     record: Record
-    contents: list[Content]
+    contents: Sequence[Content | str]
     seconds: dict[str, float]
 
 
@@ -87,11 +89,19 @@ def pack_window(window: Window, options: Options, is_written: bool) -> PackedWin
     return PackedWindow(record, contents, seconds)
 
 
-def pack_remotely(window: Window, options: Options, is_written: bool) -> PackedWindow:
-    """Return the same with files that can be sent to another process."""
+def pack_to_bytes(window: Window, options: Options, is_written: bool) -> PackedWindow:
+    """Return the same with files that can be sent to another machine."""
     packed = pack_window(window, options, is_written)
-    files: list[Content] = [each if isinstance(each, bytes) else b"".join(each) for each in packed.contents]
-    return packed._replace(contents=files)
+    return packed._replace(contents=[each if isinstance(each, bytes) else b"".join(each) for each in packed.contents])
+
+
+def pack_to_disk(window: Window, options: Options, folder: Path, number: int) -> PackedWindow:
+    """Write the files of a window's batches to the draft of a run; ``contents`` are their names there."""
+    packed = pack_window(window, options, True)
+    start = perf_counter()
+    names = [store_batch(folder, number, i, content) for i, content in enumerate(packed.contents)]
+    packed.seconds["write"] += perf_counter() - start
+    return packed._replace(contents=names)
 
 
 def checksum_window(window: Window) -> int:

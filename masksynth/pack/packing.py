@@ -17,7 +17,14 @@ from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.journal import Record, read_records
 from masksynth.pack.merge_batches import batches_of
-from masksynth.pack.pack_window import PackedWindow, checksum_window, drop_long, pack_remotely, pack_window
+from masksynth.pack.pack_window import (
+    PackedWindow,
+    checksum_window,
+    drop_long,
+    pack_to_bytes,
+    pack_to_disk,
+    pack_window,
+)
 from masksynth.pack.packed_folder import Options
 from masksynth.pack.read_run import Samples, places_of, read_run, run_here
 from masksynth.pack.run_summary import Summary
@@ -28,7 +35,7 @@ from masksynth.tasks.canonical import shown
 from masksynth.verify.packs import check_packed
 from masksynth.versions import versions
 from masksynth.workers.ordered import Call, Crew, WorkerDied
-from masksynth.workers.pool import ExternalPool, LocalPool, PoolOptions, check_workers, count_processors
+from masksynth.workers.pool import ExternalPool, LocalPool, Pool, PoolOptions, check_workers, count_processors
 
 LENGTH = 32768
 LARGE = 1 << 24
@@ -229,9 +236,9 @@ def _pack_windows(
     """
     finished = read_records(folder) if folder is not None and done else iter(())
     run, ahead = (run_here, 1) if crew is None else (crew.map, crew.pool.room + 1)
-    function = pack_window if crew is None else pack_remotely
+    calls = _calls_of(stream, done, options, folder, None if crew is None else crew.pool)
     number = 0
-    for number, result in enumerate(run(_calls_of(stream, function, done, options, folder is not None), ahead), 1):
+    for number, result in enumerate(run(calls, ahead), 1):
         if isinstance(result, int):
             record = next(finished)
             if record.checksum != result:
@@ -247,16 +254,22 @@ def _pack_windows(
 
 
 def _calls_of(
-    stream: Iterable[Window], function: Callable[..., Any], done: int, options: Options, is_written: bool
+    stream: Iterable[Window], done: int, options: Options, folder: Path | None, pool: Pool | None
 ) -> Iterator[Call]:
-    """Yield the call that packs each window, or returns its checksum if it is among the first ``done``."""
+    """Yield the call that packs each window, or returns its checksum if it is among the first ``done``.
+
+    Workers of this machine write the files of batches themselves; others send them.
+    """
     for number, window in enumerate(stream, 1):
         first, last = window.parts[0].ids[0], window.parts[-1].ids[-1]
         label = f"window {number}, samples {shown(first)} to {shown(last)}"
         if number <= done:
             yield Call(label, checksum_window, (window,))
+        elif isinstance(pool, LocalPool) and folder is not None:
+            yield Call(label, pack_to_disk, (window, options, folder, number))
         else:
-            yield Call(label, function, (window, options, is_written))
+            function = pack_window if pool is None else pack_to_bytes
+            yield Call(label, function, (window, options, folder is not None))
 
 
 def _keep_window(folder: Path | None, packed: PackedWindow, summary: Summary) -> Record:
