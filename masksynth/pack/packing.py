@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -26,10 +28,11 @@ from masksynth.pack.pack_window import (
     pack_window,
 )
 from masksynth.pack.packed_folder import Options
-from masksynth.pack.read_run import Samples, places_of, read_run, run_here
+from masksynth.pack.read_run import HERE, Parsing, Samples, places_of, read_run, run_here
 from masksynth.pack.run_summary import Summary
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS
 from masksynth.pack.stream_windows import WINDOW, Window, windows
+from masksynth.pack.table_parts import store_bytes, store_file
 from masksynth.pack.write_folder import draft_of, finish_folder, number_entries, open_draft_folder, write_window
 from masksynth.tasks.canonical import shown
 from masksynth.verify.packs import check_packed
@@ -73,7 +76,7 @@ def pack_batches(
     ([1, 2], [2, 3, 4], [0, 0, 1])
     """
     _check_options(max_length, window, token_fields, key_fields)
-    for each in windows(read_run(samples, token_fields, key_fields, run_here), window):
+    for each in windows(read_run(samples, token_fields, key_fields), window):
         table, _ = drop_long(each.table, max_length, skip_long)
         for part, chosen, batch in batches_of(table, max_length):
             check_packed(batch, part, chosen)
@@ -157,14 +160,13 @@ def pack_samples(
     try:
         settings = msgspec.to_builtins(options)
         with (
-            _open_crew(choose_jobs(jobs, executor, places), executor) as crew,
+            _open_crew(choose_jobs(jobs, executor, places), executor) as (crew, parsing),
             _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
                 folder,
                 done,
             ),
         ):
-            read, ahead = (run_here, 1) if crew is None else (crew.map, crew.pool.room + 2)
-            parts = read_run(samples, token_fields, key_fields, read, ahead)
+            parts = read_run(samples, token_fields, key_fields, parsing)
             with closing(parts):
                 for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
                     progress(_progress_line(each))
@@ -188,16 +190,19 @@ def _no_folder() -> Iterator[tuple[None, int]]:
 
 
 @contextmanager
-def _open_crew(jobs: int, executor: Executor | None) -> Iterator[Crew | None]:
-    """Yield a crew of workers, None if all is to be done in this process."""
+def _open_crew(jobs: int, executor: Executor | None) -> Iterator[tuple[Crew | None, Parsing]]:
+    """Yield a crew of workers, None if all is to be done in this process, and how lines are parsed."""
     if executor is None and jobs == 1:
-        yield None
+        yield None, HERE
         return
     pool = LocalPool(PoolOptions(jobs)) if executor is None else ExternalPool(executor, jobs)
-    try:
-        yield Crew(pool)
-    finally:
-        pool.close()
+    crew = Crew(pool)
+    with TemporaryDirectory(prefix="masksynth-") as folder:
+        store = partial(store_file, folder) if executor is None else store_bytes
+        try:
+            yield crew, Parsing(crew.map, jobs + 2, store)
+        finally:
+            pool.close()
 
 
 def choose_jobs(jobs: int | None, executor: Executor | None, places: Sequence[Any] | None) -> int:

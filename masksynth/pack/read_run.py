@@ -16,7 +16,7 @@ from masksynth.pack.dimensions import refuse_other_dimensions
 from masksynth.pack.read_files import Source, block_tables, read_parts
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
-from masksynth.pack.table_parts import Part, part_of
+from masksynth.pack.table_parts import Part, Store, keep_table, part_of, remove_with
 from masksynth.pack.text_lines import Block
 from masksynth.workers.ordered import Call, read_ahead
 
@@ -41,6 +41,17 @@ def run_here(items: Iterable[Any], ahead: int) -> Iterator[Any]:
     """Yield the result of each call, made in this process when it is needed, and each other item as it is."""
     for item in items:
         yield item.function(*item.arguments) if isinstance(item, Call) else item
+
+
+class Parsing(NamedTuple):
+    """Where lines are parsed, how many blocks ahead, and how the tables are stored."""
+
+    run: Run
+    ahead: int
+    store: Store
+
+
+HERE = Parsing(run_here, 1, keep_table)
 
 
 def places_of(samples: Samples) -> list[Place] | None:
@@ -72,7 +83,7 @@ def _expand(place: Place) -> list[Place]:
 
 
 def read_run(
-    samples: Samples, token_fields: Sequence[str], key_fields: Sequence[str], run: Run, ahead: int = 1
+    samples: Samples, token_fields: Sequence[str], key_fields: Sequence[str], where: Parsing = HERE
 ) -> Iterator[Part]:
     """Yield checked parts of the samples of a run.
 
@@ -81,19 +92,15 @@ def read_run(
     samples : path, "-", binary stream, list of these, or iterable of mappings
     token_fields, key_fields : sequence of str
         Additional per-token lists.
-    run : Run
-        Where lines are parsed.
-    ahead : int
-        Number of blocks that are parsed ahead.
+    where : Parsing
     """
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
-    is_here = run is run_here
     places = places_of(samples)
     if places is not None:
-        parts = _parts_of_files(places, fields, keys, run, ahead)
+        parts = _parts_of_files(places, fields, keys, where)
     elif isinstance(samples, Iterable):
         tables = tables_of(cast(Iterable[Mapping[str, Any]], samples), fields, keys)
-        parts = (part_of(table, not is_here) for table in _refuse_none(tables))
+        parts = (remove_with(part_of(table, where.store)) for table in _refuse_none(tables))
     else:
         fact = f"expected samples, got {type(samples).__name__}"
         raise InvalidInstance(fact, "", "give a path, a binary stream, or an iterable of mappings")
@@ -101,36 +108,37 @@ def read_run(
 
 
 def _parts_of_files(
-    places: Sequence[Place], fields: Sequence[str], keys: Sequence[str], run: Run, ahead: int
+    places: Sequence[Place], fields: Sequence[str], keys: Sequence[str], where: Parsing
 ) -> Iterator[Part]:
     """Yield the parts of files, one after another; ids of samples without one name the file if there are several."""
     pieces = chain.from_iterable(
         read_parts(place, fields, keys, "#" if len(places) == 1 else f"{_name_of(place)}#") for place in places
     )
-    is_here = run is run_here
-    if not is_here and all(_is_file(place) for place in places):  # a pipe may never end, and is not to hold the exit
+    if where.run is not run_here and all(
+        _is_file(place) for place in places
+    ):  # a pipe may never end, and is not to hold the exit
         pieces = read_ahead(pieces, BLOCKS_AHEAD)
-    for result in run((_call_of(source, piece, not is_here) for source, piece in pieces), ahead):
+    for result in where.run((_call_of(source, piece, where.store) for source, piece in pieces), where.ahead):
         if isinstance(result, Part):
             yield result
             continue
-        yield from result.parts
+        yield from map(remove_with, result.parts)
         if result.error is not None:
             raise result.error
 
 
-def _call_of(source: Source, piece: Block | SampleTable, stored: bool) -> Call | Part:
+def _call_of(source: Source, piece: Block | SampleTable, store: Store) -> Call | Part:
     if isinstance(piece, SampleTable):
-        return part_of(piece, stored)
-    return Call(f"{source.name}: lines from {piece.number}", parse_block, (source, piece, stored))
+        return remove_with(part_of(piece, store))
+    return Call(f"{source.name}: lines from {piece.number}", parse_block, (source, piece, store))
 
 
-def parse_block(source: Source, block: Block, stored: bool) -> Parsed:
+def parse_block(source: Source, block: Block, store: Store) -> Parsed:
     """Parse and check a block of lines."""
     start, parts = perf_counter(), list[Part]()
     try:
         for table in block_tables(source, block):
-            parts.append(part_of(table, stored))
+            parts.append(part_of(table, store))
     except InvalidInstance as error:
         return Parsed(parts, error, perf_counter() - start)
     return Parsed(parts, None, perf_counter() - start)

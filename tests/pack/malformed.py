@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from masksynth.errors import InvalidInstance
 from masksynth.pack.check_samples import tables_of
-from masksynth.pack.read_run import read_run, run_here
+from masksynth.pack.read_run import read_run
 from masksynth.pack.sample_columns import join, key_of
 from masksynth.pack.table_parts import join_parts
 
@@ -143,7 +143,7 @@ def damaged(rng: random.Random, line: bytes) -> bytes:
 def outcome(source) -> object:
     """The samples read, or the text of the error."""
     try:
-        return join_parts(read_run(source, (), (), run_here))
+        return join_parts(read_run(source, (), ()))
     except InvalidInstance as error:
         return str(error)
 
