@@ -190,7 +190,7 @@ def read_ahead(items: Iterable[T], count: int) -> Iterator[T]:
         except Exception as error:
             put((False, error))
 
-    thread = Thread(target=read, daemon=True)
+    thread = Thread(target=read, daemon=True, name="read-ahead")
     thread.start()
     try:
         while (entry := queue.get())[0]:
