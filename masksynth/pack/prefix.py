@@ -31,11 +31,12 @@ class Forest:
     Parameters
     ----------
     samples : (S,) int64
-        Indices of the samples in sorted order: group by group, a prefix before its extensions.
+        Indices of the samples in sorted order: a prefix before its extensions; separate groups one after another.
     length : (S,) int64
         Number of live tokens of each.
     shared : (S,) int64
-        Length of its longest common prefix with the sample before it; 0 for the first sample of a group.
+        Length of its longest common prefix with the sample before it; 0 for the first one, and for that of a separate
+        group.
     """
 
     samples: Int64Array
@@ -85,7 +86,7 @@ def group_codes(table: SampleTable) -> list[int]:
     return factorize(table.groups)
 
 
-def forest_of(table: SampleTable, length: Int64Array) -> Forest:
+def forest_of(table: SampleTable, length: Int64Array, separate: bool = False) -> Forest:
     """Return the prefix forest of a table of causal samples.
 
     Parameters
@@ -93,6 +94,8 @@ def forest_of(table: SampleTable, length: Int64Array) -> Forest:
     table : SampleTable
     length : (S,) int64
         Number of live tokens of each sample.
+    separate : bool
+        Whether samples of different groups share nothing.
 
     Examples
     --------
@@ -104,7 +107,8 @@ def forest_of(table: SampleTable, length: Int64Array) -> Forest:
     >>> [table.ids[s] for s in forest.samples], forest.length.tolist(), forest.shared.tolist()
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
     """
-    code, group = identities(table), group_codes(table)
+    code = identities(table)
+    group = group_codes(table) if separate else [0] * len(table)
     text = memoryview(code.astype("<i4", copy=False).tobytes())  # 4 bytes per token, sliced without copies
     begin = (4 * table.offset[:-1]).tolist()
     end = (4 * (table.offset[:-1] + length)).tolist()
@@ -114,7 +118,7 @@ def forest_of(table: SampleTable, length: Int64Array) -> Forest:
     order = np.array(sorted(range(len(sort_key)), key=sort_key.__getitem__), np.int64)
     sizes = length[order]
     shared = common_prefixes(code, table.offset[order], sizes)
-    shared[run_starts(np.array(group, np.int64)[order])] = 0  # nothing is shared across groups
+    shared[run_starts(np.array(group, np.int64)[order])] = 0  # nothing is shared across separate groups
     return Forest(order, sizes, shared)
 
 

@@ -63,10 +63,10 @@ def test_identities_are_equal_where_token_and_keys_are(samples):
 
 @settings(max_examples=100, deadline=None)
 @given(causal_samples(most=8))
-def test_a_forest_shares_within_a_group_only(samples):
+def test_a_forest_of_separate_groups_shares_within_a_group_only(samples):
     read = table(samples)
     length = np.diff(read.offset)
-    forest, code = forest_of(read, length), identities(read).tolist()
+    forest, code = forest_of(read, length, separate=True), identities(read).tolist()
     cut = read.offset.tolist()
     order = forest.samples.tolist()
     assert sorted(order) == list(range(len(samples)))
