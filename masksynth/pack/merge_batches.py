@@ -13,8 +13,8 @@ from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.assemble import batch_of_pieces, table_labels
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.fill_batches import fill_batches, units_of
-from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.position_layout import lay_out
+from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.prefix import forest_of, group_codes, live_lengths, trained_tokens
 from masksynth.pack.sample_columns import SampleTable, select
 from masksynth.pack.segment_columns import spans_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -103,8 +104,7 @@ def forest_of_sets(sets: PositionSets) -> Forest:
     code = rank[sets.position]
     code = code[np.lexsort((code, sample))]
     text = memoryview(code.astype(">i4").tobytes())  # big-endian bytes sort as the numbers do
-    cut = (4 * sets.offset).tolist()
-    key = [text[a:b].tobytes() for a, b in zip(cut[:-1], cut[1:], strict=True)]
+    key = [text[a:b].tobytes() for a, b in pairwise((4 * sets.offset).tolist())]
     order = np.array(sorted(range(len(key)), key=key.__getitem__), np.int64)
     length = np.diff(sets.offset)[order]
     return Forest(order, length, common_prefixes(code, sets.offset[order], length))

@@ -2,8 +2,8 @@
 
 A class gets max(1, the most of its tokens in one row) positions, its *copies* (``docs/theory.md``, section 3). First
 copies are numbered by the first appearance of their class, so that what a token sees precedes it (outside full
-segments). Second copies follow all first ones, then third ones (of a separate group), so that a run of tokens that occurs twice
-in a row is two runs of positions. `masksynth.pack.segment_rows` finds the rows.
+segments). Second copies follow all first ones, then third ones (separate groups one after another), so that a run of
+tokens that occurs twice in a row is two runs of positions. `masksynth.pack.segment_rows` finds the rows.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
+from masksynth.mask.typing import Int32Array, Int64Array
 from masksynth.verify.ragged import repeat_ranges
 from masksynth.verify.segment_nodes import Nodes, nodes_of_segments
 from masksynth.verify.set_bounds import bound_sets, classes_of_nodes
@@ -85,7 +85,9 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
     if split or free == known:
         return Bounds(free, free)
     tree = nodes_of_prefixes(order, length, shared)
-    kept = sum(_bound_nodes(each, _unit_of_pair(each, group, limit), limit) for each in (tree, nodes) if each is not None)
+    kept = sum(
+        _bound_nodes(each, _unit_of_pair(each, group, limit), limit) for each in (tree, nodes) if each is not None
+    )
     return Bounds(free, max(free, kept))
 
 

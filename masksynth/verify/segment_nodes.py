@@ -103,7 +103,7 @@ def _identities(table: Any, head: Int64Array) -> UInt64Array:
 
 
 def _mix(word: UInt64Array) -> UInt64Array:
-    """Return a permutation of 64-bit words: the finalizer of MurmurHash3 (Appleby 2011), of the word plus a constant."""
+    """Return the finalizer of MurmurHash3 (Appleby 2011) of words plus a constant: a permutation of 64-bit words."""
     word = word + np.uint64(0xA0761D6478BD642F)
     word = (word ^ (word >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     word = (word ^ (word >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)

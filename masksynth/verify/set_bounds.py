@@ -73,9 +73,10 @@ def classes_of_nodes(node: Int64Array, unit: Int64Array, weight: Int64Array) -> 
     # nodes whose units are not those of the first one with their key are left out: a bound on the others is valid
     size = np.minimum(count, count[first[code]])
     same = unit[repeat_ranges(offset[:-1], size)] == unit[repeat_ranges(offset[first[code]], size)]
-    wrong = np.bincount(np.repeat(np.arange(len(size)), size)[~same], minlength=len(size)) + (count != count[first[code]])
+    wrong = count != count[first[code]]
+    wrong[np.repeat(np.arange(len(size)), size)[~same]] = True
     total = np.zeros(len(first), np.int64)
-    np.add.at(total, code, np.where(wrong > 0, 0, weight[present]))
+    np.add.at(total, code, np.where(wrong, 0, weight[present]))
     return Holdings(total, prefix_sums(count[first]), unit[repeat_ranges(offset[first], count[first])])
 
 
@@ -159,7 +160,9 @@ def _find_nested(holdings: Holdings, limit: int) -> tuple[dict[int, Int64Array],
 
 def _disjoint_gain(holdings: Holdings, below: Int64Array, gain: dict[int, int]) -> int:
     """Return the sum of the gains of classes of pairwise disjoint units, the ones with most units first."""
-    chosen = sorted((k for k in below.tolist() if k in gain), key=lambda k: int(holdings.offset[k] - holdings.offset[k + 1]))
+    chosen = sorted(
+        (k for k in below.tolist() if k in gain), key=lambda k: int(holdings.offset[k] - holdings.offset[k + 1])
+    )
     taken: set[int] = set()
     total = 0
     for number in chosen:

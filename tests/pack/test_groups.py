@@ -14,6 +14,7 @@ from masksynth.pack import pack_batches, pack_samples
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.cut_runs import cut_runs
 from masksynth.pack.fill_batches import fill_batches, units_of
+from masksynth.pack.merge_batches import count_live_tokens
 from masksynth.pack.prefix import Forest
 from masksynth.pack.subforests import count_positions
 from masksynth.verify.pack_bounds import bound_positions
@@ -93,14 +94,15 @@ def is_segmented(sample, samples):
 
 
 def needed(samples):
-    """The most positions that a sample takes alone."""
-    return max((positions_of([sample], False) for sample in samples), default=1)
+    """The most live tokens, or positions, that a sample takes alone."""
+    [table] = tables_of(samples, (), ("position_ids", "kinds", ROUTE))
+    return max([1, *count_live_tokens(table).tolist(), *(positions_of([sample], False) for sample in samples)])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.one_of(causal_samples(5), segmented_samples(3)), st.integers(0, 4), MODES)
 def test_packing_and_bounds_against_all_partitions(samples, more, mode):
-    limit = max(needed(samples), 1) + more
+    limit = needed(samples) + more
     batches = list(pack_batches(samples, max_length=limit, key_fields=[ROUTE], **options_of(mode)))
     check_batches(samples, batches, limit, mode)
     [table] = tables_of(samples, (), ("position_ids", "kinds", ROUTE))
@@ -111,12 +113,10 @@ def test_packing_and_bounds_against_all_partitions(samples, more, mode):
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.one_of(causal_samples(4), segmented_samples(3)), min_size=1, max_size=4), st.integers(0, 12), MODES
-)
+@given(st.lists(st.one_of(causal_samples(4), segmented_samples(3)), min_size=1, max_size=4), st.integers(0, 12), MODES)
 def test_groups_that_cross_and_are_cut(families, more, mode):
     samples = [{**sample, "id": f"{n}/{sample['id']}"} for n, family in enumerate(families) for sample in family]
-    limit = max(needed(samples), 1) + more
+    limit = needed(samples) + more
     batches = list(pack_batches(samples, max_length=limit, key_fields=[ROUTE], **options_of(mode)))
     check_batches(samples, batches, limit, mode)
     [table] = tables_of(samples, (), ("position_ids", "kinds", ROUTE))
