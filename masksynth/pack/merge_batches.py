@@ -10,10 +10,9 @@ import numpy as np
 from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.pack.assemble import batch_of_pieces, table_labels
+from masksynth.pack.assemble import batch_of_forest, batch_of_pieces, table_labels
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.fill_batches import fill_batches, units_of
-from masksynth.pack.position_layout import lay_out
 from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.prefix import forest_of, group_codes, live_lengths, trained_tokens
 from masksynth.pack.sample_columns import SampleTable, select
@@ -75,6 +74,8 @@ def count_live_tokens(table: SampleTable) -> Int64Array:
 
 def is_too_long(table: SampleTable, max_length: int) -> BoolArray:
     """Return whether each sample has more live tokens than a batch has positions."""
+    if int(np.diff(table.offset).max(initial=0)) <= max_length:
+        return np.zeros(len(table), bool)
     return count_live_tokens(table) > max_length
 
 
@@ -109,18 +110,17 @@ def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
 def _merge_causal(table: SampleTable, max_length: int, grouping: Grouping) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table without segments."""
     trained, cut = trained_tokens(table)
-    forest = forest_of(table, live_lengths(table, trained, cut), grouping == "separate")
-    labels = table_labels(table, trained, trained - 1)
+    key = np.array(group_codes(table), np.int64) if grouping == "separate" else None
+    forest = forest_of(table, live_lengths(table, trained, cut), key)
     if int((forest.length - forest.shared).sum()) <= max_length:
-        yield np.arange(len(table)), batch_of_pieces(table, [lay_out(table, forest)], labels)
+        yield np.arange(len(table)), batch_of_forest(table, forest, trained, cut)
         return
     group = _codes_of_groups(table, grouping)[forest.samples]
     batch = fill_batches(forest, units_of(group, count_positions(forest, group + 1)[1:], max_length), max_length)
     rank = np.empty(len(batch), np.int64)
     rank[forest.samples] = np.arange(len(batch))
     for samples in _split_by_batch(batch[rank]):
-        piece = lay_out(table, take_samples(forest, np.sort(rank[samples])))
-        yield samples, batch_of_pieces(table, [piece], labels)
+        yield samples, batch_of_forest(table, take_samples(forest, np.sort(rank[samples])), trained, cut)
 
 
 def _merge_segmented(
