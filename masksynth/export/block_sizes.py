@@ -31,7 +31,7 @@ def list_bytes(size: int, block_size: BlockSize = 128) -> int:
     Examples
     --------
     >>> list_bytes(131_072), list_bytes(1_048_576), list_bytes(1_048_576, 512)
-    (16793600, 1073872896, 67174400)
+    (16793600, 1073872896, 67141632)
     """
     high, wide = count_grid(size, *block_sizes(block_size))
     return 16 * high * wide + 8 * (high + wide)
