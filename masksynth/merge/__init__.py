@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, check_type
 from masksynth.merge.build import merge_from_classes, use_lowest_copies
 from masksynth.merge.disjoint_union import live_union, read_rows
@@ -41,6 +42,7 @@ def merge(instance: Instance) -> MergedTask:
     return merge_family(instance.family, instance.layers)
 
 
+@paused_collector()
 def merge_family(family: TaskFamily, layers: int | None = None) -> MergedTask:
     """Return the minimal merged task of a family, in closed form.
 
@@ -78,6 +80,7 @@ def merge_family(family: TaskFamily, layers: int | None = None) -> MergedTask:
     return merge_from_classes(union, rows, refine(start, rows.rows, rows.refs), question)
 
 
+@paused_collector()
 def merge_classes(family: TaskFamily, classes: Sequence[int]) -> MergedTask:
     """Return the merged task of a stable colouring of the live nodes, as a search backend finds it.
 
