@@ -10,15 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from masksynth.errors import Contradiction
 from masksynth.files import Content
 from masksynth.pack.batch import batch_hash
 from masksynth.pack.journal import Record, checksum_of
-from masksynth.pack.merge_batches import batches_of, is_too_long, refuse_long
+from masksynth.pack.merge_batches import batches_of, choose_grouping, is_too_long, refuse_long
 from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.run_summary import STEPS, count_batch, count_samples
 from masksynth.pack.sample_columns import SampleTable, drop_samples
 from masksynth.pack.stream_windows import Window
 from masksynth.pack.write_folder import batch_content, entry_of_batch, store_batch
+from masksynth.verify.pack_bounds import bound_positions
 from masksynth.verify.packs import check_packed
 
 
@@ -61,9 +63,10 @@ def pack_window(window: Window, options: Options, is_written: bool) -> PackedWin
     start = perf_counter()
     table, skipped = drop_long(whole, options.max_length, options.skip_long)
     counts = count_samples(table)
+    grouping = choose_grouping(options.split_groups, options.separate_groups)
     entries: list[Entry] = []
     contents: list[Content] = []
-    for part, chosen, batch in batches_of(table, options.max_length):
+    for part, chosen, batch in batches_of(table, options.max_length, grouping):
         merged = perf_counter()
         check_packed(batch, part, chosen)
         checked = perf_counter()
@@ -75,6 +78,10 @@ def pack_window(window: Window, options: Options, is_written: bool) -> PackedWin
         for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
             seconds[name] += value
         start = end
+    counts += bound_window(table, options, counts["positions"])
+    bounded = perf_counter()
+    seconds["check"] += bounded - start
+    start = bounded
     batches_of_group = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
     record = Record(
         checksum=checksum_of(whole),
@@ -87,6 +94,15 @@ def pack_window(window: Window, options: Options, is_written: bool) -> PackedWin
     )
     seconds["write"] += perf_counter() - start
     return PackedWindow(record, contents, seconds)
+
+
+def bound_window(table: SampleTable, options: Options, positions: int) -> Counter[str]:
+    """Return lower bounds on the positions of a window, in which ``positions`` are sufficient."""
+    split, separate = options.split_groups, options.separate_groups
+    free, kept = bound_positions(table, options.max_length, split, separate, positions)
+    if kept > positions:
+        raise Contradiction("masksynth.verify", kept, "masksynth.pack", positions, "positions of a window")
+    return Counter(windows=1, bound_free=free, bound_kept=kept)
 
 
 def pack_to_bytes(window: Window, options: Options, is_written: bool) -> PackedWindow:

@@ -18,7 +18,7 @@ import numpy as np
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.journal import Record, read_records
-from masksynth.pack.merge_batches import batches_of
+from masksynth.pack.merge_batches import batches_of, choose_grouping
 from masksynth.pack.pack_window import (
     PackedWindow,
     checksum_window,
@@ -56,13 +56,15 @@ def pack_batches(
     token_fields: Sequence[str] = (),
     key_fields: Sequence[str] = (),
     skip_long: bool = False,
+    split_groups: bool = False,
+    separate_groups: bool = False,
 ) -> Iterator[PackedBatch]:
     """Yield the merged batches of some samples; nothing is written.
 
     Parameters
     ----------
     samples : path, glob, "-", binary stream, list of these, or iterable of mappings
-    max_length, window, token_fields, key_fields, skip_long
+    max_length, window, token_fields, key_fields, skip_long, split_groups, separate_groups
         As for `pack_samples`.
 
     Examples
@@ -76,9 +78,10 @@ def pack_batches(
     ([1, 2], [2, 3, 4], [0, 0, 1])
     """
     _check_options(max_length, window, token_fields, key_fields)
+    grouping = choose_grouping(split_groups, separate_groups)
     for each in windows(read_run(samples, token_fields, key_fields), window):
         table, _ = drop_long(each.table, max_length, skip_long)
-        for part, chosen, batch in batches_of(table, max_length):
+        for part, chosen, batch in batches_of(table, max_length, grouping):
             check_packed(batch, part, chosen)
             yield batch
 
@@ -92,6 +95,8 @@ def pack_samples(
     token_fields: Sequence[str] = (),
     key_fields: Sequence[str] = (),
     skip_long: bool = False,
+    split_groups: bool = False,
+    separate_groups: bool = False,
     resume: bool = False,
     force: bool = False,
     jobs: int | None = None,
@@ -101,8 +106,9 @@ def pack_samples(
     """Pack training samples into merged batches that train exactly like the separate samples.
 
     Two tokens become one position iff they are equivalent: equal identity (token id, position, kind, additional keys)
-    and equal rows (``docs/theory.md``, section 3). For causal samples that is the trie of each group. Each batch is
-    checked against its samples before it is written.
+    and equal rows (``docs/theory.md``, section 3). For causal samples that is the trie of the samples of a batch. Each
+    batch is checked against its samples before it is written, and the number of positions is compared with a lower
+    bound for all distributions of a window's samples over batches (``docs/theory.md``, section 12).
 
     Parameters
     ----------
@@ -114,8 +120,8 @@ def pack_samples(
         The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears at the end of the run.
         None: only count.
     max_length : int
-        Maximum number of positions in a batch. A group that does not fit is cut between samples, and what its parts
-        share is repeated.
+        Maximum number of positions in a batch. A group that fits is in one batch; one that does not is distributed
+        over several, and what its parts share is repeated.
     window : int
         Number of samples that are held and merged at a time.
     token_fields : sequence of str
@@ -124,6 +130,10 @@ def pack_samples(
         Additional per-token lists of integers that are part of a token's identity.
     skip_long : bool
         Leave out, and list, samples with more live tokens than ``max_length``, instead of raising.
+    split_groups : bool
+        Distribute each sample on its own, so that fewer positions may be needed; groups may be in several batches.
+    separate_groups : bool
+        Share no position between samples of different groups.
     resume : bool
         Continue an unfinished run with the same samples and options after its last complete window.
     force : bool
@@ -153,10 +163,20 @@ def pack_samples(
     _check_options(max_length, window, token_fields, key_fields)
     target = None if output is None else Path(os.path.abspath(output)).resolve()
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
-    options = Options(int(max_length), int(window), fields, keys, bool(skip_long), versions()["masksynth"])
+    choose_grouping(split_groups, separate_groups)
+    options = Options(
+        max_length=int(max_length),
+        window=int(window),
+        token_fields=fields,
+        key_fields=keys,
+        skip_long=bool(skip_long),
+        version=versions()["masksynth"],
+        split_groups=bool(split_groups),
+        separate_groups=bool(separate_groups),
+    )
     places = places_of(samples)
     inputs = [place for place in places or () if isinstance(place, (str, Path)) and place != "-"]
-    summary = Summary(max_length, missing={*token_fields, *key_fields})
+    summary = Summary(max_length, int(window), missing={*token_fields, *key_fields})
     try:
         settings = msgspec.to_builtins(options)
         with (
