@@ -165,8 +165,16 @@ def repeat_ranges(starts: ArrayLike, lengths: ArrayLike) -> Int64Array:
     [5, 6, 2, 3, 4]
     """
     first, count = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
-    before = np.cumsum(count) - count  # index in the result at which each range begins
-    return np.repeat(first - before, count) + np.arange(int(count.sum()), dtype=np.int64)
+    before = np.cumsum(count)
+    total = int(before[-1]) if len(before) else 0
+    if total >= LONG_SLICE * max(len(count), 1) and int(first.min()) >= 0:
+        last = int((first + count).max())
+        if last <= total:  # few long ranges are copied from one
+            return concatenate_slices(np.arange(last, dtype=np.int64), first, count)
+    before -= count  # index in the result at which each range begins
+    ranges: Int64Array = np.repeat(first - before, count)
+    ranges += np.arange(total, dtype=np.int64)
+    return ranges
 
 
 def expand_ranges(starts: ArrayLike, ends: ArrayLike) -> tuple[Int64Array, Int64Array]:
