@@ -14,7 +14,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth.pack.check_table import check_table
 from masksynth.pack.dimensions import further_dimensions, split_dimensions
 from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable
-from masksynth.pack.sample_values import SCALARS, check_length, check_scalars, read_list
+from masksynth.pack.sample_values import SCALARS, check_length, check_scalars, read_lists
 from masksynth.pack.text_lines import BLOCK
 from masksynth.pack.token_masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.visibility import Segment, segments_of
@@ -37,6 +37,8 @@ class Columns:
         Their entries, sample after sample.
     lists : mapping of str to sequence of S arrays or None
         The other per-token lists by name, each as long as its sample's ``input_ids``.
+    prefix : str
+        Start of the id of a sample without one; the number of its line, row or item follows.
     """
 
     ids: Sequence[Any]
@@ -47,6 +49,7 @@ class Columns:
     tokens: Int64Array
     lists: Mapping[str, Lists]
     segments: Sequence[Any]
+    prefix: str = "#"
 
 
 def tables_of(
@@ -93,6 +96,7 @@ def table_of(
     rows: Sequence[tuple[str, Mapping[str, Any]]],
     token_fields: Sequence[str],
     key_fields: Sequence[str],
+    prefix: str = "#",
 ) -> SampleTable:
     """Return one checked table of samples.
 
@@ -101,36 +105,38 @@ def table_of(
     rows : sequence of (str, mapping)
         Where each sample was read, and the sample.
     token_fields, key_fields : sequence of str
+    prefix : str
+        Start of the ids of samples without one.
     """
     rows, key_fields = split_dimensions(rows, key_fields)
     for place, sample in rows:
         check_scalars(place, sample)
         if sample.get("input_ids") is None:
             raise InvalidInstance("input_ids is missing", "$", 'give every sample "input_ids"', place)
-    tokens = [read_list(place, "input_ids", sample["input_ids"], np.int64) for place, sample in rows]
+    places = [place for place, _ in rows]
+    present = set().union(*(sample for _, sample in rows))
+    tokens = read_lists(places, "input_ids", [sample["input_ids"] for _, sample in rows], np.int64)
+    lengths = [0 if ids is None else len(ids) for ids in tokens]
     lists: dict[str, Lists] = {}
     for name in list_names(token_fields, key_fields):
-        dtype = np.float64 if name in token_fields else np.int64
-        values = [sample.get(name) for _, sample in rows]
+        values = [sample.get(name) for _, sample in rows] if name in present else []
         if all(value is None for value in values):
             continue
-        columns = [
-            None if value is None else read_list(place, name, value, dtype)
-            for (place, _), value in zip(rows, values, strict=True)
-        ]
-        for (place, _), column, ids in zip(rows, columns, tokens, strict=True):
+        columns = read_lists(places, name, values, np.float64 if name in token_fields else np.int64)
+        for place, column, length in zip(places, columns, lengths, strict=True):
             if column is not None:
-                check_length(place, name, len(column), len(ids))
+                check_length(place, name, len(column), length)
         lists[name] = columns
     given = Columns(
         ids=[_plain(sample.get("id")) for _, sample in rows],
         groups=[_plain(sample.get("group")) for _, sample in rows],
-        place=[place for place, _ in rows],
+        place=places,
         weight=[1.0 if sample.get("weight") is None else float(sample["weight"]) for _, sample in rows],
-        lengths=[len(ids) for ids in tokens],
+        lengths=lengths,
         tokens=np.concatenate([np.zeros(0, np.int64), *tokens]),
         lists=lists,
         segments=[sample.get("segments") for _, sample in rows],
+        prefix=prefix,
     )
     return assemble(given, token_fields, key_fields)
 
@@ -148,7 +154,7 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
     """Return the checked table of some samples: pads dropped, masks converted to labels, defaults filled in.
 
     The position ids of a sample without any count from 0 at its first real token, or follow its segments. A sample
-    without an ``id`` gets that of the line, row or item in which it was read: ``#7``.
+    without an ``id`` gets the prefix and the number of the line, row or item in which it was read: ``#7``.
 
     Parameters
     ----------
@@ -168,7 +174,10 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
     labels, first_label = ignore_first_labels(labels, causal, rows.offset)
     nan = np.full(len(tokens), np.nan)
     table = SampleTable(
-        ids=tuple(map(_name, columns.ids, columns.place)),
+        ids=tuple(
+            columns.prefix + place.rpartition(":")[2] if given is None else given
+            for given, place in zip(columns.ids, columns.place, strict=True)
+        ),
         groups=tuple(columns.groups),
         place=tuple(columns.place),
         weight=np.asarray(columns.weight, np.float64),
@@ -186,10 +195,6 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
 def _plain(value: Any) -> Any:
     """Return a numpy scalar as a Python one."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _name(given: Any, place: str) -> Any:
-    return f"#{place.rpartition(':')[2]}" if given is None else given
 
 
 def drop_pads(

@@ -101,6 +101,24 @@ def _collect_interrupts() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, handler)
 
 
+def run_stoppable(work: Callable[[Event], Result], until: float | None) -> Result:
+    """Run ``work(stop)`` in a thread, with ``stop`` set at the time ``until`` or on Ctrl-C; return its result.
+
+    On Ctrl-C, KeyboardInterrupt is raised once the work has ended. The work looks at ``stop`` between calls of a solver
+    that cannot be interrupted, so that the solver can be used again.
+
+    Examples
+    --------
+    >>> run_stoppable(lambda stop: stop.is_set(), None)
+    False
+    """
+    stop = Event()
+    result, stopped = run(lambda: work(stop), stop.set, until)
+    if stopped and (until is None or monotonic() < until):
+        raise KeyboardInterrupt
+    return result
+
+
 def run_in_thread(work: Callable[[], Result]) -> Result:
     """Run ``work`` in another thread and return its result; on Ctrl-C, raise KeyboardInterrupt once it has ended.
 

@@ -20,7 +20,7 @@ from masksynth.sparse import SparseProblem, greedy, reduce
 from masksynth.sparse import sparsify as spanner
 from masksynth.sparse.engines import Standing, sparse_search
 from masksynth_solvers.cpsat import CpSat
-from masksynth_solvers.sparse import portfolio
+from masksynth_solvers.sparse import portfolio, windowed
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.cores import Cores
 from masksynth_solvers.sparse.linear import Linear
@@ -61,24 +61,24 @@ def test_packing(monkeypatch):
 
 
 def test_duals(monkeypatch):
-    monkeypatch.setattr(portfolio, "ALONE", 0.0)
-    monkeypatch.setattr(portfolio, "lp_bound", lambda formula: (LIE, {}))
+    monkeypatch.setattr(windowed, "ALONE", 0.0)
+    monkeypatch.setattr(windowed, "lp_bound", lambda formula: (LIE, {}))
     with lies(raised("duals")):
-        sparse_search(CHAIN, ["sat", "maxsat"], Limits())
+        sparse_search(CHAIN, ["sat"], Limits())
 
 
 def test_disjoint_windows(monkeypatch):
-    intervals = portfolio.disjoint_intervals
-    monkeypatch.setattr(portfolio, "ALONE", 0.0)
-    monkeypatch.setattr(portfolio, "disjoint_intervals", lambda *given: intervals(*given) * 50)
+    intervals = windowed.disjoint_intervals
+    monkeypatch.setattr(windowed, "ALONE", 0.0)
+    monkeypatch.setattr(windowed, "disjoint_intervals", lambda *given: intervals(*given) * 50)
     with lies(raised("windows")):
         sparse_search(CHAIN, ["sat"], Limits())
 
 
 def test_windows_that_help(monkeypatch):
-    monkeypatch.setattr(portfolio, "ALONE", 0.0)
+    monkeypatch.setattr(windowed, "ALONE", 0.0)
     monkeypatch.setattr(
-        portfolio, "select_windows", lambda found, *given: [Window(window.component, LIE) for window in found]
+        windowed, "select_windows", lambda found, *given: [Window(window.component, LIE) for window in found]
     )
     with lies(raised("windows")):
         sparse_search(CHAIN, ["sat"], Limits())

@@ -31,13 +31,13 @@ class Budget:
         """Use up the remaining effort, as after Ctrl-C."""
         self.effort = 0.0
 
-    def half(self) -> Budget:
-        """Return a budget of half of the remaining time and effort.
+    def share(self, count: int) -> Budget:
+        """Return one of ``count`` equal shares of the remaining time and effort.
 
         Examples
         --------
-        >>> Budget(None, 10.0).half()
+        >>> Budget(None, 10.0).share(2)
         Budget(until=None, effort=5.0)
         """
         now = monotonic()
-        return Budget(None if self.until is None else now + max(0.0, self.until - now) / 2, self.effort / 2)
+        return Budget(None if self.until is None else now + max(0.0, self.until - now) / count, self.effort / count)

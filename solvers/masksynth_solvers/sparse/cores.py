@@ -1,6 +1,6 @@
 """CP-SAT with core-guided search: cores raise the bound until a solution meets it.
 
-Each slice restarts from scratch with twice the time.
+CP-SAT restarts from scratch, so slices are saved up until they allow a run as long as all runs before together.
 
 The default search of CP-SAT does not help here: its bound stays at that of the linear relaxation.
 """
@@ -23,11 +23,15 @@ class Cores:
 
     def __init__(self, formula: Formula, seed: int) -> None:
         self.formula, self.seed = formula, seed
-        self.spent = 0.0
+        self.spent = self.saved = 0.0
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
-        """Search at least as long as all slices before together, since CP-SAT restarts from scratch."""
+        """Run CP-SAT once the effort saved up is as much as that of all runs before together."""
         from ortools.sat.python import cp_model
+
+        self.saved += effort
+        if self.saved < self.spent:
+            return known
 
         model, variables = self._model(known, until)
         solver = cp_model.CpSolver()
@@ -36,8 +40,8 @@ class Cores:
         solver.parameters.optimize_with_core = True
         solver.parameters.linearization_level = 0
         solver.parameters.catch_sigint_signal = False
-        solver.parameters.max_deterministic_time = max(effort, self.spent)
-        self.spent += max(effort, self.spent)
+        solver.parameters.max_deterministic_time = self.saved
+        self.spent, self.saved = self.spent + self.saved, 0.0
         native, interrupted = run(lambda: solver.solve(model), solver.stop_search, until)
         if native in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             chosen = self.formula.chosen(

@@ -7,11 +7,11 @@ outside it. Effort is counted in conflicts, so the search is deterministic.
 
 from __future__ import annotations
 
-from time import monotonic
+from threading import Event
 from typing import Any
 
 from masksynth.sparse.engines import Standing
-from masksynth_solvers.interruptible import run_in_thread
+from masksynth_solvers.interruptible import run_stoppable
 from masksynth_solvers.sparse.path_encoding import Formula, at_most
 
 CONFLICTS = 8_000
@@ -27,6 +27,7 @@ class Descent:
         self.formula = formula
         self.counts: list[list[int]] = []
         self.solver: Any = None
+        self.forbidden: int | None = None
         self.spent = 0.0
 
     def _start(self, upper: int) -> None:
@@ -37,6 +38,9 @@ class Descent:
 
     def _forbid(self, weight: int) -> None:
         """Forbid solutions of this weight or more; the weight inside a window leaves less for the edges outside it."""
+        if weight == self.forbidden:
+            return
+        self.forbidden = weight
         for inside, outputs in zip((0, *(window.bound for window in self.formula.windows)), self.counts, strict=True):
             if weight - inside <= 0:
                 self.solver.add_clause([])
@@ -47,24 +51,24 @@ class Descent:
         """Search for lighter solutions until there are none, or the conflicts are used up."""
         if self.solver is None:
             self._start(known.upper)
+        return run_stoppable(lambda stop: self._search(known, int(effort * CONFLICTS), stop), until)
+
+    def _search(self, known: Standing, left: int, stop: Event) -> Standing:
         solver = self.solver
-        left = int(effort * CONFLICTS)
-        while left > 0 and not known.closed:
-            self._forbid(known.upper)
+        self._forbid(known.upper)
+        while left > 0 and not known.closed and not stop.is_set():
             before = solver.accum_stats()["conflicts"]
             solver.conf_budget(min(left, SLICE))
-            answer = run_in_thread(solver.solve_limited)
+            answer = solver.solve_limited()
             used = solver.accum_stats()["conflicts"] - before
-            left -= used
+            left -= used + 1
             self.spent += used / CONFLICTS
-            if answer is None and until is not None and monotonic() >= until:
-                break
             if answer is False:
                 return known.proved(known.upper, "sat")
-            if answer is None:
-                continue
-            chosen = self.formula.chosen(solver.get_model())
-            known = known.found(chosen, self.formula.cost(chosen), "sat")
+            if answer:
+                chosen = self.formula.chosen(solver.get_model())
+                known = known.found(chosen, self.formula.cost(chosen), "sat")
+                self._forbid(known.upper)
         return known
 
 

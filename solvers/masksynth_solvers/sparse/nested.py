@@ -12,6 +12,7 @@ G. Verfaillie, M. Lemaitre, T. Schiex, "Russian doll search for solving constrai
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,10 @@ from masksynth_solvers.sparse.path_encoding import Window, encode
 
 EFFORT = 20.0
 """Maximum effort for one window."""
+STEP = 0.25
+"""Maximum effort of one step."""
+LEAST = 0.001
+"""Effort of a step without conflicts."""
 COUNTER_LIMIT = 60_000
 """Largest product of terms and bound in a window's counter; counters of smaller windows are larger and help less."""
 
@@ -64,31 +69,50 @@ def solve_windows(
     >>> sorted(window.bound for window in solve_windows(problem, found.forced, found.components[0], Budget()))
     [1, 1, 2, 2, 3, 3]
     """
-    solved = {} if solved is None else solved
+    steps = solve_in_steps(problem, forced, component, budget, {} if solved is None else solved)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            windows: list[Window] = end.value
+            return windows
+
+
+def solve_in_steps(
+    problem: SparseProblem, forced: frozenset[Edge], component: Component, budget: Budget, solved: Solved
+) -> Generator[float, None, list[Window]]:
+    """Do the work of `solve_windows`; yield the effort of each step, at most ``STEP``."""
     windows = []
     for window in _list_windows(component, problem):
         form = canonical_form(problem, forced, window)
         if form not in solved:
             if budget.over:
                 break
-            solved[form] = _solve(problem, forced, window, budget, solved)
+            solved[form] = yield from _solve(problem, forced, window, budget, solved)
         windows.append(Window(window, solved[form].bound))
     return windows
 
 
-def _solve(problem: SparseProblem, forced: frozenset[Edge], window: Component, budget: Budget, solved: Solved) -> Lemma:
+def _solve(
+    problem: SparseProblem, forced: frozenset[Edge], window: Component, budget: Budget, solved: Solved
+) -> Generator[float, None, Lemma]:
     """Prove a lower bound on the weight inside a window: its least weight if the effort suffices."""
-    inner = solve_windows(problem, forced, window, budget, solved)
+    inner = yield from solve_in_steps(problem, forced, window, budget, solved)
     construction = construction_edges(problem, positions_between(problem, window.pairs))
     chosen = first_solution(problem, forced, window, construction)
     known = Standing(problem.cost(chosen), max((small.bound for small in inner), default=0), chosen)
     kept = select_windows(inner, problem, window, known.upper)
-    if not (known.closed or budget.over):
-        formula = encode(problem, forced, window, budget.until)
-        formula.windows = kept
-        searching = Descent(formula, 0)
-        known = searching.advance(known, min(EFFORT, budget.effort), budget.until)
-        budget.effort -= searching.spent
+    if known.closed or budget.over:
+        return Lemma(window, known.lower, tuple(kept))
+    formula = encode(problem, forced, window, budget.until)
+    formula.windows = kept
+    searching = Descent(formula, 0)
+    while not (known.closed or budget.over or searching.spent >= EFFORT):
+        before = searching.spent
+        known = searching.advance(known, min(STEP, EFFORT - before, budget.effort), budget.until)
+        spent = max(searching.spent - before, LEAST)
+        budget.effort -= spent
+        yield spent
     return Lemma(window, known.lower, tuple(kept))
 
 

@@ -1,56 +1,71 @@
-"""Run several engines on each component until one proves the optimum; solutions and bounds are exchanged.
+"""Run several engines on each component until one proves the optimum.
 
-With one worker the engines take turns in one process, in slices of deterministic effort: equal runs give equal answers.
-With more, each engine has a process of its own; which of several optimal masks is found may then differ from run to
-run, its weight does not.
+With one worker the engines take turns in one process, in steps of deterministic effort: equal runs give equal answers.
+With more, the first engine runs in this process and the others in processes of their own. Nothing is sent to a running
+engine, and each stops at an effort of its own: the value and the bound are equal in equal runs, but the engine that is
+the first to prove an optimum, and hence which of several optimal masks is returned, may differ.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from math import inf
-from multiprocessing.connection import Connection, Pipe, wait
 from time import monotonic
 from typing import Any
 
 from masksynth.backends import Limits
-from masksynth.errors import Contradiction, MasksynthError
+from masksynth.errors import Contradiction
 from masksynth.sparse import (
     Construction,
     Edge,
     SparseProblem,
     construct_plain,
     disjoint_cuts,
-    disjoint_intervals,
     first_layered_solution,
     first_solution,
     layered_component,
     reduce,
 )
-from masksynth.sparse.engines import SparseOutcome, Standing, engine
+from masksynth.sparse.engines import SparseOutcome, Standing
 from masksynth.sparse.reduce import Component, Reduction
 from masksynth_solvers.encoding import OutOfTime
-from masksynth_solvers.sparse.branch import lp_bound
 from masksynth_solvers.sparse.budget import Budget
-from masksynth_solvers.sparse.nested import select_windows, solve_windows
-from masksynth_solvers.sparse.path_encoding import Formula, encode, encode_layers
+from masksynth_solvers.sparse.component_task import ComponentTask
+from masksynth_solvers.sparse.path_encoding import Formula
+from masksynth_solvers.sparse.processes import receive, run_engines
+from masksynth_solvers.sparse.rank_engines import rank_engines
 
 Report = Callable[[int, int], None]
 
-FIRST = 0.25
-"""Effort of an engine's first slice; it doubles with each slice ..."""
-LAST = 4.0
-"""... up to this."""
-ALONE = 1.0
-"""Effort of each engine in turn before windows are tried and processes are started."""
-MOST_ROWS = 5_000
-"""Maximum number of clauses of a formula whose linear relaxation is solved for a bound."""
+STEP = 0.25
+"""Effort of one step of an engine."""
+START = (0.0, 2.0, 6.0)
+"""Effort that the first engine spends before the second and the third join in ..."""
+SHARE = (1.0, 0.5, 0.25)
+"""... and the relative effort of each from then on, with one worker."""
 CUT_PAIR_LIMIT = 60
 """Maximum number of pairs of a component for which disjoint cuts are computed."""
+
+
+@dataclass
+class ComponentSearch:
+    """The state of the search of one component."""
+
+    task: ComponentTask
+    known: Standing
+    formula: Formula | None = None
+    engines: dict[str, Any] = field(default_factory=dict)
+
+    def advance(self, name: str, effort: float, budget: Budget) -> None:
+        """Run an engine for some effort of the budget; the formula is built, and the engine started, on first use."""
+        if self.formula is None:
+            self.formula = self.task.encode(budget.until)
+        if name not in self.engines:
+            self.engines[name] = self.task.start(name, self.formula, budget)
+        self.known = self.engines[name].advance(self.known, effort, budget.until)
+        budget.effort -= effort
 
 
 def search(
@@ -85,16 +100,28 @@ def search(
         reduction = Reduction(frozenset(), (), (layered_component(problem),))
     hint, floor, floor_proof = _read_construction(construct_plain(problem))
     fixed_cost = problem.cost(reduction.forced | reduction.chosen)
-    standings: list[Standing] = []
-    for index, component in enumerate(reduction.components):
+    searches = [
+        ComponentSearch(
+            ComponentTask(problem, reduction.forced, component, limits.seed), _all_edges(problem, component)
+        )
+        for component in reduction.components
+    ]
+    for index, state in enumerate(searches):
+        with _name_component(reduction, index), _end_on_interrupt(budget):
+            _try_maxsat(state, names, budget)
         with _name_component(reduction, index):
-            standings.append(_first_standing(problem, reduction, component, hint))
-    for index, component in enumerate(reduction.components):
-        with _name_component(reduction, index):
-            for known in _search_component(problem, reduction, component, standings[index], names, limits, budget):
-                standings[index] = known
-                report(*_total(fixed_cost, standings, floor))
-    return SparseOutcome(reduction, tuple(standings), floor, floor_proof)
+            _find_first_bounds(state, hint)
+    report(*_total(fixed_cost, searches, floor))
+    for index, state in enumerate(searches):
+        if state.known.closed or budget.over:
+            continue
+        with _name_component(reduction, index), _end_on_interrupt(budget):
+            share = budget.share(sum(not other.known.closed for other in searches[index:]))
+            granted = share.effort
+            for _ in _search_component(state, rank_engines(state.task, names), limits.workers, share):
+                report(*_total(fixed_cost, searches, floor))
+            budget.effort -= granted - share.effort if granted < inf else 0.0
+    return SparseOutcome(reduction, tuple(state.known for state in searches), floor, floor_proof)
 
 
 def _read_construction(construction: Construction | None) -> tuple[list[Edge], int | None, str]:
@@ -103,6 +130,13 @@ def _read_construction(construction: Construction | None) -> tuple[list[Edge], i
         return [], None, ""
     edges = list(zip(construction.query.tolist(), construction.key.tolist(), strict=True))
     return edges, construction.bound, construction.bound_proof
+
+
+def _all_edges(problem: SparseProblem, component: Component) -> Standing:
+    """Return the solution that chooses every edge, and a bound of one edge."""
+    edges = component.edges
+    least = 0 if problem.layered else min(map(problem.weight, edges))
+    return Standing(problem.cost(edges), least, edges, "all edges")
 
 
 @contextmanager
@@ -116,190 +150,72 @@ def _name_component(reduction: Reduction, index: int) -> Iterator[None]:
         raise error.within(f"component {index + 1} of {len(components)}, {size}") from error
 
 
-def _total(fixed_cost: int, standings: Sequence[Standing], floor: int | None) -> tuple[int, int]:
-    """Return the weight and the bound of all components and fixed edges together."""
-    lower = fixed_cost + sum(standing.lower for standing in standings)
-    return fixed_cost + sum(standing.upper for standing in standings), lower if floor is None else max(lower, floor)
-
-
-def _first_standing(
-    problem: SparseProblem, reduction: Reduction, component: Component, hint: Sequence[Edge]
-) -> Standing:
-    """Return a first solution of a component, and the bound of its disjoint cuts."""
-    if problem.layered:
-        chosen: tuple[tuple[int, ...], ...] = first_layered_solution(problem)
-        return Standing(problem.cost(chosen), 0, chosen)
-    chosen = first_solution(problem, reduction.forced, component, hint)
-    known = Standing(problem.cost(chosen), min(map(problem.weight, component.edges)), chosen)
-    cuts = disjoint_cuts(problem, reduction.forced, component) if len(component.pairs) <= CUT_PAIR_LIMIT else ()
-    return known.proved(sum(min(map(problem.weight, cut.edges)) for cut in cuts), "packing")
-
-
-def _search_component(
-    problem: SparseProblem,
-    reduction: Reduction,
-    component: Component,
-    known: Standing,
-    names: Sequence[str],
-    limits: Limits,
-    budget: Budget,
-) -> Iterator[Standing]:
-    """Search one component until it is closed or the budget is used up; Ctrl-C ends the budget."""
-    if known.closed or budget.over:
-        return
+@contextmanager
+def _end_on_interrupt(budget: Budget) -> Iterator[None]:
+    """End the budget on Ctrl-C, or if the time ends while a formula is built."""
     try:
-        formula = (
-            encode_layers(problem, budget.until)
-            if problem.layered
-            else encode(problem, reduction.forced, component, budget.until)
-        )
-        engines = [engine(name)(formula, limits.seed) for name in names]
-        for standing in _take_turns(engines, known, budget, ALONE * len(names)):
-            known = standing
-            yield known
-        if not known.closed and len(names) > 1 and len(formula.clauses) <= MOST_ROWS:
-            known = known.proved(lp_bound(formula)[0], "duals")
-            yield known
-        if not (known.closed or budget.over or problem.layered) and "sat" in names:
-            known = known.proved(_sum_of_intervals(problem, reduction, component, limits, budget), "windows")
-            yield known
-            formula = _encode_with_windows(problem, reduction, component, known, budget)
-            # The edges of a solution inside a window solve the window, so the highest bound of a window bounds the
-            # component.
-            known = known.proved(max((window.bound for window in formula.windows), default=0), "windows")
-            engines = [
-                engine(name)(formula, limits.seed) if name == "sat" else old
-                for name, old in zip(names, engines, strict=True)
-            ]
-        if known.closed or budget.over:
-            return
-        if limits.workers == 1 or len(names) == 1:
-            yield from _take_turns(engines, known, budget, inf)
-        else:
-            yield from side_by_side(formula, names[: limits.workers], known, limits.seed, budget)
+        yield
     except (KeyboardInterrupt, OutOfTime):
         budget.end()
 
 
-def _sum_of_intervals(
-    problem: SparseProblem, reduction: Reduction, component: Component, limits: Limits, budget: Budget
-) -> int:
-    """Return the sum of the bounds of disjoint intervals, each small enough to be solved at once."""
-    total = 0
-    for interval in disjoint_intervals(problem, reduction.forced, component):
-        if budget.over:
-            break
-        chosen = first_solution(problem, reduction.forced, interval)
-        known = Standing(problem.cost(chosen), min(map(problem.weight, interval.edges)), chosen)
-        searching = engine("sat")(encode(problem, reduction.forced, interval), limits.seed)
-        total += [known, *_take_turns([searching], known, budget, ALONE)][-1].lower
-    return total
+def _total(fixed_cost: int, searches: Sequence[ComponentSearch], floor: int | None) -> tuple[int, int]:
+    """Return the weight and the bound of all components and fixed edges together."""
+    lower = fixed_cost + sum(state.known.lower for state in searches)
+    return fixed_cost + sum(state.known.upper for state in searches), lower if floor is None else max(lower, floor)
 
 
-def _encode_with_windows(
-    problem: SparseProblem, reduction: Reduction, component: Component, known: Standing, budget: Budget
-) -> Formula:
-    """Encode a component and solve its windows with at most half of the budget."""
-    formula, half = encode(problem, reduction.forced, component, budget.until), budget.half()
-    before = half.effort
-    formula.windows = select_windows(
-        solve_windows(problem, reduction.forced, component, half), problem, component, known.upper
-    )
-    budget.effort -= before - half.effort if before < inf else 0.0
-    return formula
+def _try_maxsat(state: ComponentSearch, names: Sequence[str], budget: Budget) -> None:
+    """Give ``maxsat`` one step: it needs no solution to start from, and closes most components at once."""
+    if "maxsat" in names and not budget.over:
+        state.advance("maxsat", min(STEP, budget.effort), budget)
 
 
-def _take_turns(engines: Sequence[Any], known: Standing, budget: Budget, most: float) -> Iterator[Standing]:
-    """Run each engine in turn, with growing slices, until ``most`` effort is spent."""
-    effort = FIRST
-    while most > 0:
-        for searching in engines:
-            given = min(effort, budget.effort)
-            known = searching.advance(known, given, budget.until)
-            budget.effort -= given
-            most -= given
-            yield known
-            if known.closed or budget.over:
-                return
-        effort = min(2 * effort, LAST)
+def _find_first_bounds(state: ComponentSearch, hint: Sequence[Edge]) -> None:
+    """Find a first solution of an open component, and the bound of its disjoint cuts."""
+    task = state.task
+    if state.known.closed:
+        return
+    if task.problem.layered:
+        chosen: tuple[tuple[int, ...], ...] = first_layered_solution(task.problem)
+        state.known = state.known.found(chosen, task.problem.cost(chosen), "greedy")
+        return
+    chosen = first_solution(task.problem, task.forced, task.component, hint)
+    state.known = state.known.found(chosen, task.problem.cost(chosen), "greedy")
+    if len(task.component.pairs) <= CUT_PAIR_LIMIT:
+        cuts = disjoint_cuts(task.problem, task.forced, task.component)
+        weights = (min(map(task.problem.weight, cut.edges)) for cut in cuts)
+        state.known = state.known.proved(sum(weights), "packing")
 
 
-def side_by_side(
-    formula: Formula, names: Sequence[str], known: Standing, seed: int, budget: Budget
-) -> Iterator[Standing]:
-    """Run each engine in a process of its own; what one finds is sent to the others at once."""
-    with _workers(formula, names, known, seed) as ends:
-        since = monotonic()
-        while not (known.closed or budget.over):
-            now = monotonic()
-            budget.effort -= (now - since) * len(ends)
-            since = now
-            for end in wait(ends, 0.1 if budget.until is None else min(0.1, max(0.0, budget.until - now))):
-                assert isinstance(end, Connection)
-                try:
-                    received = end.recv()
-                except (EOFError, OSError):
-                    ends.remove(end)
-                    if not ends:
-                        raise MasksynthError(
-                            f"every engine's process ({', '.join(names)}) has died; try one worker"
-                        ) from None
-                    continue
-                if isinstance(received, Exception):
-                    raise received
-                known = known.better(received)
-                for other in ends:
-                    if other is not end:
-                        with suppress(OSError):
-                            other.send(known)
-                yield known
+def _search_component(state: ComponentSearch, names: Sequence[str], workers: int, budget: Budget) -> Iterator[None]:
+    """Search a component until it is closed or the budget is used up; yield after each step."""
+    if workers == 1 or len(names) == 1:
+        yield from _take_turns(state, names, budget)
+    else:
+        yield from race(state, names[:workers], budget)
 
 
-@contextmanager
-def _workers(formula: Formula, names: Sequence[str], known: Standing, seed: int) -> Iterator[list[Connection]]:
-    """Start ``python -m masksynth_solvers.sparse.worker`` for each engine; end them all on leaving.
-
-    Not by multiprocessing, whose children import the user's main script again; scripts need not be written for that.
-    """
-    ends: list[Connection] = []
-    children: list[subprocess.Popen[bytes]] = []
-    try:
-        for name in names:
-            near, far = Pipe()
-            command = [sys.executable, "-m", "masksynth_solvers.sparse.worker", str(far.fileno())]
-            children.append(
-                subprocess.Popen(command, pass_fds=[far.fileno()], stdin=subprocess.DEVNULL, start_new_session=True)
-            )
-            far.close()
-            ends.append(near)
-            with suppress(OSError):
-                near.send((name, seed, formula, known))
-        yield ends
-    finally:
-        for child in children:
-            child.kill()
-        for child in children:
-            child.wait()
-        for end in ends:
-            end.close()
+def _take_turns(state: ComponentSearch, names: Sequence[str], budget: Budget) -> Iterator[None]:
+    """Run the engines in turn; a later one joins when the first has spent some effort, and gets less."""
+    clocks = [START[rank] for rank in range(len(names))]
+    while not (state.known.closed or budget.over):
+        rank = clocks.index(min(clocks))
+        clocks[rank] += STEP / SHARE[rank]
+        state.advance(names[rank], min(STEP, budget.effort), budget)
+        yield
 
 
-def work(descriptor: int) -> None:
-    """Run one engine in a worker process: send improvements, receive those of others, until the parent process ends."""
-    end = Connection(descriptor)
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        name, seed, formula, known = end.recv()
-        try:
-            searching, effort = engine(name)(formula, seed), FIRST
-            while True:
-                while end.poll():
-                    known = known.better(end.recv())
-                now = searching.advance(known, effort, None)
-                if now != known:
-                    end.send(now)
-                known, effort = now, min(2 * effort, LAST)
-                if known.closed:
-                    end.recv()
-        except MasksynthError as error:
-            end.send(error)
-            os._exit(1)
+def race(state: ComponentSearch, names: Sequence[str], budget: Budget) -> Iterator[None]:
+    """Run the first engine here and each other one in its own process, each with an equal part of the effort."""
+    own = replace(budget, effort=budget.effort / len(names))
+    alone = replace(state)  # not improved by the other engines, so that the answer does not depend on their speed
+    with run_engines(state.task, names[1:], state.known, own.effort) as ends:
+        while not (state.known.closed or (own.over and not ends) or budget.over):
+            if not own.over:
+                alone.advance(names[0], min(STEP, own.effort), own)
+                state.known = state.known.better(alone.known)
+            for known in receive(ends, 0.1 if own.over else 0.0):
+                state.known = state.known.better(known)
+            yield
+    budget.end()

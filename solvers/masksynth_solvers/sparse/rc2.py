@@ -5,18 +5,16 @@ A. Ignatiev, A. Morgado, J. Marques-Silva, "RC2: an efficient MaxSAT solver", JS
 
 from __future__ import annotations
 
-from time import monotonic
+from threading import Event
 from typing import Any
 
 from masksynth.errors import MasksynthError
 from masksynth.sparse.engines import Standing
-from masksynth_solvers.interruptible import run_in_thread
+from masksynth_solvers.interruptible import run_in_thread, run_stoppable
 from masksynth_solvers.sparse.path_encoding import Formula
 
 CONFLICTS = 8_000
 """Conflicts per unit of effort."""
-MOST_PAIRED = 600
-"""Maximum number of edges for which RC2 looks for at-most-one constraints among soft clauses (quadratic)."""
 SLICE = 2_000
 """Conflicts between two checks of the clock."""
 
@@ -29,40 +27,38 @@ class Rc2:
         self.rc2: Any = None
 
     def _start(self) -> None:
-        from pysat.examples.rc2 import RC2
         from pysat.formula import WCNF
+
+        from masksynth_solvers.sparse.limited_rc2 import LimitedRC2
 
         formula = WCNF()
         formula.extend(self.formula.clauses)
         costs = [(variable, weight) for variable, weight in self.formula.weights.items() if weight]
         formula.extend([[-variable] for variable, _ in costs], weights=[weight for _, weight in costs])
-        self.rc2 = run_in_thread(lambda: RC2(formula, solver="cd19", adapt=True, exhaust=True, minz=True))
-        if len(costs) <= MOST_PAIRED:
-            run_in_thread(self.rc2.adapt_am1)
+        self.rc2 = run_in_thread(lambda: LimitedRC2(formula, solver="cd19", exhaust=True))
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
         """Find cores until the formula is satisfied, or the conflicts are used up."""
         if self.rc2 is None:
             self._start()
+        return run_stoppable(lambda stop: self._search(known, int(effort * CONFLICTS), stop), until)
+
+    def _search(self, known: Standing, left: int, stop: Event) -> Standing:
         rc2, oracle = self.rc2, self.rc2.oracle
-        left = int(effort * CONFLICTS)
-        while left > 0 and not known.closed:
+        while left > 0 and not known.closed and not stop.is_set():
             before = oracle.accum_stats()["conflicts"]
             oracle.conf_budget(min(left, SLICE))
-            answer = run_in_thread(lambda: oracle.solve_limited(assumptions=rc2.active_assumps()))
+            answer = oracle.solve_limited(assumptions=rc2.active_assumps())
             if answer:
                 chosen = self.formula.chosen(_formula_literals(rc2, oracle.get_model()))
-                known = known.found(chosen, self.formula.cost(chosen), "maxsat")
-                return known.proved(rc2.cost, "maxsat")
+                return known.found(chosen, self.formula.cost(chosen), "maxsat").proved(rc2.cost, "maxsat")
             if answer is False:
-                run_in_thread(rc2.get_core)
+                rc2.get_core()
                 if not rc2.core:
                     raise MasksynthError("RC2 found no model of a problem that has a solution")
-                run_in_thread(rc2.process_core)
+                rc2.process_core()
                 known = known.proved(rc2.cost, "maxsat")
             left -= oracle.accum_stats()["conflicts"] - before + 1
-            if until is not None and monotonic() >= until:
-                break
         return known
 
 
