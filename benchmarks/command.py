@@ -15,6 +15,7 @@ from benchmarks.blocks import measure_blocks
 from benchmarks.clustering import measure_clustering
 from benchmarks.constructions import measure_constructions
 from benchmarks.hierarchy import measure_hierarchy
+from benchmarks.kernel import measure_kernel
 from benchmarks.measure import machine
 from benchmarks.merging import measure_merging, measure_trie
 from benchmarks.packing import measure_packing
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "sparse": lambda options: measure_sparse(options.max_size, options.limit, options.folder),
     "reach": lambda options: measure_reach(options.max_size, options.limit),
     "constructions": lambda options: measure_constructions(options.max_size),
+    "kernel": lambda options: measure_kernel(options.max_size),
     "packing": lambda _: measure_packing(),
     "arrange": lambda options: measure_arranging(options.max_size, options.limit),
     "blocks": lambda options: measure_blocks(options.max_size),

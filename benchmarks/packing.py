@@ -1,8 +1,8 @@
-"""Compare packing of token samples with a trie of dictionaries, with and without reading and writing.
+"""Compare packing from file to file with the json module, a trie of dictionaries, and numpy's files.
 
 The files are those of ``MASKSYNTH_DATA`` (default: the excerpts among the tests). Each cell runs in a process of its
-own; the best of ``REPEATS`` runs counts. The trie does one dict lookup per token and nothing else, with the garbage
-collector off.
+own; the best of ``REPEATS`` runs counts. The trie keeps token ids, position ids and the node of each token, with the
+garbage collector off. Merging in memory: ``benchmarks.kernel``.
 """
 
 from __future__ import annotations
@@ -20,26 +20,9 @@ import numpy as np
 
 from benchmarks.measure import alone, peak_mib
 from benchmarks.results import Result, table
-from masksynth.pack.merge_batches import batches_of
 from masksynth.pack.packing import pack_samples
-from masksynth.pack.position_layout import lay_out
-from masksynth.pack.prefix import forest_of, live_lengths, trained_tokens
-from masksynth.pack.read_files import read_samples
-from masksynth.pack.sample_columns import SampleTable, join
 
 DATA = Path(os.environ.get("MASKSYNTH_DATA", Path(__file__).parent.parent / "tests/pack/data"))
-HEAD = (
-    "file",
-    "tokens",
-    "positions",
-    "trie",
-    "trie, placed",
-    "merge",
-    "placed",
-    "batches",
-    "merge / trie",
-    "placed / placed",
-)
 FILES = ("file", "trie, seconds", "pack, seconds", "read", "merge", "check", "write", "ratio", "peak MiB")
 REPEATS = 5
 MAX_LENGTH = 32768
@@ -47,17 +30,8 @@ Rows = Sequence[tuple[object, Sequence[int]]]
 
 
 def measure_packing() -> Result:
-    """Measure each sample file: million tokens a second of each method, and ratios."""
-    paths = sorted(DATA.glob("*.jsonl.gz"))
-    return Result((table(HEAD, [_without(path) for path in paths]), table(FILES, [_with(path) for path in paths])))
-
-
-def _without(path: Path) -> list[str]:
-    tokens, positions, *seconds = alone(without_files, path)
-    trie, placed_trie, merge, with_rows, batches = (tokens / s / 1e6 for s in seconds)
-    speeds = [f"{speed:.1f}" for speed in (trie, placed_trie, merge, with_rows, batches)]
-    name = path.name.split(".")[0]
-    return [name, f"{tokens:,}", f"{positions:,}", *speeds, f"{merge / trie:.0f}", f"{with_rows / placed_trie:.0f}"]
+    """Measure each sample file: seconds of both, and of the steps of packing."""
+    return Result((table(FILES, [_with(path) for path in sorted(DATA.glob("*.jsonl.gz"))]),))
 
 
 def _with(path: Path) -> list[str]:
@@ -75,48 +49,6 @@ def best(work: Callable[[], object]) -> float:
         work()
         seconds.append(perf_counter() - start)
     return min(seconds)
-
-
-def without_files(path: Path) -> tuple[int, int, float, float, float, float, float]:
-    samples = join(list(read_samples(path)))
-    trained, cut = trained_tokens(samples)
-    length = live_lengths(samples, trained, cut)
-    ends = (samples.offset[:-1] + length).tolist()
-    rows = [
-        (g, samples.tokens[a:b].tolist())
-        for g, a, b in zip(samples.groups, samples.offset.tolist(), ends, strict=False)
-    ]
-    forest = forest_of(samples, length)
-    gc.disable()
-    assert count_trie(rows) == int((forest.length - forest.shared).sum())
-    works = (
-        lambda: count_trie(rows),
-        lambda: place_trie(rows),
-        lambda: forest_of(samples, live_lengths(samples, *trained_tokens(samples))),
-        lambda: placed(samples),
-        lambda: list(batches_of(samples, MAX_LENGTH)),
-    )
-    return (len(samples.tokens), int((forest.length - forest.shared).sum()), *(best(work) for work in works))
-
-
-def placed(samples: SampleTable) -> object:
-    """Lay out positions, rows, and the position of each token."""
-    return lay_out(samples, forest_of(samples, live_lengths(samples, *trained_tokens(samples))))
-
-
-def count_trie(rows: Rows) -> int:
-    """Count the nodes of a trie of dictionaries."""
-    roots: dict[object, dict[int, object]] = {}
-    nodes = 0
-    for group, ids in rows:
-        node = roots.setdefault(group, {})
-        for token in ids:
-            below = node.get(token)
-            if below is None:
-                below = node[token] = {}
-                nodes += 1
-            node = below  # type: ignore[assignment]
-    return nodes
 
 
 def place_trie(rows: Rows) -> tuple[list[int], list[int], list[list[int]]]:

@@ -62,10 +62,12 @@ def merging(folder: Path) -> Iterator[tuple[str, str]]:
 
 def packing(folder: Path) -> Iterator[tuple[str, str]]:
     """Summarise packing, training and block lists."""
-    memory, files = (read_records("packing", folder, number) for number in (0, 1))
-    yield "speed of merging samples / of a prefix trie in Python", format_range(r["merge / trie"] for r in memory)
-    yield "the same with positions and rows laid out", format_range(r["placed / placed"] for r in memory)
-    yield "the same from file to file, each batch checked", format_range((r["ratio"] for r in files), 1)
+    kernel, files = read_records("kernel", folder), read_records("packing", folder)
+    for name, records in (("agent trajectories", kernel[:1]), ("other samples", kernel[1:])):
+        yield f"merging {name} / the time that memory takes to move the bytes", _ratios(records, "kernel / limit", 1)
+        yield f"a trie in Python that gives the same arrays / merging {name}", _ratios(records, "trie / kernel")
+        yield f"a packer by AReaL's algorithm, without rows / merging {name}", _ratios(records, "first fit / kernel")
+    yield "json, trie and numpy / packing from file to file, each batch checked", _ratios(files, "ratio", 1)
     records = [r for r in read_records("training", folder) if r["layout"] == "merged"]
     for width in _values(records, "width"):
         speeds = format_range((r["faster than padded"] for r in records if r["width"] == width), 2)
@@ -108,6 +110,10 @@ def others(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, packing, searching, others)
+
+
+def _ratios(records: Records, column: str, digits: int = 0) -> str:
+    return format_range((record[column] for record in records), digits)
 
 
 def _values(records: Records, column: str) -> list[Any]:

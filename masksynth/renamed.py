@@ -14,6 +14,8 @@ NEW_PATHS = {
     "masksynth.draw.symmetryfigure": "masksynth.diagnostics.symmetry.figure",
     "masksynth.orders": "masksynth.posets",
     "masksynth.spanner": "masksynth.sparse.sparsify",
+    "masksynth.search.dask": "masksynth.workers.dask",
+    "masksynth.search.pool": "masksynth.workers.pool",
     "masksynth.sparsify": "masksynth.sparse",
     "masksynth.sparsify.scalebounds": "masksynth.sparse.constructions.size_bounds",
     "masksynth.synthesis": "masksynth.solve",

@@ -7,6 +7,11 @@ import sys
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Arrays are small, and several tests run at once: threads that wait for one another on a processor that is taken made
+# models twenty times slower. Set before numpy and torch are loaded; processes that tests start inherit it.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+
 from hypothesis import settings  # noqa: E402
 
 # An example may take long on a shared machine, or import a library on first use; tests of speed measure it themselves.

@@ -48,6 +48,31 @@ def test_import_is_light():
     assert loaded("import masksynth; masksynth.Mask, masksynth.load, masksynth.solve, masksynth.verify") == ["numpy"]
 
 
+def modules_of_command(*arguments):
+    """The modules that a fresh interpreter holds after a command line."""
+    code = (
+        "import sys; from masksynth.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    run = [sys.executable, "-c", code, *arguments]
+    return set(subprocess.run(run, capture_output=True, text=True, check=True).stderr.split())
+
+
+@pytest.mark.parametrize("arguments", ["--version", "--help", "arrange --help", "audit --help", "check-proof --help"])
+def test_help_needs_nothing_heavier_than_click(arguments):
+    modules = modules_of_command(*arguments.split())
+    assert modules & {*HEAVY} == {"click"}
+    assert len([name for name in modules if name.startswith("masksynth")]) < 25
+
+
+@pytest.mark.parametrize("name", ["draw", "pack", "search", "solve"])
+def test_help_of_no_command_needs_a_solver_or_torch(name):
+    modules = modules_of_command(name, "--help")
+    assert modules & {*HEAVY} <= {"click", "numpy", "msgspec", "safetensors"}
+    assert "masksynth.draw.pictures" not in modules or name in ("draw", "search")
+
+
 @pytest.mark.parametrize("name", ["networkx", "msgspec"])
 def test_the_check_can_fail(name):
     assert name in loaded(f"import masksynth, {name}")

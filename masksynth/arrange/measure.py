@@ -13,9 +13,6 @@ from masksynth.mask.csr import segment_sums
 from masksynth.mask.intervals import count_covering, row_intervals
 from masksynth.mask.typing import BoolArray, Int64Array
 
-MAX_BLOCKS = 8192
-"""Maximal number of blocks in a row of blocks."""
-
 
 class Counts(NamedTuple):
     """The cost of an order, compared lexicographically; sums over the tables of a layer pattern.
@@ -47,7 +44,7 @@ def counts(mask: Mask, block_size: int = 128) -> Counts:
     Raises
     ------
     InvalidInstance
-        If the block size is not positive, or so small that there are more than ``MAX_BLOCKS`` blocks in a row.
+        If the block size is not positive.
 
     Examples
     --------
@@ -56,13 +53,6 @@ def counts(mask: Mask, block_size: int = 128) -> Counts:
     """
     check_type(mask, Mask)
     check_block_size(block_size)
-    blocks = -(-mask.size // block_size)
-    if blocks > MAX_BLOCKS:
-        given = f"{mask.size} positions in blocks of {block_size} are {blocks} x {blocks} blocks"
-        least = -(-mask.size // MAX_BLOCKS)
-        raise InvalidInstance(
-            f"{given}, more than {MAX_BLOCKS} x {MAX_BLOCKS}", "", f"take a block size of at least {least}"
-        )
     of_kind = block_counts(mask, block_size)
     return Counts(of_kind.full + of_kind.partial, of_kind.partial, len(mask.key_start))
 

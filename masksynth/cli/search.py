@@ -23,7 +23,6 @@ from masksynth.search import Result, search, sweep
 from masksynth.search.book import Book, read_results
 from masksynth.search.cactus import write_cactus
 from masksynth.search.compare import comparison_record, comparison_text
-from masksynth.search.dask import connected
 from masksynth.search.entries import paths
 from masksynth.search.expected import compare_with, expectations, is_manifest, unpromised_failures
 from masksynth.search.result import Question, Recalled
@@ -31,6 +30,7 @@ from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
 from masksynth.terminal import JSON, QUIET, check_outputs, input_files, layers_option, print_json, standard_input
 from masksynth.terminal.gather import gather
+from masksynth.workers.dask import connected
 
 MEGABYTE = 2**20
 

@@ -14,9 +14,9 @@ import click
 from masksynth.cli.search_progress import Show
 from masksynth.search import Result
 from masksynth.search.book import Book
-from masksynth.search.pool import ExecutorBroke
 from masksynth.search.result import line_of
 from masksynth.search.running import UNFINISHED
+from masksynth.workers.pool import ExecutorBroke
 
 
 def write_results(results: Generator[Result, None, None], book: Book | None, output: Path | None, show: Show) -> int:

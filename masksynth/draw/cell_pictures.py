@@ -12,9 +12,9 @@ import numpy as np
 from masksynth.draw.display_names import position_names, printable
 from masksynth.draw.position_tasks import PositionTasks, position_tasks
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
 from masksynth.mask.algebra import check_same_size, difference, intersection, select_table
+from masksynth.mask.block_runs import block_pairs
 from masksynth.mask.typing import Int8Array
 from masksynth.statistics import convergence, flow_after
 
@@ -193,16 +193,8 @@ def block_states(mask: Mask, unit: int, table: int = 0) -> Int8Array:
     >>> block_states(Mask.from_dense(np.tril(np.ones((4, 4), bool))), 2).tolist()
     [[3, 0], [2, 3]]
     """
-    lists = block_lists(mask, table, unit)
-    cells = np.zeros(lists.full_index.shape, np.int8)
-    for kind, counts, index in (
-        (PARTIAL, lists.partial_count, lists.partial_index),
-        (FULL, lists.full_count, lists.full_index),
-    ):
-        # the first counts[r] entries of row r of the index are its blocks of this kind
-        row, entry = np.nonzero(np.arange(index.shape[1]) < counts[:, None])
-        cells[row, index[row, entry]] = kind
-    return cells
+    pairs = block_pairs(mask, table, unit, unit)
+    return np.select([pairs == unit * unit, pairs > 0], [np.int8(FULL), np.int8(PARTIAL)], np.int8(EMPTY))
 
 
 def runs(row: Int8Array) -> list[tuple[int, int, int]]:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from masksynth.errors import WrongAnswer
-from masksynth.export.blocks import block_pairs
+from masksynth.export.blocks import block_counts
 from masksynth.mask import Mask
+from masksynth.mask.algebra import select_table
+from masksynth.mask.block_runs import MOST_CELLS, iterate_block_runs, paint_runs
 from masksynth.mask.intervals import RowIntervals, concatenate_intervals, row_intervals
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
@@ -138,14 +140,10 @@ def _pack_words(dense: BoolArray) -> Int32Array:
 def _pack_blocks(mask: Mask, table: int) -> dict[str, Int32Array] | None:
     """Return the bits by blocks; only mixed blocks are written out, so empty and full ones take no time."""
     across = -(-mask.size // SIDE)
-    pairs = block_pairs(mask, table, SIDE, SIDE)
-    full = pairs == SIDE * SIDE
-    mixed = (pairs > 0) & ~full
-    count = int(mixed.sum())
+    count = block_counts(select_table(mask, table), SIDE).partial
     if (2 + count) * SIDE * SIDE // 8 > MAX_BITS:
         return None
-    # Block 0 is empty, block 1 is full; the mixed blocks are numbered from 2 on in row-major order.
-    number = np.where(mixed, 1 + mixed.ravel().cumsum().reshape(mixed.shape), full).astype(np.int32)
+    number = _number_blocks(mask, table, across)
     bits = np.zeros((2 + count, SIDE, SIDE // WORD), np.int32)
     bits[1] = -1
     query, start, end = row_intervals(mask, table)
@@ -153,9 +151,22 @@ def _pack_blocks(mask: Mask, table: int) -> dict[str, Int32Array] | None:
     for row in range(across):
         part = slice(int(cuts[row]), int(cuts[row + 1]))
         rows = (query[part] - row * SIDE, start[part], end[part])
-        bits[number[row, mixed[row]]] = _pack_mixed(rows, mixed[row])
+        mixed = number[row] > 1
+        bits[number[row, mixed]] = _pack_mixed(rows, mixed)
     line = np.arange(across, dtype=np.int32) * np.int32(across)
     return {"line": line, "number": number.ravel(), "bits": bits.ravel()}
+
+
+def _number_blocks(mask: Mask, table: int, across: int) -> Int32Array:
+    """Return the number of each block (R, R): 0 if empty, 1 if full; the others from 2 on in row-major order."""
+    number, used = np.empty((across, across), np.int32), 2
+    for part, runs in iterate_block_runs(mask, table, SIDE, SIDE, max(1, MOST_CELLS // across)):
+        pairs = paint_runs(part, across, runs)
+        mixed = (pairs > 0) & (pairs < SIDE * SIDE)
+        ranks = mixed.ravel().cumsum().reshape(mixed.shape)
+        number[part.start : part.stop] = np.where(mixed, ranks + used - 1, pairs > 0)
+        used += int(ranks[-1, -1])
+    return number
 
 
 def _pack_mixed(rows: RowIntervals, is_mixed: BoolArray) -> Int32Array:

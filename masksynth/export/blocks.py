@@ -6,13 +6,15 @@ lists gives wrong attention silently, and an eager run does not show it, since i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from masksynth.errors import InvalidInstance, WrongAnswer, check_type
 from masksynth.mask import Mask
-from masksynth.mask.intervals import row_intervals
+from masksynth.mask.block_runs import MOST_CELLS, count_grid, iterate_block_runs, paint_runs
+from masksynth.mask.intervals import gather_rows
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
 BlockSize = int | tuple[int, int]
@@ -39,8 +41,8 @@ def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> Bloc
     """Return the block lists of one table of a mask.
 
     Block (i, j) covers queries iQ .. iQ + Q - 1 and keys jK .. jK + K - 1. It is full iff all QK pairs are allowed
-    (never at a ragged edge), partial iff some are. Takes O(T + R^2) time and memory for T intervals and R rows of
-    blocks.
+    (never at a ragged edge), partial iff some are. The lists take 16 R^2 bytes with their transposes for R rows of
+    blocks (`list_bytes`); everything else that is held is a few rows of blocks.
 
     Parameters
     ----------
@@ -60,9 +62,28 @@ def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> Bloc
     """
     check_type(mask, Mask)
     rows, keys = block_sizes(block_size)
-    allowed = block_pairs(mask, table, rows, keys)
-    full = allowed == rows * keys
-    return BlockLists(*_list_blocks((allowed > 0) & ~full), *_list_blocks(full))
+    high, wide = count_grid(mask.size, rows, keys)
+    lists = _allocate_lists(high, wide)
+    for part, runs in iterate_block_runs(mask, table, rows, keys, _rows_at_once(wide)):
+        allowed, chunk = paint_runs(part, wide, runs), slice(part.start, part.stop)
+        full = allowed == rows * keys
+        _list_blocks((allowed > 0) & ~full, lists.partial_count[chunk], lists.partial_index[chunk])
+        _list_blocks(full, lists.full_count[chunk], lists.full_index[chunk])
+    return lists
+
+
+def list_bytes(size: int, block_size: BlockSize = 128) -> int:
+    """Return the bytes of the block lists of ``size`` positions and their transposes, in int32 as a BlockMask has them.
+
+    Two counts for each row and each column of blocks, and four index grids of Rq x Rk: 16 R^2 + 16 R.
+
+    Examples
+    --------
+    >>> list_bytes(131_072), list_bytes(1_048_576), list_bytes(1_048_576, 512)
+    (16793600, 1073872896, 67141632)
+    """
+    high, wide = count_grid(size, *block_sizes(block_size))
+    return 16 * high * wide + 8 * (high + wide)
 
 
 def check_blocks(mask: Mask, lists: BlockLists, table: int = 0, block_size: BlockSize = 128) -> None:
@@ -78,21 +99,31 @@ def check_blocks(mask: Mask, lists: BlockLists, table: int = 0, block_size: Bloc
         Naming the table and the first offending block.
     """
     rows, keys = block_sizes(block_size)
-    grid = (-(-mask.size // rows), -(-mask.size // keys))
-    partial = _read_list(lists.partial_count, lists.partial_index, grid, "partial")
-    full = _read_list(lists.full_count, lists.full_index, grid, "full")
-    query, start, end = row_intervals(mask, table)
-    touched = _count_covering(query // rows, start // keys, -(-end // keys), grid) > 0
-    covered = (
-        _count_covering(query // rows, -(-start // keys), np.maximum(end // keys, -(-start // keys)), grid) == rows
-    )
+    grid = count_grid(mask.size, rows, keys)
+    _check_shapes(lists, grid)
+    for part in _chunk_rows(*grid):
+        _check_chunk(mask, BlockLists(*(array[part] for array in lists)), table, (rows, keys), part.start)
+
+
+def _check_chunk(mask: Mask, lists: BlockLists, table: int, sizes: tuple[int, int], first: int) -> None:
+    """Check the lists of the rows of blocks from ``first`` on, as ``check_blocks`` does."""
+    rows, keys = sizes
+    grid = lists.partial_index.shape
+    partial = _read_rows(lists.partial_count, lists.partial_index, "partial", first)
+    full = _read_rows(lists.full_count, lists.full_index, "full", first)
+    top = first * rows
+    query, start, end = gather_rows(mask, np.arange(top, min(top + grid[0] * rows, mask.size)), table)
+    row = query // rows
+    touched = _count_covering(row, start // keys, -(-end // keys), grid) > 0
+    inner = -(-start // keys)  # first block that begins in the interval
+    covered = _count_covering(row, inner, np.maximum(end // keys, inner), grid) == rows
     for fault, words in (
         (partial & full, "is listed as partial and as full, so it counts twice"),
         (touched & ~partial & ~full, "contains allowed pairs and is not listed"),
         (full & ~covered, "is listed as full and contains a forbidden pair"),
     ):
         if fault.any():
-            block = tuple(int(x) for x in np.argwhere(fault)[0])
+            block = _first_block(fault, first)
             raise WrongAnswer("block lists", f"table {table}: block {block} of {rows} x {keys} pairs {words}")
 
 
@@ -106,10 +137,13 @@ def transposed_lists(lists: BlockLists) -> BlockLists:
     >>> back.partial_count.tolist(), back.partial_index[1].tolist(), back.full_count.tolist()
     ([2, 2, 1], [1, 2, 0], [1, 0, 0])
     """
-    grid = lists.partial_index.shape
-    partial = _read_list(lists.partial_count, lists.partial_index, grid, "partial")
-    full = _read_list(lists.full_count, lists.full_index, grid, "full")
-    return BlockLists(*_list_blocks(partial.T), *_list_blocks(full.T))
+    high, wide = lists.partial_index.shape
+    back = _allocate_lists(wide, high)
+    for which in ("partial", "full"):
+        listed = _read_list(lists, which, (high, wide)).T
+        for part in _chunk_rows(wide, high):
+            _list_blocks(listed[part], getattr(back, f"{which}_count")[part], getattr(back, f"{which}_index")[part])
+    return back
 
 
 def check_transposed(lists: BlockLists, back: BlockLists) -> None:
@@ -122,12 +156,10 @@ def check_transposed(lists: BlockLists, back: BlockLists) -> None:
     """
     high, wide = lists.partial_index.shape
     for which in ("partial", "full"):
-        forward = _read_list(getattr(lists, f"{which}_count"), getattr(lists, f"{which}_index"), (high, wide), which)
-        backward = _read_list(
-            getattr(back, f"{which}_count"), getattr(back, f"{which}_index"), (wide, high), f"transposed {which}"
-        )
+        forward = _read_list(lists, which, (high, wide))
+        backward = _read_list(back, which, (wide, high), "transposed ")
         if (fault := forward != backward.T).any():
-            block = tuple(int(x) for x in np.argwhere(fault)[0])
+            block = _first_block(fault)
             fact = f"block {block} is in one of the {which} lists and not in the transposed one, or the reverse"
             raise WrongAnswer("block lists", fact)
 
@@ -164,76 +196,96 @@ def block_counts(mask: Mask, block_size: BlockSize = 128) -> BlockCounts:
     BlockCounts(full=1, partial=2, all=4)
     """
     rows, keys = block_sizes(block_size)
-    full = needed = total = 0
+    full = needed = 0
     for table in range(mask.tables):
-        allowed = block_pairs(mask, table, rows, keys)
-        full += int((allowed == rows * keys).sum())
-        needed += int((allowed > 0).sum())
-        total += allowed.size
-    return BlockCounts(full, needed - full, total)
+        for _, runs in iterate_block_runs(mask, table, rows, keys):
+            length = runs.end - runs.start
+            needed += int(length.sum())
+            full += int(length[runs.pairs == rows * keys].sum())
+    high, wide = count_grid(mask.size, rows, keys)
+    return BlockCounts(full, needed - full, mask.tables * high * wide)
 
 
-def block_pairs(mask: Mask, table: int, rows: int, keys: int) -> Int64Array:
-    """Return the number of allowed pairs in each block of ``rows`` queries x ``keys`` keys, (Rq, Rk) int64.
-
-    The number of keys below x in block j is K for j < x // K, x mod K for j = x // K, and 0 beyond. Its difference
-    along j is nonzero in two blocks, so each interval changes four entries of a difference array.
-
-    Examples
-    --------
-    >>> block_pairs(Mask.from_dense(np.tril(np.ones((5, 5), bool))), 0, 2, 2).tolist()
-    [[3, 0, 0], [4, 3, 0], [2, 2, 1]]
-    """
-    grid = (-(-mask.size // rows), -(-mask.size // keys))
-    query, start, end = row_intervals(mask, table)
-    width = grid[1] + 2
-    first_block = query // rows * width
-    steps = np.zeros(grid[0] * width)  # sums of integers below 2^53, exact in float64
-    for bound, sign in ((end, 1), (start, -1)):
-        block, offset = np.divmod(bound, keys)
-        block += first_block
-        steps += np.bincount(block, sign * (offset - keys), len(steps))
-        steps += np.bincount(block + 1, -sign * offset, len(steps))
-    return steps.astype(np.int64).reshape(grid[0], width).cumsum(axis=1)[:, : grid[1]]
+def _rows_at_once(wide: int) -> int:
+    """Return how many rows of ``wide`` blocks are held at once."""
+    return max(1, MOST_CELLS // max(wide, 1))
 
 
-def _list_blocks(listed: BoolArray) -> tuple[Int32Array, Int32Array]:
-    """Return count (R,) and index (R, C) of a grid of listed blocks: listed blocks first, then the others."""
-    count = listed.sum(axis=1, dtype=np.int32)
-    before = listed.cumsum(axis=1, dtype=np.int32) - 1
-    number = np.broadcast_to(np.arange(listed.shape[1], dtype=np.int32), listed.shape)
-    # The rank of a listed block is the number of listed blocks before it; unlisted blocks follow all listed ones.
-    rank = np.where(listed, before, count[:, None] + number - before - 1)
-    index = np.empty(listed.shape, np.int32)
-    np.put_along_axis(index, rank.astype(np.intp), number, axis=1)
-    return count, index
+def _chunk_rows(high: int, wide: int) -> Iterator[slice]:
+    """Yield consecutive slices of ``high`` rows of ``wide`` blocks."""
+    step = _rows_at_once(wide)
+    for first in range(0, high, step):
+        yield slice(first, min(first + step, high))
 
 
-def _read_list(count: Int32Array, index: Int32Array, grid: tuple[int, int], which: str) -> BoolArray:
-    """Return the listed blocks as a boolean grid; raise WrongAnswer unless indices are distinct block numbers.
+def _allocate_lists(high: int, wide: int) -> BlockLists:
+    """Return lists of ``high`` rows of ``wide`` blocks, to be filled."""
+    count, index = (high,), (high, wide)
+    return BlockLists(*(np.empty(shape, np.int32) for shape in (count, index, count, index)))
+
+
+def _list_blocks(listed: BoolArray, count: Int32Array, index: Int32Array) -> None:
+    """Fill counts (R,) and indices (R, C) of a grid of listed blocks: listed blocks first, then the others."""
+    count[:] = listed.sum(axis=1)
+    used = np.arange(listed.shape[1]) < count[:, None]
+    index[used] = np.nonzero(listed)[1]  # both sides go through the rows in order
+    index[~used] = np.nonzero(~listed)[1]
+
+
+def _check_shapes(lists: BlockLists, grid: tuple[int, int], name: str = "") -> None:
+    """Raise WrongAnswer unless counts and indices have the shapes of lists over a grid of blocks."""
+    for which in ("partial", "full"):
+        count, index = getattr(lists, f"{which}_count"), getattr(lists, f"{which}_index")
+        if count.shape != grid[:1] or index.shape != grid or (count < 0).any() or (count > grid[1]).any():
+            shapes = f"shapes {count.shape} and {index.shape}"
+            fact = f"{name}{which} lists of {shapes} do not fit a grid of {grid} blocks"
+            raise WrongAnswer("block lists", fact)
+
+
+def _read_list(lists: BlockLists, which: str, grid: tuple[int, int], name: str = "") -> BoolArray:
+    """Return the blocks of the partial or of the full list as a boolean grid.
 
     Parameters
     ----------
-    count : (Rq,) int32
-    index : (Rq, Rk) int32
+    lists : BlockLists
+    which : {"partial", "full"}
     grid : (Rq, Rk)
-    which : str
-        Which list, for messages.
+        Expected shape.
+    name : str
+        Put before the kind of list in messages.
     """
-    if count.shape != grid[:1] or index.shape != grid or (count < 0).any() or (count > grid[1]).any():
-        raise WrongAnswer(
-            "block lists", f"{which} lists of shapes {count.shape} and {index.shape} do not fit a grid of {grid} blocks"
-        )
-    used = np.arange(grid[1]) < count[:, None]
-    row, chosen = np.nonzero(used)[0], index[used]
-    if ((chosen < 0) | (chosen >= grid[1])).any():
+    _check_shapes(lists, grid, name)
+    count, index = getattr(lists, f"{which}_count"), getattr(lists, f"{which}_index")
+    parts = [_read_rows(count[part], index[part], name + which, part.start) for part in _chunk_rows(*grid)]
+    return np.concatenate([np.zeros((0, grid[1]), bool), *parts])
+
+
+def _read_rows(count: Int32Array, index: Int32Array, which: str, first: int) -> BoolArray:
+    """Return the listed blocks of rows from ``first`` on as a boolean grid (R, C).
+
+    Raises
+    ------
+    WrongAnswer
+        Unless indices are distinct block numbers.
+    """
+    used = np.arange(index.shape[1]) < count[:, None]
+    chosen = index[used]
+    if ((chosen < 0) | (chosen >= index.shape[1])).any():
         wrong = int(chosen.min() if chosen.min() < 0 else chosen.max())
-        raise WrongAnswer("block lists", f"{which} list: expected blocks 0 to {grid[1] - 1}, got {wrong}")
-    times = np.bincount(row * grid[1] + chosen, minlength=grid[0] * grid[1]).reshape(grid)
-    if (times > 1).any():
-        block = tuple(int(x) for x in np.argwhere(times > 1)[0])
-        raise WrongAnswer("block lists", f"block {block} is listed twice in a {which} list")
-    return times > 0
+        raise WrongAnswer("block lists", f"{which} list: expected blocks 0 to {index.shape[1] - 1}, got {wrong}")
+    listed = np.zeros(index.shape, bool)
+    block = np.repeat(np.arange(len(count)) * index.shape[1], count) + chosen  # number of the block in the grid
+    listed.ravel()[block] = True
+    if np.count_nonzero(listed) < len(block):
+        twice = np.bincount(block, minlength=listed.size).reshape(listed.shape) > 1
+        raise WrongAnswer("block lists", f"block {_first_block(twice, first)} is listed twice in a {which} list")
+    return listed
+
+
+def _first_block(fault: BoolArray, first: int = 0) -> tuple[int, int]:
+    """Return the first block that is true; row 0 of ``fault`` is row ``first``."""
+    row, block = (int(x) for x in np.argwhere(fault)[0])
+    return row + first, block
 
 
 def _count_covering(row: Int64Array, start: Int64Array, end: Int64Array, grid: tuple[int, int]) -> Int64Array:

@@ -72,7 +72,7 @@ def read_stored(path: Path) -> tuple[Arrays, dict[str, str]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise InvalidInstance(
-            f"cannot be read as safetensors: {error}", remedy="write the answer again", source=str(path)
+            f"cannot be read as safetensors: {error}", remedy="write the file again", source=str(path)
         ) from None
     if metadata.get("schema", SCHEMA) != SCHEMA:
         raise InvalidInstance(
@@ -100,7 +100,7 @@ def read_npz(path: Path) -> Arrays:
         NotImplementedError,
     ) as error:
         raise InvalidInstance(
-            f"cannot be read as npz: {error}", remedy="write the answer again", source=str(path)
+            f"cannot be read as npz: {error}", remedy="write the file again", source=str(path)
         ) from None
 
 

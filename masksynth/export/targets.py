@@ -34,10 +34,12 @@ import numpy as np
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer, check_type
 from masksynth.export.blocks import (
     BlockSize,
+    block_counts,
     block_lists,
     block_sizes,
     check_blocks,
     check_transposed,
+    list_bytes,
     transposed_lists,
 )
 from masksynth.export.columns import to_flashmask
@@ -51,6 +53,8 @@ from masksynth.export.slices import to_slices
 from masksynth.export.stored_forms import PREFIX, pack_form
 from masksynth.files import check_file, write_to_disk, writing_file
 from masksynth.mask import Mask
+from masksynth.mask.algebra import select_table
+from masksynth.mask.block_runs import count_grid
 
 
 class Entry(NamedTuple):
@@ -234,13 +238,11 @@ def _measure_flex(mask: Mask, table: int, _: BlockSize) -> Size:
 
 
 def _measure_blocks(mask: Mask, table: int, block_size: BlockSize) -> Size:
-    lists = block_lists(mask, table, block_size)
-    check_blocks(mask, lists, table, block_size)
-    (high, wide), (rows, keys) = lists.partial_index.shape, block_sizes(block_size)
-    partial, full = int(lists.partial_count.sum()), int(lists.full_count.sum())
-    # Two int32 counts per row and per column of blocks, and four int32 index grids.
-    size = 8 * (high + wide) + 16 * high * wide
-    return size, f"{high} x {wide} blocks of {rows} x {keys}: {partial:,} partial, {full:,} full"
+    rows, keys = block_sizes(block_size)
+    high, wide = count_grid(mask.size, rows, keys)
+    count = block_counts(select_table(mask, table), block_size)
+    note = f"{high} x {wide} blocks of {rows} x {keys}: {count.partial:,} partial, {count.full:,} full"
+    return list_bytes(mask.size, block_size), note
 
 
 def _measure_flashmask(mask: Mask, table: int, _: BlockSize) -> Size:

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from masksynth.mask.typing import AnyArray, BoolArray, Int64Array
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+LONG_SLICE = 128
+"""Mean length from which copying slices one by one is faster than gathering their entries."""
 
 
 def indptr(lengths: ArrayLike) -> Int64Array:
@@ -188,7 +190,8 @@ def expand_ranges(starts: ArrayLike, ends: ArrayLike) -> tuple[Int64Array, Int64
 def concatenate_slices(array: NDArray[Scalar], starts: ArrayLike, lengths: ArrayLike) -> NDArray[Scalar]:
     """Return ``array[starts[i] : starts[i] + lengths[i]]`` of every i, one slice after another.
 
-    Equals ``array[repeat_ranges(starts, lengths)]``; copying slices is faster where they are few and long.
+    Equals ``array[repeat_ranges(starts, lengths)]``, and is computed so where slices are short; copying is faster where
+    they are long.
 
     Parameters
     ----------
@@ -201,9 +204,11 @@ def concatenate_slices(array: NDArray[Scalar], starts: ArrayLike, lengths: Array
     >>> concatenate_slices(np.array([4, 5, 6, 7]), [2, 0], [2, 1]).tolist()
     [6, 7, 4]
     """
-    first = np.asarray(starts, np.int64)
-    stop = first + np.asarray(lengths, np.int64)
-    return np.concatenate([array[:0], *(array[a:b] for a, b in zip(first.tolist(), stop.tolist(), strict=True))])
+    first, count = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
+    if int(count.sum()) < LONG_SLICE * len(count):
+        return array[repeat_ranges(first, count)]
+    stop = first + count
+    return np.concatenate([array[:0], *[array[a:b] for a, b in zip(first.tolist(), stop.tolist(), strict=True)]])
 
 
 def segment_sums(values: AnyArray, indptr: Int64Array) -> AnyArray:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from masksynth.mask.intervals import row_intervals
+from masksynth.mask.block_runs import block_pairs
 
 if TYPE_CHECKING:
     from masksynth.mask import Mask
-    from masksynth.mask.typing import Int64Array
 
 MOST_NAMED, MOST_CELLS, MOST_TABLES = 48, 64, 3
 """Maximum number of positions drawn pair by pair, of rows of blocks of a larger mask, and of tables of a pattern."""
@@ -79,7 +78,7 @@ def _cells(mask: Mask, table: int, side: int) -> str:
 
 def _blocks(mask: Mask, table: int, unit: int, side: int) -> str:
     """Return one rectangle for each block with allowed pairs; its opacity is their share."""
-    counts = count_block_pairs(mask, table, unit)
+    counts = block_pairs(mask, table, unit, unit)
     lengths = np.minimum(unit, mask.size - unit * np.arange(len(counts)))
     share = counts / np.outer(lengths, lengths)
     return "".join(
@@ -87,26 +86,3 @@ def _blocks(mask: Mask, table: int, unit: int, side: int) -> str:
         f'fill-opacity="{0.15 + 0.85 * share[row, column]:.2f}"/>'
         for row, column in np.argwhere(counts).tolist()
     )
-
-
-def count_block_pairs(mask: Mask, table: int, unit: int) -> Int64Array:
-    """Return how many pairs of each block of unit x unit pairs are allowed, as (R, R) int64.
-
-    Examples
-    --------
-    >>> from masksynth.mask import Mask
-    >>> count_block_pairs(Mask.from_dense(np.tri(4, dtype=bool)), 0, 2).tolist()
-    [[3, 0], [4, 3]]
-    """
-    rows = -(-mask.size // unit)
-    query, start, end = row_intervals(mask, table)
-    row = query // unit
-    counts = np.zeros((rows, rows), np.int64)
-    for ends, sign in ((end, 1), (start, -1)):
-        # keys below an end fill all blocks before its own, and its own up to the rest of the division
-        block, rest = np.divmod(ends, unit)
-        own = np.bincount(row * (rows + 1) + block, rest, rows * (rows + 1)).astype(np.int64).reshape(rows, rows + 1)
-        ending = np.bincount(row * (rows + 1) + block, minlength=rows * (rows + 1)).reshape(rows, rows + 1)
-        before = ending[:, ::-1].cumsum(axis=1)[:, ::-1]  # ends in this block or a later one
-        counts += sign * (own[:, :rows] + unit * before[:, 1:])
-    return counts

@@ -21,6 +21,13 @@ name                                     dtype    shape    meaning
 =======================================  =======  =======  ===========================================================
 
 There is one loss edge for each trained label, never summed, sample after sample and in the order of the labels.
+
+A file has the runs of ``sample_position`` in its place: a path through the trie is a few runs of consecutive positions.
+
+=======================================  =======  =======  ===========================================================
+``run_start``, ``run_length``            int32    [R]      the positions ``run_start[r], run_start[r] + 1, ...``, run
+                                                           after run, are ``sample_position``; no run can be extended
+=======================================  =======  =======  ===========================================================
 """
 
 from __future__ import annotations
@@ -36,8 +43,9 @@ from masksynth.errors import InvalidInstance
 from masksynth.export.formats import read_stored
 from masksynth.export.mask_arrays import Array, Arrays, need
 from masksynth.mask import Mask
-from masksynth.mask.csr import row_of_entry
+from masksynth.mask.csr import run_starts
 from masksynth.mask.typing import Float64Array, Int64Array
+from masksynth.pack.check_batch import check_batch, expand_runs
 
 ARRAYS: dict[str, type] = {
     "input_ids": np.int64,
@@ -54,6 +62,7 @@ ARRAYS: dict[str, type] = {
     "dead_index": np.int64,
     "dead_token": np.int64,
 }
+RUNS = ("run_start", "run_length")
 FIELD, KEY = "field_", "extra_"
 BATCH_HASH = "batch_hash"
 """Key of the hash in the metadata of a batch's file."""
@@ -127,14 +136,38 @@ def batch_arrays(batch: PackedBatch) -> Arrays:
     }
 
 
+def stored_arrays(batch: PackedBatch) -> Arrays:
+    """Return the arrays of a batch as a file has them: those of `batch_arrays` with runs for ``sample_position``.
+
+    Examples
+    --------
+    >>> from masksynth.pack.packing import pack_batches
+    >>> rows = [{"input_ids": ids, "labels": [-100, *ids[1:]]} for ids in ([1, 2, 3], [1, 2, 4], [1, 5, 6])]
+    >>> [batch] = pack_batches(rows)
+    >>> arrays = stored_arrays(batch)
+    >>> batch.sample_position.tolist(), arrays["run_start"].tolist(), arrays["run_length"].tolist()
+    ([0, 1, 0, 1, 0, 2], [0, 0, 0, 2], [2, 2, 1, 1])
+    """
+    arrays = batch_arrays(batch)
+    position = arrays.pop("sample_position")
+    first = np.flatnonzero(run_starts(position - np.arange(len(position))))  # constant within a run
+    arrays["run_start"] = position[first].astype(np.int32)
+    arrays["run_length"] = np.diff(first, append=len(position)).astype(np.int32)
+    return arrays
+
+
 def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str | int, ...]) -> PackedBatch:
-    """Return the batch that `batch_arrays` stored, after checking each length and each index.
+    """Return the batch that `batch_arrays` or `stored_arrays` returned, after checking each length and each index.
 
     Raises
     ------
     InvalidInstance
         Naming the first array that is missing, of another type, or points outside the batch.
     """
+    if "sample_position" not in arrays:
+        start, length = (need(arrays, name, np.int32, 1) for name in RUNS)
+        positions = len(need(arrays, "input_ids", np.int64, 1))
+        arrays = {**arrays, "sample_position": expand_runs(start, length, positions)}
     plain = {name: need(arrays, name, dtype, 1) for name, dtype in ARRAYS.items()}
     offset = need(arrays, "row_offset", np.int64, 1)
     mask = Mask(offset[None], need(arrays, "key_start", np.int32, 1), need(arrays, "key_end", np.int32, 1))
@@ -145,8 +178,7 @@ def batch_of_arrays(arrays: Mapping[str, Array], samples: tuple[str | int, ...])
         keys=_take_prefixed(arrays, KEY, np.int64),
         **plain,
     )
-    _check_lengths(batch)
-    _check_bounds(batch)
+    check_batch(batch)
     return batch
 
 
@@ -180,7 +212,7 @@ def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None =
         raise error if error.source else InvalidInstance(error.fact, "", error.remedy or CHANGED, str(path)) from None
     expected = {"manifest.json": written, "the file's metadata": metadata.get(BATCH_HASH)}
     if any(expected.values()):
-        digest = batch_hash(batch)
+        digest = arrays_hash(arrays)
         for source, stored in expected.items():
             if stored is not None and stored != digest:
                 hashes = f"the arrays have the hash {digest[:12]}..., {source} has {stored[:12]}..."
@@ -189,84 +221,27 @@ def read_batch(path: Path, samples: tuple[str | int, ...], written: str | None =
 
 
 def batch_hash(batch: PackedBatch) -> str:
-    """Return the SHA-256 (hex) of a batch's arrays, name by name in sorted order.
-
-    For each array: ``name:dtype:shape`` and a newline, then its values in C order, little-endian. The arrays are those
-    of the table in ``masksynth.pack.batch``, with its types; hashing releases the interpreter lock.
+    """Return the SHA-256 (hex) of a batch's arrays as a file has them; see `arrays_hash`.
 
     Examples
     --------
     >>> from masksynth.pack.packing import pack_batches
     >>> [batch] = pack_batches([{"id": "a", "input_ids": [1, 2, 3], "labels": [-100, 2, -100], "weight": 0.5}])
     >>> batch_hash(batch)[:12]
-    'ad5dd197f4b1'
+    '9047e1d6039e'
+    """
+    return arrays_hash(stored_arrays(batch))
+
+
+def arrays_hash(arrays: Mapping[str, Array]) -> str:
+    """Return the SHA-256 (hex) of some arrays, name by name in sorted order.
+
+    For each array: ``name:dtype:shape`` and a newline, then its values in C order, little-endian. Hashing releases the
+    interpreter lock.
     """
     digest = hashlib.sha256()
-    for name, array in sorted(batch_arrays(batch).items()):
+    for name, array in sorted(arrays.items()):
         values = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         digest.update(f"{name}:{values.dtype.str}:{list(values.shape)}\n".encode())
         digest.update(values.data)
     return digest.hexdigest()
-
-
-def _check_lengths(batch: PackedBatch) -> None:
-    """Refuse arrays whose lengths do not fit together."""
-    n, e, s = batch.positions, len(batch.loss_label), len(batch.samples)
-    for name, length in (
-        ("position_ids", n),
-        *((name, e) for name in ("loss_position", "loss_sample", "loss_weight", "loss_index")),
-        *((name, s + 1) for name in ("sample_offset", "dead_offset")),
-        ("sample_weight", s),
-        ("dead_index", len(batch.dead_token)),
-    ):
-        if len(getattr(batch, name)) != length:
-            raise InvalidInstance(
-                f"{name}: expected {length} entries, got {len(getattr(batch, name))}", "", "pack the samples again"
-            )
-    if batch.mask.size != n:
-        raise InvalidInstance(f"row_offset: expected {n} rows, got {batch.mask.size}", "", "pack the samples again")
-    for name, values in (*batch.fields.items(), *batch.keys.items()):
-        length = e if name in batch.fields else n
-        if len(values) != length:
-            raise InvalidInstance(f"{name}: expected {length} entries, got {len(values)}", "", "pack the samples again")
-
-
-def _check_bounds(batch: PackedBatch) -> None:
-    """Refuse indices out of range, negative ids and infinite weights."""
-    for name, values, top in (
-        ("loss_position", batch.loss_position, batch.positions),
-        ("loss_sample", batch.loss_sample, len(batch.samples)),
-        ("sample_position", batch.sample_position, batch.positions),
-    ):
-        if len(values) and (values.min() < 0 or values.max() >= top):
-            raise InvalidInstance(
-                f"{name}: expected 0 to {top - 1}, got {values.min()} to {values.max()}", "", "pack the samples again"
-            )
-    for name, numbers in (
-        ("input_ids", batch.input_ids),
-        ("position_ids", batch.position_ids),
-        ("dead_token", batch.dead_token),
-    ):
-        if len(numbers) and numbers.min() < 0:
-            raise InvalidInstance(f"{name}: expected integers >= 0, got {numbers.min()}", "", "pack the samples again")
-    for name, reals in (("loss_weight", batch.loss_weight), ("sample_weight", batch.sample_weight)):
-        if not np.isfinite(reals).all():
-            raise InvalidInstance(f"{name} contains a number that is not finite", "", "pack the samples again")
-    if (np.diff(batch.loss_sample) < 0).any():
-        raise InvalidInstance("loss_sample decreases", "", "pack the samples again")
-    for name, offset, size in (
-        ("sample_offset", batch.sample_offset, len(batch.sample_position)),
-        ("dead_offset", batch.dead_offset, len(batch.dead_token)),
-    ):
-        if offset[0] != 0 or offset[-1] != size or (np.diff(offset) < 0).any():
-            raise InvalidInstance(f"{name} does not increase from 0 to {size}", "", "pack the samples again")
-    length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)  # tokens of each sample
-    home = row_of_entry(batch.dead_offset)  # sample of each dead token
-    for name, index, owner in (
-        ("loss_index", batch.loss_index, batch.loss_sample),
-        ("dead_index", batch.dead_index, home),
-    ):
-        if len(index) and (index.min() < 0 or (index >= length[owner]).any()):
-            raise InvalidInstance(f"{name} is outside its sample", "", "pack the samples again")
-    if ((np.diff(batch.dead_index) <= 0) & (np.diff(home) == 0)).any():
-        raise InvalidInstance("dead_index does not increase within its sample", "", "pack the samples again")

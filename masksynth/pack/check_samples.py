@@ -37,6 +37,8 @@ class Columns:
         Their entries, sample after sample.
     lists : mapping of str to sequence of S arrays or None
         The other per-token lists by name, each as long as its sample's ``input_ids``.
+    prefix : str
+        Start of the id of a sample without one; the number of its line, row or item follows.
     """
 
     ids: Sequence[Any]
@@ -47,6 +49,7 @@ class Columns:
     tokens: Int64Array
     lists: Mapping[str, Lists]
     segments: Sequence[Any]
+    prefix: str = "#"
 
 
 def tables_of(
@@ -93,6 +96,7 @@ def table_of(
     rows: Sequence[tuple[str, Mapping[str, Any]]],
     token_fields: Sequence[str],
     key_fields: Sequence[str],
+    prefix: str = "#",
 ) -> SampleTable:
     """Return one checked table of samples.
 
@@ -101,6 +105,8 @@ def table_of(
     rows : sequence of (str, mapping)
         Where each sample was read, and the sample.
     token_fields, key_fields : sequence of str
+    prefix : str
+        Start of the ids of samples without one.
     """
     rows, key_fields = split_dimensions(rows, key_fields)
     for place, sample in rows:
@@ -131,6 +137,7 @@ def table_of(
         tokens=np.concatenate([np.zeros(0, np.int64), *tokens]),
         lists=lists,
         segments=[sample.get("segments") for _, sample in rows],
+        prefix=prefix,
     )
     return assemble(given, token_fields, key_fields)
 
@@ -148,7 +155,7 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
     """Return the checked table of some samples: pads dropped, masks converted to labels, defaults filled in.
 
     The position ids of a sample without any count from 0 at its first real token, or follow its segments. A sample
-    without an ``id`` gets that of the line, row or item in which it was read: ``#7``.
+    without an ``id`` gets the prefix and the number of the line, row or item in which it was read: ``#7``.
 
     Parameters
     ----------
@@ -168,7 +175,10 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
     labels, first_label = ignore_first_labels(labels, causal, rows.offset)
     nan = np.full(len(tokens), np.nan)
     table = SampleTable(
-        ids=tuple(map(_name, columns.ids, columns.place)),
+        ids=tuple(
+            columns.prefix + place.rpartition(":")[2] if given is None else given
+            for given, place in zip(columns.ids, columns.place, strict=True)
+        ),
         groups=tuple(columns.groups),
         place=tuple(columns.place),
         weight=np.asarray(columns.weight, np.float64),
@@ -186,10 +196,6 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
 def _plain(value: Any) -> Any:
     """Return a numpy scalar as a Python one."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _name(given: Any, place: str) -> Any:
-    return f"#{place.rpartition(':')[2]}" if given is None else given
 
 
 def drop_pads(

@@ -11,10 +11,10 @@ import numpy as np
 from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.pack.assemble import batch_of_pieces, table_labels
+from masksynth.pack.assemble import batch_of_forest, batch_of_pieces, table_labels
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.bins import Slice, bins_of, sizes_of, slices_of
-from masksynth.pack.position_layout import Piece, lay_out
+from masksynth.pack.position_layout import Piece
 from masksynth.pack.prefix import Forest, forest_of, group_codes, live_lengths, trained_tokens
 from masksynth.pack.sample_columns import SampleTable, select
 from masksynth.pack.segment_columns import spans_of
@@ -58,6 +58,8 @@ def count_live_tokens(table: SampleTable) -> Int64Array:
 
 def is_too_long(table: SampleTable, max_length: int) -> BoolArray:
     """Return whether each sample has more live tokens than a batch has positions."""
+    if int(np.diff(table.offset).max(initial=0)) <= max_length:
+        return np.zeros(len(table), bool)
     return count_live_tokens(table) > max_length
 
 
@@ -81,13 +83,12 @@ def _merge_causal(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Ar
     trained, cut = trained_tokens(table)
     forest = forest_of(table, live_lengths(table, trained, cut))
     slices = slices_of(forest, _find_openings(table, forest), max_length)
-    labels = table_labels(table, trained, trained - 1)
     first = [int(forest.samples[a:b].min()) for a, b in slices]
     order = sorted(range(len(slices)), key=first.__getitem__)  # the order in which the samples were read
     sizes = sizes_of(forest, slices).tolist()
     for items in bins_of([sizes[i] for i in order], max_length):
-        piece = lay_out(table, _join_slices(forest, [slices[order[i]] for i in items]))
-        yield piece.samples, batch_of_pieces(table, [piece], labels)
+        part = _join_slices(forest, [slices[order[i]] for i in items])
+        yield np.sort(part.samples), batch_of_forest(table, part, trained, cut)
 
 
 def _find_openings(table: SampleTable, forest: Forest) -> Int64Array:

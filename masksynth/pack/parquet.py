@@ -19,7 +19,7 @@ from masksynth.pack.token_masks import MASKS, TRAINED, Lists
 
 
 def parquet_tables(
-    stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str]
+    stream: IO[bytes], name: str, token_fields: Sequence[str], key_fields: Sequence[str], prefix: str = "#"
 ) -> Iterator[SampleTable]:
     """Yield the samples of a Parquet file as `read_samples` does; their places are ``file:row``, counted from 1.
 
@@ -54,7 +54,8 @@ def parquet_tables(
             raise InvalidInstance(f"there are two columns {repeated[0]}", "", "keep one of them", name)
         for batch in file.iter_batches(BLOCK, columns=[column for column in wanted if column in names]):
             if len(batch):
-                yield _table(batch, name, row, token_fields, key_fields)
+                places = [f"{name}:{row + i}" for i in range(len(batch))]
+                yield _table(batch, places, token_fields, key_fields, prefix)
             row += len(batch)
     except (pa.ArrowException, OSError) as error:
         raise InvalidInstance(
@@ -64,20 +65,21 @@ def parquet_tables(
         raise InvalidInstance("the file contains no sample", "", "give one row for each sample", name)
 
 
-def _table(batch: Any, name: str, row: int, token_fields: Sequence[str], key_fields: Sequence[str]) -> SampleTable:
+def _table(
+    batch: Any, places: Sequence[str], token_fields: Sequence[str], key_fields: Sequence[str], prefix: str
+) -> SampleTable:
     """Return the table of a record batch; what cannot be read by columns is read sample by sample."""
-    places = [f"{name}:{row + i}" for i in range(len(batch))]
     scalars = batch.select([column for column in SCALARS if column in batch.schema.names]).to_pylist()
     lists: dict[str, Lists] = {}
     for column in batch.schema.names:
         if column not in SCALARS:
             values = _lists(batch.column(column), column in token_fields, column in MASKS)
             if values is None:
-                return table_of(list(zip(places, batch.to_pylist(), strict=True)), token_fields, key_fields)
+                return table_of(list(zip(places, batch.to_pylist(), strict=True)), token_fields, key_fields, prefix)
             lists[column] = values
     tokens = [ids for ids in lists.pop("input_ids") if ids is not None]
     if len(tokens) < len(batch):
-        return table_of(list(zip(places, batch.to_pylist(), strict=True)), token_fields, key_fields)
+        return table_of(list(zip(places, batch.to_pylist(), strict=True)), token_fields, key_fields, prefix)
     for place, sample in zip(places, scalars, strict=True):
         check_scalars(place, sample)
     for column, each in lists.items():
@@ -92,6 +94,7 @@ def _table(batch: Any, name: str, row: int, token_fields: Sequence[str], key_fie
         tokens=np.concatenate([np.zeros(0, np.int64), *tokens]),
         lists={column: each for column, each in lists.items() if any(entries is not None for entries in each)},
         segments=[sample.get("segments") for sample in scalars],
+        prefix=prefix,
     )
     return assemble(columns, token_fields, key_fields)
 

@@ -1,4 +1,4 @@
-"""Lay out the positions and rows of a slice of a prefix forest, depth first."""
+"""Lay out the positions and rows of a slice of a prefix forest, depth first: block after block, run after run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.mask.csr import indptr, repeat_ranges, run_starts
+from masksynth.mask.csr import indptr, repeat_ranges
 from masksynth.mask.typing import Int32Array, Int64Array
-from masksynth.pack.prefix import Forest
-from masksynth.pack.sample_columns import SampleTable
+from masksynth.pack.prefix import Forest, nearest_smaller
 
 Rows = tuple[Int64Array, Int32Array, Int32Array]
 """(row_offset, key_start, key_end) of a mask of one table."""
@@ -44,112 +43,87 @@ class Piece:
 
 
 @dataclass(frozen=True, eq=False)
-class PathRuns:
-    """Maximal runs of consecutive positions on the path of each sample.
+class Layout:
+    """The positions of a forest's S samples, depth first, in blocks of consecutive ones.
 
-    Tokens ``low <= t < high`` of sample ``owner`` have the positions ``base, base + 1, ...``.
-    """
-
-    owner: Int64Array
-    low: Int64Array
-    high: Int64Array
-    base: Int64Array
-
-
-def lay_out(table: SampleTable, forest: Forest) -> Piece:
-    """Return the piece of a forest, or of consecutive samples of one, the first of which shares nothing.
-
-    The row of position q is the path from the root to q, with at most one interval for each branching on it.
+    A block has the positions of a sample that are new, and those of the samples after it that extend one another. The
+    path of each of these samples consists of the block's runs, the last of which ends where the sample does.
 
     Parameters
     ----------
-    table : SampleTable
-    forest : Forest
+    block : (S,) int64
+        Block of each sample of the forest.
+    size : (B,) int64
+        Positions of each block; 0 for that of a sample without live tokens.
+    cut : (B + 1,) int64
+        Row pointers of the blocks into the runs.
+    low, base, count : (R,) int64
+        The runs of each block from the root down: tokens ``low, ..., low + count - 1`` have the positions ``base, ...``
+        No two runs of a block touch.
+    """
+
+    block: Int64Array
+    size: Int64Array
+    cut: Int64Array
+    low: Int64Array
+    base: Int64Array
+    count: Int64Array
+
+
+def lay_out(forest: Forest) -> Layout:
+    """Return the layout of a forest, or of consecutive samples of one, the first of which shares nothing.
+
+    The tokens that a block's first sample shares lie on the path of the last block before it that shares less.
 
     Examples
     --------
-    >>> from masksynth.pack.prefix import forest_of
-    >>> from masksynth.pack.check_samples import tables_of
-    >>> rows = [[1, 2, 3], [1, 4]]
-    >>> [table] = tables_of({"id": i, "input_ids": ids, "labels": [-100] * len(ids)} for i, ids in enumerate(rows))
-    >>> piece = lay_out(table, forest_of(table, np.array([3, 2])))
-    >>> table.tokens[piece.source].tolist(), piece.position.tolist()
-    ([1, 2, 3, 4], [0, 1, 2, 0, 3])
-    >>> piece.key_start.tolist(), piece.key_end.tolist()
-    ([0, 0, 0, 0, 3], [1, 2, 3, 1, 4])
+    >>> layout = lay_out(Forest(np.arange(3), length=np.array([2, 3, 2]), shared=np.array([0, 2, 1])))
+    >>> layout.block.tolist(), layout.size.tolist(), layout.cut.tolist()
+    ([0, 0, 1], [3, 1], [0, 1, 3])
+    >>> layout.low.tolist(), layout.base.tolist(), layout.count.tolist()
+    ([0, 0, 1], [0, 0, 3], [3, 1, 1])
     """
-    new = forest.length - forest.shared  # tokens of each sample that are new positions
-    start = np.cumsum(new) - new  # the first of these positions
-    runs = find_paths(forest.length, forest.shared, start)
-    source = repeat_ranges(table.offset[forest.samples] + forest.shared, new)
-    rows = build_rows(runs, new)
-    by_index = np.argsort(forest.samples, kind="stable")
-    rank = np.empty_like(by_index)
-    rank[by_index] = np.arange(len(by_index))  # rank of each sample of the forest by its index in the table
-    by_rank = np.argsort(rank[runs.owner], kind="stable")
-    size = (runs.high - runs.low)[by_rank]
-    samples = forest.samples[by_index]
-    live = repeat_ranges(table.offset[samples], forest.length[by_index])
-    return Piece(samples, source, *rows, live, repeat_ranges(runs.base[by_rank], size))
-
-
-def find_paths(length: Int64Array, shared: Int64Array, start: Int64Array) -> PathRuns:
-    """Return the runs of each sample's path, sample after sample and from the root down.
-
-    Sample i owns the positions ``start[i], ...`` of its tokens from ``shared[i]`` on. Its token ``shared[i] - 1`` is
-    owned by the last sample before it that shares less: the nearest smaller value, found with a stack.
-
-    Parameters
-    ----------
-    length, shared, start : (S,) int64
-        Live tokens, shared tokens and first own position of each sample, in depth-first order.
-    """
-    parent = np.full(len(shared), -1, np.int64)
-    stack: list[int] = []
-    values = shared.tolist()
-    for i, value in enumerate(values):
-        while stack and values[stack[-1]] >= value:
-            stack.pop()
-        if stack:
-            parent[i] = stack[-1]
-        stack.append(i)
-    owner = np.flatnonzero(length)
-    ancestor, high = owner, length[owner]
-    parts: list[tuple[Int64Array, ...]] = []
+    length, shared = forest.length, forest.shared
+    opens = np.ones(len(length), bool)
+    opens[1:] = (shared[1:] < length[:-1]) | (shared[1:] == 0)  # does not continue where the sample before it ends
+    head = np.flatnonzero(opens)
+    size = np.add.reduceat(length - shared, head) if len(head) else head
+    start, low = np.cumsum(size) - size, shared[head]
+    above = nearest_smaller(low)
+    owner = np.flatnonzero(size)
+    ancestor, high = owner, low[owner] + size[owner]
+    steps = [(head[:0],) * 4]
     while len(owner):  # one step up the trie for all paths at once
-        low = shared[ancestor]
-        moved = high > low
-        parts.append((owner[moved], low[moved], high[moved], start[ancestor[moved]]))
-        below_root = low > 0
-        owner, high, ancestor = owner[below_root], low[below_root], parent[ancestor[below_root]]
-    if not parts:
-        return PathRuns(*(np.zeros(0, np.int64) for _ in range(4)))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    order = np.lexsort((columns[1], columns[0]))  # by owner, then from the root down
-    return PathRuns(*(column[order] for column in columns))
+        begin = low[ancestor]
+        steps.append((owner, begin, start[ancestor], high - begin))
+        below_root = begin > 0
+        owner, high, ancestor = owner[below_root], begin[below_root], above[ancestor[below_root]]
+    owner, begin, base, count = (np.concatenate(column) for column in zip(*steps, strict=True))
+    order = np.lexsort((begin, owner))  # block after block, from the root down
+    cut = indptr(np.bincount(owner, minlength=len(head)))
+    return Layout(np.cumsum(opens) - 1, size, cut, begin[order], base[order], count[order])
 
 
-def build_rows(runs: PathRuns, new: Int64Array) -> Rows:
-    """Return the rows of all owned positions: the path up to each, touching runs coalesced.
+def build_rows(layout: Layout) -> Rows:
+    """Return the rows of all positions: position q attends to the path from the root to q, one interval for each run.
 
     Parameters
     ----------
-    runs : PathRuns
-    new : (S,) int64
-        Number of positions that each sample owns.
+    layout : Layout
+
+    Examples
+    --------
+    >>> layout = lay_out(Forest(np.arange(2), length=np.array([3, 2]), shared=np.array([0, 1])))
+    >>> [column.tolist() for column in build_rows(layout)]
+    [[0, 1, 2, 3, 5], [0, 0, 0, 0, 3], [1, 2, 3, 1, 4]]
     """
-    size = runs.high - runs.low
-    opens = run_starts(runs.owner)
-    opens[1:] |= runs.base[1:] != (runs.base + size)[:-1]  # a gap before it
-    first = np.flatnonzero(opens)
-    last = np.append(first[1:], len(size))[: len(first)] - 1
-    begin, end = runs.base[first].astype(np.int32), (runs.base + size)[last].astype(np.int32)
-    count = np.bincount(runs.owner[first], minlength=len(new))  # intervals in the last row of each sample
-    cut = indptr(count).tolist()
-    offset = indptr(np.repeat(count, new))
-    # the rows of a sample differ in the last interval alone, which ends with the position itself
-    key_start, key_end = (_tile_slices(bound, cut, new.tolist()) for bound in (begin, end))
-    key_end[offset[1:] - 1] = np.arange(1, len(offset))
+    width = np.diff(layout.cut)
+    offset = indptr(np.repeat(width, layout.size))
+    begin, end = layout.base.astype(np.int32), (layout.base + layout.count).astype(np.int32)
+    cut, size = layout.cut.tolist(), layout.size.tolist()
+    # the rows of a block differ in the last interval alone, which ends with the position itself
+    key_start, key_end = (_tile_slices(bound, cut, size) for bound in (begin, end))
+    key_end[offset[1:] - 1] = np.arange(1, len(offset), dtype=np.int32)
     return offset, key_start, key_end
 
 
@@ -158,3 +132,22 @@ def _tile_slices(bound: Int32Array, cut: list[int], times: list[int]) -> Int32Ar
     text = bound.tobytes()
     parts = [text[4 * a : 4 * b] * n for a, b, n in zip(cut[:-1], cut[1:], times, strict=True)]
     return np.frombuffer(bytearray().join(parts), np.int32)
+
+
+def paths_of_samples(layout: Layout, forest: Forest, order: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return the runs of positions on each sample's path, from the root down: first position and number of each.
+
+    Parameters
+    ----------
+    layout : Layout
+    forest : Forest
+    order : (S,) int64
+        The samples of the forest, in the order in which their paths follow one another.
+    """
+    block = layout.block[order]
+    runs = np.diff(layout.cut)[block]
+    entry = repeat_ranges(layout.cut[block], runs)
+    count = layout.count[entry]
+    final = (np.cumsum(runs) - 1)[runs > 0]
+    count[final] = forest.length[order][runs > 0] - layout.low[entry[final]]  # the last run ends where the sample does
+    return layout.base[entry], count

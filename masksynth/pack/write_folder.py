@@ -22,7 +22,7 @@ from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.export.formats import sorted_metadata
 from masksynth.files import Content, check_folder, lock_names, make_folder, replace_folder, write_to_disk
 from masksynth.mask.typing import Int64Array
-from masksynth.pack.batch import BATCH_HASH, PackedBatch, batch_arrays, batch_hash
+from masksynth.pack.batch import BATCH_HASH, PackedBatch, batch_hash, stored_arrays
 from masksynth.pack.journal import JOURNAL, Record, append_record, open_journal, read_records
 from masksynth.pack.packed_folder import MANIFEST, Entry, Options, manifest_hash, manifest_head
 from masksynth.pack.sample_columns import SampleTable
@@ -175,7 +175,9 @@ def batch_content(batch: PackedBatch, digest: str | None = None) -> Content:
     digest : str, optional
         Its hash, for the metadata [default: computed here].
     """
-    return sorted_metadata(save(batch_arrays(batch), metadata={"schema": "1", BATCH_HASH: digest or batch_hash(batch)}))
+    return sorted_metadata(
+        save(stored_arrays(batch), metadata={"schema": "1", BATCH_HASH: digest or batch_hash(batch)})
+    )
 
 
 def entry_of_batch(

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from masksynth.draw import display_names
-from masksynth.export.blocks import block_lists
 from masksynth.mask import Mask
 from masksynth.mask.algebra import select_table
-from masksynth.mask.typing import BoolArray, Int32Array
+from masksynth.mask.block_runs import block_runs
+from masksynth.mask.intervals import build_mask
 from masksynth.report.hasse_data import flat_rows, hasse_data
 from masksynth.report.merge_reasons import position_occupants
 from masksynth.report.page_text import LONG, SHORT, Names, count, text_of
@@ -142,17 +142,10 @@ def block_rows(mask: Mask, table: int, step: int) -> list[dict[str, list[int]]]:
     >>> block_rows(Mask.from_dense(np.tril(np.ones((4, 4), bool))), 0, 2)
     [{'full': [], 'part': [0, 1]}, {'full': [0, 1], 'part': [1, 2]}]
     """
-    lists = block_lists(mask, table, step)
-    full = flat_rows(Mask.from_dense(_block_grid(lists.full_count, lists.full_index)))
-    partial = flat_rows(Mask.from_dense(_block_grid(lists.partial_count, lists.partial_index)))
+    runs, rows = block_runs(mask, table, step, step), -(-mask.size // step)
+    is_full = runs.pairs == step * step
+    full, partial = (flat_rows(build_mask(runs.select(chosen), rows)) for chosen in (is_full, ~is_full))
     return [{"full": full_row, "part": part_row} for full_row, part_row in zip(full, partial, strict=True)]
-
-
-def _block_grid(counts: Int32Array, index: Int32Array) -> BoolArray:
-    """Return (R, R) bool: true for block (r, c) if c is among the first ``counts[r]`` entries of ``index[r]``."""
-    grid = np.zeros(index.shape, bool)
-    np.put_along_axis(grid, index.astype(np.intp), np.arange(index.shape[1]) < counts[:, None], axis=1)
-    return grid
 
 
 def _count_labels(subject: Subject, step: int) -> Sequence[int]:

@@ -11,12 +11,12 @@ from types import EllipsisType
 
 from masksynth.backends import BACKENDS, Limits
 from masksynth.catalog import butterfly
-from masksynth.errors import MasksynthError
 from masksynth.search.entries import Entry, instance_in
 from masksynth.search.result import Request, Result, failure, result_from
 from masksynth.solve import solve
 from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import content_hash
+from masksynth.workers.pool import describe_error
 
 SLICE = 0.1
 """Seconds after which a worker returns its results and leaves the rest of its instances."""
@@ -106,22 +106,3 @@ def solve_entry(entry: Entry, options: SolveOptions) -> Result:
         return failure(request, describe_error(error, entry.name), perf_counter() - started)
     result = result_from(request, answer, perf_counter() - started)
     return result if options.answers else replace(result, answer=None)
-
-
-def describe_error(error: BaseException, name: str = "") -> str:
-    """Return the reason of a failure in one line; unexpected exceptions are reported with type, file and line.
-
-    Examples
-    --------
-    >>> describe_error(MemoryError()), describe_error(ZeroDivisionError("division by zero"))
-    ('not enough memory', 'ZeroDivisionError: division by zero')
-    """
-    if isinstance(error, MasksynthError):
-        return str(error).removeprefix(f"{name}: ")
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    location, trace = "", error.__traceback__
-    while trace is not None:
-        location = f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{location}"

@@ -11,12 +11,12 @@ from typing import Any
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance, Unsupported, check_type
 from masksynth.search.entries import entries
-from masksynth.search.job import SolveOptions
+from masksynth.search.job import SolveOptions, load_solvers
 from masksynth.search.judge_answers import portfolio
-from masksynth.search.pool import ExternalPool, LocalPool, Pool, PoolOptions, count_processors
 from masksynth.search.race import BatchOptions
 from masksynth.search.result import Recall, Result
 from masksynth.search.running import Batch
+from masksynth.workers.pool import ExternalPool, LocalPool, Pool, PoolOptions, count_processors
 
 MIN_MEMORY = 512 * 2**20
 """Least address space of a worker in bytes, for Python, numpy and a solver."""
@@ -106,7 +106,7 @@ def search(
         limits = share_processors(limits, room)
     pool: Pool
     if executor is None:
-        pool = LocalPool(PoolOptions(room, limits.workers, memory, backends))
+        pool = LocalPool(PoolOptions(room, limits.workers, memory, (load_solvers, backends)))
     else:
         pool = ExternalPool(executor, room)
     solving = SolveOptions("", layers, sparse, limits, answers or len(backends) > 1)

@@ -11,12 +11,20 @@ from time import monotonic, sleep
 
 from masksynth.search.entries import Built, Entry, Unreadable, instance_in
 from masksynth.search.feed import Feed
-from masksynth.search.job import SLICE, describe_error, solve_entries
+from masksynth.search.job import SLICE, solve_entries
 from masksynth.search.judge_answers import choose_result
-from masksynth.search.pool import ExecutorBroke, ExternalPool, Pool, describe_loss, is_killed, is_shut
 from masksynth.search.race import BatchOptions, Job, Race
 from masksynth.search.result import Result, failure
 from masksynth.tasks import Instance
+from masksynth.workers.pool import (
+    ExecutorBroke,
+    ExternalPool,
+    Pool,
+    describe_error,
+    describe_loss,
+    is_killed,
+    is_shut,
+)
 
 AHEAD_LIMIT = 1_000
 """Maximum number of instances started ahead of an unfinished one (ordered search), and of finished results waiting."""

@@ -17,9 +17,6 @@ from masksynth.mask.intervals import count_intervals
 from masksynth.statistics.hasse import Hasse, hasse, width
 from masksynth.statistics.reachability import Convergence, convergence, flow_after
 
-BLOCK_ROW_LIMIT = 8192
-"""Number of rows of blocks up to which blocks are counted."""
-
 
 class Blocks(NamedTuple):
     """Blocks of one size, over all tables.
@@ -167,7 +164,7 @@ def mask_statistics(mask: Mask, layers: int | None = None, block_size: int = 128
         rows_without_self=int(((counts > 0) & ~has_self).sum()),
         intervals_mean=float(counts.mean()) if len(counts) else 0.0,
         intervals_most=int(counts.max(initial=0)),
-        blocks=attempt(("blocks",), lambda: block_counts(mask, block_size)),
+        blocks=block_counts(mask, block_size),
         skipped=skipped,
     )
 
@@ -203,8 +200,6 @@ def block_counts(mask: Mask, block_size: int = 128) -> Blocks:
     ------
     InvalidInstance
         If the block size is not positive.
-    Unsupported
-        If there are more than ``BLOCK_ROW_LIMIT`` rows of blocks.
 
     Examples
     --------
@@ -212,8 +207,6 @@ def block_counts(mask: Mask, block_size: int = 128) -> Blocks:
     Blocks(size=2, total=4, kept=3, full=1, partial=2)
     """
     check_type(mask, Mask)
-    if block_size > 0 and -(-mask.size // block_size) > BLOCK_ROW_LIMIT:
-        raise Unsupported(f"more than {BLOCK_ROW_LIMIT:,} rows of blocks; choose larger blocks")
     counts = blocks.block_counts(mask, block_size)
     return Blocks(block_size, counts.all, counts.full + counts.partial, counts.full, counts.partial)
 

@@ -8,8 +8,6 @@ from json.encoder import encode_basestring_ascii
 from math import isfinite
 from typing import Any
 
-import numpy as np
-
 from masksynth.errors import InvalidInstance
 
 MAX_DEPTH = 32
@@ -100,8 +98,10 @@ def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
     """
     if value is None or type(value) in (str, bool):
         return value
-    if isinstance(value, np.generic):
-        value = value.item()
+    if type(value) not in (int, float, list, tuple, dict):
+        import numpy as np  # here: texts of messages need no numpy
+
+        value = value.item() if isinstance(value, np.generic) else value
     if type(value) is int:
         if too_long(value):
             raise InvalidInstance(shown(value), path, "use a smaller number or a string")

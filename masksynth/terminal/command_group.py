@@ -33,7 +33,6 @@ class Commands(click.Group):
         """Run the command; characters that a terminal cannot encode are escaped."""
         try:
             with one_line(), warnings_in_one_line():
-                abort.release()
                 _open_descriptors()
                 for stream in (sys.stdout, sys.stderr):
                     if isinstance(stream, TextIOWrapper):
@@ -41,6 +40,12 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         finally:
             abort.ignore()
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find and import the subcommand; from then on Ctrl-C is an exception that it can handle."""
+        resolved = super().resolve_command(ctx, args)
+        abort.release()
+        return resolved
 
 
 def _open_descriptors() -> None:

@@ -6,15 +6,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from masksynth.errors import InvalidInstance
-from masksynth.files import check_inputs, is_same
-from masksynth.tasks import Instance
-from masksynth.tasks.instance_files import load
 from masksynth.terminal.error_lines import Refused
+
+if TYPE_CHECKING:
+    from masksynth.tasks import Instance
 
 DATA = (".json", ".jsonl", ".gz", ".parquet", ".safetensors", ".npz", ".npy", ".py")
 """Suffixes of files that may be inputs; pictures and reports are not."""
@@ -39,6 +39,8 @@ def check_outputs(inputs: Sequence[Path], *targets: Path | None) -> None:
     click.UsageError
         If two targets are the same file.
     """
+    from masksynth.files import check_inputs, is_same
+
     given = [target for target in targets if target is not None and str(target) != "-"]
     for number, target in enumerate(given):
         check_inputs(target, inputs)
@@ -61,6 +63,8 @@ def standard_input() -> Any:
 
 def read_instance(path: str) -> Instance:
     """Read the instance in a file, or on stdin if the path is ``-``."""
+    from masksynth.tasks.instance_files import load
+
     try:
         return load(standard_input().buffer if path == "-" else path)
     except OSError as error:

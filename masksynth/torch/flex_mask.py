@@ -50,6 +50,8 @@ PADDING = 1024
 """Maximum number of rows and keys of block padding, and so the largest block size."""
 SIDE = 128
 WORD = 32
+CELLS = 1 << 22
+"""Blocks of a grid that are listed at once."""
 NEVER = 2**31 - 1
 """Rank of a key outside a chain."""
 
@@ -243,22 +245,26 @@ def count_pairs(arrays: Arrays, table: int, size: int, height: int, width: int) 
         return torch.bincount(query // height * columns + key // width, minlength=rows * columns).reshape(rows, columns)
     offset = arrays["row_offset"].reshape(-1, size + 1)[table]
     query = torch.repeat_interleave(torch.arange(size), offset.diff())
-    steps = torch.zeros(rows * (columns + 2), dtype=torch.int64)
+    steps = torch.zeros(rows * (columns + 2), dtype=torch.int32)  # at most 2^20 pairs in a block
     for name, sign in (("key_end", 1), ("key_start", -1)):
-        bound = arrays[name][offset[0] : offset[-1]].long()
+        bound = arrays[name][offset[0] : offset[-1]]
         block = query // height * (columns + 2) + bound // width
         steps.scatter_add_(0, block, sign * (bound % width - width))
         steps.scatter_add_(0, block + 1, -sign * (bound % width))
-    return steps.reshape(rows, columns + 2).cumsum(1)[:, :columns]
+    return steps.reshape(rows, columns + 2).cumsum(1, dtype=torch.int32)[:, :columns]
 
 
 def _list_blocks(listed: Tensor) -> tuple[Tensor, Tensor]:
     """Return count [1, 1, R] and index [1, 1, R, C] of a grid of blocks: listed blocks first, then the others."""
-    count, before = listed.sum(1), listed.cumsum(1) - 1
-    number = torch.arange(listed.shape[1], device=listed.device).expand(listed.shape)
-    # The rank of a listed block is the number of listed blocks before it; unlisted blocks follow all listed ones.
-    rank = torch.where(listed, before, count[:, None] + number - before - 1)
-    index = torch.empty(listed.shape, dtype=torch.int32, device=listed.device).scatter_(1, rank, number.int())
+    index = torch.empty(listed.shape, dtype=torch.int32, device=listed.device)
+    count = listed.sum(1)
+    step = max(1, CELLS // max(listed.shape[1], 1))
+    for first in range(0, len(listed), step):
+        part = listed[first : first + step]
+        before, number = part.cumsum(1) - 1, torch.arange(listed.shape[1], device=listed.device).expand(part.shape)
+        # The rank of a listed block is the number of listed blocks before it; unlisted blocks follow all listed ones.
+        rank = torch.where(part, before, count[first : first + step, None] + number - before - 1)
+        index[first : first + step].scatter_(1, rank, number.int())
     return count.int()[None, None], index[None, None]
 
 

@@ -13,7 +13,6 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.blocks import (
     BlockLists,
     block_lists,
-    block_pairs,
     block_sizes,
     check_blocks,
     check_transposed,
@@ -23,7 +22,7 @@ from masksynth.export.forms import choose_form
 from masksynth.export.stored_forms import pack_form
 from masksynth.mask import Mask
 from masksynth.mask.intervals import row_intervals
-from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, make_block_mask, make_mask_mod
+from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, make_mask_mod
 from masksynth.torch.models.registered_attention import LayerBlockMask
 
 
@@ -110,9 +109,24 @@ def block_mask_of_rows(
     transposed = transposed_lists(lists)
     check_blocks(mask, lists, table, block_size)
     check_transposed(lists, transposed)
-    forward, backward = (
-        [torch.from_numpy(array)[None, None].to(device) for array in arrays] for arrays in (lists, transposed)
-    )
+    return _make_block_mask(mask, table, device, (height, width), (lists, transposed))
+
+
+def unchecked_block_mask(mask: Mask, device: str | torch.device = "cpu", block_size: BlockSize = 128) -> BlockMask:
+    """Return the BlockMask of the first table of a mask, as ``block_mask_of_rows`` does, without checking its lists."""
+    lists = block_lists(mask, 0, block_size)
+    return _make_block_mask(mask, 0, device, block_sizes(block_size), (lists, transposed_lists(lists)))
+
+
+def _make_block_mask(
+    mask: Mask,
+    table: int,
+    device: str | torch.device,
+    block_size: tuple[int, int],
+    lists: tuple[BlockLists, BlockLists],
+) -> BlockMask:
+    """Return the BlockMask of a table from its block lists and their transposes."""
+    forward, backward = ([torch.from_numpy(array)[None, None].to(device) for array in arrays] for arrays in lists)
     return BlockMask(
         seq_lengths=(mask.size, mask.size),
         kv_num_blocks=forward[0],
@@ -123,16 +137,9 @@ def block_mask_of_rows(
         q_indices=backward[1],
         full_q_num_blocks=backward[2],
         full_q_indices=backward[3],
-        BLOCK_SIZE=(height, width),
+        BLOCK_SIZE=block_size,
         mask_mod=mask_mod_of_rows(mask, device, table),
     )
-
-
-def unchecked_block_mask(mask: Mask, device: str | torch.device = "cpu", block_size: BlockSize = 128) -> BlockMask:
-    """Return the BlockMask of the first table of a mask, as ``block_mask_of_rows`` does, without checking its lists."""
-    height, width = block_sizes(block_size)
-    pairs = torch.from_numpy(block_pairs(mask, 0, height, width)).to(device)
-    return make_block_mask(pairs, mask.size, (height, width), mask_mod_of_rows(mask, device))
 
 
 def mask_mod_of_rows(mask: Mask, device: str | torch.device = "cpu", table: int = 0) -> MaskMod:

@@ -1,26 +1,24 @@
-"""Read the files of a packed folder: the manifest, and each batch as the samples that it trains. The checker's own.
+"""Read the files of a packed folder: the manifest, and the arrays of each batch. The checker's own.
 
-Nothing of ``masksynth.pack`` is used: types, lengths, ranges and hashes are checked here again, and a segment's list of
-earlier segments is expanded here as it is in ``masksynth.pack.visibility``, on purpose: a fault in one must not be
-shared.
+Nothing of ``masksynth.pack`` is used: types, lengths, ranges and hashes are checked here again, on purpose: a fault in
+one must not be shared.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
-from masksynth.mask.typing import AnyArray, BoolArray, Int64Array
-from masksynth.verify.ragged import prefix_sums, row_of_entry
+from masksynth.mask.typing import AnyArray, Int64Array
+from masksynth.verify.ragged import repeat_ranges, row_of_entry
 
 IGNORED = -100
 MANIFEST = "manifest.json"
@@ -28,7 +26,8 @@ SCHEMA = 1
 FIELD, KEY = "field_", "extra_"
 POSITION_ARRAYS = ("input_ids", "position_ids")
 EDGE_ARRAYS = ("loss_position", "loss_label", "loss_sample", "loss_index")
-OTHER_ARRAYS = ("row_offset", "sample_offset", "sample_position", "dead_offset", "dead_index", "dead_token")
+OTHER_ARRAYS = ("row_offset", "sample_offset", "dead_offset", "dead_index", "dead_token")
+RUNS = ("run_start", "run_length")
 REALS = ("loss_weight", "sample_weight")
 INTERVALS = ("key_start", "key_end")
 
@@ -68,18 +67,6 @@ class Manifest(msgspec.Struct, frozen=True):
     def option(self, name: str, default: Any) -> Any:
         """Return an option of the packing, or the default if the folder does not store it."""
         return default if self.options is None else self.options.get(name, default)
-
-
-class Segment(NamedTuple):
-    """A segment of a sample, with its first token and the numbers of the earlier segments that it sees."""
-
-    start: int
-    length: int
-    sees: tuple[int, ...]
-    within: str
-    position: int
-    predict: str
-    after: int
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -191,6 +178,10 @@ def _check_types(arrays: dict[str, AnyArray]) -> None:
     """Check that the arrays are exactly those of a batch, each of its type and one-dimensional."""
     expected: dict[str, Any] = dict.fromkeys((*POSITION_ARRAYS, *EDGE_ARRAYS, *OTHER_ARRAYS), np.dtype(np.int64))
     expected |= dict.fromkeys(REALS, np.dtype(np.float64)) | dict.fromkeys(INTERVALS, np.dtype(np.int32))
+    if "sample_position" in arrays:  # written before paths were stored as runs
+        expected["sample_position"] = np.dtype(np.int64)
+    else:
+        expected |= dict.fromkeys(RUNS, np.dtype(np.int32))
     if missing := sorted(expected.keys() - arrays.keys()):
         raise InvalidInstance(f"array {missing[0]} is missing")
     for name, array in arrays.items():
@@ -206,9 +197,20 @@ def _make_batch(arrays: dict[str, AnyArray], entry: Entry) -> SimpleNamespace:
     """Return the arrays of a batch as attributes, with its mask, fields and keys."""
     mask = Mask(arrays["row_offset"][None], arrays["key_start"], arrays["key_end"])
     plain = {name: arrays[name] for name in (*POSITION_ARRAYS, *EDGE_ARRAYS, *OTHER_ARRAYS[1:], *REALS)}
+    plain["sample_position"] = _read_positions(arrays)
     fields = {name.removeprefix(FIELD): values for name, values in arrays.items() if name.startswith(FIELD)}
     keys = {name.removeprefix(KEY): values for name, values in arrays.items() if name.startswith(KEY)}
     return SimpleNamespace(samples=entry.samples, mask=mask, fields=fields, keys=keys, **plain)
+
+
+def _read_positions(arrays: dict[str, AnyArray]) -> Int64Array:
+    """Return the position of each live token, sample after sample, from the runs of consecutive ones."""
+    if "sample_position" in arrays:
+        return arrays["sample_position"]
+    start, length = (arrays[name].astype(np.int64) for name in RUNS)
+    if len(start) != len(length) or (length < 1).any() or (start + length > len(arrays["input_ids"])).any():
+        raise InvalidInstance("arrays run_start and run_length are not runs of positions")
+    return repeat_ranges(start, length)
 
 
 def _check_ranges(batch: SimpleNamespace) -> None:
@@ -247,52 +249,3 @@ def _check_indices(name: str, index: Int64Array, limit: Any) -> None:
     if wrong.any():
         entry = int(np.argmax(wrong))
         raise InvalidInstance(f"array {name} has {index[entry]} at {entry}, which is out of range")
-
-
-def samples_of(batch: SimpleNamespace, entry: Entry) -> tuple[SimpleNamespace, BoolArray]:
-    """Return the samples that a batch trains according to its arrays, as columns, and which of their tokens are live.
-
-    Token fields are NaN where nothing is trained; keys of dead tokens are 0.
-    """
-    length = np.diff(batch.sample_offset) + np.diff(batch.dead_offset)
-    offset = prefix_sums(length)
-    live = np.ones(int(offset[-1]), bool)
-    dead = offset[row_of_entry(batch.dead_offset)] + batch.dead_index  # index of each dead token among all tokens
-    live[dead] = False
-    if int(live.sum()) != len(batch.sample_position):
-        raise WrongAnswer("identity", "a dead token is listed twice")
-    tokens, labels = np.zeros(len(live), np.int64), np.full(len(live), IGNORED, np.int64)
-    tokens[live] = batch.input_ids[batch.sample_position]
-    tokens[dead] = batch.dead_token
-    label = offset[batch.loss_sample] + batch.loss_index
-    labels[label] = batch.loss_label
-    fields, keys = {}, {}
-    for name, values in batch.fields.items():
-        fields[name] = np.full(len(live), np.nan)
-        fields[name][label] = values
-    for name, values in (("position_ids", batch.position_ids), *batch.keys.items()):
-        keys[name] = np.zeros(len(live), np.int64)
-        keys[name][live] = values[batch.sample_position]
-    groups = entry.groups or (None,) * len(entry.samples)
-    entries = entry.segments or (None,) * len(entry.samples)
-    segments = tuple(None if given is None else _read_segments(given, entry.file) for given in entries)
-    for sample, parts in enumerate(segments):
-        if parts is not None and sum(part.length for part in parts) != length[sample]:
-            fact = f"the segments of sample {entry.samples[sample]!r} do not have its {length[sample]} tokens"
-            raise WrongAnswer("files", fact)
-    columns = {"ids": entry.samples, "groups": groups, "weight": batch.sample_weight, "segments": segments}
-    return SimpleNamespace(**columns, offset=offset, tokens=tokens, labels=labels, fields=fields, keys=keys), live
-
-
-def _read_segments(entries: Sequence[SegmentEntry], file: str) -> tuple[Segment, ...]:
-    """Return the segments of a sample; raise WrongAnswer if one sees or follows a segment that is not earlier."""
-    start, segments = 0, []
-    for number, entry in enumerate(entries):
-        ranges = [(item, item + 1) if isinstance(item, int) else item for item in entry.sees]
-        is_earlier = -1 <= entry.after < number and all(0 <= low <= high <= number for low, high in ranges)
-        if entry.length < 0 or not is_earlier:
-            raise WrongAnswer("files", f"a segment of {file} sees or follows one that is not earlier")
-        sees = tuple(sorted({index for low, high in ranges for index in range(low, high)}))
-        segments.append(Segment(start, entry.length, sees, entry.within, entry.position, entry.predict, entry.after))
-        start += entry.length
-    return tuple(segments)

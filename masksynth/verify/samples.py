@@ -20,6 +20,7 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
+from masksynth.verify.packed_samples import samples_of
 from masksynth.verify.packs import WrongSample, check_packed
 from masksynth.verify.read_packed import (
     Entry,
@@ -27,7 +28,6 @@ from masksynth.verify.read_packed import (
     check_files,
     read_batch,
     read_manifest,
-    samples_of,
     wrong_hash,
 )
 from masksynth.verify.sample_digests import FURTHER, Content, content_of, difference, digest, is_unnamed

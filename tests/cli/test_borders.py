@@ -236,17 +236,12 @@ def test_the_very_first_moment_is_held():
         "        if name == {module!r}:\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Stop())\n"
-        "import masksynth.cli\n"
+        "from masksynth.cli import main; main()\n"
     )
-    for module in (
-        "numpy",
-        "masksynth.catalog",
-        "masksynth.backends",
-        "masksynth.cli",
-        "click",
-        "masksynth.cli.commands",
-    ):
-        for arguments, code in ((["solve", "-"], 3), (["pack", "x"], 2)):
+    modules = ["masksynth.cli", "click", "masksynth.cli.commands", "numpy", "masksynth.mask"]
+    commands = ["masksynth.cli.solve_command", "masksynth.solve"], ["masksynth.cli.pack", "masksynth.pack"]
+    for (arguments, code), own in zip(((["solve", "-"], 3), (["pack", "x"], 2)), commands, strict=True):
+        for module in (*modules, *own):
             text = program.format(arguments=arguments, module=module)
             done = subprocess.run(
                 [sys.executable, "-c", text], capture_output=True, text=True, env=ENVIRONMENT, check=False

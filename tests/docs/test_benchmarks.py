@@ -25,6 +25,7 @@ NAMES = (
     "sparse",
     "reach",
     "constructions",
+    "kernel",
     "packing",
     "arrange",
     "blocks",
@@ -104,9 +105,12 @@ def test_reach_of_chains_and_posets(tmp_path):
 
 
 def test_packing_against_a_trie(tmp_path):
-    packing = measure(tmp_path, "packing")["packing"]
-    assert column(packing, "file") == column(packing, "file", 1) == FILES
-    assert column(packing, "tokens") == [3216, 767, 8425]
+    results = measure(tmp_path, "packing", "kernel", "--max-size", 1)
+    assert column(results["packing"], "file") == FILES
+    kernel = results["kernel"]
+    assert column(kernel, "samples") == ["agent trajectories", *FILES]
+    assert column(kernel, "tokens")[1:] == [3216, 767, 8425]
+    assert column(kernel, "tokens / position")[0] > 10
 
 
 def test_batches_against_a_loop(tmp_path):

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 import masksynth as ms
 from masksynth.cli import main
+from masksynth.pack import open_packed
 from masksynth.tasks.instance_files import content_hash, schema
 from masksynth.verify.check_forms import form_shapes
 from tests.docs.pages import DOCS, ROOT, agrees, blocks, shell
@@ -91,6 +92,9 @@ def test_manifest_hash_snippet_is_the_hash(answer):
     with safe_open(answer / "hashed" / manifest["batches"][0]["file"], framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         assert file.metadata()["batch_hash"] == manifest["batches"][0]["hash"] == names["content_hash"](arrays)
+    positions = names["sample_position"](arrays)
+    assert positions == names["sample_position"]({"sample_position": positions})
+    assert positions == open_packed(answer / "hashed")[0].sample_position.tolist()
     keys = {named(cells[0])[0] for cells in table("## Packed folder")}
     assert keys == set(manifest)
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import masksynth as ms
 from masksynth.mask import Mask
-from masksynth.mask.svg_picture import count_block_pairs, mask_svg
+from masksynth.mask.block_runs import block_pairs
+from masksynth.mask.svg_picture import mask_svg
 from masksynth.pack import pack_samples
 from masksynth.subject import read_subject
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
@@ -98,7 +99,7 @@ def test_pairs_of_blocks_are_counted(size, unit, seed):
     for table in range(2):
         padded[:size, :size] = dense[table]
         expected = padded.reshape(rows, unit, rows, unit).sum(axis=(1, 3))
-        assert (count_block_pairs(Mask.from_dense(dense), table, unit) == expected).all()
+        assert (block_pairs(Mask.from_dense(dense), table, unit, unit) == expected).all()
 
 
 @pytest.mark.parametrize("name", HOSTILE)

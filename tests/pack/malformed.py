@@ -180,7 +180,7 @@ def check_altered(rng: random.Random, folder) -> bool:
     text = "".join(json.dumps(row) + "\n" for row in rows).replace("Infinity", "1e400")
     path, slow, zipped = folder / "s.jsonl", folder / "t.jsonl", folder / "s.jsonl.gz"
     path.write_text(text)
-    slow.write_text(text.replace('{"id"', '{"\\u0061":[{"id":1}],"id"'))
+    slow.write_text(text.replace('{"id"', '{"\\u005b":[{"id":1}],"id"'))
     zipped.write_bytes(gzip.compress(text.encode(), 1))
     found = outcome(path)
     check_one_line(found, path)

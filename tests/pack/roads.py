@@ -37,7 +37,7 @@ def slow_lines(rows, folder):
     They take the other reader of JSON.
     """
     path = folder / "samples.jsonl"
-    path.write_text("".join('{"n\\u006fte": [{"id": 1}], ' + json.dumps(row)[1:] + "\n" for row in rows))
+    path.write_text("".join('{"n\\u005bte": [{"id": 1}], ' + json.dumps(row)[1:] + "\n" for row in rows))
     return path
 
 

@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from masksynth.cli import main
-from masksynth.search.pool import LocalPool, PoolOptions
 from masksynth.tasks.instance_files import dumps
+from masksynth.workers.pool import LocalPool, PoolOptions
 from tests.cli.command import refused
 from tests.search.harness import (
     alive,

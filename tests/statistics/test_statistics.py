@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 import masksynth as ms
 from masksynth import posets as orders
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import InvalidInstance
 from masksynth.export import mutual_pairs as mutual
 from masksynth.mask import Mask, algebra
 from masksynth.merge import merge
 from masksynth.statistics import (
-    block_counts,
     class_leaders,
     compare,
     convergence,
@@ -180,11 +179,10 @@ def test_what_is_too_much_is_named(monkeypatch):
         (mutual, "MAX_DENSE", 10),
     ):
         monkeypatch.setattr(room, name, value)
-    monkeypatch.setattr(sys.modules["masksynth.statistics.measures"], "BLOCK_ROW_LIMIT", 10)
     found = mask_statistics(Mask.from_dense(relation), layers=2, block_size=2)
     assert set(found.skipped) == {
         *("depth", "flow_pairs", "classes", "height", "width", "hasse_edges"),
-        *("layer_pairs", "reciprocity", "blocks"),
+        *("layer_pairs", "reciprocity"),
     }
     assert all(getattr(found, name) is None for name in found.skipped)
     assert found.pairs == relation.sum()
@@ -217,8 +215,6 @@ def test_refusals():
         why(causal(3), 2, -1)
     with pytest.raises(InvalidInstance, match="layers: expected an integer >= 1, got 0"):
         mask_statistics(causal(3), layers=0)
-    with pytest.raises(Unsupported, match="larger blocks"):
-        block_counts(causal(10_000), 1)
     assert class_leaders(causal(3)).tolist() == [0, 1, 2]
 
 

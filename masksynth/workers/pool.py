@@ -19,7 +19,6 @@ from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
 from masksynth.errors import MasksynthError
-from masksynth.search.job import describe_error, load_solvers
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that limit the threads of numerical libraries."""
@@ -73,14 +72,14 @@ class PoolOptions:
         Threads of the numerical libraries in each worker.
     memory : int, optional
         Bytes of address space of each worker.
-    backends : tuple of str
-        Backends that are loaded before a worker's first job.
+    prepare : tuple, optional
+        A function and its arguments, called before a worker's first job: imports that are not part of a job's time.
     """
 
     room: int
     threads: int = 1
     memory: int | None = None
-    backends: tuple[str, ...] = ()
+    prepare: tuple[Callable[..., Any], Any] | None = None
 
 
 class LocalPool:
@@ -115,7 +114,7 @@ class LocalPool:
                 _kill_worker(worker)
         with _hold_interrupts():
             worker = self._start_worker()
-            ready = worker.submit(load_solvers, self._options.backends)
+            ready = worker.submit(*(self._options.prepare or (os.getpid,)))
         future = self._track(worker, worker.submit(function, *arguments), inf)
         ready.add_done_callback(
             lambda _: self._since.update({future: time.monotonic()}) if future in self._since else None
@@ -240,3 +239,22 @@ def describe_loss(error: BaseException, tries: int) -> str:
         signals = re.search(r"exit codes of the workers are (\{.*?\})", str(error))
         return f"the worker died {signals[1]}" if signals else "the worker died"
     return describe_error(error)
+
+
+def describe_error(error: BaseException, name: str = "") -> str:
+    """Return the reason of a failure in one line; unexpected exceptions are reported with type, file and line.
+
+    Examples
+    --------
+    >>> describe_error(MemoryError()), describe_error(ZeroDivisionError("division by zero"))
+    ('not enough memory', 'ZeroDivisionError: division by zero')
+    """
+    if isinstance(error, MasksynthError):
+        return str(error).removeprefix(f"{name}: ")
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    location, trace = "", error.__traceback__
+    while trace is not None:
+        location = f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{location}"

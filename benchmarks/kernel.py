@@ -1,0 +1,152 @@
+"""Measure merging in memory: the kernel beside the speed of memory, a trie of dictionaries, and a peer's packer.
+
+The kernel is all that ``seconds.merge`` covers: from a window's columns to the arrays of its batches. Its limit is
+(bytes of tokens and labels + bytes of the batches' arrays) / (bytes per second that ``numpy.copyto`` copies between two
+arrays far larger than the caches). Methods take turns in one process for each data set, in CPU seconds, the least of
+``ROUNDS``. The trie is told which samples each batch has, and their order, so that it gives the same arrays; the peer's
+packer chooses its own batches, across groups, and builds no rows. Both get Python lists, whose making is not measured.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+
+from benchmarks.measure import alone
+from benchmarks.packing import DATA, MAX_LENGTH
+from benchmarks.results import Result, table
+from benchmarks.trajectories import Agents, generate_trajectories
+from benchmarks.tries import Sample, first_fit_tries, trie_batch
+from masksynth.mask.typing import AnyArray, Int64Array
+from masksynth.pack.batch import PackedBatch, batch_arrays
+from masksynth.pack.merge_batches import batches_of, is_too_long
+from masksynth.pack.read_files import read_samples
+from masksynth.pack.sample_columns import SampleTable, join
+
+TASKS = Agents.tasks
+ROUNDS, SLOW_ROUNDS = 15, 3
+COPIED = 1 << 25
+"""Numbers copied to measure the bandwidth: 256 MiB."""
+HEAD = (
+    "samples",
+    "tokens",
+    "positions",
+    "tokens / position",
+    "kernel, ms",
+    "limit, ms",
+    "kernel / limit",
+    "copy, GB/s",
+    "trie / kernel",
+    "first fit / kernel",
+    "first fit, positions",
+)
+
+
+def measure_kernel(max_size: int) -> Result:
+    """Measure generated agent trajectories of at most about ``max_size`` positions, and each sample file."""
+    tasks = min(TASKS, max(1, max_size * TASKS // 10**6))
+    rows = [alone(measure_trajectories, tasks)]
+    rows += [alone(measure_file, path) for path in sorted(DATA.glob("*.jsonl.gz"))]
+    return Result((table(HEAD, rows),))
+
+
+def measure_trajectories(tasks: int) -> list[str]:
+    """Return the row of generated trajectories."""
+    return measure_samples("agent trajectories", generate_trajectories(Agents(tasks=tasks)))
+
+
+def measure_file(path: Path) -> list[str]:
+    """Return the row of a sample file."""
+    return measure_samples(path.name.split(".")[0], join(list(read_samples(path))))
+
+
+def measure_samples(name: str, samples: SampleTable) -> list[str]:
+    """Return the row of some samples."""
+    batches = list(batches_of(samples, MAX_LENGTH))
+    lists = [depth_first(*batch) for batch in batches]
+    for (_, _, batch), (order, rows) in zip(batches, lists, strict=True):
+        check_trie(batch, order, trie_batch(rows))
+    positions = sum(batch.positions for *_, batch in batches)
+    written = sum(array.nbytes for *_, batch in batches for array in batch_arrays(batch).values())
+    moved = samples.tokens.nbytes + samples.labels.nbytes + written
+    texts = [samples.tokens[a:b].tolist() for a, b in zip(samples.offset[:-1], samples.offset[1:], strict=True)]
+    peer = sum(len(tokens) for tokens, _ in first_fit_tries(texts, MAX_LENGTH))
+    del batches
+    source, target = np.ones(COPIED), np.zeros(COPIED)
+    best = least(
+        {
+            "kernel": (ROUNDS, lambda: run_kernel(samples)),
+            "copy": (ROUNDS, lambda: np.copyto(target, source)),
+            "trie": (SLOW_ROUNDS, lambda: [trie_batch(rows) for _, rows in lists]),
+            "first fit": (SLOW_ROUNDS, lambda: first_fit_tries(texts, MAX_LENGTH)),
+        }
+    )
+    bandwidth = source.nbytes / best["copy"]
+    limit = moved / bandwidth
+    kernel = best["kernel"]
+    return [
+        name,
+        f"{len(samples.tokens):,}",
+        f"{positions:,}",
+        f"{len(samples.tokens) / positions:.1f}",
+        f"{kernel * 1e3:.1f}",
+        f"{limit * 1e3:.1f}",
+        f"{kernel / limit:.1f}",
+        f"{bandwidth / 1e9:.1f}",
+        f"{best['trie'] / kernel:.0f}",
+        f"{best['first fit'] / kernel:.0f}",
+        f"{peer:,}",
+    ]
+
+
+def run_kernel(samples: SampleTable) -> None:
+    """Do what ``seconds.merge`` covers, and keep no batch longer than the run that writes it does."""
+    is_too_long(samples, MAX_LENGTH)
+    for _ in batches_of(samples, MAX_LENGTH):
+        pass
+
+
+def depth_first(part: SampleTable, chosen: Int64Array, batch: PackedBatch) -> tuple[list[int], list[Sample]]:
+    """Return the samples of a batch in the order in which their first own positions follow one another, as lists.
+
+    The first of the pair has the number of each in the batch.
+    """
+    cut = batch.sample_offset
+    paths = [batch.sample_position[a:b] for a, b in pairwise(cut)]
+    order = sorted(range(len(paths)), key=lambda number: (int(paths[number].max(initial=-1)), len(paths[number])))
+    trees = [int(paths[number].min(initial=batch.positions)) for number in order]  # the first position of the tree
+    bounds = [(int(part.offset[s]), int(part.offset[s + 1])) for s in chosen[order].tolist()]
+    rows = [(part.tokens[a:b].tolist(), part.labels[a:b].tolist()) for a, b in bounds]
+    return order, [(tree, *row) for tree, row in zip(trees, rows, strict=True)]
+
+
+def check_trie(batch: PackedBatch, order: list[int], arrays: Mapping[str, AnyArray]) -> None:
+    """Check that the trie gives the arrays of the batch; its samples follow one another in ``order``."""
+    expected = batch_arrays(batch)
+    for name in ("input_ids", "position_ids", "row_offset", "key_start", "key_end"):
+        if not np.array_equal(arrays[name], expected[name]):
+            raise AssertionError(f"{name} of the trie differ")
+    for name, owner in (("sample_position", "sample_offset"), ("dead_token", "dead_offset")):
+        ours, theirs = (np.split(columns[name], columns[owner][1:-1]) for columns in (expected, arrays))
+        if not all(np.array_equal(ours[number], path) for number, path in zip(order, theirs, strict=True)):
+            raise AssertionError(f"{name} of the trie differ")
+    if sorted(arrays["loss_position"].tolist()) != sorted(expected["loss_position"].tolist()):
+        raise AssertionError("loss_position of the trie differ")
+
+
+def least(works: Mapping[str, tuple[int, Callable[[], object]]]) -> dict[str, float]:
+    """Return the least CPU seconds of each work, which is run a number of times, in turn with the others."""
+    best = dict.fromkeys(works, float("inf"))
+    gc.disable()
+    for turn in range(max(times for times, _ in works.values())):
+        for name, (times, work) in works.items():
+            if turn < times:
+                start = process_time()
+                work()
+                best[name] = min(best[name], process_time() - start)
+    return best
