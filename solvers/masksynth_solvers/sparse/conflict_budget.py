@@ -37,7 +37,7 @@ class ConflictBudget:
         if until is None:
             return most
         speed = self.conflicts / self.seconds if self.seconds > 0.1 else CONFLICTS
-        return min(most, max(LEAST, int(speed * (until - monotonic()) / 2)))
+        return int(min(most, max(LEAST, speed * (until - monotonic()) / 2)))
 
     def spend(self, conflicts: int, began: float) -> None:
         """Count the conflicts of a call that began at the time ``began`` (``time.monotonic``)."""
