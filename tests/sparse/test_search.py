@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from masksynth.backends import Limits
 from masksynth.sparse import SparseProblem, disjoint_cuts, disjoint_intervals, first_solution, greedy, reduce
 from masksynth.sparse.engines import Standing, engine, sparse_search
 from masksynth_solvers import interruptible
+from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.component_task import ComponentTask
 from masksynth_solvers.sparse.descent import Descent
@@ -78,8 +80,9 @@ def shared(relation, layers, names, seconds):
     chosen = greedy(problem, found.forced, part)
     state = ComponentSearch(ComponentTask(problem, found.forced, part, 0), Standing(problem.cost(chosen), 0, chosen))
     best = [state.known]
-    for _ in race(state, names, Budget(time.monotonic() + seconds)):
-        best.append(state.known)
+    with suppress(OutOfTime):  # the time may end while an engine builds its clauses
+        for _ in race(state, names, Budget(time.monotonic() + seconds)):
+            best.append(state.known)
     return best
 
 
