@@ -25,6 +25,8 @@ def work(descriptor: int) -> None:
                 if now != known:
                     end.send(now)
                 known = now
+                if end.poll():
+                    end.recv()  # nothing is ever sent: the parent has ended, and EOFError ends this process, too
         except MasksynthError as error:
             end.send(error)
             os._exit(1)
