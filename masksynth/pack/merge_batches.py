@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.mask.csr import segment_sums
+from masksynth.mask.csr import distinct, segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.assemble import batch_of_forest, batch_of_pieces, table_labels
 from masksynth.pack.batch import PackedBatch
@@ -172,15 +172,15 @@ def _cut_group(sub: SampleTable, merged: Piece, members: Int64Array, max_length:
     """
     cut = np.searchsorted(merged.live, sub.offset)
     positions = [merged.position[cut[s] : cut[s + 1]] for s in members.tolist()]
-    distinct = [np.unique(each) for each in positions]
+    own = [distinct(each) for each in positions]
     text = [each.astype(">i4").tobytes() for each in positions]  # big-endian bytes sort as the numbers do
     parts: list[list[int]] = [[]]
     taken = np.zeros(0, np.int64)  # positions of the open part
     for i in sorted(range(len(members)), key=text.__getitem__):
-        union = np.union1d(taken, distinct[i])
+        union = distinct(np.concatenate([taken, own[i]]))
         if len(union) > max_length and parts[-1]:
             parts.append([])
-            union = distinct[i]
+            union = own[i]
         parts[-1].append(int(members[i]))
         taken = union
     if len(parts) == 1:  # only with the copies of equal tokens do they not fit
