@@ -67,6 +67,8 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     help="Additional list of integers, one per token, that is part of a token's identity.",
 )
 @click.option("--skip-long", is_flag=True, help="Leave out and list samples longer than a batch instead of stopping.")
+@click.option("--split-groups", is_flag=True, help="Let samples of a group be in different batches.")
+@click.option("--separate-groups", is_flag=True, help="Share no position between samples of different groups.")
 @click.option(
     "--shape",
     callback=shape_option,
@@ -85,6 +87,8 @@ def pack(
     token_field: tuple[str, ...],
     key_field: tuple[str, ...],
     skip_long: bool,
+    split_groups: bool,
+    separate_groups: bool,
     shape: Shape | None,
     resume: bool,
     force: bool,
@@ -99,8 +103,8 @@ def pack(
 
     A sample has "input_ids" and "labels" (-100: not trained; labels[i] is predicted by the token at i - 1), or instead
     of labels a "completion_mask" or "assistant_masks". It may have "attention_mask" (pads are dropped), "id", "group"
-    (samples worth merging), "weight", "segments", "position_ids", "kinds", and numbers for each token: "weights",
-    "advantages", "old_logprobs", "ref_logprobs".
+    (samples that stay in one batch if they fit), "weight", "segments", "position_ids", "kinds", and numbers for each
+    token: "weights", "advantages", "old_logprobs", "ref_logprobs".
     """
     if resume and (output is None or samples == "-"):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
@@ -116,6 +120,8 @@ def pack(
                 token_fields=token_field,
                 key_fields=key_field,
                 skip_long=skip_long,
+                split_groups=split_groups,
+                separate_groups=separate_groups,
                 resume=resume,
                 force=force,
                 progress=report,
@@ -154,6 +160,7 @@ def _summary_lines(name: str, summary: Summary, shape: Shape | None, output: Pat
     ratio = f", {r['ratio']:.2f}x fewer" if r["ratio"] else ""
     read = f"{r['tokens']:,} tokens of {count(r['samples'], 'sample')}"
     yield f"{plain(name)}: {read} -> {r['positions']:,} positions in {batches}{ratio}"
+    yield "  " + _bound_line(summary, r)
     dead = f"{r['tokens'] - r['live_tokens']:,} tokens that no label needs"
     yield f"  {r['loss_edges']:,} loss edges, one for each trained label; {dead}"
     yield f"  attended pairs {pairs['separate']:,} -> {pairs['merged']:,}"
@@ -169,6 +176,18 @@ def _summary_lines(name: str, summary: Summary, shape: Shape | None, output: Pat
     yield "  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items())
     if output is not None:
         yield f"  written to {output}"
+
+
+def _bound_line(summary: Summary, record: dict[str, Any]) -> str:
+    """Return how far the number of positions is from the least one."""
+    windows = f" in windows of {summary.window:,} samples" if record["windows"] > 1 else ""
+    batches = f"for batches of {summary.max_length:,}{windows}"
+    price = record["lower_bound"] - record["lower_bound_split"]
+    groups = f"; groups that stay together take {price:,} of them" if price else ""
+    if record["proved_minimal"]:
+        return f"{record['positions']:,} positions, proved minimal {batches}{groups}"
+    share = record["gap"] / record["lower_bound"]
+    return f"at most {record['gap']:,} positions ({share:.3%}) above the least number {batches}{groups}"
 
 
 def _note_lines(summary: Summary, record: dict[str, Any]) -> Iterator[str]:

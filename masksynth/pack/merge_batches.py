@@ -1,10 +1,9 @@
-"""Merge the samples of a table in memory into batches: merge, cut, distribute, lay out."""
+"""Merge the samples of a table in memory into batches: merge, distribute, lay out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
@@ -13,25 +12,42 @@ from masksynth.mask.csr import distinct, segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.assemble import batch_of_forest, batch_of_pieces, table_labels
 from masksynth.pack.batch import PackedBatch
-from masksynth.pack.bins import Slice, bins_of, sizes_of, slices_of
-from masksynth.pack.position_layout import Piece
-from masksynth.pack.prefix import Forest, forest_of, group_codes, live_lengths, trained_tokens
+from masksynth.pack.fill_batches import fill_batches, units_of
+from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
+from masksynth.pack.prefix import forest_of, group_codes, live_lengths, trained_tokens
 from masksynth.pack.sample_columns import SampleTable, select
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
+from masksynth.pack.subforests import count_positions, take_samples
+
+Grouping = Literal["together", "split", "separate"]
+"""What a group means: its samples are in one batch if they fit; nothing; or that nothing is shared across groups."""
 
 
-def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
+def choose_grouping(split_groups: bool, separate_groups: bool) -> Grouping:
+    """Return the grouping that two options state; raise if both are given."""
+    if split_groups and separate_groups:
+        fact = "split_groups and separate_groups contradict each other"
+        raise InvalidInstance(fact, "", "give one of them")
+    return "split" if split_groups else "separate" if separate_groups else "together"
+
+
+def batches_of(
+    table: SampleTable, max_length: int, grouping: Grouping = "together"
+) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
     """Yield the batches of a window's samples, each with its table and the indices of its samples there.
 
-    Samples merge within their group; those without a group merge with one another. A batch contains either samples of
-    groups with segments, or samples of groups without. No sample may have more than ``max_length`` live tokens.
+    Samples of one batch share positions. A batch contains either samples of groups with segments, or samples of groups
+    without. No sample may have more than ``max_length`` live tokens.
 
     Parameters
     ----------
     table : SampleTable
     max_length : int
         Maximum number of positions in a batch.
+    grouping : str
+        ``together``: a group is in one batch if it fits into one, and otherwise each of its samples is on its own.
+        ``split``: each sample is on its own. ``separate``: as ``together``, and nothing is shared across groups.
 
     Examples
     --------
@@ -42,11 +58,11 @@ def batches_of(table: SampleTable, max_length: int) -> Iterator[tuple[SampleTabl
     >>> batch, batch.input_ids.tolist(), batch.loss_position.tolist(), batch.loss_label.tolist()
     (PackedBatch(2 samples, 2 positions, 4 loss edges), [1, 2], [0, 1, 0, 1], [2, 3, 2, 4])
     """
-    segmented = _in_segmented_group(table)
+    segmented = has_segmented_group(table)
     for chosen, merge in ((np.flatnonzero(~segmented), _merge_causal), (np.flatnonzero(segmented), _merge_segmented)):
         if len(chosen):
             sub = table if len(chosen) == len(table) else select(table, chosen)
-            yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length))
+            yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length, grouping))
 
 
 def count_live_tokens(table: SampleTable) -> Int64Array:
@@ -72,57 +88,64 @@ def refuse_long(table: SampleTable, long: BoolArray, max_length: int) -> None:
     raise InvalidInstance(fact, "", remedy, table.place[sample])
 
 
-def _in_segmented_group(table: SampleTable) -> BoolArray:
+def has_segmented_group(table: SampleTable) -> BoolArray:
     """Return whether some sample in each sample's group has segments."""
     groups = {group for group, segments in zip(table.groups, table.segments, strict=True) if segments is not None}
     return np.array([group in groups for group in table.groups], bool)
 
 
-def _merge_causal(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Array, PackedBatch]]:
+def _codes_of_groups(table: SampleTable, grouping: Grouping) -> Int64Array:
+    """Return the code of each sample's group, -1 for samples that are on their own."""
+    alone = [name is None or grouping == "split" for name in table.groups]
+    codes: Int64Array = np.where(alone, -1, group_codes(table))
+    return codes
+
+
+def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
+    """Return the samples of each batch, ascending, in the order of their first ones; ``batch`` is that of each."""
+    parts = np.split(np.argsort(batch, kind="stable"), np.cumsum(np.bincount(batch))[:-1])
+    return sorted(parts, key=lambda part: int(part[0]))
+
+
+def _merge_causal(table: SampleTable, max_length: int, grouping: Grouping) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table without segments."""
     trained, cut = trained_tokens(table)
-    forest = forest_of(table, live_lengths(table, trained, cut))
-    slices = slices_of(forest, _find_openings(table, forest), max_length)
-    first = [int(forest.samples[a:b].min()) for a, b in slices]
-    order = sorted(range(len(slices)), key=first.__getitem__)  # the order in which the samples were read
-    sizes = sizes_of(forest, slices).tolist()
-    for items in bins_of([sizes[i] for i in order], max_length):
-        part = _join_slices(forest, [slices[order[i]] for i in items])
-        yield np.sort(part.samples), batch_of_forest(table, part, trained, cut)
+    key = np.array(group_codes(table), np.int64) if grouping == "separate" else None
+    forest = forest_of(table, live_lengths(table, trained, cut), key)
+    if int((forest.length - forest.shared).sum()) <= max_length:
+        yield np.arange(len(table)), batch_of_forest(table, forest, trained, cut)
+        return
+    group = _codes_of_groups(table, grouping)[forest.samples]
+    batch = fill_batches(forest, units_of(group, count_positions(forest, group + 1)[1:], max_length), max_length)
+    rank = np.empty(len(batch), np.int64)
+    rank[forest.samples] = np.arange(len(batch))
+    for samples in _split_by_batch(batch[rank]):
+        yield samples, batch_of_forest(table, take_samples(forest, np.sort(rank[samples])), trained, cut)
 
 
-def _find_openings(table: SampleTable, forest: Forest) -> Int64Array:
-    """Return the samples at which a new item of the bins begins: each new group, and each new trie without a group."""
-    codes = np.array(group_codes(table), np.int64)[forest.samples]
-    groupless = np.array([group is None for group in table.groups], bool)[forest.samples]
-    opens = np.ones(len(codes), bool)
-    opens[1:] = (codes[1:] != codes[:-1]) | (groupless[1:] & (forest.shared[1:] == 0))
-    return np.flatnonzero(opens)
-
-
-def _join_slices(forest: Forest, slices: Sequence[Slice]) -> Forest:
-    """Return some slices of a forest one after another, each isolated from the others."""
-    samples, length, shared = (
-        np.concatenate([column[a:b] for a, b in slices]) for column in (forest.samples, forest.length, forest.shared)
-    )
-    shared[np.cumsum([0, *(b - a for a, b in slices)])[:-1]] = 0  # the first sample of a slice shares nothing
-    return Forest(samples, length, shared)
-
-
-def _merge_segmented(table: SampleTable, max_length: int) -> Iterator[tuple[Int64Array, PackedBatch]]:
+def _merge_segmented(
+    table: SampleTable, max_length: int, grouping: Grouping
+) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table each group of which has segments."""
     spans = spans_of(table)
-    if any(group is None for group in table.groups):
-        table = replace(table, groups=_connected_groups(table))
-    order = np.argsort(np.array(group_codes(table)), kind="stable")
-    pieces = sorted(_pieces(table, order, max_length), key=lambda piece: int(piece.samples[0]))
+    merged = merge_segments(table, grouping == "separate")
     labels = table_labels(table, spans.trained, spans.predictor)
-    for items in bins_of([len(piece.source) for piece in pieces], max_length):
-        chosen = [pieces[i] for i in items]
-        samples = np.sort(np.concatenate([piece.samples for piece in chosen]))
-        yield samples, batch_of_pieces(table, chosen, labels)
+    if len(merged.source) <= max_length:
+        yield merged.samples, batch_of_pieces(table, [merged], labels)
+        return
+    needed = positions_of_samples(table, merged)
+    _refuse_copies(table, np.diff(needed.offset), max_length)
+    group = _codes_of_groups(table, grouping)
+    sizes = np.diff(unite_sets(needed, group + 1).offset)[1:]
+    unit = units_of(group, sizes, max_length)
+    forest = forest_of_sets(unite_sets(needed, unit))
+    batch = np.empty(len(forest.samples), np.int64)
+    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length)
+    for samples in _split_by_batch(batch[unit]):
+        yield samples, batch_of_pieces(table, [piece_of_samples(table, merged, needed, samples)], labels)
 
 
+<<<<<<< HEAD
 def _connected_groups(table: SampleTable) -> tuple[Any, ...]:
     """Return the groups, with one of its own for each connected component of the samples without a group.
 
@@ -190,35 +213,11 @@ def _cut_group(sub: SampleTable, merged: Piece, members: Int64Array, max_length:
 
 
 def refuse_copies(table: SampleTable, sample: int, positions: int, max_length: int) -> None:
+=======
+def _refuse_copies(table: SampleTable, positions: Int64Array, max_length: int) -> None:
+>>>>>>> main
     """Raise for a sample that fits by its tokens, but not with the copies that equal tokens in one row need."""
-    fact = f"sample {table.ids[sample]!r} needs {positions} positions, a batch holds {max_length}"
-    raise InvalidInstance(fact, "", "raise --max-length", table.place[sample])
-
-
-def _piece_of_group(sub: SampleTable, merged: Piece, members: Int64Array, low: int, high: int) -> Piece:
-    """Return the positions ``low <= p < high`` of a piece, with the samples that use them (consecutive in ``sub``)."""
-    begin, end = int(sub.offset[members[0]]), int(sub.offset[members[-1] + 1])
-    first, last = np.searchsorted(merged.live, [begin, end]).tolist()
-    rows = merged.row_offset[low : high + 1]
-    part = slice(int(rows[0]), int(rows[-1]))
-    return Piece(
-        members,
-        merged.source[low:high],
-        rows - rows[0],
-        (merged.key_start[part] - low).astype(np.int32),
-        (merged.key_end[part] - low).astype(np.int32),
-        merged.live[first:last],
-        merged.position[first:last] - low,
-    )
-
-
-def _piece_of_table(table: SampleTable, sub: SampleTable, which: Int64Array, piece: Piece) -> Piece:
-    """Return a piece of ``sub = select(table, which)`` with flat indices into ``table``."""
-    shift = table.offset[which] - sub.offset[:-1]  # shift of the flat indices of each sample
-
-    def index_in_table(flat: Int64Array) -> Int64Array:
-        return flat + shift[np.searchsorted(sub.offset, flat, "right") - 1]
-
-    return replace(
-        piece, samples=which[piece.samples], source=index_in_table(piece.source), live=index_in_table(piece.live)
-    )
+    if (positions > max_length).any():
+        sample = int(np.argmax(positions > max_length))
+        fact = f"sample {table.ids[sample]!r} needs {positions[sample]} positions, a batch holds {max_length}"
+        raise InvalidInstance(fact, "", "raise --max-length", table.place[sample])

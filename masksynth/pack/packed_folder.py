@@ -45,10 +45,11 @@ class Entry(msgspec.Struct, frozen=True):
     hash: str | None = None
 
 
-class Options(msgspec.Struct, frozen=True):
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     """The options of `pack_samples` with which a folder was written, and the version of masksynth.
 
     ``token_fields`` and ``key_fields`` are the names of all per-token lists that were looked for, with the defaults.
+    Options that are off are not stored, so that folders written before there were such options keep their hash.
     """
 
     max_length: int
@@ -57,6 +58,8 @@ class Options(msgspec.Struct, frozen=True):
     key_fields: tuple[str, ...]
     skip_long: bool
     version: str
+    split_groups: bool = False
+    separate_groups: bool = False
 
 
 class Manifest(msgspec.Struct, frozen=True):

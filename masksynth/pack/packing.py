@@ -14,13 +14,13 @@ from typing import IO, Any, cast
 import msgspec
 import numpy as np
 
-from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.errors import Contradiction, InvalidInstance, MasksynthError
 from masksynth.files import Content
 from masksynth.pack.batch import PackedBatch, batch_hash
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.dimensions import refuse_other_dimensions
 from masksynth.pack.journal import Record, checksum_of, read_records
-from masksynth.pack.merge_batches import batches_of, is_too_long, refuse_long
+from masksynth.pack.merge_batches import batches_of, choose_grouping, is_too_long, refuse_long
 from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.read_files import read_samples
 from masksynth.pack.run_summary import Summary, count_batch, count_samples
@@ -36,6 +36,7 @@ from masksynth.pack.write_folder import (
     write_window,
 )
 from masksynth.tasks.canonical import shown
+from masksynth.verify.pack_bounds import bound_positions
 from masksynth.verify.packs import check_packed
 from masksynth.versions import versions
 
@@ -52,13 +53,15 @@ def pack_batches(
     token_fields: Sequence[str] = (),
     key_fields: Sequence[str] = (),
     skip_long: bool = False,
+    split_groups: bool = False,
+    separate_groups: bool = False,
 ) -> Iterator[PackedBatch]:
     """Yield the merged batches of some samples; nothing is written.
 
     Parameters
     ----------
     samples : path, "-", binary stream, or iterable of mappings
-    max_length, window, token_fields, key_fields, skip_long
+    max_length, window, token_fields, key_fields, skip_long, split_groups, separate_groups
         As for `pack_samples`.
 
     Examples
@@ -72,9 +75,10 @@ def pack_batches(
     ([1, 2], [2, 3, 4], [0, 0, 1])
     """
     _check_options(max_length, window, token_fields, key_fields)
+    grouping = choose_grouping(split_groups, separate_groups)
     for each in windows(_read_tables(samples, token_fields, key_fields), window):
         table, _ = _drop_long(each.table, max_length, skip_long)
-        for part, chosen, batch in batches_of(table, max_length):
+        for part, chosen, batch in batches_of(table, max_length, grouping):
             check_packed(batch, part, chosen)
             yield batch
 
@@ -88,6 +92,8 @@ def pack_samples(
     token_fields: Sequence[str] = (),
     key_fields: Sequence[str] = (),
     skip_long: bool = False,
+    split_groups: bool = False,
+    separate_groups: bool = False,
     resume: bool = False,
     force: bool = False,
     progress: Progress = lambda _: None,
@@ -95,8 +101,9 @@ def pack_samples(
     """Pack training samples into merged batches that train exactly like the separate samples.
 
     Two tokens become one position iff they are equivalent: equal identity (token id, position, kind, additional keys)
-    and equal rows (``docs/theory.md``, section 3). For causal samples that is the trie of each group. Each batch is
-    checked against its samples before it is written.
+    and equal rows (``docs/theory.md``, section 3). For causal samples that is the trie of the samples of a batch. Each
+    batch is checked against its samples before it is written, and the number of positions is compared with a lower
+    bound for all distributions of a window's samples over batches (``docs/theory.md``, section 12).
 
     Parameters
     ----------
@@ -108,8 +115,8 @@ def pack_samples(
         The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears at the end of the run.
         None: only count.
     max_length : int
-        Maximum number of positions in a batch. A group that does not fit is cut between samples, and what its parts
-        share is repeated.
+        Maximum number of positions in a batch. A group that fits is in one batch; one that does not is distributed
+        over several, and what its parts share is repeated.
     window : int
         Number of samples that are held and merged at a time.
     token_fields : sequence of str
@@ -118,6 +125,10 @@ def pack_samples(
         Additional per-token lists of integers that are part of a token's identity.
     skip_long : bool
         Leave out, and list, samples with more live tokens than ``max_length``, instead of raising.
+    split_groups : bool
+        Distribute each sample on its own, so that fewer positions may be needed; groups may be in several batches.
+    separate_groups : bool
+        Share no position between samples of different groups.
     resume : bool
         Continue an unfinished run with the same samples and options after its last complete window.
     force : bool
@@ -140,9 +151,19 @@ def pack_samples(
     _check_options(max_length, window, token_fields, key_fields)
     target = None if output is None else Path(os.path.abspath(output)).resolve()
     fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
-    options = Options(int(max_length), int(window), fields, keys, bool(skip_long), versions()["masksynth"])
+    choose_grouping(split_groups, separate_groups)
+    options = Options(
+        max_length=int(max_length),
+        window=int(window),
+        token_fields=fields,
+        key_fields=keys,
+        skip_long=bool(skip_long),
+        version=versions()["masksynth"],
+        split_groups=bool(split_groups),
+        separate_groups=bool(separate_groups),
+    )
     inputs = [samples] if isinstance(samples, (str, Path)) else []
-    summary = Summary(max_length, missing={*token_fields, *key_fields})
+    summary = Summary(max_length, int(window), missing={*token_fields, *key_fields})
     try:
         settings = msgspec.to_builtins(options)
         with (
@@ -242,14 +263,24 @@ def _drop_long(table: SampleTable, max_length: int, skip_long: bool) -> tuple[Sa
     return drop_samples(table, long), [table.ids[s] for s in np.flatnonzero(long).tolist()]
 
 
+def _bound_window(table: SampleTable, options: Options, positions: int) -> Counter[str]:
+    """Return lower bounds on the positions of a window, in which ``positions`` are sufficient."""
+    split, separate = options.split_groups, options.separate_groups
+    free, kept = bound_positions(table, options.max_length, split, separate, positions)
+    if kept > positions:
+        raise Contradiction("masksynth.verify", kept, "masksynth.pack", positions, "positions of a window")
+    return Counter(windows=1, bound_free=free, bound_kept=kept)
+
+
 def _pack_window(folder: Path | None, window: Window, options: Options, summary: Summary) -> Record:
     """Merge and check one window, and write it if there is a folder; add the time to the summary's ``seconds``."""
     start, seconds = perf_counter(), summary.seconds
     table, skipped = _drop_long(window.table, options.max_length, options.skip_long)
     counts = count_samples(table)
+    grouping = choose_grouping(options.split_groups, options.separate_groups)
     entries: list[Entry] = []
     contents: list[Content] = []
-    for part, chosen, batch in batches_of(table, options.max_length):
+    for part, chosen, batch in batches_of(table, options.max_length, grouping):
         merged = perf_counter()
         check_packed(batch, part, chosen)
         checked = perf_counter()
@@ -262,6 +293,10 @@ def _pack_window(folder: Path | None, window: Window, options: Options, summary:
         for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
             seconds[name] += value
         start = end
+    counts += _bound_window(table, options, counts["positions"])
+    bounded = perf_counter()
+    seconds["check"] += bounded - start
+    start = bounded
     batches_of_group = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
     record = Record(
         checksum=checksum_of(window.table),

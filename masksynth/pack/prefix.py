@@ -94,7 +94,7 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
     length : (S,) int64
         Number of live tokens of each sample.
     key : (S,) int64, optional
-        Samples with different keys, integers from 0, share nothing; by default the codes of their groups.
+        Samples with different keys, integers from 0, share nothing; by default all have the same one.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
     """
     if key is None:
-        key = np.array(group_codes(table), np.int64)
+        key = np.zeros(len(table), np.int64)
     code = identities(table)
     if are_chained(code, table.offset, length):
         texts, last = chain_ends(sort_texts(code, table.offset, length, key))
@@ -142,7 +142,7 @@ def sort_texts(code: AnyArray, offset: Int64Array, length: Int64Array, key: Int6
         As for `forest_of`.
     """
     size = code.itemsize
-    tokens = memoryview(np.ascontiguousarray(code, code.dtype.newbyteorder("<"))).cast("B")  # sliced without copies
+    tokens = np.ascontiguousarray(code, code.dtype.newbyteorder("<")).data.cast("B")  # sliced without copies
     head = [number.to_bytes(size, "big") for number in range(int(key.max(initial=0)) + 1)]
     begin, end = (size * offset[:-1]).tolist(), (size * (offset[:-1] + length)).tolist()
     return (head[number] + tokens[start:stop] for number, start, stop in zip(key.tolist(), begin, end, strict=True))

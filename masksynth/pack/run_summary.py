@@ -25,8 +25,10 @@ class Summary:
     Parameters
     ----------
     max_length : int
+    window : int
+        Number of samples that are merged at a time.
     counts : mapping of str to int
-        Samples, tokens, positions, pairs, blocks, ..., summed over all windows.
+        Samples, tokens, positions, lower bounds, pairs, blocks, ..., summed over all windows.
     seconds : dict
         ``read``, ``merge``, ``check`` and ``write``, of this run.
     scattered : dict
@@ -40,6 +42,7 @@ class Summary:
     """
 
     max_length: int
+    window: int
     counts: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     scattered: dict[str | int, None] = field(default_factory=dict)
@@ -57,12 +60,21 @@ class Summary:
         self.skipped += record.skipped
 
     def record(self, shape: Shape | None = None) -> dict[str, Any]:
-        """Return the summary as plain JSON values, with FLOPs for the shape of a model."""
+        """Return the summary as plain JSON values, with FLOPs for the shape of a model.
+
+        ``lower_bound`` is a number of positions that batches of the samples of each window have at least, groups kept
+        together if they are; ``lower_bound_split`` one however the samples of a window are distributed.
+        """
         c = self.counts
         names = ("samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups")
         result: dict[str, Any] = {
             **{name: c[name] for name in names},
             "max_length": self.max_length,
+            "lower_bound": c["bound_kept"],
+            "lower_bound_split": c["bound_free"],
+            "gap": c["positions"] - c["bound_kept"],
+            "proved_minimal": c["positions"] == c["bound_kept"],
+            "windows": c["windows"],
             "ratio": round(c["tokens"] / c["positions"], 4) if c["positions"] else None,
             "pairs": {"separate": c["pairs_separate"], "merged": c["pairs_merged"]},
             "padding": c["batches"] * self.max_length - c["positions"],

@@ -69,7 +69,8 @@ def build_rows(spans: Spans, classes: Classes, first: Int64Array) -> Rows:
     """
     runs = _find_runs(spans, classes, first)
     rows = _extend_rows(runs, classes, _intervals_of_first_tokens(spans, classes, runs))
-    return rows if len(classes.place) == len(classes.copies) else _rows_of_copies(rows, classes)
+    in_order = np.array_equal(classes.kind, np.arange(len(classes.copies)))  # position c is the only one of class c
+    return rows if in_order else _rows_of_copies(rows, classes)
 
 
 @dataclass(frozen=True, eq=False)

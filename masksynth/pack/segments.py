@@ -2,8 +2,8 @@
 
 A class gets max(1, the most of its tokens in one row) positions, its *copies* (``docs/theory.md``, section 3). First
 copies are numbered by the first appearance of their class, so that what a token sees precedes it (outside full
-segments). Second copies follow all first ones of the group, then third ones, so that a run of tokens that occurs twice
-in a row is two runs of positions. `masksynth.pack.segment_rows` finds the rows.
+segments). Second copies follow all first ones, then third ones (separate groups one after another), so that a run of
+tokens that occurs twice in a row is two runs of positions. `masksynth.pack.segment_rows` finds the rows.
 """
 
 from __future__ import annotations
@@ -20,27 +20,29 @@ from masksynth.pack.segment_rows import Classes, build_rows
 from masksynth.pack.token_colours import classes_of
 
 
-def merge_segments(table: SampleTable) -> tuple[Piece, Int64Array]:
-    """Return all samples of a table as one piece, and the group code of each position.
-
-    The positions of a group are consecutive.
+def merge_segments(table: SampleTable, separate: bool = False) -> Piece:
+    """Return all samples of a table as one piece.
 
     Parameters
     ----------
     table : SampleTable
-        Sorted by group: `group_codes` do not decrease.
+    separate : bool
+        Whether samples of different groups share nothing; the positions of a group are then consecutive.
     """
     spans = spans_of(table)
-    group = np.repeat(np.array(group_codes(table), np.int64), np.diff(table.offset))  # group of each token
-    identity = _pair_codes(_pair_codes(identities(table).astype(np.int64), key_of(table, "position_ids")), group)
+    identity = _pair_codes(identities(table).astype(np.int64), key_of(table, "position_ids"))
+    group = np.zeros(len(table), np.int64)
+    if separate:
+        group = np.array(group_codes(table), np.int64)
+        identity = _pair_codes(identity, np.repeat(group, np.diff(table.offset)))
     number = classes_of(table, spans, identity)
     live = np.flatnonzero(spans.live)
     first = np.zeros(int(number.max(initial=-1)) + 1, np.int64)
     first[number[live][::-1]] = live[::-1]  # reversed, so that the last write to a class is its first token
-    classes = _place_classes(table, spans, number, group[first])
+    classes = _place_classes(table, spans, number, group[np.searchsorted(table.offset, first, "right") - 1])
     rows = build_rows(spans, classes, first)
     source = first[classes.kind]
-    return Piece(np.arange(len(table)), source, *rows, live, classes.position[number[live]]), group[source]
+    return Piece(np.arange(len(table)), source, *rows, live, classes.position[number[live]])
 
 
 def _pair_codes(left: Int64Array, right: Int64Array) -> Int64Array:
@@ -60,7 +62,7 @@ def _place_classes(table: SampleTable, spans: Spans, number: Int64Array, group: 
     number : (U,) int64
         Class of each token, -1 for dead ones.
     group : (C,) int64
-        Group of each class.
+        Group of each class; 0 if groups are not separate.
     """
     count = len(group)
     copies = np.ones(count, np.int64)

@@ -60,7 +60,7 @@ def label_targets(batch: PackedBatch) -> tuple[Int64Array, Int64Array]:
 
 
 def position_groups(batch: PackedBatch, groups: tuple[Any, ...] | None) -> Int64Array | None:
-    """Return the code of the group that each position serves; None without groups.
+    """Return the code of the group that each position serves; None without groups, or if a position serves two.
 
     Parameters
     ----------
@@ -74,7 +74,10 @@ def position_groups(batch: PackedBatch, groups: tuple[Any, ...] | None) -> Int64
     known: dict[str, int] = {}
     codes = np.fromiter((known.setdefault(repr(group), len(known)) for group in groups), np.int64, len(groups))
     group = np.full(batch.positions, -1, np.int64)
-    group[batch.sample_position] = np.repeat(codes, np.diff(batch.sample_offset))
+    served = np.repeat(codes, np.diff(batch.sample_offset))
+    group[batch.sample_position] = served
+    if (group[batch.sample_position] != served).any():
+        return None
     # index of the latest position at or before each one that some sample uses
     latest = np.maximum.accumulate(np.where(group >= 0, np.arange(batch.positions), 0))
     return group[latest]

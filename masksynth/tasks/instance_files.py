@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, check_type
-from masksynth.tasks.canonical import canonical, shown
+from masksynth.tasks.canonical import canonical, canonical_texts, shown
 from masksynth.tasks.merged import Question
 from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily
 from masksynth.tasks.parse_json import MAX_BYTES as MAX_BYTES
@@ -61,6 +62,7 @@ def load(source: str | Path | IO[bytes] | IO[str]) -> Instance:
     return loads(source.read(MAX_BYTES + 1), name if isinstance(name, str) else "<stream>")
 
 
+@paused_collector()
 def loads(data: bytes | str, source: str = "") -> Instance:
     """Read an instance from JSON text.
 
@@ -164,9 +166,28 @@ def content_hash(family: TaskFamily) -> str:
     """Return the SHA-256 (hex) of the canonical JSON of ``tasks`` with defaults, without name and source."""
     digest = hashlib.sha256(b"[")
     for index, task in enumerate(family.tasks):
-        digest.update(("," if index else "").encode() + canonical(task_document(task)).encode())
+        digest.update(("," if index else "").encode() + _canonical_task(task).encode())
     digest.update(b"]")
     return digest.hexdigest()
+
+
+def _canonical_task(task: Task) -> str:
+    """Return ``canonical(task_document(task))``, its nodes column by column."""
+    nodes = task.nodes
+    inputs = canonical_texts(node.input for node in nodes)
+    carries = [
+        f"[{text}]" if len(carried := node.carries or ()) == 1 and carried[0] is node.input else canonical(carried)
+        for node, text in zip(nodes, inputs, strict=True)
+    ]
+    kinds, names = canonical_texts(node.kind for node in nodes), canonical_texts(node.name for node in nodes)
+    listed = ",".join(
+        f'{{"carries":{carried},"input":{text},"kind":{kind},"name":{name},"position":{node.position}}}'
+        for node, carried, text, kind, name in zip(nodes, carries, inputs, kinds, names, strict=True)
+    )
+    tables = task.attends[0] if len(task.attends) == 1 else task.attends
+    predict = [{"node": p.node, "label": p.label, "weight": p.weight, "hides": p.hides} for p in task.predict]
+    head = f'"attends":{canonical(tables)},"closure":{canonical(task.closure)},"name":{canonical(task.name)}'
+    return f'{{{head},"nodes":[{listed}],"predict":{canonical(predict)}}}'
 
 
 def question_of(family: TaskFamily, layers: int | None = None, sparse: bool = False) -> Question:

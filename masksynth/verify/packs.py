@@ -158,7 +158,7 @@ def _check_losses(batch: Any, table: Any, tokens: _Tokens, position: Int64Array)
         "loss_label": table.labels[token],
         "loss_index": token - tokens.begin[sample],
         "loss_weight": weight,
-        "loss_position": position[_predictors(table, tokens.samples, trained)],
+        "loss_position": position[find_predictors(table, tokens.samples, trained)],
     }
     for name, values in expected.items():
         given = getattr(batch, name)
@@ -176,7 +176,7 @@ def _check_losses(batch: Any, table: Any, tokens: _Tokens, position: Int64Array)
             raise WrongAnswer("loss edges", f"the field {name} differs")
 
 
-def _predictors(table: Any, samples: Int64Array, trained: Int64Array) -> Int64Array:
+def find_predictors(table: Any, samples: Int64Array, trained: Int64Array) -> Int64Array:
     """Return the index, among the batch's tokens, of the token that predicts each trained label.
 
     It is the token before; in a segment with ``predict="self"`` the token itself, and for the first label of another

@@ -53,11 +53,11 @@ def positions_of_sample(sample):
     return result
 
 
-def task_of(sample) -> Task:
+def task_of(sample, separate=False) -> Task:
     rows, predictor = rows_of_sample(sample)
     zeros = [0] * len(rows)
     keys = zip(*(sample.get(name) or zeros for name in KEYS), strict=True)
-    kinds = [kind_of(key, sample.get("group")) for key in keys]
+    kinds = [kind_of(key, sample.get("group") if separate else ...) for key in keys]
     places = positions_of_sample(sample)
     nodes = [Node(f"t{i}", token, places[i], kinds[i]) for i, token in enumerate(sample["input_ids"])]
     attends = {f"t{i}": [f"t{k}" for k in row] for i, row in enumerate(rows)}
@@ -68,8 +68,9 @@ def task_of(sample) -> Task:
     return Task(str(sample["id"]), nodes, attends, predict)
 
 
-def family_of(samples) -> Instance:
-    return Instance(TaskFamily([task_of(sample) for sample in samples]), "samples")
+def family_of(samples, separate=False) -> Instance:
+    """The family of some samples; ``separate``: nodes of different groups are never equivalent."""
+    return Instance(TaskFamily([task_of(sample, separate) for sample in samples]), "samples")
 
 
 def groups_of_positions(batch, groups):
@@ -85,11 +86,11 @@ def groups_of_positions(batch, groups):
 
 
 def merged_of(batch: PackedBatch, instance: Instance, groups=None) -> MergedTask:
-    """The merged task that a batch of these samples, in this order and these groups, claims to be."""
+    """The merged task that a batch of these samples, in this order and these separate groups, claims to be."""
     labels = tuple(dict.fromkeys(batch.loss_label.tolist()))
     zeros = np.zeros(batch.positions, np.int64)
     keys = zip(*(batch.keys.get(name, zeros).tolist() for name in KEYS), strict=True)
-    group = groups_of_positions(batch, groups or ["g"] * len(batch.samples))
+    group = groups_of_positions(batch, groups or [...] * len(batch.samples))
     kinds = [kind_of(*both) for both in zip(keys, group, strict=True)]
     embeddings = {}
     for number, task in enumerate(instance.family.tasks):

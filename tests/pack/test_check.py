@@ -125,7 +125,8 @@ def test_a_position_that_nobody_uses():
     assert refused(batch_of_arrays(arrays, batch.samples), table, samples)
 
 
-def test_a_leak_between_groups():
-    table, samples, batch = CASES[0]
+def test_a_leak_between_separate_groups():
+    table = join(list(read_samples(DATA / "gsm8k_rollouts.jsonl.gz")))
+    table, samples, batch = next(batches_of(table, 10**6, "separate"))
     roots = np.flatnonzero(batch.position_ids == 0)
     assert refused(replace(batch, mask=flipped(batch.mask, int(roots[1]), int(roots[0]))), table, samples)

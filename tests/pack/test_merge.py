@@ -7,6 +7,7 @@ from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import masksynth as ms
 from masksynth.merge import merge
@@ -15,12 +16,13 @@ from tests.pack.families import family_of, merged_of
 from tests.pack.strategies import ROUTE, causal_samples, segmented_samples
 
 
-def check(samples):
-    """The one batch of some samples, which is their minimal merged task, groups kept apart."""
-    [batch] = pack_batches(samples, key_fields=[ROUTE])
-    instance = family_of(samples)
+def check(samples, separate=False):
+    """The one batch of some samples, which is their minimal merged task."""
+    [batch] = pack_batches(samples, key_fields=[ROUTE], separate_groups=separate)
+    instance = family_of(samples, separate)
     assert batch.positions == len(merge(instance).positions)
-    ms.verify(instance, merged_of(batch, instance, [sample.get("group") for sample in samples]))
+    groups = [sample.get("group") for sample in samples] if separate else None
+    ms.verify(instance, merged_of(batch, instance, groups))
     return batch
 
 
@@ -69,8 +71,10 @@ def test_equal_leaves_of_two_groups_have_their_own_copies():
             "segments": [{"length": 1, "position": 0, "predict": "self"}],
         },
     ]
-    [batch] = pack_batches(samples)
+    [batch] = pack_batches(samples, separate_groups=True)
     assert batch.positions == 4
+    [batch] = pack_batches(samples)
+    assert batch.positions == 3
 
 
 def test_equal_tokens_that_see_themselves_alone_need_one_position():
@@ -92,12 +96,12 @@ def test_equal_tokens_that_see_themselves_alone_need_one_position():
 
 
 @settings(max_examples=150, deadline=None)
-@given(causal_samples())
-def test_causal_samples(samples):
-    check(samples)
+@given(causal_samples(), st.booleans())
+def test_causal_samples(samples, separate):
+    check(samples, separate)
 
 
 @settings(max_examples=400, deadline=None)
-@given(segmented_samples())
-def test_segmented_samples(samples):
-    check(samples)
+@given(segmented_samples(), st.booleans())
+def test_segmented_samples(samples, separate):
+    check(samples, separate)

@@ -1,7 +1,4 @@
-"""Packing end to end: nothing lost, nothing repeated, nothing merged across groups, whatever window.
-
-Order and limit.
-"""
+"""Packing end to end: nothing lost, nothing repeated, whatever window, order and limit."""
 
 import json
 from collections import Counter
@@ -25,11 +22,11 @@ FILES = {"gsm8k_rollouts": 3216, "preference_pairs": 767, "reasoning_calls": 842
 
 
 def trie_positions(samples):
-    """Distinct live prefixes of each group: the positions of a prefix tree, counted the plain way."""
+    """Distinct live prefixes: the positions of a prefix tree, counted the plain way."""
     prefixes = set()
-    for number, sample in enumerate(samples):
+    for sample in samples:
         last = max((i for i, label in enumerate(sample["labels"]) if label != -100), default=0)
-        prefixes |= {(sample.get("group", number), tuple(sample["input_ids"][: i + 1])) for i in range(last)}
+        prefixes |= {tuple(sample["input_ids"][: i + 1]) for i in range(last)}
     return len(prefixes)
 
 
@@ -68,9 +65,11 @@ def test_real_samples_come_back_and_every_label_is_there_once(tmp_path, name, ma
     record = summary.record()
     assert (record["tokens"], record["samples"], record["batches"]) == (FILES[name], len(samples), len(packed))
     assert record["loss_edges"] == asked.total()
-    assert record["positions"] >= trie_positions(samples)
+    assert record["positions"] >= record["lower_bound"] >= record["lower_bound_split"] >= trie_positions(samples)
+    assert record["gap"] <= record["lower_bound"] // 100
     if max_length == 32768:
         assert record["positions"] == trie_positions(samples)
+        assert (record["gap"], record["proved_minimal"], record["windows"]) == (0, True, 1)
     assert record["pairs"]["merged"] == sum(batch.mask.pairs for batch in packed)
     assert set(record["seconds"]) == {"read", "merge", "check", "write"}
 
@@ -112,14 +111,15 @@ def test_equal_runs_give_equal_bytes(tmp_path):
     assert all((tmp_path / "b" / p.name).read_bytes() == p.read_bytes() for p in (tmp_path / "a").iterdir())
 
 
-def test_groups_are_isolated_and_samples_without_one_merge():
+def test_separate_groups_are_isolated_and_samples_without_one_merge():
     row = {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
-    [batch] = pack_batches(
-        [{**row, "id": 1, "group": "a"}, {**row, "id": 2, "group": "b"}, {**row, "id": 3}, {**row, "id": 4}]
-    )
+    named = [{**row, "id": 1, "group": "a"}, {**row, "id": 2, "group": "b"}, {**row, "id": 3}, {**row, "id": 4}]
+    [batch] = pack_batches(named, separate_groups=True)
     assert batch.positions == 6
-    [batch] = pack_batches([{**row, "id": 1, "group": 1}, {**row, "id": 2, "group": "1"}])
+    [batch] = pack_batches([{**row, "id": 1, "group": 1}, {**row, "id": 2, "group": "1"}], separate_groups=True)
     assert batch.positions == 4
+    [batch] = pack_batches(named)
+    assert batch.positions == 2
 
 
 def test_keys_tell_tokens_apart_and_are_stored():
@@ -184,7 +184,7 @@ def test_a_group_apart_is_gathered_within_the_window_and_reported_beyond_it(tmp_
     row = {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
     samples = [{**row, "id": i, "group": group} for i, group in enumerate("aabbab")]
     summary = pack_samples(samples, tmp_path / "one")
-    assert (summary.record()["positions"], summary.record()["scattered_groups"]) == (4, [])
+    assert (summary.record()["positions"], summary.record()["scattered_groups"]) == (2, [])
     summary = pack_samples(samples, tmp_path / "two", window=3)
     assert summary.record()["scattered_groups"] == ["a", "b"]
     assert by_id(s | {"group": "x"} for s in unpack_samples(tmp_path / "two")) == by_id(
@@ -227,7 +227,7 @@ def test_no_sample(tmp_path):
 def test_arranged_batches_hold_the_same_samples(tmp_path):
     """Another order of the positions is another layout of the same training."""
     pack_samples(DATA / "reasoning_calls.jsonl.gz", tmp_path / "packed")
-    arrange_packed(tmp_path / "packed", tmp_path / "arranged", ArrangeOptions(16), lambda *_: None)
+    arrange_packed(tmp_path / "packed", tmp_path / "arranged", ArrangeOptions(4), lambda *_: None)
     assert list(unpack_samples(tmp_path / "arranged")) == list(unpack_samples(tmp_path / "packed"))
     table = join(list(read_samples(DATA / "reasoning_calls.jsonl.gz")))
     [batch] = open_packed(tmp_path / "arranged")

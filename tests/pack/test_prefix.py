@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.pack.check_samples import tables_of
-from masksynth.pack.prefix import LONGEST, SHORTEST, common_prefixes, forest_of, identities
+from masksynth.pack.prefix import LONGEST, SHORTEST, common_prefixes, forest_of, group_codes, identities
 from tests.pack.strategies import ROUTE, causal_samples
 
 
@@ -63,10 +63,10 @@ def test_identities_are_equal_where_token_and_keys_are(samples):
 
 @settings(max_examples=100, deadline=None)
 @given(causal_samples(most=8))
-def test_a_forest_shares_within_a_group_only(samples):
+def test_a_forest_of_separate_groups_shares_within_a_group_only(samples):
     read = table(samples)
     length = np.diff(read.offset)
-    forest, code = forest_of(read, length), identities(read).tolist()
+    forest, code = forest_of(read, length, np.array(group_codes(read), np.int64)), identities(read).tolist()
     cut = read.offset.tolist()
     order = forest.samples.tolist()
     assert sorted(order) == list(range(len(samples)))

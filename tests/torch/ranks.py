@@ -28,7 +28,7 @@ def gradients_of_ranks(folder, out):
 
 
 def step(rank, folder, out):
-    faulthandler.dump_traceback_later(120, exit=True)  # a rank that waits forever fails the test and says where
+    faulthandler.dump_traceback_later(300, exit=True)  # a rank that waits forever fails the test and says where
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=rank, world_size=RANKS)
     torch.save(gradients_and_divisor(folder), f"{out}/{rank}.pt")

@@ -1,0 +1,238 @@
+"""Lower bounds on the positions of packed batches, from the samples alone.
+
+Samples need nodes: a causal sample those of the prefix tree of all samples on its path. Each batch holds at most C
+nodes, and all nodes of each of its samples. The bound (``docs/theory.md``, section 12) is the sum over all nodes v of
+N(v), a lower bound on the number of batches that hold v:
+
+    N(v) = max(1, N(w) of the children w, ceil(sum of N(w) over all w strictly below v / (C - d(v) - 1)))
+
+where v has d(v) strict ancestors. Along a path without branches N is constant, so the tree is compressed, and a stack
+of the open nodes visits it bottom-up in one pass over the sorted samples.
+
+Segmented samples, and groups that stay together, need sets of nodes that are not paths: `masksynth.verify.set_bounds`.
+Nothing of ``masksynth.pack`` is used.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from masksynth.mask.typing import Int32Array, Int64Array
+from masksynth.verify.ragged import repeat_ranges
+from masksynth.verify.segment_nodes import Nodes, nodes_of_segments
+from masksynth.verify.set_bounds import bound_sets, classes_of_nodes
+
+IGNORED = -100
+"""Label of a token that is not trained."""
+
+
+class Bounds(NamedTuple):
+    """Lower bounds on the positions of all batches of some samples.
+
+    Parameters
+    ----------
+    free : int
+        However the samples are distributed over batches.
+    kept : int
+        If each group that fits into a batch is in one.
+    """
+
+    free: int
+    kept: int
+
+
+def bound_positions(table: Any, limit: int, split: bool = False, separate: bool = False, known: int = -1) -> Bounds:
+    """Return lower bounds on the positions of all batches of the samples of a table.
+
+    Samples of groups without segments and those of the other groups are in different batches.
+
+    Parameters
+    ----------
+    table : SampleTable
+    limit : int
+        Most positions C of a batch; no sample needs more.
+    split : bool
+        Whether groups may be in several batches, so that both bounds are the same.
+    separate : bool
+        Whether samples of different groups share nothing.
+    known : int
+        A number of positions that is sufficient: where the first bound equals it, the second one is not computed.
+
+    Examples
+    --------
+    Two samples of 4 and 3 needed tokens share 2; batches of 4 hold one each, so that the 2 are repeated.
+
+    >>> from types import SimpleNamespace
+    >>> columns = {"tokens": np.array([1, 2, 3, 4, 5, 1, 2, 6, 7]), "offset": np.array([0, 5, 9])}
+    >>> labels = np.array([-100] * 4 + [1] + [-100] * 3 + [1])
+    >>> table = SimpleNamespace(**columns, labels=labels, keys={}, groups=(None, None), segments=(None, None))
+    >>> bound_positions(table, 7), bound_positions(table, 4)
+    (Bounds(free=5, kept=5), Bounds(free=7, kept=7))
+    """
+    groups = [(type(name), name) for name in table.groups]
+    mixed = {name for name, segments in zip(groups, table.segments, strict=True) if segments is not None}
+    segmented = np.array([name in mixed for name in groups], bool)
+    code = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    group = np.array([-1 if name[1] is None else code[name] for name in groups], np.int64)
+    head = np.array([code[name] for name in groups], np.int64) if separate else np.zeros(len(groups), np.int64)
+    causal, other = np.flatnonzero(~segmented), np.flatnonzero(segmented)
+    order, length, shared = sort_prefixes(table, causal, head)
+    nodes = nodes_of_segments(table, other, head) if len(other) else None
+    free = sum_copies(length, shared, limit) + (0 if nodes is None else _bound_nodes(nodes, nodes.sample, limit))
+    if split or free == known:
+        return Bounds(free, free)
+    tree = nodes_of_prefixes(order, length, shared)
+    kept = sum(
+        _bound_nodes(each, _unit_of_pair(each, group, limit), limit) for each in (tree, nodes) if each is not None
+    )
+    return Bounds(free, max(free, kept))
+
+
+def _bound_nodes(nodes: Nodes, unit: Int64Array, limit: int) -> int:
+    """Return a lower bound for samples whose units, one for each pair of a node and a sample, stay together."""
+    return bound_sets(classes_of_nodes(nodes.node, unit, nodes.weight), limit) if len(nodes.node) else 0
+
+
+def _unit_of_pair(nodes: Nodes, group: Int64Array, limit: int) -> Int64Array:
+    """Return the unit of the sample of each pair: its group if that fits into a batch, otherwise itself.
+
+    Parameters
+    ----------
+    nodes : Nodes
+    group : (S,) int64
+        Code of the group of each sample of the table; -1 for none.
+    limit : int
+    """
+    count = len(nodes.weight)
+    named = group[nodes.sample] >= 0
+    pair = np.unique(group[nodes.sample][named] * count + nodes.node[named])  # (group, node) as one integer
+    size = np.zeros(int(group.max(initial=-1)) + 1, np.int64)
+    np.add.at(size, pair // max(count, 1), nodes.weight[pair % max(count, 1)])
+    kept = np.zeros(len(group), bool)
+    kept[group >= 0] = size[group[group >= 0]] <= limit
+    unit = np.where(kept, group, len(group) + np.arange(len(group)))
+    return np.unique(unit, return_inverse=True)[1][nodes.sample]
+
+
+def nodes_of_prefixes(order: Int64Array, length: list[int], shared: list[int]) -> Nodes:
+    """Return the nodes of the compressed prefix tree of sorted sequences, with the samples that need each.
+
+    Parameters
+    ----------
+    order : (S,) int64
+        Sample of each sequence.
+    length, shared : list of S int
+        As for `sum_copies`.
+
+    Examples
+    --------
+    >>> nodes = nodes_of_prefixes(np.array([0, 1]), [4, 3], [0, 2])
+    >>> sorted(zip(nodes.node.tolist(), nodes.sample.tolist(), nodes.weight[nodes.node].tolist()))
+    [(0, 0, 2), (1, 1, 1), (2, 0, 2), (2, 1, 2)]
+    """
+    rows: list[tuple[int, int, int]] = []  # first sequence, end, number of nodes of a path without branches
+    depth, first = [0], [0]
+    for number, (end, common) in enumerate(zip(length, [*shared, 0][1:], strict=True)):
+        if end > depth[-1]:
+            depth.append(end)
+            first.append(number)
+        while depth[-1] > common:
+            bottom, start = depth.pop(), first.pop()
+            if depth[-1] < common:
+                depth.append(common)
+                first.append(start)
+            rows.append((start, number + 1, bottom - depth[-1]))
+    begin, stop, weight = np.array(rows, np.int64).reshape(-1, 3).T
+    return Nodes(np.repeat(np.arange(len(rows)), stop - begin), order[repeat_ranges(begin, stop - begin)], weight)
+
+
+def sum_copies(length: list[int], shared: list[int], limit: int) -> int:
+    """Return the sum of N(v) over the nodes v of the prefix tree of sorted sequences.
+
+    Parameters
+    ----------
+    length : list of S int
+        Length of each sequence.
+    shared : list of S int
+        Length of its longest common prefix with the one before it; 0 for the first.
+    limit : int
+        Most nodes C of a batch.
+
+    Examples
+    --------
+    >>> sum_copies([4, 3], [0, 2], 7), sum_copies([4, 3], [0, 2], 4)
+    (5, 7)
+    """
+    # open nodes on the path to the current sequence, deepest last: depth, sum of N below, greatest N below
+    depth, below, most = [0], [0], [1]
+    for end, common in zip(length, [*shared, 0][1:], strict=True):
+        if end > depth[-1]:
+            depth.append(end)
+            below.append(0)
+            most.append(1)
+        while depth[-1] > common:  # the next sequence does not share this node
+            bottom, rest, copies = depth.pop(), below.pop(), most.pop()
+            if rest:
+                copies = max(copies, -(-rest // (limit - bottom)))
+            if depth[-1] < common:  # the path above it branches at `common`
+                depth.append(common)
+                below.append(0)
+                most.append(1)
+            below[-1] += rest + copies * (bottom - depth[-1])
+            most[-1] = max(most[-1], copies)
+    return below[0]
+
+
+def sort_prefixes(table: Any, samples: Int64Array, head: Int64Array) -> tuple[Int64Array, list[int], list[int]]:
+    """Return causal samples in sorted order, with their needed tokens and those shared with the one before.
+
+    A sample needs the tokens before its last trained label.
+
+    Parameters
+    ----------
+    table : SampleTable
+    samples : (s,) int64
+    head : (S,) int64
+        Samples of the table share nothing if their numbers differ here.
+
+    Returns
+    -------
+    order : (s,) int64
+    length, shared : list of s int
+    """
+    need, text = _count_needed(table).tolist(), memoryview(_codes(table).astype(">i4").tobytes())
+    start, first = table.offset.tolist(), head.tolist()
+    keys = {s: first[s].to_bytes(4, "big") + text[4 * start[s] : 4 * (start[s] + need[s])] for s in samples.tolist()}
+    order = sorted(keys, key=keys.__getitem__)
+    shared = [max(_common_bytes(keys[a], keys[b]) // 4 - 1, 0) for a, b in pairwise(order)]
+    return np.array(order, np.int64), [need[s] for s in order], [0, *shared][: len(order)]
+
+
+def _codes(table: Any) -> Int32Array:
+    """Return a number for each token, equal iff its id and all keys are; the index in the sample is its depth."""
+    code = np.asarray(table.tokens)
+    for values in table.keys.values():
+        code = np.unique(np.stack([code, values]), axis=1, return_inverse=True)[1].reshape(-1)
+    return code.astype(np.int32)
+
+
+def _count_needed(table: Any) -> Int64Array:
+    """Return the number of tokens before the last trained label of each sample."""
+    index = np.arange(len(table.labels)) + 1
+    last = np.append(0, np.maximum.accumulate(np.where(table.labels == IGNORED, 0, index)))[table.offset[1:]]
+    return np.maximum(last - 1 - table.offset[:-1], 0)  # `last` counts from 1; a label before the sample gives 0
+
+
+def _common_bytes(left: bytes, right: bytes) -> int:
+    """Return the length of the longest common prefix of two strings."""
+    size = min(len(left), len(right))
+    if left[:size] == right[:size]:
+        return size
+    low, step = 0, 128
+    while left[low : low + step] == right[low : low + step]:
+        low, step = low + step, 2 * step
+    a, b = (np.frombuffer(text[low : min(low + step, size)], np.uint8) for text in (left, right))
+    return low + int(np.argmax(a != b))
