@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.mask.csr import distinct, segment_sums
+from masksynth.mask.csr import segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.assemble import batch_of_forest, batch_of_pieces, table_labels
 from masksynth.pack.batch import PackedBatch
@@ -147,77 +147,7 @@ def _merge_segmented(
         yield samples, batch_of_pieces(table, [piece_of_samples(table, merged, needed, samples)], labels)
 
 
-<<<<<<< HEAD
-def _connected_groups(table: SampleTable) -> tuple[Any, ...]:
-    """Return the groups, with one of its own for each connected component of the samples without a group.
-
-    Two samples are connected if they have a position in common. Each sample takes the least number among those of its
-    positions, and each position the least among those of its samples, until nothing changes.
-    """
-    merged, _ = merge_segments(table)
-    sample = np.searchsorted(table.offset, merged.live, "right") - 1  # sample of each live token
-    component = np.arange(len(table))
-    while True:
-        least = np.full(len(merged.source), len(table), np.int64)  # least component at each position
-        np.minimum.at(least, merged.position, component[sample])
-        lower = component.copy()
-        np.minimum.at(lower, sample, least[merged.position])
-        if np.array_equal(lower, component):
-            break
-        component = lower
-    numbered = zip(table.groups, component.tolist(), strict=True)
-    return tuple(("component", number) if group is None else group for group, number in numbered)
-
-
-def _pieces(table: SampleTable, which: Int64Array, max_length: int) -> Iterator[Piece]:
-    """Yield a piece for each group of the samples ``which``, of at most ``max_length`` positions.
-
-    A larger group is cut between samples that share little.
-    """
-    sub = select(table, which)
-    merged, group = merge_segments(sub)
-    codes = np.array(group_codes(sub), np.int64)
-    for number in range(int(codes.max()) + 1):
-        members = np.flatnonzero(codes == number)
-        low, high = np.searchsorted(group, [number, number + 1]).tolist()  # positions of the group
-        if high - low <= max_length:
-            yield _piece_of_table(table, sub, which, _piece_of_group(sub, merged, members, low, high))
-        elif len(members) == 1:
-            refuse_copies(sub, int(members[0]), high - low, max_length)
-        else:
-            for part in _cut_group(sub, merged, members, max_length):
-                yield from _pieces(table, np.sort(which[part]), max_length)
-
-
-def _cut_group(sub: SampleTable, merged: Piece, members: Int64Array, max_length: int) -> list[Int64Array]:
-    """Return samples in two or more parts of at most ``max_length`` distinct positions each.
-
-    Samples are taken in lexicographic order of their positions, as causal ones are, and a part is closed when the next
-    sample does not fit.
-    """
-    cut = np.searchsorted(merged.live, sub.offset)
-    positions = [merged.position[cut[s] : cut[s + 1]] for s in members.tolist()]
-    own = [distinct(each) for each in positions]
-    text = [each.astype(">i4").tobytes() for each in positions]  # big-endian bytes sort as the numbers do
-    parts: list[list[int]] = [[]]
-    taken = np.zeros(0, np.int64)  # positions of the open part
-    for i in sorted(range(len(members)), key=text.__getitem__):
-        union = distinct(np.concatenate([taken, own[i]]))
-        if len(union) > max_length and parts[-1]:
-            parts.append([])
-            union = own[i]
-        parts[-1].append(int(members[i]))
-        taken = union
-    if len(parts) == 1:  # only with the copies of equal tokens do they not fit
-        half = len(members) // 2
-        parts = [parts[0][:half], parts[0][half:]]
-    return [np.array(part) for part in parts]
-
-
-def refuse_copies(table: SampleTable, sample: int, positions: int, max_length: int) -> None:
-=======
 def _refuse_copies(table: SampleTable, positions: Int64Array, max_length: int) -> None:
->>>>>>> main
     """Raise for a sample that fits by its tokens, but not with the copies that equal tokens in one row need."""
     if (positions > max_length).any():
         sample = int(np.argmax(positions > max_length))
