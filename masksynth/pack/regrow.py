@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.mask.csr import indptr, repeat_ranges
-from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 from masksynth.pack.cut_runs import holders_of_nodes
 from masksynth.pack.prefix import Forest
 
-ROUNDS = 12
+ROUNDS = 16
 """How often each unit is added to a batch, on average."""
+CLOSE = 10_000
+"""The search ends at one part of the least number of positions above it."""
 DISSOLVED = 4
 """Most batches that are dissolved at a time."""
 
@@ -71,39 +73,63 @@ def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, leas
     limit : int
         Most positions of a batch.
     least : int
-        A number of positions at which the search may end.
+        A lower bound on the number of positions.
     """
     holdings = holdings_of(forest, unit)
     rng = np.random.default_rng(0)
     batches = [np.flatnonzero(batch == number) for number in range(int(batch.max()) + 1)]
-    sizes = [_union_size(holdings, units) for units in batches]
+    sizes = [int(holdings.weight[_holds(holdings, units)].sum()) for units in batches]
     effort = ROUNDS * len(batch)
     grown, grown_sizes = _grow(holdings, np.arange(len(batch)), limit, np.ones(len(batch)))
     if (sum(grown_sizes), len(grown)) < (sum(sizes), len(batches)):
         batches, sizes = grown, grown_sizes
-    while effort > 0 and sum(sizes) > least and len(batches) > 1:
-        chosen = rng.choice(len(batches), min(int(rng.integers(2, DISSOLVED + 1)), len(batches)), replace=False)
+    held = np.array([_holds(holdings, units) for units in batches])
+    while effort > 0 and sum(sizes) > least + least // CLOSE and len(batches) > 1:
+        chosen = _choose_related(holdings, held, rng)
         units = np.concatenate([batches[k] for k in chosen.tolist()])
         effort -= len(units)
         grown, grown_sizes = _grow(holdings, units, limit, rng.uniform(0.7, 1.3, len(batch)))
         if (sum(grown_sizes), len(grown)) <= (sum(sizes[k] for k in chosen.tolist()), len(chosen)):
             kept = sorted(set(range(len(batches))) - set(chosen.tolist()))
             batches, sizes = [batches[k] for k in kept] + grown, [sizes[k] for k in kept] + grown_sizes
+            held = np.concatenate([held[kept], *(_holds(holdings, units)[None] for units in grown)])
     result = np.empty(len(batch), np.int64)
     for number, units in enumerate(batches):
         result[units] = number
     return result
 
 
-def _union_size(holdings: Holdings, units: Int64Array) -> int:
-    """Return the number of positions of some units together."""
+def _holds(holdings: Holdings, units: Int64Array) -> BoolArray:
+    """Return which nodes some units hold together."""
     start = holdings.node_offset[units]
-    nodes = np.unique(holdings.node[repeat_ranges(start, holdings.node_offset[units + 1] - start)])
-    return int(holdings.weight[nodes].sum())
+    held = np.zeros(len(holdings.weight), bool)
+    held[holdings.node[repeat_ranges(start, holdings.node_offset[units + 1] - start)]] = True
+    return held
+
+
+def _choose_related(holdings: Holdings, held: BoolArray, rng: np.random.Generator) -> Int64Array:
+    """Return a random batch and one to three others, more probably those that share many positions with it.
+
+    Parameters
+    ----------
+    holdings : Holdings
+    held : (B, n) bool
+        Which nodes each batch holds.
+    rng : numpy random generator
+    """
+    first = int(rng.integers(len(held)))
+    shared = held[:, held[first]] @ holdings.weight[held[first]]
+    shared[first] = 0
+    # every batch may be chosen: the excess over the batch that shares least counts, and a part of the mean
+    excess = shared - np.delete(shared, first).min() + 0.1 * shared.mean() + 1
+    excess[first] = 0
+    count = min(int(rng.integers(1, DISSOLVED)), len(held) - 1)
+    others = rng.choice(len(held), count, replace=False, p=excess / excess.sum())
+    return np.append(first, others)
 
 
 def _grow(
-    holdings: Holdings, units: Int64Array, limit: int, factor: np.ndarray
+    holdings: Holdings, units: Int64Array, limit: int, factor: Float64Array
 ) -> tuple[list[Int64Array], list[int]]:
     """Return batches of some units, and their numbers of positions.
 
@@ -130,7 +156,7 @@ def _grow(
         sizes.append(size)
 
 
-def _grow_batch(holdings: Holdings, units: Int64Array, limit: int, scale: np.ndarray) -> tuple[Int64Array, int]:
+def _grow_batch(holdings: Holdings, units: Int64Array, limit: int, scale: Float64Array) -> tuple[Int64Array, int]:
     """Return the units of one batch, and its number of positions; the first one is the largest."""
     new = holdings.size.copy()  # positions that each unit would add
     held = np.zeros(len(holdings.weight), bool)

@@ -26,6 +26,8 @@ from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
 
 EXACT = 10
 """Most units of a class all partitions of which are tried."""
+WIDEST = 1 << 16
+"""Most pairs of classes and units that are compared to leave one unit out."""
 STEPS = 64
 """Most thresholds of dual feasible functions that are tried."""
 PAIRS = 1 << 24
@@ -103,7 +105,7 @@ def bound_sets(holdings: Holdings, limit: int) -> int:
     >>> bound_sets(holdings, 5), bound_sets(holdings, 4)
     (5, 7)
     """
-    holdings = _add_everything(holdings)
+    holdings = _add_everything(_drop_dominated(holdings))
     held = np.diff(holdings.offset)
     inside, around = _find_nested(holdings, limit)
     copies = np.ones(len(held), np.int64)
@@ -119,6 +121,35 @@ def bound_sets(holdings: Holdings, limit: int) -> int:
         if more:
             gain[number] = more
     return int(holdings.weight @ copies) + gain.get(int(np.argmax(held)), 0)
+
+
+def _drop_dominated(holdings: Holdings) -> Holdings:
+    """Return the holdings without units all classes of which another unit holds too; of equal units the first is left.
+
+    Such a unit can join the other one, whatever the batches are.
+    """
+    owner = row_of_entry(holdings.offset)
+    by_unit = np.argsort(holdings.unit, kind="stable")
+    degree = np.bincount(holdings.unit)
+    start = prefix_sums(degree)
+    held = np.diff(holdings.offset)
+    classes = owner[by_unit]
+    kept = np.ones(len(degree), bool)
+    for unit in range(len(degree)):
+        own = classes[start[unit] : start[unit + 1]]
+        fewest = int(own[np.argmin(held[own])]) if len(own) else -1
+        if fewest < 0 or held[fewest] == 1 or held[fewest] * len(own) > WIDEST:
+            continue
+        rivals = holdings.unit[holdings.offset[fewest] : holdings.offset[fewest + 1]]
+        rivals = rivals[kept[rivals] & (rivals != unit)]  # one that was left out is inside a unit that was not
+        for number in own.tolist():
+            rivals = rivals[np.isin(rivals, holdings.unit[holdings.offset[number] : holdings.offset[number + 1]])]
+            if not len(rivals):
+                break
+        kept[unit] = not len(rivals)
+    entries = kept[holdings.unit]
+    renumbered = np.cumsum(kept) - 1
+    return classes_of_nodes(owner[entries], renumbered[holdings.unit[entries]], holdings.weight)
 
 
 def _add_everything(holdings: Holdings) -> Holdings:
