@@ -84,7 +84,7 @@ def test_inputs_that_are_no_token_ids():
 
 
 def test_a_copy_is_named_after_the_sample_that_continues_at_it():
-    """Samples a and b are stored one after the other, b first: the first position is b's, though a's token equals it."""
+    """Samples a and b are stored one after the other, b first: the first position is b's, though a's token is equal."""
     samples = [
         {"id": "a", "input_ids": [1, 2, 3], "labels": [-100, 2, 3]},
         {"id": "b", "input_ids": [1, 2, 4], "labels": [-100, 2, 4]},
