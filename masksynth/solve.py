@@ -12,6 +12,7 @@ from typing import Any
 
 from masksynth.backends import Limits, Objective, Outcome, Status
 from masksynth.backends import backend as load_backend
+from masksynth.collector import paused_collector
 from masksynth.errors import Contradiction, MasksynthError, Unsupported, check_type
 from masksynth.merge import find_leak, merge_classes, merge_family, use_lowest_copies
 from masksynth.problem import Problem
@@ -296,6 +297,7 @@ def _road_record(run: _Run) -> dict[str, Any]:
     }
 
 
+@paused_collector()
 def record(answer: Answer) -> dict[str, Any]:
     """Return the answer as plain JSON values: the content of ``solution.json``, or the witness of INFEASIBLE.
 

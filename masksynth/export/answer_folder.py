@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safetensors_bytes, same_arrays
 from masksynth.export.mask_arrays import mask_of, merged_arrays, need
@@ -41,6 +42,7 @@ def answer_files(record: Mapping[str, Any], merged: MergedTask) -> Iterator[tupl
     yield FLEX_MASK, flex_mask_source()
 
 
+@paused_collector()
 def write_answer(
     folder: str | Path,
     record: Mapping[str, Any],
@@ -93,6 +95,7 @@ def is_answer_file(name: str) -> bool:
     return name in (*FILES, "__pycache__")
 
 
+@paused_collector()
 def read_merged(folder: str | Path) -> MergedTask:
     """Read the merged task of an answer's folder.
 

@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.errors import InvalidInstance, WrongAnswer, check_type
+from masksynth.errors import WrongAnswer, check_type
+from masksynth.export.block_sizes import BlockSize, block_sizes, warn_of_large_lists
 from masksynth.mask import Mask
 from masksynth.mask.block_runs import MOST_CELLS, count_grid, iterate_block_runs, paint_runs
 from masksynth.mask.intervals import gather_rows
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
-
-BlockSize = int | tuple[int, int]
 
 
 class BlockLists(NamedTuple):
@@ -52,6 +51,11 @@ def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> Bloc
     block_size : int or (int, int)
         (Q, K), or one number for both.
 
+    Warns
+    -----
+    MasksynthWarning
+        Before lists of more than `LARGE_LISTS` bytes are built, with their size and that of larger blocks.
+
     Examples
     --------
     >>> lists = block_lists(Mask.from_dense(np.tril(np.ones((5, 5), bool))), block_size=2)
@@ -63,6 +67,7 @@ def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> Bloc
     check_type(mask, Mask)
     rows, keys = block_sizes(block_size)
     high, wide = count_grid(mask.size, rows, keys)
+    warn_of_large_lists(mask.size, block_size)
     lists = _allocate_lists(high, wide)
     for part, runs in iterate_block_runs(mask, table, rows, keys, _rows_at_once(wide)):
         allowed, chunk = paint_runs(part, wide, runs), slice(part.start, part.stop)
@@ -70,20 +75,6 @@ def block_lists(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> Bloc
         _list_blocks((allowed > 0) & ~full, lists.partial_count[chunk], lists.partial_index[chunk])
         _list_blocks(full, lists.full_count[chunk], lists.full_index[chunk])
     return lists
-
-
-def list_bytes(size: int, block_size: BlockSize = 128) -> int:
-    """Return the bytes of the block lists of ``size`` positions and their transposes, in int32 as a BlockMask has them.
-
-    Two counts for each row and each column of blocks, and four index grids of Rq x Rk: 16 R^2 + 16 R.
-
-    Examples
-    --------
-    >>> list_bytes(131_072), list_bytes(1_048_576), list_bytes(1_048_576, 512)
-    (16793600, 1073872896, 67141632)
-    """
-    high, wide = count_grid(size, *block_sizes(block_size))
-    return 16 * high * wide + 8 * (high + wide)
 
 
 def check_blocks(mask: Mask, lists: BlockLists, table: int = 0, block_size: BlockSize = 128) -> None:
@@ -162,16 +153,6 @@ def check_transposed(lists: BlockLists, back: BlockLists) -> None:
             block = _first_block(fault)
             fact = f"block {block} is in one of the {which} lists and not in the transposed one, or the reverse"
             raise WrongAnswer("block lists", fact)
-
-
-def block_sizes(block_size: BlockSize) -> tuple[int, int]:
-    """Return (queries, keys) of a block; raise InvalidInstance if one is below 1."""
-    rows, keys = (block_size, block_size) if isinstance(block_size, int) else block_size
-    if rows < 1 or keys < 1 or isinstance(rows, bool) or isinstance(keys, bool):
-        raise InvalidInstance(
-            f"block size: expected positive integers, got {block_size}", remedy="use 128 or (256, 128)"
-        )
-    return rows, keys
 
 
 class BlockCounts(NamedTuple):

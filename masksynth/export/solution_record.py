@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -11,13 +11,14 @@ import msgspec
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.tasks import LossEdge, MergedTask, Position, Question
-from masksynth.tasks.canonical import frozen
+from masksynth.tasks.canonical import encode_each, frozen
 from masksynth.tasks.instance_files import parse
 from masksynth.tasks.model import MAX_POSITION
 
 Index = Annotated[int, msgspec.Meta(ge=0)]
 Layers = Annotated[int, msgspec.Meta(ge=1)]
 ENCODER = json.JSONEncoder(allow_nan=False)
+_LINES = json.JSONEncoder(allow_nan=False, separators=("\n", ": "))
 
 
 class PositionRecord(msgspec.Struct):
@@ -92,24 +93,20 @@ def read_record(text: bytes) -> SolutionRecord:
         fact, _, path = str(error).partition(" - at `")
         raise InvalidInstance(fact[0].lower() + fact[1:], path.rstrip("`") or "$", "write the answer again") from None
     for name, places in record.embeddings.items():
-        for node, index in places.items():
-            path = f"$.embeddings[{json.dumps(name)}][{json.dumps(node)}]"
-            _check_index(index, record.positions, "positions", path)
-    for number, edge in enumerate(record.loss_edges):
-        targets = (
-            (edge[0], record.positions, "positions"),
-            (edge[1], record.labels, "labels"),
-            (edge[2], record.tasks, "tasks"),
-        )
-        for column, target in enumerate(targets):
-            _check_index(*target, f"$.loss_edges[{number}][{column}]")
+        paths = (f"$.embeddings[{json.dumps(name)}][{json.dumps(node)}]" for node in places)
+        _check_indices(list(places.values()), len(record.positions), "positions", paths)
+    counts = {"positions": len(record.positions), "labels": len(record.labels), "tasks": len(record.tasks)}
+    for column, (what, count) in enumerate(counts.items()):
+        paths = (f"$.loss_edges[{number}][{column}]" for number in range(len(record.loss_edges)))
+        _check_indices([edge[column] for edge in record.loss_edges], count, what, paths)
     return record
 
 
-def _check_index(index: int, items: Sequence[Any], what: str, path: str) -> None:
-    """Raise InvalidInstance unless ``items``, called ``what`` in the message, has an item of this index."""
-    if index >= len(items):
-        raise InvalidInstance(f"{index} is not one of the {len(items)} {what}", path, "write the answer again")
+def _check_indices(indices: list[int], count: int, what: str, paths: Iterable[str]) -> None:
+    """Raise InvalidInstance with the path of the first index that is not below ``count``, the number of ``what``."""
+    if max(indices, default=-1) >= count:
+        index, path = next(pair for pair in zip(indices, paths, strict=True) if pair[0] >= count)
+        raise InvalidInstance(f"{index} is not one of the {count} {what}", path, "write the answer again")
 
 
 def merged_task(record: SolutionRecord, mask: Mask) -> MergedTask:
@@ -154,7 +151,22 @@ def _field(value: Any) -> str:
         return _json(value)
     if isinstance(value, Mapping):
         return "{\n" + ",\n".join(f"  {_json(key)}: {_json(item)}" for key, item in value.items()) + "}"
-    return "[\n" + ",\n".join(f"  {_json(item)}" for item in value) + "]"
+    return "[\n  " + ",\n  ".join(_items(list(value))) + "]"
+
+
+def _items(items: list[Any]) -> list[str]:
+    """Return each item as JSON: objects of equal keys and lists of equal length column by column, which is faster."""
+    first = items[0]
+    if type(first) is dict and all(type(item) is dict and tuple(item) == tuple(first) for item in items):
+        frame = [f"{_json(key)}: ".replace("%", "%%") + "%s" for key in first]
+        template = "{" + ", ".join(frame) + "}"
+        columns = [encode_each([item[key] for item in items], _LINES, _json) for key in first]
+    elif type(first) is list and all(type(item) is list and len(item) == len(first) for item in items):
+        template = "[" + ", ".join(["%s"] * len(first)) + "]"
+        columns = [encode_each(list(column), _LINES, _json) for column in zip(*items, strict=True)]
+    else:
+        return [_json(item) for item in items]
+    return [template % row for row in zip(*columns, strict=True)] if columns else [template] * len(items)
 
 
 def _json(value: Any) -> str:

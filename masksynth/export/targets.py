@@ -32,14 +32,12 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer, check_type
+from masksynth.export.block_sizes import BlockSize, block_sizes, describe_large_lists, list_bytes
 from masksynth.export.blocks import (
-    BlockSize,
     block_counts,
     block_lists,
-    block_sizes,
     check_blocks,
     check_transposed,
-    list_bytes,
     transposed_lists,
 )
 from masksynth.export.columns import to_flashmask
@@ -242,7 +240,8 @@ def _measure_blocks(mask: Mask, table: int, block_size: BlockSize) -> Size:
     high, wide = count_grid(mask.size, rows, keys)
     count = block_counts(select_table(mask, table), block_size)
     note = f"{high} x {wide} blocks of {rows} x {keys}: {count.partial:,} partial, {count.full:,} full"
-    return list_bytes(mask.size, block_size), note
+    large = describe_large_lists(mask.size, block_size)
+    return list_bytes(mask.size, block_size), note + (f"; {large}" if large else "")
 
 
 def _measure_flashmask(mask: Mask, table: int, _: BlockSize) -> Size:

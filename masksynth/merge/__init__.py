@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, check_type
+from masksynth.merge.bottom_up import find_classes, is_acyclic
 from masksynth.merge.build import merge_from_classes, use_lowest_copies
 from masksynth.merge.disjoint_union import live_union, read_rows
 from masksynth.merge.find_leaks import find_leak
@@ -41,6 +43,7 @@ def merge(instance: Instance) -> MergedTask:
     return merge_family(instance.family, instance.layers)
 
 
+@paused_collector()
 def merge_family(family: TaskFamily, layers: int | None = None) -> MergedTask:
     """Return the minimal merged task of a family, in closed form.
 
@@ -74,10 +77,14 @@ def merge_family(family: TaskFamily, layers: int | None = None) -> MergedTask:
     if layers is not None:
         return merge_layers(union, read_rows(union, compress=False), layers, question)
     rows = read_rows(union, compress=True)
-    start = list(zip(union.identity, rows.size, strict=True))
-    return merge_from_classes(union, rows, refine(start, rows.rows, rows.refs), question)
+    if is_acyclic(rows):
+        classes = find_classes(union.identity, rows)
+    else:
+        classes = refine(list(zip(union.identity, rows.size, strict=True)), rows.rows, rows.refs)
+    return merge_from_classes(union, rows, classes, question)
 
 
+@paused_collector()
 def merge_classes(family: TaskFamily, classes: Sequence[int]) -> MergedTask:
     """Return the merged task of a stable colouring of the live nodes, as a search backend finds it.
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from masksynth.mask import Intervals, Mask
+from masksynth.mask.typing import Int64Array
+from masksynth.merge.bottom_up import is_acyclic
 from masksynth.merge.disjoint_union import Rows, Union
+from masksynth.merge.forest_mask import forest_mask
 from masksynth.merge.position_order import heavy_paths
 from masksynth.merge.refine import refine
 from masksynth.tasks import LossEdge, MergedTask, Position, Question, TaskFamily
@@ -61,7 +67,7 @@ def assign_positions(classes: Sequence[int], rows: Rows) -> Layout:
     for live in range(len(classes) - 1, -1, -1):
         first[classes[live]] = live
     for row in rows.rows:
-        classes_of_row = [classes[key] for key in row]
+        classes_of_row = [classes[key] for key in row] if len(row) > 1 else []
         if len(set(classes_of_row)) < len(classes_of_row):
             for number, count in Counter(classes_of_row).items():
                 copies[number] = max(copies[number], count)
@@ -108,8 +114,23 @@ def coalesce_ranges(ranges: Iterable[tuple[int, int]]) -> Intervals:
 
 def build_class_mask(classes: Sequence[int], rows: Rows, layout: Layout) -> Mask:
     """Return the mask in which each position has the row of its class."""
+    parent = _forest_parents(classes, rows, layout)
+    if parent is not None:
+        return forest_mask(parent)
     tables = 1 if rows.compressed else len(rows.refs)
     return Mask.from_intervals([_build_table(table, classes, rows, layout) for table in range(tables)])
+
+
+def _forest_parents(classes: Sequence[int], rows: Rows, layout: Layout) -> Int64Array | None:
+    """Return the position below each position, -1 for none; None unless rows are paths down, and lower ones earlier."""
+    if not is_acyclic(rows) or len(rows.rows) > len(classes) + 1:  # a node with several lower covers
+        return None
+    start, class_of, tail = (np.array(numbers, np.int64) for numbers in (layout.start, classes, rows.tail))
+    tail = tail[np.array(layout.first, np.int64)]  # a node of the lower cover of each class
+    below = np.where(tail < 0, -1, start[class_of[tail]]) if len(tail) else tail
+    parent = np.empty(layout.size, np.int64)
+    parent[start] = below
+    return parent if bool((parent < np.arange(layout.size)).all()) else None
 
 
 def _build_table(table: int, classes: Sequence[int], rows: Rows, layout: Layout) -> list[Intervals]:
@@ -197,7 +218,7 @@ def assemble(
     union: Union,
     node_of_position: Sequence[int],
     mask: Mask,
-    position_of_node: Mapping[int, int] | Sequence[int],
+    position_of_node: Sequence[int],
     question: Question,
 ) -> MergedTask:
     """Assemble a merged task from its positions, mask and embeddings.
@@ -208,17 +229,21 @@ def assemble(
     node_of_position : sequence of int
         A live node with the identity of each position.
     mask : Mask
-    position_of_node : mapping or sequence of int
+    position_of_node : sequence of int
         Position of each live node; -1 for nodes that no prediction depends on within L layers.
     question : Question
         What was solved: depth, sparsity and the hash of the family.
     """
     family = union.family
-    embeddings: dict[str, dict[str, int]] = {task.name: {} for task in family.tasks}
-    for live in range(len(union.task)):
-        if position_of_node[live] >= 0:
-            task, node = union.task_and_node(live)
-            embeddings[task.name][node.name] = position_of_node[live]
+    embeddings: dict[str, dict[str, int]] = {}
+    for number, task in enumerate(family.tasks):
+        lives = range(bisect_left(union.task, number), bisect_right(union.task, number))
+        names = [task.nodes[union.node[live]].name for live in lives]
+        embeddings[task.name] = {
+            name: position
+            for name, position in zip(names, position_of_node[lives.start : lives.stop], strict=True)
+            if position >= 0
+        }
     labels, label_index = index_labels(family)
     edges = tuple(
         LossEdge(embeddings[task.name][prediction.node], label, number, prediction.weight)

@@ -132,7 +132,7 @@ def read_rows(union: Union, compress: bool) -> Rows:
     """
     closed = [task.closure for task in union.family.tasks]
     if compress and all(closed):
-        return _compress(union)
+        return compress_rows(union.keys[0], union.task)
     if not any(closed):
         count = len(union.task)
         rows = [row for adjacency in union.keys for row in adjacency]
@@ -240,19 +240,35 @@ def _set_bits(number: int) -> list[int]:
     return bits
 
 
-def _lowest_components(union: Union, graph: _Condensation) -> list[int]:
+def _lowest_components(task: Sequence[int], graph: _Condensation) -> list[int]:
     """Return for each component the first component of its task."""
     first: dict[int, int] = {}
-    tasks = [union.task[nodes[0]] for nodes in graph.members]
+    tasks = [task[nodes[0]] for nodes in graph.members]
     for component, task in enumerate(tasks):
         first.setdefault(task, component)
     return [first[task] for task in tasks]
 
 
-def _compress(union: Union) -> Rows:
-    """Return the rows of closed tasks, one per component: its members, and its lower cover or all that is below."""
-    graph = _condense(union.keys[0])
-    cover, down_sets = _find_covers(graph, _lowest_components(union, graph))
+def compress_rows(adjacency: Adjacency, task: Sequence[int]) -> Rows:
+    """Return the rows of closed tasks, one per component: its members, and its lower cover or all that is below.
+
+    Parameters
+    ----------
+    adjacency : list of n int lists
+        Keys of each live node, not closed.
+    task : sequence of n ints
+        Task of each live node, ascending.
+
+    Raises
+    ------
+    Unsupported
+        If more than ``MAX_ENTRIES`` entries would be listed.
+    """
+    parent = _single_keys(adjacency)
+    if parent is not None:
+        return _forest_rows(parent)
+    graph = _condense(adjacency)
+    cover, down_sets = _find_covers(graph, _lowest_components(task, graph))
     rows = [*graph.members, []]
     empty = len(rows) - 1
     row_size: list[int] = []  # length of the dense row of each component
@@ -268,11 +284,34 @@ def _compress(union: Union) -> Rows:
     return Rows(rows, refs, size, True, [tail[part] for part in graph.of])
 
 
+def _single_keys(adjacency: Adjacency) -> list[int] | None:
+    """Return the only key of each node other than itself, -1 for none; None unless all are earlier nodes."""
+    parent = [-1] * len(adjacency)
+    for live, row in enumerate(adjacency):
+        for key in row:
+            if key != live:
+                if key > live or parent[live] >= 0:
+                    return None
+                parent[live] = key
+    return parent
+
+
+def _forest_rows(parent: list[int]) -> Rows:
+    """Return the rows of a forest: each node is a component, its parent the only lower cover."""
+    nodes = list(range(len(parent)))
+    depth: list[int] = []
+    for lower in parent:
+        depth.append(depth[lower] + 1 if lower >= 0 else 1)
+    below = [lower if lower >= 0 else len(parent) for lower in parent]
+    rows: Adjacency = [*([live] for live in nodes), []]
+    return Rows(rows, [nodes, below], [(size, False) for size in depth], True, parent)
+
+
 def _expand(union: Union, closed: list[bool]) -> Rows:
     """Return all rows in full: literal rows as given, closed rows as dense down-sets, one per component."""
     is_closed = [closed[task] for task in union.task]
     keys = [row if in_closed else [] for row, in_closed in zip(union.keys[0], is_closed, strict=True)]
-    packed = _compress(Union(union.family, union.task, union.node, union.identity, [keys]))
+    packed = compress_rows(keys, union.task)
     rows: Adjacency = []
     row_of: dict[int, int] = {}  # dense row of each component of a closed task
     entries = 0

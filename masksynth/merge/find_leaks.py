@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from masksynth.collector import paused_collector
 from masksynth.errors import check_type
 from masksynth.mask.csr import indptr
 from masksynth.posets import components
@@ -14,6 +15,7 @@ from masksynth.tasks import Leak, Task, TaskFamily
 from masksynth.tasks.canonical import canonical
 
 
+@paused_collector()
 def find_leak(family: TaskFamily, layers: int | None = None) -> Leak | None:
     """Return the first leak in the order of tasks and predictions, None if there is none.
 

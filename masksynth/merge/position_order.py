@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def heavy_paths(parent: Sequence[int], weight: Sequence[int], depth: Sequence[int]) -> list[int]:
     """Order the nodes of a forest path by path, each path upwards; paths by the first appearance of their lowest node.
@@ -37,7 +39,7 @@ def heavy_paths(parent: Sequence[int], weight: Sequence[int], depth: Sequence[in
     """
     total = list(weight)
     heavy_child = [-1] * len(parent)
-    for node in sorted(range(len(parent)), key=lambda node: (-depth[node], node)):
+    for node in np.argsort(-np.asarray(depth, np.int64), kind="stable").tolist():  # children before parents
         below = parent[node]
         if below >= 0:
             total[below] += total[node]

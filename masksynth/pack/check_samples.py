@@ -14,7 +14,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth.pack.check_table import check_table
 from masksynth.pack.dimensions import further_dimensions, split_dimensions
 from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable
-from masksynth.pack.sample_values import SCALARS, check_length, check_scalars, read_list
+from masksynth.pack.sample_values import SCALARS, check_length, check_scalars, read_lists
 from masksynth.pack.text_lines import BLOCK
 from masksynth.pack.token_masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.visibility import Segment, segments_of
@@ -113,27 +113,26 @@ def table_of(
         check_scalars(place, sample)
         if sample.get("input_ids") is None:
             raise InvalidInstance("input_ids is missing", "$", 'give every sample "input_ids"', place)
-    tokens = [read_list(place, "input_ids", sample["input_ids"], np.int64) for place, sample in rows]
+    places = [place for place, _ in rows]
+    present = set().union(*(sample for _, sample in rows))
+    tokens = read_lists(places, "input_ids", [sample["input_ids"] for _, sample in rows], np.int64)
+    lengths = [0 if ids is None else len(ids) for ids in tokens]
     lists: dict[str, Lists] = {}
     for name in list_names(token_fields, key_fields):
-        dtype = np.float64 if name in token_fields else np.int64
-        values = [sample.get(name) for _, sample in rows]
+        values = [sample.get(name) for _, sample in rows] if name in present else []
         if all(value is None for value in values):
             continue
-        columns = [
-            None if value is None else read_list(place, name, value, dtype)
-            for (place, _), value in zip(rows, values, strict=True)
-        ]
-        for (place, _), column, ids in zip(rows, columns, tokens, strict=True):
+        columns = read_lists(places, name, values, np.float64 if name in token_fields else np.int64)
+        for place, column, length in zip(places, columns, lengths, strict=True):
             if column is not None:
-                check_length(place, name, len(column), len(ids))
+                check_length(place, name, len(column), length)
         lists[name] = columns
     given = Columns(
         ids=[_plain(sample.get("id")) for _, sample in rows],
         groups=[_plain(sample.get("group")) for _, sample in rows],
-        place=[place for place, _ in rows],
+        place=places,
         weight=[1.0 if sample.get("weight") is None else float(sample["weight"]) for _, sample in rows],
-        lengths=[len(ids) for ids in tokens],
+        lengths=lengths,
         tokens=np.concatenate([np.zeros(0, np.int64), *tokens]),
         lists=lists,
         segments=[sample.get("segments") for _, sample in rows],

@@ -142,7 +142,7 @@ def sort_texts(code: AnyArray, offset: Int64Array, length: Int64Array, key: Int6
         As for `forest_of`.
     """
     size = code.itemsize
-    tokens = memoryview(np.ascontiguousarray(code, code.dtype.newbyteorder("<"))).cast("B")  # sliced without copies
+    tokens = np.ascontiguousarray(code, code.dtype.newbyteorder("<")).data.cast("B")  # sliced without copies
     head = [number.to_bytes(size, "big") for number in range(int(key.max(initial=0)) + 1)]
     begin, end = (size * offset[:-1]).tolist(), (size * (offset[:-1] + length)).tolist()
     return (head[number] + tokens[start:stop] for number, start, stop in zip(key.tolist(), begin, end, strict=True))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from array import array as integer_array
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from masksynth.booleans import BOOLEANS, holds_booleans
 from masksynth.errors import InvalidInstance
-from masksynth.mask.typing import AnyArray
+from masksynth.mask.csr import indptr
+from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.sample_columns import TOP
 from masksynth.pack.token_masks import MASKS
 from masksynth.tasks.canonical import shown
@@ -27,23 +30,27 @@ def check_length(place: str, name: str, length: int, expected: int) -> None:
 
 def check_scalars(place: str, sample: Any) -> None:
     """Refuse a sample that is not an object, and an ``id``, ``group`` or ``weight`` of another type or out of range."""
-    if not isinstance(sample, Mapping):
+    if type(sample) is not dict and not isinstance(sample, Mapping):  # the first is far faster to find out
         fact = f"a sample is an object, not {type(sample).__name__}"
         raise InvalidInstance(fact, "$", 'give {"input_ids", "labels"}', place)
     for name in ("id", "group"):
         _check_name(place, name, sample.get(name))
     weight = sample.get("weight")
+    if type(weight) is float or weight is None:
+        return
     if not isinstance(weight, (int, float, np.integer, np.floating, type(None))) or isinstance(weight, bool):
         raise InvalidInstance(f"{type(weight).__name__} is not a number", "$.weight", "give a number", place)
     try:
-        float(0 if weight is None else weight)
+        float(weight)
     except OverflowError:
         raise InvalidInstance("the weight is beyond the range of numbers", "$.weight", "give another", place) from None
 
 
 def _check_name(place: str, name: str, value: Any) -> None:
     """Refuse an ``id`` or ``group`` that is not text, a 64-bit integer or null."""
-    if not isinstance(value, (str, int, np.integer, type(None))) or isinstance(value, bool):
+    if value is None or (type(value) is str and value.isascii()):
+        return
+    if not isinstance(value, (str, int, np.integer)) or isinstance(value, bool):
         fact = f"{type(value).__name__} is not a string or an integer"
         raise InvalidInstance(fact, f"$.{name}", "give a string or an integer", place)
     if isinstance(value, (int, np.integer)) and not -(2**63) <= value < 2**63:
@@ -53,6 +60,47 @@ def _check_name(place: str, name: str, value: Any) -> None:
         str(value).encode()
     except UnicodeEncodeError:  # half of a surrogate pair
         raise InvalidInstance(f"{value!a} is not valid text", f"$.{name}", "give another", place) from None
+
+
+def read_lists(places: Sequence[str], name: str, lists: Sequence[Any], dtype: type) -> list[AnyArray | None]:
+    """Return one per-token list of each sample as `read_list` does, None for a sample without.
+
+    Lists of integers are converted together, which takes half of the time.
+
+    Examples
+    --------
+    >>> [None if each is None else each.tolist() for each in read_lists(["a:1", "a:2"], "x", [[5, 6], None], np.int64)]
+    [[5, 6], None]
+    """
+    given = [values for values in lists if values is not None]
+    if dtype is np.int64 and name not in MASKS and all(type(values) is list for values in given):
+        joined = _join_integers(given)
+        if joined is not None:
+            ends = accumulate([0 if values is None else len(values) for values in lists])
+            return [None if v is None else joined[end - len(v) : end] for v, end in zip(lists, ends, strict=True)]
+    return [
+        None if values is None else read_list(place, name, values, dtype)
+        for place, values in zip(places, lists, strict=True)
+    ]
+
+
+def _join_integers(lists: Sequence[list[Any]]) -> Int64Array | None:
+    """Return the numbers of some lists, one list after another, or None if one is not an integer of 64 bits."""
+    numbers = integer_array("q")
+    try:
+        for values in lists:
+            numbers.fromlist(values)
+    except (TypeError, OverflowError):
+        return None
+    joined = np.frombuffer(numbers, np.int64)
+    binary = np.flatnonzero(joined.view(np.uint64) < 2)  # a boolean became 0 or 1
+    if len(binary):
+        offset = indptr([len(values) for values in lists])
+        owner = np.searchsorted(offset, binary, "right") - 1
+        entries = zip(owner.tolist(), (binary - offset[owner]).tolist(), strict=True)
+        if any(type(lists[sample][index]) in BOOLEANS for sample, index in entries):
+            return None
+    return joined
 
 
 def read_list(place: str, name: str, values: Any, dtype: type) -> AnyArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
 from math import isfinite
 from typing import Any
@@ -17,6 +17,8 @@ MAX_DIGITS = 4300
 SHOWN = 60
 """Maximal number of characters of a value or a key in a message."""
 _TOO_LONG = 10**MAX_DIGITS
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_LINES = json.JSONEncoder(sort_keys=True, separators=("\n", ":"), allow_nan=False)
 
 
 def shown(value: Any) -> str:
@@ -72,7 +74,32 @@ def canonical(value: Any) -> str:
         return encode_basestring_ascii(value)
     if type(value) is int:
         return int.__repr__(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+def canonical_texts(values: list[Any]) -> list[str]:
+    """Return the canonical text of each of many values: `encode_each` of `canonical`.
+
+    Examples
+    --------
+    >>> canonical_texts([1, "1", ("mean", "w1")])
+    ['1', '"1"', '["mean","w1"]']
+    """
+    return encode_each(values, _LINES, canonical)
+
+
+def encode_each(values: list[Any], lines: json.JSONEncoder, encode: Callable[[Any], str]) -> list[str]:
+    r"""Return ``encode(value)`` of each value, by one call of the encoder unless values are lists or objects.
+
+    Parameters
+    ----------
+    values : list of JSON values
+    lines : JSONEncoder
+        Writes what ``encode`` writes, but ``\n`` between the items of lists and objects.
+    encode : function
+    """
+    texts = lines.encode(values)[1:-1].split("\n") if values else []  # JSON texts contain no other line breaks
+    return texts if len(texts) == len(values) else [encode(value) for value in values]
 
 
 def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
@@ -96,9 +123,10 @@ def frozen(value: Any, path: str = "$", depth: int = 0) -> Any:
     >>> frozen(["mean", "w1", "w3"])
     ('mean', 'w1', 'w3')
     """
-    if value is None or type(value) in (str, bool):
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
         return value
-    if type(value) not in (int, float, list, tuple, dict):
+    if kind not in (int, float, list, tuple, dict):
         import numpy as np  # here: texts of messages need no numpy
 
         value = value.item() if isinstance(value, np.generic) else value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -56,12 +57,13 @@ class Node:
             raise InvalidInstance(
                 f"kind: expected a string, got {type(self.kind).__name__}", "$.kind", "put it in quotes"
             )
-        if isinstance(self.position, np.integer):
+        if type(self.position) is not int and isinstance(self.position, np.integer):
             object.__setattr__(self, "position", int(self.position))
         if type(self.position) is not int or not 0 <= self.position <= MAX_POSITION:
             fact = f"expected an integer from 0 to {MAX_POSITION}, got {shown(self.position)}"
             raise InvalidInstance(fact, "$.position", "give the position id")
-        object.__setattr__(self, "input", frozen(self.input, "$.input"))
+        if type(self.input) is not str:  # a string is frozen already
+            object.__setattr__(self, "input", frozen(self.input, "$.input"))
         carries = (self.input,) if self.carries is None else freeze_elements(self.carries, "carries", "$.carries")
         object.__setattr__(self, "carries", carries)
 
@@ -98,19 +100,22 @@ class Prediction:
 
     def __post_init__(self) -> None:
         check_text(self.node, "the name of a predicting node", "$.node")
-        if isinstance(self.weight, (np.integer, np.floating)):
-            object.__setattr__(self, "weight", float(self.weight))
-        try:
-            finite = type(self.weight) in (int, float) and isfinite(self.weight)
-        except OverflowError:  # an integer beyond the range of floats
-            finite = False
-        if not finite:
-            raise InvalidInstance(
-                f"weight {shown(self.weight)} is not a finite number", "$.weight", "use a finite number"
-            )
-        object.__setattr__(self, "weight", float(self.weight))
-        object.__setattr__(self, "label", frozen(self.label, "$.label"))
-        object.__setattr__(self, "hides", freeze_elements(self.hides, "hides", "$.hides"))
+        if type(self.weight) is not float or not isfinite(self.weight):
+            object.__setattr__(self, "weight", _finite_weight(self.weight))
+        if type(self.label) is not str:  # a string is frozen already
+            object.__setattr__(self, "label", frozen(self.label, "$.label"))
+        if type(self.hides) is not tuple or self.hides:
+            object.__setattr__(self, "hides", freeze_elements(self.hides, "hides", "$.hides"))
+
+
+def _finite_weight(weight: Any) -> float:
+    """Return a weight as a float; raise InvalidInstance if it is not a finite number."""
+    if isinstance(weight, (np.integer, np.floating)):
+        weight = float(weight)
+    with suppress(OverflowError):  # an integer beyond the range of floats
+        if type(weight) in (int, float) and isfinite(weight):
+            return float(weight)
+    raise InvalidInstance(f"weight {shown(weight)} is not a finite number", "$.weight", "use a finite number")
 
 
 @dataclass(frozen=True)
@@ -266,6 +271,27 @@ class TaskFamily:
     def tables(self) -> int:
         """P; 1 for an empty family."""
         return len(self.tasks[0].attends) if self.tasks else 1
+
+
+def batch_tasks(tasks: Iterable[Task], most: int = 10_000) -> Iterator[list[Task]]:
+    """Yield the tasks, in order, in batches of at most ``most`` nodes, or of one task.
+
+    Examples
+    --------
+    >>> tasks = [Task(f"t{n}", [Node(f"n{i}", "a", i) for i in range(n)], {}, ()) for n in (2, 1, 4, 1)]
+    >>> [[task.name for task in batch] for batch in batch_tasks(tasks, most=3)]
+    [['t2', 't1'], ['t4'], ['t1']]
+    """
+    batch: list[Task] = []
+    size = 0
+    for task in tasks:
+        size += len(task.nodes)
+        if batch and size > most:
+            yield batch
+            batch, size = [], len(task.nodes)
+        batch.append(task)
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True)

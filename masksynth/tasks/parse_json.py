@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +15,8 @@ MAX_BYTES = 1 << 30
 """Maximal size of an instance file (1 GiB)."""
 MAX_NESTING = 48
 """Maximal nesting of brackets in an instance file."""
-STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-"""A JSON string, or an unfinished one at the end of a text; possessive, so that matching is linear."""
+NO_STRUCTURE = bytes(set(range(256)) - set(b'"[]{}'))
+"""All bytes except quotes and brackets."""
 
 
 class _Repeated:
@@ -150,7 +149,10 @@ def nesting(data: bytes) -> int:
     >>> nesting(b'{"a": ["]", [1]]}')
     3
     """
-    text = np.frombuffer(STRING.sub(b"", data), np.uint8)
-    brackets = text[(text == ord("[")) | (text == ord("{")) | (text == ord("]")) | (text == ord("}"))]
-    steps = np.where((brackets == ord("[")) | (brackets == ord("{")), 1, -1)
-    return int(steps.cumsum().max(initial=0))
+    if b"\\" in data:  # without escaped backslashes, the quotes after the others are escaped
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = np.frombuffer(data.translate(None, NO_STRUCTURE), np.uint8)
+    in_string = np.logical_xor.accumulate(marks == ord('"'))  # true for an opening quote and what follows it
+    step = np.zeros(256, np.int32)
+    step[[*b"[{"]], step[[*b"]}"]] = 1, -1
+    return int(step[marks[~in_string]].cumsum().max(initial=0))

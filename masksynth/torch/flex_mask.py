@@ -36,6 +36,7 @@ beyond N (block padding, at most 1,024) are forbidden.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,8 @@ SIDE = 128
 WORD = 32
 CELLS = 1 << 22
 """Blocks of a grid that are listed at once."""
+LARGE_LISTS = 1 << 29
+"""Bytes of block lists, 16 for each block, above which their size is told before they are built."""
 NEVER = 2**31 - 1
 """Rank of a key outside a chain."""
 
@@ -75,6 +78,9 @@ def make_block_masks(
         raise ValueError(f"expected block_size from 1 to {PADDING}, got {block_size!r}")
     arrays = load_file(path)
     size = arrays["row_offset"].shape[-1] - 1 if "row_offset" in arrays else len(arrays["position_ids"])
+    if (needed := 16 * -(-size // height) * -(-size // width)) > LARGE_LISTS:
+        fact = f"block lists of {size:,} positions in blocks of {height} x {width} need {needed:,} bytes per table"
+        warnings.warn(f"{fact}; a larger block_size needs less", stacklevel=2)
     counts = [count_pairs(arrays, table, size, height, width).to(device) for table in range(count_tables(arrays))]
     mods = [make_mask_mod(form, device) for form in read_forms(arrays, path)]
     return [make_block_mask(pairs, size, (height, width), mod) for pairs, mod in zip(counts, mods, strict=True)]

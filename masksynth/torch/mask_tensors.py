@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.export.block_sizes import block_sizes
 from masksynth.export.blocks import (
     BlockLists,
     block_lists,
-    block_sizes,
     check_blocks,
     check_transposed,
     transposed_lists,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.merged import MergedTask
 from masksynth.tasks.model import Instance, TaskFamily
@@ -51,6 +52,7 @@ class Report:
     edges: int | None = None
 
 
+@paused_collector()
 def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> Report:
     """Check a merged task against its instance.
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.export import block_lists, check_blocks
+from masksynth.errors import InvalidInstance, MasksynthWarning, WrongAnswer
+from masksynth.export import block_lists, check_blocks, check_transposed, transposed_lists
+from masksynth.export.block_sizes import list_bytes
+from masksynth.export.blocks import block_counts
+from masksynth.export.targets import summary
 from masksynth.mask import Mask
 from tests.export.samples import chain_mask, random_mask, star_mask
 from tests.verify.hubs import hub_mask
@@ -152,3 +157,49 @@ def test_bad_arguments():
         block_lists(chain_mask(4), 0, 0)
     with pytest.raises(InvalidInstance, match="table 1"):
         block_lists(chain_mask(4), 1)
+
+
+@pytest.mark.parametrize("most", [1, 40, 10_000])
+@pytest.mark.parametrize("block", [(2, 1), (3, 2), (8, 16)])
+def test_lists_in_chunks_are_the_lists(monkeypatch, block, most):
+    """Built, read, transposed and checked a few rows at a time."""
+    mask = random_mask(61, 2, 0.4, 5)
+    whole, back = block_lists(mask, 1, block), transposed_lists(block_lists(mask, 1, block))
+    monkeypatch.setattr(sys.modules["masksynth.export.blocks"], "MOST_CELLS", most)
+    lists = block_lists(mask, 1, block)
+    for chunked, expected in ((lists, whole), (transposed_lists(lists), back)):
+        assert all(np.array_equal(part, other) for part, other in zip(chunked, expected, strict=True))
+    check_blocks(mask, lists, 1, block)
+    check_transposed(lists, back)
+    row = len(lists.full_count) - 1  # the last chunk
+    lists.partial_count[row] -= 1
+    with pytest.raises(WrongAnswer, match=rf"block \({row}, \d+\) .* not listed"):
+        check_blocks(mask, lists, 1, block)
+    with pytest.raises(WrongAnswer, match=rf"block \({row}, \d+\) is in one of the partial lists"):
+        check_transposed(lists, back)
+
+
+def test_large_lists_are_announced(monkeypatch):
+    monkeypatch.setattr(sys.modules["masksynth.export.block_sizes"], "LARGE_LISTS", 100)
+    text = "lists of 5 x 5 blocks need 480 bytes; those of 16 x 16 pairs need 96"
+    with pytest.warns(MasksynthWarning, match=text):
+        block_lists(chain_mask(20), 0, 4)
+    assert text in {entry.format: entry for entry in summary(chain_mask(20), 0, 4)}["blocks"].note
+
+
+@pytest.mark.parametrize("block", [1, 4, (3, 5), 64])
+def test_the_size_is_known_before_the_lists(block):
+    lists = block_lists(random_mask(70, 1, 0.3, 2), 0, block)
+    size = sum(part.nbytes for part in (*lists, *transposed_lists(lists)))
+    assert list_bytes(70, block) == size
+
+
+@pytest.mark.parametrize("block", [1, 3, (3, 5), (8, 2)])
+def test_counts_are_those_of_the_lists(block):
+    for density in (0.0, 0.1, 0.7, 1.0):
+        mask = random_mask(33, 2, density, 7)
+        lists = [block_lists(mask, table, block) for table in range(2)]
+        full, partial = (
+            sum(int(getattr(part, name).sum()) for part in lists) for name in ("full_count", "partial_count")
+        )
+        assert block_counts(mask, block) == (full, partial, sum(part.full_index.size for part in lists))
