@@ -153,7 +153,7 @@ def _drop_dominated(holdings: Holdings) -> Holdings:
 
 
 def _add_everything(holdings: Holdings) -> Holdings:
-    """Return the holdings with a class that all units hold, of no nodes if there is none, so that all sums end there."""
+    """Return the holdings with a class that all units hold, of no nodes if there is none, where all sums end."""
     units = int(holdings.unit.max(initial=-1)) + 1
     if (np.diff(holdings.offset) == units).any():
         return holdings
