@@ -149,9 +149,12 @@ class Mask:
             )
         tables = dense if dense.ndim == 3 else dense[None]
         # +1 where an interval starts, -1 where it ends; the padding closes intervals at the borders
-        edges = np.diff(np.pad(tables, ((0, 0), (0, 0), (1, 1))).astype(np.int8), axis=2)
-        starts, ends = np.nonzero(edges == 1)[2], np.nonzero(edges == -1)[2]
-        return cls(table_indptr((edges == 1).sum(axis=2)), starts.astype(np.int32), ends.astype(np.int32))
+        padded = np.zeros((*tables.shape[:2], tables.shape[2] + 2), np.int8)
+        padded[..., 1:-1] = tables
+        edges = padded[..., 1:] - padded[..., :-1]
+        opens = edges == 1
+        starts, ends = np.nonzero(opens)[2], np.nonzero(edges == -1)[2]
+        return cls(table_indptr(opens.sum(axis=2)), starts.astype(np.int32), ends.astype(np.int32))
 
     @classmethod
     def from_intervals(cls, tables: Sequence[Iterable[Iterable[tuple[int, int]]]]) -> Mask:

@@ -38,6 +38,30 @@ def indptr(lengths: ArrayLike) -> Int64Array:
     return prefix_sums(np.asarray(lengths, np.int64))
 
 
+def distinct(values: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return the distinct values of a 1-D array in ascending order, by sorting.
+
+    ``np.unique`` hashes since numpy 2.3, which takes a hundred times as long for 10⁵ different integers.
+
+    Parameters
+    ----------
+    values : (n,) array
+
+    Returns
+    -------
+    (distinct values,) array
+
+    Examples
+    --------
+    >>> distinct(np.array([5, 2, 5])).tolist(), distinct(np.zeros(0, np.int64)).tolist()
+    ([2, 5], [])
+    """
+    ordered = np.sort(values)
+    is_first = np.ones(len(ordered), bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[is_first]
+
+
 def prefix_sums(values: NDArray[Scalar]) -> NDArray[Scalar]:
     """Return 0 and the running sums, in the type of the values; unsigned sums wrap around.
 
