@@ -186,9 +186,10 @@ def find_predictors(table: Any, samples: Int64Array, trained: Int64Array) -> Int
     segment the last token of the segment that it follows.
     """
     predictor = trained - 1
-    first = 0
-    for sample in samples.tolist():
+    offset = prefix_sums(table.offset[samples + 1] - table.offset[samples])
+    for number, sample in enumerate(samples.tolist()):
         for segment in table.segments[sample] or ():
+            first = int(offset[number])
             start = first + segment.start
             low, high = np.searchsorted(trained, [start, start + segment.length]).tolist()
             if segment.predict == "self":
@@ -196,7 +197,6 @@ def find_predictors(table: Any, samples: Int64Array, trained: Int64Array) -> Int
             elif high > low and trained[low] == start:
                 before = table.segments[sample][segment.after]
                 predictor[low] = first + before.start + before.length - 1
-        first += int(table.offset[sample + 1] - table.offset[sample])
     return predictor
 
 
