@@ -179,7 +179,8 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
     batches = f"{r['batches']:,} batch{'' if r['batches'] == 1 else 'es'}"
     ratio = f", {r['ratio']:.2f}x fewer" if r["ratio"] else ""
     read = f"{r['tokens']:,} tokens of {count(r['samples'], 'sample')}"
-    name = plain(names[0]) if len(names) == 1 else f"{len(names):,} files"
+    files = places_of(names) or ()
+    name = plain(names[0]) if len(files) == 1 else f"{len(files):,} files"
     yield f"{name}: {read} -> {r['positions']:,} positions in {batches}{ratio}"
     yield "  " + _bound_line(summary, r)
     dead = f"{r['tokens'] - r['live_tokens']:,} tokens that no label needs"
