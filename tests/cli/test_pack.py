@@ -135,9 +135,10 @@ def test_refused_samples_leave_nothing(tmp_path, row, said):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_killed_run_is_finished_by_resume(tmp_path):
-    path = many(tmp_path / "samples.jsonl.gz", 3000)
-    options = ("--window", "150", "--max-length", "700")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_run_is_finished_by_resume(tmp_path, jobs):
+    path = many(tmp_path / "samples.jsonl.gz", 3000 // jobs)
+    options = ("--window", "150", "--max-length", "700", "--jobs", jobs)
     begun = time.monotonic()
     assert masksynth("pack", path, "-o", tmp_path / "whole", *options).returncode == 0
     whole = time.monotonic() - begun
@@ -151,7 +152,7 @@ def test_a_killed_run_is_finished_by_resume(tmp_path):
         done = out.exists()  # complete, even if the kill came after the folder had its name
         assert done or process.returncode
         kills += process.returncode != 0
-        if kills == 4 and not done:
+        if kills == 4 // jobs and not done:
             finished = masksynth("pack", path, "-o", out, *options, "--resume")
             assert finished.returncode == 0, finished.stderr
             done = True
@@ -174,6 +175,26 @@ def unfinished(tmp_path, rows=1400):
     assert (tmp_path / ".out.partial").is_dir()
     broken.write_bytes(b"".join(lines))
     return broken
+
+
+def test_several_files_and_globs(tmp_path):
+    """Files in the order in which they are named, those of a glob sorted; samples without an id are named by file."""
+    for name in "cab":
+        rows = [{"input_ids": [1, ord(name), i], "labels": [-100, ord(name), i]} for i in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first, rest = tmp_path / "c.jsonl", tmp_path / "[ab].jsonl"
+    done = here("pack", first, rest, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("3 files: 27 tokens of 9 samples -> ")
+    rows = [json.loads(line) for line in here("unpack", tmp_path / "out").stdout.splitlines()]
+    assert {row["id"] for row in rows} == {f"{tmp_path / name}.jsonl#{i}" for name in "abc" for i in (1, 2, 3)}
+    sources = [tmp_path / f"{name}.jsonl" for name in "cab"]
+    assert here("verify", *sources, tmp_path / "out").returncode == 0
+    said = refused(here("pack", tmp_path / "x*.jsonl", "-o", tmp_path / "other"))
+    assert f"{tmp_path / 'x*.jsonl'}: " in said
+    assert "--resume needs" in refused(here("pack", first, "-", "-o", tmp_path / "other", "--resume"))
+    assert "is the id of an earlier sample" in refused(here("pack", first, first, "-o", tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_mended_file_is_finished_by_resume(tmp_path):
@@ -210,9 +231,10 @@ def test_a_bad_first_window_leaves_nothing(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["s.jsonl"]
 
 
-def test_ctrl_c(tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c(tmp_path, jobs):
     path = many(tmp_path / "samples.jsonl.gz")
-    process = start("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700")
+    process = start("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--jobs", jobs)
     while not list(tmp_path.glob(".out.partial/batch-*.safetensors")):
         assert process.poll() is None
         time.sleep(0.01)

@@ -17,8 +17,8 @@ import pytest
 
 import masksynth as ms
 from masksynth.errors import MasksynthError
-from masksynth.search import dask as room
 from masksynth.tasks.instance_files import dumps
+from masksynth.workers import dask as room
 from masksynth.workers.dask import connected
 from tests.cli.command import refused
 from tests.search.clusters import cluster, free_port

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from masksynth.backends import Limits
 from masksynth.sparse import SparseProblem, disjoint_cuts, disjoint_intervals, first_solution, greedy, reduce
 from masksynth.sparse.engines import Standing, engine, sparse_search
 from masksynth_solvers import interruptible
+from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.component_task import ComponentTask
 from masksynth_solvers.sparse.descent import Descent
@@ -30,13 +32,16 @@ from tests.sparse.relations import carries, chain, grid, one_class, random_poset
 HARD = chain(40)
 
 
-def children():
-    """Processes of engines that this process has started and that still run."""
+def children(parent=None):
+    """Processes of engines that this process, or another one, has started and that still run."""
     found = []
     for entry in Path("/proc").iterdir() if Path("/proc").is_dir() else ():
         try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"masksynth_solvers.sparse.worker" in (entry / "cmdline").read_bytes():
+            started_by = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if (
+                started_by == (parent or os.getpid())
+                and b"masksynth_solvers.sparse.worker" in (entry / "cmdline").read_bytes()
+            ):
                 found.append(int(entry.name))
         except (OSError, ValueError, IndexError):
             continue
@@ -78,8 +83,9 @@ def shared(relation, layers, names, seconds):
     chosen = greedy(problem, found.forced, part)
     state = ComponentSearch(ComponentTask(problem, found.forced, part, 0), Standing(problem.cost(chosen), 0, chosen))
     best = [state.known]
-    for _ in race(state, names, Budget(time.monotonic() + seconds)):
-        best.append(state.known)
+    with suppress(OutOfTime):  # the time may end while an engine builds its clauses
+        for _ in race(state, names, Budget(time.monotonic() + seconds)):
+            best.append(state.known)
     return best
 
 
@@ -150,6 +156,39 @@ def test_ctrl_c_leaves_the_best_answer_and_no_process(tmp_path):
     out, err = running.communicate(timeout=60)
     assert (out.split()[0], err) == ("FEASIBLE", "")
     assert int(out.split()[1]) <= 203
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found in /proc")
+def test_engines_end_when_the_search_is_killed():
+    program = (
+        "import numpy as np, masksynth as ms\n"
+        "ms.sparsify(np.tril(np.ones((40, 40), bool)), 2, limits=ms.Limits(seconds=100, workers=2))\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", program])
+    until = time.monotonic() + 60
+    while not (started := children(running.pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(1)
+    running.kill()
+    running.wait()
+    assert started
+    while any(Path(f"/proc/{child}").exists() for child in started) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{child}").exists() for child in started)
+
+
+def test_two_workers_stop_at_an_effort_with_equal_answers():
+    """The value and the bound do not depend on which process is the faster; the main process is slowed down once."""
+    relation, limits = random_poset(30, 0.8, 1), Limits(effort=1.5, workers=2)
+    first = ms.sparsify(relation, layers=2, limits=limits)
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        second = ms.sparsify(relation, layers=2, limits=limits)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert first.objective == second.objective
+    assert first.status is ms.Status.FEASIBLE
 
 
 @pytest.mark.parametrize("name", ["sat", "maxsat"])

@@ -14,6 +14,7 @@ from masksynth.verify.proof.formula import Clause, at_most, layered_clauses, par
 from masksynth.verify.proof.refutation import check_refutation
 from masksynth.verify.proof.statement import ClaimedPart, Statement, read_statement
 from masksynth.verify.proof.structure import check_relation, check_structure, check_witness
+from masksynth.verify.proof.swaps import check_swaps, swap_clauses
 from masksynth.verify.proof.window_lemmas import check_images
 
 
@@ -112,6 +113,8 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
     check_witness(statement)
     fixed = check_structure(statement)
     check_images(statement)
+    for part in statement.lemmas + statement.parts:
+        check_swaps(statement, part)
     lemmas = tuple(_check_part(folder, statement, lemma, checker) for lemma in statement.lemmas)
     parts = tuple(_check_part(folder, statement, part, checker) for part in statement.parts)
     if (total := fixed + sum(part.bound for part in parts)) != statement.bound:
@@ -158,6 +161,7 @@ def _expected_clauses(statement: Statement, part: ClaimedPart, weights: dict[str
         yield from layered_clauses(statement.size, statement.depth, part.edges, part.demands, statement.forced)
     else:
         yield from part_clauses(statement.size, statement.depth, statement.sure, part.edges, part.demands)
+    yield from swap_clauses(statement, part)
     if part.kind == "drat":
         yield from _count_weight(part, weights, part.bound - 1, given, "count")
     for number, window in enumerate(part.windows):

@@ -58,6 +58,7 @@ class ClaimedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bound: Number
     kind: Literal["drat", "duals"]
     windows: tuple[ClaimedWindow, ...] = ()
+    swaps: tuple[EdgeEntry, ...] = ()
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,6 +205,7 @@ def _check_part(part: ClaimedPart, kind: str, number: int, size: int, lemmas: in
         raise InvalidInstance(f"expected {name!r}, got {part.folder!r:.40}", f"{path}.folder")
     _check_edges(part.demands, f"{path}.demands", size)
     _check_edges(part.edges, f"{path}.edges", size)
+    _check_edges(part.swaps, f"{path}.swaps", size)
     if part.windows and part.kind != "drat":
         raise InvalidInstance(f"a proof by {part.kind} cannot have windows", f"{path}.windows")
     for index, window in enumerate(part.windows):

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
+STEP = 0.25
+"""Effort of the first steps of an engine ..."""
+GROWTH = 0.2
+"""... and of later ones, relative to what it has spent: long calls of a SAT solver prove more than short ones."""
+
 
 @dataclass
 class Budget:
@@ -41,3 +46,8 @@ class Budget:
         """
         now = monotonic()
         return Budget(None if self.until is None else now + max(0.0, self.until - now) / count, self.effort / count)
+
+
+def next_step(spent: float) -> float:
+    """Return the effort of the next step of an engine."""
+    return max(STEP, GROWTH * spent)

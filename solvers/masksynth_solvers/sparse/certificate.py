@@ -26,6 +26,7 @@ from masksynth.sparse.reduce import Component, Reduction, list_edges
 from masksynth.sparse.sparse_problem import SparseProblem
 from masksynth_solvers.sparse.path_encoding import encode, encode_layers
 from masksynth_solvers.sparse.prove_claim import Claim, certify, edge_lists, write_lines
+from masksynth_solvers.sparse.symmetry import add_swaps, find_swaps
 from masksynth_solvers.sparse.write_lemmas import Lemmas
 
 FILES = ("problem.json", "relation.npy", "mask.npy")
@@ -118,6 +119,7 @@ def write_proof(
         entries = []
         for index, (component, bound) in enumerate(zip(components, bounds, strict=True)):
             formula = encode_layers(problem) if problem.layered else encode(problem, reduction.forced, component)
+            add_swaps(formula, find_swaps(problem, formula.forced, component))
             until = monotonic() + (end - monotonic()) / (len(components) - index)
             inside = set(component.edges)
             value = problem.cost(edge for edge in edges if edge[-2:] in inside)

@@ -9,6 +9,7 @@ from masksynth.sparse import Component, Edge, SparseProblem
 from masksynth.sparse.engines import engine
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.path_encoding import Formula, encode, encode_layers
+from masksynth_solvers.sparse.symmetry import add_swaps, find_swaps
 from masksynth_solvers.sparse.windowed import WindowedDescent
 
 
@@ -31,10 +32,13 @@ class ComponentTask:
     seed: int
 
     def encode(self, until: float | None) -> Formula:
-        """Return the formula of the component."""
+        """Return the formula of the component, with symmetries broken."""
         if self.problem.layered:
-            return encode_layers(self.problem, until)
-        return encode(self.problem, self.forced, self.component, until)
+            formula = encode_layers(self.problem, until)
+        else:
+            formula = encode(self.problem, self.forced, self.component, until)
+        add_swaps(formula, find_swaps(self.problem, formula.forced, self.component))
+        return formula
 
     def start(self, name: str, formula: Formula, budget: Budget) -> Any:
         """Return the engine called ``name``; ``sat`` uses windows unless each layer has a mask of its own."""

@@ -16,6 +16,7 @@ from masksynth.sparse.engines import Standing
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.interruptible import run, run_in_thread
 from masksynth_solvers.sparse.path_encoding import Formula
+from masksynth_solvers.sparse.symmetry import make_greatest
 
 
 class Cores:
@@ -67,7 +68,7 @@ class Cores:
         cost = sum(weight * variables[number] for number, weight in self.formula.weights.items())
         model.add(cost >= known.lower)
         model.minimize(cost)
-        true = complete_model(self.formula, known.chosen)
+        true = complete_model(self.formula, make_greatest(self.formula, known.chosen))
         for number, variable in variables.items():
             model.add_hint(variable, number in true)
         return model, variables

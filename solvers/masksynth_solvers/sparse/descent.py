@@ -8,16 +8,16 @@ outside it. Effort is counted in conflicts, so the search is deterministic.
 from __future__ import annotations
 
 from threading import Event
+from time import monotonic
 from typing import Any
 
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_stoppable
+from masksynth_solvers.sparse.conflict_budget import CONFLICTS, ConflictBudget
 from masksynth_solvers.sparse.path_encoding import Formula, at_most
 
-CONFLICTS = 8_000
-"""Conflicts per unit of effort."""
-SLICE = 2_000
-"""Conflicts between two checks of the clock; learnt clauses are kept."""
+CLAUSES = 400_000
+"""Clauses that are built per unit of effort."""
 
 
 class Descent:
@@ -29,12 +29,14 @@ class Descent:
         self.solver: Any = None
         self.forbidden: int | None = None
         self.spent = 0.0
+        self.budget = ConflictBudget()
 
     def _start(self, upper: int) -> None:
         from pysat.solvers import Solver
 
         self.counts, clauses = build_counters(self.formula, upper - 1)
         self.solver = Solver(name="cadical195", bootstrap_with=clauses)
+        self.spent += len(clauses) / CLAUSES
 
     def _forbid(self, weight: int) -> None:
         """Forbid solutions of this weight or more; the weight inside a window leaves less for the edges outside it."""
@@ -51,18 +53,19 @@ class Descent:
         """Search for lighter solutions until there are none, or the conflicts are used up."""
         if self.solver is None:
             self._start(known.upper)
-        return run_stoppable(lambda stop: self._search(known, int(effort * CONFLICTS), stop), until)
+        return run_stoppable(lambda stop: self._search(known, int(effort * CONFLICTS), until, stop), until)
 
-    def _search(self, known: Standing, left: int, stop: Event) -> Standing:
+    def _search(self, known: Standing, left: int, until: float | None, stop: Event) -> Standing:
         solver = self.solver
         self._forbid(known.upper)
         while left > 0 and not known.closed and not stop.is_set():
-            before = solver.accum_stats()["conflicts"]
-            solver.conf_budget(min(left, SLICE))
+            before, began = solver.accum_stats()["conflicts"], monotonic()
+            solver.conf_budget(self.budget.next_call(left, until))
             answer = solver.solve_limited()
-            used = solver.accum_stats()["conflicts"] - before
-            left -= used + 1
-            self.spent += used / CONFLICTS
+            spent = solver.accum_stats()["conflicts"] - before + 1  # a call without conflicts counts, too
+            self.budget.spend(spent, began)
+            left -= spent
+            self.spent += spent / CONFLICTS
             if answer is False:
                 return known.proved(known.upper, "sat")
             if answer:

@@ -73,6 +73,8 @@ class Formula:
         Meaning of the clauses: the chosen edges and the forced ones connect every pair within ``depth`` layers.
     windows : list of Window
         Redundant bounds on the weight inside some sets of edges.
+    swaps : tuple of Edge
+        Pairs of positions that may be swapped: no swap makes the chosen edges greater (`symmetry`).
     until : float, optional
         Time (``time.monotonic``) after which adding a clause raises OutOfTime.
     """
@@ -85,6 +87,7 @@ class Formula:
     forced: frozenset[tuple[int, ...]] = frozenset()
     pairs: tuple[Edge, ...] = ()
     windows: list[Window] = field(default_factory=list)
+    swaps: tuple[Edge, ...] = ()
     until: float | None = None
 
     def new(self, *name: str | int) -> int:

@@ -31,7 +31,7 @@ from masksynth.sparse import (
 from masksynth.sparse.engines import SparseOutcome, Standing
 from masksynth.sparse.reduce import Component, Reduction
 from masksynth_solvers.encoding import OutOfTime
-from masksynth_solvers.sparse.budget import Budget
+from masksynth_solvers.sparse.budget import STEP, Budget, next_step
 from masksynth_solvers.sparse.component_task import ComponentTask
 from masksynth_solvers.sparse.path_encoding import Formula
 from masksynth_solvers.sparse.processes import receive, run_engines
@@ -39,8 +39,6 @@ from masksynth_solvers.sparse.rank_engines import rank_engines
 
 Report = Callable[[int, int], None]
 
-STEP = 0.25
-"""Effort of one step of an engine."""
 START = (0.0, 2.0, 6.0)
 """Effort that the first engine spends before the second and the third join in ..."""
 SHARE = (1.0, 0.5, 0.25)
@@ -198,11 +196,12 @@ def _search_component(state: ComponentSearch, names: Sequence[str], workers: int
 
 def _take_turns(state: ComponentSearch, names: Sequence[str], budget: Budget) -> Iterator[None]:
     """Run the engines in turn; a later one joins when the first has spent some effort, and gets less."""
-    clocks = [START[rank] for rank in range(len(names))]
+    spent = [0.0] * len(names)
     while not (state.known.closed or budget.over):
-        rank = clocks.index(min(clocks))
-        clocks[rank] += STEP / SHARE[rank]
-        state.advance(names[rank], min(STEP, budget.effort), budget)
+        rank = min(range(len(names)), key=lambda rank: START[rank] + spent[rank] / SHARE[rank])
+        effort = min(next_step(spent[rank]), budget.effort)
+        spent[rank] += effort
+        state.advance(names[rank], effort, budget)
         yield
 
 
@@ -210,10 +209,13 @@ def race(state: ComponentSearch, names: Sequence[str], budget: Budget) -> Iterat
     """Run the first engine here and each other one in its own process, each with an equal part of the effort."""
     own = replace(budget, effort=budget.effort / len(names))
     alone = replace(state)  # not improved by the other engines, so that the answer does not depend on their speed
+    spent = 0.0
     with run_engines(state.task, names[1:], state.known, own.effort) as ends:
         while not (state.known.closed or (own.over and not ends) or budget.over):
             if not own.over:
-                alone.advance(names[0], min(STEP, own.effort), own)
+                effort = min(next_step(spent), own.effort)
+                spent += effort
+                alone.advance(names[0], effort, own)
                 state.known = state.known.better(alone.known)
             for known in receive(ends, 0.1 if own.over else 0.0):
                 state.known = state.known.better(known)

@@ -60,13 +60,15 @@ class Claim:
 
     def entry(self, kind: str, windows: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Return its entry in problem.json."""
-        entry = {
+        entry: dict[str, Any] = {
             "folder": self.folder.name,
             "demands": edge_lists(self.component.pairs),
             "edges": edge_lists(self.component.edges),
             "bound": self.bound,
             "kind": kind,
         }
+        if self.formula.swaps:
+            entry["swaps"] = edge_lists(self.formula.swaps)
         return entry | {"windows": list(windows)} if windows else entry
 
 

@@ -6,17 +6,14 @@ A. Ignatiev, A. Morgado, J. Marques-Silva, "RC2: an efficient MaxSAT solver", JS
 from __future__ import annotations
 
 from threading import Event
+from time import monotonic
 from typing import Any
 
 from masksynth.errors import MasksynthError
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread, run_stoppable
+from masksynth_solvers.sparse.conflict_budget import CONFLICTS, ConflictBudget
 from masksynth_solvers.sparse.path_encoding import Formula
-
-CONFLICTS = 8_000
-"""Conflicts per unit of effort."""
-SLICE = 2_000
-"""Conflicts between two checks of the clock."""
 
 
 class Rc2:
@@ -25,6 +22,7 @@ class Rc2:
     def __init__(self, formula: Formula, seed: int) -> None:
         self.formula = formula
         self.rc2: Any = None
+        self.budget = ConflictBudget()
 
     def _start(self) -> None:
         from pysat.formula import WCNF
@@ -41,13 +39,13 @@ class Rc2:
         """Find cores until the formula is satisfied, or the conflicts are used up."""
         if self.rc2 is None:
             self._start()
-        return run_stoppable(lambda stop: self._search(known, int(effort * CONFLICTS), stop), until)
+        return run_stoppable(lambda stop: self._search(known, int(effort * CONFLICTS), until, stop), until)
 
-    def _search(self, known: Standing, left: int, stop: Event) -> Standing:
+    def _search(self, known: Standing, left: int, until: float | None, stop: Event) -> Standing:
         rc2, oracle = self.rc2, self.rc2.oracle
         while left > 0 and not known.closed and not stop.is_set():
-            before = oracle.accum_stats()["conflicts"]
-            oracle.conf_budget(min(left, SLICE))
+            before, began = oracle.accum_stats()["conflicts"], monotonic()
+            oracle.conf_budget(self.budget.next_call(left, until))
             answer = oracle.solve_limited(assumptions=rc2.active_assumps())
             if answer:
                 chosen = self.formula.chosen(_formula_literals(rc2, oracle.get_model()))
@@ -58,7 +56,9 @@ class Rc2:
                     raise MasksynthError("RC2 found no model of a problem that has a solution")
                 rc2.process_core()
                 known = known.proved(rc2.cost, "maxsat")
-            left -= oracle.accum_stats()["conflicts"] - before + 1
+            spent = oracle.accum_stats()["conflicts"] - before + 1  # a call without conflicts counts, too
+            self.budget.spend(spent, began)
+            left -= spent
         return known
 
 

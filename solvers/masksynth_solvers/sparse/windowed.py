@@ -75,7 +75,7 @@ class WindowedDescent:
     def _search(self, searching: Engine, most: float) -> Iterator[float]:
         """Run an engine until it has spent ``most`` effort."""
         while most > 0:
-            effort = self.effort
+            effort = min(self.effort, most)
             self.known = searching.advance(self.known, effort, self.budget.until)
             most -= effort
             yield effort

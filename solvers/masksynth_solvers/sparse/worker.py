@@ -3,14 +3,10 @@
 import os
 import sys
 from contextlib import suppress
-from math import inf
 from multiprocessing.connection import Connection
 
 from masksynth.errors import MasksynthError
-from masksynth_solvers.sparse.budget import Budget
-
-STEP = 0.25
-"""Effort between two reports."""
+from masksynth_solvers.sparse.budget import Budget, next_step
 
 
 def work(descriptor: int) -> None:
@@ -19,15 +15,18 @@ def work(descriptor: int) -> None:
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         name, task, known, effort = end.recv()
         try:
-            budget = Budget(None, effort)
+            budget, spent = Budget(None, effort), 0.0
             searching = task.start(name, task.encode(None), budget)
             while not (known.closed or budget.over):
-                given = min(STEP, budget.effort)
-                now = searching.advance(known, given, None)
-                budget.effort -= given if effort < inf else 0.0
+                step = min(next_step(spent), budget.effort)
+                now = searching.advance(known, step, None)
+                spent += step
+                budget.effort -= step
                 if now != known:
                     end.send(now)
                 known = now
+                if end.poll():
+                    end.recv()  # nothing is ever sent: the parent has ended, and EOFError ends this process, too
         except MasksynthError as error:
             end.send(error)
             os._exit(1)
