@@ -72,6 +72,6 @@ def _trace_back(choices: list[tuple[Int64Array, Int64Array]], state: int) -> Int
     """Return the trees that led to a final state, first to last."""
     sequence = []
     for before, tree in reversed(choices):
-        sequence.append(int(tree[state]))
-        state = int(before[state])
+        sequence.append(int(tree.item(state)))
+        state = int(before.item(state))
     return np.array(sequence[::-1], np.int64)
