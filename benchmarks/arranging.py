@@ -184,7 +184,7 @@ def cell(name: str, number: int, limit: float) -> list[str]:
 
 
 def file_totals(name: str) -> list[str]:
-    """Measure all batches of a file: sums of non-empty blocks of three orders, and of the bounds with and without trees."""
+    """Measure all batches of a file: non-empty blocks of three orders, and bounds with and without trees, in all."""
     batches = list(prefix_trees(data_folder() / f"{name}.jsonl.gz"))
     arranged, seconds = timed(lambda: [arrange(mask) for mask in batches])
     first = [counts(permuted(mask, order)).nonempty for mask in batches if (order := depth_first(mask)) is not None]
