@@ -44,6 +44,22 @@ def is_same(left: str | Path, right: str | Path) -> bool:
         return os.path.realpath(left) == os.path.realpath(right)
 
 
+def match_files(pattern: str) -> list[str]:
+    """Return the files that a glob matches, sorted, each once by its shortest path even if several links lead to it.
+
+    Examples
+    --------
+    >>> match_files("no such file*")
+    []
+    """
+    shortest: dict[str, str] = {}
+    if glob.has_magic(pattern):
+        for path in sorted(glob.iglob(pattern, recursive=True), key=lambda path: (len(path), path)):
+            if os.path.isfile(path):
+                shortest.setdefault(os.path.realpath(path), path)
+    return sorted(shortest.values())
+
+
 def check_inputs(target: str | Path, inputs: Paths) -> None:
     """Raise InvalidInstance if the target is one of the inputs; ``-`` is the file redirected to stdin, if any."""
     for path in inputs:

@@ -9,9 +9,10 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import ArrayLike
 
+from masksynth.arrange.bounds import bound
 from masksynth.arrange.forest import find_parents
 from masksynth.arrange.improve import improve_order
-from masksynth.arrange.measure import Counts, bound, check_block_size, counts
+from masksynth.arrange.measure import Counts, check_block_size, counts
 from masksynth.arrange.permute import count_pieces, invert_order, permuted
 from masksynth.arrange.seriate import MAX_ALLOWED, starting_orders
 from masksynth.arrange.tree_orders import tree_orders
@@ -26,6 +27,8 @@ PIECES_PER_ORDER, PIECES_IN_ALL = 1 << 18, 1 << 23
 """Limits on the pieces into which one order, and all orders together, cut the intervals (large masks: 4T and 2T)."""
 MAX_IMPROVED = 4096
 """Number of positions up to which blocks are improved by exchanges."""
+COUNTING = "counting rows, columns and components"
+"""Origin of the bound that needs no search."""
 NAMES = ("depth first", "depth first, heaviest first", "depth first, laid out")
 DESCENTS, STARTS = 24, 6
 """Maximal number of local searches, and how many of them start at different heuristic orders."""
@@ -140,7 +143,7 @@ def arrange(
     given = _Candidate(counts(mask, block_size), np.arange(mask.size), "given")
     evaluate = _make_evaluator(mask, block_size, groups)
     best = given if _is_perfect(given, least, mask) else _search(mask, block_size, evaluate, given, least, effort)
-    proof = "counting rows and columns"
+    proof = COUNTING
     if exact and best.value.nonempty > least:
         best, least, proof = _search_exactly(mask, block_size, evaluate, best, least, limits or Limits())
     if least > best.value.nonempty:
@@ -277,4 +280,4 @@ def _search_exactly(
     order, proved, proof = search(mask, block, best.order, least, limits)
     for variant in _sort_blocks(order, best.order, block):
         best = _better(best, evaluate(variant, "cp-sat"))
-    return best, max(least, proved), proof if proved > least else "counting rows and columns"
+    return best, max(least, proved), proof if proved > least else COUNTING

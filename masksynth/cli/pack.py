@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 import msgspec
@@ -15,13 +16,17 @@ from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
 from masksynth.pack.packing import LENGTH, pack_samples
+from masksynth.pack.read_run import places_of
 from masksynth.pack.run_summary import Summary
 from masksynth.pack.stream_windows import WINDOW
 from masksynth.pack.unpacking import unpack_samples
 from masksynth.terminal import JSON, QUIET, count, input_files, output_file, plain, print_json, standard_input
+from masksynth.workers.dask import connected
 
 CHUNK = 1 << 20
 """Bytes of a gzip stream that are written at a time."""
+OPEN_FILES = 100
+"""Maximum number of files for which a bar shows how much is read."""
 NAMES = 5
 """Maximum number of names that are listed in text."""
 
@@ -32,7 +37,7 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 
 
 @click.command()
-@click.argument("samples", type=click.Path(allow_dash=True))
+@click.argument("samples", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option(
     "-o",
     "--output",
@@ -75,12 +80,19 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     metavar="layers=N,...",
     help="Count FLOPs: layers, hidden, intermediate, vocabulary, kv.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 4096),
+    metavar="COUNT",
+    help="Worker processes [default: processors; 1 for pipes and small files].",
+)
+@click.option("--dask", metavar="tcp://HOST:PORT", help="Merge on the workers of this Dask scheduler.")
 @click.option("--resume", is_flag=True, help="Finish a run that was killed or stopped.")
 @click.option("--force", is_flag=True, help="Replace a packed folder, or begin an unfinished run again.")
 @JSON
 @QUIET
 def pack(
-    samples: str,
+    samples: tuple[str, ...],
     output: Path | None,
     max_length: int,
     window: int,
@@ -90,6 +102,8 @@ def pack(
     split_groups: bool,
     separate_groups: bool,
     shape: Shape | None,
+    jobs: int | None,
+    dask: str | None,
     resume: bool,
     force: bool,
     as_json: bool,
@@ -99,6 +113,7 @@ def pack(
 
     \b
     masksynth pack samples.jsonl.gz -o packed --max-length 32768
+    masksynth pack 'shards/*.jsonl.gz' -o packed --jobs 8
     masksynth pack samples.jsonl --shape layers=32,hidden=4096,intermediate=11008,vocabulary=32000
 
     A sample has "input_ids" and "labels" (-100: not trained; labels[i] is predicted by the token at i - 1), or instead
@@ -106,12 +121,15 @@ def pack(
     (samples that stay in one batch if they fit), "weight", "segments", "position_ids", "kinds", and numbers for each
     token: "weights", "advantages", "old_logprobs", "ref_logprobs".
     """
-    if resume and (output is None or samples == "-"):
+    if resume and (output is None or "-" in samples):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
-    if samples == "-":
+    if "-" in samples:
         standard_input()
     try:
-        with _open_with_bar(samples, quiet) as (source, report):
+        with (
+            nullcontext((None, jobs)) if dask is None else connected(dask) as (executor, room),
+            _open_with_bar(samples, quiet) as (source, report),
+        ):
             summary = pack_samples(
                 source,
                 output,
@@ -124,6 +142,8 @@ def pack(
                 separate_groups=separate_groups,
                 resume=resume,
                 force=force,
+                jobs=jobs or room,
+                executor=executor,
                 progress=report,
             )
     except KeyboardInterrupt:
@@ -136,30 +156,31 @@ def pack(
 
 
 @contextmanager
-def _open_with_bar(samples: str, quiet: bool) -> Iterator[tuple[str | IO[bytes], Callable[[str], None]]]:
-    """Yield the source and a function that shows a label; on a terminal a bar shows how much of the file is read."""
-    if quiet or samples == "-" or not sys.stderr.isatty():
-        yield samples, lambda _: None
+def _open_with_bar(samples: Sequence[str], quiet: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
+    """Yield the sources and a function that shows a label; on a terminal a bar shows how much of the files is read."""
+    places = [str(place) for place in places_of(samples) or ()]
+    if quiet or not sys.stderr.isatty() or len(places) > OPEN_FILES or not all(map(os.path.isfile, places)):
+        yield list(samples), lambda _: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    with (
-        Progress(console=Console(stderr=True), transient=True) as bar,
-        bar.open(samples, "rb", description=plain(samples)) as stream,
-    ):
-        task = bar.task_ids[0]
-        yield stream, lambda text: bar.update(task, description=text)
+    with Progress(console=Console(stderr=True), transient=True) as bar, ExitStack() as stack:
+        task = bar.add_task(plain(places[0]), total=sum(map(os.path.getsize, places)))
+        streams = [stack.enter_context(bar.open(place, "rb", task_id=task)) for place in places]
+        bar.update(task, total=sum(map(os.path.getsize, places)))
+        yield streams, lambda text: bar.update(task, description=text)
 
 
-def _summary_lines(name: str, summary: Summary, shape: Shape | None, output: Path | None) -> Iterator[str]:
+def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, output: Path | None) -> Iterator[str]:
     """Yield the summary of a run as lines of text."""
     r = summary.record(shape)
     blocks, pairs = r["blocks"], r["pairs"]
     batches = f"{r['batches']:,} batch{'' if r['batches'] == 1 else 'es'}"
     ratio = f", {r['ratio']:.2f}x fewer" if r["ratio"] else ""
     read = f"{r['tokens']:,} tokens of {count(r['samples'], 'sample')}"
-    yield f"{plain(name)}: {read} -> {r['positions']:,} positions in {batches}{ratio}"
+    name = plain(names[0]) if len(names) == 1 else f"{len(names):,} files"
+    yield f"{name}: {read} -> {r['positions']:,} positions in {batches}{ratio}"
     yield "  " + _bound_line(summary, r)
     dead = f"{r['tokens'] - r['live_tokens']:,} tokens that no label needs"
     yield f"  {r['loss_edges']:,} loss edges, one for each trained label; {dead}"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import prefix_sums
+from masksynth.mask.csr import distinct, prefix_sums
 from masksynth.mask.intervals import RowIntervals, coalesce_sorted, count_covering, row_intervals
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
@@ -96,7 +96,7 @@ def _run_starts(rows: RowIntervals, index: Int64Array, size: int) -> Int64Array:
     """Return the first keys of the runs: 0, and each key at which an interval begins that is not the row's own key."""
     query, start, end = rows
     is_own = (start == index[query]) & (end == start + 1)
-    return np.unique(np.append(start[~is_own], 0)) if size else np.zeros(0, np.int64)
+    return distinct(np.append(start[~is_own], 0)) if size else np.zeros(0, np.int64)
 
 
 def _successors(rows: RowIntervals, index: Int64Array, first: Int64Array, last: Int64Array) -> BoolArray:

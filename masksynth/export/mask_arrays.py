@@ -22,7 +22,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
-from masksynth.mask.csr import repeat_ranges
+from masksynth.mask.csr import distinct, repeat_ranges
 from masksynth.mask.dense import MAX_DENSE as MAX_DENSE
 from masksynth.mask.intervals import build_mask, coalesce_sorted, row_intervals
 from masksynth.mask.typing import AnyArray, Int64Array
@@ -147,7 +147,7 @@ def mask_of_edges(query: Int64Array, key: Int64Array, size: int) -> Mask:
             f"edge_query {query.shape} and edge_key {key.shape} are not pairs of positions below {size}"
         )
     diagonal = np.arange(size)
-    pairs = np.unique(np.concatenate([query * size + key, diagonal * (size + 1)]))
+    pairs = distinct(np.concatenate([query * size + key, diagonal * (size + 1)]))
     row, column = np.divmod(pairs, max(size, 1))
     return build_mask(coalesce_sorted(row, column, column + 1), size)
 

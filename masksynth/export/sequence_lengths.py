@@ -8,6 +8,7 @@ import numpy as np
 
 from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.mask.csr import distinct
 from masksynth.mask.intervals import RowIntervals, check_rows, count_intervals, format_intervals, row_intervals
 from masksynth.mask.typing import Int32Array
 
@@ -60,7 +61,7 @@ def to_lengths(mask: Mask, table: int = 0) -> Lengths:
         row = int(wrong.argmax())
         keys = format_intervals(list(mask.intervals(row, table)))
         raise Unsupported(f"cannot express: row {row} attends to {keys}, which no packed document does")
-    cuts = np.append(np.flatnonzero(start == query) if causal else np.unique(start), mask.size)
+    cuts = np.append(np.flatnonzero(start == query) if causal else distinct(start), mask.size)
     lengths = Lengths(cuts.astype(np.int32), int(np.diff(cuts).max(initial=0)), causal)
     check_lengths(mask, lengths, table)
     return lengths

@@ -149,9 +149,12 @@ class Mask:
             )
         tables = dense if dense.ndim == 3 else dense[None]
         # +1 where an interval starts, -1 where it ends; the padding closes intervals at the borders
-        edges = np.diff(np.pad(tables, ((0, 0), (0, 0), (1, 1))).astype(np.int8), axis=2)
-        starts, ends = np.nonzero(edges == 1)[2], np.nonzero(edges == -1)[2]
-        return cls(table_indptr((edges == 1).sum(axis=2)), starts.astype(np.int32), ends.astype(np.int32))
+        padded = np.zeros((*tables.shape[:2], tables.shape[2] + 2), np.int8)
+        padded[..., 1:-1] = tables
+        edges = padded[..., 1:] - padded[..., :-1]
+        opens = edges == 1
+        starts, ends = np.nonzero(opens)[2], np.nonzero(edges == -1)[2]
+        return cls(table_indptr(opens.sum(axis=2)), starts.astype(np.int32), ends.astype(np.int32))
 
     @classmethod
     def from_intervals(cls, tables: Sequence[Iterable[Iterable[tuple[int, int]]]]) -> Mask:
@@ -201,7 +204,7 @@ def _check_arrays(offset: AnyArray, start: AnyArray, end: AnyArray) -> None:
     if (
         pointers[0] != 0
         or pointers[-1] != len(start)
-        or (np.diff(pointers) < 0).any()
+        or (pointers[1:] < pointers[:-1]).any()
         or (offset[1:, 0] != offset[:-1, -1]).any()  # each table begins where the one before ends
     ):
         raise InvalidInstance(f"row_offset is not non-decreasing from 0 to T = {len(start)}, table after table")
@@ -210,13 +213,13 @@ def _check_arrays(offset: AnyArray, start: AnyArray, end: AnyArray) -> None:
 def _check_intervals(offset: AnyArray, start: AnyArray, end: AnyArray) -> None:
     """Check that intervals are in range, and those of a row sorted, disjoint and not touching."""
     size, pointers = offset.shape[1] - 1, offset.ravel()
-    invalid = (start < 0) | (start >= end) | (end > size)
-    if invalid.any():
-        index = int(invalid.argmax())
+    if len(start) and (start.min() < 0 or end.max() > size or (start >= end).any()):
+        index = int(((start < 0) | (start >= end) | (end > size)).argmax())
         raise InvalidInstance(
             f"interval out of range: expected 0 <= start < end <= {size}, got [{start[index]}, {end[index]})"
         )
-    same_row = np.ones(max(len(start) - 1, 0), bool)  # interval t + 1 is in the row of interval t
-    same_row[pointers[(pointers > 0) & (pointers < len(start))] - 1] = False
-    if (same_row & (end[:-1] >= start[1:])).any():
+    apart = np.ones(len(start) + 1, bool)  # whether interval t begins after interval t - 1 and a gap
+    np.greater(start[1:], end[:-1], out=apart[1:-1])
+    apart[pointers] = True  # or begins a row
+    if not apart.all():
         raise InvalidInstance("the intervals of a row are not sorted and disjoint with a gap between them")

@@ -38,6 +38,30 @@ def indptr(lengths: ArrayLike) -> Int64Array:
     return prefix_sums(np.asarray(lengths, np.int64))
 
 
+def distinct(values: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return the distinct values of a 1-D array in ascending order, by sorting.
+
+    ``np.unique`` hashes since numpy 2.3, which takes a hundred times as long for 10⁵ different integers.
+
+    Parameters
+    ----------
+    values : (n,) array
+
+    Returns
+    -------
+    (distinct values,) array
+
+    Examples
+    --------
+    >>> distinct(np.array([5, 2, 5])).tolist(), distinct(np.zeros(0, np.int64)).tolist()
+    ([2, 5], [])
+    """
+    ordered = np.sort(values)
+    is_first = np.ones(len(ordered), bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[is_first]
+
+
 def prefix_sums(values: NDArray[Scalar]) -> NDArray[Scalar]:
     """Return 0 and the running sums, in the type of the values; unsigned sums wrap around.
 
@@ -165,8 +189,16 @@ def repeat_ranges(starts: ArrayLike, lengths: ArrayLike) -> Int64Array:
     [5, 6, 2, 3, 4]
     """
     first, count = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
-    before = np.cumsum(count) - count  # index in the result at which each range begins
-    return np.repeat(first - before, count) + np.arange(int(count.sum()), dtype=np.int64)
+    before = np.cumsum(count)
+    total = int(before[-1]) if len(before) else 0
+    if total >= LONG_SLICE * max(len(count), 1) and int(first.min()) >= 0:
+        last = int((first + count).max())
+        if last <= total:  # few long ranges are copied from one
+            return concatenate_slices(np.arange(last, dtype=np.int64), first, count)
+    before -= count  # index in the result at which each range begins
+    ranges: Int64Array = np.repeat(first - before, count)
+    ranges += np.arange(total, dtype=np.int64)
+    return ranges
 
 
 def expand_ranges(starts: ArrayLike, ends: ArrayLike) -> tuple[Int64Array, Int64Array]:

@@ -58,19 +58,18 @@ def batch_of_forest(table: SampleTable, forest: Forest, trained: Int64Array, cut
     offset, key_start, key_end = build_rows(layout)
     new = forest.length - forest.shared
     source = table.offset[forest.samples] + forest.shared  # the first new token of each sample
-    numbers = np.arange(len(offset) - 1)  # no sample has more tokens: its slices are positions, and indices in samples
     by_index = np.argsort(forest.samples, kind="stable")
     samples, live = forest.samples[by_index], forest.length[by_index]
     sample_offset, begin = indptr(live), table.offset[samples]
     dead = np.diff(table.offset)[samples] - live
-    position = concatenate_slices(numbers, *paths_of_samples(layout, forest, by_index))
+    position = repeat_ranges(*paths_of_samples(layout, forest, by_index))
     count = cut[samples + 1] - cut[samples]
     label = concatenate_slices(trained, cut[samples], count)
     keys = {name: concatenate_slices(values, source, new) for name, values in table.keys.items()}
     position_ids = keys.pop("position_ids", None)
     return PackedBatch(
         input_ids=concatenate_slices(table.tokens, source, new),
-        position_ids=concatenate_slices(numbers, forest.shared, new) if position_ids is None else position_ids,
+        position_ids=repeat_ranges(forest.shared, new) if position_ids is None else position_ids,
         mask=Mask(offset[None], key_start, key_end),
         # the token before the label predicts it
         loss_position=position[label + np.repeat(sample_offset[:-1] - begin - 1, count)],

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack.sample_columns import FURTHER, SampleTable
+from masksynth.pack.sample_columns import FURTHER
+from masksynth.pack.table_parts import Part, load_part
 
 Row = tuple[str, Mapping[str, Any]]
 SAME_COUNT = "give one list for each dimension, as many in every sample"
@@ -73,35 +74,36 @@ def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:
     return tuple(f"{FURTHER}{number}" for number in sorted(int(end) for end in ends if end.isdigit()))
 
 
-def refuse_other_dimensions(tables: Iterable[SampleTable], key_fields: Sequence[str]) -> Iterator[SampleTable]:
-    """Yield the tables of a run; samples of one table have been compared by `split_dimensions`.
+def refuse_other_dimensions(parts: Iterable[Part], key_fields: Sequence[str]) -> Iterator[Part]:
+    """Yield the parts of a run; samples of one part have been compared by `split_dimensions`.
 
     Parameters
     ----------
-    tables : iterable of SampleTable
+    parts : iterable of Part
     key_fields : sequence of str
         Keys that were requested by name, which each sample may have or lack.
 
     Raises
     ------
     InvalidInstance
-        If the samples of two tables differ in D.
+        If the samples of two parts differ in D.
 
     Examples
     --------
     >>> from masksynth.pack.check_samples import tables_of
-    >>> tables = list(tables_of([{"input_ids": [5], "labels": [5], "position_ids": [[0], [0]]}]))
-    >>> len(list(refuse_other_dimensions(tables, [])))
+    >>> from masksynth.pack.table_parts import part_of
+    >>> tables = tables_of([{"input_ids": [5], "labels": [5], "position_ids": [[0], [0]]}])
+    >>> len(list(refuse_other_dimensions(map(part_of, tables), [])))
     1
     """
     known = 0
-    for table in tables:
-        further = len(set(further_dimensions(table.keys)) - set(key_fields))
+    for part in parts:
+        further = len(set(further_dimensions(part.keys)) - set(key_fields))
         if further and known and further != known:
             fact = f"from here on samples have {further + 1} lists, others {known + 1}"
-            raise InvalidInstance(fact, "$.position_ids", SAME_COUNT, table.place[0])
+            raise InvalidInstance(fact, "$.position_ids", SAME_COUNT, load_part(part).place[0])
         known = known or further
-        yield table
+        yield part
 
 
 def join_dimensions(sample: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.assemble import batch_of_forest, batch_of_pieces, table_labels
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.fill_batches import fill_batches, units_of
+from masksynth.pack.freed_memory import keep_freed_memory
 from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.prefix import forest_of, group_codes, live_lengths, trained_tokens
 from masksynth.pack.sample_columns import SampleTable, select
@@ -58,6 +59,7 @@ def batches_of(
     >>> batch, batch.input_ids.tolist(), batch.loss_position.tolist(), batch.loss_label.tolist()
     (PackedBatch(2 samples, 2 positions, 4 loss edges), [1, 2], [0, 1, 0, 1], [2, 3, 2, 4])
     """
+    keep_freed_memory()
     segmented = has_segmented_group(table)
     for chosen, merge in ((np.flatnonzero(~segmented), _merge_causal), (np.flatnonzero(segmented), _merge_segmented)):
         if len(chosen):

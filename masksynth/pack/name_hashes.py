@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from masksynth.mask.csr import distinct
+
 
 class SeenNames:
     """The set of names seen so far, as 64-bit hashes: a sorted array, and a set of the latest ones.
@@ -33,7 +35,7 @@ class SeenNames:
         seen = [old or code in self.new for old, code in zip(in_old.tolist(), codes, strict=True)]
         self.new.update(codes)
         if len(self.new) > 1024 + len(self.old) // 8:  # so that merging costs O(1) per name on average
-            self.old = np.union1d(self.old, np.fromiter(self.new, np.uint64, len(self.new)))
+            self.old = distinct(np.append(self.old, np.fromiter(self.new, np.uint64, len(self.new))))
             self.new = set()
         return seen
 

@@ -3,46 +3,49 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import IO, Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from masksynth.errors import Contradiction, InvalidInstance, MasksynthError
-from masksynth.files import Content
-from masksynth.pack.batch import PackedBatch, batch_hash
-from masksynth.pack.check_samples import tables_of
-from masksynth.pack.dimensions import refuse_other_dimensions
-from masksynth.pack.journal import Record, checksum_of, read_records
-from masksynth.pack.merge_batches import batches_of, choose_grouping, is_too_long, refuse_long
-from masksynth.pack.packed_folder import Entry, Options
-from masksynth.pack.read_files import read_samples
-from masksynth.pack.run_summary import Summary, count_batch, count_samples
-from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable, drop_samples
-from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
-from masksynth.pack.stream_windows import WINDOW, Window, windows
-from masksynth.pack.write_folder import (
-    batch_content,
-    draft_of,
-    entry_of_batch,
-    finish_folder,
-    open_draft_folder,
-    write_window,
+from masksynth.errors import InvalidInstance, MasksynthError
+from masksynth.pack.batch import PackedBatch
+from masksynth.pack.journal import Record, read_records
+from masksynth.pack.merge_batches import batches_of, choose_grouping
+from masksynth.pack.pack_window import (
+    PackedWindow,
+    checksum_window,
+    drop_long,
+    pack_to_bytes,
+    pack_to_disk,
+    pack_window,
 )
+from masksynth.pack.packed_folder import Options
+from masksynth.pack.read_run import HERE, Parsing, Samples, places_of, read_run, run_here
+from masksynth.pack.run_summary import Summary
+from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS
+from masksynth.pack.stream_windows import WINDOW, Window, windows
+from masksynth.pack.table_parts import store_bytes, store_file
+from masksynth.pack.write_folder import draft_of, finish_folder, number_entries, open_draft_folder, write_window
 from masksynth.tasks.canonical import shown
-from masksynth.verify.pack_bounds import bound_positions
 from masksynth.verify.packs import check_packed
 from masksynth.versions import versions
+from masksynth.workers.ordered import Call, Crew, WorkerDied
+from masksynth.workers.pool import ExternalPool, LocalPool, Pool, PoolOptions, check_workers, count_processors
 
 LENGTH = 32768
+LARGE = 1 << 24
+"""Bytes of files (16 MiB) from which on starting worker processes pays."""
+EXECUTOR_JOBS = 32
+"""Number of jobs on an executor that does not tell the number of its workers."""
 Progress = Callable[[str], None]
-Samples = str | Path | IO[bytes] | Iterable[Mapping[str, Any]]
 
 
 def pack_batches(
@@ -60,7 +63,7 @@ def pack_batches(
 
     Parameters
     ----------
-    samples : path, "-", binary stream, or iterable of mappings
+    samples : path, glob, "-", binary stream, list of these, or iterable of mappings
     max_length, window, token_fields, key_fields, skip_long, split_groups, separate_groups
         As for `pack_samples`.
 
@@ -76,8 +79,8 @@ def pack_batches(
     """
     _check_options(max_length, window, token_fields, key_fields)
     grouping = choose_grouping(split_groups, separate_groups)
-    for each in windows(_read_tables(samples, token_fields, key_fields), window):
-        table, _ = _drop_long(each.table, max_length, skip_long)
+    for each in windows(read_run(samples, token_fields, key_fields), window):
+        table, _ = drop_long(each.table, max_length, skip_long)
         for part, chosen, batch in batches_of(table, max_length, grouping):
             check_packed(batch, part, chosen)
             yield batch
@@ -96,6 +99,8 @@ def pack_samples(
     separate_groups: bool = False,
     resume: bool = False,
     force: bool = False,
+    jobs: int | None = None,
+    executor: Executor | None = None,
     progress: Progress = lambda _: None,
 ) -> Summary:
     """Pack training samples into merged batches that train exactly like the separate samples.
@@ -107,10 +112,10 @@ def pack_samples(
 
     Parameters
     ----------
-    samples : path, "-", binary stream, or iterable of mappings
-        JSON lines, gzip or Parquet; or mappings with ``input_ids``, ``labels`` (or ``completion_mask`` or
-        ``assistant_masks``) and, optionally, ``id``, ``group``, ``weight``, ``segments``, ``attention_mask``, token
-        fields and keys.
+    samples : path, glob, "-", binary stream, list of these, or iterable of mappings
+        JSON lines, gzip or Parquet, one file after another; or mappings with ``input_ids``, ``labels`` (or
+        ``completion_mask`` or ``assistant_masks``) and, optionally, ``id``, ``group``, ``weight``, ``segments``,
+        ``attention_mask``, token fields and keys.
     output : path or None
         The folder to write: ``manifest.json`` and ``batch-00000.safetensors``, ... It appears at the end of the run.
         None: only count.
@@ -133,6 +138,13 @@ def pack_samples(
         Continue an unfinished run with the same samples and options after its last complete window.
     force : bool
         Replace a packed folder, or begin an unfinished run again.
+    jobs : int, optional
+        Number of worker processes that parse, merge and check; with 1 all is done in this process. The result is the
+        same for any number. Default: one for each processor, or 1 if the input is not in files or these are small. With
+        an executor: the number of its workers.
+    executor : concurrent.futures.Executor, optional
+        Where jobs run instead of worker processes of this machine, for instance ``client.get_executor()`` of Dask. It
+        is not shut down.
     progress : callable
         Called with one line of text after each window.
 
@@ -146,7 +158,7 @@ def pack_samples(
         Naming file and line of a malformed sample, of a repeated id, or of labels that are already shifted;
         complete windows before it are kept for ``resume``.
     MasksynthError
-        If the folder cannot be written.
+        If the folder cannot be written, or workers die of one window again and again.
     """
     _check_options(max_length, window, token_fields, key_fields)
     target = None if output is None else Path(os.path.abspath(output)).resolve()
@@ -162,20 +174,28 @@ def pack_samples(
         split_groups=bool(split_groups),
         separate_groups=bool(separate_groups),
     )
-    inputs = [samples] if isinstance(samples, (str, Path)) else []
+    places = places_of(samples)
+    inputs = [place for place in places or () if isinstance(place, (str, Path)) and place != "-"]
     summary = Summary(max_length, int(window), missing={*token_fields, *key_fields})
     try:
         settings = msgspec.to_builtins(options)
         with (
+            _open_crew(choose_jobs(jobs, executor, places), executor) as (crew, parsing),
             _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
                 folder,
                 done,
-            )
+            ),
         ):
-            stream = windows(_read_tables(samples, token_fields, key_fields), window)
-            _pack_windows(_timed(stream, summary.seconds), folder, done, options, summary, progress)
+            parts = read_run(samples, token_fields, key_fields, parsing)
+            with closing(parts):
+                for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
+                    progress(_progress_line(each))
             if folder is not None and target is not None:
                 finish_folder(folder, target, options, summary.skipped, force)
+    except WorkerDied as error:
+        kept = "" if target is None else "; complete windows are kept for --resume"
+        remedy = "; if memory is short, give fewer --jobs or a smaller --window"
+        raise WorkerDied(f"{error}{kept}{remedy}") from None
     except OSError as error:
         kept = ""
         if target is not None and draft_of(target).exists():
@@ -189,6 +209,39 @@ def _no_folder() -> Iterator[tuple[None, int]]:
     yield None, 0
 
 
+@contextmanager
+def _open_crew(jobs: int, executor: Executor | None) -> Iterator[tuple[Crew | None, Parsing]]:
+    """Yield a crew of workers, None if all is to be done in this process, and how lines are parsed."""
+    if executor is None and jobs == 1:
+        yield None, HERE
+        return
+    pool = LocalPool(PoolOptions(jobs)) if executor is None else ExternalPool(executor, jobs)
+    crew = Crew(pool)
+    with TemporaryDirectory(prefix="masksynth-") as folder:
+        store = partial(store_file, folder) if executor is None else store_bytes
+        try:
+            yield crew, Parsing(crew.map, jobs + 2, store)
+        finally:
+            pool.close()
+
+
+def choose_jobs(jobs: int | None, executor: Executor | None, places: Sequence[Any] | None) -> int:
+    """Return the number of jobs of a run: as given, or by the executor, the processors and the size of the input."""
+    check_workers(jobs, executor)
+    if jobs is not None:
+        return jobs
+    if executor is not None:
+        return getattr(executor, "_max_workers", None) or EXECUTOR_JOBS
+    files = [place for place in places or () if isinstance(place, (str, Path)) and os.path.isfile(place)]
+    return count_processors() if sum(map(os.path.getsize, files)) >= LARGE else 1
+
+
+def _progress_line(summary: Summary) -> str:
+    c = summary.counts
+    read = f"{c['samples']:,} samples, {c['tokens']:,} tokens"
+    return f"{read} -> {c['positions']:,} positions in {c['batches']:,} batches"
+
+
 def _check_options(max_length: int, window: int, *fields: Sequence[str]) -> None:
     if any(isinstance(names, str) for names in fields):
         raise InvalidInstance("token_fields and key_fields are lists of names, not one name", "", 'give ["name"]')
@@ -199,115 +252,58 @@ def _check_options(max_length: int, window: int, *fields: Sequence[str]) -> None
             raise InvalidInstance(f"{name}: expected a positive integer, got {value}", "")
 
 
-def _read_tables(samples: Samples, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[SampleTable]:
-    """Yield checked tables of the samples of a run."""
-    fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
-    if isinstance(samples, (str, Path)):
-        tables = read_samples(samples, fields, keys)
-    elif hasattr(samples, "read"):
-        tables = read_samples(cast(IO[bytes], samples), fields, keys)
-    elif not isinstance(samples, Iterable):
-        fact = f"expected samples, got {type(samples).__name__}"
-        raise InvalidInstance(fact, "", "give a path, a binary stream, or an iterable of mappings")
-    else:
-        tables = _refuse_none(tables_of(samples, fields, keys))
-    return refuse_shifted_labels(refuse_repeated_ids(refuse_other_dimensions(tables, key_fields)))
-
-
-def _refuse_none(tables: Iterator[SampleTable]) -> Iterator[SampleTable]:
-    first = next(tables, None)
-    if first is None:
-        raise InvalidInstance("there is no sample", "", "give at least one")
-    return chain([first], tables)
-
-
-def _timed(items: Iterator[Window], seconds: dict[str, float]) -> Iterator[Window]:
-    """Yield the windows, and add the time that reading them takes to ``seconds["read"]``."""
-    while True:
-        start = perf_counter()
-        item = next(items, None)
-        seconds["read"] += perf_counter() - start
-        if item is None:
-            return
-        yield item
-
-
 def _pack_windows(
-    stream: Iterable[Window], folder: Path | None, done: int, options: Options, summary: Summary, progress: Progress
-) -> None:
-    """Pack the windows of a run after the first ``done``, which must be those in the journal of ``folder``."""
+    stream: Iterable[Window], folder: Path | None, done: int, options: Options, summary: Summary, crew: Crew | None
+) -> Iterator[Summary]:
+    """Pack the windows of a run after the first ``done``, which must be those in the journal of ``folder``.
+
+    Yields the summary after each window.
+    """
     finished = read_records(folder) if folder is not None and done else iter(())
+    run, ahead = (run_here, 1) if crew is None else (crew.map, crew.pool.room + 1)
+    calls = _calls_of(stream, done, options, folder, None if crew is None else crew.pool)
     number = 0
-    for number, window in enumerate(stream, 1):
-        if number <= done:
+    for number, result in enumerate(run(calls, ahead), 1):
+        if isinstance(result, int):
             record = next(finished)
-            if record.checksum != checksum_of(window.table):
+            if record.checksum != result:
                 fact = f"window {number} of the unfinished run held other samples"
                 raise InvalidInstance(fact, "", "give the same file, or --force to begin again", str(folder))
         else:
-            record = _pack_window(folder, window, options, summary)
+            record = _keep_window(folder, result, summary)
         summary.add(record)
-        c = summary.counts
-        read = f"{c['samples']:,} samples, {c['tokens']:,} tokens"
-        progress(f"{read} -> {c['positions']:,} positions in {c['batches']:,} batches")
+        yield summary
     if done > number:
         fact = "the unfinished run had read more samples"
         raise InvalidInstance(fact, "", "give the same file, or --force", str(folder))
 
 
-def _drop_long(table: SampleTable, max_length: int, skip_long: bool) -> tuple[SampleTable, list[str | int]]:
-    """Return the samples that fit into a batch, and the ids of the others; raise for these unless ``skip_long``."""
-    long = is_too_long(table, max_length)
-    if long.any() and not skip_long:
-        refuse_long(table, long, max_length)
-    return drop_samples(table, long), [table.ids[s] for s in np.flatnonzero(long).tolist()]
+def _calls_of(
+    stream: Iterable[Window], done: int, options: Options, folder: Path | None, pool: Pool | None
+) -> Iterator[Call]:
+    """Yield the call that packs each window, or returns its checksum if it is among the first ``done``.
+
+    Workers of this machine write the files of batches themselves; others send them.
+    """
+    for number, window in enumerate(stream, 1):
+        first, last = window.parts[0].ids[0], window.parts[-1].ids[-1]
+        label = f"window {number}, samples {shown(first)} to {shown(last)}"
+        if number <= done:
+            yield Call(label, checksum_window, (window,))
+        elif isinstance(pool, LocalPool) and folder is not None:
+            yield Call(label, pack_to_disk, (window, options, folder, number))
+        else:
+            function = pack_window if pool is None else pack_to_bytes
+            yield Call(label, function, (window, options, folder is not None))
 
 
-def _bound_window(table: SampleTable, options: Options, positions: int) -> Counter[str]:
-    """Return lower bounds on the positions of a window, in which ``positions`` are sufficient."""
-    split, separate = options.split_groups, options.separate_groups
-    free, kept = bound_positions(table, options.max_length, split, separate, positions)
-    if kept > positions:
-        raise Contradiction("masksynth.verify", kept, "masksynth.pack", positions, "positions of a window")
-    return Counter(windows=1, bound_free=free, bound_kept=kept)
-
-
-def _pack_window(folder: Path | None, window: Window, options: Options, summary: Summary) -> Record:
-    """Merge and check one window, and write it if there is a folder; add the time to the summary's ``seconds``."""
-    start, seconds = perf_counter(), summary.seconds
-    table, skipped = _drop_long(window.table, options.max_length, options.skip_long)
-    counts = count_samples(table)
-    grouping = choose_grouping(options.split_groups, options.separate_groups)
-    entries: list[Entry] = []
-    contents: list[Content] = []
-    for part, chosen, batch in batches_of(table, options.max_length, grouping):
-        merged = perf_counter()
-        check_packed(batch, part, chosen)
-        checked = perf_counter()
-        counts += count_batch(batch)
-        digest = None if folder is None else batch_hash(batch)
-        number = summary.counts["batches"] + len(entries)
-        entries.append(entry_of_batch(number, part, chosen, batch, digest))
-        contents += [] if folder is None else [batch_content(batch, digest)]
-        end = perf_counter()
-        for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
-            seconds[name] += value
-        start = end
-    counts += _bound_window(table, options, counts["positions"])
-    bounded = perf_counter()
-    seconds["check"] += bounded - start
-    start = bounded
-    batches_of_group = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
-    record = Record(
-        checksum=checksum_of(window.table),
-        batches=entries,
-        counts=dict(counts),
-        scattered=list(window.scattered),
-        cut=[group for group, count in batches_of_group.items() if count > 1],
-        skipped=skipped,
-        fields=[*table.fields, *table.keys],
-    )
+def _keep_window(folder: Path | None, packed: PackedWindow, summary: Summary) -> Record:
+    """Return the record of a window with its batches numbered in the run; write it if there is a folder."""
+    start, record = perf_counter(), packed.record
+    record.batches = number_entries(record.batches, summary.counts["batches"])
     if folder is not None:
-        write_window(folder, record, contents)
-    seconds["write"] += perf_counter() - start
+        write_window(folder, record, packed.contents)
+    for step, value in packed.seconds.items():
+        summary.seconds[step] += value
+    summary.seconds["write"] += perf_counter() - start
     return record

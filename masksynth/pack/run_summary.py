@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.export.blocks import block_counts
+from masksynth.mask.csr import distinct
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.journal import Record
@@ -111,7 +112,7 @@ def count_batch(batch: PackedBatch) -> Counter[str]:
         positions=batch.positions,
         live_tokens=len(batch.sample_position),
         loss_edges=len(batch.loss_label),
-        labelled_positions=len(np.unique(batch.loss_position)),
+        labelled_positions=len(distinct(batch.loss_position)),
         pairs_merged=batch.mask.pairs,
         blocks_full=blocks.full,
         blocks_partial=blocks.partial,

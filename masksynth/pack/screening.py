@@ -10,14 +10,15 @@ import numpy as np
 from masksynth.errors import InvalidInstance
 from masksynth.pack.name_hashes import SeenNames
 from masksynth.pack.sample_columns import IGNORED, SampleTable, restore_first_labels, slice_samples
+from masksynth.pack.table_parts import Part, load_part
 from masksynth.tasks.canonical import shown
 
 FIRST = 1000
 """Number of samples of a run from which shifted labels are recognized."""
 
 
-def refuse_repeated_ids(tables: Iterable[SampleTable]) -> Iterator[SampleTable]:
-    """Yield the tables; 8 bytes are kept for each id.
+def refuse_repeated_ids(parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield the parts; 8 bytes are kept for each id.
 
     Raises
     ------
@@ -27,21 +28,22 @@ def refuse_repeated_ids(tables: Iterable[SampleTable]) -> Iterator[SampleTable]:
     Examples
     --------
     >>> from masksynth.pack.check_samples import tables_of
+    >>> from masksynth.pack.table_parts import part_of
     >>> rows = [{"id": "a", "input_ids": [], "labels": []}] * 2
-    >>> list(refuse_repeated_ids(tables_of(rows)))
+    >>> list(refuse_repeated_ids(map(part_of, tables_of(rows))))
     Traceback (most recent call last):
     masksynth.errors.InvalidInstance: samples:2: $.id: 'a' is the id of an earlier sample; give each its own, or none
     """
     seen = SeenNames()
-    for table in tables:
-        in_table: set[tuple[type, str | int]] = set()
-        again = seen.add(table.ids)
-        for sample, name in enumerate(table.ids):
-            if again[sample] or (type(name), name) in in_table:
+    for part in parts:
+        in_part: set[tuple[type, str | int]] = set()
+        again = seen.add(part.ids)
+        for sample, name in enumerate(part.ids):
+            if again[sample] or (type(name), name) in in_part:
                 fact = f"{shown(name)} is the id of an earlier sample"
-                raise InvalidInstance(fact, "$.id", "give each its own, or none", table.place[sample])
-            in_table.add((type(name), name))
-        yield table
+                raise InvalidInstance(fact, "$.id", "give each its own, or none", load_part(part).place[sample])
+            in_part.add((type(name), name))
+        yield part
 
 
 class LabelCounts(NamedTuple):
@@ -86,15 +88,15 @@ def count_labels(table: SampleTable) -> LabelCounts:
     return LabelCounts(len(chosen), int(following.sum()), int(own.sum()))
 
 
-def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> Iterator[SampleTable]:
-    """Yield the tables, and compare the labels of the run's first samples with their tokens.
+def refuse_shifted_labels(parts: Iterable[Part], first: int = FIRST) -> Iterator[Part]:
+    """Yield the parts, and compare the labels of the run's first samples with their tokens.
 
     The check takes place as soon as ``first`` samples have been read, or at the end of the run; only three counters are
     kept.
 
     Parameters
     ----------
-    tables : iterable of SampleTable
+    parts : iterable of Part
     first : int
 
     Raises
@@ -105,19 +107,22 @@ def refuse_shifted_labels(tables: Iterable[SampleTable], first: int = FIRST) -> 
     Examples
     --------
     >>> from masksynth.pack.check_samples import tables_of
-    >>> len(list(refuse_shifted_labels(tables_of([{"input_ids": [7] * 20, "labels": [7] * 20}]))))
+    >>> from masksynth.pack.table_parts import part_of
+    >>> rows = [{"input_ids": [7] * 20, "labels": [7] * 20}]
+    >>> len(list(refuse_shifted_labels(map(part_of, tables_of(rows)))))
     1
     """
     counts, samples = LabelCounts(0, 0, 0), 0
     begun = ""
-    for table in tables:
-        begun = begun or table.place[0]
+    for part in parts:
         if samples < first:
+            table = load_part(part)
+            begun = begun or table.place[0]
             counts = counts.plus(count_labels(slice_samples(table, 0, min(len(table), first - samples))))
             samples += len(table)
             if samples >= first:
                 _check_counts(counts, first, begun)
-        yield table
+        yield part
     if samples < first:
         _check_counts(counts, samples, begun)
 

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.mask.csr import index_in_row, indptr, prefix_sums, repeat_index, repeat_ranges, row_of_entry, run_starts
+from masksynth.mask.csr import (
+    distinct,
+    index_in_row,
+    indptr,
+    prefix_sums,
+    repeat_index,
+    repeat_ranges,
+    row_of_entry,
+    run_starts,
+)
 from masksynth.mask.intervals import RowIntervals, coalesce_sorted
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.position_layout import Rows
@@ -172,7 +181,7 @@ def _unite(classes: Classes, run: Int64Array, start: Int64Array, length: Int64Ar
     run, start, length = _sort_intervals(run, start, length)
     overlap = (run[1:] == run[:-1]) & (start[1:] < (start + length)[:-1])
     if overlap.any():
-        repeats = np.isin(run, np.unique(run[1:][overlap]))
+        repeats = np.isin(run, distinct(run[1:][overlap]))
         copied = _expand_copies(classes, run[repeats], start[repeats], length[repeats])
         columns = zip((run, start, length), copied, strict=True)
         run, start, length = _sort_intervals(*(np.concatenate([column[~repeats], more]) for column, more in columns))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.mask.csr import index_in_row, indptr, repeat_index, repeat_ranges, run_starts
+from masksynth.mask.csr import distinct, index_in_row, indptr, repeat_index, repeat_ranges, run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.position_layout import Piece
 from masksynth.pack.prefix import group_codes, identities
@@ -111,6 +111,6 @@ def _count_copies(spans: Spans, number: Int64Array, twin: BoolArray, copies: Int
     holder, kind = np.repeat(viewer, size), number[token[index]]
     lone = np.repeat((viewer == target) & spans.alone[target], size)
     pair = holder * len(copies) + kind  # (fullest row of a segment, class) as one integer
-    pairs = np.concatenate([pair[~lone], np.unique(pair[lone])])
+    pairs = np.concatenate([pair[~lone], distinct(pair[lone])])
     row, count = np.unique(pairs, return_counts=True)
     np.maximum.at(copies, row % len(copies), count)

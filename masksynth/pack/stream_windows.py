@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.pack.name_hashes import SeenNames
-from masksynth.pack.sample_columns import SampleTable, join, select, slice_samples
+from masksynth.pack.sample_columns import SampleTable
+from masksynth.pack.table_parts import Part, choose, join_parts
 
 WINDOW = 4096
 """Default number of samples in a window."""
@@ -19,11 +20,16 @@ WINDOW_TOKENS = 1 << 24
 class Window(NamedTuple):
     """Samples that are merged together, and those of their groups that have samples in an earlier window too."""
 
-    table: SampleTable
+    parts: tuple[Part, ...]
     scattered: tuple[str | int, ...]
 
+    @property
+    def table(self) -> SampleTable:
+        """The samples as one table."""
+        return join_parts(self.parts)
 
-def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WINDOW_TOKENS) -> Iterator[Window]:
+
+def windows(parts: Iterable[Part], size: int = WINDOW, tokens: int = WINDOW_TOKENS) -> Iterator[Window]:
     """Cut a stream of samples into windows of about ``size`` samples.
 
     The group of a window's last sample may continue, so its samples wait for the next window, unless they fill the
@@ -32,7 +38,7 @@ def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WIN
 
     Parameters
     ----------
-    tables : iterable of SampleTable
+    parts : iterable of Part
     size : int
         Most samples of a window.
     tokens : int
@@ -41,36 +47,41 @@ def windows(tables: Iterable[SampleTable], size: int = WINDOW, tokens: int = WIN
     Examples
     --------
     >>> from masksynth.pack.check_samples import tables_of
+    >>> from masksynth.pack.table_parts import part_of
     >>> rows = [{"id": i, "group": g, "input_ids": [1], "labels": [-100]} for i, g in enumerate("aabba")]
-    >>> [(window.table.ids, window.scattered) for window in windows(tables_of(rows), 3)]
+    >>> [(window.table.ids, window.scattered) for window in windows(map(part_of, tables_of(rows)), 3)]
     [((0, 1), ()), ((2, 3), ()), ((4,), ('a',))]
     """
     seen = SeenNames()
-    held: list[SampleTable] = []
-    for table in tables:
+    held: list[Part] = []
+    for part in parts:
         begin = 0
-        while begin < len(table):
-            end = min(begin + max(size - sum(map(len, held)), 1), len(table))
-            held.append(slice_samples(table, begin, end))
+        while begin < len(part):
+            end = min(begin + max(size - sum(map(len, held)), 1), len(part))
+            held.append(choose(part, np.arange(begin, end)))
             begin = end
-            if sum(map(len, held)) >= size or sum(len(each.tokens) for each in held) >= tokens:
-                ready, held = _split(join(held))
+            if sum(map(len, held)) >= size or sum(int(each.lengths.sum()) for each in held) >= tokens:
+                ready, held = _split(held)
                 yield _window(ready, seen)
     if held:
-        yield _window(join(held), seen)
+        yield _window(held, seen)
 
 
-def _split(table: SampleTable) -> tuple[SampleTable, list[SampleTable]]:
+def _split(held: list[Part]) -> tuple[list[Part], list[Part]]:
     """Return the samples to merge now, and those that wait for more of the last sample's group."""
-    last = table.groups[-1]
-    waits = np.array([last is not None and group == last and type(group) is type(last) for group in table.groups], bool)
-    if waits.all() or not waits.any():
-        return table, []
-    return select(table, np.flatnonzero(~waits)), [select(table, np.flatnonzero(waits))]
+    last = held[-1].groups[-1]
+    waits = [np.array([last is not None and g == last and type(g) is type(last) for g in p.groups], bool) for p in held]
+    if all(each.all() for each in waits) or not any(each.any() for each in waits):
+        return held, []
+    now, later = (
+        [choose(part, np.flatnonzero(rows)) for part, rows in zip(held, which, strict=True) if rows.any()]
+        for which in ([~each for each in waits], waits)
+    )
+    return now, later
 
 
-def _window(table: SampleTable, seen: SeenNames) -> Window:
+def _window(parts: list[Part], seen: SeenNames) -> Window:
     """Return a window of some samples; their groups are added to ``seen``."""
-    groups = list(dict.fromkeys(group for group in table.groups if group is not None))
+    groups = list(dict.fromkeys(group for part in parts for group in part.groups if group is not None))
     again = seen.add(groups)
-    return Window(table, tuple(group for group, back in zip(groups, again, strict=True) if back))
+    return Window(tuple(parts), tuple(group for group, back in zip(groups, again, strict=True) if back))

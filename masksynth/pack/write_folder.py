@@ -28,7 +28,8 @@ from masksynth.pack.packed_folder import MANIFEST, Entry, Options, manifest_hash
 from masksynth.pack.sample_columns import SampleTable
 from masksynth.pack.visibility import describe_segments
 
-BATCH_FILE = re.compile(r"batch-\d{5,}\.safetensors")
+BATCH_FILE = re.compile(r"batch-(w\d+-)?\d{5,}\.safetensors")
+"""Names of batches, and of those of a window that is not in the journal yet."""
 
 
 def draft_of(target: Path) -> Path:
@@ -159,10 +160,28 @@ def _keep_batches(folder: Path, names: set[str]) -> None:
         raise InvalidInstance(f"{missing[0]} is missing", "", "give --force to begin again", str(folder))
 
 
-def write_window(folder: Path, record: Record, batches: Sequence[Content]) -> None:
-    """Write the batches of a window to the disk, then append the window to the journal."""
+def store_batch(folder: Path, window: int, number: int, content: Content) -> str:
+    """Write batch ``number`` of a window, whose number in the run is not known yet, to the disk; return its name."""
+    name = f"batch-w{window}-{number:05d}.safetensors"
+    write_to_disk(folder / name, content)
+    return name
+
+
+def write_window(folder: Path, record: Record, batches: Sequence[Content | str]) -> None:
+    """Give the batches of a window their names, on the disk, then append the window to the journal.
+
+    Parameters
+    ----------
+    folder : Path
+    record : Record
+    batches : sequence of bytes, pieces or str
+        The files, or their names if `store_batch` has written them.
+    """
     for entry, content in zip(record.batches, batches, strict=True):
-        write_to_disk(folder / entry.file, content)
+        if isinstance(content, str):
+            (folder / content).replace(folder / entry.file)
+        else:
+            write_to_disk(folder / entry.file, content)
     append_record(folder, record)
 
 
@@ -178,6 +197,14 @@ def batch_content(batch: PackedBatch, digest: str | None = None) -> Content:
     return sorted_metadata(
         save(stored_arrays(batch), metadata={"schema": "1", BATCH_HASH: digest or batch_hash(batch)})
     )
+
+
+def number_entries(entries: Sequence[Entry], first: int) -> list[Entry]:
+    """Return the entries of a window with the names of its batches in the folder, the first of number ``first``."""
+    return [
+        msgspec.structs.replace(entry, file=f"batch-{number:05d}.safetensors")
+        for number, entry in enumerate(entries, first)
+    ]
 
 
 def entry_of_batch(
@@ -245,6 +272,8 @@ def finish_folder(folder: Path, target: Path, options: Options, skipped: Sequenc
             yield from record.batches
 
     write_manifest(folder / MANIFEST, head, entries)
+    for file in folder.glob("batch-w*.safetensors"):  # of a worker that died while another one did its window again
+        file.unlink()
     check_target(target, force)
     replace_folder(folder, target, force, _is_own_name)
     (target / JOURNAL).unlink()

@@ -13,6 +13,7 @@ from typing import Any
 
 from masksynth import catalog
 from masksynth.errors import InvalidInstance
+from masksynth.files import match_files
 from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import MAX_BYTES, loads
 
@@ -164,20 +165,11 @@ def paths(place: str) -> list[str]:
     elif os.path.lexists(place) or not glob.has_magic(place):
         files = [place] if os.path.lexists(place) else []
     else:
-        files = _matching(place)
+        files = [path for path in match_files(place) if os.path.basename(path) != MANIFEST]
     if not files:
         nothing = "no *.json below this folder" if os.path.isdir(place) else "no such file"
         raise InvalidInstance(nothing, "", "name instance files, folders or globs", place)
     return files
-
-
-def _matching(pattern: str) -> list[str]:
-    """Return the files that a pattern matches, each once by its shortest path, even if links lead to it repeatedly."""
-    shortest: dict[str, str] = {}
-    for path in sorted(glob.iglob(pattern, recursive=True), key=lambda path: (len(path), path)):
-        if os.path.isfile(path) and os.path.basename(path) != MANIFEST:
-            shortest.setdefault(os.path.realpath(path), path)
-    return sorted(shortest.values())
 
 
 def _below(folder: str) -> list[str]:

@@ -16,7 +16,7 @@ from masksynth.search.judge_answers import portfolio
 from masksynth.search.race import BatchOptions
 from masksynth.search.result import Recall, Result
 from masksynth.search.running import Batch
-from masksynth.workers.pool import ExternalPool, LocalPool, Pool, PoolOptions, count_processors
+from masksynth.workers.pool import ExternalPool, LocalPool, Pool, PoolOptions, check_workers, count_processors
 
 MIN_MEMORY = 512 * 2**20
 """Least address space of a worker in bytes, for Python, numpy and a solver."""
@@ -126,12 +126,9 @@ def _check_limits(limits: Limits, layers: int | EllipsisType | None, seconds: di
 
 def _check_workers(jobs: int | None, memory: int | None, executor: Executor | None) -> None:
     """Raise for an invalid number of jobs, memory or executor."""
-    if jobs is not None and (type(jobs) is not int or not 0 < jobs <= 4096):
-        raise InvalidInstance(f"jobs: expected an integer from 1 to 4096, got {jobs!r}", "")
+    check_workers(jobs, executor)
     if memory is not None and (type(memory) is not int or not MIN_MEMORY <= memory < 2**62):
         raise InvalidInstance(f"memory: expected at least {MIN_MEMORY:,} bytes, as an integer, got {memory!r}", "")
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise InvalidInstance(f"expected an executor of concurrent.futures, got {type(executor).__name__}", "")
 
 
 def share_processors(limits: Limits, jobs: int) -> Limits:

@@ -11,6 +11,7 @@ from masksynth.pack.check_samples import tables_of
 from masksynth.pack.read_files import read_samples
 from masksynth.pack.sample_columns import KEY_FIELDS, SampleTable, join
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
+from masksynth.pack.table_parts import load_part, part_of
 
 Source = str | Path | SampleTable | Iterable[Mapping[str, Any]]
 """A file of samples, ``"-"`` for standard input, samples as mappings, or a table."""
@@ -59,4 +60,4 @@ def read_sample_table(
 
 def _screen(tables: Iterator[SampleTable]) -> list[SampleTable]:
     """Return all tables; refuse repeated ids and labels that are already shifted, as `pack` does."""
-    return list(refuse_shifted_labels(refuse_repeated_ids(tables)))
+    return list(map(load_part, refuse_shifted_labels(refuse_repeated_ids(map(part_of, tables)))))

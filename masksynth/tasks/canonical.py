@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
 from math import isfinite
 from typing import Any
@@ -17,6 +17,7 @@ MAX_DIGITS = 4300
 SHOWN = 60
 """Maximal number of characters of a value or a key in a message."""
 _TOO_LONG = 10**MAX_DIGITS
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _LINES = json.JSONEncoder(sort_keys=True, separators=("\n", ":"), allow_nan=False)
 
 
@@ -73,10 +74,10 @@ def canonical(value: Any) -> str:
         return encode_basestring_ascii(value)
     if type(value) is int:
         return int.__repr__(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
-def canonical_texts(values: Iterable[Any]) -> list[str]:
+def canonical_texts(values: list[Any]) -> list[str]:
     """Return the canonical text of each of many values: `encode_each` of `canonical`.
 
     Examples
@@ -84,7 +85,7 @@ def canonical_texts(values: Iterable[Any]) -> list[str]:
     >>> canonical_texts([1, "1", ("mean", "w1")])
     ['1', '"1"', '["mean","w1"]']
     """
-    return encode_each(list(values), _LINES, canonical)
+    return encode_each(values, _LINES, canonical)
 
 
 def encode_each(values: list[Any], lines: json.JSONEncoder, encode: Callable[[Any], str]) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, check_type
 from masksynth.tasks.canonical import canonical, canonical_texts, shown
 from masksynth.tasks.merged import Question
-from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily
+from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily, batch_tasks
 from masksynth.tasks.parse_json import MAX_BYTES as MAX_BYTES
 from masksynth.tasks.parse_json import MAX_NESTING as MAX_NESTING
 from masksynth.tasks.parse_json import parse as parse
@@ -164,30 +166,46 @@ def task_document(task: Task) -> dict[str, Any]:
 
 def content_hash(family: TaskFamily) -> str:
     """Return the SHA-256 (hex) of the canonical JSON of ``tasks`` with defaults, without name and source."""
-    digest = hashlib.sha256(b"[")
-    for index, task in enumerate(family.tasks):
-        digest.update(("," if index else "").encode() + _canonical_task(task).encode())
-    digest.update(b"]")
+    digest = hashlib.sha256()
+    opening = "["
+    for batch in batch_tasks(family.tasks):
+        digest.update((opening + ",".join(_canonical_tasks(batch))).encode())
+        opening = ","
+    digest.update(b"]" if family.tasks else b"[]")
     return digest.hexdigest()
 
 
-def _canonical_task(task: Task) -> str:
-    """Return ``canonical(task_document(task))``, its nodes column by column."""
-    nodes = task.nodes
-    inputs = canonical_texts(node.input for node in nodes)
-    carries = [
-        f"[{text}]" if len(carried := node.carries or ()) == 1 and carried[0] is node.input else canonical(carried)
-        for node, text in zip(nodes, inputs, strict=True)
-    ]
-    kinds, names = canonical_texts(node.kind for node in nodes), canonical_texts(node.name for node in nodes)
-    listed = ",".join(
+def _canonical_tasks(tasks: Sequence[Task]) -> Iterator[str]:
+    """Yield ``canonical(task_document(task))`` of each task; nodes and predictions are encoded together, in columns."""
+    nodes = iter(_canonical_nodes([node for task in tasks for node in task.nodes]))
+    predict = iter(_canonical_predictions([entry for task in tasks for entry in task.predict]))
+    for task in tasks:
+        tables = canonical(task.attends[0] if len(task.attends) == 1 else task.attends)
+        head = f'"attends":{tables},"closure":{canonical(task.closure)},"name":{canonical(task.name)}'
+        listed = ",".join(islice(nodes, len(task.nodes)))
+        yield f'{{{head},"nodes":[{listed}],"predict":[{",".join(islice(predict, len(task.predict)))}]}}'
+
+
+def _canonical_nodes(nodes: Sequence[Node]) -> list[str]:
+    carries = canonical_texts([node.carries or () for node in nodes])
+    inputs = canonical_texts([node.input for node in nodes])
+    kinds = canonical_texts([node.kind for node in nodes])
+    names = canonical_texts([node.name for node in nodes])
+    return [
         f'{{"carries":{carried},"input":{text},"kind":{kind},"name":{name},"position":{node.position}}}'
         for node, carried, text, kind, name in zip(nodes, carries, inputs, kinds, names, strict=True)
-    )
-    tables = task.attends[0] if len(task.attends) == 1 else task.attends
-    predict = [{"node": p.node, "label": p.label, "weight": p.weight, "hides": p.hides} for p in task.predict]
-    head = f'"attends":{canonical(tables)},"closure":{canonical(task.closure)},"name":{canonical(task.name)}'
-    return f'{{{head},"nodes":[{listed}],"predict":{canonical(predict)}}}'
+    ]
+
+
+def _canonical_predictions(predict: Sequence[Prediction]) -> list[str]:
+    hides = canonical_texts([entry.hides for entry in predict])
+    labels = canonical_texts([entry.label for entry in predict])
+    nodes = canonical_texts([entry.node for entry in predict])
+    weights = canonical_texts([entry.weight for entry in predict])
+    return [
+        f'{{"hides":{hidden},"label":{label},"node":{node},"weight":{weight}}}'
+        for hidden, label, node, weight in zip(hides, labels, nodes, weights, strict=True)
+    ]
 
 
 def question_of(family: TaskFamily, layers: int | None = None, sparse: bool = False) -> Question:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -271,6 +271,27 @@ class TaskFamily:
     def tables(self) -> int:
         """P; 1 for an empty family."""
         return len(self.tasks[0].attends) if self.tasks else 1
+
+
+def batch_tasks(tasks: Iterable[Task], most: int = 10_000) -> Iterator[list[Task]]:
+    """Yield the tasks, in order, in batches of at most ``most`` nodes, or of one task.
+
+    Examples
+    --------
+    >>> tasks = [Task(f"t{n}", [Node(f"n{i}", "a", i) for i in range(n)], {}, ()) for n in (2, 1, 4, 1)]
+    >>> [[task.name for task in batch] for batch in batch_tasks(tasks, most=3)]
+    [['t2', 't1'], ['t4'], ['t1']]
+    """
+    batch: list[Task] = []
+    size = 0
+    for task in tasks:
+        size += len(task.nodes)
+        if batch and size > most:
+            yield batch
+            batch, size = [], len(task.nodes)
+        batch.append(task)
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.tasks.canonical import canonical, frozen
+from masksynth.tasks.canonical import canonical, canonical_texts, frozen
 from masksynth.tasks.merged import LossEdge, MergedTask, Position, Question
-from masksynth.tasks.model import Task, TaskFamily
+from masksynth.tasks.model import Task, TaskFamily, batch_tasks
 from masksynth.verify.task_flow import Flow
 
 Identity = tuple[str, int, str]
@@ -27,34 +28,44 @@ def instance_hash(family: TaskFamily) -> str:
     >>> instance_hash(TaskFamily(()))[:16]
     '4f53cda18c2baa0c'
     """
-    tasks = [_document(task) for task in family.tasks]
-    return hashlib.sha256(json.dumps(tasks, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    texts = [text for batch in batch_tasks(family.tasks) for text in _documents(batch)]
+    return hashlib.sha256(f"[{','.join(texts)}]".encode()).hexdigest()
 
 
-def _document(task: Task) -> dict[str, Any]:
-    """Return a task as in an instance file, with every default filled in."""
-    nodes = [
+def _documents(tasks: list[Task]) -> Iterator[str]:
+    """Yield each task as in an instance file, with every default filled in and its keys sorted."""
+    nodes = [node for task in tasks for node in task.nodes]
+    predict = [prediction for task in tasks for prediction in task.predict]
+    node_texts = _object_texts(
         {
-            "name": node.name,
-            "input": node.input,
-            "position": node.position,
-            "kind": node.kind,
-            "carries": [node.input] if node.carries is None else node.carries,
+            "carries": [[node.input] if node.carries is None else node.carries for node in nodes],
+            "input": [node.input for node in nodes],
+            "kind": [node.kind for node in nodes],
+            "name": [node.name for node in nodes],
+            "position": [node.position for node in nodes],
         }
-        for node in task.nodes
-    ]
-    predict = [
+    )
+    prediction_texts = _object_texts(
         {
-            "node": prediction.node,
-            "label": prediction.label,
-            "weight": float(prediction.weight),
-            "hides": prediction.hides,
+            "hides": [prediction.hides for prediction in predict],
+            "label": [prediction.label for prediction in predict],
+            "node": [prediction.node for prediction in predict],
+            "weight": [float(prediction.weight) for prediction in predict],
         }
-        for prediction in task.predict
-    ]
-    tables = [dict(table) for table in task.attends]
-    attends = tables[0] if len(tables) == 1 else tables
-    return {"name": task.name, "nodes": nodes, "attends": attends, "closure": task.closure, "predict": predict}
+    )
+    for task in tasks:
+        attends = canonical(task.attends[0] if len(task.attends) == 1 else list(task.attends))
+        listed, predicted = islice(node_texts, len(task.nodes)), islice(prediction_texts, len(task.predict))
+        yield (
+            f'{{"attends":{attends},"closure":{canonical(task.closure)},"name":{canonical(task.name)},'
+            f'"nodes":[{",".join(listed)}],"predict":[{",".join(predicted)}]}}'
+        )
+
+
+def _object_texts(columns: dict[str, list[Any]]) -> Iterator[str]:
+    """Yield JSON objects with the given fields, one value of each column."""
+    template = "{" + ",".join(f'"{key}":%s' for key in columns) + "}"
+    return (template % row for row in zip(*map(canonical_texts, columns.values()), strict=True))
 
 
 def canonical_text(value: Any, what: str) -> str:
@@ -176,15 +187,18 @@ def check_loss(family: TaskFamily, merged: MergedTask) -> None:
     missing = next(((task, p.node) for _, task, p in entries if p.node not in merged.embeddings[task]), None)
     if missing:
         raise WrongAnswer("shape", "is live and has no position", *missing)
+    texts = canonical_texts([p.label for _, _, p in entries])
     expected = [
-        (merged.embeddings[task][p.node], codes.setdefault(canonical(p.label), len(codes)), number, p.weight)
-        for number, task, p in entries
+        (merged.embeddings[task][p.node], codes.setdefault(text, len(codes)), number, p.weight)
+        for (number, task, p), text in zip(entries, texts, strict=True)
     ]
     _check_labels([canonical_text(label, "a label") for label in merged.labels], list(codes))
     if len(merged.loss_edges) != len(expected):
         raise WrongAnswer("loss edges", f"expected {len(expected)} loss edges, got {len(merged.loss_edges)}")
+    if _equal_edges(merged.loss_edges, expected):
+        return
     for (_, task, prediction), edge, right in zip(entries, merged.loss_edges, expected, strict=True):
-        if _edge_bits(edge) != _edge_bits(right):
+        if not _equal_edges([edge], [right]):
             label = canonical(prediction.label)
             fact = f"expected the edge {_format_edge(right)} for the label {label}, got {_format_edge(edge)}"
             raise WrongAnswer("loss edges", fact, task, prediction.node)
@@ -206,8 +220,15 @@ def _format_edge(edge: tuple[Any, ...]) -> str:
     return "(" + ", ".join(f"{name} {value!r}" for name, value in zip(LossEdge._fields, edge, strict=False)) + ")"
 
 
-def _edge_bits(edge: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Return an edge with its weight as bytes; None if the edge is malformed."""
-    if len(edge) != 4 or type(edge[3]) is not float or not all(type(field) is int for field in edge[:3]):
-        return None
-    return (*edge[:3], struct.pack("<d", edge[3]))
+def _equal_edges(given: Sequence[tuple[Any, ...]], expected: Sequence[tuple[int, int, int, float]]) -> bool:
+    """Return whether edges are equal: three integers and a weight, which is compared by its bits."""
+    if not expected:
+        return True
+    if {*map(len, given)} != {4}:
+        return False
+    *indices, weights = zip(*given, strict=True)
+    *expected_indices, expected_weights = zip(*expected, strict=True)
+    if {*map(type, weights)} != {float} or any({*map(type, column)} != {int} for column in indices):
+        return False
+    equal = array("d", weights).tobytes() == array("d", expected_weights).tobytes()
+    return equal and indices == expected_indices

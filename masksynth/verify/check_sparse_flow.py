@@ -17,7 +17,7 @@ from masksynth.mask import Mask
 from masksynth.mask.typing import Int64Array
 from masksynth.verify.interval_sets import CHUNK, Lists, contains_numbers, list_keys, row_sets
 from masksynth.verify.layer_flow import Required, differs_from, incomplete_after, incomplete_at_any_depth
-from masksynth.verify.ragged import repeat_ranges, row_of_entry, split_rows
+from masksynth.verify.ragged import distinct, repeat_ranges, row_of_entry, split_rows
 
 
 class Fault(NamedTuple):
@@ -161,7 +161,7 @@ def _count_hops(tables: Sequence[Lists], query: int) -> Int64Array:
         rows = tables[-1 - layer] if len(tables) > 1 else tables[0]
         reading = new if len(tables) == 1 else np.flatnonzero(hops >= 0)
         keys = rows.item[repeat_ranges(rows.offset[:-1][reading], np.diff(rows.offset)[reading])]
-        new = np.unique(keys[hops[keys] < 0])
+        new = distinct(keys[hops[keys] < 0])
         layer += 1
         hops[new] = layer
     return hops

@@ -26,7 +26,7 @@ from masksynth.verify.layer_flow import Required
 from masksynth.verify.layered import most_in_a_task
 from masksynth.verify.mask_refinement import stable
 from masksynth.verify.path_numbering import Bounds, find_contexts, find_paths
-from masksynth.verify.ragged import prefix_sums
+from masksynth.verify.ragged import distinct, prefix_sums
 from masksynth.verify.task_flow import Flow
 
 
@@ -76,7 +76,7 @@ def _class_keys(flow: Flow, colour: Int64Array) -> list[list[int]]:
     ]
     query, key = colour[np.array(pairs, np.int64).reshape(-1, 2).T]
     width = max(int(colour.max(initial=-1)) + 1, 1)
-    query, key = np.divmod(np.unique(query * width + key), width)
+    query, key = np.divmod(distinct(query * width + key), width)
     cut = np.searchsorted(query, np.arange(int(colour.max(initial=-1)) + 2)).tolist()
     keys = key.tolist()
     return [keys[a:b] for a, b in pairwise(cut)]

@@ -34,7 +34,7 @@ from masksynth.verify.interval_sets import (
     unite_listed,
 )
 from masksynth.verify.path_numbering import components
-from masksynth.verify.ragged import prefix_sums, row_of_entry
+from masksynth.verify.ragged import distinct, prefix_sums, row_of_entry
 
 EXACT = 4096
 """Positions up to which every row is followed exactly."""
@@ -168,7 +168,7 @@ def _components(rows: Lists, query: Int64Array, size: Int64Array) -> tuple[Int64
     label = np.arange(len(size))
     peer = np.flatnonzero((size[query] == size[rows.item]) & (query != rows.item))
     if len(peer):
-        inside = np.unique(np.append(query[peer], rows.item[peer]))
+        inside = distinct(np.append(query[peer], rows.item[peer]))
         row, key = np.searchsorted(inside, query[peer]), np.searchsorted(inside, rows.item[peer]).tolist()
         cut = prefix_sums(np.bincount(row, minlength=len(inside))).tolist()
         keys = [key[a:b] for a, b in pairwise(cut)]

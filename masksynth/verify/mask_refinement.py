@@ -13,7 +13,7 @@ import numpy as np
 from masksynth.mask import Mask
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 from masksynth.verify.colour_refinement import row_sums
-from masksynth.verify.ragged import mask_rows, prefix_sums, repeat_ranges
+from masksynth.verify.ragged import distinct, mask_rows, prefix_sums, repeat_ranges
 
 
 def stable(colour: Int64Array, rows: Mask, words: UInt64Array) -> Int64Array:
@@ -138,4 +138,4 @@ def _update_readers(readers: list[_Readers], moved: Int64Array, change: UInt64Ar
         rows = query[repeat_ranges(offset[moved], count)]
         np.add.at(sums[:, 2 * table : 2 * table + 2], rows, np.repeat(change, count, axis=0))
         touched.append(rows)
-    return np.unique(np.concatenate(touched))
+    return distinct(np.concatenate(touched))

@@ -52,7 +52,7 @@ def wrong_tokens(batch: Any, cut: Int64Array, segments: Sequence[Any], at: Int64
     used[batch.sample_position] = True
     word, original = _draw_words(batch, used)
     row = _sum_rows(batch.mask, word)
-    if (row != row[original]).any():
+    if not used.all() and (row != row[original]).any():
         position = int(np.argmax(row != row[original]))
         raise WrongAnswer("rows", f"position {position} is a copy of another and has another row")
     value = np.append(word, DEAD)[at]  # ``at`` is -1 for dead tokens
@@ -62,7 +62,9 @@ def wrong_tokens(batch: Any, cut: Int64Array, segments: Sequence[Any], at: Int64
         if parts is not None:
             part = slice(int(cut[number]), int(cut[number + 1]))
             expected[part] = _sum_segments(parts, value[part], running[cut[number] : cut[number + 1] + 1])
-    return np.flatnonzero((at >= 0) & (np.append(row, np.uint64(0))[at] != expected)), original
+    wrong = np.append(row, np.uint64(0))[at] != expected
+    wrong[at < 0] = False
+    return np.flatnonzero(wrong), original
 
 
 def _draw_words(batch: Any, used: BoolArray) -> tuple[UInt64Array, Int64Array]:
@@ -71,16 +73,17 @@ def _draw_words(batch: Any, used: BoolArray) -> tuple[UInt64Array, Int64Array]:
     ``used`` marks the positions at which a sample has a token; only the others are copies.
     """
     size, mask = len(used), batch.mask
-    query = row_of_entry(mask.row_offset[0])
-    sees_itself = np.zeros(size, bool)
-    sees_itself[query[(mask.key_start <= query) & (query < mask.key_end)]] = True
-    if not sees_itself.all():
-        raise WrongAnswer("rows", f"position {int(np.argmin(sees_itself))} does not see itself")
+    query = np.repeat(np.arange(size, dtype=np.int32), np.diff(mask.row_offset[0]))
+    itself = (mask.key_start <= query) & (query < mask.key_end)
+    if int(np.count_nonzero(itself)) != size:  # the intervals of a row are disjoint: one of each has its position
+        alone = np.setdiff1d(np.arange(size), query[itself])
+        raise WrongAnswer("rows", f"position {int(alone[0])} does not see itself")
     seed = [size, len(mask.key_start), int(batch.input_ids.sum()), int(mask.key_start.sum())]
     words = np.random.default_rng(seed).integers(0, 2**64, size, np.uint64)
     original = np.arange(size)
-    if not used.all():
-        original[~used] = _find_originals(batch, np.where(used, words, np.uint64(0)), used)
+    if used.all():
+        return words, original
+    original[~used] = _find_originals(batch, np.where(used, words, np.uint64(0)), used)
     return words[original], original
 
 

@@ -39,16 +39,18 @@ def check_packed(batch: Any, table: Any, samples: Int64Array) -> None:
         Naming the requirement and the first sample at fault; a `WrongSample` where there is one.
     """
     begin, end = table.offset[samples], table.offset[samples + 1]
+    dead = _find_dead(batch, end - begin)
     tokens = _Tokens(
         samples=samples,
         begin=begin,
         entry=repeat_ranges(begin, end - begin),
         owner=np.repeat(np.arange(len(samples)), end - begin),
-        dead=_find_dead(batch, end - begin),
+        live=np.flatnonzero(~dead),
+        dead=np.flatnonzero(dead),
     )
     _check_tokens(batch, table, tokens)
     position = np.full(len(tokens.entry), -1, np.int64)
-    position[~tokens.dead] = batch.sample_position
+    position[tokens.live] = batch.sample_position
     _check_losses(batch, table, tokens, position)
     _check_rows(batch, table, samples, position)
 
@@ -66,15 +68,16 @@ class _Tokens(NamedTuple):
         Index of each token in the table.
     owner : (U,) int64
         Number of each token's sample in the batch.
-    dead : (U,) bool
-        Whether the batch lists the token as dead.
+    live, dead : (L,) and (D,) int64
+        The tokens that the batch does not list as dead, and those that it does.
     """
 
     samples: Int64Array
     begin: Int64Array
     entry: Int64Array
     owner: Int64Array
-    dead: BoolArray
+    live: Int64Array
+    dead: Int64Array
 
 
 class WrongSample(WrongAnswer):
@@ -120,7 +123,7 @@ def _find_dead(batch: Any, length: Int64Array) -> BoolArray:
 
 def _check_tokens(batch: Any, table: Any, tokens: _Tokens) -> None:
     """Check input ids, position ids and keys of the live tokens, and the input ids of the dead ones."""
-    live, owner = tokens.entry[~tokens.dead], tokens.owner[~tokens.dead]
+    live, owner = tokens.entry[tokens.live], tokens.owner[tokens.live]
     ids = table.keys.get("position_ids")
     index = live - tokens.begin[owner] if ids is None else ids[live]
     columns = [("input_ids", batch.input_ids, table.tokens[live]), ("position_ids", batch.position_ids, index)]

@@ -62,6 +62,9 @@ def components(keys: Sequence[Sequence[int]], roots: Iterable[int]) -> list[list
     >>> components([[0], [0, 2], [1], [2]], [2])
     [[0], [1, 2]]
     """
+    roots = list(roots)
+    if (nodes := _reached_upwards(keys, roots)) is not None:
+        return [[node] for node in nodes]
     index: dict[int, int] = {}  # order of discovery
     low: dict[int, int] = {}
     stack: list[int] = []
@@ -89,6 +92,20 @@ def components(keys: Sequence[Sequence[int]], roots: Iterable[int]) -> list[list
     return groups
 
 
+def _reached_upwards(keys: Sequence[Sequence[int]], roots: Iterable[int]) -> list[int] | None:
+    """Return what ``roots`` reach, ascending, if no node that they reach has a later key; None otherwise."""
+    reached = [False] * len(keys)
+    for root in roots:
+        reached[root] = True
+    for node in range(len(keys) - 1, -1, -1):
+        if reached[node]:
+            for key in keys[node]:
+                if key > node:
+                    return None
+                reached[key] = True
+    return [node for node, is_reached in enumerate(reached) if is_reached]
+
+
 def _pop_component(stack: list[int], node: int) -> list[int]:
     """Remove everything from ``node`` upwards from the stack, and return it sorted."""
     members = [stack.pop()]
@@ -99,7 +116,10 @@ def _pop_component(stack: list[int], node: int) -> list[int]:
 
 def _condensation(groups: list[list[int]], keys: Sequence[Sequence[int]]) -> list[list[int]]:
     """Return for each component the other components that contain keys of its members."""
-    group_of = {member: number for number, group in enumerate(groups) for member in group}
+    group_of = [-1] * len(keys)
+    for number, group in enumerate(groups):
+        for member in group:
+            group_of[member] = number
     return [
         sorted({group_of[key] for member in group for key in keys[member]} - {number})
         for number, group in enumerate(groups)

@@ -26,6 +26,18 @@ def prefix_sums(value: AnyArray) -> AnyArray:
     return sums
 
 
+def distinct(value: Int64Array) -> Int64Array:
+    """Return the distinct values in ascending order, by sorting: ``np.unique`` hashes, which is slow for many.
+
+    Examples
+    --------
+    >>> distinct(np.array([5, 2, 5]))
+    array([2, 5])
+    """
+    ordered = np.sort(value)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+
+
 def repeat_ranges(first: Int64Array, count: Int64Array) -> Int64Array:
     """Return the ranges ``first[i], ..., first[i] + count[i] - 1``, one after another.
 

@@ -18,7 +18,7 @@ from math import inf
 from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
-from masksynth.errors import MasksynthError
+from masksynth.errors import InvalidInstance, MasksynthError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that limit the threads of numerical libraries."""
@@ -58,6 +58,14 @@ class Pool(Protocol):
 def count_processors() -> int:
     """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_workers(jobs: int | None, executor: Executor | None) -> None:
+    """Raise for an invalid number of jobs or executor."""
+    if jobs is not None and (type(jobs) is not int or not 0 < jobs <= 4096):
+        raise InvalidInstance(f"jobs: expected an integer from 1 to 4096, got {jobs!r}", "")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise InvalidInstance(f"expected an executor of concurrent.futures, got {type(executor).__name__}", "")
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def test_a_false_bound_is_refused(monkeypatch):
         arrange(mask, 4, exact=True, effort=0.0)
     assert "blocks of 4 of a mask of 9 positions and 9 pairs" in str(raised.value)
     monkeypatch.setattr(arranging, "bound", lambda mask, block: 7)
-    with pytest.raises(Contradiction, match="counting rows and columns proved that at least 7 are needed"):
+    with pytest.raises(Contradiction, match="counting rows, columns and components proved that at least 7 are needed"):
         arrange(mask, 4, effort=0.0)
 
 

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from masksynth.errors import InvalidInstance
 from masksynth.pack.check_samples import tables_of
-from masksynth.pack.packing import _read_tables
+from masksynth.pack.read_run import read_run
 from masksynth.pack.sample_columns import join, key_of
+from masksynth.pack.table_parts import join_parts
 
 FIELDS = (
     "id",
@@ -142,7 +143,7 @@ def damaged(rng: random.Random, line: bytes) -> bytes:
 def outcome(source) -> object:
     """The samples read, or the text of the error."""
     try:
-        return join(list(_read_tables(source, (), ())))
+        return join_parts(read_run(source, (), ()))
     except InvalidInstance as error:
         return str(error)
 

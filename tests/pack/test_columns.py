@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from masksynth.errors import InvalidInstance
 from masksynth.pack import batch_arrays, open_packed, pack_batches, pack_samples, unpack_samples
 from masksynth.pack.check_samples import tables_of
-from masksynth.pack.packing import _read_tables
+from masksynth.pack.read_run import read_run
 from masksynth.pack.sample_columns import join, key_of
+from masksynth.pack.table_parts import join_parts
 from tests.pack.roads import ROADS, named
 
 road = pytest.mark.parametrize("road", ROADS)
@@ -37,7 +38,7 @@ def pad(row, left, right):
 
 
 def read(rows, road, folder):
-    return join(list(_read_tables(ROADS[road](rows, folder), (), ())))
+    return join_parts(read_run(ROADS[road](rows, folder), (), ()))
 
 
 def same(left, right):

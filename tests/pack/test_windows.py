@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.stream_windows import windows
+from masksynth.pack.table_parts import part_of
 
 GROUPS = st.sampled_from(["a", "b", "1", 1, None])
 
@@ -29,7 +30,7 @@ def same(left, right):
 @given(st.lists(st.tuples(GROUPS, st.integers(1, 4)), max_size=8), st.integers(1, 6), st.integers(1, 7))
 def test_windows(runs, size, block):
     groups = [group for group, times in runs for _ in range(times)]
-    found = list(windows(tables(groups, block), size))
+    found = list(windows(map(part_of, tables(groups, block)), size))
     ids = [list(window.table.ids) for window in found]
     assert sorted(name for window in ids for name in window) == list(range(len(groups)))
     assert all(1 <= len(window) <= size for window in ids)
@@ -47,9 +48,9 @@ def test_windows(runs, size, block):
 @given(st.lists(st.integers(1, 4), max_size=6), st.integers(4, 9), st.integers(1, 7))
 def test_a_group_in_one_run_that_fits_is_in_one_window(times, size, block):
     groups = [f"g{number}" for number, count in enumerate(times) for _ in range(count)]
-    assert all(window.scattered == () for window in windows(tables(groups, block), size))
+    assert all(window.scattered == () for window in windows(map(part_of, tables(groups, block)), size))
 
 
 def test_a_window_closes_at_a_number_of_tokens():
-    found = list(windows(tables([None] * 10, 1, length=5), 1000, tokens=10))
+    found = list(windows(map(part_of, tables([None] * 10, 1, length=5)), 1000, tokens=10))
     assert [len(window.table) for window in found] == [2] * 5

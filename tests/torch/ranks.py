@@ -28,9 +28,17 @@ def gradients_of_ranks(folder, out):
 
 
 def step(rank, folder, out):
-    faulthandler.dump_traceback_later(120, exit=True)  # a rank that waits forever fails the test and says where
+    faulthandler.dump_traceback_later(300, exit=True)  # a rank that waits forever fails the test and says where
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=rank, world_size=RANKS)
+    torch.save(gradients_and_divisor(folder), f"{out}/{rank}.pt")
+    # The model is gone by now. Were it the last to hold the process group, torch (2.13) would end the group's threads
+    # while it holds the interpreter lock, for which one of them may still be waiting: neither goes on.
+    dist.destroy_process_group()
+
+
+def gradients_and_divisor(folder):
+    """Train for one step on the share of this rank."""
     data = PackedDataset(folder)
     sampler = PackedSampler(data, seed=1)
     batches = list(DataLoader(data, batch_size=1, sampler=sampler, collate_fn=Collator()))
@@ -39,5 +47,4 @@ def step(rank, folder, out):
     for number, batch in enumerate(batches):
         with nullcontext() if number == len(batches) - 1 else model.no_sync():
             packed_loss(model(**batch.model_inputs).logits, batch, "mean", divisor).backward()
-    torch.save(([parameter.grad for parameter in model.parameters()], divisor), f"{out}/{rank}.pt")
-    dist.destroy_process_group()
+    return [parameter.grad for parameter in model.parameters()], divisor

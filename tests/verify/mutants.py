@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import nextafter
 from typing import Any
@@ -15,10 +15,10 @@ from masksynth.tasks import LossEdge, MergedTask, Position
 Mutant = tuple[str, MergedTask]
 
 
-def mask_bits(merged: MergedTask) -> Iterator[Mutant]:
-    """Every single bit of the mask flipped."""
+def mask_bits(merged: MergedTask, places: Iterable[tuple[int, ...]] | None = None) -> Iterator[Mutant]:
+    """Single bits of the mask flipped: those at the given places, or every one."""
     dense = merged.mask.dense()
-    for place in np.ndindex(dense.shape):
+    for place in np.ndindex(dense.shape) if places is None else places:
         dense[place] ^= True
         yield f"mask bit {place}", replace(merged, mask=Mask.from_dense(dense))
         dense[place] ^= True

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from random import Random
 
+import numpy as np
 import pytest
 
 from masksynth import catalog
@@ -65,6 +66,12 @@ def test_every_mask_bit_and_embedding_without_minimality() -> None:
         )
 
 
+def some_places(rng: Random, merged: MergedTask) -> list[tuple[int, ...]]:
+    """Up to eight places of the mask, at random."""
+    places = list(np.ndindex(merged.mask.dense().shape))
+    return rng.sample(places, min(len(places), 8))
+
+
 def edges_at_their_nodes(instance: Instance, merged: MergedTask) -> bool:
     entries = [(task.name, p.node) for task in instance.family.tasks for p in task.predict]
     return all(
@@ -83,8 +90,8 @@ def test_random_mutants_agree_with_the_naive_checker(layers: int | None) -> None
         answers = [right, minimal(instance), unmerged(instance)] if layers is None else [right]
         for merged in answers:
             assert accepts(instance, merged) == (refused(instance, merged) == "")
-            bits = [mutant for _, mutant in mask_bits(merged)]
-            twice = [mutant for some in rng.sample(bits, min(len(bits), 3)) for _, mutant in mask_bits(some)]
+            bits = [mutant for _, mutant in mask_bits(merged, some_places(rng, merged))]
+            twice = [mutant for once in bits[:3] for _, mutant in mask_bits(once, some_places(rng, merged))]
             moved = [mutant for name, mutant in embeddings(merged) if name.rpartition(" at ")[2].isdigit()]
             for mutant in chain(*(rng.sample(kind, min(len(kind), 8)) for kind in (bits, twice, moved))):
                 # An edge that is not at its node's position is refused even where an equal position makes it

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.mask.csr import expand_ranges
+from masksynth.mask.csr import distinct, expand_ranges
 from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 from masksynth.sparse.constructions.chain_decomposition import Chains
 from masksynth.sparse.constructions.shared_hubs import Tracks
@@ -117,6 +117,6 @@ def _supported(chains: Chains, above: BoolArray, routed: BoolArray) -> BoolArray
     third, goal = _third_chain(chains), chains.chain[chains.top]
     base = len(chains.start)  # (chain, chain) pairs are encoded as chain * base + chain
     pair = chains.chain[chains.query] * base + goal
-    guests = np.unique(pair[~above & ~routed])
-    collected = np.unique(pair[above & ~routed])
+    guests = distinct(pair[~above & ~routed])
+    collected = distinct(pair[above & ~routed])
     return routed & np.isin(chains.chain[chains.query] * base + third, guests) & np.isin(third * base + goal, collected)

@@ -17,7 +17,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.csr import expand_ranges, indptr, prefix_sums, row_of_entry
+from masksynth.mask.csr import distinct, expand_ranges, indptr, prefix_sums, row_of_entry
 from masksynth.mask.typing import BoolArray, Int64Array
 
 ENTRY_LIMIT = 50_000_000
@@ -239,7 +239,7 @@ def _tops(
         )
     owner, number = expand_ranges(run[start], run[end - 1] + 1)
     top = slot[np.minimum(finish[number], end[owner]) - 1]
-    code = np.unique(slot[query[owner]] * len(slot) + top)
+    code = distinct(slot[query[owner]] * len(slot) + top)
     entry, top = np.divmod(code, len(slot))
     last = np.ones(len(code), bool)
     last[:-1] = (entry[1:] != entry[:-1]) | (chain[top[1:]] != chain[top[:-1]])

@@ -14,7 +14,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.csr import expand_ranges, indptr, row_of_entry
+from masksynth.mask.csr import distinct, expand_ranges, indptr, row_of_entry
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.posets.adjacency import levels
 from masksynth.sparse.constructions.assign_pairs import assign_guests
@@ -113,7 +113,7 @@ def _candidates(mask: Mask, chains: Chains, covers: Edges, layers: int | None) -
 
 def _sorted(size: int, parts: list[Edges]) -> Edges:
     """Return all edges without duplicates, sorted by query and key."""
-    code = np.unique(np.concatenate([query * size + key for query, key in parts]))
+    code = distinct(np.concatenate([query * size + key for query, key in parts]))
     return np.divmod(code, max(size, 1))
 
 

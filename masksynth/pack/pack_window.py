@@ -1,0 +1,133 @@
+"""Merge, check and encode one window: the unit of work of a packing run, in this process or in a worker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from masksynth.errors import Contradiction
+from masksynth.files import Content
+from masksynth.pack.batch import batch_hash
+from masksynth.pack.journal import Record, checksum_of
+from masksynth.pack.merge_batches import batches_of, choose_grouping, is_too_long, refuse_long
+from masksynth.pack.packed_folder import Entry, Options
+from masksynth.pack.run_summary import STEPS, count_batch, count_samples
+from masksynth.pack.sample_columns import SampleTable, drop_samples
+from masksynth.pack.stream_windows import Window
+from masksynth.pack.write_folder import batch_content, entry_of_batch, store_batch
+from masksynth.verify.pack_bounds import bound_positions
+from masksynth.verify.packs import check_packed
+
+
+class PackedWindow(NamedTuple):
+    """A window that is merged and checked.
+
+    Parameters
+    ----------
+    record : Record
+        Its batches are numbered from 0.
+    contents : sequence of bytes, pieces or str
+        The files of its batches, or their names in the draft of the run; empty if they are not to be written.
+    seconds : dict
+        As in `masksynth.pack.Summary`.
+    """
+
+    record: Record
+    contents: Sequence[Content | str]
+    seconds: dict[str, float]
+
+
+def pack_window(window: Window, options: Options, is_written: bool) -> PackedWindow:
+    """Merge and check one window.
+
+    Parameters
+    ----------
+    window : Window
+    options : Options
+    is_written : bool
+        Whether the files of the batches are needed.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming a sample that is longer than a batch, unless these are to be skipped.
+    """
+    start, seconds = perf_counter(), dict.fromkeys(STEPS, 0.0)
+    whole = window.table
+    seconds["read"] = perf_counter() - start
+    start = perf_counter()
+    table, skipped = drop_long(whole, options.max_length, options.skip_long)
+    counts = count_samples(table)
+    grouping = choose_grouping(options.split_groups, options.separate_groups)
+    entries: list[Entry] = []
+    contents: list[Content] = []
+    for part, chosen, batch in batches_of(table, options.max_length, grouping):
+        merged = perf_counter()
+        check_packed(batch, part, chosen)
+        checked = perf_counter()
+        counts += count_batch(batch)
+        digest = batch_hash(batch) if is_written else None
+        entries.append(entry_of_batch(len(entries), part, chosen, batch, digest))
+        contents += [batch_content(batch, digest)] if is_written else []
+        end = perf_counter()
+        for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
+            seconds[name] += value
+        start = end
+    counts += bound_window(table, options, counts["positions"])
+    bounded = perf_counter()
+    seconds["check"] += bounded - start
+    start = bounded
+    batches_of_group = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
+    record = Record(
+        checksum=checksum_of(whole),
+        batches=entries,
+        counts=dict(counts),
+        scattered=list(window.scattered),
+        cut=[group for group, count in batches_of_group.items() if count > 1],
+        skipped=skipped,
+        fields=[*table.fields, *table.keys],
+    )
+    seconds["write"] += perf_counter() - start
+    return PackedWindow(record, contents, seconds)
+
+
+def bound_window(table: SampleTable, options: Options, positions: int) -> Counter[str]:
+    """Return lower bounds on the positions of a window, in which ``positions`` are sufficient."""
+    split, separate = options.split_groups, options.separate_groups
+    free, kept = bound_positions(table, options.max_length, split, separate, positions)
+    if kept > positions:
+        raise Contradiction("masksynth.verify", kept, "masksynth.pack", positions, "positions of a window")
+    return Counter(windows=1, bound_free=free, bound_kept=kept)
+
+
+def pack_to_bytes(window: Window, options: Options, is_written: bool) -> PackedWindow:
+    """Return the same with files that can be sent to another machine."""
+    packed = pack_window(window, options, is_written)
+    return packed._replace(contents=[each if isinstance(each, bytes) else b"".join(each) for each in packed.contents])
+
+
+def pack_to_disk(window: Window, options: Options, folder: Path, number: int) -> PackedWindow:
+    """Write the files of a window's batches to the draft of a run; ``contents`` are their names there."""
+    packed = pack_window(window, options, True)
+    start = perf_counter()
+    names = [store_batch(folder, number, i, content) for i, content in enumerate(packed.contents)]
+    packed.seconds["write"] += perf_counter() - start
+    return packed._replace(contents=names)
+
+
+def checksum_window(window: Window) -> int:
+    """Return the checksum of a window's samples."""
+    return checksum_of(window.table)
+
+
+def drop_long(table: SampleTable, max_length: int, skip_long: bool) -> tuple[SampleTable, list[str | int]]:
+    """Return the samples that fit into a batch, and the ids of the others; raise for these unless ``skip_long``."""
+    long = is_too_long(table, max_length)
+    if long.any() and not skip_long:
+        refuse_long(table, long, max_length)
+    return drop_samples(table, long), [table.ids[s] for s in np.flatnonzero(long).tolist()]
