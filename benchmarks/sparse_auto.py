@@ -25,6 +25,8 @@ SINGLE = ("maxsat", "sat", "cpsat", "RC2, plain")
 """Single engines, and RC2 with CaDiCaL 1.9.5 and core exhaustion on the same clauses, without symmetry breaking."""
 SHORT = 1.0
 """CPU seconds below which a case of the best single engine is not compared."""
+ALLOWED = 4.0
+"""CPU seconds of ``auto``, relative to the best single engine."""
 TOLD = 1.3
 """Ratio above which a case with two workers is named in the notes."""
 
@@ -97,7 +99,8 @@ def plane_order(size: int, seed: int) -> Relation:
 def compare(case: Case, limit: float) -> dict[str, Run] | None:
     """Run single engines and ``auto`` on a case; None if a single engine needs less than ``SHORT`` CPU seconds.
 
-    An engine gets as much time as the best one before it needed, as it matters only if it is faster.
+    An engine gets as much time as the best one before it needed, as it matters only if it is faster; ``auto`` runs if
+    one of them has proved the case.
     """
     runs: dict[str, Run] = {}
     best = limit
@@ -107,8 +110,10 @@ def compare(case: Case, limit: float) -> dict[str, Run] | None:
             best = runs[method].cpu
         if best < SHORT:
             return None
+    if all(run.value is None for run in runs.values()):
+        return runs
     for workers in (1, 2):
-        runs[f"auto, {workers}"] = measure("auto", workers, case, 3 * limit)
+        runs[f"auto, {workers}"] = measure("auto", workers, case, ALLOWED * best)
     print(f"{case.title}: " + ", ".join(f"{name} {run.cpu:.1f}" for name, run in runs.items()), file=sys.stderr)
     return runs
 
