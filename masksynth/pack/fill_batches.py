@@ -71,7 +71,7 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
     unit = _absorb_prefixes(forest, unit)
     nodes = _find_heavy_nodes(forest, unit, limit)
     batch, least = _fill_nodes(forest, nodes, limit)
-    if _cost(forest, batch)[0] > least:
+    if _cost(forest, batch) > (least, -(-least // limit)):
         runs = cut_runs(forest, unit, limit)[unit]
         sizes = count_positions(forest, runs)
         bin_of_run = np.empty(len(sizes), np.int64)
