@@ -54,29 +54,21 @@ LOOP = ("samples", "in a step", "tokens", "ms / 1,000 tokens", "trie / pack_batc
 def measure_kernel(max_size: int) -> Result:
     """Measure generated agent trajectories of at most about ``max_size`` positions, and each sample file."""
     tasks = min(TASKS, max(1, max_size * TASKS // 10**6))
-    paths = sorted(DATA.glob("*.jsonl.gz"))
-    kernel, loop = (
-        [alone(measure, tasks), *(alone(measure, path) for path in paths)] for measure in (measure_merge, measure_loop)
-    )
+    sources = [tasks, *sorted(DATA.glob("*.jsonl.gz"))]
+    kernel, loop = zip(*(alone(measure_source, source) for source in sources), strict=True)
     return Result((table(HEAD, kernel), table(LOOP, [row for rows in loop for row in rows])))
 
 
-def measure_merge(source: int | Path) -> list[str]:
-    """Return the row of generated trajectories of some tasks, or of a file."""
-    return measure_samples(*read_source(source))
+def measure_source(source: int | Path) -> tuple[list[str], list[list[str]]]:
+    """Return the rows of generated trajectories of some tasks, or of a file: of merging it, and of a training loop.
 
-
-def read_source(source: int | Path) -> tuple[str, SampleTable]:
-    """Return the name and the samples of generated trajectories of some tasks, or of a file."""
+    A step of the loop has the first samples of about 3,000 or 32,000 tokens.
+    """
     if isinstance(source, int):
-        return "agent trajectories", generate_trajectories(Agents(tasks=source))
-    return source.name.split(".")[0], join(list(read_samples(source)))
-
-
-def measure_loop(source: int | Path) -> list[list[str]]:
-    """Return the rows of a training loop whose steps have the first samples of about 3,000 and 32,000 tokens."""
-    name, samples = read_source(source)
-    return [measure_step(name, samples, tokens) for tokens in (3000, 32000)]
+        name, samples = "agent trajectories", generate_trajectories(Agents(tasks=source))
+    else:
+        name, samples = source.name.split(".")[0], join(list(read_samples(source)))
+    return measure_merge(name, samples), [measure_step(name, samples, tokens) for tokens in (3000, 32000)]
 
 
 def measure_step(name: str, samples: SampleTable, tokens: int) -> list[str]:
@@ -94,8 +86,8 @@ def measure_step(name: str, samples: SampleTable, tokens: int) -> list[str]:
     return [name, f"{count:,}", f"{len(part.tokens):,}", f"{each:.3f}", f"{best['trie'] / best['loop']:.1f}"]
 
 
-def measure_samples(name: str, samples: SampleTable) -> list[str]:
-    """Return the row of some samples."""
+def measure_merge(name: str, samples: SampleTable) -> list[str]:
+    """Return the row of merging some samples."""
     batches = list(batches_of(samples, MAX_LENGTH))
     lists = [depth_first(*batch) for batch in batches]
     for (_, _, batch), (order, rows) in zip(batches, lists, strict=True):
