@@ -124,9 +124,9 @@ def lowest_components(task: Sequence[int], graph: Condensation) -> list[int]:
     """Return for each component the first component of its task."""
     first: dict[int, int] = {}
     tasks = [task[nodes[0]] for nodes in graph.members]
-    for component, task in enumerate(tasks):
-        first.setdefault(task, component)
-    return [first[task] for task in tasks]
+    for component, owner in enumerate(tasks):
+        first.setdefault(owner, component)
+    return [first[owner] for owner in tasks]
 
 
 def list_members(graph: Condensation, parts: Int64Array) -> list[int]:
