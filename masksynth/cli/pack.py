@@ -179,7 +179,8 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
     batches = f"{r['batches']:,} batch{'' if r['batches'] == 1 else 'es'}"
     ratio = f", {r['ratio']:.2f}x fewer" if r["ratio"] else ""
     read = f"{r['tokens']:,} tokens of {count(r['samples'], 'sample')}"
-    name = plain(names[0]) if len(names) == 1 else f"{len(names):,} files"
+    files = places_of(names) or ()
+    name = plain(names[0]) if len(files) == 1 else f"{len(files):,} files"
     yield f"{name}: {read} -> {r['positions']:,} positions in {batches}{ratio}"
     yield "  " + _bound_line(summary, r)
     dead = f"{r['tokens'] - r['live_tokens']:,} tokens that no label needs"
@@ -201,7 +202,7 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
 
 def _bound_line(summary: Summary, record: dict[str, Any]) -> str:
     """Return how far the number of positions is from the least one."""
-    windows = f" in windows of {summary.window:,} samples" if record["windows"] > 1 else ""
+    windows = f" in windows of up to {summary.window:,} samples" if record["windows"] > 1 else ""
     batches = f"for batches of {summary.max_length:,}{windows}"
     price = record["lower_bound"] - record["lower_bound_split"]
     groups = f"; groups that stay together take {price:,} of them" if price else ""

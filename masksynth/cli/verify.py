@@ -118,10 +118,14 @@ def _print_report(problem: Instance, report: Report, as_json: bool) -> None:
 
 def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: bool) -> None:
     """Check a packed folder and print the result; exit with 1 if it is wrong."""
+    from masksynth.pack.read_run import places_of, prefix_of
     from masksynth.verify.samples import verify_packed
 
     def read(token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
-        return chain.from_iterable(_read_samples(source, folder, token_fields, key_fields) for source in sources)
+        places = [str(place) for place in places_of(sources) or ()]
+        return chain.from_iterable(
+            _read_samples(place, folder, (token_fields, key_fields, prefix_of(place, places))) for place in places
+        )
 
     try:
         with progress(f"checking {folder} ...", quiet):
@@ -155,12 +159,12 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
             click.echo("  not compared: hashes, which folders of older versions lack")
 
 
-def _read_samples(source: str, folder: Path, token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
+def _read_samples(source: str, folder: Path, options: tuple[Sequence[str], Sequence[str], str]) -> Iterator[Any]:
     """Yield the samples of a file as tables; refuse an instance by a clear error."""
     from masksynth.pack.read_files import read_samples
 
     try:
-        yield from read_samples(standard_input().buffer if source == "-" else source, token_fields, key_fields)
+        yield from read_samples(standard_input().buffer if source == "-" else source, *options)
     except InvalidInstance:
         if source != "-" and _is_instance(source):
             fact = f"is an instance, and {folder} contains packed batches, not an answer"

@@ -111,9 +111,7 @@ def _parts_of_files(
     places: Sequence[Place], fields: Sequence[str], keys: Sequence[str], where: Parsing
 ) -> Iterator[Part]:
     """Yield the parts of files, one after another; ids of samples without one name the file if there are several."""
-    pieces = chain.from_iterable(
-        read_parts(place, fields, keys, "#" if len(places) == 1 else f"{_name_of(place)}#") for place in places
-    )
+    pieces = chain.from_iterable(read_parts(place, fields, keys, prefix_of(place, places)) for place in places)
     if where.run is not run_here and all(
         _is_file(place) for place in places
     ):  # a pipe may never end, and is not to hold the exit
@@ -142,6 +140,17 @@ def parse_block(source: Source, block: Block, store: Store) -> Parsed:
     except InvalidInstance as error:
         return Parsed(parts, error, perf_counter() - start)
     return Parsed(parts, None, perf_counter() - start)
+
+
+def prefix_of(place: Place, places: Sequence[Place]) -> str:
+    """Return the start of the ids of samples without one, which name the file if there are several.
+
+    Examples
+    --------
+    >>> prefix_of("a.jsonl", ["a.jsonl"]), prefix_of("a.jsonl", ["a.jsonl", "b.jsonl"])
+    ('#', 'a.jsonl#')
+    """
+    return "#" if len(places) == 1 else f"{_name_of(place)}#"
 
 
 def _name_of(place: Place) -> str:

@@ -16,6 +16,8 @@ WAIT = 10
 """Seconds within which a scheduler must answer, and its first worker must be connected."""
 AWAY = 600
 """Seconds to wait for a scheduler that was lost."""
+LARGEST = "2GB"
+"""Size of the arguments of a call up to which Dask does not warn."""
 LEAST = 32
 """Least number of running jobs, so that workers that join later have jobs."""
 
@@ -48,7 +50,8 @@ def connected(address: str) -> Iterator[tuple[Executor, int]]:
     with _mute_logging():
         threads, versions = asyncio.run(_inspect_cluster(address))
         _check_versions(versions)
-        with _client()(address, timeout=AWAY, set_as_default=False) as client:
+        client = _client()(address, timeout=AWAY, set_as_default=False)
+        with client, _allow_large_arguments():
             yield client.get_executor(pure=False), max(LEAST, 2 * threads)
 
 
@@ -98,6 +101,15 @@ def _check_versions(versions: dict[str, Any]) -> None:
             raise MasksynthError(
                 f"{worker}: the worker has {has}, here is {here}; install the same wheel on every machine"
             )
+
+
+@contextmanager
+def _allow_large_arguments() -> Iterator[None]:
+    """Keep Dask from warning of calls with large arguments, such as a window of samples."""
+    import dask
+
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": LARGEST}):
+        yield
 
 
 @contextmanager

@@ -47,6 +47,7 @@ def test_the_summary_for_people_and_programs(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "3,216 tokens of 40 samples ->" in done.stdout
     assert "FLOPs" in done.stdout
+    assert "1,875 positions, proved minimal for batches of 32,768\n" in done.stdout
     done = masksynth("pack", GSM8K, "--json")
     record = json.loads(done.stdout)
     keys = {
@@ -63,7 +64,10 @@ def test_the_summary_for_people_and_programs(tmp_path):
         "padding",
     }
     keys |= {"blocks", "scattered_groups", "cut_groups", "skipped_samples", "ignored_first_labels", "missing_fields"}
+    keys |= {"lower_bound", "lower_bound_split", "gap", "proved_minimal", "windows"}
     assert set(record) == keys | {"seconds"}
+    assert (record["gap"], record["proved_minimal"], record["windows"]) == (0, True, 1)
+    assert record["lower_bound"] == record["lower_bound_split"] == record["positions"]
     assert record["batches"] == len(list((tmp_path / "out").glob("batch-*.safetensors"))) == 1
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["masksynth_pack"], manifest["max_length"], len(manifest["batches"][0]["samples"])) == (
@@ -135,9 +139,10 @@ def test_refused_samples_leave_nothing(tmp_path, row, said):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_killed_run_is_finished_by_resume(tmp_path):
-    path = many(tmp_path / "samples.jsonl.gz", 3000)
-    options = ("--window", "150", "--max-length", "700")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_run_is_finished_by_resume(tmp_path, jobs):
+    path = many(tmp_path / "samples.jsonl.gz", 3000 // jobs)
+    options = ("--window", "150", "--max-length", "700", "--jobs", jobs)
     begun = time.monotonic()
     assert masksynth("pack", path, "-o", tmp_path / "whole", *options).returncode == 0
     whole = time.monotonic() - begun
@@ -151,7 +156,7 @@ def test_a_killed_run_is_finished_by_resume(tmp_path):
         done = out.exists()  # complete, even if the kill came after the folder had its name
         assert done or process.returncode
         kills += process.returncode != 0
-        if kills == 4 and not done:
+        if kills == 4 // jobs and not done:
             finished = masksynth("pack", path, "-o", out, *options, "--resume")
             assert finished.returncode == 0, finished.stderr
             done = True
@@ -174,6 +179,26 @@ def unfinished(tmp_path, rows=1400):
     assert (tmp_path / ".out.partial").is_dir()
     broken.write_bytes(b"".join(lines))
     return broken
+
+
+def test_several_files_and_globs(tmp_path):
+    """Files in the order in which they are named, those of a glob sorted; samples without an id are named by file."""
+    for name in "cab":
+        rows = [{"input_ids": [1, ord(name), i], "labels": [-100, ord(name), i]} for i in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first, rest = tmp_path / "c.jsonl", tmp_path / "[ab].jsonl"
+    done = here("pack", first, rest, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("3 files: 27 tokens of 9 samples -> ")
+    rows = [json.loads(line) for line in here("unpack", tmp_path / "out").stdout.splitlines()]
+    assert {row["id"] for row in rows} == {f"{tmp_path / name}.jsonl#{i}" for name in "abc" for i in (1, 2, 3)}
+    sources = [tmp_path / f"{name}.jsonl" for name in "cab"]
+    assert here("verify", *sources, tmp_path / "out").returncode == 0
+    said = refused(here("pack", tmp_path / "x*.jsonl", "-o", tmp_path / "other"))
+    assert f"{tmp_path / 'x*.jsonl'}: " in said
+    assert "--resume needs" in refused(here("pack", first, "-", "-o", tmp_path / "other", "--resume"))
+    assert "is the id of an earlier sample" in refused(here("pack", first, first, "-o", tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_mended_file_is_finished_by_resume(tmp_path):
@@ -210,9 +235,10 @@ def test_a_bad_first_window_leaves_nothing(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["s.jsonl"]
 
 
-def test_ctrl_c(tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c(tmp_path, jobs):
     path = many(tmp_path / "samples.jsonl.gz")
-    process = start("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700")
+    process = start("pack", path, "-o", tmp_path / "out", "--window", "100", "--max-length", "700", "--jobs", jobs)
     while not list(tmp_path.glob(".out.partial/batch-*.safetensors")):
         assert process.poll() is None
         time.sleep(0.01)
@@ -315,3 +341,26 @@ def test_resume_compares_segments(tmp_path):
     write("full", "")
     said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "500", "--resume"))
     assert "window 1 of the unfinished run held other samples" in said
+
+
+def test_how_far_the_positions_are_from_the_least_number(tmp_path):
+    """Groups of three samples, two of which share with those of other groups; windows are named."""
+    rows = [
+        {"id": f"{g}{i}", "group": g, "input_ids": [*text, 0], "labels": [-100] * len(text) + [0]}
+        for g in range(4)
+        for i, text in enumerate(([1] * 9 + [g + 2] * 3, [2] * 9 + [g + 3] * 3))
+    ]
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept = masksynth("pack", path, "--max-length", "30").stdout
+    assert "48 positions" not in kept
+    assert "60 positions, proved minimal for batches of 30; groups that stay together take 18 of them" in kept
+    split = masksynth("pack", path, "--max-length", "30", "--split-groups").stdout
+    assert "42 positions, proved minimal for batches of 30\n" in split
+    windows = masksynth("pack", path, "--max-length", "30", "--window", "5", "--split-groups").stdout
+    assert "60 positions, proved minimal for batches of 30 in windows of up to 5 samples\n" in windows
+    separate = json.loads(masksynth("pack", path, "--max-length", "30", "--separate-groups", "--json").stdout)
+    assert (separate["positions"], separate["batches"]) == (96, 4)
+    both = masksynth("pack", path, "--split-groups", "--separate-groups")
+    assert "split_groups and separate_groups contradict each other" in both.stderr
+    assert both.returncode == 2

@@ -81,3 +81,18 @@ def test_inputs_that_are_no_token_ids():
         with_samples(subject, [SAMPLE])
     with pytest.raises(InvalidInstance, match="the inputs of its positions are not known"):
         with_samples(Subject(Mask.from_dense(causal(3)), "mask"), [SAMPLE])
+
+
+def test_a_copy_is_named_after_the_sample_that_continues_at_it():
+    """Samples a and b are stored one after the other, b first: the first position is b's, though a's token is equal."""
+    samples = [
+        {"id": "a", "input_ids": [1, 2, 3], "labels": [-100, 2, 3]},
+        {"id": "b", "input_ids": [1, 2, 4], "labels": [-100, 2, 4]},
+    ]
+    dense = np.kron(np.eye(2, dtype=bool), causal(3))
+    labels = [[0, 7], [1, 4], [3, 2], [4, 3]]  # 7 instead of 2
+    tokens = {"inputs": [1, 2, 4, 1, 2, 3], "positions": [0, 1, 2, 0, 1, 2], "labels": labels}
+    report = audit(with_tokens(Subject(Mask.from_dense(dense), "mask"), tokens), samples=samples)
+    assert [one.message for one in report.findings if one.code == "MS003"] == [
+        "position 0 (1@0), token 0 of sample 'b': expected label 2 (token 1 of sample 'a'), got 7"
+    ]
