@@ -22,6 +22,7 @@ from benchmarks.packing import measure_packing
 from benchmarks.results import Result, write_result
 from benchmarks.searching import measure_searching
 from benchmarks.sparse import measure_reach, measure_sparse
+from benchmarks.sparse_auto import measure_auto
 from benchmarks.training import measure_training
 
 
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "trie": lambda options: measure_trie(options.max_size),
     "search": lambda options: measure_searching(options.max_size, options.limit),
     "sparse": lambda options: measure_sparse(options.max_size, options.limit, options.folder),
+    "auto": lambda options: measure_auto(options.max_size, options.limit),
     "reach": lambda options: measure_reach(options.max_size, options.limit),
     "constructions": lambda options: measure_constructions(options.max_size),
     "kernel": lambda options: measure_kernel(options.max_size),
@@ -77,7 +79,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     type=click.FloatRange(0, min_open=True),
     default=20.0,
     show_default=True,
-    help="Seconds for one search (sparse, reach: CPU seconds).",
+    help="Seconds for one search (sparse, auto, reach: CPU seconds).",
 )
 @click.option(
     "--write",

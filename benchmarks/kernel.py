@@ -5,6 +5,8 @@ The kernel is all that ``seconds.merge`` covers: from a window's columns to the 
 arrays far larger than the caches). Methods take turns in one process for each data set, in CPU seconds, the least of
 ``ROUNDS``. The trie is told which samples each batch has, and their order, so that it gives the same arrays; the peer's
 packer chooses its own batches, across groups, and builds no rows. Both get Python lists, whose making is not measured.
+
+A second table measures ``pack_batches`` in a training loop: a few samples as mappings of lists, checks included.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ from benchmarks.tries import Sample, first_fit_tries, trie_batch
 from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.batch import PackedBatch, batch_arrays
 from masksynth.pack.merge_batches import batches_of, is_too_long
+from masksynth.pack.packing import pack_batches
 from masksynth.pack.read_files import read_samples
-from masksynth.pack.sample_columns import SampleTable, join
+from masksynth.pack.sample_columns import SampleTable, join, slice_samples
 
 TASKS = Agents.tasks
-ROUNDS, SLOW_ROUNDS = 15, 3
+ROUNDS, SLOW_ROUNDS, STEPS = 15, 3, 200
 COPIED = 1 << 25
 """Numbers copied to measure the bandwidth: 256 MiB."""
 HEAD = (
@@ -45,24 +48,50 @@ HEAD = (
     "first fit / kernel",
     "first fit, positions",
 )
+LOOP = ("samples", "in a step", "tokens", "ms / 1,000 tokens", "trie / pack_batches")
 
 
 def measure_kernel(max_size: int) -> Result:
     """Measure generated agent trajectories of at most about ``max_size`` positions, and each sample file."""
     tasks = min(TASKS, max(1, max_size * TASKS // 10**6))
-    rows = [alone(measure_trajectories, tasks)]
-    rows += [alone(measure_file, path) for path in sorted(DATA.glob("*.jsonl.gz"))]
-    return Result((table(HEAD, rows),))
+    paths = sorted(DATA.glob("*.jsonl.gz"))
+    kernel, loop = (
+        [alone(measure, tasks), *(alone(measure, path) for path in paths)] for measure in (measure_merge, measure_loop)
+    )
+    return Result((table(HEAD, kernel), table(LOOP, [row for rows in loop for row in rows])))
 
 
-def measure_trajectories(tasks: int) -> list[str]:
-    """Return the row of generated trajectories."""
-    return measure_samples("agent trajectories", generate_trajectories(Agents(tasks=tasks)))
+def measure_merge(source: int | Path) -> list[str]:
+    """Return the row of generated trajectories of some tasks, or of a file."""
+    return measure_samples(*read_source(source))
 
 
-def measure_file(path: Path) -> list[str]:
-    """Return the row of a sample file."""
-    return measure_samples(path.name.split(".")[0], join(list(read_samples(path))))
+def read_source(source: int | Path) -> tuple[str, SampleTable]:
+    """Return the name and the samples of generated trajectories of some tasks, or of a file."""
+    if isinstance(source, int):
+        return "agent trajectories", generate_trajectories(Agents(tasks=source))
+    return source.name.split(".")[0], join(list(read_samples(source)))
+
+
+def measure_loop(source: int | Path) -> list[list[str]]:
+    """Return the rows of a training loop whose steps have the first samples of about 3,000 and 32,000 tokens."""
+    name, samples = read_source(source)
+    return [measure_step(name, samples, tokens) for tokens in (3000, 32000)]
+
+
+def measure_step(name: str, samples: SampleTable, tokens: int) -> list[str]:
+    """Return the row of steps of about so many tokens."""
+    count = max(1, int(np.searchsorted(samples.offset, tokens, "right")) - 1)
+    part = slice_samples(samples, 0, count)
+    rows = [
+        {"id": i, "input_ids": part.tokens[a:b].tolist(), "labels": part.labels[a:b].tolist()}
+        for i, (a, b) in enumerate(pairwise(part.offset))
+    ]
+    [batch] = batches_of(part, len(part.tokens))
+    _, lists = depth_first(*batch)
+    best = least({"loop": (STEPS, lambda: list(pack_batches(rows))), "trie": (ROUNDS, lambda: trie_batch(lists))})
+    each = best["loop"] * 1e6 / len(part.tokens)
+    return [name, f"{count:,}", f"{len(part.tokens):,}", f"{each:.3f}", f"{best['trie'] / best['loop']:.1f}"]
 
 
 def measure_samples(name: str, samples: SampleTable) -> list[str]:

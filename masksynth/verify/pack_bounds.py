@@ -82,9 +82,13 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
     order, length, shared = sort_prefixes(table, causal, head)
     nodes = nodes_of_segments(table, other, head) if len(other) else None
     free = sum_copies(length, shared, limit) + (0 if nodes is None else _bound_nodes(nodes, nodes.sample, limit))
-    if split or free == known:
+    if free == known:
         return Bounds(free, free)
     tree = nodes_of_prefixes(order, length, shared)
+    more = _bound_nodes(tree, tree.sample, limit) - sum_copies(length, shared, limit)  # units do not fill batches well
+    free += max(more, 0)
+    if split or free == known:
+        return Bounds(free, free)
     kept = sum(
         _bound_nodes(each, _unit_of_pair(each, group, limit), limit) for each in (tree, nodes) if each is not None
     )

@@ -18,6 +18,8 @@ DEATHS = 3
 """How often a worker may die of a call until the call has failed."""
 LOSSES = 8
 """How often an executor may lose a call, as Dask does when its scheduler is restarted."""
+POLL = 1.0
+"""Longest wait in seconds for a call to end: a call that Dask has cancelled ends without a notice."""
 LONGEST_PAUSE = 30.0
 """Longest pause in seconds before a lost call is submitted again; the first is 0.25 s, and each one doubles."""
 T = TypeVar("T")
@@ -125,10 +127,11 @@ class Crew:
                 self._handle_loss(job, error)
 
     def _wait(self) -> None:
+        pause = max(0.0, self.not_before - monotonic())
         if self.running:
-            wait(self.running, max(0.0, self.not_before - monotonic()) or None, FIRST_COMPLETED)
+            wait(self.running, min(POLL, pause) if self.waiting and pause else POLL, FIRST_COMPLETED)
         else:
-            sleep(max(0.0, self.not_before - monotonic()))
+            sleep(pause)
         self._collect()
 
     def _collect(self) -> None:

@@ -39,9 +39,9 @@ from masksynth_solvers.sparse.rank_engines import rank_engines
 
 Report = Callable[[int, int], None]
 
-START = (0.0, 2.0, 6.0)
+START = (0.0, 2.0, 8.0)
 """Effort that the first engine spends before the second and the third join in ..."""
-SHARE = (1.0, 0.5, 0.25)
+SHARE = (1.0, 0.4, 0.2)
 """... and the relative effort of each from then on, with one worker."""
 CUT_PAIR_LIMIT = 60
 """Maximum number of pairs of a component for which disjoint cuts are computed."""
