@@ -1,7 +1,9 @@
 """Measure the stages of packing from file to file, runs of one and of two jobs, and what limits many workers.
 
 The excerpts of ``benchmarks.packing.DATA`` are repeated, with other ids and groups, to about ``TEXT`` bytes of JSON
-lines. Stages are measured in CPU seconds, the least of ``ROUNDS``; runs of one and of two jobs take turns. The second
+lines. Stages are measured in CPU seconds, the least of ``ROUNDS``; runs of one and of two jobs take turns. CPU seconds
+of two jobs are without those of starting workers, which one tiny run measures; "two idle cores" is what they allow if
+nothing else runs, where the ratio of wall seconds depends on what else the machine does. The second
 table is computed, not measured: what 50 GB of such text would take on 64 workers if each resource worked alone, from
 the measured CPU seconds per byte of the workers and of the process that reads, and the bandwidth of the disk.
 """
@@ -42,6 +44,7 @@ STAGES = (
     "parse, GB/s",
     "wall, 1 / 2 jobs",
     "CPU, 2 / 1 jobs",
+    "two idle cores, on paper",
 )
 PAPER = ("file", "workers, s", "reader, s", "disk, s", "saturates first", "workers until then", "disk, GB/s")
 
@@ -49,8 +52,8 @@ PAPER = ("file", "workers, s", "reader, s", "disk, s", "saturates first", "worke
 def measure_piping() -> Result:
     """Measure the stages and runs of each sample file, and extrapolate."""
     measured = [(path.name.split(".")[0], alone(measure_file, path)) for path in sorted(DATA.glob("*.jsonl.gz"))]
-    stages = [[name, *(f"{value:.2f}" for value in cells[:7])] for name, cells in measured]
-    paper = [[name, *extrapolate(*cells[7:])] for name, cells in measured]
+    stages = [[name, *(f"{value:.2f}" for value in cells[:8])] for name, cells in measured]
+    paper = [[name, *extrapolate(*cells[8:])] for name, cells in measured]
     note = (
         f"The second table is on paper: {GIGABYTES} GB of text on {WORKERS} workers. Workers parse, merge, check and "
         "encode; the reader unpacks, cuts blocks, compares ids and keeps the journal; the disk takes the batches."
@@ -89,6 +92,9 @@ def measure_file(path: Path) -> tuple[float, ...]:
         parse = least(lambda: parse_file(plain))
         slow_unpack = least(lambda: gzip.decompress(packed.read_bytes()))
         slow_parse = least(lambda: [parse_by_json(line) for line in plain.read_bytes().splitlines()])
+        tiny = folder / "tiny.jsonl"
+        tiny.write_bytes(text[: text.index(b"\n")])
+        _, start, read_start, _ = run(tiny, folder / "out", 2)
         runs = [(run(packed, folder / "out", jobs), jobs) for _ in range(ROUNDS) for jobs in (1, 2)]
         (wall, cpu, _, size), (wall2, cpu2, read2, _) = (
             [min(cells) for cells in zip(*(cells for cells, each in runs if each == jobs), strict=True)]
@@ -97,7 +103,9 @@ def measure_file(path: Path) -> tuple[float, ...]:
         disk = disk_bandwidth(folder / "zeros")
     count = len(text)
     ratios = (slow_unpack / unpack, slow_parse / parse, count / unpack / 1e9, count / parse / 1e9)
-    return (count / 1e6, *ratios, wall / wall2, cpu2 / cpu, (cpu2 - read2) / count, read2 / count, size / count, disk)
+    every, read = cpu2 - start, max(read2 - read_start, 0.0)  # without the start of the workers
+    ratios = (*ratios, wall / wall2, every / cpu, 2 * cpu / every)
+    return (count / 1e6, *ratios, (every - read) / count, read / count, size / count, disk)
 
 
 def least(work: Callable[[], Any]) -> float:
