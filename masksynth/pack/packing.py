@@ -186,7 +186,7 @@ def pack_samples(
                 done,
             ),
         ):
-            parts = read_run(samples, token_fields, key_fields, parsing)
+            parts = read_run(samples, token_fields, key_fields, parsing._replace(seconds=summary.seconds))
             with closing(cast(Generator[Part, None, None], parts)):
                 for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
                     progress(_progress_line(each))
@@ -220,7 +220,7 @@ def _open_crew(jobs: int, executor: Executor | None) -> Iterator[tuple[Crew | No
     with TemporaryDirectory(prefix="masksynth-") as folder:
         store = partial(store_file, folder) if executor is None else store_bytes
         try:
-            yield crew, Parsing(crew.map, jobs + 2, store)
+            yield crew, Parsing(crew.map, jobs + 2, store, {})
         finally:
             pool.close()
 
