@@ -27,6 +27,7 @@ NAMES = (
     "constructions",
     "kernel",
     "packing",
+    "pipe",
     "arrange",
     "blocks",
     "audit",
