@@ -22,6 +22,7 @@ from benchmarks.merging import measure_merging, measure_trie
 from benchmarks.packing import measure_packing
 from benchmarks.results import Result, write_result
 from benchmarks.searching import measure_searching
+from benchmarks.solving import measure_solving
 from benchmarks.sparse import measure_reach, measure_sparse
 from benchmarks.sparse_auto import measure_auto
 from benchmarks.training import measure_training
@@ -49,6 +50,7 @@ class Options:
 BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "merge": lambda options: measure_merging(options.max_size),
     "trie": lambda options: measure_trie(options.max_size),
+    "solve": lambda options: measure_solving(options.max_size),
     "search": lambda options: measure_searching(options.max_size, options.limit),
     "sparse": lambda options: measure_sparse(options.max_size, options.limit, options.folder),
     "auto": lambda options: measure_auto(options.max_size, options.limit),
