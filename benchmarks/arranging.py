@@ -16,8 +16,9 @@ from benchmarks.measure import alone, timed
 from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
+from masksynth.arrange.bounds import bound_by_sizes
 from masksynth.arrange.forest import build_forest, find_parents
-from masksynth.arrange.measure import row_sizes
+from masksynth.arrange.measure import column_sizes, row_sizes
 from masksynth.backends import Limits
 from masksynth.mask import Mask
 from masksynth.merge import merge
@@ -28,6 +29,11 @@ FILES = ("gsm8k_rollouts", "preference_pairs", "reasoning_calls")
 BATCH = 32_768
 SEARCHED = 320
 """Largest number of positions for which the exact search is run."""
+
+TOTALS = (
+    *("file", "batches", "positions", "given", "depth-first", "arranged"),
+    *("bound by sizes", "bound", "arranged above bound, %", "s"),
+)
 
 FAMILIES: dict[str, tuple[Callable[[], Instance], int]] = {
     "butterfly": (lambda: catalog.butterfly(n=86), 32),
@@ -177,6 +183,29 @@ def cell(name: str, number: int, limit: float) -> list[str]:
     ]
 
 
+def file_totals(name: str) -> list[str]:
+    """Measure all batches of a file: non-empty blocks of three orders, and bounds with and without trees, in all."""
+    batches = list(prefix_trees(data_folder() / f"{name}.jsonl.gz"))
+    arranged, seconds = timed(lambda: [arrange(mask) for mask in batches])
+    first = [counts(permuted(mask, order)).nonempty for mask in batches if (order := depth_first(mask)) is not None]
+    value, least = sum(found.value.nonempty for found in arranged), sum(found.bound for found in arranged)
+    cells = [
+        len(batches),
+        sum(mask.size for mask in batches),
+        sum(found.given.nonempty for found in arranged),
+        sum(first),
+        value,
+        sum(_bound_without_trees(mask) for mask in batches),
+        least,
+    ]
+    return [name, *(f"{cell:,}" for cell in cells), f"{100 * (value / least - 1):.1f}", f"{seconds:.2f}"]
+
+
+def _bound_without_trees(mask: Mask, block: int = 128) -> int:
+    """Return the bound by the sizes of rows and columns."""
+    return max(bound_by_sizes(sizes(mask), block) for sizes in (row_sizes, column_sizes))
+
+
 def _other_orders(mask: Mask) -> tuple[Any, Any]:
     return reverse_cuthill_mckee(mask), depth_first(mask)
 
@@ -199,4 +228,5 @@ def measure_arranging(max_size: int, limit: float) -> Result:
         "Cells of an order: non-empty blocks / partial blocks / row intervals."
         " Fewest: proved, or the interval between bound and value."
     )
-    return Result((table(head, rows),), (note,))
+    totals = [alone(file_totals, name) for name in files]
+    return Result((table(head, rows), table(TOTALS, totals)), (note,))

@@ -67,6 +67,10 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"merging {name} / the time that memory takes to move the bytes", _ratios(records, "kernel / limit", 1)
         yield f"a trie in Python that gives the same arrays / merging {name}", _ratios(records, "trie / kernel")
         yield f"a packer by AReaL's algorithm, without rows / merging {name}", _ratios(records, "first fit / kernel")
+    loop = read_records("kernel", folder, 1)
+    for name, least, most in (("3,000", 0, 10_000), ("32,000", 10_000, 100_000)):
+        records = [r for r in loop if least < r["tokens"] <= most]
+        yield f"`pack_batches` on {name} tokens, ms per 1,000 tokens", _ratios(records, "ms / 1,000 tokens", 2)
     yield "json, trie and numpy / packing from file to file, each batch checked", _ratios(files, "ratio", 1)
     records = [r for r in read_records("training", folder) if r["layout"] == "merged"]
     for width in _values(records, "width"):

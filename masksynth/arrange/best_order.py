@@ -29,7 +29,13 @@ MAX_IMPROVED = 4096
 """Number of positions up to which blocks are improved by exchanges."""
 COUNTING = "counting rows, columns and components"
 """Origin of the bound that needs no search."""
-NAMES = ("depth first", "depth first, heaviest first", "depth first, laid out")
+NAMES = (
+    "depth first",
+    "depth first, heaviest first",
+    "depth first, laid out",
+    "depth first, laid out, paths cut",
+    "laid out for cut paths, paths cut",
+)
 DESCENTS, STARTS = 24, 6
 """Maximal number of local searches, and how many of them start at different heuristic orders."""
 

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from masksynth.arrange.cut_paths import count_saved, cut_paths
 from masksynth.arrange.forest import Forest, build_forest, jump_to_roots
 from masksynth.arrange.measure import row_sizes
 from masksynth.arrange.permute import permuted
+from masksynth.arrange.tree_sequence import sequence_trees
 from masksynth.mask import Mask
 from masksynth.mask.csr import run_starts
 from masksynth.mask.intervals import row_intervals
@@ -26,8 +28,6 @@ FIRST, SECOND = 1 << 34, 1 << 10
 """Weights of non-empty and partial blocks relative to intervals; sums stay below 2^63 for up to 2^28 blocks."""
 ROUNDS = 10
 """Number of random orders of children that are tried for every tree, in addition to four fixed ones."""
-PROPOSALS, BATCH = 400, 64
-"""Rounds of random changes of the sequence of trees, and changes per round."""
 
 
 def border_costs(mask: Mask, block: int) -> tuple[Int64Array, Int64Array]:
@@ -93,7 +93,7 @@ def window_minimum(values: Int64Array, block: int) -> Int64Array:
 
 
 def tree_orders(mask: Mask, parent: Int64Array, block: int, seed: int = 0) -> list[Int64Array]:
-    """Return depth-first orders of a forest: as given, heaviest child first, and one aligned with block borders.
+    """Return orders of a forest: depth-first as given, heaviest child first, aligned with block borders, paths cut.
 
     Parameters
     ----------
@@ -102,14 +102,19 @@ def tree_orders(mask: Mask, parent: Int64Array, block: int, seed: int = 0) -> li
         As `find_parents` returns it.
     block : int
     seed : int
-        Seed of the search for child orders and for the sequence of trees.
+        Seed of the search for child orders.
     """
     trees = build_forest(parent, row_sizes(mask))
     lowest = trees.nodes[trees.start[:-1]].astype(np.float64)
     heavy = -trees.weight.astype(np.float64)
     simple = [trees.order(rank)[0] for rank in (lowest, heavy)]
     rng = np.random.default_rng(seed)
-    return [*simple, _align_with_blocks(mask, trees, [lowest, heavy, -heavy, -lowest], block, rng)]
+    table = _fill_table(mask, trees, [lowest, heavy, -heavy, -lowest], block, rng)
+    length = trees.weight[trees.parent < 0]
+    aligned = _place_trees(table, length, block)
+    saved = count_saved(trees, table.layouts, table.layout, block)
+    cut = _place_trees(table._replace(cost=table.cost - FIRST * saved), length, block)
+    return [*simple, trees.list_positions(aligned), *(cut_paths(trees, units, block) for units in (aligned, cut))]
 
 
 class _CostTable(NamedTuple):
@@ -130,10 +135,10 @@ class _CostTable(NamedTuple):
     layouts: list[list[Int64Array]]
 
 
-def _align_with_blocks(
+def _fill_table(
     mask: Mask, trees: Forest, ranks: list[Float64Array], block: int, rng: np.random.Generator
-) -> Int64Array:
-    """Search child orders, then the sequence of trees, with the table of costs for each offset."""
+) -> _CostTable:
+    """Search child orders of each tree at each offset."""
     roots = np.flatnonzero(trees.parent < 0)
     tree = np.searchsorted(roots, jump_to_roots(np.where(trees.parent < 0, np.arange(len(trees.parent)), trees.parent)))
     table = _CostTable(
@@ -152,7 +157,7 @@ def _align_with_blocks(
         table.layouts.append(_split_by_tree(units, tree))
         improved = cost.mean(axis=1) < mean
         mean, best = np.where(improved, cost.mean(axis=1), mean), np.where(improved[tree], rank, best)
-    return trees.list_positions(_sequence_trees(table, trees.weight[roots], block, rng))
+    return table
 
 
 def _split_by_tree(units: Int64Array, tree: Int64Array) -> list[Int64Array]:
@@ -186,49 +191,11 @@ def _compute_costs(mask: Mask, tree: Int64Array, block: int, count: int) -> Int6
     return cost.reshape(count, block) + intervals[:, None]
 
 
-def _sequence_trees(table: _CostTable, length: Int64Array, block: int, rng: np.random.Generator) -> Int64Array:
-    """Return the units of all trees, in a sequence of low total loss.
-
-    The sequence is built greedily, by the least loss at the current offset, and improved by random changes.
-    """
-    step = length % block
-    loss = table.cost - table.cost.min(axis=1, keepdims=True)
-    remaining, offset, greedy = np.ones(len(length), bool), 0, []
-    for _ in range(len(length)):
-        greedy.append(int(np.argmin(np.where(remaining, loss[:, offset], np.iinfo(np.int64).max))))
-        remaining[greedy[-1]] = False
-        offset = int(offset + step[greedy[-1]]) % block
-    starts = np.array([np.arange(len(length)), greedy])
-    sequence = starts[int(np.argmin(_total_loss(starts, loss, step)))]
-    for _ in range(PROPOSALS if len(length) > 1 else 0):
-        proposals = _propose_changes(sequence, rng)
-        totals = _total_loss(proposals, loss, step)
-        if totals.min() <= _total_loss(sequence[None], loss, step)[0]:
-            sequence = proposals[int(np.argmin(totals))]
-    offsets = _start_offsets(sequence[None], step, block)[0]
+def _place_trees(table: _CostTable, length: Int64Array, block: int) -> Int64Array:
+    """Return the units of all trees, in a sequence of low total cost, each tree in its best order at its offset."""
+    loss = (table.cost - table.cost.min(axis=1, keepdims=True)) / FIRST
+    sequence = sequence_trees(loss, length)
+    offset = (length[sequence].cumsum() - length[sequence]) % block
     return np.concatenate(
-        [table.layouts[int(table.layout[t, o])][t] for t, o in zip(sequence.tolist(), offsets.tolist(), strict=True)]
+        [table.layouts[int(table.layout[t, o])][t] for t, o in zip(sequence.tolist(), offset.tolist(), strict=True)]
     )
-
-
-def _start_offsets(sequences: Int64Array, step: Int64Array, block: int) -> Int64Array:
-    """Return the offset, modulo the block size, at which each tree of each sequence begins."""
-    steps = step[sequences]
-    return (steps.cumsum(axis=1) - steps) % block
-
-
-def _total_loss(sequences: Int64Array, loss: Int64Array, step: Int64Array) -> Int64Array:
-    """Return the cost of each sequence of trees in excess of every tree at its best offset."""
-    total: Int64Array = loss[sequences, _start_offsets(sequences, step, loss.shape[1])].sum(axis=1)
-    return total
-
-
-def _propose_changes(sequence: Int64Array, rng: np.random.Generator) -> Int64Array:
-    """Return ``BATCH`` sequences in which two trees are exchanged, or one is moved."""
-    proposals = np.repeat(sequence[None], BATCH, axis=0)
-    first, second = rng.integers(0, len(sequence), (2, BATCH))
-    rows = np.arange(BATCH)
-    proposals[rows, first], proposals[rows, second] = sequence[second], sequence[first]
-    for row in range(0, BATCH, 4):
-        proposals[row] = np.insert(np.delete(sequence, first[row]), second[row], sequence[first[row]])
-    return proposals

@@ -202,7 +202,7 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
 
 def _bound_line(summary: Summary, record: dict[str, Any]) -> str:
     """Return how far the number of positions is from the least one."""
-    windows = f" in windows of {summary.window:,} samples" if record["windows"] > 1 else ""
+    windows = f" in windows of up to {summary.window:,} samples" if record["windows"] > 1 else ""
     batches = f"for batches of {summary.max_length:,}{windows}"
     price = record["lower_bound"] - record["lower_bound_split"]
     groups = f"; groups that stay together take {price:,} of them" if price else ""

@@ -18,7 +18,6 @@ from masksynth.tasks.model import MAX_POSITION
 Index = Annotated[int, msgspec.Meta(ge=0)]
 Layers = Annotated[int, msgspec.Meta(ge=1)]
 ENCODER = json.JSONEncoder(allow_nan=False)
-_LINES = json.JSONEncoder(allow_nan=False, separators=("\n", ": "))
 
 
 class PositionRecord(msgspec.Struct):
@@ -95,10 +94,11 @@ def read_record(text: bytes) -> SolutionRecord:
     for name, places in record.embeddings.items():
         paths = (f"$.embeddings[{json.dumps(name)}][{json.dumps(node)}]" for node in places)
         _check_indices(list(places.values()), len(record.positions), "positions", paths)
+    edges = [(edge[0], edge[1], edge[2]) for edge in record.loss_edges]
     counts = {"positions": len(record.positions), "labels": len(record.labels), "tasks": len(record.tasks)}
     for column, (what, count) in enumerate(counts.items()):
-        paths = (f"$.loss_edges[{number}][{column}]" for number in range(len(record.loss_edges)))
-        _check_indices([edge[column] for edge in record.loss_edges], count, what, paths)
+        paths = (f"$.loss_edges[{number}][{column}]" for number in range(len(edges)))
+        _check_indices([edge[column] for edge in edges], count, what, paths)
     return record
 
 
@@ -157,16 +157,19 @@ def _field(value: Any) -> str:
 def _items(items: list[Any]) -> list[str]:
     """Return each item as JSON: objects of equal keys and lists of equal length column by column, which is faster."""
     first = items[0]
-    if type(first) is dict and all(type(item) is dict and tuple(item) == tuple(first) for item in items):
+    if type(first) is dict and first and all(type(item) is dict and tuple(item) == tuple(first) for item in items):
         frame = [f"{_json(key)}: ".replace("%", "%%") + "%s" for key in first]
         template = "{" + ", ".join(frame) + "}"
-        columns = [encode_each([item[key] for item in items], _LINES, _json) for key in first]
-    elif type(first) is list and all(type(item) is list and len(item) == len(first) for item in items):
+        columns = [[item[key] for item in items] for key in first]
+    elif type(first) is list and first and all(type(item) is list and len(item) == len(first) for item in items):
         template = "[" + ", ".join(["%s"] * len(first)) + "]"
-        columns = [encode_each(list(column), _LINES, _json) for column in zip(*items, strict=True)]
+        columns = [list(column) for column in zip(*items, strict=True)]
     else:
         return [_json(item) for item in items]
-    return [template % row for row in zip(*columns, strict=True)] if columns else [template] * len(items)
+    try:
+        return [template % row for row in zip(*(encode_each(column, ENCODER, ", ") for column in columns), strict=True)]
+    except (TypeError, ValueError):
+        return [_json(item) for item in items]  # raises for the item that JSON cannot represent
 
 
 def _json(value: Any) -> str:

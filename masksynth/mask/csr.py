@@ -238,7 +238,7 @@ def concatenate_slices(array: NDArray[Scalar], starts: ArrayLike, lengths: Array
     """
     first, count = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
     if int(count.sum()) < LONG_SLICE * len(count):
-        return array[repeat_ranges(first, count)]
+        return array.take(repeat_ranges(first, count), axis=0)
     stop = first + count
     return np.concatenate([array[:0], *[array[a:b] for a, b in zip(first.tolist(), stop.tolist(), strict=True)]])
 

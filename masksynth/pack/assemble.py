@@ -72,7 +72,7 @@ def batch_of_forest(table: SampleTable, forest: Forest, trained: Int64Array, cut
         position_ids=repeat_ranges(forest.shared, new) if position_ids is None else position_ids,
         mask=Mask(offset[None], key_start, key_end),
         # the token before the label predicts it
-        loss_position=position[label + np.repeat(sample_offset[:-1] - begin - 1, count)],
+        loss_position=position.take(label + np.repeat(sample_offset[:-1] - begin - 1, count)),
         sample_offset=sample_offset,
         sample_position=position,
         dead_offset=indptr(dead),
@@ -142,7 +142,7 @@ def _label_columns(table: SampleTable, samples: Int64Array, label: Int64Array, c
     return {
         "samples": tuple([table.ids[s] for s in samples.tolist()]),
         "sample_weight": table.weight[samples],
-        "loss_label": table.labels[label],
+        "loss_label": table.labels.take(label),
         "loss_sample": repeat_index(count),
         "loss_weight": weight,
         "loss_index": label - np.repeat(table.offset[samples], count),

@@ -14,7 +14,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth.pack.check_table import check_table
 from masksynth.pack.dimensions import further_dimensions, split_dimensions
 from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable
-from masksynth.pack.sample_values import SCALARS, check_length, check_scalars, read_lists
+from masksynth.pack.sample_values import SCALARS, are_plain, check_length, check_scalars, read_lists
 from masksynth.pack.text_lines import BLOCK
 from masksynth.pack.token_masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
 from masksynth.pack.visibility import Segment, segments_of
@@ -108,11 +108,12 @@ def table_of(
     prefix : str
         Start of the ids of samples without one.
     """
-    rows, key_fields = split_dimensions(rows, key_fields)
-    for place, sample in rows:
-        check_scalars(place, sample)
-        if sample.get("input_ids") is None:
-            raise InvalidInstance("input_ids is missing", "$", 'give every sample "input_ids"', place)
+    if not are_plain([sample for _, sample in rows]):
+        rows, key_fields = split_dimensions(rows, key_fields)
+        for place, sample in rows:
+            check_scalars(place, sample)
+            if sample.get("input_ids") is None:
+                raise InvalidInstance("input_ids is missing", "$", 'give every sample "input_ids"', place)
     places = [place for place, _ in rows]
     present = set().union(*(sample for _, sample in rows))
     tokens = read_lists(places, "input_ids", [sample["input_ids"] for _, sample in rows], np.int64)

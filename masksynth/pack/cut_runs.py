@@ -67,17 +67,36 @@ def _find_new_nodes(forest: Forest, unit: Int64Array) -> tuple[Int64Array, Int64
     before, holder, weight : (m,) int64
         Sorted by holder; ``weight`` is the number of positions of the node.
     """
+    node, held, weight = holders_of_nodes(forest, unit)
+    before = np.append(-1, held[:-1])[: len(held)]
+    before[run_starts(node)] = -1
+    by_holder = np.argsort(held, kind="stable")
+    return before[by_holder], held[by_holder], weight[node][by_holder]
+
+
+def holders_of_nodes(forest: Forest, unit: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Return the units that hold each node of the compressed trie.
+
+    Parameters
+    ----------
+    forest : Forest
+    unit : (S,) int64
+        Unit of each sample.
+
+    Returns
+    -------
+    node, unit : (p,) int64
+        Distinct pairs, sorted.
+    weight : (n,) int64
+        Number of positions of each node.
+    """
     first, end, weight = _compress(forest)
     node = repeat_index(end - first)
     held = unit[repeat_ranges(first, end - first)]
     order = np.lexsort((held, node))
     node, held = node[order], held[order]
     new = run_starts(node, held)
-    node, held = node[new], held[new]
-    before = np.append(-1, held[:-1])[: len(held)]
-    before[run_starts(node)] = -1
-    by_holder = np.argsort(held, kind="stable")
-    return before[by_holder], held[by_holder], weight[node][by_holder]
+    return node[new], held[new], weight
 
 
 def _compress(forest: Forest) -> tuple[Int64Array, Int64Array, Int64Array]:

@@ -21,6 +21,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth.pack.bins import bins_of
 from masksynth.pack.cut_runs import cut_runs
 from masksynth.pack.prefix import Forest
+from masksynth.pack.regrow import regrow
 from masksynth.pack.subforests import count_positions, take_samples
 
 
@@ -67,16 +68,30 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
     """
     if int((forest.length - forest.shared).sum()) <= limit:
         return np.zeros(len(unit), np.int64)
+    unit = _absorb_prefixes(forest, unit)
     nodes = _find_heavy_nodes(forest, unit, limit)
     batch, least = _fill_nodes(forest, nodes, limit)
-    if _cost(forest, batch) > (least, 0):
+    if _cost(forest, batch) > (least, -(-least // limit)):
         runs = cut_runs(forest, unit, limit)[unit]
         sizes = count_positions(forest, runs)
         bin_of_run = np.empty(len(sizes), np.int64)
         for number, chosen in enumerate(bins_of(sizes.tolist(), limit)):
             bin_of_run[chosen] = number
         batch = min(batch, bin_of_run[runs], key=lambda each: _cost(forest, each))
+    if _cost(forest, batch)[0] > least:
+        batch_of_unit = np.empty(int(unit.max()) + 1, np.int64)
+        batch_of_unit[unit] = batch
+        batch = regrow(forest, unit, batch_of_unit, limit, least)[unit]
     return batch
+
+
+def _absorb_prefixes(forest: Forest, unit: Int64Array) -> Int64Array:
+    """Return the units, where a sample on its own that is a prefix of the next one joins its unit: it takes nothing."""
+    alone = np.bincount(unit)[unit] == 1
+    joins = np.append(alone[:-1] & (forest.length[:-1] == forest.shared[1:]), False)
+    # the first sample at or after each one that joins no other
+    target = np.minimum.accumulate(np.where(joins, len(unit), np.arange(len(unit)))[::-1])[::-1]
+    return _renumber(unit[target])
 
 
 def _cost(forest: Forest, batch: Int64Array) -> tuple[int, int]:

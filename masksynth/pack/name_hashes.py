@@ -25,9 +25,15 @@ class SeenNames:
     def __init__(self) -> None:
         self.old = np.zeros(0, np.uint64)
         self.new: set[int] = set()
+        self.first: Sequence[str | int] | None = None
 
     def add(self, names: Sequence[str | int]) -> list[bool]:
         """Add distinct names, and return for each whether it was added before."""
+        if self.first is None:  # hashed when more names come: a batch in a training loop has one table
+            self.first = tuple(names)
+            return [False] * len(self.first)
+        self.new.update(map(_code, self.first))
+        self.first = ()
         codes = [_code(name) for name in names]
         array = np.array(codes, np.uint64)
         index = np.minimum(np.searchsorted(self.old, array), max(len(self.old) - 1, 0))

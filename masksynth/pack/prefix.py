@@ -190,7 +190,7 @@ def shared_words(texts: Sequence[bytes], length: Int64Array, word: np.dtype[Any]
     shared = np.append(0, np.where(extends, length[:-1], -1))[: len(texts)]
     differs = shared < 0
     compared = np.flatnonzero(differs | np.append(differs[1:], False)[: len(texts)])  # with the text before each
-    words = np.frombuffer(b"".join([texts[i] for i in compared.tolist()]), word)
+    words = np.frombuffer(b"".join([*(texts[i] for i in compared.tolist()), bytes(LONGEST * word.itemsize)]), word)
     common = common_prefixes(words, indptr(length[compared])[:-1], length[compared])
     shared[differs] = common[differs[compared]]
     return shared
@@ -261,7 +261,9 @@ def common_prefixes(code: AnyArray, start: Int64Array, length: Int64Array) -> In
     """
     shorter = np.minimum(length[1:], length[:-1])
     shared = np.zeros(len(shorter), np.int64)
-    padded = np.append(code, np.zeros(LONGEST, code.dtype))  # so that each window lies within the array
+    last = int((start + length).max(initial=0))
+    # each window must lie within the array
+    padded = code if last + LONGEST <= len(code) else np.append(code, np.zeros(LONGEST, code.dtype))
     active, step = np.flatnonzero(shorter), SHORTEST  # pairs whose compared tokens are all equal so far
     while len(active):
         window = sliding_window_view(padded, step)

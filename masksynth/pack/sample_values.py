@@ -20,12 +20,36 @@ from masksynth.tasks.canonical import shown
 SCALARS = ("id", "group", "weight", "segments")
 """Fields of a sample that are not per-token lists."""
 
+WEIGHTS = {float, type(None)}
+"""Types of weights that need no further check."""
+
 
 def check_length(place: str, name: str, length: int, expected: int) -> None:
     """Refuse a per-token list that is not as long as ``input_ids``."""
     if length != expected:
         fact = f"{length} entries, but input_ids has {expected}"
         raise InvalidInstance(fact, f"$.{name}", "give one entry for each token", place)
+
+
+def are_plain(samples: Sequence[Any]) -> bool:
+    """Return whether `check_scalars` passes because all samples are dicts with input ids and the usual scalars.
+
+    This takes a third of the time. Position ids, which may have dimensions, are not usual.
+
+    Examples
+    --------
+    >>> are_plain([{"id": "a", "input_ids": [1]}, {"input_ids": []}]), are_plain([{"id": 0.5, "input_ids": [1]}])
+    (True, False)
+    """
+    if set(map(type, samples)) != {dict}:
+        return False
+    if any(sample.get("input_ids") is None or "position_ids" in sample for sample in samples):
+        return False
+    names = [sample.get(name) for sample in samples for name in ("id", "group")]
+    if not {*map(type, names)} <= {str, int, type(None)} or not {type(s.get("weight")) for s in samples} <= WEIGHTS:
+        return False
+    in_range = all(-(2**63) <= name < 2**63 for name in names if type(name) is int)
+    return in_range and "".join(name for name in names if type(name) is str).isascii()
 
 
 def check_scalars(place: str, sample: Any) -> None:
@@ -65,7 +89,7 @@ def _check_name(place: str, name: str, value: Any) -> None:
 def read_lists(places: Sequence[str], name: str, lists: Sequence[Any], dtype: type) -> list[AnyArray | None]:
     """Return one per-token list of each sample as `read_list` does, None for a sample without.
 
-    Lists of integers are converted together, which takes half of the time.
+    Lists of integers are converted together, which takes half of the time; arrays of the type are taken as they are.
 
     Examples
     --------
@@ -73,11 +97,12 @@ def read_lists(places: Sequence[str], name: str, lists: Sequence[Any], dtype: ty
     [[5, 6], None]
     """
     given = [values for values in lists if values is not None]
-    if dtype is np.int64 and name not in MASKS and all(type(values) is list for values in given):
-        joined = _join_integers(given)
-        if joined is not None:
-            ends = accumulate([0 if values is None else len(values) for values in lists])
-            return [None if v is None else joined[end - len(v) : end] for v, end in zip(lists, ends, strict=True)]
+    types = set(map(type, given))
+    if dtype is np.int64 and types == {list} and name not in MASKS and (joined := _join_integers(given)) is not None:
+        ends = accumulate([0 if values is None else len(values) for values in lists])
+        return [None if v is None else joined[end - len(v) : end] for v, end in zip(lists, ends, strict=True)]
+    if types == {np.ndarray} and all(values.dtype == dtype and values.ndim == 1 for values in given):
+        return list(lists)
     return [
         None if values is None else read_list(place, name, values, dtype)
         for place, values in zip(places, lists, strict=True)

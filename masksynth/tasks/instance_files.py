@@ -187,8 +187,11 @@ def _canonical_tasks(tasks: Sequence[Task]) -> Iterator[str]:
 
 
 def _canonical_nodes(nodes: Sequence[Node]) -> list[str]:
-    carries = canonical_texts([node.carries or () for node in nodes])
     inputs = canonical_texts([node.input for node in nodes])
+    carries = [
+        f"[{text}]" if len(carried := node.carries or ()) == 1 and carried[0] is node.input else canonical(carried)
+        for node, text in zip(nodes, inputs, strict=True)
+    ]
     kinds = canonical_texts([node.kind for node in nodes])
     names = canonical_texts([node.name for node in nodes])
     return [
@@ -198,7 +201,7 @@ def _canonical_nodes(nodes: Sequence[Node]) -> list[str]:
 
 
 def _canonical_predictions(predict: Sequence[Prediction]) -> list[str]:
-    hides = canonical_texts([entry.hides for entry in predict])
+    hides = [canonical(entry.hides) if entry.hides else "[]" for entry in predict]
     labels = canonical_texts([entry.label for entry in predict])
     nodes = canonical_texts([entry.node for entry in predict])
     weights = canonical_texts([entry.weight for entry in predict])

@@ -68,7 +68,7 @@ def attention_mask(
 def block_mask(batch: Batch, block_size: BlockSize = 128, table: int | None = None) -> BlockMask:
     """Return the FlexAttention BlockMask of one table, on the batch's device, with its lists checked against the mask.
 
-    Built from row intervals in O(T + R^2) for T intervals and R block rows, without an N x N array. Compile
+    Built from row intervals in O(T log T + R^2) for T intervals and R block rows, without an N x N array. Compile
     ``flex_attention``: an uncompiled call ignores the lists and takes O(N^2) memory.
 
     Parameters

@@ -14,7 +14,7 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.tasks.canonical import canonical, canonical_texts, frozen
 from masksynth.tasks.merged import LossEdge, MergedTask, Position, Question
-from masksynth.tasks.model import Task, TaskFamily, batch_tasks
+from masksynth.tasks.model import Node, Task, TaskFamily, batch_tasks
 from masksynth.verify.task_flow import Flow
 
 Identity = tuple[str, int, str]
@@ -36,21 +36,22 @@ def _documents(tasks: list[Task]) -> Iterator[str]:
     """Yield each task as in an instance file, with every default filled in and its keys sorted."""
     nodes = [node for task in tasks for node in task.nodes]
     predict = [prediction for task in tasks for prediction in task.predict]
+    inputs = canonical_texts([node.input for node in nodes])
     node_texts = _object_texts(
         {
-            "carries": [[node.input] if node.carries is None else node.carries for node in nodes],
-            "input": [node.input for node in nodes],
-            "kind": [node.kind for node in nodes],
-            "name": [node.name for node in nodes],
-            "position": [node.position for node in nodes],
+            "carries": [_carried_text(node, text) for node, text in zip(nodes, inputs, strict=True)],
+            "input": inputs,
+            "kind": canonical_texts([node.kind for node in nodes]),
+            "name": canonical_texts([node.name for node in nodes]),
+            "position": [str(node.position) for node in nodes],
         }
     )
     prediction_texts = _object_texts(
         {
-            "hides": [prediction.hides for prediction in predict],
-            "label": [prediction.label for prediction in predict],
-            "node": [prediction.node for prediction in predict],
-            "weight": [float(prediction.weight) for prediction in predict],
+            "hides": [canonical(prediction.hides) if prediction.hides else "[]" for prediction in predict],
+            "label": canonical_texts([prediction.label for prediction in predict]),
+            "node": canonical_texts([prediction.node for prediction in predict]),
+            "weight": canonical_texts([float(prediction.weight) for prediction in predict]),
         }
     )
     for task in tasks:
@@ -62,10 +63,17 @@ def _documents(tasks: list[Task]) -> Iterator[str]:
         )
 
 
-def _object_texts(columns: dict[str, list[Any]]) -> Iterator[str]:
-    """Yield JSON objects with the given fields, one value of each column."""
+def _carried_text(node: Node, text: str) -> str:
+    """Return what a node carries as JSON; by default its input, which is ``text``."""
+    if node.carries is None or (len(node.carries) == 1 and node.carries[0] is node.input):
+        return f"[{text}]"
+    return canonical(node.carries)
+
+
+def _object_texts(columns: dict[str, list[str]]) -> Iterator[str]:
+    """Yield JSON objects with the given fields, one text of each column."""
     template = "{" + ",".join(f'"{key}":%s' for key in columns) + "}"
-    return (template % row for row in zip(*map(canonical_texts, columns.values()), strict=True))
+    return (template % row for row in zip(*columns.values(), strict=True))
 
 
 def canonical_text(value: Any, what: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from masksynth.errors import WrongAnswer
-from masksynth.tasks.canonical import canonical
+from masksynth.tasks.canonical import canonical, canonical_texts
 from masksynth.tasks.merged import Leak
 from masksynth.tasks.model import Instance, Node, Task
 from masksynth.verify.path_numbering import contains
@@ -45,9 +45,12 @@ def _leaking_pairs(task: Task, flow: TaskFlow) -> Iterator[tuple[str, str]]:
     if not pairs:
         return
     hidden = {element for _, element in pairs}
+    carried = [task.nodes[task.index[name]] for name in flow.names]
+    values = [(node.input,) if node.carries is None else node.carries for node in carried]
+    texts = iter(canonical_texts([value for row in values for value in row]))
     carriers: dict[str, list[int]] = {}  # in increasing order
-    for number, name in enumerate(flow.names):
-        for element in hidden.intersection(elements(task.nodes[task.index[name]])):
+    for number, row in enumerate(values):
+        for element in hidden.intersection(islice(texts, len(row))):
             carriers.setdefault(element, []).append(number)
     for node, element in pairs:
         bounds, nodes = flow.context[flow.number[node]], carriers.get(element, [])

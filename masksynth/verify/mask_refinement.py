@@ -38,7 +38,8 @@ def stable(colour: Int64Array, rows: Mask, words: UInt64Array) -> Int64Array:
     """
     colour = colour.copy()
     size = np.bincount(colour, minlength=len(colour))
-    readers = [_readers(rows, table) for table in range(rows.tables)]
+    degrees = [_degree(rows, table) for table in range(rows.tables)]
+    readers: list[_Readers] = []  # listed when they are first used
     update_limit = (rows.size + len(rows.key_start)) // 16
     sums, touched = _sum_tables(rows, words[colour]), np.arange(rows.size)
     while True:
@@ -46,7 +47,9 @@ def stable(colour: Int64Array, rows: Mask, words: UInt64Array) -> Int64Array:
         moved, before = _split(colour, size, sums, touched)
         if not len(moved):
             return colour
-        updates = sum(int(table.degree[moved].sum()) for table in readers)
+        updates = sum(int(degree[moved].sum()) for degree in degrees)
+        if updates <= update_limit and not readers:
+            readers = [_readers(rows, table, degree) for table, degree in enumerate(degrees)]
         if updates > update_limit or any(table.heavy[moved].any() for table in readers):
             sums, touched = _sum_tables(rows, words[colour]), np.arange(rows.size)
         else:
@@ -115,11 +118,17 @@ class _Readers(NamedTuple):
     query: Int64Array
 
 
-def _readers(rows: Mask, table: int) -> _Readers:
+def _degree(rows: Mask, table: int) -> Int64Array:
+    """Return the number of rows that contain each key."""
+    _, start, end = mask_rows(rows, table)
+    opened, closed = (np.bincount(bound, minlength=rows.size + 1) for bound in (start, end))
+    degree: Int64Array = (opened - closed).cumsum()[: rows.size]
+    return degree
+
+
+def _readers(rows: Mask, table: int, degree: Int64Array) -> _Readers:
     """List the rows of the keys of smallest degree, as long as the list is at most 16 times the size of the mask."""
     row, start, end = mask_rows(rows, table)
-    opened, closed = (np.bincount(bound, minlength=rows.size + 1) for bound in (start, end))
-    degree = (opened - closed).cumsum()[: rows.size]
     order = np.argsort(degree, kind="stable")
     heavy = np.zeros(rows.size, bool)
     heavy[order[degree[order].cumsum() > 16 * (rows.size + len(start))]] = True

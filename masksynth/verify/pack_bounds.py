@@ -81,9 +81,13 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
     nodes = nodes_of_segments(table, np.arange(len(segmented)), head) if segmented.any() else None
     rest = None if nodes is None else _select_rest(nodes, segmented)
     free = sum_copies(length, shared, limit) + (0 if rest is None else _bound_nodes(rest, rest.sample, limit))
-    if split or free == known:
+    if free == known:
         return Bounds(free, free)
     tree = nodes_of_prefixes(order, length, shared)
+    more = _bound_nodes(tree, tree.sample, limit) - sum_copies(length, shared, limit)  # units do not fill batches well
+    free += max(more, 0)
+    if split or free == known:
+        return Bounds(free, free)
     kept = _bound_nodes(tree, _unit_of_pair(tree, group, limit), limit)
     if nodes is not None and rest is not None:
         kept += _bound_nodes(rest, _unit_of_pair(nodes, group, limit)[segmented[nodes.sample]], limit)

@@ -55,14 +55,14 @@ def wrong_tokens(batch: Any, cut: Int64Array, segments: Sequence[Any], at: Int64
     if not used.all() and (row != row[original]).any():
         position = int(np.argmax(row != row[original]))
         raise WrongAnswer("rows", f"position {position} is a copy of another and has another row")
-    value = np.append(word, DEAD)[at]  # ``at`` is -1 for dead tokens
+    value = np.append(word, DEAD).take(at)  # ``at`` is -1 for dead tokens
     running = prefix_sums(value)
     expected = running[1:] - np.repeat(running[cut[:-1]], np.diff(cut))  # causal: all tokens of the sample so far
     for number, parts in enumerate(segments):
         if parts is not None:
             part = slice(int(cut[number]), int(cut[number + 1]))
             expected[part] = _sum_segments(parts, value[part], running[cut[number] : cut[number + 1] + 1])
-    wrong = np.append(row, np.uint64(0))[at] != expected
+    wrong = np.append(row, np.uint64(0)).take(at) != expected
     wrong[at < 0] = False
     return np.flatnonzero(wrong), original
 
@@ -137,9 +137,8 @@ def _find_viewers(batch: Any, used: BoolArray, copies: Int64Array) -> Int64Array
 def _sum_rows(mask: Any, words: UInt64Array) -> UInt64Array:
     """Return the sum of words over each row of the first table, modulo 2^64."""
     below = prefix_sums(words)
-    before = prefix_sums(below[mask.key_end] - below[mask.key_start])
-    sums: UInt64Array = before[mask.row_offset[0][1:]] - before[mask.row_offset[0][:-1]]
-    return sums
+    before = prefix_sums(below.take(mask.key_end) - below.take(mask.key_start))  # take: int32 indices are not converted
+    return np.diff(before.take(mask.row_offset[0]))
 
 
 def _sum_segments(segments: Any, value: UInt64Array, running: UInt64Array) -> UInt64Array:

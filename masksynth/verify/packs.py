@@ -123,15 +123,15 @@ def _find_dead(batch: Any, length: Int64Array) -> BoolArray:
 
 def _check_tokens(batch: Any, table: Any, tokens: _Tokens) -> None:
     """Check input ids, position ids and keys of the live tokens, and the input ids of the dead ones."""
-    live, owner = tokens.entry[tokens.live], tokens.owner[tokens.live]
+    live, owner = tokens.entry.take(tokens.live), tokens.owner.take(tokens.live)
     ids = table.keys.get("position_ids")
     index = live - tokens.begin[owner] if ids is None else ids[live]
-    columns = [("input_ids", batch.input_ids, table.tokens[live]), ("position_ids", batch.position_ids, index)]
+    columns = [("input_ids", batch.input_ids, table.tokens.take(live)), ("position_ids", batch.position_ids, index)]
     columns += [
         (name, batch.keys.get(name), values[live]) for name, values in table.keys.items() if name != "position_ids"
     ]
     for name, given, expected in columns:
-        if given is None or not np.array_equal(given[batch.sample_position], expected):
+        if given is None or not np.array_equal(given.take(batch.sample_position), expected):
             wrong = 0 if given is None else int(np.argmax(given[batch.sample_position] != expected))
             fact = f"{name} of a live token differ from the sample's"
             sample = int(owner[wrong])
@@ -149,7 +149,7 @@ def _check_losses(batch: Any, table: Any, tokens: _Tokens, position: Int64Array)
 
     ``position`` is the position of each token, -1 for dead ones.
     """
-    trained = np.flatnonzero(table.labels[tokens.entry] != IGNORED)
+    trained = np.flatnonzero(table.labels.take(tokens.entry) != IGNORED)
     token, sample = tokens.entry[trained], tokens.owner[trained]
     if len(trained) != len(batch.loss_label):
         raise WrongAnswer("loss edges", f"{len(batch.loss_label)} loss edges for {len(trained)} trained labels")
@@ -186,9 +186,10 @@ def find_predictors(table: Any, samples: Int64Array, trained: Int64Array) -> Int
     segment the last token of the segment that it follows.
     """
     predictor = trained - 1
-    first = 0
-    for sample in samples.tolist():
+    offset = prefix_sums(table.offset[samples + 1] - table.offset[samples])
+    for number, sample in enumerate(samples.tolist()):
         for segment in table.segments[sample] or ():
+            first = int(offset[number])
             start = first + segment.start
             low, high = np.searchsorted(trained, [start, start + segment.length]).tolist()
             if segment.predict == "self":
@@ -196,7 +197,6 @@ def find_predictors(table: Any, samples: Int64Array, trained: Int64Array) -> Int
             elif high > low and trained[low] == start:
                 before = table.segments[sample][segment.after]
                 predictor[low] = first + before.start + before.length - 1
-        first += int(table.offset[sample + 1] - table.offset[sample])
     return predictor
 
 

@@ -120,10 +120,10 @@ def _condensation(groups: list[list[int]], keys: Sequence[Sequence[int]]) -> lis
     for number, group in enumerate(groups):
         for member in group:
             group_of[member] = number
-    return [
-        sorted({group_of[key] for member in group for key in keys[member]} - {number})
-        for number, group in enumerate(groups)
-    ]
+    below = [{group_of[key] for member in group for key in keys[member]} for group in groups]
+    for number, lower in enumerate(below):
+        lower.discard(number)
+    return [sorted(lower) if len(lower) > 1 else list(lower) for lower in below]
 
 
 def _heavy_paths(groups: list[list[int]], below: list[list[int]]) -> list[int]:
@@ -131,7 +131,7 @@ def _heavy_paths(groups: list[list[int]], below: list[list[int]]) -> list[int]:
     height: list[int] = []
     parent: list[int] = []
     for lower in below:
-        parent.append(max(lower, key=height.__getitem__, default=-1))
+        parent.append(max(lower, key=height.__getitem__, default=-1) if len(lower) != 1 else lower[0])
         height.append(height[parent[-1]] + 1 if lower else 0)
     weight = [len(group) for group in groups]
     heavy = [-1] * len(groups)
@@ -157,6 +157,9 @@ def _down_sets(spans: list[tuple[int, int]], below: list[list[int]]) -> list[Bou
     down_sets: list[Bounds] = []
     for span, lower in zip(spans, below, strict=True):
         row: Bounds = ()
+        if len(lower) == 1:
+            down_sets.append(union(down_sets[lower[0]], span))
+            continue
         for key in reversed(lower):
             if not contains(row, spans[key][0]):  # else the row has all that the key reaches already
                 row = union(row, down_sets[key])

@@ -5,14 +5,19 @@ that its units need. Nodes that the same units hold form a *class* K, of weight 
 that holds K holds all of D(K) = {L : S(L) contains S(K)}, and a class L with S(L) strictly inside S(K) only together
 with K. Hence (``docs/theory.md``, section 12) at least
 
-    N(K) = max(1, N(L) for S(L) inside S(K), ceil(sum of w(L) N(L) over these L / (C - w(D(K)))))
+    N(K) = max(1, N(L) for S(L) inside S(K), ceil(sum of w(L) N(L) / (C - h(L)) over these L))
 
-batches hold K. Where a class has few units, the least sum over all partitions of its units is found exactly, and
-replaces the sum over the classes inside where it is greater.
+batches hold K, where h(L) is the weight of the classes around L that are not inside K: a batch that holds L has no more
+room for classes inside K. The same holds for any dual feasible function of the weights (Fekete and Schepers 2001) in
+place of w(L) / (C - w(D(K))): weights above C - w(D(K)) - t count as 1, those below t as 0; or weights count as the
+share of a bin that they take if at most k of them fit. Where a class has few
+units, the least sum over all partitions of its units is found exactly, and replaces the sum over the classes inside
+where it is greater. A unit that needs no node beyond those of another one is left out first.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +27,12 @@ from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
 
 EXACT = 10
 """Most units of a class all partitions of which are tried."""
+SHARES = 16
+"""Most weights of a bin that are counted by number."""
+WIDEST = 1 << 16
+"""Most pairs of classes and units that are compared to leave one unit out."""
+STEPS = 64
+"""Most thresholds of dual feasible functions that are tried."""
 PAIRS = 1 << 24
 """Most pairs of classes that are compared; beyond it, some classes keep N = 1, which is valid too."""
 
@@ -97,37 +108,166 @@ def bound_sets(holdings: Holdings, limit: int) -> int:
     >>> bound_sets(holdings, 5), bound_sets(holdings, 4)
     (5, 7)
     """
+    holdings = _add_everything(_drop_dominated(holdings))
     held = np.diff(holdings.offset)
-    units = int(holdings.unit.max(initial=-1)) + 1
-    everything = not (held == units).any()
-    if everything:  # a class of no nodes that all units hold, so that the sums below end in one place
-        holdings = Holdings(
-            np.append(holdings.weight, 0),
-            np.append(holdings.offset, len(holdings.unit) + units),
-            np.append(holdings.unit, np.arange(units)),
-        )
     inside, around = _find_nested(holdings, limit)
-    copies = np.ones(len(holdings.weight), np.int64)
+    copies = np.ones(len(held), np.int64)
     gain: dict[int, int] = {}  # positions that exact partitions prove beyond the sum over the classes inside
-    for number in sorted(inside, key=lambda k: (int(np.diff(holdings.offset)[k]), k)):
+    for number in sorted(inside, key=lambda k: (int(held[k]), k)):
         below = inside[number]
         more = _disjoint_gain(holdings, below, gain)
-        rest = int(holdings.weight[below] @ copies[below]) + more
-        room = limit - int(holdings.weight[number]) - int(holdings.weight[around[number]].sum())
-        least = int(copies[below].max(initial=1))
-        copies[number] = max(least, -(-rest // room) if rest and room > 0 else 1)
-        total = rest + int(holdings.weight[number] * copies[number])
-        if copies[number] > 1 and holdings.offset[number + 1] - holdings.offset[number] <= EXACT:
+        copies[number] = _count_copies(holdings, number, below, around, copies, more, limit)
+        total = int(holdings.weight[below] @ copies[below]) + more + int(holdings.weight[number] * copies[number])
+        if copies[number] > 1 and held[number] <= EXACT:
             exact = _least_partition(holdings, number, np.append(below, number), limit)
-            more, total = more + max(exact - total, 0), max(exact, total)
+            more += max(exact - total, 0)
         if more:
             gain[number] = more
-    last = int(np.argmax(np.diff(holdings.offset)))
-    return int(holdings.weight @ copies) + gain.get(last, 0)
+    return int(holdings.weight @ copies) + gain.get(int(np.argmax(held)), 0)
+
+
+def _drop_dominated(holdings: Holdings) -> Holdings:
+    """Return the holdings without units all classes of which another unit holds too; of equal units the first is left.
+
+    Such a unit can join the other one, whatever the batches are.
+    """
+    owner = row_of_entry(holdings.offset)
+    by_unit = np.argsort(holdings.unit, kind="stable")
+    degree = np.bincount(holdings.unit)
+    start = prefix_sums(degree)
+    held = np.diff(holdings.offset)
+    classes = owner[by_unit]
+    kept = np.ones(len(degree), bool)
+    for unit in range(len(degree)):
+        own = classes[start[unit] : start[unit + 1]]
+        fewest = int(own[np.argmin(held[own])]) if len(own) else -1
+        if fewest < 0 or held[fewest] == 1 or held[fewest] * len(own) > WIDEST:
+            continue
+        rivals = holdings.unit[holdings.offset[fewest] : holdings.offset[fewest + 1]]
+        rivals = rivals[kept[rivals] & (rivals != unit)]  # one that was left out is inside a unit that was not
+        for number in own.tolist():
+            rivals = rivals[np.isin(rivals, holdings.unit[holdings.offset[number] : holdings.offset[number + 1]])]
+            if not len(rivals):
+                break
+        kept[unit] = not len(rivals)
+    entries = kept[holdings.unit]
+    renumbered = np.cumsum(kept) - 1
+    return classes_of_nodes(owner[entries], renumbered[holdings.unit[entries]], holdings.weight)
+
+
+def _add_everything(holdings: Holdings) -> Holdings:
+    """Return the holdings with a class that all units hold, of no nodes if there is none, where all sums end."""
+    units = int(holdings.unit.max(initial=-1)) + 1
+    if (np.diff(holdings.offset) == units).any():
+        return holdings
+    offset = np.append(holdings.offset, len(holdings.unit) + units)
+    return Holdings(np.append(holdings.weight, 0), offset, np.append(holdings.unit, np.arange(units)))
+
+
+def _count_copies(
+    holdings: Holdings,
+    number: int,
+    below: Int64Array,
+    around: dict[int, Int64Array],
+    copies: Int64Array,
+    more: int,
+    limit: int,
+) -> int:
+    """Return a lower bound on the number of batches that hold a class.
+
+    Parameters
+    ----------
+    holdings : Holdings
+    number : int
+    below : (m,) int64
+        The classes inside it.
+    around : mapping of int to int64 array
+        The classes around each class.
+    copies : (K,) int64
+        Lower bounds for the classes below.
+    more : int
+        Copies of nodes of the classes below, beyond those, that are proved to be needed.
+    limit : int
+    """
+    weight = holdings.weight
+    own = int(weight[number]) + int(weight[around[number]].sum())
+    room = limit - own  # for the classes inside
+    if not len(below) or room <= 0:
+        return 1
+    is_below = np.zeros(len(weight), bool)
+    is_below[below] = True
+    rooms = np.full(len(below), room)
+    for index, k in enumerate(below.tolist()):
+        if k in around:
+            outer = around[k]
+            rooms[index] = limit - int(weight[outer[~is_below[outer]]].sum())
+    amount = weight[below]
+    parts = float((amount * copies[below] / np.maximum(rooms, amount).clip(1)).sum()) + more / room
+    parts = max(parts, _sum_feasible(amount, copies[below], room), _count_large(np.repeat(amount, copies[below]), room))
+    return max(int(copies[below].max()), math.ceil(parts - 1e-6))
+
+
+def _sum_feasible(amount: Int64Array, copies: Int64Array, room: int) -> float:
+    """Return the greatest sum of a dual feasible function over weights that fill bins of ``room``.
+
+    Parameters
+    ----------
+    amount, copies : (m,) int64
+        Each weight, and how often it occurs.
+    room : int
+
+    Examples
+    --------
+    Three weights of 4 do not fit into one bin of 11, though their sum needs only 12 / 11.
+
+    >>> _sum_feasible(np.array([4, 4, 4]), np.array([1, 1, 1]), 11)
+    1.5
+    """
+    best = 0.0
+    for step in np.unique(amount[(amount > 0) & (2 * amount <= room)])[-STEPS:].tolist():
+        counted = np.where(amount > room - step, room, np.where(amount < step, 0, amount))
+        best = max(best, float((counted * copies).sum()) / room)
+    for parts in range(1, SHARES + 1):
+        # at most `parts` weights above room / (parts + 1) fit into a bin
+        scaled = (parts + 1) * amount
+        counted = np.where(scaled % room == 0, amount / room, scaled // room / parts)
+        best = max(best, float((counted * copies).sum()))
+    return best
+
+
+def _count_large(amount: Int64Array, room: int) -> int:
+    """Return a lower bound on the number of bins of ``room`` that large weights need, by counting.
+
+    At most k weights above room / (k + 1) fit into a bin. If there are n of them in B bins, n - (k - 1) B bins or more
+    have k, and the least of them fit there.
+
+    Parameters
+    ----------
+    amount : (m,) int64
+    room : int
+
+    Examples
+    --------
+    Two bins would have two and three weights, but no three fit.
+
+    >>> _count_large(np.array([4, 4, 4, 4, 4]), 11), _count_large(np.array([5, 5, 5, 6]), 15)
+    (3, 2)
+    """
+    best = 0
+    for most in range(1, SHARES + 1):
+        large = np.sort(amount[(most + 1) * amount > room])
+        least = prefix_sums(large)  # sums of the least 0, 1, ... of them
+        bins = -(-len(large) // most)
+        while (full := len(large) - (most - 1) * bins) > 0 and (
+            most * full > len(large) or least[most * full] > full * room
+        ):
+            bins += 1
+        best = max(best, bins)
+    return best
 
 
 def _find_nested(holdings: Holdings, limit: int) -> tuple[dict[int, Int64Array], dict[int, Int64Array]]:
-    """Return, for each class whose units may need two batches, the classes strictly inside it and around it.
+    """Return the classes strictly inside each class whose units may need two batches, and those around each class.
 
     Classes L and K have ``|S(L) & S(K)|`` units in common; L is inside K iff these are all of S(L).
     """
@@ -141,19 +281,21 @@ def _find_nested(holdings: Holdings, limit: int) -> tuple[dict[int, Int64Array],
     by_unit = np.argsort(holdings.unit, kind="stable")
     degree = np.bincount(holdings.unit, minlength=units)
     start = prefix_sums(degree)
-    work = np.zeros(len(held), np.int64)
-    np.add.at(work, owner, degree[holdings.unit])
     inside: dict[int, Int64Array] = {}
     around: dict[int, Int64Array] = {}
     budget = PAIRS
-    for number in sorted(np.flatnonzero((held > 1) & (upper > limit)).tolist(), key=lambda k: (-int(held[k]), k)):
-        budget -= int(work[number])
+    heavy = (held > 1) & (upper > limit)
+    for number in sorted(range(len(held)), key=lambda k: (not heavy[k], -int(held[k]), k)):
+        units_of = holdings.unit[holdings.offset[number] : holdings.offset[number + 1]]
+        if not heavy[number]:
+            units_of = units_of[:1] if held[number] == 1 else units_of
+        budget -= int(degree[units_of].sum())
         if budget < 0 and inside:
             break
-        units_of = holdings.unit[holdings.offset[number] : holdings.offset[number + 1]]
         others = owner[by_unit[repeat_ranges(start[units_of], degree[units_of])]]
         other, common = np.unique(others, return_counts=True)
-        inside[number] = other[(common == held[other]) & (other != number)]
+        if heavy[number]:
+            inside[number] = other[(common == held[other]) & (other != number)]
         around[number] = other[(common == held[number]) & (other != number)]
     return inside, around
 

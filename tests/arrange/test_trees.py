@@ -77,14 +77,20 @@ def test_never_worse_than_depth_first(seed, size, block):
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 60))
 @settings(max_examples=25, deadline=None)
 def test_laid_out_trees_are_depth_first_orders(seed, size):
-    """Each order names every position once, and every subtree is contiguous below its root."""
+    """Each order names every position once, and every subtree is contiguous below its root.
+
+    The last two orders cut paths: there, ancestors come first, and each tree is contiguous.
+    """
     mask = random_tree(np.random.default_rng(seed), size)
-    viewers = mask.dense().sum(axis=0)
-    for order in tree_orders(mask, find_parents(mask), 4):
-        arranged = permuted(mask, order)
-        dense = arranged.dense()
+    viewers, roots = mask.dense().sum(axis=0), mask.dense().sum(axis=1) == 1
+    orders = tree_orders(mask, find_parents(mask), 4)
+    for number, order in enumerate(orders):
+        assert sorted(order.tolist()) == list(range(size))
+        dense = permuted(mask, order).dense()
+        assert (dense == np.tril(dense)).all()
         for node in range(size):
-            assert dense[node : node + viewers[order[node]], node].all()
+            if number < len(orders) - 2 or roots[order[node]]:
+                assert dense[node : node + viewers[order[node]], node].all()
 
 
 def test_units_hold_every_position_once():

@@ -47,6 +47,7 @@ def test_the_summary_for_people_and_programs(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "3,216 tokens of 40 samples ->" in done.stdout
     assert "FLOPs" in done.stdout
+    assert "1,875 positions, proved minimal for batches of 32,768\n" in done.stdout
     done = masksynth("pack", GSM8K, "--json")
     record = json.loads(done.stdout)
     keys = {
@@ -63,7 +64,10 @@ def test_the_summary_for_people_and_programs(tmp_path):
         "padding",
     }
     keys |= {"blocks", "scattered_groups", "cut_groups", "skipped_samples", "ignored_first_labels", "missing_fields"}
+    keys |= {"lower_bound", "lower_bound_split", "gap", "proved_minimal", "windows"}
     assert set(record) == keys | {"seconds"}
+    assert (record["gap"], record["proved_minimal"], record["windows"]) == (0, True, 1)
+    assert record["lower_bound"] == record["lower_bound_split"] == record["positions"]
     assert record["batches"] == len(list((tmp_path / "out").glob("batch-*.safetensors"))) == 1
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["masksynth_pack"], manifest["max_length"], len(manifest["batches"][0]["samples"])) == (
@@ -337,3 +341,26 @@ def test_resume_compares_segments(tmp_path):
     write("full", "")
     said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "500", "--resume"))
     assert "window 1 of the unfinished run held other samples" in said
+
+
+def test_how_far_the_positions_are_from_the_least_number(tmp_path):
+    """Groups of three samples, two of which share with those of other groups; windows are named."""
+    rows = [
+        {"id": f"{g}{i}", "group": g, "input_ids": [*text, 0], "labels": [-100] * len(text) + [0]}
+        for g in range(4)
+        for i, text in enumerate(([1] * 9 + [g + 2] * 3, [2] * 9 + [g + 3] * 3))
+    ]
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept = masksynth("pack", path, "--max-length", "30").stdout
+    assert "48 positions" not in kept
+    assert "60 positions, proved minimal for batches of 30; groups that stay together take 18 of them" in kept
+    split = masksynth("pack", path, "--max-length", "30", "--split-groups").stdout
+    assert "42 positions, proved minimal for batches of 30\n" in split
+    windows = masksynth("pack", path, "--max-length", "30", "--window", "5", "--split-groups").stdout
+    assert "60 positions, proved minimal for batches of 30 in windows of up to 5 samples\n" in windows
+    separate = json.loads(masksynth("pack", path, "--max-length", "30", "--separate-groups", "--json").stdout)
+    assert (separate["positions"], separate["batches"]) == (96, 4)
+    both = masksynth("pack", path, "--split-groups", "--separate-groups")
+    assert "split_groups and separate_groups contradict each other" in both.stderr
+    assert both.returncode == 2

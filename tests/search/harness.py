@@ -11,12 +11,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
 from masksynth import solve
 from masksynth.search import Result
 from masksynth.search.result import result_of
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 from masksynth.tasks.instance_files import content_hash, dumps, load
-from tests.cli.command import ENVIRONMENT
+from tests.cli.command import ENVIRONMENT, here
 
 SITE = Path(__file__).parent / "faulty"
 COMMAND = (sys.executable, "-m", "masksynth", "search")
@@ -75,6 +77,17 @@ def search(path, *arguments, calm=False, timeout=100, **options):
     return subprocess.run([*COMMAND, *map(str, arguments)], timeout=timeout, check=False, **options)
 
 
+def search_here(path, *arguments, calm=False):
+    """The same in this process, where the process is not what is tested; its workers are processes all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAULTY_HOME", str(home(path)))
+        patch.setenv("PYTHONPATH", with_site())
+        patch.syspath_prepend(SITE)
+        if calm:
+            patch.setenv("FAULTY_CALM", "1")
+        return here("search", *arguments, cwd=path)
+
+
 def start(path, *arguments, **options):
     """Start it as the leader of a process group, as a terminal does."""
     return subprocess.Popen(
@@ -115,7 +128,7 @@ def said(lines):
 def undisturbed(path, *arguments):
     """What the same command says when nothing goes wrong."""
     out = path / "undisturbed.jsonl"
-    done = search(path, *arguments, "-o", out, calm=True)
+    done = search_here(path, *arguments, "-o", out, calm=True)
     assert done.returncode == 0, done
     return said(results(out))
 

@@ -32,11 +32,13 @@ from tests.search.harness import (
     results,
     said,
     search,
+    search_here,
     start,
     until,
     whole_lines,
 )
 
+pytestmark = pytest.mark.slow
 OPTIONS = ("instances", "--backend", "faulty")
 OUT = ("-o", "r.jsonl")
 
@@ -106,7 +108,7 @@ def test_every_fault_among_good_instances(tmp_path):
         assert reason in told[name], told[name]
     assert "not JSON" in told["malformed"]
     (tmp_path / "instances" / "malformed.json").write_text(dumps(chain("answer #99")))
-    again = search(tmp_path, *OPTIONS, *OUT, "--resume", calm=True)
+    again = search_here(tmp_path, *OPTIONS, *OUT, "--resume", calm=True)
     assert again.returncode == 0, again
     assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path)
 
@@ -148,7 +150,7 @@ def test_ctrl_c_while_the_scheduler_is_away(tmp_path):
         dask.kill_scheduler()
         os.killpg(process.pid, signal.SIGINT)
         assert ended(process, 3).count("\n") == 1
-    again = search(tmp_path, *OPTIONS, *OUT, "--resume", calm=True)
+    again = search_here(tmp_path, *OPTIONS, *OUT, "--resume", calm=True)
     assert again.returncode == 0, again
     assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path)
 
@@ -178,7 +180,7 @@ def test_a_scheduler_that_stays_away_ends_the_batch(tmp_path):
     found = results(tmp_path / "r.jsonl")
     assert len(said(found)) < 60  # what had not begun is not there
     assert {line.status for line in found} == {"OPTIMAL", None}
-    again = search(tmp_path, *OPTIONS, *OUT, "--resume", calm=True)
+    again = search_here(tmp_path, *OPTIONS, *OUT, "--resume", calm=True)
     assert again.returncode == 0, again
     assert said(results(tmp_path / "r.jsonl")) == undisturbed(tmp_path)
 

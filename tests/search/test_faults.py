@@ -34,12 +34,14 @@ from tests.search.harness import (
     results,
     said,
     search,
+    search_here,
     start,
     undisturbed,
     until,
     whole_lines,
 )
 
+pytestmark = pytest.mark.slow
 FAULTS = {
     "dies": ("die", "SIGKILL"),
     "crashes": ("crash", "SIGSEGV"),
@@ -74,7 +76,7 @@ def test_every_fault_among_good_instances(tmp_path):
     assert {line.status for line in lines if line.error is None} == {"OPTIMAL"}
     assert all(line.hash for line in lines)
     assert not named(tmp_path)
-    again = search(tmp_path, *OPTIONS, *FAR, "-o", out, "--resume", calm=True)
+    again = search_here(tmp_path, *OPTIONS, *FAR, "-o", out, "--resume", calm=True)
     assert again.returncode == 0, again
     assert said(results(out)) == undisturbed(tmp_path, *OPTIONS) == due(tmp_path)
 
@@ -95,7 +97,7 @@ def test_a_worker_that_is_killed_from_outside_costs_one_line(jobs, tmp_path):
     assert len(lines) == 7
     assert set(errors(lines)) == {"aaa"}
     assert "SIGKILL" in errors(lines)["aaa"]
-    assert search(tmp_path, *options, "-o", out, "--resume").returncode == 0
+    assert search_here(tmp_path, *options, "-o", out, "--resume").returncode == 0
     assert said(results(out)) == due(tmp_path)
 
 
@@ -116,7 +118,7 @@ def test_every_worker_is_killed_again_and_again(tmp_path):
     assert len(said(lines)) == 12
     assert 1 <= len(errors(lines)) <= len(seen)
     assert all("SIGKILL" in reason for reason in errors(lines).values())
-    assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
+    assert search_here(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
     assert said(results(out)) == due(tmp_path)
 
 
@@ -166,7 +168,7 @@ def test_malformed_instances_among_good_ones(tmp_path):
         folder(instances, {name: f"answer {name}"})
     (instances / "folder.json").rmdir()
     (instances / "around").unlink()
-    assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
+    assert search_here(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
     assert said(results(out)) == due(tmp_path)
 
 
@@ -192,7 +194,7 @@ def test_any_file_name(tmp_path):
     assert {line.instance for line in results(tmp_path / "r.jsonl")} == {
         name_of(b"instances/" + name) for name in NAMES
     } | {"instances/good-000.json"}
-    done = search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume")
+    done = search_here(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume")
     assert done.returncode == 0, done
     assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
 
@@ -249,7 +251,7 @@ def test_a_full_disk(most, tmp_path):
     assert len(kept) >= most // 1000
     assert set(said(kept)) <= set(due(tmp_path))
     assert not named(tmp_path)
-    again = search(tmp_path, *OPTIONS, "-o", out, "--resume")
+    again = search_here(tmp_path, *OPTIONS, "-o", out, "--resume")
     assert again.returncode == 0, again
     assert said(results(out)) == due(tmp_path)
 
@@ -264,7 +266,7 @@ def test_workers_that_cannot_start(tmp_path):
     lines = whole_lines(tmp_path / "r.jsonl")
     assert done.returncode in (1, 2), done
     assert len(said(lines)) == 6 or (done.returncode, lines) == (2, [])
-    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
+    assert search_here(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
     assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
 
 
@@ -285,7 +287,7 @@ def test_a_small_file_system(tmp_path):
         (tmp_path / "r.jsonl").write_bytes((disk / "r.jsonl").read_bytes())
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
-    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
+    assert search_here(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
     assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
 
 
@@ -300,7 +302,7 @@ def test_a_disk_that_is_full_of_answers(tmp_path):
     assert done.returncode == 2, done
     assert "File too large" in done.stderr
     assert all((tmp_path / line.folder / "mask.npz").exists() for line in whole_lines(tmp_path / "r.jsonl"))
-    assert search(tmp_path, *options, "--resume").returncode == 0
+    assert search_here(tmp_path, *options, "--resume").returncode == 0
     assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
     assert {path.parent for path in (tmp_path / "answers").rglob("mask.npz")} == {
         tmp_path / line.folder for line in results(tmp_path / "r.jsonl")
@@ -364,7 +366,7 @@ def test_ctrl_c(whom, moment, tmp_path):
     assert len(kept) < 24
     assert not errors(kept)
     marks = [line.hash for line in kept]
-    again = search(tmp_path, *OPTIONS, "-o", out, "--resume")
+    again = search_here(tmp_path, *OPTIONS, "-o", out, "--resume")
     assert again.returncode == 0, again
     assert [line.hash for line in results(out)][: len(kept)] == marks
     assert said(results(out)) == due(tmp_path)
@@ -400,7 +402,7 @@ def test_ctrl_c_at_any_time_leaves_whole_lines_and_no_process(tmp_path):
         if out.exists():
             said(results(out))
             assert not errors(results(out))
-    assert search(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
+    assert search_here(tmp_path, *OPTIONS, "-o", out, "--resume").returncode == 0
     assert said(results(out)) == due(tmp_path)
 
 
@@ -413,7 +415,7 @@ def test_sigterm_ends_it_as_ctrl_c_does(tmp_path):
     assert process.returncode != 0
     until(lambda: not named(tmp_path), seconds=10)
     said(whole_lines(tmp_path / "r.jsonl"))
-    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
+    assert search_here(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
     assert len(said(results(tmp_path / "r.jsonl"))) == 24
 
 
@@ -425,7 +427,7 @@ def test_killed_itself_it_leaves_no_worker(tmp_path):
     process.communicate()
     until(lambda: not named(tmp_path), seconds=15)
     said(whole_lines(tmp_path / "r.jsonl"))
-    assert search(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
+    assert search_here(tmp_path, *OPTIONS, "-o", "r.jsonl", "--resume").returncode == 0
     assert said(results(tmp_path / "r.jsonl")) == due(tmp_path)
 
 

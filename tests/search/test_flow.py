@@ -15,7 +15,19 @@ import pytest
 import masksynth as ms
 from masksynth import Limits
 from masksynth.search.running import AHEAD_LIMIT, JOB_SIZE_LIMIT
-from tests.search.harness import SITE, asked, chain, environment, folder, home, named, results, search, with_site
+from tests.search.harness import (
+    SITE,
+    asked,
+    chain,
+    environment,
+    folder,
+    home,
+    named,
+    results,
+    search,
+    search_here,
+    with_site,
+)
 
 JOBS = 2
 BOUND = AHEAD_LIMIT + JOB_SIZE_LIMIT * JOBS
@@ -148,7 +160,7 @@ def test_a_budget_in_the_command_is_exit_3(tmp_path):
     lines = {line.instance.rpartition("/")[2]: line for line in results(tmp_path / "r.jsonl")}
     assert lines["a.json"].status == "OPTIMAL"
     assert "budget" in lines["b.json"].error
-    done = search(tmp_path, *options, "-o", "r.jsonl", "--resume", calm=True)
+    done = search_here(tmp_path, *options, "-o", "r.jsonl", "--resume", calm=True)
     assert done.returncode == 0, done
     assert [line.status for line in results(tmp_path / "r.jsonl")] == ["OPTIMAL"] * 4
 

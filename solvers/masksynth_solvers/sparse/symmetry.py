@@ -21,8 +21,8 @@ import numpy as np
 from masksynth.sparse import Component, Edge, SparseProblem
 from masksynth_solvers.sparse.path_encoding import Formula
 
-GROUP_REACH = 10
-"""Members of a group of equal positions are swapped with at most this many following ones."""
+MAX_CHECKS = 500_000
+"""Maximum number of edges that are compared with their images to find swaps; neighbours in a group come first."""
 
 
 def add_swaps(formula: Formula, swaps: Iterable[Edge]) -> None:
@@ -93,7 +93,7 @@ def make_greatest(formula: Formula, chosen: tuple[tuple[int, ...], ...]) -> tupl
     return chosen
 
 
-def find_swaps(problem: SparseProblem, forced: Iterable[Edge], component: Component) -> list[Edge]:
+def find_swaps(problem: SparseProblem, forced: Iterable[tuple[int, ...]], component: Component) -> list[Edge]:
     """Return swaps (a, b), a < b, that map a component and the forced edges onto themselves.
 
     Only positions with equal rows and equal columns of the relation, apart from the two themselves, are considered.
@@ -107,12 +107,13 @@ def find_swaps(problem: SparseProblem, forced: Iterable[Edge], component: Compon
     """
     given = frozenset(forced)
     used = sorted({position for edge in component.edges for position in edge[-2:]})
-    swaps = (swap for group in _equal_positions(problem, used) for swap in _near_pairs(group))
-    return [swap for swap in swaps if _preserves(problem, given, component, swap)]
-
-
-def _near_pairs(group: list[int]) -> Iterator[Edge]:
-    return ((a, b) for (i, a), (j, b) in combinations(enumerate(group), 2) if j - i <= GROUP_REACH)
+    candidates = sorted(
+        (j - i, (a, b))
+        for group in _equal_positions(problem, used)
+        for (i, a), (j, b) in combinations(enumerate(group), 2)
+    )
+    most = MAX_CHECKS // max(1, len(component.pairs) + 2 * len(component.edges) + len(given))
+    return sorted(swap for _, swap in candidates[:most] if _preserves(problem, given, component, swap))
 
 
 def _equal_positions(problem: SparseProblem, used: list[int]) -> list[list[int]]:
@@ -128,7 +129,7 @@ def _equal_positions(problem: SparseProblem, used: list[int]) -> list[list[int]]
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _preserves(problem: SparseProblem, forced: frozenset[Edge], component: Component, swap: Edge) -> bool:
+def _preserves(problem: SparseProblem, forced: frozenset[tuple[int, ...]], component: Component, swap: Edge) -> bool:
     """Return whether a swap maps pairs, edges with weights, and forced edges onto themselves."""
     for edges in (component.pairs, component.edges, forced):
         members = set(edges)
