@@ -82,6 +82,11 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
     }
     ratio = seconds["torch.compile(create_block_mask)"] / seconds["BlockMask"]
     yield "compiled `create_block_mask` / `masksynth.torch.block_mask`, 131,072 positions", f"{ratio:.0f}"
+    counted = largest(read_records("blocks", folder, 1), "positions")
+    faster = format_range((r["dense / runs"] for r in counted), 1)
+    yield "counting 1,048,576 positions in blocks, all blocks / runs of blocks", faster
+    memory = max(r["added MiB"] for r in counted), max(r["dense, added MiB"] for r in counted)
+    yield "the same, MiB above the mask at most, runs / all blocks", "{:.0f} / {:,.0f}".format(*memory)
 
 
 def searching(folder: Path) -> Iterator[tuple[str, str]]:
