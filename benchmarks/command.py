@@ -14,6 +14,7 @@ from benchmarks.batches import measure_batches
 from benchmarks.blocks import measure_blocks
 from benchmarks.clustering import measure_clustering
 from benchmarks.constructions import measure_constructions
+from benchmarks.filling import measure_filling
 from benchmarks.hierarchy import measure_hierarchy
 from benchmarks.kernel import measure_kernel
 from benchmarks.measure import machine
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "reach": lambda options: measure_reach(options.max_size, options.limit),
     "constructions": lambda options: measure_constructions(options.max_size),
     "kernel": lambda options: measure_kernel(options.max_size),
+    "filling": lambda options: measure_filling(options.max_size),
     "packing": lambda _: measure_packing(),
     "arrange": lambda options: measure_arranging(options.max_size, options.limit),
     "blocks": lambda options: measure_blocks(options.max_size),

@@ -282,6 +282,17 @@ def test_options():
     assert (both.objective.value, both.mask.tables) == (4, 2)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_weights_that_one_engine_refuses_are_left_to_the_others(workers):
+    """``sat`` counts weights up to 20,000 in a totalizer, so it leads here and is then missed."""
+    problem = SparseProblem(chain(7), 2, weights={(q, k): 10_000 + 7 * q - k for q in range(7) for k in range(q)})
+    with pytest.raises(ms.Unsupported, match="that a totalizer counts"):
+        sparse_search(problem, ("sat",), Limits())
+    found = sparse_search(problem, ("sat", "cpsat"), Limits(workers=workers)).standings
+    assert found[0].closed
+    assert found[0].upper == sparse_search(problem, ("maxsat",), Limits()).standings[0].upper
+
+
 def test_what_cannot_be_searched_is_refused_and_what_is_large_is_built():
     with pytest.raises(ms.Unsupported, match="too large to search; use --backend construct"):
         ms.sparsify(chain(200), layers=2, backend="sat")

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from masksynth.backends import Limits
-from masksynth.errors import Contradiction
+from masksynth.errors import Contradiction, Unsupported
 from masksynth.sparse import (
     Construction,
     Edge,
@@ -43,6 +43,8 @@ START = (0.0, 2.0, 8.0)
 """Effort that the first engine spends before the second and the third join in ..."""
 SHARE = (1.0, 0.4, 0.2)
 """... and the relative effort of each from then on, with one worker."""
+CLOSED = 0.01
+"""Effort of a component that the first step closes."""
 CUT_PAIR_LIMIT = 60
 """Maximum number of pairs of a component for which disjoint cuts are computed."""
 
@@ -166,7 +168,10 @@ def _total(fixed_cost: int, searches: Sequence[ComponentSearch], floor: int | No
 def _try_maxsat(state: ComponentSearch, names: Sequence[str], budget: Budget) -> None:
     """Give ``maxsat`` one step: it needs no solution to start from, and closes most components at once."""
     if "maxsat" in names and not budget.over:
-        state.advance("maxsat", min(STEP, budget.effort), budget)
+        effort = min(STEP, budget.effort)
+        state.advance("maxsat", effort, budget)
+        if state.known.closed:  # the step ended with the proof, most often at once
+            budget.effort += max(0.0, effort - CLOSED)
 
 
 def _find_first_bounds(state: ComponentSearch, hint: Sequence[Edge]) -> None:
@@ -196,12 +201,21 @@ def _search_component(state: ComponentSearch, names: Sequence[str], workers: int
 
 def _take_turns(state: ComponentSearch, names: Sequence[str], budget: Budget) -> Iterator[None]:
     """Run the engines in turn; a later one joins when the first has spent some effort, and gets less."""
-    spent = [0.0] * len(names)
+    clocks = {name: START[min(rank, 2)] for rank, name in enumerate(names)}
+    shares = {name: SHARE[min(rank, 2)] for rank, name in enumerate(names)}
+    spent = dict.fromkeys(names, 0.0)
     while not (state.known.closed or budget.over):
-        rank = min(range(len(names)), key=lambda rank: START[rank] + spent[rank] / SHARE[rank])
-        effort = min(next_step(spent[rank]), budget.effort)
-        spent[rank] += effort
-        state.advance(names[rank], effort, budget)
+        name = min(clocks, key=clocks.__getitem__)
+        effort = min(next_step(spent[name]), budget.effort)
+        try:
+            state.advance(name, effort, budget)
+        except Unsupported:  # such as weights that are too large for the totalizer of ``sat``
+            del clocks[name]
+            if not clocks:
+                raise
+            continue
+        spent[name] += effort
+        clocks[name] += effort / shares[name]
         yield
 
 
@@ -213,11 +227,19 @@ def race(state: ComponentSearch, names: Sequence[str], budget: Budget) -> Iterat
     with run_engines(state.task, names[1:], state.known, own.effort) as ends:
         while not (state.known.closed or (own.over and not ends) or budget.over):
             if not own.over:
-                effort = min(next_step(spent), own.effort)
-                spent += effort
-                alone.advance(names[0], effort, own)
+                spent += _step_alone(alone, names[0], next_step(spent), own)
                 state.known = state.known.better(alone.known)
             for known in receive(ends, 0.1 if own.over else 0.0):
                 state.known = state.known.better(known)
             yield
     budget.end()
+
+
+def _step_alone(alone: ComponentSearch, name: str, effort: float, own: Budget) -> float:
+    """Advance the engine of this process; return the effort spent."""
+    effort = min(effort, own.effort)
+    try:
+        alone.advance(name, effort, own)
+    except Unsupported:
+        own.end()
+    return effort

@@ -112,7 +112,7 @@ def find_swaps(problem: SparseProblem, forced: Iterable[tuple[int, ...]], compon
         for group in _equal_positions(problem, used)
         for (i, a), (j, b) in combinations(enumerate(group), 2)
     )
-    most = MAX_CHECKS // (len(component.pairs) + 2 * len(component.edges) + len(given))
+    most = MAX_CHECKS // max(1, len(component.pairs) + 2 * len(component.edges) + len(given))
     return sorted(swap for _, swap in candidates[:most] if _preserves(problem, given, component, swap))
 
 

@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from masksynth.errors import MasksynthError
+from masksynth.errors import MasksynthError, Unsupported
 from masksynth_solvers.sparse.budget import Budget, next_step
 
 
@@ -27,6 +27,8 @@ def work(descriptor: int) -> None:
                 known = now
                 if end.poll():
                     end.recv()  # nothing is ever sent: the parent has ended, and EOFError ends this process, too
+        except Unsupported:  # such as weights that are too large for a totalizer: the other engines go on
+            return
         except MasksynthError as error:
             end.send(error)
             os._exit(1)
