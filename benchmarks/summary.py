@@ -63,7 +63,7 @@ def merging(folder: Path) -> Iterator[tuple[str, str]]:
 def solving(folder: Path) -> Iterator[tuple[str, str]]:
     """Summarise solving from file to folder, and the start of the command."""
     records, start = read_records("solve", folder), read_records("solve", folder, 1)
-    what = "100,000 task nodes, from file to folder"
+    what = f"{round(max(r['task nodes'] for r in records), -4):,} task nodes, from file to folder"
     yield f"{what}: masksynth before this release / now", _ratios(records, "old / new all", 1)
     yield f"{what}: `solve` alone, before / now", _ratios(records, "old / new solve", 1)
     yield f"{what}: now / `json.loads` of the file", _ratios(records, "all / json.loads")
