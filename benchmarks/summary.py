@@ -60,6 +60,18 @@ def merging(folder: Path) -> Iterator[tuple[str, str]]:
     )
 
 
+def solving(folder: Path) -> Iterator[tuple[str, str]]:
+    """Summarise solving from file to folder, and the start of the command."""
+    records, start = read_records("solve", folder), read_records("solve", folder, 1)
+    what = f"{round(max(r['task nodes'] for r in records), -4):,} task nodes, from file to folder"
+    yield f"{what}: masksynth before this release / now", _ratios(records, "old / new all", 1)
+    yield f"{what}: `solve` alone, before / now", _ratios(records, "old / new solve", 1)
+    yield f"{what}: now / `json.loads` of the file", _ratios(records, "all / json.loads")
+    seconds = [r for r in start if r["command"] in ("masksynth --version", "masksynth --help")]
+    yield "`masksynth --version` and `--help`, CPU seconds", _ratios(seconds, "CPU s", 2)
+    yield "`masksynth --version` and `--help`, before / now", _ratios(seconds, "old / new", 1)
+
+
 def packing(folder: Path) -> Iterator[tuple[str, str]]:
     """Summarise packing, training and block lists."""
     kernel, files = read_records("kernel", folder), read_records("packing", folder)
@@ -119,7 +131,7 @@ def others(folder: Path) -> Iterator[tuple[str, str]]:
     yield "fused softmax attention / attention tied on a tree, 65,536 positions, CPU", f"{ratio:.0f}"
 
 
-PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, packing, searching, others)
+PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, solving, packing, searching, others)
 
 
 def _ratios(records: Records, column: str, digits: int = 0) -> str:
