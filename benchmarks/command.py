@@ -14,6 +14,7 @@ from benchmarks.batches import measure_batches
 from benchmarks.blocks import measure_blocks
 from benchmarks.clustering import measure_clustering
 from benchmarks.constructions import measure_constructions
+from benchmarks.filling import measure_filling
 from benchmarks.hierarchy import measure_hierarchy
 from benchmarks.kernel import measure_kernel
 from benchmarks.measure import machine
@@ -21,6 +22,7 @@ from benchmarks.merging import measure_merging, measure_trie
 from benchmarks.packing import measure_packing
 from benchmarks.results import Result, write_result
 from benchmarks.searching import measure_searching
+from benchmarks.solving import measure_solving
 from benchmarks.sparse import measure_reach, measure_sparse
 from benchmarks.sparse_auto import measure_auto
 from benchmarks.training import measure_training
@@ -48,12 +50,14 @@ class Options:
 BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "merge": lambda options: measure_merging(options.max_size),
     "trie": lambda options: measure_trie(options.max_size),
+    "solve": lambda options: measure_solving(options.max_size),
     "search": lambda options: measure_searching(options.max_size, options.limit),
     "sparse": lambda options: measure_sparse(options.max_size, options.limit, options.folder),
     "auto": lambda options: measure_auto(options.max_size, options.limit),
     "reach": lambda options: measure_reach(options.max_size, options.limit),
     "constructions": lambda options: measure_constructions(options.max_size),
     "kernel": lambda options: measure_kernel(options.max_size),
+    "filling": lambda options: measure_filling(options.max_size),
     "packing": lambda _: measure_packing(),
     "arrange": lambda options: measure_arranging(options.max_size, options.limit),
     "blocks": lambda options: measure_blocks(options.max_size),

@@ -69,8 +69,50 @@ def random_family(nodes: int) -> Instance:
     return Instance(TaskFamily(tuple(tasks)), f"random-{nodes}")
 
 
+def trees(nodes: int) -> Instance:
+    """Return closed random trees of 1,000 nodes over three tokens, half of whose nodes predict."""
+    rng = random.Random(1)
+    tasks = []
+    for number in range(max(1, nodes // 1000)):
+        parent = [max(0, i - rng.randrange(1, 8)) for i in range(1000)]
+        depth = [0] * 1000
+        for i in range(1, 1000):
+            depth[i] = depth[parent[i]] + 1
+        members = [Node(f"n{i}", rng.randrange(3), depth[i]) for i in range(1000)]
+        rows = {f"n{i}": (f"n{parent[i]}",) for i in range(1, 1000)}
+        predict = [Prediction(f"n{i}", rng.randrange(100)) for i in range(1, 1000, 2)]
+        tasks.append(Task(f"t{number}", tuple(members), (rows,), tuple(predict), True))
+    return Instance(TaskFamily(tuple(tasks)), f"trees-{nodes}")
+
+
+def posets(nodes: int) -> Instance:
+    """Return closed random orders of 100 nodes, each above up to three of the 20 before it."""
+    rng = random.Random(2)
+    tasks = []
+    for number in range(max(1, nodes // 100)):
+        rows = {f"n{i}": tuple(f"n{j}" for j in rng.sample(range(max(0, i - 20), i), min(i, 3))) for i in range(1, 100)}
+        members = [Node(f"n{i}", rng.randrange(4), rng.randrange(3)) for i in range(100)]
+        predict = [Prediction(f"n{i}", rng.randrange(100)) for i in range(50, 100)]
+        tasks.append(Task(f"t{number}", tuple(members), (rows,), tuple(predict), True))
+    return Instance(TaskFamily(tuple(tasks)), f"posets-{nodes}")
+
+
+def windows(nodes: int) -> Instance:
+    """Return literal sliding windows of 5 tokens over samples of 500 tokens that share prefixes."""
+    tasks = []
+    for number, tokens in enumerate(sequences(nodes, min(500, nodes // 4))):
+        members = [Node(f"n{i}", token, i) for i, token in enumerate(tokens)]
+        rows = {f"n{i}": tuple(f"n{j}" for j in range(max(0, i - 4), i + 1)) for i in range(len(tokens))}
+        predict = [Prediction(f"n{i}", token) for i, token in enumerate(tokens[1:])]
+        tasks.append(Task(f"t{number}", tuple(members), (rows,), tuple(predict)))
+    return Instance(TaskFamily(tuple(tasks)), f"windows-{nodes}")
+
+
 MERGED = {"chains": chains, "prefix tree": prefix_tree, "butterfly": butterfly, "block two-stream": block_two_stream}
 """Families of the merge benchmark."""
+
+SOLVED = {**MERGED, "trees": trees, "posets": posets, "windows": windows, "tasks of 6 nodes": random_family}
+"""Families of the solve benchmark."""
 
 SEARCHED = {
     "butterfly": [catalog.butterfly(n=n) for n in (4, 6, 8, 10, 12, 14, 16)],

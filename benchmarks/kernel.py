@@ -2,9 +2,11 @@
 
 The kernel is all that ``seconds.merge`` covers: from a window's columns to the arrays of its batches. Its limit is
 (bytes of tokens and labels + bytes of the batches' arrays) / (bytes per second that ``numpy.copyto`` copies between two
-arrays far larger than the caches). Methods take turns in one process for each data set, in CPU seconds, the least of
-``ROUNDS``. The trie is told which samples each batch has, and their order, so that it gives the same arrays; the peer's
-packer chooses its own batches, across groups, and builds no rows. Both get Python lists, whose making is not measured.
+arrays far larger than the caches). *one batch* is the kernel where all samples go into one batch, beside the limit of
+that: nothing is distributed over batches. Methods take turns in one process for each data set, in CPU seconds, the
+least of ``ROUNDS``. The trie is told which samples each batch has, and their order, so that it gives the same arrays;
+the peer's packer chooses its own batches, across groups, and builds no rows. Both get Python lists, whose making is not
+measured.
 
 A second table measures ``pack_batches`` in a training loop: a few samples as mappings of lists, checks included.
 """
@@ -12,7 +14,7 @@ A second table measures ``pack_batches`` in a training loop: a few samples as ma
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
@@ -43,6 +45,7 @@ HEAD = (
     "kernel, ms",
     "limit, ms",
     "kernel / limit",
+    "one batch / limit",
     "copy, GB/s",
     "trie / kernel",
     "first fit / kernel",
@@ -54,29 +57,21 @@ LOOP = ("samples", "in a step", "tokens", "ms / 1,000 tokens", "trie / pack_batc
 def measure_kernel(max_size: int) -> Result:
     """Measure generated agent trajectories of at most about ``max_size`` positions, and each sample file."""
     tasks = min(TASKS, max(1, max_size * TASKS // 10**6))
-    paths = sorted(DATA.glob("*.jsonl.gz"))
-    kernel, loop = (
-        [alone(measure, tasks), *(alone(measure, path) for path in paths)] for measure in (measure_merge, measure_loop)
-    )
+    sources = [tasks, *sorted(DATA.glob("*.jsonl.gz"))]
+    kernel, loop = zip(*(alone(measure_source, source) for source in sources), strict=True)
     return Result((table(HEAD, kernel), table(LOOP, [row for rows in loop for row in rows])))
 
 
-def measure_merge(source: int | Path) -> list[str]:
-    """Return the row of generated trajectories of some tasks, or of a file."""
-    return measure_samples(*read_source(source))
+def measure_source(source: int | Path) -> tuple[list[str], list[list[str]]]:
+    """Return the rows of generated trajectories of some tasks, or of a file: of merging it, and of a training loop.
 
-
-def read_source(source: int | Path) -> tuple[str, SampleTable]:
-    """Return the name and the samples of generated trajectories of some tasks, or of a file."""
+    A step of the loop has the first samples of about 3,000 or 32,000 tokens.
+    """
     if isinstance(source, int):
-        return "agent trajectories", generate_trajectories(Agents(tasks=source))
-    return source.name.split(".")[0], join(list(read_samples(source)))
-
-
-def measure_loop(source: int | Path) -> list[list[str]]:
-    """Return the rows of a training loop whose steps have the first samples of about 3,000 and 32,000 tokens."""
-    name, samples = read_source(source)
-    return [measure_step(name, samples, tokens) for tokens in (3000, 32000)]
+        name, samples = "agent trajectories", generate_trajectories(Agents(tasks=source))
+    else:
+        name, samples = source.name.split(".")[0], join(list(read_samples(source)))
+    return measure_merge(name, samples), [measure_step(name, samples, tokens) for tokens in (3000, 32000)]
 
 
 def measure_step(name: str, samples: SampleTable, tokens: int) -> list[str]:
@@ -94,29 +89,30 @@ def measure_step(name: str, samples: SampleTable, tokens: int) -> list[str]:
     return [name, f"{count:,}", f"{len(part.tokens):,}", f"{each:.3f}", f"{best['trie'] / best['loop']:.1f}"]
 
 
-def measure_samples(name: str, samples: SampleTable) -> list[str]:
-    """Return the row of some samples."""
+def measure_merge(name: str, samples: SampleTable) -> list[str]:
+    """Return the row of merging some samples."""
     batches = list(batches_of(samples, MAX_LENGTH))
     lists = [depth_first(*batch) for batch in batches]
     for (_, _, batch), (order, rows) in zip(batches, lists, strict=True):
         check_trie(batch, order, trie_batch(rows))
     positions = sum(batch.positions for *_, batch in batches)
-    written = sum(array.nbytes for *_, batch in batches for array in batch_arrays(batch).values())
-    moved = samples.tokens.nbytes + samples.labels.nbytes + written
+    moved = count_bytes(samples, (batch for *_, batch in batches))
+    moved_by_one = count_bytes(samples, (batch for *_, batch in batches_of(samples, len(samples.tokens))))
     texts = [samples.tokens[a:b].tolist() for a, b in zip(samples.offset[:-1], samples.offset[1:], strict=True)]
     peer = sum(len(tokens) for tokens, _ in first_fit_tries(texts, MAX_LENGTH))
     del batches
     source, target = np.ones(COPIED), np.zeros(COPIED)
     best = least(
         {
-            "kernel": (ROUNDS, lambda: run_kernel(samples)),
+            "kernel": (ROUNDS, lambda: run_kernel(samples, MAX_LENGTH)),
+            "one batch": (ROUNDS, lambda: run_kernel(samples, len(samples.tokens))),
             "copy": (ROUNDS, lambda: np.copyto(target, source)),
             "trie": (SLOW_ROUNDS, lambda: [trie_batch(rows) for _, rows in lists]),
             "first fit": (SLOW_ROUNDS, lambda: first_fit_tries(texts, MAX_LENGTH)),
         }
     )
     bandwidth = source.nbytes / best["copy"]
-    limit = moved / bandwidth
+    limit, limit_of_one = moved / bandwidth, moved_by_one / bandwidth
     kernel = best["kernel"]
     return [
         name,
@@ -126,6 +122,7 @@ def measure_samples(name: str, samples: SampleTable) -> list[str]:
         f"{kernel * 1e3:.1f}",
         f"{limit * 1e3:.1f}",
         f"{kernel / limit:.1f}",
+        f"{best['one batch'] / limit_of_one:.1f}",
         f"{bandwidth / 1e9:.1f}",
         f"{best['trie'] / kernel:.0f}",
         f"{best['first fit'] / kernel:.0f}",
@@ -133,11 +130,17 @@ def measure_samples(name: str, samples: SampleTable) -> list[str]:
     ]
 
 
-def run_kernel(samples: SampleTable) -> None:
+def run_kernel(samples: SampleTable, max_length: int) -> None:
     """Do what ``seconds.merge`` covers, and keep no batch longer than the run that writes it does."""
-    is_too_long(samples, MAX_LENGTH)
-    for _ in batches_of(samples, MAX_LENGTH):
+    is_too_long(samples, max_length)
+    for _ in batches_of(samples, max_length):
         pass
+
+
+def count_bytes(samples: SampleTable, batches: Iterable[PackedBatch]) -> int:
+    """Return the bytes of tokens and labels, and of all arrays of the batches."""
+    written = sum(array.nbytes for batch in batches for array in batch_arrays(batch).values())
+    return samples.tokens.nbytes + samples.labels.nbytes + written
 
 
 def depth_first(part: SampleTable, chosen: Int64Array, batch: PackedBatch) -> tuple[list[int], list[Sample]]:

@@ -141,6 +141,7 @@ def key(one: np.ndarray, two: np.ndarray) -> bytes:
     )
 
 
+@pytest.mark.slow
 def test_all_pairs_of_labelled_posets_up_to_4_elements() -> None:
     """Every pair up to renaming by the criterion, brute force and one of the searches, by turns.
 

@@ -165,6 +165,7 @@ def test_a_wrong_message_fails_the_same_check():
         check_message({**GOOD[0], "message": BAD[0]["message"]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", PROVED, ids=name_of)
 def test_fewest_edges(entry):
     instance = load(ROOT / entry["file"])
@@ -186,6 +187,7 @@ def without_an_edge(merged):
     return replace(merged, mask=Mask.from_dense(dense))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", HARD, ids=name_of)
 def test_a_short_search_contradicts_no_known_value_or_bound(entry):
     instance = load(ROOT / entry["file"])

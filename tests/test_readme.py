@@ -45,6 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_command_runs(folder: Path) -> None:
     for command in commands():
         smaller = command.replace("4..64", "4..6").replace("--length 4096", "--length 64")

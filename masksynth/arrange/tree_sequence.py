@@ -36,7 +36,8 @@ def sequence_trees(loss: Float64Array, step: Int64Array) -> Int64Array:
     """
     count, offsets = loss.shape
     width = max(1, min(WIDTH, EXTENSIONS // max(count * count, 1)))
-    words = np.random.default_rng(0).integers(0, 2**63, count)  # the sum of the words of a set of trees identifies it
+    # the exclusive or of the words of a set of trees identifies the set
+    words: Int64Array = np.random.default_rng(0).integers(0, 2**63, (count,))
     hope = np.quantile(loss, QUANTILE, axis=1)
     used, cost = np.zeros((1, count), bool), np.zeros(1)
     offset, code = np.zeros(1, np.int64), np.zeros(1, np.int64)

@@ -94,10 +94,11 @@ def read_record(text: bytes) -> SolutionRecord:
     for name, places in record.embeddings.items():
         paths = (f"$.embeddings[{json.dumps(name)}][{json.dumps(node)}]" for node in places)
         _check_indices(list(places.values()), len(record.positions), "positions", paths)
+    edges = [(edge[0], edge[1], edge[2]) for edge in record.loss_edges]
     counts = {"positions": len(record.positions), "labels": len(record.labels), "tasks": len(record.tasks)}
     for column, (what, count) in enumerate(counts.items()):
-        paths = (f"$.loss_edges[{number}][{column}]" for number in range(len(record.loss_edges)))
-        _check_indices([edge[column] for edge in record.loss_edges], count, what, paths)
+        paths = (f"$.loss_edges[{number}][{column}]" for number in range(len(edges)))
+        _check_indices([edge[column] for edge in edges], count, what, paths)
     return record
 
 

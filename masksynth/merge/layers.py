@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from masksynth.mask import Mask
 from masksynth.mask.csr import factorize
-from masksynth.merge.build import assemble, coalesce_ranges
+from masksynth.merge.build import assemble
+from masksynth.merge.class_mask import coalesce_ranges
 from masksynth.merge.disjoint_union import Rows, Union
 from masksynth.merge.refine import colour_multiset
 from masksynth.tasks import MergedTask, Question

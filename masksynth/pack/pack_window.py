@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -108,14 +108,18 @@ def bound_window(table: SampleTable, options: Options, positions: int) -> Counte
 def pack_to_bytes(window: Window, options: Options, is_written: bool) -> PackedWindow:
     """Return the same with files that can be sent to another machine."""
     packed = pack_window(window, options, is_written)
-    return packed._replace(contents=[each if isinstance(each, bytes) else b"".join(each) for each in packed.contents])
+    return packed._replace(
+        contents=[
+            each if isinstance(each, bytes) else b"".join(cast(Iterable[bytes], each)) for each in packed.contents
+        ]
+    )
 
 
 def pack_to_disk(window: Window, options: Options, folder: Path, number: int) -> PackedWindow:
     """Write the files of a window's batches to the draft of a run; ``contents`` are their names there."""
     packed = pack_window(window, options, True)
     start = perf_counter()
-    names = [store_batch(folder, number, i, content) for i, content in enumerate(packed.contents)]
+    names = [store_batch(folder, number, i, cast(Content, content)) for i, content in enumerate(packed.contents)]
     packed.seconds["write"] += perf_counter() - start
     return packed._replace(contents=names)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -32,7 +32,7 @@ from masksynth.pack.read_run import HERE, Parsing, Samples, places_of, read_run,
 from masksynth.pack.run_summary import Summary
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS
 from masksynth.pack.stream_windows import WINDOW, Window, windows
-from masksynth.pack.table_parts import store_bytes, store_file
+from masksynth.pack.table_parts import Part, store_bytes, store_file
 from masksynth.pack.write_folder import draft_of, finish_folder, number_entries, open_draft_folder, write_window
 from masksynth.tasks.canonical import shown
 from masksynth.verify.packs import check_packed
@@ -187,7 +187,7 @@ def pack_samples(
             ),
         ):
             parts = read_run(samples, token_fields, key_fields, parsing)
-            with closing(parts):
+            with closing(cast(Generator[Part, None, None], parts)):
                 for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
                     progress(_progress_line(each))
             if folder is not None and target is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import simdjson
@@ -86,11 +86,11 @@ class LineParser:
         brackets = parts.brackets + len(lists)
         scalars: dict[str, Any] = {}
         for name in parts.others:
-            value = document[name]
+            value: Any = document[name]
             if type(value) is str:
                 brackets += "[" in value and value.count("[")
             elif isinstance(value, (simdjson.Array, simdjson.Object)):
-                text = value.mini  # as in the line, without white space
+                text: bytes = cast(Any, value).mini  # as in the line, without white space
                 brackets += text.count(b"[")
                 # a value that is ignored is read only if it may repeat a key
                 value = decode_text(text.decode()) if name in SCALARS or b"{" in text else None
@@ -120,7 +120,7 @@ class LineParser:
             raise TypeError("not a list")
         real = self.types[name] is np.float64
         try:
-            buffer = value.as_buffer(of_type="d" if real else "i")
+            buffer: Any = value.as_buffer(of_type="d" if real else "i")
         except TypeError:
             if not (real or name in MASKS):
                 raise

@@ -111,7 +111,9 @@ def _parts_of_files(
     places: Sequence[Place], fields: Sequence[str], keys: Sequence[str], where: Parsing
 ) -> Iterator[Part]:
     """Yield the parts of files, one after another; ids of samples without one name the file if there are several."""
-    pieces = chain.from_iterable(read_parts(place, fields, keys, prefix_of(place, places)) for place in places)
+    pieces: Iterator[tuple[Source, Block | SampleTable]] = chain.from_iterable(
+        read_parts(place, fields, keys, prefix_of(place, places)) for place in places
+    )
     if where.run is not run_here and all(
         _is_file(place) for place in places
     ):  # a pipe may never end, and is not to hold the exit

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.csr import indptr, prefix_sums, repeat_ranges
 from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 from masksynth.pack.cut_runs import holders_of_nodes
 from masksynth.pack.prefix import Forest
 
 ROUNDS = 16
 """How often each unit is added to a batch, on average."""
+PATIENCE = 2
+"""The search ends after so many rounds for each batch without an improvement."""
 CLOSE = 10_000
 """The search ends at one part of the least number of positions above it."""
+DUAL = 20
+"""Number of dual feasible functions that bound the number of batches."""
 DISSOLVED = 4
 """Most batches that are dissolved at a time."""
 
@@ -76,6 +80,7 @@ def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, leas
         A lower bound on the number of positions.
     """
     holdings = holdings_of(forest, unit)
+    least = max(least, least_positions(holdings, limit))
     rng = np.random.default_rng(0)
     batches = [np.flatnonzero(batch == number) for number in range(int(batch.max()) + 1)]
     sizes = [int(holdings.weight[_holds(holdings, units)].sum()) for units in batches]
@@ -84,12 +89,17 @@ def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, leas
     if (sum(grown_sizes), len(grown)) < (sum(sizes), len(batches)):
         batches, sizes = grown, grown_sizes
     held = np.array([_holds(holdings, units) for units in batches])
-    while effort > 0 and sum(sizes) > least + least // CLOSE and len(batches) > 1:
+    unchanged = 0  # rounds since the last improvement
+    while (
+        effort > 0 and sum(sizes) > least + least // CLOSE and len(batches) > 1 and unchanged < PATIENCE * len(batches)
+    ):
         chosen = _choose_related(holdings, held, rng)
         units = np.concatenate([batches[k] for k in chosen.tolist()])
         effort -= len(units)
         grown, grown_sizes = _grow(holdings, units, limit, rng.uniform(0.7, 1.3, len(batch)))
-        if (sum(grown_sizes), len(grown)) <= (sum(sizes[k] for k in chosen.tolist()), len(chosen)):
+        cost, before = (sum(grown_sizes), len(grown)), (sum(sizes[k] for k in chosen.tolist()), len(chosen))
+        unchanged = 0 if cost < before else unchanged + 1
+        if cost <= before:
             kept = sorted(set(range(len(batches))) - set(chosen.tolist()))
             batches, sizes = [batches[k] for k in kept] + grown, [sizes[k] for k in kept] + grown_sizes
             held = np.concatenate([held[kept], *(_holds(holdings, units)[None] for units in grown)])
@@ -97,6 +107,44 @@ def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, leas
     for number, units in enumerate(batches):
         result[units] = number
     return result
+
+
+def least_positions(holdings: Holdings, limit: int) -> int:
+    """Return a lower bound on the number of positions of any distribution that keeps units whole.
+
+    A batch holds the positions that only its units hold, and those that one of them shares. So batches are at least as
+    many as the bins that the former need, and each of them holds the nodes that all units hold.
+
+    Examples
+    --------
+    >>> forest = Forest(np.arange(3), np.array([5, 5, 5]), np.array([0, 1, 1]))
+    >>> least_positions(holdings_of(forest, np.arange(3)), 10)
+    14
+    """
+    count = np.diff(holdings.unit_offset)  # units of each node
+    alone = np.where(count == 1, holdings.weight, 0)[holdings.node]
+    own = np.diff(prefix_sums(alone)[holdings.node_offset])
+    bins = least_bins(own, max(1, limit - int((holdings.size - own).min())))
+    return int(holdings.weight.sum()) + (bins - 1) * int(holdings.weight[count == len(holdings.size)].sum())
+
+
+def least_bins(sizes: Int64Array, room: int) -> int:
+    """Return a lower bound on the number of bins: the best of the dual feasible functions of Fekete and Schepers, 2001.
+
+    The function k replaces x = size / room by x if (k + 1) x is an integer, and by floor((k + 1) x) / k otherwise: what
+    fits into a bin still does.
+
+    Examples
+    --------
+    >>> least_bins(np.array([4, 4, 4]), 10), least_bins(np.array([5, 5, 5, 5]), 10)
+    (2, 2)
+    """
+    bounds = [-(-int(sizes.sum()) // room)]
+    for k in range(1, DUAL + 1):
+        whole, rest = np.divmod((k + 1) * sizes, room)
+        parts = np.where(rest == 0, k * whole, (k + 1) * whole)  # in units of 1 / (k (k + 1))
+        bounds.append(-(-int(parts.sum()) // (k * (k + 1))))
+    return max(1, *bounds)
 
 
 def _holds(holdings: Holdings, units: Int64Array) -> BoolArray:

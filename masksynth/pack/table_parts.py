@@ -138,7 +138,7 @@ def _remove(path: str) -> None:
 
 def _narrow(table: SampleTable) -> SampleTable:
     """Return a table whose tokens and labels, which are below 2^31, take 4 bytes each."""
-    return replace(table, tokens=table.tokens.astype(np.int32), labels=table.labels.astype(np.int32))  # type: ignore[arg-type]
+    return replace(table, tokens=table.tokens.astype(np.int32), labels=table.labels.astype(np.int32))
 
 
 def _restore(content: Content) -> SampleTable:

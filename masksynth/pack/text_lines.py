@@ -59,7 +59,7 @@ def unpack_chunks(stream: Any, name: str) -> Iterator[bytes]:
                 break
             try:
                 chunk = member.decompress(data, CHUNK)
-            except isal_zlib.IsalError as error:
+            except isal_zlib.error as error:
                 raise _Damaged(str(error)) from None
             ended = member.eof
             data = member.unused_data if ended else member.unconsumed_tail

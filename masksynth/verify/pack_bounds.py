@@ -10,7 +10,8 @@ where v has d(v) strict ancestors. Along a path without branches N is constant, 
 of the open nodes visits it bottom-up in one pass over the sorted samples.
 
 Segmented samples, and groups that stay together, need sets of nodes that are not paths: `masksynth.verify.set_bounds`.
-Nothing of ``masksynth.pack`` is used.
+Of the nodes of segmented samples, only those count that no causal sample needs: a batch that held both kinds would have
+a node of both once. Nothing of ``masksynth.pack`` is used.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from masksynth.mask.typing import Int32Array, Int64Array
+from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 from masksynth.verify.ragged import repeat_ranges
 from masksynth.verify.segment_nodes import Nodes, nodes_of_segments
 from masksynth.verify.set_bounds import bound_sets, classes_of_nodes
@@ -46,8 +47,6 @@ class Bounds(NamedTuple):
 
 def bound_positions(table: Any, limit: int, split: bool = False, separate: bool = False, known: int = -1) -> Bounds:
     """Return lower bounds on the positions of all batches of the samples of a table.
-
-    Samples of groups without segments and those of the other groups are in different batches.
 
     Parameters
     ----------
@@ -78,10 +77,10 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
     code = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = np.array([-1 if name[1] is None else code[name] for name in groups], np.int64)
     head = np.array([code[name] for name in groups], np.int64) if separate else np.zeros(len(groups), np.int64)
-    causal, other = np.flatnonzero(~segmented), np.flatnonzero(segmented)
-    order, length, shared = sort_prefixes(table, causal, head)
-    nodes = nodes_of_segments(table, other, head) if len(other) else None
-    free = sum_copies(length, shared, limit) + (0 if nodes is None else _bound_nodes(nodes, nodes.sample, limit))
+    order, length, shared = sort_prefixes(table, np.flatnonzero(~segmented), head)
+    nodes = nodes_of_segments(table, np.arange(len(segmented)), head) if segmented.any() else None
+    rest = None if nodes is None else _select_rest(nodes, segmented)
+    free = sum_copies(length, shared, limit) + (0 if rest is None else _bound_nodes(rest, rest.sample, limit))
     if free == known:
         return Bounds(free, free)
     tree = nodes_of_prefixes(order, length, shared)
@@ -89,10 +88,18 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
     free += max(more, 0)
     if split or free == known:
         return Bounds(free, free)
-    kept = sum(
-        _bound_nodes(each, _unit_of_pair(each, group, limit), limit) for each in (tree, nodes) if each is not None
-    )
+    kept = _bound_nodes(tree, _unit_of_pair(tree, group, limit), limit)
+    if nodes is not None and rest is not None:
+        kept += _bound_nodes(rest, _unit_of_pair(nodes, group, limit)[segmented[nodes.sample]], limit)
     return Bounds(free, max(free, kept))
+
+
+def _select_rest(nodes: Nodes, segmented: BoolArray) -> Nodes:
+    """Return the pairs of segmented samples; nodes that a causal sample needs, too, weigh nothing there."""
+    others = segmented[nodes.sample]
+    weight = nodes.weight.copy()
+    weight[nodes.node[~others]] = 0
+    return Nodes(nodes.node[others], nodes.sample[others], weight)
 
 
 def _bound_nodes(nodes: Nodes, unit: Int64Array, limit: int) -> int:

@@ -9,7 +9,8 @@ with K. Hence (``docs/theory.md``, section 12) at least
 
 batches hold K, where h(L) is the weight of the classes around L that are not inside K: a batch that holds L has no more
 room for classes inside K. The same holds for any dual feasible function of the weights (Fekete and Schepers 2001) in
-place of w(L) / (C - w(D(K))): weights above C - w(D(K)) - t count as 1, those below t as 0. Where a class has few
+place of w(L) / (C - w(D(K))): weights above C - w(D(K)) - t count as 1, those below t as 0; or weights count as the
+share of a bin that they take if at most k of them fit. Where a class has few
 units, the least sum over all partitions of its units is found exactly, and replaces the sum over the classes inside
 where it is greater. A unit that needs no node beyond those of another one is left out first.
 """
@@ -26,6 +27,8 @@ from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
 
 EXACT = 10
 """Most units of a class all partitions of which are tried."""
+SHARES = 16
+"""Most weights of a bin that are counted by number."""
 WIDEST = 1 << 16
 """Most pairs of classes and units that are compared to leave one unit out."""
 STEPS = 64
@@ -200,11 +203,67 @@ def _count_copies(
             rooms[index] = limit - int(weight[outer[~is_below[outer]]].sum())
     amount = weight[below]
     parts = float((amount * copies[below] / np.maximum(rooms, amount).clip(1)).sum()) + more / room
-    steps = np.unique(amount[(amount > 0) & (2 * amount <= room)])[-STEPS:]
-    for step in steps.tolist():
-        counted = np.where(amount > room - step, room, np.where(amount < step, 0, amount))
-        parts = max(parts, float((counted * copies[below]).sum()) / room)
+    parts = max(parts, _sum_feasible(amount, copies[below], room), _count_large(np.repeat(amount, copies[below]), room))
     return max(int(copies[below].max()), math.ceil(parts - 1e-6))
+
+
+def _sum_feasible(amount: Int64Array, copies: Int64Array, room: int) -> float:
+    """Return the greatest sum of a dual feasible function over weights that fill bins of ``room``.
+
+    Parameters
+    ----------
+    amount, copies : (m,) int64
+        Each weight, and how often it occurs.
+    room : int
+
+    Examples
+    --------
+    Three weights of 4 do not fit into one bin of 11, though their sum needs only 12 / 11.
+
+    >>> _sum_feasible(np.array([4, 4, 4]), np.array([1, 1, 1]), 11)
+    1.5
+    """
+    best = 0.0
+    for step in np.unique(amount[(amount > 0) & (2 * amount <= room)])[-STEPS:].tolist():
+        counted = np.where(amount > room - step, room, np.where(amount < step, 0, amount))
+        best = max(best, float((counted * copies).sum()) / room)
+    for parts in range(1, SHARES + 1):
+        # at most `parts` weights above room / (parts + 1) fit into a bin
+        scaled = (parts + 1) * amount
+        counted = np.where(scaled % room == 0, amount / room, scaled // room / parts)
+        best = max(best, float((counted * copies).sum()))
+    return best
+
+
+def _count_large(amount: Int64Array, room: int) -> int:
+    """Return a lower bound on the number of bins of ``room`` that large weights need, by counting.
+
+    At most k weights above room / (k + 1) fit into a bin. If there are n of them in B bins, n - (k - 1) B bins or more
+    have k, and the least of them fit there.
+
+    Parameters
+    ----------
+    amount : (m,) int64
+    room : int
+
+    Examples
+    --------
+    Two bins would have two and three weights, but no three fit.
+
+    >>> _count_large(np.array([4, 4, 4, 4, 4]), 11), _count_large(np.array([5, 5, 5, 6]), 15)
+    (3, 2)
+    """
+    best = 0
+    for most in range(1, SHARES + 1):
+        large = np.sort(amount[(most + 1) * amount > room])
+        least = prefix_sums(large)  # sums of the least 0, 1, ... of them
+        bins = -(-len(large) // most)
+        while (full := len(large) - (most - 1) * bins) > 0 and (
+            most * full > len(large) or least[most * full] > full * room
+        ):
+            bins += 1
+        best = max(best, bins)
+    return best
 
 
 def _find_nested(holdings: Holdings, limit: int) -> tuple[dict[int, Int64Array], dict[int, Int64Array]]:

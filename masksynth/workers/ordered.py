@@ -20,6 +20,8 @@ LOSSES = 8
 """How often an executor may lose a call, as Dask does when its scheduler is restarted."""
 POLL = 1.0
 """Longest wait in seconds for a call to end: a call that Dask has cancelled ends without a notice."""
+GRACE = 5.0
+"""Seconds after a loss in which the results of earlier calls may still arrive."""
 LONGEST_PAUSE = 30.0
 """Longest pause in seconds before a lost call is submitted again; the first is 0.25 s, and each one doubles."""
 T = TypeVar("T")
@@ -47,6 +49,7 @@ class _Job:
     done: bool = False
     deaths: int = 0
     losses: int = 0
+    begun: float = 0.0
 
 
 class Crew:
@@ -66,6 +69,7 @@ class Crew:
         self.waiting: deque[_Job] = deque()
         self.running: dict[Future[Any], _Job] = {}
         self.not_before = 0.0
+        self.lost_at = 0.0
 
     def map(self, items: Iterable[Any], ahead: int) -> Iterator[Any]:
         """Yield the result of each call, and each other item as it is, in their order.
@@ -121,6 +125,7 @@ class Crew:
         while self.waiting and len(self.running) < self.pool.room and monotonic() >= self.not_before:
             job = self.waiting.popleft()
             assert job.call is not None
+            job.begun = monotonic()
             try:
                 self.running[self.pool.submit(job.call.function, *job.call.arguments)] = job
             except Exception as error:
@@ -143,6 +148,12 @@ class Crew:
             except (Exception, CancelledError) as error:
                 self._handle_loss(job, error)
             self.pool.release(future)
+        # the results of calls that were on their way when the others were lost never arrive
+        if self.lost_at and monotonic() > self.lost_at + GRACE:
+            for future in [future for future, job in self.running.items() if job.begun < self.lost_at]:
+                self.pool.kill(future)
+                self._handle_loss(self.running.pop(future), CancelledError())
+            self.lost_at = 0.0
 
     def _handle_loss(self, job: _Job, error: BaseException) -> None:
         """Queue a job again, before all others, if it was lost; otherwise its error is its result."""
@@ -150,7 +161,8 @@ class Crew:
         if isinstance(self.pool, ExternalPool) and (is_broken or is_shut(error)):
             job.error = ExecutorBroke(f"the executor broke and takes no more jobs: {describe_loss(error, 0)}")
         elif isinstance(error, CancelledError) and job.losses < LOSSES:
-            self.not_before = monotonic() + min(LONGEST_PAUSE, 0.25 * 2**job.losses)
+            self.lost_at = monotonic()
+            self.not_before = self.lost_at + min(LONGEST_PAUSE, 0.25 * 2**job.losses)
             job.losses += 1
             self.waiting.appendleft(job)
             return

@@ -66,6 +66,7 @@ def column(result, name, number=0):
     return [record[name] for record in result.tables[number].records()]
 
 
+@pytest.mark.slow
 def test_merging_and_searching(tmp_path):
     results = measure(tmp_path, "merge", "trie", "--max-size", 1000)
     merge = results["merge"]
@@ -83,6 +84,7 @@ def test_merging_and_searching(tmp_path):
 METHODS = ("CP-SAT, default", "RC2, default", "SCIP", "HiGHS", "sat", "maxsat", "cpsat", "auto")
 
 
+@pytest.mark.slow
 def test_sparse_masks_are_proved_by_every_method(tmp_path):
     sparse = measure(tmp_path, "sparse", "--max-size", 4, "--limit", 30)["sparse"]
     cases = column(sparse, "cases")[0]
@@ -98,12 +100,14 @@ def test_sparse_masks_are_proved_by_every_method(tmp_path):
     assert all(f">{method} ({cases})<" in drawing for method in METHODS)
 
 
+@pytest.mark.slow
 def test_reach_of_chains_and_posets(tmp_path):
     reach = measure(tmp_path, "reach", "--max-size", 5, "--limit", 30)["reach"]
     assert column(reach, "CP-SAT, default") == column(reach, "auto") == [5] * 9
     assert column(reach, "edges")[:3] == [6, 5, 4]
 
 
+@pytest.mark.slow
 def test_packing_against_a_trie(tmp_path):
     results = measure(tmp_path, "packing", "kernel", "--max-size", 1)
     assert column(results["packing"], "file") == FILES
@@ -113,6 +117,7 @@ def test_packing_against_a_trie(tmp_path):
     assert column(kernel, "tokens / position")[0] > 10
 
 
+@pytest.mark.slow
 def test_batches_against_a_loop(tmp_path):
     batches = measure(tmp_path, "batches", "--max-size", 60)["batches"]
     assert column(batches, "workers") == [1, 1, 2, 1, 2, 1, 2]

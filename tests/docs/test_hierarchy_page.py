@@ -37,6 +37,7 @@ def page(folder, text=None):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_page_runs_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

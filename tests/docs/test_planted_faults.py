@@ -7,6 +7,7 @@ import pytest
 from tests.docs.pages import DOCS
 from tests.torch.model_check.zoo import faults
 
+pytestmark = pytest.mark.slow
 PAGE = (DOCS / "check-model.md").read_text(encoding="utf-8")
 TABLE = [
     line for line in PAGE.partition(faults.BEGIN)[2].partition(faults.END)[0].splitlines() if line.startswith("| ")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from masksynth import catalog
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.mask import Mask
 from masksynth.mask.csr import factorize
 from masksynth.merge import merge, merge_classes, merge_family
+from masksynth.merge.bottom_up import find_classes, is_acyclic
 from masksynth.merge.disjoint_union import check_entries, live_union, read_rows
+from masksynth.merge.forest_mask import forest_mask
 from masksynth.merge.refine import refine
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
 from masksynth.verify import verify
@@ -122,6 +127,49 @@ def test_compressed_and_written_out_rows_give_one_answer() -> None:
         verify(Instance(TaskFamily(literal), "literal"), replace(merged, problem=again.problem))
         seen += 1
     assert seen > 300
+
+
+def test_one_pass_from_the_bottom_gives_the_classes_of_refinement() -> None:
+    forests = others = 0
+    for seed in range(1500):
+        family = random_family(seed, tasks=3, most=6)
+        union = live_union(family)
+        rows = read_rows(union, compress=True)
+        if is_acyclic(rows):
+            expected = refine(list(zip(union.identity, rows.size, strict=True)), rows.rows, rows.refs)
+            assert find_classes(union.identity, rows) == expected, seed
+            has_forest = len(rows.rows) == len(union.task) + 1
+            forests, others = forests + has_forest, others + (not has_forest)
+    assert min(forests, others) > 30
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_mask_of_a_forest_is_its_paths_down(seed: int) -> None:
+    rng = random.Random(seed)
+    parent = [rng.randrange(-1, node) if node else -1 for node in range(rng.randrange(40))]
+    expected = np.zeros((len(parent), len(parent)), bool)
+    for node in range(len(parent)):
+        key = node
+        while key >= 0:
+            expected[node, key] = True
+            key = parent[key]
+    mask = forest_mask(np.array(parent, np.int64))
+    assert mask == (Mask.from_dense(expected) if parent else Mask.from_intervals([[]]))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1]])
+def test_keys_before_or_after_their_queries_give_one_answer(order: list[int]) -> None:
+    """A tree whose nodes are listed from the root, and in another order: equal up to the order of positions."""
+    rows = {"n1": ("n0",), "n2": ("n0", "n2"), "n3": ("n1",), "n4": ("n1",)}
+    nodes = [Node(f"n{i}", "ab"[i % 2], i) for i in order]
+    task = Task("t", nodes, rows, [Prediction(f"n{i}", i) for i in range(5)], True)
+    instance = Instance(TaskFamily((task,)), "tree")
+    merged = merge(instance)
+    assert len(merged.positions) == 5
+    assert verify(instance, merged).minimal
+    at = merged.embeddings["t"]
+    keys = {name: {at[key] for key in path} for name, path in {"n3": ["n0", "n1", "n3"], "n2": ["n0", "n2"]}.items()}
+    assert {name: set(merged.mask.row(at[name]).tolist()) for name in keys} == keys
 
 
 def test_refinement_equals_naive_rounds() -> None:

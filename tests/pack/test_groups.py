@@ -124,6 +124,26 @@ def test_groups_that_cross_and_are_cut(families, more, mode):
     assert bounds.kept <= sum(batch.positions for batch in batches)
 
 
+@settings(max_examples=30, deadline=None)
+@given(causal_samples(3), segmented_samples(2), st.integers(0, 4), MODES)
+def test_no_bound_exceeds_what_batches_of_both_kinds_need(causal, segmented, more, mode):
+    samples = [{**sample, "id": f"{n}/{sample['id']}"} for n, own in enumerate((causal, segmented)) for sample in own]
+    limit = needed(samples) + more
+    [table] = tables_of(samples, (), ("position_ids", "kinds", ROUTE))
+    bounds = bound_positions(table, limit, mode == "split", mode == "separate")
+    assert bounds.kept <= least_positions(samples, limit, mode)
+
+
+def test_a_packing_that_keeps_kinds_apart_is_not_called_minimal_where_both_share_tokens():
+    sample = {"input_ids": [5, 6, 7, 8], "labels": [-100, -100, 7, 8]}
+    kinds = [{"id": 0, "group": 0, **sample}, {"id": 1, "group": 1, **sample, "segments": [{"length": 4}]}]
+    record = pack_samples(kinds, None).record()
+    assert (record["positions"], record["lower_bound"], record["proved_minimal"]) == (6, 3, False)
+    kinds[1]["input_ids"] = [4, 6, 7, 8]
+    record = pack_samples(kinds, None).record()
+    assert (record["positions"], record["lower_bound"], record["proved_minimal"]) == (6, 6, True)
+
+
 @st.composite
 def forests(draw):
     length = draw(st.lists(st.integers(1, 6), min_size=1, max_size=7))

@@ -38,6 +38,7 @@ from tests.search.harness import (
     whole_lines,
 )
 
+pytestmark = pytest.mark.slow
 OPTIONS = ("instances", "--backend", "faulty")
 OUT = ("-o", "r.jsonl")
 

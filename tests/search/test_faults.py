@@ -41,6 +41,7 @@ from tests.search.harness import (
     whole_lines,
 )
 
+pytestmark = pytest.mark.slow
 FAULTS = {
     "dies": ("die", "SIGKILL"),
     "crashes": ("crash", "SIGSEGV"),

@@ -27,6 +27,7 @@ from tests.search.harness import (
     with_site,
 )
 
+pytestmark = pytest.mark.slow
 SPARSE = Path(__file__).parents[2] / "instances/sparse/chain-13-layers-3.json"
 FEWEST, GREEDY = 20, 21
 

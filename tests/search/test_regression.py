@@ -18,6 +18,7 @@ from masksynth import Limits
 from masksynth.cli import main
 from tests.search.harness import results, search
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 MANIFEST = {
     entry["file"]: entry for entry in json.loads((ROOT / "instances/manifest.json").read_text(encoding="utf-8"))

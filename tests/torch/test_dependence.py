@@ -75,7 +75,7 @@ def outputs(model, inputs, mask):
 
 def by_gradients(model, inputs, mask):
     """(n, n): whether some output of q has a gradient with respect to some input of k that is not exactly 0."""
-    found = torch.autograd.functional.jacobian(lambda x: outputs(model, x, mask), inputs)
+    found = torch.autograd.functional.jacobian(lambda x: outputs(model, x, mask), inputs, vectorize=True)
     return (found != 0).any(3).any(1).numpy()
 
 

@@ -96,6 +96,7 @@ def test_one_sample_a_row_has_the_same_loss(name):
     assert max(compare_training(model, batch, samples, backward=name != "RWKV")) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_flex():
     """In float32, without gradients; a process of its own, since a second length makes torch's code generator fail."""
     command = [sys.executable, "-m", "tests.torch.flex_zoo", *FLEX]

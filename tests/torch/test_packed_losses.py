@@ -112,6 +112,7 @@ def test_accumulation_is_one_step():
     assert furthest(gradients(model, own), expected) > 1e-3
 
 
+@pytest.mark.slow
 def test_two_ranks_step_like_one(tmp_path):
     """Real processes, gloo and DistributedDataParallel: uneven shares, accumulation, one silent batch.
 

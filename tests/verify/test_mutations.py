@@ -36,6 +36,7 @@ def refused(instance: Instance, merged: MergedTask, asked: bool = True) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "every", "least"), [(None, 1, 15_000), (2, 4, 3_000)])
 def test_every_mutant_of_the_catalogue_is_refused(layers: int | None, every: int, least: int) -> None:
     count: Counter[str] = Counter()

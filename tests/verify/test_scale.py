@@ -14,6 +14,8 @@ from masksynth.tasks import Instance, LossEdge, MergedTask, Node, Position, Pred
 from masksynth.verify import verify
 from masksynth.verify.answer_shape import instance_hash
 
+pytestmark = pytest.mark.slow
+
 
 def text_task(name: str, tokens: list[str], window: int | None = None) -> Task:
     """A causal text in which every node hides the tokens to come next; closed, or literal with a window."""

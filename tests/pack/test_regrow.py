@@ -1,0 +1,54 @@
+"""The bound that ends the search for batches of whole units is below every distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from masksynth.pack.regrow import holdings_of, least_bins, least_positions
+from tests.pack.test_layout import chained, forest_of_texts
+
+
+def partitions(items):
+    """All ways to distribute some items over parts."""
+    if not items:
+        yield []
+        return
+    for rest in partitions(items[1:]):
+        yield [[items[0]], *rest]
+        for index, part in enumerate(rest):
+            yield [*rest[:index], [items[0], *part], *rest[index + 1 :]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(chained(), st.data())
+def test_no_distribution_takes_fewer_positions(drawn, data):
+    texts = [text for text in drawn[0] if text]
+    assume(texts)
+    forest = forest_of_texts(texts, [0] * len(texts))
+    unit, names = np.zeros(len(texts), np.int64), {}
+    for rank in range(len(texts)):
+        name = data.draw(st.integers(0, 4))
+        unit[rank] = names.setdefault(name, len(names))
+    nodes = [set() for _ in names]
+    for rank, sample in enumerate(forest.samples.tolist()):
+        nodes[unit[rank]] |= {tuple(texts[sample][:end]) for end in range(1, len(texts[sample]) + 1)}
+    limit = max(map(len, nodes)) + data.draw(st.integers(0, 5))
+    sizes = [
+        [len(set().union(*(nodes[i] for i in part))) for part in ways] for ways in partitions([*range(len(nodes))])
+    ]
+    best = min(sum(each) for each in sizes if max(each) <= limit)
+    bound = least_positions(holdings_of(forest, unit), limit)
+    assert len(set().union(*nodes)) <= bound <= best
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=6))
+def test_no_packing_takes_fewer_bins(sizes):
+    fits = (ways for ways in partitions(sizes) if all(sum(part) <= 12 for part in ways))
+    assert 1 <= least_bins(np.array(sizes), 12) <= min(map(len, fits))
+
+
+def test_two_of_each_size_fit_into_a_bin():
+    assert least_bins(np.full(40, 12), 30) == 20

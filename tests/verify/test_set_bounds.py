@@ -1,0 +1,100 @@
+"""Lower bounds on batches of overlapping sets: never above the least sum of all partitions, and often equal."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from masksynth.verify import set_bounds
+from masksynth.verify.pack_bounds import sum_copies
+from masksynth.verify.set_bounds import bound_sets, classes_of_nodes
+
+
+def partitions(items):
+    """All partitions of a list."""
+    if not items:
+        yield []
+        return
+    first, *rest = items
+    for parts in partitions(rest):
+        yield [[first], *parts]
+        for i, part in enumerate(parts):
+            yield [*parts[:i], [first, *part], *parts[i + 1 :]]
+
+
+def least_sum(sets, weight, limit):
+    """The least sum of the weights of the unions of the parts of a partition, each at most ``limit``."""
+    best = 10**9
+    for parts in partitions(list(range(len(sets)))):
+        sizes = [sum(weight[node] for node in set().union(*(sets[u] for u in part))) for part in parts]
+        if max(sizes) <= limit:
+            best = min(best, sum(sizes))
+    return best
+
+
+def bound_of(sets, weight, limit):
+    pairs = [(node, unit) for unit, nodes in enumerate(sets) for node in nodes]
+    node, unit = np.array(pairs, np.int64).reshape(-1, 2).T
+    return bound_sets(classes_of_nodes(node, unit, np.array(weight)), limit)
+
+
+@st.composite
+def systems(draw):
+    """Sets of nodes that overlap in any way, and the weights of the nodes."""
+    nodes = draw(st.integers(1, 7))
+    weight = draw(st.lists(st.integers(1, 9), min_size=nodes, max_size=nodes))
+    sets = draw(st.lists(st.sets(st.integers(0, nodes - 1), min_size=1), min_size=1, max_size=6))
+    return sets, weight
+
+
+@pytest.mark.parametrize("exact", [1, 3, 10])
+def test_never_above_the_least_sum(exact, monkeypatch):
+    monkeypatch.setattr(set_bounds, "EXACT", exact)
+    equal = []
+
+    @settings(max_examples=150, deadline=None)
+    @given(systems(), st.integers(0, 12))
+    def check(system, more):
+        sets, weight = system
+        limit = max(sum(weight[node] for node in nodes) for nodes in sets) + more
+        least, bound = least_sum(sets, weight, limit), bound_of(sets, weight, limit)
+        assert bound <= least
+        assert bound >= sum(weight[node] for node in set().union(*sets))
+        equal.append(bound == least)
+
+    check()
+    assert sum(equal) > len(equal) / 2
+    if exact == 10:  # all partitions of all units are tried
+        assert all(equal)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=5), min_size=1, max_size=6), st.integers(0, 5))
+def test_paths_of_a_tree(texts, more):
+    limit = max(map(len, texts)) + more
+    texts = sorted(texts)
+    shared = [0] + [
+        next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+        for left, right in zip(texts, texts[1:], strict=False)
+    ]
+    tree = sum_copies([len(text) for text in texts], shared, limit)
+    prefixes = {node: i for i, node in enumerate(sorted({tuple(t[: k + 1]) for t in texts for k in range(len(t))}))}
+    sets = [{prefixes[tuple(text[: k + 1])] for k in range(len(text))} for text in texts]
+    assert tree <= bound_of(sets, [1] * len(prefixes), limit) == least_sum(sets, [1] * len(prefixes), limit)
+
+
+def test_many_large_units_are_counted():
+    """Thirty units of 10 and 5 of 14 above a common node, in batches of 25: two fit, 15 of them with one of 14."""
+    sets = [{0, unit + 1} for unit in range(35)]
+    weight = [1] + [10] * 30 + [14] * 5
+    assert bound_of(sets, weight, 25) == 370 + 18
+    assert bound_of(sets, weight, 31) == 370 + 13  # three of 10 fit
+
+
+def test_dominated_units_are_left_out():
+    sets = [{0}, {0, 1}, {0, 1}, {0, 1, 2}, {0, 3}]
+    assert bound_of(sets, [3, 3, 3, 3], 9) == 15
+
+
+def test_equal_units():
+    assert bound_of([{0, 1}] * 20, [2, 2], 4) == 4
