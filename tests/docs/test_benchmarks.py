@@ -23,6 +23,7 @@ NAMES = (
     "trie",
     "search",
     "sparse",
+    "auto",
     "reach",
     "constructions",
     "kernel",
