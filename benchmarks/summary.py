@@ -65,6 +65,7 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
     kernel, files = read_records("kernel", folder), read_records("packing", folder)
     for name, records in (("agent trajectories", kernel[:1]), ("other samples", kernel[1:])):
         yield f"merging {name} / the time that memory takes to move the bytes", _ratios(records, "kernel / limit", 1)
+        yield f"the same for {name} that go into one batch", _ratios(records, "one batch / limit", 1)
         yield f"a trie in Python that gives the same arrays / merging {name}", _ratios(records, "trie / kernel")
         yield f"a packer by AReaL's algorithm, without rows / merging {name}", _ratios(records, "first fit / kernel")
     loop = read_records("kernel", folder, 1)

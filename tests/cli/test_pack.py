@@ -141,7 +141,7 @@ def test_refused_samples_leave_nothing(tmp_path, row, said):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_killed_run_is_finished_by_resume(tmp_path, jobs):
-    path = many(tmp_path / "samples.jsonl.gz", 3000 // jobs)
+    path = many(tmp_path / "samples.jsonl.gz", 3000 // jobs**2)
     options = ("--window", "150", "--max-length", "700", "--jobs", jobs)
     begun = time.monotonic()
     assert masksynth("pack", path, "-o", tmp_path / "whole", *options).returncode == 0
@@ -156,7 +156,7 @@ def test_a_killed_run_is_finished_by_resume(tmp_path, jobs):
         done = out.exists()  # complete, even if the kill came after the folder had its name
         assert done or process.returncode
         kills += process.returncode != 0
-        if kills == 4 // jobs and not done:
+        if kills == 4 // jobs**2 and not done:
             finished = masksynth("pack", path, "-o", out, *options, "--resume")
             assert finished.returncode == 0, finished.stderr
             done = True
