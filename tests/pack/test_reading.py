@@ -325,7 +325,7 @@ LINE_FAULTS = {
     ),
     "half of a surrogate pair": (
         b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\\ud800"}',
-        "give one JSON object per line",
+        "a string has \\ud800, which is half of a character",
     ),
 }
 
