@@ -13,6 +13,7 @@ from typing import Any
 
 from masksynth.pack.read_run import HERE, Parsing
 from masksynth.pack.table_parts import store_bytes, store_file
+from masksynth.pack.write_folder import TABLES
 from masksynth.workers.ordered import Crew
 from masksynth.workers.pool import ExternalPool, LocalPool, PoolOptions, check_workers, count_processors
 
@@ -23,14 +24,17 @@ EXECUTOR_JOBS = 32
 
 
 @contextmanager
-def open_crew(jobs: int, executor: Executor | None) -> Iterator[tuple[Crew | None, Parsing]]:
-    """Yield a crew of workers, None if all is to be done in this process, and how lines are parsed."""
+def open_crew(jobs: int, executor: Executor | None, draft: Path | None) -> Iterator[tuple[Crew | None, Parsing]]:
+    """Yield a crew of workers, None if all is to be done in this process, and how lines are parsed.
+
+    Tables wait for their window in the draft of the run, where the next run removes those of a killed one.
+    """
     if executor is None and jobs == 1:
         yield None, HERE
         return
     pool = LocalPool(PoolOptions(jobs)) if executor is None else ExternalPool(executor, jobs)
     crew = Crew(pool)
-    with TemporaryDirectory(prefix="masksynth-") as folder:
+    with TemporaryDirectory(prefix=TABLES, dir=draft) as folder:
         store = partial(store_file, folder) if executor is None else store_bytes
         try:
             yield crew, Parsing(crew.map, jobs + 2, store, {})

@@ -172,19 +172,20 @@ def pack_samples(
     places = places_of(samples)
     inputs = [place for place in places or () if isinstance(place, (str, Path)) and place != "-"]
     summary = Summary(max_length, int(window), missing={*token_fields, *key_fields})
+    count = choose_jobs(jobs, executor, places)
     try:
         settings = msgspec.to_builtins(options)
         with (
-            open_crew(choose_jobs(jobs, executor, places), executor) as (crew, parsing),
             _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
                 folder,
                 done,
-            ),
+            )
         ):
-            parts = read_run(samples, token_fields, key_fields, parsing._replace(seconds=summary.seconds))
-            with closing(cast(Generator[Part, None, None], parts)):
-                for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
-                    progress(_progress_line(each))
+            with open_crew(count, executor, folder) as (crew, parsing):
+                parts = read_run(samples, token_fields, key_fields, parsing._replace(seconds=summary.seconds))
+                with closing(cast(Generator[Part, None, None], parts)):
+                    for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
+                        progress(_progress_line(each))
             if folder is not None and target is not None:
                 finish_folder(folder, target, options, summary.skipped, force)
     except WorkerDied as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,10 @@ from masksynth.pack.visibility import describe_segments
 
 BATCH_FILE = re.compile(r"batch-(w\d+-)?\d{5,}\.safetensors")
 """Names of batches, and of those of a window that is not in the journal yet."""
+
+
+TABLES = "tables-"
+"""Start of the name of the folder in a draft in which tables wait for their window."""
 
 
 def draft_of(target: Path) -> Path:
@@ -107,6 +112,8 @@ def _lock_draft(target: Path, force: bool) -> Iterator[bool]:
                 handle = os.open(folder, os.O_RDONLY)
                 stack.callback(os.close, handle)
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for tables in folder.glob(f"{TABLES}*"):  # of a run that was killed
+                    shutil.rmtree(tables)
         except BlockingIOError:
             remedy = "wait for it, or choose another folder"
             raise InvalidInstance("another run is writing there", "", remedy, str(folder)) from None
