@@ -20,6 +20,7 @@ from benchmarks.kernel import measure_kernel
 from benchmarks.measure import machine
 from benchmarks.merging import measure_merging, measure_trie
 from benchmarks.packing import measure_packing
+from benchmarks.piping import measure_piping
 from benchmarks.results import Result, write_result
 from benchmarks.searching import measure_searching
 from benchmarks.solving import measure_solving
@@ -59,6 +60,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "kernel": lambda options: measure_kernel(options.max_size),
     "filling": lambda options: measure_filling(options.max_size),
     "packing": lambda _: measure_packing(),
+    "pipe": lambda _: measure_piping(),
     "arrange": lambda options: measure_arranging(options.max_size, options.limit),
     "blocks": lambda options: measure_blocks(options.max_size),
     "audit": lambda options: measure_auditing(options.max_size),

@@ -77,6 +77,7 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
     kernel, files = read_records("kernel", folder), read_records("packing", folder)
     for name, records in (("agent trajectories", kernel[:1]), ("other samples", kernel[1:])):
         yield f"merging {name} / the time that memory takes to move the bytes", _ratios(records, "kernel / limit", 1)
+        yield f"the same for {name} that go into one batch", _ratios(records, "one batch / limit", 1)
         yield f"a trie in Python that gives the same arrays / merging {name}", _ratios(records, "trie / kernel")
         yield f"a packer by AReaL's algorithm, without rows / merging {name}", _ratios(records, "first fit / kernel")
     loop = read_records("kernel", folder, 1)
@@ -93,6 +94,11 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
     }
     ratio = seconds["torch.compile(create_block_mask)"] / seconds["BlockMask"]
     yield "compiled `create_block_mask` / `masksynth.torch.block_mask`, 131,072 positions", f"{ratio:.0f}"
+    counted = largest(read_records("blocks", folder, 1), "positions")
+    faster = format_range((r["dense / runs"] for r in counted), 1)
+    yield "counting 1,048,576 positions in blocks, all blocks / runs of blocks", faster
+    memory = max(r["added MiB"] for r in counted), max(r["dense, added MiB"] for r in counted)
+    yield "the same, MiB above the mask at most, runs / all blocks", "{:.0f} / {:,.0f}".format(*memory)
 
 
 def searching(folder: Path) -> Iterator[tuple[str, str]]:

@@ -6,11 +6,9 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -19,6 +17,7 @@ from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.journal import Record, read_records
 from masksynth.pack.merge_batches import batches_of, choose_grouping
+from masksynth.pack.open_crew import choose_jobs, open_crew
 from masksynth.pack.pack_window import (
     PackedWindow,
     checksum_window,
@@ -28,23 +27,19 @@ from masksynth.pack.pack_window import (
     pack_window,
 )
 from masksynth.pack.packed_folder import Options
-from masksynth.pack.read_run import HERE, Parsing, Samples, places_of, read_run, run_here
+from masksynth.pack.read_run import Samples, places_of, read_run, run_here
 from masksynth.pack.run_summary import Summary
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS
 from masksynth.pack.stream_windows import WINDOW, Window, windows
-from masksynth.pack.table_parts import Part, store_bytes, store_file
+from masksynth.pack.table_parts import Part
 from masksynth.pack.write_folder import draft_of, finish_folder, number_entries, open_draft_folder, write_window
 from masksynth.tasks.canonical import shown
 from masksynth.verify.packs import check_packed
 from masksynth.versions import versions
 from masksynth.workers.ordered import Call, Crew, WorkerDied
-from masksynth.workers.pool import ExternalPool, LocalPool, Pool, PoolOptions, check_workers, count_processors
+from masksynth.workers.pool import LocalPool, Pool
 
 LENGTH = 32768
-LARGE = 1 << 24
-"""Bytes of files (16 MiB) from which on starting worker processes pays."""
-EXECUTOR_JOBS = 32
-"""Number of jobs on an executor that does not tell the number of its workers."""
 Progress = Callable[[str], None]
 
 
@@ -180,13 +175,13 @@ def pack_samples(
     try:
         settings = msgspec.to_builtins(options)
         with (
-            _open_crew(choose_jobs(jobs, executor, places), executor) as (crew, parsing),
+            open_crew(choose_jobs(jobs, executor, places), executor) as (crew, parsing),
             _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
                 folder,
                 done,
             ),
         ):
-            parts = read_run(samples, token_fields, key_fields, parsing)
+            parts = read_run(samples, token_fields, key_fields, parsing._replace(seconds=summary.seconds))
             with closing(cast(Generator[Part, None, None], parts)):
                 for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
                     progress(_progress_line(each))
@@ -207,33 +202,6 @@ def pack_samples(
 @contextmanager
 def _no_folder() -> Iterator[tuple[None, int]]:
     yield None, 0
-
-
-@contextmanager
-def _open_crew(jobs: int, executor: Executor | None) -> Iterator[tuple[Crew | None, Parsing]]:
-    """Yield a crew of workers, None if all is to be done in this process, and how lines are parsed."""
-    if executor is None and jobs == 1:
-        yield None, HERE
-        return
-    pool = LocalPool(PoolOptions(jobs)) if executor is None else ExternalPool(executor, jobs)
-    crew = Crew(pool)
-    with TemporaryDirectory(prefix="masksynth-") as folder:
-        store = partial(store_file, folder) if executor is None else store_bytes
-        try:
-            yield crew, Parsing(crew.map, jobs + 2, store)
-        finally:
-            pool.close()
-
-
-def choose_jobs(jobs: int | None, executor: Executor | None, places: Sequence[Any] | None) -> int:
-    """Return the number of jobs of a run: as given, or by the executor, the processors and the size of the input."""
-    check_workers(jobs, executor)
-    if jobs is not None:
-        return jobs
-    if executor is not None:
-        return getattr(executor, "_max_workers", None) or EXECUTOR_JOBS
-    files = [place for place in places or () if isinstance(place, (str, Path)) and os.path.isfile(place)]
-    return count_processors() if sum(map(os.path.getsize, files)) >= LARGE else 1
 
 
 def _progress_line(summary: Summary) -> str:

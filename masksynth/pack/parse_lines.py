@@ -86,15 +86,15 @@ class LineParser:
         brackets = parts.brackets + len(lists)
         scalars: dict[str, Any] = {}
         for name in parts.others:
-            value: Any = document[name]
-            if type(value) is str:
-                brackets += "[" in value and value.count("[")
-            elif isinstance(value, (simdjson.Array, simdjson.Object)):
-                text: bytes = cast(Any, value).mini  # as in the line, without white space
+            item: Any = document[name]
+            if type(item) is str:
+                brackets += "[" in item and item.count("[")
+            elif isinstance(item, (simdjson.Array, simdjson.Object)):
+                text: bytes = cast(Any, item).mini  # as in the line, without white space
                 brackets += text.count(b"[")
                 # a value that is ignored is read only if it may repeat a key
-                value = decode_text(text.decode()) if name in SCALARS or b"{" in text else None
-            scalars[name] = value
+                item = decode_text(text.decode()) if name in SCALARS or b"{" in text else None
+            scalars[name] = item
         # as_buffer flattens nested lists, so any further bracket is one too many
         if not _has_brackets(line, brackets) or (b"\\" in line and ESCAPED_BRACKET in line):
             raise ValueError("a nested list")

@@ -44,14 +44,19 @@ def run_here(items: Iterable[Any], ahead: int) -> Iterator[Any]:
 
 
 class Parsing(NamedTuple):
-    """Where lines are parsed, how many blocks ahead, and how the tables are stored."""
+    """Where lines are parsed, how many blocks ahead, and how the tables are stored; gets the ``seconds`` of reading."""
 
     run: Run
     ahead: int
     store: Store
+    seconds: dict[str, float]
+
+    def add(self, seconds: float) -> None:
+        """Add to the time that reading takes."""
+        self.seconds["read"] = self.seconds.get("read", 0.0) + seconds
 
 
-HERE = Parsing(run_here, 1, keep_table)
+HERE = Parsing(run_here, 1, keep_table, {})
 
 
 def places_of(samples: Samples) -> list[Place] | None:
@@ -100,7 +105,7 @@ def read_run(
         parts = _parts_of_files(places, fields, keys, where)
     elif isinstance(samples, Iterable):
         tables = tables_of(cast(Iterable[Mapping[str, Any]], samples), fields, keys)
-        parts = (remove_with(part_of(table, where.store)) for table in _refuse_none(tables))
+        parts = (remove_with(part_of(table, where.store)) for table in _timed(_refuse_none(tables), where))
     else:
         fact = f"expected samples, got {type(samples).__name__}"
         raise InvalidInstance(fact, "", "give a path, a binary stream, or an iterable of mappings")
@@ -114,6 +119,7 @@ def _parts_of_files(
     pieces: Iterator[tuple[Source, Block | SampleTable]] = chain.from_iterable(
         read_parts(place, fields, keys, prefix_of(place, places)) for place in places
     )
+    pieces = _timed(pieces, where)
     if where.run is not run_here and all(
         _is_file(place) for place in places
     ):  # a pipe may never end, and is not to hold the exit
@@ -122,6 +128,7 @@ def _parts_of_files(
         if isinstance(result, Part):
             yield result
             continue
+        where.add(result.seconds)
         yield from map(remove_with, result.parts)
         if result.error is not None:
             raise result.error
@@ -162,6 +169,17 @@ def _name_of(place: Place) -> str:
 def _is_file(place: Place) -> bool:
     """Return whether a place is a regular file."""
     return os.path.isfile(_name_of(place))
+
+
+def _timed(items: Iterator[T], where: Parsing) -> Iterator[T]:
+    """Yield the items, and add the time that making them takes."""
+    while True:
+        start = perf_counter()
+        item = next(items, None)
+        where.add(perf_counter() - start)
+        if item is None:
+            return
+        yield item
 
 
 def _refuse_none(tables: Iterator[SampleTable]) -> Iterator[SampleTable]:

@@ -97,6 +97,10 @@ def choose(part: Part, which: Sequence[int] | Int64Array) -> Part:
 
 def load_part(part: Part) -> SampleTable:
     """Return the table of a part's samples."""
+    return _widen(_load(part))
+
+
+def _load(part: Part) -> SampleTable:
     table = _restore(part.content)
     chosen = part.chosen
     if len(chosen) == len(table):
@@ -108,7 +112,7 @@ def load_part(part: Part) -> SampleTable:
 
 def join_parts(parts: Iterable[Part]) -> SampleTable:
     """Return the table of the samples of several parts, one after another."""
-    return join([load_part(part) for part in parts])
+    return _widen(join([_load(part) for part in parts]))
 
 
 def store_bytes(table: SampleTable) -> bytes:
@@ -117,10 +121,13 @@ def store_bytes(table: SampleTable) -> bytes:
 
 
 def store_file(folder: str, table: SampleTable) -> Stored:
-    """Write a table to a new file of a folder, for workers of this machine."""
+    """Write a table to a new file of a folder, for workers of this machine; an OSError names the file."""
     path = os.path.join(folder, token_hex(8))
-    with open(path, "wb") as file:
-        pickle.dump(_narrow(table), file, pickle.HIGHEST_PROTOCOL)
+    try:
+        with open(path, "wb") as file:
+            pickle.dump(_narrow(table), file, pickle.HIGHEST_PROTOCOL)
+    except OSError as error:  # a write does not know the name of its file
+        raise OSError(error.errno, error.strerror, path) from error
     return Stored(path)
 
 
@@ -149,4 +156,11 @@ def _restore(content: Content) -> SampleTable:
     else:
         with open(content.path, "rb") as file:
             table = pickle.load(file)
+    return table
+
+
+def _widen(table: SampleTable) -> SampleTable:
+    """Return a table with tokens and labels of 8 bytes each again."""
+    if table.tokens.dtype == table.labels.dtype == np.int64:
+        return table
     return replace(table, tokens=table.tokens.astype(np.int64), labels=table.labels.astype(np.int64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from isal import isal_zlib
 
@@ -22,6 +22,7 @@ MAX_UNPACKED = 1 << 30
 """Bytes to which any gzip file may unpack (1 GiB)."""
 MAX_RATIO = 200
 """A larger gzip file may unpack to this many times its size."""
+UNPACK_ERROR = cast(type[Exception], isal_zlib.error)  # an instance in its stubs
 Line = tuple[int, bytes]
 """Number of a line, counted from 1, and its text."""
 
@@ -59,7 +60,7 @@ def unpack_chunks(stream: Any, name: str) -> Iterator[bytes]:
                 break
             try:
                 chunk = member.decompress(data, CHUNK)
-            except isal_zlib.error as error:
+            except UNPACK_ERROR as error:
                 raise _Damaged(str(error)) from None
             ended = member.eof
             data = member.unused_data if ended else member.unconsumed_tail

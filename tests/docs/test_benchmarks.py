@@ -24,6 +24,7 @@ NAMES = (
     "solve",
     "search",
     "sparse",
+    "auto",
     "reach",
     "constructions",
     "kernel",

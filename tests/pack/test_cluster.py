@@ -51,19 +51,3 @@ def test_a_cluster_that_loses_a_worker_and_its_scheduler_gives_the_same_bytes(tm
     assert complaints == ""
     assert "1,500 samples" in output
     assert content(tmp_path / "out") == content(tmp_path / "whole")
-
-
-def test_a_cluster_that_never_comes_back_is_replaced_by_resume(tmp_path):
-    (tmp_path / "a.jsonl").write_bytes(lines(samples(1500)))
-    with cluster(tmp_path) as dask:
-        process = start(tmp_path, "--dask", dask.address)
-        until(lambda: journal(tmp_path) >= 3, process)
-        process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=60)
-        assert process.returncode == 2
-        assert complaints == "Error: interrupted; batches on disk are complete; finish it with --resume\n"
-    done = start(tmp_path, "--resume", "--jobs", "2")
-    assert done.wait(60) == 0, done.communicate()
-    done.communicate()
-    pack_samples(tmp_path / "a.jsonl", tmp_path / "whole", jobs=1, **WINDOWS)
-    assert content(tmp_path / "out") == content(tmp_path / "whole")
