@@ -68,7 +68,8 @@ def column(result, name, number=0):
     return [record[name] for record in result.tables[number].records()]
 
 
-def test_solving_beside_another_checkout(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_solving_beside_another_checkout(monkeypatch):
     monkeypatch.setenv("MASKSYNTH_OLD", str(ROOT))
     monkeypatch.setattr(solving, "REPEATS", 1)
     monkeypatch.setattr(solving, "SOLVED", {"chains": solving.SOLVED["chains"]})
