@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.families import SOLVED
 from benchmarks.results import Result, Table, table
+from masksynth.solve import count_nodes
 from masksynth.tasks.instance_files import dumps
 
 HERE = Path(__file__).parent.parent
@@ -68,14 +69,16 @@ def measure_solving(max_size: int) -> Result:
     with TemporaryDirectory() as folder:
         file, output = Path(folder, "instance.json"), str(Path(folder, "out"))
         for name, family in SOLVED.items():
-            file.write_text(dumps(family(nodes)), encoding="utf-8")
+            instance = family(nodes)
+            file.write_text(dumps(instance), encoding="utf-8")
             [[limit]] = best(LIMIT, str(file))[:1]
             (positions, *new), *old = best(SOLVE, str(file), output)
             ratios = [f"{old[0][part + 1] / new[part]:.1f}" if old else "-" for part in range(3)]
             total = f"{sum(old[0][1:]) / sum(new):.1f}" if old else "-"
             seconds = [f"{part:.2f}" for part in new]
-            rows.append([name, f"{positions:,.0f}", *seconds, *ratios, total, f"{sum(new) / limit:.1f}"])
-    head = ["family", "positions", "load s", "solve s", "write s"]
+            size = f"{count_nodes(instance.family):,}"
+            rows.append([name, size, f"{positions:,.0f}", *seconds, *ratios, total, f"{sum(new) / limit:.1f}"])
+    head = ["family", "task nodes", "positions", "load s", "solve s", "write s"]
     head += ["old / new load", "old / new solve", "old / new write", "old / new all", "all / json.loads"]
     return Result((table(head, rows), measure_start()))
 

@@ -60,11 +60,24 @@ def merging(folder: Path) -> Iterator[tuple[str, str]]:
     )
 
 
+def solving(folder: Path) -> Iterator[tuple[str, str]]:
+    """Summarise solving from file to folder, and the start of the command."""
+    records, start = read_records("solve", folder), read_records("solve", folder, 1)
+    what = f"{round(max(r['task nodes'] for r in records), -4):,} task nodes, from file to folder"
+    yield f"{what}: masksynth before this release / now", _ratios(records, "old / new all", 1)
+    yield f"{what}: `solve` alone, before / now", _ratios(records, "old / new solve", 1)
+    yield f"{what}: now / `json.loads` of the file", _ratios(records, "all / json.loads")
+    seconds = [r for r in start if r["command"] in ("masksynth --version", "masksynth --help")]
+    yield "`masksynth --version` and `--help`, CPU seconds", _ratios(seconds, "CPU s", 2)
+    yield "`masksynth --version` and `--help`, before / now", _ratios(seconds, "old / new", 1)
+
+
 def packing(folder: Path) -> Iterator[tuple[str, str]]:
     """Summarise packing, training and block lists."""
     kernel, files = read_records("kernel", folder), read_records("packing", folder)
     for name, records in (("agent trajectories", kernel[:1]), ("other samples", kernel[1:])):
         yield f"merging {name} / the time that memory takes to move the bytes", _ratios(records, "kernel / limit", 1)
+        yield f"the same for {name} that go into one batch", _ratios(records, "one batch / limit", 1)
         yield f"a trie in Python that gives the same arrays / merging {name}", _ratios(records, "trie / kernel")
         yield f"a packer by AReaL's algorithm, without rows / merging {name}", _ratios(records, "first fit / kernel")
     loop = read_records("kernel", folder, 1)
@@ -81,6 +94,11 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
     }
     ratio = seconds["torch.compile(create_block_mask)"] / seconds["BlockMask"]
     yield "compiled `create_block_mask` / `masksynth.torch.block_mask`, 131,072 positions", f"{ratio:.0f}"
+    counted = largest(read_records("blocks", folder, 1), "positions")
+    faster = format_range((r["dense / runs"] for r in counted), 1)
+    yield "counting 1,048,576 positions in blocks, all blocks / runs of blocks", faster
+    memory = max(r["added MiB"] for r in counted), max(r["dense, added MiB"] for r in counted)
+    yield "the same, MiB above the mask at most, runs / all blocks", "{:.0f} / {:,.0f}".format(*memory)
 
 
 def searching(folder: Path) -> Iterator[tuple[str, str]]:
@@ -113,7 +131,7 @@ def others(folder: Path) -> Iterator[tuple[str, str]]:
     yield "fused softmax attention / attention tied on a tree, 65,536 positions, CPU", f"{ratio:.0f}"
 
 
-PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, packing, searching, others)
+PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, solving, packing, searching, others)
 
 
 def _ratios(records: Records, column: str, digits: int = 0) -> str:

@@ -90,9 +90,9 @@ def vocabulary_of(samples: Sequence[Sample]) -> int:
 
 
 def packed(samples: Sequence[Sample], max_length: int, merge: bool = True) -> list[PackedBatch]:
-    """Batches of at most ``max_length`` positions: merged within groups, or every sample in a group of its own."""
+    """Batches of at most ``max_length`` positions: merged, or every sample in a separate group of its own."""
     given = samples if merge else [{**one, "group": one["id"]} for one in samples]
-    return list(pack_batches(given, max_length=max_length))
+    return list(pack_batches(given, max_length=max_length, separate_groups=not merge))
 
 
 def model_of(setting: Setting, vocabulary: int, longest: int) -> torch.nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import UserDict
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -38,7 +39,7 @@ SECTIONS = {
 """Section -> name, function in ``masksynth.cli`` and summary of each command; summaries fit on lines of 80 columns."""
 
 
-class CommandTable(UserDict[str, click.Command]):
+class CommandTable(UserDict[str, Any]):
     """Subcommands by name; one is imported when it is looked up. ``data``: name -> ``module.function``."""
 
     def __getitem__(self, name: str) -> click.Command:

@@ -204,8 +204,8 @@ def _bound_line(summary: Summary, record: dict[str, Any]) -> str:
     """Return how far the number of positions is from the least one."""
     windows = f" in windows of up to {summary.window:,} samples" if record["windows"] > 1 else ""
     batches = f"for batches of {summary.max_length:,}{windows}"
-    price = record["lower_bound"] - record["lower_bound_split"]
-    groups = f"; groups that stay together take {price:,} of them" if price else ""
+    split = record["lower_bound_split"]
+    groups = f"; with groups split, at least {split:,}" if split < record["lower_bound"] else ""
     if record["proved_minimal"]:
         return f"{record['positions']:,} positions, proved minimal {batches}{groups}"
     share = record["gap"] / record["lower_bound"]

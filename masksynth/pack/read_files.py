@@ -25,6 +25,10 @@ from masksynth.tasks.parse_json import decode_text
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 STDIN = "<stdin>"
+ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+"""An escape: a surrogate pair, half of one, or another."""
 INSTANCE = re.compile(rb'\s*\{\s*"masksynth"\s*:')
 """Beginning of an instance file; looked for only if a file does not contain samples."""
 
@@ -172,6 +176,22 @@ def _decode_line(line: bytes, source: str) -> Any:
         words = {RecursionError: "nested too deeply", UnicodeDecodeError: "is not UTF-8 text"}.get(
             type(error), str(error)
         )
+        if isinstance(error, msgspec.MsgspecError) and (half := find_half(line)) is not None:
+            words = f"a string has {half}, which is half of a character"
         raise InvalidInstance(
             words, "", "give one JSON object per line; NaN and Infinity are not JSON", source
         ) from None
+
+
+def find_half(line: bytes) -> str | None:
+    r"""Return the first escape in a line that is one half of a surrogate pair without the other; None if there is none.
+
+    Examples
+    --------
+    >>> find_half(rb'{"text": "\ud83d\ude00 \ud83d"}'), find_half(rb'{"text": "\ud83d\ude00 \\ud83d"}')
+    ('\\ud83d', None)
+    """
+    for escape in ESCAPES.finditer(line):
+        if escape["half"]:
+            return "\\" + escape["half"].decode()
+    return None

@@ -60,9 +60,9 @@ def check_scalars(place: str, sample: Any) -> None:
     for name in ("id", "group"):
         _check_name(place, name, sample.get(name))
     weight = sample.get("weight")
-    if type(weight) is float or weight is None:
+    if weight is None or type(weight) is float:
         return
-    if not isinstance(weight, (int, float, np.integer, np.floating, type(None))) or isinstance(weight, bool):
+    if not isinstance(weight, (int, float, np.integer, np.floating)) or isinstance(weight, bool):
         raise InvalidInstance(f"{type(weight).__name__} is not a number", "$.weight", "give a number", place)
     try:
         float(weight)

@@ -121,10 +121,13 @@ def store_bytes(table: SampleTable) -> bytes:
 
 
 def store_file(folder: str, table: SampleTable) -> Stored:
-    """Write a table to a new file of a folder, for workers of this machine."""
+    """Write a table to a new file of a folder, for workers of this machine; an OSError names the file."""
     path = os.path.join(folder, token_hex(8))
-    with open(path, "wb") as file:
-        pickle.dump(_narrow(table), file, pickle.HIGHEST_PROTOCOL)
+    try:
+        with open(path, "wb") as file:
+            pickle.dump(_narrow(table), file, pickle.HIGHEST_PROTOCOL)
+    except OSError as error:  # a write does not know the name of its file
+        raise OSError(error.errno, error.strerror, path) from error
     return Stored(path)
 
 

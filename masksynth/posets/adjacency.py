@@ -55,7 +55,8 @@ def components(offset: NDArray[np.integer[Any]], key: NDArray[np.integer[Any]]) 
     [1, 0, 1]
     """
     starts, keys = _check_lists(offset, key)
-    query = np.repeat(np.arange(len(starts) - 1), np.diff(np.array(starts, np.int64)))
+    bounds = np.array(starts, np.int64)
+    query = np.repeat(np.arange(len(starts) - 1), bounds[1:] - bounds[:-1])
     if bool((key.astype(np.int64) <= query).all()):
         return np.arange(len(starts) - 1)  # causal: no cycles but loops
     component = [0] * (len(starts) - 1)

@@ -21,8 +21,9 @@ from masksynth.export.blocks import (
 from masksynth.export.forms import choose_form
 from masksynth.export.stored_forms import pack_form
 from masksynth.mask import Mask
+from masksynth.mask.block_runs import block_pairs
 from masksynth.mask.intervals import row_intervals
-from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, make_mask_mod
+from masksynth.torch.flex_mask import PADDING, BlockSize, MaskMod, make_block_mask, make_mask_mod
 from masksynth.torch.models.registered_attention import LayerBlockMask
 
 
@@ -114,8 +115,9 @@ def block_mask_of_rows(
 
 def unchecked_block_mask(mask: Mask, device: str | torch.device = "cpu", block_size: BlockSize = 128) -> BlockMask:
     """Return the BlockMask of the first table of a mask, as ``block_mask_of_rows`` does, without checking its lists."""
-    lists = block_lists(mask, 0, block_size)
-    return _make_block_mask(mask, 0, device, block_sizes(block_size), (lists, transposed_lists(lists)))
+    height, width = block_sizes(block_size)
+    pairs = torch.from_numpy(block_pairs(mask, 0, height, width)).to(device)
+    return make_block_mask(pairs, mask.size, (height, width), mask_mod_of_rows(mask, device))
 
 
 def _make_block_mask(

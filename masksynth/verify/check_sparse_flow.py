@@ -161,7 +161,7 @@ def _count_hops(tables: Sequence[Lists], query: int) -> Int64Array:
         rows = tables[-1 - layer] if len(tables) > 1 else tables[0]
         reading = new if len(tables) == 1 else np.flatnonzero(hops >= 0)
         keys = rows.item[repeat_ranges(rows.offset[:-1][reading], np.diff(rows.offset)[reading])]
-        new = distinct(keys[hops[keys] < 0])
+        new = distinct(keys[hops[keys] < 0].astype(np.int64))
         layer += 1
         hops[new] = layer
     return hops

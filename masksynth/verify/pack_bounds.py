@@ -234,7 +234,8 @@ def _count_needed(table: Any) -> Int64Array:
     """Return the number of tokens before the last trained label of each sample."""
     index = np.arange(len(table.labels)) + 1
     last = np.append(0, np.maximum.accumulate(np.where(table.labels == IGNORED, 0, index)))[table.offset[1:]]
-    return np.maximum(last - 1 - table.offset[:-1], 0)  # `last` counts from 1; a label before the sample gives 0
+    needed: Int64Array = np.maximum(last - 1 - table.offset[:-1], 0)  # `last` counts from 1; a label before it gives 0
+    return needed
 
 
 def _common_bytes(left: bytes, right: bytes) -> int:

@@ -138,7 +138,8 @@ def _sum_rows(mask: Any, words: UInt64Array) -> UInt64Array:
     """Return the sum of words over each row of the first table, modulo 2^64."""
     below = prefix_sums(words)
     before = prefix_sums(below.take(mask.key_end) - below.take(mask.key_start))  # take: int32 indices are not converted
-    return np.diff(before.take(mask.row_offset[0]))
+    sums: UInt64Array = np.diff(before.take(mask.row_offset[0]))
+    return sums
 
 
 def _sum_segments(segments: Any, value: UInt64Array, running: UInt64Array) -> UInt64Array:

@@ -35,7 +35,9 @@ def distinct(value: Int64Array) -> Int64Array:
     array([2, 5])
     """
     ordered = np.sort(value)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    values: Int64Array = ordered[first]
+    return values
 
 
 def repeat_ranges(first: Int64Array, count: Int64Array) -> Int64Array:

@@ -23,16 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.verify.bin_bounds import count_large, sum_feasible
 from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
 
 EXACT = 10
 """Most units of a class all partitions of which are tried."""
-SHARES = 16
-"""Most weights of a bin that are counted by number."""
 WIDEST = 1 << 16
 """Most pairs of classes and units that are compared to leave one unit out."""
-STEPS = 64
-"""Most thresholds of dual feasible functions that are tried."""
 PAIRS = 1 << 24
 """Most pairs of classes that are compared; beyond it, some classes keep N = 1, which is valid too."""
 
@@ -203,67 +200,8 @@ def _count_copies(
             rooms[index] = limit - int(weight[outer[~is_below[outer]]].sum())
     amount = weight[below]
     parts = float((amount * copies[below] / np.maximum(rooms, amount).clip(1)).sum()) + more / room
-    parts = max(parts, _sum_feasible(amount, copies[below], room), _count_large(np.repeat(amount, copies[below]), room))
+    parts = max(parts, sum_feasible(amount, copies[below], room), count_large(np.repeat(amount, copies[below]), room))
     return max(int(copies[below].max()), math.ceil(parts - 1e-6))
-
-
-def _sum_feasible(amount: Int64Array, copies: Int64Array, room: int) -> float:
-    """Return the greatest sum of a dual feasible function over weights that fill bins of ``room``.
-
-    Parameters
-    ----------
-    amount, copies : (m,) int64
-        Each weight, and how often it occurs.
-    room : int
-
-    Examples
-    --------
-    Three weights of 4 do not fit into one bin of 11, though their sum needs only 12 / 11.
-
-    >>> _sum_feasible(np.array([4, 4, 4]), np.array([1, 1, 1]), 11)
-    1.5
-    """
-    best = 0.0
-    for step in np.unique(amount[(amount > 0) & (2 * amount <= room)])[-STEPS:].tolist():
-        counted = np.where(amount > room - step, room, np.where(amount < step, 0, amount))
-        best = max(best, float((counted * copies).sum()) / room)
-    for parts in range(1, SHARES + 1):
-        # at most `parts` weights above room / (parts + 1) fit into a bin
-        scaled = (parts + 1) * amount
-        counted = np.where(scaled % room == 0, amount / room, scaled // room / parts)
-        best = max(best, float((counted * copies).sum()))
-    return best
-
-
-def _count_large(amount: Int64Array, room: int) -> int:
-    """Return a lower bound on the number of bins of ``room`` that large weights need, by counting.
-
-    At most k weights above room / (k + 1) fit into a bin. If there are n of them in B bins, n - (k - 1) B bins or more
-    have k, and the least of them fit there.
-
-    Parameters
-    ----------
-    amount : (m,) int64
-    room : int
-
-    Examples
-    --------
-    Two bins would have two and three weights, but no three fit.
-
-    >>> _count_large(np.array([4, 4, 4, 4, 4]), 11), _count_large(np.array([5, 5, 5, 6]), 15)
-    (3, 2)
-    """
-    best = 0
-    for most in range(1, SHARES + 1):
-        large = np.sort(amount[(most + 1) * amount > room])
-        least = prefix_sums(large)  # sums of the least 0, 1, ... of them
-        bins = -(-len(large) // most)
-        while (full := len(large) - (most - 1) * bins) > 0 and (
-            most * full > len(large) or least[most * full] > full * room
-        ):
-            bins += 1
-        best = max(best, bins)
-    return best
 
 
 def _find_nested(holdings: Holdings, limit: int) -> tuple[dict[int, Int64Array], dict[int, Int64Array]]:

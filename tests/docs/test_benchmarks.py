@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import clustering as cases
-from benchmarks import summary
+from benchmarks import solving, summary
 from benchmarks.command import main
 from benchmarks.results import FOLDER, Result, parse_cell, read_result, table, write_result
 from tests.docs.pages import DOCS, ROOT
@@ -21,8 +21,10 @@ FILES = ["gsm8k_rollouts", "preference_pairs", "reasoning_calls"]
 NAMES = (
     "merge",
     "trie",
+    "solve",
     "search",
     "sparse",
+    "auto",
     "reach",
     "constructions",
     "kernel",
@@ -65,6 +67,22 @@ def stored(name):
 
 def column(result, name, number=0):
     return [record[name] for record in result.tables[number].records()]
+
+
+@pytest.mark.slow
+def test_solving_beside_another_checkout(monkeypatch):
+    monkeypatch.setenv("MASKSYNTH_OLD", str(ROOT))
+    monkeypatch.setattr(solving, "REPEATS", 1)
+    monkeypatch.setattr(solving, "SOLVED", {"chains": solving.SOLVED["chains"]})
+    result = solving.measure_solving(100)
+    assert [part.columns for part in result.tables] == [part.columns for part in stored("solve").tables]
+    [record] = result.tables[0].records()
+    assert (record["family"], record["positions"]) == ("chains", "49")
+    assert all(0.1 < float(record[f"old / new {part}"]) < 10 for part in ("load", "solve", "write", "all"))
+    assert [record["command"] for record in result.tables[1].records()][:2] == [
+        "masksynth --version",
+        "masksynth --help",
+    ]
 
 
 @pytest.mark.slow

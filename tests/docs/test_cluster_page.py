@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from masksynth.search import dask
 from masksynth.search.job import SLICE
+from masksynth.workers import dask
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
 from tests.search.clusters import free_port

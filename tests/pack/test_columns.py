@@ -1,6 +1,9 @@
 """Columns as people have them: pads, masks instead of labels, first labels, no ids; the same on every road."""
 
+import errno
 import json
+import os
+import pickle
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from masksynth.pack import batch_arrays, open_packed, pack_batches, pack_samples
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.read_run import read_run
 from masksynth.pack.sample_columns import join, key_of
-from masksynth.pack.table_parts import join_parts
+from masksynth.pack.table_parts import join_parts, store_file
 from tests.pack.roads import ROADS, named
 
 road = pytest.mark.parametrize("road", ROADS)
@@ -288,3 +291,16 @@ def test_scalars_of_numpy_are_those_of_python(tmp_path):
     pack_samples([row], tmp_path / "out")
     [back] = unpack_samples(tmp_path / "out")
     assert back == {"id": 7, "group": "g", "weight": 0.5, "input_ids": [1, 2], "labels": [-100, 2]}
+
+
+def test_a_table_that_cannot_be_stored_is_an_error_that_names_its_file(tmp_path, monkeypatch):
+    """The files are in TMPDIR: without the name, its full disk looked like that of the target."""
+
+    def dump(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    [table] = tables_of([{"id": 0, "input_ids": [5, 6], "labels": [5, 6]}])
+    monkeypatch.setattr(pickle, "dump", dump)
+    with pytest.raises(OSError, match="No space left") as error:
+        store_file(str(tmp_path), table)
+    assert os.path.dirname(error.value.filename) == str(tmp_path)

@@ -227,7 +227,7 @@ def test_no_sample(tmp_path):
 def test_arranged_batches_hold_the_same_samples(tmp_path):
     """Another order of the positions is another layout of the same training."""
     pack_samples(DATA / "reasoning_calls.jsonl.gz", tmp_path / "packed")
-    arrange_packed(tmp_path / "packed", tmp_path / "arranged", ArrangeOptions(4), lambda *_: None)
+    arrange_packed(tmp_path / "packed", tmp_path / "arranged", ArrangeOptions(128), lambda *_: None)
     assert list(unpack_samples(tmp_path / "arranged")) == list(unpack_samples(tmp_path / "packed"))
     table = join(list(read_samples(DATA / "reasoning_calls.jsonl.gz")))
     [batch] = open_packed(tmp_path / "arranged")

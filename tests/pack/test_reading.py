@@ -325,7 +325,7 @@ LINE_FAULTS = {
     ),
     "half of a surrogate pair": (
         b'{"id":1,"input_ids":[5],"labels":[-100],"text":"\\ud800"}',
-        "give one JSON object per line",
+        "a string has \\ud800, which is half of a character",
     ),
 }
 
@@ -452,9 +452,9 @@ def test_a_large_gzip_file_is_no_bomb(tmp_path, monkeypatch):
 
 
 def test_the_cost_of_a_long_line_is_linear():
-    """Four times the bytes through a pipe take about four times the time.
+    """Sixteen times the bytes through a pipe take far less than 100 times the time.
 
-    Putting the pieces together anew for each takes 16 times.
+    Putting the pieces together anew for each takes 256 times.
     """
 
     class Pipe(io.RawIOBase):
@@ -479,7 +479,7 @@ def test_the_cost_of_a_long_line_is_linear():
         return time.process_time() - begun
 
     seconds(1 << 20)  # both sizes below are beyond those that malloc takes from its heap
-    assert min(seconds(1 << 26) for _ in range(3)) < 10 * min(seconds(1 << 24) for _ in range(3))
+    assert min(seconds(1 << 26) for _ in range(3)) < 100 * min(seconds(1 << 22) for _ in range(3))
 
 
 def test_a_list_of_another_type_is_named():

@@ -157,7 +157,7 @@ def test_ctrl_c_while_the_scheduler_is_away(tmp_path):
 
 GIVES_UP = """
 from masksynth.cli import main
-from masksynth.search import dask
+from masksynth.workers import dask
 
 dask.AWAY = 2
 main(["search", "instances", "--backend", "faulty", "-o", "r.jsonl", "--dask", "{address}"])

@@ -57,7 +57,7 @@ FAULTS = {
     "child": ("child", "killed after 5 s"),
 }
 OPTIONS = ("instances", "--backend", "faulty", "--jobs", "2")
-FAR = ("--jobs", "4", "--kill-after", "5", "--memory", "1500")
+FAR = ("--jobs", "4", "--kill-after", "5", "--memory", "700")
 
 
 def test_every_fault_among_good_instances(tmp_path):

@@ -151,7 +151,10 @@ def test_ctrl_c_leaves_the_best_answer_and_no_process(tmp_path):
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert running.stdout.readline() == "ready\n"
-    time.sleep(4)
+    until = time.monotonic() + 60
+    while not children(running.pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(1)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert (out.split()[0], err) == ("FEASIBLE", "")

@@ -47,7 +47,7 @@ def subjects(tmp_path_factory):
     write_answer(folder / "answer", solution_record(merged), merged)
     long = {"id": "a", "group": 1, "input_ids": list(range(8)), "labels": [-100, *range(1, 8)]}
     short = {"id": "b", "group": 2, "input_ids": list(range(SIZE + 1)), "labels": [-100, *range(1, SIZE + 1)]}
-    pack_samples([long, short], folder / "packed", max_length=8)
+    pack_samples([long, short], folder / "packed", max_length=8, separate_groups=True)
     return folder
 
 

@@ -1,5 +1,7 @@
 """Lower bounds on batches of overlapping sets: never above the least sum of all partitions, and often equal."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -75,7 +77,7 @@ def test_paths_of_a_tree(texts, more):
     texts = sorted(texts)
     shared = [0] + [
         next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-        for left, right in zip(texts, texts[1:], strict=False)
+        for left, right in pairwise(texts)
     ]
     tree = sum_copies([len(text) for text in texts], shared, limit)
     prefixes = {node: i for i, node in enumerate(sorted({tuple(t[: k + 1]) for t in texts for k in range(len(t))}))}

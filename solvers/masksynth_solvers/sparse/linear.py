@@ -28,14 +28,18 @@ class Linear:
     """The engine ``ilp``. A slice lasts ``effort`` seconds and continues where the last one ended."""
 
     def __init__(self, formula: Formula, seed: int) -> None:
-        from ortools.linear_solver import pywraplp
-
-        self.formula = formula
+        self.formula, self.seed = formula, seed
         self.tolerance = TOLERANCE * (1 + sum(formula.weights.values()))
         if self.tolerance >= 0.5:
             raise Unsupported(
                 "ilp: the weights are too large for floating point; scale them down, or use another backend"
             )
+        self._build()
+
+    def _build(self) -> None:
+        from ortools.linear_solver import pywraplp
+
+        formula, seed = self.formula, self.seed
         self.solver: Any = pywraplp.Solver.CreateSolver("SCIP")
         if self.solver is None:
             raise MasksynthError("this build of ortools has no SCIP")
@@ -59,6 +63,11 @@ class Linear:
             true = [number for number, variable in enumerate(self.variables) if variable.solution_value() > 0.5]
             chosen = self.formula.chosen(true)
             known = known.found(chosen, self.formula.cost(chosen), "ilp")
+        elif native == self.solver.ABNORMAL and interrupted:  # SCIP cannot continue what was stopped at this point
+            self._build()
+            if monotonic() < end:
+                raise KeyboardInterrupt
+            return known
         elif native != self.solver.NOT_SOLVED:
             raise MasksynthError(f"SCIP returned status {native} to a problem that has a solution")
         if interrupted and monotonic() < end:
