@@ -84,7 +84,7 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     "--jobs",
     type=click.IntRange(1, 4096),
     metavar="COUNT",
-    help="Worker processes [default: processors; 1 for pipes and small files].",
+    help="Worker processes [default: 1, which is this process].",
 )
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Merge on the workers of this Dask scheduler.")
 @click.option("--resume", is_flag=True, help="Finish a run that was killed or stopped.")

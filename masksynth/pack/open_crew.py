@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from masksynth.pack.read_run import HERE, Parsing
 from masksynth.pack.table_parts import store_bytes, store_file
 from masksynth.pack.write_folder import TABLES
 from masksynth.workers.ordered import Crew
-from masksynth.workers.pool import ExternalPool, LocalPool, PoolOptions, check_workers, count_processors
+from masksynth.workers.pool import ExternalPool, LocalPool, PoolOptions, check_workers
 
-LARGE = 1 << 24
-"""Bytes of files (16 MiB) from which on starting worker processes pays."""
 EXECUTOR_JOBS = 32
 """Number of jobs on an executor that does not tell the number of its workers."""
 
@@ -42,12 +38,9 @@ def open_crew(jobs: int, executor: Executor | None, draft: Path | None) -> Itera
             pool.close()
 
 
-def choose_jobs(jobs: int | None, executor: Executor | None, places: Sequence[Any] | None) -> int:
-    """Return the number of jobs of a run: as given, or by the executor, the processors and the size of the input."""
+def choose_jobs(jobs: int | None, executor: Executor | None) -> int:
+    """Return the number of jobs of a run: as given, by the workers of the executor, or 1."""
     check_workers(jobs, executor)
     if jobs is not None:
         return jobs
-    if executor is not None:
-        return getattr(executor, "_max_workers", None) or EXECUTOR_JOBS
-    files = [place for place in places or () if isinstance(place, (str, Path)) and os.path.isfile(place)]
-    return count_processors() if sum(map(os.path.getsize, files)) >= LARGE else 1
+    return 1 if executor is None else getattr(executor, "_max_workers", None) or EXECUTOR_JOBS

@@ -135,8 +135,7 @@ def pack_samples(
         Replace a packed folder, or begin an unfinished run again.
     jobs : int, optional
         Number of worker processes that parse, merge and check; with 1 all is done in this process. The result is the
-        same for any number. Default: one for each processor, or 1 if the input is not in files or these are small. With
-        an executor: the number of its workers.
+        same for any number. Default: 1; with an executor, the number of its workers.
     executor : concurrent.futures.Executor, optional
         Where jobs run instead of worker processes of this machine, for instance ``client.get_executor()`` of Dask. It
         is not shut down.
@@ -172,7 +171,7 @@ def pack_samples(
     places = places_of(samples)
     inputs = [place for place in places or () if isinstance(place, (str, Path)) and place != "-"]
     summary = Summary(max_length, int(window), missing={*token_fields, *key_fields})
-    count = choose_jobs(jobs, executor, places)
+    count = choose_jobs(jobs, executor)
     try:
         settings = msgspec.to_builtins(options)
         with (

@@ -9,16 +9,16 @@ import random
 import signal
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count, islice
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from loky import ProcessPoolExecutor
 
 from masksynth.errors import InvalidInstance
 from masksynth.pack import pack_samples, text_lines
@@ -164,11 +164,12 @@ def test_an_executor_that_breaks_ends_the_run_and_resume_finishes_it(files):
     def progress(_):
         windows.append(True)
         if len(windows) == 3:
-            for process in list(executor._processes.values()):
-                process.kill()
+            for pid in workers():
+                kill(pid)
 
+    # with the executor of the standard library, whose workers were killed, this test sometimes did not end
     with (
-        ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor,
+        ProcessPoolExecutor(2) as executor,
         pytest.raises(ExecutorBroke, match="takes no more jobs"),
     ):
         pack_samples(files / "a.jsonl", files / "out", executor=executor, progress=progress, **OPTIONS)
