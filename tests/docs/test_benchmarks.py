@@ -28,6 +28,7 @@ NAMES = (
     "reach",
     "constructions",
     "kernel",
+    "filling",
     "packing",
     "pipe",
     "arrange",
