@@ -216,6 +216,9 @@ def test_resume_refuses_another_file_and_other_options(tmp_path):
     path = unfinished(tmp_path)
     said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", "--max-length", "999"))
     assert "the run was begun with" in said
+    for option in ("--split-groups", "--separate-groups"):
+        said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume", option))
+        assert "the run was begun with" in said
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[4:]))
     said = refused(here("pack", path, "-o", tmp_path / "out", "--window", "100", "--resume"))
