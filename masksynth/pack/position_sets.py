@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from masksynth.mask.csr import indptr, prefix_sums, repeat_index, repeat_ranges, run_starts
+from masksynth.mask.csr import indptr, prefix_sums, repeat_index, repeat_ranges, row_of_entry, run_starts
 from masksynth.mask.intervals import coalesce_sorted
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.position_layout import Piece
@@ -100,7 +100,7 @@ def forest_of_sets(sets: PositionSets) -> Forest:
     count = np.bincount(sets.position)
     rank = np.empty(len(count), np.int32)
     rank[np.argsort(-count, kind="stable")] = np.arange(len(count))
-    sample = np.repeat(np.arange(len(sets.offset) - 1), np.diff(sets.offset))
+    sample = row_of_entry(sets.offset)
     code = rank[sets.position]
     code = code[np.lexsort((code, sample))]
     text = memoryview(code.astype(">i4").tobytes())  # big-endian bytes sort as the numbers do
