@@ -272,3 +272,22 @@ def test_segments_are_stored_as_ranges(tmp_path):
     assert (tmp_path / "out" / "manifest.json").stat().st_size < 40_000
     [back] = unpack_samples(tmp_path / "out")
     assert back["segments"][50]["sees"] == [[0, 50]]
+
+
+def test_the_summary_counts_named_groups():
+    """An integer and a text name different groups; samples without a group are none."""
+    rows = [
+        {"id": number, "input_ids": [1, 2], "labels": [-100, 2], **({} if group is None else {"group": group})}
+        for number, group in enumerate([1, "1", None, 1, None])
+    ]
+    assert pack_samples(rows, None).record()["groups"] == 2
+    assert pack_samples(rows[2:3], None).record()["groups"] == 0
+
+
+def test_a_packed_folder_is_kept_by_default(tmp_path):
+    rows = [{"id": 0, "input_ids": [1, 2], "labels": [-100, 2]}]
+    pack_samples(rows, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(InvalidInstance, match="not empty"):
+        pack_samples([{**rows[0], "id": 1}], tmp_path / "out")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
