@@ -32,6 +32,8 @@ JOB_SIZE_LIMIT = 200
 """Maximum number of instances in one job."""
 RETRY_LIMIT = 8
 """How often a job that an executor lost is submitted again."""
+IN_TRANSIT = 5.0
+"""Seconds after an executor lost a job in which the results of others that it ran may still arrive."""
 LONGEST_PAUSE = 30.0
 """Longest pause in seconds before a job is submitted again; the first is 0.25 s, and each one doubles."""
 UNFINISHED = "not finished: the budget of"
@@ -68,6 +70,7 @@ class Batch:
         self.seconds_per_instance = SLICE
         self.error: BaseException | None = None
         self.not_before = 0.0
+        self.lost_at = 0.0  # when the executor lost a job; 0 if all results have arrived since, or were given up
 
     def results(self) -> Generator[Result, None, None]:
         """Yield each result as soon as it is available."""
@@ -169,7 +172,18 @@ class Batch:
             sleep(max(0.0, min(max(until, self.not_before), self.deadline) - now))
         for future in [future for future in self.running if future.done()]:
             self._finish_races(self._take_results(future))
+        self._give_up_results_in_transit()
         self._kill_overdue()
+
+    def _give_up_results_in_transit(self) -> None:
+        """Submit jobs again that ran when others were lost: Dask never ends those whose results were on the way."""
+        if not self.lost_at or monotonic() < self.lost_at + IN_TRANSIT:
+            return
+        for future in [future for future in self.running if self.pool.since(future) < self.lost_at]:
+            job = self.running.pop(future)
+            self.pool.kill(future)
+            self._finish_races(self._handle_loss(job, CancelledError()))
+        self.lost_at = 0.0
 
     def _poll_interval(self) -> float:
         """Return how long to wait: shorter while a worker is idle and the source may produce an instance."""
@@ -208,7 +222,8 @@ class Batch:
     def _handle_loss(self, job: Job, error: BaseException, seconds: float = 0.0) -> list[Race]:
         """Process a job without results: submit it again, split it, or fail it; return the races with new results."""
         if isinstance(error, CancelledError) and job.tries < RETRY_LIMIT:
-            self.not_before = monotonic() + min(LONGEST_PAUSE, 0.25 * 2**job.tries)
+            self.lost_at = monotonic()
+            self.not_before = self.lost_at + min(LONGEST_PAUSE, 0.25 * 2**job.tries)
             self.waiting.appendleft(replace(job, tries=job.tries + 1))
             return []
         if isinstance(self.pool, ExternalPool) and (isinstance(error, BrokenExecutor) or is_shut(error)):
