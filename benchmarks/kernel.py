@@ -4,7 +4,7 @@ The kernel is all that ``seconds.merge`` covers: from a window's columns to the 
 (bytes of tokens and labels + bytes of the batches' arrays) / (bytes per second that ``numpy.copyto`` copies between two
 arrays far larger than the caches). *one batch* is the kernel where all samples go into one batch, beside the limit of
 that: nothing is distributed over batches. Methods take turns in one process for each data set, in CPU seconds, the
-least of ``ROUNDS``. The trie is told which samples each batch has, and their order, so that it gives the same arrays;
+least of ``ROUNDS``. The trie is given the samples of each batch in order, so that it gives the same arrays;
 the peer's packer chooses its own batches, across groups, and builds no rows. Both get Python lists, whose making is not
 measured.
 

@@ -29,7 +29,7 @@ def forest_mask(parent: Int64Array) -> Mask:
     ■ · · ■
     """
     place = np.arange(len(parent))
-    head = np.flatnonzero(parent != place - 1)  # the lowest node of each path; -1 is no parent of node 0
+    head = np.flatnonzero(parent != place - 1)  # the lowest node of each path; node 0 has no parent
     head = np.union1d(head, np.zeros(min(len(parent), 1), np.int64))
     path = np.searchsorted(head, place, side="right") - 1
     below = _intervals_below(head.tolist(), parent[head].tolist(), path.tolist())

@@ -149,7 +149,7 @@ def sort_texts(code: AnyArray, offset: Int64Array, length: Int64Array, key: Int6
 
 
 def chain_ends(texts: Iterable[bytes]) -> tuple[list[bytes], Int64Array]:
-    """Return the texts that are no prefixes of their successors, and their indices.
+    """Return the texts that are not prefixes of their successors, and their indices.
 
     Examples
     --------

@@ -54,7 +54,7 @@ WORD = 32
 CELLS = 1 << 22
 """Blocks of a grid that are listed at once."""
 LARGE_LISTS = 1 << 29
-"""Bytes of block lists, 16 for each block, above which their size is told before they are built."""
+"""Bytes of block lists, 16 for each block, above which their size is printed before they are built."""
 NEVER = 2**31 - 1
 """Rank of a key outside a chain."""
 

@@ -20,24 +20,13 @@ from masksynth.pack.subforests import count_positions
 from masksynth.verify.pack_bounds import bound_positions
 from tests.pack.families import family_of, merged_of
 from tests.pack.strategies import ROUTE, causal_samples, segmented_samples
+from tests.partitions import partitions
 
 MODES = st.sampled_from(["together", "together", "split", "separate"])
 
 
 def options_of(mode):
     return {"split_groups": mode == "split", "separate_groups": mode == "separate"}
-
-
-def partitions(items):
-    """All partitions of a list."""
-    if not items:
-        yield []
-        return
-    first, *rest = items
-    for parts in partitions(rest):
-        yield [[first], *parts]
-        for i, part in enumerate(parts):
-            yield [*parts[:i], [first, *part], *parts[i + 1 :]]
 
 
 def positions_of(samples, separate):

@@ -8,17 +8,7 @@ from hypothesis import strategies as st
 
 from masksynth.pack.regrow import holdings_of, least_bins, least_positions
 from tests.pack.test_layout import chained, forest_of_texts
-
-
-def partitions(items):
-    """All ways to distribute some items over parts."""
-    if not items:
-        yield []
-        return
-    for rest in partitions(items[1:]):
-        yield [[items[0]], *rest]
-        for index, part in enumerate(rest):
-            yield [*rest[:index], [items[0], *part], *rest[index + 1 :]]
+from tests.partitions import partitions
 
 
 @settings(max_examples=60, deadline=None)

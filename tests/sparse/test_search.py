@@ -91,9 +91,9 @@ def shared(relation, layers, names, seconds):
 
 @pytest.mark.parametrize("names", [("sat", "maxsat"), ("sat", "maxsat", "cpsat")])
 def test_engines_in_processes_of_their_own_prove_the_same_optimum(names):
-    told = shared(chain(15), 2, names, 200)
-    assert (told[-1].lower, told[-1].upper) == (34 - 14, 34 - 14)
-    assert all(after.lower >= before.lower and after.upper <= before.upper for before, after in pairwise(told))
+    standings = shared(chain(15), 2, names, 200)
+    assert (standings[-1].lower, standings[-1].upper) == (34 - 14, 34 - 14)
+    assert all(after.lower >= before.lower and after.upper <= before.upper for before, after in pairwise(standings))
     assert not children()
 
 
@@ -127,16 +127,16 @@ def killed_while(search, count):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found in /proc")
 def test_an_engine_that_is_killed_is_missed_but_the_search_goes_on():
-    told = killed_while(lambda: shared(HARD, 2, ("sat", "maxsat"), 6), 1)
-    assert len(told) > 1
-    assert told[-1].upper <= told[0].upper
+    standings = killed_while(lambda: shared(HARD, 2, ("sat", "maxsat"), 6), 1)
+    assert len(standings) > 1
+    assert standings[-1].upper <= standings[0].upper
     assert not children()
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found in /proc")
 def test_a_search_whose_other_engines_are_killed_goes_on_alone():
-    told = killed_while(lambda: shared(chain(16), 2, ("sat", "maxsat", "cpsat"), 200), 2)
-    assert (told[-1].lower, told[-1].upper) == (38 - 15, 38 - 15)
+    standings = killed_while(lambda: shared(chain(16), 2, ("sat", "maxsat", "cpsat"), 200), 2)
+    assert (standings[-1].lower, standings[-1].upper) == (38 - 15, 38 - 15)
     assert not children()
 
 

@@ -10,18 +10,7 @@ from hypothesis import strategies as st
 from masksynth.verify import set_bounds
 from masksynth.verify.pack_bounds import sum_copies
 from masksynth.verify.set_bounds import bound_sets, classes_of_nodes
-
-
-def partitions(items):
-    """All partitions of a list."""
-    if not items:
-        yield []
-        return
-    first, *rest = items
-    for parts in partitions(rest):
-        yield [[first], *parts]
-        for i, part in enumerate(parts):
-            yield [*parts[:i], [first, *part], *parts[i + 1 :]]
+from tests.partitions import partitions
 
 
 def least_sum(sets, weight, limit):
