@@ -57,7 +57,7 @@ def test_sparse_round_trip(tmp_path):
     assert read_merged(write(tmp_path / "out", merged)) == merged
 
 
-@pytest.mark.parametrize("size", [1, 40, 8192, 8193])
+@pytest.mark.parametrize("size", [1, 40, 8192, 8193, 20_000])
 def test_sparse_answers_come_back(size, tmp_path):
     """Dense with an npz up to 8,192 positions, off-diagonal edges above, whatever the number of intervals in a row."""
     merged = merged_task(hub_mask(size), sparse=True)

@@ -389,7 +389,7 @@ def test_ctrl_c_pressed_again_and_again_in_the_middle_of_long_searches(tmp_path)
 def test_ctrl_c_at_any_time_leaves_whole_lines_and_no_process(tmp_path):
     folder(tmp_path / "instances", {f"s{number:02}": f"sleep 0.05 #{number}" for number in range(30)})
     chance, out = random.Random(7), tmp_path / "r.jsonl"
-    for turn in range(5):
+    for turn in range(8):
         process = start(tmp_path, *OPTIONS, "-o", out, *(["--resume"] if turn else []))
         time.sleep(chance.uniform(0.6, 2.2))
         os.killpg(process.pid, signal.SIGINT)
