@@ -43,10 +43,13 @@ def units_of(group: Int64Array, sizes: Int64Array, limit: int) -> Int64Array:
     --------
     >>> units_of(np.array([1, 0, 1, 0, -1]), np.array([9, 8]), 8).tolist()
     [0, 1, 0, 2, 3]
+    >>> units_of(np.array([-1, 2]), np.array([0, 0, 6]), 6).tolist()
+    [0, 1]
     """
     alone = group < 0
     alone[~alone] = sizes[group[~alone]] > limit
-    return _renumber(np.where(alone, len(group) + np.arange(len(group)), group))
+    # numbers from G on name no group
+    return _renumber(np.where(alone, len(sizes) + np.arange(len(group)), group))
 
 
 def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
