@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,11 +16,14 @@ import torch
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch.folding.backbone import Found, find_backbone, inner_models, is_transformers
-from masksynth.torch.folding.call_arguments import name_arguments, read_call
-from masksynth.torch.folding.merge_call import Limits, Masks, Merged, merge_call
+from masksynth.torch.folding.call_arguments import Call, name_arguments, read_call
+from masksynth.torch.folding.compare_rows import compare_rows
+from masksynth.torch.folding.fold_check import check_call
+from masksynth.torch.folding.merge_call import Limits, Masks, Merged, merge_rows, read_call_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.module_hooks import attach, is_attached
 from masksynth.torch.folding.report import FoldReport
+from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import Unfolding, unfold
 
 PLAN = "masksynth_unfolding"
@@ -107,8 +111,19 @@ class Fold:
         call = read_call(name_arguments(self._signature, args, kwargs))
         if isinstance(call, str):
             return call
-        with self._bypass():  # the facts are read by running the backbone
-            return merge_call(call, self._facts, self._masks, self._limits)
+        with self._bypass():  # facts are read, and rows compared, by running the backbone
+            rows = read_call_rows(call, self._facts)
+            if isinstance(rows, str):
+                return rows
+            merged = merge_rows(call, rows, self._facts, self._masks, self._limits)
+            compare = partial(self._compare, call)
+            checks = check_call(self.backbone, call, rows, merged, self._facts, compare)
+        with self._lock:
+            self._counts["checks"] += checks
+        return merged
+
+    def _compare(self, call: Call, rows: TokenRows) -> str | None:
+        return compare_rows(self.backbone, call, rows, self._facts, self._masks, self._limits)
 
     def _after(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         """Return the output of a merged call in the shape of its rows."""
@@ -196,6 +211,11 @@ def fold(
         raise InvalidInstance(f"min_ratio: expected a number of at least 1, got {min_ratio!r}", "")
     if max_length is not None and not (type(max_length) is int and max_length > 0):
         raise InvalidInstance(f"max_length: expected a positive integer, got {max_length!r}", "")
+    if getattr(getattr(model, "dynamo_ctx", None), "fullgraph", False):
+        remedy = "compile the layers, or the model without fullgraph=True"
+        raise Unsupported(
+            f"a model compiled with fullgraph=True cannot merge rows, which is done on the host; {remedy}"
+        )
     found = find_backbone(model, backbone, masks is not None)
     if is_attached(found.backbone):
         fact = f"{type(found.backbone).__name__} is folded already"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from masksynth.errors import Unsupported
 from masksynth.export.mask_arrays import MAX_DENSE
-from masksynth.mask.typing import BoolArray
+from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.torch.folding.call_arguments import Call
 from masksynth.torch.folding.merged_masks import model_mask
 from masksynth.torch.folding.merged_rows import MergedRows, cut_forest, lay_out_rows, padded_length, sequence_forest
@@ -52,39 +52,35 @@ class Merged:
         All arguments, by name.
     unfolding : Unfolding
         How its output becomes that of the rows.
-    rows : TokenRows
+    places : (U,) int64 array
+        ``row * N + position`` of each real token.
     tokens, positions : int
         Real tokens of the call, and positions of the merged one.
     """
 
     arguments: dict[str, Any]
     unfolding: Unfolding
-    rows: TokenRows
+    places: Int64Array
     tokens: int
     positions: int
 
 
-def merge_call(call: Call, facts: ModelFacts | None, masks: Masks | None, limits: Limits) -> Merged | str:
-    """Return the merged call, or the reason why it passes through.
+def merge_rows(
+    call: Call, rows: TokenRows, facts: ModelFacts | None, masks: Masks | None, limits: Limits
+) -> Merged | str:
+    """Return the merged call of some rows of a call, or the reason why it passes through.
 
     Parameters
     ----------
     call : Call
+    rows : TokenRows
     facts : ModelFacts or None
         Of the backbone, if it is of transformers.
     masks : callable or None
         Makes the mask where there are no facts.
     limits : Limits
-
-    Raises
-    ------
-    Unsupported
-        If packed rows attend to one another in the model.
     """
     record = None if facts is None else facts.record()
-    rows = read_call_rows(call, facts)
-    if isinstance(rows, str):
-        return rows
     windows = record is not None and any(reach.limited for reach in record.layers)
     table, forest = sequence_forest(rows, windows)
     dense = record is not None and record.attention != "flex"
@@ -112,6 +108,7 @@ def read_call_rows(call: Call, facts: ModelFacts | None) -> TokenRows | str:
     ids = call.ids.cpu().numpy().astype(np.int64, copy=False)
     mask = None if call.mask is None else call.mask.cpu().numpy() != 0
     if call.positions is None:
+        _refuse_lengths(call)
         given = (
             facts.default_positions(ids, mask) if facts else np.broadcast_to(np.arange(ids.shape[1]), (1, *ids.shape))
         )
@@ -122,9 +119,18 @@ def read_call_rows(call: Call, facts: ModelFacts | None) -> TokenRows | str:
     starts = packed_starts(given[0]) if mask is None else None
     if starts is not None and len(given) > 1:
         return "argument position_ids"
+    if starts is None:
+        _refuse_lengths(call)
     rows = read_rows(ids, mask, given, starts)
     _check_separation(call, rows, starts, facts)
     return rows
+
+
+def _refuse_lengths(call: Call) -> None:
+    """Raise if varlen arguments describe several rows in one, which only position ids that restart keep apart here."""
+    if call.lengths is not None and len(call.lengths) - 1 > len(call.ids):
+        fact = f"cu_seq_lens_q describes {len(call.lengths) - 1} packed rows, but no position_ids restart there"
+        raise Unsupported(f"{fact}; pass position_ids that restart at each row, and attention_mask=None")
 
 
 def _check_separation(call: Call, rows: TokenRows, starts: BoolArray | None, facts: ModelFacts | None) -> None:
@@ -166,4 +172,4 @@ def _merged_call(
         arguments["use_cache"] = False
     place = tensor(rows.place) if rows.padded else None
     unfolding = Unfolding(rows.shape, merged.shape, place, tensor(merged.place))
-    return Merged(arguments, unfolding, rows, len(rows.tokens), merged.live)
+    return Merged(arguments, unfolding, merged.place, len(rows.tokens), merged.live)

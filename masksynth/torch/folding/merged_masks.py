@@ -25,7 +25,7 @@ BLOCK = 128
 
 
 LISTS = tuple(f"{part}_{name}" for part in ("kv", "full_kv", "q", "full_q") for name in ("num_blocks", "indices"))
-"""Attributes of a BlockMask, in the order of its arguments."""
+"""The block lists of a BlockMask."""
 
 
 def model_mask(merged: MergedRows, record: Architecture, device: torch.device) -> Any:
@@ -87,8 +87,8 @@ def stack_block_masks(parts: list[BlockMask]) -> BlockMask:
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
-    lists: list[Any] = [torch.cat([getattr(part, name) for part in parts]) for name in LISTS]
-    return BlockMask(first.seq_lengths, *lists, first.BLOCK_SIZE, first.mask_mod)
+    lists: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in LISTS}
+    return BlockMask(seq_lengths=first.seq_lengths, **lists, BLOCK_SIZE=first.BLOCK_SIZE, mask_mod=first.mask_mod)
 
 
 def _fill_rows(mask: Mask, size: int) -> Mask:

@@ -10,9 +10,16 @@ import torch
 from masksynth.errors import Unsupported
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.torch.folding.default_positions import Rule, read_rule, separates_packed
-from masksynth.torch.models.architecture import Architecture
+from masksynth.torch.models.architecture import FALLBACK, Architecture
 from masksynth.torch.models.read_architecture import read_architecture
 from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
+
+
+def _read(backbone: Any) -> Architecture:
+    try:
+        return read_architecture(backbone)
+    except Unsupported as error:
+        raise Unsupported(str(error).replace(FALLBACK, "train it without fold")) from None
 
 
 class ModelFacts:
@@ -54,7 +61,7 @@ class ModelFacts:
         """Return the record of the backbone as it runs now."""
         key = self.setting[:2]
         if key not in self._records:
-            record = read_architecture(self.backbone)
+            record = _read(self.backbone)
             if not record.causal:
                 fact = (
                     f"{record.model} is not causal: a row's tokens attend to later ones, which other rows do not share"
