@@ -136,7 +136,7 @@ def _refuse_lengths(call: Call) -> None:
 def _check_separation(call: Call, rows: TokenRows, starts: BoolArray | None, facts: ModelFacts | None) -> None:
     """Raise if packed rows are not kept apart by the model."""
     if starts is not None and facts is not None and len(rows) > len(call.ids):
-        facts.require_separation()
+        facts.require_separation(call.use_cache)
     if call.mask is not None and len(rows.positions) == 1:
         within = np.ones(len(rows.tokens), bool)
         within[rows.offset[:-1]] = False
@@ -170,6 +170,6 @@ def _merged_call(
     arguments = {**call.others, "input_ids": ids, "position_ids": positions, "attention_mask": mask}
     if record is not None:
         arguments["use_cache"] = False
-    place = tensor(rows.place) if rows.padded else None
+    place = None if rows.complete else tensor(rows.place)
     unfolding = Unfolding(rows.shape, merged.shape, place, tensor(merged.place))
     return Merged(arguments, unfolding, merged.place, len(rows.tokens), merged.live)
