@@ -8,7 +8,7 @@ units that are added, so that equal samples give equal batches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,7 +85,8 @@ def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, leas
     batches = [np.flatnonzero(batch == number) for number in range(int(batch.max()) + 1)]
     sizes = [int(holdings.weight[_holds(holdings, units)].sum()) for units in batches]
     effort = ROUNDS * len(batch)
-    grown, grown_sizes = _grow(holdings, np.arange(len(batch)), limit, np.ones(len(batch)))
+    common = _without_own_nodes(holdings)
+    grown, grown_sizes = _grow(common, np.arange(len(batch)), limit, np.ones(len(batch)))
     if (sum(grown_sizes), len(grown)) < (sum(sizes), len(batches)):
         batches, sizes = grown, grown_sizes
     held = np.array([_holds(holdings, units) for units in batches])
@@ -96,7 +97,7 @@ def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, leas
         chosen = _choose_related(holdings, held, rng)
         units = np.concatenate([batches[k] for k in chosen.tolist()])
         effort -= len(units)
-        grown, grown_sizes = _grow(holdings, units, limit, rng.uniform(0.7, 1.3, len(batch)))
+        grown, grown_sizes = _grow(common, units, limit, rng.uniform(0.7, 1.3, len(batch)))
         cost, before = (sum(grown_sizes), len(grown)), (sum(sizes[k] for k in chosen.tolist()), len(chosen))
         unchanged = 0 if cost < before else unchanged + 1
         if cost <= before:
@@ -153,6 +154,14 @@ def _holds(holdings: Holdings, units: Int64Array) -> BoolArray:
     held = np.zeros(len(holdings.weight), bool)
     held[holdings.node[repeat_ranges(start, holdings.node_offset[units + 1] - start)]] = True
     return held
+
+
+def _without_own_nodes(holdings: Holdings) -> Holdings:
+    """Return the holdings, where the nodes that only one unit holds are not listed: they are new in any batch."""
+    listed = np.diff(holdings.unit_offset)[holdings.node] > 1
+    return replace(
+        holdings, node=holdings.node[listed], node_offset=prefix_sums(listed.astype(np.int64))[holdings.node_offset]
+    )
 
 
 def _choose_related(holdings: Holdings, held: BoolArray, rng: np.random.Generator) -> Int64Array:
@@ -215,14 +224,15 @@ def _grow_batch(holdings: Holdings, units: Int64Array, limit: int, scale: Float6
     while True:
         unit = int(left[best])
         chosen.append(unit)
-        left = np.delete(left, best)
         size += int(new[unit])
         nodes = holdings.node[holdings.node_offset[unit] : holdings.node_offset[unit + 1]]
         nodes = nodes[~held[nodes]]
         held[nodes] = True
-        count = holdings.unit_offset[nodes + 1] - holdings.unit_offset[nodes]
-        others = holdings.unit[repeat_ranges(holdings.unit_offset[nodes], count)]
-        np.subtract.at(new, others, np.repeat(holdings.weight[nodes], count))
+        if len(nodes):
+            count = holdings.unit_offset[nodes + 1] - holdings.unit_offset[nodes]
+            others = holdings.unit[repeat_ranges(holdings.unit_offset[nodes], count)]
+            np.subtract.at(new, others, np.repeat(holdings.weight[nodes], count))
+        new[unit] = limit + 1  # fits nowhere: it is no longer left
         left = left[new[left] <= limit - size]
         if not len(left):
             return np.array(chosen, np.int64), size
