@@ -127,7 +127,8 @@ def build_mask(layout: Layout) -> Mask:
     # the rows of a block differ in the last interval alone, which ends with the position itself
     key_start, key_end = (_tile_slices(bound, cut, size) for bound in (begin, end))
     key_end[offset[1:] - 1] = np.arange(1, len(offset), dtype=np.int32)
-    return Mask(offset[None], key_start, key_end)
+    # valid: the runs of a block ascend from the root down, and no two touch
+    return Mask.from_valid_arrays(offset[None], key_start, key_end)
 
 
 def _tile_slices(bound: Int32Array, cut: list[int], times: list[int]) -> Int32Array:
