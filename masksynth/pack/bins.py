@@ -34,6 +34,8 @@ def bins_of(sizes: Sequence[int], limit: int) -> list[list[int]]:
     [[0, 1, 3], [2, 4, 5, 6]]
     """
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
+    if sum(sizes[item] for item in order[-2:]) > limit:  # no two items fit together
+        return [[item] for item in range(len(sizes))]
     bins = _fit_best(sizes, order, limit)
     fewest = max(-(-sum(sizes) // max(limit, 1)), 1)
     if len(bins) > fewest:

@@ -8,7 +8,9 @@ units that are added, so that equal samples give equal batches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,6 +55,14 @@ class Holdings:
     unit_offset: Int64Array
 
 
+class _Batch(NamedTuple):
+    """A batch: its units, its number of positions, and which nodes of more than one unit it holds, ``(n,)``."""
+
+    units: Int64Array
+    size: int
+    held: BoolArray
+
+
 def holdings_of(forest: Forest, unit: Int64Array) -> Holdings:
     """Return the nodes that each unit of a forest holds."""
     node, held, weight = holders_of_nodes(forest, unit)
@@ -82,31 +92,38 @@ def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, leas
     holdings = holdings_of(forest, unit)
     least = max(least, least_positions(holdings, limit))
     rng = np.random.default_rng(0)
-    batches = [np.flatnonzero(batch == number) for number in range(int(batch.max()) + 1)]
-    sizes = [int(holdings.weight[_holds(holdings, units)].sum()) for units in batches]
+    parts = [np.flatnonzero(batch == number) for number in range(int(batch.max()) + 1)]
+    sizes = [int(holdings.weight[_holds(holdings, units)].sum()) for units in parts]
+    holdings = _without_own_nodes(holdings)
+    batches = [_Batch(units, size, _holds(holdings, units)) for units, size in zip(parts, sizes, strict=True)]
     effort = ROUNDS * len(batch)
-    grown, grown_sizes = _grow(holdings, np.arange(len(batch)), limit, np.ones(len(batch)))
-    if (sum(grown_sizes), len(grown)) < (sum(sizes), len(batches)):
-        batches, sizes = grown, grown_sizes
-    held = np.array([_holds(holdings, units) for units in batches])
+    batches = min(batches, _grow(holdings, np.arange(len(batch)), limit, np.ones(len(batch))), key=_cost)
+    held = np.array([each.held for each in batches])
     unchanged = 0  # rounds since the last improvement
     while (
-        effort > 0 and sum(sizes) > least + least // CLOSE and len(batches) > 1 and unchanged < PATIENCE * len(batches)
+        effort > 0
+        and _cost(batches)[0] > least + least // CLOSE
+        and len(batches) > 1
+        and unchanged < PATIENCE * len(batches)
     ):
-        chosen = _choose_related(holdings, held, rng)
-        units = np.concatenate([batches[k] for k in chosen.tolist()])
+        chosen = _choose_related(holdings, held, rng).tolist()
+        dissolved = [batches[k] for k in chosen]
+        units = np.concatenate([each.units for each in dissolved])
         effort -= len(units)
-        grown, grown_sizes = _grow(holdings, units, limit, rng.uniform(0.7, 1.3, len(batch)))
-        cost, before = (sum(grown_sizes), len(grown)), (sum(sizes[k] for k in chosen.tolist()), len(chosen))
-        unchanged = 0 if cost < before else unchanged + 1
-        if cost <= before:
-            kept = sorted(set(range(len(batches))) - set(chosen.tolist()))
-            batches, sizes = [batches[k] for k in kept] + grown, [sizes[k] for k in kept] + grown_sizes
-            held = np.concatenate([held[kept], *(_holds(holdings, units)[None] for units in grown)])
+        grown = _grow(holdings, units, limit, rng.uniform(0.7, 1.3, len(batch)))
+        unchanged = 0 if _cost(grown) < _cost(dissolved) else unchanged + 1
+        if _cost(grown) <= _cost(dissolved):
+            batches = [each for k, each in enumerate(batches) if k not in chosen] + grown
+            held = np.array([each.held for each in batches])
     result = np.empty(len(batch), np.int64)
-    for number, units in enumerate(batches):
-        result[units] = number
+    for number, each in enumerate(batches):
+        result[each.units] = number
     return result
+
+
+def _cost(batches: Sequence[_Batch]) -> tuple[int, int]:
+    """Return the numbers of positions and of batches."""
+    return sum(each.size for each in batches), len(batches)
 
 
 def least_positions(holdings: Holdings, limit: int) -> int:
@@ -155,6 +172,14 @@ def _holds(holdings: Holdings, units: Int64Array) -> BoolArray:
     return held
 
 
+def _without_own_nodes(holdings: Holdings) -> Holdings:
+    """Return the holdings, where the nodes that only one unit holds are not listed: they are new in any batch."""
+    listed = np.diff(holdings.unit_offset)[holdings.node] > 1
+    return replace(
+        holdings, node=holdings.node[listed], node_offset=prefix_sums(listed.astype(np.int64))[holdings.node_offset]
+    )
+
+
 def _choose_related(holdings: Holdings, held: BoolArray, rng: np.random.Generator) -> Int64Array:
     """Return a random batch and one to three others, more probably those that share many positions with it.
 
@@ -176,14 +201,13 @@ def _choose_related(holdings: Holdings, held: BoolArray, rng: np.random.Generato
     return np.append(first, others)
 
 
-def _grow(
-    holdings: Holdings, units: Int64Array, limit: int, factor: Float64Array
-) -> tuple[list[Int64Array], list[int]]:
-    """Return batches of some units, and their numbers of positions.
+def _grow(holdings: Holdings, units: Int64Array, limit: int, factor: Float64Array) -> list[_Batch]:
+    """Return batches of some units.
 
     Parameters
     ----------
     holdings : Holdings
+        Without the nodes that only one unit holds.
     units : (m,) int64
     limit : int
     factor : (u,) float64
@@ -191,39 +215,36 @@ def _grow(
     """
     left = np.zeros(len(holdings.size), bool)
     left[units] = True
-    batches: list[Int64Array] = []
-    sizes: list[int] = []
+    batches: list[_Batch] = []
     scale = factor / np.maximum(holdings.size, 1)
-    while True:
-        candidates = units[left[units]]
-        if not len(candidates):
-            return batches, sizes
-        chosen, size = _grow_batch(holdings, candidates, limit, scale)
-        left[chosen] = False
-        batches.append(chosen)
-        sizes.append(size)
+    while len(units):
+        batches.append(_grow_batch(holdings, units, limit, scale))
+        left[batches[-1].units] = False
+        units = units[left[units]]
+    return batches
 
 
-def _grow_batch(holdings: Holdings, units: Int64Array, limit: int, scale: Float64Array) -> tuple[Int64Array, int]:
-    """Return the units of one batch, and its number of positions; the first one is the largest."""
+def _grow_batch(holdings: Holdings, units: Int64Array, limit: int, scale: Float64Array) -> _Batch:
+    """Return one batch of some of the units; the first one is the largest."""
     new = holdings.size.copy()  # positions that each unit would add
     held = np.zeros(len(holdings.weight), bool)
     left = units
     chosen: list[int] = []
     size = 0
-    best = int(np.argmax(holdings.size[left] * scale[left] * holdings.size[left]))
+    best = int((holdings.size[left] * scale[left] * holdings.size[left]).argmax())
     while True:
         unit = int(left[best])
         chosen.append(unit)
-        left = np.delete(left, best)
         size += int(new[unit])
         nodes = holdings.node[holdings.node_offset[unit] : holdings.node_offset[unit + 1]]
         nodes = nodes[~held[nodes]]
-        held[nodes] = True
-        count = holdings.unit_offset[nodes + 1] - holdings.unit_offset[nodes]
-        others = holdings.unit[repeat_ranges(holdings.unit_offset[nodes], count)]
-        np.subtract.at(new, others, np.repeat(holdings.weight[nodes], count))
+        if len(nodes):
+            held[nodes] = True
+            count = holdings.unit_offset[nodes + 1] - holdings.unit_offset[nodes]
+            others = holdings.unit[repeat_ranges(holdings.unit_offset[nodes], count)]
+            np.subtract.at(new, others, np.repeat(holdings.weight[nodes], count))
+        new[unit] = limit + 1  # fits nowhere: it is no longer left
         left = left[new[left] <= limit - size]
         if not len(left):
-            return np.array(chosen, np.int64), size
-        best = int(np.argmin(new[left] * scale[left]))
+            return _Batch(np.array(chosen, np.int64), size, held)
+        best = int((new[left] * scale[left]).argmin())
