@@ -61,12 +61,14 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 )
 @click.option(
     "--token-field",
+    "token_fields",
     multiple=True,
     metavar="NAME",
     help="Additional list of numbers, one per token, to carry with the labels.",
 )
 @click.option(
     "--key-field",
+    "key_fields",
     multiple=True,
     metavar="NAME",
     help="Additional list of integers, one per token, that is part of a token's identity.",
@@ -94,20 +96,12 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 def pack(
     samples: tuple[str, ...],
     output: Path | None,
-    max_length: int,
-    window: int,
-    token_field: tuple[str, ...],
-    key_field: tuple[str, ...],
-    skip_long: bool,
-    split_groups: bool,
-    separate_groups: bool,
     shape: Shape | None,
     jobs: int | None,
     dask: str | None,
-    resume: bool,
-    force: bool,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Merge training samples (JSON lines, gzip or Parquet; - for stdin) into batches that train exactly like them.
 
@@ -121,7 +115,7 @@ def pack(
     (samples that stay in one batch if they fit), "weight", "segments", "position_ids", "kinds", and numbers for each
     token: "weights", "advantages", "old_logprobs", "ref_logprobs".
     """
-    if resume and (output is None or "-" in samples):
+    if options["resume"] and (output is None or "-" in samples):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
     if "-" in samples:
         standard_input()
@@ -130,22 +124,8 @@ def pack(
             nullcontext((None, jobs)) if dask is None else connected(dask) as (executor, room),
             _open_with_bar(samples, quiet) as (source, report),
         ):
-            summary = pack_samples(
-                source,
-                output,
-                max_length=max_length,
-                window=window,
-                token_fields=token_field,
-                key_fields=key_field,
-                skip_long=skip_long,
-                split_groups=split_groups,
-                separate_groups=separate_groups,
-                resume=resume,
-                force=force,
-                jobs=jobs or room,
-                executor=executor,
-                progress=report,
-            )
+            # the other options have the names of the parameters
+            summary = pack_samples(source, output, jobs=jobs or room, executor=executor, progress=report, **options)
     except KeyboardInterrupt:
         kept = "" if output is None else "; finish it with --resume"
         raise MasksynthError(f"interrupted; batches on disk are complete{kept}") from None
