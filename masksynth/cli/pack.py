@@ -175,7 +175,8 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
         fewer = f"{separate / max(merged, 1):.2f}x fewer"
         yield f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({fewer})"
     yield from _note_lines(summary, r)
-    yield "  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items())
+    steps = ", ".join(f"{step} {value:.2f}" for step, value in r["seconds"].items())
+    yield f"  seconds, summed over all processes: {steps}"
     if output is not None:
         yield f"  written to {output}"
 
