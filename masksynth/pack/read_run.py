@@ -13,6 +13,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.files import match_files
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.dimensions import refuse_other_dimensions
+from masksynth.pack.freed_memory import keep_freed_memory
 from masksynth.pack.read_files import Source, block_tables, read_parts
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
@@ -158,6 +159,7 @@ def _call_of(source: Source, piece: Block | SampleTable, where: Parsing) -> Call
 
 def parse_block(source: Source, number: int, text: bytes | Stored, store: Store) -> Parsed:
     """Parse and check a block of lines, the first of which has a number in its file."""
+    keep_freed_memory()
     start, parts = perf_counter(), list[Part]()
     try:
         for table in block_tables(source, Block(number, load_text(text))):
