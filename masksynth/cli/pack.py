@@ -15,6 +15,7 @@ import msgspec
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
+from masksynth.pack.open_crew import suggest_jobs
 from masksynth.pack.packing import LENGTH, pack_samples
 from masksynth.pack.read_run import places_of
 from masksynth.pack.run_summary import Summary
@@ -86,7 +87,7 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     "--jobs",
     type=click.IntRange(1, 4096),
     metavar="COUNT",
-    help="Worker processes [default: 1, which is this process].",
+    help="Worker processes; 1: none [default: one per 64 MiB of text, at most 8 and one per processor].",
 )
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Merge on the workers of this Dask scheduler.")
 @click.option("--resume", is_flag=True, help="Finish a run that was killed or stopped.")
@@ -121,7 +122,7 @@ def pack(
         standard_input()
     try:
         with (
-            nullcontext((None, jobs)) if dask is None else connected(dask) as (executor, room),
+            nullcontext((None, suggest_jobs(samples))) if dask is None else connected(dask) as (executor, room),
             _open_with_bar(samples, quiet) as (source, report),
         ):
             # the other options have the names of the parameters
