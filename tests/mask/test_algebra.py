@@ -29,6 +29,19 @@ def test_boolean_operations(pair):
     assert algebra.product(a, b) == mask(one.astype(int) @ other.astype(int) > 0)
 
 
+def rows_of_intervals(size):
+    """Masks with one interval in each row; about half of them have neighbours that all touch."""
+    return st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=size, max_size=size).map(
+        lambda rows: np.array([[max(q - a, 0) <= k < q + b for k in range(size)] for q, (a, b) in enumerate(rows)])
+    )
+
+
+@given(st.integers(1, 9).flatmap(lambda size: st.tuples(relations(size=size), rows_of_intervals(size))))
+def test_products_with_rows_that_are_intervals(pair):
+    later, earlier = pair
+    assert algebra.product(mask(later), mask(earlier)) == mask(later.astype(int) @ earlier.astype(int) > 0)
+
+
 @given(relations(20), st.integers(0, 9))
 def test_powers(relation, exponent):
     assert algebra.power(mask(relation), exponent) == mask(
