@@ -120,7 +120,8 @@ def _compare_rows(mask: Mask, offset: Int64Array) -> RowChanges:
     codes = np.sort(np.concatenate([current * 2 + 1, previous * 2]))
     # after an odd number of ends one is inside an interval; both parities together are that of the index
     inside = np.bitwise_xor.accumulate((codes & 1).astype(np.int8))
-    before = inside ^ np.resize(np.array([1, 0], np.int8), len(codes))
+    before = inside.copy()
+    before[::2] ^= 1  # the index counts from 1
     codes >>= 1
     last = np.roll(run_starts(codes), -1)  # several ends at one key count together
     codes, change = codes[last], (inside - before)[last]

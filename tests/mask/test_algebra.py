@@ -30,9 +30,10 @@ def test_boolean_operations(pair):
 
 
 def rows_of_intervals(size):
-    """Masks with one interval in each row; about half of them have neighbours that all touch."""
-    return st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=size, max_size=size).map(
-        lambda rows: np.array([[max(q - a, 0) <= k < q + b for k in range(size)] for q, (a, b) in enumerate(rows)])
+    """Masks with one interval in each row, q - 1 .. q + 1 or longer at its ends; a third have neighbours that touch."""
+    bounds = st.tuples(st.integers(-1, 2), st.integers(0, 3))
+    return st.lists(bounds, min_size=size, max_size=size).map(
+        lambda rows: np.array([[q - a <= k <= q - a + b for k in range(size)] for q, (a, b) in enumerate(rows)])
     )
 
 
