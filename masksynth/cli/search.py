@@ -28,7 +28,7 @@ from masksynth.search.expected import compare_with, expectations, is_manifest, u
 from masksynth.search.result import Question, Recalled
 from masksynth.search.summary import summary, summary_record, summary_text
 from masksynth.search.table import check_table, write_table
-from masksynth.terminal import JSON, QUIET, check_outputs, input_files, layers_option, print_json, standard_input
+from masksynth.terminal import JSON, QUIET, check_outputs, input_files, layers_choice, print_json, standard_input
 from masksynth.terminal.gather import gather
 from masksynth.workers.dask import connected
 
@@ -103,12 +103,7 @@ class ResultFiles:
     show_default=True,
     help="As in solve; several names, separated by commas, run in parallel until the first proof.",
 )
-@click.option(
-    "--layers",
-    callback=layers_option,
-    metavar="COUNT",
-    help="Number of layers of the model, or 'any' [default: the instance's].",
-)
+@layers_choice("Number of layers of the model", "the instance's")
 @click.option("--sparse", is_flag=True, default=None, help="Find the fewest edges.")
 @click.option("--jobs", type=click.IntRange(1), metavar="COUNT", help="Worker processes [default: processors].")
 @click.option(

@@ -31,7 +31,7 @@ from masksynth.sparse import (
 from masksynth.sparse.engines import SparseOutcome, Standing
 from masksynth.sparse.reduce import Component, Reduction
 from masksynth_solvers.encoding import OutOfTime
-from masksynth_solvers.sparse.budget import STEP, Budget, next_step
+from masksynth_solvers.sparse.budget import RACING_GROWTH, STEP, Budget, next_step
 from masksynth_solvers.sparse.component_task import ComponentTask
 from masksynth_solvers.sparse.path_encoding import Formula
 from masksynth_solvers.sparse.processes import receive, run_engines
@@ -227,7 +227,7 @@ def race(state: ComponentSearch, names: Sequence[str], budget: Budget) -> Iterat
     with run_engines(state.task, names[1:], state.known, own.effort) as ends:
         while not (state.known.closed or (own.over and not ends) or budget.over):
             if not own.over:
-                spent += _step_alone(alone, names[0], next_step(spent), own)
+                spent += _step_alone(alone, names[0], next_step(spent, RACING_GROWTH), own)
                 state.known = state.known.better(alone.known)
             for known in receive(ends, 0.1 if own.over else 0.0):
                 state.known = state.known.better(known)

@@ -44,7 +44,7 @@ class Rc2:
     def _search(self, known: Standing, left: int, until: float | None, stop: Event) -> Standing:
         rc2, oracle = self.rc2, self.rc2.oracle
         while left > 0 and not known.closed and not stop.is_set():
-            before, began = oracle.accum_stats()["conflicts"], monotonic()
+            before, began = oracle.accum_stats()["conflicts"] + rc2.calls, monotonic()
             oracle.conf_budget(self.budget.next_call(left, until))
             answer = oracle.solve_limited(assumptions=rc2.active_assumps())
             if answer:
@@ -56,7 +56,7 @@ class Rc2:
                     raise MasksynthError("RC2 found no model of a problem that has a solution")
                 rc2.process_core()
                 known = known.proved(rc2.cost, "maxsat")
-            spent = oracle.accum_stats()["conflicts"] - before + 1  # a call without conflicts counts, too
+            spent = oracle.accum_stats()["conflicts"] + rc2.calls - before + 1  # a call without conflicts counts, too
             self.budget.spend(spent, began)
             left -= spent
         return known
