@@ -12,8 +12,11 @@ from typing import Any
 from masksynth.errors import MasksynthError
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread, run_stoppable
-from masksynth_solvers.sparse.conflict_budget import CONFLICTS, ConflictBudget
+from masksynth_solvers.sparse.conflict_budget import ConflictBudget
 from masksynth_solvers.sparse.path_encoding import Formula
+
+CONFLICTS = 24_000
+"""Conflicts per unit of effort: no totalizer of the total weight slows the solver down, as it does in ``sat``."""
 
 
 class Rc2:
