@@ -13,6 +13,7 @@ from torch import Tensor
 
 from masksynth.errors import Unsupported
 from masksynth.export.mask_arrays import MAX_DENSE
+from masksynth.mask.csr import segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.torch.folding.call_arguments import Call
 from masksynth.torch.folding.merged_masks import model_mask
@@ -85,8 +86,8 @@ def merge_rows(
     table, forest = sequence_forest(rows, windows)
     dense = record is not None and record.attention != "flex"
     limit = limits.max_length or (MAX_DENSE if dense else None)
-    pieces = cut_forest(forest, limit)
-    sizes = [int((piece.length - piece.shared).sum()) for piece in pieces]
+    forest, cut = cut_forest(forest, limit)
+    sizes = segment_sums(forest.length - forest.shared, cut).tolist()
     if len(rows.tokens) < limits.min_ratio * sum(sizes) or not sum(sizes):
         return "ratio"
     if dense and max(sizes) > MAX_DENSE:
@@ -97,7 +98,7 @@ def merge_rows(
     width = padded_length(width) if record is not None and record.attention == "flex" else width
     if record is not None and record.position_limit is not None and width > record.position_limit:
         return "length"
-    merged = lay_out_rows(rows, table, pieces, width)
+    merged = lay_out_rows(rows, table, forest, cut, width)
     if last is not None:
         merged.positions[:, int(np.argmin(sizes)), -1] = last
     return _merged_call(call, rows, merged, record, masks)

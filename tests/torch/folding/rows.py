@@ -11,6 +11,13 @@ from torch import Tensor
 from tests.torch.model_zoo import RESERVED, VOCABULARY
 
 
+def flatten(rows: list[list[int]]) -> dict[str, Tensor]:
+    """Return rows packed into one, ``[1, U]``, with position ids that restart, as a call without a cache has them."""
+    ids = torch.tensor([[token for row in rows for token in row]])
+    positions = torch.tensor([[i for row in rows for i in range(len(row))]])
+    return {"input_ids": ids, "position_ids": positions, "use_cache": False}
+
+
 class Rows(NamedTuple):
     """Token ids and 2-D mask, ``[B, T]`` each."""
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, DynamicCache, Llama
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch import fold
-from tests.torch.folding.rows import apart, pad, step, texts
+from tests.torch.folding.rows import apart, flatten, pad, step, texts
 from tests.torch.model_zoo import EXACT, make_model
 
 ROWS = pad(texts())
@@ -93,9 +93,9 @@ def test_arguments_by_place():
 @pytest.mark.parametrize("repeated", [False, True])
 def test_packed_rows_are_as_many_rows_where_the_model_keeps_them_apart(repeated):
     model, rows = make_model(EXACT["Gemma 3, windows"], "sdpa"), texts()
-    ids = torch.tensor([sum(rows, [])])
-    inputs = {"input_ids": ids, "position_ids": torch.tensor([[i for row in rows for i in range(len(row))]])}
-    with fold(model), pytest.raises(Unsupported, match="with a cache Gemma3TextModel lets .* pass use_cache=False"):
+    inputs = flatten(rows)
+    del inputs["use_cache"]
+    with fold(model), pytest.raises(Unsupported, match=r"with a cache Gemma3TextModel lets .* pass use_cache=False"):
         model(**inputs)
     if repeated:
         inputs = {name: torch.cat([value, value]) for name, value in inputs.items()}
@@ -106,12 +106,12 @@ def test_packed_rows_are_as_many_rows_where_the_model_keeps_them_apart(repeated)
         assert torch.allclose(merged, plain, rtol=1e-5, atol=1e-5)
         assert folded.report().positions == 71
         masked = {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"])}
-        with pytest.raises(Unsupported, match="position_ids restart within a row .* pass attention_mask=None"):
+        with pytest.raises(Unsupported, match=r"position_ids restart within a row .* pass attention_mask=None"):
             model(**masked)
         lengths = torch.tensor([0, *torch.tensor([len(row) for row in rows]).cumsum(0).tolist()])
         model(**inputs, cu_seq_lens_q=lengths, cu_seq_lens_k=lengths, max_length_q=24, max_length_k=24)
         with pytest.raises(Unsupported, match="cu_seq_lens_q describes 6 packed rows, but no position_ids"):
-            model(input_ids=ids, cu_seq_lens_q=lengths)
+            model(input_ids=inputs["input_ids"][:1], cu_seq_lens_q=lengths)
 
 
 def test_position_ids_as_given_decide_what_merges():
@@ -367,7 +367,7 @@ def test_a_module_that_is_not_of_transformers():
 
 def test_options_are_checked():
     model = llama()
-    with pytest.raises(InvalidInstance, match="min_ratio: expected a number of at least 1, got 0.5"):
+    with pytest.raises(InvalidInstance, match=r"min_ratio: expected a number of at least 1, got 0.5"):
         fold(model, min_ratio=0.5)
     with pytest.raises(InvalidInstance, match="max_length: expected a positive integer, got 0"):
         fold(model, max_length=0)

@@ -12,7 +12,7 @@ from masksynth.torch import fold
 from masksynth.torch.folding import merge_call, model_facts
 from masksynth.torch.models.architecture import Architecture
 from masksynth.torch.models.reach import Reach
-from tests.torch.folding.rows import pad, step, texts
+from tests.torch.folding.rows import flatten, pad, step, texts
 from tests.torch.model_zoo import EXACT, MIXING, WINDOW, make_model
 
 DTYPES = (torch.float32, torch.bfloat16)
@@ -97,14 +97,12 @@ def test_a_model_that_mixes_positions_taken_for_one_that_does_not(monkeypatch, n
 
 def test_packed_rows_that_see_each_other(monkeypatch):
     model = make_model(EXACT["Falcon"], "sdpa", torch.float32)
-    rows = texts()
-    ids = torch.tensor([sum(rows, [])])
-    positions = torch.tensor([[i for row in rows for i in range(len(row))]])
+    packed = flatten(texts())
     with fold(model), pytest.raises(Unsupported, match="FalconModel lets packed rows attend to one another"):
-        model(input_ids=ids, position_ids=positions, use_cache=False)
+        model(**packed)
     monkeypatch.setattr(model_facts, "separates_packed", lambda *_: True)
     with fold(model), pytest.raises(WrongAnswer, match="hidden states differ"):
-        model(input_ids=ids, position_ids=positions, use_cache=False)
+        model(**packed)
 
 
 def test_a_backbone_that_the_model_does_not_call():
