@@ -64,7 +64,7 @@ def _dense_mask(merged: MergedRows, end: Tensor, index: Tensor, reach: Reach, re
     # the ancestors of q in depth-first order: those k <= q whose subtree ends behind q
     allowed = (position[None, :] <= position[:, None]) & (position[None, :, None] < end[:, None, :])
     if reach.window is not None:
-        allowed &= index[:, :, None] - index[:, None, :] < reach.window
+        allowed &= (index - reach.window)[:, :, None] < index[:, None, :]
     if reach.chunk is not None:
         chunk = index // reach.chunk
         allowed &= chunk[:, :, None] == chunk[:, None, :]
