@@ -52,7 +52,7 @@ def units_of(group: Int64Array, sizes: Int64Array, limit: int) -> Int64Array:
     return _renumber(np.where(alone, len(sizes) + np.arange(len(group)), group))
 
 
-def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
+def fill_batches(forest: Forest, unit: Int64Array, limit: int, effort: int = 0) -> Int64Array:
     """Return the batch of each sample of a forest, ``(S,)``; a unit is in one batch.
 
     Parameters
@@ -62,6 +62,8 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
         Unit of each of its samples, in order of first appearance.
     limit : int
         Most positions of a batch; no unit has more.
+    effort : int
+        Effort of the search where the lower bound is not reached, as for `regrow`.
 
     Examples
     --------
@@ -73,10 +75,10 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
         return np.zeros(len(unit), np.int64)
     unit = _absorb_prefixes(forest, unit)
     forest, unit, run = _join_runs(forest, unit)
-    return _fill_runs(forest, unit, limit)[run]
+    return _fill_runs(forest, unit, limit, effort)[run]
 
 
-def _fill_runs(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
+def _fill_runs(forest: Forest, unit: Int64Array, limit: int, effort: int) -> Int64Array:
     """Return the same as `fill_batches` for a forest that takes more than one batch."""
     nodes = _find_heavy_nodes(forest, unit, limit)
     batch, least = _fill_nodes(forest, nodes, limit)
@@ -90,7 +92,7 @@ def _fill_runs(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
     if _cost(forest, batch)[0] > least:
         batch_of_unit = np.empty(int(unit.max()) + 1, np.int64)
         batch_of_unit[unit] = batch
-        batch = regrow(forest, unit, batch_of_unit, limit, least)[unit]
+        batch = regrow(forest, unit, batch_of_unit, limit, least, effort)[unit]
     return batch
 
 

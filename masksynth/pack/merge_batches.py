@@ -35,7 +35,7 @@ def choose_grouping(split_groups: bool, separate_groups: bool) -> Grouping:
 
 
 def batches_of(
-    table: SampleTable, max_length: int, grouping: Grouping = "together"
+    table: SampleTable, max_length: int, grouping: Grouping = "together", effort: int = 0
 ) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
     """Yield the batches of a window's samples, each with its table and the indices of its samples there.
 
@@ -50,6 +50,9 @@ def batches_of(
     grouping : str
         ``together``: a group is in one batch if it fits into one, and otherwise each of its samples is on its own.
         ``split``: each sample is on its own. ``separate``: as ``together``, and nothing is shared across groups.
+    effort : int
+        Effort of the search for batches of fewer positions where a lower bound is not reached, beyond some for each
+        sample: a million is about a second.
 
     Examples
     --------
@@ -65,7 +68,7 @@ def batches_of(
     for chosen, merge in ((np.flatnonzero(~segmented), _merge_causal), (np.flatnonzero(segmented), _merge_segmented)):
         if len(chosen):
             sub = table if len(chosen) == len(table) else select(table, chosen)
-            yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length, grouping))
+            yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length, grouping, effort))
 
 
 def count_live_tokens(table: SampleTable) -> Int64Array:
@@ -113,7 +116,9 @@ def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
     return sorted(parts, key=lambda part: int(part[0]))
 
 
-def _merge_causal(table: SampleTable, max_length: int, grouping: Grouping) -> Iterator[tuple[Int64Array, PackedBatch]]:
+def _merge_causal(
+    table: SampleTable, max_length: int, grouping: Grouping, effort: int
+) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table without segments."""
     labels = label_runs(table)
     key = np.array(group_codes(table), np.int64) if grouping == "separate" else None
@@ -122,7 +127,8 @@ def _merge_causal(table: SampleTable, max_length: int, grouping: Grouping) -> It
         yield from batches_of_forest(table, forest, np.array([0, len(table)]), labels)
         return
     group = _codes_of_groups(table, grouping)[forest.samples]
-    batch = fill_batches(forest, units_of(group, count_positions(forest, group + 1)[1:], max_length), max_length)
+    unit = units_of(group, count_positions(forest, group + 1)[1:], max_length)
+    batch = fill_batches(forest, unit, max_length, effort)
     batch = _number_by_first(batch, forest.samples)
     rank, shared = split_forest(forest, batch)
     forest = Forest(forest.samples[rank], forest.length[rank], shared)
@@ -145,7 +151,7 @@ def _number_by_first(batch: Int64Array, samples: Int64Array) -> Int64Array:
 
 
 def _merge_segmented(
-    table: SampleTable, max_length: int, grouping: Grouping
+    table: SampleTable, max_length: int, grouping: Grouping, effort: int
 ) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table each group of which has segments."""
     spans = spans_of(table)
@@ -161,7 +167,7 @@ def _merge_segmented(
     unit = units_of(group, sizes, max_length)
     forest = forest_of_sets(unite_sets(needed, unit))
     batch = np.empty(len(forest.samples), np.int64)
-    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length)
+    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length, effort)
     for samples in _split_by_batch(batch[unit]):
         yield samples, batch_of_pieces(table, [piece_of_samples(table, merged, needed, samples)], labels)
 
