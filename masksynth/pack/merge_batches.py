@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -96,15 +96,18 @@ def refuse_long(table: SampleTable, long: BoolArray, max_length: int) -> None:
 
 def has_segmented_group(table: SampleTable) -> BoolArray:
     """Return whether some sample in each sample's group has segments."""
+    if table.segments.count(None) == len(table):
+        return np.zeros(len(table), bool)
     groups = {group for group, segments in zip(table.groups, table.segments, strict=True) if segments is not None}
     return np.array([group in groups for group in table.groups], bool)
 
 
 def _codes_of_groups(table: SampleTable, grouping: Grouping) -> Int64Array:
     """Return the code of each sample's group, -1 for samples that are on their own."""
-    alone = [name is None or grouping == "split" for name in table.groups]
-    codes: Int64Array = np.where(alone, -1, group_codes(table))
-    return codes
+    if grouping == "split":
+        return np.full(len(table), -1, np.int64)
+    codes: dict[Any, int] = {None: -1}
+    return np.array([codes.setdefault(name, len(codes) - 1) for name in table.groups], np.int64)
 
 
 def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
