@@ -47,7 +47,7 @@ def count_batches(tree: Tree, classes: int, limit: int, enough: int) -> int:
 
     >>> from masksynth.verify.price_sets import tree_of_classes
     >>> holdings = Holdings(np.full(5, 4), np.arange(6), np.arange(5))
-    >>> count_batches(tree_of_classes(holdings), 5, 7, 5)
+    >>> count_batches(tree_of_classes(holdings, np.ones(5, np.int64)), 5, 7, 5)
     5
     """
     none = np.zeros(classes, np.int64)
@@ -74,7 +74,7 @@ def bound_nodes(holdings: Holdings, tree: Tree, copies: Int64Array, limit: int, 
     --------
     >>> from masksynth.verify.price_sets import tree_of_classes
     >>> holdings = Holdings(np.array([3, 4, 4, 1]), np.array([0, 3, 4, 5, 6]), np.array([0, 1, 2, 0, 1, 2]))
-    >>> bound_nodes(holdings, tree_of_classes(holdings), np.ones(4, np.int64), 8, 15)
+    >>> bound_nodes(holdings, tree_of_classes(holdings, np.array([3, 1, 1, 1])), np.ones(4, np.int64), 8, 15)
     15
     """
 

@@ -1,8 +1,9 @@
 """The most valuable sets of units that fit into a batch, by dynamic programming over a tree of classes.
 
 The program goes through the nodes of the tree and the room in a batch (Johnson and Niemi 1983). Classes that overlap
-without one inside the other form no tree. Of those, the ones of least weight are spread evenly over their units: a
-batch holds at least the shares of its units, so that more sets seem to fit, never fewer.
+without one inside the other form no tree. Of those, the ones of least weight are spread over their units: where at most
+m units of a class fit into a batch, each is charged one m-th of its nodes. A batch holds at least the shares of its
+units, so that more sets seem to fit, never fewer.
 """
 
 from __future__ import annotations
@@ -60,13 +61,19 @@ class Tree:
     own: list[int]
 
 
-def tree_of_classes(holdings: Holdings) -> Tree:
+def tree_of_classes(holdings: Holdings, most: Int64Array) -> Tree:
     """Return the classes of most weight that form a tree; the others are spread over their units.
+
+    Parameters
+    ----------
+    holdings : Holdings
+    most : (K,) int64
+        At most so many units of each class fit into a batch.
 
     Examples
     --------
     >>> holdings = Holdings(np.array([3, 2, 1, 1]), np.array([0, 2, 4, 5, 6]), np.array([0, 1, 0, 1, 0, 1]))
-    >>> [(step.kind, step.item, step.weight) for step in tree_of_classes(holdings).steps]
+    >>> [(step.kind, step.item, step.weight) for step in tree_of_classes(holdings, np.array([2, 2, 1, 1])).steps]
     [('enter', 0, 3), ('enter', 1, 2), ('take', 0, 1), ('take', 1, 1), ('leave', 1, 2), ('leave', 0, 3)]
     """
     offset, unit = holdings.offset.tolist(), holdings.unit.tolist()
@@ -84,7 +91,7 @@ def tree_of_classes(holdings: Holdings) -> Tree:
             kept.append(k)
             continue
         for u in members[k]:
-            own[u] += weight[k] // len(members[k])
+            own[u] += weight[k] // int(most[k])
     path: list[list[int]] = [[] for _ in range(units)]
     for k in sorted(kept, key=lambda k: (-len(members[k]), k)):
         for u in members[k]:
@@ -151,7 +158,7 @@ def price_sets(tree: Tree, unit_price: Int64Array, class_price: Int64Array, limi
     Examples
     --------
     >>> holdings = Holdings(np.array([3, 1, 1]), np.array([0, 2, 3, 4]), np.array([0, 1, 0, 1]))
-    >>> priced = price_sets(tree_of_classes(holdings), np.array([5, 4]), np.zeros(3, np.int64), 5)
+    >>> priced = price_sets(tree_of_classes(holdings, np.array([2, 1, 1])), np.array([5, 4]), np.zeros(3, np.int64), 5)
     >>> priced.value.tolist()
     [0.0, 0.0, 0.0, 0.0, 5.0, 9.0]
     """

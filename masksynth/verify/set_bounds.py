@@ -23,6 +23,7 @@ import numpy as np
 
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.verify.bin_bounds import count_large, sum_feasible
+from masksynth.verify.holder_bounds import count_holders
 from masksynth.verify.holdings import Holdings, add_everything, drop_dominated
 from masksynth.verify.price_bounds import LARGEST, bound_nodes, count_batches
 from masksynth.verify.price_sets import tree_of_classes
@@ -56,12 +57,12 @@ def bound_sets(holdings: Holdings, limit: int, enough: int = 0) -> int:
     holdings = add_everything(drop_dominated(holdings))
     held = np.diff(holdings.offset)
     inside, around = _find_nested(holdings, limit)
-    copies = np.ones(len(held), np.int64)
+    most, copies = count_holders(holdings, limit)
     gain: dict[int, int] = {}  # positions that exact partitions prove beyond the sum over the classes inside
     for number in sorted(inside, key=lambda k: (int(held[k]), k)):
         below = inside[number]
         more = _disjoint_gain(holdings, below, gain)
-        copies[number] = _count_copies(holdings, number, below, around, copies, more, limit)
+        copies[number] = max(int(copies[number]), _count_copies(holdings, number, below, around, copies, more, limit))
         total = int(holdings.weight[below] @ copies[below]) + more + int(holdings.weight[number] * copies[number])
         if copies[number] > 1 and held[number] <= EXACT:
             exact = _least_partition(holdings, number, np.append(below, number), limit)
@@ -72,7 +73,7 @@ def bound_sets(holdings: Holdings, limit: int, enough: int = 0) -> int:
     bound = int(holdings.weight @ copies) + gain.get(top, 0)
     if bound >= enough or int(held[top]) * limit > LARGEST:
         return bound
-    tree = tree_of_classes(holdings)
+    tree = tree_of_classes(holdings, most)
     if holdings.weight[top] and held[top] > EXACT:  # a gain is one of classes inside, so that it may be added
         missing = -(-(enough - bound) // int(holdings.weight[top]))
         more = max(count_batches(tree, len(copies), limit, int(copies[top]) + missing) - int(copies[top]), 0)
