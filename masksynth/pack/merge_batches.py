@@ -14,9 +14,11 @@ from masksynth.pack.assemble import batch_of_pieces, batches_of_forest, table_la
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.fill_batches import fill_batches, units_of
 from masksynth.pack.freed_memory import keep_freed_memory
+from masksynth.pack.holdings import holdings_of_sets
 from masksynth.pack.label_runs import label_runs, live_lengths
 from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.prefix import Forest, forest_of, group_codes
+from masksynth.pack.regrow import regrow
 from masksynth.pack.sample_columns import SampleTable, select
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
@@ -165,9 +167,12 @@ def _merge_segmented(
     group = _codes_of_groups(table, grouping)
     sizes = np.diff(unite_sets(needed, group + 1).offset)[1:]
     unit = units_of(group, sizes, max_length)
-    forest = forest_of_sets(unite_sets(needed, unit))
+    sets = unite_sets(needed, unit)
+    forest = forest_of_sets(sets)
     batch = np.empty(len(forest.samples), np.int64)
-    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length, effort)
+    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length)
+    # the forest has some positions more than once
+    batch = regrow(holdings_of_sets(sets), batch, max_length, len(merged.source), effort)
     for samples in _split_by_batch(batch[unit]):
         yield samples, batch_of_pieces(table, [piece_of_samples(table, merged, needed, samples)], labels)
 
