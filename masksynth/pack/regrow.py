@@ -100,4 +100,4 @@ def _grow_batch(holdings: Holdings, units: Int64Array, limit: int) -> list[int]:
         left = left[new[left] <= limit - size]
         if not len(left):
             return chosen
-        best = int((new[left] / holdings.size[left]).argmin())
+        best = int((new[left] / np.maximum(holdings.size[left], 1)).argmin())
