@@ -15,6 +15,7 @@ import msgspec
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
+from masksynth.pack.label_layout import LAYOUTS, Layout
 from masksynth.pack.packing import LENGTH, pack_samples
 from masksynth.pack.read_run import places_of
 from masksynth.pack.run_summary import Summary
@@ -75,6 +76,13 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 @click.option("--split-groups", is_flag=True, help="Let samples of a group be in different batches.")
 @click.option("--separate-groups", is_flag=True, help="Share no position between samples of different groups.")
 @click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="loss-edges",
+    show_default=True,
+    help="Labels of a position: any number, one with a weight, or one of a single sample.",
+)
+@click.option(
     "--shape",
     callback=shape_option,
     metavar="layers=N,...",
@@ -101,6 +109,7 @@ def pack(
     skip_long: bool,
     split_groups: bool,
     separate_groups: bool,
+    layout: Layout,
     shape: Shape | None,
     jobs: int | None,
     dask: str | None,
@@ -140,6 +149,7 @@ def pack(
                 skip_long=skip_long,
                 split_groups=split_groups,
                 separate_groups=separate_groups,
+                layout=layout,
                 resume=resume,
                 force=force,
                 jobs=jobs or room,
@@ -184,6 +194,8 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
     yield f"{name}: {read} -> {r['positions']:,} positions in {batches}{ratio}"
     yield "  " + _bound_line(summary, r)
     dead = f"{r['tokens'] - r['live_tokens']:,} tokens that no label needs"
+    if summary.layout != "loss-edges":
+        yield "  " + _price_line(r)
     yield f"  {r['loss_edges']:,} loss edges, one for each trained label; {dead}"
     yield f"  attended pairs {pairs['separate']:,} -> {pairs['merged']:,}"
     kept = f"{blocks['full'] + blocks['partial']:,} of {blocks['all']:,} blocks of 128 x 128 kept"
@@ -198,6 +210,14 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
     yield "  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items())
     if output is not None:
         yield f"  written to {output}"
+
+
+def _price_line(record: dict[str, Any]) -> str:
+    """Return what it costs that each position has one label."""
+    fewer, price = record["positions_loss_edges"], record["positions"] - record["positions_loss_edges"]
+    word = "label" if record["layout"] == "next-token" else "label of one sample"
+    share = price / fewer if fewer else 0.0
+    return f"one {word} for each position takes {price:,} positions more ({share:.2%}) than loss edges in these batches"
 
 
 def _bound_line(summary: Summary, record: dict[str, Any]) -> str:

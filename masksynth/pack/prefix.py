@@ -75,9 +75,14 @@ def identities(table: SampleTable) -> Int64Array:
     code = table.tokens
     for name in sorted(table.keys):
         key = key_of(table, name)
-        # (code, key) -> one integer without collisions, then factorized so that codes stay small
-        code = np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
+        code = pair_codes(code, key)
     return code
+
+
+def pair_codes(code: Int64Array, key: Int64Array) -> Int64Array:
+    """Return an integer code below 2^31 for each pair (code, key) of integers from 0."""
+    # one integer without collisions, then factorized so that codes stay small
+    return np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
 
 
 def group_codes(table: SampleTable) -> list[int]:
@@ -85,7 +90,9 @@ def group_codes(table: SampleTable) -> list[int]:
     return factorize(table.groups)
 
 
-def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = None) -> Forest:
+def forest_of(
+    table: SampleTable, length: Int64Array, key: Int64Array | None = None, code: Int64Array | None = None
+) -> Forest:
     """Return the prefix forest of a table of causal samples.
 
     Parameters
@@ -95,6 +102,8 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
         Number of live tokens of each sample.
     key : (S,) int64, optional
         Samples with different keys, integers from 0, share nothing; by default all have the same one.
+    code : (U,) int64, optional
+        The integers below 2^31 whose common prefixes are shared; by default `identities`.
 
     Examples
     --------
@@ -108,7 +117,7 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
     """
     if key is None:
         key = np.zeros(len(table), np.int64)
-    code = identities(table)
+    code = identities(table) if code is None else code
     if are_chained(code, table.offset, length):
         texts, last = chain_ends(sort_texts(code, table.offset, length, key))
     else:
