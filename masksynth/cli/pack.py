@@ -217,7 +217,7 @@ def _price_line(record: dict[str, Any]) -> str:
     fewer, price = record["positions_loss_edges"], record["positions"] - record["positions_loss_edges"]
     word = "label" if record["layout"] == "next-token" else "label of one sample"
     share = price / fewer if fewer else 0.0
-    return f"one {word} for each position takes {price:,} positions more ({share:.2%}) than loss edges in these batches"
+    return f"one {word} for each position takes {count(price, 'more position')} ({share:.2%}) than loss edges would"
 
 
 def _bound_line(summary: Summary, record: dict[str, Any]) -> str:

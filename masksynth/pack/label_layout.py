@@ -29,7 +29,7 @@ def choose_layout(layout: object) -> Layout:
     """Return a layout; raise if there is none of that name."""
     if layout not in LAYOUTS:
         raise InvalidInstance(f"unknown layout {shown(layout)}", "", f"use one of {', '.join(LAYOUTS)}")
-    return layout
+    return LAYOUTS[LAYOUTS.index(layout)]  # msgspec omits a default if it is the same object
 
 
 def refuse_samples(table: SampleTable, layout: Layout) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from masksynth.errors import InvalidInstance, MasksynthWarning
 from masksynth.pack.batch import CHANGED, PackedBatch, read_batch
-from masksynth.pack.label_layout import Layout
+from masksynth.pack.label_layout import LAYOUTS, Layout
 
 MANIFEST = "manifest.json"
 
@@ -61,7 +61,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str
     split_groups: bool = False
     separate_groups: bool = False
-    layout: Layout = "loss-edges"
+    layout: Layout = LAYOUTS[0]
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -82,7 +82,8 @@ def identities(table: SampleTable) -> Int64Array:
 def pair_codes(code: Int64Array, key: Int64Array) -> Int64Array:
     """Return an integer code below 2^31 for each pair (code, key) of integers from 0."""
     # one integer without collisions, then factorized so that codes stay small
-    return np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
+    pair: Int64Array = np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
+    return pair
 
 
 def group_codes(table: SampleTable) -> list[int]:

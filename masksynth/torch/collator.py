@@ -15,6 +15,7 @@ from masksynth.export.mask_arrays import MAX_DENSE
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.flex_mask import BlockSize
 from masksynth.torch.join_batches import fill, join_batches
+from masksynth.torch.label_rows import check_unweighted
 from masksynth.torch.models.architecture import Architecture, Attention
 from masksynth.torch.models.reach import Reach
 from masksynth.torch.models.read_architecture import architecture_of_config, read_architecture
@@ -59,6 +60,10 @@ class Collator:
     merge : bool
         False: one sample per row, padded on the right, with a 2-D mask, for models in which no mask makes merged
         samples exact. Losses are the same.
+    labels : bool
+        Give the model its labels, so that it computes its own loss: ``model(**batch.model_inputs).loss``. For batches
+        packed with ``layout="next-token-unweighted"``, and others in which each trained position has one label of
+        weight 1. A position without a label is appended, so that models that shift labels lose none.
     position_keys : sequence of str
         Key fields of the samples that are the second and additional dimensions of the position ids.
     architecture : Architecture, optional
@@ -74,7 +79,8 @@ class Collator:
         For another attention, a multiple below 1, no batch, batches of different fields, edges that are not sorted by
         sample, or a row without keys.
     Unsupported
-        For a dense mask above 8,192 positions; for a model that is not exact in merged batches, naming its layer.
+        For a dense mask above 8,192 positions; for a model that is not exact in merged batches, naming its layer; with
+        ``labels``, for a position of several labels or of another weight than 1.
 
     Examples
     --------
@@ -97,6 +103,7 @@ class Collator:
     merge: bool = True
     position_keys: tuple[str, ...] = ()
     architecture: Architecture | None = None
+    labels: bool = False
     model: InitVar[Any] = None
     config: InitVar[Any] = None
 
@@ -150,9 +157,13 @@ class Collator:
         source = batches if isinstance(batches, PackedBatch) else join_batches(batches)
         rows = 1
         if self.merge:
-            source = fill(source, -max(source.positions, 1) % self.multiple + (source.positions == 0))
+            least = max(source.positions + self.labels, 1)
+            source = fill(source, least + -least % self.multiple - source.positions)
         else:
-            source, rows = pad_samples(source, self.multiple, self.architecture is None or self.architecture.causal)
+            causal = self.architecture is None or self.architecture.causal
+            source, rows = pad_samples(source, self.multiple, causal, int(self.labels))
+        if self.labels:
+            check_unweighted(source)
         self._check_source(source)
         reaches = self._reaches()
         if self.architecture is not None:
@@ -173,6 +184,7 @@ class Collator:
             token_index=index_to_cut(source, reaches.values()) if self.merge else None,
             position_names=position_names(source, self.position_keys, self.architecture),
             rows=rows,
+            labels=self.labels,
             **{name: torch.tensor(array) for name, array in arrays.items()},
         )
 
