@@ -15,7 +15,8 @@ import msgspec
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
-from masksynth.pack.label_layout import LAYOUTS, Layout
+from masksynth.pack.label_layout import LAYOUTS
+from masksynth.pack.open_crew import suggest_jobs
 from masksynth.pack.packing import LENGTH, pack_samples
 from masksynth.pack.read_run import places_of
 from masksynth.pack.run_summary import Summary
@@ -62,12 +63,14 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 )
 @click.option(
     "--token-field",
+    "token_fields",
     multiple=True,
     metavar="NAME",
     help="Additional list of numbers, one per token, to carry with the labels.",
 )
 @click.option(
     "--key-field",
+    "key_fields",
     multiple=True,
     metavar="NAME",
     help="Additional list of integers, one per token, that is part of a token's identity.",
@@ -92,7 +95,7 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     "--jobs",
     type=click.IntRange(1, 4096),
     metavar="COUNT",
-    help="Worker processes [default: 1, which is this process].",
+    help="Worker processes; 1: none [default: one per 64 MiB of text, at most 8 and one per processor].",
 )
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Merge on the workers of this Dask scheduler.")
 @click.option("--resume", is_flag=True, help="Finish a run that was killed or stopped.")
@@ -102,21 +105,12 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 def pack(
     samples: tuple[str, ...],
     output: Path | None,
-    max_length: int,
-    window: int,
-    token_field: tuple[str, ...],
-    key_field: tuple[str, ...],
-    skip_long: bool,
-    split_groups: bool,
-    separate_groups: bool,
-    layout: Layout,
     shape: Shape | None,
     jobs: int | None,
     dask: str | None,
-    resume: bool,
-    force: bool,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Merge training samples (JSON lines, gzip or Parquet; - for stdin) into batches that train exactly like them.
 
@@ -130,32 +124,17 @@ def pack(
     (samples that stay in one batch if they fit), "weight", "segments", "position_ids", "kinds", and numbers for each
     token: "weights", "advantages", "old_logprobs", "ref_logprobs".
     """
-    if resume and (output is None or "-" in samples):
+    if options["resume"] and (output is None or "-" in samples):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
     if "-" in samples:
         standard_input()
     try:
         with (
-            nullcontext((None, jobs)) if dask is None else connected(dask) as (executor, room),
+            nullcontext((None, suggest_jobs(samples))) if dask is None else connected(dask) as (executor, room),
             _open_with_bar(samples, quiet) as (source, report),
         ):
-            summary = pack_samples(
-                source,
-                output,
-                max_length=max_length,
-                window=window,
-                token_fields=token_field,
-                key_fields=key_field,
-                skip_long=skip_long,
-                split_groups=split_groups,
-                separate_groups=separate_groups,
-                layout=layout,
-                resume=resume,
-                force=force,
-                jobs=jobs or room,
-                executor=executor,
-                progress=report,
-            )
+            # the other options have the names of the parameters
+            summary = pack_samples(source, output, jobs=jobs or room, executor=executor, progress=report, **options)
     except KeyboardInterrupt:
         kept = "" if output is None else "; finish it with --resume"
         raise MasksynthError(f"interrupted; batches on disk are complete{kept}") from None
@@ -207,7 +186,8 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
         fewer = f"{separate / max(merged, 1):.2f}x fewer"
         yield f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({fewer})"
     yield from _note_lines(summary, r)
-    yield "  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items())
+    steps = ", ".join(f"{step} {value:.2f}" for step, value in r["seconds"].items())
+    yield f"  seconds, summed over all processes: {steps}"
     if output is not None:
         yield f"  written to {output}"
 

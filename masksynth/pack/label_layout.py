@@ -116,7 +116,8 @@ def _rank_trainers(table: SampleTable, length: Int64Array, key: Int64Array | Non
     """
     forest = forest_of(table, length, key, code)
     by_index = np.argsort(forest.samples, kind="stable")
-    position = repeat_ranges(*paths_of_samples(lay_out(forest), forest, by_index))  # of each live token
+    paths = paths_of_samples(lay_out(forest), forest, by_index)
+    position = repeat_ranges(paths.start, paths.count)  # of each live token
     trained = np.flatnonzero(table.labels != IGNORED)
     owner = np.searchsorted(table.offset, trained, "right") - 1
     node = position[trained - 1 - table.offset[owner] + indptr(length)[owner]]  # node that predicts each label

@@ -30,6 +30,9 @@ from masksynth.verify.label_layout import check_labels
 from masksynth.verify.pack_bounds import bound_positions
 from masksynth.verify.packs import check_packed
 
+EFFORT = 1_500_000
+"""Effort of the search for fewer positions in a window: one to two seconds, and none where a lower bound is met."""
+
 
 class PackedWindow(NamedTuple):
     """A window that is merged and checked.
@@ -73,7 +76,7 @@ def pack_window(window: Window, options: Options, is_written: bool) -> PackedWin
     grouping = choose_grouping(options.split_groups, options.separate_groups)
     entries: list[Entry] = []
     contents: list[Content] = []
-    for part, chosen, batch in batches_of(table, options.max_length, grouping, options.layout):
+    for part, chosen, batch in batches_of(table, options.max_length, grouping, EFFORT, options.layout):
         merged = perf_counter()
         check_packed(batch, part, chosen)
         check_labels(batch, options.layout)
