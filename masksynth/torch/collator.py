@@ -37,12 +37,12 @@ class Collator:
     do not attend to one another, so a step over them is the step over their union.
 
     ``sdpa``: bool mask, true = attend. ``eager``: additive mask, 0 or minus infinity, in ``dtype``, which must be the
-    model's. ``flex``: a BlockMask. The wrong kind is an error in some models and silently wrong in others. Dense masks
-    above 8,192 positions are refused.
+    model's. ``flex``: a BlockMask. ``varlen``: a TreePlan, for ``use_varlen_attention(model)``. The wrong kind is an
+    error in some models and silently wrong in others. Dense masks above 8,192 positions are refused.
 
     Parameters
     ----------
-    attention : {"sdpa", "eager", "flex"}
+    attention : {"sdpa", "eager", "flex", "varlen"}
         The model's attention (Hugging Face: ``attn_implementation``).
     dtype : torch.dtype
         Dtype of the additive mask.
@@ -190,7 +190,7 @@ class Collator:
 
     def _check_source(self, source: PackedBatch) -> None:
         """Refuse a batch for which no mask is made, or in which the model is not exact."""
-        if self.merge and self.attention != "flex" and source.positions > MAX_DENSE:
+        if self.merge and self.attention in ("sdpa", "eager") and source.positions > MAX_DENSE:
             fact = f"dense masks are refused above {MAX_DENSE} positions, the batch has {source.positions}"
             raise Unsupported(f'{fact}; use Collator("flex"), or pack with --max-length {MAX_DENSE}')
         if (empty := np.flatnonzero(np.diff(source.mask.row_offset[0]) == 0)).size:

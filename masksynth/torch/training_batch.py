@@ -24,6 +24,7 @@ from masksynth.torch.models.architecture import Architecture, Attention, pads_ov
 from masksynth.torch.models.reach import Reach
 from masksynth.torch.position_dimensions import has_default_positions, stack_positions
 from masksynth.torch.token_weights import count_samples, weigh_tokens
+from masksynth.torch.varlen_tree import plan_tree
 from masksynth.torch.window_rows import cut_mask
 
 UNLIMITED = Reach()
@@ -39,7 +40,7 @@ class TrainingBatch:
     ----------
     source : PackedBatch
         The batch as arrays, on the host.
-    attention : {"sdpa", "eager", "flex"}
+    attention : {"sdpa", "eager", "flex", "varlen"}
         The attention for which masks are made.
     dtype : torch.dtype
         Dtype of the additive mask.
@@ -130,10 +131,18 @@ class TrainingBatch:
 
         For sdpa a bool tensor ``[1, 1, N, N]``, for eager attention an additive one, for flex a BlockMask; a mapping
         of them by layer type, or all of them for a registered attention, where the layers of the model differ. For
-        ``merge=False`` the 2-D mask of padded rows.
+        varlen kernels a TreePlan. For ``merge=False`` the 2-D mask of padded rows.
+
+        Raises
+        ------
+        Unsupported
+            For varlen kernels, if a row is not a path of a tree.
         """
         if not self.merged:
             return self._padding_mask()
+        if self.attention == "varlen":
+            layers = () if self.architecture is None else self.architecture.layers
+            return plan_tree(self.source.mask, self.device, tuple(reach.window for reach in layers) or None)
         if self.mask_argument == "mapping":
             return {name: self._mask_tensor(reach) for name, reach in self.tables.items()}
         if self.mask_argument == "registered" and self.architecture is not None:
