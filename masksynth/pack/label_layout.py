@@ -20,19 +20,19 @@ from masksynth.pack.prefix import forest_of, identities, pair_codes
 from masksynth.pack.sample_columns import IGNORED, SampleTable
 from masksynth.tasks.canonical import shown
 
-Layout = Literal["loss-edges", "next-token", "next-token-unweighted"]
+LabelLayout = Literal["loss-edges", "next-token", "next-token-unweighted"]
 """Whether a position has any number of labels, one label with a weight, or one label of one sample."""
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+LAYOUTS: tuple[LabelLayout, ...] = get_args(LabelLayout)
 
 
-def choose_layout(layout: object) -> Layout:
+def choose_layout(layout: object) -> LabelLayout:
     """Return a layout; raise if there is none of that name."""
     if layout not in LAYOUTS:
         raise InvalidInstance(f"unknown layout {shown(layout)}", "", f"use one of {', '.join(LAYOUTS)}")
     return LAYOUTS[LAYOUTS.index(layout)]  # msgspec omits a default if it is the same object
 
 
-def refuse_samples(table: SampleTable, layout: Layout) -> None:
+def refuse_samples(table: SampleTable, layout: LabelLayout) -> None:
     """Raise for the first sample that a layout cannot express: one with segments, or with weights that cannot travel.
 
     Raises
@@ -60,7 +60,7 @@ def refuse_samples(table: SampleTable, layout: Layout) -> None:
         raise InvalidInstance(fact, "", "pack with layout next-token", table.place[sample])
 
 
-def layout_codes(table: SampleTable, length: Int64Array, key: Int64Array | None, layout: Layout) -> Int64Array:
+def layout_codes(table: SampleTable, length: Int64Array, key: Int64Array | None, layout: LabelLayout) -> Int64Array:
     """Return an integer code below 2^31 for each token, ``(U,)``: the tree of a layout is the prefix tree of the codes.
 
     Parameters

@@ -41,7 +41,7 @@ def label_row(source: PackedBatch) -> Int64Array:
 
 def weight_row(source: PackedBatch) -> Float64Array:
     """Return the sum of the weights of the loss edges of each position, ``(N,)``."""
-    return np.bincount(source.loss_position, source.loss_weight, source.positions)
+    return np.bincount(source.loss_position, source.loss_weight, source.positions).astype(np.float64)
 
 
 def check_unweighted(source: PackedBatch) -> None:
