@@ -37,7 +37,8 @@ class Fold:
         self.backbone, self.outer = found
         self._root = root
         self._limits, self._strict = limits, strict
-        self._facts, self._masks = (facts, None) if isinstance(facts, ModelFacts) else (None, facts)
+        self._facts = facts if isinstance(facts, ModelFacts) else None
+        self._masks = None if isinstance(facts, ModelFacts) else facts
         self._signature = inspect.signature(self.backbone.forward)
         self._thread = threading.local()  # replicas of one model may run in several threads
         self._lock = threading.Lock()

@@ -107,11 +107,9 @@ def merged_logprobs(
 
 def _fold_once(found: Found, model: Any, max_length: int | None) -> Fold:
     """Return a fold whose facts are those read before."""
-    if found.outer is None:
-        raise InvalidInstance(f"{type(found.backbone).__name__} has no head", "", "pass the model with its head")
     facts = _FACTS.get(found.backbone)
     if facts is None:
-        facts = _FACTS[found.backbone] = ModelFacts(found.backbone, found.outer)
+        facts = _FACTS[found.backbone] = ModelFacts(found.backbone, found.outer or found.backbone)
     return Fold(found, model, facts, Limits(max_length, 1.0), strict=False)
 
 
@@ -125,7 +123,9 @@ def _score(
     if position_ids is None:
         position_ids = _count_positions(folded.facts, input_ids, real)
     arguments = {"input_ids": input_ids, "attention_mask": real.long(), "position_ids": position_ids}
-    outer, backbone = folded.outer, folded.backbone
+    backbone, outer = folded.backbone, folded.outer
+    if outer is None:
+        raise InvalidInstance(f"{type(backbone).__name__} has no head", "", "pass the model with its head")
 
     def forward(**_: Any) -> MergedLogprobs:
         hidden, source = _run(folded, {**arguments, "use_cache": False})
@@ -140,8 +140,10 @@ def _score(
         logprobs, entropies = score_labels(outer, backbone, hidden[places], slot[order], label, temperature)
         index = scored.flatten().nonzero()[:, 0]
         values = (logprobs.new_zeros(len(order)).index_copy(0, order, logprobs), entropies[slot])
-        shaped = [part.new_zeros(scored.numel()).index_copy(0, index, part).reshape(scored.shape) for part in values]
-        return MergedLogprobs(*shaped, scored)
+        first, second = (
+            part.new_zeros(scored.numel()).index_copy(0, index, part).reshape(scored.shape) for part in values
+        )
+        return MergedLogprobs(first, second, scored)
 
     with replaced(outer, "forward", forward):
         result: MergedLogprobs = model(**arguments)
