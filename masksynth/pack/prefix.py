@@ -61,9 +61,15 @@ def identities(table: SampleTable) -> Int64Array:
     code = table.tokens
     for name in sorted(table.keys):
         key = key_of(table, name)
-        # (code, key) -> one integer without collisions, then factorized so that codes stay small
-        code = np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
+        code = pair_codes(code, key)
     return code
+
+
+def pair_codes(code: Int64Array, key: Int64Array) -> Int64Array:
+    """Return an integer code below 2^31 for each pair (code, key) of integers from 0."""
+    # one integer without collisions, then factorized so that codes stay small
+    pair: Int64Array = np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
+    return pair
 
 
 def group_codes(table: SampleTable) -> list[int]:
@@ -71,7 +77,9 @@ def group_codes(table: SampleTable) -> list[int]:
     return factorize(table.groups)
 
 
-def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = None) -> Forest:
+def forest_of(
+    table: SampleTable, length: Int64Array, key: Int64Array | None = None, code: Int64Array | None = None
+) -> Forest:
     """Return the prefix forest of a table of causal samples.
 
     Parameters
@@ -81,6 +89,8 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
         Number of live tokens of each sample.
     key : (S,) int64, optional
         Samples with different keys, integers from 0, share nothing; by default all have the same one.
+    code : (U,) int64, optional
+        The integers below 2^31 whose common prefixes are shared; by default `identities`.
 
     Examples
     --------
@@ -92,7 +102,7 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
     >>> [table.ids[s] for s in forest.samples], forest.length.tolist(), forest.shared.tolist()
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
     """
-    code = identities(table)
+    code = identities(table) if code is None else code
     if are_chained(code, table.offset, length):
         data = memoryview(np.ascontiguousarray(code).view(np.uint8))  # sliced without copies
         texts, last = chain_ends(live_texts(data, code.itemsize, table.offset, length), key)
