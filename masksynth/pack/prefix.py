@@ -104,7 +104,7 @@ def forest_of(
     """
     code = identities(table) if code is None else code
     if are_chained(code, table.offset, length):
-        data = memoryview(np.ascontiguousarray(code).view(np.uint8))  # sliced without copies
+        data = np.ascontiguousarray(code).view(np.uint8).data  # sliced without copies
         texts, last = chain_ends(live_texts(data, code.itemsize, table.offset, length), key)
         words = np.frombuffer(b"".join([*texts, bytes(LONGEST * code.itemsize)]), code.dtype)
         start = indptr(length[last])[:-1]
