@@ -16,15 +16,18 @@ a node of both once. Nothing of ``masksynth.pack`` is used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
+from masksynth.verify.holdings import classes_of_nodes
+from masksynth.verify.label_layout import split_by_label
 from masksynth.verify.ragged import repeat_ranges
 from masksynth.verify.segment_nodes import Nodes, nodes_of_segments
-from masksynth.verify.set_bounds import bound_sets, classes_of_nodes
+from masksynth.verify.set_bounds import bound_sets
 
 IGNORED = -100
 """Label of a token that is not trained."""
@@ -45,7 +48,9 @@ class Bounds(NamedTuple):
     kept: int
 
 
-def bound_positions(table: Any, limit: int, split: bool = False, separate: bool = False, known: int = -1) -> Bounds:
+def bound_positions(
+    table: Any, limit: int, split: bool = False, separate: bool = False, known: int = -1, layout: str = "loss-edges"
+) -> Bounds:
     """Return lower bounds on the positions of all batches of the samples of a table.
 
     Parameters
@@ -59,6 +64,8 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
         Whether samples of different groups share nothing.
     known : int
         A number of positions that is sufficient: where the first bound equals it, the second one is not computed.
+    layout : str
+        Whether a node is a path, or a path with the one label that it predicts: `masksynth.verify.label_layout`.
 
     Examples
     --------
@@ -77,21 +84,44 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
     code = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = np.array([-1 if name[1] is None else code[name] for name in groups], np.int64)
     head = np.array([code[name] for name in groups], np.int64) if separate else np.zeros(len(groups), np.int64)
-    order, length, shared = sort_prefixes(table, np.flatnonzero(~segmented), head)
+    order, length, shared = sort_prefixes(table, np.flatnonzero(~segmented), head, layout)
     nodes = nodes_of_segments(table, np.arange(len(segmented)), head) if segmented.any() else None
     rest = None if nodes is None else _select_rest(nodes, segmented)
-    free = sum_copies(length, shared, limit) + (0 if rest is None else _bound_nodes(rest, rest.sample, limit))
-    if free == known:
-        return Bounds(free, free)
+    quick = sum_copies(length, shared, limit)
+    if rest is None and quick == known:
+        return Bounds(known, known)
     tree = nodes_of_prefixes(order, length, shared)
-    more = _bound_nodes(tree, tree.sample, limit) - sum_copies(length, shared, limit)  # units do not fill batches well
-    free += max(more, 0)
-    if split or free == known:
-        return Bounds(free, free)
-    kept = _bound_nodes(tree, _unit_of_pair(tree, group, limit), limit)
+    parts = [(tree, _unit_of_pair(tree, group, limit))]
     if nodes is not None and rest is not None:
-        kept += _bound_nodes(rest, _unit_of_pair(nodes, group, limit)[segmented[nodes.sample]], limit)
-    return Bounds(free, max(free, kept))
+        parts.append((rest, _unit_of_pair(nodes, group, limit)[segmented[nodes.sample]]))
+    samples = [(part, part.sample) for part, _ in parts]
+    # where no unit has two samples, both bounds are the same, so prices are sought for the first one
+    alone = split or all(len(np.unique(unit)) == len(np.unique(part.sample)) for part, unit in parts)
+    free = _bound_parts(samples, [quick, 0], limit, known if alone else 0)
+    if alone or sum(free) == known:
+        return Bounds(sum(free), sum(free))
+    return Bounds(sum(free), sum(_bound_parts(parts, free, limit, known)))
+
+
+def _bound_parts(parts: Sequence[tuple[Nodes, Int64Array]], least: Sequence[int], limit: int, enough: int) -> list[int]:
+    """Return lower bounds on the positions of causal and of other samples, which together are at most ``enough``.
+
+    Parameters
+    ----------
+    parts : sequence of (nodes, (p,) int64)
+        Nodes, and the unit of each pair of a node and a sample.
+    least : sequence of int
+        Lower bounds.
+    limit : int
+    enough : int
+        Prices are sought while the sum of the bounds is below.
+    """
+    bounds = [max(low, _bound_nodes(*part, limit)) for part, low in zip(parts, least, strict=False)]
+    for number, part in enumerate(parts):
+        missing = enough - sum(bounds)
+        if missing > 0:
+            bounds[number] = max(bounds[number], _bound_nodes(*part, limit, bounds[number] + missing))
+    return bounds
 
 
 def _select_rest(nodes: Nodes, segmented: BoolArray) -> Nodes:
@@ -102,9 +132,9 @@ def _select_rest(nodes: Nodes, segmented: BoolArray) -> Nodes:
     return Nodes(nodes.node[others], nodes.sample[others], weight)
 
 
-def _bound_nodes(nodes: Nodes, unit: Int64Array, limit: int) -> int:
+def _bound_nodes(nodes: Nodes, unit: Int64Array, limit: int, enough: int = 0) -> int:
     """Return a lower bound for samples whose units, one for each pair of a node and a sample, stay together."""
-    return bound_sets(classes_of_nodes(nodes.node, unit, nodes.weight), limit) if len(nodes.node) else 0
+    return bound_sets(classes_of_nodes(nodes.node, unit, nodes.weight), limit, enough) if len(nodes.node) else 0
 
 
 def _unit_of_pair(nodes: Nodes, group: Int64Array, limit: int) -> Int64Array:
@@ -197,7 +227,9 @@ def sum_copies(length: list[int], shared: list[int], limit: int) -> int:
     return below[0]
 
 
-def sort_prefixes(table: Any, samples: Int64Array, head: Int64Array) -> tuple[Int64Array, list[int], list[int]]:
+def sort_prefixes(
+    table: Any, samples: Int64Array, head: Int64Array, layout: str = "loss-edges"
+) -> tuple[Int64Array, list[int], list[int]]:
     """Return causal samples in sorted order, with their needed tokens and those shared with the one before.
 
     A sample needs the tokens before its last trained label.
@@ -208,13 +240,15 @@ def sort_prefixes(table: Any, samples: Int64Array, head: Int64Array) -> tuple[In
     samples : (s,) int64
     head : (S,) int64
         Samples of the table share nothing if their numbers differ here.
+    layout : str
 
     Returns
     -------
     order : (s,) int64
     length, shared : list of s int
     """
-    need, text = _count_needed(table).tolist(), memoryview(_codes(table).astype(">i4").tobytes())
+    code = split_by_label(table, _codes(table), head, layout)
+    need, text = _count_needed(table).tolist(), memoryview(code.astype(">i4").tobytes())
     start, first = table.offset.tolist(), head.tolist()
     keys = {s: first[s].to_bytes(4, "big") + text[4 * start[s] : 4 * (start[s] + need[s])] for s in samples.tolist()}
     order = sorted(keys, key=keys.__getitem__)
