@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from masksynth.draw.layer_order import LayeredGraph, Layers
+from masksynth.mask.csr import indptr, repeat_index, repeat_ranges
+from masksynth.mask.typing import Float64Array, Int64Array
 
 STEPS = 400_000
 """Vertices times sweeps of the descent."""
@@ -28,56 +33,97 @@ def minimize_lengths(
     weights : list of lists of float
         For each vertex the weights of the edges to its neighbours below.
     """
-    pulls: list[list[tuple[int, float]]] = [[] for _ in widths]
-    for v, (near, row) in enumerate(zip(graph.below, weights, strict=True)):
-        for u, weight in zip(near, row, strict=True):
-            pulls[v].append((u, weight))
-            pulls[u].append((v, weight))
-    across = [0.0] * len(widths)
-    for layer in layers:
-        for v, x in zip(
-            layer, separate([0.0] * len(layer), [1.0] * len(layer), [widths[v] for v in layer]), strict=True
-        ):
-            across[v] = x
-    sweeps = min(max(STEPS // max(len(widths), 1), SWEEPS_LEAST), SWEEPS_MOST)
-    for sweep in range(sweeps):
-        for layer in layers if sweep % 2 else reversed(layers):
-            totals = [sum(weight for _, weight in pulls[v]) or 1e-9 for v in layer]
-            wanted = [
-                sum(weight * across[u] for u, weight in pulls[v]) / total if pulls[v] else across[v]
-                for v, total in zip(layer, totals, strict=True)
-            ]
-            for v, x in zip(layer, separate(wanted, totals, [widths[v] for v in layer]), strict=True):
-                across[v] = x
-    length = sum(
-        weight * (across[u] - across[v]) ** 2
-        for v, (near, row) in enumerate(zip(graph.below, weights, strict=True))
-        for u, weight in zip(near, row, strict=True)
-    )
-    return across, length
+    upper = np.repeat(np.arange(len(widths)), [len(near) for near in graph.below])
+    lower = np.array([u for near in graph.below for u in near], np.int64)
+    weight = np.array([value for row in weights for value in row], np.float64)
+    ends, pull = np.concatenate([upper, lower]), np.concatenate([weight, weight])
+    order = np.argsort(ends, kind="stable")
+    others, pull = np.concatenate([lower, upper])[order], pull[order]  # neighbours of each vertex, and their weights
+    start = indptr(np.bincount(ends, minlength=len(widths)))
+    rows = [_layer_row(layer, start, others, pull, widths) for layer in layers if layer]
+    across = np.zeros(len(widths))
+    for row in rows:
+        across[row.vertices] = pool(-row.offsets, [1.0] * len(row.offsets)) + row.offsets
+    for sweep in range(min(max(STEPS // max(len(widths), 1), SWEEPS_LEAST), SWEEPS_MOST)):
+        for row in rows if sweep % 2 else reversed(rows):
+            wanted = across[row.vertices]
+            if len(row.pulled):
+                wanted[row.pulled] = np.add.reduceat(row.share * across[row.others], row.first)
+            across[row.vertices] = pool(wanted - row.offsets, row.totals) + row.offsets
+    return across.tolist(), float((weight * (across[upper] - across[lower]) ** 2).sum())
 
 
-def separate(wanted: Sequence[float], weights: Sequence[float], widths: Sequence[float]) -> list[float]:
-    """Return centres of intervals in the given order, disjoint, of least weighted squared distance to the wanted ones.
+class _LayerRow(NamedTuple):
+    """The vertices of a layer from left to right, and what pulls them.
 
-    Pool adjacent violators: intervals that would overlap are moved together to their weighted mean.
+    Parameters
+    ----------
+    vertices : (n,) int64
+    offsets : (n,) float64
+        Distance of each vertex from the first where all touch.
+    totals : list of n floats
+        Sum of the weights of the edges of each vertex.
+    pulled : (m,) int64
+        Indices of the vertices with edges.
+    others, share : (edges,) arrays
+        Their neighbours, one vertex after another, and the part of each in the sum of the weights.
+    first : (m,) int64
+        Index of the first neighbour of each pulled vertex.
+    """
+
+    vertices: Int64Array
+    offsets: Float64Array
+    totals: list[float]
+    pulled: Int64Array
+    others: Int64Array
+    share: Float64Array
+    first: Int64Array
+
+
+def _layer_row(
+    layer: list[int], start: Int64Array, others: Int64Array, pull: Float64Array, widths: Sequence[float]
+) -> _LayerRow:
+    """Return one layer; ``others`` and ``pull`` list neighbours and weights of v from ``start[v]`` on."""
+    vertices = np.array(layer, np.int64)
+    count = start[vertices + 1] - start[vertices]
+    entries = repeat_ranges(start[vertices], count)
+    total = np.bincount(repeat_index(count), pull[entries], len(layer))
+    pulled = np.flatnonzero(count)
+    share = pull[entries] / np.repeat(total, count)
+    first = indptr(count)[pulled]
+    totals = np.where(count > 0, total, 1e-9).tolist()
+    return _LayerRow(vertices, offsets_of([widths[v] for v in layer]), totals, pulled, others[entries], share, first)
+
+
+def offsets_of(widths: Sequence[float]) -> Float64Array:
+    """Return the distance of each interval from the first where they touch."""
+    width = np.array(widths, np.float64)
+    return np.append(0.0, ((width[1:] + width[:-1]) / 2).cumsum())[: len(width)]
+
+
+def pool(goals: Float64Array, weights: list[float]) -> Float64Array:
+    """Return the ascending values of least weighted squared distance to the goals.
+
+    Pool adjacent violators: goals that descend are moved together to their weighted mean. With the offsets of intervals
+    subtracted before and added after, intervals that would overlap are moved apart.
 
     Examples
     --------
-    >>> separate([0, 0, 100], [1, 1, 1], [28, 28, 28])
+    >>> offsets = offsets_of([28, 28, 28])
+    >>> (pool(np.array([0, 0, 100]) - offsets, [1, 1, 1]) + offsets).tolist()
     [-14.0, 14.0, 100.0]
     """
-    offsets, offset = list[float](), 0.0
-    for index, width in enumerate(widths):
-        offset += (widths[index - 1] + width) / 2 if index else 0.0
-        offsets.append(offset)
-    pools: list[tuple[float, float, int]] = []  # mean, weight, members
-    for goal, weight, shift in zip(wanted, weights, offsets, strict=True):
-        mean, total, members = goal - shift, weight, 1
-        while pools and pools[-1][0] > mean:
-            other, other_total, other_members = pools.pop()
-            mean = (mean * total + other * other_total) / (total + other_total)
-            total, members = total + other_total, members + other_members
-        pools.append((mean, total, members))
-    bases = [mean for mean, _, members in pools for _ in range(members)]
-    return [base + shift for base, shift in zip(bases, offsets, strict=True)]
+    if (goals[1:] >= goals[:-1]).all():
+        return goals
+    means, totals, members = list[float](), list[float](), list[int]()
+    for mean, total in zip(goals.tolist(), weights, strict=True):
+        count = 1
+        while means and means[-1] > mean:
+            other = totals.pop()
+            mean = (mean * total + means.pop() * other) / (total + other)
+            total += other
+            count += members.pop()
+        means.append(mean)
+        totals.append(total)
+        members.append(count)
+    return np.repeat(means, members)

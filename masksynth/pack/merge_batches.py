@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,11 +16,12 @@ from masksynth.pack.batch import PackedBatch
 from masksynth.pack.fill_batches import fill_batches, units_of
 from masksynth.pack.freed_memory import keep_freed_memory
 from masksynth.pack.holdings import holdings_of_sets
+from masksynth.pack.label_layout import LabelLayout, layout_codes, refuse_samples
 from masksynth.pack.label_runs import label_runs, live_lengths
 from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.prefix import Forest, forest_of, group_codes
 from masksynth.pack.regrow import regrow
-from masksynth.pack.sample_columns import IGNORED, SampleTable
+from masksynth.pack.sample_columns import IGNORED, SampleTable, select
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
 from masksynth.pack.subforests import count_positions, split_forest
@@ -38,7 +40,11 @@ def choose_grouping(split_groups: bool, separate_groups: bool) -> Grouping:
 
 
 def batches_of(
-    table: SampleTable, max_length: int, grouping: Grouping = "together", effort: int = 0
+    table: SampleTable,
+    max_length: int,
+    grouping: Grouping = "together",
+    effort: int = 0,
+    layout: LabelLayout = "loss-edges",
 ) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
     """Yield the batches of a window's samples, each with its table and the indices of its samples there.
 
@@ -56,6 +62,13 @@ def batches_of(
     effort : int
         Effort of the search for batches of fewer positions where a lower bound is not reached, beyond some for each
         sample: a million is about a second.
+    layout : str
+        Whether a position may have several labels.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming a sample that the layout cannot express.
 
     Examples
     --------
@@ -67,12 +80,33 @@ def batches_of(
     (PackedBatch(2 samples, 2 positions, 4 loss edges), [1, 2], [0, 1, 0, 1], [2, 3, 2, 4])
     """
     keep_freed_memory()
-    merge = _merge_segmented if has_segments(table) else _merge_causal
+    refuse_samples(table, layout)
+    merge = _merge_segmented if has_segments(table) else partial(_merge_causal, layout=layout)
     yield from ((table, samples, batch) for samples, batch in merge(table, max_length, grouping, effort))
 
 
+def count_shared_positions(table: SampleTable, samples: Int64Array, grouping: Grouping) -> int:
+    """Return the positions of some causal samples in one batch of layout ``loss-edges``.
+
+    Parameters
+    ----------
+    table : SampleTable
+    samples : (s,) int64
+    grouping : str
+        As for `batches_of`.
+    """
+    part = table if len(samples) == len(table) else select(table, samples)
+    key = np.array(group_codes(part), np.int64) if grouping == "separate" else None
+    forest = forest_of(part, live_lengths(part, label_runs(part)), key)
+    return int((forest.length - forest.shared).sum())
+
+
 def count_live_tokens(table: SampleTable) -> Int64Array:
-    """Return the number of live tokens of each sample: a lower bound on the positions that the sample alone takes."""
+    """Return the number of live tokens of each sample, each of which has a position in the sample's own pass.
+
+    A causal sample takes as many in a batch. One with segments may take more, where a row holds equal tokens several
+    times, or fewer, where equal tokens of a ``self`` segment share a position.
+    """
     if any(segments is not None for segments in table.segments):
         return segment_sums(spans_of(table).live, table.offset)
     return live_lengths(table, label_runs(table))
@@ -108,6 +142,8 @@ def has_segments(table: SampleTable) -> bool:
     True
     True
     """
+    if table.segments.count(None) == len(table):
+        return False
     for sample, segments in enumerate(table.segments):
         if segments is None:
             continue
@@ -121,9 +157,10 @@ def has_segments(table: SampleTable) -> bool:
 
 def _codes_of_groups(table: SampleTable, grouping: Grouping) -> Int64Array:
     """Return the code of each sample's group, -1 for samples that are on their own."""
-    alone = [name is None or grouping == "split" for name in table.groups]
-    codes: Int64Array = np.where(alone, -1, group_codes(table))
-    return codes
+    if grouping == "split":
+        return np.full(len(table), -1, np.int64)
+    codes: dict[Any, int] = {None: -1}
+    return np.array([codes.setdefault(name, len(codes) - 1) for name in table.groups], np.int64)
 
 
 def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
@@ -133,12 +170,13 @@ def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
 
 
 def _merge_causal(
-    table: SampleTable, max_length: int, grouping: Grouping, effort: int
+    table: SampleTable, max_length: int, grouping: Grouping, effort: int, layout: LabelLayout
 ) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table of causal samples."""
     labels = label_runs(table)
     key = np.array(group_codes(table), np.int64) if grouping == "separate" else None
-    forest = forest_of(table, live_lengths(table, labels), key)
+    length = live_lengths(table, labels)
+    forest = forest_of(table, length, key, layout_codes(table, length, key, layout))
     if int((forest.length - forest.shared).sum()) <= max_length:
         yield from batches_of_forest(table, forest, np.array([0, len(table)]), labels)
         return

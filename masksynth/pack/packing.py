@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import cast
@@ -16,24 +17,26 @@ import numpy as np
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.journal import Record, read_records
+from masksynth.pack.label_layout import LabelLayout, choose_layout
 from masksynth.pack.merge_batches import batches_of, choose_grouping
 from masksynth.pack.open_crew import choose_jobs, open_crew
-from masksynth.pack.pack_window import (
-    PackedWindow,
-    checksum_window,
-    drop_long,
-    pack_to_bytes,
-    pack_to_disk,
-    pack_window,
-)
+from masksynth.pack.pack_window import PackedWindow, checksum_window, drop_long, keep_bytes, pack_window
 from masksynth.pack.packed_folder import Options
 from masksynth.pack.read_run import Samples, places_of, read_run, run_here
 from masksynth.pack.run_summary import Summary
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS
 from masksynth.pack.stream_windows import WINDOW, Window, windows
 from masksynth.pack.table_parts import Part
-from masksynth.pack.write_folder import draft_of, finish_folder, number_entries, open_draft_folder, write_window
+from masksynth.pack.write_folder import (
+    draft_of,
+    finish_folder,
+    number_entries,
+    open_draft_folder,
+    store_batch,
+    write_window,
+)
 from masksynth.tasks.canonical import shown
+from masksynth.verify.label_layout import check_labels
 from masksynth.verify.packs import check_packed
 from masksynth.versions import versions
 from masksynth.workers.ordered import Call, Crew, WorkerDied
@@ -53,13 +56,17 @@ def pack_batches(
     skip_long: bool = False,
     split_groups: bool = False,
     separate_groups: bool = False,
+    layout: LabelLayout = "loss-edges",
 ) -> Iterator[PackedBatch]:
     """Yield the merged batches of some samples; nothing is written.
+
+    All work is done in this process: to send a batch from another one takes 2 to 7 times as long as to merge it here.
+    Large files are better packed once, by `pack_samples` with ``jobs``, and read again by `open_packed`.
 
     Parameters
     ----------
     samples : path, glob, "-", binary stream, list of these, or iterable of mappings
-    max_length, window, token_fields, key_fields, skip_long, split_groups, separate_groups
+    max_length, window, token_fields, key_fields, skip_long, split_groups, separate_groups, layout
         As for `pack_samples`.
 
     Examples
@@ -73,11 +80,12 @@ def pack_batches(
     ([1, 2], [2, 3, 4], [0, 0, 1])
     """
     _check_options(max_length, window, token_fields, key_fields)
-    grouping = choose_grouping(split_groups, separate_groups)
+    grouping, layout = choose_grouping(split_groups, separate_groups), choose_layout(layout)
     for each in windows(read_run(samples, token_fields, key_fields), window):
         table, _ = drop_long(each.table, max_length, skip_long)
-        for part, chosen, batch in batches_of(table, max_length, grouping):
+        for part, chosen, batch in batches_of(table, max_length, grouping, layout=layout):
             check_packed(batch, part, chosen)
+            check_labels(batch, layout)
             yield batch
 
 
@@ -92,6 +100,7 @@ def pack_samples(
     skip_long: bool = False,
     split_groups: bool = False,
     separate_groups: bool = False,
+    layout: LabelLayout = "loss-edges",
     resume: bool = False,
     force: bool = False,
     jobs: int | None = None,
@@ -129,6 +138,9 @@ def pack_samples(
         Distribute each sample on its own, so that fewer positions may be needed; groups may be in several batches.
     separate_groups : bool
         Share no position between samples of different groups.
+    layout : {"loss-edges", "next-token", "next-token-unweighted"}
+        Whether a position has any number of labels, one label with a weight (one position for each token and next
+        token), or one label of one sample, for losses that take no weights.
     resume : bool
         Continue an unfinished run with the same samples and options after its last complete window.
     force : bool
@@ -165,8 +177,9 @@ def pack_samples(
         version=versions()["masksynth"],
         split_groups=bool(split_groups),
         separate_groups=bool(separate_groups),
+        layout=choose_layout(layout),
     )
-    summary = Summary(max_length, int(window), missing={*token_fields, *key_fields})
+    summary = Summary(max_length, int(window), missing={*token_fields, *key_fields}, layout=options.layout)
     target = None if output is None else Path(os.path.abspath(output)).resolve()
     with _explain_errors(samples, target), ExitStack() as stack:
         count = choose_jobs(jobs, executor)
@@ -248,18 +261,17 @@ def _calls_of(
 ) -> Iterator[Call]:
     """Yield the call that packs each window, or returns its checksum if it is among the first ``done``.
 
-    Workers of this machine write the files of batches themselves; others send them.
+    Batches are written where they are merged if that is this machine; other machines send them.
     """
+    is_remote = pool is not None and not isinstance(pool, LocalPool)
     for number, window in enumerate(stream, 1):
         first, last = window.parts[0].ids[0], window.parts[-1].ids[-1]
         label = f"window {number}, samples {shown(first)} to {shown(last)}"
         if number <= done:
             yield Call(label, checksum_window, (window,))
-        elif isinstance(pool, LocalPool) and folder is not None:
-            yield Call(label, pack_to_disk, (window, options, folder, number))
         else:
-            function = pack_window if pool is None else pack_to_bytes
-            yield Call(label, function, (window, options, folder is not None))
+            store = None if folder is None else keep_bytes if is_remote else partial(store_batch, folder, number)
+            yield Call(label, pack_window, (window, options, store))
 
 
 def _keep_window(folder: Path | None, packed: PackedWindow, summary: Summary) -> Record:

@@ -10,10 +10,9 @@ last of each chain is sorted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -22,8 +21,12 @@ from masksynth.mask.csr import factorize, indptr, run_starts
 from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.sample_columns import SampleTable, key_of
 
-SHORTEST, LONGEST = 32, 1024
+SHORTEST, LONGEST = 64, 1024
 """Tokens of a pair compared at a time: the first number at first, doubled up to the second while nothing differs."""
+
+Buffer = TypeVar("Buffer", bytes, memoryview)
+JUMPS = 8
+"""How often all entries at once are led on to nearer ones in the search of nearest smaller ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +61,15 @@ def identities(table: SampleTable) -> Int64Array:
     code = table.tokens
     for name in sorted(table.keys):
         key = key_of(table, name)
-        # (code, key) -> one integer without collisions, then factorized so that codes stay small
-        code = np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
+        code = pair_codes(code, key)
     return code
+
+
+def pair_codes(code: Int64Array, key: Int64Array) -> Int64Array:
+    """Return an integer code below 2^31 for each pair (code, key) of integers from 0."""
+    # one integer without collisions, then factorized so that codes stay small
+    pair: Int64Array = np.unique(code * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1].astype(np.int64)
+    return pair
 
 
 def group_codes(table: SampleTable) -> list[int]:
@@ -68,7 +77,9 @@ def group_codes(table: SampleTable) -> list[int]:
     return factorize(table.groups)
 
 
-def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = None) -> Forest:
+def forest_of(
+    table: SampleTable, length: Int64Array, key: Int64Array | None = None, code: Int64Array | None = None
+) -> Forest:
     """Return the prefix forest of a table of causal samples.
 
     Parameters
@@ -78,6 +89,8 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
         Number of live tokens of each sample.
     key : (S,) int64, optional
         Samples with different keys, integers from 0, share nothing; by default all have the same one.
+    code : (U,) int64, optional
+        The integers below 2^31 whose common prefixes are shared; by default `identities`.
 
     Examples
     --------
@@ -89,20 +102,28 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
     >>> [table.ids[s] for s in forest.samples], forest.length.tolist(), forest.shared.tolist()
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
     """
-    if key is None:
-        key = np.zeros(len(table), np.int64)
-    code = identities(table)
+    code = identities(table) if code is None else code
     if are_chained(code, table.offset, length):
-        texts, last = chain_ends(sort_texts(code, table.offset, length, key))
+        data = memoryview(np.ascontiguousarray(code).view(np.uint8))  # sliced without copies
+        texts, last = chain_ends(live_texts(data, code.itemsize, table.offset, length), key)
+        words = np.frombuffer(b"".join([*texts, bytes(LONGEST * code.itemsize)]), code.dtype)
+        start = indptr(length[last])[:-1]
     else:
-        code = code.astype(np.int32)  # half of the bytes to copy and to compare
-        texts, last = list(sort_texts(code, table.offset, length, key)), np.arange(len(table))
+        words = np.zeros(len(code) + LONGEST, np.int32)  # half of the bytes to copy and to compare
+        words[: len(code)] = code
+        texts = list(live_texts(words.tobytes(), words.itemsize, table.offset, length))
+        last, start = np.arange(len(table)), table.offset[:-1]
     order = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int64)
-    # words of the sort texts: one for the key, then one for each live token
-    shared = shared_words([texts[i] for i in order.tolist()], 1 + length[last[order]], code.dtype) - 1
+    if key is not None:
+        order = order[np.argsort(key[last[order]], kind="stable")]
+    ends = last[order]
+    shared = common_prefixes(words, start[order], length[ends])
+    shared[:1] = -1
+    if key is not None:
+        shared[1:][key[ends[1:]] != key[ends[:-1]]] = -1
     if len(last) < len(table):
-        return _insert_prefixes(last[order], shared, last, length)
-    return Forest(order, length[order], np.maximum(shared, 0))
+        return _insert_prefixes(ends, shared, last, length)
+    return Forest(ends, length[ends], np.maximum(shared, 0))
 
 
 def are_chained(code: Int64Array, offset: Int64Array, length: Int64Array) -> bool:
@@ -113,26 +134,30 @@ def are_chained(code: Int64Array, offset: Int64Array, length: Int64Array) -> boo
     return 2 * int(length[pair].sum()) > int(length.sum())
 
 
-def sort_texts(code: AnyArray, offset: Int64Array, length: Int64Array, key: Int64Array) -> Iterator[bytes]:
-    """Yield the key and the live tokens of each sample, one word each: sorted by bytes, equal prefixes are neighbours.
+def live_texts(data: Buffer, size: int, offset: Int64Array, length: Int64Array) -> Iterator[Buffer]:
+    """Yield the live tokens of each sample: sorted by bytes, equal prefixes are neighbours.
 
     Parameters
     ----------
-    code : (U,) int32 or int64
-        Its type is that of the words.
+    data : bytes or memoryview
+        Words of ``size`` bytes, one for each token.
+    size : int
     offset : (S + 1,) int64
-    length, key : (S,) int64
+    length : (S,) int64
         As for `forest_of`.
     """
-    size = code.itemsize
-    tokens = np.ascontiguousarray(code, code.dtype.newbyteorder("<")).data.cast("B")  # sliced without copies
-    head = [number.to_bytes(size, "big") for number in range(int(key.max(initial=0)) + 1)]
     begin, end = (size * offset[:-1]).tolist(), (size * (offset[:-1] + length)).tolist()
-    return (head[number] + tokens[start:stop] for number, start, stop in zip(key.tolist(), begin, end, strict=True))
+    return (data[start:stop] for start, stop in zip(begin, end, strict=True))
 
 
-def chain_ends(texts: Iterable[bytes]) -> tuple[list[bytes], Int64Array]:
+def chain_ends(texts: Iterable[Buffer], key: Int64Array | None = None) -> tuple[list[bytes], Int64Array]:
     """Return the texts that are not prefixes of their successors, and their indices.
+
+    Parameters
+    ----------
+    texts : iterable of S bytes or memoryviews
+    key : (S,) int64, optional
+        A text is no prefix of one with another key.
 
     Examples
     --------
@@ -143,8 +168,9 @@ def chain_ends(texts: Iterable[bytes]) -> tuple[list[bytes], Int64Array]:
     ends: list[bytes] = []
     last: list[int] = []
     text, sample = b"", -1
-    for sample, after in enumerate(texts):
-        if not after.startswith(text):
+    changes = None if key is None else run_starts(key).tolist()
+    for sample, after in enumerate(map(bytes, texts)):
+        if sample and ((changes and changes[sample]) or not after.startswith(text)):
             ends.append(text)
             last.append(sample - 1)
         text = after
@@ -152,31 +178,6 @@ def chain_ends(texts: Iterable[bytes]) -> tuple[list[bytes], Int64Array]:
         ends.append(text)
         last.append(sample)
     return ends, np.array(last, np.int64)
-
-
-def shared_words(texts: Sequence[bytes], length: Int64Array, word: np.dtype[Any]) -> Int64Array:
-    """Return the length of the longest common prefix of each of some texts with the one before; 0 for the first.
-
-    Parameters
-    ----------
-    texts : sequence of S bytes
-    length : (S,) int64
-        Number of words of each.
-    word : dtype
-
-    Examples
-    --------
-    >>> shared_words([b"aabb", b"aabbcc", b"aaccbb"], np.array([2, 3, 3]), np.dtype(np.int16)).tolist()
-    [0, 2, 1]
-    """
-    extends = [after.startswith(before) for before, after in pairwise(texts)]  # by far the fastest comparison
-    shared = np.append(0, np.where(extends, length[:-1], -1))[: len(texts)]
-    differs = shared < 0
-    compared = np.flatnonzero(differs | np.append(differs[1:], False)[: len(texts)])  # with the text before each
-    words = np.frombuffer(b"".join([*(texts[i] for i in compared.tolist()), bytes(LONGEST * word.itemsize)]), word)
-    common = common_prefixes(words, indptr(length[compared])[:-1], length[compared])
-    shared[differs] = common[differs[compared]]
-    return shared
 
 
 def _insert_prefixes(ends: Int64Array, shared: Int64Array, last: Int64Array, length: Int64Array) -> Forest:
@@ -209,23 +210,29 @@ def _insert_prefixes(ends: Int64Array, shared: Int64Array, last: Int64Array, len
 
 
 def nearest_smaller(values: Int64Array) -> Int64Array:
-    """Return for each entry the index of the nearest smaller one before it, -1 where there is none; with a stack.
+    """Return for each entry the index of the nearest smaller one before it, -1 where there is none.
 
     Examples
     --------
     >>> nearest_smaller(np.array([0, 2, 3, 2, 1])).tolist()
     [-1, 0, 1, 0, 0]
     """
-    before = [-1] * len(values)
-    stack: list[int] = []
-    numbers = values.tolist()
-    for i, value in enumerate(numbers):
-        while stack and numbers[stack[-1]] >= value:
-            stack.pop()
-        if stack:
-            before[i] = stack[-1]
-        stack.append(i)
-    return np.array(before, np.int64)
+    padded = np.append(np.iinfo(np.int64).min, values)  # entry i of the values is entry i + 1 here
+    before = np.append(0, np.arange(len(values)))
+    active = np.arange(1, len(padded))
+    # all entries from before[i] + 1 to i - 1 are at least padded[i], so that one before[i] leads to the next to look at
+    for _ in range(JUMPS):
+        active = active[padded[before[active]] >= padded[active]]
+        before[active] = before[before[active]]
+    if len(active):  # few, but each may be far from its own: one after another, each entry is passed once
+        numbers, links = padded.tolist(), before.tolist()
+        for i in active.tolist():
+            link = links[i]
+            while numbers[link] >= numbers[i]:
+                link = links[link]
+            links[i] = link
+        before = np.array(links)
+    return before[1:] - 1
 
 
 def common_prefixes(code: AnyArray, start: Int64Array, length: Int64Array) -> Int64Array:

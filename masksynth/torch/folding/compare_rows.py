@@ -14,6 +14,7 @@ from masksynth.torch.folding.default_positions import last_hidden
 from masksynth.torch.folding.merge_call import Limits, Masks, merge_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.quiet_runs import keep_embeddings, without_randomness
+from masksynth.torch.folding.sharded_modules import gathered_again, run_inside
 from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import unfold
 
@@ -44,22 +45,30 @@ def choose_rows(rows: TokenRows, places: Int64Array | None, least: int = 0) -> I
     shares = np.add.reduceat(count[places] > 1, first) > 0
     reaches = rows.index[rows.offset[1:] - 1] >= least
     last = places[rows.offset[1:] - 1]
-    chosen = int(np.lexsort((last, shares, reaches))[-1])
+    row = rows.place[first] // rows.shape[1]
+    follows = np.append(False, row[1:] == row[:-1])  # packed behind another, which the model may let it see
+    chosen = int(np.lexsort((last, follows, shares, reaches))[-1])
     path = places[rows.offset[chosen] : rows.offset[chosen + 1]]
     common = np.add.reduceat(np.isin(places, path), first)
-    common[chosen] = 0
     order = np.lexsort((last, -common))  # those that share most; among them those that come first
-    return np.append(chosen, order[: min(PARTNERS, len(rows) - 1)])
+    return np.append(chosen, order[order != chosen][:PARTNERS])
 
 
 def compare_rows(
-    backbone: Any, call: Call, rows: TokenRows, facts: ModelFacts | None, masks: Masks | None, limits: Limits
+    root: torch.nn.Module,
+    backbone: Any,
+    call: Call,
+    rows: TokenRows,
+    facts: ModelFacts | None,
+    masks: Masks | None,
+    limits: Limits,
 ) -> str | None:
     """Return what is wrong with the first of some rows when they are merged, or None.
 
     Parameters
     ----------
-    backbone : torch.nn.Module
+    root, backbone : torch.nn.Module
+        The outermost module that is known, and the one that is folded.
     call : Call
         The call that the rows are from.
     rows : TokenRows
@@ -76,12 +85,12 @@ def compare_rows(
     derivable = device.type != "cpu" or facts is None or facts.record().attention != "flex"  # no backward on a CPU
     columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
     row = int(rows.place[0]) // call.ids.shape[1]
-    with torch.inference_mode(False), without_randomness(backbone):
+    with torch.inference_mode(False), without_randomness(backbone), gathered_again(root, backbone):
         with torch.no_grad():
-            own_rows = last_hidden(backbone(**_own_arguments(call, row, facts)))
+            own_rows = last_hidden(run_inside(backbone, _own_arguments(call, row, facts)))
         own = own_rows[row if len(own_rows) > 1 else 0, columns]
         with torch.set_grad_enabled(derivable), keep_embeddings(backbone, merged.arguments["input_ids"]) as leaves:
-            output = unfold(last_hidden(backbone(**merged.arguments)), merged.unfolding)
+            output = unfold(last_hidden(run_inside(backbone, merged.arguments)), merged.unfolding)
             ours = output[row, columns]
             wrong = _describe_values(ours.detach(), own, _focus(merged.places, size), _coarsest(backbone, ours, leaves))
             if wrong is None and leaves and ours.requires_grad:
@@ -99,8 +108,8 @@ def _own_arguments(call: Call, row: int, facts: ModelFacts | None) -> dict[str, 
     if call.positions is not None:
         shared = call.positions.shape[-2] != len(call.ids)
         arguments["position_ids"] = call.positions if shared else call.positions[..., part, :]
-    if facts is not None:
-        arguments["use_cache"] = False
+    if call.use_cache is not None:
+        arguments["use_cache"] = call.use_cache
     return arguments
 
 

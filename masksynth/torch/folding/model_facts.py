@@ -10,6 +10,7 @@ import torch
 from masksynth.errors import Unsupported
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.torch.folding.default_positions import Rule, read_rule, separates_packed
+from masksynth.torch.folding.sharded_modules import is_sharded
 from masksynth.torch.models.architecture import FALLBACK, Architecture
 from masksynth.torch.models.read_architecture import read_architecture
 from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
@@ -18,6 +19,9 @@ from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
 def _read(backbone: Any) -> Architecture:
     try:
         return read_architecture(backbone)
+    except NotImplementedError as error:  # transformers: get_input_embeddings of a wrapper without them
+        name = type(backbone).__name__
+        raise Unsupported(f"{name} does not name its embeddings of tokens; train it without fold") from error
     except Unsupported as error:
         raise Unsupported(str(error).replace(FALLBACK, "train it without fold")) from None
 
@@ -28,6 +32,8 @@ class ModelFacts:
     Parameters
     ----------
     backbone : transformers.PreTrainedModel
+    outer : transformers.PreTrainedModel
+        The model around it, which is run instead where parameters are sharded between its calls.
 
     Raises
     ------
@@ -35,17 +41,19 @@ class ModelFacts:
         If a merged call of it cannot be exact.
     """
 
-    def __init__(self, backbone: Any) -> None:
+    def __init__(self, backbone: Any, outer: Any) -> None:
         self.backbone = backbone
+        self._read_model = outer if is_sharded(outer) else backbone
         self._records = dict[tuple[str, torch.dtype], Architecture]()
         self._rule: Rule | None = None
         self._separates: bool | None = None
         record = self.record()
         if self._runs(record).takes_positions:
             self._rule = read_rule(self._runs(record), record)
+        self._read_model = backbone  # from now on it is read inside of forward passes
 
     def _runs(self, record: Architecture) -> RecordedRuns:
-        return RecordedRuns(self.backbone, record)
+        return RecordedRuns(self._read_model, record)
 
     @property
     def setting(self) -> tuple[str, torch.dtype, torch.device]:
@@ -61,7 +69,7 @@ class ModelFacts:
         """Return the record of the backbone as it runs now."""
         key = self.setting[:2]
         if key not in self._records:
-            record = _read(self.backbone)
+            record = _read(self._read_model)
             if not record.causal:
                 fact = (
                     f"{record.model} is not causal: a row's tokens attend to later ones, which other rows do not share"
@@ -87,8 +95,18 @@ class ModelFacts:
         first = self.record().first_position
         return np.broadcast_to(np.arange(ids.shape[1]) + first, (1, *ids.shape))
 
-    def require_separation(self) -> None:
-        """Raise if the model itself does not keep packed rows apart."""
+    def require_separation(self, use_cache: bool | None) -> None:
+        """Raise if the model itself does not keep packed rows apart; with a cache of its own, none does.
+
+        Parameters
+        ----------
+        use_cache : bool or None
+            As the call has it; by default the config's.
+        """
+        trains = self.backbone.training and getattr(self.backbone, "gradient_checkpointing", False)
+        if use_cache is None and getattr(self.backbone.config.get_text_config(), "use_cache", False) and not trains:
+            fact = f"position_ids restart, but with a cache {type(self.backbone).__name__} lets packed rows attend to"
+            raise Unsupported(f"{fact} one another; pass use_cache=False, or set config.use_cache to False")
         if self._separates is None:
             record = self.record()
             tolerance = ROUNDING.get(record.dtype, 1e-1)
