@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -97,6 +97,7 @@ def pack_samples(
     jobs: int | None = None,
     executor: Executor | None = None,
     progress: Progress = lambda _: None,
+    chats: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Pack training samples into merged batches that train exactly like the separate samples.
 
@@ -141,6 +142,8 @@ def pack_samples(
         is not shut down.
     progress : callable
         Called with one line of text after each window.
+    chats : mapping, optional
+        How the samples were tokenized, stored in the manifest.
 
     Returns
     -------
@@ -167,6 +170,7 @@ def pack_samples(
         version=versions()["masksynth"],
         split_groups=bool(split_groups),
         separate_groups=bool(separate_groups),
+        chats=None if chats is None else dict(chats),
     )
     places = places_of(samples)
     inputs = [place for place in places or () if isinstance(place, (str, Path)) and place != "-"]

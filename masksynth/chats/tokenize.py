@@ -1,0 +1,112 @@
+"""Tokenize chats: rows to samples, in blocks, each text of a block once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from masksynth.chats.chat_options import ChatOptions, options_of
+from masksynth.chats.check_chats import Chat, check_chat
+from masksynth.chats.load_tokenizer import load_tokenizer
+from masksynth.chats.mark_trained import Counts, Sample, Tokens, label_chat
+from masksynth.chats.model_calls import Draft, drafts_of
+from masksynth.chats.read_rows import Row, read_rows
+from masksynth.chats.render import make_render
+from masksynth.errors import InvalidInstance
+
+BLOCK = 1 << 21
+"""Characters that are tokenized together, about."""
+Placed = tuple[str, Sample]
+
+
+def tokenize_chats(rows: Any, tokenizer: Any, **options: Any) -> Iterator[Sample]:
+    """Yield the samples of some chats: token ids and labels, as `pack_samples` takes them.
+
+    Token ids and labels are those of TRL's trainers for the same rows. ``messages`` become one sample for each turn of
+    the assistant, after what the template shows the model of the messages before it, so that templates that drop
+    earlier thinking are trained as they are used.
+
+    Parameters
+    ----------
+    rows : path, glob, "-", binary stream, list of these, datasets.Dataset, or iterable of mappings
+        JSON lines, gzip or Parquet, or mappings, with ``messages``, ``prompt`` and ``completion``, ``prompt``,
+        ``chosen`` and ``rejected``, or ``prompt``, ``completions`` and ``rewards``; optional ``tools``,
+        ``chat_template_kwargs``, ``id``, ``group``, ``weight``.
+    tokenizer : path, str or tokenizer
+        A folder, a name in the local cache of Hugging Face, or a tokenizer of transformers. Nothing is downloaded.
+    **options
+        Fields of `ChatOptions`: ``train``, ``per``, ``max_tokens``, ``long``, ``diverging``, ``any_order``,
+        ``chat_template``, ``template_args``.
+
+    Yields
+    ------
+    dict
+        ``id``, ``input_ids``, ``labels``, and ``group``, ``weight`` and ``reward`` if there is one.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming file, line and field of a malformed row, or of a sample with more than ``max_tokens`` tokens.
+    """
+    loaded, chosen = load_tokenizer(tokenizer), options_of(options)
+    return (sample for _, sample in tokenize_rows(read_rows(rows), loaded, chosen, Counts()))
+
+
+def tokenize_rows(rows: Iterable[Row], tokenizer: Any, options: ChatOptions, counts: Counts) -> Iterator[Placed]:
+    """Yield where each sample comes from, and the samples of some rows; memory is that of a block of rows.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+    tokenizer : tokenizer of transformers
+    options : ChatOptions
+    counts : Counts
+        Is added to.
+    """
+    render = make_render(tokenizer, options.chat_template)
+    block: list[tuple[Chat, list[Draft]]] = []
+    size, kind = 0, None
+    for row in rows:
+        chat = check_chat(row, options)
+        kind = kind or chat.kind
+        if chat.kind != kind:
+            fact = f"the row has another form than those before, {kind}"
+            raise InvalidInstance(fact, "$", "tokenize each form on its own", chat.place)
+        drafts = list(drafts_of(chat, options, render, tokenizer.eos_token))
+        block.append((chat, drafts))
+        size += sum(len(text) for draft in drafts for text in (draft.text, *draft.begins))
+        if size >= BLOCK:
+            yield from _finish_block(block, tokenizer, options, counts)
+            block, size = [], 0
+    yield from _finish_block(block, tokenizer, options, counts)
+
+
+def _finish_block(
+    block: Sequence[tuple[Chat, list[Draft]]], tokenizer: Any, options: ChatOptions, counts: Counts
+) -> Iterator[Placed]:
+    """Yield the samples of some chats, each different text of which is tokenized once."""
+    texts: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    for chat, drafts in block:
+        numbers = texts[isinstance(chat.prompt, str)]
+        for draft in drafts:
+            for text in (draft.text, *draft.begins):
+                numbers.setdefault(text, len(numbers))
+    tokens = {plain: encode(tokenizer, numbers, plain) for plain, numbers in texts.items()}
+    for chat, drafts in block:
+        counts.rows += 1
+        for sample in label_chat(chat, drafts, tokens[isinstance(chat.prompt, str)], options, counts):
+            yield chat.place, sample
+
+
+def encode(tokenizer: Any, texts: dict[str, int], special: bool) -> Tokens:
+    """Return the tokens of some texts, with the special tokens that the tokenizer adds to plain text or without."""
+    if not texts:
+        return Tokens({}, None)
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=special,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    return Tokens(texts, encoded)
