@@ -11,6 +11,7 @@ from masksynth.chats.load_tokenizer import load_tokenizer
 from masksynth.chats.mark_trained import Counts
 from masksynth.chats.read_rows import read_rows
 from masksynth.chats.tokenize import Placed, tokenize_rows
+from masksynth.errors import InvalidInstance
 
 REWARD = "reward"
 
@@ -52,5 +53,6 @@ def open_chats(rows: Any, tokenizer: str, options: ChatOptions) -> OpenChats:
     samples = tokenize_rows(read_rows(rows), loaded, options, counts)
     first = next(samples, None)
     if first is None:
-        return OpenChats(samples, record, (), counts)
+        fact = f"no sample is left: all {len(counts.skipped):,} have more than {options.max_tokens:,} tokens"
+        raise InvalidInstance(fact, "", "give a larger --max-tokens, or --truncate")
     return OpenChats(chain([first], samples), record, (REWARD,) if REWARD in first[1] else (), counts)

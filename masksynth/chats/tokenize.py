@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from masksynth.chats.chat_options import ChatOptions, options_of
@@ -13,10 +13,13 @@ from masksynth.chats.model_calls import Draft, drafts_of
 from masksynth.chats.read_rows import Row, read_rows
 from masksynth.chats.render import make_render
 from masksynth.errors import InvalidInstance
+from masksynth.pack.name_hashes import SeenNames
+from masksynth.tasks.canonical import shown
 
 BLOCK = 1 << 21
 """Characters that are tokenized together, about."""
 Placed = tuple[str, Sample]
+Drafted = tuple[Chat, list[Draft]]
 
 
 def tokenize_chats(rows: Any, tokenizer: Any, **options: Any) -> Iterator[Sample]:
@@ -63,39 +66,49 @@ def tokenize_rows(rows: Iterable[Row], tokenizer: Any, options: ChatOptions, cou
     counts : Counts
         Is added to.
     """
-    render = make_render(tokenizer, options.chat_template)
-    block: list[tuple[Chat, list[Draft]]] = []
-    size, kind = 0, None
+    for block in _blocks(_draft_rows(rows, tokenizer, options)):
+        texts: dict[bool, dict[str, int]] = {True: {}, False: {}}  # plain or not -> number of each different text
+        for chat, drafts in block:
+            numbers = texts[isinstance(chat.prompt, str)]
+            for draft in drafts:
+                for text in (draft.text, *draft.begins):
+                    numbers.setdefault(text, len(numbers))
+        tokens = {plain: encode(tokenizer, numbers, plain) for plain, numbers in texts.items()}
+        for chat, drafts in block:
+            counts.rows += 1
+            for sample in label_chat(chat, drafts, tokens[isinstance(chat.prompt, str)], options, counts):
+                yield chat.place, sample
+
+
+def _draft_rows(rows: Iterable[Row], tokenizer: Any, options: ChatOptions) -> Iterator[Drafted]:
+    """Yield the chat of each row and its samples as text; 8 bytes are kept for each id."""
+    render, seen, kind = make_render(tokenizer, options.chat_template), SeenNames(), ""
     for row in rows:
         chat = check_chat(row, options)
-        kind = kind or chat.kind
-        if chat.kind != kind:
+        if chat.kind != (kind := kind or chat.kind):
             fact = f"the row has another form than those before, {kind}"
             raise InvalidInstance(fact, "$", "tokenize each form on its own", chat.place)
-        drafts = list(drafts_of(chat, options, render, tokenizer.eos_token))
-        block.append((chat, drafts))
-        size += sum(len(text) for draft in drafts for text in (draft.text, *draft.begins))
-        if size >= BLOCK:
-            yield from _finish_block(block, tokenizer, options, counts)
-            block, size = [], 0
-    yield from _finish_block(block, tokenizer, options, counts)
+        if seen.add([chat.id])[0]:
+            fact = f"{shown(chat.id)} is the id of an earlier row"
+            raise InvalidInstance(fact, "$.id", "give each its own, or none", chat.place)
+        yield chat, list(drafts_of(chat, options, render, tokenizer.eos_token))
 
 
-def _finish_block(
-    block: Sequence[tuple[Chat, list[Draft]]], tokenizer: Any, options: ChatOptions, counts: Counts
-) -> Iterator[Placed]:
-    """Yield the samples of some chats, each different text of which is tokenized once."""
-    texts: dict[bool, dict[str, int]] = {True: {}, False: {}}
-    for chat, drafts in block:
-        numbers = texts[isinstance(chat.prompt, str)]
-        for draft in drafts:
-            for text in (draft.text, *draft.begins):
-                numbers.setdefault(text, len(numbers))
-    tokens = {plain: encode(tokenizer, numbers, plain) for plain, numbers in texts.items()}
-    for chat, drafts in block:
-        counts.rows += 1
-        for sample in label_chat(chat, drafts, tokens[isinstance(chat.prompt, str)], options, counts):
-            yield chat.place, sample
+def _blocks(drafted: Iterable[Drafted]) -> Iterator[list[Drafted]]:
+    """Yield the chats in blocks of about ``BLOCK`` characters; those before an invalid row come before its error."""
+    block: list[Drafted] = []
+    size = 0
+    try:
+        for chat, drafts in drafted:
+            block.append((chat, drafts))
+            size += sum(len(text) for draft in drafts for text in (draft.text, *draft.begins))
+            if size >= BLOCK:
+                yield block
+                block, size = [], 0
+    except InvalidInstance:
+        yield block
+        raise
+    yield block
 
 
 def encode(tokenizer: Any, texts: dict[str, int], special: bool) -> Tokens:
